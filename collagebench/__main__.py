@@ -1,0 +1,5 @@
+"""`python -m collagebench` is the `collagebench` command."""
+
+from collagebench.cli import main
+
+main()

@@ -1,0 +1,70 @@
+"""The command line: one verb a file, imported only when it is typed, and the one place that reports an error."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import click
+
+from collagebench import __version__
+from collagebench.errors import EXIT_ERROR, EXIT_INTERRUPTED, CollagebenchError
+
+VERBS = {
+    "run": "Measure redundancy schemes on real worker processes.",
+    "simulate": "The same experiment in virtual time.",
+    "report": "Print the table or JSON of finished runs.",
+    "train": "Train a model (needs the train extra).",
+    "export": "Export trained models to ONNX (needs the train extra).",
+}
+
+
+class Verbs(click.Group):
+    """A click group whose commands live in `collagebench.cli.<verb>` and are imported when they are called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the verbs in the order of the table above."""
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the verb's module and return its `command`."""
+        if cmd_name not in VERBS:
+            return None
+        module = importlib.import_module(f"collagebench.cli.{cmd_name}")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the verbs without importing any of them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(VERBS.items()))
+
+
+@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="collagebench")
+def cli() -> None:
+    """Which redundancy scheme tames your inference stragglers? Measure them side by side.
+
+    Start with `collagebench run`: it needs no data, no network and no options.
+    """
+
+
+def main(args: list[str] | None = None) -> None:
+    """Run the command line and exit with a documented code; no traceback reaches the user."""
+    try:
+        code = cli.main(args=args, prog_name="collagebench", standalone_mode=False)
+    except click.exceptions.Abort:
+        code = EXIT_INTERRUPTED
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except CollagebenchError as error:
+        click.echo(f"collagebench: {error}", err=True)
+        code = error.exit_code
+    except KeyboardInterrupt:
+        click.echo("collagebench: interrupted", err=True)
+        code = EXIT_INTERRUPTED
+    except BrokenPipeError:
+        sys.stderr.close()
+        code = EXIT_ERROR
+    sys.exit(code if isinstance(code, int) else 0)

@@ -1,0 +1,53 @@
+"""Every error that a user can meet, and the exit code it ends the command with.
+
+    CollagebenchError            1  something went wrong; the message says what, where and what to do
+    ├── UsageError               2  the command line or a profile asks for something that makes no sense
+    ├── DataError                1  images, labels or records that cannot be read
+    ├── ModelError               1  a model file that is missing, damaged or of the wrong shape
+    ├── FleetError               1  workers that could not be started or reached
+    ├── OutputError              1  a result that could not be written (no space, no permission)
+    └── MissingExtra             1  an optional part is not installed
+
+Core code raises these with one sentence a user can act on; `collagebench.cli.main` is the one place that turns them
+into a line on stderr and an exit code. Three more exit codes carry no error of ours: 3 a `--fail-if` threshold missed,
+4 the run is INVALID, 130 interrupted.
+"""
+
+EXIT_DONE = 0
+EXIT_ERROR = 1
+EXIT_USAGE = 2
+EXIT_THRESHOLD = 3
+EXIT_INVALID = 4
+EXIT_INTERRUPTED = 130
+
+
+class CollagebenchError(Exception):
+    """An error with a message for the user: what was wrong, where, and what to do."""
+
+    exit_code = EXIT_ERROR
+
+
+class UsageError(CollagebenchError):
+    """The command line or a profile asks for something that makes no sense."""
+
+    exit_code = EXIT_USAGE
+
+
+class DataError(CollagebenchError):
+    """Images, labels or records that cannot be read."""
+
+
+class ModelError(CollagebenchError):
+    """A model file that is missing, damaged or of the wrong shape."""
+
+
+class FleetError(CollagebenchError):
+    """Workers that could not be started or reached."""
+
+
+class OutputError(CollagebenchError):
+    """A result that could not be written."""
+
+
+class MissingExtra(CollagebenchError):
+    """An optional part is not installed."""

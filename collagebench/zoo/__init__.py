@@ -1,0 +1,145 @@
+"""The models on disk: a directory of ONNX files beside a `manifest.json` that says what each one is.
+
+The package ships one such directory (`SHIPPED`); `collagebench export` writes another wherever the user likes. Both are
+read here and nowhere else.
+
+Every model takes one input, `image`: uint8 [batch, height, width, 3], RGB, with all preprocessing inside the graph; and
+gives one output, `logits`: float32 [batch, classes] for role `single`, float32 [batch, grid * grid, classes] for role
+`collage`, cells in row-major order.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from collagebench.errors import ModelError
+
+SHIPPED = Path(__file__).parent
+MANIFEST = "manifest.json"
+SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """One line of a manifest: what a model file is, where it lies and how good it is."""
+
+    name: str
+    """Unique in its directory, for example `shapes-collage-3x3`."""
+    role: str
+    """What a scheme calls it: `single` or `collage`."""
+    grid: int | None
+    """Cells along one side of the collage; None for a single."""
+    dataset: str
+    classes: tuple[str, ...]
+    input: tuple[int, int, int]
+    """Height, width and channels of the model's own input, in pixels."""
+    image: tuple[int, int, int]
+    """Height, width and channels of one image of the dataset as the model was trained on it, in pixels."""
+    file: str
+    sha256: str
+    bytes: int
+    parameters: int
+    macs: int
+    """Multiply-accumulate operations of one inference (a whole collage counts once)."""
+    accuracy: float
+    """Share of held-out images (of cells, for a collage without blanks) classified rightly."""
+    accuracy_images: int
+    """How many images (cells) that share was measured on."""
+    recipe: dict[str, Any] = field(default_factory=dict)
+    """The arguments that trained it: seed, epochs, architecture."""
+    directory: Path = SHIPPED
+
+    @property
+    def path(self) -> Path:
+        """The ONNX file."""
+        return self.directory / self.file
+
+
+def load(directory: Path = SHIPPED) -> list[Model]:
+    """Read a directory's manifest.
+
+    Raises:
+        ModelError: there is no manifest, it cannot be read, or it was written by a newer version.
+    """
+    path = directory / MANIFEST
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ModelError(f"{directory} holds no {MANIFEST}; `collagebench export --out {directory}` makes one") from None
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path} cannot be read: {error}") from None
+    try:
+        if data["schema"] > SCHEMA:
+            raise ModelError(f"{path} has schema {data['schema']}, this version reads up to {SCHEMA}: upgrade collagebench")
+        return [_from_json(entry, directory) for entry in data["models"]]
+    except (KeyError, TypeError) as error:
+        raise ModelError(f"{path} is not a manifest of models ({error!r}); export the models again") from None
+
+
+def _from_json(entry: dict[str, Any], directory: Path) -> Model:
+    shapes = {key: tuple(entry[key]) for key in ("classes", "input", "image")}
+    return Model(**{**entry, **shapes, "directory": directory})
+
+
+def save(models: Iterable[Model], directory: Path) -> None:
+    """Write the manifest of `directory`, whole or not at all."""
+    entries = []
+    for model in models:
+        entry = asdict(model)
+        del entry["directory"]
+        entries.append(entry)
+    partial = directory / f"{MANIFEST}.partial"
+    partial.write_text(json.dumps({"schema": SCHEMA, "models": entries}, indent=1) + "\n", encoding="utf-8")
+    partial.replace(directory / MANIFEST)
+
+
+def find(models: Iterable[Model], role: str, dataset: str | None = None, grid: int | None = None) -> Model:
+    """Return the one model that plays `role` for `dataset` at `grid`.
+
+    `dataset` None accepts any; `grid` counts for collages only.
+
+    Raises:
+        ModelError: there is none, or there are several.
+    """
+    models = list(models)
+    fits = [
+        model
+        for model in models
+        if model.role == role
+        and (dataset is None or model.dataset == dataset)
+        and (role != "collage" or grid is None or model.grid == grid)
+    ]
+    if len(fits) == 1:
+        return fits[0]
+    wanted = f"{role} {grid}x{grid}" if role == "collage" and grid else role
+    where = models[0].directory if models else "the model directory"
+    if fits:
+        names = ", ".join(model.name for model in fits)
+        raise ModelError(f"{where} holds several models for {wanted}: {names}; leave one, or name the dataset")
+    names = ", ".join(f"{model.name} ({model.dataset})" for model in models) or "none"
+    raise ModelError(f"no {wanted} model for {dataset or 'any dataset'} in {where}; it holds: {names}")
+
+
+def verified(model: Model) -> bytes:
+    """Return the model file's content after checking it against the manifest.
+
+    Raises:
+        ModelError: the file is missing, unreadable, or not the one that the manifest names.
+    """
+    try:
+        content = model.path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"model file {model.path} cannot be read ({error.strerror}); export it again") from None
+    if len(content) != model.bytes:
+        raise ModelError(
+            f"model file {model.path} is {len(content)} bytes, its manifest says {model.bytes}: "
+            "it is truncated or was replaced; export it again"
+        )
+    if hashlib.sha256(content).hexdigest() != model.sha256:
+        raise ModelError(f"model file {model.path} does not match the sha256 in its manifest; export it again")
+    return content
