@@ -1,0 +1,181 @@
+"""What a redundancy scheme is: a state machine that is told events and answers with actions.
+
+It never sees a socket, a clock, a process or a random generator, so the same object runs on real workers and in
+simulation. An engine tells it:
+
+    arrived(request, now)            a request has come in
+    replied(task, now, missing)      a worker has served a task (`missing`: ids of requests it holds no answer for)
+    failed(task, reason, now)        a task will never be served: `lost` (its worker died), `deadline`, `refused`
+    idle(role, now)                  after an event, a worker of `idle_role` has nothing to do
+    woke(token, now)                 the time of a Wake has come
+    finished(now)                    no more requests will come
+
+and each returns a list of actions, which the engine carries out in order:
+
+    Send(task, avoid)                put a task on a worker of its role that holds none of the tasks `avoid`
+    Cancel(task)                     take it back if it still queues; a task in service is never interrupted
+    Answer(request, source, tasks)   the request's one answer comes from these tasks
+    Fail(request, reason)            give the request up
+    Wake(token, at)                  call `woke` at that time
+
+Rules: every request is answered or failed exactly once; a task is cancelled when no request needs it any more; a scheme
+is deterministic given its events. Times are seconds on one clock whose zero means nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Hashable, Sequence
+from dataclasses import dataclass
+
+from collagebench.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One image to classify."""
+
+    id: int
+    image: int
+    """Index of the image in the dataset."""
+    arrival: float
+    """When the schedule wants it to arrive."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A piece of work for one worker: one request, or a group of them in the order of their cells."""
+
+    id: int
+    role: str
+    """The model that serves it: `single` or `collage`."""
+    requests: tuple[Request, ...]
+    attempt: int
+    """0 for the first task of its role for the request, then 1, 2, …"""
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Put `task` on the least loaded worker of its role."""
+
+    task: Task
+    avoid: tuple[Task, ...] = ()
+    """Tasks whose workers must not get this one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """Nobody needs `task` any more: take it back if its service has not begun."""
+
+    task: Task
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """`request` is answered by the replies of `tasks`."""
+
+    request: Request
+    source: str
+    """own, replica, hedge, resent or collage."""
+    tasks: tuple[Task, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Fail:
+    """`request` will have no answer."""
+
+    request: Request
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Wake:
+    """Call `woke(token)` at time `at`."""
+
+    token: Hashable
+    at: float
+
+
+Action = Send | Cancel | Answer | Fail | Wake
+
+
+class Scheme:
+    """The base of all schemes: the ledger of which tasks may still answer which request."""
+
+    idle_role: str | None = None
+    """The role whose idle workers the scheme wants to hear about."""
+    grid: int | None = None
+    """Cells along one side of its collages, for a scheme that makes any."""
+
+    def __init__(self) -> None:
+        self._tasks_made = 0
+        self._live: dict[int, list[Task]] = {}
+        """For every open request, by id: the tasks that may still answer it."""
+
+    def allot(self, workers: int) -> dict[str, int]:
+        """Return how many of `workers` serve each role, raising UsageError when there are too few."""
+        if workers < 1:
+            raise UsageError(f"a fleet needs at least 1 worker, not {workers}")
+        return {"single": workers}
+
+    def arrived(self, request: Request, now: float) -> list[Action]:
+        """A request has come in."""
+        raise NotImplementedError
+
+    def replied(self, task: Task, now: float, missing: Collection[int] = ()) -> list[Action]:
+        """A worker has served `task`; it holds no answer for the requests whose ids are `missing`."""
+        raise NotImplementedError
+
+    def failed(self, task: Task, reason: str, now: float) -> list[Action]:
+        """`task` will never be served."""
+        return [self._fail(request, reason) for request in self._drop(task)]
+
+    def idle(self, role: str, now: float) -> list[Action]:
+        """A worker of `idle_role` has nothing to do."""
+        return []
+
+    def woke(self, token: Hashable, now: float) -> list[Action]:
+        """The time of a Wake has come."""
+        return []
+
+    def finished(self, now: float) -> list[Action]:
+        """No more requests will come: let go of what was waiting for them."""
+        return []
+
+    # The ledger, for subclasses.
+
+    def _open(self, request: Request) -> bool:
+        """Whether the request still waits for its answer."""
+        return request.id in self._live
+
+    def _send(self, role: str, requests: Sequence[Request], attempt: int = 0, avoid: Sequence[Task] = ()) -> Send:
+        """Make a task for open or new requests and enter it in the ledger."""
+        task = Task(self._tasks_made, role, tuple(requests), attempt)
+        self._tasks_made += 1
+        for request in requests:
+            self._live.setdefault(request.id, []).append(task)
+        return Send(task, tuple(avoid))
+
+    def _answer(self, request: Request, source: str, task: Task) -> list[Action]:
+        """Answer an open request from `task` and cancel what nobody needs after that."""
+        rivals = self._live.pop(request.id)
+        actions: list[Action] = [Answer(request, source, (task,))]
+        for rival in rivals:
+            if rival is not task and not any(other.id in self._live for other in rival.requests):
+                actions.append(Cancel(rival))
+        return actions
+
+    def _drop(self, task: Task) -> list[Request]:
+        """Strike out a task that will give no (more) answers; return the open requests that no task is left for."""
+        orphans = []
+        for request in task.requests:
+            tasks = self._live.get(request.id)
+            if tasks is not None and task in tasks:
+                tasks.remove(task)
+                if not tasks:
+                    orphans.append(request)
+        return orphans
+
+    def _fail(self, request: Request, reason: str) -> Fail:
+        """Give an open request up."""
+        del self._live[request.id]
+        return Fail(request, reason)
