@@ -1,0 +1,72 @@
+"""Make the compact table of facts about the authors' latency log from the log itself.
+
+    python -m collagebench.stragglers.facts RAW.npy OUT.json
+
+RAW.npy holds the 137,594 latencies, in seconds, that the workers of the public repository
+krishnagirinarra/collage-inference replay. Their order shows 50 logs of 2,752 values laid end to end, one a machine.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+LOG_LENGTH = 2752
+DECIMALS = 5
+SOURCE = "https://github.com/krishnagirinarra/collage-inference"
+
+_TAIL = (0.0, 0.0004, 0.001, 0.002, 0.004, 0.007, 0.01, 0.015, 0.02, 0.03, 0.04, 0.05, 0.075)
+PROBABILITIES = (*_TAIL, *(round(p, 3) for p in np.arange(0.1, 0.9001, 0.025)), *(round(1 - p, 4) for p in _TAIL[::-1]))
+
+
+def machine_logs(latencies: NDArray[np.float64]) -> list[NDArray[np.float64]]:
+    """Cut the log, seconds, into the logs of its machines."""
+    return np.split(latencies, range(LOG_LENGTH, len(latencies), LOG_LENGTH))
+
+
+def facts(latencies: NDArray[np.float64]) -> dict[str, object]:
+    """Return what is kept of the log: per machine the number of values and their quantiles, and pooled figures."""
+    logs = machine_logs(latencies)
+    pooled = {
+        f"p{100 * p:g}": _quantile(latencies, p) for p in (0.5, 0.9, 0.95, 0.99, 0.999)
+    }
+    return {
+        "schema": 1,
+        "source": SOURCE,
+        "about": (
+            "Latencies in seconds that the workers of that repository replay: one log after the other, one a machine. "
+            "Each machine's line holds the quantiles of its log at `probabilities`."
+        ),
+        "values": len(latencies),
+        "pooled": {
+            "min": round(float(latencies.min()), DECIMALS),
+            "mean": round(float(latencies.mean()), DECIMALS),
+            **pooled,
+            "max": round(float(latencies.max()), DECIMALS),
+            "share_above_0.5": round(float((latencies > 0.5).mean()), DECIMALS),
+        },
+        "counts": [len(log) for log in logs],
+        "probabilities": list(PROBABILITIES),
+        "machines": [np.quantile(log, PROBABILITIES).round(DECIMALS).tolist() for log in logs],
+    }
+
+
+def _quantile(latencies: NDArray[np.float64], p: float) -> float:
+    return round(float(np.quantile(latencies, p, method="inverted_cdf")), DECIMALS)
+
+
+def write(table: dict[str, object], out: Path) -> None:
+    """Write the table as JSON, every list of numbers on a line of its own, so that a diff can be read."""
+    text = json.dumps(table, indent=1)
+    text = re.sub(r"\[[-\d.,\s]+\]", lambda numbers: re.sub(r"\s+", "", numbers.group()), text)
+    out.write_text(text + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    raw, out = sys.argv[1:]
+    write(facts(np.load(raw)), Path(out))

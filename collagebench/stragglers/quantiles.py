@@ -1,0 +1,68 @@
+"""A distribution as a short table of quantiles, straight lines between them.
+
+Drawing from it is looking up a uniform number. The distribution function of such a table is piecewise linear, so a
+mixture of tables, or a table cut off at a limit, is again such a table, exactly.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class Quantiles:
+    """The values that a share `probabilities` of draws lies below; both rise strictly, probabilities from 0 to 1."""
+
+    probabilities: tuple[float, ...]
+    values: tuple[float, ...]
+    _slopes: tuple[float, ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        rises = np.diff(self.probabilities), np.diff(self.values)
+        if self.probabilities[0] != 0 or self.probabilities[-1] != 1 or min(np.min(rise) for rise in rises) <= 0:
+            raise ValueError("a table of quantiles needs probabilities from 0 to 1 and values that rise strictly")
+        object.__setattr__(self, "_slopes", tuple((rises[1] / rises[0]).tolist()))
+
+    def at(self, probability: float) -> float:
+        """Return the value that a share `probability`, inside [0, 1), lies below."""
+        i = bisect_right(self.probabilities, probability) - 1
+        return self.values[i] + (probability - self.probabilities[i]) * self._slopes[i]
+
+    def below(self, value: float) -> float:
+        """Return the share of draws below `value`."""
+        return float(np.interp(value, self.values, self.probabilities))
+
+    @property
+    def mean(self) -> float:
+        """The mean of the draws."""
+        p, q = np.array(self.probabilities), np.array(self.values)
+        return float(np.dot(np.diff(p), q[1:] + q[:-1]) / 2)
+
+    def cut(self, limit: float) -> Quantiles:
+        """Return the distribution of the draws that are not above `limit`, which must lie above the smallest."""
+        share = self.below(limit)
+        kept = sum(value < limit for value in self.values)
+        if kept == len(self.values):
+            return self
+        return Quantiles((*(p / share for p in self.probabilities[:kept]), 1.0), (*self.values[:kept], limit))
+
+    def scaled(self, factor: float) -> Quantiles:
+        """Return the distribution of the draws times `factor`, above 0."""
+        return Quantiles(self.probabilities, tuple(value * factor for value in self.values))
+
+
+def mixture(tables: Sequence[Quantiles], weights: Sequence[float]) -> Quantiles:
+    """Return the distribution of a draw from one of `tables`, chosen with a chance proportional to its weight."""
+    values: NDArray[np.float64] = np.unique(np.concatenate([table.values for table in tables]))
+    shares = np.array(weights, dtype=float) / sum(weights)
+    probabilities = sum(
+        share * np.interp(values, table.values, table.probabilities)
+        for share, table in zip(shares, tables, strict=True)
+    )
+    probabilities[0], probabilities[-1] = 0.0, 1.0
+    return Quantiles(tuple(probabilities.tolist()), tuple(values.tolist()))

@@ -1,0 +1,47 @@
+"""When requests come: a whole schedule, computed before the run, so that slow answers cannot delay later questions.
+
+A closed loop (the next request waits for an answer) has no schedule and is not here.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from collagebench.errors import UsageError
+
+KINDS = ("poisson", "constant")
+
+
+def arrivals(kind: str, rate: float, n: int, generator: np.random.Generator) -> NDArray[np.float64]:
+    """Return the times of `n` arrivals at `rate` a second, of one of KINDS: float64 [n], seconds from 0, rising.
+
+    Raises:
+        UsageError: the kind is unknown, the rate is not a number above 0, or `n` is below 1.
+    """
+    if kind == "poisson":
+        return poisson(rate, n, generator)
+    if kind == "constant":
+        return constant(rate, n)
+    raise UsageError(f"no arrivals are called {kind!r}; there are {', '.join(KINDS)}")
+
+
+def poisson(rate: float, n: int, generator: np.random.Generator) -> NDArray[np.float64]:
+    """Return `n` arrivals of a Poisson process: independent exponential gaps of mean 1 / `rate`, one before the first."""
+    _check(rate, n)
+    return np.cumsum(generator.standard_exponential(n)) / rate
+
+
+def constant(rate: float, n: int) -> NDArray[np.float64]:
+    """Return `n` arrivals `1 / rate` seconds apart, the first at 0."""
+    _check(rate, n)
+    return np.arange(n) / rate
+
+
+def _check(rate: float, n: int) -> None:
+    if not (math.isfinite(rate) and rate > 0):
+        raise UsageError(f"the arrival rate must be above 0 requests a second, not {rate}")
+    if n < 1:
+        raise UsageError(f"a run needs at least 1 request, not {n}")
