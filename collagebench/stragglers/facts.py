@@ -32,9 +32,7 @@ def machine_logs(latencies: NDArray[np.float64]) -> list[NDArray[np.float64]]:
 def facts(latencies: NDArray[np.float64]) -> dict[str, object]:
     """Return what is kept of the log: per machine the number of values and their quantiles, and pooled figures."""
     logs = machine_logs(latencies)
-    pooled = {
-        f"p{100 * p:g}": _quantile(latencies, p) for p in (0.5, 0.9, 0.95, 0.99, 0.999)
-    }
+    pooled = {f"p{100 * p:g}": _quantile(latencies, p) for p in (0.5, 0.9, 0.95, 0.99, 0.999)}
     return {
         "schema": 1,
         "source": SOURCE,
