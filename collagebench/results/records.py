@@ -1,8 +1,8 @@
 """The record of one request, of one task and of one cell: what a run leaves behind, and everything a report is made of.
 
 A *request* is what a user sends and waits for; a *task* is what a worker is given (one image, or one collage of many
-requests); a *cell* is one scheme in one run. Times are seconds since the cell began, read from one clock (the client's);
-a time that never came, or is not known, is None (an empty field on disk), never 0.
+requests); a *cell* is one scheme in one run. Times are seconds since the cell began, read from one clock (the
+client's); a time that never came, or is not known, is None (an empty field on disk), never 0.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class RequestRecord:
     predicted: int | None
     """The class that was answered; None when it is not known."""
     group: float | None
-    """Phases of the winning task. `group`: from arrival until its task was made (waiting for a group, a hedge delay)."""
+    """Phases of the winning task. `group`: from arrival until its task was made (a group to fill, a hedge delay)."""
     encode: float | None
     queue: float | None
     """Waiting at the worker until service began."""
@@ -93,6 +93,7 @@ class CellRecord:
     order: int
     """Its place in the order in which the cells were executed."""
     requests: int
+    """All of them, warm-up included: as many as have a record."""
     duration: float
     """Seconds from its first intended arrival to the last answer."""
     client_cpu: float | None

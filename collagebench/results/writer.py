@@ -1,0 +1,235 @@
+"""The run directory as it is written: `run.json`, and one CSV file each for requests, tasks and cells.
+
+Rows are turned into text as they come, because the caller is an event loop that must not stall later, and put in a
+queue; a thread of the writer's own moves the queue to disk every half second. So no record waits for a disk, and a
+crash of the process loses less than the last second. A cell's row is written only after everything before it is on
+disk, so a cell that is listed is complete. `run.json` is replaced whole each time it changes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import fields
+from datetime import datetime, timezone
+from operator import attrgetter
+from pathlib import Path
+from typing import Any
+
+from collagebench import __version__
+from collagebench.errors import OutputError
+from collagebench.results.records import CellRecord, RequestRecord, TaskRecord
+
+SCHEMA = 1
+HEADER = "run.json"
+REQUESTS = "requests.csv"
+TASKS = "tasks.csv"
+CELLS = "cells.csv"
+FLUSH_EVERY = 0.5
+"""Seconds between two visits of the thread that writes."""
+
+
+class RunWriter:
+    """Writes one run directory.
+
+    `request`, `task`, `cell`, `event` and `finish` raise OutputError when this or an earlier write failed; what was
+    written before stays readable. Only one thread may call them.
+    """
+
+    def __init__(self, directory: Path, header: dict[str, Any]) -> None:
+        """Make `directory` and write the header.
+
+        `header` is what `run.json` says about the run: `engine` (live or simulated), `config`, `environment`, `schemes`
+        [{scheme, variant, allotment {role: workers}, options}], `models`, `hosts`, `service` {mean_s, utilisation,
+        rate}. `schema`, `tool`, `created_utc`, `status` and `events` are added here.
+
+        Raises:
+            OutputError: the directory is not empty, or cannot be made or written.
+        """
+        self._directory = directory
+        self._header: dict[str, Any] = {
+            "schema": SCHEMA,
+            "tool": f"collagebench {__version__}",
+            "created_utc": _now(),
+            **header,
+            "status": "running",
+            "events": [],
+        }
+        self._error: OutputError | None = None
+        self._closed = False
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            occupied = any(directory.iterdir())
+        except OSError as error:
+            raise OutputError(
+                f"{directory} cannot be used as a run directory ({error.strerror}); choose another"
+            ) from None
+        if occupied:
+            raise OutputError(f"{directory} is not empty; choose another directory, so that no results are overwritten")
+        self._write_header()
+        self._requests = self._rows(REQUESTS, RequestRecord)
+        self._tasks = self._rows(TASKS, TaskRecord)
+        self._cells = self._rows(CELLS, CellRecord)
+        self._line_of_request = _formatter(RequestRecord)
+        self._line_of_task = _formatter(TaskRecord)
+        self._line_of_cell = _formatter(CellRecord)
+        self._flushing = threading.Lock()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._flush_until_stopped, name="run-writer", daemon=True)
+        self._thread.start()
+
+    def request(self, record: RequestRecord) -> None:
+        """Add one request."""
+        if self._error:
+            raise self._error
+        self._requests.queue.append(self._line_of_request(record))
+
+    def task(self, record: TaskRecord) -> None:
+        """Add one task."""
+        if self._error:
+            raise self._error
+        self._tasks.queue.append(self._line_of_task(record))
+
+    def cell(self, record: CellRecord) -> None:
+        """Add one finished cell, after everything that was added before is on disk."""
+        self._flush()
+        self._cells.queue.append(self._line_of_cell(record))
+        self._flush()
+
+    def event(self, kind: str, message: str) -> None:
+        """Keep something that a reader of the results must know.
+
+        `worker lost` makes the report INVALID; any other kind, such as `warning`, is shown as it is.
+        """
+        self._header["events"].append({"kind": kind, "message": message, "at_utc": _now()})
+        self._write_header()
+
+    def finish(self, status: str, **facts: Any) -> None:
+        """Write what is left and the final header: `status` is done, interrupted or failed; `facts` are added to it.
+
+        One fact is known to the report: `bound`, {p50, p90, p95, p99, mean (seconds), requests, source}, the latency of
+        the same arrivals on a fleet without stragglers.
+        """
+        self._flush()
+        self._header.update(facts, status=status, finished_utc=_now())
+        self._write_header()
+
+    def close(self) -> None:
+        """Write what is left and end the thread; a second call does nothing."""
+        if self._closed:
+            return
+        self._closed = True
+        self._stop.set()
+        self._thread.join()
+        already_known = self._error is not None
+        try:
+            self._flush()
+        except OutputError:
+            if not already_known:
+                raise
+        finally:
+            for rows in (self._requests, self._tasks, self._cells):
+                rows.close()
+
+    def _rows(self, name: str, kind: type) -> _Rows:
+        try:
+            rows = _Rows(self._directory / name)
+            rows.queue.append(",".join(field.name for field in fields(kind)) + "\n")
+            rows.write()
+        except OSError as error:
+            raise self._failed(error) from None
+        return rows
+
+    def _flush(self) -> None:
+        with self._flushing:
+            if self._error:
+                raise self._error
+            try:
+                # Requests and tasks before cells, so that no cell is listed before its rows are there.
+                for rows in (self._requests, self._tasks, self._cells):
+                    rows.write()
+            except OSError as error:
+                raise self._failed(error) from None
+
+    def _flush_until_stopped(self) -> None:
+        while not self._stop.wait(FLUSH_EVERY):
+            try:
+                self._flush()
+            except OutputError:
+                return  # kept in _error; the next call of the owner raises it
+
+    def _write_header(self) -> None:
+        path = self._directory / HEADER
+        partial = path.with_suffix(".json.partial")
+        try:
+            partial.write_text(json.dumps(self._header, indent=1, default=str) + "\n", encoding="utf-8")
+            partial.replace(path)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                partial.unlink(missing_ok=True)
+            raise self._failed(error) from None
+
+    def _failed(self, error: OSError) -> OutputError:
+        self._error = OutputError(
+            f"results cannot be written to {self._directory} ({error.strerror or error}): make room there or choose "
+            "another directory; what was written so far stays readable"
+        )
+        return self._error
+
+
+class _Rows:
+    """One CSV file and the lines that wait to be written to it."""
+
+    def __init__(self, path: Path) -> None:
+        # A deque, because appending to it and taking from it need no lock: the caller never waits for the disk.
+        self.queue: deque[str] = deque()
+        self._file = path.open("wb", buffering=0)
+
+    def write(self) -> None:
+        """Move the lines that wait to the file."""
+        lines = [self.queue.popleft() for _ in range(len(self.queue))]
+        rest = memoryview("".join(lines).encode(errors="backslashreplace"))
+        while rest:
+            rest = rest[self._file.write(rest) :]
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def _formatter(kind: type) -> Callable[[Any], str]:
+    """Return the function that turns a record into its line: None empty, floats with ten digits."""
+    values = attrgetter(*(field.name for field in fields(kind)))
+
+    def line(record: Any) -> str:
+        return (
+            ",".join(
+                [
+                    "" if value is None
+                    else "%.10g" % value if type(value) is float  # noqa: UP031 - twice as fast as format()
+                    else _quoted(value) if type(value) is str
+                    else str(value)
+                    for value in values(record)
+                ]
+            )
+            + "\n"
+        )  # fmt: skip
+
+    return line
+
+
+def _quoted(text: str) -> str:
+    """Return `text` as one CSV field on one line."""
+    if text.isalnum():
+        return text
+    text = " ".join(text.splitlines())
+    if "," in text or '"' in text:
+        return '"' + text.replace('"', '""') + '"'
+    return text
+
+
+def _now() -> str:
+    """Return the time of day, UTC, to the second."""
+    return datetime.now(timezone.utc).replace(tzinfo=None).isoformat(timespec="seconds")
