@@ -1,0 +1,217 @@
+"""The conductor carries out what a scheme decides: the part of a cell that real and simulated fleets share.
+
+It tells the scheme its events, picks workers through the router, makes the keyed draws, keeps every task's job from
+being sent to its end, and reports each answer, failure and ended task to a listener. How a task travels, how long it
+really takes and what time it is belong to the engine behind `Transport`.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Hashable
+from typing import Protocol
+
+from collagebench.engine.router import Job, Router
+from collagebench.schemes.protocol import Action, Answer, Cancel, Fail, Request, Scheme, Send, Task, Wake
+
+
+class Transport(Protocol):
+    """What an engine does for a conductor."""
+
+    def send(self, job: Job) -> None:
+        """Hand the job to its worker, behind what that has in hand."""
+
+    def begin(self, job: Job) -> None:
+        """The job is now the first in its worker's hand."""
+
+    def take_back(self, job: Job) -> None:
+        """Take back a job that is not in service; the worker must not serve it."""
+
+    def wake(self, token: Hashable, at: float) -> None:
+        """Call the conductor's `woke(token)` at time `at`."""
+
+
+class Listener(Protocol):
+    """Who hears what became of requests and tasks."""
+
+    def answered(self, request: Request, source: str, job: Job, now: float) -> None:
+        """A request has its answer, from this job."""
+
+    def failed(self, request: Request, reason: str) -> None:
+        """A request will have no answer."""
+
+    def ended(self, job: Job, now: float) -> None:
+        """Nothing more will become of this job; its outcome is decided."""
+
+
+class Conductor:
+    """One scheme on one fleet during one cell; times in seconds since the cell began."""
+
+    def __init__(
+        self,
+        scheme: Scheme,
+        router: Router,
+        draw: Callable[[int, int, int], float],
+        tie: Callable[[int, int], float],
+        transport: Transport,
+        listener: Listener,
+    ) -> None:
+        """`draw(worker, request, attempt)` and `tie(request, attempt)` are pure functions of their arguments."""
+        self.scheme = scheme
+        self.router = router
+        self.open: dict[int, Request] = {}
+        """Requests that have arrived and are neither answered nor failed, by id."""
+        self._draw = draw
+        self._tie = tie
+        self._transport = transport
+        self._listener = listener
+        self._jobs: dict[int, Job] = {}
+        """Jobs by task id, from being sent until nothing more can become of them."""
+        self._kept: dict[int, list[Job]] = {}
+        """Served jobs whose reply may still answer this open request (a scheme holds it back), by request id."""
+
+    def arrived(self, request: Request, now: float) -> None:
+        """A request has come in."""
+        self.open[request.id] = request
+        self._perform(self.scheme.arrived(request, now), now)
+
+    def finished(self, now: float) -> None:
+        """No more requests will come."""
+        self._perform(self.scheme.finished(now), now)
+
+    def woke(self, token: Hashable, now: float) -> None:
+        """The time of a Wake has come."""
+        self._perform(self.scheme.woke(token, now), now)
+
+    def served(self, job: Job, now: float) -> None:
+        """A worker has served the job and its reply is here."""
+        self._release(job)
+        if job.given_up:
+            self._end(job, job.outcome or "wasted", now)
+            self._perform([], now)
+            return
+        job.replied = now
+        missing = ()
+        if job.predicted is not None and min(job.predicted) < 0:
+            missing = tuple(r.id for r, answer in zip(job.task.requests, job.predicted, strict=True) if answer < 0)
+        self._perform(self.scheme.replied(job.task, now, missing), now)
+        for request in job.task.requests:
+            if request.id in self.open:
+                self._kept.setdefault(request.id, []).append(job)
+        self._end_if_settled(job, now)
+
+    def failed(self, job: Job, reason: str, now: float) -> None:
+        """The job's worker was lost, its deadline has passed, or it was refused.
+
+        A job past its deadline that is in service runs on; the engine calls `served` when it ends, unless it cannot
+        know and calls `abandon`.
+        """
+        if job.given_up or job.task.id not in self._jobs:
+            return
+        job.given_up = True
+        job.outcome = reason
+        runs_on = reason == "deadline" and self.router.in_service(job)
+        if not runs_on:
+            self._release(job)
+        self._perform(self.scheme.failed(job.task, reason, now), now)
+        if not runs_on:
+            self._end(job, reason, now)
+
+    def abandon(self, job: Job, now: float) -> None:
+        """Nothing more will be heard of a job that was given up."""
+        self._release(job)
+        if job.task.id in self._jobs:
+            self._end(job, job.outcome or "wasted", now)
+        self._perform([], now)
+
+    def lost(self, worker: int, now: float) -> None:
+        """A worker is gone, with everything it had in hand."""
+        for job in self.router.lose(worker):
+            if job.given_up:
+                self._end(job, job.outcome or "wasted", now)
+            else:
+                self.failed(job, "lost", now)
+
+    def close(self, now: float) -> None:
+        """End the cell: nothing is in hand and nothing will happen any more; what is open has failed."""
+        for request in self.open.values():
+            self._listener.failed(request, "unanswered")
+        self.open.clear()
+        for job in list(self._jobs.values()):
+            self._end(job, job.outcome or "wasted", now)
+
+    def _perform(self, actions: list[Action], now: float) -> None:
+        todo = deque(actions)
+        while todo or self._ask_idle(todo, now):
+            action = todo.popleft()
+            if isinstance(action, Send):
+                if not self._send(action.task, action.avoid, now):
+                    todo.extend(self.scheme.failed(action.task, "refused", now))
+            elif isinstance(action, Answer):
+                self._answer(action, now)
+            elif isinstance(action, Cancel):
+                self._cancel(action.task, now)
+            elif isinstance(action, Wake):
+                self._transport.wake(action.token, action.at)
+            elif isinstance(action, Fail) and self.open.pop(action.request.id, None) is not None:
+                self._listener.failed(action.request, action.reason)
+                self._unkeep(action.request, now)
+
+    def _ask_idle(self, todo: deque[Action], now: float) -> bool:
+        """Tell the scheme of an idle worker; True when that makes it act."""
+        role = self.scheme.idle_role
+        if role is not None and self.router.idle(role):
+            todo.extend(self.scheme.idle(role, now))
+        return bool(todo)
+
+    def _send(self, task: Task, avoid: tuple[Task, ...], now: float) -> bool:
+        shunned = {self._jobs[other.id].worker for other in avoid if other.id in self._jobs}
+        key = task.requests[0].id
+        worker = self.router.pick(task.role, shunned, self._tie(key, task.attempt))
+        if worker is None:
+            return False
+        job = Job(task, worker, self._draw(worker, key, task.attempt), now)
+        self._jobs[task.id] = job
+        first = self.router.put(job)
+        self._transport.send(job)
+        if first:
+            self._transport.begin(job)
+        return True
+
+    def _answer(self, answer: Answer, now: float) -> None:
+        if self.open.pop(answer.request.id, None) is None:
+            return
+        for task in answer.tasks:
+            self._jobs[task.id].outcome = "used"
+        self._listener.answered(answer.request, answer.source, self._jobs[answer.tasks[0].id], now)
+        self._unkeep(answer.request, now)
+
+    def _cancel(self, task: Task, now: float) -> None:
+        job = self._jobs.get(task.id)
+        if job is None or job.given_up or job.replied is not None:
+            return
+        job.given_up = True
+        if not self.router.in_service(job):
+            self._release(job)
+            self._end(job, "cancelled", now)
+            self._transport.take_back(job)
+
+    def _release(self, job: Job) -> None:
+        """Take the job out of its worker's hand; the next one there begins."""
+        was_first = self.router.in_service(job)
+        self.router.take(job)
+        if was_first and (following := self.router.next(job.worker)) is not None:
+            self._transport.begin(following)
+
+    def _unkeep(self, request: Request, now: float) -> None:
+        for job in self._kept.pop(request.id, ()):
+            self._end_if_settled(job, now)
+
+    def _end_if_settled(self, job: Job, now: float) -> None:
+        if job.task.id in self._jobs and not any(request.id in self.open for request in job.task.requests):
+            self._end(job, job.outcome or "wasted", now)
+
+    def _end(self, job: Job, outcome: str, now: float) -> None:
+        job.outcome = outcome
+        del self._jobs[job.task.id]
+        self._listener.ended(job, now)

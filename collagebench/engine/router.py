@@ -1,0 +1,144 @@
+"""Which worker gets a task, and what each worker has in hand: one rule for real and for simulated fleets.
+
+A task goes to the worker of its role with the fewest tasks in hand. Ties are broken by a number that the caller draws
+from the routing stream. Each worker serves its tasks one at a time, first come first served.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from collagebench.schemes.protocol import Task
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """A task on its worker: when things happened to it, in seconds since the cell began; None as long as they have not."""
+
+    task: Task
+    worker: int
+    amount: float
+    """The straggler model's draw."""
+    sent: float
+    outcome: str | None = None
+    """used, wasted, cancelled, lost, deadline or refused; None while nothing is decided."""
+    given_up: bool = False
+    """The scheme waits for it no longer (cancelled, or past its deadline) though its service may run on."""
+    encode: float | None = None
+    queue: float | None = None
+    compute: float | None = None
+    injected: float | None = None
+    service: float | None = None
+    decode: float | None = None
+    replied: float | None = None
+    bytes_sent: int = 0
+    predicted: Sequence[int] | None = None
+    """The class answered for each of the task's requests, in their order; -1 for none."""
+
+
+class Router:
+    """Workers by role, each with its queue; every operation takes constant time in the number of workers.
+
+    The workers of a role stand in buckets by the number of tasks in hand: bucket n lists those that have n.
+    """
+
+    def __init__(self, workers: Mapping[str, Sequence[int]]) -> None:
+        self.queues: dict[int, deque[Job]] = {}
+        self.in_hand = 0
+        """Tasks that all workers together have in hand."""
+        self._buckets: dict[str, list[list[int]]] = {}
+        self._buckets_of: dict[int, list[list[int]]] = {}
+        self._place: dict[int, int] = {}
+        """Where each worker stands in its bucket."""
+        self._load: dict[int, int] = {}
+        for name, indices in workers.items():
+            buckets: list[list[int]] = [[]]
+            self._buckets[name] = buckets
+            for worker in indices:
+                self.queues[worker] = deque()
+                self._buckets_of[worker] = buckets
+                self._load[worker] = 0
+                self._enter(worker)
+
+    def idle(self, role: str) -> bool:
+        """Whether a worker of `role` has nothing in hand."""
+        return bool(self._buckets[role][0])
+
+    def pick(self, role: str, avoid: Collection[int], tie: float) -> int | None:
+        """Return the least loaded worker of `role` outside `avoid`, `tie` in [0, 1) choosing among equals; None if none."""
+        for bucket in self._buckets[role]:
+            if not bucket:
+                continue
+            worker = bucket[int(tie * len(bucket))]
+            if worker not in avoid:
+                return worker
+            others = [worker for worker in bucket if worker not in avoid]
+            if others:
+                return others[int(tie * len(others))]
+        return None
+
+    def put(self, job: Job) -> bool:
+        """Queue a job at its worker; True when it is the first in hand, so that its service begins."""
+        queue = self.queues[job.worker]
+        queue.append(job)
+        self.in_hand += 1
+        self._move(job.worker, +1)
+        return len(queue) == 1
+
+    def in_service(self, job: Job) -> bool:
+        """Whether the job is the one that its worker serves."""
+        queue = self.queues.get(job.worker)
+        return bool(queue) and queue[0] is job
+
+    def take(self, job: Job) -> bool:
+        """Remove a job from its worker's hand; False when it is not there any more."""
+        queue = self.queues.get(job.worker)
+        if not queue:
+            return False
+        if queue[0] is job:
+            queue.popleft()
+        else:
+            try:
+                queue.remove(job)
+            except ValueError:
+                return False
+        self.in_hand -= 1
+        self._move(job.worker, -1)
+        return True
+
+    def next(self, worker: int) -> Job | None:
+        """The job that `worker` serves now."""
+        queue = self.queues.get(worker)
+        return queue[0] if queue else None
+
+    def lose(self, worker: int) -> list[Job]:
+        """Strike a worker out and return what it had in hand."""
+        jobs = list(self.queues.pop(worker, ()))
+        self.in_hand -= len(jobs)
+        if worker in self._load:
+            self._leave(worker)
+            del self._load[worker], self._buckets_of[worker]
+        return jobs
+
+    def _move(self, worker: int, step: int) -> None:
+        self._leave(worker)
+        self._load[worker] += step
+        self._enter(worker)
+
+    def _enter(self, worker: int) -> None:
+        buckets = self._buckets_of[worker]
+        load = self._load[worker]
+        if load == len(buckets):
+            buckets.append([])
+        self._place[worker] = len(buckets[load])
+        buckets[load].append(worker)
+
+    def _leave(self, worker: int) -> None:
+        bucket = self._buckets_of[worker][self._load[worker]]
+        last = bucket.pop()
+        if last != worker:
+            place = self._place[worker]
+            bucket[place] = last
+            self._place[last] = place

@@ -1,0 +1,109 @@
+"""The simulated engine: one cell in virtual time.
+
+A heap of events stands for the clock. A worker serves the first job in its hand for the time that the straggler model
+draws and the role's compute time give, then the next; nothing travels, so encoding, transport and decoding take no
+time. Everything else (scheme, router, draws, records) is the live engine's.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable, Hashable, Mapping
+from heapq import heappop, heappush
+
+from collagebench.engine.conductor import Conductor
+from collagebench.engine.router import Job
+from collagebench.schemes.protocol import Request
+from collagebench.stragglers.service import Mode, service_time
+
+
+class SimulatedTransport:
+    """Workers that are an entry in a heap."""
+
+    def __init__(self, mode: Mode, compute: Mapping[str, float], deadline: float) -> None:
+        """`compute` gives each role's inference time, in seconds; `deadline` counts from a task's being sent."""
+        self.now = 0.0
+        self.heap: list[tuple[float, int, Job | None, Hashable]] = []
+        """(time, order, job whose service ends or None, token to wake with)."""
+        self.deadlines: deque[tuple[float, Job]] = deque()
+        """Every job's deadline, earliest first: they are sent in the order of time and have equal deadlines."""
+        self._mode: Mode = mode
+        self._compute = compute
+        self._deadline = deadline
+        self._order = 0
+
+    def send(self, job: Job) -> None:
+        """Set the job's deadline."""
+        self.deadlines.append((self.now + self._deadline, job))
+
+    def begin(self, job: Job) -> None:
+        """Serve it from now on."""
+        job.queue = self.now - job.sent
+        job.compute = self._compute[job.task.role]
+        job.service = service_time(self._mode, job.compute, job.amount)
+        job.injected = job.service - job.compute
+        self._push(self.now + job.service, job, None)
+
+    def take_back(self, job: Job) -> None:
+        """It was never begun: there is nothing to do."""
+
+    def wake(self, token: Hashable, at: float) -> None:
+        """Enter it in the heap."""
+        self._push(max(at, self.now), None, token)
+
+    def _push(self, at: float, job: Job | None, token: Hashable) -> None:
+        self._order += 1
+        heappush(self.heap, (at, self._order, job, token))
+
+
+def simulate_cell(
+    conduct: Callable[[SimulatedTransport], Conductor],
+    requests: list[Request],
+    mode: Mode,
+    compute: Mapping[str, float],
+    deadline: float,
+    advance: Callable[[int], None] = lambda arrived: None,
+) -> float:
+    """Run one cell to its end and return the virtual time then, in seconds.
+
+    `conduct` makes the conductor on a transport; `requests` are in order of arrival; `advance` hears every thousand
+    arrivals how many there were.
+    """
+    transport = SimulatedTransport(mode, compute, deadline)
+    conductor = conduct(transport)
+    heap, deadlines = transport.heap, transport.deadlines
+    pending = iter(requests)
+    request = next(pending, None)
+    arrived = 0
+    while True:
+        while deadlines and (deadlines[0][1].given_up or deadlines[0][1].replied is not None):
+            deadlines.popleft()
+        arrival = math.inf if request is None else request.arrival
+        event = heap[0][0] if heap else math.inf
+        due = deadlines[0][0] if deadlines else math.inf
+        now = transport.now = min(arrival, event, due)
+        if now == math.inf:
+            break
+        if event == now:
+            _, _, job, token = heappop(heap)
+            if job is None:
+                conductor.woke(token, now)
+            else:
+                conductor.served(job, now)
+        elif due == now:
+            conductor.failed(deadlines.popleft()[1], "deadline", now)
+        else:
+            assert request is not None
+            conductor.arrived(request, now)
+            arrived += 1
+            if arrived % 1000 == 0:
+                advance(arrived)
+            request = next(pending, None)
+            if request is None:
+                conductor.finished(now)
+        last = now
+    if not requests:
+        return 0.0
+    conductor.close(last)
+    return last
