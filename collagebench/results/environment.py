@@ -1,0 +1,127 @@
+"""Where and with what a run was made: the machine, the system, the versions, the state of the code.
+
+Only what helps to understand a figure is kept: no host name, no user, no path. What cannot be found out is None.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import subprocess
+from datetime import datetime, timezone
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from collagebench import __version__
+
+DEPENDENCIES = (
+    "click",
+    "grpcio",
+    "numpy",
+    "onnxruntime",
+    "open-inference-grpc",
+    "pillow",
+    "protobuf",
+    "rich",
+    "uvloop",
+)
+
+
+def capture() -> dict[str, Any]:
+    """Return a description of this machine and this installation, as plain JSON values."""
+    return {
+        "captured_utc": datetime.now(timezone.utc).replace(tzinfo=None).isoformat(timespec="seconds"),
+        "cpu": _cpu_model(),
+        "logical_cores": os.cpu_count(),
+        "affinity_cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
+        "cpu_quota_cores": _cpu_quota(),
+        "memory_bytes": _memory_bytes("MemTotal"),
+        "memory_available_bytes": _memory_bytes("MemAvailable"),
+        "load_average": list(os.getloadavg()) if hasattr(os, "getloadavg") else None,
+        "kernel": f"{platform.system()} {platform.release()}",
+        "os": _os_name(),
+        "python": f"{platform.python_implementation()} {platform.python_version()}",
+        "collagebench": __version__,
+        "packages": {name: _version(name) for name in DEPENDENCIES},
+        "git": _git(),
+    }
+
+
+def _cpu_model() -> str | None:
+    for line in _lines("/proc/cpuinfo"):
+        name, _, value = line.partition(":")
+        if name.strip() in ("model name", "Model", "Processor"):
+            return value.strip()
+    return platform.processor() or platform.machine() or None
+
+
+def _memory_bytes(field: str) -> int | None:
+    for line in _lines("/proc/meminfo"):
+        name, _, value = line.partition(":")
+        if name == field:
+            return int(value.split()[0]) * 1024
+    if field == "MemTotal":
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return None
+
+
+def _cpu_quota() -> float | None:
+    """Return how many cores the container (cgroup) may use, None without a limit or where it cannot be read."""
+    own = next((line.split(":", 2)[2].strip() for line in _lines("/proc/self/cgroup") if line.startswith("0::")), "/")
+    for directory in dict.fromkeys((f"/sys/fs/cgroup{own.rstrip('/')}", "/sys/fs/cgroup")):
+        for line in _lines(f"{directory}/cpu.max"):  # version 2: "quota period", in µs
+            quota, _, period = line.partition(" ")
+            if quota != "max":
+                return int(quota) / int(period)
+    quota_us = next(iter(_lines("/sys/fs/cgroup/cpu/cpu.cfs_quota_us")), "-1")
+    period_us = next(iter(_lines("/sys/fs/cgroup/cpu/cpu.cfs_period_us")), "100000")
+    return int(quota_us) / int(period_us) if int(quota_us) > 0 else None
+
+
+def _os_name() -> str | None:
+    try:
+        return platform.freedesktop_os_release().get("PRETTY_NAME")
+    except OSError:
+        return platform.platform(terse=True) or None
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _git() -> dict[str, Any] | None:
+    """Return the revision of the source checkout that this package is run from and whether it was changed, or None."""
+    package = Path(__file__).resolve().parent.parent
+    if not _git_output(package, "ls-files", "__init__.py"):
+        return None  # installed, perhaps inside somebody else's repository
+    revision = _git_output(package, "rev-parse", "HEAD")
+    changes = _git_output(package, "status", "--porcelain", "--untracked-files=no")
+    return {"revision": revision, "dirty": None if changes is None else bool(changes)} if revision else None
+
+
+def _git_output(directory: Path, *arguments: str) -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(directory), *arguments],
+            capture_output=True,
+            text=True,
+            timeout=5,
+            check=True,
+            env={**os.environ, "GIT_OPTIONAL_LOCKS": "0"},
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
+
+
+def _lines(path: str) -> list[str]:
+    try:
+        return Path(path).read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return []

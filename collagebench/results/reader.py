@@ -1,0 +1,212 @@
+"""A run directory as it is read back: `run.json` and, column by column, the records of its complete cells.
+
+Only cells listed in `cells.csv` count, and only if all their requests have a record; others (the one that ran when the
+program was interrupted or killed) are left out and named. Nothing else is repaired: a line that a crash tore is
+dropped and reported, and a file that says something impossible is refused.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, fields, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from collagebench.errors import DataError
+from collagebench.results.records import CellRecord, RequestRecord, TaskRecord
+from collagebench.results.writer import CELLS, HEADER, REQUESTS, SCHEMA, TASKS
+
+CHUNK = 50_000
+"""Lines that are held as text at one time, which bounds the memory that reading takes."""
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Records as columns of equal length: float64 (NaN: empty), int64 (-1: empty), bool, or int32 codes of a text.
+
+    Code c of a text column stands for `texts[column][c]`; an empty field is the text "".
+    """
+
+    columns: dict[str, Array]
+    texts: dict[str, list[str]]
+
+    def __len__(self) -> int:
+        return len(next(iter(self.columns.values())))
+
+    def __getitem__(self, column: str) -> Array:
+        return self.columns[column]
+
+    def equal(self, column: str, text: str) -> NDArray[np.bool_]:
+        """Return a mask of the rows whose `column` is `text`."""
+        texts = self.texts[column]
+        code = texts.index(text) if text in texts else -1
+        return np.asarray(self.columns[column] == code)
+
+    def where(self, mask: NDArray[np.bool_]) -> Table:
+        """Return the rows of the mask."""
+        if mask.all():
+            return self
+        return Table({name: column[mask] for name, column in self.columns.items()}, self.texts)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run directory: the header, and the records of the cells that are complete."""
+
+    directory: Path
+    header: dict[str, Any]
+    requests: Table
+    tasks: Table
+    """Without the column `requests`, which no figure needs."""
+    cells: Table
+    left_out: tuple[str, ...]
+    """Names of the cells that are not complete."""
+    notes: tuple[str, ...]
+    """What was found damaged and dropped, one sentence each."""
+
+    @property
+    def variants(self) -> list[str]:
+        """The schemes' names in the order of the header, those with no complete cell included."""
+        listed = [str(scheme.get("variant") or scheme["scheme"]) for scheme in self.header.get("schemes", [])]
+        return listed + [name for name in self.cells.texts["scheme"] if name not in listed]
+
+    def of(self, variant: str) -> Run:
+        """Return the same run with the records of one scheme."""
+        requests, tasks, cells = (
+            table.where(table.equal("scheme", variant)) for table in (self.requests, self.tasks, self.cells)
+        )
+        return replace(self, requests=requests, tasks=tasks, cells=cells)
+
+
+def load(directory: Path) -> Run:
+    """Read a run directory.
+
+    Raises:
+        DataError: it is no run directory, cannot be read, was written by a newer version, or holds an impossible line.
+    """
+    header = _header(directory)
+    notes: list[str] = []
+    requests = _table(directory / REQUESTS, RequestRecord, notes)
+    tasks = _table(directory / TASKS, TaskRecord, notes, skip={"requests"})
+    cells = _table(directory / CELLS, CellRecord, notes)
+    expected = dict(zip(_cells(cells), cells["requests"].tolist(), strict=True))
+    found = _counts(requests)
+    complete = {cell for cell, count in expected.items() if found.get(cell) == count}
+    left_out = [f"{scheme} run {run}" for scheme, run in {**found, **expected} if (scheme, run) not in complete]
+    requests, tasks, cells = (table.where(_member(table, complete)) for table in (requests, tasks, cells))
+    return Run(directory, header, requests, tasks, cells, tuple(left_out), tuple(notes))
+
+
+def _header(directory: Path) -> dict[str, Any]:
+    path = directory / HEADER
+    try:
+        header = json.loads(path.read_text(encoding="utf-8"))
+        schema = header["schema"]
+        newer = schema > SCHEMA
+    except (FileNotFoundError, NotADirectoryError):
+        raise DataError(f"{directory} is not a run directory: it holds no {HEADER}; name the --out of a run") from None
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror})") from None
+    except (ValueError, KeyError, TypeError):
+        raise DataError(
+            f"{path} is not the header of a run; the directory may be damaged or another program's"
+        ) from None
+    if newer:
+        raise DataError(
+            f"{path} has schema {schema} (written by {header.get('tool', 'a newer version')}), this version reads up "
+            f"to {SCHEMA}: upgrade collagebench"
+        )
+    return dict(header)
+
+
+def _table(path: Path, kind: type, notes: list[str], skip: Iterable[str] = ()) -> Table:
+    """Read one CSV file, leaving out the columns `skip`."""
+    types = {field.name: str(field.type) for field in fields(kind)}
+    texts: dict[str, dict[str, int]] = {
+        name: {} for name in types if name not in skip and types[name].startswith("str")
+    }
+    parts: dict[str, list[Array]] = {name: [] for name in types if name not in skip}
+    rows_read = 0
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = csv.reader(_whole_lines(file, path, notes), strict=True)
+            names = next(rows, list(types))
+            if names != list(types):
+                raise DataError(
+                    f"{path} does not have the columns of a run; the file was changed or is another program's"
+                )
+            while chunk := list(islice(rows, CHUNK)):
+                columns = dict(zip(types, zip(*chunk, strict=True), strict=True))
+                for name in parts:
+                    parts[name].append(_column(columns[name], types[name], texts.get(name, {})))
+                rows_read += len(chunk)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror})") from None
+    except (ValueError, csv.Error) as error:
+        where = f"after line {rows_read + 1}"
+        raise DataError(f"{path} has a line {where} that is no record ({error}); the file is damaged") from None
+    empty = {name: _column((), types[name], {}) for name in parts}
+    return Table(
+        {name: np.concatenate(arrays) if arrays else empty[name] for name, arrays in parts.items()},
+        {name: list(codes) for name, codes in texts.items()},
+    )
+
+
+def _whole_lines(file: Iterable[str], path: Path, notes: list[str]) -> Iterator[str]:
+    for line in file:
+        if line.endswith("\n"):
+            yield line
+        else:
+            notes.append(
+                f"{path.name} ends in the middle of a line, which was dropped: the program that wrote it was killed."
+            )
+
+
+def _column(values: Sequence[str], type_: str, codes: dict[str, int]) -> Array:
+    """Return a column's texts as an array; new texts of a text column get the next code."""
+    if type_.startswith("float"):
+        return np.array([float(value) if value else np.nan for value in values], dtype=np.float64)
+    if type_.startswith("int"):
+        return np.array([int(value) if value else -1 for value in values], dtype=np.int64)
+    if type_ == "bool":
+        return np.array([value == "True" for value in values], dtype=np.bool_)
+    for value in dict.fromkeys(values):
+        codes.setdefault(value, len(codes))
+    return np.array([codes[value] for value in values], dtype=np.int32)
+
+
+def _cells(table: Table) -> list[tuple[str, int]]:
+    """Return the cell (scheme, run) of every row."""
+    texts = table.texts["scheme"]
+    return [(texts[code], run) for code, run in zip(table["scheme"].tolist(), table["run"].tolist(), strict=True)]
+
+
+def _counts(table: Table) -> dict[tuple[str, int], int]:
+    """Return how many rows each cell has, in the order in which the cells first appear."""
+    keys, first, counts = np.unique(_keys(table), return_index=True, return_counts=True)
+    texts = table.texts["scheme"]
+    order = np.argsort(first)
+    return {
+        (texts[key >> 32], key & 0xFFFFFFFF): count
+        for key, count in zip(keys[order].tolist(), counts[order].tolist(), strict=True)
+    }
+
+
+def _member(table: Table, cells: set[tuple[str, int]]) -> NDArray[np.bool_]:
+    """Return a mask of the rows that belong to one of `cells`."""
+    codes = {text: code for code, text in enumerate(table.texts["scheme"])}
+    wanted = [(codes[scheme] << 32) | run for scheme, run in cells if scheme in codes]
+    return np.isin(_keys(table), np.array(wanted, dtype=np.int64))
+
+
+def _keys(table: Table) -> NDArray[np.int64]:
+    """Return one number per row that names its cell."""
+    return np.asarray((table["scheme"].astype(np.int64) << 32) | table["run"])
