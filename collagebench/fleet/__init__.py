@@ -1,0 +1,1 @@
+"""Where workers run, and the client's connection to each of them."""

@@ -1,0 +1,158 @@
+"""A client's connection to one worker: the Open Inference Protocol over gRPC, and what can go wrong with it.
+
+A call ends in one of four ways: a `Reply`, a `TaskError` with one of three reasons, or the cancellation of the asyncio
+task that waits for it, which takes the call back:
+
+    lost       the worker is gone, or went before it answered
+    deadline   no answer came in time; a worker that is stopped, not dead, shows itself in no other way
+    refused    the worker answered that it cannot do this
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import grpc
+import grpc.aio
+import numpy as np
+from numpy.typing import NDArray
+from open_inference.grpc import protocol
+
+from collagebench.stragglers.service import Mode
+from collagebench.worker import wire
+
+CHANNEL_OPTIONS = [
+    *wire.MESSAGE_SIZES,
+    ("grpc.default_authority", "localhost"),
+    ("grpc.enable_retries", 0),  # a task sent twice in secret would be measured wrongly
+    ("grpc.enable_http_proxy", 0),
+    ("grpc.use_local_subchannel_pool", 1),
+]
+
+Reason = Literal["lost", "deadline", "refused"]
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a worker answered; times in seconds by its own clock, None where a foreign server reports none."""
+
+    outputs: NDArray[np.float32] | None
+    """[batch, …]; None from a worker that computes nothing."""
+    queue: float | None
+    """Waiting in the worker before service began."""
+    compute: float | None
+    injected: float | None
+    service: float | None
+    """compute + injected."""
+
+
+class TaskError(Exception):
+    """A task that a worker will not answer: the reason in one word, and a sentence."""
+
+    def __init__(self, reason: Reason, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason: Reason = reason
+        self.detail = detail
+
+
+@dataclass(slots=True)
+class Connection:
+    """One connected worker."""
+
+    index: int
+    target: str
+    """What gRPC calls its address, for example `unix:/tmp/x/0.sock`."""
+    pid: int | None = None
+    host: str = "localhost"
+    versions: dict[str, str] = field(default_factory=dict)
+    lost: str | None = None
+    """Why the worker is gone; None while it is there. Set by its fleet."""
+    _channel: Any = field(init=False, repr=False)
+    _infer: Any = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._channel = grpc.aio.insecure_channel(self.target, options=CHANNEL_OPTIONS)
+        self._infer = self._method("ModelInfer")
+
+    def _method(self, name: str) -> Any:
+        return self._channel.unary_unary(
+            f"/{wire.SERVICE}/{name}",
+            request_serializer=getattr(protocol, f"{name}Request").SerializeToString,
+            response_deserializer=getattr(protocol, f"{name}Response").FromString,
+        )
+
+    async def ready(self, timeout: float) -> None:
+        """Connect, and return once the worker says that it is ready.
+
+        Raises:
+            TaskError: it does not say so within `timeout` seconds.
+        """
+        try:
+            response = await self._method("ServerReady")(
+                protocol.ServerReadyRequest(), timeout=timeout, wait_for_ready=True
+            )
+        except grpc.aio.AioRpcError as error:
+            raise self._error(error, timeout) from None
+        if not response.ready:
+            raise TaskError("refused", f"worker {self.index} says that it is not ready")
+
+    async def infer(
+        self, task: int, model: str, pixels: NDArray[np.uint8], mode: Mode | None, amount: float, timeout: float
+    ) -> Reply:
+        """Have `model` classify `pixels` and return its answer.
+
+        Cancelling the asyncio task that awaits this cancels the call; the worker drops it if it is still queued.
+
+        Args:
+            task: an id for the worker's eyes.
+            model: the model's name.
+            pixels: uint8 [batch, height, width, channels].
+            mode: how `amount` slows the task down; None for not at all.
+            amount: the straggler model's draw.
+            timeout: seconds until the call is given up.
+
+        Raises:
+            TaskError: there will be no answer.
+        """
+        if self.lost is not None:
+            raise TaskError("lost", f"worker {self.index} is gone: {self.lost}")
+        request = protocol.ModelInferRequest(model_name=model, id=str(task))
+        request.inputs.add(name=wire.INPUT, datatype="UINT8", shape=pixels.shape)
+        request.raw_input_contents.append(pixels.tobytes())
+        if mode is not None:
+            request.parameters[wire.MODE].string_param = mode
+            request.parameters[wire.AMOUNT].double_param = amount
+        try:
+            response = await self._infer(request, timeout=timeout)
+        except grpc.aio.AioRpcError as error:
+            raise self._error(error, timeout) from None
+        return _reply(response)
+
+    def _error(self, error: grpc.aio.AioRpcError, timeout: float) -> TaskError:
+        code, details = error.code(), error.details()
+        if code is grpc.StatusCode.DEADLINE_EXCEEDED:
+            return TaskError("deadline", f"worker {self.index} did not answer within {timeout:g} s")
+        if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED):
+            return TaskError("lost", f"worker {self.index} is gone: {self.lost or details}")
+        return TaskError("refused", f"worker {self.index} refused the task: {details} ({code.name})")
+
+    async def close(self) -> None:
+        """Hang up; calls that still wait are cancelled."""
+        await self._channel.close()
+
+
+def _reply(response: Any) -> Reply:
+    parameters = response.parameters
+    outputs = None
+    if response.raw_output_contents:
+        outputs = np.frombuffer(response.raw_output_contents[0], np.float32).reshape(response.outputs[0].shape)
+    if wire.SERVICE_TIME not in parameters:
+        return Reply(outputs, None, None, None, None)
+    return Reply(
+        outputs,
+        parameters[wire.QUEUE].double_param,
+        parameters[wire.COMPUTE].double_param,
+        parameters[wire.INJECTED].double_param,
+        parameters[wire.SERVICE_TIME].double_param,
+    )

@@ -1,0 +1,105 @@
+"""Workers as processes of this machine, which live no longer than their client, however it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import sys
+from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from collagebench.errors import FleetError, OutputError
+from collagebench.fleet.connection import Connection, TaskError
+from collagebench.fleet.launcher import Launcher
+from collagebench.worker.spec import Compute, WorkerSpec
+
+# The forkserver imports exactly what its client would, whatever way the client was started.
+PROGRAM = (
+    "import sys; sys.path[:] = sys.argv.pop(1).split('\\n'); from collagebench.worker.forkserver import main; main()"
+)
+
+
+@contextlib.asynccontextmanager
+async def local_fleet(
+    specs: Sequence[WorkerSpec],
+    compute: Compute,
+    logs: Path,
+    on_lost: Callable[[int, str], None],
+    start_deadline: float = 30.0,
+    drain_deadline: float = 2.0,
+) -> AsyncIterator[list[Connection]]:
+    """Start one process per spec, yield a connection to each, and take them all down at the end.
+
+    Args:
+        specs: the workers; their indices must differ.
+        compute: `real` loads and runs the models, `emulated` does neither.
+        logs: directory for `worker-<index>.log` and `forkserver.log`; made if it is missing.
+        on_lost: called once with index and reason for a worker that ends while the fleet is up.
+        start_deadline: seconds until all workers must be ready.
+        drain_deadline: seconds that workers get to stop before they are killed.
+
+    Raises:
+        ModelError: a model is missing, damaged, of the wrong shape, or not the one that was expected.
+        FleetError: the workers could not be started in time.
+        OutputError: the logs cannot be written.
+    """
+    loop = asyncio.get_running_loop()
+    until = loop.time() + start_deadline
+    connections: dict[int, Connection] = {}
+
+    def lose(index: int, reason: str) -> None:
+        if index in connections:
+            connections[index].lost = reason
+        on_lost(index, reason)
+
+    launcher = Launcher(await _forkserver(compute, logs), logs, lose)
+    try:
+        reports = await launcher.start(specs, start_deadline)
+        for spec, report in zip(specs, reports, strict=True):
+            connections[spec.index] = Connection(
+                spec.index, f"unix:{report['socket']}", report["pid"], report["host"], report["versions"]
+            )
+        try:
+            await asyncio.gather(*(connection.ready(until - loop.time()) for connection in connections.values()))
+        except TaskError as error:
+            raise FleetError(f"a worker was started but cannot be reached: {error.detail}") from None
+        yield list(connections.values())
+    finally:
+        for connection in connections.values():
+            await connection.close()
+        directory = launcher.directory
+        await launcher.drain(drain_deadline)
+        if directory is not None:  # still there only if the forkserver was killed
+            shutil.rmtree(directory, ignore_errors=True)
+
+
+async def _forkserver(compute: Compute, logs: Path) -> Any:
+    """Start the forkserver in a session of its own, out of reach of the terminal's Ctrl-C."""
+    environment = {
+        **os.environ,
+        "OPENBLAS_NUM_THREADS": "1",  # a process that forks should have one thread
+        "OMP_NUM_THREADS": "1",
+    }
+    try:
+        logs.mkdir(parents=True, exist_ok=True)
+        with open(logs / "forkserver.log", "ab") as log:
+            return await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-c",
+                PROGRAM,
+                "\n".join(sys.path),
+                "--compute",
+                compute,
+                "--logs",
+                str(logs.absolute()),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=log,
+                env=environment,
+                start_new_session=True,
+            )
+    except OSError as error:
+        raise OutputError(f"the workers' logs cannot be written to {logs} ({error.strerror or error})") from None

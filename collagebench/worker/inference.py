@@ -1,0 +1,129 @@
+"""The models that a worker serves: ONNX files on one thread, checked before the first request.
+
+ONNX Runtime gets one thread and never spins: with its defaults ten workers on a few cores take the time slices from
+each other, which looks like stragglers that nobody injected.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from collagebench.errors import ModelError
+from collagebench.worker.spec import ModelFile
+from collagebench.worker.wire import INPUT, OUTPUT
+
+Infer = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+
+
+@dataclass(frozen=True, slots=True)
+class Hosted:
+    """One model as its worker serves it."""
+
+    name: str
+    input: tuple[int, int, int]
+    """Height, width and channels of one image."""
+    batch: int | None
+    """The one batch size it takes; None takes any."""
+    output: tuple[int, ...] | None
+    """Shape of `logits` without the batch; None when nothing is computed."""
+    sha256: str | None
+    """Of the content that was loaded; None when nothing was."""
+    infer: Infer | None
+    """uint8 [batch, height, width, channels] to float32 [batch, …]; None when nothing is computed."""
+
+
+def emulated(file: ModelFile) -> Hosted:
+    """Return a model that takes the same input and computes nothing; its file is not even opened."""
+    return Hosted(file.name, file.input, None, None, None, None)
+
+
+def load(file: ModelFile) -> Hosted:
+    """Read, check and warm up an ONNX model.
+
+    Raises:
+        ModelError: the file is missing, not a whole ONNX model, or does not take and give what it should.
+    """
+    try:
+        content = Path(file.path).read_bytes()
+    except OSError as error:
+        raise ModelError(f"model file {file.path} cannot be read ({error.strerror}); export it again") from None
+    session = _session(file.path, content)
+    batch = _check(file, session)
+
+    def infer(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        logits: NDArray[np.float32] = session.run([OUTPUT], {INPUT: pixels})[0]
+        return logits
+
+    blank = np.zeros((batch or 1, *file.input), np.uint8)
+    try:
+        shape = infer(blank).shape
+    except Exception as error:
+        raise ModelError(f"model file {file.path} fails on a blank image: {_sentence(error)}") from None
+    if len(shape) < 2 or shape[0] != len(blank):
+        raise ModelError(
+            f"model file {file.path} answers {len(blank)} image(s) with `{OUTPUT}` of shape {list(shape)}; "
+            "one row per image was expected"
+        )
+    digest = hashlib.sha256(content).hexdigest()
+    return Hosted(file.name, file.input, batch, tuple(shape[1:]), digest, infer)
+
+
+def _session(path: str, content: bytes) -> Any:
+    """Return an ONNX Runtime session on one thread."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 3
+    try:
+        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime's exceptions have no common base but this one
+        raise ModelError(f"model file {path} is not a whole ONNX model ({_sentence(error)}); export it again") from None
+
+
+def _check(file: ModelFile, session: Any) -> int | None:
+    """Check input and output; return the batch size that the model insists on, None when it takes any."""
+    inputs, outputs = session.get_inputs(), session.get_outputs()
+    if [tensor.name for tensor in inputs] != [INPUT] or OUTPUT not in [tensor.name for tensor in outputs]:
+        raise ModelError(
+            f"model file {file.path} takes {_names(inputs)} and gives {_names(outputs)}; it must take `{INPUT}` and "
+            f"give `{OUTPUT}`"
+        )
+    image = inputs[0]
+    logits = next(tensor for tensor in outputs if tensor.name == OUTPUT)
+    if image.type != "tensor(uint8)" or logits.type != "tensor(float)":
+        raise ModelError(
+            f"model file {file.path} takes {image.type} and gives {logits.type}; it must take tensor(uint8) and give "
+            "tensor(float)"
+        )
+    # A dimension that is not a number is free.
+    fits = len(image.shape) == 4 and all(
+        not isinstance(has, int) or has == wanted for has, wanted in zip(image.shape[1:], file.input, strict=True)
+    )
+    if not fits:
+        height, width, channels = file.input
+        raise ModelError(
+            f"model file {file.path} takes images of shape {image.shape}, not [batch, {height}, {width}, {channels}]; "
+            "export it again"
+        )
+    batch = image.shape[0]
+    return batch if isinstance(batch, int) else None
+
+
+def _names(tensors: list[Any]) -> str:
+    return ", ".join(f"`{tensor.name}`" for tensor in tensors) or "nothing"
+
+
+def _sentence(error: Exception) -> str:
+    """Return the first line of an ONNX Runtime message, without its code."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rpartition(" : ")[2].strip().rstrip(".")

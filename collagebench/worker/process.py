@@ -1,0 +1,113 @@
+"""The life of one worker process, from the fork to its end.
+
+It loads and tries its models, listens on its socket, says that it is ready, and serves until it is told to stop
+(SIGTERM) or its parent is gone. The parent alone holds the write end of a pipe; a thread waits for that pipe to close,
+which it does however the parent ends, and then ends the process. On Linux the kernel does the same even for a worker
+that is stopped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import json
+import os
+import platform
+import signal
+import sys
+import threading
+from collections.abc import Mapping
+from importlib.metadata import version
+from typing import Any
+
+import grpc.aio
+
+from collagebench import __version__
+from collagebench.errors import CollagebenchError, ModelError
+from collagebench.worker.inference import Hosted, emulated, load
+from collagebench.worker.service import Service, handler
+from collagebench.worker.spec import Compute, WorkerSpec
+from collagebench.worker.station import Station
+from collagebench.worker.wire import MESSAGE_SIZES
+
+try:
+    from uvloop import run
+except ImportError:
+    from asyncio import run
+
+GRACE = 1.0
+"""Seconds that calls in progress get when the worker is told to stop."""
+
+
+def live(spec: WorkerSpec, socket: str, compute: Compute, parent: int, lifeline: int, report: int) -> int:
+    """Be the worker `spec` and return the exit status.
+
+    Args:
+        spec: the models to serve.
+        socket: path of the Unix socket to listen on.
+        compute: whether models are loaded at all.
+        parent: process id of the parent.
+        lifeline: file descriptor that reads end-of-file when the parent is gone.
+        report: file descriptor that takes one JSON line, `ready` or `failed`.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the client's business
+    _die_with(parent, lifeline)
+    try:
+        models = {file.name: load(file) if compute == "real" else emulated(file) for file in spec.models}
+    except CollagebenchError as error:
+        kind = "model" if isinstance(error, ModelError) else "fleet"
+        tell(report, {"event": "failed", "kind": kind, "message": str(error)})
+        return 1
+    ready = {
+        "event": "ready",
+        "pid": os.getpid(),
+        "socket": socket,
+        "sha256": {name: model.sha256 for name, model in models.items() if model.sha256 is not None},
+        "versions": _versions(compute),
+    }
+    run(_serve(models, socket, report, ready))
+    return 0
+
+
+async def _serve(models: Mapping[str, Hosted], socket: str, report: int, ready: dict[str, Any]) -> None:
+    server = grpc.aio.server(options=MESSAGE_SIZES)
+    server.add_generic_rpc_handlers((handler(Service(models, Station())),))
+    try:
+        server.add_insecure_port(f"unix:{socket}")
+    except RuntimeError as error:
+        tell(report, {"event": "failed", "kind": "fleet", "message": f"socket {socket} cannot be used: {error}"})
+        return
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    await server.start()
+    tell(report, ready)
+    await stop.wait()
+    await server.stop(GRACE)
+    os._exit(0)  # without waiting for a task that is still in service for nobody
+
+
+def tell(report: int, event: dict[str, Any]) -> None:
+    """Write one JSON line, whole, for the client."""
+    os.write(report, json.dumps(event).encode() + b"\n")
+
+
+def _versions(compute: Compute) -> dict[str, str]:
+    packages = ["grpcio", "numpy"] + (["onnxruntime"] if compute == "real" else [])
+    versions = {name: version(name) for name in packages}
+    return {"collagebench": __version__, "python": platform.python_version(), **versions}
+
+
+def _die_with(parent: int, lifeline: int) -> None:
+    """See to it that this process ends when its parent does."""
+
+    def watch() -> None:
+        while os.read(lifeline, 1):
+            pass
+        os._exit(1)
+
+    threading.Thread(target=watch, name="watchdog", daemon=True).start()
+    if sys.platform == "linux":
+        pr_set_pdeathsig = 1
+        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
+    if os.getppid() != parent:  # it died before the kernel was asked
+        os._exit(1)
