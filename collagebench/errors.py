@@ -6,11 +6,12 @@
     ├── ModelError               1  a model file that is missing, damaged or of the wrong shape
     ├── FleetError               1  workers that could not be started or reached
     ├── OutputError              1  a result that could not be written (no space, no permission)
-    └── MissingExtra             1  an optional part is not installed
+    ├── MissingExtra             1  an optional part is not installed
+    └── Interrupted            130  the user stopped it; what was finished is saved
 
 Core code raises these with one sentence a user can act on; `collagebench.cli.main` is the one place that turns them
-into a line on stderr and an exit code. Three more exit codes carry no error of ours: 3 a `--fail-if` threshold missed,
-4 the run is INVALID, 130 interrupted.
+into a line on stderr and an exit code. Two more exit codes carry no error: 3 a `--fail-if` threshold missed, 4 the run
+is INVALID.
 """
 
 EXIT_DONE = 0
@@ -51,3 +52,9 @@ class OutputError(CollagebenchError):
 
 class MissingExtra(CollagebenchError):
     """An optional part is not installed."""
+
+
+class Interrupted(CollagebenchError):
+    """The user stopped it; what was finished is saved."""
+
+    exit_code = EXIT_INTERRUPTED

@@ -91,7 +91,7 @@ class Conductor:
             self._perform([], now)
             return
         job.replied = now
-        missing = ()
+        missing: tuple[int, ...] = ()
         if job.predicted is not None and min(job.predicted) < 0:
             missing = tuple(r.id for r, answer in zip(job.task.requests, job.predicted, strict=True) if answer < 0)
         self._perform(self.scheme.replied(job.task, now, missing), now)

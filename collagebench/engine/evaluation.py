@@ -37,7 +37,7 @@ class Images:
 
 
 def encode(task: Task, model: Model, images: Images) -> NDArray[np.uint8]:
-    """Return a task's input to its model, uint8 [1, height, width, 3]: the image itself, or the collage of its group."""
+    """Return a task's input to its model, its image or the collage of its group: uint8 [1, height, width, 3]."""
     if model.grid is None:
         return images[task.requests[0].image][np.newaxis]
     height, width, _ = model.input
@@ -46,7 +46,10 @@ def encode(task: Task, model: Model, images: Images) -> NDArray[np.uint8]:
 
 
 def decode(task: Task, model: Model, logits: NDArray[np.float32]) -> list[int]:
-    """Return the class answered for each request of a task, -1 for none, from `logits` [1, classes] or [1, cells, classes]."""
+    """Return the class answered for each request of a task, -1 for none.
+
+    `logits` is float32 [1, classes] from a single, [1, cells, classes] from a collage.
+    """
     cells = logits if model.grid is None else logits[0, : len(task.requests)]
     answers: list[int] = classes(cells).tolist()
     return answers

@@ -50,7 +50,7 @@ class Recorder:
         evaluate: Evaluate | None,
         chunk: int | None = None,
     ) -> None:
-        """`evaluate` None: jobs know their predictions. `chunk`: evaluate after so many answers, None only at the end."""
+        """`evaluate` None: jobs know their predictions. `chunk`: evaluate after so many answers, not at the end."""
         self.scheme = scheme
         self.run = run
         self.answered_count = 0

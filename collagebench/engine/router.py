@@ -15,7 +15,7 @@ from collagebench.schemes.protocol import Task
 
 @dataclass(slots=True, eq=False)
 class Job:
-    """A task on its worker: when things happened to it, in seconds since the cell began; None as long as they have not."""
+    """A task on its worker, and when things happened to it: seconds since the cell began, None until they have."""
 
     task: Task
     worker: int
@@ -67,7 +67,7 @@ class Router:
         return bool(self._buckets[role][0])
 
     def pick(self, role: str, avoid: Collection[int], tie: float) -> int | None:
-        """Return the least loaded worker of `role` outside `avoid`, `tie` in [0, 1) choosing among equals; None if none."""
+        """Return the least loaded worker of `role` outside `avoid`, or None; `tie` in [0, 1) chooses among equals."""
         for bucket in self._buckets[role]:
             if not bucket:
                 continue
@@ -89,8 +89,7 @@ class Router:
 
     def in_service(self, job: Job) -> bool:
         """Whether the job is the one that its worker serves."""
-        queue = self.queues.get(job.worker)
-        return bool(queue) and queue[0] is job
+        return self.next(job.worker) is job
 
     def take(self, job: Job) -> bool:
         """Remove a job from its worker's hand; False when it is not there any more."""

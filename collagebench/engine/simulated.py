@@ -17,6 +17,9 @@ from collagebench.engine.router import Job
 from collagebench.schemes.protocol import Request
 from collagebench.stragglers.service import Mode, service_time
 
+ADVANCE = 1000
+"""Arrivals from one report of progress to the next."""
+
 
 class SimulatedTransport:
     """Workers that are an entry in a heap."""
@@ -63,12 +66,12 @@ def simulate_cell(
     mode: Mode,
     compute: Mapping[str, float],
     deadline: float,
-    advance: Callable[[int], None] = lambda arrived: None,
+    advance: Callable[[int], None] = lambda requests: None,
 ) -> float:
     """Run one cell to its end and return the virtual time then, in seconds.
 
-    `conduct` makes the conductor on a transport; `requests` are in order of arrival; `advance` hears every thousand
-    arrivals how many there were.
+    `conduct` makes the conductor on a transport; `requests` are in order of arrival; `advance` hears how many more have
+    arrived, from time to time.
     """
     transport = SimulatedTransport(mode, compute, deadline)
     conductor = conduct(transport)
@@ -97,8 +100,8 @@ def simulate_cell(
             assert request is not None
             conductor.arrived(request, now)
             arrived += 1
-            if arrived % 1000 == 0:
-                advance(arrived)
+            if arrived % ADVANCE == 0:
+                advance(ADVANCE)
             request = next(pending, None)
             if request is None:
                 conductor.finished(now)

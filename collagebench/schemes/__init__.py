@@ -31,7 +31,9 @@ def options_of(name: str) -> set[str]:
 
 def make(name: str, options: Mapping[str, Any]) -> Scheme:
     """Return a fresh scheme, raising UsageError for an unknown name, an unknown option or an option out of range."""
-    unknown = set(options) - options_of(name)
-    if unknown:
-        raise UsageError(f"scheme {name} has no option {min(unknown)!r}; it has {sorted(options_of(name)) or 'none'}")
+    known = options_of(name)
+    for option in options:
+        if option not in known:
+            listed = ", ".join(sorted(known)).replace("_", "-") or "none"
+            raise UsageError(f"scheme {name} has no option {option.replace('_', '-')!r}; its options: {listed}")
     return SCHEMES[name](**options)

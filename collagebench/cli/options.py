@@ -1,0 +1,112 @@
+"""The options that `run` and `simulate` share, and how they, a profile and the defaults become one config."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import fields, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from collagebench.config import DEFAULT_SCHEMES, Config, SchemeConfig, option, read_profile
+from collagebench.errors import UsageError
+from collagebench.paths import profiles_dir
+from collagebench.schemes import SCHEMES, make, options_of
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+PATH = click.Path(path_type=Path)
+OPTIONS = [
+    click.option("--profile", metavar="NAME|FILE", help="A named experiment, or a TOML file with one."),
+    click.option("--scheme", "schemes", multiple=True, metavar="S", help=f"One of {', '.join(SCHEMES)}; repeatable."),
+    click.option("--workers", type=int, help="Workers, the same number for every scheme. [10]"),
+    click.option("--requests", type=int, help="Requests in each run. [400]"),
+    click.option("--runs", type=int, help="Independent runs; every scheme meets each of them. [10]"),
+    click.option("--warmup", type=float, help="Share of a run's first requests left out of statistics. [0.05]"),
+    click.option("--arrivals", help="poisson or constant. [poisson]"),
+    click.option("--rate", type=float, help="Requests per second."),
+    click.option("--utilisation", type=float, help="The rate as a load: rate x service time / workers. [0.5]"),
+    click.option("--stragglers", help="none, fixed, collage-trace or collage-machines. [collage-trace]"),
+    click.option("--time-scale", type=float, help="Multiplies the stragglers' seconds. [0.1]"),
+    click.option("--slow-workers", type=int, help="fixed: how many workers are slow. [1]"),
+    click.option("--slow-factor", type=float, help="fixed: how many times as long they take. [5]"),
+    click.option("--dataset", help="shapes (generated) or imagefolder. [shapes]"),
+    click.option("--data", type=PATH, help="imagefolder: a directory with one folder of images per class."),
+    click.option("--models", type=PATH, help="A directory of exported models. [the shipped ones]"),
+    click.option("--compute-time", type=float, help="Seconds an inference takes where none is run. [measured]"),
+    click.option("--deadline", type=float, help="Seconds until a task without a reply is given up. [10]"),
+    click.option("--slo", "slo_ms", type=float, metavar="MS", help="Goodput counts answers this fast."),
+    click.option("--seed", type=int, help="Fixes arrivals, images, slowdowns and routing. [0]"),
+    click.option("--spare", type=int, help="none: workers it leaves out. [0]"),
+    click.option("--replicas", type=int, help="replication: copies of each request. [2]"),
+    click.option("--hedge-delay", metavar="S|pN", help="hedge: seconds, or a running percentile. [p95]"),
+    click.option("--grid", type=int, help="collage: images along one side. [3]"),
+    click.option("--flush", help="collage: wait, idle or deadline. [idle]"),
+    click.option("--flush-after", type=float, help="collage: seconds; the group's deadline, or idle's least wait."),
+    click.option("--hold", type=float, help="collage: seconds before a collage may answer. [0]"),
+    click.option("--collage-workers", type=int, help="collage: workers that serve collages. [1]"),
+    click.option("--reissue-after", type=float, help="collage: seconds until an unanswered single is sent again."),
+    click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", help="[table]"),
+    click.option("--out", type=PATH, help="The run directory. [runs/ and the time]"),
+]
+
+
+def experiment_options(function: Function) -> Function:
+    """Give a command the options of an experiment."""
+    for add in reversed(OPTIONS):
+        function = add(function)
+    return function
+
+
+def resolve(options: Mapping[str, Any]) -> Config:
+    """Merge the defaults, the profile if one is named, and the options that were given (those that are not None).
+
+    An option of a scheme goes to every chosen scheme that takes it.
+
+    Raises:
+        UsageError: anything in it makes no sense; the sentence says where.
+    """
+    given = {name: value for name, value in options.items() if value is not None}
+    values = read_profile(_profile_path(given["profile"])) if "profile" in given else {}
+    if {"rate", "utilisation"} & given.keys():
+        values.pop("rate", None)
+        values.pop("utilisation", None)
+    names = given.pop("schemes", ())
+    own = {field.name for field in fields(Config)}
+    values.update({name: value for name, value in given.items() if name in own})
+    schemes = tuple(SchemeConfig(name, name) for name in dict.fromkeys(names))
+    schemes = schemes or values.get("schemes", DEFAULT_SCHEMES)
+    known = {name for scheme in SCHEMES for name in options_of(scheme)}
+    values["schemes"] = _with_options(schemes, {name: value for name, value in given.items() if name in known})
+    return Config(**values)
+
+
+def run_directory(out: Path | None, verb: str) -> Path:
+    """Return where an experiment leaves its results: where the user said, or a new directory below `runs`."""
+    return out or Path("runs") / f"{datetime.now():%Y%m%d-%H%M%S}-{verb}"
+
+
+def _profile_path(name: str) -> Path:
+    named = profiles_dir() / f"{name}.toml"
+    if named.is_file():
+        return named
+    if Path(name).is_file():
+        return Path(name)
+    known = ", ".join(sorted(path.stem for path in profiles_dir().glob("*.toml"))) or "none"
+    raise UsageError(f"there is no profile {name!r}, neither a file nor one of the shipped ones: {known}")
+
+
+def _with_options(schemes: tuple[SchemeConfig, ...], given: Mapping[str, Any]) -> tuple[SchemeConfig, ...]:
+    for name in given:
+        if not any(name in options_of(scheme.name) for scheme in schemes):
+            chosen = ", ".join(scheme.name for scheme in schemes)
+            raise UsageError(f"--{option(name)} means nothing to the chosen schemes ({chosen})")
+    merged = []
+    for scheme in schemes:
+        taken = options_of(scheme.name)
+        options = {**dict(scheme.options), **{name: value for name, value in given.items() if name in taken}}
+        make(scheme.name, options)  # says what is wrong with them, if anything is
+        merged.append(replace(scheme, options=tuple(sorted(options.items()))))
+    return tuple(merged)

@@ -1,0 +1,179 @@
+"""What an experiment is asked to do: frozen configs, from the command line or from a TOML profile.
+
+A profile is a TOML file with the command line's long options as keys (`time-scale = 0.1`) and one `[[scheme]]` table
+for each variant: its `name`, optionally a `variant` to tell it apart, and that scheme's own options. Options given on
+the command line win over the profile's, and the profile's over the defaults below.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import sys
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Literal
+
+from collagebench.errors import UsageError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+
+@dataclass(frozen=True, slots=True)
+class SchemeConfig:
+    """One variant of a scheme: a row of the table."""
+
+    name: str
+    variant: str
+    """Unique in the experiment; the scheme's name unless it runs in several variants."""
+    options: tuple[tuple[str, Any], ...] = ()
+
+
+DEFAULT_SCHEMES = tuple(SchemeConfig(name, name) for name in ("none", "replication", "hedge", "collage"))
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """One experiment; the defaults are the run that needs no options.
+
+    Times are in seconds unless the name says otherwise.
+    """
+
+    schemes: tuple[SchemeConfig, ...] = DEFAULT_SCHEMES
+    workers: int = 10
+    dataset: str = "shapes"
+    data: Path | None = None
+    models: Path | None = None
+    """A directory with a manifest; None for the shipped models."""
+    arrivals: str = "poisson"
+    rate: float | None = None
+    """Requests per second; None: whatever `utilisation` makes of it."""
+    utilisation: float | None = None
+    """Rate x mean service time / workers, without redundancy; 0.5 where no rate is given either."""
+    requests: int = 400
+    runs: int = 10
+    warmup: float = 0.05
+    """Share of each run's first requests that statistics leave out."""
+    stragglers: str = "collage-trace"
+    time_scale: float = 0.1
+    slow_workers: int = 1
+    slow_factor: float = 5.0
+    compute: Literal["real", "emulated"] = "real"
+    """`real` runs the model in the workers; `emulated` keeps them for the drawn time."""
+    compute_time: float | None = None
+    """Seconds one inference takes where none is run; None: measured on this machine beforehand."""
+    deadline: float = 10.0
+    """Seconds after which a task that has not been answered is given up."""
+    slo_ms: float | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("workers", "requests", "runs"):
+            if getattr(self, name) < 1:
+                raise UsageError(f"--{name} must be 1 or more, not {getattr(self, name)}")
+        for name in ("rate", "utilisation", "time_scale", "deadline", "slo_ms", "slow_factor"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < math.inf:
+                raise UsageError(f"--{option(name)} must be a number above 0, not {value}")
+        if self.rate is not None and self.utilisation is not None:
+            raise UsageError("--rate and --utilisation say the same thing twice: give one of them")
+        if self.compute_time is not None and not 0 <= self.compute_time < math.inf:
+            raise UsageError(f"--compute-time is a number of seconds from 0 up, not {self.compute_time}")
+        if not 0 <= self.warmup < 1:
+            raise UsageError(f"--warmup is a share of the requests, from 0 to below 1, not {self.warmup}")
+        if self.seed < 0:
+            raise UsageError(f"--seed must be 0 or more, not {self.seed}")
+        if self.compute not in ("real", "emulated"):
+            raise UsageError(f"--compute must be real or emulated, not {self.compute!r}")
+        variants = [scheme.variant for scheme in self.schemes]
+        if not variants:
+            raise UsageError("no scheme was chosen: name one with --scheme")
+        for variant in variants:
+            if variants.count(variant) > 1:
+                raise UsageError(
+                    f"two schemes are called {variant!r}: give each [[scheme]] table a `variant` of its own"
+                )
+            if not variant or set(variant) & set(',"\n\r'):
+                raise UsageError(
+                    f"a variant's name is some characters without comma, quote or line break, not {variant!r}"
+                )
+
+
+def option(name: str) -> str:
+    """The command line's and the profile's spelling of a field: `time_scale` is `time-scale`, `slo_ms` is `slo`."""
+    return name.removesuffix("_ms").replace("_", "-")
+
+
+def read_profile(path: Path) -> dict[str, Any]:
+    """Return a profile's values by Config field.
+
+    Raises:
+        UsageError: the file cannot be read, is not TOML, or holds a key or a type that means nothing; the sentence
+            names the file and the key. The options of schemes are left for the schemes to judge.
+    """
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise UsageError(f"profile {path} cannot be read: {reason}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"profile {path} is not valid TOML: {error}") from None
+    data.pop("description", None)
+    known = {option(field.name): field for field in fields(Config) if field.name != "schemes"}
+    values: dict[str, Any] = {}
+    for key, value in data.items():
+        if key == "scheme":
+            values["schemes"] = _read_schemes(path, value)
+            continue
+        if key not in known:
+            raise UsageError(f"profile {path} has an unknown key {key!r}{nearest(key, [*known, 'scheme'])}")
+        name = known[key].name
+        values[name] = _typed(path, key, value, str(known[key].type))
+    return values
+
+
+def _read_schemes(path: Path, tables: Any) -> tuple[SchemeConfig, ...]:
+    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+        raise UsageError(f"profile {path}: schemes are written as [[scheme]] tables")
+    schemes = []
+    for table in tables:
+        if not isinstance(table.get("name"), str):
+            raise UsageError(f"profile {path}: every [[scheme]] table needs a name")
+        name = table["name"]
+        options = {key.replace("-", "_"): value for key, value in table.items() if key not in ("name", "variant")}
+        schemes.append(SchemeConfig(name, str(table.get("variant", name)), tuple(sorted(options.items()))))
+    return tuple(schemes)
+
+
+def _typed(path: Path, key: str, value: Any, wanted: str) -> Any:
+    if "Path" in wanted and isinstance(value, str):
+        return (path.parent / value).resolve() if not Path(value).is_absolute() else Path(value)
+    if "float" in wanted and isinstance(value, (int, float)) and not isinstance(value, bool):
+        return float(value)
+    if "int" in wanted and isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if "str" in wanted and isinstance(value, str):
+        return value
+    kind = next(word for kind, word in KINDS.items() if kind in wanted)
+    raise UsageError(f"profile {path}: {key} must be {kind}, not {value!r}")
+
+
+KINDS = {"Path": "a path", "float": "a number", "int": "a whole number", "str": "a text"}
+
+
+def nearest(key: str, known: Iterable[str]) -> str:
+    """Return the end of a sentence about an unknown key: the known one it was meant to be, or all of them."""
+    known = sorted(known)
+    close = difflib.get_close_matches(key, known, n=1)
+    return f"; did you mean {close[0]!r}?" if close else f"; it may have {', '.join(known) or 'none'}"
+
+
+def as_json(config: Config) -> dict[str, Any]:
+    """Return the config as plain JSON values, paths as text."""
+    values = asdict(config)
+    values["schemes"] = [{**asdict(scheme), "options": dict(scheme.options)} for scheme in config.schemes]
+    return {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}

@@ -1,0 +1,195 @@
+"""The plan of an experiment: all that is fixed before the first request, the same for real and simulated fleets.
+
+Which workers play which role under each scheme, with which model; the straggler model and the rate; and for every run
+one schedule of arrivals and images, which all schemes meet. It is a pure function of the config, except for the compute
+time of the models where that is measured and not given.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+from collagebench import zoo
+from collagebench.config import Config, SchemeConfig
+from collagebench.engine.evaluation import Images, session
+from collagebench.engine.recorder import Workload
+from collagebench.errors import DataError, ModelError, UsageError
+from collagebench.schemes import make
+from collagebench.schemes.protocol import Request, Scheme
+from collagebench.stragglers.draws import key, stream, uniform
+from collagebench.stragglers.model import Stragglers, open_stragglers
+from collagebench.stragglers.service import service_time
+from collagebench.workload.arrivals import arrivals
+from collagebench.workload.dataset import Dataset, open_dataset
+
+TIMED_INFERENCES = 25
+SAMPLED_DRAWS = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One row of the table: a scheme with its options, its workers and its models."""
+
+    config: SchemeConfig
+    workers: Mapping[str, tuple[int, ...]]
+    """The workers of each role."""
+    models: Mapping[str, zoo.Model]
+    """The model of each role."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in the table and the records."""
+        return self.config.variant
+
+    def scheme(self) -> Scheme:
+        """Return a fresh scheme."""
+        return make(self.config.name, dict(self.config.options))
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """An experiment, resolved."""
+
+    config: Config
+    variants: tuple[Variant, ...]
+    stragglers: Stragglers
+    compute: Mapping[str, float]
+    """Seconds that one inference of each model takes on this machine, by the model's name."""
+    mean_service: float
+    """Mean service time of a single image, in seconds."""
+    rate: float
+    """Arrivals per second."""
+    workloads: tuple[Workload, ...]
+    """One for each run."""
+    images: Images
+
+    @property
+    def utilisation(self) -> float:
+        """Share of the fleet's time that serving every request once takes."""
+        return self.rate * self.mean_service / self.config.workers
+
+    def compute_of(self, variant: Variant) -> dict[str, float]:
+        """Seconds that one inference takes, by role."""
+        return {role: self.compute[model.name] for role, model in variant.models.items()}
+
+    def requests(self, run: int) -> list[Request]:
+        """Return the requests of one run in order of arrival."""
+        workload = self.workloads[run]
+        pairs = zip(workload.images.tolist(), workload.arrivals.tolist(), strict=True)
+        return [Request(number, image, arrival) for number, (image, arrival) in enumerate(pairs)]
+
+    def tie(self, run: int, request: int, attempt: int) -> float:
+        """Return the number in (0, 1) that breaks a routing tie, a pure function of its arguments and the seed."""
+        return uniform(key(self.config.seed, "routing", run), request, attempt)
+
+    def order(self, run: int) -> list[Variant]:
+        """Return the variants in the order in which this run meets them."""
+        places = stream(self.config.seed, "order", run).permutation(len(self.variants))
+        return [self.variants[place] for place in places]
+
+
+def make_plan(config: Config) -> Plan:
+    """Resolve a config.
+
+    Raises:
+        UsageError: something asked for makes no sense.
+        DataError: the images cannot be read.
+        ModelError: there is no model for a role, or a model file is damaged.
+    """
+    available = zoo.load(config.models or zoo.SHIPPED)
+    dataset = open_dataset(config.dataset, config.data)
+    variants = tuple(_variant(scheme, config, available, dataset) for scheme in config.schemes)
+    models = {model.name: model for variant in variants for model in variant.models.values()}
+    size = _image_size(models.values())
+    if dataset.size != size:
+        if config.dataset == "shapes":
+            raise ModelError(f"the models take images of {size[0]}x{size[1]} pixels, shapes has {dataset.size[0]}")
+        dataset = open_dataset(config.dataset, config.data, size=size[:2])
+    stragglers = open_stragglers(
+        config.stragglers, config.seed, config.workers, config.time_scale, config.slow_workers, config.slow_factor
+    )
+    compute = {model.name: _compute_time(model, config) for model in models.values()}
+    single = next(variant.models["single"] for variant in variants)
+    mean_service = _mean_service(stragglers, compute[single.name], config.workers)
+    rate = config.rate
+    if rate is None:
+        if mean_service <= 0:
+            raise UsageError("without stragglers and with --compute-time 0 no --utilisation gives a rate: give --rate")
+        rate = (config.utilisation or 0.5) * config.workers / mean_service
+    workloads = tuple(_workload(config, rate, run, dataset) for run in range(config.runs))
+    needed = np.unique(np.concatenate([workload.images for workload in workloads]))
+    return Plan(
+        config, variants, stragglers, compute, mean_service, rate, workloads, Images(needed, dataset.load(needed))
+    )
+
+
+def _variant(scheme_config: SchemeConfig, config: Config, available: list[zoo.Model], dataset: Dataset) -> Variant:
+    scheme = make(scheme_config.name, dict(scheme_config.options))
+    allotment = scheme.allot(config.workers)
+    workers: dict[str, tuple[int, ...]] = {}
+    first = 0
+    for role, count in allotment.items():
+        workers[role] = tuple(range(first, first + count))
+        first += count
+    fitting = [model for model in available if model.classes == dataset.classes]
+    if not fitting:
+        known = "; ".join(sorted({f"{model.dataset} ({len(model.classes)} classes)" for model in available}))
+        raise ModelError(
+            f"no model in {config.models or 'the package'} knows the {len(dataset.classes)} classes of this dataset "
+            f"({', '.join(dataset.classes[:4])}, …); it holds models for: {known or 'nothing'}; "
+            "train and export some, and name their directory with --models"
+        )
+    models = {role: zoo.find(fitting, role, grid=scheme.grid) for role in workers}
+    return Variant(scheme_config, workers, models)
+
+
+def _image_size(models: Any) -> tuple[int, int, int]:
+    models = list(models)
+    for model in models[1:]:
+        if model.image != models[0].image:
+            raise ModelError(
+                f"models {models[0].name} and {model.name} were trained on images of different sizes "
+                f"({models[0].image[:2]} and {model.image[:2]} pixels): they cannot serve one fleet"
+            )
+    size: tuple[int, int, int] = models[0].image
+    return size
+
+
+def _compute_time(model: zoo.Model, config: Config) -> float:
+    """Return how long one inference takes in seconds: as the config says, or measured, a median on one thread."""
+    runner = session(model)
+    if config.compute_time is not None:
+        return config.compute_time
+    blank = np.zeros((1, *model.input), dtype=np.uint8)
+    times = []
+    for _ in range(TIMED_INFERENCES):
+        start = time.perf_counter()
+        runner.run(["logits"], {"image": blank})
+        times.append(time.perf_counter() - start)
+    return median(times)
+
+
+def _mean_service(stragglers: Stragglers, compute: float, workers: int) -> float:
+    """Return the mean service time of a single image in seconds, from the straggler model's mean draw.
+
+    For floors, draws below the compute time are made up for by a sample of draws.
+    """
+    if stragglers.mode != "floor":
+        return service_time(stragglers.mode, compute, stragglers.mean)
+    draws = (stragglers.draw(0, i % workers, i, 0) for i in range(SAMPLED_DRAWS))
+    return stragglers.mean + sum(max(compute - draw, 0.0) for draw in draws) / SAMPLED_DRAWS
+
+
+def _workload(config: Config, rate: float, run: int, dataset: Dataset) -> Workload:
+    n, size = config.requests, len(dataset)
+    if size == 0:
+        raise DataError(f"dataset {config.dataset} holds no image")
+    times = arrivals(config.arrivals, rate, n, stream(config.seed, "arrivals", run))
+    images = stream(config.seed, "images", run).choice(size, n, replace=n > size)
+    return Workload(times, images, np.asarray(dataset.labels)[images], round(config.warmup * n))
