@@ -1,14 +1,14 @@
 """The latencies that the authors of collage inference inject, in two readings.
 
-Their workers (public repository krishnagirinarra/collage-inference) replay 137,594 measured latencies: mean 0.154 s, p50
-0.138, p90 0.189, p95 0.215, p99 0.702, p99.9 0.770, max 1.039; 2.02 % are above 0.5 s. Each value is a floor on a whole
-service time.
+Their workers (public repository krishnagirinarra/collage-inference) replay 137,594 measured latencies: mean 0.154 s,
+p50 0.138, p90 0.189, p95 0.215, p99 0.702, p99.9 0.770, max 1.039; 2.02 % are above 0.5 s. Each value is a floor on a
+whole service time.
 
 Their code draws from all of them alike: any worker may straggle at any request (`CollageTrace`). But the values lie in
 the order of 50 logs, one a machine, and nearly the whole tail is one machine that is slow throughout (median 0.702 s;
 the other medians run from 0.099 to 0.235 s). Read so (`CollageMachines`), a worker keeps one machine for a whole run,
-and everything depends on who holds the slow one. Only the logs' quantiles are kept, not their order: the draws of one
-worker are independent.
+and everything depends on who holds the slow one. Only the logs' quantiles are kept (`facts`), not their order: the
+draws of one worker are independent.
 
 A straggler is a value above 0.4 s. Without them the pooled p99 is 0.244 s.
 """

@@ -29,7 +29,7 @@ def arrivals(kind: str, rate: float, n: int, generator: np.random.Generator) -> 
 
 
 def poisson(rate: float, n: int, generator: np.random.Generator) -> NDArray[np.float64]:
-    """Return `n` arrivals of a Poisson process: independent exponential gaps of mean 1 / `rate`, one before the first."""
+    """Return `n` arrivals of a Poisson process: independent exponential gaps of mean 1 / `rate`, the first from 0."""
     _check(rate, n)
     return np.cumsum(generator.standard_exponential(n)) / rate
 
