@@ -1,0 +1,116 @@
+"""A training on disk: everything that the next epoch needs, written whole or not at all."""
+
+from __future__ import annotations
+
+import io
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from collagebench.errors import CollagebenchError, ModelError, OutputError
+from collagebench.models.network import Architecture, Network
+from collagebench.training.recipe import Recipe
+
+SCHEMA = 1
+
+
+@dataclass(slots=True)
+class Checkpoint:
+    """A network after some epochs, how it came about, and the optimizer's state to go on from."""
+
+    architecture: Architecture
+    recipe: Recipe
+    classes: tuple[str, ...]
+    epoch: int
+    """Epochs done."""
+    network: dict[str, Any]
+    optimizer: dict[str, Any]
+    schedule: dict[str, Any]
+    log: list[dict[str, float]]
+    """One row for each epoch done."""
+
+    @property
+    def name(self) -> str:
+        """What its files are called: `shapes-single`, `shapes-collage-3x3`."""
+        return name_of(self.recipe, self.architecture)
+
+    def restored(self) -> Network:
+        """Return the network with its trained weights, ready to infer."""
+        network = Network(self.architecture)
+        network.load_state_dict(self.network)
+        return network.eval()
+
+
+def name_of(recipe: Recipe, architecture: Architecture) -> str:
+    """Return the name that a training's files and its exported model carry."""
+    grid = f"-{architecture.grid}x{architecture.grid}" if architecture.grid else ""
+    return f"{recipe.dataset}-{architecture.role}{grid}"
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file so that a crash or a full disk leaves the old one, or none, but never a part.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    partial = path.with_name(f"{path.name}.partial")
+    try:
+        with partial.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise OutputError(
+            f"{path} cannot be written ({error.strerror}); free some space or choose another --out"
+        ) from None
+
+
+def save(checkpoint: Checkpoint, path: Path) -> None:
+    """Write a checkpoint, whole or not at all.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    buffer = io.BytesIO()
+    content = {field: getattr(checkpoint, field) for field in Checkpoint.__slots__}
+    content |= {"architecture": checkpoint.architecture.as_dict(), "recipe": checkpoint.recipe.as_dict()}
+    torch.save({"schema": SCHEMA, **content}, buffer)
+    write_whole(path, buffer.getvalue())
+
+
+def load(path: Path) -> Checkpoint:
+    """Read a checkpoint.
+
+    Raises:
+        ModelError: there is none, or it is damaged, of a newer version, or no checkpoint of ours.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise ModelError(f"there is no checkpoint {path}; `collagebench train` makes one") from None
+    except OSError as error:
+        raise ModelError(f"checkpoint {path} cannot be read ({error.strerror or error})") from None
+    except Exception:  # torch raises whatever its unpickler meets
+        raise ModelError(f"checkpoint {path} is damaged or no checkpoint at all; train it again") from None
+    try:
+        schema = content.pop("schema")
+        if schema > SCHEMA:
+            raise ModelError(
+                f"checkpoint {path} has schema {schema}, this version reads {SCHEMA}: upgrade collagebench"
+            )
+        content["architecture"]["image"] = tuple(content["architecture"]["image"])
+        architecture = Architecture(**content.pop("architecture"))
+        recipe = Recipe(**content.pop("recipe"))
+        checkpoint = Checkpoint(architecture=architecture, recipe=recipe, **content)
+        checkpoint.restored()
+    except ModelError:
+        raise
+    except (AttributeError, CollagebenchError, KeyError, RuntimeError, TypeError) as error:
+        reason = str(error).splitlines()[0]
+        raise ModelError(f"checkpoint {path} does not fit this version's networks ({reason}); train it again") from None
+    return checkpoint

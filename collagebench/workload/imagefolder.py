@@ -1,0 +1,113 @@
+"""`imagefolder`: images of your own, DIR/<class>/<file>, in the layout that torchvision's ImageFolder reads.
+
+Classes and files are sorted by name. Where DIR holds the folders train/ and test/, each with class folders of its own, the
+asked one is used. Nothing is decoded before it is asked for.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from collagebench.errors import DataError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".ppm", ".tif", ".tiff", ".webp"}
+
+
+class ImageFolder:
+    """The images under a directory, one folder a class."""
+
+    name = "imagefolder"
+
+    def __init__(self, data: Path, split: str = "test", size: tuple[int, int] | None = None) -> None:
+        """List the images of `data`; `size` is the height and width they are brought to (None: that of the first).
+
+        Raises:
+            DataError: there are no images to be found, or the first one cannot be read.
+        """
+        self.split = split if _is_split(data) else None
+        """The part of `data` that is used, or None where it is not divided into train/ and test/."""
+        root = data / split if self.split else data
+        folders = _folders(root)
+        if not folders:
+            raise DataError(f"{root} holds no class folders; put the images of each class in a folder of its own there")
+        self.classes = tuple(folder.name for folder in folders)
+        self._files: list[Path] = []
+        labels: list[int] = []
+        for label, folder in enumerate(folders):
+            files = _images(folder)
+            if not files:
+                raise DataError(f"class folder {folder} holds no images ({', '.join(sorted(SUFFIXES))}); remove it")
+            self._files += files
+            labels += [label] * len(files)
+        self.labels = np.array(labels, dtype=np.int64)
+        if size is None:
+            with _opened(self._files[0]) as image:
+                size = image.height, image.width
+        self.size = (*size, 3)
+
+    def __len__(self) -> int:
+        """How many images there are."""
+        return len(self._files)
+
+    def load(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Read the images at `indices` [k] as RGB: [k, height, width, 3].
+
+        An image of another size is scaled, antialiased, so that it covers the asked size, and cut to its centre.
+
+        Raises:
+            DataError: an image cannot be read.
+        """
+        from PIL import Image, ImageOps
+
+        height, width, _ = self.size
+        images = np.empty((len(indices), *self.size), dtype=np.uint8)
+        for place, index in enumerate(indices):
+            with _opened(self._files[index]) as image:
+                if (image.width, image.height) != (width, height):
+                    image = ImageOps.fit(image, (width, height), Image.Resampling.BILINEAR)
+                images[place] = np.asarray(image)
+        return images
+
+
+def _opened(path: Path) -> Image:
+    """Decode an image as RGB, upright."""
+    from PIL import Image, ImageOps
+
+    try:
+        with Image.open(path) as image:
+            return ImageOps.exif_transpose(image).convert("RGB")
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise DataError(f"image {path} cannot be read ({error}); repair or remove it") from None
+
+
+def _folders(root: Path) -> list[Path]:
+    try:
+        return sorted(entry for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    except FileNotFoundError:
+        raise DataError(f"there is no directory {root}") from None
+    except NotADirectoryError:
+        raise DataError(
+            f"{root} is no directory; an imagefolder is a directory with one folder of images a class"
+        ) from None
+    except OSError as error:
+        raise DataError(f"directory {root} cannot be read ({error.strerror})") from None
+
+
+def _images(folder: Path) -> list[Path]:
+    try:
+        return sorted(file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES and file.is_file())
+    except OSError as error:
+        raise DataError(f"directory {folder} cannot be read ({error.strerror})") from None
+
+
+def _is_split(data: Path) -> bool:
+    """Return whether `data` is divided into train/ and test/, which are then no classes."""
+    parts = [data / "train", data / "test"]
+    return all(part.is_dir() and not _images(part) for part in parts)
