@@ -1,0 +1,57 @@
+"""Accuracy and where the answers came from.
+
+Accuracy is the share of right answers among the requests that were answered: a request that failed has no class to be
+right or wrong about, and is shown as failed. Overall accuracy is the accuracies by source, weighted by their shares.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from collagebench.results.reader import Table
+from collagebench.statistics.intervals import Interval, wilson
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """How many of how many, with Wilson's 95 % interval."""
+
+    count: int
+    of: int
+
+    @property
+    def value(self) -> float | None:
+        """The share, None when there is nothing to count."""
+        return self.count / self.of if self.of else None
+
+    @property
+    def ci95(self) -> Interval | None:
+        """Wilson's interval, None when there is nothing to count."""
+        return wilson(self.count, self.of)
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """The answers of one scheme, warm-up left out."""
+
+    overall: Share
+    """Right answers among those whose class is known."""
+    by_source: dict[str, Share]
+    sources: dict[str, Share]
+    """Answers from each source among all answers."""
+
+
+def answers(requests: Table) -> Answers:
+    """Return accuracy and shares of one scheme's requests, warm-up among them being ignored."""
+    counted = requests.where(~requests["warmup"] & ~np.isnan(requests["latency"]))
+    evaluated = counted["predicted"] >= 0
+    right = evaluated & (counted["predicted"] == counted["label"])
+    by_source, sources = {}, {}
+    for source in counted.texts["source"]:
+        mask = counted.equal("source", source)
+        if mask.any():
+            by_source[source] = Share(int((right & mask).sum()), int((evaluated & mask).sum()))
+            sources[source] = Share(int(mask.sum()), len(counted))
+    return Answers(Share(int(right.sum()), int(evaluated.sum())), by_source, sources)

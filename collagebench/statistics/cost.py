@@ -1,0 +1,75 @@
+"""What a scheme spent, what of it was of use, and what came out per second.
+
+Spending covers whole cells, warm-up included, because a task belongs to no one request. A task is executed once its
+service began: an inference is never interrupted. It is wasted when no request was answered from it. A task that was
+taken back before service cost nothing but its bytes; how long it would have taken is known only where the engine says
+so.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from collagebench.results.reader import Table
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Worker time in seconds and bytes, over all complete runs of one scheme."""
+
+    tasks: int
+    executed_s: float
+    """Service time of all tasks that workers reported, wasted ones included."""
+    wasted_s: float
+    cancelled_tasks: int
+    """Taken back before service."""
+    cancelled_s: float | None
+    """Service time that cancelling saved: 0 if nothing was cancelled, None if it is not known of every such task."""
+    unreported_tasks: int
+    """Sent and not cancelled, but no service time came back (the worker was lost, or the deadline passed)."""
+    bytes_sent: int
+
+
+def cost(tasks: Table) -> Cost:
+    """Return the cost of one scheme's tasks."""
+    service = tasks["service"]
+    reported = ~np.isnan(service)
+    cancelled = tasks.equal("outcome", "cancelled")
+    saved = tasks["wanted_s"][cancelled]
+    return Cost(
+        tasks=len(tasks),
+        executed_s=float(service[reported].sum()),
+        wasted_s=float(service[reported & tasks.equal("outcome", "wasted")].sum()),
+        cancelled_tasks=int(cancelled.sum()),
+        cancelled_s=None if np.isnan(saved).any() else float(saved.sum()),
+        unreported_tasks=int((~reported & ~cancelled).sum()),
+        bytes_sent=int(tasks["bytes_sent"].sum()),
+    )
+
+
+def busy_share(tasks: Table, cells: Table, workers: int) -> float | None:
+    """Return the share of the workers' time that was spent in service, redundancy included; None without cells."""
+    seconds = workers * float(cells["duration"].sum())
+    return cost(tasks).executed_s / seconds if seconds > 0 else None
+
+
+def goodput(requests: Table, slo_s: float | None) -> float | None:
+    """Return answers per second that are right and, given an SLO, not later than `slo_s` seconds; warm-up left out.
+
+    Each run counts from its first intended arrival to its last answer. None when an answer's class is not known.
+    """
+    counted = requests.where(~requests["warmup"])
+    answered = ~np.isnan(counted["latency"])
+    if not answered.any() or (counted["predicted"][answered] < 0).any():
+        return None
+    good = answered & (counted["predicted"] == counted["label"])
+    if slo_s is not None:
+        good &= np.nan_to_num(counted["latency"], nan=np.inf) <= slo_s
+    seconds = 0.0
+    for run in np.unique(counted["run"]):
+        mine = counted["run"] == run
+        ends = np.fmax(counted["answered"][mine], counted["arrival"][mine])
+        seconds += float(ends.max() - counted["arrival"][mine].min())
+    return float(good.sum() / seconds) if seconds > 0 else None

@@ -1,0 +1,45 @@
+"""95 % intervals: for a quantile of latency over several runs, and for a share.
+
+Requests inside one run are not independent (queues, slow periods), so an interval made from single requests is far too
+narrow. Runs are independent: each gives its own quantile, and Student's t over these says how far they scatter.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from statistics import NormalDist
+
+import numpy as np
+
+from collagebench.statistics.distributions import student_t_quantile
+
+Interval = tuple[float, float]
+Z95 = NormalDist().inv_cdf(0.975)
+
+
+def half_width(by_run: Sequence[float]) -> float | None:
+    """Return half the width of the 95 % interval for a mean over runs; None with fewer than 2 or an infinite one."""
+    if len(by_run) < 2 or not all(math.isfinite(value) for value in by_run):
+        return None
+    spread = float(np.std(by_run, ddof=1))
+    return student_t_quantile(0.975, len(by_run) - 1) * spread / math.sqrt(len(by_run))
+
+
+def around(centre: float | None, by_run: Sequence[float]) -> Interval | None:
+    """Return the 95 % interval of a latency: the pooled quantile `centre`, as wide as the runs' own scatter."""
+    half = half_width(by_run)
+    if half is None or centre is None or not math.isfinite(centre):
+        return None
+    return max(0.0, centre - half), centre + half
+
+
+def wilson(successes: int, trials: int) -> Interval | None:
+    """Return the 95 % interval of a share (Wilson 1927), None without trials."""
+    if trials == 0:
+        return None
+    share = successes / trials
+    scale = 1 + Z95**2 / trials
+    centre = (share + Z95**2 / (2 * trials)) / scale
+    half = Z95 / scale * math.sqrt(share * (1 - share) / trials + Z95**2 / (4 * trials**2))
+    return max(0.0, centre - half), min(1.0, centre + half)

@@ -1,0 +1,83 @@
+"""The latency of one scheme: quantiles of all its requests together, with intervals from its runs."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from collagebench.results.reader import Table
+from collagebench.statistics.intervals import Interval, around
+from collagebench.statistics.quantiles import QUANTILES, lower_bound, quantile, requests_needed
+
+
+@dataclass(frozen=True, slots=True)
+class Quantile:
+    """One quantile of latency, in seconds."""
+
+    observed: float
+    """Of the sample; infinite when so many requests failed."""
+    bounded: bool
+    """Whether the sample is large enough for an upper 95 % bound; without one `observed` says too little."""
+    at_least: float | None
+    """Lower 97.5 % bound of the true quantile; None when the sample gives none."""
+    ci95: Interval | None
+    """95 % interval from the scatter of the runs."""
+
+    @property
+    def known(self) -> float | None:
+        """The figure to report, None when it is unbounded or infinite."""
+        return self.observed if self.bounded and math.isfinite(self.observed) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """The latency of one scheme, in seconds, from intended arrival to answer, warm-up left out."""
+
+    requests: int
+    failed: int
+    quantiles: dict[str, Quantile]
+    mean: float | None
+    """`mean`, `std` and `max` are infinite, so None, as soon as one request failed."""
+    std: float | None
+    max: float | None
+
+
+def latency(requests: Table) -> Latency:
+    """Return the latency of one scheme's requests, warm-up among them being ignored.
+
+    A request that failed counts as infinitely slow. With no request at all there are no quantiles.
+    """
+    counted = requests.where(~requests["warmup"])
+    seconds = infinite_if_failed(counted)
+    ordered = np.sort(seconds)
+    failed = int(np.isinf(seconds).sum())
+    quantiles = {}
+    if len(ordered):
+        runs = [np.sort(seconds[counted["run"] == run]) for run in np.unique(counted["run"])]
+        for name, q in QUANTILES.items():
+            observed = quantile(ordered, q)
+            bounded = len(ordered) >= requests_needed(q)
+            interval = around(observed, [quantile(run, q) for run in runs]) if bounded else None
+            quantiles[name] = Quantile(observed, bounded, _finite(lower_bound(ordered, q)), interval)
+    finite = len(ordered) > 0 and failed == 0
+    return Latency(
+        requests=len(ordered),
+        failed=failed,
+        quantiles=quantiles,
+        mean=float(np.mean(ordered)) if finite else None,
+        std=float(np.std(ordered)) if finite else None,
+        max=float(ordered[-1]) if finite else None,
+    )
+
+
+def infinite_if_failed(requests: Table) -> NDArray[np.float64]:
+    """Return the latency of every request in seconds, infinite where it has no answer."""
+    seconds = requests["latency"]
+    return np.where(np.isnan(seconds), np.inf, seconds)
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None

@@ -1,0 +1,54 @@
+"""Quantiles of latency that promise no more than the sample holds.
+
+The q-quantile of n values is an observed one: the smallest that at least q n of them do not exceed (NumPy calls it
+`inverted_cdf`), so it is never above the maximum. A request without an answer took infinitely long and is counted so.
+
+A 95 % interval for the true quantile, whatever the distribution, has order statistics as its ends; its upper end must
+be the j-th smallest with P(Binomial(n, q) <= j - 1) >= 0.975. The best there is, j = n, gives 1 - q^n, so with
+q^n > 0.025 the sample bounds the quantile from below only: fewer than 368 requests for p99, 3,688 for p99.9.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from collagebench.statistics.distributions import binomial_at_least
+
+QUANTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p999": 0.999}
+TAIL = 0.025
+"""Probability on each side of a 95 % interval."""
+
+
+def quantile(ordered: NDArray[np.float64], q: float) -> float:
+    """Return the q-quantile of `ordered`, [n >= 1] ascending; infinite when requests without an answer reach it."""
+    return float(ordered[rank(len(ordered), q) - 1])
+
+
+def rank(count: int, q: float) -> int:
+    """Return the place, from 1, of the q-quantile among `count` ordered values: the smallest k with k >= q * count."""
+    # q * count may come out a rounding error above a whole number, which must not cost a place.
+    return min(count, max(1, math.ceil(q * count * (1 - 1e-12))))
+
+
+def requests_needed(q: float) -> int:
+    """Return the smallest sample that bounds the q-quantile from above with 95 % confidence: q^n <= 0.025."""
+    return math.ceil(math.log(TAIL) / math.log(q))
+
+
+def lower_bound(ordered: NDArray[np.float64], q: float) -> float | None:
+    """Return the value that the true q-quantile is not below, with 97.5 % confidence.
+
+    None if even the smallest value may be above it. Otherwise it is the largest order statistic k with
+    P(Binomial(n, q) >= k) >= 0.975: the lower end of the 95 % interval.
+    """
+    low, high = 0, len(ordered)
+    while low < high:
+        middle = (low + high + 1) // 2
+        if binomial_at_least(middle, len(ordered), q) >= 1 - TAIL:
+            low = middle
+        else:
+            high = middle - 1
+    return float(ordered[low - 1]) if low else None

@@ -1,0 +1,126 @@
+"""Whether a run's figures can be trusted. A reason makes the report INVALID; a warning is only shown beside it.
+
+Each is one sentence that names the scheme and the next step.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from collagebench.results.reader import Run, Table
+from collagebench.statistics.growth import growing
+from collagebench.statistics.latency import infinite_if_failed, latency
+from collagebench.statistics.quantiles import quantile
+from collagebench.statistics.timing import dispatch_lag
+
+LAG_SHARE = 0.05
+"""Dispatch lag p99 may be this share of the median latency."""
+INJECTION_SHARE = 0.05
+INJECTION_FLOOR = 0.001
+"""Seconds: injected delays are off only if they miss by this much and by INJECTION_SHARE of what was asked."""
+
+
+def judge(run: Run) -> list[str]:
+    """Return the reasons why the figures of `run` cannot be trusted, none if they can."""
+    reasons = _unfinished(run)
+    if not len(run.cells):
+        reasons.append("no scheme has a complete run, so there is nothing to report: run it again, for longer")
+    reasons += _lost_workers(run)
+    for variant in run.variants:
+        mine = run.of(variant)
+        reasons += _late_client(variant, mine.requests)
+        reasons += _overload(variant, mine.requests)
+        reasons += _wrong_injection(variant, mine.tasks)
+    return reasons
+
+
+def warnings(run: Run) -> list[str]:
+    """Return what a reader of the figures of `run` should know although they are valid."""
+    found = [*run.notes]
+    found += [event["message"] for event in run.header.get("events", []) if event["kind"] != "worker lost"]
+    if run.left_out:
+        found.append(f"left out because they are not complete: {', '.join(run.left_out)}.")
+    small, single = [], []
+    for variant in run.variants:
+        mine = run.of(variant)
+        if not len(mine.cells):
+            found.append(f"{variant}: no complete run, so it has no figures.")
+            continue
+        facts = latency(mine.requests)
+        if facts.failed:
+            found.append(
+                f"{variant}: {facts.failed} of {facts.requests} requests failed and count as infinitely slow; "
+                "the column reason of requests.csv says why."
+            )
+        if "p99" in facts.quantiles and not facts.quantiles["p99"].bounded:
+            small.append(f"{variant} {facts.requests}")
+        if len(mine.cells) < 2:
+            single.append(variant)
+    if small:
+        found.append(
+            f"fewer than 368 requests bound a p99 from below only ({', '.join(small)}): raise --requests or --runs."
+        )
+    if single:
+        found.append(f"one run gives no interval ({', '.join(single)}): raise --runs.")
+    return found
+
+
+def _unfinished(run: Run) -> list[str]:
+    status = run.header.get("status")
+    if status == "done":
+        return []
+    if status == "failed":
+        return [f"the run failed ({run.header.get('error', 'no reason was recorded')}): mend that and run it again"]
+    if status == "interrupted":
+        return ["the run was interrupted, so schemes may have met different arrivals: let it end, or run it again"]
+    return ["the run has not ended, or was killed: wait for its end, or run it again"]
+
+
+def _lost_workers(run: Run) -> list[str]:
+    cells = run.cells
+    reasons = []
+    for scheme, number, lost in zip(cells["scheme"], cells["run"], cells["lost_workers"], strict=True):
+        if text := cells.texts["lost_workers"][lost]:
+            reasons.append(f"{cells.texts['scheme'][scheme]}: lost in run {number}: {text}; run it again")
+    if not reasons:  # the cell in which it happened may never have been completed
+        events = run.header.get("events", [])
+        reasons = [f"lost: {event['message']}; run it again" for event in events if event["kind"] == "worker lost"]
+    return reasons
+
+
+def _late_client(variant: str, requests: Table) -> list[str]:
+    lag = dispatch_lag(requests)["p99"]
+    if lag is None:
+        return []
+    median = quantile(np.sort(infinite_if_failed(requests.where(~requests["warmup"]))), 0.5)
+    if lag <= LAG_SHARE * median:
+        return []
+    return [
+        f"{variant}: the client handled requests late (p99 {lag * 1e3:.2f} ms, more than 5 % of the median latency of "
+        f"{median * 1e3:.2f} ms): lower --rate or --workers, or leave the client a core of its own"
+    ]
+
+
+def _overload(variant: str, requests: Table) -> list[str]:
+    growth = growing(requests)
+    if growth is None:
+        return []
+    return [
+        f"{variant}: its queue was still growing at the end (from the second to the last quarter of a run by "
+        f"{growth:.0f} open requests), so its latencies depend on the length of the run: lower --rate or --utilisation"
+    ]
+
+
+def _wrong_injection(variant: str, tasks: Table) -> list[str]:
+    wanted, service = tasks["wanted_s"], tasks["service"]
+    known = ~np.isnan(wanted) & ~np.isnan(service)
+    if not known.any():
+        return []
+    miss = float(np.median(np.abs(service - wanted)[known]))
+    asked = float(np.median(wanted[known]))
+    if miss <= INJECTION_FLOOR or miss <= INJECTION_SHARE * asked:
+        return []
+    return [
+        f"{variant}: service took {miss * 1e3:.1f} ms more or less than the stragglers asked for (median; asked were "
+        f"{asked * 1e3:.1f} ms): the machine is too busy; use fewer --workers, a lower --rate or --compute emulated"
+    ]
