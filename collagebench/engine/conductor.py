@@ -84,7 +84,9 @@ class Conductor:
         self._perform(self.scheme.woke(token, now), now)
 
     def served(self, job: Job, now: float) -> None:
-        """A worker has served the job and its reply is here."""
+        """A worker has served the job and its reply is here (one from a worker that was lost meanwhile is ignored)."""
+        if job.task.id not in self._jobs:
+            return
         self._release(job)
         if job.given_up:
             self._end(job, job.outcome or "wasted", now)

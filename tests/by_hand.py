@@ -1,0 +1,87 @@
+"""A scheme driven by hand: what happens next is whatever the test says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+
+from collagebench.schemes.protocol import Action, Answer, Cancel, Fail, Request, Scheme, Send, Task, Wake
+
+
+class ByHand:
+    """Carries out a scheme's actions on paper and holds it to the protocol's rules while doing so."""
+
+    def __init__(self, scheme: Scheme) -> None:
+        self.scheme = scheme
+        self.now = 0.0
+        self.requests: list[Request] = []
+        self.sent: dict[int, Task] = {}
+        """Tasks that are with a worker, by id; a cancelled one is taken back at once."""
+        self.avoided: dict[int, tuple[Task, ...]] = {}
+        self.wakes: list[tuple[float, Hashable]] = []
+        self.answers: dict[int, tuple[str, Task]] = {}
+        self.failures: dict[int, str] = {}
+        self.cancelled: list[Task] = []
+        self.idle: Callable[[str], bool] = lambda role: False
+
+    def open(self, request: Request) -> bool:
+        return request.id not in self.answers and request.id not in self.failures
+
+    def arrive(self, now: float | None = None) -> Request:
+        self.now = self.now if now is None else now
+        request = Request(len(self.requests), 0, self.now)
+        self.requests.append(request)
+        self._do(self.scheme.arrived(request, self.now))
+        return request
+
+    def reply(self, task: Task, now: float | None = None, missing: tuple[int, ...] = ()) -> None:
+        self.now = self.now if now is None else now
+        del self.sent[task.id]
+        self._do(self.scheme.replied(task, self.now, missing))
+
+    def fail(self, task: Task, reason: str = "lost", now: float | None = None) -> None:
+        self.now = self.now if now is None else now
+        del self.sent[task.id]
+        self._do(self.scheme.failed(task, reason, self.now))
+
+    def wake(self) -> None:
+        """Let the earliest wake come."""
+        self.wakes.sort(key=lambda wake: wake[0])
+        at, token = self.wakes.pop(0)
+        self.now = max(self.now, at)
+        self._do(self.scheme.woke(token, self.now))
+
+    def finish(self) -> None:
+        self._do(self.scheme.finished(self.now))
+
+    def tasks(self, role: str = "single") -> list[Task]:
+        return [task for task in self.sent.values() if task.role == role]
+
+    def _do(self, actions: list[Action]) -> None:
+        todo = list(actions)
+        while todo or self._offer_idle(todo):
+            action = todo.pop(0)
+            if isinstance(action, Send):
+                assert action.task.id not in self.sent, "a task is sent once"
+                assert any(self.open(request) for request in action.task.requests), "no task without an open request"
+                self.sent[action.task.id] = action.task
+                self.avoided[action.task.id] = action.avoid
+            elif isinstance(action, Cancel):
+                if self.sent.pop(action.task.id, None) is not None:
+                    self.cancelled.append(action.task)
+                assert not any(self.open(request) for request in action.task.requests), "cancelled though needed"
+            elif isinstance(action, Answer):
+                assert self.open(action.request), "a request is answered once"
+                (task,) = action.tasks
+                assert action.request in task.requests, "an answer comes from a task of its request"
+                self.answers[action.request.id] = (action.source, task)
+            elif isinstance(action, Fail):
+                assert self.open(action.request), "a request fails once, and never after its answer"
+                self.failures[action.request.id] = action.reason
+            elif isinstance(action, Wake):
+                self.wakes.append((action.at, action.token))
+
+    def _offer_idle(self, todo: list[Action]) -> bool:
+        role = self.scheme.idle_role
+        if role is not None and self.idle(role):
+            todo.extend(self.scheme.idle(role, self.now))
+        return bool(todo)

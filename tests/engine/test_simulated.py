@@ -1,0 +1,205 @@
+"""The simulated engine: closed forms, known courses, and ends that always come."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from collagebench.engine.conductor import Conductor
+from collagebench.engine.router import Job, Router
+from collagebench.engine.simulated import SimulatedTransport, simulate_cell
+from collagebench.schemes import make
+from collagebench.schemes.protocol import Request
+
+
+class Ledger:
+    """A listener that remembers everything and lets nothing happen twice."""
+
+    def __init__(self) -> None:
+        self.latency: dict[int, float] = {}
+        self.source: dict[int, str] = {}
+        self.failures: dict[int, str] = {}
+        self.jobs: dict[int, Job] = {}
+
+    def answered(self, request: Request, source: str, job: Job, now: float) -> None:
+        assert request.id not in self.latency
+        assert request.id not in self.failures
+        self.latency[request.id] = now - request.arrival
+        self.source[request.id] = source
+
+    def failed(self, request: Request, reason: str) -> None:
+        assert request.id not in self.latency
+        assert request.id not in self.failures
+        self.failures[request.id] = reason
+
+    def ended(self, job: Job, now: float) -> None:
+        assert job.task.id not in self.jobs
+        assert job.outcome is not None
+        self.jobs[job.task.id] = job
+
+
+def simulate(
+    name: str,
+    options: dict[str, object],
+    workers: int,
+    arrivals: list[float],
+    draw: Callable[[int, int, int], float],
+    deadline: float = math.inf,
+    losses: dict[float, int] | None = None,
+) -> Ledger:
+    """Run one cell; `losses` names the workers that are lost and when."""
+    scheme = make(name, options)
+    roles: dict[str, range] = {}
+    first = 0
+    for role, count in scheme.allot(workers).items():
+        roles[role] = range(first, first + count)
+        first += count
+    ledger = Ledger()
+
+    def conduct(transport: SimulatedTransport) -> Conductor:
+        def tie(request: int, attempt: int) -> float:
+            return (request * 0.618 + attempt * 0.5) % 1
+
+        conductor = Conductor(scheme, Router(roles), draw, tie, transport, ledger)
+        woke = conductor.woke
+
+        def woke_or_lost(token: object, now: float) -> None:
+            if isinstance(token, str):
+                conductor.lost(int(token), now)
+            else:
+                woke(token, now)
+
+        conductor.woke = woke_or_lost  # type: ignore[method-assign]
+        for at, worker in (losses or {}).items():
+            transport.wake(str(worker), at)
+        return conductor
+
+    requests = [Request(i, i, at) for i, at in enumerate(arrivals)]
+    simulate_cell(conduct, requests, "floor", {"single": 0.0, "collage": 0.0}, deadline)
+    assert sorted([*ledger.latency, *ledger.failures]) == list(range(len(arrivals)))
+    return ledger
+
+
+def test_a_queue_of_one_worker_is_served_in_turn() -> None:
+    """Three requests at one worker of one second each wait 0, 0.5 and 1 second before their service."""
+    ledger = simulate("none", {}, 1, [0.0, 0.5, 1.0], lambda worker, request, attempt: 1.0)
+    assert list(ledger.latency.values()) == pytest.approx([1.0, 1.5, 2.0])
+    assert [job.queue for job in ledger.jobs.values()] == pytest.approx([0.0, 0.5, 1.0])
+
+
+def test_a_cancelled_task_in_service_runs_on_and_is_wasted() -> None:
+    """The slow replica keeps its worker until its own end: the second request queues behind it."""
+
+    def draw(worker: int, request: int, attempt: int) -> float:
+        return 10.0 if (request, attempt) == (0, 1) else 1.0
+
+    ledger = simulate("replication", {}, 2, [0.0, 2.0], draw)
+    assert [job.outcome for job in ledger.jobs.values()].count("wasted") == 1
+    assert ledger.latency == pytest.approx({0: 1.0, 1: 1.0})
+    slow = next(job for job in ledger.jobs.values() if job.service == 10.0)
+    assert slow.outcome == "wasted"
+
+
+def test_a_cancelled_task_that_queues_is_never_served() -> None:
+    """The loser behind another task is taken back: its worker is free for the next request on time."""
+
+    def draw(worker: int, request: int, attempt: int) -> float:
+        return 5.0 if request == 0 else 1.0
+
+    ledger = simulate("hedge", {"hedge_delay": 0.5}, 2, [0.0, 0.1, 5.2], draw)
+    cancelled = [job for job in ledger.jobs.values() if job.outcome == "cancelled"]
+    assert cancelled
+    assert all(job.service is None for job in cancelled)
+
+
+def test_a_task_past_its_deadline_fails_and_still_keeps_its_worker() -> None:
+    """A deadline ends the request, not the service: the next task begins when the late one is really done."""
+
+    def draw(worker: int, request: int, attempt: int) -> float:
+        return 3.0 if request == 0 else 0.5
+
+    ledger = simulate("none", {}, 1, [0.0, 2.0], draw, deadline=2.5)
+    assert ledger.failures == {0: "deadline"}
+    assert ledger.latency == pytest.approx({1: 1.5})
+
+
+def test_replication_with_one_replica_is_none_reply_for_reply() -> None:
+    """Replication with r = 1 gives every request the very latency that no redundancy gives it."""
+    rng = np.random.default_rng(1)
+    arrivals = np.cumsum(rng.exponential(0.3, 500)).tolist()
+    service = rng.exponential(1.0, (4, 500))
+
+    def draw(worker: int, request: int, attempt: int) -> float:
+        return float(service[worker, request])
+
+    alone = simulate("replication", {"replicas": 1}, 4, arrivals, draw)
+    assert alone.latency == simulate("none", {}, 4, arrivals, draw).latency
+
+
+@pytest.mark.parametrize("load", [0.3, 0.7])
+def test_one_exponential_server_has_the_mean_and_the_tail_of_theory(load: float) -> None:
+    """M/M/1: the time in system is exponential with rate mu - lambda (Kleinrock, Queueing Systems I, 1975)."""
+    n = 60_000
+    rng = np.random.default_rng(7)
+    arrivals = np.cumsum(rng.exponential(1 / load, n)).tolist()
+    service = rng.exponential(1.0, n).tolist()
+    ledger = simulate("none", {}, 1, arrivals, lambda worker, request, attempt: service[request])
+    latency = np.array(list(ledger.latency.values()))[n // 20 :]
+    assert latency.mean() == pytest.approx(1 / (1 - load), rel=0.06)
+    assert np.quantile(latency, 0.99) == pytest.approx(math.log(100) / (1 - load), rel=0.12)
+
+
+def test_replication_of_exponential_service_without_queueing_halves_the_time() -> None:
+    """The lesser of two exponential times of mean 1 has mean 1/2 and p99 ln(100)/2."""
+    n = 20_000
+    rng = np.random.default_rng(3)
+    service = rng.exponential(1.0, (2, n))
+    arrivals = (np.arange(n) * 1000.0).tolist()
+    ledger = simulate("replication", {}, 2, arrivals, lambda worker, request, attempt: float(service[attempt, request]))
+    latency = np.array(list(ledger.latency.values()))
+    assert latency.mean() == pytest.approx(0.5, rel=0.03)
+    assert np.quantile(latency, 0.99) == pytest.approx(math.log(100) / 2, rel=0.05)
+
+
+SCHEMES = st.sampled_from(
+    [
+        ("none", {}),
+        ("replication", {"replicas": 2}),
+        ("hedge", {"hedge_delay": 0.3}),
+        ("hedge", {"hedge_delay": "p80"}),
+        ("collage", {"grid": 2, "flush": "wait", "hold": 0.2}),
+        ("collage", {"grid": 2, "flush": "deadline", "flush_after": 0.2}),
+        ("collage", {"grid": 2, "hold": 0.3, "flush_after": 0.05, "collage_workers": 2, "reissue_after": 0.5}),
+    ]
+)
+
+
+@settings(deadline=None)
+@given(
+    scheme=SCHEMES,
+    workers=st.integers(3, 6),
+    gaps=st.lists(st.floats(0, 0.5), min_size=1, max_size=40),
+    services=st.lists(st.floats(0.001, 2.0), min_size=1, max_size=40),
+    deadline=st.sampled_from([0.1, 0.7, 100.0]),
+    losses=st.dictionaries(st.floats(0, 5), st.integers(0, 5), max_size=6),
+)
+def test_a_simulated_run_ends_with_every_request_settled(
+    scheme: tuple[str, dict[str, object]],
+    workers: int,
+    gaps: list[float],
+    services: list[float],
+    deadline: float,
+    losses: dict[float, int],
+) -> None:
+    """Whatever is slow, late or lost, even the whole fleet: the run ends, each request is answered once or failed."""
+    arrivals = np.cumsum(gaps).tolist()
+
+    def draw(worker: int, request: int, attempt: int) -> float:
+        return services[(worker * 7 + request * 3 + attempt) % len(services)]
+
+    simulate(scheme[0], scheme[1], workers, arrivals, draw, deadline, losses)

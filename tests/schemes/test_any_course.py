@@ -1,0 +1,78 @@
+"""Every scheme under every course of events that hypothesis can think of."""
+
+from __future__ import annotations
+
+import pytest
+from by_hand import ByHand
+from hypothesis import given
+from hypothesis import strategies as st
+
+from collagebench.schemes import make
+
+VARIANTS = [
+    ("none", {}),
+    ("equal", {}),
+    ("replication", {"replicas": 1}),
+    ("replication", {"replicas": 3}),
+    ("hedge", {"hedge_delay": 0.2}),
+    ("hedge", {"hedge_delay": "p90"}),
+    ("collage", {"grid": 2, "flush": "wait"}),
+    ("collage", {"grid": 2, "flush": "wait", "hold": 0.3}),
+    ("collage", {"grid": 2, "flush": "deadline", "flush_after": 0.1}),
+    ("collage", {"grid": 2, "flush": "idle"}),
+    ("collage", {"grid": 2, "flush": "idle", "flush_after": 0.1, "hold": 0.25, "reissue_after": 0.4}),
+]
+
+EVENTS = st.lists(st.tuples(st.sampled_from("aaarrrfcwi"), st.integers(0, 50), st.floats(0, 0.3)), max_size=80)
+
+
+@pytest.mark.parametrize(("name", "options"), VARIANTS)
+@given(events=EVENTS, flushes=st.booleans())
+def test_each_request_is_answered_once_or_failed(
+    name: str, options: dict[str, object], events: list[tuple[str, int, float]], flushes: bool
+) -> None:
+    """Whatever the order of replies, losses, wakes and idle workers, each request is answered or failed exactly once.
+
+    `ByHand` asserts on every action that nothing is answered twice, sent for nobody or cancelled though needed; here
+    the course is drawn, brought to its end, and everything must be settled.
+    """
+    driver = ByHand(make(name, options))
+    idle_workers = False
+    driver.idle = lambda role: idle_workers and not driver.tasks(role)
+
+    def step(what: str, which: int, delay: float) -> None:
+        nonlocal idle_workers
+        tasks = list(driver.sent.values())
+        driver.now += delay
+        if what == "a":
+            driver.arrive()
+        elif what == "w" and driver.wakes:
+            driver.wake()
+        elif what == "i":
+            idle_workers = not idle_workers
+        elif tasks and what in "rfc":
+            task = tasks[which % len(tasks)]
+            if what == "f":
+                driver.fail(task)
+            else:
+                one = task.requests[which % len(task.requests)].id
+                driver.reply(task, missing=(one,) if what == "c" and task.role == "collage" else ())
+
+    for event in events:
+        step(*event)
+    idle_workers = True
+    driver.finish()
+    for _ in range(10_000):
+        if driver.wakes:
+            driver.wake()
+        elif driver.sent:
+            task = next(iter(driver.sent.values()))
+            if flushes:
+                driver.reply(task)
+            else:
+                driver.fail(task)
+        else:
+            break
+    else:
+        pytest.fail("the course does not end")
+    assert [request for request in driver.requests if driver.open(request)] == []
