@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -91,7 +91,7 @@ def export(checkpoint: Checkpoint, images: Dataset, out: Path) -> None:
     difference = onnx_export.check(network, bare, np.concatenate(samples))
     session = onnx_export.session(bare)
     share, asked = accuracy(session, images, grid, size)
-    facts = {
+    facts: dict[str, Any] = {
         "role": architecture.role,
         "grid": grid,
         "dataset": checkpoint.recipe.dataset,

@@ -22,7 +22,8 @@ def paste(images: NDArray[np.uint8], grid: int) -> NDArray[np.uint8]:
     """Paste images [n * grid * grid, h, w, 3] into n mosaics [n, grid * h, grid * w, 3], cells row-major."""
     cells, h, w, channels = images.shape
     tiles = images.reshape(cells // grid**2, grid, grid, h, w, channels)
-    return tiles.transpose(0, 1, 3, 2, 4, 5).reshape(-1, grid * h, grid * w, channels)
+    mosaics: NDArray[np.uint8] = tiles.transpose(0, 1, 3, 2, 4, 5).reshape(-1, grid * h, grid * w, channels)
+    return mosaics
 
 
 def shift_and_mirror(images: NDArray[np.uint8], crop: int, flip: bool, rng: np.random.Generator) -> NDArray[np.uint8]:
@@ -34,8 +35,8 @@ def shift_and_mirror(images: NDArray[np.uint8], crop: int, flip: bool, rng: np.r
         columns = rng.integers(2 * crop + 1, size=(n, 1, 1)) + np.arange(w)
         images = padded[np.arange(n)[:, None, None], rows, columns]
     if flip:
-        mirrored = rng.random(n) < 0.5
-        images = np.where(mirrored[:, None, None, None], images[:, :, ::-1], images)
+        mirrored = rng.random((n, 1, 1, 1)) < 0.5
+        images = np.where(mirrored, images[:, :, ::-1], images)
     return images
 
 

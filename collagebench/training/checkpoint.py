@@ -41,7 +41,8 @@ class Checkpoint:
         """Return the network with its trained weights, ready to infer."""
         network = Network(self.architecture)
         network.load_state_dict(self.network)
-        return network.eval()
+        network.eval()
+        return network
 
 
 def name_of(recipe: Recipe, architecture: Architecture) -> str:

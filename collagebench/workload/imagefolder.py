@@ -1,7 +1,7 @@
 """`imagefolder`: images of your own, DIR/<class>/<file>, in the layout that torchvision's ImageFolder reads.
 
-Classes and files are sorted by name. Where DIR holds the folders train/ and test/, each with class folders of its own, the
-asked one is used. Nothing is decoded before it is asked for.
+Classes and files are sorted by name. Where DIR holds the folders train/ and test/, each with class folders of its own,
+the asked one is used. Nothing is decoded before it is asked for.
 """
 
 from __future__ import annotations

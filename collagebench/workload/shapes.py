@@ -29,7 +29,8 @@ def _mix(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """Scramble 64-bit integers with the finaliser of splitmix64 (Steele, Lea and Flood, OOPSLA 2014)."""
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return x ^ (x >> np.uint64(31))
+    mixed: NDArray[np.uint64] = x ^ (x >> np.uint64(31))
+    return mixed
 
 
 def _uniforms(salt: int, indices: NDArray[np.int64], count: int) -> NDArray[np.float64]:
@@ -37,7 +38,8 @@ def _uniforms(salt: int, indices: NDArray[np.int64], count: int) -> NDArray[np.f
     golden = np.uint64(0x9E3779B97F4A7C15)
     keys = _mix(indices.astype(np.uint64) + (np.array([salt], dtype=np.uint64) << np.uint64(32)))
     states = keys[:, None] + golden * np.arange(1, count + 1, dtype=np.uint64)
-    return (_mix(states) >> np.uint64(11)) * 2.0**-53
+    uniforms: NDArray[np.float64] = (_mix(states) >> np.uint64(11)) * 2.0**-53
+    return uniforms
 
 
 def _sides(u: Floats, v: Floats, n: int) -> Floats:
@@ -55,24 +57,29 @@ def _star(u: Floats, v: Floats) -> Floats:
     # A pentagram is what lies within at least four of the five sides' half-planes, drawn through its inner pentagon.
     angles = 2 * np.pi * np.arange(5) / 5
     sides = np.stack([np.float32(np.cos(a)) * u + np.float32(np.sin(a)) * v for a in angles])
-    return np.partition(sides, 3, axis=0)[3] - np.float32(0.4)
+    star: Floats = np.partition(sides, 3, axis=0)[3] - np.float32(0.4)
+    return star
 
 
 def _cross(u: Floats, v: Floats) -> Floats:
     a, b = np.abs(u), np.abs(v)
-    return np.minimum(np.maximum(a - 1, b - 0.33), np.maximum(a - 0.33, b - 1))
+    bars: Floats = np.minimum(np.maximum(a - 1, b - 0.33), np.maximum(a - 0.33, b - 1))
+    return bars
 
 
 def _ring(u: Floats, v: Floats) -> Floats:
-    return np.abs(np.hypot(u, v) - 0.75) - 0.25
+    ring: Floats = np.abs(np.hypot(u, v) - np.float32(0.75)) - np.float32(0.25)
+    return ring
 
 
 def _crescent(u: Floats, v: Floats) -> Floats:
-    return np.maximum(np.hypot(u, v) - 1, 0.8 - np.hypot(u - 0.5, v))
+    bitten: Floats = np.maximum(np.hypot(u, v) - 1, 0.8 - np.hypot(u - 0.5, v))
+    return bitten
 
 
 def _half_disc(u: Floats, v: Floats) -> Floats:
-    return np.maximum(np.hypot(u + 0.4, v) - 1.1, -0.4 - u)
+    halved: Floats = np.maximum(np.hypot(u + 0.4, v) - 1.1, -0.4 - u)
+    return halved
 
 
 # Each gives the signed distance (below 0 is inside) of a point in units of the shape's radius.
@@ -89,14 +96,16 @@ OUTLINES: dict[str, Callable[[Floats, Floats], Floats]] = {
     "triangle": _polygon(3),
 }
 
-_ROWS, _COLUMNS = ((np.mgrid[0:32, 0:32].astype(np.float32) + 0.5) / 16 - 1).reshape(2, 1, 32, 32)
+_CENTRES: Floats = (np.arange(32, dtype=np.float32) + np.float32(0.5)) / np.float32(16) - np.float32(1)
+_ROWS, _COLUMNS = _CENTRES[:, None], _CENTRES[None, :]
 _NOISE = (_uniforms(0, np.arange(3 * 256), 256 + 32) - 0.5).astype(np.float32).reshape(3, 256, 256 + 32)
 _NOISE = np.concatenate([_NOISE, _NOISE[:, :32]], axis=1)
 _PATCHES = np.lib.stride_tricks.sliding_window_view(_NOISE, (32, 32), axis=(1, 2)).transpose(1, 2, 0, 3, 4)
 
 
 def _span(u: Floats, low: float, high: float) -> Floats:
-    return np.float32(low) + u * np.float32(high - low)
+    spanned: Floats = np.float32(low) + u * np.float32(high - low)
+    return spanned
 
 
 def _plane(u: Floats) -> Floats:
@@ -106,7 +115,8 @@ def _plane(u: Floats) -> Floats:
 
 def _cover(distance: Floats, pixels: Floats) -> Floats:
     """Return how much of each pixel lies inside, given a signed distance and how many pixels its unit is."""
-    return np.clip(0.5 - distance * pixels, 0, 1, dtype=np.float32)
+    cover: Floats = np.clip(0.5 - distance * pixels, 0, 1, dtype=np.float32)
+    return cover
 
 
 def _turned(cx: Floats, cy: Floats, angle: Floats) -> tuple[Floats, Floats]:
@@ -151,7 +161,9 @@ def _render(label: int, draws: NDArray[np.float64]) -> NDArray[np.uint8]:
 
     noise = _PATCHES[(d[21] * 256).astype(np.intp), (d[22] * 256).astype(np.intp)]
     image += noise * _span(d[23], 0.05, 0.3)[:, None, None, None]
-    return (np.clip(image, 0, 1) * np.float32(255) + np.float32(0.5)).astype(np.uint8).transpose(0, 2, 3, 1)
+    planes = (np.clip(image, 0, 1) * np.float32(255) + np.float32(0.5)).astype(np.uint8)
+    pixels: NDArray[np.uint8] = planes.transpose(0, 2, 3, 1)
+    return pixels
 
 
 class Shapes:
