@@ -1,0 +1,52 @@
+"""Reports of run directories: the table for people, the JSON object for programs, both from one summary."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from io import StringIO
+from pathlib import Path
+
+from rich.console import Console
+
+from collagebench.errors import EXIT_DONE, EXIT_INVALID
+from collagebench.report.output import to_stdout, write_whole
+from collagebench.report.summary import summarise
+from collagebench.report.table import print_summary
+from collagebench.results.reader import load
+
+FORMATS = ("table", "json")
+WIDTH = 80
+"""Columns of a table that is written to a file."""
+
+
+def print_report(
+    directories: Sequence[Path],
+    form: str = "table",
+    *,
+    baseline: str | None = None,
+    slo_ms: float | None = None,
+    out: Path | None = None,
+) -> int:
+    """Print the report of one or several run directories, or write it to `out`; return 0, or 4 when it is INVALID.
+
+    Raises:
+        DataError: a directory is not a run, or cannot be read.
+        UsageError: there is no scheme called `baseline`.
+        OutputError: the report cannot be written.
+    """
+    summary = summarise([load(directory) for directory in directories], baseline, slo_ms)
+
+    def show(console: Console) -> None:
+        if form == "json":
+            console.file.write(json.dumps(summary, indent=2, allow_nan=False) + "\n")
+        else:
+            print_summary(summary, console)
+
+    if out is None:
+        to_stdout(show)
+    else:
+        text = StringIO()
+        show(Console(file=text, width=WIDTH, no_color=True))
+        write_whole(out, text.getvalue())
+    return EXIT_DONE if summary["valid"] else EXIT_INVALID

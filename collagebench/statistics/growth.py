@@ -4,9 +4,9 @@ For each run, take the mean number of open requests (arrived, not yet answered) 
 requests arrive, and subtract that of the second quarter; the first is the start-up. Below capacity the difference is
 around 0. Above capacity it is about half the requests that came in excess. At capacity exactly, with Poisson arrivals
 and exponential service, the number of open requests is a random walk whose variance grows by 2 with each arrival, and
-the difference of its two quarter means has variance 2 n (1/4 + 1/12 + 1/12) = 5 n / 6 over n arrivals. A mean difference
-over the runs beyond 1.645 standard deviations of that walk is called growing: more than a fleet just at its capacity
-shows by chance.
+the difference of its two quarter means has variance 2 n (1/4 + 1/12 + 1/12) = 5 n / 6 over n arrivals. A mean
+difference over the runs beyond 1.645 standard deviations of that walk is called growing: more than a fleet just at its
+capacity shows by chance.
 
 In simulation (10 workers, Poisson arrivals, service exponential or like a fit of collage inference's latency trace, 200
 experiments each) 4 runs of 1,000 requests were called growing in 0 % of cases at load 0.7, 0.85 and 0.95, 6 to 12 % at

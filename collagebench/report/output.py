@@ -1,0 +1,59 @@
+"""Where a report goes: to standard output, or to a file that is written whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from rich.console import Console
+
+from collagebench.errors import OutputError
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write `text` to `path` through a partial file beside it, so that no half report ever bears the name.
+
+    What is no ordinary file (a pipe, a device) is written directly.
+
+    Raises:
+        OutputError: it cannot be written; a file that was there before is as it was.
+    """
+    target = path.resolve()
+    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    try:
+        if target.exists() and not target.is_file():
+            target.write_text(text, encoding="utf-8")
+            return
+        if target.exists() and not os.access(target, os.W_OK):
+            raise PermissionError(13, "Permission denied")
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(target)
+    except OSError as error:
+        raise OutputError(f"the report cannot be written to {path} ({error.strerror}); choose another --out") from None
+    finally:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
+
+
+def to_stdout(show: Callable[[Console], None]) -> None:
+    """Let `show` print on a console at standard output; characters that its encoding lacks become question marks.
+
+    Raises:
+        OutputError: standard output takes no more (a full disk behind it).
+        BrokenPipeError: its reader has gone.
+    """
+    with contextlib.suppress(AttributeError):
+        sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]
+    try:
+        show(Console())
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        with contextlib.suppress(OSError, ValueError):
+            # What is still buffered would fail once more, with a traceback, when the interpreter ends.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise OutputError(f"the report cannot be written to standard output ({error.strerror})") from None

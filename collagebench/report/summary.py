@@ -1,0 +1,213 @@
+"""One JSON object that says all that the table says, and more: the contract of `report --format json`.
+
+A figure that cannot be known is null, never 0, NaN or infinite. For a quantile there are two ways not to be known: too
+few requests bound it from above (then `latency_at_least_s` has its lower bound), or so many failed that it is infinite
+(then `failed` and a warning say so; mean, std and max are null as soon as one request failed).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from collagebench.errors import UsageError
+from collagebench.results.reader import Run
+from collagebench.statistics.accuracy import Answers, answers
+from collagebench.statistics.cost import Cost, busy_share, cost, goodput
+from collagebench.statistics.latency import Latency, latency
+from collagebench.statistics.quantiles import QUANTILES
+from collagebench.statistics.timing import dispatch_lag, phase_means
+from collagebench.statistics.validity import judge, warnings
+
+SCHEMA = 1
+
+
+def summarise(runs: Sequence[Run], baseline: str | None = None, slo_ms: float | None = None) -> Any:
+    """Return the report of one or several run directories as plain JSON values.
+
+    One run gives the object itself; several give `runs`, a list of such objects, with `valid`, `reasons` and
+    `comparison` over all of them. `slo_ms` None: each run's own. `baseline` None: each run's first scheme.
+
+    Raises:
+        UsageError: a run has no scheme called `baseline`.
+    """
+    objects: list[dict[str, Any]] = [_one(run, baseline, slo_ms) for run in runs]
+    if len(objects) == 1:
+        return _finite(objects[0])
+    names = _labels(runs)
+    together = {
+        "schema": SCHEMA,
+        "valid": all(item["valid"] for item in objects),
+        "reasons": [f"{name}: {text}" for name, item in zip(names, objects, strict=True) for text in item["reasons"]],
+        "runs": [{"name": name, **item} for name, item in zip(names, objects, strict=True)],
+        "comparison": _comparison(names, objects),
+    }
+    return _finite(together)
+
+
+def _finite(value: Any) -> Any:
+    """Return a JSON value with null for every number that JSON does not know."""
+    if isinstance(value, dict):
+        return {name: _finite(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _one(run: Run, baseline: str | None, slo_ms: float | None) -> dict[str, Any]:
+    config = run.header.get("config") or {}
+    if slo_ms is None:
+        slo_ms = config.get("slo_ms")
+    if baseline is not None and baseline not in run.variants:
+        raise UsageError(f"{run.directory} has no scheme {baseline!r}; its schemes are {', '.join(run.variants)}")
+    reasons = judge(run)
+    schemes = [_scheme(run, variant, slo_ms) for variant in run.variants]
+    base = next((item for item in schemes if item["variant"] == baseline), schemes[0] if schemes else None)
+    for item in schemes:
+        item["relative"] = _relative(item, base)
+    return {
+        "schema": SCHEMA,
+        "valid": not reasons,
+        "reasons": reasons,
+        "warnings": warnings(run),
+        "status": run.header.get("status"),
+        "engine": run.header.get("engine"),
+        "tool": run.header.get("tool"),
+        "created_utc": run.header.get("created_utc"),
+        "baseline": base["variant"] if base else None,
+        "slo_ms": slo_ms,
+        "rate": _service(run).get("rate"),
+        "mean_service_s": _service(run).get("mean_s"),
+        "config": config,
+        "environment": run.header.get("environment") or {},
+        "models": run.header.get("models") or [],
+        "hosts": run.header.get("hosts") or [],
+        "schemes": schemes,
+    }
+
+
+def _scheme(run: Run, variant: str, slo_ms: float | None) -> dict[str, Any]:
+    facts: dict[str, Any] = next(
+        (item for item in run.header.get("schemes", []) if (item.get("variant") or item["scheme"]) == variant), {}
+    )
+    mine = run.of(variant)
+    allotment = facts.get("allotment")
+    workers = sum(allotment.values()) if allotment else None
+    time, given, spent = latency(mine.requests), answers(mine.requests), cost(mine.tasks)
+    some = len(mine.cells) > 0
+    return {
+        "scheme": facts.get("scheme", variant),
+        "variant": variant,
+        "options": facts.get("options", {}),
+        "workers": workers,
+        "allotment": allotment,
+        "utilisation": _service(run).get("utilisation"),
+        "busy": busy_share(mine.tasks, mine.cells, workers) if workers else None,
+        "runs": len(mine.cells),
+        "requests": time.requests,
+        "failed": time.failed,
+        **_latency(time),
+        "phases_s": phase_means(mine.requests),
+        **_answers(given),
+        "cost": _cost(spent, int(mine.cells["requests"].sum())) if some else None,
+        "goodput_rps": goodput(mine.requests, None if slo_ms is None else slo_ms / 1e3),
+        "dispatch_lag_s": dispatch_lag(mine.requests),
+        "bound": _bound(run),
+    }
+
+
+def _latency(time: Latency) -> dict[str, Any]:
+    quantiles = {name: time.quantiles.get(name) for name in QUANTILES}
+    known = {name: item.known if item else None for name, item in quantiles.items()}
+    return {
+        "latency_s": {**known, "mean": time.mean, "std": time.std, "max": time.max},
+        "latency_at_least_s": {
+            name: None if item is None or item.bounded else item.at_least for name, item in quantiles.items()
+        },
+        "infinite": [name for name, item in quantiles.items() if item and math.isinf(item.observed)],
+        "ci95_s": {name: list(item.ci95) if item and item.ci95 else None for name, item in quantiles.items()},
+    }
+
+
+def _answers(given: Answers) -> dict[str, Any]:
+    overall, by_source = given.overall, given.by_source
+    return {
+        "accuracy": {
+            "overall": overall.value,
+            "by_source": {source: share.value for source, share in by_source.items()},
+            "ci95": list(overall.ci95) if overall.ci95 else None,
+            "ci95_by_source": {source: list(s.ci95) if s.ci95 else None for source, s in by_source.items()},
+            "answers": overall.of,
+        },
+        "sources": {source: share.value for source, share in given.sources.items()},
+    }
+
+
+def _cost(spent: Cost, requests: int) -> dict[str, Any]:
+    return {
+        "executed_s": spent.executed_s,
+        "cancelled_s": spent.cancelled_s,
+        "wasted_s": spent.wasted_s,
+        "bytes_sent": spent.bytes_sent,
+        "tasks": spent.tasks,
+        "cancelled_tasks": spent.cancelled_tasks,
+        "unreported_tasks": spent.unreported_tasks,
+        "executed_s_per_request": spent.executed_s / requests if requests else None,
+    }
+
+
+def _relative(item: dict[str, Any], base: dict[str, Any] | None) -> dict[str, float | None]:
+    """Return p50, p99 and work of a scheme divided by those of the baseline."""
+
+    def figures(scheme: dict[str, Any]) -> dict[str, float | None]:
+        work = scheme["cost"] and scheme["cost"]["executed_s_per_request"]
+        return {"p50": scheme["latency_s"]["p50"], "p99": scheme["latency_s"]["p99"], "executed": work}
+
+    own, other = figures(item), figures(base) if base else {}
+    return {name: ratio(value, other.get(name)) for name, value in own.items()}
+
+
+def ratio(value: float | None, base: float | None) -> float | None:
+    """Return value / base, None unless both are known and the base is not 0."""
+    return value / base if value is not None and base else None
+
+
+def _bound(run: Run) -> dict[str, Any] | None:
+    bound = run.header.get("bound")
+    if not bound:
+        return None
+    latency_s = {name: bound.get(name) for name in (*QUANTILES, "mean", "std", "max")}
+    return {"latency_s": latency_s, "requests": bound.get("requests"), "source": bound.get("source")}
+
+
+def _service(run: Run) -> dict[str, Any]:
+    return run.header.get("service") or {}
+
+
+def _labels(runs: Sequence[Run]) -> list[str]:
+    """Return the directories' names, or their paths where two have the same name."""
+    names = [run.directory.resolve().name for run in runs]
+    return [str(run.directory) if names.count(name) > 1 else name for run, name in zip(runs, names, strict=True)]
+
+
+def _comparison(names: Sequence[str], objects: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return p50 and p99 of every scheme that several runs have, in each of them, and the ratio to the first run."""
+    rows = []
+    for first in objects[0]["schemes"]:
+        sides = [(names[0], first)]
+        for name, item in zip(names[1:], objects[1:], strict=True):
+            sides += [(name, scheme) for scheme in item["schemes"] if scheme["variant"] == first["variant"]]
+        for name, scheme in sides if len(sides) > 1 else []:
+            own, base = scheme["latency_s"], first["latency_s"]
+            rows.append(
+                {
+                    "variant": first["variant"],
+                    "run": name,
+                    "p50_s": own["p50"],
+                    "p50_ratio": ratio(own["p50"], base["p50"]),
+                    "p99_s": own["p99"],
+                    "p99_ratio": ratio(own["p99"], base["p99"]),
+                }
+            )
+    return rows

@@ -1,0 +1,175 @@
+"""The report as a table for people: 80 columns, one row per scheme, the verdict and its reasons below.
+
+Everything is taken from the JSON object of `summary`, so that both say the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+UNKNOWN = "-"
+
+
+def print_summary(summary: dict[str, Any], console: Console) -> None:
+    """Print the object that `summarise` returned: each run's table, then their comparison if there are several."""
+    for one in summary.get("runs", [summary]):
+        if "name" in one:
+            console.print(Text(one["name"], style="bold"))
+        _print_one(one, console)
+    if "comparison" in summary:
+        _print_comparison(summary["comparison"], console)
+
+
+def _print_one(one: dict[str, Any], console: Console) -> None:
+    base = one["baseline"]
+    _line(console, _conditions(one))
+    if any(scheme["runs"] for scheme in one["schemes"]):
+        table = _table(
+            "scheme", "p50 ms", "p99 ms", _plus_minus(console), _versus(base), "accuracy", "not own", "work", "failed"
+        )
+        for scheme in one["schemes"]:
+            table.add_row(*_row(scheme))
+        bound = next((scheme["bound"] for scheme in one["schemes"] if scheme["bound"]), None)
+        if bound:
+            table.add_row("bound", _ms(bound["latency_s"]["p50"]), _ms(bound["latency_s"]["p99"]), style="dim")
+        console.print(table)
+        console.print()
+        for column, meaning in _legend(one, bound, _plus_minus(console)).items():
+            _line(console, meaning, indent=f"{column:<9}", style="dim")
+        console.print()
+    verdict = Text("VALID", style="bold green") if one["valid"] else Text("INVALID", style="bold red")
+    console.print(verdict)
+    for reason in one["reasons"]:
+        _line(console, reason, indent="  because ")
+    for warning in one["warnings"]:
+        _line(console, warning, indent="  note: ")
+    console.print()
+
+
+def _conditions(one: dict[str, Any]) -> str:
+    """Say in words what was measured: the fleet, the load, the stragglers."""
+    config = one["config"]
+    parts = [f"{one['engine']}:" if one["engine"] else ""]
+    if "workers" in config:
+        parts.append(f"{config['workers']} workers,")
+    if {"runs", "requests"} <= config.keys():
+        parts.append(f"{config['runs']} run{'s' if config['runs'] != 1 else ''} x {config['requests']:,} requests")
+    if one["rate"] is not None:
+        parts.append(f"at {one['rate']:.4g}/s,")
+    utilisation = next((scheme["utilisation"] for scheme in one["schemes"]), None)
+    if utilisation is not None:
+        parts.append(f"utilisation {utilisation:.2f} before redundancy,")
+    if "stragglers" in config:
+        scale = config.get("time_scale") or 1
+        parts.append(f"stragglers {config['stragglers']}" + (f" x {scale:g}," if scale != 1 else ","))
+    if "dataset" in config:
+        parts.append(f"images {config['dataset']},")
+    if one["engine"] == "live" and "compute" in config:
+        parts.append(f"{config['compute']} compute,")
+    if "seed" in config:
+        parts.append(f"seed {config['seed']}")
+    return " ".join(part for part in parts if part).rstrip(",")
+
+
+def _legend(one: dict[str, Any], bound: dict[str, Any] | None, plus_minus: str) -> dict[str, str]:
+    """Say what each column is that does not say it itself."""
+    base = one["baseline"]
+    meanings = {
+        plus_minus: "half the 95 % interval of p99, from the scatter of the runs",
+        _versus(base): f"p99 / p99 of {base}",
+        "not own": "answers that did not come from the request's own first task",
+        "work": f"worker time spent / that of {base}",
+    }
+    if bound:
+        meanings["bound"] = f"the same arrivals without stragglers or redundancy ({bound['source']})"
+    return meanings
+
+
+def _versus(base: str) -> str:
+    return f"vs {base}" if len(base) <= 6 else "vs base"
+
+
+def _row(scheme: dict[str, Any]) -> list[str]:
+    latency, relative = scheme["latency_s"], scheme["relative"]
+    interval = scheme["ci95_s"]["p99"]
+    own = scheme["sources"].get("own", 0.0) if scheme["sources"] else None
+    return [
+        scheme["variant"],
+        _quantile(scheme, "p50"),
+        _quantile(scheme, "p99"),
+        _ms(interval[1] - latency["p99"]) if interval else UNKNOWN,
+        _times(relative["p99"]),
+        _percent(scheme["accuracy"]["overall"]),
+        _percent(None if own is None else 1 - own),
+        _times(relative["executed"]),
+        str(scheme["failed"]) if scheme["runs"] else UNKNOWN,
+    ]
+
+
+def _print_comparison(rows: Sequence[dict[str, Any]], console: Console) -> None:
+    console.print(Text("comparison", style="bold"))
+    if not rows:
+        _line(console, "no scheme is in more than one of these runs")
+        return
+    table = _table("scheme", "run", "p50 ms", "ratio", "p99 ms", "ratio")
+    previous = None
+    for row in rows:
+        table.add_row(
+            row["variant"] if row["variant"] != previous else "",
+            row["run"],
+            _ms(row["p50_s"]),
+            _times(row["p50_ratio"]),
+            _ms(row["p99_s"]),
+            _times(row["p99_ratio"]),
+        )
+        previous = row["variant"]
+    console.print(table)
+
+
+def _table(*headers: str) -> Table:
+    """Return an empty table: texts (the columns scheme and run) to the left, figures to the right."""
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), highlight=False)
+    for header in headers:
+        left = header in ("scheme", "run")
+        table.add_column(Text(header), justify="left" if left else "right", no_wrap=not left, overflow="fold")
+    return table
+
+
+def _line(console: Console, text: str, style: str = "", indent: str = "") -> None:
+    """Print a paragraph; lines after the first are indented as far as `indent`."""
+    lines = Text(text).wrap(console, max(20, console.width - len(indent)))
+    for number, line in enumerate(lines):
+        line.rstrip()
+        console.print(Text((indent if number == 0 else " " * len(indent)) + line.plain, style=style), highlight=False)
+
+
+def _quantile(scheme: dict[str, Any], name: str) -> str:
+    if name in scheme["infinite"]:
+        return "inf"
+    least = scheme["latency_at_least_s"][name]
+    return _ms(scheme["latency_s"][name]) if least is None else f">= {_ms(least)}"
+
+
+def _ms(seconds: float | None) -> str:
+    if seconds is None:
+        return UNKNOWN
+    ms = seconds * 1e3
+    return f"{ms:.2f}" if ms < 10 else f"{ms:.1f}" if ms < 1000 else f"{ms:.0f}"
+
+
+def _times(value: float | None) -> str:
+    return UNKNOWN if value is None else f"{value:.2f}x"
+
+
+def _percent(share: float | None) -> str:
+    return UNKNOWN if share is None else f"{100 * share:.1f} %"
+
+
+def _plus_minus(console: Console) -> str:
+    return "±" if "utf" in (console.encoding or "").lower() else "+-"

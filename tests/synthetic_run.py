@@ -1,0 +1,132 @@
+"""Run directories made from known latencies, through the writer that real runs use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from collagebench.results.records import CellRecord, RequestRecord, TaskRecord
+from collagebench.results.writer import RunWriter
+
+HEADER: dict[str, Any] = {
+    "engine": "live",
+    "config": {
+        "workers": 10,
+        "requests": 100,
+        "runs": 2,
+        "stragglers": "collage-trace",
+        "time_scale": 0.1,
+        "compute": "real",
+        "dataset": "shapes",
+        "seed": 0,
+        "slo_ms": None,
+    },
+    "environment": {"cpu": "a test"},
+    "models": [],
+    "hosts": [],
+    "service": {"mean_s": 0.0154, "utilisation": 0.5, "rate": 325.0},
+}
+
+
+def request(scheme: str = "none", run: int = 0, number: int = 0, **changes: Any) -> RequestRecord:
+    """Return the record of a request that arrived at `number` s and was answered 10 ms later, with changes."""
+    latency = changes.get("latency", 0.01)
+    arrival = changes.get("arrival", float(number))
+    fields: dict[str, Any] = {
+        "scheme": scheme,
+        "run": run,
+        "request": number,
+        "image": number,
+        "label": 3,
+        "warmup": False,
+        "arrival": arrival,
+        "lag": 0.00001,
+        "answered": None if latency is None else arrival + latency,
+        "latency": latency,
+        "source": None if latency is None else "own",
+        "task": None if latency is None else number,
+        "predicted": None if latency is None else 3,
+        "group": 0.0,
+        "encode": 0.0,
+        "queue": 0.001,
+        "service": latency,
+        "injected": 0.0,
+        "transport": 0.0,
+        "decode": 0.0,
+        "hold": 0.0,
+        "reason": "deadline" if latency is None else None,
+    }
+    return RequestRecord(**{**fields, **changes})
+
+
+def task(scheme: str = "none", run: int = 0, number: int = 0, **changes: Any) -> TaskRecord:
+    """Return the record of a task that was served in 10 ms, as asked, and used, with changes."""
+    fields: dict[str, Any] = {
+        "scheme": scheme,
+        "run": run,
+        "task": number,
+        "role": "single",
+        "worker": number % 10,
+        "attempt": 0,
+        "requests": str(number),
+        "sent": float(number),
+        "ended": number + 0.01,
+        "outcome": "used",
+        "asked": 0.01,
+        "wanted_s": 0.01,
+        "queue": 0.0,
+        "compute": 0.002,
+        "injected": 0.008,
+        "service": 0.01,
+        "bytes_sent": 3072,
+    }
+    return TaskRecord(**{**fields, **changes})
+
+
+def cell(scheme: str = "none", run: int = 0, requests: int = 1, **changes: Any) -> CellRecord:
+    """Return the record of a cell without incident that lasted a second per request, with changes."""
+    fields: dict[str, Any] = {
+        "scheme": scheme,
+        "run": run,
+        "order": run,
+        "requests": requests,
+        "duration": float(requests),
+        "client_cpu": 0.1,
+        "lost_workers": "",
+    }
+    return CellRecord(**{**fields, **changes})
+
+
+def make_run(
+    directory: Path,
+    latencies: Mapping[str, Iterable[Iterable[float | None]]],
+    *,
+    status: str = "done",
+    header: Mapping[str, Any] = {},
+    **changes: Any,
+) -> Path:
+    """Write a run: `latencies` gives, for each scheme and run, the seconds of each request (None: it failed).
+
+    One request arrives a second, each answered by a task of its own; `changes` go into every request's record.
+    """
+    schemes = [{"scheme": name, "variant": name, "allotment": {"single": 10}, "options": {}} for name in latencies]
+    writer = RunWriter(directory, {**HEADER, "schemes": schemes, **header})
+    for scheme, runs in latencies.items():
+        for run, values in enumerate(runs):
+            values = list(values)
+            for number, latency in enumerate(values):
+                writer.request(request(scheme, run, number, latency=latency, **changes))
+                writer.task(task(scheme, run, number))
+            writer.cell(cell(scheme, run, len(values)))
+    writer.finish(status)
+    writer.close()
+    return directory
+
+
+def lognormal(seed: int, runs: int, requests: int, median: float = 0.02) -> list[list[float]]:
+    """Return latencies of `runs` runs, in seconds."""
+    rng = np.random.default_rng(seed)
+    return [(median * np.exp(0.5 * rng.standard_normal(requests))).tolist() for _ in range(runs)]
