@@ -142,7 +142,7 @@ def test_collage_deadline_of_a_full_group_is_void() -> None:
 
 
 def test_collage_idle_takes_the_oldest_open_requests_when_a_worker_is_free() -> None:
-    """Under `idle` the first request goes alone at once; what comes meanwhile is taken, oldest first, when it is done."""
+    """Under `idle` the first request goes alone at once; what comes meanwhile is taken, oldest first, after it."""
     driver = collage()
     requests = [driver.arrive() for _ in range(7)]
     (first,) = driver.tasks("collage")
