@@ -2,15 +2,16 @@
 
     python -m collagebench.stragglers.facts RAW.npy OUT.json
 
-RAW.npy holds the 137,594 latencies, in seconds, that the workers of the public repository
-krishnagirinarra/collage-inference replay. Their order shows 50 logs of 2,752 values laid end to end, one a machine.
+RAW.npy is the file from which the workers of the public repository krishnagirinarra/collage-inference draw their
+slowdowns (`latency_distribution.npy` in its code): 137,594 latencies, float64 seconds. Their order shows 50 logs of
+2,752 values laid end to end, one a machine; the last is 6 values short.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import re
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -37,8 +38,9 @@ def facts(latencies: NDArray[np.float64]) -> dict[str, object]:
         "schema": 1,
         "source": SOURCE,
         "about": (
-            "Latencies in seconds that the workers of that repository replay: one log after the other, one a machine. "
-            "Each machine's line holds the quantiles of its log at `probabilities`."
+            "The latencies, in seconds, from which the workers of that public repository draw their slowdowns "
+            f"(latency_distribution.npy): {len(logs)} logs of {LOG_LENGTH} values laid end to end, one a machine. Each "
+            "line of `machines` holds the quantiles of one log at `probabilities`."
         ),
         "values": len(latencies),
         "pooled": {
@@ -65,6 +67,17 @@ def write(table: dict[str, object], out: Path) -> None:
     out.write_text(text + "\n", encoding="utf-8")
 
 
+def main() -> None:
+    """Read the log and write the table that the command line names."""
+    parser = argparse.ArgumentParser(description="Make the compact table of facts about the authors' latency log.")
+    parser.add_argument("raw", type=Path, help="the log: a NumPy file of seconds")
+    parser.add_argument("out", type=Path, help="the table to write, as JSON")
+    arguments = parser.parse_args()
+    try:
+        write(facts(np.load(arguments.raw)), arguments.out)
+    except (OSError, ValueError) as error:
+        parser.error(str(error))
+
+
 if __name__ == "__main__":
-    raw, out = sys.argv[1:]
-    write(facts(np.load(raw)), Path(out))
+    main()

@@ -16,7 +16,10 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, slots=True)
 class Quantiles:
-    """The values that a share `probabilities` of draws lies below; both rise strictly, probabilities from 0 to 1."""
+    """The values that a share `probabilities` of draws lies below, from 0 to 1.
+
+    Values rise strictly. Probabilities never fall; where they stay, no draw lies between the two values.
+    """
 
     probabilities: tuple[float, ...]
     values: tuple[float, ...]
@@ -24,9 +27,10 @@ class Quantiles:
 
     def __post_init__(self) -> None:
         rises = np.diff(self.probabilities), np.diff(self.values)
-        if self.probabilities[0] != 0 or self.probabilities[-1] != 1 or min(np.min(rise) for rise in rises) <= 0:
-            raise ValueError("a table of quantiles needs probabilities from 0 to 1 and values that rise strictly")
-        object.__setattr__(self, "_slopes", tuple((rises[1] / rises[0]).tolist()))
+        if (self.probabilities[0], self.probabilities[-1]) != (0, 1) or min(rises[0]) < 0 or min(rises[1]) <= 0:
+            raise ValueError("a table of quantiles needs probabilities that rise from 0 to 1 and values that rise")
+        slopes = np.divide(rises[1], rises[0], out=np.zeros(len(rises[0])), where=rises[0] > 0)
+        object.__setattr__(self, "_slopes", tuple(slopes.tolist()))
 
     def at(self, probability: float) -> float:
         """Return the value that a share `probability`, inside [0, 1), lies below."""
@@ -64,5 +68,6 @@ def mixture(tables: Sequence[Quantiles], weights: Sequence[float]) -> Quantiles:
         share * np.interp(values, table.values, table.probabilities)
         for share, table in zip(shares, tables, strict=True)
     )
-    probabilities[0], probabilities[-1] = 0.0, 1.0
-    return Quantiles(tuple(probabilities.tolist()), tuple(values.tolist()))
+    # Rounding must not make the sums fall, or end beside 1.
+    probabilities = np.maximum.accumulate(np.clip(probabilities, 0.0, 1.0))
+    return Quantiles((*probabilities[:-1].tolist(), 1.0), tuple(values.tolist()))

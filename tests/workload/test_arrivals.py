@@ -1,0 +1,70 @@
+"""The schedule has the rate and the gaps it was asked for."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from collagebench.errors import UsageError
+from collagebench.stragglers.draws import stream
+from collagebench.workload.arrivals import KINDS, arrivals, constant, poisson
+
+
+def test_poisson_gaps() -> None:
+    """Gaps are exponential: mean and standard deviation 1 / rate, a share 1/e above the mean, neighbours unrelated."""
+    n, rate = 200_000, 40.0
+    gaps = rate * np.diff(poisson(rate, n + 1, np.random.default_rng(1)))
+    assert abs(gaps.mean() - 1) < 3 / math.sqrt(n)
+    # The variance of the sample variance of an exponential is 8 / n.
+    assert abs(gaps.var() - 1) < 3 * math.sqrt(8 / n)
+    share = (gaps > 1).mean()
+    assert abs(share - math.exp(-1)) < 3 * math.sqrt(math.exp(-1) * (1 - math.exp(-1)) / n)
+    assert abs(np.corrcoef(gaps[:-1], gaps[1:])[0, 1]) < 3 / math.sqrt(n)
+
+
+def test_poisson_counts() -> None:
+    """The number of arrivals in a second is as variable as it is large."""
+    times = poisson(10.0, 200_000, np.random.default_rng(2))
+    counts = np.bincount(times.astype(int))[:-1]
+    assert abs(counts.mean() - 10) < 3 * math.sqrt(10 / len(counts))
+    assert abs(counts.var() / counts.mean() - 1) < 3 * math.sqrt(2 / len(counts)) + 0.01
+
+
+def test_constant() -> None:
+    """Constant arrivals begin at 0 and are 1 / rate apart."""
+    assert constant(4.0, 5).tolist() == [0.0, 0.25, 0.5, 0.75, 1.0]
+
+
+@given(st.sampled_from(KINDS), st.floats(1e-3, 1e6), st.integers(1, 500), st.integers(0, 2**64))
+def test_schedule(kind: str, rate: float, n: int, seed: int) -> None:
+    """Every schedule is `n` float64 times from 0 that never fall, the same whenever it is made from the same seed."""
+    times = arrivals(kind, rate, n, stream(seed, "arrivals", 0))
+    assert times.shape == (n,)
+    assert times.dtype == np.float64
+    assert times[0] >= 0
+    assert (np.diff(times) >= 0).all()
+    assert (times == arrivals(kind, rate, n, stream(seed, "arrivals", 0))).all()
+
+
+def test_rate_scales() -> None:
+    """The same generator at twice the rate gives the same schedule at half the times, so rates can be compared."""
+    slow, fast = (poisson(rate, 100, np.random.default_rng(3)) for rate in (5.0, 10.0))
+    assert np.allclose(slow, 2 * fast, rtol=1e-12)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("rate", "n"), [(0.0, 5), (-1.0, 5), (math.nan, 5), (math.inf, 5), (1.0, 0), (1.0, -3)])
+def test_nonsense(kind: str, rate: float, n: int) -> None:
+    """A rate that is no rate, or no requests at all, is a mistake of usage."""
+    with pytest.raises(UsageError):
+        arrivals(kind, rate, n, np.random.default_rng(0))
+
+
+def test_unknown_kind() -> None:
+    """An unknown kind is refused with the names of those there are."""
+    with pytest.raises(UsageError, match="'bursty'; there are poisson, constant"):
+        arrivals("bursty", 1.0, 1, np.random.default_rng(0))
