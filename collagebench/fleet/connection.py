@@ -70,15 +70,18 @@ class Connection:
     """Why the worker is gone; None while it is there. Set by its fleet."""
     _channel: Any = field(init=False, repr=False)
     _infer: Any = field(init=False, repr=False)
+    _common: dict[tuple[str, tuple[int, ...]], bytes] = field(init=False, repr=False, default_factory=dict)
+    """The unchanging part of a request, by model and shape of the image."""
 
     def __post_init__(self) -> None:
         self._channel = grpc.aio.insecure_channel(self.target, options=CHANNEL_OPTIONS)
         self._infer = self._method("ModelInfer")
 
     def _method(self, name: str) -> Any:
+        """Return a call that takes a serialized request."""
         return self._channel.unary_unary(
             f"/{wire.SERVICE}/{name}",
-            request_serializer=getattr(protocol, f"{name}Request").SerializeToString,
+            request_serializer=None,
             response_deserializer=getattr(protocol, f"{name}Response").FromString,
         )
 
@@ -89,9 +92,7 @@ class Connection:
             TaskError: it does not say so within `timeout` seconds.
         """
         try:
-            response = await self._method("ServerReady")(
-                protocol.ServerReadyRequest(), timeout=timeout, wait_for_ready=True
-            )
+            response = await self._method("ServerReady")(b"", timeout=timeout, wait_for_ready=True)
         except grpc.aio.AioRpcError as error:
             raise self._error(error, timeout) from None
         if not response.ready:
@@ -117,17 +118,34 @@ class Connection:
         """
         if self.lost is not None:
             raise TaskError("lost", f"worker {self.index} is gone: {self.lost}")
-        request = protocol.ModelInferRequest(model_name=model, id=str(task))
-        request.inputs.add(name=wire.INPUT, datatype="UINT8", shape=pixels.shape)
-        request.raw_input_contents.append(pixels.tobytes())
-        if mode is not None:
-            request.parameters[wire.MODE].string_param = mode
-            request.parameters[wire.AMOUNT].double_param = amount
+        common = self._common.get((model, pixels.shape))
+        if common is None:
+            common = self._common[model, pixels.shape] = wire.unchanging(model, pixels.shape)
         try:
-            response = await self._infer(request, timeout=timeout)
+            response = await self._infer(wire.infer_request(common, task, pixels, mode, amount), timeout=timeout)
         except grpc.aio.AioRpcError as error:
             raise self._error(error, timeout) from None
-        return _reply(response)
+        return self._reply(response)
+
+    def _reply(self, response: Any) -> Reply:
+        outputs = None
+        if response.outputs:
+            output = response.outputs[0]
+            raw = response.raw_output_contents
+            if output.datatype != "FP32":
+                raise TaskError("refused", f"worker {self.index} answered with {output.datatype}, not FP32")
+            values = np.frombuffer(raw[0], np.float32) if raw else np.array(output.contents.fp32_contents, np.float32)
+            outputs = values.reshape(output.shape)
+        parameters = response.parameters
+        if wire.SERVICE_TIME not in parameters:
+            return Reply(outputs, None, None, None, None)
+        return Reply(
+            outputs,
+            parameters[wire.QUEUE].double_param,
+            parameters[wire.COMPUTE].double_param,
+            parameters[wire.INJECTED].double_param,
+            parameters[wire.SERVICE_TIME].double_param,
+        )
 
     def _error(self, error: grpc.aio.AioRpcError, timeout: float) -> TaskError:
         code, details = error.code(), error.details()
@@ -140,19 +158,3 @@ class Connection:
     async def close(self) -> None:
         """Hang up; calls that still wait are cancelled."""
         await self._channel.close()
-
-
-def _reply(response: Any) -> Reply:
-    parameters = response.parameters
-    outputs = None
-    if response.raw_output_contents:
-        outputs = np.frombuffer(response.raw_output_contents[0], np.float32).reshape(response.outputs[0].shape)
-    if wire.SERVICE_TIME not in parameters:
-        return Reply(outputs, None, None, None, None)
-    return Reply(
-        outputs,
-        parameters[wire.QUEUE].double_param,
-        parameters[wire.COMPUTE].double_param,
-        parameters[wire.INJECTED].double_param,
-        parameters[wire.SERVICE_TIME].double_param,
-    )

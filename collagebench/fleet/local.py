@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import shutil
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -78,11 +77,6 @@ async def local_fleet(
 
 async def _forkserver(compute: Compute, logs: Path) -> Any:
     """Start the forkserver in a session of its own, out of reach of the terminal's Ctrl-C."""
-    environment = {
-        **os.environ,
-        "OPENBLAS_NUM_THREADS": "1",  # a process that forks should have one thread
-        "OMP_NUM_THREADS": "1",
-    }
     try:
         logs.mkdir(parents=True, exist_ok=True)
         with open(logs / "forkserver.log", "ab") as log:
@@ -98,7 +92,6 @@ async def _forkserver(compute: Compute, logs: Path) -> Any:
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=log,
-                env=environment,
                 start_new_session=True,
             )
     except OSError as error:

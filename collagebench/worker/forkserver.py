@@ -99,7 +99,8 @@ def say(event: dict[str, Any]) -> None:
 
 
 def preload(compute: Compute) -> None:
-    """Import what every worker needs; nothing here starts a thread, so forking afterwards is safe."""
+    """Import what every worker needs without starting a thread, whose locks a fork would leave as they happen to be."""
+    os.environ.update(OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1")
     modules = ["collagebench.worker.process"] + (["onnxruntime"] if compute == "real" else [])
     for module in modules:
         importlib.import_module(module)
@@ -199,7 +200,7 @@ class Forkserver:
         self._selector.register(pipe, selectors.EVENT_READ)
 
     def _become(self, spec: WorkerSpec, parent: int, report: int) -> None:
-        """Turn the fresh child into a worker, for ever; of the forkserver's files only the two pipes stay open in it."""
+        """Turn the fresh child into a worker; of the forkserver's files only the two pipes stay open in it."""
         code = 1
         try:
             for sign in (signal.SIGTERM, signal.SIGHUP):

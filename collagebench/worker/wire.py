@@ -11,9 +11,19 @@ does not know them ignores. Ours are:
                 collagebench_service_s   compute + injected
 
 All are measured by the worker's own clock; only differences travel, so the clocks of two hosts are never compared.
+
+A client builds its requests here by hand. A serialized protobuf message is its fields one after the other, in any
+order, so the fields that never change are serialized once, and an image is copied once, straight into the message,
+instead of three times. For a 224x224 image this halves the client's CPU time for a request.
 """
 
 from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from open_inference.grpc import protocol
+
+from collagebench.stragglers.service import Mode
 
 SERVICE = "inference.GRPCInferenceService"
 
@@ -34,3 +44,38 @@ MESSAGE_SIZES = [
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
 ]
+
+_RAW = protocol.ModelInferRequest.DESCRIPTOR.fields_by_name["raw_input_contents"].number
+_RAW_TAG = bytes([_RAW << 3 | 2])
+"""Field number and wire type 2, a run of bytes that its length precedes."""
+
+
+def unchanging(model: str, shape: tuple[int, ...]) -> bytes:
+    """Return the serialized fields that all requests to `model` with images of this shape have in common."""
+    request = protocol.ModelInferRequest(model_name=model)
+    request.inputs.add(name=INPUT, datatype="UINT8", shape=shape)
+    serialized: bytes = request.SerializeToString()
+    return serialized
+
+
+def infer_request(common: bytes, task: int, pixels: NDArray[np.uint8], mode: Mode | None, amount: float) -> bytes:
+    """Return a serialized ModelInferRequest.
+
+    `common` is from `unchanging`; `pixels` are uint8 [batch, height, width, channels] of the shape given there.
+    """
+    request = protocol.ModelInferRequest(id=str(task))
+    if mode is not None:
+        request.parameters[MODE].string_param = mode
+        request.parameters[AMOUNT].double_param = amount
+    pixels = np.ascontiguousarray(pixels)
+    return b"".join((common, request.SerializeToString(), _RAW_TAG, _varint(pixels.nbytes), pixels.data))
+
+
+def _varint(number: int) -> bytes:
+    """Return `number` as protobuf writes it: seven bits a byte, lowest first, the top bit set on all but the last."""
+    out = bytearray()
+    while number > 127:
+        out.append(number & 127 | 128)
+        number >>= 7
+    out.append(number)
+    return bytes(out)

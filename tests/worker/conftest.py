@@ -1,0 +1,110 @@
+"""A forkserver driven by hand, as any client may drive it, and the tiny models it serves."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import select
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import collagebench
+from collagebench.worker.spec import ModelFile, WorkerSpec, to_json
+
+SUMS = Path(__file__).with_name("sums.onnx")
+ROOT = str(Path(collagebench.__file__).parents[1])
+
+
+class Driven:
+    """A forkserver and the test's end of its streams."""
+
+    def __init__(self, compute: str, logs: Path) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "collagebench.worker.forkserver", "--compute", compute, "--logs", str(logs)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": ROOT},
+        )
+
+    def order(self, **order: Any) -> None:
+        """Send one order."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(json.dumps(order).encode() + b"\n")
+        self.process.stdin.flush()
+
+    def start(self, spec: WorkerSpec) -> None:
+        """Order a worker."""
+        self.order(start=to_json(spec))
+
+    def hear(self) -> dict[str, Any]:
+        """Return the next event; an empty one when there will be no more."""
+        assert self.process.stdout is not None
+        return json.loads(self.process.stdout.readline() or "{}")
+
+
+class Watched:
+    """Processes whose end is waited for, without polling and without mistaking a reused id for them."""
+
+    def __init__(self, pids: list[int]) -> None:
+        self._open = {os.pidfd_open(pid): pid for pid in pids}
+
+    def left_after(self, seconds: float) -> set[int]:
+        """Return the ids of those that still live when all have ended or `seconds` have passed."""
+        with contextlib.closing(select.epoll()) as poll:
+            for descriptor in self._open:
+                poll.register(descriptor, select.EPOLLIN)
+            while self._open and (ended := poll.poll(seconds)):
+                for descriptor, _ in ended:
+                    os.close(descriptor)
+                    del self._open[descriptor]
+        left = set(self._open.values())
+        for descriptor in self._open:
+            os.close(descriptor)
+        return left
+
+
+@pytest.fixture
+def watch() -> type[Watched]:
+    """Return what watches processes end."""
+    return Watched
+
+
+@pytest.fixture(scope="session")
+def sums() -> ModelFile:
+    """Return a model that answers each image with the sums of its three channels."""
+    return ModelFile("sums", str(SUMS), hashlib.sha256(SUMS.read_bytes()).hexdigest(), (4, 4, 3))
+
+
+@pytest.fixture(scope="session")
+def spec(sums: ModelFile) -> WorkerSpec:
+    """Return a worker with two models."""
+    return WorkerSpec(0, (sums, replace(sums, name="again")))
+
+
+@contextlib.contextmanager
+def driven(compute: str, logs: Path) -> Iterator[Driven]:
+    """Run a forkserver; its input ends with the block."""
+    server = Driven(compute, logs)
+    try:
+        yield server
+    finally:
+        assert server.process.stdin is not None
+        assert server.process.stdout is not None
+        with contextlib.suppress(BrokenPipeError):
+            server.process.stdin.close()
+        server.process.stdout.close()
+        server.process.wait(10)
+
+
+@pytest.fixture(name="driven", scope="session")
+def _driven() -> Any:
+    """Return what runs a forkserver."""
+    return driven

@@ -1,0 +1,131 @@
+"""The queue of a worker: its order, its slowness, and what a cancel can reach."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from collagebench.stragglers.service import Mode
+from collagebench.worker.station import Served, Station, Work, serve, wait_until
+
+PIXELS = np.zeros((1, 1, 1, 3), np.uint8)
+
+
+class Model:
+    """A model that notes which tasks it ran, and runs until it is let go."""
+
+    def __init__(self) -> None:
+        self.ran: list[int] = []
+        self.began = threading.Event()
+        self.go = threading.Event()
+
+    def work(self, task: int) -> Work:
+        """Return the work of one task."""
+
+        def infer(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+            self.ran.append(task)
+            self.began.set()
+            assert self.go.wait(10)
+            return np.full((1, 1), task, np.float32)
+
+        return Work(infer, PIXELS, None, 0.0)
+
+
+async def queued(station: Station, work: Work) -> asyncio.Task[Served]:
+    """Return a task whose work is in the queue."""
+    task = asyncio.create_task(station.serve(work, time.perf_counter()))
+    await asyncio.sleep(0)  # its first step queues the work
+    return task
+
+
+def test_a_cancelled_task_that_was_queued_never_runs() -> None:
+    """Taken back while another is in service, it is skipped, and the one behind it runs."""
+
+    async def main() -> None:
+        model, station = Model(), Station()
+        first, second, third = [await queued(station, model.work(task)) for task in (1, 2, 3)]
+        await asyncio.to_thread(model.began.wait, 10)
+        second.cancel()
+        await asyncio.wait([second])
+        model.go.set()
+        await asyncio.wait_for(asyncio.gather(first, third), 10)
+        assert second.cancelled()
+        assert model.ran == [1, 3]
+
+    asyncio.run(main())
+
+
+def test_a_cancelled_task_that_is_in_service_is_not_interrupted() -> None:
+    """The next task does not begin before the cancelled one has run to its end."""
+
+    async def main() -> None:
+        model, station = Model(), Station()
+        first, second = [await queued(station, model.work(task)) for task in (1, 2)]
+        await asyncio.to_thread(model.began.wait, 10)
+        first.cancel()
+        await asyncio.wait([first])
+        assert first.cancelled()
+        assert model.ran == [1], "the second began while the first still ran"
+        model.go.set()
+        served = await asyncio.wait_for(second, 10)
+        assert model.ran == [1, 2]
+        assert served.outputs is not None
+
+    asyncio.run(main())
+
+
+def test_tasks_are_served_in_the_order_they_came_and_one_at_a_time() -> None:
+    """Each waits exactly until the one before it is done."""
+
+    async def main() -> None:
+        station = Station()
+        work = Work(None, None, "floor", 0.01)
+        arrived = time.perf_counter()
+        tasks = [asyncio.create_task(station.serve(work, arrived)) for _ in range(5)]
+        served = await asyncio.gather(*tasks)
+        for before, after in pairwise(served):
+            assert after.queue >= before.queue + before.service
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("mode", "amount", "least"), [("floor", 0.03, 0.03), ("add", 0.02, 0.03), ("scale", 3.0, 0.03)]
+)
+def test_a_task_is_as_slow_as_it_was_asked_to_be(mode: Mode, amount: float, least: float) -> None:
+    """A 10 ms inference under each mode takes what the mode makes of it, never less, and says how much was injected."""
+
+    def infer(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        wait_until(time.perf_counter() + 0.01)
+        return np.zeros((1, 1), np.float32)
+
+    began = time.perf_counter()
+    served = serve(Work(infer, PIXELS, mode, amount), began)
+    assert served.compute >= 0.01
+    assert served.service >= least
+    assert served.service == pytest.approx(served.compute + served.injected, abs=1e-9)
+    assert time.perf_counter() - began >= served.service
+
+
+def test_a_floor_below_the_inference_itself_injects_nothing() -> None:
+    """An inference longer than the floor is left as it is."""
+
+    def infer(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        wait_until(time.perf_counter() + 0.01)
+        return np.zeros((1, 1), np.float32)
+
+    served = serve(Work(infer, PIXELS, "floor", 0.001), time.perf_counter())
+    assert served.injected < 0.005
+
+
+def test_a_wait_never_ends_early() -> None:
+    """The clock is past the moment whenever a wait returns."""
+    for wait in (-1.0, 0.0, 0.0001, 0.001, 0.005):
+        moment = time.perf_counter() + wait
+        assert wait_until(moment) >= moment
