@@ -91,11 +91,13 @@ def load(path: Path) -> Checkpoint:
         ModelError: there is none, or it is damaged, of a newer version, or no checkpoint of ours.
     """
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        stored = io.BytesIO(path.read_bytes())
     except FileNotFoundError:
         raise ModelError(f"there is no checkpoint {path}; `collagebench train` makes one") from None
     except OSError as error:
-        raise ModelError(f"checkpoint {path} cannot be read ({error.strerror or error})") from None
+        raise ModelError(f"checkpoint {path} cannot be read ({error.strerror})") from None
+    try:
+        content = torch.load(stored, map_location="cpu", weights_only=True)
     except Exception:  # torch raises whatever its unpickler meets
         raise ModelError(f"checkpoint {path} is damaged or no checkpoint at all; train it again") from None
     try:

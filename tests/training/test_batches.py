@@ -1,0 +1,113 @@
+"""What a training step sees: collages as they are sent live, blanks as partial groups have them, labels that fit."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from collagebench.coding.mosaic import mosaic
+from collagebench.errors import DataError, UsageError
+from collagebench.training.batches import IGNORED, batches, blank_cells, paste, shift_and_mirror, steps
+from collagebench.training.recipe import Recipe
+
+
+def numbered(n: int, size: int = 8) -> tuple[np.ndarray, np.ndarray]:
+    """Return n images, each all of one value, its number from 1 up, which is also its label."""
+    labels = np.arange(1, n + 1)
+    return np.broadcast_to(labels[:, None, None, None].astype(np.uint8), (n, size, size, 3)).copy(), labels
+
+
+@pytest.mark.parametrize("grid", [2, 3, 4, 5])
+def test_pasting_equals_the_live_mosaic(grid: int) -> None:
+    """Many collages pasted at once have not one pixel other than the live encoder's, blanks included."""
+    rng = np.random.default_rng(grid)
+    cells = grid * grid
+    images = rng.integers(1, 256, size=(3 * cells, 8, 6, 3), dtype=np.uint8)
+    blanked, labels = blank_cells(images, np.zeros(3 * cells, np.int64), cells, 1.0, rng)
+    filled = (labels != IGNORED).reshape(3, cells)
+    for k, made in enumerate(paste(blanked, grid)):
+        group = [images[k * cells + c] if filled[k, c] else None for c in range(cells)]
+        assert np.array_equal(made, mosaic(group, grid, (8 * grid, 6 * grid)))
+
+
+def test_blanks_follow_a_uniform_number_of_first_images() -> None:
+    """A collage with blanks keeps its first m images, every m from 1 to all equally often."""
+    rng = np.random.default_rng(0)
+    images = np.full((9 * 6000, 1, 1, 3), 7, np.uint8)
+    blanked, labels = blank_cells(images, np.ones(len(images), np.int64), 9, 1.0, rng)
+    filled = (labels != IGNORED).reshape(-1, 9)
+    counts = filled.sum(1)
+    assert (filled == (np.arange(9) < counts[:, None])).all()
+    assert ((blanked.reshape(-1, 9, 3) == 7).all(-1) == filled).all()
+    shares = np.bincount(counts, minlength=10)[1:] / 6000
+    assert np.abs(shares - 1 / 9).max() < 0.02
+
+
+def test_the_asked_share_of_collages_has_blanks() -> None:
+    """With a share of 0 all collages are full, with 0.5 about (1 - 1/9) / 2 have blanks."""
+    images, labels = np.ones((9 * 4000, 1, 1, 3), np.uint8), np.ones(9 * 4000, np.int64)
+    _, full = blank_cells(images, labels, 9, 0.0, np.random.default_rng(0))
+    assert (full != IGNORED).all()
+    _, half = blank_cells(images, labels, 9, 0.5, np.random.default_rng(0))
+    assert (half.reshape(-1, 9)[:, -1] == IGNORED).mean() == pytest.approx(4 / 9, abs=0.03)
+
+
+@pytest.mark.parametrize("grid", [None, 2])
+def test_an_epoch_uses_each_image_at_most_once_with_its_label(grid: int | None) -> None:
+    """Images keep their labels wherever they are pasted, none comes twice, and only a last partial batch drops."""
+    images, labels = numbered(100)
+    recipe = Recipe(dataset="numbers", batch=6, blanks=0.0, flip=True)
+    side = grid or 1
+    seen: list[int] = []
+    for x, y in batches(images, labels, grid, recipe, epoch=0):
+        assert x.shape == (6, 8 * side, 8 * side, 3)
+        assert y.shape == (6, side * side)
+        assert (x[:, ::8, ::8, 0].reshape(6, -1) == y).all()
+        seen += y.flatten().tolist()
+    assert len(seen) == len(set(seen)) == 96
+
+
+def test_epochs_differ_and_repeat() -> None:
+    """The same seed and epoch give the same batches, another epoch or seed others."""
+    images, labels = numbered(64)
+
+    def first(seed: int, epoch: int) -> bytes:
+        recipe = Recipe(dataset="numbers", seed=seed, batch=4)
+        return next(iter(batches(images, labels, 2, recipe, epoch)))[0].tobytes()
+
+    assert first(0, 1) == first(0, 1)
+    assert len({first(0, 0), first(0, 1), first(1, 0)}) == 3
+
+
+def test_shifting_moves_by_no_more_than_asked() -> None:
+    """A bright pixel in the middle is found within the shift of its place, in every direction."""
+    images = np.zeros((500, 9, 9, 3), np.uint8)
+    images[:, 4, 4] = 255
+    shifted = shift_and_mirror(images, 2, False, np.random.default_rng(0))
+    rows, columns = np.nonzero(shifted[..., 0])[1:]
+    assert set(rows.tolist()) == set(columns.tolist()) == {2, 3, 4, 5, 6}
+
+
+def test_mirroring_turns_half_of_the_images() -> None:
+    """About half of the images are mirrored left to right, the others untouched."""
+    images = np.zeros((1000, 2, 3, 3), np.uint8)
+    images[:, :, 0] = 255
+    mirrored = shift_and_mirror(images, 0, True, np.random.default_rng(0))
+    assert mirrored[:, 0, 2, 0].astype(bool).mean() == pytest.approx(0.5, abs=0.05)
+    assert (mirrored[:, 0, 0, 0] != mirrored[:, 0, 2, 0]).all()
+
+
+def test_few_images_make_one_smaller_batch_and_too_few_an_error() -> None:
+    """Fewer images than a batch train in one batch; fewer than a collage has cells are refused."""
+    images, labels = numbered(10)
+    ((x, _),) = batches(images, labels, 2, Recipe(dataset="numbers"), 0)
+    assert len(x) == 2
+    with pytest.raises(DataError, match="3 training images do not fill one collage of 4 cells"):
+        steps(3, 4, 16)
+
+
+@pytest.mark.parametrize("wrong", [{"epochs": 0}, {"batch": 0}, {"threads": 0}, {"seed": -1}, {"rate": 0.0}])
+def test_recipes_that_train_nothing_are_refused(wrong: dict[str, float]) -> None:
+    """No epochs, no batch, no thread, a negative seed and no learning rate are usage errors."""
+    with pytest.raises(UsageError):
+        Recipe(dataset="numbers", **wrong)

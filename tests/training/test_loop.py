@@ -1,0 +1,139 @@
+"""The loop: it learns, stops and goes on as if it had not stopped, and leaves whole files or none."""
+
+from __future__ import annotations
+
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="needs the train extra")
+pytestmark = pytest.mark.train
+
+from collagebench.errors import ModelError, OutputError  # noqa: E402
+from collagebench.models.network import Architecture  # noqa: E402
+from collagebench.training import checkpoint as checkpoints  # noqa: E402
+from collagebench.training.loop import train  # noqa: E402
+from collagebench.training.recipe import Recipe  # noqa: E402
+
+
+class Tones:
+    """Noisy 8x8 images of two classes, dark and bright."""
+
+    name = "tones"
+    classes = ("dark", "bright")
+    size = (8, 8, 3)
+
+    def __init__(self, n: int = 600) -> None:
+        rng = np.random.default_rng(0)
+        self.labels = rng.integers(2, size=n)
+        noise = rng.integers(100, size=(n, *self.size))
+        self._images = (noise + 110 * self.labels[:, None, None, None]).astype(np.uint8)
+
+    def __len__(self) -> int:
+        """How many images there are."""
+        return len(self.labels)
+
+    def load(self, indices: np.ndarray) -> np.ndarray:
+        """Return the images at `indices`."""
+        return self._images[indices]
+
+
+ARCHITECTURE = Architecture("collage", 2, (8, 8), 2, width=4, stages=2, stride=2)
+RECIPE = Recipe(dataset="tones", epochs=3, batch=8)
+
+
+def test_it_learns_and_logs(tmp_path: Path) -> None:
+    """Two tones are told apart, held-out ones too; the log has a line an epoch that pandas reads."""
+    pandas = pytest.importorskip("pandas", reason="needs the test extra")
+    done: list[tuple[int, int]] = []
+    last = train(ARCHITECTURE, RECIPE, Tones(), tmp_path / "m.pt", report=lambda k, n, _: done.append((k, n)))
+    log = pandas.read_csv(tmp_path / "m.csv")
+    assert log.columns.tolist() == ["epoch", "seconds", "rate", "loss", "accuracy", "held_out_accuracy"]
+    assert log.epoch.tolist() == [1, 2, 3]
+    assert last.log[-1]["held_out_accuracy"] == log.held_out_accuracy.iloc[-1] > 0.9
+    assert log.loss.iloc[-1] < log.loss.iloc[0]
+    assert done[-1] == (3 * 18, 3 * 18), "588 images in batches of 8 x 4 are 18 steps"
+
+
+def test_the_same_seed_gives_the_same_weights(tmp_path: Path) -> None:
+    """Two trainings of one recipe agree in every bit; another seed gives other weights."""
+    weights = [
+        train(ARCHITECTURE, Recipe("tones", seed=seed, epochs=1, batch=8), Tones(), tmp_path / f"{k}.pt").network
+        for k, seed in enumerate((0, 0, 1))
+    ]
+    assert all(torch.equal(weights[0][key], weights[1][key]) for key in weights[0])
+    assert not torch.equal(weights[0]["stem.0.weight"], weights[2]["stem.0.weight"])
+
+
+def test_a_resumed_training_ends_as_if_it_had_never_stopped(tmp_path: Path) -> None:
+    """Broken off in the second epoch and resumed, a training ends in the weights of one that ran through."""
+
+    class PowerError(Exception):
+        """The power fails."""
+
+    def fail(done: int, total: int, line: str) -> None:
+        if done == 25:
+            raise PowerError
+
+    whole = train(ARCHITECTURE, RECIPE, Tones(), tmp_path / "whole.pt")
+    path = tmp_path / "broken.pt"
+    with pytest.raises(PowerError):
+        train(ARCHITECTURE, RECIPE, Tones(), path, report=fail)
+    begun = checkpoints.load(path)
+    assert begun.epoch == 1
+    resumed = train(ARCHITECTURE, RECIPE, Tones(), path, resume=begun)
+    assert all(torch.equal(whole.network[key], resumed.network[key]) for key in whole.network)
+    assert [row["loss"] for row in resumed.log] == [row["loss"] for row in whole.log]
+
+
+@contextmanager
+def files_limited_to(size: int) -> Iterator[None]:
+    """Let no file grow beyond `size` bytes, as a full disk would."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+def test_a_full_disk_leaves_the_last_whole_checkpoint(tmp_path: Path) -> None:
+    """A checkpoint that does not fit is an error that names it; the one before stays, and no part is left."""
+    path = tmp_path / "m.pt"
+    last = train(ARCHITECTURE, Recipe("tones", epochs=1, batch=8), Tones(), path)
+    before = path.read_bytes()
+    with files_limited_to(1000), pytest.raises(OutputError, match=r"m\.pt cannot be written"):
+        checkpoints.save(last, path)
+    assert path.read_bytes() == before
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["m.csv", "m.pt"]
+
+
+def test_damaged_and_foreign_checkpoints_are_named(tmp_path: Path) -> None:
+    """Missing, truncated, foreign, newer and misfitting checkpoints each get one sentence."""
+    path = tmp_path / "m.pt"
+    train(ARCHITECTURE, Recipe("tones", epochs=1, batch=8), Tones(), path)
+    content = torch.load(path, weights_only=True)
+
+    def refused(words: str) -> None:
+        with pytest.raises(ModelError, match=words) as error:
+            checkpoints.load(path)
+        assert "\n" not in str(error.value)
+
+    path.write_bytes(path.read_bytes()[:5000])
+    refused("is damaged")
+    path.write_text("no checkpoint")
+    refused("is damaged")
+    torch.save({"weights": 1}, path)
+    refused("does not fit")
+    torch.save([1, 2], path)
+    refused("does not fit")
+    torch.save({**content, "schema": 99}, path)
+    refused("schema 99")
+    torch.save({**content, "architecture": {**content["architecture"], "width": 8}}, path)
+    refused("does not fit")
+    path.unlink()
+    refused("there is no checkpoint")
