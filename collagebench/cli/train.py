@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,10 +14,13 @@ import click
 from collagebench.errors import OutputError, UsageError
 from collagebench.models import require_torch
 from collagebench.workload.dataset import NAMES, open_dataset
+from collagebench.workload.imagefolder import ImageFolder
 
 if TYPE_CHECKING:
     from collagebench.training.checkpoint import Checkpoint
     from collagebench.training.loop import Report
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 @click.command()
@@ -69,7 +73,14 @@ def command(
     from collagebench.training.recipe import Recipe
 
     grid = 3 if role == "collage" and grid is None else grid
+    if name is not None and not NAME.fullmatch(name):
+        raise UsageError(f"{name!r} is no name for a dataset; use letters, digits, '.', '_' and '-'")
     images = open_dataset(dataset, data, "train")
+    if isinstance(images, ImageFolder) and images.split is None:
+        raise UsageError(
+            f"{data} is not divided into train/ and test/; training needs both, so that accuracy is measured on images "
+            "that the model has not seen"
+        )
     side = min(images.size[:2])
     architecture = Architecture(
         role=role,

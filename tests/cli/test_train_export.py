@@ -1,0 +1,189 @@
+"""`collagebench train` and `export` as a user types them, from images in a folder to a manifest that a run reads."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from collagebench import zoo
+from collagebench.cli import main
+
+HAS_TORCH = all(importlib.util.find_spec(name) for name in ("torch", "onnx", "onnxscript"))
+train_extra = pytest.mark.skipif(not HAS_TORCH, reason="needs the train extra")
+
+
+def collagebench(*arguments: object) -> int:
+    """Run the command line in this process and return its exit code."""
+    with pytest.raises(SystemExit) as ended:
+        main([str(argument) for argument in arguments])
+    code = ended.value.code
+    assert isinstance(code, int)
+    return code
+
+
+def tones(directory: Path, counts: dict[str, int], names: tuple[str, str] = ("bright", "dark")) -> Path:
+    """Write a split imagefolder of noisy 16x16 images: bright ones and dark ones."""
+    rng = np.random.default_rng(0)
+    for split, count in counts.items():
+        for name, level in zip(names, (150, 0), strict=True):
+            folder = directory / split / name
+            folder.mkdir(parents=True)
+            for k in range(count):
+                pixels = (level + rng.integers(100, size=(16, 16, 3))).astype(np.uint8)
+                Image.fromarray(pixels).save(folder / f"{k:03}.png")
+    return directory
+
+
+SMALL = ("--dataset", "imagefolder", "--as", "tones", "--epochs", 2, "--width", 4, "--batch", 4)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Return the data and the output of two trainings: a single and a 2x2 collage."""
+    data = tones(tmp_path_factory.mktemp("data"), {"train": 100, "test": 30})
+    out = tmp_path_factory.mktemp("models")
+    assert collagebench("train", "single", *SMALL, "--data", data, "--out", out) == 0
+    assert collagebench("train", "collage", "--grid", 2, *SMALL, "--data", data, "--out", out) == 0
+    return data, out
+
+
+@train_extra
+@pytest.mark.train
+def test_from_a_folder_of_images_to_a_manifest(trained: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    """Two trainings and one export make two models that the manifest describes and that are what it says."""
+    data, out = trained
+    assert {file.name for file in out.iterdir()} >= {"tones-single.pt", "tones-single.csv", "tones-collage-2x2.pt"}
+    assert collagebench("export", "--data", data, "--out", out) == 0
+    assert "of 60 test images" in capsys.readouterr().out
+    models = zoo.load(out)
+    assert [model.name for model in models] == ["tones-collage-2x2", "tones-single"]
+    collage = zoo.find(models, "collage", "tones", 2)
+    single = zoo.find(models, "single", "tones")
+    assert (collage.input, collage.image, collage.grid) == ((32, 32, 3), (16, 16, 3), 2)
+    assert single.classes == ("bright", "dark")
+    assert single.accuracy > 0.9
+    assert single.accuracy_images == 60
+    assert single.recipe["seed"] == 0
+    assert single.recipe["epochs"] == 2
+    assert str(data) not in (out / zoo.MANIFEST).read_text()
+
+    import onnxruntime
+
+    for model in models:
+        session = onnxruntime.InferenceSession(zoo.verified(model), providers=["CPUExecutionProvider"])
+        facts = session.get_modelmeta().custom_metadata_map
+        assert json.loads(facts["collagebench.role"]) == model.role
+        assert json.loads(facts["collagebench.grid"]) == model.grid
+        assert json.loads(facts["collagebench.classes"]) == list(model.classes)
+        assert json.loads(facts["collagebench.accuracy"]) == model.accuracy
+        assert json.loads(facts["collagebench.recipe"]) == model.recipe
+
+
+@train_extra
+@pytest.mark.train
+def test_exporting_again_replaces_one_model_and_keeps_the_others(trained: tuple[Path, Path]) -> None:
+    """An export of one role leaves the manifest's other models alone, and has no model twice."""
+    data, out = trained
+    for _ in range(2):
+        assert collagebench("export", "single", "--data", data, "--out", out) == 0
+    names = [model.name for model in zoo.load(out)]
+    assert names.count("tones-single") == 1
+    assert collagebench("export", "collage", "--data", data, "--out", out) == 0
+    assert [model.name for model in zoo.load(out)] == ["tones-collage-2x2", "tones-single"]
+
+
+@train_extra
+@pytest.mark.train
+def test_a_finished_training_is_neither_repeated_nor_overwritten(
+    trained: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without --resume an existing checkpoint is refused; with it, and the same options, nothing is left to do."""
+    data, out = trained
+    before = (out / "tones-single.pt").read_bytes()
+    again = ("train", "single", *SMALL, "--data", data, "--out", out)
+    assert collagebench(*again) == 2
+    assert "add --resume" in capsys.readouterr().err
+    assert collagebench(*again, "--resume") == 0
+    assert collagebench(*again, "--resume", "--seed", 7) == 2
+    assert "begun with seed 0, not 7" in capsys.readouterr().err
+    assert (out / "tones-single.pt").read_bytes() == before
+
+
+@train_extra
+@pytest.mark.train
+def test_export_refuses_what_does_not_fit(
+    trained: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No such checkpoint, no data, other classes and a damaged checkpoint are one sentence each."""
+    data, out = trained
+    other = tones(tmp_path / "other", {"test": 3, "train": 3}, ("cat", "dog"))
+    (tmp_path / "bad.pt").write_text("no checkpoint")
+    for arguments, code, words in (
+        (("--out", tmp_path / "nothing"), 1, "it holds: none"),
+        (("--out", out, "--grid", 5, "--data", data), 1, "tones-collage-2x2, tones-single"),
+        (("--out", out), 2, "give its --data DIR"),
+        (("--out", out, "--data", other), 2, "knows bright, dark, but"),
+        (("--checkpoint", tmp_path / "bad.pt", "--out", out), 1, "bad.pt is damaged"),
+        (("--checkpoint", tmp_path / "no.pt", "--out", out), 1, "there is no checkpoint"),
+    ):
+        assert collagebench("export", *arguments) == code
+        said = capsys.readouterr().err
+        assert words in said
+        assert said.count("\n") == 1
+
+
+@train_extra
+@pytest.mark.train
+def test_train_refuses_what_does_not_fit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A training that cannot be is refused in one sentence before it begins, a corrupt image when it is met."""
+    data = tones(tmp_path / "data", {"train": 6, "test": 2})
+    (data / "train" / "dark" / "003.png").write_bytes(b"no image")
+    (tmp_path / "file").write_text("")
+    folder = ("--dataset", "imagefolder", "--width", 4, "--epochs", 1, "--out", tmp_path / "out")
+    for arguments, code, words in (
+        (("collage", "--grid", 7), 2, "2 to 5 cells"),
+        (("single", "--grid", 2), 2, "drop --grid"),
+        (("single", "--epochs", 0), 2, "at least one epoch"),
+        (("single", "--data", data), 2, "drop --data"),
+        (("single", *folder), 2, "needs --data"),
+        (("single", *folder, "--data", data / "train"), 2, "train/ and test/"),
+        (("single", *folder, "--data", data), 1, "train/dark/003.png cannot be read"),
+        (("single", "--as", "../up"), 2, "no name"),
+        (("single", "--out", tmp_path / "file"), 1, "cannot be made a directory"),
+    ):
+        assert collagebench("train", *arguments) == code, arguments
+        said = capsys.readouterr().err
+        assert words in said
+        assert said.count("\n") == 1
+
+
+def test_without_the_extra_one_sentence_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where torch is missing, both verbs end with the command that installs it."""
+    monkeypatch.setitem(sys.modules, "torch", None)
+    for arguments in (("train", "single"), ("export",)):
+        assert collagebench(*arguments) == 1
+        said = capsys.readouterr().err
+        assert "pip install 'collagebench[train]'" in said
+        assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize("verb", ["train", "export"])
+def test_help_imports_no_torch(verb: str) -> None:
+    """Asking for help loads neither torch nor onnxruntime."""
+    code = (
+        "import sys; from collagebench.cli import cli\n"
+        f"cli.main(['{verb}', '--help'], standalone_mode=False)\n"
+        "assert not {'torch', 'onnx', 'onnxruntime', 'PIL'} & set(sys.modules), 'heavy imports'"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "--out" in done.stdout
