@@ -42,4 +42,5 @@ def wilson(successes: int, trials: int) -> Interval | None:
     scale = 1 + Z95**2 / trials
     centre = (share + Z95**2 / (2 * trials)) / scale
     half = Z95 / scale * math.sqrt(share * (1 - share) / trials + Z95**2 / (4 * trials**2))
-    return max(0.0, centre - half), min(1.0, centre + half)
+    # Rounding must not push an end past the share itself, nor past 0 or 1.
+    return min(share, max(0.0, centre - half)), max(share, min(1.0, centre + half))

@@ -1,0 +1,142 @@
+"""`collagebench report` as it is typed: what it prints, where, and the exit code."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from synthetic_run import lognormal, make_run
+
+from collagebench.cli import main
+
+
+def report(*arguments: object) -> int:
+    """Run the verb in this process and return its exit code."""
+    with pytest.raises(SystemExit) as exit_:
+        main(["report", *map(str, arguments)])
+    return int(exit_.value.code or 0)
+
+
+@pytest.fixture
+def sound(tmp_path):
+    """Return the directory of a valid run."""
+    return make_run(tmp_path / "sound", {"none": lognormal(1, 4, 250), "hedge": lognormal(2, 4, 250)})
+
+
+@pytest.fixture
+def broken(tmp_path):
+    """Return the directory of an interrupted run."""
+    return make_run(tmp_path / "broken", {"none": lognormal(1, 4, 250)}, status="interrupted")
+
+
+def test_table_of_a_valid_run(sound, capsys):
+    """The table is printed and the exit code is 0."""
+    assert report(sound) == 0
+    assert "VALID" in capsys.readouterr().out
+
+
+def test_invalid_run_is_printed_and_exits_4(sound, broken, capsys):
+    """The report of an INVALID run is printed all the same, and one of several is enough for the exit code."""
+    assert report(broken) == 4
+    assert "INVALID" in capsys.readouterr().out
+    assert report(sound, broken, "--format", "json") == 4
+    assert json.loads(capsys.readouterr().out)["valid"] is False
+
+
+def test_json_and_its_options(sound, capsys):
+    """JSON is one object on standard output and heeds baseline and SLO."""
+    assert report(sound, "--format", "json", "--baseline", "hedge", "--slo", "5") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["baseline"], found["slo_ms"], found["schemes"][1]["relative"]["p99"]) == ("hedge", 5.0, 1.0)
+
+
+@pytest.mark.parametrize("form", ["table", "json"])
+def test_out_writes_what_would_be_printed(sound, tmp_path, capsys, form):
+    """`--out` gets the same text, nothing is printed and nothing else is left behind."""
+    report(sound, "--format", form)
+    shown = capsys.readouterr().out
+    target = tmp_path / "reports" / "report"
+    target.parent.mkdir()
+    assert report(sound, "--format", form, "--out", target) == 0
+    assert capsys.readouterr().out == ""
+    assert target.read_text() == shown
+    assert list(target.parent.iterdir()) == [target]
+
+
+def test_out_replaces_a_report_whole_or_not_at_all(sound, tmp_path, capsys):
+    """An existing report stays as it was when the new one cannot be made, and is replaced when it can."""
+    target = tmp_path / "report.txt"
+    target.write_text("old")
+    assert report(tmp_path / "nowhere", "--out", target) == 1
+    assert target.read_text() == "old"
+    assert report(sound, "--out", target) == 0
+    assert "VALID" in target.read_text()
+
+
+@pytest.mark.parametrize("target", ["/dev/full", "sound", "missing/report.txt"])
+def test_out_that_cannot_be_written(sound, tmp_path, capsys, target):
+    """A full device, a directory or a place that is not there gives one sentence and exit code 1."""
+    assert report(sound, "--out", tmp_path / target) == 1
+    message = capsys.readouterr().err
+    assert message.count("\n") == 1
+    assert f"cannot be written to {tmp_path / target}" in message
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_out_without_permission(sound, tmp_path, capsys):
+    """A file that may not be written stays as it is."""
+    target = tmp_path / "report.txt"
+    target.touch(mode=0o444)
+    assert report(sound, "--out", target) == 1
+    assert "Permission denied" in capsys.readouterr().err
+
+
+def test_usage_errors_exit_2(sound, capsys):
+    """No run, an unknown scheme or an impossible SLO is a usage error."""
+    assert report() == 2
+    assert report(sound, "--baseline", "tied") == 2
+    assert report(sound, "--slo", "0") == 2
+    assert "its schemes are none, hedge" in capsys.readouterr().err
+
+
+def test_what_is_no_run_exits_1(tmp_path, capsys):
+    """A directory that is no run is named in one sentence."""
+    assert report(tmp_path) == 1
+    assert capsys.readouterr().err == (
+        f"collagebench: {tmp_path} is not a run directory: it holds no run.json; name the --out of a run\n"
+    )
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize("form", ["table", "json"])
+def test_full_disk_behind_standard_output(sound, form):
+    """Printing to a full disk is one sentence and exit code 1, without a traceback."""
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "collagebench", "report", str(sound), "--format", form],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            cwd=Path(__file__).parents[2],
+        )
+    assert done.returncode == 1
+    assert done.stderr == ("collagebench: the report cannot be written to standard output (No space left on device)\n")
+
+
+@pytest.mark.processes
+def test_colours_are_for_terminals_only(sound):
+    """A report that is piped has no escape codes."""
+    done = subprocess.run(
+        [sys.executable, "-m", "collagebench", "report", str(sound)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=Path(__file__).parents[2],
+    )
+    assert "\x1b" not in done.stdout
+    assert (done.returncode, done.stderr) == (0, "")

@@ -1,0 +1,125 @@
+"""The JSON object of a report: the contract of its keys, and what is null when."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from synthetic_run import HEADER, cell, lognormal, make_run, request, task
+
+from collagebench.errors import UsageError
+from collagebench.report.summary import summarise
+from collagebench.results.reader import load
+from collagebench.results.writer import RunWriter
+
+BOUND = {"p50": 0.01, "p90": 0.02, "p95": 0.03, "p99": float("inf"), "mean": 0.01, "requests": 9, "source": "simulated"}
+
+
+@pytest.fixture
+def pair(tmp_path):
+    """Return a run of two schemes, the second twice as slow, with twice the work."""
+    base = lognormal(1, 4, 250)
+    schemes = [{"scheme": s, "variant": s, "allotment": {"single": 10}, "options": {}} for s in ("none", "replication")]
+    writer = RunWriter(tmp_path / "pair", {**HEADER, "schemes": schemes})
+    for scheme, factor in (("none", 1), ("replication", 2)):
+        for run, values in enumerate(base):
+            for number, latency in enumerate(values):
+                writer.request(request(scheme, run, number, latency=factor * latency))
+                for copy in range(factor):
+                    writer.task(task(scheme, run, 250 * copy + number, outcome="wasted" if copy else "used"))
+            writer.cell(cell(scheme, run, 250))
+    writer.finish("done", bound=BOUND)
+    writer.close()
+    return load(tmp_path / "pair")
+
+
+def test_keys_of_the_contract(pair):
+    """Every key that programs rely on is there, with units in its name."""
+    found = summarise([pair])
+    assert {"schema", "valid", "reasons", "config", "environment", "schemes"} <= found.keys()
+    for scheme in found["schemes"]:
+        assert {
+            "scheme", "variant", "workers", "utilisation", "requests", "failed", "latency_s", "ci95_s", "phases_s",
+            "accuracy", "sources", "cost", "goodput_rps", "dispatch_lag_s", "bound",
+        } <= scheme.keys()  # fmt: skip
+        assert {"p50", "p90", "p95", "p99", "p999", "mean", "std", "max"} == scheme["latency_s"].keys()
+        assert {"p50", "p99"} <= scheme["ci95_s"].keys()
+        assert {"group", "encode", "queue", "service", "transport", "decode"} <= scheme["phases_s"].keys()
+        assert {"overall", "by_source"} <= scheme["accuracy"].keys()
+        assert {"executed_s", "cancelled_s", "wasted_s", "bytes_sent"} <= scheme["cost"].keys()
+        assert {"p50", "p99"} == scheme["dispatch_lag_s"].keys()
+
+
+def test_figures_relative_to_the_baseline(pair):
+    """Twice the latency and twice the work are 2 against the first scheme, and 1/2 the other way round."""
+    none, replication = summarise([pair])["schemes"]
+    assert none["relative"] == {"p50": 1.0, "p99": 1.0, "executed": 1.0}
+    assert replication["relative"] == pytest.approx({"p50": 2.0, "p99": 2.0, "executed": 2.0})
+    assert summarise([pair], baseline="replication")["schemes"][0]["relative"]["p99"] == pytest.approx(0.5)
+
+
+def test_unknown_baseline(pair):
+    """A baseline that the run does not have is a usage error that lists what it has."""
+    with pytest.raises(UsageError, match="no scheme 'tied'; its schemes are none, replication"):
+        summarise([pair], baseline="tied")
+
+
+def test_bound_is_shown_without_what_json_does_not_know(pair):
+    """The bound comes with its source; an infinite quantile of it is null, and so is what nobody computed."""
+    bound = summarise([pair])["schemes"][1]["bound"]
+    assert (bound["source"], bound["requests"], bound["latency_s"]["p50"]) == ("simulated", 9, 0.01)
+    assert bound["latency_s"]["p99"] is None
+    assert bound["latency_s"]["p999"] is None
+    json.dumps(summarise([pair]), allow_nan=False)
+
+
+def test_unknown_figures_are_null(tmp_path):
+    """A scheme without a complete run has null for every figure, and 0 only for what was counted."""
+    run = load(make_run(tmp_path / "run", {"none": []}, header={"service": None, "config": None}))
+    found = summarise([run])
+    (scheme,) = found["schemes"]
+    assert (found["valid"], found["rate"]) == (False, None)
+    assert set(scheme["latency_s"].values()) == {None}
+    assert set(scheme["phases_s"].values()) == {None}
+    assert (scheme["cost"], scheme["goodput_rps"], scheme["utilisation"], scheme["bound"]) == (None,) * 4
+    assert (scheme["accuracy"]["overall"], scheme["sources"]) == (None, {})
+    assert (scheme["requests"], scheme["failed"]) == (0, 0)
+
+
+def test_unbounded_and_infinite_quantiles_are_told_apart(tmp_path):
+    """Both are null; one has a lower bound, the other is listed as infinite."""
+    few = summarise([load(make_run(tmp_path / "few", {"none": [[0.02] * 300]}))])["schemes"][0]
+    failing = summarise([load(make_run(tmp_path / "failing", {"none": [[0.02] * 380 + [None] * 20]}))])["schemes"][0]
+    assert (few["latency_s"]["p99"], few["latency_at_least_s"]["p99"], few["infinite"]) == (None, 0.02, [])
+    assert (failing["latency_s"]["p99"], failing["latency_at_least_s"]["p99"]) == (None, None)
+    assert "p99" in failing["infinite"]
+    assert failing["failed"] == 20
+
+
+def test_slo_given_later_wins_over_the_run_s_own(tmp_path):
+    """Goodput is counted with the SLO of the report, else of the run, else without."""
+    latencies = {"none": [[0.01] * 50 + [0.03] * 50]}
+    own = load(make_run(tmp_path / "own", latencies, header={"config": {"slo_ms": 20.0}}))
+    without = load(make_run(tmp_path / "without", latencies))
+    rates = [
+        summarise(*arguments)["schemes"][0]["goodput_rps"]
+        for arguments in (([own],), ([own], None, 40.0), ([without],), ([without], None, 20.0))
+    ]
+    assert rates == pytest.approx([50 / 99.03, 100 / 99.03, 100 / 99.03, 50 / 99.03])
+
+
+def test_several_runs_are_compared(tmp_path, pair):
+    """Each run keeps its object, schemes that both have are set side by side, one invalid run makes all invalid."""
+    other = make_run(tmp_path / "other", {"none": lognormal(1, 4, 250, median=0.04)}, status="interrupted")
+    found = summarise([pair, load(other)])
+    assert (found["valid"], [one["valid"] for one in found["runs"]]) == (False, [True, False])
+    assert found["reasons"][0].startswith("other: the run was interrupted")
+    assert [(row["variant"], row["run"]) for row in found["comparison"]] == [("none", "pair"), ("none", "other")]
+    assert found["comparison"][1]["p99_ratio"] == pytest.approx(2.0)
+
+
+def test_runs_of_the_same_name_are_told_apart(tmp_path):
+    """Two directories with one name are shown with their paths."""
+    paths = [make_run(tmp_path / name / "run", {"none": [[0.02] * 10]}) for name in "ab"]
+    found = summarise([load(path) for path in paths])
+    assert [one["name"] for one in found["runs"]] == [str(path) for path in paths]

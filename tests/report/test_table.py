@@ -1,0 +1,104 @@
+"""The table as people see it."""
+
+from __future__ import annotations
+
+from io import StringIO
+
+import pytest
+from rich.console import Console
+from synthetic_run import HEADER, lognormal, make_run
+
+from collagebench.report.summary import summarise
+from collagebench.report.table import print_summary
+from collagebench.results.reader import load
+
+
+class AsciiIO(StringIO):
+    """A text file that can take ASCII only."""
+
+    encoding = "ascii"
+
+
+def printed(*directories, width: int = 80, file: StringIO | None = None, **options) -> str:
+    """Return the lines of a report as a terminal of `width` columns shows it."""
+    file = file or StringIO()
+    console = Console(file=file, width=width, no_color=True)
+    print_summary(summarise([load(path) for path in directories], **options), console)
+    return file.getvalue()
+
+
+def row(text: str, scheme: str) -> list[str]:
+    """Return the cells of a scheme's row."""
+    return next(line.split() for line in text.splitlines() if line.split()[:1] == [scheme])
+
+
+def test_row_of_known_figures(tmp_path):
+    """A scheme's row has p50, p99, interval, ratio, accuracy, other sources, work and failures, in this order."""
+    latencies = {"none": [[0.1] * 400, [0.1] * 400], "hedge": [[0.05] * 390 + [None] * 10] * 2}
+    text = printed(make_run(tmp_path / "run", latencies, source="own"))
+    assert row(text, "none") == ["none", "100.0", "100.0", "0.00", "1.00x", "100.0", "%", "0.0", "%", "1.00x", "0"]
+    assert row(text, "hedge")[1:5] == ["50.0", "inf", "-", "-"]
+    assert row(text, "hedge")[-1] == "20"
+
+
+def test_too_few_requests_print_a_lower_bound(tmp_path):
+    """No number is printed where only a lower bound exists."""
+    text = printed(make_run(tmp_path / "run", {"none": [[0.1] * 200]}))
+    assert row(text, "none")[1:4] == ["100.0", ">=", "100.0"]
+
+
+@pytest.mark.parametrize("names", [("none", "collage"), ("none", "replication", "collage-deadline-hold-3x3")])
+def test_eighty_columns(tmp_path, names):
+    """No line is wider than 80 columns, however long the names are."""
+    latencies = {name: [*lognormal(1, 3, 200), [None] * 50] for name in names}
+    text = printed(make_run(tmp_path / "run", latencies), baseline=names[-1])
+    assert max(len(line) for line in text.splitlines()) <= 80
+    assert "…" not in text
+
+
+def test_conditions_are_stated(tmp_path):
+    """Fleet, load, stragglers and compute stand above the table, the bound and its source below."""
+    bound = {"p50": 0.01, "p99": 0.02, "source": "simulated"}
+    text = printed(make_run(tmp_path / "run", {"none": lognormal(1, 4, 250)}, header={**HEADER, "bound": bound}))
+    words = " ".join(text.split())
+    assert "live: 10 workers, 2 runs x 100 requests at 325/s, utilisation 0.50 before redundancy" in words
+    assert "stragglers collage-trace x 0.1, images shapes, real compute, seed 0" in words
+    assert row(text, "bound")[:3] == ["bound", "10.0", "20.0"]
+    assert "the same arrivals without stragglers or redundancy (simulated)" in words
+
+
+def test_verdict_and_reasons(tmp_path):
+    """A sound run is VALID; another is INVALID, followed by every reason."""
+    sound = printed(make_run(tmp_path / "sound", {"none": lognormal(1, 4, 250)}))
+    broken = printed(make_run(tmp_path / "broken", {"none": lognormal(1, 4, 250)}, status="interrupted", lag=1.0))
+    assert "VALID" in sound.splitlines()
+    assert "INVALID" in broken.splitlines()
+    assert broken.count("  because ") == 2
+
+
+def test_nothing_complete_prints_the_reason_and_no_table(tmp_path):
+    """Without any complete run there is no empty table."""
+    text = printed(make_run(tmp_path / "run", {"none": []}))
+    assert "p50" not in text
+    assert "INVALID" in text
+
+
+def test_text_from_elsewhere_is_not_markup(tmp_path):
+    """Brackets in a name are printed and not obeyed."""
+    assert "[red]" in printed(make_run(tmp_path / "run", {"[red]": [[0.1] * 10]}))
+
+
+def test_ascii_terminal(tmp_path):
+    """A terminal that knows ASCII only gets ASCII only."""
+    text = printed(make_run(tmp_path / "run", {"none": lognormal(1, 4, 250)}), file=AsciiIO())
+    assert text.isascii()
+    assert "+-" in text
+
+
+def test_runs_side_by_side(tmp_path):
+    """Two runs give two tables and one comparison with the ratio of the second to the first."""
+    live = make_run(tmp_path / "live", {"none": lognormal(1, 4, 250)})
+    simulated = make_run(tmp_path / "simulated", {"none": lognormal(1, 4, 250, median=0.022)})
+    text = printed(live, simulated)
+    assert text.count("VALID") == 2
+    assert text.splitlines()[-1].split()[-1] == "1.10x"

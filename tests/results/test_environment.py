@@ -1,0 +1,58 @@
+"""What is told about the machine and what is not."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+from collagebench.results import environment
+from collagebench.results.environment import capture
+
+
+def test_the_machine_is_described_in_plain_json():
+    """Cores, memory, versions and time are there, and JSON takes all of it."""
+    found = json.loads(json.dumps(capture(), allow_nan=False))
+    assert found["logical_cores"] == os.cpu_count()
+    assert found["memory_bytes"] > 0
+    assert found["packages"]["numpy"]
+    assert found["captured_utc"].count(":") == 2
+    assert "+" not in found["captured_utc"]
+
+
+def test_nothing_private_is_told():
+    """Neither the host's name nor anybody's home directory is in it."""
+    text = json.dumps(capture())
+    assert os.uname().nodename not in {str(value) for value in capture().values()}
+    assert str(Path.home()) + "/" not in text
+    assert str(Path(environment.__file__).parent) not in text
+
+
+def test_git_is_that_of_the_source_checkout(tmp_path, monkeypatch):
+    """A checkout gives its revision and whether it was changed; a package installed inside a repository, nothing."""
+    package = tmp_path / "collagebench"
+    (package / "results").mkdir(parents=True)
+    (package / "__init__.py").write_text("")
+    monkeypatch.setattr(environment, "__file__", str(package / "results" / "environment.py"))
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@b"]
+    subprocess.run([*git, "init", "-q"], check=True)
+    (tmp_path / "other").write_text("")
+    subprocess.run([*git, "add", "other"], check=True)
+    subprocess.run([*git, "commit", "-qm", "other"], check=True)
+    assert capture()["git"] is None
+    subprocess.run([*git, "add", "collagebench"], check=True)
+    subprocess.run([*git, "commit", "-qm", "package"], check=True)
+    assert capture()["git"]["dirty"] is False
+    assert len(capture()["git"]["revision"]) == 40
+    (package / "__init__.py").write_text("changed = True\n")
+    assert capture()["git"]["dirty"] is True
+
+
+def test_cpu_quota_of_a_container(monkeypatch):
+    """A cgroup's quota over its period is the number of cores it may use, and `max` is no limit."""
+    files = {"/proc/self/cgroup": ["0::/box"], "/sys/fs/cgroup/box/cpu.max": ["150000 100000"]}
+    monkeypatch.setattr(environment, "_lines", lambda path: files.get(path, []))
+    assert capture()["cpu_quota_cores"] == 1.5
+    files["/sys/fs/cgroup/box/cpu.max"] = ["max 100000"]
+    assert capture()["cpu_quota_cores"] is None

@@ -1,0 +1,149 @@
+"""Run directories as they are read back, whole or damaged."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from synthetic_run import cell, make_run, request, task
+
+from collagebench.errors import DataError
+from collagebench.results.reader import load
+from collagebench.results.writer import RunWriter
+
+
+def test_what_was_written_is_read(tmp_path):
+    """Every figure comes back, unknown ones as NaN, -1 or an empty text."""
+    writer = RunWriter(tmp_path / "run", {"schemes": [{"scheme": "none"}]})
+    writer.request(request(latency=0.125, warmup=True, source="own", predicted=7))
+    writer.request(request(number=1, latency=None, reason="deadline, at last"))
+    writer.task(task(worker=4, service=0.5, wanted_s=None))
+    writer.cell(cell(requests=2, lost_workers="worker 1 ended"))
+    writer.finish("done")
+    writer.close()
+    run = load(tmp_path / "run")
+    assert run.header["status"] == "done"
+    assert run.requests["latency"][0] == 0.125
+    assert np.isnan(run.requests["latency"][1])
+    assert run.requests["predicted"].tolist() == [7, -1]
+    assert run.requests["warmup"].tolist() == [True, False]
+    assert [run.requests.texts["reason"][code] for code in run.requests["reason"]] == ["", "deadline, at last"]
+    assert run.requests.equal("source", "own").tolist() == [True, False]
+    assert run.requests.equal("source", "collage").tolist() == [False, False]
+    assert run.tasks["service"].tolist() == [0.5]
+    assert np.isnan(run.tasks["wanted_s"][0])
+    assert run.cells.equal("lost_workers", "worker 1 ended").tolist() == [True]
+    assert (run.left_out, run.notes) == ((), ())
+
+
+def test_long_files_are_read_in_chunks(tmp_path, monkeypatch):
+    """Texts keep their codes from one chunk to the next."""
+    monkeypatch.setattr("collagebench.results.reader.CHUNK", 3)
+    make_run(tmp_path / "run", {"b": [[0.1] * 4], "a": [[0.2] * 4], "c": [[0.3] * 4]})
+    run = load(tmp_path / "run")
+    assert run.of("b").requests["latency"].tolist() == [0.1] * 4
+    assert run.of("a").requests["latency"].tolist() == [0.2] * 4
+    assert run.of("c").tasks["service"].tolist() == [0.01] * 4
+
+
+def test_only_complete_cells_count(tmp_path):
+    """The cell that was under way when the program died is left out and named."""
+    writer = RunWriter(tmp_path / "run", {"schemes": []})
+    for run, size in ((0, 3), (1, 2)):
+        for number in range(size):
+            writer.request(request("hedge", run, number))
+            writer.task(task("hedge", run, number))
+        if run == 0:
+            writer.cell(cell("hedge", run, size))
+    writer.close()
+    run = load(tmp_path / "run")
+    assert (len(run.requests), len(run.tasks), len(run.cells)) == (3, 3, 1)
+    assert run.left_out == ("hedge run 1",)
+    assert run.header["status"] == "running"
+
+
+def test_cell_without_all_its_requests_is_not_complete(tmp_path):
+    """A cell that is listed but lacks a record (the disk of a crashed machine) is left out too."""
+    make_run(tmp_path / "run", {"none": [[0.1, 0.2], [0.1, 0.2]]})
+    path = tmp_path / "run" / "requests.csv"
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
+    run = load(tmp_path / "run")
+    assert run.requests["run"].tolist() == [0, 0]
+    assert run.left_out == ("none run 1",)
+
+
+@pytest.mark.parametrize("kept", [1, 30, 90])
+def test_torn_last_line_is_dropped_and_reported(tmp_path, kept):
+    """A file that ends in the middle of a line is read up to that line, and the reader says so."""
+    make_run(tmp_path / "run", {"none": [[0.1, 0.2]]})
+    path = tmp_path / "run" / "requests.csv"
+    path.write_text(path.read_text() + path.read_text().splitlines()[-1][:kept])
+    run = load(tmp_path / "run")
+    assert run.requests["latency"].tolist() == [0.1, 0.2]
+    assert len(run.notes) == 1
+    assert "requests.csv ends in the middle of a line" in run.notes[0]
+
+
+def test_file_torn_at_its_header_holds_nothing(tmp_path):
+    """A crash before the first line was complete leaves a readable run without records."""
+    make_run(tmp_path / "run", {"none": [[0.1, 0.2]]})
+    for name in ("requests.csv", "tasks.csv", "cells.csv"):
+        (tmp_path / "run" / name).write_text("scheme,ru")
+    run = load(tmp_path / "run")
+    assert (len(run.requests), len(run.cells), run.left_out) == (0, 0, ())
+    assert len(run.notes) == 3
+
+
+@pytest.mark.parametrize(
+    "line", ["none,zero" + "," * 20 + "\n", "none,1,2\n", '"none,0\n'], ids=["no number", "too short", "open quote"]
+)
+def test_impossible_line_is_refused_by_name(tmp_path, line):
+    """A whole line that is no record means a damaged file, and the message names it."""
+    make_run(tmp_path / "run", {"none": [[0.1, 0.2]]})
+    with (tmp_path / "run" / "requests.csv").open("a") as file:
+        file.write(line)
+    with pytest.raises(DataError, match=r"requests\.csv has a line after line \d+ that is no record"):
+        load(tmp_path / "run")
+
+
+def test_foreign_columns_are_refused(tmp_path):
+    """A file with other columns is not guessed at."""
+    make_run(tmp_path / "run", {"none": [[0.1]]})
+    (tmp_path / "run" / "tasks.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(DataError, match=r"tasks\.csv does not have the columns of a run"):
+        load(tmp_path / "run")
+
+
+def test_newer_schema_is_refused_by_name(tmp_path):
+    """A run of a later version is not misread: the message says which version wrote it and what to do."""
+    make_run(tmp_path / "run", {"none": [[0.1]]})
+    path = tmp_path / "run" / "run.json"
+    header = json.loads(path.read_text())
+    path.write_text(json.dumps({**header, "schema": 99, "tool": "collagebench 9.0"}))
+    with pytest.raises(DataError, match=r"schema 99 \(written by collagebench 9\.0\).*upgrade"):
+        load(tmp_path / "run")
+
+
+@pytest.mark.parametrize("content", [None, "", "{", "[]", "{}", '{"schema": "new"}'])
+def test_directory_of_something_else_is_refused(tmp_path, content):
+    """What is no run directory is named, whatever lies where its header should be."""
+    if content is not None:
+        (tmp_path / "run.json").write_text(content)
+    with pytest.raises(DataError, match=str(tmp_path)):
+        load(tmp_path)
+
+
+def test_missing_records_are_an_error(tmp_path):
+    """A run directory without one of its files is refused."""
+    make_run(tmp_path / "run", {"none": [[0.1]]})
+    (tmp_path / "run" / "cells.csv").unlink()
+    with pytest.raises(DataError, match=r"cells\.csv cannot be read"):
+        load(tmp_path / "run")
+
+
+def test_variants_keep_the_order_of_the_header(tmp_path):
+    """Schemes come in the order in which they were asked for, those without a complete cell included."""
+    schemes = [{"scheme": "none", "variant": "none"}, {"scheme": "collage", "variant": "wait"}, {"scheme": "hedge"}]
+    make_run(tmp_path / "run", {"wait": [[0.1]], "none": [[0.1]]}, header={"schemes": schemes})
+    assert load(tmp_path / "run").variants == ["none", "wait", "hedge"]

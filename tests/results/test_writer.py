@@ -1,0 +1,190 @@
+"""The run directory as it is written."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+from synthetic_run import cell, request, task
+
+from collagebench.errors import OutputError
+from collagebench.results.records import CellRecord, RequestRecord, TaskRecord
+from collagebench.results.writer import FLUSH_EVERY, RunWriter
+
+
+def rows(path: Path) -> list[list[str]]:
+    """Return all lines of a CSV file, split."""
+    with path.open(newline="") as file:
+        return list(csv.reader(file))
+
+
+def test_columns_are_the_fields_of_the_records(tmp_path):
+    """Each file begins with the names of its record's fields, before anything is measured."""
+    RunWriter(tmp_path / "run", {}).close()
+    for name, kind in (("requests", RequestRecord), ("tasks", TaskRecord), ("cells", CellRecord)):
+        assert rows(tmp_path / "run" / f"{name}.csv") == [[field.name for field in fields(kind)]]
+
+
+def test_unknown_is_an_empty_field(tmp_path):
+    """What a record does not know is an empty field, and what is 0 is 0."""
+    writer = RunWriter(tmp_path / "run", {})
+    writer.request(request(latency=None, lag=None, group=0.0))
+    writer.close()
+    names, values = rows(tmp_path / "run" / "requests.csv")
+    found = dict(zip(names, values, strict=True))
+    assert (found["latency"], found["source"], found["lag"]) == ("", "", "")
+    assert (found["group"], found["warmup"]) == ("0", "False")
+
+
+def test_floats_keep_nanoseconds_of_a_minute(tmp_path):
+    """Ten significant digits reach the disk."""
+    writer = RunWriter(tmp_path / "run", {})
+    writer.request(request(latency=12.345678901234))
+    writer.close()
+    names, values = rows(tmp_path / "run" / "requests.csv")
+    assert values[names.index("latency")] == "12.3456789"
+
+
+def test_text_that_csv_could_misread_survives(tmp_path):
+    """Commas, quotes and line breaks in a reason stay inside one field on one line."""
+    writer = RunWriter(tmp_path / "run", {})
+    writer.request(request(latency=None, reason='refused: "no, thanks"\nreally'))
+    writer.close()
+    assert len((tmp_path / "run" / "requests.csv").read_text().splitlines()) == 2
+    assert rows(tmp_path / "run" / "requests.csv")[1][-1] == 'refused: "no, thanks" really'
+
+
+def test_records_reach_the_disk_by_themselves(tmp_path):
+    """Without any further call a record is on disk within a second, for a crash to spare."""
+    writer = RunWriter(tmp_path / "run", {})
+    writer.request(request())
+    added = time.monotonic()
+    path = tmp_path / "run" / "requests.csv"
+    while len(path.read_text().splitlines()) < 2 and time.monotonic() - added < 5:
+        threading.Event().wait(0.01)
+    took = time.monotonic() - added
+    writer.close()
+    assert took < 1
+    assert FLUSH_EVERY <= 0.5
+
+
+def test_listed_cell_is_complete_on_disk(tmp_path):
+    """When `cell` returns, the cell and all its records can be read by another process."""
+    writer = RunWriter(tmp_path / "run", {})
+    for number in range(1000):
+        writer.request(request(number=number))
+        writer.task(task(number=number))
+    writer.cell(cell(requests=1000))
+    counts = [len(rows(tmp_path / "run" / f"{name}.csv")) - 1 for name in ("requests", "tasks", "cells")]
+    writer.close()
+    assert counts == [1000, 1000, 1]
+
+
+def test_header_says_what_happened(tmp_path):
+    """`run.json` is running from the start, keeps events as they come, and ends with the status and its facts."""
+    path = tmp_path / "deep" / "run"
+    writer = RunWriter(path, {"engine": "live", "config": {"data": Path("images")}})
+    first = json.loads((path / "run.json").read_text())
+    writer.event("worker lost", "worker 3 was killed")
+    second = json.loads((path / "run.json").read_text())
+    writer.finish("done", bound={"p50": 0.1})
+    writer.close()
+    third = json.loads((path / "run.json").read_text())
+    assert (first["status"], first["schema"], first["engine"], first["config"]) == (
+        "running", 1, "live", {"data": "images"},
+    )  # fmt: skip
+    assert [(event["kind"], event["message"]) for event in second["events"]] == [("worker lost", "worker 3 was killed")]
+    assert (third["status"], third["bound"], len(third["events"])) == ("done", {"p50": 0.1}, 1)
+    assert sorted(item.name for item in path.iterdir()) == ["cells.csv", "requests.csv", "run.json", "tasks.csv"]
+
+
+def test_results_are_never_overwritten(tmp_path):
+    """A directory that holds anything is refused by name."""
+    (tmp_path / "precious").write_text("x")
+    with pytest.raises(OutputError, match=f"{tmp_path} is not empty"):
+        RunWriter(tmp_path, {})
+
+
+@pytest.mark.parametrize("place", ["file", "file/below", "/proc/nowhere"])
+def test_directory_that_cannot_be_made(tmp_path, place):
+    """A path that cannot be a directory is refused in one sentence."""
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(OutputError, match="cannot be used as a run directory"):
+        RunWriter(tmp_path / place, {})
+
+
+FULL_DISK = """
+    import resource, sys
+    from pathlib import Path
+    from synthetic_run import cell, request
+    from collagebench.errors import OutputError
+    from collagebench.results.writer import RunWriter
+
+    writer = RunWriter(Path(sys.argv[1]), {"schemes": []})
+    for number in range(100):
+        writer.request(request(number=number))
+    writer.cell(cell(requests=100))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, resource.RLIM_INFINITY))
+    try:
+        for number in range(10_000):
+            writer.request(request(run=1, number=number))
+        writer.cell(cell(run=1, requests=10_000))
+    except OutputError as error:
+        print(error)
+    for call in (lambda: writer.request(request()), lambda: writer.finish("failed")):
+        try:
+            call()
+        except OutputError:
+            print("refused")
+    writer.close()
+"""
+
+
+@pytest.mark.processes
+def test_full_disk_is_one_sentence_and_loses_nothing_written(tmp_path):
+    """When the disk takes no more, every call says so, closing does not, and the finished cell can still be read."""
+    from collagebench.results.reader import load
+
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(FULL_DISK), str(tmp_path / "run")],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=Path(__file__).parents[2],
+        env={"PYTHONPATH": f"{Path(__file__).parents[2]}:{Path(__file__).parents[1]}", "PATH": "/usr/bin:/bin"},
+    )
+    sentence, *refused = done.stdout.splitlines()
+    assert f"results cannot be written to {tmp_path / 'run'} (File too large)" in sentence
+    assert refused == ["refused", "refused"]
+    assert (done.returncode, done.stderr) == (0, "")
+    run = load(tmp_path / "run")
+    assert len(run.requests) == 100
+    assert run.left_out == ("none run 1",)
+    assert len(run.notes) == 1
+
+
+def test_pandas_opens_each_file_in_one_call(tmp_path):
+    """`pandas.read_csv` needs no argument, and reads the scheme `none` as a name."""
+    pandas = pytest.importorskip("pandas", reason="needs the test extra")
+    writer = RunWriter(tmp_path / "run", {})
+    writer.request(request(latency=0.25, warmup=True))
+    writer.request(request(number=1, latency=None))
+    writer.task(task(role="collage", requests="0 1"))
+    writer.cell(cell(requests=2))
+    writer.close()
+    requests, tasks, cells = (
+        pandas.read_csv(tmp_path / "run" / f"{name}.csv") for name in ("requests", "tasks", "cells")
+    )
+    assert requests.scheme.tolist() == ["none", "none"]
+    assert requests[requests.warmup].latency.tolist() == [0.25]
+    assert requests.latency.isna().tolist() == [False, True]
+    assert tasks.requests[0].split() == ["0", "1"]
+    assert cells.requests.tolist() == [2]

@@ -1,0 +1,152 @@
+"""Latency, accuracy, cost and timing of one scheme, against figures worked out by hand."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+from synthetic_run import cell, lognormal, make_run, request, task
+
+from collagebench.results.reader import Run, load
+from collagebench.results.writer import RunWriter
+from collagebench.statistics.accuracy import answers
+from collagebench.statistics.cost import busy_share, cost, goodput
+from collagebench.statistics.latency import latency
+from collagebench.statistics.timing import dispatch_lag, phase_means
+
+
+def written(directory: Path, requests: list, tasks: list = (), duration: float = 10.0) -> Run:
+    """Return a run of one cell of the scheme `none` with these records."""
+    writer = RunWriter(directory / "run", {"schemes": [{"scheme": "none", "variant": "none"}]})
+    for record in requests:
+        writer.request(record)
+    for record in tasks:
+        writer.task(record)
+    writer.cell(cell(requests=len(requests), duration=duration))
+    writer.finish("done")
+    writer.close()
+    return load(directory / "run")
+
+
+def test_latency_of_known_requests(tmp_path):
+    """Mean, deviation, maximum and median of 1 to 10 s; the warm-up request of 100 s does not count."""
+    records = [request(number=n, latency=float(n)) for n in range(1, 11)]
+    found = latency(written(tmp_path, [request(latency=100.0, warmup=True), *records]).requests)
+    assert (found.requests, found.failed, found.mean, found.max) == (10, 0, 5.5, 10.0)
+    assert found.std == pytest.approx(math.sqrt(8.25))
+    assert found.quantiles["p50"].known == 5.0
+    assert found.quantiles["p50"].ci95 is None
+
+
+def test_small_sample_only_bounds_p99_from_below(tmp_path):
+    """367 requests give no p99 but a lower bound of it; 368 give one."""
+    values = lognormal(1, 1, 368)[0]
+    small = latency(load(make_run(tmp_path / "small", {"none": [values[:367]]})).requests).quantiles["p99"]
+    large = latency(load(make_run(tmp_path / "large", {"none": [values]})).requests).quantiles["p99"]
+    assert small.known is None
+    assert small.at_least <= small.observed
+    assert large.known == large.observed == pytest.approx(sorted(values)[364], rel=1e-9)
+
+
+def test_pooled_quantile_and_its_interval(tmp_path):
+    """The p50 of two runs is that of all requests together; its interval is as wide as the two medians scatter."""
+    runs = [[0.1] * 300, [0.3] * 100]
+    p50 = latency(load(make_run(tmp_path / "run", {"none": runs})).requests).quantiles["p50"]
+    half = 12.706204736174694 * 0.1  # t(0.975, 1) times sd / sqrt(2) of 0.1 and 0.3
+    assert p50.known == 0.1
+    assert p50.ci95 == pytest.approx((0.0, 0.1 + half))
+
+
+def test_failed_requests_are_infinitely_slow(tmp_path):
+    """With 2 % failed p99, mean and maximum are not known, and the median is."""
+    found = latency(load(make_run(tmp_path / "run", {"none": [[0.1] * 980 + [None] * 20]})).requests)
+    assert (found.requests, found.failed) == (1000, 20)
+    assert (found.mean, found.std, found.max) == (None, None, None)
+    assert found.quantiles["p99"].observed == math.inf
+    assert found.quantiles["p99"].known is None
+    assert found.quantiles["p50"].known == 0.1
+
+
+def test_accuracy_overall_and_by_source(tmp_path):
+    """Shares are of answered requests; accuracy is of those whose class is known."""
+    run = written(
+        tmp_path,
+        [request(number=n) for n in range(6)]
+        + [request(number=6, source="collage"), request(number=7, source="collage", predicted=0)]
+        + [request(number=8, latency=None), request(number=9, source="hedge", predicted=None)]
+        + [request(number=10, warmup=True, predicted=0)],
+    )
+    found = answers(run.requests)
+    assert (found.overall.count, found.overall.of) == (7, 8)
+    assert {name: share.value for name, share in found.by_source.items()} == {"own": 1.0, "collage": 0.5, "hedge": None}
+    assert {name: share.value for name, share in found.sources.items()} == pytest.approx(
+        {"own": 6 / 9, "collage": 2 / 9, "hedge": 1 / 9}
+    )
+
+
+def test_cost_of_known_tasks(tmp_path):
+    """Wasted work is part of the executed; cancelled tasks cost their bytes; a lost one has no known cost."""
+    run = written(
+        tmp_path,
+        [request()],
+        [
+            task(number=0, service=0.5),
+            task(number=1, service=0.25, outcome="wasted"),
+            task(number=2, service=None, wanted_s=None, outcome="cancelled"),
+            task(number=3, service=None, wanted_s=None, outcome="lost"),
+        ],
+    )
+    found = cost(run.tasks)
+    assert (found.tasks, found.executed_s, found.wasted_s) == (4, 0.75, 0.25)
+    assert (found.cancelled_tasks, found.cancelled_s, found.unreported_tasks) == (1, None, 1)
+    assert found.bytes_sent == 4 * 3072
+    assert busy_share(run.tasks, run.cells, 5) == pytest.approx(0.75 / 50)
+
+
+def test_nothing_cancelled_saves_nothing(tmp_path):
+    """Without cancelled tasks the time saved is known: 0; where the engine knows it, it is the sum."""
+    none = written(tmp_path / "a", [request()], [task()])
+    some = written(tmp_path / "b", [request()], [task(outcome="cancelled", service=None, wanted_s=0.5)])
+    assert (cost(none.tasks).cancelled_s, cost(some.tasks).cancelled_s) == (0.0, 0.5)
+
+
+def test_goodput_counts_right_answers_in_time(tmp_path):
+    """5 requests over 4 s: one wrong, one failed, one late: 3 a 4 s without an SLO, 2 with one."""
+    run = written(
+        tmp_path,
+        [
+            request(number=0),
+            request(number=1, predicted=0),
+            request(number=2, latency=None),
+            request(number=3, latency=0.5),
+            request(number=4, latency=0.0),
+        ],
+    )
+    assert goodput(run.requests, None) == pytest.approx(3 / 4)
+    assert goodput(run.requests, 0.1) == pytest.approx(2 / 4)
+
+
+def test_goodput_is_unknown_where_classes_are(tmp_path):
+    """An answer whose class is not known may have been right."""
+    assert goodput(written(tmp_path, [request(), request(number=1, predicted=None)]).requests, None) is None
+
+
+def test_means_of_phases(tmp_path):
+    """Each phase is averaged over the answered requests that know it; one that none knows is None."""
+    records = [
+        request(queue=0.1, decode=None),
+        request(number=1, queue=0.3, decode=None),
+        request(number=2, queue=None),
+    ]
+    found = phase_means(written(tmp_path, [*records, request(number=3, latency=None, queue=9.0, decode=9.0)]).requests)
+    assert found["queue"] == pytest.approx(0.2)
+    assert found["decode"] == 0.0
+
+
+def test_dispatch_lag(tmp_path):
+    """p50 and p99 of the client's lateness; None in simulation, where there is none."""
+    live = written(tmp_path / "a", [request(number=n, lag=n / 1000) for n in range(1, 101)])
+    simulated = written(tmp_path / "b", [request(lag=None)])
+    assert dispatch_lag(live.requests) == pytest.approx({"p50": 0.05, "p99": 0.099})
+    assert dispatch_lag(simulated.requests) == {"p50": None, "p99": None}

@@ -1,0 +1,78 @@
+"""Quantiles: observed ones, and what a sample of their size can say."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from collagebench.statistics.quantiles import QUANTILES, lower_bound, quantile, rank, requests_needed
+
+
+@given(
+    st.lists(st.one_of(st.floats(0, 1e6), st.just(math.inf)), min_size=1, max_size=400),
+    st.sampled_from([0.01, 0.07, 0.29, 0.5, 0.9, 0.95, 0.99, 0.999]),
+)
+def test_quantile_is_the_smallest_value_that_enough_do_not_exceed(values, q):
+    """It is an observed value; at least a share q is not above it, and of no smaller value can that be said."""
+    found = quantile(np.sort(np.array(values)), q)
+    assert found in values
+    enough = [value for value in values if sum(other <= value for other in values) >= round(q * len(values), 9)]
+    assert found == min(enough)
+
+
+@given(st.integers(1, 5000), st.sampled_from([0.07, 0.5, 0.9, 0.95, 0.99, 0.999]))
+def test_rank_is_exact(count, q):
+    """The place is ceil(q n) in exact arithmetic, where floating point would round 0.07 * 100 up to a place too far."""
+    thousandths = round(q * 1000)
+    assert rank(count, q) == -(-thousandths * count // 1000)
+
+
+def test_finite_quantiles_are_numpy_s():
+    """Without failures it is NumPy's method `inverted_cdf`."""
+    values = np.sort(np.random.default_rng(1).lognormal(size=1237))
+    for q in QUANTILES.values():
+        assert quantile(values, q) == np.quantile(values, q, method="inverted_cdf")
+
+
+def test_failures_move_the_quantile_to_infinity():
+    """With 2 of 100 failed the p99 is infinite and the p95 is not."""
+    values = np.array([0.1] * 98 + [math.inf] * 2)
+    assert quantile(values, 0.99) == math.inf
+    assert quantile(values, 0.95) == 0.1
+
+
+def test_requests_an_upper_bound_needs():
+    """368 requests bound p99 from above and 3,688 p99.9; one fewer does not."""
+    assert [requests_needed(q) for q in (0.5, 0.9, 0.95, 0.99, 0.999)] == [6, 36, 72, 368, 3688]
+    for q in QUANTILES.values():
+        n = requests_needed(q)
+        assert 1 - q**n >= 0.975
+        assert 1 - q ** (n - 1) < 0.975
+
+
+def test_lower_bound_holds_as_often_as_promised():
+    """In 2,000 samples of 200 the bound is above the true p99 in at most some 2.5 %, and no larger one would do."""
+    rng = np.random.default_rng(5)
+    truth = -math.log(0.01)
+    bounds = [lower_bound(np.sort(rng.exponential(size=200)), 0.99) for _ in range(2000)]
+    above = sum(bound > truth for bound in bounds if bound is not None) / len(bounds)
+    assert len(bounds) == 2000
+    assert above <= 0.035
+
+
+def test_lower_bound_of_a_known_sample():
+    """For the median of 20 values it is the 6th, P(Binomial(20, 1/2) >= 6) being 0.979; for that of 5 there is none."""
+    assert lower_bound(np.arange(1.0, 21.0), 0.5) == 6.0
+    assert lower_bound(np.arange(1.0, 6.0), 0.5) is None
+
+
+@pytest.mark.parametrize("count", [1, 2, 367, 368, 1000])
+def test_lower_bound_is_not_above_the_observed_quantile(count):
+    """What the true quantile is not below is not above the observed one."""
+    values = np.arange(float(count))
+    bound = lower_bound(values, 0.99)
+    assert bound is None or bound <= quantile(values, 0.99)

@@ -1,0 +1,163 @@
+"""When a run's figures cannot be trusted, and when they can."""
+
+from __future__ import annotations
+
+import heapq
+import json
+
+import numpy as np
+import pytest
+from synthetic_run import HEADER, cell, lognormal, make_run, request, task
+
+from collagebench.results.reader import Table, load
+from collagebench.results.writer import RunWriter
+from collagebench.statistics.growth import growing, growth
+from collagebench.statistics.validity import judge, warnings
+
+SCHEMES = [{"scheme": "none", "variant": "none", "allotment": {"single": 10}, "options": {}}]
+
+
+def with_tasks(directory, **changes):
+    """Return a run of 50 requests whose tasks are changed."""
+    writer = RunWriter(directory, {**HEADER, "schemes": SCHEMES})
+    for number in range(50):
+        writer.request(request(number=number))
+        writer.task(task(number=number, **changes))
+    writer.cell(cell(requests=50))
+    writer.finish("done")
+    writer.close()
+    return load(directory)
+
+
+def test_a_sound_run_is_valid(tmp_path):
+    """Ten runs on a fleet that keeps up, with a client on time and delays as asked, give no reason and no warning."""
+    run = load(make_run(tmp_path / "run", {"none": lognormal(1, 10, 100), "hedge": lognormal(2, 10, 100)}))
+    assert judge(run) == []
+    assert warnings(run) == []
+
+
+def test_late_client(tmp_path):
+    """A dispatch lag p99 above 5 % of the median latency is a reason, one below is none."""
+    late = load(make_run(tmp_path / "late", {"none": [[0.02] * 100]}, lag=0.00101))
+    early = load(make_run(tmp_path / "early", {"none": [[0.02] * 100]}, lag=0.00099))
+    (reason,) = judge(late)
+    assert reason.startswith("none: the client handled requests late (p99 1.01 ms, more than 5 %")
+    assert "lower --rate" in reason
+    assert judge(early) == []
+
+
+def test_lost_worker(tmp_path):
+    """A cell in which a worker was lost is a reason that says which, and is not repeated for its event."""
+    writer = RunWriter(tmp_path / "run", {**HEADER, "schemes": SCHEMES})
+    writer.request(request())
+    writer.cell(cell(lost_workers="worker 3 was killed by signal 9"))
+    writer.event("worker lost", "worker 3 was killed by signal 9")
+    writer.finish("done")
+    writer.close()
+    assert judge(load(tmp_path / "run")) == ["none: lost in run 0: worker 3 was killed by signal 9; run it again"]
+
+
+def test_worker_lost_in_a_cell_that_never_ended(tmp_path):
+    """The event alone is a reason as well."""
+    writer = RunWriter(tmp_path / "run", {**HEADER, "schemes": SCHEMES})
+    writer.request(request())
+    writer.cell(cell())
+    writer.event("worker lost", "worker 3 was killed by signal 9")
+    writer.finish("done")
+    writer.close()
+    assert judge(load(tmp_path / "run")) == ["lost: worker 3 was killed by signal 9; run it again"]
+
+
+@pytest.mark.parametrize(
+    ("status", "facts", "words"),
+    [
+        ("interrupted", {}, "was interrupted"),
+        ("failed", {"error": "no space"}, r"failed (no space)"),
+        ("running", {}, "has not ended, or was killed"),
+    ],
+)
+def test_unfinished_run(tmp_path, status, facts, words):
+    """A run that was interrupted, failed or was killed is not valid, and the reason tells these apart."""
+    path = make_run(tmp_path / "run", {"none": [[0.02] * 10]}) / "run.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "status": status, **facts}))
+    (reason,) = judge(load(tmp_path / "run"))
+    assert words in reason
+
+
+def test_nothing_complete(tmp_path):
+    """A run without a complete cell is not valid."""
+    (reason,) = judge(load(make_run(tmp_path / "run", {"none": []})))
+    assert "no scheme has a complete run" in reason
+
+
+@pytest.mark.parametrize(
+    ("wanted", "service", "valid"),
+    [(0.1, 0.104, True), (0.1, 0.106, False), (0.1, 0.094, False), (0.004, 0.0049, True), (0.004, 0.0051, False)],
+)
+def test_injected_delays(tmp_path, wanted, service, valid):
+    """Service that misses what was asked by more than 5 % and by more than 1 ms, in the median, is a reason."""
+    assert (judge(with_tasks(tmp_path / "run", wanted_s=wanted, service=service)) == []) == valid
+
+
+def test_warnings_are_no_reasons(tmp_path):
+    """Too few requests, a single run, failures and other events are said, but the run stays valid."""
+    directory = make_run(tmp_path / "run", {"none": [[0.02] * 99 + [None]], "hedge": []})
+    header = json.loads((directory / "run.json").read_text())
+    header["events"] = [{"kind": "warning", "message": "the disk was slow"}]
+    (directory / "run.json").write_text(json.dumps(header))
+    run = load(directory)
+    found = warnings(run)
+    assert judge(run) == []
+    assert [text for text in found if "the disk was slow" in text]
+    assert [text for text in found if text.startswith("hedge: no complete run")]
+    assert [text for text in found if text.startswith("none: 1 of 100 requests failed")]
+    assert [text for text in found if "fewer than 368 requests" in text and "none 100" in text]
+    assert [text for text in found if text.startswith("one run gives no interval (none)")]
+
+
+def test_growth_of_a_known_queue():
+    """Four arrivals a second, each open for half a second, do not grow; never answered ones grow by half of them."""
+    arrival = np.arange(0, 100, 0.25)
+    assert growth(arrival, arrival + 0.5) == pytest.approx(0.0, abs=0.05)
+    assert growth(arrival, np.full(400, 1000.0)) == pytest.approx(200.0, rel=0.01)
+    assert growth(arrival[:1], arrival[:1]) == 0.0
+    assert growth(np.zeros(5), np.ones(5)) == 0.0
+
+
+def queue(rng: np.random.Generator, runs: int, requests: int, workers: int, load: float) -> Table:
+    """Return requests of an M/M/k queue that starts empty, first come first served, mean service 1 s."""
+    number, arrival, answered = [], [], []
+    for run in range(runs):
+        free = [0.0] * workers
+        arrivals = np.cumsum(rng.exponential(1 / (load * workers), requests))
+        for now, service in zip(arrivals.tolist(), rng.exponential(1, requests).tolist(), strict=True):
+            end = max(heapq.heappop(free), now) + service
+            heapq.heappush(free, end)
+            answered.append(end)
+        arrival += arrivals.tolist()
+        number += [run] * requests
+    columns = {"run": np.array(number), "arrival": np.array(arrival), "answered": np.array(answered)}
+    return Table(columns, {})
+
+
+@pytest.mark.parametrize(
+    ("load", "runs", "requests", "least", "most"),
+    [(0.7, 4, 1000, 0, 0), (0.7, 2, 150, 0, 1), (0.9, 4, 1000, 0, 2), (1.1, 4, 1000, 34, 40), (1.5, 2, 150, 34, 40)],
+)
+def test_growing_queue_is_found_and_a_stable_one_is_not(load, runs, requests, least, most):
+    """Of 40 experiments at load 0.7 and 0.9 hardly any is called growing; at 1.1 (short runs: 1.5) nearly all are."""
+    rng = np.random.default_rng(11)
+    found = sum(growing(queue(rng, runs, requests, 10, load)) is not None for _ in range(40))
+    assert least <= found <= most
+
+
+def test_overload_is_a_reason(tmp_path):
+    """A run in which each answer takes longer than the one before is not valid."""
+    latencies = [[number * 0.5 for number in range(400)]]
+    (reason,) = judge(load(make_run(tmp_path / "run", {"none": latencies})))
+    assert reason.startswith("none: its queue was still growing at the end")
+
+
+def test_failures_alone_are_no_growth(tmp_path):
+    """Requests without an answer have no end and do not count as a queue."""
+    assert judge(load(make_run(tmp_path / "run", {"none": [[0.02] * 50 + [None] * 50]}))) == []
