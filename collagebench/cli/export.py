@@ -87,7 +87,7 @@ def export(checkpoint: Checkpoint, images: Dataset, out: Path) -> None:
     network = checkpoint.restored()
     proto = onnx_export.to_onnx(network)
     bare = onnx_export.describe(proto, {})
-    samples = [assemble(images, group, grid, size) for group in inputs(images, grid, size)[:64]]
+    samples = [assemble(images, group, grid, size) for group in inputs(images, grid)[:64]]
     difference = onnx_export.check(network, bare, np.concatenate(samples))
     session = onnx_export.session(bare)
     share, asked = accuracy(session, images, grid, size)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import onnxruntime
 
 
-def inputs(dataset: Dataset, grid: int | None, size: tuple[int, int]) -> list[NDArray[np.int64]]:
+def inputs(dataset: Dataset, grid: int | None) -> list[NDArray[np.int64]]:
     """Divide a dataset's images into model inputs: one index each, or grid * grid in a shuffled order; leftovers drop.
 
     Raises:
@@ -52,7 +52,7 @@ def accuracy(
     Collages are full, of random images, or hold `filled` of them and blanks; only filled cells count.
     """
     right = asked = 0
-    for group in inputs(dataset, grid, size):
+    for group in inputs(dataset, grid):
         logits = session.run(["logits"], {"image": assemble(dataset, group, grid, size, filled)})[0]
         counted = group[:filled]
         right += int((logits.reshape(len(group), -1).argmax(1)[: len(counted)] == dataset.labels[counted]).sum())

@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional as F  # noqa: N812
 
+from collagebench.errors import DataError
 from collagebench.models.network import Architecture, Network
 from collagebench.training.batches import IGNORED, batches, paste, steps
 from collagebench.training.checkpoint import Checkpoint, save, write_whole
@@ -50,9 +51,12 @@ def train(
     native_bf16 = bool(torch.cpu._is_avx512_bf16_supported())
 
     held_out = np.arange(len(dataset)) % HELD_OUT == 0
-    images = dataset.load(np.flatnonzero(~held_out))
-    labels = dataset.labels[~held_out]
-    watched, watched_labels = dataset.load(np.flatnonzero(held_out)), dataset.labels[held_out]
+    labels, watched_labels = dataset.labels[~held_out], dataset.labels[held_out]
+    try:
+        images, watched = dataset.load(np.flatnonzero(~held_out)), dataset.load(np.flatnonzero(held_out))
+    except MemoryError:
+        size = len(dataset) * float(np.prod(dataset.size)) / 1e9
+        raise DataError(f"{len(dataset)} training images need {size:.1f} GB of memory; use fewer or smaller") from None
 
     network = Network(architecture).to(memory_format=torch.channels_last)
     optimizer = torch.optim.SGD(

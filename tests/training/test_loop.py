@@ -13,7 +13,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs the train extra")
 pytestmark = pytest.mark.train
 
-from collagebench.errors import ModelError, OutputError  # noqa: E402
+from collagebench.errors import DataError, ModelError, OutputError  # noqa: E402
 from collagebench.models.network import Architecture  # noqa: E402
 from collagebench.training import checkpoint as checkpoints  # noqa: E402
 from collagebench.training.loop import train  # noqa: E402
@@ -137,3 +137,17 @@ def test_damaged_and_foreign_checkpoints_are_named(tmp_path: Path) -> None:
     refused("does not fit")
     path.unlink()
     refused("there is no checkpoint")
+
+
+def test_images_that_do_not_fit_in_memory_are_refused(tmp_path: Path) -> None:
+    """A dataset too large to hold is one sentence with its size, not a crash."""
+
+    class Endless(Tones):
+        """Images that no memory holds."""
+
+        def load(self, indices: np.ndarray) -> np.ndarray:
+            """Ask for more than any machine has."""
+            return np.empty((2**50, *self.size), np.uint8)
+
+    with pytest.raises(DataError, match=r"600 training images need 0\.0 GB"):
+        train(ARCHITECTURE, RECIPE, Endless(), tmp_path / "m.pt")

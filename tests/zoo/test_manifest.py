@@ -1,0 +1,102 @@
+"""The manifest: what is written is read again, and what cannot be trusted is refused by name."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from collagebench import zoo
+from collagebench.errors import ModelError
+
+CONTENT = b"not really a network"
+
+
+def model(
+    directory: Path, name: str, role: str = "single", grid: int | None = None, dataset: str = "cats"
+) -> zoo.Model:
+    """Return a manifest's line for a file of CONTENT, which it also writes."""
+    (directory / f"{name}.onnx").write_bytes(CONTENT)
+    return zoo.Model(
+        name=name,
+        role=role,
+        grid=grid,
+        dataset=dataset,
+        classes=("tabby", "tiger"),
+        input=(16, 16, 3),
+        image=(16, 16, 3),
+        file=f"{name}.onnx",
+        sha256=hashlib.sha256(CONTENT).hexdigest(),
+        bytes=len(CONTENT),
+        parameters=5,
+        macs=7,
+        accuracy=0.75,
+        accuracy_images=100,
+        recipe={"seed": 3},
+        directory=directory,
+    )
+
+
+def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
+    """A manifest gives back the very models that it was made of."""
+    models = [model(tmp_path, "one"), model(tmp_path, "nine", "collage", 3)]
+    zoo.save(models, tmp_path)
+    assert zoo.load(tmp_path) == models
+    assert zoo.verified(models[0]) == CONTENT
+
+
+def test_a_model_is_found_by_role_dataset_and_grid(tmp_path: Path) -> None:
+    """One fitting model is returned; none, or several, is an error that lists what there is."""
+    models = [
+        model(tmp_path, "cats-single"),
+        model(tmp_path, "cats-collage-2x2", "collage", 2),
+        model(tmp_path, "cats-collage-3x3", "collage", 3),
+        model(tmp_path, "dogs-single", dataset="dogs"),
+    ]
+    assert zoo.find(models, "single", "cats", grid=3) is models[0]
+    assert zoo.find(models, "collage", "cats", 3) is models[2]
+    with pytest.raises(ModelError, match="cats-single, dogs-single"):
+        zoo.find(models, "single")
+    with pytest.raises(ModelError, match=r"no collage 4x4 model for cats in .*cats-collage-2x2"):
+        zoo.find(models, "collage", "cats", 4)
+
+
+def test_a_file_that_was_cut_or_changed_is_refused(tmp_path: Path) -> None:
+    """A model file is served only if it is, byte for byte, the one that the manifest names."""
+    good = model(tmp_path, "one")
+    good.path.write_bytes(CONTENT[:-1])
+    with pytest.raises(ModelError, match="truncated"):
+        zoo.verified(good)
+    good.path.write_bytes(CONTENT[:-1] + b"!")
+    with pytest.raises(ModelError, match="sha256"):
+        zoo.verified(good)
+    good.path.unlink()
+    with pytest.raises(ModelError, match="cannot be read"):
+        zoo.verified(good)
+    with pytest.raises(ModelError, match="cannot be read"):
+        zoo.verified(replace(good, file="elsewhere.onnx"))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("{", "cannot be read"),
+        ("[]", "is not a manifest"),
+        (json.dumps({"schema": 99, "models": []}), "upgrade collagebench"),
+        (json.dumps({"schema": 1, "models": [{"name": "x"}]}), "is not a manifest"),
+    ],
+)
+def test_a_manifest_that_cannot_be_understood_is_named(tmp_path: Path, text: str, words: str) -> None:
+    """Broken, foreign and newer manifests each get one sentence."""
+    (tmp_path / zoo.MANIFEST).write_text(text)
+    with pytest.raises(ModelError, match=words):
+        zoo.load(tmp_path)
+
+
+def test_a_directory_without_manifest_says_how_to_make_one(tmp_path: Path) -> None:
+    """A directory that holds no manifest is an error that names the command which makes one."""
+    with pytest.raises(ModelError, match="collagebench export"):
+        zoo.load(tmp_path)
