@@ -59,7 +59,7 @@ def session(model: Model, threads: int = 1) -> Any:
     """Return an ONNX Runtime session of a model, checked against its manifest.
 
     Raises:
-        ModelError: the file is missing, damaged, or not a model ONNX Runtime can run.
+        ModelError: the file is missing, damaged, not a model ONNX Runtime can run, or not of the manifest's shape.
     """
     import onnxruntime  # heavy: only where models really run
 
@@ -67,12 +67,17 @@ def session(model: Model, threads: int = 1) -> Any:
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
+    content = verified(model)
     try:
-        return onnxruntime.InferenceSession(verified(model), options, providers=["CPUExecutionProvider"])
-    except ModelError:
-        raise
+        runner = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's own exceptions share no base below Exception
         raise ModelError(f"model file {model.path} cannot be loaded: {str(error).splitlines()[0]}") from None
+    takes = [(tensor.name, tensor.shape[1:]) for tensor in runner.get_inputs()]
+    if takes != [("image", list(model.input))]:
+        raise ModelError(
+            f"model file {model.path} takes {takes}, but its manifest says image {list(model.input)}: export it again"
+        )
+    return runner
 
 
 class Evaluator:

@@ -26,11 +26,11 @@ from collagebench.engine.recorder import Evaluate, Recorder
 from collagebench.engine.router import Router
 from collagebench.engine.simulated import simulate_cell
 from collagebench.errors import CollagebenchError, Interrupted
+from collagebench.fleet import ModelFile, WorkerSpec
 from collagebench.fleet.local import local_fleet
 from collagebench.results.environment import capture
 from collagebench.results.records import CellRecord
 from collagebench.results.writer import RunWriter
-from collagebench.worker.spec import ModelFile, WorkerSpec
 
 EVALUATED_AT_ONCE = 20_000
 SWITCH_INTERVAL = 0.0005

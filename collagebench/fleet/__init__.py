@@ -1,1 +1,5 @@
-"""Where workers run, and the client's connection to each of them."""
+"""Where workers run: each fleet yields connected workers and takes them down again."""
+
+from collagebench.worker.spec import ModelFile, WorkerSpec
+
+__all__ = ["ModelFile", "WorkerSpec"]

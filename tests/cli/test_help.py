@@ -1,0 +1,58 @@
+"""The command line's help: complete, quick to import, and in agreement with the README."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+from real_processes import ROOT
+
+from collagebench.cli import VERBS, cli
+
+README = Path(ROOT) / "README.md"
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_and_option_says_what_it_is(verb: str) -> None:
+    """Each verb has a description and each of its options a help text."""
+    command = cli.get_command(click.Context(cli), verb)
+    assert command is not None
+    assert command.help
+    assert [option.name for option in command.params if isinstance(option, click.Option) and not option.help] == []
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_the_readme_shows_every_verb(verb: str) -> None:
+    """No verb is missing from the README."""
+    if not README.exists():
+        pytest.skip("an installed package carries no README file")
+    assert f"collagebench {verb}" in README.read_text()
+
+
+@pytest.mark.parametrize("arguments", [["--help"], *([verb, "--help"] for verb in VERBS)])
+def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
+    """No help text costs the import of torch, ONNX Runtime or gRPC."""
+    program = (
+        "import sys\nfrom collagebench.cli import main\n"
+        "try:\n    main(sys.argv[1:])\n"
+        "except SystemExit as end:\n    assert end.code == 0\n"
+        "heavy = {'torch', 'torchvision', 'onnx', 'onnxruntime', 'grpc'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments], capture_output=True, text=True, cwd=ROOT, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Usage" in done.stdout
+
+
+def test_an_unknown_verb_is_a_usage_error() -> None:
+    """A verb that does not exist ends with 2 and says so."""
+    done = subprocess.run(
+        [sys.executable, "-m", "collagebench", "launch"], capture_output=True, text=True, cwd=ROOT, check=False
+    )
+    assert done.returncode == 2
+    assert "launch" in done.stderr

@@ -1,0 +1,304 @@
+"""`run` and `simulate` as a user meets them: whole processes, exit codes, and what is left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from real_processes import ROOT, Watched
+
+from collagebench import zoo
+
+pytestmark = pytest.mark.processes
+
+SMALL = ["--workers", "4", "--runs", "2", "--requests", "60", "--scheme", "none", "--scheme", "collage"]
+LONG = ["--workers", "4", "--runs", "1", "--requests", "5000", "--scheme", "none"]
+
+
+def start(*arguments: Any, cwd: Path, **more: Any) -> subprocess.Popen[str]:
+    """Start the command line as a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "collagebench", *map(str, arguments)],
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": ROOT, "COLUMNS": "80"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **more,
+    )
+
+
+def finish(process: subprocess.Popen[str], timeout: float = 60.0) -> tuple[int, str, str]:
+    """Return exit code, standard output and standard error; no traceback may be in them."""
+    out, err = process.communicate(timeout=timeout)
+    assert "Traceback" not in out + err
+    return process.returncode, out, err
+
+
+def collagebench(*arguments: Any, cwd: Path) -> tuple[int, str, str]:
+    """Run the command line to its end."""
+    return finish(start(*arguments, cwd=cwd))
+
+
+def descendants(pid: int) -> list[int]:
+    """Return the processes below `pid`."""
+    found = []
+    for task in Path(f"/proc/{pid}/task").glob("*"):
+        for child in map(int, (task / "children").read_text().split()):
+            found += [child, *descendants(child)]
+    return found
+
+
+def wait_for_requests(directory: Path) -> None:
+    """Return once the run below `directory` has written down an answered request."""
+    until = time.monotonic() + 30
+    while time.monotonic() < until:
+        for path in directory.glob("**/requests.csv"):
+            if path.read_text().count("\n") > 1:
+                return
+        time.sleep(0.05)  # a pause between two looks
+    pytest.fail("no request was answered")
+
+
+@pytest.fixture
+def models(tmp_path: Path) -> Iterator[Path]:
+    """Return a copy of the shipped models that a test may damage."""
+    directory = tmp_path / "models"
+    directory.mkdir()
+    for model in zoo.load():
+        shutil.copy(model.path, directory)
+    shutil.copy(zoo.SHIPPED / zoo.MANIFEST, directory)
+    return directory
+
+
+def test_simulate_prints_a_valid_table_and_keeps_the_records(tmp_path: Path) -> None:
+    """`simulate` ends with 0 and VALID, and `report` prints the same table from the run directory again."""
+    code, out, err = collagebench("simulate", "--runs", 2, "--requests", 300, "--out", "r", cwd=tmp_path)
+    assert code == 0
+    assert "VALID" in out
+    assert "records: r" in err
+    assert collagebench("report", "r", cwd=tmp_path)[:2] == (0, out)
+
+
+def test_simulation_is_the_same_every_time(tmp_path: Path) -> None:
+    """The same options and seed give the same requests and tasks, byte for byte; another seed gives others."""
+    options = ["--runs", 1, "--requests", 200, "--compute-time", 0.001]
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        assert collagebench("simulate", *options, "--seed", seed, "--out", name, cwd=tmp_path)[0] == 0
+    for table in ("requests.csv", "tasks.csv"):
+        assert (tmp_path / "a" / table).read_bytes() == (tmp_path / "b" / table).read_bytes()
+        assert (tmp_path / "a" / table).read_bytes() != (tmp_path / "c" / table).read_bytes()
+
+
+def test_run_measures_real_workers_and_leaves_none(tmp_path: Path) -> None:
+    """`run --format json` prints the report's object with accuracy and latency for each scheme; no process stays."""
+    process = start("run", *SMALL, "--format", "json", cwd=tmp_path)
+    code, out, _ = finish(process)
+    report = json.loads(out)
+    assert code == (0 if report["valid"] else 4)
+    assert [scheme["variant"] for scheme in report["schemes"]] == ["none", "collage"]
+    for scheme in report["schemes"]:
+        assert scheme["requests"] == 2 * 57
+        assert scheme["accuracy"]["overall"] > 0.8
+        assert scheme["latency_s"]["p50"] > 0.005
+    assert len(list((tmp_path / "runs").iterdir())) == 1
+
+
+def test_kill_9_of_a_worker_makes_the_report_invalid(tmp_path: Path) -> None:
+    """The run ends by itself with exit code 4, INVALID, and the reason."""
+    process = start("run", *LONG, "--requests", 300, "--out", "r", cwd=tmp_path)
+    wait_for_requests(tmp_path)
+    os.kill(descendants(process.pid)[-1], signal.SIGKILL)
+    code, out, _ = finish(process)
+    assert code == 4
+    assert "INVALID" in out
+    assert "killed by signal 9" in " ".join(out.split())
+    requests = (tmp_path / "r" / "requests.csv").read_text().splitlines()
+    assert len(requests) == 301
+
+
+def test_kill_9_of_the_client_leaves_no_worker(tmp_path: Path) -> None:
+    """Two seconds after the client was killed none of its processes lives."""
+    process = start("run", *LONG, cwd=tmp_path)
+    wait_for_requests(tmp_path)
+    workers = Watched(descendants(process.pid))
+    process.kill()
+    process.communicate()
+    assert workers.left_after(2.0) == set()
+
+
+def test_ctrl_c_saves_and_reports_what_was_finished(tmp_path: Path) -> None:
+    """An interrupted run ends with 130, prints the finished runs as INVALID, and leaves no process."""
+    options = ["--workers", "4", "--runs", "50", "--requests", "100", "--scheme", "none"]
+    process = start("run", *options, "--out", "r", cwd=tmp_path)
+    cells = tmp_path / "r" / "cells.csv"
+    while not cells.exists() or cells.read_text().count("\n") < 3:
+        assert process.poll() is None
+        time.sleep(0.05)  # a pause between two looks
+    workers = Watched(descendants(process.pid))
+    process.send_signal(signal.SIGINT)
+    code, out, err = finish(process)
+    assert code == 130
+    assert "interrupted; what was finished is in r" in err
+    assert re.search(r"none +\d", out)
+    assert "INVALID" in out
+    assert workers.left_after(2.0) == set()
+
+
+@pytest.mark.parametrize(
+    ("damage", "sentence"),
+    [
+        (lambda path: path.unlink(), "cannot be read"),
+        (lambda path: path.write_bytes(path.read_bytes()[:1000]), "truncated"),
+        (lambda path: path.write_bytes(path.read_bytes()[::-1]), "sha256"),
+    ],
+    ids=["missing", "truncated", "replaced"],
+)
+def test_a_damaged_model_is_one_sentence(tmp_path: Path, models: Path, damage: Any, sentence: str) -> None:
+    """A model file that is missing, cut short or not the one of the manifest ends the run with 1 and a sentence."""
+    damage(models / "shapes-single.onnx")
+    code, out, err = collagebench("run", *SMALL, "--models", models, cwd=tmp_path)
+    assert (code, out) == (1, "")
+    assert err.count("\n") == 1
+    assert "shapes-single.onnx" in err
+    assert sentence in err
+
+
+def test_a_model_of_the_wrong_shape_is_one_sentence(tmp_path: Path, models: Path) -> None:
+    """A single model that turns out to take another image size than its manifest says is refused before any request."""
+    manifest = json.loads((models / "manifest.json").read_text())
+    single, collage = (
+        next(entry for entry in manifest["models"] if entry["role"] == role and entry["grid"] in (None, 3))
+        for role in ("single", "collage")
+    )
+    for field in ("file", "sha256", "bytes"):
+        single[field] = collage[field]
+    (models / "manifest.json").write_text(json.dumps(manifest))
+    code, out, err = collagebench("run", *SMALL, "--models", models, cwd=tmp_path)
+    assert (code, out) == (1, "")
+    assert err.count("\n") == 1
+    assert collage["file"] in err
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount a small file system")
+@pytest.mark.parametrize("verb", ["run", "simulate"])
+def test_a_full_disk_is_one_sentence_and_leaves_nothing_running(tmp_path: Path, verb: str) -> None:
+    """When the run directory's disk is full the command says so, ends with 1, and what it wrote can still be read."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "none", str(disk)], check=False).returncode:
+        pytest.skip("this system does not let root mount a tmpfs")
+    try:
+        options = ["--workers", "4", "--runs", "50", "--requests", "100", "--scheme", "none"]
+        code, out, err = collagebench(verb, *options, "--out", disk / "r", cwd=tmp_path)
+        assert (code, out) == (1, "")
+        assert err.count("\n") == 1
+        assert "No space left" in err
+        assert (disk / "r" / "requests.csv").read_text().count("\n") > 1
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_a_directory_that_cannot_be_used_is_one_sentence(tmp_path: Path) -> None:
+    """A run directory below a file is refused with 1 and a sentence."""
+    (tmp_path / "file").touch()
+    code, out, err = collagebench("run", *SMALL, "--out", "file/r", cwd=tmp_path)
+    assert (code, out) == (1, "")
+    assert err.count("\n") == 1
+    assert "file/r" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--scheme", "colage"], "colage"),
+        (["--scheme", "none", "--replicas", "2"], "--replicas means nothing"),
+        (["--workers", "0"], "--workers"),
+        (["--rate", "5", "--utilisation", "0.5"], "same thing twice"),
+        (["--rate", "-1"], "--rate"),
+        (["--rate", "nan"], "--rate"),
+        (["--stragglers", "sometimes"], "sometimes"),
+        (["--arrivals", "bursty"], "bursty"),
+        (["--dataset", "imagenet"], "imagenet"),
+        (["--dataset", "imagefolder"], "--data"),
+        (["--grid", "7"], "7x7"),
+        (["--hedge-delay", "later"], "later"),
+        (["--profile", "unheard-of"], "unheard-of"),
+        (["--workers", "1", "--scheme", "collage"], "worker"),
+        (["--stragglers", "fixed", "--slow-workers", "99"], "99"),
+        (["--stragglers", "none", "--compute-time", "0"], "--rate"),
+    ],
+)
+def test_senseless_options_are_one_sentence(tmp_path: Path, arguments: list[str], sentence: str) -> None:
+    """What makes no sense ends with 2 (or 1 for a model that is not there) and one sentence that names it."""
+    code, out, err = collagebench("simulate", *arguments, cwd=tmp_path)
+    assert code in (1, 2)
+    assert out == ""
+    assert sentence in err
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("workers = 'many'", "workers must be a whole number"),
+        ("worker = 5", "did you mean 'workers'"),
+        ("workers = ", "not valid TOML"),
+        ("[[scheme]]\ngrid = 3", "needs a name"),
+        ("[[scheme]]\nname = 'collage'\nholdd = 3", "no option 'holdd'"),
+        ("[[scheme]]\nname = 'none'\n[[scheme]]\nname = 'none'", "two schemes"),
+        ("scheme = 5", r"[[scheme]]"),
+    ],
+)
+def test_a_senseless_profile_is_one_sentence(tmp_path: Path, text: str, sentence: str) -> None:
+    """An unknown key, a wrong type or broken TOML in a profile ends with 2 and a sentence about it."""
+    (tmp_path / "p.toml").write_text(text)
+    code, out, err = collagebench("simulate", "--profile", "p.toml", cwd=tmp_path)
+    assert (code, out) == (2, "")
+    assert err.count("\n") == 1
+    assert sentence in err
+
+
+def test_the_command_line_wins_over_the_profile(tmp_path: Path) -> None:
+    """A profile's rate gives way to a utilisation on the command line, and its schemes keep their variants."""
+    profile = """
+        rate = 5.0
+        requests = 50
+        [[scheme]]
+        name = "collage"
+        variant = "waiting"
+        flush = "wait"
+        [[scheme]]
+        name = "collage"
+        variant = "held"
+        hold = 0.02
+    """
+    (tmp_path / "p.toml").write_text(profile)
+    options = ["--profile", "p.toml", "--utilisation", 0.2, "--runs", 1, "--format", "json"]
+    code, out, _ = collagebench("simulate", *options, cwd=tmp_path)
+    report = json.loads(out)
+    assert code == 0
+    assert report["config"]["requests"] == 50
+    assert report["schemes"][0]["utilisation"] == pytest.approx(0.2)
+    assert [scheme["variant"] for scheme in report["schemes"]] == ["waiting", "held"]
+    assert report["schemes"][1]["options"] == {"hold": 0.02}
+
+
+@pytest.mark.parametrize("profile", sorted(path.stem for path in (Path(ROOT) / "profiles").glob("*.toml")))
+def test_every_shipped_profile_runs(tmp_path: Path, profile: str) -> None:
+    """Each named profile simulates to a report with every one of its schemes."""
+    code, out, _ = collagebench(
+        "simulate", "--profile", profile, "--runs", 1, "--requests", 100, "--format", "json", cwd=tmp_path
+    )
+    assert code in (0, 4)
+    assert all(scheme["runs"] == 1 for scheme in json.loads(out)["schemes"])

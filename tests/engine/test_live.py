@@ -1,0 +1,183 @@
+"""The live engine on real workers: schemes, cancellation, faults, and agreement with simulation."""
+
+from __future__ import annotations
+
+import csv
+import os
+import signal
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from collagebench.cli.options import resolve
+from collagebench.engine import experiment
+from collagebench.errors import ModelError, OutputError
+
+pytestmark = pytest.mark.processes
+
+
+class Watcher:
+    """A progress that calls a function when so many requests have arrived."""
+
+    def __init__(self, after: int = 0, call: Any = None) -> None:
+        self._left = after
+        self._call = call
+
+    def stage(self, text: str) -> None:
+        pass
+
+    def begin(self, requests: int) -> None:
+        pass
+
+    def cell(self, scheme: str, run: int) -> None:
+        pass
+
+    def advance(self, requests: int) -> None:
+        self._left -= requests
+        if self._left <= 0 and self._call is not None:
+            call, self._call = self._call, None
+            call()
+
+
+def small(**options: Any) -> Any:
+    """Return the config of an experiment of a second or two."""
+    defaults = {"workers": 4, "runs": 1, "requests": 60, "time_scale": 0.1}
+    return resolve({**defaults, **options})
+
+
+def rows(directory: Path, name: str) -> list[dict[str, str]]:
+    """Return the rows of one of a run directory's tables."""
+    with (directory / f"{name}.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_every_scheme_answers_every_request_from_real_inference(tmp_path: Path) -> None:
+    """On four workers with real models each scheme answers all requests, and nearly all rightly."""
+    config = small(schemes=("none", "equal", "replication", "hedge", "collage"), collage_workers=1)
+    experiment.run(config, tmp_path / "run", Watcher())
+    requests = rows(tmp_path / "run", "requests")
+    assert Counter(row["scheme"] for row in requests) == dict.fromkeys(
+        ("none", "equal", "replication", "hedge", "collage"), 60
+    )
+    assert all(row["answered"] for row in requests)
+    right = sum(row["predicted"] == row["label"] for row in requests)
+    assert right > 0.9 * len(requests)
+    for row in requests:
+        phases = ("group", "encode", "queue", "service", "transport", "decode", "hold")
+        assert sum(float(row[phase]) for phase in phases) == pytest.approx(float(row["latency"]), abs=1e-6)
+
+
+def test_every_scheme_meets_the_same_arrivals_images_and_slowdowns(tmp_path: Path) -> None:
+    """The schedule is the same under each scheme, live and simulated; so is the draw of a task for a given worker."""
+    config = small(schemes=("none", "hedge"), compute="emulated")
+    experiment.run(config, tmp_path / "live", Watcher())
+    experiment.simulate(config, tmp_path / "simulated", Watcher())
+    schedules, draws = set(), {}
+    for name in ("live", "simulated"):
+        requests = rows(tmp_path / name, "requests")
+        for scheme in ("none", "hedge"):
+            mine = sorted(
+                (int(row["request"]), row["image"], row["arrival"]) for row in requests if row["scheme"] == scheme
+            )
+            schedules.add(tuple(mine))
+        for task in rows(tmp_path / name, "tasks"):
+            draws.setdefault((task["worker"], task["requests"], task["attempt"]), set()).add(task["asked"])
+    assert len(schedules) == 1
+    assert all(len(asked) == 1 for asked in draws.values())
+
+
+def test_injected_times_are_what_was_asked_for(tmp_path: Path) -> None:
+    """No task is served in less than its drawn floor, and the record holds what was asked and what was done."""
+    experiment.run(small(schemes=("none",)), tmp_path / "run", Watcher())
+    for task in rows(tmp_path / "run", "tasks"):
+        assert float(task["service"]) >= float(task["asked"]) - 1e-6
+        assert float(task["wanted_s"]) == pytest.approx(max(float(task["compute"]), float(task["asked"])))
+
+
+def test_a_cancelled_task_that_queued_was_never_served(tmp_path: Path) -> None:
+    """Under replication at high load losers are taken back from real queues; those have no service time."""
+    config = small(schemes=("replication",), utilisation=0.45, requests=150)
+    experiment.run(config, tmp_path / "run", Watcher())
+    tasks = rows(tmp_path / "run", "tasks")
+    outcomes = Counter(task["outcome"] for task in tasks)
+    assert outcomes["used"] == 150
+    assert outcomes["cancelled"] > 0
+    assert outcomes["used"] + outcomes["cancelled"] + outcomes["wasted"] == 300
+    assert all(task["service"] == "" for task in tasks if task["outcome"] == "cancelled")
+
+
+def test_a_stopped_worker_misses_its_deadlines_and_nothing_else(tmp_path: Path) -> None:
+    """A worker that is frozen, not dead, fails its tasks at their deadline; all requests are settled."""
+    directory = tmp_path / "run"
+    frozen: list[int] = []
+
+    def freeze() -> None:
+        frozen.extend(worker_pids()[:1])
+        os.kill(frozen[0], signal.SIGSTOP)
+
+    experiment.run(small(schemes=("none",), requests=100, deadline=1.0), directory, Watcher(20, freeze))
+    requests = rows(directory, "requests")
+    assert len(requests) == 100
+    assert {row["reason"] for row in requests if not row["answered"]} == {"deadline"}
+    assert frozen
+    assert not alive(frozen)
+
+
+def test_a_killed_worker_ends_the_experiment_with_every_request_settled(tmp_path: Path) -> None:
+    """After kill -9 of a worker the cell ends on the others, the loss is on record, and no further cell begins."""
+    directory = tmp_path / "run"
+    config = small(schemes=("none",), requests=100, runs=3)
+    experiment.run(config, directory, Watcher(20, lambda: os.kill(worker_pids()[0], signal.SIGKILL)))
+    requests = rows(directory, "requests")
+    assert len(requests) == 100
+    assert {row["reason"] for row in requests if not row["answered"]} <= {"lost"}
+    (cell,) = rows(directory, "cells")
+    assert "killed by signal 9" in cell["lost_workers"]
+
+
+def test_killing_all_workers_fails_what_is_open_and_ends(tmp_path: Path) -> None:
+    """With no worker left every open and every later request fails, at once."""
+
+    def massacre() -> None:
+        for pid in worker_pids():
+            os.kill(pid, signal.SIGKILL)
+
+    experiment.run(small(schemes=("collage",), requests=100), tmp_path / "run", Watcher(50, massacre))
+    requests = rows(tmp_path / "run", "requests")
+    assert len(requests) == 100
+    assert sum(not row["answered"] for row in requests) >= 40
+
+
+def test_a_missing_model_is_one_sentence(tmp_path: Path) -> None:
+    """A models directory without a manifest is a ModelError that names it, before any worker starts."""
+    with pytest.raises(ModelError, match=r"manifest\.json"):
+        experiment.run(small(models=tmp_path), tmp_path / "run", Watcher())
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_directory_in_use_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    """Results are never overwritten: a run directory that holds something is an OutputError."""
+    (tmp_path / "precious").touch()
+    with pytest.raises(OutputError, match="not empty"):
+        experiment.run(small(), tmp_path, Watcher())
+
+
+def worker_pids() -> list[int]:
+    """Return the worker processes below this one: children of its forkserver."""
+    return [pid for server in children(os.getpid()) for pid in children(server)]
+
+
+def children(parent: int) -> list[int]:
+    """Return the ids of a process's children, from the kernel."""
+    return [
+        int(child)
+        for task in Path(f"/proc/{parent}/task").iterdir()
+        for child in (task / "children").read_text().split()
+    ]
+
+
+def alive(pids: list[int]) -> list[int]:
+    """Return those of the processes that still exist."""
+    return [pid for pid in pids if Path(f"/proc/{pid}").exists()]
