@@ -103,7 +103,9 @@ class Connection:
     ) -> Reply:
         """Have `model` classify `pixels` and return its answer.
 
-        Cancelling the asyncio task that awaits this cancels the call; the worker drops it if it is still queued.
+        Cancelling the asyncio task that awaits this cancels the call; the worker drops it if it is still queued. Calls
+        are served in the order in which they reach the worker: of two made within a millisecond of each other, gRPC
+        delivers the second first now and then.
 
         Args:
             task: an id for the worker's eyes.

@@ -34,6 +34,8 @@ class Launcher:
         self._up: asyncio.Future[dict[str, Any]] = loop.create_future()
         self._ready: dict[int, asyncio.Future[dict[str, Any]]] = {}
         self._gone: set[int] = set()
+        self._marks: dict[str, int] = {}
+        """Where this fleet's part of a log begins; what is before it was written by an earlier fleet."""
         self._leaving = False
         self._listener = asyncio.create_task(self._listen(), name="forkserver-listener")
 
@@ -52,6 +54,8 @@ class Launcher:
         """
         loop = asyncio.get_running_loop()
         self._ready = {spec.index: loop.create_future() for spec in specs}
+        logs = (self._logs / f"worker-{spec.index}.log" for spec in specs)
+        self._marks = {log.name: log.stat().st_size for log in logs if log.exists()}
         orders = [json.dumps({"start": to_json(spec)}) + "\n" for spec in specs]
         assert self._process.stdin is not None
         self._process.stdin.write("".join(orders).encode())
@@ -72,7 +76,7 @@ class Launcher:
         return reports
 
     def _late(self, late: Sequence[int], deadline: float) -> FleetError:
-        if not late:
+        if not self._up.done():
             return FleetError(f"the forkserver did not start within {deadline:g} s{self._said('forkserver.log')}")
         names = "; ".join(f"worker {index}{self._said(f'worker-{index}.log')}" for index in late[:3])
         more = f"; and {len(late) - 3} more" if len(late) > 3 else ""
@@ -83,7 +87,8 @@ class Launcher:
     def _said(self, log: str) -> str:
         """Return what the end of a log says, to be appended to a sentence."""
         try:
-            lines = (self._logs / log).read_text(errors="replace").strip().splitlines()
+            written = (self._logs / log).read_bytes()[self._marks.get(log, 0) :]
+            lines = written.decode(errors="replace").strip().splitlines()
         except OSError:
             lines = []
         return f" ({self._logs / log} ends: {' / '.join(lines[-3:])})" if lines else " (its log is empty)"

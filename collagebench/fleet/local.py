@@ -8,7 +8,6 @@ import shutil
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from collagebench.errors import FleetError, OutputError
 from collagebench.fleet.connection import Connection, TaskError
@@ -69,30 +68,26 @@ async def local_fleet(
     finally:
         for connection in connections.values():
             await connection.close()
-        directory = launcher.directory
-        await launcher.drain(drain_deadline)
-        if directory is not None:  # still there only if the forkserver was killed
-            shutil.rmtree(directory, ignore_errors=True)
+        try:
+            await launcher.drain(drain_deadline)
+        finally:
+            if launcher.directory is not None:  # still there only if the forkserver was killed
+                shutil.rmtree(launcher.directory, ignore_errors=True)
 
 
-async def _forkserver(compute: Compute, logs: Path) -> Any:
+async def _forkserver(compute: Compute, logs: Path) -> asyncio.subprocess.Process:
     """Start the forkserver in a session of its own, out of reach of the terminal's Ctrl-C."""
     try:
         logs.mkdir(parents=True, exist_ok=True)
-        with open(logs / "forkserver.log", "ab") as log:
-            return await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-c",
-                PROGRAM,
-                "\n".join(sys.path),
-                "--compute",
-                compute,
-                "--logs",
-                str(logs.absolute()),
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=log,
-                start_new_session=True,
-            )
+        log = open(logs / "forkserver.log", "ab")  # noqa: SIM115 - closed below, once the process has it
     except OSError as error:
         raise OutputError(f"the workers' logs cannot be written to {logs} ({error.strerror or error})") from None
+    arguments = ["\n".join(sys.path), "--compute", compute, "--logs", str(logs.absolute())]
+    pipe = asyncio.subprocess.PIPE
+    with log:
+        try:
+            return await asyncio.create_subprocess_exec(
+                sys.executable, "-c", PROGRAM, *arguments, stdin=pipe, stdout=pipe, stderr=log, start_new_session=True
+            )
+        except OSError as error:
+            raise FleetError(f"the workers could not be started ({error.strerror or error})") from None

@@ -191,8 +191,13 @@ class Forkserver:
 
     def _start(self, spec: WorkerSpec) -> None:
         parent = os.getpid()
-        pipe, report = os.pipe()
-        pid = os.fork()
+        try:
+            pipe, report = os.pipe()
+            pid = os.fork()
+        except OSError as error:
+            message = f"worker {spec.index} could not be started ({error.strerror})"
+            say({"worker": spec.index, "event": "failed", "kind": "fleet", "message": message})
+            return
         if pid == 0:
             self._become(spec, parent, report)
         os.close(report)

@@ -9,11 +9,11 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
+from real_processes import SPEC, SUMS, Driven, Watched, driven
 
-from collagebench.worker.spec import ModelFile, WorkerSpec
+from collagebench.worker.spec import WorkerSpec
 
 pytestmark = pytest.mark.processes
 
@@ -27,95 +27,89 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return directory
 
 
-def started(server: Any, spec: WorkerSpec, workers: int) -> list[int]:
+def started(server: Driven, workers: int) -> list[int]:
     """Start workers and return their process ids when all are ready."""
     assert server.hear()["event"] == "up"
     for index in range(workers):
-        server.start(replace(spec, index=index))
+        server.start(replace(SPEC, index=index))
     events = [server.hear() for _ in range(workers)]
     assert [event["event"] for event in events] == ["ready"] * workers
     return [event["pid"] for event in sorted(events, key=lambda event: event["worker"])]
 
 
-def test_a_worker_reports_what_it_loaded(driven: Any, tmp_path: Path, spec: WorkerSpec, sums: ModelFile) -> None:
+def test_a_worker_reports_what_it_loaded(tmp_path: Path) -> None:
     """Ready comes with the hash of every model, the versions, and a socket that only this user can reach."""
     with driven("real", tmp_path) as server:
         up = server.hear()
         assert stat.S_IMODE(os.stat(up["directory"]).st_mode) == 0o700
-        server.start(spec)
+        server.start(SPEC)
         ready = server.hear()
         assert (ready["worker"], ready["event"]) == (0, "ready")
-        assert ready["sha256"] == {"sums": sums.sha256, "again": sums.sha256}
+        assert ready["sha256"] == {"sums": SUMS.sha256, "again": SUMS.sha256}
         assert {"python", "collagebench", "onnxruntime"} <= set(ready["versions"])
         assert Path(ready["socket"]).parent == Path(up["directory"])
         assert Path(ready["socket"]).is_socket()
 
 
-def test_a_model_that_fails_is_reported_and_the_worker_ends(driven: Any, tmp_path: Path, sums: ModelFile) -> None:
+def test_a_model_that_fails_is_reported_and_the_worker_ends(tmp_path: Path) -> None:
     """First the sentence, then the exit; a worker beside it is not disturbed."""
     with driven("real", tmp_path) as server:
         server.hear()
-        server.start(WorkerSpec(7, (replace(sums, path="/nowhere.onnx"),)))
+        server.start(WorkerSpec(7, (replace(SUMS, path="/nowhere.onnx"),)))
         failed, exited = server.hear(), server.hear()
         assert (failed["worker"], failed["event"], failed["kind"]) == (7, "failed", "model")
         assert "/nowhere.onnx" in failed["message"]
         assert exited == {"worker": 7, "event": "exited", "status": "exit status 1"}
-        server.start(WorkerSpec(8, (sums,)))
+        server.start(WorkerSpec(8, (SUMS,)))
         assert server.hear()["event"] == "ready"
 
 
-def test_a_killed_worker_is_reported(driven: Any, tmp_path: Path, spec: WorkerSpec) -> None:
+def test_a_killed_worker_is_reported(tmp_path: Path) -> None:
     """The signal is named."""
     with driven("emulated", tmp_path) as server:
-        [pid] = started(server, spec, 1)
+        [pid] = started(server, 1)
         os.kill(pid, signal.SIGKILL)
         assert server.hear() == {"worker": 0, "event": "exited", "status": "killed by signal 9"}
 
 
-def test_when_its_input_ends_it_ends_and_takes_all_with_it(
-    driven: Any, watch: Any, tmp_path: Path, spec: WorkerSpec, temporary: Path
-) -> None:
+def test_when_its_input_ends_it_ends_and_takes_all_with_it(tmp_path: Path, temporary: Path) -> None:
     """No worker, not even a stopped one, and no directory is left."""
     with driven("emulated", tmp_path) as server:
-        pids = started(server, spec, 3)
+        pids = started(server, 3)
         os.kill(pids[0], signal.SIGSTOP)
-        watched = watch(pids)
+        watched = Watched(pids)
         server.process.stdin.close()
         assert server.process.wait(2) == 0
         assert not watched.left_after(0)
     assert not list(temporary.iterdir())
 
 
-def test_when_it_is_killed_its_workers_end(driven: Any, watch: Any, tmp_path: Path, spec: WorkerSpec) -> None:
+def test_when_it_is_killed_its_workers_end(tmp_path: Path) -> None:
     """Within two seconds, not even a stopped one is left."""
     with driven("emulated", tmp_path) as server:
-        pids = started(server, spec, 3)
+        pids = started(server, 3)
         os.kill(pids[0], signal.SIGSTOP)
-        watched = watch(pids)
+        watched = Watched(pids)
         server.process.kill()
         assert not watched.left_after(2)
 
 
-def test_asked_to_terminate_it_leaves_nothing(
-    driven: Any, watch: Any, tmp_path: Path, spec: WorkerSpec, temporary: Path
-) -> None:
+def test_asked_to_terminate_it_leaves_nothing(tmp_path: Path, temporary: Path) -> None:
     """SIGTERM is as good as the end of its input."""
     with driven("emulated", tmp_path) as server:
-        watched = watch(started(server, spec, 2))
+        watched = Watched(started(server, 2))
         server.process.terminate()
         assert not watched.left_after(2)
         server.process.wait(2)
     assert not list(temporary.iterdir())
 
 
-def test_draining_asks_first_and_then_kills(
-    driven: Any, watch: Any, tmp_path: Path, spec: WorkerSpec, temporary: Path
-) -> None:
+def test_draining_asks_first_and_then_kills(tmp_path: Path, temporary: Path) -> None:
     """A worker that can, stops by itself; one that cannot is killed when the time is over."""
     with driven("emulated", tmp_path) as server:
-        pids = started(server, spec, 2)
+        pids = started(server, 2)
         os.kill(pids[0], signal.SIGSTOP)
-        watched = watch(pids)
+        watched = Watched(pids)
         server.order(drain=0.5)
         assert server.hear() == {"worker": 1, "event": "exited", "status": "exit status 0"}
         assert not watched.left_after(5)
@@ -123,10 +117,10 @@ def test_draining_asks_first_and_then_kills(
     assert not list(temporary.iterdir())
 
 
-def test_a_worker_ignores_ctrl_c(driven: Any, tmp_path: Path, spec: WorkerSpec) -> None:
+def test_a_worker_ignores_ctrl_c(tmp_path: Path) -> None:
     """SIGINT changes nothing; the SIGKILL after it is what it dies of."""
     with driven("emulated", tmp_path) as server:
-        [pid] = started(server, spec, 1)
+        [pid] = started(server, 1)
         os.kill(pid, signal.SIGINT)
         os.kill(server.process.pid, signal.SIGINT)
         os.kill(pid, signal.SIGKILL)
@@ -134,7 +128,7 @@ def test_a_worker_ignores_ctrl_c(driven: Any, tmp_path: Path, spec: WorkerSpec) 
 
 
 def test_a_temporary_directory_too_deep_for_a_socket_is_one_sentence(
-    driven: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The length, the limit and the variable that helps are named, and the directory is not left behind."""
     deep = tmp_path / ("d" * 100)
@@ -149,18 +143,18 @@ def test_a_temporary_directory_too_deep_for_a_socket_is_one_sentence(
     assert not list(deep.iterdir())
 
 
-def test_a_log_that_cannot_be_written_is_one_sentence(driven: Any, tmp_path: Path, spec: WorkerSpec) -> None:
+def test_a_log_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
     """The worker and the directory are named."""
     with driven("emulated", tmp_path / "none") as server:
         server.hear()
-        server.start(spec)
+        server.start(SPEC)
         assert "the log of worker 0" in server.hear()["message"]
 
 
-def test_an_emulated_worker_never_loads_onnx_runtime(driven: Any, tmp_path: Path, spec: WorkerSpec) -> None:
+def test_an_emulated_worker_never_loads_onnx_runtime(tmp_path: Path) -> None:
     """Its memory holds no part of it."""
     with driven("emulated", tmp_path) as server:
-        [pid] = started(server, spec, 1)
+        [pid] = started(server, 1)
         assert "onnxruntime" not in Path(f"/proc/{pid}/maps").read_text()
 
 

@@ -10,13 +10,12 @@ import numpy as np
 import pytest
 from open_inference.grpc import protocol
 from open_inference.grpc.service import GRPCInferenceServiceStub
-
-from collagebench.worker.spec import WorkerSpec
+from real_processes import SPEC, driven
 
 pytestmark = pytest.mark.processes
 
 PIXELS = np.arange(96, dtype=np.uint8).reshape(2, 4, 4, 3)
-SUMS = PIXELS.sum(axis=(1, 2), dtype=np.float32)
+ANSWER = PIXELS.sum(axis=(1, 2), dtype=np.float32)
 
 
 @pytest.fixture(scope="module", params=["real", "emulated"])
@@ -26,11 +25,11 @@ def compute(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="module")
-def stub(driven: Any, compute: str, spec: WorkerSpec, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+def stub(compute: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """Return a foreign client of a running worker."""
     with driven(compute, tmp_path_factory.mktemp("logs")) as server:
         server.hear()
-        server.start(spec)
+        server.start(SPEC)
         with grpc.insecure_channel(f"unix:{server.hear()['socket']}") as channel:
             yield GRPCInferenceServiceStub(channel)
 
@@ -80,7 +79,7 @@ def test_raw_bytes_are_answered_with_raw_bytes(stub: Any, compute: str) -> None:
     if compute == "real":
         assert (response.outputs[0].name, response.outputs[0].datatype) == ("logits", "FP32")
         answer = np.frombuffer(response.raw_output_contents[0], np.float32).reshape(response.outputs[0].shape)
-        np.testing.assert_array_equal(answer, SUMS)
+        np.testing.assert_array_equal(answer, ANSWER)
     else:
         assert not response.outputs
 
@@ -90,7 +89,7 @@ def test_typed_contents_are_answered_with_typed_contents(stub: Any, compute: str
     response = stub.ModelInfer(request(raw=False))
     if compute == "real":
         assert not response.raw_output_contents
-        assert list(response.outputs[0].contents.fp32_contents) == SUMS.ravel().tolist()
+        assert list(response.outputs[0].contents.fp32_contents) == ANSWER.ravel().tolist()
 
 
 def test_every_model_answers_by_its_name(stub: Any, compute: str) -> None:

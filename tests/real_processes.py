@@ -1,4 +1,4 @@
-"""A forkserver driven by hand, as any client may drive it, and the tiny models it serves."""
+"""What tests of real processes share: a forkserver driven by hand, a watch on processes, and a tiny model."""
 
 from __future__ import annotations
 
@@ -9,17 +9,20 @@ import os
 import select
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 import collagebench
 from collagebench.worker.spec import ModelFile, WorkerSpec, to_json
 
-SUMS = Path(__file__).with_name("sums.onnx")
+_PATH = Path(__file__).parent / "worker" / "sums.onnx"
+SUMS = ModelFile("sums", str(_PATH), hashlib.sha256(_PATH.read_bytes()).hexdigest(), (4, 4, 3))
+"""A model that answers each image with the sums of its three channels."""
+SPEC = WorkerSpec(0, (SUMS, replace(SUMS, name="again")))
+"""A worker with two models."""
 ROOT = str(Path(collagebench.__file__).parents[1])
 
 
@@ -61,7 +64,8 @@ class Watched:
         with contextlib.closing(select.epoll()) as poll:
             for descriptor in self._open:
                 poll.register(descriptor, select.EPOLLIN)
-            while self._open and (ended := poll.poll(seconds)):
+            until = time.monotonic() + seconds
+            while self._open and (ended := poll.poll(max(until - time.monotonic(), 0))):
                 for descriptor, _ in ended:
                     os.close(descriptor)
                     del self._open[descriptor]
@@ -69,24 +73,6 @@ class Watched:
         for descriptor in self._open:
             os.close(descriptor)
         return left
-
-
-@pytest.fixture
-def watch() -> type[Watched]:
-    """Return what watches processes end."""
-    return Watched
-
-
-@pytest.fixture(scope="session")
-def sums() -> ModelFile:
-    """Return a model that answers each image with the sums of its three channels."""
-    return ModelFile("sums", str(SUMS), hashlib.sha256(SUMS.read_bytes()).hexdigest(), (4, 4, 3))
-
-
-@pytest.fixture(scope="session")
-def spec(sums: ModelFile) -> WorkerSpec:
-    """Return a worker with two models."""
-    return WorkerSpec(0, (sums, replace(sums, name="again")))
 
 
 @contextlib.contextmanager
@@ -102,9 +88,3 @@ def driven(compute: str, logs: Path) -> Iterator[Driven]:
             server.process.stdin.close()
         server.process.stdout.close()
         server.process.wait(10)
-
-
-@pytest.fixture(name="driven", scope="session")
-def _driven() -> Any:
-    """Return what runs a forkserver."""
-    return driven

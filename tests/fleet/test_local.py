@@ -1,0 +1,406 @@
+"""The local fleet: real worker processes, what they answer, and what becomes of them when somebody dies."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from real_processes import ROOT, SUMS, Watched
+
+from collagebench.errors import FleetError, ModelError, OutputError
+from collagebench.fleet.connection import Connection, TaskError
+from collagebench.fleet.local import local_fleet
+from collagebench.worker.spec import WorkerSpec
+
+pytestmark = pytest.mark.processes
+
+PIXELS = np.arange(48, dtype=np.uint8).reshape(1, 4, 4, 3)
+Body = Callable[[list[Connection]], Awaitable[None]]
+
+
+@pytest.fixture(autouse=True)
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Return the system's temporary directory, and see that nothing is left in it after the test."""
+    directory = tmp_path / "t"
+    directory.mkdir()
+    monkeypatch.setenv("TMPDIR", str(directory))
+    yield directory
+    assert not list(directory.iterdir())
+
+
+def never(index: int, reason: str) -> None:
+    """Fail: no worker should be lost."""
+    raise AssertionError(f"worker {index} was lost: {reason}")
+
+
+def fleet(
+    logs: Path, workers: int = 1, compute: Any = "real", on_lost: Any = never, model: Any = SUMS, **more: Any
+) -> Any:
+    """Return a local fleet."""
+    return local_fleet([WorkerSpec(index, (model,)) for index in range(workers)], compute, logs, on_lost, **more)
+
+
+def infer(connection: Connection, mode: Any = None, amount: float = 0.0, timeout: float = 10.0) -> Any:
+    """Return the coroutine of one call."""
+    return connection.infer(1, "sums", PIXELS, mode, amount, timeout)
+
+
+def with_fleet(body: Body, *arguments: Any, run: Any = asyncio.run, **more: Any) -> None:
+    """Run `body` with a fleet's connections."""
+
+    async def main() -> None:
+        async with fleet(*arguments, **more) as connections:
+            await body(connections)
+
+    run(main())
+
+
+def test_a_real_worker_computes(tmp_path: Path) -> None:
+    """The answer is the model's, with the worker's own account of the time it took."""
+
+    async def body(connections: list[Connection]) -> None:
+        pixels = np.random.default_rng(0).integers(0, 256, (3, 4, 4, 3), np.uint8)
+        for connection in connections:
+            reply = await connection.infer(5, "sums", pixels, None, 0.0, 10)
+            assert reply.outputs is not None
+            np.testing.assert_array_equal(reply.outputs, pixels.sum(axis=(1, 2), dtype=np.float32))
+            assert reply.compute > 0
+            assert reply.injected == 0
+            assert reply.service == reply.compute
+        assert [connection.index for connection in connections] == [0, 1]
+        assert len({connection.pid for connection in connections}) == 2
+        assert connections[0].versions["onnxruntime"]
+
+    with_fleet(body, tmp_path, 2)
+
+
+@pytest.mark.parametrize("compute", ["real", "emulated"])
+def test_a_task_is_served_as_long_as_was_asked(tmp_path: Path, compute: str) -> None:
+    """Never shorter, and the client sees it take that long."""
+
+    async def body(connections: list[Connection]) -> None:
+        for mode, amount in (("floor", 0.02), ("add", 0.02), ("floor", 0.0)):
+            began = time.perf_counter()
+            reply = await infer(connections[0], mode, amount)
+            assert time.perf_counter() - began >= reply.service >= amount
+            assert (reply.outputs is None) == (compute == "emulated")
+        reply = await infer(connections[0], "scale", 20.0)
+        assert reply.service >= 20 * reply.compute
+
+    with_fleet(body, tmp_path, compute=compute)
+
+
+async def in_service(connection: Connection, amount: float) -> asyncio.Task[Any]:
+    """Return a call that the worker serves for `amount` seconds, once it does: a call behind it then gets no answer."""
+    call = asyncio.create_task(infer(connection, "floor", amount))
+    while True:  # a call that overtakes it is answered
+        try:
+            await infer(connection, timeout=0.1)
+        except TaskError:
+            return call
+
+
+def test_calls_are_served_one_at_a_time(tmp_path: Path) -> None:
+    """Each waits in the worker for those before it."""
+
+    async def body(connections: list[Connection]) -> None:
+        began = time.perf_counter()
+        replies = await asyncio.gather(*(infer(connections[0], "floor", 0.02) for _ in range(6)))
+        assert time.perf_counter() - began >= 6 * 0.02
+        assert max(reply.queue for reply in replies) > 0.02
+
+    with_fleet(body, tmp_path, compute="emulated")
+
+
+def test_a_cancelled_call_that_is_queued_is_never_served(tmp_path: Path) -> None:
+    """The call behind it does not wait for the hour that it asked for."""
+
+    async def body(connections: list[Connection]) -> None:
+        first = await in_service(connections[0], 0.4)
+        second = asyncio.create_task(infer(connections[0], "floor", 3600.0))
+        await asyncio.sleep(0)
+        await connections[0].ready(10)  # by now it is with the worker
+        second.cancel()
+        await asyncio.wait([second])
+        assert second.cancelled()
+        await infer(connections[0])
+        assert (await first).service >= 0.4
+
+    with_fleet(body, tmp_path, compute="emulated")
+
+
+def test_a_cancelled_call_that_is_in_service_is_served_to_its_end(tmp_path: Path) -> None:
+    """The next call waits for it."""
+
+    async def body(connections: list[Connection]) -> None:
+        sent = time.perf_counter()
+        first = await in_service(connections[0], 0.6)
+        first.cancel()
+        await asyncio.wait([first])
+        await infer(connections[0])
+        assert time.perf_counter() - sent >= 0.6
+
+    with_fleet(body, tmp_path, compute="emulated")
+
+
+def test_a_queued_call_past_its_deadline_is_never_served(tmp_path: Path) -> None:
+    """It fails, and the call behind it does not wait for the hour that it asked for."""
+
+    async def body(connections: list[Connection]) -> None:
+        first = await in_service(connections[0], 0.5)
+        with pytest.raises(TaskError) as caught:
+            await infer(connections[0], "floor", 3600.0, timeout=0.1)
+        assert caught.value.reason == "deadline"
+        await infer(connections[0])
+        assert (await first).service >= 0.5
+
+    with_fleet(body, tmp_path, compute="emulated")
+
+
+def test_a_stopped_worker_is_noticed_by_the_deadline_alone(tmp_path: Path) -> None:
+    """It is not lost, and answers again when it goes on."""
+
+    async def body(connections: list[Connection]) -> None:
+        pid = connections[0].pid
+        assert pid is not None
+        os.kill(pid, signal.SIGSTOP)
+        with pytest.raises(TaskError, match=r"did not answer within 0\.2 s") as caught:
+            await infer(connections[0], timeout=0.2)
+        assert caught.value.reason == "deadline"
+        assert connections[0].lost is None
+        os.kill(pid, signal.SIGCONT)
+        await infer(connections[0])
+
+    with_fleet(body, tmp_path)
+
+
+def test_a_task_that_the_worker_cannot_do_is_refused(tmp_path: Path) -> None:
+    """The worker's own sentence is passed on."""
+
+    async def body(connections: list[Connection]) -> None:
+        with pytest.raises(TaskError, match="there is no model 'other' here; the models are: sums") as caught:
+            await connections[0].infer(1, "other", PIXELS, None, 0.0, 10)
+        assert caught.value.reason == "refused"
+
+    with_fleet(body, tmp_path, compute="emulated")
+
+
+@pytest.fixture(params=["asyncio", "uvloop"])
+def run(request: pytest.FixtureRequest) -> Any:
+    """Return what runs a coroutine on each of the event loops that a client may use."""
+    return pytest.importorskip(request.param, reason="uvloop is not available here").run
+
+
+def test_a_killed_worker_is_lost_and_the_others_are_not(tmp_path: Path, run: Any) -> None:
+    """Its calls fail at once, it is reported once with the reason, later calls fail without being sent."""
+    lost: list[tuple[int, str]] = []
+    heard = asyncio.Event()
+
+    def on_lost(index: int, reason: str) -> None:
+        lost.append((index, reason))
+        heard.set()
+
+    async def body(connections: list[Connection]) -> None:
+        victim, other = connections
+        assert victim.pid is not None
+        calls = [asyncio.create_task(infer(victim, "floor", 3600.0, 7200.0)) for _ in range(3)]
+        await asyncio.sleep(0)
+        await victim.ready(10)
+        os.kill(victim.pid, signal.SIGKILL)
+        for error in await asyncio.wait_for(asyncio.gather(*calls, return_exceptions=True), 2):
+            assert isinstance(error, TaskError)
+            assert error.reason == "lost"
+        await asyncio.wait_for(heard.wait(), 2)
+        assert victim.lost == "killed by signal 9"
+        with pytest.raises(TaskError, match="worker 0 is gone: killed by signal 9"):
+            await infer(victim)
+        await infer(other)
+        assert other.lost is None
+
+    with_fleet(body, tmp_path, 2, "emulated", on_lost, run=run)
+    assert lost == [(0, "killed by signal 9")]
+
+
+def test_a_killed_forkserver_takes_its_workers_with_it(tmp_path: Path, run: Any) -> None:
+    """Every worker is reported lost, once, and none lives on."""
+    lost: list[tuple[int, str]] = []
+    all_heard = asyncio.Event()
+
+    def on_lost(index: int, reason: str) -> None:
+        lost.append((index, reason))
+        if len(lost) == 3:
+            all_heard.set()
+
+    async def body(connections: list[Connection]) -> None:
+        pids = [connection.pid for connection in connections if connection.pid is not None]
+        watched = Watched(pids)
+        parent = int(Path(f"/proc/{pids[0]}/stat").read_text().rpartition(")")[2].split()[1])
+        os.kill(parent, signal.SIGKILL)
+        await asyncio.wait_for(all_heard.wait(), 2)
+        assert not watched.left_after(2)
+
+    with_fleet(body, tmp_path, 3, "emulated", on_lost, run=run)
+    assert lost == [(index, "its forkserver ended (killed by signal 9)") for index in range(3)]
+
+
+CLIENT = """
+import asyncio, sys
+from pathlib import Path
+from real_processes import SUMS
+from collagebench.fleet.local import local_fleet
+from collagebench.worker.spec import WorkerSpec
+
+async def main():
+    specs = [WorkerSpec(index, (SUMS,)) for index in range(3)]
+    async with local_fleet(specs, "emulated", Path(sys.argv[1]), print) as connections:
+        print(*(connection.pid for connection in connections), flush=True)
+        await asyncio.Event().wait()
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_when_the_client_dies_so_do_its_workers(tmp_path: Path, sign: signal.Signals) -> None:
+    """However it dies, no worker is left two seconds later, not even a stopped one, and no directory."""
+    client = subprocess.Popen(
+        [sys.executable, "-c", CLIENT, str(tmp_path)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT}/tests"},
+    )
+    with client:
+        assert client.stdout is not None
+        pids = [int(pid) for pid in client.stdout.readline().split()]
+        parent = int(Path(f"/proc/{pids[0]}/stat").read_text().rpartition(")")[2].split()[1])
+        watched = Watched([*pids, parent])
+        os.kill(pids[0], signal.SIGSTOP)
+        client.send_signal(sign)
+        assert not watched.left_after(2 if sign is not signal.SIGINT else 4)
+
+
+def test_an_error_in_the_client_takes_the_workers_down(tmp_path: Path) -> None:
+    """The error goes on; the workers do not."""
+    watched: list[Watched] = []
+
+    async def body(connections: list[Connection]) -> None:
+        watched.append(Watched([connection.pid for connection in connections if connection.pid is not None]))
+        raise KeyError("the client's own")
+
+    with pytest.raises(KeyError, match="the client's own"):
+        with_fleet(body, tmp_path, 2, "emulated")
+    assert not watched[0].left_after(0)
+
+
+def test_a_worker_that_will_not_stop_is_killed(tmp_path: Path) -> None:
+    """A stopped worker delays the end by the drain deadline and no more, and is not reported as lost."""
+    watched: list[Watched] = []
+
+    async def body(connections: list[Connection]) -> None:
+        pids = [connection.pid for connection in connections if connection.pid is not None]
+        watched.append(Watched(pids))
+        os.kill(pids[0], signal.SIGSTOP)
+
+    with_fleet(body, tmp_path, 2, "emulated", drain_deadline=0.3)
+    assert not watched[0].left_after(0)
+
+
+def test_a_missing_model_is_one_sentence(tmp_path: Path) -> None:
+    """The file is named, and no worker stays behind."""
+    with pytest.raises(ModelError, match=r"model file /nowhere\.onnx cannot be read \(No such file or directory\)"):
+        with_fleet(pytest.fail, tmp_path, 2, model=replace(SUMS, path="/nowhere.onnx"))
+
+
+def test_a_truncated_model_is_one_sentence(tmp_path: Path) -> None:
+    """The file is named."""
+    path = tmp_path / "cut.onnx"
+    path.write_bytes(Path(SUMS.path).read_bytes()[:100])
+    with pytest.raises(ModelError, match=r"cut\.onnx is not a whole ONNX model"):
+        with_fleet(pytest.fail, tmp_path, 2, model=replace(SUMS, path=str(path)))
+
+
+def test_a_model_of_the_wrong_shape_is_one_sentence(tmp_path: Path) -> None:
+    """Both shapes are named."""
+    with pytest.raises(ModelError, match=r"takes images of shape .*4, 4, 3\], not \[batch, 9, 9, 3\]"):
+        with_fleet(pytest.fail, tmp_path, 2, model=replace(SUMS, input=(9, 9, 3)))
+
+
+def test_a_model_that_was_replaced_is_one_sentence(tmp_path: Path) -> None:
+    """What was loaded is not what the manifest names."""
+    with pytest.raises(ModelError, match="the file was replaced or damaged"):
+        with_fleet(pytest.fail, tmp_path, 2, model=replace(SUMS, sha256="0" * 64))
+
+
+def test_workers_that_are_not_ready_in_time_are_named(tmp_path: Path) -> None:
+    """A model that never comes (a pipe that nobody writes) and a worker that is stopped are the same: late."""
+    pipe = tmp_path / "never.onnx"
+    os.mkfifo(pipe)
+    with pytest.raises(FleetError, match=r"2 of 2 workers were not ready within 2 s: worker 0 .*; worker 1 "):
+        with_fleet(pytest.fail, tmp_path, 2, model=replace(SUMS, path=str(pipe)), start_deadline=2.0)
+
+
+def test_a_worker_stopped_while_it_starts_misses_the_deadline(tmp_path: Path) -> None:
+    """It gets its model, but does not run to load it."""
+    pipe = tmp_path / "late.onnx"
+    os.mkfifo(pipe)
+
+    def stop_then_feed() -> None:
+        with open(pipe, "wb") as model:  # opens when the worker opens it to read
+            worker = next(
+                int(entry.name)
+                for entry in Path("/proc").iterdir()
+                if entry.name.isdigit() and str(pipe) in reads(entry / "fd")
+            )
+            os.kill(worker, signal.SIGSTOP)
+            model.write(Path(SUMS.path).read_bytes())
+
+    def reads(descriptors: Path) -> list[str]:
+        if descriptors.parent.name == str(os.getpid()):
+            return []
+        try:
+            return [os.readlink(descriptor) for descriptor in descriptors.iterdir()]
+        except OSError:
+            return []
+
+    thread = threading.Thread(target=stop_then_feed, daemon=True)
+    thread.start()
+    with pytest.raises(FleetError, match=r"1 of 1 workers were not ready within 2 s: worker 0"):
+        with_fleet(pytest.fail, tmp_path, model=replace(SUMS, path=str(pipe)), start_deadline=2.0, drain_deadline=0.2)
+    thread.join(5)
+    assert not thread.is_alive()
+
+
+def test_logs_that_cannot_be_written_are_one_sentence(tmp_path: Path) -> None:
+    """The directory is named."""
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match=r"the workers' logs cannot be written to .*file"):
+        with_fleet(pytest.fail, tmp_path / "file", 1, "emulated")
+
+
+def test_a_temporary_directory_too_deep_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The variable that helps is named."""
+    deep = tmp_path / ("d" * 100)
+    deep.mkdir()
+    monkeypatch.setenv("TMPDIR", str(deep))
+    with pytest.raises(FleetError, match="set TMPDIR to a shorter one"):
+        with_fleet(pytest.fail, tmp_path, 1, "emulated")
+    assert not list(deep.iterdir())
+
+
+def test_the_client_does_not_load_onnx_runtime() -> None:
+    """It is heavy, and only workers need it."""
+    program = "import sys, collagebench.fleet.local; print('onnxruntime' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert done.stdout == "False\n"
