@@ -54,12 +54,12 @@ class Config:
     """Requests per second; None: whatever `utilisation` makes of it."""
     utilisation: float | None = None
     """Rate x mean service time / workers, without redundancy; 0.5 where no rate is given either."""
-    requests: int = 400
+    requests: int = 250
     runs: int = 10
     warmup: float = 0.05
     """Share of each run's first requests that statistics leave out."""
     stragglers: str = "collage-trace"
-    time_scale: float = 0.1
+    time_scale: float = 0.2
     slow_workers: int = 1
     slow_factor: float = 5.0
     compute: Literal["real", "emulated"] = "real"

@@ -18,6 +18,6 @@ def command(**options: Any) -> int:
     """Measure redundancy schemes side by side on real worker processes.
 
     Without options: none, replication, hedging and collage on ten local workers that classify generated images, under
-    the latencies that the authors of collage inference measured, ten times as fast; about a minute.
+    the latencies that the authors of collage inference measured, five times as fast; about a minute.
     """
     return conduct("run", options)

@@ -76,7 +76,7 @@ class LiveCell:
 
         def arrive(place: int) -> None:
             if place + 1 < len(requests):
-                self._at(requests[place + 1].arrival, lambda: arrive(place + 1))
+                self._at(requests[place + 1].arrival, lambda: arrive(place + 1), exact=True)
             request = requests[place]
             now = self.now()
             recorder.lag[request.id] = now - request.arrival
@@ -88,7 +88,7 @@ class LiveCell:
                 advance(ADVANCE)
 
         try:
-            self._at(requests[0].arrival, lambda: arrive(0))
+            self._at(requests[0].arrival, lambda: arrive(0), exact=True)
             await self._done.wait()
             if self._failure is not None:
                 raise self._failure
@@ -163,8 +163,8 @@ class LiveCell:
         self.conductor.failed(job, reason, self.now())
         self.conductor.abandon(job, self.now())
 
-    def _at(self, at: float, call: Callable[[], None]) -> None:
-        self._pacer.at(self._zero + at, lambda: self._guarded(call))
+    def _at(self, at: float, call: Callable[[], None], exact: bool = False) -> None:
+        self._pacer.at(self._zero + at, lambda: self._guarded(call), exact)
 
     def _guarded(self, call: Callable[[], None]) -> None:
         """Run a step of the cell; see whether it was the last, and let no error of it go unheard."""
