@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional as F  # noqa: N812
 
-from collagebench.errors import DataError
+from collagebench.errors import DataError, ModelError
 from collagebench.models.network import Architecture, Network
 from collagebench.training.batches import IGNORED, batches, paste, steps
 from collagebench.training.checkpoint import Checkpoint, save, write_whole
@@ -44,16 +45,19 @@ def train(
 
     Raises:
         DataError: an image cannot be read, or there are too few.
+        ModelError: the training diverged.
         OutputError: the checkpoint or the log cannot be written.
     """
     torch.set_num_threads(recipe.threads)
     torch.manual_seed(recipe.seed)
-    native_bf16 = bool(torch.cpu._is_avx512_bf16_supported())
+    native_bf16 = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)()
 
     held_out = np.arange(len(dataset)) % HELD_OUT == 0
-    labels, watched_labels = dataset.labels[~held_out], dataset.labels[held_out]
+    used = np.flatnonzero(~held_out)
+    watched = np.random.default_rng(recipe.seed).permutation(np.flatnonzero(held_out))  # collages of mixed classes
+    labels, watched_labels = dataset.labels[used], dataset.labels[watched]
     try:
-        images, watched = dataset.load(np.flatnonzero(~held_out)), dataset.load(np.flatnonzero(held_out))
+        images, watched_images = dataset.load(used), dataset.load(watched)
     except MemoryError:
         size = len(dataset) * float(np.prod(dataset.size)) / 1e9
         raise DataError(f"{len(dataset)} training images need {size:.1f} GB of memory; use fewer or smaller") from None
@@ -91,13 +95,15 @@ def train(
             judged += int((target != IGNORED).sum())
             report(epoch * per_epoch + step + 1, total, f"epoch {epoch + 1}/{recipe.epochs}")
 
+        if not math.isfinite(losses):
+            raise ModelError(f"the loss was lost to overflow in epoch {epoch + 1}; train with a smaller --rate")
         row = {
             "epoch": epoch + 1,
             "seconds": round(time.perf_counter() - start, 2),
             "rate": schedule.get_last_lr()[0],
             "loss": losses / per_epoch,
             "accuracy": right / judged,
-            "held_out_accuracy": held_out_accuracy(network, watched, watched_labels),
+            "held_out_accuracy": held_out_accuracy(network, watched_images, watched_labels),
         }
         log.append(row)
         checkpoint = Checkpoint(

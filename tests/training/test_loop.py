@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -151,3 +152,12 @@ def test_images_that_do_not_fit_in_memory_are_refused(tmp_path: Path) -> None:
 
     with pytest.raises(DataError, match=r"600 training images need 0\.0 GB"):
         train(ARCHITECTURE, RECIPE, Endless(), tmp_path / "m.pt")
+
+
+def test_a_training_that_diverges_says_so(tmp_path: Path) -> None:
+    """A learning rate that blows the weights up ends in a sentence, and no checkpoint of nonsense is left."""
+    path = tmp_path / "m.pt"
+    wild = replace(RECIPE, rate=10.0, momentum=0.999, weight_decay=10.0)
+    with pytest.raises(ModelError, match="smaller --rate"):
+        train(ARCHITECTURE, wild, Tones(), path)
+    assert not path.exists()
