@@ -8,7 +8,6 @@ from typing import Any
 import click
 
 from collagebench.cli.options import resolve, run_directory
-from collagebench.cli.progress import ExperimentProgress
 from collagebench.errors import Interrupted
 
 
@@ -16,11 +15,13 @@ def conduct(verb: str, options: Mapping[str, Any]) -> int:
     """Run the experiment, print its report and return the exit code."""
     config = resolve(options)
     directory = run_directory(options["out"], verb)
+    # Imported here, because they are heavy and no help text needs them.
+    from collagebench.cli.progress import ProgressBar
     from collagebench.engine import experiment
     from collagebench.report import print_report
 
     try:
-        with ExperimentProgress() as progress:
+        with ProgressBar() as progress:
             (experiment.run if verb == "run" else experiment.simulate)(config, directory, progress)
     except Interrupted:
         print_report([directory], options["form"])

@@ -5,15 +5,18 @@ from __future__ import annotations
 import sys
 from types import TracebackType
 
+from rich import progress as rich_progress
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from collagebench.engine.experiment import Progress
 
 
-class ExperimentProgress:
+class ProgressBar(Progress):
     """Shows the stages and cells of one experiment."""
 
     def __init__(self) -> None:
-        self._bar = Progress(
+        self._bar = rich_progress.Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=16),
             MofNCompleteColumn(),
@@ -26,7 +29,7 @@ class ExperimentProgress:
         )
         self._task = self._bar.add_task("", total=None)
 
-    def __enter__(self) -> ExperimentProgress:
+    def __enter__(self) -> ProgressBar:
         self._bar.start()
         return self
 

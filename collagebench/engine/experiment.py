@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Coroutine, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from collagebench.config import Config, as_json
 from collagebench.engine.bound import bound
@@ -37,8 +37,8 @@ SWITCH_INTERVAL = 0.0005
 """Seconds one thread of the client may keep the others waiting for the interpreter, where Python's default is 0.005."""
 
 
-class Progress(Protocol):
-    """Somebody who watches."""
+class Progress:
+    """Somebody who is told how far an experiment is; this one looks away."""
 
     def stage(self, text: str) -> None:
         """Something takes a moment that is not counted in requests."""

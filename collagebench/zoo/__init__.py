@@ -70,12 +70,16 @@ def load(directory: Path = SHIPPED) -> list[Model]:
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ModelError(f"{directory} holds no {MANIFEST}; `collagebench export --out {directory}` makes one") from None
+        raise ModelError(
+            f"{directory} holds no {MANIFEST}; `collagebench export --out {directory}` makes one"
+        ) from None
     except (OSError, ValueError) as error:
         raise ModelError(f"{path} cannot be read: {error}") from None
     try:
         if data["schema"] > SCHEMA:
-            raise ModelError(f"{path} has schema {data['schema']}, this version reads up to {SCHEMA}: upgrade collagebench")
+            raise ModelError(
+                f"{path} has schema {data['schema']}, this version reads up to {SCHEMA}: upgrade collagebench"
+            )
         return [_from_json(entry, directory) for entry in data["models"]]
     except (KeyError, TypeError) as error:
         raise ModelError(f"{path} is not a manifest of models ({error!r}); export the models again") from None

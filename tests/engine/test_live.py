@@ -18,21 +18,12 @@ from collagebench.errors import ModelError, OutputError
 pytestmark = pytest.mark.processes
 
 
-class Watcher:
+class Watcher(experiment.Progress):
     """A progress that calls a function when so many requests have arrived."""
 
     def __init__(self, after: int = 0, call: Any = None) -> None:
         self._left = after
         self._call = call
-
-    def stage(self, text: str) -> None:
-        pass
-
-    def begin(self, requests: int) -> None:
-        pass
-
-    def cell(self, scheme: str, run: int) -> None:
-        pass
 
     def advance(self, requests: int) -> None:
         self._left -= requests

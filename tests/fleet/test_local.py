@@ -56,6 +56,11 @@ def infer(connection: Connection, mode: Any = None, amount: float = 0.0, timeout
     return connection.infer(1, "sums", PIXELS, mode, amount, timeout)
 
 
+def parent(pid: int) -> int:
+    """Return the id of the process that started another."""
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
 def with_fleet(body: Body, *arguments: Any, run: Any = asyncio.run, **more: Any) -> None:
     """Run `body` with a fleet's connections."""
 
@@ -233,25 +238,29 @@ def test_a_killed_worker_is_lost_and_the_others_are_not(tmp_path: Path, run: Any
 
 
 def test_a_killed_forkserver_takes_its_workers_with_it(tmp_path: Path, run: Any) -> None:
-    """Every worker is reported lost, once, and none lives on."""
+    """Every worker is reported lost, once, even one that was lost before, and none lives on."""
     lost: list[tuple[int, str]] = []
-    all_heard = asyncio.Event()
+    first_heard, all_heard = asyncio.Event(), asyncio.Event()
 
     def on_lost(index: int, reason: str) -> None:
         lost.append((index, reason))
+        first_heard.set()
         if len(lost) == 3:
             all_heard.set()
 
     async def body(connections: list[Connection]) -> None:
         pids = [connection.pid for connection in connections if connection.pid is not None]
         watched = Watched(pids)
-        parent = int(Path(f"/proc/{pids[0]}/stat").read_text().rpartition(")")[2].split()[1])
-        os.kill(parent, signal.SIGKILL)
+        forkserver = parent(pids[0])
+        os.kill(pids[0], signal.SIGKILL)
+        await asyncio.wait_for(first_heard.wait(), 2)
+        os.kill(forkserver, signal.SIGKILL)
         await asyncio.wait_for(all_heard.wait(), 2)
         assert not watched.left_after(2)
 
     with_fleet(body, tmp_path, 3, "emulated", on_lost, run=run)
-    assert lost == [(index, "its forkserver ended (killed by signal 9)") for index in range(3)]
+    ended = "its forkserver ended (killed by signal 9)"
+    assert lost == [(0, "killed by signal 9"), (1, ended), (2, ended)]
 
 
 CLIENT = """
@@ -284,8 +293,7 @@ def test_when_the_client_dies_so_do_its_workers(tmp_path: Path, sign: signal.Sig
     with client:
         assert client.stdout is not None
         pids = [int(pid) for pid in client.stdout.readline().split()]
-        parent = int(Path(f"/proc/{pids[0]}/stat").read_text().rpartition(")")[2].split()[1])
-        watched = Watched([*pids, parent])
+        watched = Watched([*pids, parent(pids[0])])
         os.kill(pids[0], signal.SIGSTOP)
         client.send_signal(sign)
         assert not watched.left_after(2 if sign is not signal.SIGINT else 4)
@@ -315,6 +323,30 @@ def test_a_worker_that_will_not_stop_is_killed(tmp_path: Path) -> None:
 
     with_fleet(body, tmp_path, 2, "emulated", drain_deadline=0.3)
     assert not watched[0].left_after(0)
+
+
+def test_a_forkserver_that_will_not_end_is_killed_with_its_workers(tmp_path: Path) -> None:
+    """Even a stopped one delays the end by little more than the drain deadline."""
+    watched: list[Watched] = []
+
+    async def body(connections: list[Connection]) -> None:
+        pids = [connection.pid for connection in connections if connection.pid is not None]
+        watched.append(Watched([*pids, parent(pids[0])]))
+        os.kill(parent(pids[0]), signal.SIGSTOP)
+
+    with_fleet(body, tmp_path, 2, "emulated", drain_deadline=0.1)
+    assert not watched[0].left_after(1)
+
+
+def test_the_terminal_does_not_reach_the_workers(tmp_path: Path) -> None:
+    """They are in another session, so Ctrl-C and a hang-up are the client's business."""
+
+    async def body(connections: list[Connection]) -> None:
+        pid = connections[0].pid
+        assert pid is not None
+        assert os.getsid(pid) == os.getsid(parent(pid)) == parent(pid) != os.getsid(0)
+
+    with_fleet(body, tmp_path, 1, "emulated")
 
 
 def test_a_missing_model_is_one_sentence(tmp_path: Path) -> None:

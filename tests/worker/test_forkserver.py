@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from real_processes import SPEC, SUMS, Driven, Watched, driven
+from real_processes import ROOT, SPEC, SUMS, Driven, Watched, driven
 
 from collagebench.worker.spec import WorkerSpec
 
@@ -94,6 +94,29 @@ def test_when_it_is_killed_its_workers_end(tmp_path: Path) -> None:
         assert not watched.left_after(2)
 
 
+WATCHDOG = """
+import os
+from collagebench.worker.process import _die_with
+
+lifeline, alive = os.pipe()
+parent = os.getpid()
+child = os.fork()
+if child == 0:
+    os.close(alive)
+    _die_with(parent, lifeline)
+    while True:
+        os.read(os.pipe()[0], 1)
+os.close(alive)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+def test_a_worker_ends_when_its_lifeline_closes() -> None:
+    """The pipe alone is enough, where the kernel does not help: here the parent lives on."""
+    done = subprocess.run([sys.executable, "-c", WATCHDOG], capture_output=True, text=True, cwd=ROOT, timeout=10)
+    assert done.stdout == "1\n"
+
+
 def test_asked_to_terminate_it_leaves_nothing(tmp_path: Path, temporary: Path) -> None:
     """SIGTERM is as good as the end of its input."""
     with driven("emulated", tmp_path) as server:
@@ -164,6 +187,5 @@ def test_forking_happens_on_a_single_thread() -> None:
         "import os; from collagebench.worker.forkserver import preload; preload('real'); "
         "print(len(os.listdir('/proc/self/task')))"
     )
-    root = str(Path(__file__).parents[2])
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=root, check=True)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=True)
     assert done.stdout == "1\n"

@@ -1,0 +1,66 @@
+"""How late the client of a live run handles arrivals, and what a request costs it in CPU.
+
+Ten emulated workers under the authors' latencies (x 0.2), Poisson arrivals: for each rate and scheme the dispatch lag
+(handling minus intended arrival), the transport phase (client, kernel and wire, both ways) and the client's CPU time.
+
+    python benchmarks/dispatch_lag.py [--seconds 10]
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from collagebench.config import Config, SchemeConfig
+from collagebench.engine import experiment
+
+RATES = (50.0, 100.0, 160.0)
+SCHEMES = ("none", "collage")
+
+
+def read(path: Path) -> list[dict[str, str]]:
+    """Return the rows of a CSV file."""
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--seconds", type=float, default=10.0, help="length of each run")
+    seconds = parser.parse_args().seconds
+    print(
+        f"{'rate/s':>6}  {'scheme':10}{'lag p50':>9}{'p99':>8}{'transport p50':>15}{'p99':>8}{'CPU/request':>13}  (ms)"
+    )
+    for rate in RATES:
+        config = Config(
+            schemes=tuple(SchemeConfig(name, name) for name in SCHEMES),
+            rate=rate,
+            requests=round(rate * seconds),
+            runs=1,
+            compute="emulated",
+            compute_time=0.001,
+        )
+        with tempfile.TemporaryDirectory() as directory:
+            run = Path(directory) / "run"
+            experiment.run(config, run, experiment.Progress())
+            requests, cells = read(run / "requests.csv"), read(run / "cells.csv")
+        for scheme in SCHEMES:
+            mine = [row for row in requests if row["scheme"] == scheme and row["warmup"] == "False"]
+            lag = np.array([float(row["lag"]) for row in mine]) * 1e3
+            transport = np.array([float(row["transport"]) for row in mine]) * 1e3
+            cpu = next(float(row["client_cpu"]) for row in cells if row["scheme"] == scheme) * 1e3
+            (lag50, lag99), (wire50, wire99) = (np.quantile(times, [0.5, 0.99]) for times in (lag, transport))
+            print(
+                f"{rate:6.0f}  {scheme:10}{lag50:9.3f}{lag99:8.3f}{wire50:15.2f}{wire99:8.2f}"
+                f"{cpu / config.requests:13.2f}",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()
