@@ -7,27 +7,28 @@ from types import TracebackType
 
 from rich import progress as rich_progress
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from collagebench.engine.experiment import Progress
 
 
 class ProgressBar(Progress):
-    """Shows the stages and cells of one experiment."""
+    """Shows the stages and cells of one experiment while its `with` block lasts."""
 
     def __init__(self) -> None:
         self._bar = rich_progress.Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=16),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
+            rich_progress.TextColumn("{task.description}"),
+            rich_progress.BarColumn(bar_width=16),
+            rich_progress.TextColumn("{task.fields[counted]}"),
+            rich_progress.TimeRemainingColumn(),
+            rich_progress.TextColumn("{task.fields[left]}"),
             console=Console(stderr=True),
             transient=True,
             disable=not sys.stderr.isatty(),
             refresh_per_second=4,  # the client's CPU belongs to the measurement
         )
-        self._task = self._bar.add_task("", total=None)
+        self._task = self._bar.add_task("", total=None, counted="", left="")
+        self._arrived = 0
+        self._expected = 0
 
     def __enter__(self) -> ProgressBar:
         self._bar.start()
@@ -44,7 +45,8 @@ class ProgressBar(Progress):
 
     def begin(self, requests: int) -> None:
         """So many requests will arrive."""
-        self._bar.update(self._task, total=requests)
+        self._expected = requests
+        self._bar.update(self._task, total=requests, left="left")
 
     def cell(self, scheme: str, run: int) -> None:
         """A cell begins."""
@@ -52,4 +54,6 @@ class ProgressBar(Progress):
 
     def advance(self, requests: int) -> None:
         """So many more requests have arrived."""
-        self._bar.advance(self._task, requests)
+        self._arrived += requests
+        counted = f"{self._arrived:,} of {self._expected:,} requests"
+        self._bar.update(self._task, completed=self._arrived, counted=counted)

@@ -10,6 +10,7 @@ import contextlib
 import signal
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator
 from functools import partial
 from pathlib import Path
@@ -121,7 +122,6 @@ def _header(plan: Plan, engine: str) -> dict[str, Any]:
             }
             for model in models.values()
         ],
-        "hosts": [],
         "service": {"mean_s": plan.mean_service, "utilisation": plan.utilisation, "rate": plan.rate},
     }
 
@@ -209,6 +209,8 @@ async def _live_cells(plan: Plan, writer: RunWriter, directory: Path, progress: 
     evaluator = Evaluator(plan.images) if config.compute == "emulated" else None
     async with local_fleet(_specs(plan), config.compute, directory / "workers", on_lost) as fleet:
         connections = {connection.index: connection for connection in fleet}
+        hosts = Counter(connection.host for connection in fleet)
+        writer.add(hosts=[{"host": host, "workers": workers} for host, workers in hosts.items()])
         pacer = Pacer(asyncio.get_running_loop())
         try:
             progress.begin(config.requests * config.runs * len(plan.variants))

@@ -43,7 +43,7 @@ class RunWriter:
         """Make `directory` and write the header.
 
         `header` is what `run.json` says about the run: `engine` (live or simulated), `config`, `environment`, `schemes`
-        [{scheme, variant, allotment {role: workers}, options}], `models`, `hosts`, `service` {mean_s, utilisation,
+        [{scheme, variant, allotment {role: workers}, options}], `models`, `service` {mean_s, utilisation,
         rate}. `schema`, `tool`, `created_utc`, `status` and `events` are added here.
 
         Raises:
@@ -105,6 +105,11 @@ class RunWriter:
         `worker lost` makes the report INVALID; any other kind, such as `warning`, is shown as it is.
         """
         self._header["events"].append({"kind": kind, "message": message, "at_utc": _now()})
+        self._write_header()
+
+    def add(self, **facts: Any) -> None:
+        """Add facts to the header that were not known when it was made, such as `hosts`."""
+        self._header.update(facts)
         self._write_header()
 
     def finish(self, status: str, **facts: Any) -> None:
