@@ -4,9 +4,9 @@ Tasks wait in the queue of a single thread. A task that still waits can be taken
 running inference cannot be interrupted and so the slowness that stands for one must not be either: its thread stays
 busy to the end although nobody waits for the answer any more.
 
-Injected time is slept, not computed, up to a fraction of a millisecond before its end; the rest is slept in the shortest
-steps there are (some 50 µs on Linux), asking the clock after each. Asking it without a pause would be more exact only
-until the scheduler takes the core away for it, and would hold up the thread that talks gRPC.
+Injected time is slept, not computed, up to a fraction of a millisecond before its end; the rest is slept in the
+shortest steps there are (some 50 µs on Linux), asking the clock after each. Asking it without a pause would be more
+exact only until the scheduler takes the core away for it, and would hold up the thread that talks gRPC.
 """
 
 from __future__ import annotations
