@@ -92,7 +92,7 @@ class Connection:
             TaskError: it does not say so within `timeout` seconds.
         """
         try:
-            response = await self._method("ServerReady")(b"", timeout=timeout, wait_for_ready=True)
+            response = await self._method("ServerReady")(b"", timeout=timeout)
         except grpc.aio.AioRpcError as error:
             raise self._error(error, timeout) from None
         if not response.ready:

@@ -36,7 +36,8 @@ class Launcher:
         self._gone: set[int] = set()
         self._marks: dict[str, int] = {}
         """Where this fleet's part of a log begins; what is before it was written by an earlier fleet."""
-        self._leaving = False
+        self._serving = False
+        """From when all workers are ready until they are taken down: a worker that ends now is lost."""
         self._listener = asyncio.create_task(self._listen(), name="forkserver-listener")
 
     @property
@@ -67,6 +68,10 @@ class Launcher:
                 raise error
         if late:
             raise self._late([index for index, future in self._ready.items() if future in late], deadline)
+        if self._gone:
+            index = min(self._gone)
+            raise FleetError(f"worker {index} ended before the others were ready{self._said(f'worker-{index}.log')}")
+        self._serving = True
         host = self._up.result()["host"]
         reports = []
         for spec in specs:
@@ -131,12 +136,12 @@ class Launcher:
         if not ready.done():
             log = self._said(f"worker-{index}.log")
             ready.set_exception(FleetError(f"worker {index} ended before it was ready: {status}{log}"))
-        elif ready.exception() is None and not self._leaving:
+        elif self._serving:
             self._on_lost(index, status)
 
     async def drain(self, deadline: float) -> None:
         """Take the workers down: ask, after `deadline` seconds kill, and return when the forkserver has ended."""
-        self._leaving = True
+        self._serving = False
         process = self._process
         assert process.stdin is not None
         if process.returncode is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import subprocess
@@ -21,7 +22,7 @@ from real_processes import ROOT, SUMS, Watched
 from collagebench.errors import FleetError, ModelError, OutputError
 from collagebench.fleet.connection import Connection, TaskError
 from collagebench.fleet.local import local_fleet
-from collagebench.worker.spec import WorkerSpec
+from collagebench.worker.spec import ModelFile, WorkerSpec
 
 pytestmark = pytest.mark.processes
 
@@ -383,19 +384,19 @@ def test_workers_that_are_not_ready_in_time_are_named(tmp_path: Path) -> None:
         with_fleet(pytest.fail, tmp_path, 2, model=replace(SUMS, path=str(pipe)), start_deadline=2.0)
 
 
-def test_a_worker_stopped_while_it_starts_misses_the_deadline(tmp_path: Path) -> None:
-    """It gets its model, but does not run to load it."""
-    pipe = tmp_path / "late.onnx"
+@contextlib.contextmanager
+def slow_model(pipe: Path, meanwhile: Callable[[int], None]) -> Iterator[ModelFile]:
+    """Give a model that loads only after `meanwhile(process id of the worker that loads it)`."""
     os.mkfifo(pipe)
 
-    def stop_then_feed() -> None:
+    def feed() -> None:
         with open(pipe, "wb") as model:  # opens when the worker opens it to read
             worker = next(
                 int(entry.name)
                 for entry in Path("/proc").iterdir()
                 if entry.name.isdigit() and str(pipe) in reads(entry / "fd")
             )
-            os.kill(worker, signal.SIGSTOP)
+            meanwhile(worker)
             model.write(Path(SUMS.path).read_bytes())
 
     def reads(descriptors: Path) -> list[str]:
@@ -406,12 +407,44 @@ def test_a_worker_stopped_while_it_starts_misses_the_deadline(tmp_path: Path) ->
         except OSError:
             return []
 
-    thread = threading.Thread(target=stop_then_feed, daemon=True)
+    thread = threading.Thread(target=feed, daemon=True)
     thread.start()
-    with pytest.raises(FleetError, match=r"1 of 1 workers were not ready within 2 s: worker 0"):
-        with_fleet(pytest.fail, tmp_path, model=replace(SUMS, path=str(pipe)), start_deadline=2.0, drain_deadline=0.2)
+    yield replace(SUMS, path=str(pipe))
     thread.join(5)
     assert not thread.is_alive()
+
+
+def test_a_worker_that_dies_while_another_starts_is_named(tmp_path: Path) -> None:
+    """The fleet does not come up without it."""
+
+    def kill_sibling(worker: int) -> None:
+        forkserver = parent(worker)
+        children = Path(f"/proc/{forkserver}/task/{forkserver}/children").read_text().split()
+        [sibling] = {int(child) for child in children} - {worker}
+        os.kill(sibling, signal.SIGKILL)
+
+    with slow_model(tmp_path / "slow.onnx", kill_sibling) as slow:
+        specs = [WorkerSpec(0, (SUMS,)), WorkerSpec(1, (slow,))]
+
+        async def main() -> None:
+            async with local_fleet(specs, "real", tmp_path, never):
+                pytest.fail("the fleet came up without worker 0")
+
+        with pytest.raises(FleetError, match="worker 0 ended before"):
+            asyncio.run(main())
+
+
+def test_a_worker_stopped_while_it_starts_misses_the_deadline(tmp_path: Path) -> None:
+    """It gets its model, but does not run to load it."""
+
+    def stop(worker: int) -> None:
+        os.kill(worker, signal.SIGSTOP)
+
+    with (
+        slow_model(tmp_path / "late.onnx", stop) as late,
+        pytest.raises(FleetError, match=r"1 of 1 workers were not ready within 2 s: worker 0"),
+    ):
+        with_fleet(pytest.fail, tmp_path, model=late, start_deadline=2.0, drain_deadline=0.2)
 
 
 def test_logs_that_cannot_be_written_are_one_sentence(tmp_path: Path) -> None:
