@@ -113,7 +113,7 @@ def socket_directory() -> Iterator[str]:
     """Make a directory that only this user can enter, and remove it at the end.
 
     Raises:
-        FleetError: it cannot be made, or its path is too long for a socket.
+        FleetError: it cannot be made, or its path is too long for a socket or means something else to gRPC.
     """
     try:
         directory = tempfile.mkdtemp(prefix="collagebench-")
@@ -127,6 +127,11 @@ def socket_directory() -> Iterator[str]:
             raise FleetError(
                 f"the workers' sockets would lie in {directory}, too long a path ({longest} bytes, a Unix socket "
                 f"allows {SOCKET_PATH_BYTES}); set TMPDIR to a shorter one"
+            )
+        if not set("%?#").isdisjoint(directory):
+            raise FleetError(
+                f"the workers' sockets would lie in {directory}, but gRPC takes no path with %, ? or # in it; set TMPDIR "
+                "to another directory"
             )
         yield directory
     finally:

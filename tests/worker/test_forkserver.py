@@ -10,7 +10,10 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import grpc
 import pytest
+from open_inference.grpc import protocol
+from open_inference.grpc.service import GRPCInferenceServiceStub
 from real_processes import ROOT, SPEC, SUMS, Driven, Watched, driven
 
 from collagebench.worker.spec import WorkerSpec
@@ -164,6 +167,26 @@ def test_a_temporary_directory_too_deep_for_a_socket_is_one_sentence(
         assert "set TMPDIR to a shorter one" in event["message"]
         assert server.hear() == {}
     assert not list(deep.iterdir())
+
+
+@pytest.mark.parametrize("name", ["a%20b", "a?b", "a#b", "a b", "ü"])
+def test_a_temporary_directory_with_an_odd_name_works_or_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """What an address of gRPC cannot hold is refused by name; spaces and letters of any language are fine."""
+    odd = tmp_path / name
+    odd.mkdir()
+    monkeypatch.setenv("TMPDIR", str(odd))
+    with driven("emulated", tmp_path) as server:
+        event = server.hear()
+        if event["event"] == "failed":
+            assert "gRPC takes no path with %, ? or # in it; set TMPDIR" in event["message"]
+        else:
+            server.start(SPEC)
+            with grpc.insecure_channel(f"unix:{server.hear()['socket']}") as channel:
+                assert GRPCInferenceServiceStub(channel).ServerLive(protocol.ServerLiveRequest(), timeout=5).live
+    assert not list(odd.iterdir())
+    assert event["event"] == ("up" if name in ("a b", "ü") else "failed")
 
 
 def test_a_log_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
