@@ -130,8 +130,8 @@ def socket_directory() -> Iterator[str]:
             )
         if not set("%?#").isdisjoint(directory):
             raise FleetError(
-                f"the workers' sockets would lie in {directory}, but gRPC takes no path with %, ? or # in it; set TMPDIR "
-                "to another directory"
+                f"the workers' sockets would lie in {directory}, but gRPC takes no path with %, ? or # in it; set "
+                "TMPDIR to another"
             )
         yield directory
     finally:

@@ -180,7 +180,7 @@ def test_a_temporary_directory_with_an_odd_name_works_or_is_one_sentence(
     with driven("emulated", tmp_path) as server:
         event = server.hear()
         if event["event"] == "failed":
-            assert "gRPC takes no path with %, ? or # in it; set TMPDIR" in event["message"]
+            assert "gRPC takes no path with %, ? or # in it; set TMPDIR to another" in event["message"]
         else:
             server.start(SPEC)
             with grpc.insecure_channel(f"unix:{server.hear()['socket']}") as channel:
