@@ -5,6 +5,3 @@ import os
 # Libraries read these when they are loaded or started.
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # its own log would be noise on a user's terminal
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")  # workers are forked before gRPC starts
-# From 1.29 on, ONNX Runtime sends usage data over the network unless it is told not to: from a thread of its own, which
-# would disturb both what is measured and the fork, and without the user having asked for it.
-os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
