@@ -115,10 +115,7 @@ def export(checkpoint: Checkpoint, images: Dataset, out: Path) -> None:
     )
     write_whole(model.path, content)
     others = zoo.load(out) if (out / zoo.MANIFEST).exists() else []
-    try:
-        zoo.save(sorted([m for m in others if m.name != model.name] + [model], key=lambda m: m.name), out)
-    except OSError as error:
-        raise OutputError(f"{out / zoo.MANIFEST} cannot be written ({error.strerror}); make room") from None
+    zoo.save(sorted([m for m in others if m.name != model.name] + [model], key=lambda m: m.name), out)
     click.echo(
         f"{model.path}: {share:.2%} of {asked} test images, {model.macs / 1e6:.1f} MMAC, "
         f"{latency(session, size) * 1e3:.2f} ms, {len(content) / 1e3:.0f} kB, {difference:.1g} from torch"

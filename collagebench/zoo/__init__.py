@@ -10,6 +10,7 @@ gives one output, `logits`: float32 [batch, classes] for role `single`, float32 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Iterable
@@ -17,7 +18,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from collagebench.errors import ModelError
+from collagebench.errors import ModelError, OutputError
 
 SHIPPED = Path(__file__).parent
 MANIFEST = "manifest.json"
@@ -91,15 +92,24 @@ def _from_json(entry: dict[str, Any], directory: Path) -> Model:
 
 
 def save(models: Iterable[Model], directory: Path) -> None:
-    """Write the manifest of `directory`, whole or not at all."""
+    """Write the manifest of `directory`, whole or not at all.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
     entries = []
     for model in models:
         entry = asdict(model)
         del entry["directory"]
         entries.append(entry)
     partial = directory / f"{MANIFEST}.partial"
-    partial.write_text(json.dumps({"schema": SCHEMA, "models": entries}, indent=1) + "\n", encoding="utf-8")
-    partial.replace(directory / MANIFEST)
+    try:
+        partial.write_text(json.dumps({"schema": SCHEMA, "models": entries}, indent=1) + "\n", encoding="utf-8")
+        partial.replace(directory / MANIFEST)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            partial.unlink()
+        raise OutputError(f"{directory / MANIFEST} cannot be written ({error.strerror}); make room there") from None
 
 
 def find(models: Iterable[Model], role: str, dataset: str | None = None, grid: int | None = None) -> Model:
