@@ -161,3 +161,10 @@ def test_a_training_that_diverges_says_so(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="smaller --rate"):
         train(ARCHITECTURE, wild, Tones(), path)
     assert not path.exists()
+
+
+def test_a_place_that_is_no_directory_is_named(tmp_path: Path) -> None:
+    """A checkpoint below a file is one sentence, too."""
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match=r"file/m\.pt cannot be written"):
+        checkpoints.write_whole(tmp_path / "file" / "m.pt", b"content")
