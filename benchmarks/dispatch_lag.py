@@ -17,6 +17,7 @@ import numpy as np
 
 from collagebench.config import Config, SchemeConfig
 from collagebench.engine import experiment
+from collagebench.engine.cells import Progress
 
 RATES = (50.0, 100.0, 160.0)
 SCHEMES = ("none", "collage")
@@ -47,7 +48,7 @@ def main() -> None:
         )
         with tempfile.TemporaryDirectory() as directory:
             run = Path(directory) / "run"
-            experiment.run(config, run, experiment.Progress())
+            experiment.run(config, run, Progress())
             requests, cells = read(run / "requests.csv"), read(run / "cells.csv")
         for scheme in SCHEMES:
             mine = [row for row in requests if row["scheme"] == scheme and row["warmup"] == "False"]

@@ -72,11 +72,11 @@ def simulate(name: str, options: dict[str, Any], load: float, requests: int, see
     listener = Latencies(requests)
 
     def conduct(transport: SimulatedTransport) -> Conductor:
-        draw = partial(stragglers.draw, 0)
-        return Conductor(scheme, Router(roles), draw, partial(uniform, key(seed, "routing", 0)), transport, listener)
+        draw, tie = partial(stragglers.draw, 0), partial(uniform, key(seed, "routing", 0))
+        return Conductor(scheme, Router(roles), draw, tie, lambda role, drawn: drawn, transport, listener)
 
     schedule = [Request(i, 0, at) for i, at in enumerate(arrivals)]
-    simulate_cell(conduct, schedule, "floor", {"single": 0.0, "collage": 0.0}, math.inf)
+    simulate_cell(conduct, schedule, {"single": 0.0, "collage": 0.0}, math.inf)
     return float(np.quantile(listener.values[requests // 20 :], 0.99, method="inverted_cdf"))
 
 

@@ -83,6 +83,8 @@ class Config:
             raise UsageError("--rate and --utilisation say the same thing twice: give one of them")
         if self.compute_time is not None and not 0 <= self.compute_time < math.inf:
             raise UsageError(f"--compute-time is a number of seconds from 0 up, not {self.compute_time}")
+        if self.slow_workers < 0:
+            raise UsageError(f"--slow-workers must be 0 or more, not {self.slow_workers}")
         if not 0 <= self.warmup < 1:
             raise UsageError(f"--warmup is a share of the requests, from 0 to below 1, not {self.warmup}")
         if self.seed < 0:
@@ -154,6 +156,8 @@ def _typed(path: Path, key: str, value: Any, wanted: str) -> Any:
         return (path.parent / value).resolve() if not Path(value).is_absolute() else Path(value)
     if "float" in wanted and isinstance(value, (int, float)) and not isinstance(value, bool):
         return float(value)
+    if "Literal" in wanted and isinstance(value, str):
+        return value
     if "int" in wanted and isinstance(value, int) and not isinstance(value, bool):
         return value
     if "str" in wanted and isinstance(value, str):
@@ -162,7 +166,7 @@ def _typed(path: Path, key: str, value: Any, wanted: str) -> Any:
     raise UsageError(f"profile {path}: {key} must be {kind}, not {value!r}")
 
 
-KINDS = {"Path": "a path", "float": "a number", "int": "a whole number", "str": "a text"}
+KINDS = {"Path": "a path", "float": "a number", "int": "a whole number", "str": "a text", "Literal": "a text"}
 
 
 def nearest(key: str, known: Iterable[str]) -> str:

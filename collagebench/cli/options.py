@@ -17,6 +17,11 @@ from collagebench.schemes import SCHEMES, make, options_of
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
+STRAGGLER_OPTIONS = {
+    "time_scale": ("collage-trace", "collage-machines"),
+    "slow_workers": ("fixed",),
+    "slow_factor": ("fixed",),
+}
 PATH = click.Path(path_type=Path)
 OPTIONS = [
     click.option("--profile", metavar="NAME|FILE", help="A named experiment, or a TOML file with one."),
@@ -76,11 +81,24 @@ def resolve(options: Mapping[str, Any]) -> Config:
     names = given.pop("schemes", ())
     own = {field.name for field in fields(Config)}
     values.update({name: value for name, value in given.items() if name in own})
-    schemes = tuple(SchemeConfig(name, name) for name in dict.fromkeys(names))
+    schemes = tuple(SchemeConfig(name, name) for name in names)
     schemes = schemes or values.get("schemes", DEFAULT_SCHEMES)
     known = {name for scheme in SCHEMES for name in options_of(scheme)}
+    _check_straggler_options(values, given)
     values["schemes"] = _with_options(schemes, {name: value for name, value in given.items() if name in known})
     return Config(**values)
+
+
+def _check_straggler_options(values: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+    """See that no option of the stragglers was given that means nothing to those that were chosen."""
+    chosen = values.get("stragglers", Config().stragglers)
+    for name, families in STRAGGLER_OPTIONS.items():
+        # A profile's options may be left over where the command line chooses other stragglers.
+        meant = name in given or (name in values and "stragglers" not in given)
+        if meant and chosen not in families:
+            raise UsageError(
+                f"--{option(name)} means nothing to the stragglers {chosen}, only to {', '.join(families)}"
+            )
 
 
 def run_directory(out: Path | None, verb: str) -> Path:

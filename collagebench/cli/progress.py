@@ -8,7 +8,7 @@ from types import TracebackType
 from rich import progress as rich_progress
 from rich.console import Console
 
-from collagebench.engine.experiment import Progress
+from collagebench.engine.cells import Progress
 
 
 class ProgressBar(Progress):

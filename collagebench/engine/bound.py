@@ -5,48 +5,41 @@ It is simulated, for real workers as well, and labelled so.
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from collagebench.engine.conductor import Conductor
-from collagebench.engine.plan import Plan
-from collagebench.engine.router import Job, Router
-from collagebench.engine.simulated import SimulatedTransport, simulate_cell
-from collagebench.schemes.plain import Equal
+from collagebench.config import SchemeConfig
+from collagebench.engine.cells import conductor_of
+from collagebench.engine.plan import Plan, Variant
+from collagebench.engine.router import Job
+from collagebench.engine.simulated import simulate_cell
 from collagebench.schemes.protocol import Request
-from collagebench.stragglers.model import Stragglers
 
 
-def bound(plan: Plan) -> dict[str, Any] | None:
+def bound(plan: Plan, advance: Callable[[int], None]) -> dict[str, Any] | None:
     """Return the latencies, in seconds, on a fleet without stragglers; None when there is no straggler to take away."""
     calm = plan.stragglers.without()
     if calm is None:
         return None
-    single = next(variant.models["single"] for variant in plan.variants)
+    calm_plan = replace(plan, stragglers=calm)
+    single = {"single": next(variant.models["single"] for variant in plan.variants)}
+    variant = Variant(SchemeConfig("equal", "bound"), {"single": tuple(range(plan.config.workers))}, single)
     latencies: list[float] = []
     for run in range(plan.config.runs):
         listener = _Latencies(plan.workloads[run].warmup)
         simulate_cell(
-            partial(_calm_fleet, plan, calm, run, listener),
+            conductor_of(calm_plan, variant, run, listener),
             plan.requests(run),
-            calm.mode,
-            {"single": plan.compute[single.name]},
+            plan.compute_of(variant),
             plan.config.deadline,
+            advance,
         )
         latencies += listener.latencies
-    facts: dict[str, Any] = {
-        f"p{q}": float(np.quantile(latencies, q / 100, method="inverted_cdf")) for q in (50, 90, 95, 99)
-    }
-    return {**facts, "mean": float(np.mean(latencies)), "requests": len(latencies), "source": "simulated"}
-
-
-def _calm_fleet(
-    plan: Plan, calm: Stragglers, run: int, listener: _Latencies, transport: SimulatedTransport
-) -> Conductor:
-    router = Router({"single": range(plan.config.workers)})
-    return Conductor(Equal(), router, partial(calm.draw, run), partial(plan.tie, run), transport, listener)
+    quantiles = {f"p{q}": float(np.quantile(latencies, q / 100, method="inverted_cdf")) for q in (50, 90, 95, 99)}
+    return {**quantiles, "mean": float(np.mean(latencies)), "requests": len(latencies), "source": "simulated"}
 
 
 class _Latencies:

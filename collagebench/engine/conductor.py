@@ -24,6 +24,9 @@ class Transport(Protocol):
     def begin(self, job: Job) -> None:
         """The job is now the first in its worker's hand."""
 
+    def has_begun(self, job: Job) -> bool:
+        """Whether a job that is not the first in its worker's hand may nevertheless be in service already."""
+
     def take_back(self, job: Job) -> None:
         """Take back a job that is not in service; the worker must not serve it."""
 
@@ -53,16 +56,20 @@ class Conductor:
         router: Router,
         draw: Callable[[int, int, int], float],
         tie: Callable[[int, int], float],
+        expected: Callable[[str, float], float],
         transport: Transport,
         listener: Listener,
     ) -> None:
-        """`draw(worker, request, attempt)` and `tie(request, attempt)` are pure functions of their arguments."""
+        """Three pure functions say what will be: `draw(worker, request, attempt)` what slowness a task meets,
+        `tie(request, attempt)` which of equal workers gets it, `expected(role, draw)` how long its service should take.
+        """
         self.scheme = scheme
         self.router = router
         self.open: dict[int, Request] = {}
         """Requests that have arrived and are neither answered nor failed, by id."""
         self._draw = draw
         self._tie = tie
+        self._expected = expected
         self._transport = transport
         self._listener = listener
         self._jobs: dict[int, Job] = {}
@@ -87,7 +94,7 @@ class Conductor:
         """A worker has served the job and its reply is here (one from a worker that was lost meanwhile is ignored)."""
         if job.task.id not in self._jobs:
             return
-        self._release(job)
+        self._release(job, now)
         if job.given_up:
             self._end(job, job.outcome or "wasted", now)
             self._perform([], now)
@@ -105,42 +112,40 @@ class Conductor:
     def failed(self, job: Job, reason: str, now: float) -> None:
         """The job's worker was lost, its deadline has passed, or it was refused.
 
-        A job past its deadline that is in service runs on; the engine calls `served` when it ends, unless it cannot
-        know and calls `abandon`.
+        A job past its deadline that is in service runs on, and `served` is called when it ends; one that still queues
+        is taken back.
         """
-        if job.given_up or job.task.id not in self._jobs:
+        if job.task.id not in self._jobs:
+            return
+        if job.given_up:
+            if reason != "deadline":  # nothing more will be heard of it
+                self._release(job, now)
+                self._end(job, job.outcome or "wasted", now)
+                self._perform([], now)
             return
         job.given_up = True
         job.outcome = reason
-        runs_on = reason == "deadline" and self.router.in_service(job)
+        runs_on = reason == "deadline" and self._is_in_service(job)
         if not runs_on:
-            self._release(job)
+            self._release(job, now)
+            if reason == "deadline":
+                self._transport.take_back(job)
         self._perform(self.scheme.failed(job.task, reason, now), now)
         if not runs_on:
             self._end(job, reason, now)
 
-    def abandon(self, job: Job, now: float) -> None:
-        """Nothing more will be heard of a job that was given up."""
-        self._release(job)
-        if job.task.id in self._jobs:
-            self._end(job, job.outcome or "wasted", now)
-        self._perform([], now)
-
     def lost(self, worker: int, now: float) -> None:
         """A worker is gone, with everything it had in hand."""
         for job in self.router.lose(worker):
-            if job.given_up:
-                self._end(job, job.outcome or "wasted", now)
-            else:
-                self.failed(job, "lost", now)
+            self.failed(job, "lost", now)
 
-    def close(self, now: float) -> None:
-        """End the cell: nothing is in hand and nothing will happen any more; what is open has failed."""
+    def close(self) -> None:
+        """End the cell: nothing is in hand and nothing will happen any more, so what is still open has failed."""
         for request in self.open.values():
             self._listener.failed(request, "unanswered")
         self.open.clear()
-        for job in list(self._jobs.values()):
-            self._end(job, job.outcome or "wasted", now)
+        for job in list(self._jobs.values()):  # served, but held back by the scheme to no avail
+            self._end(job, job.outcome or "wasted", job.replied or job.sent)
 
     def _perform(self, actions: list[Action], now: float) -> None:
         todo = deque(actions)
@@ -172,12 +177,13 @@ class Conductor:
         worker = self.router.pick(task.role, shunned, self._tie(key, task.attempt))
         if worker is None:
             return False
-        job = Job(task, worker, self._draw(worker, key, task.attempt), now)
+        draw = self._draw(worker, key, task.attempt)
+        job = Job(task, worker, draw, now, self._expected(task.role, draw))
         self._jobs[task.id] = job
         first = self.router.put(job)
         self._transport.send(job)
         if first:
-            self._transport.begin(job)
+            self._begin(job, now)
         return True
 
     def _answer(self, answer: Answer, now: float) -> None:
@@ -193,17 +199,24 @@ class Conductor:
         if job is None or job.given_up or job.replied is not None:
             return
         job.given_up = True
-        if not self.router.in_service(job):
-            self._release(job)
+        if not self._is_in_service(job):
+            self._release(job, now)
             self._end(job, "cancelled", now)
             self._transport.take_back(job)
 
-    def _release(self, job: Job) -> None:
+    def _is_in_service(self, job: Job) -> bool:
+        return self.router.in_service(job) or self._transport.has_begun(job)
+
+    def _begin(self, job: Job, now: float) -> None:
+        job.begun = now
+        self._transport.begin(job)
+
+    def _release(self, job: Job, now: float) -> None:
         """Take the job out of its worker's hand; the next one there begins."""
         was_first = self.router.in_service(job)
         self.router.take(job)
         if was_first and (following := self.router.next(job.worker)) is not None:
-            self._transport.begin(following)
+            self._begin(following, now)
 
     def _unkeep(self, request: Request, now: float) -> None:
         for job in self._kept.pop(request.id, ()):

@@ -72,11 +72,16 @@ def session(model: Model, threads: int = 1) -> Any:
         runner = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's own exceptions share no base below Exception
         raise ModelError(f"model file {model.path} cannot be loaded: {str(error).splitlines()[0]}") from None
-    takes = [(tensor.name, tensor.shape[1:]) for tensor in runner.get_inputs()]
-    if takes != [("image", list(model.input))]:
-        raise ModelError(
-            f"model file {model.path} takes {takes}, but its manifest says image {list(model.input)}: export it again"
-        )
+    answers = [len(model.classes)] if model.grid is None else [model.grid**2, len(model.classes)]
+    for tensors, name, shape in (
+        (runner.get_inputs(), "image", [*model.input]),
+        (runner.get_outputs(), "logits", answers),
+    ):
+        found = [(tensor.name, [size for size in tensor.shape[1:] if isinstance(size, int)]) for tensor in tensors]
+        if found != [(name, shape)]:
+            raise ModelError(
+                f"model file {model.path} has {found} where its manifest says {name} {shape}: export it again"
+            )
     return runner
 
 

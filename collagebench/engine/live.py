@@ -2,7 +2,10 @@
 
 One asyncio process. The schedule of arrivals was computed before; a pacer meets it. A task is encoded, sent to its
 worker and decoded here, and each of these is timed. Queues form at the workers; the client's router mirrors them (a
-worker serves in the order of sending), so that a cancel reaches only what still queues, as in simulation.
+worker serves in the order of sending), so that a cancel or a deadline reaches only what still queues, as in simulation.
+
+The mirror lags by the way of a reply: the worker has begun its next task before the client hears of the last one. So
+the next in line counts as begun from the moment when the one before it should have been done.
 """
 
 from __future__ import annotations
@@ -10,7 +13,9 @@ from __future__ import annotations
 import asyncio
 import gc
 import time
+from collections import deque
 from collections.abc import Callable, Hashable, Mapping
+from functools import partial
 
 from collagebench.engine.conductor import Conductor
 from collagebench.engine.evaluation import Images, decode, encode
@@ -19,13 +24,18 @@ from collagebench.engine.recorder import Recorder
 from collagebench.engine.router import Job
 from collagebench.fleet.connection import Connection, TaskError
 from collagebench.schemes.protocol import Request
-from collagebench.stragglers.service import Mode, service_time
+from collagebench.stragglers.service import Mode
 from collagebench.zoo import Model
 
 LEAD = 0.05
 """Seconds between the start of a cell and the zero of its schedule."""
 ADVANCE = 10
 """Arrivals from one report of progress to the next."""
+TRANSIT = 0.0005
+"""Seconds by which a worker may be ahead of what the client knows of it."""
+SILENCE = 5.0
+"""Seconds beyond its deadline and twice its service time after which a task's worker counts as lost. A task that began
+by its deadline has ended long before; only a worker that is stopped, or cut off, has not answered then."""
 
 
 class LiveCell:
@@ -40,8 +50,13 @@ class LiveCell:
         mode: Mode,
         deadline: float,
         emulated: Mapping[str, float] | None,
+        on_lost: Callable[[int, str], None],
     ) -> None:
-        """`emulated` gives each role's compute time in seconds where workers do not compute; None where they do."""
+        """Prepare a cell.
+
+        `emulated` gives each role's compute time in seconds where workers do not compute; None where they do. `on_lost`
+        is told of a worker that does not answer any more; it must tell `lost` in turn.
+        """
         self.conductor: Conductor
         self._pacer = pacer
         self._connections = connections
@@ -50,7 +65,11 @@ class LiveCell:
         self._mode: Mode = mode
         self._deadline = deadline
         self._emulated = emulated
+        self._on_lost = on_lost
         self._calls: dict[int, asyncio.Task[None]] = {}
+        self._deadlines: deque[tuple[float, Job]] = deque()
+        """Every job's deadline, earliest first."""
+        self._next_deadline: asyncio.TimerHandle | None = None
         self._wakes = 0
         self._more_to_come = True
         self._done = asyncio.Event()
@@ -68,7 +87,7 @@ class LiveCell:
         recorder: Recorder,
         advance: Callable[[int], None] = lambda requests: None,
     ) -> None:
-        """Let all requests arrive on time and wait until they are answered or failed and every worker is idle."""
+        """Let all requests arrive on time; return when they are answered or failed and no worker has any in hand."""
         conductor = self.conductor = conduct(self)
         gc.collect()
         gc.disable()  # a collection in mid-cell would be a straggler of our own making
@@ -92,10 +111,13 @@ class LiveCell:
             await self._done.wait()
             if self._failure is not None:
                 raise self._failure
-            conductor.close(self.now())
+            conductor.close()
         finally:
+            self._done.set()  # from here on nothing is sent any more, whatever the pacer still has on its way
             gc.enable()
             self._pacer.clear()
+            if self._next_deadline is not None:
+                self._next_deadline.cancel()
             for call in self._calls.values():
                 call.cancel()
             await asyncio.gather(*self._calls.values(), return_exceptions=True)
@@ -111,9 +133,20 @@ class LiveCell:
         call = asyncio.get_running_loop().create_task(self._serve(job))
         self._calls[job.task.id] = call
         call.add_done_callback(lambda _: self._calls.pop(job.task.id, None))
+        self._deadlines.append((self.now() + self._deadline, job))
+        if self._next_deadline is None:
+            self._check_deadlines()
 
     def begin(self, job: Job) -> None:
         """The worker begins by itself."""
+
+    def has_begun(self, job: Job) -> bool:
+        """Whether the job is next in line behind one that should be done by now."""
+        router = self.conductor.router
+        first = router.next(job.worker)
+        if first is None or first.begun is None or router.second(job.worker) is not job:
+            return False
+        return self.now() >= first.begun + first.expected - TRANSIT
 
     def take_back(self, job: Job) -> None:
         """Cancel the call; the worker then never serves it."""
@@ -134,34 +167,50 @@ class LiveCell:
         task = job.task
         model = self._models[task.role]
         connection = self._connections[job.worker]
-        start = time.perf_counter()
-        pixels = encode(task, model, self._images)
-        job.encode = time.perf_counter() - start
-        job.bytes_sent = pixels.nbytes
-        mode, amount = self._mode, job.amount
-        if self._emulated is not None:
-            mode, amount = "floor", service_time(mode, self._emulated[task.role], amount)
         try:
-            reply = await connection.infer(task.id, model.name, pixels, mode, amount, self._deadline)
+            start = time.perf_counter()
+            pixels = encode(task, model, self._images)
+            job.encode = time.perf_counter() - start
+            job.bytes_sent = pixels.nbytes
+            mode, amount = (self._mode, job.amount) if self._emulated is None else ("floor", job.expected)
+            timeout = self._deadline + 2 * job.expected + SILENCE
+            reply = await connection.infer(task.id, model.name, pixels, mode, amount, timeout)
+            job.queue, job.compute, job.injected, job.service = (
+                reply.queue,
+                reply.compute,
+                reply.injected,
+                reply.service,
+            )
+            if self._emulated is not None and reply.service is not None:
+                job.compute = self._emulated[task.role]
+                job.injected = reply.service - job.compute
+            start = time.perf_counter()
+            if reply.outputs is not None:
+                job.predicted = decode(task, model, reply.outputs)
+            job.decode = time.perf_counter() - start
         except TaskError as error:
-            reason = error.reason
-            self._guarded(lambda: self._failed(job, reason))
-            return
-        job.queue, job.compute, job.injected, job.service = reply.queue, reply.compute, reply.injected, reply.service
-        if self._emulated is not None and reply.service is not None:
-            job.compute = self._emulated[task.role]
-            job.injected = reply.service - job.compute
-        start = time.perf_counter()
-        if reply.outputs is not None:
-            job.predicted = decode(task, model, reply.outputs)
-        job.decode = time.perf_counter() - start
-        self._guarded(lambda: self.conductor.served(job, self.now()))
+            if error.reason == "refused":
+                self._guarded(lambda: self.conductor.failed(job, "refused", self.now()))
+            else:
+                self._on_lost(job.worker, error.detail)
+        except Exception as error:
+            self._fail(error)
+        else:
+            self._guarded(lambda: self.conductor.served(job, self.now()))
 
-    def _failed(self, job: Job, reason: str) -> None:
-        if reason == "lost":
-            self.conductor.lost(job.worker, self.now())
-        self.conductor.failed(job, reason, self.now())
-        self.conductor.abandon(job, self.now())
+    def _check_deadlines(self) -> None:
+        """Fail the jobs whose deadline has passed and ask to be called for the next one."""
+        self._next_deadline = None
+        while self._deadlines:
+            due, job = self._deadlines[0]
+            settled = job.given_up or job.replied is not None
+            if not settled and due > self.now():
+                loop = asyncio.get_running_loop()
+                self._next_deadline = loop.call_later(due - self.now(), self._check_deadlines)
+                return
+            self._deadlines.popleft()
+            if not settled:
+                self._guarded(partial(self.conductor.failed, job, "deadline", due))
 
     def _at(self, at: float, call: Callable[[], None], exact: bool = False) -> None:
         self._pacer.at(self._zero + at, lambda: self._guarded(call), exact)
@@ -173,10 +222,15 @@ class LiveCell:
         try:
             call()
         except Exception as error:
-            self._failure = error
-            self._done.set()
+            self._fail(error)
             return
         if self._more_to_come or self.conductor.router.in_hand:
             return
         if not self.conductor.open or not self._wakes:
+            self._done.set()
+
+    def _fail(self, error: Exception) -> None:
+        """End the cell with an error that is not the workers'."""
+        if not self._done.is_set():
+            self._failure = error
             self._done.set()

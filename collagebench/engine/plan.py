@@ -10,7 +10,8 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from statistics import median
+from itertools import product
+from statistics import fmean, median
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,9 @@ from collagebench.workload.arrivals import arrivals
 from collagebench.workload.dataset import Dataset, open_dataset
 
 TIMED_INFERENCES = 25
-SAMPLED_DRAWS = 20_000
+SAMPLED_RUNS = 200
+SHORT_SERVICE = 0.005
+"""Seconds of mean service below which workers that share a machine cannot be loaded to a utilisation nobody chose."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +122,11 @@ def make_plan(config: Config) -> Plan:
     mean_service = _mean_service(stragglers, compute[single.name], config.workers)
     rate = config.rate
     if rate is None:
-        if mean_service <= 0:
-            raise UsageError("without stragglers and with --compute-time 0 no --utilisation gives a rate: give --rate")
+        if mean_service <= 0 or (config.utilisation is None and mean_service < SHORT_SERVICE):
+            raise UsageError(
+                f"one inference takes {mean_service * 1e3:.2g} ms here, too short to choose a rate by it: "
+                "say how many requests a second with --rate"
+            )
         rate = (config.utilisation or 0.5) * config.workers / mean_service
     workloads = tuple(_workload(config, rate, run, dataset) for run in range(config.runs))
     needed = np.unique(np.concatenate([workload.images for workload in workloads]))
@@ -182,8 +188,8 @@ def _mean_service(stragglers: Stragglers, compute: float, workers: int) -> float
     """
     if stragglers.mode != "floor":
         return service_time(stragglers.mode, compute, stragglers.mean)
-    draws = (stragglers.draw(0, i % workers, i, 0) for i in range(SAMPLED_DRAWS))
-    return stragglers.mean + sum(max(compute - draw, 0.0) for draw in draws) / SAMPLED_DRAWS
+    sample = product(range(SAMPLED_RUNS), range(workers), range(5), (0,))
+    return stragglers.mean + fmean(max(compute - stragglers.draw(*place), 0.0) for place in sample)
 
 
 def _workload(config: Config, rate: float, run: int, dataset: Dataset) -> Workload:
@@ -192,4 +198,4 @@ def _workload(config: Config, rate: float, run: int, dataset: Dataset) -> Worklo
         raise DataError(f"dataset {config.dataset} holds no image")
     times = arrivals(config.arrivals, rate, n, stream(config.seed, "arrivals", run))
     images = stream(config.seed, "images", run).choice(size, n, replace=n > size)
-    return Workload(times, images, np.asarray(dataset.labels)[images], round(config.warmup * n))
+    return Workload(times, images, np.asarray(dataset.labels)[images], min(round(config.warmup * n), n - 1))

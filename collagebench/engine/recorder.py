@@ -53,12 +53,13 @@ class Recorder:
         """`evaluate` None: jobs know their predictions. `chunk`: evaluate after so many answers, not at the end."""
         self.scheme = scheme
         self.run = run
-        self.answered_count = 0
-        self.last_answer = 0.0
+        self.duration = 0.0
+        """Seconds from the first intended arrival until the last task had ended."""
         self.lag: dict[int, float] = {}
         """How late the client handled each arrival, in seconds; empty in simulation."""
         self._writer = writer
         self._mode: Mode = mode
+        self._first = float(workload.arrivals[0])
         self._labels: list[int] = workload.labels.tolist()
         self._warmup = workload.warmup
         self._evaluate = evaluate
@@ -67,8 +68,6 @@ class Recorder:
 
     def answered(self, request: Request, source: str, job: Job, now: float) -> None:
         """Write the record now, or once the answer is evaluated."""
-        self.answered_count += 1
-        self.last_answer = now
         if self._evaluate is None:
             self._write(request, source, job, now)
             return
@@ -84,7 +83,11 @@ class Recorder:
     def ended(self, job: Job, now: float) -> None:
         """Write the record of a task."""
         task = job.task
-        compute = job.compute
+        self.duration = max(self.duration, now - self._first)
+        # Where workers compute, what was wanted depends on the compute time that they report.
+        wanted = None if job.compute is None else service_time(self._mode, job.compute, job.amount)
+        if self._evaluate is not None:
+            wanted = job.expected
         self._writer.task(
             TaskRecord(
                 scheme=self.scheme,
@@ -98,9 +101,9 @@ class Recorder:
                 ended=now,
                 outcome=job.outcome or "wasted",
                 asked=job.amount,
-                wanted_s=None if compute is None else service_time(self._mode, compute, job.amount),
+                wanted_s=wanted,
                 queue=job.queue,
-                compute=compute,
+                compute=job.compute,
                 injected=job.injected,
                 service=job.service,
                 bytes_sent=job.bytes_sent,

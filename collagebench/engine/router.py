@@ -22,6 +22,10 @@ class Job:
     amount: float
     """The straggler model's draw."""
     sent: float
+    expected: float
+    """Seconds its service should take, by the draw and what one inference takes."""
+    begun: float | None = None
+    """When it became the first in its worker's hand."""
     outcome: str | None = None
     """used, wasted, cancelled, lost, deadline or refused; None while nothing is decided."""
     given_up: bool = False
@@ -33,7 +37,7 @@ class Job:
     service: float | None = None
     decode: float | None = None
     replied: float | None = None
-    bytes_sent: int = 0
+    bytes_sent: int | None = None
     predicted: Sequence[int] | None = None
     """The class answered for each of the task's requests, in their order; -1 for none."""
 
@@ -41,7 +45,8 @@ class Job:
 class Router:
     """Workers by role, each with its queue; every operation takes constant time in the number of workers.
 
-    The workers of a role stand in buckets by the number of tasks in hand: bucket n lists those that have n.
+    The workers of a role stand in buckets by the number of tasks in hand: bucket n lists those that have n. The lowest
+    bucket that may hold any is remembered, so that a deep backlog costs nothing to look past.
     """
 
     def __init__(self, workers: Mapping[str, Sequence[int]]) -> None:
@@ -49,7 +54,8 @@ class Router:
         self.in_hand = 0
         """Tasks that all workers together have in hand."""
         self._buckets: dict[str, list[list[int]]] = {}
-        self._buckets_of: dict[int, list[list[int]]] = {}
+        self._lowest = dict.fromkeys(workers, 0)
+        self._role_of: dict[int, str] = {}
         self._place: dict[int, int] = {}
         """Where each worker stands in its bucket."""
         self._load: dict[int, int] = {}
@@ -58,7 +64,7 @@ class Router:
             self._buckets[name] = buckets
             for worker in indices:
                 self.queues[worker] = deque()
-                self._buckets_of[worker] = buckets
+                self._role_of[worker] = name
                 self._load[worker] = 0
                 self._enter(worker)
 
@@ -68,7 +74,13 @@ class Router:
 
     def pick(self, role: str, avoid: Collection[int], tie: float) -> int | None:
         """Return the least loaded worker of `role` outside `avoid`, or None; `tie` in [0, 1) chooses among equals."""
-        for bucket in self._buckets[role]:
+        buckets = self._buckets[role]
+        lowest = self._lowest[role]
+        while lowest < len(buckets) - 1 and not buckets[lowest]:
+            lowest += 1
+        self._lowest[role] = lowest
+        for load in range(lowest, len(buckets)):
+            bucket = buckets[load]
             if not bucket:
                 continue
             worker = bucket[int(tie * len(bucket))]
@@ -112,13 +124,18 @@ class Router:
         queue = self.queues.get(worker)
         return queue[0] if queue else None
 
+    def second(self, worker: int) -> Job | None:
+        """The job that `worker` will serve next."""
+        queue = self.queues.get(worker)
+        return queue[1] if queue and len(queue) > 1 else None
+
     def lose(self, worker: int) -> list[Job]:
         """Strike a worker out and return what it had in hand."""
         jobs = list(self.queues.pop(worker, ()))
         self.in_hand -= len(jobs)
         if worker in self._load:
             self._leave(worker)
-            del self._load[worker], self._buckets_of[worker]
+            del self._load[worker], self._role_of[worker]
         return jobs
 
     def _move(self, worker: int, step: int) -> None:
@@ -127,15 +144,16 @@ class Router:
         self._enter(worker)
 
     def _enter(self, worker: int) -> None:
-        buckets = self._buckets_of[worker]
-        load = self._load[worker]
+        role, load = self._role_of[worker], self._load[worker]
+        buckets = self._buckets[role]
+        self._lowest[role] = min(self._lowest[role], load)
         if load == len(buckets):
             buckets.append([])
         self._place[worker] = len(buckets[load])
         buckets[load].append(worker)
 
     def _leave(self, worker: int) -> None:
-        bucket = self._buckets_of[worker][self._load[worker]]
+        bucket = self._buckets[self._role_of[worker]][self._load[worker]]
         last = bucket.pop()
         if last != worker:
             place = self._place[worker]

@@ -16,7 +16,7 @@ from collagebench.results.reader import Run
 from collagebench.statistics.accuracy import Answers, answers
 from collagebench.statistics.cost import Cost, busy_share, cost, goodput
 from collagebench.statistics.latency import Latency, latency
-from collagebench.statistics.quantiles import QUANTILES
+from collagebench.statistics.quantiles import QUANTILES, requests_needed
 from collagebench.statistics.timing import dispatch_lag, phase_means
 from collagebench.statistics.validity import judge, warnings
 
@@ -178,6 +178,7 @@ def _bound(run: Run) -> dict[str, Any] | None:
     if not bound:
         return None
     latency_s = {name: bound.get(name) for name in (*QUANTILES, "mean", "std", "max")}
+    latency_s.update({name: None for name, q in QUANTILES.items() if bound.get("requests", 0) < requests_needed(q)})
     return {"latency_s": latency_s, "requests": bound.get("requests"), "source": bound.get("source")}
 
 

@@ -66,7 +66,7 @@ def _conditions(one: dict[str, Any]) -> str:
     if utilisation is not None:
         parts.append(f"utilisation {utilisation:.2f} before redundancy,")
     if "stragglers" in config:
-        scale = config.get("time_scale") or 1
+        scale = (config.get("time_scale") or 1) if config["stragglers"].startswith("collage") else 1
         parts.append(f"stragglers {config['stragglers']}" + (f" x {scale:g}," if scale != 1 else ","))
     if "dataset" in config:
         parts.append(f"images {config['dataset']},")

@@ -68,20 +68,22 @@ class TaskRecord:
     """Ids of its requests, separated by spaces, in the order of the cells."""
     sent: float
     ended: float | None
-    """When the client learnt of its end; None when it still ran as the cell ended."""
+    """When the client learnt of its end."""
     outcome: str
     """`used` (at least one request was answered from it), `wasted` (served, but nothing was answered from it),
     `cancelled` (taken back before service), `lost`, `deadline` or `refused`."""
     asked: float | None
     """The straggler model's draw: seconds for `floor` and `add`, a factor for `scale`."""
     wanted_s: float | None
-    """The service time that draw should have given, from the compute time that the worker reported."""
+    """The service time that draw should have given: with the compute time that the worker reported where workers
+    compute, with the assumed one where they do not."""
     queue: float | None
     compute: float | None
     injected: float | None
     service: float | None
     """compute + injected, as the worker measured it; None when it was not reported."""
-    bytes_sent: int
+    bytes_sent: int | None
+    """Of its images; None where nothing is sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +97,7 @@ class CellRecord:
     requests: int
     """All of them, warm-up included: as many as have a record."""
     duration: float
-    """Seconds from its first intended arrival to the last answer."""
+    """Seconds from its first intended arrival until its last task had ended."""
     client_cpu: float | None
     """CPU seconds the client spent (None in simulation)."""
     lost_workers: str

@@ -22,18 +22,29 @@ SCHEMES: dict[str, Callable[..., Scheme]] = {
 }
 
 
-def options_of(name: str) -> set[str]:
-    """Return the names of the options that the scheme called `name` takes, raising UsageError if there is none."""
+def options_of(name: str) -> Mapping[str, inspect.Parameter]:
+    """Return the options that the scheme called `name` takes, by name; UsageError if there is no such scheme."""
     if name not in SCHEMES:
         raise UsageError(f"there is no scheme called {name!r}; the schemes are {', '.join(SCHEMES)}")
-    return set(inspect.signature(SCHEMES[name]).parameters)
+    return inspect.signature(SCHEMES[name]).parameters
 
 
 def make(name: str, options: Mapping[str, Any]) -> Scheme:
     """Return a fresh scheme, raising UsageError for an unknown name, an unknown option or an option out of range."""
     known = options_of(name)
-    for option in options:
+    for option, value in options.items():
         if option not in known:
             listed = ", ".join(sorted(known)).replace("_", "-") or "none"
             raise UsageError(f"scheme {name} has no option {option.replace('_', '-')!r}; its options: {listed}")
+        wanted = str(known[option].annotation)
+        if not isinstance(value, _accepted(wanted)) or isinstance(value, bool):
+            raise UsageError(f"{option.replace('_', '-')} of scheme {name} cannot be {value!r}; it takes {wanted}")
     return SCHEMES[name](**options)
+
+
+def _accepted(annotation: str) -> tuple[type, ...]:
+    """Return the types of a value that a constructor with this annotation takes."""
+    types: list[type] = [int] if "int" in annotation or "float" in annotation else []
+    types += [float] if "float" in annotation else []
+    types += [str] if "str" in annotation or "Flush" in annotation else []
+    return tuple(types)

@@ -15,12 +15,13 @@ which is more accurate, gets that long to come first.
 
 When a collage fails (lost, past its deadline, or without an answer for a cell), its open requests are sent once more
 to another worker, as they are `reissue_after` seconds after their arrival where that is set. A request whose own
-tasks have all failed is answered from a held reply, waits for its collage, or is sent again, three times in all.
+tasks have all failed is answered from a held reply, or sent again, three times in all, or left to a later collage.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Hashable
+from itertools import islice
 from typing import Literal
 
 from collagebench.errors import UsageError
@@ -163,7 +164,7 @@ class Collage(Scheme):
         return self._make_collage() if self._waiting else []
 
     def _make_collage(self) -> list[Action]:
-        members = [self._waiting.pop(request) for request in list(self._waiting)[: self.grid * self.grid]]
+        members = [self._waiting.pop(request) for request in list(islice(self._waiting, self.grid * self.grid))]
         return [self._send("collage", members)]
 
     def _collage_failed(self, request: Request, reason: str) -> list[Action]:

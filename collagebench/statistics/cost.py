@@ -2,8 +2,8 @@
 
 Spending covers whole cells, warm-up included, because a task belongs to no one request. A task is executed once its
 service began: an inference is never interrupted. It is wasted when no request was answered from it. A task that was
-taken back before service cost nothing but its bytes; how long it would have taken is known only where the engine says
-so.
+taken back before service cost nothing but its bytes; how long it would have taken is known only where workers do not
+compute.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ class Cost:
     """Service time that cancelling saved: 0 if nothing was cancelled, None if it is not known of every such task."""
     unreported_tasks: int
     """Sent and not cancelled, but no service time came back (the worker was lost, or the deadline passed)."""
-    bytes_sent: int
+    bytes_sent: int | None
+    """None where nothing is sent."""
 
 
 def cost(tasks: Table) -> Cost:
@@ -38,14 +39,15 @@ def cost(tasks: Table) -> Cost:
     reported = ~np.isnan(service)
     cancelled = tasks.equal("outcome", "cancelled")
     saved = tasks["wanted_s"][cancelled]
+    sent = tasks["bytes_sent"][tasks["bytes_sent"] >= 0]
     return Cost(
         tasks=len(tasks),
         executed_s=float(service[reported].sum()),
-        wasted_s=float(service[reported & tasks.equal("outcome", "wasted")].sum()),
+        wasted_s=float(service[reported & ~tasks.equal("outcome", "used")].sum()),
         cancelled_tasks=int(cancelled.sum()),
         cancelled_s=None if np.isnan(saved).any() else float(saved.sum()),
         unreported_tasks=int((~reported & ~cancelled).sum()),
-        bytes_sent=int(tasks["bytes_sent"].sum()),
+        bytes_sent=int(sent.sum()) if len(sent) else None,
     )
 
 

@@ -137,8 +137,13 @@ def test_kill_9_of_the_client_leaves_no_worker(tmp_path: Path) -> None:
     assert workers.left_after(2.0) == set()
 
 
-def test_ctrl_c_saves_and_reports_what_was_finished(tmp_path: Path) -> None:
-    """An interrupted run ends with 130, prints the finished runs as INVALID, and leaves no process."""
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("times", [1, 3])
+def test_ctrl_c_saves_and_reports_what_was_finished(tmp_path: Path, sign: signal.Signals, times: int) -> None:
+    """An interrupted run ends with 130, prints the finished runs as INVALID, and leaves no process.
+
+    It does so however often the signal is repeated.
+    """
     options = ["--workers", "4", "--runs", "50", "--requests", "100", "--scheme", "none"]
     process = start("run", *options, "--out", "r", cwd=tmp_path)
     cells = tmp_path / "r" / "cells.csv"
@@ -146,10 +151,11 @@ def test_ctrl_c_saves_and_reports_what_was_finished(tmp_path: Path) -> None:
         assert process.poll() is None
         time.sleep(0.05)  # a pause between two looks
     workers = Watched(descendants(process.pid))
-    process.send_signal(signal.SIGINT)
+    for _ in range(times):
+        process.send_signal(sign)
     code, out, err = finish(process)
     assert code == 130
-    assert "interrupted; what was finished is in r" in err
+    assert err == "collagebench: interrupted; what was finished is in r\n"
     assert re.search(r"none +\d", out)
     assert "INVALID" in out
     assert workers.left_after(2.0) == set()
@@ -178,8 +184,8 @@ def test_a_model_of_the_wrong_shape_is_one_sentence(tmp_path: Path, models: Path
     """A single model that turns out to take another image size than its manifest says is refused before any request."""
     manifest = json.loads((models / "manifest.json").read_text())
     single, collage = (
-        next(entry for entry in manifest["models"] if entry["role"] == role and entry["grid"] in (None, 3))
-        for role in ("single", "collage")
+        next(entry for entry in manifest["models"] if entry["name"] == name)
+        for name in ("shapes-single", "shapes-collage-3x3")
     )
     for field in ("file", "sha256", "bytes"):
         single[field] = collage[field]
@@ -237,6 +243,9 @@ def test_a_directory_that_cannot_be_used_is_one_sentence(tmp_path: Path) -> None
         (["--workers", "1", "--scheme", "collage"], "worker"),
         (["--stragglers", "fixed", "--slow-workers", "99"], "99"),
         (["--stragglers", "none", "--compute-time", "0"], "--rate"),
+        (["--stragglers", "none", "--slow-workers", "3"], "--slow-workers means nothing"),
+        (["--stragglers", "fixed", "--time-scale", "3"], "--time-scale means nothing"),
+        (["--scheme", "none", "--scheme", "none"], "two schemes"),
     ],
 )
 def test_senseless_options_are_one_sentence(tmp_path: Path, arguments: list[str], sentence: str) -> None:
@@ -258,6 +267,12 @@ def test_senseless_options_are_one_sentence(tmp_path: Path, arguments: list[str]
         ("[[scheme]]\nname = 'collage'\nholdd = 3", "no option 'holdd'"),
         ("[[scheme]]\nname = 'none'\n[[scheme]]\nname = 'none'", "two schemes"),
         ("scheme = 5", r"[[scheme]]"),
+        ("slow-workers = -3", "--slow-workers"),
+        ("compute = 5", "compute must be a text"),
+        ("[[scheme]]\nname = 'replication'\nreplicas = 'two'", "replicas of scheme replication cannot be 'two'"),
+        ("[[scheme]]\nname = 'replication'\nreplicas = 2.5", "cannot be 2.5"),
+        ("[[scheme]]\nname = 'collage'\nhold = 'soon'", "cannot be 'soon'"),
+        ("[[scheme]]\nname = 'hedge'\nhedge-delay = [1]", "cannot be [1]"),
     ],
 )
 def test_a_senseless_profile_is_one_sentence(tmp_path: Path, text: str, sentence: str) -> None:
@@ -267,6 +282,26 @@ def test_a_senseless_profile_is_one_sentence(tmp_path: Path, text: str, sentence
     assert (code, out) == (2, "")
     assert err.count("\n") == 1
     assert sentence in err
+
+
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_simulation_is_saved_whole(tmp_path: Path, sign: signal.Signals) -> None:
+    """A simulation stops between two of its steps: 130, and its finished cells can be read."""
+    process = start("simulate", "--runs", "5000", "--scheme", "none", "--out", "r", cwd=tmp_path)
+    wait_for_requests(tmp_path)
+    process.send_signal(sign)
+    code, out, _ = finish(process)
+    assert code == 130
+    assert "the run was interrupted" in out
+
+
+def test_a_profile_may_say_everything_the_command_line_may(tmp_path: Path) -> None:
+    """Keys of every type are taken: numbers, texts, choices and paths."""
+    (tmp_path / "p.toml").write_text("compute = 'emulated'\nrequests = 10\nruns = 1\nwarmup = 0.99\nslo = 30\n")
+    code, out, _ = collagebench("simulate", "--profile", "p.toml", "--format", "json", cwd=tmp_path)
+    assert code == 0
+    assert json.loads(out)["config"]["compute"] == "emulated"
+    assert json.loads(out)["slo_ms"] == 30
 
 
 def test_the_command_line_wins_over_the_profile(tmp_path: Path) -> None:

@@ -13,12 +13,13 @@ import pytest
 
 from collagebench.cli.options import resolve
 from collagebench.engine import experiment
+from collagebench.engine.cells import Progress
 from collagebench.errors import ModelError, OutputError
 
 pytestmark = pytest.mark.processes
 
 
-class Watcher(experiment.Progress):
+class Watcher(Progress):
     """A progress that calls a function when so many requests have arrived."""
 
     def __init__(self, after: int = 0, call: Any = None) -> None:
@@ -100,7 +101,7 @@ def test_a_cancelled_task_that_queued_was_never_served(tmp_path: Path) -> None:
 
 
 def test_a_stopped_worker_misses_its_deadlines_and_nothing_else(tmp_path: Path) -> None:
-    """A worker that is frozen, not dead, fails its tasks at their deadline; all requests are settled."""
+    """A worker that is frozen, not dead, fails its tasks at their deadline and counts as lost when it stays silent."""
     directory = tmp_path / "run"
     frozen: list[int] = []
 
@@ -112,8 +113,38 @@ def test_a_stopped_worker_misses_its_deadlines_and_nothing_else(tmp_path: Path) 
     requests = rows(directory, "requests")
     assert len(requests) == 100
     assert {row["reason"] for row in requests if not row["answered"]} == {"deadline"}
+    (cell,) = rows(directory, "cells")
+    assert "did not answer" in cell["lost_workers"]
     assert frozen
     assert not alive(frozen)
+
+
+def test_a_task_past_its_deadline_keeps_its_worker_as_in_simulation(tmp_path: Path) -> None:
+    """A worker that is busy with a late task gets nothing else: live and simulated runs fail the same requests."""
+    config = small(
+        schemes=("none",), workers=2, stragglers="fixed", slow_factor=500.0, time_scale=None, compute="emulated",
+        compute_time=0.002, deadline=0.15, rate=100.0, requests=2, runs=8, warmup=0.0, seed=2,
+    )  # fmt: skip
+    failed = []
+    for name, engine in (("live", experiment.run), ("simulated", experiment.simulate)):
+        engine(config, tmp_path / name, Progress())
+        requests = rows(tmp_path / name, "requests")
+        failed.append({(row["run"], row["request"]) for row in requests if not row["answered"]})
+        late = [task for task in rows(tmp_path / name, "tasks") if task["outcome"] == "deadline"]
+        assert all(float(task["service"]) >= 1.0 for task in late)
+    assert failed[0] == failed[1]
+    assert failed[0]
+
+
+def test_an_error_of_our_own_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An answer that cannot be decoded ends the experiment with that error instead of a wait for ever."""
+
+    def broken(*arguments: object) -> list[int]:
+        raise ArithmeticError("broken")
+
+    monkeypatch.setattr("collagebench.engine.live.decode", broken)
+    with pytest.raises(ArithmeticError, match="broken"):
+        experiment.run(small(schemes=("none",)), tmp_path / "run", Progress())
 
 
 def test_a_killed_worker_ends_the_experiment_with_every_request_settled(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from collagebench.schemes.protocol import Request, Task
 
 def job(worker: int) -> Job:
     """A job on a worker."""
-    return Job(Task(0, "single", (Request(0, 0, 0.0),), 0), worker, 0.0, 0.0)
+    return Job(Task(0, "single", (Request(0, 0, 0.0),), 0), worker, 0.0, 0.0, 0.0)
 
 
 @given(

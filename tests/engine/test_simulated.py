@@ -65,7 +65,7 @@ def simulate(
         def tie(request: int, attempt: int) -> float:
             return (request * 0.618 + attempt * 0.5) % 1
 
-        conductor = Conductor(scheme, Router(roles), draw, tie, transport, ledger)
+        conductor = Conductor(scheme, Router(roles), draw, tie, lambda role, drawn: drawn, transport, ledger)
         woke = conductor.woke
 
         def woke_or_lost(token: object, now: float) -> None:
@@ -80,7 +80,7 @@ def simulate(
         return conductor
 
     requests = [Request(i, i, at) for i, at in enumerate(arrivals)]
-    simulate_cell(conduct, requests, "floor", {"single": 0.0, "collage": 0.0}, deadline)
+    simulate_cell(conduct, requests, {"single": 0.0, "collage": 0.0}, deadline)
     assert sorted([*ledger.latency, *ledger.failures]) == list(range(len(arrivals)))
     return ledger
 

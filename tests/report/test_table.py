@@ -58,7 +58,7 @@ def test_eighty_columns(tmp_path, names):
 
 def test_conditions_are_stated(tmp_path):
     """Fleet, load, stragglers and compute stand above the table, the bound and its source below."""
-    bound = {"p50": 0.01, "p99": 0.02, "source": "simulated"}
+    bound = {"p50": 0.01, "p99": 0.02, "requests": 1000, "source": "simulated"}
     text = printed(make_run(tmp_path / "run", {"none": lognormal(1, 4, 250)}, header={**HEADER, "bound": bound}))
     words = " ".join(text.split())
     assert "live: 10 workers, 2 runs x 100 requests at 325/s, utilisation 0.50 before redundancy" in words

@@ -1,0 +1,61 @@
+"""What the cells of an experiment are made of, whoever runs them: the order, a conductor, a recorder.
+
+Every run meets every scheme once, in an order of its own, so that heat, caches and a machine's moods fall on all alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+from collagebench.engine.conductor import Conductor, Listener
+from collagebench.engine.plan import Plan, Variant
+from collagebench.engine.recorder import Evaluate, Recorder
+from collagebench.engine.router import Router
+from collagebench.results.writer import RunWriter
+from collagebench.stragglers.service import service_time
+
+
+class Progress:
+    """Somebody who is told how far an experiment is; this one looks away."""
+
+    def stage(self, text: str) -> None:
+        """Something takes a moment that is not counted in requests."""
+
+    def begin(self, requests: int) -> None:
+        """So many requests will arrive, over all cells."""
+
+    def cell(self, scheme: str, run: int) -> None:
+        """A cell begins."""
+
+    def advance(self, requests: int) -> None:
+        """So many more have arrived."""
+
+
+def in_order(plan: Plan) -> Iterator[tuple[int, Variant]]:
+    """Yield the run and the variant of each cell in the order of execution."""
+    for run in range(plan.config.runs):
+        for variant in plan.order(run):
+            yield run, variant
+
+
+def conductor_of(plan: Plan, variant: Variant, run: int, listener: Listener) -> Callable[[Any], Conductor]:
+    """Return the function that makes a cell's conductor on a transport."""
+    compute, mode = plan.compute_of(variant), plan.stragglers.mode
+
+    def expected(role: str, draw: float) -> float:
+        return service_time(mode, compute[role], draw)
+
+    def conduct(transport: Any) -> Conductor:
+        draw, tie = partial(plan.stragglers.draw, run), partial(plan.tie, run)
+        return Conductor(variant.scheme(), Router(variant.workers), draw, tie, expected, transport, listener)
+
+    return conduct
+
+
+def recorder_of(
+    plan: Plan, writer: RunWriter, variant: Variant, run: int, evaluate: Evaluate | None, chunk: int | None = None
+) -> Recorder:
+    """Return a cell's recorder; see `Recorder` for `evaluate` and `chunk`."""
+    return Recorder(writer, variant.name, run, plan.stragglers.mode, plan.workloads[run], evaluate, chunk)

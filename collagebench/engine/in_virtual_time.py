@@ -1,0 +1,40 @@
+"""The cells of an experiment in simulation, one after the other."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+from collagebench.engine.cells import Progress, conductor_of, in_order, recorder_of
+from collagebench.engine.evaluation import Evaluator
+from collagebench.engine.plan import Plan
+from collagebench.engine.simulated import simulate_cell
+from collagebench.results.records import CellRecord
+from collagebench.results.writer import RunWriter
+
+EVALUATED_AT_ONCE = 20_000
+
+
+def run_cells(plan: Plan, writer: RunWriter, directory: Path, progress: Progress) -> bool:
+    """Run all cells; return True, as no simulated worker is ever lost.
+
+    Raises:
+        CollagebenchError: results could not be written.
+    """
+    config = plan.config
+    evaluator = Evaluator(plan.images)
+    progress.begin(config.requests * config.runs * len(plan.variants))
+    for order, (run, variant) in enumerate(in_order(plan)):
+        progress.cell(variant.name, run)
+        evaluate = partial(evaluator.evaluate, variant.models)
+        recorder = recorder_of(plan, writer, variant, run, evaluate, EVALUATED_AT_ONCE)
+        simulate_cell(
+            conductor_of(plan, variant, run, recorder),
+            plan.requests(run),
+            plan.compute_of(variant),
+            config.deadline,
+            progress.advance,
+        )
+        recorder.flush()
+        writer.cell(CellRecord(variant.name, run, order, config.requests, recorder.duration, None, lost_workers=""))
+    return True

@@ -1,0 +1,142 @@
+"""The cells of an experiment on real workers: one fleet, started once, serves them all in turn."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+import time
+from collections import Counter
+from collections.abc import Coroutine
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from collagebench.engine.cells import Progress, conductor_of, in_order, recorder_of
+from collagebench.engine.evaluation import Evaluator
+from collagebench.engine.live import LiveCell
+from collagebench.engine.pacer import Pacer
+from collagebench.engine.plan import Plan
+from collagebench.errors import Interrupted
+from collagebench.fleet import ModelFile, WorkerSpec
+from collagebench.fleet.local import local_fleet
+from collagebench.results.records import CellRecord
+from collagebench.results.writer import RunWriter
+
+SWITCH_INTERVAL = 0.0005
+"""Seconds one thread of the client may keep the others waiting for the interpreter, where Python's default is 0.005."""
+
+
+def run_cells(plan: Plan, writer: RunWriter, directory: Path, progress: Progress) -> bool:
+    """Run all cells, or those up to the loss of a worker; return whether it was all of them.
+
+    Raises:
+        CollagebenchError: the fleet could not be started, or results not written.
+        Interrupted: Ctrl-C or SIGTERM came; the workers are gone.
+    """
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(SWITCH_INTERVAL)
+    try:
+        return _with_loop(_run_cells(plan, writer, directory, progress))
+    finally:
+        sys.setswitchinterval(interval)
+
+
+def _with_loop(main: Coroutine[Any, Any, bool]) -> bool:
+    """Run a coroutine on uvloop where there is one; the first Ctrl-C or SIGTERM cancels it, so that it can tidy up."""
+    try:
+        import uvloop
+
+        loop = uvloop.new_event_loop()
+    except ImportError:
+        loop = asyncio.new_event_loop()
+    task = loop.create_task(main)
+    stopped = False
+
+    def stop() -> None:
+        nonlocal stopped
+        if not stopped:  # tidying up takes seconds at most; a second signal must not cut it short
+            stopped = True
+            task.cancel()
+
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    previous = [signal.getsignal(number) for number in numbers]
+    try:
+        for number in numbers:
+            loop.add_signal_handler(number, stop)
+        complete: bool = loop.run_until_complete(task)
+        return complete
+    except asyncio.CancelledError:
+        raise Interrupted("interrupted") from None
+    finally:
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        for number, handler in zip(numbers, previous, strict=True):
+            loop.remove_signal_handler(number)
+            signal.signal(number, handler)
+        loop.close()
+
+
+async def _run_cells(plan: Plan, writer: RunWriter, directory: Path, progress: Progress) -> bool:
+    config = plan.config
+    lost: dict[int, str] = {}
+    cell: LiveCell | None = None
+
+    def on_lost(worker: int, reason: str) -> None:
+        lost.setdefault(worker, reason)
+        if cell is not None:
+            cell.lost(worker)
+
+    def on_ended(worker: int, reason: str) -> None:
+        lost[worker] = reason  # the fleet knows better than a broken connection
+        on_lost(worker, reason)
+
+    progress.stage(f"starting {config.workers} workers")
+    evaluator = Evaluator(plan.images) if config.compute == "emulated" else None
+    async with local_fleet(_specs(plan), config.compute, directory / "workers", on_ended) as fleet:
+        connections = {connection.index: connection for connection in fleet}
+        hosts = Counter(connection.host for connection in fleet)
+        writer.add(hosts=[{"host": host, "workers": workers} for host, workers in hosts.items()])
+        pacer = Pacer(asyncio.get_running_loop())
+        try:
+            progress.begin(config.requests * config.runs * len(plan.variants))
+            for order, (run, variant) in enumerate(in_order(plan)):
+                progress.cell(variant.name, run)
+                evaluate = None if evaluator is None else partial(evaluator.evaluate, variant.models)
+                recorder = recorder_of(plan, writer, variant, run, evaluate)
+                cell = LiveCell(
+                    pacer,
+                    connections,
+                    variant.models,
+                    plan.images,
+                    plan.stragglers.mode,
+                    config.deadline,
+                    plan.compute_of(variant) if config.compute == "emulated" else None,
+                    on_lost,
+                )
+                cpu = time.process_time()
+                conduct = conductor_of(plan, variant, run, recorder)
+                await cell.run(conduct, plan.requests(run), recorder, progress.advance)
+                cpu = time.process_time() - cpu
+                recorder.flush()
+                gone = "; ".join(f"worker {worker} {reason}" for worker, reason in sorted(lost.items()))
+                writer.cell(CellRecord(variant.name, run, order, config.requests, recorder.duration, cpu, gone))
+                if lost:
+                    place = f"during run {run} of {variant.name}"
+                    writer.event("worker lost", f"{gone}, {place}; nothing was measured after it")
+                    return False
+        finally:
+            cell = None
+            pacer.close()
+    return True
+
+
+def _specs(plan: Plan) -> list[WorkerSpec]:
+    """Every worker holds the models of all the roles it plays under any scheme, so one fleet serves them all."""
+    held: dict[int, dict[str, ModelFile]] = {}
+    for variant in plan.variants:
+        for role, workers in variant.workers.items():
+            model = variant.models[role]
+            for worker in workers:
+                file = ModelFile(model.name, str(model.path.resolve()), model.sha256, model.input)
+                held.setdefault(worker, {})[model.name] = file
+    return [WorkerSpec(worker, tuple(files.values())) for worker, files in sorted(held.items())]
