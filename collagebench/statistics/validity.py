@@ -26,9 +26,9 @@ def judge(run: Run) -> list[str]:
     if not len(run.cells):
         reasons.append("no scheme has a complete run, so there is nothing to report: run it again, for longer")
     reasons += _lost_workers(run)
+    reasons += _late_client(run)
     for variant in run.variants:
         mine = run.of(variant)
-        reasons += _late_client(variant, mine.requests)
         reasons += _overload(variant, mine.requests)
         reasons += _wrong_injection(variant, mine.tasks)
     return reasons
@@ -52,6 +52,9 @@ def warnings(run: Run) -> list[str]:
                 f"{variant}: {facts.failed} of {facts.requests} requests failed and count as infinitely slow; "
                 "the column reason of requests.csv says why."
             )
+        given_up = int(mine.tasks.equal("outcome", "deadline").sum())
+        if given_up:
+            found.append(f"{variant}: {given_up} tasks were given up at their --deadline, answered in time or not.")
         if "p99" in facts.quantiles and not facts.quantiles["p99"].bounded:
             small.append(f"{variant} {facts.requests}")
         if len(mine.cells) < 2:
@@ -88,16 +91,21 @@ def _lost_workers(run: Run) -> list[str]:
     return reasons
 
 
-def _late_client(variant: str, requests: Table) -> list[str]:
-    lag = dispatch_lag(requests)["p99"]
-    if lag is None:
-        return []
-    median = quantile(np.sort(infinite_if_failed(requests.where(~requests["warmup"]))), 0.5)
-    if lag <= LAG_SHARE * median:
+def _late_client(run: Run) -> list[str]:
+    late = []
+    for variant in run.variants:
+        requests = run.of(variant).requests
+        lag = dispatch_lag(requests)["p99"]
+        if lag is None:
+            continue
+        median = quantile(np.sort(infinite_if_failed(requests.where(~requests["warmup"]))), 0.5)
+        if lag > LAG_SHARE * median:
+            late.append(f"{variant} {lag * 1e3:.2f} ms, median latency {median * 1e3:.1f} ms")
+    if not late:
         return []
     return [
-        f"{variant}: the client handled requests late (p99 {lag * 1e3:.2f} ms, more than 5 % of the median latency of "
-        f"{median * 1e3:.2f} ms): lower --rate or --workers, or leave the client a core of its own"
+        f"the client handled requests late (dispatch lag p99 above 5 % of the median latency: {'; '.join(late)}): "
+        "lower --rate or --workers, or leave the client a core of its own"
     ]
 
 
