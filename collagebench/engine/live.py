@@ -31,8 +31,6 @@ LEAD = 0.05
 """Seconds between the start of a cell and the zero of its schedule."""
 ADVANCE = 10
 """Arrivals from one report of progress to the next."""
-TRANSIT = 0.0005
-"""Seconds by which a worker may be ahead of what the client knows of it."""
 SILENCE = 5.0
 """Seconds beyond its deadline and twice its service time after which a task's worker counts as lost. A task that began
 by its deadline has ended long before; only a worker that is stopped, or cut off, has not answered then."""
@@ -70,6 +68,8 @@ class LiveCell:
         self._deadlines: deque[tuple[float, Job]] = deque()
         """Every job's deadline, earliest first."""
         self._next_deadline: asyncio.TimerHandle | None = None
+        self._served_last: dict[int, Job] = {}
+        """The last job that each worker has served."""
         self._wakes = 0
         self._more_to_come = True
         self._done = asyncio.Event()
@@ -138,7 +138,10 @@ class LiveCell:
             self._check_deadlines()
 
     def begin(self, job: Job) -> None:
-        """The worker begins by itself."""
+        """Estimate when the worker began: when its last task was done, which was before the client heard of that."""
+        last = self._served_last.get(job.worker)
+        if last is not None and last.begun is not None and last.service is not None:
+            job.begun = max(job.sent, last.begun + last.service)
 
     def has_begun(self, job: Job) -> bool:
         """Whether the job is next in line behind one that should be done by now."""
@@ -146,7 +149,7 @@ class LiveCell:
         first = router.next(job.worker)
         if first is None or first.begun is None or router.second(job.worker) is not job:
             return False
-        return self.now() >= first.begun + first.expected - TRANSIT
+        return self.now() >= first.begun + first.expected
 
     def take_back(self, job: Job) -> None:
         """Cancel the call; the worker then never serves it."""
@@ -196,6 +199,7 @@ class LiveCell:
         except Exception as error:
             self._fail(error)
         else:
+            self._served_last[job.worker] = job
             self._guarded(lambda: self.conductor.served(job, self.now()))
 
     def _check_deadlines(self) -> None:

@@ -25,7 +25,7 @@ class Job:
     expected: float
     """Seconds its service should take, by the draw and what one inference takes."""
     begun: float | None = None
-    """When it became the first in its worker's hand."""
+    """When its service began, as far as the client can know: a live worker was not earlier than this."""
     outcome: str | None = None
     """used, wasted, cancelled, lost, deadline or refused; None while nothing is decided."""
     given_up: bool = False
