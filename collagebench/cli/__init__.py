@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 
 import click
@@ -66,5 +67,13 @@ def main(args: list[str] | None = None) -> None:
         code = EXIT_INTERRUPTED
     except BrokenPipeError:
         sys.stderr.close()
+        code = EXIT_ERROR
+    except Exception as error:
+        if os.environ.get("COLLAGEBENCH_TRACEBACK"):
+            raise
+        what = f"{type(error).__name__}: {error}".splitlines()[0]
+        click.echo(
+            f"collagebench: unexpected {what}; set COLLAGEBENCH_TRACEBACK=1 to see where, and report it", err=True
+        )
         code = EXIT_ERROR
     sys.exit(code if isinstance(code, int) else 0)

@@ -103,7 +103,11 @@ def _check_straggler_options(values: Mapping[str, Any], given: Mapping[str, Any]
 
 def run_directory(out: Path | None, verb: str) -> Path:
     """Return where an experiment leaves its results: where the user said, or a new directory below `runs`."""
-    return out or Path("runs") / f"{datetime.now():%Y%m%d-%H%M%S}-{verb}"
+    if out is not None:
+        return out
+    name = f"{datetime.now():%Y%m%d-%H%M%S}-{verb}"
+    names = (name, *(f"{name}-{number}" for number in range(2, 1000)))
+    return next(path for path in map(Path("runs").joinpath, names) if not path.exists())
 
 
 def _profile_path(name: str) -> Path:

@@ -23,7 +23,7 @@ class ProgressBar(Progress):
             rich_progress.TextColumn("{task.fields[left]}"),
             console=Console(stderr=True),
             transient=True,
-            disable=not sys.stderr.isatty(),
+            disable=not (sys.stderr and sys.stderr.isatty()),
             refresh_per_second=4,  # the client's CPU belongs to the measurement
         )
         self._task = self._bar.add_task("", total=None, counted="", left="")

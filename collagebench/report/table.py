@@ -57,7 +57,7 @@ def _conditions(one: dict[str, Any]) -> str:
     config = one["config"]
     parts = [f"{one['engine']}:" if one["engine"] else ""]
     if "workers" in config:
-        parts.append(f"{config['workers']} workers,")
+        parts.append(f"{config['workers']} worker{'s' if config['workers'] != 1 else ''},")
     if {"runs", "requests"} <= config.keys():
         parts.append(f"{config['runs']} run{'s' if config['runs'] != 1 else ''} x {config['requests']:,} requests")
     if one["rate"] is not None:
@@ -87,7 +87,7 @@ def _legend(one: dict[str, Any], bound: dict[str, Any] | None, plus_minus: str) 
         "work": f"worker time spent / that of {base}",
     }
     if bound:
-        meanings["bound"] = f"the same arrivals without stragglers or redundancy ({bound['source']})"
+        meanings["bound"] = f"no stragglers, no redundancy ({bound['source']}); a copy may beat even that"
     return meanings
 
 

@@ -27,8 +27,10 @@ def judge(run: Run) -> list[str]:
         reasons.append("no scheme has a complete run, so there is nothing to report: run it again, for longer")
     reasons += _lost_workers(run)
     reasons += _late_client(run)
+    reasons += _incomplete(run)
     for variant in run.variants:
         mine = run.of(variant)
+        reasons += _mostly_failed(variant, mine.requests)
         reasons += _overload(variant, mine.requests)
         reasons += _wrong_injection(variant, mine.tasks)
     return reasons
@@ -91,6 +93,26 @@ def _lost_workers(run: Run) -> list[str]:
     return reasons
 
 
+def _incomplete(run: Run) -> list[str]:
+    """A run that says it is done must have the same runs of every scheme."""
+    if run.header.get("status") != "done" or not (run.left_out and len(run.cells)):
+        return []
+    return [
+        f"records are missing although the run was done ({', '.join(run.left_out)}), so schemes met different runs: "
+        "copy the directory again, or run it again"
+    ]
+
+
+def _mostly_failed(variant: str, requests: Table) -> list[str]:
+    facts = latency(requests)
+    if not facts.requests or 2 * facts.failed <= facts.requests:
+        return []
+    return [
+        f"{variant}: {facts.failed} of {facts.requests} requests failed, so there is little to measure: raise "
+        "--deadline or lower the load; the column reason of requests.csv says why"
+    ]
+
+
 def _late_client(run: Run) -> list[str]:
     late = []
     for variant in run.variants:
@@ -105,7 +127,7 @@ def _late_client(run: Run) -> list[str]:
         return []
     return [
         f"the client handled requests late (dispatch lag p99 above 5 % of the median latency: {'; '.join(late)}): "
-        "lower --rate or --workers, or leave the client a core of its own"
+        "lower --utilisation or --rate, raise --time-scale, or leave the client a core of its own"
     ]
 
 
@@ -115,7 +137,8 @@ def _overload(variant: str, requests: Table) -> list[str]:
         return []
     return [
         f"{variant}: its queue was still growing at the end (from the second to the last quarter of a run by "
-        f"{growth:.0f} open requests), so its latencies depend on the length of the run: lower --rate or --utilisation"
+        f"{growth:.0f} open requests), so its latencies depend on the length of the run: lower "
+        "--rate or --utilisation, or raise --requests if the run was too short to fill the fleet"
     ]
 
 

@@ -88,6 +88,12 @@ def load(directory: Path = SHIPPED) -> list[Model]:
 
 def _from_json(entry: dict[str, Any], directory: Path) -> Model:
     shapes = {key: tuple(entry[key]) for key in ("classes", "input", "image")}
+    sizes = (*shapes["input"], *shapes["image"])
+    texts = (entry["name"], entry["role"], entry["file"], entry["sha256"], *shapes["classes"])
+    if len(sizes) != 6 or not all(isinstance(size, int) for size in sizes):
+        raise TypeError("input and image are three whole numbers each")
+    if not all(isinstance(text, str) for text in texts):
+        raise TypeError("name, role, file, sha256 and classes are texts")
     return Model(**{**entry, **shapes, "directory": directory})
 
 

@@ -64,7 +64,7 @@ def test_conditions_are_stated(tmp_path):
     assert "live: 10 workers, 2 runs x 100 requests at 325/s, utilisation 0.50 before redundancy" in words
     assert "stragglers collage-trace x 0.1, images shapes, real compute, seed 0" in words
     assert row(text, "bound")[:3] == ["bound", "10.0", "20.0"]
-    assert "the same arrivals without stragglers or redundancy (simulated)" in words
+    assert "no stragglers, no redundancy (simulated)" in words
 
 
 def test_verdict_and_reasons(tmp_path):

@@ -43,7 +43,7 @@ def test_late_client(tmp_path):
     (reason,) = judge(late)
     assert reason.startswith("the client handled requests late (")
     assert "none 1.01 ms, median latency 20.0 ms" in reason
-    assert "lower --rate" in reason
+    assert "lower --utilisation or --rate" in reason
     assert judge(early) == []
 
 
@@ -162,3 +162,9 @@ def test_overload_is_a_reason(tmp_path):
 def test_failures_alone_are_no_growth(tmp_path):
     """Requests without an answer have no end and do not count as a queue."""
     assert judge(load(make_run(tmp_path / "run", {"none": [[0.02] * 50 + [None] * 50]}))) == []
+
+
+def test_a_run_that_mostly_failed_is_not_valid(tmp_path):
+    """Figures of a scheme of which more than half the requests failed are no figures: a reason names it."""
+    (reason,) = judge(load(make_run(tmp_path / "run", {"none": [[None] * 60 + [0.02] * 40]})))
+    assert reason.startswith("none: 60 of 100 requests failed")
