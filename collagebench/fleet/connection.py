@@ -19,7 +19,6 @@ import numpy as np
 from numpy.typing import NDArray
 from open_inference.grpc import protocol
 
-from collagebench.stragglers.service import Mode
 from collagebench.worker import wire
 
 CHANNEL_OPTIONS = [
@@ -99,7 +98,7 @@ class Connection:
             raise TaskError("refused", f"worker {self.index} says that it is not ready")
 
     async def infer(
-        self, task: int, model: str, pixels: NDArray[np.uint8], mode: Mode | None, amount: float, timeout: float
+        self, task: int, model: str, pixels: NDArray[np.uint8], mode: wire.Mode | None, amount: float, timeout: float
     ) -> Reply:
         """Have `model` classify `pixels` and return its answer.
 

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 from open_inference.grpc import protocol
 
-from collagebench.stragglers.service import Mode
+from collagebench.stragglers.service import Mode as Mode
 
 SERVICE = "inference.GRPCInferenceService"
 
