@@ -20,10 +20,14 @@ tasks have all failed is answered from a held reply, or sent again, three times 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from itertools import islice
-from typing import Literal
+from typing import Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
+from collagebench.coding.mosaic import mosaic
 from collagebench.errors import UsageError
 from collagebench.schemes.protocol import Action, Fail, Request, Scheme, Task, Wake
 
@@ -55,7 +59,7 @@ class Collage(Scheme):
         for option, seconds in (("--flush-after", flush_after), ("--hold", hold), ("--reissue-after", reissue_after)):
             if seconds is not None and not 0 <= seconds < float("inf"):
                 raise UsageError(f"{option} is a number of seconds from 0 up, not {seconds}")
-        self.grid: int = grid
+        self.grid = grid
         self.flush = flush
         self.flush_after = flush_after if flush_after is not None else (0.1 if flush == "deadline" else 0.0)
         self.hold = hold
@@ -82,6 +86,14 @@ class Collage(Scheme):
                 f"collage gives {self.collage_workers} of {workers} workers to collages: none is left for single images"
             )
         return {"single": singles, "collage": self.collage_workers}
+
+    def needs(self, role: str) -> Mapping[str, Any]:
+        """The collage model must be of this grid."""
+        return {"grid": self.grid} if role == "collage" else {}
+
+    def encode(self, task: Task, images: Sequence[NDArray[np.uint8]], shape: tuple[int, int, int]) -> NDArray[Any]:
+        """Paste a group's images into one mosaic."""
+        return mosaic(images, self.grid, shape[:2])[np.newaxis] if task.role == "collage" else np.stack(images)
 
     def arrived(self, request: Request, now: float) -> list[Action]:
         """Send it to one worker and enter it for a collage."""
@@ -189,9 +201,9 @@ class Collage(Scheme):
         singles = [task for task in self._live[request.id] if task.role == "single"]
         return [self._send("single", (request,), attempt, singles)]
 
-    def _answer(self, request: Request, source: str, task: Task) -> list[Action]:
+    def _answer(self, request: Request, source: str, *tasks: Task) -> list[Action]:
         self._forget(request)
-        return super()._answer(request, source, task)
+        return super()._answer(request, source, *tasks)
 
     def _fail(self, request: Request, reason: str) -> Fail:
         self._forget(request)

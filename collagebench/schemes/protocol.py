@@ -8,24 +8,34 @@ simulation. An engine tells it:
     failed(task, reason, now)        a task will never be served: `lost` (its worker died), `deadline`, `refused`
     idle(role, now)                  after an event, a worker of `idle_role` has nothing to do
     woke(token, now)                 the time of a Wake has come
+    begun(task, now)                 as far as the client knows, a worker has begun to serve a task (if `wants_begun`)
     finished(now)                    no more requests will come
 
 and each returns a list of actions, which the engine carries out in order:
 
     Send(task, avoid)                put a task on a worker of its role that holds none of the tasks `avoid`
     Cancel(task)                     take it back if it still queues; a task in service is never interrupted
-    Answer(request, source, tasks)   the request's one answer comes from these tasks
+    Answer(request, source, tasks)   the request's one answer comes from these tasks, `decode` says how
+    Keep(task, requests)             the reply of a task just served may help to decode these open requests
     Fail(request, reason)            give the request up
     Wake(token, at)                  call `woke` at that time
 
 Rules: every request is answered or failed exactly once; a task is cancelled when no request needs it any more; a scheme
 is deterministic given its events. Times are seconds on one clock whose zero means nothing.
+
+Besides, a scheme knows what its tasks mean: `encode` makes a task's input from its images, `decode` a request's answer
+from the outputs of tasks. Both are pure; an engine calls them when it likes, live at once, simulated only for answers
+that were used.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from collagebench.errors import UsageError
 
@@ -47,10 +57,12 @@ class Task:
 
     id: int
     role: str
-    """The model that serves it: `single` or `collage`."""
+    """The model that serves it: `single`, `collage`, `parity`, `coded` or `backup`."""
     requests: tuple[Request, ...]
     attempt: int
     """0 for the first task of its role for the request, then 1, 2, …"""
+    share: int = 0
+    """Which of the coded inputs that its group was encoded into it carries."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +83,20 @@ class Cancel:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """`request` is answered by the replies of `tasks`."""
+    """`request` is answered by the replies of `tasks`; by the most frequent class if there are none."""
 
     request: Request
     source: str
-    """own, replica, hedge, resent or collage."""
+    """own, replica, hedge, resent, collage, parity, coded, backup or default."""
     tasks: tuple[Task, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """The reply of `task`, whose own requests may be settled, is kept until these open `requests` are settled too."""
+
+    task: Task
+    requests: tuple[Request, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +115,7 @@ class Wake:
     at: float
 
 
-Action = Send | Cancel | Answer | Fail | Wake
+Action = Send | Cancel | Answer | Keep | Fail | Wake
 
 
 class Scheme:
@@ -103,8 +123,8 @@ class Scheme:
 
     idle_role: str | None = None
     """The role whose idle workers the scheme wants to hear about."""
-    grid: int | None = None
-    """Cells along one side of its collages, for a scheme that makes any."""
+    wants_begun = False
+    """Whether the scheme wants to hear when a task's service begins."""
 
     def __init__(self) -> None:
         self._tasks_made = 0
@@ -137,9 +157,38 @@ class Scheme:
         """The time of a Wake has come."""
         return []
 
+    def begun(self, task: Task, now: float) -> list[Action]:
+        """As far as the client knows, a worker has begun to serve `task`."""
+        return []
+
     def finished(self, now: float) -> list[Action]:
         """No more requests will come: let go of what was waiting for them."""
         return []
+
+    # What its tasks mean: pure functions.
+
+    def needs(self, role: str) -> Mapping[str, Any]:
+        """Return what the model of a role must be, besides of that role: `{"grid": 3}`, `{"k": 2, "code": …}`."""
+        return {}
+
+    def batch(self, role: str) -> int:
+        """Return how many inputs the largest task of a role carries."""
+        return 1
+
+    def encode(self, task: Task, images: Sequence[NDArray[np.uint8]], shape: tuple[int, int, int]) -> NDArray[Any]:
+        """Return a task's input to its model: uint8 or float32 [batch, *shape].
+
+        `images` are those of the task's requests, in order, uint8 [height, width, 3]; `shape` is one model input's.
+        """
+        return np.stack(images)
+
+    def decode(self, request: Request, replies: Sequence[tuple[Task, NDArray[np.float32]]]) -> NDArray[np.float32]:
+        """Return the score of each class for a request, float32 [classes]: its answer is the highest.
+
+        `replies` are an Answer's tasks, in order, with their outputs, float32 [rows, classes]. All NaN: no answer.
+        """
+        ((task, outputs),) = replies
+        return outputs[task.requests.index(request)]
 
     # The ledger, for subclasses.
 
@@ -147,20 +196,23 @@ class Scheme:
         """Whether the request still waits for its answer."""
         return request.id in self._live
 
-    def _send(self, role: str, requests: Sequence[Request], attempt: int = 0, avoid: Sequence[Task] = ()) -> Send:
+    def _send(
+        self, role: str, requests: Sequence[Request], attempt: int = 0, avoid: Sequence[Task] = (), share: int = 0
+    ) -> Send:
         """Make a task for open or new requests and enter it in the ledger."""
-        task = Task(self._tasks_made, role, tuple(requests), attempt)
+        task = Task(self._tasks_made, role, tuple(requests), attempt, share)
         self._tasks_made += 1
         for request in requests:
             self._live.setdefault(request.id, []).append(task)
         return Send(task, tuple(avoid))
 
-    def _answer(self, request: Request, source: str, task: Task) -> list[Action]:
-        """Answer an open request from `task` and cancel what nobody needs after that."""
+    def _answer(self, request: Request, source: str, *tasks: Task) -> list[Action]:
+        """Answer an open request from `tasks` and cancel what nobody needs after that."""
         rivals = self._live.pop(request.id)
-        actions: list[Action] = [Answer(request, source, (task,))]
+        actions: list[Action] = [Answer(request, source, tasks)]
+        used = {task.id for task in tasks}
         for rival in rivals:
-            if rival is not task and not any(other.id in self._live for other in rival.requests):
+            if rival.id not in used and not any(other.id in self._live for other in rival.requests):
                 actions.append(Cancel(rival))
         return actions
 
