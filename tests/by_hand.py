@@ -18,7 +18,11 @@ class ByHand:
         """Tasks that are with a worker, by id; a cancelled one is taken back at once."""
         self.avoided: dict[int, tuple[Task, ...]] = {}
         self.wakes: list[tuple[float, Hashable]] = []
-        self.answers: dict[int, tuple[str, Task]] = {}
+        self.ever_sent: list[Task] = []
+        self.replied: set[int] = set()
+        """Ids of the tasks whose replies have come."""
+        self.answers: dict[int, tuple[str | Task, ...]] = {}
+        """The source of each answer and the tasks it came from, by the request's id."""
         self.failures: dict[int, str] = {}
         self.cancelled: list[Task] = []
         self.idle: Callable[[str], bool] = lambda role: False
@@ -36,12 +40,19 @@ class ByHand:
     def reply(self, task: Task, now: float | None = None, missing: tuple[int, ...] = ()) -> None:
         self.now = self.now if now is None else now
         del self.sent[task.id]
+        self.replied.add(task.id)
         self._do(self.scheme.replied(task, self.now, missing))
 
     def fail(self, task: Task, reason: str = "lost", now: float | None = None) -> None:
         self.now = self.now if now is None else now
         del self.sent[task.id]
         self._do(self.scheme.failed(task, reason, self.now))
+
+    def begin(self, task: Task, now: float | None = None) -> None:
+        """Let the service of a task begin."""
+        self.now = self.now if now is None else now
+        if self.scheme.wants_begun:
+            self._do(self.scheme.begun(task, self.now))
 
     def wake(self) -> None:
         """Let the earliest wake come."""
@@ -64,16 +75,21 @@ class ByHand:
                 assert action.task.id not in self.sent, "a task is sent once"
                 assert any(self.open(request) for request in action.task.requests), "no task without an open request"
                 self.sent[action.task.id] = action.task
+                self.ever_sent.append(action.task)
                 self.avoided[action.task.id] = action.avoid
             elif isinstance(action, Cancel):
                 if self.sent.pop(action.task.id, None) is not None:
                     self.cancelled.append(action.task)
-                assert not any(self.open(request) for request in action.task.requests), "cancelled though needed"
+                left = {request for task in self.sent.values() for request in task.requests}
+                assert not any(self.open(request) and request not in left for request in action.task.requests), (
+                    "cancelled though needed"
+                )
             elif isinstance(action, Answer):
                 assert self.open(action.request), "a request is answered once"
-                (task,) = action.tasks
-                assert action.request in task.requests, "an answer comes from a task of its request"
-                self.answers[action.request.id] = (action.source, task)
+                assert bool(action.tasks) == (action.source != "default"), "only a default answer comes from no task"
+                assert all(task.id in self.replied for task in action.tasks), "an answer comes from replies"
+                assert not action.tasks or any(action.request in task.requests for task in action.tasks)
+                self.answers[action.request.id] = (action.source, *action.tasks)
             elif isinstance(action, Fail):
                 assert self.open(action.request), "a request fails once, and never after its answer"
                 self.failures[action.request.id] = action.reason
