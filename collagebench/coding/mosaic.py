@@ -1,8 +1,8 @@
-"""A collage: the images of a group side by side in a square grid, scaled down to the size a collage model takes.
+"""A collage: the images of a group side by side in a grid, scaled down to the size a collage model takes.
 
-The images are pasted at full size, cell k at row k // grid and column k % grid, and the whole picture is then resampled
-with a triangle filter as wide as the scale (antialiased bilinear, as Pillow and torchvision do it). So near the border
-between two cells the neighbours mix, as they do in the paper's own code.
+The images are pasted at full size, cell k at row k // columns and column k % columns, and the whole picture is then
+resampled with a triangle filter as wide as the scale (antialiased bilinear, as Pillow and torchvision do it). So near
+the border between two cells the neighbours mix, as they do in the paper's own code.
 
 The filter is separable: one matrix along the rows, one along the columns. Each output depends on a few inputs only, so
 a matrix is cut into small dense blocks along its diagonal, its bands, and each band is one product of matrices.
@@ -35,7 +35,17 @@ def mosaic(
     size: tuple[int, int],
     out: NDArray[np.uint8] | None = None,
 ) -> NDArray[np.uint8]:
-    """Return the collage of up to `grid` * `grid` images, uint8 [size[0], size[1], 3].
+    """Return the collage of up to `grid` * `grid` images, uint8 [size[0], size[1], 3]: `tiled` in a square."""
+    return tiled(images, (grid, grid), size, out)
+
+
+def tiled(
+    images: Sequence[NDArray[np.uint8] | None],
+    grid: tuple[int, int],
+    size: tuple[int, int],
+    out: NDArray[np.uint8] | None = None,
+) -> NDArray[np.uint8]:
+    """Return images in `grid`, (rows, columns) of cells, scaled to uint8 [size[0], size[1], 3].
 
     `images` are uint8 [height, width, 3], all of one size; None, or nothing at the end, leaves a cell blank (zeros).
     `out`, of the result's shape, is filled and returned instead of a new array; it must not overlap the images. A
@@ -45,10 +55,11 @@ def mosaic(
     Raises:
         DataError: the images do not fit each other, the grid or `out`.
     """
-    if grid < 1 or min(size) < 1:
-        raise DataError(f"a collage needs a grid and a size of at least 1, not {grid} and {size[0]}x{size[1]}")
-    if len(images) > grid * grid:
-        raise DataError(f"a {grid}x{grid} collage holds {grid * grid} images, not {len(images)}")
+    if min(*grid, *size) < 1:
+        cells = " by ".join(str(side) for side in grid)
+        raise DataError(f"a collage needs a grid and a size of at least 1, not {cells} and {size[0]}x{size[1]}")
+    if len(images) > grid[0] * grid[1]:
+        raise DataError(f"a {grid[0]}x{grid[1]} collage holds {grid[0] * grid[1]} images, not {len(images)}")
     if out is None:
         out = np.empty((*size, 3), np.uint8)
     elif out.shape != (*size, 3) or out.dtype != np.uint8:
@@ -58,13 +69,14 @@ def mosaic(
         out.fill(0)
         return out
     height, width = shape[:2]
-    if size == (grid * height, grid * width):
-        _paste(images, grid, height, 0, out)
+    whole = (grid[0] * height, grid[1] * width)
+    if size == whole:
+        _paste(images, grid[1], height, 0, out)
         return out
-    down, across = _bands(grid * height, size[0]), _bands(grid * width, size[1], channels=3)
+    down, across = _bands(whole[0], size[0]), _bands(whole[1], size[1], channels=3)
     step = max(1, _PRODUCT // (_BAND * max(band.weights.size for band in across)))
     for start in range(0, len(down), step):
-        _resample(images, grid, height, width, down[start : start + step], across, out)
+        _resample(images, grid[1], height, width, down[start : start + step], across, out)
     return out
 
 
@@ -82,14 +94,16 @@ def _common_shape(images: Sequence[NDArray[np.uint8] | None]) -> tuple[int, ...]
     return shape
 
 
-def _paste(images: Sequence[NDArray[np.uint8] | None], grid: int, height: int, first: int, rows: NDArray[Any]) -> None:
-    """Fill `rows`, [n, grid * width, 3], with the rows from `first` on of the collage at full size."""
-    width = rows.shape[1] // grid
+def _paste(
+    images: Sequence[NDArray[np.uint8] | None], columns: int, height: int, first: int, rows: NDArray[Any]
+) -> None:
+    """Fill `rows`, [n, columns * width, 3], with the rows from `first` on of the collage at full size."""
+    width = rows.shape[1] // columns
     last = first + len(rows)
     for row in range(first // height, -(-last // height)):
         top, bottom = max(first, row * height), min(last, (row + 1) * height)
-        for column in range(grid):
-            k = row * grid + column
+        for column in range(columns):
+            k = row * columns + column
             image = images[k] if k < len(images) else None
             cell = rows[top - first : bottom - first, column * width : (column + 1) * width]
             cell[...] = 0 if image is None else image[top - row * height : bottom - row * height]
@@ -97,7 +111,7 @@ def _paste(images: Sequence[NDArray[np.uint8] | None], grid: int, height: int, f
 
 def _resample(
     images: Sequence[NDArray[np.uint8] | None],
-    grid: int,
+    columns: int,
     height: int,
     width: int,
     down: Sequence[_Band],
@@ -107,16 +121,16 @@ def _resample(
     """Fill the rows of `out` that the bands `down` give."""
     top, bottom = down[0].outputs.start, down[-1].outputs.stop
     first, last = down[0].inputs.start, down[-1].inputs.stop
-    pasted = np.empty((last - first, grid * width * 3), np.float32)
-    _paste(images, grid, height, first, pasted.reshape(last - first, grid * width, 3))
+    pasted = np.empty((last - first, columns * width * 3), np.float32)
+    _paste(images, columns, height, first, pasted.reshape(last - first, columns * width, 3))
     rows = np.empty((bottom - top, pasted.shape[1]), np.float32)
     for band in down:
         inputs = pasted[band.inputs.start - first : band.inputs.stop - first]
         outputs = rows[band.outputs.start - top : band.outputs.stop - top]
         step = max(1, _PRODUCT // band.weights.size)
         for start in range(0, rows.shape[1], step):
-            columns = slice(start, start + step)
-            np.matmul(band.weights, inputs[:, columns], out=outputs[:, columns])
+            part = slice(start, start + step)
+            np.matmul(band.weights, inputs[:, part], out=outputs[:, part])
     resampled = np.empty((bottom - top, out.shape[1] * 3), np.float32)
     for band in across:
         np.matmul(rows[:, band.inputs], band.weights.T, out=resampled[:, band.outputs])

@@ -1,0 +1,89 @@
+"""Parity of images, as in ParM: one more input for k images, from which any one lost output can be recovered.
+
+A parity model is trained so that its output for the parity of k images is the sum of the k outputs that the single
+gives. An output that is late is then the parity model's output less the others. The parity of images is either their
+plain sum, pixel by pixel (addition), or the images scaled down side by side in one picture of the size of one image
+(concatenation). A group that is not full has black images in its place: they add nothing to the sum of pixels, and the
+model is trained to let them add nothing to the sum of outputs.
+
+Source: J. Kosaian, K. V. Rashmi, S. Venkataraman, "Parity Models: Erasure-Coded Resilience for Prediction Serving
+Systems", SOSP 2019, sections 3 and 4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from collagebench.coding.mosaic import tiled
+from collagebench.errors import DataError
+
+GRIDS: Final = {2: (1, 2), 4: (2, 2)}
+"""The images that a concatenation can hold, and the (rows, columns) it holds them in: halves or quadrants."""
+
+
+def add(images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+    """Return the sum of the images, uint8 [height, width, 3] of one size, as float32 of their shape, 0 to 255 * k.
+
+    Raises:
+        DataError: there is no image, or they differ in size or are no images.
+    """
+    if not images:
+        raise DataError("a parity needs at least one image")
+    total = np.zeros(images[0].shape, np.float32)  # whole numbers below 2**24 are exact
+    for i, image in enumerate(images):
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape != total.shape:
+            shape = f"{image.dtype} {image.shape}"
+            raise DataError(f"image {i} of a parity is {shape}, not uint8 {total.shape} like the first")
+        total += image
+    return total
+
+
+def concatenate(images: Sequence[NDArray[np.uint8]], k: int, out: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:
+    """Return up to `k` images, uint8 [height, width, 3], scaled down into one of the same shape.
+
+    Two are halved in width and stand side by side; four are quadrants, row by row. The parts of images that are missing
+    at the end are black. The filter is that of a collage, so near a border between two parts the neighbours mix (in the
+    authors' code each image is scaled by itself). `out` is filled and returned instead of a new array.
+
+    Raises:
+        DataError: `k` is neither 2 nor 4, there is no image or more than k, or they do not fit each other.
+    """
+    if k not in GRIDS:
+        raise DataError(f"a parity by concatenation holds 2 or 4 images, not {k}: use addition")
+    if not images:
+        raise DataError("a parity needs at least one image")
+    height, width = images[0].shape[:2]
+    return tiled(images, GRIDS[k], (height, width), out)
+
+
+def concatenate_many(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return the concatenations, uint8 [n, height, width, 3], of n groups of k, uint8 [n, k, height, width, 3].
+
+    Each is the same, pixel for pixel, as `concatenate` makes it from the group alone. Black images stand for missing
+    ones.
+
+    Raises:
+        DataError: k is neither 2 nor 4, or the array is none of images.
+    """
+    if images.ndim != 5:
+        raise DataError(f"groups of images are uint8 (n, k, height, width, 3), not {images.dtype} {images.shape}")
+    parities = np.empty((len(images), *images.shape[2:]), np.uint8)
+    for group, parity in zip(images, parities, strict=True):
+        concatenate(list(group), images.shape[1], parity)
+    return parities
+
+
+def recover(parity: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the lost output, [classes]: the parity model's, [classes], less those of the others, [m, classes].
+
+    Raises:
+        DataError: the shapes do not fit each other.
+    """
+    if others.ndim != parity.ndim + 1 or others.shape[1:] != parity.shape:
+        raise DataError(f"the others' outputs are {others.shape}, the parity model's is {parity.shape}")
+    lost: NDArray[np.float32] = parity - others.sum(axis=0)
+    return lost
