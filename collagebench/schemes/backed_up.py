@@ -1,0 +1,153 @@
+"""Singles backed up by groups: what collage, approximate backup and parity have in common.
+
+Every request goes to one worker as usual; besides, groups of requests go as one task to a worker of another role, and
+whichever reply comes first answers. With `hold`, a group's reply, which is less accurate, may answer a request only
+from `hold` seconds after its arrival on: the request's own reply gets that long to come first.
+
+When a group fails (lost, past its deadline, or without an answer for one request), its open requests are sent once
+more to another worker, as they are `reissue_after` seconds after their arrival where that is set. A request whose own
+tasks have all failed is answered from a held reply, or sent again, three times in all, or left to a later group.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Hashable, Sequence
+from typing import ClassVar
+
+from collagebench.errors import UsageError
+from collagebench.schemes.groups import Flush, Groups, check_seconds
+from collagebench.schemes.protocol import Action, Fail, Request, Scheme, Task, Wake
+
+SINGLES_AT_MOST = 3
+
+
+class BackedUp(Scheme):
+    """Singles, and groups of up to `size` of them on workers of `role`; delays in seconds."""
+
+    role: ClassVar[str]
+    """The role of the groups' model, which is also the source of the answers that come from it."""
+
+    def __init__(
+        self, size: int, flush: Flush, flush_after: float | None, hold: float, reissue_after: float | None
+    ) -> None:
+        super().__init__()
+        check_seconds(reissue_after=reissue_after)
+        self.hold = hold
+        self.reissue_after = reissue_after
+        self.idle_role = self.role if flush == "idle" else None
+        self._groups = Groups(size, flush, flush_after, self._send_group)
+        self._held: dict[int, tuple[Task, ...]] = {}
+        """The replies that can answer an open request, but have come too early to be used, by its id."""
+        self._singles: dict[int, int] = {}
+        """How many single tasks each open request has had, by id."""
+
+    def _allot(self, workers: int, backups: int) -> dict[str, int]:
+        """Give `backups` of the workers to the groups' model and the rest to the single's."""
+        if workers <= backups:
+            raise UsageError(
+                f"{self.role} gives {backups} of {workers} workers to its {self.role} model: none is left for singles"
+            )
+        return {"single": workers - backups, self.role: backups}
+
+    def arrived(self, request: Request, now: float) -> list[Action]:
+        """Send it to one worker and enter it for a group."""
+        self._singles[request.id] = 1
+        actions: list[Action] = [self._send("single", (request,))]
+        if self.reissue_after is not None:
+            actions.append(Wake(("reissue", request), now + self.reissue_after))
+        return actions + self._groups.arrived(request, now)
+
+    def idle(self, role: str, now: float) -> list[Action]:
+        """A worker for groups is idle: give it the oldest requests that no group covers, if they are old enough."""
+        return self._groups.idle(now)
+
+    def woke(self, token: Hashable, now: float) -> list[Action]:
+        """A group's deadline, the end of a hold, or the time to send a request again has come."""
+        assert isinstance(token, tuple)
+        what, which = token
+        if what == "hold":
+            return self._answer(which, self.role, *self._held[which.id]) if which.id in self._held else []
+        if what == "reissue":
+            return self._send_again(which) if self._open(which) and self._singles[which.id] == 1 else []
+        return self._groups.woke(token)
+
+    def replied(self, task: Task, now: float, missing: Collection[int] = ()) -> list[Action]:
+        """Answer from a single at once, from a group as far as `hold` allows."""
+        if task.role == "single":
+            return self._single_replied(task, now)
+        self._drop(task)
+        return self._group_replied(task, now, missing)
+
+    def failed(self, task: Task, reason: str, now: float) -> list[Action]:
+        """A group failed: send its open requests again. A single failed: fall back on whatever is left."""
+        self._drop(task)
+        if task.role != "single":
+            return self._group_failed(task, reason)
+        (request,) = task.requests
+        return [] if not self._open(request) or self._live[request.id] else self._last_resort(request, reason)
+
+    def finished(self, now: float) -> list[Action]:
+        """Let the last, partial group go."""
+        return self._groups.finished()
+
+    def _send_group(self, members: Sequence[Request]) -> list[Action]:
+        return [self._send(self.role, members)]
+
+    def _single_replied(self, task: Task, now: float) -> list[Action]:
+        (request,) = task.requests
+        return self._answer(request, "resent" if task.attempt else "own", task) if self._open(request) else []
+
+    def _group_replied(self, task: Task, now: float, missing: Collection[int]) -> list[Action]:
+        actions: list[Action] = []
+        for request in task.requests:
+            if self._open(request):
+                silent = request.id in missing
+                actions += self._without_group(request, "no answer") if silent else self._use(request, (task,), now)
+        return actions
+
+    def _group_failed(self, task: Task, reason: str) -> list[Action]:
+        actions: list[Action] = []
+        for request in task.requests:
+            if self._open(request):
+                actions += self._without_group(request, reason)
+        return actions
+
+    def _use(self, request: Request, tasks: tuple[Task, ...], now: float) -> list[Action]:
+        """These replies answer the request: now if it is old enough or has nothing else to wait for, or held."""
+        if now >= request.arrival + self.hold or not self._live[request.id]:
+            return self._answer(request, self.role, *tasks)
+        self._held[request.id] = tasks
+        return [Wake(("hold", request), request.arrival + self.hold)]
+
+    def _without_group(self, request: Request, reason: str) -> list[Action]:
+        """Both ways are in doubt now: send the single once more beside the slow one."""
+        if self._singles[request.id] == 1:
+            return self._send_again(request)
+        return [] if self._live[request.id] else self._last_resort(request, reason)
+
+    def _last_resort(self, request: Request, reason: str) -> list[Action]:
+        """No task is left for an open request: a held reply, another single, its future group, or nothing."""
+        if request.id in self._held:
+            return self._answer(request, self.role, *self._held[request.id])
+        if self._singles[request.id] < SINGLES_AT_MOST:
+            return self._send_again(request)
+        return [] if request in self._groups else [self._fail(request, reason)]
+
+    def _send_again(self, request: Request) -> list[Action]:
+        attempt = self._singles[request.id]
+        self._singles[request.id] += 1
+        singles = [task for task in self._live[request.id] if task.role == "single"]
+        return [self._send("single", (request,), attempt, singles)]
+
+    def _answer(self, request: Request, source: str, *tasks: Task) -> list[Action]:
+        self._forget(request)
+        return super()._answer(request, source, *tasks)
+
+    def _fail(self, request: Request, reason: str) -> Fail:
+        self._forget(request)
+        return super()._fail(request, reason)
+
+    def _forget(self, request: Request) -> None:
+        del self._singles[request.id]
+        self._groups.settled(request)
+        self._held.pop(request.id, None)

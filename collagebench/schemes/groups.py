@@ -1,0 +1,114 @@
+"""How requests are gathered into groups: one rule for every scheme that serves several of them in one task.
+
+A group is at most `size` requests. When it goes out is the policy, `flush`:
+
+    wait      a group is `size` consecutive arrivals and goes out with the last of them (as the papers have it)
+    deadline  the same, but a group goes out `flush_after` seconds after its first arrival at the latest
+    idle      whenever a worker of the group's role is idle it takes the oldest open requests that are in no group yet,
+              even a single one, once the oldest is `flush_after` seconds old; so no group ever waits for a full one
+
+A request that is settled before its group goes out leaves its place free; under `wait` and `deadline` it still counts
+as one of the `size` arrivals. Sources: `wait` is the rule of Narra et al., "Collage Inference", arXiv 1904.12222, and
+of Kosaian et al., "Parity Models", SOSP 2019; `idle` is ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from itertools import islice
+from typing import Final, Literal
+
+from collagebench.errors import UsageError
+from collagebench.schemes.protocol import Action, Request, Wake
+
+Flush = Literal["wait", "idle", "deadline"]
+DEADLINE: Final = 0.1
+"""Seconds from a group's first arrival until it goes out under `deadline`, unless told otherwise."""
+
+
+def check_seconds(**options: float | None) -> None:
+    """Raise a UsageError for an option, by its Python name, that is neither None nor a number of seconds from 0 up."""
+    for name, seconds in options.items():
+        if seconds is not None and not 0 <= seconds < float("inf"):
+            raise UsageError(f"--{name.replace('_', '-')} is a number of seconds from 0 up, not {seconds}")
+
+
+def check_count(least: int, most: int | None = None, **options: int | None) -> None:
+    """Raise a UsageError for an option, by its Python name, that is neither None nor from `least` to `most`."""
+    for name, count in options.items():
+        if count is not None and (count < least or (most is not None and count > most)):
+            wanted = f"{least} or more" if most is None else f"between {least} and {most}"
+            raise UsageError(f"--{name.replace('_', '-')} must be {wanted}, not {count}")
+
+
+class Groups:
+    """The requests that wait to be grouped; `send` is called with each group that goes out and says what to do."""
+
+    def __init__(
+        self, size: int, flush: Flush, flush_after: float | None, send: Callable[[Sequence[Request]], list[Action]]
+    ) -> None:
+        """Raises UsageError for an unknown policy or a `flush_after` that makes no sense (in seconds)."""
+        if flush not in ("wait", "idle", "deadline"):
+            raise UsageError(f"--flush must be wait, idle or deadline, not {flush!r}")
+        if flush == "wait" and flush_after is not None:
+            raise UsageError("--flush wait has no deadline: leave --flush-after out, or say --flush deadline")
+        check_seconds(flush_after=flush_after)
+        self.size = size
+        self.flush = flush
+        self.flush_after = flush_after if flush_after is not None else (DEADLINE if flush == "deadline" else 0.0)
+        self._send = send
+        self._waiting: dict[int, Request] = {}
+        """Open requests that are in no group, oldest first, by id."""
+        self._group = 0
+        """Number of the group that is being gathered (wait and deadline), and how many have arrived for it."""
+        self._arrived = 0
+        self._ripe_at: float | None = None
+        """When the oldest waiting request will be old enough (idle), if a Wake was asked for."""
+
+    def __contains__(self, request: Request) -> bool:
+        """Whether the request still waits for its group to go out."""
+        return request.id in self._waiting
+
+    def arrived(self, request: Request, now: float) -> list[Action]:
+        """A request has come in."""
+        self._waiting[request.id] = request
+        if self.flush == "idle":
+            return []
+        self._arrived += 1
+        if self._arrived == self.size:
+            return self.finished()
+        if self._arrived == 1 and self.flush == "deadline":
+            return [Wake(("flush", self._group), now + self.flush_after)]
+        return []
+
+    def settled(self, request: Request) -> None:
+        """A request needs no group any more: it leaves its place, if it still waits."""
+        self._waiting.pop(request.id, None)
+
+    def idle(self, now: float) -> list[Action]:
+        """A worker for groups is idle: give it the oldest waiting requests, if they are old enough."""
+        if self.flush != "idle" or not self._waiting:
+            return []
+        ripe_at = next(iter(self._waiting.values())).arrival + self.flush_after
+        if now >= ripe_at:
+            return self._go()
+        if self._ripe_at is not None and self._ripe_at > now:
+            return []
+        self._ripe_at = ripe_at
+        return [Wake(("ripe", None), ripe_at)]
+
+    def woke(self, token: Hashable) -> list[Action]:
+        """The time of a Wake has come: the group's deadline, if it is one of ours and the group has not gone out."""
+        return self.finished() if token == ("flush", self._group) else []
+
+    def finished(self) -> list[Action]:
+        """Let go of the group that is being gathered, full or not; under `idle` an idle worker will take it."""
+        if self.flush == "idle":
+            return []
+        self._group += 1
+        self._arrived = 0
+        return self._go()
+
+    def _go(self) -> list[Action]:
+        members = [self._waiting.pop(request) for request in list(islice(self._waiting, self.size))]
+        return self._send(members) if members else []
