@@ -1,0 +1,72 @@
+"""Linear codes over images: coded images are weighted sums of images, and answers weighted sums of coded answers.
+
+How a code chooses its weights is its own matter; here they are applied, and what they are applied to is checked. Both
+codes place their k images and their n coded images on the line from -1 to 1, crowded towards the ends as suits
+interpolation: the images at Chebyshev points of the first kind, the coded images at Chebyshev points of the second.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from collagebench.errors import DataError
+
+_PRODUCT = 1 << 18
+"""Multiplications in one product of matrices, at most: OpenBLAS shares out larger ones among threads."""
+
+
+def image_nodes(images: int) -> NDArray[np.float64]:
+    """Return the places of k images: cos((2j + 1) pi / 2k) for j = 0 … k - 1, from right to left."""
+    return np.cos((2 * np.arange(images) + 1) * np.pi / (2 * images))
+
+
+def share_nodes(shares: int) -> NDArray[np.float64]:
+    """Return the places of n coded images: cos(i pi / (n - 1)) for i = 0 … n - 1, from right to left; 1 if n is 1."""
+    return np.cos(np.arange(shares) * np.pi / max(shares - 1, 1))
+
+
+def combine(weights: NDArray[np.float32], images: Sequence[NDArray[Any]]) -> NDArray[np.float32]:
+    """Return weighted sums, float32 [n, *shape], of k arrays of one shape and any real type; `weights` are [n, k].
+
+    Raises:
+        DataError: the arrays differ in shape.
+    """
+    shape = images[0].shape
+    for i, image in enumerate(images):
+        if image.shape != shape:
+            raise DataError(f"images coded together must have one size; image {i} is {image.shape}, not {shape}")
+    flat = [image.reshape(-1) for image in images]
+    sums = np.empty((len(weights), flat[0].size), np.float32)
+    step = max(1, _PRODUCT // weights.size)
+    inputs = np.empty((len(flat), min(step, flat[0].size)), np.float32)
+    for start in range(0, flat[0].size, step):
+        part = inputs[:, : flat[0].size - start]
+        for row, image in zip(part, flat, strict=True):
+            row[:] = image[start : start + step]
+        np.matmul(weights, part, out=sums[:, start : start + step])
+    return sums.reshape(len(weights), *shape)
+
+
+def returned(outputs: Mapping[int, NDArray[np.float32]], shares: int) -> tuple[int, ...]:
+    """Return the shares that have an output, in order.
+
+    Raises:
+        DataError: there is none, or one that no image was coded into.
+    """
+    if not outputs:
+        raise DataError("there is nothing to decode: no coded image has an output")
+    present = tuple(sorted(outputs))
+    if present[0] < 0 or present[-1] >= shares:
+        wrong = present[0] if present[0] < 0 else present[-1]
+        raise DataError(f"there is no coded image {wrong}: the {shares} are numbered from 0")
+    return present
+
+
+def check_sizes(images: int, shares: int) -> None:
+    """Raise DataError unless there is at least one image and one share."""
+    if images < 1 or shares < 1:
+        raise DataError(f"a code needs at least 1 image and 1 coded image, not {images} and {shares}")
