@@ -18,6 +18,7 @@ import argparse
 import math
 import sys
 import time
+from collections.abc import Sequence
 from functools import partial
 from statistics import mean, stdev
 from typing import Any
@@ -51,7 +52,10 @@ class Latencies:
     def __init__(self, requests: int) -> None:
         self.values = np.full(requests, math.inf)
 
-    def answered(self, request: Request, source: str, job: Job, now: float) -> None:
+    def sent(self, job: Job) -> None:
+        pass
+
+    def answered(self, request: Request, source: str, jobs: Sequence[Job], now: float) -> None:
         self.values[request.id] = now - request.arrival
 
     def failed(self, request: Request, reason: str) -> None:
@@ -73,10 +77,10 @@ def simulate(name: str, options: dict[str, Any], load: float, requests: int, see
 
     def conduct(transport: SimulatedTransport) -> Conductor:
         draw, tie = partial(stragglers.draw, 0), partial(uniform, key(seed, "routing", 0))
-        return Conductor(scheme, Router(roles), draw, tie, lambda role, drawn: drawn, transport, listener)
+        return Conductor(scheme, Router(roles), draw, tie, lambda task, drawn: drawn, transport, listener)
 
     schedule = [Request(i, 0, at) for i, at in enumerate(arrivals)]
-    simulate_cell(conduct, schedule, {"single": 0.0, "collage": 0.0}, math.inf)
+    simulate_cell(conduct, schedule, lambda task: 0.0, math.inf)
     return float(np.quantile(listener.values[requests // 20 :], 0.99, method="inverted_cdf"))
 
 

@@ -5,7 +5,7 @@ It is simulated, for real workers as well, and labelled so.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,6 +16,7 @@ from collagebench.engine.cells import conductor_of
 from collagebench.engine.plan import Plan, Variant
 from collagebench.engine.router import Job
 from collagebench.engine.simulated import simulate_cell
+from collagebench.schemes.plain import Equal
 from collagebench.schemes.protocol import Request
 
 
@@ -25,8 +26,8 @@ def bound(plan: Plan, advance: Callable[[int], None]) -> dict[str, Any] | None:
     if calm is None:
         return None
     calm_plan = replace(plan, stragglers=calm)
-    single = {"single": next(variant.models["single"] for variant in plan.variants)}
-    variant = Variant(SchemeConfig("equal", "bound"), {"single": tuple(range(plan.config.workers))}, single)
+    workers, models = {"single": tuple(range(plan.config.workers))}, {"single": plan.single}
+    variant = Variant(SchemeConfig("equal", "bound"), workers, models, Equal())
     latencies: list[float] = []
     for run in range(plan.config.runs):
         listener = _Latencies(plan.workloads[run].warmup)
@@ -49,7 +50,10 @@ class _Latencies:
         self.latencies: list[float] = []
         self._warmup = warmup
 
-    def answered(self, request: Request, source: str, job: Job, now: float) -> None:
+    def sent(self, job: Job) -> None:
+        pass
+
+    def answered(self, request: Request, source: str, jobs: Sequence[Job], now: float) -> None:
         if request.id >= self._warmup:
             self.latencies.append(now - request.arrival)
 

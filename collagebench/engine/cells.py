@@ -14,6 +14,7 @@ from collagebench.engine.plan import Plan, Variant
 from collagebench.engine.recorder import Evaluate, Recorder
 from collagebench.engine.router import Router
 from collagebench.results.writer import RunWriter
+from collagebench.schemes.protocol import Task
 from collagebench.stragglers.service import service_time
 
 
@@ -44,8 +45,8 @@ def conductor_of(plan: Plan, variant: Variant, run: int, listener: Listener) -> 
     """Return the function that makes a cell's conductor on a transport."""
     compute, mode = plan.compute_of(variant), plan.stragglers.mode
 
-    def expected(role: str, draw: float) -> float:
-        return service_time(mode, compute[role], draw)
+    def expected(task: Task, draw: float) -> float:
+        return service_time(mode, compute(task), draw)
 
     def conduct(transport: Any) -> Conductor:
         draw, tie = partial(plan.stragglers.draw, run), partial(plan.tie, run)
@@ -58,4 +59,14 @@ def recorder_of(
     plan: Plan, writer: RunWriter, variant: Variant, run: int, evaluate: Evaluate | None, chunk: int | None = None
 ) -> Recorder:
     """Return a cell's recorder; see `Recorder` for `evaluate` and `chunk`."""
-    return Recorder(writer, variant.name, run, plan.stragglers.mode, plan.workloads[run], evaluate, chunk)
+    return Recorder(
+        writer,
+        variant.name,
+        run,
+        plan.stragglers.mode,
+        plan.workloads[run],
+        variant.codec,
+        plan.slow_above,
+        evaluate,
+        chunk,
+    )

@@ -8,11 +8,16 @@ really takes and what time it is belong to the engine behind `Transport`.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from typing import Protocol
 
+import numpy as np
+
 from collagebench.engine.router import Job, Router
-from collagebench.schemes.protocol import Action, Answer, Cancel, Fail, Request, Scheme, Send, Task, Wake
+from collagebench.schemes.protocol import Action, Answer, Cancel, Fail, Keep, Request, Scheme, Send, Task, Wake
+
+SHARES = 1 << 16
+"""Sets the routing ties of coded shares apart from those of further attempts."""
 
 
 class Transport(Protocol):
@@ -37,8 +42,11 @@ class Transport(Protocol):
 class Listener(Protocol):
     """Who hears what became of requests and tasks."""
 
-    def answered(self, request: Request, source: str, job: Job, now: float) -> None:
-        """A request has its answer, from this job."""
+    def sent(self, job: Job) -> None:
+        """A job is on its way to its worker."""
+
+    def answered(self, request: Request, source: str, jobs: Sequence[Job], now: float) -> None:
+        """A request has its answer, from these jobs, all of them served; from none if it is the default answer."""
 
     def failed(self, request: Request, reason: str) -> None:
         """A request will have no answer."""
@@ -56,12 +64,12 @@ class Conductor:
         router: Router,
         draw: Callable[[int, int, int], float],
         tie: Callable[[int, int], float],
-        expected: Callable[[str, float], float],
+        expected: Callable[[Task, float], float],
         transport: Transport,
         listener: Listener,
     ) -> None:
         """Three pure functions say what will be: `draw(worker, request, attempt)` what slowness a task meets,
-        `tie(request, attempt)` which of equal workers gets it, `expected(role, draw)` how long its service should take.
+        `tie(request, attempt)` which of equal workers gets it, `expected(task, draw)` how long its service should take.
         """
         self.scheme = scheme
         self.router = router
@@ -75,7 +83,9 @@ class Conductor:
         self._jobs: dict[int, Job] = {}
         """Jobs by task id, from being sent until nothing more can become of them."""
         self._kept: dict[int, list[Job]] = {}
-        """Served jobs whose reply may still answer this open request (a scheme holds it back), by request id."""
+        """Served jobs whose reply this open request may still need (it is held back, or helps to decode), by its id."""
+        self._begun: deque[Job] = deque()
+        """Jobs whose service has begun, which the scheme has not been told of yet."""
 
     def arrived(self, request: Request, now: float) -> None:
         """A request has come in."""
@@ -100,13 +110,10 @@ class Conductor:
             self._perform([], now)
             return
         job.replied = now
-        missing: tuple[int, ...] = ()
-        if job.predicted is not None and min(job.predicted) < 0:
-            missing = tuple(r.id for r, answer in zip(job.task.requests, job.predicted, strict=True) if answer < 0)
-        self._perform(self.scheme.replied(job.task, now, missing), now)
-        for request in job.task.requests:
-            if request.id in self.open:
-                self._kept.setdefault(request.id, []).append(job)
+        job.kept += 1  # until the scheme has said what it makes of it
+        self._keep(job, job.task.requests)
+        self._perform(self.scheme.replied(job.task, now, _missing(job)), now)
+        job.kept -= 1
         self._end_if_settled(job, now)
 
     def failed(self, job: Job, reason: str, now: float) -> None:
@@ -149,7 +156,7 @@ class Conductor:
 
     def _perform(self, actions: list[Action], now: float) -> None:
         todo = deque(actions)
-        while todo or self._ask_idle(todo, now):
+        while self._tell_begun(todo, now) or self._ask_idle(todo, now):
             action = todo.popleft()
             if isinstance(action, Send):
                 if not self._send(action.task, action.avoid, now):
@@ -160,9 +167,19 @@ class Conductor:
                 self._cancel(action.task, now)
             elif isinstance(action, Wake):
                 self._transport.wake(action.token, action.at)
+            elif isinstance(action, Keep):
+                self._keep(self._jobs[action.task.id], action.requests)
             elif isinstance(action, Fail) and self.open.pop(action.request.id, None) is not None:
                 self._listener.failed(action.request, action.reason)
                 self._unkeep(action.request, now)
+
+    def _tell_begun(self, todo: deque[Action], now: float) -> bool:
+        """Tell the scheme of services that have begun, before anything else; True when there is something to do."""
+        while self._begun:
+            job = self._begun.popleft()
+            if not job.given_up:
+                todo.extendleft(reversed(self.scheme.begun(job.task, now)))
+        return bool(todo)
 
     def _ask_idle(self, todo: deque[Action], now: float) -> bool:
         """Tell the scheme of an idle worker; True when that makes it act."""
@@ -174,12 +191,13 @@ class Conductor:
     def _send(self, task: Task, avoid: tuple[Task, ...], now: float) -> bool:
         shunned = {self._jobs[other.id].worker for other in avoid if other.id in self._jobs}
         key = task.requests[0].id
-        worker = self.router.pick(task.role, shunned, self._tie(key, task.attempt))
+        worker = self.router.pick(task.role, shunned, self._tie(key, task.attempt + SHARES * task.share))
         if worker is None:
             return False
         draw = self._draw(worker, key, task.attempt)
-        job = Job(task, worker, draw, now, self._expected(task.role, draw))
+        job = Job(task, worker, draw, now, self._expected(task, draw))
         self._jobs[task.id] = job
+        self._listener.sent(job)
         first = self.router.put(job)
         self._transport.send(job)
         if first:
@@ -189,9 +207,10 @@ class Conductor:
     def _answer(self, answer: Answer, now: float) -> None:
         if self.open.pop(answer.request.id, None) is None:
             return
-        for task in answer.tasks:
-            self._jobs[task.id].outcome = "used"
-        self._listener.answered(answer.request, answer.source, self._jobs[answer.tasks[0].id], now)
+        jobs = [self._jobs[task.id] for task in answer.tasks]
+        for job in jobs:
+            job.outcome = "used"
+        self._listener.answered(answer.request, answer.source, jobs, now)
         self._unkeep(answer.request, now)
 
     def _cancel(self, task: Task, now: float) -> None:
@@ -199,7 +218,9 @@ class Conductor:
         if job is None or job.given_up or job.replied is not None:
             return
         job.given_up = True
-        if not self._is_in_service(job):
+        if self._is_in_service(job):
+            job.outcome = "cancelled in service"
+        else:
             self._release(job, now)
             self._end(job, "cancelled", now)
             self._transport.take_back(job)
@@ -210,6 +231,8 @@ class Conductor:
     def _begin(self, job: Job, now: float) -> None:
         job.begun = now
         self._transport.begin(job)
+        if self.scheme.wants_begun:
+            self._begun.append(job)
 
     def _release(self, job: Job, now: float) -> None:
         """Take the job out of its worker's hand; the next one there begins."""
@@ -218,15 +241,30 @@ class Conductor:
         if was_first and (following := self.router.next(job.worker)) is not None:
             self._begin(following, now)
 
+    def _keep(self, job: Job, requests: Sequence[Request]) -> None:
+        for request in requests:
+            if request.id in self.open:
+                self._kept.setdefault(request.id, []).append(job)
+                job.kept += 1
+
     def _unkeep(self, request: Request, now: float) -> None:
         for job in self._kept.pop(request.id, ()):
+            job.kept -= 1
             self._end_if_settled(job, now)
 
     def _end_if_settled(self, job: Job, now: float) -> None:
-        if job.task.id in self._jobs and not any(request.id in self.open for request in job.task.requests):
+        if not job.kept and job.task.id in self._jobs:
             self._end(job, job.outcome or "wasted", now)
 
     def _end(self, job: Job, outcome: str, now: float) -> None:
         job.outcome = outcome
         del self._jobs[job.task.id]
         self._listener.ended(job, now)
+
+
+def _missing(job: Job) -> tuple[int, ...]:
+    """Return the ids of a served job's requests that its model gave no answer for: a row of NaN."""
+    if job.outputs is None or not np.isnan(job.outputs).any():
+        return ()
+    silent = np.flatnonzero(np.isnan(job.outputs).any(axis=1)).tolist()
+    return tuple(job.task.requests[row].id for row in silent if row < len(job.task.requests))

@@ -13,10 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from collagebench.coding.cells import classes
-from collagebench.coding.mosaic import mosaic
 from collagebench.engine.router import Job
 from collagebench.errors import ModelError
-from collagebench.schemes.protocol import Task
+from collagebench.schemes.protocol import Request, Scheme, Task
 from collagebench.zoo import Model, verified
 
 BATCH = 32
@@ -36,23 +35,27 @@ class Images:
         return image
 
 
-def encode(task: Task, model: Model, images: Images) -> NDArray[np.uint8]:
-    """Return a task's input to its model, its image or the collage of its group: uint8 [1, height, width, 3]."""
-    if model.grid is None:
-        return images[task.requests[0].image][np.newaxis]
-    height, width, _ = model.input
-    cells = [images[request.image] for request in task.requests]
-    return mosaic(cells, model.grid, (height, width))[np.newaxis]
+def encode(codec: Scheme, task: Task, model: Model, images: Images) -> NDArray[Any]:
+    """Return a task's input to its model, as its scheme encodes it: uint8 or float32 [batch, height, width, 3]."""
+    return codec.encode(task, [images[request.image] for request in task.requests], model.input)
 
 
-def decode(task: Task, model: Model, logits: NDArray[np.float32]) -> list[int]:
-    """Return the class answered for each request of a task, -1 for none.
+def rows(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return a reply's outputs as [rows, classes], whether it is a batch, [batch, classes], or cells, [1, cells, …]."""
+    return logits.reshape(-1, logits.shape[-1])
 
-    `logits` is float32 [1, classes] from a single, [1, cells, classes] from a collage.
+
+def decode(codec: Scheme, request: Request, jobs: Sequence[Job], prior: int) -> int | None:
+    """Return the class that the outputs of `jobs` answer to a request; `prior` where there is no job.
+
+    -1 stands for no answer, None for one that cannot be known because a worker computed nothing.
     """
-    cells = logits if model.grid is None else logits[0, : len(task.requests)]
-    answers: list[int] = classes(cells).tolist()
-    return answers
+    if not jobs:
+        return prior
+    replies = [(job.task, job.outputs) for job in jobs if job.outputs is not None]
+    if len(replies) < len(jobs):
+        return None
+    return int(classes(codec.decode(request, replies)[np.newaxis])[0])
 
 
 def session(model: Model, threads: int = 1) -> Any:
@@ -73,53 +76,54 @@ def session(model: Model, threads: int = 1) -> Any:
     except Exception as error:  # onnxruntime's own exceptions share no base below Exception
         raise ModelError(f"model file {model.path} cannot be loaded: {str(error).splitlines()[0]}") from None
     answers = [len(model.classes)] if model.grid is None else [model.grid**2, len(model.classes)]
-    for tensors, name, shape in (
-        (runner.get_inputs(), "image", [*model.input]),
-        (runner.get_outputs(), "logits", answers),
+    kind = {"uint8": "tensor(uint8)", "float32": "tensor(float)"}[model.dtype]
+    for tensors, wanted in (
+        (runner.get_inputs(), ("image", kind, [*model.input])),
+        (runner.get_outputs(), ("logits", "tensor(float)", answers)),
     ):
-        found = [(tensor.name, [size for size in tensor.shape[1:] if isinstance(size, int)]) for tensor in tensors]
-        if found != [(name, shape)]:
-            raise ModelError(
-                f"model file {model.path} has {found} where its manifest says {name} {shape}: export it again"
-            )
+        found = [(tensor.name, tensor.type, [n for n in tensor.shape[1:] if isinstance(n, int)]) for tensor in tensors]
+        if found != [wanted]:
+            raise ModelError(f"model file {model.path} has {found} where its manifest says {wanted}: export it again")
     return runner
 
 
 class Evaluator:
-    """Sets the predictions of jobs whose workers did not compute."""
+    """Sets the outputs of jobs whose workers did not compute."""
 
     def __init__(self, images: Images) -> None:
         self._images = images
         self._sessions: dict[str, Any] = {}
-        self._known: dict[tuple[str, int], int] = {}
-        """The class a single model gives an image, by (model, image)."""
+        self._known: dict[tuple[str, int], NDArray[np.float32]] = {}
+        """What a single model gives for an image, [1, classes], by (model, image)."""
 
-    def evaluate(self, models: Mapping[str, Model], jobs: Sequence[Job]) -> None:
-        """Set `predicted` of each job, its role's model being `models[role]`."""
+    def evaluate(self, codec: Scheme, models: Mapping[str, Model], jobs: Sequence[Job]) -> None:
+        """Set `outputs` of each job, its role's model being `models[role]`."""
         for role, model in models.items():
             mine = [job for job in jobs if job.task.role == role]
-            if not mine:
-                continue
-            if model.grid is None:
+            if role == "single":
                 self._singles(model, mine)
-            else:
-                for start in range(0, len(mine), BATCH):
-                    batch = mine[start : start + BATCH]
-                    inputs = np.concatenate([encode(job.task, model, self._images) for job in batch])
-                    for job, logits in zip(batch, self._infer(model, inputs), strict=True):
-                        job.predicted = decode(job.task, model, logits[np.newaxis])
+                continue
+            for start in range(0, len(mine), BATCH):
+                batch = mine[start : start + BATCH]
+                inputs = [encode(codec, job.task, model, self._images) for job in batch]
+                logits = self._infer(model, np.concatenate(inputs))
+                places = np.cumsum([len(part) for part in inputs])[:-1]
+                for job, part in zip(batch, np.split(logits, places), strict=True):
+                    job.outputs = rows(part)
 
     def _singles(self, model: Model, jobs: Sequence[Job]) -> None:
         wanted = {job.task.requests[0].image for job in jobs}
         new = sorted(image for image in wanted if (model.name, image) not in self._known)
         for start in range(0, len(new), BATCH):
             batch = new[start : start + BATCH]
-            answers = classes(self._infer(model, np.stack([self._images[image] for image in batch])))
-            self._known.update(((model.name, image), int(answer)) for image, answer in zip(batch, answers, strict=True))
+            logits = self._infer(model, np.stack([self._images[image] for image in batch]))
+            self._known.update(
+                ((model.name, image), answer) for image, answer in zip(batch, np.split(logits, len(batch)), strict=True)
+            )
         for job in jobs:
-            job.predicted = [self._known[model.name, job.task.requests[0].image]]
+            job.outputs = self._known[model.name, job.task.requests[0].image]
 
-    def _infer(self, model: Model, inputs: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def _infer(self, model: Model, inputs: NDArray[Any]) -> NDArray[np.float32]:
         if model.name not in self._sessions:
             self._sessions[model.name] = session(model, threads=0)
         logits: NDArray[np.float32] = self._sessions[model.name].run(["logits"], {"image": inputs})[0]

@@ -138,7 +138,7 @@ def _header(plan: Plan, engine: str) -> dict[str, Any]:
                 "sha256": model.sha256,
                 "macs": model.macs,
                 "accuracy": model.accuracy,
-                "compute_s": plan.compute[model.name],
+                "compute_s": {str(size): s for (name, size), s in plan.compute.items() if name == model.name},
             }
             for model in models.values()
         ],

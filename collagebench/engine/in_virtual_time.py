@@ -26,7 +26,7 @@ def run_cells(plan: Plan, writer: RunWriter, directory: Path, progress: Progress
     progress.begin(config.requests * config.runs * len(plan.variants))
     for order, (run, variant) in enumerate(in_order(plan)):
         progress.cell(variant.name, run)
-        evaluate = partial(evaluator.evaluate, variant.models)
+        evaluate = partial(evaluator.evaluate, variant.codec, variant.models)
         recorder = recorder_of(plan, writer, variant, run, evaluate, EVALUATED_AT_ONCE)
         simulate_cell(
             conductor_of(plan, variant, run, recorder),

@@ -18,12 +18,12 @@ from collections.abc import Callable, Hashable, Mapping
 from functools import partial
 
 from collagebench.engine.conductor import Conductor
-from collagebench.engine.evaluation import Images, decode, encode
+from collagebench.engine.evaluation import Images, encode, rows
 from collagebench.engine.pacer import Pacer
 from collagebench.engine.recorder import Recorder
 from collagebench.engine.router import Job
 from collagebench.fleet.connection import Connection, TaskError
-from collagebench.schemes.protocol import Request
+from collagebench.schemes.protocol import Request, Scheme, Task
 from collagebench.stragglers.service import Mode
 from collagebench.zoo import Model
 
@@ -43,21 +43,24 @@ class LiveCell:
         self,
         pacer: Pacer,
         connections: Mapping[int, Connection],
+        codec: Scheme,
         models: Mapping[str, Model],
         images: Images,
         mode: Mode,
         deadline: float,
-        emulated: Mapping[str, float] | None,
+        emulated: Callable[[Task], float] | None,
         on_lost: Callable[[int, str], None],
     ) -> None:
         """Prepare a cell.
 
-        `emulated` gives each role's compute time in seconds where workers do not compute; None where they do. `on_lost`
+        `codec` is a scheme of the kind that will run: it says what a task's input is. `emulated` gives a task's compute
+        time in seconds where workers do not compute; None where they do. `on_lost`
         is told of a worker that does not answer any more; it must tell `lost` in turn.
         """
         self.conductor: Conductor
         self._pacer = pacer
         self._connections = connections
+        self._codec = codec
         self._models = models
         self._images = images
         self._mode: Mode = mode
@@ -172,7 +175,7 @@ class LiveCell:
         connection = self._connections[job.worker]
         try:
             start = time.perf_counter()
-            pixels = encode(task, model, self._images)
+            pixels = encode(self._codec, task, model, self._images)
             job.encode = time.perf_counter() - start
             job.bytes_sent = pixels.nbytes
             mode, amount = (self._mode, job.amount) if self._emulated is None else ("floor", job.expected)
@@ -185,11 +188,11 @@ class LiveCell:
                 reply.service,
             )
             if self._emulated is not None and reply.service is not None:
-                job.compute = self._emulated[task.role]
+                job.compute = self._emulated(task)
                 job.injected = reply.service - job.compute
             start = time.perf_counter()
             if reply.outputs is not None:
-                job.predicted = decode(task, model, reply.outputs)
+                job.outputs = rows(reply.outputs)
             job.decode = time.perf_counter() - start
         except TaskError as error:
             if error.reason == "refused":

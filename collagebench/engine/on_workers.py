@@ -101,11 +101,12 @@ async def _run_cells(plan: Plan, writer: RunWriter, directory: Path, progress: P
             progress.begin(config.requests * config.runs * len(plan.variants))
             for order, (run, variant) in enumerate(in_order(plan)):
                 progress.cell(variant.name, run)
-                evaluate = None if evaluator is None else partial(evaluator.evaluate, variant.models)
+                evaluate = None if evaluator is None else partial(evaluator.evaluate, variant.codec, variant.models)
                 recorder = recorder_of(plan, writer, variant, run, evaluate)
                 cell = LiveCell(
                     pacer,
                     connections,
+                    variant.codec,
                     variant.models,
                     plan.images,
                     plan.stragglers.mode,
@@ -137,6 +138,6 @@ def _specs(plan: Plan) -> list[WorkerSpec]:
         for role, workers in variant.workers.items():
             model = variant.models[role]
             for worker in workers:
-                file = ModelFile(model.name, str(model.path.resolve()), model.sha256, model.input)
+                file = ModelFile(model.name, str(model.path.resolve()), model.sha256, model.input, model.dtype)
                 held.setdefault(worker, {})[model.name] = file
     return [WorkerSpec(worker, tuple(files.values())) for worker, files in sorted(held.items())]

@@ -8,7 +8,7 @@ time of the models where that is measured and not given.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import product
 from statistics import fmean, median
@@ -22,7 +22,7 @@ from collagebench.engine.evaluation import Images, session
 from collagebench.engine.recorder import Workload
 from collagebench.errors import DataError, ModelError, UsageError
 from collagebench.schemes import make
-from collagebench.schemes.protocol import Request, Scheme
+from collagebench.schemes.protocol import Request, Scheme, Task
 from collagebench.stragglers.draws import key, stream, uniform
 from collagebench.stragglers.model import Stragglers, open_stragglers
 from collagebench.stragglers.service import service_time
@@ -44,6 +44,8 @@ class Variant:
     """The workers of each role."""
     models: Mapping[str, zoo.Model]
     """The model of each role."""
+    codec: Scheme
+    """A scheme of the kind that runs: it says what tasks mean, and is told no event."""
 
     @property
     def name(self) -> str:
@@ -62,10 +64,14 @@ class Plan:
     config: Config
     variants: tuple[Variant, ...]
     stragglers: Stragglers
-    compute: Mapping[str, float]
-    """Seconds that one inference of each model takes on this machine, by the model's name."""
+    single: zoo.Model
+    """The model that classifies an image where there is no redundancy."""
+    compute: Mapping[tuple[str, int], float]
+    """Seconds that one inference takes on this machine, by the model's name and the size of the batch."""
     mean_service: float
     """Mean service time of a single image, in seconds."""
+    slow_above: float
+    """Seconds of service above which a task straggled: twice the median of a single image."""
     rate: float
     """Arrivals per second."""
     workloads: tuple[Workload, ...]
@@ -77,9 +83,22 @@ class Plan:
         """Share of the fleet's time that serving every request once takes."""
         return self.rate * self.mean_service / self.config.workers
 
-    def compute_of(self, variant: Variant) -> dict[str, float]:
-        """Seconds that one inference takes, by role."""
-        return {role: self.compute[model.name] for role, model in variant.models.items()}
+    def compute_of(self, variant: Variant) -> Callable[[Task], float]:
+        """Return the function that says how long the inference of a task takes, in seconds.
+
+        A batch that is not full takes its share of the time by which a full one exceeds a single input.
+        """
+        times = {}
+        for role, model in variant.models.items():
+            size = variant.codec.batch(role)
+            one, full = self.compute[model.name, 1], self.compute[model.name, size]
+            times[role] = (one, (full - one) / (size - 1) if size > 1 else 0.0)
+
+        def compute(task: Task) -> float:
+            one, more = times[task.role]
+            return one + more * (len(task.requests) - 1)
+
+        return compute
 
     def requests(self, run: int) -> list[Request]:
         """Return the requests of one run in order of arrival."""
@@ -117,9 +136,10 @@ def make_plan(config: Config) -> Plan:
     stragglers = open_stragglers(
         config.stragglers, config.seed, config.workers, config.time_scale, config.slow_workers, config.slow_factor
     )
-    compute = {model.name: _compute_time(model, config) for model in models.values()}
-    single = next(variant.models["single"] for variant in variants)
-    mean_service = _mean_service(stragglers, compute[single.name], config.workers)
+    sizes = {(m.name, n): m for v in variants for role, m in v.models.items() for n in (1, v.codec.batch(role))}
+    compute = {(name, size): _compute_time(model, size, config) for (name, size), model in sizes.items()}
+    single = next(v.models[role] for role in ("single", "coded") for v in variants if role in v.models)
+    mean_service, median_service = _service(stragglers, compute[single.name, 1], config.workers)
     rate = config.rate
     if rate is None:
         if mean_service <= 0 or (config.utilisation is None and mean_service < SHORT_SERVICE):
@@ -131,7 +151,16 @@ def make_plan(config: Config) -> Plan:
     workloads = tuple(_workload(config, rate, run, dataset) for run in range(config.runs))
     needed = np.unique(np.concatenate([workload.images for workload in workloads]))
     return Plan(
-        config, variants, stragglers, compute, mean_service, rate, workloads, Images(needed, dataset.load(needed))
+        config,
+        variants,
+        stragglers,
+        single,
+        compute,
+        mean_service,
+        2 * median_service,
+        rate,
+        workloads,
+        Images(needed, dataset.load(needed)),
     )
 
 
@@ -151,8 +180,8 @@ def _variant(scheme_config: SchemeConfig, config: Config, available: list[zoo.Mo
             f"({', '.join(dataset.classes[:4])}, …); it holds models for: {known or 'nothing'}; "
             "train and export some, and name their directory with --models"
         )
-    models = {role: zoo.find(fitting, role, grid=scheme.grid) for role in workers}
-    return Variant(scheme_config, workers, models)
+    models = {role: zoo.find(fitting, role, **scheme.needs(role)) for role in workers}
+    return Variant(scheme_config, workers, models, scheme)
 
 
 def _image_size(models: Any) -> tuple[int, int, int]:
@@ -167,12 +196,12 @@ def _image_size(models: Any) -> tuple[int, int, int]:
     return size
 
 
-def _compute_time(model: zoo.Model, config: Config) -> float:
-    """Return how long one inference takes in seconds: as the config says, or measured, a median on one thread."""
+def _compute_time(model: zoo.Model, batch: int, config: Config) -> float:
+    """Return the seconds that the inference of a batch takes: as configured, or measured (a median, one thread)."""
     runner = session(model)
     if config.compute_time is not None:
         return config.compute_time
-    blank = np.zeros((1, *model.input), dtype=np.uint8)
+    blank = np.zeros((batch, *model.input), dtype=model.dtype)
     times = []
     for _ in range(TIMED_INFERENCES):
         start = time.perf_counter()
@@ -181,15 +210,17 @@ def _compute_time(model: zoo.Model, config: Config) -> float:
     return median(times)
 
 
-def _mean_service(stragglers: Stragglers, compute: float, workers: int) -> float:
-    """Return the mean service time of a single image in seconds, from the straggler model's mean draw.
+def _service(stragglers: Stragglers, compute: float, workers: int) -> tuple[float, float]:
+    """Return the mean and the median service time of a single image in seconds.
 
-    For floors, draws below the compute time are made up for by a sample of draws.
+    The median is that of a sample of draws; the mean comes from the straggler model's own, for floors with the sample
+    making up for draws below the compute time.
     """
+    draws = [stragglers.draw(*place) for place in product(range(SAMPLED_RUNS), range(workers), range(5), (0,))]
+    middle = median(service_time(stragglers.mode, compute, draw) for draw in draws)
     if stragglers.mode != "floor":
-        return service_time(stragglers.mode, compute, stragglers.mean)
-    sample = product(range(SAMPLED_RUNS), range(workers), range(5), (0,))
-    return stragglers.mean + fmean(max(compute - stragglers.draw(*place), 0.0) for place in sample)
+        return service_time(stragglers.mode, compute, stragglers.mean), middle
+    return stragglers.mean + fmean(max(compute - draw, 0.0) for draw in draws), middle
 
 
 def _workload(config: Config, rate: float, run: int, dataset: Dataset) -> Workload:
@@ -198,4 +229,6 @@ def _workload(config: Config, rate: float, run: int, dataset: Dataset) -> Worklo
         raise DataError(f"dataset {config.dataset} holds no image")
     times = arrivals(config.arrivals, rate, n, stream(config.seed, "arrivals", run))
     images = stream(config.seed, "images", run).choice(size, n, replace=n > size)
-    return Workload(times, images, np.asarray(dataset.labels)[images], min(round(config.warmup * n), n - 1))
+    labels = np.asarray(dataset.labels)
+    prior = int(np.bincount(labels).argmax())
+    return Workload(times, images, labels[images], min(round(config.warmup * n), n - 1), prior)

@@ -7,20 +7,22 @@ no others; records are then written in chunks.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from collagebench.engine.evaluation import decode
 from collagebench.engine.router import Job
 from collagebench.results.records import RequestRecord, TaskRecord
 from collagebench.results.writer import RunWriter
-from collagebench.schemes.protocol import Request
+from collagebench.schemes.protocol import Request, Scheme
 from collagebench.stragglers.service import Mode, service_time
 
 Evaluate = Callable[[Sequence[Job]], None]
-"""Sets `predicted` of jobs, from the images of their requests."""
+"""Sets `outputs` of jobs, from the images of their requests."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,8 @@ class Workload:
     """[n] its true class."""
     warmup: int
     """How many requests at the beginning statistics leave out."""
+    prior: int = 0
+    """The most frequent class of the dataset, which a default answer gives."""
 
 
 class Recorder:
@@ -47,10 +51,17 @@ class Recorder:
         run: int,
         mode: Mode,
         workload: Workload,
+        codec: Scheme,
+        slow_above: float,
         evaluate: Evaluate | None,
         chunk: int | None = None,
     ) -> None:
-        """`evaluate` None: jobs know their predictions. `chunk`: evaluate after so many answers, not at the end."""
+        """Listen to a cell.
+
+        `codec` is a scheme of the kind that runs, which decodes answers; a task whose service should take longer than
+        `slow_above` seconds straggled. `evaluate` None: jobs know their outputs. `chunk`: evaluate after so many
+        answers, not at the end.
+        """
         self.scheme = scheme
         self.run = run
         self.duration = 0.0
@@ -62,16 +73,28 @@ class Recorder:
         self._first = float(workload.arrivals[0])
         self._labels: list[int] = workload.labels.tolist()
         self._warmup = workload.warmup
+        self._prior = workload.prior
+        self._codec = codec
+        self._slow_above = slow_above
+        self._straggled: dict[int, bool] = {}
+        """Whether the first task of a request straggled, by the request's id."""
         self._evaluate = evaluate
         self._chunk = chunk
-        self._later: list[tuple[Request, str, Job, float]] = []
+        self._later: list[tuple[Request, str, Sequence[Job], float]] = []
 
-    def answered(self, request: Request, source: str, job: Job, now: float) -> None:
-        """Write the record now, or once the answer is evaluated."""
+    def sent(self, job: Job) -> None:
+        """See whether the job straggles."""
+        for request in job.task.requests:
+            self._straggled.setdefault(request.id, job.expected > self._slow_above)
+
+    def answered(self, request: Request, source: str, jobs: Sequence[Job], now: float) -> None:
+        """Decode the answer and write the record now, or once the jobs are evaluated."""
         if self._evaluate is None:
-            self._write(request, source, job, now)
+            start = time.perf_counter()
+            predicted = decode(self._codec, request, jobs, self._prior)
+            self._write(request, source, jobs, now, predicted, time.perf_counter() - start)
             return
-        self._later.append((request, source, job, now))
+        self._later.append((request, source, jobs, now))
         if self._chunk is not None and len(self._later) >= self._chunk:
             self.flush()
 
@@ -96,6 +119,7 @@ class Recorder:
                 role=task.role,
                 worker=job.worker,
                 attempt=task.attempt,
+                share=task.share,
                 requests=" ".join([str(request.id) for request in task.requests]),
                 sent=job.sent,
                 ended=now,
@@ -113,37 +137,51 @@ class Recorder:
     def flush(self) -> None:
         """Evaluate and write what was put off."""
         if self._evaluate is not None and self._later:
-            jobs = {job.task.id: job for _, _, job, _ in self._later if job.predicted is None}
-            self._evaluate(list(jobs.values()))
-            for answer in self._later:
-                self._write(*answer)
+            needed = {job.task.id: job for _, _, jobs, _ in self._later for job in jobs if job.outputs is None}
+            self._evaluate(list(needed.values()))
+            for request, source, jobs, now in self._later:
+                self._write(request, source, jobs, now, decode(self._codec, request, jobs, self._prior), None)
             self._later.clear()
 
-    def _write(self, request: Request, source: str, job: Job, now: float) -> None:
-        predicted = None
-        if job.predicted is not None:
-            predicted = int(job.predicted[job.task.requests.index(request)])
+    def _write(
+        self,
+        request: Request,
+        source: str,
+        jobs: Sequence[Job],
+        decided: float,
+        predicted: int | None,
+        decoding: float | None,
+    ) -> None:
+        """Write the record of an answer: its phases are those of the job that replied last."""
+        now = decided + (decoding or 0.0)
         latency = now - request.arrival
-        replied = now if job.replied is None else job.replied
-        group = job.sent - request.arrival
-        known = (group, job.encode, job.queue, job.service, job.decode, now - replied)
-        transport = None if job.encode is None else latency - sum(phase for phase in known if phase is not None)
+        phases: dict[str, float | None] = dict.fromkeys(PHASES)
+        if jobs:
+            job = max(jobs, key=lambda job: job.replied or 0.0)
+            hold = decided - (decided if job.replied is None else job.replied)
+            group = job.sent - request.arrival
+            decoded = None if job.decode is None else job.decode + (decoding or 0.0)
+            known = (group, job.encode, job.queue, job.service, decoded, hold)
+            transport = None if job.encode is None else latency - sum(phase for phase in known if phase is not None)
+            phases = {
+                "group": group,
+                "encode": job.encode,
+                "queue": job.queue,
+                "service": job.service,
+                "injected": job.injected,
+                "transport": transport,
+                "decode": decoded,
+                "hold": hold,
+            }
         self._writer.request(
             RequestRecord(
                 **self._facts(request),  # type: ignore[arg-type]
                 answered=now,
                 latency=latency,
                 source=source,
-                task=job.task.id,
+                task=job.task.id if jobs else None,
                 predicted=predicted,
-                group=group,
-                encode=job.encode,
-                queue=job.queue,
-                service=job.service,
-                injected=job.injected,
-                transport=transport,
-                decode=job.decode,
-                hold=now - replied,
+                **phases,  # type: ignore[arg-type]
                 reason=None,
             )
         )
@@ -156,6 +194,7 @@ class Recorder:
             "image": request.image,
             "label": self._labels[request.id],
             "warmup": request.id < self._warmup,
+            "straggled": self._straggled.get(request.id),
             "arrival": request.arrival,
             "lag": self.lag.get(request.id),
         }

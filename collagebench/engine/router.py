@@ -10,6 +10,9 @@ from collections import deque
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from collagebench.schemes.protocol import Task
 
 
@@ -27,7 +30,7 @@ class Job:
     begun: float | None = None
     """When its service began, as far as the client can know: a live worker was not earlier than this."""
     outcome: str | None = None
-    """used, wasted, cancelled, lost, deadline or refused; None while nothing is decided."""
+    """As in `TaskRecord`; None while nothing is decided."""
     given_up: bool = False
     """The scheme waits for it no longer (cancelled, or past its deadline) though its service may run on."""
     encode: float | None = None
@@ -38,8 +41,10 @@ class Job:
     decode: float | None = None
     replied: float | None = None
     bytes_sent: int | None = None
-    predicted: Sequence[int] | None = None
-    """The class answered for each of the task's requests, in their order; -1 for none."""
+    outputs: NDArray[np.float32] | None = None
+    """What its model gave, [rows, classes]; None while nothing was computed."""
+    kept: int = 0
+    """How many open requests its reply is kept for."""
 
 
 class Router:

@@ -1,7 +1,7 @@
 """The simulated engine: one cell in virtual time.
 
 A heap of events stands for the clock. A worker serves the first job in its hand for the time that the straggler model
-draws and the role's compute time give, then the next; nothing travels, so encoding, transport and decoding take no
+draws and the task's compute time give, then the next; nothing travels, so encoding, transport and decoding take no
 time. Everything else (scheme, router, draws, records) is the live engine's.
 """
 
@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable
 from heapq import heappop, heappush
 
 from collagebench.engine.conductor import Conductor
 from collagebench.engine.router import Job
-from collagebench.schemes.protocol import Request
+from collagebench.schemes.protocol import Request, Task
 
 ADVANCE = 100
 """Arrivals from one report of progress to the next."""
@@ -23,8 +23,8 @@ ADVANCE = 100
 class SimulatedTransport:
     """Workers that are an entry in a heap."""
 
-    def __init__(self, compute: Mapping[str, float], deadline: float) -> None:
-        """`compute` gives each role's inference time, in seconds; `deadline` counts from a task's being sent."""
+    def __init__(self, compute: Callable[[Task], float], deadline: float) -> None:
+        """`compute` gives a task's inference time, in seconds; `deadline` counts from a task's being sent."""
         self.now = 0.0
         self.heap: list[tuple[float, int, Job | None, Hashable]] = []
         """(time, order, job whose service ends or None, token to wake with)."""
@@ -41,7 +41,7 @@ class SimulatedTransport:
     def begin(self, job: Job) -> None:
         """Serve it from now on."""
         job.queue = self.now - job.sent
-        job.compute = self._compute[job.task.role]
+        job.compute = self._compute(job.task)
         job.service = job.expected
         job.injected = job.service - job.compute
         self._push(self.now + job.service, job, None)
@@ -65,7 +65,7 @@ class SimulatedTransport:
 def simulate_cell(
     conduct: Callable[[SimulatedTransport], Conductor],
     requests: list[Request],
-    compute: Mapping[str, float],
+    compute: Callable[[Task], float],
     deadline: float,
     advance: Callable[[int], None] = lambda requests: None,
 ) -> None:

@@ -69,8 +69,8 @@ class Connection:
     """Why the worker is gone; None while it is there. Set by its fleet."""
     _channel: Any = field(init=False, repr=False)
     _infer: Any = field(init=False, repr=False)
-    _common: dict[tuple[str, tuple[int, ...]], bytes] = field(init=False, repr=False, default_factory=dict)
-    """The unchanging part of a request, by model and shape of the image."""
+    _common: dict[tuple[str, tuple[int, ...], str], bytes] = field(init=False, repr=False, default_factory=dict)
+    """The unchanging part of a request, by model, shape and type of the image."""
 
     def __post_init__(self) -> None:
         self._channel = grpc.aio.insecure_channel(self.target, options=CHANNEL_OPTIONS)
@@ -98,7 +98,7 @@ class Connection:
             raise TaskError("refused", f"worker {self.index} says that it is not ready")
 
     async def infer(
-        self, task: int, model: str, pixels: NDArray[np.uint8], mode: wire.Mode | None, amount: float, timeout: float
+        self, task: int, model: str, pixels: NDArray[Any], mode: wire.Mode | None, amount: float, timeout: float
     ) -> Reply:
         """Have `model` classify `pixels` and return its answer.
 
@@ -109,7 +109,7 @@ class Connection:
         Args:
             task: an id for the worker's eyes.
             model: the model's name.
-            pixels: uint8 [batch, height, width, channels].
+            pixels: uint8 or float32 [batch, height, width, channels].
             mode: how `amount` slows the task down; None for not at all.
             amount: the straggler model's draw.
             timeout: seconds until the call is given up.
@@ -119,9 +119,10 @@ class Connection:
         """
         if self.lost is not None:
             raise TaskError("lost", f"worker {self.index} is gone: {self.lost}")
-        common = self._common.get((model, pixels.shape))
+        kind = (model, pixels.shape, pixels.dtype.name)
+        common = self._common.get(kind)
         if common is None:
-            common = self._common[model, pixels.shape] = wire.unchanging(model, pixels.shape)
+            common = self._common[kind] = wire.unchanging(*kind)
         try:
             response = await self._infer(wire.infer_request(common, task, pixels, mode, amount), timeout=timeout)
         except grpc.aio.AioRpcError as error:

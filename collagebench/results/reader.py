@@ -22,8 +22,12 @@ from collagebench.errors import DataError
 from collagebench.results.records import CellRecord, RequestRecord, TaskRecord
 from collagebench.results.writer import CELLS, HEADER, REQUESTS, SCHEMA, TASKS
 
+ADDED = {2: {REQUESTS: ("straggled",), TASKS: ("share",)}}
+"""The columns that came with each schema; records of an older one have them empty."""
 CHUNK = 2_000
 """Lines that are held as text at one time: few enough to stay in the processor's cache, which is what makes it fast."""
+
+BOOLS = {"": -1, "False": 0, "True": 1}
 
 Array = NDArray[Any]
 
@@ -31,6 +35,8 @@ Array = NDArray[Any]
 @dataclass(frozen=True, slots=True)
 class Table:
     """Records as columns of equal length: float64 (NaN: empty), int64 (-1: empty), bool, or int32 codes of a text.
+
+    A bool that may be empty is an int64 of 1, 0 or -1.
 
     Code c of a text column stands for `texts[column][c]`; an empty field is the text "".
     """
@@ -94,9 +100,10 @@ def load(directory: Path) -> Run:
     """
     header = _header(directory)
     notes: list[str] = []
-    requests = _table(directory / REQUESTS, RequestRecord, notes)
-    tasks = _table(directory / TASKS, TaskRecord, notes, skip={"requests"})
-    cells = _table(directory / CELLS, CellRecord, notes)
+    schema = header["schema"]
+    requests = _table(directory / REQUESTS, RequestRecord, schema, notes)
+    tasks = _table(directory / TASKS, TaskRecord, schema, notes, skip={"requests"})
+    cells = _table(directory / CELLS, CellRecord, schema, notes)
     expected = dict(zip(_cells(cells), cells["requests"].tolist(), strict=True))
     found = _counts(requests)
     complete = {cell for cell, count in expected.items() if found.get(cell) == count}
@@ -127,9 +134,11 @@ def _header(directory: Path) -> dict[str, Any]:
     return dict(header)
 
 
-def _table(path: Path, kind: type, notes: list[str], skip: Iterable[str] = ()) -> Table:
-    """Read one CSV file, leaving out the columns `skip`."""
+def _table(path: Path, kind: type, schema: int, notes: list[str], skip: Iterable[str] = ()) -> Table:
+    """Read one CSV file of a run with this schema, leaving out the columns `skip`."""
     types = {field.name: str(field.type) for field in fields(kind)}
+    added = {name for number, columns in ADDED.items() if number > schema for name in columns.get(path.name, ())}
+    written = [name for name in types if name not in added]
     texts: dict[str, dict[str, int]] = {
         name: {} for name in types if name not in skip and types[name].startswith("str")
     }
@@ -138,19 +147,19 @@ def _table(path: Path, kind: type, notes: list[str], skip: Iterable[str] = ()) -
     try:
         with path.open(encoding="utf-8", newline="") as file:
             rows = csv.reader(_whole_lines(file, path, notes), strict=True)
-            names = next(rows, list(types))
-            if names != list(types):
+            if next(rows, written) != written:
                 raise DataError(
                     f"{path} does not have the columns of a run; the file was changed or is another program's"
                 )
             while chunk := list(islice(rows, CHUNK)):
-                columns = dict(zip(types, zip(*chunk, strict=True), strict=True))
+                columns = dict(zip(written, zip(*chunk, strict=True), strict=True))
+                columns.update(dict.fromkeys(added, ("",) * len(chunk)))
                 for name in parts:
                     parts[name].append(_column(columns[name], types[name], texts.get(name, {})))
                 rows_read += len(chunk)
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror})") from None
-    except (ValueError, csv.Error) as error:
+    except (ValueError, KeyError, csv.Error) as error:
         where = f"after line {rows_read + 1}"
         raise DataError(f"{path} has a line {where} that is no record ({error}); the file is damaged") from None
     empty = {name: _column((), types[name], {}) for name in parts}
@@ -176,6 +185,8 @@ def _column(values: Sequence[str], type_: str, codes: dict[str, int]) -> Array:
         return np.array([float(value) if value else np.nan for value in values], dtype=np.float64)
     if type_.startswith("int"):
         return np.array([int(value) if value else -1 for value in values], dtype=np.int64)
+    if type_ == "bool | None":
+        return np.array([BOOLS[value] for value in values], dtype=np.int64)
     if type_ == "bool":
         return np.array([value == "True" for value in values], dtype=np.bool_)
     for value in dict.fromkeys(values):

@@ -23,6 +23,8 @@ class RequestRecord:
     label: int
     warmup: bool
     """Belongs to the first share of the run, which statistics leave out."""
+    straggled: bool | None
+    """Whether its first task was meant to take more than twice the median service time of a single image."""
     arrival: float
     """When the schedule wanted it to arrive."""
     lag: float | None
@@ -31,9 +33,10 @@ class RequestRecord:
     latency: float | None
     """Answer minus intended arrival; None when the request failed."""
     source: str | None
-    """Where the answer came from: own, replica, hedge, resent, collage; None when the request failed."""
+    """Where the answer came from: own, replica, hedge, resent, collage, parity, coded, backup or default; None when the
+    request failed."""
     task: int | None
-    """The task whose reply was the answer."""
+    """The task whose reply was the answer, or completed it; None for a default answer."""
     predicted: int | None
     """The class that was answered; None when it is not known."""
     group: float | None
@@ -64,6 +67,8 @@ class TaskRecord:
     role: str
     worker: int
     attempt: int
+    share: int
+    """Which of its group's coded inputs it carried; 0 where there is only one."""
     requests: str
     """Ids of its requests, separated by spaces, in the order of the cells."""
     sent: float
@@ -71,7 +76,8 @@ class TaskRecord:
     """When the client learnt of its end."""
     outcome: str
     """`used` (at least one request was answered from it), `wasted` (served, but nothing was answered from it),
-    `cancelled` (taken back before service), `lost`, `deadline` or `refused`."""
+    `cancelled` (taken back before service), `cancelled in service` (not needed any more while it was being served; it
+    ran to its end), `lost`, `deadline` or `refused`."""
     asked: float | None
     """The straggler model's draw: seconds for `floor` and `add`, a factor for `scale`."""
     wanted_s: float | None

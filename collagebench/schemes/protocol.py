@@ -188,7 +188,8 @@ class Scheme:
         `replies` are an Answer's tasks, in order, with their outputs, float32 [rows, classes]. All NaN: no answer.
         """
         ((task, outputs),) = replies
-        return outputs[task.requests.index(request)]
+        scores: NDArray[np.float32] = outputs[task.requests.index(request)]
+        return scores
 
     # The ledger, for subclasses.
 

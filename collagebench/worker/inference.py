@@ -19,7 +19,8 @@ from collagebench.errors import ModelError
 from collagebench.worker.spec import ModelFile
 from collagebench.worker.wire import INPUT, OUTPUT
 
-Infer = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+Infer = Callable[[NDArray[Any]], NDArray[np.float32]]
+ONNX_TYPES = {"uint8": "tensor(uint8)", "float32": "tensor(float)"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,8 @@ class Hosted:
     name: str
     input: tuple[int, int, int]
     """Height, width and channels of one image."""
+    dtype: str
+    """Of its pixels: uint8 or float32."""
     batch: int | None
     """The one batch size it takes; None takes any."""
     output: tuple[int, ...] | None
@@ -36,12 +39,12 @@ class Hosted:
     sha256: str | None
     """Of the content that was loaded; None when nothing was."""
     infer: Infer | None
-    """uint8 [batch, height, width, channels] to float32 [batch, …]; None when nothing is computed."""
+    """`dtype` [batch, height, width, channels] to float32 [batch, …]; None when nothing is computed."""
 
 
 def emulated(file: ModelFile) -> Hosted:
     """Return a model that takes the same input and computes nothing; its file is not even opened."""
-    return Hosted(file.name, file.input, None, None, None, None)
+    return Hosted(file.name, file.input, file.dtype, None, None, None, None)
 
 
 def load(file: ModelFile) -> Hosted:
@@ -57,11 +60,11 @@ def load(file: ModelFile) -> Hosted:
     session = _session(file.path, content)
     batch = _check(file, session)
 
-    def infer(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def infer(pixels: NDArray[Any]) -> NDArray[np.float32]:
         logits: NDArray[np.float32] = session.run([OUTPUT], {INPUT: pixels})[0]
         return logits
 
-    blank = np.zeros((batch or 1, *file.input), np.uint8)
+    blank = np.zeros((batch or 1, *file.input), file.dtype)
     try:
         shape = infer(blank).shape
     except Exception as error:
@@ -72,7 +75,7 @@ def load(file: ModelFile) -> Hosted:
             "one row per image was expected"
         )
     digest = hashlib.sha256(content).hexdigest()
-    return Hosted(file.name, file.input, batch, tuple(shape[1:]), digest, infer)
+    return Hosted(file.name, file.input, file.dtype, batch, tuple(shape[1:]), digest, infer)
 
 
 def _session(path: str, content: bytes) -> Any:
@@ -101,14 +104,15 @@ def _check(file: ModelFile, session: Any) -> int | None:
         )
     image = inputs[0]
     logits = next(tensor for tensor in outputs if tensor.name == OUTPUT)
-    if image.type != "tensor(uint8)" or logits.type != "tensor(float)":
+    wanted = ONNX_TYPES[file.dtype]
+    if image.type != wanted or logits.type != "tensor(float)":
         raise ModelError(
-            f"model file {file.path} takes {image.type} and gives {logits.type}; it must take tensor(uint8) and give "
+            f"model file {file.path} takes {image.type} and gives {logits.type}; it must take {wanted} and give "
             "tensor(float)"
         )
     # A dimension that is not a number is free.
     fits = len(image.shape) == 4 and all(
-        not isinstance(has, int) or has == wanted for has, wanted in zip(image.shape[1:], file.input, strict=True)
+        not isinstance(has, int) or has == size for has, size in zip(image.shape[1:], file.input, strict=True)
     )
     if not fits:
         height, width, channels = file.input

@@ -1,8 +1,8 @@
 """The Open Inference Protocol (version 2, over gRPC) for one worker's models.
 
 Any client of the protocol is answered; only ours knows the parameters of `wire.py`. A model takes one input, `image`
-(UINT8 [batch, height, width, channels]), and gives one output, `logits` (FP32 [batch, …]). Tensors travel as raw
-bytes, or as typed contents when the request came that way.
+(UINT8 [batch, height, width, channels]; FP32 if it takes coded images), and gives one output, `logits`
+(FP32 [batch, …]). Tensors travel as raw bytes, or as typed contents when the request came that way.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class Service:
             name=model.name,
             versions=[VERSION],
             platform="emulated" if model.infer is None else "onnxruntime_onnx",
-            inputs=[tensor(name=wire.INPUT, datatype="UINT8", shape=[batch, *model.input])],
+            inputs=[tensor(name=wire.INPUT, datatype=wire.DATATYPES[model.dtype], shape=[batch, *model.input])],
             outputs=outputs,
         )
 
@@ -141,8 +141,8 @@ def _injection(request: Any) -> tuple[Mode | None, float]:
     return cast(Mode, mode), amount
 
 
-def _pixels(request: Any, model: Hosted) -> NDArray[np.uint8] | None:
-    """Return the image of a request as uint8 [batch, height, width, channels], without copying raw bytes.
+def _pixels(request: Any, model: Hosted) -> NDArray[Any] | None:
+    """Return the image of a request as [batch, height, width, channels] of the model's type; raw bytes are not copied.
 
     An emulated model computes nothing, so a request for it may leave the image out.
     """
@@ -157,14 +157,15 @@ def _pixels(request: Any, model: Hosted) -> NDArray[np.uint8] | None:
         if output.name != wire.OUTPUT:
             raise RequestError("INVALID_ARGUMENT", f"model {model.name!r} gives {wire.OUTPUT!r}, not {output.name!r}")
     tensor = request.inputs[0]
-    if tensor.datatype != "UINT8":
-        raise RequestError("INVALID_ARGUMENT", f"input {wire.INPUT!r} must be UINT8, not {tensor.datatype!r}")
+    datatype = wire.DATATYPES[model.dtype]
+    if tensor.datatype != datatype:
+        raise RequestError("INVALID_ARGUMENT", f"input {wire.INPUT!r} must be {datatype}, not {tensor.datatype!r}")
     shape = tuple(tensor.shape)
     batch = shape[0] if shape else 0
     if shape[1:] != model.input or batch < 1 or model.batch not in (None, batch):
         wanted = [-1 if model.batch is None else model.batch, *model.input]
         raise RequestError("INVALID_ARGUMENT", f"input {wire.INPUT!r} must have shape {wanted}, not {list(shape)}")
-    values = _values(request, tensor)
+    values = _values(request, tensor, model.dtype)
     if values.size != math.prod(shape):
         raise RequestError(
             "INVALID_ARGUMENT",
@@ -173,15 +174,22 @@ def _pixels(request: Any, model: Hosted) -> NDArray[np.uint8] | None:
     return values.reshape(shape)
 
 
-def _values(request: Any, tensor: Any) -> NDArray[np.uint8]:
+def _values(request: Any, tensor: Any, dtype: str) -> NDArray[Any]:
     """Return a request's values, flat."""
     raw = request.raw_input_contents
+    typed = "uint_contents" if dtype == "uint8" else "fp32_contents"
     if len(raw) == 1 and not tensor.HasField("contents"):
-        return np.frombuffer(raw[0], np.uint8)
+        if len(raw[0]) % np.dtype(dtype).itemsize:
+            raise RequestError(
+                "INVALID_ARGUMENT", f"input {wire.INPUT!r} has {len(raw[0])} bytes, no whole number of values"
+            )
+        return np.frombuffer(raw[0], dtype)
     if raw or not tensor.HasField("contents"):
         raise RequestError(
-            "INVALID_ARGUMENT", f"input {wire.INPUT!r} must come either as one raw_input_contents or as uint_contents"
+            "INVALID_ARGUMENT", f"input {wire.INPUT!r} must come either as one raw_input_contents or as {typed}"
         )
+    if dtype == "float32":
+        return np.asarray(tensor.contents.fp32_contents, np.float32)
     values = np.asarray(tensor.contents.uint_contents, np.uint32)
     if values.size and values.max() > 255:
         raise RequestError("INVALID_ARGUMENT", f"input {wire.INPUT!r} is UINT8 but holds {values.max()}")

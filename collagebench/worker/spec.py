@@ -20,6 +20,8 @@ class ModelFile:
     """What the file's content must hash to; the client compares it with what the worker really loaded."""
     input: tuple[int, int, int]
     """Height, width and channels of one input image."""
+    dtype: str = "uint8"
+    """Of its values: `uint8`, or `float32` for a model that takes coded images."""
 
 
 @dataclass(frozen=True, slots=True)

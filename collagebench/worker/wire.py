@@ -19,6 +19,8 @@ instead of three times. For a 224x224 image this halves the client's CPU time fo
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from open_inference.grpc import protocol
@@ -26,6 +28,9 @@ from open_inference.grpc import protocol
 from collagebench.stragglers.service import Mode as Mode
 
 SERVICE = "inference.GRPCInferenceService"
+
+DATATYPES = {"uint8": "UINT8", "float32": "FP32"}
+"""What the protocol calls the types of pixels; coded images are float32."""
 
 INPUT = "image"
 OUTPUT = "logits"
@@ -50,25 +55,25 @@ _RAW_TAG = bytes([_RAW << 3 | 2])
 """Field number and wire type 2, a run of bytes that its length precedes."""
 
 
-def unchanging(model: str, shape: tuple[int, ...]) -> bytes:
-    """Return the serialized fields that all requests to `model` with images of this shape have in common."""
+def unchanging(model: str, shape: tuple[int, ...], dtype: str) -> bytes:
+    """Return the serialized fields that all requests to `model` with images of this shape and type have in common."""
     request = protocol.ModelInferRequest(model_name=model)
-    request.inputs.add(name=INPUT, datatype="UINT8", shape=shape)
+    request.inputs.add(name=INPUT, datatype=DATATYPES[dtype], shape=shape)
     serialized: bytes = request.SerializeToString()
     return serialized
 
 
-def infer_request(common: bytes, task: int, pixels: NDArray[np.uint8], mode: Mode | None, amount: float) -> bytes:
+def infer_request(common: bytes, task: int, pixels: NDArray[Any], mode: Mode | None, amount: float) -> bytes:
     """Return a serialized ModelInferRequest.
 
-    `common` is from `unchanging`; `pixels` are uint8 [batch, height, width, channels] of the shape given there.
+    `common` is from `unchanging`; `pixels` are [batch, height, width, channels] of the shape and type given there.
     """
     request = protocol.ModelInferRequest(id=str(task))
     if mode is not None:
         request.parameters[MODE].string_param = mode
         request.parameters[AMOUNT].double_param = amount
     pixels = np.ascontiguousarray(pixels)
-    return b"".join((common, request.SerializeToString(), _RAW_TAG, _varint(pixels.nbytes), pixels.data))
+    return b"".join((common, request.SerializeToString(), _RAW_TAG, _varint(pixels.nbytes), pixels.data.cast("B")))
 
 
 def _varint(number: int) -> bytes:

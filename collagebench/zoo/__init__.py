@@ -3,9 +3,12 @@
 The package ships one such directory (`SHIPPED`); `collagebench export` writes another wherever the user likes. Both are
 read here and nowhere else.
 
-Every model takes one input, `image`: uint8 [batch, height, width, 3], RGB, with all preprocessing inside the graph; and
-gives one output, `logits`: float32 [batch, classes] for role `single`, float32 [batch, grid * grid, classes] for role
-`collage`, cells in row-major order.
+Every model takes one input, `image`: [batch, height, width, 3], RGB, with all preprocessing inside the graph: uint8, or
+float32 (`dtype`) where images are combined with weights, on the same scale of 0 to 255. It gives one output, `logits`:
+float32 [batch, classes]; of role `collage` float32 [batch, grid * grid, classes], cells in row-major order.
+
+The roles: `single` classifies an image, `collage` a mosaic of them; `backup` is a smaller single; `parity` gives the
+sum of a single's outputs for k images combined by a code; `coded` is a single that takes coded images.
 """
 
 from __future__ import annotations
@@ -32,7 +35,7 @@ class Model:
     name: str
     """Unique in its directory, for example `shapes-collage-3x3`."""
     role: str
-    """What a scheme calls it: `single` or `collage`."""
+    """What a scheme calls it: `single`, `collage`, `backup`, `parity` or `coded`."""
     grid: int | None
     """Cells along one side of the collage; None for a single."""
     dataset: str
@@ -54,6 +57,15 @@ class Model:
     recipe: dict[str, Any] = field(default_factory=dict)
     """The arguments that trained it: seed, epochs, architecture."""
     directory: Path = SHIPPED
+    k: int | None = None
+    """Images that one parity input combines; None for other roles."""
+    code: str | None = None
+    """How a parity input combines them, `addition` or `concatenation`; None for other roles."""
+
+    @property
+    def dtype(self) -> str:
+        """The type of its input: `uint8`, or `float32` for images combined with weights."""
+        return "float32" if self.role == "coded" or self.code == "addition" else "uint8"
 
     @property
     def path(self) -> Path:
@@ -118,31 +130,22 @@ def save(models: Iterable[Model], directory: Path) -> None:
         raise OutputError(f"{directory / MANIFEST} cannot be written ({error.strerror}); make room there") from None
 
 
-def find(models: Iterable[Model], role: str, dataset: str | None = None, grid: int | None = None) -> Model:
-    """Return the one model that plays `role` for `dataset` at `grid`.
-
-    `dataset` None accepts any; `grid` counts for collages only.
+def find(models: Iterable[Model], role: str, **traits: Any) -> Model:
+    """Return the one model that plays `role` and has these traits, such as `grid=3` or `k=2, code="addition"`.
 
     Raises:
         ModelError: there is none, or there are several.
     """
     models = list(models)
-    fits = [
-        model
-        for model in models
-        if model.role == role
-        and (dataset is None or model.dataset == dataset)
-        and (role != "collage" or grid is None or model.grid == grid)
-    ]
+    fits = [model for model in models if model.role == role and all(getattr(model, t) == v for t, v in traits.items())]
     if len(fits) == 1:
         return fits[0]
-    wanted = f"{role} {grid}x{grid}" if role == "collage" and grid else role
+    wanted = " ".join([role, *(f"{trait} {value}" for trait, value in traits.items())])
     where = models[0].directory if models else "the model directory"
+    names = ", ".join(model.name for model in fits or models) or "none"
     if fits:
-        names = ", ".join(model.name for model in fits)
-        raise ModelError(f"{where} holds several models for {wanted}: {names}; leave one, or name the dataset")
-    names = ", ".join(f"{model.name} ({model.dataset})" for model in models) or "none"
-    raise ModelError(f"no {wanted} model for {dataset or 'any dataset'} in {where}; it holds: {names}")
+        raise ModelError(f"{where} holds several models for {wanted}: {names}; leave one of them there")
+    raise ModelError(f"there is no model for {wanted} in {where}; it holds: {names}")
 
 
 def verified(model: Model) -> bytes:

@@ -64,8 +64,8 @@ def test_from_a_folder_of_images_to_a_manifest(trained: tuple[Path, Path], capsy
     assert "of 60 test images" in capsys.readouterr().out
     models = zoo.load(out)
     assert [model.name for model in models] == ["tones-collage-2x2", "tones-single"]
-    collage = zoo.find(models, "collage", "tones", 2)
-    single = zoo.find(models, "single", "tones")
+    collage = zoo.find(models, "collage", dataset="tones", grid=2)
+    single = zoo.find(models, "single", dataset="tones")
     assert (collage.input, collage.image, collage.grid) == ((32, 32, 3), (16, 16, 3), 2)
     assert single.classes == ("bright", "dark")
     assert single.accuracy > 0.9

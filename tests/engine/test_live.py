@@ -96,7 +96,7 @@ def test_a_cancelled_task_that_queued_was_never_served(tmp_path: Path) -> None:
     outcomes = Counter(task["outcome"] for task in tasks)
     assert outcomes["used"] == 150
     assert outcomes["cancelled"] > 0
-    assert outcomes["used"] + outcomes["cancelled"] + outcomes["wasted"] == 300
+    assert outcomes["used"] + outcomes["cancelled"] + outcomes["cancelled in service"] + outcomes["wasted"] == 300
     assert all(task["service"] == "" for task in tasks if task["outcome"] == "cancelled")
 
 
@@ -139,12 +139,12 @@ def test_a_task_past_its_deadline_keeps_its_worker(tmp_path: Path, engine: Any) 
 
 
 def test_an_error_of_our_own_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An answer that cannot be decoded ends the experiment with that error instead of a wait for ever."""
+    """An answer that cannot be read ends the experiment with that error instead of a wait for ever."""
 
-    def broken(*arguments: object) -> list[int]:
+    def broken(*arguments: object) -> object:
         raise ArithmeticError("broken")
 
-    monkeypatch.setattr("collagebench.engine.live.decode", broken)
+    monkeypatch.setattr("collagebench.engine.live.rows", broken)
     with pytest.raises(ArithmeticError, match="broken"):
         experiment.run(small(schemes=("none",)), tmp_path / "run", Progress())
 

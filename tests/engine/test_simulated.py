@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
@@ -26,7 +26,11 @@ class Ledger:
         self.failures: dict[int, str] = {}
         self.jobs: dict[int, Job] = {}
 
-    def answered(self, request: Request, source: str, job: Job, now: float) -> None:
+    def sent(self, job: Job) -> None:
+        assert job.task.id not in self.jobs
+
+    def answered(self, request: Request, source: str, jobs: Sequence[Job], now: float) -> None:
+        assert all(job.replied is not None and job.task.id not in self.jobs for job in jobs)
         assert request.id not in self.latency
         assert request.id not in self.failures
         self.latency[request.id] = now - request.arrival
@@ -65,7 +69,7 @@ def simulate(
         def tie(request: int, attempt: int) -> float:
             return (request * 0.618 + attempt * 0.5) % 1
 
-        conductor = Conductor(scheme, Router(roles), draw, tie, lambda role, drawn: drawn, transport, ledger)
+        conductor = Conductor(scheme, Router(roles), draw, tie, lambda task, drawn: drawn, transport, ledger)
         woke = conductor.woke
 
         def woke_or_lost(token: object, now: float) -> None:
@@ -80,7 +84,7 @@ def simulate(
         return conductor
 
     requests = [Request(i, i, at) for i, at in enumerate(arrivals)]
-    simulate_cell(conduct, requests, {"single": 0.0, "collage": 0.0}, deadline)
+    simulate_cell(conduct, requests, lambda task: 0.0, deadline)
     assert sorted([*ledger.latency, *ledger.failures]) == list(range(len(arrivals)))
     return ledger
 
@@ -99,10 +103,10 @@ def test_a_cancelled_task_in_service_runs_on_and_is_wasted() -> None:
         return 10.0 if (request, attempt) == (0, 1) else 1.0
 
     ledger = simulate("replication", {}, 2, [0.0, 2.0], draw)
-    assert [job.outcome for job in ledger.jobs.values()].count("wasted") == 1
+    assert [job.outcome for job in ledger.jobs.values()].count("cancelled in service") == 1
     assert ledger.latency == pytest.approx({0: 1.0, 1: 1.0})
     slow = next(job for job in ledger.jobs.values() if job.service == 10.0)
-    assert slow.outcome == "wasted"
+    assert slow.outcome == "cancelled in service"
 
 
 def test_a_cancelled_task_that_queues_is_never_served() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import pandas
 import pytest
 from synthetic_run import cell, make_run, request, task
 
@@ -123,6 +124,21 @@ def test_newer_schema_is_refused_by_name(tmp_path):
     path.write_text(json.dumps({**header, "schema": 99, "tool": "collagebench 9.0"}))
     with pytest.raises(DataError, match=r"schema 99 \(written by collagebench 9\.0\).*upgrade"):
         load(tmp_path / "run")
+
+
+def test_records_of_an_older_version_are_read(tmp_path):
+    """A run of schema 1 lacks two columns of today: they are empty, and all others are as they were."""
+    make_run(tmp_path / "run", {"none": [[0.1, 0.2]]})
+    header = tmp_path / "run" / "run.json"
+    header.write_text(json.dumps({**json.loads(header.read_text()), "schema": 1}))
+    for file, column in (("requests", "straggled"), ("tasks", "share")):
+        path = tmp_path / "run" / f"{file}.csv"
+        pandas.read_csv(path).drop(columns=column).to_csv(path, index=False)
+    run = load(tmp_path / "run")
+    assert run.requests["straggled"].tolist() == [-1, -1]
+    assert run.tasks["share"].tolist() == [-1, -1]
+    assert run.requests["latency"].tolist() == [0.1, 0.2]
+    assert not run.notes
 
 
 @pytest.mark.parametrize("content", [None, "", "{", "[]", "{}", '{"schema": "new"}'])

@@ -17,7 +17,7 @@ from synthetic_run import cell, request, task
 
 from collagebench.errors import OutputError
 from collagebench.results.records import CellRecord, RequestRecord, TaskRecord
-from collagebench.results.writer import FLUSH_EVERY, RunWriter
+from collagebench.results.writer import FLUSH_EVERY, SCHEMA, RunWriter
 
 
 def rows(path: Path) -> list[list[str]]:
@@ -99,7 +99,7 @@ def test_header_says_what_happened(tmp_path):
     writer.close()
     third = json.loads((path / "run.json").read_text())
     assert (first["status"], first["schema"], first["engine"], first["config"]) == (
-        "running", 1, "live", {"data": "images"},
+        "running", SCHEMA, "live", {"data": "images"},
     )  # fmt: skip
     assert [(event["kind"], event["message"]) for event in second["events"]] == [("worker lost", "worker 3 was killed")]
     assert (third["status"], third["bound"], len(third["events"])) == ("done", {"p50": 0.1}, 1)

@@ -57,12 +57,12 @@ def test_a_model_is_found_by_role_dataset_and_grid(tmp_path: Path) -> None:
         model(tmp_path, "cats-collage-3x3", "collage", 3),
         model(tmp_path, "dogs-single", dataset="dogs"),
     ]
-    assert zoo.find(models, "single", "cats", grid=3) is models[0]
-    assert zoo.find(models, "collage", "cats", 3) is models[2]
+    assert zoo.find(models, "single", dataset="cats") is models[0]
+    assert zoo.find(models, "collage", dataset="cats", grid=3) is models[2]
     with pytest.raises(ModelError, match="cats-single, dogs-single"):
         zoo.find(models, "single")
-    with pytest.raises(ModelError, match=r"no collage 4x4 model for cats in .*cats-collage-2x2"):
-        zoo.find(models, "collage", "cats", 4)
+    with pytest.raises(ModelError, match=r"no model for collage dataset cats grid 4 in .*cats-collage-2x2"):
+        zoo.find(models, "collage", dataset="cats", grid=4)
 
 
 def test_a_file_that_was_cut_or_changed_is_refused(tmp_path: Path) -> None:

@@ -84,7 +84,7 @@ def test_a_model_is_as_good_as_its_manifest_says(model: zoo.Model, blank: bool) 
 
 def test_a_collage_costs_accuracy() -> None:
     """The more images share one inference, the fewer are classified rightly; none beats the single."""
-    accuracy = [zoo.find(MODELS, "single", "shapes").accuracy]
-    accuracy += [zoo.find(MODELS, "collage", "shapes", grid).accuracy for grid in (2, 3, 4)]
+    accuracy = [zoo.find(MODELS, "single", dataset="shapes").accuracy]
+    accuracy += [zoo.find(MODELS, "collage", dataset="shapes", grid=grid).accuracy for grid in (2, 3, 4)]
     assert accuracy == sorted(accuracy, reverse=True)
     assert accuracy[0] > 0.95
