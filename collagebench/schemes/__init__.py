@@ -7,17 +7,27 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from collagebench.errors import UsageError
+from collagebench.schemes.backup import Backup
 from collagebench.schemes.collage import Collage
+from collagebench.schemes.default import Default
 from collagebench.schemes.hedge import Hedge
+from collagebench.schemes.hedge_idle import HedgeIdle
 from collagebench.schemes.plain import Equal, NoRedundancy
 from collagebench.schemes.protocol import Scheme
+from collagebench.schemes.reissue import Reissue
 from collagebench.schemes.replication import Replication
+from collagebench.schemes.tied import Tied
 
 SCHEMES: dict[str, Callable[..., Scheme]] = {
     "none": NoRedundancy,
     "equal": Equal,
     "replication": Replication,
     "hedge": Hedge,
+    "hedge-idle": HedgeIdle,
+    "tied": Tied,
+    "reissue": Reissue,
+    "default": Default,
+    "backup": Backup,
     "collage": Collage,
 }
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from typing import Any
+
 import pytest
 from by_hand import ByHand
 from hypothesis import given
@@ -16,6 +19,14 @@ VARIANTS = [
     ("replication", {"replicas": 3}),
     ("hedge", {"hedge_delay": 0.2}),
     ("hedge", {"hedge_delay": "p90"}),
+    ("hedge", {"hedge_delay": 0.1, "hedge_budget": 0.3, "hedge_probability": 0.8}),
+    ("hedge-idle", {}),
+    ("hedge-idle", {"hedge_delay": 0.2}),
+    ("hedge-idle", {"hedge_delay": "p50"}),
+    ("tied", {}),
+    ("reissue", {"reissue_after": 0.2}),
+    ("reissue", {"reissue_after": "p50", "retries": 3}),
+    ("default", {"default_after": 0.2}),
     ("collage", {"grid": 2, "flush": "wait"}),
     ("collage", {"grid": 2, "flush": "wait", "hold": 0.3}),
     ("collage", {"grid": 2, "flush": "deadline", "flush_after": 0.1}),
@@ -23,7 +34,14 @@ VARIANTS = [
     ("collage", {"grid": 2, "flush": "idle", "flush_after": 0.1, "hold": 0.25, "reissue_after": 0.4}),
 ]
 
-EVENTS = st.lists(st.tuples(st.sampled_from("aaarrrfcwi"), st.integers(0, 50), st.floats(0, 0.3)), max_size=80)
+EVENTS = st.lists(st.tuples(st.sampled_from("aaarrrfcwib"), st.integers(0, 50), st.floats(0, 0.3)), max_size=80)
+
+
+def singles_at_most(name: str, options: dict[str, Any]) -> int:
+    """How many tasks of its own a request may cost."""
+    at_most = {"none": 1, "equal": 1, "hedge": 2, "hedge-idle": 2, "tied": 4, "default": 1}
+    at_most |= {"replication": options.get("replicas", 2), "reissue": 1 + options.get("retries", 1)}
+    return at_most.get(name, 3)
 
 
 @pytest.mark.parametrize(("name", "options"), VARIANTS)
@@ -34,11 +52,11 @@ def test_each_request_is_answered_once_or_failed(
     """Whatever the order of replies, losses, wakes and idle workers, each request is answered or failed exactly once.
 
     `ByHand` asserts on every action that nothing is answered twice, sent for nobody or cancelled though needed; here
-    the course is drawn, brought to its end, and everything must be settled.
+    the course is drawn, brought to its end, everything must be settled, and nothing have been sent too often.
     """
     driver = ByHand(make(name, options))
     idle_workers = False
-    driver.idle = lambda role: idle_workers and not driver.tasks(role)
+    driver.idle = lambda role: idle_workers and len(driver.tasks(role)) < (4 if role == "single" else 1)
 
     def step(what: str, which: int, delay: float) -> None:
         nonlocal idle_workers
@@ -50,9 +68,11 @@ def test_each_request_is_answered_once_or_failed(
             driver.wake()
         elif what == "i":
             idle_workers = not idle_workers
-        elif tasks and what in "rfc":
+        elif tasks and what in "rfcb":
             task = tasks[which % len(tasks)]
-            if what == "f":
+            if what == "b":
+                driver.begin(task)
+            elif what == "f":
                 driver.fail(task)
             else:
                 one = task.requests[which % len(task.requests)].id
@@ -76,3 +96,5 @@ def test_each_request_is_answered_once_or_failed(
     else:
         pytest.fail("the course does not end")
     assert [request for request in driver.requests if driver.open(request)] == []
+    singles = Counter(task.requests for task in driver.ever_sent if task.role == "single")
+    assert max(singles.values(), default=0) <= singles_at_most(name, options)

@@ -1,0 +1,43 @@
+"""Default answers: a request that is not answered in time gets the most frequent class.
+
+No image is classified twice; lateness is paid for in accuracy instead, since a default is a guess that is right as
+often as its class occurs. Whatever is still being done for the request is cancelled, or wasted. A request whose task
+has failed gets its default at the same time as others. Source: Crankshaw et al., "Clipper: A Low-Latency Online
+Prediction Serving System", NSDI 2017 (straggler mitigation: answer by the deadline with what there is, or a default).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Hashable
+
+from collagebench.errors import UsageError
+from collagebench.schemes.protocol import Action, Request, Scheme, Task, Wake
+
+
+class Default(Scheme):
+    """One task a request, and the default answer `default_after` seconds after its arrival."""
+
+    def __init__(self, default_after: float = 0.1) -> None:
+        super().__init__()
+        if not 0 <= default_after < float("inf"):
+            raise UsageError(f"--default-after is a number of seconds from 0 up, not {default_after}")
+        self.default_after = default_after
+
+    def arrived(self, request: Request, now: float) -> list[Action]:
+        """Send it to one worker and set the time of its default answer."""
+        return [self._send("single", (request,)), Wake(request, request.arrival + self.default_after)]
+
+    def woke(self, token: Hashable, now: float) -> list[Action]:
+        """The time is up: answer with the default."""
+        assert isinstance(token, Request)
+        return self._answer(token, "default") if self._open(token) else []
+
+    def replied(self, task: Task, now: float, missing: Collection[int] = ()) -> list[Action]:
+        """Answer it, if it is in time."""
+        (request,) = task.requests
+        return self._answer(request, "own", task) if self._open(request) else []
+
+    def failed(self, task: Task, reason: str, now: float) -> list[Action]:
+        """Nothing is lost but the answer's accuracy: the default comes at its time."""
+        self._drop(task)
+        return []

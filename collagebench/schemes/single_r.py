@@ -1,0 +1,78 @@
+"""SingleR: reissue a request once, after a delay d, with probability q; both fitted from a log of latencies.
+
+A fixed delay that respects a small budget must be long, and a copy sent late returns late. Tossing a coin as well lets
+the copies go out earlier, when they still have time to win. With X the latency of a request, Y that of its copy,
+independent of X, and T the one that the user sees:
+
+    copies per request    q P(X > d) <= budget
+    tail                  P(T > t) = P(X > t) (1 - q P(Y <= t - d))   for t >= d, and P(X > t) before
+
+Among the delays of the log, with the largest q that the budget allows, the fit takes the pair whose percentile of T is
+the least. Nothing more elaborate is better in this model, not even several reissues. It knows nothing of the load that
+copies add: on a busy fleet fit again from a run with the copies. Source: Kaler, He and Elnikety, "Optimal Reissue
+Policies for Reducing Tail Latency", SPAA 2017.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from collagebench.errors import UsageError
+
+GOLDEN = (5**0.5 - 1) / 2
+ROUNDING = 1e-12
+"""Times and shares that differ by less are equal."""
+
+
+def coin(number: int) -> float:
+    """Return a number in [0, 1) that is below q for a share q of any stretch of numbers, as nearly as can be.
+
+    The Weyl sequence of the golden ratio, in place of chance: among any n consecutive numbers the share deviates from q
+    by O(log n / n) only (Kuipers and Niederreiter, "Uniform Distribution of Sequences", 1974).
+    """
+    return (number + 1) * GOLDEN % 1.0
+
+
+def fit(
+    latencies: ArrayLike, budget: float, percentile: float = 0.99, copies: ArrayLike | None = None
+) -> tuple[float, float]:
+    """Return the delay (seconds) and the probability that make the percentile of latency the least within a budget.
+
+    `latencies` [n] are seconds without reissue, infinite where a request failed; `copies` [m] those of copies, the same
+    if None; `budget` is the share of requests that may be reissued; `percentile` is a share below 1. Takes
+    O(n log n log m). Of equally good pairs it returns the one that reissues least, then the one that does so soonest.
+
+    Raises:
+        UsageError: so many requests failed that the percentile is infinite whatever is reissued.
+    """
+    x = np.sort(np.asarray(latencies, dtype=np.float64))
+    y = x if copies is None else np.sort(np.asarray(copies, dtype=np.float64))
+    delays = np.unique(np.concatenate([[0.0], x[np.isfinite(x)]]))
+    slower = (len(x) - np.searchsorted(x, delays, side="right")) / len(x)
+    q = np.minimum(1.0, budget / np.maximum(slower, budget)) if budget > 0 else np.zeros_like(slower)
+    target = 1 - percentile
+
+    def good(t: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Whether at most the share `target` is slower than `t`, for each delay."""
+        tail = (len(x) - np.searchsorted(x, t + ROUNDING, side="right")) / len(x)
+        answered = np.searchsorted(y, t - delays + ROUNDING, side="right") / len(y)
+        return np.asarray(tail * (1 - q * answered) <= target + ROUNDING)
+
+    def least(steps: NDArray[np.float64], offset: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return for each delay the first `offset + step` that is good, by bisection; infinite if none is."""
+        low = np.zeros(len(delays), dtype=np.int64)
+        high = np.full(len(delays), len(steps), dtype=np.int64)
+        while (open_ := low < high).any():
+            middle = (low + high) // 2
+            ok = good(offset + steps[np.minimum(middle, len(steps) - 1)])
+            high = np.where(open_ & ok, middle, high)
+            low = np.where(open_ & ~ok, middle + 1, low)
+        return np.where(low < len(steps), offset + steps[np.minimum(low, len(steps) - 1)], np.inf)
+
+    # The tail falls in steps, at the latencies and at the delay plus a copy's: its percentile is one of these.
+    reached = np.minimum(least(x, np.zeros_like(delays)), least(y, delays))
+    best = np.lexsort((delays, np.round(q * slower, 12), np.round(reached, 12)))[0]
+    if np.isinf(reached[best]):
+        raise UsageError(f"{np.isinf(x).mean():.1%} of the requests in the log failed: no delay can be fitted to it")
+    return float(delays[best]), float(q[best])
