@@ -18,12 +18,15 @@ import click
     metavar="MS",
     help="Goodput counts answers this fast. [the run's own]",
 )
+@click.option("--details", is_flag=True, help="Also tables of the answers by source and of the work.")
 @click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Write there instead of printing.")
-def command(runs: tuple[Path, ...], form: str, baseline: str | None, slo_ms: float | None, out: Path | None) -> int:
+def command(
+    runs: tuple[Path, ...], form: str, baseline: str | None, slo_ms: float | None, details: bool, out: Path | None
+) -> int:
     """Print the table or JSON of finished runs; RUN is what `--out` of `run` or `simulate` named.
 
     Several runs are compared scheme by scheme with the first one. The exit code is 4 when a run is INVALID.
     """
     from collagebench.report import print_report
 
-    return print_report(runs, form, baseline=baseline, slo_ms=slo_ms, out=out)
+    return print_report(runs, form, baseline=baseline, slo_ms=slo_ms, details=details, out=out)

@@ -26,9 +26,12 @@ def print_report(
     *,
     baseline: str | None = None,
     slo_ms: float | None = None,
+    details: bool = False,
     out: Path | None = None,
 ) -> int:
     """Print the report of one or several run directories, or write it to `out`; return 0, or 4 when it is INVALID.
+
+    `details` adds the tables of answers by source and of the work to the table; JSON holds them in any case.
 
     Raises:
         DataError: a directory is not a run, or cannot be read.
@@ -41,7 +44,7 @@ def print_report(
         if form == "json":
             console.file.write(json.dumps(summary, indent=2, allow_nan=False) + "\n")
         else:
-            print_summary(summary, console)
+            print_summary(summary, console, details)
 
     if out is None:
         to_stdout(show)

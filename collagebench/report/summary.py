@@ -139,6 +139,9 @@ def _answers(given: Answers) -> dict[str, Any]:
             "ci95": list(overall.ci95) if overall.ci95 else None,
             "ci95_by_source": {source: list(s.ci95) if s.ci95 else None for source, s in by_source.items()},
             "answers": overall.of,
+            "straggled": given.straggled.value,
+            "ci95_straggled": list(given.straggled.ci95) if given.straggled.ci95 else None,
+            "straggled_answers": given.straggled.of,
         },
         "sources": {source: share.value for source, share in given.sources.items()},
     }
@@ -150,6 +153,8 @@ def _cost(spent: Cost, requests: int) -> dict[str, Any]:
         "cancelled_s": spent.cancelled_s,
         "wasted_s": spent.wasted_s,
         "bytes_sent": spent.bytes_sent,
+        "cancelled_in_service_s": spent.cancelled_in_service_s,
+        "cancelled_in_service_tasks": spent.cancelled_in_service_tasks,
         "tasks": spent.tasks,
         "cancelled_tasks": spent.cancelled_tasks,
         "unreported_tasks": spent.unreported_tasks,

@@ -8,47 +8,51 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from rich import box
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
-UNKNOWN = "-"
+from collagebench.report.details import print_details
+from collagebench.report.parts import UNKNOWN, as_ms, as_percent, as_times, new_table, print_line
 
 
-def print_summary(summary: dict[str, Any], console: Console) -> None:
-    """Print the object that `summarise` returned: each run's table, then their comparison if there are several."""
+def print_summary(summary: dict[str, Any], console: Console, details: bool = False) -> None:
+    """Print the object that `summarise` returned: each run's table, then their comparison if there are several.
+
+    `details` adds, for each run, where the answers came from and what the work was.
+    """
     for one in summary.get("runs", [summary]):
         if "name" in one:
             console.print(Text(one["name"], style="bold"))
-        _print_one(one, console)
+        _print_one(one, console, details)
     if "comparison" in summary:
         _print_comparison(summary["comparison"], console)
 
 
-def _print_one(one: dict[str, Any], console: Console) -> None:
+def _print_one(one: dict[str, Any], console: Console, details: bool) -> None:
     base = one["baseline"]
-    _line(console, _conditions(one))
+    print_line(console, _conditions(one))
     if any(scheme["runs"] for scheme in one["schemes"]):
-        table = _table(
+        table = new_table(
             "scheme", "p50 ms", "p99 ms", _plus_minus(console), _versus(base), "accuracy", "not own", "work", "failed"
         )
         for scheme in one["schemes"]:
             table.add_row(*_row(scheme))
         bound = next((scheme["bound"] for scheme in one["schemes"] if scheme["bound"]), None)
         if bound:
-            table.add_row("bound", _ms(bound["latency_s"]["p50"]), _ms(bound["latency_s"]["p99"]), style="dim")
+            table.add_row("bound", as_ms(bound["latency_s"]["p50"]), as_ms(bound["latency_s"]["p99"]), style="dim")
         console.print(table)
         console.print()
         for column, meaning in _legend(one, bound, _plus_minus(console)).items():
-            _line(console, meaning, indent=f"{column:<9}", style="dim")
+            print_line(console, meaning, indent=f"{column:<9}", style="dim")
         console.print()
+        if details:
+            print_details(one, console)
     verdict = Text("VALID", style="bold green") if one["valid"] else Text("INVALID", style="bold red")
     console.print(verdict)
     for reason in one["reasons"]:
-        _line(console, reason, indent="  because ")
+        print_line(console, reason, indent="  because ")
     for warning in one["warnings"]:
-        _line(console, warning, indent="  note: ")
+        print_line(console, warning, indent="  note: ")
     console.print()
 
 
@@ -103,11 +107,11 @@ def _row(scheme: dict[str, Any]) -> list[str]:
         scheme["variant"],
         _quantile(scheme, "p50"),
         _quantile(scheme, "p99"),
-        _ms(interval[1] - latency["p99"]) if interval else UNKNOWN,
-        _times(relative["p99"]),
-        _percent(scheme["accuracy"]["overall"]),
-        _percent(None if own is None else 1 - own),
-        _times(relative["executed"]),
+        as_ms(interval[1] - latency["p99"]) if interval else UNKNOWN,
+        as_times(relative["p99"]),
+        as_percent(scheme["accuracy"]["overall"]),
+        as_percent(None if own is None else 1 - own),
+        as_times(relative["executed"]),
         str(scheme["failed"]) if scheme["runs"] else UNKNOWN,
     ]
 
@@ -115,60 +119,28 @@ def _row(scheme: dict[str, Any]) -> list[str]:
 def _print_comparison(rows: Sequence[dict[str, Any]], console: Console) -> None:
     console.print(Text("comparison", style="bold"))
     if not rows:
-        _line(console, "no scheme is in more than one of these runs")
+        print_line(console, "no scheme is in more than one of these runs")
         return
-    table = _table("scheme", "run", "p50 ms", "ratio", "p99 ms", "ratio")
+    table = new_table("scheme", "run", "p50 ms", "ratio", "p99 ms", "ratio")
     previous = None
     for row in rows:
         table.add_row(
             row["variant"] if row["variant"] != previous else "",
             row["run"],
-            _ms(row["p50_s"]),
-            _times(row["p50_ratio"]),
-            _ms(row["p99_s"]),
-            _times(row["p99_ratio"]),
+            as_ms(row["p50_s"]),
+            as_times(row["p50_ratio"]),
+            as_ms(row["p99_s"]),
+            as_times(row["p99_ratio"]),
         )
         previous = row["variant"]
     console.print(table)
-
-
-def _table(*headers: str) -> Table:
-    """Return an empty table: texts (the columns scheme and run) to the left, figures to the right."""
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), highlight=False)
-    for header in headers:
-        left = header in ("scheme", "run")
-        table.add_column(Text(header), justify="left" if left else "right", no_wrap=not left, overflow="fold")
-    return table
-
-
-def _line(console: Console, text: str, style: str = "", indent: str = "") -> None:
-    """Print a paragraph; lines after the first are indented as far as `indent`."""
-    lines = Text(text).wrap(console, max(20, console.width - len(indent)))
-    for number, line in enumerate(lines):
-        line.rstrip()
-        console.print(Text((indent if number == 0 else " " * len(indent)) + line.plain, style=style), highlight=False)
 
 
 def _quantile(scheme: dict[str, Any], name: str) -> str:
     if name in scheme["infinite"]:
         return "inf"
     least = scheme["latency_at_least_s"][name]
-    return _ms(scheme["latency_s"][name]) if least is None else f">= {_ms(least)}"
-
-
-def _ms(seconds: float | None) -> str:
-    if seconds is None:
-        return UNKNOWN
-    ms = seconds * 1e3
-    return f"{ms:.2f}" if ms < 10 else f"{ms:.1f}" if ms < 1000 else f"{ms:.0f}"
-
-
-def _times(value: float | None) -> str:
-    return UNKNOWN if value is None else f"{value:.2f}x"
-
-
-def _percent(share: float | None) -> str:
-    return UNKNOWN if share is None else f"{100 * share:.1f} %"
+    return as_ms(scheme["latency_s"][name]) if least is None else f">= {as_ms(least)}"
 
 
 def _plus_minus(console: Console) -> str:

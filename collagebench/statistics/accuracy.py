@@ -41,6 +41,8 @@ class Answers:
     by_source: dict[str, Share]
     sources: dict[str, Share]
     """Answers from each source among all answers."""
+    straggled: Share
+    """Right answers among requests whose first task straggled, and whose class is known."""
 
 
 def answers(requests: Table) -> Answers:
@@ -54,4 +56,10 @@ def answers(requests: Table) -> Answers:
         if mask.any():
             by_source[source] = Share(int((right & mask).sum()), int((evaluated & mask).sum()))
             sources[source] = Share(int(mask.sum()), len(counted))
-    return Answers(Share(int(right.sum()), int(evaluated.sum())), by_source, sources)
+    slow = counted["straggled"] == 1
+    return Answers(
+        Share(int(right.sum()), int(evaluated.sum())),
+        by_source,
+        sources,
+        Share(int((right & slow).sum()), int((evaluated & slow).sum())),
+    )

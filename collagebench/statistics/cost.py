@@ -23,6 +23,11 @@ class Cost:
     executed_s: float
     """Service time of all tasks that workers reported, wasted ones included."""
     wasted_s: float
+    """The part of it in tasks that no request was answered from."""
+    cancelled_in_service_tasks: int
+    """Not needed any more while they were being served; they ran to their end."""
+    cancelled_in_service_s: float
+    """Their service time, a part of the wasted."""
     cancelled_tasks: int
     """Taken back before service."""
     cancelled_s: float | None
@@ -37,13 +42,15 @@ def cost(tasks: Table) -> Cost:
     """Return the cost of one scheme's tasks."""
     service = tasks["service"]
     reported = ~np.isnan(service)
-    cancelled = tasks.equal("outcome", "cancelled")
+    cancelled, in_service = tasks.equal("outcome", "cancelled"), tasks.equal("outcome", "cancelled in service")
     saved = tasks["wanted_s"][cancelled]
     sent = tasks["bytes_sent"][tasks["bytes_sent"] >= 0]
     return Cost(
         tasks=len(tasks),
         executed_s=float(service[reported].sum()),
         wasted_s=float(service[reported & ~tasks.equal("outcome", "used")].sum()),
+        cancelled_in_service_tasks=int(in_service.sum()),
+        cancelled_in_service_s=float(service[reported & in_service].sum()),
         cancelled_tasks=int(cancelled.sum()),
         cancelled_s=None if np.isnan(saved).any() else float(saved.sum()),
         unreported_tasks=int((~reported & ~cancelled).sum()),

@@ -6,11 +6,12 @@ from io import StringIO
 
 import pytest
 from rich.console import Console
-from synthetic_run import HEADER, lognormal, make_run
+from synthetic_run import HEADER, cell, lognormal, make_run, request, task
 
 from collagebench.report.summary import summarise
 from collagebench.report.table import print_summary
 from collagebench.results.reader import load
+from collagebench.results.writer import RunWriter
 
 
 class AsciiIO(StringIO):
@@ -19,11 +20,11 @@ class AsciiIO(StringIO):
     encoding = "ascii"
 
 
-def printed(*directories, width: int = 80, file: StringIO | None = None, **options) -> str:
+def printed(*directories, width: int = 80, file: StringIO | None = None, details: bool = False, **options) -> str:
     """Return the lines of a report as a terminal of `width` columns shows it."""
     file = file or StringIO()
     console = Console(file=file, width=width, no_color=True)
-    print_summary(summarise([load(path) for path in directories], **options), console)
+    print_summary(summarise([load(path) for path in directories], **options), console, details)
     return file.getvalue()
 
 
@@ -51,9 +52,28 @@ def test_too_few_requests_print_a_lower_bound(tmp_path):
 def test_eighty_columns(tmp_path, names):
     """No line is wider than 80 columns, however long the names are."""
     latencies = {name: [*lognormal(1, 3, 200), [None] * 50] for name in names}
-    text = printed(make_run(tmp_path / "run", latencies), baseline=names[-1])
+    text = printed(make_run(tmp_path / "run", latencies), baseline=names[-1], details=True)
     assert max(len(line) for line in text.splitlines()) <= 80
     assert "…" not in text
+
+
+def test_details_of_known_figures(tmp_path):
+    """The details name each source with its share and accuracy, those that straggled, and the work by its fate."""
+    writer = RunWriter(tmp_path / "run", {**HEADER, "schemes": [{"scheme": "hedge"}]})
+    for number in range(8):
+        writer.request(request("hedge", number=number, straggled=number == 0, predicted=0 if number == 0 else 3))
+        writer.task(task("hedge", number=number, service=0.5))
+    writer.request(request("hedge", number=8, source="hedge"))
+    writer.task(task("hedge", number=8, service=1.5, outcome="cancelled in service"))
+    writer.task(task("hedge", number=9, service=None, outcome="cancelled"))
+    writer.cell(cell("hedge", 0, 9))
+    writer.close()
+    text = printed(tmp_path / "run", details=True)
+    lines = [line.split() for line in text.splitlines()]
+    assert ["hedge", "own", "88.9", "%", "87.5", "%"] in [line[:6] for line in lines]
+    assert ["hedge", "11.1", "%", "100.0", "%"] in [line[:5] for line in lines]
+    assert ["(straggled)", "11.1", "%", "0.0", "%"] in [line[:5] for line in lines]
+    assert ["hedge", "10", "5.5", "1.5", "1", "1", "(1.5", "s)", "0.0"] in lines
 
 
 def test_conditions_are_stated(tmp_path):

@@ -69,39 +69,47 @@ def test_failed_requests_are_infinitely_slow(tmp_path):
 
 
 def test_accuracy_overall_and_by_source(tmp_path):
-    """Shares are of answered requests; accuracy is of those whose class is known."""
+    """Shares are of answered requests; accuracy, also of those that straggled, is of answers whose class is known."""
     run = written(
         tmp_path,
         [request(number=n) for n in range(6)]
         + [request(number=6, source="collage"), request(number=7, source="collage", predicted=0)]
         + [request(number=8, latency=None), request(number=9, source="hedge", predicted=None)]
-        + [request(number=10, warmup=True, predicted=0)],
+        + [request(number=10, warmup=True, predicted=0, straggled=True)]
+        + [request(number=11, straggled=True, predicted=0), request(number=12, straggled=True)],
     )
     found = answers(run.requests)
-    assert (found.overall.count, found.overall.of) == (7, 8)
-    assert {name: share.value for name, share in found.by_source.items()} == {"own": 1.0, "collage": 0.5, "hedge": None}
+    assert (found.straggled.count, found.straggled.of) == (1, 2)
+    assert (found.overall.count, found.overall.of) == (8, 10)
+    assert {name: share.value for name, share in found.by_source.items()} == {
+        "own": 7 / 8,
+        "collage": 0.5,
+        "hedge": None,
+    }
     assert {name: share.value for name, share in found.sources.items()} == pytest.approx(
-        {"own": 6 / 9, "collage": 2 / 9, "hedge": 1 / 9}
+        {"own": 8 / 11, "collage": 2 / 11, "hedge": 1 / 11}
     )
 
 
 def test_cost_of_known_tasks(tmp_path):
-    """Wasted work is part of the executed; cancelled tasks cost their bytes; a lost one has no known cost."""
+    """Tasks cancelled in service are wasted and executed; taken back ones cost bytes, lost ones nobody knows what."""
     run = written(
         tmp_path,
         [request()],
         [
             task(number=0, service=0.5),
             task(number=1, service=0.25, outcome="wasted"),
+            task(number=4, service=0.125, outcome="cancelled in service"),
             task(number=2, service=None, wanted_s=None, outcome="cancelled"),
             task(number=3, service=None, wanted_s=None, outcome="lost"),
         ],
     )
     found = cost(run.tasks)
-    assert (found.tasks, found.executed_s, found.wasted_s) == (4, 0.75, 0.25)
+    assert (found.tasks, found.executed_s, found.wasted_s) == (5, 0.875, 0.375)
+    assert (found.cancelled_in_service_tasks, found.cancelled_in_service_s) == (1, 0.125)
     assert (found.cancelled_tasks, found.cancelled_s, found.unreported_tasks) == (1, None, 1)
-    assert found.bytes_sent == 4 * 3072
-    assert busy_share(run.tasks, run.cells, 5) == pytest.approx(0.75 / 50)
+    assert found.bytes_sent == 5 * 3072
+    assert busy_share(run.tasks, run.cells, 5) == pytest.approx(0.875 / 50)
 
 
 def test_nothing_cancelled_saves_nothing(tmp_path):

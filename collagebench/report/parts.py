@@ -1,0 +1,47 @@
+"""What the tables for people are made of: their look, their paragraphs and their numbers."""
+
+from __future__ import annotations
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+UNKNOWN = "-"
+TEXTS = ("scheme", "run", "source")
+"""Columns of texts; all others hold figures."""
+
+
+def new_table(*headers: str) -> Table:
+    """Return an empty table: texts to the left, figures to the right."""
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), highlight=False)
+    for header in headers:
+        left = header in TEXTS
+        table.add_column(Text(header), justify="left" if left else "right", no_wrap=not left, overflow="fold")
+    return table
+
+
+def print_line(console: Console, text: str, style: str = "", indent: str = "") -> None:
+    """Print a paragraph; lines after the first are indented as far as `indent`."""
+    lines = Text(text).wrap(console, max(20, console.width - len(indent)))
+    for number, line in enumerate(lines):
+        line.rstrip()
+        console.print(Text((indent if number == 0 else " " * len(indent)) + line.plain, style=style), highlight=False)
+
+
+def as_ms(seconds: float | None) -> str:
+    """Return seconds as milliseconds, to about three digits."""
+    if seconds is None:
+        return UNKNOWN
+    ms = seconds * 1e3
+    return f"{ms:.2f}" if ms < 10 else f"{ms:.1f}" if ms < 1000 else f"{ms:.0f}"
+
+
+def as_times(value: float | None) -> str:
+    """Return a ratio."""
+    return UNKNOWN if value is None else f"{value:.2f}x"
+
+
+def as_percent(share: float | None) -> str:
+    """Return a share in percent."""
+    return UNKNOWN if share is None else f"{100 * share:.1f} %"
