@@ -147,6 +147,8 @@ def _read_schemes(path: Path, tables: Any) -> tuple[SchemeConfig, ...]:
             raise UsageError(f"profile {path}: every [[scheme]] table needs a name")
         name = table["name"]
         options = {key.replace("-", "_"): value for key, value in table.items() if key not in ("name", "variant")}
+        if isinstance(options.get("hedge_log"), str):
+            options["hedge_log"] = str((path.parent / options["hedge_log"]).resolve())
         schemes.append(SchemeConfig(name, str(table.get("variant", name)), tuple(sorted(options.items()))))
     return tuple(schemes)
 

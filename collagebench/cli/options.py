@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import click
 
 from collagebench.config import DEFAULT_SCHEMES, Config, SchemeConfig, option, read_profile
+from collagebench.engine.fitted import LOG, resolve_fits
 from collagebench.errors import UsageError
 from collagebench.paths import profiles_dir
 from collagebench.schemes import SCHEMES, make, options_of
@@ -23,6 +24,16 @@ STRAGGLER_OPTIONS = {
     "slow_factor": ("fixed",),
 }
 PATH = click.Path(path_type=Path)
+
+
+def seconds_or_percentile(text: str) -> str | float:
+    """Read a number as such; what else it may be is for the scheme to judge."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
 OPTIONS = [
     click.option("--profile", metavar="NAME|FILE", help="A named experiment, or a TOML file with one."),
     click.option("--scheme", "schemes", multiple=True, metavar="S", help=f"One of {', '.join(SCHEMES)}; repeatable."),
@@ -46,13 +57,25 @@ OPTIONS = [
     click.option("--seed", type=int, help="Fixes arrivals, images, slowdowns and routing. [0]"),
     click.option("--spare", type=int, help="none: workers it leaves out. [0]"),
     click.option("--replicas", type=int, help="replication: copies of each request. [2]"),
-    click.option("--hedge-delay", metavar="S|pN", help="hedge: seconds, or a running percentile. [p95]"),
+    click.option(
+        "--hedge-delay", metavar="S|pN|fit", help="hedge, hedge-idle: seconds, a running percentile, or fit. [p95; 0]"
+    ),
+    click.option("--hedge-budget", type=float, help="hedge: share of requests that may be copied. [no limit]"),
+    click.option("--hedge-probability", type=float, help="hedge: share of late requests to copy. [1]"),
+    click.option("--hedge-log", metavar="RUN", help="hedge: the run that --hedge-delay fit is fitted to."),
+    click.option("--retries", type=int, help="reissue: how often a late request is sent again. [1]"),
+    click.option("--default-after", type=float, help="default: seconds until the default answer. [0.1]"),
     click.option("--grid", type=int, help="collage: images along one side. [3]"),
     click.option("--flush", help="collage: wait, idle or deadline. [idle]"),
     click.option("--flush-after", type=float, help="collage: seconds; the group's deadline, or idle's least wait."),
     click.option("--hold", type=float, help="collage: seconds before a collage may answer. [0]"),
     click.option("--collage-workers", type=int, help="collage: workers that serve collages. [1]"),
-    click.option("--reissue-after", type=float, help="collage: seconds until an unanswered single is sent again."),
+    click.option(
+        "--reissue-after",
+        type=seconds_or_percentile,
+        metavar="S|pN",
+        help="collage, reissue: seconds until a late request is sent again; reissue: or a percentile. [never; p95]",
+    ),
     click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", help="[table]"),
     click.option("--out", type=PATH, help="The run directory. [runs/ and the time]"),
 ]
@@ -83,7 +106,7 @@ def resolve(options: Mapping[str, Any]) -> Config:
     values.update({name: value for name, value in given.items() if name in own})
     schemes = tuple(SchemeConfig(name, name) for name in names)
     schemes = schemes or values.get("schemes", DEFAULT_SCHEMES)
-    known = {name for scheme in SCHEMES for name in options_of(scheme)}
+    known = {name for scheme in SCHEMES for name in _options_of(scheme)}
     _check_straggler_options(values, given)
     values["schemes"] = _with_options(schemes, {name: value for name, value in given.items() if name in known})
     return Config(**values)
@@ -122,13 +145,19 @@ def _profile_path(name: str) -> Path:
 
 def _with_options(schemes: tuple[SchemeConfig, ...], given: Mapping[str, Any]) -> tuple[SchemeConfig, ...]:
     for name in given:
-        if not any(name in options_of(scheme.name) for scheme in schemes):
+        if not any(name in _options_of(scheme.name) for scheme in schemes):
             chosen = ", ".join(scheme.name for scheme in schemes)
             raise UsageError(f"--{option(name)} means nothing to the chosen schemes ({chosen})")
     merged = []
     for scheme in schemes:
-        taken = options_of(scheme.name)
+        taken = _options_of(scheme.name)
         options = {**dict(scheme.options), **{name: value for name, value in given.items() if name in taken}}
-        make(scheme.name, options)  # says what is wrong with them, if anything is
         merged.append(replace(scheme, options=tuple(sorted(options.items()))))
+        fitted = resolve_fits(merged[-1])
+        make(fitted.name, dict(fitted.options))  # says what is wrong with them, if anything is
     return tuple(merged)
+
+
+def _options_of(scheme: str) -> set[str]:
+    """Return the options that a scheme takes, once it is fitted or before."""
+    return {*options_of(scheme), *({LOG} if scheme == "hedge" else ())}

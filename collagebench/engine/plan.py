@@ -19,6 +19,7 @@ import numpy as np
 from collagebench import zoo
 from collagebench.config import Config, SchemeConfig
 from collagebench.engine.evaluation import Images, session
+from collagebench.engine.fitted import resolve_fits
 from collagebench.engine.recorder import Workload
 from collagebench.errors import DataError, ModelError, UsageError
 from collagebench.schemes import make
@@ -165,6 +166,7 @@ def make_plan(config: Config) -> Plan:
 
 
 def _variant(scheme_config: SchemeConfig, config: Config, available: list[zoo.Model], dataset: Dataset) -> Variant:
+    scheme_config = resolve_fits(scheme_config)
     scheme = make(scheme_config.name, dict(scheme_config.options))
     allotment = scheme.allot(config.workers)
     workers: dict[str, tuple[int, ...]] = {}

@@ -1,0 +1,92 @@
+"""Options fitted to a recorded run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from synthetic_run import make_run
+
+from collagebench.config import SchemeConfig
+from collagebench.engine.fitted import resolve_fits
+from collagebench.errors import UsageError
+from collagebench.schemes import make
+
+FAST_AND_SLOW = np.repeat([1.0, 10.0], [950, 50]).tolist()
+"""With a budget of 5 % the best is to hedge whatever is open after 1 s."""
+
+
+def hedge(**options: object) -> SchemeConfig:
+    """Return the config of a hedge that is to be fitted, with changes."""
+    chosen = {"hedge_delay": "fit", "hedge_budget": 0.05, **options}
+    return SchemeConfig("hedge", "fitted", tuple((name, value) for name, value in chosen.items() if value is not None))
+
+
+def test_fit_becomes_numbers_of_the_run_without_redundancy(tmp_path: Path) -> None:
+    """Delay and probability come from the scheme `none` of the log; the name of the log is gone, the budget stays."""
+    log = make_run(tmp_path / "run", {"hedge": [[5.0] * 1000], "none": [FAST_AND_SLOW]})
+    fitted = resolve_fits(hedge(hedge_log=str(log)))
+    assert (fitted.name, fitted.variant) == ("hedge", "fitted")
+    assert dict(fitted.options) == {"hedge_delay": 1.0, "hedge_probability": 1.0, "hedge_budget": 0.05}
+    make("hedge", dict(fitted.options))
+    assert resolve_fits(fitted) == fitted
+
+
+def test_a_log_without_none_gives_its_first_scheme(tmp_path: Path) -> None:
+    """Where nothing ran without redundancy, the first scheme of the run is the log."""
+    log = make_run(tmp_path / "run", {"equal": [FAST_AND_SLOW], "hedge": [[5.0] * 1000]})
+    assert dict(resolve_fits(hedge(hedge_log=str(log))).options)["hedge_delay"] == 1.0
+
+
+def test_failed_requests_of_the_log_are_slower_than_any(tmp_path: Path) -> None:
+    """A request without an answer counts among those to hedge."""
+    log = make_run(tmp_path / "run", {"none": [[1.0] * 950 + [None] * 50]})
+    options = dict(resolve_fits(hedge(hedge_log=str(log))).options)
+    assert (options["hedge_delay"], options["hedge_probability"]) == (1.0, 1.0)
+
+
+def test_the_warm_up_of_the_log_does_not_count(tmp_path: Path) -> None:
+    """A log that is all warm-up holds nothing to fit to."""
+    log = make_run(tmp_path / "run", {"none": [FAST_AND_SLOW]}, warmup=True)
+    with pytest.raises(UsageError, match="0 latencies"):
+        resolve_fits(hedge(hedge_log=str(log)))
+
+
+def test_a_scheme_that_asks_for_no_fit_is_left_alone() -> None:
+    """Seconds and percentiles stay as they are."""
+    for scheme in (hedge(hedge_delay="p95"), SchemeConfig("none", "none")):
+        assert resolve_fits(scheme) is scheme
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({}, "--hedge-log"),
+        ({"hedge_log": "nowhere"}, "not a run directory"),
+        ({"hedge_log": 5}, "--hedge-log"),
+        ({"hedge_log": "short"}, "fewer than 500"),
+        ({"hedge_log": "lost"}, "100.0% of the requests"),
+        ({"hedge_log": "long", "hedge_budget": None}, "--hedge-budget"),
+        ({"hedge_log": "long", "hedge_budget": 7}, "--hedge-budget"),
+        ({"hedge_log": "long", "hedge_budget": "much"}, "hedge-budget"),
+        ({"hedge_log": "long", "hedge_probability": 0.5}, "--hedge-probability"),
+        ({"hedge_log": "long", "hedge_delay": "p95"}, "only with --hedge-delay fit"),
+    ],
+)
+def test_a_fit_that_cannot_be_made_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, object], sentence: str
+) -> None:
+    """A log or budget that is missing or unfit, or an option that contradicts the fit, is a UsageError about it."""
+    monkeypatch.chdir(tmp_path)
+    make_run(Path("short"), {"none": [FAST_AND_SLOW[:499]]})
+    make_run(Path("lost"), {"none": [[None] * 1000]})
+    make_run(Path("long"), {"none": [FAST_AND_SLOW]})
+    with pytest.raises(UsageError, match=sentence):
+        resolve_fits(hedge(**changes))
+
+
+def test_only_hedge_can_be_fitted() -> None:
+    """A scheme that has a delay but no probability says so."""
+    with pytest.raises(UsageError, match="for the scheme hedge"):
+        resolve_fits(SchemeConfig("hedge-idle", "hedge-idle", (("hedge_delay", "fit"),)))
