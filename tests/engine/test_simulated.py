@@ -176,6 +176,12 @@ SCHEMES = st.sampled_from(
         ("replication", {"replicas": 2}),
         ("hedge", {"hedge_delay": 0.3}),
         ("hedge", {"hedge_delay": "p80"}),
+        ("hedge", {"hedge_delay": 0.1, "hedge_budget": 0.2, "hedge_probability": 0.7}),
+        ("hedge-idle", {}),
+        ("hedge-idle", {"hedge_delay": 0.2}),
+        ("tied", {}),
+        ("reissue", {"reissue_after": 0.2, "retries": 2}),
+        ("default", {"default_after": 0.4}),
         ("collage", {"grid": 2, "flush": "wait", "hold": 0.2}),
         ("collage", {"grid": 2, "flush": "deadline", "flush_after": 0.2}),
         ("collage", {"grid": 2, "hold": 0.3, "flush_after": 0.05, "collage_workers": 2, "reissue_after": 0.5}),
@@ -207,3 +213,95 @@ def test_a_simulated_run_ends_with_every_request_settled(
         return services[(worker * 7 + request * 3 + attempt) % len(services)]
 
     simulate(scheme[0], scheme[1], workers, arrivals, draw, deadline, losses)
+
+
+@settings(deadline=None, max_examples=300)
+@given(
+    workers=st.integers(2, 5),
+    gaps=st.lists(st.sampled_from([0.0, 0.1, 0.25, 1.0]) | st.floats(0, 0.5), min_size=1, max_size=60),
+    services=st.lists(st.sampled_from([0.25, 0.5]) | st.floats(0.001, 2.0), min_size=1, max_size=40),
+)
+def test_a_tied_pair_never_runs_twice_when_messages_are_instant(
+    workers: int, gaps: list[float], services: list[float]
+) -> None:
+    """Of the tasks of each request exactly one is served, used, and the only one that was not taken back in its queue.
+
+    The arrivals and services drawn here often fall on the same instant.
+    """
+
+    def draw(worker: int, request: int, attempt: int) -> float:
+        return services[(worker * 7 + request * 3 + attempt) % len(services)]
+
+    ledger = simulate("tied", {}, workers, np.cumsum(gaps).tolist(), draw)
+    served = [job.task.requests[0].id for job in ledger.jobs.values() if job.service is not None]
+    assert sorted(served) == list(range(len(gaps)))
+    assert {job.outcome for job in ledger.jobs.values()} <= {"used", "cancelled"}
+
+
+def test_a_tied_request_takes_the_queue_that_is_done_first() -> None:
+    """Two workers, busy for 5 s and 1 s with a task each: the third request is begun after 1 s wherever it went first.
+
+    The router cannot tell the two queues apart, so without ties one of them is chosen blindly.
+    """
+
+    def draw(worker: int, request: int, attempt: int) -> float:
+        return 5.0 if request == 0 else 1.0
+
+    for third in (0.2, 0.3):
+        ledger = simulate("tied", {}, 2, [0.0, 0.1, third], draw)
+        assert ledger.latency[2] == pytest.approx(1.1 - third + 1.0)
+
+
+def test_a_straggler_is_saved_by_an_idle_worker() -> None:
+    """Where a worker is idle, `hedge-idle` copies at once: a request is as fast as the faster of its two tasks."""
+
+    def draw(worker: int, request: int, attempt: int) -> float:
+        return 9.0 if attempt == 0 else 1.0
+
+    assert simulate("hedge-idle", {}, 2, [0.0], draw).latency == {0: 1.0}
+    assert simulate("hedge-idle", {"hedge_delay": 0.5}, 2, [0.0], draw).latency == {0: 1.5}
+
+
+@settings(deadline=None)
+@given(
+    delay=st.sampled_from([0.0, 0.2]),
+    workers=st.integers(2, 5),
+    gaps=st.lists(st.sampled_from([0.0, 0.1, 0.25]) | st.floats(0, 0.5), min_size=1, max_size=60),
+    services=st.lists(st.sampled_from([0.25, 0.5]) | st.floats(0.001, 2.0), min_size=1, max_size=40),
+)
+def test_a_copy_into_idle_time_never_queues(
+    delay: float, workers: int, gaps: list[float], services: list[float]
+) -> None:
+    """Whatever the load, a copy is served from the moment it is sent: it takes no place in any queue."""
+
+    def draw(worker: int, request: int, attempt: int) -> float:
+        return services[(worker * 7 + request * 3 + attempt) % len(services)]
+
+    ledger = simulate("hedge-idle", {"hedge_delay": delay}, workers, np.cumsum(gaps).tolist(), draw)
+    assert {job.queue for job in ledger.jobs.values() if job.task.attempt} <= {0.0}
+
+
+def test_a_default_answer_comes_on_time_and_a_late_reply_is_wasted() -> None:
+    """At its time a late request has its answer, while its task keeps its worker until it is done."""
+
+    def draw(worker: int, request: int, attempt: int) -> float:
+        return 3.0 if request == 0 else 1.0
+
+    ledger = simulate("default", {"default_after": 2.0}, 1, [0.0, 1.5], draw)
+    assert ledger.latency == pytest.approx({0: 2.0, 1: 2.0})
+    assert ledger.source == {0: "default", 1: "default"}
+    assert {job.task.id: job.outcome for job in ledger.jobs.values()} == {
+        0: "cancelled in service",
+        1: "cancelled in service",
+    }
+
+
+def test_a_reissued_request_is_not_answered_by_the_task_that_was_given_up() -> None:
+    """The first task would have been done before the second, but it was given up: there is no race."""
+
+    def draw(worker: int, request: int, attempt: int) -> float:
+        return 1.5 if attempt == 0 else 2.0
+
+    ledger = simulate("reissue", {"reissue_after": 1.0}, 2, [0.0], draw)
+    assert ledger.latency == {0: 3.0}
+    assert ledger.source == {0: "resent"}
