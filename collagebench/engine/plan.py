@@ -20,6 +20,7 @@ from collagebench import zoo
 from collagebench.config import Config, SchemeConfig
 from collagebench.engine.evaluation import Images, session
 from collagebench.engine.fitted import resolve_fits
+from collagebench.engine.fitted import resolve_fits
 from collagebench.engine.recorder import Workload
 from collagebench.errors import DataError, ModelError, UsageError
 from collagebench.schemes import make
@@ -127,7 +128,7 @@ def make_plan(config: Config) -> Plan:
     """
     available = zoo.load(config.models or zoo.SHIPPED)
     dataset = open_dataset(config.dataset, config.data)
-    variants = tuple(_variant(scheme, config, available, dataset) for scheme in config.schemes)
+    variants = tuple(_variant(resolve_fits(scheme), config, available, dataset) for scheme in config.schemes)
     models = {model.name: model for variant in variants for model in variant.models.values()}
     size = _image_size(models.values())
     if dataset.size != size:

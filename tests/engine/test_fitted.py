@@ -24,11 +24,11 @@ def hedge(**options: object) -> SchemeConfig:
 
 
 def test_fit_becomes_numbers_of_the_run_without_redundancy(tmp_path: Path) -> None:
-    """Delay and probability come from the scheme `none` of the log; the name of the log is gone, the budget stays."""
+    """Delay and probability come from the scheme `none` of the log; log and budget have done their part."""
     log = make_run(tmp_path / "run", {"hedge": [[5.0] * 1000], "none": [FAST_AND_SLOW]})
     fitted = resolve_fits(hedge(hedge_log=str(log)))
     assert (fitted.name, fitted.variant) == ("hedge", "fitted")
-    assert dict(fitted.options) == {"hedge_delay": 1.0, "hedge_probability": 1.0, "hedge_budget": 0.05}
+    assert dict(fitted.options) == {"hedge_delay": 1.0, "hedge_probability": 1.0}
     make("hedge", dict(fitted.options))
     assert resolve_fits(fitted) == fitted
 
