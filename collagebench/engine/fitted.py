@@ -47,8 +47,8 @@ def resolve_fits(scheme: SchemeConfig) -> SchemeConfig:
         raise UsageError("--hedge-delay fit needs the share of requests that may be hedged: say it with --hedge-budget")
     if "hedge_probability" in options:
         raise UsageError("--hedge-delay fit chooses the probability as well: leave --hedge-probability out")
-    # The budget is the average that the fit keeps to: as a limit on every window besides, it would hold back copies that
-    # happen to come close together, and these are the requests that set the tail.
+    # The budget is the average that the fit keeps to: as a limit on every window besides, it would hold back copies
+    # that happen to come close together, and these are the requests that set the tail.
     delay, probability = fit(latencies(Path(log)), float(options.pop("hedge_budget")), PERCENTILE)
     options.update(hedge_delay=delay, hedge_probability=probability)
     return replace(scheme, options=tuple(sorted(options.items())))

@@ -20,7 +20,6 @@ from collagebench import zoo
 from collagebench.config import Config, SchemeConfig
 from collagebench.engine.evaluation import Images, session
 from collagebench.engine.fitted import resolve_fits
-from collagebench.engine.fitted import resolve_fits
 from collagebench.engine.recorder import Workload
 from collagebench.errors import DataError, ModelError, UsageError
 from collagebench.schemes import make
