@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 
-from collagebench.schemes.protocol import Action, Answer, Cancel, Fail, Request, Scheme, Send, Task, Wake
+from collagebench.schemes.protocol import Action, Answer, Cancel, Fail, Keep, Request, Scheme, Send, Task, Wake
 
 
 class ByHand:
@@ -21,6 +21,9 @@ class ByHand:
         self.ever_sent: list[Task] = []
         self.replied: set[int] = set()
         """Ids of the tasks whose replies have come."""
+        self.kept: dict[int, list[Request]] = {}
+        """The requests that each reply is kept for, by the task's id: its own, and those that it may help to decode."""
+        self._replying: Task | None = None
         self.answers: dict[int, tuple[str | Task, ...]] = {}
         """The source of each answer and the tasks it came from, by the request's id."""
         self.failures: dict[int, str] = {}
@@ -41,7 +44,10 @@ class ByHand:
         self.now = self.now if now is None else now
         del self.sent[task.id]
         self.replied.add(task.id)
+        self.kept[task.id] = [*task.requests]
+        self._replying = task
         self._do(self.scheme.replied(task, self.now, missing))
+        self._replying = None
 
     def fail(self, task: Task, reason: str = "lost", now: float | None = None) -> None:
         self.now = self.now if now is None else now
@@ -89,12 +95,22 @@ class ByHand:
                 assert bool(action.tasks) == (action.source != "default"), "only a default answer comes from no task"
                 assert all(task.id in self.replied for task in action.tasks), "an answer comes from replies"
                 assert not action.tasks or any(action.request in task.requests for task in action.tasks)
+                for task in action.tasks:
+                    held = task is self._replying or any(self.open(request) for request in self.kept[task.id])
+                    assert held, "an answer comes from replies that were kept"
                 self.answers[action.request.id] = (action.source, *action.tasks)
+            elif isinstance(action, Keep):
+                assert action.task is self._replying, "only a reply that has just come can be kept"
+                assert action.requests, "kept for nobody"
+                assert all(self.open(request) for request in action.requests), "kept for a settled request"
+                self.kept[action.task.id] += action.requests
             elif isinstance(action, Fail):
                 assert self.open(action.request), "a request fails once, and never after its answer"
                 self.failures[action.request.id] = action.reason
             elif isinstance(action, Wake):
                 self.wakes.append((action.at, action.token))
+        for task in self.sent.values():
+            assert any(self.open(request) for request in task.requests), "a task outlives its requests"
 
     def _offer_idle(self, todo: list[Action]) -> bool:
         role = self.scheme.idle_role

@@ -8,10 +8,12 @@ from typing import Any
 
 from collagebench.errors import UsageError
 from collagebench.schemes.backup import Backup
+from collagebench.schemes.coded import ApproxIFER, NeRCC
 from collagebench.schemes.collage import Collage
 from collagebench.schemes.default import Default
 from collagebench.schemes.hedge import Hedge
 from collagebench.schemes.hedge_idle import HedgeIdle
+from collagebench.schemes.parity import Parity
 from collagebench.schemes.plain import Equal, NoRedundancy
 from collagebench.schemes.protocol import Scheme
 from collagebench.schemes.reissue import Reissue
@@ -28,6 +30,9 @@ SCHEMES: dict[str, Callable[..., Scheme]] = {
     "reissue": Reissue,
     "default": Default,
     "backup": Backup,
+    "parity": Parity,
+    "approxifer": ApproxIFER,
+    "nercc": NeRCC,
     "collage": Collage,
 }
 

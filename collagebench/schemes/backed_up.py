@@ -16,7 +16,7 @@ from typing import ClassVar
 
 from collagebench.errors import UsageError
 from collagebench.schemes.groups import Flush, Groups, check_seconds
-from collagebench.schemes.protocol import Action, Fail, Request, Scheme, Task, Wake
+from collagebench.schemes.protocol import Action, Request, Scheme, Task, Wake
 
 SINGLES_AT_MOST = 3
 
@@ -69,7 +69,7 @@ class BackedUp(Scheme):
             return self._answer(which, self.role, *self._held[which.id]) if which.id in self._held else []
         if what == "reissue":
             return self._send_again(which) if self._open(which) and self._singles[which.id] == 1 else []
-        return self._groups.woke(token)
+        return self._groups.woke(token, now)
 
     def replied(self, task: Task, now: float, missing: Collection[int] = ()) -> list[Action]:
         """Answer from a single at once, from a group as far as `hold` allows."""
@@ -84,18 +84,21 @@ class BackedUp(Scheme):
         if task.role != "single":
             return self._group_failed(task, reason)
         (request,) = task.requests
-        return [] if not self._open(request) or self._live[request.id] else self._last_resort(request, reason)
+        return self._single_failed(request, reason) if self._open(request) else []
 
     def finished(self, now: float) -> list[Action]:
         """Let the last, partial group go."""
-        return self._groups.finished()
+        return self._groups.finished(now)
 
-    def _send_group(self, members: Sequence[Request]) -> list[Action]:
+    def _send_group(self, members: Sequence[Request], now: float) -> list[Action]:
         return [self._send(self.role, members)]
 
     def _single_replied(self, task: Task, now: float) -> list[Action]:
         (request,) = task.requests
         return self._answer(request, "resent" if task.attempt else "own", task) if self._open(request) else []
+
+    def _single_failed(self, request: Request, reason: str) -> list[Action]:
+        return [] if self._live[request.id] else self._last_resort(request, reason)
 
     def _group_replied(self, task: Task, now: float, missing: Collection[int]) -> list[Action]:
         actions: list[Action] = []
@@ -131,7 +134,7 @@ class BackedUp(Scheme):
             return self._answer(request, self.role, *self._held[request.id])
         if self._singles[request.id] < SINGLES_AT_MOST:
             return self._send_again(request)
-        return [] if request in self._groups else [self._fail(request, reason)]
+        return [] if request in self._groups else self._give_up(request, reason)
 
     def _send_again(self, request: Request) -> list[Action]:
         attempt = self._singles[request.id]
@@ -139,15 +142,8 @@ class BackedUp(Scheme):
         singles = [task for task in self._live[request.id] if task.role == "single"]
         return [self._send("single", (request,), attempt, singles)]
 
-    def _answer(self, request: Request, source: str, *tasks: Task) -> list[Action]:
-        self._forget(request)
-        return super()._answer(request, source, *tasks)
-
-    def _fail(self, request: Request, reason: str) -> Fail:
-        self._forget(request)
-        return super()._fail(request, reason)
-
-    def _forget(self, request: Request) -> None:
+    def _settle(self, request: Request, used: Sequence[Task] = ()) -> list[Action]:
         del self._singles[request.id]
         self._groups.settled(request)
         self._held.pop(request.id, None)
+        return super()._settle(request, used)

@@ -42,10 +42,14 @@ def check_count(least: int, most: int | None = None, **options: int | None) -> N
 
 
 class Groups:
-    """The requests that wait to be grouped; `send` is called with each group that goes out and says what to do."""
+    """The requests that wait to be grouped; `send(members, now)` says what to do with each group that goes out."""
 
     def __init__(
-        self, size: int, flush: Flush, flush_after: float | None, send: Callable[[Sequence[Request]], list[Action]]
+        self,
+        size: int,
+        flush: Flush,
+        flush_after: float | None,
+        send: Callable[[Sequence[Request], float], list[Action]],
     ) -> None:
         """Raises UsageError for an unknown policy or a `flush_after` that makes no sense (in seconds)."""
         if flush not in ("wait", "idle", "deadline"):
@@ -76,7 +80,7 @@ class Groups:
             return []
         self._arrived += 1
         if self._arrived == self.size:
-            return self.finished()
+            return self.finished(now)
         if self._arrived == 1 and self.flush == "deadline":
             return [Wake(("flush", self._group), now + self.flush_after)]
         return []
@@ -91,24 +95,24 @@ class Groups:
             return []
         ripe_at = next(iter(self._waiting.values())).arrival + self.flush_after
         if now >= ripe_at:
-            return self._go()
+            return self._go(now)
         if self._ripe_at is not None and self._ripe_at > now:
             return []
         self._ripe_at = ripe_at
         return [Wake(("ripe", None), ripe_at)]
 
-    def woke(self, token: Hashable) -> list[Action]:
+    def woke(self, token: Hashable, now: float) -> list[Action]:
         """The time of a Wake has come: the group's deadline, if it is one of ours and the group has not gone out."""
-        return self.finished() if token == ("flush", self._group) else []
+        return self.finished(now) if token == ("flush", self._group) else []
 
-    def finished(self) -> list[Action]:
+    def finished(self, now: float) -> list[Action]:
         """Let go of the group that is being gathered, full or not; under `idle` an idle worker will take it."""
         if self.flush == "idle":
             return []
         self._group += 1
         self._arrived = 0
-        return self._go()
+        return self._go(now)
 
-    def _go(self) -> list[Action]:
+    def _go(self, now: float) -> list[Action]:
         members = [self._waiting.pop(request) for request in list(islice(self._waiting, self.size))]
-        return self._send(members) if members else []
+        return self._send(members, now) if members else []

@@ -209,13 +209,21 @@ class Scheme:
 
     def _answer(self, request: Request, source: str, *tasks: Task) -> list[Action]:
         """Answer an open request from `tasks` and cancel what nobody needs after that."""
+        return [Answer(request, source, tasks), *self._settle(request, tasks)]
+
+    def _give_up(self, request: Request, reason: str) -> list[Action]:
+        """Fail an open request that tasks may be left for, and cancel what nobody needs after that."""
+        return [Fail(request, reason), *self._settle(request)]
+
+    def _settle(self, request: Request, used: Sequence[Task] = ()) -> list[Action]:
+        """Strike out a request and cancel its tasks, but those `used` and those that another open request needs."""
         rivals = self._live.pop(request.id)
-        actions: list[Action] = [Answer(request, source, tasks)]
-        used = {task.id for task in tasks}
-        for rival in rivals:
-            if rival.id not in used and not any(other.id in self._live for other in rival.requests):
-                actions.append(Cancel(rival))
-        return actions
+        ids = {task.id for task in used}
+        return [
+            Cancel(rival)
+            for rival in rivals
+            if rival.id not in ids and not any(other.id in self._live for other in rival.requests)
+        ]
 
     def _drop(self, task: Task) -> list[Request]:
         """Strike out a task that will give no (more) answers; return the open requests that no task is left for."""
@@ -229,6 +237,6 @@ class Scheme:
         return orphans
 
     def _fail(self, request: Request, reason: str) -> Fail:
-        """Give an open request up."""
+        """Fail an open request that no task is left for."""
         del self._live[request.id]
         return Fail(request, reason)

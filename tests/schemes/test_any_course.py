@@ -32,6 +32,16 @@ VARIANTS = [
     ("collage", {"grid": 2, "flush": "deadline", "flush_after": 0.1}),
     ("collage", {"grid": 2, "flush": "idle"}),
     ("collage", {"grid": 2, "flush": "idle", "flush_after": 0.1, "hold": 0.25, "reissue_after": 0.4}),
+    ("backup", {"backup_batch": 1, "flush": "wait"}),
+    ("backup", {"backup_batch": 3, "backup_after": 0.25}),
+    ("parity", {}),
+    ("parity", {"parity_k": 3, "hold": 0.2}),
+    ("parity", {"parity_k": 4, "flush": "deadline", "flush_after": 0.1, "reissue_after": 0.4}),
+    ("parity", {"parity_k": 3, "flush": "idle", "parity_code": "addition"}),
+    ("approxifer", {"coded_k": 3}),
+    ("approxifer", {"coded_k": 4, "coded_s": 2, "flush": "deadline", "flush_after": 0.1}),
+    ("nercc", {"coded_k": 3, "flush": "idle"}),
+    ("nercc", {"coded_k": 4, "coded_s": 0, "coded_after": 0.2}),
 ]
 
 EVENTS = st.lists(st.tuples(st.sampled_from("aaarrrfcwib"), st.integers(0, 50), st.floats(0, 0.3)), max_size=80)
@@ -98,3 +108,5 @@ def test_each_request_is_answered_once_or_failed(
     assert [request for request in driver.requests if driver.open(request)] == []
     singles = Counter(task.requests for task in driver.ever_sent if task.role == "single")
     assert max(singles.values(), default=0) <= singles_at_most(name, options)
+    shares = Counter((task.requests, task.share) for task in driver.ever_sent if task.role == "coded")
+    assert max(shares.values(), default=0) <= 3

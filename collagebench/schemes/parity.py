@@ -1,0 +1,170 @@
+"""Parity models (ParM): one more task for k requests, from which any one of their answers can be worked out.
+
+Every request goes to one worker as usual. Groups of up to `parity_k` requests go as one parity image to a worker that
+runs the parity model, whose output estimates the sum of the outputs of its images. Once it and the outputs of all other
+requests of the group are in, the one that is missing is the difference: a group bears one loss, and two wait for more.
+With `hold`, an answer worked out like that is used only from `hold` seconds after the request's arrival on.
+
+A request that is answered before its group goes out is no part of it; an image that is absent adds nothing to the sum.
+Of the requests of a group whose own tasks have all failed, the parity stands in for one (for none, if it has failed
+itself); the others are sent again, three times in all.
+
+Source: Kosaian, Rashmi and Venkataraman, "Parity Models: Erasure-Coded Resilience for Prediction Serving Systems", SOSP
+2019. Their groups are k consecutive queries (`wait`); they give m singles m / k parity workers, as is done here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from collagebench.coding.parity import add, concatenate, recover
+from collagebench.errors import UsageError
+from collagebench.schemes.backed_up import SINGLES_AT_MOST, BackedUp
+from collagebench.schemes.groups import Flush, check_count, check_seconds
+from collagebench.schemes.protocol import Action, Keep, Request, Task
+
+
+@dataclass(slots=True)
+class _Group:
+    """A parity that was sent, and what has come in for it."""
+
+    parity: Task
+    replied: bool = False
+    over: bool = False
+    """Nothing can be recovered from it any more: the parity, or one of its requests for good, has failed."""
+    singles: list[Task] = field(default_factory=list)
+    """The single tasks that have answered requests of the group."""
+
+
+class Parity(BackedUp):
+    """Singles backed up by parities of `parity_k` on `parity_workers` workers (default: 1 of k + 1); delays in s."""
+
+    role = "parity"
+
+    def __init__(
+        self,
+        parity_k: int = 2,
+        parity_code: str = "addition",
+        flush: Flush = "wait",
+        flush_after: float | None = None,
+        hold: float = 0.0,
+        parity_workers: int | None = None,
+        reissue_after: float | None = None,
+    ) -> None:
+        check_count(2, 8, parity_k=parity_k)
+        check_count(1, parity_workers=parity_workers)
+        check_seconds(hold=hold)
+        if parity_code not in ("addition", "concatenation"):
+            raise UsageError(f"--parity-code must be addition or concatenation, not {parity_code!r}")
+        if parity_code == "concatenation" and parity_k not in (2, 4):
+            raise UsageError(f"--parity-code concatenation takes --parity-k 2 or 4, not {parity_k}: use addition")
+        super().__init__(parity_k, flush, flush_after, hold, reissue_after)
+        self.parity_k = parity_k
+        self.parity_code = parity_code
+        self.parity_workers = parity_workers
+        self._group_of: dict[int, _Group] = {}
+        """The group of each open request whose group has gone out, by the request's id."""
+
+    def allot(self, workers: int) -> dict[str, int]:
+        """Give `parity_workers` of them to the parity model: by default one for every k singles, at least one."""
+        return self._allot(workers, self.parity_workers or max(round(workers / (self.parity_k + 1)), 1))
+
+    def needs(self, role: str) -> Mapping[str, Any]:
+        """The parity model must be trained for this k and code."""
+        return {"k": self.parity_k, "code": self.parity_code} if role == "parity" else {}
+
+    def encode(self, task: Task, images: Sequence[NDArray[np.uint8]], shape: tuple[int, int, int]) -> NDArray[Any]:
+        """Make the parity of a group's images: float32 for addition, uint8 for concatenation."""
+        if task.role != "parity":
+            return np.stack(images)
+        parity = add(images) if self.parity_code == "addition" else concatenate(images, self.parity_k)
+        return parity[np.newaxis]
+
+    def decode(self, request: Request, replies: Sequence[tuple[Task, NDArray[np.float32]]]) -> NDArray[np.float32]:
+        """Take the others' outputs from the parity's; a single's output is the answer itself."""
+        (task, outputs), *others = replies
+        if task.role != "parity":
+            return super().decode(request, replies)
+        return recover(outputs[0], np.reshape([rows[0] for _, rows in others], (len(others), outputs.shape[1])))
+
+    def _send_group(self, members: Sequence[Request], now: float) -> list[Action]:
+        send = self._send("parity", members)
+        group = _Group(send.task)
+        self._group_of.update((request.id, group) for request in members)
+        return [send, *self._send_lost_again(group, "lost")]
+
+    def _single_replied(self, task: Task, now: float) -> list[Action]:
+        """Answer its request, and keep it for the others of its group."""
+        (request,) = task.requests
+        group = self._group_of.get(request.id)
+        actions = super()._single_replied(task, now)
+        if group is None or group.over:
+            return actions
+        group.singles.append(task)
+        if others := self._open_in(group):
+            actions.append(Keep(task, tuple(others)))
+        return actions + self._recover(group, now)
+
+    def _group_replied(self, task: Task, now: float, missing: Collection[int]) -> list[Action]:
+        group = self._group_with(task)
+        if group is None:
+            return []
+        if missing:
+            return self._group_failed(task, "no answer")
+        group.replied = True
+        return self._recover(group, now)
+
+    def _group_failed(self, task: Task, reason: str) -> list[Action]:
+        group = self._group_with(task)
+        if group is None:
+            return []
+        group.over = True
+        return self._send_lost_again(group, reason)
+
+    def _single_failed(self, request: Request, reason: str) -> list[Action]:
+        group = self._group_of.get(request.id)
+        if group is None or request.id in self._held:
+            return super()._single_failed(request, reason)
+        return self._send_lost_again(group, reason)
+
+    def _recover(self, group: _Group, now: float) -> list[Action]:
+        """Work out the last answer that is missing, if everything else is in."""
+        if group.over or not group.replied or len(group.singles) < len(group.parity.requests) - 1:
+            return []
+        return [
+            action
+            for request in self._open_in(group)
+            for action in self._use(request, (group.parity, *group.singles), now)
+        ]
+
+    def _send_lost_again(self, group: _Group, reason: str) -> list[Action]:
+        """Send the requests again that have no single left, except for the one that the parity stands in for."""
+        lost = [request for request in self._open_in(group) if not self._has_single(request)]
+        to_send = len(lost) - (0 if group.over else 1)
+        lost.sort(key=lambda request: self._singles[request.id])
+        again = [request for request in lost if self._singles[request.id] < SINGLES_AT_MOST][: max(to_send, 0)]
+        actions = [action for request in again for action in self._send_again(request)]
+        if len(again) < to_send:
+            group.over = True
+            for request in lost:
+                if request not in again:
+                    actions += self._give_up(request, reason)
+        return actions
+
+    def _open_in(self, group: _Group) -> list[Request]:
+        return [request for request in group.parity.requests if self._open(request)]
+
+    def _has_single(self, request: Request) -> bool:
+        return any(task.role == "single" for task in self._live[request.id])
+
+    def _group_with(self, task: Task) -> _Group | None:
+        return next((self._group_of[r.id] for r in task.requests if r.id in self._group_of), None)
+
+    def _settle(self, request: Request, used: Sequence[Task] = ()) -> list[Action]:
+        self._group_of.pop(request.id, None)
+        return super()._settle(request, used)
