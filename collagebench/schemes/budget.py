@@ -13,6 +13,10 @@ from fractions import Fraction
 
 from collagebench.errors import UsageError
 
+SAVED_AT_MOST = 1
+"""Tokens that the bucket holds. More would let stragglers that come close together have their copies sooner, and let as
+many more copies into a window."""
+
 
 class CopyBudget:
     """Tokens for copies; `share` is how many copies each request may cost on average, from 0 to 1."""
@@ -26,7 +30,7 @@ class CopyBudget:
 
     def earn(self) -> None:
         """A request has arrived."""
-        self._tokens = min(self._tokens + self._share, Fraction(1))
+        self._tokens = min(self._tokens + self._share, Fraction(SAVED_AT_MOST))
 
     def spend(self) -> bool:
         """Pay for a copy; False when there is no token."""

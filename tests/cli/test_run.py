@@ -239,6 +239,13 @@ def test_a_directory_that_cannot_be_used_is_one_sentence(tmp_path: Path) -> None
         (["--dataset", "imagefolder"], "--data"),
         (["--grid", "7"], "7x7"),
         (["--hedge-delay", "later"], "later"),
+        (["--hedge-delay", "fit"], "--hedge-log"),
+        (["--hedge-delay", "fit", "--hedge-log", "nowhere", "--hedge-budget", "0.1"], "not a run directory"),
+        (["--hedge-log", "nowhere"], "only with --hedge-delay fit"),
+        (["--hedge-budget", "2"], "--hedge-budget"),
+        (["--scheme", "hedge-idle", "--hedge-budget", "0.1"], "--hedge-budget means nothing"),
+        (["--scheme", "reissue", "--retries", "0"], "--retries"),
+        (["--scheme", "collage", "--reissue-after", "p95"], "cannot be 'p95'"),
         (["--profile", "unheard-of"], "unheard-of"),
         (["--workers", "1", "--scheme", "collage"], "worker"),
         (["--stragglers", "fixed", "--slow-workers", "99"], "99"),
@@ -255,6 +262,19 @@ def test_senseless_options_are_one_sentence(tmp_path: Path, arguments: list[str]
     assert out == ""
     assert sentence in err
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_hedge_is_fitted_to_a_recorded_run(tmp_path: Path) -> None:
+    """A run without redundancy, then `--hedge-delay fit`: the header says what was asked and which numbers it gave."""
+    small = ["--workers", "4", "--runs", "1", "--requests"]
+    assert collagebench("simulate", *small, "700", "--scheme", "none", "--out", "log", cwd=tmp_path)[0] == 0
+    fit = ["--scheme", "hedge", "--hedge-delay", "fit", "--hedge-log", "log", "--hedge-budget", "0.05"]
+    assert collagebench("simulate", *small, "60", *fit, "--out", "fitted", cwd=tmp_path)[0] == 0
+    header = json.loads((tmp_path / "fitted" / "run.json").read_text())
+    assert header["config"]["schemes"][0]["options"]["hedge_delay"] == "fit"
+    found = header["schemes"][0]["options"]
+    assert 0 <= found["hedge_delay"] < 1
+    assert 0 < found["hedge_probability"] <= 1
 
 
 @pytest.mark.parametrize(
