@@ -3,90 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from simulated_cell import simulate
 
-from collagebench.engine.conductor import Conductor
-from collagebench.engine.router import Job, Router
-from collagebench.engine.simulated import SimulatedTransport, simulate_cell
-from collagebench.schemes import make
-from collagebench.schemes.protocol import Request
-
-
-class Ledger:
-    """A listener that remembers everything and lets nothing happen twice."""
-
-    def __init__(self) -> None:
-        self.latency: dict[int, float] = {}
-        self.source: dict[int, str] = {}
-        self.failures: dict[int, str] = {}
-        self.jobs: dict[int, Job] = {}
-
-    def sent(self, job: Job) -> None:
-        assert job.task.id not in self.jobs
-
-    def answered(self, request: Request, source: str, jobs: Sequence[Job], now: float) -> None:
-        assert all(job.replied is not None and job.task.id not in self.jobs for job in jobs)
-        assert request.id not in self.latency
-        assert request.id not in self.failures
-        self.latency[request.id] = now - request.arrival
-        self.source[request.id] = source
-
-    def failed(self, request: Request, reason: str) -> None:
-        assert request.id not in self.latency
-        assert request.id not in self.failures
-        self.failures[request.id] = reason
-
-    def ended(self, job: Job, now: float) -> None:
-        assert job.task.id not in self.jobs
-        assert job.outcome is not None
-        self.jobs[job.task.id] = job
-
-
-def simulate(
-    name: str,
-    options: dict[str, object],
-    workers: int,
-    arrivals: list[float],
-    draw: Callable[[int, int, int], float],
-    deadline: float = math.inf,
-    losses: dict[float, int] | None = None,
-) -> Ledger:
-    """Run one cell; `losses` names the workers that are lost and when."""
-    scheme = make(name, options)
-    roles: dict[str, range] = {}
-    first = 0
-    for role, count in scheme.allot(workers).items():
-        roles[role] = range(first, first + count)
-        first += count
-    ledger = Ledger()
-
-    def conduct(transport: SimulatedTransport) -> Conductor:
-        def tie(request: int, attempt: int) -> float:
-            return (request * 0.618 + attempt * 0.5) % 1
-
-        conductor = Conductor(scheme, Router(roles), draw, tie, lambda task, drawn: drawn, transport, ledger)
-        woke = conductor.woke
-
-        def woke_or_lost(token: object, now: float) -> None:
-            if isinstance(token, str):
-                conductor.lost(int(token), now)
-            else:
-                woke(token, now)
-
-        conductor.woke = woke_or_lost  # type: ignore[method-assign]
-        for at, worker in (losses or {}).items():
-            transport.wake(str(worker), at)
-        return conductor
-
-    requests = [Request(i, i, at) for i, at in enumerate(arrivals)]
-    simulate_cell(conduct, requests, lambda task: 0.0, deadline)
-    assert sorted([*ledger.latency, *ledger.failures]) == list(range(len(arrivals)))
-    return ledger
+from collagebench.schemes import SCHEMES
 
 
 def test_a_queue_of_one_worker_is_served_in_turn() -> None:
@@ -170,28 +94,41 @@ def test_replication_of_exponential_service_without_queueing_halves_the_time() -
     assert np.quantile(latency, 0.99) == pytest.approx(math.log(100) / 2, rel=0.05)
 
 
-SCHEMES = st.sampled_from(
-    [
-        ("none", {}),
-        ("replication", {"replicas": 2}),
-        ("hedge", {"hedge_delay": 0.3}),
-        ("hedge", {"hedge_delay": "p80"}),
-        ("hedge", {"hedge_delay": 0.1, "hedge_budget": 0.2, "hedge_probability": 0.7}),
-        ("hedge-idle", {}),
-        ("hedge-idle", {"hedge_delay": 0.2}),
-        ("tied", {}),
-        ("reissue", {"reissue_after": 0.2, "retries": 2}),
-        ("default", {"default_after": 0.4}),
-        ("collage", {"grid": 2, "flush": "wait", "hold": 0.2}),
-        ("collage", {"grid": 2, "flush": "deadline", "flush_after": 0.2}),
-        ("collage", {"grid": 2, "hold": 0.3, "flush_after": 0.05, "collage_workers": 2, "reissue_after": 0.5}),
-    ]
-)
+VARIANTS: list[tuple[str, dict[str, object]]] = [
+    ("none", {}),
+    ("equal", {}),
+    ("replication", {"replicas": 2}),
+    ("hedge", {"hedge_delay": 0.3}),
+    ("hedge", {"hedge_delay": "p80"}),
+    ("hedge", {"hedge_delay": 0.1, "hedge_budget": 0.2, "hedge_probability": 0.7}),
+    ("hedge-idle", {}),
+    ("hedge-idle", {"hedge_delay": 0.2}),
+    ("tied", {}),
+    ("reissue", {"reissue_after": 0.2, "retries": 2}),
+    ("default", {"default_after": 0.4}),
+    ("collage", {"grid": 2, "flush": "wait", "hold": 0.2}),
+    ("collage", {"grid": 2, "flush": "deadline", "flush_after": 0.2}),
+    ("collage", {"grid": 2, "hold": 0.3, "flush_after": 0.05, "collage_workers": 2, "reissue_after": 0.5}),
+    ("backup", {}),
+    ("backup", {"backup_batch": 1, "backup_after": 0.3}),
+    ("backup", {"backup_batch": 3, "flush": "deadline", "flush_after": 0.1}),
+    ("parity", {}),
+    ("parity", {"parity_k": 3, "flush": "deadline", "flush_after": 0.2, "hold": 0.3}),
+    ("parity", {"parity_k": 4, "parity_code": "concatenation", "flush": "idle", "reissue_after": 0.5}),
+    ("approxifer", {"coded_k": 2, "coded_s": 1}),
+    ("approxifer", {"coded_k": 2, "coded_s": 0, "flush": "deadline", "flush_after": 0.2}),
+    ("nercc", {"coded_k": 2, "coded_s": 1, "flush": "idle", "coded_after": 0.4}),
+]
 
 
-@settings(deadline=None)
+def test_the_variants_are_of_every_scheme() -> None:
+    """No scheme is left out of the courses below."""
+    assert {name for name, _ in VARIANTS} == set(SCHEMES)
+
+
+@settings(deadline=None, max_examples=600)
 @given(
-    scheme=SCHEMES,
+    scheme=st.sampled_from(VARIANTS),
     workers=st.integers(3, 6),
     gaps=st.lists(st.floats(0, 0.5), min_size=1, max_size=40),
     services=st.lists(st.floats(0.001, 2.0), min_size=1, max_size=40),
@@ -206,13 +143,31 @@ def test_a_simulated_run_ends_with_every_request_settled(
     deadline: float,
     losses: dict[float, int],
 ) -> None:
-    """Whatever is slow, late or lost, even the whole fleet: the run ends, each request is answered once or failed."""
+    """Whatever is slow, late or lost, even the whole fleet: the run ends, each request is answered once or failed.
+
+    No task begins when the last of its requests is answered (nor is one sent, as `simulate` asserts), a worker serves
+    one task at a time, and the work adds up: what workers executed is what their tasks report, each by its fate.
+    """
     arrivals = np.cumsum(gaps).tolist()
 
     def draw(worker: int, request: int, attempt: int) -> float:
         return services[(worker * 7 + request * 3 + attempt) % len(services)]
 
-    simulate(scheme[0], scheme[1], workers, arrivals, draw, deadline, losses)
+    ledger = simulate(scheme[0], scheme[1], workers, arrivals, draw, deadline, losses)
+    busy: dict[int, float] = {}
+    for job in sorted(ledger.jobs.values(), key=lambda job: job.begun if job.begun is not None else -1.0):
+        answered = [ledger.answered_at.get(request.id, math.inf) for request in job.task.requests]
+        if job.begun is None:
+            assert job.outcome in ("cancelled", "lost", "deadline", "refused")
+            continue
+        assert job.begun <= max(answered), "a task that nobody needed any more was served"
+        assert job.begun >= busy.get(job.worker, 0.0) - 1e-9, "two tasks at a time"
+        busy[job.worker] = job.begun + (job.service or 0.0)
+        assert job.outcome in ("used", "wasted", "cancelled in service", "lost", "deadline")
+    for request, jobs in ledger.answers.items():
+        assert all(job.outcome == "used" and job.begun is not None for job in jobs)
+        own = [job for job in jobs if request in {member.id for member in job.task.requests}]
+        assert own or not jobs, "an answer needs a task that its request was in"
 
 
 @settings(deadline=None, max_examples=300)

@@ -1,0 +1,116 @@
+"""What requests are answered: encoded, classified and decoded through the engine, by models whose answers are known."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from simulated_cell import Ledger, simulate
+
+from collagebench.engine.evaluation import decode
+from collagebench.engine.router import Job
+from collagebench.schemes import make
+from collagebench.schemes.protocol import Request, Scheme
+
+SHAPE = (4, 4, 3)
+CLASSES = 5
+RNG = np.random.default_rng(0)
+IMAGES = RNG.integers(256, size=(64, *SHAPE), dtype=np.uint8)
+WEIGHTS = RNG.normal(size=(48, CLASSES)).astype(np.float32) / 255
+
+
+def linear(pixels: NDArray[np.generic]) -> NDArray[np.float32]:
+    """An exactly linear model: [batch, *SHAPE] to [batch, CLASSES]."""
+    return pixels.reshape(len(pixels), -1).astype(np.float32) @ WEIGHTS
+
+
+def answered(name: str, options: dict[str, object], ledger: Ledger) -> dict[int, NDArray[np.float32]]:
+    """Return the scores of each answered request, every role's model being the linear one."""
+    codec = make(name, options)
+    scores = {}
+    for number, jobs in ledger.answers.items():
+        for job in jobs:
+            images = [IMAGES[request.image] for request in job.task.requests]
+            job.outputs = linear(codec.encode(job.task, images, SHAPE))
+        request = next(r for job in jobs for r in job.task.requests if r.id == number)
+        scores[number] = codec.decode(request, [(job.task, job.outputs) for job in jobs if job.outputs is not None])
+    return scores
+
+
+def one_slow_worker(worker: int, request: int, attempt: int) -> float:
+    """Draw 50 seconds for worker 1, whatever it is asked, and about 1 for the others."""
+    return 50.0 if worker == 1 else 1.0 + 0.01 * worker
+
+
+@settings(deadline=None)
+@given(
+    options=st.sampled_from(
+        [{"parity_k": k, "flush": flush} for k in (2, 3, 4, 8) for flush in ("wait", "deadline", "idle")]
+    ),
+    gaps=st.lists(st.floats(0, 0.4), min_size=12, max_size=40),
+)
+def test_parity_with_an_exactly_linear_model_restores_every_output(
+    options: dict[str, object], gaps: list[float]
+) -> None:
+    """Where the sum's output is the sum of outputs, what was worked out is to 1e-5 what the single would have said."""
+    ledger = simulate("parity", options, 6, np.cumsum(gaps).tolist(), one_slow_worker)
+    for number, scores in answered("parity", options, ledger).items():
+        assert scores == pytest.approx(linear(IMAGES[number][None])[0], abs=1e-5)
+
+
+def test_parity_answers_for_a_slow_worker() -> None:
+    """A request whose single is stuck is answered when the parity and its partner's reply are in, long before it."""
+    ledger = simulate("parity", {}, 6, [0.0, 0.001, 0.002, 0.003], one_slow_worker)
+    (stuck,) = [number for number, source in ledger.source.items() if source == "parity"]
+    assert ledger.latency[stuck] < 2
+    assert [job.task.role for job in ledger.answers[stuck]] == ["parity", "single"]
+    assert [request.id for request in ledger.answers[stuck][1].task.requests] != [stuck]
+
+
+@pytest.mark.parametrize("name", ["approxifer", "nercc"])
+def test_coded_inference_bears_a_slow_worker(name: str) -> None:
+    """Groups of four on five workers are answered from four replies, none of them the slow worker's."""
+    options: dict[str, object] = {"coded_k": 4, "coded_s": 1}
+    ledger = simulate(name, options, 5, [0.0, 0.1, 0.2, 0.3], one_slow_worker)
+    assert set(ledger.source.values()) == {"coded"}
+    assert max(ledger.latency.values()) < 2
+    assert all(len(jobs) == 4 and all(job.worker != 1 for job in jobs) for jobs in ledger.answers.values())
+
+
+@pytest.mark.parametrize("name", ["approxifer", "nercc"])
+def test_a_coded_request_alone_gets_its_own_output(name: str) -> None:
+    """A group of one is copies of one image: any reply is the model's own answer."""
+    options: dict[str, object] = {"coded_k": 4, "coded_s": 1, "flush": "deadline", "flush_after": 0.1}
+    ledger = simulate(name, options, 5, [0.0, 10.0], one_slow_worker)
+    for number, scores in answered(name, options, ledger).items():
+        assert scores == pytest.approx(linear(IMAGES[number][None])[0], abs=1e-4)
+
+
+def test_a_batch_of_backups_answers_each_with_its_own_row() -> None:
+    """Of a batch on one worker, each request gets the output of its own image."""
+    options: dict[str, object] = {"backup_batch": 3, "flush": "wait"}
+    ledger = simulate("backup", options, 3, [0.0, 0.01, 0.02], lambda worker, request, attempt: 9.0 - 4 * worker)
+    assert "backup" in ledger.source.values()
+    for number, scores in answered("backup", options, ledger).items():
+        assert scores == pytest.approx(linear(IMAGES[number][None])[0], abs=1e-5)
+
+
+def test_an_answer_without_a_task_is_the_most_frequent_class() -> None:
+    """A default answer needs no model: it is the prior."""
+    ledger = simulate("default", {"default_after": 0.5}, 1, [0.0], lambda worker, request, attempt: 2.0)
+    assert ledger.answers[0] == []
+    assert decode(make("default", {"default_after": 0.5}), Request(0, 0, 0.0), [], prior=3) == 3
+
+
+def test_an_answer_that_is_not_computed_is_not_known() -> None:
+    """Where one of the jobs has no outputs there is no class, and no guess."""
+    codec: Scheme = make("none", {})
+    job = Job(codec.arrived(Request(0, 0, 0.0), 0.0)[0].task, 0, 0.0, 0.0, 0.0)  # type: ignore[union-attr]
+    assert decode(codec, job.task.requests[0], [job], prior=3) is None
+    job.outputs = np.full((1, CLASSES), np.nan, np.float32)
+    assert decode(codec, job.task.requests[0], [job], prior=3) == -1
+    assert math.isnan(job.outputs[0, 0])

@@ -1,0 +1,95 @@
+"""A cell in virtual time with given draws, and a listener that holds the engine to its rules."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+from collagebench.engine.conductor import Conductor
+from collagebench.engine.router import Job, Router
+from collagebench.engine.simulated import SimulatedTransport, simulate_cell
+from collagebench.schemes import make
+from collagebench.schemes.protocol import Request
+
+
+class Ledger:
+    """A listener that remembers everything and lets nothing happen twice."""
+
+    def __init__(self) -> None:
+        self.latency: dict[int, float] = {}
+        self.source: dict[int, str] = {}
+        self.failures: dict[int, str] = {}
+        self.jobs: dict[int, Job] = {}
+        self.answers: dict[int, list[Job]] = {}
+        """The jobs that each request was answered from."""
+        self.answered_at: dict[int, float] = {}
+        self.in_hand: dict[int, Job] = {}
+
+    def sent(self, job: Job) -> None:
+        assert job.task.id not in self.jobs
+        ids = [request.id for request in job.task.requests]
+        assert any(id not in self.latency and id not in self.failures for id in ids), "sent for nobody"
+        self.in_hand[job.task.id] = job
+
+    def answered(self, request: Request, source: str, jobs: Sequence[Job], now: float) -> None:
+        assert all(job.replied is not None and job.task.id not in self.jobs for job in jobs)
+        assert request.id not in self.latency
+        assert request.id not in self.failures
+        self.latency[request.id] = now - request.arrival
+        self.source[request.id] = source
+        self.answers[request.id] = list(jobs)
+        self.answered_at[request.id] = now
+
+    def failed(self, request: Request, reason: str) -> None:
+        assert request.id not in self.latency
+        assert request.id not in self.failures
+        self.failures[request.id] = reason
+
+    def ended(self, job: Job, now: float) -> None:
+        assert job.task.id not in self.jobs
+        assert job.outcome is not None
+        self.jobs[job.task.id] = job
+        del self.in_hand[job.task.id]
+
+
+def simulate(
+    name: str,
+    options: dict[str, object],
+    workers: int,
+    arrivals: list[float],
+    draw: Callable[[int, int, int], float],
+    deadline: float = math.inf,
+    losses: dict[float, int] | None = None,
+) -> Ledger:
+    """Run one cell; `losses` names the workers that are lost and when."""
+    scheme = make(name, options)
+    roles: dict[str, range] = {}
+    first = 0
+    for role, count in scheme.allot(workers).items():
+        roles[role] = range(first, first + count)
+        first += count
+    ledger = Ledger()
+
+    def conduct(transport: SimulatedTransport) -> Conductor:
+        def tie(request: int, attempt: int) -> float:
+            return (request * 0.618 + attempt * 0.5) % 1
+
+        conductor = Conductor(scheme, Router(roles), draw, tie, lambda task, drawn: drawn, transport, ledger)
+        woke = conductor.woke
+
+        def woke_or_lost(token: object, now: float) -> None:
+            if isinstance(token, str):
+                conductor.lost(int(token), now)
+            else:
+                woke(token, now)
+
+        conductor.woke = woke_or_lost  # type: ignore[method-assign]
+        for at, worker in (losses or {}).items():
+            transport.wake(str(worker), at)
+        return conductor
+
+    requests = [Request(i, i, at) for i, at in enumerate(arrivals)]
+    simulate_cell(conduct, requests, lambda task: 0.0, deadline)
+    assert sorted([*ledger.latency, *ledger.failures]) == list(range(len(arrivals)))
+    assert not ledger.in_hand, "every task comes to its end"
+    return ledger
