@@ -1,0 +1,244 @@
+"""Approximate backups and parities, driven by hand through the courses that define them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from by_hand import ByHand
+
+from collagebench.errors import UsageError
+from collagebench.schemes import make
+from collagebench.schemes.parity import Parity
+from collagebench.schemes.protocol import Request, Task
+
+
+def parity(requests: int = 0, **options: object) -> tuple[ByHand, list[Task], Task]:
+    """A parity scheme after the arrival of a whole group at 0: its driver, its singles and its parity task."""
+    driver = ByHand(make("parity", options))
+    for _ in range(requests or driver.scheme.parity_k):  # type: ignore[attr-defined]
+        driver.arrive(now=0.0)
+    return driver, driver.tasks(), driver.tasks("parity")[0]
+
+
+def test_backup_answers_what_its_singles_have_not() -> None:
+    """A backup task carries up to a batch of open requests, and its reply answers those that are late."""
+    driver = ByHand(make("backup", {"backup_batch": 3, "flush": "wait"}))
+    requests = [driver.arrive() for _ in range(3)]
+    (batch,) = driver.tasks("backup")
+    assert list(batch.requests) == requests
+    first, *others = driver.tasks()
+    driver.reply(first, now=0.1)
+    driver.reply(batch, now=0.2)
+    assert driver.answers == {0: ("own", first), 1: ("backup", batch), 2: ("backup", batch)}
+    assert driver.cancelled == others
+
+
+def test_backup_one_by_one_sends_every_query_twice() -> None:
+    """With batches of 1 that wait for nothing, every query goes to a single and to a backup as it arrives."""
+    driver = ByHand(make("backup", {"backup_batch": 1, "flush": "wait"}))
+    for _ in range(3):
+        driver.arrive()
+        driver.reply(driver.tasks()[-1])
+    assert [task.role for task in driver.ever_sent] == ["single", "backup"] * 3
+
+
+def test_backup_after_gives_the_single_its_time() -> None:
+    """A backup's reply answers a request only `backup_after` seconds after its arrival; the single's may come first."""
+    driver = ByHand(make("backup", {"backup_batch": 2, "backup_after": 0.25, "flush": "wait"}))
+    driver.arrive(now=1.0)
+    driver.arrive(now=1.0)
+    (batch,) = driver.tasks("backup")
+    driver.reply(batch, now=1.05)
+    assert driver.answers == {}
+    driver.reply(driver.tasks()[0], now=1.2)
+    driver.wake()
+    driver.wake()
+    assert driver.now == pytest.approx(1.25)
+    assert [answer[0] for answer in driver.answers.values()] == ["own", "backup"]
+
+
+def test_backup_batches_are_stacked_and_each_request_has_its_row() -> None:
+    """A backup task's input is its images one after the other, a request's answer its row of the outputs."""
+    scheme = make("backup", {})
+    requests = tuple(Request(i, i, 0.0) for i in range(3))
+    task = Task(0, "backup", requests, 0)
+    images = [np.full((4, 4, 3), i, np.uint8) for i in range(3)]
+    batch = scheme.encode(task, images, (4, 4, 3))
+    assert (batch.shape, batch.dtype) == ((3, 4, 4, 3), np.uint8)
+    assert batch[:, 0, 0, 0].tolist() == [0, 1, 2]
+    outputs = np.arange(6, dtype=np.float32).reshape(3, 2)
+    assert scheme.decode(requests[1], [(task, outputs)]).tolist() == [2, 3]
+    assert (scheme.batch("backup"), scheme.batch("single")) == (9, 1)
+
+
+def test_parity_answers_the_one_that_is_missing() -> None:
+    """When the parity and all singles of a group but one have replied, the last answer is worked out from them."""
+    driver, (first, second, third), group = parity(parity_k=3)
+    driver.reply(first)
+    driver.reply(group)
+    assert set(driver.answers) == {0}
+    driver.reply(third)
+    assert driver.answers == {0: ("own", first), 2: ("own", third), 1: ("parity", group, first, third)}
+    assert driver.cancelled == [second]
+    assert driver.kept[first.id] == list(group.requests)
+
+
+def test_parity_that_comes_last_recovers_too() -> None:
+    """It makes no difference whether the parity or a single is the last reply that is needed."""
+    driver, (first, second), group = parity()
+    driver.reply(second)
+    driver.reply(group)
+    assert driver.answers == {1: ("own", second), 0: ("parity", group, second)}
+    assert driver.cancelled == [first]
+
+
+def test_parity_is_taken_back_when_nobody_needs_it() -> None:
+    """A group whose singles have all replied has its parity cancelled."""
+    driver, singles, group = parity()
+    for single in singles:
+        driver.reply(single)
+    assert driver.cancelled == [group]
+
+
+def test_parity_of_one_is_an_answer_by_itself() -> None:
+    """What is left of a group whose other members were answered before it went out needs the parity's output alone."""
+    driver = ByHand(make("parity", {}))
+    driver.arrive()
+    driver.reply(driver.tasks()[0])
+    driver.arrive()
+    (group,) = driver.tasks("parity")
+    driver.reply(group)
+    assert driver.answers[1] == ("parity", group)
+
+
+def test_two_losses_in_a_group_wait_for_more() -> None:
+    """While two singles are out the parity answers nobody; with the first of them it answers the other."""
+    driver, (first, second, third), group = parity(parity_k=3)
+    driver.reply(group)
+    driver.reply(first)
+    assert set(driver.answers) == {0}
+    driver.reply(second, now=9.0)
+    assert driver.answers[2] == ("parity", group, first, second)
+    assert driver.cancelled == [third]
+
+
+def test_parity_stands_in_for_one_lost_single_and_no_more() -> None:
+    """The first single that is lost is left to the parity; when another is lost one of them is sent again."""
+    driver, (first, second, third), group = parity(parity_k=3)
+    driver.fail(first)
+    assert len(driver.tasks()) == 2
+    driver.fail(second)
+    (again,) = [task for task in driver.tasks() if task.attempt == 1]
+    assert again.requests == first.requests
+    driver.reply(again)
+    driver.reply(third)
+    driver.reply(group)
+    assert driver.answers == {
+        0: ("resent", again),
+        2: ("own", third),
+        1: ("parity", group, again, third),
+    }
+
+
+def test_lost_parity_has_lost_singles_sent_again_and_slow_ones_left_alone() -> None:
+    """A parity that failed ends its group: a request whose single has failed as well is sent again, others wait."""
+    driver, (first, second), group = parity()
+    driver.fail(first)
+    driver.fail(group, "deadline")
+    assert [(task.requests, task.attempt) for task in driver.tasks()] == [(second.requests, 0), (first.requests, 1)]
+    driver.reply(driver.tasks()[0])
+    driver.reply(driver.tasks()[0])
+    assert [answer[0] for answer in driver.answers.values()] == ["own", "resent"]
+    assert driver.kept[second.id] == [*second.requests]  # nothing can be worked out from it any more
+
+
+def test_requests_fail_together_when_nothing_can_be_worked_out() -> None:
+    """Two requests of a group that have each lost three singles have failed, and their parity is taken back."""
+    driver, _, group = parity()
+    while driver.tasks():
+        driver.fail(driver.tasks()[0], "deadline")
+    assert driver.failures == {0: "deadline", 1: "deadline"}
+    assert driver.cancelled == [group]
+    assert max(task.attempt for task in driver.ever_sent) == 2
+
+
+def test_hold_gives_the_single_its_time_before_the_parity_answers() -> None:
+    """An answer worked out too early is held until `hold` after arrival, unless the request's own single has failed."""
+    driver, (first, second), group = parity(hold=0.3)
+    driver.reply(second, now=0.1)
+    driver.reply(group, now=0.1)
+    assert set(driver.answers) == {1}
+    driver.wake()
+    assert driver.now == pytest.approx(0.3)
+    assert driver.answers[0] == ("parity", group, second)
+    driver, (first, second), group = parity(hold=0.3)
+    driver.reply(second, now=0.1)
+    driver.reply(group, now=0.1)
+    driver.fail(first, now=0.2)
+    assert driver.answers[0] == ("parity", group, second)
+
+
+@pytest.mark.parametrize(("k", "workers", "singles"), [(2, 12, 8), (3, 12, 9), (4, 12, 10), (8, 12, 11), (2, 2, 1)])
+def test_parity_gets_one_worker_for_every_k_singles(k: int, workers: int, singles: int) -> None:
+    """By default one worker in k + 1 serves parities, and at least one."""
+    allotted = make("parity", {"parity_k": k}).allot(workers)
+    assert allotted == {"single": singles, "parity": workers - singles}
+
+
+def test_parity_of_a_linear_model_restores_every_output() -> None:
+    """With a model that is linear the output worked out is the lost one, in partial groups as well."""
+    rng = np.random.default_rng(0)
+    weights = rng.normal(size=(4 * 4 * 3, 10)).astype(np.float32) / 255
+    scheme = Parity(parity_k=4)
+    for size in (1, 3, 4):
+        requests = tuple(Request(i, i, 0.0) for i in range(size))
+        images = rng.integers(0, 256, (size, 4, 4, 3), dtype=np.uint8)
+        task = Task(99, "parity", requests, 0)
+        encoded = scheme.encode(task, list(images), (4, 4, 3))
+        assert (encoded.shape, encoded.dtype) == ((1, 4, 4, 3), np.float32)
+        own = images.reshape(size, -1).astype(np.float32) @ weights
+        output = encoded.reshape(1, -1) @ weights
+        for lost in range(size):
+            others = [(Task(i, "single", (requests[i],), 0), own[i : i + 1]) for i in range(size) if i != lost]
+            found = scheme.decode(requests[lost], [(task, output), *others])
+            np.testing.assert_allclose(found, own[lost], atol=1e-5)
+
+
+def test_parity_by_concatenation_is_an_image_of_one_input_s_size() -> None:
+    """Two images side by side make one uint8 image, and the model must be the one for that code."""
+    scheme = make("parity", {"parity_code": "concatenation"})
+    requests = (Request(0, 0, 0.0), Request(1, 1, 0.0))
+    white = np.full((4, 4, 3), 255, np.uint8)
+    encoded = scheme.encode(Task(0, "parity", requests, 0), [white, 0 * white], (4, 4, 3))
+    assert (encoded.shape, encoded.dtype) == ((1, 4, 4, 3), np.uint8)
+    assert encoded[0, :, 0].min() > encoded[0, :, -1].max()
+    assert scheme.needs("parity") == {"k": 2, "code": "concatenation"}
+    assert scheme.needs("single") == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("backup", {"backup_batch": 0}),
+        ("backup", {"backup_after": -1.0}),
+        ("backup", {"backup_workers": 0}),
+        ("backup", {"hold": 0.1}),
+        ("parity", {"parity_k": 1}),
+        ("parity", {"parity_k": 9}),
+        ("parity", {"parity_code": "sum"}),
+        ("parity", {"parity_code": "concatenation", "parity_k": 3}),
+        ("parity", {"parity_workers": 0}),
+        ("parity", {"flush_after": 0.1}),
+    ],
+)
+def test_senseless_options_of_backups_and_parities_are_refused(name: str, options: dict[str, object]) -> None:
+    """An option out of range is a UsageError when the scheme is made."""
+    with pytest.raises(UsageError):
+        make(name, options)
+
+
+@pytest.mark.parametrize("name", ["backup", "parity"])
+def test_backups_and_parities_leave_a_worker_for_singles(name: str) -> None:
+    """A fleet of one worker has none left for backups."""
+    with pytest.raises(UsageError, match=r"worker"):
+        make(name, {}).allot(1)
