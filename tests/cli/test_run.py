@@ -237,7 +237,7 @@ def test_a_directory_that_cannot_be_used_is_one_sentence(tmp_path: Path) -> None
         (["--arrivals", "bursty"], "bursty"),
         (["--dataset", "imagenet"], "imagenet"),
         (["--dataset", "imagefolder"], "--data"),
-        (["--grid", "7"], "7x7"),
+        (["--grid", "7"], "collage grid 7"),
         (["--hedge-delay", "later"], "later"),
         (["--hedge-delay", "fit"], "--hedge-log"),
         (["--hedge-delay", "fit", "--hedge-log", "nowhere", "--hedge-budget", "0.1"], "not a run directory"),
