@@ -7,8 +7,8 @@ kind of interpolation through the outputs that returned, evaluated at the images
     r(z) = sum_i (-1)^i / (z - x_i) y_i  /  sum_i (-1)^i / (z - x_i)
 
 With signs that alternate along the line it has no pole; so when outputs are missing, the signs alternate over those
-that returned, not over all: at k = 8 and n = 9 no answer then weighs the outputs by more than 3.73 in all, against 22.6
-with the signs of the full set. Where z falls on an x_i the formula divides by zero, and r(z) is y_i itself.
+that returned, not over all: at k = 8 and n = 9, with both ends, no answer then weighs the outputs by more than 3.73 in
+all, against 22.6 with the signs of the full set. Where z falls on an x_i the formula divides by zero, and r(z) is y_i.
 
 The weights add up to 1, so equal images are restored exactly, and an affine scaling of pixels makes no difference. The
 answers are estimates all the same, even of a linear model and when every output is back: through three places or more
@@ -34,41 +34,43 @@ _COINCIDE = 1e-12
 """Places nearer than this are the same but for rounding; different ones are farther apart for all n * k < 100,000."""
 
 
-def encode(images: Sequence[NDArray[Any]], shares: int) -> NDArray[np.float32]:
+def encode(images: Sequence[NDArray[Any]], shares: int, ends: int = 1) -> NDArray[np.float32]:
     """Return the coded images, float32 [shares, height, width, 3], of images [height, width, 3] of any real type.
 
-    They are in the scale of the images but may leave their range: at k = 8 and 9 shares, by up to 0.8 times its width.
+    They are in the scale of the images but may leave their range: of 8 images and 9 shares, by 0.8 times its width to
+    either side at most. `ends` is explained in `coding.linear`.
 
     Raises:
-        DataError: there is no image or share, or the images differ in size.
+        DataError: there is no image or share, the images differ in size, or `ends` is neither 1 nor 2.
     """
     check_sizes(len(images), shares)
-    return combine(encoder(len(images), shares), images)
+    return combine(encoder(len(images), shares, ends), images)
 
 
-def decode(outputs: Mapping[int, NDArray[np.float32]], images: int, shares: int) -> NDArray[np.float32]:
+def decode(outputs: Mapping[int, NDArray[np.float32]], images: int, shares: int, ends: int = 1) -> NDArray[np.float32]:
     """Return an estimate of each image's output, float32 [images, classes], from the outputs, [classes], by share.
 
-    The method is made for any `images` of the outputs; fewer, down to one, are decoded too, and worse.
+    The method is made for any `images` of the outputs; fewer, down to one, are decoded too, and worse. `ends`
+    must be what it was encoded with.
 
     Raises:
-        DataError: there is no output, or one of a share that does not exist.
+        DataError: there is no output, or one of a share that does not exist, or `ends` is neither 1 nor 2.
     """
     check_sizes(images, shares)
     present = returned(outputs, shares)
-    return combine(decoder(images, shares, present), [outputs[share] for share in present])
+    return combine(decoder(images, shares, present, ends), [outputs[share] for share in present])
 
 
 @lru_cache(maxsize=256)
-def encoder(images: int, shares: int) -> NDArray[np.float32]:
+def encoder(images: int, shares: int, ends: int) -> NDArray[np.float32]:
     """Return the weights of each image in each coded image, [shares, images]."""
-    return interpolation(image_nodes(images), share_nodes(shares)).astype(np.float32)
+    return interpolation(image_nodes(images), share_nodes(shares, ends)).astype(np.float32)
 
 
 @lru_cache(maxsize=4096)
-def decoder(images: int, shares: int, present: tuple[int, ...]) -> NDArray[np.float32]:
+def decoder(images: int, shares: int, present: tuple[int, ...], ends: int) -> NDArray[np.float32]:
     """Return the weights of each output that is `present` in each answer, [images, len(present)]."""
-    return interpolation(share_nodes(shares)[list(present)], image_nodes(images)).astype(np.float32)
+    return interpolation(share_nodes(shares, ends)[list(present)], image_nodes(images)).astype(np.float32)
 
 
 def interpolation(nodes: NDArray[np.float64], at: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -76,7 +78,6 @@ def interpolation(nodes: NDArray[np.float64], at: NDArray[np.float64]) -> NDArra
     distances = at[:, np.newaxis] - nodes
     same = np.abs(distances) < _COINCIDE
     terms = (-1.0) ** np.arange(len(nodes)) / np.where(same, 1.0, distances)
-    weights = terms / terms.sum(axis=1, keepdims=True)
-    hit = same.any(axis=1, keepdims=True)
-    matrix: NDArray[np.float64] = np.where(hit, same, weights)
+    terms = np.where(same.any(axis=1, keepdims=True), same, terms)
+    matrix: NDArray[np.float64] = terms / terms.sum(axis=1, keepdims=True)
     return matrix

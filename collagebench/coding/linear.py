@@ -1,8 +1,14 @@
 """Linear codes over images: coded images are weighted sums of images, and answers weighted sums of coded answers.
 
-How a code chooses its weights is its own matter; here they are applied, and what they are applied to is checked. Both
+How a code chooses its weights is its own matter; here they are applied, and what they are applied to is checked. The
 codes place their k images and their n coded images on the line from -1 to 1, crowded towards the ends as suits
-interpolation: the images at Chebyshev points of the first kind, the coded images at Chebyshev points of the second.
+interpolation: the images at Chebyshev points of the first kind, the coded images at those of the second.
+
+With one coded image more than images, the points of the second kind fall right in the middle between those of the
+first: each coded image is then half one image and half another, the hardest input that a model can get. The code that
+the published accuracies come from (github.com/Mahdi-Soleymani/Approxifer, WorkStation-CIFAR.py) takes n points of n + 1
+and leaves the last end out, unlike the paper. They drift past the images, and most coded images resemble one of them.
+So `ends` says how many ends of the line hold a coded image: 2 as in the paper, 1 as in that code.
 """
 
 from __future__ import annotations
@@ -24,9 +30,15 @@ def image_nodes(images: int) -> NDArray[np.float64]:
     return np.cos((2 * np.arange(images) + 1) * np.pi / (2 * images))
 
 
-def share_nodes(shares: int) -> NDArray[np.float64]:
-    """Return the places of n coded images: cos(i pi / (n - 1)) for i = 0 … n - 1, from right to left; 1 if n is 1."""
-    return np.cos(np.arange(shares) * np.pi / max(shares - 1, 1))
+def share_nodes(shares: int, ends: int) -> NDArray[np.float64]:
+    """Return the places of n coded images from right to left: cos(i pi / (n - 1)) with 2 `ends`, cos(i pi / n) with 1.
+
+    Raises:
+        DataError: `ends` is neither 1 nor 2.
+    """
+    if ends not in (1, 2):
+        raise DataError(f"coded images stand at 1 or 2 ends of the line, not at {ends}")
+    return np.cos(np.arange(shares) * np.pi / max(shares + 1 - ends, 1))
 
 
 def combine(weights: NDArray[np.float32], images: Sequence[NDArray[Any]]) -> NDArray[np.float32]:
