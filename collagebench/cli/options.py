@@ -85,8 +85,8 @@ OPTIONS = [
     click.option("--coded-k", type=int, help="approxifer, nercc: requests in a group. [8]"),
     click.option("--coded-s", type=int, help="approxifer, nercc: coded images more than requests. [1]"),
     click.option("--coded-after", type=float, help="nercc: seconds until what has replied must do. [never]"),
-    click.option("--smooth-encode", type=float, help="nercc: how much the encoder smooths."),
-    click.option("--smooth-decode", type=float, help="nercc: how much the decoder smooths."),
+    click.option("--smooth-encode", type=float, help="nercc: how much the encoder smooths. [3e-5]"),
+    click.option("--smooth-decode", type=float, help="nercc: how much the decoder smooths. [1e-4]"),
     click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", help="[table]"),
     click.option("--out", type=PATH, help="The run directory. [runs/ and the time]"),
 ]
