@@ -1,14 +1,34 @@
-"""Progress on stderr while an experiment runs: a bar where somebody watches a terminal, nothing otherwise."""
+"""Progress on stderr while something long runs: a bar where somebody watches a terminal, nothing otherwise."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 
 from rich import progress as rich_progress
 from rich.console import Console
 
 from collagebench.engine.cells import Progress
+
+
+@contextmanager
+def counted(first: str) -> Iterator[Callable[[int, int, str], None]]:
+    """Show a bar with the time left, or nothing where stderr is no terminal.
+
+    It begins with the line `first`; the function it yields is told what is done, how much there is, and a line.
+    """
+    columns = (
+        rich_progress.TextColumn("{task.description}"),
+        rich_progress.BarColumn(),
+        rich_progress.TimeElapsedColumn(),
+        rich_progress.TimeRemainingColumn(),
+    )
+    watched = bool(sys.stderr and sys.stderr.isatty())
+    with rich_progress.Progress(*columns, console=Console(stderr=True), transient=True, disable=not watched) as bar:
+        task = bar.add_task(first, total=None)
+        yield lambda done, total, line: bar.update(task, description=line, total=total, completed=done)
 
 
 class ProgressBar(Progress):

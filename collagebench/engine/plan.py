@@ -174,14 +174,7 @@ def _variant(scheme_config: SchemeConfig, config: Config, available: list[zoo.Mo
     for role, count in allotment.items():
         workers[role] = tuple(range(first, first + count))
         first += count
-    fitting = [model for model in available if model.classes == dataset.classes]
-    if not fitting:
-        known = "; ".join(sorted({f"{model.dataset} ({len(model.classes)} classes)" for model in available}))
-        raise ModelError(
-            f"no model in {config.models or 'the package'} knows the {len(dataset.classes)} classes of this dataset "
-            f"({', '.join(dataset.classes[:4])}, …); it holds models for: {known or 'nothing'}; "
-            "train and export some, and name their directory with --models"
-        )
+    fitting = zoo.fitting(available, dataset.classes)
     models = {role: zoo.find(fitting, role, **scheme.needs(role)) for role in workers}
     return Variant(scheme_config, workers, models, scheme)
 

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from io import StringIO
 from pathlib import Path
 
 from rich.console import Console
 
 from collagebench.errors import EXIT_DONE, EXIT_INVALID
-from collagebench.report.output import to_stdout, write_whole
+from collagebench.report.output import put
 from collagebench.report.summary import summarise
 from collagebench.report.table import print_summary
 from collagebench.results.reader import load
 
 FORMATS = ("table", "json")
-WIDTH = 80
-"""Columns of a table that is written to a file."""
 
 
 def print_report(
@@ -46,10 +43,5 @@ def print_report(
         else:
             print_summary(summary, console, details)
 
-    if out is None:
-        to_stdout(show)
-    else:
-        text = StringIO()
-        show(Console(file=text, width=WIDTH, no_color=True))
-        write_whole(out, text.getvalue())
+    put(show, out)
     return EXIT_DONE if summary["valid"] else EXIT_INVALID

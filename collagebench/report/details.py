@@ -6,7 +6,7 @@ from typing import Any
 
 from rich.console import Console
 
-from collagebench.report.parts import UNKNOWN, as_percent, new_table, print_line
+from collagebench.report.parts import UNKNOWN, as_interval, as_percent, new_table, print_line
 
 
 def print_details(one: dict[str, Any], console: Console) -> None:
@@ -17,12 +17,14 @@ def print_details(one: dict[str, Any], console: Console) -> None:
         accuracy, name = scheme["accuracy"], scheme["variant"]
         for source, share in sorted(scheme["sources"].items(), key=lambda item: -item[1]):
             right, interval = accuracy["by_source"][source], accuracy["ci95_by_source"][source]
-            table.add_row(name, source, as_percent(share), as_percent(right), _interval(interval))
+            table.add_row(name, source, as_percent(share), as_percent(right), as_interval(interval))
             name = ""
         answers = accuracy["answers"]
         share = accuracy["straggled_answers"] / answers if answers else None
         right, interval = accuracy["straggled"], accuracy["ci95_straggled"]
-        table.add_row(name, "(straggled)", as_percent(share), as_percent(right), _interval(interval), end_section=True)
+        table.add_row(
+            name, "(straggled)", as_percent(share), as_percent(right), as_interval(interval), end_section=True
+        )
     console.print(table)
     print_line(
         console,
@@ -52,10 +54,6 @@ def print_details(one: dict[str, Any], console: Console) -> None:
     }.items():
         print_line(console, meaning, indent=f"{column:<12}", style="dim")
     console.print()
-
-
-def _interval(interval: list[float] | None) -> str:
-    return UNKNOWN if interval is None else f"{100 * interval[0]:.1f} to {100 * interval[1]:.1f}"
 
 
 def _seconds(seconds: float | None) -> str:

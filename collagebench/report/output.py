@@ -6,11 +6,30 @@ import contextlib
 import os
 import sys
 from collections.abc import Callable
+from io import StringIO
 from pathlib import Path
 
 from rich.console import Console
 
 from collagebench.errors import OutputError
+
+WIDTH = 80
+"""Columns of a table that is written to a file."""
+
+
+def put(show: Callable[[Console], None], out: Path | None) -> None:
+    """Let `show` print on a console that writes to the file `out`, or to standard output where that is None.
+
+    Raises:
+        OutputError: it cannot be written.
+        BrokenPipeError: the reader of standard output has gone.
+    """
+    if out is None:
+        to_stdout(show)
+        return
+    text = StringIO()
+    show(Console(file=text, width=WIDTH, no_color=True))
+    write_whole(out, text.getvalue())
 
 
 def write_whole(path: Path, text: str) -> None:

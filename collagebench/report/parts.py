@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 UNKNOWN = "-"
-TEXTS = ("scheme", "run", "source")
+TEXTS = ("scheme", "run", "source", "model", "code")
 """Columns of texts; all others hold figures."""
 
 
@@ -45,3 +47,8 @@ def as_times(value: float | None) -> str:
 def as_percent(share: float | None) -> str:
     """Return a share in percent."""
     return UNKNOWN if share is None else f"{100 * share:.1f} %"
+
+
+def as_interval(interval: Sequence[float] | None) -> str:
+    """Return the ends of a share's interval in percent."""
+    return UNKNOWN if interval is None else f"{100 * interval[0]:.1f} to {100 * interval[1]:.1f}"

@@ -18,7 +18,8 @@ from collagebench.statistics.intervals import Interval, wilson
 class Share:
     """How many of how many, with Wilson's 95 % interval."""
 
-    count: int
+    count: float
+    """A whole number, unless it is the mean of several ways to count."""
     of: int
 
     @property

@@ -51,7 +51,8 @@ class Model:
     macs: int
     """Multiply-accumulate operations of one inference (a whole collage counts once)."""
     accuracy: float
-    """Share of held-out images (of cells, for a collage without blanks) classified rightly."""
+    """Share of held-out images classified rightly: of cells, for a collage without blanks; of a parity's images, by its
+    output less what the single says of all others."""
     accuracy_images: int
     """How many images (cells) that share was measured on."""
     recipe: dict[str, Any] = field(default_factory=dict)
@@ -146,6 +147,24 @@ def find(models: Iterable[Model], role: str, **traits: Any) -> Model:
     if fits:
         raise ModelError(f"{where} holds several models for {wanted}: {names}; leave one of them there")
     raise ModelError(f"there is no model for {wanted} in {where}; it holds: {names}")
+
+
+def fitting(models: Iterable[Model], classes: tuple[str, ...]) -> list[Model]:
+    """Return the models that know just these classes, in this order.
+
+    Raises:
+        ModelError: there are none.
+    """
+    models = list(models)
+    if fits := [model for model in models if model.classes == classes]:
+        return fits
+    where = "the package" if not models or models[0].directory == SHIPPED else str(models[0].directory)
+    known = "; ".join(sorted({f"{model.dataset} ({len(model.classes)} classes)" for model in models}))
+    raise ModelError(
+        f"no model in {where} knows the {len(classes)} classes of this dataset "
+        f"({', '.join(classes[:4])}, …); it holds models for: {known or 'nothing'}; "
+        "train and export some, and name their directory with --models"
+    )
 
 
 def verified(model: Model) -> bytes:

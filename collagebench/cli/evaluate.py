@@ -1,0 +1,87 @@
+"""`collagebench evaluate`: how right and how fast each model is, measured now on the files that are served."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from collagebench.errors import UsageError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+ROLES = ("single", "collage", "backup", "parity", "coded")
+PATH = click.Path(path_type=Path)
+
+
+@click.command("evaluate")
+@click.argument("roles", metavar="[ROLE]...", nargs=-1, type=click.Choice(ROLES))
+@click.option("--dataset", default="shapes", show_default=True, help="The images to measure on.")
+@click.option("--data", type=PATH, help="Where they are: an imagefolder's directory.")
+@click.option("--models", type=PATH, help="A directory of exported models. [the shipped ones]")
+@click.option("--grid", type=int, metavar="W", help="Of collages only those with so many cells along a side.")
+@click.option("--images", type=click.IntRange(min=1), default=2000, show_default=True, help="How many, at most.")
+@click.option(
+    "--split",
+    type=click.Choice(["test", "train"]),
+    help="test, or the training images that training keeps out. [test; train with --tune]",
+)
+@click.option("--coded-k", type=click.IntRange(min=1), default=8, show_default=True, help="coded: images in a group.")
+@click.option(
+    "--coded-s", type=click.IntRange(min=0), default=1, show_default=True, help="coded: shares lost of k + s."
+)
+@click.option("--smooth-encode", type=click.FloatRange(min=0), help="coded: how much NeRCC's encoder smooths.")
+@click.option("--smooth-decode", type=click.FloatRange(min=0), help="coded: how much NeRCC's decoder smooths.")
+@click.option("--tune", is_flag=True, help="coded: find the smoothing that is right most often, measure nothing else.")
+@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", help="[table]")
+@click.option("--out", type=PATH, metavar="FILE", help="Write there instead of printing.")
+def command(
+    roles: tuple[str, ...],
+    dataset: str,
+    data: Path | None,
+    models: Path | None,
+    grid: int | None,
+    images: int,
+    split: str | None,
+    coded_k: int,
+    coded_s: int,
+    smooth_encode: float | None,
+    smooth_decode: float | None,
+    tune: bool,
+    form: str,
+    out: Path | None,
+) -> None:
+    """Measure each model for a dataset: accuracy, latency and cost; all roles if no ROLE is named.
+
+    ROLE is single, collage, backup, parity or coded. Collages are measured by cell and with blank cells, parities by
+    the answers decoded from them, coded models by the answers reconstructed when shares are lost.
+    """
+    if tune and roles != ("coded",):
+        raise UsageError("--tune finds the smoothing of coded answers: collagebench evaluate coded --tune")
+    if tune and split == "test":
+        raise UsageError("smoothing that was tuned on test images would flatter itself; drop --split test")
+    if tune and (smooth_encode is not None or smooth_decode is not None):
+        raise UsageError("--tune finds --smooth-encode and --smooth-decode; drop them")
+    # Imported here, because they are heavy and no help text needs them.
+    from collagebench.cli.progress import counted
+    from collagebench.measurement.coded import Code
+    from collagebench.measurement.evaluate import Evaluation, evaluate, tuned
+    from collagebench.report.models import print_models, print_tuned
+    from collagebench.report.output import put
+
+    smoothing = {"smooth_encode": smooth_encode, "smooth_decode": smooth_decode}
+    code = Code(coded_k, coded_s, **{name: value for name, value in smoothing.items() if value is not None})
+    asked = Evaluation(dataset, data, models, roles, grid, images, split or ("train" if tune else "test"), code)
+    with counted("reading images") as report:
+        found = (tuned if tune else evaluate)(asked, report)
+
+    def show(console: Console) -> None:
+        if form == "json":
+            console.file.write(json.dumps(found, indent=2, allow_nan=False) + "\n")
+        else:
+            (print_tuned if tune else print_models)(found, console)
+
+    put(show, out)

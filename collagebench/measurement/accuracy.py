@@ -1,0 +1,167 @@
+"""How often a model is right, by role: on images, in the cells of collages, and in answers decoded from parities.
+
+Inputs are put together just as a client does it. The images of one collage or parity are a random choice; those left
+over at the end are dropped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from collagebench.coding.cells import classes
+from collagebench.coding.mosaic import mosaic
+from collagebench.coding.parity import add, concatenate, recover
+from collagebench.errors import DataError
+from collagebench.statistics.accuracy import Share
+from collagebench.workload.dataset import Dataset
+from collagebench.zoo import Model
+
+BATCH = 32
+"""Inputs in one call of a model, at most."""
+
+Advance = Callable[[int], None]
+"""Told how many more inputs a model has answered."""
+
+
+def unwatched(inputs: int) -> None:
+    """Take no notice of what is done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Some images of a dataset, in a shuffled order."""
+
+    pixels: NDArray[np.uint8]
+    """[n, height, width, 3]"""
+    labels: NDArray[np.int64]
+    """[n]"""
+
+    def groups(self, together: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+        """Return the images and labels in groups, [groups, together, ...]; leftovers are dropped.
+
+        Raises:
+            DataError: there are too few images for one group.
+        """
+        count = len(self.labels) // together
+        if count == 0:
+            raise DataError(
+                f"{len(self.labels)} images are too few: {together} go into one input or group; use more images"
+            )
+        used = slice(count * together)
+        shape = (count, together)
+        return (
+            self.pixels[used].reshape(*shape, *self.pixels.shape[1:]),
+            self.labels[used].reshape(shape),
+        )
+
+
+def draw(dataset: Dataset, images: int, among: NDArray[np.int64] | None = None) -> Sample:
+    """Return `images` of a dataset, all if it has fewer, always the same; `among` [n] are those to choose from.
+
+    Raises:
+        DataError: there are none, one cannot be read, or they do not fit in memory.
+    """
+    indices = np.arange(len(dataset)) if among is None else among
+    if len(indices) == 0:
+        raise DataError(f"dataset {dataset.name} has no images to measure on")
+    chosen = np.random.default_rng(0).permutation(indices)[:images]
+    try:
+        return Sample(dataset.load(chosen), dataset.labels[chosen])
+    except MemoryError:
+        size = len(chosen) * float(np.prod(dataset.size)) / 1e9
+        raise DataError(f"{len(chosen)} images need {size:.1f} GB of memory; use fewer with --images") from None
+
+
+def infer(session: Any, inputs: Iterable[NDArray[Any]], advance: Advance = unwatched) -> NDArray[np.float32]:
+    """Return what a model says of inputs, each [height, width, 3]: [n, ...]. They are made only as they are used."""
+    inputs, parts = iter(inputs), []
+    while batch := list(islice(inputs, BATCH)):
+        parts.append(session.run(["logits"], {"image": np.stack(batch)})[0])
+        advance(len(batch))
+    return np.concatenate(parts)
+
+
+def encoded(model: Model, images: Sequence[NDArray[np.uint8]]) -> NDArray[Any]:
+    """Return images as one input of a model, [height, width, 3]: fewer than it holds leave its last places blank."""
+    if model.role == "collage":
+        assert model.grid is not None
+        return mosaic(images, model.grid, model.input[:2])
+    if model.role == "parity":
+        assert model.k is not None
+        return add(images) if model.code == "addition" else concatenate(images, model.k)
+    (image,) = images
+    return image.astype(model.dtype, copy=False)
+
+
+def together(model: Model) -> int:
+    """Return how many images one input of a model holds."""
+    return model.grid**2 if model.grid else model.k or 1
+
+
+def right(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Return which logits [..., classes] name the label [...]; what is no answer is wrong."""
+    mask: NDArray[np.bool_] = classes(logits) == labels
+    return mask
+
+
+def share(mask: NDArray[np.bool_]) -> Share:
+    """Return how many of how many are right."""
+    return Share(int(mask.sum()), mask.size)
+
+
+def singles(session: Any, model: Model, sample: Sample, advance: Advance = unwatched) -> NDArray[np.float32]:
+    """Return what a model of one image says of each: [n, classes]."""
+    return infer(session, (encoded(model, [image]) for image in sample.pixels), advance)
+
+
+def by_cell(session: Any, model: Model, sample: Sample, advance: Advance = unwatched) -> NDArray[np.bool_]:
+    """Return which images of full collages a model is right about, each in every cell in turn: [images, cells].
+
+    Raises:
+        DataError: there are too few images for one collage.
+    """
+    pixels, labels = sample.groups(together(model))
+    masks = []
+    for turn in range(together(model)):
+        logits = infer(session, (encoded(model, list(group)) for group in np.roll(pixels, turn, axis=1)), advance)
+        masks.append(right(logits, np.roll(labels, turn, axis=1)))
+    return np.concatenate(masks)
+
+
+def with_blanks(
+    session: Any, model: Model, sample: Sample, blanks: int, advance: Advance = unwatched
+) -> NDArray[np.bool_]:
+    """Return which images a model is right about in collages whose last `blanks` cells are empty: [collages, filled].
+
+    A group that goes out before it is full leaves just these cells blank.
+
+    Raises:
+        DataError: there are too few images for one collage.
+    """
+    pixels, labels = sample.groups(together(model) - blanks)
+    logits = infer(session, (encoded(model, list(group)) for group in pixels), advance)
+    return right(logits[:, : labels.shape[1]], labels)
+
+
+def decoded(
+    session: Any, model: Model, sample: Sample, own: NDArray[np.float32], advance: Advance = unwatched
+) -> NDArray[np.bool_]:
+    """Return which answers are right if decoded from full parities, each image being lost in turn: [parities, k].
+
+    `own` are the single's logits of the sample's images, [n, classes].
+
+    Raises:
+        DataError: there are too few images for one parity.
+    """
+    assert model.k is not None
+    pixels, labels = sample.groups(model.k)
+    parities = infer(session, (encoded(model, list(group)) for group in pixels), advance)
+    outputs = own[: labels.size].reshape(*labels.shape, -1).swapaxes(0, 1)
+    answers = [recover(parities, np.delete(outputs, lost, axis=0)) for lost in range(model.k)]
+    return right(np.stack(answers, axis=1), labels)

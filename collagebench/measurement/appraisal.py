@@ -1,0 +1,191 @@
+"""Everything that is measured about the models of a directory, as one object of plain JSON values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from collagebench.engine.evaluation import session
+from collagebench.measurement.accuracy import (
+    Sample,
+    by_cell,
+    decoded,
+    encoded,
+    right,
+    share,
+    singles,
+    together,
+    with_blanks,
+)
+from collagebench.measurement.coded import Code, approxifer, nercc
+from collagebench.measurement.latency import interleaved
+from collagebench.statistics.accuracy import Share
+from collagebench.zoo import Model
+
+BACKUP_BATCH, BACKUP_GRID = 9, 3
+"""A batch of backups is compared with the collage that holds as many images."""
+Report = Callable[[int, int, str], None]
+"""Told how much is done, how much there is in all, and a line."""
+
+
+def appraise(
+    chosen: Sequence[Model], known: Sequence[Model], sample_of: Callable[[Model], Sample], code: Code, report: Report
+) -> list[dict[str, Any]]:
+    """Return what was measured of each chosen model; `known` are those it may be compared with or decoded by.
+
+    Raises:
+        ModelError: a model file is missing or damaged.
+        DataError: an image cannot be read, or there are too few.
+    """
+    work = _Work(chosen, known, sample_of, code, report)
+    entries = [_accuracy_entry(model, work, code) for model in chosen]
+    _add_latency(entries, chosen, known, sample_of, work)
+    return entries
+
+
+class _Work:
+    """What is done and to be done, in multiply-accumulate operations, and what the singles said."""
+
+    def __init__(
+        self,
+        chosen: Sequence[Model],
+        known: Sequence[Model],
+        sample_of: Callable[[Model], Sample],
+        code: Code,
+        report: Report,
+    ) -> None:
+        self.sample_of = sample_of
+        self._known = known
+        self._report = report
+        self._said: dict[str, Any] = {}
+        self._done = 0
+        self._total = round(sum(model.macs * len(sample_of(model).labels) * _passes(model, code) for model in chosen))
+
+    def advance(self, model: Model) -> Callable[[int], None]:
+        def by(inputs: int) -> None:
+            self._done = min(self._done + inputs * model.macs, self._total)
+            self._report(self._done, self._total, model.name)
+
+        return by
+
+    def timing(self, done: float) -> None:
+        self._report(round(self._total * done), self._total, "latency")
+
+    def said(self, model: Model, runner: Any = None) -> Any:
+        """Return a single's logits of its whole sample."""
+        if model.name not in self._said:
+            runner = runner or session(model, threads=0)
+            self._said[model.name] = singles(runner, model, self.sample_of(model), self.advance(model))
+        return self._said[model.name]
+
+    def single_of(self, model: Model) -> Model | None:
+        return single_of(model, self._known)
+
+
+def single_of(model: Model, known: Sequence[Model]) -> Model | None:
+    """Return the single of the same dataset, or None."""
+    return next((other for other in known if other.role == "single" and other.dataset == model.dataset), None)
+
+
+def _passes(model: Model, code: Code) -> float:
+    """Return how many inputs a model is given for every image."""
+    if model.role == "collage":
+        return 1 + sum(1 / filled for filled in range(1, together(model)))
+    return 1 + 2 * code.shares / code.k if model.role == "coded" else 1 / together(model)
+
+
+def _accuracy_entry(model: Model, work: _Work, code: Code) -> dict[str, Any]:
+    sample, advance = work.sample_of(model), work.advance(model)
+    entry: dict[str, Any] = {
+        "name": model.name,
+        "role": model.role,
+        "grid": model.grid,
+        "k": model.k,
+        "code": model.code,
+        "dataset": model.dataset,
+        "parameters": model.parameters,
+        "macs": model.macs,
+        "bytes": model.bytes,
+        "sha256": model.sha256,
+        "manifest_accuracy": model.accuracy,
+        "manifest_accuracy_images": model.accuracy_images,
+        "accuracy": None,
+        "by_cell": None,
+        "by_blanks": None,
+        "coded": None,
+    }
+    runner = session(model, threads=0)
+    if model.role == "collage":
+        full = by_cell(runner, model, sample, advance)
+        blank = [with_blanks(runner, model, sample, blanks, advance) for blanks in range(1, together(model))]
+        # Every image was asked about in every cell; these answers hang together, so the interval counts images.
+        overall = Share(float(full.mean()) * len(full), len(full))
+        entry["accuracy"] = as_json(overall)
+        entry["by_cell"] = [as_json(share(full[:, cell])) for cell in range(together(model))]
+        entry["by_blanks"] = [as_json(each) for each in (overall, *map(share, blank))]
+    elif model.role == "parity":
+        single = work.single_of(model)
+        if single is not None:
+            entry["accuracy"] = as_json(share(decoded(runner, model, sample, work.said(single), advance)))
+    else:
+        entry["accuracy"] = as_json(share(right(work.said(model, runner), sample.labels)))
+    if model.role == "coded":
+        entry["coded"] = {
+            "k": code.k,
+            "s": code.s,
+            "approxifer": as_json(approxifer(runner, sample, code, advance)),
+            "nercc": as_json(nercc(runner, sample, code, advance)),
+            "smooth_encode": code.smooth_encode,
+            "smooth_decode": code.smooth_decode,
+        }
+    return entry
+
+
+def _add_latency(
+    entries: Sequence[dict[str, Any]],
+    chosen: Sequence[Model],
+    known: Sequence[Model],
+    sample_of: Callable[[Model], Sample],
+    work: _Work,
+) -> None:
+    """Time the models and those that they are compared with, and enter what came out."""
+    backed = {model.dataset for model in chosen if model.role == "backup"}
+    rivals = [model for model in known if model.grid == BACKUP_GRID and model.dataset in backed]
+    bases = [single for model in chosen if (single := single_of(model, known))]
+    timed = {model.name: model for model in (*chosen, *bases, *rivals)}
+    runs: dict[str, tuple[Any, Any]] = {}
+    for name, model in timed.items():
+        sample, runner = sample_of(model), session(model)
+        images = list(sample.pixels[: together(model)])
+        one = encoded(model, images)[np.newaxis]
+        runs[name] = runner, one
+        if model.role == "backup":
+            runs[_batch_of(name)] = runner, np.repeat(one, BACKUP_BATCH, axis=0)
+    medians = {name: float(np.median(times)) for name, times in interleaved(runs, work.timing).items()}
+
+    def ratio(name: str, base: Model | None) -> float | None:
+        return medians[name] / medians[base.name] if base else None
+
+    for entry, model in zip(entries, chosen, strict=True):
+        entry["latency_s"] = medians[model.name]
+        entry["latency_ratio"] = ratio(model.name, single_of(model, known))
+        entry["batch"] = None
+        if model.role == "backup":
+            batch = _batch_of(model.name)
+            entry["batch"] = {
+                "images": BACKUP_BATCH,
+                "latency_s": medians[batch],
+                "latency_ratio": ratio(batch, single_of(model, known)),
+                "collages": {m.name: medians[batch] / medians[m.name] for m in rivals if m.dataset == model.dataset},
+            }
+
+
+def _batch_of(name: str) -> str:
+    return f"{name}, batch of {BACKUP_BATCH}"
+
+
+def as_json(accuracy: Share) -> dict[str, Any]:
+    """Return a share with its interval; null without images."""
+    return {"value": accuracy.value, "ci95": accuracy.ci95, "images": accuracy.of}

@@ -1,0 +1,135 @@
+"""What `collagebench evaluate` does: find the models and the images, measure, and say it in plain JSON values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from collagebench import zoo
+from collagebench.engine.evaluation import session
+from collagebench.errors import ModelError
+from collagebench.measurement.accuracy import Sample, draw
+from collagebench.measurement.appraisal import Report, appraise, as_json
+from collagebench.measurement.coded import Code, approxifer, tune
+from collagebench.results.environment import capture
+from collagebench.training.recipe import HELD_OUT
+from collagebench.workload.dataset import Dataset, open_dataset
+
+SCHEMA = 1
+ROLES = ("single", "coded", "backup", "collage", "parity")
+"""In the order in which they are shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What is to be measured."""
+
+    dataset: str = "shapes"
+    data: Path | None = None
+    models: Path | None = None
+    """A directory with a manifest; None for the shipped models."""
+    roles: tuple[str, ...] = ()
+    """Only these; all if there are none."""
+    grid: int | None = None
+    """Only collages with so many cells along a side."""
+    images: int = 2000
+    split: str = "test"
+    """`test`, or `train`: of the training images those that training keeps out."""
+    code: Code = field(default_factory=Code)
+
+
+def evaluate(asked: Evaluation, report: Report) -> dict[str, Any]:
+    """Measure the models that fit the dataset, and are asked for, on its images.
+
+    Raises:
+        ModelError: no model fits, or a file is missing or damaged.
+        DataError: the images cannot be read or are too few.
+        UsageError: the dataset is unknown or its options make no sense.
+    """
+    images = _Images(asked)
+    known = _fitting(asked, images.dataset)
+    chosen = _chosen(asked, known)
+    entries = appraise(chosen, known, images.sample_of, asked.code, report)
+    return images.facts(chosen[0]) | {"models": entries}
+
+
+def tuned(asked: Evaluation, report: Report) -> dict[str, Any]:
+    """Find the smoothing with which NeRCC reconstructs most answers of the `coded` model; raises as `evaluate`."""
+    images = _Images(asked)
+    model = zoo.find(_fitting(asked, images.dataset), "coded")
+    runner, sample, code = session(model, threads=0), images.sample_of(model), asked.code
+    found = tune(runner, sample, code, report)
+    return images.facts(model) | {
+        "tuned": {
+            "model": model.name,
+            "k": code.k,
+            "s": code.s,
+            "smooth_encode": found.smooth_encode,
+            "smooth_decode": found.smooth_decode,
+            "accuracy": as_json(found.accuracy),
+            "unsmoothed": as_json(found.unsmoothed),
+            "approxifer": as_json(approxifer(runner, sample, code)),
+            "tried": [
+                {"smooth_encode": lam_e, "smooth_decode": lam_d, "accuracy": accuracy}
+                for lam_e, lam_d, accuracy in found.tried
+            ],
+        }
+    }
+
+
+class _Images:
+    """The images that are measured on, brought to the size that each model was trained for."""
+
+    def __init__(self, asked: Evaluation) -> None:
+        self._asked = asked
+        self.dataset = self._open(None)
+        self._samples: dict[tuple[int, int], Sample] = {}
+
+    def _open(self, size: tuple[int, int] | None) -> Dataset:
+        return open_dataset(self._asked.dataset, self._asked.data, self._asked.split, size)
+
+    def sample_of(self, model: zoo.Model) -> Sample:
+        """Return the images that a model is asked about."""
+        height, width, _ = model.image
+        if (height, width) not in self._samples:
+            self._samples[height, width] = draw(self._open((height, width)), self._asked.images, self._among())
+        return self._samples[height, width]
+
+    def _among(self) -> np.ndarray[Any, np.dtype[np.int64]]:
+        indices = np.arange(len(self.dataset))
+        return indices[indices % HELD_OUT == 0] if self._asked.split == "train" else indices
+
+    def facts(self, model: zoo.Model) -> dict[str, Any]:
+        """Return what was measured on, and where."""
+        return {
+            "schema": SCHEMA,
+            "dataset": self._asked.dataset,
+            "split": self._asked.split,
+            "images": len(self.sample_of(model).labels),
+            "images_available": len(self._among()),
+            "environment": capture(),
+        }
+
+
+def _fitting(asked: Evaluation, dataset: Dataset) -> list[zoo.Model]:
+    return zoo.fitting(zoo.load(asked.models or zoo.SHIPPED), dataset.classes)
+
+
+def _chosen(asked: Evaluation, known: Sequence[zoo.Model]) -> list[zoo.Model]:
+    """Return the models that are asked for, or raise ModelError for each role or grid that none of them has."""
+    names = ", ".join(model.name for model in known)
+    for role in asked.roles:
+        if not any(model.role == role for model in known):
+            raise ModelError(f"no model for {asked.dataset} has the role {role}; there are: {names}")
+    if asked.grid is not None and not any(model.grid == asked.grid for model in known):
+        raise ModelError(f"no collage for {asked.dataset} has {asked.grid} cells along a side; there are: {names}")
+    chosen = [
+        model
+        for model in known
+        if (not asked.roles or model.role in asked.roles) and (asked.grid is None or model.grid in (None, asked.grid))
+    ]
+    return sorted(chosen, key=lambda model: (ROLES.index(model.role), model.grid or 0, model.k or 0, model.name))

@@ -1,0 +1,175 @@
+"""`collagebench evaluate` as it is typed: what it measures, prints and refuses."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from colours import colour_models, coloured
+from real_processes import ROOT
+
+from collagebench import zoo
+from collagebench.cli import main
+
+
+def evaluate(*arguments: object) -> int:
+    """Run the verb in this process and return its exit code."""
+    with pytest.raises(SystemExit) as ended:
+        main(["evaluate", *map(str, arguments)])
+    return int(ended.value.code or 0)
+
+
+@pytest.fixture(scope="module")
+def colours(tmp_path_factory: pytest.TempPathFactory) -> tuple[object, ...]:
+    """Return the options that name images in three colours and the models for them."""
+    data = coloured(tmp_path_factory.mktemp("images"))
+    return "--dataset", "imagefolder", "--data", data, "--models", colour_models(tmp_path_factory.mktemp("models"))
+
+
+def test_json_has_everything_that_was_measured(colours: tuple[object, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    """Accuracies are what they must be, each role's own figures are there, and latencies beside the single's."""
+    assert evaluate(*colours, "--coded-k", 2, "--format", "json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["schema"], found["images"], found["images_available"], found["split"]) == (1, 60, 60, "test")
+    models = {model["name"].removeprefix("colours-"): model for model in found["models"]}
+    assert list(models) == [
+        "single", "coded", "backup", "collage-2x2", "parity-k2-addition", "parity-k2-concatenation",
+    ]  # fmt: skip
+    collage = models.pop("collage-2x2")
+    assert collage["accuracy"]["value"] == 0.75
+    assert [cell["value"] for cell in collage["by_cell"]] == [1, 1, 1, 0]
+    assert [blanks["value"] for blanks in collage["by_blanks"]] == [0.75, 1, 1, 1]
+    for model in models.values():
+        assert model["accuracy"]["value"] == 1
+        assert model["accuracy"]["images"] == 60
+        low, high = model["accuracy"]["ci95"]
+        assert 0.93 < low < high == 1
+        assert 0 < model["latency_s"] < 1
+        assert (model["macs"], model["parameters"]) == (48, 3)
+    assert models["single"]["latency_ratio"] == 1
+    assert models["coded"]["coded"]["approxifer"]["value"] == 1
+    assert models["coded"]["coded"]["nercc"]["value"] == 1
+    assert models["backup"]["batch"]["images"] == 9
+    assert models["backup"]["batch"]["latency_ratio"] > 0
+
+
+def test_the_shipped_models_need_no_option(capsys: pytest.CaptureFixture[str]) -> None:
+    """Without options the shipped models are measured, about as good as they claim, in lines of 80 columns."""
+    assert evaluate("--images", 300) == 0
+    shown = capsys.readouterr().out
+    claimed = {model.name: model.accuracy for model in zoo.load() if model.dataset == "shapes"}
+    for name, accuracy in claimed.items():
+        (line,) = (line for line in shown.splitlines() if line.startswith(name.removeprefix("shapes-") + " "))
+        said = float(re.search(r"([\d.]+) %", line).group(1)) / 100  # type: ignore[union-attr]
+        assert said == pytest.approx(accuracy, abs=0.06)
+    assert max(map(len, shown.splitlines())) <= 80
+
+
+def test_a_collage_is_compared_with_nine_backups(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where there is a 3x3 collage, a batch of nine of the backup is timed beside it in the same run."""
+    models = [model for model in zoo.load() if model.name in ("shapes-single", "shapes-collage-3x3")]
+    single = next(model for model in models if model.role == "single")
+    for model in models:
+        (tmp_path / model.file).write_bytes(model.path.read_bytes())
+    from dataclasses import replace
+
+    zoo.save([*models, replace(single, name="shapes-backup", role="backup")], tmp_path)
+    assert evaluate("backup", "--models", tmp_path, "--images", 50) == 0
+    shown = capsys.readouterr().out
+    assert "9 in one batch" in shown
+    assert re.search(r"A batch of nine of shapes-backup takes \d+\.\d\dx as long as\s+shapes-collage-3x3", shown)
+
+
+def test_roles_and_grids_are_chosen(colours: tuple[object, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    """Named roles are measured alone, and still beside the single; --grid leaves only such collages."""
+    assert evaluate("parity", "backup", *colours, "--format", "json") == 0
+    models = json.loads(capsys.readouterr().out)["models"]
+    assert {model["role"] for model in models} == {"parity", "backup"}
+    assert all(model["latency_ratio"] > 0 for model in models)
+    assert evaluate("--grid", 3, "--images", 50, "--format", "json") == 0
+    assert [m["name"] for m in json.loads(capsys.readouterr().out)["models"]] == ["shapes-single", "shapes-collage-3x3"]
+
+
+def test_tuning_says_how_to_use_what_it_found(
+    colours: tuple[object, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The smoothing that was found is printed as options, and JSON holds every pair that was tried."""
+    assert evaluate("coded", "--tune", "--coded-k", 1, "--coded-s", 1, "--split", "train", *colours) == 0
+    shown = capsys.readouterr().out
+    assert "--smooth-encode 0 --smooth-decode 0" in shown
+    out = tmp_path / "tuned.json"
+    assert evaluate("coded", "--tune", "--coded-k", 1, *colours, "--format", "json", "--out", out) == 0
+    tuned = json.loads(out.read_text())["tuned"]
+    assert len(tuned["tried"]) > 100
+    assert tuned["accuracy"]["images"] == 2  # of 60 images, training keeps two out
+
+
+def test_out_gets_what_would_be_printed(
+    colours: tuple[object, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """--out writes the table whole and prints nothing."""
+    assert evaluate("single", *colours, "--out", tmp_path / "table.txt") == 0
+    assert capsys.readouterr() == ("", "")
+    assert "100.0 %" in (tmp_path / "table.txt").read_text()
+
+
+def test_what_does_not_fit_is_one_sentence(
+    colours: tuple[object, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Roles, grids, datasets and images that are not there, and options that make no sense, each say so and how."""
+    options = list(colours)
+    corrupt = coloured(tmp_path / "corrupt", 2)
+    (corrupt / "green" / "001.png").write_bytes(b"no image")
+    broken = colour_models(tmp_path / "broken")
+    (broken / "single.onnx").write_bytes(b"no model")
+    (tmp_path / "empty").mkdir()
+    few = coloured(tmp_path / "few", 1)
+    for arguments, code, words in (
+        (("parity", "--dataset", "shapes"), 1, "no model for shapes has the role parity"),
+        (("--grid", 7), 1, "has 7 cells along a side; there are: "),
+        ((*options[:4],), 1, "knows the 3 classes of this dataset (crimson, green, navy, …)"),
+        (("--dataset", "cats"), 2, "unknown dataset 'cats'"),
+        (("--dataset", "imagefolder"), 2, "needs --data"),
+        (("--data", tmp_path), 2, "drop --data"),
+        (("--models", tmp_path / "empty"), 1, "holds no manifest.json"),
+        ((*options[:4], "--models", broken), 1, "single.onnx is 8 bytes"),
+        ((*options[:3], corrupt, *options[4:]), 1, "green/001.png cannot be read"),
+        ((*options[:3], tmp_path / "empty", *options[4:]), 1, "holds no class folders"),
+        (("collage", *options[:3], few, *options[4:]), 1, "3 images are too few: 4 go into one"),
+        (("coded", *options, "--coded-k", 61), 1, "60 images are too few: 61 go into one"),
+        (("--tune",), 2, "collagebench evaluate coded --tune"),
+        (("coded", "--tune", "--split", "test"), 2, "drop --split test"),
+        (("coded", "--tune", "--smooth-encode", 1), 2, "drop them"),
+        (("coded", "--tune"), 1, "no model for coded"),
+    ):
+        assert evaluate(*arguments) == code, arguments
+        said = capsys.readouterr().err
+        assert words in said
+        assert said.count("\n") == 1
+
+
+def test_unknown_roles_and_numbers_out_of_range_are_usage_errors(capsys: pytest.CaptureFixture[str]) -> None:
+    """A role that does not exist is answered by those that do; no images at all are out of range."""
+    assert evaluate("singel") == 2
+    assert "'single'" in capsys.readouterr().err
+    assert evaluate("--images", 0) == 2
+    assert evaluate("--coded-k", 0) == 2
+
+
+@pytest.mark.processes
+def test_measuring_needs_no_torch_and_is_silent_where_nobody_watches(colours: tuple[object, ...]) -> None:
+    """With torch out of reach the verb works, and stderr stays empty where it is no terminal."""
+    program = (
+        "import sys\nsys.modules.update(torch=None, torchvision=None, onnx=None)\n"
+        "from collagebench.cli import main\nmain(sys.argv[1:])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, "evaluate", *map(str, colours)],
+        capture_output=True, text=True, cwd=ROOT, timeout=120, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "parity-k2-addition" in done.stdout

@@ -1,0 +1,87 @@
+"""Accuracy by role, from models whose answers are known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from colours import colour_models, coloured
+
+from collagebench import zoo
+from collagebench.engine.evaluation import session
+from collagebench.errors import DataError
+from collagebench.measurement.accuracy import Sample, by_cell, decoded, draw, singles, with_blanks
+from collagebench.workload.imagefolder import ImageFolder
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, zoo.Model]:
+    """Return the models of colours by name."""
+    return {model.name: model for model in zoo.load(colour_models(tmp_path_factory.mktemp("models")))}
+
+
+@pytest.fixture(scope="module")
+def sample(tmp_path_factory: pytest.TempPathFactory) -> Sample:
+    """Return 50 of 60 images."""
+    return draw(ImageFolder(coloured(tmp_path_factory.mktemp("images"))), 50)
+
+
+def test_a_sample_is_shuffled_always_the_same_and_no_larger_than_the_dataset(tmp_path: Path) -> None:
+    """Images come mixed, the same ones every time, each once, and those asked for only."""
+    images = ImageFolder(coloured(tmp_path, 4))
+    some, again, all_ = draw(images, 5), draw(images, 5), draw(images, 99)
+    assert np.array_equal(some.pixels, again.pixels)
+    assert some.labels.tolist() == all_.labels.tolist()[:5]
+    assert np.bincount(all_.labels).tolist() == [4, 4, 4]
+    assert all_.labels.tolist() != sorted(all_.labels.tolist())
+    few = draw(images, 99, np.array([1, 5, 9]))
+    assert sorted(few.labels.tolist()) == [0, 1, 2]
+    with pytest.raises(DataError, match="no images"):
+        draw(images, 5, np.array([], dtype=np.int64))
+
+
+def test_every_image_is_asked_about_in_every_cell(models: dict[str, zoo.Model], sample: Sample) -> None:
+    """Of a collage that errs in its last cell only, that cell is always wrong and no other, with all of 48 images."""
+    model = models["colours-collage-2x2"]
+    asked = []
+    right = by_cell(session(model), model, sample, asked.append)
+    assert right.shape == (48, 4)
+    assert right.mean(axis=0).tolist() == [1, 1, 1, 0]
+    assert sum(asked) == 48
+
+
+@pytest.mark.parametrize(("blanks", "groups"), [(1, 16), (2, 25), (3, 50)])
+def test_blank_cells_are_the_last_and_count_for_nothing(
+    models: dict[str, zoo.Model], sample: Sample, blanks: int, groups: int
+) -> None:
+    """Where the cell that errs is blank, all others are right, and are all that is counted."""
+    model = models["colours-collage-2x2"]
+    right = with_blanks(session(model), model, sample, blanks)
+    assert right.shape == (groups, 4 - blanks)
+    assert right.all()
+
+
+@pytest.mark.parametrize("code", ["addition", "concatenation"])
+def test_an_exact_parity_decodes_every_answer(models: dict[str, zoo.Model], sample: Sample, code: str) -> None:
+    """Where the parity is the sum of the single's answers, each image that is lost is answered rightly."""
+    single, parity = models["colours-single"], models[f"colours-parity-k2-{code}"]
+    own = singles(session(single), single, sample)
+    right = decoded(session(parity), parity, sample, own)
+    assert right.shape == (25, 2)
+    assert right.all()
+
+
+def test_an_answer_is_decoded_by_the_outputs_of_the_others(models: dict[str, zoo.Model], sample: Sample) -> None:
+    """If the single says far too much for one image, just its neighbour in the parity is decoded wrongly."""
+    single, parity = models["colours-single"], models["colours-parity-k2-addition"]
+    own = singles(session(single), single, sample)
+    own[6] += 1e6 * np.eye(3)[sample.labels[7]]
+    right = decoded(session(parity), parity, sample, own)
+    assert np.argwhere(~right).tolist() == [[3, 1]]
+
+
+def test_too_few_images_for_one_input_are_an_error(sample: Sample) -> None:
+    """Three images fill no group of four, and one sentence says so."""
+    with pytest.raises(DataError, match="3 images are too few: 4 go into one"):
+        Sample(sample.pixels[:3], sample.labels[:3]).groups(4)

@@ -1,0 +1,47 @@
+"""Latencies of several models in one run."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+
+from collagebench.measurement.latency import IN_A_TURN, LEAST_ROUNDS, ROUNDS, interleaved
+
+
+class Slow:
+    """A session that takes so many seconds, and writes down its turns."""
+
+    def __init__(self, name: str, seconds: float, turns: list[str]) -> None:
+        self.name, self.seconds, self.turns = name, seconds, turns
+
+    def run(self, outputs: list[str], inputs: dict[str, Any]) -> None:
+        """Keep the processor busy."""
+        self.turns.append(self.name)
+        end = time.perf_counter() + self.seconds
+        while time.perf_counter() < end:
+            pass
+
+
+def test_models_take_turns_in_every_round_and_are_timed_apart() -> None:
+    """In each round all models run, the first inference of a turn is not counted, and times are each model's own."""
+    turns: list[str] = []
+    image = np.zeros((1, 2, 2, 3), np.uint8)
+    done: list[float] = []
+    times = interleaved({"a": (Slow("a", 2e-4, turns), image), "b": (Slow("b", 8e-4, turns), image)}, done.append)
+    per_round = 2 * (1 + IN_A_TURN)
+    rounds = [turns[start : start + per_round] for start in range(0, len(turns), per_round)]
+    assert len(rounds) == ROUNDS
+    assert all(one.count("a") == one.count("b") == 1 + IN_A_TURN for one in rounds)
+    assert len({one[0] for one in rounds}) == 2
+    assert {name: len(each) for name, each in times.items()} == {"a": ROUNDS * IN_A_TURN, "b": ROUNDS * IN_A_TURN}
+    assert np.median(times["a"]) < 6e-4 <= np.median(times["b"])
+    assert done[-1] == 1
+
+
+def test_slow_models_get_fewer_rounds(monkeypatch: Any) -> None:
+    """When patience is over, the least number of rounds is enough."""
+    monkeypatch.setattr("collagebench.measurement.latency.PATIENCE", 0.0)
+    times = interleaved({"a": (Slow("a", 0, []), np.zeros((1, 2, 2, 3), np.uint8))})
+    assert len(times["a"]) == LEAST_ROUNDS * IN_A_TURN
