@@ -1,0 +1,162 @@
+"""The pages about schemes: complete, true to the code, and their pictures are what the code draws."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import xml.etree.ElementTree as ET
+from pathlib import Path
+from typing import Any
+
+import pytest
+from by_hand import ByHand
+from click.testing import CliRunner
+from real_processes import ROOT
+
+from collagebench.cli import cli
+from collagebench.schemes import SCHEMES, options_of
+
+DOCS = Path(ROOT) / "docs"
+if not DOCS.exists():
+    pytest.skip("an installed package carries no docs", allow_module_level=True)
+sys.path.insert(0, str(DOCS))
+from timelines import PICTURES, SCENES, pictures, play  # noqa: E402
+
+PAGE = (DOCS / "schemes.md").read_text(encoding="utf-8")
+SECTIONS = dict(re.findall(r"^##+ (.+)\n((?:(?!^##).*\n)*)", PAGE, re.MULTILINE))
+ABOUT_SCHEMES = [*SCHEMES, "Hedge with a budget", "SingleR"]
+ADDING = (DOCS / "adding-a-scheme.md").read_text(encoding="utf-8")
+
+
+def test_the_pictures_are_what_the_schemes_do_today() -> None:
+    """Drawing the timelines anew gives the committed files: no picture shows what the code does not do."""
+    drawn = pictures()
+    stale = [name for name, svg in drawn.items() if not _same(PICTURES / name, svg)]
+    assert stale == [], "run: python docs/timelines.py"
+    assert {path.name for path in PICTURES.iterdir()} == set(drawn)
+
+
+def _same(path: Path, svg: str) -> bool:
+    return path.exists() and path.read_text(encoding="utf-8") == svg
+
+
+@pytest.mark.parametrize("name", SCENES)
+def test_a_picture_is_small_and_speaks_for_itself(name: str) -> None:
+    """A picture is below 10 kB, has a title, says in words what it shows, and follows the reader's light or dark."""
+    svg = (PICTURES / f"{name}.svg").read_text(encoding="utf-8")
+    assert len(svg.encode()) < 10_000
+    root = ET.fromstring(svg)
+    names = {"svg": "http://www.w3.org/2000/svg"}
+    assert SCENES[name].title in root.findtext("svg:title", "", names)
+    description = root.findtext("svg:desc", "", names)
+    for request in range(len(SCENES[name].arrivals_ms)):
+        assert f"Request {request + 1}: answered" in description
+    assert "prefers-color-scheme:dark" in root.findtext("svg:style", "", names)
+
+
+@pytest.mark.parametrize("name", SCENES)
+def test_a_picture_shows_all_that_happens(name: str) -> None:
+    """Every request is answered and every service ends within the picture's time."""
+    course = play(SCENES[name])
+    assert len(course.answers) == len(course.requests)
+    assert max(course.over.values()) <= 0.5
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_every_scheme_has_a_section_with_its_options_and_defaults(scheme: str) -> None:
+    """A scheme's section lists exactly the options that it takes, with the defaults that they have."""
+    listed: dict[str, str] = {}
+    for line in re.findall(r"^- (`--.*?):", SECTIONS[scheme], re.MULTILINE):
+        for option, default in re.findall(r"`--([\w-]+)`(?: \((.*?)\))?", line):
+            listed[option.replace("-", "_")] = default
+    listed.pop("hedge_log", None)  # goes to the fit, not to the scheme
+    options = options_of(scheme)
+    assert set(listed) == set(options)
+    for name, option in options.items():
+        if isinstance(option.default, float):
+            assert float(listed[name]) == option.default
+        elif option.default is not None:
+            assert listed[name] == str(option.default)
+        else:
+            assert not re.fullmatch(r"[\d.]+", listed[name])
+
+
+@pytest.mark.parametrize("title", ABOUT_SCHEMES)
+def test_every_section_has_three_sentences_a_picture_and_a_source(title: str) -> None:
+    """What it does, when it helps, what it costs; then one timeline."""
+    paragraph = SECTIONS[title].strip().split("\n\n")[0].replace("\n", " ")
+    sentences = re.split(r"(?<=[.!?]) ", paragraph)
+    assert len(sentences) == 3, sentences
+    assert " helps " in sentences[1] or title == "none"
+    assert sentences[2].startswith("It costs ")
+    assert len(re.findall(r"!\[[^]]+\]\(timelines/[\w-]+\.svg\)", SECTIONS[title])) == 1
+    assert "Source: " in SECTIONS[title].replace("\n", " ") or title == "none"
+
+
+def test_the_comparison_has_a_row_for_everything_and_every_picture_is_shown() -> None:
+    """The table at the top leads to every section, and no picture is drawn in vain or missing."""
+    rows = re.findall(r"^\| \[(.+?)\]\(#(.+?)\)", SECTIONS["At a glance"], re.MULTILINE)
+    assert {title.lower() for title, _ in rows} == {title.lower() for title in ABOUT_SCHEMES}
+    anchors = {title.lower().replace(" ", "-") for title in SECTIONS}
+    links = set(re.findall(r"\]\(#(.+?)\)", PAGE))
+    assert links <= anchors
+    assert set(re.findall(r"\]\(timelines/(.+?)\.svg\)", PAGE)) == set(SCENES)
+
+
+def test_the_readme_names_every_scheme_and_leads_to_the_page() -> None:
+    """The README's table has every scheme."""
+    section = (Path(ROOT) / "README.md").read_text(encoding="utf-8").split("## What is compared")[1].split("\n## ")[0]
+    assert [name for name in SCHEMES if f"`{name}`" not in section] == []
+    assert "docs/schemes.md" in section
+
+
+@pytest.fixture
+def quiet(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The page's example, registered as the page says; its class."""
+    code, line = re.findall(r"^```python\n(.*?)^```", ADDING, re.MULTILINE | re.DOTALL)
+    assert len(code.splitlines()) < 40
+    names: dict[str, Any] = {"__name__": "collagebench.schemes.quiet"}
+    exec(compile(code, "docs/adding-a-scheme.md", "exec"), names)
+    for name, scheme in eval("{" + line + "}", names).items():
+        monkeypatch.setitem(SCHEMES, name, scheme)
+    return names["Quiet"]
+
+
+def test_the_example_of_a_scheme_does_what_the_page_says(quiet: Any) -> None:
+    """A request in quiet times has two tasks on two workers, a later one has one; the first reply answers."""
+    driver = ByHand(quiet(quiet_below=1))
+    first, second = driver.arrive(), driver.arrive()
+    own, copy, only = driver.tasks()
+    assert driver.avoided[copy.id] == (own,)
+    driver.reply(copy)
+    driver.reply(only)
+    assert driver.answers == {first.id: ("replica", copy), second.id: ("own", only)}
+    assert driver.cancelled == [own]
+    third = driver.arrive()
+    for task in driver.tasks():
+        driver.fail(task)
+    assert driver.failures == {third.id: "lost"}
+
+
+def test_the_example_of_a_scheme_can_be_simulated_from_a_profile(quiet: Any, tmp_path: Path) -> None:
+    """The page's profile runs, with the example beside replication; neither loses a request."""
+    (profile,) = re.findall(r"^```toml\n(.*?)^```", ADDING, re.MULTILINE | re.DOTALL)
+    (tmp_path / "quiet.toml").write_text(profile)
+    short = ["--requests", "150", "--runs", "2", "--compute-time", "0.004"]
+    out = ["--format", "json", "--out", str(tmp_path / "run")]
+    done = CliRunner().invoke(cli, ["simulate", "--profile", str(tmp_path / "quiet.toml"), *short, *out])
+    assert done.exit_code in (0, 4), done.output  # so short a run may be called invalid
+    replication, quiet_ = json.loads(done.stdout)["schemes"]
+    assert (replication["scheme"], quiet_["scheme"]) == ("replication", "quiet")
+    assert quiet_["failed"] == 0
+    assert 0 < quiet_["sources"]["replica"] < replication["sources"]["replica"]
+
+
+def test_the_tables_of_the_protocol_are_complete() -> None:
+    """Every event and action of the protocol is explained."""
+    from collagebench.schemes import protocol
+
+    events = re.findall(r"^    (\w+)\(.*?\)  ", protocol.__doc__ or "", re.MULTILINE)
+    assert len(events) == 13
+    assert [event for event in events if f"| `{event}(" not in ADDING] == []
