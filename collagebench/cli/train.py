@@ -1,7 +1,8 @@
-"""`collagebench train`: make a single or a collage network from a dataset and a seed."""
+"""`collagebench train`: make a network of any role from a dataset and a seed."""
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Iterator
@@ -24,22 +25,31 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 @click.command()
-@click.argument("role", type=click.Choice(["single", "collage"]))
+@click.argument("role", type=click.Choice(["single", "collage", "parity", "backup"]))
 @click.option("--dataset", default="shapes", show_default=True, type=click.Choice(NAMES), help="Images to train on.")
 @click.option("--data", type=click.Path(path_type=Path), help="Directory of an imagefolder; holds train/ and test/.")
 @click.option("--as", "name", metavar="NAME", help="Name the dataset goes by in the manifest.  [default: the dataset]")
 @click.option("--grid", type=int, help="Cells along one side of the collage.  [default: 3]")
+@click.option("--k", type=int, help="Images that one parity stands for.  [default: 2]")
+@click.option("--code", type=click.Choice(["addition", "concatenation"]), help="Of parities.  [default: addition]")
+@click.option(
+    "--single",
+    type=click.Path(path_type=Path),
+    help="Checkpoint of the single to learn from.  [default: the one in --out, if there is one]",
+)
+@click.option("--distil/--no-distil", default=True, show_default=True, help="Learn from the single as from labels.")
 @click.option("--epochs", default=20, show_default=True, help="How often every training image is used.")
 @click.option("--seed", default=0, show_default=True, help="Fixes weights, order, collages and augmentation.")
-@click.option("--width", default=16, show_default=True, help="Channels of the first stage; each later one has twice.")
-@click.option("--stages", default=3, show_default=True, help="Stages of residual blocks, each at half the resolution.")
-@click.option("--blocks", default=1, show_default=True, help="Residual blocks in each stage.")
-@click.option("--stride", type=int, help="Stride of the stem.  [default: 1 for a single, 4 for a collage]")
-@click.option("--batch", type=int, help="Inputs in one step.  [default: 64 images or 16 collages]")
-@click.option("--rate", default=0.1, show_default=True, help="Peak of the one-cycle learning rate.")
+@click.option("--stem", type=int, help="Channels of the first convolution.")
+@click.option("--stride", type=int, help="Stride of the first convolution.")
+@click.option("--widths", metavar="N,N,...", help="Channels of each stage.  [default, as of --stem: by the role]")
+@click.option("--depths", metavar="N,N,...", help="Residual convolutions in each stage.")
+@click.option("--batch", type=int, help="Inputs in one step.  [default: as many as hold about 256 images]")
+@click.option("--rate", default=0.2, show_default=True, help="Peak of the learning rate.")
 @click.option("--crop", type=int, help="Shift images by up to so many pixels.  [default: 0 for shapes, else 1/8 side]")
-@click.option("--flip/--no-flip", default=True, show_default=True, help="Mirror half of the images.")
-@click.option("--threads", default=1, show_default=True, help="Threads of torch; another number rounds differently.")
+@click.option("--flip/--no-flip", default=True, show_default=True, help="Mirror every image in every second epoch.")
+@click.option("--blanks", type=float, help="Share of inputs that are not full.  [default: 0.5, of parities 0.1]")
+@click.option("--threads", type=int, help="Of torch; another number rounds differently.  [default: one a core]")
 @click.option("--out", default=Path("models"), show_default=True, type=click.Path(path_type=Path), help="Directory.")
 @click.option("--resume", is_flag=True, help="Go on from the last finished epoch, if there is one.")
 def command(
@@ -48,59 +58,82 @@ def command(
     data: Path | None,
     name: str | None,
     grid: int | None,
+    k: int | None,
+    code: str | None,
+    single: Path | None,
+    distil: bool,
     epochs: int,
     seed: int,
-    width: int,
-    stages: int,
-    blocks: int,
+    stem: int | None,
     stride: int | None,
+    widths: str | None,
+    depths: str | None,
     batch: int | None,
     rate: float,
     crop: int | None,
     flip: bool,
-    threads: int,
+    blanks: float | None,
+    threads: int | None,
     out: Path,
     resume: bool,
 ) -> None:
-    """Train the network of ROLE (single or collage).
+    """Train the network of ROLE: single, collage, parity or backup.
 
-    Leaves a checkpoint (.pt), which `collagebench export` turns into a model, and a log (.csv) in --out.
+    Collages and backups learn from the labels and from what the single says (--no-distil: from the labels alone); a
+    parity learns what the single says and needs one. Leaves a checkpoint (.pt), which `collagebench export` turns into
+    a model, and a log (.csv) in --out.
     """
     require_torch()
-    from collagebench.models.network import Architecture
+    from collagebench.models.network import Architecture, usual_layers
     from collagebench.training.checkpoint import load, name_of
     from collagebench.training.loop import train
     from collagebench.training.recipe import Recipe
+    from collagebench.training.teacher import kept_logits, open_teacher
 
-    grid = 3 if role == "collage" and grid is None else grid
     if name is not None and not NAME.fullmatch(name):
         raise UsageError(f"{name!r} is no name for a dataset; use letters, digits, '.', '_' and '-'")
+    if role == "single" and single is not None:
+        raise UsageError("a single learns from labels; drop --single")
     images = open_dataset(dataset, data, "train")
     if isinstance(images, ImageFolder) and images.split is None:
         raise UsageError(
             f"{data} is not divided into train/ and test/; training needs both, so that accuracy is measured on images "
             "that the model has not seen"
         )
-    side = min(images.size[:2])
+    size = images.size[:2]
+    called = name or dataset
+    teacher, digest = None, None
+    if role != "single" and (distil or role == "parity"):
+        found = single or out / f"{called}-single.pt"
+        if single or role == "parity" or found.exists():
+            teacher, digest = open_teacher(found, images.classes, size)
+    grid = 3 if role == "collage" and grid is None else grid
+    k, code = (k or 2, code or "addition") if role == "parity" else (k, code)
+    layers: dict[str, Any] = {"stem": stem, "stride": stride, "widths": whole(widths), "depths": whole(depths)}
+    if role == "parity" and teacher:
+        usual = {key: getattr(teacher.architecture, key) for key in layers}
+    else:
+        usual = usual_layers(role, grid)
     architecture = Architecture(
         role=role,
         classes=len(images.classes),
-        image=images.size[:2],
+        image=size,
         grid=grid,
-        width=width,
-        stages=stages,
-        blocks=blocks,
-        stride=stride if stride is not None else (4 if grid else 1),
+        k=k,
+        code=code,
+        **{key: usual[key] if value is None else value for key, value in layers.items()},
     )
     recipe = Recipe(
-        dataset=name or dataset,
+        dataset=called,
         seed=seed,
         epochs=epochs,
-        batch=batch if batch is not None else (16 if grid else 64),
+        batch=batch if batch is not None else max(256 // architecture.images, 8),
         rate=rate,
-        crop=crop if crop is not None else (0 if dataset == "shapes" else side // 8),
+        crop=crop if crop is not None else (0 if dataset == "shapes" else min(size) // 8),
         flip=flip,
-        threads=threads,
+        blanks=blanks if blanks is not None else (0.1 if role == "parity" else 0.5),
+        teacher=digest,
+        threads=threads if threads is not None else os.cpu_count() or 1,
     )
     path = out / f"{name_of(recipe, architecture)}.pt"
     try:
@@ -116,9 +149,27 @@ def command(
         if checkpoint.classes != images.classes:
             raise UsageError(f"{path} was trained on other classes ({', '.join(checkpoint.classes)}); use its own data")
     with progress() as report:
-        checkpoint = train(architecture, recipe, images, path, checkpoint, report)
+        taught = start = None
+        if teacher and digest:
+            taught = kept_logits(teacher, digest, images, out, recipe.threads, report)
+            start = teacher.network if role == "parity" else None
+        checkpoint = train(architecture, recipe, images, path, checkpoint, report, taught, start)
     accuracy = checkpoint.log[-1]["held_out_accuracy"]
     click.echo(f"{path}: {checkpoint.epoch} epochs, {accuracy:.1%} of the held-out training images")
+
+
+def whole(numbers: str | None) -> tuple[int, ...] | None:
+    """Return the whole numbers in a text such as `64,128`; None of none.
+
+    Raises:
+        UsageError: it is no such text.
+    """
+    if numbers is None:
+        return None
+    try:
+        return tuple(int(number) for number in numbers.split(","))
+    except ValueError:
+        raise UsageError(f"{numbers!r} are no whole numbers with commas between them, such as 64,128") from None
 
 
 def same_training(checkpoint: Checkpoint, asked: dict[str, Any], path: Path) -> None:

@@ -1,13 +1,21 @@
-"""Two convolutional networks that share one trunk: `single` sees one image, `collage` a mosaic of grid x grid images.
+"""One family of small convolutional networks that plays every role, from a photograph to a mosaic of twenty-five.
 
-The trunk is a small residual network (He et al., arXiv 1512.03385): a stem that may stride, then stages of basic
-blocks, each with half the resolution and twice the channels of the one before. The single pools its features to one
-vector. The collage pools them to grid x grid vectors, one a cell, and a shared linear layer classifies each: the idea
-of collage inference (arXiv 1904.12222) with a grid in place of that paper's boxes. A stem that strides makes a collage
-affordable, and costs it the detail that a single still sees.
+A stem that may stride; then stages, each of which widens the features, halves their resolution by taking maxima, and
+refines them by residual convolutions (He et al., arXiv 1512.03385; the order convolution, pooling, normalisation is
+that of the fast CIFAR-10 networks of arXiv 2404.00498); then maxima over the whole image and one linear layer. What
+differs by role is what goes in and how often the head looks:
 
-Both take uint8 [batch, height, width, 3], RGB, so that a request is raw pixels and no client needs to know how a model
-was trained; scaling happens here, inside the graph. A blank cell of a mosaic is black.
+- `single` sees one image. `backup` does the same with fewer multiplications, so that a batch of images costs what one
+  collage does. `coded` is a trained single that takes float32, because coded images leave the range of pixels.
+- `collage` sees a mosaic of grid x grid images. Its features are pooled to grid x grid vectors, one a cell, and the
+  linear layer classifies each: the idea of collage inference (arXiv 1904.12222) with a grid in place of that paper's
+  boxes. A stem that strides makes it affordable, and costs it the detail that a single still sees. Blank cells are
+  black.
+- `parity` sees k images in one, their sum or the images scaled down side by side, and estimates the sum of what the
+  single would say of each (ParM, arXiv 1905.00863).
+
+Inputs are RGB pixels, [batch, height, width, 3], so that no client needs to know how a model was trained; scaling
+happens here, inside the graph.
 """
 
 from __future__ import annotations
@@ -20,48 +28,84 @@ from torch.nn import functional as F  # noqa: N812
 
 from collagebench.errors import UsageError
 
+ROLES = ("single", "backup", "collage", "parity", "coded")
+CODES = ("addition", "concatenation")
+LOGIT_SCALE = 0.125
+"""Keeps the first logits small, so that the first steps at a high rate do not saturate the loss."""
+
 
 @dataclass(frozen=True, slots=True)
 class Architecture:
     """Everything that fixes a network's layers."""
 
     role: str
-    """`single` or `collage`."""
+    """One of ROLES."""
     classes: int
     image: tuple[int, int]
     """Height and width of one image of the dataset, in pixels; a collage's input is grid times that."""
     grid: int | None = None
-    """Cells along one side of the collage; None for a single."""
-    width: int = 16
-    """Channels of the first stage; every later stage has twice its predecessor's."""
-    stages: int = 3
-    blocks: int = 1
-    """Residual blocks in each stage."""
+    """Cells along one side of the collage; None for other roles."""
+    k: int | None = None
+    """Images that one parity input stands for; None for other roles."""
+    code: str | None = None
+    """How a parity input is made of them, one of CODES; None for other roles."""
+    stem: int = 16
+    """Channels of the stem."""
     stride: int = 1
     """Stride of the stem, in pixels."""
+    widths: tuple[int, ...] = (32, 64)
+    """Channels of each stage; each has half the resolution of the one before."""
+    depths: tuple[int, ...] = (1, 1)
+    """Residual convolutions in each stage."""
 
     def __post_init__(self) -> None:
-        if self.role not in ("single", "collage"):
-            raise UsageError(f"unknown role {self.role!r}; the roles are single and collage")
+        if self.role not in ROLES:
+            raise UsageError(f"unknown role {self.role!r}; the roles are {', '.join(ROLES)}")
         if self.role == "collage" and not (self.grid is not None and 2 <= self.grid <= 5):
             raise UsageError(f"a collage has 2 to 5 cells along a side, not {self.grid}; use --grid")
-        if self.role == "single" and self.grid is not None:
-            raise UsageError("a single sees one image and has no grid; drop --grid")
-        if min(self.classes - 1, self.width, self.stages, self.blocks, self.stride) < 1:
+        if self.role != "collage" and self.grid is not None:
+            raise UsageError(f"a {self.role} has no grid; drop --grid")
+        if self.role == "parity":
+            self._check_code()
+        elif self.k is not None or self.code is not None:
+            raise UsageError(f"a {self.role} adds no images up; drop --k and --code")
+        if len(self.widths) != len(self.depths) or not self.widths:
             raise UsageError(
-                "a network needs at least two classes, and a width, stages, blocks and stride of at least 1"
+                f"{len(self.widths)} widths and {len(self.depths)} depths do not fit; give one of each for every stage"
             )
-        reduction = self.stride * 2 ** (self.stages - 1)
-        if any(side % reduction for side in self.image):
+        if min(self.classes - 1, self.stem, self.stride, *self.widths) < 1 or min(self.depths) < 0:
             raise UsageError(
-                f"{self.image[0]}x{self.image[1]} images do not divide by {reduction} (stem stride {self.stride} and "
-                f"{self.stages} stages), so cells would not fall on whole features; choose another --stride or --stages"
+                "a network needs at least two classes, widths and a stride of at least 1, and depths from 0 up"
+            )
+        if any(side % self.reduction for side in self.image):
+            raise UsageError(
+                f"{self.image[0]}x{self.image[1]} images do not divide by {self.reduction} (stem stride {self.stride} "
+                f"and {len(self.widths)} stages), so cells would not fall on whole features; choose another --stride "
+                "or fewer --widths"
             )
 
+    def _check_code(self) -> None:
+        if self.code not in CODES:
+            raise UsageError(f"unknown code {self.code!r}; the codes are {', '.join(CODES)}; use --code")
+        if self.k is None or not 2 <= self.k <= 8:
+            raise UsageError(f"a parity input stands for 2 to 8 images, not {self.k}; use --k")
+        if self.code == "concatenation" and self.k not in (2, 4):
+            raise UsageError(f"concatenation puts 2 or 4 images side by side, not {self.k}; use --code addition")
+
     @property
-    def cells(self) -> int:
+    def reduction(self) -> int:
+        """Pixels along one side of the image for one along the last features."""
+        return self.stride * int(2 ** len(self.widths))
+
+    @property
+    def images(self) -> int:
         """Images in one input."""
-        return self.grid**2 if self.grid else 1
+        return self.grid**2 if self.grid else self.k or 1
+
+    @property
+    def added(self) -> int:
+        """Images that are summed in one input, pixel by pixel."""
+        return self.k if self.k and self.code == "addition" else 1
 
     @property
     def input(self) -> tuple[int, int, int]:
@@ -69,61 +113,92 @@ class Architecture:
         grid = self.grid or 1
         return self.image[0] * grid, self.image[1] * grid, 3
 
+    @property
+    def dtype(self) -> str:
+        """`float32` where inputs leave the range of pixels, else `uint8`."""
+        return "float32" if self.role == "coded" or self.added > 1 else "uint8"
+
+    @property
+    def name(self) -> str:
+        """What it is called among the models of one dataset: `single`, `collage-3x3`, `parity-k2-addition`."""
+        if self.grid:
+            return f"{self.role}-{self.grid}x{self.grid}"
+        return f"{self.role}-k{self.k}-{self.code}" if self.k else self.role
+
     def as_dict(self) -> dict[str, Any]:
         """Return the fields as JSON knows them."""
-        return {**asdict(self), "image": list(self.image)}
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, fields: dict[str, Any]) -> Architecture:
+        """Return the architecture that `as_dict` described."""
+        values: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()
+        }
+        return cls(**values)
 
 
-class Block(nn.Module):
-    """Two 3x3 convolutions beside a shortcut."""
+_SINGLE = {"stem": 24, "stride": 1, "widths": (64, 192, 256), "depths": (1, 2, 1)}
+_COLLAGES = {
+    2: {"stem": 16, "stride": 1, "widths": (32, 96, 208), "depths": (1, 1, 1)},
+    3: {"stem": 16, "stride": 2, "widths": (48, 160), "depths": (2, 2)},
+    4: {"stem": 16, "stride": 2, "widths": (48, 112), "depths": (1, 2)},
+    5: {"stem": 16, "stride": 2, "widths": (32, 96), "depths": (1, 2)},
+}
 
-    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+
+def usual_layers(role: str, grid: int | None) -> dict[str, Any]:
+    """Return the layers that a network has where nobody chose others.
+
+    On 32x32 pixels a single costs 133 million multiply-accumulates; collages, of 32 pixels a cell, take as long on one
+    thread of onnxruntime, which likes multiples of 16 channels; and a batch of nine for the backup what a 3x3 collage
+    does.
+    """
+    if role == "backup":
+        return _COLLAGES[3]
+    return _COLLAGES[grid] if role == "collage" and grid in _COLLAGES else _SINGLE
+
+
+class Convolution(nn.Module):
+    """A 3x3 convolution, maxima of 2x2 if `pool`, normalisation and ReLU, added to its input if `residual`."""
+
+    def __init__(self, inputs: int, outputs: int, pool: bool = False, residual: bool = False) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
-        self.norm1 = nn.BatchNorm2d(outputs)
-        self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
-        self.norm2 = nn.BatchNorm2d(outputs)
-        self.shortcut = nn.Sequential()
-        if stride != 1 or inputs != outputs:
-            self.shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
+        self.conv = nn.Conv2d(inputs, outputs, 3, 1, 1, bias=False)
+        self.pool = nn.MaxPool2d(2) if pool else nn.Identity()
+        self.norm = nn.BatchNorm2d(outputs)
+        self.residual = residual
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map [batch, inputs, h, w] to [batch, outputs, h / stride, w / stride]."""
-        y = F.relu(self.norm1(self.conv1(x)))
-        return F.relu(self.norm2(self.conv2(y)) + self.shortcut(x))
+        """Map [batch, inputs, h, w] to [batch, outputs, h, w], or half as high and wide."""
+        y = F.relu(self.norm(self.pool(self.conv(x))))
+        return x + y if self.residual else y
 
 
 class Network(nn.Module):
-    """A single or a collage network, as its architecture says."""
+    """A network of any role, as its architecture says."""
 
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
         a = self.architecture = architecture
+        kernel = 2 * a.stride + 1
         self.stem = nn.Sequential(
-            nn.Conv2d(3, a.width, 2 * a.stride + 1, a.stride, a.stride, bias=False), nn.BatchNorm2d(a.width), nn.ReLU()
+            nn.Conv2d(3, a.stem, kernel, a.stride, a.stride, bias=False), nn.BatchNorm2d(a.stem), nn.ReLU()
         )
-        widths = [a.width * 2**stage for stage in range(a.stages)]
-        self.trunk = nn.Sequential(
-            *(
-                Block(
-                    inputs=widths[max(stage - 1, 0)] if block == 0 else widths[stage],
-                    outputs=widths[stage],
-                    stride=2 if stage > 0 and block == 0 else 1,
-                )
-                for stage in range(a.stages)
-                for block in range(a.blocks)
-            )
-        )
-        reduction = a.stride * 2 ** (a.stages - 1)
-        self.cell = nn.AvgPool2d((a.image[0] // reduction, a.image[1] // reduction))
-        self.classify = nn.Linear(widths[-1], a.classes)
+        trunk: list[nn.Module] = []
+        for inputs, outputs, depth in zip((a.stem, *a.widths), a.widths, a.depths, strict=False):
+            trunk.append(Convolution(inputs, outputs, pool=True))
+            trunk += [Convolution(outputs, outputs, residual=True) for _ in range(depth)]
+        self.trunk = nn.Sequential(*trunk)
+        self.cell = nn.MaxPool2d((a.image[0] // a.reduction, a.image[1] // a.reduction))
+        self.classify = nn.Linear(a.widths[-1], a.classes)
 
     def forward(self, image: Tensor) -> Tensor:
-        """Classify uint8 [batch, height, width, 3].
+        """Classify pixels [batch, height, width, 3], uint8 or float32 as the architecture says.
 
-        Returns float32 logits: [batch, classes] of a single, [batch, grid * grid, classes] of a collage (row-major).
+        Returns float32 logits: of a collage [batch, grid * grid, classes] (row-major), else [batch, classes].
         """
-        x = image.permute(0, 3, 1, 2).float() / 64 - 2  # black is -2, white almost 2
+        x = image.permute(0, 3, 1, 2).float() / 64 - 2 * self.architecture.added  # each image from -2 to almost 2
         x = self.cell(self.trunk(self.stem(x)))
-        cells = self.classify(x.flatten(2).transpose(1, 2))
+        cells = self.classify(x.flatten(2).transpose(1, 2)) * LOGIT_SCALE
         return cells if self.architecture.grid else cells.squeeze(1)

@@ -1,18 +1,25 @@
-"""Batches for training: random images, shifted and mirrored, pasted into new random collages at every step.
+"""Batches for training: random images, shifted and mirrored, put together into new random inputs at every step.
 
 Everything is drawn from a generator seeded by (seed, epoch), so that a training that is resumed at an epoch goes on
-exactly as if it had never stopped. The paste equals `coding.mosaic.mosaic` at full size, many collages at a time.
+exactly as if it had never stopped. Which images are mirrored alternates from epoch to epoch: two epochs show every
+image from both sides, where a coin for each would leave half of them as they were. The paste equals
+`coding.mosaic.mosaic` at full size, many collages at a time.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from collagebench.errors import DataError
 from collagebench.training.recipe import Recipe
+
+if TYPE_CHECKING:
+    from collagebench.models.network import Architecture
 
 IGNORED = -100
 """The label of a blank cell, which `torch.nn.functional.cross_entropy` leaves out of the loss."""
@@ -26,18 +33,17 @@ def paste(images: NDArray[np.uint8], grid: int) -> NDArray[np.uint8]:
     return mosaics
 
 
-def shift_and_mirror(images: NDArray[np.uint8], crop: int, flip: bool, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Shift each of the images [n, h, w, 3] by up to `crop` pixels and mirror half of them, if asked."""
+def shift_and_mirror(
+    images: NDArray[np.uint8], crop: int, mirrored: NDArray[np.bool_], rng: np.random.Generator
+) -> NDArray[np.uint8]:
+    """Shift each of the images [n, h, w, 3] by up to `crop` pixels and mirror those that `mirrored` [n] names."""
     n, h, w, _ = images.shape
     if crop:
         padded = np.pad(images, ((0, 0), (crop, crop), (crop, crop), (0, 0)), mode="reflect")
         rows = rng.integers(2 * crop + 1, size=(n, 1, 1)) + np.arange(h)[:, None]
         columns = rng.integers(2 * crop + 1, size=(n, 1, 1)) + np.arange(w)
         images = padded[np.arange(n)[:, None, None], rows, columns]
-    if flip:
-        mirrored = rng.random((n, 1, 1, 1)) < 0.5
-        images = np.where(mirrored, images[:, :, ::-1], images)
-    return images
+    return np.where(mirrored[:, None, None, None], images[:, :, ::-1], images)
 
 
 def blank_cells(
@@ -64,17 +70,53 @@ def steps(images: int, cells: int, batch: int) -> int:
     return max(images // (cells * batch), 1)
 
 
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """One step's inputs and what they were made of."""
+
+    inputs: NDArray[Any]
+    """[batch, height, width, 3], of the architecture's dtype."""
+    labels: NDArray[np.int64]
+    """[batch, images an input]; IGNORED where an image is missing."""
+    images: NDArray[np.int64]
+    """Which images: [batch, images an input]."""
+    mirrored: NDArray[np.int64]
+    """1 where an image was mirrored, else 0: [batch, images an input]."""
+
+
+def assemble(images: NDArray[np.uint8], architecture: Architecture) -> NDArray[Any]:
+    """Make inputs [n, height, width, 3] of images [n * images an input, h, w, 3], missing ones being black."""
+    if architecture.grid:
+        return paste(images, architecture.grid)
+    if not architecture.k:
+        return images
+    groups = images.reshape(-1, architecture.k, *images.shape[1:])
+    if architecture.code == "addition":
+        sums: NDArray[np.float32] = groups.sum(axis=1, dtype=np.float32)
+        return sums
+    from collagebench.coding.parity import concatenate_many
+
+    return concatenate_many(groups)
+
+
 def batches(
-    images: NDArray[np.uint8], labels: NDArray[np.int64], grid: int | None, recipe: Recipe, epoch: int
-) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.int64]]]:
-    """Yield the inputs [batch, height, width, 3] and labels [batch, cells] of one epoch."""
+    images: NDArray[np.uint8], labels: NDArray[np.int64], architecture: Architecture, recipe: Recipe, epoch: int
+) -> Iterator[Batch]:
+    """Yield the batches of one epoch; an image is mirrored in every second epoch, which ones first is the seed's."""
     rng = np.random.default_rng([recipe.seed, epoch])
-    cells = grid**2 if grid else 1
-    count = steps(len(images), cells, recipe.batch)
-    inputs = min(recipe.batch, len(images) // cells)
-    for chosen in rng.permutation(len(images))[: count * inputs * cells].reshape(count, inputs * cells):
-        x, y = shift_and_mirror(images[chosen], recipe.crop, recipe.flip, rng), labels[chosen]
-        if grid:
-            x, y = blank_cells(x, y, cells, recipe.blanks, rng)
-            x = paste(x, grid)
-        yield np.ascontiguousarray(x), y.reshape(inputs, cells)
+    facing = np.random.default_rng(recipe.seed).random(len(images)) < 0.5
+    together = architecture.images
+    count = steps(len(images), together, recipe.batch)
+    inputs = min(recipe.batch, len(images) // together)
+    for chosen in rng.permutation(len(images))[: count * inputs * together].reshape(count, inputs * together):
+        mirrored = (facing[chosen] ^ (epoch % 2 == 1)) & recipe.flip
+        x, y = shift_and_mirror(images[chosen], recipe.crop, mirrored, rng), labels[chosen]
+        if together > 1:
+            x, y = blank_cells(x, y, together, recipe.blanks, rng)
+        shape = (inputs, together)
+        yield Batch(
+            np.ascontiguousarray(assemble(x, architecture)),
+            y.reshape(shape),
+            chosen.reshape(shape),
+            mirrored.astype(np.int64).reshape(shape),
+        )

@@ -15,7 +15,7 @@ from collagebench.errors import CollagebenchError, ModelError, OutputError
 from collagebench.models.network import Architecture, Network
 from collagebench.training.recipe import Recipe
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 @dataclass(slots=True)
@@ -29,13 +29,12 @@ class Checkpoint:
     """Epochs done."""
     network: dict[str, Any]
     optimizer: dict[str, Any]
-    schedule: dict[str, Any]
     log: list[dict[str, float]]
     """One row for each epoch done."""
 
     @property
     def name(self) -> str:
-        """What its files are called: `shapes-single`, `shapes-collage-3x3`."""
+        """What its files are called: `shapes-single`, `shapes-collage-3x3`, `shapes-parity-k2-addition`."""
         return name_of(self.recipe, self.architecture)
 
     def restored(self) -> Network:
@@ -48,8 +47,7 @@ class Checkpoint:
 
 def name_of(recipe: Recipe, architecture: Architecture) -> str:
     """Return the name that a training's files and its exported model carry."""
-    grid = f"-{architecture.grid}x{architecture.grid}" if architecture.grid else ""
-    return f"{recipe.dataset}-{architecture.role}{grid}"
+    return f"{recipe.dataset}-{architecture.name}"
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -108,8 +106,7 @@ def load(path: Path) -> Checkpoint:
             raise ModelError(
                 f"checkpoint {path} has schema {schema}, this version reads {SCHEMA}: upgrade collagebench"
             )
-        content["architecture"]["image"] = tuple(content["architecture"]["image"])
-        architecture = Architecture(**content.pop("architecture"))
+        architecture = Architecture.from_dict(content.pop("architecture"))
         recipe = Recipe(**content.pop("recipe"))
         checkpoint = Checkpoint(architecture=architecture, recipe=recipe, **content)
         checkpoint.restored()

@@ -1,9 +1,11 @@
-"""The training loop: new random collages at every step, one seed, one cycle of the learning rate.
+"""The training loop: new random inputs at every step, one seed, a learning rate that rises and falls once.
 
-Stochastic gradient descent with Nesterov momentum, label smoothing, and a loss over the filled cells only. Arithmetic
-is bfloat16 where the processor has it natively. After each epoch the held-out images are classified, a line is added to
-a CSV file and the whole state is saved; a training that resumes from there ends in the same weights as one that never
-stopped.
+Stochastic gradient descent with Nesterov momentum. A network that classifies is trained by its labels, smoothed, and by
+its teacher's answers where it has a teacher (distillation, arXiv 1503.02531); missing images count for nothing. A
+parity network is trained by the mean squared error to the sum of its teacher's logits over the images that are there
+(ParM, arXiv 1905.00863). Arithmetic is bfloat16 where the processor has it natively. After each epoch the held-out
+images are classified, a line is added to a CSV file and the whole state is saved; a training that resumes from there
+ends in the same weights as one that never stopped.
 """
 
 from __future__ import annotations
@@ -18,11 +20,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from collagebench.errors import DataError, ModelError
 from collagebench.models.network import Architecture, Network
-from collagebench.training.batches import IGNORED, batches, paste, steps
+from collagebench.training.batches import IGNORED, Batch, assemble, batches, steps
 from collagebench.training.checkpoint import Checkpoint, save, write_whole
 from collagebench.training.recipe import HELD_OUT, Recipe
 from collagebench.workload.dataset import Dataset
@@ -38,10 +41,14 @@ def train(
     path: Path,
     resume: Checkpoint | None = None,
     report: Report = lambda done, total, line: None,
+    teacher: NDArray[np.float32] | None = None,
+    start: dict[str, Tensor] | None = None,
 ) -> Checkpoint:
     """Train a network on a dataset's training split and return its last checkpoint.
 
-    The checkpoint lies at `path` after every epoch, and the log beside it with the suffix `.csv`.
+    The checkpoint lies at `path` after every epoch, and the log beside it with the suffix `.csv`. `teacher` is the
+    single's logits of every image and of its mirror image, [2, images, classes]; `start` holds weights to begin with,
+    used where their shapes agree.
 
     Raises:
         DataError: an image cannot be read, or there are too few.
@@ -50,60 +57,65 @@ def train(
     """
     torch.set_num_threads(recipe.threads)
     torch.manual_seed(recipe.seed)
-    native_bf16 = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)()
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
     held_out = np.arange(len(dataset)) % HELD_OUT == 0
     used = np.flatnonzero(~held_out)
     watched = np.random.default_rng(recipe.seed).permutation(np.flatnonzero(held_out))  # collages of mixed classes
     labels, watched_labels = dataset.labels[used], dataset.labels[watched]
-    try:
-        images, watched_images = dataset.load(used), dataset.load(watched)
-    except MemoryError:
-        size = len(dataset) * float(np.prod(dataset.size)) / 1e9
-        raise DataError(f"{len(dataset)} training images need {size:.1f} GB of memory; use fewer or smaller") from None
+    images, watched_images = in_memory(dataset, used), in_memory(dataset, watched)
+    taught = None if teacher is None else torch.from_numpy(teacher[:, used])
 
-    network = Network(architecture).to(memory_format=torch.channels_last)
+    network = Network(architecture)
+    if start:
+        own = network.state_dict()
+        network.load_state_dict(
+            own | {key: start[key] for key in own if key in start and start[key].shape == own[key].shape}
+        )
+    network = network.to(device, memory_format=torch.channels_last)
     optimizer = torch.optim.SGD(
-        network.parameters(), recipe.rate, recipe.momentum, weight_decay=recipe.weight_decay, nesterov=True
+        [
+            {"params": [p for p in network.parameters() if p.ndim > 1], "weight_decay": recipe.weight_decay},
+            {"params": [p for p in network.parameters() if p.ndim == 1], "weight_decay": 0.0},
+        ],
+        recipe.rate,
+        recipe.momentum,
+        nesterov=True,
     )
-    per_epoch = steps(len(images), architecture.cells, recipe.batch)
+    per_epoch = steps(len(images), architecture.images, recipe.batch)
     total = recipe.epochs * per_epoch
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.rate, total_steps=total + 1, pct_start=0.2)
     first, log = 0, []
     if resume:
         network.load_state_dict(resume.network)
         optimizer.load_state_dict(resume.optimizer)
-        schedule.load_state_dict(resume.schedule)
         first, log = resume.epoch, list(resume.log)
 
     checkpoint = resume
     for epoch in range(first, recipe.epochs):
-        start, losses, right, judged = time.perf_counter(), 0.0, 0, 0
+        begun, losses = time.perf_counter(), 0.0
         network.train()
-        for step, (x, y) in enumerate(batches(images, labels, architecture.grid, recipe, epoch)):
-            target = torch.from_numpy(y).flatten()
-            with torch.autocast("cpu", torch.bfloat16, enabled=native_bf16):
-                logits = network(torch.from_numpy(x))
-            logits = logits.float().reshape(-1, architecture.classes)
-            loss = F.cross_entropy(logits, target, ignore_index=IGNORED, label_smoothing=recipe.label_smoothing)
+        for step, batch in enumerate(batches(images, labels, architecture, recipe, epoch), epoch * per_epoch):
+            for group in optimizer.param_groups:
+                group["lr"] = recipe.rate_at(step, total)
+            with torch.autocast(device.type, torch.bfloat16, enabled=native_bf16(device)):
+                logits = network(torch.from_numpy(batch.inputs).to(device))
+            loss = loss_of(logits.float(), batch, taught, recipe)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-            schedule.step()
             losses += loss.item()
-            right += int((logits.argmax(1) == target).sum())
-            judged += int((target != IGNORED).sum())
-            report(epoch * per_epoch + step + 1, total, f"epoch {epoch + 1}/{recipe.epochs}")
+            report(step + 1, total, f"epoch {epoch + 1}/{recipe.epochs}")
 
         if not math.isfinite(losses):
             raise ModelError(f"the loss was lost to overflow in epoch {epoch + 1}; train with a smaller --rate")
         row = {
             "epoch": epoch + 1,
-            "seconds": round(time.perf_counter() - start, 2),
-            "rate": schedule.get_last_lr()[0],
+            "seconds": round(time.perf_counter() - begun, 2),
+            "rate": recipe.rate_at((epoch + 1) * per_epoch - 1, total),
             "loss": losses / per_epoch,
-            "accuracy": right / judged,
-            "held_out_accuracy": held_out_accuracy(network, watched_images, watched_labels),
+            "held_out_accuracy": held_out_accuracy(
+                network, watched_images, watched_labels, None if teacher is None else teacher[0, watched]
+            ),
         }
         log.append(row)
         checkpoint = Checkpoint(
@@ -111,9 +123,8 @@ def train(
             recipe=recipe,
             classes=dataset.classes,
             epoch=epoch + 1,
-            network=network.state_dict(),
+            network={key: value.cpu() for key, value in network.state_dict().items()},
             optimizer=optimizer.state_dict(),
-            schedule=schedule.state_dict(),
             log=log,
         )
         save(checkpoint, path)
@@ -123,20 +134,76 @@ def train(
     return checkpoint
 
 
-def held_out_accuracy(network: Network, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> float:
-    """Return the share of the images that the network classifies rightly, in full collages; NaN without a full one."""
+def native_bf16(device: torch.device) -> bool:
+    """Return whether bfloat16 is fast on a device: emulated, it would be slower than float32."""
+    if device.type == "cuda":
+        return True
+    return bool(getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)())
+
+
+def in_memory(dataset: Dataset, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
+    """Return images of a dataset.
+
+    Raises:
+        DataError: an image cannot be read, or they do not fit in memory.
+    """
+    try:
+        return dataset.load(indices)
+    except MemoryError:
+        size = len(dataset) * float(np.prod(dataset.size)) / 1e9
+        raise DataError(f"{len(dataset)} training images need {size:.1f} GB of memory; use fewer or smaller") from None
+
+
+def loss_of(logits: Tensor, batch: Batch, taught: Tensor | None, recipe: Recipe) -> Tensor:
+    """Return the loss of one batch, a scalar.
+
+    `logits` is [batch, classes] of a parity network, else [batch, ..., classes] with one row an image; `taught` the
+    teacher's logits [2, images, classes].
+    """
+    labels = torch.from_numpy(batch.labels).to(logits.device)
+    if taught is None:
+        rows = logits.flatten(0, -2)
+        return F.cross_entropy(rows, labels.flatten(), ignore_index=IGNORED, label_smoothing=recipe.label_smoothing)
+    wanted = taught[torch.from_numpy(batch.mirrored), torch.from_numpy(batch.images)].to(logits.device)
+    there = labels != IGNORED
+    if logits.shape[:-1].numel() != labels.numel():  # one answer for all images of an input: a parity
+        return F.mse_loss(logits, (wanted * there[..., None]).sum(1))
+    rows, wanted, there = logits.flatten(0, -2), wanted.flatten(0, -2), there.flatten()
+    hard = F.cross_entropy(rows[there], labels.flatten()[there])
+    t = recipe.temperature
+    soft = F.kl_div(
+        F.log_softmax(rows[there] / t, 1), F.log_softmax(wanted[there] / t, 1), reduction="batchmean", log_target=True
+    )
+    return (1 - recipe.distillation) * hard + recipe.distillation * t**2 * soft
+
+
+def held_out_accuracy(
+    network: Network, images: NDArray[np.uint8], labels: NDArray[np.int64], teacher: NDArray[np.float32] | None = None
+) -> float:
+    """Return the share of the images that the network classifies rightly, in full inputs; NaN without a full one.
+
+    Of a parity network it is the share of the images that are classified rightly by what it answers less the logits of
+    all others, `teacher` [images, classes].
+    """
     network.eval()
-    grid, cells = network.architecture.grid, network.architecture.cells
-    right, judged, step = 0, 0, cells * max(256 // cells, 1)
+    architecture = network.architecture
+    together = architecture.images
+    device = next(network.parameters()).device
+    right, judged, step = 0, 0, together * max(256 // together, 1)
     for start in range(0, len(images), step):
         x, y = images[start : start + step], labels[start : start + step]
-        count = len(x) // cells * cells
+        count = len(x) // together * together
         if not count:
             break
-        x, y = (paste(x[:count], grid) if grid else x), y[:count]
+        inputs = np.ascontiguousarray(assemble(x[:count], architecture))
         with torch.no_grad():
-            answers = network(torch.from_numpy(np.ascontiguousarray(x))).reshape(count, -1).argmax(1).numpy()
-        right, judged = right + int((answers == y).sum()), judged + count
+            logits = network(torch.from_numpy(inputs).to(device)).cpu().numpy()
+        if architecture.k:
+            assert teacher is not None
+            own = teacher[start : start + count].reshape(-1, together, logits.shape[-1])
+            logits = logits[:, None] - own.sum(1, keepdims=True) + own
+        right += int((logits.reshape(count, -1).argmax(1) == y[:count]).sum())
+        judged += count
     return right / judged if judged else float("nan")
 
 

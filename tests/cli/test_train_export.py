@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import json
 import subprocess
@@ -41,29 +42,42 @@ def tones(directory: Path, counts: dict[str, int], names: tuple[str, str] = ("br
     return directory
 
 
-SMALL = ("--dataset", "imagefolder", "--as", "tones", "--epochs", 2, "--width", 4, "--batch", 4)
+LAYERS = ("--stem", 4, "--stride", 2, "--widths", 8, "--depths", 1)
+SMALL = ("--dataset", "imagefolder", "--as", "tones", "--epochs", 2, *LAYERS, "--batch", 4, "--rate", 0.1)
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """Return the data and the output of two trainings: a single and a 2x2 collage."""
+    """Return the data and the output of four trainings: a single, a 2x2 collage, a parity and a backup."""
     data = tones(tmp_path_factory.mktemp("data"), {"train": 100, "test": 30})
     out = tmp_path_factory.mktemp("models")
-    assert collagebench("train", "single", *SMALL, "--data", data, "--out", out) == 0
-    assert collagebench("train", "collage", "--grid", 2, *SMALL, "--data", data, "--out", out) == 0
+    for role in (("single",), ("collage", "--grid", 2), ("parity", "--k", 2), ("backup",)):
+        assert collagebench("train", *role, *SMALL, "--data", data, "--out", out) == 0
     return data, out
 
 
 @train_extra
 @pytest.mark.train
 def test_from_a_folder_of_images_to_a_manifest(trained: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
-    """Two trainings and one export make two models that the manifest describes and that are what it says."""
+    """Four trainings and one export make five models that the manifest describes and that are what it says."""
     data, out = trained
     assert {file.name for file in out.iterdir()} >= {"tones-single.pt", "tones-single.csv", "tones-collage-2x2.pt"}
     assert collagebench("export", "--data", data, "--out", out) == 0
     assert "of 60 test images" in capsys.readouterr().out
     models = zoo.load(out)
-    assert [model.name for model in models] == ["tones-collage-2x2", "tones-single"]
+    assert [model.name for model in models] == [
+        "tones-backup",
+        "tones-coded",
+        "tones-collage-2x2",
+        "tones-parity-k2-addition",
+        "tones-single",
+    ]
+    parity = zoo.find(models, "parity", k=2, code="addition")
+    assert (parity.dtype, parity.accuracy_images) == ("float32", 60)
+    single_file = (out / "tones-single.pt").read_bytes()
+    assert parity.recipe["teacher"] == hashlib.sha256(single_file).hexdigest()
+    assert zoo.find(models, "coded").dtype == "float32"
+    assert zoo.find(models, "coded").accuracy == zoo.find(models, "single").accuracy
     collage = zoo.find(models, "collage", dataset="tones", grid=2)
     single = zoo.find(models, "single", dataset="tones")
     assert (collage.input, collage.image, collage.grid) == ((32, 32, 3), (16, 16, 3), 2)
@@ -96,7 +110,8 @@ def test_exporting_again_replaces_one_model_and_keeps_the_others(trained: tuple[
     names = [model.name for model in zoo.load(out)]
     assert names.count("tones-single") == 1
     assert collagebench("export", "collage", "--data", data, "--out", out) == 0
-    assert [model.name for model in zoo.load(out)] == ["tones-collage-2x2", "tones-single"]
+    assert [model.name for model in zoo.load(out)].count("tones-collage-2x2") == 1
+    assert len(zoo.load(out)) == 5
 
 
 @train_extra
@@ -127,7 +142,7 @@ def test_export_refuses_what_does_not_fit(
     (tmp_path / "bad.pt").write_text("no checkpoint")
     for arguments, code, words in (
         (("--out", tmp_path / "nothing"), 1, "it holds: none"),
-        (("--out", out, "--grid", 5, "--data", data), 1, "tones-collage-2x2, tones-single"),
+        (("--out", out, "--grid", 5, "--data", data), 1, "tones-collage-2x2, tones-parity-k2-addition, tones-single"),
         (("--out", out), 2, "give its --data DIR"),
         (("--out", out, "--data", other), 2, "knows bright, dark, but"),
         (("--checkpoint", tmp_path / "bad.pt", "--out", out), 1, "bad.pt is damaged"),
@@ -146,7 +161,7 @@ def test_train_refuses_what_does_not_fit(tmp_path: Path, capsys: pytest.CaptureF
     data = tones(tmp_path / "data", {"train": 6, "test": 2})
     (data / "train" / "dark" / "003.png").write_bytes(b"no image")
     (tmp_path / "file").write_text("")
-    folder = ("--dataset", "imagefolder", "--width", 4, "--epochs", 1, "--out", tmp_path / "out")
+    folder = ("--dataset", "imagefolder", "--widths", 4, "--depths", 0, "--epochs", 1, "--out", tmp_path / "out")
     for arguments, code, words in (
         (("collage", "--grid", 7), 2, "2 to 5 cells"),
         (("single", "--grid", 2), 2, "drop --grid"),
@@ -156,6 +171,12 @@ def test_train_refuses_what_does_not_fit(tmp_path: Path, capsys: pytest.CaptureF
         (("single", *folder, "--data", data / "train"), 2, "train/ and test/"),
         (("single", *folder, "--data", data), 1, "train/dark/003.png cannot be read"),
         (("single", "--as", "../up"), 2, "no name"),
+        (("single", "--widths", "8,x"), 2, "no whole numbers"),
+        (("single", "--widths", "8,8"), 2, "2 widths and 3 depths"),
+        (("single", "--single", tmp_path / "s.pt"), 2, "drop --single"),
+        (("single", "--k", 2), 2, "drop --k"),
+        (("parity", "--out", tmp_path / "none"), 1, "there is no checkpoint"),
+        (("backup", "--single", tmp_path / "none.pt"), 1, "there is no checkpoint"),
         (("single", "--out", tmp_path / "file"), 1, "cannot be made a directory"),
     ):
         assert collagebench("train", *arguments) == code, arguments

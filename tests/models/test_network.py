@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
@@ -13,17 +15,17 @@ from collagebench.models import cost  # noqa: E402
 from collagebench.models.network import Architecture, Network  # noqa: E402
 
 
-def made(grid: int | None = None, width: int = 8, stride: int = 4) -> Network:
+def made(role: str = "single", **fields: object) -> Network:
     """Return an untrained network for 32x32 images of ten classes, the same every time."""
     torch.manual_seed(0)
-    role = "collage" if grid else "single"
-    return Network(Architecture(role, 10, (32, 32), grid, width=width, stride=stride)).eval()
+    layers = {"stem": 8, "stride": 2, "widths": (8, 16), "depths": (1, 0)}
+    return Network(Architecture(role, 10, (32, 32), **{**layers, **fields})).eval()
 
 
 @pytest.mark.parametrize("grid", [2, 3, 4, 5])
 def test_a_collage_answers_every_cell(grid: int) -> None:
     """A collage network takes grid x grid images side by side and gives each cell its logits."""
-    network = made(grid)
+    network = made("collage", grid=grid)
     assert network.architecture.input == (32 * grid, 32 * grid, 3)
     logits = network(torch.zeros((2, 32 * grid, 32 * grid, 3), dtype=torch.uint8))
     assert logits.shape == (2, grid * grid, 10)
@@ -37,16 +39,16 @@ def test_a_single_answers_one_image() -> None:
 
 @pytest.mark.parametrize("cell", range(9))
 def test_cells_are_in_row_major_order(cell: int) -> None:
-    """Changing the image at row k // grid and column k % grid changes the answer of cell k most."""
-    network = made(3)
+    """Changing the middle of the image at row k // grid and column k % grid changes the answer of cell k alone."""
+    network = made("collage", grid=3)
     black = torch.zeros((1, 96, 96, 3), dtype=torch.uint8)
     lit = black.clone()
     row, column = divmod(cell, 3)
-    noise = np.random.default_rng(0).integers(256, size=(32, 32, 3), dtype=np.uint8)
-    lit[0, 32 * row : 32 * row + 32, 32 * column : 32 * column + 32] = torch.from_numpy(noise)
+    noise = np.random.default_rng(0).integers(256, size=(4, 4, 3), dtype=np.uint8)
+    lit[0, 32 * row + 14 : 32 * row + 18, 32 * column + 14 : 32 * column + 18] = torch.from_numpy(noise)
     with torch.no_grad():
         change = (network(lit) - network(black)).abs().sum(-1)[0]
-    assert int(change.argmax()) == cell
+    assert change.nonzero().flatten().tolist() == [cell]
 
 
 def test_macs_are_those_counted_by_hand() -> None:
@@ -71,22 +73,66 @@ def test_macs_are_those_counted_by_hand() -> None:
     assert small.training, "counting leaves the network as it was"
 
 
-def test_a_collage_of_stem_stride_grid_costs_what_its_single_costs() -> None:
-    """The trunk of a 4x4 collage behind a stem of stride 4 costs what a single's does on one image."""
-    single, collage = made(stride=1), made(4)
-    trunk = cost.count_macs(single, (32, 32, 3)) - 1024 * 8 * 27
-    assert cost.count_macs(collage, (128, 128, 3)) - 1024 * 8 * 3 * 81 == pytest.approx(trunk, rel=0.01)
+def test_a_batch_for_the_backup_costs_what_one_collage_costs() -> None:
+    """Nine images through a network cost exactly the multiplications of one 3x3 collage through the same layers."""
+    one, nine = made("backup"), made("collage", grid=3)
+    assert 9 * cost.count_macs(one, (32, 32, 3)) == cost.count_macs(nine, (96, 96, 3))
+
+
+@pytest.mark.parametrize(
+    ("fields", "dtype", "images"),
+    [
+        ({"role": "parity", "k": 2, "code": "addition"}, torch.float32, 2),
+        ({"role": "parity", "k": 4, "code": "concatenation"}, torch.uint8, 4),
+        ({"role": "coded"}, torch.float32, 1),
+        ({"role": "backup"}, torch.uint8, 1),
+    ],
+)
+def test_other_roles_take_one_input_of_the_images_size(
+    fields: dict[str, object], dtype: torch.dtype, images: int
+) -> None:
+    """A parity, a coded image and a backup's image are as large as an image and get one vector of logits."""
+    network = made(**fields)
+    assert getattr(torch, network.architecture.dtype) == dtype
+    assert network.architecture.images == images
+    assert network(torch.ones((5, 32, 32, 3), dtype=dtype)).shape == (5, 10)
+
+
+def test_the_stem_of_an_addition_sees_the_sum_of_what_the_singles_would_see() -> None:
+    """With a single's weights, the first convolution of a sum of images is the sum of theirs."""
+    single, parity = made(), made("parity", k=3, code="addition")
+    parity.load_state_dict(single.state_dict())
+    images = torch.from_numpy(np.random.default_rng(0).integers(256, size=(3, 32, 32, 3), dtype=np.uint8))
+    seen: list[torch.Tensor] = []
+    for network in (single, parity):
+        network.stem[0].register_forward_hook(lambda layer, inputs, output: seen.append(output))
+    with torch.no_grad():
+        single(images)
+        parity(images.float().sum(0, keepdim=True))
+    assert torch.allclose(seen[0].sum(0), seen[1][0], atol=1e-4)
+
+
+def test_an_architecture_survives_json() -> None:
+    """What an architecture writes of itself makes the same architecture again."""
+    architecture = made("parity", k=4, code="concatenation").architecture
+    assert Architecture.from_dict(json.loads(json.dumps(architecture.as_dict()))) == architecture
+    assert architecture.name == "parity-k4-concatenation"
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"role": "parity"}, "unknown role 'parity'"),
+        ({"role": "oracle"}, "unknown role 'oracle'"),
         ({"role": "collage"}, "use --grid"),
         ({"role": "collage", "grid": 6}, "2 to 5 cells"),
         ({"role": "single", "grid": 3}, "drop --grid"),
+        ({"role": "backup", "k": 2}, "drop --k"),
+        ({"role": "parity", "k": 2, "code": "xor"}, "unknown code 'xor'"),
+        ({"role": "parity", "k": 9, "code": "addition"}, "2 to 8 images"),
+        ({"role": "parity", "k": 3, "code": "concatenation"}, "use --code addition"),
         ({"role": "single", "classes": 1}, "at least two classes"),
-        ({"role": "single", "width": 0}, "a width"),
+        ({"role": "single", "stem": 0}, "widths"),
+        ({"role": "single", "widths": (8, 8, 8)}, "3 widths and 2 depths"),
         ({"role": "single", "image": (30, 32)}, "30x32 images do not divide by 4"),
     ],
 )

@@ -17,37 +17,61 @@ from collagebench.errors import ModelError  # noqa: E402
 from collagebench.models import onnx_export  # noqa: E402
 from collagebench.models.network import Architecture, Network  # noqa: E402
 
+KINDS: dict[str, dict[str, object]] = {
+    "single": {},
+    "collage": {"grid": 3},
+    "parity": {"k": 2, "code": "addition"},
+    "coded": {},
+}
 
-def network(seed: int, grid: int | None) -> Network:
+
+def network(seed: int, role: str) -> Network:
     """Return an untrained network for 16x16 images of four classes whose normalisation is not the identity."""
     torch.manual_seed(seed)
-    made = Network(Architecture("collage" if grid else "single", 4, (16, 16), grid, width=4, stages=2))
-    images = np.random.default_rng(seed).integers(256, size=(8, *made.architecture.input), dtype=np.uint8)
-    made.train()(torch.from_numpy(images))
+    made = Network(Architecture(role, 4, (16, 16), stem=4, widths=(8, 12), depths=(1, 1), **KINDS[role]))
+    made.train()(torch.from_numpy(images(made, 8, seed)))
     return made.eval()
 
 
-@pytest.fixture(scope="module", params=[None, 3], ids=["single", "collage"])
+def images(made: Network, n: int, seed: int) -> np.ndarray:
+    """Return n random inputs of a network."""
+    pixels = np.random.default_rng(seed).integers(256, size=(n, *made.architecture.input))
+    return pixels.astype(made.architecture.dtype)
+
+
+@pytest.fixture(scope="module", params=list(KINDS))
 def exported(request: pytest.FixtureRequest) -> tuple[Network, bytes]:
     """Return a network and its file."""
     made = network(0, request.param)
-    return made, onnx_export.describe(onnx_export.to_onnx(made), {"role": "test", "grid": request.param})
+    return made, onnx_export.describe(onnx_export.to_onnx(made), {"role": "test", "grid": made.architecture.grid})
 
 
 def test_any_batch_size_gives_the_networks_logits(exported: tuple[Network, bytes]) -> None:
     """One, two and seven inputs give what torch gives, to within 0.00001."""
     made, content = exported
     for batch in (1, 2, 7):
-        images = np.random.default_rng(batch).integers(256, size=(batch, *made.architecture.input), dtype=np.uint8)
-        assert onnx_export.check(made, content, images) < 1e-5
+        assert onnx_export.check(made, content, images(made, batch, batch)) < 1e-5
+
+
+def test_half_precision_halves_the_file_and_hardly_moves_the_logits() -> None:
+    """Weights stored as float16 are within rounding of the network, and the graph computes in float32 as before."""
+    made = network(0, "collage")
+    whole = onnx_export.to_onnx(made)
+    half = onnx_export.halve(whole)
+    assert onnx_export.check(made, half.SerializeToString(), images(made, 50, 1)) < 1e-3
+    stored = {weight.name: weight.data_type for weight in half.graph.initializer if len(weight.dims) == 4}
+    assert set(stored.values()) == {onnx.TensorProto.FLOAT16, onnx.TensorProto.FLOAT}, "large ones and small ones"
+    assert len(half.SerializeToString()) < 0.75 * len(whole.SerializeToString())
+    assert not any(weight.data_type == onnx.TensorProto.FLOAT16 for weight in whole.graph.initializer)
 
 
 def test_names_and_types_are_the_contract(exported: tuple[Network, bytes]) -> None:
-    """The input is `image`, uint8, the output `logits`, float32, and the batch is free in both."""
+    """The input is `image`, of the role's type, the output `logits`, float32, and the batch is free in both."""
     made, content = exported
     session = onnx_export.session(content)
     (image,), (logits,) = session.get_inputs(), session.get_outputs()
-    assert (image.name, image.type, image.shape[1:]) == ("image", "tensor(uint8)", list(made.architecture.input))
+    kind = {"uint8": "tensor(uint8)", "float32": "tensor(float)"}[made.architecture.dtype]
+    assert (image.name, image.type, image.shape[1:]) == ("image", kind, list(made.architecture.input))
     cells = [9, 4] if made.architecture.grid else [4]
     assert (logits.name, logits.type, logits.shape[1:]) == ("logits", "tensor(float)", cells)
     assert isinstance(image.shape[0], str)
@@ -73,13 +97,12 @@ def test_the_file_names_no_place_on_the_exporting_machine(exported: tuple[Networ
 
 def test_an_export_is_reproducible() -> None:
     """The same network gives the same bytes."""
-    first, second = (onnx_export.describe(onnx_export.to_onnx(network(1, None)), {"a": 1}) for _ in range(2))
+    first, second = (onnx_export.describe(onnx_export.to_onnx(network(1, "single")), {"a": 1}) for _ in range(2))
     assert first == second
 
 
 def test_a_file_that_is_not_the_network_is_refused(exported: tuple[Network, bytes]) -> None:
     """The check fails for the same layers with other weights."""
     made, content = exported
-    images = np.random.default_rng(0).integers(256, size=(4, *made.architecture.input), dtype=np.uint8)
     with pytest.raises(ModelError, match="differs from the network"):
-        onnx_export.check(network(2, made.architecture.grid), content, images)
+        onnx_export.check(network(2, made.architecture.role), content, images(made, 4, 0))

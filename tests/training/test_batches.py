@@ -5,10 +5,28 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from collagebench.coding.mosaic import mosaic
-from collagebench.errors import DataError, UsageError
-from collagebench.training.batches import IGNORED, batches, blank_cells, paste, shift_and_mirror, steps
-from collagebench.training.recipe import Recipe
+pytest.importorskip("torch", reason="needs the train extra")
+pytestmark = pytest.mark.train
+
+from collagebench.coding.mosaic import mosaic  # noqa: E402
+from collagebench.coding.parity import add, concatenate  # noqa: E402
+from collagebench.errors import DataError, UsageError  # noqa: E402
+from collagebench.models.network import Architecture  # noqa: E402
+from collagebench.training.batches import (  # noqa: E402
+    IGNORED,
+    assemble,
+    batches,
+    blank_cells,
+    paste,
+    shift_and_mirror,
+    steps,
+)
+from collagebench.training.recipe import Recipe  # noqa: E402
+
+
+def architecture(role: str = "single", **fields: object) -> Architecture:
+    """Return an architecture for 8x8 images."""
+    return Architecture(role, 10, (8, 8), **fields)
 
 
 def numbered(n: int, size: int = 8) -> tuple[np.ndarray, np.ndarray]:
@@ -28,6 +46,21 @@ def test_pasting_equals_the_live_mosaic(grid: int) -> None:
     for k, made in enumerate(paste(blanked, grid)):
         group = [images[k * cells + c] if filled[k, c] else None for c in range(cells)]
         assert np.array_equal(made, mosaic(group, grid, (8 * grid, 6 * grid)))
+
+
+@pytest.mark.parametrize(("k", "code"), [(2, "addition"), (3, "addition"), (2, "concatenation"), (4, "concatenation")])
+def test_parities_equal_the_live_ones(k: int, code: str) -> None:
+    """Many parities made at once have not one pixel other than the live encoder's, of partial groups too."""
+    rng = np.random.default_rng(k)
+    images = rng.integers(256, size=(3 * k, 8, 8, 3), dtype=np.uint8)
+    images[-1] = 0  # the last group is one image short
+    made = assemble(images, architecture("parity", k=k, code=code))
+    for group, parity in enumerate(made):
+        full = list(images[k * group : k * group + k])
+        there = full[:-1] if group == 2 else full
+        live = add(there) if code == "addition" else concatenate(there, k)
+        assert parity.dtype == live.dtype
+        assert np.array_equal(parity, live)
 
 
 def test_blanks_follow_a_uniform_number_of_first_images() -> None:
@@ -59,11 +92,12 @@ def test_an_epoch_uses_each_image_at_most_once_with_its_label(grid: int | None) 
     recipe = Recipe(dataset="numbers", batch=6, blanks=0.0, flip=True)
     side = grid or 1
     seen: list[int] = []
-    for x, y in batches(images, labels, grid, recipe, epoch=0):
-        assert x.shape == (6, 8 * side, 8 * side, 3)
-        assert y.shape == (6, side * side)
-        assert (x[:, ::8, ::8, 0].reshape(6, -1) == y).all()
-        seen += y.flatten().tolist()
+    for batch in batches(images, labels, architecture("collage" if grid else "single", grid=grid), recipe, epoch=0):
+        assert batch.inputs.shape == (6, 8 * side, 8 * side, 3)
+        assert batch.labels.shape == (6, side * side)
+        assert (batch.inputs[:, ::8, ::8, 0].reshape(6, -1) == batch.labels).all()
+        assert (labels[batch.images] == batch.labels).all()
+        seen += batch.labels.flatten().tolist()
     assert len(seen) == len(set(seen)) == 96
 
 
@@ -73,7 +107,7 @@ def test_epochs_differ_and_repeat() -> None:
 
     def first(seed: int, epoch: int) -> bytes:
         recipe = Recipe(dataset="numbers", seed=seed, batch=4)
-        return next(iter(batches(images, labels, 2, recipe, epoch)))[0].tobytes()
+        return next(iter(batches(images, labels, architecture("collage", grid=2), recipe, epoch))).inputs.tobytes()
 
     assert first(0, 1) == first(0, 1)
     assert len({first(0, 0), first(0, 1), first(1, 0)}) == 3
@@ -83,31 +117,55 @@ def test_shifting_moves_by_no_more_than_asked() -> None:
     """A bright pixel in the middle is found within the shift of its place, in every direction."""
     images = np.zeros((500, 9, 9, 3), np.uint8)
     images[:, 4, 4] = 255
-    shifted = shift_and_mirror(images, 2, False, np.random.default_rng(0))
+    shifted = shift_and_mirror(images, 2, np.zeros(500, bool), np.random.default_rng(0))
     rows, columns = np.nonzero(shifted[..., 0])[1:]
     assert set(rows.tolist()) == set(columns.tolist()) == {2, 3, 4, 5, 6}
 
 
-def test_mirroring_turns_half_of_the_images() -> None:
-    """About half of the images are mirrored left to right, the others untouched."""
-    images = np.zeros((1000, 2, 3, 3), np.uint8)
-    images[:, :, 0] = 255
-    mirrored = shift_and_mirror(images, 0, True, np.random.default_rng(0))
-    assert mirrored[:, 0, 2, 0].astype(bool).mean() == pytest.approx(0.5, abs=0.05)
-    assert (mirrored[:, 0, 0, 0] != mirrored[:, 0, 2, 0]).all()
+def test_an_image_is_mirrored_in_every_second_epoch() -> None:
+    """About half of the images are mirrored in one epoch, just the others in the next; without flips none ever is."""
+    images, labels = numbered(100)
+    images[:, :, 0] = 0
+
+    def turned(epoch: int, flip: bool = True) -> dict[int, bool]:
+        recipe = Recipe(dataset="numbers", batch=100, flip=flip)
+        (batch,) = batches(images, labels, architecture(), recipe, epoch)
+        dark = (batch.inputs[:, 0, 7, 0] == 0).astype(int)
+        assert (dark == batch.mirrored[:, 0]).all(), "the batch says which are mirrored"
+        return dict(zip(batch.labels[:, 0].tolist(), dark.tolist(), strict=True))
+
+    first, second, third = turned(0), turned(1), turned(2)
+    assert 35 < sum(first.values()) < 65
+    assert all(first[label] != second[label] for label in first)
+    assert first == third
+    assert not any(turned(0, flip=False).values())
 
 
 def test_few_images_make_one_smaller_batch_and_too_few_an_error() -> None:
     """Fewer images than a batch train in one batch; fewer than a collage has cells are refused."""
     images, labels = numbered(10)
-    ((x, _),) = batches(images, labels, 2, Recipe(dataset="numbers"), 0)
-    assert len(x) == 2
+    (batch,) = batches(images, labels, architecture("collage", grid=2), Recipe(dataset="numbers"), 0)
+    assert len(batch.inputs) == 2
     with pytest.raises(DataError, match="3 training images do not fill one collage of 4 cells"):
         steps(3, 4, 16)
 
 
-@pytest.mark.parametrize("wrong", [{"epochs": 0}, {"batch": 0}, {"threads": 0}, {"seed": -1}, {"rate": 0.0}])
+@pytest.mark.parametrize(
+    "wrong", [{"epochs": 0}, {"batch": 0}, {"threads": 0}, {"seed": -1}, {"rate": 0.0}, {"blanks": 2.0}]
+)
 def test_recipes_that_train_nothing_are_refused(wrong: dict[str, float]) -> None:
-    """No epochs, no batch, no thread, a negative seed and no learning rate are usage errors."""
+    """No epochs, no batch, no thread, a negative seed, no learning rate and a share above one are usage errors."""
     with pytest.raises(UsageError):
         Recipe(dataset="numbers", **wrong)
+
+
+def test_the_rate_rises_and_falls_in_straight_lines() -> None:
+    """It reaches its peak after the share of the steps that is its warm-up, and nothing at the end."""
+    recipe = Recipe(dataset="numbers", rate=0.5, warmup=0.2)
+    rates = [recipe.rate_at(step, 100) for step in range(100)]
+    assert rates[0] == pytest.approx(0.5 / 20)
+    assert max(rates) == 0.5 == rates[20]
+    assert rates[60] == pytest.approx(0.25)
+    assert 0 < rates[99] == pytest.approx(0.5 / 80)
+    assert rates[:21] == sorted(rates[:21])
+    assert rates[20:] == sorted(rates[20:], reverse=True)
