@@ -12,8 +12,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from collagebench.errors import UsageError
+from collagebench.report.verdict import verdict
 from collagebench.results.reader import Run
 from collagebench.statistics.accuracy import Answers, answers
+from collagebench.statistics.comparison import Difference, MinimumEffect, Versus, compare
 from collagebench.statistics.cost import Cost, busy_share, cost, goodput
 from collagebench.statistics.latency import Latency, latency
 from collagebench.statistics.quantiles import QUANTILES, requests_needed
@@ -23,16 +25,22 @@ from collagebench.statistics.validity import judge, warnings
 SCHEMA = 1
 
 
-def summarise(runs: Sequence[Run], baseline: str | None = None, slo_ms: float | None = None) -> Any:
+def summarise(
+    runs: Sequence[Run],
+    baseline: str | None = None,
+    slo_ms: float | None = None,
+    minimum: MinimumEffect = MinimumEffect(),  # noqa: B008 - it is frozen
+) -> Any:
     """Return the report of one or several run directories as plain JSON values.
 
     One run gives the object itself; several give `runs`, a list of such objects, with `valid`, `reasons` and
-    `comparison` over all of them. `slo_ms` None: each run's own. `baseline` None: each run's first scheme.
+    `comparison` over all of them. `slo_ms` None: each run's own. `baseline` None: each run's first scheme. `minimum`:
+    smaller differences are not called real.
 
     Raises:
         UsageError: a run has no scheme called `baseline`.
     """
-    objects: list[dict[str, Any]] = [_one(run, baseline, slo_ms) for run in runs]
+    objects: list[dict[str, Any]] = [_one(run, baseline, slo_ms, minimum) for run in runs]
     if len(objects) == 1:
         return _finite(objects[0])
     names = _labels(runs)
@@ -55,17 +63,21 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _one(run: Run, baseline: str | None, slo_ms: float | None) -> dict[str, Any]:
+def _one(run: Run, baseline: str | None, slo_ms: float | None, minimum: MinimumEffect) -> dict[str, Any]:
     config = run.header.get("config") or {}
     if slo_ms is None:
         slo_ms = config.get("slo_ms")
     if baseline is not None and baseline not in run.variants:
         raise UsageError(f"{run.directory} has no scheme {baseline!r}; its schemes are {', '.join(run.variants)}")
     reasons = judge(run)
-    schemes = [_scheme(run, variant, slo_ms) for variant in run.variants]
+    times = {variant: latency(run.of(variant).requests) for variant in run.variants}
+    schemes = [_scheme(run, variant, time, slo_ms) for variant, time in times.items()]
     base = next((item for item in schemes if item["variant"] == baseline), schemes[0] if schemes else None)
+    versus = compare(run, times, base["variant"], minimum) if base else {}
     for item in schemes:
         item["relative"] = _relative(item, base)
+        item["versus"] = _versus(versus.get(item["variant"]))
+    least = {"latency": minimum.latency, "accuracy": minimum.accuracy}
     return {
         "schema": SCHEMA,
         "valid": not reasons,
@@ -75,7 +87,9 @@ def _one(run: Run, baseline: str | None, slo_ms: float | None) -> dict[str, Any]
         "engine": run.header.get("engine"),
         "tool": run.header.get("tool"),
         "created_utc": run.header.get("created_utc"),
+        "verdict": [] if reasons else verdict(schemes, base, least),
         "baseline": base["variant"] if base else None,
+        "minimum_effect": least,
         "slo_ms": slo_ms,
         "rate": _service(run).get("rate"),
         "mean_service_s": _service(run).get("mean_s"),
@@ -87,14 +101,14 @@ def _one(run: Run, baseline: str | None, slo_ms: float | None) -> dict[str, Any]
     }
 
 
-def _scheme(run: Run, variant: str, slo_ms: float | None) -> dict[str, Any]:
+def _scheme(run: Run, variant: str, time: Latency, slo_ms: float | None) -> dict[str, Any]:
     facts: dict[str, Any] = next(
         (item for item in run.header.get("schemes", []) if (item.get("variant") or item["scheme"]) == variant), {}
     )
     mine = run.of(variant)
     allotment = facts.get("allotment")
     workers = sum(allotment.values()) if allotment else None
-    time, given, spent = latency(mine.requests), answers(mine.requests), cost(mine.tasks)
+    given, spent = answers(mine.requests), cost(mine.tasks)
     some = len(mine.cells) > 0
     return {
         "scheme": facts.get("scheme", variant),
@@ -107,7 +121,7 @@ def _scheme(run: Run, variant: str, slo_ms: float | None) -> dict[str, Any]:
         "runs": len(mine.cells),
         "requests": time.requests,
         "failed": time.failed,
-        **_latency(time),
+        **_latency(time, within=len(mine.cells) == 1),
         "phases_s": phase_means(mine.requests),
         **_answers(given),
         "cost": _cost(spent, int(mine.cells["requests"].sum())) if some else None,
@@ -117,7 +131,8 @@ def _scheme(run: Run, variant: str, slo_ms: float | None) -> dict[str, Any]:
     }
 
 
-def _latency(time: Latency) -> dict[str, Any]:
+def _latency(time: Latency, within: bool) -> dict[str, Any]:
+    """Return quantiles with their intervals; those from `within` the requests only where there is a single run."""
     quantiles = {name: time.quantiles.get(name) for name in QUANTILES}
     known = {name: item.known if item else None for name, item in quantiles.items()}
     return {
@@ -127,6 +142,10 @@ def _latency(time: Latency) -> dict[str, Any]:
         },
         "infinite": [name for name, item in quantiles.items() if item and math.isinf(item.observed)],
         "ci95_s": {name: list(item.ci95) if item and item.ci95 else None for name, item in quantiles.items()},
+        "ci95_within_s": {
+            name: list(item.ci95_within) if within and item and item.ci95_within else None
+            for name, item in quantiles.items()
+        },
     }
 
 
@@ -160,6 +179,31 @@ def _cost(spent: Cost, requests: int) -> dict[str, Any]:
         "unreported_tasks": spent.unreported_tasks,
         "executed_s_per_request": spent.executed_s / requests if requests else None,
     }
+
+
+def _versus(versus: Versus | None) -> dict[str, Any] | None:
+    if versus is None:
+        return None
+    accuracy, answers = versus.figures["accuracy"], versus.answers
+    counts = {"pairs": answers.pairs, "won": answers.won, "lost": answers.lost}
+    return {
+        "baseline": versus.baseline,
+        "runs": versus.runs,
+        "runs_left_out": versus.left_out,
+        **{name: _slower(versus.figures[name]) for name in ("p50", "p99", "mean")},
+        "accuracy": accuracy
+        and {"difference": accuracy.value, "ci95": list(accuracy.ci95), **_tested(accuracy), **counts},
+    }
+
+
+def _slower(item: Difference | None) -> dict[str, Any] | None:
+    if item is None:
+        return None
+    return {"difference_s": item.value, "ratio": item.ratio, "ci95_s": list(item.ci95), **_tested(item)}
+
+
+def _tested(item: Difference) -> dict[str, Any]:
+    return {"p": item.p, "p_holm": item.p_holm, "real": item.real}
 
 
 def _relative(item: dict[str, Any], base: dict[str, Any] | None) -> dict[str, float | None]:

@@ -49,6 +49,8 @@ def _print_one(one: dict[str, Any], console: Console, details: bool) -> None:
             print_details(one, console)
     verdict = Text("VALID", style="bold green") if one["valid"] else Text("INVALID", style="bold red")
     console.print(verdict)
+    for sentence in one["verdict"]:
+        print_line(console, sentence, indent="  ")
     for reason in one["reasons"]:
         print_line(console, reason, indent="  because ")
     for warning in one["warnings"]:
@@ -83,10 +85,10 @@ def _conditions(one: dict[str, Any]) -> str:
 
 def _legend(one: dict[str, Any], bound: dict[str, Any] | None, plus_minus: str) -> dict[str, str]:
     """Say what each column is that does not say it itself."""
-    base = one["baseline"]
+    base, least = one["baseline"], 100 * one["minimum_effect"]["latency"]
     meanings = {
         plus_minus: "half the 95 % interval of p99, from the scatter of the runs",
-        _versus(base): f"p99 / p99 of {base}",
+        _versus(base): f"p99 / p99 of {base}; ~ where no difference of more than {least:g} % is shown",
         "not own": "answers that did not come from the request's own first task",
         "work": f"worker time spent / that of {base}",
     }
@@ -108,12 +110,18 @@ def _row(scheme: dict[str, Any]) -> list[str]:
         _quantile(scheme, "p50"),
         _quantile(scheme, "p99"),
         as_ms(interval[1] - latency["p99"]) if interval else UNKNOWN,
-        as_times(relative["p99"]),
+        _marked(relative["p99"], scheme["versus"]),
         as_percent(scheme["accuracy"]["overall"]),
         as_percent(None if own is None else 1 - own),
         as_times(relative["executed"]),
         str(scheme["failed"]) if scheme["runs"] else UNKNOWN,
     ]
+
+
+def _marked(ratio: float | None, versus: dict[str, Any] | None) -> str:
+    """Return the ratio of p99 with a mark where the difference behind it is not shown to be real."""
+    unsure = ratio is not None and versus is not None and not (versus["p99"] and versus["p99"]["real"])
+    return f"~{as_times(ratio)}" if unsure else as_times(ratio)
 
 
 def _print_comparison(rows: Sequence[dict[str, Any]], console: Console) -> None:

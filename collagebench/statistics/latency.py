@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from collagebench.results.reader import Table
 from collagebench.statistics.intervals import Interval, around
-from collagebench.statistics.quantiles import QUANTILES, lower_bound, quantile, requests_needed
+from collagebench.statistics.quantiles import QUANTILES, lower_bound, quantile, upper_bound
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,11 @@ class Quantile:
     """Lower 97.5 % bound of the true quantile; None when the sample gives none."""
     ci95: Interval | None
     """95 % interval from the scatter of the runs."""
+    ci95_within: Interval | None
+    """95 % interval made from order statistics, as if requests did not depend on each other: it is too narrow wherever
+    they queue, and is of use where there is only one run."""
+    by_run: dict[int, float]
+    """The same quantile of each run alone."""
 
     @property
     def known(self) -> float | None:
@@ -43,6 +48,8 @@ class Latency:
     """`mean`, `std` and `max` are infinite, so None, as soon as one request failed."""
     std: float | None
     max: float | None
+    mean_by_run: dict[int, float]
+    """Of each run alone, infinite where a request failed."""
 
 
 def latency(requests: Table) -> Latency:
@@ -55,13 +62,20 @@ def latency(requests: Table) -> Latency:
     ordered = np.sort(seconds)
     failed = int(np.isinf(seconds).sum())
     quantiles = {}
+    runs = {int(run): np.sort(seconds[counted["run"] == run]) for run in np.unique(counted["run"])}
     if len(ordered):
-        runs = [np.sort(seconds[counted["run"] == run]) for run in np.unique(counted["run"])]
         for name, q in QUANTILES.items():
             observed = quantile(ordered, q)
-            bounded = len(ordered) >= requests_needed(q)
-            interval = around(observed, [quantile(run, q) for run in runs]) if bounded else None
-            quantiles[name] = Quantile(observed, bounded, _finite(lower_bound(ordered, q)), interval)
+            by_run = {run: quantile(values, q) for run, values in runs.items()}
+            low, high = lower_bound(ordered, q), upper_bound(ordered, q)
+            quantiles[name] = Quantile(
+                observed=observed,
+                bounded=high is not None,
+                at_least=_finite(low),
+                ci95=around(observed, list(by_run.values())) if high is not None else None,
+                ci95_within=(low, high) if low is not None and high is not None and math.isfinite(high) else None,
+                by_run=by_run,
+            )
     finite = len(ordered) > 0 and failed == 0
     return Latency(
         requests=len(ordered),
@@ -70,6 +84,7 @@ def latency(requests: Table) -> Latency:
         mean=float(np.mean(ordered)) if finite else None,
         std=float(np.std(ordered)) if finite else None,
         max=float(ordered[-1]) if finite else None,
+        mean_by_run={run: float(np.mean(values)) for run, values in runs.items()},
     )
 
 

@@ -52,3 +52,19 @@ def lower_bound(ordered: NDArray[np.float64], q: float) -> float | None:
         else:
             high = middle - 1
     return float(ordered[low - 1]) if low else None
+
+
+def upper_bound(ordered: NDArray[np.float64], q: float) -> float | None:
+    """Return the value that the true q-quantile is not above, with 97.5 % confidence: the upper end of the interval.
+
+    It is the smallest order statistic k with P(Binomial(n, q) >= k) <= 0.025; None if the sample has none, that is if
+    it is smaller than `requests_needed`.
+    """
+    low, high = 1, len(ordered) + 1
+    while low < high:
+        middle = (low + high) // 2
+        if binomial_at_least(middle, len(ordered), q) <= TAIL:
+            high = middle
+        else:
+            low = middle + 1
+    return float(ordered[low - 1]) if low <= len(ordered) else None

@@ -1,0 +1,81 @@
+"""The conclusion in plain sentences: each scheme against the baseline, the best first.
+
+Nothing is computed here. A difference is stated flatly only where it is real: significant and larger than the minimum
+effect. Figures that cannot be trusted have no conclusion, so an INVALID run has no sentences.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from collagebench.statistics.paired import LEVEL
+
+
+def verdict(schemes: Sequence[dict[str, Any]], base: dict[str, Any] | None, minimum: dict[str, float]) -> list[str]:
+    """Return one sentence for each scheme but `base`, from the schemes of a summary and its `minimum_effect`."""
+    others = [scheme for scheme in schemes if scheme["versus"]]
+    if base is None:
+        return []
+    return [_sentence(scheme, base, minimum) for scheme in sorted(others, key=_place)]
+
+
+def _place(scheme: dict[str, Any]) -> tuple[int, float]:
+    """Put what is really faster first, then what may be the same, what is really slower, and what nobody knows."""
+    figure = scheme["versus"]["p99"] or scheme["versus"]["p50"]
+    if figure is None:
+        return 3, 0.0
+    return (1 if not figure["real"] else 0 if figure["ratio"] < 1 else 2), figure["ratio"]
+
+
+def _sentence(scheme: dict[str, Any], base: dict[str, Any], minimum: dict[str, float]) -> str:
+    name, versus = scheme["variant"], scheme["versus"]
+    p99, p50, accuracy = versus["p99"], versus["p50"], versus["accuracy"]
+    if p99:
+        text = f"{name}: {_latency('p99', p99, base['variant'], minimum['latency'])}{_hardware(scheme, base)}"
+    elif p50:
+        text = f"{name}: {_latency('p50', p50, base['variant'], minimum['latency'])}{_hardware(scheme, base)}"
+        text += f", p99 not compared ({_why(scheme, base)})"
+    else:
+        text = f"{name}: latency not compared with {base['variant']} ({_why(scheme, base)})"
+    return text + (_accuracy(accuracy, minimum["accuracy"]) if accuracy else "")
+
+
+def _latency(name: str, figure: dict[str, Any], base: str, minimum: float) -> str:
+    times = max(figure["ratio"], 1 / figure["ratio"])
+    size = f"{times:.2f}x" if times < 1.1 else f"{times:.1f}x" if times < 10 else f"{times:.0f}x"
+    size += " lower" if figure["ratio"] < 1 else " higher"
+    if figure["real"]:
+        return f"{name} {size} than {base}"
+    if figure["p_holm"] <= LEVEL:
+        return f"{name} within {100 * minimum:g} % of {base} ({size})"
+    return f"{name} not shown to differ from {base} ({size}, p {figure['p_holm']:.2g})"
+
+
+def _accuracy(figure: dict[str, Any], minimum: float) -> str:
+    points = f"{100 * figure['difference']:+.1f}"
+    if points in ("+0.0", "-0.0"):
+        return ", the same accuracy"
+    if figure["real"]:
+        return f", accuracy {points} points"
+    why = f"below {100 * minimum:g}" if figure["p_holm"] <= LEVEL else f"p {figure['p_holm']:.2g}"
+    return f", accuracy {points} points ({why})"
+
+
+def _hardware(scheme: dict[str, Any], base: dict[str, Any]) -> str:
+    own, other = scheme["workers"], base["workers"]
+    if own is None or other is None:
+        return ""
+    return " at equal hardware" if own == other else f" with {own} workers against {other}"
+
+
+def _why(scheme: dict[str, Any], base: dict[str, Any]) -> str:
+    if scheme["versus"]["runs"] < 2:
+        return "that takes two runs or more that both have: raise --runs"
+    failing = [one["variant"] for one in (scheme, base) if "p99" in one["infinite"]]
+    if failing:
+        return f"too many requests of {' and '.join(failing)} failed"
+    few = [one["variant"] for one in (scheme, base) if one["latency_at_least_s"]["p99"] is not None]
+    if few:
+        return "too few requests: raise --requests or --runs"
+    return "a run has too many failed requests"

@@ -1,0 +1,131 @@
+"""Every scheme of a run against one baseline: p50, p99 and mean of latency, and accuracy.
+
+Holm's correction is over the schemes, for each of the four figures alone. A scheme is compared over the runs that both
+have; the others are left out and counted.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from collagebench.results.reader import Run, Table
+from collagebench.statistics.intervals import Interval
+from collagebench.statistics.latency import Latency, latency
+from collagebench.statistics.matched import Matched, match
+from collagebench.statistics.paired import LEVEL, holm, paired
+
+FIGURES = ("p50", "p99", "mean", "accuracy")
+
+
+@dataclass(frozen=True, slots=True)
+class MinimumEffect:
+    """Differences that are not larger are never called real, however certain."""
+
+    latency: float = 0.05
+    """The slower must be slower by more than this share of the faster."""
+    accuracy: float = 0.005
+    """More than this share of the requests must be right in addition."""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One figure of a scheme less that of the baseline."""
+
+    value: float
+    """Seconds (the mean over the runs), or a share of requests."""
+    ratio: float | None
+    """Figure of the scheme / figure of the baseline, all runs together; None for accuracy."""
+    ci95: Interval
+    p: float
+    p_holm: float
+    """`p` after Holm's correction over the schemes."""
+    real: bool
+    """Significant at 5 % after the correction, and larger than the minimum effect."""
+
+
+@dataclass(frozen=True, slots=True)
+class Versus:
+    """A scheme against the baseline; a difference is None where it cannot be known."""
+
+    baseline: str
+    runs: int
+    """Runs that both have."""
+    left_out: int
+    """Runs that only one of them has."""
+    figures: Mapping[str, Difference | None]
+    """By name, as in FIGURES."""
+    answers: Matched
+    """The pairs of answers that the difference in accuracy is made of."""
+
+
+def compare(run: Run, times: Mapping[str, Latency], baseline: str, minimum: MinimumEffect) -> dict[str, Versus]:
+    """Return each scheme but the baseline against it; `times` holds the latency of every scheme of `run`."""
+    found = {name: _against(run, times, name, baseline, minimum) for name in times if name != baseline}
+    for figure in FIGURES:
+        names = [name for name in found if found[name].figures[figure] is not None]
+        known = [difference for name in names if (difference := found[name].figures[figure]) is not None]
+        for name, difference in zip(names, _corrected(known), strict=True):
+            found[name] = replace(found[name], figures={**found[name].figures, figure: difference})
+    return found
+
+
+def _against(run: Run, times: Mapping[str, Latency], name: str, baseline: str, minimum: MinimumEffect) -> Versus:
+    own, other = run.of(name).requests, run.of(baseline).requests
+    own_time, other_time = times[name], times[baseline]
+    mine, theirs = set(own_time.mean_by_run), set(other_time.mean_by_run)
+    shared = sorted(mine & theirs)
+    if mine != theirs:
+        own, other = _of_runs(own, shared), _of_runs(other, shared)
+        own_time, other_time = latency(own), latency(other)
+    figures = {figure: _slower(figure, own_time, other_time, shared, minimum.latency) for figure in FIGURES[:-1]}
+    answers = match(own, other)
+    return Versus(
+        baseline=baseline,
+        runs=len(shared),
+        left_out=len(mine ^ theirs),
+        figures={**figures, "accuracy": _righter(answers, minimum.accuracy)},
+        answers=answers,
+    )
+
+
+def _slower(figure: str, own: Latency, other: Latency, runs: Sequence[int], minimum: float) -> Difference | None:
+    """Return the difference of a figure of latency, not yet corrected; None where a scheme does not have it."""
+    if figure == "mean":
+        own_value, other_value, own_runs, other_runs = own.mean, other.mean, own.mean_by_run, other.mean_by_run
+    elif figure in own.quantiles and figure in other.quantiles:
+        one, two = own.quantiles[figure], other.quantiles[figure]
+        own_value, other_value, own_runs, other_runs = one.known, two.known, one.by_run, two.by_run
+    else:
+        return None
+    if own_value is None or other_value is None:
+        return None
+    pair = paired([own_runs[run] for run in runs], [other_runs[run] for run in runs])
+    if pair is None or own_value <= 0 or other_value <= 0:
+        return None
+    ratio = own_value / other_value
+    # The figure of all runs together and the mean of the runs' own must agree on who is slower.
+    large = max(ratio, 1 / ratio) > 1 + minimum and (ratio > 1) == (pair.difference > 0)
+    return Difference(pair.difference, ratio, pair.ci95, pair.p, math.nan, large)
+
+
+def _righter(answers: Matched, minimum: float) -> Difference | None:
+    if not answers.pairs:
+        return None
+    large = abs(answers.difference) > minimum
+    return Difference(answers.difference, None, answers.ci95, answers.p, math.nan, large)
+
+
+def _corrected(differences: Sequence[Difference]) -> list[Difference]:
+    p_values = holm([difference.p for difference in differences])
+    return [
+        replace(difference, p_holm=p, real=difference.real and p <= LEVEL)
+        for difference, p in zip(differences, p_values, strict=True)
+    ]
+
+
+def _of_runs(requests: Table, runs: Sequence[int]) -> Table:
+    return requests.where(np.isin(requests["run"], np.array(runs, dtype=np.int64)))

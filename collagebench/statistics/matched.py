@@ -1,0 +1,95 @@
+"""Two schemes that answered the same requests: is one right more often?
+
+Requests that both answer rightly, or both wrongly, say nothing about the difference. What is left are the requests on
+which they disagree: `won` that only the scheme got right, `lost` that only the other did. If neither were better, each
+would be won or lost like the toss of a coin: that is McNemar's test (1947), exact because the binomial is summed.
+
+The interval of the difference in accuracy, (won - lost) / pairs, is Tango's score interval (Statistics in Medicine 17,
+1998, 891-908): it holds every difference that the data do not contradict, and is sound where few requests disagree.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from collagebench.results.reader import Table
+from collagebench.statistics.distributions import binomial_at_least
+from collagebench.statistics.intervals import Z95, Interval
+
+
+@dataclass(frozen=True, slots=True)
+class Matched:
+    """Answers of two schemes to the same requests."""
+
+    pairs: int
+    """Requests after the warm-up that both answered, with a class that is known."""
+    won: int
+    """Only the scheme was right."""
+    lost: int
+    """Only the other was right."""
+
+    @property
+    def difference(self) -> float:
+        """Accuracy of the scheme less that of the other, from -1 to 1; there must be pairs."""
+        return (self.won - self.lost) / self.pairs
+
+    @property
+    def p(self) -> float:
+        """Two-sided p value of the exact McNemar test."""
+        return mcnemar(self.won, self.lost)
+
+    @property
+    def ci95(self) -> Interval:
+        """95 % interval of the difference; there must be pairs."""
+        return tango(self.won, self.lost, self.pairs)
+
+
+def match(own: Table, other: Table) -> Matched:
+    """Return how the answers of two schemes, paired by run and request, agree; those that only one has do not count."""
+    (own_keys, own_right), (other_keys, other_right) = _answered(own), _answered(other)
+    common, mine, theirs = np.intersect1d(own_keys, other_keys, return_indices=True)
+    one, two = own_right[mine], other_right[theirs]
+    return Matched(len(common), int((one & ~two).sum()), int((~one & two).sum()))
+
+
+def mcnemar(won: int, lost: int) -> float:
+    """Return the two-sided p value of the exact McNemar test: P(so uneven, or more) for won + lost fair coins."""
+    return min(1.0, 2 * binomial_at_least(max(won, lost), won + lost, 0.5))
+
+
+def tango(won: int, lost: int, pairs: int) -> Interval:
+    """Return the 95 % score interval of (won - lost) / pairs (Tango 1998); `pairs` must not be 0."""
+    difference = (won - lost) / pairs
+
+    def score(delta: float) -> float:
+        """Return how many standard deviations the data lie above a true difference of `delta`."""
+        # The most likely share of `lost` if the difference is delta: the larger root of a quadratic.
+        b = (2 * pairs - won + lost) * delta - won - lost
+        c = -lost * delta * (1 - delta)
+        share = (math.sqrt(max(0.0, b * b - 8 * pairs * c)) - b) / (4 * pairs)
+        variance = pairs * (2 * share + delta * (1 - delta))
+        distance = won - lost - pairs * delta
+        return distance / math.sqrt(variance) if variance > 0 else math.copysign(math.inf, distance)
+
+    def edge(inside: float, outside: float) -> float:
+        """Return where the score leaves the interval between a difference inside it and one that cannot be inside."""
+        for _ in range(60):
+            middle = (inside + outside) / 2
+            if abs(score(middle)) <= Z95:
+                inside = middle
+            else:
+                outside = middle
+        return inside
+
+    return edge(difference, -1.0), edge(difference, 1.0)
+
+
+def _answered(requests: Table) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Return a number that names each request whose answer counts, and whether the answer was right."""
+    counts = ~requests["warmup"] & ~np.isnan(requests["latency"]) & (requests["predicted"] >= 0)
+    keys = (requests["run"][counts] << 32) | requests["request"][counts]
+    return keys, requests["predicted"][counts] == requests["label"][counts]
