@@ -154,22 +154,25 @@ def _add_latency(
     backed = {model.dataset for model in chosen if model.role == "backup"}
     rivals = [model for model in known if model.grid == BACKUP_GRID and model.dataset in backed]
     bases = [single for model in chosen if (single := single_of(model, known))]
-    timed = {model.name: model for model in (*chosen, *bases, *rivals)}
+    to_time = {model.name: model for model in (*chosen, *bases, *rivals)}
     runs: dict[str, tuple[Any, Any]] = {}
-    for name, model in timed.items():
+    for name, model in to_time.items():
         sample, runner = sample_of(model), session(model)
         images = list(sample.pixels[: together(model)])
         one = encoded(model, images)[np.newaxis]
         runs[name] = runner, one
         if model.role == "backup":
             runs[_batch_of(name)] = runner, np.repeat(one, BACKUP_BATCH, axis=0)
-    medians = {name: float(np.median(times)) for name, times in interleaved(runs, work.timing).items()}
+    times = interleaved(runs, work.timing)
+    medians = {name: float(np.median(timed.processor)) for name, timed in times.items()}
+    by_clock = {name: float(np.median(timed.wall)) for name, timed in times.items()}
 
     def ratio(name: str, base: Model | None) -> float | None:
         return medians[name] / medians[base.name] if base else None
 
     for entry, model in zip(entries, chosen, strict=True):
         entry["latency_s"] = medians[model.name]
+        entry["latency_by_clock_s"] = by_clock[model.name]
         entry["latency_ratio"] = ratio(model.name, single_of(model, known))
         entry["batch"] = None
         if model.role == "backup":
@@ -177,6 +180,7 @@ def _add_latency(
             entry["batch"] = {
                 "images": BACKUP_BATCH,
                 "latency_s": medians[batch],
+                "latency_by_clock_s": by_clock[batch],
                 "latency_ratio": ratio(batch, single_of(model, known)),
                 "collages": {m.name: medians[batch] / medians[m.name] for m in rivals if m.dataset == model.dataset},
             }

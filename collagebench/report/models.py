@@ -11,6 +11,9 @@ from rich.text import Text
 
 from collagebench.report.parts import UNKNOWN, as_interval, as_ms, as_percent, as_times, new_table, print_line
 
+BUSY = 1.25
+"""How much longer inferences take by the clock than in processor time on a machine that is called busy."""
+
 
 def print_models(found: dict[str, Any], console: Console) -> None:
     """Print the object that `evaluate` made."""
@@ -43,6 +46,16 @@ def print_models(found: dict[str, Any], console: Console) -> None:
     for column, meaning in _legend(models).items():
         print_line(console, meaning, indent=f"{column:<9}", style="dim")
     console.print()
+    busy = max(
+        time["latency_by_clock_s"] / time["latency_s"] for model in models for time in (model, model["batch"] or model)
+    )
+    if busy > BUSY:
+        print_line(
+            console,
+            f"other work slowed this machine: by the clock, inferences took up to {busy:.1f}x that",
+            indent="note: ",
+        )
+        console.print()
     for model in models:
         for name, times in (model["batch"] or {"collages": {}})["collages"].items():
             print_line(console, f"A batch of nine of {model['name']} takes {as_times(times)} as long as {name}.")
@@ -56,8 +69,8 @@ def print_models(found: dict[str, Any], console: Console) -> None:
 def _conditions(found: dict[str, Any]) -> str:
     which = {"test": "test", "train": "held-out training"}[found["split"]]
     return (
-        f"{found['images']:,} of {found['images_available']:,} {which} images of {found['dataset']}; latencies "
-        f"of one thread, median, all in one interleaved run"
+        f"{found['images']:,} of {found['images_available']:,} {which} images of {found['dataset']}; "
+        "latencies with one thread, medians of one interleaved run"
     )
 
 
@@ -73,7 +86,7 @@ def _legend(models: Sequence[dict[str, Any]]) -> dict[str, str]:
         parts.append("of a coded model: of images as they are")
     return {
         "accuracy": "; ".join(parts),
-        "ms": "one inference: of an image, a whole collage, a parity or a coded image",
+        "ms": "processor time of one inference, a whole collage being one: the latency on a core that is free",
         "ratio": "latency / that of the single",
     }
 
@@ -82,7 +95,7 @@ def _print_codes(models: Sequence[dict[str, Any]], console: Console) -> None:
     if not models:
         return
     k, s = models[0]["coded"]["k"], models[0]["coded"]["s"]
-    print_line(console, f"reconstructed answers: {k} images in {k + s} coded ones, of which {s} are lost", style="bold")
+    print_line(console, f"reconstructed answers: {_code(k, s)}", style="bold")
     table = new_table("model", "code", "accuracy", "95 % interval")
     for model in models:
         coded = model["coded"]
@@ -97,6 +110,10 @@ def _print_codes(models: Sequence[dict[str, Any]], console: Console) -> None:
             )
     console.print(table)
     console.print()
+
+
+def _code(k: int, s: int) -> str:
+    return f"{k} image{'s' * (k > 1)} in {k + s} coded ones, of which {s or 'none'} {'are' if s > 1 else 'is'} lost"
 
 
 def _print_collage(model: dict[str, Any], console: Console) -> None:
@@ -134,7 +151,7 @@ def print_tuned(found: dict[str, Any], console: Console) -> None:
     tuned = found["tuned"]
     print_line(
         console,
-        f"NeRCC, {tuned['k']} images in {tuned['k'] + tuned['s']} coded ones, of which {tuned['s']} are lost; "
+        f"NeRCC, {_code(tuned['k'], tuned['s'])}; "
         f"{found['images']:,} {'held-out training ' if found['split'] == 'train' else ''}images of {found['dataset']}",
     )
     table = new_table("model", "smooth encode", "smooth decode", "accuracy", "95 % interval")
