@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from collagebench.cli.options import resolve, run_directory
+from collagebench.config import Config
 from collagebench.errors import Interrupted
+
+if TYPE_CHECKING:
+    from collagebench.report.expression import Gate
 
 
 def conduct(verb: str, options: Mapping[str, Any]) -> int:
     """Run the experiment, print its report and return the exit code."""
     config = resolve(options)
+    gates = _gates(options["fail_if"], config)
     directory = run_directory(options["out"], verb)
     # Imported here, because they are heavy and no help text needs them.
     from collagebench.cli.progress import ProgressBar
@@ -24,8 +29,18 @@ def conduct(verb: str, options: Mapping[str, Any]) -> int:
         with ProgressBar() as progress:
             (experiment.run if verb == "run" else experiment.simulate)(config, directory, progress)
     except Interrupted:
-        print_report([directory], options["form"])
+        print_report([directory], options["form"], fail_if=gates)
         raise
-    code = print_report([directory], options["form"])
+    code = print_report([directory], options["form"], fail_if=gates)
     click.echo(f"records: {directory}", err=True)
     return code
+
+
+def _gates(texts: Sequence[str], config: Config) -> list[Gate]:
+    """Read the gates before anything is run; UsageError if one makes no sense or names no scheme of the config."""
+    from collagebench.report.expression import check, parse
+
+    gates = [parse(text) for text in texts]
+    for gate in gates:
+        check(gate, [scheme.variant for scheme in config.schemes])
+    return gates

@@ -88,6 +88,7 @@ OPTIONS = [
     click.option("--smooth-encode", type=float, help="nercc: how much the encoder smooths. [3e-5]"),
     click.option("--smooth-decode", type=float, help="nercc: how much the decoder smooths. [1e-4]"),
     click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", help="[table]"),
+    click.option("--fail-if", multiple=True, metavar="GATE", help="Exit with 3 if so: `report --help`; repeatable."),
     click.option("--out", type=PATH, help="The run directory. [runs/ and the time]"),
 ]
 

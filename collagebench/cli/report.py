@@ -19,14 +19,34 @@ import click
     help="Goodput counts answers this fast. [the run's own]",
 )
 @click.option("--details", is_flag=True, help="Also tables of the answers by source and of the work.")
+@click.option("--fail-if", multiple=True, metavar="GATE", help="Exit with 3 if e.g. 'collage.p99 > 0.3'; repeatable.")
 @click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Write there instead of printing.")
 def command(
-    runs: tuple[Path, ...], form: str, baseline: str | None, slo_ms: float | None, details: bool, out: Path | None
+    runs: tuple[Path, ...],
+    form: str,
+    baseline: str | None,
+    slo_ms: float | None,
+    details: bool,
+    fail_if: tuple[str, ...],
+    out: Path | None,
 ) -> int:
     """Print the table or JSON of finished runs; RUN is what `--out` of `run` or `simulate` named.
 
     Several runs are compared scheme by scheme with the first one. The exit code is 4 when a run is INVALID.
+
+    \b
+    A GATE says when to fail: figures and numbers with + - * / and parentheses
+    on both sides of <, <=, > or >=, as in 'collage.p99 > 0.9 * replication.p99'.
+    A figure is a scheme (in quotes if its name has a space or a dot) and one of
+      p50 p90 p95 p99 p999 mean std max   latency in seconds, also of `bound`
+      accuracy not_own busy failed_share  shares from 0 to 1
+      failed    requests without an answer
+      work      worker time / that of the baseline
+      goodput   right answers in time, per second
+    A figure that is not known fails its gate. INVALID wins: then it is 4, not 3.
     """
     from collagebench.report import print_report
+    from collagebench.report.expression import parse
 
-    return print_report(runs, form, baseline=baseline, slo_ms=slo_ms, details=details, out=out)
+    gates = [parse(text) for text in fail_if]
+    return print_report(runs, form, baseline=baseline, slo_ms=slo_ms, details=details, out=out, fail_if=gates)

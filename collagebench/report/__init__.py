@@ -8,7 +8,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from collagebench.errors import EXIT_DONE, EXIT_INVALID
+from collagebench.errors import EXIT_DONE, EXIT_INVALID, EXIT_THRESHOLD
+from collagebench.report import gates
+from collagebench.report.expression import Gate
 from collagebench.report.output import put
 from collagebench.report.summary import summarise
 from collagebench.report.table import print_summary
@@ -25,17 +27,21 @@ def print_report(
     slo_ms: float | None = None,
     details: bool = False,
     out: Path | None = None,
+    fail_if: Sequence[Gate] = (),
 ) -> int:
-    """Print the report of one or several run directories, or write it to `out`; return 0, or 4 when it is INVALID.
+    """Print the report of one or several run directories, or write it to `out`.
+
+    Return the exit code: 0, 4 when it is INVALID, else 3 when one of the gates `fail_if` failed.
 
     `details` adds the tables of answers by source and of the work to the table; JSON holds them in any case.
 
     Raises:
         DataError: a directory is not a run, or cannot be read.
-        UsageError: there is no scheme called `baseline`.
+        UsageError: there is no scheme called `baseline`, or none that a gate names.
         OutputError: the report cannot be written.
     """
     summary = summarise([load(directory) for directory in directories], baseline, slo_ms)
+    failed = gates.apply(summary, fail_if)
 
     def show(console: Console) -> None:
         if form == "json":
@@ -44,4 +50,4 @@ def print_report(
             print_summary(summary, console, details)
 
     put(show, out)
-    return EXIT_DONE if summary["valid"] else EXIT_INVALID
+    return EXIT_INVALID if not summary["valid"] else EXIT_THRESHOLD if failed else EXIT_DONE

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from collagebench.report.details import print_details
+from collagebench.report.gates import print_gates
 from collagebench.report.parts import UNKNOWN, as_ms, as_percent, as_times, new_table, print_line
 
 
@@ -56,6 +57,7 @@ def _print_one(one: dict[str, Any], console: Console, details: bool) -> None:
     for warning in one["warnings"]:
         print_line(console, warning, indent="  note: ")
     console.print()
+    print_gates(one.get("gates", []), console)
 
 
 def _conditions(one: dict[str, Any]) -> str:

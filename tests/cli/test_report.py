@@ -140,3 +140,29 @@ def test_colours_are_for_terminals_only(sound):
     )
     assert "\x1b" not in done.stdout
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_gates_exit_3_and_are_printed(sound, capsys):
+    """A gate that fails ends with 3; its outcome and both values stand below the table and in the JSON."""
+    gates = ["--fail-if", "none.p50 > 0.001", "--fail-if", "hedge.p50 > 9"]
+    assert report(sound, *gates) == 3
+    shown = capsys.readouterr().out
+    assert shown.index("VALID") < shown.index("gate FAILED: none.p50 > 0.001  (0.0") < shown.index("gate passed: hedge")
+    assert report(sound, *gates, "--format", "json") == 3
+    assert [gate["failed"] for gate in json.loads(capsys.readouterr().out)["gates"]] == [True, False]
+    assert report(sound, *gates[2:]) == 0
+
+
+def test_invalid_wins_over_a_gate(broken, capsys):
+    """The figures of an INVALID run prove nothing: 4, not 3."""
+    assert report(broken, "--fail-if", "none.p50 > 0") == 4
+    assert "gate FAILED" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("gate", ["none.p50", "none.median > 1", "nine.p50 > 1"])
+def test_a_gate_that_makes_no_sense_exits_2(sound, capsys, gate):
+    """A gate with an error in it is a usage error with a caret, and nothing is printed on standard output."""
+    assert report(sound, "--fail-if", gate) == 2
+    found = capsys.readouterr()
+    assert found.out == ""
+    assert found.err.splitlines()[-1].strip() == "^"

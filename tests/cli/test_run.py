@@ -304,6 +304,23 @@ def test_a_senseless_profile_is_one_sentence(tmp_path: Path, text: str, sentence
     assert sentence in err
 
 
+@pytest.mark.parametrize("gate", ["none.p99 >", "none.p98 > 1", "tied.p99 > 1"])
+def test_gates_are_read_before_the_run(tmp_path: Path, gate: str) -> None:
+    """A gate that makes no sense, or names no scheme of this run, costs no run: 2, and no results are left."""
+    code, out, err = collagebench("simulate", "--scheme", "none", "--fail-if", gate, cwd=tmp_path)
+    assert (code, out) == (2, "")
+    assert err.splitlines()[-1].strip() == "^"
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_failed_gate_ends_a_simulation_with_3(tmp_path: Path) -> None:
+    """`simulate --fail-if` prints the table, then the gate, and ends with 3."""
+    options = ["--scheme", "none", "--runs", 2, "--requests", 200, "--fail-if", "none.p50 > 0.001"]
+    code, out, _ = collagebench("simulate", *options, cwd=tmp_path)
+    assert code == 3
+    assert "gate FAILED: none.p50 > 0.001" in out
+
+
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_simulation_is_saved_whole(tmp_path: Path, sign: signal.Signals) -> None:
     """A simulation stops between two of its steps: 130, and its finished cells can be read."""

@@ -1,0 +1,240 @@
+"""The language of gates, read by recursive descent: a comparison of two sums of figures and numbers, nothing else.
+
+    gate    = sum  relation  sum            relation = "<" | "<=" | ">" | ">="
+    sum     = product  { ("+" | "-")  product }
+    product = term  { ("*" | "/")  term }
+    term    = "-" term  |  "(" sum ")"  |  number  |  figure
+    figure  = scheme "." metric             collage.p99, hedge-idle.mean, "collage wait".accuracy
+
+A scheme's name begins with a letter and may hold digits, `_` and `-`; any other name stands in quotes. After the
+metric a `-` is a minus. There are no units: times are in seconds, shares from 0 to 1.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import NoReturn
+
+from rich.cells import cell_len
+
+from collagebench.config import nearest
+from collagebench.errors import UsageError
+
+METRICS = {
+    "p50": "latency in seconds, as are p90, p95, p99, p999, mean, std and max",
+    **dict.fromkeys(("p90", "p95", "p99", "p999", "mean", "std", "max"), ""),
+    "accuracy": "share of right answers",
+    "not_own": "share of answers that did not come from the request's own first task",
+    "failed": "number of requests without an answer; failed_share: their share",
+    "failed_share": "",
+    "work": "worker time per request / that of the baseline",
+    "busy": "share of the workers' time in service",
+    "goodput": "right answers in time, per second",
+}
+"""What may stand behind the dot; a text that is empty was said further up."""
+LONGEST = 500
+"""Characters of a gate."""
+DEEPEST = 50
+"""Parentheses and signs inside each other."""
+SHOWN = 72
+"""Characters of a long expression that are shown around its error."""
+
+SPACE = re.compile(r"\s*")
+NUMBER = re.compile(r"(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+NAME = re.compile(r"[^\W\d][\w-]*")
+QUOTED = re.compile(r""""([^"]*)"|'([^']*)'""")
+METRIC = re.compile(r"\w+")
+RELATION = re.compile(r"<=|>=|<|>")
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """A number as it was written."""
+
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One figure of one scheme."""
+
+    scheme: str
+    metric: str
+    at: int
+    """Where its scheme begins in the text."""
+
+    def __str__(self) -> str:
+        """Return it as it is written."""
+        plain = NAME.fullmatch(self.scheme) is not None
+        return f"{self.scheme if plain else repr(self.scheme)}.{self.metric}"
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """Two values and what is done with them."""
+
+    sign: str
+    left: Value
+    right: Value
+
+
+Value = Number | Figure | Operation
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """The condition under which a report fails."""
+
+    text: str
+    left: Value
+    relation: str
+    right: Value
+
+
+def parse(text: str) -> Gate:
+    """Return the gate that `text` states.
+
+    Raises:
+        UsageError: it is none; the message points at the character.
+    """
+    if len(text) > LONGEST:
+        refuse(text, LONGEST, f"a gate has at most {LONGEST} characters; this one has {len(text):,}")
+    return _Parser(text).gate()
+
+
+def check(gate: Gate, schemes: Collection[str]) -> None:
+    """See that every scheme of the gate is among `schemes`, the variants' names, or the bound.
+
+    Raises:
+        UsageError: one is not; the message points at it and names the nearest.
+    """
+    for figure in figures(gate):
+        if figure.scheme not in schemes and figure.scheme != "bound":
+            refuse(gate.text, figure.at, f"there is no scheme {figure.scheme!r} here{nearest(figure.scheme, schemes)}")
+
+
+def figures(gate: Gate) -> list[Figure]:
+    """Return the figures in the order in which they are written."""
+    found: list[Figure] = []
+    todo: list[Value] = [gate.right, gate.left]
+    while todo:
+        value = todo.pop()
+        if isinstance(value, Operation):
+            todo += [value.right, value.left]
+        elif isinstance(value, Figure):
+            found.append(value)
+    return found
+
+
+def refuse(text: str, at: int, problem: str) -> NoReturn:
+    """Raise the UsageError about the character of `text` at place `at`."""
+    start = max(0, min(at - SHOWN // 2, len(text) - SHOWN))
+    shown = "".join(c if c.isprintable() else "?" for c in text[start : start + SHOWN])
+    before, after = "…" if start else "", "…" if start + SHOWN < len(text) else ""
+    caret = " " * cell_len(before + shown[: at - start]) + "^"
+    raise UsageError(f"--fail-if: {problem}\n  {before}{shown}{after}\n  {caret}")
+
+
+class _Parser:
+    """Reads one text from left to right."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._at = 0
+        self._depth = 0
+
+    def gate(self) -> Gate:
+        left = self._sum()
+        self._skip()
+        match = RELATION.match(self._text, self._at)
+        if match is None:
+            self._refuse("here should be <, <=, > or >= (the gate fails when the comparison is true)")
+        self._at = match.end()
+        right = self._sum()
+        self._skip()
+        if RELATION.match(self._text, self._at):
+            self._refuse("a gate is one comparison; write a second --fail-if for another")
+        if self._at < len(self._text):
+            self._refuse("the gate should end here, or go on with +, -, * or /")
+        return Gate(self._text, left, match.group(), right)
+
+    def _sum(self) -> Value:
+        value = self._product()
+        while sign := self._one_of("+-"):
+            value = Operation(sign, value, self._product())
+        return value
+
+    def _product(self) -> Value:
+        value = self._term()
+        while sign := self._one_of("*/"):
+            value = Operation(sign, value, self._term())
+        return value
+
+    def _term(self) -> Value:
+        self._depth += 1
+        if self._depth > DEEPEST:
+            self._refuse(f"more than {DEEPEST} parentheses or signs inside each other")
+        value: Value
+        if self._one_of("-"):
+            value = Operation("-", Number(0.0), self._term())
+        elif self._one_of("("):
+            value = self._sum()
+            if not self._one_of(")"):
+                self._refuse("here should be ), +, -, * or /")
+        else:
+            value = self._atom()
+        self._depth -= 1
+        return value
+
+    def _atom(self) -> Number | Figure:
+        self._skip()
+        start = self._at
+        if match := NUMBER.match(self._text, start):
+            self._at = match.end()
+            value = float(match.group())
+            if not math.isfinite(value):
+                refuse(self._text, start, "this number is too large")
+            if METRIC.match(self._text, self._at):
+                self._refuse("a number ends here: times are in seconds, without a unit")
+            if self._text.startswith("%", self._at):
+                self._refuse("a number ends here: shares are from 0 to 1, without %")
+            return Number(value)
+        if match := QUOTED.match(self._text, start):
+            scheme = match.group(1) or match.group(2) or ""
+        elif match := NAME.match(self._text, start):
+            scheme = match.group()
+        elif self._text.startswith(("'", '"'), start):
+            self._refuse("this quote has no second one")
+        else:
+            self._refuse("here should be a number or a figure such as collage.p99")
+        self._at = match.end()
+        if not self._text.startswith(".", self._at):
+            self._refuse(f"here should be a dot and a metric: {', '.join(METRICS)}")
+        self._at += 1
+        metric = METRIC.match(self._text, self._at)
+        if metric is None:
+            self._refuse(f"here should be a metric: {', '.join(METRICS)}")
+        if metric.group() not in METRICS:
+            self._refuse(f"there is no metric {metric.group()!r}{nearest(metric.group(), METRICS)}")
+        self._at = metric.end()
+        return Figure(scheme, metric.group(), start)
+
+    def _one_of(self, signs: str) -> str:
+        """Return the sign that comes next and step past it, or an empty text."""
+        self._skip()
+        sign = self._text[self._at : self._at + 1]
+        if not sign or sign not in signs:
+            return ""
+        self._at += 1
+        return sign
+
+    def _skip(self) -> None:
+        match = SPACE.match(self._text, self._at)
+        assert match is not None
+        self._at = match.end()
+
+    def _refuse(self, problem: str) -> NoReturn:
+        refuse(self._text, self._at, problem)

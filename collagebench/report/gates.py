@@ -1,0 +1,150 @@
+"""Gates: conditions on the figures of a report under which the command ends with exit code 3.
+
+A gate states the failure (`collage.p99 > 0.3`). A figure that is not known fails it, with a sentence that says why:
+what cannot be told must not pass.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from rich.console import Console
+
+from collagebench.errors import UsageError
+from collagebench.report.expression import Figure, Gate, Number, Value, check
+from collagebench.report.parts import UNKNOWN, print_line
+
+RELATIONS: dict[str, Callable[[float, float], bool]] = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+OPERATIONS: dict[str, Callable[[float, float], float]] = {
+    "+": operator.add,
+    "-": operator.sub,
+    "*": operator.mul,
+    "/": operator.truediv,
+}
+OF_THE_BOUND = ("p50", "p90", "p95", "p99", "p999", "mean")
+
+
+class _Unknown(Exception):
+    """A value that is not known, with the sentence that says why."""
+
+
+def apply(summary: dict[str, Any], gates: Sequence[Gate]) -> bool:
+    """Put the outcome of each gate into the object that `summarise` made, as `gates`; return whether any failed.
+
+    Each is {expression, left, right, failed, reason}; `left` and `right` are null where they are not known. Several
+    runs have their own, and together those of all, each with the name of its `run`.
+
+    Raises:
+        UsageError: a gate names a scheme that a run does not have.
+    """
+    ones = summary.get("runs", [summary])
+    for one in ones:
+        one["gates"] = [_outcome(gate, one) for gate in gates]
+    if "runs" in summary:
+        summary["gates"] = [{"run": one["name"], **outcome} for one in ones for outcome in one["gates"]]
+    return any(outcome["failed"] for one in ones for outcome in one["gates"])
+
+
+def print_gates(outcomes: Sequence[dict[str, Any]], console: Console) -> None:
+    """Print one line for each gate: whether it failed, and the values of both sides."""
+    for outcome in outcomes:
+        sides = " and ".join(UNKNOWN if outcome[side] is None else f"{outcome[side]:.4g}" for side in ("left", "right"))
+        why = f": {outcome['reason']}" if None in (outcome["left"], outcome["right"]) else ""
+        print_line(
+            console,
+            f"{outcome['expression']}  ({sides}){why}",
+            indent="gate FAILED: " if outcome["failed"] else "gate passed: ",
+            style="bold red" if outcome["failed"] else "",
+        )
+    if outcomes:
+        console.print()
+
+
+def _outcome(gate: Gate, one: dict[str, Any]) -> dict[str, Any]:
+    schemes = {scheme["variant"]: scheme for scheme in one["schemes"]}
+    try:
+        check(gate, schemes)
+    except UsageError as error:
+        raise UsageError(f"{one['name']}: {error}" if "name" in one else str(error)) from None
+    left, left_unknown = _side(gate.left, schemes)
+    right, right_unknown = _side(gate.right, schemes)
+    unknown = "; ".join(reason for reason in (left_unknown, right_unknown) if reason)
+    failed, reason = True, unknown
+    if left is not None and right is not None:
+        failed = RELATIONS[gate.relation](left, right)
+        reason = f"{left:.4g} {gate.relation} {right:.4g}" if failed else ""
+    return {"expression": gate.text, "left": left, "right": right, "failed": failed, "reason": reason or None}
+
+
+def _side(value: Value, schemes: dict[str, dict[str, Any]]) -> tuple[float | None, str]:
+    """Return a side's value and an empty text, or None and why it is not known."""
+    try:
+        return _compute(value, schemes), ""
+    except _Unknown as unknown:
+        return None, str(unknown)
+
+
+def _compute(value: Value, schemes: dict[str, dict[str, Any]]) -> float:
+    if isinstance(value, Number):
+        return value.value
+    if isinstance(value, Figure):
+        return _figure(value, schemes)
+    left, right = _compute(value.left, schemes), _compute(value.right, schemes)
+    if value.sign == "/" and right == 0:
+        raise _Unknown("it divides by 0")
+    found = OPERATIONS[value.sign](left, right)
+    if not math.isfinite(found):
+        raise _Unknown("it is too large")
+    return found
+
+
+def _figure(figure: Figure, schemes: dict[str, dict[str, Any]]) -> float:
+    """Return a figure of the report, or raise _Unknown with the reason why it has none."""
+    scheme, metric = schemes.get(figure.scheme), figure.metric
+    if scheme is None:
+        bound = next((other["bound"] for other in schemes.values() if other["bound"]), None)
+        found = bound["latency_s"].get(metric) if bound and metric in OF_THE_BOUND else None
+        if found is None:
+            raise _Unknown(f"{figure} is not known (a bound has latencies only, and only where there are stragglers)")
+        return float(found)
+    if not scheme["runs"]:
+        raise _Unknown(f"{figure} is not known, because {figure.scheme} has no complete run")
+    found = _READ[metric](scheme) if metric in _READ else scheme["latency_s"][metric]
+    if found is not None:
+        return float(found)
+    if metric in scheme["infinite"] or (metric in ("mean", "std", "max") and scheme["failed"]):
+        raise _Unknown(f"{figure} is infinite, because {scheme['failed']} of {scheme['requests']} requests failed")
+    least = scheme["latency_at_least_s"].get(metric)
+    if metric in scheme["latency_at_least_s"]:
+        at_least = "" if least is None else f"; it is at least {least:.4g}"
+        raise _Unknown(f"{figure} is not known, because {scheme['requests']} requests are too few for it{at_least}")
+    raise _Unknown(f"{figure} is not known in this run")
+
+
+def _not_own(scheme: dict[str, Any]) -> float | None:
+    sources: dict[str, float] = scheme["sources"]
+    return 1 - sources.get("own", 0.0) if sources else None
+
+
+def _failed_share(scheme: dict[str, Any]) -> float | None:
+    return scheme["failed"] / scheme["requests"] if scheme["requests"] else None
+
+
+_READ: dict[str, Callable[[dict[str, Any]], float | None]] = {
+    "accuracy": lambda scheme: scheme["accuracy"]["overall"],
+    "not_own": _not_own,
+    "failed": lambda scheme: scheme["failed"],
+    "failed_share": _failed_share,
+    "work": lambda scheme: scheme["relative"]["executed"],
+    "busy": lambda scheme: scheme["busy"],
+    "goodput": lambda scheme: scheme["goodput_rps"],
+}
+"""The metrics that are no latency."""

@@ -1,0 +1,191 @@
+"""Gates: the language they are written in, and what comes of them."""
+
+from __future__ import annotations
+
+import pytest
+from synthetic_run import lognormal, make_run
+
+from collagebench.errors import UsageError
+from collagebench.report.expression import check, figures, parse
+from collagebench.report.gates import apply
+from collagebench.report.summary import summarise
+from collagebench.results.reader import load
+
+
+@pytest.fixture(scope="module")
+def summary(tmp_path_factory):
+    """Return the report of two schemes, the second one twice as fast and with a dot and a space in its name."""
+    latencies = {"none": lognormal(1, 4, 250, 0.04), "collage 0.5": lognormal(2, 4, 250, 0.02)}
+    return summarise([load(make_run(tmp_path_factory.mktemp("gates") / "run", latencies))])
+
+
+def outcome(summary, text):
+    """Return what comes of one gate."""
+    failed = apply(summary, [parse(text)])
+    (found,) = summary["gates"]
+    assert failed == found["failed"]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("1 + 2 * 3", 7),
+        ("(1 + 2) * 3", 9),
+        ("8 / 2 / 2", 2),
+        ("8 - 2 - 2", 4),
+        ("-2 * -3", 6),
+        ("- (2 - 5)", 3),
+        ("--1", 1),
+        ("2 - -1", 3),
+        (".5 + 1. + 1e-1", 1.6),
+        ("1E2", 100),
+    ],
+)
+def test_arithmetic(summary, text, value):
+    """Signs bind as in school, and operations of one rank from left to right."""
+    assert outcome(summary, f"{text} > 0")["left"] == pytest.approx(value)
+
+
+@pytest.mark.parametrize(("relation", "true_of"), [("<", "-1"), ("<=", "-1 0"), (">", "1"), (">=", "1 0")])
+def test_relations(summary, relation, true_of):
+    """Each relation fails the gate exactly when it is true."""
+    failed = [left for left in ("-1", "0", "1") if outcome(summary, f"{left} {relation} 0")["failed"]]
+    assert failed == sorted(true_of.split())
+
+
+def test_figures_are_those_of_the_report(summary):
+    """A figure is the number that the JSON has, whichever way the scheme's name is quoted."""
+    none, collage = summary["schemes"]
+    assert outcome(summary, "none.p99 > 1")["left"] == none["latency_s"]["p99"]
+    assert outcome(summary, '1 > "collage 0.5".mean')["right"] == collage["latency_s"]["mean"]
+    assert outcome(summary, "'collage 0.5'.work > 1")["left"] == collage["relative"]["executed"]
+    assert outcome(summary, "none.accuracy<1")["left"] == none["accuracy"]["overall"]
+    assert outcome(summary, "none.busy > 1")["left"] == none["busy"]
+    assert outcome(summary, "none.failed > 0") == {
+        "expression": "none.failed > 0", "left": 0.0, "right": 0.0, "failed": False, "reason": None,
+    }  # fmt: skip
+
+
+def test_a_missed_threshold_is_said_in_numbers(summary):
+    """A gate that failed has both sides and the comparison as its reason."""
+    found = outcome(summary, "none.p50 > 0.5 * 'collage 0.5'.p50")
+    assert found["failed"]
+    assert found["reason"] == f"{found['left']:.4g} > {found['right']:.4g}"
+
+
+def test_names_with_hyphens_and_minus(summary):
+    """A hyphen before the dot is part of the name, one after the metric is a minus."""
+    gate = parse("hedge-idle.p99-none.p99 > 0")
+    assert [(figure.scheme, figure.metric) for figure in figures(gate)] == [("hedge-idle", "p99"), ("none", "p99")]
+
+
+@pytest.mark.parametrize(
+    ("text", "at", "sentence"),
+    [
+        ("none.p98 > 1", 5, "there is no metric 'p98'; did you mean 'p99'?"),
+        ("none.p99", 8, "here should be <, <=, > or >="),
+        ("none.p99 == 1", 9, "here should be <, <=, > or >="),
+        ("none.p99 > 300ms", 14, "times are in seconds, without a unit"),
+        ("none.accuracy < 95 %", 19, "go on with +, -, * or /"),
+        ("none.accuracy < 95%", 18, "shares are from 0 to 1"),
+        ("none.p99 > 1 > 0", 13, "a second --fail-if"),
+        ("none.p99 > (1", 13, "here should be )"),
+        ("none.p99 > 1)", 12, "should end here"),
+        ("none.p99 > ", 11, "a number or a figure"),
+        ("", 0, "a number or a figure"),
+        ("none > 1", 4, "a dot and a metric"),
+        ("none. > 1", 5, "a metric"),
+        ("'none.p99 > 1", 0, "this quote has no second one"),
+        ("1e999 > none.p99", 0, "too large"),
+        ("none.p99 > __import__('os')", 21, "a dot and a metric"),
+        ("none.p99 > 1; 1", 12, "should end here"),
+    ],
+)
+def test_an_error_points_at_the_character(text, at, sentence):
+    """What is no gate is refused with a sentence, the expression, and a caret under the character."""
+    with pytest.raises(UsageError) as error:
+        parse(text)
+    first, shown, caret = str(error.value).split("\n")
+    assert sentence in first
+    assert (shown, caret) == (f"  {text}", f"  {' ' * at}^")
+
+
+def test_the_caret_stands_below_wide_and_far_characters():
+    """Characters that fill two columns shift the caret, and of a long expression the part around it is shown."""
+    with pytest.raises(UsageError, match=r"\n  日本\.p98\n       \^$"):
+        parse("日本.p98")
+    with pytest.raises(UsageError) as error:
+        parse("1 + " * 60 + "? > 1")
+    shown, caret = str(error.value).split("\n")[1:]
+    assert max(len(shown), len(caret)) < 80
+    assert shown[len(caret) - 1] == "?"
+
+
+@pytest.mark.parametrize("text", ["(" * 500, "-" * 400 + "1 > 0", "1 + " * 200 + "1 > 0", "1 > " + "9" * 10_000])
+def test_deep_and_long_expressions_are_refused(text):
+    """No expression is so deep or long that reading it could fail otherwise."""
+    with pytest.raises(UsageError, match=r"inside each other|at most 500 characters"):
+        parse(text)
+
+
+def test_the_longest_expression_is_computed(summary):
+    """What the length allows is computed, term by term."""
+    assert outcome(summary, "1+" * 240 + "1 > 0")["left"] == 241
+
+
+def test_an_unknown_scheme_names_the_nearest():
+    """A scheme that is not there is pointed at, before anything is run."""
+    with pytest.raises(UsageError, match=r"no scheme 'colage' here; did you mean 'collage'\?\n.*\n {13}\^"):
+        check(parse("1.0 * 2 + colage.p99 > 1".replace("1.0 * 2 + ", "1.0 * 2 +  ")), ["none", "collage"])
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("none.p999 > 1", "none.p999 is not known, because 1000 requests are too few for it; it is at least"),
+        ("none.p99 > 1 / (none.p50 - none.p50)", "it divides by 0"),
+        ("1e308 * 10 > none.p99", "it is too large"),
+        ("none.goodput < bound.p99", "bound.p99 is not known"),
+    ],
+)
+def test_what_is_not_known_fails(summary, text, reason):
+    """A figure that is null, or a value that cannot be computed, fails the gate and says why."""
+    found = outcome(summary, text)
+    assert found["failed"]
+    assert None in (found["left"], found["right"])
+    assert reason in found["reason"]
+
+
+def test_infinite_and_missing_figures_fail(tmp_path):
+    """A quantile or a mean that failures make infinite, and any figure of a scheme without a run, fail the gate."""
+    schemes = [{"scheme": name} for name in ("none", "hedge")]
+    make_run(tmp_path / "run", {"none": [[0.1] * 500 + [None] * 100]}, header={"schemes": schemes})
+    summary = summarise([load(tmp_path / "run")])
+    for metric in ("p99", "mean", "max"):
+        assert outcome(summary, f"none.{metric} > 9")["reason"] == (
+            f"none.{metric} is infinite, because 100 of 600 requests failed"
+        )
+    assert not outcome(summary, "none.p50 > 9")["failed"]
+    assert outcome(summary, "none.failed_share > 0.1")["left"] == pytest.approx(1 / 6)
+    assert "hedge has no complete run" in outcome(summary, "hedge.failed > 0")["reason"]
+
+
+def test_the_bound_has_latencies(tmp_path):
+    """The row `bound` can be compared with, as far as it is known."""
+    bound = {"p50": 0.01, "p99": 0.03, "mean": 0.011, "requests": 1000, "source": "simulated"}
+    make_run(tmp_path / "run", {"none": lognormal(1, 2, 250)}, header={"bound": bound})
+    summary = summarise([load(tmp_path / "run")])
+    assert outcome(summary, "none.p99 > 2 * bound.p99")["right"] == pytest.approx(0.06)
+    assert "latencies only" in outcome(summary, "bound.accuracy < 1")["reason"]
+
+
+def test_several_runs_are_judged_one_by_one(tmp_path):
+    """Each run has its own outcomes, all are together at the top with the run's name, and one that fails is enough."""
+    fast = make_run(tmp_path / "fast", {"none": lognormal(1, 2, 250, 0.02)})
+    slow = make_run(tmp_path / "slow", {"none": lognormal(1, 2, 250, 0.2)})
+    summary = summarise([load(fast), load(slow)])
+    assert apply(summary, [parse("none.p50 > 0.1")])
+    assert [(gate["run"], gate["failed"]) for gate in summary["gates"]] == [("fast", False), ("slow", True)]
+    with pytest.raises(UsageError, match=r"fast: .*no scheme 'hedge'"):
+        apply(summary, [parse("hedge.p50 > 0.1")])
