@@ -40,7 +40,11 @@ def bound(plan: Plan, advance: Callable[[int], None]) -> dict[str, Any] | None:
         )
         latencies += listener.latencies
     quantiles = {f"p{q}": float(np.quantile(latencies, q / 100, method="inverted_cdf")) for q in (50, 90, 95, 99)}
-    return {**quantiles, "mean": float(np.mean(latencies)), "requests": len(latencies), "source": "simulated"}
+    shares = sorted({*np.linspace(0.02, 0.98, 49), *(1 - np.geomspace(0.01, 1 / len(latencies), 25))})
+    times = np.quantile(latencies, shares, method="inverted_cdf")
+    curve = [[float(share), float(seconds)] for share, seconds in zip(shares, times, strict=True)]
+    facts = {"mean": float(np.mean(latencies)), "requests": len(latencies), "source": "simulated"}
+    return {**quantiles, **facts, "curve": curve}
 
 
 class _Latencies:

@@ -45,17 +45,22 @@ def rows(logits: NDArray[np.float32]) -> NDArray[np.float32]:
     return logits.reshape(-1, logits.shape[-1])
 
 
-def decode(codec: Scheme, request: Request, jobs: Sequence[Job], prior: int) -> int | None:
-    """Return the class that the outputs of `jobs` answer to a request; `prior` where there is no job.
+def decode(codec: Scheme, answers: Sequence[tuple[Request, Sequence[Job]]], prior: int) -> list[int | None]:
+    """Return the class that the outputs of its jobs answer to each request; `prior` where there is no job.
 
     -1 stands for no answer, None for one that cannot be known because a worker computed nothing.
     """
-    if not jobs:
-        return prior
-    replies = [(job.task, job.outputs) for job in jobs if job.outputs is not None]
-    if len(replies) < len(jobs):
-        return None
-    return int(classes(codec.decode(request, replies)[np.newaxis])[0])
+    found: list[int | None] = [None if jobs else prior for _, jobs in answers]
+    places, scores = [], []
+    for place, (request, jobs) in enumerate(answers):
+        replies = [(job.task, job.outputs) for job in jobs if job.outputs is not None]
+        if jobs and len(replies) == len(jobs):
+            places.append(place)
+            scores.append(codec.decode(request, replies))
+    if scores:
+        for place, answer in zip(places, classes(np.stack(scores)).tolist(), strict=True):
+            found[place] = answer
+    return found
 
 
 def session(model: Model, threads: int = 1) -> Any:

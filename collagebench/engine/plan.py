@@ -126,7 +126,7 @@ def make_plan(config: Config) -> Plan:
         ModelError: there is no model for a role, or a model file is damaged.
     """
     available = zoo.load(config.models or zoo.SHIPPED)
-    dataset = open_dataset(config.dataset, config.data)
+    dataset = open_dataset(config.dataset, config.data, download=config.download)
     variants = tuple(_variant(resolve_fits(scheme), config, available, dataset) for scheme in config.schemes)
     models = {model.name: model for variant in variants for model in variant.models.values()}
     size = _image_size(models.values())

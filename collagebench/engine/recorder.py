@@ -8,7 +8,7 @@ no others; records are then written in chunks.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +21,9 @@ from collagebench.results.writer import RunWriter
 from collagebench.schemes.protocol import Request, Scheme
 from collagebench.stragglers.service import Mode, service_time
 
+PHASES = ("group", "encode", "queue", "service", "injected", "transport", "decode", "hold")
+NO_PHASES: Mapping[str, float | None] = dict.fromkeys(PHASES)
+"""Those of a default answer, which nothing was done for."""
 Evaluate = Callable[[Sequence[Job]], None]
 """Sets `outputs` of jobs, from the images of their requests."""
 
@@ -91,7 +94,7 @@ class Recorder:
         """Decode the answer and write the record now, or once the jobs are evaluated."""
         if self._evaluate is None:
             start = time.perf_counter()
-            predicted = decode(self._codec, request, jobs, self._prior)
+            (predicted,) = decode(self._codec, [(request, jobs)], self._prior)
             self._write(request, source, jobs, now, predicted, time.perf_counter() - start)
             return
         self._later.append((request, source, jobs, now))
@@ -139,8 +142,9 @@ class Recorder:
         if self._evaluate is not None and self._later:
             needed = {job.task.id: job for _, _, jobs, _ in self._later for job in jobs if job.outputs is None}
             self._evaluate(list(needed.values()))
-            for request, source, jobs, now in self._later:
-                self._write(request, source, jobs, now, decode(self._codec, request, jobs, self._prior), None)
+            known = decode(self._codec, [(request, jobs) for request, _, jobs, _ in self._later], self._prior)
+            for answer, predicted in zip(self._later, known, strict=True):
+                self._write(*answer, predicted, None)
             self._later.clear()
 
     def _write(
@@ -155,9 +159,9 @@ class Recorder:
         """Write the record of an answer: its phases are those of the job that replied last."""
         now = decided + (decoding or 0.0)
         latency = now - request.arrival
-        phases: dict[str, float | None] = dict.fromkeys(PHASES)
+        phases = NO_PHASES
         if jobs:
-            job = max(jobs, key=lambda job: job.replied or 0.0)
+            job = jobs[0] if len(jobs) == 1 else max(jobs, key=lambda job: job.replied or 0.0)
             hold = decided - (decided if job.replied is None else job.replied)
             group = job.sent - request.arrival
             decoded = None if job.decode is None else job.decode + (decoding or 0.0)
@@ -198,6 +202,3 @@ class Recorder:
             "arrival": request.arrival,
             "lag": self.lag.get(request.id),
         }
-
-
-PHASES = ("group", "encode", "queue", "service", "injected", "transport", "decode", "hold")

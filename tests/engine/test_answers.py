@@ -103,14 +103,14 @@ def test_an_answer_without_a_task_is_the_most_frequent_class() -> None:
     """A default answer needs no model: it is the prior."""
     ledger = simulate("default", {"default_after": 0.5}, 1, [0.0], lambda worker, request, attempt: 2.0)
     assert ledger.answers[0] == []
-    assert decode(make("default", {"default_after": 0.5}), Request(0, 0, 0.0), [], prior=3) == 3
+    assert decode(make("default", {"default_after": 0.5}), [(Request(0, 0, 0.0), [])], prior=3) == [3]
 
 
 def test_an_answer_that_is_not_computed_is_not_known() -> None:
     """Where one of the jobs has no outputs there is no class, and no guess."""
     codec: Scheme = make("none", {})
     job = Job(codec.arrived(Request(0, 0, 0.0), 0.0)[0].task, 0, 0.0, 0.0, 0.0)  # type: ignore[union-attr]
-    assert decode(codec, job.task.requests[0], [job], prior=3) is None
+    assert decode(codec, [(job.task.requests[0], [job])], prior=3) == [None]
     job.outputs = np.full((1, CLASSES), np.nan, np.float32)
-    assert decode(codec, job.task.requests[0], [job], prior=3) == -1
+    assert decode(codec, [(job.task.requests[0], [job])], prior=3) == [-1]
     assert math.isnan(job.outputs[0, 0])
