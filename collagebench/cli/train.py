@@ -27,7 +27,8 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 @click.command()
 @click.argument("role", type=click.Choice(["single", "collage", "parity", "backup"]))
 @click.option("--dataset", default="shapes", show_default=True, type=click.Choice(NAMES), help="Images to train on.")
-@click.option("--data", type=click.Path(path_type=Path), help="Directory of an imagefolder; holds train/ and test/.")
+@click.option("--data", type=click.Path(path_type=Path), help="Where the images are; an imagefolder holds train/ and test/.")
+@click.option("--download", is_flag=True, help="Fetch cifar10, cifar100 or fashion-mnist if it is not there.")
 @click.option("--as", "name", metavar="NAME", help="Name the dataset goes by in the manifest.  [default: the dataset]")
 @click.option("--grid", type=int, help="Cells along one side of the collage.  [default: 3]")
 @click.option("--k", type=int, help="Images that one parity stands for.  [default: 2]")
@@ -36,6 +37,11 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
     "--single",
     type=click.Path(path_type=Path),
     help="Checkpoint of the single to learn from.  [default: the one in --out, if there is one]",
+)
+@click.option(
+    "--start",
+    type=click.Path(path_type=Path),
+    help="Checkpoint whose weights to begin with, where they fit.  [default: of a parity, the single's]",
 )
 @click.option("--distil/--no-distil", default=True, show_default=True, help="Learn from the single as from labels.")
 @click.option("--epochs", default=20, show_default=True, help="How often every training image is used.")
@@ -56,11 +62,13 @@ def command(
     role: str,
     dataset: str,
     data: Path | None,
+    download: bool,
     name: str | None,
     grid: int | None,
     k: int | None,
     code: str | None,
     single: Path | None,
+    start: Path | None,
     distil: bool,
     epochs: int,
     seed: int,
@@ -85,7 +93,7 @@ def command(
     """
     require_torch()
     from collagebench.models.network import Architecture, usual_layers
-    from collagebench.training.checkpoint import load, name_of
+    from collagebench.training.checkpoint import load, name_of, open_checkpoint
     from collagebench.training.loop import train
     from collagebench.training.recipe import Recipe
     from collagebench.training.teacher import kept_logits, open_teacher
@@ -94,7 +102,7 @@ def command(
         raise UsageError(f"{name!r} is no name for a dataset; use letters, digits, '.', '_' and '-'")
     if role == "single" and single is not None:
         raise UsageError("a single learns from labels; drop --single")
-    images = open_dataset(dataset, data, "train")
+    images = open_dataset(dataset, data, "train", download=download)
     if isinstance(images, ImageFolder) and images.split is None:
         raise UsageError(
             f"{data} is not divided into train/ and test/; training needs both, so that accuracy is measured on images "
@@ -107,6 +115,7 @@ def command(
         found = single or out / f"{called}-single.pt"
         if single or role == "parity" or found.exists():
             teacher, digest = open_teacher(found, images.classes, size)
+    begin, start_digest = open_checkpoint(start) if start else (None, None)
     grid = 3 if role == "collage" and grid is None else grid
     k, code = (k or 2, code or "addition") if role == "parity" else (k, code)
     layers: dict[str, Any] = {"stem": stem, "stride": stride, "widths": whole(widths), "depths": whole(depths)}
@@ -133,6 +142,7 @@ def command(
         flip=flip,
         blanks=blanks if blanks is not None else (0.1 if role == "parity" else 0.5),
         teacher=digest,
+        start=start_digest,
         threads=threads if threads is not None else os.cpu_count() or 1,
     )
     path = out / f"{name_of(recipe, architecture)}.pt"
@@ -149,11 +159,12 @@ def command(
         if checkpoint.classes != images.classes:
             raise UsageError(f"{path} was trained on other classes ({', '.join(checkpoint.classes)}); use its own data")
     with progress() as report:
-        taught = start = None
+        taught = None
         if teacher and digest:
             taught = kept_logits(teacher, digest, images, out, recipe.threads, report)
-            start = teacher.network if role == "parity" else None
-        checkpoint = train(architecture, recipe, images, path, checkpoint, report, taught, start)
+            begin = begin or (teacher if role == "parity" else None)
+        weights = begin.network if begin else None
+        checkpoint = train(architecture, recipe, images, path, checkpoint, report, taught, weights)
     accuracy = checkpoint.log[-1]["held_out_accuracy"]
     click.echo(f"{path}: {checkpoint.epoch} epochs, {accuracy:.1%} of the held-out training images")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
 import os
 from dataclasses import dataclass
@@ -116,3 +117,13 @@ def load(path: Path) -> Checkpoint:
         reason = str(error).splitlines()[0]
         raise ModelError(f"checkpoint {path} does not fit this version's networks ({reason}); train it again") from None
     return checkpoint
+
+
+def open_checkpoint(path: Path) -> tuple[Checkpoint, str]:
+    """Read a checkpoint and return it with its sha256.
+
+    Raises:
+        ModelError: there is none, or it is damaged, of a newer version, or no checkpoint of ours.
+    """
+    checkpoint = load(path)
+    return checkpoint, hashlib.sha256(path.read_bytes()).hexdigest()

@@ -38,6 +38,8 @@ class Recipe:
     """Share of the collages (parities) that are not full: a random number of first cells is filled."""
     teacher: str | None = None
     """sha256 of the checkpoint of the single that it is distilled from; None without."""
+    start: str | None = None
+    """sha256 of the checkpoint whose weights it begins with; None of random ones (a parity's are its teacher's)."""
     distillation: float = 0.8
     """Weight of the teacher's answers in the loss; the labels have the rest."""
     temperature: float = 2.0

@@ -7,7 +7,6 @@ data serves all trainings that follow.
 
 from __future__ import annotations
 
-import hashlib
 import io
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 
 from collagebench.errors import UsageError
 from collagebench.models.network import Network
-from collagebench.training.checkpoint import Checkpoint, load, write_whole
+from collagebench.training.checkpoint import Checkpoint, open_checkpoint, write_whole
 from collagebench.training.loop import Report, in_memory, native_bf16
 from collagebench.workload.dataset import Dataset
 
@@ -31,7 +30,7 @@ def open_teacher(path: Path, classes: tuple[str, ...], image: tuple[int, int]) -
         ModelError: there is none, or it is damaged.
         UsageError: it is no single, or one for other images.
     """
-    teacher = load(path)
+    teacher, digest = open_checkpoint(path)
     if teacher.architecture.role != "single":
         raise UsageError(f"{path} is a {teacher.architecture.role}; name the checkpoint of a single with --single")
     if teacher.classes != classes or teacher.architecture.image != image:
@@ -39,7 +38,7 @@ def open_teacher(path: Path, classes: tuple[str, ...], image: tuple[int, int]) -
             f"{path} knows {len(teacher.classes)} classes of {teacher.architecture.image} pixels, the images are of "
             f"{len(classes)} classes and {image} pixels; train a single on them first"
         )
-    return teacher, hashlib.sha256(path.read_bytes()).hexdigest()
+    return teacher, digest
 
 
 def kept_logits(

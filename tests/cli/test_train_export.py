@@ -51,7 +51,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """Return the data and the output of four trainings: a single, a 2x2 collage, a parity and a backup."""
     data = tones(tmp_path_factory.mktemp("data"), {"train": 100, "test": 30})
     out = tmp_path_factory.mktemp("models")
-    for role in (("single",), ("collage", "--grid", 2), ("parity", "--k", 2), ("backup",)):
+    begun = ("collage", "--grid", 2, "--start", out / "tones-backup.pt")
+    for role in (("single",), ("backup",), begun, ("parity", "--k", 2)):
         assert collagebench("train", *role, *SMALL, "--data", data, "--out", out) == 0
     return data, out
 
@@ -76,6 +77,8 @@ def test_from_a_folder_of_images_to_a_manifest(trained: tuple[Path, Path], capsy
     assert (parity.dtype, parity.accuracy_images) == ("float32", 60)
     single_file = (out / "tones-single.pt").read_bytes()
     assert parity.recipe["teacher"] == hashlib.sha256(single_file).hexdigest()
+    backup_file = (out / "tones-backup.pt").read_bytes()
+    assert zoo.find(models, "collage").recipe["start"] == hashlib.sha256(backup_file).hexdigest()
     assert zoo.find(models, "coded").dtype == "float32"
     assert zoo.find(models, "coded").accuracy == zoo.find(models, "single").accuracy
     collage = zoo.find(models, "collage", dataset="tones", grid=2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from math import sqrt
 
 import numpy as np
@@ -11,14 +12,17 @@ import pytest
 
 from collagebench import zoo
 from collagebench.coding.mosaic import mosaic
+from collagebench.coding.parity import add, concatenate, recover
 from collagebench.workload.dataset import open_dataset
 
 MODELS = zoo.load()
 SHAPES = [model for model in MODELS if model.dataset == "shapes"]
 
 
-def opened(model: zoo.Model) -> onnxruntime.InferenceSession:
+@cache
+def opened(name: str) -> onnxruntime.InferenceSession:
     """Load a shipped model on one thread."""
+    (model,) = (model for model in MODELS if model.name == name)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     return onnxruntime.InferenceSession(zoo.verified(model), options, providers=["CPUExecutionProvider"])
@@ -29,14 +33,14 @@ def name(model: zoo.Model) -> str:
     return model.name
 
 
-def test_the_generated_images_have_a_single_and_three_collages() -> None:
-    """For shapes there are a single and collages of 2x2, 3x3 and 4x4."""
-    assert sorted((model.role, model.grid or 0) for model in SHAPES) == [
-        ("collage", 2),
-        ("collage", 3),
-        ("collage", 4),
-        ("single", 0),
-    ]
+def kinds(dataset: str) -> set[str]:
+    """Return what the models of a dataset are called, without its name."""
+    return {model.name.removeprefix(f"{dataset}-") for model in MODELS if model.dataset == dataset}
+
+
+def test_the_generated_images_have_a_model_for_every_scheme() -> None:
+    """For shapes there are a single, the same for coded images, collages, and what the other schemes need."""
+    assert {"single", "coded", "collage-2x2", "collage-3x3", "collage-4x4"} <= kinds("shapes")
 
 
 def test_every_model_file_is_in_the_manifest() -> None:
@@ -47,19 +51,42 @@ def test_every_model_file_is_in_the_manifest() -> None:
 @pytest.mark.parametrize("model", MODELS, ids=name)
 def test_a_model_is_what_its_manifest_says(model: zoo.Model) -> None:
     """Input, output, role, grid, classes and recipe in the file are those in the manifest."""
-    session = opened(model)
+    session = opened(model.name)
     (image,), (logits,) = session.get_inputs(), session.get_outputs()
     answers = [len(model.classes)] if model.grid is None else [model.grid**2, len(model.classes)]
-    assert (image.name, image.type, tuple(image.shape[1:])) == ("image", "tensor(uint8)", model.input)
+    kind = {"uint8": "tensor(uint8)", "float32": "tensor(float)"}[model.dtype]
+    assert (image.name, image.type, tuple(image.shape[1:])) == ("image", kind, model.input)
     assert (logits.name, logits.type, logits.shape[1:]) == ("logits", "tensor(float)", answers)
     facts = {key: json.loads(value) for key, value in session.get_modelmeta().custom_metadata_map.items()}
     assert facts["collagebench.role"] == model.role
     assert facts["collagebench.grid"] == model.grid
+    assert (facts.get("collagebench.k"), facts.get("collagebench.code")) == (model.k, model.code)
     assert facts["collagebench.dataset"] == model.dataset
     assert tuple(facts["collagebench.classes"]) == model.classes
     assert facts["collagebench.accuracy"] == model.accuracy
     assert facts["collagebench.recipe"] == model.recipe
-    assert model.bytes < 1_500_000
+
+
+def test_all_models_together_are_small() -> None:
+    """The files that a wheel carries take less than 25 MB."""
+    assert sum(model.bytes for model in MODELS) < 25_000_000
+
+
+def answers(model: zoo.Model, group: np.ndarray) -> np.ndarray:
+    """Return the class that a model gives each of the images [n, height, width, 3] of one group that is sent to it."""
+    session = opened(model.name)
+
+    def logits(inputs: np.ndarray) -> np.ndarray:
+        return session.run(["logits"], {"image": inputs.astype(model.dtype)})[0]
+
+    if model.grid:
+        return logits(mosaic(list(group), model.grid, model.input[:2])[None])[0, : len(group)].argmax(1)
+    if not model.k:
+        return logits(group).argmax(1)
+    made = add(list(group)) if model.code == "addition" else concatenate(list(group), model.k)
+    own = opened(zoo.find(MODELS, "single", dataset=model.dataset).name).run(["logits"], {"image": group})[0]
+    parity = logits(made[None])[0]
+    return np.array([recover(parity, np.delete(own, k, 0)).argmax() for k in range(len(group))])
 
 
 @pytest.mark.parametrize("model", SHAPES, ids=name)
@@ -68,14 +95,12 @@ def test_a_model_is_as_good_as_its_manifest_says(model: zoo.Model, blank: bool) 
     """On 720 test images the accuracy is the manifest's within four standard errors; blank cells make it no worse."""
     shapes = open_dataset("shapes")
     images, labels = shapes.load(np.arange(720)), shapes.labels[:720]
-    cells = model.grid**2 if model.grid else 1
-    filled = max(cells // 2, 1) if blank else cells
-    session, right = opened(model), []
-    for start in range(0, 720, cells):
-        group = list(images[start : start + filled])
-        x = mosaic(group, model.grid, model.input[:2]) if model.grid else group[0]
-        answers = session.run(["logits"], {"image": x[None]})[0].reshape(cells, -1)[:filled].argmax(1)
-        right += (answers == labels[start : start + filled]).tolist()
+    together = model.grid**2 if model.grid else model.k or 16
+    filled = max(together // 2, 1) if blank else together
+    right = []
+    for start in range(0, 720, together):
+        group = images[start : start + filled]
+        right += (answers(model, group) == labels[start : start + len(group)]).tolist()
     error = sqrt(model.accuracy * (1 - model.accuracy) / len(right))
     assert np.mean(right) > model.accuracy - 4 * error - 0.005
     if not blank:
