@@ -47,6 +47,8 @@ class Config:
     workers: int = 10
     dataset: str = "shapes"
     data: Path | None = None
+    download: bool = False
+    """Fetch a public dataset that is not there."""
     models: Path | None = None
     """A directory with a manifest; None for the shipped models."""
     arrivals: str = "poisson"
@@ -156,6 +158,8 @@ def _read_schemes(path: Path, tables: Any) -> tuple[SchemeConfig, ...]:
 def _typed(path: Path, key: str, value: Any, wanted: str) -> Any:
     if "Path" in wanted and isinstance(value, str):
         return (path.parent / value).resolve() if not Path(value).is_absolute() else Path(value)
+    if wanted == "bool" and isinstance(value, bool):
+        return value
     if "float" in wanted and isinstance(value, (int, float)) and not isinstance(value, bool):
         return float(value)
     if "Literal" in wanted and isinstance(value, str):
@@ -168,7 +172,14 @@ def _typed(path: Path, key: str, value: Any, wanted: str) -> Any:
     raise UsageError(f"profile {path}: {key} must be {kind}, not {value!r}")
 
 
-KINDS = {"Path": "a path", "float": "a number", "int": "a whole number", "str": "a text", "Literal": "a text"}
+KINDS = {
+    "bool": "true or false",
+    "Path": "a path",
+    "float": "a number",
+    "int": "a whole number",
+    "str": "a text",
+    "Literal": "a text",
+}
 
 
 def nearest(key: str, known: Iterable[str]) -> str:

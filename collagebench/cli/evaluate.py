@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from collagebench.errors import UsageError
+from collagebench.workload.dataset import NAMES
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -19,8 +20,9 @@ PATH = click.Path(path_type=Path)
 
 @click.command("evaluate")
 @click.argument("roles", metavar="[ROLE]...", nargs=-1, type=click.Choice(ROLES))
-@click.option("--dataset", default="shapes", show_default=True, help="The images to measure on.")
-@click.option("--data", type=PATH, help="Where they are: an imagefolder's directory.")
+@click.option("--dataset", default="shapes", show_default=True, help=f"The images to measure on: {', '.join(NAMES)}.")
+@click.option("--data", type=PATH, help="Where they are; an imagefolder needs it. [~/.cache/collagebench]")
+@click.option("--download", is_flag=True, help="Fetch cifar10, cifar100 or fashion-mnist if it is not there.")
 @click.option("--models", type=PATH, help="A directory of exported models. [the shipped ones]")
 @click.option("--grid", type=int, metavar="W", help="Of collages only those with so many cells along a side.")
 @click.option("--images", type=click.IntRange(min=1), default=2000, show_default=True, help="How many, at most.")
@@ -42,6 +44,7 @@ def command(
     roles: tuple[str, ...],
     dataset: str,
     data: Path | None,
+    download: bool,
     models: Path | None,
     grid: int | None,
     images: int,
@@ -74,7 +77,17 @@ def command(
 
     smoothing = {"smooth_encode": smooth_encode, "smooth_decode": smooth_decode}
     code = Code(coded_k, coded_s, **{name: value for name, value in smoothing.items() if value is not None})
-    asked = Evaluation(dataset, data, models, roles, grid, images, split or ("train" if tune else "test"), code)
+    asked = Evaluation(
+        dataset=dataset,
+        data=data,
+        download=download,
+        models=models,
+        roles=roles,
+        grid=grid,
+        images=images,
+        split=split or ("train" if tune else "test"),
+        code=code,
+    )
     with counted("reading images") as report:
         found = (tuned if tune else evaluate)(asked, report)
 

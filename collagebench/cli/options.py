@@ -15,6 +15,7 @@ from collagebench.engine.fitted import LOG, resolve_fits
 from collagebench.errors import UsageError
 from collagebench.paths import profiles_dir
 from collagebench.schemes import SCHEMES, make, options_of
+from collagebench.workload.dataset import NAMES
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -48,8 +49,9 @@ OPTIONS = [
     click.option("--time-scale", type=float, help="Multiplies the stragglers' seconds. [0.2]"),
     click.option("--slow-workers", type=int, help="fixed: how many workers are slow. [1]"),
     click.option("--slow-factor", type=float, help="fixed: how many times as long they take. [5]"),
-    click.option("--dataset", help="shapes (generated) or imagefolder. [shapes]"),
-    click.option("--data", type=PATH, help="imagefolder: a directory with one folder of images per class."),
+    click.option("--dataset", help=f"{', '.join(NAMES)}. [shapes, which is generated]"),
+    click.option("--data", type=PATH, help="Where the images are; imagefolder: one folder of images per class."),
+    click.option("--download", is_flag=True, default=None, help="Fetch cifar10, cifar100 or fashion-mnist if missing."),
     click.option("--models", type=PATH, help="A directory of exported models. [the shipped ones]"),
     click.option("--compute-time", type=float, help="Seconds an inference takes where none is run. [measured]"),
     click.option("--deadline", type=float, help="Seconds until a task without a reply is given up. [10]"),

@@ -30,6 +30,7 @@ class Evaluation:
 
     dataset: str = "shapes"
     data: Path | None = None
+    download: bool = False
     models: Path | None = None
     """A directory with a manifest; None for the shipped models."""
     roles: tuple[str, ...] = ()
@@ -90,7 +91,7 @@ class _Images:
         self._samples: dict[tuple[int, int], Sample] = {}
 
     def _open(self, size: tuple[int, int] | None) -> Dataset:
-        return open_dataset(self._asked.dataset, self._asked.data, self._asked.split, size)
+        return open_dataset(self._asked.dataset, self._asked.data, self._asked.split, size, self._asked.download)
 
     def sample_of(self, model: zoo.Model) -> Sample:
         """Return the images that a model is asked about."""

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from collagebench.errors import UsageError
 
-NAMES = ("shapes", "imagefolder")
+NAMES = ("shapes", "cifar10", "cifar100", "fashion-mnist", "imagefolder")
 
 
 class Dataset(Protocol):
@@ -44,19 +44,29 @@ class Dataset(Protocol):
 
 
 def open_dataset(
-    name: str, data: Path | None = None, split: str = "test", size: tuple[int, int] | None = None
+    name: str,
+    data: Path | None = None,
+    split: str = "test",
+    size: tuple[int, int] | None = None,
+    download: bool = False,
 ) -> Dataset:
     """Open the dataset called `name`.
 
-    `data` is the directory of an imagefolder; `split` is `train` or `test`; `size` is the height and width in pixels
-    that an imagefolder's images are brought to (None: the size of its first image).
+    `data` is the directory of an imagefolder, or of a public dataset's files (None: ~/.cache/collagebench), where they
+    are downloaded to if `download` says so; `split` is `train` or `test`; `size` is the height and width in pixels that
+    an imagefolder's images are brought to (None: the size of its first image).
 
     Raises:
         UsageError: the name or split is unknown, or the options do not fit the dataset.
         DataError: the data cannot be read.
+        MissingExtra: a public dataset needs torchvision.
     """
     if split not in ("train", "test"):
         raise UsageError(f"unknown split {split!r}; the splits are train and test")
+    if name not in NAMES:
+        raise UsageError(f"unknown dataset {name!r}; the datasets are {', '.join(NAMES)}")
+    if download and name in ("shapes", "imagefolder"):
+        raise UsageError(f"dataset {name} is not one that can be downloaded; drop --download")
     if name == "shapes":
         from collagebench.workload.shapes import SIZE, Shapes
 
@@ -71,4 +81,6 @@ def open_dataset(
         if data is None:
             raise UsageError("dataset imagefolder needs --data DIR, a directory with one folder of images a class")
         return ImageFolder(data, split, size)
-    raise UsageError(f"unknown dataset {name!r}; the datasets are {', '.join(NAMES)}")
+    from collagebench.workload.public import Public
+
+    return Public(name, data, split, size, download)

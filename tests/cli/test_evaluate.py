@@ -173,3 +173,15 @@ def test_measuring_needs_no_torch_and_is_silent_where_nobody_watches(colours: tu
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
     assert "parity-k2-addition" in done.stdout
+
+
+@pytest.mark.processes
+def test_a_public_dataset_says_what_to_install() -> None:
+    """Where torchvision is missing, one sentence says which extra brings it."""
+    program = (
+        "import sys\nsys.modules['torchvision'] = None\n"
+        "from collagebench.cli import main\nmain(['evaluate', '--dataset', 'cifar10'])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.returncode == 1
+    assert done.stderr == "collagebench: dataset cifar10 is read by torchvision: pip install 'collagebench[train]'\n"
