@@ -15,8 +15,6 @@ HEADER: dict[str, Any] = {
     "engine": "live",
     "config": {
         "workers": 10,
-        "requests": 100,
-        "runs": 2,
         "stragglers": "collage-trace",
         "time_scale": 0.1,
         "compute": "real",
@@ -32,8 +30,13 @@ HEADER: dict[str, Any] = {
 
 
 def request(scheme: str = "none", run: int = 0, number: int = 0, **changes: Any) -> RequestRecord:
-    """Return the record of a request that arrived at `number` s and was answered 10 ms later, with changes."""
+    """Return the record of a request that arrived at `number` s and was answered 10 ms later, with changes.
+
+    What is not in the other phases is `transport`; a request without a latency failed.
+    """
     latency = changes.get("latency", 0.01)
+    if latency is None:
+        changes = {name: value for name, value in changes.items() if name not in ("source", "task", "predicted")}
     arrival = changes.get("arrival", float(number))
     fields: dict[str, Any] = {
         "scheme": scheme,
@@ -52,15 +55,17 @@ def request(scheme: str = "none", run: int = 0, number: int = 0, **changes: Any)
         "predicted": None if latency is None else 3,
         "group": 0.0,
         "encode": 0.0,
-        "queue": 0.001,
-        "service": latency,
+        "queue": None if latency is None else 0.1 * latency,
+        "service": None if latency is None else 0.9 * latency,
         "injected": 0.0,
-        "transport": 0.0,
         "decode": 0.0,
         "hold": 0.0,
         "reason": "deadline" if latency is None else None,
+        **changes,
     }
-    return RequestRecord(**{**fields, **changes})
+    others = [fields[phase] for phase in ("group", "encode", "queue", "service", "decode", "hold")]
+    rest = None if latency is None else latency - sum(phase for phase in others if phase is not None)
+    return RequestRecord(**{"transport": rest, **fields})
 
 
 def task(scheme: str = "none", run: int = 0, number: int = 0, **changes: Any) -> TaskRecord:
@@ -81,11 +86,12 @@ def task(scheme: str = "none", run: int = 0, number: int = 0, **changes: Any) ->
         "wanted_s": 0.01,
         "queue": 0.0,
         "compute": 0.002,
-        "injected": 0.008,
         "service": 0.01,
         "bytes_sent": 3072,
+        **changes,
     }
-    return TaskRecord(**{**fields, **changes})
+    known = None not in (fields["service"], fields["compute"])
+    return TaskRecord(**{"injected": fields["service"] - fields["compute"] if known else None, **fields})
 
 
 def cell(scheme: str = "none", run: int = 0, requests: int = 1, **changes: Any) -> CellRecord:
@@ -95,6 +101,7 @@ def cell(scheme: str = "none", run: int = 0, requests: int = 1, **changes: Any) 
         "run": run,
         "order": run,
         "requests": requests,
+        "tasks": None,
         "duration": float(requests),
         "client_cpu": 0.1,
         "lost_workers": "",
@@ -114,6 +121,12 @@ def make_run(
 
     One request arrives a second, each answered by a task of its own; `changes` go into every request's record.
     """
+    latencies = {scheme: [list(values) for values in runs] for scheme, runs in latencies.items()}
+    sizes = {len(values) for runs in latencies.values() for values in runs}
+    shape = {"requests": sizes.pop()} if len(sizes) == 1 and min(sizes) else {}
+    counts = {**shape, "runs": max(map(len, latencies.values()), default=0) or 1}
+    if header.get("config", HEADER["config"]) == HEADER["config"]:
+        header = {**header, "config": {**HEADER["config"], **counts}}
     schemes = [{"scheme": name, "variant": name, "allotment": {"single": 10}, "options": {}} for name in latencies]
     writer = RunWriter(directory, {**HEADER, "schemes": schemes, **header})
     for scheme, runs in latencies.items():
@@ -122,7 +135,8 @@ def make_run(
             for number, latency in enumerate(values):
                 writer.request(request(scheme, run, number, latency=latency, **changes))
                 writer.task(task(scheme, run, number))
-            writer.cell(cell(scheme, run, len(values)))
+            facts = {"tasks": len(values), "duration": len(values) - 1 + 0.01} if values else {}
+            writer.cell(cell(scheme, run, len(values), **facts))
     writer.finish(status)
     writer.close()
     return directory

@@ -135,6 +135,7 @@ def _header(plan: Plan, engine: str) -> dict[str, Any]:
                 "role": model.role,
                 "grid": model.grid,
                 "dataset": model.dataset,
+                "classes": len(model.classes),
                 "sha256": model.sha256,
                 "macs": model.macs,
                 "accuracy": model.accuracy,

@@ -36,5 +36,6 @@ def run_cells(plan: Plan, writer: RunWriter, directory: Path, progress: Progress
             progress.advance,
         )
         recorder.flush()
-        writer.cell(CellRecord(variant.name, run, order, config.requests, recorder.duration, None, lost_workers=""))
+        facts = (config.requests, recorder.tasks, recorder.duration)
+        writer.cell(CellRecord(variant.name, run, order, *facts, client_cpu=None, lost_workers=""))
     return True

@@ -120,7 +120,8 @@ async def _run_cells(plan: Plan, writer: RunWriter, directory: Path, progress: P
                 cpu = time.process_time() - cpu
                 recorder.flush()
                 gone = "; ".join(f"worker {worker} {reason}" for worker, reason in sorted(lost.items()))
-                writer.cell(CellRecord(variant.name, run, order, config.requests, recorder.duration, cpu, gone))
+                facts = (config.requests, recorder.tasks, recorder.duration, cpu, gone)
+                writer.cell(CellRecord(variant.name, run, order, *facts))
                 if lost:
                     place = f"during run {run} of {variant.name}"
                     writer.event("worker lost", f"{gone}, {place}; nothing was measured after it")

@@ -69,6 +69,8 @@ class Recorder:
         self.run = run
         self.duration = 0.0
         """Seconds from the first intended arrival until the last task had ended."""
+        self.tasks = 0
+        """How many have a record."""
         self.lag: dict[int, float] = {}
         """How late the client handled each arrival, in seconds; empty in simulation."""
         self._writer = writer
@@ -109,6 +111,7 @@ class Recorder:
     def ended(self, job: Job, now: float) -> None:
         """Write the record of a task."""
         task = job.task
+        self.tasks += 1
         self.duration = max(self.duration, now - self._first)
         # Where workers compute, what was wanted depends on the compute time that they report.
         wanted = None if job.compute is None else service_time(self._mode, job.compute, job.amount)

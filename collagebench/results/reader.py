@@ -1,17 +1,15 @@
 """A run directory as it is read back: `run.json` and, column by column, the records of its complete cells.
 
-Only cells listed in `cells.csv` count, and only if all their requests have a record; others (the one that ran when the
-program was interrupted or killed) are left out and named. Nothing else is repaired: a line that a crash tore is
-dropped and reported, and a file that says something impossible is refused.
+Only cells listed in `cells.csv` count, and only if all their requests and tasks have a record; others (the one that ran
+when the program was interrupted or killed) are left out and named. Nothing else is repaired: a line that a crash tore
+is dropped and reported, and a file that says something impossible is refused.
 """
 
 from __future__ import annotations
 
 import csv
-import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +17,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from collagebench.errors import DataError
+from collagebench.results.checks import check_records
+from collagebench.results.header import read_header
+from collagebench.results.lines import split, whole_lines
 from collagebench.results.records import CellRecord, RequestRecord, TaskRecord
 from collagebench.results.writer import CELLS, HEADER, REQUESTS, SCHEMA, TASKS
 
-ADDED = {2: {REQUESTS: ("straggled",), TASKS: ("share",)}}
+ADDED = {2: {REQUESTS: ("straggled",), TASKS: ("share",)}, 3: {CELLS: ("tasks",)}}
 """The columns that came with each schema; records of an older one have them empty."""
-CHUNK = 2_000
-"""Lines that are held as text at one time: few enough to stay in the processor's cache, which is what makes it fast."""
+TORN = "its writer was killed or its disk full."
 
-BOOLS = {"": -1, "False": 0, "True": 1}
+TRUTH = {"False": False, "True": True}
+BOOLS = {"": -1, **TRUTH}
 
 Array = NDArray[Any]
 
@@ -57,15 +58,24 @@ class Table:
         return np.asarray(self.columns[column] == code)
 
     def where(self, mask: NDArray[np.bool_]) -> Table:
-        """Return the rows of the mask."""
+        """Return the rows of the mask; where these follow each other, as views and not as copies."""
         if mask.all():
             return self
-        return Table({name: column[mask] for name, column in self.columns.items()}, self.texts)
+        places = np.flatnonzero(mask)
+        together = len(places) > 0 and places[-1] - places[0] == len(places) - 1
+        return self._rows(slice(places[0], places[-1] + 1) if together else places)
+
+    def by_scheme(self) -> Table:
+        """Return the rows with those of each scheme together, otherwise in the order they had."""
+        return self._rows(np.argsort(self["scheme"], kind="stable"))
+
+    def _rows(self, rows: Any) -> Table:
+        return Table({name: column[rows] for name, column in self.columns.items()}, self.texts)
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run directory: the header, and the records of the cells that are complete."""
+    """One run directory: the header, and the records of the cells that are complete, sorted by scheme."""
 
     directory: Path
     header: dict[str, Any]
@@ -104,34 +114,30 @@ def load(directory: Path) -> Run:
     requests = _table(directory / REQUESTS, RequestRecord, schema, notes)
     tasks = _table(directory / TASKS, TaskRecord, schema, notes, skip={"requests"})
     cells = _table(directory / CELLS, CellRecord, schema, notes)
-    expected = dict(zip(_cells(cells), cells["requests"].tolist(), strict=True))
-    found = _counts(requests)
-    complete = {cell for cell, count in expected.items() if found.get(cell) == count}
+    check_records(directory, requests, tasks, cells, header)
+    expected = dict(
+        zip(_cells(cells), zip(cells["requests"].tolist(), cells["tasks"].tolist(), strict=True), strict=True)
+    )
+    found, sent = _counts(requests), _counts(tasks)
+    complete = {
+        cell
+        for cell, (of_requests, of_tasks) in expected.items()
+        if found.get(cell) == of_requests and of_tasks in (-1, sent.get(cell, 0))
+    }
     left_out = [f"{scheme} run {run}" for scheme, run in {**found, **expected} if (scheme, run) not in complete]
-    requests, tasks, cells = (table.where(_member(table, complete)) for table in (requests, tasks, cells))
+    # With the rows of a scheme side by side, `of` need not copy them.
+    requests, tasks, cells = (table.where(_member(table, complete)).by_scheme() for table in (requests, tasks, cells))
     return Run(directory, header, requests, tasks, cells, tuple(left_out), tuple(notes))
 
 
 def _header(directory: Path) -> dict[str, Any]:
     path = directory / HEADER
     try:
-        header = json.loads(path.read_text(encoding="utf-8"))
-        schema = header["schema"]
-        newer = schema > SCHEMA
+        return read_header(path, SCHEMA)
     except (FileNotFoundError, NotADirectoryError):
         raise DataError(f"{directory} is not a run directory: it holds no {HEADER}; name the --out of a run") from None
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror})") from None
-    except (ValueError, KeyError, TypeError):
-        raise DataError(
-            f"{path} is not the header of a run; the directory may be damaged or another program's"
-        ) from None
-    if newer:
-        raise DataError(
-            f"{path} has schema {schema} (written by {header.get('tool', 'a newer version')}), this version reads up "
-            f"to {SCHEMA}: upgrade collagebench"
-        )
-    return dict(header)
 
 
 def _table(path: Path, kind: type, schema: int, notes: list[str], skip: Iterable[str] = ()) -> Table:
@@ -146,20 +152,24 @@ def _table(path: Path, kind: type, schema: int, notes: list[str], skip: Iterable
     rows_read = 0
     try:
         with path.open(encoding="utf-8", newline="") as file:
-            rows = csv.reader(_whole_lines(file, path, notes), strict=True)
-            if next(rows, written) != written:
+            first = file.readline()
+            if first.endswith("\n") and next(csv.reader([first]), []) != written:
                 raise DataError(
                     f"{path} does not have the columns of a run; the file was changed or is another program's"
                 )
-            while chunk := list(islice(rows, CHUNK)):
-                columns = dict(zip(written, zip(*chunk, strict=True), strict=True))
-                columns.update(dict.fromkeys(added, ("",) * len(chunk)))
+            for block in whole_lines(file) if first.endswith("\n") else [first]:
+                if not block.endswith("\n"):
+                    notes += [f"{path.name} ends in the middle of a line, which was dropped: {TORN}"] if block else []
+                    continue
+                columns = dict(zip(written, split(block, len(written)), strict=True))
+                count = len(columns[written[0]])
+                columns.update(dict.fromkeys(added, ("",) * count))
                 for name in parts:
                     parts[name].append(_column(columns[name], types[name], texts.get(name, {})))
-                rows_read += len(chunk)
+                rows_read += count
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror})") from None
-    except (ValueError, KeyError, csv.Error) as error:
+    except (ValueError, KeyError, OverflowError, csv.Error) as error:
         where = f"after line {rows_read + 1}"
         raise DataError(f"{path} has a line {where} that is no record ({error}); the file is damaged") from None
     empty = {name: _column((), types[name], {}) for name in parts}
@@ -169,29 +179,24 @@ def _table(path: Path, kind: type, schema: int, notes: list[str], skip: Iterable
     )
 
 
-def _whole_lines(file: Iterable[str], path: Path, notes: list[str]) -> Iterator[str]:
-    for line in file:
-        if line.endswith("\n"):
-            yield line
-        else:
-            notes.append(
-                f"{path.name} ends in the middle of a line, which was dropped: its writer was killed or its disk full."
-            )
-
-
 def _column(values: Sequence[str], type_: str, codes: dict[str, int]) -> Array:
     """Return a column's texts as an array; new texts of a text column get the next code."""
+    if len(values) > 1 and values[0] == values[-1] and values.count(values[0]) == len(values):
+        return np.repeat(_column(values[:1], type_, codes), len(values))
     if type_.startswith("float"):
-        return np.array([float(value) if value else np.nan for value in values], dtype=np.float64)
+        array = np.array([float(value) if value else np.nan for value in values], dtype=np.float64)
+        if np.isinf(array).any() or np.isnan(array).sum() != values.count(""):
+            raise ValueError("a time that is not finite")
+        return array
     if type_.startswith("int"):
         return np.array([int(value) if value else -1 for value in values], dtype=np.int64)
     if type_ == "bool | None":
         return np.array([BOOLS[value] for value in values], dtype=np.int64)
     if type_ == "bool":
-        return np.array([value == "True" for value in values], dtype=np.bool_)
+        return np.array([TRUTH[value] for value in values], dtype=np.bool_)
     for value in dict.fromkeys(values):
         codes.setdefault(value, len(codes))
-    return np.array([codes[value] for value in values], dtype=np.int32)
+    return np.fromiter(map(codes.__getitem__, values), dtype=np.int32, count=len(values))
 
 
 def _cells(table: Table) -> list[tuple[str, int]]:

@@ -102,6 +102,8 @@ class CellRecord:
     """Its place in the order in which the cells were executed."""
     requests: int
     """All of them, warm-up included: as many as have a record."""
+    tasks: int | None
+    """As many as have a record; None in records of an older version."""
     duration: float
     """Seconds from its first intended arrival until its last task had ended."""
     client_cpu: float | None

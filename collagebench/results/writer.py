@@ -23,7 +23,7 @@ from collagebench import __version__
 from collagebench.errors import OutputError
 from collagebench.results.records import CellRecord, RequestRecord, TaskRecord
 
-SCHEMA = 2
+SCHEMA = 3
 HEADER = "run.json"
 REQUESTS = "requests.csv"
 TASKS = "tasks.csv"

@@ -40,7 +40,7 @@ def test_what_was_written_is_read(tmp_path):
 
 def test_long_files_are_read_in_chunks(tmp_path, monkeypatch):
     """Texts keep their codes from one chunk to the next."""
-    monkeypatch.setattr("collagebench.results.reader.CHUNK", 3)
+    monkeypatch.setattr("collagebench.results.lines.BLOCK", 300)
     make_run(tmp_path / "run", {"b": [[0.1] * 4], "a": [[0.2] * 4], "c": [[0.3] * 4]})
     run = load(tmp_path / "run")
     assert run.of("b").requests["latency"].tolist() == [0.1] * 4
@@ -127,16 +127,19 @@ def test_newer_schema_is_refused_by_name(tmp_path):
 
 
 def test_records_of_an_older_version_are_read(tmp_path):
-    """A run of schema 1 lacks two columns of today: they are empty, and all others are as they were."""
-    make_run(tmp_path / "run", {"none": [[0.1, 0.2]]})
+    """A run of schema 1 lacks columns of today: they are empty, and all others are as they were."""
+    models = [{"name": "single", "compute_s": 0.002}]
+    make_run(tmp_path / "run", {"none": [[0.1, 0.2]]}, header={"models": models})
     header = tmp_path / "run" / "run.json"
     header.write_text(json.dumps({**json.loads(header.read_text()), "schema": 1}))
-    for file, column in (("requests", "straggled"), ("tasks", "share")):
+    for file, column in (("requests", "straggled"), ("tasks", "share"), ("cells", "tasks")):
         path = tmp_path / "run" / f"{file}.csv"
         pandas.read_csv(path).drop(columns=column).to_csv(path, index=False)
     run = load(tmp_path / "run")
     assert run.requests["straggled"].tolist() == [-1, -1]
     assert run.tasks["share"].tolist() == [-1, -1]
+    assert run.cells["tasks"].tolist() == [-1]
+    assert run.header["models"] == [{"name": "single", "compute_s": {"1": 0.002}}]
     assert run.requests["latency"].tolist() == [0.1, 0.2]
     assert not run.notes
 

@@ -1,0 +1,224 @@
+"""What `run.json` must look like: every key that a report reads, with its type, in one place.
+
+A key that is missing, or null at the top, is a figure that is not known. One of another type, or two that contradict
+each other, mean that the file was changed or damaged; it is refused with the name of the key, and no report is made.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+from collagebench.errors import DataError
+
+LARGEST = 2**53
+"""Whole numbers up to here are exact in every program that reads JSON."""
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= LARGEST
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= LARGEST
+
+
+KINDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "text": ("a text", lambda value: isinstance(value, str)),
+    "name": ("a text that is not empty", lambda value: isinstance(value, str) and value != ""),
+    "truth": ("true or false", lambda value: isinstance(value, bool)),
+    "number": ("a number", _is_number),
+    "amount": ("a number from 0 up", lambda value: _is_number(value) and value >= 0),
+    "positive": ("a number above 0", lambda value: _is_number(value) and value > 0),
+    "share": ("a number from 0 to 1", lambda value: _is_number(value) and 0 <= value <= 1),
+    "count": ("a whole number from 0 up", _is_count),
+    "some": ("a whole number from 1 up", lambda value: _is_count(value) and value > 0),
+    "object": ("an object", lambda value: isinstance(value, dict)),
+}
+"""What a value must be, in words and as a test; with a `?` behind the kind it may also be null."""
+
+EACH = "*"
+"""Stands for every key of an object."""
+
+SCHEME = {
+    "scheme": "name",
+    "variant": "name",
+    "allotment": {EACH: "count"},
+    "options": "object",
+    "models": {EACH: "text"},
+}
+MODEL = {
+    "name": "text",
+    "role": "text",
+    "grid": "count?",
+    "dataset": "text?",
+    "classes": "some?",
+    "sha256": "text?",
+    "macs": "amount?",
+    "accuracy": "share?",
+    "compute_s": {EACH: "amount"},
+}
+CONFIG = {
+    "schemes": [{"name": "name", "variant": "name", "options": "object"}],
+    "workers": "some",
+    "dataset": "text",
+    "data": "text?",
+    "models": "text?",
+    "arrivals": "text",
+    "rate": "positive?",
+    "utilisation": "positive?",
+    "requests": "some",
+    "runs": "some",
+    "warmup": "share",
+    "stragglers": "text",
+    "time_scale": "positive?",
+    "slow_workers": "count?",
+    "slow_factor": "positive?",
+    "compute": "text",
+    "compute_time": "amount?",
+    "deadline": "positive?",
+    "slo_ms": "positive?",
+    "seed": "count",
+}
+ENVIRONMENT = {
+    "captured_utc": "text",
+    "cpu": "text?",
+    "logical_cores": "count?",
+    "affinity_cores": "count?",
+    "cpu_quota_cores": "amount?",
+    "memory_bytes": "count?",
+    "memory_available_bytes": "count?",
+    "load_average": ["amount"],
+    "kernel": "text?",
+    "os": "text?",
+    "python": "text?",
+    "collagebench": "text?",
+    "packages": {EACH: "text?"},
+    "git": {"revision": "text?", "dirty": "truth?"},
+}
+BOUND = {**dict.fromkeys(("p50", "p90", "p95", "p99", "p999", "mean", "std", "max"), "amount?"), "requests": "count"}
+SHAPE: dict[str, Any] = {
+    "schema": "some",
+    "tool": "text",
+    "created_utc": "text",
+    "finished_utc": "text",
+    "engine": "text?",
+    "config": CONFIG,
+    "environment": ENVIRONMENT,
+    "schemes": [SCHEME],
+    "models": [MODEL],
+    "hosts": [{"host": "text", "workers": "count"}],
+    "service": {"mean_s": "amount?", "utilisation": "amount?", "rate": "amount?"},
+    "status": "text",
+    "error": "text?",
+    "events": [{"kind": "text", "message": "text", "at_utc": "text"}],
+    "bound": {**BOUND, "source": "text?"},
+}
+NULLABLE = ("git", "load_average")
+"""An object and a list that are null where they are not known."""
+REQUIRED = {"schema": SHAPE, "scheme": SCHEME, "kind": SHAPE["events"][0], "message": SHAPE["events"][0]}
+"""Keys that may not be missing from an object of this shape."""
+
+
+def read_header(path: Path, newest: int) -> dict[str, Any]:
+    """Return the header at `path`, checked, if its schema is not above `newest`.
+
+    Raises:
+        OSError: it cannot be read.
+        DataError: it is no header, says something impossible, or was written by a newer version.
+    """
+    try:
+        header = json.loads(path.read_text(encoding="utf-8"), parse_constant=_unknown)
+        json.dumps(header, ensure_ascii=False).encode()  # a lone surrogate could never be printed
+        schema = header["schema"]
+        newer = schema > newest
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise DataError(
+            f"{path} is not the header of a run; the directory may be damaged or another program's"
+        ) from None
+    if newer:
+        raise DataError(
+            f"{path} has schema {schema} (written by {header.get('tool', 'a newer version')}), this version reads up "
+            f"to {newest}: upgrade collagebench"
+        )
+    known: dict[str, Any] = {key: value for key, value in header.items() if value is not None}
+    if schema == 1:
+        known = _to_2(known)
+    _check(known, SHAPE, path, "")
+    _agree(known, path)
+    return known
+
+
+def _to_2(header: dict[str, Any]) -> dict[str, Any]:
+    """Schema 1 knew the time of a single inference only, without the size of its batch."""
+    models = header.get("models", [])
+    if not isinstance(models, list) or not all(isinstance(model, dict) for model in models):
+        return header  # to be refused by name
+    times = [{"1": model["compute_s"]} if _is_number(model.get("compute_s")) else {} for model in models]
+    return {**header, "models": [{**model, "compute_s": time} for model, time in zip(models, times, strict=True)]}
+
+
+def _unknown(constant: str) -> None:
+    """An infinite bound, which JSON does not know, is no figure."""
+
+
+def _check(value: Any, shape: Any, path: Path, key: str) -> None:
+    """See that `value`, found under `key`, has this shape."""
+    if isinstance(shape, str):
+        kind = shape.removesuffix("?")
+        if value is None and kind != shape:
+            return
+        words, fits = KINDS[kind]
+        if not fits(value):
+            _refuse(path, key, words, value)
+    elif value is None and key.rpartition(".")[2] in NULLABLE:
+        return
+    elif isinstance(shape, list):
+        if not isinstance(value, list):
+            _refuse(path, key, "a list", value)
+        for place, item in enumerate(value):
+            _check(item, shape[0], path, f"{key}[{place}]")
+    else:
+        if not isinstance(value, dict):
+            _refuse(path, key, "an object", value)
+        for name, item in value.items():
+            if inner := shape.get(name, shape.get(EACH)):
+                _check(item, inner, path, f"{key}.{name}" if key else name)
+        for name, owner in REQUIRED.items():
+            if shape is owner and name not in value:
+                raise DataError(f"{path}: {key} has no {name}; the file was changed or is damaged")
+
+
+def _refuse(path: Path, key: str, words: str, value: Any) -> NoReturn:
+    shown = json.dumps(value)
+    shown = shown if len(shown) <= 60 else f"{shown[:60]}…"
+    raise DataError(f"{path}: {key} must be {words}, not {shown}; the file was changed or is damaged")
+
+
+def _agree(header: dict[str, Any], path: Path) -> None:
+    """See that what the header says in two places is the same."""
+
+    def contradicts(what: str) -> NoReturn:
+        raise DataError(f"{path} contradicts itself: {what}; the file was changed or is damaged")
+
+    config, service = header.get("config", {}), header.get("service", {})
+    schemes = header.get("schemes", [])
+    names = [scheme.get("variant", scheme["scheme"]) for scheme in schemes]
+    for name, scheme in zip(names, schemes, strict=True):
+        if names.count(name) > 1:
+            contradicts(f"two schemes are called {name!r}")
+        used, workers = sum(scheme.get("allotment", {}).values()), config.get("workers")
+        if workers is not None and used > workers:
+            contradicts(f"scheme {name!r} has {used} workers of {workers}")
+    mean, load, rate = (service.get(key) for key in ("mean_s", "utilisation", "rate"))
+    if None not in (mean, load, rate, config.get("workers")):
+        expected = rate * mean / config["workers"]
+        if not math.isclose(load, expected, rel_tol=0.01):
+            contradicts(f"service.utilisation is {load:.4g}, rate x mean_s / workers {expected:.4g}")
+    bound = header.get("bound") or {}
+    known = [bound[name] for name in ("p50", "p90", "p95", "p99", "p999", "max") if bound.get(name) is not None]
+    if known != sorted(known):
+        contradicts("the quantiles of the bound do not ascend")

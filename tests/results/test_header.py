@@ -1,0 +1,101 @@
+"""`run.json` as it is read back: every key of every type."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from collagebench.errors import DataError
+from collagebench.results.header import EACH, KINDS, NULLABLE, SHAPE, read_header
+
+WRONG: tuple[Any, ...] = (None, True, -1, 0, 1.5, 10**400, "text", "", [], [1], {}, {"a": 1})
+
+
+def places(shape: Any, way: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], Any]]:
+    """Yield the way to every value that a header may hold, and its shape."""
+    yield way, shape
+    if isinstance(shape, list):
+        yield from places(shape[0], (*way, 0))
+    elif isinstance(shape, dict):
+        for key, inner in shape.items():
+            yield from places(inner, (*way, "any" if key == EACH else key))
+
+
+def holding(value: Any, way: tuple[Any, ...]) -> Any:
+    """Return the smallest header that has `value` there."""
+    for key in reversed(way):
+        value = [value] if key == 0 else {key: value}
+    return value
+
+
+def fits(value: Any, way: tuple[Any, ...], shape: Any) -> bool:
+    """Whether a value may stand there."""
+    if value is None and (len(way) == 1 or way[-1] in NULLABLE):
+        return True
+    if isinstance(shape, str):
+        return (value is None and shape.endswith("?")) or KINDS[shape.removesuffix("?")][1](value)
+    if isinstance(shape, list):
+        return isinstance(value, list) and all(fits(item, (*way, 0), shape[0]) for item in value)
+    return isinstance(value, dict) and (not value or fits(1, way, shape.get(EACH, "count")))
+
+
+@pytest.mark.parametrize("wrong", WRONG, ids=lambda value: json.dumps(value)[:12])
+def test_every_key_of_a_wrong_type_is_refused_by_name(tmp_path: Path, wrong: Any) -> None:
+    """Whatever stands where something else should is refused in one sentence that names the file and the key."""
+    path = tmp_path / "run.json"
+    for way, shape in places(SHAPE):
+        if not way or way == ("schema",) or fits(wrong, way, shape):
+            continue
+        path.write_text(json.dumps({"schema": 3, **holding(wrong, way)}))
+        with pytest.raises(DataError) as error:
+            read_header(path, 3)
+        named = "".join(f"[{key}]" if key == 0 else f".{key}" for key in way).lstrip(".")
+        assert str(error.value).startswith(f"{path}: {named.split('.any')[0]}"), way
+        assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("header", "sentence"),
+    [
+        ({"schemes": [{"scheme": "none"}, {"scheme": "none"}]}, "two schemes are called 'none'"),
+        ({"config": {"workers": 3}, "schemes": [{"scheme": "none", "allotment": {"single": 4}}]}, "4 workers of 3"),
+        (
+            {"config": {"workers": 10}, "service": {"mean_s": 0.1, "rate": 50, "utilisation": 0.7}},
+            "service.utilisation is 0.7, rate x mean_s / workers 0.5",
+        ),
+        ({"bound": {"p50": 0.2, "p99": 0.1}}, "the quantiles of the bound do not ascend"),
+    ],
+)
+def test_contradictions_are_refused(tmp_path: Path, header: dict[str, Any], sentence: str) -> None:
+    """What the header says twice must be the same."""
+    path = tmp_path / "run.json"
+    path.write_text(json.dumps({"schema": 3, **header}))
+    with pytest.raises(DataError, match="contradicts itself") as error:
+        read_header(path, 3)
+    assert sentence in str(error.value)
+
+
+@pytest.mark.parametrize("text", ['{"schema": 1, "models": [5]}', '{"schema": 1, "models": 5}'])
+def test_an_old_header_is_checked_as_well(tmp_path: Path, text: str) -> None:
+    """Migration leaves what it cannot understand to be refused by name."""
+    (tmp_path / "run.json").write_text(text)
+    with pytest.raises(DataError, match=r"models(\[0\])? must be"):
+        read_header(tmp_path / "run.json", 3)
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"schema": 3, "tool": "\\ud800"}', '{"schema": []}', "\ufeff{}"])
+def test_what_no_program_could_print_is_refused(tmp_path: Path, text: str) -> None:
+    """Endless nesting, half a character or another program's file is no header."""
+    (tmp_path / "run.json").write_text(text)
+    with pytest.raises(DataError, match="is not the header of a run"):
+        read_header(tmp_path / "run.json", 3)
+
+
+def test_an_infinite_bound_is_unknown(tmp_path: Path) -> None:
+    """Infinity, which JSON does not know but older versions wrote, is no figure."""
+    (tmp_path / "run.json").write_text('{"schema": 3, "bound": {"p50": 0.1, "p99": Infinity}}')
+    assert read_header(tmp_path / "run.json", 3)["bound"] == {"p50": 0.1, "p99": None}
