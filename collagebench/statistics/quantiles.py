@@ -11,6 +11,8 @@ q^n > 0.025 the sample bounds the quantile from below only: fewer than 368 reque
 from __future__ import annotations
 
 import math
+from bisect import bisect_left, bisect_right
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,14 +46,8 @@ def lower_bound(ordered: NDArray[np.float64], q: float) -> float | None:
     None if even the smallest value may be above it. Otherwise it is the largest order statistic k with
     P(Binomial(n, q) >= k) >= 0.975: the lower end of the 95 % interval.
     """
-    low, high = 0, len(ordered)
-    while low < high:
-        middle = (low + high + 1) // 2
-        if binomial_at_least(middle, len(ordered), q) >= 1 - TAIL:
-            low = middle
-        else:
-            high = middle - 1
-    return float(ordered[low - 1]) if low else None
+    place = _ends(len(ordered), q)[0]
+    return float(ordered[place - 1]) if place else None
 
 
 def upper_bound(ordered: NDArray[np.float64], q: float) -> float | None:
@@ -60,11 +56,16 @@ def upper_bound(ordered: NDArray[np.float64], q: float) -> float | None:
     It is the smallest order statistic k with P(Binomial(n, q) >= k) <= 0.025; None if the sample has none, that is if
     it is smaller than `requests_needed`.
     """
-    low, high = 1, len(ordered) + 1
-    while low < high:
-        middle = (low + high) // 2
-        if binomial_at_least(middle, len(ordered), q) <= TAIL:
-            high = middle
-        else:
-            low = middle + 1
-    return float(ordered[low - 1]) if low <= len(ordered) else None
+    place = _ends(len(ordered), q)[1]
+    return float(ordered[place - 1]) if place <= len(ordered) else None
+
+
+@cache
+def _ends(count: int, q: float) -> tuple[int, int]:
+    """Return the places, from 1, of both ends of the interval among `count` ordered values; 0 or count + 1: none."""
+
+    def at_least(place: int) -> float:
+        return -binomial_at_least(place, count, q)  # negative, because a search by halves wants it to rise
+
+    places = range(count + 2)
+    return bisect_right(places, TAIL - 1, key=at_least) - 1, bisect_left(places, -TAIL, key=at_least)

@@ -9,8 +9,8 @@ import numpy as np
 
 from collagebench.results.reader import Run, Table
 from collagebench.statistics.growth import growing
-from collagebench.statistics.latency import infinite_if_failed, latency
-from collagebench.statistics.quantiles import quantile
+from collagebench.statistics.latency import infinite_if_failed
+from collagebench.statistics.quantiles import quantile, requests_needed
 from collagebench.statistics.timing import dispatch_lag
 
 LAG_SHARE = 0.05
@@ -48,17 +48,17 @@ def warnings(run: Run) -> list[str]:
         if not len(mine.cells):
             found.append(f"{variant}: no complete run, so it has no figures.")
             continue
-        facts = latency(mine.requests)
-        if facts.failed:
+        failed, of = _failed(mine.requests)
+        if failed:
             found.append(
-                f"{variant}: {facts.failed} of {facts.requests} requests failed and count as infinitely slow; "
+                f"{variant}: {failed} of {of} requests failed and count as infinitely slow; "
                 "the column reason of requests.csv says why."
             )
         given_up = int(mine.tasks.equal("outcome", "deadline").sum())
         if given_up:
             found.append(f"{variant}: {given_up} tasks were given up at their --deadline, answered in time or not.")
-        if "p99" in facts.quantiles and not facts.quantiles["p99"].bounded:
-            small.append(f"{variant} {facts.requests}")
+        if 0 < of < requests_needed(0.99):
+            small.append(f"{variant} {of}")
         if len(mine.cells) < 2:
             single.append(variant)
     if small:
@@ -104,13 +104,19 @@ def _incomplete(run: Run) -> list[str]:
 
 
 def _mostly_failed(variant: str, requests: Table) -> list[str]:
-    facts = latency(requests)
-    if not facts.requests or 2 * facts.failed <= facts.requests:
+    failed, of = _failed(requests)
+    if 2 * failed <= of:
         return []
     return [
-        f"{variant}: {facts.failed} of {facts.requests} requests failed, so there is little to measure: raise "
+        f"{variant}: {failed} of {of} requests failed, so there is little to measure: raise "
         "--deadline or lower the load; the column reason of requests.csv says why"
     ]
+
+
+def _failed(requests: Table) -> tuple[int, int]:
+    """Return how many requests failed, and of how many, warm-up left out."""
+    counted = ~requests["warmup"]
+    return int((np.isnan(requests["latency"]) & counted).sum()), int(counted.sum())
 
 
 def _late_client(run: Run) -> list[str]:
