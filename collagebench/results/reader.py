@@ -184,12 +184,15 @@ def _column(values: Sequence[str], type_: str, codes: dict[str, int]) -> Array:
     if len(values) > 1 and values[0] == values[-1] and values.count(values[0]) == len(values):
         return np.repeat(_column(values[:1], type_, codes), len(values))
     if type_.startswith("float"):
-        array = np.array([float(value) if value else np.nan for value in values], dtype=np.float64)
-        if np.isinf(array).any() or np.isnan(array).sum() != values.count(""):
+        empty = values.count("")
+        known = [value or "nan" for value in values] if empty else values
+        array = np.fromiter(map(float, known), dtype=np.float64, count=len(values))
+        if np.isfinite(array).sum() != len(values) - empty:
             raise ValueError("a time that is not finite")
         return array
     if type_.startswith("int"):
-        return np.array([int(value) if value else -1 for value in values], dtype=np.int64)
+        known = [value or "-1" for value in values] if "" in values else values
+        return np.fromiter(map(int, known), dtype=np.int64, count=len(values))
     if type_ == "bool | None":
         return np.array([BOOLS[value] for value in values], dtype=np.int64)
     if type_ == "bool":
