@@ -6,7 +6,12 @@ import math
 
 import pytest
 
-from collagebench.statistics.distributions import binomial_at_least, incomplete_beta, student_t_quantile
+from collagebench.statistics.distributions import (
+    binomial_at_least,
+    incomplete_beta,
+    student_t_quantile,
+    student_t_two_sided,
+)
 
 
 @pytest.mark.parametrize(
@@ -57,3 +62,38 @@ def test_binomial_tail_is_the_sum_of_its_terms(trials, probability):
     for k in range(-1, trials + 2):
         expected = 1.0 if k <= 0 else math.fsum(terms[k:])
         assert binomial_at_least(k, trials, probability) == pytest.approx(expected, rel=1e-9, abs=1e-15)
+
+
+@pytest.mark.parametrize("degrees", [1, 2, 9, 29, 1000])
+def test_two_sided_t_in_the_tails(degrees):
+    """It agrees with SciPy from the middle to where p is nearly nothing."""
+    stats = pytest.importorskip("scipy.stats", reason="needs the test extra")
+    for t in (0.0, 1e-6, 0.5, 1.0, 2.262, 10.0, 300.0):
+        expected = 2 * stats.t.sf(t, degrees)
+        assert student_t_two_sided(t, degrees) == pytest.approx(expected, rel=1e-8, abs=1e-300)
+        assert student_t_two_sided(-t, degrees) == student_t_two_sided(t, degrees)
+
+
+def test_quantile_and_tail_are_inverse():
+    """Of what lies beyond the 97.5 % quantile, both ways, there are 5 %."""
+    for degrees in (1, 2, 9, 100):
+        assert student_t_two_sided(student_t_quantile(0.975, degrees), degrees) == pytest.approx(0.05, rel=1e-9)
+
+
+@pytest.mark.parametrize(("t", "degrees"), [(math.nan, 3), (1.0, 0)])
+def test_no_t_test_of_nothing(t, degrees):
+    """A t that is no number and a test without degrees of freedom are refused; an infinite t is certain."""
+    assert student_t_two_sided(math.inf, 3) == 0.0
+    with pytest.raises(ValueError, match="no t test"):
+        student_t_two_sided(t, degrees)
+
+
+@pytest.mark.parametrize("trials", [10_000, 1_000_000, 10_000_000])
+def test_binomial_tail_of_many_trials(trials):
+    """With ten million trials it agrees with SciPy to 1e-6, near the middle and far out."""
+    stats = pytest.importorskip("scipy.stats", reason="needs the test extra")
+    for probability in (0.5, 0.99):
+        middle, deviation = trials * probability, math.sqrt(trials * probability * (1 - probability))
+        for successes in (int(middle + z * deviation) for z in (-3, -1, 0, 1, 3, 6)):
+            expected = stats.binom.sf(successes - 1, trials, probability)
+            assert binomial_at_least(successes, trials, probability) == pytest.approx(expected, rel=1e-6)

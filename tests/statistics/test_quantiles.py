@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collagebench.statistics.quantiles import QUANTILES, lower_bound, quantile, rank, requests_needed
+from collagebench.statistics.quantiles import QUANTILES, lower_bound, quantile, rank, requests_needed, upper_bound
 
 
 @given(
@@ -76,3 +76,24 @@ def test_lower_bound_is_not_above_the_observed_quantile(count):
     values = np.arange(float(count))
     bound = lower_bound(values, 0.99)
     assert bound is None or bound <= quantile(values, 0.99)
+
+
+def test_upper_bound_of_a_known_sample():
+    """For the median of 20 values it is the 15th, P(Binomial(20, 1/2) >= 15) being 0.021; for 5 there is none."""
+    assert upper_bound(np.arange(1.0, 21.0), 0.5) == 15.0
+    assert upper_bound(np.arange(1.0, 6.0), 0.5) is None
+
+
+def test_upper_bound_exists_from_the_requests_it_needs():
+    """368 values bound p99 from above, by their largest; 367 do not."""
+    assert upper_bound(np.arange(368.0), 0.99) == 367.0
+    assert upper_bound(np.arange(367.0), 0.99) is None
+
+
+def test_interval_of_order_statistics_covers_independent_values():
+    """Of 1,000 samples of 2,000 independent values at least 95 % have the true p99 between their bounds."""
+    rng = np.random.default_rng(6)
+    truth = -math.log(0.01)
+    samples = [np.sort(rng.exponential(size=2000)) for _ in range(1000)]
+    covered = sum(lower_bound(values, 0.99) <= truth <= upper_bound(values, 0.99) for values in samples)
+    assert 0.94 <= covered / 1000 <= 0.985

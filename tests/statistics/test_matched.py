@@ -1,0 +1,111 @@
+"""Answers of two schemes to the same requests: McNemar's test and the interval of the difference."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from synthetic_run import cell, request
+
+from collagebench.results.reader import load
+from collagebench.results.writer import RunWriter
+from collagebench.statistics.intervals import Z95
+from collagebench.statistics.matched import match, mcnemar, tango
+
+counts = st.tuples(st.integers(0, 60), st.integers(0, 60), st.integers(0, 400)).filter(sum)
+"""Requests that were won, lost, and on which both agree."""
+
+
+@pytest.mark.parametrize(
+    ("won", "lost", "expected"),
+    [(10, 2, 2 * (1 + 12 + 66) / 2**12), (2, 10, 158 / 4096), (5, 0, 2 / 32), (1, 0, 1.0), (3, 3, 1.0), (0, 0, 1.0)],
+)
+def test_mcnemar_by_hand(won, lost, expected):
+    """Twice the tail of tossing won + lost coins, written out; never above 1."""
+    assert mcnemar(won, lost) == pytest.approx(expected, rel=1e-12)
+
+
+@given(st.integers(0, 300), st.integers(0, 300))
+def test_mcnemar_is_the_sum_of_binomials(won, lost):
+    """It equals the exact sum in whole numbers, whichever side is named first."""
+    tosses = won + lost
+    tail = sum(math.comb(tosses, k) for k in range(max(won, lost), tosses + 1))
+    assert mcnemar(won, lost) == pytest.approx(min(1.0, 2 * tail / 2**tosses), rel=1e-9)
+    assert mcnemar(won, lost) == mcnemar(lost, won)
+
+
+@pytest.mark.parametrize(("won", "lost"), [(501_000, 499_000), (5_000, 4_700), (900, 100), (100_000, 100_000)])
+def test_mcnemar_of_many(won, lost):
+    """With a million coins it agrees with SciPy."""
+    stats = pytest.importorskip("scipy.stats", reason="needs the test extra")
+    assert mcnemar(won, lost) == pytest.approx(stats.binomtest(won, won + lost).pvalue, rel=1e-6)
+
+
+@given(counts)
+def test_interval_ends_where_the_score_test_just_rejects(values):
+    """Each end is a difference at which the most likely shares lie 1.96 standard deviations away, found by search."""
+    won, lost, same = values
+    pairs = won + lost + same
+    low, high = tango(won, lost, pairs)
+    assert -1 <= low <= (won - lost) / pairs <= high <= 1
+    for end, sign in ((low, 1), (high, -1)):
+        if abs(end) > 1 - 1e-9:
+            continue
+        shares = np.linspace(max(0.0, -end), (1 - end) / 2, 100_001)[1:-1]
+        with np.errstate(divide="ignore"):
+            likelihood = won * np.log(shares + end) + lost * np.log(shares) + same * np.log(1 - 2 * shares - end)
+        share = shares[np.argmax(np.where(np.isnan(likelihood), -np.inf, likelihood))]
+        deviation = math.sqrt(pairs * (2 * share + end - end * end))
+        assert (won - lost - pairs * end) / deviation == pytest.approx(sign * Z95, rel=2e-2)
+
+
+@given(counts)
+def test_swapping_mirrors_the_interval(values):
+    """Won and lost exchanged turn its ends round."""
+    won, lost, same = values
+    low, high = tango(won, lost, won + lost + same)
+    assert tango(lost, won, won + lost + same) == pytest.approx((-high, -low), abs=1e-12)
+
+
+@pytest.mark.parametrize(("pairs", "won", "lost"), [(300, 0.03, 0.01), (300, 0.02, 0.02), (1000, 0.01, 0.002)])
+def test_interval_covers_what_it_promises(pairs, won, lost):
+    """Over everything that can come out, weighed by its probability, 94.5 to 95.7 % cover the true difference."""
+    covered = 0.0
+    for b, c in np.ndindex(round(pairs * won) + 25, round(pairs * lost) + 25):
+        ways = math.lgamma(pairs + 1) - math.lgamma(b + 1) - math.lgamma(c + 1) - math.lgamma(pairs - b - c + 1)
+        shares = b * math.log(won) + c * math.log(lost) + (pairs - b - c) * math.log(1 - won - lost)
+        low, high = tango(b, c, pairs)
+        covered += math.exp(ways + shares) * (low <= won - lost <= high)
+    assert 0.945 <= covered <= 0.957
+
+
+def test_pairs_are_the_requests_that_both_answered(tmp_path):
+    """Paired by run and request: warm-up, failures, unknown classes and requests that one side lacks do not count."""
+    writer = RunWriter(tmp_path / "run", {"schemes": []})
+    rows = {  # run, request: what each scheme answered; the label is 3
+        (0, 0): (3, 3),
+        (0, 1): (0, 3),
+        (0, 2): (3, 0),
+        (1, 0): (3, 0),
+        (1, 1): (0, 0),
+        (1, 2): (None, 3),
+        (2, 0): (3, None),
+    }
+    for scheme in ("hedge", "none"):
+        for (run, number), answered in rows.items():
+            predicted = answered[scheme == "none"]
+            writer.request(request(scheme, run, number, predicted=predicted))
+        writer.request(request(scheme, 2, 1, latency=None if scheme == "none" else 0.01))
+        writer.request(request(scheme, 2, 2, warmup=True, predicted=0 if scheme == "none" else 3))
+        for run in range(3):
+            writer.cell(cell(scheme, run, 3))
+    writer.finish("done")
+    writer.close()
+    run = load(tmp_path / "run")
+    found = match(run.of("hedge").requests, run.of("none").requests)
+    assert (found.pairs, found.won, found.lost) == (5, 2, 1)
+    assert found.difference == pytest.approx(0.2)
+    assert found.p == 1.0

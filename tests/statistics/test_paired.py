@@ -1,0 +1,89 @@
+"""Differences that come in pairs: the t test and Holm's correction."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from collagebench.statistics.paired import holm, paired
+
+seconds = st.floats(0, 1e3)
+pairs = st.lists(st.tuples(seconds, seconds), min_size=2, max_size=20)
+p_values = st.lists(st.floats(0, 1), max_size=12)
+
+
+def test_t_test_of_known_pairs():
+    """Differences of 1, 2 and 3: mean 2, half width 4.3027 / sqrt 3, and t = 2 sqrt 3 with two degrees of freedom."""
+    found = paired([2.0, 4.0, 6.0], [1.0, 2.0, 3.0])
+    t = 2 * math.sqrt(3)
+    assert found.difference == pytest.approx(2.0)
+    assert found.ci95 == pytest.approx((2 - 4.302652729749462 / math.sqrt(3), 2 + 4.302652729749462 / math.sqrt(3)))
+    assert found.p == pytest.approx(1 - t / math.sqrt(t * t + 2))  # the law of t with two degrees of freedom
+
+
+def test_pairing_takes_out_what_both_share():
+    """Runs that differ by ten seconds leave no doubt about a steady difference of a tenth."""
+    own, other = [1.0, 5.0, 11.0, 7.0], [1.11, 5.10, 11.09, 7.10]
+    found = paired(own, other)
+    assert found.difference == pytest.approx(-0.1)
+    assert found.p < 0.001
+    assert found.ci95[1] < 0
+
+
+def test_equal_differences_are_certain():
+    """Where every run shows exactly the same difference, p is 0; where it is none at all, p is 1."""
+    assert paired([2.0, 3.0], [1.0, 2.0]).p == 0.0
+    assert paired([2.0, 3.0], [2.0, 3.0]).p == 1.0
+
+
+@pytest.mark.parametrize(("own", "other"), [([], []), ([1.0], [2.0]), ([1.0, math.inf], [1.0, 2.0])])
+def test_no_test_without_pairs(own, other):
+    """Fewer than two pairs, or an infinite value in one, give no test."""
+    assert paired(own, other) is None
+
+
+@given(pairs)
+def test_swapping_flips_the_sign(values):
+    """A against B is B against A with the sign of difference and interval turned, and the same p."""
+    own, other = zip(*values, strict=True)
+    one, two = paired(own, other), paired(other, own)
+    assert one.difference == -two.difference
+    assert one.ci95 == (-two.ci95[1], -two.ci95[0])
+    assert one.p == two.p
+
+
+@given(st.lists(seconds, min_size=2, max_size=20))
+def test_a_scheme_does_not_differ_from_itself(values):
+    """Identical runs: difference 0, an interval of no width, p 1."""
+    found = paired(values, values)
+    assert (found.difference, found.ci95, found.p) == (0.0, (0.0, 0.0), 1.0)
+
+
+@given(pairs)
+def test_interval_and_test_agree(values):
+    """The interval holds the mean difference, and leaves out 0 exactly when p is below 5 %."""
+    found = paired(*zip(*values, strict=True))
+    assert found.ci95[0] <= found.difference <= found.ci95[1]
+    assert 0 <= found.p <= 1
+    if abs(found.p - 0.05) > 1e-9:
+        assert (found.p < 0.05) == (found.ci95[0] > 0 or found.ci95[1] < 0)
+
+
+def test_holm_of_known_values():
+    """The smallest of four counts four times, and none falls below the one before it."""
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.5, 0.9]) == [1.0, 1.0]
+    assert holm([]) == []
+
+
+@given(p_values)
+def test_holm_only_raises_and_keeps_the_order(values):
+    """No corrected value is below its own, above its Bonferroni value or 1, or out of order."""
+    found = holm(values)
+    for value, corrected in zip(values, found, strict=True):
+        assert value <= corrected <= min(1.0, len(values) * value)
+    ranked = [corrected for _, corrected in sorted(zip(values, found, strict=True))]
+    assert ranked == sorted(ranked)
