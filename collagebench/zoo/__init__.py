@@ -62,6 +62,8 @@ class Model:
     """Images that one parity input combines; None for other roles."""
     code: str | None = None
     """How a parity input combines them, `addition` or `concatenation`; None for other roles."""
+    precision: str = "float32"
+    """What it computes in: `float32`, or `int8` where weights and activations were quantised."""
 
     @property
     def dtype(self) -> str:
@@ -134,11 +136,15 @@ def save(models: Iterable[Model], directory: Path) -> None:
 def find(models: Iterable[Model], role: str, **traits: Any) -> Model:
     """Return the one model that plays `role` and has these traits, such as `grid=3` or `k=2, code="addition"`.
 
+    Of models that differ in precision that of float32 is meant unless the traits say `precision="int8"`.
+
     Raises:
         ModelError: there is none, or there are several.
     """
     models = list(models)
     fits = [model for model in models if model.role == role and all(getattr(model, t) == v for t, v in traits.items())]
+    if len(fits) > 1 and "precision" not in traits:
+        fits = [model for model in fits if model.precision == "float32"] or fits
     if len(fits) == 1:
         return fits[0]
     wanted = " ".join([role, *(f"{trait} {value}" for trait, value in traits.items())])
