@@ -35,71 +35,112 @@ def seconds_or_percentile(text: str) -> str | float:
         return text
 
 
-OPTIONS = [
-    click.option("--profile", metavar="NAME|FILE", help="A named experiment, or a TOML file with one."),
-    click.option("--scheme", "schemes", multiple=True, metavar="S", help=f"One of {', '.join(SCHEMES)}; repeatable."),
-    click.option("--workers", type=int, help="Workers, the same number for every scheme. [10]"),
-    click.option("--requests", type=int, help="Requests in each run. [250]"),
-    click.option("--runs", type=int, help="Independent runs; every scheme meets each of them. [10]"),
-    click.option("--warmup", type=float, help="Share of a run's first requests left out of statistics. [0.05]"),
-    click.option("--arrivals", help="poisson or constant. [poisson]"),
-    click.option("--rate", type=float, help="Requests per second."),
-    click.option("--utilisation", type=float, help="The rate as a load: rate x service time / workers. [0.5]"),
-    click.option("--stragglers", help="none, fixed, collage-trace or collage-machines. [collage-trace]"),
-    click.option("--time-scale", type=float, help="Multiplies the stragglers' seconds. [0.2]"),
-    click.option("--slow-workers", type=int, help="fixed: how many workers are slow. [1]"),
-    click.option("--slow-factor", type=float, help="fixed: how many times as long they take. [5]"),
-    click.option("--dataset", help=f"{', '.join(NAMES)}. [shapes, which is generated]"),
-    click.option("--data", type=PATH, help="Where the images are; imagefolder: one folder of images per class."),
-    click.option("--download", is_flag=True, default=None, help="Fetch cifar10, cifar100 or fashion-mnist if missing."),
-    click.option("--models", type=PATH, help="A directory of exported models. [the shipped ones]"),
-    click.option("--compute-time", type=float, help="Seconds an inference takes where none is run. [measured]"),
-    click.option("--deadline", type=float, help="Seconds until a task without a reply is given up. [10]"),
-    click.option("--slo", "slo_ms", type=float, metavar="MS", help="Goodput counts answers this fast."),
-    click.option("--seed", type=int, help="Fixes arrivals, images, slowdowns and routing. [0]"),
-    click.option("--spare", type=int, help="none: workers it leaves out. [0]"),
-    click.option("--replicas", type=int, help="replication: copies of each request. [2]"),
-    click.option(
-        "--hedge-delay", metavar="S|pN|fit", help="hedge, hedge-idle: seconds, a running percentile, or fit. [p95; 0]"
-    ),
-    click.option("--hedge-budget", type=float, help="hedge: share of requests that may be copied. [no limit]"),
-    click.option("--hedge-probability", type=float, help="hedge: share of late requests to copy. [1]"),
-    click.option("--hedge-log", metavar="RUN", help="hedge: the run that --hedge-delay fit is fitted to."),
-    click.option("--retries", type=int, help="reissue: how often a late request is sent again. [1]"),
-    click.option("--default-after", type=float, help="default: seconds until the default answer. [0.1]"),
-    click.option("--grid", type=int, help="collage: images along one side. [3]"),
-    click.option("--flush", help="Schemes with groups: wait, idle or deadline. [collage, backup: idle; else wait]"),
-    click.option("--flush-after", type=float, help="Their seconds: a group's deadline, or the least wait of idle."),
-    click.option("--hold", type=float, help="collage, parity: seconds before a group may answer. [0]"),
-    click.option("--collage-workers", type=int, help="collage: workers that serve collages. [1]"),
-    click.option(
-        "--reissue-after",
-        type=seconds_or_percentile,
-        metavar="S|pN",
-        help="Seconds until a late single is sent again; reissue: or a percentile. [never; reissue: p95]",
-    ),
-    click.option("--backup-after", type=float, help="backup: seconds before a backup may answer. [0]"),
-    click.option("--backup-batch", type=int, help="backup: images that one backup task takes. [9]"),
-    click.option("--backup-workers", type=int, help="backup: workers that serve backups. [1]"),
-    click.option("--parity-k", type=int, help="parity: requests in a group. [2]"),
-    click.option("--parity-code", help="parity: addition or concatenation. [addition]"),
-    click.option("--parity-workers", type=int, help="parity: workers that serve parities. [1 of every k + 1]"),
-    click.option("--coded-k", type=int, help="approxifer, nercc: requests in a group. [8]"),
-    click.option("--coded-s", type=int, help="approxifer, nercc: coded images more than requests. [1]"),
-    click.option("--coded-after", type=float, help="nercc: seconds until what has replied must do. [never]"),
-    click.option("--smooth-encode", type=float, help="nercc: how much the encoder smooths. [3e-5]"),
-    click.option("--smooth-decode", type=float, help="nercc: how much the decoder smooths. [1e-4]"),
-    click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", help="[table]"),
-    click.option("--fail-if", multiple=True, metavar="GATE", help="Exit with 3 if so: `report --help`; repeatable."),
-    click.option("--out", type=PATH, help="The run directory. [runs/ and the time]"),
-]
+SECTIONS = {
+    "Experiment": [
+        click.option("--profile", metavar="NAME|FILE", help="A named experiment, or a TOML file with one."),
+        click.option(
+            "--scheme", "schemes", multiple=True, metavar="S", help=f"One of {', '.join(SCHEMES)}; repeatable."
+        ),
+        click.option("--workers", type=int, help="Workers, the same number for every scheme. [10]"),
+        click.option("--requests", type=int, help="Requests in each run. [250]"),
+        click.option("--runs", type=int, help="Independent runs; every scheme meets each of them. [10]"),
+        click.option("--warmup", type=float, help="Share of a run's first requests left out of statistics. [0.05]"),
+        click.option("--seed", type=int, help="Fixes arrivals, images, slowdowns and routing. [0]"),
+        click.option("--out", type=PATH, help="The run directory. [runs/ and the time]"),
+    ],
+    "Load": [
+        click.option("--arrivals", help="poisson or constant. [poisson]"),
+        click.option("--rate", type=float, help="Requests per second."),
+        click.option("--utilisation", type=float, help="The rate as a load: rate x service time / workers. [0.5]"),
+        click.option("--deadline", type=float, help="Seconds until a task without a reply is given up. [10]"),
+    ],
+    "Stragglers": [
+        click.option("--stragglers", help="none, fixed, collage-trace or collage-machines. [collage-trace]"),
+        click.option("--time-scale", type=float, help="Multiplies the stragglers' seconds. [0.2]"),
+        click.option("--slow-workers", type=int, help="fixed: how many workers are slow. [1]"),
+        click.option("--slow-factor", type=float, help="fixed: how many times as long they take. [5]"),
+    ],
+    "Images and models": [
+        click.option("--dataset", help=f"{', '.join(NAMES)}. [shapes, which is generated]"),
+        click.option("--data", type=PATH, help="Where the images are; imagefolder: one folder of images per class."),
+        click.option(
+            "--download", is_flag=True, default=None, help="Fetch cifar10, cifar100 or fashion-mnist if missing."
+        ),
+        click.option("--models", type=PATH, help="A directory of exported models. [the shipped ones]"),
+        click.option("--precision", help="Of the models: float32 or int8. [float32 where there are both]"),
+        click.option("--compute-time", type=float, help="Seconds an inference takes where none is run. [measured]"),
+    ],
+    "Report": [
+        click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", help="[table]"),
+        click.option("--slo", "slo_ms", type=float, metavar="MS", help="Goodput counts answers this fast."),
+        click.option(
+            "--fail-if", multiple=True, metavar="GATE", help="Exit with 3 if so: `report --help`; repeatable."
+        ),
+    ],
+    "Schemes that copy": [
+        click.option("--spare", type=int, help="none: workers it leaves out. [0]"),
+        click.option("--replicas", type=int, help="replication: copies of each request. [2]"),
+        click.option(
+            "--hedge-delay",
+            metavar="S|pN|fit",
+            help="hedge, hedge-idle: seconds, a running percentile, or fit. [p95; 0]",
+        ),
+        click.option("--hedge-budget", type=float, help="hedge: share of requests that may be copied. [no limit]"),
+        click.option("--hedge-probability", type=float, help="hedge: share of late requests to copy. [1]"),
+        click.option("--hedge-log", metavar="RUN", help="hedge: the run that --hedge-delay fit is fitted to."),
+        click.option(
+            "--reissue-after",
+            type=seconds_or_percentile,
+            metavar="S|pN",
+            help="Seconds until a late single is sent again; reissue: or a percentile. [never; reissue: p95]",
+        ),
+        click.option("--retries", type=int, help="reissue: how often a late request is sent again. [1]"),
+        click.option("--default-after", type=float, help="default: seconds until the default answer. [0.1]"),
+    ],
+    "Schemes with groups": [
+        click.option("--flush", help="Schemes with groups: wait, idle or deadline. [collage, backup: idle; else wait]"),
+        click.option("--flush-after", type=float, help="Their seconds: a group's deadline, or the least wait of idle."),
+        click.option("--hold", type=float, help="collage, parity: seconds before a group may answer. [0]"),
+        click.option("--grid", type=int, help="collage: images along one side. [3]"),
+        click.option("--collage-workers", type=int, help="collage: workers that serve collages. [1]"),
+        click.option("--backup-batch", type=int, help="backup: images that one backup task takes. [9]"),
+        click.option("--backup-after", type=float, help="backup: seconds before a backup may answer. [0]"),
+        click.option("--backup-workers", type=int, help="backup: workers that serve backups. [1]"),
+        click.option("--parity-k", type=int, help="parity: requests in a group. [2]"),
+        click.option("--parity-code", help="parity: addition or concatenation. [addition]"),
+        click.option("--parity-workers", type=int, help="parity: workers that serve parities. [1 of every k + 1]"),
+        click.option("--coded-k", type=int, help="approxifer, nercc: requests in a group. [8]"),
+        click.option("--coded-s", type=int, help="approxifer, nercc: coded images more than requests. [1]"),
+        click.option("--coded-after", type=float, help="nercc: seconds until what has replied must do. [never]"),
+        click.option("--smooth-encode", type=float, help="nercc: how much the encoder smooths. [3e-5]"),
+        click.option("--smooth-decode", type=float, help="nercc: how much the decoder smooths. [1e-4]"),
+    ],
+}
 
 
 def experiment_options(function: Function) -> Function:
     """Give a command the options of an experiment."""
-    for add in reversed(OPTIONS):
+    for add in reversed([add for options in SECTIONS.values() for add in options]):
         function = add(function)
     return function
+
+
+class ExperimentCommand(click.Command):
+    """A command whose help lists the options of an experiment by section, and its own after them."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write every option below the title of its section."""
+        left = {param.name: record for param in self.get_params(ctx) if (record := param.get_help_record(ctx))}
+        for title, options in SECTIONS.items():
+            with formatter.section(title):
+                formatter.write_dl([left.pop(name) for name in map(_name, options)])
+        with formatter.section("Other options"):
+            formatter.write_dl(list(left.values()))
+
+
+def _name(option: Callable[..., Any]) -> str:
+    """Return the name of the parameter that a decorator adds."""
+    return str(option(lambda: None).__click_params__[0].name)
 
 
 def resolve(options: Mapping[str, Any]) -> Config:

@@ -7,10 +7,10 @@ from typing import Any
 import click
 
 from collagebench.cli.experiment import conduct
-from collagebench.cli.options import experiment_options
+from collagebench.cli.options import ExperimentCommand, experiment_options
 
 
-@click.command("run")
+@click.command("run", cls=ExperimentCommand)
 @experiment_options
 @click.option("--fleet", type=click.Choice(["local"]), default="local", help="Where workers run. [local]")
 @click.option("--compute", type=click.Choice(["real", "emulated"]), help="Run the model, or only take its time. [real]")

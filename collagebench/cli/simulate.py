@@ -7,10 +7,10 @@ from typing import Any
 import click
 
 from collagebench.cli.experiment import conduct
-from collagebench.cli.options import experiment_options
+from collagebench.cli.options import ExperimentCommand, experiment_options
 
 
-@click.command("simulate")
+@click.command("simulate", cls=ExperimentCommand)
 @experiment_options
 def command(**options: Any) -> int:
     """Do the same experiment in virtual time, with the same schemes, arrivals and slowdowns.
