@@ -6,10 +6,21 @@ from pathlib import Path
 
 import click
 
+FORMATS = ["table", "markdown", "csv", "json", "html", "trace"]
+
+
+def _print_schema(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
+    """Print the JSON Schema and end, before any RUN is asked for."""
+    if asked:
+        from collagebench.report import json_schema
+
+        click.echo(json_schema(), nl=False)
+        ctx.exit()
+
 
 @click.command("report")
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...", type=click.Path(path_type=Path))
-@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", help="[table]")
+@click.option("--format", "form", type=click.Choice(FORMATS), default="table", help="[table]")
 @click.option("--baseline", metavar="S", help="The scheme that others are compared with. [the first]")
 @click.option(
     "--slo",
@@ -20,6 +31,14 @@ import click
 )
 @click.option("--details", is_flag=True, help="Also tables of the answers by source and of the work.")
 @click.option("--fail-if", multiple=True, metavar="GATE", help="Exit with 3 if e.g. 'collage.p99 > 0.3'; repeatable.")
+@click.option(
+    "--json-schema",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_schema,
+    help="Print the JSON Schema of `--format json` and exit.",
+)
 @click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Write there instead of printing.")
 def command(
     runs: tuple[Path, ...],

@@ -1,22 +1,26 @@
-"""Reports of run directories: the table for people, the JSON object for programs, both from one summary."""
+"""Reports of run directories: tables and pages for people, data for programs, all from one summary."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from importlib import resources
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
 from collagebench.errors import EXIT_DONE, EXIT_INVALID, EXIT_THRESHOLD
-from collagebench.report import gates
+from collagebench.report import csv, gates
 from collagebench.report.expression import Gate
+from collagebench.report.html import page
+from collagebench.report.markdown import markdown
 from collagebench.report.output import put
+from collagebench.report.parts import print_line
 from collagebench.report.summary import summarise
 from collagebench.report.table import print_summary
-from collagebench.results.reader import load
-
-FORMATS = ("table", "json")
+from collagebench.report.trace import trace
+from collagebench.results.reader import Run, load
 
 
 def print_report(
@@ -29,7 +33,7 @@ def print_report(
     out: Path | None = None,
     fail_if: Sequence[Gate] = (),
 ) -> int:
-    """Print the report of one or several run directories, or write it to `out`.
+    """Print the report of one or several run directories as `form`, or write it to `out`.
 
     Return the exit code: 0, 4 when it is INVALID, else 3 when one of the gates `fail_if` failed.
 
@@ -40,14 +44,40 @@ def print_report(
         UsageError: there is no scheme called `baseline`, or none that a gate names.
         OutputError: the report cannot be written.
     """
-    summary = summarise([load(directory) for directory in directories], baseline, slo_ms)
+    runs = [load(directory) for directory in directories]
+    summary = summarise(runs, baseline, slo_ms)
     failed = gates.apply(summary, fail_if)
 
+    text = None if form == "table" else _text(form, summary, runs)
+
     def show(console: Console) -> None:
-        if form == "json":
-            console.file.write(json.dumps(summary, indent=2, allow_nan=False) + "\n")
-        else:
+        if text is None:
             print_summary(summary, console, details)
+        else:
+            console.file.write(text)
 
     put(show, out)
     return EXIT_INVALID if not summary["valid"] else EXIT_THRESHOLD if failed else EXIT_DONE
+
+
+def json_schema() -> str:
+    """Return the published JSON Schema (draft 2020-12) of the JSON report."""
+    return (resources.files(__package__) / "schema.json").read_text(encoding="utf-8")
+
+
+def _text(form: str, summary: dict[str, Any], runs: Sequence[Run]) -> str:
+    """Return the report as the text of a file."""
+    parts = summary.get("runs", [summary])
+    names = [one.get("name") or run.directory.resolve().name for one, run in zip(parts, runs, strict=True)]
+    if form == "json":
+        return json.dumps(summary, indent=2, allow_nan=False) + "\n"
+    if form == "markdown":
+        return markdown(summary)
+    if form == "csv":
+        return csv.rows(summary, names)
+    if form == "html":
+        return page(summary, runs, names)
+    text, note = trace(runs, names)
+    if note:
+        print_line(Console(stderr=True), note, indent="note: ")
+    return text

@@ -31,7 +31,7 @@ def print_summary(summary: dict[str, Any], console: Console, details: bool = Fal
 
 def _print_one(one: dict[str, Any], console: Console, details: bool) -> None:
     base = one["baseline"]
-    print_line(console, _conditions(one))
+    print_line(console, conditions(one))
     if any(scheme["runs"] for scheme in one["schemes"]):
         table = new_table(
             "scheme", "p50 ms", "p99 ms", _plus_minus(console), _versus(base), "accuracy", "not own", "work", "failed"
@@ -60,7 +60,7 @@ def _print_one(one: dict[str, Any], console: Console, details: bool) -> None:
     print_gates(one.get("gates", []), console)
 
 
-def _conditions(one: dict[str, Any]) -> str:
+def conditions(one: dict[str, Any]) -> str:
     """Say in words what was measured: the fleet, the load, the stragglers."""
     config = one["config"]
     parts = [f"{one['engine']}:" if one["engine"] else ""]

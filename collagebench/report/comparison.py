@@ -1,0 +1,60 @@
+"""Several runs side by side on the HTML page: their verdicts, the table of ratios, p99 with intervals, the tails."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from collagebench.report.curves import observed, tail
+from collagebench.report.figures import scrolling
+from collagebench.report.frame import Looks
+from collagebench.report.markup import Markup, tag
+from collagebench.report.parts import as_ms, as_times
+from collagebench.report.whiskers import by_run
+from collagebench.results.reader import Run
+
+Object = dict[str, Any]
+
+
+def comparison(summary: Object, parts: Sequence[Object], runs: Sequence[Run], looks: Looks) -> Markup:
+    """Return the section that compares the schemes that several runs have."""
+    names = [one["name"] for one in parts]
+    rows = summary["comparison"]
+    shared = list(dict.fromkeys(row["variant"] for row in rows))
+    found: list[Markup] = [tag("h2", "Comparison of the runs")]
+    if shared:
+        found += [
+            _table(rows),
+            tag("p", f"Ratios are to {names[0]}, scheme by scheme.", class_="note"),
+            tag(
+                "div",
+                by_run("compared", parts, shared, looks),
+                [_tails(place, variant, runs, names, looks[variant].classes) for place, variant in enumerate(shared)],
+                class_="plots",
+            ),
+        ]
+    else:
+        found.append(tag("p", "No scheme is in more than one of these runs."))
+    return tag("section", found, class_="run comparison")
+
+
+def _table(rows: Sequence[Object]) -> Markup:
+    lines, previous = [], None
+    for row in rows:
+        figures = [as_ms(row["p50_s"]), as_times(row["p50_ratio"]), as_ms(row["p99_s"]), as_times(row["p99_ratio"])]
+        name = row["variant"] if row["variant"] != previous else ""
+        cells = [tag("td", row["run"], class_="text"), [tag("td", figure) for figure in figures]]
+        lines.append(tag("tr", tag("th", name, scope="row"), cells, class_="first" if name else None))
+        previous = row["variant"]
+    return scrolling(["scheme", "run", "p50 ms", "ratio", "p99 ms", "ratio"], lines, "Runs compared")
+
+
+def _tails(place: int, variant: str, runs: Sequence[Run], names: Sequence[str], classes: str) -> Markup | None:
+    """Return the tails of one scheme in all runs: the first in its colour, the others in ink with dashes."""
+    curves = [
+        observed(name, classes if number == 0 else f"other-run d{number}", run.of(variant).requests)
+        for number, (name, run) in enumerate(zip(names, runs, strict=True))
+        if variant in run.variants
+    ]
+    known = [curve for curve in curves if curve]
+    return tail(f"compared-{place}", known, f"{variant}: the tail in each run") if len(known) > 1 else None

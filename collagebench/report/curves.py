@@ -1,0 +1,188 @@
+"""Latency as curves: what share of requests was answered by a time, and, on a logarithmic scale, what share was not.
+
+The second is the tail, where schemes differ. A curve is a staircase through observed values and is thinned to some 400
+of them: evenly over the ranks for the bulk, evenly over the logarithm of what is left for the tail, and every value of
+the last hundred. A request that failed never comes, so a curve of a scheme that fails ends beside 0.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from collagebench.report.frame import WIDTH, Box, axes, figure, key, ms
+from collagebench.report.markup import Markup, tag
+from collagebench.report.scales import Scale, logarithmic, room_for
+from collagebench.results.reader import Table
+from collagebench.statistics.latency import infinite_if_failed
+from collagebench.statistics.quantiles import QUANTILES
+
+EVEN, LOGARITHMIC, LAST = 150, 150, 100
+"""How many ranks are kept evenly, evenly in the logarithm of what is slower, and at the end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """An observed distribution: `shares[i]` of the requests took `seconds[i]` or less."""
+
+    name: str
+    classes: str
+    seconds: list[float]
+    shares: list[float]
+    requests: int
+    """How many observations it was thinned from."""
+    stairs: bool = True
+    """False where only some quantiles are known, between which nothing is claimed but a straight line."""
+
+    def at(self, share: float) -> float:
+        """Return the first time by which `share` of the requests were answered, infinite if they never were."""
+        return next((s for s, part in zip(self.seconds, self.shares, strict=True) if part >= share), math.inf)
+
+
+def observed(name: str, classes: str, requests: Table) -> Curve | None:
+    """Return the curve of one scheme's requests without the warm-up, None when none was answered."""
+    ordered = np.sort(infinite_if_failed(requests.where(~requests["warmup"])))
+    count, answered = len(ordered), int(np.isfinite(ordered).sum())
+    if not answered:
+        return None
+    kept = np.concatenate(
+        (
+            np.linspace(1, count, EVEN),
+            count + 1 - np.geomspace(1, count, LOGARITHMIC),
+            np.arange(max(1, answered - LAST), answered + 1),
+        )
+    )
+    ranks = np.unique(kept.round().astype(int))
+    ranks = ranks[ranks <= answered]
+    return Curve(name, classes, ordered[ranks - 1].tolist(), (ranks / count).tolist(), count)
+
+
+def bound_curve(bound: dict[str, Any] | None) -> Curve | None:
+    """Return the curve of the bound that a run's header holds, as finely as it is known there; None without one.
+
+    Bounds of older runs are known at a few quantiles only.
+    """
+    if not bound:
+        return None
+    points = bound.get("curve") or [[q, bound.get(name)] for name, q in QUANTILES.items()]
+    known = [(share, seconds) for share, seconds in points if seconds is not None and 0 < seconds < math.inf]
+    if not known:
+        return None
+    shares, seconds = zip(*known, strict=True)
+    return Curve("bound", "bound", list(seconds), list(shares), int(bound.get("requests") or 1), stairs=False)
+
+
+def cdf(key_: str, curves: Sequence[Curve]) -> Markup:
+    """Return the plot of the share that was answered by a time."""
+    box = _box(curves)
+    x = _time(curves, box)
+    y = Scale(0.0, 1.0, box.bottom, box.top)
+    paths = [_path(curve, x, y, slower=False, box=box) for curve in curves]
+    order = sorted(curves, key=lambda curve: -curve.at(0.5))
+    frame = axes(
+        box,
+        x,
+        y,
+        x_title="latency in ms (log scale)",
+        y_title="requests answered by then, %",
+        x_text=ms,
+        y_text=lambda share: f"{100 * share:g}",
+    )
+    return figure(
+        key_,
+        "Latency: cumulative distribution",
+        box.bottom + 34,
+        [*frame, *paths, *_key(order, box), _reader(box, x, y)],
+        says="Half of the requests were answered within "
+        + _said(order, 0.5)
+        + ". The key is in the order of the medians, slowest first.",
+    )
+
+
+def tail(key_: str, curves: Sequence[Curve], title: str = "Latency: the tail") -> Markup:
+    """Return the plot of the share that was not answered by a time, logarithmic both ways."""
+    box = _box(curves)
+    x = _time(curves, box)
+    least = min(1 / curve.requests for curve in curves)
+    y = Scale(min(0.8 * least, 0.08), 1.0, box.bottom, box.top, log=True)
+    paths = [_path(curve, x, y, slower=True, box=box) for curve in curves]
+    order = sorted(curves, key=lambda curve: -curve.at(0.99))
+    frame = axes(
+        box,
+        x,
+        y,
+        x_title="latency in ms (log scale)",
+        y_title="requests still without an answer, % (log scale)",
+        x_text=ms,
+        y_text=lambda share: f"{100 * share:g}",
+    )
+    if y.holds(0.01):
+        frame.append(tag("path", class_="guide", d=f"M{box.left:g} {y(0.01):.1f}H{box.right:g}"))
+        frame.append(tag("text", "p99", x=box.left + 3, y=y(0.01) - 3, class_="tick"))
+    return figure(
+        key_,
+        title,
+        box.bottom + 34,
+        [*frame, *paths, *_key(order, box), _reader(box, x, y)],
+        says="99 percent of the requests were answered within "
+        + _said(order, 0.99)
+        + ". The key is in the order of the 99th percentiles, slowest first.",
+    )
+
+
+def _box(curves: Sequence[Curve]) -> Box:
+    names = room_for((curve.name for curve in curves), 110)
+    return Box(left=34, right=WIDTH - 26 - names, top=22, bottom=max(232, 22 + 14 * len(curves)))
+
+
+def _time(curves: Sequence[Curve], box: Box) -> Scale:
+    return logarithmic([second for curve in curves for second in curve.seconds], box.left, box.right)
+
+
+def _path(curve: Curve, x: Scale, y: Scale, *, slower: bool, box: Box) -> Markup:
+    """Return the staircase of a curve, in steps to the right and then up (or down, if `slower`)."""
+    if not curve.stairs:
+        points = zip(curve.seconds, curve.shares, strict=True)
+        known = [f"{x(second):.1f} {y(max(1 - share if slower else share, y.low)):.1f}" for second, share in points]
+        tip = tag("title", curve.name)
+        return tag("path", tip, d="M" + "L".join(known), class_=f"curve {curve.classes}", data_name=curve.name)
+    steps = [f"M{x.start:g} {y(1 if slower else 0):.1f}"]
+    for second, share in zip(curve.seconds, curve.shares, strict=True):
+        height = 1 - share if slower else share
+        steps.append(f"H{x(second):.1f}V{y(max(height, y.low)):.1f}")
+    if curve.shares[-1] < 1:  # the others failed
+        steps.append(f"H{box.right:g}")
+    return tag(
+        "path", tag("title", curve.name), d="".join(steps), class_=f"curve {curve.classes}", data_name=curve.name
+    )
+
+
+def _key(curves: Sequence[Curve], box: Box) -> list[Markup]:
+    return key([(curve.name, curve.classes) for curve in curves], box.right + 8, box.top + 10, WIDTH - box.right - 8)
+
+
+def _reader(box: Box, x: Scale, y: Scale) -> Markup:
+    """Return the invisible area over the plot that the page's script reads values from."""
+    return tag(
+        "rect",
+        x=box.left,
+        y=box.top,
+        width=box.right - box.left,
+        height=box.bottom - box.top,
+        class_="reader",
+        data_x=f"{x.low!r} {x.high!r} {x.start!r} {x.end!r}",
+        data_y=f"{y.low!r} {y.high!r} {y.start!r} {y.end!r} {'log' if y.log else 'linear'}",
+    )
+
+
+def _said(curves: Sequence[Curve], share: float) -> str:
+    return ", ".join(
+        f"{curve.at(share) * 1e3:.1f} ms ({curve.name})"
+        if math.isfinite(curve.at(share))
+        else f"no time ({curve.name})"
+        for curve in curves
+    )

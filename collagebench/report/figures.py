@@ -1,0 +1,152 @@
+"""The tables of the HTML page: the figures with their intervals, answers by source, and the work."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from collagebench.report.frame import Looks
+from collagebench.report.markup import Content, Markup, join, tag
+from collagebench.report.parts import TEXTS, UNKNOWN, as_interval, as_ms, as_percent, as_times
+
+Object = dict[str, Any]
+
+
+def figures(one: Object, looks: Looks) -> Markup:
+    """Return the table of all schemes, each figure with its 95 % interval below."""
+    base = one["baseline"]
+    slo = f", within {one['slo_ms']:g} ms" if one["slo_ms"] else ""
+    heads = [
+        "scheme",
+        "p50 ms",
+        "p95 ms",
+        "p99 ms",
+        f"p99 / {base}",
+        "accuracy",
+        "not own",
+        "work",
+        "goodput /s",
+        "failed",
+    ]
+    rows = [_figures_row(scheme, looks) for scheme in one["schemes"]]
+    bound = next((scheme["bound"] for scheme in one["schemes"] if scheme["bound"]), None)
+    if bound:
+        times = [_cell(as_ms(bound["latency_s"][name])) for name in ("p50", "p95", "p99")]
+        rows.append(tag("tr", tag("th", "bound", scope="row"), times, [_cell("")] * 6, class_="bound"))
+    least = one["minimum_effect"]
+    notes = [
+        "Small: 95 % intervals; of latencies from the scatter of the runs, of shares by Wilson.",
+        f"p99 / {base}: paired run by run; “no difference shown” unless it is significant after Holm's correction and "
+        f"above {100 * least['latency']:g} %.",
+        "Not own: answers that did not come from the request's own first task.",
+        f"Work: worker time / that of {base}. Goodput: right answers{slo} per second.",
+        f"Bound: no stragglers, no redundancy ({bound['source']})." if bound else "",
+    ]
+    return join([scrolling(heads, rows, "Figures of every scheme"), tag("p", " ".join(notes).strip(), class_="note")])
+
+
+def _figures_row(scheme: Object, looks: Looks) -> Markup:
+    own = scheme["sources"].get("own", 0.0) if scheme["sources"] else None
+    accuracy = scheme["accuracy"]
+    return tag(
+        "tr",
+        _name(scheme["variant"], looks),
+        [_quantile(scheme, name) for name in ("p50", "p95", "p99")],
+        _versus(scheme),
+        _cell(as_percent(accuracy["overall"]), as_interval(accuracy["ci95"]) if accuracy["ci95"] else ""),
+        _cell(as_percent(None if own is None else 1 - own)),
+        _cell(as_times(scheme["relative"]["executed"])),
+        _cell(UNKNOWN if scheme["goodput_rps"] is None else f"{scheme['goodput_rps']:.1f}"),
+        _cell(f"{scheme['failed']:,}" if scheme["runs"] else UNKNOWN),
+    )
+
+
+def _quantile(scheme: Object, name: str) -> Markup:
+    if name in scheme["infinite"]:
+        return _cell("infinite", "too many failed")
+    least, interval = scheme["latency_at_least_s"][name], scheme["ci95_s"][name]
+    if least is not None:
+        return _cell(f"≥ {as_ms(least)}", "too few requests")
+    ends = f"{as_ms(interval[0])} to {as_ms(interval[1])}" if interval else ""
+    return _cell(as_ms(scheme["latency_s"][name]), ends)
+
+
+def _versus(scheme: Object) -> Markup:
+    """Return the ratio of the p99 to the baseline's, and how far apart they are."""
+    figure = (scheme.get("versus") or {}).get("p99")
+    if not figure:
+        return _cell(as_times(scheme["relative"]["p99"]))
+    if not figure["real"]:
+        return _cell(as_times(figure["ratio"]), "no difference shown")
+    low, high = figure["ci95_s"]
+    return _cell(as_times(figure["ratio"]), f"{_signed(low)} to {_signed(high)} ms")
+
+
+def _signed(seconds: float) -> str:
+    ms = seconds * 1e3
+    return f"{'+' if ms > 0 else '−' if ms < 0 else ''}{as_ms(abs(seconds))}"
+
+
+def accuracy_table(one: Object, looks: Looks) -> Markup:
+    """Return the table of answers by source."""
+    rows = []
+    for scheme in one["schemes"]:
+        accuracy = scheme["accuracy"]
+        for source, share in sorted(scheme["sources"].items(), key=lambda item: -item[1]):
+            value, interval = accuracy["by_source"][source], accuracy["ci95_by_source"][source]
+            rows.append(_answers_row(scheme["variant"], looks, source, share, value, interval))
+        share = accuracy["straggled_answers"] / accuracy["answers"] if accuracy["answers"] else None
+        value, interval = accuracy["straggled"], accuracy["ci95_straggled"]
+        rows.append(_answers_row(scheme["variant"], looks, "(straggled)", share, value, interval))
+    return scrolling(["scheme", "source", "answers", "accuracy", "95 % interval"], rows, "Answers by source")
+
+
+def _answers_row(
+    variant: str, looks: Looks, source: str, share: float | None, value: float | None, interval: Sequence[float] | None
+) -> Markup:
+    cells = (as_percent(share), as_percent(value), as_interval(interval))
+    return tag("tr", _name(variant, looks), tag("td", source, class_="text"), [_cell(text) for text in cells])
+
+
+def work_table(one: Object, looks: Looks) -> Markup:
+    """Return the table of tasks, worker time and bytes, warm-up included."""
+    heads = ["scheme", "workers", "tasks", "served s", "wasted s", "taken back", "too late", "MB sent", "busy"]
+    rows = []
+    for scheme in one["schemes"]:
+        cost = scheme["cost"]
+        if not cost:
+            continue
+        cells = (
+            UNKNOWN if scheme["workers"] is None else str(scheme["workers"]),
+            f"{cost['tasks']:,}",
+            f"{cost['executed_s']:.1f}",
+            f"{cost['wasted_s']:.1f}",
+            f"{cost['cancelled_tasks']:,}",
+            f"{cost['cancelled_in_service_tasks']:,} ({cost['cancelled_in_service_s']:.1f} s)",
+            UNKNOWN if cost["bytes_sent"] is None else f"{cost['bytes_sent'] / 1e6:.1f}",
+            as_percent(scheme["busy"]),
+        )
+        rows.append(tag("tr", _name(scheme["variant"], looks), [_cell(text) for text in cells]))
+    note = (
+        "Served: worker time in service, warm-up included; wasted: in tasks that no request was answered from; taken "
+        "back: cancelled before service; too late: cancelled in service, which runs to its end; busy: share of the "
+        "workers' time in service."
+    )
+    return join([scrolling(heads, rows, "Work of every scheme"), tag("p", note, class_="note")])
+
+
+def scrolling(heads: Sequence[str], rows: Sequence[Markup], label: str) -> Markup:
+    """Return a table that scrolls inside its own frame where it is wider than the page."""
+    head = tag("tr", [tag("th", text, scope="col", class_="text" if text in TEXTS else None) for text in heads])
+    table = tag("table", tag("thead", head), tag("tbody", rows))
+    return tag("div", table, class_="scroll", role="region", aria_label=label, tabindex="0")
+
+
+def _name(variant: str, looks: Looks) -> Markup:
+    classes = looks[variant].classes.split(" ", 1)[1]
+    swatch = tag("i", class_=f"swatch {classes}")
+    return tag("th", swatch, variant, scope="row", title=variant)
+
+
+def _cell(text: Content, small: str = "") -> Markup:
+    return tag("td", text, tag("small", small) if small else None)

@@ -1,0 +1,146 @@
+"""What all plots share: a figure of one width, axes with round ticks, a key, and marks in the colours of the schemes.
+
+Every plot is 360 pixels wide, what a phone shows, and is laid beside others where there is more room. So a text has
+nearly the same size everywhere. Colours are classes of the page's style sheet, which knows of light and dark: `s0` to
+`s7` with `d0`, `d1`, ... for the dashes that tell apart those that share a colour.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from collagebench.report.markup import Content, Markup, tag
+from collagebench.report.scales import CHARACTER, Scale, shorten
+
+WIDTH = 360
+COLOURS = 8
+LINE = 14
+"""Pixels from one line of text to the next."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How one scheme looks in every plot of a report."""
+
+    number: int
+
+    @property
+    def classes(self) -> str:
+        """The classes by which the page hides it, of its colour and of its dashes."""
+        return f"scheme-{self.number} s{self.number % COLOURS} d{self.number // COLOURS}"
+
+
+Looks = dict[str, Look]
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """The part of a plot that its axes enclose, in pixels."""
+
+    left: float
+    right: float
+    top: float
+    bottom: float
+
+
+def figure(
+    key: str,
+    title: str,
+    height: float,
+    contents: Iterable[Content],
+    *,
+    says: str,
+    note: str | None = None,
+    extra: Markup | None = None,
+    width: float = WIDTH,
+) -> Markup:
+    """Return a plot with its title; `says` is read to those who cannot see it, `note` stands below for everybody."""
+    drawing = tag(
+        "svg",
+        tag("title", title, id=f"{key}-title"),
+        tag("desc", says, id=f"{key}-desc"),
+        *contents,
+        viewBox=f"0 0 {width:g} {height:g}",
+        role="img",
+        aria_labelledby=f"{key}-title",
+        aria_describedby=f"{key}-desc",
+    )
+    return tag(
+        "figure",
+        tag("figcaption", title),
+        drawing,
+        tag("p", note, class_="note") if note else None,
+        extra,
+        id=key,
+        class_="plot",
+    )
+
+
+def axes(
+    box: Box,
+    x: Scale | None,
+    y: Scale | None,
+    *,
+    x_title: str,
+    y_title: str = "",
+    x_text: Callable[[float], str] = lambda value: f"{value:g}",
+    y_text: Callable[[float], str] = lambda value: f"{value:g}",
+) -> list[Markup]:
+    """Return grid, ticks and titles; an axis that is None has none."""
+    drawn = []
+    for value in x.ticks() if x else ():
+        place = x(value) if x else 0
+        drawn.append(tag("path", class_="grid", d=f"M{place:.1f} {box.top:g}V{box.bottom:g}"))
+        drawn.append(text(place, box.bottom + 13, x_text(value), class_="tick", anchor="middle"))
+    for value in y.ticks(28) if y else ():
+        place = y(value) if y else 0
+        drawn.append(tag("path", class_="grid", d=f"M{box.left:g} {place:.1f}H{box.right:g}"))
+        drawn.append(text(box.left - 5, place + 4, y_text(value), class_="tick", anchor="end"))
+    drawn.append(tag("path", class_="axis", d=f"M{box.left:g} {box.bottom:g}H{box.right:g}"))
+    drawn.append(text((box.left + box.right) / 2, box.bottom + 27, x_title, class_="title", anchor="middle"))
+    if y_title:
+        drawn.append(text(2, 11, y_title, class_="title"))
+    return drawn
+
+
+def text(x: float, y: float, content: str, *, class_: str = "", anchor: str | None = None) -> Markup:
+    """Return a line of text."""
+    return tag("text", content, x=x, y=y, class_=class_ or None, text_anchor=anchor)
+
+
+def key(entries: Sequence[tuple[str, str]], left: float, top: float, room: float) -> list[Markup]:
+    """Return a line sample and a name for each (name, classes), one below the other."""
+    drawn = []
+    for place, (name, classes) in enumerate(entries):
+        y = top + LINE * place
+        drawn.append(
+            tag(
+                "g",
+                tag("title", name),
+                tag("path", class_="curve", d=f"M{left:g} {y - 4:g}h14"),
+                text(left + 18, y, shorten(name, room - 18), class_="label"),
+                class_=classes,
+            )
+        )
+    return drawn
+
+
+def dot(x: float, y: float, shape: str = "circle", *, hollow: bool = False) -> Markup:
+    """Return a mark: a circle, a square or a diamond, all of about the same size."""
+    name = "mark hollow" if hollow else "mark"
+    if shape == "circle":
+        return tag("circle", cx=x, cy=y, r=4, class_=name)
+    if shape == "square":
+        return tag("rect", x=x - 3.5, y=y - 3.5, width=7, height=7, class_=name)
+    return tag("path", d=f"M{x:.1f} {y - 5:.1f}l5 5l-5 5l-5-5z", class_=name)
+
+
+def text_width(content: str) -> float:
+    """Return about how many pixels a text takes."""
+    return CHARACTER * len(content)
+
+
+def ms(seconds: float) -> str:
+    """Return the label of a tick: seconds as milliseconds."""
+    return f"{seconds * 1e3:g}"

@@ -1,0 +1,240 @@
+"""The report as one HTML file that holds all it shows: no network, no fonts, no script but a few lines of its own.
+
+The verdict comes first, then the figures, the plots, and at the end what the run was made with. Without its script the
+page is whole; with it, the curves can be read off with a pointer.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from importlib import resources
+from typing import Any
+
+from collagebench.report.comparison import comparison
+from collagebench.report.curves import Curve, bound_curve, cdf, observed, tail
+from collagebench.report.figures import accuracy_table, figures, work_table
+from collagebench.report.frame import Look, Looks
+from collagebench.report.injection import injection
+from collagebench.report.lanes import timelines
+from collagebench.report.markup import Markup, join, tag
+from collagebench.report.phases import phases
+from collagebench.report.table import conditions
+from collagebench.report.tradeoffs import against_accuracy, against_work
+from collagebench.report.whiskers import accuracy, quantiles
+from collagebench.results.reader import Run
+
+Object = dict[str, Any]
+
+FIRST = 5
+"""How many sentences after the first are shown without unfolding."""
+
+
+def page(summary: Object, runs: Sequence[Run], names: Sequence[str]) -> str:
+    """Return the whole page, from the object that `summarise` made of `runs`, which are called `names`."""
+    parts: list[Object] = summary.get("runs", [summary])
+    variants = dict.fromkeys(scheme["variant"] for one in parts for scheme in one["schemes"])
+    looks = {variant: Look(place) for place, variant in enumerate(variants)}
+    title = " and ".join(names) if len(names) < 4 else f"{len(names)} runs"
+    several = len(parts) > 1
+    body = [
+        tag("header", tag("p", "collagebench report", class_="brand"), tag("h1", title), _verdicts(summary, parts)),
+        _legend(looks, any(scheme["bound"] for one in parts for scheme in one["schemes"])),
+        tag("main", comparison(summary, parts, runs, looks) if several else None, _parts(parts, runs, names, looks)),
+        tag("footer", tag("p", _made(parts))),
+    ]
+    files = resources.files(__package__)
+    style = (files / "page.css").read_text(encoding="utf-8")
+    script = (files / "page.js").read_text(encoding="utf-8")
+    head = [
+        tag("meta", charset="utf-8"),
+        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        tag("meta", name="color-scheme", content="light dark"),
+        tag("title", f"{title} - collagebench"),
+        tag("style", Markup(style + _hiding(looks))),
+    ]
+    whole = tag("html", tag("head", head), tag("body", body, tag("script", Markup(script))), lang="en")
+    return f"<!DOCTYPE html>\n{whole}\n"
+
+
+def _parts(parts: Sequence[Object], runs: Sequence[Run], names: Sequence[str], looks: Looks) -> list[Markup]:
+    return [
+        _part(f"r{place}", one, run, looks, name if len(parts) > 1 else None)
+        for place, (one, run, name) in enumerate(zip(parts, runs, names, strict=True))
+    ]
+
+
+def _part(key: str, one: Object, run: Run, looks: Looks, name: str | None) -> Markup:
+    """Return everything about one run."""
+    return tag(
+        "section",
+        [tag("h2", name), _verdict(one)] if name else None,
+        tag("h3", "Figures"),
+        figures(one, looks),
+        tag("details", tag("summary", "Answers by source"), accuracy_table(one, looks)),
+        tag("details", tag("summary", "Work"), work_table(one, looks)),
+        tag("h3", "Plots"),
+        tag("div", _plots(key, one, run, looks), class_="plots"),
+        _slowest(key, run, looks),
+        tag("h3", "Made with"),
+        _made_with(one),
+        class_="run",
+    )
+
+
+def _verdicts(summary: Object, parts: Sequence[Object]) -> Markup:
+    """Return the verdict of one run, or in short those of several."""
+    if len(parts) == 1:
+        return _verdict(parts[0])
+    return tag(
+        "div",
+        tag("p", _badge(summary["valid"], "all VALID", "not all VALID")),
+        [
+            [tag("h2", one["name"], " ", _badge(one["valid"])), [tag("p", text) for text in one["verdict"][:1]]]
+            for one in parts
+        ],
+        class_="verdict",
+    )
+
+
+def _verdict(one: Object) -> Markup:
+    """Return the judgement, what follows from the figures, and what to know about them."""
+    sentences = one["verdict"]
+    notes = [("because", reason) for reason in one["reasons"]] + [("note", warning) for warning in one["warnings"]]
+    for gate in one.get("gates", []):
+        why = f" ({gate['reason']})" if gate["reason"] else ""
+        notes.append((f"gate {'FAILED' if gate['failed'] else 'passed'}", f"{gate['expression']}{why}"))
+    return tag(
+        "div",
+        tag("p", _badge(one["valid"])),
+        tag("p", sentences[0], class_="lead") if sentences else None,
+        _rest(sentences[1:]),
+        tag("ul", [tag("li", tag("b", kind), " ", _sentence(text)) for kind, text in notes], class_="notes")
+        if notes
+        else None,
+        tag("p", conditions(one), class_="conditions"),
+        class_="verdict",
+    )
+
+
+def _rest(sentences: Sequence[str]) -> list[Markup]:
+    """Return the sentences after the first: some of them, and the others to be unfolded."""
+    lists = [tag("ul", [tag("li", text) for text in some], class_="rest") for some in _cut(sentences, FIRST)]
+    return [*lists[:1], *(tag("details", tag("summary", "The other schemes"), more) for more in lists[1:])]
+
+
+def _cut(sentences: Sequence[str], most: int) -> list[Sequence[str]]:
+    return [some for some in (sentences[:most], sentences[most:]) if some]
+
+
+def _sentence(text: str) -> list[str]:
+    """Return a sentence with the command line's options in it as code."""
+    parts = re.split(r"((?<![\w-])--[a-z][a-z-]*)", text)
+    return [tag("code", part) if place % 2 else part for place, part in enumerate(parts)]
+
+
+def _badge(valid: bool, yes: str = "VALID", no: str = "INVALID") -> Markup:
+    return tag("span", yes if valid else no, class_="badge valid" if valid else "badge invalid")
+
+
+def _plots(key: str, one: Object, run: Run, looks: Looks) -> list[Markup | None]:
+    curves = [observed(variant, looks[variant].classes, run.of(variant).requests) for variant in run.variants]
+    known: list[Curve] = [curve for curve in (*curves, bound_curve(run.header.get("bound"))) if curve]
+    return [
+        cdf(f"{key}-cdf", known) if any(curves) else None,
+        tail(f"{key}-tail", known) if any(curves) else None,
+        against_accuracy(f"{key}-accuracy-p99", one, looks),
+        against_work(f"{key}-work-p99", one, looks),
+        phases(f"{key}-phases", one, looks),
+        quantiles(f"{key}-quantiles", one, looks),
+        accuracy(f"{key}-accuracy", one, looks),
+        injection(f"{key}-injection", run),
+    ]
+
+
+def _slowest(key: str, run: Run, looks: Looks) -> Markup | None:
+    """Return the slowest request of each scheme, and the next ones to be unfolded."""
+    plots = timelines(f"{key}-slow", run, looks)
+    if not plots:
+        return None
+    others = [plot for of_scheme in plots for plot in of_scheme[1:]]
+    more = tag("details", tag("summary", "The next slowest"), tag("div", others, class_="plots"))
+    return join(
+        [
+            tag("h3", "Around the slowest request of each scheme"),
+            tag("div", [of_scheme[0] for of_scheme in plots], class_="plots"),
+            more if others else None,
+        ]
+    )
+
+
+def _made_with(one: Object) -> Markup:
+    """Return the environment as a list, and the config and the rest to be unfolded."""
+    environment = one["environment"]
+    simple = {name: value for name, value in environment.items() if not isinstance(value, (dict, list))}
+    facts = {
+        "engine": one["engine"],
+        "status": one["status"],
+        "tool": one["tool"],
+        "made": one["created_utc"],
+        **simple,
+    }
+    shown = [tag("div", tag("dt", _fact(name)), tag("dd", _said(name, value))) for name, value in facts.items()]
+    whole = {
+        "Config": one["config"],
+        "Environment": environment,
+        "Schemes": [{k: s[k] for k in ("scheme", "variant", "options", "allotment")} for s in one["schemes"]],
+        "Models": one["models"],
+        "Hosts": one["hosts"],
+    }
+    folded = [
+        tag("details", tag("summary", name), tag("pre", json.dumps(value, indent=1, ensure_ascii=False), tabindex="0"))
+        for name, value in whole.items()
+        if value
+    ]
+    return join([tag("dl", shown, class_="facts"), folded])
+
+
+def _fact(name: str) -> str:
+    return name.removesuffix("_bytes").replace("_", " ")
+
+
+def _said(name: str, value: Any) -> str:
+    if value is None:
+        return "not known"
+    return f"{value / 2**30:.1f} GiB" if name.endswith("_bytes") and isinstance(value, (int, float)) else str(value)
+
+
+def _legend(looks: Looks, bound: bool) -> Markup:
+    """Return the names and colours of the schemes; a box that is unticked hides its scheme in every plot."""
+    entries = [
+        tag(
+            "label",
+            tag("input", type="checkbox", checked=True, id=f"show-{look.number}"),
+            _swatch(look.classes.split(" ", 1)[1]),
+            tag("span", name, title=name),
+        )
+        for name, look in looks.items()
+    ]
+    if bound:
+        entries.append(tag("p", _swatch("bound"), "bound: the same arrivals without stragglers"))
+    return tag("nav", entries, class_="legend", aria_label="Schemes shown in the plots")
+
+
+def _swatch(classes: str) -> Markup:
+    line = tag("path", d="M0 5h22", class_="curve")
+    return tag("svg", line, class_=classes, viewBox="0 0 22 10", width=22, height=10, aria_hidden="true")
+
+
+def _hiding(looks: Looks) -> str:
+    """Return the rules by which a box hides its scheme, without a script."""
+    return "".join(
+        f"body:has(#show-{look.number}:not(:checked)) :is(figure,.lanes) .scheme-{look.number}{{display:none}}\n"
+        for look in looks.values()
+    )
+
+
+def _made(parts: Sequence[Object]) -> str:
+    tools = " and ".join(dict.fromkeys(str(one["tool"]) for one in parts if one["tool"]))
+    return f"Made from records of {tools or 'an unknown tool'}. This file is complete: it loads nothing."

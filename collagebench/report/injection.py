@@ -1,0 +1,74 @@
+"""Stragglers asked against achieved: by how much real workers missed the service time that they were asked to take.
+
+Tasks are sorted by what was asked and cut into groups of equal size; each shows the median miss, and the range in which
+all but the most extreme 10 % are. The shaded band is what a sound run stays within.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from collagebench.report.frame import WIDTH, Box, axes, figure, ms
+from collagebench.report.markup import Markup, tag
+from collagebench.report.parts import as_ms
+from collagebench.report.scales import Scale, logarithmic
+from collagebench.results.reader import Run
+from collagebench.statistics.validity import INJECTION_FLOOR, INJECTION_SHARE
+
+BOX = Box(left=40, right=WIDTH - 12, top=24, bottom=200)
+GROUPS = 24
+
+
+def injection(key: str, run: Run) -> Markup | None:
+    """Return the plot of a live run's injection; None of a simulated one, which is exact, or without a known miss."""
+    asked, took = run.tasks["wanted_s"], run.tasks["service"]
+    known = ~np.isnan(asked) & ~np.isnan(took) & (asked > 0)
+    if run.header.get("engine") != "live" or not known.any():
+        return None
+    asked, missed = asked[known], (took - asked)[known]
+    order = np.argsort(asked, kind="stable")
+    groups = [part for part in np.array_split(order, min(GROUPS, len(order))) if len(part)]
+    centres = [float(np.median(asked[part])) for part in groups]
+    lows, middles, highs = ([float(np.quantile(missed[part], q)) for part in groups] for q in (0.05, 0.5, 0.95))
+    x = logarithmic(centres, BOX.left, BOX.right)
+    most = max(2 * INJECTION_FLOOR, *(abs(value) for value in (*lows, *highs)))
+    y = Scale(-1.1 * most, 1.1 * most, BOX.bottom, BOX.top)
+    drawn = [
+        _band([x.low * (x.high / x.low) ** (i / 30) for i in range(31)], x, y),
+        *axes(
+            BOX,
+            x,
+            y,
+            x_title="service time asked for, ms (log scale)",
+            y_title="taken minus asked, ms",
+            x_text=ms,
+            y_text=ms,
+        ),
+        tag("path", class_="axis", d=f"M{BOX.left:g} {y(0):.1f}H{BOX.right:g}"),
+    ]
+    for centre, low, middle, high in zip(centres, lows, middles, highs, strict=True):
+        ends = f"{as_ms_signed(low)} to {as_ms_signed(high)}"
+        tip = f"asked {as_ms(centre)} ms: {as_ms_signed(middle)} ms (5 to 95 %: {ends})"
+        line = f"M{x(centre):.1f} {y(low):.1f}V{y(high):.1f}"
+        mark = tag("circle", cx=x(centre), cy=y(middle), r=3, class_="mark")
+        drawn.append(tag("g", tag("title", tip), tag("path", class_="whisker", d=line), mark, class_="s2"))
+    half, most_of_it = (float(np.quantile(np.abs(missed), q)) for q in (0.5, 0.99))
+    says = f"Workers missed the service time asked for by {as_ms(half)} ms (median), {as_ms(most_of_it)} ms (p99)."
+    note = (
+        f"{says} {known.sum():,} tasks. Dots: median of a group of tasks; lines: 5 to 95 %. Shaded: within "
+        f"{INJECTION_FLOOR * 1e3:g} ms or {100 * INJECTION_SHARE:g} %."
+    )
+    return figure(key, "Stragglers: asked and achieved", BOX.bottom + 34, drawn, says=says, note=note)
+
+
+def as_ms_signed(seconds: float) -> str:
+    """Return seconds as milliseconds with their sign."""
+    return f"{seconds * 1e3:+.2f}"
+
+
+def _band(asked: list[float], x: Scale, y: Scale) -> Markup:
+    """Return the area of misses that are allowed."""
+    allowed = [max(INJECTION_FLOOR, INJECTION_SHARE * value) for value in asked]
+    upper = [f"{x(value):.1f} {y(miss):.1f}" for value, miss in zip(asked, allowed, strict=True)]
+    lower = [f"{x(value):.1f} {y(-miss):.1f}" for value, miss in zip(asked, allowed, strict=True)]
+    return tag("path", class_="band", d="M" + "L".join([*upper, *reversed(lower)]) + "Z")

@@ -1,0 +1,156 @@
+"""What the workers did around the slowest requests: a lane for each worker, a bar for each task in service.
+
+Times are seconds since the run began. A live worker's clock is never read: its service is placed in the middle between
+the task's leaving the client and its reply's coming back, so a bar may be off by half the time of the journey.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from collagebench.report.carried import Cell, carried
+from collagebench.report.frame import WIDTH, Box, Looks, axes, figure, ms, text, text_width
+from collagebench.report.markup import Markup, tag
+from collagebench.report.parts import as_ms
+from collagebench.report.scales import Scale, room_for
+from collagebench.results.reader import Run, Table
+from collagebench.statistics.latency import infinite_if_failed
+
+SLOWEST = 3
+LANES = 12
+"""At most so many workers are shown."""
+LANE = 14
+
+
+@dataclass(frozen=True, slots=True)
+class Slow:
+    """One of the slowest requests of a scheme."""
+
+    variant: str
+    run: int
+    request: int
+    arrival: float
+    end: float
+    """When it was answered, or, if it failed, when its last task ended."""
+    said: str
+    source: str
+
+
+def timelines(key: str, run: Run, looks: Looks) -> list[list[Markup]]:
+    """Return for every scheme the plots of its slowest requests, the slowest first."""
+    slowest = {variant: _slowest(run.of(variant).requests) for variant in run.variants}
+    cells = {(variant, int(rows["run"][row])) for variant, (rows, order) in slowest.items() for row in order}
+    tasks = carried(run.directory, cells) if cells else {}
+    plots = []
+    for scheme, (variant, (rows, order)) in enumerate(slowest.items()):
+        mine = run.of(variant).tasks
+        plots.append(
+            [
+                _plot(f"{key}-{scheme}-{place}", variant, rows, row, mine, tasks, looks[variant].classes)
+                for place, row in enumerate(order)
+            ]
+        )
+    return [of_scheme for of_scheme in plots if of_scheme]
+
+
+def starts(tasks: Table) -> np.ndarray:
+    """Return when the service of each task began, NaN where it never did or is not known."""
+    on_the_way = np.nan_to_num(tasks["ended"] - tasks["sent"] - tasks["queue"] - tasks["service"])
+    begun: np.ndarray = tasks["sent"] + tasks["queue"] + np.maximum(on_the_way, 0.0) / 2 + 0 * tasks["service"]
+    return begun
+
+
+def _slowest(requests: Table) -> tuple[Table, list[int]]:
+    """Return a scheme's requests without the warm-up, and the rows of the slowest, those that failed first."""
+    counted = requests.where(~requests["warmup"])
+    order = np.argsort(-infinite_if_failed(counted), kind="stable")[:SLOWEST]
+    return counted, [int(row) for row in order]
+
+
+def _plot(
+    key: str,
+    variant: str,
+    requests: Table,
+    row: int,
+    tasks: Table,
+    by_task: Mapping[Cell, Mapping[int, tuple[int, ...]]],
+    classes: str,
+) -> Markup:
+    run, number = int(requests["run"][row]), int(requests["request"][row])
+    arrival, latency = float(requests["arrival"][row]), float(requests["latency"][row])
+    cell = tasks.where(tasks["run"] == run)
+    own = np.array([number in by_task[variant, run].get(int(task), ()) for task in cell["task"]], dtype=np.bool_)
+    last = float(np.nanmax(np.concatenate((cell["ended"][own], [arrival]))))
+    failed = math.isnan(latency)
+    end = max(last, arrival + 1e-3) if failed else arrival + latency
+    before, after = arrival - 0.25 * (end - arrival), end + 0.25 * (end - arrival)
+    begun = starts(cell)
+    seen = own | ((begun < after) & (begun + cell["service"] > before))
+    lanes = _lanes(cell.where(own), cell.where(seen))
+    roles = {worker: cell.texts["role"][code] for worker, code in zip(cell["worker"], cell["role"], strict=True)}
+    left = room_for([f"{worker} {roles[worker]}" for worker in lanes], 110)
+    box = Box(left, WIDTH - 4, 24, 24 + LANE * len(lanes) + 4)
+    x = Scale(before, after, box.left, box.right)
+    shifted = Scale(before - arrival, after - arrival, box.left, box.right)
+    drawn = axes(box, shifted, None, x_title="ms since its arrival", x_text=ms)
+    for place, worker in enumerate(lanes):
+        level = box.top + 3 + LANE * place
+        drawn.append(text(0, level + 9, f"{worker} {roles[worker]}", class_="tick"))
+        here = np.flatnonzero(seen & (cell["worker"] == worker))
+        for of_it in sorted(here, key=lambda row: bool(own[row])):  # its own tasks above the others
+            drawn.append(_bar(cell, int(of_it), float(begun[of_it]), bool(own[of_it]), x, level, classes))
+    answer = "failed" if failed else f"answered after {as_ms(latency)} ms"
+    drawn += [
+        tag("path", class_="moment", d=f"M{x(arrival):.1f} 16V{box.bottom:g}M{x(end):.1f} 16V{box.bottom:g}"),
+        text(min(x(arrival), x(end) - 12 - text_width(answer)), 11, "arrives", class_="tick", anchor="middle"),
+        text(min(x(end) + 40, box.right), 11, answer, class_="label", anchor="end"),
+    ]
+    hidden = len(np.unique(cell["worker"])) - len(lanes)
+    fate = _fate(requests, row)
+    note = f"{fate} Grey: tasks of other requests." + (f" {hidden} more workers are not shown." if hidden > 0 else "")
+    title = f"{variant}: run {run + 1}, request {number}"
+    return figure(key, title, box.bottom + 34, drawn, says=f"{title}. {note}", note=note)
+
+
+def _fate(requests: Table, row: int) -> str:
+    """Say what became of a request."""
+    if math.isnan(requests["latency"][row]):
+        reason = requests.texts["reason"][requests["reason"][row]]
+        return f"It failed ({reason})."
+    source = requests.texts["source"][requests["source"][row]]
+    parts = {name: float(requests[name][row]) for name in ("group", "queue", "service", "hold")}
+    long = [f"{name} {as_ms(seconds)} ms" for name, seconds in parts.items() if seconds > 0]
+    injected = float(requests["injected"][row])
+    rest = f", of the service {as_ms(injected)} ms injected" if injected > 0 else ""
+    return f"Source of the answer: {source}" + (f" ({', '.join(long)}{rest})." if long else ".")
+
+
+def _lanes(own: Table, seen: Table) -> list[int]:
+    """Return the workers to show, in their order: those that had a task of the request first, then the others."""
+    mine = list(dict.fromkeys(own["worker"].tolist()))
+    others = [worker for worker in sorted(set(seen["worker"].tolist())) if worker not in mine]
+    return sorted((mine + others)[:LANES])
+
+
+def _bar(cell: Table, row: int, begun: float, own: bool, x: Scale, level: float, classes: str) -> Markup:
+    """Return a task: its wait as a line, its service as a bar; a task never served is only a line."""
+    outcome = cell.texts["outcome"][cell["outcome"][row]]
+    sent, ended = float(cell["sent"][row]), float(cell["ended"][row])
+    service = float(cell["service"][row])
+    served = not math.isnan(begun)
+    until = begun if served else (ended if not math.isnan(ended) else sent)
+    tip = f"task {cell['task'][row]}, {outcome}" + (f", service {as_ms(service)} ms" if served else "")
+    drawn = [tag("title", tip)]
+    if own and x(until) > x(sent):
+        drawn.append(tag("path", class_="wait", d=f"M{x(sent):.1f} {level + 5:g}H{x(until):.1f}"))
+    if served:
+        start, stop = x(begun), x(begun + service)
+        drawn.append(tag("rect", x=start, y=level, width=max(1.0, stop - start - 0.8), height=LANE - 4, class_="task"))
+    elif own:
+        drawn.append(tag("path", class_="wait", d=f"M{x(until) - 3:.1f} {level + 2:g}l6 6m0 -6l-6 6"))
+    state = " used" if outcome == "used" else ""
+    return tag("g", *drawn, class_=f"{classes} own{state}" if own else "other")

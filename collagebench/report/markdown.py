@@ -1,0 +1,111 @@
+"""The report in GitHub's Markdown, to be pasted into an issue or a design review: verdict, table, conditions."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from collagebench.report.parts import UNKNOWN, as_interval, as_ms, as_percent, as_times
+from collagebench.report.table import conditions
+
+Object = dict[str, Any]
+
+
+def markdown(summary: Object) -> str:
+    """Return the object that `summarise` made as Markdown."""
+    parts = summary.get("runs", [summary])
+    lines = [line for one in parts for line in _one(one)]
+    if "comparison" in summary:
+        lines += ["## Comparison", "", *_comparison(summary["comparison"])]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _one(one: Object) -> list[str]:
+    title = [f"## {escaped(one['name'])}", ""] if "name" in one else []
+    sentences = [f"- {escaped(text)}" for text in one["verdict"]]
+    notes = [f"- because {escaped(text)}" for text in one["reasons"]]
+    notes += [f"- note: {escaped(text)}" for text in one["warnings"]]
+    gates = [
+        f"- gate {'FAILED' if gate['failed'] else 'passed'}: {escaped(gate['expression'])}"
+        + (f" ({escaped(gate['reason'])})" if gate["reason"] else "")
+        for gate in one.get("gates", [])
+    ]
+    lines = [*title, f"**{'VALID' if one['valid'] else 'INVALID'}**", ""]
+    for block in (sentences, notes, gates):
+        lines += [*block, ""] if block else []
+    if any(scheme["runs"] for scheme in one["schemes"]):
+        lines += [*_figures(one), ""]
+    return [*lines, escaped(conditions(one)), ""]
+
+
+def _figures(one: Object) -> list[str]:
+    base = one["baseline"]
+    heads = ["scheme", "p50 ms", "p95 ms", "p99 ms", "95 % interval", f"p99 / {base}", "accuracy", "95 % interval"]
+    heads += ["not own", "work", "failed"]
+    rows = [_row(scheme) for scheme in one["schemes"]]
+    bound = next((scheme["bound"]["latency_s"] for scheme in one["schemes"] if scheme["bound"]), None)
+    if bound:
+        rows.append(["*bound*", *(as_ms(bound[name]) for name in ("p50", "p95", "p99")), *[""] * 7])
+    legend = (
+        "Intervals of p99 from the scatter of the runs, of accuracy by Wilson. Not own: answers that did not come from "
+        f"the request's own first task. Work: worker time / that of {escaped(base)}."
+        + (" Bound: no stragglers, no redundancy." if bound else "")
+    )
+    return [*_table(heads, rows, texts=1), "", legend]
+
+
+def _row(scheme: Object) -> list[str]:
+    interval, accuracy = scheme["ci95_s"]["p99"], scheme["accuracy"]
+    own = scheme["sources"].get("own", 0.0) if scheme["sources"] else None
+    return [
+        escaped(scheme["variant"]),
+        *(_quantile(scheme, name) for name in ("p50", "p95", "p99")),
+        UNKNOWN if interval is None else f"{as_ms(interval[0])} to {as_ms(interval[1])}",
+        as_times(scheme["relative"]["p99"]),
+        as_percent(accuracy["overall"]),
+        as_interval(accuracy["ci95"]),
+        as_percent(None if own is None else 1 - own),
+        as_times(scheme["relative"]["executed"]),
+        str(scheme["failed"]) if scheme["runs"] else UNKNOWN,
+    ]
+
+
+def _quantile(scheme: Object, name: str) -> str:
+    if name in scheme["infinite"]:
+        return "infinite"
+    least = scheme["latency_at_least_s"][name]
+    return as_ms(scheme["latency_s"][name]) if least is None else f"≥ {as_ms(least)}"
+
+
+def _comparison(rows: Sequence[Object]) -> list[str]:
+    if not rows:
+        return ["No scheme is in more than one of these runs."]
+    cells = [
+        [
+            escaped(row["variant"]),
+            escaped(row["run"]),
+            as_ms(row["p50_s"]),
+            as_times(row["p50_ratio"]),
+            as_ms(row["p99_s"]),
+            as_times(row["p99_ratio"]),
+        ]
+        for row in rows
+    ]
+    return _table(("scheme", "run", "p50 ms", "ratio", "p99 ms", "ratio"), cells, texts=2)
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], texts: int) -> list[str]:
+    """Return a table whose first `texts` columns are to the left and whose others are to the right."""
+    rules = [":--" if place < texts else "--:" for place in range(len(heads))]
+    return [_line([escaped(head) for head in heads]), _line(rules), *(_line(row) for row in rows)]
+
+
+def _line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def escaped(text: str) -> str:
+    """Return text on one line in which nothing means anything to Markdown or HTML."""
+    text = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return re.sub(r"([\\`*_\[\]|~#!])", r"\\\1", text)

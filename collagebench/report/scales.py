@@ -1,0 +1,104 @@
+"""From values to places on a plot: linear and logarithmic scales, round ticks, and labels that keep their distance."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+CHARACTER = 6.9
+"""Pixels that a character of a plot's text takes, at most on average."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """Maps values from `low` to `high` to pixels from `start` to `end`."""
+
+    low: float
+    high: float
+    start: float
+    end: float
+    log: bool = False
+
+    def __call__(self, value: float) -> float:
+        """Return the place of `value`; values outside come to the nearer end."""
+        value = min(max(value, self.low), self.high)
+        if self.log:
+            share = math.log(value / self.low) / math.log(self.high / self.low)
+        else:
+            share = (value - self.low) / (self.high - self.low)
+        return self.start + share * (self.end - self.start)
+
+    def holds(self, value: float) -> bool:
+        """Say whether `value` has a place of its own."""
+        return self.low <= value <= self.high
+
+    def ticks(self, room: float = 44) -> list[float]:
+        """Return round values on the scale, with about `room` pixels or more for each."""
+        most = max(2, int(abs(self.end - self.start) / room))
+        return _log_ticks(self.low, self.high, most) if self.log else _linear_ticks(self.low, self.high, most)
+
+
+def linear(values: Sequence[float], start: float, end: float, *, margin: float = 0.05) -> Scale:
+    """Return a linear scale with room for the finite `values`, and a little more."""
+    low, high = _extent(values)
+    more = margin * (high - low) or abs(high) * 0.05 or 1.0
+    return Scale(low - more, high + more, start, end)
+
+
+def logarithmic(values: Sequence[float], start: float, end: float, *, margin: float = 0.03) -> Scale:
+    """Return a logarithmic scale with room for the finite `values` above 0, and a little more."""
+    low, high = _extent([value for value in values if value > 0])
+    if not low > 0:
+        low, high = 1.0, 10.0
+    more = max((high / low) ** margin, 1.05)
+    return Scale(low / more, high * more, start, end, log=True)
+
+
+def _extent(values: Sequence[float]) -> tuple[float, float]:
+    finite = [value for value in values if math.isfinite(value)]
+    return (min(finite), max(finite)) if finite else (0.0, 1.0)
+
+
+def _linear_ticks(low: float, high: float, most: int) -> list[float]:
+    rough = (high - low) / most
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough * (1 - 1e-9))
+    first = math.ceil(low / step - 1e-9)
+    return [round(place * step, 12) for place in range(first, math.floor(high / step + 1e-9) + 1)]
+
+
+def _log_ticks(low: float, high: float, most: int) -> list[float]:
+    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+    for steps in ((1, 1.5, 2, 3, 4, 5, 6, 7, 8, 9), (1, 2, 3, 5, 7), (1, 2, 5), (1, 3), (1,)):
+        found = [s * 10.0**power for power in range(first, last + 1) for s in steps if low <= s * 10.0**power <= high]
+        if len(found) <= most:
+            return found if len(found) > 1 else _linear_ticks(low, high, most)
+    return found[:: math.ceil(len(found) / most)]
+
+
+def spread(places: Sequence[float], gap: float, low: float, high: float) -> list[float]:
+    """Return the nearest places, in the same order, that are `gap` apart and between `low` and `high` if they fit."""
+    order = sorted(range(len(places)), key=lambda i: places[i])
+    gap = min(gap, (high - low) / max(1, len(places) - 1))
+    moved = [0.0] * len(places)
+    least = low
+    for i in order:
+        moved[i] = least = max(places[i], least)
+        least += gap
+    most = high
+    for i in reversed(order):
+        moved[i] = most = min(moved[i], most)
+        most -= gap
+    return moved
+
+
+def room_for(names: Iterable[str], most: float) -> float:
+    """Return how many pixels the longest of `names` takes, at most `most`."""
+    return min(most, CHARACTER * max((len(name) for name in names), default=0) + 6)
+
+
+def shorten(text: str, room: float) -> str:
+    """Return `text`, cut to what fits in `room` pixels."""
+    most = max(2, int(room / CHARACTER + 1e-9))
+    return text if len(text) <= most else text[: most - 1] + "…"

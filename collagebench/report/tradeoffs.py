@@ -1,0 +1,180 @@
+"""What a scheme buys and what it pays: p99 against accuracy, and p99 against the work of the fleet.
+
+A scheme is on the front if no other is at least as good in all three and better in one. A scheme whose p99 is not known
+(too few requests, or too many failed) cannot be placed and is named instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from collagebench.report.frame import WIDTH, Box, Looks, axes, dot, figure, ms, text, text_width
+from collagebench.report.markup import Markup, tag
+from collagebench.report.parts import as_ms, as_percent, as_times
+from collagebench.report.scales import Scale, linear, shorten
+
+BOX = Box(left=40, right=WIDTH - 12, top=24, bottom=212)
+
+MOST_NAMES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """One scheme: what it costs in time, in wrong answers and in work."""
+
+    name: str
+    classes: str
+    p99: float
+    accuracy: float | None
+    work: float | None
+    """Worker time per request, in seconds."""
+
+    def beats(self, other: Offer) -> bool:
+        """Say whether this is nowhere worse and somewhere better, in what both know."""
+        pairs = [(self.p99, other.p99)]
+        if self.accuracy is not None and other.accuracy is not None:
+            pairs.append((-self.accuracy, -other.accuracy))
+        if self.work is not None and other.work is not None:
+            pairs.append((self.work, other.work))
+        return all(own <= its for own, its in pairs) and any(own < its for own, its in pairs)
+
+
+def offers(one: dict[str, Any], looks: Looks) -> list[Offer]:
+    """Return the schemes whose p99 is known."""
+    return [
+        Offer(
+            scheme["variant"],
+            looks[scheme["variant"]].classes,
+            scheme["latency_s"]["p99"],
+            scheme["accuracy"]["overall"],
+            scheme["cost"] and scheme["cost"]["executed_s_per_request"],
+        )
+        for scheme in one["schemes"]
+        if scheme["latency_s"]["p99"] is not None
+    ]
+
+
+def front(found: Sequence[Offer]) -> list[Offer]:
+    """Return those that no other beats."""
+    return [offer for offer in found if not any(other.beats(offer) for other in found)]
+
+
+def against_accuracy(key: str, one: dict[str, Any], looks: Looks) -> Markup | None:
+    """Return the plot of p99 and accuracy; None when fewer than two schemes have both."""
+    found = [(offer, offer.accuracy) for offer in offers(one, looks) if offer.accuracy is not None]
+    return _plot(
+        key,
+        "p99 against accuracy",
+        found,
+        one,
+        looks,
+        "right answers, % (higher is better)",
+        lambda share: f"{100 * share:g}",
+        as_percent,
+        higher=True,
+    )
+
+
+def against_work(key: str, one: dict[str, Any], looks: Looks) -> Markup | None:
+    """Return the plot of p99 and worker time per request; None when fewer than two schemes have both."""
+    found = [(offer, offer.work * 1e3) for offer in offers(one, looks) if offer.work is not None]
+    return _plot(
+        key,
+        "p99 against work",
+        found,
+        one,
+        looks,
+        "worker time per request in ms (lower is better)",
+        lambda value: f"{value:g}",
+        lambda value: f"{value:.1f} ms of work",
+        higher=False,
+    )
+
+
+def _plot(
+    key: str,
+    title: str,
+    found: Sequence[tuple[Offer, float]],
+    one: dict[str, Any],
+    looks: Looks,
+    y_title: str,
+    y_text: Callable[[float], str],
+    said: Callable[[float], str],
+    *,
+    higher: bool,
+) -> Markup | None:
+    if len(found) < 2:
+        return None
+    x = linear([offer.p99 for offer, _ in found], BOX.left, BOX.right, margin=0.12)
+    y = linear([value for _, value in found], BOX.bottom, BOX.top, margin=0.15)
+    best = front(offers(one, looks))
+    drawn = axes(BOX, x, y, x_title="p99 in ms (lower is better)", y_title=y_title, x_text=ms, y_text=y_text)
+    drawn.append(_staircase(found, x, y, higher))
+    places = [(x(offer.p99), y(value)) for offer, value in found]
+    for (offer, value), (left, top), label in zip(found, places, _labels(found, places), strict=True):
+        tip = f"{offer.name}: p99 {as_ms(offer.p99)} ms, {said(value)}"
+        mark = dot(left, top, hollow=offer not in best)
+        drawn.append(tag("g", tag("title", tip), mark, *label, class_=offer.classes))
+    ratios = {scheme["variant"]: scheme["relative"]["executed"] for scheme in one["schemes"]}
+    missing = [s["variant"] for s in one["schemes"] if s["runs"] and s["variant"] not in {o.name for o, _ in found}]
+    names = (
+        ", ".join(offer.name for offer in best) if len(best) <= MOST_NAMES else f"{len(best)} of {len(found)} schemes"
+    )
+    note = f"On the front of p99, accuracy and work together: {names}." if higher else ""
+    if len(best) < len(found):
+        note += " Hollow: another is at least as good in all three, and better in one."
+    if missing:
+        note += f" Not placed, for want of a known p99: {', '.join(missing)}."
+    says = "; ".join(f"{o.name}: p99 {as_ms(o.p99)} ms, {said(v)}, work {as_times(ratios[o.name])}" for o, v in found)
+    return figure(key, title, BOX.bottom + 34, drawn, says=says, note=note.strip() or None)
+
+
+def _staircase(found: Sequence[tuple[Offer, float]], x: Scale, y: Scale, higher: bool) -> Markup:
+    """Return the line behind which everything is beaten, in these two."""
+    best: list[tuple[float, float]] = []
+    points = [(offer.p99, value) for offer, value in found]
+    for p99, value in sorted(points, key=lambda point: (point[0], -point[1] if higher else point[1])):
+        if not best or (value > best[-1][1] if higher else value < best[-1][1]):
+            best.append((p99, value))
+    steps = [f"M{x(best[0][0]):.1f} {BOX.bottom if higher else BOX.top:g}"]
+    steps += [f"H{x(p99):.1f}V{y(value):.1f}" for p99, value in best]
+    return tag("path", class_="front", d="".join(steps) + f"H{BOX.right:g}")
+
+
+def _labels(found: Sequence[tuple[Offer, float]], places: Sequence[tuple[float, float]]) -> list[list[Markup]]:
+    """Return a name for each dot where it covers neither dots nor other names, tied to its dot if it is far away."""
+    taken = [(left - 6, top - 6, left + 6, top + 6) for left, top in places]
+    labels: list[list[Markup]] = []
+    for (offer, _), (left, top) in zip(found, places, strict=True):
+        name = shorten(offer.name, 120)
+        width = text_width(name)
+        label: list[Markup] = []
+        for away, x, y in _candidates(left, top, width):
+            area = (x, y - 10, x + width, y + 3)
+            inside = area[0] >= BOX.left and area[2] <= WIDTH and area[1] >= BOX.top - 6 and area[3] <= BOX.bottom
+            if inside and not any(_overlap(area, other) for other in taken):
+                taken.append(area)
+                side = "start" if x > left else "end" if x + width < left else "middle"
+                end = {"start": x, "end": x + width, "middle": x + width / 2}[side]
+                if away:
+                    label.append(tag("path", class_="leader", d=f"M{left:.1f} {top:.1f}L{end:.1f} {y - 3:.1f}"))
+                label.append(text(end, y, name, class_="label", anchor=side))
+                break
+        labels.append(label)
+    return labels
+
+
+def _candidates(left: float, top: float, width: float) -> list[tuple[bool, float, float]]:
+    """Return places for a text (whether they are far away, left end, base line), the best first."""
+    near = [(left + 8, top + 4), (left - 8 - width, top + 4), (left - width / 2, top - 8), (left - width / 2, top + 17)]
+    found = [(False, x, y) for x, y in near]
+    for ring in range(1, 9):
+        for x in (left + 12 + 6 * ring, left - 12 - 6 * ring - width, left - width / 2):
+            found += [(True, x, top + 4 + 13 * ring * sign) for sign in (-1, 1)]
+    return found
+
+
+def _overlap(one: tuple[float, float, float, float], other: tuple[float, float, float, float]) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]

@@ -1,0 +1,227 @@
+"""Figures with their intervals, one row each: p50, p95 and p99 of every scheme, and accuracy by source."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from collagebench.report.frame import WIDTH, Box, Looks, axes, dot, figure, ms, text
+from collagebench.report.markup import Markup, tag
+from collagebench.report.parts import as_interval, as_ms, as_percent
+from collagebench.report.scales import Scale, linear, logarithmic, room_for, shorten
+
+INDENT = 10
+"""Pixels by which minor rows are indented."""
+BELOW = 0.15
+"""How far below the least overall accuracy the axis reaches: sources that are right less often are set at its end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """One figure: a dot at `value` with a line from `low` to `high`, or open to the right if only `low` is known."""
+
+    value: float | None
+    interval: Sequence[float] | None
+    shape: str
+    said: str
+    """What its tooltip says."""
+    at_least: float | None = None
+    hollow: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A name and its figures."""
+
+    name: str
+    classes: str
+    marks: tuple[Mark, ...]
+    height: float = 20
+    right: str = ""
+    """What stands at the end of the row."""
+    minor: bool = False
+
+
+def quantiles(key: str, one: dict[str, Any], looks: Looks) -> Markup | None:
+    """Return the plot of p50, p95 and p99 with their intervals, None without any."""
+    shapes = {"p50": "circle", "p95": "diamond", "p99": "square"}
+    rows = [
+        Row(scheme["variant"], looks[scheme["variant"]].classes, tuple(quantile_marks(scheme, shapes)), 26)
+        for scheme in one["schemes"]
+        if scheme["runs"]
+    ]
+    bound = next((scheme["bound"]["latency_s"] for scheme in one["schemes"] if scheme["bound"]), None)
+    if bound:
+        marks = [Mark(bound[name], None, shape, f"{name} {as_ms(bound[name])} ms") for name, shape in shapes.items()]
+        rows.append(Row("bound", "bound", tuple(marks), 26))
+    if not rows:
+        return None
+    return _plot(
+        key,
+        "p50, p95 and p99 with 95 % intervals",
+        rows,
+        lambda values, start, end: logarithmic(values, start, end),
+        "latency in ms (log scale)",
+        ms,
+        legend=tuple((name, shape) for name, shape in shapes.items()),
+        note="Intervals from the scatter of the runs (Student's t). A hollow mark with an arrow: too few requests to "
+        "bound it from above; it is at least this much."
+        if any(mark.hollow for row in rows for mark in row.marks)
+        else "Intervals from the scatter of the runs (Student's t).",
+    )
+
+
+def by_run(key: str, parts: Sequence[dict[str, Any]], variants: Sequence[str], looks: Looks) -> Markup:
+    """Return the plot of p50 and p99 of the schemes `variants`, in each run a row."""
+    shapes = {"p50": "circle", "p99": "square"}
+    rows = []
+    for variant in variants:
+        classes = looks[variant].classes
+        rows.append(Row(variant, classes, (), 18))
+        for one in parts:
+            scheme = next((item for item in one["schemes"] if item["variant"] == variant and item["runs"]), None)
+            if scheme:
+                rows.append(Row(one["name"], classes, tuple(quantile_marks(scheme, shapes)), 18, minor=True))
+    return _plot(
+        key,
+        "p50 and p99 in each run",
+        rows,
+        lambda values, start, end: logarithmic(values, start, end),
+        "latency in ms (log scale)",
+        ms,
+        legend=tuple(shapes.items()),
+    )
+
+
+def quantile_marks(scheme: dict[str, Any], shapes: dict[str, str]) -> Iterable[Mark]:
+    """Yield the marks of a scheme's quantiles, those without an upper bound as what they are at least."""
+    for name, shape in shapes.items():
+        value, least = scheme["latency_s"][name], scheme["latency_at_least_s"][name]
+        interval = scheme["ci95_s"][name]
+        said = f"{scheme['variant']} {name}: "
+        if value is None and least is None:
+            yield Mark(None, None, shape, said + "not known")
+        elif value is None:
+            yield Mark(least, None, shape, f"{said}at least {as_ms(least)} ms", at_least=least, hollow=True)
+        else:
+            ends = f", 95 % interval {as_ms(interval[0])} to {as_ms(interval[1])}" if interval else ""
+            yield Mark(value, interval, shape, f"{said}{as_ms(value)} ms{ends}")
+
+
+def accuracy(key: str, one: dict[str, Any], looks: Looks) -> Markup | None:
+    """Return the plot of accuracy: overall, by source where there are several, and of the requests that straggled."""
+    rows = []
+    for scheme in one["schemes"]:
+        found, classes = scheme["accuracy"], looks[scheme["variant"]].classes
+        if found["overall"] is None:
+            continue
+        rows.append(_share_row(scheme["variant"], classes, found["overall"], found["ci95"], "square"))
+        sources = sorted(scheme["sources"].items(), key=lambda item: -item[1])
+        for source, share in sources if len(sources) > 1 else ():
+            value, interval = found["by_source"][source], found["ci95_by_source"][source]
+            rows.append(_share_row(source, classes, value, interval, "circle", share))
+        if found["straggled"] is not None:
+            share = found["straggled_answers"] / found["answers"]
+            interval = found["ci95_straggled"]
+            rows.append(_share_row("straggled", classes, found["straggled"], interval, "diamond", share))
+    if not rows:
+        return None
+    least = _overall(rows) - BELOW
+    return _plot(
+        key,
+        "Accuracy by source of the answer",
+        rows,
+        lambda values, start, end: _shares([value for value in values if value >= least], start, end),
+        "right answers, % (right: share of the answers)",
+        lambda share: f"{100 * share:g}",
+        right=52,
+        note="Wilson's 95 % intervals. Straggled: requests whose first task was to take over twice the median service "
+        "time, whatever they were answered from.",
+    )
+
+
+def _share_row(
+    name: str, classes: str, value: float | None, interval: Any, shape: str, share: float | None = None
+) -> Row:
+    said = f"{name}: {as_percent(value)} right, 95 % interval {as_interval(interval)}"
+    mark = Mark(value, interval, shape, said)
+    minor = share is not None
+    return Row(name, classes, (mark,), 15 if minor else 19, as_percent(share) if minor else "", minor)
+
+
+def _shares(values: Sequence[float], start: float, end: float) -> Scale:
+    """Return a scale of shares that ends at 1 or just above the largest."""
+    found = linear(values, start, end)
+    return Scale(max(0.0, found.low), min(found.high, 1.003), start, end)
+
+
+def _overall(rows: Sequence[Row]) -> float:
+    return min((mark.value for row in rows if not row.minor for mark in row.marks if mark.value is not None), default=0)
+
+
+def _plot(
+    key: str,
+    title: str,
+    rows: Sequence[Row],
+    scale: Callable[[Sequence[float], float, float], Scale],
+    x_title: str,
+    x_text: Callable[[float], str],
+    *,
+    legend: Sequence[tuple[str, str]] = (),
+    right: float = 12,
+    note: str | None = None,
+) -> Markup:
+    """Return a figure of rows; what does not fit (a very wide interval) ends in an arrow at the edge."""
+    top = 26 if legend else 8
+    left = room_for([row.name + "  " * row.minor for row in rows], 130)
+    box = Box(left, WIDTH - right, top, top + sum(row.height for row in rows) + 4)
+    values = [mark.value for row in rows for mark in row.marks if mark.value is not None]
+    ends = [end for row in rows if row.right == "" for mark in row.marks for end in mark.interval or ()]
+    x = scale([*values, *ends], box.left + 8, box.right - 8)
+    drawn = axes(box, x, None, x_title=x_title, x_text=x_text)
+    for place, (name, shape) in enumerate(legend):
+        drawn.append(tag("g", dot(left + 14 + 62 * place, 11, shape), text(left + 23 + 62 * place, 15, name)))
+    y = box.top
+    for row in rows:
+        drawn.append(_row(row, y + 2 + row.height / 2, x, box))
+        y += row.height
+    says = "; ".join(mark.said for row in rows for mark in row.marks)
+    return figure(key, title, box.bottom + 34, drawn, says=says, note=note)
+
+
+def _row(row: Row, y: float, x: Scale, box: Box) -> Markup:
+    count = len(row.marks)
+    indent = INDENT if row.minor else 0
+    drawn = [
+        tag("path", class_="row", d=f"M{box.left:g} {y:g}H{box.right:g}"),
+        text(indent, y + 4, shorten(row.name, box.left - indent), class_="tick" if row.minor else "label"),
+    ]
+    for place, mark in enumerate(row.marks):
+        if mark.value is None:
+            continue
+        if not x.holds(mark.value):  # far below the others
+            arrow = tag("path", class_="whisker", d=f"M{box.left + 9:g} {y - 4:g}l-6 4l6 4")
+            said = text(box.left + 13, y + 4, f"{100 * mark.value:.1f}", class_="tick")
+            drawn.append(tag("g", tag("title", mark.said), arrow, said))
+            continue
+        level = y + (place - (count - 1) / 2) * min(7.0, (row.height - 8) / max(1, count - 1)) if count > 1 else y
+        line = ""
+        if mark.interval:
+            low, high = mark.interval
+            line = f"M{x(low):.1f} {level:.1f}H{x(high):.1f}"
+            line += "" if not x.holds(low) else f"M{x(low):.1f} {level - 3:.1f}v6"
+            line += "" if not x.holds(high) else f"M{x(high):.1f} {level - 3:.1f}v6"
+        elif mark.at_least is not None:
+            line = f"M{x(mark.at_least):.1f} {level:.1f}h18m-4 -3l4 3l-4 3"
+        drawn.append(
+            tag(
+                "g",
+                tag("title", mark.said),
+                tag("path", class_="whisker", d=line) if line else None,
+                dot(x(mark.value), level, mark.shape, hollow=mark.hollow),
+            )
+        )
+    if row.right:
+        drawn.append(text(WIDTH - 2, y + 4, row.right, class_="tick", anchor="end"))
+    return tag("g", *drawn, class_=row.classes)
