@@ -165,3 +165,21 @@ def decoded(
     outputs = own[: labels.size].reshape(*labels.shape, -1).swapaxes(0, 1)
     answers = [recover(parities, np.delete(outputs, lost, axis=0)) for lost in range(model.k)]
     return right(np.stack(answers, axis=1), labels)
+
+
+def measured(
+    session: Any, model: Model, sample: Sample, own: NDArray[np.float32] | None = None, advance: Advance = unwatched
+) -> Share:
+    """Return the accuracy that a manifest tells of a model: each image in one input, collages and parities full.
+
+    `own` are the single's logits of the images, [n, classes], by which a parity's answers are decoded.
+
+    Raises:
+        DataError: there are too few images for one input.
+    """
+    if model.role == "parity":
+        assert own is not None
+        return share(decoded(session, model, sample, own, advance))
+    if model.role == "collage":
+        return share(with_blanks(session, model, sample, 0, advance))
+    return share(right(singles(session, model, sample, advance), sample.labels))

@@ -85,8 +85,9 @@ class _Work:
 
 
 def single_of(model: Model, known: Sequence[Model]) -> Model | None:
-    """Return the single of the same dataset, or None."""
-    return next((other for other in known if other.role == "single" and other.dataset == model.dataset), None)
+    """Return the single of the same dataset, that of float32 if there are more, or None."""
+    singles = [other for other in known if other.role == "single" and other.dataset == model.dataset]
+    return min(singles, key=lambda other: (other.precision != "float32", other.name), default=None)
 
 
 def _passes(model: Model, code: Code) -> float:
@@ -104,6 +105,7 @@ def _accuracy_entry(model: Model, work: _Work, code: Code) -> dict[str, Any]:
         "grid": model.grid,
         "k": model.k,
         "code": model.code,
+        "precision": model.precision,
         "dataset": model.dataset,
         "parameters": model.parameters,
         "macs": model.macs,
@@ -182,7 +184,11 @@ def _add_latency(
                 "latency_s": medians[batch],
                 "latency_by_clock_s": by_clock[batch],
                 "latency_ratio": ratio(batch, single_of(model, known)),
-                "collages": {m.name: medians[batch] / medians[m.name] for m in rivals if m.dataset == model.dataset},
+                "collages": {
+                    rival.name: medians[batch] / medians[rival.name]
+                    for rival in rivals
+                    if (rival.dataset, rival.precision) == (model.dataset, model.precision)
+                },
             }
 
 

@@ -65,6 +65,19 @@ def test_a_model_is_found_by_role_dataset_and_grid(tmp_path: Path) -> None:
         zoo.find(models, "collage", dataset="cats", grid=4)
 
 
+def test_a_model_of_float32_is_meant_unless_another_precision_is_asked_for(tmp_path: Path) -> None:
+    """A quantised model beside its original makes nothing ambiguous, is found by its precision, and alone without."""
+    full = model(tmp_path, "cats-single")
+    small = replace(model(tmp_path, "cats-single-int8"), precision="int8")
+    assert zoo.find([small, full], "single") is full
+    assert zoo.find([small, full], "single", precision="int8") is small
+    assert zoo.find([small], "single") is small
+    with pytest.raises(ModelError, match="no model for single precision int8"):
+        zoo.find([full], "single", precision="int8")
+    zoo.save([full, small], tmp_path)
+    assert zoo.load(tmp_path) == [full, small]
+
+
 def test_a_file_that_was_cut_or_changed_is_refused(tmp_path: Path) -> None:
     """A model file is served only if it is, byte for byte, the one that the manifest names."""
     good = model(tmp_path, "one")

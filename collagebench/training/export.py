@@ -1,0 +1,156 @@
+"""From a checkpoint to a measured ONNX file that a manifest lists: in float32, and quantised to int8."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from collagebench import zoo
+from collagebench.errors import UsageError
+from collagebench.measurement.accuracy import Sample, draw, encoded, infer, measured, together
+from collagebench.measurement.latency import interleaved
+from collagebench.models import cost, onnx_export
+from collagebench.models.int8 import to_int8
+from collagebench.statistics.accuracy import Share
+from collagebench.training.checkpoint import Checkpoint, write_whole
+from collagebench.training.teacher import open_teacher
+from collagebench.workload.dataset import Dataset, open_dataset
+from collagebench.workload.public import TORCHVISION
+
+HALF_TOLERANCE = 0.05
+"""How far a logit may move when the weights are rounded to half precision; more would be a broken export."""
+CHECKED = 1000
+"""Images on which an exported model is compared with its network."""
+CALIBRATED = 500
+"""Training images by which a quantised model finds its scales."""
+FACTS = (
+    "role", "grid", "k", "code", "precision", "dataset", "classes", "image", "accuracy", "accuracy_images", "recipe",
+)  # fmt: skip
+"""What is written into a model's file."""
+
+
+def images_of(checkpoint: Checkpoint, path: Path, data: Path | None, split: str) -> Dataset:
+    """Open a split of what a checkpoint was trained on.
+
+    Raises:
+        UsageError: an imagefolder's directory is not given, or holds other classes.
+    """
+    name = checkpoint.recipe.dataset
+    folders = [data / split, data / checkpoint.classes[0]] if data else []
+    if name == "shapes":
+        images = open_dataset("shapes", split=split)
+    elif name in TORCHVISION and not any(folder.is_dir() for folder in folders):
+        images = open_dataset(name, data, split, checkpoint.architecture.image)
+    elif data is None:
+        raise UsageError(f"{path} was trained on an imagefolder; give its --data DIR to measure it, or name --dataset")
+    else:
+        images = open_dataset("imagefolder", data, split, checkpoint.architecture.image)
+    if images.classes != checkpoint.classes:
+        raise UsageError(f"{path} knows {', '.join(checkpoint.classes)}, but {data} holds {', '.join(images.classes)}")
+    return images
+
+
+def single_of(parity: Checkpoint, path: Path, single: Path | None, images: Dataset) -> NDArray[np.float32]:
+    """Return what the single that a parity network learned from says of the sampled test images: [images, classes].
+
+    Raises:
+        ModelError: there is no such checkpoint.
+        UsageError: it is another single.
+    """
+    found = single or path.with_name(f"{parity.recipe.dataset}-single.pt")
+    teacher, digest = open_teacher(found, parity.classes, parity.architecture.image)
+    if digest != parity.recipe.teacher:
+        raise UsageError(f"{path} was trained with another single than {found}; name its own with --single")
+    content = onnx_export.halve(onnx_export.to_onnx(teacher.restored())).SerializeToString()
+    return infer(onnx_export.session(content), draw(images, len(images)).pixels)
+
+
+def export(
+    checkpoint: Checkpoint, images: Dataset, out: Path, own: NDArray[np.float32] | None = None
+) -> tuple[zoo.Model, str]:
+    """Export one checkpoint into `out`; return the model, and a line that says how good and fast it is.
+
+    `own` is as in `measured`.
+    """
+    architecture = checkpoint.architecture
+    network = checkpoint.restored()
+    proto = onnx_export.halve(onnx_export.to_onnx(network))
+    model = zoo.Model(
+        name=checkpoint.name,
+        role=architecture.role,
+        grid=architecture.grid,
+        k=architecture.k,
+        code=architecture.code,
+        dataset=checkpoint.recipe.dataset,
+        classes=checkpoint.classes,
+        input=architecture.input,
+        image=(*architecture.image, 3),
+        file=f"{checkpoint.name}.onnx",
+        sha256="",
+        bytes=0,
+        parameters=cost.count_parameters(network),
+        macs=cost.count_macs(network, architecture.input),
+        accuracy=0.0,
+        accuracy_images=0,
+        recipe=architecture.as_dict() | checkpoint.recipe.as_dict() | {"epoch": checkpoint.epoch},
+        directory=out,
+    )
+    bare = onnx_export.describe(proto, {})
+    sample = draw(images, len(images))
+    checked = np.stack(inputs_of(model, sample, CHECKED))
+    difference = onnx_export.check(network, bare, checked, HALF_TOLERANCE)
+    session = onnx_export.session(bare)
+    model = listed(model, proto, measured(session, model, sample, own))
+    (timed,) = interleaved({model.name: (session, checked[:1])}).values()
+    return model, (
+        f"{model.path}: {model.accuracy:.2%} of {model.accuracy_images} test images, {model.macs / 1e6:.1f} MMAC, "
+        f"{np.median(timed.processor) * 1e3:.2f} ms, {model.bytes / 1e3:.0f} kB, {difference:.1g} from torch"
+    )
+
+
+def export_int8(
+    checkpoint: Checkpoint, model: zoo.Model, images: Dataset, training: Dataset, own: NDArray[np.float32] | None
+) -> str:
+    """Quantise an exported model, calibrated on training images; return a line about its accuracy and time.
+
+    It goes beside the other, under its name with `-int8`.
+    """
+    quiet = inputs_of(model, draw(training, CALIBRATED), CALIBRATED)
+    proto = to_int8(onnx_export.to_onnx(checkpoint.restored()), [image[np.newaxis] for image in quiet])
+    name = f"{model.name}-int8"
+    small = replace(model, name=name, file=f"{name}.onnx", precision="int8")
+    sample = draw(images, len(images))
+    session = onnx_export.session(onnx_export.describe(proto, {}))
+    small = listed(small, proto, measured(session, small, sample, own))
+    image = inputs_of(model, sample, 1)[0][np.newaxis]
+    base = onnx_export.session(zoo.verified(model))
+    timed = interleaved({"float32": (base, image), "int8": (session, image)})
+    seconds = {precision: float(np.median(times.processor)) for precision, times in timed.items()}
+    return (
+        f"{small.path}: {small.accuracy:.2%} of {small.accuracy_images} test images, "
+        f"{100 * (small.accuracy - model.accuracy):+.2f} points from float32, {seconds['int8'] * 1e3:.2f} ms, "
+        f"{seconds['int8'] / seconds['float32']:.2f}x the time, {small.bytes / 1e3:.0f} kB"
+    )
+
+
+def inputs_of(model: zoo.Model, sample: Sample, images: int) -> list[NDArray[Any]]:
+    """Return inputs of a model, [height, width, 3] each, made of about so many images."""
+    groups, _ = sample.groups(together(model))
+    return [encoded(model, list(group)) for group in groups[: -(-images // together(model))]]
+
+
+def listed(model: zoo.Model, proto: Any, accuracy: Share) -> zoo.Model:
+    """Write a model's file with what is known of it inside, enter it in the manifest, and return it as it is there."""
+    model = replace(model, accuracy=accuracy.count / accuracy.of, accuracy_images=accuracy.of)
+    content = onnx_export.describe(proto, {fact: getattr(model, fact) for fact in FACTS})
+    model = replace(model, sha256=hashlib.sha256(content).hexdigest(), bytes=len(content))
+    write_whole(model.path, content)
+    out = model.directory
+    others = zoo.load(out) if (out / zoo.MANIFEST).exists() else []
+    zoo.save(sorted([m for m in others if m.name != model.name] + [model], key=lambda m: m.name), out)
+    return model
