@@ -51,6 +51,8 @@ class Config:
     """Fetch a public dataset that is not there."""
     models: Path | None = None
     """A directory with a manifest; None for the shipped models."""
+    precision: str | None = None
+    """`float32` or `int8`; None for float32 where there are both."""
     arrivals: str = "poisson"
     rate: float | None = None
     """Requests per second; None: whatever `utilisation` makes of it."""
@@ -91,6 +93,8 @@ class Config:
             raise UsageError(f"--warmup is a share of the requests, from 0 to below 1, not {self.warmup}")
         if self.seed < 0:
             raise UsageError(f"--seed must be 0 or more, not {self.seed}")
+        if self.precision not in (None, "float32", "int8"):
+            raise UsageError(f"--precision must be float32 or int8, not {self.precision!r}")
         if self.compute not in ("real", "emulated"):
             raise UsageError(f"--compute must be real or emulated, not {self.compute!r}")
         variants = [scheme.variant for scheme in self.schemes]

@@ -175,7 +175,8 @@ def _variant(scheme_config: SchemeConfig, config: Config, available: list[zoo.Mo
         workers[role] = tuple(range(first, first + count))
         first += count
     fitting = zoo.fitting(available, dataset.classes)
-    models = {role: zoo.find(fitting, role, **scheme.needs(role)) for role in workers}
+    traits = {"precision": config.precision} if config.precision else {}
+    models = {role: zoo.find(fitting, role, **scheme.needs(role), **traits) for role in workers}
     return Variant(scheme_config, workers, models, scheme)
 
 
