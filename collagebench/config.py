@@ -193,6 +193,29 @@ def nearest(key: str, known: Iterable[str]) -> str:
     return f"; did you mean {close[0]!r}?" if close else f"; it may have {', '.join(known) or 'none'}"
 
 
+def from_json(values: dict[str, Any]) -> dict[str, Any]:
+    """Return what `as_json` made of a config as its values by field again, those left out that are the default.
+
+    Raises:
+        UsageError: a field is of another version.
+    """
+    types = {field.name: str(field.type) for field in fields(Config)}
+    for name in values:
+        if name not in types:
+            raise UsageError(f"the run's config has {name!r}, which this version does not know")
+    default = as_json(Config())
+    found = {name: value for name, value in values.items() if value != default[name]}
+    for name in found:
+        if "Path" in types[name]:
+            found[name] = Path(found[name])
+    if "schemes" in values:
+        found["schemes"] = tuple(
+            SchemeConfig(scheme["name"], scheme["variant"], tuple(sorted(scheme["options"].items())))
+            for scheme in values["schemes"]
+        )
+    return found
+
+
 def as_json(config: Config) -> dict[str, Any]:
     """Return the config as plain JSON values, paths as text."""
     values = asdict(config)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from collagebench.cli.options import resolve, run_directory
-from collagebench.config import Config
-from collagebench.errors import Interrupted
+from collagebench.config import Config, from_json
+from collagebench.errors import Interrupted, UsageError
 
 if TYPE_CHECKING:
     from collagebench.report.expression import Gate
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def conduct(verb: str, options: Mapping[str, Any]) -> int:
     """Run the experiment, print its report and return the exit code."""
-    config = resolve(options)
+    config = resolve(options, _recorded(options))
     gates = _gates(options["fail_if"], config)
     directory = run_directory(options["out"], verb)
     # Imported here, because they are heavy and no help text needs them.
@@ -27,13 +27,24 @@ def conduct(verb: str, options: Mapping[str, Any]) -> int:
 
     try:
         with ProgressBar() as progress:
-            (experiment.run if verb == "run" else experiment.simulate)(config, directory, progress)
+            (experiment.run if verb == "run" else experiment.simulate)(config, directory, progress, options["resume"])
     except Interrupted:
         print_report([directory], options["form"], fail_if=gates)
         raise
     code = print_report([directory], options["form"], fail_if=gates)
     click.echo(f"records: {directory}", err=True)
     return code
+
+
+def _recorded(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of the run that is to be resumed, none where none is."""
+    from collagebench.engine.resumed import recorded_config
+
+    if not options["resume"]:
+        return {}
+    if options["out"] is None:
+        raise UsageError("--resume needs the run that it goes on with: name its directory with --out")
+    return from_json(recorded_config(options["out"]))
 
 
 def _gates(texts: Sequence[str], config: Config) -> list[Gate]:

@@ -47,6 +47,7 @@ SECTIONS = {
         click.option("--warmup", type=float, help="Share of a run's first requests left out of statistics. [0.05]"),
         click.option("--seed", type=int, help="Fixes arrivals, images, slowdowns and routing. [0]"),
         click.option("--out", type=PATH, help="The run directory. [runs/ and the time]"),
+        click.option("--resume", is_flag=True, help="Go on with the run in --out; its options need not be repeated."),
     ],
     "Load": [
         click.option("--arrivals", help="poisson or constant. [poisson]"),
@@ -143,8 +144,10 @@ def _name(option: Callable[..., Any]) -> str:
     return str(option(lambda: None).__click_params__[0].name)
 
 
-def resolve(options: Mapping[str, Any]) -> Config:
+def resolve(options: Mapping[str, Any], recorded: Mapping[str, Any] = {}) -> Config:
     """Merge the defaults, the profile if one is named, and the options that were given (those that are not None).
+
+    `recorded`, the values of a run that is to be resumed, stand in the place of the defaults.
 
     An option of a scheme goes to every chosen scheme that takes it.
 
@@ -152,7 +155,7 @@ def resolve(options: Mapping[str, Any]) -> Config:
         UsageError: anything in it makes no sense; the sentence says where.
     """
     given = {name: value for name, value in options.items() if value is not None}
-    values = read_profile(_profile_path(given["profile"])) if "profile" in given else {}
+    values = {**recorded, **(read_profile(_profile_path(given["profile"])) if "profile" in given else {})}
     if {"rate", "utilisation"} & given.keys():
         values.pop("rate", None)
         values.pop("utilisation", None)

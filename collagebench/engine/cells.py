@@ -5,7 +5,7 @@ Every run meets every scheme once, in an order of its own, so that heat, caches 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection
 from functools import partial
 from typing import Any
 
@@ -34,11 +34,13 @@ class Progress:
         """So many more have arrived."""
 
 
-def in_order(plan: Plan) -> Iterator[tuple[int, Variant]]:
-    """Yield the run and the variant of each cell in the order of execution."""
-    for run in range(plan.config.runs):
-        for variant in plan.order(run):
-            yield run, variant
+def in_order(plan: Plan, done: Collection[tuple[str, int]] = ()) -> list[tuple[int, int, Variant]]:
+    """Return place, run and variant of each cell in the order of execution, without those that are `done`.
+
+    A cell's name is that of its variant and the number of its run.
+    """
+    cells = [(run, variant) for run in range(plan.config.runs) for variant in plan.order(run)]
+    return [(place, run, variant) for place, (run, variant) in enumerate(cells) if (variant.name, run) not in done]
 
 
 def conductor_of(plan: Plan, variant: Variant, run: int, listener: Listener) -> Callable[[Any], Conductor]:

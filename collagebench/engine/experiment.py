@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +14,16 @@ from collagebench.engine import in_virtual_time, on_workers
 from collagebench.engine.bound import bound
 from collagebench.engine.cells import Progress
 from collagebench.engine.plan import Plan, make_plan
+from collagebench.engine.resumed import open_earlier, resumed_header
 from collagebench.errors import CollagebenchError, Interrupted, UsageError
 from collagebench.results.environment import capture
 from collagebench.results.writer import RunWriter
 
 
-def run(config: Config, directory: Path, progress: Progress) -> None:
+def run(config: Config, directory: Path, progress: Progress, resume: bool = False) -> None:
     """Measure on real workers and leave the results in `directory`.
+
+    With `resume`, go on with the experiment that `directory` holds.
 
     Raises:
         CollagebenchError: it could not be done; what was finished is saved.
@@ -28,28 +31,36 @@ def run(config: Config, directory: Path, progress: Progress) -> None:
     """
     if config.compute == "real" and config.compute_time is not None:
         raise UsageError("--compute-time is for workers that do not compute: leave it out, or say --compute emulated")
-    _experiment(config, directory, progress, "live", on_workers.run_cells)
+    _experiment(config, directory, progress, resume, "live", on_workers.run_cells)
 
 
-def simulate(config: Config, directory: Path, progress: Progress) -> None:
+def simulate(config: Config, directory: Path, progress: Progress, resume: bool = False) -> None:
     """Do the same in virtual time; raises what `run` raises."""
-    _experiment(config, directory, progress, "simulated", in_virtual_time.run_cells)
+    _experiment(config, directory, progress, resume, "simulated", in_virtual_time.run_cells)
 
 
 def _experiment(
     config: Config,
     directory: Path,
     progress: Progress,
+    resume: bool,
     engine: str,
-    run_cells: Callable[[Plan, RunWriter, Path, Progress], bool],
+    run_cells: Callable[[Plan, RunWriter, Path, Progress, Collection[tuple[str, int]]], bool],
 ) -> None:
-    saved = f"interrupted; what was finished is in {directory}"
+    saved = f"interrupted; what was finished is in {directory}, to go on with --resume --out {directory}"
     with _interruptible(progress) as watched:
         watched.stage("reading models and images")
-        plan = make_plan(config)
-        writer = RunWriter(directory, _header(plan, engine))
+        earlier = open_earlier(directory, engine, config) if resume else None
+        plan = make_plan(config, earlier.compute if earlier else {})
+        header, cells = _header(plan, engine), config.runs * len(plan.variants)
+        if earlier is None:
+            writer = RunWriter(directory, header)
+        elif earlier.is_whole(cells):
+            return
+        else:
+            writer = RunWriter(directory, resumed_header(earlier, header, cells), earlier.cells)
         try:
-            complete = run_cells(plan, writer, directory, watched)
+            complete = run_cells(plan, writer, directory, watched, earlier.cells if earlier else ())
             writer.finish("done")
             if complete:
                 watched.stage("simulating the bound")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import partial
 from pathlib import Path
 
@@ -15,16 +16,19 @@ from collagebench.results.writer import RunWriter
 EVALUATED_AT_ONCE = 20_000
 
 
-def run_cells(plan: Plan, writer: RunWriter, directory: Path, progress: Progress) -> bool:
-    """Run all cells; return True, as no simulated worker is ever lost.
+def run_cells(
+    plan: Plan, writer: RunWriter, directory: Path, progress: Progress, done: Collection[tuple[str, int]]
+) -> bool:
+    """Run all cells that are not done; return True, as no simulated worker is ever lost.
 
     Raises:
         CollagebenchError: results could not be written.
     """
     config = plan.config
     evaluator = Evaluator(plan.images)
-    progress.begin(config.requests * config.runs * len(plan.variants))
-    for order, (run, variant) in enumerate(in_order(plan)):
+    cells = in_order(plan, done)
+    progress.begin(config.requests * len(cells))
+    for order, run, variant in cells:
         progress.cell(variant.name, run)
         evaluate = partial(evaluator.evaluate, variant.codec, variant.models)
         recorder = recorder_of(plan, writer, variant, run, evaluate, EVALUATED_AT_ONCE)

@@ -7,7 +7,7 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Coroutine
+from collections.abc import Collection, Coroutine, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from collagebench.engine.cells import Progress, conductor_of, in_order, recorder
 from collagebench.engine.evaluation import Evaluator
 from collagebench.engine.live import LiveCell
 from collagebench.engine.pacer import Pacer
-from collagebench.engine.plan import Plan
+from collagebench.engine.plan import Plan, Variant
 from collagebench.errors import Interrupted
 from collagebench.fleet import ModelFile, WorkerSpec
 from collagebench.fleet.local import local_fleet
@@ -27,8 +27,10 @@ SWITCH_INTERVAL = 0.0005
 """Seconds one thread of the client may keep the others waiting for the interpreter, where Python's default is 0.005."""
 
 
-def run_cells(plan: Plan, writer: RunWriter, directory: Path, progress: Progress) -> bool:
-    """Run all cells, or those up to the loss of a worker; return whether it was all of them.
+def run_cells(
+    plan: Plan, writer: RunWriter, directory: Path, progress: Progress, done: Collection[tuple[str, int]]
+) -> bool:
+    """Run all cells that are not done, or those up to the loss of a worker; return whether it was all of them.
 
     Raises:
         CollagebenchError: the fleet could not be started, or results not written.
@@ -37,7 +39,7 @@ def run_cells(plan: Plan, writer: RunWriter, directory: Path, progress: Progress
     interval = sys.getswitchinterval()
     sys.setswitchinterval(SWITCH_INTERVAL)
     try:
-        return _with_loop(_run_cells(plan, writer, directory, progress))
+        return _with_loop(_run_cells(plan, writer, directory, progress, in_order(plan, done)))
     finally:
         sys.setswitchinterval(interval)
 
@@ -76,7 +78,9 @@ def _with_loop(main: Coroutine[Any, Any, bool]) -> bool:
         loop.close()
 
 
-async def _run_cells(plan: Plan, writer: RunWriter, directory: Path, progress: Progress) -> bool:
+async def _run_cells(
+    plan: Plan, writer: RunWriter, directory: Path, progress: Progress, cells: Sequence[tuple[int, int, Variant]]
+) -> bool:
     config = plan.config
     lost: dict[int, str] = {}
     cell: LiveCell | None = None
@@ -98,8 +102,8 @@ async def _run_cells(plan: Plan, writer: RunWriter, directory: Path, progress: P
         writer.add(hosts=[{"host": host, "workers": workers} for host, workers in hosts.items()])
         pacer = Pacer(asyncio.get_running_loop())
         try:
-            progress.begin(config.requests * config.runs * len(plan.variants))
-            for order, (run, variant) in enumerate(in_order(plan)):
+            progress.begin(config.requests * len(cells))
+            for order, run, variant in cells:
                 progress.cell(variant.name, run)
                 evaluate = None if evaluator is None else partial(evaluator.evaluate, variant.codec, variant.models)
                 recorder = recorder_of(plan, writer, variant, run, evaluate)

@@ -117,8 +117,11 @@ class Plan:
         return [self.variants[place] for place in places]
 
 
-def make_plan(config: Config) -> Plan:
+def make_plan(config: Config, measured: Mapping[tuple[str, int], float] = {}) -> Plan:
     """Resolve a config.
+
+    `measured` are seconds of one inference, by the model's name and the size of the batch, that are not to be measured
+    again.
 
     Raises:
         UsageError: something asked for makes no sense.
@@ -138,7 +141,10 @@ def make_plan(config: Config) -> Plan:
         config.stragglers, config.seed, config.workers, config.time_scale, config.slow_workers, config.slow_factor
     )
     sizes = {(m.name, n): m for v in variants for role, m in v.models.items() for n in (1, v.codec.batch(role))}
-    compute = {(name, size): _compute_time(model, size, config) for (name, size), model in sizes.items()}
+    compute = {
+        (name, size): measured.get((name, size)) or _compute_time(model, size, config)
+        for (name, size), model in sizes.items()
+    }
     single = next(v.models[role] for role in ("single", "coded") for v in variants if role in v.models)
     mean_service, median_service = _service(stragglers, compute[single.name, 1], config.workers)
     rate = config.rate

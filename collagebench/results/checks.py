@@ -150,9 +150,10 @@ def _requests(check: Checker, requests: Any, classes: int) -> None:
     check.none(failed == requests.equal("reason", ""), "a request has either an answer or a reason why it failed")
     ended, arrived = requests["answered"], requests["arrival"]
     check.equal(ended - arrived, latency, ended, "its latency is not from its arrival until its answer")
-    phases = [requests[name] for name in PHASES]
     known = ~np.isnan(requests["service"]) & (~np.isnan(requests["transport"]) | np.isnan(requests["encode"]))
-    total = np.where(known, np.nansum(phases, axis=0), np.nan)
+    total = np.where(known, 0.0, np.nan)
+    for name in PHASES:
+        np.add(total, requests[name], out=total, where=~np.isnan(requests[name]))
     check.equal(total, latency, ended, "its phases do not make up its latency")
 
 

@@ -67,6 +67,8 @@ CONFIG = {
     "dataset": "text",
     "data": "text?",
     "models": "text?",
+    "download": "truth",
+    "precision": "text?",
     "arrivals": "text",
     "rate": "positive?",
     "utilisation": "positive?",
@@ -114,6 +116,7 @@ SHAPE: dict[str, Any] = {
     "service": {"mean_s": "amount?", "utilisation": "amount?", "rate": "amount?"},
     "status": "text",
     "error": "text?",
+    "resumed": [{"at_utc": "text", "tool": "text", "cells_kept": "count", "environment": ENVIRONMENT}],
     "events": [{"kind": "text", "message": "text", "at_utc": "text"}],
     "bound": {**BOUND, "source": "text?"},
 }

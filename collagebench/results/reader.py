@@ -108,7 +108,7 @@ def load(directory: Path) -> Run:
     Raises:
         DataError: it is no run directory, cannot be read, was written by a newer version, or holds an impossible line.
     """
-    header = _header(directory)
+    header = read_run_header(directory)
     notes: list[str] = []
     schema = header["schema"]
     requests = _table(directory / REQUESTS, RequestRecord, schema, notes)
@@ -130,7 +130,8 @@ def load(directory: Path) -> Run:
     return Run(directory, header, requests, tasks, cells, tuple(left_out), tuple(notes))
 
 
-def _header(directory: Path) -> dict[str, Any]:
+def read_run_header(directory: Path) -> dict[str, Any]:
+    """Return what `run.json` of a run directory says; raises what `load` raises."""
     path = directory / HEADER
     try:
         return read_header(path, SCHEMA)

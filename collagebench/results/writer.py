@@ -9,10 +9,12 @@ disk, so a cell that is listed is complete. `run.json` is replaced whole each ti
 from __future__ import annotations
 
 import contextlib
+import csv
 import json
+import os
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import fields
 from datetime import datetime, timezone
 from operator import attrgetter
@@ -39,24 +41,30 @@ class RunWriter:
     written before stays readable. Only one thread may call them.
     """
 
-    def __init__(self, directory: Path, header: dict[str, Any]) -> None:
+    def __init__(
+        self, directory: Path, header: dict[str, Any], keep: Collection[tuple[str, int]] | None = None
+    ) -> None:
         """Make `directory` and write the header.
+
+        With `keep`, go on with the run that `directory` holds: the records of these cells, each its scheme and run,
+        stay, all others are dropped, and what comes is added.
 
         `header` is what `run.json` says about the run: `engine` (live or simulated), `config`, `environment`, `schemes`
         [{scheme, variant, allotment {role: workers}, options}], `models`, `service` {mean_s, utilisation,
         rate}. `schema`, `tool`, `created_utc`, `status` and `events` are added here.
 
         Raises:
-            OutputError: the directory is not empty, or cannot be made or written.
+            OutputError: the directory is not empty (without `keep`), another process writes to it, or it cannot be
+                made or written.
         """
         self._directory = directory
         self._header: dict[str, Any] = {
             "schema": SCHEMA,
             "tool": f"collagebench {__version__}",
             "created_utc": _now(),
+            "events": [],
             **header,
             "status": "running",
-            "events": [],
         }
         self._error: OutputError | None = None
         self._closed = False
@@ -67,8 +75,11 @@ class RunWriter:
             raise OutputError(
                 f"{directory} cannot be used as a run directory ({error.strerror}); choose another"
             ) from None
-        if occupied:
+        self._lock = _locked(directory)
+        if occupied and keep is None:
             raise OutputError(f"{directory} is not empty; choose another directory, so that no results are overwritten")
+        if keep is not None:
+            self._drop_all_but(keep)
         self._write_header()
         self._requests = self._rows(REQUESTS, RequestRecord)
         self._tasks = self._rows(TASKS, TaskRecord)
@@ -138,15 +149,31 @@ class RunWriter:
         finally:
             for rows in (self._requests, self._tasks, self._cells):
                 rows.close()
+            if self._lock is not None:
+                os.close(self._lock)
 
     def _rows(self, name: str, kind: type) -> _Rows:
         try:
             rows = _Rows(self._directory / name)
-            rows.queue.append(",".join(field.name for field in fields(kind)) + "\n")
+            if rows.is_new:
+                rows.queue.append(",".join(field.name for field in fields(kind)) + "\n")
             rows.write()
         except OSError as error:
             raise self._failed(error) from None
         return rows
+
+    def _drop_all_but(self, cells: Collection[tuple[str, int]]) -> None:
+        """Rewrite each file whole without the records of other cells; the cells first, which say what is complete."""
+        try:
+            for name in (CELLS, REQUESTS, TASKS):
+                path = self._directory / name
+                partial = path.with_suffix(".csv.partial")
+                with path.open(encoding="utf-8", newline="") as old, partial.open("w", encoding="utf-8") as new:
+                    whole = (line for line in old if line.endswith("\n"))
+                    new.writelines(line for at, line in enumerate(whole) if at == 0 or _cell_of(line) in cells)
+                partial.replace(path)
+        except OSError as error:
+            raise self._failed(error) from None
 
     def _flush(self) -> None:
         with self._flushing:
@@ -191,7 +218,8 @@ class _Rows:
     def __init__(self, path: Path) -> None:
         # A deque, because appending to it and taking from it need no lock: the caller never waits for the disk.
         self.queue: deque[str] = deque()
-        self._file = path.open("wb", buffering=0)
+        self._file = path.open("ab", buffering=0)
+        self.is_new = self._file.tell() == 0
 
     def write(self) -> None:
         """Move the lines that wait to the file."""
@@ -202,6 +230,37 @@ class _Rows:
 
     def close(self) -> None:
         self._file.close()
+
+
+def _locked(directory: Path) -> int | None:
+    """Lock a run directory for this process, until the descriptor is closed or the process ends; None if it cannot be.
+
+    Raises:
+        OutputError: another process holds the lock.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        return None
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise OutputError(f"another process writes to {directory}: wait for its end, or stop it") from None
+    except OSError:  # a file system without locks
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+def _cell_of(line: str) -> tuple[str, int] | None:
+    """Return the cell of a record, None for what is none."""
+    try:
+        scheme, run, *_ = next(csv.reader([line]))
+        return scheme, int(run)
+    except ValueError:
+        return None
 
 
 def _formatter(kind: type) -> Callable[[Any], str]:

@@ -321,6 +321,65 @@ def test_a_failed_gate_ends_a_simulation_with_3(tmp_path: Path) -> None:
     assert "gate FAILED: none.p50 > 0.001" in out
 
 
+def test_a_killed_simulation_is_resumed_without_its_options(tmp_path: Path) -> None:
+    """After kill -9, `--resume --out` alone goes on, to the records of a run that nobody killed, byte for byte."""
+    options = ["--workers", 4, "--runs", 6, "--requests", 1500, "--scheme", "none", "--scheme", "collage", "--grid", 2]
+    options += ["--compute-time", 0.001, "--seed", 3]
+    process = start("simulate", *options, "--out", "r", cwd=tmp_path)
+    wait_for_requests(tmp_path)
+    process.kill()
+    process.communicate()
+    code, out, err = collagebench("simulate", "--resume", "--out", "r", cwd=tmp_path)
+    assert (code, err.count("\n")) == (0, 1)
+    assert "resumed after" in out
+    assert collagebench("simulate", *options, "--out", "whole", cwd=tmp_path)[0] == 0
+    for table in ("requests.csv", "tasks.csv", "cells.csv"):
+        assert (tmp_path / "r" / table).read_bytes() == (tmp_path / "whole" / table).read_bytes()
+
+
+def test_an_interrupted_run_is_resumed(tmp_path: Path) -> None:
+    """`run` stops at Ctrl-C with the words that go on with it; resumed, it has every cell once."""
+    process = start("run", *SMALL, "--requests", 200, "--out", "r", cwd=tmp_path)
+    wait_for_requests(tmp_path)
+    process.send_signal(signal.SIGINT)
+    code, _, err = finish(process)
+    assert code == 130
+    assert "to go on with --resume --out r" in err
+    code, out, err = collagebench("run", "--resume", "--out", "r", "--format", "json", cwd=tmp_path)
+    assert code in (0, 4), err
+    assert [scheme["runs"] for scheme in json.loads(out)["schemes"]] == [2, 2]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--resume"], "name its directory with --out"),
+        (["--resume", "--out", "r"], "r is not a run directory"),
+        (["--resume", "--out", "done", "--workers", "5"], "was begun with --workers 4, not 5"),
+        (["--resume", "--out", "done", "--scheme", "hedge"], "begun with other schemes: none, not hedge"),
+    ],
+)
+def test_a_resume_that_cannot_be_is_one_sentence(tmp_path: Path, arguments: list[str], sentence: str) -> None:
+    """No directory, none that holds a run, or another experiment than the one that it holds."""
+    small = ["--workers", "4", "--runs", "1", "--requests", "50", "--scheme", "none", "--out", "done"]
+    assert collagebench("simulate", *small, cwd=tmp_path)[0] == 0
+    code, out, err = collagebench("simulate", *arguments, cwd=tmp_path)
+    assert code in (1, 2)
+    assert (out, err.count("\n")) == ("", 1)
+    assert sentence in err
+
+
+def test_a_run_that_was_moved_still_reports(tmp_path: Path, models: Path) -> None:
+    """A run directory needs neither its place nor the models: on another machine the report is the same."""
+    options = ["--models", models, "--runs", 2, "--requests", 60, "--scheme", "none", "--scheme", "collage"]
+    code, out, _ = collagebench("simulate", *options, "--out", "r", cwd=tmp_path)
+    assert code == 0
+    shutil.rmtree(models)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "r").rename(tmp_path / "elsewhere" / "moved")
+    assert collagebench("report", "moved", cwd=tmp_path / "elsewhere")[:2] == (0, out)
+
+
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_simulation_is_saved_whole(tmp_path: Path, sign: signal.Signals) -> None:
     """A simulation stops between two of its steps: 130, and its finished cells can be read."""

@@ -1,0 +1,168 @@
+"""Going on with an experiment that was interrupted, killed, or lost a worker.
+
+The cells that are complete stay as they are; the others are done again from their first request. Everything that was
+fixed before the first request must be the same: the config, the workers of each role, and the times of inference, which
+are taken from the run and not measured anew. So a simulation that was resumed has the records of one that never
+stopped. What the config does not fix, the machine and the models' files, may have changed; the run then says so.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from collagebench import __version__
+from collagebench.config import Config, as_json, option
+from collagebench.errors import UsageError
+from collagebench.results.reader import load, read_run_header
+from collagebench.results.writer import SCHEMA
+
+VERBS = {"live": "run", "simulated": "simulate"}
+SHOWN = 4
+"""Differences of the environment that are named."""
+
+
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """What there is of an experiment that is to be resumed."""
+
+    directory: Path
+    header: dict[str, Any]
+    cells: frozenset[tuple[str, int]]
+    """Scheme and run of each complete cell in which no worker was lost."""
+
+    @property
+    def compute(self) -> dict[tuple[str, int], float]:
+        """Seconds of one inference by model and size of the batch, as they were measured for the first part."""
+        return {
+            (model["name"], int(size)): seconds
+            for model in self.header.get("models", [])
+            for size, seconds in model.get("compute_s", {}).items()
+        }
+
+    def is_whole(self, plan_cells: int) -> bool:
+        """Whether there is nothing left to do."""
+        return self.header.get("status") == "done" and len(self.cells) == plan_cells
+
+
+def recorded_config(directory: Path) -> dict[str, Any]:
+    """Return the config of a run directory as plain JSON values.
+
+    Raises:
+        DataError: it is no run directory, or cannot be read.
+    """
+    config: dict[str, Any] = read_run_header(directory).get("config", {})
+    return config
+
+
+def open_earlier(directory: Path, engine: str, config: Config) -> Earlier:
+    """Read the experiment that is to be resumed with `config` on `engine`.
+
+    Raises:
+        DataError: it is no run directory, or damaged.
+        UsageError: it was begun by the other verb, by an older version, or with another config.
+    """
+    run = load(directory)
+    if run.header.get("engine") != engine:
+        verb = VERBS.get(str(run.header.get("engine")), "another program")
+        raise UsageError(f"{directory} was begun with {verb}: it cannot be resumed with {VERBS[engine]}")
+    if run.header["schema"] < SCHEMA:
+        raise UsageError(f"{directory} was written by an older version: report it, but run it again from the start")
+    _same_config(directory, run.header.get("config", {}), _plain(as_json(config)))
+    cells, texts = run.cells, run.cells.texts
+    lost = texts["lost_workers"]
+    kept = {
+        (texts["scheme"][scheme], number)
+        for scheme, number, gone in zip(
+            cells["scheme"].tolist(), cells["run"].tolist(), cells["lost_workers"].tolist(), strict=True
+        )
+        if not lost[gone]
+    }
+    return Earlier(directory, run.header, frozenset(kept))
+
+
+def resumed_header(earlier: Earlier, new: Mapping[str, Any], cells: int) -> dict[str, Any]:
+    """Return the header of the resumed run: the first part's, with what has changed since; `new` is the plan's own.
+
+    Raises:
+        UsageError: the plan of today is not the one that the run was begun with.
+    """
+    old, new = earlier.header, _plain(new)
+    for before, now in zip(old.get("schemes", []), new["schemes"], strict=False):
+        for key in ("variant", "scheme", "allotment", "options"):
+            if before.get(key) != now[key]:
+                raise UsageError(
+                    f"{earlier.directory} was begun with {key} {before.get(key)} of {now['variant']}, which is "
+                    f"{now[key]} now: run it again from the start"
+                )
+    changes = [*_models(old.get("models", []), new["models"]), *_environment(old.get("environment", {}), new)]
+    message = f"resumed after {len(earlier.cells)} of {cells} cells"
+    message += f"; since then {', '.join(changes)}" if changes else ""
+    events = [
+        {**event, "kind": "mended", "message": f"{event['message']}; that cell was done again"}
+        if event["kind"] == "worker lost"
+        else event
+        for event in old.get("events", [])
+    ]
+    kept = {key: value for key, value in old.items() if key not in ("bound", "finished_utc", "error")}
+    again = {"at_utc": new["environment"]["captured_utc"], "tool": f"collagebench {__version__}"}
+    facts = {**again, "cells_kept": len(earlier.cells), "environment": new["environment"]}
+    return {
+        **kept,
+        "models": new["models"],
+        "events": [*events, {"kind": "resumed", "message": f"{message}.", "at_utc": again["at_utc"]}],
+        "resumed": [*old.get("resumed", []), facts],
+    }
+
+
+def _same_config(directory: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    defaults = _plain(as_json(Config()))
+    for key, value in now.items():
+        began = before.get(key, defaults[key])
+        if began == value:
+            continue
+        if key == "schemes":
+            raise UsageError(f"{directory} was begun with other schemes: {_difference(began, value)}")
+        raise UsageError(
+            f"{directory} was begun with --{option(key)} {began}, not {value}: leave the option out, or run it again "
+            "into another directory"
+        )
+
+
+def _difference(before: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, Any]]) -> str:
+    """Name the first scheme that differs."""
+    names = [", ".join(scheme["variant"] for scheme in schemes) for schemes in (before, now)]
+    if names[0] != names[1]:
+        return f"{names[0]}, not {names[1]}"
+    for old, new in zip(before, now, strict=True):
+        for key in sorted({*old["options"], *new["options"]}):
+            values = [scheme["options"].get(key, "its default") for scheme in (old, new)]
+            if values[0] != values[1]:
+                return f"{key.replace('_', '-')} of {new['variant']} was {values[0]}, not {values[1]}"
+    return f"{names[0]} in another form"
+
+
+def _models(before: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, Any]]) -> list[str]:
+    known = {model.get("name"): model.get("sha256") for model in before}
+    return [f"model {model['name']} is another file" for model in now if known.get(model["name"]) != model["sha256"]]
+
+
+def _environment(before: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """Name what is different about the machine and the installation."""
+    now = new["environment"]
+    pairs = [(key, before.get(key), now.get(key)) for key in ("cpu", "logical_cores", "cpu_quota_cores", "kernel")]
+    pairs += [(key, before.get(key), now.get(key)) for key in ("python", "collagebench")]
+    old_packages, packages = before.get("packages", {}), now.get("packages", {})
+    pairs += [(name, old_packages.get(name), version) for name, version in packages.items()]
+    pairs += [("revision", (before.get("git") or {}).get("revision"), (now.get("git") or {}).get("revision"))]
+    changes = [f"{name} was {old} and is {value}" for name, old, value in pairs if old != value]
+    more = len(changes) - SHOWN
+    return [*changes[:SHOWN], f"{more} more"] if more > 0 else changes
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as it comes back from a JSON file."""
+    return json.loads(json.dumps(value, default=str))

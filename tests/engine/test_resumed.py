@@ -1,0 +1,196 @@
+"""Going on with an experiment: what is kept, what is done again, and when it is refused."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from collagebench.config import Config, SchemeConfig
+from collagebench.engine import experiment
+from collagebench.engine.cells import Progress
+from collagebench.errors import DataError, Interrupted, OutputError, UsageError
+from collagebench.results.reader import load
+from collagebench.results.writer import RunWriter
+from collagebench.statistics.validity import judge, warnings
+
+SCHEMES = tuple(SchemeConfig(name, name) for name in ("none", "hedge", "collage"))
+CONFIG = Config(schemes=SCHEMES, workers=4, runs=2, requests=110)
+FILES = ("requests.csv", "tasks.csv", "cells.csv")
+
+
+class StopAfter(Progress):
+    """Interrupts an experiment in the middle of one of its cells, as Ctrl-C would."""
+
+    def __init__(self, cells: int) -> None:
+        self._left = cells
+
+    def cell(self, scheme: str, run: int) -> None:
+        self._left -= 1
+
+    def advance(self, requests: int) -> None:
+        if self._left < 0:
+            raise Interrupted("interrupted")
+
+
+def simulate(directory: Path, config: Config = CONFIG, resume: bool = False, progress: Progress | None = None) -> Path:
+    """Simulate into `directory`."""
+    experiment.simulate(config, directory, progress or Progress(), resume)
+    return directory
+
+
+def interrupted(directory: Path, cells: int, config: Config = CONFIG) -> Path:
+    """Simulate into `directory` and stop in the middle of the cell after so many."""
+    with pytest.raises(Interrupted, match=f"to go on with --resume --out {directory}"):
+        simulate(directory, config, progress=StopAfter(cells))
+    return directory
+
+
+@pytest.mark.parametrize("cells", [0, 4])
+def test_a_resumed_simulation_equals_one_that_never_stopped(tmp_path: Path, cells: int) -> None:
+    """Wherever it stopped, record for record the same, although inference was measured and not given."""
+    part = interrupted(tmp_path / "part", cells)
+    assert len(load(part).cells) == cells
+    measured = json.loads((part / "run.json").read_text())["models"]
+    simulate(part, resume=True)
+    header = json.loads((part / "run.json").read_text())
+    assert (header["status"], header["models"]) == ("done", measured)
+    whole = simulate(tmp_path / "whole", replace(CONFIG, compute_time=None))
+    times = {model["name"]: model["compute_s"] for model in measured}
+    # The other run measured inference anew; with the times of the first it has the same records.
+    again = json.loads((whole / "run.json").read_text())
+    for model in again["models"]:
+        model["compute_s"] = times[model["name"]]
+    (whole / "run.json").write_text(json.dumps({**again, "status": "running"}))
+    (whole / "cells.csv").write_text((whole / "cells.csv").read_text().splitlines(keepends=True)[0])
+    simulate(whole, resume=True)
+    for name in FILES:
+        assert (part / name).read_bytes() == (whole / name).read_bytes()
+    assert judge(load(part)) == []
+
+
+def test_with_given_times_nothing_differs(tmp_path: Path) -> None:
+    """Where --compute-time says how long an inference takes, an interrupted and resumed run equals a straight one."""
+    config = replace(CONFIG, compute_time=0.002)
+    part, whole = interrupted(tmp_path / "part", 5, config), simulate(tmp_path / "whole", config)
+    simulate(part, config, resume=True)
+    for name in FILES:
+        assert (part / name).read_bytes() == (whole / name).read_bytes()
+    assert load(part).header["bound"] == load(whole).header["bound"]
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_a_torn_or_incomplete_cell_is_done_again(tmp_path: Path, file: str) -> None:
+    """What a crash of the machine tore off is done again, wherever it was missing."""
+    config = replace(CONFIG, compute_time=0.002)
+    whole = simulate(tmp_path / "run", config)
+    before = {name: (whole / name).read_bytes() for name in FILES}
+    (whole / file).write_bytes(before[file][: 2 * len(before[file]) // 3])
+    simulate(whole, config, resume=True)
+    run = load(whole)
+    assert run.left_out == ()
+    assert run.notes == ()
+    for name in FILES:
+        rows = (whole / name).read_text().splitlines()
+        assert sorted(rows) == sorted(before[name].decode().splitlines())
+
+
+def test_a_whole_run_is_left_as_it_is(tmp_path: Path) -> None:
+    """Where nothing is left to do, nothing is written."""
+    run = simulate(tmp_path / "run", replace(CONFIG, runs=1))
+    before = {path: path.read_bytes() for path in run.iterdir()}
+    simulate(run, replace(CONFIG, runs=1), resume=True)
+    assert {path: path.read_bytes() for path in run.iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    ("config", "sentence"),
+    [
+        (replace(CONFIG, runs=4), r"begun with --runs 2, not 4"),
+        (replace(CONFIG, seed=1), r"begun with --seed 0, not 1"),
+        (replace(CONFIG, slo_ms=5.0), r"begun with --slo None, not 5.0"),
+        (replace(CONFIG, schemes=SCHEMES[:2]), r"none, hedge, collage, not none, hedge"),
+        (
+            replace(CONFIG, schemes=(*SCHEMES[:2], replace(SCHEMES[2], options=(("hold", 0.1),)))),
+            r"hold of collage was its default, not 0.1",
+        ),
+    ],
+)
+def test_another_config_is_refused(tmp_path: Path, config: Config, sentence: str) -> None:
+    """The first difference is named, and nothing is touched."""
+    part = interrupted(tmp_path / "part", 1)
+    before = {path: path.read_bytes() for path in part.iterdir()}
+    with pytest.raises(UsageError, match=sentence):
+        simulate(part, config, resume=True)
+    assert {path: path.read_bytes() for path in part.iterdir()} == before
+
+
+def edit(directory: Path, change: Callable[[dict[str, Any]], Any]) -> None:
+    """Change the header of a run."""
+    header = json.loads((directory / "run.json").read_text())
+    change(header)
+    (directory / "run.json").write_text(json.dumps(header))
+
+
+def test_what_cannot_be_resumed_is_refused(tmp_path: Path) -> None:
+    """A run of the other verb, of an older version, or a directory of something else."""
+    part = interrupted(tmp_path / "part", 1)
+    with pytest.raises(UsageError, match="begun with simulate: it cannot be resumed with run"):
+        experiment.run(CONFIG, part, Progress(), resume=True)
+    with pytest.raises(DataError, match="is not a run directory"):
+        simulate(tmp_path, resume=True)
+    edit(part, lambda header: header["schemes"][0].update(allotment={"single": 3}))
+    with pytest.raises(UsageError, match=r"was begun with allotment .* of none"):
+        simulate(part, resume=True)
+    edit(part, lambda header: header.update(engine="live", schema=2))
+    (part / "cells.csv").write_text("scheme,run,order,requests,duration,client_cpu,lost_workers\n")
+    with pytest.raises(UsageError, match="written by an older version"):
+        experiment.run(CONFIG, part, Progress(), resume=True)
+
+
+def test_two_processes_never_write_to_one_run(tmp_path: Path) -> None:
+    """A run that is being written is not resumed by somebody else."""
+    part = interrupted(tmp_path / "part", 1)
+    writer = RunWriter(part, load(part).header, frozenset())
+    with pytest.raises(OutputError, match="another process writes to"):
+        simulate(part, resume=True)
+    writer.close()
+    simulate(part, resume=True)
+    assert load(part).left_out == ()
+
+
+def test_what_has_changed_meanwhile_is_said(tmp_path: Path) -> None:
+    """Another machine, another version and another model file are named in the report; nothing else is a warning."""
+    part = interrupted(tmp_path / "part", 2)
+
+    def move(header: dict[str, Any]) -> None:
+        header["environment"].update(cpu="an older one", python="CPython 3.1")
+        header["models"][0]["sha256"] = "0" * 64
+
+    edit(part, move)
+    simulate(part, resume=True)
+    run = load(part)
+    (note,) = [text for text in warnings(run) if "resumed" in text]
+    assert note.startswith("resumed after 2 of 6 cells; since then model ")
+    assert " is another file, cpu was an older one and is " in note
+    assert "python was CPython 3.1 and is " in note
+    assert run.header["resumed"][0]["cells_kept"] == 2
+    assert judge(run) == []
+
+
+def test_a_cell_that_lost_a_worker_is_done_again(tmp_path: Path) -> None:
+    """After a resume the loss is history: it is told, but no reason against the figures any more."""
+    part = simulate(tmp_path / "run", replace(CONFIG, runs=1))
+    lines = (part / "cells.csv").read_text().splitlines()
+    (part / "cells.csv").write_text("\n".join([*lines[:-1], lines[-1] + "worker 1 was killed", ""]))
+    event = {"kind": "worker lost", "message": "worker 1 was killed", "at_utc": "then"}
+    edit(part, lambda header: header.update(events=[event]))
+    assert any("worker 1 was killed" in reason for reason in judge(load(part)))
+    simulate(part, replace(CONFIG, runs=1), resume=True)
+    run = load(part)
+    assert judge(run) == []
+    assert "worker 1 was killed; that cell was done again" in " ".join(warnings(run))
