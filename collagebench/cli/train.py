@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +16,6 @@ from collagebench.workload.imagefolder import ImageFolder
 
 if TYPE_CHECKING:
     from collagebench.training.checkpoint import Checkpoint
-    from collagebench.training.loop import Report
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -94,6 +90,7 @@ def command(
     a model, and a log (.csv) in --out.
     """
     require_torch()
+    from collagebench.cli.progress import counted
     from collagebench.models.network import Architecture, usual_layers
     from collagebench.training.checkpoint import load, name_of, open_checkpoint
     from collagebench.training.loop import train
@@ -161,7 +158,7 @@ def command(
         same_training(checkpoint, architecture.as_dict() | recipe.as_dict(), path)
         if checkpoint.classes != images.classes:
             raise UsageError(f"{path} was trained on other classes ({', '.join(checkpoint.classes)}); use its own data")
-    with progress() as report:
+    with counted("reading images") as report:
         taught = None
         if teacher and digest:
             taught = kept_logits(teacher, digest, images, out, recipe.threads, report)
@@ -196,18 +193,3 @@ def same_training(checkpoint: Checkpoint, asked: dict[str, Any], path: Path) -> 
     for key, value in asked.items():
         if began[key] != value:
             raise UsageError(f"{path} was begun with {key} {began[key]}, not {value}; resume it with the same options")
-
-
-@contextmanager
-def progress() -> Iterator[Report]:
-    """Show a bar with the time left on stderr, or nothing where stderr is no terminal."""
-    if not sys.stderr.isatty():
-        yield lambda done, total, line: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task("reading images", total=None)
-        yield lambda done, total, line: bar.update(task, description=line, total=total, completed=done)

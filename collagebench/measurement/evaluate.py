@@ -16,8 +16,7 @@ from collagebench.measurement.accuracy import Sample, draw
 from collagebench.measurement.appraisal import Report, appraise, as_json
 from collagebench.measurement.coded import Code, approxifer, tune
 from collagebench.results.environment import capture
-from collagebench.training.recipe import HELD_OUT
-from collagebench.workload.dataset import Dataset, open_dataset
+from collagebench.workload.dataset import HELD_OUT, Dataset, open_dataset
 
 SCHEMA = 1
 ROLES = ("single", "coded", "backup", "collage", "parity")

@@ -27,8 +27,8 @@ from collagebench.errors import DataError, ModelError
 from collagebench.models.network import Architecture, Network
 from collagebench.training.batches import IGNORED, Batch, assemble, batches, steps
 from collagebench.training.checkpoint import Checkpoint, save, write_whole
-from collagebench.training.recipe import HELD_OUT, Recipe
-from collagebench.workload.dataset import Dataset
+from collagebench.training.recipe import Recipe
+from collagebench.workload.dataset import HELD_OUT, Dataset
 
 Report = Callable[[int, int, str], None]
 """Told steps done, steps in all, and a line to show."""

@@ -7,9 +7,6 @@ from typing import Any
 
 from collagebench.errors import UsageError
 
-HELD_OUT = 50
-"""One training image in this many is kept out of training, to watch it by; the test split is never touched."""
-
 
 @dataclass(frozen=True, slots=True)
 class Recipe:

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from collagebench.errors import UsageError
 
 NAMES = ("shapes", "cifar10", "cifar100", "fashion-mnist", "imagefolder")
+HELD_OUT = 50
+"""One training image in this many is kept out of training, to watch and to tune by; the test split is for results."""
 
 
 class Dataset(Protocol):
