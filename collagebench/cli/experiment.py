@@ -21,12 +21,12 @@ def conduct(verb: str, options: Mapping[str, Any]) -> int:
     gates = _gates(options["fail_if"], config)
     directory = run_directory(options["out"], verb)
     # Imported here, because they are heavy and no help text needs them.
-    from collagebench.cli.progress import ProgressBar
+    from collagebench.cli.live_view import LiveView
     from collagebench.engine import experiment
     from collagebench.report import print_report
 
     try:
-        with ProgressBar() as progress:
+        with LiveView(options["verbose"]) as progress:
             (experiment.run if verb == "run" else experiment.simulate)(config, directory, progress, options["resume"])
     except Interrupted:
         print_report([directory], options["form"], fail_if=gates)

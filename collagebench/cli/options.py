@@ -77,6 +77,7 @@ SECTIONS = {
         click.option(
             "--fail-if", multiple=True, metavar="GATE", help="Exit with 3 if so: `report --help`; repeatable."
         ),
+        click.option("--verbose", is_flag=True, help="Say a line on stderr for each finished scheme and run."),
     ],
     "Schemes that copy": [
         click.option("--spare", type=int, help="none: workers it leaves out. [0]"),

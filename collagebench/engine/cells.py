@@ -5,7 +5,7 @@ Every run meets every scheme once, in an order of its own, so that heat, caches 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import Any
 
@@ -24,11 +24,24 @@ class Progress:
     def stage(self, text: str) -> None:
         """Something takes a moment that is not counted in requests."""
 
-    def begin(self, requests: int) -> None:
-        """So many requests will arrive, over all cells."""
+    def begin(self, requests: int, schemes: tuple[str, ...], runs: int) -> None:
+        """So many requests will arrive, over all cells of these schemes in so many runs."""
+
+    def workers(self, count: int) -> None:
+        """So many real workers are up."""
+
+    def lost(self, worker: int) -> None:
+        """One of them is gone."""
 
     def cell(self, scheme: str, run: int) -> None:
         """A cell begins."""
+
+    def watch(self, listener: Listener, scheme: str, warmup: int, slow_above: float) -> Listener:
+        """Return the listener of a cell, or one in its place that counts what it hears before it passes it on.
+
+        Requests below the number `warmup` are not counted; a task of more than `slow_above` seconds straggles.
+        """
+        return listener
 
     def advance(self, requests: int) -> None:
         """So many more have arrived."""
@@ -41,6 +54,18 @@ def in_order(plan: Plan, done: Collection[tuple[str, int]] = ()) -> list[tuple[i
     """
     cells = [(run, variant) for run in range(plan.config.runs) for variant in plan.order(run)]
     return [(place, run, variant) for place, (run, variant) in enumerate(cells) if (variant.name, run) not in done]
+
+
+def begin(plan: Plan, progress: Progress, cells: Sequence[tuple[int, int, Variant]]) -> None:
+    """Tell of the cells that will be run."""
+    names = tuple(variant.name for variant in plan.variants)
+    progress.begin(plan.config.requests * len(cells), names, plan.config.runs)
+
+
+def watched(plan: Plan, variant: Variant, run: int, listener: Listener, progress: Progress) -> Listener:
+    """Let progress watch a cell that begins."""
+    progress.cell(variant.name, run)
+    return progress.watch(listener, variant.name, plan.workloads[run].warmup, plan.slow_above)
 
 
 def conductor_of(plan: Plan, variant: Variant, run: int, listener: Listener) -> Callable[[Any], Conductor]:

@@ -13,6 +13,7 @@ from collagebench.config import Config, as_json
 from collagebench.engine import in_virtual_time, on_workers
 from collagebench.engine.bound import bound
 from collagebench.engine.cells import Progress
+from collagebench.engine.conductor import Listener
 from collagebench.engine.plan import Plan, make_plan
 from collagebench.engine.resumed import open_earlier, resumed_header
 from collagebench.errors import CollagebenchError, Interrupted, UsageError
@@ -88,8 +89,17 @@ class _Interruptible(Progress):
         self._check()
         self._progress.stage(text)
 
-    def begin(self, requests: int) -> None:
-        self._progress.begin(requests)
+    def begin(self, requests: int, schemes: tuple[str, ...], runs: int) -> None:
+        self._progress.begin(requests, schemes, runs)
+
+    def workers(self, count: int) -> None:
+        self._progress.workers(count)
+
+    def lost(self, worker: int) -> None:
+        self._progress.lost(worker)
+
+    def watch(self, listener: Listener, scheme: str, warmup: int, slow_above: float) -> Listener:
+        return self._progress.watch(listener, scheme, warmup, slow_above)
 
     def cell(self, scheme: str, run: int) -> None:
         self._check()

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from functools import partial
 from pathlib import Path
 
-from collagebench.engine.cells import Progress, conductor_of, in_order, recorder_of
+from collagebench.engine.cells import Progress, begin, conductor_of, in_order, recorder_of, watched
 from collagebench.engine.evaluation import Evaluator
 from collagebench.engine.plan import Plan
 from collagebench.engine.simulated import simulate_cell
@@ -27,13 +27,12 @@ def run_cells(
     config = plan.config
     evaluator = Evaluator(plan.images)
     cells = in_order(plan, done)
-    progress.begin(config.requests * len(cells))
+    begin(plan, progress, cells)
     for order, run, variant in cells:
-        progress.cell(variant.name, run)
         evaluate = partial(evaluator.evaluate, variant.codec, variant.models)
         recorder = recorder_of(plan, writer, variant, run, evaluate, EVALUATED_AT_ONCE)
         simulate_cell(
-            conductor_of(plan, variant, run, recorder),
+            conductor_of(plan, variant, run, watched(plan, variant, run, recorder, progress)),
             plan.requests(run),
             plan.compute_of(variant),
             config.deadline,

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from collagebench.engine.cells import Progress, conductor_of, in_order, recorder_of
+from collagebench.engine.cells import Progress, begin, conductor_of, in_order, recorder_of, watched
 from collagebench.engine.evaluation import Evaluator
 from collagebench.engine.live import LiveCell
 from collagebench.engine.pacer import Pacer
@@ -87,6 +87,7 @@ async def _run_cells(
 
     def on_lost(worker: int, reason: str) -> None:
         lost.setdefault(worker, reason)
+        progress.lost(worker)
         if cell is not None:
             cell.lost(worker)
 
@@ -100,11 +101,11 @@ async def _run_cells(
         connections = {connection.index: connection for connection in fleet}
         hosts = Counter(connection.host for connection in fleet)
         writer.add(hosts=[{"host": host, "workers": workers} for host, workers in hosts.items()])
+        progress.workers(len(connections))
         pacer = Pacer(asyncio.get_running_loop())
         try:
-            progress.begin(config.requests * len(cells))
+            begin(plan, progress, cells)
             for order, run, variant in cells:
-                progress.cell(variant.name, run)
                 evaluate = None if evaluator is None else partial(evaluator.evaluate, variant.codec, variant.models)
                 recorder = recorder_of(plan, writer, variant, run, evaluate)
                 cell = LiveCell(
@@ -119,7 +120,7 @@ async def _run_cells(
                     on_lost,
                 )
                 cpu = time.process_time()
-                conduct = conductor_of(plan, variant, run, recorder)
+                conduct = conductor_of(plan, variant, run, watched(plan, variant, run, recorder, progress))
                 await cell.run(conduct, plan.requests(run), recorder, progress.advance)
                 cpu = time.process_time() - cpu
                 recorder.flush()

@@ -1,0 +1,207 @@
+"""The view of an experiment while it runs, on stderr: what each scheme has done so far, and how long it will take.
+
+Drawn by a thread of its own, a few times a second, from counts that are kept as answers come; nothing in the way of a
+request waits for it. Where nobody watches a terminal it shows nothing, but says a line for each finished cell if it is
+asked to.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from types import TracebackType
+
+import click
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from collagebench.engine.cells import Progress
+from collagebench.engine.conductor import Listener
+from collagebench.engine.tally import Tally, Watched
+
+FRAMES = 2
+"""Drawn in a second: the client's CPU belongs to the measurement."""
+BEFORE_ETA = 2.0
+"""Seconds before the time that is left is guessed."""
+FOR_P99 = 100
+"""Requests without which a p99 would be the slowest one."""
+
+
+class LiveView(Progress):
+    """Shows the cells of one experiment while its `with` block lasts."""
+
+    def __init__(self, verbose: bool = False, console: Console | None = None) -> None:
+        """`verbose`: a line for each finished cell."""
+        watched = bool(sys.stderr and sys.stderr.isatty())
+        self._console = console or Console(stderr=True, force_terminal=watched)
+        self._shown = self._console.is_terminal and not self._console.is_dumb_terminal
+        self._verbose = verbose
+        self._stage = ""
+        self._tallies: dict[str, Tally] = {}
+        self._runs = 0
+        self._cell: tuple[str, int] | None = None
+        self._cell_began = 0.0
+        self._watched: Watched | None = None
+        self._workers: int | None = None
+        self._lost: set[int] = set()
+        self._arrived = 0
+        self._expected = 0
+        self._began = 0.0
+        self._live = Live(
+            console=self._console,
+            get_renderable=self._frame,
+            refresh_per_second=FRAMES,
+            transient=True,
+            vertical_overflow="crop",
+        )
+
+    def __enter__(self) -> LiveView:
+        if self._shown:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._finish_cell(whole=kind is None)
+        if self._shown:
+            self._live.stop()
+
+    def stage(self, text: str) -> None:
+        """Something takes a moment."""
+        self._finish_cell()
+        self._stage = text
+
+    def begin(self, requests: int, schemes: tuple[str, ...], runs: int) -> None:
+        """So many requests will arrive."""
+        self._tallies = {scheme: Tally() for scheme in schemes}
+        self._runs = runs
+        self._expected = requests
+        self._began = time.monotonic()
+
+    def workers(self, count: int) -> None:
+        """So many workers are up."""
+        self._workers = count
+
+    def lost(self, worker: int) -> None:
+        """A worker is gone."""
+        self._lost.add(worker)
+
+    def cell(self, scheme: str, run: int) -> None:
+        """A cell begins."""
+        self._finish_cell()
+        self._stage = ""
+        self._cell = (scheme, run)
+        self._cell_began = time.monotonic()
+
+    def watch(self, listener: Listener, scheme: str, warmup: int, slow_above: float) -> Listener:
+        """Count what a cell's listener hears."""
+        self._watched = Watched(listener, self._tallies[scheme], warmup, slow_above)
+        return self._watched
+
+    def advance(self, requests: int) -> None:
+        """So many more requests have arrived."""
+        self._arrived += requests
+
+    def _finish_cell(self, whole: bool = True) -> None:
+        if self._cell is not None and whole and self._verbose:
+            scheme, run = self._cell
+            tally = self._tallies[scheme]
+            line = (
+                f"run {run + 1} of {self._runs}, {scheme}: {time.monotonic() - self._cell_began:.1f} s; so far "
+                f"{tally.answered:,} answered, {tally.failed:,} failed, p50 {_ms(tally, 0.5)} ms, "
+                f"p99 {_ms(tally, 0.99)} ms"
+            )
+            if self._shown:
+                self._console.print(Text(line), highlight=False)
+            else:
+                click.echo(line, err=True)
+        self._cell = None
+
+    def _frame(self) -> Text:
+        """Return what is to be seen now."""
+        width, height = self._console.width, self._console.height
+        lines = [self._progress_line(width)]
+        if self._expected:
+            lines += self._scheme_lines(width, height - 4)
+        if self._workers is not None:
+            lines.append(self._worker_line())
+        frame = Text("\n", no_wrap=True, overflow="crop").join(lines)
+        frame.no_wrap, frame.overflow = True, "crop"
+        return frame
+
+    def _progress_line(self, width: int) -> Text:
+        place = self._stage
+        if self._cell is not None:
+            scheme, run = self._cell
+            place = f"run {run + 1} of {self._runs}  {scheme}"
+        if not self._expected:
+            return Text(place)
+        share = min(1.0, self._arrived / self._expected)
+        right = f"{self._arrived:,} of {self._expected:,} requests{self._left(share)}"
+        left = f"{place:<28.28}"
+        room = min(40, width - len(left) - len(right) - 3)
+        bar = Text()
+        if room >= 5:
+            full, empty = ("━", "─") if "utf" in (self._console.encoding or "").lower() else ("#", "-")
+            done = round(share * room)
+            bar = Text.assemble((full * done, "green"), (empty * (room - done), "dim"), "  ")
+        return Text.assemble(left, " ", bar, right)
+
+    def _left(self, share: float) -> str:
+        took = time.monotonic() - self._began
+        if took < BEFORE_ETA or not share:
+            return ""
+        seconds = round(took / share * (1 - share))
+        return f"  {seconds // 60}:{seconds % 60:02d} left"
+
+    def _scheme_lines(self, width: int, room: int) -> list[Text]:
+        names = list(self._tallies)
+        now = names.index(self._cell[0]) if self._cell and self._cell[0] in names else 0
+        room = max(1, room - 1 if len(names) > room else room)
+        first = max(0, min(now - room // 2, len(names) - room))
+        shown = names[first : first + room]
+        name_width = max(6, min(16 if width < 100 else 40, max(map(len, names))))
+        header = (
+            f"  {'scheme':<{name_width}} {'answered':>8} {'~p50 ms':>8} {'~p99 ms':>8} {'failed':>6}  answers by source"
+        )
+        lines = [Text(header, style="dim")]
+        for name in shown:
+            tally, mark = self._tallies[name], ">" if self._cell and name == self._cell[0] else " "
+            sources = dict(tally.sources)
+            total = sum(sources.values())
+            ordered = sorted(sources.items(), key=lambda item: -item[1])
+            parts = "  ".join(f"{source} {100 * count / total:.0f} %" for source, count in ordered)
+            line = (
+                f"{mark} {_short(name, name_width):<{name_width}} {tally.answered:>8,} {_ms(tally, 0.5):>8} "
+                f"{_ms(tally, 0.99):>8} {tally.failed:>6,}  {parts}"
+            )
+            lines.append(Text(line, style="bold" if mark == ">" else ""))
+        if len(names) > len(shown):
+            lines.append(Text(f"  and {len(names) - len(shown)} more", style="dim"))
+        return lines
+
+    def _worker_line(self) -> Text:
+        slow = sum(1 for tasks in list(self._watched.slow.values()) if tasks) if self._watched and self._cell else 0
+        lost = len(self._lost)
+        up = (self._workers or 0) - lost
+        return Text.assemble(
+            ("workers: ", "dim"), f"{up} up, {slow} of them slow now, ", (f"{lost} lost", "bold red" if lost else "")
+        )
+
+
+def _ms(tally: Tally, q: float) -> str:
+    """Return a quantile as milliseconds to three digits, or that it is not known yet."""
+    seconds = tally.quantile(q) if q < 0.99 or tally.answered + tally.failed >= FOR_P99 else None
+    if seconds is None:
+        return "-"
+    if math.isinf(seconds):
+        return "inf"
+    ms = seconds * 1e3
+    return f"{ms:.2f}" if ms < 10 else f"{ms:.1f}" if ms < 100 else f"{ms:,.0f}"
+
+
+def _short(name: str, width: int) -> str:
+    return name if len(name) <= width else f"{name[: width - 1]}…"

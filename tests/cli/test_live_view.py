@@ -1,0 +1,161 @@
+"""What somebody at a terminal sees while an experiment runs, and what nobody sees elsewhere."""
+
+from __future__ import annotations
+
+import os
+import pty
+import subprocess
+import sys
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from real_processes import ROOT
+from rich.console import Console, Group
+
+from collagebench.cli.live_view import LiveView
+from collagebench.engine.tally import Watched
+from collagebench.schemes.protocol import Request
+
+NAMES = ("none", "replication", "a scheme with quite a long name", "collage")
+
+
+class Deaf:
+    """A listener that does nothing."""
+
+    def answered(self, *arguments: object) -> None:
+        pass
+
+    failed = answered
+
+
+def console(width: int = 80, height: int = 24, terminal: bool = True) -> Console:
+    """Return a console of this size that writes into memory."""
+    return Console(file=StringIO(), force_terminal=terminal, width=width, height=height, color_system="standard")
+
+
+def running(view: LiveView, names: tuple[str, ...] = NAMES, answers: int = 120) -> None:
+    """Bring a view to the middle of the second run of the last scheme."""
+    view.stage("starting 10 workers")
+    view.workers(10)
+    view.begin(1000 * len(names), names, 2)
+    for scheme in names:
+        view.cell(scheme, 1)
+        watched = view.watch(Deaf(), scheme, 20, 0.1)  # type: ignore[arg-type]
+        assert isinstance(watched, Watched)
+        for number in range(20, 20 + answers):
+            watched.answered(Request(number, 0, 0.0), "own" if number % 4 else "collage", [], 0.025)
+        watched.failed(Request(999, 0, 0.0), "deadline")
+        view.advance(500)
+    view.lost(7)
+
+
+def frame(view: LiveView, target: Console) -> list[str]:
+    """Return the lines of what is to be seen now."""
+    with target.capture() as capture:
+        target.print(Group(view._frame()))  # as it is drawn: print() itself would wrap it
+    return [line.rstrip() for line in Console(file=StringIO()).render_str(capture.get()).plain.splitlines()]
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_a_frame_says_it_all_and_fits(width: int) -> None:
+    """Run, scheme, progress, each scheme's answers, quantiles, failures and sources, and the workers, in 80 columns."""
+    target = console(width)
+    target._color_system = None
+    view = LiveView(console=target)
+    running(view)
+    lines = frame(view, target)
+    assert max(map(len, lines)) <= width
+    assert lines[0].startswith("run 2 of 2  collage")
+    assert "2,000 of 4,000 requests" in lines[0]
+    row = next(line for line in lines if line.startswith("> collage"))
+    assert row.split()[2] == "120"
+    assert float(row.split()[3]) == pytest.approx(25, rel=0.01)
+    assert row.split()[5:] == ["1", "own", "75", "%", "collage", "25", "%"]
+    assert ("a scheme with q… " if width == 80 else NAMES[2]) in "\n".join(lines)
+    assert lines[-1] == "workers: 9 up, 0 of them slow now, 1 lost"
+
+
+def test_a_p99_of_a_few_requests_is_not_shown() -> None:
+    """Below a hundred requests there is a median but no p99 yet."""
+    target = console()
+    view = LiveView(console=target)
+    running(view, ("none",), answers=50)
+    row = next(line for line in frame(view, target) if "> none" in line)
+    assert "-" in row.split()
+
+
+def test_many_schemes_on_a_low_terminal() -> None:
+    """What does not fit is counted, and the scheme that runs is among those that are shown."""
+    target = console(height=10)
+    view = LiveView(console=target)
+    running(view, tuple(f"variant-{number}" for number in range(30)))
+    lines = frame(view, target)
+    assert len(lines) <= 10
+    assert any("> variant-29" in line for line in lines)
+    assert any("and 25 more" in line for line in lines)
+
+
+@pytest.mark.parametrize("width", [20, 40])
+def test_a_narrow_terminal_cuts_lines_and_breaks_none(width: int) -> None:
+    """Every line stays one line."""
+    target = console(width)
+    view = LiveView(console=target)
+    running(view)
+    assert len(frame(view, target)) == 7
+
+
+def test_nothing_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    """In a pipe the view is silent, unless a line for each finished cell was asked for."""
+    for verbose in (False, True):
+        with LiveView(verbose, console(terminal=False)) as view:
+            running(view, ("none",))
+        found = capsys.readouterr()
+        assert found.out == ""
+        assert found.err.count("\n") == (1 if verbose else 0)
+    assert found.err.startswith("run 2 of 2, none: 0.0 s; so far 120 answered, 1 failed, p50 2")
+
+
+def in_terminal(directory: Path, *arguments: str, **environment: str) -> tuple[int, str]:
+    """Run `simulate` on a pseudo-terminal of 80 x 24; return its exit code and what came out."""
+    master, slave = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "collagebench", "simulate", "--scheme", "none", *arguments],
+        stdout=slave,
+        stderr=slave,
+        cwd=directory,
+        env={**os.environ, "PYTHONPATH": ROOT, "COLUMNS": "80", "LINES": "24", "TERM": "xterm-256color", **environment},
+    )
+    os.close(slave)
+    parts = []
+    try:
+        while part := os.read(master, 1 << 16):
+            parts.append(part)
+    except OSError:  # the other end was closed
+        pass
+    os.close(master)
+    return process.wait(60), b"".join(parts).decode()
+
+
+@pytest.mark.processes
+def test_the_view_is_drawn_and_wiped_on_a_terminal(tmp_path: Path) -> None:
+    """A terminal sees the view, then the report in its place, and has its cursor back."""
+    code, text = in_terminal(tmp_path, "--requests", "2000", "--runs", "4")
+    assert code == 0
+    assert "answers by source" in text
+    assert text.rindex("answers by source") < text.index("VALID")
+    assert text.rindex("\x1b[?25h") > text.rindex("\x1b[?25l")
+    assert "\x1b[32m" in text or "\x1b[1;32m" in text
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize("environment", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
+def test_colours_are_left_out_where_they_are_not_wanted(tmp_path: Path, environment: dict[str, str]) -> None:
+    """NO_COLOR takes the colours away, and a terminal that cannot move its cursor sees no view at all."""
+    code, text = in_terminal(tmp_path, "--requests", "200", "--runs", "2", **environment)
+    assert code == 0
+    assert "VALID" in text
+    assert "\x1b[32m" not in text
+    assert "\x1b[1;32m" not in text
+    if "TERM" in environment:
+        assert "answers by source" not in text

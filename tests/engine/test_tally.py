@@ -1,0 +1,74 @@
+"""Counts for somebody who watches: quantiles to 1 %, and workers that serve a straggler."""
+
+from __future__ import annotations
+
+import math
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from collagebench.engine.tally import Tally, Watched
+from collagebench.schemes.protocol import Request
+
+
+@pytest.mark.parametrize("q", [0.01, 0.5, 0.9, 0.99, 1.0])
+@pytest.mark.parametrize("scale", [1e-3, 0.02, 3.0, 100.0])
+def test_quantiles_are_right_to_one_percent(q: float, scale: float) -> None:
+    """Whatever the scale, a quantile is within 1 % of that of the sample."""
+    latencies = scale * np.random.default_rng(1).lognormal(0, 1, 2000)
+    tally = Tally()
+    for seconds in latencies.tolist():
+        tally.add("own", seconds)
+    exact = float(np.quantile(latencies, q, method="inverted_cdf"))
+    assert tally.quantile(q) == pytest.approx(exact, rel=0.0101)
+
+
+def test_failures_are_infinitely_slow() -> None:
+    """A quantile that failures reach is infinite, one below is not, and of nothing there is none."""
+    tally = Tally()
+    assert tally.quantile(0.5) is None
+    for _ in range(98):
+        tally.add("own", 0.01)
+    tally.failed = 2
+    assert tally.quantile(0.98) == pytest.approx(0.01, rel=0.01)
+    assert tally.quantile(0.99) == math.inf
+
+
+@pytest.mark.parametrize("seconds", [0.0, 1e-9, 1e6, 1e300])
+def test_any_latency_can_be_counted(seconds: float) -> None:
+    """Answers at once and answers after years fall into the first and the last class."""
+    tally = Tally()
+    tally.add("default", seconds)
+    assert tally.quantile(0.5) is not None
+    assert tally.sources == {"default": 1}
+
+
+class Heard:
+    """A listener that keeps what it hears."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *arguments: self.calls.append(name)
+
+
+def test_everything_is_passed_on_and_the_warm_up_not_counted() -> None:
+    """The listener behind hears every call; requests of the warm-up are in no count."""
+    heard, tally = Heard(), Tally()
+    watched = Watched(heard, tally, warmup=1, slow_above=0.1)
+    quick, slow = (SimpleNamespace(worker=3, expected=seconds) for seconds in (0.05, 0.2))
+    for job in (quick, slow):
+        watched.sent(job)
+    assert watched.slow == {3: 1}
+    watched.answered(Request(0, 0, 0.0), "own", [quick], 9.0)
+    watched.answered(Request(1, 0, 1.0), "collage", [slow], 1.5)
+    watched.failed(Request(0, 0, 0.0), "deadline")
+    watched.failed(Request(2, 0, 0.0), "deadline")
+    watched.ended(slow, 2.0)
+    watched.ended(quick, 2.0)
+    assert watched.slow == {3: 0}
+    assert (tally.answered, tally.failed, tally.sources) == (1, 1, {"collage": 1})
+    assert heard.calls == ["sent", "sent", "answered", "answered", "failed", "failed", "ended", "ended"]
