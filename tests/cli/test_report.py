@@ -149,7 +149,10 @@ def test_gates_exit_3_and_are_printed(sound, capsys):
     shown = capsys.readouterr().out
     assert shown.index("VALID") < shown.index("gate FAILED: none.p50 > 0.001  (0.0") < shown.index("gate passed: hedge")
     assert report(sound, *gates, "--format", "json") == 3
-    assert [gate["failed"] for gate in json.loads(capsys.readouterr().out)["gates"]] == [True, False]
+    found = capsys.readouterr()
+    assert [gate["failed"] for gate in json.loads(found.out)["gates"]] == [True, False]
+    assert "gate FAILED: none.p50 > 0.001" in found.err
+    assert "passed" not in found.err
     assert report(sound, *gates[2:]) == 0
 
 
