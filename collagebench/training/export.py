@@ -22,8 +22,8 @@ from collagebench.training.teacher import open_teacher
 from collagebench.workload.dataset import Dataset, open_dataset
 from collagebench.workload.public import TORCHVISION
 
-HALF_TOLERANCE = 0.05
-"""How far a logit may move when the weights are rounded to half precision; more would be a broken export."""
+ROUNDING = 0.3
+"""How far a logit may move when the weights are rounded to bytes; more would be a broken export."""
 CHECKED = 1000
 """Images on which an exported model is compared with its network."""
 CALIBRATED = 500
@@ -66,7 +66,7 @@ def single_of(parity: Checkpoint, path: Path, single: Path | None, images: Datas
     teacher, digest = open_teacher(found, parity.classes, parity.architecture.image)
     if digest != parity.recipe.teacher:
         raise UsageError(f"{path} was trained with another single than {found}; name its own with --single")
-    content = onnx_export.halve(onnx_export.to_onnx(teacher.restored())).SerializeToString()
+    content = onnx_export.compact(onnx_export.to_onnx(teacher.restored())).SerializeToString()
     return infer(onnx_export.session(content), draw(images, len(images)).pixels)
 
 
@@ -79,7 +79,7 @@ def export(
     """
     architecture = checkpoint.architecture
     network = checkpoint.restored()
-    proto = onnx_export.halve(onnx_export.to_onnx(network))
+    proto = onnx_export.compact(onnx_export.to_onnx(network))
     model = zoo.Model(
         name=checkpoint.name,
         role=architecture.role,
@@ -103,7 +103,7 @@ def export(
     bare = onnx_export.describe(proto, {})
     sample = draw(images, len(images))
     checked = np.stack(inputs_of(model, sample, CHECKED))
-    difference = onnx_export.check(network, bare, checked, HALF_TOLERANCE)
+    difference = onnx_export.check(network, bare, checked, ROUNDING)
     session = onnx_export.session(bare)
     model = listed(model, proto, measured(session, model, sample, own))
     (timed,) = interleaved({model.name: (session, checked[:1])}).values()
