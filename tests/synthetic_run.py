@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 import numpy as np
 
 from collagebench.results.records import CellRecord, RequestRecord, TaskRecord
+from collagebench.results.seal import OWN, header_checksum
+from collagebench.results.writer import HEADER as HEADER_FILE
 from collagebench.results.writer import RunWriter
 
 HEADER: dict[str, Any] = {
@@ -140,6 +143,13 @@ def make_run(
     writer.finish(status)
     writer.close()
     return directory
+
+
+def change_header(directory: Path, **facts: Any) -> None:
+    """Change keys of `run.json`, as the writer of another run would have written them."""
+    path = directory / HEADER_FILE
+    header = {**json.loads(path.read_text()), **facts}
+    path.write_text(json.dumps({**header, OWN: header_checksum(header)}))
 
 
 def lognormal(seed: int, runs: int, requests: int, median: float = 0.02) -> list[list[float]]:

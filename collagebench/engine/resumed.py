@@ -63,7 +63,7 @@ def open_earlier(directory: Path, engine: str, config: Config) -> Earlier:
 
     Raises:
         DataError: it is no run directory, or damaged.
-        UsageError: it was begun by the other verb, by an older version, or with another config.
+        UsageError: it was begun by the other verb, by an older version, or with another config, or was changed.
     """
     run = load(directory)
     if run.header.get("engine") != engine:
@@ -71,6 +71,11 @@ def open_earlier(directory: Path, engine: str, config: Config) -> Earlier:
         raise UsageError(f"{directory} was begun with {verb}: it cannot be resumed with {VERBS[engine]}")
     if run.header["schema"] < SCHEMA:
         raise UsageError(f"{directory} was written by an older version: report it, but run it again from the start")
+    if run.changed:
+        raise UsageError(
+            f"{directory} cannot be resumed, because {' and '.join(run.changed)} changed since the run was written: "
+            "run it again from the start"
+        )
     _same_config(directory, run.header.get("config", {}), _plain(as_json(config)))
     cells, texts = run.cells, run.cells.texts
     lost = texts["lost_workers"]

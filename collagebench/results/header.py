@@ -13,7 +13,10 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from collagebench.errors import DataError
+from collagebench.results.seal import OWN, header_checksum
 
+SEALED = 3
+"""The first schema with a checksum of the header."""
 LARGEST = 2**53
 """Whole numbers up to here are exact in every program that reads JSON."""
 
@@ -114,6 +117,8 @@ SHAPE: dict[str, Any] = {
     "models": [MODEL],
     "hosts": [{"host": "text", "workers": "count"}],
     "service": {"mean_s": "amount?", "utilisation": "amount?", "rate": "amount?"},
+    "files": {EACH: {"bytes": "count", "crc32": "count"}},
+    "checksum": "count",
     "status": "text",
     "error": "text?",
     "resumed": [{"at_utc": "text", "tool": "text", "cells_kept": "count", "environment": ENVIRONMENT}],
@@ -126,15 +131,16 @@ REQUIRED = {"schema": SHAPE, "scheme": SCHEME, "kind": SHAPE["events"][0], "mess
 """Keys that may not be missing from an object of this shape."""
 
 
-def read_header(path: Path, newest: int) -> dict[str, Any]:
-    """Return the header at `path`, checked, if its schema is not above `newest`.
+def read_header(path: Path, newest: int) -> tuple[dict[str, Any], bool]:
+    """Return the header at `path`, checked, if its schema is not above `newest`, and whether it is as it was written.
 
     Raises:
         OSError: it cannot be read.
         DataError: it is no header, says something impossible, or was written by a newer version.
     """
     try:
-        header = json.loads(path.read_text(encoding="utf-8"), parse_constant=_unknown)
+        text = path.read_text(encoding="utf-8")
+        header = json.loads(text, parse_constant=_unknown)
         json.dumps(header, ensure_ascii=False).encode()  # a lone surrogate could never be printed
         schema = header["schema"]
         newer = schema > newest
@@ -152,7 +158,8 @@ def read_header(path: Path, newest: int) -> dict[str, Any]:
         known = _to_2(known)
     _check(known, SHAPE, path, "")
     _agree(known, path)
-    return known
+    # Older versions wrote no checksum.
+    return known, schema < SEALED or header.get(OWN) == header_checksum(json.loads(text))
 
 
 def _to_2(header: dict[str, Any]) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from collagebench.results.checks import check_records
 from collagebench.results.header import read_header
 from collagebench.results.lines import split, whole_lines
 from collagebench.results.records import CellRecord, RequestRecord, TaskRecord
+from collagebench.results.seal import changed_files
 from collagebench.results.writer import CELLS, HEADER, REQUESTS, SCHEMA, TASKS
 
 ADDED = {2: {REQUESTS: ("straggled",), TASKS: ("share",)}, 3: {CELLS: ("tasks",)}}
@@ -87,6 +88,8 @@ class Run:
     """Names of the cells that are not complete."""
     notes: tuple[str, ...]
     """What was found damaged and dropped, one sentence each."""
+    changed: tuple[str, ...]
+    """Names of the files that are not as the run wrote them."""
 
     @property
     def variants(self) -> list[str]:
@@ -108,7 +111,7 @@ def load(directory: Path) -> Run:
     Raises:
         DataError: it is no run directory, cannot be read, was written by a newer version, or holds an impossible line.
     """
-    header = read_run_header(directory)
+    header, intact = _header(directory)
     notes: list[str] = []
     schema = header["schema"]
     requests = _table(directory / REQUESTS, RequestRecord, schema, notes)
@@ -127,11 +130,20 @@ def load(directory: Path) -> Run:
     left_out = [f"{scheme} run {run}" for scheme, run in {**found, **expected} if (scheme, run) not in complete]
     # With the rows of a scheme side by side, `of` need not copy them.
     requests, tasks, cells = (table.where(_member(table, complete)).by_scheme() for table in (requests, tasks, cells))
-    return Run(directory, header, requests, tasks, cells, tuple(left_out), tuple(notes))
+    try:
+        changed = (*(() if intact else (HEADER,)), *changed_files(directory, header))
+    except OSError as error:
+        raise DataError(f"{error.filename} cannot be read ({error.strerror})") from None
+    return Run(directory, header, requests, tasks, cells, tuple(left_out), tuple(notes), changed)
 
 
 def read_run_header(directory: Path) -> dict[str, Any]:
     """Return what `run.json` of a run directory says; raises what `load` raises."""
+    return _header(directory)[0]
+
+
+def _header(directory: Path) -> tuple[dict[str, Any], bool]:
+    """Return the header, and whether it is as it was written."""
     path = directory / HEADER
     try:
         return read_header(path, SCHEMA)

@@ -13,6 +13,7 @@ import csv
 import json
 import os
 import threading
+import zlib
 from collections import deque
 from collections.abc import Callable, Collection
 from dataclasses import fields
@@ -24,6 +25,7 @@ from typing import Any
 from collagebench import __version__
 from collagebench.errors import OutputError
 from collagebench.results.records import CellRecord, RequestRecord, TaskRecord
+from collagebench.results.seal import FILES, OWN, file_checksum, header_checksum
 
 SCHEMA = 3
 HEADER = "run.json"
@@ -66,6 +68,7 @@ class RunWriter:
             **header,
             "status": "running",
         }
+        self._header.pop(FILES, None)  # those of the part that is gone on with
         self._error: OutputError | None = None
         self._closed = False
         try:
@@ -130,7 +133,8 @@ class RunWriter:
         the same arrivals on a fleet without stragglers.
         """
         self._flush()
-        self._header.update(facts, status=status, finished_utc=_now())
+        files = {rows.name: rows.checksum for rows in (self._requests, self._tasks, self._cells)}
+        self._header.update(facts, status=status, finished_utc=_now(), **{FILES: files})
         self._write_header()
 
     def close(self) -> None:
@@ -197,7 +201,9 @@ class RunWriter:
         path = self._directory / HEADER
         partial = path.with_suffix(".json.partial")
         try:
-            partial.write_text(json.dumps(self._header, indent=1, default=str) + "\n", encoding="utf-8")
+            plain = json.loads(json.dumps(self._header, default=str))
+            text = json.dumps({**plain, OWN: header_checksum(plain)}, indent=1)
+            partial.write_text(text + "\n", encoding="utf-8")
             partial.replace(path)
         except OSError as error:
             with contextlib.suppress(OSError):
@@ -218,15 +224,21 @@ class _Rows:
     def __init__(self, path: Path) -> None:
         # A deque, because appending to it and taking from it need no lock: the caller never waits for the disk.
         self.queue: deque[str] = deque()
+        self.name = path.name
         self._file = path.open("ab", buffering=0)
-        self.is_new = self._file.tell() == 0
+        self.checksum = file_checksum(path)
+        """Size and CRC-32 of what is in the file."""
+        self.is_new = self.checksum["bytes"] == 0
 
     def write(self) -> None:
         """Move the lines that wait to the file."""
         lines = [self.queue.popleft() for _ in range(len(self.queue))]
         rest = memoryview("".join(lines).encode(errors="backslashreplace"))
         while rest:
-            rest = rest[self._file.write(rest) :]
+            written = self._file.write(rest)
+            self.checksum["bytes"] += written
+            self.checksum["crc32"] = zlib.crc32(rest[:written], self.checksum["crc32"])
+            rest = rest[written:]
 
     def close(self) -> None:
         self._file.close()

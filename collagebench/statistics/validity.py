@@ -23,6 +23,11 @@ INJECTION_FLOOR = 0.001
 def judge(run: Run) -> list[str]:
     """Return the reasons why the figures of `run` cannot be trusted, none if they can."""
     reasons = _unfinished(run)
+    if run.changed:
+        reasons.append(
+            f"{' and '.join(run.changed)} changed since the run was written, so no figure is sure: copy the directory "
+            "again, or run it again"
+        )
     if not len(run.cells):
         reasons.append("no scheme has a complete run, so there is nothing to report: run it again, for longer")
     reasons += _lost_workers(run)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from synthetic_run import change_header
 
 from collagebench.config import Config, SchemeConfig
 from collagebench.engine import experiment
@@ -20,6 +21,8 @@ from collagebench.statistics.validity import judge, warnings
 
 SCHEMES = tuple(SchemeConfig(name, name) for name in ("none", "hedge", "collage"))
 CONFIG = Config(schemes=SCHEMES, workers=4, runs=2, requests=110)
+KILLED = {"status": "running", "files": {}}
+"""What the header says after kill -9."""
 FILES = ("requests.csv", "tasks.csv", "cells.csv")
 
 
@@ -62,10 +65,8 @@ def test_a_resumed_simulation_equals_one_that_never_stopped(tmp_path: Path, cell
     whole = simulate(tmp_path / "whole", replace(CONFIG, compute_time=None))
     times = {model["name"]: model["compute_s"] for model in measured}
     # The other run measured inference anew; with the times of the first it has the same records.
-    again = json.loads((whole / "run.json").read_text())
-    for model in again["models"]:
-        model["compute_s"] = times[model["name"]]
-    (whole / "run.json").write_text(json.dumps({**again, "status": "running"}))
+    models = json.loads((whole / "run.json").read_text())["models"]
+    change_header(whole, models=[{**model, "compute_s": times[model["name"]]} for model in models], **KILLED)
     (whole / "cells.csv").write_text((whole / "cells.csv").read_text().splitlines(keepends=True)[0])
     simulate(whole, resume=True)
     for name in FILES:
@@ -90,6 +91,7 @@ def test_a_torn_or_incomplete_cell_is_done_again(tmp_path: Path, file: str) -> N
     whole = simulate(tmp_path / "run", config)
     before = {name: (whole / name).read_bytes() for name in FILES}
     (whole / file).write_bytes(before[file][: 2 * len(before[file]) // 3])
+    change_header(whole, **KILLED)
     simulate(whole, config, resume=True)
     run = load(whole)
     assert run.left_out == ()
@@ -133,7 +135,7 @@ def edit(directory: Path, change: Callable[[dict[str, Any]], Any]) -> None:
     """Change the header of a run."""
     header = json.loads((directory / "run.json").read_text())
     change(header)
-    (directory / "run.json").write_text(json.dumps(header))
+    change_header(directory, **header)
 
 
 def test_what_cannot_be_resumed_is_refused(tmp_path: Path) -> None:
@@ -146,10 +148,19 @@ def test_what_cannot_be_resumed_is_refused(tmp_path: Path) -> None:
     edit(part, lambda header: header["schemes"][0].update(allotment={"single": 3}))
     with pytest.raises(UsageError, match=r"was begun with allotment .* of none"):
         simulate(part, resume=True)
-    edit(part, lambda header: header.update(engine="live", schema=2))
+    edit(part, lambda header: header.update(engine="live", schema=2, **KILLED))
     (part / "cells.csv").write_text("scheme,run,order,requests,duration,client_cpu,lost_workers\n")
     with pytest.raises(UsageError, match="written by an older version"):
         experiment.run(CONFIG, part, Progress(), resume=True)
+
+
+def test_what_was_changed_is_not_resumed(tmp_path: Path) -> None:
+    """A record or a setting that somebody changed would be sealed as if it had been measured."""
+    part = interrupted(tmp_path / "part", 2)
+    path = part / "requests.csv"
+    path.write_text(path.read_text().replace(",own,", ",hedge,", 1))
+    with pytest.raises(UsageError, match=r"requests\.csv changed since the run was written"):
+        simulate(part, resume=True)
 
 
 def test_two_processes_never_write_to_one_run(tmp_path: Path) -> None:
@@ -188,7 +199,7 @@ def test_a_cell_that_lost_a_worker_is_done_again(tmp_path: Path) -> None:
     lines = (part / "cells.csv").read_text().splitlines()
     (part / "cells.csv").write_text("\n".join([*lines[:-1], lines[-1] + "worker 1 was killed", ""]))
     event = {"kind": "worker lost", "message": "worker 1 was killed", "at_utc": "then"}
-    edit(part, lambda header: header.update(events=[event]))
+    change_header(part, events=[event], files={})
     assert any("worker 1 was killed" in reason for reason in judge(load(part)))
     simulate(part, replace(CONFIG, runs=1), resume=True)
     run = load(part)

@@ -98,4 +98,4 @@ def test_what_no_program_could_print_is_refused(tmp_path: Path, text: str) -> No
 def test_an_infinite_bound_is_unknown(tmp_path: Path) -> None:
     """Infinity, which JSON does not know but older versions wrote, is no figure."""
     (tmp_path / "run.json").write_text('{"schema": 3, "bound": {"p50": 0.1, "p99": Infinity}}')
-    assert read_header(tmp_path / "run.json", 3)["bound"] == {"p50": 0.1, "p99": None}
+    assert read_header(tmp_path / "run.json", 3)[0]["bound"] == {"p50": 0.1, "p99": None}

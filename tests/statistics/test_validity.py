@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import heapq
-import json
 
 import numpy as np
 import pytest
-from synthetic_run import HEADER, cell, lognormal, make_run, request, task
+from synthetic_run import HEADER, cell, change_header, lognormal, make_run, request, task
 
 from collagebench.results.reader import Table, load
 from collagebench.results.writer import RunWriter
@@ -79,8 +78,7 @@ def test_worker_lost_in_a_cell_that_never_ended(tmp_path):
 )
 def test_unfinished_run(tmp_path, status, facts, words):
     """A run that was interrupted, failed or was killed is not valid, and the reason tells these apart."""
-    path = make_run(tmp_path / "run", {"none": [[0.02] * 10]}) / "run.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "status": status, **facts}))
+    change_header(make_run(tmp_path / "run", {"none": [[0.02] * 10]}), status=status, **facts)
     (reason,) = judge(load(tmp_path / "run"))
     assert words in reason
 
@@ -103,9 +101,7 @@ def test_injected_delays(tmp_path, wanted, service, valid):
 def test_warnings_are_no_reasons(tmp_path):
     """Too few requests, a single run, failures and other events are said, but the run stays valid."""
     directory = make_run(tmp_path / "run", {"none": [[0.02] * 99 + [None]], "hedge": []})
-    header = json.loads((directory / "run.json").read_text())
-    header["events"] = [{"kind": "warning", "message": "the disk was slow"}]
-    (directory / "run.json").write_text(json.dumps(header))
+    change_header(directory, events=[{"kind": "warning", "message": "the disk was slow"}])
     run = load(directory)
     found = warnings(run)
     assert judge(run) == []
