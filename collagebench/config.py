@@ -103,7 +103,8 @@ class Config:
         for variant in variants:
             if variants.count(variant) > 1:
                 raise UsageError(
-                    f"two schemes are called {variant!r}: give each [[scheme]] table a `variant` of its own"
+                    f"two schemes are called {variant!r}: name it once, or give each [[scheme]] table of a profile a "
+                    "`variant` of its own"
                 )
             if not variant or set(variant) & set(',"\n\r'):
                 raise UsageError(

@@ -85,7 +85,7 @@ SECTIONS = {
         click.option(
             "--hedge-delay",
             metavar="S|pN|fit",
-            help="hedge, hedge-idle: seconds, a running percentile, or fit. [p95; 0]",
+            help="hedge, hedge-idle: seconds or a running percentile; hedge: or fit. [p95; 0]",
         ),
         click.option("--hedge-budget", type=float, help="hedge: share of requests that may be copied. [no limit]"),
         click.option("--hedge-probability", type=float, help="hedge: share of late requests to copy. [1]"),

@@ -56,8 +56,8 @@ def print_report(
         else:
             console.file.write(text)
 
-    put(show, out)
-    if failed and (form != "table" or out is not None):  # whoever sees the exit code should see why
+    seen = put(show, out)
+    if failed and (form != "table" or out is not None or not seen):  # whoever sees the exit code should see why
         ones = summary.get("runs", [summary])
         gates.print_gates([gate for one in ones for gate in one["gates"] if gate["failed"]], Console(stderr=True))
     return EXIT_INVALID if not summary["valid"] else EXIT_THRESHOLD if failed else EXIT_DONE

@@ -17,19 +17,20 @@ WIDTH = 80
 """Columns of a table that is written to a file."""
 
 
-def put(show: Callable[[Console], None], out: Path | None) -> None:
+def put(show: Callable[[Console], None], out: Path | None) -> bool:
     """Let `show` print on a console that writes to the file `out`, or to standard output where that is None.
+
+    Return whether it got there: False where standard output is closed or its reader has gone, who wants no more of it.
 
     Raises:
         OutputError: it cannot be written.
-        BrokenPipeError: the reader of standard output has gone.
     """
     if out is None:
-        to_stdout(show)
-        return
+        return to_stdout(show)
     text = StringIO()
     show(Console(file=text, width=WIDTH, no_color=True))
     write_whole(out, text.getvalue())
+    return True
 
 
 def write_whole(path: Path, text: str) -> None:
@@ -57,22 +58,33 @@ def write_whole(path: Path, text: str) -> None:
             partial.unlink(missing_ok=True)
 
 
-def to_stdout(show: Callable[[Console], None]) -> None:
+def to_stdout(show: Callable[[Console], None]) -> bool:
     """Let `show` print on a console at standard output; characters that its encoding lacks become question marks.
+
+    Return whether it got there, as `put` does.
 
     Raises:
         OutputError: standard output takes no more (a full disk behind it).
-        BrokenPipeError: its reader has gone.
     """
+    if sys.stdout is None:
+        return False
     with contextlib.suppress(AttributeError):
         sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]
     try:
-        show(Console())
+        show(_Console())
         sys.stdout.flush()
-    except BrokenPipeError:
-        raise
+        return True
     except OSError as error:
         with contextlib.suppress(OSError, ValueError):
             # What is still buffered would fail once more, with a traceback, when the interpreter ends.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if isinstance(error, BrokenPipeError):
+            return False
         raise OutputError(f"the report cannot be written to standard output ({error.strerror})") from None
+
+
+class _Console(Console):
+    """A console that leaves it to its owner what a reader who has gone means; Rich would end the program with 1."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError

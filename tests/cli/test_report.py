@@ -169,3 +169,13 @@ def test_a_gate_that_makes_no_sense_exits_2(sound, capsys, gate):
     found = capsys.readouterr()
     assert found.out == ""
     assert found.err.splitlines()[-1].strip() == "^"
+
+
+def test_a_gate_is_heard_of_though_nobody_reads_the_report(sound):
+    """Whether standard output's reader has gone or it was closed: the exit code is the gate's, and stderr says why."""
+    command = f"{sys.executable} -m collagebench report {sound} --fail-if 'none.p99 > 0'"
+    for redirected in ("{ %s; echo $? >&2; } | true", "%s >&-; echo $? >&2"):
+        done = subprocess.run(["bash", "-c", redirected % command], capture_output=True, text=True, check=False)
+        assert done.stderr.splitlines()[-1] == "3", done.stderr
+        assert "none.p99 > 0" in done.stderr
+        assert "Traceback" not in done.stderr
