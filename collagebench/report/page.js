@@ -12,7 +12,7 @@ for (const area of document.querySelectorAll(".reader")) {
   const readout = document.createElement("p");
   readout.className = "readout";
   svg.after(readout);
-  const cursor = document.createElementNS("http://www.w3.org/2000/svg", "path");
+  const cursor = document.createElementNS(svg.namespaceURI, "path");
   cursor.setAttribute("class", "cursor");
   svg.append(cursor);
   const share = (y) => {

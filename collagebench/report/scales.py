@@ -1,4 +1,4 @@
-"""From values to places on a plot: linear and logarithmic scales, round ticks, and labels that keep their distance."""
+"""From values to places on a plot: linear and logarithmic scales, round ticks, and the room that texts take."""
 
 from __future__ import annotations
 
@@ -75,22 +75,6 @@ def _log_ticks(low: float, high: float, most: int) -> list[float]:
         if len(found) <= most:
             return found if len(found) > 1 else _linear_ticks(low, high, most)
     return found[:: math.ceil(len(found) / most)]
-
-
-def spread(places: Sequence[float], gap: float, low: float, high: float) -> list[float]:
-    """Return the nearest places, in the same order, that are `gap` apart and between `low` and `high` if they fit."""
-    order = sorted(range(len(places)), key=lambda i: places[i])
-    gap = min(gap, (high - low) / max(1, len(places) - 1))
-    moved = [0.0] * len(places)
-    least = low
-    for i in order:
-        moved[i] = least = max(places[i], least)
-        least += gap
-    most = high
-    for i in reversed(order):
-        moved[i] = most = min(moved[i], most)
-        most -= gap
-    return moved
 
 
 def room_for(names: Iterable[str], most: float) -> float:

@@ -32,12 +32,13 @@ class Offer:
     """Worker time per request, in seconds."""
 
     def beats(self, other: Offer) -> bool:
-        """Say whether this is nowhere worse and somewhere better, in what both know."""
+        """Say whether this is nowhere worse and somewhere better; what it does not know may be worse."""
         pairs = [(self.p99, other.p99)]
-        if self.accuracy is not None and other.accuracy is not None:
-            pairs.append((-self.accuracy, -other.accuracy))
-        if self.work is not None and other.work is not None:
-            pairs.append((self.work, other.work))
+        for own, its, sign in ((self.accuracy, other.accuracy, -1), (self.work, other.work, 1)):
+            if own is None and its is not None:
+                return False
+            if own is not None and its is not None:
+                pairs.append((sign * own, sign * its))
         return all(own <= its for own, its in pairs) and any(own < its for own, its in pairs)
 
 

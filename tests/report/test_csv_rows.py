@@ -1,0 +1,53 @@
+"""The report as CSV."""
+
+from __future__ import annotations
+
+import csv
+from io import StringIO
+
+import pytest
+from reported import NAMES, reported
+from synthetic_run import make_run
+
+from collagebench.report.csv import COLUMNS, rows
+from collagebench.report.summary import summarise
+from collagebench.results.reader import load
+
+
+def read(*directories) -> list[dict[str, str]]:
+    """Return the rows of run directories."""
+    text = rows(summarise([load(directory) for directory in directories]), [path.name for path in directories])
+    return list(csv.DictReader(StringIO(text), strict=True))
+
+
+def test_a_row_for_each_scheme_of_each_run(tmp_path):
+    """Every scheme of every run has one row with all columns, and names survive as they are."""
+    found = read(reported(tmp_path / "one"), make_run(tmp_path / "two", {"none": [[0.1] * 500] * 2}))
+    assert [(row["run"], row["variant"]) for row in found] == [*(("one", name) for name in NAMES), ("two", "none")]
+    assert all(tuple(row) == COLUMNS for row in found)
+
+
+def test_figures_of_a_row(tmp_path):
+    """Times are seconds, what is not known is empty, and truth is a word."""
+    (row,) = read(make_run(tmp_path / "run", {"none": [[0.1] * 500, [0.2] * 500]}))
+    assert (row["latency_p50_s"], row["latency_p99_s"], row["latency_p999_s"]) == ("0.1", "0.2", "")
+    assert float(row["latency_p999_at_least_s"]) == 0.2
+    assert (row["valid"], row["runs"], row["requests"], row["failed"]) == ("true", "2", "1000", "0")
+    assert (row["p99_difference_s"], row["p99_real"]) == ("", "")
+
+
+def test_paired_differences(tmp_path):
+    """A scheme that is twice as slow in every run differs by what the baseline takes."""
+    base = [[0.1 + 0.001 * run] * 500 for run in range(4)]
+    slow = [[2 * value for value in values] for values in base]
+    row = read(make_run(tmp_path / "run", {"none": base, "slow": slow}))[1]
+    assert float(row["p99_difference_s"]) == pytest.approx(0.1015)
+    assert float(row["p99_difference_ci95_low_s"]) < 0.1015 < float(row["p99_difference_ci95_high_s"])
+    assert row["p99_real"] == "true"
+
+
+def test_columns_have_unique_names_with_units():
+    """No name is there twice, and every time says that it is in seconds."""
+    assert len(set(COLUMNS)) == len(COLUMNS)
+    times = [name for name in COLUMNS if name.startswith(("latency_", "phase_", "dispatch_", "bound_"))]
+    assert all(name.endswith("_s") for name in times)

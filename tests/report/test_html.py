@@ -1,0 +1,165 @@
+"""The HTML page as text: it is whole, well-formed, safe and small, and says the same as the other formats."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from reported import NASTY, reported
+from synthetic_run import lognormal, make_run
+
+import collagebench.report
+from collagebench.report import gates
+from collagebench.report.expression import parse
+from collagebench.report.html import page
+from collagebench.report.markup import VOID
+from collagebench.report.summary import summarise
+from collagebench.results.reader import load
+
+STYLE = Path(collagebench.report.__file__).with_name("page.css").read_text(encoding="utf-8")
+
+
+class Reader(HTMLParser):
+    """Reads a page, and fails where an element is not ended in its turn."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: list[str] = []
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, name, attributes):
+        self.tags.append((name, dict(attributes)))
+        if name not in VOID:
+            self.open.append(name)
+
+    def handle_endtag(self, name):
+        assert self.open.pop() == name
+
+    def handle_data(self, data):
+        if "script" not in self.open and "style" not in self.open:
+            self.texts.append(data)
+
+
+def made(*directories: Path, **options) -> str:
+    """Return the page of run directories."""
+    runs = [load(directory) for directory in directories]
+    return page(summarise(runs, **options), runs, [directory.name for directory in directories])
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory):
+    """Return the page of one run with difficult names."""
+    return made(reported(tmp_path_factory.mktemp("page") / "run"))
+
+
+def test_page_is_well_formed_and_every_plot_is_there(text):
+    """Elements nest, ids are unique, and each plot has a title and a description."""
+    found = Reader(text)
+    ids = [attributes["id"] for _, attributes in found.tags if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    figures = {attributes["id"] for name, attributes in found.tags if name == "figure"}
+    plots = ["cdf", "tail", "quantiles", "accuracy", "accuracy-p99", "work-p99", "phases", "injection"]
+    assert {f"r0-{plot}" for plot in plots} <= figures
+    assert sum(1 for figure in figures if figure.startswith("r0-slow")) == 5 * 3
+    assert {f"{figure}-desc" for figure in figures} <= set(ids)
+
+
+def test_names_are_never_markup(text):
+    """A scheme called like a script is shown by its name, and only the page's own script is one."""
+    found = Reader(text)
+    assert [name for name, _ in found.tags].count("script") == 1
+    assert NASTY in found.texts
+    assert not any("alert" in str(attributes.get("onload", "")) for _, attributes in found.tags)
+
+
+def test_page_loads_nothing(text):
+    """No address and no attribute that fetches is in the page."""
+    assert not re.search(r"https?:|url\(|@import|\bsrc=|<link|\bhref=", text)
+
+
+def test_verdict_comes_before_figures_and_plots(text):
+    """Judgement, sentences and reasons stand on top, then the table, then the plots."""
+    words = " ".join(Reader(text).texts)
+    places = [words.index(part) for part in ("VALID", "at equal hardware", "Figures", "Latency: the tail", "Made with")]
+    assert places == sorted(places)
+
+
+def test_invalid_run_says_why_and_draws_what_it_can(tmp_path):
+    """A run without any figures is a page as well; so is one of three requests."""
+    empty = " ".join(Reader(made(make_run(tmp_path / "empty", {"none": []}, status="interrupted"))).texts)
+    assert "INVALID" in empty
+    assert "interrupted" in empty
+    tiny = " ".join(Reader(made(make_run(tmp_path / "tiny", {"none": [[0.1, None, 0.2]]}))).texts)
+    assert "failed after" not in tiny
+    assert "≥" in tiny or "infinite" in tiny
+
+
+def test_too_few_requests_are_marked(tmp_path):
+    """Where only a lower bound is known, the table and the plot say so."""
+    text = made(make_run(tmp_path / "run", {"none": [[0.1] * 200]}))
+    assert "≥ 100.0" in text
+    assert "at least 100.0 ms" in text
+
+
+def test_gates_are_listed(tmp_path):
+    """The outcome of every gate stands with the verdict."""
+    run = load(make_run(tmp_path / "run", {"none": lognormal(1, 4, 250)}))
+    summary = summarise([run])
+    assert gates.apply(summary, [parse("none.p99 > 0.001")])
+    assert "gate FAILED</b> none.p99 &gt; 0.001" in page(summary, [run], ["run"])
+
+
+def test_several_runs_are_compared(tmp_path):
+    """Each run has its part, and what both have is set side by side before them."""
+    one = reported(tmp_path / "live", ("none", "collage"))
+    other = reported(tmp_path / "simulated", ("none", "hedge"), engine="simulated")
+    words = " ".join(Reader(text := made(one, other)).texts)
+    assert words.index("Comparison of the runs") < words.index("Figures")
+    assert "none: the tail in each run" in words
+    assert "collage: the tail in each run" not in words
+    assert 'id="r0-injection"' in text
+    assert 'id="r1-injection"' not in text
+
+
+def test_page_of_a_hundred_thousand_requests_is_small(tmp_path):
+    """Curves are thinned and timelines cut out, so that many requests make no large page."""
+    rows = {name: lognormal(place, 5, 5_000) for place, name in enumerate(("none", "hedge", "collage", "tied"))}
+    assert len(made(make_run(tmp_path / "run", rows)).encode()) < 1_500_000
+
+
+def colours(block: str) -> dict[str, str]:
+    """Return the variables of one block of the style sheet."""
+    return dict(re.findall(r"--([a-z0-9-]+): (#[0-9a-f]{6})", block))
+
+
+LIGHT, DARK = (colours(block) for block in re.findall(r":root \{(.*?)\}", STYLE, re.DOTALL)[:2])
+
+
+def luminance(colour: str) -> float:
+    """Return the relative luminance of a colour (WCAG 2.2)."""
+    parts = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(one: str, other: str) -> float:
+    """Return the contrast of two colours (WCAG 2.2), from 1 to 21."""
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize("theme", [LIGHT, DARK], ids=["light", "dark"])
+def test_contrast_is_enough(theme):
+    """Texts have 4.5 to 1 on what is behind them, the lines of schemes 3 to 1 (WCAG 2.2, AA)."""
+    for name, behind in (("ink", "page"), ("soft", "page"), ("soft", "shade"), ("link", "page"), ("ink", "shade")):
+        assert contrast(theme[name], theme[behind]) >= 4.5, name
+    for name in ("good", "bad"):
+        assert contrast(theme[name], theme[f"{name}-back"]) >= 4.5, name
+    for number in range(8):
+        assert contrast(theme[f"c{number}"], theme["page"]) >= 3, number

@@ -1,0 +1,128 @@
+"""What the plots are made of: escaped text, scales, curves, and which scheme is beaten by another."""
+
+from __future__ import annotations
+
+import math
+import re
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from synthetic_run import make_run
+
+from collagebench.report.curves import bound_curve, observed, tail
+from collagebench.report.markup import Markup, tag
+from collagebench.report.phases import split
+from collagebench.report.scales import Scale, linear, logarithmic, shorten
+from collagebench.report.tradeoffs import Offer, front
+from collagebench.results.reader import load
+
+
+@given(st.text(), st.text())
+def test_no_text_becomes_markup(content, attribute):
+    """Whatever is put into an element is read back as that text, and as no element."""
+    found = ElementTree.fromstring(tag("a", content, title=attribute))
+    assert len(found) == 0
+    kept = re.sub(r"[^\t\n -\ud7ff\ue000-\U0010ffff]|\x7f", "\N{REPLACEMENT CHARACTER}", content)
+    assert (found.text or "") == kept
+
+
+def test_elements_hold_elements():
+    """Markup is put in as it is; None is nothing, and what is None or False is no attribute."""
+    inner = tag("b", "x < y", hidden=None, class_="q")
+    assert tag("p", [inner, None, 1.25], open=True, stroke_width=2) == (
+        '<p open stroke-width="2"><b class="q">x &lt; y</b>1.2</p>'
+    )
+    assert isinstance(inner, Markup)
+
+
+@given(
+    st.lists(st.floats(1e-6, 1e6), min_size=1, max_size=20),
+    st.sampled_from([linear, logarithmic]),
+    st.floats(50, 400),
+)
+def test_scales_hold_their_values_and_have_ticks(values, make, width):
+    """Every value has a place between the ends, in order, and there is at least one tick, each with room."""
+    scale = make(values, 10.0, 10.0 + width)
+    places = [scale(value) for value in sorted(values)]
+    assert places == sorted(places)
+    assert all(10.0 <= place <= 10.0 + width for place in places)
+    ticks = scale.ticks()
+    assert ticks
+    assert all(scale.low <= tick * (1 + 1e-9) and tick <= scale.high * (1 + 1e-9) for tick in ticks)
+    assert len(ticks) <= max(2, width / 44) + 1
+
+
+def test_a_scale_of_one_value_and_of_none():
+    """A single value, zeros and nothing at all make scales as well."""
+    for values in ([], [0.0], [3.0, 3.0], [math.inf]):
+        for make in (linear, logarithmic):
+            assert math.isfinite(make(values, 0.0, 100.0)(1.0))
+
+
+def test_shorten_keeps_what_fits():
+    """A text that fits is not cut, and one that does not ends in an ellipsis within its room."""
+    assert shorten("none", 60) == "none"
+    assert shorten("a-very-long-name-of-a-scheme", 60) == "a-very-…"
+    assert Scale(0.0, 1.0, 0.0, 100.0)(0.5) == 50.0
+
+
+@pytest.fixture(scope="module")
+def curve(tmp_path_factory):
+    """Return 20,000 latencies and their curve."""
+    latencies = np.random.default_rng(3).lognormal(-4, 0.6, 20_000)
+    run = load(make_run(tmp_path_factory.mktemp("curve") / "run", {"none": [latencies.tolist()]}))
+    return np.sort(latencies), observed("none", "s0", run.requests)
+
+
+def test_curves_are_exact_at_the_tail(curve):
+    """All of the hundred slowest values are kept, at their own shares, and there are some 400 points in all."""
+    ordered, found = curve
+    assert found.seconds[-100:] == pytest.approx(ordered[-100:].tolist(), rel=1e-9)
+    assert found.shares[-100:] == pytest.approx([(rank + 1) / 20_000 for rank in range(19_900, 20_000)])
+    assert len(found.seconds) <= 400
+
+
+def test_curves_are_near_everywhere(curve):
+    """Nowhere is the thinned distribution off by more than 0.7 % of the requests."""
+    ordered, found = curve
+    kept = np.searchsorted(found.seconds, ordered, side="right")
+    thinned = np.concatenate(([0.0], found.shares))[kept]
+    assert np.abs(thinned - np.arange(1, 20_001) / 20_000).max() <= 0.007
+
+
+def test_a_curve_that_fails_ends_below_one(tmp_path):
+    """Requests without an answer never come: the last share is that of those that were answered."""
+    run = load(make_run(tmp_path / "run", {"none": [[0.01] * 9 + [None]]}))
+    found = observed("none", "s0", run.requests)
+    assert (found.shares[-1], found.at(0.9), found.at(0.95)) == (0.9, 0.01, math.inf)
+    assert re.search(r'H[\d.]+" class="curve', tail("t", [found]))
+    assert observed("none", "s0", load(make_run(tmp_path / "all", {"none": [[None] * 3]})).requests) is None
+
+
+def test_bounds_of_older_runs_have_few_points():
+    """A bound is drawn through what is known of it, be it a curve or four quantiles; without any it is not."""
+    quantiles = {"p50": 0.01, "p90": 0.02, "p95": math.inf, "p99": None, "requests": 400}
+    assert bound_curve(quantiles).shares == [0.5, 0.9]
+    assert bound_curve({**quantiles, "curve": [[0.1, 0.005], [0.2, 0.006]]}).seconds == [0.005, 0.006]
+    assert bound_curve({"p50": None, "curve": []}) is None
+    assert bound_curve(None) is None
+
+
+def test_front_of_three_figures():
+    """A scheme is beaten only by one that is nowhere worse and somewhere better; what is not known may be worse."""
+    fast = Offer("fast", "", p99=1.0, accuracy=0.9, work=2.0)
+    right = Offer("right", "", p99=2.0, accuracy=0.95, work=2.0)
+    worse = Offer("worse", "", p99=2.0, accuracy=0.9, work=2.0)
+    same = Offer("same", "", p99=1.0, accuracy=0.9, work=2.0)
+    unknown = Offer("unknown", "", p99=1.0, accuracy=None, work=2.0)
+    assert front([fast, right, worse, same, unknown]) == [fast, right, same, unknown]
+    assert not unknown.beats(right)
+
+
+def test_service_is_split_into_inference_and_injection():
+    """The parts add up to the latency: what was injected is not counted twice, and what is unknown is left out."""
+    means = {"group": 0.5, "encode": None, "queue": 1.0, "service": 3.0, "injected": 2.0}
+    assert split(means) == {"group": 0.5, "queue": 1.0, "inference": 1.0, "injected": 2.0}
