@@ -14,7 +14,7 @@ from collagebench.errors import EXIT_ERROR, EXIT_INTERRUPTED, CollagebenchError
 VERBS = {
     "run": "Measure redundancy schemes on real worker processes.",
     "simulate": "The same experiment in virtual time.",
-    "report": "Print the table or JSON of finished runs.",
+    "report": "Report finished runs: table, HTML page, JSON, trace.",
     "evaluate": "Measure how right and how fast the models are.",
     "train": "Train a model (needs the train extra).",
     "export": "Export trained models to ONNX (needs the train extra).",

@@ -1,4 +1,4 @@
-"""`collagebench report`: the table or the JSON of runs that were made before."""
+"""`collagebench report`: runs that were made before, as a table, a page, or data for programs."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def command(
     fail_if: tuple[str, ...],
     out: Path | None,
 ) -> int:
-    """Print the table or JSON of finished runs; RUN is what `--out` of `run` or `simulate` named.
+    """Report finished runs, for people or programs; RUN is what `--out` of `run` or `simulate` named.
 
     Several runs are compared scheme by scheme with the first one. The exit code is 4 when a run is INVALID.
 

@@ -179,3 +179,28 @@ def test_a_gate_is_heard_of_though_nobody_reads_the_report(sound):
         assert done.stderr.splitlines()[-1] == "3", done.stderr
         assert "none.p99 > 0" in done.stderr
         assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("form", "start"),
+    [("html", "<!DOCTYPE html>"), ("markdown", "**VALID**"), ("csv", "run,engine,valid,scheme"), ("trace", "{")],
+)
+def test_every_format_can_be_printed_and_written(sound, tmp_path, capsys, form, start):
+    """The other formats go to standard output or to a file, and are the same there."""
+    assert report(sound, "--format", form) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith(start)
+    assert report(sound, "--format", form, "--out", tmp_path / "report") == 0
+    assert (tmp_path / "report").read_text(encoding="utf-8") == printed
+
+
+def test_an_invalid_page_exits_4(broken, tmp_path):
+    """The exit code says INVALID in every format, and the page is written nevertheless."""
+    assert report(broken, "--format", "html", "--out", tmp_path / "page.html") == 4
+    assert "INVALID" in (tmp_path / "page.html").read_text(encoding="utf-8")
+
+
+def test_json_schema_needs_no_run(capsys):
+    """The schema is printed without a run directory."""
+    assert report("--json-schema") == 0
+    assert json.loads(capsys.readouterr().out)["title"] == "collagebench report --format json"
