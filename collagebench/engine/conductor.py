@@ -152,7 +152,7 @@ class Conductor:
             self._listener.failed(request, "unanswered")
         self.open.clear()
         for job in list(self._jobs.values()):  # served, but held back by the scheme to no avail
-            self._end(job, job.outcome or "wasted", job.replied or job.sent)
+            self._end(job, job.outcome or "wasted", job.sent)
 
     def _perform(self, actions: list[Action], now: float) -> None:
         todo = deque(actions)
@@ -259,7 +259,8 @@ class Conductor:
     def _end(self, job: Job, outcome: str, now: float) -> None:
         job.outcome = outcome
         del self._jobs[job.task.id]
-        self._listener.ended(job, now)
+        # A reply that was kept for others was nevertheless there when it came.
+        self._listener.ended(job, now if job.replied is None else job.replied)
 
 
 def _missing(job: Job) -> tuple[int, ...]:

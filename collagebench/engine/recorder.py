@@ -82,15 +82,22 @@ class Recorder:
         self._codec = codec
         self._slow_above = slow_above
         self._straggled: dict[int, bool] = {}
-        """Whether the first task of a request straggled, by the request's id."""
+        """Whether the first task of a request, or any of those that its group was coded into, straggled, by its id."""
         self._evaluate = evaluate
         self._chunk = chunk
         self._later: list[tuple[Request, str, Sequence[Job], float]] = []
 
     def sent(self, job: Job) -> None:
-        """See whether the job straggles."""
+        """See whether the job straggles.
+
+        A request that is coded with others straggles when any of their first coded images does: which one it is
+        decides how well the others decode, so that one alone would not do for all.
+        """
+        slow = job.expected > self._slow_above
         for request in job.task.requests:
-            self._straggled.setdefault(request.id, job.expected > self._slow_above)
+            before = self._straggled.setdefault(request.id, slow)
+            if job.task.share and not job.task.attempt:
+                self._straggled[request.id] = before or slow
 
     def answered(self, request: Request, source: str, jobs: Sequence[Job], now: float) -> None:
         """Decode the answer and write the record now, or once the jobs are evaluated."""
@@ -159,12 +166,17 @@ class Recorder:
         predicted: int | None,
         decoding: float | None,
     ) -> None:
-        """Write the record of an answer: its phases are those of the job that replied last."""
+        """Write the record of an answer.
+
+        Its phases are those of the job that replied last of those that carried the request; where it took other jobs
+        as well to work the answer out, the wait for them is in `hold`.
+        """
         now = decided + (decoding or 0.0)
         latency = now - request.arrival
         phases = NO_PHASES
         if jobs:
-            job = jobs[0] if len(jobs) == 1 else max(jobs, key=lambda job: job.replied or 0.0)
+            carried = [job for job in jobs if request in job.task.requests]
+            job = max(carried, key=lambda job: job.replied or 0.0)
             hold = decided - (decided if job.replied is None else job.replied)
             group = job.sent - request.arrival
             decoded = None if job.decode is None else job.decode + (decoding or 0.0)

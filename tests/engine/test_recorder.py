@@ -1,0 +1,97 @@
+"""What is recorded of answers that were put together from several replies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from collagebench.engine.conductor import Conductor
+from collagebench.engine.recorder import Recorder, Workload
+from collagebench.engine.router import Router
+from collagebench.engine.simulated import SimulatedTransport, simulate_cell
+from collagebench.results.records import RequestRecord, TaskRecord
+from collagebench.schemes import make
+from collagebench.schemes.protocol import Request
+
+SLOW = 2.5
+
+
+class Kept:
+    """Keeps records instead of writing them."""
+
+    def __init__(self) -> None:
+        self.requests: dict[int, RequestRecord] = {}
+        self.tasks: dict[int, TaskRecord] = {}
+
+    def request(self, record: RequestRecord) -> None:
+        self.requests[record.request] = record
+
+    def task(self, record: TaskRecord) -> None:
+        self.tasks[record.task] = record
+
+
+def recorded(
+    name: str, options: dict[str, Any], workers: int, arrivals: list[float], draw: Callable[[int, int, int], float]
+) -> Kept:
+    """Run one simulated cell, whose services last as long as drawn."""
+    scheme, kept = make(name, options), Kept()
+    roles, first = {}, 0
+    for role, count in scheme.allot(workers).items():
+        roles[role] = range(first, first + count)
+        first += count
+    n = np.zeros(len(arrivals), np.int64)
+    workload = Workload(np.asarray(arrivals), n, n, 0)
+    recorder = Recorder(kept, name, 0, "floor", workload, scheme, SLOW, lambda jobs: None)  # type: ignore[arg-type]
+
+    def conduct(transport: SimulatedTransport) -> Conductor:
+        return Conductor(
+            scheme, Router(roles), draw, lambda request, attempt: 0.0, lambda task, drawn: drawn, transport, recorder
+        )
+
+    simulate_cell(conduct, [Request(i, 0, at) for i, at in enumerate(arrivals)], lambda task: 0.0, 100.0)
+    recorder.flush()
+    return kept
+
+
+def test_the_phases_of_an_answer_by_parity_are_the_parity_s_own() -> None:
+    """Request 1 arrives at 1, its parity is back at 2 and request 0's output, which it takes too, at 3: a hold of 1.
+
+    The single of request 0 was sent before request 1 was there: counted as its task, the group phase were below 0.
+    """
+
+    def draw(worker: int, request: int, attempt: int) -> float:
+        return {0: 3.0, 1: 50.0, 2: 1.0}[worker]
+
+    def swapped(worker: int, request: int, attempt: int) -> float:
+        return draw(request if worker < 2 else worker, request, attempt)
+
+    kept = recorded("parity", {"parity_workers": 1}, 3, [0.0, 1.0], swapped)
+    record = kept.requests[1]
+    assert (record.source, record.answered) == ("parity", 3.0)
+    assert kept.tasks[record.task or 0].role == "parity"
+    assert (record.group, record.queue, record.service, record.hold) == pytest.approx((0.0, 0.0, 1.0, 1.0))
+
+
+def test_a_reply_that_is_kept_for_others_ends_its_task_when_it_comes() -> None:
+    """The single of request 0 is back at 1 and kept for request 1, which is answered at 5 by its own: it ended at 1."""
+
+    def draw(worker: int, request: int, attempt: int) -> float:
+        return 40.0 if worker == 2 else (1.0, 5.0)[request]
+
+    kept = recorded("parity", {"parity_workers": 1}, 3, [0.0, 0.0], draw)
+    ends = {task.requests: (task.ended, task.outcome) for task in kept.tasks.values() if task.role == "single"}
+    assert ends == {"0": (1.0, "used"), "1": (5.0, "used")}
+
+
+@pytest.mark.parametrize("slow", range(4))
+def test_a_coded_request_straggles_with_any_coded_image_of_its_group(slow: int) -> None:
+    """Whichever of the four coded images is slow, all three requests straggled; those of a group at ease did not."""
+
+    def draw(worker: int, request: int, attempt: int) -> float:
+        return SLOW + 1 if (worker, request) == (slow, 0) else 1.0
+
+    kept = recorded("approxifer", {"coded_k": 3}, 4, [0.0, 0.0, 0.0, 20.0, 20.0, 20.0], draw)
+    assert [kept.requests[i].straggled for i in range(6)] == [True] * 3 + [False] * 3
