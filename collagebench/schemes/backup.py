@@ -11,6 +11,9 @@ from __future__ import annotations
 from collagebench.schemes.backed_up import BackedUp
 from collagebench.schemes.groups import Flush, check_count, check_seconds
 
+BATCH_AT_MOST = 256
+"""As many as the largest collage holds; a batch is one message, and is timed as a whole before a run."""
+
 
 class Backup(BackedUp):
     """Singles backed up by batches of `backup_batch` on `backup_workers` workers; delays in seconds."""
@@ -26,7 +29,8 @@ class Backup(BackedUp):
         backup_workers: int = 1,
         reissue_after: float | None = None,
     ) -> None:
-        check_count(1, backup_batch=backup_batch, backup_workers=backup_workers)
+        check_count(1, BATCH_AT_MOST, backup_batch=backup_batch)
+        check_count(1, backup_workers=backup_workers)
         check_seconds(backup_after=backup_after)
         super().__init__(backup_batch, flush, flush_after, backup_after, reissue_after)
         self.backup_batch = backup_batch

@@ -45,6 +45,6 @@ def parse_delay(text: str | float) -> float | RunningPercentile:
                 return RunningPercentile(p)
         elif 0 <= float(text) < math.inf:
             return float(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         pass
     raise UsageError(f"a delay is seconds, such as 0.2, or a percentile between p0 and p100, such as p95; not {text!r}")

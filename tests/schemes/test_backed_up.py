@@ -220,6 +220,7 @@ def test_parity_by_concatenation_is_an_image_of_one_input_s_size() -> None:
     ("name", "options"),
     [
         ("backup", {"backup_batch": 0}),
+        ("backup", {"backup_batch": 257}),
         ("backup", {"backup_after": -1.0}),
         ("backup", {"backup_workers": 0}),
         ("backup", {"hold": 0.1}),

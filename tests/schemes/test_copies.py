@@ -311,6 +311,7 @@ def test_a_second_worker_is_needed(name: str) -> None:
         ("hedge-idle", {"hedge_budget": 0.1}),
         ("reissue", {"retries": 0}),
         ("reissue", {"reissue_after": "p0"}),
+        ("reissue", {"reissue_after": 10**400}),
         ("default", {"default_after": -1.0}),
         ("default", {"default_after": float("inf")}),
     ],
