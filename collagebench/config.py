@@ -69,7 +69,8 @@ class Config:
     compute: Literal["real", "emulated"] = "real"
     """`real` runs the model in the workers; `emulated` keeps them for the drawn time."""
     compute_time: float | None = None
-    """Seconds one inference takes where none is run; None: measured on this machine beforehand."""
+    """Seconds one inference of the single takes where none is run, others in proportion to their operations; None: all
+    are measured on this machine beforehand."""
     deadline: float = 10.0
     """Seconds after which a task that has not been answered is given up."""
     slo_ms: float | None = None

@@ -69,7 +69,7 @@ SECTIONS = {
         ),
         click.option("--models", type=PATH, help="A directory of exported models. [the shipped ones]"),
         click.option("--precision", help="Of the models: float32 or int8. [float32 where there are both]"),
-        click.option("--compute-time", type=float, help="Seconds an inference takes where none is run. [measured]"),
+        click.option("--compute-time", type=float, help="Seconds the single takes where none is run. [measured]"),
     ],
     "Report": [
         click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", help="[table]"),

@@ -130,7 +130,7 @@ def make_plan(config: Config, measured: Mapping[tuple[str, int], float] = {}) ->
     """
     available = zoo.load(config.models or zoo.SHIPPED)
     dataset = open_dataset(config.dataset, config.data, download=config.download)
-    variants = tuple(_variant(resolve_fits(scheme), config, available, dataset) for scheme in config.schemes)
+    variants = tuple(_variant(scheme, config, available, dataset) for scheme in config.schemes)
     models = {model.name: model for variant in variants for model in variant.models.values()}
     size = _image_size(models.values())
     if dataset.size != size:
@@ -141,11 +141,11 @@ def make_plan(config: Config, measured: Mapping[tuple[str, int], float] = {}) ->
         config.stragglers, config.seed, config.workers, config.time_scale, config.slow_workers, config.slow_factor
     )
     sizes = {(m.name, n): m for v in variants for role, m in v.models.items() for n in (1, v.codec.batch(role))}
+    single = next(v.models[role] for role in ("single", "coded") for v in variants if role in v.models)
     compute = {
-        (name, size): measured.get((name, size)) or _compute_time(model, size, config)
+        (name, size): measured.get((name, size)) or _compute_time(model, size, config, single)
         for (name, size), model in sizes.items()
     }
-    single = next(v.models[role] for role in ("single", "coded") for v in variants if role in v.models)
     mean_service, median_service = _service(stragglers, compute[single.name, 1], config.workers)
     rate = config.rate
     if rate is None:
@@ -198,11 +198,14 @@ def _image_size(models: Any) -> tuple[int, int, int]:
     return size
 
 
-def _compute_time(model: zoo.Model, batch: int, config: Config) -> float:
-    """Return the seconds that the inference of a batch takes: as configured, or measured (a median, one thread)."""
+def _compute_time(model: zoo.Model, batch: int, config: Config, single: zoo.Model) -> float:
+    """Return the seconds that the inference of a batch takes: measured (a median, one thread), or as configured.
+
+    What is configured is the time of one inference of `single`; others take as many times that as they take operations.
+    """
     runner = session(model)
     if config.compute_time is not None:
-        return config.compute_time
+        return config.compute_time * batch * model.macs / single.macs
     blank = np.zeros((batch, *model.input), dtype=model.dtype)
     times = []
     for _ in range(TIMED_INFERENCES):

@@ -28,7 +28,7 @@ def print_details(one: dict[str, Any], console: Console) -> None:
     console.print(table)
     print_line(
         console,
-        "answers to requests whose first task was to take over twice the median service time, whatever their source",
+        "answers to requests whose first task (coded: any of them) was to take over twice the median service",
         indent="(straggled)  ",
         style="dim",
     )

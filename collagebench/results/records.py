@@ -24,7 +24,8 @@ class RequestRecord:
     warmup: bool
     """Belongs to the first share of the run, which statistics leave out."""
     straggled: bool | None
-    """Whether its first task was meant to take more than twice the median service time of a single image."""
+    """Whether its first task, or any of its group's first coded images, was meant to take more than twice the median
+    service time of a single image."""
     arrival: float
     """When the schedule wanted it to arrive."""
     lag: float | None
@@ -52,7 +53,7 @@ class RequestRecord:
     """Client, kernel and wire, both ways: whatever is not in another phase."""
     decode: float | None
     hold: float | None
-    """From the reply to the answer, when the scheme held the reply back."""
+    """From the reply to the answer: the scheme held it back, or waited for others that the answer is made of."""
     reason: str | None
     """Why it failed; None when it was answered."""
 

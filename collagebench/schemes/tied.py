@@ -77,13 +77,13 @@ class Tied(Scheme):
         for request in self._drop(task):
             pair = task.attempt // 2 + 1
             if pair < PAIRS_AT_MOST:
-                actions += self._tie(request, 2 * pair, now)
+                actions += self._tie(request, 2 * pair, now, (task,))
             else:
                 self._waiting.pop(request.id, None)
                 actions.append(self._fail(request, reason))
         return actions
 
-    def _tie(self, request: Request, attempt: int, now: float) -> list[Action]:
+    def _tie(self, request: Request, attempt: int, now: float, avoid: tuple[Task, ...] = ()) -> list[Action]:
         self._waiting[request.id] = request
-        first = self._send("single", (request,), attempt)
+        first = self._send("single", (request,), attempt, avoid)
         return [first, Wake(first.task, now)]

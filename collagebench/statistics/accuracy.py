@@ -43,7 +43,7 @@ class Answers:
     sources: dict[str, Share]
     """Answers from each source among all answers."""
     straggled: Share
-    """Right answers among requests whose first task straggled, and whose class is known."""
+    """Right answers among requests that straggled (see `RequestRecord`), and whose class is known."""
 
 
 def answers(requests: Table) -> Answers:

@@ -2,8 +2,8 @@
 
 Spending covers whole cells, warm-up included, because a task belongs to no one request. A task is executed once its
 service began: an inference is never interrupted. It is wasted when no request was answered from it. A task that was
-taken back before service cost nothing but its bytes; how long it would have taken is known only where workers do not
-compute.
+taken back before service cost nothing but its bytes (a worker may have begun it in the instant before it hears of that;
+what it then does is not known here); how long it would have taken is known only where workers do not compute.
 """
 
 from __future__ import annotations

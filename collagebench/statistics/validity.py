@@ -29,7 +29,9 @@ def judge(run: Run) -> list[str]:
             "again, or run it again"
         )
     if not len(run.cells):
-        reasons.append("no scheme has a complete run, so there is nothing to report: finish it with --resume, or run it again")
+        reasons.append(
+            "no scheme has a complete run, and there is nothing to report: finish it with --resume or run again"
+        )
     reasons += _lost_workers(run)
     reasons += _late_client(run)
     reasons += _incomplete(run)
