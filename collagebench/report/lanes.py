@@ -87,7 +87,8 @@ def _plot(
     last = float(np.nanmax(np.concatenate((cell["ended"][own], [arrival]))))
     failed = math.isnan(latency)
     end = max(last, arrival + 1e-3) if failed else arrival + latency
-    before, after = arrival - 0.25 * (end - arrival), end + 0.25 * (end - arrival)
+    around = max(0.25 * (end - arrival), 1e-4)
+    before, after = arrival - around, end + around
     begun = starts(cell)
     seen = own | ((begun < after) & (begun + cell["service"] > before))
     lanes = _lanes(cell.where(own), cell.where(seen))

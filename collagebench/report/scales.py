@@ -51,6 +51,7 @@ def logarithmic(values: Sequence[float], start: float, end: float, *, margin: fl
     low, high = _extent([value for value in values if value > 0])
     if not low > 0:
         low, high = 1.0, 10.0
+    low = max(low, 1e-15 * high)  # what is nearer to 0 is put at the end
     more = max((high / low) ** margin, 1.05)
     return Scale(low / more, high * more, start, end, log=True)
 
@@ -61,11 +62,15 @@ def _extent(values: Sequence[float]) -> tuple[float, float]:
 
 
 def _linear_ticks(low: float, high: float, most: int) -> list[float]:
+    found: list[float] = []
     rough = (high - low) / most
-    power = 10.0 ** math.floor(math.log10(rough))
-    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough * (1 - 1e-9))
-    first = math.ceil(low / step - 1e-9)
-    return [round(place * step, 12) for place in range(first, math.floor(high / step + 1e-9) + 1)]
+    while not found:  # a step may skip a short scale
+        power = 10.0 ** math.floor(math.log10(rough))
+        step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough * (1 - 1e-9))
+        first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+        found = [float(f"{place * step:.12g}") for place in range(first, last + 1)]
+        rough /= 2
+    return found
 
 
 def _log_ticks(low: float, high: float, most: int) -> list[float]:
