@@ -51,8 +51,9 @@ def _table(rows: Sequence[Object]) -> Markup:
 
 def _tails(place: int, variant: str, runs: Sequence[Run], names: Sequence[str], classes: str) -> Markup | None:
     """Return the tails of one scheme in all runs: the first in its colour, the others in ink with dashes."""
+    hides, *_ = classes.split()
     curves = [
-        observed(name, classes if number == 0 else f"{classes.split()[0]} other-run d{number}", run.of(variant).requests)
+        observed(name, classes if number == 0 else f"{hides} other-run d{number}", run.of(variant).requests)
         for number, (name, run) in enumerate(zip(names, runs, strict=True))
         if variant in run.variants
     ]
