@@ -36,6 +36,10 @@ class SchemeConfig:
 DEFAULT_SCHEMES = tuple(SchemeConfig(name, name) for name in ("none", "replication", "hedge", "collage"))
 
 
+MOST = {"workers": 100_000, "requests": 10_000_000, "runs": 100_000}
+"""More than any machine could hold: a slip of the finger, which would rather fill the memory than be done."""
+
+
 @dataclass(frozen=True, slots=True)
 class Config:
     """One experiment; the defaults are the run that needs no options.
@@ -80,6 +84,9 @@ class Config:
         for name in ("workers", "requests", "runs"):
             if getattr(self, name) < 1:
                 raise UsageError(f"--{name} must be 1 or more, not {getattr(self, name)}")
+        for name, most in MOST.items():
+            if getattr(self, name) > most:
+                raise UsageError(f"--{name} must be {most:,} or less, not {getattr(self, name)}")
         for name in ("rate", "utilisation", "time_scale", "deadline", "slo_ms", "slow_factor"):
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:

@@ -141,7 +141,7 @@ def _requests(check: Checker, requests: Any, classes: int) -> None:
     check.whole(("predicted",), -1, classes)
     check.whole(("task",), -1)
     check.known("arrival")
-    check.from_0("arrival", "answered", "latency", "queue", "service", "hold")
+    check.from_0("arrival", "answered", "latency", "encode", "queue", "service", "decode", "hold")
     check.one_of("source", ("", *SOURCES))
     latency = requests["latency"]
     failed = np.isnan(latency)
@@ -150,7 +150,9 @@ def _requests(check: Checker, requests: Any, classes: int) -> None:
     check.none(failed == requests.equal("reason", ""), "a request has either an answer or a reason why it failed")
     ended, arrived = requests["answered"], requests["arrival"]
     check.equal(ended - arrived, latency, ended, "its latency is not from its arrival until its answer")
-    known = ~np.isnan(requests["service"]) & (~np.isnan(requests["transport"]) | np.isnan(requests["encode"]))
+    travelled = np.isnan(requests["encode"]) == np.isnan(requests["transport"])
+    check.none(~failed & ~travelled, "encode and transport are both known, or neither")
+    known = ~np.isnan(requests["service"]) & travelled
     total = np.where(known, 0.0, np.nan)
     for name in PHASES:
         np.add(total, requests[name], out=total, where=~np.isnan(requests[name]))

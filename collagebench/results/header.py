@@ -17,12 +17,14 @@ from collagebench.results.seal import OWN, header_checksum
 
 SEALED = 3
 """The first schema with a checksum of the header."""
+FINITE = 10**300
+"""Numbers below can be turned into floats and multiplied by a thousand."""
 LARGEST = 2**53
 """Whole numbers up to here are exact in every program that reads JSON."""
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= LARGEST
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < FINITE
 
 
 def _is_count(value: Any) -> bool:
@@ -38,6 +40,7 @@ KINDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "positive": ("a number above 0", lambda value: _is_number(value) and value > 0),
     "share": ("a number from 0 to 1", lambda value: _is_number(value) and 0 <= value <= 1),
     "count": ("a whole number from 0 up", _is_count),
+    "seed": ("a whole number from 0 up", lambda value: type(value) is int and value >= 0),
     "some": ("a whole number from 1 up", lambda value: _is_count(value) and value > 0),
     "object": ("an object", lambda value: isinstance(value, dict)),
 }
@@ -86,7 +89,7 @@ CONFIG = {
     "compute_time": "amount?",
     "deadline": "positive?",
     "slo_ms": "positive?",
-    "seed": "count",
+    "seed": "seed",
 }
 ENVIRONMENT = {
     "captured_utc": "text",
@@ -123,7 +126,7 @@ SHAPE: dict[str, Any] = {
     "error": "text?",
     "resumed": [{"at_utc": "text", "tool": "text", "cells_kept": "count", "environment": ENVIRONMENT}],
     "events": [{"kind": "text", "message": "text", "at_utc": "text"}],
-    "bound": {**BOUND, "source": "text?"},
+    "bound": {**BOUND, "source": "text?", "curve": [["amount?"]]},
 }
 NULLABLE = ("git", "load_average")
 """An object and a list that are null where they are not known."""
@@ -232,3 +235,9 @@ def _agree(header: dict[str, Any], path: Path) -> None:
     known = [bound[name] for name in ("p50", "p90", "p95", "p99", "p999", "max") if bound.get(name) is not None]
     if known != sorted(known):
         contradicts("the quantiles of the bound do not ascend")
+    curve = bound.get("curve", [])
+    points = [(point[0], math.inf if point[1] is None else point[1]) for point in curve if len(point) == 2]
+    if len(points) < len(curve) or any(share is None or not 0 <= share <= 1 for share, _ in points):
+        contradicts("the bound's curve is not made of shares and times")
+    if points != sorted(points) or [time for _, time in points] != sorted(time for _, time in points):
+        contradicts("the bound's curve does not ascend")
