@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
@@ -17,14 +18,14 @@ from collagebench.results.seal import OWN, header_checksum
 
 SEALED = 3
 """The first schema with a checksum of the header."""
-FINITE = 10**300
-"""Numbers below can be turned into floats and multiplied by a thousand."""
+FINITE = sys.float_info.max
+"""Whole numbers up to here can be turned into floats."""
 LARGEST = 2**53
 """Whole numbers up to here are exact in every program that reads JSON."""
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < FINITE
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= FINITE
 
 
 def _is_count(value: Any) -> bool:
