@@ -20,7 +20,8 @@ from collagebench.statistics.cost import Cost, busy_share, cost, goodput
 from collagebench.statistics.latency import Latency, latency
 from collagebench.statistics.quantiles import QUANTILES, requests_needed
 from collagebench.statistics.timing import dispatch_lag, phase_means
-from collagebench.statistics.validity import judge, warnings
+from collagebench.statistics.validity import judge
+from collagebench.statistics.warnings import warnings
 
 SCHEMA = 1
 

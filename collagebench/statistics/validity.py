@@ -1,4 +1,4 @@
-"""Whether a run's figures can be trusted. A reason makes the report INVALID; a warning is only shown beside it.
+"""Whether a run's figures can be trusted. A reason makes the report INVALID; `warnings` are only shown beside it.
 
 Each is one sentence that names the scheme and the next step.
 """
@@ -10,8 +10,9 @@ import numpy as np
 from collagebench.results.reader import Run, Table
 from collagebench.statistics.growth import growing
 from collagebench.statistics.latency import infinite_if_failed
-from collagebench.statistics.quantiles import quantile, requests_needed
+from collagebench.statistics.quantiles import quantile
 from collagebench.statistics.timing import dispatch_lag
+from collagebench.statistics.warnings import failures
 
 LAG_SHARE = 0.05
 """Dispatch lag p99 may be this share of the median latency."""
@@ -41,40 +42,6 @@ def judge(run: Run) -> list[str]:
         reasons += _overload(variant, mine.requests)
         reasons += _wrong_injection(variant, mine.tasks)
     return reasons
-
-
-def warnings(run: Run) -> list[str]:
-    """Return what a reader of the figures of `run` should know although they are valid."""
-    found = [*run.notes]
-    found += [event["message"] for event in run.header.get("events", []) if event["kind"] != "worker lost"]
-    if run.left_out:
-        found.append(f"left out because they are not complete: {', '.join(run.left_out)}.")
-    small, single = [], []
-    for variant in run.variants:
-        mine = run.of(variant)
-        if not len(mine.cells):
-            found.append(f"{variant}: no complete run, so it has no figures.")
-            continue
-        failed, of = _failed(mine.requests)
-        if failed:
-            found.append(
-                f"{variant}: {failed} of {of} requests failed and count as infinitely slow; "
-                "the column reason of requests.csv says why."
-            )
-        given_up = int(mine.tasks.equal("outcome", "deadline").sum())
-        if given_up:
-            found.append(f"{variant}: {given_up} tasks were given up at their --deadline, answered in time or not.")
-        if 0 < of < requests_needed(0.99):
-            small.append(f"{variant} {of}")
-        if len(mine.cells) < 2:
-            single.append(variant)
-    if small:
-        found.append(
-            f"fewer than 368 requests bound a p99 from below only ({', '.join(small)}): raise --requests or --runs."
-        )
-    if single:
-        found.append(f"one run gives no interval ({', '.join(single)}): raise --runs.")
-    return found
 
 
 def _unfinished(run: Run) -> list[str]:
@@ -111,19 +78,13 @@ def _incomplete(run: Run) -> list[str]:
 
 
 def _mostly_failed(variant: str, requests: Table) -> list[str]:
-    failed, of = _failed(requests)
+    failed, of = failures(requests)
     if 2 * failed <= of:
         return []
     return [
         f"{variant}: {failed} of {of} requests failed, so there is little to measure: raise "
         "--deadline or lower the load; the column reason of requests.csv says why"
     ]
-
-
-def _failed(requests: Table) -> tuple[int, int]:
-    """Return how many requests failed, and of how many, warm-up left out."""
-    counted = ~requests["warmup"]
-    return int((np.isnan(requests["latency"]) & counted).sum()), int(counted.sum())
 
 
 def _late_client(run: Run) -> list[str]:

@@ -17,7 +17,8 @@ from collagebench.engine.cells import Progress
 from collagebench.errors import DataError, Interrupted, OutputError, UsageError
 from collagebench.results.reader import load
 from collagebench.results.writer import RunWriter
-from collagebench.statistics.validity import judge, warnings
+from collagebench.statistics.validity import judge
+from collagebench.statistics.warnings import warnings
 
 SCHEMES = tuple(SchemeConfig(name, name) for name in ("none", "hedge", "collage"))
 CONFIG = Config(schemes=SCHEMES, workers=4, runs=2, requests=110)

@@ -11,7 +11,8 @@ from synthetic_run import HEADER, cell, change_header, lognormal, make_run, requ
 from collagebench.results.reader import Table, load
 from collagebench.results.writer import RunWriter
 from collagebench.statistics.growth import growing, growth
-from collagebench.statistics.validity import judge, warnings
+from collagebench.statistics.validity import judge
+from collagebench.statistics.warnings import warnings
 
 SCHEMES = [{"scheme": "none", "variant": "none", "allotment": {"single": 10}, "options": {}}]
 

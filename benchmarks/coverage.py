@@ -1,0 +1,208 @@
+"""Do the intervals hold what they promise, and does the comparison cry wolf? Four tables.
+
+1. How often the 95 % interval of p99 covers the truth, beside the interval that takes requests for independent. On
+   made up data, computed for thousands of runs at once: ten workers at half their capacity, lognormal service; each
+   worker is slow (5x) for a tenth of the time, in periods that last as many mean service times as the table says.
+   Requests go to the worker that is free first, as on a fleet with one queue, or each to a worker at random, with a
+   queue of its own that grows as long as the worker is slow. 10 runs of 1,000 requests make an experiment; the truth is
+   the p99 of 10,000 such runs. With queues at random and slow periods that outlast most of a run, the interval falls
+   short: the p99 of all runs together is then made by the few runs with such a period.
+2. What pairing is worth: the variance over runs of the difference in p99 between two schemes that met the same arrivals
+   and slowdowns, and between two that met different ones. The run that needs no options, in the simulated engine.
+3. A scheme against itself under other seeds: how often is a difference called real? The same engine and runs.
+4. The same with one side's latencies 10 % longer: how often is that found, with other seeds and with the same.
+
+    python benchmarks/coverage.py [--experiments 300] [--comparisons 100]
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from collagebench.config import Config
+from collagebench.engine.cells import conductor_of
+from collagebench.engine.plan import Plan, Variant, make_plan
+from collagebench.engine.router import Job
+from collagebench.engine.simulated import simulate_cell
+from collagebench.results.reader import Run, Table
+from collagebench.schemes.protocol import Request
+from collagebench.statistics.comparison import Difference, MinimumEffect, compare
+from collagebench.statistics.intervals import around
+from collagebench.statistics.latency import latency
+from collagebench.statistics.paired import LEVEL
+from collagebench.statistics.quantiles import lower_bound, quantile, upper_bound
+
+WORKERS = 10
+SLOW_SHARE, SLOW_FACTOR, LOAD = 0.1, 5.0, 0.5
+CASES = (("one queue", 5), ("one queue", 20), ("one queue", 80), ("at random", 5), ("at random", 20), ("at random", 80))
+RUNS, REQUESTS, WARMUP = 10, 1000, 50
+PAIRED_RUNS = 300
+COMPUTE_S = 0.002
+"""What an inference is assumed to take: given, so that the figures do not depend on the machine."""
+
+Seconds = NDArray[np.float64]
+
+
+def main() -> None:
+    """Print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--experiments", type=int, default=300)
+    parser.add_argument("--comparisons", type=int, default=100)
+    arguments = parser.parse_args()
+    start = time.perf_counter()
+    print_coverage(arguments.experiments)
+    needed = max(PAIRED_RUNS, 2 * RUNS * arguments.comparisons)
+    plan = make_plan(Config(runs=needed, compute_time=COMPUTE_S))
+    print_pairing(plan)
+    print_comparisons(plan, arguments.comparisons)
+    print(f"{time.perf_counter() - start:.0f} s")
+
+
+# Coverage.
+
+
+def print_coverage(experiments: int) -> None:
+    """Print how often each interval covers the true p99."""
+    print(f"1. 95 % interval of p99: how many of {experiments} experiments cover the truth")
+    print(f"{'requests go to':15}{'slow periods':>12}{'true p99':>10}{'over runs':>11}{'naive':>8}", end="")
+    print(f"{'width':>8}{'naive':>8}")
+    for routing, period in CASES:
+        rng = np.random.default_rng(1)
+        truth = float(np.quantile(bursty(rng, 10_000, routing, period), 0.99, method="inverted_cdf"))
+        covered, widths = np.zeros(2), np.zeros(2)
+        for experiment in bursty(rng, experiments * RUNS, routing, period).reshape(experiments, RUNS, -1):
+            pooled = np.sort(experiment.ravel())
+            over_runs = around(quantile(pooled, 0.99), [quantile(run, 0.99) for run in np.sort(experiment, axis=1)])
+            naive = lower_bound(pooled, 0.99), upper_bound(pooled, 0.99)
+            for place, (low, high) in enumerate((over_runs, naive)):
+                covered[place] += low <= truth <= high
+                widths[place] += high - low
+        figures = (*(covered / experiments), *(widths / experiments))
+        shown = "{:11.1%}{:8.1%}{:8.1f}{:8.1f}".format(*figures)
+        print(f"{routing:15}{period:12}{truth:10.1f}{shown}", flush=True)
+
+
+def bursty(rng: np.random.Generator, runs: int, routing: str, period: float) -> Seconds:
+    """Return latencies [runs, requests after the warm-up] in mean service times of a worker that is not slow."""
+    mean = np.exp(0.3**2 / 2) * (1 + SLOW_SHARE * (SLOW_FACTOR - 1))
+    every, now = np.arange(runs), np.zeros(runs)
+    slow = rng.random((runs, WORKERS)) < SLOW_SHARE
+    lasts = np.array([period * (1 - SLOW_SHARE) / SLOW_SHARE, period])  # of a fast and of a slow period
+    until = rng.exponential(lasts[slow.astype(int)])
+    free = np.zeros((runs, WORKERS))
+    latencies = np.empty((REQUESTS, runs))
+    for request in range(REQUESTS):
+        now += rng.exponential(mean / (LOAD * WORKERS), runs)
+        worker = free.argmin(axis=1) if routing == "one queue" else rng.integers(0, WORKERS, runs)
+        begun = np.maximum(free[every, worker], now)
+        passed = np.flatnonzero(until[every, worker] <= begun)
+        while len(passed):
+            place = (passed, worker[passed])
+            slow[place] = ~slow[place]
+            until[place] += rng.exponential(lasts[slow[place].astype(int)])
+            passed = passed[until[place] <= begun[passed]]
+        service = rng.lognormal(0.0, 0.3, runs) * np.where(slow[every, worker], SLOW_FACTOR, 1.0)
+        free[every, worker] = begun + service
+        latencies[request] = begun + service - now
+    return latencies[WARMUP:].T
+
+
+# Comparisons, in the simulated engine.
+
+
+def print_pairing(plan: Plan) -> None:
+    """Print the variance of differences in p99, paired and not, in square milliseconds."""
+    print(f"\n2. variance of the difference in p99 from none over {PAIRED_RUNS} runs, ms²")
+    print(f"{'scheme':14}{'paired':>10}{'unpaired':>10}{'ratio':>8}")
+    names = {variant.name: variant for variant in plan.variants}
+    p99 = {name: p99_by_run(simulate(plan, variant, PAIRED_RUNS)) * 1e3 for name, variant in names.items()}
+    for name in names:
+        if name == "none":
+            continue
+        paired = np.var(p99[name] - p99["none"], ddof=1)
+        unpaired = np.var(p99[name], ddof=1) + np.var(p99["none"], ddof=1)
+        print(f"{name:14}{paired:10.0f}{unpaired:10.0f}{paired / unpaired:8.2f}", flush=True)
+
+
+def print_comparisons(plan: Plan, comparisons: int) -> None:
+    """Print how often a scheme is called different from itself, and from itself 10 % slower."""
+    print(f"\n3. and 4. none against none, {comparisons} comparisons of {RUNS} runs: p99 called different")
+    print(f"{'':34}{'significant':>12}{'real':>8}{'p50':>8}{'mean':>8}")
+    latencies = simulate(plan, plan.variants[0], 2 * RUNS * comparisons)
+    halves = latencies.reshape(comparisons, 2, RUNS, -1)
+    for label, factor, same in (
+        ("itself, other seeds", 1.0, False),
+        ("10 % slower, other seeds", 1.1, False),
+        ("10 % slower, the same seeds", 1.1, True),
+    ):
+        found = [differences({"one": one, "other": factor * (one if same else other)}) for one, other in halves]
+        significant = np.mean([figures["p99"].p_holm <= LEVEL for figures in found])
+        real = {name: np.mean([figures[name].real for figures in found]) for name in ("p99", "p50", "mean")}
+        print(f"{label:34}{significant:12.0%}{real['p99']:8.0%}{real['p50']:8.0%}{real['mean']:8.0%}", flush=True)
+
+
+def differences(latencies: Mapping[str, Seconds]) -> dict[str, Difference]:
+    """Return the last scheme's differences from the first, as a report has them; `latencies` are [runs, requests]."""
+    names = list(latencies)
+    shape = next(iter(latencies.values())).shape
+    run, request = np.indices(shape).reshape(2, -1)
+    columns = {
+        "scheme": np.repeat(np.arange(len(names)), run.size),
+        "run": np.tile(run, len(names)),
+        "request": np.tile(request, len(names)),
+        "latency": np.concatenate([values.ravel() for values in latencies.values()]),
+    }
+    size = len(columns["run"])
+    columns |= {"warmup": np.zeros(size, dtype=bool), "predicted": np.zeros(size, int), "label": np.zeros(size, int)}
+    requests = Table(columns, {"scheme": names})
+    nothing = Table({"scheme": np.zeros(0, int)}, {"scheme": names})
+    whole = Run(Path(), {}, requests, nothing, nothing, (), (), ())
+    times = {name: latency(whole.of(name).requests) for name in names}
+    return dict(compare(whole, times, names[0], MinimumEffect())[names[-1]].figures)
+
+
+def p99_by_run(latencies: Seconds) -> Seconds:
+    """Return the p99 of each run, from [runs, requests]."""
+    return np.quantile(latencies, 0.99, axis=1, method="inverted_cdf")
+
+
+def simulate(plan: Plan, variant: Variant, runs: int) -> Seconds:
+    """Return the latencies of a scheme in seconds, [runs, requests after the warm-up]."""
+    return np.array([simulate_run(plan, variant, run)[plan.workloads[run].warmup :] for run in range(runs)])
+
+
+def simulate_run(plan: Plan, variant: Variant, run: int) -> Seconds:
+    """Return the latency of every request of one run."""
+    listener = Latencies(plan.config.requests)
+    conduct = conductor_of(plan, variant, run, listener)
+    simulate_cell(conduct, plan.requests(run), plan.compute_of(variant), plan.config.deadline)
+    return listener.values
+
+
+class Latencies:
+    """Keeps each request's latency in seconds, infinite where it failed."""
+
+    def __init__(self, requests: int) -> None:
+        self.values = np.full(requests, np.inf)
+
+    def sent(self, job: Job) -> None:
+        pass
+
+    def answered(self, request: Request, source: str, jobs: Sequence[Job], now: float) -> None:
+        self.values[request.id] = now - request.arrival
+
+    def failed(self, request: Request, reason: str) -> None:
+        pass
+
+    def ended(self, job: Job, now: float) -> None:
+        pass
+
+
+if __name__ == "__main__":
+    main()

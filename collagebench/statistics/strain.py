@@ -1,0 +1,69 @@
+"""Whether the fleet, the client or the machine under them was at its limit.
+
+A role's workers are saturated when they are busy nearly all the time and tasks wait for them: then latencies say more
+about the length of a run than about the scheme. The machine was the straggler when inference alone, which is not slowed
+on purpose, or a delay that came out longer than asked for, took more than twice the median service time: by that
+measure the schemes are compared on how they cope with an overloaded computer.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from collagebench.results.reader import Table
+from collagebench.statistics.quantiles import quantile
+
+BUSY = 0.9
+WAITING = 0.5
+"""Mean wait at the worker, in mean service times, from which a queue is worth a word."""
+CORE = 0.8
+"""Share of a core that the client, a single thread for the most part, may use."""
+OWN_STRAGGLERS = 0.005
+"""Share of tasks: half of those beyond the p99."""
+TRANSPORT = 0.5
+"""Transport p99 may be this share of the median latency."""
+
+
+def saturated(tasks: Table, cells: Table, allotment: dict[str, int]) -> dict[str, float]:
+    """Return the busy share of each role whose workers had next to no time left while tasks waited."""
+    seconds, found = float(cells["duration"].sum()), {}
+    for role, workers in allotment.items():
+        mine = tasks.equal("role", role) & ~np.isnan(tasks["service"])
+        if not mine.any() or workers * seconds <= 0:
+            continue
+        service, waits = tasks["service"][mine], tasks["queue"][mine]
+        busy = float(service.sum()) / (workers * seconds)
+        if busy > BUSY and float(np.nanmean(np.append(waits, 0.0))) > WAITING * float(service.mean()):
+            found[role] = busy
+    return found
+
+
+def own_stragglers(tasks: Table) -> float | None:
+    """Return the share of tasks that the machine itself made straggle; None where it is too small to matter."""
+    known = ~np.isnan(tasks["service"]) & ~np.isnan(tasks["compute"]) & ~np.isnan(tasks["wanted_s"])
+    slow = served = 0
+    for role in tasks.texts["role"]:
+        mine = known & tasks.equal("role", role)
+        if mine.any():
+            late = np.maximum(tasks["service"][mine] - tasks["wanted_s"][mine], 0.0)
+            limit = 2 * float(np.median(tasks["service"][mine]))
+            slow += int((tasks["compute"][mine] + late > limit).sum())
+            served += int(mine.sum())
+    return slow / served if served and slow / served > OWN_STRAGGLERS else None
+
+
+def client_share(cells: Table) -> float | None:
+    """Return how much of one core the client used; None where that is not known, or leaves it enough."""
+    known = ~np.isnan(cells["client_cpu"])
+    seconds = float(cells["duration"][known].sum())
+    share = float(cells["client_cpu"][known].sum()) / seconds if seconds > 0 else 0.0
+    return share if share > CORE else None
+
+
+def slow_transport(requests: Table) -> float | None:
+    """Return the p99 of transport in seconds if it is large beside the median latency."""
+    counted = ~requests["warmup"] & ~np.isnan(requests["latency"]) & ~np.isnan(requests["transport"])
+    if not counted.any():
+        return None
+    transport = quantile(np.sort(requests["transport"][counted]), 0.99)
+    return transport if transport > TRANSPORT * quantile(np.sort(requests["latency"][counted]), 0.5) else None

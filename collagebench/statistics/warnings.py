@@ -1,0 +1,135 @@
+"""What a reader of valid figures should know: each one sentence, with the next step to take."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from collagebench.results.reader import Run, Table
+from collagebench.statistics.drift import over_places, within_runs
+from collagebench.statistics.quantiles import requests_needed
+from collagebench.statistics.strain import client_share, own_stragglers, saturated, slow_transport
+
+A_MAXIMUM = 100
+"""The p99 of fewer requests is their maximum."""
+
+
+def warnings(run: Run) -> list[str]:
+    """Return what a reader of the figures of `run` should know although they are valid."""
+    found = [*run.notes]
+    found += [event["message"] for event in run.header.get("events", []) if event["kind"] != "worker lost"]
+    if run.left_out:
+        found.append(f"left out because they are not complete: {', '.join(run.left_out)}.")
+    small, single, maxima = [], [], []
+    for variant in run.variants:
+        mine = run.of(variant)
+        if not len(mine.cells):
+            found.append(f"{variant}: no complete run, so it has no figures.")
+            continue
+        failed, of = failures(mine.requests)
+        if failed:
+            found.append(
+                f"{variant}: {failed} of {of} requests failed and count as infinitely slow; "
+                "the column reason of requests.csv says why."
+            )
+        given_up = int(mine.tasks.equal("outcome", "deadline").sum())
+        if given_up:
+            found.append(f"{variant}: {given_up} tasks were given up at their --deadline, answered in time or not.")
+        found += _saturation(run, variant) + _drift(variant, mine.requests)
+        if 0 < of < requests_needed(0.99):
+            small.append(f"{variant} {of}")
+        elif len(mine.cells) > 1 and of < A_MAXIMUM * len(mine.cells):
+            maxima.append(f"{variant} {of // len(mine.cells)}")
+        if len(mine.cells) < 2:
+            single.append(variant)
+    if small:
+        found.append(
+            f"fewer than 368 requests bound a p99 from below only ({', '.join(small)}): raise --requests or --runs."
+        )
+    if maxima:
+        found.append(
+            f"in runs of fewer than {A_MAXIMUM} requests ({', '.join(maxima)}) each run's p99 is its maximum, and that "
+            "is what intervals and comparisons are made of: raise --requests."
+        )
+    if single:
+        found.append(f"one run gives no interval ({', '.join(single)}): raise --runs.")
+    return found + _place(run) + _host(run)
+
+
+def failures(requests: Table) -> tuple[int, int]:
+    """Return how many requests failed, and of how many, warm-up left out."""
+    counted = ~requests["warmup"]
+    return int((np.isnan(requests["latency"]) & counted).sum()), int(counted.sum())
+
+
+def _saturation(run: Run, variant: str) -> list[str]:
+    allotment: dict[str, int] = {}
+    mine = run.of(variant)
+    for scheme in run.header.get("schemes", []):
+        if (scheme.get("variant") or scheme["scheme"]) == variant:
+            allotment = scheme.get("allotment") or {}
+    return [
+        f"{variant}: its {role} workers were busy {100 * busy:.0f} % of the time while tasks waited, so latencies "
+        "depend on the length of the run: lower --utilisation or --rate, or give it more workers."
+        for role, busy in saturated(mine.tasks, mine.cells, allotment).items()
+    ]
+
+
+def _drift(variant: str, requests: Table) -> list[str]:
+    ratio = within_runs(requests)
+    if ratio is None:
+        return []
+    if ratio > 1:
+        return [
+            f"{variant}: the first quarter of a run was {ratio:.2f}x as slow as the rest (medians), so it was still "
+            "warming up: raise --warmup."
+        ]
+    return [
+        f"{variant}: a run was {1 / ratio:.2f}x as slow after its first quarter (medians), so its queue was still "
+        "filling or the machine tires: raise --warmup and --requests."
+    ]
+
+
+def _place(run: Run) -> list[str]:
+    times = over_places(run)
+    if times is None:
+        return []
+    how = f"{times:.2f}x as slow" if times > 1 else f"{1 / times:.2f}x as fast"
+    return [
+        f"the last scheme of a run was {how} as the first, whichever it was: the machine changes its speed; the random "
+        "order evens that out over many runs, so raise --runs, or let the machine come to rest first."
+    ]
+
+
+def _host(run: Run) -> list[str]:
+    """Say where the machine was the straggler; simulated machines never are."""
+    if run.header.get("engine") != "live" or not len(run.cells):
+        return []
+    found = []
+    config, environment = run.header.get("config") or {}, run.header.get("environment") or {}
+    own = own_stragglers(run.tasks)
+    if own is not None and config.get("stragglers") != "none":
+        found.append(
+            f"the machine itself was the straggler in {100 * own:.1f} % of the tasks (their inference, or a delay that "
+            "came out too long, took over twice the median service time): use fewer --workers, a lower --rate or "
+            "--compute emulated, or let nothing else run."
+        )
+    share = client_share(run.cells)
+    if share is not None:
+        found.append(
+            f"the client used {100 * share:.0f} % of a core, so it was part of the latency: lower --rate or raise "
+            "--time-scale."
+        )
+    slow = [name for name in run.variants if slow_transport(run.of(name).requests) is not None]
+    if slow:
+        found.append(
+            f"the p99 of the time on the way to the workers and back is over half of the median latency "
+            f"({', '.join(slow)}): the cores are too busy to pass messages on; use fewer --workers or a lower --rate."
+        )
+    load, cores = environment.get("load_average"), environment.get("cpu_quota_cores")
+    cores = cores or environment.get("affinity_cores") or environment.get("logical_cores")
+    if load and cores and load[0] > cores:
+        found.append(
+            f"when the run began the machine's load was {load[0]:.1f} on {cores:g} cores: let nothing else run "
+            "beside it."
+        )
+    return found

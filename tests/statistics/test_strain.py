@@ -1,0 +1,97 @@
+"""Fleets, clients and machines at their limit."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from synthetic_run import lognormal, make_run
+
+from collagebench.results.reader import Table, load
+from collagebench.statistics.strain import client_share, own_stragglers, saturated, slow_transport
+from collagebench.statistics.warnings import warnings
+
+
+def tasks(**columns):
+    """Return 1,000 tasks of singles, served in 10 ms as asked of which 1 ms is computing, with other columns."""
+    plain = {"service": 0.01, "wanted_s": 0.01, "compute": 0.001, "queue": 0.0}
+    whole = {
+        name: np.broadcast_to(np.asarray(columns.get(name, value)), 1000).astype(float) for name, value in plain.items()
+    }
+    return Table(
+        {**whole, "role": np.asarray(columns.get("role", np.zeros(1000, int)))}, {"role": ["single", "collage"]}
+    )
+
+
+def cells(seconds, cpu=0.1):
+    """Return one cell of that length."""
+    return Table({"duration": np.array([seconds]), "client_cpu": np.array([cpu])}, {})
+
+
+def test_saturated_role():
+    """One role busy 100 of 105 s with tasks waiting is named, though the fleet as a whole has time to spare."""
+    role = np.where(np.arange(1000) < 500, 1, 0)
+    service, queue = np.where(role == 1, 0.2, 0.01), np.where(role == 1, 0.5, 0.0)
+    found = saturated(tasks(service=service, queue=queue, role=role), cells(105.0), {"single": 9, "collage": 1})
+    assert found == {"collage": pytest.approx(100 / 105)}
+
+
+@pytest.mark.parametrize(("seconds", "queue"), [(10.5, 0.001), (20.0, 0.02)])
+def test_busy_without_queue_and_queue_without_load_are_no_saturation(seconds, queue):
+    """Copies that fill idle time wait for nothing, and a burst may queue on a fleet that is half idle."""
+    assert saturated(tasks(queue=queue), cells(seconds), {"single": 1}) == {}
+
+
+def test_machine_as_the_straggler():
+    """Ten of 1,000 inferences that take 50 ms by themselves are 1 %; delays that were asked for are none."""
+    slow = np.arange(1000) < 10
+    assert own_stragglers(tasks(compute=np.where(slow, 0.05, 0.001), service=np.where(slow, 0.05, 0.01))) == 0.01
+    assert own_stragglers(tasks(service=np.where(slow, 0.05, 0.01))) == 0.01
+    asked = np.where(slow, 0.05, 0.01)
+    assert own_stragglers(tasks(service=asked, wanted_s=asked)) is None
+    assert own_stragglers(tasks(service=np.nan)) is None
+
+
+def test_client_that_needs_its_core():
+    """85 CPU seconds in 100 are too many, 75 are not, and unknown ones are not guessed."""
+    assert client_share(cells(100.0, 85.0)) == pytest.approx(0.85)
+    assert client_share(cells(100.0, 75.0)) is None
+    assert client_share(cells(100.0, np.nan)) is None
+
+
+def test_slow_messages():
+    """A p99 of transport of 15 ms is much beside a median latency of 20 ms, and 5 ms is not."""
+    transport = np.where(np.arange(1000) < 20, 0.015, 0.0005)
+    columns = {"warmup": np.zeros(1000, bool), "latency": np.full(1000, 0.02), "transport": transport}
+    assert slow_transport(Table(columns, {})) == 0.015
+    assert slow_transport(Table({**columns, "transport": transport / 3}, {})) is None
+
+
+def test_a_machine_that_was_busy_before_is_said(tmp_path):
+    """A load above the number of cores at the start is a warning in a live run, and none in a simulated one."""
+    environment = {"load_average": [4.2, 1.0, 1.0], "affinity_cores": 4, "cpu_quota_cores": 2.0}
+    for engine in ("live", "simulated"):
+        header = {"environment": environment, "engine": engine}
+        run = load(make_run(tmp_path / engine, {"none": lognormal(1, 4, 250)}, header=header))
+        found = [text for text in warnings(run) if "load was 4.2 on 2 cores" in text]
+        assert len(found) == (engine == "live")
+
+
+def test_short_runs_compare_maxima(tmp_path):
+    """Ten runs of 80 requests give a p99, but each run's own is its maximum: a warning says so."""
+    run = load(make_run(tmp_path / "run", {"none": lognormal(1, 10, 80)}))
+    assert [text for text in warnings(run) if "(none 80) each run's p99 is its maximum" in text]
+
+
+def test_every_warning_names_a_next_step(tmp_path):
+    """A run with nearly everything wrong: each sentence ends with what to do, or where to look."""
+    directory = make_run(
+        tmp_path / "run",
+        {"none": [[0.05] * 60 + [0.02] * 140 + [None]] * 3},
+        header={"environment": {"load_average": [9.0, 9.0, 9.0], "logical_cores": 2}},
+    )
+    found = warnings(load(directory))
+    assert len(found) >= 3, json.dumps(found)
+    for text in found:
+        assert any(word in text for word in ("raise ", "lower ", "let ", "use ", "says why", "give ")), text
