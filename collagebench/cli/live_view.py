@@ -173,7 +173,7 @@ class LiveView(Progress):
             sources = dict(tally.sources)
             total = sum(sources.values())
             ordered = sorted(sources.items(), key=lambda item: -item[1])
-            parts = "  ".join(f"{source} {100 * count / total:.0f} %" for source, count in ordered)
+            parts = "  ".join(f"{source} {_percent(count / total)}" for source, count in ordered)
             line = (
                 f"{mark} {_short(name, name_width):<{name_width}} {tally.answered:>8,} {_ms(tally, 0.5):>8} "
                 f"{_ms(tally, 0.99):>8} {tally.failed:>6,}  {parts}"
@@ -201,6 +201,10 @@ def _ms(tally: Tally, q: float) -> str:
         return "inf"
     ms = seconds * 1e3
     return f"{ms:.2f}" if ms < 10 else f"{ms:.1f}" if ms < 100 else f"{ms:,.0f}"
+
+
+def _percent(share: float) -> str:
+    return "<1 %" if share < 0.005 else f"{100 * share:.0f} %"
 
 
 def _short(name: str, width: int) -> str:

@@ -49,10 +49,10 @@ def _unfinished(run: Run) -> list[str]:
     if status == "done":
         return []
     if status == "failed":
-        return [f"the run failed ({run.header.get('error', 'no reason was recorded')}): mend that and run it again"]
+        return [f"the run failed ({run.header.get('error', 'no reason was recorded')}): mend that, and go on with --resume or run it again"]
     if status == "interrupted":
-        return ["the run was interrupted, so schemes may have met different arrivals: let it end, or run it again"]
-    return ["the run has not ended, or was killed: wait for its end, or run it again"]
+        return ["the run was interrupted, so schemes may have met different arrivals: go on with --resume, or run it again"]
+    return ["the run has not ended, or was killed: wait for its end, or go on with --resume"]
 
 
 def _lost_workers(run: Run) -> list[str]:
