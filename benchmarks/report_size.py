@@ -27,7 +27,10 @@ from collagebench.results.writer import RunWriter
 SCHEMES = ("none", "replication", "hedge", "collage")
 RUNS = 10
 RATE = 162.6
-REQUEST = "{scheme},{run},%d,%d,%d,%s,False,%.10g,%.10g,%.10g,%.10g,{source},%d,%d,%.10g,%.10g,%.10g,%.10g,%.10g,%.10g,%.10g,0,"
+REQUEST = (
+    "{scheme},{run},%d,%d,%d,%s,False,%.10g,%.10g,%.10g,%.10g,{source},"
+    "%d,%d,%.10g,%.10g,%.10g,%.10g,%.10g,%.10g,%.10g,0,"
+)
 TASK = "{scheme},{run},%d,single,%d,0,0,%d,%.10g,%.10g,used,%.10g,%.10g,%.10g,%.10g,%.10g,%.10g,3072"
 
 

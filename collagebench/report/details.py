@@ -1,4 +1,4 @@
-"""The tables below the table: which source the answers came from and how right each was, and what the work was."""
+"""The tables below the table: differences from the baseline, the sources of the answers, and what the work was."""
 
 from __future__ import annotations
 
@@ -6,12 +6,16 @@ from typing import Any
 
 from rich.console import Console
 
-from collagebench.report.parts import UNKNOWN, as_interval, as_percent, new_table, print_line
+from collagebench.report.parts import UNKNOWN, as_interval, as_ms, as_percent, as_times, new_table, print_line
+
+FIGURES = ("p50", "p99", "mean", "accuracy")
 
 
 def print_details(one: dict[str, Any], console: Console) -> None:
-    """Print both tables of one run's summary, each with what its columns mean."""
+    """Print the tables of one run's summary, each with what its columns mean."""
     ran = [scheme for scheme in one["schemes"] if scheme["runs"]]
+    _print_differences(one, ran, console)
+    _print_within(ran, console)
     table = new_table("scheme", "source", "answers", "accuracy", "95 % interval")
     for scheme in ran:
         accuracy, name = scheme["accuracy"], scheme["variant"]
@@ -54,6 +58,73 @@ def print_details(one: dict[str, Any], console: Console) -> None:
     }.items():
         print_line(console, meaning, indent=f"{column:<12}", style="dim")
     console.print()
+
+
+def _print_differences(one: dict[str, Any], ran: list[dict[str, Any]], console: Console) -> None:
+    """Print every scheme's differences from the baseline with their intervals."""
+    compared = [scheme for scheme in ran if scheme["versus"] and any(scheme["versus"][name] for name in FIGURES)]
+    if not compared:
+        return
+    table = new_table("scheme", "figure", "by", "95 % interval", "ratio", "p", "real")
+    for scheme in compared:
+        name = scheme["variant"]
+        for figure in FIGURES:
+            item = scheme["versus"][figure]
+            if item is None:
+                continue
+            shown = _points if figure == "accuracy" else _ms
+            difference, interval = (
+                item.get("difference_s", item.get("difference")),
+                item.get("ci95_s", item.get("ci95")),
+            )
+            table.add_row(
+                name,
+                figure + (" pts" if figure == "accuracy" else " ms"),
+                shown(difference),
+                f"{shown(interval[0])} to {shown(interval[1])}",
+                as_times(item.get("ratio")),
+                f"{item['p_holm']:.2g}",
+                "yes" if item["real"] else "no",
+            )
+            name = ""
+        table.add_section()
+    console.print(table)
+    least = one["minimum_effect"]
+    print_line(
+        console,
+        f"by: how much more than {one['baseline']}, run by run; p by Student's t (accuracy: McNemar's test), after "
+        f"Holm's correction; real: p up to 0.05, and more than {100 * least['latency']:g} % or "
+        f"{100 * least['accuracy']:g} points",
+        style="dim",
+    )
+    console.print()
+
+
+def _print_within(ran: list[dict[str, Any]], console: Console) -> None:
+    """Print the intervals from within a single run, where nothing better exists."""
+    single = [scheme for scheme in ran if scheme["ci95_within_s"]["p99"]]
+    if not single:
+        return
+    table = new_table("scheme", "p50 ms", "p99 ms")
+    for scheme in single:
+        ends = [scheme["ci95_within_s"][name] for name in ("p50", "p99")]
+        table.add_row(scheme["variant"], *[f"{as_ms(low)} to {as_ms(high)}" for low, high in ends])
+    console.print(table)
+    print_line(
+        console,
+        "95 % intervals from the order of the requests within the only run, as if they did not depend on each other: "
+        "where they queue these are too narrow; more --runs give intervals that hold",
+        style="dim",
+    )
+    console.print()
+
+
+def _ms(seconds: float) -> str:
+    return f"{seconds * 1e3:+.1f}"
+
+
+def _points(share: float) -> str:
+    return f"{share * 100:+.2f}"
 
 
 def _seconds(seconds: float | None) -> str:

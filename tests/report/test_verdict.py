@@ -1,0 +1,133 @@
+"""The conclusion in sentences, and the marks and tables that go with it."""
+
+from __future__ import annotations
+
+from io import StringIO
+
+import pytest
+from rich.console import Console
+from synthetic_run import lognormal, make_run
+
+from collagebench.report.summary import summarise
+from collagebench.report.table import print_summary
+from collagebench.results.reader import load
+from collagebench.statistics.comparison import MinimumEffect
+
+
+def summary(directory, latencies, **options):
+    """Return the summary of a run of these latencies."""
+    return summarise([load(make_run(directory, latencies))], **options)
+
+
+def times(latencies, factor):
+    """Return the same runs, `factor` times as slow."""
+    return [[factor * value for value in run] for run in latencies]
+
+
+def printed(found, details=False):
+    """Return the report on 80 columns."""
+    file = StringIO()
+    print_summary(found, Console(file=file, width=80, no_color=True), details)
+    return file.getvalue()
+
+
+def row(text, scheme):
+    """Return the cells of a scheme's row."""
+    return next(line.split() for line in text.splitlines() if line.split()[:1] == [scheme])
+
+
+@pytest.fixture
+def base():
+    """Return the latencies of ten runs."""
+    return lognormal(1, 10, 100)
+
+
+def test_the_best_comes_first(tmp_path, base):
+    """Really faster, then what may be chance, then really slower; sizes in times, hardware and accuracy beside."""
+    latencies = {"none": base, "slow": times(base, 2), "same": lognormal(7, 10, 100), "fast": times(base, 0.5)}
+    fast, same, slow = summary(tmp_path / "run", latencies)["verdict"]
+    assert fast == "fast: p99 2.0x lower than none at equal hardware, the same accuracy"
+    assert slow == "slow: p99 2.0x higher than none at equal hardware, the same accuracy"
+    assert same.startswith("same: p99 not shown to differ from none (")
+
+
+def test_certain_but_small(tmp_path, base):
+    """A difference of 3 % in every run is said to be within 5 %; with a smaller minimum effect it is stated flatly."""
+    latencies = {"none": base, "hedge": times(base, 0.97)}
+    (sentence,) = summary(tmp_path / "run", latencies)["verdict"]
+    assert sentence.startswith("hedge: p99 within 5 % of none (1.03x lower) at equal hardware")
+    (flat,) = summarise([load(tmp_path / "run")], minimum=MinimumEffect(latency=0.01))["verdict"]
+    assert flat.startswith("hedge: p99 1.03x lower than none")
+
+
+@pytest.mark.parametrize(
+    ("latencies", "words"),
+    [
+        ({"none": lognormal(1, 1, 400), "b": lognormal(2, 1, 400)}, "that takes two runs or more"),
+        ({"none": lognormal(1, 4, 50), "b": lognormal(2, 4, 50)}, "p99 not compared (too few requests"),
+        ({"none": lognormal(1, 4, 100), "b": [[0.02] * 90 + [None] * 10] * 4}, "too many requests of b failed"),
+    ],
+)
+def test_why_there_is_no_comparison(tmp_path, latencies, words):
+    """What cannot be compared is said with its reason."""
+    (sentence,) = summary(tmp_path / "run", latencies)["verdict"]
+    assert words in sentence
+
+
+def test_what_cannot_be_trusted_has_no_conclusion(tmp_path, base):
+    """An INVALID run has no sentences; a run of one scheme has none either."""
+    invalid = load(make_run(tmp_path / "a", {"none": base, "b": times(base, 2)}, status="interrupted"))
+    assert summarise([invalid])["verdict"] == []
+    assert summary(tmp_path / "b", {"none": base})["verdict"] == []
+
+
+def test_keys_of_a_comparison(tmp_path, base):
+    """The baseline is compared with nothing; others have difference, ratio, interval, p values and the judgement."""
+    found = summary(tmp_path / "run", {"none": base, "hedge": times(base, 0.5)})
+    none, hedge = (scheme["versus"] for scheme in found["schemes"])
+    assert none is None
+    assert (hedge["baseline"], hedge["runs"], hedge["runs_left_out"]) == ("none", 10, 0)
+    for name in ("p50", "p99", "mean"):
+        assert hedge[name].keys() == {"difference_s", "ratio", "ci95_s", "p", "p_holm", "real"}
+        assert hedge[name]["ratio"] == pytest.approx(0.5)
+    assert hedge["p99"]["ratio"] == found["schemes"][1]["relative"]["p99"]
+    assert hedge["accuracy"].keys() == {"difference", "ci95", "p", "p_holm", "real", "pairs", "won", "lost"}
+    assert hedge["accuracy"]["pairs"] == 1000
+    assert found["minimum_effect"] == {"latency": 0.05, "accuracy": 0.005}
+
+
+def test_only_a_single_run_has_intervals_from_within(tmp_path):
+    """One run: order statistics around p50 and p99; two: none, because the runs' own scatter says more."""
+    one = summary(tmp_path / "one", {"none": lognormal(1, 1, 500)})["schemes"][0]
+    two = summary(tmp_path / "two", {"none": lognormal(1, 2, 500)})["schemes"][0]
+    low, high = one["ci95_within_s"]["p99"]
+    assert low <= one["latency_s"]["p99"] <= high
+    assert one["ci95_s"]["p99"] is None
+    assert set(two["ci95_within_s"].values()) == {None}
+    assert two["ci95_s"]["p99"] is not None
+
+
+def test_ratios_without_a_real_difference_are_marked(tmp_path, base):
+    """~ stands before a ratio that may be chance, and before none else; the sentences stand below VALID."""
+    text = printed(summary(tmp_path / "run", {"none": base, "same": lognormal(7, 10, 100), "fast": times(base, 0.5)}))
+    assert row(text, "none")[4] == "1.00x"
+    assert row(text, "fast")[4] == "0.50x"
+    assert row(text, "same")[4].startswith("~")
+    below = text[text.index("\nVALID") :]
+    assert below.index("fast: p99 2.0x lower than none") < below.index("same: p99 not shown to differ")
+
+
+def test_details_of_comparisons(tmp_path, base):
+    """The details print difference, interval, ratio and judgement of each figure, within 80 columns."""
+    latencies = {"none": [[0.25] * 400, [0.5] * 400], "replication": [[0.125] * 400, [0.375] * 400]}
+    text = printed(summary(tmp_path / "run", latencies), details=True)
+    rows = [line.split() for line in text.splitlines()]
+    assert ["replication", "p50", "ms", "-125.0", "-125.0", "to", "-125.0", "0.50x", "0", "yes"] in rows
+    assert ["accuracy", "pts", "+0.00", "-0.48", "to", "+0.48", "-", "1", "no"] in rows
+    assert max(len(line) for line in text.splitlines()) <= 80
+
+
+def test_details_of_a_single_run(tmp_path):
+    """Its intervals are shown with the words that say what they are worth."""
+    words = " ".join(printed(summary(tmp_path / "run", {"none": lognormal(1, 1, 500)}), details=True).split())
+    assert "as if they did not depend on each other: where they queue these are too narrow" in words
