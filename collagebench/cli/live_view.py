@@ -97,7 +97,9 @@ class LiveView(Progress):
         self._cell_began = time.monotonic()
 
     def watch(self, listener: Listener, scheme: str, warmup: int, slow_above: float) -> Listener:
-        """Count what a cell's listener hears."""
+        """Count what a cell's listener hears, if anybody will see it."""
+        if not (self._shown or self._verbose):
+            return listener
         self._watched = Watched(listener, self._tallies[scheme], warmup, slow_above)
         return self._watched
 

@@ -49,9 +49,12 @@ def _unfinished(run: Run) -> list[str]:
     if status == "done":
         return []
     if status == "failed":
-        return [f"the run failed ({run.header.get('error', 'no reason was recorded')}): mend that, and go on with --resume or run it again"]
+        why = run.header.get("error", "no reason was recorded")
+        return [f"the run failed ({why}): mend that, and go on with --resume or run it again"]
     if status == "interrupted":
-        return ["the run was interrupted, so schemes may have met different arrivals: go on with --resume, or run it again"]
+        return [
+            "the run was interrupted, so schemes may have met different arrivals: go on with --resume, or run it again"
+        ]
     return ["the run has not ended, or was killed: wait for its end, or go on with --resume"]
 
 

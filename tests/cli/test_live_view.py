@@ -42,7 +42,6 @@ def running(view: LiveView, names: tuple[str, ...] = NAMES, answers: int = 120) 
     for scheme in names:
         view.cell(scheme, 1)
         watched = view.watch(Deaf(), scheme, 20, 0.1)  # type: ignore[arg-type]
-        assert isinstance(watched, Watched)
         for number in range(20, 20 + answers):
             watched.answered(Request(number, 0, 0.0), "own" if number % 4 else "collage", [], 0.025)
         watched.failed(Request(999, 0, 0.0), "deadline")
@@ -106,10 +105,11 @@ def test_a_narrow_terminal_cuts_lines_and_breaks_none(width: int) -> None:
 
 
 def test_nothing_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
-    """In a pipe the view is silent, unless a line for each finished cell was asked for."""
+    """In a pipe the view is silent and counts nothing, unless a line for each finished cell was asked for."""
     for verbose in (False, True):
         with LiveView(verbose, console(terminal=False)) as view:
             running(view, ("none",))
+            assert isinstance(view.watch(Deaf(), "none", 0, 1.0), Watched) == verbose  # type: ignore[arg-type]
         found = capsys.readouterr()
         assert found.out == ""
         assert found.err.count("\n") == (1 if verbose else 0)
