@@ -21,15 +21,15 @@ def print_models(found: dict[str, Any], console: Console) -> None:
     models = found["models"]
     prefixes = {f"{model['dataset']}-" for model in models}
     prefix = prefixes.pop() if len(prefixes) == 1 else ""
-    table = new_table("model", "accuracy", "95 % interval", "MMAC", "k param", "kB", "ms", "ratio")
+    table = new_table("model", "accuracy", "95 % range", "MMAC", "param", "kB", "ms", "ratio")
     for model in models:
         accuracy = model["accuracy"] or {"value": None, "ci95": None}
         table.add_row(
             model["name"].removeprefix(prefix),
             as_percent(accuracy["value"]),
             as_interval(accuracy["ci95"]),
-            f"{model['macs'] / 1e6:.1f}",
-            f"{model['parameters'] / 1e3:.0f}",
+            f"{model['macs'] / 1e6:.3g}",
+            f"{model['parameters'] / 1e3:.0f}k",
             f"{model['bytes'] / 1e3:.0f}",
             as_ms(model["latency_s"]),
             as_times(model["latency_ratio"]),
@@ -96,7 +96,7 @@ def _print_codes(models: Sequence[dict[str, Any]], console: Console) -> None:
         return
     k, s = models[0]["coded"]["k"], models[0]["coded"]["s"]
     print_line(console, f"reconstructed answers: {_code(k, s)}", style="bold")
-    table = new_table("model", "code", "accuracy", "95 % interval")
+    table = new_table("model", "code", "accuracy", "95 % range")
     for model in models:
         coded = model["coded"]
         smoothing = f"nercc, smoothing {coded['smooth_encode']:.3g} and {coded['smooth_decode']:.3g}"
@@ -154,7 +154,7 @@ def print_tuned(found: dict[str, Any], console: Console) -> None:
         f"NeRCC, {_code(tuned['k'], tuned['s'])}; "
         f"{found['images']:,} {'held-out training ' if found['split'] == 'train' else ''}images of {found['dataset']}",
     )
-    table = new_table("model", "smooth encode", "smooth decode", "accuracy", "95 % interval")
+    table = new_table("model", "smooth encode", "smooth decode", "accuracy", "95 % range")
     for name, encode, decode, accuracy in (
         ("without smoothing", 0.0, 0.0, tuned["unsmoothed"]),
         ("tuned", tuned["smooth_encode"], tuned["smooth_decode"], tuned["accuracy"]),

@@ -129,8 +129,13 @@ def test_what_does_not_fit_is_one_sentence(
     (broken / "single.onnx").write_bytes(b"no model")
     (tmp_path / "empty").mkdir()
     few = coloured(tmp_path / "few", 1)
+    single = zoo.find(zoo.load(), "single", dataset="shapes")
+    bare = tmp_path / "bare"
+    bare.mkdir()
+    (bare / single.file).write_bytes(single.path.read_bytes())
+    zoo.save([single], bare)
     for arguments, code, words in (
-        (("parity", "--dataset", "shapes"), 1, "no model for shapes has the role parity"),
+        (("parity", "--models", bare), 1, "has the role parity"),
         (("--grid", 7), 1, "has 7 cells along a side; there are: "),
         ((*options[:4],), 1, "knows the 3 classes of this dataset (crimson, green, navy, …)"),
         (("--dataset", "cats"), 2, "unknown dataset 'cats'"),
@@ -145,7 +150,7 @@ def test_what_does_not_fit_is_one_sentence(
         (("--tune",), 2, "collagebench evaluate coded --tune"),
         (("coded", "--tune", "--split", "test"), 2, "drop --split test"),
         (("coded", "--tune", "--smooth-encode", 1), 2, "drop them"),
-        (("coded", "--tune"), 1, "no model for coded"),
+        (("coded", "--tune", "--models", bare), 1, "no model for coded"),
     ):
         assert evaluate(*arguments) == code, arguments
         said = capsys.readouterr().err

@@ -155,7 +155,7 @@ def test_ctrl_c_saves_and_reports_what_was_finished(tmp_path: Path, sign: signal
         process.send_signal(sign)
     code, out, err = finish(process)
     assert code == 130
-    assert err == "collagebench: interrupted; what was finished is in r\n"
+    assert err == "collagebench: interrupted; what was finished is in r, to go on with --resume --out r\n"
     assert re.search(r"none +\d", out)
     assert "INVALID" in out
     assert workers.left_after(2.0) == set()

@@ -119,6 +119,57 @@ def test_exporting_again_replaces_one_model_and_keeps_the_others(trained: tuple[
 
 @train_extra
 @pytest.mark.train
+def test_quantised_models_lie_beside_their_originals(
+    trained: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """--int8 adds a smaller model for each role but coded, says what it costs, and --precision int8 serves it."""
+    data, out = trained
+    models = tmp_path / "models"
+    models.mkdir()
+    for path in out.glob("*.pt"):
+        (models / path.name).write_bytes(path.read_bytes())
+    assert collagebench("export", "--int8", "--data", data, "--out", models) == 0
+    shown = capsys.readouterr().out
+    found = {model.name: model for model in zoo.load(models)}
+    small = {name.removesuffix("-int8"): model for name, model in found.items() if model.precision == "int8"}
+    assert set(small) == {"tones-backup", "tones-collage-2x2", "tones-parity-k2-addition", "tones-single"}
+    for name, model in small.items():
+        assert model.name == f"{name}-int8"
+        assert (model.role, model.input, model.macs) == (found[name].role, found[name].input, found[name].macs)
+        assert f"{100 * (model.accuracy - found[name].accuracy):+.2f} points from float32" in shown
+    assert small["tones-single"].accuracy > 0.9
+    options = ("--dataset", "imagefolder", "--data", data, "--models", models)
+    small_run = (
+        "--scheme",
+        "none",
+        "--workers",
+        2,
+        "--requests",
+        20,
+        "--runs",
+        1,
+        "--stragglers",
+        "none",
+        "--rate",
+        50,
+    )
+    for precision, name in (((), "tones-single"), (("--precision", "int8"), "tones-single-int8")):
+        run = tmp_path / name
+        assert collagebench("simulate", *options, *small_run, *precision, "--out", run) in (0, 4)
+        assert [model["name"] for model in json.loads((run / "run.json").read_text())["models"]] == [name]
+    capsys.readouterr()
+    assert collagebench("simulate", *options, *small_run, "--precision", "int4") == 2
+    assert "--precision must be float32 or int8" in capsys.readouterr().err
+    assert collagebench("evaluate", "single", *options, "--format", "json") == 0
+    measured = json.loads(capsys.readouterr().out)["models"]
+    assert [(model["precision"], model["accuracy"]["value"]) for model in measured] == [
+        (found[name].precision, found[name].accuracy) for name in ("tones-single", "tones-single-int8")
+    ]
+    assert measured[0]["latency_ratio"] == 1
+
+
+@train_extra
+@pytest.mark.train
 def test_a_finished_training_is_neither_repeated_nor_overwritten(
     trained: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
