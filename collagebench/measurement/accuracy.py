@@ -127,10 +127,12 @@ def by_cell(session: Any, model: Model, sample: Sample, advance: Advance = unwat
         DataError: there are too few images for one collage.
     """
     pixels, labels = sample.groups(together(model))
+    places = np.random.default_rng(0).permutation(together(model))  # so that neighbours change from turn to turn
     masks = []
     for turn in range(together(model)):
-        logits = infer(session, (encoded(model, list(group)) for group in np.roll(pixels, turn, axis=1)), advance)
-        masks.append(right(logits, np.roll(labels, turn, axis=1)))
+        images = np.argsort(np.roll(places, turn))
+        logits = infer(session, (encoded(model, list(group[images])) for group in pixels), advance)
+        masks.append(right(logits, labels[:, images]))
     return np.concatenate(masks)
 
 

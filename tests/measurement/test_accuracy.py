@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +50,27 @@ def test_every_image_is_asked_about_in_every_cell(models: dict[str, zoo.Model], 
     assert right.shape == (48, 4)
     assert right.mean(axis=0).tolist() == [1, 1, 1, 0]
     assert sum(asked) == 48
+
+
+def test_an_image_stands_once_in_every_cell_beside_changing_neighbours(models: dict[str, zoo.Model]) -> None:
+    """Over the turns each of nine images is in each cell once, and its right neighbour is not always the same."""
+    seen: list[np.ndarray] = []
+
+    class Watched:
+        """Reads each cell's image number from a mosaic."""
+
+        def run(self, outputs: list[str], inputs: dict[str, np.ndarray]) -> list[np.ndarray]:
+            """Write them down."""
+            cells = inputs["image"][:, 1::4, 1::4, 0].reshape(-1, 9)
+            seen.extend(cells)
+            return [np.zeros((len(cells), 9, 3), np.float32)]
+
+    model = replace(models["colours-collage-2x2"], grid=3, input=(12, 12, 3))
+    pixels = np.repeat(np.arange(9, dtype=np.uint8), 48).reshape(9, 4, 4, 3)
+    by_cell(Watched(), model, Sample(pixels, np.zeros(9, np.int64)))
+    assert len(seen) == 9
+    assert all(sorted(column) == list(range(9)) for column in np.transpose(seen).tolist())
+    assert len({(int(cells[place]), int(cells[place + 1])) for cells in seen for place in (0, 3, 6)}) > 9
 
 
 @pytest.mark.parametrize(("blanks", "groups"), [(1, 16), (2, 25), (3, 50)])
