@@ -19,19 +19,18 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from collagebench.config import Config
+from collagebench.engine.bound import Latencies
 from collagebench.engine.cells import conductor_of
 from collagebench.engine.plan import Plan, Variant, make_plan
-from collagebench.engine.router import Job
 from collagebench.engine.simulated import simulate_cell
 from collagebench.results.reader import Run, Table
-from collagebench.schemes.protocol import Request
 from collagebench.statistics.comparison import Difference, MinimumEffect, compare
 from collagebench.statistics.intervals import around
 from collagebench.statistics.latency import latency
@@ -183,25 +182,6 @@ def simulate_run(plan: Plan, variant: Variant, run: int) -> Seconds:
     conduct = conductor_of(plan, variant, run, listener)
     simulate_cell(conduct, plan.requests(run), plan.compute_of(variant), plan.config.deadline)
     return listener.values
-
-
-class Latencies:
-    """Keeps each request's latency in seconds, infinite where it failed."""
-
-    def __init__(self, requests: int) -> None:
-        self.values = np.full(requests, np.inf)
-
-    def sent(self, job: Job) -> None:
-        pass
-
-    def answered(self, request: Request, source: str, jobs: Sequence[Job], now: float) -> None:
-        self.values[request.id] = now - request.arrival
-
-    def failed(self, request: Request, reason: str) -> None:
-        pass
-
-    def ended(self, job: Job, now: float) -> None:
-        pass
 
 
 if __name__ == "__main__":

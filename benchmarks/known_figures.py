@@ -18,15 +18,15 @@ import argparse
 import math
 import sys
 import time
-from collections.abc import Sequence
 from functools import partial
 from statistics import mean, stdev
 from typing import Any
 
 import numpy as np
 
+from collagebench.engine.bound import Latencies
 from collagebench.engine.conductor import Conductor
-from collagebench.engine.router import Job, Router
+from collagebench.engine.router import Router
 from collagebench.engine.simulated import SimulatedTransport, simulate_cell
 from collagebench.schemes import make
 from collagebench.schemes.protocol import Request
@@ -44,25 +44,6 @@ ROWS: list[tuple[str, str, dict[str, Any], tuple[float, ...]]] = [
     ("collage idle", "collage", {}, (0.238, 0.250, 0.271, 0.320)),
     ("collage idle, hold", "collage", {"flush_after": 0.1, "hold": 0.25}, (0.251, 0.252, 0.269, 0.325)),
 ]
-
-
-class Latencies:
-    """Keeps each request's latency in seconds, infinite where it failed."""
-
-    def __init__(self, requests: int) -> None:
-        self.values = np.full(requests, math.inf)
-
-    def sent(self, job: Job) -> None:
-        pass
-
-    def answered(self, request: Request, source: str, jobs: Sequence[Job], now: float) -> None:
-        self.values[request.id] = now - request.arrival
-
-    def failed(self, request: Request, reason: str) -> None:
-        pass
-
-    def ended(self, job: Job, now: float) -> None:
-        pass
 
 
 def simulate(name: str, options: dict[str, Any], load: float, requests: int, seed: int) -> float:

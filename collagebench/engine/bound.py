@@ -30,7 +30,7 @@ def bound(plan: Plan, advance: Callable[[int], None]) -> dict[str, Any] | None:
     variant = Variant(SchemeConfig("equal", "bound"), workers, models, Equal())
     latencies: list[float] = []
     for run in range(plan.config.runs):
-        listener = _Latencies(plan.workloads[run].warmup)
+        listener = Latencies(plan.config.requests)
         simulate_cell(
             conductor_of(calm_plan, variant, run, listener),
             plan.requests(run),
@@ -38,7 +38,7 @@ def bound(plan: Plan, advance: Callable[[int], None]) -> dict[str, Any] | None:
             plan.config.deadline,
             advance,
         )
-        latencies += listener.latencies
+        latencies += listener.values[plan.workloads[run].warmup :].tolist()
     quantiles = {f"p{q}": float(np.quantile(latencies, q / 100, method="inverted_cdf")) for q in (50, 90, 95, 99)}
     shares = sorted({*np.linspace(0.02, 0.98, 49), *(1 - np.geomspace(0.01, 1 / len(latencies), 25))})
     times = np.quantile(latencies, shares, method="inverted_cdf")
@@ -47,23 +47,21 @@ def bound(plan: Plan, advance: Callable[[int], None]) -> dict[str, Any] | None:
     return {**quantiles, **facts, "curve": curve}
 
 
-class _Latencies:
-    """A listener that keeps the latencies of the requests after the warm-up."""
+class Latencies:
+    """A listener that keeps each request's latency in seconds, by its id; infinite where it failed."""
 
-    def __init__(self, warmup: int) -> None:
-        self.latencies: list[float] = []
-        self._warmup = warmup
+    def __init__(self, requests: int) -> None:
+        self.values = np.full(requests, np.inf)
 
     def sent(self, job: Job) -> None:
-        pass
+        """Nothing is kept of it."""
 
     def answered(self, request: Request, source: str, jobs: Sequence[Job], now: float) -> None:
-        if request.id >= self._warmup:
-            self.latencies.append(now - request.arrival)
+        """Keep the latency."""
+        self.values[request.id] = now - request.arrival
 
     def failed(self, request: Request, reason: str) -> None:
-        if request.id >= self._warmup:
-            self.latencies.append(float("inf"))
+        """It stays infinite."""
 
     def ended(self, job: Job, now: float) -> None:
-        pass
+        """Nothing is kept of it."""

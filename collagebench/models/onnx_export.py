@@ -18,6 +18,10 @@ from collagebench.models.network import Network
 
 OPSET = 18
 IR_VERSION = 8  # both are what onnxruntime 1.17 and newer read
+TOLERANCE = 1e-3
+"""How far a logit of a file may be from the network's."""
+ROUNDING = 0.05
+"""How far rounding weights to bytes may move the logits, in their standard deviations; more would be a broken file."""
 COMPACTED_FROM = 256
 """Numbers in a weight that is stored as bytes; smaller ones would save nothing."""
 
@@ -95,23 +99,46 @@ def session(content: bytes) -> onnxruntime.InferenceSession:
     return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
 
 
-def check(network: Network, content: bytes, inputs: NDArray[Any], tolerance: float = 1e-3) -> float:
+def check(network: Network, content: bytes, inputs: NDArray[Any]) -> float:
     """Compare the exported model with the network on inputs [batch, height, width, 3]; return the largest difference.
 
     Raises:
-        ModelError: a logit differs by more than `tolerance`, or a class differs that is no tie.
+        ModelError: a logit differs by more than TOLERANCE (so no class can that is not a tie).
     """
     with torch.no_grad():
         wanted = network.eval()(torch.from_numpy(inputs)).numpy()
-    got = session(content).run(["logits"], {"image": inputs})[0]
+    got = answers(content, inputs)
     if got.shape != wanted.shape:
         raise ModelError(
             f"the exported model's logits are {got.shape}, the network's {wanted.shape}: the export is broken"
         )
     difference = float(np.abs(got - wanted).max())
-    best = np.take_along_axis(wanted, got.argmax(-1)[..., None], -1)[..., 0]
-    if difference > tolerance or (wanted.max(-1) - best > 2 * difference).any():
+    if not difference <= TOLERANCE:
         raise ModelError(
             f"the exported model differs from the network by {difference:.2g} in its logits: do not use it"
         )
     return difference
+
+
+def moved(whole: bytes, small: bytes, inputs: NDArray[Any]) -> tuple[float, int, int]:
+    """Return how far rounding its weights to bytes moves a model's logits, how many classes that changes, and of how many.
+
+    The first is the root of the mean squared difference, in standard deviations of the logits.
+
+    Raises:
+        ModelError: it is more than ROUNDING.
+    """
+    exact, rounded = answers(whole, inputs), answers(small, inputs)
+    far = float(np.sqrt(np.mean((rounded - exact) ** 2)) / exact.std())
+    if not far <= ROUNDING:
+        raise ModelError(
+            f"rounding the weights to bytes moves the logits by {far:.2g} of their standard deviation: do not use it"
+        )
+    changed = rounded.argmax(-1) != exact.argmax(-1)
+    return far, int(changed.sum()), changed.size
+
+
+def answers(content: bytes, inputs: NDArray[Any]) -> NDArray[np.float32]:
+    """Return the logits of a model file for inputs [batch, height, width, 3]."""
+    logits: NDArray[np.float32] = session(content).run(["logits"], {"image": inputs})[0]
+    return logits

@@ -9,23 +9,20 @@ disk, so a cell that is listed is complete. `run.json` is replaced whole each ti
 from __future__ import annotations
 
 import contextlib
-import csv
 import json
 import os
 import threading
-import zlib
-from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import fields
 from datetime import datetime, timezone
-from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 from collagebench import __version__
 from collagebench.errors import OutputError
 from collagebench.results.records import CellRecord, RequestRecord, TaskRecord
-from collagebench.results.seal import FILES, OWN, file_checksum, header_checksum
+from collagebench.results.rows import Rows, cell_of, formatter
+from collagebench.results.seal import FILES, OWN, header_checksum
 
 SCHEMA = 3
 HEADER = "run.json"
@@ -87,9 +84,9 @@ class RunWriter:
         self._requests = self._rows(REQUESTS, RequestRecord)
         self._tasks = self._rows(TASKS, TaskRecord)
         self._cells = self._rows(CELLS, CellRecord)
-        self._line_of_request = _formatter(RequestRecord)
-        self._line_of_task = _formatter(TaskRecord)
-        self._line_of_cell = _formatter(CellRecord)
+        self._line_of_request = formatter(RequestRecord)
+        self._line_of_task = formatter(TaskRecord)
+        self._line_of_cell = formatter(CellRecord)
         self._flushing = threading.Lock()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._flush_until_stopped, name="run-writer", daemon=True)
@@ -156,9 +153,9 @@ class RunWriter:
             if self._lock is not None:
                 os.close(self._lock)
 
-    def _rows(self, name: str, kind: type) -> _Rows:
+    def _rows(self, name: str, kind: type) -> Rows:
         try:
-            rows = _Rows(self._directory / name)
+            rows = Rows(self._directory / name)
             if rows.is_new:
                 rows.queue.append(",".join(field.name for field in fields(kind)) + "\n")
             rows.write()
@@ -174,7 +171,7 @@ class RunWriter:
                 partial = path.with_suffix(".csv.partial")
                 with path.open(encoding="utf-8", newline="") as old, partial.open("w", encoding="utf-8") as new:
                     whole = (line for line in old if line.endswith("\n"))
-                    new.writelines(line for at, line in enumerate(whole) if at == 0 or _cell_of(line) in cells)
+                    new.writelines(line for at, line in enumerate(whole) if at == 0 or cell_of(line) in cells)
                 partial.replace(path)
         except OSError as error:
             raise self._failed(error) from None
@@ -218,32 +215,6 @@ class RunWriter:
         return self._error
 
 
-class _Rows:
-    """One CSV file and the lines that wait to be written to it."""
-
-    def __init__(self, path: Path) -> None:
-        # A deque, because appending to it and taking from it need no lock: the caller never waits for the disk.
-        self.queue: deque[str] = deque()
-        self.name = path.name
-        self._file = path.open("ab", buffering=0)
-        self.checksum = file_checksum(path)
-        """Size and CRC-32 of what is in the file."""
-        self.is_new = self.checksum["bytes"] == 0
-
-    def write(self) -> None:
-        """Move the lines that wait to the file."""
-        lines = [self.queue.popleft() for _ in range(len(self.queue))]
-        rest = memoryview("".join(lines).encode(errors="backslashreplace"))
-        while rest:
-            written = self._file.write(rest)
-            self.checksum["bytes"] += written
-            self.checksum["crc32"] = zlib.crc32(rest[:written], self.checksum["crc32"])
-            rest = rest[written:]
-
-    def close(self) -> None:
-        self._file.close()
-
-
 def _locked(directory: Path) -> int | None:
     """Lock a run directory for this process, until the descriptor is closed or the process ends; None if it cannot be.
 
@@ -264,46 +235,6 @@ def _locked(directory: Path) -> int | None:
         os.close(descriptor)
         return None
     return descriptor
-
-
-def _cell_of(line: str) -> tuple[str, int] | None:
-    """Return the cell of a record, None for what is none."""
-    try:
-        scheme, run, *_ = next(csv.reader([line]))
-        return scheme, int(run)
-    except ValueError:
-        return None
-
-
-def _formatter(kind: type) -> Callable[[Any], str]:
-    """Return the function that turns a record into its line: None empty, floats with ten digits."""
-    values = attrgetter(*(field.name for field in fields(kind)))
-
-    def line(record: Any) -> str:
-        return (
-            ",".join(
-                [
-                    "" if value is None
-                    else "%.10g" % value if type(value) is float  # noqa: UP031 - twice as fast as format()
-                    else _quoted(value) if type(value) is str
-                    else str(value)
-                    for value in values(record)
-                ]
-            )
-            + "\n"
-        )  # fmt: skip
-
-    return line
-
-
-def _quoted(text: str) -> str:
-    """Return `text` as one CSV field on one line."""
-    if text.isalnum():
-        return text
-    text = " ".join(text.splitlines())
-    if "," in text or '"' in text:
-        return '"' + text.replace('"', '""') + '"'
-    return text
 
 
 def _now() -> str:

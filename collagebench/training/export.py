@@ -22,8 +22,6 @@ from collagebench.training.teacher import open_teacher
 from collagebench.workload.dataset import Dataset, open_dataset
 from collagebench.workload.public import TORCHVISION
 
-ROUNDING = 0.3
-"""How far a logit may move when the weights are rounded to bytes; more would be a broken export."""
 CHECKED = 1000
 """Images on which an exported model is compared with its network."""
 CALIBRATED = 500
@@ -79,7 +77,8 @@ def export(
     """
     architecture = checkpoint.architecture
     network = checkpoint.restored()
-    proto = onnx_export.compact(onnx_export.to_onnx(network))
+    whole = onnx_export.to_onnx(network)
+    proto = onnx_export.compact(whole)
     model = zoo.Model(
         name=checkpoint.name,
         role=architecture.role,
@@ -103,13 +102,16 @@ def export(
     bare = onnx_export.describe(proto, {})
     sample = draw(images, len(images))
     checked = np.stack(inputs_of(model, sample, CHECKED))
-    difference = onnx_export.check(network, bare, checked, ROUNDING)
+    exact = onnx_export.describe(whole, {})
+    difference = onnx_export.check(network, exact, checked)
+    _, changed, of = onnx_export.moved(exact, bare, checked)
     session = onnx_export.session(bare)
     model = listed(model, proto, measured(session, model, sample, own))
     (timed,) = interleaved({model.name: (session, checked[:1])}).values()
     return model, (
         f"{model.path}: {model.accuracy:.2%} of {model.accuracy_images} test images, {model.macs / 1e6:.1f} MMAC, "
-        f"{np.median(timed.processor) * 1e3:.2f} ms, {model.bytes / 1e3:.0f} kB, {difference:.1g} from torch"
+        f"{np.median(timed.processor) * 1e3:.2f} ms, {model.bytes / 1e3:.0f} kB; at most {difference:.1g} from torch, "
+        f"then rounded to bytes: {changed} of {of:,} classes changed"
     )
 
 

@@ -1,0 +1,81 @@
+"""A CSV file of records as it is written: lines are made at once, because that is cheap, and put on disk later."""
+
+from __future__ import annotations
+
+import csv
+import zlib
+from collections import deque
+from collections.abc import Callable
+from dataclasses import fields
+from operator import attrgetter
+from pathlib import Path
+from typing import Any
+
+from collagebench.results.seal import file_checksum
+
+
+class Rows:
+    """One CSV file and the lines that wait to be written to it."""
+
+    def __init__(self, path: Path) -> None:
+        # A deque, because appending to it and taking from it need no lock: the caller never waits for the disk.
+        self.queue: deque[str] = deque()
+        self.name = path.name
+        self._file = path.open("ab", buffering=0)
+        self.checksum = file_checksum(path)
+        """Size and CRC-32 of what is in the file."""
+        self.is_new = self.checksum["bytes"] == 0
+
+    def write(self) -> None:
+        """Move the lines that wait to the file."""
+        lines = [self.queue.popleft() for _ in range(len(self.queue))]
+        rest = memoryview("".join(lines).encode(errors="backslashreplace"))
+        while rest:
+            written = self._file.write(rest)
+            self.checksum["bytes"] += written
+            self.checksum["crc32"] = zlib.crc32(rest[:written], self.checksum["crc32"])
+            rest = rest[written:]
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+def cell_of(line: str) -> tuple[str, int] | None:
+    """Return the cell of a record, None for what is none."""
+    try:
+        scheme, run, *_ = next(csv.reader([line]))
+        return scheme, int(run)
+    except ValueError:
+        return None
+
+
+def formatter(kind: type) -> Callable[[Any], str]:
+    """Return the function that turns a record into its line: None empty, floats with ten digits."""
+    values = attrgetter(*(field.name for field in fields(kind)))
+
+    def line(record: Any) -> str:
+        return (
+            ",".join(
+                [
+                    "" if value is None
+                    else "%.10g" % value if type(value) is float  # noqa: UP031 - twice as fast as format()
+                    else _quoted(value) if type(value) is str
+                    else str(value)
+                    for value in values(record)
+                ]
+            )
+            + "\n"
+        )  # fmt: skip
+
+    return line
+
+
+def _quoted(text: str) -> str:
+    """Return `text` as one CSV field on one line."""
+    if text.isalnum():
+        return text
+    text = " ".join(text.splitlines())
+    if "," in text or '"' in text:
+        return '"' + text.replace('"', '""') + '"'
+    return text
