@@ -121,7 +121,7 @@ def check(network: Network, content: bytes, inputs: NDArray[Any]) -> float:
 
 
 def moved(whole: bytes, small: bytes, inputs: NDArray[Any]) -> tuple[float, int, int]:
-    """Return how far rounding its weights to bytes moves a model's logits, how many classes that changes, and of how many.
+    """Return how far rounding weights to bytes moves a model's logits, how many classes that changes, and of how many.
 
     The first is the root of the mean squared difference, in standard deviations of the logits.
 
