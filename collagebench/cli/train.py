@@ -49,6 +49,9 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 @click.option("--batch", type=int, help="Inputs in one step.  [default: as many as hold about 256 images]")
 @click.option("--rate", default=0.2, show_default=True, help="Peak of the learning rate.")
 @click.option("--weight-decay", default=5e-4, show_default=True, help="How strongly weights are drawn to zero.")
+@click.option("--label-smoothing", default=0.1, show_default=True, help="Of labels, where there is no single to ask.")
+@click.option("--ema", default=0.0, show_default=True, help="Average the weights, with so much decay; 0: do not.")
+@click.option("--cutout", default=0, show_default=True, help="Hide a square of so many pixels a side in every image.")
 @click.option("--crop", type=int, help="Shift images by up to so many pixels.  [default: 0 for shapes, else 1/8 side]")
 @click.option("--flip/--no-flip", default=True, show_default=True, help="Mirror every image in every second epoch.")
 @click.option("--blanks", type=float, help="Share of inputs that are not full.  [default: 0.5, of parities 0.1]")
@@ -76,6 +79,9 @@ def command(
     batch: int | None,
     rate: float,
     weight_decay: float,
+    label_smoothing: float,
+    ema: float,
+    cutout: int,
     crop: int | None,
     flip: bool,
     blanks: float | None,
@@ -138,6 +144,9 @@ def command(
         batch=batch if batch is not None else max(256 // architecture.images, 8),
         rate=rate,
         weight_decay=weight_decay,
+        label_smoothing=label_smoothing,
+        ema=ema,
+        cutout=cutout,
         crop=crop if crop is not None else (0 if dataset == "shapes" else min(size) // 8),
         flip=flip,
         blanks=blanks if blanks is not None else (0.1 if role == "parity" else 0.5),

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 IGNORED = -100
 """The label of a blank cell, which `torch.nn.functional.cross_entropy` leaves out of the loss."""
+GREY = np.uint8(128)
+"""What stands for nothing seen: the value that networks scale to 0."""
 
 
 def paste(images: NDArray[np.uint8], grid: int) -> NDArray[np.uint8]:
@@ -44,6 +46,18 @@ def shift_and_mirror(
         columns = rng.integers(2 * crop + 1, size=(n, 1, 1)) + np.arange(w)
         images = padded[np.arange(n)[:, None, None], rows, columns]
     return np.where(mirrored[:, None, None, None], images[:, :, ::-1], images)
+
+
+def cut_out(images: NDArray[np.uint8], side: int, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Hide a square of `side` pixels in each of the images [n, h, w, 3] behind grey.
+
+    Its centre is anywhere in the image, so that less of it is hidden near the border (arXiv 1708.04552).
+    """
+    n, h, w, _ = images.shape
+    tops, lefts = (rng.integers(length, size=n)[:, None] - side // 2 for length in (h, w))
+    rows = (np.arange(h) >= tops) & (np.arange(h) < tops + side)
+    columns = (np.arange(w) >= lefts) & (np.arange(w) < lefts + side)
+    return np.where((rows[:, :, None] & columns[:, None])[..., None], GREY, images)
 
 
 def blank_cells(
@@ -111,6 +125,8 @@ def batches(
     for chosen in rng.permutation(len(images))[: count * inputs * together].reshape(count, inputs * together):
         mirrored = (facing[chosen] ^ (epoch % 2 == 1)) & recipe.flip
         x, y = shift_and_mirror(images[chosen], recipe.crop, mirrored, rng), labels[chosen]
+        if recipe.cutout:
+            x = cut_out(x, recipe.cutout, rng)
         if together > 1:
             x, y = blank_cells(x, y, together, recipe.blanks, rng)
         shape = (inputs, together)

@@ -16,7 +16,7 @@ from collagebench.errors import CollagebenchError, ModelError, OutputError
 from collagebench.models.network import Architecture, Network
 from collagebench.training.recipe import Recipe
 
-SCHEMA = 2
+SCHEMA = 3
 
 
 @dataclass(slots=True)
@@ -29,9 +29,12 @@ class Checkpoint:
     epoch: int
     """Epochs done."""
     network: dict[str, Any]
+    """The weights that are validated and exported: averaged, if the recipe says so."""
     optimizer: dict[str, Any]
     log: list[dict[str, float]]
     """One row for each epoch done."""
+    last: dict[str, Any] | None = None
+    """The weights of the last step, to go on from, where those of `network` are averaged; else None."""
 
     @property
     def name(self) -> str:

@@ -10,6 +10,7 @@ ends in the same weights as one that never stopped.
 
 from __future__ import annotations
 
+import copy
 import csv
 import io
 import math
@@ -85,8 +86,10 @@ def train(
     per_epoch = steps(len(images), architecture.images, recipe.batch)
     total = recipe.epochs * per_epoch
     first, log = 0, []
+    averaged = copy.deepcopy(network) if recipe.ema else network
     if resume:
-        network.load_state_dict(resume.network)
+        network.load_state_dict(resume.last or resume.network)
+        averaged.load_state_dict(resume.network)
         optimizer.load_state_dict(resume.optimizer)
         first, log = resume.epoch, list(resume.log)
 
@@ -103,6 +106,8 @@ def train(
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
+            if recipe.ema:
+                move_average(averaged, network, recipe.decay_at(step))
             losses += loss.item()
             report(step + 1, total, f"epoch {epoch + 1}/{recipe.epochs}")
 
@@ -114,7 +119,7 @@ def train(
             "rate": recipe.rate_at((epoch + 1) * per_epoch - 1, total),
             "loss": losses / per_epoch,
             "held_out_accuracy": held_out_accuracy(
-                network, watched_images, watched_labels, None if teacher is None else teacher[0, watched]
+                averaged, watched_images, watched_labels, None if teacher is None else teacher[0, watched]
             ),
         }
         log.append(row)
@@ -123,15 +128,32 @@ def train(
             recipe=recipe,
             classes=dataset.classes,
             epoch=epoch + 1,
-            network={key: value.cpu() for key, value in network.state_dict().items()},
+            network=on_cpu(averaged),
             optimizer=optimizer.state_dict(),
             log=log,
+            last=on_cpu(network) if recipe.ema else None,
         )
         save(checkpoint, path)
         write_log(log, path.with_suffix(".csv"))
         report((epoch + 1) * per_epoch, total, f"held-out accuracy {row['held_out_accuracy']:.3f}")
     assert checkpoint is not None
     return checkpoint
+
+
+def move_average(averaged: Network, network: Network, decay: float) -> None:
+    """Move averaged weights, and the averages that normalisation keeps, towards a network's by 1 - `decay`."""
+    with torch.no_grad():
+        own = averaged.state_dict()
+        for key, value in network.state_dict().items():
+            if value.is_floating_point():
+                own[key].lerp_(value, 1 - decay)
+            else:
+                own[key].copy_(value)
+
+
+def on_cpu(network: Network) -> dict[str, Tensor]:
+    """Return a copy of a network's weights in ordinary memory."""
+    return {key: value.detach().cpu().clone() for key, value in network.state_dict().items()}
 
 
 def native_bf16(device: torch.device) -> bool:

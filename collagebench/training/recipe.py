@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -27,10 +28,13 @@ class Recipe:
     weight_decay: float = 5e-4
     """Of the weights; normalisation and biases are left alone."""
     label_smoothing: float = 0.1
+    """Share of the label that is spread over all classes, where there is no teacher."""
     crop: int = 0
     """Every image is shifted by up to this many pixels, its border mirrored."""
     flip: bool = True
     """Every image is mirrored left to right in every second epoch."""
+    cutout: int = 0
+    """Side in pixels of a grey square that hides a part of every image (arXiv 1708.04552); 0 for none."""
     blanks: float = 0.5
     """Share of the collages (parities) that are not full: a random number of first cells is filled."""
     teacher: str | None = None
@@ -42,6 +46,8 @@ class Recipe:
     temperature: float = 2.0
     """What the logits are divided by before teacher and student are compared (Hinton et al., arXiv 1503.02531)."""
     threads: int = 1
+    ema: float = 0.0
+    """Decay of the exponential moving average of the weights, which is what is validated and exported; 0 for none."""
 
     def __post_init__(self) -> None:
         if min(self.epochs, self.batch, self.threads) < 1:
@@ -52,12 +58,27 @@ class Recipe:
             raise UsageError(f"a learning rate of {self.rate} trains nothing; 0.2 is usual")
         if not 0 <= self.blanks <= 1:
             raise UsageError(f"the share of collages with blanks is between 0 and 1, not {self.blanks}")
+        if not 0 <= self.label_smoothing < 1:
+            raise UsageError(f"--label-smoothing is a share from 0 to below 1, not {self.label_smoothing}")
+        if not 0 <= self.ema < 1:
+            raise UsageError(f"--ema is a decay from 0 to below 1, such as 0.999, not {self.ema}")
+        if self.cutout < 0:
+            raise UsageError(f"--cutout is a number of pixels from 0 up, not {self.cutout}")
+        if not 0 <= self.weight_decay < math.inf:
+            raise UsageError(f"--weight-decay is a number from 0 up, not {self.weight_decay}")
 
     def rate_at(self, step: int, total: int) -> float:
         """Return the learning rate of one step of `total`, counted from 0."""
         risen = self.warmup * total
         done = step + 1
         return self.rate * (done / risen if done < risen else min((total - step) / max(total - risen, 1), 1.0))
+
+    def decay_at(self, step: int) -> float:
+        """Return the decay of the averaged weights after one step, counted from 0: the first ones forget faster.
+
+        Else the random weights of the beginning would stay in the average of a short training.
+        """
+        return min(self.ema, (step + 1) / (step + 10))
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields as JSON knows them."""

@@ -17,6 +17,7 @@ from collagebench.training.batches import (  # noqa: E402
     assemble,
     batches,
     blank_cells,
+    cut_out,
     paste,
     shift_and_mirror,
     steps,
@@ -151,10 +152,22 @@ def test_few_images_make_one_smaller_batch_and_too_few_an_error() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"epochs": 0}, {"batch": 0}, {"threads": 0}, {"seed": -1}, {"rate": 0.0}, {"blanks": 2.0}]
+    "wrong",
+    [
+        {"epochs": 0},
+        {"batch": 0},
+        {"threads": 0},
+        {"seed": -1},
+        {"rate": 0.0},
+        {"blanks": 2.0},
+        {"label_smoothing": 1.0},
+        {"ema": 1.0},
+        {"cutout": -1},
+        {"weight_decay": -1.0},
+    ],
 )
-def test_recipes_that_train_nothing_are_refused(wrong: dict[str, float]) -> None:
-    """No epochs, no batch, no thread, a negative seed, no learning rate and a share above one are usage errors."""
+def test_recipes_that_make_no_sense_are_refused(wrong: dict[str, float]) -> None:
+    """No epochs, no batch, no thread, no learning rate, and shares or sizes out of range are usage errors."""
     with pytest.raises(UsageError):
         Recipe(dataset="numbers", **wrong)
 
@@ -169,3 +182,31 @@ def test_the_rate_rises_and_falls_in_straight_lines() -> None:
     assert 0 < rates[99] == pytest.approx(0.5 / 80)
     assert rates[:21] == sorted(rates[:21])
     assert rates[20:] == sorted(rates[20:], reverse=True)
+
+
+def test_cutout_hides_one_square_that_may_reach_over_the_border() -> None:
+    """Every image loses one grey square, whole or cut at the border, anywhere in it; the rest stays as it was."""
+    images = np.zeros((400, 9, 7, 3), np.uint8)
+    hidden = cut_out(images, 4, np.random.default_rng(0)) == 128
+    assert (hidden.all(-1) == hidden.any(-1)).all(), "all colours alike"
+    rows, columns = hidden[..., 0].any(2), hidden[..., 0].any(1)
+    assert (hidden[..., 0] == rows[:, :, None] & columns[:, None]).all()
+    assert set(rows.sum(1).tolist()) == set(columns.sum(1).tolist()) == {2, 3, 4}
+    assert (rows.mean(0) > 0.2).all()
+    assert (columns.mean(0) > 0.2).all()
+    assert not images.any(), "the images themselves are left alone"
+
+
+def test_cutout_is_drawn_anew_in_every_epoch_and_nothing_else_changes_without() -> None:
+    """With a side of 0 the batches are those of a recipe that never heard of it; else grey is in other places."""
+    images, labels = numbered(64)
+    one = architecture()
+
+    def inputs(epoch: int, **fields: int) -> np.ndarray:
+        (batch,) = batches(images, labels, one, Recipe(dataset="numbers", batch=64, flip=False, **fields), epoch)
+        return batch.inputs[np.argsort(batch.labels[:, 0])]
+
+    assert np.array_equal(inputs(0, cutout=0), inputs(0))
+    places = [inputs(epoch, cutout=4) == 128 for epoch in (0, 0, 1)]
+    assert np.array_equal(places[0], places[1])
+    assert not np.array_equal(places[0], places[2])

@@ -18,7 +18,7 @@ from collagebench.errors import DataError, ModelError, OutputError, UsageError  
 from collagebench.models.network import Architecture, Network  # noqa: E402
 from collagebench.training import checkpoint as checkpoints  # noqa: E402
 from collagebench.training.batches import IGNORED, Batch  # noqa: E402
-from collagebench.training.loop import loss_of, train  # noqa: E402
+from collagebench.training.loop import loss_of, move_average, train  # noqa: E402
 from collagebench.training.recipe import Recipe  # noqa: E402
 from collagebench.training.teacher import kept_logits, open_teacher  # noqa: E402
 
@@ -92,6 +92,55 @@ def test_a_resumed_training_ends_as_if_it_had_never_stopped(tmp_path: Path) -> N
     resumed = train(ARCHITECTURE, RECIPE, Tones(), path, resume=begun)
     assert all(torch.equal(whole.network[key], resumed.network[key]) for key in whole.network)
     assert [row["loss"] for row in resumed.log] == [row["loss"] for row in whole.log]
+
+
+def test_averaged_weights_are_what_is_left_and_resume_as_well(tmp_path: Path) -> None:
+    """With --ema the checkpoint's network is the average over the steps; broken off and resumed it is the same one."""
+    recipe = replace(RECIPE, ema=0.95)
+    plain = train(ARCHITECTURE, RECIPE, Tones(), tmp_path / "plain.pt")
+    whole = train(ARCHITECTURE, recipe, Tones(), tmp_path / "whole.pt")
+    assert whole.last is not None
+    assert all(torch.equal(whole.last[key], plain.network[key]) for key in plain.network), "the steps are the same"
+    assert not torch.equal(whole.network["classify.weight"], plain.network["classify.weight"])
+    assert whole.log[-1]["held_out_accuracy"] > 0.9
+
+    def stop(done: int, total: int, line: str) -> None:
+        if done == 40:
+            raise KeyboardInterrupt
+
+    path = tmp_path / "broken.pt"
+    with pytest.raises(KeyboardInterrupt):
+        train(ARCHITECTURE, recipe, Tones(), path, report=stop)
+    resumed = train(ARCHITECTURE, recipe, Tones(), path, resume=checkpoints.load(path))
+    assert all(torch.equal(whole.network[key], resumed.network[key]) for key in whole.network)
+
+
+def test_the_average_is_the_one_computed_by_hand(tmp_path: Path) -> None:
+    """After two steps it is the weights of each, weighed by the decays; the first step forgets nine tenths."""
+    recipe = replace(RECIPE, ema=0.15, epochs=1, batch=10**6)
+    assert [recipe.decay_at(step) for step in (0, 1, 50)] == [0.1, 0.15, 0.15]
+    averaged, network = Network(ARCHITECTURE), Network(ARCHITECTURE)
+    wanted = {key: value.clone() for key, value in averaged.state_dict().items()}
+    for decay in (0.1, 0.15):
+        for parameter in network.parameters():
+            torch.nn.init.normal_(parameter)
+        move_average(averaged, network, decay)
+        wanted = {key: decay * value + (1 - decay) * network.state_dict()[key] for key, value in wanted.items()}
+    found = averaged.state_dict()
+    assert all(torch.allclose(found[key].double(), wanted[key].double(), atol=1e-6) for key in found)
+
+
+def test_a_checkpoint_of_before_still_loads(tmp_path: Path) -> None:
+    """A checkpoint that knows neither averages nor cutout means none of them, and goes on as it began."""
+    path = tmp_path / "m.pt"
+    train(ARCHITECTURE, replace(RECIPE, epochs=1), Tones(), path)
+    content = torch.load(path, weights_only=True)
+    del content["last"]
+    for field in ("cutout", "ema"):
+        del content["recipe"][field]
+    torch.save({**content, "schema": 2}, path)
+    old = checkpoints.load(path)
+    assert (old.recipe, old.last) == (replace(RECIPE, epochs=1), None)
 
 
 def said_of(images: np.ndarray) -> np.ndarray:
