@@ -164,5 +164,10 @@ def _header(plan: Plan, engine: str) -> dict[str, Any]:
             }
             for model in models.values()
         ],
-        "service": {"mean_s": plan.mean_service, "utilisation": plan.utilisation, "rate": plan.rate},
+        "service": {
+            "mean_s": plan.mean_service,
+            "utilisation": plan.utilisation,
+            "rate": plan.rate,
+            "mode": plan.stragglers.mode,
+        },
     }

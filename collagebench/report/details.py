@@ -58,6 +58,36 @@ def print_details(one: dict[str, Any], console: Console) -> None:
     }.items():
         print_line(console, meaning, indent=f"{column:<12}", style="dim")
     console.print()
+    _print_injection(ran, console)
+
+
+def _print_injection(ran: list[dict[str, Any]], console: Console) -> None:
+    """Print how well services met what the stragglers asked for, where anything is known of it."""
+    known = [
+        scheme
+        for scheme in ran
+        if scheme["injection"]["error_s"]["p50"] is not None or scheme["injection"]["beyond_floor"] is not None
+    ]
+    if not known:
+        return
+    table = new_table("scheme", "services", "error p50 ms", "p99 ms", "beyond floor")
+    for scheme in known:
+        item = scheme["injection"]
+        beyond = item["beyond_floor"]
+        table.add_row(
+            scheme["variant"],
+            str(item["tasks"]),
+            as_ms(item["error_s"]["p50"]),
+            as_ms(item["error_s"]["p99"]),
+            UNKNOWN if beyond is None else f"{beyond} ({as_percent(item['beyond_floor_share'])})",
+        )
+    console.print(table)
+    for column, meaning in {
+        "error": "between the service time that the stragglers asked for and the one taken",
+        "beyond floor": "tasks whose inference alone took longer than the least time asked for",
+    }.items():
+        print_line(console, meaning, indent=f"{column:<14}", style="dim")
+    console.print()
 
 
 def _print_differences(one: dict[str, Any], ran: list[dict[str, Any]], console: Console) -> None:

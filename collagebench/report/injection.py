@@ -10,9 +10,11 @@ import numpy as np
 
 from collagebench.report.frame import WIDTH, Box, axes, figure, ms
 from collagebench.report.markup import Markup, tag
-from collagebench.report.parts import as_ms
+from collagebench.report.parts import as_ms, as_percent
 from collagebench.report.scales import Scale, logarithmic
 from collagebench.results.reader import Run
+from collagebench.statistics.injection import injection as measured
+from collagebench.statistics.injection import reported
 from collagebench.statistics.validity import INJECTION_FLOOR, INJECTION_SHARE
 
 BOX = Box(left=40, right=WIDTH - 12, top=24, bottom=200)
@@ -21,9 +23,10 @@ GROUPS = 24
 
 def injection(key: str, run: Run) -> Markup | None:
     """Return the plot of a live run's injection; None of a simulated one, which is exact, or without a known miss."""
+    found = measured(run)
     asked, took = run.tasks["wanted_s"], run.tasks["service"]
-    known = ~np.isnan(asked) & ~np.isnan(took) & (asked > 0)
-    if run.header.get("engine") != "live" or not known.any():
+    known = reported(run) & (asked > 0)
+    if found.p50 is None or found.p99 is None or not known.any():
         return None
     asked, missed = asked[known], (took - asked)[known]
     order = np.argsort(asked, kind="stable")
@@ -52,10 +55,14 @@ def injection(key: str, run: Run) -> Markup | None:
         line = f"M{x(centre):.1f} {y(low):.1f}V{y(high):.1f}"
         mark = tag("circle", cx=x(centre), cy=y(middle), r=3, class_="mark")
         drawn.append(tag("g", tag("title", tip), tag("path", class_="whisker", d=line), mark, class_="s2"))
-    half, most_of_it = (float(np.quantile(np.abs(missed), q)) for q in (0.5, 0.99))
-    says = f"Workers missed the service time asked for by {as_ms(half)} ms (median), {as_ms(most_of_it)} ms (p99)."
+    says = f"Workers missed the service time asked for by {as_ms(found.p50)} ms (median), {as_ms(found.p99)} ms (p99)."
+    beyond = (
+        f" In {found.beyond_floor:,} of them ({as_percent(found.share)}) inference alone took longer than the floor."
+        if found.beyond_floor
+        else ""
+    )
     note = (
-        f"{says} {known.sum():,} tasks. Dots: median of a group of tasks; lines: 5 to 95 %. Shaded: within "
+        f"{says} {found.tasks:,} tasks.{beyond} Dots: median of a group of tasks; lines: 5 to 95 %. Shaded: within "
         f"{INJECTION_FLOOR * 1e3:g} ms or {100 * INJECTION_SHARE:g} %."
     )
     return figure(key, "Stragglers: asked and achieved", BOX.bottom + 34, drawn, says=says, note=note)

@@ -17,6 +17,7 @@ from collagebench.results.reader import Run
 from collagebench.statistics.accuracy import Answers, answers
 from collagebench.statistics.comparison import Difference, MinimumEffect, Versus, compare
 from collagebench.statistics.cost import Cost, busy_share, cost, goodput
+from collagebench.statistics.injection import injection
 from collagebench.statistics.latency import Latency, latency
 from collagebench.statistics.quantiles import QUANTILES, requests_needed
 from collagebench.statistics.timing import dispatch_lag, phase_means
@@ -128,6 +129,7 @@ def _scheme(run: Run, variant: str, time: Latency, slo_ms: float | None) -> dict
         "cost": _cost(spent, int(mine.cells["requests"].sum())) if some else None,
         "goodput_rps": goodput(mine.requests, None if slo_ms is None else slo_ms / 1e3),
         "dispatch_lag_s": dispatch_lag(mine.requests),
+        "injection": _injection(mine),
         "bound": _bound(run),
     }
 
@@ -179,6 +181,16 @@ def _cost(spent: Cost, requests: int) -> dict[str, Any]:
         "cancelled_tasks": spent.cancelled_tasks,
         "unreported_tasks": spent.unreported_tasks,
         "executed_s_per_request": spent.executed_s / requests if requests else None,
+    }
+
+
+def _injection(run: Run) -> dict[str, Any]:
+    found = injection(run)
+    return {
+        "tasks": found.tasks,
+        "error_s": {"p50": found.p50, "p99": found.p99},
+        "beyond_floor": found.beyond_floor,
+        "beyond_floor_share": found.share,
     }
 
 

@@ -120,7 +120,7 @@ SHAPE: dict[str, Any] = {
     "schemes": [SCHEME],
     "models": [MODEL],
     "hosts": [{"host": "text", "workers": "count"}],
-    "service": {"mean_s": "amount?", "utilisation": "amount?", "rate": "amount?"},
+    "service": {"mean_s": "amount?", "utilisation": "amount?", "rate": "amount?", "mode": "text?"},
     "files": {EACH: {"bytes": "count", "crc32": "count"}},
     "checksum": "count",
     "status": "text",

@@ -9,6 +9,7 @@ import numpy as np
 
 from collagebench.results.reader import Run, Table
 from collagebench.statistics.growth import growing
+from collagebench.statistics.injection import injection
 from collagebench.statistics.latency import infinite_if_failed
 from collagebench.statistics.quantiles import quantile
 from collagebench.statistics.timing import dispatch_lag
@@ -18,7 +19,8 @@ LAG_SHARE = 0.05
 """Dispatch lag p99 may be this share of the median latency."""
 INJECTION_SHARE = 0.05
 INJECTION_FLOOR = 0.001
-"""Seconds: injected delays are off only if they miss by this much and by INJECTION_SHARE of what was asked."""
+"""Seconds: services are off only if half of them miss what was wanted by more than this, and by more than
+INJECTION_SHARE of it."""
 
 
 def judge(run: Run) -> list[str]:
@@ -40,7 +42,7 @@ def judge(run: Run) -> list[str]:
         mine = run.of(variant)
         reasons += _mostly_failed(variant, mine.requests)
         reasons += _overload(variant, mine.requests)
-        reasons += _wrong_injection(variant, mine.tasks)
+        reasons += _wrong_injection(variant, mine)
     return reasons
 
 
@@ -119,16 +121,14 @@ def _overload(variant: str, requests: Table) -> list[str]:
     ]
 
 
-def _wrong_injection(variant: str, tasks: Table) -> list[str]:
-    wanted, service = tasks["wanted_s"], tasks["service"]
-    known = ~np.isnan(wanted) & ~np.isnan(service)
-    if not known.any():
+def _wrong_injection(variant: str, run: Run) -> list[str]:
+    found = injection(run)
+    if found.p50 is None or found.wanted is None:
         return []
-    miss = float(np.median(np.abs(service - wanted)[known]))
-    asked = float(np.median(wanted[known]))
-    if miss <= INJECTION_FLOOR or miss <= INJECTION_SHARE * asked:
+    if found.p50 <= INJECTION_FLOOR or found.p50 <= INJECTION_SHARE * found.wanted:
         return []
     return [
-        f"{variant}: service took {miss * 1e3:.1f} ms more or less than the stragglers asked for (median; asked were "
-        f"{asked * 1e3:.1f} ms): the machine is too busy; use fewer --workers, a lower --rate or --compute emulated"
+        f"{variant}: service took {found.p50 * 1e3:.1f} ms more or less than the stragglers asked for (median; asked "
+        f"were {found.wanted * 1e3:.1f} ms): the machine is too busy; use fewer --workers, a lower --rate or --compute "
+        "emulated"
     ]

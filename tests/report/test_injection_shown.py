@@ -1,0 +1,50 @@
+"""How a report shows stragglers asked against achieved."""
+
+from __future__ import annotations
+
+from io import StringIO
+
+import pytest
+from rich.console import Console
+from synthetic_run import HEADER, cell, request, task
+
+from collagebench.report.html import page
+from collagebench.report.summary import summarise
+from collagebench.report.table import print_summary
+from collagebench.results.reader import load
+from collagebench.results.writer import RunWriter
+
+SCHEMES = [{"scheme": "none", "variant": "none", "allotment": {"single": 10}, "options": {}}]
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Return a live run under floors of 100 ms: 40 services 0.2 ms late, and 10 that were inference alone."""
+    writer = RunWriter(
+        tmp_path / "run", {**HEADER, "schemes": SCHEMES, "service": {**HEADER["service"], "mode": "floor"}}
+    )
+    for number in range(50):
+        writer.request(request(number=number))
+        if number < 40:
+            writer.task(task(number=number, asked=0.1, wanted_s=0.1, service=0.1002))
+        else:
+            writer.task(task(number=number, asked=0.1, wanted_s=0.12, compute=0.12, service=0.12))
+    writer.cell(cell(requests=50))
+    writer.finish("done")
+    writer.close()
+    return load(tmp_path / "run")
+
+
+def test_details_show_it_for_each_scheme(run):
+    """A table below the report has the services, the error's p50 and p99, and how many were beyond their floor."""
+    file = StringIO()
+    print_summary(summarise([run]), Console(file=file, width=80, no_color=True), True)
+    row = next(line for line in file.getvalue().splitlines() if "(20.0 %)" in line)
+    assert row.split() == ["none", "50", "0.20", "0.20", "10", "(20.0", "%)"]
+
+
+def test_page_says_it_under_the_plot(run):
+    """The caption of the plot has both quantiles and the tasks that no waiting could have made faster."""
+    text = page(summarise([run]), [run], ["run"])
+    assert "missed the service time asked for by 0.20 ms (median), 0.20 ms (p99). 50 tasks." in text
+    assert "In 10 of them (20.0 %) inference alone took longer than the floor." in text
