@@ -57,7 +57,7 @@ def simulate(
     options: dict[str, object],
     workers: int,
     arrivals: list[float],
-    draw: Callable[[int, int, int], float],
+    draw: Callable[[int, int, int, float], float],
     deadline: float = math.inf,
     losses: dict[float, int] | None = None,
 ) -> Ledger:

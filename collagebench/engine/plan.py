@@ -25,13 +25,15 @@ from collagebench.errors import DataError, ModelError, UsageError
 from collagebench.schemes import make
 from collagebench.schemes.protocol import Request, Scheme, Task
 from collagebench.stragglers.draws import key, stream, uniform
-from collagebench.stragglers.model import Stragglers, open_stragglers
+from collagebench.stragglers.model import Stragglers, open_stragglers, parameters_of
 from collagebench.stragglers.service import service_time
 from collagebench.workload.arrivals import arrivals
 from collagebench.workload.dataset import Dataset, open_dataset
 
 TIMED_INFERENCES = 25
 SAMPLED_RUNS = 200
+FAR_APART = 1000.0
+"""Seconds between the sampled services of one worker, so that one slow period does not count for all of them."""
 SHORT_SERVICE = 0.005
 """Seconds of mean service below which workers that share a machine cannot be loaded to a utilisation nobody chose."""
 
@@ -137,9 +139,9 @@ def make_plan(config: Config, measured: Mapping[tuple[str, int], float] = {}) ->
         if config.dataset == "shapes":
             raise ModelError(f"the models take images of {size[0]}x{size[1]} pixels, shapes has {dataset.size[0]}")
         dataset = open_dataset(config.dataset, config.data, size=size[:2])
-    stragglers = open_stragglers(
-        config.stragglers, config.seed, config.workers, config.time_scale, config.slow_workers, config.slow_factor
-    )
+    parameters = {name: getattr(config, name) for name in parameters_of(config.stragglers)}
+    given = {name: value for name, value in parameters.items() if value is not None}
+    stragglers = open_stragglers(config.stragglers, config.seed, config.workers, config.time_scale, given)
     sizes = {(m.name, n): m for v in variants for role, m in v.models.items() for n in (1, v.codec.batch(role))}
     single = next(v.models[role] for role in ("single", "coded") for v in variants if role in v.models)
     compute = {
@@ -221,7 +223,8 @@ def _service(stragglers: Stragglers, compute: float, workers: int) -> tuple[floa
     The median is that of a sample of draws; the mean comes from the straggler model's own, for floors with the sample
     making up for draws below the compute time.
     """
-    draws = [stragglers.draw(*place) for place in product(range(SAMPLED_RUNS), range(workers), range(5), (0,))]
+    places = product(range(SAMPLED_RUNS), range(workers), range(5))
+    draws = [stragglers.draw(run, worker, i, 0, i * FAR_APART) for run, worker, i in places]
     middle = median(service_time(stragglers.mode, compute, draw) for draw in draws)
     if stragglers.mode != "floor":
         return service_time(stragglers.mode, compute, stragglers.mean), middle

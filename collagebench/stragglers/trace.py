@@ -72,7 +72,7 @@ class CollageTrace:
         """The mean draw, seconds: 0.154 unscaled, 0.142 without stragglers."""
         return self.table.mean
 
-    def draw(self, run: int, worker: int, request: int, attempt: int) -> float:
+    def draw(self, run: int, worker: int, request: int, attempt: int, at: float) -> float:
         """Return the least time this service takes, seconds."""
         return self.table.at(uniform(key(self.seed, "stragglers", run, worker), request, attempt))
 
@@ -120,7 +120,7 @@ class CollageMachines:
             machine = self.ordinary[int(chance * len(self.ordinary))]
         return machine
 
-    def draw(self, run: int, worker: int, request: int, attempt: int) -> float:
+    def draw(self, run: int, worker: int, request: int, attempt: int, at: float) -> float:
         """Return the least time this service takes, seconds."""
         table = self.tables[self.machine(run, worker)]
         return table.at(uniform(key(self.seed, "stragglers", run, worker), request, attempt))

@@ -41,7 +41,7 @@ def answered(name: str, options: dict[str, object], ledger: Ledger) -> dict[int,
     return scores
 
 
-def one_slow_worker(worker: int, request: int, attempt: int) -> float:
+def one_slow_worker(worker: int, request: int, attempt: int, at: float) -> float:
     """Draw 50 seconds for worker 1, whatever it is asked, and about 1 for the others."""
     return 50.0 if worker == 1 else 1.0 + 0.01 * worker
 
@@ -93,7 +93,7 @@ def test_a_coded_request_alone_gets_its_own_output(name: str) -> None:
 def test_a_batch_of_backups_answers_each_with_its_own_row() -> None:
     """Of a batch on one worker, each request gets the output of its own image."""
     options: dict[str, object] = {"backup_batch": 3, "flush": "wait"}
-    ledger = simulate("backup", options, 3, [0.0, 0.01, 0.02], lambda worker, request, attempt: 9.0 - 4 * worker)
+    ledger = simulate("backup", options, 3, [0.0, 0.01, 0.02], lambda worker, request, attempt, at: 9.0 - 4 * worker)
     assert "backup" in ledger.source.values()
     for number, scores in answered("backup", options, ledger).items():
         assert scores == pytest.approx(linear(IMAGES[number][None])[0], abs=1e-5)
@@ -101,7 +101,7 @@ def test_a_batch_of_backups_answers_each_with_its_own_row() -> None:
 
 def test_an_answer_without_a_task_is_the_most_frequent_class() -> None:
     """A default answer needs no model: it is the prior."""
-    ledger = simulate("default", {"default_after": 0.5}, 1, [0.0], lambda worker, request, attempt: 2.0)
+    ledger = simulate("default", {"default_after": 0.5}, 1, [0.0], lambda worker, request, attempt, at: 2.0)
     assert ledger.answers[0] == []
     assert decode(make("default", {"default_after": 0.5}), [(Request(0, 0, 0.0), [])], prior=3) == [3]
 

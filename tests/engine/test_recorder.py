@@ -34,7 +34,11 @@ class Kept:
 
 
 def recorded(
-    name: str, options: dict[str, Any], workers: int, arrivals: list[float], draw: Callable[[int, int, int], float]
+    name: str,
+    options: dict[str, Any],
+    workers: int,
+    arrivals: list[float],
+    draw: Callable[[int, int, int, float], float],
 ) -> Kept:
     """Run one simulated cell, whose services last as long as drawn."""
     scheme, kept = make(name, options), Kept()
@@ -62,11 +66,11 @@ def test_the_phases_of_an_answer_by_parity_are_the_parity_s_own() -> None:
     The single of request 0 was sent before request 1 was there: counted as its task, the group phase were below 0.
     """
 
-    def draw(worker: int, request: int, attempt: int) -> float:
+    def draw(worker: int, request: int, attempt: int, at: float) -> float:
         return {0: 3.0, 1: 50.0, 2: 1.0}[worker]
 
-    def swapped(worker: int, request: int, attempt: int) -> float:
-        return draw(request if worker < 2 else worker, request, attempt)
+    def swapped(worker: int, request: int, attempt: int, at: float) -> float:
+        return draw(request if worker < 2 else worker, request, attempt, at)
 
     kept = recorded("parity", {"parity_workers": 1}, 3, [0.0, 1.0], swapped)
     record = kept.requests[1]
@@ -78,7 +82,7 @@ def test_the_phases_of_an_answer_by_parity_are_the_parity_s_own() -> None:
 def test_a_reply_that_is_kept_for_others_ends_its_task_when_it_comes() -> None:
     """The single of request 0 is back at 1 and kept for request 1, which is answered at 5 by its own: it ended at 1."""
 
-    def draw(worker: int, request: int, attempt: int) -> float:
+    def draw(worker: int, request: int, attempt: int, at: float) -> float:
         return 40.0 if worker == 2 else (1.0, 5.0)[request]
 
     kept = recorded("parity", {"parity_workers": 1}, 3, [0.0, 0.0], draw)
@@ -90,7 +94,7 @@ def test_a_reply_that_is_kept_for_others_ends_its_task_when_it_comes() -> None:
 def test_a_coded_request_straggles_with_any_coded_image_of_its_group(slow: int) -> None:
     """Whichever of the four coded images is slow, all three requests straggled; those of a group at ease did not."""
 
-    def draw(worker: int, request: int, attempt: int) -> float:
+    def draw(worker: int, request: int, attempt: int, at: float) -> float:
         return SLOW + 1 if (worker, request) == (slow, 0) else 1.0
 
     kept = recorded("approxifer", {"coded_k": 3}, 4, [0.0, 0.0, 0.0, 20.0, 20.0, 20.0], draw)

@@ -15,7 +15,7 @@ from collagebench.schemes import SCHEMES
 
 def test_a_queue_of_one_worker_is_served_in_turn() -> None:
     """Three requests at one worker of one second each wait 0, 0.5 and 1 second before their service."""
-    ledger = simulate("none", {}, 1, [0.0, 0.5, 1.0], lambda worker, request, attempt: 1.0)
+    ledger = simulate("none", {}, 1, [0.0, 0.5, 1.0], lambda worker, request, attempt, at: 1.0)
     assert list(ledger.latency.values()) == pytest.approx([1.0, 1.5, 2.0])
     assert [job.queue for job in ledger.jobs.values()] == pytest.approx([0.0, 0.5, 1.0])
 
@@ -23,7 +23,7 @@ def test_a_queue_of_one_worker_is_served_in_turn() -> None:
 def test_a_cancelled_task_in_service_runs_on_and_is_wasted() -> None:
     """The slow replica keeps its worker until its own end: the second request queues behind it."""
 
-    def draw(worker: int, request: int, attempt: int) -> float:
+    def draw(worker: int, request: int, attempt: int, at: float) -> float:
         return 10.0 if (request, attempt) == (0, 1) else 1.0
 
     ledger = simulate("replication", {}, 2, [0.0, 2.0], draw)
@@ -36,7 +36,7 @@ def test_a_cancelled_task_in_service_runs_on_and_is_wasted() -> None:
 def test_a_cancelled_task_that_queues_is_never_served() -> None:
     """The loser behind another task is taken back: its worker is free for the next request on time."""
 
-    def draw(worker: int, request: int, attempt: int) -> float:
+    def draw(worker: int, request: int, attempt: int, at: float) -> float:
         return 5.0 if request == 0 else 1.0
 
     ledger = simulate("hedge", {"hedge_delay": 0.5}, 2, [0.0, 0.1, 5.2], draw)
@@ -48,7 +48,7 @@ def test_a_cancelled_task_that_queues_is_never_served() -> None:
 def test_a_task_past_its_deadline_fails_and_still_keeps_its_worker() -> None:
     """A deadline ends the request, not the service: the next task begins when the late one is really done."""
 
-    def draw(worker: int, request: int, attempt: int) -> float:
+    def draw(worker: int, request: int, attempt: int, at: float) -> float:
         return 3.0 if request == 0 else 0.5
 
     ledger = simulate("none", {}, 1, [0.0, 2.0], draw, deadline=2.5)
@@ -62,7 +62,7 @@ def test_replication_with_one_replica_is_none_reply_for_reply() -> None:
     arrivals = np.cumsum(rng.exponential(0.3, 500)).tolist()
     service = rng.exponential(1.0, (4, 500))
 
-    def draw(worker: int, request: int, attempt: int) -> float:
+    def draw(worker: int, request: int, attempt: int, at: float) -> float:
         return float(service[worker, request])
 
     alone = simulate("replication", {"replicas": 1}, 4, arrivals, draw)
@@ -76,7 +76,7 @@ def test_one_exponential_server_has_the_mean_and_the_tail_of_theory(load: float)
     rng = np.random.default_rng(7)
     arrivals = np.cumsum(rng.exponential(1 / load, n)).tolist()
     service = rng.exponential(1.0, n).tolist()
-    ledger = simulate("none", {}, 1, arrivals, lambda worker, request, attempt: service[request])
+    ledger = simulate("none", {}, 1, arrivals, lambda worker, request, attempt, at: service[request])
     latency = np.array(list(ledger.latency.values()))[n // 20 :]
     assert latency.mean() == pytest.approx(1 / (1 - load), rel=0.06)
     assert np.quantile(latency, 0.99) == pytest.approx(math.log(100) / (1 - load), rel=0.12)
@@ -88,7 +88,9 @@ def test_replication_of_exponential_service_without_queueing_halves_the_time() -
     rng = np.random.default_rng(3)
     service = rng.exponential(1.0, (2, n))
     arrivals = (np.arange(n) * 1000.0).tolist()
-    ledger = simulate("replication", {}, 2, arrivals, lambda worker, request, attempt: float(service[attempt, request]))
+    ledger = simulate(
+        "replication", {}, 2, arrivals, lambda worker, request, attempt, at: float(service[attempt, request])
+    )
     latency = np.array(list(ledger.latency.values()))
     assert latency.mean() == pytest.approx(0.5, rel=0.03)
     assert np.quantile(latency, 0.99) == pytest.approx(math.log(100) / 2, rel=0.05)
@@ -150,7 +152,7 @@ def test_a_simulated_run_ends_with_every_request_settled(
     """
     arrivals = np.cumsum(gaps).tolist()
 
-    def draw(worker: int, request: int, attempt: int) -> float:
+    def draw(worker: int, request: int, attempt: int, at: float) -> float:
         return services[(worker * 7 + request * 3 + attempt) % len(services)]
 
     ledger = simulate(scheme[0], scheme[1], workers, arrivals, draw, deadline, losses)
@@ -184,7 +186,7 @@ def test_a_tied_pair_never_runs_twice_when_messages_are_instant(
     The arrivals and services drawn here often fall on the same instant.
     """
 
-    def draw(worker: int, request: int, attempt: int) -> float:
+    def draw(worker: int, request: int, attempt: int, at: float) -> float:
         return services[(worker * 7 + request * 3 + attempt) % len(services)]
 
     ledger = simulate("tied", {}, workers, np.cumsum(gaps).tolist(), draw)
@@ -199,7 +201,7 @@ def test_a_tied_request_takes_the_queue_that_is_done_first() -> None:
     The router cannot tell the two queues apart, so without ties one of them is chosen blindly.
     """
 
-    def draw(worker: int, request: int, attempt: int) -> float:
+    def draw(worker: int, request: int, attempt: int, at: float) -> float:
         return 5.0 if request == 0 else 1.0
 
     for third in (0.2, 0.3):
@@ -210,7 +212,7 @@ def test_a_tied_request_takes_the_queue_that_is_done_first() -> None:
 def test_a_straggler_is_saved_by_an_idle_worker() -> None:
     """Where a worker is idle, `hedge-idle` copies at once: a request is as fast as the faster of its two tasks."""
 
-    def draw(worker: int, request: int, attempt: int) -> float:
+    def draw(worker: int, request: int, attempt: int, at: float) -> float:
         return 9.0 if attempt == 0 else 1.0
 
     assert simulate("hedge-idle", {}, 2, [0.0], draw).latency == {0: 1.0}
@@ -229,7 +231,7 @@ def test_a_copy_into_idle_time_never_queues(
 ) -> None:
     """Whatever the load, a copy is served from the moment it is sent: it takes no place in any queue."""
 
-    def draw(worker: int, request: int, attempt: int) -> float:
+    def draw(worker: int, request: int, attempt: int, at: float) -> float:
         return services[(worker * 7 + request * 3 + attempt) % len(services)]
 
     ledger = simulate("hedge-idle", {"hedge_delay": delay}, workers, np.cumsum(gaps).tolist(), draw)
@@ -239,7 +241,7 @@ def test_a_copy_into_idle_time_never_queues(
 def test_a_default_answer_comes_on_time_and_a_late_reply_is_wasted() -> None:
     """At its time a late request has its answer, while its task keeps its worker until it is done."""
 
-    def draw(worker: int, request: int, attempt: int) -> float:
+    def draw(worker: int, request: int, attempt: int, at: float) -> float:
         return 3.0 if request == 0 else 1.0
 
     ledger = simulate("default", {"default_after": 2.0}, 1, [0.0, 1.5], draw)
@@ -254,7 +256,7 @@ def test_a_default_answer_comes_on_time_and_a_late_reply_is_wasted() -> None:
 def test_a_reissued_request_is_not_answered_by_the_task_that_was_given_up() -> None:
     """The first task would have been done before the second, but it was given up: there is no race."""
 
-    def draw(worker: int, request: int, attempt: int) -> float:
+    def draw(worker: int, request: int, attempt: int, at: float) -> float:
         return 1.5 if attempt == 0 else 2.0
 
     ledger = simulate("reissue", {"reissue_after": 1.0}, 2, [0.0], draw)

@@ -25,7 +25,7 @@ MEAN, LARGEST, ABOVE_HALF = 0.1538, 1.039, 0.02024
 def sample(model: CollageTrace | CollageMachines) -> NDArray[np.float64]:
     """Return 25 draws of each of 10 workers in each of 400 runs, in this order."""
     places = itertools.product(range(400), range(10), range(25))
-    return np.array([model.draw(run, worker, request, 0) for run, worker, request in places])
+    return np.array([model.draw(run, worker, request, 0, 0.0) for run, worker, request in places])
 
 
 @pytest.fixture(scope="module")
@@ -63,8 +63,8 @@ def test_draws_do_not_depend_on_order() -> None:
     """A task's draw is the same whatever was drawn before it, and changes with run, worker, request and attempt."""
     for model in (CollageTrace(seed=3), CollageMachines(seed=3)):
         places = [(0, 0, 0, 0), (1, 0, 0, 0), (0, 1, 0, 0), (0, 0, 1, 0), (0, 0, 0, 1)]
-        forwards = [model.draw(*place) for place in places]
-        assert [model.draw(*place) for place in reversed(places)] == forwards[::-1]
+        forwards = [model.draw(*place, 0.0) for place in places]
+        assert [model.draw(*place, 0.0) for place in reversed(places)] == forwards[::-1]
         assert len(set(forwards)) == len(places)
 
 
@@ -73,8 +73,8 @@ def test_scaled() -> None:
     for family in (CollageTrace, CollageMachines):
         whole, tenth = family(seed=3), family(seed=3, time_scale=0.1)
         assert tenth.mean == pytest.approx(whole.mean / 10)
-        assert [tenth.draw(0, 1, i, 0) for i in range(50)] == pytest.approx(
-            [whole.draw(0, 1, i, 0) / 10 for i in range(50)]
+        assert [tenth.draw(0, 1, i, 0, 0.0) for i in range(50)] == pytest.approx(
+            [whole.draw(0, 1, i, 0, 0.0) / 10 for i in range(50)]
         )
 
 
@@ -87,7 +87,7 @@ def test_without_stragglers() -> None:
     assert bound.table.values[-1] == 0.4
     assert bound.table.at(0.99) == pytest.approx(0.244, rel=0.005)
     assert bound.mean == pytest.approx(0.1423, rel=0.005)
-    both = [(model.draw(0, 3, i, 0), bound.draw(0, 3, i, 0)) for i in range(2000)]
+    both = [(model.draw(0, 3, i, 0, 0.0), bound.draw(0, 3, i, 0, 0.0)) for i in range(2000)]
     assert all(without <= with_them for with_them, without in both)
 
 
@@ -105,7 +105,7 @@ def test_one_worker_one_machine() -> None:
     model = CollageMachines(seed=5)
     for worker in range(50):
         table = model.tables[model.machine(0, worker)]
-        draws = np.sort([model.draw(0, worker, i, 0) for i in range(2000)])
+        draws = np.sort([model.draw(0, worker, i, 0, 0.0) for i in range(2000)])
         shares = np.interp(draws, table.values, table.probabilities)
         assert np.abs(shares - (np.arange(2000) + 0.5) / 2000).max() < 2.2 / math.sqrt(2000)
 
@@ -137,7 +137,7 @@ def test_machines_without_the_slow_one() -> None:
         assert after != SLOW
         if before != SLOW:
             assert after == before
-            assert bound.draw(0, worker, 7, 0) <= model.draw(0, worker, 7, 0)
+            assert bound.draw(0, worker, 7, 0, 0.0) <= model.draw(0, worker, 7, 0, 0.0)
     draws = sample(bound)
     assert draws.max() <= 0.4
     # A run's draws share ten machines, so the error is that of the runs' means.

@@ -19,11 +19,11 @@ def test_every_name(name: str) -> None:
     model = open_stragglers(name, seed=4, workers=10)
     assert model.name == name
     assert model.mode in MODES
-    draws = np.array([model.draw(run, w, i, 0) for run in range(1000) for w in range(10) for i in range(3)])
+    draws = np.array([model.draw(run, w, i, 0, 0.0) for run in range(1000) for w in range(10) for i in range(3)])
     runs = draws.reshape(1000, -1).mean(axis=1)
     assert abs(runs.mean() - model.mean) <= 3 * runs.std() / math.sqrt(len(runs)) + 1e-12
     twin = pickle.loads(pickle.dumps(model))
-    assert twin.draw(1, 2, 3, 0) == model.draw(1, 2, 3, 0)
+    assert twin.draw(1, 2, 3, 0, 0.0) == model.draw(1, 2, 3, 0, 0.0)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -40,20 +40,20 @@ def test_without_is_the_end(name: str) -> None:
 
 def test_fixed() -> None:
     """In each run just `slow_workers` workers are slow, at every request; over runs each worker is as often."""
-    model = open_stragglers("fixed", seed=4, workers=8, slow_workers=2, slow_factor=3.0)
-    factors = np.array([[model.draw(run, worker, 5, 0) for worker in range(8)] for run in range(2000)])
+    model = open_stragglers("fixed", seed=4, workers=8, parameters={"slow_workers": 2, "slow_factor": 3.0})
+    factors = np.array([[model.draw(run, worker, 5, 0, 0.0) for worker in range(8)] for run in range(2000)])
     assert set(factors.ravel()) == {1.0, 3.0}
     assert ((factors == 3.0).sum(axis=1) == 2).all()
     assert factors.mean() == model.mean == 1.5
     turns = (factors == 3.0).mean(axis=0)
     assert np.abs(turns - 0.25).max() < 4 * math.sqrt(0.25 * 0.75 / 2000)
-    assert {model.draw(0, 3, request, attempt) for request in range(20) for attempt in range(3)} == {factors[0, 3]}
+    assert {model.draw(0, 3, request, attempt, 0.0) for request in range(20) for attempt in range(3)} == {factors[0, 3]}
 
 
 def test_nobody_slow() -> None:
     """Fixed stragglers of whom there are none, or who are no slower, are no stragglers."""
-    assert open_stragglers("fixed", seed=4, workers=8, slow_workers=0).without() is None
-    assert open_stragglers("fixed", seed=4, workers=8, slow_factor=1.0).without() is None
+    assert open_stragglers("fixed", seed=4, workers=8, parameters={"slow_workers": 0}).without() is None
+    assert open_stragglers("fixed", seed=4, workers=8, parameters={"slow_factor": 1.0}).without() is None
 
 
 @pytest.mark.parametrize(
@@ -65,10 +65,10 @@ def test_nobody_slow() -> None:
         ({"time_scale": 0.0}, "time scale"),
         ({"time_scale": math.nan}, "time scale"),
         ({"time_scale": math.inf}, "time scale"),
-        ({"slow_workers": 11}, "0 to 10"),
-        ({"slow_workers": -1}, "0 to 10"),
-        ({"slow_factor": 0.5}, "1 or more"),
-        ({"slow_factor": math.nan}, "1 or more"),
+        ({"parameters": {"slow_workers": 11}}, "0 to 10"),
+        ({"parameters": {"slow_workers": -1}}, "0 to 10"),
+        ({"parameters": {"slow_factor": 0.5}}, "1 or more"),
+        ({"parameters": {"slow_factor": math.nan}}, "1 or more"),
     ],
     ids=str,
 )
