@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import signal
-import sys
 import time
 from collections import Counter
-from collections.abc import Collection, Coroutine, Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from collagebench.engine.cells import Progress, begin, conductor_of, in_order, recorder_of, watched
 from collagebench.engine.evaluation import Evaluator
+from collagebench.engine.event_loop import complete
 from collagebench.engine.live import LiveCell
 from collagebench.engine.pacer import Pacer
 from collagebench.engine.plan import Plan, Variant
-from collagebench.errors import Interrupted
 from collagebench.fleet import ModelFile, WorkerSpec
 from collagebench.fleet.local import local_fleet
 from collagebench.results.records import CellRecord
 from collagebench.results.writer import RunWriter
-
-SWITCH_INTERVAL = 0.0005
-"""Seconds one thread of the client may keep the others waiting for the interpreter, where Python's default is 0.005."""
 
 
 def run_cells(
@@ -36,46 +30,7 @@ def run_cells(
         CollagebenchError: the fleet could not be started, or results not written.
         Interrupted: Ctrl-C or SIGTERM came; the workers are gone.
     """
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(SWITCH_INTERVAL)
-    try:
-        return _with_loop(_run_cells(plan, writer, directory, progress, in_order(plan, done)))
-    finally:
-        sys.setswitchinterval(interval)
-
-
-def _with_loop(main: Coroutine[Any, Any, bool]) -> bool:
-    """Run a coroutine on uvloop where there is one; the first Ctrl-C or SIGTERM cancels it, so that it can tidy up."""
-    try:
-        import uvloop
-
-        loop = uvloop.new_event_loop()
-    except ImportError:
-        loop = asyncio.new_event_loop()
-    task = loop.create_task(main)
-    stopped = False
-
-    def stop() -> None:
-        nonlocal stopped
-        if not stopped:  # tidying up takes seconds at most; a second signal must not cut it short
-            stopped = True
-            task.cancel()
-
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    previous = [signal.getsignal(number) for number in numbers]
-    try:
-        for number in numbers:
-            loop.add_signal_handler(number, stop)
-        complete: bool = loop.run_until_complete(task)
-        return complete
-    except asyncio.CancelledError:
-        raise Interrupted("interrupted") from None
-    finally:
-        loop.run_until_complete(loop.shutdown_asyncgens())
-        for number, handler in zip(numbers, previous, strict=True):
-            loop.remove_signal_handler(number)
-            signal.signal(number, handler)
-        loop.close()
+    return complete(_run_cells(plan, writer, directory, progress, in_order(plan, done)))
 
 
 async def _run_cells(

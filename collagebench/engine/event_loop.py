@@ -1,0 +1,63 @@
+"""Running a coroutine as a measurement needs it: a fast loop, threads that give way, a Ctrl-C that tidies up first."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+from collagebench.errors import Interrupted
+
+SWITCH_INTERVAL = 0.0005
+"""Seconds one thread of the client may keep the others waiting for the interpreter, where Python's default is 0.005."""
+
+Result = TypeVar("Result")
+
+
+def complete(main: Coroutine[Any, Any, Result]) -> Result:
+    """Run a coroutine on uvloop where there is one; the first Ctrl-C or SIGTERM cancels it, so that it can tidy up.
+
+    Raises:
+        Interrupted: it was cancelled.
+    """
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(SWITCH_INTERVAL)
+    try:
+        return _complete(main)
+    finally:
+        sys.setswitchinterval(interval)
+
+
+def _complete(main: Coroutine[Any, Any, Result]) -> Result:
+    try:
+        import uvloop
+
+        loop = uvloop.new_event_loop()
+    except ImportError:
+        loop = asyncio.new_event_loop()
+    task = loop.create_task(main)
+    stopped = False
+
+    def stop() -> None:
+        nonlocal stopped
+        if not stopped:  # tidying up takes seconds at most; a second signal must not cut it short
+            stopped = True
+            task.cancel()
+
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    previous = [signal.getsignal(number) for number in numbers]
+    try:
+        for number in numbers:
+            loop.add_signal_handler(number, stop)
+        result: Result = loop.run_until_complete(task)
+        return result
+    except asyncio.CancelledError:
+        raise Interrupted("interrupted") from None
+    finally:
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        for number, handler in zip(numbers, previous, strict=True):
+            loop.remove_signal_handler(number)
+            signal.signal(number, handler)
+        loop.close()
