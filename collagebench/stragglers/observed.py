@@ -83,7 +83,13 @@ def describe(sent: Sequence[Values], service: Sequence[Values]) -> tuple[dict[st
     limit = SLOW * median_of(pooled)
     found = [slow_periods(at, times > limit) for at, times in zip(sent, service, strict=True)]
     machines = [
-        {"worker": worker, **_times(times), **_slow(periods), "autocorrelation": autocorrelation(times)}
+        {
+            "worker": worker,
+            **_times(times),
+            **_slow(periods),
+            "slow_throughout": periods.share > THROUGHOUT,
+            "autocorrelation": autocorrelation(times),
+        }
         for worker, (times, periods) in enumerate(zip(service, found, strict=True))
     ]
     together = SlowPeriods(
@@ -122,7 +128,6 @@ def _observed(times: Values, p: float) -> float:
 def _slow(periods: SlowPeriods) -> dict[str, Any]:
     return {
         "slow_share": periods.share,
-        "slow_throughout": periods.share > THROUGHOUT,
         "slow_periods": periods.periods,
         "slow_periods_ended": periods.ended,
         "slow_period_s": periods.mean,

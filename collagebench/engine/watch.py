@@ -1,0 +1,224 @@
+"""Watching a fleet: every worker is sent requests on a schedule of its own, and what it reports is kept.
+
+There is no scheme and no router. The schedules are open loop (a slow answer delays no later question) and computed
+before; a worker serves its requests one at a time and the others queue there, as always. What is kept of each is the
+service time by the worker's own clock, so that neither the client nor the queue is in it, and both of them beside it.
+
+The first inferences of a fresh worker are slow, so each serves a few that are not kept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from collagebench.engine.pacer import Pacer
+from collagebench.errors import FleetError
+from collagebench.fleet import ModelFile, WorkerSpec
+from collagebench.fleet.connection import Connection, TaskError
+from collagebench.fleet.local import local_fleet
+from collagebench.zoo import Model
+
+WARM_UP = 10
+"""Inferences of each worker before the watch begins."""
+LEAD = 0.05
+"""Seconds from the end of the warm-up to the zero of the schedules."""
+DEADLINE = 10.0
+"""Seconds after which a request without an answer is given up."""
+ADVANCE = 25
+"""Answers from one report of progress to the next."""
+
+
+@dataclass(slots=True)
+class Seen:
+    """One service: seconds, `sent` since the watch began."""
+
+    sent: float
+    queue: float
+    service: float
+    round_trip: float
+
+
+@dataclass(slots=True)
+class Machine:
+    """What was seen of one worker."""
+
+    seen: list[Seen] = field(default_factory=list)
+    failed: int = 0
+    """Requests without an answer."""
+    lost: str | None = None
+    """Why the worker is gone; None while it is there."""
+
+    def in_order(self) -> NDArray[np.float64]:
+        """Return sent, queue, service and round trip, seconds, in the order of sending: [4, n]."""
+        rows = sorted((each.sent, each.queue, each.service, each.round_trip) for each in self.seen)
+        columns: NDArray[np.float64] = np.array(rows, dtype=np.float64).reshape(-1, 4).T
+        return columns
+
+
+@dataclass(slots=True)
+class Watch:
+    """Everything that was seen, filled while it goes on, so that what there is outlives an interruption."""
+
+    machines: list[Machine]
+    lags: list[float] = field(default_factory=list)
+    """Seconds by which requests were sent later than planned."""
+    began: float | None = None
+    """When the schedules began (perf_counter)."""
+    ended: float | None = None
+
+    @property
+    def seconds(self) -> float:
+        """How long it went on."""
+        return self.ended - self.began if self.began is not None and self.ended is not None else 0.0
+
+
+async def watch(
+    found: Watch,
+    model: Model,
+    pixels: NDArray[np.uint8],
+    schedules: Sequence[NDArray[np.float64]],
+    logs: Path,
+    report: Callable[[int, int, str], None] = lambda done, total, line: None,
+) -> None:
+    """Start one worker per schedule, send each its requests, and add what is seen to `found`.
+
+    Args:
+        found: with one machine per worker; complete when this returns, as far as it goes when it is cancelled.
+        model: what the workers serve.
+        pixels: uint8 [n, height, width, 3], the images that requests carry in turn.
+        schedules: for each worker the times to send at, seconds from 0, rising.
+        logs: directory for the workers' logs.
+        report: told how many requests are done, of how many, and a line.
+
+    Raises:
+        ModelError: the model is missing or damaged.
+        FleetError: the workers could not be started, or all were lost.
+        OutputError: the logs cannot be written.
+    """
+
+    def on_lost(worker: int, reason: str) -> None:
+        found.machines[worker].lost = found.machines[worker].lost or reason
+
+    file = ModelFile(model.name, str(model.path.resolve()), model.sha256, model.input, model.dtype)
+    specs = [WorkerSpec(worker, (file,)) for worker in range(len(schedules))]
+    total = sum(len(times) for times in schedules)
+    report(0, total, f"starting {len(specs)} workers")
+    async with local_fleet(specs, "real", logs, on_lost) as fleet:
+        await _warm_up(fleet, model, pixels)
+        pacer = Pacer(asyncio.get_running_loop())
+        gc.collect()
+        gc.disable()  # a collection would be a straggler of our own making
+        try:
+            await _Watcher(found, pacer, fleet, model, pixels, schedules, report).run(total)
+        finally:
+            gc.enable()
+            pacer.close()
+    gone = {machine.lost for machine in found.machines}
+    if None not in gone:
+        raise FleetError(f"every worker was lost: {'; '.join(sorted(map(str, gone)))}")
+
+
+async def _warm_up(fleet: Sequence[Connection], model: Model, pixels: NDArray[np.uint8]) -> None:
+    async def warm(connection: Connection) -> None:
+        for number in range(WARM_UP):
+            await connection.infer(number, model.name, pixels[number % len(pixels)][None], None, 0.0, DEADLINE)
+
+    try:
+        await asyncio.gather(*map(warm, fleet))
+    except TaskError as error:
+        raise FleetError(f"a worker failed before the watch began: {error.detail}") from None
+
+
+class _Watcher:
+    """The course of one watch."""
+
+    def __init__(
+        self,
+        found: Watch,
+        pacer: Pacer,
+        fleet: Sequence[Connection],
+        model: Model,
+        pixels: NDArray[np.uint8],
+        schedules: Sequence[NDArray[np.float64]],
+        report: Callable[[int, int, str], None],
+    ) -> None:
+        self._found = found
+        self._pacer = pacer
+        self._fleet = fleet
+        self._model = model
+        self._pixels = pixels
+        self._schedules = [times.tolist() for times in schedules]
+        self._report = report
+        self._calls: set[asyncio.Task[None]] = set()
+        self._left = 0
+        self._done = asyncio.Event()
+        self._zero = 0.0
+        self._total = 0
+
+    async def run(self, total: int) -> None:
+        """Meet the schedules; return when every request is answered or given up."""
+        self._total = self._left = total
+        self._zero = time.perf_counter() + LEAD
+        self._found.began = self._zero
+        try:
+            for worker, times in enumerate(self._schedules):
+                if times:
+                    self._plan(worker, 0)
+            await self._done.wait()
+        finally:
+            self._found.ended = time.perf_counter()
+            self._done.set()
+            self._pacer.clear()
+            for call in self._calls:
+                call.cancel()
+            await asyncio.gather(*self._calls, return_exceptions=True)
+
+    def _plan(self, worker: int, place: int) -> None:
+        due = self._zero + self._schedules[worker][place]
+        self._pacer.at(due, lambda: self._send(worker, place))
+
+    def _send(self, worker: int, place: int) -> None:
+        if self._done.is_set():
+            return
+        times = self._schedules[worker]
+        if self._found.machines[worker].lost is not None:
+            self._finish(len(times) - place)
+            return
+        if place + 1 < len(times):
+            self._plan(worker, place + 1)
+        call = asyncio.get_running_loop().create_task(self._serve(worker, place))
+        self._calls.add(call)
+        call.add_done_callback(self._calls.discard)
+
+    async def _serve(self, worker: int, place: int) -> None:
+        image = self._pixels[(worker + place * len(self._fleet)) % len(self._pixels)][None]
+        machine = self._found.machines[worker]
+        sent = time.perf_counter()
+        self._found.lags.append(sent - self._zero - self._schedules[worker][place])
+        try:
+            reply = await self._fleet[worker].infer(place, self._model.name, image, None, 0.0, DEADLINE)
+        except TaskError as error:
+            machine.failed += 1
+            if error.reason == "lost":
+                machine.lost = machine.lost or error.detail
+        else:
+            if reply.service is not None and reply.queue is not None:
+                trip = time.perf_counter() - sent
+                machine.seen.append(Seen(sent - self._zero, reply.queue, reply.service, trip))
+        self._finish(1)
+
+    def _finish(self, requests: int) -> None:
+        self._left -= requests
+        done = self._total - self._left
+        if done % ADVANCE == 0 or self._left <= 0:
+            self._report(done, self._total, f"watching {len(self._fleet)} workers")
+        if self._left <= 0:
+            self._done.set()

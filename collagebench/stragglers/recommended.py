@@ -1,0 +1,68 @@
+"""What to inject in place of what was recorded, and why.
+
+A family is recommended where it repeats what was seen: no machine is slow throughout (a family would deal that machine's
+slowness out to all alike), and the family's times are within a Kolmogorov-Smirnov distance of 0.05 of the recorded ones.
+Of several such families it is the one with the smallest AIC. Otherwise the recorded quantiles themselves should be
+replayed, machine by machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from collagebench.stragglers.fitting import Fit
+
+FITS = 0.05
+"""The largest Kolmogorov-Smirnov distance at which a family is said to fit."""
+RECORDED = "recorded"
+
+
+def recommend(
+    fits: Sequence[Fit],
+    fleet: Mapping[str, Any],
+    machines: Sequence[Mapping[str, Any]],
+    drawn: Mapping[str, Mapping[str, Any]],
+) -> dict[str, Any]:
+    """Return what is recommended as plain JSON values: `stragglers` (a family or `recorded`), `options`, `because`.
+
+    `fits` are from `fit_all`, `fleet` and `machines` from `observed.describe`; `drawn` holds the parameters that each
+    family can be drawn with, by its name. A fit with others that matter (the width of a bimodal body) cannot be drawn.
+    """
+    slow = [machine for machine in machines if machine["slow_throughout"]]
+    close = [fit for fit in fits if fit.ks <= FITS and _can_be_drawn(fit, drawn)]
+    closest = min(fits, key=lambda fit: fit.ks)
+    if slow:
+        names = ", ".join(str(machine["worker"]) for machine in slow)
+        times = max(machine["p50_s"] for machine in slow) / fleet["p50_s"]
+        one = len(slow) == 1
+        because = (
+            f"worker{'' if one else 's'} {names} {'is' if one else 'are'} slow throughout (median "
+            f"{'' if one else 'up to '}{times:.1f} times the fleet's), and a family would deal that out to all workers"
+        )
+    elif not close:
+        because = (
+            f"no family that can be drawn comes within a Kolmogorov-Smirnov distance of {FITS:g} of what was seen "
+            f"(the closest fit, {closest.family}, has {closest.ks:.2g})"
+        )
+    else:
+        best = close[0]
+        because = (
+            f"of the families within a Kolmogorov-Smirnov distance of {FITS:g} it has the smallest AIC "
+            f"(distance {best.ks:.2g})"
+        )
+        return {"stragglers": best.family, "options": _options(best, fleet, drawn), "because": because}
+    return {"stragglers": RECORDED, "options": None, "because": because}
+
+
+def _can_be_drawn(fit: Fit, drawn: Mapping[str, Mapping[str, Any]]) -> bool:
+    return fit.family in drawn and set(fit.parameters) <= set(drawn[fit.family])
+
+
+def _options(fit: Fit, fleet: Mapping[str, Any], drawn: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    options: dict[str, Any] = {"stragglers": fit.family, "time_scale": 1.0}
+    options.update({name: float(f"{value:.4g}") for name, value in fit.parameters.items()})
+    if fleet["slow_lasts"] and {"slow_share", "persistence"} <= set(drawn[fit.family]):
+        options["slow_share"] = float(f"{fleet['slow_share']:.4g}")
+        options["persistence"] = float(f"{fleet['slow_period_s']:.4g}")
+    return options
