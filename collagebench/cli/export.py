@@ -17,6 +17,7 @@ from collagebench.models import require_torch
 @click.option("--data", type=click.Path(path_type=Path), help="Where the images to measure on are; imagefolder: test/.")
 @click.option("--checkpoint", type=click.Path(path_type=Path), help="This checkpoint.  [default: all in --out]")
 @click.option("--grid", type=int, help="Only collages with so many cells along a side.  [default: all]")
+@click.option("--head", type=click.Choice(["grid", "detection"]), help="Only collages with this head.  [default: all]")
 @click.option("--k", type=int, help="Only parities of so many images.  [default: all]")
 @click.option("--single", type=click.Path(path_type=Path), help="Checkpoint of parities' single.  [default: in --out]")
 @click.option("--int8", is_flag=True, help="Also quantise each model but the coded ones, and say what that costs.")
@@ -27,6 +28,7 @@ def command(
     data: Path | None,
     checkpoint: Path | None,
     grid: int | None,
+    head: str | None,
     k: int | None,
     single: Path | None,
     int8: bool,
@@ -49,6 +51,7 @@ def command(
         if (not roles or found.architecture.role in roles)
         and (dataset is None or found.recipe.dataset == dataset)
         and (grid is None or found.architecture.grid == grid)
+        and (head is None or found.architecture.head == head)
         and (k is None or found.architecture.k == k)
     }
     if not chosen:

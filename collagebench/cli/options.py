@@ -104,6 +104,7 @@ SECTIONS = {
         click.option("--flush-after", type=float, help="Their seconds: a group's deadline, or the least wait of idle."),
         click.option("--hold", type=float, help="collage, parity: seconds before a group may answer. [0]"),
         click.option("--grid", type=int, help="collage: images along one side. [3]"),
+        click.option("--head", help="collage: of its model, grid or detection. [grid]"),
         click.option("--collage-workers", type=int, help="collage: workers that serve collages. [1]"),
         click.option("--backup-batch", type=int, help="backup: images that one backup task takes. [9]"),
         click.option("--backup-after", type=float, help="backup: seconds before a backup may answer. [0]"),

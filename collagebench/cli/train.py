@@ -27,6 +27,7 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 @click.option("--download", is_flag=True, help="Fetch cifar10, cifar100 or fashion-mnist if it is not there.")
 @click.option("--as", "name", metavar="NAME", help="Name the dataset goes by in the manifest.  [default: the dataset]")
 @click.option("--grid", type=int, help="Cells along one side of the collage.  [default: 3]")
+@click.option("--head", type=click.Choice(["grid", "detection"]), help="Of a collage.  [default: grid]")
 @click.option("--k", type=int, help="Images that one parity stands for.  [default: 2]")
 @click.option("--code", type=click.Choice(["addition", "concatenation"]), help="Of parities.  [default: addition]")
 @click.option(
@@ -65,6 +66,7 @@ def command(
     download: bool,
     name: str | None,
     grid: int | None,
+    head: str | None,
     k: int | None,
     code: str | None,
     single: Path | None,
@@ -135,6 +137,7 @@ def command(
         grid=grid,
         k=k,
         code=code,
+        head=head,
         **{key: usual[key] if value is None else value for key, value in layers.items()},
     )
     recipe = Recipe(

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from collagebench.coding import boxes
 from collagebench.coding.cells import classes
 from collagebench.engine.router import Job
 from collagebench.errors import ModelError
@@ -40,9 +41,21 @@ def encode(codec: Scheme, task: Task, model: Model, images: Images) -> NDArray[A
     return codec.encode(task, [images[request.image] for request in task.requests], model.input)
 
 
-def rows(logits: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return a reply's outputs as [rows, classes], whether it is a batch, [batch, classes], or cells, [1, cells, …]."""
-    return logits.reshape(-1, logits.shape[-1])
+def scores(outputs: NDArray[np.float32], model: Model) -> NDArray[np.float32]:
+    """Return a model's outputs as scores of classes: [batch, classes], or [batch, cells, classes] of a collage.
+
+    Of a detection head boxes are worked out; a cell that none answers for is a row of NaN.
+    """
+    if model.head != "detection":
+        return outputs
+    assert model.grid is not None
+    return boxes.answers(outputs, model.grid, model.input[:2])
+
+
+def rows(outputs: NDArray[np.float32], model: Model) -> NDArray[np.float32]:
+    """Return a reply's outputs as [rows, classes], whether it is a batch or the cells of one collage."""
+    found = scores(outputs, model)
+    return found.reshape(-1, found.shape[-1])
 
 
 def decode(codec: Scheme, answers: Sequence[tuple[Request, Sequence[Job]]], prior: int) -> list[int | None]:
@@ -80,11 +93,10 @@ def session(model: Model, threads: int = 1) -> Any:
         runner = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's own exceptions share no base below Exception
         raise ModelError(f"model file {model.path} cannot be loaded: {str(error).splitlines()[0]}") from None
-    answers = [len(model.classes)] if model.grid is None else [model.grid**2, len(model.classes)]
     kind = {"uint8": "tensor(uint8)", "float32": "tensor(float)"}[model.dtype]
     for tensors, wanted in (
         (runner.get_inputs(), ("image", kind, [*model.input])),
-        (runner.get_outputs(), ("logits", "tensor(float)", answers)),
+        (runner.get_outputs(), ("logits", "tensor(float)", [*model.output])),
     ):
         found = [(tensor.name, tensor.type, [n for n in tensor.shape[1:] if isinstance(n, int)]) for tensor in tensors]
         if found != [wanted]:
@@ -114,7 +126,7 @@ class Evaluator:
                 logits = self._infer(model, np.concatenate(inputs))
                 places = np.cumsum([len(part) for part in inputs])[:-1]
                 for job, part in zip(batch, np.split(logits, places), strict=True):
-                    job.outputs = rows(part)
+                    job.outputs = rows(part, model)
 
     def _singles(self, model: Model, jobs: Sequence[Job]) -> None:
         wanted = {job.task.requests[0].image for job in jobs}

@@ -192,7 +192,7 @@ class LiveCell:
                 job.injected = reply.service - job.compute
             start = time.perf_counter()
             if reply.outputs is not None:
-                job.outputs = rows(reply.outputs)
+                job.outputs = rows(reply.outputs, model)
             job.decode = time.perf_counter() - start
         except TaskError as error:
             if error.reason == "refused":

@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from collagebench.coding.cells import classes
+from collagebench.coding.cells import NO_ANSWER, classes
 from collagebench.coding.mosaic import mosaic
 from collagebench.coding.parity import add, concatenate, recover
+from collagebench.engine.evaluation import scores
 from collagebench.errors import DataError
 from collagebench.statistics.accuracy import Share
 from collagebench.workload.dataset import Dataset
@@ -78,11 +79,17 @@ def draw(dataset: Dataset, images: int, among: NDArray[np.int64] | None = None) 
         raise DataError(f"{len(chosen)} images need {size:.1f} GB of memory; use fewer with --images") from None
 
 
-def infer(session: Any, inputs: Iterable[NDArray[Any]], advance: Advance = unwatched) -> NDArray[np.float32]:
-    """Return what a model says of inputs, each [height, width, 3]: [n, ...]. They are made only as they are used."""
+def infer(
+    session: Any, inputs: Iterable[NDArray[Any]], advance: Advance = unwatched, model: Model | None = None
+) -> NDArray[np.float32]:
+    """Return what a model says of inputs, each [height, width, 3]: [n, ...]. They are made only as they are used.
+
+    Where `model` is given, boxes become scores of classes.
+    """
     inputs, parts = iter(inputs), []
     while batch := list(islice(inputs, BATCH)):
-        parts.append(session.run(["logits"], {"image": np.stack(batch)})[0])
+        outputs = session.run(["logits"], {"image": np.stack(batch)})[0]
+        parts.append(scores(outputs, model) if model else outputs)
         advance(len(batch))
     return np.concatenate(parts)
 
@@ -131,7 +138,7 @@ def by_cell(session: Any, model: Model, sample: Sample, advance: Advance = unwat
     masks = []
     for turn in range(together(model)):
         images = np.argsort(np.roll(places, turn))
-        logits = infer(session, (encoded(model, list(group[images])) for group in pixels), advance)
+        logits = infer(session, (encoded(model, list(group[images])) for group in pixels), advance, model)
         masks.append(right(logits, labels[:, images]))
     return np.concatenate(masks)
 
@@ -147,8 +154,20 @@ def with_blanks(
         DataError: there are too few images for one collage.
     """
     pixels, labels = sample.groups(together(model) - blanks)
-    logits = infer(session, (encoded(model, list(group)) for group in pixels), advance)
+    logits = infer(session, (encoded(model, list(group)) for group in pixels), advance, model)
     return right(logits[:, : labels.shape[1]], labels)
+
+
+def silent(session: Any, model: Model, sample: Sample, advance: Advance = unwatched) -> NDArray[np.bool_]:
+    """Return for which images of full collages a model has no answer: [collages, cells].
+
+    Raises:
+        DataError: there are too few images for one collage.
+    """
+    pixels, _ = sample.groups(together(model))
+    logits = infer(session, (encoded(model, list(group)) for group in pixels), advance, model)
+    mask: NDArray[np.bool_] = classes(logits) == NO_ANSWER
+    return mask
 
 
 def decoded(

@@ -15,6 +15,7 @@ from collagebench.measurement.accuracy import (
     encoded,
     right,
     share,
+    silent,
     singles,
     together,
     with_blanks,
@@ -93,7 +94,8 @@ def single_of(model: Model, known: Sequence[Model]) -> Model | None:
 def _passes(model: Model, code: Code) -> float:
     """Return how many inputs a model is given for every image."""
     if model.role == "collage":
-        return 1 + sum(1 / filled for filled in range(1, together(model)))
+        once_more = 1 / together(model) if model.head == "detection" else 0
+        return 1 + sum(1 / filled for filled in range(1, together(model))) + once_more
     return 1 + 2 * code.shares / code.k if model.role == "coded" else 1 / together(model)
 
 
@@ -103,6 +105,7 @@ def _accuracy_entry(model: Model, work: _Work, code: Code) -> dict[str, Any]:
         "name": model.name,
         "role": model.role,
         "grid": model.grid,
+        "head": model.head,
         "k": model.k,
         "code": model.code,
         "precision": model.precision,
@@ -116,6 +119,7 @@ def _accuracy_entry(model: Model, work: _Work, code: Code) -> dict[str, Any]:
         "accuracy": None,
         "by_cell": None,
         "by_blanks": None,
+        "no_answer": None,
         "coded": None,
     }
     runner = session(model, threads=0)
@@ -127,6 +131,8 @@ def _accuracy_entry(model: Model, work: _Work, code: Code) -> dict[str, Any]:
         entry["accuracy"] = as_json(overall)
         entry["by_cell"] = [as_json(share(full[:, cell])) for cell in range(together(model))]
         entry["by_blanks"] = [as_json(each) for each in (overall, *map(share, blank))]
+        if model.head == "detection":
+            entry["no_answer"] = as_json(share(silent(runner, model, sample, advance)))
     elif model.role == "parity":
         single = work.single_of(model)
         if single is not None:

@@ -18,8 +18,11 @@ import onnx
 from numpy.typing import NDArray
 
 
-def to_int8(model: onnx.ModelProto, inputs: Sequence[NDArray[Any]]) -> onnx.ModelProto:
-    """Return the model quantised to int8, calibrated on `inputs`, each a batch [batch, height, width, 3]."""
+def to_int8(model: onnx.ModelProto, inputs: Sequence[NDArray[Any]], kept: Sequence[str] = ()) -> onnx.ModelProto:
+    """Return the model quantised to int8, calibrated on `inputs`, each a batch [batch, height, width, 3].
+
+    The nodes named in `kept` go on computing in float32.
+    """
     from onnxruntime import quantization
 
     class Batches(quantization.CalibrationDataReader):
@@ -47,6 +50,7 @@ def to_int8(model: onnx.ModelProto, inputs: Sequence[NDArray[Any]]) -> onnx.Mode
                 activation_type=quantization.QuantType.QUInt8,
                 weight_type=quantization.QuantType.QInt8,
                 per_channel=True,
+                nodes_to_exclude=list(kept),
             )
             small = onnx.load(target)
     finally:

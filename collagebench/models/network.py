@@ -10,7 +10,7 @@ differs by role is what goes in and how often the head looks:
 - `collage` sees a mosaic of grid x grid images. Its features are pooled to grid x grid vectors, one a cell, and the
   linear layer classifies each: the idea of collage inference (arXiv 1904.12222) with a grid in place of that paper's
   boxes. A stem that strides makes it affordable, and costs it the detail that a single still sees. Blank cells are
-  black.
+  black. With a detection head it is that paper's own collage model: see `detection`.
 - `parity` sees k images in one, their sum or the images scaled down side by side, and estimates the sum of what the
   single would say of each (ParM, arXiv 1905.00863).
 
@@ -27,9 +27,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from collagebench.errors import UsageError
+from collagebench.models.detection import Detection
 
 ROLES = ("single", "backup", "collage", "parity", "coded")
 CODES = ("addition", "concatenation")
+HEADS = ("grid", "detection")
 LOGIT_SCALE = 0.125
 """Keeps the first logits small, so that the first steps at a high rate do not saturate the loss."""
 
@@ -57,12 +59,20 @@ class Architecture:
     """Channels of each stage; each has half the resolution of the one before."""
     depths: tuple[int, ...] = (1, 1)
     """Residual convolutions in each stage."""
+    head: str | None = None
+    """How a collage answers, one of HEADS, `grid` unless it is said; None for other roles."""
 
     def __post_init__(self) -> None:
         if self.role not in ROLES:
             raise UsageError(f"unknown role {self.role!r}; the roles are {', '.join(ROLES)}")
         if self.role == "collage" and not (self.grid is not None and 2 <= self.grid <= 5):
             raise UsageError(f"a collage has 2 to 5 cells along a side, not {self.grid}; use --grid")
+        if self.role == "collage" and self.head is None:
+            object.__setattr__(self, "head", "grid")
+        if self.role == "collage" and self.head not in HEADS:
+            raise UsageError(f"unknown head {self.head!r}; the heads are {', '.join(HEADS)}; use --head")
+        if self.role != "collage" and self.head is not None:
+            raise UsageError(f"only a collage chooses a head, a {self.role} has none; drop --head")
         if self.role != "collage" and self.grid is not None:
             raise UsageError(f"a {self.role} has no grid; drop --grid")
         if self.role == "parity":
@@ -122,7 +132,7 @@ class Architecture:
     def name(self) -> str:
         """What it is called among the models of one dataset: `single`, `collage-3x3`, `parity-k2-addition`."""
         if self.grid:
-            return f"{self.role}-{self.grid}x{self.grid}"
+            return f"{self.role}-{self.grid}x{self.grid}" + ("-detection" if self.head == "detection" else "")
         return f"{self.role}-k{self.k}-{self.code}" if self.k else self.role
 
     def as_dict(self) -> dict[str, Any]:
@@ -190,15 +200,23 @@ class Network(nn.Module):
             trunk.append(Convolution(inputs, outputs, pool=True))
             trunk += [Convolution(outputs, outputs, residual=True) for _ in range(depth)]
         self.trunk = nn.Sequential(*trunk)
+        if a.head == "detection":
+            self.detect = Detection(a.widths[-1], a.classes, a.grid or 1, a.input[:2], a.reduction)
+            return
         self.cell = nn.MaxPool2d((a.image[0] // a.reduction, a.image[1] // a.reduction))
         self.classify = nn.Linear(a.widths[-1], a.classes)
 
     def forward(self, image: Tensor) -> Tensor:
         """Classify pixels [batch, height, width, 3], uint8 or float32 as the architecture says.
 
-        Returns float32 logits: of a collage [batch, grid * grid, classes] (row-major), else [batch, classes].
+        Returns float32 logits: of a collage [batch, grid * grid, classes] (row-major), else [batch, classes]; of one
+        with a detection head [batch, boxes, 5 + classes].
         """
         x = image.permute(0, 3, 1, 2).float() / 64 - 2 * self.architecture.added  # each image from -2 to almost 2
-        x = self.cell(self.trunk(self.stem(x)))
+        x = self.trunk(self.stem(x))
+        if self.architecture.head == "detection":
+            boxes: Tensor = self.detect(x)
+            return boxes
+        x = self.cell(x)
         cells = self.classify(x.flatten(2).transpose(1, 2)) * LOGIT_SCALE
         return cells if self.architecture.grid else cells.squeeze(1)

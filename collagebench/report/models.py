@@ -137,6 +137,9 @@ def _print_collage(model: dict[str, Any], console: Console) -> None:
     for cell_row, text in zip_longest(left, right, fillvalue=""):
         line = f"  {cell_row:<{6 * grid}}  {text}"
         console.print(Text(line.rstrip()), highlight=False)
+    if silent := model["no_answer"]:
+        found = f"no answer for {as_percent(silent['value'])} of the cells (95 % range {as_interval(silent['ci95'])})"
+        print_line(console, f"{found}, which count as wrong", indent="  ")
     console.print()
 
 

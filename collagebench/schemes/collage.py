@@ -14,9 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from collagebench.coding.mosaic import mosaic
+from collagebench.errors import UsageError
 from collagebench.schemes.backed_up import BackedUp
 from collagebench.schemes.groups import Flush, check_count, check_seconds
 from collagebench.schemes.protocol import Task
+
+HEADS = ("grid", "detection")
+"""What a collage model answers with: the classes of each cell, or boxes, which are not found for every cell."""
 
 
 class Collage(BackedUp):
@@ -32,12 +36,16 @@ class Collage(BackedUp):
         hold: float = 0.0,
         collage_workers: int = 1,
         reissue_after: float | None = None,
+        head: str = "grid",
     ) -> None:
         check_count(2, 16, grid=grid)
+        if head not in HEADS:
+            raise UsageError(f"--head must be {' or '.join(HEADS)}, not {head!r}")
         check_count(1, collage_workers=collage_workers)
         check_seconds(hold=hold)
         super().__init__(grid * grid, flush, flush_after, hold, reissue_after)
         self.grid = grid
+        self.head = head
         self.collage_workers = collage_workers
 
     def allot(self, workers: int) -> dict[str, int]:
@@ -45,8 +53,8 @@ class Collage(BackedUp):
         return self._allot(workers, self.collage_workers)
 
     def needs(self, role: str) -> Mapping[str, Any]:
-        """The collage model must be of this grid."""
-        return {"grid": self.grid} if role == "collage" else {}
+        """The collage model must be of this grid and this head."""
+        return {"grid": self.grid, "head": self.head} if role == "collage" else {}
 
     def encode(self, task: Task, images: Sequence[NDArray[np.uint8]], shape: tuple[int, int, int]) -> NDArray[Any]:
         """Paste a group's images into one mosaic."""

@@ -54,7 +54,8 @@ def cut_out(images: NDArray[np.uint8], side: int, rng: np.random.Generator) -> N
     Its centre is anywhere in the image, so that less of it is hidden near the border (arXiv 1708.04552).
     """
     n, h, w, _ = images.shape
-    tops, lefts = (rng.integers(length, size=n)[:, None] - side // 2 for length in (h, w))
+    tops = rng.integers(h, size=(n, 1)) - side // 2
+    lefts = rng.integers(w, size=(n, 1)) - side // 2
     rows = (np.arange(h) >= tops) & (np.arange(h) < tops + side)
     columns = (np.arange(w) >= lefts) & (np.arange(w) < lefts + side)
     return np.where((rows[:, :, None] & columns[:, None])[..., None], GREY, images)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from collagebench import zoo
+from collagebench.engine.evaluation import scores
 from collagebench.errors import UsageError
 from collagebench.measurement.accuracy import Sample, draw, encoded, infer, measured, together
 from collagebench.measurement.latency import interleaved
@@ -27,7 +29,8 @@ CHECKED = 1000
 CALIBRATED = 500
 """Training images by which a quantised model finds its scales."""
 FACTS = (
-    "role", "grid", "k", "code", "precision", "dataset", "classes", "image", "accuracy", "accuracy_images", "recipe",
+    "role", "grid", "head", "boxes", "k", "code", "precision", "dataset", "classes", "image", "accuracy",
+    "accuracy_images", "recipe",
 )  # fmt: skip
 """What is written into a model's file."""
 
@@ -83,6 +86,8 @@ def export(
         name=checkpoint.name,
         role=architecture.role,
         grid=architecture.grid,
+        head=architecture.head,
+        boxes=len(network.detect.corners) if architecture.head == "detection" else None,
         k=architecture.k,
         code=architecture.code,
         dataset=checkpoint.recipe.dataset,
@@ -104,7 +109,7 @@ def export(
     checked = np.stack(inputs_of(model, sample, CHECKED))
     exact = onnx_export.describe(whole, {})
     difference = onnx_export.check(network, exact, checked)
-    _, changed, of = onnx_export.moved(exact, bare, checked)
+    _, changed, of = onnx_export.moved(exact, bare, checked, partial(scores, model=model))
     session = onnx_export.session(bare)
     model = listed(model, proto, measured(session, model, sample, own))
     (timed,) = interleaved({model.name: (session, checked[:1])}).values()
@@ -123,7 +128,9 @@ def export_int8(
     It goes beside the other, under its name with `-int8`.
     """
     quiet = inputs_of(model, draw(training, CALIBRATED), CALIBRATED)
-    proto = to_int8(onnx_export.to_onnx(checkpoint.restored()), [image[np.newaxis] for image in quiet])
+    proto = onnx_export.to_onnx(checkpoint.restored())
+    kept = onnx_export.after_convolutions(proto) if model.head == "detection" else []
+    proto = to_int8(proto, [image[np.newaxis] for image in quiet], kept)
     name = f"{model.name}-int8"
     small = replace(model, name=name, file=f"{name}.onnx", precision="int8")
     sample = draw(images, len(images))

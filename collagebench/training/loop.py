@@ -3,9 +3,9 @@
 Stochastic gradient descent with Nesterov momentum. A network that classifies is trained by its labels, smoothed, and by
 its teacher's answers where it has a teacher (distillation, arXiv 1503.02531); missing images count for nothing. A
 parity network is trained by the mean squared error to the sum of its teacher's logits over the images that are there
-(ParM, arXiv 1905.00863). Arithmetic is bfloat16 where the processor has it natively. After each epoch the held-out
-images are classified, a line is added to a CSV file and the whole state is saved; a training that resumes from there
-ends in the same weights as one that never stopped.
+(ParM, arXiv 1905.00863); a detection head by the loss of `models.detection`. Arithmetic is bfloat16 where the processor
+has it natively. After each epoch the held-out images are classified, a line is added to a CSV file and the whole state
+is saved; a training that resumes from there ends in the same weights as one that never stopped.
 """
 
 from __future__ import annotations
@@ -24,7 +24,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
+from collagebench.coding.boxes import answers
+from collagebench.coding.cells import classes
 from collagebench.errors import DataError, ModelError
+from collagebench.models.detection import Detection
 from collagebench.models.network import Architecture, Network
 from collagebench.training.batches import IGNORED, Batch, assemble, batches, steps
 from collagebench.training.checkpoint import Checkpoint, save, write_whole
@@ -86,6 +89,7 @@ def train(
     per_epoch = steps(len(images), architecture.images, recipe.batch)
     total = recipe.epochs * per_epoch
     first, log = 0, []
+    detection = network.detect if architecture.head == "detection" else None
     averaged = copy.deepcopy(network) if recipe.ema else network
     if resume:
         network.load_state_dict(resume.last or resume.network)
@@ -102,7 +106,7 @@ def train(
                 group["lr"] = recipe.rate_at(step, total)
             with torch.autocast(device.type, torch.bfloat16, enabled=native_bf16(device)):
                 logits = network(torch.from_numpy(batch.inputs).to(device))
-            loss = loss_of(logits.float(), batch, taught, recipe)
+            loss = loss_of(logits.float(), batch, taught, recipe, detection)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -176,13 +180,17 @@ def in_memory(dataset: Dataset, indices: NDArray[np.int64]) -> NDArray[np.uint8]
         raise DataError(f"{len(dataset)} training images need {size:.1f} GB of memory; use fewer or smaller") from None
 
 
-def loss_of(logits: Tensor, batch: Batch, taught: Tensor | None, recipe: Recipe) -> Tensor:
+def loss_of(
+    logits: Tensor, batch: Batch, taught: Tensor | None, recipe: Recipe, detection: Detection | None = None
+) -> Tensor:
     """Return the loss of one batch, a scalar.
 
-    `logits` is [batch, classes] of a parity network, else [batch, ..., classes] with one row an image; `taught` the
-    teacher's logits [2, images, classes].
+    `logits` is [batch, classes] of a parity network, else [batch, ..., classes] with one row an image, or what the head
+    `detection` gives; `taught` the teacher's logits [2, images, classes].
     """
     labels = torch.from_numpy(batch.labels).to(logits.device)
+    if detection is not None:
+        return detection.loss(logits, wanted_classes(labels, batch, taught, recipe, logits.shape[-1] - 5), labels >= 0)
     if taught is None:
         rows = logits.flatten(0, -2)
         return F.cross_entropy(rows, labels.flatten(), ignore_index=IGNORED, label_smoothing=recipe.label_smoothing)
@@ -197,6 +205,18 @@ def loss_of(logits: Tensor, batch: Batch, taught: Tensor | None, recipe: Recipe)
         F.log_softmax(rows[there] / t, 1), F.log_softmax(wanted[there] / t, 1), reduction="batchmean", log_target=True
     )
     return (1 - recipe.distillation) * hard + recipe.distillation * t**2 * soft
+
+
+def wanted_classes(labels: Tensor, batch: Batch, taught: Tensor | None, recipe: Recipe, classes: int) -> Tensor:
+    """Return how probable each class should be for each image, [batch, images an input, classes]: blanks at random.
+
+    By the labels, and by as much as the recipe says by the teacher, or else smoothed.
+    """
+    hard = F.one_hot(labels.clamp(min=0), classes).float()
+    if taught is None:
+        return hard * (1 - recipe.label_smoothing) + recipe.label_smoothing / classes
+    soft = taught[torch.from_numpy(batch.mirrored), torch.from_numpy(batch.images)].to(labels.device).softmax(-1)
+    return (1 - recipe.distillation) * hard + recipe.distillation * soft
 
 
 def held_out_accuracy(
@@ -224,7 +244,9 @@ def held_out_accuracy(
             assert teacher is not None
             own = teacher[start : start + count].reshape(-1, together, logits.shape[-1])
             logits = logits[:, None] - own.sum(1, keepdims=True) + own
-        right += int((logits.reshape(count, -1).argmax(1) == y[:count]).sum())
+        if architecture.head == "detection":
+            logits = answers(logits, architecture.grid or 1, architecture.input[:2])
+        right += int((classes(logits.reshape(count, -1)) == y[:count]).sum())
         judged += count
     return right / judged if judged else float("nan")
 

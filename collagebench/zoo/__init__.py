@@ -5,7 +5,8 @@ read here and nowhere else.
 
 Every model takes one input, `image`: [batch, height, width, 3], RGB, with all preprocessing inside the graph: uint8, or
 float32 (`dtype`) where images are combined with weights, on the same scale of 0 to 255. It gives one output, `logits`:
-float32 [batch, classes]; of role `collage` float32 [batch, grid * grid, classes], cells in row-major order.
+float32 [batch, classes]; of role `collage` float32 [batch, grid * grid, classes], cells in row-major order, or, with a
+detection head, [batch, boxes, 5 + classes] as `coding.boxes` reads it.
 
 The roles: `single` classifies an image, `collage` a mosaic of them; `backup` is a smaller single; `parity` gives the
 sum of a single's outputs for k images combined by a code; `coded` is a single that takes coded images.
@@ -64,6 +65,22 @@ class Model:
     """How a parity input combines them, `addition` or `concatenation`; None for other roles."""
     precision: str = "float32"
     """What it computes in: `float32`, or `int8` where weights and activations were quantised."""
+    head: str | None = None
+    """How a collage answers: `grid`, the logits of each cell, which is what is meant where a manifest does not say, or
+    `detection`, boxes; None for other roles."""
+    boxes: int | None = None
+    """How many boxes one output of a detection head holds; None for all others."""
+
+    def __post_init__(self) -> None:
+        if self.role == "collage" and self.head is None:
+            object.__setattr__(self, "head", "grid")
+
+    @property
+    def output(self) -> tuple[int, ...]:
+        """The shape of its output for one input."""
+        if self.boxes is not None:
+            return self.boxes, 5 + len(self.classes)
+        return (len(self.classes),) if self.grid is None else (self.grid**2, len(self.classes))
 
     @property
     def dtype(self) -> str:
@@ -136,15 +153,17 @@ def save(models: Iterable[Model], directory: Path) -> None:
 def find(models: Iterable[Model], role: str, **traits: Any) -> Model:
     """Return the one model that plays `role` and has these traits, such as `grid=3` or `k=2, code="addition"`.
 
-    Of models that differ in precision that of float32 is meant unless the traits say `precision="int8"`.
+    Of models that differ in precision or head that of float32, and with a grid of cells, is meant unless the traits say
+    another, such as `precision="int8"`.
 
     Raises:
         ModelError: there is none, or there are several.
     """
     models = list(models)
     fits = [model for model in models if model.role == role and all(getattr(model, t) == v for t, v in traits.items())]
-    if len(fits) > 1 and "precision" not in traits:
-        fits = [model for model in fits if model.precision == "float32"] or fits
+    for trait, usual in (("precision", "float32"), ("head", "grid")):
+        if len(fits) > 1 and trait not in traits:
+            fits = [model for model in fits if getattr(model, trait) == usual] or fits
     if len(fits) == 1:
         return fits[0]
     wanted = " ".join([role, *(f"{trait} {value}" for trait, value in traits.items())])
