@@ -67,9 +67,42 @@ class Config:
     warmup: float = 0.05
     """Share of each run's first requests that statistics leave out."""
     stragglers: str = "collage-trace"
-    time_scale: float = 0.2
-    slow_workers: int = 1
-    slow_factor: float = 5.0
+    time_scale: float | None = None
+    """What drawn seconds are multiplied by; None: by 0.2, those of a recorded profile or a trace by 1."""
+    straggler_mode: str | None = None
+    """`floor`, `add` or `scale`; None, here and below, for what the stragglers have by default."""
+    persistence: float | None = None
+    """Mean seconds that a worker stays slow; 0: every task is slow for itself."""
+    slow_share: float | None = None
+    slow_workers: int | None = None
+    slow_factor: float | None = None
+    slow_place: str | None = None
+    base: float | None = None
+    shift: float | None = None
+    tail: float | None = None
+    scale: float | None = None
+    shape: float | None = None
+    median: float | None = None
+    sigma: float | None = None
+    machine_sigma: float | None = None
+    request_sigma: float | None = None
+    excursion_share: float | None = None
+    excursion_factor: float | None = None
+    slow_machines: float | None = None
+    slow_machine: float | None = None
+    drop_share: float | None = None
+    crash_every: float | None = None
+    restart_after: float | None = None
+    trace: Path | None = None
+    replay: str | None = None
+    block: int | None = None
+    log_length: int | None = None
+    stop_every: float | None = None
+    stop_for: float | None = None
+    load: str | None = None
+    quota: float | None = None
+    transfers: int | None = None
+    transfer_mb: float | None = None
     compute: Literal["real", "emulated"] = "real"
     """`real` runs the model in the workers; `emulated` keeps them for the drawn time."""
     compute_time: float | None = None
@@ -87,7 +120,7 @@ class Config:
         for name, most in MOST.items():
             if getattr(self, name) > most:
                 raise UsageError(f"--{name} must be {most:,} or less, not {getattr(self, name)}")
-        for name in ("rate", "utilisation", "time_scale", "deadline", "slo_ms", "slow_factor"):
+        for name in ("rate", "utilisation", "time_scale", "deadline", "slo_ms"):
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
                 raise UsageError(f"--{option(name)} must be a number above 0, not {value}")
@@ -95,8 +128,6 @@ class Config:
             raise UsageError("--rate and --utilisation say the same thing twice: give one of them")
         if self.compute_time is not None and not 0 <= self.compute_time < math.inf:
             raise UsageError(f"--compute-time is a number of seconds from 0 up, not {self.compute_time}")
-        if self.slow_workers < 0:
-            raise UsageError(f"--slow-workers must be 0 or more, not {self.slow_workers}")
         if not 0 <= self.warmup < 1:
             raise UsageError(f"--warmup is a share of the requests, from 0 to below 1, not {self.warmup}")
         if self.seed < 0:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import fields, replace
 from datetime import datetime
 from pathlib import Path
@@ -15,15 +15,11 @@ from collagebench.engine.fitted import LOG, resolve_fits
 from collagebench.errors import UsageError
 from collagebench.paths import profiles_dir
 from collagebench.schemes import SCHEMES, make, options_of
-from collagebench.workload.dataset import NAMES
+from collagebench.stragglers.model import NAMES, PARAMETERS, parameters_of
+from collagebench.workload.dataset import NAMES as DATASETS
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-STRAGGLER_OPTIONS = {
-    "time_scale": ("collage-trace", "collage-machines"),
-    "slow_workers": ("fixed",),
-    "slow_factor": ("fixed",),
-}
 PATH = click.Path(path_type=Path)
 
 
@@ -56,13 +52,47 @@ SECTIONS = {
         click.option("--deadline", type=float, help="Seconds until a task without a reply is given up. [10]"),
     ],
     "Stragglers": [
-        click.option("--stragglers", help="none, fixed, collage-trace or collage-machines. [collage-trace]"),
+        click.option(
+            "--stragglers", metavar="NAME|FILE", help=f"A recorded profile, or {', '.join(NAMES)}. [collage-trace]"
+        ),
         click.option("--time-scale", type=float, help="Multiplies the stragglers' seconds. [0.2]"),
-        click.option("--slow-workers", type=int, help="fixed: how many workers are slow. [1]"),
-        click.option("--slow-factor", type=float, help="fixed: how many times as long they take. [5]"),
+        click.option("--straggler-mode", help="A draw is a floor, something to add, or a factor (scale). [floor]"),
+        click.option("--persistence", type=float, help="Mean seconds that a worker stays slow. [0: each task alone]"),
+        click.option("--slow-share", type=float, help="Share of time, or of tasks, that is slow. [0.05]"),
+        click.option("--slow-factor", type=float, help="How many times as long slow ones take. [5; bimodal: 10]"),
+        click.option("--slow-workers", type=int, help="How many workers are slow. [1]"),
+        click.option("--slow-place", help="The slow machine: anywhere, first, last or none. [anywhere]"),
+        click.option("--base", type=float, help="bimodal, markov: seconds of a task that is not slow. [0.1]"),
+        click.option("--shift", type=float, help="shifted-exponential: the least seconds. [0.1]"),
+        click.option("--tail", type=float, help="shifted-exponential: mean seconds beyond them. [0.1]"),
+        click.option("--scale", type=float, help="pareto: the least seconds. [0.1]"),
+        click.option("--shape", type=float, help="pareto: its exponent. [1.5]"),
+        click.option("--median", type=float, help="lognormal, structured: median seconds. [0.1; 0.1367]"),
+        click.option("--sigma", type=float, help="lognormal: of the logarithm. [0.5]"),
+        click.option("--machine-sigma", type=float, help="structured: of the machines' logarithms. [0.202]"),
+        click.option("--request-sigma", type=float, help="structured: of the requests' logarithms. [0.103]"),
+        click.option("--excursion-share", type=float, help="structured: share of excursions. [0.0065]"),
+        click.option("--excursion-factor", type=float, help="structured: how much longer they take. [1.83]"),
+        click.option("--slow-machines", type=float, help="structured: share of machines slow throughout. [0.02]"),
+        click.option("--slow-machine", type=float, help="structured: their seconds. [0.702]"),
+        click.option("--trace", type=PATH, metavar="FILE", help="trace: seconds, one a line, or machine,seconds."),
+        click.option("--replay", help="trace: iid, block, per-machine or sequential. [iid]"),
+        click.option("--block", type=int, help="trace: values in a block. [50]"),
+        click.option("--log-length", type=int, help="trace: values of each machine. [one machine]"),
+        click.option("--drop-share", type=float, help="erasure: share of replies that are lost. [0.02]"),
+        click.option("--crash-every", type=float, help="crash: mean seconds between a worker's crashes. [10]"),
+        click.option("--restart-after", type=float, help="crash: seconds until it is started again. [0.5]"),
+    ],
+    "Natural stragglers": [
+        click.option("--stop-every", type=float, help="stop: mean seconds from one stop to the next. [2]"),
+        click.option("--stop-for", type=float, help="stop: seconds that a worker is stopped. [0.3]"),
+        click.option("--load", help="corunner: cpu, cache or memory. [cpu]"),
+        click.option("--quota", type=float, help="throttle: share of a core that a worker gets. [0.25]"),
+        click.option("--transfers", type=int, help="traffic: transfers at once for each slow worker. [2]"),
+        click.option("--transfer-mb", type=float, help="traffic: megabytes of each. [128]"),
     ],
     "Images and models": [
-        click.option("--dataset", help=f"{', '.join(NAMES)}. [shapes, which is generated]"),
+        click.option("--dataset", help=f"{', '.join(DATASETS)}. [shapes, which is generated]"),
         click.option("--data", type=PATH, help="Where the images are; imagefolder: one folder of images per class."),
         click.option(
             "--download", is_flag=True, default=None, help="Fetch cifar10, cifar100 or fashion-mnist if missing."
@@ -172,16 +202,25 @@ def resolve(options: Mapping[str, Any], recorded: Mapping[str, Any] = {}) -> Con
     return Config(**values)
 
 
-def _check_straggler_options(values: Mapping[str, Any], given: Mapping[str, Any]) -> None:
-    """See that no option of the stragglers was given that means nothing to those that were chosen."""
+def _check_straggler_options(values: dict[str, Any], given: Mapping[str, Any]) -> None:
+    """See that no option of the stragglers was given that means nothing to those that were chosen.
+
+    A profile's options that are left over where the command line chooses other stragglers are dropped.
+    """
     chosen = values.get("stragglers", Config().stragglers)
-    for name, families in STRAGGLER_OPTIONS.items():
-        # A profile's options may be left over where the command line chooses other stragglers.
-        meant = name in given or (name in values and "stragglers" not in given)
-        if meant and chosen not in families:
+    takes = _with_time_scale(parameters_of(chosen))
+    for name in {name for family in NAMES for name in _with_time_scale(PARAMETERS[family])} - set(takes):
+        if name in given or (name in values and "stragglers" not in given):
+            families = [family for family in NAMES if name in _with_time_scale(PARAMETERS[family])]
             raise UsageError(
                 f"--{option(name)} means nothing to the stragglers {chosen}, only to {', '.join(families)}"
             )
+        values.pop(name, None)
+
+
+def _with_time_scale(parameters: Mapping[str, Any]) -> Collection[str]:
+    """Return the names of a family's parameters; those that draw seconds have a time scale as well as a mode."""
+    return {*parameters, *(("time_scale",) if "straggler_mode" in parameters else ())}
 
 
 def run_directory(out: Path | None, verb: str) -> Path:

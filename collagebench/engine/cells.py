@@ -5,14 +5,16 @@ Every run meets every scheme once, in an order of its own, so that heat, caches 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
+from heapq import merge
 from typing import Any
 
 from collagebench.engine.conductor import Conductor, Listener
 from collagebench.engine.plan import Plan, Variant
 from collagebench.engine.recorder import Evaluate, Recorder
 from collagebench.engine.router import Router
+from collagebench.engine.simulated import Crash
 from collagebench.results.writer import RunWriter
 from collagebench.schemes.protocol import Task
 from collagebench.stragglers.service import service_time
@@ -80,6 +82,17 @@ def conductor_of(plan: Plan, variant: Variant, run: int, listener: Listener) -> 
         return Conductor(variant.scheme(), Router(variant.workers), draw, tie, expected, transport, listener)
 
     return conduct
+
+
+def crashes_of(plan: Plan, run: int) -> Iterator[Crash]:
+    """Yield the crashes of all workers in one run, in order of time, for ever; none where the stragglers crash none."""
+    crashes = getattr(plan.stragglers, "crashes", None)
+    if crashes is not None:
+        yield from merge(*(_named(crashes(run, worker), worker) for worker in range(plan.config.workers)))
+
+
+def _named(crashes: Iterator[tuple[float, float]], worker: int) -> Iterator[Crash]:
+    return ((dies, is_back, worker) for dies, is_back in crashes)
 
 
 def recorder_of(

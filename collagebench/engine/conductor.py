@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Hashable, Sequence
+from math import inf
 from typing import Protocol
 
 import numpy as np
@@ -62,14 +63,15 @@ class Conductor:
         self,
         scheme: Scheme,
         router: Router,
-        draw: Callable[[int, int, int], float],
+        draw: Callable[[int, int, int, float], float],
         tie: Callable[[int, int], float],
         expected: Callable[[Task, float], float],
         transport: Transport,
         listener: Listener,
     ) -> None:
-        """Three pure functions say what will be: `draw(worker, request, attempt)` what slowness a task meets,
-        `tie(request, attempt)` which of equal workers gets it, `expected(task, draw)` how long its service should take.
+        """Three pure functions say what will be: `draw(worker, request, attempt, at)` what slowness a task meets if its
+        service begins at time `at` (infinity: its reply is lost), `tie(request, attempt)` which of equal workers gets
+        it, `expected(task, draw)` how long its service should take.
         """
         self.scheme = scheme
         self.router = router
@@ -84,6 +86,8 @@ class Conductor:
         """Jobs by task id, from being sent until nothing more can become of them."""
         self._kept: dict[int, list[Job]] = {}
         """Served jobs whose reply this open request may still need (it is held back, or helps to decode), by its id."""
+        self.dropped_jobs = 0
+        """Jobs whose reply was lost, and whose deadline is still waited for."""
         self._begun: deque[Job] = deque()
         """Jobs whose service has begun, which the scheme has not been told of yet."""
 
@@ -116,6 +120,17 @@ class Conductor:
         job.kept -= 1
         self._end_if_settled(job, now)
 
+    def dropped(self, job: Job, now: float) -> None:
+        """A worker has served the job, but its reply is lost: all that is known is that the worker is free."""
+        if job.task.id not in self._jobs:
+            return
+        job.dropped = True
+        self.dropped_jobs += 1
+        self._release(job, now)
+        if job.given_up:
+            self._end(job, "dropped", now)
+        self._perform([], now)
+
     def failed(self, job: Job, reason: str, now: float) -> None:
         """The job's worker was lost, its deadline has passed, or it was refused.
 
@@ -141,10 +156,16 @@ class Conductor:
         if not runs_on:
             self._end(job, reason, now)
 
-    def lost(self, worker: int, now: float) -> None:
+    def lost(self, worker: int, now: float, reason: str = "lost") -> None:
         """A worker is gone, with everything it had in hand."""
         for job in self.router.lose(worker):
-            self.failed(job, "lost", now)
+            job.service = job.injected = None  # whatever they would have been
+            self.failed(job, reason, now)
+
+    def back(self, worker: int, now: float) -> None:
+        """A worker that was gone serves again."""
+        self.router.restore(worker)
+        self._perform([], now)
 
     def close(self) -> None:
         """End the cell: nothing is in hand and nothing will happen any more, so what is still open has failed."""
@@ -194,8 +215,8 @@ class Conductor:
         worker = self.router.pick(task.role, shunned, self._tie(key, task.attempt + SHARES * task.share))
         if worker is None:
             return False
-        draw = self._draw(worker, key, task.attempt)
-        job = Job(task, worker, draw, now, self._expected(task, draw))
+        draw = self._draw(worker, key, task.attempt, self.router.free_at(worker, now))
+        job = Job(task, worker, draw, now, self._expected(task, draw), drops=draw == inf)
         self._jobs[task.id] = job
         self._listener.sent(job)
         first = self.router.put(job)
@@ -218,7 +239,9 @@ class Conductor:
         if job is None or job.given_up or job.replied is not None:
             return
         job.given_up = True
-        if self._is_in_service(job):
+        if job.dropped:
+            self._end(job, "dropped", now)
+        elif self._is_in_service(job):
             job.outcome = "cancelled in service"
         else:
             self._release(job, now)
@@ -257,7 +280,8 @@ class Conductor:
             self._end(job, job.outcome or "wasted", now)
 
     def _end(self, job: Job, outcome: str, now: float) -> None:
-        job.outcome = outcome
+        job.outcome = "dropped" if job.dropped else outcome
+        self.dropped_jobs -= job.dropped
         del self._jobs[job.task.id]
         # A reply that was kept for others was nevertheless there when it came.
         self._listener.ended(job, now if job.replied is None else job.replied)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,12 @@ from collagebench.engine import in_virtual_time, on_workers
 from collagebench.engine.bound import bound
 from collagebench.engine.cells import Progress
 from collagebench.engine.conductor import Listener
-from collagebench.engine.plan import Plan, make_plan
+from collagebench.engine.plan import Plan, make_plan, straggler_parameters, time_scale
 from collagebench.engine.resumed import open_earlier, resumed_header
 from collagebench.errors import CollagebenchError, Interrupted, UsageError
 from collagebench.results.environment import capture
 from collagebench.results.writer import RunWriter
+from collagebench.stragglers.model import parameters_of
 
 
 def run(config: Config, directory: Path, progress: Progress, resume: bool = False) -> None:
@@ -164,6 +165,12 @@ def _header(plan: Plan, engine: str) -> dict[str, Any]:
             }
             for model in models.values()
         ],
+        "stragglers": {
+            "name": plan.stragglers.name,
+            "mean": plan.stragglers.mean,
+            "time_scale": time_scale(plan.config),
+            "parameters": _plain({**parameters_of(plan.config.stragglers), **straggler_parameters(plan.config)}),
+        },
         "service": {
             "mean_s": plan.mean_service,
             "utilisation": plan.utilisation,
@@ -171,3 +178,8 @@ def _header(plan: Plan, engine: str) -> dict[str, Any]:
             "mode": plan.stragglers.mode,
         },
     }
+
+
+def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return values as JSON knows them."""
+    return {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}

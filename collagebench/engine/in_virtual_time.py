@@ -6,7 +6,7 @@ from collections.abc import Collection
 from functools import partial
 from pathlib import Path
 
-from collagebench.engine.cells import Progress, begin, conductor_of, in_order, recorder_of, watched
+from collagebench.engine.cells import Progress, begin, conductor_of, crashes_of, in_order, recorder_of, watched
 from collagebench.engine.evaluation import Evaluator
 from collagebench.engine.plan import Plan
 from collagebench.engine.simulated import simulate_cell
@@ -37,6 +37,7 @@ def run_cells(
             plan.compute_of(variant),
             config.deadline,
             progress.advance,
+            crashes_of(plan, run),
         )
         recorder.flush()
         facts = (config.requests, recorder.tasks, recorder.duration)

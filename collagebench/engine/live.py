@@ -14,7 +14,7 @@ import asyncio
 import gc
 import time
 from collections import deque
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from functools import partial
 
 from collagebench.engine.conductor import Conductor
@@ -22,6 +22,7 @@ from collagebench.engine.evaluation import Images, encode, rows
 from collagebench.engine.pacer import Pacer
 from collagebench.engine.recorder import Recorder
 from collagebench.engine.router import Job
+from collagebench.engine.simulated import Crash
 from collagebench.fleet.connection import Connection, TaskError
 from collagebench.schemes.protocol import Request, Scheme, Task
 from collagebench.stragglers.service import Mode
@@ -50,12 +51,15 @@ class LiveCell:
         deadline: float,
         emulated: Callable[[Task], float] | None,
         on_lost: Callable[[int, str], None],
+        crashes: Iterable[Crash] = (),
+        crash: Callable[[int, float], None] = lambda worker, restart_after: None,
     ) -> None:
         """Prepare a cell.
 
         `codec` is a scheme of the kind that will run: it says what a task's input is. `emulated` gives a task's compute
-        time in seconds where workers do not compute; None where they do. `on_lost`
-        is told of a worker that does not answer any more; it must tell `lost` in turn.
+        time in seconds where workers do not compute; None where they do. `on_lost` is told of a worker that does not
+        answer any more; it must tell `lost` in turn. `crash` is told to kill a worker and to start it again after so
+        many seconds, whenever `crashes` says so; it must see to it that `crashed` and `back` are told.
         """
         self.conductor: Conductor
         self._pacer = pacer
@@ -67,6 +71,8 @@ class LiveCell:
         self._deadline = deadline
         self._emulated = emulated
         self._on_lost = on_lost
+        self._crashes = iter(crashes)
+        self._crash = crash
         self._calls: dict[int, asyncio.Task[None]] = {}
         self._deadlines: deque[tuple[float, Job]] = deque()
         """Every job's deadline, earliest first."""
@@ -111,6 +117,7 @@ class LiveCell:
 
         try:
             self._at(requests[0].arrival, lambda: arrive(0), exact=True)
+            self._next_crash()
             await self._done.wait()
             if self._failure is not None:
                 raise self._failure
@@ -128,6 +135,14 @@ class LiveCell:
     def lost(self, worker: int) -> None:
         """A worker is gone."""
         self._guarded(lambda: self.conductor.lost(worker, self.now()))
+
+    def crashed(self, worker: int) -> None:
+        """A worker is gone for a while, as the straggler model wanted it."""
+        self._guarded(lambda: self.conductor.lost(worker, self.now(), "crashed"))
+
+    def back(self, worker: int) -> None:
+        """A worker that had crashed serves again."""
+        self._guarded(lambda: self.conductor.back(worker, self.now()))
 
     # What a conductor asks for.
 
@@ -178,7 +193,10 @@ class LiveCell:
             pixels = encode(self._codec, task, model, self._images)
             job.encode = time.perf_counter() - start
             job.bytes_sent = pixels.nbytes
+            mode: Mode | None
             mode, amount = (self._mode, job.amount) if self._emulated is None else ("floor", job.expected)
+            if job.drops and self._emulated is None:
+                mode, amount = None, 0.0
             timeout = self._deadline + 2 * job.expected + SILENCE
             reply = await connection.infer(task.id, model.name, pixels, mode, amount, timeout)
             job.queue, job.compute, job.injected, job.service = (
@@ -197,13 +215,27 @@ class LiveCell:
         except TaskError as error:
             if error.reason == "refused":
                 self._guarded(lambda: self.conductor.failed(job, "refused", self.now()))
-            else:
+            elif error.reason != "crashed":  # of a crash the fleet tells
                 self._on_lost(job.worker, error.detail)
         except Exception as error:
             self._fail(error)
         else:
             self._served_last[job.worker] = job
-            self._guarded(lambda: self.conductor.served(job, self.now()))
+            heard = self.conductor.dropped if job.drops else self.conductor.served
+            self._guarded(lambda: heard(job, self.now()))
+
+    def _next_crash(self) -> None:
+        """Have the next worker crash at its time."""
+        coming = next(self._crashes, None)
+        if coming is None:
+            return
+        dies, is_back, worker = coming
+
+        def crash() -> None:
+            self._crash(worker, is_back - dies)
+            self._next_crash()
+
+        self._at(dies, crash)
 
     def _check_deadlines(self) -> None:
         """Fail the jobs whose deadline has passed and ask to be called for the next one."""
@@ -233,7 +265,7 @@ class LiveCell:
             return
         if self._more_to_come or self.conductor.router.in_hand:
             return
-        if not self.conductor.open or not self._wakes:
+        if not self.conductor.open or not (self._wakes or self.conductor.dropped_jobs):
             self._done.set()
 
     def _fail(self, error: Exception) -> None:

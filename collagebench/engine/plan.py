@@ -25,11 +25,13 @@ from collagebench.errors import DataError, ModelError, UsageError
 from collagebench.schemes import make
 from collagebench.schemes.protocol import Request, Scheme, Task
 from collagebench.stragglers.draws import key, stream, uniform
-from collagebench.stragglers.model import Stragglers, open_stragglers, parameters_of
+from collagebench.stragglers.model import NAMES, Stragglers, open_stragglers, parameters_of
 from collagebench.stragglers.service import service_time
 from collagebench.workload.arrivals import arrivals
 from collagebench.workload.dataset import Dataset, open_dataset
 
+USUAL_TIME_SCALE = 0.2
+"""Makes made up and published latencies short enough for a run within a minute."""
 TIMED_INFERENCES = 25
 SAMPLED_RUNS = 200
 FAR_APART = 1000.0
@@ -139,9 +141,9 @@ def make_plan(config: Config, measured: Mapping[tuple[str, int], float] = {}) ->
         if config.dataset == "shapes":
             raise ModelError(f"the models take images of {size[0]}x{size[1]} pixels, shapes has {dataset.size[0]}")
         dataset = open_dataset(config.dataset, config.data, size=size[:2])
-    parameters = {name: getattr(config, name) for name in parameters_of(config.stragglers)}
-    given = {name: value for name, value in parameters.items() if value is not None}
-    stragglers = open_stragglers(config.stragglers, config.seed, config.workers, config.time_scale, given)
+    stragglers = open_stragglers(
+        config.stragglers, config.seed, config.workers, time_scale(config), straggler_parameters(config)
+    )
     sizes = {(m.name, n): m for v in variants for role, m in v.models.items() for n in (1, v.codec.batch(role))}
     single = next(v.models[role] for role in ("single", "coded") for v in variants if role in v.models)
     compute = {
@@ -171,6 +173,19 @@ def make_plan(config: Config, measured: Mapping[tuple[str, int], float] = {}) ->
         workloads,
         Images(needed, dataset.load(needed)),
     )
+
+
+def straggler_parameters(config: Config) -> dict[str, Any]:
+    """Return the parameters of the stragglers that the config gives."""
+    given = {name: getattr(config, name) for name in parameters_of(config.stragglers)}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def time_scale(config: Config) -> float:
+    """Return what drawn seconds are multiplied by: unless it is given, 1 where the user's own measurements are drawn."""
+    if config.time_scale is not None:
+        return config.time_scale
+    return 1.0 if config.trace is not None or config.stragglers not in NAMES else USUAL_TIME_SCALE
 
 
 def _variant(scheme_config: SchemeConfig, config: Config, available: list[zoo.Model], dataset: Dataset) -> Variant:

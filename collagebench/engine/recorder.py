@@ -55,15 +55,15 @@ class Recorder:
         mode: Mode,
         workload: Workload,
         codec: Scheme,
-        slow_above: float,
+        slow_above: float | None,
         evaluate: Evaluate | None,
         chunk: int | None = None,
     ) -> None:
         """Listen to a cell.
 
         `codec` is a scheme of the kind that runs, which decodes answers; a task whose service should take longer than
-        `slow_above` seconds straggled. `evaluate` None: jobs know their outputs. `chunk`: evaluate after so many
-        answers, not at the end.
+        `slow_above` seconds straggled (None: nobody knows what it should take). `evaluate` None: jobs know their
+        outputs. `chunk`: evaluate after so many answers, not at the end.
         """
         self.scheme = scheme
         self.run = run
@@ -93,7 +93,9 @@ class Recorder:
         A request that is coded with others straggles when any of their first coded images does: which one it is
         decides how well the others decode, so that one alone would not do for all.
         """
-        slow = job.expected > self._slow_above
+        if self._slow_above is None:
+            return
+        slow = job.drops or job.expected > self._slow_above
         for request in job.task.requests:
             before = self._straggled.setdefault(request.id, slow)
             if job.task.share and not job.task.attempt:

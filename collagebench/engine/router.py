@@ -31,6 +31,10 @@ class Job:
     """When its service began, as far as the client can know: a live worker was not earlier than this."""
     outcome: str | None = None
     """As in `TaskRecord`; None while nothing is decided."""
+    drops: bool = False
+    """Whether the straggler model has its reply lost."""
+    dropped: bool = False
+    """Its worker has served it, and its reply was lost."""
     given_up: bool = False
     """The scheme waits for it no longer (cancelled, or past its deadline) though its service may run on."""
     encode: float | None = None
@@ -64,6 +68,8 @@ class Router:
         self._place: dict[int, int] = {}
         """Where each worker stands in its bucket."""
         self._load: dict[int, int] = {}
+        self._work: dict[int, float] = {}
+        """Seconds of service that each worker's hand should take, the one in service whole."""
         for name, indices in workers.items():
             buckets: list[list[int]] = [[]]
             self._buckets[name] = buckets
@@ -71,6 +77,7 @@ class Router:
                 self.queues[worker] = deque()
                 self._role_of[worker] = name
                 self._load[worker] = 0
+                self._work[worker] = 0.0
                 self._enter(worker)
 
     def idle(self, role: str) -> bool:
@@ -100,6 +107,7 @@ class Router:
         """Queue a job at its worker; True when it is the first in hand, so that its service begins."""
         queue = self.queues[job.worker]
         queue.append(job)
+        self._work[job.worker] += job.expected
         self.in_hand += 1
         self._move(job.worker, +1)
         return len(queue) == 1
@@ -121,8 +129,14 @@ class Router:
             except ValueError:
                 return False
         self.in_hand -= 1
+        self._work[job.worker] = self._work[job.worker] - job.expected if queue else 0.0
         self._move(job.worker, -1)
         return True
+
+    def free_at(self, worker: int, now: float) -> float:
+        """Return when a worker should be done with what it has in hand: `now` if that is nothing, or overdue."""
+        first = self.next(worker)
+        return now if first is None or first.begun is None else max(now, first.begun + self._work[worker])
 
     def next(self, worker: int) -> Job | None:
         """The job that `worker` serves now."""
@@ -140,8 +154,15 @@ class Router:
         self.in_hand -= len(jobs)
         if worker in self._load:
             self._leave(worker)
-            del self._load[worker], self._role_of[worker]
+            del self._load[worker]
         return jobs
+
+    def restore(self, worker: int) -> None:
+        """Let a worker that was struck out serve again, with nothing in hand."""
+        if worker in self._role_of and worker not in self._load:
+            self.queues[worker] = deque()
+            self._load[worker], self._work[worker] = 0, 0.0
+            self._enter(worker)
 
     def _move(self, worker: int, step: int) -> None:
         self._leave(worker)

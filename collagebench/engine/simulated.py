@@ -2,14 +2,16 @@
 
 A heap of events stands for the clock. A worker serves the first job in its hand for the time that the straggler model
 draws and the task's compute time give, then the next; nothing travels, so encoding, transport and decoding take no
-time. Everything else (scheme, router, draws, records) is the live engine's.
+time. A worker that crashes loses what it has in hand and is out of the fleet until it is back. Everything else (scheme,
+router, draws, records) is the live engine's.
 """
 
 from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
+from dataclasses import dataclass
 from heapq import heappop, heappush
 
 from collagebench.engine.conductor import Conductor
@@ -18,6 +20,17 @@ from collagebench.schemes.protocol import Request, Task
 
 ADVANCE = 100
 """Arrivals from one report of progress to the next."""
+
+
+Crash = tuple[float, float, int]
+"""When a worker dies, when it is back, both in seconds since the cell began, and which."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Back:
+    """What stands in the heap for a crashed worker's return."""
+
+    worker: int
 
 
 class SimulatedTransport:
@@ -68,13 +81,16 @@ def simulate_cell(
     compute: Callable[[Task], float],
     deadline: float,
     advance: Callable[[int], None] = lambda requests: None,
+    crashes: Iterable[Crash] = (),
 ) -> None:
     """Run one cell until every request is settled and every worker is idle again.
 
     `conduct` makes the conductor on a transport; `requests` are in order of arrival; `advance` hears how many more have
-    arrived, from time to time.
+    arrived, from time to time; `crashes` are in order of time and may go on for ever.
     """
     transport = SimulatedTransport(compute, deadline)
+    coming = iter(crashes)
+    crash = next(coming, None)
     conductor = conduct(transport)
     heap, deadlines = transport.heap, transport.deadlines
     pending = iter(requests)
@@ -89,10 +105,21 @@ def simulate_cell(
         now = transport.now = min(arrival, event, due)
         if now == math.inf:
             break
-        if event == now:
+        if crash is not None and crash[0] <= now:
+            if request is None and not conductor.open and not conductor.router.in_hand:
+                break
+            transport.now, is_back, worker = crash
+            conductor.lost(worker, transport.now, "crashed")
+            transport.wake(_Back(worker), is_back)
+            crash = next(coming, None)
+        elif event == now:
             _, _, job, token = heappop(heap)
-            if job is None:
+            if isinstance(token, _Back):
+                conductor.back(token.worker, now)
+            elif job is None:
                 conductor.woke(token, now)
+            elif job.drops:
+                conductor.dropped(job, now)
             else:
                 conductor.served(job, now)
         elif due == now:

@@ -96,6 +96,7 @@ def _one(run: Run, baseline: str | None, slo_ms: float | None, minimum: MinimumE
         "rate": _service(run).get("rate"),
         "mean_service_s": _service(run).get("mean_s"),
         "config": config,
+        "stragglers": run.header.get("stragglers"),
         "environment": run.header.get("environment") or {},
         "models": run.header.get("models") or [],
         "hosts": run.header.get("hosts") or [],

@@ -74,8 +74,7 @@ def conditions(one: dict[str, Any]) -> str:
     if utilisation is not None:
         parts.append(f"utilisation {utilisation:.2f} before redundancy,")
     if "stragglers" in config:
-        scale = (config.get("time_scale") or 1) if config["stragglers"].startswith("collage") else 1
-        parts.append(f"stragglers {config['stragglers']}" + (f" x {scale:g}," if scale != 1 else ","))
+        parts.append(f"stragglers {_stragglers(one)},")
     if "dataset" in config:
         parts.append(f"images {config['dataset']},")
     if one["engine"] == "live" and "compute" in config:
@@ -83,6 +82,20 @@ def conditions(one: dict[str, Any]) -> str:
     if "seed" in config:
         parts.append(f"seed {config['seed']}")
     return " ".join(part for part in parts if part).rstrip(",")
+
+
+def _stragglers(one: dict[str, Any]) -> str:
+    """Name the stragglers, what their seconds are multiplied by, and the parameters that were chosen."""
+    config, facts = one["config"], one["stragglers"] or {}
+    parameters = facts.get("parameters", {})
+    seconds = config["stragglers"].startswith("collage") or "straggler_mode" in parameters
+    scale = facts.get("time_scale") or config.get("time_scale") or 1
+    chosen = [f"{name.replace('_', '-')} {config[name]}" for name in parameters if config.get(name) is not None]
+    return (
+        config["stragglers"]
+        + (f" x {scale:g}" if seconds and scale != 1 else "")
+        + (f" ({', '.join(chosen)})" if chosen else "")
+    )
 
 
 def _legend(one: dict[str, Any], bound: dict[str, Any] | None, plus_minus: str) -> dict[str, str]:

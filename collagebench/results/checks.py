@@ -21,7 +21,7 @@ from collagebench.errors import DataError
 from collagebench.results.writer import CELLS, REQUESTS, TASKS
 
 SOURCES = ("own", "replica", "hedge", "resent", "collage", "parity", "coded", "backup", "default")
-OUTCOMES = ("used", "wasted", "cancelled", "cancelled in service", "lost", "deadline", "refused")
+OUTCOMES = ("used", "wasted", "cancelled", "cancelled in service", "dropped", "crashed", "lost", "deadline", "refused")
 ROLES = ("single", "collage", "backup", "parity", "coded")
 PHASES = ("group", "encode", "queue", "service", "transport", "decode", "hold")
 """Those that make up a latency; `injected` is a part of `service`."""

@@ -78,7 +78,8 @@ class TaskRecord:
     outcome: str
     """`used` (at least one request was answered from it), `wasted` (served, but nothing was answered from it),
     `cancelled` (taken back before service), `cancelled in service` (not needed any more while it was being served; it
-    ran to its end), `lost`, `deadline` or `refused`."""
+    ran to its end), `dropped` (served, but its reply was lost, as the straggler model wanted it), `crashed` (its worker
+    was killed, as the straggler model wanted it), `lost`, `deadline` or `refused`."""
     asked: float | None
     """The straggler model's draw: seconds for `floor` and `add`, a factor for `scale`."""
     wanted_s: float | None
