@@ -9,7 +9,7 @@ from collagebench.engine.conductor import Conductor
 from collagebench.engine.router import Job, Router
 from collagebench.engine.simulated import SimulatedTransport, simulate_cell
 from collagebench.schemes import make
-from collagebench.schemes.protocol import Request
+from collagebench.schemes.protocol import Request, Task
 
 
 class Ledger:
@@ -60,8 +60,12 @@ def simulate(
     draw: Callable[[int, int, int, float], float],
     deadline: float = math.inf,
     losses: dict[float, int] | None = None,
+    crashes: Sequence[tuple[float, float, int]] = (),
 ) -> Ledger:
-    """Run one cell; `losses` names the workers that are lost and when."""
+    """Run one cell; `losses` names the workers that are lost and when, `crashes` those that come back, and when.
+
+    A task whose draw is infinite takes a second, and its reply is lost.
+    """
     scheme = make(name, options)
     roles: dict[str, range] = {}
     first = 0
@@ -74,7 +78,10 @@ def simulate(
         def tie(request: int, attempt: int) -> float:
             return (request * 0.618 + attempt * 0.5) % 1
 
-        conductor = Conductor(scheme, Router(roles), draw, tie, lambda task, drawn: drawn, transport, ledger)
+        def expected(task: Task, drawn: float) -> float:
+            return 1.0 if drawn == math.inf else drawn
+
+        conductor = Conductor(scheme, Router(roles), draw, tie, expected, transport, ledger)
         woke = conductor.woke
 
         def woke_or_lost(token: object, now: float) -> None:
@@ -89,7 +96,7 @@ def simulate(
         return conductor
 
     requests = [Request(i, i, at) for i, at in enumerate(arrivals)]
-    simulate_cell(conduct, requests, lambda task: 0.0, deadline)
+    simulate_cell(conduct, requests, lambda task: 0.0, deadline, crashes=crashes)
     assert sorted([*ledger.latency, *ledger.failures]) == list(range(len(arrivals)))
     assert not ledger.in_hand, "every task comes to its end"
     return ledger

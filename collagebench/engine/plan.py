@@ -182,7 +182,7 @@ def straggler_parameters(config: Config) -> dict[str, Any]:
 
 
 def time_scale(config: Config) -> float:
-    """Return what drawn seconds are multiplied by: unless it is given, 1 where the user's own measurements are drawn."""
+    """Return what drawn seconds are multiplied by: unless given, 1 where the user's own measurements are drawn."""
     if config.time_scale is not None:
         return config.time_scale
     return 1.0 if config.trace is not None or config.stragglers not in NAMES else USUAL_TIME_SCALE

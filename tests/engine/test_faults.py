@@ -1,0 +1,124 @@
+"""Replies that are lost and workers that crash and come back, in virtual time."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from simulated_cell import simulate
+
+from collagebench.engine.router import Job, Router
+from collagebench.schemes import SCHEMES
+from collagebench.schemes.protocol import Request, Task
+
+
+def test_a_lost_reply_frees_its_worker_and_fails_at_its_deadline() -> None:
+    """The worker goes on to its next task when the service is over; the request hears of it when its time is up."""
+
+    def draw(worker: int, request: int, attempt: int, at: float) -> float:
+        return math.inf if request == 0 else 0.5
+
+    ledger = simulate("none", {}, 1, [0.0, 0.1], draw, deadline=5.0)
+    assert ledger.failures == {0: "deadline"}
+    assert ledger.latency == pytest.approx({1: 1.4})
+    assert [job.outcome for job in ledger.jobs.values()] == ["used", "dropped"]
+
+
+def test_a_copy_outruns_a_lost_reply() -> None:
+    """With a copy under way, a lost reply costs the copy's delay, and the lost task's service counts as spent."""
+
+    def draw(worker: int, request: int, attempt: int, at: float) -> float:
+        return 1.0 if attempt else math.inf
+
+    ledger = simulate("hedge", {"hedge_delay": 0.5}, 2, [0.0], draw, deadline=9.0)
+    assert ledger.latency == pytest.approx({0: 1.5})
+    (lost,) = [job for job in ledger.jobs.values() if job.outcome == "dropped"]
+    assert lost.service == 1.0
+
+
+def test_a_task_that_was_given_up_may_lose_its_reply_as_well() -> None:
+    """A task past its deadline whose reply would have been lost ends when its service does, as dropped."""
+    ledger = simulate("none", {}, 1, [0.0], lambda worker, request, attempt, at: math.inf, deadline=0.5)
+    assert ledger.failures == {0: "deadline"}
+    assert [job.outcome for job in ledger.jobs.values()] == ["dropped"]
+
+
+def test_a_crash_takes_what_is_in_hand_and_the_worker_comes_back() -> None:
+    """Tasks in hand fail at once; requests of the down time find no worker; later ones are served again."""
+    arrivals = [0.0, 0.2, 2.0, 4.0]
+    ledger = simulate("none", {}, 1, arrivals, lambda worker, request, attempt, at: 1.0, crashes=[(0.5, 3.0, 0)])
+    assert ledger.failures == {0: "crashed", 1: "crashed", 2: "refused"}
+    assert ledger.latency == pytest.approx({3: 1.0})
+    crashed = [job for job in ledger.jobs.values() if job.outcome == "crashed"]
+    assert [job.service for job in crashed] == [None, None], "nobody reported it"
+
+
+def test_replication_survives_the_crash_of_one_worker() -> None:
+    """The copy on the worker that lives on answers, and the crash costs the request nothing."""
+    draw = lambda worker, request, attempt, at: 1.0  # noqa: E731
+    ledger = simulate("replication", {}, 2, [0.0], draw, crashes=[(0.5, 9.0, 0)])
+    assert ledger.latency == pytest.approx({0: 1.0})
+
+
+def test_crashes_that_go_on_for_ever_do_not_keep_a_cell_alive() -> None:
+    """A cell ends with its last request although workers would go on crashing."""
+    crashes = [(0.4 + i, 2.0 + i, i % 3) for i in range(100_000)]
+    ledger = simulate("none", {}, 3, [0.0, 0.1], lambda worker, request, attempt, at: 0.2, crashes=crashes)
+    assert len(ledger.latency) == 2
+
+
+def test_a_draw_is_asked_for_the_time_at_which_its_service_begins() -> None:
+    """Of three tasks sent at once to one worker, a second each, the draws are for 0, 1 and 2 s; then for now."""
+    asked: list[float] = []
+
+    def draw(worker: int, request: int, attempt: int, at: float) -> float:
+        asked.append(at)
+        return 1.0
+
+    simulate("none", {}, 1, [0.0, 0.0, 0.0, 7.0], draw)
+    assert asked == pytest.approx([0.0, 1.0, 2.0, 7.0])
+
+
+def test_an_overdue_worker_should_be_free_now() -> None:
+    """Where a service takes longer than it should, the next one is expected to begin at once, never in the past."""
+    router = Router({"single": [0]})
+    job = Job(Task(0, "single", (Request(0, 0, 0.0),), 0), 0, 1.0, 0.0, 1.0, begun=0.0)
+    router.put(job)
+    assert router.free_at(0, 0.5) == 1.0
+    assert router.free_at(0, 3.0) == 3.0
+    router.take(job)
+    assert router.free_at(0, 0.5) == 0.5
+
+
+@settings(max_examples=120, deadline=None)
+@given(
+    name=st.sampled_from(sorted(SCHEMES)),
+    seed=st.integers(0, 10_000),
+    drop=st.sampled_from([0.0, 0.1, 0.5]),
+    every=st.sampled_from([math.inf, 8.0, 2.0]),
+)
+def test_every_request_is_settled_and_every_task_ended_whatever_is_lost(
+    name: str, seed: int, drop: float, every: float
+) -> None:
+    """Under any scheme, with replies lost and workers crashing, each request is answered or failed exactly once."""
+    rng = np.random.default_rng(seed)
+    workers = 12
+    arrivals = np.cumsum(rng.exponential(0.2, 60)).tolist()
+
+    def draw(worker: int, request: int, attempt: int, at: float) -> float:
+        own = np.random.default_rng([seed, worker, request, attempt])
+        return math.inf if own.random() < drop else float(own.exponential(0.8))
+
+    crashes = []
+    for worker in range(workers):
+        at = 0.0
+        while every < math.inf and at < 40:
+            at += float(rng.exponential(every)) + 0.01
+            crashes.append((at, at + 0.7, worker))
+            at += 0.7
+    ledger = simulate(name, {}, workers, arrivals, draw, deadline=3.0, crashes=sorted(crashes))
+    if drop == 0.0 and every == math.inf:
+        assert "dropped" not in {job.outcome for job in ledger.jobs.values()}
