@@ -3,8 +3,11 @@
 It imports once what every worker needs and forks a child for each, so that ten workers start about as fast as one. It
 needs nothing but its standard streams, so it runs as well at the far end of an ssh connection. JSON lines come in:
 
-    {"start": {"index": 0, "models": [...]}}     fork a worker
-    {"drain": 2.0}                               ask the workers to stop, kill after 2 s what is left, and end
+    {"start": {"index": 0, "models": [...]}}            fork a worker
+    {"disturb": {"kind": "stop", "workers": [0], …}}    bring about natural slowness (`natural.py`)
+    {"calm": true}                                      undo it
+    {"crash": {"worker": 0, "restart_after": 0.5}}      kill a worker, and start it again on the same socket
+    {"drain": 2.0}                                      ask the workers to stop, kill after 2 s what is left, and end
 
 and go out:
 
@@ -13,9 +16,14 @@ and go out:
     {"worker": 0, "event": "ready", "pid": …, "socket": …, "sha256": {…}, "versions": {…}}
     {"worker": 0, "event": "failed", "kind": "model" | "fleet", "message": …}
     {"worker": 0, "event": "exited", "status": "killed by signal 9" | "exit status 1"}
+    {"worker": 0, "event": "crashed"}                                    as ordered; `ready` with `again` follows
+    {"event": "disturbed", "what": [{"worker": 0, "kind": "stop", …}]}   or, instead of it:
+    {"event": "refused", "message": …}
+    {"event": "calm", "what": [{"worker": 0, "seconds": …, …}]}          what came of the disturbance
 
 When its standard input ends, because the client is gone, it kills its workers at once. When it is itself killed, the
-workers notice (`process.py`). The workers' sockets lie in a directory that only this user can enter, and go with it.
+workers notice (`process.py`) and a janitor undoes what disturbed them (`janitor.py`). The workers' sockets lie in a
+directory that only this user can enter, and go with it.
 """
 
 from __future__ import annotations
@@ -24,9 +32,8 @@ import argparse
 import contextlib
 import gc
 import importlib
-import json
+import math
 import os
-import selectors
 import shutil
 import signal
 import socket
@@ -39,33 +46,27 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
-from collagebench.errors import FleetError
-from collagebench.worker.spec import Compute, WorkerSpec, from_json
+from collagebench.errors import CollagebenchError, FleetError
+from collagebench.worker.lines import Lines, line
+from collagebench.worker.loop import Loop
+from collagebench.worker.spec import Compute, Disturbance, WorkerSpec, from_json
 
 SOCKET_PATH_BYTES = 107 if sys.platform == "linux" else 103
 """The longest path that a Unix socket can have."""
-
-
-class Lines:
-    """Cuts a stream of bytes into lines."""
-
-    def __init__(self) -> None:
-        self._rest = b""
-
-    def feed(self, data: bytes) -> list[Any]:
-        """Return the JSON values of the lines that `data` completes."""
-        *lines, self._rest = (self._rest + data).split(b"\n")
-        return [json.loads(line) for line in lines]
 
 
 @dataclass(slots=True)
 class Child:
     """A worker as its parent sees it."""
 
-    index: int
+    spec: WorkerSpec
     pid: int
     pipe: int
     """Where its report comes from; ends when it ends."""
+    again: bool
+    """Whether it stands in for one that was made to crash."""
+    restart_at: float | None = None
+    """When to start it again, if it has been made to crash."""
     lines: Lines = field(default_factory=Lines)
 
 
@@ -95,15 +96,16 @@ def _leave(sign: int, frame: object) -> NoReturn:
 def say(event: dict[str, Any]) -> None:
     """Tell the client; a client that is gone is noticed on standard input."""
     with contextlib.suppress(BrokenPipeError):
-        os.write(1, json.dumps(event).encode() + b"\n")
+        os.write(1, line(event))
 
 
 def preload(compute: Compute) -> None:
     """Import what every worker needs without starting a thread, whose locks a fork would leave as they happen to be."""
     os.environ.update(OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1")
-    modules = ["collagebench.worker.process"] + (["onnxruntime"] if compute == "real" else [])
-    for module in modules:
-        importlib.import_module(module)
+    for module in ("process", "natural"):
+        importlib.import_module(f"collagebench.worker.{module}")
+    if compute == "real":
+        importlib.import_module("onnxruntime")
     gc.collect()
     gc.freeze()  # so that collections in the children do not copy the pages they share
 
@@ -146,57 +148,93 @@ class Forkserver:
         self._logs = logs
         self._directory = directory
         self._children: dict[int, Child] = {}
-        """By the pipe that their reports come from."""
-        self._lifeline, self._alive = os.pipe()
-        self._selector = selectors.DefaultSelector()
+        """By the worker's index; none has been reaped, so its process id is its own."""
+        self._orders = Lines()
+        self._deadline = math.inf
+        """When it has to end, once it is told to drain."""
+        self._gone = False
+        """Whether the client is."""
+        from collagebench.worker.natural import Natural  # which loads NumPy, for which `preload` makes ready
+
+        self._lifeline, alive = os.pipe()
+        self._loop = Loop()
+        self._loop.own(alive)
+        self._natural = Natural(self._loop, self._lifeline, directory)
 
     def run(self) -> None:
         """Carry out the client's orders; return when all workers are gone."""
-        orders = Lines()
-        deadline: float | None = None
-        self._selector.register(0, selectors.EVENT_READ)
+        self._loop.listen(0, self._ordered)
         try:
-            while deadline is None or self._children:
-                timeout = None if deadline is None else deadline - time.monotonic()
-                if timeout is not None and timeout <= 0:
+            while not self._gone and (self._deadline == math.inf or self._children):
+                if time.monotonic() >= self._deadline:
                     return
-                for key, _ in self._selector.select(timeout):
-                    data = os.read(key.fd, 65536)
-                    if key.fd != 0:
-                        self._heard(self._children[key.fd], data)
-                        continue
-                    if not data:
-                        return
-                    for order in orders.feed(data):
-                        if "start" in order:
-                            self._start(from_json(order["start"]))
-                        else:
-                            deadline = time.monotonic() + order["drain"]
-                            self._signal(signal.SIGTERM)
+                self._loop.turn(self._deadline)
         finally:
-            self._signal(signal.SIGKILL)
-            for child in self._children.values():
-                os.waitpid(child.pid, 0)
+            try:
+                self._natural.calm()
+            finally:
+                self._signal(signal.SIGKILL)
+                for child in self._children.values():
+                    os.waitpid(child.pid, 0)
+
+    def _ordered(self, data: bytes) -> None:
+        self._gone = not data
+        for order in self._orders.feed(data):
+            if "start" in order:
+                self._start(from_json(order["start"]))
+            elif "disturb" in order:
+                self._disturb(order["disturb"])
+            elif "calm" in order:
+                say({"event": "calm", "what": self._natural.calm()})
+            elif "crash" in order:
+                self._crash(**order["crash"])
+            else:
+                self._deadline = time.monotonic() + order["drain"]
+                self._natural.calm()  # a worker that is stopped cannot hear what it is asked
+                self._signal(signal.SIGTERM)
 
     def _signal(self, sign: int) -> None:
         for child in self._children.values():
-            os.kill(child.pid, sign)  # it is not reaped yet, so its id is still its own
+            os.kill(child.pid, sign)
+
+    def _disturb(self, order: dict[str, Any]) -> None:
+        pids = {worker: child.pid for worker, child in self._children.items()}
+        try:
+            disturbance = Disturbance(**{**order, "workers": tuple(order["workers"])})
+            say({"event": "disturbed", "what": self._natural.disturb(disturbance, pids)})
+        except CollagebenchError as error:
+            say({"event": "refused", "message": str(error)})
+
+    def _crash(self, worker: int, restart_after: float) -> None:
+        child = self._children.get(worker)
+        if child is not None and child.restart_at is None:  # else it has just ended by itself, as the client will hear
+            child.restart_at = time.monotonic() + restart_after
+            os.kill(child.pid, signal.SIGKILL)
 
     def _heard(self, child: Child, data: bytes) -> None:
+        index = child.spec.index
         for event in child.lines.feed(data):
-            say({"worker": child.index, **event})
+            say({"worker": index, **event, **({"again": True} if child.again else {})})
         if data:
             return
-        self._selector.unregister(child.pipe)
-        os.close(child.pipe)
-        del self._children[child.pipe]
+        self._loop.hang_up(child.pipe)
+        self._natural.lost(index, child.pid)
+        del self._children[index]
         code = os.waitstatus_to_exitcode(os.waitpid(child.pid, 0)[1])
+        if child.restart_at is not None:
+            say({"worker": index, "event": "crashed"})
+            self._loop.at(child.restart_at, lambda: self._start(child.spec, again=True))
+            return
         status = f"killed by signal {-code}" if code < 0 else f"exit status {code}"
-        say({"worker": child.index, "event": "exited", "status": status})
+        say({"worker": index, "event": "exited", "status": status})
 
-    def _start(self, spec: WorkerSpec) -> None:
+    def _start(self, spec: WorkerSpec, again: bool = False) -> None:
+        if self._deadline < math.inf:
+            return  # it was to come back, but all have to go
         parent = os.getpid()
         try:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self._socket(spec))  # a crash leaves it behind
             pipe, report = os.pipe()
             pid = os.fork()
         except OSError as error:
@@ -206,8 +244,11 @@ class Forkserver:
         if pid == 0:
             self._become(spec, parent, report)
         os.close(report)
-        self._children[pipe] = Child(spec.index, pid, pipe)
-        self._selector.register(pipe, selectors.EVENT_READ)
+        child = self._children[spec.index] = Child(spec, pid, pipe, again)
+        self._loop.listen(pipe, lambda data: self._heard(child, data))
+
+    def _socket(self, spec: WorkerSpec) -> str:
+        return os.path.join(self._directory, f"{spec.index}.sock")
 
     def _become(self, spec: WorkerSpec, parent: int, report: int) -> None:
         """Turn the fresh child into a worker; of the forkserver's files only the two pipes stay open in it."""
@@ -227,11 +268,10 @@ class Forkserver:
             os.dup2(nothing, 0)
             os.dup2(log, 1)
             os.dup2(log, 2)
-            self._selector.close()
-            for descriptor in (log, nothing, self._alive, *self._children):
+            self._loop.leave()
+            for descriptor in (log, nothing):
                 os.close(descriptor)
-            path = os.path.join(self._directory, f"{spec.index}.sock")
-            code = live(spec, path, self._compute, parent, self._lifeline, report)
+            code = live(spec, self._socket(spec), self._compute, parent, self._lifeline, report)
         except BaseException:
             traceback.print_exc()
         finally:

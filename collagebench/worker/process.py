@@ -51,7 +51,7 @@ def live(spec: WorkerSpec, socket: str, compute: Compute, parent: int, lifeline:
         report: file descriptor that takes one JSON line, `ready` or `failed`.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the client's business
-    _die_with(parent, lifeline)
+    die_with(parent, lifeline)
     try:
         models = {file.name: load(file) if compute == "real" else emulated(file) for file in spec.models}
     except CollagebenchError as error:
@@ -97,8 +97,8 @@ def _versions(compute: Compute) -> dict[str, str]:
     return {"collagebench": __version__, "python": platform.python_version(), **versions}
 
 
-def _die_with(parent: int, lifeline: int) -> None:
-    """See to it that this process ends when its parent does."""
+def die_with(parent: int, lifeline: int) -> None:
+    """See to it that this process ends when its parent does; `lifeline` then reads end-of-file."""
 
     def watch() -> None:
         while os.read(lifeline, 1):

@@ -1,9 +1,11 @@
-"""What a worker is told to be: its place in the fleet and the models that it serves."""
+"""What a worker is told to be (its place in the fleet and the models that it serves) and what is to disturb it."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
+
+from collagebench.errors import UsageError
 
 Compute = Literal["real", "emulated"]
 """`real` runs the model; `emulated` keeps the worker for the injected time without loading or running anything."""
@@ -42,3 +44,47 @@ def from_json(data: dict[str, Any]) -> WorkerSpec:
     """Return the spec that `to_json` wrote."""
     models = (ModelFile(**{**model, "input": tuple(model["input"])}) for model in data["models"])
     return WorkerSpec(data["index"], tuple(models))
+
+
+Kind = Literal["stop", "corunner", "throttle", "traffic"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+
+@dataclass(frozen=True, slots=True)
+class Disturbance:
+    """A natural cause of slowness, to be brought about on the machine of some workers until calm is asked for.
+
+    Raises:
+        UsageError: a value makes no sense.
+    """
+
+    kind: Kind
+    """`stop`: a worker is stopped now and then; `corunner`: a load shares its core; `throttle`: it gets a share of a
+    core only; `traffic`: its machine moves data."""
+    workers: tuple[int, ...]
+    """Their indices."""
+    seed: int = 0
+    run: int = 0
+    """With `seed` and the worker's index, what the moments of `stop` depend on, and nothing else."""
+    stop_every: float = 2.0
+    """Mean seconds from the end of a stop to the next one; they are exponential."""
+    stop_for: float = 0.3
+    """Seconds that every stop lasts."""
+    load: Literal["cpu", "cache", "memory"] = "cpu"
+    """What the co-runner does."""
+    quota: float = 0.25
+    """Share of a core that a throttled worker gets."""
+    period_ms: float = 10.0
+    """How long such a share must last."""
+    transfers: int = 2
+    """How many transfers go on at a time for each worker."""
+    transfer_mb: float = 128.0
+    """Size of each, in 10**6 bytes."""
+
+    def __post_init__(self) -> None:
+        for name in ("stop_every", "stop_for", "period_ms", "transfers", "transfer_mb", "quota"):
+            if not 0 < getattr(self, name) < float("inf"):
+                raise UsageError(f"{name} is {getattr(self, name)} for the disturbance {self.kind}; it must be above 0")
+        for name, known in (("kind", KINDS), ("load", ("cpu", "cache", "memory"))):
+            if getattr(self, name) not in known:
+                raise UsageError(f"{name} of a disturbance is {getattr(self, name)!r}; it must be {' or '.join(known)}")

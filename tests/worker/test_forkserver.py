@@ -99,14 +99,14 @@ def test_when_it_is_killed_its_workers_end(tmp_path: Path) -> None:
 
 WATCHDOG = """
 import os
-from collagebench.worker.process import _die_with
+from collagebench.worker.process import die_with
 
 lifeline, alive = os.pipe()
 parent = os.getpid()
 child = os.fork()
 if child == 0:
     os.close(alive)
-    _die_with(parent, lifeline)
+    die_with(parent, lifeline)
     while True:
         os.read(os.pipe()[0], 1)
 os.close(alive)

@@ -1,0 +1,220 @@
+"""The four natural causes of slowness.
+
+    stop        SIGSTOP, and SIGCONT some time later, at moments that are drawn beforehand
+    corunner    a load on the same core: the worker and the load are both pinned to it
+    throttle    a control group that gets a share of a core
+    traffic     transfers over the loopback interface by unpinned processes
+
+Each has a `begin` for one worker, which says what was really done, and an `end`, which undoes it, whether the worker
+still lives or not, and says what came of it. Every process id is that of a child which has not been reaped, so it is
+nobody else's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any, Protocol
+
+from collagebench.stragglers import draws
+from collagebench.worker import control_group, loads, traffic
+from collagebench.worker.helper import Helper, Work
+from collagebench.worker.janitor import Janitor
+from collagebench.worker.loop import Loop
+from collagebench.worker.spec import Disturbance
+
+Facts = dict[str, Any]
+
+
+class Cause(Protocol):
+    """What slows workers down."""
+
+    def begin(self, worker: int, pid: int) -> Facts:
+        """Disturb a worker; return what was done. Raises FleetError if it cannot be."""
+
+    def end(self, worker: int) -> Facts:
+        """Undo all that was done to a worker, also if `begin` failed; return what came of it."""
+
+
+class Stops:
+    """Stops workers at moments that depend on the seed, the run and the worker only."""
+
+    def __init__(self, disturbance: Disturbance, loop: Loop) -> None:
+        self._disturbance = disturbance
+        self._loop = loop
+        self._zero = time.monotonic()
+        self._pids: dict[int, int] = {}
+        self._stopped: dict[int, float] = {}
+        """Workers that are stopped now, and since when."""
+        self._stops: dict[int, list[tuple[float, float]]] = {}
+
+    def begin(self, worker: int, pid: int) -> Facts:
+        """Draw the first moment."""
+        self._pids[worker] = pid
+        self._stops[worker] = []
+        self._next(worker, self._zero)
+        disturbance = self._disturbance
+        return {"pid": pid, "stop_every": disturbance.stop_every, "stop_for": disturbance.stop_for}
+
+    def _next(self, worker: int, after: float) -> None:
+        disturbance = self._disturbance
+        key = draws.key(disturbance.seed, "stop", disturbance.run, worker)
+        gap = -math.log(draws.uniform(key, len(self._stops[worker]))) * disturbance.stop_every
+        self._loop.at(after + gap, lambda: self._stop(worker, after + gap))
+
+    def _stop(self, worker: int, planned: float) -> None:
+        if worker not in self._pids:
+            return  # calm came first
+        os.kill(self._pids[worker], signal.SIGSTOP)
+        self._stopped[worker] = now = time.monotonic()
+        self._loop.at(now + self._disturbance.stop_for, lambda: self._continue(worker, planned))
+
+    def _continue(self, worker: int, planned: float) -> None:
+        if worker in self._pids:
+            self._resume(worker)
+            # Counted from the moment that was planned, so that one late stop does not shift those after it.
+            self._next(worker, planned + self._disturbance.stop_for)
+
+    def _resume(self, worker: int) -> None:
+        os.kill(self._pids[worker], signal.SIGCONT)
+        since = self._stopped.pop(worker)
+        self._stops[worker].append((since - self._zero, time.monotonic() - since))
+
+    def end(self, worker: int) -> Facts:
+        """Continue a worker that is stopped."""
+        if worker in self._stopped:
+            self._resume(worker)
+        self._pids.pop(worker, None)
+        stops = self._stops.pop(worker, [])
+        asked = sum(min(seconds, self._disturbance.stop_for) for _, seconds in stops)
+        return {
+            "stops": [[round(begin, 6), round(seconds, 6)] for begin, seconds in stops],
+            "stopped_s": sum(seconds for _, seconds in stops),
+            "asked_s": asked,
+        }
+
+
+class Helpers:
+    """Starts and stops one helper a worker."""
+
+    def __init__(self, loop: Loop, janitor: Janitor, lifeline: int) -> None:
+        self._surroundings = (loop, janitor, lifeline)
+        self._helpers: dict[int, Helper] = {}
+
+    def start(self, worker: int, name: str, work: Work) -> Helper:
+        """Start one and return it when it has begun."""
+        helper = self._helpers[worker] = Helper(f"{name} of worker {worker}", work, *self._surroundings)
+        helper.await_ready()
+        return helper
+
+    def stop(self, worker: int) -> Facts:
+        """Stop it; say how it ended if it did so unasked."""
+        helper = self._helpers.pop(worker, None)
+        if helper is None:
+            return {}
+        unasked = helper.status
+        helper.stop()
+        return {} if unasked is None else {"ended": f"its helper ended: {unasked}"}
+
+
+class CoRunners:
+    """A load for each worker, on one core with it."""
+
+    def __init__(self, disturbance: Disturbance, helpers: Helpers) -> None:
+        self._load: loads.Load = disturbance.load
+        self._helpers = helpers
+        self._free: dict[int, tuple[int, set[int]]] = {}
+        """The process of a pinned worker, and the cores it may run on otherwise."""
+
+    def begin(self, worker: int, pid: int) -> Facts:
+        """Pin the worker and start the load."""
+        core = None
+        if hasattr(os, "sched_setaffinity"):
+            cores = os.sched_getaffinity(pid)
+            core = sorted(cores)[worker % len(cores)]
+            self._free[worker] = (pid, cores)
+            pin(pid, {core})
+        helper = self._helpers.start(worker, "the co-runner", lambda: loads.prepare(self._load, core))
+        facts = {"pid": helper.pid, "load": self._load, "tool": loads.tool(), "core": core}
+        return facts if core is not None else {**facts, "note": "this system cannot pin processes to a core"}
+
+    def end(self, worker: int) -> Facts:
+        """Stop the load and let the worker free."""
+        facts = self._helpers.stop(worker)
+        if worker in self._free:
+            pin(*self._free.pop(worker))
+        return facts
+
+
+def pin(pid: int, cores: set[int]) -> None:
+    """Let all threads of a process, if it still is there, run on these cores only; new ones inherit it."""
+    pinned: set[str] = set()
+    with contextlib.suppress(OSError):
+        while left := set(os.listdir(f"/proc/{pid}/task")) - pinned:  # those that started meanwhile
+            for thread in left:
+                with contextlib.suppress(OSError):
+                    os.sched_setaffinity(int(thread), cores)
+            pinned |= left
+
+
+class Throttle:
+    """A control group for each worker."""
+
+    def __init__(self, disturbance: Disturbance, janitor: Janitor) -> None:
+        self._disturbance = disturbance
+        self._janitor = janitor
+        self._place = control_group.find()
+        self._groups: dict[int, tuple[Path, int, Path | None]] = {}
+        """The group, the worker's process, and the group where that belongs."""
+
+    def begin(self, worker: int, pid: int) -> Facts:
+        """Make the group and move the worker into it."""
+        quota, period_ms = self._disturbance.quota, self._disturbance.period_ms
+        path = self._place.parent / f"collagebench-{os.getpid()}-{worker}"
+        self._janitor.control_group(path)
+        self._groups[worker] = (path, pid, None)
+        home = control_group.limit(self._place, path, pid, quota, period_ms)
+        self._groups[worker] = (path, pid, home)
+        version = f"cgroup v{self._place.version}"
+        return {"pid": pid, "quota": quota, "period_ms": period_ms, "group": str(path), "tool": version}
+
+    def end(self, worker: int) -> Facts:
+        """Move the worker back and remove the group."""
+        if worker not in self._groups:
+            return {}
+        path, pid, home = self._groups.pop(worker)
+        periods, exhausted, waited = control_group.throttled(path)
+        control_group.move(pid, self._place.parent if home is None else home)
+        control_group.remove(path)
+        return {"periods": periods, "exhausted_periods": exhausted, "throttled_s": waited}
+
+
+class Traffic:
+    """Transfers for each worker."""
+
+    def __init__(self, disturbance: Disturbance, helpers: Helpers) -> None:
+        self._disturbance = disturbance
+        self._helpers = helpers
+        self._moved: dict[int, traffic.Moved] = {}
+
+    def begin(self, worker: int, pid: int) -> Facts:
+        """Start the process that transfers."""
+        transfers, size_mb = self._disturbance.transfers, self._disturbance.transfer_mb
+        moved = self._moved[worker] = traffic.Moved(transfers)
+        size_bytes = round(size_mb * 1e6)
+        helper = self._helpers.start(worker, "the traffic", lambda: traffic.prepare(transfers, size_bytes, moved))
+        return {"pid": helper.pid, "transfers": transfers, "transfer_mb": size_mb, "over": "loopback"}
+
+    def end(self, worker: int) -> Facts:
+        """End it."""
+        facts = self._helpers.stop(worker)
+        if worker not in self._moved:
+            return facts
+        moved = self._moved.pop(worker)
+        moved_bytes = moved.total()
+        moved.close()
+        return {**facts, "moved_bytes": moved_bytes}

@@ -1,0 +1,91 @@
+"""Load beside a worker: one process that keeps one core busy in one of three ways.
+
+    cpu       arithmetic in registers: takes turns with the worker on its core
+    cache     reads at random all over an array as large as the largest cache: also empties the worker's caches
+    memory    copies between two arrays that fit no cache: also takes up the way to memory
+
+stress-ng does it where it is installed (its stressors cpu, cache and stream, one of them); these loops do it elsewhere.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal, get_args
+
+import numpy as np
+
+Load = Literal["cpu", "cache", "memory"]
+LOADS: tuple[Load, ...] = get_args(Load)
+
+STRESSORS: dict[Load, str] = {"cpu": "cpu", "cache": "cache", "memory": "stream"}
+"""What stress-ng calls them."""
+COPY_BYTES = 64_000_000
+CACHE_BYTES = (1 << 20, 64 << 20)
+"""The least and the most that is read for a cache, however large it says that it is."""
+
+
+def prepare(load: Load, core: int | None) -> Callable[[], None]:
+    """Pin this process to `core`, if one is given, and return a function that loads it and never returns."""
+    if core is not None:
+        os.sched_setaffinity(0, {core})
+    if (program := shutil.which("stress-ng")) is not None:
+        arguments = [program, "--quiet", f"--{STRESSORS[load]}", "1", "--timeout", "0"]
+        arguments += ["--temp-path", tempfile.gettempdir()]
+        return lambda: os.execv(program, arguments)
+    return {"cpu": _cpu, "cache": _cache, "memory": _memory}[load]()
+
+
+def tool() -> str:
+    """Return what makes the load here."""
+    return "collagebench" if shutil.which("stress-ng") is None else "stress-ng"
+
+
+def _cpu() -> Callable[[], None]:
+    def loop() -> None:
+        x = 1
+        while True:
+            for _ in range(100_000):
+                x = x * 1103515245 + 12345 & 0x7FFFFFFF
+
+    return loop
+
+
+def _cache() -> Callable[[], None]:
+    size = largest_cache() // 2  # one half for the values, one for the order in which they are read
+    order = np.random.default_rng(0).permutation(size // 8)
+    values = np.zeros(size // 8)
+    part = 4096
+    seen = np.empty(part)
+
+    def loop() -> None:
+        while True:
+            for start in range(0, len(order) - part + 1, part):
+                np.take(values, order[start : start + part], out=seen, mode="clip")
+
+    return loop
+
+
+def _memory() -> Callable[[], None]:
+    here, there = np.zeros(COPY_BYTES, np.uint8), np.ones(COPY_BYTES, np.uint8)
+
+    def loop() -> None:
+        while True:
+            np.copyto(here, there)
+            np.copyto(there, here)
+
+    return loop
+
+
+def largest_cache() -> int:
+    """Return the size in bytes of the largest cache of core 0, kept within bounds; 32 MiB where it is not known."""
+    sizes = []
+    for file in Path("/sys/devices/system/cpu/cpu0/cache").glob("index*/size"):
+        text = file.read_text().strip()
+        unit = {"K": 1 << 10, "M": 1 << 20}.get(text[-1:], 1)
+        sizes.append(int(text.rstrip("KM")) * unit)
+    least, most = CACHE_BYTES
+    return min(max([least, *sizes]), most) if sizes else 32 << 20

@@ -1,0 +1,60 @@
+"""What the forkserver waits for, on its one thread: descriptors that have something to say, and moments that come.
+
+It is no asyncio loop because its process forks, and a forked child must be able to leave everything of it behind.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import math
+import os
+import selectors
+import time
+from collections.abc import Callable
+
+
+class Loop:
+    """A selector, a heap of moments, and what a forked child must close."""
+
+    def __init__(self) -> None:
+        self._selector = selectors.DefaultSelector()
+        self._moments: list[tuple[float, int, Callable[[], None]]] = []
+        self._number = itertools.count()
+        self._own: set[int] = set()
+
+    def own(self, descriptor: int) -> None:
+        """Have a descriptor closed in every child."""
+        self._own.add(descriptor)
+
+    def listen(self, descriptor: int, heard: Callable[[bytes], None]) -> None:
+        """Call `heard` with what can be read there; with nothing at its end, where it must hang up."""
+        self._own.add(descriptor)
+        self._selector.register(descriptor, selectors.EVENT_READ, heard)
+
+    def hang_up(self, descriptor: int) -> None:
+        """Close a descriptor, listened to or not."""
+        if descriptor in self._selector.get_map():
+            self._selector.unregister(descriptor)
+        self._own.discard(descriptor)
+        os.close(descriptor)
+
+    def at(self, moment: float, call: Callable[[], None]) -> None:
+        """Call `call` at `moment` (time.monotonic) or soon after."""
+        heapq.heappush(self._moments, (moment, next(self._number), call))
+
+    def turn(self, until: float) -> None:
+        """Wait for one thing or more, until `until` (infinity is for ever) at most, and see to them."""
+        moment = min(until, self._moments[0][0]) if self._moments else until
+        timeout = None if moment == math.inf else max(moment - time.monotonic(), 0.0)
+        for key, _ in self._selector.select(timeout):
+            if self._selector.get_map().get(key.fd) is key:  # one that came before it may have hung it up
+                key.data(os.read(key.fd, 65536))
+        while self._moments and self._moments[0][0] <= time.monotonic():
+            heapq.heappop(self._moments)[2]()
+
+    def leave(self) -> None:
+        """Close everything, in a child that has just been forked."""
+        self._selector.close()
+        for descriptor in self._own - {0}:
+            os.close(descriptor)

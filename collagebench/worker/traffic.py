@@ -1,0 +1,71 @@
+"""Background traffic: TCP transfers over the loopback interface, one after another without a pause.
+
+It stands for the transfers between the machines of a cluster that ParM's evaluation ran beside its workers (2 to 5 at a
+time, of 128 to 256 MB each; Kosaian, Rashmi and Venkataraman, "Parity models", SOSP 2019). On one machine there is no
+wire to fill: what the transfers take is time on the cores, memory bandwidth and the kernel's network stack.
+"""
+
+from __future__ import annotations
+
+import mmap
+import socket
+import threading
+from collections.abc import Callable
+
+BUFFER_BYTES = 1 << 18
+
+
+class Moved:
+    """How many bytes each transfer has moved, in memory that the process which moves them shares with its parent."""
+
+    def __init__(self, transfers: int) -> None:
+        self._map = mmap.mmap(-1, 8 * transfers)
+        self.bytes = memoryview(self._map).cast("Q")
+
+    def total(self) -> int:
+        """Return the bytes moved so far."""
+        return sum(self.bytes)
+
+    def close(self) -> None:
+        """Give the memory back."""
+        self.bytes.release()
+        self._map.close()
+
+
+def prepare(transfers: int, transfer_bytes: int, moved: Moved) -> Callable[[], None]:
+    """Open the ports and return a function that transfers for ever.
+
+    Args:
+        transfers: how many go on at a time.
+        transfer_bytes: the size of each.
+        moved: where to count what has arrived.
+    """
+    listeners = [socket.create_server(("127.0.0.1", 0)) for _ in range(transfers)]
+
+    def go_on() -> None:
+        threads = [threading.Thread(target=_receive, args=(listener, moved, i)) for i, listener in enumerate(listeners)]
+        threads += [threading.Thread(target=_send, args=(listener, transfer_bytes)) for listener in listeners]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    return go_on
+
+
+def _receive(listener: socket.socket, moved: Moved, place: int) -> None:
+    buffer = memoryview(bytearray(BUFFER_BYTES))
+    while True:
+        connection, _ = listener.accept()
+        with connection:
+            while count := connection.recv_into(buffer):
+                moved.bytes[place] += count
+
+
+def _send(listener: socket.socket, transfer_bytes: int) -> None:
+    data = memoryview(bytes(BUFFER_BYTES))
+    while True:
+        with socket.create_connection(listener.getsockname()) as connection:
+            left = transfer_bytes
+            while left:
+                left -= connection.send(data[: min(left, BUFFER_BYTES)])
