@@ -136,18 +136,23 @@ def as_they_are(outputs: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def moved(
-    whole: bytes, small: bytes, inputs: NDArray[Any], scores: Callable[[Any], NDArray[np.float32]] = as_they_are
+    whole: bytes,
+    small: bytes,
+    inputs: NDArray[Any],
+    scores: Callable[[Any], NDArray[np.float32]] = as_they_are,
+    places: int = 0,
 ) -> tuple[float, int, int]:
-    """Return how far rounding weights to bytes moves a model's outputs, how many classes that changes, of how many.
+    """Return how far rounding weights to bytes moves a model's logits, how many classes that changes, of how many.
 
-    The first is the root of the mean squared difference, in standard deviations of the outputs. `scores` makes scores
-    of classes of outputs.
+    The first is the root of the mean squared difference, in standard deviations of the logits; the first `places`
+    numbers of each row are none. `scores` makes scores of classes of outputs.
 
     Raises:
         ModelError: it is more than ROUNDING.
     """
     exact, rounded = answers(whole, inputs), answers(small, inputs)
-    far = float(np.sqrt(np.mean((rounded - exact) ** 2)) / exact.std())
+    logits = exact[..., places:]
+    far = float(np.sqrt(np.mean((rounded[..., places:] - logits) ** 2)) / logits.std())
     if not far <= ROUNDING:
         raise ModelError(
             f"rounding the weights to bytes moves the logits by {far:.2g} of their standard deviation: do not use it"

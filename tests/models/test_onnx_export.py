@@ -20,6 +20,7 @@ from collagebench.models.network import Architecture, Network  # noqa: E402
 KINDS: dict[str, dict[str, object]] = {
     "single": {},
     "collage": {"grid": 3},
+    "detection": {"grid": 3, "head": "detection"},
     "parity": {"k": 2, "code": "addition"},
     "coded": {},
 }
@@ -28,7 +29,9 @@ KINDS: dict[str, dict[str, object]] = {
 def network(seed: int, role: str) -> Network:
     """Return an untrained network for 16x16 images of four classes whose normalisation is not the identity."""
     torch.manual_seed(seed)
-    made = Network(Architecture(role, 4, (16, 16), stem=4, widths=(8, 12), depths=(1, 1), **KINDS[role]))
+    layers = {"stem": 4, "widths": (8, 12), "depths": (1, 1)}
+    kind = "collage" if role == "detection" else role
+    made = Network(Architecture(kind, 4, (16, 16), **layers, **KINDS[role]))
     made.train()(torch.from_numpy(images(made, 8, seed)))
     return made.eval()
 
@@ -75,6 +78,8 @@ def test_names_and_types_are_the_contract(exported: tuple[Network, bytes]) -> No
     kind = {"uint8": "tensor(uint8)", "float32": "tensor(float)"}[made.architecture.dtype]
     assert (image.name, image.type, image.shape[1:]) == ("image", kind, list(made.architecture.input))
     cells = [9, 4] if made.architecture.grid else [4]
+    if made.architecture.head == "detection":
+        cells = [12 * 12 * 3, 5 + 4]
     assert (logits.name, logits.type, logits.shape[1:]) == ("logits", "tensor(float)", cells)
     assert isinstance(image.shape[0], str)
     assert image.shape[0] == logits.shape[0]
@@ -119,13 +124,15 @@ def test_a_stored_weight_is_the_nearest_step_of_its_channel() -> None:
 def test_rounding_that_changes_a_model_is_refused(exported: tuple[Network, bytes]) -> None:
     """A rounded file whose logits are far from the exact one's is no rounding, and is not exported."""
     made, content = exported
-    other = onnx_export.describe(onnx_export.to_onnx(network(2, made.architecture.role)), {})
+    kind = "detection" if made.architecture.head == "detection" else made.architecture.role
+    other = onnx_export.describe(onnx_export.to_onnx(network(2, kind)), {})
     with pytest.raises(ModelError, match="rounding the weights"):
-        onnx_export.moved(content, other, images(made, 20, 0))
+        onnx_export.moved(content, other, images(made, 20, 0), places=4 if kind == "detection" else 0)
 
 
 def test_a_file_that_is_not_the_network_is_refused(exported: tuple[Network, bytes]) -> None:
     """The check fails for the same layers with other weights."""
     made, content = exported
+    kind = "detection" if made.architecture.head == "detection" else made.architecture.role
     with pytest.raises(ModelError, match="differs from the network"):
-        onnx_export.check(network(2, made.architecture.role), content, images(made, 4, 0))
+        onnx_export.check(network(2, kind), content, images(made, 4, 0))

@@ -63,6 +63,17 @@ def test_it_learns_and_logs(tmp_path: Path) -> None:
     assert done[-1] == (3 * 18, 3 * 18), "588 images in batches of 8 x 4 are 18 steps"
 
 
+def test_a_detection_head_learns_where_images_are_and_what_they_show(tmp_path: Path) -> None:
+    """Held-out tones are told apart by boxes, distilled or not; every cell that has an image gets an answer."""
+    architecture = Architecture("collage", 2, (8, 8), 2, **LAYERS, head="detection")
+    tones = Tones(3000)
+    recipe = replace(RECIPE, epochs=6)
+    for teacher in (None, taught(tones)):
+        last = train(architecture, recipe, tones, tmp_path / "m.pt", teacher=teacher)
+        assert last.log[-1]["loss"] < 0.3 * last.log[0]["loss"]
+        assert last.log[-1]["held_out_accuracy"] > 0.9
+
+
 def test_the_same_seed_gives_the_same_weights(tmp_path: Path) -> None:
     """Two trainings of one recipe agree in every bit; another seed gives other weights."""
     weights = [

@@ -49,6 +49,24 @@ def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
     assert zoo.verified(models[0]) == CONTENT
 
 
+def test_of_two_heads_the_grid_is_meant_unless_it_is_said(tmp_path: Path) -> None:
+    """A collage that does not name its head has a grid of cells; a detecting one is found by asking for it."""
+    grid = model(tmp_path, "nine", "collage", 3)
+    boxes = replace(model(tmp_path, "nine-detection", "collage", 3), head="detection", boxes=432)
+    assert (grid.head, model(tmp_path, "one").head) == ("grid", None)
+    assert (grid.output, boxes.output) == ((9, 2), (432, 7))
+    assert zoo.find([grid, boxes], "collage", grid=3) is grid
+    assert zoo.find([grid, boxes], "collage", grid=3, head="detection") is boxes
+    assert zoo.find([boxes], "collage", grid=3) is boxes
+    zoo.save([grid, boxes], tmp_path)
+    assert zoo.load(tmp_path) == [grid, boxes]
+    old = json.loads((tmp_path / "manifest.json").read_text())
+    for entry in old["models"]:
+        del entry["head"], entry["boxes"]
+    (tmp_path / "manifest.json").write_text(json.dumps(old))
+    assert [found.head for found in zoo.load(tmp_path)] == ["grid", "grid"]
+
+
 def test_a_model_is_found_by_role_dataset_and_grid(tmp_path: Path) -> None:
     """One fitting model is returned; none, or several, is an error that lists what there is."""
     models = [
