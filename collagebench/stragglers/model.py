@@ -1,25 +1,72 @@
-"""What a straggler model is, and the one way to get one by name."""
+"""What a straggler model is, every family with its parameters, and the one way to get one by name.
+
+A parameter that is a time is in seconds, and in mode scale a factor: its default is then ten times the number below,
+for 0.1 s counts as 1. `time_scale` multiplies drawn seconds, given or by default, but not the length of slow periods
+that is given, and no times of crashes or natural disturbances.
+"""
 
 from __future__ import annotations
 
+import difflib
 import math
+import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Protocol
 
 from collagebench.errors import UsageError
-from collagebench.stragglers.draws import permutation
+from collagebench.stragglers.checks import check
+from collagebench.stragglers.drawn import Drawn
+from collagebench.stragglers.failures import Crash, Erasure
+from collagebench.stragglers.families import Bimodal, Distribution, Lognormal, Pareto, ShiftedExponential
+from collagebench.stragglers.fixed import FixedStragglers, NoStragglers
+from collagebench.stragglers.logs import read_logs
+from collagebench.stragglers.natural import Natural
+from collagebench.stragglers.persistence import Levels
+from collagebench.stragglers.recorded import open_recorded
+from collagebench.stragglers.replay import LASTING, replay
 from collagebench.stragglers.service import Mode
-from collagebench.stragglers.trace import CollageMachines, CollageTrace
+from collagebench.stragglers.structured import Structured, structured_requests
+from collagebench.stragglers.trace import CollageMachines, collage_trace
 
+_DRAWN: dict[str, Any] = {"straggler_mode": "floor", "slow_share": 0.05, "persistence": 0.0}
 PARAMETERS: dict[str, dict[str, Any]] = {
     "none": {},
     "fixed": {"slow_workers": 1, "slow_factor": 5.0},
-    "collage-trace": {},
-    "collage-machines": {},
+    "collage-trace": {**_DRAWN, "slow_share": None},  # None: the share above 0.4 s
+    "collage-machines": {**_DRAWN, "slow_share": 0.0065, "slow_place": "anywhere"},
+    "shifted-exponential": {"shift": 0.1, "tail": 0.1, **_DRAWN},
+    "pareto": {"scale": 0.1, "shape": 1.5, **_DRAWN},
+    "lognormal": {"median": 0.1, "sigma": 0.5, **_DRAWN},
+    "bimodal": {"base": 0.1, "slow_factor": 10.0, "sigma": 0.0, **_DRAWN},
+    "markov": {"base": 0.1, "slow_factor": 5.0, "sigma": 0.0, **_DRAWN, "slow_share": 0.1, "persistence": 1.0},
+    "structured": {
+        "median": 0.1367,
+        "machine_sigma": 0.202,
+        "request_sigma": 0.103,
+        "excursion_share": 0.0065,
+        "excursion_factor": 1.83,
+        "slow_machines": 0.02,
+        "slow_machine": 0.702,
+        "slow_place": "anywhere",
+        "straggler_mode": "floor",
+        "persistence": 0.0,
+    },
+    "trace": {"trace": None, "replay": "iid", "block": 50, "log_length": None, **_DRAWN},
+    "erasure": {"drop_share": 0.02, "persistence": 0.0},
+    "crash": {"crash_every": 10.0, "restart_after": 0.5},
+    "stop": {"slow_workers": 1, "stop_every": 2.0, "stop_for": 0.3},
+    "corunner": {"slow_workers": 1, "load": "cpu"},
+    "throttle": {"slow_workers": 1, "quota": 0.25},
+    "traffic": {"slow_workers": 1, "transfers": 2, "transfer_mb": 128.0},
 }
 """What each family of stragglers can be told, and its default."""
 NAMES = tuple(PARAMETERS)
+RECORDED: dict[str, Any] = {"persistence": None}
+"""The same for a recorded profile, whose name is a path; None: as long as was recorded."""
+_TIMES = ("shift", "tail", "scale", "median", "base", "slow_machine")
+_UNIT_S = 0.1
+"""The seconds that count as 1 where draws are factors."""
 
 
 class Stragglers(Protocol):
@@ -35,7 +82,7 @@ class Stragglers(Protocol):
 
     @property
     def mean(self) -> float:
-        """The mean draw over the fleet: seconds for floor and add, a factor for scale."""
+        """The mean draw over the fleet and time: seconds for floor and add, a factor for scale."""
 
     def draw(self, run: int, worker: int, request: int, attempt: int, at: float) -> float:
         """Return the draw for one task, seconds, or a factor for scale; infinity where its reply is lost.
@@ -47,94 +94,112 @@ class Stragglers(Protocol):
         """Return the same fleet without its stragglers, or None when there are none to take away."""
 
 
-@dataclass(frozen=True, slots=True)
-class NoStragglers:
-    """Every task takes as long as it takes."""
-
-    name: str = field(default="none", init=False)
-    mode: Mode = field(default="add", init=False)
-    mean: float = field(default=0.0, init=False)
-
-    def draw(self, run: int, worker: int, request: int, attempt: int, at: float) -> float:
-        """Return 0 seconds."""
-        return 0.0
-
-    def without(self) -> None:
-        """Return None: there are none to take away."""
-
-
-@dataclass(frozen=True, slots=True)
-class FixedStragglers:
-    """In each run, `slow_workers` of `workers` take `slow_factor` times as long at everything; the others, once."""
-
-    seed: int
-    workers: int
-    slow_workers: int
-    slow_factor: float
-    name: str = field(default="fixed", init=False)
-    mode: Mode = field(default="scale", init=False)
-
-    @property
-    def mean(self) -> float:
-        """The mean factor over the fleet."""
-        return 1.0 + self.slow_workers * (self.slow_factor - 1.0) / self.workers
-
-    def draw(self, run: int, worker: int, request: int, attempt: int, at: float) -> float:
-        """Return `slow_factor` for a slow worker, 1 for another."""
-        slow = permutation(self.seed, "slow workers", run, 0, self.workers)[: self.slow_workers]
-        return self.slow_factor if worker in slow else 1.0
-
-    def without(self) -> FixedStragglers | None:
-        """Return the same fleet with no slow worker."""
-        return replace(self, slow_workers=0) if self.slow_workers and self.slow_factor > 1 else None
-
-
 def parameters_of(name: str) -> dict[str, Any]:
-    """Return the parameters that the stragglers `name` take, and their defaults.
+    """Return the parameters that the stragglers `name`, one of NAMES or a recorded profile's path, take, with defaults.
 
     Raises:
         UsageError: the name is unknown.
     """
+    if _is_path(name):
+        return RECORDED
     if name not in PARAMETERS:
-        raise UsageError(f"no stragglers are called {name!r}; there are {', '.join(NAMES)}")
+        close = difflib.get_close_matches(name, NAMES, 1)
+        hint = f" (did you mean {close[0]}?)" if close else ""
+        raise UsageError(
+            f"no stragglers are called {name!r}{hint}; there are {', '.join(NAMES)}, or the path of what "
+            "`collagebench record` wrote"
+        )
     return PARAMETERS[name]
 
 
 def open_stragglers(
     name: str, seed: int, workers: int, time_scale: float = 1.0, parameters: Mapping[str, Any] = {}
 ) -> Stragglers:
-    """Return the straggler model `name`, one of NAMES, for a fleet of `workers`.
+    """Return the straggler model `name`, one of NAMES or a recorded profile's path, for a fleet of `workers`.
 
     `time_scale` multiplies drawn seconds; it changes nothing for a model that draws factors, or none. `parameters` are
-    some of PARAMETERS[name]; the others have their defaults.
+    some of `parameters_of(name)`; the others, and those that are None, have their defaults.
 
     Raises:
-        UsageError: the name or a parameter is unknown, or a number makes no sense.
-        DataError: the table of facts is missing or damaged.
+        UsageError: the name or a parameter is unknown, or a value makes no sense.
+        DataError: a table, a trace or a recorded profile is missing or damaged.
     """
     known = parameters_of(name)
-    for other in parameters:
-        if other not in known:
-            raise UsageError(f"--{other.replace('_', '-')} means nothing to the stragglers {name}")
-    slow_workers, slow_factor = ({**known, **parameters}.get(key) for key in ("slow_workers", "slow_factor"))
     if seed < 0:
         raise UsageError(f"the seed must be 0 or more, not {seed}")
     if workers < 1:
         raise UsageError(f"a fleet needs at least 1 worker, not {workers}")
     if not (math.isfinite(time_scale) and time_scale > 0):
         raise UsageError(f"the time scale must be above 0, not {time_scale}")
+    given = {key: value for key, value in parameters.items() if value is not None}
+    for key in given:
+        if key not in known:
+            takes = f"; it takes {', '.join(map(_option, known))}" if known else ", which takes none"
+            raise UsageError(f"{_option(key)} is no parameter of the stragglers {name}{takes}")
+    if _is_path(name):
+        return open_recorded(name, seed, time_scale, given.get("persistence"))
+    mode: Mode = given.get("straggler_mode", "floor")
+    unit = 1 / _UNIT_S if mode == "scale" else 1.0
+    p = {key: value * unit if key in _TIMES else value for key, value in known.items()} | given
+    check(p, workers)
+    return _open(name, seed, workers, time_scale, p)
+
+
+def _open(name: str, seed: int, workers: int, time_scale: float, p: Mapping[str, Any]) -> Stragglers:
+    """Return the model; `p` holds all its parameters, checked."""
+    mode: Mode = p.get("straggler_mode", "floor")
+    scale = 1.0 if mode == "scale" else time_scale
     match name:
         case "none":
             return NoStragglers()
         case "fixed":
-            assert isinstance(slow_workers, int) and isinstance(slow_factor, (int, float))
-            if not 0 <= slow_workers <= workers:
-                raise UsageError(f"--slow-workers must be 0 to {workers}, the size of the fleet, not {slow_workers}")
-            if not (math.isfinite(slow_factor) and slow_factor >= 1):
-                raise UsageError(f"--slow-factor must be 1 or more, not {slow_factor}")
-            return FixedStragglers(seed, workers, slow_workers, slow_factor)
+            return FixedStragglers(seed, workers, p["slow_workers"], p["slow_factor"])
+        case "erasure":
+            return Erasure(Levels(seed, p["drop_share"], p["persistence"]))
+        case "crash":
+            return Crash(seed, p["crash_every"], p["restart_after"])
+        case "stop" | "corunner" | "throttle" | "traffic":
+            rest = {key: value for key, value in p.items() if key != "slow_workers"}
+            return Natural(seed, workers, name, p["slow_workers"], rest)
         case "collage-trace":
-            return CollageTrace(seed, time_scale)
-        case "collage-machines":
-            return CollageMachines(seed, time_scale)
-    raise UsageError(f"no stragglers are called {name!r}; there are {', '.join(NAMES)}")
+            return collage_trace(seed, time_scale, mode, p["slow_share"], p["persistence"])
+        case "structured":
+            requests = structured_requests(p["request_sigma"], p["excursion_share"], p["excursion_factor"])
+            machines = Lognormal(p["median"] * scale, p["machine_sigma"])
+            levels = Levels(seed, p["excursion_share"], p["persistence"])
+            slow, share = p["slow_machine"] * scale, p["slow_machines"]
+            return Structured(mode, levels, workers, machines, slow, share, p["slow_place"], requests)
+    levels = Levels(seed, p["slow_share"], p["persistence"])
+    if name == "collage-machines":
+        return CollageMachines(levels, workers, time_scale, mode, p["slow_place"])
+    if name == "trace":
+        if p["trace"] is None:
+            raise UsageError("a replay needs its trace: give --trace, a file of measured service times")
+        if p["replay"] in LASTING and p["persistence"]:
+            raise UsageError(
+                f"--persistence means nothing to --replay {p['replay']}, whose slow periods are the trace's own"
+            )
+        logs = read_logs(Path(p["trace"]), p["log_length"])
+        return replay(logs, levels, p["replay"], p["block"], mode, time_scale)
+    return Drawn(name, mode, _distribution(name, p).scaled(scale), levels)
+
+
+def _distribution(name: str, p: Mapping[str, Any]) -> Distribution:
+    match name:
+        case "shifted-exponential":
+            return ShiftedExponential(p["shift"], p["tail"])
+        case "pareto":
+            return Pareto(p["scale"], p["shape"])
+        case "lognormal":
+            return Lognormal(p["median"], p["sigma"])
+        case "bimodal" | "markov":
+            return Bimodal(p["base"], p["slow_factor"], p["slow_share"], p["sigma"])
+    raise AssertionError(name)
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def _is_path(name: str) -> bool:
+    return name.endswith(".json") or os.sep in name

@@ -6,7 +6,7 @@ mixture of tables, or a table cut off at a limit, is again such a table, exactly
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -46,6 +46,20 @@ class Quantiles:
         """The mean of the draws."""
         p, q = np.array(self.probabilities), np.array(self.values)
         return float(np.dot(np.diff(p), q[1:] + q[:-1]) / 2)
+
+    @property
+    def variance(self) -> float:
+        """The variance of the draws: between a and b they are uniform, with mean square (a a + a b + b b) / 3."""
+        p, q = np.array(self.probabilities), np.array(self.values)
+        squares = q[1:] ** 2 + q[1:] * q[:-1] + q[:-1] ** 2
+        return float(np.dot(np.diff(p), squares) / 3) - self.mean**2
+
+    def lower_mean(self, share: float) -> float:
+        """Return the mean of the lower `share`, inside (0, 1], of the draws."""
+        i = bisect_left(self.probabilities, share)
+        edge = self.values[i - 1] + (share - self.probabilities[i - 1]) * self._slopes[i - 1]
+        p, q = np.array((*self.probabilities[:i], share)), np.array((*self.values[:i], edge))
+        return float(np.dot(np.diff(p), q[1:] + q[:-1]) / (2 * share))
 
     def cut(self, limit: float) -> Quantiles:
         """Return the distribution of the draws that are not above `limit`, which must lie above the smallest."""

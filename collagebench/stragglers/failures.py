@@ -1,0 +1,73 @@
+"""Failure as straggling: replies that are lost, and workers that crash and come back.
+
+A worker whose reply is lost has served its task in its ordinary time, but nobody hears of it. Where losses last, they
+come in bursts (Gilbert, "Capacity of a burst-noise channel", 1960; `persistence`): a slow period is then one in which
+every reply of the worker is lost.
+
+Crashes of a worker are a renewal process: it serves for an exponential time, is gone for `restart_after` seconds, and
+is back. Between two of its crashes lie `crash_every` seconds on average.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import count
+
+from collagebench.stragglers.draws import key, uniform
+from collagebench.stragglers.fixed import NoStragglers
+from collagebench.stragglers.persistence import Levels
+from collagebench.stragglers.service import Mode
+
+
+@dataclass(frozen=True, slots=True)
+class Erasure:
+    """A share `levels.share` of the replies is lost."""
+
+    levels: Levels
+    name: str = field(default="erasure", init=False)
+    mode: Mode = field(default="add", init=False)
+    mean: float = field(default=0.0, init=False)
+    """Of the tasks whose reply is not lost."""
+
+    def draw(self, run: int, worker: int, request: int, attempt: int, at: float) -> float:
+        """Return infinity where the reply is lost, else 0 seconds."""
+        level = self.levels.of(run, worker, request, attempt, at)
+        return math.inf if level > 1.0 - self.levels.share else 0.0
+
+    def without(self) -> NoStragglers | None:
+        """Return a fleet that loses nothing."""
+        return NoStragglers(self.name) if self.levels.share else None
+
+
+@dataclass(frozen=True, slots=True)
+class Crash:
+    """Workers crash and come back; while they serve, tasks take as long as they take."""
+
+    seed: int
+    crash_every: float
+    """Mean seconds from one crash of a worker to its next."""
+    restart_after: float
+    """Seconds from a crash until the worker is started again, less than `crash_every`."""
+    name: str = field(default="crash", init=False)
+    mode: Mode = field(default="add", init=False)
+    mean: float = field(default=0.0, init=False)
+
+    def draw(self, run: int, worker: int, request: int, attempt: int, at: float) -> float:
+        """Return 0 seconds."""
+        return 0.0
+
+    def crashes(self, run: int, worker: int) -> Iterator[tuple[float, float]]:
+        """Yield when the worker dies and when it is back, seconds since its cell began, in order and without end."""
+        name = key(self.seed, "crashes", run, worker)
+        serving = self.crash_every - self.restart_after
+        back = 0.0
+        for crash in count():
+            dies = back - serving * math.log(uniform(name, crash))
+            back = dies + self.restart_after
+            yield dies, back
+
+    def without(self) -> NoStragglers:
+        """Return a fleet that never crashes."""
+        return NoStragglers(self.name)

@@ -1,0 +1,266 @@
+"""Families of service times, each in closed form.
+
+    family                  quantile function at p                                   mean
+    ShiftedExponential      shift - tail ln(1 - p)                                   shift + tail
+    Pareto                  scale (1 - p)^(-1/shape)                                 scale shape / (shape - 1)
+    Lognormal               median exp(sigma z(p))                                   median exp(sigma^2 / 2)
+    Bimodal                 base, or base x factor for the upper `share`             base (1 + share (factor - 1))
+    Empirical               the value of rank p of a sample                          the sample's
+
+z(p) is the normal quantile. Moments as in Johnson, Kotz and Balakrishnan, "Continuous Univariate Distributions", volume
+1 (1994): chapters 14 (lognormal), 19 (exponential), 20 (Pareto). The mean of the lower share p, which says how fast
+the fleet were without its stragglers, is Lorenz's curve times mean / p; for these families it is in closed form as well
+(Gastwirth, "A general definition of the Lorenz curve", Econometrica 39, 1971).
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from statistics import NormalDist, fmean, pvariance
+from typing import Protocol
+
+LEAST = 2.0**-53
+"""The smallest draw of `draws.uniform`, and as far as its largest is from 1."""
+_NORMAL = NormalDist()
+
+
+class Distribution(Protocol):
+    """How draws, seconds or factors, are distributed."""
+
+    @property
+    def mean(self) -> float:
+        """The mean draw."""
+
+    @property
+    def variance(self) -> float:
+        """The variance of the draws; infinite where it is."""
+
+    def at(self, probability: float) -> float:
+        """Return the value that a share `probability`, inside [0, 1), of the draws lies below."""
+
+    def below(self, value: float) -> float:
+        """Return the share of draws below `value`."""
+
+    def lower_mean(self, share: float) -> float:
+        """Return the mean of `at` over the probabilities below `share`, inside (0, 1]."""
+
+    def scaled(self, factor: float) -> Distribution:
+        """Return the distribution of the draws times `factor`, above 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShiftedExponential:
+    """At least `shift`, and an exponential part with mean `tail` on top."""
+
+    shift: float
+    tail: float
+
+    @property
+    def mean(self) -> float:
+        """The mean draw."""
+        return self.shift + self.tail
+
+    @property
+    def variance(self) -> float:
+        """The variance of the draws."""
+        return self.tail**2
+
+    def at(self, probability: float) -> float:
+        """Return the quantile."""
+        return self.shift - self.tail * math.log1p(-probability)
+
+    def below(self, value: float) -> float:
+        """Return the share of draws below `value`."""
+        return -math.expm1(-(value - self.shift) / self.tail) if value > self.shift else 0.0
+
+    def lower_mean(self, share: float) -> float:
+        """Return the mean of the lower `share` of the draws: the integral of -ln(1 - u) is u + (1 - u) ln(1 - u)."""
+        rest = 1.0 - share
+        return self.shift + self.tail * (1.0 + (rest * math.log(rest) / share if rest > 0 else 0.0))
+
+    def scaled(self, factor: float) -> ShiftedExponential:
+        """Return the distribution of the draws times `factor`."""
+        return ShiftedExponential(self.shift * factor, self.tail * factor)
+
+
+@dataclass(frozen=True, slots=True)
+class Pareto:
+    """At least `scale`, with a tail that falls as a power: a share x^-shape is above x times the scale."""
+
+    scale: float
+    shape: float
+    """Above 1, so that there is a mean; there is a variance above 2."""
+
+    @property
+    def mean(self) -> float:
+        """The mean draw."""
+        return self.scale * self.shape / (self.shape - 1.0)
+
+    @property
+    def variance(self) -> float:
+        """The variance of the draws: infinite up to shape 2."""
+        if self.shape <= 2.0:
+            return math.inf
+        return self.scale**2 * self.shape / ((self.shape - 1.0) ** 2 * (self.shape - 2.0))
+
+    def at(self, probability: float) -> float:
+        """Return the quantile."""
+        return self.scale * float((1.0 - probability) ** (-1.0 / self.shape))
+
+    def below(self, value: float) -> float:
+        """Return the share of draws below `value`."""
+        return 1.0 - float((self.scale / value) ** self.shape) if value > self.scale else 0.0
+
+    def lower_mean(self, share: float) -> float:
+        """Return the mean of the lower `share` of the draws."""
+        power = 1.0 - 1.0 / self.shape
+        return self.scale * (1.0 - float((1.0 - share) ** power)) / (power * share)
+
+    def scaled(self, factor: float) -> Pareto:
+        """Return the distribution of the draws times `factor`."""
+        return Pareto(self.scale * factor, self.shape)
+
+
+@dataclass(frozen=True, slots=True)
+class Lognormal:
+    """The median times the exponential of a normal draw with standard deviation `sigma`."""
+
+    median: float
+    sigma: float
+
+    @property
+    def mean(self) -> float:
+        """The mean draw."""
+        return self.median * math.exp(self.sigma**2 / 2.0)
+
+    @property
+    def variance(self) -> float:
+        """The variance of the draws."""
+        return self.mean**2 * math.expm1(self.sigma**2)
+
+    def at(self, probability: float) -> float:
+        """Return the quantile; that of the smallest draw there is for probability 0."""
+        return self.median * math.exp(self.sigma * normal_quantile(probability))
+
+    def below(self, value: float) -> float:
+        """Return the share of draws below `value`."""
+        if self.sigma == 0.0 or value <= 0.0:
+            return 1.0 if value > self.median else 0.0
+        return _NORMAL.cdf(math.log(value / self.median) / self.sigma)
+
+    def lower_mean(self, share: float) -> float:
+        """Return the mean of the lower `share` of the draws."""
+        if share >= 1.0:
+            return self.mean
+        return self.mean * _NORMAL.cdf(normal_quantile(share) - self.sigma) / share
+
+    def scaled(self, factor: float) -> Lognormal:
+        """Return the distribution of the draws times `factor`."""
+        return Lognormal(self.median * factor, self.sigma)
+
+
+@dataclass(frozen=True, slots=True)
+class Bimodal:
+    """`base`, or for a `share` of the draws `factor` times as much; both spread as lognormals where `sigma` is above 0.
+
+    The slow draws are those of the upper probabilities, even where the spread is so wide that a fast one may take
+    longer: `at` rises inside each part, and is the quantile function unless they overlap.
+    """
+
+    base: float
+    factor: float
+    share: float
+    sigma: float = 0.0
+    fast: Lognormal = field(init=False, repr=False, compare=False)
+    slow: Lognormal = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "fast", Lognormal(self.base, self.sigma))
+        object.__setattr__(self, "slow", Lognormal(self.base * self.factor, self.sigma))
+
+    @property
+    def mean(self) -> float:
+        """The mean draw."""
+        return self.fast.mean * (1.0 + self.share * (self.factor - 1.0))
+
+    @property
+    def variance(self) -> float:
+        """The variance of the draws: the mean one inside the parts, and that between them."""
+        inside = (1.0 - self.share) * self.fast.variance + self.share * self.slow.variance
+        return inside + self.share * (1.0 - self.share) * (self.slow.mean - self.fast.mean) ** 2
+
+    def at(self, probability: float) -> float:
+        """Return a fast draw for the lower probabilities, a slow one for the upper `share`."""
+        ordinary = 1.0 - self.share
+        slow = probability >= ordinary
+        value = self.base * self.factor if slow else self.base
+        if self.sigma == 0.0:
+            return value
+        inside = (probability - ordinary) / self.share if slow else probability / ordinary
+        return value * math.exp(self.sigma * normal_quantile(inside))
+
+    def below(self, value: float) -> float:
+        """Return the share of draws below `value`."""
+        return (1.0 - self.share) * self.fast.below(value) + self.share * self.slow.below(value)
+
+    def lower_mean(self, share: float) -> float:
+        """Return the mean of `at` over the probabilities below `share`."""
+        ordinary = 1.0 - self.share
+        if share <= ordinary:
+            return self.fast.lower_mean(share / ordinary)
+        upper = share - ordinary
+        return (ordinary * self.fast.mean + upper * self.slow.lower_mean(upper / self.share)) / share
+
+    def scaled(self, factor: float) -> Bimodal:
+        """Return the distribution of the draws times `factor`."""
+        return Bimodal(self.base * factor, self.factor, self.share, self.sigma)
+
+
+@dataclass(frozen=True, slots=True)
+class Empirical:
+    """The values of a sample, each as likely as any other."""
+
+    values: tuple[float, ...]
+    """In rising order, at least one."""
+
+    @classmethod
+    def of(cls, values: Iterable[float]) -> Empirical:
+        """Return the distribution of a sample in any order."""
+        return cls(tuple(sorted(values)))
+
+    @property
+    def mean(self) -> float:
+        """The mean draw."""
+        return fmean(self.values)
+
+    @property
+    def variance(self) -> float:
+        """The variance of the draws."""
+        return pvariance(self.values)
+
+    def at(self, probability: float) -> float:
+        """Return the quantile, always a value of the sample."""
+        return self.values[int(probability * len(self.values))]
+
+    def below(self, value: float) -> float:
+        """Return the share of the sample below `value`."""
+        return bisect_left(self.values, value) / len(self.values)
+
+    def lower_mean(self, share: float) -> float:
+        """Return the mean of the lower `share` of the sample; of the value at its edge only the part inside counts."""
+        kept = share * len(self.values)
+        whole = int(kept)
+        edge = self.values[whole] * (kept - whole) if kept > whole else 0.0
+        return (math.fsum(self.values[:whole]) + edge) / kept
+
+    def scaled(self, factor: float) -> Empirical:
+        """Return the distribution of the draws times `factor`."""
+        return Empirical(tuple(value * factor for value in self.values))
+
+
+def normal_quantile(probability: float) -> float:
+    """Return the standard normal quantile, kept inside what `draws.uniform` can reach (about ±8.2)."""
+    return _NORMAL.inv_cdf(min(max(probability, LEAST), 1.0 - LEAST))

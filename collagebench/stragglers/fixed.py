@@ -1,0 +1,55 @@
+"""Fleets without stragglers, and fleets in which just so many workers are slow for a whole run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from collagebench.stragglers.draws import permutation
+from collagebench.stragglers.service import Mode
+
+
+@dataclass(frozen=True, slots=True)
+class NoStragglers:
+    """Every task takes as long as it takes."""
+
+    name: str = "none"
+    mode: Mode = field(default="add", init=False)
+    mean: float = field(default=0.0, init=False)
+
+    def draw(self, run: int, worker: int, request: int, attempt: int, at: float) -> float:
+        """Return 0 seconds."""
+        return 0.0
+
+    def without(self) -> None:
+        """Return None: there are none to take away."""
+
+
+@dataclass(frozen=True, slots=True)
+class FixedStragglers:
+    """In each run, `slow_workers` of `workers` take `slow_factor` times as long at everything; the others, once."""
+
+    seed: int
+    workers: int
+    slow_workers: int
+    slow_factor: float
+    name: str = field(default="fixed", init=False)
+    mode: Mode = field(default="scale", init=False)
+
+    @property
+    def mean(self) -> float:
+        """The mean factor over the fleet."""
+        return 1.0 + self.slow_workers * (self.slow_factor - 1.0) / self.workers
+
+    def draw(self, run: int, worker: int, request: int, attempt: int, at: float) -> float:
+        """Return `slow_factor` for a slow worker, 1 for another."""
+        slow = chosen_workers(self.seed, run, self.workers, self.slow_workers)
+        return self.slow_factor if worker in slow else 1.0
+
+    def without(self) -> FixedStragglers | None:
+        """Return the same fleet with no slow worker."""
+        return replace(self, slow_workers=0) if self.slow_workers and self.slow_factor > 1 else None
+
+
+def chosen_workers(seed: int, run: int, workers: int, count: int) -> tuple[int, ...]:
+    """Return which `count` of `workers` are slow in one run: every worker is as often as any other."""
+    return permutation(seed, "slow workers", run, 0, workers)[:count]

@@ -1,0 +1,122 @@
+"""Replays of a trace: measured service times, one log for each machine.
+
+    iid          every task draws from all values alike
+    per-machine  a worker keeps one machine's log for a whole run, and draws from it in any order
+    sequential   a worker keeps one log and reads it in order: request r at place (offset + r), the offset its own
+    block        requests in blocks of B; each block reads on from a place of its own in all the logs
+
+Logs are dealt without repetition; where there are more workers than logs a new deal begins. What is read past a log's
+end is its beginning, so every place is read as often as any other (for blocks that is the circular block bootstrap of
+Politis and Romano, "A circular block-resampling procedure for stationary data", 1992), and the mean is known exactly.
+A request is known by its number in the run, whatever a scheme does with it, so two schemes read the same values;
+a worker that serves every tenth request of a run reads every tenth value. What is sent to a worker again reads the
+value that it read there before.
+
+Without stragglers a value above the pooled 1 - slow_share quantile is replaced by one that is not, drawn from all logs.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from dataclasses import dataclass, field, replace
+from itertools import accumulate
+from statistics import fmean
+from typing import Literal, get_args
+
+from collagebench.stragglers.drawn import Drawn
+from collagebench.stragglers.draws import key, permutation, uniform
+from collagebench.stragglers.families import Empirical
+from collagebench.stragglers.persistence import Levels
+from collagebench.stragglers.service import Mode
+
+Order = Literal["iid", "block", "per-machine", "sequential"]
+REPLAYS: tuple[Order, ...] = get_args(Order)
+LASTING: tuple[Order, ...] = ("block", "sequential")
+"""Replays that keep the trace's order, whose slow periods are therefore the trace's own."""
+Log = tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """A replay in which it matters whose log a value is from: all but `iid`, which is `drawn.Drawn`."""
+
+    logs: tuple[Log, ...] = field(repr=False)
+    """Draws in their order, one log a machine: seconds, or factors for scale."""
+    levels: Levels
+    """Which values of a worker's log `per-machine` draws; `levels.share` of all values count as slow."""
+    order: Order
+    block: int = 50
+    mode: Mode = "floor"
+    stragglers: bool = True
+    pooled: Empirical = field(init=False, repr=False, compare=False)
+    ranked: tuple[Empirical, ...] = field(init=False, repr=False, compare=False)
+    """Each log's values in rising order."""
+    ends: tuple[int, ...] = field(init=False, repr=False, compare=False)
+    """Where each log ends if all are laid end to end."""
+    limit: float = field(init=False, repr=False, compare=False)
+    """The value above which a draw counts as slow."""
+    name: str = field(default="trace", init=False)
+
+    def __post_init__(self) -> None:
+        pooled = Empirical.of(value for log in self.logs for value in log)
+        object.__setattr__(self, "pooled", pooled)
+        object.__setattr__(self, "ranked", tuple(map(Empirical.of, self.logs)))
+        object.__setattr__(self, "ends", tuple(accumulate(map(len, self.logs))))
+        ordinary = math.ceil((1.0 - self.levels.share) * len(pooled.values))
+        object.__setattr__(self, "limit", pooled.values[ordinary - 1])
+
+    @property
+    def mean(self) -> float:
+        """The mean draw over all deals and places."""
+        logs = (self.pooled,) if self.order == "block" else self.ranked
+        if self.stragglers:
+            return fmean(log.mean for log in logs)
+        spare = self.pooled.lower_mean(1.0 - self.levels.share)
+        return fmean(fmean(spare if value > self.limit else value for value in log.values) for log in logs)
+
+    def log(self, run: int, worker: int) -> int:
+        """Return which log, from 0, the worker keeps in this run."""
+        deal, place = divmod(worker, len(self.logs))
+        return permutation(self.levels.seed, "logs", run, deal, len(self.logs))[place]
+
+    def draw(self, run: int, worker: int, request: int, attempt: int, at: float) -> float:
+        """Return the draw for one task."""
+        value = self._read(run, worker, request, attempt, at)
+        if self.stragglers or value <= self.limit:
+            return value
+        level = uniform(key(self.levels.seed, "spare values", run, worker), request, attempt)
+        return self.pooled.at((1.0 - self.levels.share) * level)
+
+    def without(self) -> Replay | None:
+        """Return the same replay, in the same order, with every slow value replaced; None if there is none."""
+        calm = replace(self, stragglers=False, levels=replace(self.levels, persistence=0.0))
+        return calm if self.stragglers and calm.mean < self.mean else None
+
+    def _read(self, run: int, worker: int, request: int, attempt: int, at: float) -> float:
+        if self.order == "block":
+            block, into = divmod(request, self.block)
+            level = uniform(key(self.levels.seed, "blocks", run, worker), block)
+            place = int(level * self.ends[-1])
+            log = bisect_right(self.ends, place)
+            return self.logs[log][(place - self.ends[log] + into) % len(self.logs[log])]
+        log = self.log(run, worker)
+        if self.order == "per-machine":
+            return self.ranked[log].at(self.levels.of(run, worker, request, attempt, at))
+        values = self.logs[log]
+        offset = int(uniform(key(self.levels.seed, "offsets", run, worker), 0) * len(values))
+        return values[(offset + request) % len(values)]
+
+
+def replay(
+    logs: tuple[Log, ...], levels: Levels, order: Order, block: int, mode: Mode, time_scale: float
+) -> Drawn | Replay:
+    """Return stragglers that replay `logs`, seconds, times `time_scale`.
+
+    For mode scale the factor is a value over the median of all; the time scale then means nothing.
+    """
+    pooled = Empirical.of(value for log in logs for value in log)
+    scale = 1.0 / pooled.at(0.5) if mode == "scale" else time_scale
+    if order == "iid":
+        return Drawn("trace", mode, pooled.scaled(scale), levels)
+    return Replay(tuple(tuple(value * scale for value in log) for log in logs), levels, order, block, mode)
