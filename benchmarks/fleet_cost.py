@@ -104,7 +104,8 @@ async def measure(logs: Path, quick: bool) -> Table:
         for workers in (10, 50):
             table.add_row(f"start of {workers} workers, {compute}", f"{await start(compute, workers, logs):.2f} s", "")
     requests = 200 if quick else 2000
-    async with local_fleet(emulated_specs(10), "emulated", logs, lost) as connections:
+    async with local_fleet(emulated_specs(10), "emulated", logs, lost) as fleet:
+        connections = fleet.connections
         for name in SIDES:
             await round_trips(connections, name, 100)  # warm-up
             times, cpu = await round_trips(connections, name, requests)

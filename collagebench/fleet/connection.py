@@ -1,9 +1,10 @@
 """A client's connection to one worker: the Open Inference Protocol over gRPC, and what can go wrong with it.
 
-A call ends in one of four ways: a `Reply`, a `TaskError` with one of three reasons, or the cancellation of the asyncio
+A call ends in one of six ways: a `Reply`, a `TaskError` with one of four reasons, or the cancellation of the asyncio
 task that waits for it, which takes the call back:
 
     lost       the worker is gone, or went before it answered
+    crashed    the same, but it was made to crash and comes back
     deadline   no answer came in time; a worker that is stopped, not dead, shows itself in no other way
     refused    the worker answered that it cannot do this
 """
@@ -29,7 +30,7 @@ CHANNEL_OPTIONS = [
     ("grpc.use_local_subchannel_pool", 1),
 ]
 
-Reason = Literal["lost", "deadline", "refused"]
+Reason = Literal["lost", "crashed", "deadline", "refused"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +68,18 @@ class Connection:
     versions: dict[str, str] = field(default_factory=dict)
     lost: str | None = None
     """Why the worker is gone; None while it is there. Set by its fleet."""
+    crashed: bool = False
+    """Whether the worker was made to crash and is not yet back."""
+    _crashes: int = field(init=False, repr=False, default=0)
     _channel: Any = field(init=False, repr=False)
     _infer: Any = field(init=False, repr=False)
     _common: dict[tuple[str, tuple[int, ...], str], bytes] = field(init=False, repr=False, default_factory=dict)
     """The unchanging part of a request, by model, shape and type of the image."""
 
     def __post_init__(self) -> None:
+        self._connect()
+
+    def _connect(self) -> None:
         self._channel = grpc.aio.insecure_channel(self.target, options=CHANNEL_OPTIONS)
         self._infer = self._method("ModelInfer")
 
@@ -83,6 +90,26 @@ class Connection:
             request_serializer=None,
             response_deserializer=getattr(protocol, f"{name}Response").FromString,
         )
+
+    def crash(self) -> None:
+        """Expect the worker to go and to come back: calls that this cuts short fail as `crashed`, as do later ones."""
+        self.crashed = True
+        self._crashes += 1
+
+    async def come_back(self, pid: int, timeout: float) -> None:
+        """Connect to the worker that was started again, as process `pid`.
+
+        The channel is a new one: the old one might wait a second or more before it tries again.
+
+        Raises:
+            TaskError: it cannot be reached within `timeout` seconds.
+        """
+        old = self._channel
+        self._connect()
+        self.pid = pid
+        await old.close(timeout)  # waits for calls that have yet to hear that their worker is gone
+        await self.ready(timeout)
+        self.crashed = False
 
     async def ready(self, timeout: float) -> None:
         """Connect, and return once the worker says that it is ready.
@@ -119,6 +146,9 @@ class Connection:
         """
         if self.lost is not None:
             raise TaskError("lost", f"worker {self.index} is gone: {self.lost}")
+        if self.crashed:
+            raise TaskError("crashed", f"worker {self.index} was made to crash and is not yet back")
+        crashes = self._crashes
         kind = (model, pixels.shape, pixels.dtype.name)
         common = self._common.get(kind)
         if common is None:
@@ -126,7 +156,10 @@ class Connection:
         try:
             response = await self._infer(wire.infer_request(common, task, pixels, mode, amount), timeout=timeout)
         except grpc.aio.AioRpcError as error:
-            raise self._error(error, timeout) from None
+            failure = self._error(error, timeout)
+            if failure.reason == "lost" and crashes != self._crashes and self.lost is None:
+                failure = TaskError("crashed", f"worker {self.index} was made to crash")
+            raise failure from None
         return self._reply(response)
 
     def _reply(self, response: Any) -> Reply:

@@ -1,4 +1,4 @@
-"""The client's end of a forkserver: start workers, hear of their deaths, take them down again.
+"""The client's end of a forkserver: start workers, disturb them, hear of their deaths, take them down again.
 
 A forkserver is any process that runs `collagebench.worker.forkserver` with its standard input and output connected to
 this end; whether it runs here or at the far end of an ssh connection makes no difference.
@@ -12,27 +12,54 @@ import json
 import os
 import signal
 from asyncio.subprocess import Process
+from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from collagebench.errors import CollagebenchError, FleetError, ModelError
-from collagebench.worker.spec import WorkerSpec, to_json
+from collagebench.worker.lines import line
+from collagebench.worker.spec import Disturbance, WorkerSpec, to_json
 
 KILL_AFTER = 1.0
 """Seconds beyond the drain deadline after which the forkserver itself is killed."""
 
 
+CONFIRM_WITHIN = 60.0
+"""Seconds in which the forkserver must say that workers are disturbed or calm."""
+
+What = list[dict[str, Any]]
+"""What a disturbance has really started, or what came of it: one item a worker, as it goes into a run's records."""
+
+
 class Launcher:
     """One forkserver and its workers."""
 
-    def __init__(self, process: Process, logs: Path, on_lost: Callable[[int, str], None]) -> None:
+    def __init__(
+        self,
+        process: Process,
+        logs: Path,
+        on_lost: Callable[[int, str], None],
+        on_crashed: Callable[[int], None],
+        on_restarted: Callable[[int, int], None],
+    ) -> None:
+        """Listen to the forkserver.
+
+        `on_lost` is told of a worker that ended and why, `on_crashed` of one that ended because it was told to, and
+        `on_restarted` of one that serves again after that, and its new process id.
+        """
         self._process = process
         self._logs = logs
         self._on_lost = on_lost
+        self._on_crashed = on_crashed
+        self._on_restarted = on_restarted
         loop = asyncio.get_running_loop()
         self._up: asyncio.Future[dict[str, Any]] = loop.create_future()
         self._ready: dict[int, asyncio.Future[dict[str, Any]]] = {}
+        self._specs: dict[int, WorkerSpec] = {}
+        self._unanswered: deque[asyncio.Future[What]] = deque()
+        """What waits for answers, which come in the order of the orders."""
         self._gone: set[int] = set()
         self._marks: dict[str, int] = {}
         """Where this fleet's part of a log begins; what is before it was written by an earlier fleet."""
@@ -55,11 +82,11 @@ class Launcher:
         """
         loop = asyncio.get_running_loop()
         self._ready = {spec.index: loop.create_future() for spec in specs}
+        self._specs = {spec.index: spec for spec in specs}
         logs = (self._logs / f"worker-{spec.index}.log" for spec in specs)
         self._marks = {log.name: log.stat().st_size for log in logs if log.exists()}
-        orders = [json.dumps({"start": to_json(spec)}) + "\n" for spec in specs]
-        assert self._process.stdin is not None
-        self._process.stdin.write("".join(orders).encode())
+        for spec in specs:
+            self._order(start=to_json(spec))
         waiting = [self._up, *self._ready.values()]
         done, late = await asyncio.wait(waiting, timeout=deadline, return_when=asyncio.FIRST_EXCEPTION)
         # In the order of the workers, so that the same fault gives the same message.
@@ -79,6 +106,44 @@ class Launcher:
             _check(spec, report["sha256"])
             reports.append({**report, "host": host})
         return reports
+
+    def _order(self, **order: Any) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(line(order))
+
+    async def disturb(self, disturbance: Disturbance) -> What:
+        """Slow workers down until `calm`, in the place of what slows any down now; return what was really started.
+
+        Raises:
+            FleetError: it cannot be done there, or the forkserver is gone.
+        """
+        return await self._carried_out(disturb=asdict(disturbance))
+
+    async def calm(self) -> What:
+        """Undo the disturbance; return what came of it once nothing of it is left.
+
+        Raises:
+            FleetError: the forkserver is gone.
+        """
+        return await self._carried_out(calm=True)
+
+    async def _carried_out(self, **order: Any) -> What:
+        name = next(iter(order))
+        if self._listener.done():
+            raise FleetError(f"there is nobody to {name} the workers: their forkserver has ended")
+        answer = asyncio.get_running_loop().create_future()
+        self._unanswered.append(answer)
+        self._order(**order)
+        try:
+            return await asyncio.wait_for(answer, CONFIRM_WITHIN)
+        except asyncio.TimeoutError:
+            raise FleetError(
+                f"the forkserver did not {name} its workers within {CONFIRM_WITHIN:g} s{self._said('forkserver.log')}"
+            ) from None
+
+    def crash(self, worker: int, restart_after: float) -> None:
+        """Kill a worker and start it again `restart_after` seconds later; the callbacks tell of both."""
+        self._order(crash={"worker": worker, "restart_after": restart_after})
 
     def _late(self, late: Sequence[int], deadline: float) -> FleetError:
         if not self._up.done():
@@ -101,31 +166,64 @@ class Launcher:
     async def _listen(self) -> None:
         """Hear everything that the forkserver says, to its end."""
         assert self._process.stdout is not None
-        async for line in self._process.stdout:
-            self._heard(json.loads(line))
+        async for event in self._process.stdout:
+            self._heard(json.loads(event))
         code = await self._process.wait()
         status = f"killed by signal {-code}" if code < 0 else f"exit status {code}"
         for index in self._ready:
             self._end(index, f"its forkserver ended ({status})")
         if not self._up.done():
             self._up.set_exception(FleetError(f"the forkserver ended ({status}){self._said('forkserver.log')}"))
+        while self._unanswered:
+            self._answer(FleetError(f"the forkserver ended ({status})"))
+
+    def _answer(self, answer: What | FleetError) -> None:
+        waiting = self._unanswered.popleft()
+        if waiting.done():
+            return  # nobody waits for it any more
+        if isinstance(answer, FleetError):
+            waiting.set_exception(answer)
+        else:
+            waiting.set_result(answer)
 
     def _heard(self, event: dict[str, Any]) -> None:
         kind = event["event"]
-        if "worker" not in event:
-            if kind == "up":
-                self._up.set_result(event)
-            else:
-                self._up.set_exception(FleetError(event["message"]))
-            return
-        index = event["worker"]
-        ready = self._ready[index]
+        if kind == "up":
+            self._up.set_result(event)
+        elif kind in ("disturbed", "calm"):
+            self._answer(event["what"])
+        elif kind == "refused":
+            self._answer(FleetError(event["message"]))
+        elif "worker" not in event:
+            self._up.set_exception(FleetError(event["message"]))
+        elif event.get("again"):
+            self._heard_again(event)
+        else:
+            self._heard_of(event["worker"], kind, event)
+
+    def _heard_of(self, index: int, kind: str, event: dict[str, Any]) -> None:
         if kind == "ready":
-            ready.set_result(event)
+            self._ready[index].set_result(event)
         elif kind == "failed":
-            ready.set_exception(_failure(event))
+            self._ready[index].set_exception(_failure(event))
         elif kind == "exited":
             self._end(index, event["status"])
+        elif kind == "crashed" and self._serving:
+            self._on_crashed(index)
+
+    def _heard_again(self, event: dict[str, Any]) -> None:
+        """A worker that was made to crash is back, or could not be started again, which is its end."""
+        index = event["worker"]
+        if event["event"] == "failed":
+            self._end(index, event["message"])
+            return
+        try:
+            _check(self._specs[index], event["sha256"])
+        except ModelError as error:
+            self._end(index, str(error))
+        else:
+            if self._serving:
+                self._on_restarted(index, event["pid"])
 
     def _end(self, index: int, status: str) -> None:
         """A worker is gone."""
@@ -146,7 +244,7 @@ class Launcher:
         assert process.stdin is not None
         if process.returncode is None:
             with contextlib.suppress(ConnectionError):
-                process.stdin.write(json.dumps({"drain": deadline}).encode() + b"\n")
+                self._order(drain=deadline)
                 await process.stdin.drain()
             try:
                 await asyncio.wait_for(process.wait(), deadline + KILL_AFTER)

@@ -140,6 +140,10 @@ def socket_directory() -> Iterator[str]:
         shutil.rmtree(directory, ignore_errors=True)
 
 
+def _again(again: bool) -> dict[str, Any]:
+    return {"again": True} if again else {}
+
+
 class Forkserver:
     """The children and the loop that listens to them and to the client."""
 
@@ -214,7 +218,7 @@ class Forkserver:
     def _heard(self, child: Child, data: bytes) -> None:
         index = child.spec.index
         for event in child.lines.feed(data):
-            say({"worker": index, **event, **({"again": True} if child.again else {})})
+            say({"worker": index, **event, **_again(child.again)})
         if data:
             return
         self._loop.hang_up(child.pipe)
@@ -239,7 +243,7 @@ class Forkserver:
             pid = os.fork()
         except OSError as error:
             message = f"worker {spec.index} could not be started ({error.strerror})"
-            say({"worker": spec.index, "event": "failed", "kind": "fleet", "message": message})
+            say({"worker": spec.index, "event": "failed", "kind": "fleet", "message": message, **_again(again)})
             return
         if pid == 0:
             self._become(spec, parent, report)

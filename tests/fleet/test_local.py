@@ -66,8 +66,8 @@ def with_fleet(body: Body, *arguments: Any, run: Any = asyncio.run, **more: Any)
     """Run `body` with a fleet's connections."""
 
     async def main() -> None:
-        async with fleet(*arguments, **more) as connections:
-            await body(connections)
+        async with fleet(*arguments, **more) as up:
+            await body(up.connections)
 
     run(main())
 
@@ -273,8 +273,8 @@ from collagebench.worker.spec import WorkerSpec
 
 async def main():
     specs = [WorkerSpec(index, (SUMS,)) for index in range(3)]
-    async with local_fleet(specs, "emulated", Path(sys.argv[1]), print) as connections:
-        print(*(connection.pid for connection in connections), flush=True)
+    async with local_fleet(specs, "emulated", Path(sys.argv[1]), print) as fleet:
+        print(*(connection.pid for connection in fleet), flush=True)
         await asyncio.Event().wait()
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell in the background has it ignored
