@@ -140,19 +140,19 @@ def moved(
     small: bytes,
     inputs: NDArray[Any],
     scores: Callable[[Any], NDArray[np.float32]] = as_they_are,
-    places: int = 0,
+    skipped: int = 0,
 ) -> tuple[float, int, int]:
     """Return how far rounding weights to bytes moves a model's logits, how many classes that changes, of how many.
 
-    The first is the root of the mean squared difference, in standard deviations of the logits; the first `places`
-    numbers of each row are none. `scores` makes scores of classes of outputs.
+    The first is the root of the mean squared difference, in standard deviations of the logits, without the first
+    `skipped` numbers of each row (boxes and objectness). `scores` makes scores of classes of outputs.
 
     Raises:
         ModelError: it is more than ROUNDING.
     """
     exact, rounded = answers(whole, inputs), answers(small, inputs)
-    logits = exact[..., places:]
-    far = float(np.sqrt(np.mean((rounded[..., places:] - logits) ** 2)) / logits.std())
+    logits = exact[..., skipped:]
+    far = float(np.sqrt(np.mean((rounded[..., skipped:] - logits) ** 2)) / logits.std())
     if not far <= ROUNDING:
         raise ModelError(
             f"rounding the weights to bytes moves the logits by {far:.2g} of their standard deviation: do not use it"

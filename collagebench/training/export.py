@@ -109,7 +109,7 @@ def export(
     checked = np.stack(inputs_of(model, sample, CHECKED))
     exact = onnx_export.describe(whole, {})
     difference = onnx_export.check(network, exact, checked)
-    _, changed, of = onnx_export.moved(exact, bare, checked, partial(scores, model=model), 4 if model.boxes else 0)
+    _, changed, of = onnx_export.moved(exact, bare, checked, partial(scores, model=model), 5 if model.boxes else 0)
     session = onnx_export.session(bare)
     model = listed(model, proto, measured(session, model, sample, own))
     (timed,) = interleaved({model.name: (session, checked[:1])}).values()

@@ -127,7 +127,7 @@ def test_rounding_that_changes_a_model_is_refused(exported: tuple[Network, bytes
     kind = "detection" if made.architecture.head == "detection" else made.architecture.role
     other = onnx_export.describe(onnx_export.to_onnx(network(2, kind)), {})
     with pytest.raises(ModelError, match="rounding the weights"):
-        onnx_export.moved(content, other, images(made, 20, 0), places=4 if kind == "detection" else 0)
+        onnx_export.moved(content, other, images(made, 20, 0), skipped=5 if kind == "detection" else 0)
 
 
 def test_a_file_that_is_not_the_network_is_refused(exported: tuple[Network, bytes]) -> None:
