@@ -1,26 +1,18 @@
-"""What an experiment is asked to do: frozen configs, from the command line or from a TOML profile.
+"""What an experiment is asked to do: frozen configs, from the command line or from a profile (`profile`).
 
-A profile is a TOML file with the command line's long options as keys (`time-scale = 0.1`) and one `[[scheme]]` table
-for each variant: its `name`, optionally a `variant` to tell it apart, and that scheme's own options. Options given on
-the command line win over the profile's, and the profile's over the defaults below.
+Options given on the command line win over the profile's, and the profile's over the defaults below.
 """
 
 from __future__ import annotations
 
 import difflib
 import math
-import sys
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
 from collagebench.errors import UsageError
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,81 +148,11 @@ def option(name: str) -> str:
     return name.removesuffix("_ms").replace("_", "-")
 
 
-def read_profile(path: Path) -> dict[str, Any]:
-    """Return a profile's values by Config field.
-
-    Raises:
-        UsageError: the file cannot be read, is not TOML, or holds a key or a type that means nothing; the sentence
-            names the file and the key. The options of schemes are left for the schemes to judge.
-    """
-    try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise UsageError(f"profile {path} cannot be read: {reason}") from None
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"profile {path} is not valid TOML: {error}") from None
-    data.pop("description", None)
-    known = {option(field.name): field for field in fields(Config) if field.name != "schemes"}
-    values: dict[str, Any] = {}
-    for key, value in data.items():
-        if key == "scheme":
-            values["schemes"] = _read_schemes(path, value)
-            continue
-        if key not in known:
-            raise UsageError(f"profile {path} has an unknown key {key!r}{nearest(key, [*known, 'scheme'])}")
-        name = known[key].name
-        values[name] = _typed(path, key, value, str(known[key].type))
-    return values
-
-
-def _read_schemes(path: Path, tables: Any) -> tuple[SchemeConfig, ...]:
-    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
-        raise UsageError(f"profile {path}: schemes are written as [[scheme]] tables")
-    schemes = []
-    for table in tables:
-        if not isinstance(table.get("name"), str):
-            raise UsageError(f"profile {path}: every [[scheme]] table needs a name")
-        name = table["name"]
-        options = {key.replace("-", "_"): value for key, value in table.items() if key not in ("name", "variant")}
-        if isinstance(options.get("hedge_log"), str):
-            options["hedge_log"] = str((path.parent / options["hedge_log"]).resolve())
-        schemes.append(SchemeConfig(name, str(table.get("variant", name)), tuple(sorted(options.items()))))
-    return tuple(schemes)
-
-
-def _typed(path: Path, key: str, value: Any, wanted: str) -> Any:
-    if "Path" in wanted and isinstance(value, str):
-        return (path.parent / value).resolve() if not Path(value).is_absolute() else Path(value)
-    if wanted == "bool" and isinstance(value, bool):
-        return value
-    if "float" in wanted and isinstance(value, (int, float)) and not isinstance(value, bool):
-        return float(value)
-    if "Literal" in wanted and isinstance(value, str):
-        return value
-    if "int" in wanted and isinstance(value, int) and not isinstance(value, bool):
-        return value
-    if "str" in wanted and isinstance(value, str):
-        return value
-    kind = next(word for kind, word in KINDS.items() if kind in wanted)
-    raise UsageError(f"profile {path}: {key} must be {kind}, not {value!r}")
-
-
-KINDS = {
-    "bool": "true or false",
-    "Path": "a path",
-    "float": "a number",
-    "int": "a whole number",
-    "str": "a text",
-    "Literal": "a text",
-}
-
-
-def nearest(key: str, known: Iterable[str]) -> str:
+def nearest(key: str, known: Iterable[str], all_of_them: str = "it may have") -> str:
     """Return the end of a sentence about an unknown key: the known one it was meant to be, or all of them."""
     known = sorted(known)
     close = difflib.get_close_matches(key, known, n=1)
-    return f"; did you mean {close[0]!r}?" if close else f"; it may have {', '.join(known) or 'none'}"
+    return f"; did you mean {close[0]!r}?" if close else f"; {all_of_them} {', '.join(known) or 'none'}"
 
 
 def from_json(values: dict[str, Any]) -> dict[str, Any]:

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from collagebench.cli.options import resolve, run_directory
+from collagebench.cli.options import given_options, profile_of, resolve, run_directory
 from collagebench.config import Config, from_json
 from collagebench.errors import Interrupted, UsageError
+from collagebench.profile import located
 
 if TYPE_CHECKING:
     from collagebench.report.expression import Gate
@@ -26,7 +27,7 @@ def conduct(verb: str, options: Mapping[str, Any]) -> int:
     from collagebench.report import print_report
 
     try:
-        with LiveView(options["verbose"]) as progress:
+        with located(profile_of(options), given_options(options)), LiveView(options["verbose"]) as progress:
             (experiment.run if verb == "run" else experiment.simulate)(config, directory, progress, options["resume"])
     except Interrupted:
         print_report([directory], options["form"], fail_if=gates)

@@ -10,10 +10,11 @@ from typing import Any, TypeVar
 
 import click
 
-from collagebench.config import DEFAULT_SCHEMES, Config, SchemeConfig, option, read_profile
+from collagebench.config import DEFAULT_SCHEMES, Config, SchemeConfig, nearest, option
 from collagebench.engine.fitted import LOG, resolve_fits
 from collagebench.errors import UsageError
 from collagebench.paths import profiles_dir
+from collagebench.profile import Profile, check_files, located, read_profile
 from collagebench.schemes import SCHEMES, make, options_of
 from collagebench.stragglers.model import NAMES, PARAMETERS, parameters_of
 from collagebench.workload.dataset import NAMES as DATASETS
@@ -186,20 +187,44 @@ def resolve(options: Mapping[str, Any], recorded: Mapping[str, Any] = {}) -> Con
     Raises:
         UsageError: anything in it makes no sense; the sentence says where.
     """
-    given = {name: value for name, value in options.items() if value is not None}
-    values = {**recorded, **(read_profile(_profile_path(given["profile"])) if "profile" in given else {})}
+    given = given_options(options)
+    profile = profile_of(options)
+    values = {**recorded, **(profile.values if profile else {})}
+    if profile:
+        check_files(profile, given)
     if {"rate", "utilisation"} & given.keys():
         values.pop("rate", None)
         values.pop("utilisation", None)
-    names = given.pop("schemes", ())
-    own = {field.name for field in fields(Config)}
+    own = {field.name for field in fields(Config)} - {"schemes"}
     values.update({name: value for name, value in given.items() if name in own})
-    schemes = tuple(SchemeConfig(name, name) for name in names)
+    schemes = tuple(SchemeConfig(name, name) for name in given.get("schemes", ()))
     schemes = schemes or values.get("schemes", DEFAULT_SCHEMES)
     known = {name for scheme in SCHEMES for name in _options_of(scheme)}
-    _check_straggler_options(values, given)
-    values["schemes"] = _with_options(schemes, {name: value for name, value in given.items() if name in known})
-    return Config(**values)
+    with located(profile, given):
+        _check_straggler_options(values, given)
+        values["schemes"] = _with_options(schemes, {name: value for name, value in given.items() if name in known})
+        config = Config(**values)
+    written = profile if profile and "schemes" in profile.values and "schemes" not in given else None
+    for number, scheme in enumerate(config.schemes):
+        with located(written, given, number):
+            fitted = resolve_fits(scheme)
+            make(fitted.name, dict(fitted.options)).allot(config.workers)  # says what is wrong with them, if anything
+    return config
+
+
+def given_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options that were typed: those that are not None, nor empty as a repeatable one is without values."""
+    return {name: value for name, value in options.items() if value is not None and value != ()}
+
+
+def profile_of(options: Mapping[str, Any]) -> Profile | None:
+    """Return the profile that the options name, if they name one.
+
+    Raises:
+        UsageError: there is none, or it cannot be read.
+    """
+    name = options.get("profile")
+    return None if name is None else read_profile(profile_path(name))
 
 
 def _check_straggler_options(values: dict[str, Any], given: Mapping[str, Any]) -> None:
@@ -232,14 +257,21 @@ def run_directory(out: Path | None, verb: str) -> Path:
     return next(path for path in map(Path("runs").joinpath, names) if not path.exists())
 
 
-def _profile_path(name: str) -> Path:
+def profile_path(name: str) -> Path:
+    """Return the file of a profile: a shipped one of that name, or a file.
+
+    Raises:
+        UsageError: there is neither.
+    """
     named = profiles_dir() / f"{name}.toml"
     if named.is_file():
         return named
     if Path(name).is_file():
         return Path(name)
-    known = ", ".join(sorted(path.stem for path in profiles_dir().glob("*.toml"))) or "none"
-    raise UsageError(f"there is no profile {name!r}, neither a file nor one of the shipped ones: {known}")
+    known = [path.stem for path in profiles_dir().glob("*.toml")]
+    raise UsageError(
+        f"there is no profile {name!r}, neither a file nor a shipped one{nearest(name, known, 'there are')}"
+    )
 
 
 def _with_options(schemes: tuple[SchemeConfig, ...], given: Mapping[str, Any]) -> tuple[SchemeConfig, ...]:
@@ -252,8 +284,6 @@ def _with_options(schemes: tuple[SchemeConfig, ...], given: Mapping[str, Any]) -
         taken = _options_of(scheme.name)
         options = {**dict(scheme.options), **{name: value for name, value in given.items() if name in taken}}
         merged.append(replace(scheme, options=tuple(sorted(options.items()))))
-        fitted = resolve_fits(merged[-1])
-        make(fitted.name, dict(fitted.options))  # says what is wrong with them, if anything is
     return tuple(merged)
 
 

@@ -1,0 +1,230 @@
+"""Profiles: experiments written down in TOML, and where in the file a value stands that makes no sense.
+
+A profile has the command line's long options as keys (`time-scale = 0.1`), a `description`, and one `[[scheme]]` table
+for each variant: its `name`, optionally a `variant` to tell it apart, and that scheme's own options. Paths are relative
+to the file. Times are seconds, as numbers.
+
+What is wrong with the form of a profile is found as it is read. What is wrong with a value is mostly found by those who
+use it, and they know nothing of files: they name the option, and `located` adds where the profile says so.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from collagebench.config import Config, SchemeConfig, nearest, option
+from collagebench.errors import UsageError
+from collagebench.toml_lines import Way, key_lines, line_of
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+KINDS = {
+    "bool": "true or false",
+    "Path": "a path",
+    "float": "a number",
+    "int": "a whole number",
+    "str": "a text",
+    "Literal": "a text",
+}
+NUMBERS = ("a number", "a whole number")
+TIMES = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "sec": 1.0, "min": 60.0, "h": 3600.0}
+QUANTITY = re.compile(rf"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*(%|{'|'.join(TIMES)}|)\s*")
+"""A number in quotes, mostly because it has a unit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """What a profile says, and where."""
+
+    path: Path
+    description: str
+    values: Mapping[str, Any]
+    """By Config field."""
+    lines: Mapping[Way, int]
+    """The line of each key, spelled with dashes."""
+
+    def at(self, *way: str | int) -> str:
+        """Return how a sentence about the key begins that `way` leads to: the file and the line."""
+        return _at(self.path, line_of(self.lines, *way))
+
+    def place(self, sentence: str, given: Collection[str], scheme: int | None = None) -> str | None:
+        """Return where the profile says what `sentence` complains about; None when it is not the profile that does.
+
+        `given` are the options, by field, that the command line has put in the place of the profile's; `scheme` is the
+        number of the [[scheme]] table that it is about, if it is about one.
+        """
+        if scheme is None:
+            table: Way = ()
+            said = {option(name): value for name, value in self.values.items() if name != "schemes"}
+        else:
+            table, own = ("scheme", scheme), self.values["schemes"][scheme]
+            said = {**{option(name): value for name, value in own.options}, "name": own.name, "variant": own.variant}
+        typed = {option(name) for name in given}
+        for before in ("--", "") if table else ("--",):
+            key = _mentioned(sentence, {*said, *typed}, before)
+            if key is not None:
+                return None if key in typed else self.at(*table, key)
+        for key, value in said.items():
+            if isinstance(value, str) and key not in typed and repr(value) in sentence:
+                return self.at(*table, key)
+        if table:
+            return self.at(*table)
+        schemes = () if "schemes" in given else self.values.get("schemes", ())
+        for number in reversed(range(len(schemes))):
+            for key, text in (("variant", schemes[number].variant), ("name", schemes[number].name)):
+                if repr(text) in sentence and ("scheme", number, key) in self.lines:
+                    return self.at("scheme", number, key)
+        return None
+
+
+@contextmanager
+def located(profile: Profile | None, given: Collection[str], scheme: int | None = None) -> Iterator[None]:
+    """Add file and line to a UsageError that is about a value of `profile`; see its method `place`."""
+    try:
+        yield
+    except UsageError as error:
+        place = profile.place(str(error), given, scheme) if profile else None
+        if place is None:
+            raise
+        raise UsageError(f"{place}: {error}") from None
+
+
+def read_profile(path: Path) -> Profile:
+    """Read a profile.
+
+    Raises:
+        UsageError: the file cannot be read, is not TOML, or holds a key or a type that means nothing; the sentence
+            names the file, the line and the key. The options of schemes are left for the schemes to judge.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        data = tomllib.loads(text)
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise UsageError(f"profile {path} cannot be read: {reason}") from None
+    except tomllib.TOMLDecodeError as error:
+        what, _, place = str(error).rpartition(" (at ")
+        found = re.match(r"line (\d+), ", place)
+        where = _at(path, int(found[1]) if found else max(1, len(text.splitlines())))  # else at the end of the document
+        raise UsageError(f"{where}: this is not valid TOML: {what or place}") from None
+    lines = {_spelled(way): line for way, line in key_lines(text).items()}
+    description = data.pop("description", "")
+    if not isinstance(description, str):
+        raise UsageError(f"{_at(path, line_of(lines, 'description'))}: description must be a text")
+    known = {option(field.name): field for field in fields(Config) if field.name != "schemes"}
+    values: dict[str, Any] = {}
+    for key, value in data.items():
+        where = _at(path, line_of(lines, key.replace("_", "-")))
+        if key == "scheme":
+            values["schemes"] = _read_schemes(path, value, lines)
+        elif key not in known:
+            raise UsageError(f"{where}: unknown key {key!r}{nearest(key, [*known, 'scheme'])}")
+        else:
+            name = known[key].name
+            values[name] = _typed(path.parent, where, name, value, str(known[key].type))
+    return Profile(path, description, values, lines)
+
+
+def check_files(profile: Profile, given: Collection[str]) -> None:
+    """See that the files exist that a profile names and the command line has not replaced.
+
+    Raises:
+        UsageError: one does not; the sentence names the profile, the line and the missing file.
+    """
+    for name, value in profile.values.items():
+        is_file = isinstance(value, Path) or (name == "stragglers" and is_path(value))
+        downloaded = name == "data" and profile.values.get("download")
+        if is_file and not downloaded and name not in given and not Path(value).exists():
+            raise UsageError(f"{profile.at(option(name))}: there is no {value} for {option(name)}")
+    for number, scheme in enumerate(profile.values.get("schemes", ())):
+        log = dict(scheme.options).get("hedge_log")
+        if isinstance(log, str) and not {"schemes", "hedge_log"} & set(given) and not Path(log).exists():
+            raise UsageError(f"{profile.at('scheme', number, 'hedge-log')}: there is no {log} for hedge-log")
+
+
+def is_path(stragglers: str) -> bool:
+    """Whether the name of stragglers is the path of a recorded profile and not that of a family."""
+    return stragglers.endswith(".json") or "/" in stragglers
+
+
+def _read_schemes(path: Path, tables: Any, lines: Mapping[Way, int]) -> tuple[SchemeConfig, ...]:
+    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+        raise UsageError(f"{_at(path, line_of(lines, 'scheme'))}: schemes are written as [[scheme]] tables")
+    schemes = []
+    for number, table in enumerate(tables):
+
+        def at(key: str, number: int = number) -> str:
+            return _at(path, line_of(lines, "scheme", number, key.replace("_", "-")))
+
+        if not isinstance(table.get("name"), str):
+            raise UsageError(f"{at('name')}: every [[scheme]] table needs a name")
+        name, variant = table["name"], table.get("variant", table["name"])
+        if not isinstance(variant, str):
+            raise UsageError(f"{at('variant')}: variant must be a text, not {variant!r}")
+        options = {key.replace("-", "_"): value for key, value in table.items() if key not in ("name", "variant")}
+        for key, value in options.items():
+            found = QUANTITY.fullmatch(value) if isinstance(value, str) else None
+            if found and found[2] in TIMES and (key.endswith(("_after", "_delay")) or key == "hold"):
+                hint = f"write {_number(float(found[1]) * TIMES[found[2]])}"
+                raise UsageError(f"{at(key)}: {option(key)} is in seconds, not the text {value!r}: {hint}")
+        if isinstance(options.get("hedge_log"), str):
+            options["hedge_log"] = str((path.parent / options["hedge_log"]).resolve())
+        schemes.append(SchemeConfig(name, variant, tuple(sorted(options.items()))))
+    return tuple(schemes)
+
+
+def _typed(directory: Path, where: str, name: str, value: Any, wanted: str) -> Any:
+    """Return a value as its field wants it; `where` is how a sentence about it begins."""
+    kind = next(word for kind, word in KINDS.items() if kind in wanted)
+    if kind == "a path" and isinstance(value, str):
+        return (directory / value).resolve()
+    if kind == "true or false" and isinstance(value, bool):
+        return value
+    if kind in NUMBERS and isinstance(value, int if kind == "a whole number" else (int, float)):
+        if not isinstance(value, bool):
+            return value if kind == "a whole number" else float(value)
+    elif kind == "a text" and isinstance(value, str):
+        return str((directory / value).resolve()) if name == "stragglers" and is_path(value) else value
+    hint = _hint(name, value) if kind in NUMBERS and isinstance(value, str) else ""
+    raise UsageError(f"{where}: {option(name)} must be {kind}, not {'the text ' if hint else ''}{value!r}{hint}")
+
+
+def _hint(name: str, text: str) -> str:
+    """Return the end of a sentence about a number that was written as a text: what to write instead."""
+    found = QUANTITY.fullmatch(text)
+    if not found:
+        return ""
+    value, unit = float(found[1]), found[2]
+    if unit == "%":
+        return f": write it as a share, {_number(value / 100)}"
+    if unit:
+        scale, word = (1e-3, "milliseconds") if name.endswith("_ms") else (1.0, "seconds")
+        return f": write it in {word} and without quotes, {_number(value * TIMES[unit] / scale)}"
+    return f": write {found[1]} without quotes"
+
+
+def _number(value: float) -> str:
+    return f"{value:.6g}"
+
+
+def _mentioned(sentence: str, keys: Collection[str], before: str) -> str | None:
+    """Return which of the keys a sentence names first, with `before` before its name."""
+    found = {key: re.search(rf"(?<![\w-]){before}{re.escape(key)}(?![\w-])", sentence) for key in keys}
+    return min((match.start(), key) for key, match in found.items() if match)[1] if any(found.values()) else None
+
+
+def _spelled(way: Way) -> Way:
+    return tuple(part.replace("_", "-") if isinstance(part, str) else part for part in way)
+
+
+def _at(path: Path, line: int | None) -> str:
+    return f"profile {path}, line {line}" if line else f"profile {path}"

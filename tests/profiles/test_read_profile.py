@@ -1,0 +1,189 @@
+"""Profiles that make no sense: one sentence with the file and the line of what is wrong."""
+
+from __future__ import annotations
+
+import pytest
+from click.testing import CliRunner
+
+from collagebench.cli import cli
+from collagebench.cli.options import resolve
+from collagebench.errors import UsageError
+from collagebench.profile import read_profile
+
+
+def refused(tmp_path, text, *options):
+    """Return the sentence with which `simulate` refuses a profile, without its directory."""
+    path = tmp_path / "p.toml"
+    path.write_text(text, encoding="utf-8")
+    small = ["--requests", "20", "--compute-time", "0.001"]
+    done = CliRunner().invoke(
+        cli, ["simulate", "--profile", str(path), "--out", str(tmp_path / "out"), *small, *map(str, options)]
+    )
+    assert isinstance(done.exception, UsageError), done.output
+    assert not (tmp_path / "out").exists()
+    sentence = str(done.exception)
+    assert "\n" not in sentence
+    return sentence.replace(f"{tmp_path}/", "")
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("\nworker = 5", "profile p.toml, line 2: unknown key 'worker'; did you mean 'workers'?"),
+        ("runs = 1\n\n[fleet]\nworkers = 3", "profile p.toml, line 3: unknown key 'fleet'"),
+        ("runs = 1\nslow.share = 0.1", "profile p.toml, line 2: unknown key 'slow'"),
+        ("# one\nruns = 'many'", "profile p.toml, line 2: runs must be a whole number, not 'many'"),
+        ("runs = 2.5", "profile p.toml, line 1: runs must be a whole number, not 2.5"),
+        ("runs = true", "profile p.toml, line 1: runs must be a whole number, not True"),
+        ("\ndownload = 'yes'", "profile p.toml, line 2: download must be true or false, not 'yes'"),
+        ("data = 5", "profile p.toml, line 1: data must be a path, not 5"),
+        ("compute = 5", "profile p.toml, line 1: compute must be a text, not 5"),
+        ("description = 5", "profile p.toml, line 1: description must be a text"),
+        ("runs = 1\nscheme = 5", "profile p.toml, line 2: schemes are written as [[scheme]] tables"),
+        ("[scheme]\nname = 'none'", "profile p.toml, line 1: schemes are written as [[scheme]] tables"),
+        ("[[scheme]]\nname='none'\n[[scheme]]\ngrid=3", "profile p.toml, line 3: every [[scheme]] table needs a name"),
+        ("[[scheme]]\nname='none'\nvariant = 3", "profile p.toml, line 3: variant must be a text, not 3"),
+    ],
+)
+def test_keys_and_types(tmp_path, text, sentence):
+    """An unknown key and a value of a wrong type are named with their line."""
+    assert refused(tmp_path, text).startswith(sentence)
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "hint"),
+    [
+        ("deadline = '200ms'", 1, "write it in seconds and without quotes, 0.2"),
+        ("deadline = '1.5 min'", 1, "write it in seconds and without quotes, 90"),
+        ("\n\nslo = '0.05s'", 3, "write it in milliseconds and without quotes, 50"),
+        ("persistence = '250 us'", 1, "write it in seconds and without quotes, 0.00025"),
+        ("slow-share = '5 %'", 1, "write it as a share, 0.05"),
+        ("rate = '50'", 1, "write 50 without quotes"),
+    ],
+)
+def test_units(tmp_path, text, line, hint):
+    """A number with its unit in quotes is refused with the number to write."""
+    sentence = refused(tmp_path, text)
+    assert sentence.startswith(f"profile p.toml, line {line}: ")
+    assert "not the text '" in sentence
+    assert sentence.endswith(hint)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("runs = \n", "profile p.toml, line 1: this is not valid TOML: Invalid value"),
+        ("runs = 1\nruns = 2", "profile p.toml, line 2: this is not valid TOML: Cannot overwrite a value"),
+        ("a = 'x", "profile p.toml, line 1: this is not valid TOML"),
+        ("runs = [1,\n\n", "profile p.toml, line 2: this is not valid TOML"),
+    ],
+)
+def test_broken_toml(tmp_path, text, sentence):
+    """What the reader of TOML refuses has its line in the same place, at the front."""
+    refusal = refused(tmp_path, text)
+    assert refusal.startswith(sentence)
+    assert "(at " not in refusal
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "words"),
+    [
+        ("runs = 3\nworkers = 0", 2, "--workers must be 1 or more, not 0"),
+        ("warmup = 1.5", 1, "--warmup is a share"),
+        ("rate = 5\nutilisation = 0.5", 1, "say the same thing twice"),
+        ("seed = -1\n", 1, "--seed"),
+        ("runs = 1\nstragglers = 'collage-tracy'", 2, "'collage-tracy'"),
+        ("stragglers = 'fixed'\nslow-workers = 2\nslow-factor = 0.5", 3, "--slow-factor"),
+        ("slow-workers = 99\nstragglers = 'fixed'", 1, "--slow-workers must be 0 to 10"),
+        (
+            "runs = 1\nstragglers = 'collage-trace'\nslow-workers = 2",
+            3,
+            "means nothing to the stragglers collage-trace",
+        ),
+        ("runs = 1\narrivals = 'sometimes'", 2, "'sometimes'"),
+        ("runs = 1\ndataset = 'mnist'", 2, "'mnist'"),
+    ],
+)
+def test_values(tmp_path, text, line, words):
+    """A value out of range, and what means nothing to the chosen stragglers, is found with its line."""
+    sentence = refused(tmp_path, text)
+    assert sentence.startswith(f"profile p.toml, line {line}: ")
+    assert words in sentence
+
+
+TWO = "[[scheme]]\nname = 'none'\n\n[[scheme]]\n"
+
+
+@pytest.mark.parametrize(
+    ("table", "line", "words"),
+    [
+        ("name = 'colage'", 5, "'colage'"),
+        ("variant = 'x'\nname = 'colage'", 6, "'colage'"),
+        ("name = 'collage'\nholdd = 3", 6, "no option 'holdd'"),
+        ("name = 'collage'\n\nhold = 'soon'", 7, "hold of scheme collage cannot be 'soon'"),
+        ("name = 'collage'\nhold = '50 ms'", 6, "hold is in seconds, not the text '50 ms': write 0.05"),
+        ("name = 'hedge'\nhedge-delay = '200ms'", 6, "hedge-delay is in seconds, not the text '200ms': write 0.2"),
+        ("name = 'hedge'\nhedge-delay = 'p200'", 6, "'p200'"),
+        ("name = 'replication'\nreplicas = 0", 6, "--replicas must be 1 or more"),
+        ("name = 'replication'\nreplicas = 30", 6, "needs 30 workers"),
+        ("name = 'collage'\ngrid = 3\nflush-after = 1\nflush = 'wait'", 8, "has no deadline"),
+        ("name = 'collage'\ncollage-workers = 10", 4, "none is left for singles"),
+        ("name = 'none'", 5, "two schemes are called 'none'"),
+        ("name = 'hedge'\nvariant = 'none'", 6, "two schemes are called 'none'"),
+        ("name = 'hedge'\nvariant = 'a,b'", 6, "a variant's name"),
+    ],
+)
+def test_schemes(tmp_path, table, line, words):
+    """An unknown scheme or option, and a value that the scheme refuses, is found in its own table."""
+    sentence = refused(tmp_path, TWO + table)
+    assert sentence.startswith(f"profile p.toml, line {line}: ")
+    assert words in sentence
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "missing"),
+    [
+        ("runs = 1\nmodels = 'nowhere'", 2, "nowhere for models"),
+        ("dataset = 'imagefolder'\ndata = 'nowhere'", 2, "nowhere for data"),
+        ("\nstragglers = 'fleet.json'", 2, "fleet.json for stragglers"),
+        (TWO + "name = 'hedge'\nhedge-delay = 'fit'\nhedge-budget = 0.1\nhedge-log = 'log'", 8, "log for hedge-log"),
+    ],
+)
+def test_missing_files(tmp_path, text, line, missing):
+    """A file that a profile names, relative to itself, and that does not exist is found before anything is run."""
+    assert refused(tmp_path, text) == f"profile p.toml, line {line}: there is no {missing}"
+
+
+def test_a_missing_profile(tmp_path):
+    """A file that cannot be read is named with the reason; text that is not UTF-8 as well."""
+    with pytest.raises(UsageError, match=r"profile .*x\.toml cannot be read: No such file"):
+        read_profile(tmp_path / "x.toml")
+    (tmp_path / "x.toml").write_bytes(b"description = '\xff'")
+    with pytest.raises(UsageError, match="it is not UTF-8 text"):
+        read_profile(tmp_path / "x.toml")
+
+
+def test_the_command_line_is_not_blamed_on_the_profile(tmp_path):
+    """What is wrong with an option that was typed has no line, even where the profile has the same option."""
+    good = "workers = 4\nmodels = 'nowhere'\n[[scheme]]\nname = 'collage'\ngrid = 3"
+    assert refused(tmp_path, good, "--models", tmp_path, "--workers", 0) == "--workers must be 1 or more, not 0"
+    assert refused(tmp_path, good, "--models", tmp_path, "--grid", 99).startswith("--grid")
+
+
+def test_what_the_command_line_replaces_does_not_matter(tmp_path):
+    """A profile's own value that is refused, or its missing file, is not looked at where another was typed."""
+    (tmp_path / "p.toml").write_text("workers = 0\nmodels = 'nowhere'\n[[scheme]]\nname = 'none'")
+    config = resolve({"profile": str(tmp_path / "p.toml"), "workers": 3, "models": tmp_path})
+    assert (config.workers, config.models) == (3, tmp_path)
+
+
+def test_what_it_says_and_where(tmp_path):
+    """Values come by field with paths relative to the file, and every key with its line."""
+    (tmp_path / "p.toml").write_text(
+        'description = "d"\ntime-scale = 2\ndata = "x"\n[[scheme]]\nname = "none"\nspare = 1\n'
+    )
+    profile = read_profile(tmp_path / "p.toml")
+    assert profile.description == "d"
+    assert profile.values["time_scale"] == 2.0
+    assert profile.values["data"] == tmp_path / "x"
+    assert profile.at("scheme", 0, "spare") == f"profile {tmp_path / 'p.toml'}, line 6"
