@@ -47,10 +47,12 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 @click.option("--stride", type=int, help="Stride of the first convolution.")
 @click.option("--widths", metavar="N,N,...", help="Channels of each stage.  [default, as of --stem: by the role]")
 @click.option("--depths", metavar="N,N,...", help="Residual convolutions in each stage.")
+@click.option("--layers", help="residual or whitened.  [default: of a single whitened, else residual]")
 @click.option("--batch", type=int, help="Inputs in one step.  [default: as many as hold about 256 images]")
 @click.option("--rate", default=0.2, show_default=True, help="Peak of the learning rate.")
 @click.option("--weight-decay", default=5e-4, show_default=True, help="How strongly weights are drawn to zero.")
 @click.option("--label-smoothing", default=0.1, show_default=True, help="Of labels, where there is no single to ask.")
+@click.option("--bias-rate", default=1.0, show_default=True, help="How many times as fast as weights biases learn.")
 @click.option("--ema", default=0.0, show_default=True, help="Average the weights, with so much decay; 0: do not.")
 @click.option("--cutout", default=0, show_default=True, help="Hide a square of so many pixels a side in every image.")
 @click.option("--crop", type=int, help="Shift images by up to so many pixels.  [default: 0 for shapes, else 1/8 side]")
@@ -78,10 +80,12 @@ def command(
     stride: int | None,
     widths: str | None,
     depths: str | None,
+    layers: str | None,
     batch: int | None,
     rate: float,
     weight_decay: float,
     label_smoothing: float,
+    bias_rate: float,
     ema: float,
     cutout: int,
     crop: int | None,
@@ -125,11 +129,19 @@ def command(
     begin, start_digest = open_checkpoint(start) if start else (None, None)
     grid = 3 if role == "collage" and grid is None else grid
     k, code = (k or 2, code or "addition") if role == "parity" else (k, code)
-    layers: dict[str, Any] = {"stem": stem, "stride": stride, "widths": whole(widths), "depths": whole(depths)}
+    shape: dict[str, Any] = {
+        "stem": stem,
+        "stride": stride,
+        "widths": whole(widths),
+        "depths": whole(depths),
+        "layers": layers,
+    }
     if role == "parity" and teacher:
-        usual = {key: getattr(teacher.architecture, key) for key in layers}
+        usual = {key: getattr(teacher.architecture, key) for key in shape}
     else:
         usual = usual_layers(role, grid)
+        if stem is not None or stride is not None:
+            usual = usual | {"layers": "residual"}
     architecture = Architecture(
         role=role,
         classes=len(images.classes),
@@ -138,7 +150,7 @@ def command(
         k=k,
         code=code,
         head=head,
-        **{key: usual[key] if value is None else value for key, value in layers.items()},
+        **{key: usual[key] if value is None else value for key, value in shape.items()},
     )
     recipe = Recipe(
         dataset=called,
@@ -148,6 +160,7 @@ def command(
         rate=rate,
         weight_decay=weight_decay,
         label_smoothing=label_smoothing,
+        bias_rate=bias_rate,
         ema=ema,
         cutout=cutout,
         crop=crop if crop is not None else (0 if dataset == "shapes" else min(size) // 8),

@@ -34,6 +34,8 @@ from collagebench.training.checkpoint import Checkpoint, save, write_whole
 from collagebench.training.recipe import Recipe
 from collagebench.workload.dataset import HELD_OUT, Dataset
 
+WHITENED_BY = 5000
+"""How many images a stem is whitened by."""
 Report = Callable[[int, int, str], None]
 """Told steps done, steps in all, and a line to show."""
 
@@ -71,16 +73,20 @@ def train(
     taught = None if teacher is None else torch.from_numpy(teacher[:, used])
 
     network = Network(architecture)
+    if architecture.layers == "whitened":
+        network.whiten(torch.from_numpy(images[:: max(len(images) // WHITENED_BY, 1)]))
     if start:
         own = network.state_dict()
         network.load_state_dict(
             own | {key: start[key] for key in own if key in start and start[key].shape == own[key].shape}
         )
     network = network.to(device, memory_format=torch.channels_last)
+    learnt = [p for p in network.parameters() if p.requires_grad]
+    decay = recipe.weight_decay / recipe.bias_rate if recipe.bias_rate > 1 else 0.0
     optimizer = torch.optim.SGD(
         [
-            {"params": [p for p in network.parameters() if p.ndim > 1], "weight_decay": recipe.weight_decay},
-            {"params": [p for p in network.parameters() if p.ndim == 1], "weight_decay": 0.0},
+            {"params": [p for p in learnt if p.ndim > 1], "weight_decay": recipe.weight_decay},
+            {"params": [p for p in learnt if p.ndim == 1], "weight_decay": decay},
         ],
         recipe.rate,
         recipe.momentum,
@@ -102,8 +108,9 @@ def train(
         begun, losses = time.perf_counter(), 0.0
         network.train()
         for step, batch in enumerate(batches(images, labels, architecture, recipe, epoch), epoch * per_epoch):
-            for group in optimizer.param_groups:
-                group["lr"] = recipe.rate_at(step, total)
+            weights, biases = optimizer.param_groups
+            weights["lr"] = recipe.rate_at(step, total)
+            biases["lr"] = weights["lr"] * recipe.bias_rate
             with torch.autocast(device.type, torch.bfloat16, enabled=native_bf16(device)):
                 logits = network(torch.from_numpy(batch.inputs).to(device))
             loss = loss_of(logits.float(), batch, taught, recipe, detection)

@@ -46,6 +46,8 @@ class Recipe:
     temperature: float = 2.0
     """What the logits are divided by before teacher and student are compared (Hinton et al., arXiv 1503.02531)."""
     threads: int = 1
+    bias_rate: float = 1.0
+    """How many times as fast as weights biases learn; above 1 they are drawn to zero as weights are."""
     ema: float = 0.0
     """Decay of the exponential moving average of the weights, which is what is validated and exported; 0 for none."""
 
@@ -60,6 +62,8 @@ class Recipe:
             raise UsageError(f"the share of collages with blanks is between 0 and 1, not {self.blanks}")
         if not 0 <= self.label_smoothing < 1:
             raise UsageError(f"--label-smoothing is a share from 0 to below 1, not {self.label_smoothing}")
+        if not 0 < self.bias_rate < math.inf:
+            raise UsageError(f"--bias-rate is a number above 0, not {self.bias_rate}")
         if not 0 <= self.ema < 1:
             raise UsageError(f"--ema is a decay from 0 to below 1, such as 0.999, not {self.ema}")
         if self.cutout < 0:
