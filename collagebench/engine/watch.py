@@ -15,15 +15,16 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from collagebench.engine.pacer import Pacer
 from collagebench.errors import FleetError
-from collagebench.fleet import ModelFile, WorkerSpec
+from collagebench.fleet import Disturbance, ModelFile, WorkerSpec
 from collagebench.fleet.connection import Connection, TaskError
-from collagebench.fleet.local import local_fleet
+from collagebench.fleet.local import Fleet, local_fleet
 from collagebench.zoo import Model
 
 WARM_UP = 10
@@ -73,6 +74,8 @@ class Watch:
     began: float | None = None
     """When the schedules began (perf_counter)."""
     ended: float | None = None
+    disturbed: list[dict[str, Any]] = field(default_factory=list)
+    """What was really started to disturb the workers, and what came of it."""
 
     @property
     def seconds(self) -> float:
@@ -86,6 +89,7 @@ async def watch(
     pixels: NDArray[np.uint8],
     schedules: Sequence[NDArray[np.float64]],
     logs: Path,
+    disturbance: Disturbance | None = None,
     report: Callable[[int, int, str], None] = lambda done, total, line: None,
 ) -> None:
     """Start one worker per schedule, send each its requests, and add what is seen to `found`.
@@ -96,11 +100,12 @@ async def watch(
         pixels: uint8 [n, height, width, 3], the images that requests carry in turn.
         schedules: for each worker the times to send at, seconds from 0, rising.
         logs: directory for the workers' logs.
+        disturbance: what slows some of the workers down meanwhile, or None.
         report: told how many requests are done, of how many, and a line.
 
     Raises:
         ModelError: the model is missing or damaged.
-        FleetError: the workers could not be started, or all were lost.
+        FleetError: the workers could not be started or disturbed, or all were lost.
         OutputError: the logs cannot be written.
     """
 
@@ -113,26 +118,31 @@ async def watch(
     report(0, total, f"starting {len(specs)} workers")
     async with local_fleet(specs, "real", logs, on_lost) as fleet:
         await _warm_up(fleet, model, pixels)
+        if disturbance is not None:
+            found.disturbed = await fleet.disturb(disturbance)
         pacer = Pacer(asyncio.get_running_loop())
         gc.collect()
         gc.disable()  # a collection would be a straggler of our own making
         try:
-            await _Watcher(found, pacer, fleet, model, pixels, schedules, report).run(total)
+            await _Watcher(found, pacer, fleet.connections, model, pixels, schedules, report).run(total)
         finally:
             gc.enable()
             pacer.close()
+        if disturbance is not None:
+            came_of_it = {facts["worker"]: facts for facts in await fleet.calm()}
+            found.disturbed = [{**what, **came_of_it.get(what["worker"], {})} for what in found.disturbed]
     gone = {machine.lost for machine in found.machines}
     if None not in gone:
         raise FleetError(f"every worker was lost: {'; '.join(sorted(map(str, gone)))}")
 
 
-async def _warm_up(fleet: Sequence[Connection], model: Model, pixels: NDArray[np.uint8]) -> None:
+async def _warm_up(fleet: Fleet, model: Model, pixels: NDArray[np.uint8]) -> None:
     async def warm(connection: Connection) -> None:
         for number in range(WARM_UP):
             await connection.infer(number, model.name, pixels[number % len(pixels)][None], None, 0.0, DEADLINE)
 
     try:
-        await asyncio.gather(*map(warm, fleet))
+        await asyncio.gather(*map(warm, fleet.connections))
     except TaskError as error:
         raise FleetError(f"a worker failed before the watch began: {error.detail}") from None
 
@@ -162,6 +172,7 @@ class _Watcher:
         self._done = asyncio.Event()
         self._zero = 0.0
         self._total = 0
+        self._failure: Exception | None = None
 
     async def run(self, total: int) -> None:
         """Meet the schedules; return when every request is answered or given up."""
@@ -173,6 +184,8 @@ class _Watcher:
                 if times:
                     self._plan(worker, 0)
             await self._done.wait()
+            if self._failure is not None:
+                raise self._failure
         finally:
             self._found.ended = time.perf_counter()
             self._done.set()
@@ -199,7 +212,7 @@ class _Watcher:
         call.add_done_callback(self._calls.discard)
 
     async def _serve(self, worker: int, place: int) -> None:
-        image = self._pixels[(worker + place * len(self._fleet)) % len(self._pixels)][None]
+        image = self._pixels[(worker + place) % len(self._pixels)][None]
         machine = self._found.machines[worker]
         sent = time.perf_counter()
         self._found.lags.append(sent - self._zero - self._schedules[worker][place])
@@ -209,6 +222,9 @@ class _Watcher:
             machine.failed += 1
             if error.reason == "lost":
                 machine.lost = machine.lost or error.detail
+        except Exception as error:  # none of the workers': it must not go unheard
+            self._failure = error
+            self._done.set()
         else:
             if reply.service is not None and reply.queue is not None:
                 trip = time.perf_counter() - sent

@@ -1,5 +1,5 @@
 """Where workers run: each fleet yields connected workers and takes them down again."""
 
-from collagebench.worker.spec import ModelFile, WorkerSpec
+from collagebench.worker.spec import Disturbance, ModelFile, WorkerSpec
 
-__all__ = ["ModelFile", "WorkerSpec"]
+__all__ = ["Disturbance", "ModelFile", "WorkerSpec"]

@@ -25,10 +25,10 @@ from statistics import NormalDist, pstdev
 import numpy as np
 from numpy.typing import NDArray
 
+from collagebench.stragglers.structured import REQUEST_MEAN
+
 Values = NDArray[np.float64]
 
-REQUEST_MEAN = 0.011
-"""Mean of the logarithm of the structured family's request factor."""
 SLOW = 2.0
 """A service, or a machine's median, is slow above so many times the fleet's median."""
 ROUNDS = 500

@@ -1,13 +1,14 @@
 """What to inject in place of what was recorded, and why.
 
-A family is recommended where it repeats what was seen: no machine is slow throughout (a family would deal that machine's
-slowness out to all alike), and the family's times are within a Kolmogorov-Smirnov distance of 0.05 of the recorded ones.
-Of several such families it is the one with the smallest AIC. Otherwise the recorded quantiles themselves should be
-replayed, machine by machine.
+A family is recommended where it repeats what was seen: no machine is slow throughout (a family would deal out that
+machine's slowness to all alike), and the family's times are within a Kolmogorov-Smirnov distance of 0.05 of the
+recorded ones. Of several such families it is the one with the smallest AIC. Otherwise the recorded quantiles themselves
+should be replayed, machine by machine.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -27,7 +28,7 @@ def recommend(
     """Return what is recommended as plain JSON values: `stragglers` (a family or `recorded`), `options`, `because`.
 
     `fits` are from `fit_all`, `fleet` and `machines` from `observed.describe`; `drawn` holds the parameters that each
-    family can be drawn with, by its name. A fit with others that matter (the width of a bimodal body) cannot be drawn.
+    family can be drawn with, by its name.
     """
     slow = [machine for machine in machines if machine["slow_throughout"]]
     close = [fit for fit in fits if fit.ks <= FITS and _can_be_drawn(fit, drawn)]
@@ -56,7 +57,8 @@ def recommend(
 
 
 def _can_be_drawn(fit: Fit, drawn: Mapping[str, Mapping[str, Any]]) -> bool:
-    return fit.family in drawn and set(fit.parameters) <= set(drawn[fit.family])
+    """Whether there is such a family: it takes all that was fitted, and its mean is not infinite."""
+    return set(fit.parameters) <= set(drawn.get(fit.family, ())) and fit.parameters.get("shape", math.inf) > 1
 
 
 def _options(fit: Fit, fleet: Mapping[str, Any], drawn: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

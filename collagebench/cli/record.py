@@ -1,0 +1,101 @@
+"""`collagebench record`: watch real workers without injection, and write down how slow they are and when."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from collagebench.cli.options import PATH, SECTIONS, Function
+from collagebench.errors import Interrupted
+from collagebench.workload.dataset import NAMES
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def natural_options(function: Function) -> Function:
+    """Give a command the options of the natural stragglers that `run` has."""
+    for add in reversed(SECTIONS["Natural stragglers"]):
+        function = add(function)
+    return function
+
+
+@click.command("record")
+@click.option("--workers", type=int, default=10, show_default=True, help="Local workers to watch.")
+@click.option("--dataset", default="shapes", show_default=True, help=f"What they classify: {', '.join(NAMES)}.")
+@click.option("--data", type=PATH, help="Where the images are; an imagefolder needs it. [~/.cache/collagebench]")
+@click.option("--download", is_flag=True, help="Fetch cifar10, cifar100 or fashion-mnist if it is not there.")
+@click.option("--models", type=PATH, help="A directory of exported models. [the shipped ones]")
+@click.option("--arrivals", default="poisson", show_default=True, help="poisson or constant.")
+@click.option(
+    "--rate", type=float, help="Requests a second for each worker. [so that they keep the machine 30 % busy, at most]"
+)
+@click.option("--duration", type=float, default=60.0, show_default=True, metavar="S", help="Seconds to watch.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Fixes arrivals, images and who is disturbed.")
+@click.option(
+    "--stragglers", default="none", metavar="NAME", help="Disturb workers: stop, corunner, throttle, traffic."
+)
+@click.option("--slow-workers", type=int, help="How many workers are disturbed. [1]")
+@natural_options
+@click.option("--samples", is_flag=True, help="Also write every service beside the profile, as FILE.csv.gz.")
+@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", help="[table]")
+@click.option("--out", type=PATH, metavar="FILE", help="The profile, JSON. [runs/, the time and -record.json]")
+def command(
+    workers: int,
+    dataset: str,
+    data: Path | None,
+    download: bool,
+    models: Path | None,
+    arrivals: str,
+    rate: float | None,
+    duration: float,
+    seed: int,
+    stragglers: str,
+    samples: bool,
+    form: str,
+    out: Path | None,
+    **parameters: Any,
+) -> None:
+    """Watch real workers without injection and write a profile of how slow they are.
+
+    Each worker is sent requests at its own rate. The profile holds its service times' quantiles, how long it stays
+    slow, and which family of stragglers would do the same; `run --stragglers FILE` replays it. Ctrl-C keeps what was
+    seen.
+    """
+    # Imported here, because they are heavy and no help text needs them.
+    from collagebench.cli.progress import counted
+    from collagebench.engine.recording import Recording, record
+    from collagebench.report.output import put
+    from collagebench.report.recorded import print_recorded
+
+    asked = Recording(
+        workers=workers,
+        dataset=dataset,
+        data=data,
+        download=download,
+        models=models,
+        arrivals=arrivals,
+        rate=rate,
+        duration=duration,
+        seed=seed,
+        stragglers=stragglers,
+        parameters={name: value for name, value in parameters.items() if value is not None},
+    )
+    path = out or Path("runs") / f"{datetime.now():%Y%m%d-%H%M%S}-record.json"
+    with counted("preparing") as report:
+        profile = record(asked, path, samples, report)
+
+    def show(console: Console) -> None:
+        if form == "json":
+            console.file.write(json.dumps(profile, indent=2, allow_nan=False) + "\n")
+        else:
+            print_recorded(profile, path, console)
+
+    put(show, None)
+    click.echo(f"profile: {path}", err=True)
+    if not profile["complete"]:
+        raise Interrupted("interrupted; what was seen until then is in the profile")

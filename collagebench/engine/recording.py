@@ -1,0 +1,312 @@
+"""What `collagebench record` does: watch a fleet, and say in plain JSON values what was seen, fitted and recommended.
+
+The format is described in `stragglers/recorded.py`, which replays it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import io
+import json
+import math
+import os
+import re
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from collagebench import zoo
+from collagebench.engine.evaluation import session
+from collagebench.engine.event_loop import complete
+from collagebench.engine.watch import Machine, Watch, watch
+from collagebench.errors import DataError, Interrupted, OutputError, UsageError
+from collagebench.fleet import Disturbance
+from collagebench.results.environment import capture
+from collagebench.stragglers.draws import stream
+from collagebench.stragglers.facts import PROBABILITIES
+from collagebench.stragglers.fitting import fit_all
+from collagebench.stragglers.model import PARAMETERS, open_stragglers, parameters_of
+from collagebench.stragglers.natural import Natural
+from collagebench.stragglers.observed import describe
+from collagebench.stragglers.recommended import recommend
+from collagebench.stragglers.recorded import SCHEMA
+from collagebench.workload.arrivals import KINDS, arrivals
+from collagebench.workload.dataset import open_dataset
+
+NATURAL = ("stop", "corunner", "throttle", "traffic")
+BUSY = 0.3
+"""Share of the machine's time that the requests of the default rate take, at most."""
+OVERHEAD = 0.001
+"""Seconds of processor time that a request takes beside its inference, in client and worker together."""
+MOST_RATE = 100.0
+"""Requests a second for each worker that the default rate does not exceed, however small the model."""
+TIMED_INFERENCES = 25
+MOST_REQUESTS = 5_000_000
+IMAGES = 256
+"""Images that requests carry in turn, at most."""
+LEAST = 20
+"""Services of all workers together below which nothing is worth writing down."""
+COLUMNS = ("machine", "sent", "queue", "seconds", "round_trip")
+"""Of the file of samples; `machine` and `seconds` are what a replay of a trace reads."""
+
+if TYPE_CHECKING:
+    from collagebench.worker.spec import Kind
+
+Report = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """What is to be watched."""
+
+    workers: int = 10
+    dataset: str = "shapes"
+    data: Path | None = None
+    download: bool = False
+    models: Path | None = None
+    """A directory with a manifest; None for the shipped models."""
+    arrivals: str = "poisson"
+    rate: float | None = None
+    """Requests a second for each worker; None: one that keeps this machine below about 30 % busy."""
+    duration: float = 60.0
+    """Seconds."""
+    seed: int = 0
+    stragglers: str = "none"
+    """One of NATURAL, which disturb the workers meanwhile, or none."""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    """Of those stragglers."""
+
+    def __post_init__(self) -> None:
+        if self.workers < 1:
+            raise UsageError(f"--workers must be 1 or more, not {self.workers}")
+        if self.arrivals not in KINDS:
+            raise UsageError(f"--arrivals must be {' or '.join(KINDS)}, not {self.arrivals!r}")
+        for name, value in (("rate", self.rate), ("duration", self.duration)):
+            if value is not None and not 0 < value < 1e6:
+                raise UsageError(f"--{name} must be a number above 0, not {value}")
+        if self.seed < 0:
+            raise UsageError(f"--seed must be 0 or more, not {self.seed}")
+        parameters_of(self.stragglers)
+        if self.stragglers not in ("none", *NATURAL):
+            raise UsageError(
+                f"record watches workers without injection: --stragglers must be one of {', '.join(NATURAL)}, which "
+                f"really disturb them, not {self.stragglers}"
+            )
+
+    def natural(self) -> Natural | None:
+        """Return the stragglers that disturb the workers, or None."""
+        natural = open_stragglers(self.stragglers, self.seed, self.workers, parameters=self.parameters)
+        return natural if isinstance(natural, Natural) else None
+
+
+def record(asked: Recording, out: Path, samples: bool, report: Report) -> dict[str, Any]:
+    """Watch a fleet, write its profile to `out` and all services beside it if `samples`, and return the profile.
+
+    A watch that is interrupted gives the profile of what was seen until then, with `complete` false.
+
+    Raises:
+        CollagebenchError: the fleet could not be started, the images not read, or the profile not written.
+        Interrupted: the watch was interrupted before there was anything worth keeping.
+    """
+    natural = asked.natural()
+    model, pixels = _model_and_images(asked)
+    rate = asked.rate or _default_rate(_inference_time(model, pixels), asked.workers)
+    schedules = [_schedule(asked, rate, worker) for worker in range(asked.workers)]
+    _see_that_it_can_be_written(out)
+    found = Watch([Machine() for _ in schedules])
+    before = _processor_times()
+    finished = True
+    with tempfile.TemporaryDirectory(prefix="collagebench-logs-") as logs:
+        try:
+            complete(watch(found, model, pixels, schedules, Path(logs), _disturbance(natural), report))
+        except Interrupted:
+            finished = False
+    if sum(len(machine.seen) for machine in found.machines) < LEAST:
+        if not finished:
+            raise Interrupted("interrupted before anything was recorded")
+        raise UsageError(f"fewer than {LEAST} services were seen: watch for longer (--duration) or raise --rate")
+    columns = [machine.in_order() for machine in found.machines]
+    kept = out.with_name(f"{out.name.removesuffix('.json')}.csv.gz") if samples else None
+    profile: dict[str, Any] = _rounded(
+        {
+            "schema": SCHEMA,
+            "environment": capture(),
+            "model": {"name": model.name, "dataset": model.dataset, "sha256": model.sha256},
+            "workers": asked.workers,
+            "arrivals": asked.arrivals,
+            "rate": rate,
+            "duration_s": asked.duration,
+            "seed": asked.seed,
+            "complete": finished,
+            "seconds": found.seconds,
+            "disturbed": _disturbed(natural, found),
+            "machine_busy": _busy(before, _processor_times()),
+            "dispatch_lag_s": {"p50": _quantile(found.lags, 0.5), "p99": _quantile(found.lags, 0.99)},
+            "probabilities": list(PROBABILITIES),
+            **_seen(found, columns),
+            "samples": kept.name if kept else None,
+        }
+    )
+    if kept:
+        _write(kept, gzip.compress(_csv(columns).encode(), mtime=0))
+    _write(out, _text(profile).encode())
+    return profile
+
+
+def _disturbance(natural: Natural | None) -> Disturbance | None:
+    if natural is None:
+        return None
+    kind = cast("Kind", natural.kind)
+    return Disturbance(kind, natural.workers_of(0), natural.seed, 0, **natural.parameters)
+
+
+def _disturbed(natural: Natural | None, found: Watch) -> dict[str, Any] | None:
+    if natural is None:
+        return None
+    return {
+        "kind": natural.kind,
+        "workers": list(natural.workers_of(0)),
+        **natural.parameters,
+        "what": found.disturbed,
+    }
+
+
+def _model_and_images(asked: Recording) -> tuple[zoo.Model, NDArray[np.uint8]]:
+    dataset = open_dataset(asked.dataset, asked.data, download=asked.download)
+    model = zoo.find(zoo.fitting(zoo.load(asked.models or zoo.SHIPPED), dataset.classes), "single")
+    if dataset.size != model.image:
+        dataset = open_dataset(asked.dataset, asked.data, size=model.image[:2])
+    if len(dataset) == 0:
+        raise DataError(f"dataset {asked.dataset} holds no image")
+    count = min(IMAGES, len(dataset))
+    chosen: NDArray[np.int64] = np.sort(stream(asked.seed, "images", 0).choice(len(dataset), count, replace=False))
+    return model, dataset.load(chosen)
+
+
+def _inference_time(model: zoo.Model, pixels: NDArray[np.uint8]) -> float:
+    """Return the median processor time of one inference, seconds."""
+    runner = session(model)
+    times = []
+    for number in range(TIMED_INFERENCES):
+        start = time.thread_time()
+        runner.run(["logits"], {"image": pixels[number % len(pixels)][None]})
+        times.append(time.thread_time() - start)
+    return median(times)
+
+
+def _default_rate(inference: float, workers: int) -> float:
+    """Return the requests a second for each worker that keep this machine's cores below about 30 % busy."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    rate = BUSY * min(cores, workers) / (workers * (inference + OVERHEAD))
+    return float(f"{min(rate, MOST_RATE):.3g}")
+
+
+def _schedule(asked: Recording, rate: float, worker: int) -> NDArray[np.float64]:
+    """Return when one worker's requests are sent: seconds below the duration, in step with no other worker's."""
+    generator = stream(asked.seed, "arrivals", worker)
+    mean = rate * asked.duration
+    most = math.ceil(mean + 6 * math.sqrt(mean) + 6)
+    if most * asked.workers > MOST_REQUESTS:
+        raise UsageError(f"that makes more than {MOST_REQUESTS:,} requests: lower --rate or --duration")
+    times = arrivals(asked.arrivals, rate, most, generator)
+    if asked.arrivals == "constant":
+        times = times + generator.uniform(0, 1 / rate)
+    return times[times < asked.duration]
+
+
+def _seen(found: Watch, columns: Sequence[NDArray[np.float64]]) -> dict[str, Any]:
+    """Return what there is to say about the services [4, n] of each machine."""
+    fleet, machines = describe([rows[0] for rows in columns], [rows[2] for rows in columns])
+    for machine, seen, (_, queue, service, trip) in zip(machines, found.machines, columns, strict=True):
+        machine.update(
+            failed=seen.failed,
+            lost=seen.lost,
+            busy=float(service.sum()) / found.seconds,
+            queue_p50_s=_quantile(queue, 0.5),
+            queue_p99_s=_quantile(queue, 0.99),
+            round_trip_p50_s=_quantile(trip, 0.5),
+            round_trip_p99_s=_quantile(trip, 0.99),
+        )
+    fits = fit_all([rows[2] for rows in columns])
+    return {
+        "fleet": fleet,
+        "machines": machines,
+        "fits": [asdict(fit) for fit in fits],
+        "recommended": recommend(fits, fleet, machines, PARAMETERS),
+    }
+
+
+def _quantile(values: Sequence[float] | NDArray[np.float64], p: float) -> float | None:
+    return float(np.quantile(values, p, method="inverted_cdf")) if len(values) else None
+
+
+def _processor_times() -> tuple[float, float] | None:
+    """Return the processor time that this machine has spent, and what of it was idle; None where it does not say."""
+    try:
+        with open("/proc/stat", encoding="ascii") as file:
+            times = [float(text) for text in file.readline().split()[1:9]]
+    except (OSError, ValueError):
+        return None
+    return sum(times), times[3] + times[4]
+
+
+def _busy(before: tuple[float, float] | None, after: tuple[float, float] | None) -> float | None:
+    if before is None or after is None or after[0] <= before[0]:
+        return None
+    return 1 - (after[1] - before[1]) / (after[0] - before[0])
+
+
+def _csv(columns: Sequence[NDArray[np.float64]]) -> str:
+    text = io.StringIO()
+    text.write(",".join(COLUMNS) + "\n")
+    for machine, rows in enumerate(columns):
+        text.writelines(
+            f"{machine},{sent:.6f},{queue:.7f},{service:.7f},{trip:.7f}\n" for sent, queue, service, trip in rows.T
+        )
+    return text.getvalue()
+
+
+def _rounded(value: Any) -> Any:
+    """Return JSON values with every number to seven digits: more than a clock is worth."""
+    if isinstance(value, dict):
+        return {name: _rounded(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_rounded(item) for item in value]
+    return float(f"{value:.7g}") if isinstance(value, float) else value
+
+
+def _text(profile: dict[str, Any]) -> str:
+    """Return the profile as JSON, every list of numbers on a line of its own, so that a diff can be read."""
+    text = json.dumps(profile, indent=1, allow_nan=False)
+    return re.sub(r"\[[-\d.e,\s]+\]", lambda numbers: re.sub(r"\s+", "", numbers.group()), text) + "\n"
+
+
+def _see_that_it_can_be_written(out: Path) -> None:
+    """Make the directory of `out`, so that a long watch does not end in an error that could be known before it."""
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        if out.is_dir() or not os.access(out if out.exists() else out.parent, os.W_OK):
+            raise PermissionError(13, "Is a directory" if out.is_dir() else "Permission denied")
+    except OSError as error:
+        raise OutputError(f"the profile cannot be written to {out} ({error.strerror}); choose another --out") from None
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        partial.write_bytes(content)
+        partial.replace(path)
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written ({error.strerror}); choose another --out") from None
+    finally:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
