@@ -12,7 +12,6 @@ nobody else's.
 
 from __future__ import annotations
 
-import contextlib
 import math
 import os
 import signal
@@ -137,7 +136,7 @@ class CoRunners:
             cores = os.sched_getaffinity(pid)
             core = sorted(cores)[worker % len(cores)]
             self._free[worker] = (pid, cores)
-            pin(pid, {core})
+            loads.pin(pid, {core})
         helper = self._helpers.start(worker, "the co-runner", lambda: loads.prepare(self._load, core))
         facts = {"pid": helper.pid, "load": self._load, "tool": loads.tool(), "core": core}
         return facts if core is not None else {**facts, "note": "this system cannot pin processes to a core"}
@@ -146,19 +145,8 @@ class CoRunners:
         """Stop the load and let the worker free."""
         facts = self._helpers.stop(worker)
         if worker in self._free:
-            pin(*self._free.pop(worker))
+            loads.pin(*self._free.pop(worker))
         return facts
-
-
-def pin(pid: int, cores: set[int]) -> None:
-    """Let all threads of a process, if it still is there, run on these cores only; new ones inherit it."""
-    pinned: set[str] = set()
-    with contextlib.suppress(OSError):
-        while left := set(os.listdir(f"/proc/{pid}/task")) - pinned:  # those that started meanwhile
-            for thread in left:
-                with contextlib.suppress(OSError):
-                    os.sched_setaffinity(int(thread), cores)
-            pinned |= left
 
 
 class Throttle:

@@ -9,6 +9,7 @@ stress-ng does it where it is installed (its stressors cpu, cache and stream, on
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import tempfile
@@ -31,7 +32,7 @@ CACHE_BYTES = (1 << 20, 64 << 20)
 def prepare(load: Load, core: int | None) -> Callable[[], None]:
     """Pin this process to `core`, if one is given, and return a function that loads it and never returns."""
     if core is not None:
-        os.sched_setaffinity(0, {core})
+        pin(os.getpid(), {core})
     if (program := shutil.which("stress-ng")) is not None:
         arguments = [program, "--quiet", f"--{STRESSORS[load]}", "1", "--timeout", "0"]
         arguments += ["--temp-path", tempfile.gettempdir()]
@@ -89,3 +90,14 @@ def largest_cache() -> int:
         sizes.append(int(text.rstrip("KM")) * unit)
     least, most = CACHE_BYTES
     return min(max([least, *sizes]), most) if sizes else 32 << 20
+
+
+def pin(pid: int, cores: set[int]) -> None:
+    """Let all threads of a process, if it still is there, run on these cores only; new ones inherit it."""
+    pinned: set[str] = set()
+    with contextlib.suppress(OSError):
+        while left := set(os.listdir(f"/proc/{pid}/task")) - pinned:  # those that started meanwhile
+            for thread in left:
+                with contextlib.suppress(OSError):
+                    os.sched_setaffinity(int(thread), cores)
+            pinned |= left

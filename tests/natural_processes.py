@@ -1,0 +1,95 @@
+"""What tests of natural stragglers share: what the system says of processes, and all that a fleet has left behind."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from collagebench.errors import FleetError
+from collagebench.worker import control_group
+
+PATIENCE = 10.0
+"""Seconds within which what is waited for must have happened."""
+
+
+def until(condition: Callable[[], object], what: str, seconds: float = PATIENCE) -> None:
+    """Return once the condition holds."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {seconds:g} s: {what}")
+        time.sleep(0.002)
+
+
+def state(pid: int) -> str:
+    """Return the letter that stands for a process's state: T is stopped; nothing if it is gone."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return ""
+
+
+def affinities(pid: int) -> set[frozenset[int]]:
+    """Return the sets of cores that the threads of a process may run on."""
+    return {frozenset(os.sched_getaffinity(int(thread))) for thread in os.listdir(f"/proc/{pid}/task")}
+
+
+def processes(mark: Path) -> dict[int, str]:
+    """Return all processes whose environment names a path, with what they were started as."""
+    found = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            try:
+                if os.fsencode(mark) in (entry / "environ").read_bytes():
+                    found[int(entry.name)] = (entry / "cmdline").read_bytes().decode(errors="replace")[:200]
+            except OSError:
+                pass
+    return found
+
+
+def session(leader: int) -> list[int]:
+    """Return the processes of a session."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        with contextlib.suppress(ValueError, OSError):
+            if os.getsid(int(entry.name)) == leader:
+                found.append(int(entry.name))
+    return found
+
+
+def groups() -> list[Path]:
+    """Return the control groups that there are for throttled workers."""
+    try:
+        return list(control_group.find().parent.glob("collagebench-*"))
+    except FleetError:
+        return []
+
+
+def nothing_left(mark: Path, former: list[Path], seconds: float = PATIENCE) -> None:
+    """See that no process with the path in its environment, no file below it, and no new control group is left."""
+    until(lambda: not processes(mark), f"only {processes(mark)} and then none is left", seconds)
+    until(lambda: not list(mark.iterdir()), f"{list(mark.iterdir())} removed", seconds)
+    until(lambda: set(groups()) <= set(former), f"{groups()} removed", seconds)
+
+
+def permitted(kind: str) -> None:
+    """Skip the test if workers cannot be throttled here and that is what it wants."""
+    if kind == "throttle":
+        try:
+            control_group.find()
+        except FleetError as error:
+            pytest.skip(str(error))
+
+
+FAST = {
+    "stop": {"stop_every": 0.01, "stop_for": 3600.0},
+    "corunner": {"load": "cpu"},
+    "throttle": {"quota": 0.5},
+    "traffic": {"transfers": 2, "transfer_mb": 1.0},
+}
+"""Disturbances that are in force at once: the first stop lasts for an hour."""
