@@ -4,38 +4,135 @@ from __future__ import annotations
 
 import math
 import pickle
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from collagebench.errors import UsageError
-from collagebench.stragglers.model import NAMES, open_stragglers
+from collagebench.stragglers.model import NAMES, PARAMETERS, Stragglers, open_stragglers, parameters_of
+from collagebench.stragglers.natural import Natural
 from collagebench.stragglers.service import MODES, Mode, service_time
+
+NATURAL = ("stop", "corunner", "throttle", "traffic")
+LASTING = [name for name in NAMES if "persistence" in PARAMETERS[name]]
+SECONDS = [name for name in NAMES if "straggler_mode" in PARAMETERS[name]]
+SHARES = {"structured": "excursion_share", "erasure": "drop_share"}
+"""The share that counts as slow, where it is called otherwise."""
+
+
+@pytest.fixture(scope="module")
+def trace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A trace of two machines, one twice as fast."""
+    path = tmp_path_factory.mktemp("traces") / "trace.csv"
+    values = np.random.default_rng(1).lognormal(-2, 0.5, 400).round(4)
+    lines = [f"{i % 2},{value / (1 + i % 2):.4f}" for i, value in enumerate(values)]
+    path.write_text("\n".join(("machine,seconds", *lines)))
+    return path
+
+
+def opened(name: str, trace: Path, time_scale: float = 1.0, workers: int = 10, **parameters: Any) -> Stragglers:
+    """Return a model; a replay is one of the trace."""
+    return open_stragglers(
+        name, 4, workers, time_scale, {**({"trace": trace} if name == "trace" else {}), **parameters}
+    )
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_name(name: str) -> None:
-    """Each name opens a model of that name whose draws average to its mean, live or after a pickle."""
-    model = open_stragglers(name, seed=4, workers=10)
+@pytest.mark.parametrize("mode", MODES)
+def test_every_name(name: str, mode: Mode, trace: Path) -> None:
+    """Each name opens a model of that name whose draws average to its mean in every mode, live or after a pickle."""
+    model = opened(name, trace, **({"straggler_mode": mode} if name in SECONDS else {}))
     assert model.name == name
-    assert model.mode in MODES
-    draws = np.array([model.draw(run, w, i, 0, 0.0) for run in range(1000) for w in range(10) for i in range(3)])
+    assert model.mode == mode if name in SECONDS else model.mode in ("add", "scale")
+    if name == "pareto":  # without a variance a mean says nothing
+        model = opened(name, trace, straggler_mode=mode, shape=3.0)
+    draws = np.array([model.draw(run, w, i, 0, 9.0 * i) for run in range(1000) for w in range(10) for i in range(3)])
+    draws[np.isinf(draws)] = 0.0
     runs = draws.reshape(1000, -1).mean(axis=1)
     assert abs(runs.mean() - model.mean) <= 3 * runs.std() / math.sqrt(len(runs)) + 1e-12
     twin = pickle.loads(pickle.dumps(model))
-    assert twin.draw(1, 2, 3, 0, 0.0) == model.draw(1, 2, 3, 0, 0.0)
+    assert twin.draw(1, 2, 3, 0, 4.0) == model.draw(1, 2, 3, 0, 4.0)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_without_is_the_end(name: str) -> None:
+def test_without_is_the_end(name: str, trace: Path) -> None:
     """A fleet without stragglers has none to take away, keeps its name and its mode, and is no slower on average."""
-    model = open_stragglers(name, seed=4, workers=10)
+    model = opened(name, trace)
     bound = model.without()
     assert (bound is None) == (name == "none")
     if bound is not None:
         assert (bound.name, bound.mode) == (model.name, model.mode)
-        assert bound.mean < model.mean
+        assert bound.mean < model.mean or (bound.mean == 0.0 and name in ("erasure", "crash", *NATURAL))
         assert bound.without() is None
+
+
+@pytest.mark.parametrize("name", LASTING)
+def test_every_family_s_slow_periods_can_last(name: str, trace: Path) -> None:
+    """With lasting slow periods a worker draws from its upper share while it is slow, and only then; the mean stays."""
+    share: dict[str, Any] = {SHARES.get(name, "slow_share"): 0.2, **({"shape": 3.0} if name == "pareto" else {})}
+    share |= {"request_sigma": 0.01} if name == "structured" else {}
+    alone, lasting = (opened(name, trace, persistence=length, **share) for length in (0.0, 2.0))
+    assert lasting.mean == pytest.approx(alone.mean)
+    runs = []
+    for run in range(300):
+        slow = np.array([lasting.levels.is_slow(run, 0, 0.5 * i) for i in range(40)])
+        draws = np.array([lasting.draw(run, 0, i, 0, 0.5 * i) for i in range(40)])
+        assert not slow.any() or slow.all() or draws[slow].min() >= draws[~slow].max()
+        runs.append((draws[np.isfinite(draws)].sum() / 40, slow.mean()))
+        assert alone.draw(run, 0, 7, 0, 0.0) == alone.draw(run, 0, 7, 0, 99.0)
+    for found, expected in zip(np.transpose(runs), (lasting.mean, 0.2), strict=True):
+        assert abs(found.mean() - expected) <= 3 * found.std() / math.sqrt(len(found))
+
+
+@pytest.mark.parametrize("name", SECONDS)
+def test_the_time_scale_multiplies_seconds(name: str, trace: Path) -> None:
+    """A tenth of the time scale gives a tenth of every draw, when it comes unchanged; factors stay what they are."""
+    how = {"persistence": 1.5}
+    for mode, factor in (("floor", 0.1), ("add", 0.1), ("scale", 1.0)):
+        whole, tenth = (opened(name, trace, scale, straggler_mode=mode, **how) for scale in (1.0, 0.1))
+        assert tenth.mean == pytest.approx(whole.mean * factor)
+        places = [(run, 3, i, 0, 0.4 * i) for run in range(5) for i in range(30)]
+        assert [tenth.draw(*place) for place in places] == pytest.approx(
+            [whole.draw(*place) * factor for place in places]
+        )
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in SECONDS if name not in ("collage-trace", "collage-machines", "trace")]
+)
+def test_factors_of_a_family_are_its_seconds_over_a_tenth(name: str, trace: Path) -> None:
+    """Where nothing else is given, 0.1 s in mode floor counts as the factor 1 in mode scale."""
+    seconds, factors = opened(name, trace), opened(name, trace, straggler_mode="scale")
+    assert [factors.draw(0, 1, i, 0, 0.0) for i in range(30)] == pytest.approx(
+        [seconds.draw(0, 1, i, 0, 0.0) * 10 for i in range(30)]
+    )
+
+
+asks = st.lists(
+    st.tuples(st.integers(0, 2), st.integers(0, 9), st.integers(0, 999), st.integers(0, 3), st.floats(0, 100)),
+    max_size=20,
+)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@settings(max_examples=40)
+@given(mine=asks, others=asks, seed=st.randoms(use_true_random=False))
+def test_no_scheme_changes_what_another_draws(
+    name: str, mine: list[tuple[int, int, int, int, float]], others: list[Any], seed: Any, trace: Path
+) -> None:
+    """A scheme's draws are the same when another asks more, in between or before, in any order, or never."""
+    parameters = {"persistence": 0.7} if name in LASTING else {}
+    alone = opened(name, trace, **parameters)
+    expected = {place: alone.draw(*place) for place in mine}
+    beside = opened(name, trace, **parameters)
+    together = [*mine, *others, *mine]
+    seed.shuffle(together)
+    drawn = {place: beside.draw(*place) for place in together}
+    assert {place: drawn[place] for place in mine} == expected
 
 
 def test_fixed() -> None:
@@ -51,31 +148,103 @@ def test_fixed() -> None:
 
 
 def test_nobody_slow() -> None:
-    """Fixed stragglers of whom there are none, or who are no slower, are no stragglers."""
-    assert open_stragglers("fixed", seed=4, workers=8, parameters={"slow_workers": 0}).without() is None
-    assert open_stragglers("fixed", seed=4, workers=8, parameters={"slow_factor": 1.0}).without() is None
+    """Fixed stragglers of whom there are none, or who are no slower, are no stragglers; nor is a share of 0."""
+    assert open_stragglers("fixed", 4, 8, parameters={"slow_workers": 0}).without() is None
+    assert open_stragglers("fixed", 4, 8, parameters={"slow_factor": 1.0}).without() is None
+    assert open_stragglers("bimodal", 4, 8, parameters={"slow_factor": 1.0}).without() is None
+    assert open_stragglers("bimodal", 4, 8, parameters={"slow_share": 0.0}).without() is None
+    assert open_stragglers("stop", 4, 8, parameters={"slow_workers": 0}).without() is None
+
+
+def test_natural() -> None:
+    """What disturbs workers is told with all its parameters, and whom in each run; over runs each worker as often."""
+    model = open_stragglers("stop", 4, 8, parameters={"slow_workers": 2, "stop_for": 0.5})
+    assert isinstance(model, Natural)
+    assert (model.kind, model.parameters) == ("stop", {"stop_every": 2.0, "stop_for": 0.5})
+    chosen = [model.workers_of(run) for run in range(2000)]
+    assert all(a < b for a, b in chosen)
+    turns = np.bincount(np.ravel(chosen), minlength=8) / 2000
+    assert np.abs(turns - 0.25).max() < 4 * math.sqrt(0.25 * 0.75 / 2000)
+    assert model.workers_of(7) == open_stragglers("stop", 4, 8, parameters={"slow_workers": 2}).workers_of(7)
+
+
+def test_a_default_may_be_named() -> None:
+    """A parameter that is None, or its default, is as if it had not been given."""
+    assert open_stragglers("pareto", 1, 4, parameters={"shape": None}) == open_stragglers("pareto", 1, 4)
+    for name in NAMES:
+        if name != "trace":
+            assert open_stragglers(name, 1, 4, parameters=parameters_of(name)) == open_stragglers(name, 1, 4)
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         ({"name": "typo"}, "'typo'; there are none, fixed, collage-trace, collage-machines"),
+        ({"name": "paretto"}, "did you mean pareto"),
         ({"seed": -1}, "seed"),
         ({"workers": 0}, "at least 1 worker"),
         ({"time_scale": 0.0}, "time scale"),
         ({"time_scale": math.nan}, "time scale"),
         ({"time_scale": math.inf}, "time scale"),
-        ({"parameters": {"slow_workers": 11}}, "0 to 10"),
-        ({"parameters": {"slow_workers": -1}}, "0 to 10"),
-        ({"parameters": {"slow_factor": 0.5}}, "1 or more"),
-        ({"parameters": {"slow_factor": math.nan}}, "1 or more"),
+        ({"name": "none", "parameters": {"shape": 2.0}}, "--shape is no parameter of the stragglers none"),
+        ({"parameters": {"slow_share": 0.1}}, "--slow-share .* fixed; it takes --slow-workers, --slow-factor"),
+        ({"name": "trace"}, "give --trace"),
+        ({"name": "trace", "parameters": {"trace": "x", "replay": "block", "persistence": 1.0}}, "--persistence means"),
     ],
     ids=str,
 )
 def test_nonsense(arguments: dict[str, object], words: str) -> None:
     """A name or a number that makes no sense is a mistake of usage, and the message says what would."""
-    with pytest.raises(UsageError, match=words):
+    with pytest.raises(UsageError, match=words) as error:
         open_stragglers(**{"name": "fixed", "seed": 1, "workers": 10, **arguments})
+    assert "\n" not in str(error.value)
+
+
+WRONG: dict[str, tuple[Any, ...]] = {
+    "slow_workers": (11, -1, 0.5, True),
+    "slow_factor": (0.5, math.nan, math.inf, "2"),
+    "slow_share": (-0.1, 1.0, math.nan),
+    "excursion_share": (1.0,),
+    "slow_machines": (-0.1,),
+    "drop_share": (1.0, 2.0),
+    "persistence": (-1.0, math.inf, math.nan),
+    "straggler_mode": ("fast", ""),
+    "slow_place": ("middle",),
+    "replay": ("random",),
+    "load": ("disk",),
+    "shift": (-0.1, math.inf),
+    "tail": (0.0, -1.0),
+    "scale": (0.0,),
+    "median": (0.0,),
+    "base": (0.0, 1e7),
+    "slow_machine": (0.0,),
+    "shape": (1.0, 0.5, math.inf),
+    "sigma": (-0.1, 11.0),
+    "machine_sigma": (-1.0,),
+    "request_sigma": (math.nan,),
+    "excursion_factor": (0.9,),
+    "crash_every": (0.0, 0.5, math.inf),
+    "restart_after": (-1.0, 10.0),
+    "block": (0, 1.5),
+    "log_length": (0,),
+    "stop_every": (0.0,),
+    "stop_for": (0.0,),
+    "quota": (0.0, 1.1),
+    "transfers": (0, 1.5),
+    "transfer_mb": (0.0,),
+}
+
+
+@pytest.mark.parametrize("name", sorted({key for known in PARAMETERS.values() for key in known} - {"trace"}))
+def test_every_parameter_is_checked(name: str, trace: Path) -> None:
+    """Each parameter, wherever it is one, refuses what makes no sense in one sentence with its option and the value."""
+    for family in NAMES:
+        for value in WRONG[name] if name in PARAMETERS[family] else ():
+            with pytest.raises(UsageError) as error:
+                opened(family, trace, **{name: value})
+            assert str(error.value).startswith(f"--{name.replace('_', '-')} must be") or name == "restart_after"
+            assert str(value) in str(error.value)
+            assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(
@@ -89,6 +258,7 @@ def test_service_time(mode: Mode, amount: float, seconds: float) -> None:
 
 @pytest.mark.parametrize("mode", MODES)
 def test_never_faster(mode: Mode) -> None:
-    """No draw makes a service shorter than its computation."""
+    """No draw makes a service shorter than its computation, and a reply that is lost takes just that."""
     for amount in (-1.0, 0.0, 0.1, 0.99):
         assert service_time(mode, 0.2, amount) >= 0.2
+    assert service_time(mode, 0.2, math.inf) == 0.2
