@@ -17,6 +17,8 @@ from collagebench.engine.router import Router
 from collagebench.engine.simulated import Crash
 from collagebench.results.writer import RunWriter
 from collagebench.schemes.protocol import Task
+from collagebench.stragglers.failures import Crash as Crashing
+from collagebench.stragglers.natural import Natural
 from collagebench.stragglers.service import service_time
 
 
@@ -86,9 +88,9 @@ def conductor_of(plan: Plan, variant: Variant, run: int, listener: Listener) -> 
 
 def crashes_of(plan: Plan, run: int) -> Iterator[Crash]:
     """Yield the crashes of all workers in one run, in order of time, for ever; none where the stragglers crash none."""
-    crashes = getattr(plan.stragglers, "crashes", None)
-    if crashes is not None:
-        yield from merge(*(_named(crashes(run, worker), worker) for worker in range(plan.config.workers)))
+    stragglers = plan.stragglers
+    if isinstance(stragglers, Crashing):
+        yield from merge(*(_named(stragglers.crashes(run, worker), worker) for worker in range(plan.config.workers)))
 
 
 def _named(crashes: Iterator[tuple[float, float]], worker: int) -> Iterator[Crash]:
@@ -106,7 +108,7 @@ def recorder_of(
         plan.stragglers.mode,
         plan.workloads[run],
         variant.codec,
-        plan.slow_above,
+        None if isinstance(plan.stragglers, Natural) else plan.slow_above,
         evaluate,
         chunk,
     )

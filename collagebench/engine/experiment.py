@@ -20,6 +20,7 @@ from collagebench.errors import CollagebenchError, Interrupted, UsageError
 from collagebench.results.environment import capture
 from collagebench.results.writer import RunWriter
 from collagebench.stragglers.model import parameters_of
+from collagebench.stragglers.natural import NATURAL
 
 
 def run(config: Config, directory: Path, progress: Progress, resume: bool = False) -> None:
@@ -33,11 +34,18 @@ def run(config: Config, directory: Path, progress: Progress, resume: bool = Fals
     """
     if config.compute == "real" and config.compute_time is not None:
         raise UsageError("--compute-time is for workers that do not compute: leave it out, or say --compute emulated")
+    if config.compute == "emulated" and config.stragglers in NATURAL:
+        raise UsageError(f"{config.stragglers} slows down workers that compute: leave --compute emulated out")
     _experiment(config, directory, progress, resume, "live", on_workers.run_cells)
 
 
 def simulate(config: Config, directory: Path, progress: Progress, resume: bool = False) -> None:
     """Do the same in virtual time; raises what `run` raises."""
+    if config.stragglers in NATURAL:
+        raise UsageError(
+            f"how slow {config.stragglers} makes a worker is not known beforehand: record it with `collagebench record "
+            f"--stragglers {config.stragglers}`, and simulate the profile that this writes"
+        )
     _experiment(config, directory, progress, resume, "simulated", in_virtual_time.run_cells)
 
 

@@ -52,7 +52,7 @@ class LiveCell:
         emulated: Callable[[Task], float] | None,
         on_lost: Callable[[int, str], None],
         crashes: Iterable[Crash] = (),
-        crash: Callable[[int, float], None] = lambda worker, restart_after: None,
+        crash: Callable[[int, float], object] = lambda worker, restart_after: None,
     ) -> None:
         """Prepare a cell.
 

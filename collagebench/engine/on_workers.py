@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from functools import partial
 from pathlib import Path
 
-from collagebench.engine.cells import Progress, begin, conductor_of, in_order, recorder_of, watched
+from collagebench.engine.cells import Progress, begin, conductor_of, crashes_of, in_order, recorder_of, watched
 from collagebench.engine.evaluation import Evaluator
 from collagebench.engine.event_loop import complete
 from collagebench.engine.live import LiveCell
 from collagebench.engine.pacer import Pacer
 from collagebench.engine.plan import Plan, Variant
-from collagebench.fleet import ModelFile, WorkerSpec
-from collagebench.fleet.local import local_fleet
+from collagebench.fleet import Disturbance, ModelFile, WorkerSpec
+from collagebench.fleet.local import Fleet, local_fleet
 from collagebench.results.records import CellRecord
 from collagebench.results.writer import RunWriter
+from collagebench.stragglers.natural import Natural
 
 
 def run_cells(
@@ -50,9 +52,20 @@ async def _run_cells(
         lost[worker] = reason  # the fleet knows better than a broken connection
         on_lost(worker, reason)
 
+    def on_crashed(worker: int) -> None:
+        if cell is not None:
+            cell.crashed(worker)
+
+    def on_back(worker: int) -> None:
+        if cell is not None:
+            cell.back(worker)
+
     progress.stage(f"starting {config.workers} workers")
     evaluator = Evaluator(plan.images) if config.compute == "emulated" else None
-    async with local_fleet(_specs(plan), config.compute, directory / "workers", on_ended) as fleet:
+    logs = directory / "workers"
+    async with local_fleet(
+        _specs(plan), config.compute, logs, on_ended, on_crashed=on_crashed, on_back=on_back
+    ) as fleet:
         connections = {connection.index: connection for connection in fleet}
         hosts = Counter(connection.host for connection in fleet)
         writer.add(hosts=[{"host": host, "workers": workers} for host, workers in hosts.items()])
@@ -73,11 +86,15 @@ async def _run_cells(
                     config.deadline,
                     plan.compute_of(variant) if config.compute == "emulated" else None,
                     on_lost,
+                    crashes_of(plan, run),
+                    fleet.crash,
                 )
-                cpu = time.process_time()
                 conduct = conductor_of(plan, variant, run, watched(plan, variant, run, recorder, progress))
-                await cell.run(conduct, plan.requests(run), recorder, progress.advance)
-                cpu = time.process_time() - cpu
+                async with _disturbed(fleet, plan, writer, variant, run):
+                    cpu = time.process_time()
+                    await cell.run(conduct, plan.requests(run), recorder, progress.advance)
+                    cpu = time.process_time() - cpu
+                await fleet.whole()
                 recorder.flush()
                 gone = "; ".join(f"worker {worker} {reason}" for worker, reason in sorted(lost.items()))
                 facts = (config.requests, recorder.tasks, recorder.duration, cpu, gone)
@@ -90,6 +107,28 @@ async def _run_cells(
             cell = None
             pacer.close()
     return True
+
+
+@contextlib.asynccontextmanager
+async def _disturbed(fleet: Fleet, plan: Plan, writer: RunWriter, variant: Variant, run: int) -> AsyncIterator[None]:
+    """Let natural stragglers disturb the workers of one cell, and put on record what was really done to them.
+
+    They begin anew with every cell, so that all schemes meet those that can be repeated at the same moments.
+    """
+    stragglers = plan.stragglers
+    if not isinstance(stragglers, Natural) or not stragglers.slow_workers:
+        yield
+        return
+    disturbance = Disturbance(
+        kind=stragglers.kind,
+        workers=stragglers.workers_of(run),
+        seed=plan.config.seed,
+        run=run,
+        **stragglers.parameters,
+    )
+    began = await fleet.disturb(disturbance)
+    yield
+    writer.disturbed({"scheme": variant.name, "run": run, "began": began, "came": await fleet.calm()})
 
 
 def _specs(plan: Plan) -> list[WorkerSpec]:

@@ -138,6 +138,7 @@ SHAPE: dict[str, Any] = {
     "error": "text?",
     "resumed": [{"at_utc": "text", "tool": "text", "cells_kept": "count", "environment": ENVIRONMENT}],
     "events": [{"kind": "text", "message": "text", "at_utc": "text"}],
+    "disturbances": [{"scheme": "text", "run": "count", "began": ["object"], "came": ["object"]}],
     "bound": {**BOUND, "source": "text?", "curve": [["amount?"]]},
 }
 NULLABLE = ("git", "load_average")

@@ -118,6 +118,11 @@ class RunWriter:
         self._header["events"].append({"kind": kind, "message": message, "at_utc": _now()})
         self._write_header()
 
+    def disturbed(self, facts: dict[str, Any]) -> None:
+        """Keep what was done to the workers of one cell: {scheme, run, began, came}, what it began with and came to."""
+        self._header.setdefault("disturbances", []).append(facts)
+        self._write_header()
+
     def add(self, **facts: Any) -> None:
         """Add facts to the header that were not known when it was made, such as `hosts`."""
         self._header.update(facts)

@@ -9,10 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal, get_args
 
 from collagebench.stragglers.fixed import NoStragglers, chosen_workers
 from collagebench.stragglers.service import Mode
+
+Kind = Literal["stop", "corunner", "throttle", "traffic"]
+NATURAL: tuple[Kind, ...] = get_args(Kind)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +24,8 @@ class Natural:
 
     seed: int
     workers: int
-    kind: str
-    """`stop`, `corunner`, `throttle` or `traffic`."""
+    kind: Kind
+    """One of NATURAL."""
     slow_workers: int
     """How many of the workers are disturbed."""
     parameters: Mapping[str, Any]
