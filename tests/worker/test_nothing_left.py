@@ -1,0 +1,212 @@
+"""After a kill of the worker, of the forkserver or of the client, nothing of a disturbance is left."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from natural_processes import FAST, groups, nothing_left, permitted, processes, session, state, until
+from real_processes import ROOT, Watched
+
+from collagebench.worker.janitor import _tidy, born
+
+pytestmark = [
+    pytest.mark.processes,
+    pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="asks /proc what became of processes"),
+]
+
+CLIENT = """
+import asyncio, json, os, signal, sys
+from pathlib import Path
+from real_processes import SUMS
+from collagebench.fleet.local import local_fleet
+from collagebench.worker.spec import Disturbance, WorkerSpec
+
+async def main():
+    specs = [WorkerSpec(index, (SUMS,)) for index in range(2)]
+    async with local_fleet(specs, "emulated", Path(sys.argv[1]), lambda index, reason: None) as fleet:
+        what = await fleet.disturb(Disturbance(workers=(0, 1), **json.loads(sys.argv[2])))
+        pids = [connection.pid for connection in fleet]
+        print(json.dumps({"workers": pids, "what": what}), flush=True)
+        go_on = asyncio.Event()
+        asyncio.get_running_loop().add_reader(0, go_on.set)
+        await go_on.wait()
+        print(json.dumps(await fleet.calm() if sys.argv[3] == "calm" else []), flush=True)
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell in the background has it ignored
+asyncio.run(main())
+"""
+
+
+@pytest.fixture
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the temporary directory of a test; it stands in the environment of every process that the test starts."""
+    directory = tmp_path / "t"
+    directory.mkdir()
+    monkeypatch.setenv("TMPDIR", str(directory))
+    return directory
+
+
+class Scene:
+    """A client in a process of its own, with two workers that are disturbed."""
+
+    def __init__(self, logs: Path, kind: str, then: str) -> None:
+        order = json.dumps({"kind": kind, **FAST[kind]})
+        self.client = subprocess.Popen(
+            [sys.executable, "-c", CLIENT, str(logs), order, then],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT}/tests"},
+        )
+        said = json.loads(self.line())
+        self.workers: list[int] = said["workers"]
+        self.what: list[dict[str, Any]] = said["what"]
+        self.forkserver = int(Path(f"/proc/{self.workers[0]}/stat").read_text().rpartition(")")[2].split()[1])
+        if kind == "stop":
+            for pid in self.workers:
+                until(lambda pid=pid: state(pid) == "T", "the worker stops")
+
+    def line(self) -> str:
+        """Return what the client says next."""
+        assert self.client.stdout is not None
+        return self.client.stdout.readline()
+
+    def go_on(self) -> None:
+        """Let the client come to its end."""
+        assert self.client.stdin is not None
+        self.client.stdin.write("\n")
+        self.client.stdin.flush()
+
+
+@contextlib.contextmanager
+def played(logs: Path, kind: str, then: str = "") -> Iterator[Scene]:
+    """Give a scene, and see that its client has ended after it."""
+    scene = Scene(logs, kind, then)
+    with scene.client:
+        try:
+            yield scene
+            scene.client.wait(10)
+        finally:
+            scene.client.kill()
+
+
+@pytest.fixture(params=list(FAST))
+def kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Return each kind of disturbance that is permitted here; the load is our own."""
+    permitted(request.param)
+    places = os.environ["PATH"].split(os.pathsep)
+    monkeypatch.setenv("PATH", os.pathsep.join(place for place in places if not Path(place, "stress-ng").exists()))
+    former = groups()
+    yield request.param
+    assert set(groups()) <= set(former)
+
+
+def test_a_killed_worker_leaves_nothing(tmp_path: Path, temporary: Path, kind: str) -> None:
+    """What disturbed it ends with it, although the fleet stays; the rest goes with the fleet."""
+    former = groups()
+    with played(tmp_path, kind) as scene:
+        started = set(processes(temporary))
+        mine = {scene.workers[0]} | ({scene.what[0]["pid"]} if kind in ("corunner", "traffic") else set())
+        os.kill(scene.workers[0], signal.SIGKILL)
+        until(lambda: set(processes(temporary)) == started - mine, "what disturbed the worker ends")
+        until(lambda: len(groups()) == len(former) + (kind == "throttle"), "its control group is removed")
+        scene.go_on()
+    nothing_left(temporary, former)
+
+
+@pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGTERM])
+def test_a_killed_forkserver_leaves_nothing(tmp_path: Path, temporary: Path, kind: str, sign: signal.Signals) -> None:
+    """Not even while its client lives on: no process, no control group, no socket."""
+    former = groups()
+    with played(tmp_path, kind) as scene:
+        before = set(processes(temporary))
+        assert len(before) > 4  # the client, the forkserver, the janitor and two workers at least
+        os.kill(scene.forkserver, sign)
+        until(lambda: set(processes(temporary)) <= {scene.client.pid}, "all but the client end")
+        until(lambda: not list(temporary.iterdir()), "the sockets are removed")
+        until(lambda: set(groups()) <= set(former), "the control groups are removed")
+        scene.go_on()
+
+
+@pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_a_killed_client_leaves_nothing(tmp_path: Path, temporary: Path, kind: str, sign: signal.Signals) -> None:
+    """However it ends: killed, asked to, or by Ctrl-C."""
+    former = groups()
+    with played(tmp_path, kind) as scene:
+        scene.client.send_signal(sign)
+    nothing_left(temporary, former)
+
+
+def test_both_killed_at_once_leave_nothing(tmp_path: Path, temporary: Path, kind: str) -> None:
+    """The janitor does what neither the client nor the forkserver can."""
+    former = groups()
+    with played(tmp_path, kind) as scene:
+        os.kill(scene.forkserver, signal.SIGKILL)
+        scene.client.kill()
+    nothing_left(temporary, former)
+
+
+def test_a_killed_janitor_is_missed_by_nobody(tmp_path: Path, temporary: Path, kind: str) -> None:
+    """What it would have undone, the forkserver undoes."""
+    former = groups()
+    with played(tmp_path, kind) as scene:
+        helpers = {item["pid"] for item in scene.what}
+        [janitor] = set(processes(temporary)) - {scene.client.pid, scene.forkserver, *scene.workers, *helpers}
+        os.kill(janitor, signal.SIGKILL)
+        scene.client.send_signal(signal.SIGINT)
+    nothing_left(temporary, former)
+
+
+@pytest.mark.parametrize("then", ["calm", "drain"])
+def test_an_ordinary_end_leaves_nothing(tmp_path: Path, temporary: Path, kind: str, then: str) -> None:
+    """After calm there is nothing but the client, the forkserver and the workers, and at the end nothing at all."""
+    former = groups()
+    with played(tmp_path, kind, then) as scene:
+        scene.go_on()
+        assert len(json.loads(scene.line())) == (2 if then == "calm" else 0)
+    nothing_left(temporary, former)
+
+
+@pytest.mark.skipif(shutil.which("stress-ng") is None, reason="stress-ng is not installed")
+@pytest.mark.parametrize("victim", ["worker", "forkserver", "client"])
+def test_a_stress_ng_leaves_nothing_either(tmp_path: Path, temporary: Path, victim: str) -> None:
+    """Nor do the processes that it has started in turn."""
+    with played(tmp_path, "corunner") as scene:
+        leaders = [item["pid"] for item in scene.what]
+        until(lambda: all(len(session(leader)) > 1 for leader in leaders), "the stressors begin")
+        first, second = (Watched(session(leader)) for leader in leaders)
+        if victim == "client":
+            scene.client.kill()
+        else:
+            os.kill(scene.forkserver if victim == "forkserver" else scene.workers[0], signal.SIGKILL)
+        assert not first.left_after(5)
+        if victim != "client":
+            scene.go_on()
+        assert not second.left_after(5)
+    nothing_left(temporary, groups())
+
+
+@pytest.mark.parametrize("role", ["worker", "group"])
+def test_the_janitor_spares_a_process_that_has_got_an_old_id(tmp_path: Path, role: str) -> None:
+    """A process that was born at another moment than the one it knows is left alone; that one itself is not."""
+    with subprocess.Popen(["sleep", "3600"], start_new_session=True) as process:
+        for birth, lives in (("0", True), (born(process.pid), False)):
+            reading, writing = os.pipe()
+            os.write(writing, json.dumps({role: process.pid, "born": birth}).encode() + b"\n")
+            os.close(writing)
+            _tidy(reading, str(tmp_path / "none"))
+            os.close(reading)
+            if lives:
+                assert process.poll() is None
+        assert process.wait(5) == -signal.SIGKILL
