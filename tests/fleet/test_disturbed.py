@@ -1,0 +1,249 @@
+"""The local fleet as its client disturbs it: what it is told, and what becomes of its calls when a worker crashes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from natural_processes import FAST, groups, nothing_left, permitted, state, until
+from real_processes import SUMS
+
+from collagebench.errors import FleetError
+from collagebench.fleet.connection import Connection, TaskError
+from collagebench.fleet.local import Fleet, local_fleet
+from collagebench.worker.spec import Disturbance, WorkerSpec
+
+pytestmark = [
+    pytest.mark.processes,
+    pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="asks /proc what became of processes"),
+]
+PIXELS = np.arange(48, dtype=np.uint8).reshape(1, 4, 4, 3)
+
+
+@pytest.fixture(autouse=True)
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Return the temporary directory of a test, and see that nothing of any kind is left after it."""
+    directory = tmp_path / "t"
+    directory.mkdir()
+    monkeypatch.setenv("TMPDIR", str(directory))
+    former = groups()
+    yield directory
+    nothing_left(directory, former)
+
+
+class Heard:
+    """What the fleet has told."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[Any, ...]] = []
+        self._news = asyncio.Event()
+
+    def tell(self, *what: Any) -> None:
+        """Take it."""
+        self.told.append(what)
+        self._news.set()
+
+    async def until(self, *what: Any) -> None:
+        """Return when this has been told."""
+        while what not in self.told:
+            self._news.clear()
+            await asyncio.wait_for(self._news.wait(), 10)
+
+
+def with_fleet(
+    body: Callable[[Fleet, Heard], Awaitable[None]], logs: Path, workers: int = 2, compute: Any = "emulated"
+) -> list[tuple[Any, ...]]:
+    """Run `body` with a fleet and return what that told."""
+
+    async def main() -> list[tuple[Any, ...]]:
+        heard = Heard()
+        fleet = local_fleet(
+            [WorkerSpec(index, (SUMS,)) for index in range(workers)],
+            compute,
+            logs,
+            lambda worker, reason: heard.tell("lost", worker, reason),
+            on_crashed=lambda worker: heard.tell("crashed", worker),
+            on_back=lambda worker: heard.tell("back", worker),
+        )
+        async with fleet as up:
+            await body(up, heard)
+        return heard.told
+
+    return asyncio.run(main())
+
+
+def infer(connection: Connection, amount: float = 0.0, timeout: float = 10.0) -> Any:
+    """Return the coroutine of one call."""
+    return connection.infer(1, "sums", PIXELS, "floor", amount, timeout)
+
+
+@pytest.mark.parametrize("kind", list(FAST))
+def test_a_disturbance_is_confirmed_and_so_is_calm(tmp_path: Path, kind: Any) -> None:
+    """Both say what was done to which worker; a worker that is calm again answers, and none is lost."""
+    permitted(kind)
+
+    async def body(fleet: Fleet, heard: Heard) -> None:
+        for _ in range(2):
+            [what] = await fleet.disturb(Disturbance(kind, (1,), **FAST[kind]))
+            assert (what["worker"], what["kind"], what["pid"] > 0) == (1, kind, True)
+            [result] = await fleet.calm()
+            assert (result["worker"], result["kind"], result["seconds"] > 0) == (1, kind, True)
+            for connection in fleet:
+                await infer(connection)
+        assert await fleet.calm() == []
+
+    assert with_fleet(body, tmp_path) == []
+
+
+def test_a_disturbance_that_is_refused_is_one_sentence(tmp_path: Path) -> None:
+    """The order after it is carried out."""
+
+    async def body(fleet: Fleet, heard: Heard) -> None:
+        with pytest.raises(FleetError, match="worker 9 cannot be disturbed by corunner: it does not run"):
+            await fleet.disturb(Disturbance("corunner", (9,)))
+        assert len(await fleet.disturb(Disturbance("stop", (0, 1)))) == 2
+
+    with_fleet(body, tmp_path)
+
+
+def test_an_answer_that_nobody_waits_for_is_not_taken_for_the_next(tmp_path: Path) -> None:
+    """A client that gives up waiting for a disturbance and asks for calm is told of calm."""
+
+    async def body(fleet: Fleet, heard: Heard) -> None:
+        disturbing = asyncio.create_task(fleet.disturb(Disturbance("stop", (0,), **FAST["stop"])))
+        await asyncio.sleep(0)
+        disturbing.cancel()
+        [result] = await fleet.calm()
+        assert result["seconds"] > 0
+
+    with_fleet(body, tmp_path)
+
+
+def test_orders_to_a_forkserver_that_is_gone_are_one_sentence(tmp_path: Path) -> None:
+    """Those that wait for an answer, and those that come later."""
+
+    async def body(fleet: Fleet, heard: Heard) -> None:
+        pid = fleet.connections[0].pid
+        forkserver = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+        os.kill(forkserver, signal.SIGSTOP)
+        waiting = asyncio.create_task(fleet.disturb(Disturbance("stop", (0,))))
+        await asyncio.sleep(0)
+        os.kill(forkserver, signal.SIGKILL)
+        with pytest.raises(FleetError, match=r"the forkserver ended \(killed by signal 9\)"):
+            await waiting
+        with pytest.raises(FleetError, match="there is nobody to calm the workers: their forkserver has ended"):
+            await fleet.calm()
+
+    with_fleet(body, tmp_path)
+
+
+def test_a_worker_that_crashes_comes_back(tmp_path: Path) -> None:
+    """Calls that this cuts short and calls meanwhile fail as crashed; from `on_back` on, calls are answered at once."""
+
+    async def body(fleet: Fleet, heard: Heard) -> None:
+        victim, other = fleet
+        former = victim.pid
+        calls = [asyncio.create_task(infer(victim, 3600.0, 7200.0)) for _ in range(3)]
+        await asyncio.sleep(0)
+        await victim.ready(10)
+        assert fleet.crash(0, 0.05)
+        assert not fleet.crash(0, 0.05)
+        for error in await asyncio.wait_for(asyncio.gather(*calls, return_exceptions=True), 5):
+            assert isinstance(error, TaskError)
+            assert error.reason == "crashed"
+        with pytest.raises(TaskError, match="worker 0 was made to crash and is not yet back") as caught:
+            await infer(victim)
+        assert caught.value.reason == "crashed"
+        await infer(other)
+        await heard.until("back", 0)
+        await infer(victim, timeout=1.0)
+        assert (victim.lost, victim.crashed) == (None, False)
+        assert victim.pid not in (former, None)
+        await fleet.whole()
+
+    assert with_fleet(body, tmp_path) == [("crashed", 0), ("back", 0)]
+
+
+def test_a_worker_crashes_again_and_again(tmp_path: Path) -> None:
+    """Twenty times, with calls under way each time: every one is answered or fails as crashed, and none is lost."""
+
+    async def body(fleet: Fleet, heard: Heard) -> None:
+        victim = fleet.connections[0]
+        failed = 0
+        for _ in range(20):
+            calls = [asyncio.create_task(infer(victim, 0.001)) for _ in range(5)]
+            await asyncio.sleep(0)
+            assert fleet.crash(0, 0.0)
+            for end in await asyncio.gather(*calls, return_exceptions=True):
+                if isinstance(end, BaseException):
+                    assert isinstance(end, TaskError)
+                    assert end.reason == "crashed"
+                    failed += 1
+            await fleet.whole()
+            await infer(victim, timeout=2.0)
+        assert failed
+
+    told = with_fleet(body, tmp_path)
+    assert told == [("crashed", 0), ("back", 0)] * 20
+
+
+def test_a_worker_that_cannot_be_started_again_is_lost(tmp_path: Path) -> None:
+    """Its model was removed meanwhile: the sentence is the reason, told once."""
+    path = tmp_path / "sums.onnx"
+    path.write_bytes(Path(SUMS.path).read_bytes())
+
+    async def main() -> list[tuple[Any, ...]]:
+        heard = Heard()
+        specs = [WorkerSpec(0, (SUMS.__class__("sums", str(path), SUMS.sha256, SUMS.input),))]
+        async with local_fleet(specs, "real", tmp_path, lambda *lost: heard.tell(*lost)) as fleet:
+            path.unlink()
+            fleet.crash(0, 0.0)
+            await fleet.whole()
+            assert fleet.connections[0].lost is not None
+            with pytest.raises(TaskError, match="worker 0 is gone: model file") as caught:
+                await infer(fleet.connections[0])
+            assert caught.value.reason == "lost"
+            assert not fleet.crash(0, 0.0)
+        return heard.told
+
+    [(worker, reason)] = asyncio.run(main())
+    assert worker == 0
+    assert "sums.onnx cannot be read (No such file or directory)" in reason
+
+
+def test_a_worker_that_dies_unasked_is_lost_although_others_were_made_to_crash(tmp_path: Path) -> None:
+    """Only an order makes a death a crash."""
+
+    async def body(fleet: Fleet, heard: Heard) -> None:
+        first, second = fleet
+        fleet.crash(0, 0.0)
+        await heard.until("back", 0)
+        assert second.pid is not None
+        os.kill(second.pid, signal.SIGKILL)
+        await heard.until("lost", 1, "killed by signal 9")
+        assert first.pid is not None
+        os.kill(first.pid, signal.SIGKILL)  # even one that has come back
+        await heard.until("lost", 0, "killed by signal 9")
+
+    with_fleet(body, tmp_path)
+
+
+def test_a_client_that_fails_leaves_no_worker_stopped(tmp_path: Path) -> None:
+    """The error goes on, and the workers end in the ordinary way."""
+
+    async def body(fleet: Fleet, heard: Heard) -> None:
+        await fleet.disturb(Disturbance("stop", (0, 1), **FAST["stop"]))
+        for connection in fleet:
+            pid = connection.pid
+            assert pid is not None
+            until(lambda pid=pid: state(pid) == "T", "the worker stops")
+        raise KeyError("the client's own")
+
+    with pytest.raises(KeyError, match="the client's own"):
+        with_fleet(body, tmp_path)
