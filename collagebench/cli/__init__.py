@@ -16,6 +16,7 @@ VERBS = {
     "simulate": "The same experiment in virtual time.",
     "report": "Report finished runs: table, HTML page, JSON, trace.",
     "record": "Watch real workers and write down how slow they are.",
+    "profiles": "List or show the named experiments.",
     "evaluate": "Measure how right and how fast the models are.",
     "train": "Train a model (needs the train extra).",
     "export": "Export trained models to ONNX (needs the train extra).",

@@ -423,13 +423,3 @@ def test_the_command_line_wins_over_the_profile(tmp_path: Path) -> None:
     assert report["schemes"][0]["utilisation"] == pytest.approx(0.2)
     assert [scheme["variant"] for scheme in report["schemes"]] == ["waiting", "held"]
     assert report["schemes"][1]["options"] == {"hold": 0.02}
-
-
-@pytest.mark.parametrize("profile", sorted(path.stem for path in (Path(ROOT) / "profiles").glob("*.toml")))
-def test_every_shipped_profile_runs(tmp_path: Path, profile: str) -> None:
-    """Each named profile simulates to a report with every one of its schemes."""
-    code, out, _ = collagebench(
-        "simulate", "--profile", profile, "--runs", 1, "--requests", 100, "--format", "json", cwd=tmp_path
-    )
-    assert code in (0, 4)
-    assert all(scheme["runs"] == 1 for scheme in json.loads(out)["schemes"])

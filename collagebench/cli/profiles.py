@@ -1,0 +1,107 @@
+"""`collagebench profiles`: the named experiments, in a list, or one of them as it is written down."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from collagebench.config import Config
+
+
+@click.command("profiles")
+@click.argument("name", required=False, metavar="[NAME|FILE]")
+@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", help="[table]")
+def command(name: str | None, form: str) -> None:
+    """List the named experiments, or show one: its file, to be copied and changed.
+
+    `run --profile NAME` does one of them. The time that this takes is worked out from its runs, its requests and their
+    rate; `simulate` is done within a minute or two. A FILE of your own is checked first.
+    """
+    # Imported here, because it is heavy and no help text needs it.
+    from collagebench.cli.options import profile_path
+    from collagebench.paths import profiles_dir
+
+    if name is not None:
+        path = profile_path(name)
+        facts = _facts(path)  # says what is wrong with it, if anything is
+        text = path.read_text(encoding="utf-8")
+        click.echo(json.dumps({**facts, "text": text}, indent=2) + "\n" if form == "json" else text, nl=False)
+        return
+    found = [_facts(path) for path in sorted(profiles_dir().glob("*.toml"))]
+    if form == "json":
+        click.echo(json.dumps({"profiles": found}, indent=2))
+        return
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    for facts in found:
+        _print(facts, console)
+    console.print("collagebench profiles NAME shows one, collagebench run --profile NAME does it.", style="dim")
+
+
+def _facts(path: Path) -> dict[str, Any]:
+    """Return what a profile is about, as plain JSON values."""
+    from collagebench.cli.options import resolve
+    from collagebench.profile import read_profile
+
+    config = resolve({"profile": str(path)})
+    rate = _rate(config)
+    cell = config.requests / rate if rate else None
+    return {
+        "name": path.stem,
+        "description": read_profile(path).description,
+        "path": str(path),
+        "workers": config.workers,
+        "stragglers": config.stragglers,
+        "dataset": config.dataset,
+        "compute": config.compute,
+        "runs": config.runs,
+        "requests": config.requests,
+        "rate": rate,
+        "schemes": [scheme.variant for scheme in config.schemes],
+        "seconds_per_scheme": None if cell is None else config.runs * cell,
+        "seconds": None if cell is None else len(config.schemes) * config.runs * cell,
+    }
+
+
+def _rate(config: Config) -> float | None:
+    """Return the requests a second that a config stands for; None where that depends on how fast a machine is."""
+    from collagebench.engine.plan import straggler_parameters, time_scale
+    from collagebench.stragglers.model import open_stragglers
+    from collagebench.stragglers.service import service_time
+
+    if config.rate is not None:
+        return config.rate
+    stragglers = open_stragglers(
+        config.stragglers, config.seed, config.workers, time_scale(config), straggler_parameters(config)
+    )
+    if config.compute_time is None and stragglers.mode != "floor":
+        return None
+    service = service_time(stragglers.mode, config.compute_time or 0.0, stragglers.mean)
+    return (config.utilisation or 0.5) * config.workers / service
+
+
+def _print(facts: dict[str, Any], console: Console) -> None:
+    from collagebench.report.parts import print_line
+
+    console.print(facts["name"], style="bold")
+    print_line(console, facts["description"], indent="  ")
+    fleet = f"{facts['workers']} workers, stragglers {facts['stragglers']}: {', '.join(facts['schemes'])}."
+    times = ""
+    if facts["seconds"] is not None:
+        times = f" About {_time(facts['seconds_per_scheme'])} a scheme, {_time(facts['seconds'])} in all."
+    print_line(console, fleet + times, indent="  ", style="dim")
+    console.print()
+
+
+def _time(seconds: float) -> str:
+    """Return a time that is only known roughly, rounded up."""
+    if seconds < 60:
+        return f"{max(1, round(seconds))} s"
+    return f"{round(seconds / 60)} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

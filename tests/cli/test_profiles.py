@@ -1,0 +1,72 @@
+"""`collagebench profiles` as a user meets it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from collagebench.cli import cli
+from collagebench.errors import UsageError
+from collagebench.paths import profiles_dir
+
+NAMES = sorted(path.stem for path in profiles_dir().glob("*.toml"))
+
+
+def profiles(*arguments: object) -> str:
+    """Return what the verb prints."""
+    done = CliRunner().invoke(cli, ["profiles", *map(str, arguments)], catch_exceptions=False)
+    assert done.exit_code == 0
+    return done.stdout
+
+
+def test_list():
+    """Every shipped profile has its name on a line of its own, its description, schemes, stragglers and time."""
+    lines = profiles().splitlines()
+    assert [line for line in lines if line in NAMES] == [path.stem for path in sorted(profiles_dir().glob("*.toml"))]
+    assert max(map(len, lines)) <= 80
+    words = " ".join(" ".join(lines).split())
+    assert "The Tail at Scale, CACM 2013: a server answers in 10 ms" in words
+    assert "10 workers, stragglers collage-trace: none, hedge, collage. About 6 s a scheme, 18 s in all." in words
+
+
+def test_list_for_programs():
+    """JSON holds the same figures; the time follows from runs, requests and rate."""
+    found = {facts["name"]: facts for facts in json.loads(profiles("--format", "json"))["profiles"]}
+    assert sorted(found) == NAMES
+    natural = found["natural"]
+    assert natural["seconds_per_scheme"] == natural["runs"] * natural["requests"] / 100
+    assert natural["seconds"] == len(natural["schemes"]) * natural["seconds_per_scheme"]
+    paper = found["paper"]
+    assert paper["rate"] == pytest.approx(0.3 * 10 / 0.1538, rel=0.001)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_one(name):
+    """A profile is shown as it is written, comments and all; for programs its text comes with the facts."""
+    text = (profiles_dir() / f"{name}.toml").read_text()
+    assert profiles(name) == text
+    facts = json.loads(profiles(name, "--format", "json"))
+    assert (facts["name"], facts["text"]) == (name, text)
+
+
+def test_a_file_of_ones_own(tmp_path):
+    """A file is shown in the same way, once nothing is wrong with it; its time is not known where nobody can know."""
+    path = tmp_path / "mine.toml"
+    path.write_text("# mine\nstragglers = 'none'\nutilisation = 0.5\n")
+    assert profiles(path) == path.read_text()
+    assert json.loads(profiles(path, "--format", "json"))["seconds"] is None
+    path.write_text("# mine\nworkers = 0\n")
+    with pytest.raises(UsageError, match="line 2: --workers must be 1 or more"):
+        profiles(path)
+
+
+def test_an_unknown_name():
+    """The nearest name is suggested; without one all are listed."""
+    with pytest.raises(
+        UsageError, match=r"no profile 'papr', neither a file nor a shipped one; did you mean 'paper'\?"
+    ):
+        profiles("papr")
+    with pytest.raises(UsageError, match=r"there are every-scheme, heavy-pareto, .*tail-at-scale"):
+        profiles("zzz")

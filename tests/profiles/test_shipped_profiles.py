@@ -1,0 +1,133 @@
+"""The named experiments: each is what it says, and can be done."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from collagebench import zoo
+from collagebench.cli import cli
+from collagebench.cli.options import resolve
+from collagebench.engine.plan import make_plan
+from collagebench.errors import UsageError
+from collagebench.paths import profiles_dir
+from collagebench.profile import read_profile
+from collagebench.stragglers.natural import Natural
+
+NAMES = sorted(path.stem for path in profiles_dir().glob("*.toml"))
+SMALL = {"requests": 60, "runs": 1, "compute_time": 0.0002}
+ANNOUNCED = {
+    "every-scheme", "heavy-pareto", "lasting-markov", "machines-slow-collage", "machines-slow-nowhere",
+    "machines-slow-single", "natural", "paper", "paper-16+1", "paper-25+1", "parm-k2", "parm-k3", "parm-k4", "quick",
+    "tail-at-scale",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def cifar(tmp_path_factory):
+    """Return options that put a folder of blank pictures, named as those of CIFAR-10, in the place of CIFAR-10."""
+    directory = tmp_path_factory.mktemp("cifar")
+    classes = next(model.classes for model in zoo.load() if model.name == "cifar10-single")
+    for place, name in enumerate(classes):
+        (directory / name).mkdir()
+        Image.fromarray(np.full((32, 32, 3), 20 * place, np.uint8)).save(directory / name / "0.png")
+    return {"dataset": "imagefolder", "data": directory}
+
+
+def options(name, cifar):
+    """Return the options of a small version of a profile."""
+    needed = cifar if read_profile(profiles_dir() / f"{name}.toml").values.get("dataset") == "cifar10" else {}
+    return {"profile": name, **SMALL, **needed}
+
+
+def test_all_that_are_announced_are_there():
+    """No profile is lost or forgotten here."""
+    assert set(NAMES) == ANNOUNCED
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_is_described_and_planned(name, cifar):
+    """A profile has a description of one sentence or two, schemes of its own, models and workers for each of them."""
+    profile = read_profile(profiles_dir() / f"{name}.toml")
+    assert 40 < len(profile.description) < 200
+    assert profile.description.endswith((".", "?"))
+    assert profile.values["schemes"]
+    plan = make_plan(resolve(options(name, cifar)))
+    assert [variant.name for variant in plan.variants] == [scheme.variant for scheme in profile.values["schemes"]]
+    for variant in plan.variants:
+        assert variant.models.keys() == variant.workers.keys()
+        assert sum(map(len, variant.workers.values())) <= plan.config.workers
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_answers_every_request(name, cifar, tmp_path):
+    """A small simulation answers every request of every scheme; what nobody can simulate says so with its line."""
+    chosen = options(name, cifar)
+    typed = [text for key, value in chosen.items() for text in (f"--{key.replace('_', '-')}", str(value))]
+    done = CliRunner().invoke(cli, ["simulate", *typed, "--out", str(tmp_path / "out"), "--format", "json"])
+    if isinstance(make_plan(resolve(chosen)).stragglers, Natural):
+        assert isinstance(done.exception, UsageError)
+        assert f"profile {profiles_dir() / name}.toml, line " in str(done.exception)
+        return
+    assert done.exception is None or isinstance(done.exception, SystemExit), done.output
+    schemes = json.loads(done.stdout)["schemes"]
+    assert len(schemes) == len(read_profile(profiles_dir() / f"{name}.toml").values["schemes"])
+    for scheme in schemes:
+        assert (scheme["runs"], scheme["requests"], scheme["failed"]) == (1, 57, 0)
+
+
+@pytest.mark.parametrize(("name", "grid"), [("paper", 3), ("paper-16+1", 4), ("paper-25+1", 5)])
+def test_the_papers_fleets(name, grid, cifar):
+    """One collage worker for as many singles as a collage has cells."""
+    plan = make_plan(resolve(options(name, cifar)))
+    collages = [variant for variant in plan.variants if variant.config.name == "collage"]
+    assert collages
+    for variant in collages:
+        assert {role: len(workers) for role, workers in variant.workers.items()} == {"single": grid**2, "collage": 1}
+        assert variant.models["collage"].grid == grid
+    assert plan.stragglers.mean == pytest.approx(0.154, abs=0.001)
+
+
+@pytest.mark.parametrize("k", [2, 3, 4])
+def test_parms_fleets(k):
+    """Twelve singles and 12 / k parities; `equal` has as many workers, and `none` the twelve."""
+    plan = make_plan(resolve({"profile": f"parm-k{k}", **SMALL}))
+    fleets = {variant.name: {r: len(w) for r, w in variant.workers.items()} for variant in plan.variants}
+    assert fleets["parity add"] == {"single": 12, "parity": 12 // k}
+    assert fleets["equal"] == {"single": 12 + 12 // k}
+    assert fleets["none"] == {"single": 12}
+
+
+@pytest.mark.parametrize(("name", "role"), [("single", "single"), ("collage", "collage"), ("nowhere", None)])
+def test_who_has_the_slow_machine(name, role):
+    """The slow machine is where the profile's name says: with a single, with the collage worker, or with nobody."""
+    plan = make_plan(resolve({"profile": f"machines-slow-{name}", **SMALL}))
+    workers = next(variant.workers for variant in plan.variants if variant.config.name == "collage")
+    for run in range(5):
+        means = {
+            worker: np.mean([plan.stragglers.draw(run, worker, request, 0, 0.0) for request in range(50)])
+            for worker in range(plan.config.workers)
+        }
+        slow = [worker for worker, mean in means.items() if mean > 0.4 * 0.2]
+        assert slow == (
+            [] if role is None else [{"single": workers["single"][0], "collage": workers["collage"][0]}[role]]
+        )
+
+
+def test_the_tail_at_scale():
+    """Tasks take 10 ms or a second, and few take a second."""
+    stragglers = make_plan(resolve({"profile": "tail-at-scale", **SMALL})).stragglers
+    draws = [stragglers.draw(0, 0, request, 0, 0.0) for request in range(5000)]
+    assert {round(draw, 6) for draw in draws} == {0.01, 1.0}
+    assert 0.01 < np.mean(np.array(draws) > 0.5) < 0.03
+
+
+def test_quick_is_quick():
+    """The quick default sends its requests within twenty seconds or so."""
+    plan = make_plan(resolve({"profile": "quick"}))
+    seconds = len(plan.variants) * sum(workload.arrivals[-1] for workload in plan.workloads)
+    assert 10 < seconds < 25
