@@ -81,7 +81,10 @@ def simulate(
         def expected(task: Task, drawn: float) -> float:
             return 1.0 if drawn == math.inf else drawn
 
-        conductor = Conductor(scheme, Router(roles), draw, tie, expected, transport, ledger)
+        def drops(worker: int, request: int, attempt: int, at: float) -> bool:
+            return draw(worker, request, attempt, at) == math.inf
+
+        conductor = Conductor(scheme, Router(roles), draw, tie, expected, transport, ledger, drops)
         woke = conductor.woke
 
         def woke_or_lost(token: object, now: float) -> None:

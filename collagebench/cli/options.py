@@ -63,7 +63,11 @@ SECTIONS = {
         click.option("--slow-factor", type=float, help="How many times as long slow ones take. [5; bimodal: 10]"),
         click.option("--slow-workers", type=int, help="How many workers are slow. [1]"),
         click.option("--slow-place", help="The slow machine: anywhere, first, last or none. [anywhere]"),
-        click.option("--base", type=float, help="bimodal, markov: seconds of a task that is not slow. [0.1]"),
+        click.option(
+            "--base",
+            type=float,
+            help="none, bimodal, markov, erasure, crash: seconds of a task that is not slow. [0.1]",
+        ),
         click.option("--shift", type=float, help="shifted-exponential: the least seconds. [0.1]"),
         click.option("--tail", type=float, help="shifted-exponential: mean seconds beyond them. [0.1]"),
         click.option("--scale", type=float, help="pareto: the least seconds. [0.1]"),
@@ -244,8 +248,8 @@ def _check_straggler_options(values: dict[str, Any], given: Mapping[str, Any]) -
 
 
 def _with_time_scale(parameters: Mapping[str, Any]) -> Collection[str]:
-    """Return the names of a family's parameters; those that draw seconds have a time scale as well as a mode."""
-    return {*parameters, *(("time_scale",) if "straggler_mode" in parameters else ())}
+    """Return the names of a family's parameters; those that draw seconds have a time scale as well."""
+    return {*parameters, *(("time_scale",) if {"straggler_mode", "base"} & parameters.keys() else ())}
 
 
 def run_directory(out: Path | None, verb: str) -> Path:

@@ -18,6 +18,7 @@ from collagebench.engine.simulated import Crash
 from collagebench.results.writer import RunWriter
 from collagebench.schemes.protocol import Task
 from collagebench.stragglers.failures import Crash as Crashing
+from collagebench.stragglers.failures import Erasure
 from collagebench.stragglers.natural import Natural
 from collagebench.stragglers.service import service_time
 
@@ -80,8 +81,10 @@ def conductor_of(plan: Plan, variant: Variant, run: int, listener: Listener) -> 
         return service_time(mode, compute(task), draw)
 
     def conduct(transport: Any) -> Conductor:
-        draw, tie = partial(plan.stragglers.draw, run), partial(plan.tie, run)
-        return Conductor(variant.scheme(), Router(variant.workers), draw, tie, expected, transport, listener)
+        stragglers = plan.stragglers
+        draw, tie = partial(stragglers.draw, run), partial(plan.tie, run)
+        drops = partial(stragglers.drops, run) if isinstance(stragglers, Erasure) else None
+        return Conductor(variant.scheme(), Router(variant.workers), draw, tie, expected, transport, listener, drops)
 
     return conduct
 

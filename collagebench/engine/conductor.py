@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Hashable, Sequence
-from math import inf
 from typing import Protocol
 
 import numpy as np
@@ -68,16 +67,18 @@ class Conductor:
         expected: Callable[[Task, float], float],
         transport: Transport,
         listener: Listener,
+        drops: Callable[[int, int, int, float], bool] | None = None,
     ) -> None:
-        """Three pure functions say what will be: `draw(worker, request, attempt, at)` what slowness a task meets if its
-        service begins at time `at` (infinity: its reply is lost), `tie(request, attempt)` which of equal workers gets
-        it, `expected(task, draw)` how long its service should take.
+        """Pure functions say what will be: `draw(worker, request, attempt, at)` what slowness a task meets if its
+        service begins at time `at`, `tie(request, attempt)` which of equal workers gets it, `expected(task, draw)` how
+        long its service should take, and `drops`, with the arguments of `draw`, whether its reply is lost; None: none.
         """
         self.scheme = scheme
         self.router = router
         self.open: dict[int, Request] = {}
         """Requests that have arrived and are neither answered nor failed, by id."""
         self._draw = draw
+        self._drops = drops
         self._tie = tie
         self._expected = expected
         self._transport = transport
@@ -215,8 +216,10 @@ class Conductor:
         worker = self.router.pick(task.role, shunned, self._tie(key, task.attempt + SHARES * task.share))
         if worker is None:
             return False
-        draw = self._draw(worker, key, task.attempt, self.router.free_at(worker, now))
-        job = Job(task, worker, draw, now, self._expected(task, draw), drops=draw == inf)
+        at = self.router.free_at(worker, now)
+        draw = self._draw(worker, key, task.attempt, at)
+        drops = self._drops is not None and self._drops(worker, key, task.attempt, at)
+        job = Job(task, worker, draw, now, self._expected(task, draw), drops=drops)
         self._jobs[task.id] = job
         self._listener.sent(job)
         first = self.router.put(job)

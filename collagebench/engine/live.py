@@ -193,10 +193,7 @@ class LiveCell:
             pixels = encode(self._codec, task, model, self._images)
             job.encode = time.perf_counter() - start
             job.bytes_sent = pixels.nbytes
-            mode: Mode | None
             mode, amount = (self._mode, job.amount) if self._emulated is None else ("floor", job.expected)
-            if job.drops and self._emulated is None:
-                mode, amount = None, 0.0
             timeout = self._deadline + 2 * job.expected + SILENCE
             reply = await connection.infer(task.id, model.name, pixels, mode, amount, timeout)
             job.queue, job.compute, job.injected, job.service = (

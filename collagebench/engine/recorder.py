@@ -139,7 +139,7 @@ class Recorder:
                 sent=job.sent,
                 ended=now,
                 outcome=job.outcome or "wasted",
-                asked=None if job.drops else job.amount,
+                asked=job.amount,
                 wanted_s=wanted,
                 queue=job.queue,
                 compute=job.compute,

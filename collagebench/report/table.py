@@ -88,7 +88,7 @@ def _stragglers(one: dict[str, Any]) -> str:
     """Name the stragglers, what their seconds are multiplied by, and the parameters that were chosen."""
     config, facts = one["config"], one["stragglers"] or {}
     parameters = facts.get("parameters", {})
-    seconds = config["stragglers"].startswith("collage") or "straggler_mode" in parameters
+    seconds = config["stragglers"].startswith("collage") or bool({"straggler_mode", "base"} & parameters.keys())
     scale = facts.get("time_scale") or config.get("time_scale") or 1
     chosen = [f"{name.replace('_', '-')} {config[name]}" for name in parameters if config.get(name) is not None]
     return (

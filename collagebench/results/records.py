@@ -81,7 +81,7 @@ class TaskRecord:
     ran to its end), `dropped` (served, but its reply was lost, as the straggler model wanted it), `crashed` (its worker
     was killed, as the straggler model wanted it), `lost`, `deadline` or `refused`."""
     asked: float | None
-    """The straggler model's draw: seconds for `floor` and `add`, a factor for `scale`; None if it has the reply lost."""
+    """The straggler model's draw: seconds for `floor` and `add`, a factor for `scale`."""
     wanted_s: float | None
     """The service time that draw should have given: with the compute time that the worker reported where workers
     compute, with the assumed one where they do not."""

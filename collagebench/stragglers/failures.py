@@ -1,6 +1,7 @@
 """Failure as straggling: replies that are lost, and workers that crash and come back.
 
-A worker whose reply is lost has served its task in its ordinary time, but nobody hears of it. Where losses last, they
+Services take `base` seconds, all of them, so that what is measured is the failures. A worker whose reply is lost has
+served its task like any other, but nobody hears of it. Where losses last, they
 come in bursts (Gilbert, "Capacity of a burst-noise channel", 1960; `persistence`): a slow period is then one in which
 every reply of the worker is lost.
 
@@ -26,37 +27,51 @@ class Erasure:
     """A share `levels.share` of the replies is lost."""
 
     levels: Levels
+    base: float
+    """Seconds that every service takes."""
     name: str = field(default="erasure", init=False)
-    mode: Mode = field(default="add", init=False)
-    mean: float = field(default=0.0, init=False)
-    """Of the tasks whose reply is not lost."""
+    mode: Mode = field(default="floor", init=False)
+
+    @property
+    def mean(self) -> float:
+        """The base."""
+        return self.base
 
     def draw(self, run: int, worker: int, request: int, attempt: int, at: float) -> float:
-        """Return infinity where the reply is lost, else 0 seconds."""
-        level = self.levels.of(run, worker, request, attempt, at)
-        return math.inf if level > 1.0 - self.levels.share else 0.0
+        """Return the base, in seconds."""
+        return self.base
+
+    def drops(self, run: int, worker: int, request: int, attempt: int, at: float) -> bool:
+        """Return whether the reply of a task is lost; the arguments are those of `draw`."""
+        return self.levels.of(run, worker, request, attempt, at) > 1.0 - self.levels.share
 
     def without(self) -> NoStragglers | None:
         """Return a fleet that loses nothing."""
-        return NoStragglers(self.name) if self.levels.share else None
+        return NoStragglers(self.name, self.base) if self.levels.share else None
 
 
 @dataclass(frozen=True, slots=True)
 class Crash:
-    """Workers crash and come back; while they serve, tasks take as long as they take."""
+    """Workers crash and come back; while they serve, every service takes `base` seconds."""
 
     seed: int
     crash_every: float
     """Mean seconds from one crash of a worker to its next."""
     restart_after: float
     """Seconds from a crash until the worker is started again, less than `crash_every`."""
+    base: float
+    """Seconds that every service takes."""
     name: str = field(default="crash", init=False)
-    mode: Mode = field(default="add", init=False)
-    mean: float = field(default=0.0, init=False)
+    mode: Mode = field(default="floor", init=False)
+
+    @property
+    def mean(self) -> float:
+        """The base."""
+        return self.base
 
     def draw(self, run: int, worker: int, request: int, attempt: int, at: float) -> float:
-        """Return 0 seconds."""
-        return 0.0
+        """Return the base, in seconds."""
+        return self.base
 
     def crashes(self, run: int, worker: int) -> Iterator[tuple[float, float]]:
         """Yield when the worker dies and when it is back, seconds since its cell began, in order and without end."""
@@ -70,4 +85,4 @@ class Crash:
 
     def without(self) -> NoStragglers:
         """Return a fleet that never crashes."""
-        return NoStragglers(self.name)
+        return NoStragglers(self.name, self.base)

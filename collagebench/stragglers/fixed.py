@@ -10,15 +10,24 @@ from collagebench.stragglers.service import Mode
 
 @dataclass(frozen=True, slots=True)
 class NoStragglers:
-    """Every task takes as long as it takes."""
+    """Every task takes as long as it takes, or `base` seconds where that is longer."""
 
     name: str = "none"
-    mode: Mode = field(default="add", init=False)
-    mean: float = field(default=0.0, init=False)
+    base: float = 0.0
+
+    @property
+    def mode(self) -> Mode:
+        """A floor where there is one."""
+        return "floor" if self.base else "add"
+
+    @property
+    def mean(self) -> float:
+        """The base."""
+        return self.base
 
     def draw(self, run: int, worker: int, request: int, attempt: int, at: float) -> float:
-        """Return 0 seconds."""
-        return 0.0
+        """Return the base, in seconds."""
+        return self.base
 
     def without(self) -> None:
         """Return None: there are none to take away."""

@@ -3,6 +3,7 @@
     .npy            a NumPy file, one dimension
     text or CSV     one value a line
     CSV             columns `machine` and `seconds`, in any order and beside others; the first line names them
+    any text .gz    the same, compressed
 
 Empty lines and lines that begin with # are passed over. A file that does not name machines is one log, unless it is
 said how long each machine's is (`log_length`): then it is cut; the last may be shorter.
@@ -11,7 +12,9 @@ said how long each machine's is (`log_length`): then it is cut; the last may be 
 from __future__ import annotations
 
 import csv
+import gzip
 import math
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +45,8 @@ def _read(path: Path) -> tuple[tuple[Log, ...], bool]:
         logs, named = ((_array(path),), False) if path.suffix == ".npy" else _text(path)
     except OSError as error:
         raise DataError(f"the trace {path} cannot be read ({error.strerror or error})") from None
+    except (EOFError, zlib.error):
+        raise DataError(f"the trace {path} cannot be uncompressed: it is truncated or damaged") from None
     except UnicodeDecodeError:
         raise DataError(f"the trace {path} is neither a .npy file nor text in UTF-8") from None
     if not any(logs):
@@ -65,7 +70,7 @@ def _array(path: Path) -> Log:
 
 
 def _text(path: Path) -> tuple[tuple[Log, ...], bool]:
-    with path.open(encoding="utf-8-sig", newline="") as file:
+    with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8-sig", newline="") as file:
         rows = [(number, line) for number, line in enumerate(file, 1) if line.strip() and line.lstrip()[0] != "#"]
     if rows and "seconds" in (header := _cells(rows[0][1])):
         if "machine" not in header:

@@ -31,7 +31,7 @@ from collagebench.stragglers.trace import CollageMachines, collage_trace
 
 _DRAWN: dict[str, Any] = {"straggler_mode": "floor", "slow_share": 0.05, "persistence": 0.0}
 PARAMETERS: dict[str, dict[str, Any]] = {
-    "none": {},
+    "none": {"base": None},  # None: as long as it takes
     "fixed": {"slow_workers": 1, "slow_factor": 5.0},
     "collage-trace": {**_DRAWN, "slow_share": None},  # None: the share above 0.4 s
     "collage-machines": {**_DRAWN, "slow_share": 0.0065, "slow_place": "anywhere"},
@@ -53,8 +53,8 @@ PARAMETERS: dict[str, dict[str, Any]] = {
         "persistence": 0.0,
     },
     "trace": {"trace": None, "replay": "iid", "block": 50, "log_length": None, **_DRAWN},
-    "erasure": {"drop_share": 0.02, "persistence": 0.0},
-    "crash": {"crash_every": 10.0, "restart_after": 0.5},
+    "erasure": {"base": 0.1, "drop_share": 0.02, "persistence": 0.0},
+    "crash": {"base": 0.1, "crash_every": 10.0, "restart_after": 0.5},
     "stop": {"slow_workers": 1, "stop_every": 2.0, "stop_for": 0.3},
     "corunner": {"slow_workers": 1, "load": "cpu"},
     "throttle": {"slow_workers": 1, "quota": 0.25},
@@ -85,7 +85,7 @@ class Stragglers(Protocol):
         """The mean draw over the fleet and time: seconds for floor and add, a factor for scale."""
 
     def draw(self, run: int, worker: int, request: int, attempt: int, at: float) -> float:
-        """Return the draw for one task, seconds, or a factor for scale; infinity where its reply is lost.
+        """Return the draw for one task, seconds, or a factor for scale.
 
         `request` is the id of its first request; `at` is when its service should begin, seconds since its cell began.
         """
@@ -140,7 +140,7 @@ def open_stragglers(
         return open_recorded(name, seed, time_scale, given.get("persistence"))
     mode: Mode = given.get("straggler_mode", "floor")
     unit = 1 / _UNIT_S if mode == "scale" else 1.0
-    p = {key: value * unit if key in _TIMES else value for key, value in known.items()} | given
+    p = {key: value * unit if value and key in _TIMES else value for key, value in known.items()} | given
     check(p, workers)
     return _open(name, seed, workers, time_scale, p)
 
@@ -151,13 +151,13 @@ def _open(name: str, seed: int, workers: int, time_scale: float, p: Mapping[str,
     scale = 1.0 if mode == "scale" else time_scale
     match name:
         case "none":
-            return NoStragglers()
+            return NoStragglers(base=(p.get("base") or 0.0) * scale)
         case "fixed":
             return FixedStragglers(seed, workers, p["slow_workers"], p["slow_factor"])
         case "erasure":
-            return Erasure(Levels(seed, p["drop_share"], p["persistence"]))
+            return Erasure(Levels(seed, p["drop_share"], p["persistence"]), p["base"] * scale)
         case "crash":
-            return Crash(seed, p["crash_every"], p["restart_after"])
+            return Crash(seed, p["crash_every"], p["restart_after"], p["base"] * scale)
         case "stop" | "corunner" | "throttle" | "traffic":
             rest = {key: value for key, value in p.items() if key != "slow_workers"}
             return Natural(seed, workers, name, p["slow_workers"], rest)

@@ -185,7 +185,7 @@ def _machine(
 def _rising(probabilities: Sequence[float], values: Sequence[float]) -> Quantiles:
     """Return the table of `values`, equal ones moved apart a little."""
     rising = [float(value) for value in values]
-    if len(rising) != len(probabilities) or not 0 < rising[0] <= max(rising) < math.inf:
+    if len(rising) != len(probabilities) or not all(0 < value < math.inf for value in rising):
         raise ValueError("quantiles are seconds above 0, one for each probability")
     if rising != sorted(rising):
         raise ValueError("quantiles do not rise")

@@ -12,7 +12,6 @@ request began (public repository krishnagirinarra/collage-inference).
 
 from __future__ import annotations
 
-from math import inf
 from typing import Literal, get_args
 
 Mode = Literal["floor", "add", "scale"]
@@ -20,12 +19,7 @@ MODES: tuple[Mode, ...] = get_args(Mode)
 
 
 def service_time(mode: Mode, compute: float, amount: float) -> float:
-    """Return how long a task is served, in seconds, never less than `compute` seconds.
-
-    An infinite amount stands for a reply that is lost: the task is served as if nothing were injected.
-    """
-    if amount == inf:
-        return compute
+    """Return how long a task is served, in seconds, never less than `compute` seconds."""
     if mode == "floor":
         return max(compute, amount)
     if mode == "add":

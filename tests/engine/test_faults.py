@@ -72,14 +72,14 @@ def test_crashes_that_go_on_for_ever_do_not_keep_a_cell_alive() -> None:
 
 def test_a_draw_is_asked_for_the_time_at_which_its_service_begins() -> None:
     """Of three tasks sent at once to one worker, a second each, the draws are for 0, 1 and 2 s; then for now."""
-    asked: list[float] = []
+    asked: dict[int, float] = {}
 
     def draw(worker: int, request: int, attempt: int, at: float) -> float:
-        asked.append(at)
+        asked[request] = at
         return 1.0
 
     simulate("none", {}, 1, [0.0, 0.0, 0.0, 7.0], draw)
-    assert asked == pytest.approx([0.0, 1.0, 2.0, 7.0])
+    assert asked == pytest.approx({0: 0.0, 1: 1.0, 2: 2.0, 3: 7.0})
 
 
 def test_an_overdue_worker_should_be_free_now() -> None:

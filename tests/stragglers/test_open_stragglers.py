@@ -47,11 +47,10 @@ def test_every_name(name: str, mode: Mode, trace: Path) -> None:
     """Each name opens a model of that name whose draws average to its mean in every mode, live or after a pickle."""
     model = opened(name, trace, **({"straggler_mode": mode} if name in SECONDS else {}))
     assert model.name == name
-    assert model.mode == mode if name in SECONDS else model.mode in ("add", "scale")
+    assert model.mode == mode if name in SECONDS else model.mode in ("add", "floor", "scale")
     if name == "pareto":  # without a variance a mean says nothing
         model = opened(name, trace, straggler_mode=mode, shape=3.0)
     draws = np.array([model.draw(run, w, i, 0, 9.0 * i) for run in range(1000) for w in range(10) for i in range(3)])
-    draws[np.isinf(draws)] = 0.0
     runs = draws.reshape(1000, -1).mean(axis=1)
     assert abs(runs.mean() - model.mean) <= 3 * runs.std() / math.sqrt(len(runs)) + 1e-12
     twin = pickle.loads(pickle.dumps(model))
@@ -66,7 +65,7 @@ def test_without_is_the_end(name: str, trace: Path) -> None:
     assert (bound is None) == (name == "none")
     if bound is not None:
         assert (bound.name, bound.mode) == (model.name, model.mode)
-        assert bound.mean < model.mean or (bound.mean == 0.0 and name in ("erasure", "crash", *NATURAL))
+        assert bound.mean < model.mean or (bound.mean == model.mean and name in ("erasure", "crash", *NATURAL))
         assert bound.without() is None
 
 
@@ -82,10 +81,10 @@ def test_every_family_s_slow_periods_can_last(name: str, trace: Path) -> None:
         slow = np.array([lasting.levels.is_slow(run, 0, 0.5 * i) for i in range(40)])
         draws = np.array([lasting.draw(run, 0, i, 0, 0.5 * i) for i in range(40)])
         assert not slow.any() or slow.all() or draws[slow].min() >= draws[~slow].max()
-        runs.append((draws[np.isfinite(draws)].sum() / 40, slow.mean()))
+        runs.append((draws.mean(), slow.mean()))
         assert alone.draw(run, 0, 7, 0, 0.0) == alone.draw(run, 0, 7, 0, 99.0)
     for found, expected in zip(np.transpose(runs), (lasting.mean, 0.2), strict=True):
-        assert abs(found.mean() - expected) <= 3 * found.std() / math.sqrt(len(found))
+        assert abs(found.mean() - expected) <= 3 * found.std() / math.sqrt(len(found)) + 1e-12
 
 
 @pytest.mark.parametrize("name", SECONDS)
@@ -258,7 +257,6 @@ def test_service_time(mode: Mode, amount: float, seconds: float) -> None:
 
 @pytest.mark.parametrize("mode", MODES)
 def test_never_faster(mode: Mode) -> None:
-    """No draw makes a service shorter than its computation, and a reply that is lost takes just that."""
+    """No draw makes a service shorter than its computation."""
     for amount in (-1.0, 0.0, 0.1, 0.99):
         assert service_time(mode, 0.2, amount) >= 0.2
-    assert service_time(mode, 0.2, math.inf) == 0.2

@@ -1,0 +1,225 @@
+"""Replaying a recorded profile: what was seen comes back, and a file that is none is one sentence."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from collagebench.errors import DataError, UsageError
+from collagebench.stragglers.facts import PROBABILITIES
+from collagebench.stragglers.fitting import fit_all
+from collagebench.stragglers.model import PARAMETERS, open_stragglers
+from collagebench.stragglers.observed import describe, slow_periods
+from collagebench.stragglers.recommended import recommend
+from collagebench.stragglers.recorded import SCHEMA, open_recorded
+
+N = 20_000
+EVERY = 0.05
+
+
+def fleet() -> list[np.ndarray]:
+    """Return the service times of three workers: two ordinary ones and one that is slow throughout."""
+    generator = np.random.default_rng(7)
+    return [0.01 * np.exp(generator.normal(0, 0.2, N)) * factor for factor in (1.0, 1.1, 4.0)]
+
+
+def write(path: Path, service: list[np.ndarray], **changes: Any) -> Path:
+    """Write the profile of such times, seen every EVERY seconds."""
+    fleet, machines = describe([EVERY * np.arange(len(times)) for times in service], service)
+    profile = {"schema": SCHEMA, "probabilities": PROBABILITIES, "fleet": fleet, "machines": machines, **changes}
+    path.write_text(json.dumps(profile))
+    return path
+
+
+def sample(stragglers: Any, worker: int, n: int = N, run: int = 0) -> np.ndarray:
+    """Return the draws of one worker, each at a time of its own."""
+    return np.array([stragglers.draw(run, worker, request, 0, EVERY * request) for request in range(n)])
+
+
+def test_draws_reproduce_the_quantiles_of_each_machine(tmp_path: Path) -> None:
+    """Worker i draws as recorded machine i was, begins again after the last, and never beyond what was seen."""
+    service = fleet()
+    stragglers = open_stragglers(str(write(tmp_path / "r.json", service)), 1, 5)
+    assert stragglers.mode == "floor"
+    for worker in range(5):
+        times, draws = service[worker % 3], sample(stragglers, worker)
+        assert times.min() * (1 - 1e-6) <= draws.min() < draws.max() <= times.max() * (1 + 1e-6)
+        for p in (0.01, 0.1, 0.5, 0.9, 0.99):
+            share = (draws <= np.quantile(times, p)).mean()
+            assert abs(share - p) <= 4.5 * math.sqrt(p * (1 - p) / N) + 0.002  # straight lines between quantiles
+    assert stragglers.mean == pytest.approx(np.mean(service), rel=0.01)
+
+
+def test_draws_depend_on_names_and_numbers_only(tmp_path: Path) -> None:
+    """The same task meets the same draw in any order; another seed, run or attempt meets another."""
+    path = write(tmp_path / "r.json", fleet())
+    stragglers = open_recorded(path, 1)
+    forwards = sample(stragglers, 0, 50)
+    assert (sample(open_recorded(path, 1), 0, 50) == forwards).all()
+    assert (sample(open_recorded(path, 2), 0, 50) != forwards).all()
+    assert (sample(stragglers, 0, 50, run=1) != forwards).all()
+    assert stragglers.draw(0, 0, 3, 1, 0.0) != stragglers.draw(0, 0, 3, 0, 0.0)
+
+
+def test_the_time_scale_multiplies_seconds(tmp_path: Path) -> None:
+    """Half the scale halves every draw and the mean."""
+    path = write(tmp_path / "r.json", fleet())
+    whole, half = open_recorded(path, 1), open_recorded(path, 1, time_scale=0.5)
+    assert sample(half, 2, 50) == pytest.approx(sample(whole, 2, 50) / 2)
+    assert half.mean == pytest.approx(whole.mean / 2)
+
+
+def test_without_stragglers_no_machine_is_slow(tmp_path: Path) -> None:
+    """The slow machine is replaced by one of the others and nothing takes above twice the fleet's median."""
+    service = fleet()
+    service[0][::50] *= 5
+    stragglers = open_recorded(write(tmp_path / "r.json", service), 1)
+    calm = stragglers.without()
+    assert calm is not None
+    limit = 2 * np.quantile(np.concatenate(service), 0.5, method="inverted_cdf")
+    for worker in range(3):
+        assert sample(calm, worker, 2000).max() <= limit * (1 + 1e-6)
+    assert {calm.machine(run, 2) for run in range(20)} == {calm.machines[0], calm.machines[1]}
+    assert calm.mean < stragglers.mean
+    assert calm.without() is None
+
+
+def test_a_fleet_without_stragglers_has_none_to_take_away(tmp_path: Path) -> None:
+    """Where nothing was slow there is no bound to compute."""
+    calm = [np.clip(times, None, 0.019) for times in fleet()[:2]]
+    assert open_recorded(write(tmp_path / "r.json", calm), 1).without() is None
+
+
+def lasting() -> np.ndarray:
+    """Return times that are slow in periods of exactly 20 services, a tenth of the time."""
+    times = 0.01 * np.exp(np.random.default_rng(3).normal(0, 0.1, N))
+    slow = np.arange(N) % 200 < 20
+    times[slow] *= 5
+    return times
+
+
+def test_slow_periods_last_as_recorded(tmp_path: Path) -> None:
+    """A replay repeats the recorded share and mean length of slow periods, and the quantiles all the same."""
+    recorded = lasting()
+    path = write(tmp_path / "r.json", [recorded, 0.01 * np.exp(np.random.default_rng(4).normal(0, 0.1, N))])
+    stragglers = open_recorded(path, 1)
+    draws = sample(stragglers, 0)
+    found = slow_periods(EVERY * np.arange(N), draws > 2 * np.median(recorded))
+    assert found.lasts
+    # some 100 periods of exponential lengths: standard errors of about 10 % of length and of share
+    assert found.mean == pytest.approx(20 * EVERY, rel=0.4)
+    assert found.share == pytest.approx(0.1, rel=0.5)
+    assert np.median(draws) == pytest.approx(np.median(recorded), rel=0.02)
+    alone = open_recorded(path, 1, persistence=0)
+    assert not slow_periods(EVERY * np.arange(N), sample(alone, 0) > 0.02).lasts
+    longer = open_recorded(path, 1, time_scale=0.5, persistence=3.0)
+    assert [machine.levels.persistence for machine in longer.machines] == [3.0, 0.0]
+    assert open_recorded(path, 1, time_scale=0.5).machines[0].levels.persistence == pytest.approx(10 * EVERY, rel=0.1)
+
+
+def test_equal_times_and_few_of_them_can_be_replayed(tmp_path: Path) -> None:
+    """A worker whose services all took the same, and one with two services, are replayed as they were."""
+    path = write(tmp_path / "r.json", [np.full(50, 0.01), np.array([0.01, 0.011])])
+    stragglers = open_recorded(path, 1)
+    assert sample(stragglers, 0, 20) == pytest.approx(0.01)
+    assert 0.01 <= sample(stragglers, 1, 20).min() < sample(stragglers, 1, 20).max() <= 0.011
+
+
+def test_a_worker_without_a_service_is_left_out(tmp_path: Path) -> None:
+    """A worker that was lost before it served anything is not replayed; the others close up."""
+    path = write(tmp_path / "r.json", [np.empty(0), np.full(50, 0.01)])
+    assert len(open_recorded(path, 1).machines) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (None, "cannot be read"),
+        ("{", "holds no recorded stragglers"),
+        ("[]", "it is something else"),
+        ('{"schema": 1}', "it is something else"),
+        ('{"schema": 2, "machines": [], "fleet": {}, "probabilities": []}', "upgrade collagebench"),
+        ('{"schema": 1, "machines": [], "fleet": {}, "probabilities": []}', "slow_above_s"),
+        ('{"schema": 1, "machines": [], "fleet": {"slow_above_s": 1}, "probabilities": []}', "no worker"),
+        ('{"schema": 1, "machines": 3, "fleet": {"slow_above_s": 1}, "probabilities": []}', "holds no recorded"),
+    ],
+)
+def test_a_file_that_is_no_profile_is_one_sentence(tmp_path: Path, text: str | None, words: str) -> None:
+    """A missing, damaged, foreign or newer file is named, with what to do."""
+    path = tmp_path / "r.json"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(DataError) as error:
+        open_recorded(path, 1)
+    assert words in str(error.value)
+    assert str(path) in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("quantile", [0, 1, 30, 58])
+@pytest.mark.parametrize("value", [-1.0, math.inf, math.nan, "x", None])
+def test_damaged_quantiles_are_refused(tmp_path: Path, quantile: int, value: Any) -> None:
+    """A quantile that is no time, or breaks the order, is found."""
+    path = write(tmp_path / "r.json", [times[:100] for times in fleet()])
+    profile = json.loads(path.read_text())
+    profile["machines"][0]["quantiles_s"][quantile] = value
+    path.write_text(json.dumps(profile))
+    with pytest.raises(DataError, match="holds no recorded stragglers"):
+        open_recorded(path, 1)
+
+
+def test_a_persistence_that_makes_no_sense_is_refused(tmp_path: Path) -> None:
+    """It is a number of seconds from 0 up."""
+    path = write(tmp_path / "r.json", fleet())
+    for persistence in (-1.0, math.nan, math.inf):
+        with pytest.raises(UsageError, match="--persistence"):
+            open_stragglers(str(path), 1, 3, parameters={"persistence": persistence})
+
+
+def recommended(*service: np.ndarray) -> dict[str, Any]:
+    """Return what is recommended for such times."""
+    fleet, machines = describe([EVERY * np.arange(len(times)) for times in service], list(service))
+    return recommend(fit_all(list(service)), fleet, machines, PARAMETERS)
+
+
+def test_a_family_is_recommended_where_it_fits() -> None:
+    """Lognormal times of machines that are alike give the lognormal family, with options that draw the same."""
+    generator = np.random.default_rng(5)
+    found = recommended(*(0.02 * np.exp(generator.normal(0, 0.3, 5000)) for _ in range(4)))
+    options = dict(found["options"])
+    assert (found["stragglers"], options.pop("stragglers"), options.pop("time_scale")) == ("lognormal", "lognormal", 1)
+    drawn = open_stragglers("lognormal", 1, 4, 1.0, options)
+    assert np.median(sample(drawn, 0, 5000)) == pytest.approx(0.02, rel=0.03)
+
+
+def test_a_machine_that_is_slow_throughout_is_to_be_replayed() -> None:
+    """However well a family fits, one slow machine among others is no matter of chance."""
+    found = recommended(*fleet()[:2], *fleet())
+    assert (found["stragglers"], found["options"]) == ("recorded", None)
+    assert found["because"].startswith("worker 4 is slow throughout (median 3.")
+
+
+def test_where_no_family_fits_the_quantiles_are_to_be_replayed() -> None:
+    """Times in three heaps fit nothing, and that is said."""
+    generator = np.random.default_rng(6)
+    heaps = generator.choice([0.01, 0.0143, 0.019], 6000) * np.exp(generator.normal(0, 0.005, 6000))
+    found = recommended(heaps)
+    assert found["stragglers"] == "recorded"
+    assert "no family that can be drawn" in found["because"]
+
+
+def test_lasting_slowness_is_in_the_options() -> None:
+    """A bimodal fleet whose slow periods last is recommended with their length."""
+    found = recommended(lasting(), lasting()[::-1].copy())
+    assert found["stragglers"] == "bimodal"
+    assert found["options"]["slow_share"] == pytest.approx(0.1, rel=0.05)
+    assert found["options"]["persistence"] == pytest.approx(20 * EVERY, rel=0.1)
+    drawn = open_stragglers(
+        "bimodal", 1, 2, 1.0, {k: v for k, v in found["options"].items() if k in PARAMETERS["bimodal"]}
+    )
+    assert slow_periods(EVERY * np.arange(N), sample(drawn, 0) > 0.02).lasts
