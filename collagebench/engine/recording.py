@@ -5,13 +5,8 @@ The format is described in `stragglers/recorded.py`, which replays it.
 
 from __future__ import annotations
 
-import contextlib
-import gzip
-import io
-import json
 import math
 import os
-import re
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -26,8 +21,14 @@ from numpy.typing import NDArray
 from collagebench import zoo
 from collagebench.engine.evaluation import session
 from collagebench.engine.event_loop import complete
+from collagebench.engine.recording_files import (
+    rounded,
+    see_that_it_can_be_written,
+    write_profile,
+    write_samples,
+)
 from collagebench.engine.watch import Machine, Watch, watch
-from collagebench.errors import DataError, Interrupted, OutputError, UsageError
+from collagebench.errors import DataError, Interrupted, UsageError
 from collagebench.fleet import Disturbance
 from collagebench.results.environment import capture
 from collagebench.stragglers.draws import stream
@@ -54,8 +55,6 @@ IMAGES = 256
 """Images that requests carry in turn, at most."""
 LEAST = 20
 """Services of all workers together below which nothing is worth writing down."""
-COLUMNS = ("machine", "sent", "queue", "seconds", "round_trip")
-"""Of the file of samples; `machine` and `seconds` are what a replay of a trace reads."""
 
 if TYPE_CHECKING:
     from collagebench.worker.spec import Kind
@@ -120,7 +119,7 @@ def record(asked: Recording, out: Path, samples: bool, report: Report) -> dict[s
     model, pixels = _model_and_images(asked)
     rate = asked.rate or _default_rate(_inference_time(model, pixels), asked.workers)
     schedules = [_schedule(asked, rate, worker) for worker in range(asked.workers)]
-    _see_that_it_can_be_written(out)
+    see_that_it_can_be_written(out)
     found = Watch([Machine() for _ in schedules])
     before = _processor_times()
     finished = True
@@ -135,7 +134,7 @@ def record(asked: Recording, out: Path, samples: bool, report: Report) -> dict[s
         raise UsageError(f"fewer than {LEAST} services were seen: watch for longer (--duration) or raise --rate")
     columns = [machine.in_order() for machine in found.machines]
     kept = out.with_name(f"{out.name.removesuffix('.json')}.csv.gz") if samples else None
-    profile: dict[str, Any] = _rounded(
+    profile: dict[str, Any] = rounded(
         {
             "schema": SCHEMA,
             "environment": capture(),
@@ -156,8 +155,8 @@ def record(asked: Recording, out: Path, samples: bool, report: Report) -> dict[s
         }
     )
     if kept:
-        _write(kept, gzip.compress(_csv(columns).encode(), mtime=0))
-    _write(out, _text(profile).encode())
+        write_samples(kept, columns)
+    write_profile(out, profile)
     return profile
 
 
@@ -262,51 +261,3 @@ def _busy(before: tuple[float, float] | None, after: tuple[float, float] | None)
     if before is None or after is None or after[0] <= before[0]:
         return None
     return 1 - (after[1] - before[1]) / (after[0] - before[0])
-
-
-def _csv(columns: Sequence[NDArray[np.float64]]) -> str:
-    text = io.StringIO()
-    text.write(",".join(COLUMNS) + "\n")
-    for machine, rows in enumerate(columns):
-        text.writelines(
-            f"{machine},{sent:.6f},{queue:.7f},{service:.7f},{trip:.7f}\n" for sent, queue, service, trip in rows.T
-        )
-    return text.getvalue()
-
-
-def _rounded(value: Any) -> Any:
-    """Return JSON values with every number to seven digits: more than a clock is worth."""
-    if isinstance(value, dict):
-        return {name: _rounded(item) for name, item in value.items()}
-    if isinstance(value, list):
-        return [_rounded(item) for item in value]
-    return float(f"{value:.7g}") if isinstance(value, float) else value
-
-
-def _text(profile: dict[str, Any]) -> str:
-    """Return the profile as JSON, every list of numbers on a line of its own, so that a diff can be read."""
-    text = json.dumps(profile, indent=1, allow_nan=False)
-    return re.sub(r"\[[-\d.e,\s]+\]", lambda numbers: re.sub(r"\s+", "", numbers.group()), text) + "\n"
-
-
-def _see_that_it_can_be_written(out: Path) -> None:
-    """Make the directory of `out`, so that a long watch does not end in an error that could be known before it."""
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        if out.is_dir() or not os.access(out if out.exists() else out.parent, os.W_OK):
-            raise PermissionError(13, "Is a directory" if out.is_dir() else "Permission denied")
-    except OSError as error:
-        raise OutputError(f"the profile cannot be written to {out} ({error.strerror}); choose another --out") from None
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        partial.write_bytes(content)
-        partial.replace(path)
-    except OSError as error:
-        raise OutputError(f"{path} cannot be written ({error.strerror}); choose another --out") from None
-    finally:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
