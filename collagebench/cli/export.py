@@ -1,14 +1,19 @@
-"""`collagebench export`: turn checkpoints into ONNX models, measure them, and list them in a manifest."""
+"""`collagebench export`: turn networks into ONNX models, measure them, and list them in a manifest."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import click
 
-from collagebench.errors import ModelError, OutputError
+from collagebench.errors import ModelError, OutputError, UsageError
 from collagebench.models import require_torch
+from collagebench.workload.dataset import NAMES
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 @click.command()
@@ -21,6 +26,17 @@ from collagebench.models import require_torch
 @click.option("--k", type=int, help="Only parities of so many images.  [default: all]")
 @click.option("--single", type=click.Path(path_type=Path), help="Checkpoint of parities' single.  [default: in --out]")
 @click.option("--int8", is_flag=True, help="Also quantise each model but the coded ones, and say what that costs.")
+@click.option("--torchvision", metavar="NAME", help="A classifier of torchvision instead, such as resnet18.")
+@click.option("--weights", type=click.Choice(["default", "none"]), help="Of it; default ones are downloaded.")
+@click.option("--network", metavar="MODULE:CALLABLE", help="A network of your own instead, without arguments.")
+@click.option(
+    "--as", "name", metavar="NAME", help="What its dataset is called in the manifest.  [default: the dataset]"
+)
+@click.option("--size", type=int, help="Pixels along a side of the images sent to it.  [default: its own, or theirs]")
+@click.option("--resize", type=int, help="In the model, bring the shorter side to so many pixels.")
+@click.option("--crop", type=int, help="In the model, then cut out a square of so many pixels.")
+@click.option("--mean", type=(float, float, float), help="In the model, subtract from red, green, blue of 0 to 1.")
+@click.option("--std", type=(float, float, float), help="In the model, then divide them by.")
 @click.option("--out", default=Path("models"), show_default=True, type=click.Path(path_type=Path), help="Directory.")
 def command(
     roles: tuple[str, ...],
@@ -32,16 +48,74 @@ def command(
     k: int | None,
     single: Path | None,
     int8: bool,
+    torchvision: str | None,
+    weights: str | None,
+    network: str | None,
+    name: str | None,
     out: Path,
+    **before: Any,
 ) -> None:
     """Export trained networks of ROLE (single, collage, parity, backup; all if none is named) to ONNX.
 
     Each model is checked against its network, measured on the test images, and added to manifest.json in --out. A
     single is exported twice: for images, and as `coded` for the float32 images that codes make.
+
+    With --torchvision or --network a classifier that was not trained here becomes the single, or the backup, of a
+    dataset; the state dict in --checkpoint is its weights. It takes pixels like all others: what it wants done to them
+    is done inside the model.
     """
     require_torch()
+    if torchvision or network:
+        if len(roles) != 1 or roles[0] not in ("single", "backup"):
+            raise UsageError("a network that was not trained here is exported as ROLE single or backup: name one")
+        if any(value is not None for value in (grid, head, k, single)):
+            raise UsageError("--grid, --head, --k and --single choose among networks that were trained here; drop them")
+        if name is not None and not NAME.fullmatch(name):
+            raise UsageError(f"{name!r} is no name for a dataset; use letters, digits, '.', '_' and '-'")
+        images = dataset or ("imagefolder" if data else "shapes")
+        if images not in NAMES:
+            raise UsageError(f"unknown dataset {images!r}; the datasets are {', '.join(NAMES)}")
+        from collagebench.training.foreign import Brought, bring
+
+        asked = Brought(
+            role=roles[0],
+            dataset=images,
+            called=name or images,
+            data=data,
+            torchvision=torchvision,
+            network=network,
+            weights=weights,
+            checkpoint=checkpoint,
+            size=before.pop("size"),
+            before=tuple((key, value) for key, value in before.items() if value is not None),
+        )
+        _make(out)
+        for line in bring(asked, out, int8):
+            click.echo(line)
+        return
+    if weights or name or any(value is not None for value in before.values()):
+        raise UsageError(
+            "--weights, --as, --size, --resize, --crop, --mean and --std are for --torchvision or --network; drop them"
+        )
+    _export_trained(roles, dataset, data, checkpoint, grid, head, k, single, int8, out)
+
+
+def _export_trained(
+    roles: tuple[str, ...],
+    dataset: str | None,
+    data: Path | None,
+    checkpoint: Path | None,
+    grid: int | None,
+    head: str | None,
+    k: int | None,
+    single: Path | None,
+    int8: bool,
+    out: Path,
+) -> None:
+    """Export the checkpoints that are meant."""
+    from collagebench.measurement.accuracy import draw
     from collagebench.training.checkpoint import load
-    from collagebench.training.export import export, export_int8, images_of, single_of
+    from collagebench.training.export import export, exported_int8, images_of, single_of
 
     paths = [checkpoint] if checkpoint else sorted(out.glob("*.pt"))
     checkpoints = {path: load(path) for path in paths}
@@ -59,17 +133,23 @@ def command(
         raise ModelError(
             f"no such checkpoint in {checkpoint or out} (it holds: {names}); `collagebench train` makes one"
         )
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{out} cannot be made a directory ({error.strerror}); choose another --out") from None
+    _make(out)
     for path, found in chosen.items():
         images = images_of(found, path, data, "test")
         own = single_of(found, path, single, images) if found.architecture.k else None
         model, line = export(found, images, out, own)
         click.echo(line)
         if int8:
-            click.echo(export_int8(found, model, images, images_of(found, path, data, "train"), own))
+            training = images_of(found, path, data, "train")
+            click.echo(exported_int8(found.restored(), model, draw(images, len(images)), training, own))
         if found.architecture.role == "single":
             _, line = export(replace(found, architecture=replace(found.architecture, role="coded")), images, out)
             click.echo(line)
+
+
+def _make(out: Path) -> None:
+    """Make the directory that models go to."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{out} cannot be made a directory ({error.strerror}); choose another --out") from None

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from collagebench.coding.cells import classes
 from collagebench.errors import ModelError
+from collagebench.models.foreign import Foreign
 from collagebench.models.network import Network
 
 OPSET = 18
@@ -24,11 +25,13 @@ TOLERANCE = 1e-3
 """How far a logit of a file may be from the network's."""
 ROUNDING = 0.05
 """How far rounding weights to bytes may move the logits, in their standard deviations; more would be a broken file."""
+BATCH = 50
+"""Inputs that go through a network at once."""
 COMPACTED_FROM = 256
 """Numbers in a weight that is stored as bytes; smaller ones would save nothing."""
 
 
-def to_onnx(network: Network) -> onnx.ModelProto:
+def to_onnx(network: Network | Foreign) -> onnx.ModelProto:
     """Export a network: input `image` [batch, height, width, 3], output `logits`, any batch size.
 
     Source lines and other traces of the machine that exported it are removed.
@@ -107,14 +110,15 @@ def session(content: bytes) -> onnxruntime.InferenceSession:
     return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
 
 
-def check(network: Network, content: bytes, inputs: NDArray[Any]) -> float:
+def check(network: Network | Foreign, content: bytes, inputs: NDArray[Any]) -> float:
     """Compare the exported model with the network on inputs [batch, height, width, 3]; return the largest difference.
 
     Raises:
         ModelError: a logit differs by more than TOLERANCE (so no class can that is not a tie).
     """
+    network.eval()
     with torch.no_grad():
-        wanted = network.eval()(torch.from_numpy(inputs)).numpy()
+        wanted = np.concatenate([network(torch.from_numpy(part)).numpy() for part in parts(inputs)])
     got = answers(content, inputs)
     if got.shape != wanted.shape:
         raise ModelError(
@@ -163,5 +167,10 @@ def moved(
 
 def answers(content: bytes, inputs: NDArray[Any]) -> NDArray[np.float32]:
     """Return the logits of a model file for inputs [batch, height, width, 3]."""
-    logits: NDArray[np.float32] = session(content).run(["logits"], {"image": inputs})[0]
-    return logits
+    runner = session(content)
+    return np.concatenate([runner.run(["logits"], {"image": part})[0] for part in parts(inputs)])
+
+
+def parts(inputs: NDArray[Any]) -> list[NDArray[Any]]:
+    """Return inputs [n, height, width, 3] in batches that fit in memory beside all that a network makes of them."""
+    return [inputs[start : start + BATCH] for start in range(0, len(inputs), BATCH)]

@@ -17,7 +17,9 @@ from collagebench.errors import UsageError
 from collagebench.measurement.accuracy import Sample, draw, encoded, infer, measured, together
 from collagebench.measurement.latency import interleaved
 from collagebench.models import cost, onnx_export
+from collagebench.models.foreign import Foreign
 from collagebench.models.int8 import to_int8
+from collagebench.models.network import Network
 from collagebench.statistics.accuracy import Share
 from collagebench.training.checkpoint import Checkpoint, write_whole
 from collagebench.training.teacher import open_teacher
@@ -26,6 +28,8 @@ from collagebench.workload.public import TORCHVISION
 
 CHECKED = 1000
 """Images on which an exported model is compared with its network."""
+CHECKED_FOREIGN = 100
+"""The same for networks that were not made here, which are larger."""
 CALIBRATED = 500
 """Training images by which a quantised model finds its scales."""
 FACTS = (
@@ -80,8 +84,6 @@ def export(
     """
     architecture = checkpoint.architecture
     network = checkpoint.restored()
-    whole = onnx_export.to_onnx(network)
-    proto = onnx_export.compact(whole)
     model = zoo.Model(
         name=checkpoint.name,
         role=architecture.role,
@@ -104,36 +106,56 @@ def export(
         recipe=architecture.as_dict() | checkpoint.recipe.as_dict() | {"epoch": checkpoint.epoch},
         directory=out,
     )
-    bare = onnx_export.describe(proto, {})
-    sample = draw(images, len(images))
-    checked = np.stack(inputs_of(model, sample, CHECKED))
+    return exported(network, model, draw(images, len(images)), own)
+
+
+def exported(
+    network: Network | Foreign, model: zoo.Model, sample: Sample, own: NDArray[np.float32] | None = None
+) -> tuple[zoo.Model, str]:
+    """Write a network's file, measured on a sample, into the model's directory; return the model and a line about it.
+
+    Weights of our own networks are rounded to bytes, those of others stay as they are. `own` is as in `measured`.
+    """
+    whole = onnx_export.to_onnx(network)
     exact = onnx_export.describe(whole, {})
+    foreign = isinstance(network, Foreign)
+    checked = np.stack(inputs_of(model, sample, CHECKED_FOREIGN if foreign else CHECKED))
     difference = onnx_export.check(network, exact, checked)
-    _, changed, of = onnx_export.moved(exact, bare, checked, partial(scores, model=model), 5 if model.boxes else 0)
+    far = f"at most {difference:.1g} from torch"
+    if foreign:
+        proto, bare = whole, exact
+    else:
+        proto = onnx_export.compact(whole)
+        bare = onnx_export.describe(proto, {})
+        read = partial(scores, model=model)
+        _, changed, of = onnx_export.moved(exact, bare, checked, read, skipped=5 if model.boxes else 0)
+        far += f", then rounded to bytes: {changed} of {of:,} classes changed"
     session = onnx_export.session(bare)
     model = listed(model, proto, measured(session, model, sample, own))
     (timed,) = interleaved({model.name: (session, checked[:1])}).values()
     return model, (
         f"{model.path}: {model.accuracy:.2%} of {model.accuracy_images} test images, {model.macs / 1e6:.1f} MMAC, "
-        f"{np.median(timed.processor) * 1e3:.2f} ms, {model.bytes / 1e3:.0f} kB; at most {difference:.1g} from torch, "
-        f"then rounded to bytes: {changed} of {of:,} classes changed"
+        f"{np.median(timed.processor) * 1e3:.2f} ms, {model.bytes / 1e3:.0f} kB; {far}"
     )
 
 
-def export_int8(
-    checkpoint: Checkpoint, model: zoo.Model, images: Dataset, training: Dataset, own: NDArray[np.float32] | None
+def exported_int8(
+    network: Network | Foreign,
+    model: zoo.Model,
+    sample: Sample,
+    training: Dataset,
+    own: NDArray[np.float32] | None = None,
 ) -> str:
     """Quantise an exported model, calibrated on training images; return a line about its accuracy and time.
 
     It goes beside the other, under its name with `-int8`.
     """
     quiet = inputs_of(model, draw(training, CALIBRATED), CALIBRATED)
-    proto = onnx_export.to_onnx(checkpoint.restored())
+    proto = onnx_export.to_onnx(network)
     kept = onnx_export.after_convolutions(proto) if model.head == "detection" else []
     proto = to_int8(proto, [image[np.newaxis] for image in quiet], kept)
     name = f"{model.name}-int8"
     small = replace(model, name=name, file=f"{name}.onnx", precision="int8")
-    sample = draw(images, len(images))
     session = onnx_export.session(onnx_export.describe(proto, {}))
     small = listed(small, proto, measured(session, small, sample, own))
     image = inputs_of(model, sample, 1)[0][np.newaxis]

@@ -1,0 +1,223 @@
+"""Networks that were not made here: classifiers of torchvision by name, and anybody's by an import path.
+
+They take normalised images [batch, 3, height, width]; a fleet sends pixels, uint8 [batch, height, width, 3]. So their
+preprocessing is put before them, inside the graph: the shorter side is brought to a size, the centre is cut out, and
+colours are normalised, each only where it is asked for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import pickle
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+from collagebench.errors import MissingExtra, ModelError, UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class Preprocessing:
+    """What comes before a network; as its `architecture` it says what goes into the whole."""
+
+    image: tuple[int, int]
+    """Height and width of the images that are sent, in pixels."""
+    resize: int | None = None
+    """Their shorter side is brought to so many pixels, antialiased; None: as they are."""
+    crop: int | None = None
+    """A square of so many pixels is cut out of their centre; None: all of them."""
+    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    """Subtracted from each colour, which is from 0 to 1, and what that is then divided by."""
+    std: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    dtype: str = "uint8"
+
+    def __post_init__(self) -> None:
+        if min(self.image) < 1 or (self.resize or 1) < 1 or (self.crop or 1) < 1:
+            raise UsageError("--size, --resize and --crop are numbers of pixels from 1 up")
+        if any(value <= 0 for value in self.std):
+            raise UsageError(f"--std are three numbers above 0, not {self.std}")
+        if self.crop and self.crop > min(self.resized):
+            raise UsageError(
+                f"--crop {self.crop} is more than images of {self.resized} pixels have; use a larger --resize"
+            )
+
+    @property
+    def resized(self) -> tuple[int, int]:
+        """Height and width after the first step, rounded down as torchvision does."""
+        if self.resize is None:
+            return self.image
+        height, width = self.image
+        shorter = min(height, width)
+        return self.resize * height // shorter, self.resize * width // shorter
+
+    @property
+    def input(self) -> tuple[int, int, int]:
+        """Height, width and channels of what is sent."""
+        return (*self.image, 3)
+
+    @property
+    def head(self) -> None:
+        """None: it is no collage."""
+        return None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields as JSON knows them."""
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+
+
+class Foreign(nn.Module):
+    """A network behind its preprocessing."""
+
+    mean: Tensor
+    std: Tensor
+    picked: Tensor
+
+    def __init__(self, network: nn.Module, architecture: Preprocessing, picked: Sequence[int] | None = None) -> None:
+        """Wrap a network; of its logits only those `picked` are given, in this order."""
+        super().__init__()
+        self.network, self.architecture = network, architecture
+        self.picks = picked is not None
+        self.register_buffer("mean", torch.tensor(architecture.mean).view(3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(architecture.std).view(3, 1, 1), persistent=False)
+        self.register_buffer("picked", torch.tensor(picked or [0]), persistent=False)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Classify pixels [batch, height, width, 3] of 0 to 255: float32 [batch, classes]."""
+        a = self.architecture
+        x = image.permute(0, 3, 1, 2).float() / 255
+        if a.resized != a.image:
+            x = F.interpolate(x, a.resized, mode="bilinear", antialias=True, align_corners=False)
+        if a.crop:
+            top, left = ((side - a.crop) // 2 for side in a.resized)
+            x = x[:, :, top : top + a.crop, left : left + a.crop]
+        logits: Tensor = self.network((x - self.mean) / self.std)
+        return logits[:, self.picked] if self.picks else logits
+
+
+def from_torchvision(
+    name: str, weights: str, classes: int
+) -> tuple[nn.Module, dict[str, Any], tuple[str, ...], str | None]:
+    """Return torchvision's classifier called `name`, and of its weights preprocessing, categories and name.
+
+    `weights` is `default`, which downloads them unless they are there, or `none`, with `classes` random answers.
+
+    Raises:
+        MissingExtra: torchvision is not installed.
+        UsageError: torchvision has no such classifier.
+        ModelError: the weights cannot be had.
+    """
+    try:
+        from torchvision import models
+    except ImportError:
+        raise MissingExtra("--torchvision needs torchvision: pip install 'collagebench[train]'") from None
+    if name not in models.list_models(module=models):
+        raise UsageError(
+            f"torchvision has no classifier called {name!r}; resnet18 and mobilenet_v3_small are two it has"
+        )
+    if weights == "none":
+        return models.get_model(name, weights=None, num_classes=classes), {}, (), None
+    chosen = models.get_model_weights(name)["DEFAULT"]
+    try:
+        network = models.get_model(name, weights=chosen)
+    except (OSError, RuntimeError) as error:
+        raise ModelError(f"the weights of {name} cannot be had from {chosen.url} ({first_line(error)})") from None
+    steps = chosen.transforms()
+    before = {
+        "resize": int(steps.resize_size[0]),
+        "crop": int(steps.crop_size[0]),
+        "mean": tuple(steps.mean),
+        "std": tuple(steps.std),
+    }
+    return network, before, tuple(chosen.meta["categories"]), str(chosen)
+
+
+def from_path(path: str) -> nn.Module:
+    """Return what the callable at `package.module:function` makes; modules of the current directory are found as well.
+
+    Raises:
+        UsageError: there is no such callable.
+        ModelError: it fails, or makes no network.
+    """
+    module, _, function = path.partition(":")
+    if not (module and function):
+        raise UsageError(f"--network {path!r} names no callable; write package.module:function")
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        make = getattr(importlib.import_module(module), function)
+    except (ImportError, AttributeError) as error:
+        raise UsageError(f"--network {path} cannot be imported ({first_line(error)})") from None
+    except Exception as error:  # whatever somebody's module does when it is imported
+        raise ModelError(f"--network {path}: importing it fails ({first_line(error)})") from None
+    try:
+        network = make()
+    except Exception as error:
+        raise ModelError(f"--network {path} fails when it is called without arguments ({first_line(error)})") from None
+    if not isinstance(network, nn.Module):
+        raise ModelError(f"--network {path} made a {type(network).__name__}, not a torch.nn.Module")
+    return network
+
+
+def fill(network: nn.Module, path: Path) -> str:
+    """Load a state dict into a network, or one under the key `state_dict` or `model`; return the file's sha256.
+
+    Raises:
+        ModelError: the file cannot be read, holds no weights, or another network's; the first that differs is named.
+    """
+    try:
+        content = path.read_bytes()
+        found = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise ModelError(f"checkpoint {path} cannot be read ({error.strerror})") from None
+    except (RuntimeError, EOFError, ValueError, pickle.UnpicklingError):
+        raise ModelError(f"checkpoint {path} is damaged, or holds more than weights; save a state dict") from None
+    for key in ("state_dict", "model"):
+        if isinstance(found, dict) and isinstance(found.get(key), dict):
+            found = found[key]
+    if not isinstance(found, dict) or not found or not all(isinstance(value, Tensor) for value in found.values()):
+        raise ModelError(f"checkpoint {path} holds no state dict; save one with torch.save(network.state_dict(), FILE)")
+    own = network.state_dict()
+    for key, value in own.items():
+        if key not in found:
+            raise ModelError(f"checkpoint {path} is of another architecture: it lacks {key}")
+        if found[key].shape != value.shape:
+            raise ModelError(
+                f"checkpoint {path} is of another architecture: {key} is {tuple(found[key].shape)} there and "
+                f"{tuple(value.shape)} in the network"
+            )
+    for key in found:
+        if key not in own:
+            raise ModelError(f"checkpoint {path} is of another architecture: the network has no {key}")
+    network.load_state_dict(found)
+    return hashlib.sha256(content).hexdigest()
+
+
+def logits_of(network: nn.Module, architecture: Preprocessing) -> int:
+    """Return how many logits a network gives for one image.
+
+    Raises:
+        ModelError: it fails at such an image, or gives something else.
+    """
+    try:
+        with torch.no_grad():
+            logits = Foreign(network, architecture).eval()(torch.zeros((2, *architecture.input), dtype=torch.uint8))
+    except Exception as error:  # whatever a network does not like
+        height, width = (architecture.crop, architecture.crop) if architecture.crop else architecture.resized
+        raise ModelError(f"the network cannot take images of {height}x{width} pixels ({first_line(error)})") from None
+    if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != 2:
+        kind = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+        raise ModelError(f"for 2 images the network gives {kind}, not one row of logits for each")
+    return int(logits.shape[1])
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error, or its kind where it says nothing."""
+    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,145 @@
+"""A classifier that was not trained here, made a model that a fleet serves: exported, measured and listed like ours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from collagebench import zoo
+from collagebench.errors import UsageError
+from collagebench.measurement.accuracy import draw
+from collagebench.models import cost
+from collagebench.models.foreign import Foreign, Preprocessing, fill, from_path, from_torchvision, logits_of
+from collagebench.training.export import exported, exported_int8
+from collagebench.workload.dataset import Dataset, open_dataset
+from collagebench.workload.imagefolder import ImageFolder
+
+MEASURED = 5000
+"""Test images that such a model is measured on, at most."""
+IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
+"""What torchvision's own recipes normalise colours by."""
+
+
+@dataclass(frozen=True, slots=True)
+class Brought:
+    """Which network is meant, and what for."""
+
+    role: str
+    """`single` or `backup`."""
+    dataset: str
+    """One of the names that `open_dataset` knows."""
+    called: str
+    """What the dataset is called in the manifest."""
+    data: Path | None = None
+    torchvision: str | None = None
+    """A classifier of torchvision, or else an import path in `network`."""
+    network: str | None = None
+    weights: str | None = None
+    """Of torchvision's classifiers: `default` or `none`."""
+    checkpoint: Path | None = None
+    """A state dict."""
+    size: int | None = None
+    """Pixels along a side of the square images that are sent; None: what weights or images have themselves."""
+    before: tuple[tuple[str, Any], ...] = ()
+    """What is known of the preprocessing: `resize`, `crop`, `mean`, `std`."""
+
+    def __post_init__(self) -> None:
+        if (self.torchvision is None) == (self.network is None):
+            raise UsageError("name one network, with --torchvision or with --network")
+        if self.network and self.checkpoint is None:
+            raise UsageError("--network needs its weights: --checkpoint F, a state dict")
+        if self.network and self.weights:
+            raise UsageError("--weights are torchvision's; those of --network are in --checkpoint")
+        if self.torchvision and not self.weights and not self.checkpoint:
+            raise UsageError(
+                "say which weights: --weights default (downloaded unless they are there), --checkpoint F, or "
+                "--weights none for random ones"
+            )
+        if self.weights == "default" and self.checkpoint:
+            raise UsageError("--weights default and --checkpoint say the same thing twice: give one of them")
+
+
+def bring(asked: Brought, out: Path, int8: bool) -> Iterator[str]:
+    """Export what was asked for, and of a single `coded` as well; yield a line about each file.
+
+    Raises:
+        UsageError: the classes of network and dataset disagree, or options do.
+        ModelError: the network or its weights cannot be had, or do not fit each other.
+        DataError: images cannot be read.
+    """
+    images = open_dataset(asked.dataset, asked.data, "test")
+    network, before, categories, recipe = _network(asked, len(images.classes))
+    before = {**before, **dict(asked.before)}
+    side = asked.size or before.get("resize")
+    size = (side, side) if side and asked.dataset == "imagefolder" else images.size[:2]
+    images = open_dataset(asked.dataset, asked.data, "test", size)
+    architecture = Preprocessing(size, **before)
+    picked = _picked(asked, logits_of(network, architecture), images, categories)
+    sample = draw(images, MEASURED)
+    for role, dtype in (
+        (("single", "uint8"), ("coded", "float32")) if asked.role == "single" else (("backup", "uint8"),)
+    ):
+        wrapped = Foreign(network, replace(architecture, dtype=dtype), picked).eval()
+        name = f"{asked.called}-{role}"
+        model = zoo.Model(
+            name=name,
+            role=role,
+            grid=None,
+            dataset=asked.called,
+            classes=images.classes,
+            input=architecture.input,
+            image=architecture.input,
+            file=f"{name}.onnx",
+            sha256="",
+            bytes=0,
+            parameters=cost.count_parameters(network),
+            macs=cost.count_macs(wrapped, architecture.input),
+            accuracy=0.0,
+            accuracy_images=0,
+            recipe=recipe | architecture.as_dict(),
+            directory=out,
+        )
+        model, line = exported(wrapped, model, sample)
+        yield line
+        if int8 and role != "coded":
+            yield exported_int8(wrapped, model, sample, _training(asked, size))
+
+
+def _network(asked: Brought, classes: int) -> tuple[nn.Module, dict[str, Any], Sequence[str], dict[str, Any]]:
+    """Return the network, its preprocessing, the classes that its weights name, and what is to be known of it later."""
+    if asked.torchvision:
+        network, before, categories, weights = from_torchvision(asked.torchvision, asked.weights or "none", classes)
+        before = before or IMAGENET
+        recipe: dict[str, Any] = {"torchvision": asked.torchvision, "weights": weights}
+    else:
+        assert asked.network
+        network, before, categories, recipe = from_path(asked.network), {}, (), {"network": asked.network}
+    digest = fill(network, asked.checkpoint) if asked.checkpoint else None
+    return network.eval(), dict(before), categories, recipe | {"checkpoint": digest}
+
+
+def _picked(asked: Brought, logits: int, images: Dataset, categories: Sequence[str]) -> list[int] | None:
+    """Return which logits are those of the images' classes; None for all of them."""
+    if logits == len(images.classes):
+        return None
+    if set(images.classes) <= set(categories):
+        return [categories.index(name) for name in images.classes]
+    known = ", ".join(images.classes[:4]) + ("" if len(images.classes) <= 4 else ", …")
+    raise UsageError(
+        f"{asked.torchvision or asked.network} answers for {logits} classes, {asked.data or asked.dataset} holds "
+        f"{len(images.classes)} ({known}); use images of its own classes, or train its last layer for these"
+    )
+
+
+def _training(asked: Brought, size: tuple[int, int]) -> Dataset:
+    """Return the images that a quantised model is calibrated on."""
+    images = open_dataset(asked.dataset, asked.data, "train", size)
+    if isinstance(images, ImageFolder) and images.split is None:
+        raise UsageError(
+            f"--int8 is calibrated on training images, but {asked.data} is not divided into train/ and test/"
+        )
+    return images
