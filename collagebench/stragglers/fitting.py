@@ -33,6 +33,8 @@ SLOW = 2.0
 """A service, or a machine's median, is slow above so many times the fleet's median."""
 ROUNDS = 500
 """Of expectation-maximisation, at most."""
+GROUPS = 2000
+"""Of values, from which expectation-maximisation comes near its end before it goes through all of them."""
 LEAST_SIGMA = 1e-6
 """Logarithms that scatter less are taken to scatter as much: times that are all the same have no likelihood."""
 
@@ -200,8 +202,17 @@ def two_bumps(x: Values) -> Bumps:
         upper = x[x > least]
         if len(upper):
             begin = Bumps(middle, width, len(upper) / len(x), float(upper.mean()) - middle)
-            found.append(_maximised(x, begin))
+            rough = _maximised(_groups(x), begin)
+            found.append(_maximised(x, rough) if rough.share else rough)
     return max(found, key=lambda bumps: bumps.log_likelihood(x))
+
+
+def _groups(x: Values) -> Values:
+    """Return so few values that stand for groups of neighbours that going through them often takes no time."""
+    size = max(1, len(x) // GROUPS)
+    ordered = np.sort(x)[: len(x) // size * size]
+    means: Values = ordered.reshape(-1, size).mean(axis=1)
+    return means
 
 
 def _one_bump(x: Values) -> Bumps:
