@@ -158,6 +158,8 @@ class Forkserver:
         """When it has to end, once it is told to drain."""
         self._gone = False
         """Whether the client is."""
+        self._sign: int | None = None
+        """What it has been told to end by."""
         from collagebench.worker.natural import Natural  # which loads NumPy, for which `preload` makes ready
 
         self._lifeline, alive = os.pipe()
@@ -166,10 +168,11 @@ class Forkserver:
         self._natural = Natural(self._loop, self._lifeline, directory)
 
     def run(self) -> None:
-        """Carry out the client's orders; return when all workers are gone."""
+        """Carry out the client's orders; return when all workers are gone, or exit as a signal asks."""
         self._loop.listen(0, self._ordered)
+        self._loop.heed((signal.SIGTERM, signal.SIGHUP), self._asked_to_end)
         try:
-            while not self._gone and (self._deadline == math.inf or self._children):
+            while not self._gone and self._sign is None and (self._deadline == math.inf or self._children):
                 if time.monotonic() >= self._deadline:
                     return
                 self._loop.turn(self._deadline)
@@ -180,6 +183,11 @@ class Forkserver:
                 self._signal(signal.SIGKILL)
                 for child in self._children.values():
                     os.waitpid(child.pid, 0)
+        if self._sign is not None:
+            sys.exit(128 + self._sign)
+
+    def _asked_to_end(self, signs: bytes) -> None:
+        self._sign = signs[0]
 
     def _ordered(self, data: bytes) -> None:
         self._gone = not data

@@ -10,8 +10,9 @@ import itertools
 import math
 import os
 import selectors
+import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 
 class Loop:
@@ -39,6 +40,16 @@ class Loop:
         self._own.discard(descriptor)
         os.close(descriptor)
 
+    def heed(self, signs: Iterable[signal.Signals], heard: Callable[[bytes], None]) -> None:
+        """Call `heard` with the number of a signal that has come, but never in the middle of something else."""
+        reading, writing = os.pipe()
+        os.set_blocking(writing, False)
+        self.own(writing)
+        self.listen(reading, heard)
+        for sign in signs:
+            signal.signal(sign, lambda number, frame: None)
+        signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+
     def at(self, moment: float, call: Callable[[], None]) -> None:
         """Call `call` at `moment` (time.monotonic) or soon after."""
         heapq.heappush(self._moments, (moment, next(self._number), call))
@@ -55,6 +66,7 @@ class Loop:
 
     def leave(self) -> None:
         """Close everything, in a child that has just been forked."""
+        signal.set_wakeup_fd(-1)
         self._selector.close()
         for descriptor in self._own - {0}:
             os.close(descriptor)
