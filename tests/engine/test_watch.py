@@ -1,0 +1,153 @@
+"""Watching real workers: every request of every schedule is sent on time and seen once, whatever else happens."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from collagebench import zoo
+from collagebench.engine.event_loop import complete
+from collagebench.engine.recording import MOST_RATE, Recording, _default_rate, _schedule
+from collagebench.engine.watch import Machine, Watch, watch
+from collagebench.errors import FleetError, Interrupted, UsageError
+from collagebench.fleet import Disturbance
+
+MODEL = zoo.find(zoo.load(), "single", dataset="shapes")
+PIXELS = np.zeros((3, *MODEL.image), np.uint8)
+
+
+def nothing(done: int, total: int, line: str) -> None:
+    """Report to nobody."""
+
+
+def watched(schedules: list[np.ndarray], logs: Path, report=nothing, disturbance: Disturbance | None = None) -> Watch:
+    """Watch one worker per schedule."""
+    found = Watch([Machine() for _ in schedules])
+    complete(watch(found, MODEL, PIXELS, schedules, logs, disturbance, report))
+    return found
+
+
+@pytest.mark.processes
+def test_every_request_is_seen_once_and_in_order(tmp_path: Path) -> None:
+    """Each worker has as many services as its schedule had requests, none sent before its time, all times sensible."""
+    schedules = [np.arange(30) * 0.02, np.arange(0), 0.005 + np.arange(50) * 0.01]
+    told: list[tuple[int, int]] = []
+    found = watched(schedules, tmp_path, lambda done, total, line: told.append((done, total)))
+    assert [len(machine.seen) for machine in found.machines] == [30, 0, 50]
+    assert [machine.failed for machine in found.machines] == [0, 0, 0]
+    for machine, times in zip(found.machines, schedules, strict=True):
+        sent, queue, service, trip = machine.in_order()
+        assert (sent >= times).all()
+        assert (np.diff(sent) >= 0).all()
+        assert (service > 0).all()
+        assert (trip > queue + service).all()
+    assert len(found.lags) == 80
+    assert found.seconds >= 0.58
+    assert told[-1] == (80, 80)
+
+
+@pytest.mark.processes
+def test_a_lost_worker_does_not_hold_up_the_others(tmp_path: Path) -> None:
+    """When one worker is killed in mid-watch, its rest is given up and the others are watched to the end."""
+    schedules = [np.arange(40) * 0.02, np.arange(40) * 0.02]
+    killed = []
+
+    def kill_one(done: int, total: int, line: str) -> None:
+        if done >= 25 and not killed:
+            workers = [int(path.parent.name) for path in Path("/proc").glob("[0-9]*/cmdline") if _is_worker(path)]
+            killed.append(max(workers))
+            os.kill(killed[0], signal.SIGKILL)
+
+    found = watched(schedules, tmp_path, kill_one)
+    whole, torn = sorted(found.machines, key=lambda machine: machine.lost is not None)
+    assert (len(whole.seen), whole.lost) == (40, None)
+    assert torn.lost is not None
+    assert len(torn.seen) < 40
+
+
+def _is_worker(path: Path) -> bool:
+    """Whether a process is a worker of this test's forkserver."""
+    try:
+        parent = int((path.parent / "stat").read_text().rsplit(")", 1)[1].split()[1])
+        grandparent = int(Path(f"/proc/{parent}/stat").read_text().rsplit(")", 1)[1].split()[1])
+        # the forkserver's janitor, where there is one, has no socket below the forkserver's directory
+        return grandparent == os.getpid() and b"forkserver" in path.read_bytes()
+    except OSError:
+        return False
+
+
+@pytest.mark.processes
+def test_a_fleet_that_is_lost_altogether_is_an_error(tmp_path: Path) -> None:
+    """When no worker is left, one sentence says so."""
+
+    def kill_all(done: int, total: int, line: str) -> None:
+        if done:
+            for path in Path("/proc").glob("[0-9]*/cmdline"):
+                if _is_worker(path):
+                    os.kill(int(path.parent.name), signal.SIGKILL)
+
+    with pytest.raises(FleetError, match="every worker was lost"):
+        watched([np.arange(60) * 0.02], tmp_path, kill_all)
+
+
+@pytest.mark.processes
+def test_an_interruption_keeps_what_was_seen(tmp_path: Path) -> None:
+    """A cancelled watch leaves the services that it has seen, and how long it went on."""
+    found = Watch([Machine(), Machine()])
+
+    async def interrupted() -> None:
+        def stop(done: int, total: int, line: str) -> None:
+            if done:
+                task.cancel()
+
+        times = np.arange(5000) * 0.01
+        task = asyncio.ensure_future(watch(found, MODEL, PIXELS, [times, times], tmp_path, None, stop))
+        await task
+
+    with pytest.raises(Interrupted):
+        complete(interrupted())
+    assert 25 <= sum(len(machine.seen) for machine in found.machines) < 5000
+    assert 0 < found.seconds < 50
+
+
+@pytest.mark.processes
+def test_a_stopped_worker_is_seen_to_answer_late(tmp_path: Path) -> None:
+    """A worker that is stopped again and again answers later than one that is not; what was done is kept."""
+    times = np.arange(400) * 0.005
+    disturbance = Disturbance("stop", (1,), stop_every=0.1, stop_for=0.1)
+    found = watched([times, times], tmp_path, nothing, disturbance)
+    assert len(found.disturbed[0]["stops"]) >= 3
+    ordinary, stopped = (machine.in_order()[3] for machine in found.machines)
+    assert np.quantile(stopped, 0.9) > np.quantile(ordinary, 0.5) + 0.03
+    assert len(ordinary) == len(stopped) == 400
+
+
+def test_schedules_have_the_rate_and_are_out_of_step() -> None:
+    """Each worker's requests come at its rate until the end of the duration, at moments of its own."""
+    for kind in ("poisson", "constant"):
+        asked = Recording(arrivals=kind, duration=100.0)
+        first, second = (_schedule(asked, 20.0, worker) for worker in (0, 1))
+        assert abs(len(first) - 2000) <= 4.5 * 2000**0.5
+        assert 0 <= first[0] < first[-1] < 100
+        assert not np.isin(first, second).any()
+        assert (_schedule(asked, 20.0, 0) == first).all()
+
+
+def test_the_default_rate_keeps_the_machine_idle_enough() -> None:
+    """It takes less of the cores the longer the inference and the more the workers, and no small model is flooded."""
+    assert _default_rate(0.1, 10) < _default_rate(0.01, 10)
+    assert _default_rate(0.1, 20) == pytest.approx(_default_rate(0.1, 10) / 2, rel=0.01)
+    assert _default_rate(1e-9, 1) == MOST_RATE
+    cores = len(os.sched_getaffinity(0))
+    assert 1000 * _default_rate(0.1, 1000) * 0.1 <= 0.3 * cores
+
+
+def test_a_flood_is_refused() -> None:
+    """More requests than memory holds are refused before anything is started."""
+    with pytest.raises(UsageError, match="lower --rate or --duration"):
+        _schedule(Recording(duration=1e5), 1e5, 0)
