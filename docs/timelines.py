@@ -118,7 +118,7 @@ def play(scene: Scene) -> Course:
     requests = [Request(number, 0, at / 1000) for number, at in enumerate(scene.arrivals_ms)]
     course = Course(scene.title, scene.slow, roles, requests)
 
-    def drawn(worker: int, request: int, attempt: int) -> float:
+    def drawn(worker: int, request: int, attempt: int, at: float) -> float:
         return SLOW_MS if worker in scene.slow else 0.0
 
     def expected(task: Task, drawn_ms: float) -> float:
