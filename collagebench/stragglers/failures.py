@@ -1,9 +1,8 @@
 """Failure as straggling: replies that are lost, and workers that crash and come back.
 
 Services take `base` seconds, all of them, so that what is measured is the failures. A worker whose reply is lost has
-served its task like any other, but nobody hears of it. Where losses last, they
-come in bursts (Gilbert, "Capacity of a burst-noise channel", 1960; `persistence`): a slow period is then one in which
-every reply of the worker is lost.
+served its task like any other, but nobody hears of it. Where losses last, they come in bursts (Gilbert, "Capacity of a
+burst-noise channel", 1960; `persistence`): a slow period is then one in which every reply of the worker is lost.
 
 Crashes of a worker are a renewal process: it serves for an exponential time, is gone for `restart_after` seconds, and
 is back. Between two of its crashes lie `crash_every` seconds on average.

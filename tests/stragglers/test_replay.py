@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import itertools
 import math
 import os
@@ -210,11 +211,12 @@ def test_scales(order: Order) -> None:
 
 
 def test_files(tmp_path: Path) -> None:
-    """A NumPy file, a text of one value a line, and a CSV with columns hold the same logs."""
+    """A NumPy file, a text of one value a line, and a CSV with columns, compressed or not, hold the same logs."""
     np.save(tmp_path / "a.npy", np.array([0.5, 0.25, 1.0], dtype=np.float32))
     (tmp_path / "a.txt").write_text("# seconds\n0.5\n\n 0.25\n1e0\n")
     (tmp_path / "a.csv").write_text("seconds,note\n0.5,x\n0.25,y\n1.0,\n")
-    for name in ("a.npy", "a.txt", "a.csv"):
+    (tmp_path / "c.csv.gz").write_bytes(gzip.compress((tmp_path / "a.csv").read_bytes()))
+    for name in ("a.npy", "a.txt", "a.csv", "c.csv.gz"):
         assert read_logs(tmp_path / name) == ((0.5, 0.25, 1.0),)
         assert read_logs(tmp_path / name, 2) == ((0.5, 0.25), (1.0,))
     (tmp_path / "b.csv").write_text("machine,seconds\nfast,0.5\nslow,7\nfast,0.25\n")
@@ -236,6 +238,8 @@ def test_files(tmp_path: Path) -> None:
         ("short.csv", b"machine,seconds\na,1\nb\n", "line 3"),
         ("bytes.txt", b"\xff\xfe\x00", "neither a .npy file nor text"),
         ("text.npy", b"0.5\n", "is not a NumPy file"),
+        ("text.gz", b"0.5\n", "cannot be read"),
+        ("half.gz", gzip.compress(b"0.5\n" * 999)[:30], "truncated or damaged"),
     ],
     ids=str,
 )
