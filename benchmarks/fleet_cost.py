@@ -36,7 +36,8 @@ FLOOR = 0.010
 
 def real_specs(workers: int) -> list[WorkerSpec]:
     """Return workers that each serve a single and a collage model."""
-    models = [zoo.find(zoo.load(), "single", "shapes"), zoo.find(zoo.load(), "collage", "shapes", 3)]
+    shapes = [model for model in zoo.load() if model.dataset == "shapes"]
+    models = [zoo.find(shapes, "single"), zoo.find(shapes, "collage", grid=3)]
     files = tuple(ModelFile(model.name, str(model.path), model.sha256, model.input) for model in models)
     return [WorkerSpec(index, files) for index in range(workers)]
 
