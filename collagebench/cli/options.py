@@ -16,7 +16,7 @@ from collagebench.errors import UsageError
 from collagebench.paths import profiles_dir
 from collagebench.profile import Profile, check_files, located, read_profile
 from collagebench.schemes import SCHEMES, make, options_of
-from collagebench.stragglers.model import NAMES, PARAMETERS, parameters_of
+from collagebench.stragglers.model import NAMES, PARAMETERS, RECORDED, parameters_of
 from collagebench.workload.dataset import NAMES as DATASETS
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -249,7 +249,8 @@ def _check_straggler_options(values: dict[str, Any], given: Mapping[str, Any]) -
 
 def _with_time_scale(parameters: Mapping[str, Any]) -> Collection[str]:
     """Return the names of a family's parameters; those that draw seconds have a time scale as well."""
-    return {*parameters, *(("time_scale",) if {"straggler_mode", "base"} & parameters.keys() else ())}
+    draws_seconds = parameters is RECORDED or {"straggler_mode", "base"} & parameters.keys()
+    return {*parameters, *(("time_scale",) if draws_seconds else ())}
 
 
 def run_directory(out: Path | None, verb: str) -> Path:

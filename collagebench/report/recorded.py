@@ -52,7 +52,7 @@ def print_recorded(profile: dict[str, Any], path: Path, console: Console) -> Non
 
 def command(recommended: dict[str, Any], path: Path) -> str:
     """Return the options of `run` or `simulate` that inject what is recommended for the profile at `path`."""
-    options = recommended["options"] or {"stragglers": path, "time_scale": 1.0}
+    options = recommended["options"] or {"stragglers": path}
     words = (f"--{name.replace('_', '-')} {f'{v:g}' if isinstance(v, float) else v}" for name, v in options.items())
     return " ".join(words)
 

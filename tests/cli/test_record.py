@@ -203,7 +203,7 @@ def test_notes_name_what_went_wrong(tmp_path: Path) -> None:
         "--stragglers lognormal --time-scale 1 --median 0.002 --sigma 0.3", "because it fits", "median 2, sigma 0.3",
     ):  # fmt: skip
         assert words in shown
-    assert command({"options": None}, Path("r.json")) == "--stragglers r.json --time-scale 1"
+    assert command({"options": None}, Path("r.json")) == "--stragglers r.json"
 
 
 def test_compressed_samples_that_are_damaged_are_one_sentence(tmp_path: Path) -> None:
