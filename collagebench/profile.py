@@ -36,6 +36,11 @@ KINDS = {
     "Literal": "a text",
 }
 NUMBERS = ("a number", "a whole number")
+SECONDS = (
+    "deadline", "compute_time", "persistence", "base", "shift", "tail", "scale", "median", "slow_machine",
+    "crash_every", "restart_after", "stop_every", "stop_for",
+)  # fmt: skip
+SHARES = ("utilisation", "warmup", "slow_share", "excursion_share", "slow_machines", "drop_share", "quota")
 TIMES = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "sec": 1.0, "min": 60.0, "h": 3600.0}
 QUANTITY = re.compile(rf"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*(%|{'|'.join(TIMES)}|)\s*")
 """A number in quotes, mostly because it has a unit."""
@@ -199,17 +204,18 @@ def _typed(directory: Path, where: str, name: str, value: Any, wanted: str) -> A
 
 
 def _hint(name: str, text: str) -> str:
-    """Return the end of a sentence about a number that was written as a text: what to write instead."""
+    """Return the end of a sentence about a number that was written as a text: what to write, if that is sure."""
     found = QUANTITY.fullmatch(text)
     if not found:
         return ""
     value, unit = float(found[1]), found[2]
+    if not unit:
+        return f": write {found[1]} without quotes"
     if unit == "%":
-        return f": write it as a share, {_number(value / 100)}"
-    if unit:
-        scale, word = (1e-3, "milliseconds") if name.endswith("_ms") else (1.0, "seconds")
-        return f": write it in {word} and without quotes, {_number(value * TIMES[unit] / scale)}"
-    return f": write {found[1]} without quotes"
+        return f": write it as a share, {_number(value / 100)}" if name in SHARES else ""
+    if name == "slo_ms":
+        return f": write it in milliseconds and without quotes, {_number(value * TIMES[unit] * 1e3)}"
+    return f": write it in seconds and without quotes, {_number(value * TIMES[unit])}" if name in SECONDS else ""
 
 
 def _number(value: float) -> str:

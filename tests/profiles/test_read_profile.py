@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 import pytest
 from click.testing import CliRunner
 
 from collagebench.cli import cli
 from collagebench.cli.options import resolve
+from collagebench.config import Config
 from collagebench.errors import UsageError
-from collagebench.profile import read_profile
+from collagebench.profile import SECONDS, SHARES, read_profile
 
 
 def refused(tmp_path, text, *options):
@@ -67,6 +70,20 @@ def test_units(tmp_path, text, line, hint):
     assert sentence.startswith(f"profile p.toml, line {line}: ")
     assert "not the text '" in sentence
     assert sentence.endswith(hint)
+
+
+def test_units_that_make_no_sense(tmp_path):
+    """Nothing is proposed where the unit is not the value's: a share has no seconds, and a count neither."""
+    assert refused(tmp_path, "slow-share = '200ms'").endswith("slow-share must be a number, not '200ms'")
+    assert refused(tmp_path, "runs = '5 %'").endswith("runs must be a whole number, not '5 %'")
+
+
+def test_units_of_every_number():
+    """Every number of a config that has seconds, milliseconds or a share for its unit is known as such."""
+    without = {"rate", "time_scale", "slow_factor", "shape", "sigma", "machine_sigma", "request_sigma"}
+    without |= {"excursion_factor", "transfer_mb"}
+    numbers = {field.name for field in fields(Config) if "float" in str(field.type)}
+    assert numbers == {*SECONDS, *SHARES, "slo_ms", *without}
 
 
 @pytest.mark.parametrize(
