@@ -35,6 +35,9 @@ class Cause(Protocol):
     def begin(self, worker: int, pid: int) -> Facts:
         """Disturb a worker; return what was done. Raises FleetError if it cannot be."""
 
+    def settle(self) -> None:
+        """Return when everything that was begun is under way. Raises FleetError if it is not."""
+
     def end(self, worker: int) -> Facts:
         """Undo all that was done to a worker, also if `begin` failed; return what came of it."""
 
@@ -58,6 +61,9 @@ class Stops:
         self._next(worker, self._zero)
         disturbance = self._disturbance
         return {"pid": pid, "stop_every": disturbance.stop_every, "stop_for": disturbance.stop_for}
+
+    def settle(self) -> None:
+        """Return at once: the moments come by themselves."""
 
     def _next(self, worker: int, after: float) -> None:
         disturbance = self._disturbance
@@ -105,10 +111,14 @@ class Helpers:
         self._helpers: dict[int, Helper] = {}
 
     def start(self, worker: int, name: str, work: Work) -> Helper:
-        """Start one and return it when it has begun."""
+        """Start one."""
         helper = self._helpers[worker] = Helper(f"{name} of worker {worker}", work, *self._surroundings)
-        helper.await_ready()
         return helper
+
+    def settle(self) -> None:
+        """Return when all are at work, having prepared it side by side."""
+        for helper in self._helpers.values():
+            helper.await_ready()
 
     def stop(self, worker: int) -> Facts:
         """Stop it; say how it ended if it did so unasked."""
@@ -141,6 +151,10 @@ class CoRunners:
         facts = {"pid": helper.pid, "load": self._load, "tool": loads.tool(), "core": core}
         return facts if core is not None else {**facts, "note": "this system cannot pin processes to a core"}
 
+    def settle(self) -> None:
+        """Return when every core is loaded."""
+        self._helpers.settle()
+
     def end(self, worker: int) -> Facts:
         """Stop the load and let the worker free."""
         facts = self._helpers.stop(worker)
@@ -170,6 +184,9 @@ class Throttle:
         version = f"cgroup v{self._place.version}"
         return {"pid": pid, "quota": quota, "period_ms": period_ms, "group": str(path), "tool": version}
 
+    def settle(self) -> None:
+        """Return at once: a quota holds from the moment that it is set."""
+
     def end(self, worker: int) -> Facts:
         """Move the worker back and remove the group."""
         if worker not in self._groups:
@@ -196,6 +213,10 @@ class Traffic:
         size_bytes = round(size_mb * 1e6)
         helper = self._helpers.start(worker, "the traffic", lambda: traffic.prepare(transfers, size_bytes, moved))
         return {"pid": helper.pid, "transfers": transfers, "transfer_mb": size_mb, "over": "loopback"}
+
+    def settle(self) -> None:
+        """Return when the ports are open and the transfers begin."""
+        self._helpers.settle()
 
     def end(self, worker: int) -> Facts:
         """End it."""

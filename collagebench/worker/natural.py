@@ -52,6 +52,7 @@ class Natural:
                 janitor.worker(pids[worker])
                 self._since[worker] = time.monotonic()
                 what.append({"worker": worker, "kind": self._kind, **cause.begin(worker, pids[worker])})
+            cause.settle()
             return what
         except OSError as error:
             self.calm()
