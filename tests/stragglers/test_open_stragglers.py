@@ -118,7 +118,7 @@ asks = st.lists(
 
 
 @pytest.mark.parametrize("name", NAMES)
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(mine=asks, others=asks, seed=st.randoms(use_true_random=False))
 def test_no_scheme_changes_what_another_draws(
     name: str, mine: list[tuple[int, int, int, int, float]], others: list[Any], seed: Any, trace: Path

@@ -8,7 +8,7 @@ from statistics import fmean, stdev
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 from straggler_samples import standard_errors
@@ -124,6 +124,7 @@ def test_all_of_a_slow_worker_s_draws_are_slow() -> None:
     assert seen == {True, False}
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(0, 1e5), min_size=1, max_size=30), st.integers(0, 3), st.randoms(use_true_random=False))
 def test_the_state_is_a_function_of_time_alone(times: list[float], worker: int, chance: random.Random) -> None:
     """Asked in any order, twice, or of another object with the same numbers, a worker is slow at the same times."""
@@ -144,6 +145,7 @@ def test_nothing_lasts() -> None:
     assert [never.of(0, 0, i, 0, 3.0) for i in range(50)] == [Levels(7, 0.0).of(0, 0, i, 0, 3.0) for i in range(50)]
 
 
+@settings(deadline=None)
 @given(st.integers(0, 1 << 30), st.floats(1e-6, 0.999), st.floats(1e-6, 1e6), st.floats(0, 1e9))
 def test_levels_stay_inside(request: int, share: float, persistence: float, at: float) -> None:
     """Whatever the share, the persistence and the time, a level is inside (0, 1): no draw fails for it."""
