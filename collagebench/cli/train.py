@@ -17,6 +17,8 @@ from collagebench.workload.imagefolder import ImageFolder
 if TYPE_CHECKING:
     from collagebench.training.checkpoint import Checkpoint
 
+ENDLESS = 1_000_000
+"""Epochs that a training with a time budget may do."""
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -41,7 +43,10 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
     help="Checkpoint whose weights to begin with, where they fit.  [default: of a parity, the single's]",
 )
 @click.option("--distil/--no-distil", default=True, show_default=True, help="Learn from the single as from labels.")
-@click.option("--epochs", default=20, show_default=True, help="How often every training image is used.")
+@click.option("--epochs", type=int, help="How often every training image is used.  [default: 20; --minutes: no end]")
+@click.option(
+    "--minutes", type=float, help="Take no longer. The rate follows the clock: resumed, it may end in other weights."
+)
 @click.option("--seed", default=0, show_default=True, help="Fixes weights, order, collages and augmentation.")
 @click.option("--stem", type=int, help="Channels of the first convolution.")
 @click.option("--stride", type=int, help="Stride of the first convolution.")
@@ -74,7 +79,8 @@ def command(
     single: Path | None,
     start: Path | None,
     distil: bool,
-    epochs: int,
+    epochs: int | None,
+    minutes: float | None,
     seed: int,
     stem: int | None,
     stride: int | None,
@@ -155,7 +161,8 @@ def command(
     recipe = Recipe(
         dataset=called,
         seed=seed,
-        epochs=epochs,
+        epochs=epochs if epochs is not None else (ENDLESS if minutes is not None else 20),
+        minutes=minutes,
         batch=batch if batch is not None else max(256 // architecture.images, 8),
         rate=rate,
         weight_decay=weight_decay,

@@ -33,6 +33,8 @@ class Checkpoint:
     optimizer: dict[str, Any]
     log: list[dict[str, float]]
     """One row for each epoch done."""
+    used: float = 0.0
+    """Seconds that it has taken so far."""
     last: dict[str, Any] | None = None
     """The weights of the last step, to go on from, where those of `network` are averaged; else None."""
 

@@ -5,7 +5,8 @@ its teacher's answers where it has a teacher (distillation, arXiv 1503.02531); m
 parity network is trained by the mean squared error to the sum of its teacher's logits over the images that are there
 (ParM, arXiv 1905.00863); a detection head by the loss of `models.detection`. Arithmetic is bfloat16 where the processor
 has it natively. After each epoch the held-out images are classified, a line is added to a CSV file and the whole state
-is saved; a training that resumes from there ends in the same weights as one that never stopped.
+is saved; a training that resumes from there ends in the same weights as one that never stopped,
+unless it has a time budget: then the learning rate follows the clock.
 """
 
 from __future__ import annotations
@@ -94,22 +95,24 @@ def train(
     )
     per_epoch = steps(len(images), architecture.images, recipe.batch)
     total = recipe.epochs * per_epoch
-    first, log = 0, []
+    first, log, clock = 0, [], Clock(recipe)
     detection = network.detect if architecture.head == "detection" else None
     averaged = copy.deepcopy(network) if recipe.ema else network
     if resume:
         network.load_state_dict(resume.last or resume.network)
         averaged.load_state_dict(resume.network)
         optimizer.load_state_dict(resume.optimizer)
-        first, log = resume.epoch, list(resume.log)
+        first, log, clock = resume.epoch, list(resume.log), Clock(recipe, resume.used)
 
     checkpoint = resume
     for epoch in range(first, recipe.epochs):
-        begun, losses = time.perf_counter(), 0.0
+        if clock.share >= 1:
+            break
+        begun, losses, done = time.perf_counter(), 0.0, 0
         network.train()
         for step, batch in enumerate(batches(images, labels, architecture, recipe, epoch), epoch * per_epoch):
             weights, biases = optimizer.param_groups
-            weights["lr"] = recipe.rate_at(step, total)
+            weights["lr"] = rate = clock.rate_at(step, total)
             biases["lr"] = weights["lr"] * recipe.bias_rate
             with torch.autocast(device.type, torch.bfloat16, enabled=native_bf16(device)):
                 logits = network(torch.from_numpy(batch.inputs).to(device))
@@ -119,16 +122,18 @@ def train(
             optimizer.step()
             if recipe.ema:
                 move_average(averaged, network, recipe.decay_at(step))
-            losses += loss.item()
-            report(step + 1, total, f"epoch {epoch + 1}/{recipe.epochs}")
+            losses, done = losses + loss.item(), done + 1
+            report(*clock.progress(step + 1, total), f"epoch {epoch + 1}{clock.of_epochs}")
+            if clock.share >= 1:
+                break
 
         if not math.isfinite(losses):
             raise ModelError(f"the loss was lost to overflow in epoch {epoch + 1}; train with a smaller --rate")
         row = {
             "epoch": epoch + 1,
             "seconds": round(time.perf_counter() - begun, 2),
-            "rate": recipe.rate_at((epoch + 1) * per_epoch - 1, total),
-            "loss": losses / per_epoch,
+            "rate": rate,
+            "loss": losses / done,
             "held_out_accuracy": held_out_accuracy(
                 averaged, watched_images, watched_labels, None if teacher is None else teacher[0, watched]
             ),
@@ -142,13 +147,48 @@ def train(
             network=on_cpu(averaged),
             optimizer=optimizer.state_dict(),
             log=log,
+            used=clock.used,
             last=on_cpu(network) if recipe.ema else None,
         )
         save(checkpoint, path)
         write_log(log, path.with_suffix(".csv"))
-        report((epoch + 1) * per_epoch, total, f"held-out accuracy {row['held_out_accuracy']:.3f}")
+        report(*clock.progress((epoch + 1) * per_epoch, total), f"held-out accuracy {row['held_out_accuracy']:.3f}")
     assert checkpoint is not None
     return checkpoint
+
+
+class Clock:
+    """How far a training has come, by its steps and, if it has a time budget, by its time: whatever is further."""
+
+    def __init__(self, recipe: Recipe, used: float = 0.0) -> None:
+        """Start to count; `used` are the seconds that were used before."""
+        self._recipe = recipe
+        self._begun = time.perf_counter() - used
+
+    @property
+    def used(self) -> float:
+        """Seconds used so far."""
+        return time.perf_counter() - self._begun
+
+    @property
+    def share(self) -> float:
+        """The share of the time budget that is used; 0 without a budget."""
+        return self.used / (60 * self._recipe.minutes) if self._recipe.minutes else 0.0
+
+    @property
+    def of_epochs(self) -> str:
+        """How many epochs there will be, where that is known."""
+        return "" if self._recipe.minutes else f"/{self._recipe.epochs}"
+
+    def rate_at(self, step: int, total: int) -> float:
+        """Return the learning rate of one step of `total`, counted from 0."""
+        if not self._recipe.minutes:
+            return self._recipe.rate_at(step, total)
+        return self._recipe.rate_after(max(self.share, (step + 1) / total))
+
+    def progress(self, done: int, total: int) -> tuple[int, int]:
+        """Return steps done and in all, or, where the time is further, thousandths of it."""
+        return (min(round(1000 * self.share), 1000), 1000) if self.share > done / total else (done, total)
 
 
 def move_average(averaged: Network, network: Network, decay: float) -> None:

@@ -17,7 +17,9 @@ class Recipe:
     """The name that the model's dataset goes by."""
     seed: int = 0
     epochs: int = 20
-    """How often every training image is used."""
+    """How often every training image is used, at most, if there is a time budget."""
+    minutes: float | None = None
+    """The time that it may take, its own validation included; None for as long as the epochs take."""
     batch: int = 64
     """Inputs (images, collages or parities) in one step."""
     rate: float = 0.2
@@ -54,6 +56,8 @@ class Recipe:
     def __post_init__(self) -> None:
         if min(self.epochs, self.batch, self.threads) < 1:
             raise UsageError("a training needs at least one epoch, one input a batch and one thread")
+        if self.minutes is not None and not 0 < self.minutes < math.inf:
+            raise UsageError(f"--minutes is a number above 0, not {self.minutes}")
         if self.seed < 0:
             raise UsageError(f"the seed is a whole number from 0 up, not {self.seed}")
         if not 0 < self.rate <= 10:
@@ -76,6 +80,10 @@ class Recipe:
         risen = self.warmup * total
         done = step + 1
         return self.rate * (done / risen if done < risen else min((total - step) / max(total - risen, 1), 1.0))
+
+    def rate_after(self, share: float) -> float:
+        """Return the learning rate when a `share` of the training, from 0 to 1, is over: what steps approximate."""
+        return self.rate * (share / self.warmup if share < self.warmup else max(1 - share, 0) / (1 - self.warmup))
 
     def decay_at(self, step: int) -> float:
         """Return the decay of the averaged weights after one step, counted from 0: the first ones forget faster.

@@ -105,6 +105,43 @@ def test_from_a_folder_of_images_to_a_manifest(trained: tuple[Path, Path], capsy
 
 @train_extra
 @pytest.mark.train
+def test_a_collage_with_a_detection_head_from_training_to_a_run(
+    trained: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is trained, exported, measured with the share of cells it has no answer for, and chosen by --head."""
+    data, trained_out = trained
+    out = tmp_path / "models"
+    out.mkdir()
+    (out / "tones-single.pt").write_bytes((trained_out / "tones-single.pt").read_bytes())
+    assert (
+        collagebench("train", "collage", "--grid", 2, "--head", "detection", *SMALL, "--data", data, "--out", out) == 0
+    )
+    assert (out / "tones-collage-2x2-detection.pt").exists()
+    assert collagebench("export", "--data", data, "--out", out) == 0
+    model = zoo.find(zoo.load(out), "collage", grid=2, head="detection")
+    assert (model.name, model.boxes, model.output) == ("tones-collage-2x2-detection", 192, (192, 7))
+    options = ("--dataset", "imagefolder", "--data", data, "--models", out)
+    capsys.readouterr()
+    assert collagebench("evaluate", "collage", *options, "--format", "json") == 0
+    (measured,) = json.loads(capsys.readouterr().out)["models"]
+    assert measured["head"] == "detection"
+    assert measured["no_answer"]["images"] == 60
+    assert collagebench("evaluate", "collage", *options) == 0
+    assert "of the cells (95 % range" in " ".join(capsys.readouterr().out.split())
+    small_run = ("--scheme", "collage", "--grid", 2, "--workers", 3, "--requests", 20, "--runs", 1, "--rate", 50)
+    run = tmp_path / "run"
+    assert collagebench("simulate", *options, *small_run, "--head", "detection", "--out", run) in (0, 4)
+    names = {model["name"] for model in json.loads((run / "run.json").read_text())["models"]}
+    assert names == {"tones-single", "tones-collage-2x2-detection"}
+    capsys.readouterr()
+    assert collagebench("simulate", *options, *small_run) == 1
+    assert "collage grid 2 head grid" in capsys.readouterr().err
+    assert collagebench("simulate", *options, *small_run, "--head", "eyes") == 2
+    assert "--head must be grid or detection, not 'eyes'" in capsys.readouterr().err
+
+
+@train_extra
+@pytest.mark.train
 def test_exporting_again_replaces_one_model_and_keeps_the_others(trained: tuple[Path, Path]) -> None:
     """An export of one role leaves the manifest's other models alone, and has no model twice."""
     data, out = trained

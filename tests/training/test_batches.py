@@ -164,6 +164,7 @@ def test_few_images_make_one_smaller_batch_and_too_few_an_error() -> None:
         {"ema": 1.0},
         {"cutout": -1},
         {"weight_decay": -1.0},
+        {"minutes": 0.0},
     ],
 )
 def test_recipes_that_make_no_sense_are_refused(wrong: dict[str, float]) -> None:
@@ -182,6 +183,9 @@ def test_the_rate_rises_and_falls_in_straight_lines() -> None:
     assert 0 < rates[99] == pytest.approx(0.5 / 80)
     assert rates[:21] == sorted(rates[:21])
     assert rates[20:] == sorted(rates[20:], reverse=True)
+    shares = [recipe.rate_after((step + 1) / 100) for step in range(100)]
+    assert shares == pytest.approx(rates, abs=0.5 / 80 + 1e-9)
+    assert recipe.rate_after(0.0) == recipe.rate_after(1.0) == recipe.rate_after(1.5) == 0
 
 
 def test_cutout_hides_one_square_that_may_reach_over_the_border() -> None:

@@ -105,6 +105,60 @@ def test_a_resumed_training_ends_as_if_it_had_never_stopped(tmp_path: Path) -> N
     assert [row["loss"] for row in resumed.log] == [row["loss"] for row in whole.log]
 
 
+@pytest.fixture
+def seconds(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Let the loop's clock stand still but for what is added to the one number in the list."""
+    passed = [0.0]
+    monkeypatch.setattr("collagebench.training.loop.time.perf_counter", lambda: passed[0])
+    return passed
+
+
+def test_a_time_budget_ends_a_training_with_a_rate_of_almost_nothing(tmp_path: Path, seconds: list[float]) -> None:
+    """Of a minute with steps of a second each, about sixty are done, and the rate falls until it is over."""
+    done = []
+
+    def pass_a_second(_: int, total: int, line: str) -> None:
+        done.append(line)
+        seconds[0] += 1.0
+
+    recipe = replace(RECIPE, epochs=1000, minutes=1.0)
+    last = train(ARCHITECTURE, recipe, Tones(), tmp_path / "m.pt", report=pass_a_second)
+    assert sum(line.startswith("epoch") for line in done) in range(55, 62), "and a second after each epoch"
+    assert last.epoch == 4
+    rates = [row["rate"] for row in last.log]
+    assert rates == sorted(rates, reverse=True)
+    assert 0 <= rates[-1] < 0.05 * recipe.rate
+    assert 60 <= last.used < 62
+    assert last.log[-1]["held_out_accuracy"] > 0.9
+
+
+def test_the_time_used_counts_after_a_break(tmp_path: Path, seconds: list[float]) -> None:
+    """A resumed training has only what is left of its minute; a finished one has nothing left to do."""
+
+    def fall(_: int, total: int, line: str) -> None:
+        seconds[0] += 1.0
+        if seconds[0] == 30:
+            raise KeyboardInterrupt
+
+    recipe = replace(RECIPE, epochs=1000, minutes=1.0)
+    path = tmp_path / "m.pt"
+    with pytest.raises(KeyboardInterrupt):
+        train(ARCHITECTURE, recipe, Tones(), path, report=fall)
+    begun = checkpoints.load(path)
+    assert (begun.epoch, begun.used) == (1, 18.0)
+    seconds[0] = 1000.0
+    last = train(ARCHITECTURE, recipe, Tones(), path, resume=begun, report=fall)
+    assert 1042 <= seconds[0] <= 1045
+    assert train(ARCHITECTURE, recipe, Tones(), path, resume=last) is last
+
+
+def test_steps_end_a_training_that_has_time_left(tmp_path: Path, seconds: list[float]) -> None:
+    """With time to spare the epochs decide, and the rate has come down to nothing all the same."""
+    last = train(ARCHITECTURE, replace(RECIPE, minutes=60.0), Tones(), tmp_path / "m.pt")
+    assert last.epoch == RECIPE.epochs
+    assert last.log[-1]["rate"] == 0
+
+
 def test_averaged_weights_are_what_is_left_and_resume_as_well(tmp_path: Path) -> None:
     """With --ema the checkpoint's network is the average over the steps; broken off and resumed it is the same one."""
     recipe = replace(RECIPE, ema=0.95)
