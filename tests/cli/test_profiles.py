@@ -68,5 +68,5 @@ def test_an_unknown_name():
         UsageError, match=r"no profile 'papr', neither a file nor a shipped one; did you mean 'paper'\?"
     ):
         profiles("papr")
-    with pytest.raises(UsageError, match=r"there are every-scheme, heavy-pareto, .*tail-at-scale"):
+    with pytest.raises(UsageError, match=r"there are crashes, every-scheme, .*tail-at-scale"):
         profiles("zzz")
