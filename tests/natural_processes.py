@@ -52,12 +52,12 @@ def processes(mark: Path) -> dict[int, str]:
     return found
 
 
-def session(leader: int) -> list[int]:
-    """Return the processes of a session."""
+def group(leader: int) -> list[int]:
+    """Return the processes of a group."""
     found = []
     for entry in Path("/proc").iterdir():
         with contextlib.suppress(ValueError, OSError):
-            if os.getsid(int(entry.name)) == leader:
+            if os.getpgid(int(entry.name)) == leader:
                 found.append(int(entry.name))
     return found
 

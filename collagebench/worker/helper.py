@@ -93,7 +93,9 @@ class Helper:
 def _be_helper(work: Work, loop: Loop, parent: int, lifeline: int, report: int) -> NoReturn:
     """Turn the fresh child into a helper; of the forkserver's files only the log and the two pipes stay open in it."""
     try:
-        os.setsid()
+        # A group, to be killed as a whole, but no session of its own: Linux shares time out between sessions first
+        # (autogroup), and there a load of its own session hardly slows a worker that computes for some milliseconds.
+        os.setpgid(0, 0)
         for sign in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(sign, signal.SIG_DFL)
         nothing = os.open(os.devnull, os.O_RDWR)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from natural_processes import FAST, affinities, groups, nothing_left, permitted, processes, session, state, until
+from natural_processes import FAST, affinities, group, groups, nothing_left, permitted, processes, state, until
 from real_processes import SPEC, Driven, Watched, driven
 
 from collagebench.stragglers import draws
@@ -160,7 +160,7 @@ def test_stress_ng_is_the_co_runner_where_it_is_installed(server: Driven, load: 
     assert what["tool"] == "stress-ng"
 
     def stressors() -> list[int]:
-        return [pid for pid in session(what["pid"]) if f"stress-ng-{stressor}" in name(pid)]
+        return [pid for pid in group(what["pid"]) if f"stress-ng-{stressor}" in name(pid)]
 
     until(stressors, "the stressor begins")
     [running] = stressors()

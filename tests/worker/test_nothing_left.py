@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from natural_processes import FAST, groups, nothing_left, permitted, processes, session, state, until
+from natural_processes import FAST, group, groups, nothing_left, permitted, processes, state, until
 from real_processes import ROOT, Watched
 
 from collagebench.worker.janitor import _tidy, born
@@ -184,8 +184,8 @@ def test_a_stress_ng_leaves_nothing_either(tmp_path: Path, temporary: Path, vict
     """Nor do the processes that it has started in turn."""
     with played(tmp_path, "corunner") as scene:
         leaders = [item["pid"] for item in scene.what]
-        until(lambda: all(len(session(leader)) > 1 for leader in leaders), "the stressors begin")
-        first, second = (Watched(session(leader)) for leader in leaders)
+        until(lambda: all(len(group(leader)) > 1 for leader in leaders), "the stressors begin")
+        first, second = (Watched(group(leader)) for leader in leaders)
         if victim == "client":
             scene.client.kill()
         else:
