@@ -28,7 +28,13 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 @click.option("--data", type=click.Path(path_type=Path), help="Where they are; an imagefolder holds train/ and test/.")
 @click.option("--download", is_flag=True, help="Fetch cifar10, cifar100 or fashion-mnist if it is not there.")
 @click.option("--as", "name", metavar="NAME", help="Name the dataset goes by in the manifest.  [default: the dataset]")
+@click.option(
+    "--size", type=int, help="Bring an imagefolder's images to so many pixels a side.  [default: the first's]"
+)
 @click.option("--grid", type=int, help="Cells along one side of the collage.  [default: 3]")
+@click.option(
+    "--input", "canvas", type=int, help="Pixels a side of a collage.  [default: grid x image; of large ones less]"
+)
 @click.option("--head", type=click.Choice(["grid", "detection"]), help="Of a collage.  [default: grid]")
 @click.option("--k", type=int, help="Images that one parity stands for.  [default: 2]")
 @click.option("--code", type=click.Choice(["addition", "concatenation"]), help="Of parities.  [default: addition]")
@@ -72,7 +78,9 @@ def command(
     data: Path | None,
     download: bool,
     name: str | None,
+    size: int | None,
     grid: int | None,
+    canvas: int | None,
     head: str | None,
     k: int | None,
     code: str | None,
@@ -109,7 +117,7 @@ def command(
     """
     require_torch()
     from collagebench.cli.progress import counted
-    from collagebench.models.network import Architecture, usual_layers
+    from collagebench.models.network import LARGE, Architecture, usual_canvas, usual_layers
     from collagebench.training.checkpoint import load, name_of, open_checkpoint
     from collagebench.training.loop import train
     from collagebench.training.recipe import Recipe
@@ -119,19 +127,21 @@ def command(
         raise UsageError(f"{name!r} is no name for a dataset; use letters, digits, '.', '_' and '-'")
     if role == "single" and single is not None:
         raise UsageError("a single learns from labels; drop --single")
-    images = open_dataset(dataset, data, "train", download=download)
+    if size is not None and size < 1:
+        raise UsageError(f"--size is a number of pixels from 1 up, not {size}")
+    images = open_dataset(dataset, data, "train", (size, size) if size else None, download=download)
     if isinstance(images, ImageFolder) and images.split is None:
         raise UsageError(
             f"{data} is not divided into train/ and test/; training needs both, so that accuracy is measured on images "
             "that the model has not seen"
         )
-    size = images.size[:2]
+    image = images.size[:2]
     called = name or dataset
     teacher, digest = None, None
     if role != "single" and (distil or role == "parity"):
         found = single or out / f"{called}-single.pt"
         if single or role == "parity" or found.exists():
-            teacher, digest = open_teacher(found, images.classes, size)
+            teacher, digest = open_teacher(found, images.classes, image)
     begin, start_digest = open_checkpoint(start) if start else (None, None)
     grid = 3 if role == "collage" and grid is None else grid
     k, code = (k or 2, code or "addition") if role == "parity" else (k, code)
@@ -145,17 +155,18 @@ def command(
     if role == "parity" and teacher:
         usual = {key: getattr(teacher.architecture, key) for key in shape}
     else:
-        usual = usual_layers(role, grid)
+        usual = usual_layers(role, grid, image)
         if stem is not None or stride is not None:
             usual = usual | {"layers": "residual"}
     architecture = Architecture(
         role=role,
         classes=len(images.classes),
-        image=size,
+        image=image,
         grid=grid,
         k=k,
         code=code,
         head=head,
+        canvas=(canvas, canvas) if canvas is not None else (usual_canvas(image) if role == "collage" else None),
         **{key: usual[key] if value is None else value for key, value in shape.items()},
     )
     recipe = Recipe(
@@ -163,14 +174,14 @@ def command(
         seed=seed,
         epochs=epochs if epochs is not None else (ENDLESS if minutes is not None else 20),
         minutes=minutes,
-        batch=batch if batch is not None else max(256 // architecture.images, 8),
+        batch=batch if batch is not None else max((256 if min(image) <= LARGE else 64) // architecture.images, 8),
         rate=rate,
         weight_decay=weight_decay,
         label_smoothing=label_smoothing,
         bias_rate=bias_rate,
         ema=ema,
         cutout=cutout,
-        crop=crop if crop is not None else (0 if dataset == "shapes" else min(size) // 8),
+        crop=crop if crop is not None else (0 if dataset == "shapes" else min(image) // 8),
         flip=flip,
         blanks=blanks if blanks is not None else (0.1 if role == "parity" else 0.5),
         teacher=digest,

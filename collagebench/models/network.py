@@ -53,7 +53,8 @@ class Architecture:
     """One of ROLES."""
     classes: int
     image: tuple[int, int]
-    """Height and width of one image of the dataset, in pixels; a collage's input is grid times that."""
+    """Height and width of one image of the dataset, in pixels; a collage's input is grid times that, unless it is
+    scaled down to its canvas."""
     grid: int | None = None
     """Cells along one side of the collage; None for other roles."""
     k: int | None = None
@@ -72,6 +73,8 @@ class Architecture:
     """One of LAYERS."""
     head: str | None = None
     """How a collage answers, one of HEADS, `grid` unless it is said; None for other roles."""
+    canvas: tuple[int, int] | None = None
+    """Height and width of a collage's input, in pixels, where it is not grid times an image; None for other roles."""
 
     def __post_init__(self) -> None:
         if self.role not in ROLES:
@@ -102,11 +105,24 @@ class Architecture:
             raise UsageError(
                 "a network needs at least two classes, widths and a stride of at least 1, and depths from 0 up"
             )
-        if any(side % self.reduction for side in self.image):
+        if self.canvas:
+            self._check_canvas()
+        elif any(side % self.reduction for side in self.image):
             raise UsageError(
                 f"{self.image[0]}x{self.image[1]} images do not divide by {self.reduction} (stem stride {self.stride} "
                 f"and {len(self.widths)} stages), so cells would not fall on whole features; choose another --stride "
                 "or fewer --widths"
+            )
+
+    def _check_canvas(self) -> None:
+        assert self.canvas
+        if self.role != "collage":
+            raise UsageError(f"a {self.role} sees images as they are; drop --input")
+        if any(side % self.reduction or side < self.reduction * (self.grid or 1) for side in self.canvas):
+            raise UsageError(
+                f"a collage of {self.canvas[0]}x{self.canvas[1]} pixels does not divide by {self.reduction} (stem "
+                f"stride {self.stride} and {len(self.widths)} stages), or has less than that for each of {self.grid} "
+                "cells along a side; choose another --input or --stride, or fewer --widths"
             )
 
     def _check_code(self) -> None:
@@ -135,6 +151,8 @@ class Architecture:
     @property
     def input(self) -> tuple[int, int, int]:
         """Height, width and channels of the network's input."""
+        if self.canvas:
+            return (*self.canvas, 3)
         grid = self.grid or 1
         return self.image[0] * grid, self.image[1] * grid, 3
 
@@ -170,15 +188,35 @@ _COLLAGES = {
     4: {"stem": 16, "stride": 2, "widths": (48, 128), "depths": (1, 2), "layers": "residual"},
     5: {"stem": 16, "stride": 2, "widths": (32, 112), "depths": (1, 2), "layers": "residual"},
 }
+_LARGE = {
+    "single": {"stem": 24, "stride": 2, "widths": (48, 96, 192, 384), "depths": (1, 1, 1, 1), "layers": "residual"},
+    "collage": {"stem": 16, "stride": 2, "widths": (24, 48, 96, 208), "depths": (1, 1, 1, 1), "layers": "residual"},
+    "backup": {"stem": 16, "stride": 4, "widths": (32, 72, 144), "depths": (1, 1, 1), "layers": "residual"},
+}
+LARGE = 64
+"""Pixels along the shorter side of an image up to which it is a small one."""
 
 
-def usual_layers(role: str, grid: int | None) -> dict[str, Any]:
+def usual_canvas(image: tuple[int, int]) -> tuple[int, int] | None:
+    """Return the size that a collage of images is scaled down to where nobody chose another: None of small ones.
+
+    Images of 224 pixels make a collage of 416 pixels, as in collage inference (arXiv 1904.12222).
+    """
+    if min(image) <= LARGE:
+        return None
+    height, width = (max(round(side * 416 / 224 / 32), 1) * 32 for side in image)
+    return height, width
+
+
+def usual_layers(role: str, grid: int | None, image: tuple[int, int] = (32, 32)) -> dict[str, Any]:
     """Return the layers that a network has where nobody chose others.
 
     On 32x32 pixels a single costs 157 million multiply-accumulates; collages, of 32 pixels a cell, take as long on one
     thread of onnxruntime, which likes multiples of 16 channels; and a batch of nine for the backup what a 3x3 collage
-    does.
+    does. Large images take four stages: 803 million on 224x224 pixels, and about as many for a collage of 416x416.
     """
+    if min(image) > LARGE:
+        return _LARGE.get(role, _LARGE["single"])
     if role == "backup":
         return _COLLAGES[3]
     return _COLLAGES[grid] if role == "collage" and grid in _COLLAGES else _SINGLE
@@ -208,6 +246,22 @@ class Convolution(nn.Module):
         return x + y if self.residual else y
 
 
+class CellMaxima(nn.Module):
+    """Maxima over cells that share features: a cell takes every feature that lies in it, though in part only."""
+
+    def __init__(self, size: tuple[int, int], grid: int) -> None:
+        """Divide features of `size`, (height, width), into grid x grid cells."""
+        super().__init__()
+        self.rows, self.columns = (
+            [(cell * side // grid, -(-(cell + 1) * side // grid)) for cell in range(grid)] for side in size
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map [batch, features, height, width] to [batch, features, grid, grid]."""
+        x = torch.stack([x[:, :, first:last].amax(2) for first, last in self.rows], 2)
+        return torch.stack([x[:, :, :, first:last].amax(3) for first, last in self.columns], 3)
+
+
 class Network(nn.Module):
     """A network of any role, as its architecture says."""
 
@@ -233,7 +287,10 @@ class Network(nn.Module):
         if a.head == "detection":
             self.detect = Detection(a.widths[-1], a.classes, a.grid or 1, a.input[:2], a.reduction)
             return
-        self.cell = nn.MaxPool2d((a.image[0] // a.reduction, a.image[1] // a.reduction))
+        height, width = (side // a.reduction for side in a.input[:2])
+        grid = a.grid or 1
+        fits = height % grid == 0 and width % grid == 0
+        self.cell = nn.MaxPool2d((height // grid, width // grid)) if fits else CellMaxima((height, width), grid)
         self.classify = nn.Linear(a.widths[-1], a.classes)
 
     def whiten(self, images: Tensor) -> None:

@@ -3,7 +3,7 @@
 Everything is drawn from a generator seeded by (seed, epoch), so that a training that is resumed at an epoch goes on
 exactly as if it had never stopped. Which images are mirrored alternates from epoch to epoch: two epochs show every
 image from both sides, where a coin for each would leave half of them as they were. The paste equals
-`coding.mosaic.mosaic` at full size, many collages at a time.
+`coding.mosaic.mosaic` at full size, many collages at a time; smaller ones are made by that itself.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from collagebench.coding.mosaic import mosaic
 from collagebench.errors import DataError
 from collagebench.training.recipe import Recipe
 
@@ -102,6 +103,9 @@ class Batch:
 def assemble(images: NDArray[np.uint8], architecture: Architecture) -> NDArray[Any]:
     """Make inputs [n, height, width, 3] of images [n * images an input, h, w, 3], missing ones being black."""
     if architecture.grid:
+        if architecture.canvas:
+            groups = images.reshape(-1, architecture.images, *images.shape[1:])
+            return np.stack([mosaic(list(group), architecture.grid, architecture.canvas) for group in groups])
         return paste(images, architecture.grid)
     if not architecture.k:
         return images

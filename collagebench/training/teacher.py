@@ -20,7 +20,8 @@ from collagebench.training.checkpoint import Checkpoint, open_checkpoint, write_
 from collagebench.training.loop import Report, in_memory, native_bf16
 from collagebench.workload.dataset import Dataset
 
-BATCH = 500
+PIXELS = 500 * 32 * 32
+"""Pixels that go through the teacher at once."""
 
 
 def open_teacher(path: Path, classes: tuple[str, ...], image: tuple[int, int]) -> tuple[Checkpoint, str]:
@@ -74,10 +75,11 @@ def all_logits(network: Network, images: NDArray[np.uint8], report: Report) -> N
     network = network.to(device, memory_format=torch.channels_last)
     logits = np.empty((2, len(images), network.architecture.classes), np.float32)
     with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=native_bf16(device)):
-        for start in range(0, len(images), BATCH):
-            part = images[start : start + BATCH]
+        step = max(PIXELS // (images.shape[1] * images.shape[2]), 1)
+        for start in range(0, len(images), step):
+            part = images[start : start + step]
             for side, seen in enumerate((part, part[:, :, ::-1])):
                 answers = network(torch.from_numpy(np.ascontiguousarray(seen)).to(device))
-                logits[side, start : start + BATCH] = answers.float().cpu().numpy()
+                logits[side, start : start + step] = answers.float().cpu().numpy()
             report(start, len(images), "asking the teacher")
     return logits

@@ -142,6 +142,32 @@ def test_a_collage_with_a_detection_head_from_training_to_a_run(
 
 @train_extra
 @pytest.mark.train
+def test_images_of_mixed_sizes_and_a_collage_that_is_scaled_down(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """--size brings all images to one size, --input makes the collage smaller, and a run pastes as training did."""
+    data, out = tones(tmp_path / "data", {"train": 60, "test": 20}), tmp_path / "models"
+    for k, path in enumerate(sorted(data.rglob("*.png"))):
+        with Image.open(path) as image:
+            small = image.resize((16 + k % 5, 20 - k % 3))
+        small.save(path)
+    asked = (*SMALL, "--size", 24, "--data", data, "--out", out)
+    assert collagebench("train", "single", *asked) == 0
+    assert collagebench("train", "collage", *asked, "--grid", 3, "--input", 44) == 0
+    assert collagebench("export", "--data", data, "--out", out) == 0
+    collage = zoo.find(zoo.load(out), "collage")
+    assert (collage.input, collage.image, collage.recipe["canvas"]) == ((44, 44, 3), (24, 24, 3), [44, 44])
+    options = ("--dataset", "imagefolder", "--data", data, "--models", out, "--out", tmp_path / "run")
+    few = ("--scheme", "collage", "--workers", 3, "--requests", 20, "--runs", 1, "--rate", 50)
+    assert collagebench("simulate", *options, *few) in (0, 4)
+    capsys.readouterr()
+    for arguments, words in ((("--size", 0), "--size is a number"), (("--input", 42), "choose another --input")):
+        assert collagebench("train", "collage", *asked, "--grid", 2, *arguments) == 2
+        assert words in capsys.readouterr().err
+
+
+@train_extra
+@pytest.mark.train
 def test_exporting_again_replaces_one_model_and_keeps_the_others(trained: tuple[Path, Path]) -> None:
     """An export of one role leaves the manifest's other models alone, and has no model twice."""
     data, out = trained

@@ -12,14 +12,15 @@ pytestmark = pytest.mark.train
 
 from collagebench.errors import UsageError  # noqa: E402
 from collagebench.models import cost  # noqa: E402
-from collagebench.models.network import Architecture, Network  # noqa: E402
+from collagebench.models.network import Architecture, CellMaxima, Network, usual_canvas, usual_layers  # noqa: E402
 
 
 def made(role: str = "single", **fields: object) -> Network:
     """Return an untrained network for 32x32 images of ten classes, the same every time."""
     torch.manual_seed(0)
     layers = {"stem": 8, "stride": 2, "widths": (8, 16), "depths": (1, 0)}
-    return Network(Architecture(role, 10, (32, 32), **{**layers, **fields})).eval()
+    image = fields.pop("image", (32, 32))
+    return Network(Architecture(role, 10, image, **{**layers, **fields})).eval()
 
 
 @pytest.mark.parametrize("grid", [2, 3, 4, 5])
@@ -30,6 +31,40 @@ def test_a_collage_answers_every_cell(grid: int) -> None:
     logits = network(torch.zeros((2, 32 * grid, 32 * grid, 3), dtype=torch.uint8))
     assert logits.shape == (2, grid * grid, 10)
     assert logits.dtype == torch.float32
+
+
+@pytest.mark.parametrize(("grid", "size"), [(3, (13, 13)), (2, (7, 5)), (5, (13, 11)), (4, (4, 9))])
+def test_cells_that_share_features_take_each_that_lies_in_them(grid: int, size: tuple[int, int]) -> None:
+    """Maxima over cells of sides that do not divide are those of adaptive pooling."""
+    x = torch.from_numpy(np.random.default_rng(0).standard_normal((2, 3, *size)).astype(np.float32))
+    assert torch.equal(CellMaxima(size, grid)(x), torch.nn.functional.adaptive_max_pool2d(x, grid))
+
+
+def test_a_collage_may_be_smaller_than_its_images_side_by_side() -> None:
+    """Its input is its canvas, cells need be of no whole features, and a picture of 416 pixels is usual for 224."""
+    network = made("collage", grid=3, image=(48, 48), canvas=(104, 88))
+    assert network.architecture.input == (104, 88, 3)
+    assert network.architecture.image == (48, 48)
+    assert network(torch.zeros((2, 104, 88, 3), dtype=torch.uint8)).shape == (2, 9, 10)
+    assert usual_canvas((224, 224)) == (416, 416)
+    assert usual_canvas((32, 32)) is None
+    large = Architecture("collage", 10, (224, 224), 3, canvas=(416, 416), **usual_layers("collage", 3, (224, 224)))
+    assert Architecture.from_dict(json.loads(json.dumps(large.as_dict()))) == large
+
+
+def test_large_images_have_layers_of_their_own() -> None:
+    """A collage costs about what a single costs, a batch of nine for the backup at most about as much as a collage."""
+    image = (224, 224)
+    costs = {
+        role: cost.count_macs(Network(Architecture(role, 100, image, **fields, **usual_layers(role, 3, image))), size)
+        for role, fields, size in (
+            ("single", {}, (*image, 3)),
+            ("backup", {}, (*image, 3)),
+            ("collage", {"grid": 3, "canvas": (416, 416)}, (416, 416, 3)),
+        )
+    }
+    assert costs["collage"] == pytest.approx(costs["single"], rel=0.1)
+    assert 9 * costs["backup"] == pytest.approx(costs["collage"], rel=0.1)
 
 
 def test_a_single_answers_one_image() -> None:
@@ -134,6 +169,9 @@ def test_an_architecture_survives_json() -> None:
         ({"role": "single", "stem": 0}, "widths"),
         ({"role": "single", "widths": (8, 8, 8)}, "3 widths and 2 depths"),
         ({"role": "single", "image": (30, 32)}, "30x32 images do not divide by 4"),
+        ({"role": "single", "canvas": (32, 32)}, "drop --input"),
+        ({"role": "collage", "grid": 3, "canvas": (50, 50)}, "choose another --input"),
+        ({"role": "collage", "grid": 5, "canvas": (16, 16)}, "less than that for each of 5 cells"),
     ],
 )
 def test_what_cannot_be_built_is_refused(arguments: dict[str, object], words: str) -> None:

@@ -21,6 +21,7 @@ KINDS: dict[str, dict[str, object]] = {
     "single": {},
     "collage": {"grid": 3},
     "detection": {"grid": 3, "head": "detection"},
+    "scaled": {"grid": 3, "canvas": (44, 44)},
     "parity": {"k": 2, "code": "addition"},
     "coded": {},
 }
@@ -30,7 +31,7 @@ def network(seed: int, role: str) -> Network:
     """Return an untrained network for 16x16 images of four classes whose normalisation is not the identity."""
     torch.manual_seed(seed)
     layers = {"stem": 4, "widths": (8, 12), "depths": (1, 1)}
-    kind = "collage" if role == "detection" else role
+    kind = "collage" if role in ("detection", "scaled") else role
     made = Network(Architecture(kind, 4, (16, 16), **layers, **KINDS[role]))
     made.train()(torch.from_numpy(images(made, 8, seed)))
     return made.eval()
@@ -40,6 +41,12 @@ def images(made: Network, n: int, seed: int) -> np.ndarray:
     """Return n random inputs of a network."""
     pixels = np.random.default_rng(seed).integers(256, size=(n, *made.architecture.input))
     return pixels.astype(made.architecture.dtype)
+
+
+def kind_of(made: Network) -> str:
+    """Return which of KINDS a network is."""
+    a = made.architecture
+    return "scaled" if a.canvas else "detection" if a.head == "detection" else a.role
 
 
 @pytest.fixture(scope="module", params=list(KINDS))
@@ -124,7 +131,7 @@ def test_a_stored_weight_is_the_nearest_step_of_its_channel() -> None:
 def test_rounding_that_changes_a_model_is_refused(exported: tuple[Network, bytes]) -> None:
     """A rounded file whose logits are far from the exact one's is no rounding, and is not exported."""
     made, content = exported
-    kind = "detection" if made.architecture.head == "detection" else made.architecture.role
+    kind = kind_of(made)
     other = onnx_export.describe(onnx_export.to_onnx(network(2, kind)), {})
     with pytest.raises(ModelError, match="rounding the weights"):
         onnx_export.moved(content, other, images(made, 20, 0), skipped=5 if kind == "detection" else 0)
@@ -133,6 +140,6 @@ def test_rounding_that_changes_a_model_is_refused(exported: tuple[Network, bytes
 def test_a_file_that_is_not_the_network_is_refused(exported: tuple[Network, bytes]) -> None:
     """The check fails for the same layers with other weights."""
     made, content = exported
-    kind = "detection" if made.architecture.head == "detection" else made.architecture.role
+    kind = kind_of(made)
     with pytest.raises(ModelError, match="differs from the network"):
         onnx_export.check(network(2, kind), content, images(made, 4, 0))

@@ -49,6 +49,17 @@ def test_pasting_equals_the_live_mosaic(grid: int) -> None:
         assert np.array_equal(made, mosaic(group, grid, (8 * grid, 6 * grid)))
 
 
+def test_smaller_collages_are_the_live_mosaics_too() -> None:
+    """Scaled down to a canvas, they have not one pixel other than the live encoder's, blanks included."""
+    rng = np.random.default_rng(0)
+    images = rng.integers(1, 256, size=(2 * 9, 8, 8, 3), dtype=np.uint8)
+    images[-3:] = 0
+    made = assemble(images, architecture("collage", grid=3, canvas=(20, 16)))
+    assert made.shape == (2, 20, 16, 3)
+    assert np.array_equal(made[0], mosaic(list(images[:9]), 3, (20, 16)))
+    assert np.array_equal(made[1], mosaic(list(images[9:15]), 3, (20, 16)))
+
+
 @pytest.mark.parametrize(("k", "code"), [(2, "addition"), (3, "addition"), (2, "concatenation"), (4, "concatenation")])
 def test_parities_equal_the_live_ones(k: int, code: str) -> None:
     """Many parities made at once have not one pixel other than the live encoder's, of partial groups too."""
