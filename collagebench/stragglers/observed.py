@@ -7,6 +7,11 @@ slow periods divided by how many of them were seen to end (by how many there wer
 estimate for exponential lengths that are censored. Between two requests nothing is seen, so no length is known to
 better than the time between them, and a slow service among ordinary ones counts as a period of about that time.
 
+A machine is slow throughout if its median is above 1.5 times the median of the machines' medians, surely: if the lower
+end of its interval is, from order statistics (David and Nagaraja, "Order Statistics", 2003, section 7.1) at 99 %, with
+Bonferroni's correction for the number of machines. That is less than what makes one service slow, because a machine
+that shares its core with something else is about half as fast, and some of its services are not even that slow.
+
 Slow periods last if slow services follow on one another clearly more often than they would by chance: by three standard
 deviations, and in runs of two or more on average.
 """
@@ -16,6 +21,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -26,8 +32,10 @@ from collagebench.stragglers.fitting import SLOW, median_of
 
 Values = NDArray[np.float64]
 
-THROUGHOUT = 0.5
-"""A machine of whose services more than this share are slow is slow throughout."""
+THROUGHOUT = 1.5
+"""A machine is slow throughout if its median is above so many times that of the machine in the middle."""
+SURE = 0.99
+"""How sure that must be, of all machines together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +81,17 @@ def autocorrelation(values: Values) -> float | None:
     return float(np.dot(now, following)) / scale if scale > 0 else None
 
 
+def median_surely_above(values: Values, error: float) -> float:
+    """Return what the median of the distribution that `values` [n] come from is above, but for a chance of `error`.
+
+    It is one of the values, the k-th smallest: k - 1 or fewer of n independent values are below the median with a
+    chance of at most `error`, by the normal approximation. Where there are too few values it is -inf.
+    """
+    n = len(values)
+    k = math.floor(n / 2 + NormalDist().inv_cdf(error) * math.sqrt(n) / 2)
+    return float(np.partition(values, k - 1)[k - 1]) if k >= 1 else -math.inf
+
+
 def describe(sent: Sequence[Values], service: Sequence[Values]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Return what is to be said of the fleet and of each machine, as plain JSON values.
 
@@ -81,13 +100,16 @@ def describe(sent: Sequence[Values], service: Sequence[Values]) -> tuple[dict[st
     """
     pooled = np.concatenate(list(service))
     limit = SLOW * median_of(pooled)
+    middle = median_of(np.array([np.median(times) for times in service if len(times)]))
+    error = (1 - SURE) / len(service)
     found = [slow_periods(at, times > limit) for at, times in zip(sent, service, strict=True)]
     machines = [
         {
             "worker": worker,
             **_times(times),
             **_slow(periods),
-            "slow_throughout": periods.share > THROUGHOUT,
+            "times_the_middle": float(np.median(times)) / middle if len(times) else None,
+            "slow_throughout": len(times) > 0 and median_surely_above(times, error) > THROUGHOUT * middle,
             "autocorrelation": autocorrelation(times),
         }
         for worker, (times, periods) in enumerate(zip(service, found, strict=True))

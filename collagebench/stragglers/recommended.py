@@ -35,11 +35,11 @@ def recommend(
     closest = min(fits, key=lambda fit: fit.ks)
     if slow:
         names = ", ".join(str(machine["worker"]) for machine in slow)
-        times = max(machine["p50_s"] for machine in slow) / fleet["p50_s"]
+        times = max(machine["times_the_middle"] for machine in slow)
         one = len(slow) == 1
         because = (
             f"worker{'' if one else 's'} {names} {'is' if one else 'are'} slow throughout (median "
-            f"{'' if one else 'up to '}{times:.1f} times the fleet's), and a family would deal that out to all workers"
+            f"{'' if one else 'up to '}{times:.1f} times the others'), and a family would deal that out to all workers"
         )
     elif not close:
         because = (

@@ -14,8 +14,9 @@ The file is one JSON object, schema 1. Times are in seconds; what could not be k
     fleet          of all services: count, mean_s, p50_s, p99_s, quantiles_s, slow_above_s (twice the median),
                    slow_share, slow_periods, slow_periods_ended (the others are censored), slow_period_s (mean length),
                    slow_lasts, autocorrelation (mean of the machines')
-    machines       the same of each worker (but slow_above_s), with worker, slow_throughout, failed, lost, busy (share
-                   of its time in service), queue_p50_s, queue_p99_s, round_trip_p50_s, round_trip_p99_s
+    machines       the same of each worker (but slow_above_s), with worker, times_the_middle (its median / the median
+                   of the workers' medians), slow_throughout, failed, lost, busy (share of its time in service),
+                   queue_p50_s, queue_p99_s, round_trip_p50_s, round_trip_p99_s
     fits           family, parameters, ks, n, log_likelihood, aic: the smallest AIC first
     recommended    stragglers (a family, or `recorded`), options, because
     samples        the name of the file of all services beside this one, or null
@@ -101,7 +102,7 @@ class RecordedStragglers:
         ordinary = tuple(i for i, machine in enumerate(self.machines) if not machine.throughout)
         if self.ordinary is not None or not ordinary:
             return None
-        if not any(machine.slow_share for machine in self.machines):
+        if not any(machine.slow_share or machine.throughout for machine in self.machines):
             return None
         calm = Levels(self.seed, 0.0)
         machines = tuple(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from collagebench.stragglers.facts import PROBABILITIES
-from collagebench.stragglers.observed import autocorrelation, describe, slow_periods
+from collagebench.stragglers.observed import autocorrelation, describe, median_surely_above, slow_periods
 
 
 def test_planted_slow_periods_are_found() -> None:
@@ -87,6 +87,29 @@ def test_a_slow_machine_stands_out() -> None:
     assert fleet["slow_above_s"] == pytest.approx(0.004, rel=0.05)
     assert fleet["slow_share"] == 0.1
     assert fleet["count"] == 5000
+
+
+def test_a_machine_that_shares_its_core_stands_out() -> None:
+    """Twice as slow with a wide spread is enough, once there are some tens of services; a factor of 1.4 never is."""
+    generator = np.random.default_rng(5)
+
+    def found(factor: float, n: int) -> list[int]:
+        service = [0.02 * np.exp(generator.normal(0, 0.3, n)) * (factor if worker == 4 else 1) for worker in range(10)]
+        _, machines = describe([0.1 * np.arange(float(n))] * 10, service)
+        return [machine["worker"] for machine in machines if machine["slow_throughout"]]
+
+    assert found(1.9, 100) == [4]
+    assert found(1.9, 8) == []
+    assert [found(1.4, 200) for _ in range(50)] == [[]] * 50
+
+
+def test_the_medians_lower_end_holds_as_often_as_it_says() -> None:
+    """The median is above the lower end of its interval but for the given chance, whatever the distribution."""
+    generator = np.random.default_rng(6)
+    for n in (20, 101, 1000):
+        missed = sum(median_surely_above(generator.exponential(size=n), 0.05) > math.log(2) for _ in range(4000))
+        assert missed <= 4000 * 0.05 + 4.5 * math.sqrt(4000 * 0.05 * 0.95)
+    assert median_surely_above(np.ones(5), 1e-3) == -math.inf
 
 
 def test_figures_are_those_of_the_times() -> None:
