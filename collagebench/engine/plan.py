@@ -33,7 +33,8 @@ from collagebench.workload.dataset import Dataset, open_dataset
 USUAL_TIME_SCALE = 0.2
 """Makes made up and published latencies short enough for a run within a minute."""
 TIMED_INFERENCES = 25
-SAMPLED_RUNS = 200
+SAMPLED_RUNS, SAMPLED_WORKERS = 200, 10_000
+"""Runs whose draws are sampled beforehand, and of how many workers in all: a large fleet says as much in fewer runs."""
 FAR_APART = 1000.0
 """Seconds between the sampled services of one worker, so that one slow period does not count for all of them."""
 SHORT_SERVICE = 0.005
@@ -238,7 +239,8 @@ def _service(stragglers: Stragglers, compute: float, workers: int) -> tuple[floa
     The median is that of a sample of draws; the mean comes from the straggler model's own, for floors with the sample
     making up for draws below the compute time.
     """
-    places = product(range(SAMPLED_RUNS), range(workers), range(5))
+    runs = max(SAMPLED_RUNS // 20, min(SAMPLED_RUNS, SAMPLED_WORKERS // workers))
+    places = product(range(runs), range(workers), range(5))
     draws = [stragglers.draw(run, worker, i, 0, i * FAR_APART) for run, worker, i in places]
     middle = median(service_time(stragglers.mode, compute, draw) for draw in draws)
     if stragglers.mode != "floor":
