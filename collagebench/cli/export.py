@@ -24,7 +24,9 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 @click.option("--grid", type=int, help="Only collages with so many cells along a side.  [default: all]")
 @click.option("--head", type=click.Choice(["grid", "detection"]), help="Only collages with this head.  [default: all]")
 @click.option("--k", type=int, help="Only parities of so many images.  [default: all]")
-@click.option("--single", type=click.Path(path_type=Path), help="Checkpoint of parities' single.  [default: in --out]")
+@click.option(
+    "--single", type=click.Path(path_type=Path), help="Checkpoint or .onnx of parities' single.  [default: in --out]"
+)
 @click.option("--int8", is_flag=True, help="Also quantise each model but the coded ones, and say what that costs.")
 @click.option("--torchvision", metavar="NAME", help="A classifier of torchvision instead, such as resnet18.")
 @click.option("--weights", type=click.Choice(["default", "none"]), help="Of it; default ones are downloaded.")

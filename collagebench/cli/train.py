@@ -41,7 +41,7 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 @click.option(
     "--single",
     type=click.Path(path_type=Path),
-    help="Checkpoint of the single to learn from.  [default: the one in --out, if there is one]",
+    help="Checkpoint or .onnx model of the single to learn from.  [default: the checkpoint in --out, if there]",
 )
 @click.option(
     "--start",
@@ -118,7 +118,7 @@ def command(
     require_torch()
     from collagebench.cli.progress import counted
     from collagebench.models.network import LARGE, Architecture, usual_canvas, usual_layers
-    from collagebench.training.checkpoint import load, name_of, open_checkpoint
+    from collagebench.training.checkpoint import Checkpoint, load, name_of, open_checkpoint
     from collagebench.training.loop import train
     from collagebench.training.recipe import Recipe
     from collagebench.training.teacher import kept_logits, open_teacher
@@ -152,7 +152,7 @@ def command(
         "depths": whole(depths),
         "layers": layers,
     }
-    if role == "parity" and teacher:
+    if role == "parity" and isinstance(teacher, Checkpoint):
         usual = {key: getattr(teacher.architecture, key) for key in shape}
     else:
         usual = usual_layers(role, grid, image)
@@ -205,7 +205,7 @@ def command(
         taught = None
         if teacher and digest:
             taught = kept_logits(teacher, digest, images, out, recipe.threads, report)
-            begin = begin or (teacher if role == "parity" else None)
+            begin = begin or (teacher if role == "parity" and isinstance(teacher, Checkpoint) else None)
         weights = begin.network if begin else None
         checkpoint = train(architecture, recipe, images, path, checkpoint, report, taught, weights)
     accuracy = checkpoint.log[-1]["held_out_accuracy"]

@@ -71,7 +71,10 @@ def single_of(parity: Checkpoint, path: Path, single: Path | None, images: Datas
     teacher, digest = open_teacher(found, parity.classes, parity.architecture.image)
     if digest != parity.recipe.teacher:
         raise UsageError(f"{path} was trained with another single than {found}; name its own with --single")
-    content = onnx_export.compact(onnx_export.to_onnx(teacher.restored())).SerializeToString()
+    if isinstance(teacher, zoo.Model):
+        content = zoo.verified(teacher)
+    else:
+        content = onnx_export.compact(onnx_export.to_onnx(teacher.restored())).SerializeToString()
     return infer(onnx_export.session(content), draw(images, len(images)).pixels)
 
 

@@ -168,6 +168,43 @@ def test_images_of_mixed_sizes_and_a_collage_that_is_scaled_down(
 
 @train_extra
 @pytest.mark.train
+def test_an_exported_single_teaches_as_its_checkpoint_does(
+    trained: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """--single takes a model that a manifest lists, wherever it came from; what it is not is said in one sentence."""
+    data, trained_out = trained
+    out = tmp_path / "models"
+    out.mkdir()
+    (out / "tones-single.pt").write_bytes((trained_out / "tones-single.pt").read_bytes())
+    assert collagebench("export", "--data", data, "--out", out) == 0
+    (out / "tones-single.pt").unlink()
+    asked = (*SMALL, "--data", data, "--out", out, "--single")
+    model = out / "tones-single.onnx"
+    assert collagebench("train", "backup", *asked, model) == 0
+    assert collagebench("train", "parity", *asked, model) == 0
+    sha256 = hashlib.sha256(model.read_bytes()).hexdigest()
+    (kept,) = out.glob("tones-single-*-logits.npy")
+    assert kept.name == f"tones-single-{sha256[:12]}-logits.npy"
+    logits = np.load(kept)
+    assert logits.shape == (2, 200, 2)
+    assert (logits[0].argmax(1) == np.arange(200) // 100).mean() > 0.9, "bright ones come first"
+    assert collagebench("export", "parity", "--data", data, "--out", out, "--single", model) == 0
+    assert zoo.find(zoo.load(out), "parity").recipe["teacher"] == sha256
+    (out / "stray.onnx").write_bytes(b"")
+    capsys.readouterr()
+    for single, code, words in (
+        (out / "stray.onnx", 1, "lists no model stray.onnx"),
+        (out / "tones-coded.onnx", 2, "is a coded"),
+        (tmp_path / "tones-single.onnx", 1, "holds no manifest.json"),
+    ):
+        assert collagebench("train", "collage", *asked, single) == code
+        said = capsys.readouterr().err
+        assert words in said
+        assert said.count("\n") == 1
+
+
+@train_extra
+@pytest.mark.train
 def test_exporting_again_replaces_one_model_and_keeps_the_others(trained: tuple[Path, Path]) -> None:
     """An export of one role leaves the manifest's other models alone, and has no model twice."""
     data, out = trained
