@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,7 +45,7 @@ from collagebench.workload.dataset import open_dataset
 NATURAL = ("stop", "corunner", "throttle", "traffic")
 BUSY = 0.3
 """Share of the machine's time that the requests of the default rate take, at most."""
-OVERHEAD = 0.001
+OVERHEAD = 0.0013
 """Seconds of processor time that a request takes beside its inference, in client and worker together."""
 MOST_RATE = 100.0
 """Requests a second for each worker that the default rate does not exceed, however small the model."""
@@ -55,9 +55,6 @@ IMAGES = 256
 """Images that requests carry in turn, at most."""
 LEAST = 20
 """Services of all workers together below which nothing is worth writing down."""
-
-if TYPE_CHECKING:
-    from collagebench.worker.spec import Kind
 
 Report = Callable[[int, int, str], None]
 
@@ -163,8 +160,7 @@ def record(asked: Recording, out: Path, samples: bool, report: Report) -> dict[s
 def _disturbance(natural: Natural | None) -> Disturbance | None:
     if natural is None:
         return None
-    kind = cast("Kind", natural.kind)
-    return Disturbance(kind, natural.workers_of(0), natural.seed, 0, **natural.parameters)
+    return Disturbance(natural.kind, natural.workers_of(0), natural.seed, 0, **natural.parameters)
 
 
 def _disturbed(natural: Natural | None, found: Watch) -> dict[str, Any] | None:
