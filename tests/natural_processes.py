@@ -62,19 +62,22 @@ def group(leader: int) -> list[int]:
     return found
 
 
-def groups() -> list[Path]:
-    """Return the control groups that there are for throttled workers."""
+def groups(mark: Path) -> list[Path]:
+    """Return the control groups for throttled workers, but not those of a fleet that runs beside the test."""
     try:
-        return list(control_group.find().parent.glob("collagebench-*"))
+        found = list(control_group.find().parent.glob("collagebench-*"))
     except FleetError:
         return []
+    mine = processes(mark)
+    owners = {path: int(path.name.split("-")[1]) for path in found}
+    return [path for path, owner in owners.items() if owner in mine or not Path(f"/proc/{owner}").exists()]
 
 
-def nothing_left(mark: Path, former: list[Path], seconds: float = PATIENCE) -> None:
-    """See that no process with the path in its environment, no file below it, and no new control group is left."""
-    until(lambda: not processes(mark), f"only {processes(mark)} and then none is left", seconds)
-    until(lambda: not list(mark.iterdir()), f"{list(mark.iterdir())} removed", seconds)
-    until(lambda: set(groups()) <= set(former), f"{groups()} removed", seconds)
+def nothing_left(mark: Path) -> None:
+    """See that no process with the path in its environment, no file below it, and no control group is left."""
+    until(lambda: not processes(mark), f"only {processes(mark)} and then none is left")
+    until(lambda: not list(mark.iterdir()), f"{list(mark.iterdir())} removed")
+    until(lambda: not groups(mark), f"{groups(mark)} removed")
 
 
 def permitted(kind: str) -> None:

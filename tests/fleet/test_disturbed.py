@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from natural_processes import FAST, groups, nothing_left, permitted, state, until
+from natural_processes import FAST, nothing_left, permitted, state, until
 from real_processes import SUMS
 
 from collagebench.errors import FleetError
@@ -32,9 +32,8 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
     directory = tmp_path / "t"
     directory.mkdir()
     monkeypatch.setenv("TMPDIR", str(directory))
-    former = groups()
     yield directory
-    nothing_left(directory, former)
+    nothing_left(directory)
 
 
 class Heard:

@@ -30,9 +30,8 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
     directory = tmp_path / "t"
     directory.mkdir()
     monkeypatch.setenv("TMPDIR", str(directory))
-    former = groups()
     yield directory
-    nothing_left(directory, former)
+    nothing_left(directory)
 
 
 @pytest.fixture
@@ -167,7 +166,7 @@ def test_stress_ng_is_the_co_runner_where_it_is_installed(server: Driven, load: 
     assert affinities(victim) == affinities(running) == {frozenset({what["core"]})}
     watched = Watched([what["pid"], running])
     assert "ended" not in calmed(server)[0]
-    assert not watched.left_after(0)
+    assert not watched.left_after(2)  # it has let go of all that it had, but may still be about to vanish
 
 
 def name(pid: int) -> str:
@@ -249,7 +248,6 @@ def test_a_disturbance_ends_with_its_worker(temporary: Path, own_tool: None, ser
     """Its load, its transfers and its group go; the other worker is disturbed as before, and the end is told."""
     permitted(kind)
     pids = started(server, 2)
-    former = groups()
     what = disturbed(server, kind, 0, 1, **FAST[kind])
     with_both = len(processes(temporary))
     os.kill(pids[0], signal.SIGKILL)
@@ -257,7 +255,7 @@ def test_a_disturbance_ends_with_its_worker(temporary: Path, own_tool: None, ser
     helped = kind in ("corunner", "traffic")
     until(lambda: len(processes(temporary)) == with_both - 1 - helped, "what disturbed the worker ends")
     if kind == "throttle":
-        assert [str(group) for group in groups() if group not in former] == [what[1]["group"]]
+        assert [str(group) for group in groups(temporary)] == [what[1]["group"]]
     ended, other = calmed(server)
     assert (ended["worker"], ended["ended"]) == (0, "the worker ended")
     assert (other["worker"], "ended" in other) == (1, False)

@@ -59,16 +59,8 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 class Scene:
     """A client in a process of its own, with two workers that are disturbed."""
 
-    def __init__(self, logs: Path, kind: str, then: str) -> None:
-        order = json.dumps({"kind": kind, **FAST[kind]})
-        self.client = subprocess.Popen(
-            [sys.executable, "-c", CLIENT, str(logs), order, then],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT}/tests"},
-        )
+    def __init__(self, client: subprocess.Popen[str], kind: str) -> None:
+        self.client = client
         said = json.loads(self.line())
         self.workers: list[int] = said["workers"]
         self.what: list[dict[str, Any]] = said["what"]
@@ -92,90 +84,89 @@ class Scene:
 @contextlib.contextmanager
 def played(logs: Path, kind: str, then: str = "") -> Iterator[Scene]:
     """Give a scene, and see that its client has ended after it."""
-    scene = Scene(logs, kind, then)
-    with scene.client:
+    order = json.dumps({"kind": kind, **FAST[kind]})
+    with subprocess.Popen(
+        [sys.executable, "-c", CLIENT, str(logs), order, then],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT}/tests"},
+    ) as client:
         try:
-            yield scene
-            scene.client.wait(10)
+            yield Scene(client, kind)
+            client.wait(10)
         finally:
-            scene.client.kill()
+            client.kill()
 
 
 @pytest.fixture(params=list(FAST))
-def kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Return each kind of disturbance that is permitted here; the load is our own."""
     permitted(request.param)
     places = os.environ["PATH"].split(os.pathsep)
     monkeypatch.setenv("PATH", os.pathsep.join(place for place in places if not Path(place, "stress-ng").exists()))
-    former = groups()
-    yield request.param
-    assert set(groups()) <= set(former)
+    return str(request.param)
 
 
 def test_a_killed_worker_leaves_nothing(tmp_path: Path, temporary: Path, kind: str) -> None:
     """What disturbed it ends with it, although the fleet stays; the rest goes with the fleet."""
-    former = groups()
     with played(tmp_path, kind) as scene:
         started = set(processes(temporary))
         mine = {scene.workers[0]} | ({scene.what[0]["pid"]} if kind in ("corunner", "traffic") else set())
         os.kill(scene.workers[0], signal.SIGKILL)
         until(lambda: set(processes(temporary)) == started - mine, "what disturbed the worker ends")
-        until(lambda: len(groups()) == len(former) + (kind == "throttle"), "its control group is removed")
+        until(lambda: len(groups(temporary)) == (kind == "throttle"), "its control group is removed")
         scene.go_on()
-    nothing_left(temporary, former)
+    nothing_left(temporary)
 
 
 @pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGTERM])
 def test_a_killed_forkserver_leaves_nothing(tmp_path: Path, temporary: Path, kind: str, sign: signal.Signals) -> None:
     """Not even while its client lives on: no process, no control group, no socket."""
-    former = groups()
     with played(tmp_path, kind) as scene:
         before = set(processes(temporary))
         assert len(before) > 4  # the client, the forkserver, the janitor and two workers at least
         os.kill(scene.forkserver, sign)
         until(lambda: set(processes(temporary)) <= {scene.client.pid}, "all but the client end")
         until(lambda: not list(temporary.iterdir()), "the sockets are removed")
-        until(lambda: set(groups()) <= set(former), "the control groups are removed")
+        until(lambda: not groups(temporary), "the control groups are removed")
         scene.go_on()
 
 
 @pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_a_killed_client_leaves_nothing(tmp_path: Path, temporary: Path, kind: str, sign: signal.Signals) -> None:
     """However it ends: killed, asked to, or by Ctrl-C."""
-    former = groups()
     with played(tmp_path, kind) as scene:
         scene.client.send_signal(sign)
-    nothing_left(temporary, former)
+    nothing_left(temporary)
 
 
 def test_both_killed_at_once_leave_nothing(tmp_path: Path, temporary: Path, kind: str) -> None:
     """The janitor does what neither the client nor the forkserver can."""
-    former = groups()
     with played(tmp_path, kind) as scene:
         os.kill(scene.forkserver, signal.SIGKILL)
         scene.client.kill()
-    nothing_left(temporary, former)
+    nothing_left(temporary)
 
 
 def test_a_killed_janitor_is_missed_by_nobody(tmp_path: Path, temporary: Path, kind: str) -> None:
     """What it would have undone, the forkserver undoes."""
-    former = groups()
     with played(tmp_path, kind) as scene:
         helpers = {item["pid"] for item in scene.what}
         [janitor] = set(processes(temporary)) - {scene.client.pid, scene.forkserver, *scene.workers, *helpers}
         os.kill(janitor, signal.SIGKILL)
         scene.client.send_signal(signal.SIGINT)
-    nothing_left(temporary, former)
+    nothing_left(temporary)
 
 
 @pytest.mark.parametrize("then", ["calm", "drain"])
 def test_an_ordinary_end_leaves_nothing(tmp_path: Path, temporary: Path, kind: str, then: str) -> None:
     """After calm there is nothing but the client, the forkserver and the workers, and at the end nothing at all."""
-    former = groups()
     with played(tmp_path, kind, then) as scene:
         scene.go_on()
         assert len(json.loads(scene.line())) == (2 if then == "calm" else 0)
-    nothing_left(temporary, former)
+    nothing_left(temporary)
 
 
 @pytest.mark.skipif(shutil.which("stress-ng") is None, reason="stress-ng is not installed")
@@ -194,7 +185,7 @@ def test_a_stress_ng_leaves_nothing_either(tmp_path: Path, temporary: Path, vict
         if victim != "client":
             scene.go_on()
         assert not second.left_after(5)
-    nothing_left(temporary, groups())
+    nothing_left(temporary)
 
 
 @pytest.mark.parametrize("role", ["worker", "group"])
