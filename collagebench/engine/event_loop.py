@@ -28,6 +28,7 @@ def complete(main: Coroutine[Any, Any, Result]) -> Result:
         return _complete(main)
     finally:
         sys.setswitchinterval(interval)
+        main.close()  # says that it was meant if a Ctrl-C came before it began; otherwise it has ended
 
 
 def _complete(main: Coroutine[Any, Any, Result]) -> Result:
