@@ -1,6 +1,6 @@
 """What natural stragglers really do to a worker: asked for and achieved, disturbed against calm within one run.
 
-    python benchmarks/natural.py [--quick] [--rounds 4] [--seconds 5] [--batch 8]
+    python benchmarks/natural.py [--quick] [--rounds 4] [--seconds 5] [--batch 4]
 
 One real worker serves the shipped single model, a batch of images at a time. Every round is a calm block, then a
 disturbed one, so that whatever else the machine does meets both alike: requests come at a steady rate for the given
@@ -23,8 +23,6 @@ from typing import Any
 import numpy as np
 import uvloop
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.table import Table
 
 from collagebench import zoo
 from collagebench.errors import FleetError
@@ -32,6 +30,7 @@ from collagebench.fleet.connection import Connection
 from collagebench.fleet.local import Fleet, local_fleet
 from collagebench.worker.spec import Disturbance, ModelFile, WorkerSpec
 
+MODEL = "cifar10-single"
 RATE = 10.0
 """Requests per second: even a worker with a quarter of a core keeps up."""
 DISTURBANCES = {
@@ -118,17 +117,16 @@ class Bench:
         return seen
 
 
-def row(name: str, disturbance: Disturbance, seen: Compared) -> list[str]:
+def row(name: str, disturbance: Disturbance, seen: Compared) -> str:
     """Return one row of the table."""
-    cells = [name]
+    cells = [f"{name:24}"]
     for kind in ("service", "latency"):
         before, after = (np.quantile(getattr(state, kind), [0.5, 0.99]) * 1e3 for state in (seen.calm, seen.disturbed))
-        cells.append(f"{before[0]:.1f} / {before[1]:.1f}")
-        cells.append(f"{after[0]:.1f} / {after[1]:.1f}")
-        cells.append(f"x{after[0] / before[0]:.2f} / x{after[1] / before[1]:.2f}")
-    cells.append(f"{np.mean(seen.calm.cores):.2f} -> {np.mean(seen.disturbed.cores):.2f}")
+        cells += [f"{low:6.1f} {high:6.1f}" for low, high in (before, after)]
+        cells.append("{:6.2f} {:6.2f}".format(*after / before))
+    cells.append(f"{np.mean(seen.calm.cores):.2f} {np.mean(seen.disturbed.cores):.2f}")
     cells.append(achieved(disturbance, seen))
-    return cells
+    return " | ".join(cells)
 
 
 def achieved(disturbance: Disturbance, seen: Compared) -> str:
@@ -153,17 +151,23 @@ def achieved(disturbance: Disturbance, seen: Compared) -> str:
     return f"{sum(result['moved_bytes'] for result in results) / seconds / 1e6:.0f} MB/s over {what['over']}"
 
 
-async def measure(logs: Path, batch: int, seconds: float, rounds: int) -> Table:
-    """Measure every disturbance and return the table."""
-    model = next(model for model in zoo.load() if model.name == "cifar10-single")
+HEADER = "\n".join(
+    " | ".join(cells)
+    for cells in (
+        [" " * 24, f"{'service, ms':45}", f"{'latency, ms':45}", "busy cores"],
+        [" " * 24, *[f"{'calm':13}", f"{'disturbed':13}", f"{'ratio':12} "] * 2, "calm dist."],
+        [f"{'disturbance':24}", *["   p50    p99"] * 6, " " * 9, "asked and achieved"],
+    )
+)
+
+
+async def measure(logs: Path, batch: int, seconds: float, rounds: int) -> None:
+    """Measure every disturbance and print its row."""
+    model = next(model for model in zoo.load() if model.name == MODEL)
     file = ModelFile(model.name, str(model.path), model.sha256, model.input)
     pixels = np.random.default_rng(0).integers(0, 256, (batch, *model.input), np.uint8)
-    table = Table(
-        "disturbance",
-        *("service ms p50 / p99, calm", "disturbed", "ratio"),
-        *("latency ms p50 / p99, calm", "disturbed", "ratio"),
-        *("cores when busy", "asked and achieved"),
-    )
+    print(f"{MODEL}, {batch} images a request, {RATE:g} requests/s, {rounds} rounds of {seconds:g} s")
+    print(HEADER)
 
     def lost(index: int, reason: str) -> None:
         raise RuntimeError(f"worker {index} was lost: {reason}")
@@ -173,10 +177,9 @@ async def measure(logs: Path, batch: int, seconds: float, rounds: int) -> Table:
         await bench.block(Seen())  # warm-up
         for name, disturbance in DISTURBANCES.items():
             try:
-                table.add_row(*row(name, disturbance, await bench.compare(disturbance)))
+                print(row(name, disturbance, await bench.compare(disturbance)), flush=True)
             except FleetError as error:
-                table.add_row(name, *[""] * 7, str(error))
-    return table
+                print(f"{name:24} | {error}", flush=True)
 
 
 def main() -> None:
@@ -185,13 +188,13 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="one round of two seconds")
     parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--seconds", type=float, default=5.0)
-    parser.add_argument("--batch", type=int, default=8, help="images a request")
+    parser.add_argument("--batch", type=int, default=4, help="images a request")
     arguments = parser.parse_args()
     seconds, rounds = (2.0, 1) if arguments.quick else (arguments.seconds, arguments.rounds)
     with tempfile.TemporaryDirectory() as logs:
-        table = uvloop.run(measure(Path(logs), arguments.batch, seconds, rounds))
+        uvloop.run(measure(Path(logs), arguments.batch, seconds, rounds))
     load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
-    Console(width=200).print(table, f"{os.cpu_count()} cores, load {load} at the end", sep="\n")
+    print(f"{os.cpu_count()} cores, load {load} at the end")
 
 
 if __name__ == "__main__":

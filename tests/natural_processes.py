@@ -13,7 +13,7 @@ import pytest
 from collagebench.errors import FleetError
 from collagebench.worker import control_group
 
-PATIENCE = 10.0
+PATIENCE = 30.0
 """Seconds within which what is waited for must have happened."""
 
 

@@ -271,7 +271,7 @@ def test_a_disturbed_worker_drains(own_tool: None, server: Driven, kind: str) ->
         until(lambda: state(pid) == "T", "the worker stops")
     server.order(drain=10.0)
     assert server.hear() == {"worker": 0, "event": "exited", "status": "exit status 0"}
-    assert server.process.wait(5) == 0
+    assert server.process.wait(30) == 0
 
 
 def test_a_worker_that_does_not_run_is_not_disturbed(server: Driven) -> None:
@@ -326,4 +326,4 @@ def test_a_crashed_worker_stays_away_when_all_have_to_go(server: Driven) -> None
     assert server.hear() == {"worker": 0, "event": "crashed"}
     server.order(drain=5.0)
     assert server.hear()["worker"] == 1
-    assert server.process.wait(5) == 0
+    assert server.process.wait(30) == 0

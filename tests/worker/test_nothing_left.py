@@ -95,7 +95,7 @@ def played(logs: Path, kind: str, then: str = "") -> Iterator[Scene]:
     ) as client:
         try:
             yield Scene(client, kind)
-            client.wait(10)
+            client.wait(30)
         finally:
             client.kill()
 
@@ -181,10 +181,10 @@ def test_a_stress_ng_leaves_nothing_either(tmp_path: Path, temporary: Path, vict
             scene.client.kill()
         else:
             os.kill(scene.forkserver if victim == "forkserver" else scene.workers[0], signal.SIGKILL)
-        assert not first.left_after(5)
+        assert not first.left_after(30)
         if victim != "client":
             scene.go_on()
-        assert not second.left_after(5)
+        assert not second.left_after(30)
     nothing_left(temporary)
 
 
