@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from pathlib import Path
@@ -209,7 +210,10 @@ def command(
         weights = begin.network if begin else None
         checkpoint = train(architecture, recipe, images, path, checkpoint, report, taught, weights)
     accuracy = checkpoint.log[-1]["held_out_accuracy"]
-    click.echo(f"{path}: {checkpoint.epoch} epochs, {accuracy:.1%} of the held-out training images")
+    right = (
+        f"{accuracy:.1%} of the held-out training images" if math.isfinite(accuracy) else "too few images to measure"
+    )
+    click.echo(f"{path}: {checkpoint.epoch} epochs, {right}")
 
 
 def whole(numbers: str | None) -> tuple[int, ...] | None:

@@ -190,7 +190,7 @@ _COLLAGES = {
 }
 _LARGE = {
     "single": {"stem": 24, "stride": 2, "widths": (48, 96, 192, 384), "depths": (1, 1, 1, 1), "layers": "residual"},
-    "collage": {"stem": 16, "stride": 2, "widths": (24, 48, 96, 208), "depths": (1, 1, 1, 1), "layers": "residual"},
+    "collage": {"stem": 16, "stride": 2, "widths": (16, 48, 112, 256), "depths": (1, 1, 1, 1), "layers": "residual"},
     "backup": {"stem": 16, "stride": 4, "widths": (32, 72, 144), "depths": (1, 1, 1), "layers": "residual"},
 }
 LARGE = 64

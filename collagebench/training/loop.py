@@ -27,7 +27,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from collagebench.coding.boxes import answers
 from collagebench.coding.cells import classes
-from collagebench.errors import DataError, ModelError
+from collagebench.errors import DataError, ModelError, UsageError
 from collagebench.models.detection import Detection
 from collagebench.models.network import Architecture, Network
 from collagebench.training.batches import IGNORED, Batch, assemble, batches, steps
@@ -60,6 +60,7 @@ def train(
     Raises:
         DataError: an image cannot be read, or there are too few.
         ModelError: the training diverged.
+        UsageError: no weights of `start` fit.
         OutputError: the checkpoint or the log cannot be written.
     """
     torch.set_num_threads(recipe.threads)
@@ -78,9 +79,10 @@ def train(
         network.whiten(torch.from_numpy(images[:: max(len(images) // WHITENED_BY, 1)]))
     if start:
         own = network.state_dict()
-        network.load_state_dict(
-            own | {key: start[key] for key in own if key in start and start[key].shape == own[key].shape}
-        )
+        fitting = {key: start[key] for key in own if key in start and start[key].shape == own[key].shape}
+        if not any(value.ndim > 1 for value in fitting.values()):
+            raise UsageError(f"no weights of --start fit a {architecture.name} of these layers; drop it")
+        network.load_state_dict(own | fitting)
     network = network.to(device, memory_format=torch.channels_last)
     learnt = [p for p in network.parameters() if p.requires_grad]
     decay = recipe.weight_decay / recipe.bias_rate if recipe.bias_rate > 1 else 0.0

@@ -12,7 +12,7 @@ from colours import colour_models, coloured
 from collagebench import zoo
 from collagebench.engine.evaluation import session
 from collagebench.errors import DataError
-from collagebench.measurement.accuracy import Sample, by_cell, decoded, draw, singles, with_blanks
+from collagebench.measurement.accuracy import Sample, by_cell, decoded, draw, silent, singles, with_blanks
 from collagebench.workload.imagefolder import ImageFolder
 
 
@@ -107,3 +107,23 @@ def test_too_few_images_for_one_input_are_an_error(sample: Sample) -> None:
     """Three images fill no group of four, and one sentence says so."""
     with pytest.raises(DataError, match="3 images are too few: 4 go into one"):
         Sample(sample.pixels[:3], sample.labels[:3]).groups(4)
+
+
+def test_cells_without_a_box_count_as_wrong_and_are_counted(models: dict[str, zoo.Model]) -> None:
+    """Of a detecting collage that finds its first cell only, three of four answers are missing, and wrong."""
+
+    class Half:
+        """Sees one box, of the second class, in the first cell of every mosaic."""
+
+        def run(self, outputs: list[str], inputs: dict[str, np.ndarray]) -> list[np.ndarray]:
+            """Say so."""
+            boxes = np.full((len(inputs["image"]), 5, 5 + 3), -9.0, np.float32)
+            boxes[:, :, :4] = 2, 2, 4, 4
+            boxes[:, 2, 4] = boxes[:, 2, 6] = 9
+            return [boxes]
+
+    model = replace(models["colours-collage-2x2"], head="detection", boxes=5)
+    seen = Sample(np.zeros((12, 4, 4, 3), np.uint8), np.ones(12, np.int64))
+    assert silent(Half(), model, seen).tolist() == [[False, True, True, True]] * 3
+    assert with_blanks(Half(), model, seen, 0).tolist() == [[True, False, False, False]] * 3
+    assert by_cell(Half(), model, seen).mean(axis=0).tolist() == [1, 0, 0, 0]

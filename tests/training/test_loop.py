@@ -248,6 +248,13 @@ def test_missing_images_add_nothing_to_a_parity() -> None:
     assert loss_of(wanted + 2, batch, teacher, RECIPE) == 4
 
 
+def test_weights_of_another_architecture_are_no_start(tmp_path: Path) -> None:
+    """Where not one weight fits, a training does not begin as if there had been none."""
+    other = Network(Architecture("single", 5, (8, 8), stem=3, stride=1, widths=(5,), depths=(0,))).state_dict()
+    with pytest.raises(UsageError, match=r"no weights of --start fit a collage-2x2"):
+        train(ARCHITECTURE, RECIPE, Tones(), tmp_path / "m.pt", start=other)
+
+
 def test_a_network_starts_with_the_weights_that_fit(tmp_path: Path) -> None:
     """Given weights are taken where their shapes agree; after next to no training they are still there."""
     tones = Tones()

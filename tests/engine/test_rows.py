@@ -1,0 +1,49 @@
+"""A reply's outputs become one row of scores for each request, whatever kind of model gave them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from collagebench import zoo
+from collagebench.engine.conductor import _missing
+from collagebench.engine.evaluation import rows, session
+from collagebench.engine.router import Job
+from collagebench.errors import ModelError
+from collagebench.schemes.protocol import Request, Task
+
+MODELS = zoo.load()
+GRID = zoo.find(MODELS, "collage", dataset="shapes", grid=2)
+CLASSES = len(GRID.classes)
+
+
+def test_batches_and_grids_are_rows_as_they_are() -> None:
+    """A batch of a single is its rows, and so are the cells of a collage."""
+    outputs = np.arange(4 * CLASSES, dtype=np.float32).reshape(4, CLASSES)
+    assert np.array_equal(rows(outputs, zoo.find(MODELS, "single", dataset="shapes")), outputs)
+    assert np.array_equal(rows(outputs[np.newaxis], GRID), outputs)
+
+
+def test_boxes_are_decoded_and_a_cell_without_one_is_missing() -> None:
+    """Of two boxes one is sure: the scheme hears that the other requests of the collage have no answer."""
+    model = replace(GRID, head="detection", boxes=2)
+    height, width, _ = model.input
+    outputs = np.full((1, 2, 5 + CLASSES), -9.0, np.float32)
+    outputs[0, :, :4] = 0.75 * width, 0.25 * height, 0.5 * width, 0.5 * height
+    outputs[0, 1, 4] = outputs[0, 1, 5 + 3] = 9.0
+    found = rows(outputs, model)
+    assert found.shape == (4, CLASSES)
+    assert found[1].argmax() == 3
+    task = Task(0, "collage", tuple(Request(10 + k, k, 0.0) for k in range(3)), attempt=0)
+    job = Job(task, 0, 0.0, 0.0, 0.0)
+    job.outputs = found
+    assert _missing(job) == (10, 12)
+
+
+def test_a_model_whose_output_is_not_what_its_manifest_says_is_refused() -> None:
+    """A grid that is called a detection head, or the other way round, is found out when it is opened."""
+    session(GRID)
+    with pytest.raises(ModelError, match="where its manifest says"):
+        session(replace(GRID, head="detection", boxes=432))
