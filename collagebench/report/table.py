@@ -91,11 +91,8 @@ def _stragglers(one: dict[str, Any]) -> str:
     seconds = config["stragglers"].startswith("collage") or bool({"straggler_mode", "base"} & parameters.keys())
     scale = facts.get("time_scale") or config.get("time_scale") or 1
     chosen = [f"{name.replace('_', '-')} {config[name]}" for name in parameters if config.get(name) is not None]
-    return (
-        config["stragglers"]
-        + (f" x {scale:g}" if seconds and scale != 1 else "")
-        + (f" ({', '.join(chosen)})" if chosen else "")
-    )
+    by = f" x {scale:g}" if seconds and scale != 1 else ""
+    return f"{config['stragglers']}{by}" + (f" ({', '.join(chosen)})" if chosen else "")
 
 
 def _legend(one: dict[str, Any], bound: dict[str, Any] | None, plus_minus: str) -> dict[str, str]:
