@@ -1,6 +1,6 @@
 """What natural stragglers really do to a worker: asked for and achieved, disturbed against calm within one run.
 
-    python benchmarks/natural.py [--quick] [--rounds 4] [--seconds 5] [--batch 4]
+    python benchmarks/natural.py [--quick] [--rounds 4] [--seconds 5] [--batch 4] [--only stop]
 
 One real worker serves the shipped single model, a batch of images at a time. Every round is a calm block, then a
 disturbed one, so that whatever else the machine does meets both alike: requests come at a steady rate for the given
@@ -28,6 +28,7 @@ from collagebench import zoo
 from collagebench.errors import FleetError
 from collagebench.fleet.connection import Connection
 from collagebench.fleet.local import Fleet, local_fleet
+from collagebench.worker.control_group import cpu_time
 from collagebench.worker.spec import Disturbance, ModelFile, WorkerSpec
 
 MODEL = "cifar10-single"
@@ -95,16 +96,15 @@ class Bench:
     async def _saturated(self, seconds: float) -> float:
         """Return the share of a core that the worker uses while it always has a task in hand and another in line."""
         assert self._worker.pid is not None
-        clock = ~self._worker.pid << 3 | 2  # what clock_getcpuclockid(3) gives on Linux
         until = time.perf_counter() + seconds
 
         async def go_on() -> None:
             while time.perf_counter() < until:
                 await self._worker.infer(1, *self._call)
 
-        began, used = time.perf_counter(), time.clock_gettime(clock)
+        began, used = time.perf_counter(), cpu_time(self._worker.pid)
         await asyncio.gather(go_on(), go_on())
-        return (time.clock_gettime(clock) - used) / (time.perf_counter() - began)
+        return (cpu_time(self._worker.pid) - used) / (time.perf_counter() - began)
 
     async def compare(self, disturbance: Disturbance) -> Compared:
         """Take turns between calm and disturbed blocks."""
@@ -146,8 +146,8 @@ def achieved(disturbance: Disturbance, seen: Compared) -> str:
     if disturbance.kind == "corunner":
         return f"by {what['tool']} on core {what['core']}"
     if disturbance.kind == "throttle":
-        waited = sum(result["throttled_s"] for result in results) / seconds
-        return f"{what['tool']}, share asked {disturbance.quota:.2f}, made to wait {waited:.1%} of the time"
+        periods, exhausted = (sum(result[name] for result in results) for name in ("periods", "exhausted_periods"))
+        return f"{what['tool']}, share asked {disturbance.quota:.2f}, used up in {exhausted / periods:.0%} of periods"
     return f"{sum(result['moved_bytes'] for result in results) / seconds / 1e6:.0f} MB/s over {what['over']}"
 
 
@@ -161,7 +161,7 @@ HEADER = "\n".join(
 )
 
 
-async def measure(logs: Path, batch: int, seconds: float, rounds: int) -> None:
+async def measure(logs: Path, batch: int, seconds: float, rounds: int, only: str) -> None:
     """Measure every disturbance and print its row."""
     model = next(model for model in zoo.load() if model.name == MODEL)
     file = ModelFile(model.name, str(model.path), model.sha256, model.input)
@@ -176,6 +176,8 @@ async def measure(logs: Path, batch: int, seconds: float, rounds: int) -> None:
         bench = Bench(fleet, model.name, pixels, seconds, rounds)
         await bench.block(Seen())  # warm-up
         for name, disturbance in DISTURBANCES.items():
+            if only not in name:
+                continue
             try:
                 print(row(name, disturbance, await bench.compare(disturbance)), flush=True)
             except FleetError as error:
@@ -189,10 +191,11 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--seconds", type=float, default=5.0)
     parser.add_argument("--batch", type=int, default=4, help="images a request")
+    parser.add_argument("--only", default="", help="part of a name: leave the other disturbances out")
     arguments = parser.parse_args()
     seconds, rounds = (2.0, 1) if arguments.quick else (arguments.seconds, arguments.rounds)
     with tempfile.TemporaryDirectory() as logs:
-        uvloop.run(measure(Path(logs), arguments.batch, seconds, rounds))
+        uvloop.run(measure(Path(logs), arguments.batch, seconds, rounds, arguments.only))
     load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
     print(f"{os.cpu_count()} cores, load {load} at the end")
 

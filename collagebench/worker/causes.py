@@ -172,6 +172,8 @@ class Throttle:
         self._place = control_group.find()
         self._groups: dict[int, tuple[Path, int, Path | None]] = {}
         """The group, the worker's process, and the group where that belongs."""
+        self._cpu: dict[int, float] = {}
+        """The CPU time that a worker had used before."""
 
     def begin(self, worker: int, pid: int) -> Facts:
         """Make the group and move the worker into it."""
@@ -181,6 +183,7 @@ class Throttle:
         self._groups[worker] = (path, pid, None)
         home = control_group.limit(self._place, path, pid, quota, period_ms)
         self._groups[worker] = (path, pid, home)
+        self._cpu[worker] = control_group.cpu_time(pid)
         version = f"cgroup v{self._place.version}"
         return {"pid": pid, "quota": quota, "period_ms": period_ms, "group": str(path), "tool": version}
 
@@ -192,10 +195,11 @@ class Throttle:
         if worker not in self._groups:
             return {}
         path, pid, home = self._groups.pop(worker)
-        periods, exhausted, waited = control_group.throttled(path)
+        periods, exhausted = control_group.exhausted(path)
+        cpu = control_group.cpu_time(pid) - self._cpu.pop(worker, 0.0)
         control_group.move(pid, self._place.parent if home is None else home)
         control_group.remove(path)
-        return {"periods": periods, "exhausted_periods": exhausted, "throttled_s": waited}
+        return {"periods": periods, "exhausted_periods": exhausted, "cpu_s": max(cpu, 0.0)}
 
 
 class Traffic:

@@ -129,15 +129,22 @@ def move(pid: int, group: Path) -> None:
         (group / "cgroup.procs").write_text(str(pid))
 
 
-def throttled(path: Path) -> tuple[int, int, float]:
-    """Return how many periods a group has had, in how many it used up its quota, and the seconds it then waited."""
+def exhausted(path: Path) -> tuple[int, int]:
+    """Return how many periods a group has had in which it ran, and in how many of them it used up its quota."""
     try:
         lines = (path / "cpu.stat").read_text().splitlines()
     except OSError:
-        return 0, 0, 0.0
-    stat = {name: int(value) for name, _, value in (line.partition(" ") for line in lines)}
-    waited = stat["throttled_time"] / 1e9 if "throttled_time" in stat else stat.get("throttled_usec", 0) / 1e6
-    return stat.get("nr_periods", 0), stat.get("nr_throttled", 0), waited
+        return 0, 0
+    stat = dict(line.split() for line in lines)
+    return int(stat.get("nr_periods", 0)), int(stat.get("nr_throttled", 0))
+
+
+def cpu_time(pid: int) -> float:
+    """Return the CPU time in seconds that all threads of a process have used; 0 if it is gone."""
+    try:
+        return time.clock_gettime(~pid << 3 | 2)  # what clock_getcpuclockid(3) returns
+    except OSError:
+        return 0.0
 
 
 def remove(path: Path) -> None:

@@ -100,6 +100,26 @@ def test_a_disturbance_is_confirmed_and_so_is_calm(tmp_path: Path, kind: Any) ->
     assert with_fleet(body, tmp_path) == []
 
 
+def test_a_throttled_worker_uses_no_more_than_its_quota(tmp_path: Path) -> None:
+    """Although it always has something to do; many of its periods end with the quota used up."""
+    permitted("throttle")
+
+    async def body(fleet: Fleet, heard: Heard) -> None:
+        [worker] = fleet
+
+        async def go_on() -> None:
+            for _ in range(60):
+                await infer(worker)
+
+        await fleet.disturb(Disturbance("throttle", (0,), quota=0.1, period_ms=20.0))
+        await asyncio.gather(*(go_on() for _ in range(4)))
+        [result] = await fleet.calm()
+        assert 0 < result["cpu_s"] <= 0.1 * result["seconds"] + 0.05
+        assert 0 < result["exhausted_periods"] <= result["periods"]
+
+    with_fleet(body, tmp_path, workers=1)
+
+
 def test_a_disturbance_that_is_refused_is_one_sentence(tmp_path: Path) -> None:
     """The order after it is carried out."""
 
