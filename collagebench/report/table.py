@@ -43,8 +43,10 @@ def _print_one(one: dict[str, Any], console: Console, details: bool) -> None:
             table.add_row("bound", as_ms(bound["latency_s"]["p50"]), as_ms(bound["latency_s"]["p99"]), style="dim")
         console.print(table)
         console.print()
-        for column, meaning in _legend(one, bound, _plus_minus(console)).items():
-            print_line(console, meaning, indent=f"{column:<9}", style="dim")
+        meanings = _legend(one, bound, _plus_minus(console))
+        width = max(9, *(len(column) + 1 for column in meanings))
+        for column, meaning in meanings.items():
+            print_line(console, meaning, indent=f"{column:<{width}}", style="dim")
         console.print()
         if details:
             print_details(one, console)

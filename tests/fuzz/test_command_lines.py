@@ -15,6 +15,9 @@ from collagebench.cli import VERBS
 from collagebench.cli.options import SECTIONS
 from collagebench.config import Config, option
 from collagebench.schemes import SCHEMES, options_of
+from collagebench.stragglers.model import NAMES as FAMILIES
+from collagebench.stragglers.placement import PLACES
+from collagebench.stragglers.service import MODES
 
 PROFILES = [path.read_text() for path in sorted((Path(__file__).parents[2] / "profiles").glob("*.toml"))]
 KEYS = [option(name) for name in Config.__dataclass_fields__ if name != "schemes"]
@@ -42,7 +45,9 @@ values = (
 LIKELY: dict[str, st.SearchStrategy[Any]] = {
     "warmup": st.floats(0, 0.9),
     "deadline": st.sampled_from((0.001, 0.05, 10.0)),
-    "stragglers": st.sampled_from(("none", "fixed", "collage-trace", "collage-machines")),
+    "stragglers": st.sampled_from(FAMILIES),
+    "straggler-mode": st.sampled_from(MODES),
+    "slow-place": st.sampled_from(PLACES),
     "slow-workers": st.integers(0, 6),
     "arrivals": st.sampled_from(("poisson", "constant")),
     "flush": st.sampled_from(("wait", "idle", "deadline")),
