@@ -72,9 +72,8 @@ def _facts(path: Path) -> dict[str, Any]:
 
 def _rate(config: Config) -> float | None:
     """Return the requests a second that a config stands for; None where that depends on how fast a machine is."""
-    from collagebench.engine.plan import straggler_parameters, time_scale
+    from collagebench.engine.plan import service, straggler_parameters, time_scale
     from collagebench.stragglers.model import open_stragglers
-    from collagebench.stragglers.service import service_time
 
     if config.rate is not None:
         return config.rate
@@ -83,8 +82,8 @@ def _rate(config: Config) -> float | None:
     )
     if config.compute_time is None and stragglers.mode != "floor":
         return None
-    service = service_time(stragglers.mode, config.compute_time or 0.0, stragglers.mean)
-    return (config.utilisation or 0.5) * config.workers / service
+    mean, _ = service(stragglers, config.compute_time or 0.0, config.workers)
+    return (config.utilisation or 0.5) * config.workers / mean
 
 
 def _print(facts: dict[str, Any], console: Console) -> None:

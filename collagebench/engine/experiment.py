@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import signal
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -19,7 +20,7 @@ from collagebench.engine.resumed import open_earlier, resumed_header
 from collagebench.errors import CollagebenchError, Interrupted, UsageError
 from collagebench.results.environment import capture
 from collagebench.results.writer import RunWriter
-from collagebench.stragglers.model import parameters_of
+from collagebench.stragglers.model import NAMES, parameters_of
 from collagebench.stragglers.natural import NATURAL
 
 
@@ -70,19 +71,20 @@ def _experiment(
         else:
             writer = RunWriter(directory, resumed_header(earlier, header, cells), earlier.cells)
         try:
-            complete = run_cells(plan, writer, directory, watched, earlier.cells if earlier else ())
-            writer.finish("done")
+            try:
+                complete = run_cells(plan, writer, directory, watched, earlier.cells if earlier else ())
+                writer.finish("done")
+            except Interrupted:
+                writer.finish("interrupted")
+                raise Interrupted(saved) from None
+            except BaseException as error:
+                with contextlib.suppress(CollagebenchError):
+                    writer.finish("failed", error=str(error) or repr(error))
+                raise
             if complete:
-                watched.stage("simulating the bound")
                 with contextlib.suppress(Interrupted):  # everything asked for is there, but for this comparison
+                    watched.stage("simulating the bound")
                     writer.add(bound=bound(plan, lambda _: watched.stage("simulating the bound")))
-        except Interrupted:
-            writer.finish("interrupted")
-            raise Interrupted(saved) from None
-        except BaseException as error:
-            with contextlib.suppress(CollagebenchError):
-                writer.finish("failed", error=str(error) or repr(error))
-            raise
         finally:
             writer.close()
 
@@ -177,6 +179,7 @@ def _header(plan: Plan, engine: str) -> dict[str, Any]:
             "name": plan.stragglers.name,
             "mean": plan.stragglers.mean,
             "time_scale": time_scale(plan.config),
+            "sha256": _digest(plan.config),
             "parameters": _plain({**parameters_of(plan.config.stragglers), **straggler_parameters(plan.config)}),
         },
         "service": {
@@ -191,3 +194,9 @@ def _header(plan: Plan, engine: str) -> dict[str, Any]:
 def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return values as JSON knows them."""
     return {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
+
+
+def _digest(config: Config) -> str | None:
+    """Return the sha256 of the file that the stragglers are replayed from; None where there is none."""
+    file = config.trace or (None if config.stragglers in NAMES else Path(config.stragglers))
+    return hashlib.sha256(file.read_bytes()).hexdigest() if file else None

@@ -71,6 +71,8 @@ class LiveCell:
         self._deadline = deadline
         self._emulated = emulated
         self._on_lost = on_lost
+        self._away: set[int] = set()
+        """Workers that have crashed and will be back."""
         self._crashes = iter(crashes)
         self._crash = crash
         self._calls: dict[int, asyncio.Task[None]] = {}
@@ -134,14 +136,17 @@ class LiveCell:
 
     def lost(self, worker: int) -> None:
         """A worker is gone."""
+        self._away.discard(worker)
         self._guarded(lambda: self.conductor.lost(worker, self.now()))
 
     def crashed(self, worker: int) -> None:
         """A worker is gone for a while, as the straggler model wanted it."""
+        self._away.add(worker)
         self._guarded(lambda: self.conductor.lost(worker, self.now(), "crashed"))
 
     def back(self, worker: int) -> None:
         """A worker that had crashed serves again."""
+        self._away.discard(worker)
         self._guarded(lambda: self.conductor.back(worker, self.now()))
 
     # What a conductor asks for.
@@ -262,7 +267,7 @@ class LiveCell:
             return
         if self._more_to_come or self.conductor.router.in_hand:
             return
-        if not self.conductor.open or not (self._wakes or self.conductor.dropped_jobs):
+        if not self.conductor.open or not (self._wakes or self.conductor.dropped_jobs or self._away):
             self._done.set()
 
     def _fail(self, error: Exception) -> None:

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Collection, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from collagebench.engine.cells import Progress, begin, conductor_of, crashes_of, in_order, recorder_of, watched
 from collagebench.engine.evaluation import Evaluator
@@ -52,11 +53,16 @@ async def _run_cells(
         lost[worker] = reason  # the fleet knows better than a broken connection
         on_lost(worker, reason)
 
+    away: dict[int, float] = {}
+    returns: list[dict[str, Any]] = []
+
     def on_crashed(worker: int) -> None:
+        away[worker] = time.perf_counter()
         if cell is not None:
             cell.crashed(worker)
 
     def on_back(worker: int) -> None:
+        returns.append({"kind": "crash", "worker": worker, "away_s": time.perf_counter() - away.pop(worker)})
         if cell is not None:
             cell.back(worker)
 
@@ -94,7 +100,13 @@ async def _run_cells(
                     cpu = time.process_time()
                     await cell.run(conduct, plan.requests(run), recorder, progress.advance)
                     cpu = time.process_time() - cpu
-                await fleet.whole()
+                if not fleet.is_whole and order != cells[-1][0]:
+                    progress.stage("waiting for crashed workers to come back")
+                    await fleet.whole()
+                if away or returns:
+                    began = [{"kind": "crash", "worker": worker} for worker in away]
+                    writer.disturbed({"scheme": variant.name, "run": run, "began": began, "came": list(returns)})
+                    returns.clear()
                 recorder.flush()
                 gone = "; ".join(f"worker {worker} {reason}" for worker, reason in sorted(lost.items()))
                 facts = (config.requests, recorder.tasks, recorder.duration, cpu, gone)

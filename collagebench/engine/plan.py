@@ -151,7 +151,7 @@ def make_plan(config: Config, measured: Mapping[tuple[str, int], float] = {}) ->
         (name, size): measured.get((name, size)) or _compute_time(model, size, config, single)
         for (name, size), model in sizes.items()
     }
-    mean_service, median_service = _service(stragglers, compute[single.name, 1], config.workers)
+    mean_service, median_service = service(stragglers, compute[single.name, 1], config.workers)
     rate = config.rate
     if rate is None:
         if mean_service <= 0 or (config.utilisation is None and mean_service < SHORT_SERVICE):
@@ -233,19 +233,21 @@ def _compute_time(model: zoo.Model, batch: int, config: Config, single: zoo.Mode
     return median(times)
 
 
-def _service(stragglers: Stragglers, compute: float, workers: int) -> tuple[float, float]:
+def service(stragglers: Stragglers, compute: float, workers: int) -> tuple[float, float]:
     """Return the mean and the median service time of a single image in seconds.
 
-    The median is that of a sample of draws; the mean comes from the straggler model's own, for floors with the sample
-    making up for draws below the compute time.
+    The median is that of a sample of draws; the mean comes from the straggler model's own, and the sample makes up for
+    draws that would make a service shorter than its inference.
     """
     runs = max(SAMPLED_RUNS // 20, min(SAMPLED_RUNS, SAMPLED_WORKERS // workers))
     places = product(range(runs), range(workers), range(5))
     draws = [stragglers.draw(run, worker, i, 0, i * FAR_APART) for run, worker, i in places]
     middle = median(service_time(stragglers.mode, compute, draw) for draw in draws)
-    if stragglers.mode != "floor":
-        return service_time(stragglers.mode, compute, stragglers.mean), middle
-    return stragglers.mean + fmean(max(compute - draw, 0.0) for draw in draws), middle
+    if stragglers.mode == "scale":  # never faster than the inference
+        return compute * (stragglers.mean + fmean(max(1.0 - draw, 0.0) for draw in draws)), middle
+    if stragglers.mode == "floor":
+        return stragglers.mean + fmean(max(compute - draw, 0.0) for draw in draws), middle
+    return service_time(stragglers.mode, compute, stragglers.mean), middle
 
 
 def _workload(config: Config, rate: float, run: int, dataset: Dataset) -> Workload:

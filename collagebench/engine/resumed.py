@@ -103,6 +103,12 @@ def resumed_header(earlier: Earlier, new: Mapping[str, Any], cells: int) -> dict
                     f"{earlier.directory} was begun with {key} {before.get(key)} of {now['variant']}, which is "
                     f"{now[key]} now: run it again from the start"
                 )
+    digests = [(header.get("stragglers") or {}).get("sha256") for header in (old, new)]
+    if None not in digests and digests[0] != digests[1]:
+        raise UsageError(
+            f"the stragglers' file ({new['stragglers']['name']}) has changed since {earlier.directory} was begun: put "
+            "the old one back, or run it again into another directory"
+        )
     changes = [*_models(old.get("models", []), new["models"]), *_environment(old.get("environment", {}), new)]
     message = f"resumed after {len(earlier.cells)} of {cells} cells"
     message += f"; since then {', '.join(changes)}" if changes else ""
@@ -115,8 +121,10 @@ def resumed_header(earlier: Earlier, new: Mapping[str, Any], cells: int) -> dict
     kept = {key: value for key, value in old.items() if key not in ("bound", "finished_utc", "error")}
     again = {"at_utc": new["environment"]["captured_utc"], "tool": f"collagebench {__version__}"}
     facts = {**again, "cells_kept": len(earlier.cells), "environment": new["environment"]}
+    disturbances = [cell for cell in old.get("disturbances", []) if (cell["scheme"], cell["run"]) in earlier.cells]
     return {
         **kept,
+        **({"disturbances": disturbances} if "disturbances" in old else {}),
         "models": new["models"],
         "events": [*events, {"kind": "resumed", "message": f"{message}.", "at_utc": again["at_utc"]}],
         "resumed": [*old.get("resumed", []), facts],

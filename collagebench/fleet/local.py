@@ -23,7 +23,7 @@ PROGRAM = (
 LINE_BYTES = 1 << 24
 """The longest line that the forkserver may say: hours of stops in one."""
 BACK_WITHIN = 30.0
-"""Seconds that a restarted worker gets to be reached."""
+"""Seconds that a worker gets from the moment when it is to be started again until it serves."""
 
 
 class Fleet:
@@ -40,6 +40,8 @@ class Fleet:
         self._whole = asyncio.Event()
         self._whole.set()
         self._returns: set[asyncio.Task[None]] = set()
+        self._due: dict[int, float] = {}
+        """When each crashed worker must be back, by the event loop's clock."""
         self._launcher: Launcher
 
     def __iter__(self) -> Iterator[Connection]:
@@ -79,7 +81,22 @@ class Fleet:
         connection.crash()
         self._whole.clear()
         self._launcher.crash(worker, restart_after)
+        loop = asyncio.get_running_loop()
+        self._due[worker] = loop.time() + restart_after + BACK_WITHIN
+        loop.call_at(self._due[worker], self._check_back, worker)
         return True
+
+    def _check_back(self, worker: int) -> None:
+        """Count a worker as lost that should have been back by now."""
+        connection = self._by_index[worker]
+        late = asyncio.get_running_loop().time() >= self._due[worker]
+        if connection.crashed and connection.lost is None and late:
+            self._lost(worker, f"was not back {BACK_WITHIN:g} s after it was to be started again")
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every worker that was made to crash is back or lost."""
+        return self._whole.is_set()
 
     async def whole(self) -> None:
         """Return when every worker that was made to crash is back or lost."""

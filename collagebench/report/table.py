@@ -6,6 +6,7 @@ Everything is taken from the JSON object of `summary`, so that both say the same
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -90,11 +91,12 @@ def _stragglers(one: dict[str, Any]) -> str:
     """Name the stragglers, what their seconds are multiplied by, and the parameters that were chosen."""
     config, facts = one["config"], one["stragglers"] or {}
     parameters = facts.get("parameters", {})
-    seconds = config["stragglers"].startswith("collage") or bool({"straggler_mode", "base"} & parameters.keys())
+    unsaid = "floor" if facts.get("sha256") or config["stragglers"].startswith("collage") else "scale"
+    seconds = parameters.get("straggler_mode", unsaid) != "scale" or bool(parameters.get("base"))
     scale = facts.get("time_scale") or config.get("time_scale") or 1
     chosen = [f"{name.replace('_', '-')} {config[name]}" for name in parameters if config.get(name) is not None]
     by = f" x {scale:g}" if seconds and scale != 1 else ""
-    return f"{config['stragglers']}{by}" + (f" ({', '.join(chosen)})" if chosen else "")
+    return f"{Path(config['stragglers']).name}{by}" + (f" ({', '.join(chosen)})" if chosen else "")
 
 
 def _legend(one: dict[str, Any], bound: dict[str, Any] | None, plus_minus: str) -> dict[str, str]:

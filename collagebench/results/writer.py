@@ -119,7 +119,10 @@ class RunWriter:
         self._write_header()
 
     def disturbed(self, facts: dict[str, Any]) -> None:
-        """Keep what was done to the workers of one cell: {scheme, run, began, came}, what it began with and came to."""
+        """Keep what was done to the workers of one cell: {scheme, run, began, came}, what it began with and came to.
+
+        Of crashes `came` has those workers that were back in time, and `began` those that were not yet.
+        """
         self._header.setdefault("disturbances", []).append(facts)
         self._write_header()
 

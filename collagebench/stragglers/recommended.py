@@ -64,7 +64,8 @@ def _can_be_drawn(fit: Fit, drawn: Mapping[str, Mapping[str, Any]]) -> bool:
 def _options(fit: Fit, fleet: Mapping[str, Any], drawn: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     options: dict[str, Any] = {"stragglers": fit.family, "time_scale": 1.0}
     options.update({name: float(f"{value:.4g}") for name, value in fit.parameters.items()})
-    if fleet["slow_lasts"] and {"slow_share", "persistence"} <= set(drawn[fit.family]):
-        options["slow_share"] = float(f"{fleet['slow_share']:.4g}")
+    if fleet["slow_lasts"] and "persistence" in drawn[fit.family]:
         options["persistence"] = float(f"{fleet['slow_period_s']:.4g}")
+        if "slow_share" in drawn[fit.family]:  # unless it was fitted
+            options.setdefault("slow_share", float(f"{fleet['slow_share']:.4g}"))
     return options

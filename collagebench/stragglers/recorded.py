@@ -96,18 +96,19 @@ class RecordedStragglers:
     def without(self) -> RecordedStragglers | None:
         """Return the same fleet without its stragglers, or None where there are none.
 
-        A machine that is slow throughout is replaced by one of the others, picked by (seed, run, worker); from those,
-        services above twice the fleet's median are taken away.
+        A machine that is slow throughout, or was in every service seen, is replaced by one of the others, picked by
+        (seed, run, worker); from those, services above twice the fleet's median are taken away.
         """
-        ordinary = tuple(i for i, machine in enumerate(self.machines) if not machine.throughout)
+        always = [machine.throughout or machine.table.values[0] >= self.slow_above for machine in self.machines]
+        ordinary = tuple(i for i, slow in enumerate(always) if not slow)
         if self.ordinary is not None or not ordinary:
             return None
         if not any(machine.slow_share or machine.throughout for machine in self.machines):
             return None
         calm = Levels(self.seed, 0.0)
         machines = tuple(
-            machine if machine.throughout else replace(machine, table=machine.table.cut(self.slow_above), levels=calm)
-            for machine in self.machines
+            machine if slow else replace(machine, table=machine.table.cut(self.slow_above), levels=calm)
+            for machine, slow in zip(self.machines, always, strict=True)
         )
         return replace(self, machines=machines, ordinary=ordinary)
 

@@ -206,3 +206,28 @@ def test_a_cell_that_lost_a_worker_is_done_again(tmp_path: Path) -> None:
     run = load(part)
     assert judge(run) == []
     assert "worker 1 was killed; that cell was done again" in " ".join(warnings(run))
+
+
+def test_a_changed_trace_is_noticed(tmp_path: Path) -> None:
+    """What was begun with one trace does not go on with another of the same name."""
+    trace = tmp_path / "trace.txt"
+    trace.write_text("0.01\n0.02\n0.03\n")
+    config = replace(CONFIG, stragglers="trace", trace=trace)
+    part = interrupted(tmp_path / "part", 2, config)
+    trace.write_text("0.1\n0.2\n0.3\n")
+    with pytest.raises(UsageError, match="the stragglers' file .trace. has changed since"):
+        simulate(part, config, resume=True)
+    trace.write_text("0.01\n0.02\n0.03\n")
+    simulate(part, config, resume=True)
+    assert judge(load(part)) == []
+
+
+def test_disturbances_of_a_cell_that_is_done_again_are_forgotten(tmp_path: Path) -> None:
+    """Of a resumed run the record of what disturbed its workers has each complete cell once."""
+    part = interrupted(tmp_path / "part", 2)
+    kept = load(part).cells
+    done = (kept.texts["scheme"][int(kept["scheme"][0])], int(kept["run"][0]))
+    facts = [{"scheme": name, "run": run, "began": [], "came": []} for name, run in (done, ("collage", 99))]
+    change_header(part, disturbances=facts)
+    simulate(part, resume=True)
+    assert load(part).header["disturbances"] == facts[:1]
