@@ -118,7 +118,7 @@ def command(
     """
     require_torch()
     from collagebench.cli.progress import counted
-    from collagebench.models.network import LARGE, Architecture, usual_canvas, usual_layers
+    from collagebench.models.architecture import LARGE, Architecture, usual_canvas, usual_layers
     from collagebench.training.checkpoint import Checkpoint, load, name_of, open_checkpoint
     from collagebench.training.loop import train
     from collagebench.training.recipe import Recipe

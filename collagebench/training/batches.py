@@ -20,7 +20,7 @@ from collagebench.errors import DataError
 from collagebench.training.recipe import Recipe
 
 if TYPE_CHECKING:
-    from collagebench.models.network import Architecture
+    from collagebench.models.architecture import Architecture
 
 IGNORED = -100
 """The label of a blank cell, which `torch.nn.functional.cross_entropy` leaves out of the loss."""

@@ -13,7 +13,8 @@ from typing import Any
 import torch
 
 from collagebench.errors import CollagebenchError, ModelError, OutputError
-from collagebench.models.network import Architecture, Network
+from collagebench.models.architecture import Architecture
+from collagebench.models.network import Network
 from collagebench.training.recipe import Recipe
 
 SCHEMA = 3

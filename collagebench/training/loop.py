@@ -23,15 +23,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional as F  # noqa: N812
 
 from collagebench.coding.boxes import answers
 from collagebench.coding.cells import classes
 from collagebench.errors import DataError, ModelError, UsageError
-from collagebench.models.detection import Detection
-from collagebench.models.network import Architecture, Network
-from collagebench.training.batches import IGNORED, Batch, assemble, batches, steps
+from collagebench.models.architecture import Architecture
+from collagebench.models.network import Network
+from collagebench.training.batches import assemble, batches, steps
 from collagebench.training.checkpoint import Checkpoint, save, write_whole
+from collagebench.training.losses import loss_of
 from collagebench.training.recipe import Recipe
 from collagebench.workload.dataset import HELD_OUT, Dataset
 
@@ -227,45 +227,6 @@ def in_memory(dataset: Dataset, indices: NDArray[np.int64]) -> NDArray[np.uint8]
     except MemoryError:
         size = len(dataset) * float(np.prod(dataset.size)) / 1e9
         raise DataError(f"{len(dataset)} training images need {size:.1f} GB of memory; use fewer or smaller") from None
-
-
-def loss_of(
-    logits: Tensor, batch: Batch, taught: Tensor | None, recipe: Recipe, detection: Detection | None = None
-) -> Tensor:
-    """Return the loss of one batch, a scalar.
-
-    `logits` is [batch, classes] of a parity network, else [batch, ..., classes] with one row an image, or what the head
-    `detection` gives; `taught` the teacher's logits [2, images, classes].
-    """
-    labels = torch.from_numpy(batch.labels).to(logits.device)
-    if detection is not None:
-        return detection.loss(logits, wanted_classes(labels, batch, taught, recipe, logits.shape[-1] - 5), labels >= 0)
-    if taught is None:
-        rows = logits.flatten(0, -2)
-        return F.cross_entropy(rows, labels.flatten(), ignore_index=IGNORED, label_smoothing=recipe.label_smoothing)
-    wanted = taught[torch.from_numpy(batch.mirrored), torch.from_numpy(batch.images)].to(logits.device)
-    there = labels != IGNORED
-    if logits.shape[:-1].numel() != labels.numel():  # one answer for all images of an input: a parity
-        return F.mse_loss(logits, (wanted * there[..., None]).sum(1))
-    rows, wanted, there = logits.flatten(0, -2), wanted.flatten(0, -2), there.flatten()
-    hard = F.cross_entropy(rows[there], labels.flatten()[there])
-    t = recipe.temperature
-    soft = F.kl_div(
-        F.log_softmax(rows[there] / t, 1), F.log_softmax(wanted[there] / t, 1), reduction="batchmean", log_target=True
-    )
-    return (1 - recipe.distillation) * hard + recipe.distillation * t**2 * soft
-
-
-def wanted_classes(labels: Tensor, batch: Batch, taught: Tensor | None, recipe: Recipe, classes: int) -> Tensor:
-    """Return how probable each class should be for each image, [batch, images an input, classes]: blanks at random.
-
-    By the labels, and by as much as the recipe says by the teacher, or else smoothed.
-    """
-    hard = F.one_hot(labels.clamp(min=0), classes).float()
-    if taught is None:
-        return hard * (1 - recipe.label_smoothing) + recipe.label_smoothing / classes
-    soft = taught[torch.from_numpy(batch.mirrored), torch.from_numpy(batch.images)].to(labels.device).softmax(-1)
-    return (1 - recipe.distillation) * hard + recipe.distillation * soft
 
 
 def held_out_accuracy(

@@ -12,8 +12,9 @@ from collagebench.coding.boxes import answers, cell_boxes  # noqa: E402
 from collagebench.coding.cells import NO_ANSWER, classes  # noqa: E402
 from collagebench.errors import UsageError  # noqa: E402
 from collagebench.models import cost  # noqa: E402
+from collagebench.models.architecture import Architecture, usual_layers  # noqa: E402
 from collagebench.models.detection import ANCHORS  # noqa: E402
-from collagebench.models.network import Architecture, Network, usual_layers  # noqa: E402
+from collagebench.models.network import Network  # noqa: E402
 
 CLASSES = 4
 

@@ -11,8 +11,9 @@ pytest.importorskip("onnxscript", reason="needs the train extra")
 pytestmark = pytest.mark.train
 
 from collagebench.models import onnx_export  # noqa: E402
+from collagebench.models.architecture import Architecture  # noqa: E402
 from collagebench.models.int8 import to_int8  # noqa: E402
-from collagebench.models.network import Architecture, Network  # noqa: E402
+from collagebench.models.network import Network  # noqa: E402
 
 
 @pytest.mark.parametrize(("role", "traits"), [("collage", {"grid": 2}), ("parity", {"k": 2, "code": "addition"})])

@@ -12,7 +12,8 @@ pytestmark = pytest.mark.train
 
 from collagebench.errors import UsageError  # noqa: E402
 from collagebench.models import cost  # noqa: E402
-from collagebench.models.network import Architecture, CellMaxima, Network, usual_canvas, usual_layers  # noqa: E402
+from collagebench.models.architecture import Architecture, usual_canvas, usual_layers  # noqa: E402
+from collagebench.models.network import CellMaxima, Network  # noqa: E402
 
 
 def made(role: str = "single", **fields: object) -> Network:

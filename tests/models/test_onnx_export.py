@@ -15,7 +15,8 @@ pytestmark = pytest.mark.train
 
 from collagebench.errors import ModelError  # noqa: E402
 from collagebench.models import onnx_export  # noqa: E402
-from collagebench.models.network import Architecture, Network  # noqa: E402
+from collagebench.models.architecture import Architecture  # noqa: E402
+from collagebench.models.network import Network  # noqa: E402
 
 KINDS: dict[str, dict[str, object]] = {
     "single": {},

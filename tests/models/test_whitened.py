@@ -8,7 +8,8 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs the train extra")
 
 from collagebench.errors import UsageError  # noqa: E402
-from collagebench.models.network import Architecture, Network  # noqa: E402
+from collagebench.models.architecture import Architecture  # noqa: E402
+from collagebench.models.network import Network  # noqa: E402
 
 pytestmark = pytest.mark.train
 

@@ -11,7 +11,7 @@ pytestmark = pytest.mark.train
 from collagebench.coding.mosaic import mosaic  # noqa: E402
 from collagebench.coding.parity import add, concatenate  # noqa: E402
 from collagebench.errors import DataError, UsageError  # noqa: E402
-from collagebench.models.network import Architecture  # noqa: E402
+from collagebench.models.architecture import Architecture  # noqa: E402
 from collagebench.training.batches import (  # noqa: E402
     IGNORED,
     assemble,

@@ -15,10 +15,12 @@ torch = pytest.importorskip("torch", reason="needs the train extra")
 pytestmark = pytest.mark.train
 
 from collagebench.errors import DataError, ModelError, OutputError, UsageError  # noqa: E402
-from collagebench.models.network import Architecture, Network  # noqa: E402
+from collagebench.models.architecture import Architecture  # noqa: E402
+from collagebench.models.network import Network  # noqa: E402
 from collagebench.training import checkpoint as checkpoints  # noqa: E402
 from collagebench.training.batches import IGNORED, Batch  # noqa: E402
-from collagebench.training.loop import loss_of, move_average, train  # noqa: E402
+from collagebench.training.loop import move_average, train  # noqa: E402
+from collagebench.training.losses import loss_of  # noqa: E402
 from collagebench.training.recipe import Recipe  # noqa: E402
 from collagebench.training.teacher import kept_logits, open_teacher  # noqa: E402
 
