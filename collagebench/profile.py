@@ -20,6 +20,7 @@ from typing import Any
 
 from collagebench.config import Config, SchemeConfig, nearest, option
 from collagebench.errors import UsageError
+from collagebench.stragglers.model import is_path
 from collagebench.toml_lines import Way, key_lines, line_of
 
 if sys.version_info >= (3, 11):
@@ -154,11 +155,6 @@ def check_files(profile: Profile, given: Collection[str]) -> None:
         log = dict(scheme.options).get("hedge_log")
         if isinstance(log, str) and not {"schemes", "hedge_log"} & set(given) and not Path(log).exists():
             raise UsageError(f"{profile.at('scheme', number, 'hedge-log')}: there is no {log} for hedge-log")
-
-
-def is_path(stragglers: str) -> bool:
-    """Whether the name of stragglers is the path of a recorded profile and not that of a family."""
-    return stragglers.endswith(".json") or "/" in stragglers
 
 
 def _read_schemes(path: Path, tables: Any, lines: Mapping[Way, int]) -> tuple[SchemeConfig, ...]:

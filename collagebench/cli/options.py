@@ -16,7 +16,7 @@ from collagebench.errors import UsageError
 from collagebench.paths import profiles_dir
 from collagebench.profile import Profile, check_files, located, read_profile
 from collagebench.schemes import SCHEMES, make, options_of
-from collagebench.stragglers.model import NAMES, PARAMETERS, RECORDED, parameters_of
+from collagebench.stragglers.model import NAMES, PARAMETERS, RECORDED, is_path, parameters_of
 from collagebench.workload.dataset import NAMES as DATASETS
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -201,6 +201,10 @@ def resolve(options: Mapping[str, Any], recorded: Mapping[str, Any] = {}) -> Con
         values.pop("utilisation", None)
     own = {field.name for field in fields(Config)} - {"schemes"}
     values.update({name: value for name, value in given.items() if name in own})
+    if is_path(values.get("stragglers", "")):
+        values["stragglers"] = str(Path(values["stragglers"]).resolve())  # so that a resumed run finds it from anywhere
+    if values.get("trace"):
+        values["trace"] = Path(values["trace"]).resolve()
     schemes = tuple(SchemeConfig(name, name) for name in given.get("schemes", ()))
     schemes = schemes or values.get("schemes", DEFAULT_SCHEMES)
     known = {name for scheme in SCHEMES for name in _options_of(scheme)}

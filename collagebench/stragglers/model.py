@@ -100,7 +100,7 @@ def parameters_of(name: str) -> dict[str, Any]:
     Raises:
         UsageError: the name is unknown.
     """
-    if _is_path(name):
+    if is_path(name):
         return RECORDED
     if name not in PARAMETERS:
         close = difflib.get_close_matches(name, NAMES, 1)
@@ -136,7 +136,7 @@ def open_stragglers(
         if key not in known:
             takes = f"; it takes {', '.join(map(_option, known))}" if known else ", which takes none"
             raise UsageError(f"{_option(key)} is no parameter of the stragglers {name}{takes}")
-    if _is_path(name):
+    if is_path(name):
         return open_recorded(name, seed, time_scale, given.get("persistence"))
     mode: Mode = given.get("straggler_mode", "floor")
     unit = 1 / _UNIT_S if mode == "scale" else 1.0
@@ -201,5 +201,6 @@ def _option(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
-def _is_path(name: str) -> bool:
+def is_path(name: str) -> bool:
+    """Whether stragglers are named by the path of a recorded profile."""
     return name.endswith(".json") or os.sep in name

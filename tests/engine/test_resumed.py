@@ -215,7 +215,7 @@ def test_a_changed_trace_is_noticed(tmp_path: Path) -> None:
     config = replace(CONFIG, stragglers="trace", trace=trace)
     part = interrupted(tmp_path / "part", 2, config)
     trace.write_text("0.1\n0.2\n0.3\n")
-    with pytest.raises(UsageError, match="the stragglers' file .trace. has changed since"):
+    with pytest.raises(UsageError, match=r"the stragglers' file \(trace\) has changed since"):
         simulate(part, config, resume=True)
     trace.write_text("0.01\n0.02\n0.03\n")
     simulate(part, config, resume=True)
