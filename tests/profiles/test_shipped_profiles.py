@@ -7,9 +7,7 @@ import json
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from PIL import Image
 
-from collagebench import zoo
 from collagebench.cli import cli
 from collagebench.cli.options import resolve
 from collagebench.engine.plan import make_plan
@@ -28,21 +26,9 @@ ANNOUNCED = {
 }  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def cifar(tmp_path_factory):
-    """Return options that put a folder of blank pictures, named as those of CIFAR-10, in the place of CIFAR-10."""
-    directory = tmp_path_factory.mktemp("cifar")
-    classes = next(model.classes for model in zoo.load() if model.name == "cifar10-single")
-    for place, name in enumerate(classes):
-        (directory / name).mkdir()
-        Image.fromarray(np.full((32, 32, 3), 20 * place, np.uint8)).save(directory / name / "0.png")
-    return {"dataset": "imagefolder", "data": directory}
-
-
-def options(name, cifar):
+def options(name):
     """Return the options of a small version of a profile."""
-    needed = cifar if read_profile(profiles_dir() / f"{name}.toml").values.get("dataset") == "cifar10" else {}
-    return {"profile": name, **SMALL, **needed}
+    return {"profile": name, **SMALL}
 
 
 def test_all_that_are_announced_are_there():
@@ -51,13 +37,13 @@ def test_all_that_are_announced_are_there():
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_each_is_described_and_planned(name, cifar):
+def test_each_is_described_and_planned(name):
     """A profile has a description of one sentence or two, schemes of its own, models and workers for each of them."""
     profile = read_profile(profiles_dir() / f"{name}.toml")
     assert 40 < len(profile.description) < 200
     assert profile.description.endswith((".", "?"))
     assert profile.values["schemes"]
-    plan = make_plan(resolve(options(name, cifar)))
+    plan = make_plan(resolve(options(name)))
     assert [variant.name for variant in plan.variants] == [scheme.variant for scheme in profile.values["schemes"]]
     for variant in plan.variants:
         assert variant.models.keys() == variant.workers.keys()
@@ -65,12 +51,12 @@ def test_each_is_described_and_planned(name, cifar):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_each_answers_every_request(name, cifar, tmp_path):
+def test_each_answers_every_request(name, tmp_path):
     """A small simulation answers every request of every scheme; what nobody can simulate says so with its line.
 
     Where replies and workers are lost, the requests of a scheme without redundancy may fail.
     """
-    chosen = options(name, cifar)
+    chosen = options(name)
     typed = [text for key, value in chosen.items() for text in (f"--{key.replace('_', '-')}", str(value))]
     done = CliRunner().invoke(cli, ["simulate", *typed, "--out", str(tmp_path / "out"), "--format", "json"])
     stragglers = make_plan(resolve(chosen)).stragglers
@@ -88,9 +74,9 @@ def test_each_answers_every_request(name, cifar, tmp_path):
 
 
 @pytest.mark.parametrize(("name", "grid"), [("paper", 3), ("paper-16+1", 4), ("paper-25+1", 5)])
-def test_the_papers_fleets(name, grid, cifar):
+def test_the_papers_fleets(name, grid):
     """One collage worker for as many singles as a collage has cells."""
-    plan = make_plan(resolve(options(name, cifar)))
+    plan = make_plan(resolve(options(name)))
     collages = [variant for variant in plan.variants if variant.config.name == "collage"]
     assert collages
     for variant in collages:

@@ -11,8 +11,10 @@ import onnxruntime
 import pytest
 
 from collagebench import zoo
+from collagebench.coding.cells import classes
 from collagebench.coding.mosaic import mosaic
 from collagebench.coding.parity import add, concatenate, recover
+from collagebench.engine.evaluation import scores
 from collagebench.workload.dataset import open_dataset
 
 MODELS = zoo.load()
@@ -38,9 +40,12 @@ def kinds(dataset: str) -> set[str]:
     return {model.name.removeprefix(f"{dataset}-") for model in MODELS if model.dataset == dataset}
 
 
-def test_the_generated_images_have_a_model_for_every_scheme() -> None:
-    """For shapes there are a single, the same for coded images, collages, and what the other schemes need."""
-    assert {"single", "coded", "collage-2x2", "collage-3x3", "collage-4x4"} <= kinds("shapes")
+def test_all_images_have_a_model_for_every_scheme() -> None:
+    """For shapes, and for CIFAR-10, there are a single, the same for coded images, collages, and what others need."""
+    collages = {"collage-2x2", "collage-3x3", "collage-3x3-detection", "collage-4x4", "collage-5x5"}
+    parities = {"parity-k2-addition", "parity-k2-concatenation", "parity-k3-addition", "parity-k4-addition"}
+    for dataset in ("shapes", "cifar10"):
+        assert kinds(dataset) == {"single", "coded", "backup", *collages, *parities}
 
 
 def test_every_model_file_is_in_the_manifest() -> None:
@@ -53,10 +58,9 @@ def test_a_model_is_what_its_manifest_says(model: zoo.Model) -> None:
     """Input, output, role, grid, classes and recipe in the file are those in the manifest."""
     session = opened(model.name)
     (image,), (logits,) = session.get_inputs(), session.get_outputs()
-    answers = [len(model.classes)] if model.grid is None else [model.grid**2, len(model.classes)]
     kind = {"uint8": "tensor(uint8)", "float32": "tensor(float)"}[model.dtype]
     assert (image.name, image.type, tuple(image.shape[1:])) == ("image", kind, model.input)
-    assert (logits.name, logits.type, logits.shape[1:]) == ("logits", "tensor(float)", answers)
+    assert (logits.name, logits.type, tuple(logits.shape[1:])) == ("logits", "tensor(float)", model.output)
     facts = {key: json.loads(value) for key, value in session.get_modelmeta().custom_metadata_map.items()}
     assert facts["collagebench.role"] == model.role
     assert facts["collagebench.grid"] == model.grid
@@ -80,7 +84,8 @@ def answers(model: zoo.Model, group: np.ndarray) -> np.ndarray:
         return session.run(["logits"], {"image": inputs.astype(model.dtype)})[0]
 
     if model.grid:
-        return logits(mosaic(list(group), model.grid, model.input[:2])[None])[0, : len(group)].argmax(1)
+        made = mosaic(list(group), model.grid, model.input[:2])[None]
+        return classes(scores(logits(made), model)[0, : len(group)])
     if not model.k:
         return logits(group).argmax(1)
     made = add(list(group)) if model.code == "addition" else concatenate(list(group), model.k)
