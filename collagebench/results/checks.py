@@ -4,8 +4,8 @@ A request's latency is its answer minus its arrival and the sum of its phases; i
 same image, under every scheme; the task that answered it is among the tasks, and was used. A task's service is
 computing and injection. A cell has as many requests and tasks as it says, each once, and lasted until the last of them.
 So a single number that was changed contradicts another, unless it differs by less than the ten digits that are written,
-or is one of those that nothing else depends on (a class that was answered, a bandwidth, a delay that was asked for):
-these must be possible. What contradicts itself is refused, by file and line: no report is made of it.
+or is one of those that nothing else depends on (a class that was answered, a bandwidth): these must be possible. What
+contradicts itself is refused, by file and line: no report is made of it.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ def check_records(directory: Path, requests: Any, tasks: Any, cells: Any, header
     check = Checker(directory / REQUESTS, requests.columns, requests.texts)
     _requests(check, requests, _classes(header))
     asked = Checker(directory / TASKS, tasks.columns, tasks.texts)
-    _tasks(asked, tasks, config.get("workers", MOST))
+    _tasks(asked, tasks, config.get("workers", MOST), (header.get("service") or {}).get("mode"))
     listed = Checker(directory / CELLS, cells.columns, cells.texts)
     listed.whole(("order",))
     listed.whole(("run",), below=config.get("runs", MOST))
@@ -169,7 +169,7 @@ def _paired(check: Checker, requests: Any) -> None:
         check.none(met[place] != column, f"its {name} is not that of the same request under another scheme")
 
 
-def _tasks(check: Checker, tasks: Any, workers: int) -> None:
+def _tasks(check: Checker, tasks: Any, workers: int, mode: str | None) -> None:
     check.whole(("run", "task", "attempt"))
     check.whole(("worker",), below=workers)
     check.whole(("share", "bytes_sent"), -1)
@@ -180,6 +180,11 @@ def _tasks(check: Checker, tasks: Any, workers: int) -> None:
     ended, service = tasks["ended"], tasks["service"]
     check.none(ended < tasks["sent"] - EXACT - DIGITS * ended, "it ended before it was sent")
     check.equal(tasks["compute"] + tasks["injected"], service, service, "its service is not computing and injection")
+    compute, draw = tasks["compute"], tasks["asked"]
+    meant = {"floor": np.maximum(compute, draw), "add": compute + draw, "scale": compute * np.maximum(draw, 1.0)}
+    wanted = meant.get(str(mode))
+    if wanted is not None:  # older versions do not say what a draw means
+        check.equal(wanted, tasks["wanted_s"], wanted, "the service wanted is not what was asked of its inference")
 
 
 def _durations(check: Checker, requests: Any, tasks: Any, cells: Any, of: tuple[NDArray[np.int64], ...]) -> None:
