@@ -58,9 +58,9 @@ def test_a_floor_below_inference_is_no_error_but_counted(tmp_path):
 
 def test_factors_and_delays_have_no_floor(tmp_path):
     """Where draws are factors or delays, services are always longer than they: nothing is beyond a floor."""
-    for mode in ("add", "scale"):
+    for mode, asked in (("add", 0.001), ("scale", 1.5)):
         service = {**FLOORS, "mode": mode}
-        run = run_of(tmp_path / mode, [{"asked": 0.001, "wanted_s": 0.003, "service": 0.003}] * 3, service=service)
+        run = run_of(tmp_path / mode, [{"asked": asked, "wanted_s": 0.003, "service": 0.003}] * 3, service=service)
         assert injection(run).beyond_floor is None
         assert injection(run).share is None
 
