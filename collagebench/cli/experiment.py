@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from collagebench.cli.options import given_options, profile_of, resolve, run_directory
+from collagebench.cli.resolve import given_options, profile_of, resolve, run_directory
 from collagebench.config import Config, from_json
 from collagebench.errors import Interrupted, UsageError
 from collagebench.profile import located

@@ -24,7 +24,7 @@ def command(name: str | None, form: str) -> None:
     rate; `simulate` is done within a minute or two. A FILE of your own is checked first.
     """
     # Imported here, because it is heavy and no help text needs it.
-    from collagebench.cli.options import profile_path
+    from collagebench.cli.resolve import profile_path
     from collagebench.paths import profiles_dir
 
     if name is not None:
@@ -47,7 +47,7 @@ def command(name: str | None, form: str) -> None:
 
 def _facts(path: Path) -> dict[str, Any]:
     """Return what a profile is about, as plain JSON values."""
-    from collagebench.cli.options import resolve
+    from collagebench.cli.resolve import resolve
     from collagebench.profile import read_profile
 
     config = resolve({"profile": str(path)})

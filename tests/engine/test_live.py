@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from collagebench.cli.options import resolve
+from collagebench.cli.resolve import resolve
 from collagebench.engine import experiment
 from collagebench.engine.cells import Progress
 from collagebench.errors import ModelError, OutputError

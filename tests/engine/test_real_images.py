@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from collagebench.cli.options import resolve
+from collagebench.cli.resolve import resolve
 from collagebench.engine import experiment
 from collagebench.engine.cells import Progress
 from collagebench.report.summary import summarise

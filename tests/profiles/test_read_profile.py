@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from collagebench.cli import cli
-from collagebench.cli.options import resolve
+from collagebench.cli.resolve import resolve
 from collagebench.config import Config
 from collagebench.errors import UsageError
 from collagebench.profile import SECONDS, SHARES, read_profile

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from collagebench.cli import cli
-from collagebench.cli.options import resolve
+from collagebench.cli.resolve import resolve
 from collagebench.engine.plan import make_plan
 from collagebench.errors import UsageError
 from collagebench.paths import profiles_dir

@@ -18,7 +18,7 @@ import pytest
 
 from collagebench import zoo
 from collagebench.cli import main
-from collagebench.cli.options import resolve
+from collagebench.cli.resolve import resolve
 from collagebench.errors import DataError, UsageError
 from collagebench.workload.dataset import open_dataset
 

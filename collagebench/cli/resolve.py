@@ -1,0 +1,137 @@
+"""How the options that were typed, a profile and the defaults become one config."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import fields, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from collagebench.config import DEFAULT_SCHEMES, Config, SchemeConfig, nearest, option
+from collagebench.engine.fitted import LOG, resolve_fits
+from collagebench.errors import UsageError
+from collagebench.paths import profiles_dir
+from collagebench.profile import Profile, check_files, located, read_profile
+from collagebench.schemes import SCHEMES, make, options_of
+from collagebench.stragglers.model import NAMES, PARAMETERS, RECORDED, is_path, parameters_of
+
+
+def resolve(options: Mapping[str, Any], recorded: Mapping[str, Any] = {}) -> Config:
+    """Merge the defaults, the profile if one is named, and the options that were given (those that are not None).
+
+    `recorded`, the values of a run that is to be resumed, stand in the place of the defaults.
+
+    An option of a scheme goes to every chosen scheme that takes it.
+
+    Raises:
+        UsageError: anything in it makes no sense; the sentence says where.
+    """
+    given = given_options(options)
+    profile = profile_of(options)
+    values = {**recorded, **(profile.values if profile else {})}
+    if profile:
+        check_files(profile, given)
+    if {"rate", "utilisation"} & given.keys():
+        values.pop("rate", None)
+        values.pop("utilisation", None)
+    own = {field.name for field in fields(Config)} - {"schemes"}
+    values.update({name: value for name, value in given.items() if name in own})
+    if is_path(values.get("stragglers", "")):
+        values["stragglers"] = str(Path(values["stragglers"]).resolve())  # so that a resumed run finds it from anywhere
+    if values.get("trace"):
+        values["trace"] = Path(values["trace"]).resolve()
+    schemes = tuple(SchemeConfig(name, name) for name in given.get("schemes", ()))
+    schemes = schemes or values.get("schemes", DEFAULT_SCHEMES)
+    known = {name for scheme in SCHEMES for name in _options_of(scheme)}
+    with located(profile, given):
+        _check_straggler_options(values, given)
+        values["schemes"] = _with_options(schemes, {name: value for name, value in given.items() if name in known})
+        config = Config(**values)
+    written = profile if profile and "schemes" in profile.values and "schemes" not in given else None
+    for number, scheme in enumerate(config.schemes):
+        with located(written, given, number):
+            fitted = resolve_fits(scheme)
+            make(fitted.name, dict(fitted.options)).allot(config.workers)  # says what is wrong with them, if anything
+    return config
+
+
+def given_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options that were typed: those that are not None, nor empty as a repeatable one is without values."""
+    return {name: value for name, value in options.items() if value is not None and value != ()}
+
+
+def profile_of(options: Mapping[str, Any]) -> Profile | None:
+    """Return the profile that the options name, if they name one.
+
+    Raises:
+        UsageError: there is none, or it cannot be read.
+    """
+    name = options.get("profile")
+    return None if name is None else read_profile(profile_path(name))
+
+
+def _check_straggler_options(values: dict[str, Any], given: Mapping[str, Any]) -> None:
+    """See that no option of the stragglers was given that means nothing to those that were chosen.
+
+    A profile's options that are left over where the command line chooses other stragglers are dropped.
+    """
+    chosen = values.get("stragglers", Config().stragglers)
+    takes = _with_time_scale(parameters_of(chosen))
+    for name in {name for family in NAMES for name in _with_time_scale(PARAMETERS[family])} - set(takes):
+        if name in given or (name in values and "stragglers" not in given):
+            families = [family for family in NAMES if name in _with_time_scale(PARAMETERS[family])]
+            raise UsageError(
+                f"--{option(name)} means nothing to the stragglers {chosen}, only to {', '.join(families)}"
+            )
+        values.pop(name, None)
+
+
+def _with_time_scale(parameters: Mapping[str, Any]) -> Collection[str]:
+    """Return the names of a family's parameters; those that draw seconds have a time scale as well."""
+    draws_seconds = parameters is RECORDED or {"straggler_mode", "base"} & parameters.keys()
+    return {*parameters, *(("time_scale",) if draws_seconds else ())}
+
+
+def run_directory(out: Path | None, verb: str) -> Path:
+    """Return where an experiment leaves its results: where the user said, or a new directory below `runs`."""
+    if out is not None:
+        return out
+    name = f"{datetime.now():%Y%m%d-%H%M%S}-{verb}"
+    names = (name, *(f"{name}-{number}" for number in range(2, 1000)))
+    return next(path for path in map(Path("runs").joinpath, names) if not path.exists())
+
+
+def profile_path(name: str) -> Path:
+    """Return the file of a profile: a shipped one of that name, or a file.
+
+    Raises:
+        UsageError: there is neither.
+    """
+    named = profiles_dir() / f"{name}.toml"
+    if named.is_file():
+        return named
+    if Path(name).is_file():
+        return Path(name)
+    known = [path.stem for path in profiles_dir().glob("*.toml")]
+    raise UsageError(
+        f"there is no profile {name!r}, neither a file nor a shipped one{nearest(name, known, 'there are')}"
+    )
+
+
+def _with_options(schemes: tuple[SchemeConfig, ...], given: Mapping[str, Any]) -> tuple[SchemeConfig, ...]:
+    for name in given:
+        if not any(name in _options_of(scheme.name) for scheme in schemes):
+            chosen = ", ".join(scheme.name for scheme in schemes)
+            raise UsageError(f"--{option(name)} means nothing to the chosen schemes ({chosen})")
+    merged = []
+    for scheme in schemes:
+        taken = _options_of(scheme.name)
+        options = {**dict(scheme.options), **{name: value for name, value in given.items() if name in taken}}
+        merged.append(replace(scheme, options=tuple(sorted(options.items()))))
+    return tuple(merged)
+
+
+def _options_of(scheme: str) -> set[str]:
+    """Return the options that a scheme takes, once it is fitted or before."""
+    return {*options_of(scheme), *({LOG} if scheme == "hedge" else ())}
