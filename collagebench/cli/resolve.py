@@ -85,6 +85,10 @@ def _check_straggler_options(values: dict[str, Any], given: Mapping[str, Any]) -
                 f"--{option(name)} means nothing to the stragglers {chosen}, only to {', '.join(families)}"
             )
         values.pop(name, None)
+    if values.get("straggler_mode") == "scale":
+        if "time_scale" in given or ("time_scale" in values and "straggler_mode" not in given):
+            raise UsageError("--time-scale multiplies seconds, and in mode scale draws are factors: leave it out")
+        values.pop("time_scale", None)
 
 
 def _with_time_scale(parameters: Mapping[str, Any]) -> Collection[str]:

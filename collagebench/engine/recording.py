@@ -35,14 +35,13 @@ from collagebench.stragglers.draws import stream
 from collagebench.stragglers.facts import PROBABILITIES
 from collagebench.stragglers.fitting import fit_all
 from collagebench.stragglers.model import PARAMETERS, open_stragglers, parameters_of
-from collagebench.stragglers.natural import Natural
+from collagebench.stragglers.natural import NATURAL, Natural
 from collagebench.stragglers.observed import describe
 from collagebench.stragglers.recommended import recommend
 from collagebench.stragglers.recorded import SCHEMA
 from collagebench.workload.arrivals import KINDS, arrivals
 from collagebench.workload.dataset import open_dataset
 
-NATURAL = ("stop", "corunner", "throttle", "traffic")
 BUSY = 0.3
 """Share of the machine's time that the requests of the default rate take, at most."""
 OVERHEAD = 0.0013

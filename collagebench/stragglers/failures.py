@@ -16,29 +16,16 @@ from dataclasses import dataclass, field
 from itertools import count
 
 from collagebench.stragglers.draws import key, uniform
-from collagebench.stragglers.fixed import NoStragglers
+from collagebench.stragglers.fixed import NoStragglers, Steady
 from collagebench.stragglers.persistence import Levels
-from collagebench.stragglers.service import Mode
 
 
 @dataclass(frozen=True, slots=True)
-class Erasure:
+class Erasure(Steady):
     """A share `levels.share` of the replies is lost."""
 
     levels: Levels
-    base: float
-    """Seconds that every service takes."""
     name: str = field(default="erasure", init=False)
-    mode: Mode = field(default="floor", init=False)
-
-    @property
-    def mean(self) -> float:
-        """The base."""
-        return self.base
-
-    def draw(self, run: int, worker: int, request: int, attempt: int, at: float) -> float:
-        """Return the base, in seconds."""
-        return self.base
 
     def drops(self, run: int, worker: int, request: int, attempt: int, at: float) -> bool:
         """Return whether the reply of a task is lost; the arguments are those of `draw`."""
@@ -46,11 +33,11 @@ class Erasure:
 
     def without(self) -> NoStragglers | None:
         """Return a fleet that loses nothing."""
-        return NoStragglers(self.name, self.base) if self.levels.share else None
+        return NoStragglers(self.base, self.name) if self.levels.share else None
 
 
 @dataclass(frozen=True, slots=True)
-class Crash:
+class Crash(Steady):
     """Workers crash and come back; while they serve, every service takes `base` seconds."""
 
     seed: int
@@ -58,19 +45,7 @@ class Crash:
     """Mean seconds from one crash of a worker to its next."""
     restart_after: float
     """Seconds from a crash until the worker is started again, less than `crash_every`."""
-    base: float
-    """Seconds that every service takes."""
     name: str = field(default="crash", init=False)
-    mode: Mode = field(default="floor", init=False)
-
-    @property
-    def mean(self) -> float:
-        """The base."""
-        return self.base
-
-    def draw(self, run: int, worker: int, request: int, attempt: int, at: float) -> float:
-        """Return the base, in seconds."""
-        return self.base
 
     def crashes(self, run: int, worker: int) -> Iterator[tuple[float, float]]:
         """Yield when the worker dies and when it is back, seconds since its cell began, in order and without end."""
@@ -84,4 +59,4 @@ class Crash:
 
     def without(self) -> NoStragglers:
         """Return a fleet that never crashes."""
-        return NoStragglers(self.name, self.base)
+        return NoStragglers(self.base, self.name)

@@ -1,4 +1,4 @@
-"""Fleets without stragglers, and fleets in which just so many workers are slow for a whole run."""
+"""Services that all take as long, and fleets in which just so many workers are slow for a whole run."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ from collagebench.stragglers.service import Mode
 
 
 @dataclass(frozen=True, slots=True)
-class NoStragglers:
+class Steady:
     """Every task takes as long as it takes, or `base` seconds where that is longer."""
 
-    name: str = "none"
-    base: float = 0.0
+    base: float
 
     @property
     def mode(self) -> Mode:
@@ -28,6 +27,13 @@ class NoStragglers:
     def draw(self, run: int, worker: int, request: int, attempt: int, at: float) -> float:
         """Return the base, in seconds."""
         return self.base
+
+
+@dataclass(frozen=True, slots=True)
+class NoStragglers(Steady):
+    """Nothing is slow."""
+
+    name: str = "none"
 
     def without(self) -> None:
         """Return None: there are none to take away."""

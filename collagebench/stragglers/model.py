@@ -55,7 +55,7 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "trace": {"trace": None, "replay": "iid", "block": 50, "log_length": None, **_DRAWN},
     "erasure": {"base": 0.1, "drop_share": 0.02, "persistence": 0.0},
     "crash": {"base": 0.1, "crash_every": 10.0, "restart_after": 0.5},
-    "stop": {"slow_workers": 1, "stop_every": 2.0, "stop_for": 0.3},
+    "stop": {"base": None, "slow_workers": 1, "stop_every": 2.0, "stop_for": 0.3},
     "corunner": {"slow_workers": 1, "load": "cpu"},
     "throttle": {"slow_workers": 1, "quota": 0.25},
     "traffic": {"slow_workers": 1, "transfers": 2, "transfer_mb": 128.0},
@@ -151,16 +151,16 @@ def _open(name: str, seed: int, workers: int, time_scale: float, p: Mapping[str,
     scale = 1.0 if mode == "scale" else time_scale
     match name:
         case "none":
-            return NoStragglers(base=(p.get("base") or 0.0) * scale)
+            return NoStragglers((p.get("base") or 0.0) * scale)
         case "fixed":
             return FixedStragglers(seed, workers, p["slow_workers"], p["slow_factor"])
         case "erasure":
-            return Erasure(Levels(seed, p["drop_share"], p["persistence"]), p["base"] * scale)
+            return Erasure(p["base"] * scale, Levels(seed, p["drop_share"], p["persistence"]))
         case "crash":
-            return Crash(seed, p["crash_every"], p["restart_after"], p["base"] * scale)
+            return Crash(p["base"] * scale, seed, p["crash_every"], p["restart_after"])
         case "stop" | "corunner" | "throttle" | "traffic":
-            rest = {key: value for key, value in p.items() if key != "slow_workers"}
-            return Natural(seed, workers, name, p["slow_workers"], rest)
+            rest = {key: value for key, value in p.items() if key not in ("base", "slow_workers")}
+            return Natural((p.get("base") or 0.0) * scale, seed, workers, name, p["slow_workers"], rest)
         case "collage-trace":
             return collage_trace(seed, time_scale, mode, p["slow_share"], p["persistence"])
         case "structured":

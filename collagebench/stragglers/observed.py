@@ -7,10 +7,13 @@ slow periods divided by how many of them were seen to end (by how many there wer
 estimate for exponential lengths that are censored. Between two requests nothing is seen, so no length is known to
 better than the time between them, and a slow service among ordinary ones counts as a period of about that time.
 
-A machine is slow throughout if its median is above 1.5 times the median of the machines' medians, surely: if the lower
+A machine is slow throughout if its median is surely above 1.5 times the median of the machines' medians: if the lower
 end of its interval is, from order statistics (David and Nagaraja, "Order Statistics", 2003, section 7.1) at 99 %, with
 Bonferroni's correction for the number of machines. That is less than what makes one service slow, because a machine
-that shares its core with something else is about half as fast, and some of its services are not even that slow.
+that shares its core with something else is about half as fast, and some of its services are not even that slow. In a
+fleet of machines that are much alike 1.25 times is enough, if it stands out among them: if the logarithm of its median
+is more than 4 standard deviations above the middle, as these are estimated from half of the machines (1.4826 times the
+median absolute deviation; Rousseeuw and Croux, "Alternatives to the median absolute deviation", 1993).
 
 Slow periods last if slow services follow on one another clearly more often than they would by chance: by three standard
 deviations, and in runs of two or more on average.
@@ -34,6 +37,8 @@ Values = NDArray[np.float64]
 
 THROUGHOUT = 1.5
 """A machine is slow throughout if its median is above so many times that of the machine in the middle."""
+ALIKE, STANDS_OUT = 1.25, 4.0
+"""What is enough among machines that are alike, and how many standard deviations it must stand out by."""
 SURE = 0.99
 """How sure that must be, of all machines together."""
 
@@ -100,7 +105,9 @@ def describe(sent: Sequence[Values], service: Sequence[Values]) -> tuple[dict[st
     """
     pooled = np.concatenate(list(service))
     limit = SLOW * median_of(pooled)
-    middle = median_of(np.array([np.median(times) for times in service if len(times)]))
+    medians = np.array([np.median(times) for times in service if len(times)])
+    middle = median_of(medians)
+    throughout = middle * min(THROUGHOUT, max(ALIKE, math.exp(STANDS_OUT * _spread(medians))))
     error = (1 - SURE) / len(service)
     found = [slow_periods(at, times > limit) for at, times in zip(sent, service, strict=True)]
     machines = [
@@ -109,7 +116,7 @@ def describe(sent: Sequence[Values], service: Sequence[Values]) -> tuple[dict[st
             **_times(times),
             **_slow(periods),
             "times_the_middle": float(np.median(times)) / middle if len(times) else None,
-            "slow_throughout": len(times) > 0 and median_surely_above(times, error) > THROUGHOUT * middle,
+            "slow_throughout": len(times) > 0 and median_surely_above(times, error) > throughout,
             "autocorrelation": autocorrelation(times),
         }
         for worker, (times, periods) in enumerate(zip(service, found, strict=True))
@@ -130,6 +137,12 @@ def describe(sent: Sequence[Values], service: Sequence[Values]) -> tuple[dict[st
         "autocorrelation": float(np.mean(known)) if known else None,
     }
     return fleet, machines
+
+
+def _spread(medians: Values) -> float:
+    """Return the standard deviation of the medians' logarithms, estimated from half of the machines."""
+    logarithms = np.log(np.maximum(medians, np.finfo(np.float64).tiny))
+    return 1.4826 * float(np.median(np.abs(logarithms - np.median(logarithms))))
 
 
 def _times(times: Values) -> dict[str, Any]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from collagebench.errors import UsageError
+from collagebench.stragglers.natural import NATURAL, Kind
 
 Compute = Literal["real", "emulated"]
 """`real` runs the model; `emulated` keeps the worker for the injected time without loading or running anything."""
@@ -46,10 +47,6 @@ def from_json(data: dict[str, Any]) -> WorkerSpec:
     return WorkerSpec(data["index"], tuple(models))
 
 
-Kind = Literal["stop", "corunner", "throttle", "traffic"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
-
-
 @dataclass(frozen=True, slots=True)
 class Disturbance:
     """A natural cause of slowness, to be brought about on the machine of some workers until calm is asked for.
@@ -85,6 +82,6 @@ class Disturbance:
         for name in ("stop_every", "stop_for", "period_ms", "transfers", "transfer_mb", "quota"):
             if not 0 < getattr(self, name) < float("inf"):
                 raise UsageError(f"{name} is {getattr(self, name)} for the disturbance {self.kind}; it must be above 0")
-        for name, known in (("kind", KINDS), ("load", ("cpu", "cache", "memory"))):
+        for name, known in (("kind", NATURAL), ("load", ("cpu", "cache", "memory"))):
             if getattr(self, name) not in known:
                 raise UsageError(f"{name} of a disturbance is {getattr(self, name)!r}; it must be {' or '.join(known)}")

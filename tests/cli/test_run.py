@@ -252,6 +252,7 @@ def test_a_directory_that_cannot_be_used_is_one_sentence(tmp_path: Path) -> None
         (["--stragglers", "none", "--compute-time", "0"], "--rate"),
         (["--stragglers", "none", "--slow-workers", "3"], "--slow-workers means nothing"),
         (["--stragglers", "fixed", "--time-scale", "3"], "--time-scale means nothing"),
+        (["--straggler-mode", "scale", "--time-scale", "3"], "--time-scale multiplies seconds"),
         (["--scheme", "none", "--scheme", "none"], "two schemes"),
     ],
 )

@@ -15,7 +15,7 @@ from collagebench.stragglers.persistence import Levels
 @pytest.mark.parametrize("share", [0.0, 0.02, 0.3])
 def test_the_share_of_lost_replies(share: float) -> None:
     """Of 200,000 replies the share that was asked is lost, within three standard errors."""
-    model = Erasure(Levels(1, share), 0.1)
+    model = Erasure(0.1, Levels(1, share))
     lost = np.array([model.drops(0, i % 10, i, 0, 0.0) for i in range(200_000)])
     assert abs(lost.mean() - share) <= 3 * math.sqrt(share * (1 - share) / len(lost))
     assert (model.without() is None) == (share == 0.0)
@@ -23,7 +23,7 @@ def test_the_share_of_lost_replies(share: float) -> None:
 
 def test_losses_that_last_come_in_bursts() -> None:
     """Where losses last, a worker loses everything while it is slow and nothing else, and the share is the same."""
-    model = Erasure(Levels(2, 0.1, 0.5), 0.1)
+    model = Erasure(0.1, Levels(2, 0.1, 0.5))
     lost = np.array([[model.drops(run, 0, i, 0, i * 0.05) for i in range(200)] for run in range(200)])
     slow = np.array([[model.levels.is_slow(run, 0, i * 0.05) for i in range(200)] for run in range(200)])
     assert (lost == slow).all()
@@ -36,7 +36,7 @@ def test_losses_that_last_come_in_bursts() -> None:
 def test_crashes_rise_and_do_not_overlap() -> None:
     """A worker crashes only when it is back from its last crash, and is gone for as long as was asked."""
     for worker in range(20):
-        crashes = list(islice(Crash(3, 10.0, 0.5, 0.1).crashes(0, worker), 100))
+        crashes = list(islice(Crash(0.1, 3, 10.0, 0.5).crashes(0, worker), 100))
         assert crashes[0][0] > 0
         assert all(back - dies == pytest.approx(0.5) for dies, back in crashes)
         assert all(back < dies for (_, back), (dies, _) in pairwise(crashes))
@@ -47,7 +47,7 @@ def test_the_time_between_crashes() -> None:
 
     They are exponential above the time that a restart takes, so their standard deviation is the difference.
     """
-    model = Crash(4, 10.0, 0.5, 0.1)
+    model = Crash(0.1, 4, 10.0, 0.5)
     gaps = np.concatenate(
         [np.diff([dies for dies, _ in islice(model.crashes(run, w), 1001)]) for run in range(2) for w in range(10)]
     )
@@ -59,16 +59,16 @@ def test_the_time_between_crashes() -> None:
 
 def test_crashes_are_keyed() -> None:
     """Crashes are the same whenever they are asked for; another worker, run or seed has others."""
-    model = Crash(5, 10.0, 0.5, 0.1)
+    model = Crash(0.1, 5, 10.0, 0.5)
     mine = list(islice(model.crashes(1, 2), 5))
     assert list(islice(model.crashes(1, 2), 5)) == mine
-    for other in (model.crashes(1, 3), model.crashes(2, 2), Crash(6, 10.0, 0.5, 0.1).crashes(1, 2)):
+    for other in (model.crashes(1, 3), model.crashes(2, 2), Crash(0.1, 6, 10.0, 0.5).crashes(1, 2)):
         assert list(islice(other, 5)) != mine
 
 
 def test_services_take_the_base_with_failures_and_without() -> None:
     """A worker that serves is as fast as ever, with crashes or losses and without."""
-    for model in (Crash(7, 10.0, 0.5, 0.1), Erasure(Levels(7, 0.1), 0.1)):
+    for model in (Crash(0.1, 7, 10.0, 0.5), Erasure(0.1, Levels(7, 0.1))):
         bound = model.without()
         assert bound is not None
         assert model.draw(0, 1, 2, 0, 3.0) == bound.draw(0, 1, 2, 0, 3.0) == model.mean == 0.1

@@ -155,6 +155,18 @@ def test_nobody_slow() -> None:
     assert open_stragglers("stop", 4, 8, parameters={"slow_workers": 0}).without() is None
 
 
+def test_services_between_stops_last_as_long_as_is_said() -> None:
+    """Workers that are stopped serve for the scaled base at least, and so they do in the fleet that nobody stops."""
+    model = open_stragglers("stop", 4, 8, 0.2, {"base": 0.1})
+    calm = model.without()
+    assert calm is not None
+    for fleet in (model, calm):
+        assert (fleet.mode, fleet.mean, fleet.draw(3, 2, 1, 0, 9.0)) == ("floor", 0.1 * 0.2, 0.1 * 0.2)
+    assert "base" not in model.parameters  # nothing to do with how it is disturbed
+    with pytest.raises(UsageError, match="base is no parameter of the stragglers corunner"):
+        open_stragglers("corunner", 4, 8, parameters={"base": 0.1})
+
+
 def test_natural() -> None:
     """What disturbs workers is told with all its parameters, and whom in each run; over runs each worker as often."""
     model = open_stragglers("stop", 4, 8, parameters={"slow_workers": 2, "stop_for": 0.5})
