@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
+from collagebench.cli.options import dataset_name
 from collagebench.errors import ModelError, OutputError, UsageError
 from collagebench.models import require_torch
 from collagebench.workload.dataset import NAMES
-
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 @click.command()
@@ -31,9 +29,7 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 @click.option("--torchvision", metavar="NAME", help="A classifier of torchvision instead, such as resnet18.")
 @click.option("--weights", type=click.Choice(["default", "none"]), help="Of it; default ones are downloaded.")
 @click.option("--network", metavar="MODULE:CALLABLE", help="A network of your own instead, without arguments.")
-@click.option(
-    "--as", "name", metavar="NAME", help="What its dataset is called in the manifest.  [default: the dataset]"
-)
+@dataset_name
 @click.option("--size", type=int, help="Pixels along a side of the images sent to it.  [default: its own, or theirs]")
 @click.option("--resize", type=int, help="In the model, bring the shorter side to so many pixels.")
 @click.option("--crop", type=int, help="In the model, then cut out a square of so many pixels.")
@@ -72,8 +68,6 @@ def command(
             raise UsageError("a network that was not trained here is exported as ROLE single or backup: name one")
         if any(value is not None for value in (grid, head, k, single)):
             raise UsageError("--grid, --head, --k and --single choose among networks that were trained here; drop them")
-        if name is not None and not NAME.fullmatch(name):
-            raise UsageError(f"{name!r} is no name for a dataset; use letters, digits, '.', '_' and '-'")
         images = dataset or ("imagefolder" if data else "shapes")
         if images not in NAMES:
             raise UsageError(f"unknown dataset {images!r}; the datasets are {', '.join(NAMES)}")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
+from collagebench.errors import UsageError
 from collagebench.schemes import SCHEMES
 from collagebench.stragglers.model import NAMES
 from collagebench.workload.dataset import NAMES as DATASETS
@@ -15,6 +17,21 @@ from collagebench.workload.dataset import NAMES as DATASETS
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 PATH = click.Path(path_type=Path)
+
+
+def _checked_name(context: click.Context, parameter: click.Parameter, name: str | None) -> str | None:
+    if name is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+        raise UsageError(f"{name!r} is no name for a dataset; use letters, digits, '.', '_' and '-'")
+    return name
+
+
+dataset_name = click.option(
+    "--as",
+    "name",
+    metavar="NAME",
+    callback=_checked_name,
+    help="What the dataset is called in the manifest.  [default: the dataset]",
+)
 
 
 def seconds_or_percentile(text: str) -> str | float:

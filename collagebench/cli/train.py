@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 import os
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from collagebench.cli.options import dataset_name
 from collagebench.errors import OutputError, UsageError
 from collagebench.models import require_torch
 from collagebench.workload.dataset import NAMES, open_dataset
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 ENDLESS = 1_000_000
 """Epochs that a training with a time budget may do."""
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 @click.command()
@@ -28,7 +27,7 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 @click.option("--dataset", default="shapes", show_default=True, type=click.Choice(NAMES), help="Images to train on.")
 @click.option("--data", type=click.Path(path_type=Path), help="Where they are; an imagefolder holds train/ and test/.")
 @click.option("--download", is_flag=True, help="Fetch cifar10, cifar100 or fashion-mnist if it is not there.")
-@click.option("--as", "name", metavar="NAME", help="Name the dataset goes by in the manifest.  [default: the dataset]")
+@dataset_name
 @click.option(
     "--size", type=int, help="Bring an imagefolder's images to so many pixels a side.  [default: the first's]"
 )
@@ -124,8 +123,6 @@ def command(
     from collagebench.training.recipe import Recipe
     from collagebench.training.teacher import kept_logits, open_teacher
 
-    if name is not None and not NAME.fullmatch(name):
-        raise UsageError(f"{name!r} is no name for a dataset; use letters, digits, '.', '_' and '-'")
     if role == "single" and single is not None:
         raise UsageError("a single learns from labels; drop --single")
     if size is not None and size < 1:
