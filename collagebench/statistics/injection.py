@@ -2,7 +2,7 @@
 
 Every task is sent with a draw, which makes a service time that is wanted of it; the worker reports the one it took. The
 error is the distance between the two. Tasks without a report count for nothing: those taken back, refused, or lost with
-their worker or their reply.
+their worker. A reply that the straggler model has lost did come, and counts.
 
 Under floors there is another way to miss what was asked: inference alone may take longer than the floor, and then no
 waiting makes the service shorter. Such tasks have no error, since they took what they had to, but they did not meet the
