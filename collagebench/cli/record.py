@@ -32,7 +32,7 @@ def natural_options(function: Function) -> Function:
 @click.option("--models", type=PATH, help="A directory of exported models. [the shipped ones]")
 @click.option("--arrivals", default="poisson", show_default=True, help="poisson or constant.")
 @click.option(
-    "--rate", type=float, help="Requests a second for each worker. [so that they keep the machine 30 % busy, at most]"
+    "--rate", type=float, help="Requests a second for each worker. [so that they keep the machine 10 % busy, at most]"
 )
 @click.option("--duration", type=float, default=60.0, show_default=True, metavar="S", help="Seconds to watch.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Fixes arrivals, images and who is disturbed.")

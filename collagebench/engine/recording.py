@@ -42,8 +42,9 @@ from collagebench.stragglers.recorded import SCHEMA
 from collagebench.workload.arrivals import KINDS, arrivals
 from collagebench.workload.dataset import open_dataset
 
-BUSY = 0.3
-"""Share of the machine's time that the requests of the default rate take, at most."""
+BUSY = 0.1
+"""Share of the machine's time that the requests of the default rate take, at most: services that wait for each other's
+cores are slow together, which a replay cannot bring back."""
 OVERHEAD = 0.0013
 """Seconds of processor time that a request takes beside its inference, in client and worker together."""
 MOST_RATE = 100.0
@@ -70,7 +71,7 @@ class Recording:
     """A directory with a manifest; None for the shipped models."""
     arrivals: str = "poisson"
     rate: float | None = None
-    """Requests a second for each worker; None: one that keeps this machine below about 30 % busy."""
+    """Requests a second for each worker; None: one that keeps this machine below about 10 % busy."""
     duration: float = 60.0
     """Seconds."""
     seed: int = 0
@@ -197,7 +198,7 @@ def _inference_time(model: zoo.Model, pixels: NDArray[np.uint8]) -> float:
 
 
 def _default_rate(inference: float, workers: int) -> float:
-    """Return the requests a second for each worker that keep this machine's cores below about 30 % busy."""
+    """Return the requests a second for each worker that keep this machine's cores below about 10 % busy."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     rate = BUSY * min(cores, workers) / (workers * (inference + OVERHEAD))
     return float(f"{min(rate, MOST_RATE):.3g}")
