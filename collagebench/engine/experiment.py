@@ -40,14 +40,24 @@ def run(config: Config, directory: Path, progress: Progress, resume: bool = Fals
     _experiment(config, directory, progress, resume, "live", on_workers.run_cells)
 
 
-def simulate(config: Config, directory: Path, progress: Progress, resume: bool = False) -> None:
-    """Do the same in virtual time; raises what `run` raises."""
+def simulate(
+    config: Config,
+    directory: Path,
+    progress: Progress,
+    resume: bool = False,
+    measured: Mapping[tuple[str, int], float] = {},
+) -> None:
+    """Do the same in virtual time; raises what `run` raises.
+
+    `measured` are seconds of one inference, by the model's name and the size of the batch, that are not to be measured
+    again, so that several experiments differ in nothing else.
+    """
     if config.stragglers in NATURAL:
         raise UsageError(
             f"how slow {config.stragglers} makes a worker is not known beforehand: record it with `collagebench record "
             f"--stragglers {config.stragglers}`, and simulate the profile that this writes"
         )
-    _experiment(config, directory, progress, resume, "simulated", in_virtual_time.run_cells)
+    _experiment(config, directory, progress, resume, "simulated", in_virtual_time.run_cells, measured)
 
 
 def _experiment(
@@ -57,12 +67,13 @@ def _experiment(
     resume: bool,
     engine: str,
     run_cells: Callable[[Plan, RunWriter, Path, Progress, Collection[tuple[str, int]]], bool],
+    measured: Mapping[tuple[str, int], float] = {},
 ) -> None:
     saved = f"interrupted; what was finished is in {directory}, to go on with --resume --out {directory}"
     with _interruptible(progress) as watched:
         watched.stage("reading models and images")
         earlier = open_earlier(directory, engine, config) if resume else None
-        plan = make_plan(config, earlier.compute if earlier else {})
+        plan = make_plan(config, earlier.compute if earlier else measured)
         header, cells = _header(plan, engine), config.runs * len(plan.variants)
         if earlier is None:
             writer = RunWriter(directory, header)

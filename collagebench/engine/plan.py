@@ -8,7 +8,7 @@ time of the models where that is measured and not given.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from statistics import fmean, median
@@ -133,11 +133,9 @@ def make_plan(config: Config, measured: Mapping[tuple[str, int], float] = {}) ->
         DataError: the images cannot be read.
         ModelError: there is no model for a role, or a model file is damaged.
     """
-    available = zoo.load(config.models or zoo.SHIPPED)
-    dataset = open_dataset(config.dataset, config.data, download=config.download)
-    variants = tuple(_variant(scheme, config, available, dataset) for scheme in config.schemes)
-    models = {model.name: model for variant in variants for model in variant.models.values()}
-    size = _image_size(models.values())
+    variants, dataset = _variants(config)
+    compute = _compute_times(config, variants, measured)
+    size = _image_size([model for variant in variants for model in variant.models.values()])
     if dataset.size != size:
         if config.dataset == "shapes":
             raise ModelError(f"the models take images of {size[0]}x{size[1]} pixels, shapes has {dataset.size[0]}")
@@ -145,12 +143,7 @@ def make_plan(config: Config, measured: Mapping[tuple[str, int], float] = {}) ->
     stragglers = open_stragglers(
         config.stragglers, config.seed, config.workers, time_scale(config), straggler_parameters(config)
     )
-    sizes = {(m.name, n): m for v in variants for role, m in v.models.items() for n in (1, v.codec.batch(role))}
-    single = next(v.models[role] for role in ("single", "coded") for v in variants if role in v.models)
-    compute = {
-        (name, size): measured.get((name, size)) or _compute_time(model, size, config, single)
-        for (name, size), model in sizes.items()
-    }
+    single = _single(variants)
     mean_service, median_service = service(stragglers, compute[single.name, 1], config.workers)
     rate = config.rate
     if rate is None:
@@ -176,6 +169,15 @@ def make_plan(config: Config, measured: Mapping[tuple[str, int], float] = {}) ->
     )
 
 
+def compute_times(config: Config, measured: Mapping[tuple[str, int], float] = {}) -> Mapping[tuple[str, int], float]:
+    """Return the seconds of one inference of all models that the config needs, by name and size of the batch.
+
+    Those that are not in `measured` are measured now, unless the config says how long they take. Raises what
+    `make_plan` raises.
+    """
+    return _compute_times(config, _variants(config)[0], measured)
+
+
 def straggler_parameters(config: Config) -> dict[str, Any]:
     """Return the parameters of the stragglers that the config gives."""
     given = {name: getattr(config, name) for name in parameters_of(config.stragglers)}
@@ -187,6 +189,28 @@ def time_scale(config: Config) -> float:
     if config.time_scale is not None:
         return config.time_scale
     return 1.0 if config.trace is not None or config.stragglers not in NAMES else USUAL_TIME_SCALE
+
+
+def _variants(config: Config) -> tuple[tuple[Variant, ...], Dataset]:
+    available = zoo.load(config.models or zoo.SHIPPED)
+    dataset = open_dataset(config.dataset, config.data, download=config.download)
+    return tuple(_variant(scheme, config, available, dataset) for scheme in config.schemes), dataset
+
+
+def _single(variants: Sequence[Variant]) -> zoo.Model:
+    """Return the model that classifies an image where there is no redundancy."""
+    return next(v.models[role] for role in ("single", "coded") for v in variants if role in v.models)
+
+
+def _compute_times(
+    config: Config, variants: Sequence[Variant], measured: Mapping[tuple[str, int], float]
+) -> Mapping[tuple[str, int], float]:
+    sizes = {(m.name, n): m for v in variants for role, m in v.models.items() for n in (1, v.codec.batch(role))}
+    single = _single(variants)
+    return {
+        (name, size): measured.get((name, size)) or _compute_time(model, size, config, single)
+        for (name, size), model in sizes.items()
+    }
 
 
 def _variant(scheme_config: SchemeConfig, config: Config, available: list[zoo.Model], dataset: Dataset) -> Variant:
