@@ -20,8 +20,8 @@ from collagebench.engine.resumed import open_earlier, resumed_header
 from collagebench.errors import CollagebenchError, Interrupted, UsageError
 from collagebench.results.environment import capture
 from collagebench.results.writer import RunWriter
+from collagebench.stragglers.causes import NATURAL
 from collagebench.stragglers.model import NAMES, parameters_of
-from collagebench.stragglers.natural import NATURAL
 
 
 def run(config: Config, directory: Path, progress: Progress, resume: bool = False) -> None:

@@ -31,11 +31,12 @@ from collagebench.engine.watch import Machine, Watch, watch
 from collagebench.errors import DataError, Interrupted, UsageError
 from collagebench.fleet import Disturbance
 from collagebench.results.environment import capture
+from collagebench.stragglers.causes import NATURAL
 from collagebench.stragglers.draws import stream
 from collagebench.stragglers.facts import PROBABILITIES
 from collagebench.stragglers.fitting import fit_all
 from collagebench.stragglers.model import PARAMETERS, open_stragglers, parameters_of
-from collagebench.stragglers.natural import NATURAL, Natural
+from collagebench.stragglers.natural import Natural
 from collagebench.stragglers.observed import describe
 from collagebench.stragglers.recommended import recommend
 from collagebench.stragglers.recorded import SCHEMA
@@ -47,8 +48,6 @@ BUSY = 0.1
 cores are slow together, which a replay cannot bring back."""
 OVERHEAD = 0.0013
 """Seconds of processor time that a request takes beside its inference, in client and worker together."""
-MOST_RATE = 100.0
-"""Requests a second for each worker that the default rate does not exceed, however small the model."""
 TIMED_INFERENCES = 25
 MOST_REQUESTS = 5_000_000
 IMAGES = 256
@@ -201,7 +200,7 @@ def _default_rate(inference: float, workers: int) -> float:
     """Return the requests a second for each worker that keep this machine's cores below about 10 % busy."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     rate = BUSY * min(cores, workers) / (workers * (inference + OVERHEAD))
-    return float(f"{min(rate, MOST_RATE):.3g}")
+    return float(f"{rate:.3g}")
 
 
 def _schedule(asked: Recording, rate: float, worker: int) -> NDArray[np.float64]:

@@ -10,12 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any
 
+from collagebench.stragglers.causes import Kind
 from collagebench.stragglers.fixed import NoStragglers, Steady, chosen_workers
-
-Kind = Literal["stop", "corunner", "throttle", "traffic"]
-NATURAL: tuple[Kind, ...] = get_args(Kind)
 
 
 @dataclass(frozen=True, slots=True)

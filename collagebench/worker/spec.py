@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from collagebench.errors import UsageError
-from collagebench.stragglers.natural import NATURAL, Kind
+from collagebench.stragglers.causes import NATURAL, Kind
 
 Compute = Literal["real", "emulated"]
 """`real` runs the model; `emulated` keeps the worker for the injected time without loading or running anything."""
