@@ -107,8 +107,10 @@ def session(model: Model, threads: int = 1) -> Any:
 class Evaluator:
     """Sets the outputs of jobs whose workers did not compute."""
 
-    def __init__(self, images: Images) -> None:
+    def __init__(self, images: Images, threads: int = 0) -> None:
+        """Evaluate on `threads` threads, 0 for one a core."""
         self._images = images
+        self._threads = threads
         self._sessions: dict[str, Any] = {}
         self._known: dict[tuple[str, int], NDArray[np.float32]] = {}
         """What a single model gives for an image, [1, classes], by (model, image)."""
@@ -142,6 +144,6 @@ class Evaluator:
 
     def _infer(self, model: Model, inputs: NDArray[Any]) -> NDArray[np.float32]:
         if model.name not in self._sessions:
-            self._sessions[model.name] = session(model, threads=0)
+            self._sessions[model.name] = session(model, self._threads)
         logits: NDArray[np.float32] = self._sessions[model.name].run(["logits"], {"image": inputs})[0]
         return logits

@@ -7,6 +7,7 @@ import hashlib
 import signal
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -46,18 +47,22 @@ def simulate(
     progress: Progress,
     resume: bool = False,
     measured: Mapping[tuple[str, int], float] = {},
+    threads: int = 0,
 ) -> None:
     """Do the same in virtual time; raises what `run` raises.
 
     `measured` are seconds of one inference, by the model's name and the size of the batch, that are not to be measured
-    again, so that several experiments differ in nothing else.
+    again, so that several experiments differ in nothing else. Answers are evaluated on `threads` threads, 0 for one a
+    core.
     """
     if config.stragglers in NATURAL:
         raise UsageError(
             f"how slow {config.stragglers} makes a worker is not known beforehand: record it with `collagebench record "
             f"--stragglers {config.stragglers}`, and simulate the profile that this writes"
         )
-    _experiment(config, directory, progress, resume, "simulated", in_virtual_time.run_cells, measured)
+    _experiment(
+        config, directory, progress, resume, "simulated", partial(in_virtual_time.run_cells, threads=threads), measured
+    )
 
 
 def _experiment(

@@ -17,15 +17,22 @@ EVALUATED_AT_ONCE = 20_000
 
 
 def run_cells(
-    plan: Plan, writer: RunWriter, directory: Path, progress: Progress, done: Collection[tuple[str, int]]
+    plan: Plan,
+    writer: RunWriter,
+    directory: Path,
+    progress: Progress,
+    done: Collection[tuple[str, int]],
+    threads: int = 0,
 ) -> bool:
     """Run all cells that are not done; return True, as no simulated worker is ever lost.
+
+    Answers are evaluated on `threads` threads, 0 for one a core.
 
     Raises:
         CollagebenchError: results could not be written.
     """
     config = plan.config
-    evaluator = Evaluator(plan.images)
+    evaluator = Evaluator(plan.images, threads)
     cells = in_order(plan, done)
     begin(plan, progress, cells)
     for order, run, variant in cells:
