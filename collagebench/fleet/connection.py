@@ -20,7 +20,11 @@ import numpy as np
 from numpy.typing import NDArray
 from open_inference.grpc import protocol
 
+from collagebench.fleet.reply import MalformedReply, parsed, tensor
 from collagebench.worker import wire
+
+QUOTED = 300
+"""Characters that a sentence repeats of what a server says."""
 
 CHANNEL_OPTIONS = [
     *wire.MESSAGE_SIZES,
@@ -70,6 +74,12 @@ class Connection:
     """Why the worker is gone; None while it is there. Set by its fleet."""
     crashed: bool = False
     """Whether the worker was made to crash and is not yet back."""
+    credentials: grpc.ChannelCredentials | None = field(default=None, repr=False)
+    """Of a channel with TLS; None for one without."""
+    metadata: tuple[tuple[str, str], ...] | None = field(default=None, repr=False)
+    """Sent with every call, for example a token."""
+    options: tuple[tuple[str, Any], ...] = ()
+    """Of the channel, in place of or beside `CHANNEL_OPTIONS`."""
     _crashes: int = field(init=False, repr=False, default=0)
     _channel: Any = field(init=False, repr=False)
     _infer: Any = field(init=False, repr=False)
@@ -79,17 +89,39 @@ class Connection:
     def __post_init__(self) -> None:
         self._connect()
 
+    @property
+    def name(self) -> str:
+        """How sentences call it."""
+        return f"worker {self.index}"
+
     def _connect(self) -> None:
-        self._channel = grpc.aio.insecure_channel(self.target, options=CHANNEL_OPTIONS)
+        options = list({**dict(CHANNEL_OPTIONS), **dict(self.options)}.items())
+        if self.credentials is None:
+            self._channel = grpc.aio.insecure_channel(self.target, options=options)
+        else:
+            self._channel = grpc.aio.secure_channel(self.target, self.credentials, options=options)
         self._infer = self._method("ModelInfer")
 
     def _method(self, name: str) -> Any:
-        """Return a call that takes a serialized request."""
-        return self._channel.unary_unary(
-            f"/{wire.SERVICE}/{name}",
-            request_serializer=None,
-            response_deserializer=getattr(protocol, f"{name}Response").FromString,
-        )
+        """Return a call that takes and returns serialized messages: gRPC itself makes None of what it cannot read."""
+        return self._channel.unary_unary(f"/{wire.SERVICE}/{name}", request_serializer=None, response_deserializer=None)
+
+    async def _called(self, name: str, request: bytes, timeout: float) -> Any:
+        """Return the response to one call; raises what `infer` raises."""
+        return self._parsed(name, await self._answer(self._method(name), request, timeout))
+
+    async def _answer(self, method: Any, request: bytes, timeout: float) -> bytes:
+        try:
+            content: bytes = await method(request, timeout=timeout, metadata=self.metadata)
+        except grpc.aio.AioRpcError as error:
+            raise self._error(error, timeout) from None
+        return content
+
+    def _parsed(self, name: str, content: bytes) -> Any:
+        try:
+            return parsed(getattr(protocol, f"{name}Response"), content)
+        except MalformedReply as error:
+            raise TaskError("refused", f"{self.name} {error}") from None
 
     def crash(self) -> None:
         """Expect the worker to go and to come back: calls that this cuts short fail as `crashed`, as do later ones."""
@@ -117,12 +149,9 @@ class Connection:
         Raises:
             TaskError: it does not say so within `timeout` seconds.
         """
-        try:
-            response = await self._method("ServerReady")(b"", timeout=timeout)
-        except grpc.aio.AioRpcError as error:
-            raise self._error(error, timeout) from None
+        response = await self._called("ServerReady", b"", timeout)
         if not response.ready:
-            raise TaskError("refused", f"worker {self.index} says that it is not ready")
+            raise TaskError("refused", f"{self.name} says that it is not ready")
 
     async def infer(
         self, task: int, model: str, pixels: NDArray[Any], mode: wire.Mode | None, amount: float, timeout: float
@@ -145,32 +174,29 @@ class Connection:
             TaskError: there will be no answer.
         """
         if self.lost is not None:
-            raise TaskError("lost", f"worker {self.index} is gone: {self.lost}")
+            raise TaskError("lost", f"{self.name} is gone: {self.lost}")
         if self.crashed:
-            raise TaskError("crashed", f"worker {self.index} was made to crash and is not yet back")
+            raise TaskError("crashed", f"{self.name} was made to crash and is not yet back")
         crashes = self._crashes
         kind = (model, pixels.shape, pixels.dtype.name)
         common = self._common.get(kind)
         if common is None:
             common = self._common[kind] = wire.unchanging(*kind)
         try:
-            response = await self._infer(wire.infer_request(common, task, pixels, mode, amount), timeout=timeout)
-        except grpc.aio.AioRpcError as error:
-            failure = self._error(error, timeout)
+            content = await self._answer(self._infer, wire.infer_request(common, task, pixels, mode, amount), timeout)
+        except TaskError as failure:
             if failure.reason == "lost" and crashes != self._crashes and self.lost is None:
-                failure = TaskError("crashed", f"worker {self.index} was made to crash")
-            raise failure from None
-        return self._reply(response)
+                raise TaskError("crashed", f"{self.name} was made to crash") from None
+            raise
+        return self._reply(self._parsed("ModelInfer", content))
 
     def _reply(self, response: Any) -> Reply:
         outputs = None
         if response.outputs:
-            output = response.outputs[0]
-            raw = response.raw_output_contents
-            if output.datatype != "FP32":
-                raise TaskError("refused", f"worker {self.index} answered with {output.datatype}, not FP32")
-            values = np.frombuffer(raw[0], np.float32) if raw else np.array(output.contents.fp32_contents, np.float32)
-            outputs = values.reshape(output.shape)
+            try:
+                outputs = tensor(response, 0)
+            except MalformedReply as error:
+                raise TaskError("refused", f"{self.name} {error}") from None
         parameters = response.parameters
         if wire.SERVICE_TIME not in parameters:
             return Reply(outputs, None, None, None, None)
@@ -183,12 +209,17 @@ class Connection:
         )
 
     def _error(self, error: grpc.aio.AioRpcError, timeout: float) -> TaskError:
-        code, details = error.code(), error.details()
+        code, details = error.code(), self._quoted(error.details() or "")
         if code is grpc.StatusCode.DEADLINE_EXCEEDED:
-            return TaskError("deadline", f"worker {self.index} did not answer within {timeout:g} s")
+            return TaskError("deadline", f"{self.name} did not answer within {timeout:g} s")
         if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED):
-            return TaskError("lost", f"worker {self.index} is gone: {self.lost or details}")
-        return TaskError("refused", f"worker {self.index} refused the task: {details} ({code.name})")
+            return TaskError("lost", f"{self.name} is gone: {self.lost or details}")
+        return TaskError("refused", f"{self.name} refused the task: {details} ({code.name})")
+
+    def _quoted(self, text: str) -> str:
+        """Return what the far end says, fit for a line of a terminal or a record."""
+        text = "".join(sign if sign.isprintable() else " " for sign in text[: 2 * QUOTED])
+        return text if len(text) <= QUOTED else f"{text[:QUOTED]}…"
 
     async def close(self) -> None:
         """Hang up; calls that still wait are cancelled."""

@@ -1,0 +1,134 @@
+"""How a server wants a model to be called, by its own account, and whether that is the model that is needed.
+
+The protocol's ModelMetadata names the inputs and outputs of a model with their types and shapes, -1 for any size. What
+is needed is what `collagebench export` makes: one input, images [batch, height, width, channels] with values from 0 to
+255 (UINT8, or FP32 for coded images), and logits, FP32 [batch, …]. Names may differ, other outputs may be there, and a
+model for plain images may take FP32 if the user says what pixels are to be multiplied by. Everything else is refused
+before the run, in one sentence, because its answers would be wrong or none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from collagebench.errors import ModelError
+from collagebench.worker.spec import ModelFile
+from collagebench.worker.wire import DATATYPES, OUTPUT
+
+SHOWN = 8
+"""Names and dimensions that a sentence repeats of what a server says."""
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """How one model of a server is called."""
+
+    model: str
+    """What the server calls it."""
+    input: str
+    datatype: str
+    """UINT8 or FP32."""
+    scale: float | None
+    """What pixels are multiplied by; None where they travel as they are."""
+    output: str
+    shape: tuple[int, ...]
+    """Of its output, without the batch."""
+
+    def pixels(self, pixels: NDArray[Any]) -> NDArray[Any]:
+        """Return images as the model takes them."""
+        return pixels if self.scale is None else pixels.astype(np.float32) * np.float32(self.scale)
+
+
+def signature(metadata: Any, model: str, where: str, needed: ModelFile, scale: float | None) -> Signature:
+    """Return how `model` is called.
+
+    Args:
+        metadata: the server's ModelMetadataResponse.
+        model: what the server calls the model.
+        where: the server, for sentences.
+        needed: what it must be.
+        scale: what pixels are multiplied by for a model that takes FP32; None if the user did not say.
+
+    Raises:
+        ModelError: it is another model than the one that is needed.
+    """
+    this = f"model {model!r} of {where}"
+    if not metadata.inputs or not metadata.outputs:
+        raise ModelError(
+            f"{this} does not say what it takes and gives: declare its inputs and outputs where the server is "
+            "configured, such as in MLServer's model-settings.json"
+        )
+    if len(metadata.inputs) > 1:
+        raise ModelError(
+            f"{this} takes {len(metadata.inputs)} inputs ({_names(metadata.inputs)}); it must take one, the images"
+        )
+    image, output = metadata.inputs[0], _output(metadata.outputs, this)
+    datatype, scale = _datatype(image, needed, scale, this)
+    _check_input(image, needed, this)
+    shape, gives = [*output.shape], [-1, *needed.output]
+    if not _fits(shape, gives):
+        raise ModelError(f"{this} gives {output.name!r} of shape {_shape(shape)}; {needed.name} gives {_shape(gives)}")
+    _check_batch(shape[0], "gives", needed, this)
+    return Signature(model, image.name, datatype, scale, output.name, needed.output)
+
+
+def _output(outputs: Sequence[Any], this: str) -> Any:
+    named = [tensor for tensor in outputs if tensor.name == OUTPUT] if len(outputs) > 1 else list(outputs)
+    if not named:
+        raise ModelError(
+            f"{this} gives {len(outputs)} outputs ({_names(outputs)}); it must give one, or call one of them {OUTPUT!r}"
+        )
+    if named[0].datatype != "FP32":
+        raise ModelError(f"{this} gives {named[0].name!r} as {named[0].datatype!r}; it must give FP32")
+    return named[0]
+
+
+def _datatype(image: Any, needed: ModelFile, scale: float | None, this: str) -> tuple[str, float | None]:
+    wanted = DATATYPES[needed.dtype]
+    if image.datatype == wanted:
+        return wanted, None
+    if (wanted, image.datatype) != ("UINT8", "FP32"):
+        raise ModelError(f"{this} takes {image.name!r} as {image.datatype!r}; {needed.name} takes {wanted}")
+    if scale is None:
+        raise ModelError(
+            f"{this} takes {image.name!r} as FP32, where pixels are UINT8 from 0 to 255: say what they are to be "
+            "multiplied by with --pixel-scale, 1 to leave them as they are, 0.00392156862745098 for 0 to 1"
+        )
+    return "FP32", scale
+
+
+def _check_input(image: Any, needed: ModelFile, this: str) -> None:
+    shape, wanted = [*image.shape], [-1, *needed.input]
+    if not _fits(shape, wanted):
+        height, width, channels = needed.input
+        first = _fits(shape, [-1, channels, height, width])
+        hint = ": channels come last here, let the served graph begin with a transposition" if first else ""
+        raise ModelError(
+            f"{this} takes {image.name!r} of shape {_shape(shape)}; {needed.name} takes {_shape(wanted)}{hint}"
+        )
+    _check_batch(shape[0], "takes", needed, this)
+
+
+def _check_batch(size: int, verb: str, needed: ModelFile, this: str) -> None:
+    if size != -1 and (size, needed.batch) != (1, 1):
+        raise ModelError(f"{this} {verb} batches of {size} only; batches of 1 to {needed.batch} will be sent")
+
+
+def _fits(shape: Sequence[int], wanted: Sequence[int]) -> bool:
+    """Whether two shapes may be of the same tensor; -1 is any size."""
+    return len(shape) == len(wanted) and all(-1 in pair or pair[0] == pair[1] for pair in zip(shape, wanted, strict=True))
+
+
+def _shape(shape: Sequence[int]) -> str:
+    more = ", …" if len(shape) > SHOWN else ""
+    return f"[{', '.join(map(str, shape[:SHOWN]))}{more}]"
+
+
+def _names(tensors: Sequence[Any]) -> str:
+    more = ", …" if len(tensors) > SHOWN else ""
+    return ", ".join(repr(tensor.name[:60]) for tensor in tensors[:SHOWN]) + more

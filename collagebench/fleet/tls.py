@@ -1,0 +1,83 @@
+"""TLS to servers that already run: whom this client trusts, and how it says who it is itself."""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+from typing import Any
+
+import grpc
+
+from collagebench.errors import UsageError
+
+BUNDLES = (
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+)
+"""Where systems keep the certificates of the authorities that they trust."""
+
+
+def credentials(authorities: Path | None, certificate: Path | None, key: Path | None) -> Any:
+    """Return gRPC's credentials for a client.
+
+    Args:
+        authorities: PEM file of those who may vouch for a server; None for those that this system trusts.
+        certificate: PEM file of the client's own certificate (and those it rests on); None for none.
+        key: PEM file of its private key.
+
+    Raises:
+        UsageError: a file cannot be read or is not what it should be.
+    """
+    if (certificate is None) != (key is None):
+        raise UsageError("--tls-cert and --tls-key belong together: give both or neither")
+    if certificate is not None and key is not None:
+        _matching(certificate, key)
+    return grpc.ssl_channel_credentials(
+        _roots() if authorities is None else _authorities(authorities),
+        None if key is None else _pem(key, "--tls-key", "PRIVATE KEY"),
+        None if certificate is None else _pem(certificate, "--tls-cert", "CERTIFICATE"),
+    )
+
+
+def _roots() -> bytes | None:
+    """Return the system's authorities; None, for those that gRPC brings along, where there are none to be found."""
+    usual = ssl.get_default_verify_paths().cafile  # SSL_CERT_FILE, or what OpenSSL was built for
+    for path in (usual, *BUNDLES):
+        if path and Path(path).is_file():
+            return Path(path).read_bytes()
+    return None
+
+
+def _authorities(file: Path) -> bytes:
+    content = _pem(file, "--tls-ca", "CERTIFICATE")
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(file)
+    except ssl.SSLError as error:
+        raise UsageError(f"--tls-ca {file} holds a certificate that is damaged ({error.reason})") from None
+    return content
+
+
+def _pem(file: Path, option: str, kind: str) -> bytes:
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise UsageError(f"{option} {file} cannot be read ({error.strerror})") from None
+    if f"{kind}-----".encode() not in content:
+        raise UsageError(f"{option} {file} holds no PEM {kind.lower()}")
+    return content
+
+
+def _matching(certificate: Path, key: Path) -> None:
+    """See that a certificate and a key belong together; gRPC would only say that it cannot connect."""
+    for file, option, kind in ((certificate, "--tls-cert", "CERTIFICATE"), (key, "--tls-key", "PRIVATE KEY")):
+        _pem(file, option, kind)
+
+    def no_password() -> str:
+        raise UsageError(f"--tls-key {key} is locked with a password: gRPC takes none, write it without one")
+
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(certificate, key, no_password)
+    except ssl.SSLError as error:
+        raise UsageError(f"--tls-cert {certificate} and --tls-key {key} do not fit together ({error.reason})") from None
