@@ -70,6 +70,12 @@ class Connection:
     """Why the worker is gone; None while it is there. Set by its fleet."""
     crashed: bool = False
     """Whether the worker was made to crash and is not yet back."""
+    credentials: grpc.ChannelCredentials | None = field(default=None, repr=False)
+    """Of a channel with TLS; None for one without."""
+    metadata: tuple[tuple[str, str], ...] | None = field(default=None, repr=False)
+    """Sent with every call, for example a token."""
+    options: tuple[tuple[str, Any], ...] = ()
+    """Of the channel, in place of or beside `CHANNEL_OPTIONS`."""
     _crashes: int = field(init=False, repr=False, default=0)
     _channel: Any = field(init=False, repr=False)
     _infer: Any = field(init=False, repr=False)
@@ -80,7 +86,11 @@ class Connection:
         self._connect()
 
     def _connect(self) -> None:
-        self._channel = grpc.aio.insecure_channel(self.target, options=CHANNEL_OPTIONS)
+        options = list({**dict(CHANNEL_OPTIONS), **dict(self.options)}.items())
+        if self.credentials is None:
+            self._channel = grpc.aio.insecure_channel(self.target, options=options)
+        else:
+            self._channel = grpc.aio.secure_channel(self.target, self.credentials, options=options)
         self._infer = self._method("ModelInfer")
 
     def _method(self, name: str) -> Any:
@@ -118,7 +128,7 @@ class Connection:
             TaskError: it does not say so within `timeout` seconds.
         """
         try:
-            response = await self._method("ServerReady")(b"", timeout=timeout)
+            response = await self._method("ServerReady")(b"", timeout=timeout, metadata=self.metadata)
         except grpc.aio.AioRpcError as error:
             raise self._error(error, timeout) from None
         if not response.ready:
@@ -154,7 +164,8 @@ class Connection:
         if common is None:
             common = self._common[kind] = wire.unchanging(*kind)
         try:
-            response = await self._infer(wire.infer_request(common, task, pixels, mode, amount), timeout=timeout)
+            request = wire.infer_request(common, task, pixels, mode, amount)
+            response = await self._infer(request, timeout=timeout, metadata=self.metadata)
         except grpc.aio.AioRpcError as error:
             failure = self._error(error, timeout)
             if failure.reason == "lost" and crashes != self._crashes and self.lost is None:
