@@ -27,7 +27,8 @@ from numpy.typing import NDArray
 from collagebench import zoo
 from collagebench.errors import FleetError
 from collagebench.fleet.connection import Connection
-from collagebench.fleet.local import Fleet, local_fleet
+from collagebench.fleet.fleet import Fleet
+from collagebench.fleet.local import local_fleet
 from collagebench.worker.control_group import cpu_time
 from collagebench.worker.spec import Disturbance, ModelFile, WorkerSpec
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from collagebench.errors import UsageError
+from collagebench.hosts import Host, deal
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,11 @@ class Config:
 
     schemes: tuple[SchemeConfig, ...] = DEFAULT_SCHEMES
     workers: int = 10
+    fleet: str = "local"
+    """Where they run: one of `fleet.FLEETS`, each of which takes some of the options that follow."""
+    host: tuple[Host, ...] = ()
+    remote_python: str = "python3"
+    bootstrap: bool = False
     dataset: str = "shapes"
     data: Path | None = None
     download: bool = False
@@ -128,6 +134,8 @@ class Config:
             raise UsageError(f"--precision must be float32 or int8, not {self.precision!r}")
         if self.compute not in ("real", "emulated"):
             raise UsageError(f"--compute must be real or emulated, not {self.compute!r}")
+        if self.fleet == "ssh":
+            deal(self.host, self.workers)
         variants = [scheme.variant for scheme in self.schemes]
         if not variants:
             raise UsageError("no scheme was chosen: name one with --scheme")
@@ -170,6 +178,8 @@ def from_json(values: dict[str, Any]) -> dict[str, Any]:
     for name in found:
         if "Path" in types[name]:
             found[name] = Path(found[name])
+    if "host" in found:
+        found["host"] = tuple(Host(**host) for host in found["host"])
     if "schemes" in values:
         found["schemes"] = tuple(
             SchemeConfig(scheme["name"], scheme["variant"], tuple(sorted(scheme["options"].items())))
@@ -182,4 +192,9 @@ def as_json(config: Config) -> dict[str, Any]:
     """Return the config as plain JSON values, paths as text."""
     values = asdict(config)
     values["schemes"] = [{**asdict(scheme), "options": dict(scheme.options)} for scheme in config.schemes]
-    return {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
+    return {name: _plain(value) for name, value in values.items()}
+
+
+def _plain(value: Any) -> Any:
+    """Return a field's value as JSON knows it."""
+    return str(value) if isinstance(value, Path) else list(value) if isinstance(value, tuple) else value

@@ -1,8 +1,9 @@
 """Profiles: experiments written down in TOML, and where in the file a value stands that makes no sense.
 
 A profile has the command line's long options as keys (`time-scale = 0.1`), a `description`, and one `[[scheme]]` table
-for each variant: its `name`, optionally a `variant` to tell it apart, and that scheme's own options. Paths are relative
-to the file. Times are seconds, as numbers.
+for each variant: its `name`, optionally a `variant` to tell it apart, and that scheme's own options. The hosts of a
+fleet are `[[host]]` tables with an `address` and, if you like, `workers`, or a list of addresses. Paths are relative to
+the file. Times are seconds, as numbers.
 
 What is wrong with the form of a profile is found as it is read. What is wrong with a value is mostly found by those who
 use it, and they know nothing of files: they name the option, and `located` adds where the profile says so.
@@ -20,6 +21,7 @@ from typing import Any
 
 from collagebench.config import Config, SchemeConfig, nearest, option
 from collagebench.errors import UsageError
+from collagebench.hosts import Host, read_hosts
 from collagebench.stragglers.model import is_path
 from collagebench.toml_lines import Way, key_lines, line_of
 
@@ -29,6 +31,7 @@ else:
     import tomli as tomllib
 
 KINDS = {
+    "tuple[str": "a list of texts",
     "bool": "true or false",
     "Path": "a path",
     "float": "a number",
@@ -126,14 +129,18 @@ def read_profile(path: Path) -> Profile:
     description = data.pop("description", "")
     if not isinstance(description, str):
         raise UsageError(f"{_at(path, line_of(lines, 'description'))}: description must be a text")
-    known = {option(field.name): field for field in fields(Config) if field.name != "schemes"}
+    known = {option(field.name): field for field in fields(Config) if field.name not in ("schemes", "host")}
     values: dict[str, Any] = {}
     for key, value in data.items():
         where = _at(path, line_of(lines, key.replace("_", "-")))
         if key == "scheme":
             values["schemes"] = _read_schemes(path, value, lines)
+        elif key in ("host", "hosts"):
+            if "host" in values:
+                raise UsageError(f"{where}: host and hosts say the same thing twice: keep one of them")
+            values["host"] = _read_hosts(path, key, value, lines)
         elif key not in known:
-            raise UsageError(f"{where}: unknown key {key!r}{nearest(key, [*known, 'scheme'])}")
+            raise UsageError(f"{where}: unknown key {key!r}{nearest(key, [*known, 'scheme', 'host', 'hosts'])}")
         else:
             name = known[key].name
             values[name] = _typed(path.parent, where, name, value, str(known[key].type))
@@ -183,6 +190,34 @@ def _read_schemes(path: Path, tables: Any, lines: Mapping[Way, int]) -> tuple[Sc
     return tuple(schemes)
 
 
+def _read_hosts(path: Path, key: str, value: Any, lines: Mapping[Way, int]) -> tuple[Host, ...]:
+    """Read [[host]] tables, a list of addresses, or the file that `hosts` names."""
+    if key == "hosts":
+        if not isinstance(value, str):
+            raise UsageError(f"{_at(path, line_of(lines, key))}: hosts must be a path, not {value!r}")
+        try:
+            return read_hosts((path.parent / value).resolve())
+        except UsageError as error:
+            raise UsageError(f"{_at(path, line_of(lines, key))}: {error}") from None
+    hosts = []
+    for number, host in enumerate(value if isinstance(value, list) else [value]):
+        where = _at(path, line_of(lines, "host", number) or line_of(lines, "host"))
+        table = host if isinstance(host, dict) else {"address": host}
+        if unknown := sorted(table.keys() - {"address", "workers"}):
+            raise UsageError(f"{where}: unknown key {unknown[0]!r}{nearest(unknown[0], ['address', 'workers'])}")
+        address, workers = table.get("address"), table.get("workers")
+        if not isinstance(address, str) or type(workers) not in (int, type(None)):
+            raise UsageError(
+                f"{where}: a host is an address such as 'user@name:port', or a [[host]] table with an address and if "
+                "need be workers, a whole number"
+            )
+        try:
+            hosts.append(Host(address, workers))
+        except UsageError as error:
+            raise UsageError(f"{where}: {error}") from None
+    return tuple(hosts)
+
+
 def _typed(directory: Path, where: str, name: str, value: Any, wanted: str) -> Any:
     """Return a value as its field wants it; `where` is how a sentence about it begins."""
     kind = next(word for kind, word in KINDS.items() if kind in wanted)
@@ -195,6 +230,8 @@ def _typed(directory: Path, where: str, name: str, value: Any, wanted: str) -> A
             return value if kind == "a whole number" else float(value)
     elif kind == "a text" and isinstance(value, str):
         return str((directory / value).resolve()) if name == "stragglers" and is_path(value) else value
+    elif kind == "a list of texts" and isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return tuple(value)
     hint = _hint(name, value) if kind in NUMBERS and isinstance(value, str) else ""
     raise UsageError(f"{where}: {option(name)} must be {kind}, not {'the text ' if hint else ''}{value!r}{hint}")
 

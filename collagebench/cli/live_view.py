@@ -74,6 +74,13 @@ class LiveView(Progress):
         self._finish_cell()
         self._stage = text
 
+    def show(self, text: str) -> None:
+        """Say something that stays to be seen."""
+        if self._shown:
+            self._console.print(Text(text), highlight=False)
+        else:
+            click.echo(text, err=True)
+
     def begin(self, requests: int, schemes: tuple[str, ...], runs: int) -> None:
         """So many requests will arrive."""
         self._tallies = {scheme: Tally() for scheme in schemes}

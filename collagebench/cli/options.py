@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from collagebench.errors import UsageError
+from collagebench.fleet.where import FLEETS
 from collagebench.schemes import SCHEMES
 from collagebench.stragglers.model import NAMES
 from collagebench.workload.dataset import NAMES as DATASETS
@@ -169,6 +170,31 @@ SECTIONS = {
     ],
 }
 
+FLEET = [
+    click.option("--fleet", type=click.Choice(list(FLEETS)), help="Where workers run. [local]"),
+    click.option(
+        "--host",
+        multiple=True,
+        metavar="H",
+        help="ssh: a host, user@name:port, or a name of ~/.ssh/config; repeatable.",
+    ),
+    click.option(
+        "--hosts", type=PATH, metavar="FILE", help="ssh: a file of hosts, one a line, with workers=N if given."
+    ),
+    click.option("--remote-python", metavar="PATH", help="ssh: the interpreter on the hosts. [python3]"),
+    click.option(
+        "--bootstrap", is_flag=True, default=None, help="ssh: install what a host's Python lacks, apart from it."
+    ),
+]
+"""The options of those verbs that need real workers."""
+
+
+def fleet_options(function: Function) -> Function:
+    """Give a command the options that say where workers run."""
+    for add in reversed(FLEET):
+        function = add(function)
+    return function
+
 
 def experiment_options(function: Function) -> Function:
     """Give a command the options of an experiment."""
@@ -183,13 +209,15 @@ class ExperimentCommand(click.Command):
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write every option below the title of its section."""
         left = {param.name: record for param in self.get_params(ctx) if (record := param.get_help_record(ctx))}
-        for title, options in SECTIONS.items():
+        experiment, *others = SECTIONS.items()
+        fleet = [("Fleet", FLEET)] if "fleet" in left else []
+        for title, options in (experiment, *fleet, *others):
             with formatter.section(title):
-                formatter.write_dl([left.pop(name) for name in map(_name, options)])
+                formatter.write_dl([left.pop(name) for name in map(parameter, options)])
         with formatter.section("Other options"):
             formatter.write_dl(list(left.values()))
 
 
-def _name(option: Callable[..., Any]) -> str:
+def parameter(option: Callable[..., Any]) -> str:
     """Return the name of the parameter that a decorator adds."""
     return str(option(lambda: None).__click_params__[0].name)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from collagebench.cli.options import PATH, SECTIONS, Function
+from collagebench.cli.options import FLEET, PATH, SECTIONS, Function, fleet_options, parameter
+from collagebench.cli.resolve import fleet_of
 from collagebench.errors import Interrupted
 from collagebench.workload.dataset import NAMES
 
@@ -25,7 +26,8 @@ def natural_options(function: Function) -> Function:
 
 
 @click.command("record")
-@click.option("--workers", type=int, default=10, show_default=True, help="Local workers to watch.")
+@click.option("--workers", type=int, help="Workers to watch. [10]")
+@fleet_options
 @click.option("--dataset", default="shapes", show_default=True, help=f"What they classify: {', '.join(NAMES)}.")
 @click.option("--data", type=PATH, help="Where the images are; an imagefolder needs it. [~/.cache/collagebench]")
 @click.option("--download", is_flag=True, help="Fetch cifar10, cifar100 or fashion-mnist if it is not there.")
@@ -45,7 +47,7 @@ def natural_options(function: Function) -> Function:
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", help="[table]")
 @click.option("--out", type=PATH, metavar="FILE", help="The profile, JSON. [runs/, the time and -record.json]")
 def command(
-    workers: int,
+    workers: int | None,
     dataset: str,
     data: Path | None,
     download: bool,
@@ -72,8 +74,11 @@ def command(
     from collagebench.report.output import put
     from collagebench.report.recorded import print_recorded
 
+    fleet = {name: parameters.pop(name) for name in map(parameter, FLEET)}
+    where, count = fleet_of({**fleet, "workers": workers})
     asked = Recording(
-        workers=workers,
+        workers=count,
+        where=where,
         dataset=dataset,
         data=data,
         download=download,
@@ -87,7 +92,7 @@ def command(
     )
     path = out or Path("runs") / f"{datetime.now():%Y%m%d-%H%M%S}-record.json"
     with counted("preparing") as report:
-        profile = record(asked, path, samples, report)
+        profile = record(asked, path, samples, report, lambda text: click.echo(text, err=True))
 
     def show(console: Console) -> None:
         if form == "json":

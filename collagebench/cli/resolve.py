@@ -11,6 +11,8 @@ from typing import Any
 from collagebench.config import DEFAULT_SCHEMES, Config, SchemeConfig, nearest, option
 from collagebench.engine.fitted import LOG, resolve_fits
 from collagebench.errors import UsageError
+from collagebench.fleet.where import FLEETS, Where
+from collagebench.hosts import Host, read_hosts
 from collagebench.paths import profiles_dir
 from collagebench.profile import Profile, check_files, located, read_profile
 from collagebench.schemes import SCHEMES, make, options_of
@@ -27,7 +29,7 @@ def resolve(options: Mapping[str, Any], recorded: Mapping[str, Any] = {}) -> Con
     Raises:
         UsageError: anything in it makes no sense; the sentence says where.
     """
-    given = given_options(options)
+    given = with_hosts(given_options(options))
     profile = profile_of(options)
     values = {**recorded, **(profile.values if profile else {})}
     if profile:
@@ -46,6 +48,7 @@ def resolve(options: Mapping[str, Any], recorded: Mapping[str, Any] = {}) -> Con
     known = {name for scheme in SCHEMES for name in _options_of(scheme)}
     with located(profile, given):
         _check_straggler_options(values, given)
+        check_fleet_options(values, given)
         values["schemes"] = _with_options(schemes, {name: value for name, value in given.items() if name in known})
         config = Config(**values)
     written = profile if profile and "schemes" in profile.values and "schemes" not in given else None
@@ -59,6 +62,54 @@ def resolve(options: Mapping[str, Any], recorded: Mapping[str, Any] = {}) -> Con
 def given_options(options: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options that were typed: those that are not None, nor empty as a repeatable one is without values."""
     return {name: value for name, value in options.items() if value is not None and value != ()}
+
+
+def with_hosts(given: dict[str, Any]) -> dict[str, Any]:
+    """Return options with the hosts that --host and --hosts name in the place of both.
+
+    Raises:
+        UsageError: a host is none, or the file cannot be read.
+    """
+    others = {name: value for name, value in given.items() if name not in ("host", "hosts")}
+    file = read_hosts(given["hosts"]) if "hosts" in given else ()
+    hosts = (*(Host(address) for address in given.get("host", ())), *file)
+    return {**others, "host": hosts} if hosts else others
+
+
+def check_fleet_options(values: dict[str, Any], given: Mapping[str, Any]) -> None:
+    """See that no option was given that means nothing to the fleet, and let hosts with all workers say how many.
+
+    A profile's options that are left over where the command line chooses another fleet are dropped.
+
+    Raises:
+        UsageError: one was.
+    """
+    chosen = values.get("fleet", Config().fleet)
+    if chosen not in FLEETS:
+        raise UsageError(f"--fleet must be {' or '.join(FLEETS)}, not {chosen!r}")
+    for name in {name for names in FLEETS.values() for name in names} - {*FLEETS[chosen]}:
+        if name in given or (name in values and "fleet" not in given):
+            takers = " or ".join(kind for kind, names in FLEETS.items() if name in names)
+            raise UsageError(
+                f"--{option(name)} means nothing to the fleet {chosen}: say --fleet {takers}, or leave it out"
+            )
+        values.pop(name, None)
+    said = [host.workers for host in values.get("host", ())]
+    if "workers" not in values and said and None not in said:
+        values["workers"] = sum(said)
+
+
+def fleet_of(options: Mapping[str, Any]) -> tuple[Where, int]:
+    """Return the fleet that was asked for where there is no profile, and its workers.
+
+    Raises:
+        UsageError: an option makes no sense.
+    """
+    values = with_hosts(given_options(options))
+    check_fleet_options(values, values)
+    known = {field.name for field in fields(Where)}
+    where = Where(kind=values.get("fleet", Config().fleet), **{name: values[name] for name in known & values.keys()})
+    return where, values.get("workers", Config().workers)
 
 
 def profile_of(options: Mapping[str, Any]) -> Profile | None:

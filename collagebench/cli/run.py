@@ -7,12 +7,12 @@ from typing import Any
 import click
 
 from collagebench.cli.experiment import conduct
-from collagebench.cli.options import ExperimentCommand, experiment_options
+from collagebench.cli.options import ExperimentCommand, experiment_options, fleet_options
 
 
 @click.command("run", cls=ExperimentCommand)
 @experiment_options
-@click.option("--fleet", type=click.Choice(["local"]), default="local", help="Where workers run. [local]")
+@fleet_options
 @click.option("--compute", type=click.Choice(["real", "emulated"]), help="Run the model, or only take its time. [real]")
 def command(**options: Any) -> int:
     """Measure redundancy schemes side by side on real worker processes.

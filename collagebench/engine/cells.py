@@ -29,6 +29,9 @@ class Progress:
     def stage(self, text: str) -> None:
         """Something takes a moment that is not counted in requests."""
 
+    def show(self, text: str) -> None:
+        """The user should see this and keep seeing it: a table, a warning."""
+
     def begin(self, requests: int, schemes: tuple[str, ...], runs: int) -> None:
         """So many requests will arrive, over all cells of these schemes in so many runs."""
 

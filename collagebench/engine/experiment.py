@@ -16,9 +16,11 @@ from collagebench.engine import in_virtual_time, on_workers
 from collagebench.engine.bound import bound
 from collagebench.engine.cells import Progress
 from collagebench.engine.conductor import Listener
+from collagebench.engine.on_workers import where_of
 from collagebench.engine.plan import Plan, make_plan, straggler_parameters, time_scale
 from collagebench.engine.resumed import open_earlier, resumed_header
 from collagebench.errors import CollagebenchError, Interrupted, UsageError
+from collagebench.fleet import CANNOT
 from collagebench.results.environment import capture
 from collagebench.results.writer import RunWriter
 from collagebench.stragglers.causes import NATURAL
@@ -38,6 +40,9 @@ def run(config: Config, directory: Path, progress: Progress, resume: bool = Fals
         raise UsageError("--compute-time is for workers that do not compute: leave it out, or say --compute emulated")
     if config.compute == "emulated" and config.stragglers in NATURAL:
         raise UsageError(f"{config.stragglers} slows down workers that compute: leave --compute emulated out")
+    fleet = where_of(config).kind
+    if fleet in CANNOT and (config.stragglers in NATURAL or config.stragglers == "crash"):
+        raise UsageError(CANNOT[fleet])
     _experiment(config, directory, progress, resume, "live", on_workers.run_cells)
 
 
@@ -115,6 +120,9 @@ class _Interruptible(Progress):
     def stage(self, text: str) -> None:
         self._check()
         self._progress.stage(text)
+
+    def show(self, text: str) -> None:
+        self._progress.show(text)
 
     def begin(self, requests: int, schemes: tuple[str, ...], runs: int) -> None:
         self._progress.begin(requests, schemes, runs)

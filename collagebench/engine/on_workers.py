@@ -5,20 +5,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections import Counter
 from collections.abc import AsyncIterator, Collection, Sequence
+from dataclasses import fields
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+from collagebench.config import Config
 from collagebench.engine.cells import Progress, begin, conductor_of, crashes_of, in_order, recorder_of, watched
 from collagebench.engine.evaluation import Evaluator
 from collagebench.engine.event_loop import complete
 from collagebench.engine.live import LiveCell
 from collagebench.engine.pacer import Pacer
 from collagebench.engine.plan import Plan, Variant
-from collagebench.fleet import Disturbance, ModelFile, WorkerSpec
-from collagebench.fleet.local import Fleet, local_fleet
+from collagebench.fleet import Disturbance, Kind, ModelFile, Where, WorkerSpec
+from collagebench.fleet.fleet import Fleet
+from collagebench.fleet.opening import open_fleet
 from collagebench.results.records import CellRecord
 from collagebench.results.writer import RunWriter
 from collagebench.stragglers.natural import Natural
@@ -69,12 +71,20 @@ async def _run_cells(
     progress.stage(f"starting {config.workers} workers")
     evaluator = Evaluator(plan.images) if config.compute == "emulated" else None
     logs = directory / "workers"
-    async with local_fleet(
-        _specs(plan), config.compute, logs, on_ended, on_crashed=on_crashed, on_back=on_back
-    ) as fleet:
+    opening = open_fleet(
+        where_of(config),
+        _specs(plan),
+        config.compute,
+        logs,
+        on_ended,
+        on_crashed,
+        on_back,
+        progress.stage,
+        progress.show,
+    )
+    async with opening as fleet:
         connections = {connection.index: connection for connection in fleet}
-        hosts = Counter(connection.host for connection in fleet)
-        writer.add(hosts=[{"host": host, "workers": workers} for host, workers in hosts.items()])
+        writer.add(hosts=fleet.hosts)
         progress.workers(len(connections))
         pacer = Pacer(asyncio.get_running_loop())
         try:
@@ -141,6 +151,12 @@ async def _disturbed(fleet: Fleet, plan: Plan, writer: RunWriter, variant: Varia
     began = await fleet.disturb(disturbance)
     yield
     writer.disturbed({"scheme": variant.name, "run": run, "began": began, "came": await fleet.calm()})
+
+
+def where_of(config: Config) -> Where:
+    """Return the fleet that a config asks for."""
+    known = {field.name: getattr(config, field.name) for field in fields(Where) if field.name != "kind"}
+    return Where(cast(Kind, config.fleet), **known)
 
 
 def _specs(plan: Plan) -> list[WorkerSpec]:

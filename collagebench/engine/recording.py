@@ -29,7 +29,8 @@ from collagebench.engine.recording_files import (
 )
 from collagebench.engine.watch import Machine, Watch, watch
 from collagebench.errors import DataError, Interrupted, UsageError
-from collagebench.fleet import Disturbance
+from collagebench.fleet import CANNOT, LOCAL, Disturbance, Where
+from collagebench.hosts import deal
 from collagebench.results.environment import capture
 from collagebench.stragglers.causes import NATURAL
 from collagebench.stragglers.draws import stream
@@ -63,6 +64,8 @@ class Recording:
     """What is to be watched."""
 
     workers: int = 10
+    where: Where = LOCAL
+    """The fleet that they belong to."""
     dataset: str = "shapes"
     data: Path | None = None
     download: bool = False
@@ -82,6 +85,8 @@ class Recording:
     def __post_init__(self) -> None:
         if self.workers < 1:
             raise UsageError(f"--workers must be 1 or more, not {self.workers}")
+        if self.where.kind == "ssh":
+            deal(self.where.host, self.workers)
         if self.arrivals not in KINDS:
             raise UsageError(f"--arrivals must be {' or '.join(KINDS)}, not {self.arrivals!r}")
         for name, value in (("rate", self.rate), ("duration", self.duration)):
@@ -95,6 +100,8 @@ class Recording:
                 f"record watches workers without injection: --stragglers must be one of {', '.join(NATURAL)}, which "
                 f"really disturb them, not {self.stragglers}"
             )
+        if self.stragglers in NATURAL and self.where.kind in CANNOT:
+            raise UsageError(CANNOT[self.where.kind])
 
     def natural(self) -> Natural | None:
         """Return the stragglers that disturb the workers, or None."""
@@ -102,10 +109,13 @@ class Recording:
         return natural if isinstance(natural, Natural) else None
 
 
-def record(asked: Recording, out: Path, samples: bool, report: Report) -> dict[str, Any]:
+def record(
+    asked: Recording, out: Path, samples: bool, report: Report, show: Callable[[str], None] = lambda text: None
+) -> dict[str, Any]:
     """Watch a fleet, write its profile to `out` and all services beside it if `samples`, and return the profile.
 
-    A watch that is interrupted gives the profile of what was seen until then, with `complete` false.
+    `show` is told what the user should see and keep seeing. A watch that is interrupted gives the profile of what was
+    seen until then, with `complete` false.
 
     Raises:
         CollagebenchError: the fleet could not be started, the images not read, or the profile not written.
@@ -121,7 +131,9 @@ def record(asked: Recording, out: Path, samples: bool, report: Report) -> dict[s
     finished = True
     with tempfile.TemporaryDirectory(prefix="collagebench-logs-") as logs:
         try:
-            complete(watch(found, model, pixels, schedules, Path(logs), _disturbance(natural), report))
+            complete(
+                watch(found, model, pixels, schedules, Path(logs), _disturbance(natural), report, show, asked.where)
+            )
         except Interrupted:
             finished = False
     if sum(len(machine.seen) for machine in found.machines) < LEAST:

@@ -139,6 +139,8 @@ def _same_config(directory: Path, before: Mapping[str, Any], now: Mapping[str, A
             continue
         if key == "schemes":
             raise UsageError(f"{directory} was begun with other schemes: {_difference(began, value)}")
+        if key == "host":
+            began, value = (", ".join(host["address"] for host in hosts) or "none" for hosts in (began, value))
         raise UsageError(
             f"{directory} was begun with --{option(key)} {began}, not {value}: leave the option out, or run it again "
             "into another directory"

@@ -22,9 +22,10 @@ from numpy.typing import NDArray
 
 from collagebench.engine.pacer import Pacer
 from collagebench.errors import FleetError
-from collagebench.fleet import Disturbance, ModelFile, WorkerSpec
+from collagebench.fleet import LOCAL, Disturbance, ModelFile, Where, WorkerSpec
 from collagebench.fleet.connection import Connection, TaskError
-from collagebench.fleet.local import Fleet, local_fleet
+from collagebench.fleet.fleet import Fleet
+from collagebench.fleet.opening import open_fleet
 from collagebench.zoo import Model
 
 WARM_UP = 10
@@ -91,6 +92,8 @@ async def watch(
     logs: Path,
     disturbance: Disturbance | None = None,
     report: Callable[[int, int, str], None] = lambda done, total, line: None,
+    show: Callable[[str], None] = lambda text: None,
+    where: Where = LOCAL,
 ) -> None:
     """Start one worker per schedule, send each its requests, and add what is seen to `found`.
 
@@ -102,6 +105,8 @@ async def watch(
         logs: directory for the workers' logs.
         disturbance: what slows some of the workers down meanwhile, or None.
         report: told how many requests are done, of how many, and a line.
+        show: told what the user should see and keep seeing.
+        where: the fleet that the workers belong to.
 
     Raises:
         ModelError: the model is missing or damaged.
@@ -115,8 +120,12 @@ async def watch(
     file = ModelFile(model.name, str(model.path.resolve()), model.sha256, model.input, model.dtype)
     specs = [WorkerSpec(worker, (file,)) for worker in range(len(schedules))]
     total = sum(len(times) for times in schedules)
-    report(0, total, f"starting {len(specs)} workers")
-    async with local_fleet(specs, "real", logs, on_lost) as fleet:
+
+    def stage(text: str) -> None:
+        report(0, total, text)
+
+    stage(f"starting {len(specs)} workers")
+    async with open_fleet(where, specs, "real", logs, on_lost, stage=stage, show=show) as fleet:
         await _warm_up(fleet, model, pixels)
         if disturbance is not None:
             found.disturbed = await fleet.disturb(disturbance)

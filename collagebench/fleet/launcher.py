@@ -29,6 +29,11 @@ KILL_AFTER = 1.0
 CONFIRM_WITHIN = 60.0
 """Seconds in which the forkserver must say that workers are disturbed or calm."""
 
+
+class Gone(FleetError):
+    """The forkserver has ended, and its workers with it."""
+
+
 What = list[dict[str, Any]]
 """What a disturbance has really started, or what came of it: one item a worker, as it goes into a run's records."""
 
@@ -107,6 +112,10 @@ class Launcher:
             reports.append({**report, "host": host})
         return reports
 
+    def target(self, report: dict[str, Any]) -> str:
+        """Return what gRPC calls the address of a worker that has reported to be ready."""
+        return f"unix:{report['socket']}"
+
     def _order(self, **order: Any) -> None:
         assert self._process.stdin is not None
         self._process.stdin.write(line(order))
@@ -123,14 +132,15 @@ class Launcher:
         """Undo the disturbance; return what came of it once nothing of it is left.
 
         Raises:
-            FleetError: the forkserver is gone.
+            Gone: the forkserver is, and with it everything that it had started.
+            FleetError: it does not answer.
         """
         return await self._carried_out(calm=True)
 
     async def _carried_out(self, **order: Any) -> What:
         name = next(iter(order))
         if self._listener.done():
-            raise FleetError(f"there is nobody to {name} the workers: their forkserver has ended")
+            raise Gone(f"there is nobody to {name} the workers: their forkserver has ended")
         answer = asyncio.get_running_loop().create_future()
         self._unanswered.append(answer)
         self._order(**order)
@@ -175,7 +185,7 @@ class Launcher:
         if not self._up.done():
             self._up.set_exception(FleetError(f"the forkserver ended ({status}){self._said('forkserver.log')}"))
         while self._unanswered:
-            self._answer(FleetError(f"the forkserver ended ({status})"))
+            self._answer(Gone(f"the forkserver ended ({status})"))
 
     def _answer(self, answer: What | FleetError) -> None:
         waiting = self._unanswered.popleft()

@@ -71,6 +71,10 @@ MODEL = {
 CONFIG = {
     "schemes": [{"name": "name", "variant": "name", "options": "object"}],
     "workers": "some",
+    "fleet": "text",
+    "host": [{"address": "text", "workers": "count?"}],
+    "remote_python": "text",
+    "bootstrap": "truth",
     "dataset": "text",
     "data": "text?",
     "models": "text?",

@@ -33,7 +33,7 @@ def refused(tmp_path, text, *options):
     ("text", "sentence"),
     [
         ("\nworker = 5", "profile p.toml, line 2: unknown key 'worker'; did you mean 'workers'?"),
-        ("runs = 1\n\n[fleet]\nworkers = 3", "profile p.toml, line 3: unknown key 'fleet'"),
+        ("runs = 1\n\n[farm]\nworkers = 3", "profile p.toml, line 3: unknown key 'farm'"),
         ("runs = 1\nslow.share = 0.1", "profile p.toml, line 2: unknown key 'slow'"),
         ("# one\nruns = 'many'", "profile p.toml, line 2: runs must be a whole number, not 'many'"),
         ("runs = 2.5", "profile p.toml, line 1: runs must be a whole number, not 2.5"),

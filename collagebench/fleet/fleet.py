@@ -1,0 +1,233 @@
+"""A fleet that is up: its connections, and what can be done to its workers, on however many hosts they are.
+
+A fleet has one forkserver a host, or none where the workers are not ours to start (then nothing but requests can reach
+them). To its user it is one fleet: a worker is known by its index, wherever it runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from collagebench.errors import FleetError
+from collagebench.fleet.connection import Connection, TaskError
+from collagebench.fleet.launcher import Gone, Launcher, What
+from collagebench.worker.spec import Disturbance, WorkerSpec
+
+BACK_WITHIN = 30.0
+"""Seconds that a worker gets from the moment when it is to be started again until it serves."""
+
+Result = TypeVar("Result")
+
+
+class Fleet:
+    """Workers that are up; to iterate over it is to iterate over its connections."""
+
+    def __init__(
+        self,
+        on_lost: Callable[[int, str], None],
+        on_back: Callable[[int], None],
+        cannot: str | None = None,
+    ) -> None:
+        """Be empty.
+
+        `on_lost` is told of a worker that is gone and why, `on_back` of one that was made to crash and serves again.
+        `cannot` is the sentence that refuses to disturb or crash workers; None where that can be done.
+        """
+        self.facts: dict[str, dict[str, Any]] = {}
+        """What is known of a host, by the name that its connections have, for the records: never a secret."""
+        self._on_lost = on_lost
+        self._on_back = on_back
+        self._cannot = cannot
+        self._by_index: dict[int, Connection] = {}
+        self._launchers: dict[int, Launcher] = {}
+        """The forkserver of each worker that has one."""
+        self._disturbed: list[tuple[Launcher, Disturbance]] = []
+        """Who was asked to disturb which workers, and not yet to leave them alone."""
+        self._whole = asyncio.Event()
+        self._whole.set()
+        self._returns: set[asyncio.Task[None]] = set()
+        self._due: dict[int, float] = {}
+        """When each crashed worker must be back, by the event loop's clock."""
+
+    def __iter__(self) -> Iterator[Connection]:
+        return iter(self.connections)
+
+    @property
+    def connections(self) -> list[Connection]:
+        """One for every worker, those that are gone included."""
+        return list(self._by_index.values())
+
+    @property
+    def hosts(self) -> list[dict[str, Any]]:
+        """One object for each host: `host`, the number of its `workers`, and what else is known of it."""
+        workers = Counter(connection.host for connection in self)
+        return [{"host": host, "workers": count, **self.facts.get(host, {})} for host, count in workers.items()]
+
+    async def disturb(self, disturbance: Disturbance) -> What:
+        """Slow workers down until `calm`, in the place of what slows any down now; return what was really started.
+
+        A worker that ends is not disturbed any more, also if it comes back.
+
+        Raises:
+            FleetError: it cannot be done here, or not on one of the hosts; then nothing of it is left on any.
+        """
+        self._refuse()
+        await self.calm()
+        hosts: dict[Launcher, list[int]] = {}
+        for worker in disturbance.workers:
+            if worker not in self._launchers:
+                raise FleetError(f"worker {worker} cannot be disturbed by {disturbance.kind}: it does not run")
+            hosts.setdefault(self._launchers[worker], []).append(worker)
+        self._disturbed = [(host, replace(disturbance, workers=tuple(workers))) for host, workers in hosts.items()]
+        answers = await asyncio.gather(*(host.disturb(part) for host, part in self._disturbed), return_exceptions=True)
+        for answer in answers:
+            if isinstance(answer, BaseException):
+                await self.calm()
+                raise answer
+        return _in_order(answers)
+
+    async def calm(self) -> What:
+        """Undo the disturbance; return what came of it once nothing of it is left.
+
+        Of workers whose forkserver is gone, and with it everything that it had started, only that is known.
+
+        Raises:
+            FleetError: a forkserver does not answer.
+        """
+        disturbed, self._disturbed = self._disturbed, []
+        answers = await asyncio.gather(*(host.calm() for host, _ in disturbed), return_exceptions=True)
+        for (_, part), (place, answer) in zip(disturbed, enumerate(answers), strict=True):
+            if isinstance(answer, Gone):
+                answers[place] = [
+                    {"worker": worker, "kind": part.kind, "ended": str(answer)} for worker in part.workers
+                ]
+            elif isinstance(answer, BaseException):
+                raise answer
+        return _in_order(answers)
+
+    def _refuse(self) -> None:
+        if self._cannot is not None:
+            raise FleetError(self._cannot)
+
+    def crash(self, worker: int, restart_after: float) -> bool:
+        """Kill a worker and start it again `restart_after` seconds later; return whether it was there to be killed.
+
+        From now on its calls fail as `crashed`, until just before `on_back` is called.
+
+        Raises:
+            FleetError: it cannot be done here.
+        """
+        self._refuse()
+        connection = self._by_index[worker]
+        if connection.lost is not None or connection.crashed:
+            return False
+        connection.crash()
+        self._whole.clear()
+        self._launchers[worker].crash(worker, restart_after)
+        loop = asyncio.get_running_loop()
+        self._due[worker] = loop.time() + restart_after + BACK_WITHIN
+        loop.call_at(self._due[worker], self._check_back, worker)
+        return True
+
+    def _check_back(self, worker: int) -> None:
+        """Count a worker as lost that should have been back by now."""
+        connection = self._by_index[worker]
+        late = asyncio.get_running_loop().time() >= self._due[worker]
+        if connection.crashed and connection.lost is None and late:
+            self.lost(worker, f"was not back {BACK_WITHIN:g} s after it was to be started again")
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every worker that was made to crash is back or lost."""
+        return self._whole.is_set()
+
+    async def whole(self) -> None:
+        """Return when every worker that was made to crash is back or lost."""
+        await self._whole.wait()
+
+    def _check_whole(self) -> None:
+        if not any(connection.crashed and connection.lost is None for connection in self):
+            self._whole.set()
+
+    async def launch(self, launchers: Sequence[tuple[Launcher, Sequence[WorkerSpec]]], deadline: float) -> None:
+        """Start the workers of each forkserver and connect to all of them.
+
+        Raises:
+            ModelError: a worker's model is missing, damaged, of the wrong shape, or not the one that was expected.
+            FleetError: a worker could not be started, or is not ready within `deadline` seconds.
+        """
+        until = asyncio.get_running_loop().time() + deadline
+        starts = [launcher.start(specs, deadline) for launcher, specs in launchers]
+        connections = []
+        for (launcher, specs), reports in zip(launchers, await all_of(starts), strict=True):
+            for spec, report in zip(specs, reports, strict=True):
+                self._launchers[spec.index] = launcher
+                connections.append(
+                    Connection(spec.index, launcher.target(report), report["pid"], report["host"], report["versions"])
+                )
+        await self.connect(connections, until - asyncio.get_running_loop().time())
+
+    async def connect(self, connections: Sequence[Connection], timeout: float) -> None:
+        """Take workers in that have been started, and return once each says that it is ready.
+
+        Raises:
+            FleetError: one does not say so within `timeout` seconds.
+        """
+        self._by_index.update({each.index: each for each in sorted(connections, key=lambda each: each.index)})
+        try:
+            await asyncio.gather(*(connection.ready(timeout) for connection in self))
+        except TaskError as error:
+            raise FleetError(f"a worker was started but cannot be reached: {error.detail}") from None
+
+    def lost(self, index: int, reason: str) -> None:
+        """Take note that a worker is gone, and pass it on."""
+        if index in self._by_index:
+            self._by_index[index].lost = reason
+            self._check_whole()
+        self._on_lost(index, reason)
+
+    def restarted(self, index: int, pid: int) -> None:
+        """Connect to a worker that has been started again, and tell of it."""
+        task = asyncio.create_task(self._come_back(index, pid), name=f"worker-{index}-comes-back")
+        self._returns.add(task)
+        task.add_done_callback(self._returns.discard)
+
+    async def _come_back(self, index: int, pid: int) -> None:
+        connection = self._by_index[index]
+        try:
+            await connection.come_back(pid, BACK_WITHIN)
+        except TaskError as error:
+            if connection.lost is None:
+                self.lost(index, f"was started again but cannot be reached: {error.detail}")
+        else:
+            if connection.lost is None:
+                self._check_whole()
+                self._on_back(index)
+
+    async def close(self) -> None:
+        """Hang up; calls that still wait are cancelled."""
+        for task in self._returns:
+            task.cancel()
+        await asyncio.gather(*self._returns, return_exceptions=True)
+        for connection in self:
+            await connection.close()
+
+
+def _in_order(answers: Sequence[Any]) -> What:
+    """Return the items of several answers, in the order of the workers."""
+    return sorted((item for answer in answers for item in answer), key=lambda item: int(item["worker"]))
+
+
+async def all_of(tasks: Sequence[Coroutine[Any, Any, Result]]) -> list[Result]:
+    """Await all of them side by side; the first that fails cancels the others before its error goes on."""
+    running = [asyncio.ensure_future(task) for task in tasks]
+    try:
+        return await asyncio.gather(*running)
+    finally:
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)

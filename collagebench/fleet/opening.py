@@ -1,0 +1,53 @@
+"""Opening a fleet of any kind: the one way in for those who measure."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from collagebench.errors import FleetError
+from collagebench.fleet.fleet import Fleet
+from collagebench.fleet.local import local_fleet
+from collagebench.fleet.where import Where
+from collagebench.worker.spec import Compute, WorkerSpec
+
+
+@contextlib.asynccontextmanager
+async def open_fleet(
+    where: Where,
+    specs: Sequence[WorkerSpec],
+    compute: Compute,
+    logs: Path,
+    on_lost: Callable[[int, str], None],
+    on_crashed: Callable[[int], None] = lambda worker: None,
+    on_back: Callable[[int], None] = lambda worker: None,
+    stage: Callable[[str], None] = lambda text: None,
+    show: Callable[[str], None] = lambda text: None,
+) -> AsyncIterator[Fleet]:
+    """Start or reach one worker per spec, yield the fleet once it can be reached, and take it all down at the end.
+
+    Args:
+        where: the kind of fleet, and what it needs to know.
+        specs: the workers; their indices must differ.
+        compute: `real` loads and runs the models, `emulated` does neither.
+        logs: directory for what the workers say; made if it is missing.
+        on_lost: called once with index and reason for a worker that ends while the fleet is up.
+        on_crashed: called with the index of a worker that has ended because it was made to crash.
+        on_back: called with its index when it serves again.
+        stage: told what takes a moment.
+        show: told what the user should see and keep seeing: a table of hosts, a warning.
+
+    Raises:
+        ModelError: a model is missing, damaged, of the wrong shape, or not the one that was expected.
+        FleetError: the workers could not be started or reached.
+        OutputError: the logs cannot be written.
+    """
+    opened: Any
+    if where.kind == "local":
+        opened = local_fleet(specs, compute, logs, on_lost, on_crashed=on_crashed, on_back=on_back)
+    else:
+        raise FleetError(f"there is no fleet of the kind {where.kind}")
+    async with opened as fleet:
+        yield fleet

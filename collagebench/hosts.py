@@ -1,0 +1,132 @@
+"""Hosts as a user names them, and which of an experiment's workers each of them gets.
+
+A host is `name`, `user@name`, `name:port` or both; the name may be an alias of ~/.ssh/config, and an IPv6 address
+stands in brackets. A file of hosts has one a line, with `workers=4` behind it if it is to have so many, and what
+follows a `#` is a comment:
+
+    alice@10.0.0.7:2222   workers=4
+    [2001:db8::7]         # gets its share of the rest
+
+What is no such thing is refused here, before anybody passes it on: nothing that a user names can be read as an option
+or by a shell.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from collagebench.errors import UsageError
+
+USER = r"[A-Za-z0-9_][A-Za-z0-9_.+@-]*\$?"
+NAME = r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?"
+IPV6 = r"\[[0-9A-Fa-f:.]+(?:%[A-Za-z0-9_.-]+)?\]"
+ADDRESS = re.compile(rf"(?:(?P<user>{USER})@)?(?P<name>{NAME}|{IPV6})(?::(?P<port>[0-9]{{1,5}}))?")
+LONGEST = 253
+"""Characters of a name, as in DNS."""
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """One host, and how many workers it was said to have.
+
+    Raises:
+        UsageError: its address is none, or it is to have no worker.
+    """
+
+    address: str
+    """As the user wrote it."""
+    workers: int | None = None
+    """None: its share of those that no host was said to have."""
+
+    def __post_init__(self) -> None:
+        self.parts()
+        if self.workers is not None and self.workers < 1:
+            raise UsageError(f"host {self.address} is to have {self.workers} workers: leave it out, or give it some")
+
+    def parts(self) -> tuple[str | None, str, int | None]:
+        """Return user, name (without brackets) and port; None for what is left to ~/.ssh/config.
+
+        Raises:
+            UsageError: the address is none.
+        """
+        found = ADDRESS.fullmatch(self.address)
+        if not found or len(found["name"]) > LONGEST or not 0 < int(found["port"] or 1) < 65536:
+            raise UsageError(
+                f"{self.address!r} is no host: write name, user@name, name:port or user@name:port, and an IPv6 address "
+                "in brackets, as in [::1]:22"
+            )
+        return found["user"], found["name"].strip("[]"), int(found["port"]) if found["port"] else None
+
+
+def read_hosts(path: Path) -> tuple[Host, ...]:
+    """Read a file of hosts.
+
+    Raises:
+        UsageError: it cannot be read, names no host, or has a line that makes no sense; the sentence says which.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise UsageError(f"the file of hosts {path} cannot be read: {reason}") from None
+    hosts = []
+    for number, line in enumerate(lines, 1):
+        words = line.partition("#")[0].split()
+        if not words:
+            continue
+        try:
+            hosts.append(_read(words))
+        except UsageError as error:
+            raise UsageError(f"{path}, line {number}: {error}") from None
+    if not hosts:
+        raise UsageError(f"the file of hosts {path} names none: write one a line, as user@name:port")
+    return tuple(hosts)
+
+
+def _read(words: Sequence[str]) -> Host:
+    address, *options = words
+    workers = None
+    for option in options:
+        key, _, value = option.partition("=")
+        if key != "workers" or not re.fullmatch(r"[0-9]{1,6}", value) or workers is not None:
+            raise UsageError(f"after a host may stand workers=N, not {option!r}")
+        workers = int(value)
+    return Host(address, workers)
+
+
+def deal(hosts: Sequence[Host], workers: int) -> list[int]:
+    """Return for each worker the place of its host in `hosts`.
+
+    Hosts get as many as they were said to have, and share the rest evenly, the first ones one more. Workers go round
+    the hosts, so that neighbours are on different ones.
+
+    Raises:
+        UsageError: there is no host, one is named twice or would have no worker, or there is none for a worker.
+    """
+    if not hosts:
+        raise UsageError("--fleet ssh needs hosts: name them with --host, in a file with --hosts, or in a profile")
+    addresses = [host.address for host in hosts]
+    for address in addresses:
+        if addresses.count(address) > 1:
+            raise UsageError(f"host {address} is named twice: name it once, with as many workers as it is to have")
+    said = sum(host.workers or 0 for host in hosts)
+    sharing = [place for place, host in enumerate(hosts) if host.workers is None]
+    rest = workers - said
+    if rest < 0 or (rest > 0 and not sharing):
+        raise UsageError(f"the hosts are said to have {said} workers, but --workers is {workers}: make them agree")
+    if rest < len(sharing):
+        without = hosts[sharing[rest]].address
+        raise UsageError(f"{workers} workers are too few for {len(hosts)} hosts: {without} would have none")
+    left = [host.workers or 0 for host in hosts]
+    for number, place in enumerate(sharing):
+        left[place] = rest // len(sharing) + (number < rest % len(sharing))
+    dealt: list[int] = []
+    while len(dealt) < workers:
+        for place in range(len(hosts)):
+            if left[place]:
+                left[place] -= 1
+                dealt.append(place)
+    return dealt
