@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
+from collagebench.addresses import check_endpoints
 from collagebench.errors import UsageError
 from collagebench.hosts import Host, deal
 
@@ -47,6 +48,11 @@ class Config:
     host: tuple[Host, ...] = ()
     remote_python: str = "python3"
     bootstrap: bool = False
+    endpoint: tuple[str, ...] = ()
+    tls_ca: Path | None = None
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    pixel_scale: float | None = None
     dataset: str = "shapes"
     data: Path | None = None
     download: bool = False
@@ -118,7 +124,7 @@ class Config:
         for name, most in MOST.items():
             if getattr(self, name) > most:
                 raise UsageError(f"--{name} must be {most:,} or less, not {getattr(self, name)}")
-        for name in ("rate", "utilisation", "time_scale", "deadline", "slo_ms"):
+        for name in ("rate", "utilisation", "time_scale", "deadline", "slo_ms", "pixel_scale"):
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
                 raise UsageError(f"--{option(name)} must be a number above 0, not {value}")
@@ -136,6 +142,8 @@ class Config:
             raise UsageError(f"--compute must be real or emulated, not {self.compute!r}")
         if self.fleet == "ssh":
             deal(self.host, self.workers)
+        if self.fleet == "endpoint":
+            check_endpoints(self.endpoint, self.workers)
         variants = [scheme.variant for scheme in self.schemes]
         if not variants:
             raise UsageError("no scheme was chosen: name one with --scheme")
@@ -174,10 +182,13 @@ def from_json(values: dict[str, Any]) -> dict[str, Any]:
         if name not in types:
             raise UsageError(f"the run's config has {name!r}, which this version does not know")
     default = as_json(Config())
-    found = {name: value for name, value in values.items() if value != default[name]}
+    # How many workers there are by default depends on the fleet.
+    found = {name: value for name, value in values.items() if value != default[name] or name == "workers"}
     for name in found:
         if "Path" in types[name]:
             found[name] = Path(found[name])
+    if "endpoint" in found:
+        found["endpoint"] = tuple(found["endpoint"])
     if "host" in found:
         found["host"] = tuple(Host(**host) for host in found["host"])
     if "schemes" in values:

@@ -139,6 +139,8 @@ def read_profile(path: Path) -> Profile:
             if "host" in values:
                 raise UsageError(f"{where}: host and hosts say the same thing twice: keep one of them")
             values["host"] = _read_hosts(path, key, value, lines)
+        elif option(key) == "token-file":
+            raise UsageError(f"{where}: a profile cannot say which file of yours is sent to a server: use --token-file")
         elif key not in known:
             raise UsageError(f"{where}: unknown key {key!r}{nearest(key, [*known, 'scheme', 'host', 'hosts'])}")
         else:

@@ -10,6 +10,7 @@ import click
 from collagebench.cli.resolve import given_options, profile_of, resolve, run_directory
 from collagebench.config import Config, from_json
 from collagebench.errors import Interrupted, UsageError
+from collagebench.fleet.bearer import take_token
 from collagebench.profile import located
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ def conduct(verb: str, options: Mapping[str, Any]) -> int:
     """Run the experiment, print its report and return the exit code."""
     config = resolve(options, _recorded(options))
     gates = _gates(options["fail_if"], config)
+    token = take_token(options.get("token_file"), config.fleet == "endpoint")
     directory = run_directory(options["out"], verb)
     # Imported here, because they are heavy and no help text needs them.
     from collagebench.cli.live_view import LiveView
@@ -28,7 +30,10 @@ def conduct(verb: str, options: Mapping[str, Any]) -> int:
 
     try:
         with located(profile_of(options), given_options(options)), LiveView(options["verbose"]) as progress:
-            (experiment.run if verb == "run" else experiment.simulate)(config, directory, progress, options["resume"])
+            if verb == "run":
+                experiment.run(config, directory, progress, options["resume"], token)
+            else:
+                experiment.simulate(config, directory, progress, options["resume"])
     except Interrupted:
         print_report([directory], options["form"], fail_if=gates)
         raise

@@ -185,6 +185,23 @@ FLEET = [
     click.option(
         "--bootstrap", is_flag=True, default=None, help="ssh: install what a host's Python lacks, apart from it."
     ),
+    click.option(
+        "--endpoint",
+        multiple=True,
+        metavar="URL",
+        help="endpoint: a server that runs, grpc://host:port/model, or grpcs:// for TLS; repeatable.",
+    ),
+    click.option(
+        "--tls-ca", type=PATH, metavar="FILE", help="endpoint: who vouches for it. [the system's authorities]"
+    ),
+    click.option("--tls-cert", type=PATH, metavar="FILE", help="endpoint: this client's certificate, with --tls-key."),
+    click.option("--tls-key", type=PATH, metavar="FILE", help="endpoint: the private key of that certificate."),
+    click.option(
+        "--token-file", type=PATH, metavar="FILE", help="endpoint: a bearer token. [the variable COLLAGEBENCH_TOKEN]"
+    ),
+    click.option(
+        "--pixel-scale", type=float, metavar="F", help="endpoint: a model that takes FP32 gets pixels times F."
+    ),
 ]
 """The options of those verbs that need real workers."""
 

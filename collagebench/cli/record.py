@@ -12,6 +12,7 @@ import click
 from collagebench.cli.options import FLEET, PATH, SECTIONS, Function, fleet_options, parameter
 from collagebench.cli.resolve import fleet_of
 from collagebench.errors import Interrupted
+from collagebench.fleet.bearer import take_token
 from collagebench.workload.dataset import NAMES
 
 if TYPE_CHECKING:
@@ -76,6 +77,7 @@ def command(
 
     fleet = {name: parameters.pop(name) for name in map(parameter, FLEET)}
     where, count = fleet_of({**fleet, "workers": workers})
+    take_token(None, wanted=False)
     asked = Recording(
         workers=count,
         where=where,

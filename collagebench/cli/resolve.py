@@ -97,6 +97,11 @@ def check_fleet_options(values: dict[str, Any], given: Mapping[str, Any]) -> Non
     said = [host.workers for host in values.get("host", ())]
     if "workers" not in values and said and None not in said:
         values["workers"] = sum(said)
+    if "workers" not in values and chosen == "endpoint" and values.get("endpoint"):
+        values["workers"] = len(values["endpoint"])
+    for name in ("tls_ca", "tls_cert", "tls_key"):
+        if name in values:
+            values[name] = Path(values[name]).resolve()  # so that a resumed run finds it from anywhere
 
 
 def fleet_of(options: Mapping[str, Any]) -> tuple[Where, int]:

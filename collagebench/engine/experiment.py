@@ -13,6 +13,7 @@ from typing import Any
 
 from collagebench.config import Config, as_json
 from collagebench.engine import in_virtual_time, on_workers
+from collagebench.engine.at_endpoints import inference_times
 from collagebench.engine.bound import bound
 from collagebench.engine.cells import Progress
 from collagebench.engine.conductor import Listener
@@ -21,16 +22,18 @@ from collagebench.engine.plan import Plan, make_plan, straggler_parameters, time
 from collagebench.engine.resumed import open_earlier, resumed_header
 from collagebench.errors import CollagebenchError, Interrupted, UsageError
 from collagebench.fleet import CANNOT
+from collagebench.fleet.bearer import Token
 from collagebench.results.environment import capture
 from collagebench.results.writer import RunWriter
 from collagebench.stragglers.causes import NATURAL
 from collagebench.stragglers.model import NAMES, parameters_of
 
 
-def run(config: Config, directory: Path, progress: Progress, resume: bool = False) -> None:
+def run(config: Config, directory: Path, progress: Progress, resume: bool = False, token: Token | None = None) -> None:
     """Measure on real workers and leave the results in `directory`.
 
-    With `resume`, go on with the experiment that `directory` holds.
+    With `resume`, go on with the experiment that `directory` holds. `token` is what servers that already run want to
+    see.
 
     Raises:
         CollagebenchError: it could not be done; what was finished is saved.
@@ -43,7 +46,15 @@ def run(config: Config, directory: Path, progress: Progress, resume: bool = Fals
     fleet = where_of(config).kind
     if fleet in CANNOT and (config.stragglers in NATURAL or config.stragglers == "crash"):
         raise UsageError(CANNOT[fleet])
-    _experiment(config, directory, progress, resume, "live", on_workers.run_cells)
+    measured: Mapping[tuple[str, int], float] = {}
+    if fleet == "endpoint":
+        if config.compute == "emulated":
+            raise UsageError("endpoints compute by themselves: leave --compute emulated out")
+        if not resume:
+            progress.stage("asking the endpoints what they serve")
+            measured = inference_times(config, token)
+    run_cells = partial(on_workers.run_cells, token=token)
+    _experiment(config, directory, progress, resume, "live", run_cells, measured)
 
 
 def simulate(
@@ -192,7 +203,8 @@ def _header(plan: Plan, engine: str) -> dict[str, Any]:
                 "grid": model.grid,
                 "dataset": model.dataset,
                 "classes": len(model.classes),
-                "sha256": model.sha256,
+                # What others serve under a model's name cannot be known.
+                "sha256": None if plan.config.fleet == "endpoint" else model.sha256,
                 "macs": model.macs,
                 "accuracy": model.accuracy,
                 "compute_s": {str(size): s for (name, size), s in plan.compute.items() if name == model.name},

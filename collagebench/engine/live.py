@@ -168,6 +168,8 @@ class LiveCell:
 
     def has_begun(self, job: Job) -> bool:
         """Whether the job is next in line behind one that should be done by now."""
+        if self._connections[job.worker].waits_here:
+            return False
         router = self.conductor.router
         first = router.next(job.worker)
         if first is None or first.begun is None or router.second(job.worker) is not job:

@@ -19,6 +19,7 @@ from collagebench.engine.live import LiveCell
 from collagebench.engine.pacer import Pacer
 from collagebench.engine.plan import Plan, Variant
 from collagebench.fleet import Disturbance, Kind, ModelFile, Where, WorkerSpec
+from collagebench.fleet.bearer import Token
 from collagebench.fleet.fleet import Fleet
 from collagebench.fleet.opening import open_fleet
 from collagebench.results.records import CellRecord
@@ -27,19 +28,31 @@ from collagebench.stragglers.natural import Natural
 
 
 def run_cells(
-    plan: Plan, writer: RunWriter, directory: Path, progress: Progress, done: Collection[tuple[str, int]]
+    plan: Plan,
+    writer: RunWriter,
+    directory: Path,
+    progress: Progress,
+    done: Collection[tuple[str, int]],
+    token: Token | None = None,
 ) -> bool:
     """Run all cells that are not done, or those up to the loss of a worker; return whether it was all of them.
+
+    `token` is what servers that already run want to see.
 
     Raises:
         CollagebenchError: the fleet could not be started, or results not written.
         Interrupted: Ctrl-C or SIGTERM came; the workers are gone.
     """
-    return complete(_run_cells(plan, writer, directory, progress, in_order(plan, done)))
+    return complete(_run_cells(plan, writer, directory, progress, in_order(plan, done), token))
 
 
 async def _run_cells(
-    plan: Plan, writer: RunWriter, directory: Path, progress: Progress, cells: Sequence[tuple[int, int, Variant]]
+    plan: Plan,
+    writer: RunWriter,
+    directory: Path,
+    progress: Progress,
+    cells: Sequence[tuple[int, int, Variant]],
+    token: Token | None,
 ) -> bool:
     config = plan.config
     lost: dict[int, str] = {}
@@ -72,8 +85,8 @@ async def _run_cells(
     evaluator = Evaluator(plan.images) if config.compute == "emulated" else None
     logs = directory / "workers"
     opening = open_fleet(
-        where_of(config),
-        _specs(plan),
+        where_of(config, token),
+        specs_of(plan.variants),
         config.compute,
         logs,
         on_ended,
@@ -153,19 +166,22 @@ async def _disturbed(fleet: Fleet, plan: Plan, writer: RunWriter, variant: Varia
     writer.disturbed({"scheme": variant.name, "run": run, "began": began, "came": await fleet.calm()})
 
 
-def where_of(config: Config) -> Where:
+def where_of(config: Config, token: Token | None = None) -> Where:
     """Return the fleet that a config asks for."""
-    known = {field.name: getattr(config, field.name) for field in fields(Where) if field.name != "kind"}
-    return Where(cast(Kind, config.fleet), **known)
+    names = {field.name for field in fields(Where)} - {"kind", "token"}
+    return Where(cast(Kind, config.fleet), token=token, **{name: getattr(config, name) for name in names})
 
 
-def _specs(plan: Plan) -> list[WorkerSpec]:
+def specs_of(variants: Sequence[Variant]) -> list[WorkerSpec]:
     """Every worker holds the models of all the roles it plays under any scheme, so one fleet serves them all."""
     held: dict[int, dict[str, ModelFile]] = {}
-    for variant in plan.variants:
+    for variant in variants:
         for role, workers in variant.workers.items():
             model = variant.models[role]
             for worker in workers:
-                file = ModelFile(model.name, str(model.path.resolve()), model.sha256, model.input, model.dtype)
-                held.setdefault(worker, {})[model.name] = file
+                mine = held.setdefault(worker, {})
+                largest = max(variant.codec.batch(role), mine[model.name].batch if model.name in mine else 1)
+                path = str(model.path.resolve())
+                facts = (model.name, path, model.sha256, model.input, model.dtype, model.output, role, largest)
+                mine[model.name] = ModelFile(*facts)
     return [WorkerSpec(worker, tuple(files.values())) for worker, files in sorted(held.items())]

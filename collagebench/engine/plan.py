@@ -133,7 +133,7 @@ def make_plan(config: Config, measured: Mapping[tuple[str, int], float] = {}) ->
         DataError: the images cannot be read.
         ModelError: there is no model for a role, or a model file is damaged.
     """
-    variants, dataset = _variants(config)
+    variants, dataset = variants_of(config)
     compute = _compute_times(config, variants, measured)
     size = _image_size([model for variant in variants for model in variant.models.values()])
     if dataset.size != size:
@@ -175,7 +175,7 @@ def compute_times(config: Config, measured: Mapping[tuple[str, int], float] = {}
     Those that are not in `measured` are measured now, unless the config says how long they take. Raises what
     `make_plan` raises.
     """
-    return _compute_times(config, _variants(config)[0], measured)
+    return _compute_times(config, variants_of(config)[0], measured)
 
 
 def straggler_parameters(config: Config) -> dict[str, Any]:
@@ -191,7 +191,8 @@ def time_scale(config: Config) -> float:
     return 1.0 if config.trace is not None or config.stragglers not in NAMES else USUAL_TIME_SCALE
 
 
-def _variants(config: Config) -> tuple[tuple[Variant, ...], Dataset]:
+def variants_of(config: Config) -> tuple[tuple[Variant, ...], Dataset]:
+    """Return the rows of the table, and the images; raises what `make_plan` raises."""
     available = zoo.load(config.models or zoo.SHIPPED)
     dataset = open_dataset(config.dataset, config.data, download=config.download)
     return tuple(_variant(scheme, config, available, dataset) for scheme in config.schemes), dataset

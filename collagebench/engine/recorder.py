@@ -183,7 +183,8 @@ class Recorder:
             group = job.sent - request.arrival
             decoded = None if job.decode is None else job.decode + (decoding or 0.0)
             known = (group, job.encode, job.queue, job.service, decoded, hold)
-            transport = None if job.encode is None else latency - sum(phase for phase in known if phase is not None)
+            travelled = job.encode is not None and job.service is not None  # else the service would be in it
+            transport = None if not travelled else latency - sum(phase for phase in known if phase is not None)
             phases = {
                 "group": group,
                 "encode": job.encode,

@@ -85,6 +85,11 @@ class Recording:
     def __post_init__(self) -> None:
         if self.workers < 1:
             raise UsageError(f"--workers must be 1 or more, not {self.workers}")
+        if self.where.kind == "endpoint":
+            raise UsageError(
+                "record needs workers that report how long they served, and endpoints report no times: run against "
+                "them with --stragglers none instead"
+            )
         if self.where.kind == "ssh":
             deal(self.where.host, self.workers)
         if self.arrivals not in KINDS:

@@ -34,13 +34,17 @@ class Token:
         return text.replace(self.value, "…")
 
 
-def take_token(file: Path | None) -> Token | None:
-    """Return the token in `file`, or else the environment's, which is taken out of it so that no child inherits it.
+def take_token(file: Path | None, wanted: bool) -> Token | None:
+    """Return the token in `file`, or else the environment's; None where none is `wanted`.
+
+    It is taken out of the environment either way, so that no child inherits it.
 
     Raises:
         UsageError: the file cannot be read, or there is no token in it.
     """
     text = os.environ.pop(VARIABLE, None)
+    if not wanted:
+        return None
     where = f"the environment's {VARIABLE}"
     if file is not None:
         where = f"--token-file {file}"

@@ -54,10 +54,12 @@ class Reply:
 class TaskError(Exception):
     """A task that a worker will not answer: the reason in one word, and a sentence."""
 
-    def __init__(self, reason: Reason, detail: str) -> None:
+    def __init__(self, reason: Reason, detail: str, status: str | None = None) -> None:
+        """`status` is gRPC's name for what went wrong, where it was gRPC that said so."""
         super().__init__(f"{reason}: {detail}")
         self.reason: Reason = reason
         self.detail = detail
+        self.status = status
 
 
 @dataclass(slots=True)
@@ -143,6 +145,11 @@ class Connection:
         await self.ready(timeout)
         self.crashed = False
 
+    @property
+    def waits_here(self) -> bool:
+        """Whether the tasks that it has not begun wait in the client: then none can begin behind the client's back."""
+        return False
+
     async def ready(self, timeout: float) -> None:
         """Connect, and return once the worker says that it is ready.
 
@@ -211,10 +218,10 @@ class Connection:
     def _error(self, error: grpc.aio.AioRpcError, timeout: float) -> TaskError:
         code, details = error.code(), self._quoted(error.details() or "")
         if code is grpc.StatusCode.DEADLINE_EXCEEDED:
-            return TaskError("deadline", f"{self.name} did not answer within {timeout:g} s")
+            return TaskError("deadline", f"{self.name} did not answer within {timeout:.3g} s", code.name)
         if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED):
-            return TaskError("lost", f"{self.name} is gone: {self.lost or details}")
-        return TaskError("refused", f"{self.name} refused the task: {details} ({code.name})")
+            return TaskError("lost", f"{self.name} is gone: {self.lost or details}", code.name)
+        return TaskError("refused", f"{self.name} refused the task: {details} ({code.name})", code.name)
 
     def _quoted(self, text: str) -> str:
         """Return what the far end says, fit for a line of a terminal or a record."""

@@ -29,8 +29,8 @@ import numpy as np
 from numpy.typing import NDArray
 from open_inference.grpc import protocol
 
+from collagebench.addresses import Address, address
 from collagebench.errors import CollagebenchError, FleetError, ModelError, UsageError
-from collagebench.fleet.address import Address, address
 from collagebench.fleet.bearer import Token
 from collagebench.fleet.connection import Connection, Reply, TaskError
 from collagebench.fleet.fleet import Fleet
@@ -48,6 +48,8 @@ FIRST_WITHIN = 60.0
 """Seconds that its first inference may take, for which it may have to load a model."""
 TIMED, TIMED_SECONDS = 15, 2.0
 """Inferences of each kind that are timed, or for how long at most, of three at least."""
+SHOWN = 5
+"""Servers that a sentence names beside the one that it is about."""
 MOST_BYTES = 4 << 20
 """Of one reply; outputs are a hundredth of that."""
 
@@ -93,7 +95,9 @@ class Slot(Connection):
                 blank = np.zeros((1, *model.input), model.dtype)
                 await self.infer(0, model.name, blank, None, 0.0, FIRST_WITHIN)
             except TaskError as error:
-                raise ModelError(f"{self.at} does not serve model {self._called_there(model)!r}: {error.detail}") from None
+                raise ModelError(
+                    f"{self.at} does not serve model {self._called_there(model)!r}: {error.detail}"
+                ) from None
 
     async def _signature(self, needed: ModelFile, timeout: float) -> Signature:
         name = self._called_there(needed)
@@ -179,10 +183,28 @@ async def endpoint_fleet(
     fleet = Fleet(on_lost, lambda worker: None, CANNOT["endpoint"])
     slots = [_slot(spec, addresses[place % len(addresses)], where, secure) for place, spec in enumerate(specs)]
     try:
-        await fleet.connect(slots, REACH_WITHIN)
+        fleet.take_in(slots)
+        await _check(slots)
+        fleet.facts.update({slot.host: slot.versions for slot in slots})
         yield fleet
     finally:
         await fleet.close()
+
+
+async def _check(slots: Sequence[Slot]) -> None:
+    """See that all slots are ready; the error is that of the first that is not, and names the other servers."""
+    checks = await asyncio.gather(*(slot.ready(REACH_WITHIN) for slot in slots), return_exceptions=True)
+    failed: dict[str, BaseException] = {}
+    for slot, error in zip(slots, checks, strict=True):
+        if error is not None:
+            failed.setdefault(slot.host, error)
+    if not failed:
+        return
+    (_, first), *others = failed.items()
+    if isinstance(first, CollagebenchError) and others:
+        more = f" and {len(others) - SHOWN} more" if len(others) > SHOWN else ""
+        raise type(first)(f"{first}; as bad: {', '.join(host for host, _ in others[:SHOWN])}{more}")
+    raise first
 
 
 def _slot(spec: WorkerSpec, at: Address, where: Where, secure: grpc.ChannelCredentials | None) -> Slot:

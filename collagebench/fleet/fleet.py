@@ -171,13 +171,17 @@ class Fleet:
                 )
         await self.connect(connections, until - asyncio.get_running_loop().time())
 
+    def take_in(self, connections: Sequence[Connection]) -> None:
+        """Count workers as the fleet's."""
+        self._by_index.update({each.index: each for each in sorted(connections, key=lambda each: each.index)})
+
     async def connect(self, connections: Sequence[Connection], timeout: float) -> None:
         """Take workers in that have been started, and return once each says that it is ready.
 
         Raises:
             FleetError: one does not say so within `timeout` seconds.
         """
-        self._by_index.update({each.index: each for each in sorted(connections, key=lambda each: each.index)})
+        self.take_in(connections)
         try:
             await asyncio.gather(*(connection.ready(timeout) for connection in self))
         except TaskError as error:

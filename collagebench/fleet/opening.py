@@ -47,6 +47,10 @@ async def open_fleet(
     opened: Any
     if where.kind == "local":
         opened = local_fleet(specs, compute, logs, on_lost, on_crashed=on_crashed, on_back=on_back)
+    elif where.kind == "endpoint":
+        from collagebench.fleet.endpoint import endpoint_fleet
+
+        opened = endpoint_fleet(where, specs, on_lost)
     else:
         raise FleetError(f"there is no fleet of the kind {where.kind}")
     async with opened as fleet:

@@ -121,7 +121,9 @@ def _check_batch(size: int, verb: str, needed: ModelFile, this: str) -> None:
 
 def _fits(shape: Sequence[int], wanted: Sequence[int]) -> bool:
     """Whether two shapes may be of the same tensor; -1 is any size."""
-    return len(shape) == len(wanted) and all(-1 in pair or pair[0] == pair[1] for pair in zip(shape, wanted, strict=True))
+    return len(shape) == len(wanted) and all(
+        -1 in pair or pair[0] == pair[1] for pair in zip(shape, wanted, strict=True)
+    )
 
 
 def _shape(shape: Sequence[int]) -> str:

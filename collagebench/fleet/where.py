@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
+from collagebench.fleet.bearer import Token
 from collagebench.hosts import Host
 
 Kind = Literal["local", "ssh", "endpoint", "ray"]
@@ -12,10 +14,14 @@ Kind = Literal["local", "ssh", "endpoint", "ray"]
 FLEETS: dict[Kind, tuple[str, ...]] = {
     "local": (),
     "ssh": ("host", "remote_python", "bootstrap"),
+    "endpoint": ("endpoint", "tls_ca", "tls_cert", "tls_key", "token_file", "pixel_scale"),
 }
 """The fleets there are, and the options, by their field, that mean something to each of them only."""
 
-CANNOT: dict[Kind, str] = {}
+CANNOT: dict[Kind, str] = {
+    "endpoint": "servers that already run can be neither stopped, disturbed nor crashed from here: choose stragglers "
+    "that are drawn, or --stragglers none",
+}
 """Why the workers of a fleet can be neither disturbed nor crashed: the sentence that refuses it."""
 
 
@@ -29,6 +35,17 @@ class Where:
     """The interpreter on the hosts."""
     bootstrap: bool = False
     """Whether to make an environment on hosts that lack packages."""
+    endpoint: tuple[str, ...] = ()
+    """Addresses of servers that already run; workers are dealt to them in turn."""
+    tls_ca: Path | None = None
+    """Who may vouch for them; None: whom this system trusts."""
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    """Who this client is, for servers that ask."""
+    pixel_scale: float | None = None
+    """What pixels are multiplied by for a model that takes FP32."""
+    token: Token | None = None
+    """What they want to see; in no config."""
 
 
 LOCAL = Where()

@@ -46,7 +46,7 @@ def print_details(one: dict[str, Any], console: Console) -> None:
             _seconds(cost["executed_s"]),
             _seconds(cost["wasted_s"]),
             str(cost["cancelled_tasks"]),
-            f"{cost['cancelled_in_service_tasks']} ({_seconds(cost['cancelled_in_service_s'])} s)",
+            _late(cost),
             UNKNOWN if cost["bytes_sent"] is None else f"{cost['bytes_sent'] / 1e6:.1f}",
         )
     console.print(table)
@@ -155,6 +155,11 @@ def _ms(seconds: float) -> str:
 
 def _points(share: float) -> str:
     return f"{share * 100:+.2f}"
+
+
+def _late(cost: dict[str, Any]) -> str:
+    tasks, seconds = cost["cancelled_in_service_tasks"], cost["cancelled_in_service_s"]
+    return str(tasks) if seconds is None else f"{tasks} ({_seconds(seconds)} s)"
 
 
 def _seconds(seconds: float | None) -> str:

@@ -121,10 +121,10 @@ def work_table(one: Object, looks: Looks) -> Markup:
         cells = (
             UNKNOWN if scheme["workers"] is None else str(scheme["workers"]),
             f"{cost['tasks']:,}",
-            f"{cost['executed_s']:.1f}",
-            f"{cost['wasted_s']:.1f}",
+            _seconds(cost["executed_s"]),
+            _seconds(cost["wasted_s"]),
             f"{cost['cancelled_tasks']:,}",
-            f"{cost['cancelled_in_service_tasks']:,} ({cost['cancelled_in_service_s']:.1f} s)",
+            _late(cost),
             UNKNOWN if cost["bytes_sent"] is None else f"{cost['bytes_sent'] / 1e6:.1f}",
             as_percent(scheme["busy"]),
         )
@@ -135,6 +135,15 @@ def work_table(one: Object, looks: Looks) -> Markup:
         "workers' time in service."
     )
     return join([scrolling(heads, rows, "Work of every scheme"), tag("p", note, class_="note")])
+
+
+def _late(cost: Object) -> str:
+    tasks, seconds = cost["cancelled_in_service_tasks"], cost["cancelled_in_service_s"]
+    return f"{tasks:,}" if seconds is None else f"{tasks:,} ({_seconds(seconds)} s)"
+
+
+def _seconds(seconds: float | None) -> str:
+    return UNKNOWN if seconds is None else f"{seconds:.1f}"
 
 
 def scrolling(heads: Sequence[str], rows: Sequence[Markup], label: str) -> Markup:

@@ -181,7 +181,7 @@ def _cost(spent: Cost, requests: int) -> dict[str, Any]:
         "tasks": spent.tasks,
         "cancelled_tasks": spent.cancelled_tasks,
         "unreported_tasks": spent.unreported_tasks,
-        "executed_s_per_request": spent.executed_s / requests if requests else None,
+        "executed_s_per_request": spent.executed_s / requests if requests and spent.executed_s is not None else None,
     }
 
 

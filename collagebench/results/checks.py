@@ -150,9 +150,11 @@ def _requests(check: Checker, requests: Any, classes: int) -> None:
     check.none(failed == requests.equal("reason", ""), "a request has either an answer or a reason why it failed")
     ended, arrived = requests["answered"], requests["arrival"]
     check.equal(ended - arrived, latency, ended, "its latency is not from its arrival until its answer")
+    served = ~np.isnan(requests["service"])
     travelled = np.isnan(requests["encode"]) == np.isnan(requests["transport"])
-    check.none(~failed & ~travelled, "encode and transport are both known, or neither")
-    known = ~np.isnan(requests["service"]) & travelled
+    check.none(~failed & served & ~travelled, "encode and transport are both known, or neither")
+    check.none(~failed & ~served & ~np.isnan(requests["transport"]), "its transport is known without its service")
+    known = served & travelled
     total = np.where(known, 0.0, np.nan)
     for name in PHASES:
         np.add(total, requests[name], out=total, where=~np.isnan(requests[name]))

@@ -75,6 +75,9 @@ CONFIG = {
     "host": [{"address": "text", "workers": "count?"}],
     "remote_python": "text",
     "bootstrap": "truth",
+    "endpoint": ["text"],
+    **dict.fromkeys(("tls_ca", "tls_cert", "tls_key"), "text?"),
+    "pixel_scale": "positive?",
     "dataset": "text",
     "data": "text?",
     "models": "text?",
@@ -133,7 +136,7 @@ SHAPE: dict[str, Any] = {
     "environment": ENVIRONMENT,
     "schemes": [SCHEME],
     "models": [MODEL],
-    "hosts": [{"host": "text", "workers": "count"}],
+    "hosts": [{"host": "text", "workers": "count", "server": "text"}],
     "stragglers": {
         "name": "text",
         "mean": "amount?",

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from collagebench.results.reader import Table
 
@@ -20,13 +21,14 @@ class Cost:
     """Worker time in seconds and bytes, over all complete runs of one scheme."""
 
     tasks: int
-    executed_s: float
-    """Service time of all tasks that workers reported, wasted ones included."""
-    wasted_s: float
+    executed_s: float | None
+    """Service time of all tasks that workers reported, wasted ones included; None where none reported any, as servers
+    that are not ours."""
+    wasted_s: float | None
     """The part of it in tasks that no request was answered from."""
     cancelled_in_service_tasks: int
     """Not needed any more while they were being served; they ran to their end."""
-    cancelled_in_service_s: float
+    cancelled_in_service_s: float | None
     """Their service time, a part of the wasted."""
     cancelled_tasks: int
     """Taken back before service."""
@@ -45,12 +47,17 @@ def cost(tasks: Table) -> Cost:
     cancelled, in_service = tasks.equal("outcome", "cancelled"), tasks.equal("outcome", "cancelled in service")
     saved = tasks["wanted_s"][cancelled]
     sent = tasks["bytes_sent"][tasks["bytes_sent"] >= 0]
+    silent = len(tasks) > 0 and not reported.any()
+
+    def seconds(of: NDArray[np.bool_]) -> float | None:
+        return None if silent else float(service[reported & of].sum())
+
     return Cost(
         tasks=len(tasks),
-        executed_s=float(service[reported].sum()),
-        wasted_s=float(service[reported & ~tasks.equal("outcome", "used")].sum()),
+        executed_s=seconds(reported),
+        wasted_s=seconds(~tasks.equal("outcome", "used")),
         cancelled_in_service_tasks=int(in_service.sum()),
-        cancelled_in_service_s=float(service[reported & in_service].sum()),
+        cancelled_in_service_s=seconds(in_service),
         cancelled_tasks=int(cancelled.sum()),
         cancelled_s=None if np.isnan(saved).any() else float(saved.sum()),
         unreported_tasks=int((~reported & ~cancelled).sum()),
@@ -60,8 +67,8 @@ def cost(tasks: Table) -> Cost:
 
 def busy_share(tasks: Table, cells: Table, workers: int) -> float | None:
     """Return the share of the workers' time that was spent in service, redundancy included; None without cells."""
-    seconds = workers * float(cells["duration"].sum())
-    return cost(tasks).executed_s / seconds if seconds > 0 else None
+    seconds, executed = workers * float(cells["duration"].sum()), cost(tasks).executed_s
+    return executed / seconds if seconds > 0 and executed is not None else None
 
 
 def goodput(requests: Table, slo_s: float | None) -> float | None:

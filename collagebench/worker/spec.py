@@ -25,6 +25,13 @@ class ModelFile:
     """Height, width and channels of one input image."""
     dtype: str = "uint8"
     """Of its values: `uint8`, or `float32` for a model that takes coded images."""
+    output: tuple[int, ...] = ()
+    """Shape of its output for one input; empty if nobody needs to know. This and what follows is for fleets whose
+    servers are not ours."""
+    role: str = "single"
+    """What schemes call it."""
+    batch: int = 1
+    """Of how many inputs a task may consist."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +50,11 @@ def to_json(spec: WorkerSpec) -> dict[str, Any]:
 
 def from_json(data: dict[str, Any]) -> WorkerSpec:
     """Return the spec that `to_json` wrote."""
-    models = (ModelFile(**{**model, "input": tuple(model["input"])}) for model in data["models"])
-    return WorkerSpec(data["index"], tuple(models))
+    return WorkerSpec(data["index"], tuple(map(_model, data["models"])))
+
+
+def _model(data: dict[str, Any]) -> ModelFile:
+    return ModelFile(**{**data, "input": tuple(data["input"]), "output": tuple(data.get("output", ()))})
 
 
 @dataclass(frozen=True, slots=True)

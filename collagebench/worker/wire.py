@@ -55,9 +55,7 @@ _RAW_TAG = bytes([_RAW << 3 | 2])
 """Field number and wire type 2, a run of bytes that its length precedes."""
 
 
-def unchanging(
-    model: str, shape: tuple[int, ...], dtype: str, image: str = INPUT, output: str | None = None
-) -> bytes:
+def unchanging(model: str, shape: tuple[int, ...], dtype: str, image: str = INPUT, output: str | None = None) -> bytes:
     """Return the serialized fields that all requests to `model` with images of this shape and type have in common.
 
     `image` is the name of its input, `output` the one output that is asked for; None for whatever it gives.

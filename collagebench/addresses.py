@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
@@ -92,3 +93,19 @@ def _is_ip(host: str) -> bool:
     except ValueError:
         return False
     return "%" not in host
+
+
+def check_endpoints(texts: Sequence[str], workers: int) -> None:
+    """See that there are servers, and work for each of them.
+
+    Raises:
+        UsageError: there is none, an address is none, or a server would have no worker.
+    """
+    if not texts:
+        raise UsageError("--fleet endpoint needs servers: name each with --endpoint grpc://host:port/model")
+    for text in texts:
+        address(text)
+    if len(texts) > workers:
+        raise UsageError(
+            f"{workers} workers are too few for {len(texts)} endpoints: {texts[workers]} would have nothing to do"
+        )

@@ -1,0 +1,38 @@
+"""What an inference takes at servers that already run: asked of them, since this machine says nothing about it.
+
+The plan of a run needs it for the rate that a utilisation makes, and for when a task should be done. The way to the
+server and back is part of it, as it is part of the time for which a slot is taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from collagebench.config import Config
+from collagebench.engine.event_loop import complete
+from collagebench.engine.on_workers import specs_of, where_of
+from collagebench.engine.plan import variants_of
+from collagebench.fleet import ModelFile, Where, WorkerSpec
+from collagebench.fleet.bearer import Token
+from collagebench.fleet.endpoint import endpoint_fleet, times
+
+
+def inference_times(config: Config, token: Token | None) -> Mapping[tuple[str, int], float]:
+    """Return the seconds of one inference of all models that the config needs, by name and size of the batch.
+
+    Raises:
+        CollagebenchError: a server cannot be reached, or does not serve what is needed.
+        Interrupted: Ctrl-C or SIGTERM came.
+    """
+    variants, _ = variants_of(config)
+    sizes = {(m.name, n) for v in variants for role, m in v.models.items() for n in (1, v.codec.batch(role))}
+    specs = specs_of(variants)
+    files = {file.name: file for spec in specs for file in spec.models}
+    return complete(_asked(where_of(config, token), specs, [(files[name], size) for name, size in sorted(sizes)]))
+
+
+async def _asked(
+    where: Where, specs: list[WorkerSpec], sizes: list[tuple[ModelFile, int]]
+) -> Mapping[tuple[str, int], float]:
+    async with endpoint_fleet(where, specs, lambda worker, reason: None) as fleet:
+        return await times(fleet, sizes)
