@@ -42,7 +42,7 @@ def print_recommendation(answer: Object, console: Console) -> None:
             console.print(Text(answer["settings"][key]))
             console.print()
     if answer["settings"]:
-        print_line(console, _caution(answer["settings"]), style="dim")
+        print_line(console, cautions(answer["settings"]), style="dim")
         console.print()
     if answer["validation"]:
         _validation(answer, console)
@@ -72,6 +72,11 @@ def conditions(answer: Object) -> str:
     )
 
 
+def said_points(lost: float | None) -> str:
+    """Return a loss of right answers as points gained."""
+    return UNKNOWN if lost is None else f"{-100 * lost:+.1f}".replace("-0.0", "+0.0")
+
+
 def _table(answer: Object, console: Console) -> None:
     wishes = answer["asked"]["wishes"]
     shown, hidden = _shown(answer)
@@ -82,7 +87,6 @@ def _table(answer: Object, console: Console) -> None:
     for one in shown:
         chosen = one["variant"] == answer["choice"]
         mark = ("> " if plain else "▶ ") if chosen else "  "
-        points = UNKNOWN if one["lost"] is None else f"{-100 * one['lost']:+.1f}".replace("-0.0", "+0.0")
         late = one["status"] == "late"
         table.add_row(
             f"{mark}{one['variant']}{'*' if one['front'] else ''}",
@@ -92,7 +96,7 @@ def _table(answer: Object, console: Console) -> None:
                 style="red" if late else "",
             ),
             as_percent(one["accuracy"]),
-            points,
+            said_points(one["lost"]),
             as_times(one["work"]),
             "chosen" if chosen else SAID[one["status"]],
             style="bold" if chosen else "" if one["status"] in ("meets", "perhaps") else "dim",
@@ -116,17 +120,24 @@ def _table(answer: Object, console: Console) -> None:
 
 
 def _shown(answer: Object) -> tuple[list[Object], int]:
-    """Return the variants worth a row, the best first, and how many are not: those ranked, on the front, or a scheme's best."""
+    """Return the variants worth a row, the best first, and how many are not.
+
+    Those are worth one that rank high, are on the front, or are the fastest of their scheme.
+    """
     by_name = {one["variant"]: one for one in answer["candidates"]}
-    best_of_scheme: dict[str, Object] = {}
-    for one in sorted(answer["candidates"], key=lambda one: one["latency_s"] or inf):
-        best_of_scheme.setdefault(one["scheme"], one)
-    wanted = [*answer["ranking"][:6], *answer["front"], *(one["variant"] for one in best_of_scheme.values()), "none"]
-    names = list(dict.fromkeys(wanted))
+    names = list(dict.fromkeys([*answer["ranking"][:6], *answer["front"], *worth_naming(answer), "none"]))
     order = {name: place for place, name in enumerate(answer["ranking"])}
     rows = [by_name[name] for name in names if name in by_name]
     rows.sort(key=lambda one: (order.get(one["variant"], inf), bool(one["unsteady"]), one["latency_s"] or inf))
     return rows, len(answer["candidates"]) - len(rows)
+
+
+def worth_naming(answer: Object) -> list[str]:
+    """Return the two best variants and the fastest of every scheme."""
+    fastest: dict[str, str] = {}
+    for one in sorted(answer["candidates"], key=lambda one: one["latency_s"] or inf):
+        fastest.setdefault(one["scheme"], one["variant"])
+    return list(dict.fromkeys([*answer["ranking"][:2], *fastest.values()]))
 
 
 def _scale(latencies: Sequence[float | None], slo: float | None) -> float:
@@ -147,7 +158,8 @@ def _bar(latency: float | None, slo: float | None, scale: float, plain: bool) ->
     return "".join(cells).rstrip()
 
 
-def _caution(settings: Object) -> str:
+def cautions(settings: Object) -> str:
+    """Say what to know before settings are used."""
     where = "gRPC has hedging in its Java and .NET clients; " if settings["grpc"] else ""
     return (
         f"{where}both know fixed delays only: this one, {as_ms(settings['delay_s'])} ms, belongs to the highest load "

@@ -18,6 +18,7 @@ from typing import Any
 from collagebench.config import Config, SchemeConfig, as_json
 from collagebench.engine.plan import make_plan
 from collagebench.errors import OutputError
+from collagebench.report.recommendation_page import recommendation_page
 from collagebench.schemes import SCHEMES
 from collagebench.study.candidates import Left, candidates, possible
 from collagebench.study.explained import explain
@@ -26,7 +27,7 @@ from collagebench.study.proxies import settings
 from collagebench.study.wishes import Candidate, Figures, Wishes, closest, front, ranked, status
 
 SCHEMA = 1
-ANSWER = "answer.json"
+ANSWER, PAGE = "answer.json", "answer.html"
 NONE = SchemeConfig("none", "none")
 
 Summary = dict[str, Any]
@@ -75,16 +76,21 @@ def recommend(
 
 
 def save(answer: dict[str, Any], directory: Path) -> None:
-    """Keep the answer beside its points, as JSON.
+    """Keep the answer beside its points: as JSON, and as a page.
 
     Raises:
         OutputError: it cannot be written.
     """
-    path = directory / ANSWER
-    try:
-        path.write_text(json.dumps(answer, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise OutputError(f"the answer cannot be written to {path} ({error.strerror or error})") from None
+    texts = {
+        ANSWER: json.dumps(answer, indent=2, allow_nan=False) + "\n",
+        PAGE: recommendation_page(answer, directory.resolve().name),
+    }
+    for name, text in texts.items():
+        path = directory / name
+        try:
+            path.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise OutputError(f"the answer cannot be written to {path} ({error.strerror or error})") from None
 
 
 def load_of(load: dict[str, float]) -> dict[str, Any]:
@@ -139,8 +145,14 @@ def _answer(
     best = front(judged)
     choice = order[0] if order else None
     loads = [
-        {"rate": one["rate"], "utilisation": one["schemes"][0]["utilisation"], "bound": one["schemes"][0]["bound"]}
+        {
+            "rate": one["rate"],
+            "utilisation": scheme["utilisation"],
+            "bound": scheme["bound"],
+            "work_s": scheme["cost"] and scheme["cost"]["executed_s_per_request"],
+        }
         for one in plain
+        for scheme in one["schemes"]
     ]
     return {
         "schema": SCHEMA,
