@@ -51,8 +51,6 @@ class Wishes:
     """Worker time beyond that of no redundancy, as a share of it."""
 
     def __post_init__(self) -> None:
-        if self.slo is not None and not 0 < self.slo < math.inf:
-            raise UsageError(f"--slo is a number of milliseconds above 0, not {self.slo * 1e3:g}")
         if self.quantile not in QUANTILES:
             raise UsageError(f"--slo-quantile must be one of {', '.join(QUANTILES)}, not {self.quantile!r}")
         for name, least, most in (("accuracy", 0.0, 1.0), ("loss", 0.0, 1.0), ("budget", 0.0, math.inf)):
