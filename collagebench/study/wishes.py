@@ -11,9 +11,9 @@ A candidate is judged at every load of the range that was asked for, and by its 
 
 What is left is ranked by cost, which is worker time a request beside no redundancy, the mean over the loads: on equal
 hardware that is energy, and room for other work. Where costs are about equal, the more accurate wins, then the one
-whose latency is surely lower, by the upper end of its interval; but where no redundancy will do, nothing is simpler, and
-it comes first. Where there is no SLO, latency comes first, then cost, then accuracy. ABOUT says what differences are too
-small to decide anything.
+whose latency is surely lower, by the upper end of its interval; but where no redundancy will do, nothing is simpler,
+and it comes first. Where there is no SLO, latency comes first, then cost, then accuracy. ABOUT says what differences
+are too small to decide anything.
 
 A candidate is on the front if no other is at least as good in latency, accuracy and cost, and better in one.
 """
