@@ -27,6 +27,7 @@ def conduct(verb: str, options: Mapping[str, Any]) -> int:
     from collagebench.cli.live_view import LiveView
     from collagebench.engine import experiment
     from collagebench.report import print_report
+    from collagebench.results.writer import HEADER
 
     try:
         with located(profile_of(options), given_options(options)), LiveView(options["verbose"]) as progress:
@@ -35,7 +36,8 @@ def conduct(verb: str, options: Mapping[str, Any]) -> int:
             else:
                 experiment.simulate(config, directory, progress, options["resume"])
     except Interrupted:
-        print_report([directory], options["form"], fail_if=gates)
+        if (directory / HEADER).exists():  # it had begun
+            print_report([directory], options["form"], fail_if=gates)
         raise
     code = print_report([directory], options["form"], fail_if=gates)
     click.echo(f"records: {directory}", err=True)

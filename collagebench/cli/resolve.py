@@ -55,7 +55,14 @@ def resolve(options: Mapping[str, Any], recorded: Mapping[str, Any] = {}) -> Con
     for number, scheme in enumerate(config.schemes):
         with located(written, given, number):
             fitted = resolve_fits(scheme)
-            make(fitted.name, dict(fitted.options)).allot(config.workers)  # says what is wrong with them, if anything
+            try:
+                make(fitted.name, dict(fitted.options)).allot(
+                    config.workers
+                )  # says what is wrong with them, if anything
+            except UsageError as error:
+                if config.fleet != "endpoint":
+                    raise
+                raise UsageError(f"{error}: --workers says how many requests may be at the servers at once") from None
     return config
 
 

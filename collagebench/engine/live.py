@@ -220,7 +220,7 @@ class LiveCell:
             if error.reason == "refused":
                 self._guarded(lambda: self.conductor.failed(job, "refused", self.now()))
             elif error.reason != "crashed":  # of a crash the fleet tells
-                self._on_lost(job.worker, error.detail)
+                self._on_lost(job.worker, error.detail.removeprefix(f"worker {job.worker} "))
         except Exception as error:
             self._fail(error)
         else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import fields
 from functools import partial
 from pathlib import Path
@@ -131,7 +131,7 @@ async def _run_cells(
                     writer.disturbed({"scheme": variant.name, "run": run, "began": began, "came": list(returns)})
                     returns.clear()
                 recorder.flush()
-                gone = "; ".join(f"worker {worker} {reason}" for worker, reason in sorted(lost.items()))
+                gone = _gone(lost)
                 facts = (config.requests, recorder.tasks, recorder.duration, cpu, gone)
                 writer.cell(CellRecord(variant.name, run, order, *facts))
                 if lost:
@@ -142,6 +142,17 @@ async def _run_cells(
             cell = None
             pacer.close()
     return True
+
+
+def _gone(lost: Mapping[int, str]) -> str:
+    """Say who is gone and why; nothing if nobody is."""
+    alike: dict[str, list[int]] = {}
+    for worker, reason in sorted(lost.items()):
+        alike.setdefault(reason, []).append(worker)
+    return "; ".join(
+        f"worker {first} {reason}" + (f" (and so workers {', '.join(map(str, others))})" if others else "")
+        for reason, (first, *others) in alike.items()
+    )
 
 
 @contextlib.asynccontextmanager

@@ -216,7 +216,7 @@ class Connection:
         )
 
     def _error(self, error: grpc.aio.AioRpcError, timeout: float) -> TaskError:
-        code, details = error.code(), self._quoted(error.details() or "")
+        code, details = error.code(), self._quoted((error.details() or "").rpartition("last error: ")[2])
         if code is grpc.StatusCode.DEADLINE_EXCEEDED:
             return TaskError("deadline", f"{self.name} did not answer within {timeout:.3g} s", code.name)
         if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED):

@@ -137,7 +137,7 @@ class Slot(Connection):
                 )
             except TaskError as error:
                 if error.reason in ("lost", "deadline"):
-                    self.lost = error.detail
+                    self.lost = error.detail.removeprefix(f"{self.name} ").removeprefix("is gone: ")
                 raise
             took = time.perf_counter() - began
             try:

@@ -1,0 +1,222 @@
+"""`run --fleet endpoint` as a user meets it: whole processes, a server that is not ours, and every way to lose it."""
+
+from __future__ import annotations
+
+import csv
+import json
+import signal
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from foreign_server import Server, serving, shapes
+from test_run import collagebench, finish, start, wait_for_requests
+
+pytestmark = pytest.mark.processes
+
+SECRET = "tok-5b1e77d2aa"
+LONG = [
+    "--fleet",
+    "endpoint",
+    "--workers",
+    "4",
+    "--runs",
+    "1",
+    "--requests",
+    "400",
+    "--rate",
+    "150",
+    "--stragglers",
+    "none",
+]
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    """Return a server of the shipped models."""
+    with serving(shapes("single", "collage")) as running:
+        yield running
+
+
+def run(server: Server, *arguments: Any, cwd: Path) -> subprocess.Popen[str]:
+    """Start a run of no scheme against a server, into the directory r."""
+    return start("run", *LONG, "--scheme", "none", "--endpoint", server.url, "--out", "r", *arguments, cwd=cwd)
+
+
+def requests(directory: Path) -> Counter[str]:
+    """Return how many requests a run has recorded, by the reason of failure; the answered ones under none."""
+    with (directory / "requests.csv").open() as file:
+        return Counter(row["reason"] for row in csv.DictReader(file))
+
+
+def test_three_schemes_on_somebody_elses_server(server: Server, tmp_path: Path) -> None:
+    """The report is valid and right; what the server does not report is null, never 0, in every form of the report."""
+    schemes = [word for name in ("none", "replication", "collage") for word in ("--scheme", name)]
+    urls = ["--endpoint", server.url]
+    options = ["--fleet", "endpoint", *urls, "--workers", 6, "--runs", 2, "--requests", 60, "--out", "r"]
+    code, out, err = collagebench("run", *options, *schemes, "--format", "json", cwd=tmp_path)
+    report = json.loads(out)
+    assert code == (0 if report["valid"] else 4), err
+    for scheme in report["schemes"]:
+        assert (scheme["requests"], scheme["failed"]) == (2 * 57, 0)
+        assert scheme["accuracy"]["overall"] > 0.8
+        assert scheme["latency_s"]["p50"] > 0.01
+        assert scheme["phases_s"]["service"] is None
+        assert scheme["phases_s"]["transport"] is None
+        assert scheme["cost"]["executed_s"] is None
+        assert scheme["cost"]["wasted_s"] is None
+        assert scheme["cost"]["bytes_sent"] > 0
+    assert "collage" in report["schemes"][2]["sources"]
+    header = json.loads((tmp_path / "r" / "run.json").read_text())
+    assert header["hosts"] == [{"host": server.url, "workers": 6, "server": "foreign 7"}]
+    assert {model["sha256"] for model in header["models"]} == {None}
+    for form in ("table", "markdown", "csv", "html"):
+        assert collagebench("report", "r", "--format", form, "--out", f"r.{form}", cwd=tmp_path)[0] == code
+
+
+def test_a_server_that_goes_in_mid_run(server: Server, tmp_path: Path) -> None:
+    """The run ends at once with exit code 4; the report says who went, and every request is accounted for."""
+    process = run(server, cwd=tmp_path)
+    wait_for_requests(tmp_path)
+    server.stop()
+    began = time.monotonic()
+    code, out, _ = finish(process)
+    assert time.monotonic() - began < 10
+    assert code == 4
+    assert "INVALID" in out
+    assert f"worker 0 at {server.url} is gone" in " ".join(out.split())
+    found = requests(tmp_path / "r")
+    assert found.total() == 400
+    assert found[""] > 0
+    assert set(found) <= {"", "lost", "refused"}
+
+
+def test_a_server_that_hangs_in_mid_run(server: Server, tmp_path: Path) -> None:
+    """The run ends within the deadline and the time that a silence is given; the report says so."""
+    process = run(server, "--deadline", 0.3, cwd=tmp_path)
+    wait_for_requests(tmp_path)
+    server.go_on.clear()
+    code, out, _ = finish(process, 20)
+    assert code == 4
+    assert "did not answer within" in " ".join(out.split())
+    found = requests(tmp_path / "r")
+    assert found.total() == 400
+    assert found["deadline"] > 0
+
+
+def test_a_server_that_spoils_replies(server: Server, tmp_path: Path) -> None:
+    """Each costs its request and no more; the run goes on to its end, and they are counted as refused."""
+    spoilt = []
+
+    def now_and_then(content: bytes, context: Any) -> Any:
+        spoilt.append(len(server.inferred) > 40 and len(server.inferred) % 10 == 0)
+        good = server.ModelInfer(content, context)
+        return b"\xff\xff no message" if spoilt[-1] else good
+
+    server.instead["ModelInfer"] = now_and_then
+    code, out, err = finish(run(server, "--format", "json", cwd=tmp_path))
+    found = requests(tmp_path / "r")
+    assert code in (0, 4), err
+    assert found.total() == 400
+    assert found["refused"] == sum(spoilt) > 0
+    assert json.loads(out)["schemes"][0]["failed"] > 0
+
+
+@pytest.mark.parametrize("when", ["asking", "running"])
+def test_ctrl_c(server: Server, tmp_path: Path, when: str) -> None:
+    """Ends it at once with 130, also while a server that does not answer is asked; nothing is sent after it."""
+    if when == "asking":
+        server.go_on.clear()
+    process = run(server, cwd=tmp_path)
+    if when == "asking":
+        until = time.monotonic() + 30
+        while not server.at_once:
+            assert time.monotonic() < until
+            time.sleep(0.02)  # a pause between two looks
+    else:
+        wait_for_requests(tmp_path)
+    process.send_signal(signal.SIGINT)
+    began = time.monotonic()
+    code, _, err = finish(process)
+    assert time.monotonic() - began < 10
+    assert code == 130
+    assert "interrupted" in err
+
+
+def test_a_token_is_seen_by_nobody_else(tmp_path: Path) -> None:
+    """It is in no command line or environment of a child, in nothing that is printed, and in no file of the run."""
+    (tmp_path / "token").write_text(f"{SECRET}\n")
+    with serving(shapes("single"), SECRET) as server:
+        process = run(server, "--token-file", "token", "--verbose", cwd=tmp_path)
+        wait_for_requests(tmp_path)
+        shown = [Path(f"/proc/{pid}/{what}").read_bytes() for pid in family(process.pid) for what in LOOKED_AT]
+        code, out, err = finish(process)
+    assert code in (0, 4), err
+    written = [path.read_bytes() for path in (tmp_path / "r").rglob("*") if path.is_file()]
+    assert len(written) >= 4
+    for content in (*shown, *written, out.encode(), err.encode()):
+        assert SECRET.encode() not in content
+
+
+LOOKED_AT = ("cmdline", "environ")
+
+
+def family(pid: int) -> list[int]:
+    """Return a process and those below it."""
+    children = [
+        int(word) for task in Path(f"/proc/{pid}/task").iterdir() for word in (task / "children").read_text().split()
+    ]
+    return [pid, *(each for child in children for each in family(child))]
+
+
+def test_the_variable_does_for_a_token_and_a_bad_one_is_not_repeated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """COLLAGEBENCH_TOKEN is taken; where the server wants another, exit code 1 and one line without it."""
+    monkeypatch.setenv("COLLAGEBENCH_TOKEN", "tok-another")
+    with serving(shapes("single"), SECRET) as server:
+        code, out, err = finish(run(server, cwd=tmp_path))
+    assert code == 1
+    assert "does not accept the token" in err
+    assert "tok-another" not in out + err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (["--fleet", "endpoint"], "needs servers"),
+        (["--fleet", "endpoint", "--endpoint", "localhost:1"], "must begin with grpc://"),
+        (["--fleet", "endpoint", "--endpoint", "grpc://h:1", "--scheme", "replication"], "--workers says how many"),
+        (["--endpoint", "grpc://localhost:1"], "means nothing to the fleet local"),
+        (
+            ["--fleet", "endpoint", "--endpoint", "grpc://h:1", "--stragglers", "stop", "--workers", "4"],
+            "neither stopped",
+        ),
+        (
+            ["--fleet", "endpoint", "--endpoint", "grpc://h:1", "--stragglers", "crash", "--workers", "4"],
+            "neither stopped",
+        ),
+        (
+            ["--fleet", "endpoint", "--endpoint", "grpc://h:1", "--compute", "emulated", "--workers", "4"],
+            "compute by themselves",
+        ),
+        (
+            ["--fleet", "endpoint", "--endpoint", "grpc://h:1", "--token-file", "absent", "--workers", "4"],
+            "cannot be read",
+        ),
+        (
+            ["--fleet", "endpoint", "--endpoint", "grpcs://h:1", "--tls-ca", "absent", "--workers", "4"],
+            "cannot be read",
+        ),
+    ],
+)
+def test_what_makes_no_sense(arguments: list[str], why: str, tmp_path: Path) -> None:
+    """Exit code 2, one sentence, and no run directory."""
+    code, _, err = collagebench("run", *arguments, cwd=tmp_path)
+    assert code == 2
+    assert why in err
+    assert not (tmp_path / "runs").exists()
