@@ -2,10 +2,10 @@
 
     python benchmarks/recommendations.py [--runs 10] [--requests 500] [--only NAME] [--out DIRECTORY]
 
-Each question is asked with `--validate`: the choice, the runner-up and no redundancy are run live on ten workers of this
-machine at the load asked about. An answer is confirmed if the live run is valid, the choice met there everything that
-was asked for, and the runner-up is not better by more than noise. About two minutes a question, on a machine that does
-nothing else.
+Each question is asked with `--validate`: the choice, the runner-up and no redundancy are run live on ten workers of
+this machine at the load asked about. An answer is confirmed if the live run is valid, the choice met there everything
+that was asked for, and the runner-up is not better by more than noise. About two minutes a question, on a machine that
+does nothing else.
 """
 
 from __future__ import annotations
