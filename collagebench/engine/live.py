@@ -73,6 +73,8 @@ class LiveCell:
         self._on_lost = on_lost
         self._away: set[int] = set()
         """Workers that have crashed and will be back."""
+        self._gone: set[int] = set()
+        """Workers that are lost for good."""
         self._crashes = iter(crashes)
         self._crash = crash
         self._calls: dict[int, asyncio.Task[None]] = {}
@@ -106,9 +108,11 @@ class LiveCell:
 
         def arrive(place: int) -> None:
             if place + 1 < len(requests):
-                self._at(requests[place + 1].arrival, lambda: arrive(place + 1), exact=True)
+                # With nobody left to serve them, those that are still to come need not be waited for.
+                following = requests[place + 1].arrival if len(self._gone) < len(self._connections) else 0.0
+                self._at(following, lambda: arrive(place + 1), exact=True)
             request = requests[place]
-            now = self.now()
+            now = max(self.now(), request.arrival)
             recorder.lag[request.id] = now - request.arrival
             conductor.arrived(request, now)
             if place + 1 == len(requests):
@@ -137,6 +141,7 @@ class LiveCell:
     def lost(self, worker: int) -> None:
         """A worker is gone."""
         self._away.discard(worker)
+        self._gone.add(worker)
         self._guarded(lambda: self.conductor.lost(worker, self.now()))
 
     def crashed(self, worker: int) -> None:

@@ -8,14 +8,14 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from real_processes import ROOT, Watched
+from command_line import collagebench, descendants, finish, start, wait_for_requests
+from real_processes import Watched
 
 from collagebench import zoo
 
@@ -23,51 +23,6 @@ pytestmark = pytest.mark.processes
 
 SMALL = ["--workers", "4", "--runs", "2", "--requests", "60", "--scheme", "none", "--scheme", "collage"]
 LONG = ["--workers", "4", "--runs", "1", "--requests", "5000", "--scheme", "none"]
-
-
-def start(*arguments: Any, cwd: Path, **more: Any) -> subprocess.Popen[str]:
-    """Start the command line as a process of its own."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "collagebench", *map(str, arguments)],
-        cwd=cwd,
-        env={**os.environ, "PYTHONPATH": ROOT, "COLUMNS": "80"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        **more,
-    )
-
-
-def finish(process: subprocess.Popen[str], timeout: float = 60.0) -> tuple[int, str, str]:
-    """Return exit code, standard output and standard error; no traceback may be in them."""
-    out, err = process.communicate(timeout=timeout)
-    assert "Traceback" not in out + err
-    return process.returncode, out, err
-
-
-def collagebench(*arguments: Any, cwd: Path) -> tuple[int, str, str]:
-    """Run the command line to its end."""
-    return finish(start(*arguments, cwd=cwd))
-
-
-def descendants(pid: int) -> list[int]:
-    """Return the processes below `pid`."""
-    found = []
-    for task in Path(f"/proc/{pid}/task").glob("*"):
-        for child in map(int, (task / "children").read_text().split()):
-            found += [child, *descendants(child)]
-    return found
-
-
-def wait_for_requests(directory: Path) -> None:
-    """Return once the run below `directory` has written down an answered request."""
-    until = time.monotonic() + 30
-    while time.monotonic() < until:
-        for path in directory.glob("**/requests.csv"):
-            if path.read_text().count("\n") > 1:
-                return
-        time.sleep(0.05)  # a pause between two looks
-    pytest.fail("no request was answered")
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from command_line import collagebench, descendants, finish, start, wait_for_requests
 from foreign_server import Server, serving, shapes
-from test_run import collagebench, finish, start, wait_for_requests
 
 pytestmark = pytest.mark.processes
 
@@ -80,7 +80,7 @@ def test_three_schemes_on_somebody_elses_server(server: Server, tmp_path: Path) 
 
 def test_a_server_that_goes_in_mid_run(server: Server, tmp_path: Path) -> None:
     """The run ends at once with exit code 4; the report says who went, and every request is accounted for."""
-    process = run(server, cwd=tmp_path)
+    process = run(server, "--requests", 4000, cwd=tmp_path)
     wait_for_requests(tmp_path)
     server.stop()
     began = time.monotonic()
@@ -90,7 +90,7 @@ def test_a_server_that_goes_in_mid_run(server: Server, tmp_path: Path) -> None:
     assert "INVALID" in out
     assert f"worker 0 at {server.url} is gone" in " ".join(out.split())
     found = requests(tmp_path / "r")
-    assert found.total() == 400
+    assert found.total() == 4000
     assert found[""] > 0
     assert set(found) <= {"", "lost", "refused"}
 
@@ -153,24 +153,14 @@ def test_a_token_is_seen_by_nobody_else(tmp_path: Path) -> None:
     with serving(shapes("single"), SECRET) as server:
         process = run(server, "--token-file", "token", "--verbose", cwd=tmp_path)
         wait_for_requests(tmp_path)
-        shown = [Path(f"/proc/{pid}/{what}").read_bytes() for pid in family(process.pid) for what in LOOKED_AT]
+        family = [process.pid, *descendants(process.pid)]
+        shown = [Path(f"/proc/{pid}/{what}").read_bytes() for pid in family for what in ("cmdline", "environ")]
         code, out, err = finish(process)
     assert code in (0, 4), err
     written = [path.read_bytes() for path in (tmp_path / "r").rglob("*") if path.is_file()]
     assert len(written) >= 4
     for content in (*shown, *written, out.encode(), err.encode()):
         assert SECRET.encode() not in content
-
-
-LOOKED_AT = ("cmdline", "environ")
-
-
-def family(pid: int) -> list[int]:
-    """Return a process and those below it."""
-    children = [
-        int(word) for task in Path(f"/proc/{pid}/task").iterdir() for word in (task / "children").read_text().split()
-    ]
-    return [pid, *(each for child in children for each in family(child))]
 
 
 def test_the_variable_does_for_a_token_and_a_bad_one_is_not_repeated(
