@@ -30,6 +30,8 @@ class SchemeConfig:
 DEFAULT_SCHEMES = tuple(SchemeConfig(name, name) for name in ("none", "replication", "hedge", "collage"))
 
 
+PLACEMENTS = ("spread", "pack", "strict-spread")
+"""Of workers over the nodes of a cluster: evenly, on as few as will do, or one a node at most."""
 MOST = {"workers": 100_000, "requests": 10_000_000, "runs": 100_000}
 """More than any machine could hold: a slip of the finger, which would rather fill the memory than be done."""
 
@@ -53,6 +55,10 @@ class Config:
     tls_cert: Path | None = None
     tls_key: Path | None = None
     pixel_scale: float | None = None
+    ray_address: str = "auto"
+    ray_cpus: float = 1.0
+    ray_resource: tuple[tuple[str, float], ...] = ()
+    ray_placement: str = "spread"
     dataset: str = "shapes"
     data: Path | None = None
     download: bool = False
@@ -144,6 +150,13 @@ class Config:
             deal(self.host, self.workers)
         if self.fleet == "endpoint":
             check_endpoints(self.endpoint, self.workers)
+        if not 0 <= self.ray_cpus < math.inf:
+            raise UsageError(f"--ray-cpus must be a number from 0 up, not {self.ray_cpus}")
+        if self.ray_placement not in PLACEMENTS:
+            raise UsageError(f"--ray-placement must be {' or '.join(PLACEMENTS)}, not {self.ray_placement!r}")
+        for name, amount in self.ray_resource:
+            if not 0 < amount < math.inf:
+                raise UsageError(f"--ray-resource {name} must be an amount above 0, not {amount}")
         variants = [scheme.variant for scheme in self.schemes]
         if not variants:
             raise UsageError("no scheme was chosen: name one with --scheme")
@@ -189,6 +202,8 @@ def from_json(values: dict[str, Any]) -> dict[str, Any]:
             found[name] = Path(found[name])
     if "endpoint" in found:
         found["endpoint"] = tuple(found["endpoint"])
+    if "ray_resource" in found:
+        found["ray_resource"] = tuple((name, amount) for name, amount in found["ray_resource"])
     if "host" in found:
         found["host"] = tuple(Host(**host) for host in found["host"])
     if "schemes" in values:

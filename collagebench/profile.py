@@ -141,6 +141,8 @@ def read_profile(path: Path) -> Profile:
             values["host"] = _read_hosts(path, key, value, lines)
         elif option(key) == "token-file":
             raise UsageError(f"{where}: a profile cannot say which file of yours is sent to a server: use --token-file")
+        elif option(key) == "ray-resource":
+            values["ray_resource"] = _read_resources(where, value)
         elif key not in known:
             raise UsageError(f"{where}: unknown key {key!r}{nearest(key, [*known, 'scheme', 'host', 'hosts'])}")
         else:
@@ -190,6 +192,15 @@ def _read_schemes(path: Path, tables: Any, lines: Mapping[Way, int]) -> tuple[Sc
             options["hedge_log"] = str((path.parent / options["hedge_log"]).resolve())
         schemes.append(SchemeConfig(name, variant, tuple(sorted(options.items()))))
     return tuple(schemes)
+
+
+def _read_resources(where: str, value: Any) -> tuple[tuple[str, float], ...]:
+    """Read a table of amounts by the names of resources."""
+    if not isinstance(value, dict) or not all(type(amount) in (int, float) for amount in value.values()):
+        raise UsageError(
+            f"{where}: ray-resource must be a table of amounts by name, such as {{ssd = 1}}, not {value!r}"
+        )
+    return tuple((name, float(amount)) for name, amount in value.items())
 
 
 def _read_hosts(path: Path, key: str, value: Any, lines: Mapping[Way, int]) -> tuple[Host, ...]:

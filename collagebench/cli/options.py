@@ -202,6 +202,16 @@ FLEET = [
     click.option(
         "--pixel-scale", type=float, metavar="F", help="endpoint: a model that takes FP32 gets pixels times F."
     ),
+    click.option("--ray-address", metavar="A", help="ray: the cluster, auto, host:port or ray://host:port. [auto]"),
+    click.option("--ray-cpus", type=float, metavar="N", help="ray: what each worker reserves. [1]"),
+    click.option(
+        "--ray-resource",
+        type=(str, float),
+        multiple=True,
+        metavar="NAME N",
+        help="ray: and how much of a resource that the cluster has given a name; repeatable.",
+    ),
+    click.option("--ray-placement", metavar="P", help="ray: spread, pack or strict-spread. [spread]"),
 ]
 """The options of those verbs that need real workers."""
 

@@ -108,7 +108,7 @@ class Launcher:
         reports = []
         for spec in specs:
             report = self._ready[spec.index].result()
-            _check(spec, report["sha256"])
+            check(spec, report["sha256"])
             reports.append({**report, "host": host})
         return reports
 
@@ -228,7 +228,7 @@ class Launcher:
             self._end(index, event["message"])
             return
         try:
-            _check(self._specs[index], event["sha256"])
+            check(self._specs[index], event["sha256"])
         except ModelError as error:
             self._end(index, str(error))
         else:
@@ -271,7 +271,8 @@ def _failure(event: dict[str, Any]) -> CollagebenchError:
     return (ModelError if event["kind"] == "model" else FleetError)(event["message"])
 
 
-def _check(spec: WorkerSpec, loaded: dict[str, str]) -> None:
+def check(spec: WorkerSpec, loaded: dict[str, str]) -> None:
+    """See that a worker loaded the models that were meant, by their SHA-256; ModelError if not."""
     for model in spec.models:
         if model.name in loaded and loaded[model.name] != model.sha256:
             raise ModelError(

@@ -51,6 +51,10 @@ async def open_fleet(
         from collagebench.fleet.endpoint import endpoint_fleet
 
         opened = endpoint_fleet(where, specs, on_lost)
+    elif where.kind == "ray":
+        from collagebench.fleet.ray import ray_fleet
+
+        opened = ray_fleet(where, specs, compute, on_lost, show)
     else:
         raise FleetError(f"there is no fleet of the kind {where.kind}")
     async with opened as fleet:

@@ -15,12 +15,15 @@ FLEETS: dict[Kind, tuple[str, ...]] = {
     "local": (),
     "ssh": ("host", "remote_python", "bootstrap"),
     "endpoint": ("endpoint", "tls_ca", "tls_cert", "tls_key", "token_file", "pixel_scale"),
+    "ray": ("ray_address", "ray_cpus", "ray_resource", "ray_placement"),
 }
 """The fleets there are, and the options, by their field, that mean something to each of them only."""
 
 CANNOT: dict[Kind, str] = {
     "endpoint": "servers that already run can be neither stopped, disturbed nor crashed from here: choose stragglers "
     "that are drawn, or --stragglers none",
+    "ray": "workers on a Ray cluster can be neither stopped, disturbed nor crashed from here: choose stragglers that "
+    "are drawn, or --stragglers none",
 }
 """Why the workers of a fleet can be neither disturbed nor crashed: the sentence that refuses it."""
 
@@ -44,6 +47,14 @@ class Where:
     """Who this client is, for servers that ask."""
     pixel_scale: float | None = None
     """What pixels are multiplied by for a model that takes FP32."""
+    ray_address: str = "auto"
+    """Of a Ray cluster that runs: `auto`, `host:port` or `ray://host:port`."""
+    ray_cpus: float = 1.0
+    """What each worker reserves."""
+    ray_resource: tuple[tuple[str, float], ...] = ()
+    """And how much of the cluster's own resources, by their names."""
+    ray_placement: str = "spread"
+    """`spread`, `pack` or `strict-spread`."""
     token: Token | None = None
     """What they want to see; in no config."""
 

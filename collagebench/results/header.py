@@ -78,6 +78,9 @@ CONFIG = {
     "endpoint": ["text"],
     **dict.fromkeys(("tls_ca", "tls_cert", "tls_key"), "text?"),
     "pixel_scale": "positive?",
+    "ray_address": "text",
+    "ray_cpus": "amount",
+    "ray_placement": "text",
     "dataset": "text",
     "data": "text?",
     "models": "text?",
@@ -136,7 +139,7 @@ SHAPE: dict[str, Any] = {
     "environment": ENVIRONMENT,
     "schemes": [SCHEME],
     "models": [MODEL],
-    "hosts": [{"host": "text", "workers": "count", "server": "text"}],
+    "hosts": [{"host": "text", "workers": "count", "server": "text", "hostname": "text"}],
     "stragglers": {
         "name": "text",
         "mean": "amount?",

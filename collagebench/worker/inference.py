@@ -57,6 +57,15 @@ def load(file: ModelFile) -> Hosted:
         content = Path(file.path).read_bytes()
     except OSError as error:
         raise ModelError(f"model file {file.path} cannot be read ({error.strerror}); export it again") from None
+    return hosted(file, content)
+
+
+def hosted(file: ModelFile, content: bytes) -> Hosted:
+    """Check and warm up an ONNX model that has been read.
+
+    Raises:
+        ModelError: it is not a whole ONNX model, or does not take and give what it should.
+    """
     session = _session(file.path, content)
     batch = _check(file, session)
 

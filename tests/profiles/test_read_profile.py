@@ -81,7 +81,7 @@ def test_units_that_make_no_sense(tmp_path):
 def test_units_of_every_number():
     """Every number of a config that has seconds, milliseconds or a share for its unit is known as such."""
     without = {"rate", "time_scale", "slow_factor", "shape", "sigma", "machine_sigma", "request_sigma"}
-    without |= {"excursion_factor", "transfer_mb", "pixel_scale"}
+    without |= {"excursion_factor", "transfer_mb", "pixel_scale", "ray_cpus", "ray_resource"}
     numbers = {field.name for field in fields(Config) if "float" in str(field.type)}
     assert numbers == {*SECONDS, *SHARES, "slo_ms", *without}
 

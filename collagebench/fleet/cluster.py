@@ -1,0 +1,79 @@
+"""A connection to a Ray cluster that already runs, and this package on its nodes.
+
+Ray ships the package's source, without the models, to every node that runs something of ours; what it needs must be
+installed there: the `ray` extra, in the environment that the nodes run. Nothing is written to the cluster's disks but
+that copy, in the session directory of Ray, which Ray removes when it needs the room.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+from pathlib import Path
+from typing import Any
+
+import collagebench
+from collagebench.errors import FleetError, MissingExtra
+
+REACH_WITHIN = 20.0
+"""Seconds until a cluster must be connected to."""
+KNOCK_WITHIN = 5.0
+"""Seconds until its port must be open."""
+NOT_SHIPPED = ["zoo/*.onnx", "**/__pycache__", "report/*.css", "report/*.js"]
+
+
+def connect(address: str) -> Any:
+    """Connect to the cluster at `address` and return the module `ray`; blocks for `REACH_WITHIN` seconds at most.
+
+    `address` is `auto`, `host:port` or `ray://host:port`.
+
+    Raises:
+        MissingExtra: Ray is not installed.
+        FleetError: the cluster cannot be reached.
+    """
+    try:
+        import ray
+    except ImportError:
+        raise MissingExtra("Ray is not installed: pip install 'collagebench[ray]'") from None
+    _knock(address)
+    shipped = str(Path(collagebench.__file__).parent)
+    failure: list[BaseException] = []
+
+    def call() -> None:
+        try:
+            ray.init(
+                address=address,
+                log_to_driver=False,
+                logging_level="ERROR",
+                runtime_env={"py_modules": [shipped], "excludes": NOT_SHIPPED},
+            )
+        except BaseException as error:
+            failure.append(error)
+
+    # Ray waits for ever for a cluster that is not there, and on the main thread it would take SIGTERM for itself.
+    thread = threading.Thread(target=call, name="ray-init", daemon=True)
+    thread.start()
+    thread.join(REACH_WITHIN)
+    if thread.is_alive():
+        raise FleetError(f"the Ray cluster at {address} did not answer within {REACH_WITHIN:g} s")
+    if failure:
+        text = str(failure[0]).strip().splitlines() or [type(failure[0]).__name__]
+        hint = ": start one with `ray start --head`, or name it with --ray-address" if address == "auto" else ""
+        raise FleetError(f"the Ray cluster at {address} cannot be reached ({text[0].rstrip('.')}){hint}")
+    return ray
+
+
+def _knock(address: str) -> None:
+    """See that somebody listens at an address that names a host and a port.
+
+    Raises:
+        FleetError: nobody does.
+    """
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if not colon or not port.isdecimal():
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), KNOCK_WITHIN).close()
+    except (OSError, OverflowError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise FleetError(f"the Ray cluster at {address} cannot be reached ({why})") from None
