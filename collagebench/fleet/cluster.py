@@ -7,6 +7,8 @@ that copy, in the session directory of Ray, which Ray removes when it needs the 
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
 import threading
 from pathlib import Path
@@ -31,6 +33,7 @@ def connect(address: str) -> Any:
         MissingExtra: Ray is not installed.
         FleetError: the cluster cannot be reached.
     """
+    os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".")  # Ray would print its warnings among our output
     try:
         import ray
     except ImportError:
@@ -60,7 +63,16 @@ def connect(address: str) -> Any:
         text = str(failure[0]).strip().splitlines() or [type(failure[0]).__name__]
         hint = ": start one with `ray start --head`, or name it with --ray-address" if address == "auto" else ""
         raise FleetError(f"the Ray cluster at {address} cannot be reached ({text[0].rstrip('.')}){hint}")
+    if threading.current_thread() is threading.main_thread():
+        restore_signals()
     return ray
+
+
+def restore_signals() -> None:
+    """Have signals go to Python again, where Ray has put itself before it; to be called on the main thread."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if (handler := signal.getsignal(number)) is not None:
+            signal.signal(number, handler)
 
 
 def _knock(address: str) -> None:

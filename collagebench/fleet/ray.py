@@ -27,7 +27,7 @@ import grpc
 
 from collagebench.errors import FleetError, ModelError
 from collagebench.fleet.bearer import Token
-from collagebench.fleet.cluster import connect
+from collagebench.fleet.cluster import connect, restore_signals
 from collagebench.fleet.connection import Connection
 from collagebench.fleet.fleet import Fleet
 from collagebench.fleet.launcher import check
@@ -74,6 +74,8 @@ async def ray_fleet(
         FleetError: the cluster cannot be reached, has no room, or a worker did not start.
     """
     ray = await _apart(lambda: connect(where.ray_address))
+    if threading.current_thread() is threading.main_thread():
+        restore_signals()
     fleet = Fleet(on_lost, lambda worker: None, CANNOT["ray"])
     placed = _Placed(ray, where, len(specs))
     try:
@@ -142,16 +144,20 @@ class _Placed:
             FleetError: a worker did not start.
         """
         started = await _apart(lambda: self._ordered(specs, compute, digest(token.value)))
+        waiting = [asyncio.wrap_future(each) for each in started]
         try:
-            reports = await asyncio.wait_for(
-                asyncio.gather(*(asyncio.wrap_future(each) for each in started)), START_WITHIN
-            )
-        except asyncio.TimeoutError:
-            late = sum(not each.done() for each in started)
+            _, late = await asyncio.wait(waiting, timeout=START_WITHIN, return_when=asyncio.FIRST_EXCEPTION)
+        finally:
+            for each in waiting:
+                each.cancel()  # so that nobody need hear what becomes of it
+        failed = next((each for each in waiting if each not in late and each.exception() is not None), None)
+        if failed is None and late:
             raise FleetError(
-                f"{late} of {len(specs)} workers did not start within {START_WITHIN:g} s on the Ray cluster; its "
+                f"{len(late)} of {len(specs)} workers did not start within {START_WITHIN:g} s on the Ray cluster; its "
                 "dashboard or `ray list actors` says why"
-            ) from None
+            )
+        try:
+            reports = [each.result() for each in ([failed] if failed else waiting)]
         except self._ray.exceptions.RayError as error:
             raise FleetError(f"a worker could not be started by the Ray cluster: {reason(error)}") from None
         for spec, report in zip(specs, reports, strict=True):
@@ -186,7 +192,7 @@ class _Placed:
             try:
                 why = await asyncio.wrap_future(end.future())
             except self._ray.exceptions.RayError as error:
-                why = reason(error)
+                why = f"ended, says Ray: {reason(error)}"
             lost(index, why)
 
         self._alive = [actor.wait.remote() for actor in self._actors]
@@ -239,8 +245,8 @@ def reason(error: BaseException) -> str:
     """Return in one line what Ray says of the end of an actor or a task."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
     telling = [line for line in lines if "exit detail" in line or "is dead because" in line or "Error: " in line]
-    text = (telling or lines)[-1].rpartition("Worker exit detail: ")[2]
-    return f"its process ended, says Ray: {text[:300]}"
+    text = (telling or lines)[-1].rpartition("Worker exit detail: ")[2].partition(" Some common causes")[0]
+    return text[:300].rstrip(".")
 
 
 async def _apart(call: Callable[[], Result]) -> Result:

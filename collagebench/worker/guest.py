@@ -63,7 +63,7 @@ class Guest:
     def wait(self) -> str:
         """Return why the server ended, when it has; while this waits, its process is known to live."""
         self._ended.wait()
-        return self._end or "its server ended"
+        return self._end or "ended"
 
     def _start(self, order: dict[str, Any], address: str, contents: tuple[bytes, ...]) -> dict[str, Any]:
         from collagebench.worker import certificate
@@ -117,7 +117,7 @@ class Guest:
             try:
                 complete(_serve(models, address, (key, own), digest, up))
             except BaseException as error:
-                self._end = f"its server ended ({error or type(error).__name__})"
+                self._end = f"ended ({error or type(error).__name__})"
             self._ended.set()
             listening.set()
 
