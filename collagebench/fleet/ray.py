@@ -81,7 +81,7 @@ async def ray_fleet(
     try:
         await placed.reserve()
         reports = await placed.start(specs, compute, token := Token(secrets.token_urlsafe(32)))
-        connections = [_connection(spec, report, token) for spec, report in zip(specs, reports, strict=True)]
+        connections = [connection_to(spec, report, token) for spec, report in zip(specs, reports, strict=True)]
         await fleet.connect(connections, READY_WITHIN)
         fleet.facts.update({report["node"]: {"hostname": report["hostname"]} for report in reports})
         slowed = sorted({report["node"] for report in reports if report["niceness"] > NICE})
@@ -219,7 +219,8 @@ class _Placed:
         await _apart(take_down)
 
 
-def _connection(spec: WorkerSpec, report: dict[str, Any], token: Token) -> Connection:
+def connection_to(spec: WorkerSpec, report: dict[str, Any], token: Token) -> Connection:
+    """Return a connection to a worker that has reported to be ready, not yet connected."""
     node = report["node"]
     target = f"[{node}]:{report['port']}" if ":" in node else f"{node}:{report['port']}"
     return Connection(

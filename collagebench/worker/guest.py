@@ -14,7 +14,7 @@ import os
 import platform
 import socket
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
@@ -45,9 +45,10 @@ class Guest:
         import ray.util
 
         node = ray.util.get_node_ip_address()
-        return {"node": node, **self._started(order, node, contents)}
+        return {"node": node, **self.started(order, node, contents)}
 
-    def _started(self, order: dict[str, Any], address: str, contents: tuple[bytes, ...]) -> dict[str, Any]:
+    def started(self, order: dict[str, Any], address: str, contents: Sequence[bytes]) -> dict[str, Any]:
+        """Do what `start` does, on an address that is known."""
         try:
             return self._start(order, address, contents)
         except CollagebenchError as error:
@@ -65,7 +66,7 @@ class Guest:
         self._ended.wait()
         return self._end or "ended"
 
-    def _start(self, order: dict[str, Any], address: str, contents: tuple[bytes, ...]) -> dict[str, Any]:
+    def _start(self, order: dict[str, Any], address: str, contents: Sequence[bytes]) -> dict[str, Any]:
         from collagebench.worker import certificate
         from collagebench.worker.inference import emulated, hosted
         from collagebench.worker.spec import from_json

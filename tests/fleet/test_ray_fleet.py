@@ -1,0 +1,167 @@
+"""Workers on a Ray cluster of two nodes: three schemes, every way to lose one, and nothing left afterwards.
+
+`pip install '.[ray]'`, then `pytest -m slow tests/fleet/test_ray_fleet.py`.
+"""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+import json
+import os
+import signal
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from command_line import collagebench, finish, start, wait_for_requests
+from ray_nodes import CORES, Nodes, processes_named, ray_nodes
+from real_processes import Watched
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.processes,
+    pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="Ray is not installed"),
+]
+
+WORKER = "ray::Guest"
+LONG = ["--workers", 4, "--runs", 1, "--requests", 4000, "--rate", 80, "--stragglers", "none", "--scheme", "none"]
+
+
+@pytest.fixture(scope="module")
+def nodes() -> Iterator[Nodes]:
+    """Return a cluster of two nodes."""
+    with ray_nodes() as up:
+        yield up
+
+
+def run(nodes: Nodes, *options: Any, cwd: Path) -> subprocess.Popen[str]:
+    """Start a run on the cluster, into the directory r."""
+    return start("run", "--fleet", "ray", "--ray-address", nodes.address, *options, "--out", "r", cwd=cwd)
+
+
+def workers_after(seconds: float) -> set[int]:
+    """Return the workers that are still there when all have ended or some seconds have passed."""
+    until = time.monotonic() + seconds
+    while (left := processes_named(WORKER)) and time.monotonic() < until:
+        time.sleep(0.05)  # a pause between two looks
+    return left
+
+
+def reasons(directory: Path) -> Counter[str]:
+    """Return how many requests have been recorded, by the reason of failure; the answered ones under none."""
+    with (directory / "requests.csv").open() as file:
+        return Counter(row["reason"] for row in csv.DictReader(file))
+
+
+@pytest.mark.parametrize("compute", ["real", "emulated"])
+def test_three_schemes(nodes: Nodes, tmp_path: Path, compute: str) -> None:
+    """Workers are spread over both nodes, answers are right, times are the workers' own, and no process is left."""
+    schemes = [word for name in ("none", "replication", "collage") for word in ("--scheme", name)]
+    options = ["--workers", 6, "--runs", 2, "--requests", 60, "--utilisation", 0.2, "--compute", compute]
+    code, out, err = finish(run(nodes, *options, *schemes, "--format", "json", cwd=tmp_path))
+    report = json.loads(out)
+    assert code == (0 if report["valid"] else 4), err
+    for scheme in report["schemes"]:
+        assert (scheme["requests"], scheme["failed"]) == (2 * 57, 0)
+        assert scheme["accuracy"]["overall"] > 0.8
+        assert scheme["phases_s"]["service"] > 0.01
+        assert scheme["cost"]["executed_s"] > 0
+    hosts = json.loads((tmp_path / "r" / "run.json").read_text())["hosts"]
+    assert sorted((host["host"], host["workers"]) for host in hosts) == [("127.0.0.2", 3), ("127.0.0.3", 3)]
+    assert workers_after(10) == set()
+
+
+def test_kill_9_of_a_worker(nodes: Nodes, tmp_path: Path) -> None:
+    """The cell goes on without it and is the last one; nobody starts it again, and the report says what Ray saw."""
+    process = run(nodes, *LONG, "--requests", 800, "--scheme", "equal", cwd=tmp_path)
+    wait_for_requests(tmp_path)
+    victim = min(processes_named(WORKER))
+    os.kill(victim, signal.SIGKILL)
+    code, out, _ = finish(process)
+    assert code == 4
+    assert "ended, says Ray: " in " ".join(out.split())
+    assert "no complete run" in out
+    assert reasons(tmp_path / "r").total() == 800
+    assert workers_after(10) == set()
+
+
+def test_a_client_that_is_killed_leaves_nothing(nodes: Nodes, tmp_path: Path) -> None:
+    """Ray ends the workers of a job whose client is gone."""
+    process = run(nodes, *LONG, cwd=tmp_path)
+    wait_for_requests(tmp_path)
+    watched = Watched(list(processes_named(WORKER)))
+    process.kill()
+    process.communicate()
+    assert watched.left_after(10) == set()
+
+
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("wait", [0.8, 1.6, 2.4, None])
+def test_ctrl_c(nodes: Nodes, tmp_path: Path, sign: int, wait: float | None) -> None:
+    """At any moment of the start, and in mid-run (None), it ends within seconds, with 130 and no worker left."""
+    process = run(nodes, *LONG, cwd=tmp_path)
+    if wait is None:
+        wait_for_requests(tmp_path)
+    else:
+        time.sleep(wait)  # the moment is what is tried
+    process.send_signal(sign)
+    began = time.monotonic()
+    code, _, err = finish(process)
+    assert time.monotonic() - began < 10
+    assert code == 130
+    assert "interrupted" in err
+    assert "never retrieved" not in err
+    assert workers_after(10) == set()
+
+
+def test_two_runs_at_once(nodes: Nodes, tmp_path: Path) -> None:
+    """They share the cluster and nothing else."""
+    places = [tmp_path / name for name in "ab"]
+    for place in places:
+        place.mkdir()
+    both = [run(nodes, *LONG, "--requests", 100, cwd=place) for place in places]
+    for process, place in zip(both, places, strict=True):
+        code, _, err = finish(process)
+        assert code in (0, 4), err
+        assert reasons(place / "r") == {"": 100}
+
+
+def test_a_cluster_without_room(nodes: Nodes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Is said to have none, with what is free, instead of waiting for ever."""
+    code, _, err = finish(run(nodes, *LONG, "--ray-cpus", CORES - 1, cwd=tmp_path))
+    assert code == 1
+    assert f"no room for 4 workers of {CORES - 1} CPU each, placed spread" in err
+    assert workers_after(10) == set()
+
+
+@pytest.mark.parametrize(
+    ("address", "why"),
+    [("127.0.0.1:1", "cannot be reached (Connection refused)"), ("no-such-host.invalid:1", "cannot be reached")],
+)
+def test_a_cluster_that_is_not_there(address: str, why: str, tmp_path: Path) -> None:
+    """Exit code 1 and one sentence, within seconds."""
+    began = time.monotonic()
+    code, _, err = collagebench("run", "--fleet", "ray", "--ray-address", address, cwd=tmp_path)
+    assert time.monotonic() - began < 20
+    assert code == 1
+    assert why in err
+
+
+def test_a_node_that_goes_in_mid_run(tmp_path: Path) -> None:
+    """Its workers are lost at once, the others answer on, every request is accounted for, and the run ends."""
+    with ray_nodes() as own:
+        process = run(own, *LONG, "--requests", 800, cwd=tmp_path)
+        wait_for_requests(tmp_path)
+        own.kill_second()
+        code, out, _ = finish(process, 90)
+        assert code == 4
+        assert "INVALID" in out
+        found = reasons(tmp_path / "r")
+        assert found.total() == 800
+        assert found[""] > 400
+        assert workers_after(10) == set()

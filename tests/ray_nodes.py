@@ -1,0 +1,94 @@
+"""A Ray cluster of two nodes on this machine, which have addresses of the loopback interface of their own."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+CORES = 4
+"""That each node says it has."""
+UP_WITHIN = 60.0
+
+
+@dataclass
+class Nodes:
+    """A cluster that is up."""
+
+    address: str
+    processes: list[subprocess.Popen[bytes]]
+    """The first node's, then the second's."""
+
+    def kill_second(self) -> None:
+        """End the second node and all that runs on it, as if its machine had gone."""
+        os.killpg(self.processes[1].pid, signal.SIGKILL)
+
+
+@contextlib.contextmanager
+def ray_nodes() -> Iterator[Nodes]:
+    """Start a cluster of two nodes, and end it."""
+    with socket.create_server(("127.0.0.2", 0)) as held:
+        port = held.getsockname()[1]
+    home = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))  # Unix sockets allow no long path
+    ray = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--disable-usage-stats"]
+    ray += ["--num-cpus", str(CORES), "--object-store-memory", "100000000"]
+    head = ["--head", "--node-ip-address", "127.0.0.2", "--port", str(port), "--temp-dir", str(home)]
+    head += ["--include-dashboard", "false", "--ray-client-server-port", str(_free("127.0.0.2"))]
+    address = f"127.0.0.2:{port}"
+    second = ["--address", address, "--node-ip-address", "127.0.0.3"]
+    nodes = Nodes(address, [])
+    try:
+        for place, options in enumerate((head, second)):
+            with open(home / f"node-{place}.log", "wb") as log:
+                nodes.processes.append(
+                    subprocess.Popen(
+                        [*ray, *options],
+                        stdout=log,
+                        stderr=log,
+                        start_new_session=True,
+                        env={**os.environ, "PYTHONPATH": ""},
+                    )
+                )
+            _wait(home / f"node-{place}.log", nodes.processes[-1])
+        yield nodes
+    finally:
+        for process in nodes.processes:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def _free(host: str) -> int:
+    with socket.create_server((host, 0)) as held:
+        return int(held.getsockname()[1])
+
+
+def _wait(log: Path, process: subprocess.Popen[bytes]) -> None:
+    """Return once a node says that it runs."""
+    until = time.monotonic() + UP_WITHIN
+    while "Ray runtime started" not in log.read_text():
+        if process.poll() is not None or time.monotonic() > until:
+            pytest.fail(f"the node did not start: {log.read_text()[-2000:]}")
+        time.sleep(0.1)  # a pause between two looks
+
+
+def processes_named(name: str) -> set[int]:
+    """Return the processes of this machine whose command line begins with a name, as Ray gives its workers one."""
+    found = set()
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            if path.read_bytes().startswith(name.encode()):
+                found.add(int(path.parent.name))
+    return found
