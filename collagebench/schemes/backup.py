@@ -8,8 +8,8 @@ would hold (9, the default), which makes it a rival of a 3 x 3 collage on the sa
 
 from __future__ import annotations
 
-from collagebench.schemes.backed_up import BackedUp
-from collagebench.schemes.groups import Flush, check_count, check_seconds
+from collagebench.schemes.backed_up import BackedUp, check_hold
+from collagebench.schemes.groups import Flush, check_count
 
 BATCH_AT_MOST = 256
 """As many as the largest collage holds; a batch is one message, and is timed as a whole before a run."""
@@ -23,16 +23,16 @@ class Backup(BackedUp):
     def __init__(
         self,
         backup_batch: int = 9,
-        backup_after: float = 0.0,
+        backup_after: str | float = 0.0,
         flush: Flush = "idle",
         flush_after: float | None = None,
         backup_workers: int = 1,
-        reissue_after: float | None = None,
+        reissue_after: str | float | None = None,
     ) -> None:
         check_count(1, BATCH_AT_MOST, backup_batch=backup_batch)
         check_count(1, backup_workers=backup_workers)
-        check_seconds(backup_after=backup_after)
-        super().__init__(backup_batch, flush, flush_after, backup_after, reissue_after)
+        check_hold("backup_after", backup_after)
+        super().__init__(backup_batch, flush, flush_after, backup_after, reissue_after, twice=True)
         self.backup_batch = backup_batch
         self.backup_workers = backup_workers
 
