@@ -34,8 +34,8 @@ REISSUE_AUTO = "p99"
 """Of the first replies, when a request is sent again under `flush` auto: the few that are slow at both workers."""
 
 
-def check_hold(name: str, value: str | float) -> None:
-    """Raise a UsageError if the option of this Python name is neither `auto` nor a number of seconds from 0 up."""
+def check_hold(name: str, value: str | float | None) -> None:
+    """Raise a UsageError if an option, by its Python name, is neither `auto` nor None nor seconds from 0 up."""
     if not isinstance(value, str):
         check_seconds(**{name: value})
     elif value != AUTO:
@@ -53,12 +53,14 @@ class BackedUp(Scheme):
         size: int,
         flush: Flush,
         flush_after: float | None,
-        hold: str | float,
+        hold: str | float | None,
         reissue_after: str | float | None,
         twice: bool = False,
     ) -> None:
-        """`twice` says whether a request may be in two groups."""
+        """`hold` None: auto under `flush` auto, else 0. `twice` says whether a request may be in two groups."""
         super().__init__()
+        if hold is None:
+            hold = AUTO if flush == AUTO else 0.0
         self.hold = RunningPercentile(HOLD_PERCENTILE) if hold == AUTO else float(hold)
         self._groups = Groups(size, flush, flush_after, self._send_group, twice)
         if reissue_after is None and flush == AUTO:

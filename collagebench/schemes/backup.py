@@ -3,7 +3,7 @@
 The backup model takes a group of up to `backup_batch` images as one batch: one by one (1), as in the baseline that the
 parity models are compared with (Kosaian, Rashmi and Venkataraman, "Parity Models", SOSP 2019), or as many as a collage
 would hold (9, the default), which makes it a rival of a 3 x 3 collage on the same worker. Its answer is used from
-`backup_after` seconds after the request's arrival on; at 0 the first answer wins. The rest is as in `backed_up`.
+`backup_after` seconds after the request's arrival on (what `backed_up` calls `hold`); at 0 the first answer wins.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ class Backup(BackedUp):
     def __init__(
         self,
         backup_batch: int = 9,
-        backup_after: str | float = 0.0,
-        flush: Flush = "idle",
+        backup_after: str | float | None = None,
+        flush: Flush = "auto",
         flush_after: float | None = None,
         backup_workers: int = 1,
         reissue_after: str | float | None = None,

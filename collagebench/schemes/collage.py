@@ -31,9 +31,9 @@ class Collage(BackedUp):
     def __init__(
         self,
         grid: int = 3,
-        flush: Flush = "idle",
+        flush: Flush = "auto",
         flush_after: float | None = None,
-        hold: str | float = 0.0,
+        hold: str | float | None = None,
         collage_workers: int = 1,
         reissue_after: str | float | None = None,
         head: str = "grid",
