@@ -1,0 +1,162 @@
+"""A study's pieces of work on the nodes of a Ray cluster, in the place of processes of this machine.
+
+It is an executor of `concurrent.futures`, so whatever takes one takes it:
+
+    with RayExecutor("auto") as cluster:
+        run_points(points, directory, compute, jobs=cluster.cpus, pool=lambda jobs: cluster)
+
+A piece may fill a directory: any argument that is a path is one. Its content, if there is any, goes to the node with
+the piece, which works in a directory there that is gone afterwards; when the piece is done, the content comes back
+and takes the place of what was here. A piece that fails or is taken back brings nothing, and what was here stays.
+Paths inside a config, of images or models, are not sent: they must lead to the same files on every node.
+
+A piece whose node or process is lost is not begun again by itself: the study stops and says so, and its caller may go
+on with what is left.
+"""
+
+from __future__ import annotations
+
+import io
+import tempfile
+import zipfile
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+from collagebench.errors import CollagebenchError
+from collagebench.fleet.cluster import connect
+
+Result = TypeVar("Result")
+Contents = dict[int, bytes]
+"""Of directories, as zip archives, by their places among the arguments."""
+
+
+STOP_WITHIN = 10.0
+"""Seconds that tasks get to stop, once they are told to."""
+
+
+class RayExecutor(Executor):
+    """Runs calls as tasks of one core each on a cluster that already runs; to be used once, in a `with` block."""
+
+    def __init__(self, address: str = "auto") -> None:
+        """Connect to the cluster.
+
+        Raises:
+            MissingExtra: Ray is not installed.
+            FleetError: the cluster cannot be reached.
+        """
+        self._ray = connect(address)
+        self._task = self._ray.remote(_there).options(num_cpus=1, max_retries=0)
+        self._back = ThreadPoolExecutor(1, thread_name_prefix="from-ray")
+        """Unpacks what comes back, off Ray's own thread."""
+        self._under_way: dict[Future[Any], Any] = {}
+        self._stopped: list[Any] = []
+
+    @property
+    def cpus(self) -> int:
+        """How many tasks the cluster can run at once, if nobody else uses it."""
+        return max(1, int(self._ray.cluster_resources().get("CPU", 1)))
+
+    def submit(self, call: Callable[..., Result], /, *arguments: Any, **named: Any) -> Future[Result]:
+        """Run `call` on some node; see the module for the paths among its arguments.
+
+        A future is pending until its result is here, so that it can be cancelled to the end; the task is then stopped.
+        """
+        directories = {place: value for place, value in enumerate(arguments) if isinstance(value, Path)}
+        sent = {place: pack(directory) for place, directory in directories.items() if directory.is_dir()}
+        names = {place: directory.name for place, directory in directories.items()}
+        future: Future[Result] = Future()
+        reference = self._task.remote(call, arguments, named, names, sent)
+        self._under_way[future] = reference
+        future.add_done_callback(self._done)
+        reference.future().add_done_callback(lambda ended: self._back.submit(self._heard, future, ended, directories))
+        return future
+
+    def _done(self, future: Future[Any]) -> None:
+        reference = self._under_way.pop(future, None)
+        if reference is not None and future.cancelled():
+            self._ray.cancel(reference)  # it hears of it as of a Ctrl-C, and takes its directory away
+            self._stopped.append(reference)
+
+    def _heard(self, future: Future[Any], ended: Future[Any], directories: dict[int, Path]) -> None:
+        """Take over what a task has given."""
+        if not future.set_running_or_notify_cancel():
+            return
+        try:
+            result, contents = ended.result()
+            for place, content in contents.items():
+                unpack(content, directories[place])
+        except self._ray.exceptions.RayError as error:
+            future.set_exception(_cause(error))
+        except OSError as error:
+            future.set_exception(CollagebenchError(f"what came back cannot be written ({error.strerror or error})"))
+        except BaseException as error:
+            future.set_exception(error)
+        else:
+            future.set_result(result)
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Stop what has not ended, and leave the cluster; `wait` for what is under way unless it is to be cancelled."""
+        for future in list(self._under_way):
+            if cancel_futures or not wait:
+                future.cancel()
+            elif not future.cancelled():
+                future.exception()  # waits for it
+        if self._stopped:
+            self._ray.wait(self._stopped, num_returns=len(self._stopped), timeout=STOP_WITHIN)
+            self._stopped.clear()
+        self._back.shutdown(wait=True)
+        self._ray.shutdown()
+
+
+def _cause(error: Any) -> BaseException:
+    """Return what the piece itself raised, or what befell its process."""
+    cause = getattr(error, "cause", None)
+    if isinstance(cause, Exception):
+        return cause
+    from collagebench.fleet.ray import reason
+
+    return CollagebenchError(f"its task on the Ray cluster was lost ({reason(error)}): what was finished stays")
+
+
+def _there(
+    call: Callable[..., Result], arguments: Sequence[Any], named: dict[str, Any], names: dict[int, str], sent: Contents
+) -> tuple[Result, Contents]:
+    """Make the call on a node, in directories of its own; return what it gave, and their contents."""
+    with tempfile.TemporaryDirectory(prefix="collagebench-") as scratch:
+        places = {place: Path(scratch) / str(place) / name for place, name in names.items()}
+        for place, directory in places.items():
+            directory.parent.mkdir()
+            if place in sent:
+                unpack(sent[place], directory)
+        given = [places.get(place, value) for place, value in enumerate(arguments)]
+        result = call(*given, **named)
+        return result, {place: pack(directory) for place, directory in places.items() if directory.is_dir()}
+
+
+def pack(directory: Path) -> bytes:
+    """Return the files below a directory as a zip archive."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        for path in sorted(directory.rglob("*")):
+            if path.is_file():
+                archive.write(path, path.relative_to(directory))
+    return packed.getvalue()
+
+
+def unpack(content: bytes, directory: Path) -> None:
+    """Have a directory hold what `pack` returned, and nothing else.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{directory.name}-", dir=directory.parent) as scratch:
+        new = Path(scratch) / "new"
+        new.mkdir()
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            archive.extractall(new)  # never outside of it, whatever its members are called
+        if directory.exists():
+            directory.rename(Path(scratch) / "old")
+        new.rename(directory)

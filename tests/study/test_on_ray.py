@@ -1,0 +1,136 @@
+"""A study's points on a Ray cluster: the same results as here, where they belong, and nothing left on the nodes.
+
+`pip install '.[ray]'`, then `pytest -m slow tests/study/test_on_ray.py`.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from ray_nodes import CORES, Nodes, processes_named, ray_nodes
+from real_processes import ROOT
+
+from collagebench.config import Config, SchemeConfig
+from collagebench.errors import CollagebenchError
+from collagebench.study.on_ray import RayExecutor, pack, unpack
+from collagebench.study.points import Point, run_points
+
+with_ray = [
+    pytest.mark.slow,
+    pytest.mark.processes,
+    pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="Ray is not installed"),
+]
+COMPUTE = {("shapes-single", 1): 0.001}
+STUDY = """
+import sys
+from pathlib import Path
+sys.path[:0] = [{tests!r}, {here!r}]
+from test_on_ray import COMPUTE, points
+from collagebench.study.on_ray import RayExecutor
+from collagebench.study.points import run_points
+with RayExecutor(sys.argv[1]) as cluster:
+    run_points(points(8, 400_000), Path(sys.argv[2]), COMPUTE, cluster.cpus, pool=lambda jobs: cluster)
+"""
+
+
+def points(count: int, requests: int = 200) -> list[Point]:
+    """Return experiments that differ by their seeds."""
+    scheme = (SchemeConfig("none", "none"),)
+    configs = [Config(schemes=scheme, workers=4, requests=requests, runs=1, seed=seed) for seed in range(count)]
+    return [Point(f"seed-{config.seed}", config) for config in configs]
+
+
+def test_a_directory_goes_there_and_back(tmp_path: Path) -> None:
+    """With all that is in it, in the place of what was there before, and of nothing beside it."""
+    for name, text in (("a/x", "1"), ("a/b/y", "2"), ("c/old", "3")):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    unpack(pack(tmp_path / "a"), tmp_path / "c")
+    assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()) == [
+        *("a/b/y", "a/x", "c/b/y", "c/x")
+    ]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "c"]
+
+
+@pytest.fixture(scope="module")
+def nodes() -> Iterator[Nodes]:
+    """Return a cluster of two nodes."""
+    with ray_nodes() as up:
+        yield up
+
+
+def left_on_nodes() -> list[Path]:
+    """Return directories of pieces that were not taken away; nodes are on this machine."""
+    return [path for path in Path("/tmp").glob("collagebench-*") if (path / "2").exists() or (path / "1").exists()]
+
+
+class TestOnACluster:
+    """What needs one."""
+
+    pytestmark = with_ray
+
+    def test_points_are_the_same_as_here(self, nodes: Nodes, tmp_path: Path) -> None:
+        """Byte for byte, and so are their summaries; what is whole already is not done again."""
+        with RayExecutor(nodes.address) as cluster:
+            assert cluster.cpus == 2 * CORES
+            there = run_points(points(6), tmp_path / "there", COMPUTE, 4, pool=lambda jobs: cluster)
+        here = run_points(points(6), tmp_path / "here", COMPUTE, 2)
+        for one, other in zip(there, here, strict=True):
+            assert one["schemes"] == other["schemes"]
+        for point in points(6):
+            for name in ("requests.csv", "tasks.csv", "cells.csv"):
+                found = [(tmp_path / place / point.name / name).read_bytes() for place in ("there", "here")]
+                assert found[0] == found[1]
+        with RayExecutor(nodes.address) as cluster:
+            again = run_points(points(6), tmp_path / "there", COMPUTE, 4, pool=lambda jobs: cluster)
+        assert [one["schemes"] for one in again] == [one["schemes"] for one in there]
+        assert not left_on_nodes()
+
+    def test_a_point_that_fails_names_itself(self, nodes: Nodes, tmp_path: Path) -> None:
+        """With the sentence that it would have given here."""
+        bad = Point("bad", Config(schemes=points(1)[0].config.schemes, models=tmp_path / "absent"))
+        with (
+            RayExecutor(nodes.address) as cluster,
+            pytest.raises(CollagebenchError, match=r"bad: .*absent"),
+        ):
+            run_points([bad], tmp_path / "r", COMPUTE, 1, pool=lambda jobs: cluster)
+
+    def test_a_task_that_is_killed_is_not_begun_again(self, nodes: Nodes, tmp_path: Path) -> None:
+        """The study stops and says what was lost."""
+        with RayExecutor(nodes.address) as cluster:
+            future = cluster.submit(os.kill, 0, signal.SIGCONT)
+            assert future.result(60) is None
+            future = cluster.submit(os._exit, 3)
+            with pytest.raises(CollagebenchError, match="its task on the Ray cluster was lost"):
+                future.result(60)
+
+    def test_ctrl_c(self, nodes: Nodes, tmp_path: Path) -> None:
+        """Ends the study within seconds; no task and no directory is left on a node."""
+        program = STUDY.format(tests=str(Path(__file__).parents[1]), here=str(Path(__file__).parent))
+        study = subprocess.Popen(
+            [sys.executable, "-c", program, nodes.address, str(tmp_path)],
+            env={**os.environ, "PYTHONPATH": ROOT},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        until = time.monotonic() + 60
+        while not any((path / "2").exists() or (path / "1").exists() for path in Path("/tmp").glob("collagebench-*")):
+            assert time.monotonic() < until
+            time.sleep(0.05)  # a pause between two looks
+        study.send_signal(signal.SIGINT)
+        began = time.monotonic()
+        _, err = study.communicate(timeout=60)
+        assert time.monotonic() - began < 15
+        assert "Interrupted" in err.strip().splitlines()[-1]
+        assert not left_on_nodes()
+        while processes_named("ray::_there"):
+            assert time.monotonic() < until
+            time.sleep(0.05)  # a pause between two looks
