@@ -1,33 +1,37 @@
 """A connection to a Ray cluster that already runs, and this package on its nodes.
 
-Ray ships the package's source, without the models, to every node that runs something of ours; what it needs must be
-installed there: the `ray` extra, in the environment that the nodes run. Nothing is written to the cluster's disks but
-that copy, in the session directory of Ray, which Ray removes when it needs the room.
+Ray ships the package to every node that runs something of ours; what it needs must be installed there: the `ray` extra,
+in the environment that the nodes run. Nothing is written to the cluster's disks but that copy, in the session directory
+of Ray, which Ray removes when it needs the room.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
+import tempfile
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import collagebench
 from collagebench.errors import FleetError, MissingExtra
+from collagebench.paths import profiles_dir
 
 REACH_WITHIN = 20.0
 """Seconds until a cluster must be connected to."""
 KNOCK_WITHIN = 5.0
 """Seconds until its port must be open."""
-NOT_SHIPPED = ["zoo/*.onnx", "**/__pycache__", "report/*.css", "report/*.js"]
 
 
-def connect(address: str) -> Any:
+def connect(address: str, package: Path) -> Any:
     """Connect to the cluster at `address` and return the module `ray`; blocks for `REACH_WITHIN` seconds at most.
 
-    `address` is `auto`, `host:port` or `ray://host:port`.
+    `address` is `auto`, `host:port` or `ray://host:port`; `package` is a copy of this one, to be shipped.
 
     Raises:
         MissingExtra: Ray is not installed.
@@ -39,17 +43,12 @@ def connect(address: str) -> Any:
     except ImportError:
         raise MissingExtra("Ray is not installed: pip install 'collagebench[ray]'") from None
     _knock(address)
-    shipped = str(Path(collagebench.__file__).parent)
     failure: list[BaseException] = []
 
     def call() -> None:
         try:
-            ray.init(
-                address=address,
-                log_to_driver=False,
-                logging_level="ERROR",
-                runtime_env={"py_modules": [shipped], "excludes": NOT_SHIPPED},
-            )
+            shipped = {"py_modules": [str(package)]}
+            ray.init(address=address, log_to_driver=False, logging_level="ERROR", runtime_env=shipped)
         except BaseException as error:
             failure.append(error)
 
@@ -66,6 +65,18 @@ def connect(address: str) -> Any:
     if threading.current_thread() is threading.main_thread():
         restore_signals()
     return ray
+
+
+@contextmanager
+def copied_package(with_models: bool) -> Iterator[Path]:
+    """Yield a copy of this package, with the named experiments as an installed one has them, and with models or not."""
+    source = Path(collagebench.__file__).parent
+    needless = ("__pycache__", "profiles", *(() if with_models else ("*.onnx",)))
+    with tempfile.TemporaryDirectory(prefix="collagebench-") as directory:
+        place = Path(directory) / source.name
+        shutil.copytree(source, place, ignore=shutil.ignore_patterns(*needless))
+        shutil.copytree(profiles_dir(), place / "profiles")
+        yield place
 
 
 def restore_signals() -> None:

@@ -27,7 +27,7 @@ import grpc
 
 from collagebench.errors import FleetError, ModelError
 from collagebench.fleet.bearer import Token
-from collagebench.fleet.cluster import connect, restore_signals
+from collagebench.fleet.cluster import connect, copied_package, restore_signals
 from collagebench.fleet.connection import Connection
 from collagebench.fleet.fleet import Fleet
 from collagebench.fleet.launcher import check
@@ -73,7 +73,8 @@ async def ray_fleet(
         ModelError: a model is missing, damaged, of the wrong shape, or not the one that was expected.
         FleetError: the cluster cannot be reached, has no room, or a worker did not start.
     """
-    ray = await _apart(lambda: connect(where.ray_address))
+    with copied_package(with_models=False) as package:
+        ray = await _apart(lambda: connect(where.ray_address, package))
     if threading.current_thread() is threading.main_thread():
         restore_signals()
     fleet = Fleet(on_lost, lambda worker: None, CANNOT["ray"])

@@ -17,21 +17,28 @@ on with what is left.
 from __future__ import annotations
 
 import io
+import os
+import shutil
+import signal
+import subprocess
 import tempfile
 import zipfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
 from collagebench.errors import CollagebenchError
-from collagebench.fleet.cluster import connect
+from collagebench.fleet.cluster import connect, copied_package
 
 Result = TypeVar("Result")
 Contents = dict[int, bytes]
 """Of directories, as zip archives, by their places among the arguments."""
 
 
+SCRATCH = "collagebench-piece-"
+"""What directories on the nodes are called."""
 STOP_WITHIN = 10.0
 """Seconds that tasks get to stop, once they are told to."""
 
@@ -46,7 +53,8 @@ class RayExecutor(Executor):
             MissingExtra: Ray is not installed.
             FleetError: the cluster cannot be reached.
         """
-        self._ray = connect(address)
+        with copied_package(with_models=True) as package:
+            self._ray = connect(address, package)
         self._task = self._ray.remote(_there).options(num_cpus=1, max_retries=0)
         self._back = ThreadPoolExecutor(1, thread_name_prefix="from-ray")
         """Unpacks what comes back, off Ray's own thread."""
@@ -70,7 +78,12 @@ class RayExecutor(Executor):
         reference = self._task.remote(call, arguments, named, names, sent)
         self._under_way[future] = reference
         future.add_done_callback(self._done)
-        reference.future().add_done_callback(lambda ended: self._back.submit(self._heard, future, ended, directories))
+
+        def hear(ended: Future[Any]) -> None:
+            with suppress(RuntimeError):  # it was cancelled, and nobody listens any more
+                self._back.submit(self._heard, future, ended, directories)
+
+        reference.future().add_done_callback(hear)
         return future
 
     def _done(self, future: Future[Any]) -> None:
@@ -124,8 +137,12 @@ def _there(
     call: Callable[..., Result], arguments: Sequence[Any], named: dict[str, Any], names: dict[int, str], sent: Contents
 ) -> tuple[Result, Contents]:
     """Make the call on a node, in directories of its own; return what it gave, and their contents."""
-    with tempfile.TemporaryDirectory(prefix="collagebench-") as scratch:
-        places = {place: Path(scratch) / str(place) / name for place, name in names.items()}
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # by which it is told to stop, but not between two of these
+    scratch = Path(tempfile.mkdtemp(prefix=SCRATCH))
+    alive = _watched(scratch)
+    try:
+        signal.signal(signal.SIGINT, before)
+        places = {place: scratch / str(place) / name for place, name in names.items()}
         for place, directory in places.items():
             directory.parent.mkdir()
             if place in sent:
@@ -133,6 +150,25 @@ def _there(
         given = [places.get(place, value) for place, value in enumerate(arguments)]
         result = call(*given, **named)
         return result, {place: pack(directory) for place, directory in places.items() if directory.is_dir()}
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        shutil.rmtree(scratch, ignore_errors=True)
+        os.close(alive)
+        signal.signal(signal.SIGINT, before)
+
+
+def _watched(scratch: Path) -> int:
+    """Have a directory removed when this process ends, however it does; return what tells that it lives, to be closed.
+
+    Ray kills what its client leaves behind, and a process that is killed takes nothing away.
+    """
+    told, alive = os.pipe()
+    watch = 'exec 3<&0; (cat <&3; rm -rf "$0") >/dev/null 2>&1 &'  # no child of this process, or Ray would kill it too
+    try:
+        subprocess.run(["sh", "-c", watch, str(scratch)], stdin=told, start_new_session=True, check=True)
+    finally:
+        os.close(told)
+    return alive
 
 
 def pack(directory: Path) -> bytes:

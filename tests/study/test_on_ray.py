@@ -20,7 +20,7 @@ from real_processes import ROOT
 
 from collagebench.config import Config, SchemeConfig
 from collagebench.errors import CollagebenchError
-from collagebench.study.on_ray import RayExecutor, pack, unpack
+from collagebench.study.on_ray import SCRATCH, RayExecutor, pack, unpack
 from collagebench.study.points import Point, run_points
 
 with_ray = [
@@ -67,9 +67,9 @@ def nodes() -> Iterator[Nodes]:
         yield up
 
 
-def left_on_nodes() -> list[Path]:
-    """Return directories of pieces that were not taken away; nodes are on this machine."""
-    return [path for path in Path("/tmp").glob("collagebench-*") if (path / "2").exists() or (path / "1").exists()]
+def pieces() -> list[Path]:
+    """Return the directories of pieces that are under way on nodes, which are on this machine."""
+    return list(Path("/tmp").glob(f"{SCRATCH}*"))
 
 
 class TestOnACluster:
@@ -92,7 +92,7 @@ class TestOnACluster:
         with RayExecutor(nodes.address) as cluster:
             again = run_points(points(6), tmp_path / "there", COMPUTE, 4, pool=lambda jobs: cluster)
         assert [one["schemes"] for one in again] == [one["schemes"] for one in there]
-        assert not left_on_nodes()
+        assert not pieces()
 
     def test_a_point_that_fails_names_itself(self, nodes: Nodes, tmp_path: Path) -> None:
         """With the sentence that it would have given here."""
@@ -112,8 +112,9 @@ class TestOnACluster:
             with pytest.raises(CollagebenchError, match="its task on the Ray cluster was lost"):
                 future.result(60)
 
-    def test_ctrl_c(self, nodes: Nodes, tmp_path: Path) -> None:
-        """Ends the study within seconds; no task and no directory is left on a node."""
+    @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGKILL])
+    def test_a_study_that_is_stopped(self, nodes: Nodes, tmp_path: Path, sign: int) -> None:
+        """By Ctrl-C or outright: no task and no directory is left on a node."""
         program = STUDY.format(tests=str(Path(__file__).parents[1]), here=str(Path(__file__).parent))
         study = subprocess.Popen(
             [sys.executable, "-c", program, nodes.address, str(tmp_path)],
@@ -122,15 +123,14 @@ class TestOnACluster:
             text=True,
         )
         until = time.monotonic() + 60
-        while not any((path / "2").exists() or (path / "1").exists() for path in Path("/tmp").glob("collagebench-*")):
+        while not any((path / "1").exists() for path in pieces()):
             assert time.monotonic() < until
             time.sleep(0.05)  # a pause between two looks
-        study.send_signal(signal.SIGINT)
+        study.send_signal(sign)
         began = time.monotonic()
         _, err = study.communicate(timeout=60)
         assert time.monotonic() - began < 15
-        assert "Interrupted" in err.strip().splitlines()[-1]
-        assert not left_on_nodes()
-        while processes_named("ray::_there"):
+        assert sign == signal.SIGKILL or "Interrupted" in err.strip().splitlines()[-1]
+        while pieces() or processes_named("ray::_there"):
             assert time.monotonic() < until
             time.sleep(0.05)  # a pause between two looks
