@@ -15,8 +15,8 @@ NAME = "collagebench-worker"
 """What every such certificate is for; addresses of nodes may change, the worker is known by its key."""
 
 
-def certificate() -> tuple[bytes, bytes]:
-    """Return a new private key and its certificate, both PEM.
+def certificate(host: str = NAME) -> tuple[bytes, bytes]:
+    """Return a new private key and its certificate for a host of this name, both PEM.
 
     Raises:
         MissingExtra: the package that makes them is not there.
@@ -31,7 +31,7 @@ def certificate() -> tuple[bytes, bytes]:
             "cluster's nodes run"
         ) from None
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, NAME)])
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, host)])
     made = (
         x509.CertificateBuilder()
         .subject_name(name)
@@ -40,7 +40,7 @@ def certificate() -> tuple[bytes, bytes]:
         .serial_number(x509.random_serial_number())
         .not_valid_before(datetime(1970, 1, 1))
         .not_valid_after(datetime(9999, 12, 31))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(NAME)]), critical=False)
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
         .sign(key, hashes.SHA256())
     )
     private = key.private_bytes(
