@@ -1,0 +1,55 @@
+"""Promises that hold for the whole source, and are read from it: no pickle, no shell, no check turned off."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import collagebench
+
+SOURCE = sorted(Path(collagebench.__file__).parent.rglob("*.py"))
+
+
+def calls() -> Iterator[tuple[str, str, ast.Call]]:
+    """Yield the file, the dotted name and the node of every call in the source."""
+    for path in SOURCE:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call):
+                yield path.name, ast.unparse(node.func), node
+
+
+def keyword(call: ast.Call, name: str) -> str | None:
+    """Return what a call gives a keyword, as source."""
+    return next((ast.unparse(each.value) for each in call.keywords if each.arg == name), None)
+
+
+def test_nothing_is_unpickled_or_evaluated() -> None:
+    """No call of pickle, marshal, shelve, eval or exec; NumPy's and PyTorch's loaders are told not to unpickle."""
+    for file, name, call in calls():
+        first, _, last = name.rpartition(".")
+        assert name not in ("eval", "exec", "compile", "__import__"), file
+        assert first.split(".")[0] not in ("pickle", "marshal", "shelve", "dill", "cloudpickle"), (file, name)
+        if name == "np.load":
+            assert keyword(call, "allow_pickle") in (None, "False"), file
+        if name == "torch.load":
+            assert keyword(call, "weights_only") == "True", file
+        assert last != "loads" or first in ("json", "tomllib"), (file, name)
+
+
+def test_no_shell_is_built_from_texts() -> None:
+    """Programs are started with lists of words; where one is a shell, its script is a constant."""
+    for file, name, call in calls():
+        assert name not in ("os.system", "os.popen", "subprocess.getoutput", "subprocess.getstatusoutput"), file
+        assert not name.endswith("create_subprocess_shell"), file
+        assert keyword(call, "shell") in (None, "False"), file
+
+
+def test_no_check_of_identities_is_turned_off() -> None:
+    """None of the ways in which TLS and OpenSSH are told to trust anybody is in the source."""
+    for path in SOURCE:
+        text = path.read_text(encoding="utf-8")
+        for way in ("CERT_NONE", "_create_unverified", "check_hostname = False", "UserKnownHostsFile=/dev/null"):
+            assert way not in text, path
+        assert "StrictHostKeyChecking=no" not in text, path
+        assert "StrictHostKeyChecking=accept" not in text, path

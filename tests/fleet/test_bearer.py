@@ -1,0 +1,71 @@
+"""The token: where it may come from, what is none, and that nothing shows it."""
+
+from __future__ import annotations
+
+import os
+import traceback
+from pathlib import Path
+
+import pytest
+
+from collagebench.config import Config, as_json
+from collagebench.errors import UsageError
+from collagebench.fleet.bearer import MOST_BYTES, VARIABLE, Token, take_token
+from collagebench.profile import read_profile
+
+SECRET = "tok-77c1e0"
+
+
+def test_it_comes_from_a_file_or_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file wins; the environment is emptied of it either way, so that no child inherits it."""
+    file = tmp_path / "token"
+    file.write_text(f" {SECRET}\n")
+    for chosen, expected in ((file, SECRET), (None, "tok-other")):
+        monkeypatch.setenv(VARIABLE, "tok-other")
+        assert take_token(chosen, wanted=True) == Token(expected)
+        assert VARIABLE not in os.environ
+    monkeypatch.setenv(VARIABLE, "tok-other")
+    assert take_token(None, wanted=False) is None
+    assert VARIABLE not in os.environ
+    assert take_token(None, wanted=True) is None
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"", "holds no token"),
+        (b" \n", "holds no token"),
+        (f"{SECRET}\n{SECRET}".encode(), "holds no token"),
+        (f"{SECRET}\x00".encode(), "holds no token"),
+        (f"{SECRET} é".encode("latin-1"), "holds no token"),
+        (b"x" * (MOST_BYTES + 1), "that is no token"),
+        (None, "cannot be read"),
+    ],
+)
+def test_what_is_no_token(content: bytes | None, why: str, tmp_path: Path) -> None:
+    """Is refused in a sentence that names the file and shows nothing of what is in it."""
+    file = tmp_path / "token"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(UsageError, match=why) as caught:
+        take_token(file, wanted=True)
+    assert str(file) in str(caught.value)
+    assert SECRET not in "".join(traceback.format_exception(caught.value))
+
+
+def test_it_does_not_show_itself() -> None:
+    """Neither where it is printed or logged, nor in what a server quotes of it."""
+    token = Token(SECRET)
+    assert SECRET not in f"{token} {token!r} {[token]}"
+    assert token.hidden_in(f"Bearer {SECRET}: no such user") == "Bearer …: no such user"
+    assert dict(token.metadata) == {"authorization": f"Bearer {SECRET}"}
+
+
+def test_no_config_holds_it(tmp_path: Path) -> None:
+    """So no run directory does; nor may a profile, which somebody else may have written, name a file to be sent."""
+    assert not [name for name in as_json(Config()) if "token" in name]
+    profile = tmp_path / "p.toml"
+    for key in ("token-file", "token_file"):
+        profile.write_text(f'fleet = "endpoint"\n{key} = "/etc/passwd"\n')
+        with pytest.raises(UsageError, match=r"line 2.*use --token-file"):
+            read_profile(profile)
