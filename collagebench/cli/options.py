@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -216,22 +216,40 @@ SECTIONS = {
 
 def experiment_options(function: Function) -> Function:
     """Give a command the options of an experiment."""
-    for add in reversed([add for options in SECTIONS.values() for add in options]):
-        function = add(function)
-    return function
+    return section_options(*SECTIONS)(function)
+
+
+def section_options(*titles: str, without: Collection[str] = ()) -> Callable[[Function], Function]:
+    """Return what gives a command the options of some sections, but for those whose parameters are named."""
+
+    def decorate(function: Function) -> Function:
+        for add in reversed([add for title in titles for add in SECTIONS[title] if _name(add) not in without]):
+            function = add(function)
+        return function
+
+    return decorate
 
 
 class ExperimentCommand(click.Command):
-    """A command whose help lists the options of an experiment by section, and its own after them."""
+    """A command whose help lists the options of an experiment by section, and its own where `own` says.
+
+    `own` is a title and whether the section stands first.
+    """
+
+    own = ("Other options", False)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write every option below the title of its section."""
         left = {param.name: record for param in self.get_params(ctx) if (record := param.get_help_record(ctx))}
+        sections = {}
         for title, options in SECTIONS.items():
-            with formatter.section(title):
-                formatter.write_dl([left.pop(name) for name in map(_name, options)])
-        with formatter.section("Other options"):
-            formatter.write_dl(list(left.values()))
+            sections[title] = [left.pop(name) for name in map(_name, options) if name in left]
+        title, is_first = self.own
+        own = {title: list(left.values())}
+        for title, records in {**own, **sections}.items() if is_first else {**sections, **own}.items():
+            if records:
+                with formatter.section(title):
+                    formatter.write_dl(records)
 
 
 def _name(option: Callable[..., Any]) -> str:
