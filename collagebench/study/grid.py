@@ -27,7 +27,7 @@ MOST_CELLS = 1000
 MOST_VARIANTS = 100
 LONGEST = 120
 """Characters of a cell's name, which is also a directory's."""
-FIELDS = tuple(field.name for field in fields(Config) if field.name != "schemes")
+FIELDS = dict.fromkeys(field.name for field in fields(Config) if field.name != "schemes").keys()
 Values = Mapping[str, Any]
 """Values by Config field; a tuple is several of them."""
 
