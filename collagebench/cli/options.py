@@ -36,7 +36,7 @@ dataset_name = click.option(
 )
 
 
-def seconds_or_percentile(text: str) -> str | float:
+def seconds_or_word(text: str) -> str | float:
     """Read a number as such; what else it may be is for the scheme to judge."""
     try:
         return float(text)
@@ -183,24 +183,36 @@ SECTIONS = {
         click.option("--hedge-log", metavar="RUN", help="hedge: the run that --hedge-delay fit is fitted to."),
         click.option(
             "--reissue-after",
-            type=Several(seconds_or_percentile),
+            type=Several(seconds_or_word),
             metavar="S|pN",
-            help="Seconds until a late single is sent again; reissue: or a percentile. [never; reissue: p95]",
+            help="When a late single is sent again. [never; with --flush auto: p99; reissue: p95]",
         ),
         click.option("--retries", type=INT, help="reissue: how often a late request is sent again. [1]"),
         click.option("--default-after", type=FLOAT, help="default: seconds until the default answer. [0.1]"),
     ],
     "Schemes with groups": [
         click.option(
-            "--flush", type=TEXT, help="Schemes with groups: wait, idle or deadline. [collage, backup: idle; else wait]"
+            "--flush",
+            type=TEXT,
+            help="Schemes with groups: wait, idle, deadline or auto. [collage, backup: auto; else wait]",
         ),
         click.option("--flush-after", type=FLOAT, help="Their seconds: a group's deadline, or the least wait of idle."),
-        click.option("--hold", type=FLOAT, help="collage, parity: seconds before a group may answer. [0]"),
+        click.option(
+            "--hold",
+            type=Several(seconds_or_word),
+            metavar="S|auto",
+            help="collage, parity: seconds before a group may answer. [auto with --flush auto; else 0]",
+        ),
         click.option("--grid", type=INT, help="collage: images along one side. [3]"),
         click.option("--head", type=TEXT, help="collage: of its model, grid or detection. [grid]"),
         click.option("--collage-workers", type=INT, help="collage: workers that serve collages. [1]"),
         click.option("--backup-batch", type=INT, help="backup: images that one backup task takes. [9]"),
-        click.option("--backup-after", type=FLOAT, help="backup: seconds before a backup may answer. [0]"),
+        click.option(
+            "--backup-after",
+            type=Several(seconds_or_word),
+            metavar="S|auto",
+            help="backup: seconds before a backup may answer. [auto with --flush auto; else 0]",
+        ),
         click.option("--backup-workers", type=INT, help="backup: workers that serve backups. [1]"),
         click.option("--parity-k", type=INT, help="parity: requests in a group. [2]"),
         click.option("--parity-code", type=TEXT, help="parity: addition or concatenation. [addition]"),

@@ -42,7 +42,9 @@ class RecommendCommand(ExperimentCommand):
 @click.option("--rate-to", type=float, help="The highest rate, where --rate is the lowest.")
 @click.option("--utilisation-to", type=float, help="The highest load, where --utilisation is the lowest.")
 @click.option("--validate", is_flag=True, help="Run the choice and the runner-up on real workers.")
-@click.option("--jobs", type=int, default=0, help="Processes that simulate side by side. [one a core]")
+@click.option(
+    "--jobs", type=click.IntRange(min=0), default=0, help="Processes that simulate side by side. [one a core]"
+)
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", help="[table]")
 @section_options("Experiment", "Load", "Stragglers", "Images and models", without=("resume",))
 def command(**options: Any) -> int:

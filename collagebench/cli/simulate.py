@@ -12,7 +12,13 @@ from collagebench.cli.options import ExperimentCommand, experiment_options
 
 @click.command("simulate", cls=ExperimentCommand)
 @experiment_options
-@click.option("--jobs", type=click.IntRange(min=0), default=0, metavar="N", help="Processes that simulate a sweep side by side. [one a core]")
+@click.option(
+    "--jobs",
+    type=click.IntRange(min=0),
+    default=0,
+    metavar="N",
+    help="Processes that simulate a sweep side by side. [one a core]",
+)
 def command(**options: Any) -> int:
     """Do the same experiment in virtual time, with the same schemes, arrivals and slowdowns.
 

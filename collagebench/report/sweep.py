@@ -176,9 +176,7 @@ def _reasons(sweep: Sweep, missing: Sequence[str], cells: Sequence[Object]) -> l
     if missing:
         shown = ", ".join(missing[:NAMED]) + (f" and {len(missing) - NAMED} more" if len(missing) > NAMED else "")
         why = f", because the sweep failed ({sweep.error})" if sweep.error else ""
-        reasons.append(
-            f"{len(missing)} of {len(sweep.cells)} cells are not done{why}: go on with --resume ({shown})"
-        )
+        reasons.append(f"{len(missing)} of {len(sweep.cells)} cells are not done{why}: go on with --resume ({shown})")
     return reasons + [f"{cell['name']}: {reason}" for cell in cells for reason in firm_reasons(cell)]
 
 

@@ -1,15 +1,16 @@
 """What a recommendation chooses from: every scheme, each with the few settings of its options that matter.
 
 The settings are those that the field's papers and proxies offer: two or three copies, hedges at the usual percentiles
-with and without a budget, groups of the usual sizes, and collages of every grid with an answer used at once, held back
-for about as long as an ordinary service takes, or as the policy `auto` decides. Redundant workers are dealt as the
-papers do, one for each group that is as large as the model takes.
+with and without a budget, groups of the usual sizes, and collages of every grid whose answers are held back for a while
+(`auto`) or used at once (`idle`). Redundant workers are dealt as the papers do, one for each group that is as large as
+the model takes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 from collagebench import zoo
@@ -32,13 +33,11 @@ class Left:
     why: str
 
 
-def candidates(workers: int, typical: float, slo: float | None = None) -> list[SchemeConfig]:
+def candidates(workers: int, slo: float | None = None) -> list[SchemeConfig]:
     """Return the variants to be compared on a fleet of `workers`; the first is no redundancy.
 
-    `typical` is the median service time of a single image, `slo` the latency that is asked for or None, both in
-    seconds.
+    `slo` is the latency that is asked for, in seconds, or None.
     """
-    held = float(f"{1.8 * typical:.2g}")
     found = [_named("none")]
     found += [_named("replication", f"x{n}", replicas=n) for n in (2, 3)]
     found += [_named("hedge", p, hedge_delay=p) for p in ("p90", "p95", "p99")]
@@ -47,15 +46,15 @@ def candidates(workers: int, typical: float, slo: float | None = None) -> list[S
     found += [_named("reissue", p, reissue_after=p) for p in ("p95", "p99")]
     if slo is not None:
         found.append(_named("default", default_after=float(f"{DEFAULT_BEFORE * slo:.4g}")))
-    backups = _workers_for(workers, BATCH)
-    for after in (0.0, held):
-        found.append(_named("backup", _held(after), backup_batch=BATCH, backup_after=after, backup_workers=backups))
+    for flush in ("auto", "idle"):
+        backups = _workers_for(workers, BATCH)
+        found.append(_named("backup", flush, backup_batch=BATCH, backup_workers=backups, flush=flush))
     found += [_named("parity", f"k={k}", parity_k=k) for k in (2, 3, 4)]
     found += [_named("parity", "k=2 concat", parity_k=2, parity_code="concatenation")]
     found += [_named("approxifer"), _named("nercc")]
-    for grid in GRIDS:
-        shape = {"grid": grid, "collage_workers": _workers_for(workers, grid * grid)}
-        found += [_named("collage", f"{grid}x{grid} {_held(after)}", hold=after, **shape) for after in (0.0, held)]
+    for grid, flush in product(GRIDS, ("auto", "idle")):
+        collagers = _workers_for(workers, grid * grid)
+        found.append(_named("collage", f"{grid}x{grid} {flush}", grid=grid, collage_workers=collagers, flush=flush))
     return found
 
 
@@ -87,10 +86,6 @@ def possible(
 
 def _named(name: str, trait: str = "", **options: Any) -> SchemeConfig:
     return SchemeConfig(name, f"{name} {trait}".strip(), tuple(sorted(options.items())))
-
-
-def _held(seconds: float) -> str:
-    return "held" if seconds else ""
 
 
 def _workers_for(workers: int, size: int) -> int:

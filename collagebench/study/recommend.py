@@ -64,7 +64,7 @@ def recommend(
     done(0, 1, "preparing")
     plain = replace(asked.config, schemes=(NONE,), **load_of(asked.loads[-1]))
     plan = make_plan(plain)
-    every = candidates(plain.workers, plan.slow_above / 2, asked.wishes.slo)
+    every = candidates(plain.workers, asked.wishes.slo)
     wanted = [one for one in every if one.name != "none" and one.name in (asked.schemes or SCHEMES)]
     able, left = possible(wanted, plain, plan.single.classes)
     points = _points(asked, able)

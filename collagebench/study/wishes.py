@@ -10,9 +10,10 @@ A candidate is judged at every load of the range that was asked for, and by its 
     affordable  the worker time that it spends on a request is within the budget, beside that of no redundancy
 
 What is left is ranked by cost, which is worker time a request beside no redundancy, the mean over the loads: on equal
-hardware that is energy, and room for other work. Where costs are about equal, the more accurate wins, then the faster;
-but where no redundancy will do, nothing is simpler, and it comes first. Where there is no SLO, latency comes first,
-then cost, then accuracy. ABOUT says what differences are too small to decide anything.
+hardware that is energy, and room for other work. Where costs are about equal, the more accurate wins, then the one
+whose latency is surely lower, by the upper end of its interval; but where no redundancy will do, nothing is simpler,
+and it comes first. Where there is no SLO, latency comes first, then cost, then accuracy. ABOUT says what differences
+are too small to decide anything.
 
 A candidate is on the front if no other is at least as good in latency, accuracy and cost, and better in one.
 """
@@ -26,8 +27,8 @@ from typing import Any, Literal
 
 from collagebench.errors import UsageError
 
-ABOUT = {"cost": 0.02, "accuracy": 0.001, "latency": 0.05}
-"""Cost and accuracy: differences; latency: a share of the lower one."""
+ABOUT = {"cost": 0.02, "accuracy": 0.001, "latency": 0.05, "upper end": 0.0}
+"""Cost and accuracy: differences; latency and the upper end of its interval: a share of the lower one."""
 LOSS = 0.01
 """Share of answers that redundancy may make wrong where nothing else is asked for."""
 QUANTILES = ("p50", "p90", "p95", "p99")
@@ -51,8 +52,6 @@ class Wishes:
     """Worker time beyond that of no redundancy, as a share of it."""
 
     def __post_init__(self) -> None:
-        if self.slo is not None and not 0 < self.slo < math.inf:
-            raise UsageError(f"--slo is a number of milliseconds above 0, not {self.slo * 1e3:g}")
         if self.quantile not in QUANTILES:
             raise UsageError(f"--slo-quantile must be one of {', '.join(QUANTILES)}, not {self.quantile!r}")
         for name, least, most in (("accuracy", 0.0, 1.0), ("loss", 0.0, 1.0), ("budget", 0.0, math.inf)):
@@ -160,7 +159,7 @@ def ranked(candidates: Sequence[Candidate], wishes: Wishes) -> list[Candidate]:
         else:
             plain = [candidate for candidate in some if candidate.scheme == "none"]
             others = [candidate for candidate in some if candidate.scheme != "none"]
-            found += plain + _in_order(others, ("cost", "accuracy", "latency"))
+            found += plain + _in_order(others, ("cost", "accuracy", "upper end"))
     return found
 
 
@@ -186,7 +185,7 @@ def _in_order(some: Sequence[Candidate], keys: Sequence[str]) -> list[Candidate]
         for key in keys:
             values = [_key(candidate, key) for candidate in best]
             least = min(values)
-            limit = least * (1 + ABOUT[key]) if key == "latency" else least + ABOUT[key]
+            limit = least * (1 + ABOUT[key]) if key in ("latency", "upper end") else least + ABOUT[key]
             best = [candidate for candidate, value in zip(best, values, strict=True) if value <= limit]
         first = min(best, key=lambda candidate: [_key(candidate, key) for key in keys])
         left.remove(first)
@@ -198,4 +197,6 @@ def _key(candidate: Candidate, name: str) -> float:
     """Return what is lower the better the candidate is."""
     if name == "accuracy":
         return -(candidate.accuracy or 0.0)
+    if name == "upper end":
+        return candidate.worst.high
     return candidate.cost if name == "cost" else candidate.worst.latency
