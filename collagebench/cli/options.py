@@ -44,7 +44,7 @@ def seconds_or_word(text: str) -> str | float:
         return text
 
 
-class Several(click.ParamType):
+class Several(click.ParamType):  # type: ignore[type-arg, unused-ignore] # generic in newer versions of click
     """One value of a kind, or several with commas between them, which become a tuple."""
 
     def __init__(self, kind: Any) -> None:

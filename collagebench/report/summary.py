@@ -156,7 +156,7 @@ def _latency(time: Latency, within: bool) -> dict[str, Any]:
 
 
 def _by_run(time: Latency) -> dict[str, list[Any]]:
-    """Return the figures of each run alone, of which intervals and comparisons are made; infinite where too many failed."""
+    """Return the figures of each run alone, of which intervals are made; infinite where too many failed."""
     runs = list(time.mean_by_run)
     quantiles = {f"{name}_s": [item.by_run[run] for run in runs] for name, item in time.quantiles.items()}
     return {"run": runs, **quantiles, "mean_s": [time.mean_by_run[run] for run in runs]}

@@ -83,8 +83,8 @@ def write_sweep(directory: Path, sweep: Sweep) -> None:
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)
         raise OutputError(
-            f"the sweep cannot be written to {directory} ({error.strerror or error}): make room there or choose another "
-            "directory; what was written so far stays readable"
+            f"the sweep cannot be written to {directory} ({error.strerror or error}): make room there or choose "
+            "another directory; what was written so far stays readable"
         ) from None
 
 

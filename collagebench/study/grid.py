@@ -1,9 +1,9 @@
 """Options with several values: what becomes of a list, in a profile or on the command line.
 
-A list in the place of an experiment's own option (`utilisation = [0.1, 0.3]`) is an axis: each combination of the axes'
-values is an experiment of its own, a cell, in which every scheme is run. A list in the place of a scheme's option
-(`grid = [2, 3]`) makes a variant for each value, and these run side by side in the same experiment, on the same arrivals
-and slowdowns.
+A list in the place of an experiment's own option (`utilisation = [0.1, 0.3]`) is an axis: each combination of the
+axes' values is an experiment of its own, a cell, in which every scheme is run. A list in the place of a scheme's option
+(`grid = [2, 3]`) makes a variant for each value, and these run side by side in the same experiment, on the same
+arrivals and slowdowns.
 
 Nothing depends on the order of a list, nor on the order of the options: cells are named by their values, numbers in
 ascending order, and each is the experiment that its values alone would make.

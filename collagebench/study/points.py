@@ -76,9 +76,9 @@ def run_points(
     """Simulate every point into `directory / its name`; return their summaries, as `report --format json` has them.
 
     A point that is there is not done again, and one that was interrupted is gone on with. `compute` should be those of
-    `measured`. `jobs` processes at a time, 0 for one a core; `pool` makes another executor of so many. `done` hears some
-    times a second how many of how many requests have arrived, over all points, and what is to be said of it; `finished`
-    hears of each point that is whole.
+    `measured`. `jobs` processes at a time, 0 for one a core; `pool` makes another executor of so many. `done` hears
+    some times a second how many of how many requests have arrived, over all points, and what is to be said of it;
+    `finished` hears of each point that is whole.
 
     Raises:
         CollagebenchError: a point could not be done; the sentence names it. Those that are finished stay.

@@ -1,7 +1,7 @@
 """Work side by side in processes of its own, which can be stopped and leave nothing behind.
 
-Any executor of `concurrent.futures` will do. The one that is made here has these manners. Its processes are spawned, not
-forked: a fork of a process with threads, such as those of ONNX Runtime, may hang. They never see a Ctrl-C, which a
+Any executor of `concurrent.futures` will do. The one that is made here has these manners. Its processes are spawned,
+not forked: a fork of a process with threads, such as those of ONNX Runtime, may hang. They never see a Ctrl-C, which a
 terminal sends to all of them at once: the parent hears it and tells them. What tells them is the end of a pipe of which
 the parent holds the other end, so that they also hear it when the parent was killed. An experiment that is told saves
 what it has; anything else just ends.
