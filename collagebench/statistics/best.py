@@ -2,8 +2,8 @@
 
 The fastest is the one whose figure over all runs together is the lowest. Another is told apart from it only by a
 real difference: significant in the paired t test over the runs, after Holm's correction over the schemes, and larger
-than a minimum effect. The fastest was chosen by its figures and then tested with them, which makes such tests call a little too
-much real; what they do not call real is all the more to be taken as equal.
+than a minimum effect. The fastest was chosen by its figures and then tested with them, which makes such tests call a
+little too much real; what they do not call real is all the more to be taken as equal.
 """
 
 from __future__ import annotations
