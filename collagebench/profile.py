@@ -214,7 +214,7 @@ def _several(where: str, name: str, values: list[Any]) -> tuple[Any, ...]:
     """Return a list as a tuple, once it may be one."""
     if name in SINGLE:
         raise UsageError(f"{where}: {option(name)} cannot be a list: it is the same for all experiments")
-    if any(isinstance(value, (list, dict)) for value in values):
+    if any(isinstance(value, (list, tuple, dict)) for value in values):
         raise UsageError(f"{where}: {option(name)} must be a value, or a list of values that are no lists")
     try:
         return several(values, option(name))

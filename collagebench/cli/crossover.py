@@ -80,9 +80,10 @@ def _question(options: Mapping[str, Any]) -> Question:
     """Make the question of the options; UsageError if it makes none."""
     from collagebench.cli.resolve import resolve
     from collagebench.errors import UsageError
-    from collagebench.study.crossover import Question
+    from collagebench.study.crossover import Question, check_axis
 
     over = options["over"].replace("-", "_")
+    check_axis(over)
     low, high = options["low"], options["high"]
     if over == "utilisation":
         low, high = 0.05 if low is None else low, 0.9 if high is None else high

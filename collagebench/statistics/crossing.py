@@ -3,10 +3,10 @@
 At each value of the axis both schemes met the same runs, so that there is a difference of their figures for every run.
 A paired t test (Student's, over the runs) says whether the one is better there, the other, or neither for sure. Read
 along the axis, that is a row of verdicts; a crossing lies wherever one sure verdict is followed by the opposite one.
-Its place is where the mean difference is zero, by linear interpolation; its interval reaches from the last value that is
-surely before it to the first that is surely behind. As at the true crossing the test is wrong in 5 % of cases, the
-interval holds it in 95 %: confidence by inversion of a test (Fieller, "Some problems in interval estimation", Journal of
-the Royal Statistical Society B 16, 1954, does the same for a ratio). What is gained by that: nothing is assumed of the
+Its place is where the mean difference is zero, by linear interpolation; its interval reaches from the last value that
+is surely before it to the first that is surely behind. As at the true crossing the test is wrong in 5 % of cases, the
+interval holds it in 95 %: confidence by inversion of a test (as Fieller has it for a ratio: "Some problems in interval
+estimation", Journal of the Royal Statistical Society B 16, 1954). What is gained by that: nothing is assumed of the
 shape of the difference, and it may change its sign several times.
 
 The values to look at are found by bisection: the ends of the intervals and the zero of the mean difference are brought

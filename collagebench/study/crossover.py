@@ -48,8 +48,7 @@ class Question:
     """How near a crossing must be known; None: a hundredth of the range."""
 
     def __post_init__(self) -> None:
-        if self.over not in AXES:
-            raise UsageError(f"--over names an option that is a number{nearest(option(self.over), map(option, AXES))}")
+        check_axis(self.over)
         if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low < self.high):
             raise UsageError(f"--from must be below --to, and both numbers; they are {self.low:g} and {self.high:g}")
         if self.metric not in METRICS:
@@ -72,6 +71,12 @@ class Question:
 
 
 AXES = tuple(field.name for field in fields(Config) if str(field.type) in ("float", "float | None"))
+
+
+def check_axis(over: str) -> None:
+    """Raise a UsageError if this is not the name of a field that is a number."""
+    if over not in AXES:
+        raise UsageError(f"--over names an option that is a number{nearest(option(over), map(option, AXES))}")
 
 
 def at(question: Question, value: float) -> Config:
