@@ -51,8 +51,9 @@ def command(**options: Any) -> int:
 
     Every scheme, each with its important options, is simulated on the fleet, the stragglers, the models and the load
     that are described; what breaks the SLO, the accuracy or the budget is dropped, and the cheapest of the rest is
-    named. That may be no redundancy. Several loads, with commas between them, must all be borne. The whole answer is kept in --out, as answer.json and as a page, and what is
-    there already is not simulated again. The exit code is 3 if nothing meets what is asked for.
+    named. That may be no redundancy. Several loads, with commas between them, must all be borne. The whole answer is
+    kept in --out, as answer.json and as a page, and what is there already is not simulated again. The exit code is 3 if
+    nothing meets what is asked for.
 
     \b
     collagebench record --out fleet.json
