@@ -11,7 +11,8 @@ import click
 
 from collagebench.cli.options import FLEET, PATH, fleet_options, parameter, section_options
 from collagebench.cli.resolve import fleet_of
-from collagebench.errors import Interrupted
+from collagebench.config import option
+from collagebench.errors import Interrupted, UsageError
 from collagebench.fleet.bearer import take_token
 from collagebench.workload.dataset import NAMES
 
@@ -71,6 +72,9 @@ def command(
     fleet = {name: parameters.pop(name) for name in map(parameter, FLEET)}
     where, count = fleet_of({**fleet, "workers": workers})
     take_token(None, wanted=False)
+    several = [name for name, value in parameters.items() if isinstance(value, tuple)]
+    if several:
+        raise UsageError(f"--{option(several[0])} must have a single value: workers are disturbed in one way")
     asked = Recording(
         workers=count,
         where=where,
