@@ -27,6 +27,8 @@ def conduct(verb: str, options: Mapping[str, Any]) -> int:
     grid = resolve_grid(options, _recorded(options))
     gates = _gates(options["fail_if"], grid.cells[0].config)
     token = take_token(options.get("token_file"), grid.cells[0].config.fleet == "endpoint")
+    if options.get("on_ray") and not grid.axes:
+        raise UsageError("--on-ray simulates the cells of a sweep: give an option several values, or leave it out")
     if grid.axes:
         return conduct_sweep(verb, options, grid, gates, token)
     directory, config = run_directory(options["out"], verb), grid.cells[0].config

@@ -19,6 +19,9 @@ from collagebench.cli.options import ExperimentCommand, experiment_options
     metavar="N",
     help="Processes that simulate a sweep side by side. [one a core]",
 )
+@click.option(
+    "--on-ray", metavar="ADDRESS", help="Simulate a sweep on a Ray cluster: auto, host:port, ray://host:port."
+)
 def command(**options: Any) -> int:
     """Do the same experiment in virtual time, with the same schemes, arrivals and slowdowns.
 

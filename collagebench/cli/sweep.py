@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collagebench.cli.live_view import LiveView
     from collagebench.report.expression import Gate
     from collagebench.study.points import Point
+    from collagebench.study.pool import MakePool
 
 
 def conduct_sweep(
@@ -52,14 +53,26 @@ def conduct_sweep(
             if verb == "run":
                 run_sweep(grid, directory, options["resume"], live_view, token)
             else:
-                with counted("preparing") as report:
-                    simulate_sweep(grid, directory, options["jobs"], options["resume"], report, say)
+                with _place(options) as (jobs, pool), counted("preparing") as report:
+                    simulate_sweep(grid, directory, jobs, options["resume"], report, say, pool)
     except Interrupted:
         print_report([directory], options["form"], fail_if=gates)
         raise
     code = print_report([directory], options["form"], fail_if=gates)
     click.echo(f"records: {directory}", err=True)
     return code
+
+
+@contextmanager
+def _place(options: Mapping[str, Any]) -> Iterator[tuple[int, MakePool | None]]:
+    """Yield how many cells are simulated at once, and what makes the executor; None for processes of this machine."""
+    if options["on_ray"] is None:
+        yield options["jobs"], None
+        return
+    from collagebench.study.on_ray import RayExecutor
+
+    with RayExecutor(options["on_ray"]) as cluster:
+        yield options["jobs"] or cluster.cpus, lambda jobs: cluster
 
 
 def _said(summary: Mapping[str, Any]) -> str:

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from command_line import collagebench
 from ray_nodes import CORES, Nodes, processes_named, ray_nodes
 from real_processes import ROOT
 
@@ -94,6 +95,20 @@ class TestOnACluster:
         assert [one["schemes"] for one in again] == [one["schemes"] for one in there]
         assert not pieces()
 
+    def test_a_sweep_on_the_command_line(self, nodes: Nodes, tmp_path: Path) -> None:
+        """Ends as it would here, with the same table; an experiment that is no sweep is refused."""
+        options = ["--utilisation", "0.1,0.3", "--scheme", "none", "--runs", 2, "--requests", 300]
+        options += ["--compute-time", 0.001]
+        tables = []
+        for name, more in (("there", ["--on-ray", nodes.address]), ("here", [])):
+            code, out, err = collagebench("simulate", *options, *more, "--out", name, cwd=tmp_path)
+            assert code == 0, err
+            tables.append(out)
+        assert tables[0] == tables[1]
+        code, _, err = collagebench("simulate", "--on-ray", nodes.address, cwd=tmp_path)
+        assert code == 2
+        assert "--on-ray simulates the cells of a sweep" in err
+
     def test_a_point_that_fails_names_itself(self, nodes: Nodes, tmp_path: Path) -> None:
         """With the sentence that it would have given here."""
         bad = Point("bad", Config(schemes=points(1)[0].config.schemes, models=tmp_path / "absent"))
@@ -123,7 +138,7 @@ class TestOnACluster:
             text=True,
         )
         until = time.monotonic() + 60
-        while not any((path / "1").exists() for path in pieces()):
+        while not any(any(path.glob("*")) for path in pieces()):
             assert time.monotonic() < until
             time.sleep(0.05)  # a pause between two looks
         study.send_signal(sign)
