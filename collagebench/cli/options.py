@@ -156,8 +156,8 @@ SECTIONS = {
         click.option(
             "--hold",
             type=seconds_or_word,
-            metavar="S|auto",
-            help="collage, parity: seconds before a group may answer. [auto with --flush auto; else 0]",
+            metavar="S|pN|auto",
+            help="collage, parity: when a group may answer at the earliest. [auto with --flush auto; else 0]",
         ),
         click.option("--grid", type=int, help="collage: images along one side. [3]"),
         click.option("--head", help="collage: of its model, grid or detection. [grid]"),
@@ -166,8 +166,8 @@ SECTIONS = {
         click.option(
             "--backup-after",
             type=seconds_or_word,
-            metavar="S|auto",
-            help="backup: seconds before a backup may answer. [auto with --flush auto; else 0]",
+            metavar="S|pN|auto",
+            help="backup: when a backup may answer at the earliest. [auto with --flush auto; else 0]",
         ),
         click.option("--backup-workers", type=int, help="backup: workers that serve backups. [1]"),
         click.option("--parity-k", type=int, help="parity: requests in a group. [2]"),
