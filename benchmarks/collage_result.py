@@ -76,13 +76,13 @@ def simulate(asked: argparse.Namespace, scenario: str, load: float, out: Path) -
     """Return the rows of one cell, those of the schemes and of the bound."""
     changed = 1 if scenario == "iid" else CHANGED
     directory = out / f"{asked.profile}-{scenario.replace(' ', '-')}-{load}"
-    command = [sys.executable, "-m", "collagebench"]
-    if (directory / "cells.csv").exists():
-        command += ["report", str(directory)]
+    command = [sys.executable, "-m", "collagebench", "simulate", "--out", str(directory)]
+    if (directory / "run.json").exists():
+        command.append("--resume")
     else:
-        command += ["simulate", "--profile", asked.profile, *SCENARIOS[scenario], "--utilisation", str(load)]
+        command += ["--profile", asked.profile, *SCENARIOS[scenario], "--utilisation", str(load)]
         command += ["--runs", str(asked.runs * changed), "--requests", str(asked.requests // changed)]
-        command += ["--compute-time", "0.002", "--out", str(directory)]
+        command += ["--compute-time", "0.002"]
         command += ["--dataset", "imagefolder", "--data", str(asked.data)] if asked.data else []
     done = subprocess.run([*command, "--format", "json"], capture_output=True, text=True)
     if done.returncode not in (0, 4):  # 4: replication's queues grow without end where it is overloaded
