@@ -2,7 +2,8 @@
 
 A profile has the command line's long options as keys (`time-scale = 0.1`), a `description`, and one `[[scheme]]` table
 for each variant: its `name`, optionally a `variant` to tell it apart, and that scheme's own options. Paths are relative
-to the file. Times are seconds, as numbers.
+to the file. Times are seconds, as numbers. A number or a name may be a list of them; what it then means says `grid` of
+the room `study`.
 
 What is wrong with the form of a profile is found as it is read. What is wrong with a value is mostly found by those who
 use it, and they know nothing of files: they name the option, and `located` adds where the profile says so.
@@ -21,6 +22,7 @@ from typing import Any
 from collagebench.config import Config, SchemeConfig, nearest, option
 from collagebench.errors import UsageError
 from collagebench.stragglers.model import is_path
+from collagebench.study.grid import several
 from collagebench.toml_lines import Way, key_lines, line_of
 
 if sys.version_info >= (3, 11):
@@ -37,6 +39,8 @@ KINDS = {
     "Literal": "a text",
 }
 NUMBERS = ("a number", "a whole number")
+SINGLE = ("slo_ms", "hedge_log")
+"""Numbers and names that are no matter of an experiment, so that a list of them makes none."""
 SECONDS = (
     "deadline", "compute_time", "persistence", "base", "shift", "tail", "scale", "median", "slow_machine",
     "crash_every", "restart_after", "stop_every", "stop_for",
@@ -54,7 +58,7 @@ class Profile:
     path: Path
     description: str
     values: Mapping[str, Any]
-    """By Config field."""
+    """By Config field; a list has become a tuple."""
     lines: Mapping[Way, int]
     """The line of each key, spelled with dashes."""
 
@@ -80,7 +84,8 @@ class Profile:
             if key is not None:
                 return None if key in typed else self.at(*table, key)
         for key, value in said.items():
-            if isinstance(value, str) and key not in typed and repr(value) in sentence:
+            texts = [text for text in (value if isinstance(value, tuple) else (value,)) if isinstance(text, str)]
+            if key not in typed and any(repr(text) in sentence for text in texts):
                 return self.at(*table, key)
         if table:
             return self.at(*table)
@@ -147,10 +152,11 @@ def check_files(profile: Profile, given: Collection[str]) -> None:
         UsageError: one does not; the sentence names the profile, the line and the missing file.
     """
     for name, value in profile.values.items():
-        is_file = isinstance(value, Path) or (name == "stragglers" and is_path(value))
         downloaded = name == "data" and profile.values.get("download")
-        if is_file and not downloaded and name not in given and not Path(value).exists():
-            raise UsageError(f"{profile.at(option(name))}: there is no {value} for {option(name)}")
+        for one in value if isinstance(value, tuple) and name == "stragglers" else (value,):
+            is_file = isinstance(one, Path) or (name == "stragglers" and is_path(one))
+            if is_file and not downloaded and name not in given and not Path(one).exists():
+                raise UsageError(f"{profile.at(option(name))}: there is no {one} for {option(name)}")
     for number, scheme in enumerate(profile.values.get("schemes", ())):
         log = dict(scheme.options).get("hedge_log")
         if isinstance(log, str) and not {"schemes", "hedge_log"} & set(given) and not Path(log).exists():
@@ -173,10 +179,13 @@ def _read_schemes(path: Path, tables: Any, lines: Mapping[Way, int]) -> tuple[Sc
             raise UsageError(f"{at('variant')}: variant must be a text, not {variant!r}")
         options = {key.replace("-", "_"): value for key, value in table.items() if key not in ("name", "variant")}
         for key, value in options.items():
-            found = QUANTITY.fullmatch(value) if isinstance(value, str) else None
-            if found and found[2] in TIMES and (key.endswith(("_after", "_delay")) or key == "hold"):
-                hint = f"write {_number(float(found[1]) * TIMES[found[2]])}"
-                raise UsageError(f"{at(key)}: {option(key)} is in seconds, not the text {value!r}: {hint}")
+            if isinstance(value, list):
+                options[key] = _several(at(key), key, value)
+            for one in value if isinstance(value, list) else (value,):
+                found = QUANTITY.fullmatch(one) if isinstance(one, str) else None
+                if found and found[2] in TIMES and (key.endswith(("_after", "_delay")) or key == "hold"):
+                    hint = f"write {_number(float(found[1]) * TIMES[found[2]])}"
+                    raise UsageError(f"{at(key)}: {option(key)} is in seconds, not the text {one!r}: {hint}")
         if isinstance(options.get("hedge_log"), str):
             options["hedge_log"] = str((path.parent / options["hedge_log"]).resolve())
         schemes.append(SchemeConfig(name, variant, tuple(sorted(options.items()))))
@@ -184,8 +193,10 @@ def _read_schemes(path: Path, tables: Any, lines: Mapping[Way, int]) -> tuple[Sc
 
 
 def _typed(directory: Path, where: str, name: str, value: Any, wanted: str) -> Any:
-    """Return a value as its field wants it; `where` is how a sentence about it begins."""
+    """Return a value as its field wants it, a list as a tuple; `where` is how a sentence about it begins."""
     kind = next(word for kind, word in KINDS.items() if kind in wanted)
+    if isinstance(value, list) and kind in (*NUMBERS, "a text"):
+        return _several(where, name, [_typed(directory, where, name, one, wanted) for one in value])
     if kind == "a path" and isinstance(value, str):
         return (directory / value).resolve()
     if kind == "true or false" and isinstance(value, bool):
@@ -197,6 +208,18 @@ def _typed(directory: Path, where: str, name: str, value: Any, wanted: str) -> A
         return str((directory / value).resolve()) if name == "stragglers" and is_path(value) else value
     hint = _hint(name, value) if kind in NUMBERS and isinstance(value, str) else ""
     raise UsageError(f"{where}: {option(name)} must be {kind}, not {'the text ' if hint else ''}{value!r}{hint}")
+
+
+def _several(where: str, name: str, values: list[Any]) -> tuple[Any, ...]:
+    """Return a list as a tuple, once it may be one."""
+    if name in SINGLE:
+        raise UsageError(f"{where}: {option(name)} cannot be a list: it is the same for all experiments")
+    if any(isinstance(value, (list, tuple, dict)) for value in values):
+        raise UsageError(f"{where}: {option(name)} must be a value, or a list of values that are no lists")
+    try:
+        return several(values, option(name))
+    except UsageError as error:
+        raise UsageError(f"{where}: {error}") from None
 
 
 def _hint(name: str, text: str) -> str:

@@ -15,6 +15,7 @@ VERBS = {
     "run": "Measure redundancy schemes on real worker processes.",
     "simulate": "The same experiment in virtual time.",
     "recommend": "Say which scheme to use, and why.",
+    "crossover": "Find where the better scheme changes.",
     "report": "Report finished runs: table, HTML page, JSON, trace.",
     "record": "Watch real workers and write down how slow they are.",
     "profiles": "List or show the named experiments.",

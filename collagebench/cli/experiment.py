@@ -7,20 +7,27 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from collagebench.cli.resolve import given_options, profile_of, resolve, run_directory
-from collagebench.config import Config, from_json
+from collagebench.cli.resolve import given_options, profile_of, resolve_grid, run_directory
+from collagebench.cli.sweep import conduct_sweep
+from collagebench.config import Config, from_json, option
 from collagebench.errors import Interrupted, UsageError
 from collagebench.profile import located
+from collagebench.study.grid import FIELDS
 
 if TYPE_CHECKING:
     from collagebench.report.expression import Gate
 
+REPEATED = {"schemes", "fail_if"}
+"""Options that are given once for each value."""
+
 
 def conduct(verb: str, options: Mapping[str, Any]) -> int:
-    """Run the experiment, print its report and return the exit code."""
-    config = resolve(options, _recorded(options))
-    gates = _gates(options["fail_if"], config)
-    directory = run_directory(options["out"], verb)
+    """Run the experiment, or the sweep where options have several values; print its report and return the exit code."""
+    grid = resolve_grid(options, _recorded(options))
+    gates = _gates(options["fail_if"], grid.cells[0].config)
+    if grid.axes:
+        return conduct_sweep(verb, options, grid, gates)
+    directory, config = run_directory(options["out"], verb), grid.cells[0].config
     # Imported here, because they are heavy and no help text needs them.
     from collagebench.cli.live_view import LiveView
     from collagebench.engine import experiment
@@ -38,14 +45,30 @@ def conduct(verb: str, options: Mapping[str, Any]) -> int:
 
 
 def _recorded(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values of the run that is to be resumed, none where none is."""
-    from collagebench.engine.resumed import recorded_config
-
+    """Return the values of the run or the sweep that is to be resumed, none where none is."""
     if not options["resume"]:
         return {}
-    if options["out"] is None:
+    from collagebench.engine.resumed import recorded_config
+    from collagebench.results.sweep import is_sweep
+
+    directory, given = options["out"], given_options(options)
+    if directory is None:
         raise UsageError("--resume needs the run that it goes on with: name its directory with --out")
-    return from_json(recorded_config(options["out"]))
+    if not is_sweep(directory):
+        several = [name for name, value in given.items() if isinstance(value, tuple) and name not in REPEATED | FIELDS]
+        if several:
+            raise UsageError(f"--resume knows the variants of the run already: leave --{option(several[0])} out")
+        return from_json(recorded_config(directory))
+    from collagebench.study.sweep import recorded_values
+
+    values = recorded_values(directory)
+    single = [name for name, value in values.items() if isinstance(value, tuple) and name in given]
+    single = [name for name in single if name in FIELDS and not isinstance(given[name], tuple)]
+    if single:
+        raise UsageError(
+            f"{directory} was begun with several values of --{option(single[0])}: name them all, or leave it out"
+        )
+    return values
 
 
 def _gates(texts: Sequence[str], config: Config) -> list[Gate]:

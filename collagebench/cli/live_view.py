@@ -32,12 +32,13 @@ FOR_P99 = 100
 class LiveView(Progress):
     """Shows the cells of one experiment while its `with` block lasts."""
 
-    def __init__(self, verbose: bool = False, console: Console | None = None) -> None:
-        """`verbose`: a line for each finished cell."""
+    def __init__(self, verbose: bool = False, console: Console | None = None, before: str = "") -> None:
+        """`verbose`: a line for each finished cell; `before`: what stands above, which of several experiments it is."""
         watched = bool(sys.stderr and sys.stderr.isatty())
         self._console = console or Console(stderr=True, force_terminal=watched)
         self._shown = self._console.is_terminal and not self._console.is_dumb_terminal
         self._verbose = verbose
+        self._before = before
         self._stage = ""
         self._tallies: dict[str, Tally] = {}
         self._runs = 0
@@ -58,6 +59,8 @@ class LiveView(Progress):
         )
 
     def __enter__(self) -> LiveView:
+        if self._before and self._verbose and not self._shown:
+            click.echo(self._before, err=True)
         if self._shown:
             self._live.start()
         return self
@@ -125,9 +128,10 @@ class LiveView(Progress):
     def _frame(self) -> Text:
         """Return what is to be seen now."""
         width, height = self._console.width, self._console.height
-        lines = [self._progress_line(width)]
+        lines = [Text(self._before, style="bold")] if self._before else []
+        lines.append(self._progress_line(width))
         if self._expected:
-            lines += self._scheme_lines(width, height - 4)
+            lines += self._scheme_lines(width, height - 4 - len(lines[1:]))
         if self._workers is not None:
             lines.append(self._worker_line())
         frame = Text("\n", no_wrap=True, overflow="crop").join(lines)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Collection
 from pathlib import Path
@@ -12,6 +13,7 @@ import click
 from collagebench.errors import UsageError
 from collagebench.schemes import SCHEMES
 from collagebench.stragglers.model import NAMES
+from collagebench.study.grid import several
 from collagebench.workload.dataset import NAMES as DATASETS
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -42,83 +44,122 @@ def seconds_or_word(text: str) -> str | float:
         return text
 
 
+class Several(click.ParamType):  # type: ignore[type-arg, unused-ignore] # generic in newer versions of click
+    """One value of a kind, or several with commas between them, which become a tuple."""
+
+    def __init__(self, kind: Any) -> None:
+        self._kind = click.types.convert_type(kind)
+        self.name = self._kind.name
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the value, or a tuple of values."""
+        if not isinstance(value, str) or "," not in value or os.path.isfile(value):
+            return self._kind.convert(value, param, ctx)
+        said = str(param.opts[0] if param else self.name)
+        found = [self._one(text.strip(), said, param, ctx) for text in value.split(",")]
+        return several(found, said)
+
+    def _one(self, text: str, said: str, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not text:
+            raise UsageError(f"{said} has a comma with nothing before or behind it")
+        return self._kind.convert(text, param, ctx)
+
+
+INT, FLOAT, TEXT = Several(int), Several(float), Several(str)
+
+
+def _flat(context: click.Context, parameter: click.Parameter, names: tuple[Any, ...]) -> tuple[str, ...]:
+    return tuple(name for part in names for name in (part if isinstance(part, tuple) else (part,)))
+
+
 SECTIONS = {
     "Experiment": [
         click.option("--profile", metavar="NAME|FILE", help="A named experiment, or a TOML file with one."),
         click.option(
-            "--scheme", "schemes", multiple=True, metavar="S", help=f"One of {', '.join(SCHEMES)}; repeatable."
+            "--scheme",
+            "schemes",
+            type=TEXT,
+            multiple=True,
+            callback=_flat,
+            metavar="S",
+            help=f"One of {', '.join(SCHEMES)}; repeatable.",
         ),
-        click.option("--workers", type=int, help="Workers, the same number for every scheme. [10]"),
-        click.option("--requests", type=int, help="Requests in each run. [250]"),
-        click.option("--runs", type=int, help="Independent runs; every scheme meets each of them. [10]"),
-        click.option("--warmup", type=float, help="Share of a run's first requests left out of statistics. [0.05]"),
-        click.option("--seed", type=int, help="Fixes arrivals, images, slowdowns and routing. [0]"),
+        click.option("--workers", type=INT, help="Workers, the same number for every scheme. [10]"),
+        click.option("--requests", type=INT, help="Requests in each run. [250]"),
+        click.option("--runs", type=INT, help="Independent runs; every scheme meets each of them. [10]"),
+        click.option("--warmup", type=FLOAT, help="Share of a run's first requests left out of statistics. [0.05]"),
+        click.option("--seed", type=INT, help="Fixes arrivals, images, slowdowns and routing. [0]"),
         click.option("--out", type=PATH, help="The run directory. [runs/ and the time]"),
         click.option("--resume", is_flag=True, help="Go on with the run in --out; its options need not be repeated."),
     ],
     "Load": [
-        click.option("--arrivals", help="poisson or constant. [poisson]"),
-        click.option("--rate", type=float, help="Requests per second."),
-        click.option("--utilisation", type=float, help="The rate as a load: rate x service time / workers. [0.5]"),
-        click.option("--deadline", type=float, help="Seconds until a task without a reply is given up. [10]"),
+        click.option("--arrivals", type=TEXT, help="poisson or constant. [poisson]"),
+        click.option("--rate", type=FLOAT, help="Requests per second."),
+        click.option("--utilisation", type=FLOAT, help="The rate as a load: rate x service time / workers. [0.5]"),
+        click.option("--deadline", type=FLOAT, help="Seconds until a task without a reply is given up. [10]"),
     ],
     "Stragglers": [
         click.option(
-            "--stragglers", metavar="NAME|FILE", help=f"A recorded profile, or {', '.join(NAMES)}. [collage-trace]"
+            "--stragglers",
+            type=TEXT,
+            metavar="NAME|FILE",
+            help=f"A recorded profile, or {', '.join(NAMES)}. [collage-trace]",
         ),
-        click.option("--time-scale", type=float, help="Multiplies the stragglers' seconds. [0.2; of your own: 1]"),
-        click.option("--straggler-mode", help="A draw is a floor, something to add, or a factor (scale). [floor]"),
-        click.option("--persistence", type=float, help="Mean seconds that a worker stays slow. [0: each task alone]"),
+        click.option("--time-scale", type=FLOAT, help="Multiplies the stragglers' seconds. [0.2; of your own: 1]"),
+        click.option(
+            "--straggler-mode", type=TEXT, help="A draw is a floor, something to add, or a factor (scale). [floor]"
+        ),
+        click.option("--persistence", type=FLOAT, help="Mean seconds that a worker stays slow. [0: each task alone]"),
         click.option(
             "--slow-share",
-            type=float,
+            type=FLOAT,
             help="Share of time, or of tasks, that is slow. [0.05; markov: 0.1; collage-machines: 0.0065]",
         ),
-        click.option("--slow-factor", type=float, help="How many times as long slow ones take. [5; bimodal: 10]"),
-        click.option("--slow-workers", type=int, help="How many workers are slow. [1]"),
-        click.option("--slow-place", help="The slow machine: anywhere, first, last or none. [anywhere]"),
+        click.option("--slow-factor", type=FLOAT, help="How many times as long slow ones take. [5; bimodal: 10]"),
+        click.option("--slow-workers", type=INT, help="How many workers are slow. [1]"),
+        click.option("--slow-place", type=TEXT, help="The slow machine: anywhere, first, last or none. [anywhere]"),
         click.option(
             "--base",
-            type=float,
+            type=FLOAT,
             help="none, bimodal, markov, erasure, crash, stop: seconds of a task that is not slow. [0.1]",
         ),
-        click.option("--shift", type=float, help="shifted-exponential: the least seconds. [0.1]"),
-        click.option("--tail", type=float, help="shifted-exponential: mean seconds beyond them. [0.1]"),
-        click.option("--scale", type=float, help="pareto: the least seconds. [0.1]"),
-        click.option("--shape", type=float, help="pareto: its exponent. [1.5]"),
-        click.option("--median", type=float, help="lognormal, structured: median seconds. [0.1; 0.1367]"),
-        click.option("--sigma", type=float, help="lognormal, bimodal, markov: spread of the logarithm. [0.5; else 0]"),
-        click.option("--machine-sigma", type=float, help="structured: of the machines' logarithms. [0.202]"),
-        click.option("--request-sigma", type=float, help="structured: of the requests' logarithms. [0.103]"),
-        click.option("--excursion-share", type=float, help="structured: share of excursions. [0.0065]"),
-        click.option("--excursion-factor", type=float, help="structured: how much longer they take. [1.83]"),
-        click.option("--slow-machines", type=float, help="structured: share of machines slow throughout. [0.02]"),
-        click.option("--slow-machine", type=float, help="structured: their seconds. [0.702]"),
+        click.option("--shift", type=FLOAT, help="shifted-exponential: the least seconds. [0.1]"),
+        click.option("--tail", type=FLOAT, help="shifted-exponential: mean seconds beyond them. [0.1]"),
+        click.option("--scale", type=FLOAT, help="pareto: the least seconds. [0.1]"),
+        click.option("--shape", type=FLOAT, help="pareto: its exponent. [1.5]"),
+        click.option("--median", type=FLOAT, help="lognormal, structured: median seconds. [0.1; 0.1367]"),
+        click.option("--sigma", type=FLOAT, help="lognormal, bimodal, markov: spread of the logarithm. [0.5; else 0]"),
+        click.option("--machine-sigma", type=FLOAT, help="structured: of the machines' logarithms. [0.202]"),
+        click.option("--request-sigma", type=FLOAT, help="structured: of the requests' logarithms. [0.103]"),
+        click.option("--excursion-share", type=FLOAT, help="structured: share of excursions. [0.0065]"),
+        click.option("--excursion-factor", type=FLOAT, help="structured: how much longer they take. [1.83]"),
+        click.option("--slow-machines", type=FLOAT, help="structured: share of machines slow throughout. [0.02]"),
+        click.option("--slow-machine", type=FLOAT, help="structured: their seconds. [0.702]"),
         click.option("--trace", type=PATH, metavar="FILE", help="trace: seconds, one a line, or machine,seconds."),
-        click.option("--replay", help="trace: iid, block, per-machine or sequential. [iid]"),
-        click.option("--block", type=int, help="trace: values in a block. [50]"),
-        click.option("--log-length", type=int, help="trace: values of each machine. [one machine]"),
-        click.option("--drop-share", type=float, help="erasure: share of replies that are lost. [0.02]"),
-        click.option("--crash-every", type=float, help="crash: mean seconds between a worker's crashes. [10]"),
-        click.option("--restart-after", type=float, help="crash: seconds until it is started again. [0.5]"),
+        click.option("--replay", type=TEXT, help="trace: iid, block, per-machine or sequential. [iid]"),
+        click.option("--block", type=INT, help="trace: values in a block. [50]"),
+        click.option("--log-length", type=INT, help="trace: values of each machine. [one machine]"),
+        click.option("--drop-share", type=FLOAT, help="erasure: share of replies that are lost. [0.02]"),
+        click.option("--crash-every", type=FLOAT, help="crash: mean seconds between a worker's crashes. [10]"),
+        click.option("--restart-after", type=FLOAT, help="crash: seconds until it is started again. [0.5]"),
     ],
     "Natural stragglers": [
-        click.option("--stop-every", type=float, help="stop: mean seconds from one stop to the next. [2]"),
-        click.option("--stop-for", type=float, help="stop: seconds that a worker is stopped. [0.3]"),
-        click.option("--load", help="corunner: cpu, cache or memory. [cpu]"),
-        click.option("--quota", type=float, help="throttle: share of a core that a worker gets. [0.25]"),
-        click.option("--transfers", type=int, help="traffic: transfers at once for each slow worker. [2]"),
-        click.option("--transfer-mb", type=float, help="traffic: megabytes of each. [128]"),
+        click.option("--stop-every", type=FLOAT, help="stop: mean seconds from one stop to the next. [2]"),
+        click.option("--stop-for", type=FLOAT, help="stop: seconds that a worker is stopped. [0.3]"),
+        click.option("--load", type=TEXT, help="corunner: cpu, cache or memory. [cpu]"),
+        click.option("--quota", type=FLOAT, help="throttle: share of a core that a worker gets. [0.25]"),
+        click.option("--transfers", type=INT, help="traffic: transfers at once for each slow worker. [2]"),
+        click.option("--transfer-mb", type=FLOAT, help="traffic: megabytes of each. [128]"),
     ],
     "Images and models": [
-        click.option("--dataset", help=f"{', '.join(DATASETS)}. [shapes, which is generated]"),
+        click.option("--dataset", type=TEXT, help=f"{', '.join(DATASETS)}. [shapes, which is generated]"),
         click.option("--data", type=PATH, help="Where the images are; imagefolder: one folder of images per class."),
         click.option(
             "--download", is_flag=True, default=None, help="Fetch cifar10, cifar100 or fashion-mnist if missing."
         ),
         click.option("--models", type=PATH, help="A directory of exported models. [the shipped ones]"),
-        click.option("--precision", help="Of the models: float32 or int8. [float32 where there are both]"),
-        click.option("--compute-time", type=float, help="Seconds the single takes where none is run. [measured]"),
+        click.option("--precision", type=TEXT, help="Of the models: float32 or int8. [float32 where there are both]"),
+        click.option("--compute-time", type=FLOAT, help="Seconds the single takes where none is run. [measured]"),
     ],
     "Report": [
         click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", help="[table]"),
@@ -129,55 +170,58 @@ SECTIONS = {
         click.option("--verbose", is_flag=True, help="Say a line on stderr for each finished scheme and run."),
     ],
     "Schemes that copy": [
-        click.option("--spare", type=int, help="none: workers it leaves out. [0]"),
-        click.option("--replicas", type=int, help="replication: copies of each request. [2]"),
+        click.option("--spare", type=INT, help="none: workers it leaves out. [0]"),
+        click.option("--replicas", type=INT, help="replication: copies of each request. [2]"),
         click.option(
             "--hedge-delay",
+            type=TEXT,
             metavar="S|pN|fit",
             help="hedge, hedge-idle: seconds or a running percentile; hedge: or fit. [p95; 0]",
         ),
-        click.option("--hedge-budget", type=float, help="hedge: share of requests that may be copied. [no limit]"),
-        click.option("--hedge-probability", type=float, help="hedge: share of late requests to copy. [1]"),
+        click.option("--hedge-budget", type=FLOAT, help="hedge: share of requests that may be copied. [no limit]"),
+        click.option("--hedge-probability", type=FLOAT, help="hedge: share of late requests to copy. [1]"),
         click.option("--hedge-log", metavar="RUN", help="hedge: the run that --hedge-delay fit is fitted to."),
         click.option(
             "--reissue-after",
-            type=seconds_or_word,
+            type=Several(seconds_or_word),
             metavar="S|pN",
             help="When a late single is sent again. [never; with --flush auto: p99; reissue: p95]",
         ),
-        click.option("--retries", type=int, help="reissue: how often a late request is sent again. [1]"),
-        click.option("--default-after", type=float, help="default: seconds until the default answer. [0.1]"),
+        click.option("--retries", type=INT, help="reissue: how often a late request is sent again. [1]"),
+        click.option("--default-after", type=FLOAT, help="default: seconds until the default answer. [0.1]"),
     ],
     "Schemes with groups": [
         click.option(
-            "--flush", help="Schemes with groups: wait, idle, deadline or auto. [collage, backup: auto; else wait]"
+            "--flush",
+            type=TEXT,
+            help="Schemes with groups: wait, idle, deadline or auto. [collage, backup: auto; else wait]",
         ),
-        click.option("--flush-after", type=float, help="Their seconds: a group's deadline, or the least wait of idle."),
+        click.option("--flush-after", type=FLOAT, help="Their seconds: a group's deadline, or the least wait of idle."),
         click.option(
             "--hold",
-            type=seconds_or_word,
+            type=Several(seconds_or_word),
             metavar="S|pN|auto",
             help="collage, parity: when a group may answer at the earliest. [auto with --flush auto; else 0]",
         ),
-        click.option("--grid", type=int, help="collage: images along one side. [3]"),
-        click.option("--head", help="collage: of its model, grid or detection. [grid]"),
-        click.option("--collage-workers", type=int, help="collage: workers that serve collages. [1]"),
-        click.option("--backup-batch", type=int, help="backup: images that one backup task takes. [9]"),
+        click.option("--grid", type=INT, help="collage: images along one side. [3]"),
+        click.option("--head", type=TEXT, help="collage: of its model, grid or detection. [grid]"),
+        click.option("--collage-workers", type=INT, help="collage: workers that serve collages. [1]"),
+        click.option("--backup-batch", type=INT, help="backup: images that one backup task takes. [9]"),
         click.option(
             "--backup-after",
-            type=seconds_or_word,
+            type=Several(seconds_or_word),
             metavar="S|pN|auto",
             help="backup: when a backup may answer at the earliest. [auto with --flush auto; else 0]",
         ),
-        click.option("--backup-workers", type=int, help="backup: workers that serve backups. [1]"),
-        click.option("--parity-k", type=int, help="parity: requests in a group. [2]"),
-        click.option("--parity-code", help="parity: addition or concatenation. [addition]"),
-        click.option("--parity-workers", type=int, help="parity: workers that serve parities. [1 of every k + 1]"),
-        click.option("--coded-k", type=int, help="approxifer, nercc: requests in a group. [8]"),
-        click.option("--coded-s", type=int, help="approxifer, nercc: coded images more than requests. [1]"),
-        click.option("--coded-after", type=float, help="nercc: seconds until what has replied must do. [never]"),
-        click.option("--smooth-encode", type=float, help="nercc: how much the encoder smooths. [3e-5]"),
-        click.option("--smooth-decode", type=float, help="nercc: how much the decoder smooths. [1e-4]"),
+        click.option("--backup-workers", type=INT, help="backup: workers that serve backups. [1]"),
+        click.option("--parity-k", type=INT, help="parity: requests in a group. [2]"),
+        click.option("--parity-code", type=TEXT, help="parity: addition or concatenation. [addition]"),
+        click.option("--parity-workers", type=INT, help="parity: workers that serve parities. [1 of every k + 1]"),
+        click.option("--coded-k", type=INT, help="approxifer, nercc: requests in a group. [8]"),
+        click.option("--coded-s", type=INT, help="approxifer, nercc: coded images more than requests. [1]"),
+        click.option("--coded-after", type=FLOAT, help="nercc: seconds until what has replied must do. [never]"),
+        click.option("--smooth-encode", type=FLOAT, help="nercc: how much the encoder smooths. [3e-5]"),
+        click.option("--smooth-decode", type=FLOAT, help="nercc: how much the decoder smooths. [1e-4]"),
     ],
 }
 

@@ -47,12 +47,18 @@ def command(name: str | None, form: str) -> None:
 
 def _facts(path: Path) -> dict[str, Any]:
     """Return what a profile is about, as plain JSON values."""
-    from collagebench.cli.resolve import resolve
+    from collagebench.cli.resolve import resolve_grid
+    from collagebench.config import option
     from collagebench.profile import read_profile
 
-    config = resolve({"profile": str(path)})
+    grid = resolve_grid({"profile": str(path)})
+    config = grid.cells[0].config
     rate = _rate(config)
-    cell = config.requests / rate if rate else None
+    rates = [_rate(cell.config) for cell in grid.cells]
+    seconds = [
+        cell.config.runs * cell.config.requests / one for cell, one in zip(grid.cells, rates, strict=True) if one
+    ]
+    known = len(seconds) == len(grid.cells)
     return {
         "name": path.stem,
         "description": read_profile(path).description,
@@ -65,8 +71,9 @@ def _facts(path: Path) -> dict[str, Any]:
         "requests": config.requests,
         "rate": rate,
         "schemes": [scheme.variant for scheme in config.schemes],
-        "seconds_per_scheme": None if cell is None else config.runs * cell,
-        "seconds": None if cell is None else len(config.schemes) * config.runs * cell,
+        "sweeps": {option(axis.name): list(axis.values) for axis in grid.axes},
+        "seconds_per_scheme": sum(seconds) if known else None,
+        "seconds": len(config.schemes) * sum(seconds) if known else None,
     }
 
 
@@ -92,6 +99,7 @@ def _print(facts: dict[str, Any], console: Console) -> None:
     console.print(facts["name"], style="bold")
     print_line(console, facts["description"], indent="  ")
     fleet = f"{facts['workers']} workers, stragglers {facts['stragglers']}: {', '.join(facts['schemes'])}."
+    fleet += "".join(f" Sweeps {name}: {', '.join(map(str, values))}." for name, values in facts["sweeps"].items())
     times = ""
     if facts["seconds"] is not None:
         times = f" About {_time(facts['seconds_per_scheme'])} a scheme, {_time(facts['seconds'])} in all."

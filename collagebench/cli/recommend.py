@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from collagebench.cli.options import ExperimentCommand, section_options
+from collagebench.config import option
 from collagebench.errors import EXIT_DONE, EXIT_INVALID, EXIT_THRESHOLD, UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from collagebench.config import Config
     from collagebench.study.recommend import Asked
 
+LOADS = ("rate", "utilisation")
 REQUESTS = 500
 """In each run, unless said otherwise."""
 
@@ -39,8 +40,6 @@ class RecommendCommand(ExperimentCommand):
     help="Share of answers that redundancy may make wrong. [0.01 unless there is a floor]",
 )
 @click.option("--budget", type=float, metavar="SHARE", help="Extra worker time, beside no redundancy. [no limit]")
-@click.option("--rate-to", type=float, help="The highest rate, where --rate is the lowest.")
-@click.option("--utilisation-to", type=float, help="The highest load, where --utilisation is the lowest.")
 @click.option("--validate", is_flag=True, help="Run the choice and the runner-up on real workers.")
 @click.option(
     "--jobs", type=click.IntRange(min=0), default=0, help="Processes that simulate side by side. [one a core]"
@@ -52,12 +51,13 @@ def command(**options: Any) -> int:
 
     Every scheme, each with its important options, is simulated on the fleet, the stragglers, the models and the load
     that are described; what breaks the SLO, the accuracy or the budget is dropped, and the cheapest of the rest is
-    named. That may be no redundancy. The whole answer is kept in --out, as answer.json and as a page, and what is
-    there already is not simulated again. The exit code is 3 if nothing meets what is asked for.
+    named. That may be no redundancy. Several loads, with commas between them, must all be borne. The whole answer is
+    kept in --out, as answer.json and as a page, and what is there already is not simulated again. The exit code is 3 if
+    nothing meets what is asked for.
 
     \b
     collagebench record --out fleet.json
-    collagebench recommend --stragglers fleet.json --rate 50 --rate-to 150 --slo 60
+    collagebench recommend --stragglers fleet.json --rate 50,100,150 --slo 60
     """
     # Imported here, because they are heavy and no help text needs them.
     from collagebench.cli.live_view import LiveView
@@ -94,11 +94,15 @@ def command(**options: Any) -> int:
 
 def _asked(options: Mapping[str, Any]) -> Asked:
     """Make the question of the options; UsageError if it makes none."""
-    from collagebench.cli.resolve import resolve
+    from collagebench.cli.resolve import resolve_grid
     from collagebench.study.recommend import Asked
     from collagebench.study.wishes import Wishes
 
-    config = resolve({**options, "schemes": options["schemes"] or ("none",)})
+    grid = resolve_grid({**options, "schemes": options["schemes"] or ("none",)})
+    for axis in grid.axes:
+        if axis.name not in LOADS:
+            raise UsageError(f"--{option(axis.name)} must have a single value here: only loads may have several")
+    config = grid.cells[0].config
     wishes = Wishes(
         None if options["slo_ms"] is None else options["slo_ms"] / 1e3,
         options["slo_quantile"],
@@ -108,19 +112,6 @@ def _asked(options: Mapping[str, Any]) -> Asked:
     )
     if options["requests"] is None and not options["profile"]:
         config = replace(config, requests=REQUESTS)
-    return Asked(config, _loads(config, options), wishes, options["schemes"])
-
-
-def _loads(config: Config, options: Mapping[str, Any]) -> tuple[dict[str, float], ...]:
-    """Return the load, or the ends and the middle of its range."""
-    name = "rate" if config.rate is not None else "utilisation"
-    low = config.rate if config.rate is not None else (config.utilisation or 0.5)
-    for other in ("rate", "utilisation"):
-        if options[f"{other}_to"] is not None and (other != name or options[other] is None):
-            raise UsageError(f"--{other}-to is the end of a range: say where it begins with --{other}")
-    high = options[f"{name}_to"]
-    if high is None:
-        return ({name: low},)
-    if not low < high < float("inf"):
-        raise UsageError(f"--{name}-to must be above --{name}, which is {low:g}, not {high:g}")
-    return ({name: low}, {name: (low + high) / 2}, {name: high})
+    load = {"rate": config.rate} if config.rate is not None else {"utilisation": config.utilisation or 0.5}
+    loads = tuple(dict(cell.values) for cell in grid.cells) if grid.axes else (load,)
+    return Asked(config, loads, wishes, options["schemes"])

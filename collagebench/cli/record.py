@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from collagebench.cli.options import PATH, section_options
-from collagebench.errors import Interrupted
+from collagebench.config import option
+from collagebench.errors import Interrupted, UsageError
 from collagebench.workload.dataset import NAMES
 
 if TYPE_CHECKING:
@@ -65,6 +66,9 @@ def command(
     from collagebench.report.output import put
     from collagebench.report.recorded import print_recorded
 
+    several = [name for name, value in parameters.items() if isinstance(value, tuple)]
+    if several:
+        raise UsageError(f"--{option(several[0])} must have a single value: workers are disturbed in one way")
     asked = Recording(
         workers=workers,
         dataset=dataset,

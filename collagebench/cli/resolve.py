@@ -1,9 +1,9 @@
-"""How the options that were typed, a profile and the defaults become one config."""
+"""How the options that were typed, a profile and the defaults become one config, or the configs of a sweep."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from dataclasses import fields, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,28 @@ from collagebench.paths import profiles_dir
 from collagebench.profile import Profile, check_files, located, read_profile
 from collagebench.schemes import SCHEMES, make, options_of
 from collagebench.stragglers.model import NAMES, PARAMETERS, RECORDED, is_path, parameters_of
+from collagebench.study.grid import FIELDS, Axis, Cell, Grid, axes_of, combinations, variants
 
 
 def resolve(options: Mapping[str, Any], recorded: Mapping[str, Any] = {}) -> Config:
+    """Merge the defaults, the profile if one is named, and the options that were given, into one config.
+
+    What `resolve_grid` does, for a verb that does one experiment: a scheme's option may have several values, one of the
+    experiment's may not.
+
+    Raises:
+        UsageError: anything in it makes no sense; the sentence says where.
+    """
+    grid = resolve_grid(options, recorded)
+    if grid.axes:
+        profile, given = profile_of(options), given_options(options)
+        with located(profile, given):
+            names = " and ".join(f"--{option(axis.name)}" for axis in grid.axes)
+            raise UsageError(f"{names} must have a single value here: `run` and `simulate` take several, for a sweep")
+    return grid.cells[0].config
+
+
+def resolve_grid(options: Mapping[str, Any], recorded: Mapping[str, Any] = {}) -> Grid:
     """Merge the defaults, the profile if one is named, and the options that were given (those that are not None).
 
     `recorded`, the values of a run that is to be resumed, stand in the place of the defaults.
@@ -35,25 +54,47 @@ def resolve(options: Mapping[str, Any], recorded: Mapping[str, Any] = {}) -> Con
     if {"rate", "utilisation"} & given.keys():
         values.pop("rate", None)
         values.pop("utilisation", None)
-    own = {field.name for field in fields(Config)} - {"schemes"}
-    values.update({name: value for name, value in given.items() if name in own})
-    if is_path(values.get("stragglers", "")):
-        values["stragglers"] = str(Path(values["stragglers"]).resolve())  # so that a resumed run finds it from anywhere
-    if values.get("trace"):
-        values["trace"] = Path(values["trace"]).resolve()
+    values.update({name: value for name, value in given.items() if name in FIELDS})
+    for name in ("stragglers", "trace"):  # so that a resumed run finds them from anywhere
+        if values.get(name):
+            values[name] = _absolute(values[name])
     schemes = tuple(SchemeConfig(name, name) for name in given.get("schemes", ()))
     schemes = schemes or values.get("schemes", DEFAULT_SCHEMES)
     known = {name for scheme in SCHEMES for name in _options_of(scheme)}
     with located(profile, given):
-        _check_straggler_options(values, given)
+        axes = axes_of(values)
         values["schemes"] = _with_options(schemes, {name: value for name, value in given.items() if name in known})
-        config = Config(**values)
     written = profile if profile and "schemes" in profile.values and "schemes" not in given else None
-    for number, scheme in enumerate(config.schemes):
+    tables: list[int] = []
+    found: list[SchemeConfig] = []
+    for number, scheme in enumerate(values["schemes"]):
+        with located(written, given, number):
+            found += variants(scheme)
+            tables += [number] * (len(found) - len(tables))
+    with located(profile, given):
+        cells = tuple(
+            Cell(name, chosen, _config({**values, **chosen, "schemes": tuple(found)}, given, axes))
+            for name, chosen in combinations(axes)
+        )
+    sizes = dict.fromkeys(cell.config.workers for cell in cells)
+    for number, scheme in zip(tables, found, strict=True):
         with located(written, given, number):
             fitted = resolve_fits(scheme)
-            make(fitted.name, dict(fitted.options)).allot(config.workers)  # says what is wrong with them, if anything
-    return config
+            for workers in sizes:
+                make(fitted.name, dict(fitted.options)).allot(workers)  # says what is wrong with them, if anything
+    return Grid(values, axes, cells)
+
+
+def _config(values: dict[str, Any], given: Mapping[str, Any], axes: Sequence[Axis]) -> Config:
+    _check_straggler_options(values, given, axes)
+    return Config(**values)
+
+
+def _absolute(value: Any) -> Any:
+    """Return the name of stragglers, or the path of a file, or several of them, with paths from the root."""
+    if isinstance(value, tuple):
+        return tuple(map(_absolute, value))
+    return value if isinstance(value, str) and not is_path(value) else type(value)(Path(value).resolve())
 
 
 def given_options(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -71,15 +112,19 @@ def profile_of(options: Mapping[str, Any]) -> Profile | None:
     return None if name is None else read_profile(profile_path(name))
 
 
-def _check_straggler_options(values: dict[str, Any], given: Mapping[str, Any]) -> None:
+def _check_straggler_options(values: dict[str, Any], given: Mapping[str, Any], axes: Sequence[Axis]) -> None:
     """See that no option of the stragglers was given that means nothing to those that were chosen.
 
-    A profile's options that are left over where the command line chooses other stragglers are dropped.
+    A profile's options that are left over where the command line chooses other stragglers are dropped, and so are
+    those that mean something to other stragglers of the same sweep only, unless they are swept themselves.
     """
     chosen = values.get("stragglers", Config().stragglers)
     takes = _with_time_scale(parameters_of(chosen))
+    swept = next((axis.values for axis in axes if axis.name == "stragglers"), (chosen,))
+    to_others = {name for other in swept for name in _with_time_scale(parameters_of(other))}
     for name in {name for family in NAMES for name in _with_time_scale(PARAMETERS[family])} - set(takes):
-        if name in given or (name in values and "stragglers" not in given):
+        is_axis = any(axis.name == name for axis in axes)
+        if (name in given or (name in values and "stragglers" not in given)) and (is_axis or name not in to_others):
             families = [family for family in NAMES if name in _with_time_scale(PARAMETERS[family])]
             raise UsageError(
                 f"--{option(name)} means nothing to the stragglers {chosen}, only to {', '.join(families)}"

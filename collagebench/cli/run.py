@@ -19,5 +19,8 @@ def command(**options: Any) -> int:
 
     Without options: none, replication, hedging and collage on ten local workers that classify generated images, under
     the latencies that the authors of collage inference measured, five times as fast; about a minute.
+
+    Several values with commas between them, as in --utilisation 0.1,0.3, make a sweep: an experiment for each of them,
+    one after the other. Several values of a scheme's option, as in --grid 2,3, make a variant for each.
     """
     return conduct("run", options)

@@ -12,10 +12,21 @@ from collagebench.cli.options import ExperimentCommand, experiment_options
 
 @click.command("simulate", cls=ExperimentCommand)
 @experiment_options
+@click.option(
+    "--jobs",
+    type=click.IntRange(min=0),
+    default=0,
+    metavar="N",
+    help="Processes that simulate a sweep side by side. [one a core]",
+)
 def command(**options: Any) -> int:
     """Do the same experiment in virtual time, with the same schemes, arrivals and slowdowns.
 
     Nothing travels and nobody computes: service takes the time that the straggler model gives. The models classify
     afterwards what was answered.
+
+    Several values with commas between them, as in --utilisation 0.1,0.3,0.5, make a sweep: an experiment for each of
+    them, or for each combination. Several values of a scheme's option, as in --grid 2,3, make a variant for each, and
+    these run side by side.
     """
     return conduct("simulate", options)

@@ -10,7 +10,7 @@ from typing import Any
 
 from rich.console import Console
 
-from collagebench.errors import EXIT_DONE, EXIT_INVALID, EXIT_THRESHOLD
+from collagebench.errors import EXIT_DONE, EXIT_INVALID, EXIT_THRESHOLD, UsageError
 from collagebench.report import csv, gates
 from collagebench.report.expression import Gate
 from collagebench.report.html import page
@@ -18,9 +18,13 @@ from collagebench.report.markdown import markdown
 from collagebench.report.output import put
 from collagebench.report.parts import print_line
 from collagebench.report.summary import summarise
+from collagebench.report.sweep import summarise_sweep
+from collagebench.report.sweep_page import sweep_page
+from collagebench.report.sweep_table import print_sweep, sweep_markdown
 from collagebench.report.table import print_summary
 from collagebench.report.trace import trace
 from collagebench.results.reader import Run, load
+from collagebench.results.sweep import is_sweep, read_sweep
 
 
 def print_report(
@@ -44,6 +48,8 @@ def print_report(
         UsageError: there is no scheme called `baseline`, or none that a gate names.
         OutputError: the report cannot be written.
     """
+    if any(is_sweep(directory) for directory in directories):
+        return _print_sweep(directories, form, baseline, slo_ms, details, out, fail_if)
     runs = [load(directory) for directory in directories]
     summary = summarise(runs, baseline, slo_ms)
     failed = gates.apply(summary, fail_if)
@@ -61,6 +67,41 @@ def print_report(
         ones = summary.get("runs", [summary])
         gates.print_gates([gate for one in ones for gate in one["gates"] if gate["failed"]], Console(stderr=True))
     return EXIT_INVALID if not summary["valid"] else EXIT_THRESHOLD if failed else EXIT_DONE
+
+
+def _print_sweep(
+    directories: Sequence[Path],
+    form: str,
+    baseline: str | None,
+    slo_ms: float | None,
+    details: bool,
+    out: Path | None,
+    fail_if: Sequence[Gate],
+) -> int:
+    """Print the report of a sweep; a gate holds for each of its cells."""
+    if len(directories) > 1:
+        raise UsageError("a sweep is reported alone: name one directory, or cells of sweeps, which are runs")
+    (directory,) = directories
+    if form == "trace":
+        first = next(iter(read_sweep(directory).cells))
+        raise UsageError(f"a sweep has no trace: name one of its cells, such as {directory / first}")
+    summary = summarise_sweep(directory, baseline, slo_ms)
+    failed = [gates.apply(cell, fail_if) for cell in summary["cells"]]
+
+    def show(console: Console) -> None:
+        if form == "json":
+            console.file.write(json.dumps(summary, indent=2, allow_nan=False) + "\n")
+        elif form == "csv":
+            console.file.write(csv.sweep_rows(summary))
+        elif form == "markdown":
+            console.file.write(sweep_markdown(summary))
+        elif form == "html":
+            console.file.write(sweep_page(summary, directory.resolve().name))
+        else:
+            print_sweep(summary, console, details)
+
+    put(show, out)
+    return EXIT_INVALID if not summary["valid"] else EXIT_THRESHOLD if any(failed) else EXIT_DONE
 
 
 def json_schema() -> str:

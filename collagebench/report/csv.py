@@ -19,9 +19,28 @@ Object = dict[str, Any]
 def rows(summary: Object, names: Sequence[str]) -> str:
     """Return the object that `summarise` made of runs called `names` as CSV, beginning with the columns' names."""
     runs = zip(names, summary.get("runs", [summary]), strict=True)
-    found = [{"run": name, **_row(one, scheme)} for name, one in runs for scheme in one["schemes"]]
+    return _text(COLUMNS, [{"run": name, **_row(one, scheme)} for name, one in runs for scheme in one["schemes"]])
+
+
+def sweep_rows(summary: Object) -> str:
+    """Return a sweep as CSV: a row for each scheme of each cell, the axes' columns in front of the others.
+
+    `valid` is the cell's own; a scheme that cannot bear its load is `unstable`, in the last column.
+    """
+    options = [axis["option"] for axis in summary["axes"]]
+    axes = [f"axis_{option.replace('-', '_')}" for option in options]
+    found = []
+    for cell in summary["cells"]:
+        values = {name: cell["values"][option] for name, option in zip(axes, options, strict=True)}
+        for scheme in cell["schemes"]:
+            unstable = "true" if scheme["unstable"] else "false"
+            found.append({**values, "run": cell["name"], **_row(cell, scheme), "unstable": unstable})
+    return _text((*axes, *COLUMNS, "unstable"), found)
+
+
+def _text(columns: Sequence[str], found: Sequence[Object]) -> str:
     text = StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
     writer.writerows(found)
     return text.getvalue()

@@ -52,7 +52,7 @@ def _figures(one: Object) -> list[str]:
         f"the request's own first task. Work: worker time / that of {escaped(base)}."
         + (" Bound: no stragglers, no redundancy." if bound else "")
     )
-    return [*_table(heads, rows, texts=1), "", legend]
+    return [*lines_of_table(heads, rows, texts=1), "", legend]
 
 
 def _row(scheme: Object) -> list[str]:
@@ -92,10 +92,10 @@ def _comparison(rows: Sequence[Object]) -> list[str]:
         ]
         for row in rows
     ]
-    return _table(("scheme", "run", "p50 ms", "ratio", "p99 ms", "ratio"), cells, texts=2)
+    return lines_of_table(("scheme", "run", "p50 ms", "ratio", "p99 ms", "ratio"), cells, texts=2)
 
 
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], texts: int) -> list[str]:
+def lines_of_table(heads: Sequence[str], rows: Sequence[Sequence[str]], texts: int) -> list[str]:
     """Return a table whose first `texts` columns are to the left and whose others are to the right."""
     rules = [":--" if place < texts else "--:" for place in range(len(heads))]
     return [_line([escaped(head) for head in heads]), _line(rules), *(_line(row) for row in rows)]

@@ -21,7 +21,7 @@ from collagebench.statistics.injection import injection
 from collagebench.statistics.latency import Latency, latency
 from collagebench.statistics.quantiles import QUANTILES, requests_needed
 from collagebench.statistics.timing import dispatch_lag, phase_means
-from collagebench.statistics.validity import judge
+from collagebench.statistics.validity import judge, overwhelmed
 from collagebench.statistics.warnings import warnings
 
 SCHEMA = 1
@@ -44,7 +44,7 @@ def summarise(
     """
     objects: list[dict[str, Any]] = [_one(run, baseline, slo_ms, minimum) for run in runs]
     if len(objects) == 1:
-        return _finite(objects[0])
+        return finite(objects[0])
     names = _labels(runs)
     together = {
         "schema": SCHEMA,
@@ -53,15 +53,15 @@ def summarise(
         "runs": [{"name": name, **item} for name, item in zip(names, objects, strict=True)],
         "comparison": _comparison(names, objects),
     }
-    return _finite(together)
+    return finite(together)
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
     """Return a JSON value with null for every number that JSON does not know."""
     if isinstance(value, dict):
-        return {name: _finite(item) for name, item in value.items()}
+        return {name: finite(item) for name, item in value.items()}
     if isinstance(value, list):
-        return [_finite(item) for item in value]
+        return [finite(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
@@ -124,7 +124,9 @@ def _scheme(run: Run, variant: str, time: Latency, slo_ms: float | None) -> dict
         "runs": len(mine.cells),
         "requests": time.requests,
         "failed": time.failed,
+        "unstable": overwhelmed(run, variant),
         **_latency(time, within=len(mine.cells) == 1),
+        "by_run": _by_run(time),
         "phases_s": phase_means(mine.requests),
         **_answers(given),
         "cost": _cost(spent, int(mine.cells["requests"].sum())) if some else None,
@@ -151,6 +153,13 @@ def _latency(time: Latency, within: bool) -> dict[str, Any]:
             for name, item in quantiles.items()
         },
     }
+
+
+def _by_run(time: Latency) -> dict[str, list[Any]]:
+    """Return the figures of each run alone, of which intervals are made; infinite where too many failed."""
+    runs = list(time.mean_by_run)
+    quantiles = {f"{name}_s": [item.by_run[run] for run in runs] for name, item in time.quantiles.items()}
+    return {"run": runs, **quantiles, "mean_s": [time.mean_by_run[run] for run in runs]}
 
 
 def _answers(given: Answers) -> dict[str, Any]:

@@ -39,11 +39,15 @@ def judge(run: Run) -> list[str]:
     reasons += _late_client(run)
     reasons += _incomplete(run)
     for variant in run.variants:
-        mine = run.of(variant)
-        reasons += _mostly_failed(variant, mine.requests)
-        reasons += _overload(variant, mine.requests)
-        reasons += _wrong_injection(variant, mine)
+        reasons += overwhelmed(run, variant)
+        reasons += _wrong_injection(variant, run.of(variant))
     return reasons
+
+
+def overwhelmed(run: Run, variant: str) -> list[str]:
+    """Return the reasons that say of one scheme that it cannot bear the load; they spoil no other scheme's figures."""
+    requests = run.of(variant).requests
+    return _mostly_failed(variant, requests) + _overload(variant, requests)
 
 
 def _unfinished(run: Run) -> list[str]:

@@ -49,10 +49,10 @@ def test_no_answer_is_an_exit_code_of_its_own(capsys: pytest.CaptureFixture[str]
     assert "Nothing meets the SLO of 1 ms" in " ".join(out.split())
 
 
-def test_a_range_of_rates_is_judged_at_its_ends_and_middle(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_several_rates_are_all_judged(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """Three loads, rising, and every variant has figures at each."""
     code, out, _ = asked(
-        capsys, *SMALL, "--scheme", "tied", "--rate", 20, "--rate-to", 60, "--slo", 500, "--slo-quantile", "p50",
+        capsys, *SMALL, "--scheme", "tied", "--rate", "60,20,40", "--slo", 500, "--slo-quantile", "p50",
         "--format", "json", "--out", tmp_path / "a",
     )  # fmt: skip
     assert code == 0
@@ -64,9 +64,9 @@ def test_a_range_of_rates_is_judged_at_its_ends_and_middle(capsys: pytest.Captur
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--rate-to", 50], "--rate-to is the end of a range: say where it begins with --rate"),
-        (["--rate", 50, "--rate-to", 40], "--rate-to must be above --rate, which is 50, not 40"),
-        (["--utilisation", 0.5, "--rate-to", 40], "--rate-to is the end of a range"),
+        (["--rate", "50,50"], "--rate has 50.0 twice"),
+        (["--workers", "5,10"], "--workers must have a single value here: only loads may have several"),
+        (["--utilisation", 0.5, "--rate", 40], "--rate and --utilisation say the same thing twice"),
         (["--slo", 0], "--slo must be a number above 0, not 0"),
         (["--slo-quantile", "p98"], "--slo-quantile must be one of"),
         (["--accuracy-floor", 95], "--accuracy-floor is a share from 0 to 1, not 95"),

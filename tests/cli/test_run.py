@@ -293,7 +293,7 @@ def test_a_hedge_is_fitted_to_a_recorded_run(tmp_path: Path) -> None:
         ("[[scheme]]\nname = 'replication'\nreplicas = 'two'", "replicas of scheme replication cannot be 'two'"),
         ("[[scheme]]\nname = 'replication'\nreplicas = 2.5", "cannot be 2.5"),
         ("[[scheme]]\nname = 'collage'\nhold = 'soon'", "or auto, not 'soon'"),
-        ("[[scheme]]\nname = 'hedge'\nhedge-delay = [1]", "cannot be [1]"),
+        ("[[scheme]]\nname = 'hedge'\nhedge-delay = [[1]]", "a list of values that are no lists"),
     ],
 )
 def test_a_senseless_profile_is_one_sentence(tmp_path: Path, text: str, sentence: str) -> None:

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from collagebench.cli import cli
-from collagebench.cli.resolve import resolve
+from collagebench.cli.resolve import resolve, resolve_grid
 from collagebench.engine.plan import make_plan
 from collagebench.errors import UsageError
 from collagebench.paths import profiles_dir
@@ -20,9 +20,9 @@ from collagebench.stragglers.natural import Natural
 NAMES = sorted(path.stem for path in profiles_dir().glob("*.toml"))
 SMALL = {"requests": 60, "runs": 1, "compute_time": 0.0002}
 ANNOUNCED = {
-    "collage-policies", "collage-result", "crashes", "every-scheme", "heavy-pareto", "lasting-markov",
+    "collage-policies", "collage-result", "crashes", "every-scheme", "heavy-pareto", "lasting-markov", "load-sweep",
     "lost-replies", "machines-slow-collage", "machines-slow-nowhere", "machines-slow-single", "natural", "paper",
-    "paper-16+1", "paper-25+1", "parm-k2", "parm-k3", "parm-k4", "quick", "tail-at-scale",
+    "paper-16+1", "paper-25+1", "parm-k2", "parm-k3", "parm-k4", "persistence-sweep", "quick", "tail-at-scale",
 }  # fmt: skip
 
 
@@ -43,8 +43,10 @@ def test_each_is_described_and_planned(name):
     assert 40 < len(profile.description) < 200
     assert profile.description.endswith((".", "?"))
     assert profile.values["schemes"]
-    plan = make_plan(resolve(options(name)))
-    assert [variant.name for variant in plan.variants] == [scheme.variant for scheme in profile.values["schemes"]]
+    config = resolve_grid(options(name)).cells[0].config
+    plan = make_plan(config)
+    assert [variant.name for variant in plan.variants] == [scheme.variant for scheme in config.schemes]
+    assert {scheme.name for scheme in config.schemes} == {scheme.name for scheme in profile.values["schemes"]}
     for variant in plan.variants:
         assert variant.models.keys() == variant.workers.keys()
         assert sum(map(len, variant.workers.values())) <= plan.config.workers
@@ -59,15 +61,18 @@ def test_each_answers_every_request(name, tmp_path):
     chosen = options(name)
     typed = [text for key, value in chosen.items() for text in (f"--{key.replace('_', '-')}", str(value))]
     done = CliRunner().invoke(cli, ["simulate", *typed, "--out", str(tmp_path / "out"), "--format", "json"])
-    stragglers = make_plan(resolve(chosen)).stragglers
+    grid = resolve_grid(chosen)
+    stragglers = make_plan(grid.cells[0].config).stragglers
     if isinstance(stragglers, Natural):
         assert isinstance(done.exception, UsageError)
         assert f"profile {profiles_dir() / name}.toml, line " in str(done.exception)
         return
     assert done.exception is None or isinstance(done.exception, SystemExit), done.output
-    schemes = json.loads(done.stdout)["schemes"]
-    assert len(schemes) == len(read_profile(profiles_dir() / f"{name}.toml").values["schemes"])
-    for scheme in schemes:
+    summary = json.loads(done.stdout)
+    cells = summary["cells"] if grid.axes else [summary]
+    assert len(cells) == len(grid.cells)
+    assert {len(cell["schemes"]) for cell in cells} == {len(grid.cells[0].config.schemes)}
+    for scheme in (scheme for cell in cells for scheme in cell["schemes"]):
         assert (scheme["runs"], scheme["requests"]) == (1, 57)
         may_fail = isinstance(stragglers, (Crash, Erasure)) and scheme["scheme"] == "none"
         assert scheme["failed"] == 0 or may_fail

@@ -1,0 +1,95 @@
+"""`collagebench crossover`: where along an axis the better of two schemes changes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from collagebench.cli.options import ExperimentCommand, section_options
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from collagebench.study.crossover import Question
+
+
+class CrossoverCommand(ExperimentCommand):
+    """Its own options are what is asked, so they come first."""
+
+    own = ("Question", True)
+
+
+@click.command("crossover", cls=CrossoverCommand)
+@click.option("--over", default="utilisation", show_default=True, metavar="OPTION", help="The axis: any number.")
+@click.option("--from", "low", type=float, help="Its lowest value. [of utilisation: 0.05]")
+@click.option("--to", "high", type=float, help="Its highest value. [of utilisation: 0.9]")
+@click.option("--metric", default="p99", show_default=True, help="What is compared: p50, p90, p95, p99 or mean.")
+@click.option("--steps", type=int, default=6, show_default=True, help="Values to begin with, evenly spaced.")
+@click.option("--tolerance", type=float, help="How near a crossing must be known. [a hundredth of the range]")
+@click.option("--jobs", type=click.IntRange(min=0), default=0, help="Processes side by side. [one a core]")
+@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", help="[table]")
+@section_options(
+    "Experiment",
+    "Load",
+    "Stragglers",
+    "Images and models",
+    "Schemes that copy",
+    "Schemes with groups",
+    without=("resume",),
+)
+def command(**options: Any) -> int:
+    """Find where the better scheme changes: at which load, share of stragglers, persistence or other number.
+
+    Every pair of the chosen schemes is compared by simulation, coarsely at first and then by bisection, on the same
+    arrivals, images and slowdowns. A crossing comes with its 95 % range; where there is none, it is said who is better
+    throughout, or that the two cannot be told apart. The answer is kept in --out, as crossover.json and as a page, and
+    what is there already is not simulated again.
+
+    \b
+    collagebench crossover --scheme hedge --scheme collage --from 0.1 --to 0.8
+    collagebench crossover --over persistence --from 0 --to 2 --stragglers markov
+    """
+    # Imported here, because they are heavy and no help text needs them.
+    from collagebench.cli.progress import counted
+    from collagebench.cli.resolve import run_directory
+    from collagebench.report.crossover import crossover_page, print_crossovers
+    from collagebench.report.output import put
+    from collagebench.study.crossover import find, save
+
+    question = _question(options)
+    directory = run_directory(options["out"], "crossover")
+    with counted("preparing") as report:
+        answer = find(question, directory, options["jobs"], report)
+    save(answer, directory, crossover_page(answer, directory.resolve().name))
+
+    def show(console: Console) -> None:
+        if options["form"] == "json":
+            console.file.write(json.dumps(answer, indent=2, allow_nan=False) + "\n")
+        else:
+            print_crossovers(answer, console)
+
+    put(show, None)
+    click.echo(f"answer: {directory}", err=True)
+    return 0
+
+
+def _question(options: Mapping[str, Any]) -> Question:
+    """Make the question of the options; UsageError if it makes none."""
+    from collagebench.cli.resolve import resolve
+    from collagebench.errors import UsageError
+    from collagebench.study.crossover import Question, check_axis
+
+    over = options["over"].replace("-", "_")
+    check_axis(over)
+    low, high = options["low"], options["high"]
+    if over == "utilisation":
+        low, high = 0.05 if low is None else low, 0.9 if high is None else high
+    if low is None or high is None:
+        raise UsageError(f"say between which values of --{options['over']} to look, with --from and --to")
+    if options.get(over) is not None:
+        raise UsageError(f"--{options['over']} is what --from and --to range over: leave it out")
+    begun = {**options, over: low} if over in options else dict(options)
+    return Question(resolve(begun), over, low, high, options["metric"], options["steps"], options["tolerance"])

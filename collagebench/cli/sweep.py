@@ -1,0 +1,67 @@
+"""What `run` and `simulate` do where options have several values: a sweep, and its report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from collagebench.cli.resolve import given_options, profile_of, run_directory
+from collagebench.errors import Interrupted
+from collagebench.profile import located
+from collagebench.study.grid import Cell, Grid
+
+if TYPE_CHECKING:
+    from collagebench.cli.live_view import LiveView
+    from collagebench.report.expression import Gate
+    from collagebench.study.points import Point
+
+
+def conduct_sweep(verb: str, options: Mapping[str, Any], grid: Grid, gates: Sequence[Gate]) -> int:
+    """Do all cells of the grid, print their report and return the exit code."""
+    directory = run_directory(options["out"], f"{verb}-sweep")
+    # Imported here, because they are heavy and no help text needs them.
+    from collagebench.cli.progress import counted
+    from collagebench.report import print_report
+    from collagebench.study.sweep import run_sweep, simulate_sweep
+
+    done = 0
+
+    @contextmanager
+    def live_view(cell: Cell) -> Iterator[LiveView]:
+        from collagebench.cli.live_view import LiveView
+
+        nonlocal done
+        done += 1
+        with LiveView(options["verbose"], before=f"{done} of {len(grid.cells)}: {cell.name}") as view:
+            yield view
+
+    def say(point: Point, summary: Mapping[str, Any]) -> None:
+        nonlocal done
+        done += 1
+        if options["verbose"]:
+            click.echo(f"{done} of {len(grid.cells)}, {point.name}: {_said(summary)}", err=True)
+
+    try:
+        with located(profile_of(options), given_options(options)):
+            if verb == "run":
+                run_sweep(grid, directory, options["resume"], live_view)
+            else:
+                with counted("preparing") as report:
+                    simulate_sweep(grid, directory, options["jobs"], options["resume"], report, say)
+    except Interrupted:
+        print_report([directory], options["form"], fail_if=gates)
+        raise
+    code = print_report([directory], options["form"], fail_if=gates)
+    click.echo(f"records: {directory}", err=True)
+    return code
+
+
+def _said(summary: Mapping[str, Any]) -> str:
+    """Return the p99 of every scheme in a line."""
+    from collagebench.report.parts import as_ms
+
+    figures = [f"{scheme['variant']} {as_ms(scheme['latency_s']['p99'])}" for scheme in summary["schemes"]]
+    return f"p99 in ms {', '.join(figures)}"

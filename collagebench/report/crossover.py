@@ -1,0 +1,188 @@
+"""Crossovers for people: a sentence and a row for each pair of schemes in a terminal, and a page with their curves."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from collagebench.report.document import document
+from collagebench.report.figures import scrolling
+from collagebench.report.frame import WIDTH, Box, Look, axes, dot, figure, ms
+from collagebench.report.markup import Markup, tag
+from collagebench.report.parts import UNKNOWN, as_ms, new_table, print_line
+from collagebench.report.scales import Scale, linear, logarithmic
+from collagebench.report.sweep_page import key_of
+
+Object = Mapping[str, Any]
+BOX = Box(left=46, right=WIDTH - 12, top=24, bottom=210)
+
+
+def print_crossovers(answer: Object, console: Console) -> None:
+    """Print the whole answer."""
+    print_line(console, conditions(answer))
+    console.print()
+    table = new_table("scheme", f"{answer['over']}", "95 % range", "scheme")
+    table.columns[0].header, table.columns[3].header = Text("better below"), Text("better above")
+    for pair in answer["pairs"]:
+        for one in pair["crossings"]:
+            ends = one["ci95"]
+            ranged = f"{ends[0]:.3g} to {ends[1]:.3g}"
+            table.add_row(one["better_below"], f"{one['at']:.3g}", ranged, one["better_above"])
+        if not pair["crossings"]:
+            better = pair["better_throughout"]
+            table.add_row(
+                better or f"{pair['first']}, {pair['second']}", UNKNOWN, "throughout" if better else "alike", ""
+            )
+    console.print(table)
+    console.print()
+    for pair in answer["pairs"]:
+        print_line(console, pair["said"], indent="  ")
+    console.print()
+    for what in _notes(answer):
+        print_line(console, what, style="dim")
+
+
+def conditions(answer: Object) -> str:
+    """Say in words what was asked."""
+    config = answer["config"]
+    names = ", ".join(scheme["variant"] for scheme in config["schemes"])
+    return (
+        f"simulated: {answer['metric']} of {names} over {answer['over']} {answer['from']:g} to {answer['to']:g}; "
+        f"{config['workers']} workers, stragglers {Path(config['stragglers']).name}, {len(answer['points'])} values x "
+        f"{config['runs']} runs x {config['requests']:,} requests, seed {config['seed']}"
+    )
+
+
+def _notes(answer: Object) -> list[str]:
+    found = [
+        f"Each crossing is where the mean difference of the runs' {answer['metric']} is zero; its range reaches from "
+        "the last value at which one scheme is surely better (paired t test, 95 %) to the first at which the other is."
+    ]
+    if not answer["complete"]:
+        found.append("The search was cut short: there are so many crossings that not all are known to the tolerance.")
+    return found
+
+
+def crossover_page(answer: Object, title: str) -> str:
+    """Return the whole page."""
+    names = [scheme["variant"] for scheme in answer["config"]["schemes"]]
+    looks = {name: Look(place) for place, name in enumerate(names)}
+    sentences = [pair["said"] for pair in answer["pairs"]]
+    plots = [_figures(answer, looks), *(_difference(answer, pair, place) for place, pair in enumerate(answer["pairs"]))]
+    rows = [
+        tag(
+            "tr",
+            tag("th", f"{point['value']:.4g}", scope="row"),
+            [
+                tag("td", "unstable" if one["unstable"] else as_ms(one["value_s"]), tag("small", _range(one["ci95_s"])))
+                for one in point["schemes"]
+            ],
+        )
+        for point in answer["points"]
+    ]
+    body = [
+        tag(
+            "header",
+            tag("p", "collagebench crossover", class_="brand"),
+            tag("h1", title),
+            tag(
+                "div",
+                tag("p", sentences[0], class_="lead"),
+                tag("ul", [tag("li", text) for text in sentences[1:]], class_="rest") if sentences[1:] else None,
+                tag("ul", [tag("li", text) for text in _notes(answer)], class_="notes"),
+                tag("p", conditions(answer), class_="conditions"),
+                class_="verdict",
+            ),
+        ),
+        key_of(looks),
+        tag(
+            "main",
+            tag("div", [plot for plot in plots if plot], class_="plots"),
+            tag("h3", f"{answer['metric']} in ms at every value that was simulated"),
+            scrolling([answer["over"], *names], rows, "All values"),
+            tag("details", tag("summary", "Config"), tag("pre", json.dumps(answer["config"], indent=1), tabindex="0")),
+        ),
+        tag("footer", tag("p", "Simulated. This file is complete: it loads nothing.")),
+    ]
+    return document(title, body)
+
+
+def _range(ends: Sequence[float] | None) -> str:
+    return f"{as_ms(ends[0])} to {as_ms(ends[1])}" if ends else ""
+
+
+def _figures(answer: Object, looks: Mapping[str, Look]) -> Markup | None:
+    """Return the figure of every scheme along the axis, with the crossings."""
+    curves: dict[str, list[tuple[float, float]]] = {name: [] for name in looks}
+    for point in answer["points"]:
+        for one in point["schemes"]:
+            if one["value_s"] is not None and not one["unstable"]:
+                curves[one["variant"]].append((point["value"], one["value_s"]))
+    values = [value for points in curves.values() for _, value in points]
+    if not values:
+        return None
+    x, y = _across(answer), logarithmic(values, BOX.bottom, BOX.top)
+    metric = answer["metric"]
+    drawn = axes(BOX, x, y, x_title=answer["over"], y_title=f"{metric} in ms (log scale; lower is better)", y_text=ms)
+    for pair in answer["pairs"]:
+        drawn += [_guide(x(one["at"])) for one in pair["crossings"]]
+    for name, points in curves.items():
+        steps = "L".join(f"{x(value):.1f} {y(seconds):.1f}" for value, seconds in points)
+        marks = [
+            tag(
+                "g",
+                tag("title", f"{name}, {answer['over']} {value:.3g}: {as_ms(seconds)} ms"),
+                dot(x(value), y(seconds)),
+            )
+            for value, seconds in points
+        ]
+        line = tag("path", class_="curve", d=f"M{steps}") if len(points) > 1 else None
+        drawn.append(tag("g", line, marks, class_=looks[name].classes))
+    says = "; ".join(pair["said"] for pair in answer["pairs"])
+    return figure("figures", f"{metric} along {answer['over']}", BOX.bottom + 34, drawn, says=says)
+
+
+def _difference(answer: Object, pair: Object, place: int) -> Markup | None:
+    """Return the difference of a pair with its interval as a band, and where it crosses zero."""
+    known = [one for one in pair["differences"] if one["difference_s"] is not None]
+    if not known:
+        return None
+    values = [one["difference_s"] for one in known]
+    middle = sorted(abs(value) for value in values)[len(values) // 2]
+    shown = [max(min(value, 6 * middle), -6 * middle) for value in values] + [0.0] if middle else [*values, 0.0]
+    x, y = _across(answer), linear(shown, BOX.bottom, BOX.top)
+    title = f"{pair['first']} less {pair['second']}"
+    drawn = axes(BOX, x, y, x_title=answer["over"], y_title=f"{answer['metric']} less the other's, in ms", y_text=ms)
+    drawn.append(tag("path", class_="axis", d=f"M{BOX.left:g} {y(0.0):.1f}H{BOX.right:g}"))
+    for one in pair["crossings"]:
+        low, high = (x(end) for end in one["ci95"])
+        drawn.append(
+            tag("rect", x=low, y=BOX.top, width=max(high - low, 1.0), height=BOX.bottom - BOX.top, class_="band")
+        )
+        drawn.append(_guide(x(one["at"])))
+
+    def clipped(value: float) -> float:
+        return y(min(max(value, y.low), y.high))
+
+    for one in known:
+        left = x(one["value"])
+        if one["ci95_s"]:
+            low, high = (clipped(end) for end in one["ci95_s"])
+            drawn.append(tag("path", class_="whisker", d=f"M{left:.1f} {low:.1f}V{high:.1f}"))
+        tip = f"{answer['over']} {one['value']:.3g}: {1e3 * one['difference_s']:+.1f} ms"
+        drawn.append(tag("g", tag("title", tip), dot(left, clipped(one["difference_s"]), hollow=one["verdict"] == 0)))
+    note = f"Below zero {pair['first']} is better. Hollow: neither is, for sure. Shaded: the range of a crossing."
+    return figure(f"pair-{place}", title, BOX.bottom + 34, drawn, says=pair["said"], note=note)
+
+
+def _across(answer: Object) -> Scale:
+    return linear([answer["from"], answer["to"]], BOX.left, BOX.right, margin=0.02)
+
+
+def _guide(left: float) -> Markup:
+    return tag("path", class_="guide", d=f"M{left:.1f} {BOX.top:g}V{BOX.bottom:g}")

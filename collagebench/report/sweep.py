@@ -1,0 +1,194 @@
+"""One JSON object that says all about a sweep: its axes, the report of each cell, and what changes along the axes.
+
+A scheme that cannot bear a load is what many a sweep is meant to find: where a queue grows without end, the scheme is
+marked unstable in that cell, and the cell's other figures are as good as ever. So such a cell does not make the sweep
+INVALID; everything else that makes a run so does, and so does a cell that is not done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from collagebench.config import option
+from collagebench.report.summary import SCHEMA, finite, summarise
+from collagebench.results.reader import load
+from collagebench.results.sweep import Sweep, read_sweep
+from collagebench.results.writer import HEADER
+from collagebench.statistics.best import Figure, fastest
+from collagebench.study.grid import Axis, labels
+
+Object = dict[str, Any]
+NAMED = 4
+"""Cells that a sentence names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """The cells along one axis, the others being fixed."""
+
+    axis: Object
+    fixed: tuple[tuple[str, str], ...]
+    """Option and label of each other axis."""
+    cells: tuple[tuple[str, Object | None], ...]
+    """Label of the value and the cell, None where it is not there, in the order of the axis."""
+
+
+def summarise_sweep(
+    directory: Path,
+    baseline: str | None = None,
+    slo_ms: float | None = None,
+    look: Callable[[int, int, str], None] = lambda done, of, line: None,
+) -> Object:
+    """Return the report of a sweep as plain JSON values; `look` hears how many cells are read.
+
+    Raises:
+        DataError: the sweep or one of its cells cannot be read.
+        UsageError: there is no scheme called `baseline`.
+    """
+    sweep = read_sweep(directory)
+    cells: list[Object] = []
+    missing: list[str] = []
+    for place, (name, values) in enumerate(sweep.cells.items()):
+        look(place, len(sweep.cells), f"reading {name}")
+        if not (directory / name / HEADER).exists():
+            missing.append(name)
+            continue
+        one = summarise([load(directory / name)], baseline, slo_ms)
+        own = {option(axis): value for axis, value in values.items()}
+        cells.append({"name": name, "values": own, "fastest": _fastest(one), **one})
+    reasons = _reasons(sweep, missing, cells)
+    axes = [
+        {"option": option(name), "values": list(values), "labels": labels(Axis(name, values))}
+        for name, values in sweep.axes.items()
+    ]
+    found = {
+        "schema": SCHEMA,
+        "valid": not reasons,
+        "reasons": reasons,
+        "warnings": _warnings(cells),
+        "status": sweep.status,
+        "engine": sweep.engine,
+        "created_utc": sweep.created_utc,
+        "axes": axes,
+        "missing": missing,
+        "cells": cells,
+    }
+    whole: Object = finite({**found, "findings": findings(found)})
+    return whole
+
+
+def firm_reasons(cell: Object) -> list[str]:
+    """Return why the figures of a cell cannot be trusted, but for schemes that cannot bear its load."""
+    known = {reason for scheme in cell["schemes"] for reason in scheme["unstable"]}
+    return [reason for reason in cell["reasons"] if reason not in known]
+
+
+def slices(summary: Object, axis: Object) -> Iterator[Slice]:
+    """Yield the cells along `axis`, once for every combination of the other axes."""
+    others = [other for other in summary["axes"] if other is not axis]
+    found: dict[tuple[tuple[str, str], ...], dict[str, Object]] = {}
+    for cell in summary["cells"]:
+        fixed = tuple((other["option"], label_of(other, cell)) for other in others)
+        found.setdefault(fixed, {})[label_of(axis, cell)] = cell
+    for fixed, cells in found.items():
+        yield Slice(axis, fixed, tuple((label, cells.get(label)) for label in axis["labels"]))
+
+
+def label_of(axis: Object, cell: Object) -> str:
+    """Return the text that stands for the value that a cell has on an axis."""
+    label: str = axis["labels"][axis["values"].index(cell["values"][axis["option"]])]
+    return label
+
+
+def variants(summary: Object) -> list[str]:
+    """Return the variants of all cells, in their order."""
+    return list(dict.fromkeys(scheme["variant"] for cell in summary["cells"] for scheme in cell["schemes"]))
+
+
+def scheme_of(cell: Object | None, variant: str) -> Object | None:
+    """Return what a cell says of a scheme; None where it has no complete run of it."""
+    schemes = cell["schemes"] if cell else []
+    return next((scheme for scheme in schemes if scheme["variant"] == variant and scheme["runs"]), None)
+
+
+def findings(summary: Object) -> list[str]:
+    """Return what changes along the axes, in sentences: who is the fastest where, and who cannot bear the load."""
+    if not summary["cells"] or len(variants(summary)) < 2:
+        return []
+    found = []
+    longest = max(summary["axes"], key=lambda axis: len(axis["values"]))
+    for part in slices(summary, longest):
+        where = "".join(f"{name} {label}, " for name, label in part.fixed)
+        spans = _spans([(label, tuple(cell["fastest"])) for label, cell in part.cells if cell])
+        said = [f"{_named(best)} {_at(longest['option'], span)}" for best, span in spans if best]
+        if said:
+            found.append(f"{where}lowest p99: {'; '.join(said)}")
+        for variant in variants(summary):
+            marked = [
+                (label, bool(scheme and scheme["unstable"]))
+                for label, cell in part.cells
+                if (scheme := scheme_of(cell, variant))
+            ]
+            spans_ = [_at(longest["option"], span) for unstable, span in _spans(marked) if unstable]
+            if spans_:
+                found.append(f"{where}{variant} cannot bear the load {', '.join(spans_)}")
+    return found
+
+
+def _spans(marked: Sequence[tuple[str, Any]]) -> list[tuple[Any, list[str]]]:
+    """Return equal neighbours as one: what they share, and their labels."""
+    found: list[tuple[Any, list[str]]] = []
+    for label, what in marked:
+        if found and found[-1][0] == what:
+            found[-1][1].append(label)
+        else:
+            found.append((what, [label]))
+    return found
+
+
+def _at(name: str, span: Sequence[str]) -> str:
+    return f"at {name} {span[0]}" if len(span) == 1 else f"from {name} {span[0]} to {span[-1]}"
+
+
+def _named(best: Sequence[str]) -> str:
+    return best[0] if len(best) == 1 else f"{', '.join(best[:-1])} and {best[-1]} alike"
+
+
+def _fastest(one: Object) -> list[str]:
+    """Return the schemes with the lowest p99, those that are unstable left out."""
+    figures = {
+        scheme["variant"]: Figure(
+            scheme["latency_s"]["p99"], [float("inf") if p99 is None else p99 for p99 in scheme["by_run"]["p99_s"]]
+        )
+        for scheme in one["schemes"]
+        if scheme["latency_s"]["p99"] is not None and not scheme["unstable"]
+    }
+    if len({len(figure.by_run) for figure in figures.values()}) > 1:  # an interrupted cell: schemes met different runs
+        return []
+    return sorted(fastest(figures, one["minimum_effect"]["latency"]))
+
+
+def _reasons(sweep: Sweep, missing: Sequence[str], cells: Sequence[Object]) -> list[str]:
+    reasons = []
+    if missing:
+        shown = ", ".join(missing[:NAMED]) + (f" and {len(missing) - NAMED} more" if len(missing) > NAMED else "")
+        why = f", because the sweep failed ({sweep.error})" if sweep.error else ""
+        reasons.append(f"{len(missing)} of {len(sweep.cells)} cells are not done{why}: go on with --resume ({shown})")
+    return reasons + [f"{cell['name']}: {reason}" for cell in cells for reason in firm_reasons(cell)]
+
+
+def _warnings(cells: Sequence[Object]) -> list[str]:
+    """Return the warnings of the cells, each once; of a scheme that is marked unstable nothing more is said."""
+    found: dict[str, list[str]] = {}
+    for cell in cells:
+        unstable = tuple(f"{scheme['variant']}: " for scheme in cell["schemes"] if scheme["unstable"])
+        for text in cell["warnings"]:
+            if not (unstable and text.startswith(unstable)):
+                found.setdefault(text, []).append(cell["name"])
+    return [
+        text if len(names) == len(cells) else f"{names[0]}{f' and {len(names) - 1} more' if names[1:] else ''}: {text}"
+        for text, names in found.items()
+    ]

@@ -1,0 +1,154 @@
+"""The directory of a sweep: `sweep.json`, which says what its cells are, and a run directory for each of them.
+
+Whether a cell is done stands in its own run directory and nowhere else, so that nothing can contradict it: `sweep.json`
+is written when the sweep begins, and once more when it ends. It is replaced whole each time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from collagebench import __version__
+from collagebench.errors import DataError, OutputError
+
+SCHEMA = 1
+FILE = "sweep.json"
+NAME = re.compile(r"[A-Za-z0-9._+=,-]+")
+"""A cell's name, which is a directory's beside the file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """What `sweep.json` says."""
+
+    engine: str
+    """`simulated` or `live`."""
+    status: str
+    """running, done, interrupted or failed."""
+    created_utc: str
+    values: Mapping[str, Any]
+    """What was asked for, as plain JSON values by Config field; a list is several of them."""
+    axes: Mapping[str, tuple[Any, ...]]
+    """The values of each axis, by Config field."""
+    cells: Mapping[str, Mapping[str, Any]]
+    """The values of each cell by axis, by the cell's name."""
+    compute_s: Mapping[tuple[str, int], float]
+    """Seconds of one inference, by the model's name and the size of the batch; empty where it was not measured."""
+    error: str | None = None
+
+
+def is_sweep(directory: Path) -> bool:
+    """Say whether `directory` is that of a sweep."""
+    return (directory / FILE).is_file()
+
+
+def now() -> str:
+    """Return the time of day, UTC, to the second."""
+    return datetime.now(timezone.utc).replace(tzinfo=None).isoformat(timespec="seconds")
+
+
+def write_sweep(directory: Path, sweep: Sweep) -> None:
+    """Write `sweep.json`, whole or not at all; the directory is made if it is missing.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    facts = {
+        "schema": SCHEMA,
+        "tool": f"collagebench {__version__}",
+        "created_utc": sweep.created_utc,
+        "written_utc": now(),
+        "engine": sweep.engine,
+        "status": sweep.status,
+        **({"error": sweep.error} if sweep.error else {}),
+        "values": sweep.values,
+        "axes": [{"name": name, "values": list(values)} for name, values in sweep.axes.items()],
+        "cells": [{"name": name, "values": dict(values)} for name, values in sweep.cells.items()],
+        "compute_s": [{"model": model, "batch": size, "s": s} for (model, size), s in sweep.compute_s.items()],
+    }
+    path = directory / FILE
+    partial = path.with_suffix(".json.partial")
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        partial.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+        partial.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
+        raise OutputError(
+            f"the sweep cannot be written to {directory} ({error.strerror or error}): make room there or choose "
+            "another directory; what was written so far stays readable"
+        ) from None
+
+
+def read_sweep(directory: Path) -> Sweep:
+    """Read `sweep.json`.
+
+    Raises:
+        DataError: it is missing, damaged, or was written by a newer version.
+    """
+    path = directory / FILE
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise DataError(f"{directory} is not the directory of a sweep: it holds no {FILE}") from None
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror})") from None
+    except (ValueError, RecursionError):
+        raise DataError(f"{path} is not what a sweep has written; it was changed or is damaged") from None
+    if isinstance(facts, dict) and isinstance(facts.get("schema"), int) and facts["schema"] > SCHEMA:
+        raise DataError(
+            f"{path} has schema {facts['schema']} (written by {facts.get('tool', 'a newer version')}), this version "
+            f"reads up to {SCHEMA}: upgrade collagebench"
+        )
+    try:
+        return _checked(facts)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise DataError(f"{path} is not what a sweep has written ({error!r}); it was changed or is damaged") from None
+
+
+def _checked(facts: dict[str, Any]) -> Sweep:
+    """Return the facts as a sweep; whatever is not as it must be ends in one of the errors that are caught above."""
+    axes = {str(axis["name"]): tuple(map(_value, axis["values"])) for axis in facts["axes"]}
+    cells = {str(cell["name"]): {name: _value(cell["values"][name]) for name in axes} for cell in facts["cells"]}
+    if not axes or not cells or not all(axes.values()):
+        raise ValueError("no cells")
+    for name, values in cells.items():
+        if not NAME.fullmatch(name) or name.strip(".") == "":
+            raise ValueError(f"a cell called {name!r}")
+        for axis, value in values.items():
+            if value not in axes[axis]:
+                raise ValueError(f"{axis} of {name}")
+    if len(cells) != len(facts["cells"]) or len(axes) != len(facts["axes"]):
+        raise ValueError("a name twice")
+    if not isinstance(facts["values"], dict):
+        raise TypeError("values")
+    return Sweep(
+        engine=_text(facts["engine"]),
+        status=_text(facts["status"]),
+        created_utc=_text(facts["created_utc"]),
+        values=facts["values"],
+        axes=axes,
+        cells=cells,
+        compute_s={(_text(one["model"]), int(one["batch"])): float(one["s"]) for one in facts["compute_s"]},
+        error=None if facts.get("error") is None else _text(facts["error"]),
+    )
+
+
+def _value(value: Any) -> Any:
+    if not isinstance(value, (int, float, str)) or isinstance(value, bool):
+        raise TypeError(f"the value {value!r}")
+    return value
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"the text {value!r}")
+    return value

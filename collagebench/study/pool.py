@@ -1,0 +1,192 @@
+"""Work side by side in processes of its own, which can be stopped and leave nothing behind.
+
+Any executor of `concurrent.futures` will do. The one that is made here has these manners. Its processes are spawned,
+not forked: a fork of a process with threads, such as those of ONNX Runtime, may hang. They never see a Ctrl-C, which a
+terminal sends to all of them at once: the parent hears it and tells them. What tells them is the end of a pipe of which
+the parent holds the other end, so that they also hear it when the parent was killed. An experiment that is told saves
+what it has; anything else just ends.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager, suppress
+from multiprocessing.connection import Connection
+from typing import Any, TypeVar
+
+from collagebench.errors import EXIT_INTERRUPTED, CollagebenchError, Interrupted
+
+Result = TypeVar("Result")
+MakePool = Callable[[int], Executor]
+"""Makes an executor of so many processes."""
+LOOK_EVERY = 0.2
+"""Seconds from one look for a Ctrl-C, and for how far the work is, to the next."""
+
+shared: Any = None
+"""In a process of the pool, what it shares with the parent: counters, if any; None elsewhere."""
+_one_of_the_pool = False
+
+
+class Pool:
+    """An executor, and whether the user wants it to stop."""
+
+    def __init__(self, executor: Executor, jobs: int, stopped: threading.Event) -> None:
+        self.jobs = jobs
+        self._executor = executor
+        self._stopped = stopped
+
+    def each(
+        self,
+        function: Callable[..., Result],
+        work: Mapping[str, tuple[Any, ...]],
+        finished: Callable[[str, Result], None] = lambda name, result: None,
+        look: Callable[[], None] = lambda: None,
+    ) -> dict[str, Result]:
+        """Call `function` with the arguments of each piece of work and return what it returned, in the order of `work`.
+
+        `finished` hears of each as it comes; `look` is called some times a second.
+
+        Raises:
+            CollagebenchError: a piece failed; the sentence begins with its name.
+            Interrupted: the user wants no more of it.
+        """
+        found: dict[str, Result] = {}
+        waiting: dict[Future[Result], str] = {}
+        coming = iter(work.items())
+        try:
+            while len(found) < len(work):
+                while len(waiting) < self.jobs and (following := next(coming, None)) is not None:
+                    with _without_ctrl_c():
+                        waiting[self._executor.submit(_do, function, *following[1])] = following[0]
+                done, _ = wait(waiting, LOOK_EVERY, FIRST_COMPLETED)
+                if self._stopped.is_set():
+                    raise Interrupted("interrupted")
+                in_hand = sorted(waiting.values())
+                for future in done:
+                    name = waiting.pop(future)
+                    found[name] = _result(future, name, in_hand)
+                    finished(name, found[name])
+                look()
+        finally:
+            for future in waiting:
+                future.cancel()
+        return {name: found[name] for name in work}
+
+
+@contextmanager
+def open_pool(jobs: int, make: MakePool | None = None, counters: Any = None) -> Iterator[Pool]:
+    """Yield a pool of `jobs` processes, or one that `make` makes; with the block it ends, and its processes with it.
+
+    `counters`, of multiprocessing, are what `shared` is in the processes of its own.
+    """
+    with _stoppable() as stopped:
+        if make is not None:
+            with make(jobs) as executor:
+                yield Pool(executor, jobs, stopped)
+            return
+        context = multiprocessing.get_context("spawn")
+        told, teller = context.Pipe(duplex=False)
+        executor = ProcessPoolExecutor(jobs, context, initializer=_begin, initargs=(told, counters))
+        try:
+            yield Pool(executor, jobs, stopped)
+        except BaseException:
+            teller.close()  # whoever is at work saves what there is
+            raise
+        finally:
+            executor.shutdown(wait=True, cancel_futures=True)
+            teller.close()
+            told.close()
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _result(future: Future[Result], name: str, in_hand: list[str]) -> Result:
+    try:
+        return future.result()
+    except Interrupted:
+        raise Interrupted("interrupted") from None
+    except CollagebenchError as error:
+        raise type(error)(f"{name}: {error}") from None
+    except MemoryError:
+        raise CollagebenchError(f"{name}: memory ran short; go on with fewer --jobs") from None
+    except BrokenProcessPool:
+        raise CollagebenchError(
+            f"a process was killed (it had {' or '.join(in_hand)} in hand), by the system if memory ran short: what "
+            "was finished stays, go on with --resume and fewer --jobs"
+        ) from None
+
+
+# What the processes of the pool do.
+
+
+def _begin(told: Connection, counters: Any) -> None:
+    """Listen for the end of the parent, or its word to stop."""
+    global shared, _one_of_the_pool
+    shared, _one_of_the_pool = counters, True
+
+    def listen() -> None:
+        parent = multiprocessing.parent_process()
+        assert parent is not None
+        with suppress(EOFError, OSError):
+            told.recv_bytes()  # nothing is ever sent
+        if parent.is_alive():
+            os.kill(os.getpid(), signal.SIGTERM)
+        parent.join()
+        os._exit(EXIT_INTERRUPTED)
+
+    threading.Thread(target=listen, daemon=True, name="parent").start()
+
+
+def _do(function: Callable[..., Result], *arguments: Any) -> Result:
+    try:
+        return function(*arguments)
+    except Interrupted:
+        # A pool that was broken or stopped waits for its processes, and has no more work by which they could end.
+        if _one_of_the_pool:
+            os._exit(EXIT_INTERRUPTED)
+        raise
+
+
+# What the parent does.
+
+
+@contextmanager
+def _without_ctrl_c() -> Iterator[None]:
+    """Hold Ctrl-C back for a moment in which processes start, which inherit that it is held back, and keep it so."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def _stoppable() -> Iterator[threading.Event]:
+    """Yield what is set by a Ctrl-C or a SIGTERM."""
+    stopped = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stopped
+        return
+
+    def stop(number: int, frame: object) -> None:
+        stopped.set()
+
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    previous = [signal.signal(number, stop) for number in numbers]
+    try:
+        yield stopped
+    finally:
+        for number, handler in zip(numbers, previous, strict=True):
+            signal.signal(number, handler)

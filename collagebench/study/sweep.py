@@ -1,0 +1,149 @@
+"""A sweep: the cells of a grid as experiments in one directory, simulated side by side or run one after the other."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, is_dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from collagebench.config import from_json, option
+from collagebench.engine import experiment
+from collagebench.engine.cells import Progress
+from collagebench.errors import CollagebenchError, Interrupted, OutputError, UsageError
+from collagebench.results.sweep import Sweep, is_sweep, now, read_sweep, write_sweep
+from collagebench.results.writer import HEADER
+from collagebench.study.grid import Cell, Grid
+from collagebench.study.points import Compute, Point, measured, run_points
+from collagebench.study.pool import MakePool
+
+VERBS = {"live": "run", "simulated": "simulate"}
+
+
+def simulate_sweep(
+    grid: Grid,
+    directory: Path,
+    jobs: int = 0,
+    resume: bool = False,
+    done: Callable[[int, int, str], None] = lambda done, of, line: None,
+    finished: Callable[[Point, dict[str, Any]], None] = lambda point, summary: None,
+    pool: MakePool | None = None,
+) -> None:
+    """Simulate the cells of `grid` side by side; with `resume`, those that `directory` does not hold yet.
+
+    `jobs`, `done`, `finished` and `pool` are those of `run_points`, whose points the cells are.
+
+    Raises:
+        UsageError: the sweep that is to be resumed is another one.
+        CollagebenchError: a cell could not be done; those that are finished stay.
+        Interrupted: the user stopped it; what is finished stays.
+    """
+    done(0, 1, "preparing")
+    known = _earlier(grid, directory, "simulated") if resume else {}
+    compute = measured([cell.config for cell in grid.cells], known)
+    with _kept(grid, directory, "simulated", resume, compute):
+        points = [Point(cell.name, cell.config) for cell in grid.cells]
+        run_points(points, directory, compute, jobs, done, pool, finished)
+
+
+def run_sweep(
+    grid: Grid,
+    directory: Path,
+    resume: bool,
+    progress_of: Callable[[Cell], contextlib.AbstractContextManager[Progress]],
+) -> None:
+    """Run the cells of `grid` on real workers, one after the other; `progress_of` gives each somebody who watches it.
+
+    Raises what `simulate_sweep` raises.
+    """
+    if resume:
+        _earlier(grid, directory, "live")
+    with _kept(grid, directory, "live", resume, {}):
+        for cell in grid.cells:
+            there = directory / cell.name
+            try:
+                with progress_of(cell) as progress:
+                    experiment.run(cell.config, there, progress, (there / HEADER).exists())
+            except Interrupted:
+                raise
+            except CollagebenchError as error:
+                raise type(error)(f"{cell.name}: {error}") from None
+
+
+def recorded_values(directory: Path) -> dict[str, Any]:
+    """Return what the sweep in `directory` was asked for, by Config field; several values are a tuple.
+
+    Raises:
+        DataError: it cannot be read.
+        UsageError: it is of another version.
+    """
+    found = from_json(dict(read_sweep(directory).values))
+    if "schemes" in found:
+        found["schemes"] = tuple(replace(one, options=_tuples(one.options)) for one in found["schemes"])
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in found.items()}
+
+
+def _tuples(options: tuple[tuple[str, Any], ...]) -> tuple[tuple[str, Any], ...]:
+    return tuple((name, tuple(value) if isinstance(value, list) else value) for name, value in options)
+
+
+def _earlier(grid: Grid, directory: Path, engine: str) -> Compute:
+    """Return the times of inference of a sweep that is gone on with, once it is seen to be a part of `grid`."""
+    sweep = read_sweep(directory)
+    if sweep.engine != engine:
+        verb = VERBS.get(sweep.engine, "another program")
+        raise UsageError(f"{directory} was begun with {verb}: it cannot be resumed with {VERBS[engine]}")
+    names = {cell.name for cell in grid.cells}
+    lost = [name for name in sweep.cells if name not in names]
+    if lost:
+        axes = ", ".join(f"--{option(name)}" for name in sweep.axes)
+        raise UsageError(
+            f"{directory} was begun with a cell {lost[0]}, which is not among those now: lists ({axes}) may be longer "
+            "than before, but not shorter; leave the options out, or sweep again into another directory"
+        )
+    return sweep.compute_s
+
+
+@contextlib.contextmanager
+def _kept(grid: Grid, directory: Path, engine: str, resume: bool, compute: Compute) -> Iterator[None]:
+    """Write down what the sweep is before it begins, and how it ended."""
+    if not resume and directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+        raise OutputError(
+            f"{directory} is not empty; choose another directory, so that no results are overwritten"
+            + (", or go on with the sweep in it with --resume" if is_sweep(directory) else "")
+        )
+    sweep = Sweep(
+        engine=engine,
+        status="running",
+        created_utc=read_sweep(directory).created_utc if resume else now(),
+        values=_plain(grid.values),
+        axes={axis.name: axis.values for axis in grid.axes},
+        cells={cell.name: cell.values for cell in grid.cells},
+        compute_s=compute,
+    )
+    write_sweep(directory, sweep)
+    try:
+        yield
+        write_sweep(directory, replace(sweep, status="done"))
+    except Interrupted:
+        write_sweep(directory, replace(sweep, status="interrupted"))
+        raise Interrupted(
+            f"interrupted; what was finished is in {directory}, to go on with --resume --out {directory}"
+        ) from None
+    except BaseException as error:
+        with contextlib.suppress(CollagebenchError):
+            write_sweep(directory, replace(sweep, status="failed", error=str(error) or repr(error)))
+        raise
+
+
+def _plain(value: Any) -> Any:
+    """Return values as JSON knows them."""
+    if is_dataclass(value) and not isinstance(value, type):
+        facts = asdict(value)
+        return _plain({**facts, "options": dict(facts["options"])})
+    if isinstance(value, Mapping):
+        return {name: _plain(item) for name, item in value.items()}
+    if isinstance(value, (tuple, list)):
+        return [_plain(item) for item in value]
+    return str(value) if isinstance(value, Path) else value

@@ -1,0 +1,97 @@
+"""Crossings of two schemes: found where they were planted, as often in their interval as it says, and nowhere else."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from collagebench.statistics.crossing import Look, crossings, look, throughout, wanted
+
+RUNS = 10
+TOLERANCE = 0.005
+Curve = Callable[[float], float]
+
+
+def searched(mean: Curve, noise: float, seed: int, shared: float = 0.7) -> dict[float, Look]:
+    """Look for the crossings of a difference with this mean from 0 to 1, as a study would.
+
+    Each run has an offset of its own, the same along the whole axis (that is what common random numbers do), and noise
+    beside it; `shared` is the offset's share of the variance.
+    """
+    chance = np.random.default_rng(seed)
+    offsets = chance.normal(0, noise * shared**0.5, RUNS)
+
+    def at(value: float) -> Look:
+        own = np.random.default_rng([seed, round(value * 1e9)]).normal(0, noise * (1 - shared) ** 0.5, RUNS)
+        first = 10.0 + mean(value) + offsets + own
+        return look(first.tolist(), [10.0] * RUNS)
+
+    found = {value: at(value) for value in np.linspace(0, 1, 6).tolist()}
+    for _ in range(40):
+        further = wanted(found, TOLERANCE)
+        if not further:
+            return found
+        found.update({value: at(value) for value in further})
+    pytest.fail("the search does not end")
+
+
+def test_a_planted_crossing_is_found_without_noise() -> None:
+    """To the tolerance, with the better scheme on either side, and an interval no wider than it must be."""
+    (one,) = crossings(searched(lambda value: value - 0.3217, 1e-9, 0))
+    assert one.at == pytest.approx(0.3217, abs=TOLERANCE)
+    assert one.low < 0.3217 < one.high
+    assert one.high - one.low <= 2 * TOLERANCE
+    assert one.before == -1
+
+
+def test_the_interval_holds_the_crossing_as_often_as_it_says() -> None:
+    """In 95 % of 400 noisy searches; fewer than 92.5 % would be four standard errors of luck away."""
+    held = crossed = 0
+    for seed in range(400):
+        found = crossings(searched(lambda value: 2 * (value - 0.52), 0.4, seed))
+        if len(found) == 1:
+            crossed += 1
+            held += found[0].low <= 0.52 <= found[0].high
+    assert crossed > 370
+    assert held / crossed > 0.925
+
+
+def test_several_crossings_are_all_found() -> None:
+    """A difference that changes its sign three times has three crossings, each with its own better scheme."""
+    roots = (0.15, 0.5, 0.85)
+
+    def wave(value: float) -> float:
+        return 40 * (value - roots[0]) * (value - roots[1]) * (value - roots[2])
+
+    found = crossings(searched(wave, 1e-6, 1))
+    assert [one.at for one in found] == pytest.approx(roots, abs=0.02)
+    assert [one.before for one in found] == [-1, 1, -1]
+
+
+def test_without_a_crossing_the_better_one_is_named() -> None:
+    """One that is better throughout, or nobody where the noise is larger than the difference."""
+    better = searched(lambda value: -1.0 - value, 0.1, 2)
+    assert (crossings(better), throughout(better)) == ([], -1)
+    alike = {value: look([1.0, 2.0, 3.0], [2.0, 1.0, 3.0]) for value in (0.0, 0.5, 1.0)}
+    assert (crossings(alike), throughout(alike)) == ([], 0)
+    assert wanted(alike, TOLERANCE) == []
+
+
+def test_a_scheme_that_cannot_bear_the_load_is_worse_than_any_that_can() -> None:
+    """An endless queue is no figure; where both have one, neither is better."""
+    assert look(None, [1.0, 1.1]).verdict == 1
+    assert look([1.0, 1.1], None).verdict == -1
+    assert look(None, None).verdict == 0
+    assert math.isinf(look(None, [1.0, 1.1]).difference)
+    found = {0.0: look([1.0, 1.1, 1.05], [2.0, 2.1, 2.05]), 1.0: look(None, [2.0, 2.1, 2.05])}
+    (one,) = crossings(found)
+    assert (one.before, one.low, one.high) == (-1, 0.0, 1.0)
+    assert wanted(found, 0.1) == [0.5]
+
+
+def test_a_run_without_a_figure_leaves_the_pair_undecided() -> None:
+    """An infinite latency in one run makes no sure verdict of it."""
+    assert look([1.0, math.inf, 1.0], [2.0, 2.0, 2.0]).verdict == 0
