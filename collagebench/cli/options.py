@@ -201,8 +201,8 @@ SECTIONS = {
         click.option(
             "--hold",
             type=Several(seconds_or_word),
-            metavar="S|auto",
-            help="collage, parity: seconds before a group may answer. [auto with --flush auto; else 0]",
+            metavar="S|pN|auto",
+            help="collage, parity: when a group may answer at the earliest. [auto with --flush auto; else 0]",
         ),
         click.option("--grid", type=INT, help="collage: images along one side. [3]"),
         click.option("--head", type=TEXT, help="collage: of its model, grid or detection. [grid]"),
@@ -211,8 +211,8 @@ SECTIONS = {
         click.option(
             "--backup-after",
             type=Several(seconds_or_word),
-            metavar="S|auto",
-            help="backup: seconds before a backup may answer. [auto with --flush auto; else 0]",
+            metavar="S|pN|auto",
+            help="backup: when a backup may answer at the earliest. [auto with --flush auto; else 0]",
         ),
         click.option("--backup-workers", type=INT, help="backup: workers that serve backups. [1]"),
         click.option("--parity-k", type=INT, help="parity: requests in a group. [2]"),

@@ -4,11 +4,11 @@ Every request goes to one worker as usual; besides, groups of requests go as one
 whichever reply comes first answers. With `hold`, a group's reply, which is less accurate, may answer a request only
 from `hold` seconds after its arrival on: the request's own reply gets that long to come first.
 
-With `hold` auto that time is the running 98th percentile of how long the first reply to a request takes, whoever gives
-it and whether or not it is used: so about two requests in a hundred are late by it, which is little accuracy, and their
-answers come within what a p99 counts. And a request whose own task still queues is not held: it is late for certain,
-and once it is answered its task is taken back from the queue, which speeds up those behind it. Until 20 replies are
-known nothing is held.
+That time may be a running percentile of how long the first reply to a request takes, whoever gives it and whether or
+not it is used. At the 98th, which is `auto`, about two requests in a hundred are late by it, which is little accuracy,
+and their answers come within what a p99 counts. And a request whose own task still queues is not held then: it is late
+for certain, and once it is answered its task is taken back from the queue, which speeds up those behind it. Until 20
+replies are known nothing is held.
 
 When a group fails (lost, past its deadline, or without an answer for one request), its open requests are sent once
 more to another worker, as they are `reissue_after` seconds (or a percentile of the first replies) after their arrival
@@ -22,24 +22,35 @@ from collections.abc import Collection, Hashable, Sequence
 from typing import ClassVar
 
 from collagebench.errors import UsageError
-from collagebench.schemes.groups import Flush, Groups, check_seconds
+from collagebench.schemes.groups import Flush, Groups
 from collagebench.schemes.percentile import RunningPercentile, parse_delay
 from collagebench.schemes.protocol import Action, Request, Scheme, Task, Wake
 
 SINGLES_AT_MOST = 3
 AUTO = "auto"
-HOLD_PERCENTILE = 98.0
+HOLD_AUTO = "p98"
 """Of the first replies, `hold` auto; a percentile that a p99 leaves room for."""
 REISSUE_AUTO = "p99"
 """Of the first replies, when a request is sent again under `flush` auto: the few that are slow at both workers."""
 
 
-def check_hold(name: str, value: str | float | None) -> None:
-    """Raise a UsageError if an option, by its Python name, is neither `auto` nor None nor seconds from 0 up."""
-    if not isinstance(value, str):
-        check_seconds(**{name: value})
-    elif value != AUTO:
-        raise UsageError(f"--{name.replace('_', '-')} is a number of seconds from 0 up, or auto, not {value!r}")
+def parse_hold(name: str, value: str | float | None, flush: Flush) -> float | RunningPercentile:
+    """Read a hold: seconds, a percentile of first replies such as `p98`, or `auto`.
+
+    None is `auto` under `flush` auto, else 0. `name` is the option's Python name.
+
+    Raises:
+        UsageError: it is none of these.
+    """
+    if value is None:
+        value = AUTO if flush == AUTO else 0.0
+    try:
+        return parse_delay(HOLD_AUTO if value == AUTO else value)
+    except UsageError:
+        raise UsageError(
+            f"--{name.replace('_', '-')} is seconds, such as 0.2, or a percentile of first replies, such as p98, or "
+            f"auto; not {value!r}"
+        ) from None
 
 
 class BackedUp(Scheme):
@@ -53,20 +64,18 @@ class BackedUp(Scheme):
         size: int,
         flush: Flush,
         flush_after: float | None,
-        hold: str | float | None,
+        hold: float | RunningPercentile,
         reissue_after: str | float | None,
         twice: bool = False,
     ) -> None:
-        """`hold` None: auto under `flush` auto, else 0. `twice` says whether a request may be in two groups."""
+        """`twice` says whether a request may be in two groups."""
         super().__init__()
-        if hold is None:
-            hold = AUTO if flush == AUTO else 0.0
-        self.hold = RunningPercentile(HOLD_PERCENTILE) if hold == AUTO else float(hold)
+        self.hold = hold
         self._groups = Groups(size, flush, flush_after, self._send_group, twice)
         if reissue_after is None and flush == AUTO:
             reissue_after = REISSUE_AUTO
         self.reissue_after = None if reissue_after is None else parse_delay(reissue_after)
-        self.wants_begun = hold == AUTO
+        self.wants_begun = isinstance(hold, RunningPercentile)
         self.idle_role = self.role if self._groups.on_idle else None
         self._held: dict[int, tuple[Task, ...]] = {}
         """The replies that can answer an open request, but have come too early to be used, by its id."""
@@ -74,9 +83,9 @@ class BackedUp(Scheme):
         """How many single tasks each open request has had, by id."""
         self._percentiles = [one for one in (self.hold, self.reissue_after) if isinstance(one, RunningPercentile)]
         self._unreplied: set[int] = set()
-        """Open requests without any reply yet, by id, where a percentile is kept of the first ones."""
+        """Open requests that no reply can answer yet, by id, where a percentile is kept of the first ones."""
         self._in_service: set[int] = set()
-        """Open requests whose own task is or was in service, by id (hold auto)."""
+        """Open requests whose own task is or was in service, by id, where `hold` is a percentile."""
 
     def _allot(self, workers: int, backups: int) -> dict[str, int]:
         """Give `backups` of the workers to the groups' model and the rest to the single's."""
@@ -116,11 +125,6 @@ class BackedUp(Scheme):
 
     def replied(self, task: Task, now: float, missing: Collection[int] = ()) -> list[Action]:
         """Answer from a single at once, from a group as far as `hold` allows."""
-        for request in task.requests:
-            if request.id in self._unreplied and request.id not in missing:
-                self._unreplied.remove(request.id)
-                for percentile in self._percentiles:
-                    percentile.add(now - request.arrival)
         if task.role == "single":
             return self._single_replied(task, now)
         self._groups.returned(task.requests)
@@ -151,7 +155,10 @@ class BackedUp(Scheme):
 
     def _single_replied(self, task: Task, now: float) -> list[Action]:
         (request,) = task.requests
-        return self._answer(request, "resent" if task.attempt else "own", task) if self._open(request) else []
+        if not self._open(request):
+            return []
+        self._time_first_reply(request, now)
+        return self._answer(request, "resent" if task.attempt else "own", task)
 
     def _single_failed(self, request: Request, reason: str) -> list[Action]:
         return [] if self._live[request.id] else self._last_resort(request, reason)
@@ -175,11 +182,19 @@ class BackedUp(Scheme):
         """These replies answer the request: now if it is old enough or has nothing else to wait for, or held."""
         if request.id in self._held:
             return []
+        self._time_first_reply(request, now)
         until = request.arrival + self._hold_of(request)
         if now >= until or not self._live[request.id]:
             return self._answer(request, self.role, *tasks)
         self._held[request.id] = tasks
         return [Wake(("hold", request), until)]
+
+    def _time_first_reply(self, request: Request, now: float) -> None:
+        """Take in how long it took until an answer to the request was there, used or held."""
+        if request.id in self._unreplied:
+            self._unreplied.remove(request.id)
+            for percentile in self._percentiles:
+                percentile.add(now - request.arrival)
 
     def _hold_of(self, request: Request) -> float:
         """Return how many seconds from its arrival on the request waits for its own reply."""

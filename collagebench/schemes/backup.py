@@ -8,7 +8,7 @@ would hold (9, the default), which makes it a rival of a 3 x 3 collage on the sa
 
 from __future__ import annotations
 
-from collagebench.schemes.backed_up import BackedUp, check_hold
+from collagebench.schemes.backed_up import BackedUp, parse_hold
 from collagebench.schemes.groups import Flush, check_count
 
 BATCH_AT_MOST = 256
@@ -31,8 +31,8 @@ class Backup(BackedUp):
     ) -> None:
         check_count(1, BATCH_AT_MOST, backup_batch=backup_batch)
         check_count(1, backup_workers=backup_workers)
-        check_hold("backup_after", backup_after)
-        super().__init__(backup_batch, flush, flush_after, backup_after, reissue_after, twice=True)
+        hold = parse_hold("backup_after", backup_after, flush)
+        super().__init__(backup_batch, flush, flush_after, hold, reissue_after, twice=True)
         self.backup_batch = backup_batch
         self.backup_workers = backup_workers
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from collagebench.coding.mosaic import mosaic
 from collagebench.errors import UsageError
-from collagebench.schemes.backed_up import BackedUp, check_hold
+from collagebench.schemes.backed_up import BackedUp, parse_hold
 from collagebench.schemes.groups import Flush, check_count
 from collagebench.schemes.protocol import Task
 
@@ -42,8 +42,7 @@ class Collage(BackedUp):
         if head not in HEADS:
             raise UsageError(f"--head must be {' or '.join(HEADS)}, not {head!r}")
         check_count(1, collage_workers=collage_workers)
-        check_hold("hold", hold)
-        super().__init__(grid * grid, flush, flush_after, hold, reissue_after, twice=True)
+        super().__init__(grid * grid, flush, flush_after, parse_hold("hold", hold, flush), reissue_after, twice=True)
         self.grid = grid
         self.head = head
         self.collage_workers = collage_workers

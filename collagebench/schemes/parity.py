@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from collagebench.coding.parity import add, concatenate, recover
 from collagebench.errors import UsageError
-from collagebench.schemes.backed_up import SINGLES_AT_MOST, BackedUp, check_hold
+from collagebench.schemes.backed_up import SINGLES_AT_MOST, BackedUp, parse_hold
 from collagebench.schemes.groups import Flush, check_count
 from collagebench.schemes.protocol import Action, Keep, Request, Task
 
@@ -58,12 +58,11 @@ class Parity(BackedUp):
     ) -> None:
         check_count(2, 8, parity_k=parity_k)
         check_count(1, parity_workers=parity_workers)
-        check_hold("hold", hold)
         if parity_code not in ("addition", "concatenation"):
             raise UsageError(f"--parity-code must be addition or concatenation, not {parity_code!r}")
         if parity_code == "concatenation" and parity_k not in (2, 4):
             raise UsageError(f"--parity-code concatenation takes --parity-k 2 or 4, not {parity_k}: use addition")
-        super().__init__(parity_k, flush, flush_after, hold, reissue_after)
+        super().__init__(parity_k, flush, flush_after, parse_hold("hold", hold, flush), reissue_after)
         self.parity_k = parity_k
         self.parity_code = parity_code
         self.parity_workers = parity_workers

@@ -10,7 +10,7 @@ from simulated_cell import simulate
 
 from collagebench.errors import UsageError
 from collagebench.schemes import make
-from collagebench.schemes.backed_up import HOLD_PERCENTILE
+from collagebench.schemes.backed_up import HOLD_AUTO
 from collagebench.schemes.protocol import Task
 from collagebench.stragglers.draws import stream
 
@@ -64,6 +64,40 @@ def test_a_group_waits_for_the_own_reply_as_long_as_first_replies_take() -> None
         driver.wake()
     assert driver.now == pytest.approx(5001.0)
     assert driver.answers[request.id] == ("collage", group)
+
+
+def test_a_hold_may_be_any_percentile_with_every_policy() -> None:
+    """With first replies of 1 to 40 s, `p50` under `idle` holds an answer for 20 s, where `auto` would for 40 s."""
+    for hold, seconds in (("p50", 20.0), ("auto", 40.0)):
+        driver = driven(flush="idle", hold=hold)
+        for took in range(1, 41):
+            answer_some(driver, 1, seconds=took)
+        request = driver.arrive(now=9000.0)
+        driver.begin(driver.tasks()[0])
+        driver.reply(group_of(driver), now=9000.5)
+        while driver.open(request):
+            driver.wake()
+        assert driver.now == pytest.approx(9000.0 + seconds)
+
+
+def test_a_parity_is_no_first_reply_before_an_answer_can_be_worked_out_from_it() -> None:
+    """Of each pair the parity comes after 1 s, one single after 2 s, the other never: first replies take 2 s, not 1.
+
+    So an answer that can be worked out after 1.2 s is held until 2 s have passed.
+    """
+    driver = ByHand(make("parity", {"hold": "p98"}))
+    for start, took in [(100.0 * i, 2.0) for i in range(30)] + [(5000.0, 1.2)]:
+        for _ in range(2):
+            driver.arrive(now=start)
+        first, second = driver.tasks()
+        driver.begin(first)
+        driver.begin(second)
+        driver.reply(driver.tasks("parity")[0], now=start + 1.0)
+        driver.reply(first, now=start + took)
+        while driver.wakes:
+            driver.wake()
+        assert driver.answers[second.requests[0].id][0] == "parity"
+    assert driver.now == pytest.approx(5002.0)
 
 
 def test_a_request_that_still_queues_is_answered_at_once() -> None:
@@ -158,7 +192,7 @@ def test_few_answers_come_from_groups_although_none_is_waited_for_long(name: str
         late = sorted(ledger.latency.values())
         shares[flush] = sum(source == name for source in ledger.source.values()) / len(arrivals)
         tails[flush] = late[int(0.99 * len(late))]
-    assert shares["auto"] < 3 * (1 - HOLD_PERCENTILE / 100)
+    assert shares["auto"] < 3 * (1 - float(HOLD_AUTO[1:]) / 100)
     assert shares["idle"] > 2 * shares["auto"]
     assert tails["auto"] < 1.1 * tails["idle"]
     assert tails["auto"] < 4.0
@@ -167,9 +201,9 @@ def test_few_answers_come_from_groups_although_none_is_waited_for_long(name: str
 @pytest.mark.parametrize(
     ("name", "options", "said"),
     [
-        ("collage", {"hold": "soon"}, "--hold is a number of seconds from 0 up, or auto, not 'soon'"),
-        ("collage", {"hold": -1.0}, "--hold is a number of seconds from 0 up, not -1.0"),
-        ("backup", {"backup_after": "p95"}, "--backup-after is a number of seconds from 0 up, or auto, not 'p95'"),
+        ("collage", {"hold": "soon"}, "or a percentile of first replies, such as p98, or auto; not 'soon'"),
+        ("collage", {"hold": -1.0}, "or auto; not -1.0"),
+        ("backup", {"backup_after": "p100"}, "--backup-after is seconds, such as 0.2, or a percentile"),
         ("collage", {"reissue_after": "soon"}, "a delay is seconds, such as 0.2, or a percentile"),
         ("collage", {"flush": "maybe"}, "--flush must be wait, idle, deadline or auto, not 'maybe'"),
         ("parity", {"flush": "auto"}, "--flush auto puts requests into two groups, as only collage and backup can"),
