@@ -151,7 +151,7 @@ class LiveCell:
 
     # What a conductor asks for.
 
-    def send(self, job: Job) -> None:
+    def send(self, job: Job, ends: float) -> None:
         """Start the call that serves the job."""
         call = asyncio.get_running_loop().create_task(self._serve(job))
         self._calls[job.task.id] = call

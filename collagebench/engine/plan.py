@@ -112,9 +112,18 @@ class Plan:
         pairs = zip(workload.images.tolist(), workload.arrivals.tolist(), strict=True)
         return [Request(number, image, arrival) for number, (image, arrival) in enumerate(pairs)]
 
-    def tie(self, run: int, request: int, attempt: int) -> float:
-        """Return the number in (0, 1) that breaks a routing tie, a pure function of its arguments and the seed."""
-        return uniform(key(self.config.seed, "routing", run), request, attempt)
+    def ties(self, run: int) -> Callable[[int, int], float]:
+        """Return the function that breaks routing ties in one run: a number in (0, 1) of a request and an attempt.
+
+        It is a pure function of its arguments and the seed. First attempts, which are nearly all, are known beforehand.
+        """
+        routing = key(self.config.seed, "routing", run)
+        first = memoryview(uniform(routing, np.arange(self.config.requests, dtype=np.uint64)))
+
+        def tie(request: int, attempt: int) -> float:
+            return uniform(routing, request, attempt) if attempt else first[request]
+
+        return tie
 
     def order(self, run: int) -> list[Variant]:
         """Return the variants in the order in which this run meets them."""
