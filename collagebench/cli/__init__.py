@@ -14,6 +14,7 @@ from collagebench.errors import EXIT_ERROR, EXIT_INTERRUPTED, CollagebenchError
 VERBS = {
     "run": "Measure redundancy schemes on real worker processes.",
     "simulate": "The same experiment in virtual time.",
+    "recommend": "Say which scheme to use, and why.",
     "report": "Report finished runs: table, HTML page, JSON, trace.",
     "record": "Watch real workers and write down how slow they are.",
     "profiles": "List or show the named experiments.",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -34,7 +34,7 @@ dataset_name = click.option(
 )
 
 
-def seconds_or_percentile(text: str) -> str | float:
+def seconds_or_word(text: str) -> str | float:
     """Read a number as such; what else it may be is for the scheme to judge."""
     try:
         return float(text)
@@ -141,22 +141,34 @@ SECTIONS = {
         click.option("--hedge-log", metavar="RUN", help="hedge: the run that --hedge-delay fit is fitted to."),
         click.option(
             "--reissue-after",
-            type=seconds_or_percentile,
+            type=seconds_or_word,
             metavar="S|pN",
-            help="Seconds until a late single is sent again; reissue: or a percentile. [never; reissue: p95]",
+            help="When a late single is sent again. [never; with --flush auto: p99; reissue: p95]",
         ),
         click.option("--retries", type=int, help="reissue: how often a late request is sent again. [1]"),
         click.option("--default-after", type=float, help="default: seconds until the default answer. [0.1]"),
     ],
     "Schemes with groups": [
-        click.option("--flush", help="Schemes with groups: wait, idle or deadline. [collage, backup: idle; else wait]"),
+        click.option(
+            "--flush", help="Schemes with groups: wait, idle, deadline or auto. [collage, backup: auto; else wait]"
+        ),
         click.option("--flush-after", type=float, help="Their seconds: a group's deadline, or the least wait of idle."),
-        click.option("--hold", type=float, help="collage, parity: seconds before a group may answer. [0]"),
+        click.option(
+            "--hold",
+            type=seconds_or_word,
+            metavar="S|auto",
+            help="collage, parity: seconds before a group may answer. [auto with --flush auto; else 0]",
+        ),
         click.option("--grid", type=int, help="collage: images along one side. [3]"),
         click.option("--head", help="collage: of its model, grid or detection. [grid]"),
         click.option("--collage-workers", type=int, help="collage: workers that serve collages. [1]"),
         click.option("--backup-batch", type=int, help="backup: images that one backup task takes. [9]"),
-        click.option("--backup-after", type=float, help="backup: seconds before a backup may answer. [0]"),
+        click.option(
+            "--backup-after",
+            type=seconds_or_word,
+            metavar="S|auto",
+            help="backup: seconds before a backup may answer. [auto with --flush auto; else 0]",
+        ),
         click.option("--backup-workers", type=int, help="backup: workers that serve backups. [1]"),
         click.option("--parity-k", type=int, help="parity: requests in a group. [2]"),
         click.option("--parity-code", help="parity: addition or concatenation. [addition]"),
@@ -172,22 +184,40 @@ SECTIONS = {
 
 def experiment_options(function: Function) -> Function:
     """Give a command the options of an experiment."""
-    for add in reversed([add for options in SECTIONS.values() for add in options]):
-        function = add(function)
-    return function
+    return section_options(*SECTIONS)(function)
+
+
+def section_options(*titles: str, without: Collection[str] = ()) -> Callable[[Function], Function]:
+    """Return what gives a command the options of some sections, but for those whose parameters are named."""
+
+    def decorate(function: Function) -> Function:
+        for add in reversed([add for title in titles for add in SECTIONS[title] if _name(add) not in without]):
+            function = add(function)
+        return function
+
+    return decorate
 
 
 class ExperimentCommand(click.Command):
-    """A command whose help lists the options of an experiment by section, and its own after them."""
+    """A command whose help lists the options of an experiment by section, and its own where `own` says.
+
+    `own` is a title and whether the section stands first.
+    """
+
+    own = ("Other options", False)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write every option below the title of its section."""
         left = {param.name: record for param in self.get_params(ctx) if (record := param.get_help_record(ctx))}
+        sections = {}
         for title, options in SECTIONS.items():
-            with formatter.section(title):
-                formatter.write_dl([left.pop(name) for name in map(_name, options)])
-        with formatter.section("Other options"):
-            formatter.write_dl(list(left.values()))
+            sections[title] = [left.pop(name) for name in map(_name, options) if name in left]
+        title, is_first = self.own
+        own = {title: list(left.values())}
+        for title, records in {**own, **sections}.items() if is_first else {**sections, **own}.items():
+            if records:
+                with formatter.section(title):
+                    formatter.write_dl(records)
 
 
 def _name(option: Callable[..., Any]) -> str:

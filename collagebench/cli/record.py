@@ -9,19 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from collagebench.cli.options import PATH, SECTIONS, Function
+from collagebench.cli.options import PATH, section_options
 from collagebench.errors import Interrupted
 from collagebench.workload.dataset import NAMES
 
 if TYPE_CHECKING:
     from rich.console import Console
-
-
-def natural_options(function: Function) -> Function:
-    """Give a command the options of the natural stragglers that `run` has."""
-    for add in reversed(SECTIONS["Natural stragglers"]):
-        function = add(function)
-    return function
 
 
 @click.command("record")
@@ -40,7 +33,7 @@ def natural_options(function: Function) -> Function:
     "--stragglers", default="none", metavar="NAME", help="Disturb workers: stop, corunner, throttle, traffic."
 )
 @click.option("--slow-workers", type=int, help="How many workers are disturbed. [1]")
-@natural_options
+@section_options("Natural stragglers")
 @click.option("--samples", is_flag=True, help="Also write every service beside the profile, as FILE.csv.gz.")
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", help="[table]")
 @click.option("--out", type=PATH, metavar="FILE", help="The profile, JSON. [runs/, the time and -record.json]")

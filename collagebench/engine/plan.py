@@ -118,7 +118,7 @@ class Plan:
         It is a pure function of its arguments and the seed. First attempts, which are nearly all, are known beforehand.
         """
         routing = key(self.config.seed, "routing", run)
-        first = memoryview(uniform(routing, np.arange(self.config.requests, dtype=np.uint64)))
+        first = uniform(routing, np.arange(self.config.requests, dtype=np.uint64)).data
 
         def tie(request: int, attempt: int) -> float:
             return uniform(routing, request, attempt) if attempt else first[request]

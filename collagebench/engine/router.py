@@ -144,7 +144,7 @@ class Router:
         return not before
 
     def take(self, job: Job) -> Job | None:
-        """Remove a job from its worker's hand, if it is there; return the one whose service begins with that, if any."""
+        """Remove a job from its worker's hand, if it is there; return the one that is served next, if that begins."""
         hand = self._hands.get(job.worker)
         if hand is None or job not in hand.queue:
             return None

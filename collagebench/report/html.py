@@ -9,11 +9,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from importlib import resources
 from typing import Any
 
 from collagebench.report.comparison import comparison
 from collagebench.report.curves import Curve, bound_curve, cdf, observed, tail
+from collagebench.report.document import document
 from collagebench.report.figures import accuracy_table, figures, work_table
 from collagebench.report.frame import Look, Looks
 from collagebench.report.injection import injection
@@ -44,18 +44,7 @@ def page(summary: Object, runs: Sequence[Run], names: Sequence[str]) -> str:
         tag("main", comparison(summary, parts, runs, looks) if several else None, _parts(parts, runs, names, looks)),
         tag("footer", tag("p", _made(parts))),
     ]
-    files = resources.files(__package__)
-    style = (files / "page.css").read_text(encoding="utf-8")
-    script = (files / "page.js").read_text(encoding="utf-8")
-    head = [
-        tag("meta", charset="utf-8"),
-        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        tag("meta", name="color-scheme", content="light dark"),
-        tag("title", f"{title} - collagebench"),
-        tag("style", Markup(style + _hiding(looks))),
-    ]
-    whole = tag("html", tag("head", head), tag("body", body, tag("script", Markup(script))), lang="en")
-    return f"<!DOCTYPE html>\n{whole}\n"
+    return document(title, body, _hiding(looks))
 
 
 def _parts(parts: Sequence[Object], runs: Sequence[Run], names: Sequence[str], looks: Looks) -> list[Markup]:

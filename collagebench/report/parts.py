@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 UNKNOWN = "-"
-TEXTS = ("scheme", "run", "source", "model", "code")
+TEXTS = ("scheme", "run", "source", "model", "code", "verdict")
 """Columns of texts; all others hold figures."""
 
 

@@ -108,13 +108,18 @@ def _plot(
 ) -> Markup | None:
     if len(found) < 2:
         return None
-    x = linear([offer.p99 for offer, _ in found], BOX.left, BOX.right, margin=0.12)
+    slo = one["slo_ms"] and one["slo_ms"] / 1e3
+    x = linear([offer.p99 for offer, _ in found] + ([slo] if slo else []), BOX.left, BOX.right, margin=0.12)
     y = linear([value for _, value in found], BOX.bottom, BOX.top, margin=0.15)
     best = front(offers(one, looks))
     drawn = axes(BOX, x, y, x_title="p99 in ms (lower is better)", y_title=y_title, x_text=ms, y_text=y_text)
+    if slo:
+        drawn.append(tag("path", class_="guide", d=f"M{x(slo):.1f} {BOX.top:g}V{BOX.bottom:g}"))
+        drawn.append(text(x(slo) + 3, BOX.top + 9, "SLO", class_="tick"))
     drawn.append(_staircase(found, x, y, higher))
     places = [(x(offer.p99), y(value)) for offer, value in found]
-    for (offer, value), (left, top), label in zip(found, places, _labels(found, places), strict=True):
+    kept_free = [(x(slo), BOX.top - 2, x(slo) + 26, BOX.top + 12)] if slo else []
+    for (offer, value), (left, top), label in zip(found, places, _labels(found, places, kept_free), strict=True):
         tip = f"{offer.name}: p99 {as_ms(offer.p99)} ms, {said(value)}"
         mark = dot(left, top, hollow=offer not in best)
         drawn.append(tag("g", tag("title", tip), mark, *label, class_=offer.classes))
@@ -144,9 +149,13 @@ def _staircase(found: Sequence[tuple[Offer, float]], x: Scale, y: Scale, higher:
     return tag("path", class_="front", d="".join(steps) + f"H{BOX.right:g}")
 
 
-def _labels(found: Sequence[tuple[Offer, float]], places: Sequence[tuple[float, float]]) -> list[list[Markup]]:
+def _labels(
+    found: Sequence[tuple[Offer, float]],
+    places: Sequence[tuple[float, float]],
+    kept_free: Sequence[tuple[float, float, float, float]],
+) -> list[list[Markup]]:
     """Return a name for each dot where it covers neither dots nor other names, tied to its dot if it is far away."""
-    taken = [(left - 6, top - 6, left + 6, top + 6) for left, top in places]
+    taken = [*kept_free, *((left - 6, top - 6, left + 6, top + 6) for left, top in places)]
     labels: list[list[Markup]] = []
     for (offer, _), (left, top) in zip(found, places, strict=True):
         name = shorten(offer.name, 120)

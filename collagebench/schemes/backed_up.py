@@ -4,9 +4,16 @@ Every request goes to one worker as usual; besides, groups of requests go as one
 whichever reply comes first answers. With `hold`, a group's reply, which is less accurate, may answer a request only
 from `hold` seconds after its arrival on: the request's own reply gets that long to come first.
 
+With `hold` auto that time is the running 98th percentile of how long the first reply to a request takes, whoever gives
+it and whether or not it is used: so about two requests in a hundred are late by it, which is little accuracy, and their
+answers come within what a p99 counts. And a request whose own task still queues is not held: it is late for certain,
+and once it is answered its task is taken back from the queue, which speeds up those behind it. Until 20 replies are
+known nothing is held.
+
 When a group fails (lost, past its deadline, or without an answer for one request), its open requests are sent once
-more to another worker, as they are `reissue_after` seconds after their arrival where that is set. A request whose own
-tasks have all failed is answered from a held reply, or sent again, three times in all, or left to a later group.
+more to another worker, as they are `reissue_after` seconds (or a percentile of the first replies) after their arrival
+where that is set, unless a reply for them is held; under `flush` auto that is their 99th percentile. A request whose
+own tasks have all failed is answered from a held reply, or sent again, three times in all, or left to a later group.
 """
 
 from __future__ import annotations
@@ -16,9 +23,23 @@ from typing import ClassVar
 
 from collagebench.errors import UsageError
 from collagebench.schemes.groups import Flush, Groups, check_seconds
+from collagebench.schemes.percentile import RunningPercentile, parse_delay
 from collagebench.schemes.protocol import Action, Request, Scheme, Task, Wake
 
 SINGLES_AT_MOST = 3
+AUTO = "auto"
+HOLD_PERCENTILE = 98.0
+"""Of the first replies, `hold` auto; a percentile that a p99 leaves room for."""
+REISSUE_AUTO = "p99"
+"""Of the first replies, when a request is sent again under `flush` auto: the few that are slow at both workers."""
+
+
+def check_hold(name: str, value: str | float | None) -> None:
+    """Raise a UsageError if an option, by its Python name, is neither `auto` nor None nor seconds from 0 up."""
+    if not isinstance(value, str):
+        check_seconds(**{name: value})
+    elif value != AUTO:
+        raise UsageError(f"--{name.replace('_', '-')} is a number of seconds from 0 up, or auto, not {value!r}")
 
 
 class BackedUp(Scheme):
@@ -28,18 +49,34 @@ class BackedUp(Scheme):
     """The role of the groups' model, which is also the source of the answers that come from it."""
 
     def __init__(
-        self, size: int, flush: Flush, flush_after: float | None, hold: float, reissue_after: float | None
+        self,
+        size: int,
+        flush: Flush,
+        flush_after: float | None,
+        hold: str | float | None,
+        reissue_after: str | float | None,
+        twice: bool = False,
     ) -> None:
+        """`hold` None: auto under `flush` auto, else 0. `twice` says whether a request may be in two groups."""
         super().__init__()
-        check_seconds(reissue_after=reissue_after)
-        self.hold = hold
-        self.reissue_after = reissue_after
-        self.idle_role = self.role if flush == "idle" else None
-        self._groups = Groups(size, flush, flush_after, self._send_group)
+        if hold is None:
+            hold = AUTO if flush == AUTO else 0.0
+        self.hold = RunningPercentile(HOLD_PERCENTILE) if hold == AUTO else float(hold)
+        self._groups = Groups(size, flush, flush_after, self._send_group, twice)
+        if reissue_after is None and flush == AUTO:
+            reissue_after = REISSUE_AUTO
+        self.reissue_after = None if reissue_after is None else parse_delay(reissue_after)
+        self.wants_begun = hold == AUTO
+        self.idle_role = self.role if self._groups.on_idle else None
         self._held: dict[int, tuple[Task, ...]] = {}
         """The replies that can answer an open request, but have come too early to be used, by its id."""
         self._singles: dict[int, int] = {}
         """How many single tasks each open request has had, by id."""
+        self._percentiles = [one for one in (self.hold, self.reissue_after) if isinstance(one, RunningPercentile)]
+        self._unreplied: set[int] = set()
+        """Open requests without any reply yet, by id, where a percentile is kept of the first ones."""
+        self._in_service: set[int] = set()
+        """Open requests whose own task is or was in service, by id (hold auto)."""
 
     def _allot(self, workers: int, backups: int) -> dict[str, int]:
         """Give `backups` of the workers to the groups' model and the rest to the single's."""
@@ -52,9 +89,14 @@ class BackedUp(Scheme):
     def arrived(self, request: Request, now: float) -> list[Action]:
         """Send it to one worker and enter it for a group."""
         self._singles[request.id] = 1
+        if self._percentiles:
+            self._unreplied.add(request.id)
         actions: list[Action] = [self._send("single", (request,))]
-        if self.reissue_after is not None:
-            actions.append(Wake(("reissue", request), now + self.reissue_after))
+        again = self.reissue_after
+        if isinstance(again, RunningPercentile):
+            again = again.value
+        if again is not None:
+            actions.append(Wake(("reissue", request), now + again))
         return actions + self._groups.arrived(request, now)
 
     def idle(self, role: str, now: float) -> list[Action]:
@@ -68,13 +110,20 @@ class BackedUp(Scheme):
         if what == "hold":
             return self._answer(which, self.role, *self._held[which.id]) if which.id in self._held else []
         if what == "reissue":
-            return self._send_again(which) if self._open(which) and self._singles[which.id] == 1 else []
+            slow = self._open(which) and self._singles[which.id] == 1 and which.id not in self._held
+            return self._send_again(which) if slow else []
         return self._groups.woke(token, now)
 
     def replied(self, task: Task, now: float, missing: Collection[int] = ()) -> list[Action]:
         """Answer from a single at once, from a group as far as `hold` allows."""
+        for request in task.requests:
+            if request.id in self._unreplied and request.id not in missing:
+                self._unreplied.remove(request.id)
+                for percentile in self._percentiles:
+                    percentile.add(now - request.arrival)
         if task.role == "single":
             return self._single_replied(task, now)
+        self._groups.returned(task.requests)
         self._drop(task)
         return self._group_replied(task, now, missing)
 
@@ -82,9 +131,16 @@ class BackedUp(Scheme):
         """A group failed: send its open requests again. A single failed: fall back on whatever is left."""
         self._drop(task)
         if task.role != "single":
+            self._groups.returned(task.requests)
             return self._group_failed(task, reason)
         (request,) = task.requests
         return self._single_failed(request, reason) if self._open(request) else []
+
+    def begun(self, task: Task, now: float) -> list[Action]:
+        """Take note that a request's own task does not queue any more."""
+        if task.role == "single" and self._open(task.requests[0]):
+            self._in_service.add(task.requests[0].id)
+        return []
 
     def finished(self, now: float) -> list[Action]:
         """Let the last, partial group go."""
@@ -117,10 +173,19 @@ class BackedUp(Scheme):
 
     def _use(self, request: Request, tasks: tuple[Task, ...], now: float) -> list[Action]:
         """These replies answer the request: now if it is old enough or has nothing else to wait for, or held."""
-        if now >= request.arrival + self.hold or not self._live[request.id]:
+        if request.id in self._held:
+            return []
+        until = request.arrival + self._hold_of(request)
+        if now >= until or not self._live[request.id]:
             return self._answer(request, self.role, *tasks)
         self._held[request.id] = tasks
-        return [Wake(("hold", request), request.arrival + self.hold)]
+        return [Wake(("hold", request), until)]
+
+    def _hold_of(self, request: Request) -> float:
+        """Return how many seconds from its arrival on the request waits for its own reply."""
+        if not isinstance(self.hold, RunningPercentile):
+            return self.hold
+        return (self.hold.value or 0.0) if request.id in self._in_service else 0.0
 
     def _without_group(self, request: Request, reason: str) -> list[Action]:
         """Both ways are in doubt now: send the single once more beside the slow one."""
@@ -146,4 +211,6 @@ class BackedUp(Scheme):
         del self._singles[request.id]
         self._groups.settled(request)
         self._held.pop(request.id, None)
+        self._unreplied.discard(request.id)
+        self._in_service.discard(request.id)
         return super()._settle(request, used)

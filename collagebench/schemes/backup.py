@@ -3,13 +3,13 @@
 The backup model takes a group of up to `backup_batch` images as one batch: one by one (1), as in the baseline that the
 parity models are compared with (Kosaian, Rashmi and Venkataraman, "Parity Models", SOSP 2019), or as many as a collage
 would hold (9, the default), which makes it a rival of a 3 x 3 collage on the same worker. Its answer is used from
-`backup_after` seconds after the request's arrival on; at 0 the first answer wins. The rest is as in `backed_up`.
+`backup_after` seconds after the request's arrival on (what `backed_up` calls `hold`); at 0 the first answer wins.
 """
 
 from __future__ import annotations
 
-from collagebench.schemes.backed_up import BackedUp
-from collagebench.schemes.groups import Flush, check_count, check_seconds
+from collagebench.schemes.backed_up import BackedUp, check_hold
+from collagebench.schemes.groups import Flush, check_count
 
 BATCH_AT_MOST = 256
 """As many as the largest collage holds; a batch is one message, and is timed as a whole before a run."""
@@ -23,16 +23,16 @@ class Backup(BackedUp):
     def __init__(
         self,
         backup_batch: int = 9,
-        backup_after: float = 0.0,
-        flush: Flush = "idle",
+        backup_after: str | float | None = None,
+        flush: Flush = "auto",
         flush_after: float | None = None,
         backup_workers: int = 1,
-        reissue_after: float | None = None,
+        reissue_after: str | float | None = None,
     ) -> None:
         check_count(1, BATCH_AT_MOST, backup_batch=backup_batch)
         check_count(1, backup_workers=backup_workers)
-        check_seconds(backup_after=backup_after)
-        super().__init__(backup_batch, flush, flush_after, backup_after, reissue_after)
+        check_hold("backup_after", backup_after)
+        super().__init__(backup_batch, flush, flush_after, backup_after, reissue_after, twice=True)
         self.backup_batch = backup_batch
         self.backup_workers = backup_workers
 

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from collagebench.coding.mosaic import mosaic
 from collagebench.errors import UsageError
-from collagebench.schemes.backed_up import BackedUp
-from collagebench.schemes.groups import Flush, check_count, check_seconds
+from collagebench.schemes.backed_up import BackedUp, check_hold
+from collagebench.schemes.groups import Flush, check_count
 from collagebench.schemes.protocol import Task
 
 HEADS = ("grid", "detection")
@@ -31,19 +31,19 @@ class Collage(BackedUp):
     def __init__(
         self,
         grid: int = 3,
-        flush: Flush = "idle",
+        flush: Flush = "auto",
         flush_after: float | None = None,
-        hold: float = 0.0,
+        hold: str | float | None = None,
         collage_workers: int = 1,
-        reissue_after: float | None = None,
+        reissue_after: str | float | None = None,
         head: str = "grid",
     ) -> None:
         check_count(2, 16, grid=grid)
         if head not in HEADS:
             raise UsageError(f"--head must be {' or '.join(HEADS)}, not {head!r}")
         check_count(1, collage_workers=collage_workers)
-        check_seconds(hold=hold)
-        super().__init__(grid * grid, flush, flush_after, hold, reissue_after)
+        check_hold("hold", hold)
+        super().__init__(grid * grid, flush, flush_after, hold, reissue_after, twice=True)
         self.grid = grid
         self.head = head
         self.collage_workers = collage_workers

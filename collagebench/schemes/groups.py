@@ -6,10 +6,12 @@ A group is at most `size` requests. When it goes out is the policy, `flush`:
     deadline  the same, but a group goes out `flush_after` seconds after its first arrival at the latest
     idle      whenever a worker of the group's role is idle it takes the oldest open requests that are in no group yet,
               even a single one, once the oldest is `flush_after` seconds old; so no group ever waits for a full one
+    auto      the same, and places that are left over in a group are taken by open requests whose first group is still
+              out, the oldest first, once for each: where several workers serve groups, the faster of two then counts
 
 A request that is settled before its group goes out leaves its place free; under `wait` and `deadline` it still counts
 as one of the `size` arrivals. Sources: `wait` is the rule of Narra et al., "Collage Inference", arXiv 1904.12222, and
-of Kosaian et al., "Parity Models", SOSP 2019; `idle` is ours.
+of Kosaian et al., "Parity Models", SOSP 2019; `idle` and `auto` are ours.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from typing import Final, Literal
 from collagebench.errors import UsageError
 from collagebench.schemes.protocol import Action, Request, Wake
 
-Flush = Literal["wait", "idle", "deadline"]
+Flush = Literal["wait", "idle", "deadline", "auto"]
 DEADLINE: Final = 0.1
 """Seconds from a group's first arrival until it goes out under `deadline`, unless told otherwise."""
 
@@ -50,10 +52,16 @@ class Groups:
         flush: Flush,
         flush_after: float | None,
         send: Callable[[Sequence[Request], float], list[Action]],
+        twice: bool = False,
     ) -> None:
-        """Raises UsageError for an unknown policy or a `flush_after` that makes no sense (in seconds)."""
-        if flush not in ("wait", "idle", "deadline"):
-            raise UsageError(f"--flush must be wait, idle or deadline, not {flush!r}")
+        """`twice` says whether a request may be in two groups, which `auto` needs.
+
+        Raises UsageError for an unknown policy or a `flush_after` that makes no sense (in seconds).
+        """
+        if flush == "auto" and not twice:
+            raise UsageError("--flush auto puts requests into two groups, as only collage and backup can: say idle")
+        if flush not in ("wait", "idle", "deadline", "auto"):
+            raise UsageError(f"--flush must be wait, idle, deadline or auto, not {flush!r}")
         if flush == "wait" and flush_after is not None:
             raise UsageError("--flush wait has no deadline: leave --flush-after out, or say --flush deadline")
         check_seconds(flush_after=flush_after)
@@ -63,11 +71,18 @@ class Groups:
         self._send = send
         self._waiting: dict[int, Request] = {}
         """Open requests that are in no group, oldest first, by id."""
+        self._out: dict[int, Request] = {}
+        """Open requests whose first group is out and has not replied, oldest first, by id (auto)."""
         self._group = 0
         """Number of the group that is being gathered (wait and deadline), and how many have arrived for it."""
         self._arrived = 0
         self._ripe_at: float | None = None
         """When the oldest waiting request will be old enough (idle), if a Wake was asked for."""
+
+    @property
+    def on_idle(self) -> bool:
+        """Whether groups go out when a worker for them is idle."""
+        return self.flush in ("idle", "auto")
 
     def __contains__(self, request: Request) -> bool:
         """Whether the request still waits for its group to go out."""
@@ -76,7 +91,7 @@ class Groups:
     def arrived(self, request: Request, now: float) -> list[Action]:
         """A request has come in."""
         self._waiting[request.id] = request
-        if self.flush == "idle":
+        if self.on_idle:
             return []
         self._arrived += 1
         if self._arrived == self.size:
@@ -88,10 +103,16 @@ class Groups:
     def settled(self, request: Request) -> None:
         """A request needs no group any more: it leaves its place, if it still waits."""
         self._waiting.pop(request.id, None)
+        self._out.pop(request.id, None)
+
+    def returned(self, requests: Sequence[Request]) -> None:
+        """A group has replied or failed: its requests need no second one."""
+        for request in requests:
+            self._out.pop(request.id, None)
 
     def idle(self, now: float) -> list[Action]:
         """A worker for groups is idle: give it the oldest waiting requests, if they are old enough."""
-        if self.flush != "idle" or not self._waiting:
+        if not self.on_idle or not self._waiting:
             return []
         ripe_at = next(iter(self._waiting.values())).arrival + self.flush_after
         if now >= ripe_at:
@@ -106,8 +127,8 @@ class Groups:
         return self.finished(now) if token == ("flush", self._group) else []
 
     def finished(self, now: float) -> list[Action]:
-        """Let go of the group that is being gathered, full or not; under `idle` an idle worker will take it."""
-        if self.flush == "idle":
+        """Let go of the group that is being gathered, full or not; on idle an idle worker will take it."""
+        if self.on_idle:
             return []
         self._group += 1
         self._arrived = 0
@@ -115,4 +136,8 @@ class Groups:
 
     def _go(self, now: float) -> list[Action]:
         members = [self._waiting.pop(request) for request in list(islice(self._waiting, self.size))]
+        if self.flush == "auto":
+            again = [self._out.pop(request) for request in list(islice(self._out, self.size - len(members)))]
+            self._out.update((request.id, request) for request in members)
+            members += again
         return self._send(members, now) if members else []

@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 
 from collagebench.coding.parity import add, concatenate, recover
 from collagebench.errors import UsageError
-from collagebench.schemes.backed_up import SINGLES_AT_MOST, BackedUp
-from collagebench.schemes.groups import Flush, check_count, check_seconds
+from collagebench.schemes.backed_up import SINGLES_AT_MOST, BackedUp, check_hold
+from collagebench.schemes.groups import Flush, check_count
 from collagebench.schemes.protocol import Action, Keep, Request, Task
 
 
@@ -52,13 +52,13 @@ class Parity(BackedUp):
         parity_code: str = "addition",
         flush: Flush = "wait",
         flush_after: float | None = None,
-        hold: float = 0.0,
+        hold: str | float = 0.0,
         parity_workers: int | None = None,
-        reissue_after: float | None = None,
+        reissue_after: str | float | None = None,
     ) -> None:
         check_count(2, 8, parity_k=parity_k)
         check_count(1, parity_workers=parity_workers)
-        check_seconds(hold=hold)
+        check_hold("hold", hold)
         if parity_code not in ("addition", "concatenation"):
             raise UsageError(f"--parity-code must be addition or concatenation, not {parity_code!r}")
         if parity_code == "concatenation" and parity_k not in (2, 4):

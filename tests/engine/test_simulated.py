@@ -109,6 +109,8 @@ VARIANTS: list[tuple[str, dict[str, object]]] = [
     ("reissue", {"reissue_after": 0.2, "retries": 2}),
     ("default", {"default_after": 0.4}),
     ("collage", {"grid": 2, "flush": "wait", "hold": 0.2}),
+    ("collage", {"grid": 2, "flush": "auto", "collage_workers": 2}),
+    ("collage", {"grid": 2, "flush": "idle", "hold": "auto", "reissue_after": "p80"}),
     ("collage", {"grid": 2, "flush": "deadline", "flush_after": 0.2}),
     ("collage", {"grid": 2, "hold": 0.3, "flush_after": 0.05, "collage_workers": 2, "reissue_after": 0.5}),
     ("backup", {}),

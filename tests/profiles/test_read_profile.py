@@ -137,7 +137,7 @@ TWO = "[[scheme]]\nname = 'none'\n\n[[scheme]]\n"
         ("name = 'colage'", 5, "'colage'"),
         ("variant = 'x'\nname = 'colage'", 6, "'colage'"),
         ("name = 'collage'\nholdd = 3", 6, "no option 'holdd'"),
-        ("name = 'collage'\n\nhold = 'soon'", 7, "hold of scheme collage cannot be 'soon'"),
+        ("name = 'collage'\n\nhold = 'soon'", 7, "--hold is a number of seconds from 0 up, or auto, not 'soon'"),
         ("name = 'collage'\nhold = '50 ms'", 6, "hold is in seconds, not the text '50 ms': write 0.05"),
         ("name = 'hedge'\nhedge-delay = '200ms'", 6, "hedge-delay is in seconds, not the text '200ms': write 0.2"),
         ("name = 'hedge'\nhedge-delay = 'p200'", 6, "'p200'"),

@@ -1,0 +1,72 @@
+"""Five fleets, five answers: is what `collagebench recommend` says true on real workers?
+
+    python benchmarks/recommendations.py [--runs 10] [--requests 500] [--only NAME] [--out DIRECTORY]
+
+Each question is asked with `--validate`: the choice, the runner-up and no redundancy are run live on ten workers of
+this machine at the load asked about. An answer is confirmed if the live run is valid, the choice met there everything
+that was asked for, and the runner-up is not better by more than noise. About two minutes a question, on a machine that
+does nothing else.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+QUESTIONS = {
+    "calm": "--stragglers lognormal --median 0.15 --sigma 0.3 --utilisation 0.4 --slo 120",
+    "collage trace": "--utilisation 0.5 --slo 65",
+    "lasting slowness": "--stragglers markov --slow-share 0.05 --persistence 2 --utilisation 0.3 --slo 120",
+    "one slow machine": "--stragglers collage-machines --utilisation 0.4 --slo 60 --accuracy-loss 0.0005",
+    "lost replies": "--stragglers erasure --base 0.15 --drop-share 0.02 --utilisation 0.4 --slo 120 --deadline 1",
+}
+
+
+def ask(question: str, directory: Path, runs: int, requests: int) -> dict[str, Any]:
+    """Return the validated answer."""
+    size = ["--runs", str(runs), "--requests", str(requests)]
+    command = [sys.executable, "-m", "collagebench", "recommend", *question.split(), *size]
+    command += ["--validate", "--format", "json", "--out", str(directory)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode not in (0, 3, 4):
+        sys.exit(done.stderr)
+    answer: dict[str, Any] = json.loads(done.stdout)
+    return answer
+
+
+def main() -> None:
+    """Ask, and print what came of it."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=int, default=10)
+    parser.add_argument("--requests", type=int, default=500)
+    parser.add_argument("--only", choices=list(QUESTIONS), action="append")
+    parser.add_argument("--out", type=Path)
+    asked = parser.parse_args()
+    out = asked.out or Path(tempfile.mkdtemp(prefix="recommendations-"))
+    confirmed = 0
+    for name in asked.only or QUESTIONS:
+        answer = ask(QUESTIONS[name], out / name.replace(" ", "-"), asked.runs, asked.requests)
+        slo = answer["asked"]["wishes"]["slo"]
+        print(f"{name}: {QUESTIONS[name]}", flush=True)
+        print(f"  {answer['explanation'][0]}")
+        for row in answer["validation"]["rows"] if answer["validation"] else []:
+            ratio = row["live_s"] / row["simulated_s"] if row["live_s"] and row["simulated_s"] else float("nan")
+            figures = [f"{1e3 * value:.1f}" if value else "-" for value in (row["simulated_s"], row["live_s"])]
+            print(
+                f"  {row['variant']:22s} p99 simulated {figures[0]:>6s}, live {figures[1]:>6s} ms (x{ratio:.2f}), SLO "
+                f"{1e3 * slo:.0f}; {100 * (row['accuracy'] or 0):.1f} % right, {row['work']:.2f}x the work"
+            )
+        if answer["validation"]:
+            print(f"  {answer['validation']['said']}", *answer["validation"]["reasons"], sep="\n  ")
+            confirmed += answer["validation"]["confirmed"]
+        print(flush=True)
+    print(f"{confirmed} of {len(asked.only or QUESTIONS)} confirmed; records in {out}")
+
+
+if __name__ == "__main__":
+    main()

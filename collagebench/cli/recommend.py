@@ -1,0 +1,126 @@
+"""`collagebench recommend`: which scheme for this fleet, these models, this load, this SLO."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from collagebench.cli.options import ExperimentCommand, section_options
+from collagebench.errors import EXIT_DONE, EXIT_INVALID, EXIT_THRESHOLD, UsageError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from collagebench.config import Config
+    from collagebench.study.recommend import Asked
+
+REQUESTS = 500
+"""In each run, unless said otherwise."""
+
+
+class RecommendCommand(ExperimentCommand):
+    """Its own options are what is asked, so they come first."""
+
+    own = ("Question", True)
+
+
+@click.command("recommend", cls=RecommendCommand)
+@click.option("--slo", "slo_ms", type=float, metavar="MS", help="Latency that must be met. [the lower the better]")
+@click.option("--slo-quantile", default="p99", show_default=True, help="What must meet it: p50, p90, p95 or p99.")
+@click.option("--accuracy-floor", type=float, metavar="SHARE", help="Share of answers that must be right.")
+@click.option(
+    "--accuracy-loss",
+    type=float,
+    metavar="SHARE",
+    help="Share of answers that redundancy may make wrong. [0.01 unless there is a floor]",
+)
+@click.option("--budget", type=float, metavar="SHARE", help="Extra worker time, beside no redundancy. [no limit]")
+@click.option("--rate-to", type=float, help="The highest rate, where --rate is the lowest.")
+@click.option("--utilisation-to", type=float, help="The highest load, where --utilisation is the lowest.")
+@click.option("--validate", is_flag=True, help="Run the choice and the runner-up on real workers.")
+@click.option(
+    "--jobs", type=click.IntRange(min=0), default=0, help="Processes that simulate side by side. [one a core]"
+)
+@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", help="[table]")
+@section_options("Experiment", "Load", "Stragglers", "Images and models", without=("resume",))
+def command(**options: Any) -> int:
+    """Say which redundancy scheme to use, and why.
+
+    Every scheme, each with its important options, is simulated on the fleet, the stragglers, the models and the load
+    that are described; what breaks the SLO, the accuracy or the budget is dropped, and the cheapest of the rest is
+    named. That may be no redundancy. The whole answer is kept in --out, as answer.json and as a page, and what is
+    there already is not simulated again. The exit code is 3 if nothing meets what is asked for.
+
+    \b
+    collagebench record --out fleet.json
+    collagebench recommend --stragglers fleet.json --rate 50 --rate-to 150 --slo 60
+    """
+    # Imported here, because they are heavy and no help text needs them.
+    from collagebench.cli.live_view import LiveView
+    from collagebench.cli.progress import counted
+    from collagebench.cli.resolve import run_directory
+    from collagebench.report.output import put
+    from collagebench.report.recommendation import print_recommendation
+    from collagebench.study.recommend import recommend, save
+    from collagebench.study.validated import validate
+
+    asked = _asked(options)
+    directory = run_directory(options["out"], "recommend")
+    with counted("preparing") as report:
+        answer = recommend(asked, directory, options["jobs"], report)
+    save(answer, directory)
+    if options["validate"] and answer["choice"]:
+        with LiveView() as progress:
+            answer["validation"] = validate(asked, answer, directory, progress)
+        save(answer, directory)
+
+    def show(console: Console) -> None:
+        if options["form"] == "json":
+            console.file.write(json.dumps(answer, indent=2, allow_nan=False) + "\n")
+        else:
+            print_recommendation(answer, console)
+
+    put(show, None)
+    click.echo(f"answer: {directory}", err=True)
+    validation = answer["validation"]
+    if validation and not validation["valid"]:
+        return EXIT_INVALID
+    return EXIT_DONE if answer["choice"] and (not validation or validation["confirmed"]) else EXIT_THRESHOLD
+
+
+def _asked(options: Mapping[str, Any]) -> Asked:
+    """Make the question of the options; UsageError if it makes none."""
+    from collagebench.cli.resolve import resolve
+    from collagebench.study.recommend import Asked
+    from collagebench.study.wishes import Wishes
+
+    config = resolve({**options, "schemes": options["schemes"] or ("none",)})
+    wishes = Wishes(
+        None if options["slo_ms"] is None else options["slo_ms"] / 1e3,
+        options["slo_quantile"],
+        options["accuracy_floor"],
+        options["accuracy_loss"],
+        options["budget"],
+    )
+    if options["requests"] is None and not options["profile"]:
+        config = replace(config, requests=REQUESTS)
+    return Asked(config, _loads(config, options), wishes, options["schemes"])
+
+
+def _loads(config: Config, options: Mapping[str, Any]) -> tuple[dict[str, float], ...]:
+    """Return the load, or the ends and the middle of its range."""
+    name = "rate" if config.rate is not None else "utilisation"
+    low = config.rate if config.rate is not None else (config.utilisation or 0.5)
+    for other in ("rate", "utilisation"):
+        if options[f"{other}_to"] is not None and (other != name or options[other] is None):
+            raise UsageError(f"--{other}-to is the end of a range: say where it begins with --{other}")
+    high = options[f"{name}_to"]
+    if high is None:
+        return ({name: low},)
+    if not low < high < float("inf"):
+        raise UsageError(f"--{name}-to must be above --{name}, which is {low:g}, not {high:g}")
+    return ({name: low}, {name: (low + high) / 2}, {name: high})

@@ -1,0 +1,191 @@
+"""A recommendation for a terminal of 80 columns: the five lines, a table of the variants, settings, a validation.
+
+Everything is taken from the answer's JSON.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import inf
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from collagebench.report.parts import UNKNOWN, as_ms, as_percent, as_times, new_table, print_line
+
+Object = Mapping[str, Any]
+
+BAR = 14
+"""Columns of the bar that stands for a latency."""
+SAID = {
+    "meets": "",
+    "perhaps": "perhaps",
+    "late": "too slow",
+    "inaccurate": "inaccurate",
+    "expensive": "too much work",
+    "unsteady": "cannot keep up",
+}
+
+
+def print_recommendation(answer: Object, console: Console) -> None:
+    """Print the whole answer."""
+    print_line(console, conditions(answer))
+    console.print()
+    for place, line in enumerate(answer["explanation"]):
+        print_line(console, line, style="bold" if place == 0 else "")
+    console.print()
+    _table(answer, console)
+    for title, key in (("gRPC service config", "grpc"), ("Envoy", "envoy")):
+        if answer["settings"] and answer["settings"][key]:
+            console.print(Text(f"{title}, for the choice:", style="bold"))
+            console.print(Text(answer["settings"][key]))
+            console.print()
+    if answer["settings"]:
+        print_line(console, cautions(answer["settings"]), style="dim")
+        console.print()
+    if answer["validation"]:
+        _validation(answer, console)
+    elif answer["command"]:
+        print_line(console, f"collagebench run {answer['command']}", indent="Try it: ")
+
+
+def conditions(answer: Object) -> str:
+    """Say in a sentence what was asked about."""
+    config, loads, wishes = answer["asked"]["config"], answer["asked"]["loads"], answer["asked"]["wishes"]
+    rates = f"{loads[0]['rate']:.4g}" + (f" to {loads[-1]['rate']:.4g}" if len(loads) > 1 else "")
+    used = [load["utilisation"] for load in loads]
+    shares = f"{used[0]:.2f}" + (f" to {used[-1]:.2f}" if len(used) > 1 else "")
+    workers = f"{config['workers']} worker{'s' if config['workers'] != 1 else ''}"
+    asked = [f"{wishes['quantile']} below {as_ms(wishes['slo'])} ms" if wishes["slo"] is not None else "the lowest p99"]
+    if wishes["slo"] is None and wishes["quantile"] != "p99":
+        asked = [f"the lowest {wishes['quantile']}"]
+    if wishes["accuracy"] is not None:
+        asked.append(f"{as_percent(wishes['accuracy'])} right")
+    if wishes["allowed_loss"] is not None:
+        asked.append(f"at most {100 * wishes['allowed_loss']:.2g} points lost")
+    if wishes["budget"] is not None:
+        asked.append(f"at most {100 * wishes['budget']:.3g} % more work")
+    return (
+        f"simulated: {workers}, {rates} requests/s (utilisation {shares}), stragglers {config['stragglers']}, "
+        f"images {config['dataset']}; asked for: {', '.join(asked)}"
+    )
+
+
+def said_points(lost: float | None) -> str:
+    """Return a loss of right answers as points gained."""
+    return UNKNOWN if lost is None else f"{-100 * lost:+.1f}".replace("-0.0", "+0.0")
+
+
+def _table(answer: Object, console: Console) -> None:
+    wishes = answer["asked"]["wishes"]
+    shown, hidden = _shown(answer)
+    scale = _scale([one["latency_s"] for one in shown], wishes["slo"])
+    plain = "utf" not in (console.encoding or "").lower()
+    table = new_table("scheme", f"{wishes['quantile']} ms", "", "right", "points", "work", "verdict")
+    table.columns[2].justify = table.columns[6].justify = "left"
+    for one in shown:
+        chosen = one["variant"] == answer["choice"]
+        mark = ("> " if plain else "▶ ") if chosen else "  "
+        late = one["status"] == "late"
+        table.add_row(
+            f"{mark}{one['variant']}{'*' if one['front'] else ''}",
+            "inf" if one["latency_s"] is None or one["unsteady"] else as_ms(one["latency_s"]),
+            Text(
+                _bar(inf if one["unsteady"] else one["latency_s"], wishes["slo"], scale, plain),
+                style="red" if late else "",
+            ),
+            as_percent(one["accuracy"]),
+            said_points(one["lost"]),
+            as_times(one["work"]),
+            "chosen" if chosen else SAID[one["status"]],
+            style="bold" if chosen else "" if one["status"] in ("meets", "perhaps") else "dim",
+        )
+    console.print(table)
+    console.print()
+    meanings = {
+        "*": f"no other is as good in {wishes['quantile']}, accuracy and work and better in one",
+        "points": "right answers beside no redundancy, in points of a hundred",
+        "work": "worker time a request, beside no redundancy",
+    }
+    if wishes["slo"] is not None:
+        meanings["|" if plain else "┊"] = "the SLO"
+    if len(answer["asked"]["loads"]) > 1:
+        meanings[f"{wishes['quantile']} ms"] = "at the worst of the loads; work is the mean over them"
+    for what, meaning in meanings.items():
+        print_line(console, meaning, indent=f"{what:<8}", style="dim")
+    if hidden:
+        print_line(console, f"{hidden} more are in answer.json and on the page", style="dim")
+    console.print()
+
+
+def _shown(answer: Object) -> tuple[list[Object], int]:
+    """Return the variants worth a row, the best first, and how many are not.
+
+    Those are worth one that rank high, are on the front, or are the fastest of their scheme.
+    """
+    by_name = {one["variant"]: one for one in answer["candidates"]}
+    names = list(dict.fromkeys([*answer["ranking"][:6], *answer["front"], *worth_naming(answer), "none"]))
+    order = {name: place for place, name in enumerate(answer["ranking"])}
+    rows = [by_name[name] for name in names if name in by_name]
+    rows.sort(key=lambda one: (order.get(one["variant"], inf), bool(one["unsteady"]), one["latency_s"] or inf))
+    return rows, len(answer["candidates"]) - len(rows)
+
+
+def worth_naming(answer: Object) -> list[str]:
+    """Return the two best variants and the fastest of every scheme."""
+    fastest: dict[str, str] = {}
+    for one in sorted(answer["candidates"], key=lambda one: one["latency_s"] or inf):
+        fastest.setdefault(one["scheme"], one["variant"])
+    return list(dict.fromkeys([*answer["ranking"][:2], *fastest.values()]))
+
+
+def _scale(latencies: Sequence[float | None], slo: float | None) -> float:
+    """Return the seconds of a full bar: the longest latency, but no more than 2.5 times what matters."""
+    known = [latency for latency in latencies if latency is not None]
+    base = slo if slo is not None else min(known, default=1.0)
+    return min(max([*known, base]), 2.5 * base)
+
+
+def _bar(latency: float | None, slo: float | None, scale: float, plain: bool) -> str:
+    """Return a bar as long as the latency, with the SLO marked in it."""
+    length = BAR if latency is None else min(BAR, max(1, round(BAR * latency / scale)))
+    cells = [("#" if plain else "━") if place < length else " " for place in range(BAR)]
+    if latency is None or latency > scale * 1.001:
+        cells[-1] = ">" if plain else "▸"
+    if slo is not None:
+        cells[min(BAR - 1, round(BAR * slo / scale))] = "|" if plain else "┊"
+    return "".join(cells).rstrip()
+
+
+def cautions(settings: Object) -> str:
+    """Say what to know before settings are used."""
+    where = "gRPC has hedging in its Java and .NET clients; " if settings["grpc"] else ""
+    return (
+        f"{where}both know fixed delays only: this one, {as_ms(settings['delay_s'])} ms, belongs to the highest load "
+        "simulated. Send copies only of requests that may be served twice."
+    )
+
+
+def _validation(answer: Object, console: Console) -> None:
+    found, quantile = answer["validation"], answer["asked"]["wishes"]["quantile"]
+    console.print(Text(f"live, at {found['rate']:.4g} requests/s:", style="bold"))
+    table = new_table(
+        "scheme", f"simulated {quantile} ms", f"live {quantile} ms", "95 % range", "right", "work", "verdict"
+    )
+    for row in found["rows"]:
+        ends = row["live_ci95_s"]
+        table.add_row(
+            row["variant"],
+            as_ms(row["simulated_s"]),
+            as_ms(row["live_s"]),
+            f"{as_ms(ends[0])} to {as_ms(ends[1])}" if ends else UNKNOWN,
+            as_percent(row["accuracy"]),
+            as_times(row["work"]),
+            SAID[row["status"]] or "meets",
+        )
+    console.print(table)
+    console.print()
+    print_line(console, found["said"], style="bold")
+    for reason in found["reasons"]:
+        print_line(console, reason, indent="  because ")

@@ -1,0 +1,176 @@
+"""A recommendation as a page: the five lines, the front of p99, accuracy and work in two plots, and every variant."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from collagebench.report.document import document
+from collagebench.report.figures import scrolling
+from collagebench.report.frame import Look
+from collagebench.report.markup import Markup, tag
+from collagebench.report.parts import as_ms, as_percent, as_times
+from collagebench.report.recommendation import SAID, cautions, conditions, said_points, worth_naming
+from collagebench.report.tradeoffs import against_accuracy, against_work
+
+Object = Mapping[str, Any]
+
+
+def recommendation_page(answer: Object, title: str) -> str:
+    """Return the whole page, from the answer's JSON."""
+    schemes = list(dict.fromkeys(one["scheme"] for one in answer["candidates"]))
+    of_scheme = {scheme: Look(place) for place, scheme in enumerate(schemes)}
+    looks = {one["variant"]: of_scheme[one["scheme"]] for one in answer["candidates"]}
+    first, *lines = answer["explanation"]
+    placed = _as_summary(answer)
+    plots = [against_accuracy("accuracy", placed, looks), against_work("work", placed, looks)]
+    badge = tag(
+        "span",
+        "CHOSEN" if answer["sure"] else "PERHAPS" if answer["choice"] else "NOTHING MEETS IT",
+        class_="badge valid" if answer["sure"] else "badge invalid",
+    )
+    body = [
+        tag(
+            "header",
+            tag("p", "collagebench recommend", class_="brand"),
+            tag("h1", title),
+            tag(
+                "div",
+                tag("p", badge),
+                tag("p", first, class_="lead"),
+                tag("ul", [tag("li", line) for line in lines], class_="rest"),
+                tag("p", conditions(answer), class_="conditions"),
+                class_="verdict",
+            ),
+        ),
+        tag(
+            "main",
+            tag("h3", "What each buys and what it costs"),
+            tag("div", plots, class_="plots") if any(plots) else None,
+            tag("h3", "Every variant"),
+            _table(answer, looks),
+            _settings(answer),
+            _validation(answer),
+            _left_out(answer),
+            tag(
+                "details",
+                tag("summary", "The question"),
+                tag("pre", json.dumps(answer["asked"], indent=1), tabindex="0"),
+            ),
+        ),
+        tag("footer", tag("p", "Simulated, unless it says live. This file is complete: it loads nothing.")),
+    ]
+    return document(title, body)
+
+
+def _as_summary(answer: Object) -> dict[str, Any]:
+    """Return the best steady variants as what the plots of a report take."""
+    named = worth_naming(answer)
+    loads = answer["asked"]["loads"]
+    work = sum(load["work_s"] or 0.0 for load in loads) / len(loads)
+    slo = answer["asked"]["wishes"]["slo"]
+    return {
+        "slo_ms": None if slo is None else 1e3 * slo,
+        "schemes": [
+            {
+                "variant": one["variant"],
+                "latency_s": {"p99": one["latency_s"]},
+                "accuracy": {"overall": one["accuracy"]},
+                "cost": None if one["work"] is None else {"executed_s_per_request": one["work"] * work},
+                "relative": {"executed": one["work"]},
+                "runs": 1,
+            }
+            for one in answer["candidates"]
+            if one["variant"] in named and not one["unsteady"]
+        ],
+    }
+
+
+def _table(answer: Object, looks: dict[str, Look]) -> Markup:
+    quantile, loads = answer["asked"]["wishes"]["quantile"], answer["asked"]["loads"]
+    each = [f"at {load['rate']:.4g}/s" for load in loads] if len(loads) > 1 else []
+    heads = ["scheme", f"{quantile} ms", *each, "right", "points", "work", "verdict"]
+    order = {name: place for place, name in enumerate(answer["ranking"])}
+    rows = sorted(
+        answer["candidates"],
+        key=lambda one: (order.get(one["variant"], len(order)), bool(one["unsteady"]), one["latency_s"] or 1e9),
+    )
+    lines = []
+    for one in rows:
+        chosen = one["variant"] == answer["choice"]
+        swatch = tag("span", class_=f"swatch {looks[one['variant']].classes.split(' ', 1)[1]}")
+        lines.append(
+            tag(
+                "tr",
+                tag("th", swatch, tag("b", one["variant"]) if chosen else one["variant"], scope="row"),
+                tag("td", _latency(one), tag("small", _range(one["ci95_s"]))),
+                [tag("td", _latency(at)) for at in one["loads"]] if each else None,
+                tag("td", as_percent(one["accuracy"])),
+                tag("td", said_points(one["lost"])),
+                tag("td", as_times(one["work"])),
+                tag(
+                    "td", "chosen" if chosen else SAID[one["status"]], " (front)" if one["front"] else "", class_="text"
+                ),
+            )
+        )
+    note = (
+        f"{quantile}: at the worst load, with its 95 % interval. Points: right answers beside no redundancy. Work: "
+        "worker time a request beside no redundancy, the mean over the loads. Front: no other is as good in all three "
+        "and better in one."
+    )
+    return tag("div", scrolling(heads, lines, "Every variant"), tag("p", note, class_="note"))
+
+
+def _latency(one: Object) -> str:
+    return "no end" if one["latency_s"] is None or one["unsteady"] else as_ms(one["latency_s"])
+
+
+def _range(ends: Any) -> str:
+    return f"{as_ms(ends[0])} to {as_ms(ends[1])}" if ends else ""
+
+
+def _settings(answer: Object) -> list[Markup] | None:
+    settings = answer["settings"]
+    if not settings:
+        return None
+    found = [tag("h3", "Settings for proxies and clients")]
+    for title, key in (("gRPC service config", "grpc"), ("Envoy", "envoy")):
+        if settings[key]:
+            found += [tag("p", title), tag("pre", settings[key], tabindex="0")]
+    return [*found, tag("p", cautions(settings), class_="note")]
+
+
+def _validation(answer: Object) -> list[Markup] | None:
+    found = answer["validation"]
+    if not found:
+        return None
+    quantile = answer["asked"]["wishes"]["quantile"]
+    heads = ["scheme", f"simulated {quantile} ms", f"live {quantile} ms", "right", "work", "verdict"]
+    rows = [
+        tag(
+            "tr",
+            tag("th", row["variant"], scope="row"),
+            tag("td", as_ms(row["simulated_s"])),
+            tag("td", as_ms(row["live_s"]), tag("small", _range(row["live_ci95_s"]))),
+            tag("td", as_percent(row["accuracy"])),
+            tag("td", as_times(row["work"])),
+            tag("td", SAID[row["status"]] or "meets", class_="text"),
+        )
+        for row in found["rows"]
+    ]
+    reasons = [tag("li", reason) for reason in found["reasons"]]
+    return [
+        tag("h3", "On real workers"),
+        tag("p", found["said"]),
+        tag("ul", reasons) if reasons else Markup(""),
+        scrolling(heads, rows, "Simulated and live"),
+    ]
+
+
+def _left_out(answer: Object) -> Markup | None:
+    left = answer["not_considered"]
+    if not left:
+        return None
+    items = [tag("li", tag("b", one["variant"]), f": {one['why']}") for one in left]
+    return tag("details", tag("summary", f"{len(left)} variants that could not be considered"), tag("ul", items))

@@ -1,0 +1,93 @@
+"""What a recommendation chooses from: every scheme, each with the few settings of its options that matter.
+
+The settings are those that the field's papers and proxies offer: two or three copies, hedges at the usual percentiles
+with and without a budget, groups of the usual sizes, and collages of every grid whose answers are held back for a while
+(`auto`) or used at once (`idle`). Redundant workers are dealt as the papers do, one for each group that is as large as
+the model takes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+from collagebench import zoo
+from collagebench.config import Config, SchemeConfig
+from collagebench.errors import ModelError, UsageError
+from collagebench.schemes import make
+
+GRIDS = (2, 3, 4, 5)
+BATCH = 9
+"""Images in a backup's batch: as many as the paper's collage has cells."""
+DEFAULT_BEFORE = 0.95
+"""Where there is an SLO, the default answer is given after this share of it, so that it is still in time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """A candidate that cannot be considered, and why."""
+
+    variant: str
+    why: str
+
+
+def candidates(workers: int, slo: float | None = None) -> list[SchemeConfig]:
+    """Return the variants to be compared on a fleet of `workers`; the first is no redundancy.
+
+    `slo` is the latency that is asked for, in seconds, or None.
+    """
+    found = [_named("none")]
+    found += [_named("replication", f"x{n}", replicas=n) for n in (2, 3)]
+    found += [_named("hedge", p, hedge_delay=p) for p in ("p90", "p95", "p99")]
+    found += [_named("hedge", "p90 5 %", hedge_delay="p90", hedge_budget=0.05)]
+    found += [_named("hedge-idle"), _named("tied")]
+    found += [_named("reissue", p, reissue_after=p) for p in ("p95", "p99")]
+    if slo is not None:
+        found.append(_named("default", default_after=float(f"{DEFAULT_BEFORE * slo:.4g}")))
+    for flush in ("auto", "idle"):
+        backups = _workers_for(workers, BATCH)
+        found.append(_named("backup", flush, backup_batch=BATCH, backup_workers=backups, flush=flush))
+    found += [_named("parity", f"k={k}", parity_k=k) for k in (2, 3, 4)]
+    found += [_named("parity", "k=2 concat", parity_k=2, parity_code="concatenation")]
+    found += [_named("approxifer"), _named("nercc")]
+    for grid, flush in product(GRIDS, ("auto", "idle")):
+        collagers = _workers_for(workers, grid * grid)
+        found.append(_named("collage", f"{grid}x{grid} {flush}", grid=grid, collage_workers=collagers, flush=flush))
+    return found
+
+
+def possible(
+    schemes: Sequence[SchemeConfig], config: Config, classes: tuple[str, ...]
+) -> tuple[list[SchemeConfig], list[Left]]:
+    """Return the schemes that the fleet and the models of `config` can run, and those that they cannot.
+
+    `classes` are the names of the dataset's classes, which models must know.
+
+    Raises:
+        ModelError: there are no models, or none for single images.
+    """
+    fitting = zoo.fitting(zoo.load(config.models or zoo.SHIPPED), classes)
+    traits = {"precision": config.precision} if config.precision else {}
+    zoo.find(fitting, "single", **traits)
+    able, left = [], []
+    for config_ in schemes:
+        try:
+            scheme = make(config_.name, dict(config_.options))
+            for role in scheme.allot(config.workers):
+                zoo.find(fitting, role, **scheme.needs(role), **traits)
+        except (ModelError, UsageError) as error:
+            left.append(Left(config_.variant, str(error)))
+        else:
+            able.append(config_)
+    return able, left
+
+
+def _named(name: str, trait: str = "", **options: Any) -> SchemeConfig:
+    return SchemeConfig(name, f"{name} {trait}".strip(), tuple(sorted(options.items())))
+
+
+def _workers_for(workers: int, size: int) -> int:
+    """Return how many of `workers` serve groups of `size` so that there is one for each group of singles."""
+    return max(1, round(workers / (size + 1)))

@@ -1,0 +1,138 @@
+"""A recommendation in five lines at most: what to use, what it cures, what is next, what is cheaper, what is out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from math import inf
+from typing import Any
+
+from collagebench.study.candidates import Left
+from collagebench.study.wishes import Candidate, Status, Wishes, status
+
+WORDS: dict[Status, str] = {
+    "unsteady": "cannot keep up",
+    "late": "too slow",
+    "inaccurate": "not accurate enough",
+    "expensive": "too much work",
+    "perhaps": "perhaps in time",
+    "meets": "good enough",
+}
+
+
+def explain(
+    judged: Sequence[Candidate],
+    order: Sequence[Candidate],
+    nearest: Candidate | None,
+    left: Sequence[Left],
+    wishes: Wishes,
+    loads: Sequence[Mapping[str, Any]],
+) -> list[str]:
+    """Return the lines, from all candidates (the first is no redundancy) and those that meet the wishes, in order."""
+    plain = judged[0]
+    choice = order[0] if order else None
+    lines = [_chosen(choice, wishes) if choice else _nothing(nearest, wishes)]
+    lines.append(_cure(plain, wishes, loads))
+    if choice is not None:
+        lines.append(_next(choice, order[1:], judged, wishes))
+        cheaper = _cheaper(choice, judged, wishes)
+        if cheaper:
+            lines.append(cheaper)
+    lines.append(_rest(judged, left, wishes))
+    return lines
+
+
+def _chosen(choice: Candidate, wishes: Wishes) -> str:
+    what = "no redundancy" if choice.scheme == "none" else choice.variant
+    sure = status(choice, wishes) == "meets"
+    slo = f", against an SLO of {_ms(wishes.slo)}" if wishes.slo is not None else ""
+    verb = "Use" if sure else "Perhaps use"
+    return f"{verb} {what}: {_latency(choice, wishes)}{slo}, {_accuracy(choice)}, {_work(choice)}."
+
+
+def _nothing(nearest: Candidate | None, wishes: Wishes) -> str:
+    if nearest is None:
+        return "Nothing is accurate enough within this budget: allow more wrong answers or more work."
+    slo = "" if wishes.slo is None else f" of {_ms(wishes.slo)}"
+    return (
+        f"Nothing meets the SLO{slo}: the nearest is {nearest.variant} with {_latency(nearest, wishes)}, "
+        f"{_accuracy(nearest)}, {_work(nearest)}. Ask for less, or add workers."
+    )
+
+
+def _cure(plain: Candidate, wishes: Wishes, loads: Sequence[Mapping[str, Any]]) -> str:
+    worst = plain.worst
+    if worst.unsteady is not None:
+        text = "Without redundancy the fleet cannot keep up"
+    else:
+        text = f"Without redundancy it is {_latency(plain, wishes)}"
+    bounds = [(load["bound"] or {}).get("latency_s", {}).get(wishes.quantile) for load in loads]
+    known = [bound for bound in bounds if bound is not None]
+    return text + (f"; a fleet without stragglers would have {_ms(max(known))}." if known else ".")
+
+
+def _next(choice: Candidate, others: Sequence[Candidate], judged: Sequence[Candidate], wishes: Wishes) -> str:
+    if others:
+        after = others[0]
+        name = "No redundancy" if after.scheme == "none" else after.variant
+        return f"Next: {name} with {_latency(after, wishes)}, {_accuracy(after)}, {_work(after)}."
+    return f"Nothing else meets what is asked for: {_nearly(choice, judged, wishes)}."
+
+
+def _nearly(choice: Candidate, judged: Sequence[Candidate], wishes: Wishes) -> str:
+    others = [one for one in judged if one is not choice and one.worst.unsteady is None]
+    if not others:
+        return "all else cannot keep up"
+    fastest = min(others, key=lambda one: one.worst.latency)
+    return f"the fastest other is {fastest.variant} with {_latency(fastest, wishes)} ({WORDS[status(fastest, wishes)]})"
+
+
+def _cheaper(choice: Candidate, judged: Sequence[Candidate], wishes: Wishes) -> str | None:
+    """Name what costs less and is out: the fastest of those, without no redundancy."""
+    some = [
+        one for one in judged[1:] if one.cost < choice.cost - 0.01 and status(one, wishes) not in ("meets", "perhaps")
+    ]
+    steady = [one for one in some if one.worst.unsteady is None]
+    if not steady:
+        return None
+    best = min(steady, key=lambda one: one.worst.latency)
+    return (
+        f"Cheaper but out: {best.variant} ({_work(best)}) is {WORDS[status(best, wishes)]}: {_latency(best, wishes)}."
+    )
+
+
+def _rest(judged: Sequence[Candidate], left: Sequence[Left], wishes: Wishes) -> str:
+    counts = Counter(status(one, wishes) for one in judged)
+    parts = [f"{counts[kind]} {WORDS[kind]}" for kind in WORDS if counts[kind]]
+    text = f"Of {len(judged)} variants: {', '.join(reversed(parts))}"
+    schemes = sorted({one.variant.split()[0] for one in left})
+    return (
+        f"{text}. Not considered, for want of a model or of workers: {', '.join(schemes)}." if schemes else f"{text}."
+    )
+
+
+def _latency(one: Candidate, wishes: Wishes) -> str:
+    worst = one.worst
+    if not worst.latency < inf:
+        return f"a {wishes.quantile} without end (too many requests fail)"
+    upper = f" (at most {_ms(worst.high)})" if worst.high < inf else ""
+    return f"a {wishes.quantile} of {_ms(worst.latency)}{upper}"
+
+
+def _accuracy(one: Candidate) -> str:
+    if one.accuracy is None:
+        return "accuracy unknown"
+    points = f"{-100 * one.lost:+.1f}" if one.lost is not None else "+0.0"
+    more = "" if one.scheme == "none" or points in ("+0.0", "-0.0") else f" ({points} points)"
+    return f"{100 * one.accuracy:.1f} % right{more}"
+
+
+def _work(one: Candidate) -> str:
+    return f"{one.cost:.2f}x the work" if one.cost < inf else "work unknown"
+
+
+def _ms(seconds: float | None) -> str:
+    if seconds is None:
+        return "?"
+    ms = seconds * 1e3
+    return f"{ms:.3g} ms" if ms < 1000 else f"{ms:.0f} ms"

@@ -1,0 +1,212 @@
+"""Which scheme for this fleet, these models, this load: every candidate simulated, judged, ranked and explained.
+
+Each candidate is simulated beside no redundancy at each load of the range, as a point of a study (see `points`): the
+arrivals, images and slowdowns are the same in all of them, so that candidates differ by what they do and nothing else.
+What was simulated stays in the study's directory, and is not done again.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from math import inf
+from pathlib import Path
+from typing import Any
+
+from collagebench.config import Config, SchemeConfig, as_json
+from collagebench.engine.plan import make_plan
+from collagebench.errors import OutputError
+from collagebench.report.recommendation_page import recommendation_page
+from collagebench.schemes import SCHEMES
+from collagebench.study.candidates import Left, candidates, possible
+from collagebench.study.explained import explain
+from collagebench.study.points import Point, measured, run_points
+from collagebench.study.proxies import settings
+from collagebench.study.wishes import Candidate, Figures, Wishes, closest, front, ranked, status
+
+SCHEMA = 1
+ANSWER, PAGE = "answer.json", "answer.html"
+NONE = SchemeConfig("none", "none")
+
+Summary = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A question: the fleet and its stragglers (a config), its loads, and what is wished for."""
+
+    config: Config
+    """Of one experiment; its rate, its utilisation and its schemes are replaced."""
+    loads: tuple[dict[str, float], ...]
+    """`{"rate": …}` or `{"utilisation": …}`, rising."""
+    wishes: Wishes
+    schemes: tuple[str, ...] = ()
+    """Names of the schemes that are considered; none for all."""
+
+
+def recommend(
+    asked: Asked,
+    directory: Path,
+    jobs: int = 0,
+    done: Callable[[int, int, str], None] = lambda done, of, line: None,
+) -> dict[str, Any]:
+    """Answer the question; return the whole answer as plain JSON values.
+
+    `directory` keeps the points, `jobs` and `done` are those of `run_points`.
+
+    Raises:
+        UsageError: the question makes no sense.
+        CollagebenchError: images, models or records cannot be read or written.
+        Interrupted: the user stopped it; what is simulated stays.
+    """
+    done(0, 1, "preparing")
+    plain = replace(asked.config, schemes=(NONE,), **load_of(asked.loads[-1]))
+    plan = make_plan(plain)
+    every = candidates(plain.workers, asked.wishes.slo)
+    wanted = [one for one in every if one.name != "none" and one.name in (asked.schemes or SCHEMES)]
+    able, left = possible(wanted, plain, plan.single.classes)
+    points = _points(asked, able)
+    compute = measured([replace(plain, schemes=(NONE, *able))], plan.compute)
+    found = run_points(points, directory, compute, jobs, done)
+    summaries = [found[place : place + len(asked.loads)] for place in range(0, len(found), len(asked.loads))]
+    judged = [candidate_of(one, some, asked.wishes) for one, some in zip([NONE, *able], summaries, strict=True)]
+    return _answer(asked, judged, left, summaries[0])
+
+
+def save(answer: dict[str, Any], directory: Path) -> None:
+    """Keep the answer beside its points: as JSON, and as a page.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    texts = {
+        ANSWER: json.dumps(answer, indent=2, allow_nan=False) + "\n",
+        PAGE: recommendation_page(answer, directory.resolve().name),
+    }
+    for name, text in texts.items():
+        path = directory / name
+        try:
+            path.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise OutputError(f"the answer cannot be written to {path} ({error.strerror or error})") from None
+
+
+def load_of(load: dict[str, float]) -> dict[str, Any]:
+    """Return a load as fields of a config."""
+    return {"rate": None, "utilisation": None, **load}
+
+
+def _points(asked: Asked, able: Sequence[SchemeConfig]) -> list[Point]:
+    """Return the points of all candidates, no redundancy first, each at all loads in turn."""
+    return [
+        Point(f"{_directory(one, place)}-load-{number}", replace(asked.config, schemes=schemes, **load_of(load)))
+        for place, one in enumerate((NONE, *able))
+        for number, load in enumerate(asked.loads, 1)
+        for schemes in [(NONE,) if one is NONE else (NONE, one)]
+    ]
+
+
+def _directory(scheme: SchemeConfig, place: int) -> str:
+    return f"{place:02d}-{re.sub('[^a-z0-9]+', '-', scheme.variant.lower()).strip('-')}"
+
+
+def candidate_of(scheme: SchemeConfig, summaries: Sequence[Summary], wishes: Wishes) -> Candidate:
+    """Return what a scheme gave in the experiments, one for each load, whose summaries these are."""
+    at = tuple(_figures(scheme.variant, summary, wishes.quantile) for summary in summaries)
+    return Candidate(scheme.variant, scheme.name, dict(scheme.options), at)
+
+
+def _figures(variant: str, summary: Summary, quantile: str) -> Figures:
+    one = next(scheme for scheme in summary["schemes"] if scheme["variant"] == variant)
+    latency, interval = one["latency_s"][quantile], one["ci95_s"][quantile]
+    at_least = one["latency_at_least_s"][quantile]
+    accuracy = one["versus"] and one["versus"]["accuracy"]
+    unsteady = [reason for reason in summary["reasons"] if reason.startswith(f"{variant}: ")]
+    return Figures(
+        latency=latency if latency is not None else inf if at_least is None else at_least,
+        low=interval[0] if interval else 0.0,
+        high=interval[1] if interval else inf,
+        accuracy=one["accuracy"]["overall"],
+        lost=-accuracy["difference"] if accuracy else 0.0 if variant == NONE.variant else None,
+        work=one["relative"]["executed"] if one["versus"] or variant == NONE.variant else None,
+        unsteady=unsteady[0].removeprefix(f"{variant}: ") if unsteady else None,
+    )
+
+
+def _answer(
+    asked: Asked, judged: Sequence[Candidate], left: Sequence[Left], plain: Sequence[Summary]
+) -> dict[str, Any]:
+    """Return everything that there is to say, as JSON."""
+    wishes = asked.wishes
+    order = ranked(judged, wishes)
+    nearest = None if order else closest(judged, wishes)
+    best = front(judged)
+    choice = order[0] if order else None
+    loads = [
+        {
+            "rate": one["rate"],
+            "utilisation": scheme["utilisation"],
+            "bound": scheme["bound"],
+            "work_s": scheme["cost"] and scheme["cost"]["executed_s_per_request"],
+        }
+        for one in plain
+        for scheme in one["schemes"]
+    ]
+    return {
+        "schema": SCHEMA,
+        "asked": {
+            "config": as_json(asked.config),
+            "loads": loads,
+            "wishes": {**asdict(wishes), "allowed_loss": wishes.allowed_loss},
+        },
+        "choice": choice.variant if choice else None,
+        "sure": status(choice, wishes) == "meets" if choice else None,
+        "ranking": [one.variant for one in order],
+        "closest": nearest.variant if nearest else None,
+        "front": [one.variant for one in best],
+        "explanation": explain(judged, order, nearest, left, wishes, loads),
+        "candidates": [{**_as_json(one), "status": status(one, wishes), "front": one in best} for one in judged],
+        "not_considered": [asdict(one) for one in left],
+        "settings": settings(choice, plain[-1]) if choice else None,
+        "command": choice and _command(choice),
+        "validation": None,
+    }
+
+
+def _as_json(one: Candidate) -> dict[str, Any]:
+    worst = one.worst
+    return {
+        "variant": one.variant,
+        "scheme": one.scheme,
+        "options": dict(one.options),
+        "latency_s": _known(worst.latency),
+        "ci95_s": [worst.low, worst.high] if worst.high < inf else None,
+        "accuracy": one.accuracy,
+        "lost": one.lost,
+        "work": _known(one.cost),
+        "unsteady": worst.unsteady,
+        "loads": [
+            {
+                "latency_s": _known(at.latency),
+                "ci95_s": [at.low, at.high] if at.high < inf else None,
+                "accuracy": at.accuracy,
+                "lost": at.lost,
+                "work": at.work,
+                "unsteady": at.unsteady,
+            }
+            for at in one.at
+        ],
+    }
+
+
+def _known(value: float) -> float | None:
+    return value if value < inf else None
+
+
+def _command(choice: Candidate) -> str:
+    """Return the options by which `run` and `simulate` try the choice."""
+    options = [f"--scheme {choice.scheme}"]
+    options += [f"--{name.replace('_', '-')} {value}" for name, value in choice.options.items()]
+    return " ".join(options)

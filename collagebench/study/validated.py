@@ -1,0 +1,101 @@
+"""A recommendation held against real workers: the choice, the runner-up and no redundancy, live at the highest load.
+
+It is confirmed if the live run is VALID, the choice met there what was asked for, and the runner-up is not better by
+more than noise: it does not meet everything at a cost that is lower by more than ABOUT says (with an SLO), or is not
+really faster (without one).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from collagebench.config import SchemeConfig
+from collagebench.engine import experiment
+from collagebench.engine.cells import Progress
+from collagebench.report.summary import summarise
+from collagebench.results.reader import load
+from collagebench.results.writer import HEADER
+from collagebench.study.recommend import NONE, Asked, candidate_of, load_of
+from collagebench.study.wishes import ABOUT, Candidate, Wishes, status
+
+LIVE = "live"
+"""The name of the run's directory."""
+
+
+def validate(asked: Asked, answer: Mapping[str, Any], directory: Path, progress: Progress) -> dict[str, Any]:
+    """Run it below `directory` and return what came of it, to be the answer's `validation`.
+
+    Raises what `experiment.run` raises.
+    """
+    by_name = {one["variant"]: one for one in answer["candidates"]}
+    after = next((name for name in answer["ranking"] if name != answer["choice"]), None)
+    names = [name for name in (answer["choice"], after) if name is not None]
+    schemes = [_scheme(by_name[name]) for name in names if name != NONE.variant]
+    config = replace(asked.config, schemes=(NONE, *schemes), **load_of(asked.loads[-1]))
+    place = directory / LIVE
+    experiment.run(config, place, progress, resume=(place / HEADER).exists())
+    summary = summarise([load(place)])
+    live = {name: candidate_of(_scheme(by_name[name]), [summary], asked.wishes) for name in names}
+    choice, runner_up = live[names[0]], live[names[1]] if after is not None else None
+    meets = status(choice, asked.wishes) in ("meets", "perhaps")
+    better = runner_up is not None and _is_better(runner_up, choice, summary, asked.wishes)
+    return {
+        "directory": LIVE,
+        "valid": summary["valid"],
+        "reasons": summary["reasons"],
+        "confirmed": summary["valid"] and meets and not better,
+        "rate": summary["rate"],
+        "rows": [
+            {
+                "variant": name,
+                "simulated_s": by_name[name]["loads"][-1]["latency_s"],
+                "live_s": _finite(one.worst.latency),
+                "live_ci95_s": [one.worst.low, one.worst.high] if _finite(one.worst.high) is not None else None,
+                "accuracy": one.accuracy,
+                "work": _finite(one.cost),
+                "status": status(one, asked.wishes),
+            }
+            for name, one in live.items()
+        ],
+        "said": _said(choice, runner_up, meets, better, summary, asked.wishes),
+    }
+
+
+def _is_better(runner_up: Candidate, choice: Candidate, summary: Mapping[str, Any], wishes: Wishes) -> bool:
+    if status(runner_up, wishes) not in ("meets", "perhaps"):
+        return False
+    if wishes.slo is not None:
+        return runner_up.cost < choice.cost - ABOUT["cost"]
+    if not runner_up.worst.latency < choice.worst.latency * (1 - ABOUT["latency"]):
+        return False
+    low, high = (choice.worst.low, runner_up.worst.high)
+    return high < low  # their intervals do not touch
+
+
+def _said(
+    choice: Candidate,
+    runner_up: Candidate | None,
+    meets: bool,
+    better: bool,
+    summary: Mapping[str, Any],
+    wishes: Wishes,
+) -> str:
+    if not summary["valid"]:
+        return "The live run is INVALID, so it neither confirms nor refutes the choice."
+    if not meets:
+        return f"Not confirmed: live, {choice.variant} did not meet what was asked for."
+    if better and runner_up is not None:
+        return f"Not confirmed: live, {runner_up.variant} was better than {choice.variant}."
+    rest = "" if runner_up is None else f", and {runner_up.variant} is not better by more than noise"
+    return f"Confirmed: live, {choice.variant} meets what was asked for{rest}."
+
+
+def _scheme(one: Mapping[str, Any]) -> SchemeConfig:
+    return SchemeConfig(one["scheme"], one["variant"], tuple(sorted(one["options"].items())))
+
+
+def _finite(value: float) -> float | None:
+    return value if value < float("inf") else None

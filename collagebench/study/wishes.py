@@ -1,0 +1,202 @@
+"""What a user asks of a scheme, what each candidate gives, and which of those that give it is chosen.
+
+A candidate is judged at every load of the range that was asked for, and by its worst:
+
+    steady      its queue does not grow without end
+    in time     the quantile of latency that the SLO is about is below the SLO: surely, if the upper end of its 95 %
+                interval is, else perhaps
+    accurate    it answers as many requests rightly as the floor wants, and loses no more against no redundancy than
+                the user allows
+    affordable  the worker time that it spends on a request is within the budget, beside that of no redundancy
+
+What is left is ranked by cost, which is worker time a request beside no redundancy, the mean over the loads: on equal
+hardware that is energy, and room for other work. Where costs are about equal, the more accurate wins, then the one
+whose latency is surely lower, by the upper end of its interval; but where no redundancy will do, nothing is simpler,
+and it comes first. Where there is no SLO, latency comes first, then cost, then accuracy. ABOUT says what differences
+are too small to decide anything.
+
+A candidate is on the front if no other is at least as good in latency, accuracy and cost, and better in one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from collagebench.errors import UsageError
+
+ABOUT = {"cost": 0.02, "accuracy": 0.001, "latency": 0.05, "upper end": 0.0}
+"""Cost and accuracy: differences; latency and the upper end of its interval: a share of the lower one."""
+LOSS = 0.01
+"""Share of answers that redundancy may make wrong where nothing else is asked for."""
+QUANTILES = ("p50", "p90", "p95", "p99")
+"""What an SLO may be about."""
+
+Status = Literal["meets", "perhaps", "unsteady", "late", "inaccurate", "expensive"]
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What is asked for; None: nothing."""
+
+    slo: float | None = None
+    """Seconds that the quantile may take."""
+    quantile: str = "p99"
+    accuracy: float | None = None
+    """Share of all answers that must be right."""
+    loss: float | None = None
+    """Share of answers that may be wrong in addition to those of no redundancy; None: LOSS unless `accuracy` is set."""
+    budget: float | None = None
+    """Worker time beyond that of no redundancy, as a share of it."""
+
+    def __post_init__(self) -> None:
+        if self.quantile not in QUANTILES:
+            raise UsageError(f"--slo-quantile must be one of {', '.join(QUANTILES)}, not {self.quantile!r}")
+        for name, least, most in (("accuracy", 0.0, 1.0), ("loss", 0.0, 1.0), ("budget", 0.0, math.inf)):
+            value = getattr(self, name)
+            if value is not None and not least <= value <= most:
+                ends = f"from {least:g} to {most:g}" if most < math.inf else f"from {least:g} up"
+                raise UsageError(f"--{OPTIONS[name]} is a share {ends}, not {value:g}")
+
+    @property
+    def allowed_loss(self) -> float | None:
+        """The loss of accuracy that is really allowed."""
+        return LOSS if self.loss is None and self.accuracy is None else self.loss
+
+
+OPTIONS = {"accuracy": "accuracy-floor", "loss": "accuracy-loss", "budget": "budget"}
+"""What the command line calls the fields."""
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What one candidate gave at one load."""
+
+    latency: float
+    """The quantile that is asked about, in seconds; infinite where failures reach it or the queue grew."""
+    low: float
+    high: float
+    """Ends of its 95 % interval; the infinite and 0 where there is none."""
+    accuracy: float | None
+    lost: float | None
+    """Share of answers that are wrong in addition to those of no redundancy; below 0 if it is more accurate."""
+    work: float | None
+    """Worker time a request, beside that of no redundancy."""
+    unsteady: str | None = None
+    """Why its latency means nothing, if so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A variant and what it gave at each load, in the order of the loads."""
+
+    variant: str
+    scheme: str
+    options: Mapping[str, Any]
+    at: tuple[Figures, ...]
+
+    @property
+    def worst(self) -> Figures:
+        """The load at which it is slowest."""
+        return max(self.at, key=lambda figures: (figures.unsteady is not None, figures.latency, figures.high))
+
+    @property
+    def cost(self) -> float:
+        """Mean work over the loads; infinite where it is not known."""
+        known = [figures.work for figures in self.at if figures.work is not None]
+        return sum(known) / len(known) if len(known) == len(self.at) else math.inf
+
+    @property
+    def accuracy(self) -> float | None:
+        """The lowest over the loads."""
+        known = [figures.accuracy for figures in self.at if figures.accuracy is not None]
+        return min(known) if known else None
+
+    @property
+    def lost(self) -> float | None:
+        """The most over the loads."""
+        known = [figures.lost for figures in self.at if figures.lost is not None]
+        return max(known) if known else None
+
+    def beats(self, other: Candidate) -> bool:
+        """Say whether this is nowhere worse in latency, accuracy and cost, and somewhere better."""
+        if self.worst.unsteady is not None:
+            return False
+        pairs = [(self.worst.latency, other.worst.latency), (self.cost, other.cost)]
+        if self.accuracy is not None and other.accuracy is not None:
+            pairs.append((-self.accuracy, -other.accuracy))
+        return all(own <= its for own, its in pairs) and any(own < its for own, its in pairs)
+
+
+def status(candidate: Candidate, wishes: Wishes) -> Status:
+    """Say what the candidate breaks, if anything: the first of what is listed above."""
+    worst = candidate.worst
+    if worst.unsteady is not None:
+        return "unsteady"
+    if wishes.slo is not None and worst.latency > wishes.slo:
+        return "late"
+    if not math.isfinite(worst.latency):
+        return "late"
+    accuracy, lost = candidate.accuracy, candidate.lost
+    if wishes.accuracy is not None and accuracy is not None and accuracy < wishes.accuracy:
+        return "inaccurate"
+    if wishes.allowed_loss is not None and lost is not None and lost > wishes.allowed_loss:
+        return "inaccurate"
+    if wishes.budget is not None and candidate.cost > 1 + wishes.budget:
+        return "expensive"
+    return "meets" if wishes.slo is None or worst.high <= wishes.slo else "perhaps"
+
+
+def ranked(candidates: Sequence[Candidate], wishes: Wishes) -> list[Candidate]:
+    """Return those that meet what is asked for, the best first; those that only perhaps do follow the others."""
+    found: list[Candidate] = []
+    for wanted in ("meets", "perhaps"):
+        some = [candidate for candidate in candidates if status(candidate, wishes) == wanted]
+        if wishes.slo is None:
+            found += _in_order(some, ("latency", "cost", "accuracy"))
+        else:
+            plain = [candidate for candidate in some if candidate.scheme == "none"]
+            others = [candidate for candidate in some if candidate.scheme != "none"]
+            found += plain + _in_order(others, ("cost", "accuracy", "upper end"))
+    return found
+
+
+def closest(candidates: Sequence[Candidate], wishes: Wishes) -> Candidate | None:
+    """Return the fastest of those that are accurate and affordable, for when nothing meets the SLO; None: none is."""
+    easier = Wishes(None, wishes.quantile, wishes.accuracy, wishes.allowed_loss, wishes.budget)
+    some = [candidate for candidate in candidates if status(candidate, easier) == "meets"]
+    return min(some, key=lambda candidate: candidate.worst.latency, default=None)
+
+
+def front(candidates: Sequence[Candidate]) -> list[Candidate]:
+    """Return those that no other beats, the fastest first."""
+    steady = [candidate for candidate in candidates if candidate.worst.unsteady is None]
+    best = [candidate for candidate in steady if not any(other.beats(candidate) for other in steady)]
+    return sorted(best, key=lambda candidate: candidate.worst.latency)
+
+
+def _in_order(some: Sequence[Candidate], keys: Sequence[str]) -> list[Candidate]:
+    """Sort by the first key, those that are about equal to the best of what is left by the second, and so on."""
+    left, found = list(some), []
+    while left:
+        best = left
+        for key in keys:
+            values = [_key(candidate, key) for candidate in best]
+            least = min(values)
+            limit = least * (1 + ABOUT[key]) if key in ("latency", "upper end") else least + ABOUT[key]
+            best = [candidate for candidate, value in zip(best, values, strict=True) if value <= limit]
+        first = min(best, key=lambda candidate: [_key(candidate, key) for key in keys])
+        left.remove(first)
+        found.append(first)
+    return found
+
+
+def _key(candidate: Candidate, name: str) -> float:
+    """Return what is lower the better the candidate is."""
+    if name == "accuracy":
+        return -(candidate.accuracy or 0.0)
+    if name == "upper end":
+        return candidate.worst.high
+    return candidate.cost if name == "cost" else candidate.worst.latency

@@ -1,0 +1,86 @@
+"""`recommend` as a user meets it: the question's options, exit codes, and the live validation of an answer."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from collagebench.cli import main
+
+SMALL = ("--runs", 3, "--requests", 60, "--compute-time", 0.001, "--jobs", 1)
+
+
+def asked(capsys: pytest.CaptureFixture[str], *arguments: Any) -> tuple[int, str, str]:
+    """Ask in this process; return exit code, standard output and standard error."""
+    with pytest.raises(SystemExit) as end:
+        main(["recommend", *map(str, arguments)])
+    said = capsys.readouterr()
+    assert "Traceback" not in said.err
+    return int(end.value.code or 0), said.out, said.err
+
+
+@pytest.mark.processes
+def test_an_answer_is_validated_on_real_workers(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """Choice and runner-up run live beside no redundancy; the answer says what came of it, and so does the code."""
+    question = ("--scheme", "hedge", "--slo", 60, "--slo-quantile", "p50", "--utilisation", 0.5)
+    small = ("--runs", 2, "--requests", 40)
+    code, out, err = asked(
+        capsys, *question, *small, "--workers", 4, "--validate", "--format", "json", "--out", tmp_path / "a"
+    )
+    answer = json.loads(out)
+    validation = answer["validation"]
+    assert [row["variant"] for row in validation["rows"]] == answer["ranking"][:2]
+    assert code == (4 if not validation["valid"] else 0 if validation["confirmed"] else 3)
+    live = json.loads((tmp_path / "a" / "live" / "run.json").read_text())
+    assert live["engine"] == "live"
+    assert json.loads((tmp_path / "a" / "answer.json").read_text()) == answer
+    assert f"answer: {tmp_path / 'a'}" in err
+
+
+def test_no_answer_is_an_exit_code_of_its_own(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """3, as for a gate that failed, and the nearest miss in words."""
+    code, out, _ = asked(
+        capsys, *SMALL, "--scheme", "hedge", "--slo", 1, "--slo-quantile", "p50", "--out", tmp_path / "a"
+    )
+    assert code == 3
+    assert "Nothing meets the SLO of 1 ms" in " ".join(out.split())
+
+
+def test_a_range_of_rates_is_judged_at_its_ends_and_middle(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """Three loads, rising, and every variant has figures at each."""
+    code, out, _ = asked(
+        capsys, *SMALL, "--scheme", "tied", "--rate", 20, "--rate-to", 60, "--slo", 500, "--slo-quantile", "p50",
+        "--format", "json", "--out", tmp_path / "a",
+    )  # fmt: skip
+    assert code == 0
+    answer = json.loads(out)
+    assert [load["rate"] for load in answer["asked"]["loads"]] == [20, 40, 60]
+    assert {len(one["loads"]) for one in answer["candidates"]} == {3}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--rate-to", 50], "--rate-to is the end of a range: say where it begins with --rate"),
+        (["--rate", 50, "--rate-to", 40], "--rate-to must be above --rate, which is 50, not 40"),
+        (["--utilisation", 0.5, "--rate-to", 40], "--rate-to is the end of a range"),
+        (["--slo", 0], "--slo must be a number above 0, not 0"),
+        (["--slo-quantile", "p98"], "--slo-quantile must be one of"),
+        (["--accuracy-floor", 95], "--accuracy-floor is a share from 0 to 1, not 95"),
+        (["--scheme", "raid"], "there is no scheme called 'raid'"),
+        (["--stragglers", "corunner", "--rate", 50], "is not known beforehand: record it"),
+        (["--workers", 0], "--workers must be 1 or more"),
+        (["--jobs", -1], "-1 is not in the range x>=0"),
+    ],
+)
+def test_a_question_that_makes_no_sense_is_one_sentence(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, arguments: list[Any], said: str
+) -> None:
+    """Exit code 2, the option by name, and nothing written."""
+    code, _, err = asked(capsys, *arguments, "--out", tmp_path / "a")
+    assert code == 2
+    assert said in " ".join(err.split())
+    assert not (tmp_path / "a").exists()

@@ -1,0 +1,183 @@
+"""The policies that set themselves: `--flush auto` and `--hold auto`, of collages and backups."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from by_hand import ByHand
+from simulated_cell import simulate
+
+from collagebench.errors import UsageError
+from collagebench.schemes import make
+from collagebench.schemes.backed_up import HOLD_PERCENTILE
+from collagebench.schemes.protocol import Task
+from collagebench.stragglers.draws import stream
+
+
+def driven(name: str = "collage", idle: bool = True, **options: Any) -> ByHand:
+    """Return a collage of four cells (or a backup) whose one worker for groups is idle when it has nothing."""
+    driver = ByHand(make(name, {"grid": 2, **options} if name == "collage" else options))
+    role = "collage" if name == "collage" else "backup"
+    driver.idle = lambda wanted: idle and wanted == role and not driver.tasks(role)
+    return driver
+
+
+def answer_some(driver: ByHand, count: int, seconds: float = 1.0) -> None:
+    """Let `count` requests come and be answered by their own tasks, each `seconds` after it came; 100 s apart."""
+    idle, driver.idle = driver.idle, lambda role: False
+    for _ in range(count):
+        request = driver.arrive(now=driver.now + 100)
+        (task,) = [task for task in driver.tasks() if task.requests == (request,)]
+        driver.begin(task)
+        driver.reply(task, now=driver.now + seconds)
+    driver.idle = idle
+
+
+def group_of(driver: ByHand) -> Task:
+    """Return the group that is out."""
+    (group,) = driver.tasks("collage")
+    return group
+
+
+def test_the_default_of_collage_and_backup_is_auto() -> None:
+    """Naming it changes nothing, and the paper's rule takes one word."""
+    for name in ("collage", "backup"):
+        default, named = make(name, {}), make(name, {"flush": "auto"})
+        for scheme in (default, named):
+            assert scheme.idle_role == name
+            assert scheme.wants_begun
+        assert not make(name, {"flush": "wait"}).wants_begun
+
+
+def test_a_group_waits_for_the_own_reply_as_long_as_first_replies_take() -> None:
+    """With first replies of a second each, an answer that is there after 0.2 s is used after 1 s, not before."""
+    driver = driven()
+    answer_some(driver, 30)
+    request = driver.arrive(now=5000.0)
+    (single,) = driver.tasks()
+    driver.begin(single)
+    group = group_of(driver)
+    driver.reply(group, now=5000.2)
+    assert driver.open(request)
+    while driver.open(request):
+        driver.wake()
+    assert driver.now == pytest.approx(5001.0)
+    assert driver.answers[request.id] == ("collage", group)
+
+
+def test_a_request_that_still_queues_is_answered_at_once() -> None:
+    """Its own task has not begun, so it is late for certain; it is taken back from the queue."""
+    driver = driven()
+    answer_some(driver, 30)
+    request = driver.arrive(now=5000.0)
+    (single,) = driver.tasks()
+    group = group_of(driver)
+    driver.reply(group, now=5000.2)
+    assert driver.answers[request.id] == ("collage", group)
+    assert single in driver.cancelled
+
+
+def test_before_enough_replies_are_known_the_first_answer_wins() -> None:
+    """A percentile of a few replies says nothing, so nothing is held by it."""
+    driver = driven()
+    answer_some(driver, 10)
+    request = driver.arrive(now=5000.0)
+    driver.begin(driver.tasks()[0])
+    driver.reply(group_of(driver), now=5000.2)
+    assert not driver.open(request)
+
+
+def test_what_has_no_reply_in_time_is_sent_once_more_unless_an_answer_is_held() -> None:
+    """At the 99th percentile of first replies, and never because of a reply that only waits for its time."""
+    driver = driven(idle=False, hold=3.0)
+    answer_some(driver, 30)
+    slow = driver.arrive(now=5000.0)
+    while driver.wakes:
+        driver.wake()
+    assert driver.now == pytest.approx(5001.0)
+    assert [task.attempt for task in driver.tasks() if task.requests == (slow,)] == [0, 1]
+
+    driver = driven(hold=3.0)
+    answer_some(driver, 30)
+    held = driver.arrive(now=5000.0)
+    driver.reply(group_of(driver), now=5000.5)
+    while driver.wakes and driver.wakes[0][0] < 5002:
+        driver.wake()
+    assert [task.attempt for task in driver.tasks() if task.requests == (held,)] == [0]
+
+
+def test_places_left_over_are_taken_by_requests_whose_group_is_out() -> None:
+    """The second worker's group has one new request and room for three: the first group's open requests join, once."""
+    driver = ByHand(make("collage", {"grid": 2, "collage_workers": 2}))
+    driver.idle = lambda role: role == "collage" and len(driver.tasks("collage")) < allowed
+    allowed = 0
+    first = [driver.arrive(now=0.0) for _ in range(2)]
+    allowed = 1
+    driver.arrive(now=0.1)
+    (group,) = driver.tasks("collage")
+    assert [request.id for request in group.requests] == [0, 1, 2]
+    driver.reply(driver.tasks()[1], now=0.2)  # request 1 is answered by its own task
+    allowed = 2
+    driver.arrive(now=0.3)
+    second = driver.tasks("collage")[1]
+    assert [request.id for request in second.requests] == [3, 0, 2]
+    driver.reply(second, now=0.4)
+    assert driver.answers[first[0].id] == ("collage", second)
+    allowed = 3
+    driver.arrive(now=0.5)
+    assert [request.id for request in driver.tasks("collage")[-1].requests] == [4]
+
+
+def test_no_group_goes_out_for_requests_that_have_one_already() -> None:
+    """An idle worker stays idle when every open request is covered."""
+    driver = ByHand(make("collage", {"grid": 2, "collage_workers": 2}))
+    driver.idle = lambda role: role == "collage" and len(driver.tasks("collage")) < 2
+    driver.arrive(now=0.0)
+    driver.reply(driver.tasks("collage")[0], now=0.1)
+    driver.arrive(now=0.2)
+    assert len(driver.tasks("collage")) == 1
+
+
+@pytest.mark.parametrize("name", ["collage", "backup"])
+def test_few_answers_come_from_groups_although_none_is_waited_for_long(name: str) -> None:
+    """On a fleet with 2 % stragglers groups answer about as many requests, and the p99 is no higher than at once.
+
+    With `idle` and no hold groups answer several times as many: accuracy that is given away.
+    """
+    draws = stream(7, "images", 0).random(200_000)
+
+    def draw(worker: int, request: int, attempt: int, at: float) -> float:
+        chance = draws[(worker * 7919 + request * 31 + attempt) % len(draws)]
+        return 7.0 if chance > 0.98 else 1.0 + 0.5 * chance
+
+    arrivals = (stream(7, "arrivals", 0).exponential(0.35, 8000)).cumsum().tolist()
+    shares, tails = {}, {}
+    for flush in ("auto", "idle"):
+        ledger = simulate(name, {"flush": flush}, 10, arrivals, draw)
+        late = sorted(ledger.latency.values())
+        shares[flush] = sum(source == name for source in ledger.source.values()) / len(arrivals)
+        tails[flush] = late[int(0.99 * len(late))]
+    assert shares["auto"] < 3 * (1 - HOLD_PERCENTILE / 100)
+    assert shares["idle"] > 2 * shares["auto"]
+    assert tails["auto"] < 1.1 * tails["idle"]
+    assert tails["auto"] < 4.0
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "said"),
+    [
+        ("collage", {"hold": "soon"}, "--hold is a number of seconds from 0 up, or auto, not 'soon'"),
+        ("collage", {"hold": -1.0}, "--hold is a number of seconds from 0 up, not -1.0"),
+        ("backup", {"backup_after": "p95"}, "--backup-after is a number of seconds from 0 up, or auto, not 'p95'"),
+        ("collage", {"reissue_after": "soon"}, "a delay is seconds, such as 0.2, or a percentile"),
+        ("collage", {"flush": "maybe"}, "--flush must be wait, idle, deadline or auto, not 'maybe'"),
+        ("parity", {"flush": "auto"}, "--flush auto puts requests into two groups, as only collage and backup can"),
+        ("approxifer", {"flush": "auto"}, "--flush auto puts requests into two groups"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused(name: str, options: dict[str, Any], said: str) -> None:
+    """One sentence that names the option, what it takes and what was given."""
+    with pytest.raises(UsageError) as refused:
+        make(name, options)
+    assert said in str(refused.value)

@@ -1,0 +1,51 @@
+"""What a recommendation chooses from: everything runs, has a name of its own, and says why where it cannot."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from collagebench import zoo
+from collagebench.config import Config
+from collagebench.errors import ModelError
+from collagebench.schemes import SCHEMES, make
+from collagebench.study.candidates import candidates, possible
+
+SHAPES = next(model.classes for model in zoo.load() if model.dataset == "shapes")
+
+
+@given(st.integers(1, 2000), st.none() | st.floats(1e-3, 10))
+def test_every_candidate_makes_a_scheme_and_has_a_name_of_its_own(workers: int, slo: float | None) -> None:
+    """Whatever the fleet and the SLO are; a config takes them all at once."""
+    found = candidates(workers, slo)
+    for one in found:
+        make(one.name, dict(one.options))
+    Config(schemes=tuple(found))
+    assert found[0].name == "none"
+
+
+def test_every_scheme_is_considered() -> None:
+    """All but `equal`, which is no redundancy here; the default answer needs an SLO to be in time for."""
+    assert {one.name for one in candidates(10, 0.2)} == set(SCHEMES) - {"equal"}
+    assert {one.name for one in candidates(10)} == set(SCHEMES) - {"equal", "default"}
+
+
+def test_all_of_them_can_run_on_the_shipped_models() -> None:
+    """Ten workers and the shapes that come along leave nothing out."""
+    able, left = possible(candidates(10, 0.2), Config(), SHAPES)
+    assert not left
+    assert len(able) == len(candidates(10, 0.2))
+
+
+def test_a_fleet_too_small_leaves_out_what_needs_more() -> None:
+    """One worker can serve no copy and no collage beside the single; each that is left out says why."""
+    able, left = possible(candidates(1), Config(workers=1), SHAPES)
+    assert {one.name for one in able} & {"hedge", "collage", "backup", "parity"} == set()
+    assert "hedging needs at least 2 workers" in next(one.why for one in left if one.variant == "hedge p95")
+
+
+def test_without_a_model_for_single_images_there_is_nothing_to_recommend() -> None:
+    """Classes that no model knows are refused rather than answered with an empty table."""
+    with pytest.raises(ModelError):
+        possible(candidates(10), Config(), ("no", "such", "classes"))

@@ -1,0 +1,67 @@
+"""Settings for gRPC and Envoy: right delay, valid documents, and none where there is nothing to set."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+import yaml
+
+from collagebench.study.proxies import settings
+from collagebench.study.wishes import Candidate
+
+PLAIN = {"schemes": [{"latency_s": {"p50": 0.03, "p90": 0.04, "p95": 0.0431, "p99": 0.14}}]}
+
+
+def of(scheme: str, **options: Any) -> dict[str, Any] | None:
+    """Return the settings of a choice."""
+    return settings(Candidate(scheme, scheme, options, ()), PLAIN)
+
+
+def test_a_hedge_becomes_a_hedging_policy_of_grpc() -> None:
+    """Two attempts, the second after the percentile's seconds, for the protocol's own method."""
+    found = of("hedge", hedge_delay="p95")
+    assert found is not None
+    (method,) = json.loads(found["grpc"])["methodConfig"]
+    assert method["hedgingPolicy"] == {
+        "maxAttempts": 2,
+        "hedgingDelay": "0.0431s",
+        "nonFatalStatusCodes": ["UNAVAILABLE"],
+    }
+    assert method["name"] == [{"service": "inference.GRPCInferenceService", "method": "ModelInfer"}]
+
+
+def test_a_hedge_becomes_a_route_of_envoy_with_its_budget_in_the_cluster() -> None:
+    """The try that is timed out goes on while the copy is sent, which is what makes it a hedge."""
+    found = of("hedge", hedge_delay=0.05, hedge_budget=0.1)
+    assert found is not None
+    route, cluster = found["envoy"].split("# and in the cluster:\n")
+    policy = yaml.safe_load(route)["route"]
+    assert policy["hedge_policy"] == {"hedge_on_per_try_timeout": True}
+    assert (policy["retry_policy"]["per_try_timeout"], policy["retry_policy"]["num_retries"]) == ("0.0500s", 1)
+    (threshold,) = yaml.safe_load(cluster)["circuit_breakers"]["thresholds"]
+    assert threshold["retry_budget"]["budget_percent"] == {"value": 10}
+
+
+def test_a_reissue_is_a_retry_in_envoy_and_nothing_in_grpc() -> None:
+    """No hedge policy: the slow try is given up; gRPC knows no time-out of a single attempt."""
+    found = of("reissue", reissue_after="p99")
+    assert found is not None
+    assert found["grpc"] is None
+    assert "hedge_policy" not in yaml.safe_load(found["envoy"])["route"]
+    assert found["delay_s"] == 0.14
+
+
+@pytest.mark.parametrize(
+    ("scheme", "options"),
+    [("none", {}), ("collage", {"grid": 3}), ("hedge", {"hedge_delay": 0.1, "hedge_probability": 0.5})],
+)
+def test_what_a_proxy_cannot_do_has_no_settings(scheme: str, options: dict[str, Any]) -> None:
+    """No half-true document for a collage, or for a hedge that is only sometimes sent."""
+    assert of(scheme, **options) is None
+
+
+def test_a_percentile_that_is_not_known_gives_no_settings() -> None:
+    """A delay is never made up."""
+    assert of("hedge", hedge_delay="p87") is None

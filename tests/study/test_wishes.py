@@ -1,0 +1,173 @@
+"""What is asked of a scheme: who breaks which wish, who is chosen, who is on the front."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from math import inf
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from collagebench.errors import UsageError
+from collagebench.study.wishes import ABOUT, Candidate, Figures, Wishes, closest, front, ranked, status
+
+
+def candidate(
+    name: str,
+    latency: float,
+    work: float = 1.0,
+    accuracy: float | None = 0.9,
+    lost: float | None = 0.0,
+    high: float | None = None,
+    unsteady: str | None = None,
+) -> Candidate:
+    """Return a candidate with the same figures at its one load."""
+    ends = (0.9 * latency, latency * 1.01 if high is None else high)
+    return Candidate(name, name, {}, (Figures(latency, *ends, accuracy, lost, work, unsteady),))
+
+
+NONE = candidate("none", 0.2)
+COLLAGE = candidate("collage", 0.05, 1.2, 0.89, 0.01)
+HEDGE = candidate("hedge", 0.08, 1.05)
+REPLICATION = candidate("replication", 0.04, 1.9)
+
+
+@pytest.mark.parametrize(
+    ("one", "wishes", "expected"),
+    [
+        (HEDGE, Wishes(slo=0.1), "meets"),
+        (candidate("wide", 0.09, high=0.12), Wishes(slo=0.1), "perhaps"),
+        (NONE, Wishes(slo=0.1), "late"),
+        (candidate("failing", inf), Wishes(), "late"),
+        (COLLAGE, Wishes(slo=0.1, loss=0.005), "inaccurate"),
+        (COLLAGE, Wishes(slo=0.1, accuracy=0.895), "inaccurate"),
+        (candidate("lossy", 0.05, lost=0.02), Wishes(slo=0.1), "inaccurate"),
+        (candidate("lossy", 0.05, lost=0.02), Wishes(slo=0.1, accuracy=0.85), "meets"),
+        (REPLICATION, Wishes(slo=0.1, budget=0.5), "expensive"),
+        (candidate("growing", 0.01, unsteady="its queue was still growing"), Wishes(slo=0.1), "unsteady"),
+    ],
+)
+def test_a_candidate_is_judged_by_the_first_wish_that_it_breaks(one: Candidate, wishes: Wishes, expected: str) -> None:
+    """Each wish, broken or met, gives its own word."""
+    assert status(one, wishes) == expected
+
+
+def test_a_candidate_is_judged_by_its_worst_load() -> None:
+    """What is in time at a low load and late at a high one is late; its cost is the mean."""
+    two = Candidate("hedge", "hedge", {}, (*candidate("x", 0.05, 1.0).at, *candidate("x", 0.15, 1.2).at))
+    assert status(two, Wishes(slo=0.1)) == "late"
+    assert two.worst.latency == 0.15
+    assert two.cost == pytest.approx(1.1)
+
+
+def test_with_an_slo_the_cheapest_that_meets_it_is_chosen() -> None:
+    """Not the fastest: replication is faster than hedging and twice the work."""
+    order = ranked([NONE, COLLAGE, HEDGE, REPLICATION], Wishes(slo=0.1))
+    assert [one.variant for one in order] == ["hedge", "collage", "replication"]
+
+
+def test_no_redundancy_is_chosen_wherever_it_will_do() -> None:
+    """Even if something else costs a trifle less."""
+    order = ranked([candidate("tied", 0.1, 0.99), NONE], Wishes(slo=0.3))
+    assert order[0] is NONE
+
+
+def test_at_equal_cost_the_more_accurate_is_chosen() -> None:
+    """Once the SLO is met and the work is the same, right answers count before speed."""
+    right, fast = candidate("right", 0.06, 1.21, 0.9), candidate("fast", 0.05, 1.2, 0.88)
+    assert ranked([fast, right], Wishes(slo=0.1, loss=1.0))[0] is right
+
+
+def test_without_an_slo_the_fastest_is_chosen_and_of_equals_the_cheapest() -> None:
+    """A latency within 5 % of the lowest is as good, so that nobody pays twice for nothing."""
+    assert ranked([NONE, HEDGE, REPLICATION], Wishes())[0] is REPLICATION
+    nearly = candidate("collage", 0.041, 1.2)
+    assert ranked([NONE, nearly, REPLICATION], Wishes())[0] is nearly
+
+
+def test_what_surely_meets_the_slo_comes_before_what_perhaps_does() -> None:
+    """However much cheaper the latter is."""
+    perhaps = candidate("perhaps", 0.09, 1.0, high=0.11)
+    assert [one.variant for one in ranked([perhaps, REPLICATION], Wishes(slo=0.1))] == ["replication", "perhaps"]
+
+
+def test_where_nothing_meets_the_slo_the_fastest_of_the_others_is_named() -> None:
+    """It still has to be accurate and affordable."""
+    wishes = Wishes(slo=0.01, budget=0.5)
+    assert ranked([NONE, COLLAGE, HEDGE, REPLICATION], wishes) == []
+    assert closest([NONE, HEDGE, REPLICATION], wishes) is HEDGE
+    assert closest([candidate("lossy", 0.01, lost=0.5)], wishes) is None
+
+
+figures = st.builds(
+    Figures,
+    latency=st.floats(0.001, 10),
+    low=st.just(0.0),
+    high=st.floats(0.001, 20),
+    accuracy=st.floats(0, 1),
+    lost=st.floats(-0.1, 0.5),
+    work=st.floats(0.5, 5),
+    unsteady=st.sampled_from([None, None, None, "it grew"]),
+)
+some = st.lists(figures, min_size=1, max_size=12).map(
+    lambda all_of_them: [Candidate(f"c{n}", "none" if n == 0 else "x", {}, (one,)) for n, one in enumerate(all_of_them)]
+)
+wished = st.builds(
+    Wishes,
+    slo=st.none() | st.floats(0.001, 10),
+    accuracy=st.none() | st.floats(0, 1),
+    loss=st.none() | st.floats(0, 1),
+    budget=st.none() | st.floats(0, 4),
+)
+
+
+@given(some, wished)
+def test_the_ranking_holds_just_those_that_break_nothing(candidates: list[Candidate], wishes: Wishes) -> None:
+    """Each of them once, those that surely meet the wishes before those that perhaps do."""
+    order = ranked(candidates, wishes)
+    words = [status(one, wishes) for one in order]
+    assert {one.variant for one in order} == {
+        one.variant for one in candidates if status(one, wishes) in ("meets", "perhaps")
+    }
+    assert len(order) == len({one.variant for one in order})
+    assert words == sorted(words)
+
+
+@given(some, wished)
+def test_nothing_that_follows_is_better_by_more_than_what_counts_as_equal(
+    candidates: list[Candidate], wishes: Wishes
+) -> None:
+    """The first key of the ranking, cost or latency, never falls by more than its tolerance."""
+    order = [one for one in ranked(candidates, wishes) if one.scheme != "none" and status(one, wishes) == "meets"]
+    for earlier, later in pairwise(order):
+        if wishes.slo is not None:
+            assert earlier.cost <= later.cost + ABOUT["cost"] + 1e-9
+        else:
+            assert earlier.worst.latency <= later.worst.latency * (1 + ABOUT["latency"]) + 1e-9
+
+
+@given(some)
+def test_the_front_holds_just_those_that_no_other_beats(candidates: list[Candidate]) -> None:
+    """Everything steady off the front is beaten by something on it."""
+    best = front(candidates)
+    assert not any(one.beats(other) for one in best for other in best)
+    for one in candidates:
+        if one.worst.unsteady is None and one not in best:
+            assert any(other.beats(one) for other in best)
+
+
+@pytest.mark.parametrize(
+    ("wishes", "said"),
+    [
+        ({"quantile": "p42"}, "--slo-quantile must be one of p50, p90, p95, p99, not 'p42'"),
+        ({"accuracy": 95.0}, "--accuracy-floor is a share from 0 to 1, not 95"),
+        ({"loss": -0.1}, "--accuracy-loss is a share from 0 to 1, not -0.1"),
+        ({"budget": -1.0}, "--budget is a share from 0 up, not -1"),
+    ],
+)
+def test_wishes_that_make_no_sense_are_refused(wishes: dict[str, object], said: str) -> None:
+    """One sentence with the option, what it takes and what was given."""
+    with pytest.raises(UsageError) as refused:
+        Wishes(**wishes)  # type: ignore[arg-type]
+    assert str(refused.value) == said
