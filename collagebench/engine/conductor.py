@@ -183,28 +183,29 @@ class Conductor:
 
         The scheme hears of services that have begun before anything else, and of idle workers when all else is done.
         """
-        todo, begun = deque(actions), self._begun
+        todo, begun = actions[::-1], self._begun
         while True:
             while begun:
                 job = begun.popleft()
                 if not job.given_up:
-                    todo.extendleft(reversed(self.scheme.begun(job.task, now)))
+                    todo += reversed(self.scheme.begun(job.task, now))
             if not todo:
                 role = self.scheme.idle_role
-                if role is not None and self.router.idle(role):
-                    todo.extend(self.scheme.idle(role, now))
+                if role is None or not self.router.idle(role):
+                    return
+                todo += reversed(self.scheme.idle(role, now))
                 if not todo:
                     return
-            action = todo.popleft()
+            action = todo.pop()
             if isinstance(action, Send):
                 if not self._send(action, now):
-                    todo.extend(self.scheme.failed(action.task, "refused", now))
+                    todo[:0] = reversed(self.scheme.failed(action.task, "refused", now))
             elif isinstance(action, Answer):
                 self._answer(action, now)
-            elif isinstance(action, Cancel):
-                self._cancel(action.task, now)
             elif isinstance(action, Wake):
                 self._transport.wake(action.token, action.at)
+            elif isinstance(action, Cancel):
+                self._cancel(action.task, now)
             elif isinstance(action, Keep):
                 self._keep(self._jobs[action.task.id], action.requests)
             elif isinstance(action, Fail) and self.open.pop(action.request.id, None) is not None:
@@ -212,6 +213,7 @@ class Conductor:
                 self._unkeep(action.request, now)
 
     def _send(self, send: Send, now: float) -> bool:
+        """Put a task on a worker; False if there is none for it."""
         task, avoid = send
         shunned = {self._jobs[other.id].worker for other in avoid if other.id in self._jobs} if avoid else ()
         # A group's draw and routing are keyed by its first member.
