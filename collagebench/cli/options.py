@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
+from collagebench.config import MOST
 from collagebench.errors import UsageError
 from collagebench.schemes import SCHEMES
 from collagebench.stragglers.model import NAMES
@@ -40,6 +41,15 @@ def seconds_or_word(text: str) -> str | float:
         return float(text)
     except ValueError:
         return text
+
+
+def number_of_answers(text: str) -> int:
+    """Read a number, `all` or `none`."""
+    words = {"all": MOST["requests"], "none": 0}
+    try:
+        return words[text] if text in words else int(text)
+    except ValueError:
+        raise UsageError(f"--accuracy is all, none or a number of answers from 0 up, not {text!r}") from None
 
 
 SECTIONS = {
@@ -119,6 +129,12 @@ SECTIONS = {
         click.option("--models", type=PATH, help="A directory of exported models. [the shipped ones]"),
         click.option("--precision", help="Of the models: float32 or int8. [float32 where there are both]"),
         click.option("--compute-time", type=float, help="Seconds the single takes where none is run. [measured]"),
+        click.option(
+            "--accuracy",
+            type=number_of_answers,
+            metavar="all|none|N",
+            help="Answers of each run to classify where no worker computes: all, none or a number. [50000]",
+        ),
     ],
     "Report": [
         click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", help="[table]"),

@@ -44,6 +44,8 @@ class Workload:
     """How many requests at the beginning statistics leave out."""
     prior: int = 0
     """The most frequent class of the dataset, which a default answer gives."""
+    classified: NDArray[np.bool_] | None = None
+    """[n] whether the answer to each is classified where no worker computes; None: all are."""
 
 
 class Recorder:
@@ -88,6 +90,7 @@ class Recorder:
         those that have no record yet."""
         self._evaluate = evaluate
         self._chunk = chunk
+        self._classified = None if workload.classified is None else workload.classified.data
         self._later: list[tuple[Request, str, Sequence[Job], float]] = []
 
     def sent(self, job: Job) -> None:
@@ -110,6 +113,9 @@ class Recorder:
             start = time.perf_counter()
             (predicted,) = decode(self._codec, [(request, jobs)], self._prior)
             self._write(request, source, jobs, now, predicted, time.perf_counter() - start)
+            return
+        if self._classified is not None and not self._classified[request.id]:
+            self._write(request, source, jobs, now, None, None)
             return
         self._later.append((request, source, jobs, now))
         if self._chunk is not None and len(self._later) >= self._chunk:

@@ -98,6 +98,7 @@ CONFIG = {
     **dict.fromkeys(("block", "log_length", "transfers"), "count?"),
     "compute": "text",
     "compute_time": "amount?",
+    "accuracy": "count",
     "deadline": "positive?",
     "slo_ms": "positive?",
     "seed": "seed",
