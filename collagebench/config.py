@@ -118,6 +118,8 @@ class Config:
     compute_time: float | None = None
     """Seconds one inference of the single takes where none is run, others in proportion to their operations; None: all
     are measured on this machine beforehand."""
+    accuracy: int = 50_000
+    """Answers of each run that are classified where no worker computes, drawn at random where there are more."""
     deadline: float = 10.0
     """Seconds after which a task that has not been answered is given up."""
     slo_ms: float | None = None
@@ -138,6 +140,8 @@ class Config:
             raise UsageError("--rate and --utilisation say the same thing twice: give one of them")
         if self.compute_time is not None and not 0 <= self.compute_time < math.inf:
             raise UsageError(f"--compute-time is a number of seconds from 0 up, not {self.compute_time}")
+        if self.accuracy < 0:
+            raise UsageError(f"--accuracy is all, none or a number of answers from 0 up, not {self.accuracy}")
         if not 0 <= self.warmup < 1:
             raise UsageError(f"--warmup is a share of the requests, from 0 to below 1, not {self.warmup}")
         if self.seed < 0:

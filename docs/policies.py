@@ -115,7 +115,9 @@ def _tails(cells: Cells, scenario: str) -> Iterable[tuple[str, list[str]]]:
 
 def _policy(name: str) -> str:
     shape, workers, what = re.fullmatch(r"(\S+) on (\d) (.*)", name).groups()  # type: ignore[union-attr]
-    told = {"idle": "`idle`", "auto": "**`auto`**", "p99": "`auto`, hold p99", "late": "`auto`, flush after 0.1"}.get(what, f"`idle`, hold {what}")
+    told = {"idle": "`idle`", "auto": "**`auto`**", "p99": "`auto`, hold p99", "late": "`auto`, flush after 0.1"}.get(
+        what, f"`idle`, hold {what}"
+    )
     return f"{shape}, {workers}: {told}"
 
 

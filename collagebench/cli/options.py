@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
+from collagebench.config import MOST
 from collagebench.errors import UsageError
 from collagebench.fleet.where import FLEETS
 from collagebench.schemes import SCHEMES
@@ -71,6 +72,15 @@ INT, FLOAT, TEXT = Several(int), Several(float), Several(str)
 
 def _flat(context: click.Context, parameter: click.Parameter, names: tuple[Any, ...]) -> tuple[str, ...]:
     return tuple(name for part in names for name in (part if isinstance(part, tuple) else (part,)))
+
+
+def number_of_answers(text: str) -> int:
+    """Read a number, `all` or `none`."""
+    words = {"all": MOST["requests"], "none": 0}
+    try:
+        return words[text] if text in words else int(text)
+    except ValueError:
+        raise UsageError(f"--accuracy is all, none or a number of answers from 0 up, not {text!r}") from None
 
 
 SECTIONS = {
@@ -161,6 +171,12 @@ SECTIONS = {
         click.option("--models", type=PATH, help="A directory of exported models. [the shipped ones]"),
         click.option("--precision", type=TEXT, help="Of the models: float32 or int8. [float32 where there are both]"),
         click.option("--compute-time", type=FLOAT, help="Seconds the single takes where none is run. [measured]"),
+        click.option(
+            "--accuracy",
+            type=number_of_answers,
+            metavar="all|none|N",
+            help="Answers of each run to classify where no worker computes: all, none or a number. [50000]",
+        ),
     ],
     "Report": [
         click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", help="[table]"),

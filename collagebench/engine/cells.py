@@ -85,7 +85,7 @@ def conductor_of(plan: Plan, variant: Variant, run: int, listener: Listener) -> 
 
     def conduct(transport: Any) -> Conductor:
         stragglers = plan.stragglers
-        draw, tie = partial(stragglers.draw, run), partial(plan.tie, run)
+        draw, tie = partial(stragglers.draw, run), plan.ties(run)
         drops = partial(stragglers.drops, run) if isinstance(stragglers, Erasure) else None
         return Conductor(variant.scheme(), Router(variant.workers), draw, tie, expected, transport, listener, drops)
 

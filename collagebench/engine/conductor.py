@@ -23,8 +23,8 @@ SHARES = 1 << 16
 class Transport(Protocol):
     """What an engine does for a conductor."""
 
-    def send(self, job: Job) -> None:
-        """Hand the job to its worker, behind what that has in hand."""
+    def send(self, job: Job, ends: float) -> None:
+        """Hand the job to its worker, behind what that has in hand; its service should end at the time `ends`."""
 
     def begin(self, job: Job) -> None:
         """The job is now the first in its worker's hand."""
@@ -107,7 +107,8 @@ class Conductor:
 
     def served(self, job: Job, now: float) -> None:
         """A worker has served the job and its reply is here (one from a worker that was lost meanwhile is ignored)."""
-        if job.task.id not in self._jobs:
+        task = job.task
+        if task.id not in self._jobs:
             return
         self._release(job, now)
         if job.given_up:
@@ -116,8 +117,9 @@ class Conductor:
             return
         job.replied = now
         job.kept += 1  # until the scheme has said what it makes of it
-        self._keep(job, job.task.requests)
-        self._perform(self.scheme.replied(job.task, now, _missing(job)), now)
+        missing = () if job.outputs is None else _missing(job)
+        self._perform(self.scheme.replied(task, now, missing), now)
+        self._keep(job, task.requests)
         job.kept -= 1
         self._end_if_settled(job, now)
 
@@ -177,53 +179,57 @@ class Conductor:
             self._end(job, job.outcome or "wasted", job.sent)
 
     def _perform(self, actions: list[Action], now: float) -> None:
-        todo = deque(actions)
-        while self._tell_begun(todo, now) or self._ask_idle(todo, now):
-            action = todo.popleft()
+        """Carry out actions, and those that follow from them, until there are none.
+
+        The scheme hears of services that have begun before anything else, and of idle workers when all else is done.
+        """
+        todo, begun = actions[::-1], self._begun
+        while True:
+            while begun:
+                job = begun.popleft()
+                if not job.given_up:
+                    todo += reversed(self.scheme.begun(job.task, now))
+            if not todo:
+                role = self.scheme.idle_role
+                if role is None or not self.router.idle(role):
+                    return
+                todo += reversed(self.scheme.idle(role, now))
+                if not todo:
+                    return
+            action = todo.pop()
             if isinstance(action, Send):
-                if not self._send(action.task, action.avoid, now):
-                    todo.extend(self.scheme.failed(action.task, "refused", now))
+                if not self._send(action, now):
+                    todo[:0] = reversed(self.scheme.failed(action.task, "refused", now))
             elif isinstance(action, Answer):
                 self._answer(action, now)
-            elif isinstance(action, Cancel):
-                self._cancel(action.task, now)
             elif isinstance(action, Wake):
                 self._transport.wake(action.token, action.at)
+            elif isinstance(action, Cancel):
+                self._cancel(action.task, now)
             elif isinstance(action, Keep):
                 self._keep(self._jobs[action.task.id], action.requests)
             elif isinstance(action, Fail) and self.open.pop(action.request.id, None) is not None:
                 self._listener.failed(action.request, action.reason)
                 self._unkeep(action.request, now)
 
-    def _tell_begun(self, todo: deque[Action], now: float) -> bool:
-        """Tell the scheme of services that have begun, before anything else; True when there is something to do."""
-        while self._begun:
-            job = self._begun.popleft()
-            if not job.given_up:
-                todo.extendleft(reversed(self.scheme.begun(job.task, now)))
-        return bool(todo)
-
-    def _ask_idle(self, todo: deque[Action], now: float) -> bool:
-        """Tell the scheme of an idle worker; True when that makes it act."""
-        role = self.scheme.idle_role
-        if role is not None and self.router.idle(role):
-            todo.extend(self.scheme.idle(role, now))
-        return bool(todo)
-
-    def _send(self, task: Task, avoid: tuple[Task, ...], now: float) -> bool:
-        shunned = {self._jobs[other.id].worker for other in avoid if other.id in self._jobs}
-        key = task.requests[0].id
-        worker = self.router.pick(task.role, shunned, self._tie(key, task.attempt + SHARES * task.share))
+    def _send(self, send: Send, now: float) -> bool:
+        """Put a task on a worker; False if there is none for it."""
+        task, avoid = send
+        shunned = {self._jobs[other.id].worker for other in avoid if other.id in self._jobs} if avoid else ()
+        # A group's draw and routing are keyed by its first member.
+        key, attempt = task.requests[0].id, task.attempt
+        worker = self.router.pick(task.role, shunned, self._tie(key, attempt + SHARES * task.share))
         if worker is None:
             return False
         at = self.router.free_at(worker, now)
-        draw = self._draw(worker, key, task.attempt, at)
-        drops = self._drops is not None and self._drops(worker, key, task.attempt, at)
-        job = Job(task, worker, draw, now, self._expected(task, draw), drops=drops)
+        draw = self._draw(worker, key, attempt, at)
+        job = Job(task, worker, draw, now, self._expected(task, draw))
+        if self._drops is not None:
+            job.drops = self._drops(worker, key, attempt, at)
         self._jobs[task.id] = job
         self._listener.sent(job)
         first = self.router.put(job)
-        self._transport.send(job)
+        self._transport.send(job, at + job.expected)
         if first:
             self._begin(job, now)
         return True
@@ -262,9 +268,8 @@ class Conductor:
 
     def _release(self, job: Job, now: float) -> None:
         """Take the job out of its worker's hand; the next one there begins."""
-        was_first = self.router.in_service(job)
-        self.router.take(job)
-        if was_first and (following := self.router.next(job.worker)) is not None:
+        following = self.router.take(job)
+        if following is not None:
             self._begin(following, now)
 
     def _keep(self, job: Job, requests: Sequence[Request]) -> None:

@@ -41,6 +41,8 @@ def run(config: Config, directory: Path, progress: Progress, resume: bool = Fals
     """
     if config.compute == "real" and config.compute_time is not None:
         raise UsageError("--compute-time is for workers that do not compute: leave it out, or say --compute emulated")
+    if config.compute == "real" and config.accuracy != Config().accuracy:
+        raise UsageError("--accuracy is for workers that do not compute: leave it out, or say --compute emulated")
     if config.compute == "emulated" and config.stragglers in NATURAL:
         raise UsageError(f"{config.stragglers} slows down workers that compute: leave --compute emulated out")
     fleet = where_of(config).kind

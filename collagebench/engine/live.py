@@ -96,33 +96,34 @@ class LiveCell:
     async def run(
         self,
         conduct: Callable[[LiveCell], Conductor],
-        requests: list[Request],
+        requests: Iterable[Request],
         recorder: Recorder,
         advance: Callable[[int], None] = lambda requests: None,
     ) -> None:
         """Let all requests arrive on time; return when they are answered or failed and no worker has any in hand."""
         conductor = self.conductor = conduct(self)
+        schedule = list(requests)
         gc.collect()
         gc.disable()  # a collection in mid-cell would be a straggler of our own making
         self._zero = time.perf_counter() + LEAD
 
         def arrive(place: int) -> None:
-            if place + 1 < len(requests):
+            if place + 1 < len(schedule):
                 # With nobody left to serve them, those that are still to come need not be waited for.
-                following = requests[place + 1].arrival if len(self._gone) < len(self._connections) else 0.0
+                following = schedule[place + 1].arrival if len(self._gone) < len(self._connections) else 0.0
                 self._at(following, lambda: arrive(place + 1), exact=True)
-            request = requests[place]
+            request = schedule[place]
             now = max(self.now(), request.arrival)
             recorder.lag[request.id] = now - request.arrival
             conductor.arrived(request, now)
-            if place + 1 == len(requests):
+            if place + 1 == len(schedule):
                 self._more_to_come = False
                 conductor.finished(now)
             if place % ADVANCE == ADVANCE - 1:
                 advance(ADVANCE)
 
         try:
-            self._at(requests[0].arrival, lambda: arrive(0), exact=True)
+            self._at(schedule[0].arrival, lambda: arrive(0), exact=True)
             self._next_crash()
             await self._done.wait()
             if self._failure is not None:
@@ -156,7 +157,7 @@ class LiveCell:
 
     # What a conductor asks for.
 
-    def send(self, job: Job) -> None:
+    def send(self, job: Job, ends: float) -> None:
         """Start the call that serves the job."""
         call = asyncio.get_running_loop().create_task(self._serve(job))
         self._calls[job.task.id] = call

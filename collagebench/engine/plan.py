@@ -8,9 +8,9 @@ time of the models where that is measured and not given.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
+from itertools import count, product
 from statistics import fmean, median
 from typing import Any
 
@@ -37,6 +37,8 @@ SAMPLED_RUNS, SAMPLED_WORKERS = 200, 10_000
 """Runs whose draws are sampled beforehand, and of how many workers in all: a large fleet says as much in fewer runs."""
 FAR_APART = 1000.0
 """Seconds between the sampled services of one worker, so that one slow period does not count for all of them."""
+AT_ONCE = 10_000
+"""Requests that are made at one time."""
 SHORT_SERVICE = 0.005
 """Seconds of mean service below which workers that share a machine cannot be loaded to a utilisation nobody chose."""
 
@@ -106,15 +108,25 @@ class Plan:
 
         return compute
 
-    def requests(self, run: int) -> list[Request]:
-        """Return the requests of one run in order of arrival."""
+    def requests(self, run: int) -> Iterator[Request]:
+        """Yield the requests of one run in order of arrival."""
         workload = self.workloads[run]
-        pairs = zip(workload.images.tolist(), workload.arrivals.tolist(), strict=True)
-        return [Request(number, image, arrival) for number, (image, arrival) in enumerate(pairs)]
+        for first in range(0, self.config.requests, AT_ONCE):  # lists of all would take more memory than the records
+            images, arrivals = (each[first : first + AT_ONCE].tolist() for each in (workload.images, workload.arrivals))
+            yield from map(Request, count(first), images, arrivals)
 
-    def tie(self, run: int, request: int, attempt: int) -> float:
-        """Return the number in (0, 1) that breaks a routing tie, a pure function of its arguments and the seed."""
-        return uniform(key(self.config.seed, "routing", run), request, attempt)
+    def ties(self, run: int) -> Callable[[int, int], float]:
+        """Return the function that breaks routing ties in one run: a number in (0, 1) of a request and an attempt.
+
+        It is a pure function of its arguments and the seed. First attempts, which are nearly all, are known beforehand.
+        """
+        routing = key(self.config.seed, "routing", run)
+        first = uniform(routing, np.arange(self.config.requests, dtype=np.uint64)).data
+
+        def tie(request: int, attempt: int) -> float:
+            return uniform(routing, request, attempt) if attempt else first[request]
+
+        return tie
 
     def order(self, run: int) -> list[Variant]:
         """Return the variants in the order in which this run meets them."""
@@ -220,9 +232,9 @@ def _variant(scheme_config: SchemeConfig, config: Config, available: list[zoo.Mo
     allotment = scheme.allot(config.workers)
     workers: dict[str, tuple[int, ...]] = {}
     first = 0
-    for role, count in allotment.items():
-        workers[role] = tuple(range(first, first + count))
-        first += count
+    for role, number in allotment.items():
+        workers[role] = tuple(range(first, first + number))
+        first += number
     fitting = zoo.fitting(available, dataset.classes)
     traits = {"precision": config.precision} if config.precision else {}
     models = {role: zoo.find(fitting, role, **scheme.needs(role), **traits) for role in workers}
@@ -283,4 +295,8 @@ def _workload(config: Config, rate: float, run: int, dataset: Dataset) -> Worklo
     images = stream(config.seed, "images", run).choice(size, n, replace=n > size)
     labels = np.asarray(dataset.labels)
     prior = int(np.bincount(labels).argmax())
-    return Workload(times, images, labels[images], min(round(config.warmup * n), n - 1), prior)
+    classified = None
+    if config.accuracy < n:
+        classified = np.zeros(n, dtype=np.bool_)
+        classified[stream(config.seed, "accuracy", run).choice(n, config.accuracy, replace=False)] = True
+    return Workload(times, images, labels[images], min(round(config.warmup * n), n - 1), prior, classified)

@@ -8,7 +8,7 @@ no others; records are then written in chunks.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,8 +21,10 @@ from collagebench.results.writer import RunWriter
 from collagebench.schemes.protocol import Request, Scheme
 from collagebench.stragglers.service import Mode, service_time
 
-PHASES = ("group", "encode", "queue", "service", "injected", "transport", "decode", "hold")
-NO_PHASES: Mapping[str, float | None] = dict.fromkeys(PHASES)
+Time = float | None
+Phases = tuple[Time, Time, Time, Time, Time, Time, Time, Time]
+"""Seconds of group, encode, queue, service, injected, transport, decode, hold."""
+NO_PHASES: Phases = (None,) * 8
 """Those of a default answer, which nothing was done for."""
 Evaluate = Callable[[Sequence[Job]], None]
 """Sets `outputs` of jobs, from the images of their requests."""
@@ -42,6 +44,8 @@ class Workload:
     """How many requests at the beginning statistics leave out."""
     prior: int = 0
     """The most frequent class of the dataset, which a default answer gives."""
+    classified: NDArray[np.bool_] | None = None
+    """[n] whether the answer to each is classified where no worker computes; None: all are."""
 
 
 class Recorder:
@@ -82,9 +86,11 @@ class Recorder:
         self._codec = codec
         self._slow_above = slow_above
         self._straggled: dict[int, bool] = {}
-        """Whether the first task of a request, or any of those that its group was coded into, straggled, by its id."""
+        """Whether the first task of a request, or any of those that its group was coded into, straggled, by its id; of
+        those that have no record yet."""
         self._evaluate = evaluate
         self._chunk = chunk
+        self._classified = None if workload.classified is None else workload.classified.data
         self._later: list[tuple[Request, str, Sequence[Job], float]] = []
 
     def sent(self, job: Job) -> None:
@@ -108,24 +114,27 @@ class Recorder:
             (predicted,) = decode(self._codec, [(request, jobs)], self._prior)
             self._write(request, source, jobs, now, predicted, time.perf_counter() - start)
             return
+        if self._classified is not None and not self._classified[request.id]:
+            self._write(request, source, jobs, now, None, None)
+            return
         self._later.append((request, source, jobs, now))
         if self._chunk is not None and len(self._later) >= self._chunk:
             self.flush()
 
     def failed(self, request: Request, reason: str) -> None:
         """Write the record of a request without an answer."""
-        blank = dict.fromkeys(("answered", "latency", "source", "task", "predicted", *PHASES))
-        self._writer.request(RequestRecord(**self._facts(request), **blank, reason=reason))  # type: ignore[arg-type]
+        nothing = (None,) * 5  # no time, latency, source, task or class
+        self._writer.request(RequestRecord(*self._facts(request), *nothing, *NO_PHASES, reason))
 
     def ended(self, job: Job, now: float) -> None:
         """Write the record of a task."""
         task = job.task
         self.tasks += 1
         self.duration = max(self.duration, now - self._first)
-        # Where workers compute, what was wanted depends on the compute time that they report.
-        wanted = None if job.compute is None else service_time(self._mode, job.compute, job.amount)
         if self._evaluate is not None:
-            wanted = job.expected
+            wanted: Time = job.expected
+        else:  # where workers compute, what was wanted depends on the compute time that they report
+            wanted = None if job.compute is None else service_time(self._mode, job.compute, job.amount)
         self._writer.task(
             TaskRecord(
                 scheme=self.scheme,
@@ -175,48 +184,34 @@ class Recorder:
         """
         now = decided + (decoding or 0.0)
         latency = now - request.arrival
-        phases = NO_PHASES
+        task, phases = None, NO_PHASES
         if jobs:
-            carried = [job for job in jobs if request in job.task.requests]
+            carried = jobs if len(jobs) == 1 else [job for job in jobs if request in job.task.requests]
             job = max(carried, key=lambda job: job.replied or 0.0)
-            hold = decided - (decided if job.replied is None else job.replied)
+            task = job.task.id
             group = job.sent - request.arrival
+            hold = decided - (decided if job.replied is None else job.replied)
             decoded = None if job.decode is None else job.decode + (decoding or 0.0)
-            known = (group, job.encode, job.queue, job.service, decoded, hold)
-            travelled = job.encode is not None and job.service is not None  # else the service would be in it
-            transport = None if not travelled else latency - sum(phase for phase in known if phase is not None)
-            phases = {
-                "group": group,
-                "encode": job.encode,
-                "queue": job.queue,
-                "service": job.service,
-                "injected": job.injected,
-                "transport": transport,
-                "decode": decoded,
-                "hold": hold,
-            }
+            transport = None
+            if job.encode is not None and job.service is not None:  # else the service would be in it
+                known = (group, job.encode, job.queue, job.service, decoded, hold)
+                transport = latency - sum(phase for phase in known if phase is not None)
+            phases = (group, job.encode, job.queue, job.service, job.injected, transport, decoded, hold)
         self._writer.request(
-            RequestRecord(
-                **self._facts(request),  # type: ignore[arg-type]
-                answered=now,
-                latency=latency,
-                source=source,
-                task=job.task.id if jobs else None,
-                predicted=predicted,
-                **phases,  # type: ignore[arg-type]
-                reason=None,
-            )
+            RequestRecord(*self._facts(request), now, latency, source, task, predicted, *phases, reason=None)
         )
 
-    def _facts(self, request: Request) -> dict[str, object]:
-        return {
-            "scheme": self.scheme,
-            "run": self.run,
-            "request": request.id,
-            "image": request.image,
-            "label": self._labels[request.id],
-            "warmup": request.id < self._warmup,
-            "straggled": self._straggled.get(request.id),
-            "arrival": request.arrival,
-            "lag": self.lag.get(request.id),
-        }
+    def _facts(self, request: Request) -> tuple[str, int, int, int, int, bool, bool | None, float, Time]:
+        """Return what is known of a request whatever became of it, as `RequestRecord` begins."""
+        number = request.id
+        return (
+            self.scheme,
+            self.run,
+            number,
+            request.image,
+            self._labels[number],
+            number < self._warmup,
+            self._straggled.pop(number, None),
+            request.arrival,
+            self.lag.get(number),
+        )

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,137 +52,150 @@ class Job:
     """How many open requests its reply is kept for."""
 
 
+class _Hand:
+    """One worker: what it has in hand, and where it stands among the workers of its role."""
+
+    __slots__ = ("place", "queue", "role", "work", "worker")
+
+    def __init__(self, worker: int, role: _Role) -> None:
+        self.worker = worker
+        self.role = role
+        self.queue: deque[Job] = deque()
+        self.work = 0.0
+        """Seconds of service that the queue should take, the job in service whole."""
+        self.place = 0
+        """Index in the bucket."""
+
+
+class _Role:
+    """The workers of one role in buckets by the number of tasks in hand: bucket n lists those that have n."""
+
+    __slots__ = ("buckets", "lowest")
+
+    def __init__(self) -> None:
+        self.buckets: list[list[_Hand]] = [[]]
+        self.lowest = 0
+        """No bucket below this one holds any."""
+
+    def move(self, hand: _Hand, old: int | None, new: int | None) -> None:
+        """Move a worker from one bucket to another; None: from or to nowhere."""
+        if old is not None:
+            bucket = self.buckets[old]
+            last = bucket.pop()
+            if last is not hand:
+                bucket[hand.place] = last
+                last.place = hand.place
+        if new is not None:
+            if new == len(self.buckets):
+                self.buckets.append([])
+            if new < self.lowest:
+                self.lowest = new
+            bucket = self.buckets[new]
+            hand.place = len(bucket)
+            bucket.append(hand)
+
+
 class Router:
     """Workers by role, each with its queue; every operation takes constant time in the number of workers.
 
-    The workers of a role stand in buckets by the number of tasks in hand: bucket n lists those that have n. The lowest
-    bucket that may hold any is remembered, so that a deep backlog costs nothing to look past.
+    The lowest bucket of a role that may hold a worker is remembered, so that a deep backlog costs nothing to look past.
     """
 
     def __init__(self, workers: Mapping[str, Sequence[int]]) -> None:
-        self.queues: dict[int, deque[Job]] = {}
         self.in_hand = 0
         """Tasks that all workers together have in hand."""
-        self._buckets: dict[str, list[list[int]]] = {}
-        self._lowest = dict.fromkeys(workers, 0)
-        self._role_of: dict[int, str] = {}
-        self._place: dict[int, int] = {}
-        """Where each worker stands in its bucket."""
-        self._load: dict[int, int] = {}
-        self._work: dict[int, float] = {}
-        """Seconds of service that each worker's hand should take, the one in service whole."""
-        for name, indices in workers.items():
-            buckets: list[list[int]] = [[]]
-            self._buckets[name] = buckets
-            for worker in indices:
-                self.queues[worker] = deque()
-                self._role_of[worker] = name
-                self._load[worker] = 0
-                self._work[worker] = 0.0
-                self._enter(worker)
+        self._roles = {name: _Role() for name in workers}
+        self._known = {
+            worker: _Hand(worker, self._roles[name]) for name, indices in workers.items() for worker in indices
+        }
+        self._hands: dict[int, _Hand] = {}
+        """Those workers that serve, by their number."""
+        for worker in self._known:
+            self.restore(worker)
 
     def idle(self, role: str) -> bool:
         """Whether a worker of `role` has nothing in hand."""
-        return bool(self._buckets[role][0])
+        return bool(self._roles[role].buckets[0])
 
     def pick(self, role: str, avoid: Collection[int], tie: float) -> int | None:
         """Return the least loaded worker of `role` outside `avoid`, or None; `tie` in [0, 1) chooses among equals."""
-        buckets = self._buckets[role]
-        lowest = self._lowest[role]
-        while lowest < len(buckets) - 1 and not buckets[lowest]:
-            lowest += 1
-        self._lowest[role] = lowest
-        for load in range(lowest, len(buckets)):
-            bucket = buckets[load]
-            if not bucket:
-                continue
-            worker = bucket[int(tie * len(bucket))]
-            if worker not in avoid:
-                return worker
-            others = [worker for worker in bucket if worker not in avoid]
-            if others:
-                return others[int(tie * len(others))]
+        group = self._roles[role]
+        buckets = group.buckets
+        while group.lowest < len(buckets) - 1 and not buckets[group.lowest]:
+            group.lowest += 1
+        for bucket in islice(buckets, group.lowest, None):
+            if bucket:
+                worker = bucket[int(tie * len(bucket))].worker
+                if worker not in avoid:
+                    return worker
+                others = [hand.worker for hand in bucket if hand.worker not in avoid]
+                if others:
+                    return others[int(tie * len(others))]
         return None
 
     def put(self, job: Job) -> bool:
         """Queue a job at its worker; True when it is the first in hand, so that its service begins."""
-        queue = self.queues[job.worker]
-        queue.append(job)
-        self._work[job.worker] += job.expected
+        hand = self._hands[job.worker]
+        before = len(hand.queue)
+        hand.queue.append(job)
+        hand.work += job.expected
+        hand.role.move(hand, before, before + 1)
         self.in_hand += 1
-        self._move(job.worker, +1)
-        return len(queue) == 1
+        return not before
+
+    def take(self, job: Job) -> Job | None:
+        """Remove a job from its worker's hand, if it is there; return the one that is served next, if that begins."""
+        hand = self._hands.get(job.worker)
+        if hand is None or job not in hand.queue:
+            return None
+        queue = hand.queue
+        before = len(queue)
+        was_first = queue[0] is job
+        if was_first:
+            queue.popleft()
+        else:
+            queue.remove(job)
+        hand.work = hand.work - job.expected if queue else 0.0
+        hand.role.move(hand, before, before - 1)
+        self.in_hand -= 1
+        return queue[0] if was_first and queue else None
+
+    def free_at(self, worker: int, now: float) -> float:
+        """Return when a worker should be done with what it has in hand: `now` if that is nothing, or overdue."""
+        hand = self._hands.get(worker)
+        if hand is None or not hand.queue or (begun := hand.queue[0].begun) is None:
+            return now
+        return max(now, begun + hand.work)
 
     def in_service(self, job: Job) -> bool:
         """Whether the job is the one that its worker serves."""
         return self.next(job.worker) is job
 
-    def take(self, job: Job) -> bool:
-        """Remove a job from its worker's hand; False when it is not there any more."""
-        queue = self.queues.get(job.worker)
-        if not queue:
-            return False
-        if queue[0] is job:
-            queue.popleft()
-        else:
-            try:
-                queue.remove(job)
-            except ValueError:
-                return False
-        self.in_hand -= 1
-        self._work[job.worker] = self._work[job.worker] - job.expected if queue else 0.0
-        self._move(job.worker, -1)
-        return True
-
-    def free_at(self, worker: int, now: float) -> float:
-        """Return when a worker should be done with what it has in hand: `now` if that is nothing, or overdue."""
-        first = self.next(worker)
-        return now if first is None or first.begun is None else max(now, first.begun + self._work[worker])
-
     def next(self, worker: int) -> Job | None:
         """The job that `worker` serves now."""
-        queue = self.queues.get(worker)
-        return queue[0] if queue else None
+        hand = self._hands.get(worker)
+        return hand.queue[0] if hand and hand.queue else None
 
     def second(self, worker: int) -> Job | None:
         """The job that `worker` will serve next."""
-        queue = self.queues.get(worker)
-        return queue[1] if queue and len(queue) > 1 else None
+        hand = self._hands.get(worker)
+        return hand.queue[1] if hand and len(hand.queue) > 1 else None
 
     def lose(self, worker: int) -> list[Job]:
         """Strike a worker out and return what it had in hand."""
-        jobs = list(self.queues.pop(worker, ()))
+        hand = self._hands.pop(worker, None)
+        if hand is None:
+            return []
+        jobs = list(hand.queue)
+        hand.role.move(hand, len(jobs), None)
         self.in_hand -= len(jobs)
-        if worker in self._load:
-            self._leave(worker)
-            del self._load[worker]
         return jobs
 
     def restore(self, worker: int) -> None:
         """Let a worker that was struck out serve again, with nothing in hand."""
-        if worker in self._role_of and worker not in self._load:
-            self.queues[worker] = deque()
-            self._load[worker], self._work[worker] = 0, 0.0
-            self._enter(worker)
-
-    def _move(self, worker: int, step: int) -> None:
-        self._leave(worker)
-        self._load[worker] += step
-        self._enter(worker)
-
-    def _enter(self, worker: int) -> None:
-        role, load = self._role_of[worker], self._load[worker]
-        buckets = self._buckets[role]
-        self._lowest[role] = min(self._lowest[role], load)
-        if load == len(buckets):
-            buckets.append([])
-        self._place[worker] = len(buckets[load])
-        buckets[load].append(worker)
-
-    def _leave(self, worker: int) -> None:
-        bucket = self._buckets[self._role_of[worker]][self._load[worker]]
-        last = bucket.pop()
-        if last != worker:
-            place = self._place[worker]
-            bucket[place] = last
-            self._place[last] = place
+        hand = self._known.get(worker)
+        if hand is not None and worker not in self._hands:
+            hand.queue.clear()
+            hand.work = 0.0
+            self._hands[worker] = hand
+            hand.role.move(hand, None, 0)

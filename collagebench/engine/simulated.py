@@ -20,6 +20,8 @@ from collagebench.schemes.protocol import Request, Task
 
 ADVANCE = 100
 """Arrivals from one report of progress to the next."""
+SURELY = 1 - 1e-6
+"""The share of a deadline within which a job surely meets it, however sums of times were rounded."""
 
 
 Crash = tuple[float, float, int]
@@ -42,22 +44,26 @@ class SimulatedTransport:
         self.heap: list[tuple[float, int, Job | None, Hashable]] = []
         """(time, order, job whose service ends or None, token to wake with)."""
         self.deadlines: deque[tuple[float, Job]] = deque()
-        """Every job's deadline, earliest first: they are sent in the order of time and have equal deadlines."""
+        """Deadlines of jobs, earliest first: they are sent in the order of time and have equal deadlines."""
         self._compute = compute
         self._deadline = deadline
         self._order = 0
 
-    def send(self, job: Job) -> None:
-        """Set the job's deadline."""
-        self.deadlines.append((self.now + self._deadline, job))
+    def send(self, job: Job, ends: float) -> None:
+        """Set the job's deadline, if it may come to pass: what is in hand before a job can only become less."""
+        if job.drops or ends > self.now + SURELY * self._deadline:
+            self.deadlines.append((self.now + self._deadline, job))
 
     def begin(self, job: Job) -> None:
         """Serve it from now on."""
-        job.queue = self.now - job.sent
-        job.compute = self._compute(job.task)
-        job.service = job.expected
-        job.injected = job.service - job.compute
-        self._push(self.now + job.service, job, None)
+        now = self.now
+        service = job.expected
+        job.queue = now - job.sent
+        job.compute = compute = self._compute(job.task)
+        job.service = service
+        job.injected = service - compute
+        self._order += 1
+        heappush(self.heap, (now + service, self._order, job, None))
 
     def has_begun(self, job: Job) -> bool:
         """Never: nothing travels, so a worker's hand is known exactly."""
@@ -68,16 +74,23 @@ class SimulatedTransport:
 
     def wake(self, token: Hashable, at: float) -> None:
         """Enter it in the heap."""
-        self._push(max(at, self.now), None, token)
-
-    def _push(self, at: float, job: Job | None, token: Hashable) -> None:
         self._order += 1
-        heappush(self.heap, (at, self._order, job, token))
+        heappush(self.heap, (max(at, self.now), self._order, None, token))
+
+    def due(self) -> float:
+        """Return the next deadline of a job that has not ended yet; infinite if there is none."""
+        deadlines = self.deadlines
+        while deadlines:
+            due, job = deadlines[0]
+            if not job.given_up and job.replied is None:
+                return due
+            deadlines.popleft()
+        return math.inf
 
 
 def simulate_cell(
     conduct: Callable[[SimulatedTransport], Conductor],
-    requests: list[Request],
+    requests: Iterable[Request],
     compute: Callable[[Task], float],
     deadline: float,
     advance: Callable[[int], None] = lambda requests: None,
@@ -97,11 +110,9 @@ def simulate_cell(
     request = next(pending, None)
     arrived = 0
     while True:
-        while deadlines and (deadlines[0][1].given_up or deadlines[0][1].replied is not None):
-            deadlines.popleft()
         arrival = math.inf if request is None else request.arrival
         event = heap[0][0] if heap else math.inf
-        due = deadlines[0][0] if deadlines else math.inf
+        due = transport.due() if deadlines else math.inf
         now = transport.now = min(arrival, event, due)
         if now == math.inf:
             break
@@ -114,14 +125,15 @@ def simulate_cell(
             crash = next(coming, None)
         elif event == now:
             _, _, job, token = heappop(heap)
-            if isinstance(token, _Back):
+            if job is not None:
+                if job.drops:
+                    conductor.dropped(job, now)
+                else:
+                    conductor.served(job, now)
+            elif isinstance(token, _Back):
                 conductor.back(token.worker, now)
-            elif job is None:
-                conductor.woke(token, now)
-            elif job.drops:
-                conductor.dropped(job, now)
             else:
-                conductor.served(job, now)
+                conductor.woke(token, now)
         elif due == now:
             conductor.failed(deadlines.popleft()[1], "deadline", now)
         else:

@@ -14,7 +14,7 @@ from typing import Any
 from collagebench.errors import UsageError
 from collagebench.report.verdict import verdict
 from collagebench.results.reader import Run
-from collagebench.statistics.accuracy import Answers, answers
+from collagebench.statistics.accuracy import Answers, answers, sample
 from collagebench.statistics.comparison import Difference, MinimumEffect, Versus, compare
 from collagebench.statistics.cost import Cost, busy_share, cost, goodput
 from collagebench.statistics.injection import injection
@@ -130,7 +130,7 @@ def _scheme(run: Run, variant: str, time: Latency, slo_ms: float | None) -> dict
         "phases_s": phase_means(mine.requests),
         **_answers(given),
         "cost": _cost(spent, int(mine.cells["requests"].sum())) if some else None,
-        "goodput_rps": goodput(mine.requests, None if slo_ms is None else slo_ms / 1e3),
+        "goodput_rps": goodput(mine.requests, None if slo_ms is None else slo_ms / 1e3, sample(run) is not None),
         "dispatch_lag_s": dispatch_lag(mine.requests),
         "injection": _injection(mine),
         "bound": _bound(run),

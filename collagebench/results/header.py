@@ -108,6 +108,7 @@ CONFIG = {
     **dict.fromkeys(("block", "log_length", "transfers"), "count?"),
     "compute": "text",
     "compute_time": "amount?",
+    "accuracy": "count",
     "deadline": "positive?",
     "slo_ms": "positive?",
     "seed": "seed",

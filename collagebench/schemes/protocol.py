@@ -26,13 +26,15 @@ is deterministic given its events. Times are seconds on one clock whose zero mea
 Besides, a scheme knows what its tasks mean: `encode` makes a task's input from its images, `decode` a request's answer
 from the outputs of tasks. Both are pure; an engine calls them when it likes, live at once, simulated only for answers
 that were used.
+
+The nouns are named tuples: as immutable as frozen dataclasses, and made in a third of the time. A simulation makes
+four for each request, a million times over.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Hashable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,8 +42,7 @@ from numpy.typing import NDArray
 from collagebench.errors import UsageError
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """One image to classify."""
 
     id: int
@@ -51,8 +52,7 @@ class Request:
     """When the schedule wants it to arrive."""
 
 
-@dataclass(frozen=True, slots=True)
-class Task:
+class Task(NamedTuple):
     """A piece of work for one worker: one request, or a group of them in the order of their cells."""
 
     id: int
@@ -65,8 +65,7 @@ class Task:
     """Which of the coded inputs that its group was encoded into it carries."""
 
 
-@dataclass(frozen=True, slots=True)
-class Send:
+class Send(NamedTuple):
     """Put `task` on the least loaded worker of its role."""
 
     task: Task
@@ -74,15 +73,13 @@ class Send:
     """Tasks whose workers must not get this one."""
 
 
-@dataclass(frozen=True, slots=True)
-class Cancel:
+class Cancel(NamedTuple):
     """Nobody needs `task` any more: take it back if its service has not begun."""
 
     task: Task
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """`request` is answered by the replies of `tasks`; by the most frequent class if there are none."""
 
     request: Request
@@ -91,24 +88,21 @@ class Answer:
     tasks: tuple[Task, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Keep:
+class Keep(NamedTuple):
     """The reply of `task`, whose own requests may be settled, is kept until these open `requests` are settled too."""
 
     task: Task
     requests: tuple[Request, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Fail:
+class Fail(NamedTuple):
     """`request` will have no answer."""
 
     request: Request
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Wake:
+class Wake(NamedTuple):
     """Call `woke(token)` at time `at`."""
 
     token: Hashable
@@ -218,11 +212,10 @@ class Scheme:
     def _settle(self, request: Request, used: Sequence[Task] = ()) -> list[Action]:
         """Strike out a request and cancel its tasks, but those `used` and those that another open request needs."""
         rivals = self._live.pop(request.id)
-        ids = {task.id for task in used}
         return [
             Cancel(rival)
             for rival in rivals
-            if rival.id not in ids and not any(other.id in self._live for other in rival.requests)
+            if rival not in used and not any(other.id in self._live for other in rival.requests)
         ]
 
     def _drop(self, task: Task) -> list[Request]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from collagebench.results.reader import Table
+from collagebench.results.reader import Run, Table
 from collagebench.statistics.intervals import Interval, wilson
 
 
@@ -44,6 +44,15 @@ class Answers:
     """Answers from each source among all answers."""
     straggled: Share
     """Right answers among requests that straggled (see `RequestRecord`), and whose class is known."""
+
+
+def sample(run: Run) -> int | None:
+    """Return how many answers of each run were classified, drawn at random; None where all were."""
+    config = run.header.get("config") or {}
+    if run.header.get("engine") == "live" and config.get("compute") == "real":
+        return None
+    few: int = config.get("accuracy", config.get("requests", 0))
+    return few if few < config.get("requests", 0) else None
 
 
 def answers(requests: Table) -> Answers:

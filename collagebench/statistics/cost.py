@@ -71,16 +71,18 @@ def busy_share(tasks: Table, cells: Table, workers: int) -> float | None:
     return executed / seconds if seconds > 0 and executed is not None else None
 
 
-def goodput(requests: Table, slo_s: float | None) -> float | None:
+def goodput(requests: Table, slo_s: float | None, sampled: bool = False) -> float | None:
     """Return answers per second that are right and, given an SLO, not later than `slo_s` seconds; warm-up left out.
 
-    Each run counts from its first intended arrival to its last answer. None when an answer's class is not known.
+    Each run counts from its first intended arrival to its last answer. None when an answer's class is not known, unless
+    those that are known were drawn at random (`sampled`): the others are then taken to be like them.
     """
     counted = requests.where(~requests["warmup"])
     answered = ~np.isnan(counted["latency"])
-    if not answered.any() or (counted["predicted"][answered] < 0).any():
+    known = answered & (counted["predicted"] >= 0)
+    if not known.any() or (not sampled and known.sum() < answered.sum()):
         return None
-    good = answered & (counted["predicted"] == counted["label"])
+    good = known & (counted["predicted"] == counted["label"])
     if slo_s is not None:
         good &= np.nan_to_num(counted["latency"], nan=np.inf) <= slo_s
     seconds = 0.0
@@ -88,4 +90,4 @@ def goodput(requests: Table, slo_s: float | None) -> float | None:
         mine = counted["run"] == run
         ends = np.fmax(counted["answered"][mine], counted["arrival"][mine])
         seconds += float(ends.max() - counted["arrival"][mine].min())
-    return float(good.sum() / seconds) if seconds > 0 else None
+    return float(good.sum() * (answered.sum() / known.sum()) / seconds) if seconds > 0 else None

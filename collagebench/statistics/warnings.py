@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from collagebench.results.reader import Run, Table
+from collagebench.statistics.accuracy import sample
 from collagebench.statistics.drift import over_places, within_runs
 from collagebench.statistics.quantiles import requests_needed
 from collagebench.statistics.strain import client_share, own_stragglers, saturated, slow_transport
@@ -52,7 +53,16 @@ def warnings(run: Run) -> list[str]:
         )
     if single:
         found.append(f"one run gives no interval ({', '.join(single)}): raise --runs.")
-    return found + _place(run) + _host(run)
+    return found + _sampled(run) + _place(run) + _host(run)
+
+
+def _sampled(run: Run) -> list[str]:
+    few = sample(run)
+    if few is None:
+        return []
+    if few == 0:
+        return ["no answer was classified (--accuracy none), so nothing is known of accuracy."]
+    return [f"accuracy is that of {few:,} answers of each run, drawn at random: for all of them say --accuracy all."]
 
 
 def failures(requests: Table) -> tuple[int, int]:

@@ -113,9 +113,10 @@ def test_a_server_that_spoils_replies(server: Server, tmp_path: Path) -> None:
     spoilt = []
 
     def now_and_then(content: bytes, context: Any) -> Any:
-        spoilt.append(len(server.inferred) > 40 and len(server.inferred) % 10 == 0)
+        bad = len(server.inferred) > 40 and len(server.inferred) % 10 == 0
+        spoilt.append(bad)
         good = server.ModelInfer(content, context)
-        return b"\xff\xff no message" if spoilt[-1] else good
+        return b"\xff\xff no message" if bad else good
 
     server.instead["ModelInfer"] = now_and_then
     code, out, err = finish(run(server, "--format", "json", cwd=tmp_path))

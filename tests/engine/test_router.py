@@ -24,7 +24,10 @@ def test_pick_is_the_least_loaded_worker_outside_avoid(workers: int, steps: list
     in_hand: list[Job] = []
     for tie, take, which in steps:
         if take and in_hand:
-            assert router.take(in_hand.pop(which % len(in_hand)))
+            taken = in_hand.pop(which % len(in_hand))
+            behind = [job for job in in_hand if job.worker == taken.worker]
+            follows = behind[0] if behind and router.in_service(taken) else None
+            assert router.take(taken) is follows
             continue
         avoid = {which}
         worker = router.pick("single", avoid, tie)
@@ -51,10 +54,11 @@ def test_a_worker_serves_in_the_order_of_coming() -> None:
     router = Router({"single": [7]})
     jobs = [job(7) for _ in range(3)]
     assert [router.put(j) for j in jobs] == [True, False, False]
-    router.take(jobs[1])
-    router.take(jobs[0])
+    assert router.take(jobs[1]) is None
+    assert router.take(jobs[0]) is jobs[2]
     assert router.in_service(jobs[2])
-    assert not router.take(jobs[0])
+    assert router.take(jobs[0]) is None
+    assert router.in_hand == 1
 
 
 def test_a_lost_worker_is_picked_no_more_and_hands_over_its_jobs() -> None:
@@ -65,5 +69,5 @@ def test_a_lost_worker_is_picked_no_more_and_hands_over_its_jobs() -> None:
     assert router.lose(0) == [held]
     assert router.lose(0) == []
     assert {router.pick("single", (), tie / 10) for tie in range(10)} == {1}
-    assert not router.take(held)
+    assert router.take(held) is None
     assert router.in_hand == 0
