@@ -247,7 +247,7 @@ def test_a_hedge_is_fitted_to_a_recorded_run(tmp_path: Path) -> None:
         ("compute = 5", "compute must be a text"),
         ("[[scheme]]\nname = 'replication'\nreplicas = 'two'", "replicas of scheme replication cannot be 'two'"),
         ("[[scheme]]\nname = 'replication'\nreplicas = 2.5", "cannot be 2.5"),
-        ("[[scheme]]\nname = 'collage'\nhold = 'soon'", "or auto, not 'soon'"),
+        ("[[scheme]]\nname = 'collage'\nhold = 'soon'", "or auto; not 'soon'"),
         ("[[scheme]]\nname = 'hedge'\nhedge-delay = [[1]]", "a list of values that are no lists"),
     ],
 )
