@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -14,17 +14,17 @@ from collagebench.errors import EXIT_DONE, EXIT_INVALID, EXIT_THRESHOLD, UsageEr
 from collagebench.report import csv, gates
 from collagebench.report.expression import Gate
 from collagebench.report.html import page
-from collagebench.report.markdown import markdown
+from collagebench.report.markdown import markdown, sweep_markdown
 from collagebench.report.output import put
 from collagebench.report.parts import print_line
 from collagebench.report.summary import summarise
-from collagebench.report.sweep import summarise_sweep
+from collagebench.report.sweep import apply_gates, summarise_sweep
 from collagebench.report.sweep_page import sweep_page
-from collagebench.report.sweep_table import print_sweep, sweep_markdown
+from collagebench.report.sweep_table import named, print_sweep
 from collagebench.report.table import print_summary
 from collagebench.report.trace import trace
 from collagebench.results.reader import Run, load
-from collagebench.results.sweep import is_sweep, read_sweep
+from collagebench.results.sweep import is_sweep
 
 
 def print_report(
@@ -37,7 +37,7 @@ def print_report(
     out: Path | None = None,
     fail_if: Sequence[Gate] = (),
 ) -> int:
-    """Print the report of one or several run directories as `form`, or write it to `out`.
+    """Print the report of one or several run directories, or of a sweep, as `form`, or write it to `out`.
 
     Return the exit code: 0, 4 when it is INVALID, else 3 when one of the gates `fail_if` failed.
 
@@ -45,31 +45,24 @@ def print_report(
 
     Raises:
         DataError: a directory is not a run, or cannot be read.
-        UsageError: there is no scheme called `baseline`, or none that a gate names.
+        UsageError: there is no scheme called `baseline`, or none that a gate names; several are named and one is a
+            sweep.
         OutputError: the report cannot be written.
     """
-    if any(is_sweep(directory) for directory in directories):
-        return _print_sweep(directories, form, baseline, slo_ms, details, out, fail_if)
+    if any(map(is_sweep, directories)):
+        return _sweep(directories, form, baseline, slo_ms, details, out, fail_if)
     runs = [load(directory) for directory in directories]
     summary = summarise(runs, baseline, slo_ms)
     failed = gates.apply(summary, fail_if)
-
     text = None if form == "table" else _text(form, summary, runs)
-
-    def show(console: Console) -> None:
-        if text is None:
-            print_summary(summary, console, details)
-        else:
-            console.file.write(text)
-
-    seen = put(show, out)
+    seen = _put(text, lambda console: print_summary(summary, console, details), out)
     if failed and (form != "table" or out is not None or not seen):  # whoever sees the exit code should see why
         ones = summary.get("runs", [summary])
         gates.print_gates([gate for one in ones for gate in one["gates"] if gate["failed"]], Console(stderr=True))
-    return EXIT_INVALID if not summary["valid"] else EXIT_THRESHOLD if failed else EXIT_DONE
+    return _code(summary, failed)
 
 
-def _print_sweep(
+def _sweep(
     directories: Sequence[Path],
     form: str,
     baseline: str | None,
@@ -78,30 +71,33 @@ def _print_sweep(
     out: Path | None,
     fail_if: Sequence[Gate],
 ) -> int:
-    """Print the report of a sweep; a gate holds for each of its cells."""
+    """Do what `print_report` does, for the directory of a sweep."""
     if len(directories) > 1:
-        raise UsageError("a sweep is reported alone: name one directory, or cells of sweeps, which are runs")
-    (directory,) = directories
+        swept = next(directory for directory in directories if is_sweep(directory))
+        raise UsageError(f"{swept} is a sweep, which is reported alone: name only it, or the runs in its cells")
     if form == "trace":
-        first = next(iter(read_sweep(directory).cells))
-        raise UsageError(f"a sweep has no trace: name one of its cells, such as {directory / first}")
+        raise UsageError(f"{directories[0]} is a sweep: a trace shows one run, so name one of its cells")
+    directory = directories[0]
     summary = summarise_sweep(directory, baseline, slo_ms)
-    failed = [gates.apply(cell, fail_if) for cell in summary["cells"]]
+    failed = apply_gates(summary, fail_if)
+    text = None if form == "table" else _sweep_text(form, summary, directory.resolve().name)
+    seen = _put(text, lambda console: print_sweep(summary, console, details), out)
+    if failed and (form != "table" or out is not None or not seen):
+        gates.print_gates([gate for gate in named(summary["gates"]) if gate["failed"]], Console(stderr=True))
+    return _code(summary, failed)
 
-    def show(console: Console) -> None:
-        if form == "json":
-            console.file.write(json.dumps(summary, indent=2, allow_nan=False) + "\n")
-        elif form == "csv":
-            console.file.write(csv.sweep_rows(summary))
-        elif form == "markdown":
-            console.file.write(sweep_markdown(summary))
-        elif form == "html":
-            console.file.write(sweep_page(summary, directory.resolve().name))
-        else:
-            print_sweep(summary, console, details)
 
-    put(show, out)
-    return EXIT_INVALID if not summary["valid"] else EXIT_THRESHOLD if any(failed) else EXIT_DONE
+def _put(text: str | None, show: Callable[[Console], None], out: Path | None) -> bool:
+    """Put a text where it belongs, or let `show` print where there is none."""
+
+    def write(console: Console) -> None:
+        console.file.write(text or "")
+
+    return put(show if text is None else write, out)
+
+
+def _code(summary: dict[str, Any], failed: bool) -> int:
+    return EXIT_INVALID if not summary["valid"] else EXIT_THRESHOLD if failed else EXIT_DONE
 
 
 def json_schema() -> str:
@@ -125,3 +121,14 @@ def _text(form: str, summary: dict[str, Any], runs: Sequence[Run]) -> str:
     if note:
         print_line(Console(stderr=True), note, indent="note: ")
     return text
+
+
+def _sweep_text(form: str, summary: dict[str, Any], name: str) -> str:
+    """Return the report of a sweep as the text of a file."""
+    if form == "json":
+        return json.dumps(summary, indent=2, allow_nan=False) + "\n"
+    if form == "markdown":
+        return sweep_markdown(summary)
+    if form == "csv":
+        return csv.sweep_rows(summary)
+    return sweep_page(summary, name)

@@ -13,10 +13,10 @@ from rich.text import Text
 from collagebench.report.document import document
 from collagebench.report.figures import scrolling
 from collagebench.report.frame import WIDTH, Box, Look, axes, dot, figure, ms
+from collagebench.report.html import hiding, legend
 from collagebench.report.markup import Markup, tag
 from collagebench.report.parts import UNKNOWN, as_ms, new_table, print_line
 from collagebench.report.scales import Scale, linear, logarithmic
-from collagebench.report.sweep_page import key_of
 
 Object = Mapping[str, Any]
 BOX = Box(left=46, right=WIDTH - 12, top=24, bottom=210)
@@ -99,7 +99,7 @@ def crossover_page(answer: Object, title: str) -> str:
                 class_="verdict",
             ),
         ),
-        key_of(looks),
+        legend(looks, bound=False),
         tag(
             "main",
             tag("div", [plot for plot in plots if plot], class_="plots"),
@@ -109,7 +109,7 @@ def crossover_page(answer: Object, title: str) -> str:
         ),
         tag("footer", tag("p", "Simulated. This file is complete: it loads nothing.")),
     ]
-    return document(title, body)
+    return document(title, body, hiding(looks))
 
 
 def _range(ends: Sequence[float] | None) -> str:

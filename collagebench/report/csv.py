@@ -19,28 +19,33 @@ Object = dict[str, Any]
 def rows(summary: Object, names: Sequence[str]) -> str:
     """Return the object that `summarise` made of runs called `names` as CSV, beginning with the columns' names."""
     runs = zip(names, summary.get("runs", [summary]), strict=True)
-    return _text(COLUMNS, [{"run": name, **_row(one, scheme)} for name, one in runs for scheme in one["schemes"]])
+    found = [{"run": name, **_row(one, scheme)} for name, one in runs for scheme in one["schemes"]]
+    text = StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(found)
+    return text.getvalue()
 
 
 def sweep_rows(summary: Object) -> str:
-    """Return a sweep as CSV: a row for each scheme of each cell, the axes' columns in front of the others.
+    """Return the object that `summarise_sweep` made as CSV: a row for each scheme of each cell.
 
-    `valid` is the cell's own; a scheme that cannot bear its load is `unstable`, in the last column.
+    Before the columns of a run stand one for each axis, and `unstable`; `run` is the cell's name.
     """
-    options = [axis["option"] for axis in summary["axes"]]
-    axes = [f"axis_{option.replace('-', '_')}" for option in options]
-    found = []
-    for cell in summary["cells"]:
-        values = {name: cell["values"][option] for name, option in zip(axes, options, strict=True)}
-        for scheme in cell["schemes"]:
-            unstable = "true" if scheme["unstable"] else "false"
-            found.append({**values, "run": cell["name"], **_row(cell, scheme), "unstable": unstable})
-    return _text((*axes, *COLUMNS, "unstable"), found)
-
-
-def _text(columns: Sequence[str], found: Sequence[Object]) -> str:
+    axes = [axis["option"] for axis in summary["axes"]]
+    heads = [f"axis_{axis}" for axis in axes]
+    found = [
+        {
+            **{head: cell["values"][axis] for head, axis in zip(heads, axes, strict=True)},
+            "unstable": "true" if scheme["unstable"] else "false",
+            "run": cell["name"],
+            **_row(cell, scheme),
+        }
+        for cell in summary["cells"]
+        for scheme in cell["schemes"]
+    ]
     text = StringIO()
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer = csv.DictWriter(text, [*heads, "unstable", *COLUMNS], lineterminator="\n")
     writer.writeheader()
     writer.writerows(found)
     return text.getvalue()

@@ -117,6 +117,8 @@ def _figure(figure: Figure, schemes: dict[str, dict[str, Any]]) -> float:
         return float(found)
     if not scheme["runs"]:
         raise _Unknown(f"{figure} is not known, because {figure.scheme} has no complete run")
+    if scheme.get("unstable") and (metric not in _READ or metric == "goodput"):
+        raise _Unknown(f"{figure} is not known, because {figure.scheme} cannot bear the load")
     found = _READ[metric](scheme) if metric in _READ else scheme["latency_s"][metric]
     if found is not None:
         return float(found)

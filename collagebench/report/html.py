@@ -40,11 +40,11 @@ def page(summary: Object, runs: Sequence[Run], names: Sequence[str]) -> str:
     several = len(parts) > 1
     body = [
         tag("header", tag("p", "collagebench report", class_="brand"), tag("h1", title), _verdicts(summary, parts)),
-        _legend(looks, any(scheme["bound"] for one in parts for scheme in one["schemes"])),
+        legend(looks, any(scheme["bound"] for one in parts for scheme in one["schemes"])),
         tag("main", comparison(summary, parts, runs, looks) if several else None, _parts(parts, runs, names, looks)),
         tag("footer", tag("p", _made(parts))),
     ]
-    return document(title, body, _hiding(looks))
+    return document(title, body, hiding(looks))
 
 
 def _parts(parts: Sequence[Object], runs: Sequence[Run], names: Sequence[str], looks: Looks) -> list[Markup]:
@@ -78,9 +78,9 @@ def _verdicts(summary: Object, parts: Sequence[Object]) -> Markup:
         return _verdict(parts[0])
     return tag(
         "div",
-        tag("p", _badge(summary["valid"], "all VALID", "not all VALID")),
+        tag("p", badge(summary["valid"], "all VALID", "not all VALID")),
         [
-            [tag("h2", one["name"], " ", _badge(one["valid"])), [tag("p", text) for text in one["verdict"][:1]]]
+            [tag("h2", one["name"], " ", badge(one["valid"])), [tag("p", text) for text in one["verdict"][:1]]]
             for one in parts
         ],
         class_="verdict",
@@ -96,10 +96,10 @@ def _verdict(one: Object) -> Markup:
         notes.append((f"gate {'FAILED' if gate['failed'] else 'passed'}", f"{gate['expression']}{why}"))
     return tag(
         "div",
-        tag("p", _badge(one["valid"])),
+        tag("p", badge(one["valid"])),
         tag("p", sentences[0], class_="lead") if sentences else None,
         _rest(sentences[1:]),
-        tag("ul", [tag("li", tag("b", kind), " ", _sentence(text)) for kind, text in notes], class_="notes")
+        tag("ul", [tag("li", tag("b", kind), " ", sentence(text)) for kind, text in notes], class_="notes")
         if notes
         else None,
         tag("p", conditions(one), class_="conditions"),
@@ -117,13 +117,14 @@ def _cut(sentences: Sequence[str], most: int) -> list[Sequence[str]]:
     return [some for some in (sentences[:most], sentences[most:]) if some]
 
 
-def _sentence(text: str) -> list[str]:
+def sentence(text: str) -> list[str]:
     """Return a sentence with the command line's options in it as code."""
     parts = re.split(r"((?<![\w-])--[a-z][a-z-]*)", text)
     return [tag("code", part) if place % 2 else part for place, part in enumerate(parts)]
 
 
-def _badge(valid: bool, yes: str = "VALID", no: str = "INVALID") -> Markup:
+def badge(valid: bool, yes: str = "VALID", no: str = "INVALID") -> Markup:
+    """Return the judgement in its colour."""
     return tag("span", yes if valid else no, class_="badge valid" if valid else "badge invalid")
 
 
@@ -195,28 +196,29 @@ def _said(name: str, value: Any) -> str:
     return f"{value / 2**30:.1f} GiB" if name.endswith("_bytes") and isinstance(value, (int, float)) else str(value)
 
 
-def _legend(looks: Looks, bound: bool) -> Markup:
+def legend(looks: Looks, bound: bool) -> Markup:
     """Return the names and colours of the schemes; a box that is unticked hides its scheme in every plot."""
     entries = [
         tag(
             "label",
             tag("input", type="checkbox", checked=True, id=f"show-{look.number}"),
-            _swatch(look.classes.split(" ", 1)[1]),
+            swatch(look.classes.split(" ", 1)[1]),
             tag("span", name, title=name),
         )
         for name, look in looks.items()
     ]
     if bound:
-        entries.append(tag("p", _swatch("bound"), "bound: the same arrivals without stragglers"))
+        entries.append(tag("p", swatch("bound"), "bound: the same arrivals without stragglers"))
     return tag("nav", entries, class_="legend", aria_label="Schemes shown in the plots")
 
 
-def _swatch(classes: str) -> Markup:
+def swatch(classes: str) -> Markup:
+    """Return a sample of a line."""
     line = tag("path", d="M0 5h22", class_="curve")
     return tag("svg", line, class_=classes, viewBox="0 0 22 10", width=22, height=10, aria_hidden="true")
 
 
-def _hiding(looks: Looks) -> str:
+def hiding(looks: Looks) -> str:
     """Return the rules by which a box hides its scheme, without a script."""
     return "".join(
         f"body:has(#show-{look.number}:not(:checked)) :is(figure,.lanes) .scheme-{look.number}{{display:none}}\n"

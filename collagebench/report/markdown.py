@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from collagebench.report.parts import UNKNOWN, as_interval, as_ms, as_percent, as_times
+from collagebench.report.sweep_table import FIGURES, grids, legend, sweep_conditions
 from collagebench.report.table import conditions
 
 Object = dict[str, Any]
@@ -19,6 +20,29 @@ def markdown(summary: Object) -> str:
     if "comparison" in summary:
         lines += ["## Comparison", "", *_comparison(summary["comparison"])]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def sweep_markdown(summary: Object) -> str:
+    """Return the object that `summarise_sweep` made as Markdown: what was found, then a table for each axis."""
+    sentences = [f"- {escaped(text)}" for text in summary["findings"]]
+    notes = [f"- because {escaped(text)}" for text in summary["reasons"]]
+    notes += [f"- note: {escaped(text)}" for text in summary["warnings"]]
+    gates = [
+        f"- gate {'FAILED' if gate['failed'] else 'passed'} in {escaped(gate['run'])}: {escaped(gate['expression'])}"
+        + (f" ({escaped(gate['reason'])})" if gate["reason"] else "")
+        for gate in summary["gates"]
+    ]
+    lines = [f"**{'VALID' if summary['valid'] else 'INVALID'}**", ""]
+    for block in (sentences, notes, gates):
+        lines += [*block, ""] if block else []
+    for axis in summary["axes"]:
+        for figure in FIGURES:
+            for grid in grids(summary, axis, figure):
+                where = f", {escaped(grid.where)}" if grid.where else ""
+                rows = [[escaped(text.strip()) for text in row] for row in grid.rows]
+                lines += [f"### {figure}{where}", "", *_table(grid.heads, rows, texts=1), ""]
+    lines += [f"{escaped(what)}: {escaped(meaning)}." for what, meaning in legend(summary, details=True).items()]
+    return "\n".join([*lines, "", escaped(sweep_conditions(summary)), ""])
 
 
 def _one(one: Object) -> list[str]:
@@ -52,7 +76,7 @@ def _figures(one: Object) -> list[str]:
         f"the request's own first task. Work: worker time / that of {escaped(base)}."
         + (" Bound: no stragglers, no redundancy." if bound else "")
     )
-    return [*lines_of_table(heads, rows, texts=1), "", legend]
+    return [*_table(heads, rows, texts=1), "", legend]
 
 
 def _row(scheme: Object) -> list[str]:
@@ -92,10 +116,10 @@ def _comparison(rows: Sequence[Object]) -> list[str]:
         ]
         for row in rows
     ]
-    return lines_of_table(("scheme", "run", "p50 ms", "ratio", "p99 ms", "ratio"), cells, texts=2)
+    return _table(("scheme", "run", "p50 ms", "ratio", "p99 ms", "ratio"), cells, texts=2)
 
 
-def lines_of_table(heads: Sequence[str], rows: Sequence[Sequence[str]], texts: int) -> list[str]:
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], texts: int) -> list[str]:
     """Return a table whose first `texts` columns are to the left and whose others are to the right."""
     rules = [":--" if place < texts else "--:" for place in range(len(heads))]
     return [_line([escaped(head) for head in heads]), _line(rules), *(_line(row) for row in rows)]

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from collagebench.config import option
+from collagebench.report import gates
+from collagebench.report.expression import Gate
 from collagebench.report.summary import SCHEMA, finite, summarise
 from collagebench.results.reader import load
 from collagebench.results.sweep import Sweep, read_sweep
@@ -21,8 +23,8 @@ from collagebench.statistics.best import Figure, fastest
 from collagebench.study.grid import Axis, labels
 
 Object = dict[str, Any]
-NAMED = 4
-"""Cells that a sentence names."""
+NAMED, ALIKE = 4, 2
+"""Cells, and schemes that are alike, that a sentence names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,14 @@ def summarise_sweep(
     return whole
 
 
+def apply_gates(summary: Object, fail_if: Sequence[Gate]) -> bool:
+    """Put the outcome of each gate in each cell into the summary; return whether any failed, as `gates.apply` does."""
+    together: Object = {"runs": summary["cells"]}
+    failed = gates.apply(together, fail_if)
+    summary["gates"] = together["gates"]
+    return failed
+
+
 def firm_reasons(cell: Object) -> list[str]:
     """Return why the figures of a cell cannot be trusted, but for schemes that cannot bear its load."""
     known = {reason for scheme in cell["schemes"] for reason in scheme["unstable"]}
@@ -119,11 +129,11 @@ def findings(summary: Object) -> list[str]:
     if not summary["cells"] or len(variants(summary)) < 2:
         return []
     found = []
-    longest = max(summary["axes"], key=lambda axis: len(axis["values"]))
+    longest = max(summary["axes"], key=lambda axis: (_numeric(axis), len(axis["values"])))
     for part in slices(summary, longest):
         where = "".join(f"{name} {label}, " for name, label in part.fixed)
         spans = _spans([(label, tuple(cell["fastest"])) for label, cell in part.cells if cell])
-        said = [f"{_named(best)} {_at(longest['option'], span)}" for best, span in spans if best]
+        said = [f"{_named(best)} {_at(longest, span)}" for best, span in spans if best]
         if said:
             found.append(f"{where}lowest p99: {'; '.join(said)}")
         for variant in variants(summary):
@@ -132,7 +142,7 @@ def findings(summary: Object) -> list[str]:
                 for label, cell in part.cells
                 if (scheme := scheme_of(cell, variant))
             ]
-            spans_ = [_at(longest["option"], span) for unstable, span in _spans(marked) if unstable]
+            spans_ = [_at(longest, span) for unstable, span in _spans(marked) if unstable]
             if spans_:
                 found.append(f"{where}{variant} cannot bear the load {', '.join(spans_)}")
     return found
@@ -149,16 +159,28 @@ def _spans(marked: Sequence[tuple[str, Any]]) -> list[tuple[Any, list[str]]]:
     return found
 
 
-def _at(name: str, span: Sequence[str]) -> str:
-    return f"at {name} {span[0]}" if len(span) == 1 else f"from {name} {span[0]} to {span[-1]}"
+def _numeric(axis: Object) -> bool:
+    return all(isinstance(value, (int, float)) for value in axis["values"])
+
+
+def _at(axis: Object, span: Sequence[str]) -> str:
+    if len(span) > 1 and _numeric(axis):
+        return f"from {axis['option']} {span[0]} to {span[-1]}"
+    return f"at {axis['option']} {' and '.join(span)}"
 
 
 def _named(best: Sequence[str]) -> str:
+    """Return the best, or some of those that are alike."""
+    more = len(best) - ALIKE
+    if more > 1:
+        return f"{', '.join(best[:ALIKE])} and {more} more alike"
     return best[0] if len(best) == 1 else f"{', '.join(best[:-1])} and {best[-1]} alike"
 
 
 def _fastest(one: Object) -> list[str]:
-    """Return the schemes with the lowest p99, those that are unstable left out."""
+    """Return the schemes with the lowest p99, those that are unstable left out; none where the cell is not done."""
+    if one["status"] != "done" or len({tuple(scheme["by_run"]["run"]) for scheme in one["schemes"]}) > 1:
+        return []  # schemes met different runs
     figures = {
         scheme["variant"]: Figure(
             scheme["latency_s"]["p99"], [float("inf") if p99 is None else p99 for p99 in scheme["by_run"]["p99_s"]]
@@ -166,8 +188,6 @@ def _fastest(one: Object) -> list[str]:
         for scheme in one["schemes"]
         if scheme["latency_s"]["p99"] is not None and not scheme["unstable"]
     }
-    if len({len(figure.by_run) for figure in figures.values()}) > 1:  # an interrupted cell: schemes met different runs
-        return []
     return sorted(fastest(figures, one["minimum_effect"]["latency"]))
 
 

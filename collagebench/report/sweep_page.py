@@ -1,217 +1,152 @@
-"""A sweep as a page: for every axis the p99 of each scheme along it, with its interval, then accuracy and work."""
+"""The report of a sweep as one HTML file: what changes along the axes, a plot for each, and all figures in tables."""
 
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
 
+from collagebench.report.along import ACCURACY, P99, WORK, along
 from collagebench.report.document import document
 from collagebench.report.figures import scrolling
-from collagebench.report.frame import WIDTH, Box, Look, Looks, axes, dot, figure, ms
-from collagebench.report.markup import Markup, tag
-from collagebench.report.parts import as_ms, as_percent, as_times
-from collagebench.report.scales import Scale, linear, logarithmic
-from collagebench.report.sweep import Slice, scheme_of, slices, variants
-from collagebench.report.sweep_table import conditions, legend, notes
+from collagebench.report.frame import Look, Looks
+from collagebench.report.html import badge, hiding, legend, sentence
+from collagebench.report.markup import Content, Markup, join, tag
+from collagebench.report.parts import UNKNOWN, as_interval, as_ms, as_percent, as_times
+from collagebench.report.sweep import Object, Slice, scheme_of, slices, variants
+from collagebench.report.sweep_table import legend as meanings
+from collagebench.report.sweep_table import sweep_conditions
+from collagebench.report.table import as_quantile
 
-Object = dict[str, Any]
-BOX = Box(left=42, right=WIDTH - 12, top=24, bottom=220)
-MOST = 12
-"""Slices along one axis that have plots."""
-
-
-@dataclass(frozen=True, slots=True)
-class Measure:
-    """What a plot shows of each scheme."""
-
-    title: str
-    y_title: str
-    value: Callable[[Object], float | None]
-    interval: Callable[[Object], Sequence[float] | None]
-    tick: Callable[[float], str]
-    said: Callable[[float], str]
-    log: bool = False
+FIRST = 6
+"""Plots of one figure and one axis that are shown without unfolding, and sentences."""
 
 
-MEASURES = (
-    Measure(
-        "p99",
-        "p99 in ms (log scale; lower is better)",
-        lambda scheme: None if scheme["unstable"] else scheme["latency_s"]["p99"],
-        lambda scheme: scheme["ci95_s"]["p99"],
-        ms,
-        lambda value: f"p99 {as_ms(value)} ms",
-        log=True,
-    ),
-    Measure(
-        "Right answers",
-        "right answers, % (higher is better)",
-        lambda scheme: scheme["accuracy"]["overall"],
-        lambda scheme: scheme["accuracy"]["ci95"],
-        lambda share: f"{100 * share:g}",
-        lambda value: f"{as_percent(value)} right",
-    ),
-    Measure(
-        "Work",
-        "worker time, beside the first scheme (lower is better)",
-        lambda scheme: scheme["relative"]["executed"],
-        lambda scheme: None,
-        lambda value: f"{value:g}",
-        lambda value: f"{as_times(value)} the work",
-    ),
-)
-
-
-def sweep_page(summary: Object, title: str) -> str:
-    """Return the whole page, from the JSON object of a sweep."""
+def sweep_page(summary: Object, name: str) -> str:
+    """Return the whole page, from the object that `summarise_sweep` made of a sweep called `name`."""
     looks = {variant: Look(place) for place, variant in enumerate(variants(summary))}
-    sentences = [text for kind, text in notes(summary) if not kind]
-    others = [(kind, text) for kind, text in notes(summary) if kind]
-    verdict = tag(
+    bound = any(scheme["bound"] for cell in summary["cells"] for scheme in cell["schemes"])
+    axes = [_axis(place, summary, axis, looks) for place, axis in enumerate(summary["axes"])] if looks else []
+    body = [
+        tag("header", tag("p", "collagebench sweep", class_="brand"), tag("h1", name), _verdict(summary)),
+        legend(looks, bound) if looks else None,
+        tag("main", axes, _made_with(summary)),
+        tag("footer", tag("p", "Each cell is a run directory, with a report of its own. This file loads nothing.")),
+    ]
+    return document(name, body, hiding(looks))
+
+
+def _verdict(summary: Object) -> Markup:
+    found = summary["findings"]
+    notes = [("because", text) for text in summary["reasons"]] + [("note", text) for text in summary["warnings"]]
+    for gate in summary["gates"]:
+        why = f" ({gate['reason']})" if gate["reason"] else ""
+        kind = f"gate {'FAILED' if gate['failed'] else 'passed'} in {gate['run']}"
+        notes.append((kind, f"{gate['expression']}{why}"))
+    items = [tag("li", tag("b", kind), " ", sentence(text)) for kind, text in notes]
+    return tag(
         "div",
         tag("p", badge(summary["valid"])),
-        tag("p", sentences[0], class_="lead") if sentences else None,
-        tag("ul", [tag("li", text) for text in sentences[1:]], class_="rest") if sentences[1:] else None,
-        tag("ul", [tag("li", tag("b", kind), text) for kind, text in others], class_="notes") if others else None,
-        tag("p", conditions(summary), class_="conditions"),
+        tag("p", found[0], class_="lead") if found else None,
+        _folded([tag("li", text) for text in found[1:]], "rest", "What else was found"),
+        _folded(items, "notes", "More notes"),
+        tag("p", sweep_conditions(summary), class_="conditions"),
         class_="verdict",
     )
-    body = [
-        tag("header", tag("p", "collagebench report", class_="brand"), tag("h1", title), verdict),
-        key_of(looks),
-        tag("main", [_along(summary, axis, place, looks) for place, axis in enumerate(summary["axes"])]),
-        tag("footer", tag("p", "Each cell is a run directory of its own. This file is complete: it loads nothing.")),
-    ]
-    return document(title, body)
 
 
-def badge(valid: bool) -> Markup:
-    """Return the word that says whether figures can be trusted."""
-    return tag("span", "VALID" if valid else "INVALID", class_="badge valid" if valid else "badge invalid")
+def _folded(items: Sequence[Markup], class_: str, title: str) -> list[Markup]:
+    """Return a list, what is beyond the first items to be unfolded."""
+    if not items:
+        return []
+    more = tag("details", tag("summary", title), tag("ul", items[FIRST:], class_=class_))
+    return [tag("ul", items[:FIRST], class_=class_), *([more] if items[FIRST:] else [])]
 
 
-def key_of(looks: Looks) -> Markup:
-    """Return the names and colours of the schemes."""
-    entries = []
-    for name, look in looks.items():
-        line = tag("path", d="M0 5h22", class_="curve")
-        classes = look.classes.split(" ", 1)[1]
-        sample = tag("svg", line, class_=classes, viewBox="0 0 22 10", width=22, height=10, aria_hidden="true")
-        entries.append(tag("p", sample, name))
-    return tag("nav", entries, class_="legend", aria_label="Schemes in the plots")
-
-
-def _along(summary: Object, axis: Object, place: int, looks: Looks) -> Markup | None:
-    """Return the plots and the table along one axis."""
-    if len(axis["values"]) < 2 and len(summary["axes"]) > 1:
-        return None
+def _axis(place: int, summary: Object, axis: Object, looks: Looks) -> Markup:
+    """Return everything along one axis."""
     parts = list(slices(summary, axis))
-    plots = [
-        _plot(f"a{place}-{number}-{measure}", summary, part, MEASURES[measure], looks)
-        for number, part in enumerate(parts[:MOST])
-        for measure in range(len(MEASURES))
-    ]
-    left = len(parts) - MOST
+    names = list(looks)
+
+    def plots(figure: str) -> list[Markup]:
+        what = {"p99": P99, "accuracy": ACCURACY, "work": WORK}[figure]
+        drawn = [along(f"{figure}-{place}-{number}", part, names, looks, what) for number, part in enumerate(parts)]
+        return [plot for plot in drawn if plot]
+
+    first = plots("p99")
     return tag(
         "section",
-        tag("h2", f"Along {axis['option']}"),
-        tag("div", [plot for plot in plots if plot], class_="plots"),
-        tag("p", f"{left} more combinations are in the CSV.", class_="note") if left > 0 else None,
-        [_table(summary, part, looks) for part in parts[:MOST]],
-        class_="run",
+        tag("h2", axis["option"]),
+        tag("div", first[:FIRST], class_="plots"),
+        _more(first[FIRST:], "The other slices"),
+        _more(plots("accuracy"), "Accuracy"),
+        _more(plots("work"), "Work"),
+        tag("h3", "Figures"),
+        [join([_title(part), _table(part, looks)]) for part in parts],
+        tag("p", " ".join(f"{what}: {said}." for what, said in meanings(summary).items()), class_="note"),
     )
 
 
-def _plot(key: str, summary: Object, part: Slice, measure: Measure, looks: Looks) -> Markup | None:
-    x, places = _across(part)
-    found: dict[str, list[tuple[float, float, Sequence[float] | None, str]]] = {}
-    for variant in variants(summary):
-        for (label, cell), left in zip(part.cells, places, strict=True):
-            scheme = scheme_of(cell, variant)
-            value = measure.value(scheme) if scheme else None
-            if scheme and value is not None:
-                found.setdefault(variant, []).append((left, value, measure.interval(scheme), label))
-    values = [value for points in found.values() for _, value, _, _ in points]
-    if not values:
-        return None
-    y = (logarithmic if measure.log else linear)(values, BOX.bottom, BOX.top, margin=0.08)
+def _more(plots: Sequence[Markup], title: str) -> Markup | None:
+    return tag("details", tag("summary", title), tag("div", plots, class_="plots")) if plots else None
+
+
+def _title(part: Slice) -> Markup | None:
+    return tag("p", tag("b", ", ".join(f"{name} {label}" for name, label in part.fixed))) if part.fixed else None
+
+
+def _table(part: Slice, looks: Looks) -> Markup:
+    """Return p99 with its interval, accuracy and work of every scheme in the cells of a slice."""
     option = part.axis["option"]
-    drawn = axes(BOX, x, y, x_title=option, y_title=measure.y_title, y_text=measure.tick)
-    if x is None:
-        drawn += [
-            tag("text", label, x=left, y=BOX.bottom + 13, class_="tick", text_anchor="middle")
-            for (label, _), left in zip(part.cells, places, strict=True)
-        ]
-    for variant, points in found.items():
-        drawn.append(_line(variant, points, y, measure, option, looks[variant].classes, joined=x is not None))
-    fixed = ", ".join(f"{name} {label}" for name, label in part.fixed)
-    says = "; ".join(
-        f"{variant}: " + ", ".join(f"{label}: {measure.said(value)}" for _, value, _, label in points)
-        for variant, points in found.items()
-    )
-    unstable = measure.log and any(scheme["unstable"] for _, cell in part.cells if cell for scheme in cell["schemes"])
-    note = "A line ends where its scheme cannot bear the load." if unstable else None
-    title = f"{measure.title} along {option}{', ' + fixed if fixed else ''}"
-    return figure(key, title, BOX.bottom + 34, drawn, says=says, note=note)
-
-
-def _across(part: Slice) -> tuple[Scale | None, list[float]]:
-    """Return the scale of the axis, None for names, and where each value stands."""
-    values = part.axis["values"]
-    if all(isinstance(value, (int, float)) for value in values) and len(values) > 1:
-        wide = min(values) > 0 and max(values) / min(values) >= 30
-        scale = (logarithmic if wide else linear)(values, BOX.left, BOX.right)
-        return scale, [scale(value) for value in values]
-    step = (BOX.right - BOX.left) / len(values)
-    return None, [BOX.left + step * (place + 0.5) for place in range(len(values))]
-
-
-def _line(
-    variant: str,
-    points: Sequence[tuple[float, float, Sequence[float] | None, str]],
-    y: Scale,
-    measure: Measure,
-    option: str,
-    classes: str,
-    *,
-    joined: bool,
-) -> Markup:
-    """Return one scheme's points, joined where the axis is of numbers, with their intervals."""
-    drawn = []
-    for left, value, interval, label in points:
-        ends = [end for end in interval or () if math.isfinite(end)]
-        if len(ends) == 2:
-            low, high = (min(max(end, y.low), y.high) for end in ends)
-            drawn.append(tag("path", class_="whisker", d=f"M{left:.1f} {y(low):.1f}V{y(high):.1f}"))
-        mark = dot(left, y(value))
-        drawn.append(tag("g", tag("title", f"{variant}, {option} {label}: {measure.said(value)}"), mark))
-    if joined and len(points) > 1:
-        steps = "L".join(f"{left:.1f} {y(value):.1f}" for left, value, _, _ in points)
-        drawn.insert(0, tag("path", class_="curve", d=f"M{steps}"))
-    return tag("g", drawn, class_=classes)
-
-
-def _table(summary: Object, part: Slice, looks: Looks) -> Markup:
-    rows = []
+    lines = []
     for label, cell in part.cells:
-        found = [tag("th", label, scope="row")]
-        for variant in variants(summary):
-            scheme = scheme_of(cell, variant)
-            if scheme is None:
-                found.append(tag("td", "-"))
-                continue
-            said = "unstable" if scheme["unstable"] else as_ms(scheme["latency_s"]["p99"])
-            best = cell is not None and variant in cell["fastest"]
-            small = f"{as_percent(scheme['accuracy']['overall'])}, {as_times(scheme['relative']['executed'])}"
-            found.append(tag("td", tag("b", said) if best else said, tag("small", small)))
-        rows.append(tag("tr", found))
-    fixed = ", ".join(f"{name} {label}" for name, label in part.fixed)
-    note = f"p99 in ms, below it right answers and work. Bold: {legend(summary)['*']}."
-    head = tag("h3", fixed) if fixed else None
-    table = scrolling([part.axis["option"], *variants(summary)], rows, f"Along {part.axis['option']}")
-    config = summary["cells"][0]["config"] if summary["cells"] else {}
-    folded = tag("details", tag("summary", "Config of the first cell"), tag("pre", json.dumps(config, indent=1)))
-    return tag("div", head, table, tag("p", note, class_="note"), None if fixed else folded)
+        for number, name in enumerate(looks):
+            scheme = scheme_of(cell, name)
+            sample = tag("i", class_=f"swatch {looks[name].classes.split(' ', 1)[1]}")
+            best = cell is not None and name in cell["fastest"]
+            cells: Content = [tag("td", UNKNOWN) for _ in range(4)]
+            if scheme:
+                cells = [
+                    _p99(scheme, best),
+                    tag("td", as_times(scheme["relative"]["p99"]) if not scheme["unstable"] else UNKNOWN),
+                    _share(scheme["accuracy"]),
+                    tag("td", as_times(scheme["relative"]["executed"])),
+                ]
+            head = tag("th", label if number == 0 else "", scope="row")
+            lines.append(tag("tr", head, tag("td", sample, name, class_="text"), cells))
+    return scrolling([option, "scheme", "p99 ms", "p99 / first", "accuracy", "work"], lines, f"Figures over {option}")
+
+
+def _p99(scheme: Object, best: bool) -> Markup:
+    if scheme["unstable"]:
+        return tag("td", "unstable", title=" ".join(scheme["unstable"]))
+    ends = scheme["ci95_s"]["p99"]
+    said = as_quantile(scheme, "p99")
+    small = tag("small", f"{as_ms(ends[0])} to {as_ms(ends[1])}") if ends else None
+    return tag("td", tag("b", f"{said} *") if best else said, small)
+
+
+def _share(accuracy: Object) -> Markup:
+    small = tag("small", as_interval(accuracy["ci95"])) if accuracy["ci95"] else None
+    return tag("td", as_percent(accuracy["overall"]), small)
+
+
+def _made_with(summary: Object) -> Markup:
+    """Return the cells and what the first was made with, to be unfolded."""
+    cells = summary["cells"]
+    known = [{"name": cell["name"], "rate": cell["rate"], "status": cell["status"]} for cell in cells]
+    whole = {
+        "Cells": known + [{"name": name, "status": "missing"} for name in summary["missing"]],
+        "Config of the first cell": cells[0]["config"] if cells else None,
+        "Environment": cells[0]["environment"] if cells else None,
+        "Models": cells[0]["models"] if cells else None,
+    }
+    return join(
+        [
+            tag("h3", "Made with"),
+            [
+                tag("details", tag("summary", what), tag("pre", json.dumps(value, indent=1), tabindex="0"))
+                for what, value in whole.items()
+                if value
+            ],
+        ]
+    )

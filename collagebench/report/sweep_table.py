@@ -1,172 +1,210 @@
-"""A sweep as tables: for each axis a row for every value and a column for every scheme, in a terminal or in Markdown.
+"""The report of a sweep as tables of 80 columns: for each axis its values down, the schemes across.
 
-Everything is taken from the JSON object of `sweep`, so that all say the same. A table that would be wider than 80
-columns is cut into several, each with the axis in front.
+Everything is taken from the JSON object of `report.sweep`. `grids` makes the texts, which the Markdown report prints
+as well.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from textwrap import wrap
 
 from rich.console import Console
 from rich.text import Text
 
 from collagebench.report.gates import print_gates
-from collagebench.report.markdown import escaped, lines_of_table
 from collagebench.report.parts import UNKNOWN, as_ms, as_percent, as_times, new_table, print_line
-from collagebench.report.sweep import Slice, scheme_of, slices, variants
+from collagebench.report.sweep import Object, scheme_of, slices, variants
+from collagebench.report.table import as_quantile, conditions
 
-Object = dict[str, Any]
-
-WIDTH = 80
-SLICES = 6
-"""Tables of one axis, at most; the rest is in the CSV."""
+MOST_SLICES = 12
+"""Tables of one figure and one axis; the other slices are in the CSV."""
+MOST_SENTENCES = 10
+HEAD = 12
+"""Characters of a column's head before it goes on in the next line."""
+GAP = 2
+"""Between two columns."""
 UNSTABLE = "unstable"
 BEST = "*"
 
 
 @dataclass(frozen=True, slots=True)
-class Figure:
-    """What a table shows of every scheme."""
+class Grid:
+    """One table: an axis down, schemes across."""
 
-    title: str
-    said: Callable[[Object], str]
-    marks_best: bool = False
-
-
-def _p99(scheme: Object) -> str:
-    if scheme["unstable"]:
-        return UNSTABLE
-    if "p99" in scheme["infinite"]:
-        return "inf"
-    least = scheme["latency_at_least_s"]["p99"]
-    return as_ms(scheme["latency_s"]["p99"]) if least is None else f">= {as_ms(least)}"
-
-
-P99 = Figure("p99 in ms", _p99, marks_best=True)
-MORE = (
-    Figure("right answers", lambda scheme: as_percent(scheme["accuracy"]["overall"])),
-    Figure("worker time, beside the first scheme", lambda scheme: as_times(scheme["relative"]["executed"])),
-)
+    where: str
+    """The values of the other axes, empty where there are none."""
+    figure: str
+    heads: tuple[str, ...]
+    """The axis, then the schemes."""
+    rows: tuple[tuple[str, ...], ...]
+    """A label of the axis, then a text for each scheme."""
 
 
 def print_sweep(summary: Object, console: Console, details: bool = False) -> None:
-    """Print a sweep: its tables, what they show, and whether they can be trusted.
-
-    `details` adds tables of accuracy and of work.
-    """
-    print_line(console, conditions(summary))
+    """Print the object that `summarise_sweep` returned; `details` adds intervals, accuracy and work."""
+    print_line(console, sweep_conditions(summary))
     console.print()
-    for figure in (P99, *MORE) if details else (P99,):
-        _print_figure(summary, figure, console)
-    for what, meaning in legend(summary).items():
-        print_line(console, meaning, indent=f"{what:<10}", style="dim")
+    figures = FIGURES if details else {"p99 ms": FIGURES["p99 ms"]}
+    for axis in summary["axes"]:
+        for figure in figures:
+            every = list(grids(summary, axis, figure))
+            for grid in every[:MOST_SLICES]:
+                _print_grid(grid, console)
+            if len(every) > MOST_SLICES:
+                print_line(
+                    console, f"{len(every) - MOST_SLICES} more tables along {axis['option']}: see --format csv or html"
+                )
+    for what, meaning in legend(summary, details).items():
+        print_line(console, meaning, indent=f"{what:<9}", style="dim")
     console.print()
     console.print(Text("VALID", style="bold green") if summary["valid"] else Text("INVALID", style="bold red"))
-    for kind, text in notes(summary):
-        print_line(console, text, indent=f"  {kind}")
+    for indent, sentences in (("  ", "findings"), ("  because ", "reasons"), ("  note: ", "warnings")):
+        for sentence in summary[sentences][:MOST_SENTENCES]:
+            print_line(console, sentence, indent=indent)
+        if len(summary[sentences]) > MOST_SENTENCES:
+            print_line(console, f"and {len(summary[sentences]) - MOST_SENTENCES} more", indent=indent)
     console.print()
-    print_gates([gate for cell in summary["cells"] for gate in cell.get("gates", [])], console)
+    print_gates(named(summary["gates"]), console)
 
 
-def sweep_markdown(summary: Object) -> str:
-    """Return a sweep as Markdown."""
-    lines = [f"**{'VALID' if summary['valid'] else 'INVALID'}**", ""]
-    lines += [f"- {kind}{escaped(text)}" for kind, text in notes(summary)]
-    lines += [""]
-    for figure in (P99, *MORE):
-        for part in _shown(summary):
-            lines += [f"### {escaped(_title(figure, part))}", ""]
-            heads, rows = _cells(summary, part, figure, variants(summary))
-            lines += [*lines_of_table(heads, [[escaped(text) for text in row] for row in rows], texts=1), ""]
-    lines += [f"{escaped(meaning)} " for meaning in [f"{what}: {text}." for what, text in legend(summary).items()]]
-    return "\n".join([*lines, "", escaped(conditions(summary))]).rstrip() + "\n"
+def named(outcomes: Sequence[Object]) -> list[Object]:
+    """Return the outcomes of gates with the name of the cell before each."""
+    return [{**one, "expression": f"{one['run']}: {one['expression']}"} for one in outcomes]
 
 
-def conditions(summary: Object) -> str:
-    """Say in words what was swept."""
-    axes = ", ".join(f"{axis['option']} {', '.join(axis['labels'])}" for axis in summary["axes"])
+def sweep_conditions(summary: Object) -> str:
+    """Say what was swept, and what was the same in all cells."""
+    swept = " and ".join(f"{axis['option']} {_span(axis['labels'])}" for axis in summary["axes"])
     count = len(summary["cells"]) + len(summary["missing"])
-    first = summary["cells"][0]["config"] if summary["cells"] else {}
-    engine = f"{summary['engine']}: " if summary["engine"] else ""
-    each = f", each {first['runs']} x {first['requests']:,} requests" if {"runs", "requests"} <= first.keys() else ""
-    fixed = [
-        f"{name.replace('_', '-')} {first[name]}"
-        for name in ("workers", "stragglers", "dataset", "seed")
-        if name in first and name not in {axis["option"].replace("-", "_") for axis in summary["axes"]}
-    ]
-    return f"{engine}{count} experiments over {axes}{each}; {', '.join(fixed)}"
+    said = f"{summary['engine']} sweep of {swept}, {count} cell{'s' if count != 1 else ''}"
+    if not summary["cells"]:
+        return said
+    return f"{said}; {conditions(_shared(summary['cells'])).removeprefix(summary['engine'] + ': ')}"
 
 
-def legend(summary: Object) -> dict[str, str]:
-    """Say what the marks mean that are in the tables."""
-    found = {BEST: "the lowest p99, or not shown to differ from it (5 %, paired runs, Holm)"}
-    if any(scheme["unstable"] for cell in summary["cells"] for scheme in cell["schemes"]):
-        found[UNSTABLE] = "the queue grew to the end of the runs: the scheme cannot bear this load"
-    return found
+def legend(summary: Object, details: bool = False) -> dict[str, str]:
+    """Say what marks mean and what the figures that are shown are."""
+    cells = summary["cells"]
+    least = 100 * cells[0]["minimum_effect"]["latency"] if cells else 0
+    meanings = {BEST: f"the lowest p99, and those not shown to be more than {least:g} % above it"}
+    if any(scheme["unstable"] for cell in cells for scheme in cell["schemes"]):
+        meanings[UNSTABLE] = "cannot bear the load: its queue grows as long as requests come, or most fail"
+    if any(scheme["bound"] for cell in cells for scheme in cell["schemes"]):
+        meanings["bound"] = "no stragglers, no redundancy (simulated); a copy may beat even that"
+    if details:
+        meanings["interval"] = "half the 95 % interval of p99, from the scatter of the runs"
+        meanings["work"] = "worker time spent / that of the first scheme"
+    return meanings
 
 
-def notes(summary: Object) -> list[tuple[str, str]]:
-    """Return what is to be said below the tables: what kind of sentence, and the sentence."""
-    found = [("", text) for text in summary["findings"]]
-    found += [("because ", text) for text in summary["reasons"]]
-    return found + [("note: ", text) for text in summary["warnings"]]
+def grids(summary: Object, axis: Object, figure: str) -> Iterator[Grid]:
+    """Yield the tables of a figure along an axis, one for each combination of the other axes' values."""
+    names = variants(summary)
+    shown = [*names, *(["bound"] if figure == "p99 ms" and _bounded(summary) else [])]
+    for part in slices(summary, axis):
+        rows = [
+            (label, *(_bound(cell) if name == "bound" else FIGURES[figure](cell, name) for name in shown))
+            for label, cell in part.cells
+        ]
+        where = ", ".join(f"{name} {label}" for name, label in part.fixed)
+        yield Grid(where, figure, (axis["option"], *shown), tuple(rows))
 
 
-def _print_figure(summary: Object, figure: Figure, console: Console) -> None:
-    for part in _shown(summary):
-        for some in _that_fit(part, variants(summary), figure, summary):
-            heads, rows = _cells(summary, part, figure, some)
-            table = new_table(*heads)
-            table.columns[0].justify = "left" if any(not label[:1].isdigit() for label, _ in part.cells) else "right"
-            for row in rows:
-                table.add_row(*row)
-            console.print(Text(_title(figure, part), style="bold"))
-            console.print(table)
-            console.print()
-    left = sum(max(0, len(list(slices(summary, axis))) - SLICES) for axis in summary["axes"])
-    if left and figure is P99:
-        print_line(console, f"{left} more tables are left out: `report --format csv` has every figure", style="dim")
+def _print_grid(grid: Grid, console: Console) -> None:
+    """Print one table, in several pieces of about the same size where the schemes are too many for the width."""
+    title = f"{grid.figure}{', ' if grid.where else ''}{grid.where}"
+    heads = [wrap(head, HEAD) for head in grid.heads]
+    widths = [GAP + max(*map(len, lines), *(len(row[place]) for row in grid.rows)) for place, lines in enumerate(heads)]
+    for places in _pieces(widths, console.width):
+        console.print(Text(title, style="bold"))
+        table = new_table(grid.heads[0], *("\n".join(heads[place]) for place in places))
+        table.columns[0].justify = "left"
+        for row in grid.rows:
+            table.add_row(row[0], *(_styled(row[place]) for place in places))
+        console.print(table)
         console.print()
 
 
-def _shown(summary: Object) -> list[Slice]:
-    """Return the slices that have a table: along every axis with several values, some of each."""
-    axes = [axis for axis in summary["axes"] if len(axis["values"]) > 1] or summary["axes"]
-    return [part for axis in axes for part in list(slices(summary, axis))[:SLICES]]
+def _pieces(widths: Sequence[int], room: int) -> list[list[int]]:
+    """Return the columns after the first in as few pieces as fit beside it, all of about the same size."""
+    columns = list(range(1, len(widths)))
+    for count in range(1, len(columns)):
+        most = -(-len(columns) // count)
+        pieces = [columns[start : start + most] for start in range(0, len(columns), most)]
+        if all(widths[0] + sum(widths[place] for place in piece) <= room for piece in pieces):
+            return pieces
+    return [[place] for place in columns]
 
 
-def _title(figure: Figure, part: Slice) -> str:
-    fixed = ", ".join(f"{name} {label}" for name, label in part.fixed)
-    return f"{figure.title}{', ' + fixed if fixed else ''}"
+def _styled(text: str) -> Text:
+    return Text(text, style="bold" if text.endswith(BEST) else "red" if text.strip() == UNSTABLE else "")
 
 
-def _cells(summary: Object, part: Slice, figure: Figure, some: Sequence[str]) -> tuple[list[str], list[list[str]]]:
-    rows = []
-    for label, cell in part.cells:
-        row = [label]
-        for variant in some:
-            scheme = scheme_of(cell, variant)
-            said = UNKNOWN if scheme is None else figure.said(scheme)
-            best = figure.marks_best and cell is not None and variant in cell["fastest"]
-            row.append(said + (BEST if best else " " if figure.marks_best else ""))
-        rows.append(row)
-    return [part.axis["option"], *some], rows
+def _span(labels: Sequence[str]) -> str:
+    return ", ".join(labels) if len(labels) <= 4 else f"{labels[0]} to {labels[-1]}"
 
 
-def _that_fit(part: Slice, names: Sequence[str], figure: Figure, summary: Object) -> list[list[str]]:
-    """Return the schemes in groups of which a table fits."""
-    _, rows = _cells(summary, part, figure, names)
-    first = max(len(part.axis["option"]), *(len(label) for label, _ in part.cells))
-    groups: list[list[str]] = [[]]
-    width = first
-    for place, name in enumerate(names):
-        column = 1 + max(len(name), *(len(row[place + 1]) for row in rows))
-        if groups[-1] and width + column > WIDTH:
-            groups.append([])
-            width = first
-        groups[-1].append(name)
-        width += column
-    return groups
+def _shared(cells: Sequence[Object]) -> Object:
+    """Return one cell without what differs in the others."""
+    first = cells[0]
+    config = {
+        name: value
+        for name, value in first["config"].items()
+        if all(cell["config"].get(name) == value for cell in cells)
+    }
+    rates = {cell["rate"] for cell in cells}
+    loads = {round(scheme["utilisation"] or 0, 6) for cell in cells for scheme in cell["schemes"]}
+    scales = {(cell["stragglers"] or {}).get("time_scale") for cell in cells}
+    facts = first["stragglers"] or {}
+    return {
+        **first,
+        "config": config,
+        "rate": first["rate"] if len(rates) == 1 else None,
+        "schemes": first["schemes"] if len(loads) == 1 else [],
+        "stragglers": facts if len(scales) == 1 else {**facts, "time_scale": None},
+    }
+
+
+def _bounded(summary: Object) -> bool:
+    return any(scheme["bound"] for cell in summary["cells"] for scheme in cell["schemes"])
+
+
+def _bound(cell: Object | None) -> str:
+    found = next((scheme["bound"] for scheme in cell["schemes"] if scheme["bound"]), None) if cell else None
+    return f"{as_ms(found['latency_s']['p99'] if found else None)} "
+
+
+def _p99(cell: Object | None, variant: str) -> str:
+    scheme = scheme_of(cell, variant)
+    if cell is None or scheme is None:
+        return f"{UNKNOWN} "
+    if scheme["unstable"]:
+        return f"{UNSTABLE} "
+    return f"{as_quantile(scheme, 'p99')}{BEST if variant in cell['fastest'] else ' '}"
+
+
+def _interval(cell: Object | None, variant: str) -> str:
+    scheme = scheme_of(cell, variant)
+    ends = scheme["ci95_s"]["p99"] if scheme and not scheme["unstable"] else None
+    return as_ms(ends[1] - scheme["latency_s"]["p99"]) if scheme and ends else UNKNOWN
+
+
+def _accuracy(cell: Object | None, variant: str) -> str:
+    scheme = scheme_of(cell, variant)
+    return as_percent(scheme["accuracy"]["overall"] if scheme else None)
+
+
+def _work(cell: Object | None, variant: str) -> str:
+    scheme = scheme_of(cell, variant)
+    return as_times(scheme["relative"]["executed"] if scheme else None)
+
+
+FIGURES: dict[str, Callable[[Object | None, str], str]] = {
+    "p99 ms": _p99,
+    "p99 interval ms": _interval,
+    "accuracy": _accuracy,
+    "work": _work,
+}
+"""What each table shows, by its name: the text for a cell and a variant."""

@@ -73,6 +73,8 @@ def conditions(one: dict[str, Any]) -> str:
         parts.append(f"{config['runs']} run{'s' if config['runs'] != 1 else ''} x {config['requests']:,} requests")
     if one["rate"] is not None:
         parts.append(f"at {one['rate']:.4g}/s,")
+    elif {"runs", "requests"} <= config.keys():
+        parts[-1] += ","
     utilisation = next((scheme["utilisation"] for scheme in one["schemes"]), None)
     if utilisation is not None:
         parts.append(f"utilisation {utilisation:.2f} before redundancy,")
@@ -123,8 +125,8 @@ def _row(scheme: dict[str, Any]) -> list[str]:
     own = scheme["sources"].get("own", 0.0) if scheme["sources"] else None
     return [
         scheme["variant"],
-        _quantile(scheme, "p50"),
-        _quantile(scheme, "p99"),
+        as_quantile(scheme, "p50"),
+        as_quantile(scheme, "p99"),
         as_ms(interval[1] - latency["p99"]) if interval else UNKNOWN,
         _marked(relative["p99"], scheme["versus"]),
         as_percent(scheme["accuracy"]["overall"]),
@@ -160,7 +162,8 @@ def _print_comparison(rows: Sequence[dict[str, Any]], console: Console) -> None:
     console.print(table)
 
 
-def _quantile(scheme: dict[str, Any], name: str) -> str:
+def as_quantile(scheme: dict[str, Any], name: str) -> str:
+    """Return a quantile of a scheme in milliseconds, or what is known of it."""
     if name in scheme["infinite"]:
         return "inf"
     least = scheme["latency_at_least_s"][name]

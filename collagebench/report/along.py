@@ -1,0 +1,210 @@
+"""Figures along an axis: a line for each scheme, with a band for its 95 % interval, over the values of one option.
+
+A scheme that is unstable somewhere has no figure there: its line leaves the plot at the top and comes back behind it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+from collagebench.report.frame import WIDTH, Box, Looks, axes, dot, figure, key, ms, text, text_width
+from collagebench.report.markup import Markup, tag
+from collagebench.report.parts import as_ms, as_percent, as_times
+from collagebench.report.scales import CHARACTER, Scale, linear, logarithmic, room_for, shorten
+from collagebench.report.sweep import Object, Slice, scheme_of
+
+WIDE = 20.0
+"""From the least value of an axis to the largest, where it becomes logarithmic."""
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """What is drawn over an axis."""
+
+    title: str
+    y_title: str
+    value: Callable[[Object], float | None]
+    """Of a scheme in a cell."""
+    interval: Callable[[Object], Sequence[float] | None]
+    said: Callable[[float | None], str]
+    scale: Callable[[Sequence[float], float, float], Scale]
+    y_text: Callable[[float], str]
+    infinite: bool = False
+    """Whether it has no end where a scheme is unstable."""
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One scheme in one cell; without a value where none is known."""
+
+    x: float
+    value: float | None
+    interval: Sequence[float] | None
+    unstable: bool
+    said: str
+
+
+P99 = Figure(
+    "p99",
+    "p99 in ms (log scale)",
+    lambda scheme: scheme["latency_s"]["p99"],
+    lambda scheme: scheme["ci95_s"]["p99"],
+    lambda value: f"{as_ms(value)} ms",
+    lambda values, start, end: logarithmic(values, start, end),
+    ms,
+    infinite=True,
+)
+ACCURACY = Figure(
+    "Accuracy",
+    "right answers, %",
+    lambda scheme: scheme["accuracy"]["overall"],
+    lambda scheme: scheme["accuracy"]["ci95"],
+    as_percent,
+    lambda values, start, end: linear(values, start, end),
+    lambda share: f"{100 * share:g}",
+)
+WORK = Figure(
+    "Work",
+    "worker time / that of the first scheme",
+    lambda scheme: scheme["relative"]["executed"],
+    lambda scheme: None,
+    as_times,
+    lambda values, start, end: linear(values, start, end),
+    lambda value: f"{value:g}",
+)
+
+
+def along(key_: str, part: Slice, names: Sequence[str], looks: Looks, what: Figure) -> Markup | None:
+    """Return the plot of a figure of the schemes `names` over one axis; None where nothing is known."""
+    places = _places(part)
+    curves = {name: _points(part, places, name, what) for name in names}
+    bound = _bound(part, places) if what is P99 else []
+    known = [point.value for points in (*curves.values(), bound) for point in points if point.value is not None]
+    if not known:
+        return None
+    shown = [*(name for name, points in curves.items() if points), *(["bound"] if bound else [])]
+    box = Box(left=40, right=WIDTH - 26 - room_for(shown, 110), top=24, bottom=max(214, 24 + 14 * len(shown)))
+    ends = [end for points in curves.values() for point in points if point.value for end in point.interval or ()]
+    y = what.scale([*known, *(end for end in ends if end > 0)], box.bottom, box.top)
+    x = _horizontal(part, places, box)
+    drawn = axes(box, None, y, x_title=part.axis["option"], y_title=what.y_title, y_text=what.y_text)
+    drawn += _ticks(part, places, x, box)
+    for name, points in curves.items():
+        drawn.append(tag("g", _curve(name, points, x, y, box), class_=looks[name].classes))
+    if bound:
+        drawn.append(tag("g", _curve("bound", bound, x, y, box), class_="bound"))
+    order = sorted(curves, key=lambda name: -_last(curves[name]))
+    room = WIDTH - box.right - 8
+    entries = [(_brief(name, room - 18), looks[name].classes) for name in order if curves[name]]
+    drawn += key([*entries, *[("bound", "bound")] * bool(bound)], box.right + 8, box.top + 10, room)
+    unstable = any(point.unstable for points in curves.values() for point in points)
+    where = ", ".join(f"{name} {label}" for name, label in part.fixed)
+    return figure(
+        key_,
+        f"{what.title} over {part.axis['option']}{': ' if where else ''}{where}",
+        box.bottom + 34,
+        drawn,
+        says="; ".join(point.said for points in curves.values() for point in points),
+        note="A line that leaves at the top in an arrow: there the scheme cannot bear the load." if unstable else None,
+    )
+
+
+def _places(part: Slice) -> list[float]:
+    """Return where each value stands: numbers as what they are, names one after the other."""
+    values = part.axis["values"]
+    numbers = all(isinstance(value, (int, float)) for value in values)
+    return [float(value) for value in values] if numbers else [float(place) for place in range(len(values))]
+
+
+def _horizontal(part: Slice, places: Sequence[float], box: Box) -> Scale:
+    if not isinstance(part.axis["values"][0], (int, float)):
+        return Scale(-0.3, len(places) - 0.7, box.left, box.right)
+    if min(places) > 0 and max(places) >= WIDE * min(places):
+        return logarithmic(places, box.left + 6, box.right - 6)
+    return linear(places, box.left, box.right)
+
+
+def _ticks(part: Slice, places: Sequence[float], x: Scale, box: Box) -> list[Markup]:
+    """Return a line for every value of the axis, with its label where there is room."""
+    drawn = []
+    free = -math.inf
+    room = (box.right - box.left) / len(places) if not isinstance(part.axis["values"][0], (int, float)) else WIDTH
+    for label, place in zip(part.axis["labels"], places, strict=True):
+        at, said = x(place), shorten(label, room)
+        drawn.append(tag("path", class_="grid", d=f"M{at:.1f} {box.top:g}V{box.bottom:g}"))
+        half = (text_width(said) + 4) / 2
+        if at - half >= free:
+            drawn.append(text(at, box.bottom + 13, said, class_="tick", anchor="middle"))
+            free = at + half
+    return drawn
+
+
+def _points(part: Slice, places: Sequence[float], name: str, what: Figure) -> list[Point]:
+    found = []
+    for (label, cell), x in zip(part.cells, places, strict=True):
+        scheme = scheme_of(cell, name)
+        if scheme is None:
+            continue
+        unstable = what.infinite and bool(scheme["unstable"])
+        value, interval = (None, None) if unstable else (what.value(scheme), what.interval(scheme))
+        said = "unstable" if unstable else what.said(value)
+        if interval:
+            said += f", 95 % interval {what.said(interval[0])} to {what.said(interval[1])}"
+        found.append(Point(x, value, interval, unstable, f"{name}, {part.axis['option']} {label}: {said}"))
+    return found
+
+
+def _bound(part: Slice, places: Sequence[float]) -> list[Point]:
+    found = []
+    for (label, cell), x in zip(part.cells, places, strict=True):
+        bound: Any = next((scheme["bound"] for scheme in cell["schemes"] if scheme["bound"]), None) if cell else None
+        value = bound["latency_s"]["p99"] if bound else None
+        if value is not None:
+            found.append(Point(x, value, None, False, f"bound, {label}: {as_ms(value)} ms"))
+    return found
+
+
+def _brief(name: str, room: float) -> str:
+    """Return a name that fits, of a long one the beginning and the end, by which variants differ."""
+    most = int(room / CHARACTER)
+    return name if len(name) <= most else f"{name[:3]}…{name[4 - most :]}"
+
+
+def _last(points: Sequence[Point]) -> float:
+    """Return the height of a curve's end, by which the key is ordered."""
+    heights = [math.inf if point.unstable else point.value for point in points]
+    return next((height for height in reversed(heights) if height is not None), 0.0)
+
+
+def _curve(name: str, points: Sequence[Point], x: Scale, y: Scale, box: Box) -> list[Markup]:
+    drawn = []
+    for one, other in pairwise(points):
+        if one.interval and other.interval:
+            upper = f"M{x(one.x):.1f} {y(one.interval[1]):.1f}L{x(other.x):.1f} {y(other.interval[1]):.1f}"
+            lower = f"L{x(other.x):.1f} {y(other.interval[0]):.1f}L{x(one.x):.1f} {y(one.interval[0]):.1f}Z"
+            drawn.append(tag("path", class_="spread", d=upper + lower))
+    line, pen = "", "M"
+    for point in points:
+        if point.value is None and not point.unstable:
+            pen = "M"
+            continue
+        height = box.top if point.value is None else y(point.value)
+        line += f"{pen}{x(point.x):.1f} {height:.1f}"
+        pen = "L"
+    drawn.append(tag("path", tag("title", name), d=line, class_="curve"))
+    for point in points:
+        if point.unstable:
+            place = x(point.x)
+            arrow = tag("path", class_="whisker", d=f"M{place - 4:.1f} {box.top + 6:g}l4 -6l4 6")
+            drawn.append(tag("g", tag("title", point.said), arrow))
+        elif point.value is not None:
+            if point.interval:
+                low, high = point.interval
+                ends = f"M{x(point.x):.1f} {y(low):.1f}V{y(high):.1f}"
+                drawn.append(tag("path", class_="whisker", d=ends))
+            drawn.append(tag("g", tag("title", point.said), dot(x(point.x), y(point.value))))
+    return drawn

@@ -1,0 +1,77 @@
+"""Sweeps as a user meets them: whole processes that are stopped, killed and gone on with."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from real_processes import Watched
+from test_run import collagebench, descendants, finish, start
+
+pytestmark = pytest.mark.processes
+
+OPTIONS = (
+    *("--utilisation", "0.2,0.4,0.6", "--scheme", "none,collage", "--runs", 5, "--requests", 250),
+    *("--compute-time", "0.001", "--workers", 5),
+)
+
+
+def records(directory: Path) -> dict[str, bytes]:
+    """Return the records of all cells."""
+    return {
+        str(path.relative_to(directory)): path.read_bytes()
+        for table in ("requests.csv", "tasks.csv")
+        for path in directory.rglob(table)
+    }
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """Return the records of a sweep that nobody stopped."""
+    room = tmp_path_factory.mktemp("whole")
+    assert collagebench("simulate", *OPTIONS, "--out", "s", "--format", "json", cwd=room)[0] == 0
+    return records(room / "s")
+
+
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGKILL])
+def test_a_sweep_that_is_stopped_leaves_nobody_and_is_gone_on_with(
+    tmp_path: Path, whole: dict[str, bytes], sign: signal.Signals
+) -> None:
+    """After Ctrl-C or kill -9 no process lives; what was done stays, and the rest comes as if nothing had happened."""
+    process = start("simulate", *OPTIONS, "--jobs", 2, "--out", "s", cwd=tmp_path)
+    while not any(path.read_text().count("\n") > 1 for path in tmp_path.glob("s/*/cells.csv")):
+        assert process.poll() is None
+        time.sleep(0.02)  # a pause between two looks
+    workers = Watched(descendants(process.pid))
+    process.send_signal(sign)
+    out, err = process.communicate(timeout=60)
+    assert workers.left_after(3.0) == set()
+    if sign == signal.SIGINT:
+        assert process.returncode == 130
+        assert err == "collagebench: interrupted; what was finished is in s, to go on with --resume --out s\n"
+        assert "INVALID" in out
+    assert json.loads((tmp_path / "s" / "sweep.json").read_text())["status"] != "done"
+    code, out, err = collagebench("simulate", "--resume", "--out", "s", "--verbose", cwd=tmp_path)
+    assert code == 0
+    assert "\nVALID" in out
+    assert "3 of 3, utilisation=0." in err
+    assert records(tmp_path / "s") == whole
+
+
+def test_a_live_sweep_runs_one_cell_after_the_other(tmp_path: Path) -> None:
+    """`run` with several values measures each on real workers, and its report has a cell for each."""
+    small = ("--scheme", "none", "--runs", 1, "--requests", 30, "--workers", 2)
+    process = start(
+        "run", *small, "--utilisation", "0.2,0.3", "--format", "json", "--verbose", "--out", "s", cwd=tmp_path
+    )
+    code, out, err = finish(process)
+    report = json.loads(out)
+    assert code == (0 if report["valid"] else 4)
+    assert [cell["values"] for cell in report["cells"]] == [{"utilisation": 0.2}, {"utilisation": 0.3}]
+    assert {cell["engine"] for cell in report["cells"]} == {"live"}
+    assert "1 of 2: utilisation=0.2\n" in err
+    assert collagebench("report", "s/utilisation=0.2", cwd=tmp_path)[0] in (0, 4)
+    assert "begun with run" in collagebench("simulate", "--resume", "--out", "s", cwd=tmp_path)[2]

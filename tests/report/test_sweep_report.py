@@ -1,0 +1,191 @@
+"""The report of a sweep, in every form: who is the fastest where, what is missing, and what makes it INVALID."""
+
+from __future__ import annotations
+
+import csv
+import json
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from swept import swept
+from synthetic_run import change_header
+from test_schema import PUBLISHED, strict
+
+from collagebench.errors import UsageError
+from collagebench.report import print_report
+from collagebench.report.expression import parse
+from collagebench.report.sweep import apply_gates, findings, summarise_sweep
+
+jsonschema = pytest.importorskip("jsonschema", reason="needs the test extra")
+
+LOADS: dict[str, list[Any]] = {"utilisation": [0.2, 0.5, 0.8]}
+CROSSING = {
+    "utilisation=0.2": {"none": 0.02, "hedge": 0.01, "collage 3x3": 0.015},
+    "utilisation=0.5": {"none": 0.02, "hedge": 0.012, "collage 3x3": 0.012},
+    "utilisation=0.8": {"none": 0.02, "hedge": 0.03, "collage 3x3": 0.015},
+}
+
+
+@pytest.fixture(scope="module")
+def crossing(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a sweep in which hedging is the fastest at first and the collage in the end."""
+    return swept(tmp_path_factory.mktemp("sweep") / "s", LOADS, CROSSING)
+
+
+def said(capsys: pytest.CaptureFixture[str], directory: Path, form: str = "table", **options: Any) -> tuple[int, str]:
+    """Report a sweep; return the exit code and what was printed."""
+    code = print_report([directory], form, **options)
+    return code, capsys.readouterr().out
+
+
+def test_the_fastest_of_each_cell_and_what_changes(crossing: Path) -> None:
+    """The cell's fastest are marked, those that are alike together, and neighbours that agree are one sentence."""
+    found = summarise_sweep(crossing)
+    assert [sorted(cell["fastest"]) for cell in found["cells"]] == [
+        ["hedge"],
+        ["collage 3x3", "hedge"],
+        ["collage 3x3"],
+    ]
+    assert found["findings"] == [
+        "lowest p99: hedge at utilisation 0.2; collage 3x3 and hedge alike at utilisation 0.5; collage 3x3 at "
+        "utilisation 0.8"
+    ]
+    assert found["valid"]
+
+
+def test_the_table_has_a_row_a_value_and_marks_the_best(capsys: pytest.CaptureFixture[str], crossing: Path) -> None:
+    """80 columns; p99 alone, or with --details also its interval, accuracy and work."""
+    code, text = said(capsys, crossing)
+    assert code == 0
+    rows = [line.split() for line in text.splitlines() if line[:3] in ("0.2", "0.5", "0.8")]
+    assert [[cell.endswith("*") for cell in row[1:]] for row in rows] == [
+        [False, True, False],
+        [False, True, True],
+        [False, False, True],
+    ]
+    assert max(map(len, text.splitlines())) <= 80
+    _, more = said(capsys, crossing, details=True)
+    for title in ("p99 interval ms", "accuracy", "work"):
+        assert title not in text.splitlines()
+        assert title in more.splitlines()
+
+
+@pytest.mark.parametrize("schemes", [1, 5, 12])
+def test_any_number_of_schemes_fits_into_80_columns(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, schemes: int
+) -> None:
+    """Names that are long are broken, and columns that are many go into several tables; none is lost."""
+    names = [f"collage grid={number} hold=0.0{number}" for number in range(schemes)]
+    swept(tmp_path / "s", {"workers": [10]}, {"workers=10": dict.fromkeys(names, 0.02)})
+    _, text = said(capsys, tmp_path / "s")
+    assert max(map(len, text.splitlines())) <= 80
+    assert sum(line.count("hold=0.0") for line in text.split("VALID")[0].splitlines()) == schemes
+
+
+def test_every_slice_of_two_axes_is_shown(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """Along each axis there is a table for every value of the other, and names are no numbers."""
+    axes = {"seed": [1, 2], "stragglers": ["pareto", "fixed"]}
+    names = [f"seed={seed},stragglers={kind}" for seed in (1, 2) for kind in ("pareto", "fixed")]
+    swept(tmp_path / "s", axes, {name: {"none": 0.02, "hedge": 0.01} for name in names})
+    _, text = said(capsys, tmp_path / "s")
+    titles = [line for line in text.splitlines() if line.startswith("p99 ms")]
+    assert titles == [f"p99 ms, {where}" for where in ("stragglers pareto", "stragglers fixed", "seed 1", "seed 2")]
+    assert summarise_sweep(tmp_path / "s")["findings"] == [
+        "stragglers pareto, lowest p99: hedge from seed 1 to 2",
+        "stragglers fixed, lowest p99: hedge from seed 1 to 2",
+    ]
+
+
+def test_json_is_as_published(crossing: Path, tmp_path: Path) -> None:
+    """Whole sweeps and unfinished ones hold what the schema requires, and nothing else."""
+    swept(tmp_path / "s", LOADS, CROSSING, status="interrupted", missing=["utilisation=0.8"])
+    for directory in (crossing, tmp_path / "s"):
+        found = summarise_sweep(directory)
+        apply_gates(found, [parse("hedge.p99 > 0.001")])
+        found = json.loads(json.dumps(found, allow_nan=False))
+        jsonschema.Draft202012Validator(PUBLISHED).validate(found)
+        jsonschema.Draft202012Validator(strict(PUBLISHED)).validate(found)
+
+
+def test_csv_is_long(capsys: pytest.CaptureFixture[str], crossing: Path) -> None:
+    """A row for each scheme of each cell, with the values of the axes first."""
+    _, text = said(capsys, crossing, "csv")
+    rows = list(csv.DictReader(StringIO(text)))
+    assert [(row["axis_utilisation"], row["variant"]) for row in rows] == [
+        (load, scheme) for load in ("0.2", "0.5", "0.8") for scheme in ("none", "hedge", "collage 3x3")
+    ]
+    assert float(rows[1]["latency_p99_s"]) > 0.01
+    assert {row["unstable"] for row in rows} == {"false"}
+
+
+def test_markdown_and_page_show_every_cell(capsys: pytest.CaptureFixture[str], crossing: Path) -> None:
+    """The figures of the table stand in the Markdown and in the page, which loads nothing."""
+    _, text = said(capsys, crossing, "markdown")
+    assert "| utilisation | none | hedge | collage 3x3 |" in text
+    _, page = said(capsys, crossing, "html")
+    assert page.count("<figure") == 3
+    assert "http" not in page.replace("http://www.w3.org", "")
+    for cell in summarise_sweep(crossing)["cells"]:
+        for scheme in cell["schemes"]:
+            figure = f"{scheme['latency_s']['p99'] * 1e3:.1f}"
+            assert figure in text
+            assert figure in page
+
+
+def test_a_cell_that_is_missing_makes_it_invalid(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """The others are shown, and the sentence says how to go on."""
+    swept(tmp_path / "s", LOADS, CROSSING, status="interrupted", missing=["utilisation=0.5"])
+    code, text = said(capsys, tmp_path / "s")
+    assert code == 4
+    assert "1 of 3 cells are not done: go on with --resume (utilisation=0.5)" in " ".join(text.split())
+    assert [line.split()[1] for line in text.splitlines() if line.startswith("0.5")] == ["-"]
+
+
+def test_a_cell_that_cannot_be_trusted_makes_it_invalid(tmp_path: Path) -> None:
+    """An interrupted cell is named with its reason."""
+    swept(tmp_path / "s", LOADS, CROSSING)
+    change_header(tmp_path / "s" / "utilisation=0.8", status="interrupted")
+    found = summarise_sweep(tmp_path / "s")
+    assert not found["valid"]
+    assert found["reasons"][0].startswith("utilisation=0.8: the run was interrupted")
+
+
+def test_a_scheme_that_cannot_bear_a_load_is_a_finding(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """It is marked, it is not the fastest, and the sweep is VALID; a gate on its latency fails all the same."""
+    directory = swept(tmp_path / "s", LOADS, CROSSING)
+    found = summarise_sweep(directory)
+    last = found["cells"][-1]
+    assert last["schemes"][2]["unstable"] == []
+    for scheme in last["schemes"][1:]:
+        scheme["unstable"] = [f"{scheme['variant']}: its queue was still growing at the end"]
+    assert findings(found)[1:] == [
+        "hedge cannot bear the load at utilisation 0.8",
+        "collage 3x3 cannot bear the load at utilisation 0.8",
+    ]
+    assert apply_gates(found, [parse("hedge.p99 > 10")])
+    outcomes = found["gates"]
+    assert [outcome["failed"] for outcome in outcomes] == [False, False, True]
+    assert "cannot bear the load" in outcomes[2]["reason"]
+
+
+def test_gates_hold_in_every_cell(capsys: pytest.CaptureFixture[str], crossing: Path) -> None:
+    """One that fails anywhere makes the exit code 3, and says in which cell."""
+    assert said(capsys, crossing, fail_if=[parse("none.p99 > 10")])[0] == 0
+    code, text = said(capsys, crossing, fail_if=[parse("hedge.p99 > none.p99")])
+    assert code == 3
+    assert "gate FAILED: utilisation=0.8: hedge.p99 > none.p99" in " ".join(text.split())
+    assert text.count("gate passed") == 2
+
+
+def test_what_a_sweep_has_not_is_refused(crossing: Path) -> None:
+    """A sweep is reported alone, has no trace, and only its own schemes."""
+    with pytest.raises(UsageError, match="reported alone"):
+        print_report([crossing, crossing / "utilisation=0.2"])
+    with pytest.raises(UsageError, match="name one of its cells"):
+        print_report([crossing], "trace")
+    with pytest.raises(UsageError, match="no scheme 'equal'"):
+        print_report([crossing], baseline="equal")
+    with pytest.raises(UsageError, match="equal"):
+        print_report([crossing], fail_if=[parse("equal.p99 > 1")])

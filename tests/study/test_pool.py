@@ -1,0 +1,86 @@
+"""Processes side by side: their results, their errors, and that nothing is left of them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from real_processes import Watched
+
+from collagebench.errors import CollagebenchError, DataError, Interrupted
+from collagebench.study.pool import MakePool, open_pool
+
+pytestmark = pytest.mark.processes
+
+
+def half(number: int) -> float:
+    """Return half of it, or a sentence that complains."""
+    if number % 2:
+        raise DataError(f"{number} is odd")
+    return number / 2
+
+
+def killed() -> None:
+    """Die as one who took too much memory."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def named_and_idle(path: Path) -> None:
+    """Write down who this is, and go on for longer than any test."""
+    path.with_suffix(".part").write_text(str(os.getpid()))
+    path.with_suffix(".part").rename(path)
+    time.sleep(600)  # what is stopped here is the process
+
+
+@pytest.mark.parametrize("make", [None, ThreadPoolExecutor])
+def test_any_executor_does_the_work(make: MakePool | None) -> None:
+    """Results come in the order of the work, whoever did it, and each was announced."""
+    heard = {}
+    with open_pool(2, make) as pool:
+        found = pool.each(half, {str(n): (n,) for n in (8, 4, 2)}, heard.__setitem__)
+    assert found == {"8": 4.0, "4": 2.0, "2": 1.0}
+    assert list(found) == ["8", "4", "2"]
+    assert heard == found
+
+
+@pytest.mark.parametrize("make", [None, ThreadPoolExecutor])
+def test_what_fails_is_named(make: MakePool | None) -> None:
+    """The error is that of the piece, with its name before; what was done before it was heard of."""
+    heard: dict[str, float] = {}
+    with pytest.raises(DataError, match=r"^three: 3 is odd$"), open_pool(1, make) as pool:
+        pool.each(half, {"two": (2,), "three": (3,), "four": (4,)}, heard.__setitem__)
+    assert heard == {"two": 1.0}
+
+
+def test_a_process_that_is_killed_is_a_sentence() -> None:
+    """It says which work it had in hand, and how to go on."""
+    with (
+        pytest.raises(CollagebenchError, match=r"it had large in hand.*--resume and fewer --jobs"),
+        open_pool(1) as pool,
+    ):
+        pool.each(killed, {"large": ()})
+
+
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_all_and_leaves_nobody(tmp_path: Path, sign: signal.Signals) -> None:
+    """Ctrl-C to the parent ends the processes that are at work, at once."""
+    files = [tmp_path / "a", tmp_path / "b"]
+    watched: list[Watched] = []
+
+    def look() -> None:
+        if not watched and all(file.exists() for file in files):
+            watched.append(Watched([int(file.read_text()) for file in files]))
+            os.kill(os.getpid(), sign)
+
+    with pytest.raises(Interrupted), open_pool(2) as pool:
+        _each(pool.each, files, look)
+    assert watched[0].left_after(2.0) == set()
+
+
+def _each(each: Callable[..., object], files: list[Path], look: Callable[[], None]) -> None:
+    each(named_and_idle, {file.name: (file,) for file in files}, look=look)

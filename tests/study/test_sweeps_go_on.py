@@ -1,0 +1,132 @@
+"""Sweeps as they are done: each cell is the experiment that its values alone make, whoever does it and when."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import Executor, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from collagebench.cli.resolve import resolve, resolve_grid
+from collagebench.engine import experiment
+from collagebench.engine.cells import Progress
+from collagebench.errors import DataError, Interrupted, OutputError, UsageError
+from collagebench.report.sweep import summarise_sweep
+from collagebench.results.sweep import read_sweep
+from collagebench.study.sweep import recorded_values, simulate_sweep
+
+TABLES = ("requests.csv", "tasks.csv")
+ASKED: dict[str, Any] = {
+    "schemes": ("none", "collage"), "grid": (2, 3), "utilisation": (0.2, 0.5), "runs": 2, "requests": 60,
+    "compute_time": 0.001,
+}  # fmt: skip
+
+
+def records(directory: Path) -> dict[str, bytes]:
+    """Return the records of all cells."""
+    return {str(path.relative_to(directory)): path.read_bytes() for t in TABLES for path in directory.rglob(t)}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a sweep that was done at once, by threads."""
+    directory = tmp_path_factory.mktemp("sweep") / "whole"
+    simulate_sweep(resolve_grid(ASKED), directory, pool=ThreadPoolExecutor)
+    return directory
+
+
+@pytest.mark.processes
+def test_other_processes_and_another_order_give_the_same_records(whole: Path, tmp_path: Path) -> None:
+    """Byte for byte, and the same summary; the pool is whatever makes an executor."""
+    simulate_sweep(resolve_grid({**ASKED, "utilisation": (0.5, 0.2)}), tmp_path / "s", jobs=2)
+    assert records(tmp_path / "s") == records(whole)
+    assert len(records(whole)) == 4
+
+
+def test_a_cell_is_an_ordinary_experiment(whole: Path, tmp_path: Path) -> None:
+    """The same options with a single value have the same records, and the variants of a list are in one experiment."""
+    config = resolve({**ASKED, "utilisation": 0.5})
+    experiment.simulate(config, tmp_path / "r", Progress())
+    for table in TABLES:
+        assert (tmp_path / "r" / table).read_bytes() == (whole / "utilisation=0.5" / table).read_bytes()
+    assert [scheme.variant for scheme in config.schemes] == ["none", "collage grid=2", "collage grid=3"]
+
+
+def test_a_sweep_says_what_it_is(whole: Path) -> None:
+    """`sweep.json` holds axes, cells and what was asked for, as it can be asked for again."""
+    sweep = read_sweep(whole)
+    assert (sweep.status, sweep.engine, sweep.axes) == ("done", "simulated", {"utilisation": (0.2, 0.5)})
+    assert list(sweep.cells) == ["utilisation=0.2", "utilisation=0.5"]
+    assert resolve_grid({}, recorded_values(whole)).cells == resolve_grid(ASKED).cells
+    assert summarise_sweep(whole)["valid"]
+
+
+class Stopping(Progress):
+    """Interrupts an experiment after some cells."""
+
+    def __init__(self, cells: int) -> None:
+        self.left = cells
+
+    def cell(self, scheme: str, run: int) -> None:
+        """Count, and stop."""
+        self.left -= 1
+        if self.left < 0:
+            raise Interrupted("enough")
+
+
+def test_an_interrupted_sweep_is_gone_on_with(whole: Path, tmp_path: Path) -> None:
+    """A cell of which some is there is completed, one that is not is done, one that is whole is left alone."""
+    directory, grid = tmp_path / "s", resolve_grid(ASKED)
+
+    def broken(jobs: int) -> Executor:
+        with pytest.raises(Interrupted):
+            experiment.simulate(grid.cells[1].config, directory / grid.cells[1].name, Stopping(2))
+        raise Interrupted("as a Ctrl-C would")
+
+    with pytest.raises(Interrupted, match="to go on with --resume"):
+        simulate_sweep(grid, directory, pool=broken)
+    assert read_sweep(directory).status == "interrupted"
+    assert summarise_sweep(directory)["missing"] == ["utilisation=0.2"]
+    again = resolve_grid({}, recorded_values(directory))
+    simulate_sweep(again, directory, resume=True, pool=ThreadPoolExecutor)
+    assert records(directory) == records(whole)
+    assert read_sweep(directory).status == "done"
+    before = {path: path.stat().st_mtime_ns for path in directory.rglob("*.csv")}
+    simulate_sweep(again, directory, resume=True, pool=ThreadPoolExecutor)
+    assert before == {path: path.stat().st_mtime_ns for path in directory.rglob("*.csv")}
+
+
+def test_a_resumed_sweep_may_grow_but_not_change(whole: Path, tmp_path: Path) -> None:
+    """More values are more cells; fewer, other options or another verb are refused by name."""
+    directory = tmp_path / "s"
+    simulate_sweep(resolve_grid({**ASKED, "utilisation": (0.2,)}), directory, pool=ThreadPoolExecutor)
+    simulate_sweep(resolve_grid(ASKED), directory, resume=True, pool=ThreadPoolExecutor)
+    assert records(directory) == records(whole)
+    with pytest.raises(UsageError, match=r"begun with a cell utilisation=0\.2"):
+        simulate_sweep(resolve_grid({**ASKED, "utilisation": (0.5, 0.6)}), directory, resume=True)
+    with pytest.raises(UsageError, match="begun with --seed 0, not 1"):
+        simulate_sweep(resolve_grid({**ASKED, "seed": 1}), directory, resume=True, pool=ThreadPoolExecutor)
+    with pytest.raises(OutputError, match="go on with the sweep in it with --resume"):
+        simulate_sweep(resolve_grid(ASKED), directory)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda facts: facts.pop("axes"),
+        lambda facts: facts["cells"].append(facts["cells"][0]),
+        lambda facts: facts["cells"][0].update(name="../elsewhere"),
+        lambda facts: facts["cells"][0]["values"].update(utilisation=3),
+        lambda facts: facts.update(schema=99),
+        lambda facts: facts.update(status=None),
+    ],
+)
+def test_a_damaged_sweep_is_one_sentence(whole: Path, tmp_path: Path, damage: Any) -> None:
+    """Whatever `sweep.json` lacks or says twice, nothing outside the directory is read."""
+    facts = json.loads((whole / "sweep.json").read_text())
+    damage(facts)
+    (tmp_path / "sweep.json").write_text(json.dumps(facts))
+    with pytest.raises(DataError, match=r"sweep\.json"):
+        summarise_sweep(tmp_path)

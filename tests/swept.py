@@ -1,0 +1,44 @@
+"""A sweep made of known latencies, through the writers that real sweeps use."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from synthetic_run import HEADER, lognormal, make_run
+
+from collagebench.results.sweep import Sweep, write_sweep
+
+
+def swept(
+    directory: Path,
+    axes: Mapping[str, Sequence[Any]],
+    medians: Mapping[str, Mapping[str, float]],
+    status: str = "done",
+    missing: Sequence[str] = (),
+) -> Path:
+    """Write a sweep over one or two axes, whose cells have the median latencies `medians`, in seconds, by their name.
+
+    Those in `missing` are announced and not there.
+    """
+    names: dict[str, dict[str, Any]] = {"": {}}
+    for axis, values in axes.items():
+        option = axis.replace("_", "-")
+        names = {
+            f"{name},{option}={value}".lstrip(","): {**chosen, axis: value}
+            for name, chosen in names.items()
+            for value in values
+        }
+    tuples = {axis: tuple(values) for axis, values in axes.items()}
+    write_sweep(directory, Sweep("simulated", status, "2026-01-01T00:00:00", {}, tuples, names, {}))
+    for place, (name, values) in enumerate(names.items()):
+        if name in missing:
+            continue
+        latencies = {
+            scheme: lognormal(10 * place + number, 4, 300, median)
+            for number, (scheme, median) in enumerate(medians[name].items())
+        }
+        config = {**HEADER["config"], **values, "runs": 4, "requests": 300}
+        make_run(directory / name, latencies, header={"config": config, "engine": "simulated"})
+    return directory
