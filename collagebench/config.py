@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from collagebench.addresses import check_endpoints
 from collagebench.errors import UsageError
-from collagebench.hosts import Host, deal
+from collagebench.hosts import Host, check_python, deal
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +152,7 @@ class Config:
             raise UsageError(f"--compute must be real or emulated, not {self.compute!r}")
         if self.fleet == "ssh":
             deal(self.host, self.workers)
+            check_python(self.remote_python)
         if self.fleet == "endpoint":
             check_endpoints(self.endpoint, self.workers)
         if not 0 <= self.ray_cpus < math.inf:

@@ -61,6 +61,18 @@ class Host:
         return found["user"], found["name"].strip("[]"), int(found["port"]) if found["port"] else None
 
 
+def check_python(python: str) -> None:
+    """See that a name or path of an interpreter on hosts is one word of a command line, and no option.
+
+    Raises:
+        UsageError: it is not.
+    """
+    if not python or python.startswith("-") or not python.isprintable():
+        raise UsageError(
+            f"--remote-python is a name or a path, such as python3.12 or ~/venv/bin/python, not {python!r}"
+        )
+
+
 def read_hosts(path: Path) -> tuple[Host, ...]:
     """Read a file of hosts.
 

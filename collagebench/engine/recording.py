@@ -30,7 +30,7 @@ from collagebench.engine.recording_files import (
 from collagebench.engine.watch import Machine, Watch, watch
 from collagebench.errors import DataError, Interrupted, UsageError
 from collagebench.fleet import CANNOT, LOCAL, Disturbance, Where
-from collagebench.hosts import deal
+from collagebench.hosts import check_python, deal
 from collagebench.results.environment import capture
 from collagebench.stragglers.causes import NATURAL
 from collagebench.stragglers.draws import stream
@@ -92,6 +92,7 @@ class Recording:
             )
         if self.where.kind == "ssh":
             deal(self.where.host, self.workers)
+            check_python(self.where.remote_python)
         if self.arrivals not in KINDS:
             raise UsageError(f"--arrivals must be {' or '.join(KINDS)}, not {self.arrivals!r}")
         for name, value in (("rate", self.rate), ("duration", self.duration)):

@@ -48,14 +48,16 @@ class Launcher:
         on_lost: Callable[[int, str], None],
         on_crashed: Callable[[int], None],
         on_restarted: Callable[[int, int], None],
+        log: str = "forkserver.log",
     ) -> None:
-        """Listen to the forkserver.
+        """Listen to the forkserver, whose own log, among those of its workers, is called `log`.
 
         `on_lost` is told of a worker that ended and why, `on_crashed` of one that ended because it was told to, and
         `on_restarted` of one that serves again after that, and its new process id.
         """
         self._process = process
         self._logs = logs
+        self._log = log
         self._on_lost = on_lost
         self._on_crashed = on_crashed
         self._on_restarted = on_restarted
@@ -148,7 +150,7 @@ class Launcher:
             return await asyncio.wait_for(answer, CONFIRM_WITHIN)
         except asyncio.TimeoutError:
             raise FleetError(
-                f"the forkserver did not {name} its workers within {CONFIRM_WITHIN:g} s{self._said('forkserver.log')}"
+                f"the forkserver did not {name} its workers within {CONFIRM_WITHIN:g} s{self._said(self._log)}"
             ) from None
 
     def crash(self, worker: int, restart_after: float) -> None:
@@ -157,7 +159,7 @@ class Launcher:
 
     def _late(self, late: Sequence[int], deadline: float) -> FleetError:
         if not self._up.done():
-            return FleetError(f"the forkserver did not start within {deadline:g} s{self._said('forkserver.log')}")
+            return FleetError(f"the forkserver did not start within {deadline:g} s{self._said(self._log)}")
         names = "; ".join(f"worker {index}{self._said(f'worker-{index}.log')}" for index in late[:3])
         more = f"; and {len(late) - 3} more" if len(late) > 3 else ""
         return FleetError(
@@ -176,16 +178,19 @@ class Launcher:
     async def _listen(self) -> None:
         """Hear everything that the forkserver says, to its end."""
         assert self._process.stdout is not None
-        async for event in self._process.stdout:
-            self._heard(json.loads(event))
-        code = await self._process.wait()
-        status = f"killed by signal {-code}" if code < 0 else f"exit status {code}"
+        async for text in self._process.stdout:
+            self._heard_line(text)
+        ended = self._how_it_ended(await self._process.wait())
         for index in self._ready:
-            self._end(index, f"its forkserver ended ({status})")
+            self._end(index, f"its {ended}")
         if not self._up.done():
-            self._up.set_exception(FleetError(f"the forkserver ended ({status}){self._said('forkserver.log')}"))
+            self._up.set_exception(FleetError(f"the {ended}{self._said(self._log)}"))
         while self._unanswered:
-            self._answer(Gone(f"the forkserver ended ({status})"))
+            self._answer(Gone(f"the {ended}"))
+
+    def _how_it_ended(self, code: int) -> str:
+        """Return what became of the forkserver, as it reads behind `its` and `the`."""
+        return f"forkserver ended ({'killed by signal' if code < 0 else 'exit status'} {abs(code)})"
 
     def _answer(self, answer: What | FleetError) -> None:
         waiting = self._unanswered.popleft()
@@ -195,6 +200,9 @@ class Launcher:
             waiting.set_exception(answer)
         else:
             waiting.set_result(answer)
+
+    def _heard_line(self, text: bytes) -> None:
+        self._heard(json.loads(text))
 
     def _heard(self, event: dict[str, Any]) -> None:
         kind = event["event"]

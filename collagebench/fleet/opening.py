@@ -47,6 +47,10 @@ async def open_fleet(
     opened: Any
     if where.kind == "local":
         opened = local_fleet(specs, compute, logs, on_lost, on_crashed=on_crashed, on_back=on_back)
+    elif where.kind == "ssh":
+        from collagebench.fleet.ssh.fleet import ssh_fleet
+
+        opened = ssh_fleet(where, specs, compute, logs, on_lost, on_crashed, on_back, stage, show)
     elif where.kind == "endpoint":
         from collagebench.fleet.endpoint import endpoint_fleet
 

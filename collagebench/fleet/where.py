@@ -33,6 +33,8 @@ class Where:
     """A fleet as it is asked for; its fields, but for the kind, are called as those of a `Config`."""
 
     kind: Kind = "local"
+    workers: int = 10
+    """How many workers it has; some may have nothing to do."""
     host: tuple[Host, ...] = ()
     remote_python: str = "python3"
     """The interpreter on the hosts."""

@@ -140,7 +140,18 @@ SHAPE: dict[str, Any] = {
     "environment": ENVIRONMENT,
     "schemes": [SCHEME],
     "models": [MODEL],
-    "hosts": [{"host": "text", "workers": "count", "server": "text", "hostname": "text"}],
+    "hosts": [
+        {
+            "host": "text",
+            "workers": "count",
+            **dict.fromkeys(("server", "hostname", "python", "system", "machine"), "text"),
+            "cpu": "text?",
+            "cores": "count",
+            "load": "amount",
+            "packages": {EACH: "text?"},
+            "clock_offset_s": "number",
+        }
+    ],
     "stragglers": {
         "name": "text",
         "mean": "amount?",

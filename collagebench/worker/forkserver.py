@@ -1,4 +1,4 @@
-"""The program that starts workers: `python -m collagebench.worker.forkserver --compute real --logs DIRECTORY`.
+"""The program that starts workers: `python -m collagebench.worker.forkserver --compute real [--logs DIRECTORY]`.
 
 It imports once what every worker needs and forks a child for each, so that ten workers start about as fast as one. It
 needs nothing but its standard streams, so it runs as well at the far end of an ssh connection. JSON lines come in:
@@ -17,6 +17,7 @@ and go out:
     {"worker": 0, "event": "failed", "kind": "model" | "fleet", "message": …}
     {"worker": 0, "event": "exited", "status": "killed by signal 9" | "exit status 1"}
     {"worker": 0, "event": "crashed"}                                    as ordered; `ready` with `again` follows
+    {"worker": 0, "event": "said", "text": …}                            what it wrote, where there is no log for it
     {"event": "disturbed", "what": [{"worker": 0, "kind": "stop", …}]}   or, instead of it:
     {"event": "refused", "message": …}
     {"event": "calm", "what": [{"worker": 0, "seconds": …, …}]}          what came of the disturbance
@@ -63,6 +64,8 @@ class Child:
     pid: int
     pipe: int
     """Where its report comes from; ends when it ends."""
+    said: int | None
+    """Where what it writes comes from; None if that goes into a log."""
     again: bool
     """Whether it stands in for one that was made to crash."""
     restart_at: float | None = None
@@ -74,13 +77,14 @@ def main() -> None:
     """Serve the client on standard input and output until it is done or gone."""
     parser = argparse.ArgumentParser(prog="collagebench.worker.forkserver")
     parser.add_argument("--compute", choices=("real", "emulated"), required=True)
-    parser.add_argument("--logs", type=Path, required=True)
+    parser.add_argument("--logs", type=Path, help="for what workers write; without it the client is told")
+    parser.add_argument("--directory", help="for their sockets: an empty one, removed at the end; else one is made")
     arguments = parser.parse_args()
     for sign in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(sign, _leave)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        with socket_directory() as directory:
+        with socket_directory(arguments.directory) as directory:
             preload(arguments.compute)
             say({"event": "up", "pid": os.getpid(), "host": socket.gethostname(), "directory": directory})
             Forkserver(arguments.compute, arguments.logs, directory).run()
@@ -111,14 +115,14 @@ def preload(compute: Compute) -> None:
 
 
 @contextlib.contextmanager
-def socket_directory() -> Iterator[str]:
-    """Make a directory that only this user can enter, and remove it at the end.
+def socket_directory(directory: str | None = None) -> Iterator[str]:
+    """Make a directory that only this user can enter, unless one is given, and remove it at the end.
 
     Raises:
         FleetError: it cannot be made, or its path is too long for a socket or means something else to gRPC.
     """
     try:
-        directory = tempfile.mkdtemp(prefix="collagebench-")
+        directory = directory or tempfile.mkdtemp(prefix="collagebench-")
     except OSError as error:
         raise FleetError(
             f"no directory for the workers' sockets can be made ({error}); set TMPDIR to another"
@@ -147,7 +151,7 @@ def _again(again: bool) -> dict[str, Any]:
 class Forkserver:
     """The children and the loop that listens to them and to the client."""
 
-    def __init__(self, compute: Compute, logs: Path, directory: str) -> None:
+    def __init__(self, compute: Compute, logs: Path | None, directory: str) -> None:
         self._compute = compute
         self._logs = logs
         self._directory = directory
@@ -230,6 +234,9 @@ class Forkserver:
         if data:
             return
         self._loop.hang_up(child.pipe)
+        if child.said is not None:
+            self._said(child, os.read(child.said, 65536))  # the pipe has ended with it, so there is nothing to wait for
+            self._loop.hang_up(child.said)
         self._natural.lost(index, child.pid)
         del self._children[index]
         code = os.waitstatus_to_exitcode(os.waitpid(child.pid, 0)[1])
@@ -240,6 +247,10 @@ class Forkserver:
         status = f"killed by signal {-code}" if code < 0 else f"exit status {code}"
         say({"worker": index, "event": "exited", "status": status})
 
+    def _said(self, child: Child, data: bytes) -> None:
+        if data:
+            say({"worker": child.spec.index, "event": "said", "text": data.decode(errors="replace")})
+
     def _start(self, spec: WorkerSpec, again: bool = False) -> None:
         if self._deadline < math.inf:
             return  # it was to come back, but all have to go
@@ -248,22 +259,36 @@ class Forkserver:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(self._socket(spec))  # a crash leaves it behind
             pipe, report = os.pipe()
+            self._loop.own(pipe)
+            said, log = os.pipe() if self._logs is None else (None, None)
+            if said is not None:
+                self._loop.own(said)
             pid = os.fork()
         except OSError as error:
             message = f"worker {spec.index} could not be started ({error.strerror})"
             say({"worker": spec.index, "event": "failed", "kind": "fleet", "message": message, **_again(again)})
             return
         if pid == 0:
-            self._become(spec, parent, report)
+            self._become(spec, parent, report, log)
         os.close(report)
-        child = self._children[spec.index] = Child(spec, pid, pipe, again)
+        child = self._children[spec.index] = Child(spec, pid, pipe, said, again)
         self._loop.listen(pipe, lambda data: self._heard(child, data))
+        if said is not None and log is not None:
+            os.close(log)
+            self._loop.listen(said, lambda data: self._said(child, data))
+
+    def _log(self, spec: WorkerSpec) -> Path:
+        assert self._logs is not None
+        return self._logs / f"worker-{spec.index}.log"
 
     def _socket(self, spec: WorkerSpec) -> str:
         return os.path.join(self._directory, f"{spec.index}.sock")
 
-    def _become(self, spec: WorkerSpec, parent: int, report: int) -> None:
-        """Turn the fresh child into a worker; of the forkserver's files only the two pipes stay open in it."""
+    def _become(self, spec: WorkerSpec, parent: int, report: int, log: int | None) -> None:
+        """Turn the fresh child into a worker; of the forkserver's files only the two pipes stay open in it.
+
+        What it writes goes into `log`, or into a file if that is None.
+        """
         code = 1
         try:
             for sign in (signal.SIGTERM, signal.SIGHUP):
@@ -271,7 +296,7 @@ class Forkserver:
             from collagebench.worker.process import live, tell
 
             try:
-                log = os.open(self._logs / f"worker-{spec.index}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+                log = os.open(self._log(spec), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666) if log is None else log
             except OSError as error:
                 message = f"the log of worker {spec.index} in {self._logs} cannot be written ({error.strerror})"
                 tell(report, {"event": "failed", "kind": "fleet", "message": message})

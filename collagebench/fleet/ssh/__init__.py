@@ -1,0 +1,1 @@
+"""Workers on remote hosts over SSH."""

@@ -1,0 +1,80 @@
+"""What ssh and the remote shell say when a connection fails, turned into a sentence that says what to do."""
+
+from __future__ import annotations
+
+import re
+import shlex
+
+from collagebench.hosts import Host
+
+FAILED = 255
+"""The exit status of ssh itself; others are those of the remote command."""
+NOT_FOUND, NOT_EXECUTABLE = 127, 126
+
+UNKNOWN = re.compile(r"No (\S+) host key is known for (\S+) and you have requested strict checking")
+OFFENDING = re.compile(r"Offending \S+ key in (.+)")
+REMOVAL = re.compile(r"^\s*(ssh-keygen -f .+)$", re.MULTILINE)
+DENIED = re.compile(r"Permission denied \(([^)]*)\)")
+TALK = re.compile(r"^(debug\d:|Warning: Permanently added|@|\*\*|Authorized uses only)", re.IGNORECASE)
+"""Lines that are no reason why anything failed."""
+
+
+def explain(host: Host, code: int | None, said: str, python: str) -> str:
+    """Return why a connection to `host` failed, and what to do: a sentence without the host's name before it.
+
+    Args:
+        host: where it went.
+        code: the exit status of ssh; None if it still runs.
+        said: what came on standard error, from ssh and from the remote shell.
+        python: the interpreter that was to be started.
+    """
+    by_hand = shlex.join(["ssh", *by_hand_arguments(host)])
+    if "REMOTE HOST IDENTIFICATION HAS CHANGED" in said or "POSSIBLE DNS SPOOFING" in said:
+        place = OFFENDING.search(said)
+        remove = REMOVAL.search(said)
+        known = place[1].strip() if place else "your known_hosts"
+        how = f"`{remove[1].strip()}`" if remove else f"ssh-keygen -R {shlex.quote(host.parts()[1])}"
+        return (
+            f"its host key is not the one in {known}: unless you know why it has changed, somebody may be between you "
+            f"and it; if you do, remove the old key with {how} and connect once by hand with `{by_hand}`"
+        )
+    if unknown := UNKNOWN.search(said):
+        return (
+            f"the host key of {unknown[2]} is not known here: connect once by hand with `{by_hand}`, compare the "
+            f"{unknown[1]} fingerprint that it shows with the host's, and say yes"
+        )
+    if "Host key verification failed" in said:
+        return f"its host key could not be verified: connect once by hand with `{by_hand}`"
+    if denied := DENIED.search(said):
+        return (
+            f"it refuses the login ({denied[1]}): nothing can be typed in here, so put your key there with "
+            f"`ssh-copy-id {shlex.join(by_hand_arguments(host))}`, or load it into the agent with ssh-add"
+        )
+    last = _last(said)
+    if code == NOT_FOUND or "not found" in last or "No such file or directory" in last:
+        return f"there is no {python}: install Python 3.10 or newer there, or name another with --remote-python"
+    if code == NOT_EXECUTABLE:
+        return f"{python} cannot be executed there ({last}): name another with --remote-python"
+    if code == FAILED:
+        return f"it cannot be reached ({last}): see that `{by_hand}` works"
+    if code is None:
+        return f"it did not answer in time: see that `{by_hand}` works"
+    return f"{python} ended there with exit status {code} ({last})"
+
+
+def by_hand_arguments(host: Host) -> list[str]:
+    """Return what a user types behind ssh to get there."""
+    user, name, port = host.parts()
+    return [*(["-p", str(port)] if port else []), f"{user}@{name}" if user else name]
+
+
+def lost(said: str) -> str:
+    """Return why a connection that was up is gone, in ssh's words."""
+    return _last(said)
+
+
+def _last(said: str) -> str:
+    """Return the last line that says something."""
+    lines = [line.strip().rstrip(".") for line in said.splitlines()]
+    telling = [line for line in lines if line and not TALK.match(line)]
+    return telling[-1] if telling else "ssh did not say why"

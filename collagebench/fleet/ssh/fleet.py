@@ -1,0 +1,266 @@
+"""A fleet on hosts that SSH reaches: a look at all of them, what they lack is put there, then workers, side by side.
+
+Each host has one connection, an outpost at its other end, and below that a forkserver with its workers. A request goes
+over gRPC to a Unix socket here, through the connection, to the worker's Unix socket there: no port is opened anywhere.
+
+Here, the sockets lie in a directory that only this user can enter. It is removed at the end, also if this process is
+killed: then a shell does it that waits for that, and ssh ends with its input, as outposts do with theirs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import re
+from asyncio.subprocess import DEVNULL, PIPE
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from collagebench.errors import CollagebenchError, FleetError, ModelError, OutputError
+from collagebench.fleet.fleet import Fleet
+from collagebench.fleet.ssh.archive import COMPUTING, NEEDED, archive
+from collagebench.fleet.ssh.preflight import Look, judge, table
+from collagebench.fleet.ssh.remote import Remote
+from collagebench.fleet.ssh.session import Session
+from collagebench.fleet.where import Where
+from collagebench.hosts import deal
+from collagebench.worker.forkserver import socket_directory
+from collagebench.worker.outpost import ENDINGS
+from collagebench.worker.spec import Compute, WorkerSpec
+
+START_WITHIN = 60.0
+"""Seconds until all forkservers must be up, and again until all workers must be ready."""
+DRAIN_WITHIN = 2.0
+"""Seconds that workers get to stop before they are killed."""
+KEEPER = 'cat >/dev/null; rm -rf -- "$1"'
+FACTS = ("hostname", "python", "system", "machine", "cpu", "cores", "load", "packages")
+"""What of a host goes into the records."""
+
+
+class Place:
+    """One host of the fleet."""
+
+    def __init__(self, number: int, session: Session, specs: Sequence[WorkerSpec]) -> None:
+        self.number = number
+        self.session = session
+        self.specs = specs
+        self.look = Look(session.host.address, len(specs))
+        self.files: dict[str, bytes] = {}
+        """What is to be in its cache: models by their SHA-256, and the worker itself."""
+        self.kinds: dict[str, str] = {}
+
+    def path(self, sha256: str) -> str:
+        """Return where a file is in its cache."""
+        kind = self.kinds[sha256]
+        return f"{self.look.facts['cache']}/{kind}/{sha256}{ENDINGS[kind]}"
+
+    def own_specs(self, compute: Compute) -> list[WorkerSpec]:
+        """Return the specs with the paths that the models have there."""
+        if compute == "emulated":
+            return list(self.specs)
+        return [
+            replace(spec, models=tuple(replace(model, path=self.path(model.sha256)) for model in spec.models))
+            for spec in self.specs
+        ]
+
+
+@contextlib.asynccontextmanager
+async def ssh_fleet(
+    where: Where,
+    specs: Sequence[WorkerSpec],
+    compute: Compute,
+    logs: Path,
+    on_lost: Callable[[int, str], None],
+    on_crashed: Callable[[int], None] = lambda worker: None,
+    on_back: Callable[[int], None] = lambda worker: None,
+    stage: Callable[[str], None] = lambda text: None,
+    show: Callable[[str], None] = lambda text: None,
+) -> AsyncIterator[Fleet]:
+    """Start the workers on the hosts, yield the fleet once it can be reached, and take it all down at the end.
+
+    Arguments are those of `open_fleet`.
+
+    Raises:
+        ModelError: a model is missing, damaged, of the wrong shape, or not the one that was expected.
+        FleetError: a host cannot be used, or the workers could not be started in time.
+        OutputError: the logs cannot be written.
+    """
+    try:
+        logs.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"the workers' logs cannot be written to {logs} ({error.strerror or error})") from None
+    fleet = Fleet(on_lost, on_back)
+    launchers: list[Remote] = []
+    with socket_directory() as directory:
+        async with _kept(directory):
+            places = _places(where, specs, compute, directory, logs)
+            try:
+                await _prepare(places, where, compute, stage, show)
+                stage(f"starting {len(specs)} workers on {_hosts(len(places))}")
+                for place in places:
+                    arguments = ["--compute", compute]
+                    place.session.run(place.path(_sha256(archive())), arguments)
+                    begin = f"{directory}/{place.number}-"
+                    launchers.append(Remote(place.session, begin, fleet.lost, on_crashed, fleet.restarted))
+                await _on_all(places, [launcher.up(START_WITHIN) for launcher in launchers])
+                ordered = [place.own_specs(compute) for place in places]
+                await _launch(fleet, list(zip(launchers, ordered, strict=True)), places)
+                for place in places:
+                    facts = place.look.facts
+                    fleet.facts[place.look.host] = {
+                        **{name: facts[name] for name in FACTS},
+                        "clock_offset_s": place.look.offset,
+                    }
+                yield fleet
+            finally:
+                await fleet.close()
+                try:
+                    await asyncio.gather(*(launcher.drain(DRAIN_WITHIN) for launcher in launchers))
+                finally:
+                    await asyncio.gather(*(place.session.close() for place in places))
+
+
+def _places(where: Where, specs: Sequence[WorkerSpec], compute: Compute, directory: str, logs: Path) -> list[Place]:
+    """Return the hosts that have workers, each with what it is to have.
+
+    Raises:
+        ModelError: a model cannot be read.
+    """
+    dealt = deal(where.host, where.workers)
+    models = {model.sha256: model for spec in specs for model in spec.models} if compute == "real" else {}
+    contents = {}
+    for sha256, model in models.items():
+        try:
+            contents[sha256] = Path(model.path).read_bytes()
+        except OSError as error:
+            raise ModelError(f"model file {model.path} cannot be read ({error.strerror}); export it again") from None
+        if _sha256(contents[sha256]) != sha256:
+            raise ModelError(f"model file {model.path} is not the one that was expected: it was replaced or damaged")
+    places = []
+    for number, host in enumerate(where.host):
+        mine = [spec for spec in specs if dealt[spec.index] == number]
+        if not mine:
+            continue
+        log = logs / f"host-{re.sub(r'[^A-Za-z0-9._@-]', '_', host.address)}.log"
+        place = Place(number, Session(host, f"{directory}/{number}.ctl", log, where.remote_python), mine)
+        here = {model.sha256 for spec in mine for model in spec.models} & contents.keys()
+        place.files = {sha256: contents[sha256] for sha256 in sorted(here)} | {_sha256(archive()): archive()}
+        place.kinds = {sha256: "models" if sha256 in contents else "workers" for sha256 in place.files}
+        places.append(place)
+    return places
+
+
+async def _prepare(
+    places: Sequence[Place],
+    where: Where,
+    compute: Compute,
+    stage: Callable[[str], None],
+    show: Callable[[str], None],
+) -> None:
+    """Look at all hosts, show what was seen, and put onto each what it lacks.
+
+    Raises:
+        FleetError: one or more cannot be used; then nothing is started on any.
+    """
+    packages = {**NEEDED, **(COMPUTING if compute == "real" else {})}
+    stage(f"looking at {_hosts(len(places))}")
+    await asyncio.gather(*(_look(place, packages, where.bootstrap, compute == "real") for place in places))
+    show(table([place.look for place in places]))
+    _refuse([(place.look.host, failure) for place in places for failure in place.look.failures], len(places))
+    bare = [place for place in places if place.look.facts["lacking"]]
+    if bare:
+        stage(f"making an environment on {_hosts(len(bare))}; the first time takes minutes")
+        await _on_all(bare, [_bootstrap(place) for place in bare])
+    todo = {place: place.look.facts["missing"] for place in places if place.look.facts["missing"]}
+    if todo:
+        size = sum(len(place.files[sha256]) for place, missing in todo.items() for sha256 in missing)
+        stage(f"copying {size / 1e6:.1f} MB to {_hosts(len(todo))}")
+        await _on_all(list(todo), [_copy(place, missing) for place, missing in todo.items()])
+
+
+async def _look(place: Place, packages: Mapping[str, str], bootstrap: bool, computing: bool) -> None:
+    look, session = place.look, place.session
+    try:
+        await session.open()
+        facts = await session.look(packages, place.kinds, bootstrap)
+    except FleetError as error:
+        look.failures.append(str(error))
+        return
+    look.offset = facts.pop("offset")
+    look.facts = facts
+    judge(look, sum(len(place.files[sha256]) for sha256 in facts["missing"]), bootstrap, computing)
+
+
+async def _bootstrap(place: Place) -> None:
+    facts = (await place.session.ask(bootstrap=True))["facts"]
+    if facts["lacking"]:
+        raise FleetError(f"the environment that was made there lacks {', '.join(facts['lacking'])}")
+    place.look.facts = {**facts, "load": place.look.facts["load"]}
+
+
+async def _copy(place: Place, missing: Sequence[str]) -> None:
+    for sha256 in missing:
+        await place.session.keep(place.files[sha256], place.kinds[sha256])
+
+
+async def _launch(fleet: Fleet, launchers: Sequence[tuple[Remote, Sequence[WorkerSpec]]], places: Any) -> None:
+    """Start the workers and connect to them; if ssh may not forward their sockets, say so."""
+    try:
+        await fleet.launch(launchers, START_WITHIN)
+    except FleetError:
+        refusing = [place.look.host for place in places if "administratively prohibited" in place.session.said()]
+        if refusing:
+            raise FleetError(
+                f"{', '.join(refusing)} does not let Unix sockets be forwarded: set AllowStreamLocalForwarding yes in "
+                "its sshd_config"
+            ) from None
+        raise
+
+
+async def _on_all(places: Sequence[Place], tasks: Sequence[Coroutine[Any, Any, None]]) -> None:
+    """Do something on several hosts side by side, and wait for all.
+
+    Raises:
+        FleetError: it failed on one or more.
+    """
+    outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+    failures = []
+    for place, outcome in zip(places, outcomes, strict=True):
+        if isinstance(outcome, CollagebenchError):
+            failures.append((place.look.host, str(outcome)))
+        elif outcome is not None:
+            raise outcome
+    _refuse(failures, len(places))
+
+
+def _refuse(failures: Sequence[tuple[str, str]], hosts: int) -> None:
+    """Raise FleetError if anything failed, with a sentence for each."""
+    if failures:
+        bad = len({host for host, _ in failures})
+        sentences = "".join(f"\n  {host}: {failure}" for host, failure in failures)
+        raise FleetError(f"{bad} of {_hosts(hosts)} cannot be used, so nothing was started:{sentences}")
+
+
+@contextlib.asynccontextmanager
+async def _kept(directory: str) -> AsyncIterator[None]:
+    """Have a directory removed even if this process is killed."""
+    keeper = await asyncio.create_subprocess_exec(
+        "sh", "-c", KEEPER, "sh", directory, stdin=PIPE, stdout=DEVNULL, stderr=DEVNULL, start_new_session=True
+    )
+    try:
+        yield
+    finally:
+        assert keeper.stdin is not None
+        keeper.stdin.close()
+        await keeper.wait()
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _hosts(count: int) -> str:
+    return "one host" if count == 1 else f"{count} hosts"

@@ -1,0 +1,147 @@
+"""The look at every host before anything starts: what was found, what is wrong, and what the user should know.
+
+What makes a run impossible is a failure, and then nothing is started on any host. What makes it slower or harder to
+read is a warning: a machine that is busy, a clock that is off (no figure depends on it, but log files do).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+CLOCK_OFF = 2.0
+"""Seconds between two clocks from which on one is worth a word."""
+BUSY = 0.5
+"""Load on a core, before we add ours, from which on a host is."""
+ROOM_BYTES = 16 << 20
+"""What must stay free on a disk beside what we put there."""
+ENVIRONMENT_BYTES = 400 << 20
+"""What an environment with all packages takes."""
+WIDTH = 80
+Facts = Mapping[str, Any]
+
+
+@dataclass(slots=True)
+class Look:
+    """One host, as it was seen."""
+
+    host: str
+    """As the user named it."""
+    workers: int
+    facts: Facts = field(default_factory=dict)
+    """What its outpost says; empty if there is none."""
+    offset: float = 0.0
+    """Seconds that its clock is ahead of ours, to within the way of a message."""
+    failures: list[str] = field(default_factory=list)
+    """Why it cannot be used: sentences."""
+    warnings: list[str] = field(default_factory=list)
+
+
+def judge(look: Look, bytes_to_keep: int, bootstrap: bool, computing: bool) -> None:
+    """Add to `look` what is wrong with the host.
+
+    Args:
+        look: with its facts.
+        bytes_to_keep: of the files that are to be put into its cache.
+        bootstrap: whether an environment is made there if packages are lacking.
+        computing: whether its workers run models.
+    """
+    facts, failures, warnings = look.facts, look.failures, look.warnings
+    lacking = facts["lacking"]
+    if lacking and not bootstrap:
+        failures.append(
+            f"its {facts['executable']} lacks {_and(lacking)}: install that there, say --bootstrap, or name another "
+            "interpreter with --remote-python"
+        )
+    needed = bytes_to_keep + (ENVIRONMENT_BYTES if lacking and bootstrap else 0)
+    if facts["cache_problem"] and needed:
+        failures.append(f"nothing can be kept there: {facts['cache_problem']}; set XDG_CACHE_HOME to another place")
+    elif needed and facts["cache_free_bytes"] < needed + ROOM_BYTES:
+        failures.append(
+            f"{_size(needed + ROOM_BYTES)} are needed in {facts['cache']}, {_size(facts['cache_free_bytes'])} are free"
+        )
+    if facts["temporary_free_bytes"] < 1 << 20:
+        failures.append(f"the disk of {facts['temporary']} is full: free some room, or set TMPDIR to another place")
+    if abs(look.offset) > CLOCK_OFF:
+        warnings.append(f"its clock is {_offset(look.offset)} off: no figure depends on it, but its logs' times do")
+    if facts["load"] > BUSY * facts["cores"]:
+        warnings.append(f"it is busy: a load of {facts['load']:.1f} on {_cores(facts['cores'])} before anything starts")
+    if computing and look.workers > facts["cores"]:
+        warnings.append(f"its {look.workers} workers share {_cores(facts['cores'])} and will slow each other down")
+
+
+def compare(looks: Sequence[Look]) -> list[str]:
+    """Return in what hosts differ that should be alike: sentences."""
+    found = []
+    for what, key in (("architectures", "machine"), ("systems", "system")):
+        names = sorted({look.facts[key] for look in looks if look.facts})
+        if len(names) > 1:
+            found.append(f"the hosts have different {what} ({', '.join(names)}): their workers differ in speed by that")
+    return found
+
+
+COLUMNS = ("workers", "Python", "packages", "arch", "cores", "load", "free", "clock")
+
+
+def table(looks: Sequence[Look]) -> str:
+    """Return a table of all hosts, at most 80 columns wide, a line each, and their warnings below it."""
+    rows = [("host", *COLUMNS), *((look.host, *_cells(look)) for look in looks)]
+    widths = [max(len(row[place]) for row in rows) for place in range(len(COLUMNS) + 1)]
+    gap = " " if sum(widths) + 2 * len(COLUMNS) > WIDTH else "  "
+    widths[0] = min(widths[0], WIDTH - sum(widths[1:]) - len(gap) * len(COLUMNS))
+    lines = []
+    for name, *cells in rows:
+        shown = [f"{cell:>{width}}" for cell, width in zip(cells, widths[1:], strict=True)]
+        lines.append(gap.join([f"{_short(name, widths[0]):<{widths[0]}}", *shown]).rstrip())
+    warnings = [f"{look.host}: {warning}" for look in looks for warning in look.warnings]
+    return "\n".join(lines + [f"note: {warning}" for warning in [*warnings, *compare(looks)]])
+
+
+def _cells(look: Look) -> list[str]:
+    facts = look.facts
+    if not facts:
+        return [str(look.workers), *["-"] * (len(COLUMNS) - 1)]
+    lacking = len(facts["lacking"])
+    free = min(facts["cache_free_bytes"], facts["temporary_free_bytes"])
+    return [
+        str(look.workers),
+        facts["python"],
+        f"{lacking} lack" if lacking else "all",
+        facts["machine"],
+        str(facts["cores"]),
+        f"{facts['load']:.1f}",
+        _size(free),
+        _offset(look.offset),
+    ]
+
+
+def _offset(seconds: float) -> str:
+    """Return a difference of clocks: `0 s`, `+3 h`."""
+    for unit, size in (("d", 86400.0), ("h", 3600.0), ("min", 60.0)):
+        if abs(seconds) >= size:
+            return f"{seconds / size:+.0f} {unit}"
+    return f"{seconds:+.0f} s" if abs(seconds) >= 0.5 else "0 s"
+
+
+def _size(count: int) -> str:
+    for unit, size in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6)):
+        if count >= size:
+            return f"{count / size:.0f} {unit}"
+    return f"{count / 1e3:.0f} kB"
+
+
+def _cores(count: int) -> str:
+    return "one core" if count == 1 else f"{count} cores"
+
+
+def _and(words: Sequence[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def _short(text: str, width: int) -> str:
+    """Shorten a name in its middle: its beginning and its end tell hosts apart."""
+    if len(text) <= width:
+        return text
+    end = (width - 1) // 2
+    return f"{text[: width - 1 - end]}…{text[len(text) - end :]}"

@@ -1,0 +1,213 @@
+"""One connection to one host: ssh as a process of ours, and an outpost of ours at its other end.
+
+Everything but requests goes through it, from the first look to the last log line; when it ends, however it ends,
+nothing of ours is left there. It runs in a session of its own, so that neither ssh nor a jump host's can ask anything
+on the terminal, nor does Ctrl-C reach them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import os
+import shutil
+import signal
+import time
+from asyncio.subprocess import DEVNULL, PIPE, STDOUT, Process
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from collagebench.errors import FleetError, OutputError
+from collagebench.fleet.local import LINE_BYTES
+from collagebench.fleet.ssh import command
+from collagebench.fleet.ssh.explain import explain
+from collagebench.hosts import Host
+from collagebench.worker.lines import Lines, line
+from collagebench.worker.outpost import LEASE
+
+BEAT = LEASE / 5
+"""Seconds from one sign of life to the next."""
+HELLO_WITHIN = 2.0 * command.CONNECT_WITHIN
+"""Seconds until a host must have let us in and started its interpreter."""
+END_WITHIN = 4.0
+"""Seconds in which an outpost must be gone that has lost its client; then ssh is killed, and its lease ends it."""
+PIECE = 1 << 16
+LEAST_PYTHON = (3, 10)
+
+
+class Session:
+    """One connection."""
+
+    def __init__(self, host: Host, control: str, log: Path, python: str) -> None:
+        """Prepare one.
+
+        Args:
+            host: where to.
+            control: path for the socket of the connection's master.
+            log: what is said on standard error, here and there, is added to this file.
+            python: the interpreter there.
+        """
+        self.host = host
+        self.log = log
+        self.process: Process
+        self._control = control
+        self._python = python
+        self._begins = log.stat().st_size if log.exists() else 0
+        self._beats: asyncio.Task[None] | None = None
+        self._sending = False
+        """Whether bytes are on their way, between which no beat may come; they are signs of life themselves."""
+
+    async def open(self) -> None:
+        """Connect and send the outpost.
+
+        Raises:
+            FleetError: it cannot be done; without the host's name.
+            OutputError: the log cannot be written.
+        """
+        if shutil.which("ssh") is None:
+            raise FleetError("this machine has no ssh: install the OpenSSH client")
+        arguments = command.connect(self.host, self._control, self._python)
+        try:
+            with open(self.log, "ab") as log:
+                self.process = await asyncio.create_subprocess_exec(
+                    *arguments,
+                    stdin=PIPE,
+                    stdout=PIPE,
+                    stderr=log,
+                    start_new_session=True,
+                    env={**os.environ, "SSH_ASKPASS_REQUIRE": "never"},
+                    limit=LINE_BYTES,
+                )
+        except OSError as error:
+            raise OutputError(f"{self.log} cannot be written ({error.strerror or error})") from None
+        try:
+            version = await asyncio.wait_for(self._hello(), HELLO_WITHIN)
+        except asyncio.TimeoutError:
+            raise FleetError(explain(self.host, None, self.said(), self._python)) from None
+        if version < LEAST_PYTHON:
+            found, least = (".".join(map(str, numbers)) for numbers in (version, LEAST_PYTHON))
+            raise FleetError(
+                f"its {self._python} is Python {found}, and {least} or newer is needed: name another with "
+                "--remote-python"
+            )
+        program = (resources.files("collagebench.worker") / "outpost.py").read_bytes()
+        self._write(f"{len(program)}\n".encode() + program)
+        await self._answer()
+        self._beats = asyncio.create_task(self._beat(), name=f"beats-of-{self.host.address}")
+
+    async def _hello(self) -> tuple[int, ...]:
+        """Return the version of the interpreter; what a login script says before it is skipped."""
+        assert self.process.stdout is not None
+        async for text in self.process.stdout:
+            if found := command.HELLO.fullmatch(text):
+                return tuple(int(number) for number in found.groups())
+        raise FleetError(explain(self.host, await self.process.wait(), self.said(), self._python))
+
+    def said(self) -> str:
+        """Return what has been said on standard error since this session began."""
+        with contextlib.suppress(OSError), open(self.log, "rb") as log:
+            log.seek(self._begins)
+            return log.read().decode(errors="replace")
+        return ""
+
+    def _write(self, data: bytes) -> None:
+        assert self.process.stdin is not None
+        if not self.process.stdin.is_closing():
+            self.process.stdin.write(data)
+
+    async def _beat(self) -> None:
+        while self.process.returncode is None:
+            if not self._sending:
+                self._write(line({"beat": True}))
+            await asyncio.sleep(BEAT)
+
+    async def ask(self, content: bytes = b"", **order: Any) -> dict[str, Any]:
+        """Give an order, with `content` behind it, and return the answer.
+
+        Raises:
+            FleetError: it is refused, or the connection is lost; without the host's name.
+        """
+        assert self.process.stdin is not None
+        self._sending = bool(content)
+        try:
+            self._write(line(order))
+            for start in range(0, len(content), PIECE):
+                self._write(content[start : start + PIECE])
+                await self.process.stdin.drain()
+        except ConnectionError:
+            pass  # as the answer will say, there being none
+        finally:
+            self._sending = False
+        return await self._answer()
+
+    async def _answer(self) -> dict[str, Any]:
+        assert self.process.stdout is not None
+        answers = Lines().feed(await self.process.stdout.readline())
+        if not answers:
+            raise FleetError(explain(self.host, await self.process.wait(), self.said(), self._python))
+        [answer] = answers
+        if "refused" in answer:
+            raise FleetError(answer["refused"])
+        return dict(answer)
+
+    async def look(self, packages: Mapping[str, str], files: Mapping[str, str], bootstrap: bool) -> dict[str, Any]:
+        """Return what there is to know of the host, and `offset`, the seconds that its clock is ahead of ours.
+
+        Args:
+            packages: those that are needed, and their least versions.
+            files: those that are to be in its cache, and their kinds, by SHA-256.
+            bootstrap: whether an environment that was made there before will do.
+        """
+        asked = time.time()
+        answer = await self.ask(look={"packages": dict(packages), "files": dict(files), "bootstrap": bootstrap})
+        facts: dict[str, Any] = answer["facts"]
+        return {**facts, "offset": facts.pop("time") - asked}
+
+    async def keep(self, content: bytes, kind: str) -> None:
+        """Put a file into the host's cache."""
+        sha256 = hashlib.sha256(content).hexdigest()
+        await self.ask(content, keep={"sha256": sha256, "bytes": len(content), "kind": kind})
+
+    def run(self, archive: str, arguments: Sequence[str]) -> None:
+        """Have the forkserver started; from now on the process speaks for it."""
+        self._write(line({"run": {"archive": archive, "arguments": list(arguments)}}))
+
+    async def forward(self, pairs: Sequence[tuple[str, str]]) -> None:
+        """Forward sockets, given as local and remote paths.
+
+        Raises:
+            FleetError: it cannot be done; without the host's name.
+        """
+        arguments = command.forward(self._control, pairs)
+        process = await asyncio.create_subprocess_exec(*arguments, stdin=DEVNULL, stdout=PIPE, stderr=STDOUT)
+        try:
+            said, _ = await process.communicate()
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+        if process.returncode:
+            raise FleetError(f"ssh does not forward its sockets ({said.decode(errors='replace').strip()})")
+
+    async def close(self) -> None:
+        """Hang up; return when ssh has ended."""
+        if not hasattr(self, "process"):
+            return
+        if self._beats is not None:
+            self._beats.cancel()
+            await asyncio.gather(self._beats, return_exceptions=True)
+        process = self.process
+        if process.returncode is not None:
+            return
+        assert process.stdin is not None
+        process.stdin.close()
+        if self._beats is not None:  # else there is nobody yet to whom the end of the input would mean anything
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(process.wait(), END_WITHIN)
+        if process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)  # with the jump hosts' ssh
+            await process.wait()
