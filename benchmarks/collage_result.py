@@ -10,8 +10,8 @@ real outputs; without it, images are generated. `iid` draws every service from t
 machine of that log for each worker, in four times as many and as much shorter runs, since each run has other machines.
 
 Printed are the p99 in ms and its ratio to that of the bound (the same fleet without stragglers), accuracy beside no
-redundancy in points, and for `collage-result` which parts of the target hold. Cells that lie in --out are not simulated
-again. An hour on one core.
+redundancy in points, and for `collage-result` where a collage is slower than what needs no model, and which parts of
+the target hold. Cells that lie in --out are not simulated again. An hour on one core.
 """
 
 from __future__ import annotations
@@ -34,10 +34,20 @@ SCENARIOS = {
     "slow collage": [*MACHINES, "last"],
     "nobody slow": [*MACHINES, "none"],
 }
-LOADS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
+CHANGING = ("iid", "slow single")
+"""Where most changes from load to load, and where policies are compared."""
+LOADS, FEWER = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7), (0.1, 0.3, 0.5, 0.7)
+"""Unless told otherwise: where most changes, elsewhere and for policies."""
 CHANGED = 4
 """How many times as many runs, of as many times fewer requests, machines take."""
 COLLAGES = ("collage auto", "auto two", "two late")
+MEANINGS = """
+bound          the same ten workers and arrivals without stragglers or redundancy
+collage wait   a mosaic goes out when it is full (the paper); idle: when the collage worker has nothing to do
+hold 0.25      no answer of a collage before its request is 0.25 s old; auto, the default, finds that time by itself
+auto two       two of the ten workers for collages, one otherwise; two late: the same, for requests 0.1 s old or more
+iid            every service is slow or not for itself; else each worker is one machine of the log for a whole run,
+               and a single's is slow, the collage's, or nobody's"""
 COLUMNS = ("scenario", "utilisation", "scheme", "p99_s", "p99_plus_minus_s", "p999_s", "accuracy", "difference",
            "recovered", "work")  # fmt: skip
 Row = dict[str, Any]
@@ -49,7 +59,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path)
     parser.add_argument("--profile", choices=("collage-result", "collage-policies"), default="collage-result")
     parser.add_argument("--only", choices=list(SCENARIOS), action="append")
-    parser.add_argument("--loads", type=lambda text: tuple(map(float, text.split(","))), default=LOADS)
+    parser.add_argument("--loads", type=lambda text: tuple(map(float, text.split(","))))
     parser.add_argument("--runs", type=int, default=10)
     parser.add_argument("--requests", type=int, default=4000)
     parser.add_argument("--jobs", type=int, default=2)
@@ -57,13 +67,20 @@ def main() -> None:
     parser.add_argument("--csv", type=Path, help="a table of all figures")
     asked = parser.parse_args()
     out = asked.out or Path(tempfile.mkdtemp(prefix="collage-result-"))
-    cells = [(scenario, load) for scenario in asked.only or SCENARIOS for load in asked.loads]
+    policies = asked.profile == "collage-policies"
+    scenarios = asked.only or (CHANGING if policies else tuple(SCENARIOS))
+    loads = {name: asked.loads or (FEWER if policies or name not in CHANGING else LOADS) for name in scenarios}
+    cells = [(scenario, load) for scenario in scenarios for load in loads[scenario]]
     with ThreadPoolExecutor(asked.jobs) as pool:
         found = list(pool.map(lambda cell: simulate(asked, *cell, out), cells))
     rows = [row for cell in found for row in cell]
-    for scenario in asked.only or SCENARIOS:
-        show(scenario, [row for row in rows if row["scenario"] == scenario], asked.loads)
-        if asked.profile == "collage-result":
+    images = f"images below {asked.data}" if asked.data else "generated images"
+    print(f"profile {asked.profile}, 10 workers, {asked.runs} runs x {asked.requests} requests a cell, {images}")
+    print(MEANINGS)
+    for scenario in scenarios:
+        show(scenario, [row for row in rows if row["scenario"] == scenario], loads[scenario])
+        if not policies:
+            losses([row for row in rows if row["scenario"] == scenario])
             judge(scenario, [row for row in rows if row["scenario"] == scenario])
     if asked.csv:
         with asked.csv.open("w", encoding="utf-8", newline="") as file:
@@ -125,6 +142,21 @@ def show(scenario: str, rows: Sequence[Row], loads: Sequence[float]) -> None:
             print(
                 f"{name:16}" + "".join(f"{100 * points:8.2f} ({100 * share:.0f})".rjust(14) for points, share in cells)
             )
+
+
+def losses(rows: Sequence[Row]) -> None:
+    """Print for each collage at which loads the fastest scheme without one has a lower p99."""
+    print("where a collage loses in p99")
+    for name in COLLAGES:
+        lost = []
+        for load in dict.fromkeys(row["utilisation"] for row in rows):
+            p99 = {row["scheme"]: float(row["p99_s"]) for row in rows if row["utilisation"] == load}
+            own = p99[name]
+            plain = [one for one in p99 if one in ("none", "replication") or one.startswith("hedge")]
+            best = min(plain, key=p99.__getitem__)
+            if p99[best] < own:
+                lost.append(f"at {load} to {best} ({1e3 * p99[best]:.0f} against {1e3 * own:.0f} ms)")
+        print(f"{name}: " + (",\n    ".join(lost) or "nowhere"))
 
 
 def judge(scenario: str, rows: Sequence[Row]) -> None:

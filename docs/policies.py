@@ -22,13 +22,12 @@ PAGE = HERE / "collage-policy.md"
 Row = dict[str, str]
 Cells = dict[tuple[str, str, str], Row]
 """Rows by scenario, scheme and utilisation."""
-LOADS = ("0.1", "0.2", "0.3", "0.4", "0.5", "0.6", "0.7")
-SOME_LOADS = ("0.1", "0.3", "0.5", "0.7")
+AXIS = ("0.1", "0.2", "0.3", "0.4", "0.5", "0.6", "0.7")
 BEST = "the best hedge"
 SHOWN = {
     "none": "none", "replication": "replication", BEST: BEST, "collage wait": "collage `wait`",
     "collage idle": "collage `idle`", "idle hold 0.25": "`idle`, `--hold 0.25`", "collage auto": "**collage `auto`**",
-    "auto two": "**`auto`, 2 workers**", "two late": "the same, `--flush-after 0.1`",
+    "auto two": "**`auto`, two workers**", "two late": "**two, late**",
 }  # fmt: skip
 """The rows of a table of results, by scheme."""
 
@@ -38,11 +37,13 @@ SCENARIOS = {
     "slow collage": "one machine slow, the collage's",
     "nobody slow": "no slow machine",
 }
+JUDGED = {"collage auto": "`auto`", "auto two": "`auto`, two workers", "two late": "two, late"}
+"""Whom the tables of the target are about."""
 CURVES = {"none": "none", "replication": "repl", BEST: "hedge", "collage idle": "idle", "collage auto": "auto",
           "auto two": "two"}  # fmt: skip
 """What is drawn, with its class."""
 NAMES = {"none": "none", "replication": "replication", BEST: BEST, "collage idle": "collage idle",
-         "collage auto": "collage auto", "auto two": "collage auto, 2 workers"}  # fmt: skip
+         "collage auto": "collage auto", "auto two": "collage auto, two workers"}  # fmt: skip
 WIDTH, HEIGHT = 680, 560
 PANEL_WIDTH, PANEL_HEIGHT = 268, 190
 LEFT, TOP, ACROSS, DOWN = 52, 62, 336, 244
@@ -85,40 +86,67 @@ def points(cells: Cells, scenario: str, scheme: str, load: str) -> float:
     return 100 * float(cells[scenario, scheme, load]["difference"])
 
 
+def loads_of(cells: Cells, scenario: str) -> list[str]:
+    """Return the utilisations at which a scenario was measured."""
+    return sorted({load for where, _, load in cells if where == scenario})
+
+
 def tables() -> dict[str, str]:
     """Return the page's tables by name."""
     result, policies = read("result"), read("policies")
     found = {}
     for scenario in SCENARIOS:
-        found[scenario] = _table("p99 / bound", LOADS, _tails(result, scenario))
+        found[scenario] = _table("p99 / bound", loads_of(result, scenario), _tails(result, scenario))
+        found[f"target, {scenario}"] = _table("target", list(JUDGED.values()), _target(result, scenario))
     collages = {name: told for name, told in SHOWN.items() if name not in ("none", "replication", BEST)}
     for scenario in ("iid", "slow single"):
+        loads = loads_of(result, scenario)
         rows = [
-            (told, [f"{points(result, scenario, name, load):+.2f}" for load in LOADS])
+            (told, [f"{points(result, scenario, name, load):+.2f}" for load in loads])
             for name, told in collages.items()
         ]
-        found[f"accuracy, {scenario}"] = _table("points of accuracy", LOADS, rows)
+        found[f"accuracy, {scenario}"] = _table("points of accuracy", loads, rows)
     for scenario in ("iid", "slow single"):
+        loads = loads_of(policies, scenario)
         names = dict.fromkeys(scheme for where, scheme, _ in policies if where == scenario and " on " in scheme)
-        rows = [(_policy(name), [_both(policies, scenario, name, load) for load in SOME_LOADS]) for name in names]
-        found[f"policies, {scenario}"] = _table("grid, workers, policy", SOME_LOADS, rows)
+        rows = [(_policy(name), [_both(policies, scenario, name, load) for load in loads]) for name in names]
+        found[f"policies, {scenario}"] = _table("grid, workers, policy", loads, rows)
     return found
 
 
 def _tails(cells: Cells, scenario: str) -> Iterable[tuple[str, list[str]]]:
+    loads = loads_of(cells, scenario)
     for name, told in SHOWN.items():
-        ratios = [ratio(cells, scenario, name, load) for load in LOADS]
+        ratios = [ratio(cells, scenario, name, load) for load in loads]
         yield told, [f"{one:.2f}" if one < 10 else "> 10" for one in ratios]
-    yield "which hedge that is", [cells[scenario, BEST, load]["scheme"].replace("hedge-idle", "idle") for load in LOADS]
-    yield "the bound, ms", [f"{1e3 * float(cells[scenario, 'bound', load]['p99_s']):.0f}" for load in LOADS]
+    yield "which hedge that is", [cells[scenario, BEST, load]["scheme"].replace("hedge-idle", "idle") for load in loads]
+    yield "the bound, ms", [f"{1e3 * float(cells[scenario, 'bound', load]['p99_s']):.0f}" for load in loads]
+
+
+def _target(cells: Cells, scenario: str) -> Iterable[tuple[str, list[str]]]:
+    low = [load for load in loads_of(cells, scenario) if float(load) <= 0.5]
+    far = {name: max(ratio(cells, scenario, name, load) for load in low) for name in JUDGED}
+    yield "p99 at most 1.15 x the bound up to 0.5", [_marked(far[name], "x", far[name] <= 1.15) for name in JUDGED]
+    lost = {name: min(points(cells, scenario, name, load) for load in low) for name in JUDGED}
+    yield "accuracy within 0.3 points up to 0.5", [_marked(lost[name], "", lost[name] >= -0.3) for name in JUDGED]
+    for other, factor in (("replication", 2.0), (BEST, 1.3)):
+        below = {name: ratio(cells, scenario, other, "0.5") / ratio(cells, scenario, name, "0.5") for name in JUDGED}
+        yield (
+            f"{factor:g} x below {other} at 0.5",
+            [_marked(below[name], "x", below[name] >= factor) for name in JUDGED],
+        )
+
+
+def _marked(value: float, unit: str, holds: bool) -> str:
+    return f"{value:{'+' if value < 0 else ''}.2f}{unit}, {'holds' if holds else 'no'}"
 
 
 def _policy(name: str) -> str:
-    shape, workers, what = re.fullmatch(r"(\S+) on (\d) (.*)", name).groups()  # type: ignore[union-attr]
-    told = {"idle": "`idle`", "auto": "**`auto`**", "p99": "`auto`, hold p99", "late": "`auto`, flush after 0.1"}.get(
-        what, f"`idle`, hold {what}"
-    )
-    return f"{shape}, {workers}: {told}"
+    match = re.fullmatch(r"(\S+) on (\d) (.*)", name)
+    assert match
+    shape, workers, what = match.groups()
+    named = {"idle": "`idle`", "auto": "**`auto`**", "p99": "`auto`, hold p99", "late": "`auto`, flush after 0.1"}
+    return f"{shape}, {workers}: {named.get(what, f'`idle`, hold {what}')}"
 
 
 def _both(cells: Cells, scenario: str, scheme: str, load: str) -> str:
@@ -150,8 +178,8 @@ def curves() -> str:
         left, top = LEFT + number % 2 * ACROSS, TOP + number // 2 * DOWN
         parts += _panel(cells, scenario, told, left, top)
         for name in CURVES:
-            values = ", ".join(f"{ratio(cells, scenario, name, load):.2f}" for load in LOADS)
-            said.append(f"{told}, {NAMES[name]}, at loads {LOADS[0]} to {LOADS[-1]}: {values}.")
+            values = ", ".join(f"{ratio(cells, scenario, name, load):.2f}" for load in loads_of(cells, scenario))
+            said.append(f"{told}, {NAMES[name]}: {values}.")
     for number, (name, style) in enumerate(CURVES.items()):
         x, y = 16 + number % 3 * 210, HEIGHT - 30 + number // 3 * 18
         parts.append(f'<path class="l {style}" d="M{x} {y - 4}h26"/><text x="{x + 34}" y="{y}">{NAMES[name]}</text>')
@@ -172,11 +200,11 @@ def _panel(cells: Cells, scenario: str, told: str, left: float, top: float) -> I
         style = {1: "one", 1.15: "target"}.get(value, "grid")
         yield f'<path class="{style}" d="M{left} {_height(value, top):.1f}h{PANEL_WIDTH}"/>'
         yield f'<text class="m e" x="{left - 6}" y="{_height(value, top) + 4:.1f}">{value:g}x</text>'
-    for load in LOADS:
+    for load in AXIS:
         yield f'<text class="m c" x="{x(load):.1f}" y="{top + PANEL_HEIGHT + 16}">{load}</text>'
     for name, style in CURVES.items():
         line: list[str] = []
-        for load in LOADS:
+        for load in loads_of(cells, scenario):
             one = ratio(cells, scenario, name, load)
             line.append(f"{x(load):.1f} {_height(min(one, HIGHEST), top):.1f}")
             if one > HIGHEST:  # it leaves the picture
