@@ -203,13 +203,13 @@ class Clock:
 
 def move_average(averaged: Network, network: Network, decay: float) -> None:
     """Move averaged weights, and the averages that normalisation keeps, towards a network's by 1 - `decay`."""
+    pairs = list(zip(averaged.state_dict().values(), network.state_dict().values(), strict=True))
     with torch.no_grad():
-        own = averaged.state_dict()
-        for key, value in network.state_dict().items():
-            if value.is_floating_point():
-                own[key].lerp_(value, 1 - decay)
-            else:
-                own[key].copy_(value)
+        own, new = zip(*(pair for pair in pairs if pair[0].is_floating_point()), strict=True)
+        torch._foreach_lerp_(own, new, 1 - decay)
+        for count, value in pairs:
+            if not count.is_floating_point():
+                count.copy_(value)
 
 
 def on_cpu(network: Network) -> dict[str, Tensor]:

@@ -91,11 +91,16 @@ def kept_logits(
         pass  # not there, or cut: made again
     torch.set_num_threads(recipe.threads)
     logits = np.empty(shape, dtype)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     images = torch.from_numpy(in_memory(dataset, np.arange(len(dataset))))
-    ask = _network(teacher.restored()) if isinstance(teacher, Checkpoint) else _file(session(teacher, recipe.threads))
-    step = max((PIXELS_ON_GPU if torch.cuda.is_available() else PIXELS) // (images.shape[1] * images.shape[2]), 1)
+    ask = (
+        _network(teacher.restored(), device)
+        if isinstance(teacher, Checkpoint)
+        else _file(session(teacher, recipe.threads))
+    )
+    step = max((PIXELS_ON_GPU if device.type == "cuda" else PIXELS) // (images.shape[1] * images.shape[2]), 1)
     for start in range(0, len(images), step):
-        for view, seen in _views(images[start : start + step], recipe):
+        for view, seen in _views(images[start : start + step].to(device), recipe):
             logits[view, start : start + step] = ask(seen)
         report(start, len(images), "asking the teacher")
     buffer = io.BytesIO()
@@ -107,20 +112,19 @@ def kept_logits(
 def _views(images: Tensor, recipe: Recipe) -> Iterator[tuple[int, Tensor]]:
     """Yield every view of images [n, h, w, 3] of a recipe, with its number."""
     middle = recipe.crop if recipe.shifts == 1 else 0
-    n = torch.arange(len(images))
+    n = torch.arange(len(images), device=images.device)
     for mirrored, row, column in np.ndindex(2, recipe.shifts, recipe.shifts):
         rows, columns, sides = (torch.full_like(n, at) for at in (middle + row, middle + column, mirrored))
         yield recipe.view(row, column, mirrored), shift_and_mirror(images, n, rows, columns, sides, recipe.crop)
 
 
-def _network(network: Network) -> Callable[[Tensor], NDArray[np.float32]]:
+def _network(network: Network, device: torch.device) -> Callable[[Tensor], NDArray[np.float32]]:
     """Return how a network is asked: images [n, height, width, 3] in, logits [n, classes] out."""
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network = network.to(device, memory_format=torch.channels_last)
 
     def ask(seen: Tensor) -> NDArray[np.float32]:
         with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=native_bf16(device)):
-            answers: NDArray[np.float32] = network(seen.to(device)).float().cpu().numpy()
+            answers: NDArray[np.float32] = network(seen).float().cpu().numpy()
         return answers
 
     return ask
@@ -130,7 +134,7 @@ def _file(runner: Any) -> Callable[[Tensor], NDArray[np.float32]]:
     """Return how the ONNX session of a single is asked."""
 
     def ask(seen: Tensor) -> NDArray[np.float32]:
-        answers: NDArray[np.float32] = runner.run(["logits"], {"image": seen.numpy()})[0]
+        answers: NDArray[np.float32] = runner.run(["logits"], {"image": seen.cpu().numpy()})[0]
         return answers
 
     return ask
