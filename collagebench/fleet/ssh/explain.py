@@ -15,7 +15,9 @@ UNKNOWN = re.compile(r"No (\S+) host key is known for (\S+) and you have request
 OFFENDING = re.compile(r"Offending \S+ key in (.+)")
 REMOVAL = re.compile(r"^\s*(ssh-keygen -f .+)$", re.MULTILINE)
 DENIED = re.compile(r"Permission denied \(([^)]*)\)")
-TALK = re.compile(r"^(debug\d:|Warning: Permanently added|@|\*\*|Authorized uses only)", re.IGNORECASE)
+TALK = re.compile(
+    r"^(channel \d+: open failed|debug\d:|Warning: Permanently added|@|\*\*|Authorized uses only)", re.IGNORECASE
+)
 """Lines that are no reason why anything failed."""
 
 
@@ -68,13 +70,13 @@ def by_hand_arguments(host: Host) -> list[str]:
     return [*(["-p", str(port)] if port else []), f"{user}@{name}" if user else name]
 
 
-def lost(said: str) -> str:
-    """Return why a connection that was up is gone, in ssh's words."""
-    return _last(said)
+def lost(code: int, said: str) -> str:
+    """Return why a connection that was up is gone: in ssh's words, if it has any."""
+    return _last(said, f"what we had there was killed, or ssh was: exit status {code}")
 
 
-def _last(said: str) -> str:
+def _last(said: str, otherwise: str = "ssh did not say why") -> str:
     """Return the last line that says something."""
     lines = [line.strip().rstrip(".") for line in said.splitlines()]
     telling = [line for line in lines if line and not TALK.match(line)]
-    return telling[-1] if telling else "ssh did not say why"
+    return telling[-1] if telling else otherwise

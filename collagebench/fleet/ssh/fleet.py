@@ -28,14 +28,13 @@ from collagebench.fleet.ssh.session import Session
 from collagebench.fleet.where import Where
 from collagebench.hosts import deal
 from collagebench.worker.forkserver import socket_directory
-from collagebench.worker.outpost import ENDINGS
+from collagebench.worker.outpost import ENDINGS, KEEPER
 from collagebench.worker.spec import Compute, WorkerSpec
 
 START_WITHIN = 60.0
 """Seconds until all forkservers must be up, and again until all workers must be ready."""
 DRAIN_WITHIN = 2.0
 """Seconds that workers get to stop before they are killed."""
-KEEPER = 'cat >/dev/null; rm -rf -- "$1"'
 FACTS = ("hostname", "python", "system", "machine", "cpu", "cores", "load", "packages")
 """What of a host goes into the records."""
 
