@@ -56,7 +56,10 @@ def explain(host: Host, code: int | None, said: str, python: str) -> str:
     if code == NOT_FOUND or "not found" in last or "No such file or directory" in last:
         return f"there is no {python}: install Python 3.10 or newer there, or name another with --remote-python"
     if code == NOT_EXECUTABLE:
-        return f"{python} cannot be executed there ({last}): name another with --remote-python"
+        return (
+            f"{python} cannot be executed there ({last}): see that it is a program for that machine, or name another "
+            "with --remote-python"
+        )
     if code == FAILED:
         return f"it cannot be reached ({last}): see that `{by_hand}` works"
     if code is None:
