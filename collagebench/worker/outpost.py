@@ -299,9 +299,12 @@ class Outpost:
         self._client.said(said)
         if process.returncode == 0:
             return None
+        name = " ".join(Path(word).name for word in command[:3])
+        if b"ensurepip" in said or b"No module named pip" in said:
+            return f"`{name}` failed: that Python has no pip; install python3-venv there (Debian, Ubuntu), or uv"
         lines = [line.strip() for line in said.decode(errors="replace").splitlines() if line.strip()]
         errors = [line for line in lines if "error" in line.lower()] or lines[-1:] or ["it said nothing"]
-        return f"`{' '.join(Path(word).name for word in command[:3])}` failed: {errors[-1]}"
+        return f"`{name}` failed: {errors[-1]}"
 
     def _keep(self, sha256: str, bytes: int, kind: str) -> Path:
         """Put a file into the cache, whole or not at all; whoever else does so at the same time does not matter."""

@@ -144,14 +144,17 @@ class Session:
         return await self._answer()
 
     async def _answer(self) -> dict[str, Any]:
+        """Return the next answer; what was said on standard error before it goes into the log."""
         assert self.process.stdout is not None
-        answers = Lines().feed(await self.process.stdout.readline())
-        if not answers:
-            raise FleetError(explain(self.host, await self.process.wait(), self.said(), self._python))
-        [answer] = answers
-        if "refused" in answer:
-            raise FleetError(answer["refused"])
-        return dict(answer)
+        while answers := Lines().feed(await self.process.stdout.readline()):
+            answer: dict[str, Any] = answers[0]
+            if "refused" in answer:
+                raise FleetError(answer["refused"])
+            if answer.get("event") != "said":
+                return answer
+            with contextlib.suppress(OSError), open(self.log, "a", encoding="utf-8") as log:
+                log.write(answer["text"])
+        raise FleetError(explain(self.host, await self.process.wait(), self.said(), self._python))
 
     async def look(self, packages: Mapping[str, str], files: Mapping[str, str], bootstrap: bool) -> dict[str, Any]:
         """Return what there is to know of the host, and `offset`, the seconds that its clock is ahead of ours.
