@@ -365,6 +365,21 @@ def test_a_client_that_is_killed(three: Hosts, tmp_path: Path) -> None:
     process.communicate()
 
 
+def test_a_python_without_pip(three: Hosts, tmp_path: Path) -> None:
+    """No environment can be made with it: the run is refused with what to install; the log has what was said."""
+    first, *_ = three.all
+    bare(first)
+    said = "The virtual environment was not created successfully because ensurepip is not\\navailable."
+    (tmp_path / "venv.py").write_text(f"import sys\nprint('{said}')\nsys.exit(1)\n")  # as Debian's does
+    first.restart(PYTHONPATH=str(tmp_path))
+    (failure,) = refused(quick(three, tmp_path, "--remote-python", "python9", "--bootstrap", names="h1"))
+    assert failure == (
+        "h1: no environment can be made there: `python -m venv` failed: that Python has no pip; install python3-venv "
+        "there (Debian, Ubuntu), or uv"
+    )
+    assert "because ensurepip is not\navailable." in (tmp_path / "r" / "workers" / "host-h1.log").read_text()
+
+
 @pytest.mark.slow
 def test_a_host_that_hangs(three: Hosts, tmp_path: Path) -> None:
     """It takes the connection and says nothing: the run is refused after ten seconds."""

@@ -238,9 +238,9 @@ async def _on_all(places: Sequence[Place], tasks: Sequence[Coroutine[Any, Any, N
 def _refuse(failures: Sequence[tuple[str, str]], hosts: int) -> None:
     """Raise FleetError if anything failed, with a sentence for each."""
     if failures:
-        bad = len({host for host, _ in failures})
+        bad = "the host" if hosts == 1 else f"{len({host for host, _ in failures})} of {hosts} hosts"
         sentences = "".join(f"\n  {host}: {failure}" for host, failure in failures)
-        raise FleetError(f"{bad} of {_hosts(hosts)} cannot be used, so nothing was started:{sentences}")
+        raise FleetError(f"{bad} cannot be used, so nothing was started:{sentences}")
 
 
 @contextlib.asynccontextmanager
