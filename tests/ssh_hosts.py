@@ -308,6 +308,10 @@ class Hosts:
         """Return on how many TCP ports something listens on the client's side."""
         return _listening(self.client)
 
+    def sockets(self) -> list[Path]:
+        """Return the client's Unix sockets of ours."""
+        return [path for path in self.temporary.rglob("*") if path.is_socket()]
+
     def left(self) -> list[str]:
         """Return what is left anywhere of runs that have ended."""
         found = [str(item) for item in processes(self.temporary).items()]

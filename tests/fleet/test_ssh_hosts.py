@@ -142,6 +142,8 @@ def test_ten_workers_on_three_hosts(three: Hosts, tmp_path: Path) -> None:
     wait_for_requests(tmp_path)
     assert [host.listening() for host in three.all] == [1, 1, 1]
     assert three.listening() == 0
+    sockets = [Path(path) for host in three.all for path in host.sockets()]
+    assert {path.parent.stat().st_mode & 0o777 for path in (*sockets, *three.sockets())} == {0o700}
     code, out, err = finish(process)
     report = json.loads(out)
     assert code == (0 if report["valid"] else 4), err
@@ -266,6 +268,17 @@ def test_interpreters_that_will_not_do(three: Hosts, tmp_path: Path) -> None:
     )
     assert "bare/bin/python lacks grpcio>=1.60, numpy>=" in packages
     assert "install that there, say --bootstrap, or name another interpreter with --remote-python" in packages
+
+
+def test_a_host_that_talks_nonsense(three: Hosts, tmp_path: Path) -> None:
+    """Is refused, and nothing of it is shown: no answer, half an answer, and one that would colour the terminal."""
+    facts = json.dumps({"facts": {"python": "\033[31m", "missing": ["../x"]}})
+    for host, answer in zip(three.all, ("ready?", '["ready"]', facts), strict=True):
+        host.command(
+            "python9", f"echo collagebench 3.12.0; echo '{{\"ready\": true}}'; echo '{answer}'; cat >/dev/null"
+        )
+    failures = refused(quick(three, tmp_path, "--remote-python", "python9"))
+    assert failures == [f"h{number}: it said what no program of ours says" for number in (1, 2, 3)]
 
 
 def test_disks_that_are_full(three: Hosts, tmp_path: Path) -> None:

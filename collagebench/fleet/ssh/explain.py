@@ -9,6 +9,8 @@ from collagebench.hosts import Host
 
 FAILED = 255
 """The exit status of ssh itself; others are those of the remote command."""
+LONGEST = 500
+"""Characters of what a host has said that are repeated."""
 NOT_FOUND, NOT_EXECUTABLE = 127, 126
 
 UNKNOWN = re.compile(r"No (\S+) host key is known for (\S+) and you have requested strict checking")
@@ -78,8 +80,13 @@ def lost(code: int, said: str) -> str:
     return _last(said, f"what we had there was killed, or ssh was: exit status {code}")
 
 
+def plain(said: str) -> str:
+    """Return what a host has said as text that does nothing to a terminal, shortened."""
+    return "".join(sign if sign.isprintable() else " " for sign in said[:LONGEST])
+
+
 def _last(said: str, otherwise: str = "ssh did not say why") -> str:
     """Return the last line that says something."""
     lines = [line.strip().rstrip(".") for line in said.splitlines()]
     telling = [line for line in lines if line and not TALK.match(line)]
-    return telling[-1] if telling else otherwise
+    return plain(telling[-1]) if telling else otherwise

@@ -24,7 +24,7 @@ from collagebench.fleet.fleet import Fleet
 from collagebench.fleet.ssh.archive import COMPUTING, NEEDED, archive
 from collagebench.fleet.ssh.preflight import Look, judge, table
 from collagebench.fleet.ssh.remote import Remote
-from collagebench.fleet.ssh.session import Session
+from collagebench.fleet.ssh.session import Session, checked
 from collagebench.fleet.where import Where
 from collagebench.hosts import deal
 from collagebench.worker.forkserver import socket_directory
@@ -194,7 +194,7 @@ async def _look(place: Place, packages: Mapping[str, str], bootstrap: bool, comp
 
 
 async def _bootstrap(place: Place) -> None:
-    facts = (await place.session.ask(bootstrap=True))["facts"]
+    facts = checked({"time": 0.0, **(await place.session.ask(bootstrap=True)).get("facts", {})}, place.kinds)
     if facts["lacking"]:
         raise FleetError(f"the environment that was made there lacks {', '.join(facts['lacking'])}")
     place.look.facts = {**facts, "load": place.look.facts["load"]}
