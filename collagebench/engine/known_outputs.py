@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import zipfile
 from collections.abc import Mapping
+from contextlib import suppress
 from hashlib import blake2b
 from pathlib import Path
 
@@ -36,7 +37,7 @@ def digest(image: NDArray[np.uint8]) -> bytes:
 def kept(model: Model) -> dict[bytes, NDArray[np.float32]]:
     """Return what is known of a model."""
     try:
-        with np.load(_path(model), allow_pickle=False) as file:
+        with _path(model).open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             digests, outputs = file["digests"], file["outputs"]
         if digests.shape != (len(outputs), 16) or outputs.shape[1:] != tuple(model.output):
             return {}
@@ -56,13 +57,14 @@ def keep(model: Model, new: Outputs) -> None:
     digests = np.frombuffer(b"".join(known), dtype=np.uint8).reshape(-1, 16)
     path = _path(model)
     partial = path.with_suffix(f".{os.getpid()}.partial")
-    try:
+    with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("wb") as file:
-            np.savez(file, digests=digests, outputs=outputs)
-        partial.replace(path)
-    except OSError:
-        partial.unlink(missing_ok=True)
+        try:
+            with partial.open("wb") as file:
+                np.savez(file, digests=digests, outputs=outputs)
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
 
 
 def _path(model: Model) -> Path:

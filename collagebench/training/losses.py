@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
@@ -17,24 +16,23 @@ def loss_of(
     """Return the loss of one batch, a scalar.
 
     `logits` is [batch, classes] of a parity network, else [batch, ..., classes] with one row an image, or what the head
-    `detection` gives; `taught` the teacher's logits [2, images, classes].
+    `detection` gives; `taught` the teacher's logits [views, images, classes].
     """
-    labels = torch.from_numpy(batch.labels).to(logits.device)
+    labels = batch.labels.to(logits.device)
     if detection is not None:
         return detection.loss(logits, wanted_classes(labels, batch, taught, recipe, logits.shape[-1] - 5), labels >= 0)
     if taught is None:
         rows = logits.flatten(0, -2)
         return F.cross_entropy(rows, labels.flatten(), ignore_index=IGNORED, label_smoothing=recipe.label_smoothing)
-    wanted = taught[torch.from_numpy(batch.mirrored), torch.from_numpy(batch.images)].to(logits.device)
+    wanted = taught[batch.views, batch.images].to(logits.device).float()
     there = labels != IGNORED
     if logits.shape[:-1].numel() != labels.numel():  # one answer for all images of an input: a parity
         return F.mse_loss(logits, (wanted * there[..., None]).sum(1))
     rows, wanted, there = logits.flatten(0, -2), wanted.flatten(0, -2), there.flatten()
-    hard = F.cross_entropy(rows[there], labels.flatten()[there])
+    hard = F.cross_entropy(rows, labels.flatten(), ignore_index=IGNORED)
     t = recipe.temperature
-    soft = F.kl_div(
-        F.log_softmax(rows[there] / t, 1), F.log_softmax(wanted[there] / t, 1), reduction="batchmean", log_target=True
-    )
+    apart = F.kl_div(F.log_softmax(rows / t, 1), F.log_softmax(wanted / t, 1), reduction="none", log_target=True)
+    soft = (apart.sum(1) * there).sum() / there.sum()  # nothing is picked out: a GPU would have to wait for the number
     return (1 - recipe.distillation) * hard + recipe.distillation * t**2 * soft
 
 
@@ -46,5 +44,5 @@ def wanted_classes(labels: Tensor, batch: Batch, taught: Tensor | None, recipe: 
     hard = F.one_hot(labels.clamp(min=0), classes).float()
     if taught is None:
         return hard * (1 - recipe.label_smoothing) + recipe.label_smoothing / classes
-    soft = taught[torch.from_numpy(batch.mirrored), torch.from_numpy(batch.images)].to(labels.device).softmax(-1)
+    soft = taught[batch.views, batch.images].to(labels.device).float().softmax(-1)
     return (1 - recipe.distillation) * hard + recipe.distillation * soft

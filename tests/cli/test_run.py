@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import re
@@ -53,6 +54,38 @@ def test_simulation_is_the_same_every_time(tmp_path: Path) -> None:
     for table in ("requests.csv", "tasks.csv"):
         assert (tmp_path / "a" / table).read_bytes() == (tmp_path / "b" / table).read_bytes()
         assert (tmp_path / "a" / table).read_bytes() != (tmp_path / "c" / table).read_bytes()
+
+
+def test_accuracy_is_of_as_many_answers_as_asked(tmp_path: Path) -> None:
+    """The same requests are classified under every scheme, as with all; with none, accuracy is null and not 0."""
+    options = ["--scheme", "none", "--scheme", "collage", "--runs", 2, "--requests", 300, "--compute-time", 0.001]
+    predicted, reports = {}, {}
+    for few in ("all", "100", "none"):
+        arguments = [*options, "--accuracy", few, "--format", "json", "--out", few]
+        code, out, _ = collagebench("simulate", *arguments, cwd=tmp_path)
+        assert code == 0
+        reports[few] = json.loads(out)
+        with (tmp_path / few / "requests.csv").open() as file:
+            rows = list(csv.DictReader(file))
+        predicted[few] = {(row["scheme"], row["run"], row["request"]): row["predicted"] for row in rows}
+    sample = {key: value for key, value in predicted["100"].items() if value}
+    assert len(sample) == 400
+    assert sample.items() <= predicted["all"].items()
+    assert {key[1:] for key in sample if key[0] == "none"} == {key[1:] for key in sample if key[0] == "collage"}
+    assert not any(predicted["none"].values())
+    assert any("of 100 answers of each run" in text for text in reports["100"]["warnings"])
+    for scheme in reports["none"]["schemes"]:
+        assert scheme["accuracy"]["overall"] is None
+        assert scheme["goodput_rps"] is None
+        assert scheme["latency_s"]["p99"] is not None
+    assert "accuracy" not in " ".join(reports["none"]["verdict"])
+
+
+def test_accuracy_cannot_be_left_out_where_workers_compute(tmp_path: Path) -> None:
+    """`run` with real inference classifies every request as it is."""
+    code, _, err = collagebench("run", "--accuracy", "none", "--out", "r", cwd=tmp_path)
+    assert code == 2
+    assert "--compute emulated" in err
 
 
 def test_run_measures_real_workers_and_leaves_none(tmp_path: Path) -> None:
@@ -207,6 +240,8 @@ def test_a_directory_that_cannot_be_used_is_one_sentence(tmp_path: Path) -> None
         (["--stragglers", "none", "--compute-time", "0"], "--rate"),
         (["--stragglers", "none", "--slow-workers", "3"], "--slow-workers means nothing"),
         (["--stragglers", "fixed", "--time-scale", "3"], "--time-scale means nothing"),
+        (["--accuracy", "some"], "not 'some'"),
+        (["--accuracy", "-1"], "not -1"),
         (["--straggler-mode", "scale", "--time-scale", "3"], "--time-scale multiplies seconds"),
         (["--scheme", "none", "--scheme", "none"], "two schemes"),
     ],

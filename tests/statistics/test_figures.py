@@ -29,6 +29,19 @@ def written(directory: Path, requests: list, tasks: list = (), duration: float =
     return load(directory / "run")
 
 
+def test_goodput_of_a_sample_stands_for_all(tmp_path):
+    """Ten answers in ten seconds, four of them classified at random and three right: 7.5 are right, 0.75 a second."""
+    classes = [0, 0, 0, 1, *[None] * 6]
+    records = [
+        request(number=n, arrival=float(n), latency=1.0, label=0, predicted=predicted)
+        for n, predicted in enumerate(classes)
+    ]
+    requests = written(tmp_path, records).requests
+    assert goodput(requests, None) is None
+    assert goodput(requests, None, sampled=True) == pytest.approx(0.75)
+    assert goodput(requests.where(requests["predicted"] < 0), None, sampled=True) is None
+
+
 def test_latency_of_known_requests(tmp_path):
     """Mean, deviation, maximum and median of 1 to 10 s; the warm-up request of 100 s does not count."""
     records = [request(number=n, latency=float(n)) for n in range(1, 11)]

@@ -1,0 +1,91 @@
+"""Outputs of single models that are kept for the next command."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from collagebench import zoo
+from collagebench.engine import evaluation
+from collagebench.engine.evaluation import Evaluator, Images
+from collagebench.engine.known_outputs import digest, keep, kept
+from collagebench.engine.router import Job
+from collagebench.schemes import make
+from collagebench.schemes.protocol import Request, Task
+
+MODEL = zoo.find(zoo.load(), "single", dataset="shapes")
+PIXELS = np.random.default_rng(0).integers(0, 256, (8, *MODEL.image), dtype=np.uint8)
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home directory without a cache."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    return tmp_path
+
+
+def outputs(evaluator: Evaluator) -> np.ndarray:
+    """Evaluate a task for each image; return what the model gave, [images, classes]."""
+    tasks = [Task(i, "single", (Request(i, i, 0.0),), 0) for i in range(len(PIXELS))]
+    jobs = [Job(task, 0, 0.0, 0.0, 0.0) for task in tasks]
+    evaluator.evaluate(make("none", {}), {"single": MODEL}, jobs)
+    return np.concatenate([job.outputs for job in jobs if job.outputs is not None])
+
+
+def evaluator() -> Evaluator:
+    """A new one, as each command has."""
+    return Evaluator(Images(np.arange(len(PIXELS)), PIXELS), threads=1)
+
+
+def test_a_second_command_asks_no_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What took long enough is found again, the same to the last bit, by a process that opens no model."""
+    monkeypatch.setattr(evaluation, "WORTH_KEEPING", 0.0)
+    first = evaluator()
+    found = outputs(first)
+    first.keep()
+    monkeypatch.setattr(evaluation, "session", None)
+    assert np.array_equal(outputs(evaluator()), found)
+
+
+def test_what_took_no_time_is_not_kept(home: Path) -> None:
+    """A few images leave nothing behind."""
+    quick = evaluator()
+    outputs(quick)
+    quick.keep()
+    assert not list(home.iterdir())
+
+
+def test_what_others_kept_stays() -> None:
+    """A second process adds to the file of the first."""
+    rows = np.eye(2, *MODEL.output, dtype=np.float32)
+    keep(MODEL, {digest(PIXELS[0]): rows[:1]})
+    keep(MODEL, {digest(PIXELS[1]): rows[1:]})
+    found = kept(MODEL)
+    assert [found[digest(image)].tolist() for image in PIXELS[:2]] == [rows[:1].tolist(), rows[1:].tolist()]
+
+
+@pytest.mark.parametrize("content", [b"", b"no archive", None])
+def test_a_damaged_file_counts_as_empty(home: Path, content: bytes | None) -> None:
+    """Whatever is wrong with the file, the models are asked again."""
+    keep(MODEL, {digest(PIXELS[0]): np.zeros((1, *MODEL.output), np.float32)})
+    (path,) = home.rglob("*.npz")
+    path.write_bytes(path.read_bytes()[:-40] if content is None else content)
+    assert kept(MODEL) == {}
+    assert outputs(evaluator()).shape == (len(PIXELS), *MODEL.output)
+
+
+def test_a_cache_that_cannot_be_written_is_no_error(home: Path) -> None:
+    """A file in the place of the directory: nothing is kept, and nobody is told."""
+    (home / ".cache").write_text("")
+    keep(MODEL, {digest(PIXELS[0]): np.zeros((1, *MODEL.output), np.float32)})
+    assert kept(MODEL) == {}
+
+
+def test_images_differ_by_shape_and_content() -> None:
+    """The same bytes in another shape, or one bit, make another image."""
+    image = np.zeros((2, 4, 3), np.uint8)
+    other = image.copy()
+    other[0, 0, 0] = 1
+    assert len({digest(image), digest(image.reshape(4, 2, 3)), digest(other)}) == 3
