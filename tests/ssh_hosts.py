@@ -35,7 +35,11 @@ def missing() -> str | None:
     name = f"cb-{os.getpid()}-try"
     if subprocess.run(["ip", "netns", "add", name], capture_output=True).returncode:
         return "network namespaces cannot be made here"
+    add = ["ip", "-n", name, "link", "add", "wire0", "type", "veth", "peer", "wire1"]
+    wire = subprocess.run(add, capture_output=True)
     subprocess.run(["ip", "netns", "delete", name], check=True)
+    if wire.returncode:
+        return "network namespaces cannot be connected here"
     return None
 
 
