@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -198,7 +199,9 @@ def test_cut_in_mid_run(three: Hosts, tmp_path: Path) -> None:
     assert code == 4, err
     lost = said(out)
     assert "its connection to h1 was lost" in lost
-    assert "its connection to h2 was lost (Connection to 10.99.2.2 closed by remote host)" in lost
+    # ssh learns that the far end is gone by reading or by writing, whichever it does next.
+    ways = r"Connection to 10\.99\.2\.2 closed by remote host|.*Broken pipe|.*Connection reset by peer"
+    assert re.search(rf"its connection to h2 was lost \(({ways})\)", lost), lost
     assert "its connection to h3 was lost (Timeout, server 10.99.3.2 not responding)" in lost
     assert reasons(tmp_path).total() == 400
     until(lambda: not third.left(), f"{third.left()} gone, link or no link", LEASE + 5)
