@@ -56,7 +56,8 @@ ENDLESS = 1_000_000
     default="image",
     show_default=True,
     type=click.Choice(VIEWS),
-    help="What the single is asked about: each image and its mirror image, or every shift of them too (for a GPU).",
+    help="What the single is asked about: once, each image and its mirror image, or every shift too (for a GPU); or, at "
+    "every step, just what goes in.",
 )
 @click.option("--epochs", type=int, help="How often every training image is used.  [default: 20; --minutes: no end]")
 @click.option(
@@ -78,6 +79,9 @@ ENDLESS = 1_000_000
 @click.option("--bias-rate", default=1.0, show_default=True, help="How many times as fast as weights biases learn.")
 @click.option("--ema", default=0.0, show_default=True, help="Average the weights, with so much decay; 0: do not.")
 @click.option("--cutout", default=0, show_default=True, help="Hide a square of so many pixels a side in every image.")
+@click.option(
+    "--mix", default=0.0, show_default=True, help="Share of images mixed from two, if the single sees inputs."
+)
 @click.option("--crop", type=int, help="Shift images by up to so many pixels.  [default: 0 for shapes, else 1/8 side]")
 @click.option("--flip/--no-flip", default=True, show_default=True, help="Mirror every image in every second epoch.")
 @click.option("--blanks", type=float, help="Share of inputs that are not full.  [default: 0.5, of parities 0.1]")
@@ -116,6 +120,7 @@ def command(
     bias_rate: float,
     ema: float,
     cutout: int,
+    mix: float,
     crop: int | None,
     flip: bool,
     blanks: float | None,
@@ -193,6 +198,7 @@ def command(
         bias_rate=bias_rate,
         ema=ema,
         cutout=cutout,
+        mix=mix,
         crop=crop if crop is not None else (0 if dataset == "shapes" else min(image) // 8),
         flip=flip,
         blanks=blanks if blanks is not None else (0.1 if role == "parity" else 0.5),
@@ -214,12 +220,17 @@ def command(
         if checkpoint.classes != images.classes:
             raise UsageError(f"{path} was trained on other classes ({', '.join(checkpoint.classes)}); use its own data")
     with counted("reading images") as report:
-        taught = None
+        taught, live = None, None
         if teacher and digest:
-            taught = kept_logits(teacher, digest, images, out, recipe, report)
+            if teacher_sees == "inputs":
+                if not isinstance(teacher, Checkpoint):
+                    raise UsageError(f"--teacher-sees inputs needs a checkpoint (.pt) as --single, not {single}")
+                live = teacher.restored()
+            if live is None or role == "parity":
+                taught = kept_logits(teacher, digest, images, out, recipe, report)
             begin = begin or (teacher if role == "parity" and isinstance(teacher, Checkpoint) else None)
         weights = begin.network if begin else None
-        checkpoint = train(architecture, recipe, images, path, checkpoint, report, taught, weights)
+        checkpoint = train(architecture, recipe, images, path, checkpoint, report, taught, weights, live)
     accuracy = checkpoint.log[-1]["held_out_accuracy"]
     right = (
         f"{accuracy:.1%} of the held-out training images" if math.isfinite(accuracy) else "too few images to measure"

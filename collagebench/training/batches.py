@@ -71,6 +71,12 @@ def cut_out(images: Tensor, tops: Tensor, lefts: Tensor, side: int) -> Tensor:
     return images.masked_fill(hidden[..., None], GREY)
 
 
+def mix(images: Tensor, weights: Tensor) -> Tensor:
+    """Mix each of the images [n, h, w, 3] with the one before: `weights` [n] of 256 parts are its own."""
+    own = weights[:, None, None, None]
+    return ((images * own + images.roll(1, 0) * (256 - own) + 128) >> 8).to(images.dtype)
+
+
 def steps(images: int, cells: int, batch: int) -> int:
     """Return how many batches of `batch` inputs an epoch over `images` makes: full ones, or a single smaller one.
 
@@ -89,7 +95,11 @@ class Batch:
     inputs: Tensor
     """[batch, height, width, 3], of the architecture's dtype."""
     labels: Tensor
-    """int64 [batch, images an input]; IGNORED where an image is missing."""
+    """int64 [batch, images an input]; IGNORED where an image is missing, or mixed from two."""
+    there: Tensor
+    """bool [batch, images an input]: whether there is an image."""
+    pixels: Tensor
+    """uint8 [batch, images an input, h, w, 3]: each image as the inputs have it."""
     images: Tensor
     """int64 [batch, images an input]: which images."""
     views: Tensor
@@ -122,27 +132,32 @@ def batches(images: Tensor, labels: Tensor, architecture: Architecture, recipe: 
     inputs = min(recipe.batch, len(images) // together)
     drawn = draw(len(images), count * inputs, architecture, recipe, epoch)
     for part in torch.from_numpy(drawn).to(images.device).reshape(len(drawn), count, -1).unbind(1):
-        chosen, rows, columns, mirrored, there, tops, lefts = part
+        chosen, rows, columns, mirrored, there, tops, lefts, own = part
         x = shift_and_mirror(images, chosen, rows, columns, mirrored, recipe.crop)
         if recipe.cutout:
             x = cut_out(x, tops, lefts, recipe.cutout)
+        if recipe.mix:
+            x = mix(x, own)
         if together > 1:
             x = x * there[:, None, None, None].to(x.dtype)
         shape = (inputs, together)
         yield Batch(
             assemble(x, architecture),
-            labels[chosen].masked_fill(there == 0, IGNORED).reshape(shape),
+            labels[chosen].masked_fill((there == 0) | (own < 256), IGNORED).reshape(shape),
+            (there == 1).reshape(shape),
+            x.reshape(*shape, *x.shape[1:]),
             chosen.reshape(shape),
             recipe.view(rows, columns, mirrored).reshape(shape),
         )
 
 
 def draw(images: int, inputs: int, architecture: Architecture, recipe: Recipe, epoch: int) -> np.ndarray:
-    """Draw what an epoch of so many inputs does with each image in them: int64 [7, inputs * images an input].
+    """Draw what an epoch of so many inputs does with each image in them: int64 [8, inputs * images an input].
 
     The rows are: which of the images; its shift as `shift_and_mirror` takes it, rows and columns; 1 if it is mirrored;
-    1 if it is there, 0 for a blank; top and left of what is cut out. Of a share of the inputs, `recipe.blanks`, only a
-    uniformly drawn number of first images is there, as in a group that went out before it was full.
+    1 if it is there, 0 for a blank; top and left of what is cut out; how many of 256 parts are its own in a mix. Of a
+    share of the inputs, `recipe.blanks`, only a uniformly drawn number of first images is there, as in a group that
+    went out before it was full.
     """
     rng = np.random.default_rng([recipe.seed, epoch])
     facing = np.random.default_rng(recipe.seed).random(images) < 0.5
@@ -156,5 +171,6 @@ def draw(images: int, inputs: int, architecture: Architecture, recipe: Recipe, e
     short = rng.random(inputs) < (recipe.blanks if together > 1 else 0.0)
     filled = np.where(short, rng.integers(1, together + 1, size=inputs), together)
     there = (np.arange(together) < filled[:, None]).reshape(-1)
+    own = np.where(rng.random(n) < recipe.mix, rng.integers(256, size=n), 256)
     half = recipe.cutout // 2
-    return np.stack([chosen, rows, columns, mirrored, there, tops - half, lefts - half]).astype(np.int64)
+    return np.stack([chosen, rows, columns, mirrored, there, tops - half, lefts - half, own]).astype(np.int64)

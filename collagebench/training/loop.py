@@ -30,7 +30,7 @@ from collagebench.coding.cells import classes
 from collagebench.errors import DataError, ModelError, UsageError
 from collagebench.models.architecture import Architecture
 from collagebench.models.network import Network
-from collagebench.training.batches import assemble, batches, steps
+from collagebench.training.batches import Batch, assemble, batches, steps
 from collagebench.training.checkpoint import Checkpoint, save, write_whole
 from collagebench.training.losses import loss_of
 from collagebench.training.recipe import Recipe
@@ -51,12 +51,13 @@ def train(
     report: Report = lambda done, total, line: None,
     teacher: NDArray[np.float32] | None = None,
     start: dict[str, Tensor] | None = None,
+    live: Network | None = None,
 ) -> Checkpoint:
     """Train a network on a dataset's training split and return its last checkpoint.
 
     The checkpoint lies at `path` after every epoch, or every `recipe.every`, and the log beside it with the suffix
-    `.csv`. `teacher` is a single's logits of every view of every image, [views, images, classes]; `start` holds weights
-    to begin with, used where their shapes agree.
+    `.csv`. `teacher` is a single's logits of every view of every image, [views, images, classes], and `live` the single
+    itself where it is to be asked about the inputs; `start` holds weights to begin with, used where their shapes agree.
 
     Raises:
         DataError: an image cannot be read, or there are too few.
@@ -77,7 +78,7 @@ def train(
     images, labels = torch.from_numpy(pixels).to(home), torch.from_numpy(dataset.labels[used]).to(home)
     taught, plain = None, None
     if teacher is not None:
-        taught = torch.from_numpy(teacher[:, used]).to(home)
+        taught = None if live else torch.from_numpy(teacher[:, used]).to(home)
         plain = teacher[recipe.plain, watched].astype(np.float32)
 
     network = Network(architecture)
@@ -90,6 +91,8 @@ def train(
             raise UsageError(f"no weights of --start fit a {architecture.name} of these layers; drop it")
         network.load_state_dict(own | fitting)
     network = network.to(device, memory_format=torch.channels_last)
+    if live:
+        live = live.to(device, memory_format=torch.channels_last).eval()
     learnt = [p for p in network.parameters() if p.requires_grad]
     decay = recipe.weight_decay / recipe.bias_rate if recipe.bias_rate > 1 else 0.0
     optimizer = torch.optim.SGD(
@@ -125,7 +128,7 @@ def train(
             biases["lr"] = weights["lr"] * recipe.bias_rate
             with torch.autocast(device.type, torch.bfloat16, enabled=native_bf16(device)):
                 logits = network(batch.inputs.to(device))
-            loss = loss_of(logits.float(), batch, taught, recipe, detection)
+            loss = loss_of(logits.float(), batch, what_is_said(batch, taught, live, device), recipe, detection)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -165,6 +168,15 @@ def train(
         report(*clock.progress((epoch + 1) * per_epoch, total), f"held-out accuracy {row['held_out_accuracy']:.3f}")
     assert checkpoint is not None
     return checkpoint
+
+
+def what_is_said(batch: Batch, taught: Tensor | None, live: Network | None, device: torch.device) -> Tensor | None:
+    """Return the teacher's logits of each image of a batch, float32 [batch, images an input, classes]; None without."""
+    if live:
+        with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=native_bf16(device)):
+            said: Tensor = live(batch.pixels.flatten(0, 1).to(device))
+        return said.float().unflatten(0, batch.labels.shape)
+    return None if taught is None else taught[batch.views, batch.images].to(device).float()
 
 
 class Clock:

@@ -8,8 +8,9 @@ from typing import Any
 
 from collagebench.errors import UsageError
 
-VIEWS = ("image", "shifts")
-"""A teacher sees an image as it is and mirrored, or just as its student does: shifted by every shift that there is."""
+VIEWS = ("image", "shifts", "inputs")
+"""A teacher sees an image as it is and mirrored; or also shifted by every shift that there is; or, asked anew at every
+step, just what its student sees, whatever was done to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,9 @@ class Recipe:
     """Every image is mirrored left to right in every second epoch."""
     cutout: int = 0
     """Side in pixels of a grey square that hides a part of every image (arXiv 1708.04552); 0 for none."""
+    mix: float = 0.0
+    """Share of the images that are mixed with another, in a random ratio (arXiv 1710.09412); of these only the teacher
+    knows what they are."""
     blanks: float = 0.5
     """Share of the collages (parities) that are not full: a random number of first cells is filled."""
     teacher: str | None = None
@@ -75,6 +79,10 @@ class Recipe:
             raise UsageError(f"a learning rate of {self.rate} trains nothing; 0.2 is usual")
         if not 0 <= self.blanks <= 1:
             raise UsageError(f"the share of collages with blanks is between 0 and 1, not {self.blanks}")
+        if not 0 <= self.mix <= 1:
+            raise UsageError(f"--mix is a share from 0 to 1, not {self.mix}")
+        if self.mix and not (self.teacher and self.teacher_sees == "inputs"):
+            raise UsageError("only a teacher can say what mixed images are; add --single and --teacher-sees inputs")
         if not 0 <= self.label_smoothing < 1:
             raise UsageError(f"--label-smoothing is a share from 0 to below 1, not {self.label_smoothing}")
         if not 0 < self.bias_rate < math.inf:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -218,9 +221,12 @@ def test_few_images_make_one_smaller_batch_and_too_few_an_error() -> None:
         {"minutes": 0.0},
         {"every": 0},
         {"teacher_sees": "nothing"},
+        {"mix": 1.5, "teacher": "0", "teacher_sees": "inputs"},
+        {"mix": 0.5, "teacher": "0"},
+        {"mix": 0.5, "teacher_sees": "inputs"},
     ],
 )
-def test_recipes_that_make_no_sense_are_refused(wrong: dict[str, float]) -> None:
+def test_recipes_that_make_no_sense_are_refused(wrong: dict[str, Any]) -> None:
     """No epochs, no batch, no thread, no learning rate, and shares or sizes out of range are usage errors."""
     with pytest.raises(UsageError):
         Recipe(dataset="numbers", **wrong)
@@ -256,6 +262,24 @@ def test_cutout_hides_one_square_that_may_reach_over_the_border() -> None:
     assert not images.any(), "the images themselves are left alone"
     one = cut_out(images[:1], torch.tensor([-2]), torch.tensor([3]), 4)[0, :, :, 0]
     assert torch.equal(torch.nonzero(one), torch.cartesian_prod(torch.arange(2), torch.arange(3, 7)))
+
+
+def test_mixed_images_are_weighted_means_and_have_no_label() -> None:
+    """About the share that is asked for is mixed with its neighbour, in any ratio; the others are as they were."""
+    images = torch.from_numpy(np.random.default_rng(0).integers(256, size=(400, 8, 8, 3), dtype=np.uint8))
+    recipe = Recipe("n", batch=400, teacher="0", teacher_sees="inputs", flip=False)
+    labels = torch.ones(400, dtype=torch.int64)
+    (plain,) = batches(images, labels, architecture(), recipe, 0)
+    (mixed,) = batches(images, labels, architecture(), replace(recipe, mix=0.5), 0)
+    same = (mixed.inputs == plain.inputs).flatten(1).all(1)
+    assert torch.equal(mixed.labels[:, 0] == 1, same), "a mix of 255 to 1 parts is not what it was, either"
+    assert 150 < same.sum() < 250
+    assert torch.equal(mixed.pixels[:, 0], mixed.inputs)
+    a, b, made = (x.double() for x in (plain.inputs[~same], plain.inputs.roll(1, 0)[~same], mixed.inputs[~same]))
+    own = ((made - b) * (a - b)).flatten(1).sum(1) / (a - b).square().flatten(1).sum(1)
+    assert own.min() < 0.1 < 0.9 < own.max()
+    weights = (own * 256).round()[:, None, None, None] / 256
+    assert (made - (a * weights + b * (1 - weights))).abs().max() < 1.1
 
 
 def test_cutout_is_drawn_anew_in_every_epoch_and_nothing_else_changes_without() -> None:

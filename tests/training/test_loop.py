@@ -241,14 +241,43 @@ def test_a_parity_network_recovers_what_is_missing(tmp_path: Path, k: int, code:
     assert last.log[-1]["loss"] < 0.5 * last.log[0]["loss"]
 
 
+def batch_of(labels: list[list[int]], there: list[list[bool]]) -> Batch:
+    """Return a batch of which only labels, and what is there, count."""
+    labelled = torch.tensor(labels)
+    return Batch(torch.zeros(0), labelled, torch.tensor(there), torch.zeros(0), labelled, labelled)
+
+
 def test_missing_images_add_nothing_to_a_parity() -> None:
     """The target of a partial group is the sum of the teacher's logits over the images that are there."""
-    teacher = torch.arange(12.0).reshape(2, 3, 2)
-    labels, images, views = map(torch.tensor, ([[1, 0], [1, IGNORED]], [[0, 2], [1, 0]], [[0, 1], [1, 0]]))
-    batch = Batch(torch.zeros(0), labels, images, views)
-    wanted = torch.stack([teacher[0, 0] + teacher[1, 2], teacher[1, 1]])
-    assert loss_of(wanted, batch, teacher, RECIPE) == 0
-    assert loss_of(wanted + 2, batch, teacher, RECIPE) == 4
+    said = torch.arange(8.0).reshape(2, 2, 2)
+    batch = batch_of([[1, 0], [1, IGNORED]], [[True, True], [True, False]])
+    wanted = torch.stack([said[0, 0] + said[0, 1], said[1, 0]])
+    assert loss_of(wanted, batch, said, RECIPE) == 0
+    assert loss_of(wanted + 2, batch, said, RECIPE) == 4
+
+
+def test_of_a_mixed_image_only_the_teacher_speaks() -> None:
+    """Without a label the loss is the teacher's part alone; with none in a whole batch it is no division by zero."""
+    said = torch.tensor([[[3.0, -1.0], [0.5, 2.0]]])
+    mixed = batch_of([[IGNORED, IGNORED]], [[True, True]])
+    assert loss_of(said.clone(), mixed, said, RECIPE) == pytest.approx(0, abs=1e-6)
+    assert loss_of(-said, mixed, said, RECIPE) > 1
+    half = batch_of([[IGNORED, 1]], [[True, True]])
+    one = batch_of([[1]], [[True]])
+    hard = (1 - RECIPE.distillation) * torch.nn.functional.cross_entropy(said[0, 1:], torch.tensor([1]))
+    assert loss_of(said.clone(), half, said, RECIPE) == pytest.approx(hard.item())
+    assert loss_of(said[:, 1:].clone(), one, said[:, 1:], RECIPE) == pytest.approx(hard.item())
+
+
+def test_a_live_teacher_is_asked_about_the_inputs(tmp_path: Path) -> None:
+    """Labels are all wrong and every image is mixed: what is learnt is what the teacher says of the mixed ones."""
+    single = Architecture("single", 2, (8, 8), **LAYERS)
+    teacher = train(single, RECIPE, Tones(), tmp_path / "t.pt").restored()
+    tones = Tones()
+    tones.labels = 1 - tones.labels
+    recipe = replace(RECIPE, epochs=6, teacher="0" * 64, teacher_sees="inputs", mix=1.0, crop=1)
+    last = train(ARCHITECTURE, recipe, tones, tmp_path / "m.pt", live=teacher)
+    assert last.log[-1]["held_out_accuracy"] < 0.1, "the held-out labels are wrong, too"
 
 
 def test_weights_of_another_architecture_are_no_start(tmp_path: Path) -> None:
