@@ -56,8 +56,8 @@ ENDLESS = 1_000_000
     default="image",
     show_default=True,
     type=click.Choice(VIEWS),
-    help="What the single is asked about: once, each image and its mirror image, or every shift too (for a GPU); or, at "
-    "every step, just what goes in.",
+    help="What the single is asked about: once, each image and its mirror image, or every shift too (for a GPU); or, "
+    "at every step, just what goes in.",
 )
 @click.option("--epochs", type=int, help="How often every training image is used.  [default: 20; --minutes: no end]")
 @click.option(
