@@ -23,12 +23,17 @@ class CrossoverCommand(ExperimentCommand):
 
 
 @click.command("crossover", cls=CrossoverCommand)
-@click.option("--over", default="utilisation", show_default=True, metavar="OPTION", help="The axis: any number.")
+@click.option(
+    "--over", default="utilisation", show_default=True, metavar="OPTION", help="The axis: any number of the experiment."
+)
 @click.option("--from", "low", type=float, help="Its lowest value. [of utilisation: 0.05]")
 @click.option("--to", "high", type=float, help="Its highest value. [of utilisation: 0.9]")
-@click.option("--metric", default="p99", show_default=True, help="What is compared: p50, p90, p95, p99 or mean.")
-@click.option("--steps", type=int, default=6, show_default=True, help="Values to begin with, evenly spaced.")
-@click.option("--tolerance", type=float, help="How near a crossing must be known. [a hundredth of the range]")
+@click.option("--metric", default="p99", show_default=True, help="What is compared: p50, p90, p95, p99, p999 or mean.")
+@click.option("--steps", type=int, default=6, show_default=True, help="Values to begin with.")
+@click.option(
+    "--tolerance", type=float, help="How near a crossing must be known. [a hundredth of the range; --log: 5 %]"
+)
+@click.option("--log", is_flag=True, help="Values in equal ratios; --tolerance is a share of the value.")
 @click.option("--jobs", type=click.IntRange(min=0), default=0, help="Processes side by side. [one a core]")
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", help="[table]")
 @section_options(
@@ -44,13 +49,14 @@ def command(**options: Any) -> int:
     """Find where the better scheme changes: at which load, share of stragglers, persistence or other number.
 
     Every pair of the chosen schemes is compared by simulation, coarsely at first and then by bisection, on the same
-    arrivals, images and slowdowns. A crossing comes with its 95 % range; where there is none, it is said who is better
-    throughout, or that the two cannot be told apart. The answer is kept in --out, as crossover.json and as a page, and
+    arrivals, images and slowdowns. A crossing comes with its 95 % range; where there is none, it is said who is better,
+    or that the two cannot be told apart. The answer is kept in --out, as crossover.json and as a page, and
     what is there already is not simulated again.
 
     \b
     collagebench crossover --scheme hedge --scheme collage --from 0.1 --to 0.8
     collagebench crossover --over persistence --from 0 --to 2 --stragglers markov
+    collagebench crossover --over workers --from 4 --to 64 --log
     """
     # Imported here, because they are heavy and no help text needs them.
     from collagebench.cli.progress import counted
@@ -80,7 +86,7 @@ def _question(options: Mapping[str, Any]) -> Question:
     """Make the question of the options; UsageError if it makes none."""
     from collagebench.cli.resolve import resolve
     from collagebench.errors import UsageError
-    from collagebench.study.crossover import Question, check_axis
+    from collagebench.study.crossover import AXES, Question, check_axis
 
     over = options["over"].replace("-", "_")
     check_axis(over)
@@ -91,5 +97,7 @@ def _question(options: Mapping[str, Any]) -> Question:
         raise UsageError(f"say between which values of --{options['over']} to look, with --from and --to")
     if options.get(over) is not None:
         raise UsageError(f"--{options['over']} is what --from and --to range over: leave it out")
-    begun = {**options, over: low} if over in options else dict(options)
-    return Question(resolve(begun), over, low, high, options["metric"], options["steps"], options["tolerance"])
+    whole = AXES[over].startswith("int") and low.is_integer()
+    begun = {**options, over: int(low) if whole else low} if over in options else dict(options)
+    asked = (options["metric"], options["steps"], options["tolerance"], options["log"])
+    return Question(resolve(begun), over, low, high, *asked)

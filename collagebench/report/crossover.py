@@ -34,10 +34,7 @@ def print_crossovers(answer: Object, console: Console) -> None:
             ranged = f"{ends[0]:.3g} to {ends[1]:.3g}"
             table.add_row(one["better_below"], f"{one['at']:.3g}", ranged, one["better_above"])
         if not pair["crossings"]:
-            better = pair["better_throughout"]
-            table.add_row(
-                better or f"{pair['first']}, {pair['second']}", UNKNOWN, "throughout" if better else "alike", ""
-            )
+            table.add_row(pair["better"] or f"{pair['first']}, {pair['second']}", UNKNOWN, pair["outcome"], "")
     console.print(table)
     console.print()
     for pair in answer["pairs"]:
@@ -51,21 +48,34 @@ def conditions(answer: Object) -> str:
     """Say in words what was asked."""
     config = answer["config"]
     names = ", ".join(scheme["variant"] for scheme in config["schemes"])
+    workers = "" if answer["over"] == "workers" else f"{config['workers']} workers, "
     return (
         f"simulated: {answer['metric']} of {names} over {answer['over']} {answer['from']:g} to {answer['to']:g}; "
-        f"{config['workers']} workers, stragglers {Path(config['stragglers']).name}, {len(answer['points'])} values x "
+        f"{workers}stragglers {Path(config['stragglers']).name}, {len(answer['points'])} values x "
         f"{config['runs']} runs x {config['requests']:,} requests, seed {config['seed']}"
     )
 
 
 def _notes(answer: Object) -> list[str]:
-    found = [
-        f"Each crossing is where the mean difference of the runs' {answer['metric']} is zero; its range reaches from "
-        "the last value at which one scheme is surely better (paired t test, 95 %) to the first at which the other is."
-    ]
+    found = []
+    if any(pair["crossings"] for pair in answer["pairs"]):
+        found.append(
+            f"A crossing is where the mean difference of the runs' {answer['metric']} is zero. Its range reaches from "
+            "the last value at which one scheme is shown to be better (paired t test, 95 %) to the first at which the "
+            "other is; more --runs or --requests make it narrower."
+        )
+    elif any(pair["outcome"] in ("alike", "where apart") for pair in answer["pairs"]):
+        found.append("More --runs or --requests may tell apart what is alike.")
+    if _changes_nothing(answer):
+        found.append(f"{answer['over']} changed nothing: all values gave the same figures.")
     if not answer["complete"]:
         found.append("The search was cut short: there are so many crossings that not all are known to the tolerance.")
     return found
+
+
+def _changes_nothing(answer: Object) -> bool:
+    first, *others = [[one["value_s"] for one in point["schemes"]] for point in answer["points"]]
+    return all(other == first for other in others)
 
 
 def crossover_page(answer: Object, title: str) -> str:
@@ -181,7 +191,8 @@ def _difference(answer: Object, pair: Object, place: int) -> Markup | None:
 
 
 def _across(answer: Object) -> Scale:
-    return linear([answer["from"], answer["to"]], BOX.left, BOX.right, margin=0.02)
+    scale = logarithmic if answer["log"] else linear
+    return scale([answer["from"], answer["to"]], BOX.left, BOX.right, margin=0.02)
 
 
 def _guide(left: float) -> Markup:

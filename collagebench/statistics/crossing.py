@@ -1,13 +1,17 @@
 """Where one scheme stops being better than another along an axis, and how sure that is.
 
 At each value of the axis both schemes met the same runs, so that there is a difference of their figures for every run.
-A paired t test (Student's, over the runs) says whether the one is better there, the other, or neither for sure. Read
-along the axis, that is a row of verdicts; a crossing lies wherever one sure verdict is followed by the opposite one.
-Its place is where the mean difference is zero, by linear interpolation; its interval reaches from the last value that
-is surely before it to the first that is surely behind. As at the true crossing the test is wrong in 5 % of cases, the
-interval holds it in 95 %: confidence by inversion of a test (as Fieller has it for a ratio: "Some problems in interval
-estimation", Journal of the Royal Statistical Society B 16, 1954). What is gained by that: nothing is assumed of the
-shape of the difference, and it may change its sign several times.
+A paired t test (Student's, over the runs) says whether the one is better there, the other, or neither for sure.
+
+Is there a crossing at all? One in twenty such tests errs, so that among the values that are looked at in the beginning
+some verdict may be there by chance. A verdict counts as *firm* only after Bonferroni's correction over those values,
+and a crossing lies where one firm verdict is followed by the opposite one.
+
+Where is it? Where the mean difference is zero, by linear interpolation. Its interval reaches from the last value up to
+which the test says the one to the first from which on it says the other. As at the true crossing the test errs in 5 %
+of cases, the interval holds it in 95 % or more: confidence by inversion of a test (as Fieller has it for a ratio: "Some
+problems in interval estimation", Journal of the Royal Statistical Society B 16, 1954). Nothing is assumed of the shape
+of the difference, and it may change its sign several times.
 
 The values to look at are found by bisection: the ends of the intervals and the zero of the mean difference are brought
 down to a tolerance. Nothing here simulates anything: `wanted` says which values are to be looked at next.
@@ -16,11 +20,14 @@ down to a tolerance. Nothing here simulates anything: `wanted` says which values
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from collagebench.statistics.paired import paired
+from collagebench.statistics.paired import LEVEL, paired
+
+Between = Callable[[float, float], float | None]
+"""Returns a value between two neighbours; None where they are as near to each other as need be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +39,22 @@ class Look:
     low: float
     high: float
     """Ends of its 95 % interval."""
+    p: float
+    """Of the paired t test, two-sided; NaN where nothing is known."""
+
+    @property
+    def known(self) -> bool:
+        """Whether there is anything to compare."""
+        return not math.isnan(self.p)
 
     @property
     def verdict(self) -> int:
         """-1: the first is surely better (lower), 1: the second, 0: neither."""
         return -1 if self.high < 0 else 1 if self.low > 0 else 0
+
+    def firm(self, tests: int) -> int:
+        """Return the verdict if it holds up as one of so many tests (Bonferroni), else 0."""
+        return self.verdict if self.p * tests <= LEVEL else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,49 +72,67 @@ def look(first: Sequence[float] | None, second: Sequence[float] | None) -> Look:
     """Return the difference of two schemes' figures, run by run; None is a scheme that cannot bear the load."""
     if first is None or second is None:
         sign = (first is None) - (second is None)
-        return Look(sign * math.inf, sign * math.inf, sign * math.inf) if sign else Look(0.0, -math.inf, math.inf)
+        ends = (sign * math.inf, sign * math.inf, sign * math.inf) if sign else (0.0, -math.inf, math.inf)
+        return Look(*ends, 0.0 if sign else math.nan)
     found = paired(first, second)
-    if found is None:
-        both = [one - other for one, other in zip(first, second, strict=True)]
-        mean = sum(both) / len(both) if both else 0.0
-        return Look(0.0 if math.isnan(mean) else mean, -math.inf, math.inf)
-    return Look(found.difference, *found.ci95)
+    return Look(0.0, -math.inf, math.inf, math.nan) if found is None else Look(found.difference, *found.ci95, found.p)
 
 
-def crossings(looks: Mapping[float, Look]) -> list[Crossing]:
-    """Return the crossings among the values that were looked at, in ascending order."""
+def halfway(tolerance: float, log: bool = False, whole: bool = False) -> Between:
+    """Return how an axis is halved, down to `tolerance`: by ratios if `log`, to whole numbers if `whole`.
+
+    With `log` the tolerance is a share of the lower neighbour.
+    """
+
+    def between(low: float, high: float) -> float | None:
+        if high - low <= tolerance * (low if log else 1.0):
+            return None
+        middle = math.sqrt(low * high) if log else (low + high) / 2
+        middle = float(round(middle)) if whole else middle
+        return middle if low < middle < high else None
+
+    return between
+
+
+def crossings(looks: Mapping[float, Look], tests: int) -> list[Crossing]:
+    """Return the crossings among the values that were looked at, in ascending order.
+
+    `tests` is how many of them there were in the beginning.
+    """
     found = []
-    for (low, before), (high, after) in pairwise(_sure(looks)):
-        if before != after:
-            zeros = _zeros(looks, low, high)
-            at = zeros[len(zeros) // 2][0] if zeros else (low + high) / 2
-            found.append(Crossing(at, low, high, before))
+    for low, high, before in _changes(looks, tests):
+        zeros = _zeros(looks, low, high)
+        at = zeros[len(zeros) // 2][0] if zeros else (low + high) / 2
+        found.append(Crossing(at, low, high, before))
     return found
 
 
-def wanted(looks: Mapping[float, Look], tolerance: float) -> list[float]:
-    """Return the values to look at next so that each crossing and its interval are known to `tolerance`."""
-    found: set[float] = set()
+def wanted(looks: Mapping[float, Look], between: Between, tests: int) -> list[float]:
+    """Return the values to look at next so that each crossing and its interval are known well enough."""
+    found: set[float | None] = set()
     values = sorted(looks)
-    for (low, before), (high, after) in pairwise(_sure(looks)):
-        if before == after:
-            continue
-        behind = values[values.index(low) + 1]
-        ahead = values[values.index(high) - 1]
-        brackets = [(low, behind), (ahead, high)]
-        brackets += [(left, right) for _, left, right in _zeros(looks, low, high)]
-        found |= {(left + right) / 2 for left, right in brackets if right - left > tolerance}
-    return sorted(found - set(looks))
+    for low, high, _ in _changes(looks, tests):
+        found.add(between(low, values[values.index(low) + 1]))
+        found.add(between(values[values.index(high) - 1], high))
+        found |= {between(left, right) for _, left, right in _zeros(looks, low, high)}
+    return sorted(value for value in found if value is not None and value not in looks)
 
 
-def throughout(looks: Mapping[float, Look]) -> int | None:
-    """Return the one verdict that all sure values share, 0 if none is sure, None if they differ."""
-    sure = {verdict for _, verdict in _sure(looks)}
-    return None if len(sure) > 1 else sure.pop() if sure else 0
+def firm(looks: Mapping[float, Look], tests: int) -> list[tuple[float, int]]:
+    """Return the values, ascending, at which one scheme is firmly better, and which."""
+    return [(value, looks[value].firm(tests)) for value in sorted(looks) if looks[value].firm(tests)]
 
 
-def _sure(looks: Mapping[float, Look]) -> list[tuple[float, int]]:
-    return [(value, looks[value].verdict) for value in sorted(looks) if looks[value].verdict]
+def _changes(looks: Mapping[float, Look], tests: int) -> list[tuple[float, float, int]]:
+    """Return for each crossing the ends of its interval and the verdict before it."""
+    found = []
+    for (low, before), (high, after) in pairwise(firm(looks, tests)):
+        if before != after:
+            values = [value for value in sorted(looks) if low <= value <= high]
+            first = next(place for place, value in enumerate(values) if looks[value].verdict != before)
+            last = next(place for place, value in enumerate(values[::-1]) if looks[value].verdict != after)
+            found.append((values[first - 1], values[len(values) - last], before))
+    return found
 
 
 def _zeros(looks: Mapping[float, Look], low: float, high: float) -> list[tuple[float, float, float]]:

@@ -1,7 +1,7 @@
 """Crossovers: at which load (or share of stragglers, or persistence) does the better of two schemes change?
 
-A few values of the axis are simulated first, evenly spaced, so that differences that change their sign more than once
-are seen; then bisection brings every crossing, and the ends of its interval, down to a tolerance (see
+A few values of the axis are simulated first, in equal steps or ratios, so that differences that change their sign more
+than once are seen; then bisection brings every crossing, and the ends of its interval, down to a tolerance (see
 `statistics.crossing`). All schemes meet the same arrivals, images and slowdowns at every value, and the same seed draws
 them: common random numbers, by which a difference changes smoothly along the axis. What was simulated stays, a point a
 directory, and is not done again.
@@ -19,14 +19,22 @@ from typing import Any
 
 from collagebench.config import Config, as_json, nearest, option
 from collagebench.errors import OutputError, UsageError
-from collagebench.statistics.crossing import Look, crossings, look, throughout, wanted
+from collagebench.statistics.crossing import Between, Look, crossings, firm, halfway, look, wanted
+from collagebench.statistics.quantiles import QUANTILES, requests_needed
 from collagebench.study.points import NOTHING, Point, measured, run_points
 
 SCHEMA = 1
 FILE, PAGE = "crossover.json", "crossover.html"
-METRICS = ("p50", "p90", "p95", "p99", "mean")
+METRICS = (*QUANTILES, "mean")
 MOST_LOOKS = 80
 """Values that are simulated at most: enough for some crossings, however fine the tolerance."""
+
+MOST_STEPS = 40
+SURE, LOG_SURE = 0.01, 0.05
+"""The tolerance unless told otherwise: a share of the range; on a logarithmic axis, of the value."""
+NO_AXES = {"seed", "requests", "runs", "warmup", "accuracy", "slo_ms", "pixel_scale", "ray_cpus", "log_length",
+           "stop_every", "stop_for", "quota", "transfers", "transfer_mb"}  # fmt: skip
+"""Numbers along which a simulated fleet does not change."""
 
 Summary = dict[str, Any]
 
@@ -45,7 +53,9 @@ class Question:
     steps: int = 6
     """Values that are simulated first."""
     tolerance: float | None = None
-    """How near a crossing must be known; None: a hundredth of the range."""
+    """How near a crossing must be known, with `log` as a share of the value; None: `SURE` or `LOG_SURE`."""
+    log: bool = False
+    """Whether values are chosen by equal ratios."""
 
     def __post_init__(self) -> None:
         check_axis(self.over)
@@ -53,24 +63,61 @@ class Question:
             raise UsageError(f"--from must be below --to, and both numbers; they are {self.low:g} and {self.high:g}")
         if self.metric not in METRICS:
             raise UsageError(f"--metric must be one of {', '.join(METRICS)}, not {self.metric!r}")
-        if self.steps < 2:
-            raise UsageError(f"--steps must be 2 or more, not {self.steps}")
-        if self.tolerance is not None and not 0 < self.tolerance < self.high - self.low:
+        if self.log and self.low <= 0:
+            raise UsageError(f"--log needs a --from above 0, not {self.low:g}")
+        if self.whole and not (self.low.is_integer() and self.high.is_integer()):
+            raise UsageError(f"--{option(self.over)} is a whole number, so --from and --to must be")
+        if not 2 <= self.steps <= MOST_STEPS:
+            raise UsageError(f"--steps must be from 2 to {MOST_STEPS}, not {self.steps}")
+        if self.tolerance is not None and not 0 < self.tolerance < (math.inf if self.log else self.high - self.low):
             raise UsageError(f"--tolerance must be above 0 and below the range, not {self.tolerance:g}")
         if len(self.config.schemes) < 2:
             raise UsageError("a crossover is between two schemes: name another with --scheme")
         if self.config.runs < 3:
             raise UsageError(f"a crossover takes 3 runs or more to be sure of anything, not {self.config.runs}")
+        counted = self.config.runs * (self.config.requests - round(self.config.warmup * self.config.requests))
+        if self.metric in QUANTILES and counted < (needed := requests_needed(QUANTILES[self.metric])):
+            raise UsageError(
+                f"{counted:,} requests after the warm-up are too few for a {self.metric}, which takes {needed:,}: "
+                "raise --requests or --runs"
+            )
         for value in (self.low, self.high):
             at(self, value)  # says what is wrong with it, if anything
 
     @property
     def near(self) -> float:
         """How near a crossing will be known."""
-        return self.tolerance if self.tolerance is not None else (self.high - self.low) / 100
+        if self.tolerance is not None:
+            return self.tolerance
+        return LOG_SURE if self.log else SURE * (self.high - self.low)
+
+    @property
+    def whole(self) -> bool:
+        """Whether the axis takes whole numbers only."""
+        return AXES[self.over].startswith("int")
+
+    @property
+    def between(self) -> Between:
+        """How the axis is halved."""
+        return halfway(self.near, self.log, self.whole)
+
+    def first(self) -> list[float]:
+        """Return the values that are simulated first, both ends among them."""
+        shares = [place / (self.steps - 1) for place in range(1, self.steps - 1)]
+        if self.log:
+            inner = [self.low * (self.high / self.low) ** share for share in shares]
+        else:
+            inner = [self.low + share * (self.high - self.low) for share in shares]
+        tidy = (float(round(value)) if self.whole else float(f"{value:.12g}") for value in inner)
+        return sorted({self.low, *tidy, self.high})
 
 
-AXES = tuple(field.name for field in fields(Config) if str(field.type) in ("float", "float | None"))
+AXES = {
+    field.name: str(field.type)
+    for field in fields(Config)
+    if str(field.type).split(" |")[0] in ("float", "int") and field.name not in NO_AXES
+}
+"""The fields that may be an axis, and their types."""
 
 
 def check_axis(over: str) -> None:
@@ -81,7 +128,7 @@ def check_axis(over: str) -> None:
 
 def at(question: Question, value: float) -> Config:
     """Return the config of the experiment at one value of the axis."""
-    changes: dict[str, Any] = {question.over: value}
+    changes: dict[str, Any] = {question.over: int(value) if question.whole else value}
     if question.over in ("rate", "utilisation"):
         changes = {"rate": None, "utilisation": None, **changes}
     return replace(question.config, **changes)
@@ -106,8 +153,7 @@ def find(
     names = [scheme.variant for scheme in question.config.schemes]
     pairs = list(combinations(names, 2))
     found: dict[float, Summary] = {}
-    step = (question.high - question.low) / (question.steps - 1)
-    next_ = [question.low + step * place for place in range(question.steps)]
+    scan = next_ = question.first()
     while next_ and len(found) < MOST_LOOKS:
         next_ = next_[: MOST_LOOKS - len(found)]
         points = [Point(f"{option(question.over)}={value:.12g}", at(question, value)) for value in next_]
@@ -118,17 +164,19 @@ def find(
         summaries = run_points(points, directory, compute, jobs, say)
         found.update(zip(next_, summaries, strict=True))
         looks = {pair: _looks(found, *pair, question.metric) for pair in pairs}
-        next_ = sorted({value for pair in pairs for value in wanted(looks[pair], question.near)} - set(found))
+        next_ = sorted({value for pair in pairs for value in wanted(looks[pair], question.between, len(scan))})
     return {
         "schema": SCHEMA,
         "config": as_json(question.config),
         "over": option(question.over),
         "from": question.low,
         "to": question.high,
+        "log": question.log,
         "metric": question.metric,
         "tolerance": question.near,
+        "scan": scan,
         "complete": not next_,
-        "pairs": [_pair(question, *pair, _looks(found, *pair, question.metric)) for pair in pairs],
+        "pairs": [_pair(question, *pair, _looks(found, *pair, question.metric), len(scan)) for pair in pairs],
         "points": [{"value": value, "schemes": _schemes(found[value], question.metric)} for value in sorted(found)],
     }
 
@@ -162,12 +210,15 @@ def _by_run(summary: Summary, variant: str, metric: str) -> Sequence[float] | No
     return [math.inf if value is None else value for value in scheme["by_run"].get(f"{metric}_s", ())]
 
 
-def _pair(question: Question, first: str, second: str, looks: dict[float, Look]) -> dict[str, Any]:
-    found = crossings(looks)
+def _pair(question: Question, first: str, second: str, looks: dict[float, Look], tests: int) -> dict[str, Any]:
     names = {-1: first, 1: second}
+    found, sure = crossings(looks, tests), firm(looks, tests)
+    outcome = _outcome(looks, bool(found), sure)
+    better = names[sure[0][1]] if outcome in ("throughout", "where apart") else None
     return {
         "first": first,
         "second": second,
+        "outcome": outcome,
         "crossings": [
             {
                 "at": one.at,
@@ -177,8 +228,8 @@ def _pair(question: Question, first: str, second: str, looks: dict[float, Look])
             }
             for one in found
         ],
-        "better_throughout": names.get(throughout(looks) or 0) if not found else None,
-        "said": _said(question, first, second, looks),
+        "better": better,
+        "said": _said(question, first, second, looks, tests),
         "differences": [
             {"value": value, "difference_s": _finite(one.difference), "ci95_s": _ends(one), "verdict": one.verdict}
             for value, one in sorted(looks.items())
@@ -186,24 +237,55 @@ def _pair(question: Question, first: str, second: str, looks: dict[float, Look])
     }
 
 
-def _said(question: Question, first: str, second: str, looks: dict[float, Look]) -> str:
+def _outcome(looks: dict[float, Look], crosses: bool, sure: Sequence[tuple[float, int]]) -> str:
+    """Return `crossing`, `throughout`, `where apart` (better at some values, worse at none), `alike` or `unknown`."""
+    if crosses:
+        return "crossing"
+    if not any(one.known for one in looks.values()):
+        return "unknown"
+    if not sure:
+        return "alike"
+    return "throughout" if all(one.verdict == sure[0][1] for one in looks.values()) else "where apart"
+
+
+def _said(question: Question, first: str, second: str, looks: dict[float, Look], tests: int) -> str:
     """Return what was found of a pair, in a sentence."""
-    axis, found = option(question.over), crossings(looks)
+    axis, found, sure = option(question.over), crossings(looks, tests), firm(looks, tests)
     names = {-1: first, 1: second}
     span = f"from {axis} {question.low:g} to {question.high:g}"
-    if not found:
-        sure = throughout(looks)
-        if not sure:
-            return f"{first} and {second} cannot be told apart {span}"
-        unsure = [value for value, one in sorted(looks.items()) if not one.verdict]
-        rest = f", not surely at {', '.join(f'{value:.3g}' for value in unsure[:4])}" if unsure else ""
-        return f"{names[sure]} is better than {names[-sure]} {span}{rest}: no crossover"
+    outcome = _outcome(looks, bool(found), sure)
+    unknown = [value for value, one in sorted(looks.items()) if not one.known]
+    gaps = f"; at {_list(unknown)} there is nothing to compare" if unknown else ""
+    if outcome == "unknown":
+        return f"{first} and {second} cannot be compared {span}: neither has a {question.metric} that all runs agree on"
+    if outcome == "alike":
+        return f"{first} and {second} cannot be told apart {span}{gaps}"
+    if outcome == "throughout":
+        return f"{names[sure[0][1]]} is better than {names[-sure[0][1]]} {span}: no crossover"
+    if outcome == "where apart":
+        better = sure[0][1]
+        shown = [value for value, one in sorted(looks.items()) if one.verdict == better]
+        unsure = [value for value, one in sorted(looks.items()) if one.known and one.verdict != better]
+        if len(unsure) + len(unknown) < len(shown):
+            rest = f", which is not shown at {_list(unsure)}" if unsure else ""
+            return f"{names[better]} is better than {names[-better]} {span}{rest}: no crossover{gaps}"
+        return (
+            f"{names[better]} is shown to be better than {names[-better]} at {axis} {_list(shown)} alone, and nowhere "
+            f"from {question.low:g} to {question.high:g} to be worse: no crossover{gaps}"
+        )
     parts = [f"{names[found[0].before]} is better up to"]
     for place, one in enumerate(found):
         behind = names[-one.before]
         parts.append(f"{axis} {one.at:.3g} ({one.low:.3g} to {one.high:.3g})")
         parts.append(f", {behind} above" if place == len(found) - 1 else f", {behind} from there to")
-    return " ".join(parts).replace(" ,", ",")
+    return " ".join(parts).replace(" ,", ",") + gaps
+
+
+def _list(values: Sequence[float]) -> str:
+    told = [f"{value:.3g}" for value in values[:6]]
+    if len(values) > len(told):
+        return f"{', '.join(told)}, …"
+    return " and ".join([", ".join(told[:-1]), told[-1]]) if len(told) > 1 else told[0]
 
 
 def _schemes(summary: Summary, metric: str) -> list[dict[str, Any]]:

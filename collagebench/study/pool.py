@@ -31,6 +31,7 @@ LOOK_EVERY = 0.2
 shared: Any = None
 """In a process of the pool, what it shares with the parent: counters, if any; None elsewhere."""
 _one_of_the_pool = False
+_told_to_stop = False
 
 
 class Pool:
@@ -134,10 +135,12 @@ def _begin(told: Connection, counters: Any) -> None:
     shared, _one_of_the_pool = counters, True
 
     def listen() -> None:
+        global _told_to_stop
         parent = multiprocessing.parent_process()
         assert parent is not None
         with suppress(EOFError, OSError):
             told.recv_bytes()  # nothing is ever sent
+        _told_to_stop = True
         if parent.is_alive():
             os.kill(os.getpid(), signal.SIGTERM)
         parent.join()
@@ -147,13 +150,17 @@ def _begin(told: Connection, counters: Any) -> None:
 
 
 def _do(function: Callable[..., Result], *arguments: Any) -> Result:
+    stop = False
     try:
         return function(*arguments)
     except Interrupted:
-        # A pool that was broken or stopped waits for its processes, and has no more work by which they could end.
-        if _one_of_the_pool:
-            os._exit(EXIT_INTERRUPTED)
+        stop = True
         raise
+    finally:
+        # A pool that was broken or stopped waits for its processes, and has no more work by which they could end. An
+        # idle one may even have died with the lock of the queue, for which the next one would wait.
+        if _one_of_the_pool and (stop or _told_to_stop):
+            os._exit(EXIT_INTERRUPTED)
 
 
 # What the parent does.

@@ -54,19 +54,78 @@ def test_where_there_is_none_it_says_who_is_better(capsys: pytest.CaptureFixture
     assert "replication is better than none from utilisation 0.05 to 0.15: no crossover" in " ".join(out.split())
 
 
+def test_an_axis_of_whole_numbers_in_equal_ratios(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """Fleets of 2 to 32 workers: every value is a number of workers, and a larger fleet has shorter queues."""
+    question = (
+        "--scheme",
+        "none,replication",
+        "--metric",
+        "mean",
+        "--over",
+        "workers",
+        "--from",
+        2,
+        "--to",
+        32,
+        "--log",
+    )
+    load = ("--utilisation", 0.4, "--steps", 3)
+    code, out, _ = asked(capsys, *SMALL, *question, *load, "--format", "json", "--out", tmp_path / "c")
+    answer = json.loads(out)
+    assert code == 0
+    assert answer["scan"] == [2, 8, 32]
+    assert all(float(point["value"]).is_integer() for point in answer["points"])
+    means = [point["schemes"][0]["value_s"] for point in answer["points"]]
+    assert means[0] > means[-1]
+
+
+def test_one_is_not_called_better_where_that_is_not_shown(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """A scheme beside its twin: no value tells them apart, and nobody is named."""
+    question = ("--scheme", "none,equal", "--metric", "mean", "--from", 0.1, "--to", 0.3, "--steps", 2)
+    _, out, _ = asked(capsys, *SMALL, *question, "--format", "json", "--out", tmp_path / "c")
+    (pair,) = json.loads(out)["pairs"]
+    assert (pair["outcome"], pair["better"], pair["crossings"]) == ("alike", None, [])
+    assert pair["said"] == "none and equal cannot be told apart from utilisation 0.1 to 0.3"
+
+
+def test_an_axis_that_changes_nothing_is_named(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """The share of slow tasks means something to a trace only where slowness lasts."""
+    question = ("--scheme", "none,replication", "--over", "slow-share", "--from", 0.1, "--to", 0.3, "--steps", 2)
+    small = (*SMALL[:-1], "collage-trace")
+    code, out, _ = asked(capsys, *small, *question, "--out", tmp_path / "c")
+    assert code == 0
+    assert "slow-share changed nothing: all values gave the same figures" in " ".join(out.split())
+
+
+def test_records_that_were_changed_are_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """What lies in --out is used again, but not trusted blindly: the file is named, and nobody waits for ever."""
+    question = ("--scheme", "none,replication", "--metric", "mean", "--from", 0.1, "--to", 0.3, "--steps", 2)
+    asked(capsys, *SMALL, *question, "--out", tmp_path / "c")
+    records = tmp_path / "c" / "utilisation=0.1" / "requests.csv"
+    records.write_text(records.read_text() + "\n")
+    code, _, err = asked(capsys, *SMALL, *question, "--out", tmp_path / "c")
+    assert code == 1
+    assert "requests.csv has a line after line" in " ".join(err.split())
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
         (["--scheme", "none"], "a crossover is between two schemes: name another with --scheme"),
         (["--over", "utilization"], "--over names an option that is a number; did you mean 'utilisation'?"),
+        (["--over", "seed", "--from", 1, "--to", 9], "--over names an option that is a number"),
+        (["--over", "workers", "--from", 2.5, "--to", 9], "--workers is a whole number, so --from and --to must be"),
+        (["--over", "persistence", "--from", 0, "--to", 2, "--log"], "--log needs a --from above 0, not 0"),
+        (["--runs", 3, "--requests", 10], "30 requests after the warm-up are too few for a p99, which takes 368"),
         (["--over", "dataset"], "--over names an option that is a number"),
         (["--over", "persistence"], "say between which values of --persistence to look, with --from and --to"),
         (["--from", 0.9, "--to", 0.1], "--from must be below --to"),
-        (["--metric", "p98"], "--metric must be one of p50, p90, p95, p99, mean, not 'p98'"),
+        (["--metric", "p98"], "--metric must be one of p50, p90, p95, p99, p999, mean, not 'p98'"),
         (["--utilisation", 0.5], "--utilisation is what --from and --to range over: leave it out"),
         (["--tolerance", 5], "--tolerance must be above 0 and below the range, not 5"),
         (["--runs", 2], "a crossover takes 3 runs or more"),
-        (["--steps", 1], "--steps must be 2 or more, not 1"),
+        (["--steps", 1], "--steps must be from 2 to 40, not 1"),
+        (["--steps", 100_000], "--steps must be from 2 to 40, not 100000"),
         (["--from", -1], "--utilisation must be a number above 0, not -1.0"),
     ],
 )

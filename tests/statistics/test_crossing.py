@@ -8,10 +8,12 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from collagebench.statistics.crossing import Look, crossings, look, throughout, wanted
+from collagebench.statistics.crossing import Look, crossings, firm, halfway, look, wanted
 
 RUNS = 10
 TOLERANCE = 0.005
+SCAN = 6
+BETWEEN = halfway(TOLERANCE)
 Curve = Callable[[float], float]
 
 
@@ -29,9 +31,9 @@ def searched(mean: Curve, noise: float, seed: int, shared: float = 0.7) -> dict[
         first = 10.0 + mean(value) + offsets + own
         return look(first.tolist(), [10.0] * RUNS)
 
-    found = {value: at(value) for value in np.linspace(0, 1, 6).tolist()}
+    found = {value: at(value) for value in np.linspace(0, 1, SCAN).tolist()}
     for _ in range(40):
-        further = wanted(found, TOLERANCE)
+        further = wanted(found, BETWEEN, SCAN)
         if not further:
             return found
         found.update({value: at(value) for value in further})
@@ -40,7 +42,7 @@ def searched(mean: Curve, noise: float, seed: int, shared: float = 0.7) -> dict[
 
 def test_a_planted_crossing_is_found_without_noise() -> None:
     """To the tolerance, with the better scheme on either side, and an interval no wider than it must be."""
-    (one,) = crossings(searched(lambda value: value - 0.3217, 1e-9, 0))
+    (one,) = crossings(searched(lambda value: value - 0.3217, 1e-9, 0), SCAN)
     assert one.at == pytest.approx(0.3217, abs=TOLERANCE)
     assert one.low < 0.3217 < one.high
     assert one.high - one.low <= 2 * TOLERANCE
@@ -51,7 +53,7 @@ def test_the_interval_holds_the_crossing_as_often_as_it_says() -> None:
     """In 95 % of 400 noisy searches; fewer than 92.5 % would be four standard errors of luck away."""
     held = crossed = 0
     for seed in range(400):
-        found = crossings(searched(lambda value: 2 * (value - 0.52), 0.4, seed))
+        found = crossings(searched(lambda value: 2 * (value - 0.52), 0.4, seed), SCAN)
         if len(found) == 1:
             crossed += 1
             held += found[0].low <= 0.52 <= found[0].high
@@ -66,7 +68,7 @@ def test_several_crossings_are_all_found() -> None:
     def wave(value: float) -> float:
         return 40 * (value - roots[0]) * (value - roots[1]) * (value - roots[2])
 
-    found = crossings(searched(wave, 1e-6, 1))
+    found = crossings(searched(wave, 1e-6, 1), SCAN)
     assert [one.at for one in found] == pytest.approx(roots, abs=0.02)
     assert [one.before for one in found] == [-1, 1, -1]
 
@@ -74,10 +76,41 @@ def test_several_crossings_are_all_found() -> None:
 def test_without_a_crossing_the_better_one_is_named() -> None:
     """One that is better throughout, or nobody where the noise is larger than the difference."""
     better = searched(lambda value: -1.0 - value, 0.1, 2)
-    assert (crossings(better), throughout(better)) == ([], -1)
+    assert crossings(better, SCAN) == []
+    assert {sign for _, sign in firm(better, SCAN)} == {-1}
     alike = {value: look([1.0, 2.0, 3.0], [2.0, 1.0, 3.0]) for value in (0.0, 0.5, 1.0)}
-    assert (crossings(alike), throughout(alike)) == ([], 0)
-    assert wanted(alike, TOLERANCE) == []
+    assert (crossings(alike, 3), firm(alike, 3)) == ([], [])
+    assert wanted(alike, BETWEEN, 3) == []
+
+
+def test_chance_makes_no_crossing() -> None:
+    """Of 400 pairs that are alike at all of twenty values, at most four seem to cross; uncorrected, many do."""
+    crossed = naive = 0
+    for seed in range(400):
+        chance = np.random.default_rng(seed)
+        looks = {value / 19: look(chance.normal(10, 1, RUNS).tolist(), [10.0] * RUNS) for value in range(20)}
+        crossed += bool(crossings(looks, 20))
+        naive += bool(crossings(looks, 1))
+    assert crossed <= 4
+    assert naive > 50
+
+
+def test_an_interval_reaches_around_verdicts_that_alternate() -> None:
+    """Where the test says now the one and now the other, the crossing may be anywhere between."""
+    verdicts = {0.0: -1, 0.2: -1, 0.3: 1, 0.4: -1, 0.5: 1, 0.6: 0, 0.7: 1, 1.0: 1}
+    looks = {value: Look(sign, sign - 0.5, sign + 0.5, 0.03) for value, sign in verdicts.items()}
+    looks[0.0], looks[1.0] = Look(-1, -1.5, -0.5, 1e-6), Look(1, 0.5, 1.5, 1e-6)
+    (one,) = crossings(looks, 5)
+    assert (one.low, one.high, one.before) == (0.2, 0.7, -1)
+
+
+def test_an_axis_is_halved_as_it_is_made() -> None:
+    """By ratios, or to whole numbers, and no further than the tolerance; neighbours have nothing between them."""
+    assert halfway(0.1)(1.0, 2.0) == 1.5
+    assert halfway(0.1, log=True)(1.0, 100.0) == pytest.approx(10.0)
+    assert halfway(0.1, log=True)(100.0, 109.0) is None
+    assert halfway(0.01, whole=True)(10.0, 13.0) == 12.0
+    assert halfway(0.01, whole=True)(10.0, 11.0) is None
 
 
 def test_a_scheme_that_cannot_bear_the_load_is_worse_than_any_that_can() -> None:
@@ -87,11 +120,12 @@ def test_a_scheme_that_cannot_bear_the_load_is_worse_than_any_that_can() -> None
     assert look(None, None).verdict == 0
     assert math.isinf(look(None, [1.0, 1.1]).difference)
     found = {0.0: look([1.0, 1.1, 1.05], [2.0, 2.1, 2.05]), 1.0: look(None, [2.0, 2.1, 2.05])}
-    (one,) = crossings(found)
+    (one,) = crossings(found, 2)
     assert (one.before, one.low, one.high) == (-1, 0.0, 1.0)
-    assert wanted(found, 0.1) == [0.5]
+    assert wanted(found, halfway(0.1), 2) == [0.5]
 
 
 def test_a_run_without_a_figure_leaves_the_pair_undecided() -> None:
     """An infinite latency in one run makes no sure verdict of it."""
-    assert look([1.0, math.inf, 1.0], [2.0, 2.0, 2.0]).verdict == 0
+    undecided = look([1.0, math.inf, 1.0], [2.0, 2.0, 2.0])
+    assert (undecided.verdict, undecided.known) == (0, False)

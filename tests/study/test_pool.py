@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -37,6 +38,21 @@ def named_and_idle(path: Path) -> None:
     time.sleep(600)  # what is stopped here is the process
 
 
+def finished_when_told(path: Path) -> None:
+    """Wait to be told to stop, as an experiment does between two steps, and find that all is done already."""
+    told = threading.Event()
+    before = signal.signal(signal.SIGTERM, lambda number, frame: told.set())
+    path.open("wb").close()
+    told.wait()
+    signal.signal(signal.SIGTERM, before)
+
+
+def odd_when_there(path: Path) -> None:
+    """Fail as soon as the other process is at work."""
+    path.open("rb").close()
+    raise DataError("odd")
+
+
 @pytest.mark.parametrize("make", [None, ThreadPoolExecutor])
 def test_any_executor_does_the_work(make: MakePool | None) -> None:
     """Results come in the order of the work, whoever did it, and each was announced."""
@@ -55,6 +71,18 @@ def test_what_fails_is_named(make: MakePool | None) -> None:
     with pytest.raises(DataError, match=r"^three: 3 is odd$"), open_pool(1, make) as pool:
         pool.each(half, {"two": (2,), "three": (3,), "four": (4,)}, heard.__setitem__)
     assert heard == {"two": 1.0}
+
+
+def test_an_error_ends_those_who_were_just_done(tmp_path: Path) -> None:
+    """A process that is told to stop in its last step takes no more work, for which it might wait for ever."""
+    path = tmp_path / "at work"
+    os.mkfifo(path)
+    with pytest.raises(DataError, match=r"^bad: odd$"), open_pool(2) as pool:
+        pool.each(_either, {"bad": (odd_when_there, path), "good": (finished_when_told, path)})
+
+
+def _either(function: Callable[[Path], None], path: Path) -> None:
+    function(path)
 
 
 def test_a_process_that_is_killed_is_a_sentence() -> None:
