@@ -1,11 +1,12 @@
 """Five fleets, five answers: is what `collagebench recommend` says true on real workers?
 
-    python benchmarks/recommendations.py [--runs 10] [--requests 500] [--only NAME] [--out DIRECTORY]
+    python benchmarks/recommendations.py [--runs 10] [--requests 500] [--seed 0] [--only NAME] [--out DIRECTORY]
+        [--simulate]
 
-Each question is asked with `--validate`: the choice, the runner-up and no redundancy are run live on ten workers of
-this machine at the load asked about. An answer is confirmed if the live run is valid, the choice met there everything
+Each question is asked with `--validate`: the choice, the runner-up and no redundancy are run live on as many workers of
+this machine, at the load asked about. An answer is confirmed if the live run is valid, the choice met there everything
 that was asked for, and the runner-up is not better by more than noise. About two minutes a question, on a machine that
-does nothing else.
+does nothing else. With --simulate they are only asked, without a live run.
 """
 
 from __future__ import annotations
@@ -20,18 +21,21 @@ from typing import Any
 
 QUESTIONS = {
     "calm": "--stragglers lognormal --median 0.15 --sigma 0.3 --utilisation 0.4 --slo 120",
-    "collage trace": "--utilisation 0.5 --slo 65",
-    "lasting slowness": "--stragglers markov --slow-share 0.05 --persistence 2 --utilisation 0.3 --slo 120",
-    "one slow machine": "--stragglers collage-machines --utilisation 0.4 --slo 60 --accuracy-loss 0.0005",
-    "lost replies": "--stragglers erasure --base 0.15 --drop-share 0.02 --utilisation 0.4 --slo 120 --deadline 1",
+    "rarely slow, little to spend": "--workers 17 --utilisation 0.4 --slo 64 --budget 0.25",
+    "lasting slowness": "--stragglers markov --slow-share 0.05 --persistence 2 --utilisation 0.3 --slo 80 "
+    "--accuracy-loss 0.003",
+    "one slow machine, mostly idle": "--stragglers collage-machines --utilisation 0.25 --slo 56 --accuracy-loss 0.0005",
+    "lost replies": "--stragglers erasure --base 0.3 --drop-share 0.02 --utilisation 0.4 --slo 88 --deadline 1",
 }
+"""What each fleet looks like and what is asked of it; the answers differ, and do so with other seeds."""
 
 
-def ask(question: str, directory: Path, runs: int, requests: int) -> dict[str, Any]:
-    """Return the validated answer."""
-    size = ["--runs", str(runs), "--requests", str(requests)]
+def ask(question: str, directory: Path, asked: argparse.Namespace) -> dict[str, Any]:
+    """Return the answer."""
+    size = ["--runs", str(asked.runs), "--requests", str(asked.requests), "--seed", str(asked.seed)]
     command = [sys.executable, "-m", "collagebench", "recommend", *question.split(), *size]
-    command += ["--validate", "--format", "json", "--out", str(directory)]
+    command += [] if asked.simulate else ["--validate"]
+    command += ["--format", "json", "--out", str(directory)]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode not in (0, 3, 4):
         sys.exit(done.stderr)
@@ -44,13 +48,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=10)
     parser.add_argument("--requests", type=int, default=500)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--simulate", action="store_true")
     parser.add_argument("--only", choices=list(QUESTIONS), action="append")
     parser.add_argument("--out", type=Path)
     asked = parser.parse_args()
     out = asked.out or Path(tempfile.mkdtemp(prefix="recommendations-"))
-    confirmed = 0
+    confirmed, choices = 0, set()
     for name in asked.only or QUESTIONS:
-        answer = ask(QUESTIONS[name], out / name.replace(" ", "-"), asked.runs, asked.requests)
+        answer = ask(QUESTIONS[name], out / name.replace(",", "").replace(" ", "-"), asked)
+        choices.add(answer["choice"])
         slo = answer["asked"]["wishes"]["slo"]
         print(f"{name}: {QUESTIONS[name]}", flush=True)
         print(f"  {answer['explanation'][0]}")
@@ -65,7 +72,8 @@ def main() -> None:
             print(f"  {answer['validation']['said']}", *answer["validation"]["reasons"], sep="\n  ")
             confirmed += answer["validation"]["confirmed"]
         print(flush=True)
-    print(f"{confirmed} of {len(asked.only or QUESTIONS)} confirmed; records in {out}")
+    said = "" if asked.simulate else f", {confirmed} confirmed"
+    print(f"{len(choices)} different answers to {len(asked.only or QUESTIONS)} questions{said}; records in {out}")
 
 
 if __name__ == "__main__":

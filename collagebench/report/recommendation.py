@@ -24,7 +24,7 @@ SAID = {
     "late": "too slow",
     "inaccurate": "inaccurate",
     "expensive": "too much work",
-    "unsteady": "cannot keep up",
+    "unsteady": "unstable",
 }
 
 
@@ -92,7 +92,7 @@ def _table(answer: Object, console: Console) -> None:
             f"{mark}{one['variant']}{'*' if one['front'] else ''}",
             "inf" if one["latency_s"] is None or one["unsteady"] else as_ms(one["latency_s"]),
             Text(
-                _bar(inf if one["unsteady"] else one["latency_s"], wishes["slo"], scale, plain),
+                _bar(None if one["unsteady"] else one["latency_s"], wishes["slo"], scale, plain),
                 style="red" if late else "",
             ),
             as_percent(one["accuracy"]),

@@ -99,17 +99,23 @@ def load_of(load: dict[str, float]) -> dict[str, Any]:
 
 
 def _points(asked: Asked, able: Sequence[SchemeConfig]) -> list[Point]:
-    """Return the points of all candidates, no redundancy first, each at all loads in turn."""
+    """Return the points of all candidates, no redundancy first, each at all loads in turn.
+
+    An SLO is no part of them, so that another one is answered from the same records.
+    """
     return [
-        Point(f"{_directory(one, place)}-load-{number}", replace(asked.config, schemes=schemes, **load_of(load)))
-        for place, one in enumerate((NONE, *able))
-        for number, load in enumerate(asked.loads, 1)
+        Point(_directory(one, load), replace(asked.config, schemes=schemes, slo_ms=None, **load_of(load)))
+        for one in (NONE, *able)
+        for load in asked.loads
         for schemes in [(NONE,) if one is NONE else (NONE, one)]
     ]
 
 
-def _directory(scheme: SchemeConfig, place: int) -> str:
-    return f"{place:02d}-{re.sub('[^a-z0-9]+', '-', scheme.variant.lower()).strip('-')}"
+def _directory(scheme: SchemeConfig, load: dict[str, float]) -> str:
+    """Return the name of a point's directory, which says all in which points of one fleet differ."""
+    after = dict(scheme.options).get("default_after", "")  # depends on the SLO, and is not in the variant's name
+    words = f"{scheme.variant} {after} {' '.join(load)}".lower()
+    return f"{re.sub('[^a-z0-9.]+', '-', words).strip('-')}-{next(iter(load.values())):g}"
 
 
 def candidate_of(scheme: SchemeConfig, summaries: Sequence[Summary], wishes: Wishes) -> Candidate:

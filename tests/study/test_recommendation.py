@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -62,11 +63,17 @@ def test_where_nothing_will_do_it_names_the_nearest(directory: Path) -> None:
 
 
 def test_what_was_simulated_is_not_simulated_again(directory: Path) -> None:
-    """Another question about the same fleet reads the records that are there."""
-    answered(directory, ("hedge",), slo=0.1)
-    before = {path: path.stat().st_mtime_ns for path in directory.glob("*/requests.csv")}
-    answered(directory, ("hedge",), slo=0.2)
-    assert before == {path: path.stat().st_mtime_ns for path in directory.glob("*/requests.csv")}
+    """Another question about the same fleet reads the records that are there, but for what depends on the SLO."""
+
+    def ask(slo: float, load: float) -> dict[Path, int]:
+        asked = Asked(replace(CONFIG, slo_ms=1e3 * slo), ({"utilisation": load},), Wishes(slo), ("hedge", "default"))
+        recommend(asked, directory)
+        return {path.parent: path.stat().st_mtime_ns for path in directory.glob("*/requests.csv")}
+
+    before, after = ask(0.1, 0.4), ask(0.2, 0.4)
+    assert before.items() <= after.items()
+    assert {path.name for path in set(after) - set(before)} == {"default-0.19-utilisation-0.4"}
+    assert after.items() <= ask(0.2, 0.3).items()
 
 
 def test_the_answer_is_kept_as_json_and_as_a_page_that_loads_nothing(directory: Path) -> None:
@@ -87,8 +94,11 @@ def test_an_answer_that_cannot_be_kept_is_one_sentence(directory: Path) -> None:
 
 
 def test_the_table_fits_80_columns(directory: Path) -> None:
-    """The longest names and verdicts included, in a terminal that knows no more than ASCII as well."""
-    answer = answered(directory, ("hedge", "replication"), slo=0.1, budget=0.01)
+    """The longest names and an overload included, in a terminal that knows no more than ASCII as well."""
+    overload = ({"utilisation": 0.9},)
+    schemes = ("hedge", "replication", "collage")
+    answer = recommend(Asked(replace(CONFIG, requests=600), overload, Wishes(0.1, budget=0.01), schemes), directory)
+    assert "unsteady" in {one["status"] for one in answer["candidates"]}
     for encoding in ("utf-8", "ascii"):
         place = directory / f"table-{encoding}"
         with place.open("w", encoding=encoding, errors="strict") as file:
