@@ -32,6 +32,8 @@ class Nodes:
     """A cluster that is up."""
 
     address: str
+    client: str
+    """For clients on machines that do not belong to it."""
     processes: list[subprocess.Popen[bytes]]
     """The first node's, then the second's."""
 
@@ -45,14 +47,15 @@ def ray_nodes() -> Iterator[Nodes]:
     """Start a cluster of two nodes, and end it."""
     with socket.create_server(("127.0.0.2", 0)) as held:
         port = held.getsockname()[1]
+    client = _free("127.0.0.2")
     home = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))  # Unix sockets allow no long path
     ray = [*_hidden(), sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--disable-usage-stats"]
     ray += ["--num-cpus", str(CORES), "--object-store-memory", "100000000"]
     head = ["--head", "--node-ip-address", "127.0.0.2", "--port", str(port), "--temp-dir", str(home)]
-    head += ["--include-dashboard", "false", "--ray-client-server-port", str(_free("127.0.0.2"))]
+    head += ["--include-dashboard", "false", "--ray-client-server-port", str(client)]
     address = f"127.0.0.2:{port}"
     second = ["--address", address, "--node-ip-address", "127.0.0.3"]
-    nodes = Nodes(address, [])
+    nodes = Nodes(address, f"ray://127.0.0.2:{client}", [])
     try:
         for place, options in enumerate((head, second)):
             with open(home / f"node-{place}.log", "wb") as log:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -34,7 +35,11 @@ def missing() -> str | None:
     name = f"cb-{os.getpid()}-try"
     if subprocess.run(["ip", "netns", "add", name], capture_output=True).returncode:
         return "network namespaces cannot be made here"
+    add = ["ip", "-n", name, "link", "add", "wire0", "type", "veth", "peer", "wire1"]
+    wire = subprocess.run(add, capture_output=True)
     subprocess.run(["ip", "netns", "delete", name], check=True)
+    if wire.returncode:
+        return "network namespaces cannot be connected here"
     return None
 
 
@@ -45,6 +50,8 @@ class Host:
         self.name = f"h{number}"
         self.address = f"10.99.{number}.2"
         self.namespace = f"cb-{os.getpid()}-{number}"
+        self.other = f"cb-{os.getpid()}-c"
+        """The client's namespace, where the wire ends."""
         self.wire = f"cb{number}"
         self.base = base / self.name
         self.home, self.temporary = self.base / "home", self.base / "t"
@@ -52,21 +59,30 @@ class Host:
             path.mkdir(parents=True)
         self._keys = keys
         self._sshd: subprocess.Popen[bytes] | None = None
-        self.environment = {"HOME": str(self.home), "TMPDIR": str(self.temporary)}
+        self.bin = self.base / "bin"
+        self.bin.mkdir()
+        self.plain = {
+            "HOME": str(self.home),
+            "TMPDIR": str(self.temporary),
+            "PATH": f"{self.bin}:/usr/local/bin:/usr/bin:/bin",
+        }
+        self.environment = dict(self.plain)
+        """What a login there has."""
         self.settings: list[str] = []
         """Lines for its sshd_config."""
+        self._mounts: list[Path] = []
+        self._restrained = False
 
     def run(self, *command: str) -> str:
         """Run a command in its namespace."""
-        return subprocess.run(
-            ["ip", "netns", "exec", self.namespace, *command], check=True, capture_output=True, text=True
-        ).stdout
+        return _in(self.namespace, *command)
 
     def start(self) -> None:
         """Start its sshd."""
         config = self.base / "sshd_config"
-        set_env = " ".join(f"{name}={value}" for name, value in self.environment.items())
+        set_env = " ".join(f'"{name}={value}"' for name, value in self.environment.items())
         lines = [
+            *self.settings,  # of two lines the first counts
             "Port 22",
             f"ListenAddress {self.address}",
             f"HostKey {self._keys / self.name}",
@@ -77,15 +93,15 @@ class Host:
             "UsePAM no",
             "PidFile none",
             f"SetEnv {set_env}",
-            *self.settings,
         ]
         config.write_text("\n".join(lines) + "\n")
-        self._sshd = subprocess.Popen(
-            ["ip", "netns", "exec", self.namespace, "/usr/sbin/sshd", "-D", "-e", "-f", str(config)],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=open(self.base / "sshd.log", "ab"),  # noqa: SIM115 - the process keeps it
-        )
+        with open(self.base / "sshd.log", "ab") as log:
+            self._sshd = subprocess.Popen(
+                ["ip", "netns", "exec", self.namespace, "/usr/sbin/sshd", "-D", "-e", "-f", str(config)],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=log,
+            )
         until(lambda: ":0016 " in self.run("cat", "/proc/net/tcp"), "sshd listens")
 
     def stop(self) -> None:
@@ -95,45 +111,96 @@ class Host:
             self._sshd.wait()
             self._sshd = None
 
-    def restart(self) -> None:
-        """Start its sshd again, with other settings or another environment."""
+    def restart(self, **environment: str) -> None:
+        """Start its sshd again, with more in the environment of logins."""
         self.stop()
+        self.environment = {**self.plain, **environment}
         self.start()
+
+    @contextlib.contextmanager
+    def hanging(self) -> Iterator[None]:
+        """Have its sshd stopped in the block, while the system goes on."""
+        assert self._sshd is not None
+        self._sshd.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._sshd.send_signal(signal.SIGCONT)
 
     def cut(self) -> None:
         """Cut its wire."""
         self.run("ip", "link", "set", self.wire, "down")
 
-    def mend(self) -> None:
-        """Mend its wire."""
-        self.run("ip", "link", "set", self.wire, "up")
+    def hang_up(self) -> None:
+        """End its end of all connections: the sshd that each has."""
+        for pid in _pids(self.namespace):
+            if self._sshd is not None and pid != self._sshd.pid and _command(pid)[0].startswith("sshd:"):
+                os.kill(pid, 9)
 
-    def slow(self, rate: str | None) -> None:
-        """Let its wire carry no more than this to the client; None: as much as it can."""
-        if rate is None:
-            self.run("tc", "qdisc", "del", "dev", self.wire, "root")
-        else:
-            self.run(
-                "tc", "qdisc", "add", "dev", self.wire, "root", "tbf", "rate", rate, "burst", "16kb", "latency", "1s"
-            )
+    def slow(self, rate: str) -> None:
+        """Let its wire carry no more than this, either way."""
+        for namespace, wire in ((self.namespace, self.wire), (self.other, f"c{self.name[1:]}")):
+            words = f"qdisc add dev {wire} root tbf rate {rate} burst 16kb latency 1s"
+            _in(namespace, "tc", *words.split())
+        self._restrained = True
+
+    def disk(self, place: Path, options: str) -> None:
+        """Mount a disk of its own there."""
+        place.mkdir(parents=True, exist_ok=True)
+        subprocess.run(["mount", "-t", "tmpfs", "-o", options, "none", str(place)], check=True)
+        self._mounts.append(place)
+        self.restart()  # whose namespace of mounts is a copy of ours
+
+    def command(self, name: str, text: str) -> None:
+        """Put a program into its path."""
+        path = self.bin / name
+        path.write_text(f"#!/bin/sh\n{text}\n")
+        path.chmod(0o755)
+
+    def mend(self) -> None:
+        """Make it what it was in the beginning."""
+        self.run("ip", "link", "set", self.wire, "up")
+        if self._restrained:
+            for namespace, wire in ((self.namespace, self.wire), (self.other, f"c{self.name[1:]}")):
+                words = ["tc", "qdisc", "del", "dev", wire, "root"]
+                _in(namespace, *words)
+            self._restrained = False
+        changed = bool(self._mounts)
+        self.unmount()
+        for path in self.bin.iterdir():
+            path.unlink()
+        if changed or self._sshd is None or self.environment != self.plain or self.settings:
+            self.settings.clear()
+            self.restart()
+
+    def unmount(self) -> None:
+        """Take its own disks away."""
+        while self._mounts:
+            subprocess.run(["umount", str(self._mounts.pop())], check=True)
 
     def listening(self) -> int:
         """Return on how many TCP ports something listens there."""
-        tables = [self.run("cat", f"/proc/net/{table}").splitlines()[1:] for table in ("tcp", "tcp6")]
-        return sum(line.split()[3] == "0A" for table in tables for line in table)
+        return _listening(self.namespace)
 
     def processes(self) -> dict[int, str]:
         """Return those that a login there has started."""
         return processes(self.temporary)
 
+    def sockets(self) -> list[str]:
+        """Return the paths of Unix sockets of ours there."""
+        table = self.run("cat", "/proc/net/unix").splitlines()
+        return [line.split()[-1] for line in table if str(self.base) in line]
+
     def left(self) -> list[str]:
-        """Return what of ours is there that should not be: processes, and files outside the cache or half copied."""
+        """Return what of ours is there that should not be.
+
+        That is processes, sockets, and files outside the cache or half copied.
+        """
         cache = self.home / ".cache" / "collagebench"
         files = list(self.temporary.rglob("*"))
         files += [path for path in self.home.rglob("*") if path.is_file() and (cache not in path.parents)]
         files += list(cache.rglob("*.part"))
-        own = {self.home / ".bashrc"}
-        return [*map(str, self.processes().items()), *(str(path) for path in files if path not in own)]
+        return [*map(str, self.processes().items()), *self.sockets(), *map(str, files)]
 
 
 class Hosts:
@@ -149,11 +216,13 @@ class Hosts:
         self.known = base / "known_hosts"
         self.temporary = base / "client"
         self.temporary.mkdir()
+        self._started: list[subprocess.Popen[str]] = []
         for name in ("user", *(host.name for host in self.all)):
             subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(keys / name)], check=True)
         self.know()
         self.config.write_text(
             "".join(f"Host {host.name}\n  HostName {host.address}\n" for host in self.all)
+            + f"Host behind\n  HostName {self.all[-1].address}\n  ProxyJump {self.all[-1].name}\n"
             + f"Host *\n  User root\n  IdentityFile {keys / 'user'}\n  IdentitiesOnly yes\n"
             + f"  UserKnownHostsFile {self.known}\n  GlobalKnownHostsFile /dev/null\n"
         )
@@ -179,19 +248,8 @@ class Hosts:
         for host in self.all:
             number = host.name[1:]
             _ip("netns", "add", host.namespace)
-            _ip(
-                "-n",
-                self.client,
-                "link",
-                "add",
-                f"c{number}",
-                "type",
-                "veth",
-                "peer",
-                host.wire,
-                "netns",
-                host.namespace,
-            )
+            peer = f"c{number} type veth peer {host.wire} netns {host.namespace}"
+            _ip("-n", self.client, "link", "add", *peer.split())
             for namespace, wire, address in (
                 (self.client, f"c{number}", f"10.99.{number}.1/24"),
                 (host.namespace, host.wire, f"{host.address}/24"),
@@ -206,11 +264,11 @@ class Hosts:
         """Stop and remove everything."""
         for host in self.all:
             host.stop()
+            host.unmount()
         for namespace in (self.client, *(host.namespace for host in self.all)):
-            pids = subprocess.run(["ip", "netns", "pids", namespace], capture_output=True, text=True).stdout.split()
-            for pid in pids:
+            for pid in _pids(namespace):
                 with contextlib.suppress(ProcessLookupError):
-                    os.kill(int(pid), 9)
+                    os.kill(pid, 9)
             subprocess.run(["ip", "netns", "delete", namespace], capture_output=True)
 
     def environment(self) -> dict[str, str]:
@@ -224,7 +282,7 @@ class Hosts:
 
     def start(self, *arguments: str, directory: Path | None = None) -> subprocess.Popen[str]:
         """Start `collagebench` with some arguments, as the client."""
-        return subprocess.Popen(
+        process = subprocess.Popen(
             ["ip", "netns", "exec", self.client, sys.executable, "-m", "collagebench", *arguments],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -233,12 +291,61 @@ class Hosts:
             env=self.environment(),
             cwd=directory,
         )
+        self._started.append(process)
+        return process
+
+    def stop(self) -> None:
+        """End what a test has started and did not wait for."""
+        for process in self._started:
+            if process.returncode is None:
+                process.kill()
+                process.communicate()
+        self._started.clear()
+
+    def ssh(self, host: Host) -> int:
+        """Return the client's connection to a host."""
+        commands = {pid: _command(pid) for pid in processes(self.temporary)}
+        (pid,) = [pid for pid, words in commands.items() if words[0].endswith("/ssh") and {"-S", host.name} <= {*words}]
+        return pid
+
+    def listening(self) -> int:
+        """Return on how many TCP ports something listens on the client's side."""
+        return _listening(self.client)
+
+    def sockets(self) -> list[Path]:
+        """Return the client's Unix sockets of ours."""
+        return [path for path in self.temporary.rglob("*") if path.is_socket()]
 
     def left(self) -> list[str]:
         """Return what is left anywhere of runs that have ended."""
         found = [str(item) for item in processes(self.temporary).items()]
         found += [str(path) for path in self.temporary.rglob("*")]
         return [*found, *(item for host in self.all for item in host.left())]
+
+
+def _pids(namespace: str) -> list[int]:
+    """Return the processes in a namespace."""
+    found = subprocess.run(["ip", "netns", "pids", namespace], capture_output=True, text=True)
+    return [int(pid) for pid in found.stdout.split()]
+
+
+def _listening(namespace: str) -> int:
+    """Return on how many TCP ports something listens in a namespace."""
+    tables = [_in(namespace, "cat", f"/proc/net/{table}").splitlines()[1:] for table in ("tcp", "tcp6")]
+    return sum(line.split()[3] == "0A" for table in tables for line in table)
+
+
+def _command(pid: int) -> list[str]:
+    """Return the words that a process was started with; one empty word if it is gone."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
+    return [""]
+
+
+def _in(namespace: str, *command: str) -> str:
+    """Run a command in a namespace; return what it says."""
+    words = ["ip", "netns", "exec", namespace, *command]
+    return subprocess.run(words, check=True, capture_output=True, text=True).stdout
 
 
 def _ip(*words: str) -> None:

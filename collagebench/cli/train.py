@@ -12,6 +12,7 @@ import click
 from collagebench.cli.options import dataset_name
 from collagebench.errors import OutputError, UsageError
 from collagebench.models import require_torch
+from collagebench.training.recipe import VIEWS
 from collagebench.workload.dataset import NAMES, open_dataset
 from collagebench.workload.imagefolder import ImageFolder
 
@@ -41,7 +42,8 @@ ENDLESS = 1_000_000
 @click.option(
     "--single",
     type=click.Path(path_type=Path),
-    help="Checkpoint or .onnx model of the single to learn from.  [default: the checkpoint in --out, if there]",
+    help="Checkpoint or .onnx model of the single to learn from.  [default: the checkpoint in --out, if there; of a "
+    "single none]",
 )
 @click.option(
     "--start",
@@ -49,9 +51,20 @@ ENDLESS = 1_000_000
     help="Checkpoint whose weights to begin with, where they fit.  [default: of a parity, the single's]",
 )
 @click.option("--distil/--no-distil", default=True, show_default=True, help="Learn from the single as from labels.")
+@click.option(
+    "--teacher-sees",
+    default="image",
+    show_default=True,
+    type=click.Choice(VIEWS),
+    help="What the single is asked about: once, each image and its mirror image, or every shift too (for a GPU); or, "
+    "at every step, just what goes in.",
+)
 @click.option("--epochs", type=int, help="How often every training image is used.  [default: 20; --minutes: no end]")
 @click.option(
     "--minutes", type=float, help="Take no longer. The rate follows the clock: resumed, it may end in other weights."
+)
+@click.option(
+    "--every", default=1, show_default=True, help="Epochs from one checkpoint, and one held-out accuracy, to the next."
 )
 @click.option("--seed", default=0, show_default=True, help="Fixes weights, order, collages and augmentation.")
 @click.option("--stem", type=int, help="Channels of the first convolution.")
@@ -66,6 +79,9 @@ ENDLESS = 1_000_000
 @click.option("--bias-rate", default=1.0, show_default=True, help="How many times as fast as weights biases learn.")
 @click.option("--ema", default=0.0, show_default=True, help="Average the weights, with so much decay; 0: do not.")
 @click.option("--cutout", default=0, show_default=True, help="Hide a square of so many pixels a side in every image.")
+@click.option(
+    "--mix", default=0.0, show_default=True, help="Share of images mixed from two, if the single sees inputs."
+)
 @click.option("--crop", type=int, help="Shift images by up to so many pixels.  [default: 0 for shapes, else 1/8 side]")
 @click.option("--flip/--no-flip", default=True, show_default=True, help="Mirror every image in every second epoch.")
 @click.option("--blanks", type=float, help="Share of inputs that are not full.  [default: 0.5, of parities 0.1]")
@@ -87,8 +103,10 @@ def command(
     single: Path | None,
     start: Path | None,
     distil: bool,
+    teacher_sees: str,
     epochs: int | None,
     minutes: float | None,
+    every: int,
     seed: int,
     stem: int | None,
     stride: int | None,
@@ -102,6 +120,7 @@ def command(
     bias_rate: float,
     ema: float,
     cutout: int,
+    mix: float,
     crop: int | None,
     flip: bool,
     blanks: float | None,
@@ -111,9 +130,9 @@ def command(
 ) -> None:
     """Train the network of ROLE: single, collage, parity or backup.
 
-    Collages and backups learn from the labels and from what the single says (--no-distil: from the labels alone); a
-    parity learns what the single says and needs one. Leaves a checkpoint (.pt), which `collagebench export` turns into
-    a model, and a log (.csv) in --out.
+    Collages and backups learn from the labels and from what the single says (--no-distil: from the labels alone); so
+    does a single, of another --single; a parity learns what the single says and needs one. Leaves a checkpoint (.pt),
+    which `collagebench export` turns into a model, and a log (.csv) in --out.
     """
     require_torch()
     from collagebench.cli.progress import counted
@@ -123,8 +142,6 @@ def command(
     from collagebench.training.recipe import Recipe
     from collagebench.training.teacher import kept_logits, open_teacher
 
-    if role == "single" and single is not None:
-        raise UsageError("a single learns from labels; drop --single")
     if size is not None and size < 1:
         raise UsageError(f"--size is a number of pixels from 1 up, not {size}")
     images = open_dataset(dataset, data, "train", (size, size) if size else None, download=download)
@@ -136,7 +153,7 @@ def command(
     image = images.size[:2]
     called = name or dataset
     teacher, digest = None, None
-    if role != "single" and (distil or role == "parity"):
+    if (role != "single" or single) and (distil or role == "parity"):
         found = single or out / f"{called}-single.pt"
         if single or role == "parity" or found.exists():
             teacher, digest = open_teacher(found, images.classes, image)
@@ -172,6 +189,8 @@ def command(
         seed=seed,
         epochs=epochs if epochs is not None else (ENDLESS if minutes is not None else 20),
         minutes=minutes,
+        every=every,
+        teacher_sees=teacher_sees,
         batch=batch if batch is not None else max((256 if min(image) <= LARGE else 64) // architecture.images, 8),
         rate=rate,
         weight_decay=weight_decay,
@@ -179,6 +198,7 @@ def command(
         bias_rate=bias_rate,
         ema=ema,
         cutout=cutout,
+        mix=mix,
         crop=crop if crop is not None else (0 if dataset == "shapes" else min(image) // 8),
         flip=flip,
         blanks=blanks if blanks is not None else (0.1 if role == "parity" else 0.5),
@@ -200,12 +220,17 @@ def command(
         if checkpoint.classes != images.classes:
             raise UsageError(f"{path} was trained on other classes ({', '.join(checkpoint.classes)}); use its own data")
     with counted("reading images") as report:
-        taught = None
+        taught, live = None, None
         if teacher and digest:
-            taught = kept_logits(teacher, digest, images, out, recipe.threads, report)
+            if teacher_sees == "inputs":
+                if not isinstance(teacher, Checkpoint):
+                    raise UsageError(f"--teacher-sees inputs needs a checkpoint (.pt) as --single, not {single}")
+                live = teacher.restored()
+            if live is None or role == "parity":
+                taught = kept_logits(teacher, digest, images, out, recipe, report)
             begin = begin or (teacher if role == "parity" and isinstance(teacher, Checkpoint) else None)
         weights = begin.network if begin else None
-        checkpoint = train(architecture, recipe, images, path, checkpoint, report, taught, weights)
+        checkpoint = train(architecture, recipe, images, path, checkpoint, report, taught, weights, live)
     accuracy = checkpoint.log[-1]["held_out_accuracy"]
     right = (
         f"{accuracy:.1%} of the held-out training images" if math.isfinite(accuracy) else "too few images to measure"

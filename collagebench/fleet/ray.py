@@ -125,7 +125,7 @@ class _Placed:
         bundle = {name: amount for name, amount in each.items() if amount > 0} or {"CPU": 0.001}
         self._group = await _apart(lambda: placement_group([bundle] * self._workers, strategy=strategy))
         try:
-            await asyncio.wait_for(asyncio.wrap_future(self._group.ready().future()), PLACED_WITHIN)
+            await asyncio.wait_for(_heard(self._group.ready().future()), PLACED_WITHIN)
         except asyncio.TimeoutError:
             free = await _apart(self._ray.available_resources)
             wanted = ", ".join(f"{amount:g} {name}" for name, amount in bundle.items())
@@ -145,7 +145,7 @@ class _Placed:
             FleetError: a worker did not start.
         """
         started = await _apart(lambda: self._ordered(specs, compute, digest(token.value)))
-        waiting = [asyncio.wrap_future(each) for each in started]
+        waiting = [_heard(each) for each in started]
         try:
             _, late = await asyncio.wait(waiting, timeout=START_WITHIN, return_when=asyncio.FIRST_EXCEPTION)
         finally:
@@ -191,7 +191,7 @@ class _Placed:
 
         async def until_the_end(index: int, end: Any) -> None:
             try:
-                why = await asyncio.wrap_future(end.future())
+                why = await _heard(end.future())
             except self._ray.exceptions.RayError as error:
                 why = f"ended, says Ray: {reason(error)}"
             lost(index, why)
@@ -249,6 +249,27 @@ def reason(error: BaseException) -> str:
     telling = [line for line in lines if "exit detail" in line or "is dead because" in line or "Error: " in line]
     text = (telling or lines)[-1].rpartition("Worker exit detail: ")[2].partition(" Some common causes")[0]
     return text[:300].rstrip(".")
+
+
+def _heard(future: Future[Result]) -> asyncio.Future[Result]:
+    """Return what tells of Ray's future here; to cancel it cancels nothing there, which Ray would complain of."""
+    loop = asyncio.get_running_loop()
+    here: asyncio.Future[Result] = loop.create_future()
+
+    def tell() -> None:
+        if here.done():
+            return
+        if (error := future.exception()) is not None:
+            here.set_exception(error)
+        else:
+            here.set_result(future.result())
+
+    def done(_: object) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop has been closed meanwhile
+            loop.call_soon_threadsafe(tell)
+
+    future.add_done_callback(done)
+    return here
 
 
 async def _apart(call: Callable[[], Result]) -> Result:

@@ -153,10 +153,10 @@ class Architecture:
 
 _SINGLE = {"stem": 24, "stride": 1, "widths": (64, 224, 256), "depths": (1, 2, 1), "layers": "whitened"}
 _COLLAGES = {
-    2: {"stem": 16, "stride": 1, "widths": (32, 112, 224), "depths": (1, 1, 1), "layers": "residual"},
-    3: {"stem": 16, "stride": 2, "widths": (64, 160), "depths": (2, 2), "layers": "residual"},
-    4: {"stem": 16, "stride": 2, "widths": (48, 128), "depths": (1, 2), "layers": "residual"},
-    5: {"stem": 16, "stride": 2, "widths": (32, 112), "depths": (1, 2), "layers": "residual"},
+    2: {"stem": 16, "stride": 1, "widths": (32, 96, 192), "depths": (1, 2, 1), "layers": "residual"},
+    3: {"stem": 16, "stride": 2, "widths": (48, 144), "depths": (2, 3), "layers": "residual"},
+    4: {"stem": 16, "stride": 2, "widths": (48, 112), "depths": (1, 2), "layers": "residual"},
+    5: {"stem": 16, "stride": 2, "widths": (32, 96), "depths": (1, 2), "layers": "residual"},
 }
 _LARGE = {
     "single": {"stem": 24, "stride": 2, "widths": (48, 96, 192, 384), "depths": (1, 1, 1, 1), "layers": "residual"},

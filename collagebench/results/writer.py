@@ -29,6 +29,8 @@ HEADER = "run.json"
 REQUESTS = "requests.csv"
 TASKS = "tasks.csv"
 CELLS = "cells.csv"
+LOGS = "workers"
+"""The directory of what workers say."""
 FLUSH_EVERY = 0.5
 """Seconds between two visits of the thread that writes."""
 
@@ -46,7 +48,8 @@ class RunWriter:
         """Make `directory` and write the header.
 
         With `keep`, go on with the run that `directory` holds: the records of these cells, each its scheme and run,
-        stay, all others are dropped, and what comes is added.
+        stay, all others are dropped, and what comes is added. Without it the directory must be empty, but for what a
+        run leaves that failed before it measured anything.
 
         `header` is what `run.json` says about the run: `engine` (live or simulated), `config`, `environment`, `schemes`
         [{scheme, variant, allotment {role: workers}, options}], `models`, `service` {mean_s, utilisation,
@@ -76,7 +79,11 @@ class RunWriter:
                 f"{directory} cannot be used as a run directory ({error.strerror}); choose another"
             ) from None
         self._lock = _locked(directory)
+        if keep is None and _holds_no_record(directory):
+            keep = ()
         if occupied and keep is None:
+            if self._lock is not None:
+                os.close(self._lock)
             raise OutputError(f"{directory} is not empty; choose another directory, so that no results are overwritten")
         if keep is not None:
             self._drop_all_but(keep)
@@ -243,6 +250,24 @@ def _locked(directory: Path) -> int | None:
         os.close(descriptor)
         return None
     return descriptor
+
+
+def _holds_no_record(directory: Path) -> bool:
+    """Whether all that is in a directory is a run without a record, so that nothing would be lost with it."""
+    tables = (REQUESTS, TASKS, CELLS)
+    names = {path.name for path in directory.iterdir()}
+    if not {HEADER, *tables} <= names <= {HEADER, *tables, LOGS}:
+        return False
+    try:
+        return not any(_has_row(directory / name) for name in tables)
+    except OSError:
+        return False
+
+
+def _has_row(path: Path) -> bool:
+    """Whether a table has more than its first line."""
+    with path.open("rb") as file:
+        return file.read(1 << 16).count(b"\n") > 1
 
 
 def _now() -> str:

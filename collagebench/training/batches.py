@@ -1,21 +1,24 @@
 """Batches for training: random images, shifted and mirrored, put together into new random inputs at every step.
 
-Everything is drawn from a generator seeded by (seed, epoch), so that a training that is resumed at an epoch goes on
-exactly as if it had never stopped. Which images are mirrored alternates from epoch to epoch: two epochs show every
-image from both sides, where a coin for each would leave half of them as they were. The paste equals
-`coding.mosaic.mosaic` at full size, many collages at a time; smaller ones are made by that itself.
+What an epoch does with each image is drawn at once, from a generator seeded by (seed, epoch), so that a training that
+is resumed at an epoch goes on exactly as if it had never stopped. The pixels are moved on the device that holds the
+images: on a GPU, nothing but the numbers that were drawn travels. Which images are mirrored alternates from epoch to
+epoch: two epochs show every image from both sides, where a coin for each would leave half of them as they were. The
+paste equals `coding.mosaic.mosaic` at full size, many collages at a time; smaller ones are made by that itself.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
+import torch
+from torch import Tensor
 
 from collagebench.coding.mosaic import mosaic
+from collagebench.coding.parity import concatenate_many
 from collagebench.errors import DataError
 from collagebench.training.recipe import Recipe
 
@@ -24,55 +27,54 @@ if TYPE_CHECKING:
 
 IGNORED = -100
 """The label of a blank cell, which `torch.nn.functional.cross_entropy` leaves out of the loss."""
-GREY = np.uint8(128)
+GREY = 128
 """What stands for nothing seen: the value that networks scale to 0."""
 
 
-def paste(images: NDArray[np.uint8], grid: int) -> NDArray[np.uint8]:
+def paste(images: Tensor, grid: int) -> Tensor:
     """Paste images [n * grid * grid, h, w, 3] into n mosaics [n, grid * h, grid * w, 3], cells row-major."""
     cells, h, w, channels = images.shape
     tiles = images.reshape(cells // grid**2, grid, grid, h, w, channels)
-    mosaics: NDArray[np.uint8] = tiles.transpose(0, 1, 3, 2, 4, 5).reshape(-1, grid * h, grid * w, channels)
-    return mosaics
+    return tiles.permute(0, 1, 3, 2, 4, 5).reshape(-1, grid * h, grid * w, channels)
 
 
 def shift_and_mirror(
-    images: NDArray[np.uint8], crop: int, mirrored: NDArray[np.bool_], rng: np.random.Generator
-) -> NDArray[np.uint8]:
-    """Shift each of the images [n, h, w, 3] by up to `crop` pixels and mirror those that `mirrored` [n] names."""
-    n, h, w, _ = images.shape
-    if crop:
-        padded = np.pad(images, ((0, 0), (crop, crop), (crop, crop), (0, 0)), mode="reflect")
-        rows = rng.integers(2 * crop + 1, size=(n, 1, 1)) + np.arange(h)[:, None]
-        columns = rng.integers(2 * crop + 1, size=(n, 1, 1)) + np.arange(w)
-        images = padded[np.arange(n)[:, None, None], rows, columns]
-    return np.where(mirrored[:, None, None, None], images[:, :, ::-1], images)
+    images: Tensor, chosen: Tensor, rows: Tensor, columns: Tensor, mirrored: Tensor, crop: int
+) -> Tensor:
+    """Return the `chosen` [n] of images [m, h, w, 3], shifted, and then mirrored where `mirrored` [n] is not 0.
 
-
-def cut_out(images: NDArray[np.uint8], side: int, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Hide a square of `side` pixels in each of the images [n, h, w, 3] behind grey.
-
-    Its centre is anywhere in the image, so that less of it is hidden near the border (arXiv 1708.04552).
+    `rows` and `columns` [n] are from 0 to 2 * `crop`; `crop` leaves an image where it is, less moves it down or right.
+    What comes in at a border is the image's own mirror image.
     """
-    n, h, w, _ = images.shape
-    tops = rng.integers(h, size=(n, 1)) - side // 2
-    lefts = rng.integers(w, size=(n, 1)) - side // 2
-    rows = (np.arange(h) >= tops) & (np.arange(h) < tops + side)
-    columns = (np.arange(w) >= lefts) & (np.arange(w) < lefts + side)
-    return np.where((rows[:, :, None] & columns[:, None])[..., None], GREY, images)
+    h, w = images.shape[1:3]
+    down = torch.arange(h, device=images.device) + (rows - crop)[:, None]
+    across = torch.arange(w, device=images.device).expand(len(chosen), -1)
+    across = torch.where(mirrored[:, None] > 0, w - 1 - across, across) + (columns - crop)[:, None]
+    return images[chosen[:, None, None], _reflected(down, h)[:, :, None], _reflected(across, w)[:, None, :]]
 
 
-def blank_cells(
-    images: NDArray[np.uint8], labels: NDArray[np.int64], cells: int, share: float, rng: np.random.Generator
-) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Blacken the last cells of a `share` of the collages, as a group that went out before it was full has them.
+def _reflected(places: Tensor, side: int) -> Tensor:
+    """Fold places back at 0 and at side - 1."""
+    places = places.abs()
+    return torch.where(places < side, places, 2 * (side - 1) - places)
 
-    Each such collage keeps a uniformly drawn number of 1 to `cells` first images; the labels of the others are IGNORED.
+
+def cut_out(images: Tensor, tops: Tensor, lefts: Tensor, side: int) -> Tensor:
+    """Hide a square of `side` pixels in each of the images [n, h, w, 3] behind grey (arXiv 1708.04552).
+
+    `tops` and `lefts` [n] say where it begins; it may reach over the border.
     """
-    collages = len(images) // cells
-    filled = np.where(rng.random(collages) < share, rng.integers(1, cells + 1, size=collages), cells)
-    blank = (np.arange(cells) >= filled[:, None]).reshape(-1)
-    return np.where(blank[:, None, None, None], np.uint8(0), images), np.where(blank, IGNORED, labels)
+    h, w = images.shape[1:3]
+    down = torch.arange(h, device=images.device) - tops[:, None]
+    across = torch.arange(w, device=images.device) - lefts[:, None]
+    hidden = ((down >= 0) & (down < side))[:, :, None] & ((across >= 0) & (across < side))[:, None]
+    return images.masked_fill(hidden[..., None], GREY)
+
+
+def mix(images: Tensor, weights: Tensor) -> Tensor:
+    """Mix each of the images [n, h, w, 3] with the one before: `weights` [n] of 256 parts are its own."""
+    own = weights[:, None, None, None]
+    return ((images * own + images.roll(1, 0) * (256 - own) + 128) >> 8).to(images.dtype)
 
 
 def steps(images: int, cells: int, batch: int) -> int:
@@ -88,56 +90,87 @@ def steps(images: int, cells: int, batch: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """One step's inputs and what they were made of."""
+    """One step's inputs and what they were made of, on the device that held the images."""
 
-    inputs: NDArray[Any]
+    inputs: Tensor
     """[batch, height, width, 3], of the architecture's dtype."""
-    labels: NDArray[np.int64]
-    """[batch, images an input]; IGNORED where an image is missing."""
-    images: NDArray[np.int64]
-    """Which images: [batch, images an input]."""
-    mirrored: NDArray[np.int64]
-    """1 where an image was mirrored, else 0: [batch, images an input]."""
+    labels: Tensor
+    """int64 [batch, images an input]; IGNORED where an image is missing, or mixed from two."""
+    there: Tensor
+    """bool [batch, images an input]: whether there is an image."""
+    pixels: Tensor
+    """uint8 [batch, images an input, h, w, 3]: each image as the inputs have it."""
+    images: Tensor
+    """int64 [batch, images an input]: which images."""
+    views: Tensor
+    """int64 [batch, images an input]: which of the recipe's views of them, as `Recipe.view` numbers them."""
 
 
-def assemble(images: NDArray[np.uint8], architecture: Architecture) -> NDArray[Any]:
+def assemble(images: Tensor, architecture: Architecture) -> Tensor:
     """Make inputs [n, height, width, 3] of images [n * images an input, h, w, 3], missing ones being black."""
     if architecture.grid:
         if architecture.canvas:
-            groups = images.reshape(-1, architecture.images, *images.shape[1:])
-            return np.stack([mosaic(list(group), architecture.grid, architecture.canvas) for group in groups])
+            groups = images.cpu().numpy().reshape(-1, architecture.images, *images.shape[1:])
+            made = [mosaic(list(group), architecture.grid, architecture.canvas) for group in groups]
+            return torch.from_numpy(np.stack(made)).to(images.device)
         return paste(images, architecture.grid)
     if not architecture.k:
         return images
-    groups = images.reshape(-1, architecture.k, *images.shape[1:])
+    together = images.reshape(-1, architecture.k, *images.shape[1:])
     if architecture.code == "addition":
-        sums: NDArray[np.float32] = groups.sum(axis=1, dtype=np.float32)
-        return sums
-    from collagebench.coding.parity import concatenate_many
-
-    return concatenate_many(groups)
+        return together.sum(1, dtype=torch.float32)
+    return torch.from_numpy(concatenate_many(together.cpu().numpy())).to(images.device)
 
 
-def batches(
-    images: NDArray[np.uint8], labels: NDArray[np.int64], architecture: Architecture, recipe: Recipe, epoch: int
-) -> Iterator[Batch]:
-    """Yield the batches of one epoch; an image is mirrored in every second epoch, which ones first is the seed's."""
-    rng = np.random.default_rng([recipe.seed, epoch])
-    facing = np.random.default_rng(recipe.seed).random(len(images)) < 0.5
+def batches(images: Tensor, labels: Tensor, architecture: Architecture, recipe: Recipe, epoch: int) -> Iterator[Batch]:
+    """Yield the batches of one epoch over uint8 images [n, h, w, 3] with int64 labels [n], both on one device.
+
+    An image is mirrored in every second epoch, which ones first is the seed's.
+    """
     together = architecture.images
     count = steps(len(images), together, recipe.batch)
     inputs = min(recipe.batch, len(images) // together)
-    for chosen in rng.permutation(len(images))[: count * inputs * together].reshape(count, inputs * together):
-        mirrored = (facing[chosen] ^ (epoch % 2 == 1)) & recipe.flip
-        x, y = shift_and_mirror(images[chosen], recipe.crop, mirrored, rng), labels[chosen]
+    drawn = draw(len(images), count * inputs, architecture, recipe, epoch)
+    for part in torch.from_numpy(drawn).to(images.device).reshape(len(drawn), count, -1).unbind(1):
+        chosen, rows, columns, mirrored, there, tops, lefts, own = part
+        x = shift_and_mirror(images, chosen, rows, columns, mirrored, recipe.crop)
         if recipe.cutout:
-            x = cut_out(x, recipe.cutout, rng)
+            x = cut_out(x, tops, lefts, recipe.cutout)
+        if recipe.mix:
+            x = mix(x, own)
         if together > 1:
-            x, y = blank_cells(x, y, together, recipe.blanks, rng)
+            x = x * there[:, None, None, None].to(x.dtype)
         shape = (inputs, together)
         yield Batch(
-            np.ascontiguousarray(assemble(x, architecture)),
-            y.reshape(shape),
+            assemble(x, architecture),
+            labels[chosen].masked_fill((there == 0) | (own < 256), IGNORED).reshape(shape),
+            (there == 1).reshape(shape),
+            x.reshape(*shape, *x.shape[1:]),
             chosen.reshape(shape),
-            mirrored.astype(np.int64).reshape(shape),
+            recipe.view(rows, columns, mirrored).reshape(shape),
         )
+
+
+def draw(images: int, inputs: int, architecture: Architecture, recipe: Recipe, epoch: int) -> np.ndarray:
+    """Draw what an epoch of so many inputs does with each image in them: int64 [8, inputs * images an input].
+
+    The rows are: which of the images; its shift as `shift_and_mirror` takes it, rows and columns; 1 if it is mirrored;
+    1 if it is there, 0 for a blank; top and left of what is cut out; how many of 256 parts are its own in a mix. Of a
+    share of the inputs, `recipe.blanks`, only a uniformly drawn number of first images is there, as in a group that
+    went out before it was full.
+    """
+    rng = np.random.default_rng([recipe.seed, epoch])
+    facing = np.random.default_rng(recipe.seed).random(images) < 0.5
+    together = architecture.images
+    n = inputs * together
+    chosen = rng.permutation(images)[:n]
+    mirrored = (facing[chosen] ^ (epoch % 2 == 1)) & recipe.flip
+    rows, columns = rng.integers(2 * recipe.crop + 1, size=(2, n))
+    height, width = architecture.image
+    tops, lefts = rng.integers(height, size=n), rng.integers(width, size=n)
+    short = rng.random(inputs) < (recipe.blanks if together > 1 else 0.0)
+    filled = np.where(short, rng.integers(1, together + 1, size=inputs), together)
+    there = (np.arange(together) < filled[:, None]).reshape(-1)
+    own = np.where(rng.random(n) < recipe.mix, rng.integers(256, size=n), 256)
+    half = recipe.cutout // 2
+    return np.stack([chosen, rows, columns, mirrored, there, tops - half, lefts - half, own]).astype(np.int64)

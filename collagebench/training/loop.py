@@ -4,9 +4,10 @@ Stochastic gradient descent with Nesterov momentum. A network that classifies is
 its teacher's answers where it has a teacher (distillation, arXiv 1503.02531); missing images count for nothing. A
 parity network is trained by the mean squared error to the sum of its teacher's logits over the images that are there
 (ParM, arXiv 1905.00863); a detection head by the loss of `models.detection`. Arithmetic is bfloat16 where the processor
-has it natively. After each epoch the held-out images are classified, a line is added to a CSV file and the whole state
-is saved; a training that resumes from there ends in the same weights as one that never stopped,
+has it natively. After each epoch, or every few, the held-out images are classified, a line is added to a CSV file and
+the whole state is saved; a training that resumes from there ends in the same weights as one that never stopped,
 unless it has a time budget: then the learning rate follows the clock.
+A GPU holds all images and what the teacher says of them, if they fit, and is not waited for within an epoch.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from collagebench.coding.cells import classes
 from collagebench.errors import DataError, ModelError, UsageError
 from collagebench.models.architecture import Architecture
 from collagebench.models.network import Network
-from collagebench.training.batches import assemble, batches, steps
+from collagebench.training.batches import Batch, assemble, batches, steps
 from collagebench.training.checkpoint import Checkpoint, save, write_whole
 from collagebench.training.losses import loss_of
 from collagebench.training.recipe import Recipe
@@ -50,12 +51,13 @@ def train(
     report: Report = lambda done, total, line: None,
     teacher: NDArray[np.float32] | None = None,
     start: dict[str, Tensor] | None = None,
+    live: Network | None = None,
 ) -> Checkpoint:
     """Train a network on a dataset's training split and return its last checkpoint.
 
-    The checkpoint lies at `path` after every epoch, and the log beside it with the suffix `.csv`. `teacher` is the
-    single's logits of every image and of its mirror image, [2, images, classes]; `start` holds weights to begin with,
-    used where their shapes agree.
+    The checkpoint lies at `path` after every epoch, or every `recipe.every`, and the log beside it with the suffix
+    `.csv`. `teacher` is a single's logits of every view of every image, [views, images, classes], and `live` the single
+    itself where it is to be asked about the inputs; `start` holds weights to begin with, used where their shapes agree.
 
     Raises:
         DataError: an image cannot be read, or there are too few.
@@ -70,13 +72,18 @@ def train(
     held_out = np.arange(len(dataset)) % HELD_OUT == 0
     used = np.flatnonzero(~held_out)
     watched = np.random.default_rng(recipe.seed).permutation(np.flatnonzero(held_out))  # collages of mixed classes
-    labels, watched_labels = dataset.labels[used], dataset.labels[watched]
-    images, watched_images = in_memory(dataset, used), in_memory(dataset, watched)
-    taught = None if teacher is None else torch.from_numpy(teacher[:, used])
+    pixels, watched_images = in_memory(dataset, used), in_memory(dataset, watched)
+    watched_labels = dataset.labels[watched]
+    home = home_of(pixels.nbytes, device)
+    images, labels = torch.from_numpy(pixels).to(home), torch.from_numpy(dataset.labels[used]).to(home)
+    taught, plain = None, None
+    if teacher is not None:
+        taught = None if live else torch.from_numpy(teacher[:, used]).to(home)
+        plain = teacher[recipe.plain, watched].astype(np.float32)
 
     network = Network(architecture)
     if architecture.layers == "whitened":
-        network.whiten(torch.from_numpy(images[:: max(len(images) // WHITENED_BY, 1)]))
+        network.whiten(torch.from_numpy(pixels[:: max(len(pixels) // WHITENED_BY, 1)]))
     if start:
         own = network.state_dict()
         fitting = {key: start[key] for key in own if key in start and start[key].shape == own[key].shape}
@@ -84,6 +91,8 @@ def train(
             raise UsageError(f"no weights of --start fit a {architecture.name} of these layers; drop it")
         network.load_state_dict(own | fitting)
     network = network.to(device, memory_format=torch.channels_last)
+    if live:
+        live = live.to(device, memory_format=torch.channels_last).eval()
     learnt = [p for p in network.parameters() if p.requires_grad]
     decay = recipe.weight_decay / recipe.bias_rate if recipe.bias_rate > 1 else 0.0
     optimizer = torch.optim.SGD(
@@ -110,35 +119,37 @@ def train(
     for epoch in range(first, recipe.epochs):
         if clock.share >= 1:
             break
-        begun, losses, done = time.perf_counter(), 0.0, 0
+        if epoch == first or epoch % recipe.every == 0:
+            begun, losses, done = time.perf_counter(), torch.zeros((), device=device), 0
         network.train()
         for step, batch in enumerate(batches(images, labels, architecture, recipe, epoch), epoch * per_epoch):
             weights, biases = optimizer.param_groups
             weights["lr"] = rate = clock.rate_at(step, total)
             biases["lr"] = weights["lr"] * recipe.bias_rate
             with torch.autocast(device.type, torch.bfloat16, enabled=native_bf16(device)):
-                logits = network(torch.from_numpy(batch.inputs).to(device))
-            loss = loss_of(logits.float(), batch, taught, recipe, detection)
+                logits = network(batch.inputs.to(device))
+            loss = loss_of(logits.float(), batch, what_is_said(batch, taught, live, device), recipe, detection)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
             if recipe.ema:
                 move_average(averaged, network, recipe.decay_at(step))
-            losses, done = losses + loss.item(), done + 1
+            losses, done = losses + loss.detach(), done + 1
             report(*clock.progress(step + 1, total), f"epoch {epoch + 1}{clock.of_epochs}")
             if clock.share >= 1:
                 break
 
-        if not math.isfinite(losses):
+        if (epoch + 1) % recipe.every and epoch + 1 < recipe.epochs and clock.share < 1:
+            continue
+        loss_sum = losses.item()
+        if not math.isfinite(loss_sum):
             raise ModelError(f"the loss was lost to overflow in epoch {epoch + 1}; train with a smaller --rate")
         row = {
             "epoch": epoch + 1,
             "seconds": round(time.perf_counter() - begun, 2),
             "rate": rate,
-            "loss": losses / done,
-            "held_out_accuracy": held_out_accuracy(
-                averaged, watched_images, watched_labels, None if teacher is None else teacher[0, watched]
-            ),
+            "loss": loss_sum / done,
+            "held_out_accuracy": held_out_accuracy(averaged, watched_images, watched_labels, plain),
         }
         log.append(row)
         checkpoint = Checkpoint(
@@ -157,6 +168,15 @@ def train(
         report(*clock.progress((epoch + 1) * per_epoch, total), f"held-out accuracy {row['held_out_accuracy']:.3f}")
     assert checkpoint is not None
     return checkpoint
+
+
+def what_is_said(batch: Batch, taught: Tensor | None, live: Network | None, device: torch.device) -> Tensor | None:
+    """Return the teacher's logits of each image of a batch, float32 [batch, images an input, classes]; None without."""
+    if live:
+        with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=native_bf16(device)):
+            said: Tensor = live(batch.pixels.flatten(0, 1).to(device))
+        return said.float().unflatten(0, batch.labels.shape)
+    return None if taught is None else taught[batch.views, batch.images].to(device).float()
 
 
 class Clock:
@@ -195,13 +215,13 @@ class Clock:
 
 def move_average(averaged: Network, network: Network, decay: float) -> None:
     """Move averaged weights, and the averages that normalisation keeps, towards a network's by 1 - `decay`."""
+    pairs = list(zip(averaged.state_dict().values(), network.state_dict().values(), strict=True))
     with torch.no_grad():
-        own = averaged.state_dict()
-        for key, value in network.state_dict().items():
-            if value.is_floating_point():
-                own[key].lerp_(value, 1 - decay)
-            else:
-                own[key].copy_(value)
+        own, new = zip(*(pair for pair in pairs if pair[0].is_floating_point()), strict=True)
+        torch._foreach_lerp_(own, new, 1 - decay)
+        for count, value in pairs:
+            if not count.is_floating_point():
+                count.copy_(value)
 
 
 def on_cpu(network: Network) -> dict[str, Tensor]:
@@ -214,6 +234,13 @@ def native_bf16(device: torch.device) -> bool:
     if device.type == "cuda":
         return True
     return bool(getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)())
+
+
+def home_of(size: int, device: torch.device) -> torch.device:
+    """Return where so many bytes of images live while a network on `device` is trained: there, if that leaves space."""
+    if device.type == "cuda" and size > torch.cuda.mem_get_info()[0] / 2:
+        return torch.device("cpu")
+    return device
 
 
 def in_memory(dataset: Dataset, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
@@ -247,9 +274,9 @@ def held_out_accuracy(
         count = len(x) // together * together
         if not count:
             break
-        inputs = np.ascontiguousarray(assemble(x[:count], architecture))
+        inputs = assemble(torch.from_numpy(x[:count]), architecture)
         with torch.no_grad():
-            logits = network(torch.from_numpy(inputs).to(device)).cpu().numpy()
+            logits = network(inputs.to(device)).cpu().numpy()
         if architecture.k:
             assert teacher is not None
             own = teacher[start : start + count].reshape(-1, together, logits.shape[-1])

@@ -12,39 +12,38 @@ from collagebench.training.recipe import Recipe
 
 
 def loss_of(
-    logits: Tensor, batch: Batch, taught: Tensor | None, recipe: Recipe, detection: Detection | None = None
+    logits: Tensor, batch: Batch, wanted: Tensor | None, recipe: Recipe, detection: Detection | None = None
 ) -> Tensor:
     """Return the loss of one batch, a scalar.
 
     `logits` is [batch, classes] of a parity network, else [batch, ..., classes] with one row an image, or what the head
-    `detection` gives; `taught` the teacher's logits [2, images, classes].
+    `detection` gives; `wanted` is what the teacher says of each image, logits [batch, images an input, classes].
     """
-    labels = torch.from_numpy(batch.labels).to(logits.device)
+    labels, there = batch.labels.to(logits.device), batch.there.to(logits.device)
     if detection is not None:
-        return detection.loss(logits, wanted_classes(labels, batch, taught, recipe, logits.shape[-1] - 5), labels >= 0)
-    if taught is None:
+        return detection.loss(logits, wanted_classes(labels, wanted, recipe, logits.shape[-1] - 5), there)
+    if wanted is None:
         rows = logits.flatten(0, -2)
         return F.cross_entropy(rows, labels.flatten(), ignore_index=IGNORED, label_smoothing=recipe.label_smoothing)
-    wanted = taught[torch.from_numpy(batch.mirrored), torch.from_numpy(batch.images)].to(logits.device)
-    there = labels != IGNORED
     if logits.shape[:-1].numel() != labels.numel():  # one answer for all images of an input: a parity
         return F.mse_loss(logits, (wanted * there[..., None]).sum(1))
-    rows, wanted, there = logits.flatten(0, -2), wanted.flatten(0, -2), there.flatten()
-    hard = F.cross_entropy(rows[there], labels.flatten()[there])
+    rows, wanted, there, labels = logits.flatten(0, -2), wanted.flatten(0, -2), there.flatten(), labels.flatten()
+    known = (labels != IGNORED).sum().clamp(min=1)
+    hard = F.cross_entropy(rows, labels, ignore_index=IGNORED, reduction="sum") / known
     t = recipe.temperature
-    soft = F.kl_div(
-        F.log_softmax(rows[there] / t, 1), F.log_softmax(wanted[there] / t, 1), reduction="batchmean", log_target=True
-    )
+    apart = F.kl_div(F.log_softmax(rows / t, 1), F.log_softmax(wanted / t, 1), reduction="none", log_target=True)
+    soft = (apart.sum(1) * there).sum() / there.sum()  # nothing is picked out: a GPU would have to wait for the number
     return (1 - recipe.distillation) * hard + recipe.distillation * t**2 * soft
 
 
-def wanted_classes(labels: Tensor, batch: Batch, taught: Tensor | None, recipe: Recipe, classes: int) -> Tensor:
+def wanted_classes(labels: Tensor, wanted: Tensor | None, recipe: Recipe, classes: int) -> Tensor:
     """Return how probable each class should be for each image, [batch, images an input, classes]: blanks at random.
 
-    By the labels, and by as much as the recipe says by the teacher, or else smoothed.
+    By the labels, and by as much as the recipe says by the teacher, or else smoothed; of an image without a label by
+    the teacher alone.
     """
     hard = F.one_hot(labels.clamp(min=0), classes).float()
-    if taught is None:
+    if wanted is None:
         return hard * (1 - recipe.label_smoothing) + recipe.label_smoothing / classes
-    soft = taught[torch.from_numpy(batch.mirrored), torch.from_numpy(batch.images)].to(labels.device).softmax(-1)
-    return (1 - recipe.distillation) * hard + recipe.distillation * soft
+    soft = wanted.softmax(-1)
+    return torch.where((labels == IGNORED)[..., None], soft, torch.lerp(hard, soft, recipe.distillation))

@@ -8,6 +8,10 @@ from typing import Any
 
 from collagebench.errors import UsageError
 
+VIEWS = ("image", "shifts", "inputs")
+"""A teacher sees an image as it is and mirrored; or also shifted by every shift that there is; or, asked anew at every
+step, just what its student sees, whatever was done to it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
@@ -37,6 +41,9 @@ class Recipe:
     """Every image is mirrored left to right in every second epoch."""
     cutout: int = 0
     """Side in pixels of a grey square that hides a part of every image (arXiv 1708.04552); 0 for none."""
+    mix: float = 0.0
+    """Share of the images that are mixed with another, in a random ratio (arXiv 1710.09412); of these only the teacher
+    knows what they are."""
     blanks: float = 0.5
     """Share of the collages (parities) that are not full: a random number of first cells is filled."""
     teacher: str | None = None
@@ -50,12 +57,20 @@ class Recipe:
     threads: int = 1
     bias_rate: float = 1.0
     """How many times as fast as weights biases learn; above 1 they are drawn to zero as weights are."""
+    teacher_sees: str = "image"
+    """What the teacher is asked about, one of VIEWS."""
+    every: int = 1
+    """Epochs from one look at the held-out images, and one checkpoint, to the next."""
     ema: float = 0.0
     """Decay of the exponential moving average of the weights, which is what is validated and exported; 0 for none."""
 
     def __post_init__(self) -> None:
         if min(self.epochs, self.batch, self.threads) < 1:
             raise UsageError("a training needs at least one epoch, one input a batch and one thread")
+        if self.every < 1:
+            raise UsageError(f"--every is a number of epochs from 1 up, not {self.every}")
+        if self.teacher_sees not in VIEWS:
+            raise UsageError(f"a teacher sees one of {', '.join(VIEWS)}, not {self.teacher_sees!r}; use --teacher-sees")
         if self.minutes is not None and not 0 < self.minutes < math.inf:
             raise UsageError(f"--minutes is a number above 0, not {self.minutes}")
         if self.seed < 0:
@@ -64,6 +79,10 @@ class Recipe:
             raise UsageError(f"a learning rate of {self.rate} trains nothing; 0.2 is usual")
         if not 0 <= self.blanks <= 1:
             raise UsageError(f"the share of collages with blanks is between 0 and 1, not {self.blanks}")
+        if not 0 <= self.mix <= 1:
+            raise UsageError(f"--mix is a share from 0 to 1, not {self.mix}")
+        if self.mix and not (self.teacher and self.teacher_sees == "inputs"):
+            raise UsageError("only a teacher can say what mixed images are; add --single and --teacher-sees inputs")
         if not 0 <= self.label_smoothing < 1:
             raise UsageError(f"--label-smoothing is a share from 0 to below 1, not {self.label_smoothing}")
         if not 0 < self.bias_rate < math.inf:
@@ -74,6 +93,27 @@ class Recipe:
             raise UsageError(f"--cutout is a number of pixels from 0 up, not {self.cutout}")
         if not 0 <= self.weight_decay < math.inf:
             raise UsageError(f"--weight-decay is a number from 0 up, not {self.weight_decay}")
+
+    @property
+    def shifts(self) -> int:
+        """Shifts along one direction that views differ in."""
+        return 2 * self.crop + 1 if self.teacher_sees == "shifts" else 1
+
+    @property
+    def views(self) -> int:
+        """How many views of an image there are."""
+        return 2 * self.shifts**2
+
+    @property
+    def plain(self) -> int:
+        """The view of an image as it is."""
+        return self.shifts**2 // 2
+
+    def view(self, rows: Any, columns: Any, mirrored: Any) -> Any:
+        """Number the views of images shifted by rows and columns from 0 to 2 * crop and mirrored if 1: arrays [n]."""
+        if self.shifts == 1:
+            return mirrored
+        return (mirrored * self.shifts + rows) * self.shifts + columns
 
     def rate_at(self, step: int, total: int) -> float:
         """Return the learning rate of one step of `total`, counted from 0."""

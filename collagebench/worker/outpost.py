@@ -50,7 +50,8 @@ ABANDONED = 3600.0
 """Seconds after which nobody can be at work any more on what has neither been finished nor removed."""
 MOST_PENDING = 8 << 20
 """Bytes that may wait for a slow link before what is written to standard error is left out."""
-PREFIX = "collagebench-"
+KEEPER = 'cat >/dev/null; rm -rf -- "$1"'
+"""For a shell that removes a directory when everybody is gone who held the other end of its input."""
 ENDINGS = {"models": ".onnx", "workers": ".pyz"}
 """The kinds of files that are kept, and how their names end."""
 
@@ -158,7 +159,8 @@ class Outpost:
         self._packages: dict[str, str] = {}
         """Those that are needed, and their least versions."""
         self._files: dict[str, str] = {}
-        self._lock: int | None = None
+        self._lifeline: int | None = None
+        """As long as it is open in any process, the directory is in use."""
         self.directory: str | None = None
         """What is to be removed at the end."""
 
@@ -297,9 +299,12 @@ class Outpost:
         self._client.said(said)
         if process.returncode == 0:
             return None
+        name = " ".join(Path(word).name for word in command[:3])
+        if b"ensurepip" in said or b"No module named pip" in said:
+            return f"`{name}` failed: that Python has no pip; install python3-venv there (Debian, Ubuntu), or uv"
         lines = [line.strip() for line in said.decode(errors="replace").splitlines() if line.strip()]
         errors = [line for line in lines if "error" in line.lower()] or lines[-1:] or ["it said nothing"]
-        return f"`{' '.join(Path(word).name for word in command[:3])}` failed: {errors[-1]}"
+        return f"`{name}` failed: {errors[-1]}"
 
     def _keep(self, sha256: str, bytes: int, kind: str) -> Path:
         """Put a file into the cache, whole or not at all; whoever else does so at the same time does not matter."""
@@ -342,10 +347,12 @@ class Outpost:
         """Return a directory that only this user can enter and that is removed at the end."""
         if self.directory is None:
             try:
-                _sweep_directories(Path(tempfile.gettempdir()))
-                self.directory = tempfile.mkdtemp(prefix=PREFIX)
-                self._lock = os.open(os.path.join(self.directory, "lock"), os.O_WRONLY | os.O_CREAT, 0o600)
-                fcntl.flock(self._lock, fcntl.LOCK_EX)
+                self.directory = tempfile.mkdtemp(prefix="collagebench-")
+                alive, self._lifeline = os.pipe()
+                with open(os.devnull, "r+b") as nothing:
+                    command = ["sh", "-c", KEEPER, "sh", self.directory]
+                    subprocess.Popen(command, stdin=alive, stdout=nothing, stderr=nothing, start_new_session=True)
+                os.close(alive)
             except OSError as error:
                 raise Refused(
                     f"no directory for the workers' sockets can be made there ({error.strerror or error}); free some "
@@ -356,7 +363,7 @@ class Outpost:
     def _mind(self, archive: str, arguments: list[str]) -> None:
         """Start the forkserver and stand between it and the client."""
         directory = self._private_directory()
-        assert self._lock is not None
+        assert self._lifeline is not None
         client = self._client
         command = [self._python, archive, *arguments, "--directory", directory]
         pipe = subprocess.PIPE
@@ -369,7 +376,7 @@ class Outpost:
                 bufsize=0,
                 env={**os.environ, "TMPDIR": directory},
                 start_new_session=True,
-                pass_fds=(self._lock,),  # as long as one of the two lives, the directory is in use
+                pass_fds=(self._lifeline,),
             )
         except OSError as error:
             raise Refused(f"the forkserver cannot be started there ({error.strerror})") from None
@@ -453,16 +460,6 @@ def _sweep(directory: Path) -> None:
         with contextlib.suppress(OSError):
             if time.time() - path.stat().st_mtime > ABANDONED:
                 path.unlink()
-
-
-def _sweep_directories(temporary: Path) -> None:
-    """Remove the directories of forkservers that were killed together with their outposts."""
-    for path in temporary.glob(f"{PREFIX}*/lock"):
-        with contextlib.suppress(OSError):
-            if path.stat().st_uid == os.geteuid() and time.time() - path.stat().st_mtime > 60:
-                with open(path) as lock:
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    shutil.rmtree(path.parent, ignore_errors=True)
 
 
 def _older(version: str, least: str) -> bool:

@@ -76,6 +76,24 @@ def test_three_schemes(nodes: Nodes, tmp_path: Path, compute: str) -> None:
     assert workers_after(10) == set()
 
 
+def test_a_client_that_is_no_node(nodes: Nodes, tmp_path: Path) -> None:
+    """Reaches the cluster through Ray's server for clients, and the workers directly."""
+    process = run(nodes, *LONG, "--requests", 100, "--ray-address", nodes.client, cwd=tmp_path)
+    code, _, err = finish(process)
+    assert code in (0, 4), err
+    assert reasons(tmp_path / "r") == {"": 100}
+    assert workers_after(10) == set()
+
+
+def test_placement(nodes: Nodes, tmp_path: Path) -> None:
+    """Workers go where a resource is; a name that no node has is told."""
+    asked = ["--ray-cpus", 0, "--ray-placement", "pack", "--ray-resource", "node:127.0.0.3", 0.1]
+    code, _, err = finish(run(nodes, *LONG, "--requests", 40, *asked, cwd=tmp_path))
+    assert code in (0, 4), err
+    (host,) = json.loads((tmp_path / "r" / "run.json").read_text())["hosts"]
+    assert (host["host"], host["workers"]) == ("127.0.0.3", 4)
+
+
 def test_kill_9_of_a_worker(nodes: Nodes, tmp_path: Path) -> None:
     """The cell goes on without it and is the last one; nobody starts it again, and the report says what Ray saw."""
     process = run(nodes, *LONG, "--requests", 800, "--scheme", "equal", cwd=tmp_path)

@@ -113,6 +113,25 @@ def test_results_are_never_overwritten(tmp_path):
         RunWriter(tmp_path, {})
 
 
+def test_what_failed_before_it_measured_anything_may_be_done_again(tmp_path):
+    """Its directory holds no result; with one record, or with anything else in it, it is refused as any other."""
+    for attempt in ("first", "second"):
+        writer = RunWriter(tmp_path, {"engine": attempt})
+        writer.finish("failed")
+        writer.close()
+        (tmp_path / "workers").mkdir(exist_ok=True)
+    assert json.loads((tmp_path / "run.json").read_text())["engine"] == "second"
+    assert (tmp_path / "requests.csv").read_text().count("\n") == 1
+    (tmp_path / "report.html").touch()
+    with pytest.raises(OutputError, match="is not empty"):
+        RunWriter(tmp_path, {})
+    (tmp_path / "report.html").unlink()
+    with (tmp_path / "requests.csv").open("a") as file:
+        file.write("none,0\n")
+    with pytest.raises(OutputError, match="is not empty"):
+        RunWriter(tmp_path, {})
+
+
 @pytest.mark.parametrize("place", ["file", "file/below", "/proc/nowhere"])
 def test_directory_that_cannot_be_made(tmp_path, place):
     """A path that cannot be a directory is refused in one sentence."""

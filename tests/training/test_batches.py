@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pytest
 
-pytest.importorskip("torch", reason="needs the train extra")
+torch = pytest.importorskip("torch", reason="needs the train extra")
 pytestmark = pytest.mark.train
 
 from collagebench.coding.mosaic import mosaic  # noqa: E402
@@ -16,8 +19,8 @@ from collagebench.training.batches import (  # noqa: E402
     IGNORED,
     assemble,
     batches,
-    blank_cells,
     cut_out,
+    draw,
     paste,
     shift_and_mirror,
     steps,
@@ -30,10 +33,16 @@ def architecture(role: str = "single", **fields: object) -> Architecture:
     return Architecture(role, 10, (8, 8), **fields)
 
 
-def numbered(n: int, size: int = 8) -> tuple[np.ndarray, np.ndarray]:
+def numbered(n: int, size: int = 8) -> tuple[torch.Tensor, torch.Tensor]:
     """Return n images, each all of one value, its number from 1 up, which is also its label."""
-    labels = np.arange(1, n + 1)
-    return np.broadcast_to(labels[:, None, None, None].astype(np.uint8), (n, size, size, 3)).copy(), labels
+    labels = torch.arange(1, n + 1)
+    return labels[:, None, None, None].to(torch.uint8).repeat(1, size, size, 3), labels
+
+
+def blanked(collages: int, share: float) -> np.ndarray:
+    """Return which images are there in so many 3x3 collages of which a share is not full: bool [collages, 9]."""
+    recipe = Recipe(dataset="numbers", blanks=share)
+    return draw(9 * collages, collages, architecture("collage", grid=3), recipe, 0)[4].reshape(-1, 9) == 1
 
 
 @pytest.mark.parametrize("grid", [2, 3, 4, 5])
@@ -42,11 +51,10 @@ def test_pasting_equals_the_live_mosaic(grid: int) -> None:
     rng = np.random.default_rng(grid)
     cells = grid * grid
     images = rng.integers(1, 256, size=(3 * cells, 8, 6, 3), dtype=np.uint8)
-    blanked, labels = blank_cells(images, np.zeros(3 * cells, np.int64), cells, 1.0, rng)
-    filled = (labels != IGNORED).reshape(3, cells)
-    for k, made in enumerate(paste(blanked, grid)):
-        group = [images[k * cells + c] if filled[k, c] else None for c in range(cells)]
-        assert np.array_equal(made, mosaic(group, grid, (8 * grid, 6 * grid)))
+    images[cells + 2 : 2 * cells] = 0
+    for k, made in enumerate(paste(torch.from_numpy(images), grid)):
+        group = [images[k * cells + c] if k != 1 or c < 2 else None for c in range(cells)]
+        assert np.array_equal(made.numpy(), mosaic(group, grid, (8 * grid, 6 * grid)))
 
 
 def test_smaller_collages_are_the_live_mosaics_too() -> None:
@@ -54,7 +62,7 @@ def test_smaller_collages_are_the_live_mosaics_too() -> None:
     rng = np.random.default_rng(0)
     images = rng.integers(1, 256, size=(2 * 9, 8, 8, 3), dtype=np.uint8)
     images[-3:] = 0
-    made = assemble(images, architecture("collage", grid=3, canvas=(20, 16)))
+    made = assemble(torch.from_numpy(images), architecture("collage", grid=3, canvas=(20, 16))).numpy()
     assert made.shape == (2, 20, 16, 3)
     assert np.array_equal(made[0], mosaic(list(images[:9]), 3, (20, 16)))
     assert np.array_equal(made[1], mosaic(list(images[9:15]), 3, (20, 16)))
@@ -66,7 +74,7 @@ def test_parities_equal_the_live_ones(k: int, code: str) -> None:
     rng = np.random.default_rng(k)
     images = rng.integers(256, size=(3 * k, 8, 8, 3), dtype=np.uint8)
     images[-1] = 0  # the last group is one image short
-    made = assemble(images, architecture("parity", k=k, code=code))
+    made = assemble(torch.from_numpy(images), architecture("parity", k=k, code=code)).numpy()
     for group, parity in enumerate(made):
         full = list(images[k * group : k * group + k])
         there = full[:-1] if group == 2 else full
@@ -77,24 +85,28 @@ def test_parities_equal_the_live_ones(k: int, code: str) -> None:
 
 def test_blanks_follow_a_uniform_number_of_first_images() -> None:
     """A collage with blanks keeps its first m images, every m from 1 to all equally often."""
-    rng = np.random.default_rng(0)
-    images = np.full((9 * 6000, 1, 1, 3), 7, np.uint8)
-    blanked, labels = blank_cells(images, np.ones(len(images), np.int64), 9, 1.0, rng)
-    filled = (labels != IGNORED).reshape(-1, 9)
+    filled = blanked(6000, 1.0)
     counts = filled.sum(1)
     assert (filled == (np.arange(9) < counts[:, None])).all()
-    assert ((blanked.reshape(-1, 9, 3) == 7).all(-1) == filled).all()
     shares = np.bincount(counts, minlength=10)[1:] / 6000
     assert np.abs(shares - 1 / 9).max() < 0.02
 
 
 def test_the_asked_share_of_collages_has_blanks() -> None:
     """With a share of 0 all collages are full, with 0.5 about (1 - 1/9) / 2 have blanks."""
-    images, labels = np.ones((9 * 4000, 1, 1, 3), np.uint8), np.ones(9 * 4000, np.int64)
-    _, full = blank_cells(images, labels, 9, 0.0, np.random.default_rng(0))
-    assert (full != IGNORED).all()
-    _, half = blank_cells(images, labels, 9, 0.5, np.random.default_rng(0))
-    assert (half.reshape(-1, 9)[:, -1] == IGNORED).mean() == pytest.approx(4 / 9, abs=0.03)
+    assert blanked(4000, 0.0).all()
+    assert 1 - blanked(4000, 0.5)[:, -1].mean() == pytest.approx(4 / 9, abs=0.03)
+
+
+def test_a_blank_is_black_and_has_no_label() -> None:
+    """What is not there is neither seen nor judged; all that is there is both."""
+    images, labels = numbered(64)
+    recipe = Recipe(dataset="numbers", batch=4, blanks=1.0)
+    for batch in batches(images, labels, architecture("collage", grid=2), recipe, epoch=0):
+        cells = batch.inputs[:, ::8, ::8, 0].reshape(4, -1)
+        assert ((cells == 0) == (batch.labels == IGNORED)).all()
+        assert (batch.labels == IGNORED).any()
+        assert (batch.labels[:, 0] != IGNORED).all()
 
 
 @pytest.mark.parametrize("grid", [None, 2])
@@ -119,19 +131,50 @@ def test_epochs_differ_and_repeat() -> None:
 
     def first(seed: int, epoch: int) -> bytes:
         recipe = Recipe(dataset="numbers", seed=seed, batch=4)
-        return next(iter(batches(images, labels, architecture("collage", grid=2), recipe, epoch))).inputs.tobytes()
+        return (
+            next(iter(batches(images, labels, architecture("collage", grid=2), recipe, epoch))).inputs.numpy().tobytes()
+        )
 
     assert first(0, 1) == first(0, 1)
     assert len({first(0, 0), first(0, 1), first(1, 0)}) == 3
 
 
-def test_shifting_moves_by_no_more_than_asked() -> None:
-    """A bright pixel in the middle is found within the shift of its place, in every direction."""
-    images = np.zeros((500, 9, 9, 3), np.uint8)
-    images[:, 4, 4] = 255
-    shifted = shift_and_mirror(images, 2, np.zeros(500, bool), np.random.default_rng(0))
-    rows, columns = np.nonzero(shifted[..., 0])[1:]
-    assert set(rows.tolist()) == set(columns.tolist()) == {2, 3, 4, 5, 6}
+def test_shifting_moves_by_no_more_than_asked_and_mirrors_afterwards() -> None:
+    """A bright pixel in the middle is found where the shift puts it, in every direction, or where a mirror shows it."""
+    images = torch.zeros((1, 9, 9, 3), dtype=torch.uint8)
+    images[0, 4, 4] = 255
+    rows, columns, mirrored = (part.flatten() for part in torch.meshgrid(*map(torch.arange, (5, 5, 2)), indexing="ij"))
+    shifted = shift_and_mirror(images, torch.zeros(50, dtype=torch.int64), rows, columns, mirrored, 2)
+    _, found_rows, found_columns = torch.nonzero(shifted[..., 0], as_tuple=True)
+    assert torch.equal(found_rows, 6 - rows)
+    assert torch.equal(found_columns, torch.where(mirrored == 1, 2 + columns, 6 - columns))
+
+
+def test_a_border_shows_the_image_itself_mirrored() -> None:
+    """Shifted images are those that NumPy's reflecting pad cuts out."""
+    rng = np.random.default_rng(0)
+    images = rng.integers(256, size=(4, 6, 5, 3), dtype=np.uint8)
+    padded = np.pad(images, ((0, 0), (2, 2), (2, 2), (0, 0)), mode="reflect")
+    rows, columns = rng.integers(5, size=(2, 4))
+    wanted = [padded[i, rows[i] : rows[i] + 6, columns[i] : columns[i] + 5] for i in range(4)]
+    arguments = map(torch.from_numpy, (np.arange(4), rows, columns, np.zeros(4)))
+    assert np.array_equal(shift_and_mirror(torch.from_numpy(images), *arguments, 2).numpy(), wanted)
+
+
+def test_the_view_that_a_batch_names_is_the_one_that_it_shows() -> None:
+    """Every view has a number of its own, from 0 to all but one, and the plain view is the image as it is."""
+    images = torch.from_numpy(np.random.default_rng(0).integers(256, size=(64, 8, 8, 3), dtype=np.uint8))
+    recipe = Recipe(dataset="numbers", batch=64, crop=1, teacher_sees="shifts")
+    views = list(np.ndindex(2, 3, 3))
+    assert [recipe.view(row, column, mirrored) for mirrored, row, column in views] == list(range(recipe.views))
+    assert views[recipe.plain] == (0, 1, 1)
+    (batch,) = batches(images, torch.zeros(64, dtype=torch.int64), architecture(), recipe, epoch=0)
+    assert len(set(batch.views.flatten().tolist())) > 9
+    for shown, image, view in zip(batch.inputs, batch.images[:, 0], batch.views[:, 0], strict=True):
+        mirrored, row, column = (torch.tensor([place]) for place in views[view])
+        assert torch.equal(shift_and_mirror(images, image[None], row, column, mirrored, 1)[0], shown)
+    (batch,) = batches(images, torch.zeros(64, dtype=torch.int64), architecture(), Recipe("n", batch=64, crop=1), 0)
+    assert set(batch.views.flatten().tolist()) == {0, 1}
 
 
 def test_an_image_is_mirrored_in_every_second_epoch() -> None:
@@ -142,8 +185,8 @@ def test_an_image_is_mirrored_in_every_second_epoch() -> None:
     def turned(epoch: int, flip: bool = True) -> dict[int, bool]:
         recipe = Recipe(dataset="numbers", batch=100, flip=flip)
         (batch,) = batches(images, labels, architecture(), recipe, epoch)
-        dark = (batch.inputs[:, 0, 7, 0] == 0).astype(int)
-        assert (dark == batch.mirrored[:, 0]).all(), "the batch says which are mirrored"
+        dark = (batch.inputs[:, 0, 7, 0] == 0).long()
+        assert (dark == batch.views[:, 0]).all(), "the batch says which are mirrored"
         return dict(zip(batch.labels[:, 0].tolist(), dark.tolist(), strict=True))
 
     first, second, third = turned(0), turned(1), turned(2)
@@ -176,9 +219,14 @@ def test_few_images_make_one_smaller_batch_and_too_few_an_error() -> None:
         {"cutout": -1},
         {"weight_decay": -1.0},
         {"minutes": 0.0},
+        {"every": 0},
+        {"teacher_sees": "nothing"},
+        {"mix": 1.5, "teacher": "0", "teacher_sees": "inputs"},
+        {"mix": 0.5, "teacher": "0"},
+        {"mix": 0.5, "teacher_sees": "inputs"},
     ],
 )
-def test_recipes_that_make_no_sense_are_refused(wrong: dict[str, float]) -> None:
+def test_recipes_that_make_no_sense_are_refused(wrong: dict[str, Any]) -> None:
     """No epochs, no batch, no thread, no learning rate, and shares or sizes out of range are usage errors."""
     with pytest.raises(UsageError):
         Recipe(dataset="numbers", **wrong)
@@ -201,8 +249,10 @@ def test_the_rate_rises_and_falls_in_straight_lines() -> None:
 
 def test_cutout_hides_one_square_that_may_reach_over_the_border() -> None:
     """Every image loses one grey square, whole or cut at the border, anywhere in it; the rest stays as it was."""
-    images = np.zeros((400, 9, 7, 3), np.uint8)
-    hidden = cut_out(images, 4, np.random.default_rng(0)) == 128
+    images, labels = torch.zeros((400, 8, 8, 3), dtype=torch.uint8), torch.zeros(400, dtype=torch.int64)
+    recipe = Recipe(dataset="numbers", batch=400, cutout=4)
+    (batch,) = batches(images, labels, architecture(), recipe, epoch=0)
+    hidden = (batch.inputs == 128).numpy()
     assert (hidden.all(-1) == hidden.any(-1)).all(), "all colours alike"
     rows, columns = hidden[..., 0].any(2), hidden[..., 0].any(1)
     assert (hidden[..., 0] == rows[:, :, None] & columns[:, None]).all()
@@ -210,6 +260,26 @@ def test_cutout_hides_one_square_that_may_reach_over_the_border() -> None:
     assert (rows.mean(0) > 0.2).all()
     assert (columns.mean(0) > 0.2).all()
     assert not images.any(), "the images themselves are left alone"
+    one = cut_out(images[:1], torch.tensor([-2]), torch.tensor([3]), 4)[0, :, :, 0]
+    assert torch.equal(torch.nonzero(one), torch.cartesian_prod(torch.arange(2), torch.arange(3, 7)))
+
+
+def test_mixed_images_are_weighted_means_and_have_no_label() -> None:
+    """About the share that is asked for is mixed with its neighbour, in any ratio; the others are as they were."""
+    images = torch.from_numpy(np.random.default_rng(0).integers(256, size=(400, 8, 8, 3), dtype=np.uint8))
+    recipe = Recipe("n", batch=400, teacher="0", teacher_sees="inputs", flip=False)
+    labels = torch.ones(400, dtype=torch.int64)
+    (plain,) = batches(images, labels, architecture(), recipe, 0)
+    (mixed,) = batches(images, labels, architecture(), replace(recipe, mix=0.5), 0)
+    same = (mixed.inputs == plain.inputs).flatten(1).all(1)
+    assert torch.equal(mixed.labels[:, 0] == 1, same), "a mix of 255 to 1 parts is not what it was, either"
+    assert 150 < same.sum() < 250
+    assert torch.equal(mixed.pixels[:, 0], mixed.inputs)
+    a, b, made = (x.double() for x in (plain.inputs[~same], plain.inputs.roll(1, 0)[~same], mixed.inputs[~same]))
+    own = ((made - b) * (a - b)).flatten(1).sum(1) / (a - b).square().flatten(1).sum(1)
+    assert own.min() < 0.1 < 0.9 < own.max()
+    weights = (own * 256).round()[:, None, None, None] / 256
+    assert (made - (a * weights + b * (1 - weights))).abs().max() < 1.1
 
 
 def test_cutout_is_drawn_anew_in_every_epoch_and_nothing_else_changes_without() -> None:
@@ -219,7 +289,7 @@ def test_cutout_is_drawn_anew_in_every_epoch_and_nothing_else_changes_without() 
 
     def inputs(epoch: int, **fields: int) -> np.ndarray:
         (batch,) = batches(images, labels, one, Recipe(dataset="numbers", batch=64, flip=False, **fields), epoch)
-        return batch.inputs[np.argsort(batch.labels[:, 0])]
+        return batch.inputs[torch.argsort(batch.labels[:, 0])].numpy()
 
     assert np.array_equal(inputs(0, cutout=0), inputs(0))
     places = [inputs(epoch, cutout=4) == 128 for epoch in (0, 0, 1)]

@@ -18,7 +18,7 @@ from collagebench.errors import DataError, ModelError, OutputError, UsageError  
 from collagebench.models.architecture import Architecture  # noqa: E402
 from collagebench.models.network import Network  # noqa: E402
 from collagebench.training import checkpoint as checkpoints  # noqa: E402
-from collagebench.training.batches import IGNORED, Batch  # noqa: E402
+from collagebench.training.batches import IGNORED, Batch, shift_and_mirror  # noqa: E402
 from collagebench.training.loop import move_average, train  # noqa: E402
 from collagebench.training.losses import loss_of  # noqa: E402
 from collagebench.training.recipe import Recipe  # noqa: E402
@@ -241,13 +241,43 @@ def test_a_parity_network_recovers_what_is_missing(tmp_path: Path, k: int, code:
     assert last.log[-1]["loss"] < 0.5 * last.log[0]["loss"]
 
 
+def batch_of(labels: list[list[int]], there: list[list[bool]]) -> Batch:
+    """Return a batch of which only labels, and what is there, count."""
+    labelled = torch.tensor(labels)
+    return Batch(torch.zeros(0), labelled, torch.tensor(there), torch.zeros(0), labelled, labelled)
+
+
 def test_missing_images_add_nothing_to_a_parity() -> None:
     """The target of a partial group is the sum of the teacher's logits over the images that are there."""
-    teacher = torch.arange(12.0).reshape(2, 3, 2)
-    batch = Batch(np.zeros(0), np.array([[1, 0], [1, IGNORED]]), np.array([[0, 2], [1, 0]]), np.array([[0, 1], [1, 0]]))
-    wanted = torch.stack([teacher[0, 0] + teacher[1, 2], teacher[1, 1]])
-    assert loss_of(wanted, batch, teacher, RECIPE) == 0
-    assert loss_of(wanted + 2, batch, teacher, RECIPE) == 4
+    said = torch.arange(8.0).reshape(2, 2, 2)
+    batch = batch_of([[1, 0], [1, IGNORED]], [[True, True], [True, False]])
+    wanted = torch.stack([said[0, 0] + said[0, 1], said[1, 0]])
+    assert loss_of(wanted, batch, said, RECIPE) == 0
+    assert loss_of(wanted + 2, batch, said, RECIPE) == 4
+
+
+def test_of_a_mixed_image_only_the_teacher_speaks() -> None:
+    """Without a label the loss is the teacher's part alone; with none in a whole batch it is no division by zero."""
+    said = torch.tensor([[[3.0, -1.0], [0.5, 2.0]]])
+    mixed = batch_of([[IGNORED, IGNORED]], [[True, True]])
+    assert loss_of(said.clone(), mixed, said, RECIPE) == pytest.approx(0, abs=1e-6)
+    assert loss_of(-said, mixed, said, RECIPE) > 1
+    half = batch_of([[IGNORED, 1]], [[True, True]])
+    one = batch_of([[1]], [[True]])
+    hard = (1 - RECIPE.distillation) * torch.nn.functional.cross_entropy(said[0, 1:], torch.tensor([1]))
+    assert loss_of(said.clone(), half, said, RECIPE) == pytest.approx(hard.item())
+    assert loss_of(said[:, 1:].clone(), one, said[:, 1:], RECIPE) == pytest.approx(hard.item())
+
+
+def test_a_live_teacher_is_asked_about_the_inputs(tmp_path: Path) -> None:
+    """Labels are all wrong and every image is mixed: what is learnt is what the teacher says of the mixed ones."""
+    single = Architecture("single", 2, (8, 8), **LAYERS)
+    teacher = train(single, RECIPE, Tones(), tmp_path / "t.pt").restored()
+    tones = Tones()
+    tones.labels = 1 - tones.labels
+    recipe = replace(RECIPE, epochs=6, teacher="0" * 64, teacher_sees="inputs", mix=1.0, crop=1)
+    last = train(ARCHITECTURE, recipe, tones, tmp_path / "m.pt", live=teacher)
+    assert last.log[-1]["held_out_accuracy"] < 0.1, "the held-out labels are wrong, too"
 
 
 def test_weights_of_another_architecture_are_no_start(tmp_path: Path) -> None:
@@ -269,24 +299,62 @@ def test_a_network_starts_with_the_weights_that_fit(tmp_path: Path) -> None:
     assert last.network["classify.weight"].shape == (2, 8)
 
 
-def test_a_teachers_logits_are_kept(tmp_path: Path) -> None:
-    """Each image and its mirror image get the teacher's logits; the second time they are read, unless damaged."""
+@pytest.mark.parametrize("sees", ["image", "shifts"])
+def test_a_teachers_logits_are_kept(tmp_path: Path, sees: str) -> None:
+    """Every view of each image gets the teacher's logits; the second time they are read, unless damaged."""
     tones = Tones(40)
     path = tmp_path / "tones-single.pt"
     single = Architecture("single", 2, (8, 8), **LAYERS)
-    last = train(single, replace(RECIPE, epochs=1), tones, path)
+    recipe = replace(RECIPE, epochs=1, crop=1, teacher_sees=sees)
+    last = train(single, replace(recipe, teacher_sees="image"), tones, path)
     teacher, digest = open_teacher(path, tones.classes, (8, 8))
-    first = kept_logits(teacher, digest, tones, tmp_path, 1, lambda done, total, line: None)
-    images = tones.load(np.arange(40))
-    for side, seen in enumerate((images, images[:, :, ::-1])):
+    first = kept_logits(teacher, digest, tones, tmp_path, recipe, lambda done, total, line: None)
+    images = torch.from_numpy(tones.load(np.arange(40)))
+    assert first.shape == (2 if sees == "image" else 18, 40, 2)
+    for mirrored, row, column in np.ndindex(2, 3, 3):
+        seen = shift_and_mirror(images, torch.arange(40), *torch.tensor([[row], [column], [mirrored]]), 1)
         with torch.no_grad():
-            wanted = last.restored()(torch.from_numpy(np.ascontiguousarray(seen))).numpy()
-        assert np.abs(first[side] - wanted).max() < 0.05, "bfloat16 has three digits"
+            wanted = last.restored()(seen).numpy()
+        if sees == "shifts" or (row, column) == (1, 1):
+            view = recipe.view(row, column, mirrored)
+            assert np.abs(first[view] - wanted).max() < 0.05, "bfloat16 has three digits"
     (kept,) = tmp_path.glob("*.npy")
     np.save(kept, first + 1)
-    assert np.array_equal(kept_logits(teacher, digest, tones, tmp_path, 1, lambda *_: None), first + 1)
+    assert np.array_equal(kept_logits(teacher, digest, tones, tmp_path, recipe, lambda *_: None), first + 1)
     kept.write_bytes(kept.read_bytes()[:100])
-    assert np.array_equal(kept_logits(teacher, digest, tones, tmp_path, 1, lambda *_: None), first)
+    assert np.array_equal(kept_logits(teacher, digest, tones, tmp_path, recipe, lambda *_: None), first)
+
+
+def test_a_student_learns_what_its_teacher_says_of_the_very_shift(tmp_path: Path) -> None:
+    """Where the teacher is right about every shift, but wrong about the images as they are, the student is right."""
+    tones = Tones()
+    recipe = replace(RECIPE, teacher="0" * 64, crop=2, teacher_sees="shifts", distillation=1.0)
+    logits = np.repeat(taught(tones)[:1], recipe.views, 0)
+    logits[[recipe.plain, recipe.plain + recipe.views // 2]] *= -1
+    last = train(ARCHITECTURE, recipe, tones, tmp_path / "m.pt", teacher=logits.astype(np.float16))
+    assert last.log[-1]["held_out_accuracy"] > 0.9
+
+
+def test_fewer_looks_and_checkpoints_change_nothing_else(tmp_path: Path) -> None:
+    """Looked at every second epoch, a training ends in the same weights; its log has a line for each look."""
+    each = train(ARCHITECTURE, RECIPE, Tones(), tmp_path / "each.pt")
+    second = train(ARCHITECTURE, replace(RECIPE, every=2), Tones(), tmp_path / "second.pt")
+    assert all(torch.equal(each.network[key], second.network[key]) for key in each.network)
+    assert [row["epoch"] for row in second.log] == [2, 3]
+    losses = [row["loss"] for row in each.log]
+    assert [row["loss"] for row in second.log] == pytest.approx([(losses[0] + losses[1]) / 2, losses[2]])
+
+    def stop(done: int, total: int, line: str) -> None:
+        if done == 50:
+            raise KeyboardInterrupt
+
+    path = tmp_path / "broken.pt"
+    with pytest.raises(KeyboardInterrupt):
+        train(ARCHITECTURE, replace(RECIPE, every=2), Tones(), path, report=stop)
+    begun = checkpoints.load(path)
+    assert begun.epoch == 2
+    resumed = train(ARCHITECTURE, begun.recipe, Tones(), path, resume=begun)
+    assert all(torch.equal(each.network[key], resumed.network[key]) for key in each.network)
 
 
 def test_a_teacher_that_does_not_fit_is_refused(tmp_path: Path) -> None:

@@ -9,13 +9,17 @@ from collagebench.hosts import Host
 
 FAILED = 255
 """The exit status of ssh itself; others are those of the remote command."""
+LONGEST = 500
+"""Characters of what a host has said that are repeated."""
 NOT_FOUND, NOT_EXECUTABLE = 127, 126
 
 UNKNOWN = re.compile(r"No (\S+) host key is known for (\S+) and you have requested strict checking")
 OFFENDING = re.compile(r"Offending \S+ key in (.+)")
 REMOVAL = re.compile(r"^\s*(ssh-keygen -f .+)$", re.MULTILINE)
 DENIED = re.compile(r"Permission denied \(([^)]*)\)")
-TALK = re.compile(r"^(debug\d:|Warning: Permanently added|@|\*\*|Authorized uses only)", re.IGNORECASE)
+TALK = re.compile(
+    r"^(channel \d+: open failed|debug\d:|Warning: Permanently added|@|\*\*|Authorized uses only)", re.IGNORECASE
+)
 """Lines that are no reason why anything failed."""
 
 
@@ -54,7 +58,10 @@ def explain(host: Host, code: int | None, said: str, python: str) -> str:
     if code == NOT_FOUND or "not found" in last or "No such file or directory" in last:
         return f"there is no {python}: install Python 3.10 or newer there, or name another with --remote-python"
     if code == NOT_EXECUTABLE:
-        return f"{python} cannot be executed there ({last}): name another with --remote-python"
+        return (
+            f"{python} cannot be executed there ({last}): see that it is a program for that machine, or name another "
+            "with --remote-python"
+        )
     if code == FAILED:
         return f"it cannot be reached ({last}): see that `{by_hand}` works"
     if code is None:
@@ -68,13 +75,18 @@ def by_hand_arguments(host: Host) -> list[str]:
     return [*(["-p", str(port)] if port else []), f"{user}@{name}" if user else name]
 
 
-def lost(said: str) -> str:
-    """Return why a connection that was up is gone, in ssh's words."""
-    return _last(said)
+def lost(code: int, said: str) -> str:
+    """Return why a connection that was up is gone: in ssh's words, if it has any."""
+    return _last(said, f"what we had there was killed, or ssh was: exit status {code}")
 
 
-def _last(said: str) -> str:
+def plain(said: str) -> str:
+    """Return what a host has said as text that does nothing to a terminal, shortened."""
+    return "".join(sign if sign.isprintable() else " " for sign in said[:LONGEST])
+
+
+def _last(said: str, otherwise: str = "ssh did not say why") -> str:
     """Return the last line that says something."""
     lines = [line.strip().rstrip(".") for line in said.splitlines()]
     telling = [line for line in lines if line and not TALK.match(line)]
-    return telling[-1] if telling else "ssh did not say why"
+    return plain(telling[-1]) if telling else otherwise

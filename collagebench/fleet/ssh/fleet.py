@@ -24,18 +24,17 @@ from collagebench.fleet.fleet import Fleet
 from collagebench.fleet.ssh.archive import COMPUTING, NEEDED, archive
 from collagebench.fleet.ssh.preflight import Look, judge, table
 from collagebench.fleet.ssh.remote import Remote
-from collagebench.fleet.ssh.session import Session
+from collagebench.fleet.ssh.session import Session, checked
 from collagebench.fleet.where import Where
 from collagebench.hosts import deal
 from collagebench.worker.forkserver import socket_directory
-from collagebench.worker.outpost import ENDINGS
+from collagebench.worker.outpost import ENDINGS, KEEPER
 from collagebench.worker.spec import Compute, WorkerSpec
 
 START_WITHIN = 60.0
 """Seconds until all forkservers must be up, and again until all workers must be ready."""
 DRAIN_WITHIN = 2.0
 """Seconds that workers get to stop before they are killed."""
-KEEPER = 'cat >/dev/null; rm -rf -- "$1"'
 FACTS = ("hostname", "python", "system", "machine", "cpu", "cores", "load", "packages")
 """What of a host goes into the records."""
 
@@ -195,7 +194,7 @@ async def _look(place: Place, packages: Mapping[str, str], bootstrap: bool, comp
 
 
 async def _bootstrap(place: Place) -> None:
-    facts = (await place.session.ask(bootstrap=True))["facts"]
+    facts = checked({"time": 0.0, **(await place.session.ask(bootstrap=True)).get("facts", {})}, place.kinds)
     if facts["lacking"]:
         raise FleetError(f"the environment that was made there lacks {', '.join(facts['lacking'])}")
     place.look.facts = {**facts, "load": place.look.facts["load"]}
@@ -239,9 +238,9 @@ async def _on_all(places: Sequence[Place], tasks: Sequence[Coroutine[Any, Any, N
 def _refuse(failures: Sequence[tuple[str, str]], hosts: int) -> None:
     """Raise FleetError if anything failed, with a sentence for each."""
     if failures:
-        bad = len({host for host, _ in failures})
+        bad = "the host" if hosts == 1 else f"{len({host for host, _ in failures})} of {hosts} hosts"
         sentences = "".join(f"\n  {host}: {failure}" for host, failure in failures)
-        raise FleetError(f"{bad} of {_hosts(hosts)} cannot be used, so nothing was started:{sentences}")
+        raise FleetError(f"{bad} cannot be used, so nothing was started:{sentences}")
 
 
 @contextlib.asynccontextmanager

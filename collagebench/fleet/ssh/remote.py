@@ -86,4 +86,4 @@ class Remote(Launcher):
         address = self._session.host.address
         if self._ended is not None:
             return f"forkserver on {address} ended ({self._ended})"
-        return f"connection to {address} was lost ({lost(self._session.said())})"
+        return f"connection to {address} was lost ({lost(code, self._session.said())})"

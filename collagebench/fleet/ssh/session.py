@@ -23,7 +23,7 @@ from typing import Any
 from collagebench.errors import FleetError, OutputError
 from collagebench.fleet.local import LINE_BYTES
 from collagebench.fleet.ssh import command
-from collagebench.fleet.ssh.explain import explain
+from collagebench.fleet.ssh.explain import explain, plain
 from collagebench.hosts import Host
 from collagebench.worker.lines import Lines, line
 from collagebench.worker.outpost import LEASE
@@ -36,6 +36,15 @@ END_WITHIN = 4.0
 """Seconds in which an outpost must be gone that has lost its client; then ssh is killed, and its lease ends it."""
 PIECE = 1 << 16
 LEAST_PYTHON = (3, 10)
+NONSENSE = "it said what no program of ours says"
+FACTS: dict[str, type | tuple[type, ...]] = {
+    **dict.fromkeys(("python", "executable", "hostname", "system", "machine", "cache", "temporary"), str),
+    **dict.fromkeys(("cores", "cache_free_bytes", "temporary_free_bytes"), int),
+    **dict.fromkeys(("cpu", "cache_problem"), (str, type(None))),
+    **dict.fromkeys(("lacking", "missing"), list),
+    **{"load": float, "time": float, "packages": dict},
+}
+"""What a host says of itself."""
 
 
 class Session:
@@ -144,14 +153,20 @@ class Session:
         return await self._answer()
 
     async def _answer(self) -> dict[str, Any]:
+        """Return the next answer; what was said on standard error before it goes into the log."""
         assert self.process.stdout is not None
-        answers = Lines().feed(await self.process.stdout.readline())
-        if not answers:
-            raise FleetError(explain(self.host, await self.process.wait(), self.said(), self._python))
-        [answer] = answers
-        if "refused" in answer:
-            raise FleetError(answer["refused"])
-        return dict(answer)
+        try:
+            while answers := Lines().feed(await self.process.stdout.readline()):
+                answer: dict[str, Any] = dict(answers[0])
+                if "refused" in answer:
+                    raise FleetError(plain(answer["refused"]))
+                if answer.get("event") != "said":
+                    return answer
+                with contextlib.suppress(OSError), open(self.log, "a", encoding="utf-8") as log:
+                    log.write(answer["text"])
+        except (ValueError, TypeError, KeyError):
+            raise FleetError(NONSENSE) from None
+        raise FleetError(explain(self.host, await self.process.wait(), self.said(), self._python))
 
     async def look(self, packages: Mapping[str, str], files: Mapping[str, str], bootstrap: bool) -> dict[str, Any]:
         """Return what there is to know of the host, and `offset`, the seconds that its clock is ahead of ours.
@@ -163,8 +178,8 @@ class Session:
         """
         asked = time.time()
         answer = await self.ask(look={"packages": dict(packages), "files": dict(files), "bootstrap": bootstrap})
-        facts: dict[str, Any] = answer["facts"]
-        return {**facts, "offset": facts.pop("time") - asked}
+        facts = checked(answer.get("facts"), files)
+        return {**facts, "offset": facts["time"] - asked}
 
     async def keep(self, content: bytes, kind: str) -> None:
         """Put a file into the host's cache."""
@@ -211,3 +226,24 @@ class Session:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)  # with the jump hosts' ssh
             await process.wait()
+
+
+def checked(facts: Any, files: Mapping[str, str]) -> dict[str, Any]:
+    """Return what a host says of itself.
+
+    Raises:
+        FleetError: something is missing, of another type or unprintable, or it lacks other files than it was asked for.
+    """
+    whole = isinstance(facts, dict) and all(isinstance(facts.get(name), kind) for name, kind in FACTS.items())
+    if not whole or not all(_printable(value) for value in facts.values()) or not set(facts["missing"]) <= {*files}:
+        raise FleetError(NONSENSE)
+    return {name: facts[name] for name in FACTS}
+
+
+def _printable(value: Any) -> bool:
+    """Whether the texts in a value are lines that do nothing to a terminal."""
+    if isinstance(value, str):
+        return value.isprintable()
+    if isinstance(value, dict):
+        return all(map(_printable, (*value, *value.values())))
+    return not isinstance(value, list) or all(map(_printable, value))

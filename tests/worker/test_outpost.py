@@ -1,0 +1,106 @@
+"""Our one program on a remote host, driven by hand: what it keeps, what it refuses, and when it ends."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from collagebench.worker import outpost
+
+pytestmark = pytest.mark.processes
+
+CONTENT = b"a model, as it were"
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+
+
+class Driven:
+    """An outpost and the test's end of its streams."""
+
+    def __init__(self, home: Path) -> None:
+        self.cache = home / "collagebench"
+        environment = {**os.environ, "XDG_CACHE_HOME": str(home), "TMPDIR": str(home)}
+        pipe = subprocess.PIPE
+        self.process = subprocess.Popen([sys.executable, outpost.__file__], stdin=pipe, stdout=pipe, env=environment)
+        assert self.hear() == {"ready": True}
+
+    def hear(self) -> dict[str, Any]:
+        """Return the next answer."""
+        assert self.process.stdout is not None
+        answer: dict[str, Any] = json.loads(self.process.stdout.readline())
+        return answer
+
+    def ask(self, content: bytes = b"", **order: Any) -> dict[str, Any]:
+        """Give an order, with `content` behind it; return the answer."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(json.dumps(order).encode() + b"\n" + content)
+        self.process.stdin.flush()
+        return self.hear()
+
+    def keep(self, content: bytes) -> dict[str, Any]:
+        """Have it keep what is said to be the model."""
+        return self.ask(content, keep={"sha256": SHA256, "bytes": len(content), "kind": "models"})
+
+    def missing(self) -> list[str]:
+        """Return what it does not have of the model."""
+        answer = self.ask(look={"packages": {}, "files": {SHA256: "models"}, "bootstrap": False})
+        missing: list[str] = answer["facts"]["missing"]
+        return missing
+
+
+@pytest.fixture
+def driven(tmp_path: Path) -> Iterator[Driven]:
+    """Return one with a cache of its own; it ends with its input."""
+    driven = Driven(tmp_path)
+    yield driven
+    assert driven.process.stdin is not None
+    assert driven.process.stdout is not None
+    driven.process.stdin.close()
+    driven.process.stdout.close()
+    assert driven.process.wait(10) == 0
+
+
+def test_a_file_is_kept_once(driven: Driven) -> None:
+    """For this user alone, and known by its SHA-256 from then on."""
+    assert driven.missing() == [SHA256]
+    place = Path(driven.keep(CONTENT)["kept"])
+    assert place.read_bytes() == CONTENT
+    assert [path.stat().st_mode & 0o777 for path in (place, place.parent, driven.cache)] == [0o600, 0o700, 0o700]
+    assert driven.missing() == []
+
+
+def test_a_file_that_was_changed_is_not_there(driven: Driven) -> None:
+    """Whatever its name says."""
+    place = Path(driven.keep(CONTENT)["kept"])
+    place.write_bytes(CONTENT + b"!")
+    assert driven.missing() == [SHA256]
+
+
+def test_a_file_that_is_damaged_on_its_way_is_not_kept(driven: Driven) -> None:
+    """Nor is anything left of it, and the next order is understood."""
+    answer = driven.keep(CONTENT[::-1])
+    assert answer == {"refused": f"what should be kept as {SHA256}.onnx was damaged on its way"}
+    assert [path for path in driven.cache.rglob("*") if path.is_file()] == []
+    assert driven.missing() == [SHA256]
+
+
+def test_a_cache_that_others_can_write_to_is_not_used(driven: Driven) -> None:
+    """They could put another program there."""
+    driven.cache.mkdir()
+    driven.cache.chmod(0o777)
+    assert driven.keep(CONTENT)["refused"].startswith(f"others can write to {driven.cache}, so nothing is kept there")
+    assert list(driven.cache.iterdir()) == []
+
+
+@pytest.mark.parametrize("sha256", ["../../../.ssh/authorized_keys", "a" * 63, "A" * 64])
+def test_a_name_that_is_no_sha256_is_refused(driven: Driven, sha256: str) -> None:
+    """So no path comes of what a client says."""
+    answer = driven.ask(look={"packages": {}, "files": {sha256: "models"}, "bootstrap": False})
+    assert answer == {"refused": f"{sha256!r} is no SHA-256"}
