@@ -105,6 +105,7 @@ def _table(answer: Object, console: Console) -> None:
     console.print()
     meanings = {
         "*": f"no other is as good in {wishes['quantile']}, accuracy and work and better in one",
+        "right": "of all requests; one without an answer is not right",
         "points": "right answers beside no redundancy, in points of a hundred",
         "work": "worker time a request, beside no redundancy",
     }

@@ -115,9 +115,9 @@ def _table(answer: Object, looks: dict[str, Look]) -> Markup:
             )
         )
     note = (
-        f"{quantile}: at the worst load, with its 95 % interval. Points: right answers beside no redundancy. Work: "
-        "worker time a request beside no redundancy, the mean over the loads. Front: no other is as good in all three "
-        "and better in one."
+        f"{quantile}: at the worst load, with its 95 % interval. Right: of all requests; one without an answer is not "
+        "right. Points: right answers beside no redundancy. Work: worker time a request beside no redundancy, the mean "
+        "over the loads. Front: no other is as good in all three and better in one."
     )
     return tag("div", scrolling(heads, lines, "Every variant"), tag("p", note, class_="note"))
 

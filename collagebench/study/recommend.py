@@ -128,17 +128,24 @@ def _figures(variant: str, summary: Summary, quantile: str) -> Figures:
     one = next(scheme for scheme in summary["schemes"] if scheme["variant"] == variant)
     latency, interval = one["latency_s"][quantile], one["ci95_s"][quantile]
     at_least = one["latency_at_least_s"][quantile]
-    accuracy = one["versus"] and one["versus"]["accuracy"]
+    own, plain = (_right(summary, name) for name in (variant, NONE.variant))
     unsteady = [reason for reason in summary["reasons"] if reason.startswith(f"{variant}: ")]
     return Figures(
         latency=latency if latency is not None else inf if at_least is None else at_least,
         low=interval[0] if interval else 0.0,
         high=interval[1] if interval else inf,
-        accuracy=one["accuracy"]["overall"],
-        lost=-accuracy["difference"] if accuracy else 0.0 if variant == NONE.variant else None,
+        accuracy=own,
+        lost=plain - own if own is not None and plain is not None else None,
         work=one["relative"]["executed"] if one["versus"] or variant == NONE.variant else None,
         unsteady=unsteady[0].removeprefix(f"{variant}: ") if unsteady else None,
     )
+
+
+def _right(summary: Summary, variant: str) -> float | None:
+    """Return the share of all requests that are answered rightly: one without an answer is not; None if not known."""
+    one = next(scheme for scheme in summary["schemes"] if scheme["variant"] == variant)
+    overall = one["accuracy"]["overall"]
+    return None if overall is None else float(overall * (1 - one["failed"] / one["requests"]))
 
 
 def _answer(

@@ -81,7 +81,7 @@ class Figures:
     """Ends of its 95 % interval; the infinite and 0 where there is none."""
     accuracy: float | None
     lost: float | None
-    """Share of answers that are wrong in addition to those of no redundancy; below 0 if it is more accurate."""
+    """Share of requests that no redundancy answers rightly and this does not, on balance; below 0 if it is better."""
     work: float | None
     """Worker time a request, beside that of no redundancy."""
     unsteady: str | None = None

@@ -53,6 +53,19 @@ def test_where_nothing_is_to_be_cured_it_says_so(directory: Path) -> None:
     assert answer["settings"] is None
 
 
+def test_an_answer_that_never_comes_is_not_right(directory: Path) -> None:
+    """Where a fifth of the replies are lost, no redundancy is right about at most the others; a guess beats nothing."""
+    config = replace(CONFIG, stragglers="erasure", base=0.15, drop_share=0.2, deadline=1.0)
+    loads = ({"utilisation": 0.3},)
+    answer = recommend(Asked(config, loads, Wishes(slo=0.1), ("default",)), directory / "lossy")
+    plain, guessing = ({one["variant"]: one for one in answer["candidates"]}[name] for name in ("none", "default"))
+    assert 0.7 < plain["accuracy"] < 0.87
+    assert (plain["lost"], plain["status"]) == (0.0, "late")
+    assert guessing["lost"] == pytest.approx(plain["accuracy"] - guessing["accuracy"])
+    assert guessing["lost"] < 0.01
+    assert answer["choice"] == "default"
+
+
 def test_where_nothing_will_do_it_names_the_nearest(directory: Path) -> None:
     """No scheme answers faster than a service takes."""
     answer = answered(directory, ("hedge", "replication"), slo=0.001)
