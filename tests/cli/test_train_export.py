@@ -316,6 +316,7 @@ def test_train_refuses_what_does_not_fit(tmp_path: Path, capsys: pytest.CaptureF
     (data / "train" / "dark" / "003.png").write_bytes(b"no image")
     (tmp_path / "file").write_text("")
     folder = ("--dataset", "imagefolder", "--widths", 4, "--depths", 0, "--epochs", 1, "--out", tmp_path / "out")
+    file = zoo.SHIPPED / "shapes-single.onnx"
     for arguments, code, words in (
         (("collage", "--grid", 7), 2, "2 to 5 cells"),
         (("single", "--grid", 2), 2, "drop --grid"),
@@ -329,7 +330,7 @@ def test_train_refuses_what_does_not_fit(tmp_path: Path, capsys: pytest.CaptureF
         (("single", "--widths", "8,8"), 2, "2 widths and 3 depths"),
         (("single", "--single", tmp_path / "s.pt"), 1, "there is no checkpoint"),
         (("single", "--mix", 0.5), 2, "only a teacher can say what mixed images are"),
-        (("collage", "--single", zoo.SHIPPED / "shapes-single.onnx", "--teacher-sees", "inputs"), 2, "needs a checkpoint"),
+        (("collage", "--single", file, "--teacher-sees", "inputs"), 2, "needs a checkpoint"),
         (("single", "--k", 2), 2, "drop --k"),
         (("parity", "--out", tmp_path / "none"), 1, "there is no checkpoint"),
         (("backup", "--single", tmp_path / "none.pt"), 1, "there is no checkpoint"),
