@@ -117,7 +117,7 @@ def train(
 
     checkpoint = resume
     for epoch in range(first, recipe.epochs):
-        if clock.share >= 1:
+        if epoch == first and clock.share >= 1:
             break
         if epoch == first or epoch % recipe.every == 0:
             begun, losses, done = time.perf_counter(), torch.zeros((), device=device), 0
@@ -139,7 +139,8 @@ def train(
             if clock.share >= 1:
                 break
 
-        if (epoch + 1) % recipe.every and epoch + 1 < recipe.epochs and clock.share < 1:
+        over = clock.share >= 1 or epoch + 1 == recipe.epochs
+        if (epoch + 1) % recipe.every and not over:
             continue
         loss_sum = losses.item()
         if not math.isfinite(loss_sum):
@@ -166,6 +167,8 @@ def train(
         save(checkpoint, path)
         write_log(log, path.with_suffix(".csv"))
         report(*clock.progress((epoch + 1) * per_epoch, total), f"held-out accuracy {row['held_out_accuracy']:.3f}")
+        if over:
+            break
     assert checkpoint is not None
     return checkpoint
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -152,6 +153,22 @@ def test_the_time_used_counts_after_a_break(tmp_path: Path, seconds: list[float]
     last = train(ARCHITECTURE, recipe, Tones(), path, resume=begun, report=fall)
     assert 1042 <= seconds[0] <= 1045
     assert train(ARCHITECTURE, recipe, Tones(), path, resume=last) is last
+
+
+def test_whenever_its_time_is_over_what_was_learnt_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However the end of the time falls between two looks, there is a checkpoint, of the last epoch that was begun."""
+    ticks = itertools.count()
+    monkeypatch.setattr("collagebench.training.loop.time.perf_counter", lambda: next(ticks) / 60)
+    for budget in range(100, 130):
+        begun = []
+        recipe = replace(RECIPE, epochs=1000, every=1000, minutes=budget / 3600)
+
+        def note(_: int, total: int, line: str, begun: list[str] = begun) -> None:
+            begun += [line] if line.startswith("epoch") else []
+
+        last = train(ARCHITECTURE, recipe, Tones(100), tmp_path / f"{budget}.pt", report=note)
+        assert begun[-1] == f"epoch {last.epoch}", budget
+        assert [row["epoch"] for row in last.log] == [last.epoch]
 
 
 def test_steps_end_a_training_that_has_time_left(tmp_path: Path, seconds: list[float]) -> None:
