@@ -237,11 +237,11 @@ def _schedule(asked: Recording, rate: float, worker: int) -> NDArray[np.float64]
 def _seen(found: Watch, columns: Sequence[NDArray[np.float64]]) -> dict[str, Any]:
     """Return what there is to say about the services [4, n] of each machine."""
     fleet, machines = describe([rows[0] for rows in columns], [rows[2] for rows in columns])
-    for machine, seen, (_, queue, service, trip) in zip(machines, found.machines, columns, strict=True):
+    for machine, seen, (_, queue, _, trip) in zip(machines, found.machines, columns, strict=True):
         machine.update(
             failed=seen.failed,
             lost=seen.lost,
-            busy=float(service.sum()) / found.seconds,
+            busy=sum(each.service for each in seen.seen) / found.seconds,
             queue_p50_s=_quantile(queue, 0.5),
             queue_p99_s=_quantile(queue, 0.99),
             round_trip_p50_s=_quantile(trip, 0.5),

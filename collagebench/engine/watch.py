@@ -1,8 +1,10 @@
 """Watching a fleet: every worker is sent requests on a schedule of its own, and what it reports is kept.
 
 There is no scheme and no router. The schedules are open loop (a slow answer delays no later question) and computed
-before; a worker serves its requests one at a time and the others queue there, as always. What is kept of each is the
-service time by the worker's own clock, so that neither the client nor the queue is in it, and both of them beside it.
+before; a worker serves its requests one at a time and the others queue there, as always. What is kept of each is how
+long the worker kept the client waiting: the service by the worker's own clock, and what the way there and back took
+beyond this worker's median, since one that shares its core with something else is late to notice a request as well.
+Neither the queue nor the ordinary way is in it; queue and round trip are kept beside it.
 
 The first inferences of a fresh worker are slow, so each serves a few that are not kept.
 """
@@ -59,9 +61,13 @@ class Machine:
     """Why the worker is gone; None while it is there."""
 
     def in_order(self) -> NDArray[np.float64]:
-        """Return sent, queue, service and round trip, seconds, in the order of sending: [4, n]."""
+        """Return sent, queue, service with delays on the way, and round trip, seconds, as they were sent: [4, n]."""
         rows = sorted((each.sent, each.queue, each.service, each.round_trip) for each in self.seen)
         columns: NDArray[np.float64] = np.array(rows, dtype=np.float64).reshape(-1, 4).T
+        _, queue, service, trip = columns
+        way = trip - queue - service
+        if len(way):
+            service += np.maximum(way - np.median(way), 0.0)
         return columns
 
 

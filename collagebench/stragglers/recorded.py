@@ -1,6 +1,7 @@
 """Replaying what `collagebench record` saw of a fleet, and the format of the file that it writes.
 
-The file is one JSON object, schema 1. Times are in seconds; what could not be known is null.
+The file is one JSON object, schema 1. Times are in seconds; what could not be known is null. A service is the worker's
+own time for a request, and what the way there and back took beyond this worker's median (see `engine/watch.py`).
 
     schema         1
     environment    the machine and the versions, as in run.json

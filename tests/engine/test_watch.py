@@ -13,7 +13,7 @@ import pytest
 from collagebench import zoo
 from collagebench.engine.event_loop import complete
 from collagebench.engine.recording import BUSY, OVERHEAD, Recording, _default_rate, _schedule
-from collagebench.engine.watch import Machine, Watch, watch
+from collagebench.engine.watch import Machine, Seen, Watch, watch
 from collagebench.errors import FleetError, Interrupted, UsageError
 from collagebench.fleet import Disturbance
 
@@ -49,6 +49,15 @@ def test_every_request_is_seen_once_and_in_order(tmp_path: Path) -> None:
     assert len(found.lags) == 80
     assert found.seconds >= 0.58
     assert told[-1] == (80, 80)
+
+
+def test_a_delay_on_the_way_counts_as_slowness_and_the_ordinary_way_does_not() -> None:
+    """Ways of 1, 2 and 7 ms are 0, 0 and 5 ms more than usual; what a request queued is none of that."""
+    machine = Machine([Seen(0.2, 0.1, 0.020, 0.127), Seen(0.0, 0.0, 0.030, 0.031), Seen(0.1, 0.0, 0.020, 0.022)])
+    _, queue, service, _ = machine.in_order()
+    assert queue.tolist() == [0.0, 0.0, 0.1]
+    assert service == pytest.approx([0.030, 0.020, 0.025])
+    assert Machine().in_order().shape == (4, 0)
 
 
 @pytest.mark.processes
