@@ -154,7 +154,25 @@ def _figures(answer: Object, looks: Mapping[str, Look]) -> Markup | None:
         line = tag("path", class_="curve", d=f"M{steps}") if len(points) > 1 else None
         drawn.append(tag("g", line, marks, class_=looks[name].classes))
     says = "; ".join(pair["said"] for pair in answer["pairs"])
-    return figure("figures", f"{metric} along {answer['over']}", BOX.bottom + 34, drawn, says=says)
+    note = " ".join(_overloaded(answer, name) for name in looks) or None
+    return figure("figures", f"{metric} along {answer['over']}", BOX.bottom + 34, drawn, says=says, note=note)
+
+
+def _overloaded(answer: Object, name: str) -> str:
+    """Say where a scheme has no figure because its queues grow without end; nothing if it has one everywhere."""
+    spans: list[list[float]] = []
+    before = False
+    for point in answer["points"]:
+        is_so = any(one["variant"] == name and one["unstable"] for one in point["schemes"])
+        if is_so and before:
+            spans[-1].append(point["value"])
+        elif is_so:
+            spans.append([point["value"]])
+        before = is_so
+    if not spans:
+        return ""
+    where = ", ".join(f"{span[0]:.4g} to {span[-1]:.4g}" if len(span) > 1 else f"{span[0]:.4g}" for span in spans)
+    return f"At {answer['over']} {where} {name} cannot bear the load, and has no figure."
 
 
 def _difference(answer: Object, pair: Object, place: int) -> Markup | None:
