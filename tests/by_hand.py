@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Hashable
 
-from collagebench.schemes.protocol import Action, Answer, Cancel, Fail, Keep, Request, Scheme, Send, Task, Wake
+from collagebench.schemes.protocol import Action, Answer, Cancel, Fail, Judge, Keep, Request, Scheme, Send, Task, Wake
 
 
 class ByHand:
@@ -29,6 +30,8 @@ class ByHand:
         self.failures: dict[int, str] = {}
         self.cancelled: list[Task] = []
         self.idle: Callable[[str], bool] = lambda role: False
+        self.margin: Callable[[Request], float] = lambda request: math.inf
+        """How sure an answer is that the scheme asks about."""
 
     def open(self, request: Request) -> bool:
         return request.id not in self.answers and request.id not in self.failures
@@ -99,6 +102,10 @@ class ByHand:
                     held = task is self._replying or any(self.open(request) for request in self.kept[task.id])
                     assert held, "an answer comes from replies that were kept"
                 self.answers[action.request.id] = (action.source, *action.tasks)
+            elif isinstance(action, Judge):
+                assert self.open(action.request), "no answer of a settled request is asked about"
+                assert all(task.id in self.replied and task.role == self.scheme.judges for task in action.tasks)
+                todo = self.scheme.judged(action.request, self.margin(action.request), self.now) + todo
             elif isinstance(action, Keep):
                 assert action.task is self._replying, "only a reply that has just come can be kept"
                 assert action.requests, "kept for nobody"

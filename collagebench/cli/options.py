@@ -220,6 +220,11 @@ SECTIONS = {
             metavar="S|pN|auto",
             help="collage, parity: when a group may answer at the earliest. [auto with --flush auto; else 0]",
         ),
+        click.option(
+            "--reject",
+            type=FLOAT,
+            help="collage, backup: share of requests whose unsure group answers go unused. [auto: 0.005; else 0]",
+        ),
         click.option("--grid", type=INT, help="collage: images along one side. [3]"),
         click.option("--head", type=TEXT, help="collage: of its model, grid or detection. [grid]"),
         click.option("--collage-workers", type=INT, help="collage: workers that serve collages. [1]"),

@@ -5,12 +5,14 @@ Every run meets every scheme once, in an order of its own, so that heat, caches 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
 from heapq import merge
 from typing import Any
 
 from collagebench.engine.conductor import Conductor, Listener
+from collagebench.engine.judgement import Judge
 from collagebench.engine.plan import Plan, Variant
 from collagebench.engine.recorder import Evaluate, Recorder
 from collagebench.engine.router import Router
@@ -76,7 +78,9 @@ def watched(plan: Plan, variant: Variant, run: int, listener: Listener, progress
     return progress.watch(listener, variant.name, plan.workloads[run].warmup, plan.slow_above)
 
 
-def conductor_of(plan: Plan, variant: Variant, run: int, listener: Listener) -> Callable[[Any], Conductor]:
+def conductor_of(
+    plan: Plan, variant: Variant, run: int, listener: Listener, judge: Judge = lambda request, jobs: math.inf
+) -> Callable[[Any], Conductor]:
     """Return the function that makes a cell's conductor on a transport."""
     compute, mode = plan.compute_of(variant), plan.stragglers.mode
 
@@ -87,7 +91,8 @@ def conductor_of(plan: Plan, variant: Variant, run: int, listener: Listener) -> 
         stragglers = plan.stragglers
         draw, tie = partial(stragglers.draw, run), plan.ties(run)
         drops = partial(stragglers.drops, run) if isinstance(stragglers, Erasure) else None
-        return Conductor(variant.scheme(), Router(variant.workers), draw, tie, expected, transport, listener, drops)
+        scheme, router = variant.scheme(), Router(variant.workers)
+        return Conductor(scheme, router, draw, tie, expected, transport, listener, drops, judge)
 
     return conduct
 

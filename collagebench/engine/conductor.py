@@ -7,6 +7,7 @@ really takes and what time it is belong to the engine behind `Transport`.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Hashable, Sequence
 from typing import Protocol
@@ -14,7 +15,7 @@ from typing import Protocol
 import numpy as np
 
 from collagebench.engine.router import Job, Router
-from collagebench.schemes.protocol import Action, Answer, Cancel, Fail, Keep, Request, Scheme, Send, Task, Wake
+from collagebench.schemes.protocol import Action, Answer, Cancel, Fail, Judge, Keep, Request, Scheme, Send, Task, Wake
 
 SHARES = 1 << 16
 """Sets the routing ties of coded shares apart from those of further attempts."""
@@ -68,10 +69,12 @@ class Conductor:
         transport: Transport,
         listener: Listener,
         drops: Callable[[int, int, int, float], bool] | None = None,
+        judge: Callable[[Request, Sequence[Job]], float] = lambda request, jobs: math.inf,
     ) -> None:
         """Pure functions say what will be: `draw(worker, request, attempt, at)` what slowness a task meets if its
         service begins at time `at`, `tie(request, attempt)` which of equal workers gets it, `expected(task, draw)` how
         long its service should take, and `drops`, with the arguments of `draw`, whether its reply is lost; None: none.
+        `judge(request, jobs)` says how sure an answer is, as `judged` is told; by default that it is beyond doubt.
         """
         self.scheme = scheme
         self.router = router
@@ -79,6 +82,7 @@ class Conductor:
         """Requests that have arrived and are neither answered nor failed, by id."""
         self._draw = draw
         self._drops = drops
+        self._judge = judge
         self._tie = tie
         self._expected = expected
         self._transport = transport
@@ -208,6 +212,9 @@ class Conductor:
                 self._cancel(action.task, now)
             elif isinstance(action, Keep):
                 self._keep(self._jobs[action.task.id], action.requests)
+            elif isinstance(action, Judge):
+                margin = self._judge(action.request, [self._jobs[task.id] for task in action.tasks])
+                todo += reversed(self.scheme.judged(action.request, margin, now))
             elif isinstance(action, Fail) and self.open.pop(action.request.id, None) is not None:
                 self._listener.failed(action.request, action.reason)
                 self._unkeep(action.request, now)

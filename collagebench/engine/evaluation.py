@@ -1,7 +1,8 @@
 """What a model answers to the images of a task: encode, infer, decode, in the client's own process.
 
-Simulated and emulated replies are evaluated here after the event; a live client uses the same encoding and decoding
-around its workers' inference. A single's answer depends on its image alone, so each image is classified once.
+Simulated and emulated replies are evaluated here, after the event unless a scheme asks earlier; a live client uses
+the same encoding and decoding around its workers' inference. A single's answer depends on its image alone, so each
+image is classified once.
 """
 
 from __future__ import annotations

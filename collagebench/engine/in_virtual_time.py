@@ -8,10 +8,12 @@ from pathlib import Path
 
 from collagebench.engine.cells import Progress, begin, conductor_of, crashes_of, in_order, recorder_of, watched
 from collagebench.engine.evaluation import Evaluator
+from collagebench.engine.judgement import SimulatedJudge
 from collagebench.engine.plan import Plan
 from collagebench.engine.simulated import simulate_cell
 from collagebench.results.records import CellRecord
 from collagebench.results.writer import RunWriter
+from collagebench.stragglers.draws import key, uniform
 
 EVALUATED_AT_ONCE = 256
 """Answers that wait to be evaluated: few, so that they stay in the processor's cache."""
@@ -39,8 +41,10 @@ def run_cells(
     for order, run, variant in cells:
         evaluate = partial(evaluator.evaluate, variant.codec, variant.models)
         recorder = recorder_of(plan, writer, variant, run, evaluate, EVALUATED_AT_ONCE)
+        chance = partial(uniform, key(config.seed, "margins", run))
+        judge = SimulatedJudge(variant.codec, evaluate, plan.workloads[run].classified, chance)
         simulate_cell(
-            conductor_of(plan, variant, run, watched(plan, variant, run, recorder, progress)),
+            conductor_of(plan, variant, run, watched(plan, variant, run, recorder, progress), judge),
             plan.requests(run),
             plan.compute_of(variant),
             config.deadline,

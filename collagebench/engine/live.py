@@ -50,6 +50,7 @@ class LiveCell:
         mode: Mode,
         deadline: float,
         emulated: Callable[[Task], float] | None,
+        ahead: Callable[[Job], None],
         on_lost: Callable[[int, str], None],
         crashes: Iterable[Crash] = (),
         crash: Callable[[int, float], object] = lambda worker, restart_after: None,
@@ -57,9 +58,10 @@ class LiveCell:
         """Prepare a cell.
 
         `codec` is a scheme of the kind that will run: it says what a task's input is. `emulated` gives a task's compute
-        time in seconds where workers do not compute; None where they do. `on_lost` is told of a worker that does not
-        answer any more; it must tell `lost` in turn. `crash` is told to kill a worker and to start it again after so
-        many seconds, whenever `crashes` says so; it must see to it that `crashed` and `back` are told.
+        time in seconds where workers do not compute; None where they do. `ahead` is told of each job that goes to its
+        worker. `on_lost` is told of a worker that does not answer any more; it must tell `lost` in turn. `crash` is
+        told to kill a worker and to start it again after so many seconds, whenever `crashes` says so; it must see to it
+        that `crashed` and `back` are told.
         """
         self.conductor: Conductor
         self._pacer = pacer
@@ -70,6 +72,7 @@ class LiveCell:
         self._mode: Mode = mode
         self._deadline = deadline
         self._emulated = emulated
+        self._ahead = ahead
         self._on_lost = on_lost
         self._away: set[int] = set()
         """Workers that have crashed and will be back."""
@@ -208,6 +211,7 @@ class LiveCell:
             job.bytes_sent = pixels.nbytes
             mode, amount = (self._mode, job.amount) if self._emulated is None else ("floor", job.expected)
             timeout = self._deadline + 2 * job.expected + SILENCE
+            self._ahead(job)
             reply = await connection.infer(task.id, model.name, pixels, mode, amount, timeout)
             job.queue, job.compute, job.injected, job.service = (
                 reply.queue,

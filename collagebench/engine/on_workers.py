@@ -15,6 +15,7 @@ from collagebench.config import Config
 from collagebench.engine.cells import Progress, begin, conductor_of, crashes_of, in_order, recorder_of, watched
 from collagebench.engine.evaluation import Evaluator
 from collagebench.engine.event_loop import complete
+from collagebench.engine.judgement import EmulatedJudge, LiveJudge
 from collagebench.engine.live import LiveCell
 from collagebench.engine.pacer import Pacer
 from collagebench.engine.plan import Plan, Variant
@@ -24,6 +25,7 @@ from collagebench.fleet.fleet import Fleet
 from collagebench.fleet.opening import open_fleet
 from collagebench.results.records import CellRecord
 from collagebench.results.writer import RunWriter
+from collagebench.stragglers.draws import key, uniform
 from collagebench.stragglers.natural import Natural
 
 
@@ -83,6 +85,7 @@ async def _run_cells(
 
     progress.stage(f"starting {config.workers} workers")
     evaluator = Evaluator(plan.images) if config.compute == "emulated" else None
+    aside = None if evaluator is None else Evaluator(plan.images, threads=1)
     logs = directory / "workers"
     opening = open_fleet(
         where_of(config, token),
@@ -105,6 +108,7 @@ async def _run_cells(
             for order, run, variant in cells:
                 evaluate = None if evaluator is None else partial(evaluator.evaluate, variant.codec, variant.models)
                 recorder = recorder_of(plan, writer, variant, run, evaluate)
+                judge = _judge(plan, variant, run, aside)
                 cell = LiveCell(
                     pacer,
                     connections,
@@ -114,15 +118,18 @@ async def _run_cells(
                     plan.stragglers.mode,
                     config.deadline,
                     plan.compute_of(variant) if config.compute == "emulated" else None,
+                    judge.ahead,
                     on_lost,
                     crashes_of(plan, run),
                     fleet.crash,
                 )
-                conduct = conductor_of(plan, variant, run, watched(plan, variant, run, recorder, progress))
-                async with _disturbed(fleet, plan, writer, variant, run):
-                    cpu = time.process_time()
-                    await cell.run(conduct, plan.requests(run), recorder, progress.advance)
-                    cpu = time.process_time() - cpu
+                listener = watched(plan, variant, run, recorder, progress)
+                with contextlib.closing(judge):
+                    conduct = conductor_of(plan, variant, run, listener, judge)
+                    async with _disturbed(fleet, plan, writer, variant, run):
+                        cpu = time.process_time()
+                        await cell.run(conduct, plan.requests(run), recorder, progress.advance)
+                        cpu = time.process_time() - cpu - judge.cpu
                 if not fleet.is_whole and order != cells[-1][0]:
                     progress.stage("waiting for crashed workers to come back")
                     await fleet.whole()
@@ -142,6 +149,14 @@ async def _run_cells(
             cell = None
             pacer.close()
     return True
+
+
+def _judge(plan: Plan, variant: Variant, run: int, aside: Evaluator | None) -> LiveJudge | EmulatedJudge:
+    """Return who says how sure the answers of one cell are; `aside` evaluates where workers do not compute."""
+    if aside is None:
+        return LiveJudge(variant.codec)
+    chance = partial(uniform, key(plan.config.seed, "margins", run))
+    return EmulatedJudge(variant.codec, partial(aside.evaluate, variant.codec, variant.models), chance)
 
 
 def _gone(lost: Mapping[int, str]) -> str:

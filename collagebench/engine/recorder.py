@@ -1,8 +1,8 @@
 """The recorder turns what a conductor reports into records, and has answers evaluated that carry no prediction yet.
 
 Where the workers really computed, each reply brought its predictions along and records are written at once. Where they
-did not (simulation, emulated compute), the models run afterwards, in batches, on the replies that were used and on
-no others; records are then written in chunks.
+did not (simulation, emulated compute), the models run afterwards, in batches, on the replies that were used and that
+no scheme has asked about before; records are then written in chunks.
 """
 
 from __future__ import annotations

@@ -18,18 +18,22 @@ own tasks have all failed is answered from a held reply, or sent again, three ti
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Hashable, Sequence
 from typing import ClassVar
 
 from collagebench.errors import UsageError
 from collagebench.schemes.groups import Flush, Groups
 from collagebench.schemes.percentile import RunningPercentile, parse_delay
-from collagebench.schemes.protocol import Action, Request, Scheme, Task, Wake
+from collagebench.schemes.protocol import Action, Judge, Request, Scheme, Task, Wake
+from collagebench.schemes.rejection import Rejection
 
 SINGLES_AT_MOST = 3
 AUTO = "auto"
 HOLD_AUTO = "p98"
 """Of the first replies, `hold` auto; a percentile that a p99 leaves room for."""
+REJECT_AUTO = 0.005
+"""Of all requests, `reject` under `flush` auto: half of what a p99 leaves room for."""
 REISSUE_AUTO = "p99"
 """Of the first replies, when a request is sent again under `flush` auto: the few that are slow at both workers."""
 
@@ -67,8 +71,9 @@ class BackedUp(Scheme):
         hold: float | RunningPercentile,
         reissue_after: str | float | None,
         twice: bool = False,
+        reject: float | None = 0.0,
     ) -> None:
-        """`twice` says whether a request may be in two groups."""
+        """`twice` says whether a request may be in two groups; `reject` None is 0.005 under `flush` auto, else 0."""
         super().__init__()
         self.hold = hold
         self._groups = Groups(size, flush, flush_after, self._send_group, twice)
@@ -77,6 +82,10 @@ class BackedUp(Scheme):
         self.reissue_after = None if reissue_after is None else parse_delay(reissue_after)
         self.wants_begun = isinstance(hold, RunningPercentile)
         self.idle_role = self.role if self._groups.on_idle else None
+        if reject is None:
+            reject = REJECT_AUTO if flush == AUTO else 0.0
+        self._rejection = Rejection(reject)
+        self.judges = self.role if reject else None
         self._held: dict[int, tuple[Task, ...]] = {}
         """The replies that can answer an open request, but have come too early to be used, by its id."""
         self._singles: dict[int, int] = {}
@@ -98,6 +107,7 @@ class BackedUp(Scheme):
     def arrived(self, request: Request, now: float) -> list[Action]:
         """Send it to one worker and enter it for a group."""
         self._singles[request.id] = 1
+        self._rejection.arrived()
         if self._percentiles:
             self._unreplied.add(request.id)
         actions: list[Action] = [self._send("single", (request,))]
@@ -117,7 +127,7 @@ class BackedUp(Scheme):
         assert isinstance(token, tuple)
         what, which = token
         if what == "hold":
-            return self._answer(which, self.role, *self._held[which.id]) if which.id in self._held else []
+            return self._release(which) if which.id in self._held else []
         if what == "reissue":
             slow = self._open(which) and self._singles[which.id] == 1 and which.id not in self._held
             return self._send_again(which) if slow else []
@@ -145,6 +155,17 @@ class BackedUp(Scheme):
         if task.role == "single" and self._open(task.requests[0]):
             self._in_service.add(task.requests[0].id)
         return []
+
+    def judged(self, request: Request, margin: float, now: float) -> list[Action]:
+        """Use a held reply if it is sure enough, or nothing better is to come; else see to it that a single comes."""
+        if margin == -math.inf:
+            del self._held[request.id]
+            return self._without_group(request, "no answer")
+        underway = any(task.role == "single" for task in self._live[request.id])
+        better = underway or self._singles[request.id] < SINGLES_AT_MOST
+        if not self._rejection.rejects(margin) or not better:
+            return self._answer(request, self.role, *self._held[request.id])
+        return self._send_again(request) if self._singles[request.id] == 1 or not underway else []
 
     def finished(self, now: float) -> list[Action]:
         """Let the last, partial group go."""
@@ -181,13 +202,18 @@ class BackedUp(Scheme):
     def _use(self, request: Request, tasks: tuple[Task, ...], now: float) -> list[Action]:
         """These replies answer the request: now if it is old enough or has nothing else to wait for, or held."""
         if request.id in self._held:
-            return []
+            return [] if self._live[request.id] else self._answer(request, self.role, *tasks)
         self._time_first_reply(request, now)
         until = request.arrival + self._hold_of(request)
-        if now >= until or not self._live[request.id]:
-            return self._answer(request, self.role, *tasks)
         self._held[request.id] = tasks
+        if now >= until or not self._live[request.id]:
+            return self._release(request)
         return [Wake(("hold", request), until)]
+
+    def _release(self, request: Request) -> list[Action]:
+        """The hold of a reply is over: use it, or see first how sure it is."""
+        tasks = self._held[request.id]
+        return [Judge(request, tasks)] if self.judges else self._answer(request, self.role, *tasks)
 
     def _time_first_reply(self, request: Request, now: float) -> None:
         """Take in how long it took until an answer to the request was there, used or held."""

@@ -28,11 +28,12 @@ class Backup(BackedUp):
         flush_after: float | None = None,
         backup_workers: int = 1,
         reissue_after: str | float | None = None,
+        reject: float | None = None,
     ) -> None:
         check_count(1, BATCH_AT_MOST, backup_batch=backup_batch)
         check_count(1, backup_workers=backup_workers)
         hold = parse_hold("backup_after", backup_after, flush)
-        super().__init__(backup_batch, flush, flush_after, hold, reissue_after, twice=True)
+        super().__init__(backup_batch, flush, flush_after, hold, reissue_after, twice=True, reject=reject)
         self.backup_batch = backup_batch
         self.backup_workers = backup_workers
 

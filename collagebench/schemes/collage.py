@@ -37,12 +37,14 @@ class Collage(BackedUp):
         collage_workers: int = 1,
         reissue_after: str | float | None = None,
         head: str = "grid",
+        reject: float | None = None,
     ) -> None:
         check_count(2, 16, grid=grid)
         if head not in HEADS:
             raise UsageError(f"--head must be {' or '.join(HEADS)}, not {head!r}")
         check_count(1, collage_workers=collage_workers)
-        super().__init__(grid * grid, flush, flush_after, parse_hold("hold", hold, flush), reissue_after, twice=True)
+        hold_ = parse_hold("hold", hold, flush)
+        super().__init__(grid * grid, flush, flush_after, hold_, reissue_after, twice=True, reject=reject)
         self.grid = grid
         self.head = head
         self.collage_workers = collage_workers

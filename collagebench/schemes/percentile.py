@@ -28,8 +28,14 @@ class RunningPercentile:
     @property
     def value(self) -> float | None:
         """The percentile in seconds, or None while too few values are known."""
+        return self.at(self.p)
+
+    def at(self, p: float) -> float | None:
+        """Return the p-th percentile, or None while too few values are known; above 100 it is infinite."""
         n = len(self._sorted)
-        return None if n < self.minimum else self._sorted[max(math.ceil(self.p / 100 * n), 1) - 1]
+        if n < self.minimum:
+            return None
+        return math.inf if p > 100 else self._sorted[max(math.ceil(p / 100 * n), 1) - 1]
 
 
 def parse_delay(text: str | float) -> float | RunningPercentile:

@@ -9,6 +9,7 @@ simulation. An engine tells it:
     idle(role, now)                  after an event, a worker of `idle_role` has nothing to do
     woke(token, now)                 the time of a Wake has come
     begun(task, now)                 as far as the client knows, a worker has begun to serve a task (if `wants_begun`)
+    judged(request, margin, now)     how sure the answer is that the scheme has asked about with a Judge
     finished(now)                    no more requests will come
 
 and each returns a list of actions, which the engine carries out in order:
@@ -17,6 +18,7 @@ and each returns a list of actions, which the engine carries out in order:
     Cancel(task)                     take it back if it still queues; a task in service is never interrupted
     Answer(request, source, tasks)   the request's one answer comes from these tasks, `decode` says how
     Keep(task, requests)             the reply of a task just served may help to decode these open requests
+    Judge(request, tasks)            say how sure the answer from these tasks would be: `judged` follows at once
     Fail(request, reason)            give the request up
     Wake(token, at)                  call `woke` at that time
 
@@ -95,6 +97,13 @@ class Keep(NamedTuple):
     requests: tuple[Request, ...]
 
 
+class Judge(NamedTuple):
+    """Look at the answer that the replies of `tasks` would be to `request`, and tell how sure it is."""
+
+    request: Request
+    tasks: tuple[Task, ...]
+
+
 class Fail(NamedTuple):
     """`request` will have no answer."""
 
@@ -109,7 +118,7 @@ class Wake(NamedTuple):
     at: float
 
 
-Action = Send | Cancel | Answer | Keep | Fail | Wake
+Action = Send | Cancel | Answer | Keep | Judge | Fail | Wake
 
 
 class Scheme:
@@ -119,6 +128,8 @@ class Scheme:
     """The role whose idle workers the scheme wants to hear about."""
     wants_begun = False
     """Whether the scheme wants to hear when a task's service begins."""
+    judges: str | None = None
+    """The role whose replies the scheme asks about with a Judge."""
 
     def __init__(self) -> None:
         self._tasks_made = 0
@@ -153,6 +164,10 @@ class Scheme:
 
     def begun(self, task: Task, now: float) -> list[Action]:
         """As far as the client knows, a worker has begun to serve `task`."""
+        return []
+
+    def judged(self, request: Request, margin: float, now: float) -> list[Action]:
+        """The score of the answer that was asked about is by `margin` above the second best; -inf: no answer."""
         return []
 
     def finished(self, now: float) -> list[Action]:

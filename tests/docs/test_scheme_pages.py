@@ -163,5 +163,5 @@ def test_the_tables_of_the_protocol_are_complete() -> None:
     from collagebench.schemes import protocol
 
     events = re.findall(r"^    (\w+)\(.*?\)  ", protocol.__doc__ or "", re.MULTILINE)
-    assert len(events) == 13
+    assert len(events) == 15
     assert [event for event in events if f"| `{event}(" not in ADDING] == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from typing import Any
 
@@ -34,7 +35,10 @@ VARIANTS = [
     ("collage", {"grid": 2, "flush": "auto", "collage_workers": 2}),
     ("collage", {"grid": 2, "flush": "deadline", "flush_after": 0.1, "hold": "auto", "reissue_after": "p50"}),
     ("collage", {"grid": 2, "flush": "idle", "flush_after": 0.1, "hold": 0.25, "reissue_after": 0.4}),
+    ("collage", {"grid": 2, "collage_workers": 2, "reject": 0.4}),
+    ("collage", {"grid": 2, "flush": "wait", "reject": 0.9}),
     ("backup", {"backup_batch": 1, "flush": "wait"}),
+    ("backup", {"backup_batch": 3, "flush": "idle", "reject": 0.3}),
     ("backup", {"backup_batch": 3, "backup_after": 0.25}),
     ("collage", {"grid": 2, "flush": "idle", "hold": "p50"}),
     ("backup", {"backup_batch": 3, "flush": "auto"}),
@@ -63,7 +67,7 @@ def singles_at_most(name: str, options: dict[str, Any]) -> int:
 @pytest.mark.parametrize(("name", "options"), VARIANTS)
 @given(events=EVENTS, flushes=st.booleans())
 def test_each_request_is_answered_once_or_failed(
-    name: str, options: dict[str, object], events: list[tuple[str, int, float]], flushes: bool
+    name: str, options: dict[str, Any], events: list[tuple[str, int, float]], flushes: bool
 ) -> None:
     """Whatever the order of replies, losses, wakes and idle workers, each request is answered or failed exactly once.
 
@@ -72,7 +76,9 @@ def test_each_request_is_answered_once_or_failed(
     """
     driver = ByHand(make(name, options))
     idle_workers = False
-    driver.idle = lambda role: idle_workers and len(driver.tasks(role)) < (4 if role == "single" else 1)
+    groups = options.get("collage_workers", 1)
+    driver.idle = lambda role: idle_workers and len(driver.tasks(role)) < (4 if role == "single" else groups)
+    driver.margin = lambda request: -math.inf if request.id % 7 == 0 else request.id * 0.618 % 1
 
     def step(what: str, which: int, delay: float) -> None:
         nonlocal idle_workers

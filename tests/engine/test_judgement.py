@@ -1,0 +1,88 @@
+"""How sure an answer is that a scheme asks about: on real workers, on emulated ones, and in simulation."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from collagebench.cli.resolve import resolve
+from collagebench.engine import experiment
+from collagebench.engine.cells import Progress
+from collagebench.engine.judgement import ENOUGH, SimulatedJudge, margin
+from collagebench.engine.router import Job
+from collagebench.schemes import make
+from collagebench.schemes.protocol import Request, Task
+
+COLLAGE = make("collage", {"grid": 2})
+
+
+def served(requests: Sequence[Request], outputs: Sequence[Sequence[float]] | None) -> Job:
+    """Return the job of a mosaic of requests, [cells, classes] being its outputs."""
+    job = Job(Task(0, "collage", tuple(requests), 0), 0, 0.0, 0.0, 0.0)
+    job.outputs = None if outputs is None else np.array(outputs, np.float32)
+    return job
+
+
+def test_the_margin_is_between_the_best_score_and_the_second() -> None:
+    """Of each cell its own; a cell without an answer has none, which is less than any."""
+    first, second, third = requests = [Request(i, i, 0.0) for i in range(3)]
+    job = served(requests, [[0.5, 4.0, 1.5], [3.0, 3.0, -9.0], [math.nan] * 3])
+    assert margin(COLLAGE, first, [job]) == 2.5
+    assert margin(COLLAGE, second, [job]) == 0.0
+    assert margin(COLLAGE, third, [job]) == -math.inf
+
+
+def test_only_answers_that_are_classified_cost_an_inference() -> None:
+    """Once enough margins are known, those of requests that nobody classifies are drawn from them."""
+    evaluated: list[int] = []
+
+    def evaluate(jobs: Sequence[Job]) -> None:
+        for job in jobs:
+            number = job.task.requests[0].id
+            evaluated.append(number)
+            job.outputs = np.array([[float(number), 0.0]], np.float32)
+
+    classified = np.arange(3 * ENOUGH) % 3 == 0
+    judge = SimulatedJudge(COLLAGE, evaluate, classified, lambda request: request / (3 * ENOUGH))
+    margins = [judge(request, [served([request], None)]) for request in (Request(i, i, 0.0) for i in range(3 * ENOUGH))]
+    assert evaluated == [i for i in range(3 * ENOUGH) if i < ENOUGH or classified[i]]
+    assert [margins[i] for i in evaluated] == evaluated
+    assert set(margins) <= set(evaluated)
+    assert len(set(margins[ENOUGH:])) > ENOUGH / 2
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize(
+    ("engine", "options"),
+    [
+        (experiment.run, {}),
+        (experiment.run, {"compute": "emulated", "compute_time": 0.002}),
+        (experiment.simulate, {}),
+        (experiment.simulate, {"accuracy": 0}),
+    ],
+    ids=["live", "emulated", "simulated", "simulated without accuracy"],
+)
+def test_the_least_sure_answers_are_rejected_on_every_engine(
+    tmp_path: Path, engine: Callable[..., None], options: dict[str, Any]
+) -> None:
+    """About as many requests as asked for are sent once more, because the collage's answer was not sure enough."""
+    config = resolve(
+        {
+            "schemes": ("collage",), "flush": "idle", "hold": 0.0, "reject": 0.1, "workers": 6, "runs": 1,
+            "requests": 600, "time_scale": 0.1, "utilisation": 0.3, "warmup": 0.0, **options,
+        }
+    )  # fmt: skip
+    engine(config, tmp_path / "run", Progress())
+    with (tmp_path / "run" / "tasks.csv").open(newline="") as file:
+        again = [row for row in csv.DictReader(file) if row["role"] == "single" and row["attempt"] == "1"]
+    assert 0.05 * 600 < len(again) < 0.15 * 600
+    with (tmp_path / "run" / "requests.csv").open(newline="") as file:
+        sources = [row["source"] for row in csv.DictReader(file)]
+    assert sources.count("resent") > 0
+    assert sources.count("collage") > 40

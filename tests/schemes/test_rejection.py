@@ -1,0 +1,162 @@
+"""Which answers of a less accurate model are too unsure to be used, and what happens to their requests."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from by_hand import ByHand
+from hypothesis import given
+from hypothesis import strategies as st
+
+from collagebench.errors import UsageError
+from collagebench.schemes import make
+from collagebench.schemes.backed_up import REJECT_AUTO
+from collagebench.schemes.protocol import Request, Task
+from collagebench.schemes.rejection import Rejection
+from collagebench.stragglers.draws import stream
+
+
+@given(
+    share=st.floats(0.01, 0.3),
+    late=st.floats(0.05, 1.0),
+    scale=st.floats(1e-3, 1e3),
+    seed=st.integers(0, 1000),
+)
+def test_the_share_is_one_of_all_requests(share: float, late: float, scale: float, seed: int) -> None:
+    """Whatever part of the requests is late, and on whatever scale margins are, as many are rejected as was asked for.
+
+    Where fewer are late than may be rejected, nearly all of the late ones are.
+    """
+    rejection, draws = Rejection(share), stream(seed, "margins", 0)
+    rejected = judged = 0
+    for _ in range(10_000):
+        rejection.arrived()
+        if draws.random() < late:
+            judged += 1
+            rejected += rejection.rejects(scale * draws.random())
+    assert rejected == pytest.approx(min(10_000 * share, judged), rel=0.15, abs=25)
+
+
+def test_the_least_sure_are_rejected() -> None:
+    """Of margins from 0 to 1, each judged twice as often as the share has it, the lower half goes."""
+    rejection, draws = Rejection(0.5), stream(0, "margins", 0)
+    kept: dict[bool, list[float]] = {True: [], False: []}
+    for _ in range(5000):
+        rejection.arrived()
+        margin = draws.random()
+        kept[rejection.rejects(margin)].append(margin)
+    assert max(kept[True][100:]) < 0.56
+    assert min(kept[False][100:]) > 0.44
+
+
+def test_until_some_margins_are_known_every_answer_is_used() -> None:
+    """Twenty say how sure an answer is among others, nineteen do not."""
+    rejection = Rejection(0.99)
+    for _ in range(20):
+        rejection.arrived()
+        assert not rejection.rejects(1.0)
+    rejection.arrived()
+    assert rejection.rejects(0.5)
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.0, math.nan])
+def test_a_share_that_is_none_is_refused(share: float) -> None:
+    """One sentence that names the option and what was given."""
+    with pytest.raises(UsageError, match=r"--reject is a share of all requests, from 0 to below 1, not "):
+        make("collage", {"reject": share})
+
+
+def late_request(reject: float = 0.3) -> tuple[ByHand, Request, Task, Task]:
+    """A collage of two cells by two, whose answers so far were sure, and one request whose mosaic is out.
+
+    Its own task still queues, so that an answer of the mosaic needs no further wait.
+    """
+    driver = ByHand(make("collage", {"grid": 2, "reject": reject}))
+    driver.idle = lambda role: role == "collage" and not driver.tasks("collage")
+    driver.margin = lambda request: 5.0
+    for _ in range(40):
+        driver.arrive(now=driver.now + 1)
+        driver.reply(driver.tasks("collage")[0], now=driver.now + 0.1)
+    driver.wakes.clear()
+    request = driver.arrive(now=driver.now + 1)
+    return driver, request, driver.tasks()[-1], driver.tasks("collage")[0]
+
+
+def test_a_request_whose_answer_is_unsure_is_sent_once_more() -> None:
+    """The single goes to another worker, once, and the first of the two answers."""
+    driver, request, single, group = late_request()
+    driver.margin = lambda request: 0.0
+    driver.reply(group, now=driver.now + 0.1)
+    assert driver.open(request)
+    (_, again) = driver.tasks()
+    assert (again.requests, again.attempt, driver.avoided[again.id]) == ((request,), 1, (single,))
+    while driver.wakes:
+        driver.wake()
+    assert driver.tasks() == [single, again]
+    driver.reply(again, now=driver.now + 0.1)
+    assert driver.answers[request.id] == ("resent", again)
+
+
+def test_a_sure_answer_is_used() -> None:
+    """The mosaic's answer is given, and the request's own task is taken back."""
+    driver, request, single, group = late_request()
+    driver.margin = lambda request: 20.0
+    driver.reply(group, now=driver.now + 0.1)
+    assert driver.answers[request.id] == ("collage", group)
+    assert single in driver.cancelled
+
+
+def test_an_unsure_answer_is_better_than_none() -> None:
+    """When every single of the request has failed, the answer that was put aside is given."""
+    driver, request, _, group = late_request()
+    driver.margin = lambda request: 0.0
+    driver.reply(group, now=driver.now + 0.1)
+    for task in driver.tasks():
+        driver.fail(task)
+    assert driver.answers[request.id] == ("collage", group)
+
+
+def test_no_answer_at_all_is_not_used() -> None:
+    """A cell that a detection head is silent about, of which a simulation hears only when it asks, is sent again."""
+    driver, request, _, group = late_request()
+    driver.margin = lambda request: -math.inf
+    driver.reply(group, now=driver.now + 0.1)
+    first, again = driver.tasks()
+    driver.fail(first)
+    driver.fail(again)
+    assert driver.answers.get(request.id, ("", None))[0] != "collage"
+    assert len(driver.tasks()) == 1, "a third single"
+
+
+def test_a_second_group_answers_when_all_singles_have_failed() -> None:
+    """A request whose first answer was rejected, and whose singles are lost, is answered by its second group."""
+    driver = ByHand(make("collage", {"grid": 2, "collage_workers": 2, "reject": 0.3}))
+    driver.margin = lambda request: 5.0
+    for _ in range(40):
+        driver.idle = lambda role: role == "collage" and not driver.tasks("collage")
+        driver.arrive(now=driver.now + 1)
+        driver.reply(driver.tasks("collage")[0], now=driver.now + 0.1)
+    request = driver.arrive(now=driver.now + 1)
+    driver.idle = lambda role: role == "collage" and len(driver.tasks("collage")) < 2
+    driver.arrive(now=driver.now + 0.1)
+    first, second = driver.tasks("collage")
+    assert request in second.requests
+    driver.margin = lambda request: 0.0
+    driver.reply(first, now=driver.now + 0.1)
+    for task in [task for task in driver.tasks() if task.requests == (request,)]:
+        driver.fail(task)
+    assert driver.open(request)
+    driver.reply(second, now=driver.now + 0.1)
+    assert driver.answers[request.id] == ("collage", second)
+
+
+def test_only_auto_rejects_by_itself() -> None:
+    """The paper's policy and a plain `idle` use every answer; asking for it makes any policy reject."""
+    for name in ("collage", "backup"):
+        assert make(name, {}).judges == name
+        assert make(name, {"reject": 0.0}).judges is None
+        for flush in ("wait", "idle", "deadline"):
+            assert make(name, {"flush": flush}).judges is None
+            assert make(name, {"flush": flush, "reject": 0.01}).judges == name
+    assert 0 < REJECT_AUTO < 0.01, "a p99 has room for it"
