@@ -3,7 +3,8 @@
 The settings are those that the field's papers and proxies offer: two or three copies, hedges at the usual percentiles
 with and without a budget, groups of the usual sizes, and collages of every grid whose answers are held back for a while
 (`auto`) or used at once (`idle`). Redundant workers are dealt as the papers do, one for each group that is as large as
-the model takes.
+the model takes; the usual collage is considered with twice as many, too, so that a mosaic need not wait for the one
+before it.
 """
 
 from __future__ import annotations
@@ -55,6 +56,8 @@ def candidates(workers: int, slo: float | None = None) -> list[SchemeConfig]:
     for grid, flush in product(GRIDS, ("auto", "idle")):
         collagers = _workers_for(workers, grid * grid)
         found.append(_named("collage", f"{grid}x{grid} {flush}", grid=grid, collage_workers=collagers, flush=flush))
+    twice = 2 * _workers_for(workers, BATCH)
+    found.append(_named("collage", f"3x3 auto on {twice}", grid=3, collage_workers=twice, flush="auto"))
     return found
 
 
