@@ -1,7 +1,7 @@
 """How close a collage comes to a fleet without stragglers, under each policy, at each load: the figures of docs/.
 
     python benchmarks/collage_result.py --data DIR [--profile collage-policies] [--only iid] [--loads 0.1,0.5]
-        [--runs 10] [--requests 4000] [--jobs 2] [--out DIR] [--csv FILE]
+        [--runs N] [--requests 4000] [--jobs 2] [--out DIR] [--csv FILE]
 
 Each cell of the table is one `collagebench simulate` of a shipped profile on ten workers: `collage-result`, policies
 beside replication and the best hedges, or `collage-policies`, when a mosaic may answer, of how many cells, on how many
@@ -40,12 +40,13 @@ LOADS, FEWER = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7), (0.1, 0.3, 0.5, 0.7)
 """Unless told otherwise: where most changes, elsewhere and for policies."""
 CHANGED = 4
 """How many times as many runs, of as many times fewer requests, machines take."""
-COLLAGES = ("collage auto", "auto two", "two late")
+COLLAGES = ("collage auto", "two all", "auto two")
 MEANINGS = """
 bound          the same ten workers and arrivals without stragglers or redundancy
 collage wait   a mosaic goes out when it is full (the paper); idle: when the collage worker has nothing to do
 hold 0.25      no answer of a collage before its request is 0.25 s old; auto, the default, finds that time by itself
-auto two       two of the ten workers for collages, one otherwise; two late: the same, for requests 0.1 s old or more
+auto all       the same, but every answer whose time has come is used; auto rejects the least sure ones
+auto two       two of the ten workers for collages, one otherwise; two all: the same, all answers used
 iid            every service is slow or not for itself; else each worker is one machine of the log for a whole run,
                and a single's is slow, the collage's, or nobody's"""
 COLUMNS = ("scenario", "utilisation", "scheme", "p99_s", "p99_plus_minus_s", "p999_s", "accuracy", "difference",
@@ -60,7 +61,7 @@ def main() -> None:
     parser.add_argument("--profile", choices=("collage-result", "collage-policies"), default="collage-result")
     parser.add_argument("--only", choices=list(SCENARIOS), action="append")
     parser.add_argument("--loads", type=lambda text: tuple(map(float, text.split(","))))
-    parser.add_argument("--runs", type=int, default=10)
+    parser.add_argument("--runs", type=int, help="[20 of collage-result, 10 of collage-policies]")
     parser.add_argument("--requests", type=int, default=4000)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--out", type=Path, help="where the run directories are kept")
@@ -68,6 +69,7 @@ def main() -> None:
     asked = parser.parse_args()
     out = asked.out or Path(tempfile.mkdtemp(prefix="collage-result-"))
     policies = asked.profile == "collage-policies"
+    asked.runs = asked.runs or (10 if policies else 20)
     scenarios = asked.only or (CHANGING if policies else tuple(SCENARIOS))
     loads = {name: asked.loads or (FEWER if policies or name not in CHANGING else LOADS) for name in scenarios}
     cells = [(scenario, load) for scenario in scenarios for load in loads[scenario]]

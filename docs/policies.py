@@ -26,8 +26,9 @@ AXIS = ("0.1", "0.2", "0.3", "0.4", "0.5", "0.6", "0.7")
 BEST = "the best hedge"
 SHOWN = {
     "none": "none", "replication": "replication", BEST: BEST, "collage wait": "collage `wait`",
-    "collage idle": "collage `idle`", "idle hold 0.25": "`idle`, `--hold 0.25`", "collage auto": "**collage `auto`**",
-    "auto two": "**`auto`, two workers**", "two late": "**two, late**",
+    "collage idle": "collage `idle`", "idle hold 0.25": "`idle`, `--hold 0.25`", "auto all": "`auto`, `--reject 0`",
+    "collage auto": "**collage `auto`**", "two all": "two workers, `--reject 0`",
+    "auto two": "**`auto`, two workers**",
 }  # fmt: skip
 """The rows of a table of results, by scheme."""
 
@@ -37,7 +38,7 @@ SCENARIOS = {
     "slow collage": "one machine slow, the collage's",
     "nobody slow": "no slow machine",
 }
-JUDGED = {"collage auto": "`auto`", "auto two": "`auto`, two workers", "two late": "two, late"}
+JUDGED = {"collage auto": "`auto`", "two all": "two workers, `--reject 0`", "auto two": "`auto`, two workers"}
 """Whom the tables of the target are about."""
 CURVES = {"none": "none", "replication": "repl", BEST: "hedge", "collage idle": "idle", "collage auto": "auto",
           "auto two": "two"}  # fmt: skip
@@ -145,7 +146,7 @@ def _policy(name: str) -> str:
     match = re.fullmatch(r"(\S+) on (\d) (.*)", name)
     assert match
     shape, workers, what = match.groups()
-    named = {"idle": "`idle`", "auto": "**`auto`**", "p99": "`auto`, hold p99", "late": "`auto`, flush after 0.1"}
+    named = {"idle": "`idle`", "auto": "**`auto`**", "p99": "`auto`, hold p99", "all": "`auto`, reject 0"}
     return f"{shape}, {workers}: {named.get(what, f'`idle`, hold {what}')}"
 
 

@@ -46,9 +46,12 @@ def test_the_measurements_are_of_the_profiles() -> None:
     assert {where for where, _, _ in read("result")} == set(SCENARIOS)
 
 
-@pytest.mark.parametrize("scheme", ["collage auto", "two late"])
+@pytest.mark.parametrize("scheme", ["auto all", "two all"])
 def test_the_measurements_are_those_of_this_version(tmp_path: Path, scheme: str) -> None:
-    """One cell simulated again has the same p99 to the last digit; what its collages answered plays no part in that."""
+    """One cell simulated again has the same p99 to the last digit.
+
+    Of policies that use every answer: what collages answer plays no part in their latencies, so any images will do.
+    """
     values = read_profile(profiles_dir() / "collage-result.toml").values
     chosen = next(one for one in values["schemes"] if one.variant == scheme)
     given = {name: value for name, value in values.items() if name != "schemes"}
