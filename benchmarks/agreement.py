@@ -2,11 +2,11 @@
 
     python benchmarks/agreement.py [--runs 5] [--seed 0] [--out DIRECTORY] [--profile NAME ...]
 
-The profiles are the paper's, in both readings of its log and five times as fast, and slow periods that last. Arrivals and
-slowdowns are the same in both, keyed by the seed; what differs is that a live request travels, that its client and its
-workers share this machine, and that these change whom later requests meet. Printed are p50 and p99 of both in ms, their
-ratios, half the 95 % interval of the live p99 as a share of it, and whether the live run is valid. About twelve minutes
-on a machine that does nothing else.
+The profiles are the paper's, in both readings of its log and five times as fast, and slow periods that last. Arrivals
+and slowdowns are the same in both, keyed by the seed; what differs is that a live request travels, that its client
+and its workers share this machine, and that these change whom later requests meet. Printed are p50 and p99 of both in
+ms, their ratios, half the 95 % interval of the live p99 as a share of it, and whether the live run is valid. About
+twelve minutes on a machine that does nothing else.
 """
 
 from __future__ import annotations
