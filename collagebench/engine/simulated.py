@@ -23,6 +23,9 @@ ADVANCE = 100
 SURELY = 1 - 1e-6
 """The share of a deadline within which a job surely meets it, however sums of times were rounded."""
 
+INSTANT = 1e-9
+"""Seconds within which two events are at one time, however sums of times were rounded."""
+
 
 Crash = tuple[float, float, int]
 """When a worker dies, when it is back, both in seconds since the cell began, and which."""
@@ -41,8 +44,8 @@ class SimulatedTransport:
     def __init__(self, compute: Callable[[Task], float], deadline: float) -> None:
         """`compute` gives a task's inference time, in seconds; `deadline` counts from a task's being sent."""
         self.now = 0.0
-        self.heap: list[tuple[float, int, Job | None, Hashable]] = []
-        """(time, order, job whose service ends or None, token to wake with)."""
+        self.heap: list[tuple[float, int, Job | None, tuple[float, Hashable] | None]] = []
+        """(time, order, job whose service ends or None, when to wake and with which token)."""
         self.deadlines: deque[tuple[float, Job]] = deque()
         """Deadlines of jobs, earliest first: they are sent in the order of time and have equal deadlines."""
         self._compute = compute
@@ -73,9 +76,13 @@ class SimulatedTransport:
         """It was never begun: there is nothing to do."""
 
     def wake(self, token: Hashable, at: float) -> None:
-        """Enter it in the heap."""
+        """Enter it in the heap, after all replies of that instant.
+
+        Where services are constant, a delay that is a percentile of latencies is one itself, give or take a rounding.
+        """
         self._order += 1
-        heappush(self.heap, (max(at, self.now), self._order, None, token))
+        at = max(at, self.now)
+        heappush(self.heap, (at + INSTANT, self._order, None, (at, token)))
 
     def due(self) -> float:
         """Return the next deadline of a job that has not ended yet; infinite if there is none."""
@@ -113,6 +120,7 @@ def simulate_cell(
         arrival = math.inf if request is None else request.arrival
         event = heap[0][0] if heap else math.inf
         due = transport.due() if deadlines else math.inf
+        before = transport.now
         now = transport.now = min(arrival, event, due)
         if now == math.inf:
             break
@@ -124,16 +132,19 @@ def simulate_cell(
             transport.wake(_Back(worker), is_back)
             crash = next(coming, None)
         elif event == now:
-            _, _, job, token = heappop(heap)
+            _, _, job, waking = heappop(heap)
             if job is not None:
                 if job.drops:
                     conductor.dropped(job, now)
                 else:
                     conductor.served(job, now)
-            elif isinstance(token, _Back):
-                conductor.back(token.worker, now)
-            else:
-                conductor.woke(token, now)
+            elif waking is not None:
+                at, token = waking
+                now = transport.now = max(at, before)
+                if isinstance(token, _Back):
+                    conductor.back(token.worker, now)
+                else:
+                    conductor.woke(token, now)
         elif due == now:
             conductor.failed(deadlines.popleft()[1], "deadline", now)
         else:

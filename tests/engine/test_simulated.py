@@ -211,6 +211,23 @@ def test_a_tied_request_takes_the_queue_that_is_done_first() -> None:
         assert ledger.latency[2] == pytest.approx(1.1 - third + 1.0)
 
 
+@pytest.mark.parametrize(
+    ("scheme", "options"),
+    [
+        ("hedge", {"hedge_delay": "p50"}),
+        ("hedge", {"hedge_delay": 0.1}),
+        ("hedge-idle", {"hedge_delay": "p50"}),
+        ("reissue", {"reissue_after": "p50"}),
+    ],
+)
+def test_a_delay_that_ends_with_the_service_sends_nothing(scheme: str, options: dict[str, object]) -> None:
+    """Where every service takes as long, a percentile of the latencies is that long, however times are rounded."""
+    arrivals = [0.37 * number / 3 + 1e-3 * (number % 7) for number in range(300)]
+    ledger = simulate(scheme, options, 2, arrivals, lambda *_: 0.1)
+    assert len(set(ledger.latency.values())) > 1, "no rounding"
+    assert len(ledger.jobs) == 300
+
+
 def test_a_straggler_is_saved_by_an_idle_worker() -> None:
     """Where a worker is idle, `hedge-idle` copies at once: a request is as fast as the faster of its two tasks."""
 
