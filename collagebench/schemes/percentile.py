@@ -28,14 +28,17 @@ class RunningPercentile:
     @property
     def value(self) -> float | None:
         """The percentile in seconds, or None while too few values are known."""
-        return self.at(self.p)
+        return self.lowest(max(math.ceil(self.p / 100 * len(self._sorted)), 1))
 
-    def at(self, p: float) -> float | None:
-        """Return the p-th percentile, or None while too few values are known; above 100 it is infinite."""
-        n = len(self._sorted)
-        if n < self.minimum:
+    def __len__(self) -> int:
+        """How many values are in the window."""
+        return len(self._sorted)
+
+    def lowest(self, rank: int) -> float | None:
+        """Return the value of a rank, 1 being the lowest, or None while too few are known; infinite beyond the last."""
+        if len(self._sorted) < self.minimum:
             return None
-        return math.inf if p > 100 else self._sorted[max(math.ceil(p / 100 * n), 1) - 1]
+        return self._sorted[rank - 1] if rank <= len(self._sorted) else math.inf
 
 
 def parse_delay(text: str | float) -> float | RunningPercentile:

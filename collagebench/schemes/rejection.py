@@ -21,7 +21,7 @@ WINDOW = 1000
 class Rejection:
     """Rejects of the answers it is shown the least sure ones, as many as are `share` of all requests.
 
-    It uses the first twenty, by which nothing can be told yet.
+    It uses the first twenty, by which nothing can be told yet, and all as long as the share is less than one of them.
     """
 
     def __init__(self, share: float) -> None:
@@ -41,7 +41,10 @@ class Rejection:
         """Whether an answer of this margin, a finite number or inf, is not to be used."""
         known = len(self._arrived_by)
         requests = self._arrived - self._arrived_by[0] if known else 0
-        least = self._margins.at(100 * self.share * requests / max(known, 1))
+        # The next is among the `rank` lowest of known + 1 with a chance of rank / (known + 1): rounded down, so that
+        # a share too small for what is known rejects none, not every new lowest.
+        rank = int(self.share * requests / max(known, 1) * (known + 1))
+        least = self._margins.lowest(rank) if rank else None
         self._margins.add(margin)
         self._arrived_by.append(self._arrived)
         return least is not None and margin < least

@@ -38,6 +38,20 @@ def test_the_share_is_one_of_all_requests(share: float, late: float, scale: floa
     assert rejected == pytest.approx(min(10_000 * share, judged), rel=0.15, abs=25)
 
 
+@given(share=st.floats(0.0, 0.02), late=st.floats(0.3, 1.0), requests=st.integers(30, 400), seed=st.integers(0, 1000))
+def test_a_short_run_rejects_no_more(share: float, late: float, requests: int, seed: int) -> None:
+    """Where the share of what is known is less than one answer none is rejected, not every new least sure one."""
+    rejection, draws = Rejection(share), stream(seed, "margins", 0)
+    rejected = judged = 0
+    for _ in range(requests):
+        rejection.arrived()
+        if draws.random() < late:
+            judged += 1
+            rejected += rejection.rejects(draws.random())
+    assert rejected <= requests * share + 4 * (requests * share) ** 0.5
+    assert not rejected or share * requests > 0.9
+
+
 def test_the_least_sure_are_rejected() -> None:
     """Of margins from 0 to 1, each judged twice as often as the share has it, the lower half goes."""
     rejection, draws = Rejection(0.5), stream(0, "margins", 0)
