@@ -115,7 +115,7 @@ def _latency(one: Candidate, wishes: Wishes) -> str:
     worst = one.worst
     if not worst.latency < inf:
         return f"a {wishes.quantile} without end (too many requests fail)"
-    upper = f" (at most {_ms(worst.high)})" if worst.high < inf else ""
+    upper = f" (at most {_ms(one.at_most)})" if one.at_most < inf else ""
     return f"a {wishes.quantile} of {_ms(worst.latency)}{upper}"
 
 

@@ -103,6 +103,11 @@ class Candidate:
         return max(self.at, key=lambda figures: (figures.unsteady is not None, figures.latency, figures.high))
 
     @property
+    def at_most(self) -> float:
+        """The highest upper end of its latency over the loads; infinite where one has no interval."""
+        return max(figures.high for figures in self.at)
+
+    @property
     def cost(self) -> float:
         """Mean work over the loads; infinite where it is not known."""
         known = [figures.work for figures in self.at if figures.work is not None]
@@ -146,7 +151,7 @@ def status(candidate: Candidate, wishes: Wishes) -> Status:
         return "inaccurate"
     if wishes.budget is not None and candidate.cost > 1 + wishes.budget:
         return "expensive"
-    return "meets" if wishes.slo is None or worst.high <= wishes.slo else "perhaps"
+    return "meets" if wishes.slo is None or candidate.at_most <= wishes.slo else "perhaps"
 
 
 def ranked(candidates: Sequence[Candidate], wishes: Wishes) -> list[Candidate]:
@@ -198,5 +203,5 @@ def _key(candidate: Candidate, name: str) -> float:
     if name == "accuracy":
         return -(candidate.accuracy or 0.0)
     if name == "upper end":
-        return candidate.worst.high
+        return candidate.at_most
     return candidate.cost if name == "cost" else candidate.worst.latency

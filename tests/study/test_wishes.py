@@ -61,6 +61,15 @@ def test_a_candidate_is_judged_by_its_worst_load() -> None:
     assert two.cost == pytest.approx(1.1)
 
 
+def test_it_is_surely_in_time_if_it_is_at_every_load() -> None:
+    """The widest interval may be at another load than the highest figure; the upper ends of all must hold."""
+    steady, wide = candidate("x", 0.09, high=0.095), candidate("x", 0.05, high=0.12)
+    assert status(Candidate("hedge", "hedge", {}, (*steady.at, *steady.at)), Wishes(slo=0.1)) == "meets"
+    both = Candidate("hedge", "hedge", {}, (*wide.at, *steady.at))
+    assert status(both, Wishes(slo=0.1)) == "perhaps"
+    assert both.at_most == 0.12
+
+
 def test_with_an_slo_the_cheapest_that_meets_it_is_chosen() -> None:
     """Not the fastest: replication is faster than hedging and twice the work."""
     order = ranked([NONE, COLLAGE, HEDGE, REPLICATION], Wishes(slo=0.1))
