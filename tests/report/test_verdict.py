@@ -51,6 +51,15 @@ def test_the_best_comes_first(tmp_path, base):
     assert same.startswith("same: p99 not shown to differ from none (")
 
 
+def test_runs_and_all_of_them_together_may_disagree(tmp_path):
+    """Lower in every run, but in the slow one for more requests: the sentence says so of both, and no more."""
+    none = [[0.1 + 0.001 * number] * 100 for number in range(9)] + [[0.1] * 95 + [1.0] * 5]
+    often = [[value - 0.06 for value in run] for run in none[:9]] + [[0.04] * 85 + [0.93] * 15]
+    (sentence,) = summary(tmp_path / "run", {"none": none, "often": often})["verdict"]
+    words = "often: p99 undecided against none (8.6x higher over all runs together, lower run by run)"
+    assert sentence.startswith(words)
+
+
 def test_certain_but_small(tmp_path, base):
     """A difference of 3 % in every run is said to be within 5 %; with a smaller minimum effect it is stated flatly."""
     latencies = {"none": base, "hedge": times(base, 0.97)}
