@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Collection, Hashable, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -70,11 +70,13 @@ class Conductor:
         listener: Listener,
         drops: Callable[[int, int, int, float], bool] | None = None,
         judge: Callable[[Request, Sequence[Job]], float] = lambda request, jobs: math.inf,
+        silent: Collection[str] = (),
     ) -> None:
         """Pure functions say what will be: `draw(worker, request, attempt, at)` what slowness a task meets if its
         service begins at time `at`, `tie(request, attempt)` which of equal workers gets it, `expected(task, draw)` how
         long its service should take, and `drops`, with the arguments of `draw`, whether its reply is lost; None: none.
         `judge(request, jobs)` says how sure an answer is, as `judged` is told; by default that it is beyond doubt.
+        Where a task is of a role that may be `silent`, it is asked as well whether there is an answer.
         """
         self.scheme = scheme
         self.router = router
@@ -83,6 +85,7 @@ class Conductor:
         self._draw = draw
         self._drops = drops
         self._judge = judge
+        self._silent = silent
         self._tie = tie
         self._expected = expected
         self._transport = transport
@@ -121,11 +124,17 @@ class Conductor:
             return
         job.replied = now
         job.kept += 1  # until the scheme has said what it makes of it
-        missing = () if job.outputs is None else _missing(job)
-        self._perform(self.scheme.replied(task, now, missing), now)
+        self._perform(self.scheme.replied(task, now, self._missing(job)), now)
         self._keep(job, task.requests)
         job.kept -= 1
         self._end_if_settled(job, now)
+
+    def _missing(self, job: Job) -> tuple[int, ...]:
+        """Return the ids of a served job's open requests that its model gave no answer for."""
+        if job.task.role not in self._silent:
+            return () if job.outputs is None else _missing(job)
+        asked = [request for request in job.task.requests if request.id in self.open]
+        return tuple(request.id for request in asked if self._judge(request, [job]) == -math.inf)
 
     def dropped(self, job: Job, now: float) -> None:
         """A worker has served the job, but its reply is lost: all that is known is that the worker is free."""

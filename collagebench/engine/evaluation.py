@@ -66,7 +66,7 @@ def rows(outputs: NDArray[np.float32], model: Model) -> NDArray[np.float32]:
 def decode(codec: Scheme, answers: Sequence[tuple[Request, Sequence[Job]]], prior: int) -> list[int | None]:
     """Return the class that the outputs of its jobs answer to each request; `prior` where there is no job.
 
-    -1 stands for no answer, None for one that cannot be known because a worker computed nothing.
+    NO_ANSWER stands for no answer, None for one that cannot be known because a worker computed nothing.
     """
     found: list[int | None] = [None if jobs else prior for _, jobs in answers]
     places, scores = [], []

@@ -4,13 +4,15 @@ Where workers compute, their outputs say so at once. Where they do not, the mode
 process. In simulation that is done in the middle of a cell, for requests whose answers are classified anyway, and until
 some hundred margins are known. For workers that are emulated in real time a thread does it while the worker is busy, as
 far as it gets round to it. What is not worked out is drawn from the margins that are known.
+
+In the same way it is found out whether there is an answer at all, where a model may have none for an image.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
@@ -82,10 +84,12 @@ class SimulatedJudge:
 
     def __call__(self, request: Request, jobs: Sequence[Job]) -> float:
         """Return the margin of an answer."""
-        wanted = self._classified is None or self._classified[request.id]
-        if not wanted and len(self._drawn.known) >= ENOUGH:
-            return self._drawn(request)
-        self._evaluate([job for job in jobs if job.outputs is None])
+        unknown = [job for job in jobs if job.outputs is None]
+        if unknown:
+            wanted = self._classified is None or self._classified[request.id]
+            if not wanted and len(self._drawn.known) >= ENOUGH:
+                return self._drawn(request)
+            self._evaluate(unknown)
         found = margin(self._codec, request, jobs)
         self._drawn.known.append(found)
         return found
@@ -98,18 +102,20 @@ class EmulatedJudge:
     has a schedule to meet, and must neither wait for a model nor keep all cores busy with one.
     """
 
-    def __init__(self, codec: Scheme, evaluate: Evaluate, chance: Chance) -> None:
+    def __init__(self, codec: Scheme, evaluate: Evaluate, chance: Chance, roles: Collection[str]) -> None:
+        """It is asked about tasks of `roles`."""
         self.cpu = 0.0
         """Seconds of processor time that working out has taken, which are none of the client's."""
         self._codec = codec
         self._evaluate = evaluate
         self._drawn = Drawn(chance)
+        self._roles = roles
         self._aside = ThreadPoolExecutor(1, "evaluation")
         self._under_way: Future[None] | None = None
 
     def ahead(self, job: Job) -> None:
-        """Work out a job's outputs aside, if the scheme asks about its role; raises what the last one raised."""
-        if job.task.role != self._codec.judges or (self._under_way is not None and not self._under_way.done()):
+        """Work out a job's outputs aside, if its role is one that is asked about; raises what the last one raised."""
+        if job.task.role not in self._roles or (self._under_way is not None and not self._under_way.done()):
             return
         if self._under_way is not None:
             self._under_way.result()

@@ -156,7 +156,8 @@ def _judge(plan: Plan, variant: Variant, run: int, aside: Evaluator | None) -> L
     if aside is None:
         return LiveJudge(variant.codec)
     chance = partial(uniform, key(plan.config.seed, "margins", run))
-    return EmulatedJudge(variant.codec, partial(aside.evaluate, variant.codec, variant.models), chance)
+    asked = variant.silent | ({variant.codec.judges} if variant.codec.judges else set())
+    return EmulatedJudge(variant.codec, partial(aside.evaluate, variant.codec, variant.models), chance, asked)
 
 
 def _gone(lost: Mapping[int, str]) -> str:

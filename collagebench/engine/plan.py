@@ -60,6 +60,11 @@ class Variant:
         """What it is called in the table and the records."""
         return self.config.variant
 
+    @property
+    def silent(self) -> frozenset[str]:
+        """The roles whose model may have no answer for an image."""
+        return frozenset(role for role, model in self.models.items() if model.head == "detection")
+
     def scheme(self) -> Scheme:
         """Return a fresh scheme."""
         return make(self.config.name, dict(self.config.options))

@@ -17,7 +17,7 @@ import numpy as np
 
 from collagebench.report.carried import Cell, carried
 from collagebench.report.lanes import starts
-from collagebench.results.reader import Run, Table
+from collagebench.results.reader import EMPTY, Run, Table
 
 MOST_EVENTS = 100_000
 """More than that (some 25 MB) is slow to open, so later runs are left out."""
@@ -128,7 +128,7 @@ def _requests(requests: Table, tasks: Table, by_task: Mapping[int, tuple[int, ..
     for row, number in enumerate(requests["request"].tolist()):
         arrival, latency = float(requests["arrival"][row]), float(requests["latency"][row])
         end = max(arrival, last.get(number, arrival)) if math.isnan(latency) else arrival + latency
-        right = requests["predicted"][row] == requests["label"][row] if requests["predicted"][row] >= 0 else None
+        right = requests["predicted"][row] == requests["label"][row] if requests["predicted"][row] != EMPTY else None
         same = {"cat": "request", "name": "request", "id": f"{pid}.{number}", "pid": pid, "tid": 0}
         args = {
             "request": number,

@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
+from collagebench.coding.cells import NO_ANSWER
 from collagebench.errors import DataError
 from collagebench.results.writer import CELLS, REQUESTS, TASKS
 
@@ -138,7 +139,7 @@ def _requests(check: Checker, requests: Any, classes: int) -> None:
     check.whole(("run", "request"))
     check.whole(("image",))
     check.whole(("label",), below=classes)
-    check.whole(("predicted",), -1, classes)
+    check.whole(("predicted",), NO_ANSWER, classes)
     check.whole(("task",), -1)
     check.known("arrival")
     check.from_0("arrival", "answered", "latency", "encode", "queue", "service", "decode", "hold")

@@ -28,6 +28,8 @@ ADDED = {2: {REQUESTS: ("straggled",), TASKS: ("share",)}, 3: {CELLS: ("tasks",)
 """The columns that came with each schema; records of an older one have them empty."""
 TORN = "its writer was killed or its disk full."
 
+EMPTY = -1
+"""What an integer is read as where its field is empty."""
 TRUTH = {"False": False, "True": True}
 BOOLS = {"": -1, **TRUTH}
 
@@ -36,7 +38,7 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Records as columns of equal length: float64 (NaN: empty), int64 (-1: empty), bool, or int32 codes of a text.
+    """Records as columns of equal length: float64 (NaN: empty), int64 (EMPTY: empty), bool, or int32 codes of a text.
 
     A bool that may be empty is an int64 of 1, 0 or -1.
 
@@ -204,7 +206,7 @@ def _column(values: Sequence[str], type_: str, codes: dict[str, int]) -> Array:
             raise ValueError("a time that is not finite")
         return array
     if type_.startswith("int"):
-        known = [value or "-1" for value in values] if "" in values else values
+        known = [value or str(EMPTY) for value in values] if "" in values else values
         return np.fromiter(map(int, known), dtype=np.int64, count=len(values))
     if type_ == "bool | None":
         return np.array([BOOLS[value] for value in values], dtype=np.int64)

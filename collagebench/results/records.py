@@ -42,7 +42,7 @@ class RequestRecord:
     task: int | None
     """The task whose reply was the answer, or completed it; None for a default answer."""
     predicted: int | None
-    """The class that was answered; None when it is not known."""
+    """The class that was answered; None when it is not known, -2 when the model had none for this image."""
     group: float | None
     """Phases of the winning task. `group`: from arrival until its task was made (a group to fill, a hedge delay)."""
     encode: float | None

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from collagebench.results.reader import Run, Table
+from collagebench.results.reader import EMPTY, Run, Table
 from collagebench.statistics.intervals import Interval, wilson
 
 
@@ -58,7 +58,7 @@ def sample(run: Run) -> int | None:
 def answers(requests: Table) -> Answers:
     """Return accuracy and shares of one scheme's requests, warm-up among them being ignored."""
     counted = requests.where(~requests["warmup"] & ~np.isnan(requests["latency"]))
-    evaluated = counted["predicted"] >= 0
+    evaluated = counted["predicted"] != EMPTY
     right = evaluated & (counted["predicted"] == counted["label"])
     by_source, sources = {}, {}
     for source in counted.texts["source"]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from collagebench.results.reader import Table
+from collagebench.results.reader import EMPTY, Table
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ def goodput(requests: Table, slo_s: float | None, sampled: bool = False) -> floa
     """
     counted = requests.where(~requests["warmup"])
     answered = ~np.isnan(counted["latency"])
-    known = answered & (counted["predicted"] >= 0)
+    known = answered & (counted["predicted"] != EMPTY)
     if not known.any() or (not sampled and known.sum() < answered.sum()):
         return None
     good = known & (counted["predicted"] == counted["label"])

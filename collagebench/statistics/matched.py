@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from collagebench.results.reader import Table
+from collagebench.results.reader import EMPTY, Table
 from collagebench.statistics.distributions import binomial_at_least
 from collagebench.statistics.intervals import Z95, Interval
 
@@ -90,6 +90,6 @@ def tango(won: int, lost: int, pairs: int) -> Interval:
 
 def _answered(requests: Table) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """Return a number that names each request whose answer counts, and whether the answer was right."""
-    counts = ~requests["warmup"] & ~np.isnan(requests["latency"]) & (requests["predicted"] >= 0)
+    counts = ~requests["warmup"] & ~np.isnan(requests["latency"]) & (requests["predicted"] != EMPTY)
     keys = (requests["run"][counts] << 32) | requests["request"][counts]
     return keys, requests["predicted"][counts] == requests["label"][counts]

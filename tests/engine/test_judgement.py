@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from collagebench.cli.resolve import resolve
+from collagebench.coding.cells import NO_ANSWER
 from collagebench.engine import experiment
 from collagebench.engine.cells import Progress
 from collagebench.engine.judgement import ENOUGH, SimulatedJudge, margin
@@ -86,3 +87,37 @@ def test_the_least_sure_answers_are_rejected_on_every_engine(
         sources = [row["source"] for row in csv.DictReader(file)]
     assert sources.count("resent") > 0
     assert sources.count("collage") > 40
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize(
+    ("engine", "options"),
+    [
+        (experiment.run, {}),
+        (experiment.run, {"compute": "emulated", "compute_time": 0.002}),
+        (experiment.simulate, {}),
+    ],
+    ids=["live", "emulated", "simulated"],
+)
+def test_what_a_detection_head_is_silent_about_is_sent_again(
+    tmp_path: Path, engine: Callable[..., None], options: dict[str, Any]
+) -> None:
+    """It is no answer: the request goes to one more single, on every engine, where nothing is rejected as well.
+
+    Emulated workers may find out too late, once in a while, and the answer is then known to be none.
+    """
+    config = resolve(
+        {
+            "schemes": ("collage",), "head": "detection", "flush": "idle", "hold": 0.0, "reject": 0.0, "workers": 6,
+            "runs": 1, "requests": 900, "time_scale": 0.1, "utilisation": 0.3, "warmup": 0.0, **options,
+        }
+    )  # fmt: skip
+    engine(config, tmp_path / "run", Progress())
+    with (tmp_path / "run" / "requests.csv").open(newline="") as file:
+        answers = [(row["source"], int(row["predicted"])) for row in csv.DictReader(file)]
+    with (tmp_path / "run" / "tasks.csv").open(newline="") as file:
+        again = [row for row in csv.DictReader(file) if row["role"] == "single" and row["attempt"] == "1"]
+    assert len(again) > 1
+    silent = answers.count(("collage", NO_ANSWER))
+    assert silent <= (len(again) // 2 if options else 0)
+    assert sum(source == "collage" for source, _ in answers) > 100

@@ -56,7 +56,7 @@ def change(run: Path, file: str, column: str, value: str, row: int = 1) -> None:
         ("requests", "source", "luck", "source cannot be 'luck'"),
         ("requests", "task", "17", "its task is not in tasks.csv"),
         ("requests", "predicted", "10", "predicted cannot be 10"),
-        ("requests", "predicted", "-2", "predicted cannot be -2"),
+        ("requests", "predicted", "-3", "predicted cannot be -3"),
         ("requests", "service", "0.19", "its phases do not make up its latency"),
         ("requests", "queue", "-0.02", "queue cannot be -0.02"),
         ("requests", "reason", "deadline", "either an answer or a reason"),

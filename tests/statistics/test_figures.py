@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from synthetic_run import cell, lognormal, make_run, request, task
 
+from collagebench.coding.cells import NO_ANSWER
 from collagebench.results.reader import Run, load
 from collagebench.results.writer import RunWriter
 from collagebench.statistics.accuracy import answers
@@ -102,6 +103,15 @@ def test_accuracy_overall_and_by_source(tmp_path):
     assert {name: share.value for name, share in found.sources.items()} == pytest.approx(
         {"own": 8 / 11, "collage": 2 / 11, "hedge": 1 / 11}
     )
+
+
+def test_an_answer_without_a_class_is_wrong(tmp_path):
+    """What a model had no answer for counts among the answers, in accuracy and in goodput, and is never right."""
+    one = [request(number=number, arrival=float(number), latency=1.0) for number in range(3)]
+    requests = written(tmp_path, [*one, request(number=3, arrival=3.0, latency=1.0, predicted=NO_ANSWER)]).requests
+    found = answers(requests)
+    assert (found.overall.count, found.overall.of) == (3, 4)
+    assert goodput(requests, None) == pytest.approx(3 / 4)
 
 
 def test_cost_of_known_tasks(tmp_path):
