@@ -39,7 +39,7 @@ def print_recommendation(answer: Object, console: Console) -> None:
     for title, key in (("gRPC service config", "grpc"), ("Envoy", "envoy")):
         if answer["settings"] and answer["settings"][key]:
             console.print(Text(f"{title}, for the choice:", style="bold"))
-            console.print(Text(answer["settings"][key]))
+            console.print(Text(answer["settings"][key]), soft_wrap=True)  # to be copied: no line may be broken
             console.print()
     if answer["settings"]:
         print_line(console, cautions(answer["settings"]), style="dim")
@@ -47,7 +47,7 @@ def print_recommendation(answer: Object, console: Console) -> None:
     if answer["validation"]:
         _validation(answer, console)
     elif answer["command"]:
-        print_line(console, f"collagebench run {answer['command']}", indent="Try it: ")
+        console.print(Text(f"Try it: collagebench run {answer['command']}"), soft_wrap=True)
 
 
 def conditions(answer: Object) -> str:

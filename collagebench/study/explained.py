@@ -23,7 +23,7 @@ WORDS: dict[Status, str] = {
 def explain(
     judged: Sequence[Candidate],
     order: Sequence[Candidate],
-    nearest: Candidate | None,
+    nearest: Mapping[str, Candidate],
     left: Sequence[Left],
     wishes: Wishes,
     loads: Sequence[Mapping[str, Any]],
@@ -31,7 +31,7 @@ def explain(
     """Return the lines, from all candidates (the first is no redundancy) and those that meet the wishes, in order."""
     plain = judged[0]
     choice = order[0] if order else None
-    lines = [_chosen(choice, wishes) if choice else _nothing(nearest, wishes)]
+    lines = [_chosen(choice, wishes)] if choice else _nothing(nearest, wishes)
     lines.append(_cure(plain, wishes, loads))
     if choice is not None:
         lines.append(_next(choice, order[1:], judged, wishes))
@@ -50,14 +50,26 @@ def _chosen(choice: Candidate, wishes: Wishes) -> str:
     return f"{verb} {what}: {_latency(choice, wishes)}{slo}, {_accuracy(choice)}, {_work(choice)}."
 
 
-def _nothing(nearest: Candidate | None, wishes: Wishes) -> str:
-    if nearest is None:
-        return "Nothing is accurate enough within this budget: allow more wrong answers or more work."
-    slo = "" if wishes.slo is None else f" of {_ms(wishes.slo)}"
-    return (
-        f"Nothing meets the SLO{slo}: the nearest is {nearest.variant} with {_latency(nearest, wishes)}, "
-        f"{_accuracy(nearest)}, {_work(nearest)}. Ask for less, or add workers."
-    )
+def _nothing(nearest: Mapping[str, Candidate], wishes: Wishes) -> list[str]:
+    """Say which one wish nothing meets beside the others, and what comes nearest to it."""
+    if not nearest:
+        return ["Nothing meets what is asked for, nor would it with one wish less: ask for less, or add workers."]
+    lines = []
+    for wish, one in nearest.items():
+        name = "no redundancy" if one.scheme == "none" else one.variant
+        figures = f"{_latency(one, wishes)}, {_accuracy(one)}, {_work(one)}"
+        lines.append(f"But for {_wish(wish, wishes)} the nearest is {name}: {figures}.")
+    return [f"Nothing meets all that is asked for. {lines[0]}", *lines[1:]]
+
+
+def _wish(name: str, wishes: Wishes) -> str:
+    if name == "slo" and wishes.slo is not None:
+        return f"the SLO of {_ms(wishes.slo)}"
+    if name == "budget" and wishes.budget is not None:
+        return f"the budget of {100 * wishes.budget:.3g} % more work"
+    if wishes.accuracy is not None:
+        return f"the floor of {100 * wishes.accuracy:.4g} % right"
+    return f"the limit of {100 * (wishes.allowed_loss or 0.0):.2g} points of accuracy lost"
 
 
 def _cure(plain: Candidate, wishes: Wishes, loads: Sequence[Mapping[str, Any]]) -> str:

@@ -18,6 +18,7 @@ from collagebench.config import Config
 from collagebench.engine import experiment
 from collagebench.engine.cells import Progress
 from collagebench.engine.plan import compute_times
+from collagebench.errors import Interrupted
 from collagebench.report.summary import summarise
 from collagebench.results.reader import load
 from collagebench.results.writer import CELLS, HEADER, REQUESTS, TASKS
@@ -110,8 +111,18 @@ def run_points(
     work = {
         point.name: (place, point, directory / point.name, dict(compute), jobs) for place, point in enumerate(points)
     }
-    with open_pool(jobs, pool, counters) as some:
-        return list(some.each(simulate_point, work, keep, look).values())
+    try:
+        with open_pool(jobs, pool, counters) as some:
+            return list(some.each(simulate_point, work, keep, look).values())
+    except Interrupted:
+        raise interrupted(directory) from None
+
+
+def interrupted(directory: Path) -> Interrupted:
+    """Return what is said when a study is stopped that lives in `directory`."""
+    return Interrupted(
+        f"interrupted; what was finished is in {directory}: the same command with --out {directory} goes on from there"
+    )
 
 
 def simulate_point(place: int, point: Point, directory: Path, compute: Compute, jobs: int) -> dict[str, Any]:

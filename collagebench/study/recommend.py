@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from math import inf
 from pathlib import Path
 from typing import Any
 
-from collagebench.config import Config, SchemeConfig, as_json
+from collagebench.config import Config, SchemeConfig, as_json, option
 from collagebench.engine.plan import make_plan
 from collagebench.errors import OutputError
 from collagebench.report.recommendation_page import recommendation_page
@@ -24,11 +25,21 @@ from collagebench.study.candidates import Left, candidates, possible
 from collagebench.study.explained import explain
 from collagebench.study.points import Point, measured, run_points
 from collagebench.study.proxies import settings
-from collagebench.study.wishes import Candidate, Figures, Wishes, closest, front, ranked, status
+from collagebench.study.wishes import Candidate, Figures, Wishes, front, near_misses, ranked, status
 
 SCHEMA = 1
 ANSWER, PAGE = "answer.json", "answer.html"
 NONE = SchemeConfig("none", "none")
+USUAL_UTILISATION = 0.5
+"""Where no load is given."""
+ELSEWHERE = {
+    *("schemes", "requests", "runs", "warmup", "accuracy", "compute", "compute_time", "slo_ms"),
+    *("fleet", "host", "remote_python", "bootstrap", "endpoint", "tls_ca", "tls_cert", "tls_key", "pixel_scale"),
+    *("ray_address", "ray_cpus", "ray_resource", "ray_placement"),
+}
+"""How much is measured, and where: the choice of whoever tries what was recommended."""
+DESCRIBED = [field.name for field in fields(Config) if field.name not in ELSEWHERE]
+"""What a user says of the fleet that a recommendation is for."""
 
 Summary = dict[str, Any]
 
@@ -154,7 +165,7 @@ def _answer(
     """Return everything that there is to say, as JSON."""
     wishes = asked.wishes
     order = ranked(judged, wishes)
-    nearest = None if order else closest(judged, wishes)
+    nearest = {} if order else near_misses(judged, wishes)
     best = front(judged)
     choice = order[0] if order else None
     loads = [
@@ -177,13 +188,13 @@ def _answer(
         "choice": choice.variant if choice else None,
         "sure": status(choice, wishes) == "meets" if choice else None,
         "ranking": [one.variant for one in order],
-        "closest": nearest.variant if nearest else None,
+        "near_misses": {wish: one.variant for wish, one in nearest.items()},
         "front": [one.variant for one in best],
         "explanation": explain(judged, order, nearest, left, wishes, loads),
         "candidates": [{**_as_json(one), "status": status(one, wishes), "front": one in best} for one in judged],
         "not_considered": [asdict(one) for one in left],
         "settings": settings(choice, plain[-1]) if choice else None,
-        "command": choice and _command(choice),
+        "command": choice and _command(asked, choice),
         "validation": None,
     }
 
@@ -218,8 +229,16 @@ def _known(value: float) -> float | None:
     return value if value < inf else None
 
 
-def _command(choice: Candidate) -> str:
-    """Return the options by which `run` and `simulate` try the choice."""
-    options = [f"--scheme {choice.scheme}"]
-    options += [f"--{name.replace('_', '-')} {value}" for name, value in choice.options.items()]
-    return " ".join(options)
+def _command(asked: Asked, choice: Candidate) -> str:
+    """Return the options by which `run` and `simulate` try the choice, on the same fleet at the highest load."""
+    described, default = replace(asked.config, **load_of(asked.loads[-1])), Config()
+    if described.utilisation == USUAL_UTILISATION:
+        described = replace(described, utilisation=None)
+    options = {name: getattr(described, name) for name in DESCRIBED}
+    words = ["--scheme", choice.scheme]
+    for name, value in choice.options.items():
+        words += [f"--{option(name)}", str(value)]
+    for name, value in options.items():
+        if value != getattr(default, name):
+            words += [f"--{option(name)}"] if value is True else [f"--{option(name)}", str(value)]
+    return shlex.join(words)

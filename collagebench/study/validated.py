@@ -12,12 +12,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from collagebench.config import SchemeConfig
+from collagebench.config import Config, SchemeConfig
 from collagebench.engine import experiment
 from collagebench.engine.cells import Progress
+from collagebench.errors import Interrupted
 from collagebench.report.summary import summarise
 from collagebench.results.reader import load
 from collagebench.results.writer import HEADER
+from collagebench.study.points import interrupted
 from collagebench.study.recommend import NONE, Asked, candidate_of, load_of
 from collagebench.study.wishes import ABOUT, Candidate, Wishes, status
 
@@ -35,8 +37,13 @@ def validate(asked: Asked, answer: Mapping[str, Any], directory: Path, progress:
     names = [name for name in (answer["choice"], after) if name is not None]
     schemes = [_scheme(by_name[name]) for name in names if name != NONE.variant]
     config = replace(asked.config, schemes=(NONE, *schemes), **load_of(asked.loads[-1]))
+    if config.compute == "real":  # then workers need not be told how long it takes, and every answer is classified
+        config = replace(config, compute_time=None, accuracy=Config().accuracy)
     place = directory / LIVE
-    experiment.run(config, place, progress, resume=(place / HEADER).exists())
+    try:
+        experiment.run(config, place, progress, resume=(place / HEADER).exists())
+    except Interrupted:
+        raise interrupted(directory) from None
     summary = summarise([load(place)])
     live = {name: candidate_of(_scheme(by_name[name]), [summary], asked.wishes) for name in names}
     choice, runner_up = live[names[0]], live[names[1]] if after is not None else None

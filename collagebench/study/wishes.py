@@ -21,8 +21,8 @@ A candidate is on the front if no other is at least as good in latency, accuracy
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from collagebench.errors import UsageError
@@ -168,11 +168,25 @@ def ranked(candidates: Sequence[Candidate], wishes: Wishes) -> list[Candidate]:
     return found
 
 
-def closest(candidates: Sequence[Candidate], wishes: Wishes) -> Candidate | None:
-    """Return the fastest of those that are accurate and affordable, for when nothing meets the SLO; None: none is."""
-    easier = Wishes(None, wishes.quantile, wishes.accuracy, wishes.allowed_loss, wishes.budget)
-    some = [candidate for candidate in candidates if status(candidate, easier) == "meets"]
-    return min(some, key=lambda candidate: candidate.worst.latency, default=None)
+def near_misses(candidates: Sequence[Candidate], wishes: Wishes) -> dict[str, Candidate]:
+    """Return, for when nothing meets all wishes, which candidate is nearest to it if one of them is dropped, by name.
+
+    That is the cheapest without a budget, the most accurate without a wish for accuracy and the fastest without an
+    SLO. A wish is left out that was not made, or without which nothing meets the others either.
+    """
+    dropped: dict[str, tuple[Wishes, Callable[[Candidate], float]]] = {}
+    if wishes.budget is not None:
+        dropped["budget"] = replace(wishes, budget=None), lambda one: one.cost
+    if wishes.accuracy is not None or wishes.allowed_loss is not None:
+        dropped["accuracy"] = replace(wishes, accuracy=None, loss=1.0), lambda one: -(one.accuracy or 0.0)
+    if wishes.slo is not None:
+        dropped["slo"] = replace(wishes, slo=None), lambda one: one.worst.latency
+    found = {}
+    for name, (easier, distance) in dropped.items():
+        some = [one for one in candidates if status(one, easier) in ("meets", "perhaps")]
+        if some:
+            found[name] = min(some, key=distance)
+    return found
 
 
 def front(candidates: Sequence[Candidate]) -> list[Candidate]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shlex
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +15,8 @@ from rich.console import Console
 from collagebench.config import Config
 from collagebench.errors import OutputError
 from collagebench.report.recommendation import print_recommendation
-from collagebench.study.recommend import ANSWER, PAGE, Asked, recommend, save
-from collagebench.study.wishes import Wishes
+from collagebench.study.recommend import ANSWER, PAGE, Asked, _command, recommend, save
+from collagebench.study.wishes import Candidate, Wishes
 
 CONFIG = Config(runs=4, requests=150, compute_time=0.001)
 LOADS = ({"utilisation": 0.2}, {"utilisation": 0.4})
@@ -71,8 +73,39 @@ def test_where_nothing_will_do_it_names_the_nearest(directory: Path) -> None:
     answer = answered(directory, ("hedge", "replication"), slo=0.001)
     assert answer["choice"] is None
     assert answer["ranking"] == []
-    assert answer["closest"] is not None
-    assert answer["explanation"][0].startswith("Nothing meets the SLO of 1 ms")
+    assert answer["near_misses"].keys() == {"slo"}
+    assert answer["explanation"][0].startswith(
+        "Nothing meets all that is asked for. But for the SLO of 1 ms the nearest is "
+    )
+
+
+def test_the_budget_is_named_where_it_is_in_the_way(directory: Path) -> None:
+    """With how much work what is otherwise good enough would cost, and with what would do if the SLO were dropped."""
+    answer = answered(directory, ("replication",), slo=0.1, budget=0.01)
+    budget, slo, *_ = answer["explanation"]
+    assert budget.startswith("Nothing meets all that is asked for. But for the budget of 1 % more work the nearest is ")
+    assert slo.startswith("But for the SLO of 100 ms the nearest is no redundancy: ")
+
+
+def test_the_command_tries_the_choice_on_the_fleet_that_was_asked_about() -> None:
+    """Every option that was not the default comes back, so that `simulate` answers the same question."""
+    config = replace(CONFIG, workers=6, stragglers="bimodal", slow_factor=20.0, seed=5, data=Path("some where"))
+    choice = Candidate("hedge p90", "hedge", {"hedge_delay": "p90"}, ())
+    command = _command(Asked(config, ({"rate": 7.0}, {"rate": 50.0}), Wishes()), choice)
+    assert shlex.split(command) == [
+        *("--scheme", "hedge", "--hedge-delay", "p90", "--workers", "6", "--data", "some where", "--rate", "50.0"),
+        *("--stragglers", "bimodal", "--slow-factor", "20.0", "--seed", "5"),
+    ]
+
+
+def test_settings_and_command_are_printed_as_they_are(directory: Path) -> None:
+    """Not a line of what is to be copied is broken, however narrow the terminal."""
+    answer = answered(directory, ("hedge",), slo=0.1)
+    assert answer["choice"].startswith("hedge")
+    file = StringIO()
+    print_recommendation(answer, Console(file=file, width=40, no_color=True))
+    for text in (*filter(None, (answer["settings"][key] for key in ("grpc", "envoy"))), answer["command"]):
+        assert text in file.getvalue()
 
 
 def test_what_was_simulated_is_not_simulated_again(directory: Path) -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collagebench.errors import UsageError
-from collagebench.study.wishes import ABOUT, Candidate, Figures, Wishes, closest, front, ranked, status
+from collagebench.study.wishes import ABOUT, Candidate, Figures, Wishes, front, near_misses, ranked, status
 
 
 def candidate(
@@ -101,12 +101,26 @@ def test_what_surely_meets_the_slo_comes_before_what_perhaps_does() -> None:
     assert [one.variant for one in ranked([perhaps, REPLICATION], Wishes(slo=0.1))] == ["replication", "perhaps"]
 
 
-def test_where_nothing_meets_the_slo_the_fastest_of_the_others_is_named() -> None:
-    """It still has to be accurate and affordable."""
-    wishes = Wishes(slo=0.01, budget=0.5)
-    assert ranked([NONE, COLLAGE, HEDGE, REPLICATION], wishes) == []
-    assert closest([NONE, HEDGE, REPLICATION], wishes) is HEDGE
-    assert closest([candidate("lossy", 0.01, lost=0.5)], wishes) is None
+@pytest.mark.parametrize(
+    ("wishes", "nearest"),
+    [
+        (Wishes(slo=0.01, budget=0.5), {"slo": "collage"}),
+        (Wishes(slo=0.1, budget=0.01), {"budget": "hedge", "slo": "none"}),
+        (
+            Wishes(slo=0.06, accuracy=0.895, budget=0.5),
+            {"budget": "replication", "accuracy": "collage", "slo": "hedge"},
+        ),
+        (Wishes(accuracy=0.95), {"accuracy": "none"}),
+        (Wishes(slo=0.01, budget=0.5, accuracy=0.95), {}),
+    ],
+)
+def test_where_nothing_meets_all_wishes_it_is_said_which_one_is_in_the_way(
+    wishes: Wishes, nearest: dict[str, str]
+) -> None:
+    """What is named breaks that wish alone: the cheapest, the most accurate or the fastest of those."""
+    candidates = [NONE, COLLAGE, HEDGE, REPLICATION]
+    assert ranked(candidates, wishes) == []
+    assert {wish: one.variant for wish, one in near_misses(candidates, wishes).items()} == nearest
 
 
 figures = st.builds(
