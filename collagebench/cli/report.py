@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import click
+
+from collagebench.errors import UsageError
 
 FORMATS = ["table", "markdown", "csv", "json", "html", "trace"]
 
@@ -25,9 +28,9 @@ def _print_schema(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
 @click.option(
     "--slo",
     "slo_ms",
-    type=click.FloatRange(min=0, min_open=True),
+    type=float,
     metavar="MS",
-    help="Goodput counts answers this fast. [the run's own]",
+    help="Also say how many right answers a second are this fast. [the run's own]",
 )
 @click.option("--details", is_flag=True, help="Also tables of the answers by source and of the work.")
 @click.option("--fail-if", multiple=True, metavar="GATE", help="Exit with 3 if e.g. 'collage.p99 > 0.3'; repeatable.")
@@ -66,6 +69,9 @@ def command(
     """
     from collagebench.report import print_report
     from collagebench.report.expression import parse
+
+    if slo_ms is not None and not 0 < slo_ms < math.inf:
+        raise UsageError(f"--slo must be a number above 0, not {slo_ms}")
 
     gates = [parse(text) for text in fail_if]
     return print_report(runs, form, baseline=baseline, slo_ms=slo_ms, details=details, out=out, fail_if=gates)

@@ -8,7 +8,7 @@ from typing import Any
 
 from collagebench.report.parts import UNKNOWN, as_interval, as_ms, as_percent, as_times
 from collagebench.report.sweep_table import FIGURES, grids, legend, sweep_conditions
-from collagebench.report.table import conditions
+from collagebench.report.table import conditions, goodput
 
 Object = dict[str, Any]
 
@@ -60,6 +60,7 @@ def _one(one: Object) -> list[str]:
         lines += [*block, ""] if block else []
     if any(scheme["runs"] for scheme in one["schemes"]):
         lines += [*_figures(one), ""]
+        lines += [escaped(goodput(one)), ""] if one["slo_ms"] is not None else []
     return [*lines, escaped(conditions(one)), ""]
 
 

@@ -48,6 +48,8 @@ def _print_one(one: dict[str, Any], console: Console, details: bool) -> None:
         width = max(9, *(len(column) + 1 for column in meanings))
         for column, meaning in meanings.items():
             print_line(console, meaning, indent=f"{column:<{width}}", style="dim")
+        if one["slo_ms"] is not None:
+            print_line(console, goodput(one))
         console.print()
         if details:
             print_details(one, console)
@@ -87,6 +89,13 @@ def conditions(one: dict[str, Any]) -> str:
     if "seed" in config:
         parts.append(f"seed {config['seed']}")
     return " ".join(part for part in parts if part).rstrip(",")
+
+
+def goodput(one: dict[str, Any]) -> str:
+    """Say how many answers a second of each scheme are right and in time, for the SLO there is."""
+    found = [(scheme["variant"], scheme["goodput_rps"]) for scheme in one["schemes"] if scheme["runs"]]
+    each = ", ".join(f"{name} {UNKNOWN if rate is None else f'{rate:.1f}'}" for name, rate in found)
+    return f"right answers within {one['slo_ms']:g} ms, a second: {each}"
 
 
 def _stragglers(one: dict[str, Any]) -> str:

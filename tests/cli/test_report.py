@@ -99,8 +99,10 @@ def test_usage_errors_exit_2(sound, capsys):
     """No run, an unknown scheme or an impossible SLO is a usage error."""
     assert report() == 2
     assert report(sound, "--baseline", "tied") == 2
-    assert report(sound, "--slo", "0") == 2
     assert "its schemes are none, hedge" in capsys.readouterr().err
+    for slo in ("0", "nan", "inf"):
+        assert report(sound, "--slo", slo) == 2
+        assert f"--slo must be a number above 0, not {float(slo)}" in capsys.readouterr().err
 
 
 def test_what_is_no_run_exits_1(tmp_path, capsys):

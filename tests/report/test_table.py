@@ -8,6 +8,7 @@ import pytest
 from rich.console import Console
 from synthetic_run import HEADER, cell, lognormal, make_run, request, task
 
+from collagebench.report.markdown import markdown
 from collagebench.report.summary import summarise
 from collagebench.report.table import print_summary
 from collagebench.results.reader import load
@@ -40,6 +41,17 @@ def test_row_of_known_figures(tmp_path):
     assert row(text, "none") == ["none", "100.0", "100.0", "0.00", "1.00x", "100.0", "%", "0.0", "%", "1.00x", "0"]
     assert row(text, "hedge")[1:5] == ["50.0", "inf", "-", "-"]
     assert row(text, "hedge")[-1] == "20"
+
+
+def test_an_slo_adds_how_many_answers_are_right_and_in_time(tmp_path):
+    """A line under the table, which is not there without one; the Markdown has the same."""
+    directory = make_run(tmp_path / "run", {"none": [[0.1] * 300 + [0.2] * 100]})
+    summary = summarise([load(directory)], slo_ms=150)
+    rate = summary["schemes"][0]["goodput_rps"]
+    line = f"right answers within 150 ms, a second: none {rate:.1f}"
+    assert line in printed(directory, slo_ms=150).splitlines()
+    assert line in markdown(summary).splitlines()
+    assert "right answers" not in printed(directory)
 
 
 def test_too_few_requests_print_a_lower_bound(tmp_path):
