@@ -185,7 +185,7 @@ def option(name: str) -> str:
 def nearest(key: str, known: Iterable[str], all_of_them: str = "it may have") -> str:
     """Return the end of a sentence about an unknown key: the known one it was meant to be, or all of them."""
     known = sorted(known)
-    close = difflib.get_close_matches(key, known, n=1)
+    close = difflib.get_close_matches(key, known, n=1, cutoff=0.65)
     return f"; did you mean {close[0]!r}?" if close else f"; {all_of_them} {', '.join(known) or 'none'}"
 
 

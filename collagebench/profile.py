@@ -23,6 +23,7 @@ from typing import Any
 from collagebench.config import Config, SchemeConfig, nearest, option
 from collagebench.errors import UsageError
 from collagebench.hosts import Host, read_hosts
+from collagebench.schemes import SCHEMES, options_of
 from collagebench.stragglers.model import is_path
 from collagebench.study.grid import several
 from collagebench.toml_lines import Way, key_lines, line_of
@@ -43,6 +44,8 @@ KINDS = {
 }
 NUMBERS = ("a number", "a whole number")
 SINGLE = ("slo_ms", "hedge_log")
+COMMAND_LINE = ("profile", "out", "resume", "format", "fail-if", "verbose", "jobs")
+"""Options of commands that say nothing of an experiment."""
 """Numbers and names that are no matter of an experiment, so that a list of them makes none."""
 SECONDS = (
     "deadline", "compute_time", "persistence", "base", "shift", "tail", "scale", "median", "slow_machine",
@@ -149,11 +152,22 @@ def read_profile(path: Path) -> Profile:
         elif option(key) == "ray-resource":
             values["ray_resource"] = _read_resources(where, value)
         elif key not in known:
-            raise UsageError(f"{where}: unknown key {key!r}{nearest(key, [*known, 'scheme', 'host', 'hosts'])}")
+            raise UsageError(f"{where}: {_unknown(key, [*known, 'scheme', 'host', 'hosts'])}")
         else:
             name = known[key].name
             values[name] = _typed(path.parent, where, name, value, str(known[key].type))
     return Profile(path, description, values, lines)
+
+
+def _unknown(key: str, known: Collection[str]) -> str:
+    """Say what is wrong with a key that a profile does not have."""
+    plain = key.replace("_", "-")
+    if plain in COMMAND_LINE:
+        return f"{plain} is not part of an experiment: give --{plain} on the command line"
+    takers = [name for name in SCHEMES if plain.replace("-", "_") in options_of(name)]
+    if takers:
+        return f"{plain} is an option of {' or '.join(takers)}: it belongs into the [[scheme]] table of one"
+    return f"unknown key {key!r}{nearest(key, known)}"
 
 
 def check_files(profile: Profile, given: Collection[str]) -> None:

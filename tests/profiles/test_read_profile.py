@@ -33,6 +33,11 @@ def refused(tmp_path, text, *options):
     ("text", "sentence"),
     [
         ("\nworker = 5", "profile p.toml, line 2: unknown key 'worker'; did you mean 'workers'?"),
+        ('runs = 1\nout = "a"', "profile p.toml, line 2: out is not part of an experiment: give --out on the command"),
+        (
+            "hedge_delay = 3",
+            "profile p.toml, line 1: hedge-delay is an option of hedge or hedge-idle: it belongs into the [[scheme]]",
+        ),
         ("runs = 1\n\n[farm]\nworkers = 3", "profile p.toml, line 3: unknown key 'farm'"),
         ("runs = 1\nslow.share = 0.1", "profile p.toml, line 2: unknown key 'slow'"),
         ("# one\nruns = 'many'", "profile p.toml, line 2: runs must be a whole number, not 'many'"),
