@@ -73,7 +73,7 @@ def command(
     from collagebench.measurement.coded import Code
     from collagebench.measurement.evaluate import Evaluation, evaluate, tuned
     from collagebench.report.models import print_models, print_tuned
-    from collagebench.report.output import put
+    from collagebench.report.output import put, see_that_it_can_be_written
 
     smoothing = {"smooth_encode": smooth_encode, "smooth_decode": smooth_decode}
     code = Code(coded_k, coded_s, **{name: value for name, value in smoothing.items() if value is not None})
@@ -88,6 +88,8 @@ def command(
         split=split or ("train" if tune else "test"),
         code=code,
     )
+    if out is not None:
+        see_that_it_can_be_written(out)
     with counted("reading images") as report:
         found = (tuned if tune else evaluate)(asked, report)
 

@@ -66,7 +66,7 @@ def command(
     # Imported here, because they are heavy and no help text needs them.
     from collagebench.cli.progress import counted
     from collagebench.engine.recording import Recording, record
-    from collagebench.report.output import put
+    from collagebench.report.output import put, see_that_it_can_be_written
     from collagebench.report.recorded import print_recorded
 
     fleet = {name: parameters.pop(name) for name in map(parameter, FLEET)}
@@ -90,6 +90,7 @@ def command(
         parameters={name: value for name, value in parameters.items() if value is not None},
     )
     path = out or Path("runs") / f"{datetime.now():%Y%m%d-%H%M%S}-record.json"
+    see_that_it_can_be_written(path)
     with counted("preparing") as report:
         profile = record(asked, path, samples, report, lambda text: click.echo(text, err=True))
 

@@ -19,11 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from collagebench import zoo
+from collagebench.config import option
 from collagebench.engine.evaluation import session
 from collagebench.engine.event_loop import complete
 from collagebench.engine.recording_files import (
     rounded,
-    see_that_it_can_be_written,
     write_profile,
     write_samples,
 )
@@ -106,6 +106,10 @@ class Recording:
                 f"record watches workers without injection: --stragglers must be one of {', '.join(NATURAL)}, which "
                 f"really disturb them, not {self.stragglers}"
             )
+        for name in self.parameters:
+            takers = [kind for kind in NATURAL if name in parameters_of(kind)]
+            if self.stragglers not in takers:
+                raise UsageError(f"--{option(name)} is for --stragglers {' or '.join(takers)}, not {self.stragglers}")
         if self.stragglers in NATURAL and self.where.kind in CANNOT:
             raise UsageError(CANNOT[self.where.kind])
 
@@ -131,7 +135,6 @@ def record(
     model, pixels = _model_and_images(asked)
     rate = asked.rate or _default_rate(_inference_time(model, pixels), asked.workers)
     schedules = [_schedule(asked, rate, worker) for worker in range(asked.workers)]
-    see_that_it_can_be_written(out)
     found = Watch([Machine() for _ in schedules])
     before = _processor_times()
     finished = True

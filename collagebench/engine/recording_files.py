@@ -56,20 +56,6 @@ def write_profile(path: Path, profile: dict[str, Any]) -> None:
     _write(path, (text + "\n").encode())
 
 
-def see_that_it_can_be_written(out: Path) -> None:
-    """Make the directory of `out`, so that a long watch does not end in an error that could be known before it.
-
-    Raises:
-        OutputError: it will not be possible to write there.
-    """
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        if out.is_dir() or not os.access(out if out.exists() else out.parent, os.W_OK):
-            raise PermissionError(13, "Is a directory" if out.is_dir() else "Permission denied")
-    except OSError as error:
-        raise OutputError(f"the profile cannot be written to {out} ({error.strerror}); choose another --out") from None
-
-
 def _write(path: Path, content: bytes) -> None:
     """Write a file whole or not at all."""
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")

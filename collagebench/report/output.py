@@ -33,6 +33,20 @@ def put(show: Callable[[Console], None], out: Path | None) -> bool:
     return True
 
 
+def see_that_it_can_be_written(out: Path) -> None:
+    """Make the directory of `out`, so that long work does not end in an error that could be known before it.
+
+    Raises:
+        OutputError: it will not be possible to write there.
+    """
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        if out.is_dir() or not os.access(out if out.exists() else out.parent, os.W_OK):
+            raise PermissionError(13, "Is a directory" if out.is_dir() else "Permission denied")
+    except OSError as error:
+        raise OutputError(f"{out} cannot be written ({error.strerror}); choose another --out") from None
+
+
 def write_whole(path: Path, text: str) -> None:
     """Write `text` to `path` through a partial file beside it, so that no half report ever bears the name.
 

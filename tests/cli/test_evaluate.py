@@ -118,6 +118,14 @@ def test_out_gets_what_would_be_printed(
     assert "100.0 %" in (tmp_path / "table.txt").read_text()
 
 
+def test_a_place_that_cannot_be_written_is_known_before_anything_is_measured(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is refused before the images, which are not there either, are looked for."""
+    assert evaluate("single", "--dataset", "imagefolder", "--data", str(tmp_path / "no"), "--out", str(tmp_path)) == 1
+    assert "(Is a directory); choose another --out" in capsys.readouterr().err
+
+
 def test_what_does_not_fit_is_one_sentence(
     colours: tuple[object, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
