@@ -116,7 +116,9 @@ SECTIONS = {
             metavar="NAME|FILE",
             help=f"A recorded profile, or {', '.join(NAMES)}. [collage-trace]",
         ),
-        click.option("--time-scale", type=FLOAT, help="Multiplies the stragglers' seconds. [0.2; of your own: 1]"),
+        click.option(
+            "--time-scale", type=FLOAT, help="Multiplies the stragglers' seconds. [0.2; a trace, a recorded profile: 1]"
+        ),
         click.option(
             "--straggler-mode", type=TEXT, help="A draw is a floor, something to add, or a factor (scale). [floor]"
         ),
@@ -132,7 +134,7 @@ SECTIONS = {
         click.option(
             "--base",
             type=FLOAT,
-            help="none, bimodal, markov, erasure, crash, stop: seconds of a task that is not slow. [0.1]",
+            help="none, bimodal, markov, erasure, crash, stop: seconds of a task not slow. [0.1; none, stop: 0]",
         ),
         click.option("--shift", type=FLOAT, help="shifted-exponential: the least seconds. [0.1]"),
         click.option("--tail", type=FLOAT, help="shifted-exponential: mean seconds beyond them. [0.1]"),
@@ -180,7 +182,9 @@ SECTIONS = {
     ],
     "Report": [
         click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", help="[table]"),
-        click.option("--slo", "slo_ms", type=float, metavar="MS", help="Goodput counts answers this fast."),
+        click.option(
+            "--slo", "slo_ms", type=float, metavar="MS", help="Also say how many right answers a second are this fast."
+        ),
         click.option(
             "--fail-if", multiple=True, metavar="GATE", help="Exit with 3 if so: `report --help`; repeatable."
         ),

@@ -166,7 +166,7 @@ def make_plan(config: Config, measured: Mapping[tuple[str, int], float] = {}) ->
     if rate is None:
         if mean_service <= 0 or (config.utilisation is None and mean_service < SHORT_SERVICE):
             raise UsageError(
-                f"one inference takes {mean_service * 1e3:.2g} ms here, too short to choose a rate by it: "
+                f"a service takes {mean_service * 1e3:.2g} ms on average, too short to choose a rate by it: "
                 "say how many requests a second with --rate"
             )
         rate = (config.utilisation or 0.5) * config.workers / mean_service
