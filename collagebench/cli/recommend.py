@@ -95,7 +95,7 @@ def command(**options: Any) -> int:
 def _asked(options: Mapping[str, Any]) -> Asked:
     """Make the question of the options; UsageError if it makes none."""
     from collagebench.cli.resolve import resolve_grid
-    from collagebench.study.recommend import USUAL_UTILISATION, Asked
+    from collagebench.study.recommend import Asked
     from collagebench.study.wishes import Wishes
 
     grid = resolve_grid({**options, "schemes": options["schemes"] or ("none",)})
@@ -112,7 +112,6 @@ def _asked(options: Mapping[str, Any]) -> Asked:
     )
     if options["requests"] is None and not options["profile"]:
         config = replace(config, requests=REQUESTS)
-    usual = {"utilisation": config.utilisation or USUAL_UTILISATION}
-    load = usual if config.rate is None else {"rate": config.rate}
+    load = {"rate": config.rate} if config.rate is not None else {"utilisation": config.utilisation or 0.5}
     loads = tuple(dict(cell.values) for cell in grid.cells) if grid.axes else (load,)
     return Asked(config, loads, wishes, options["schemes"])

@@ -30,8 +30,6 @@ from collagebench.study.wishes import Candidate, Figures, Wishes, front, near_mi
 SCHEMA = 1
 ANSWER, PAGE = "answer.json", "answer.html"
 NONE = SchemeConfig("none", "none")
-USUAL_UTILISATION = 0.5
-"""Where no load is given."""
 ELSEWHERE = {
     *("schemes", "requests", "runs", "warmup", "accuracy", "compute", "compute_time", "slo_ms"),
     *("fleet", "host", "remote_python", "bootstrap", "endpoint", "tls_ca", "tls_cert", "tls_key", "pixel_scale"),
@@ -232,13 +230,11 @@ def _known(value: float) -> float | None:
 def _command(asked: Asked, choice: Candidate) -> str:
     """Return the options by which `run` and `simulate` try the choice, on the same fleet at the highest load."""
     described, default = replace(asked.config, **load_of(asked.loads[-1])), Config()
-    if described.utilisation == USUAL_UTILISATION:
-        described = replace(described, utilisation=None)
-    options = {name: getattr(described, name) for name in DESCRIBED}
     words = ["--scheme", choice.scheme]
     for name, value in choice.options.items():
         words += [f"--{option(name)}", str(value)]
-    for name, value in options.items():
+    for name in DESCRIBED:
+        value = getattr(described, name)
         if value != getattr(default, name):
             words += [f"--{option(name)}"] if value is True else [f"--{option(name)}", str(value)]
     return shlex.join(words)
