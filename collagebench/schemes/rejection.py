@@ -21,7 +21,7 @@ WINDOW = 1000
 class Rejection:
     """Rejects of the answers it is shown the least sure ones, as many as are `share` of all requests.
 
-    It uses the first twenty, by which nothing can be told yet, and all as long as the share is less than one of them.
+    It uses the first twenty, by which nothing can be told yet.
     """
 
     def __init__(self, share: float) -> None:
@@ -30,6 +30,7 @@ class Rejection:
         self.share = share
         self._margins = RunningPercentile(0.0, WINDOW)
         self._arrived = 0
+        self._carried = 0.0
         self._arrived_by: deque[int] = deque(maxlen=WINDOW)
         """How many requests had arrived when each of those answers was judged."""
 
@@ -41,9 +42,11 @@ class Rejection:
         """Whether an answer of this margin, a finite number or inf, is not to be used."""
         known = len(self._arrived_by)
         requests = self._arrived - self._arrived_by[0] if known else 0
-        # The next is among the `rank` lowest of known + 1 with a chance of rank / (known + 1): rounded down, so that
-        # a share too small for what is known rejects none, not every new lowest.
-        rank = int(self.share * requests / max(known, 1) * (known + 1))
+        # The next is among the `rank` lowest of known + 1 with a chance of rank / (known + 1). What rounding leaves
+        # is carried over, so that a share of less than one of those that are known is neither lost nor made one.
+        wanted = self.share * requests / max(known, 1) * (known + 1) + self._carried
+        rank = int(wanted)
+        self._carried = wanted - rank
         least = self._margins.lowest(rank) if rank else None
         self._margins.add(margin)
         self._arrived_by.append(self._arrived)
