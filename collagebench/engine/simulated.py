@@ -118,9 +118,12 @@ def simulate_cell(
     arrived = 0
     while True:
         arrival = math.inf if request is None else request.arrival
-        event = heap[0][0] if heap else math.inf
+        event = math.inf
+        if heap:
+            event, _, _, waking = heap[0]
+            if waking is not None:  # all replies of its instant have been: now its own time counts
+                event = max(waking[0], transport.now)
         due = transport.due() if deadlines else math.inf
-        before = transport.now
         now = transport.now = min(arrival, event, due)
         if now == math.inf:
             break
@@ -139,8 +142,7 @@ def simulate_cell(
                 else:
                     conductor.served(job, now)
             elif waking is not None:
-                at, token = waking
-                now = transport.now = max(at, before)
+                token = waking[1]
                 if isinstance(token, _Back):
                     conductor.back(token.worker, now)
                 else:

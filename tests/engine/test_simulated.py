@@ -228,6 +228,17 @@ def test_a_delay_that_ends_with_the_service_sends_nothing(scheme: str, options: 
     assert len(ledger.jobs) == 300
 
 
+def test_what_ends_when_a_request_arrives_comes_first() -> None:
+    """A worker that is back at that moment serves it, and a copy whose delay is over takes the idle worker."""
+    back = simulate("none", {}, 1, [3.0], lambda *_: 0.1, crashes=[(1.0, 3.0, 0)])
+    assert back.latency == {0: pytest.approx(0.1)}
+
+    def draw(worker: int, request: int, attempt: int, at: float) -> float:
+        return 9.0 if request == 0 and not attempt else 1.0
+
+    assert simulate("hedge", {"hedge_delay": 0.5}, 2, [0.0, 0.5], draw).latency[0] == 1.5
+
+
 def test_a_straggler_is_saved_by_an_idle_worker() -> None:
     """Where a worker is idle, `hedge-idle` copies at once: a request is as fast as the faster of its two tasks."""
 
