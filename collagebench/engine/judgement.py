@@ -24,7 +24,7 @@ from collagebench.schemes.protocol import Request, Scheme
 Judge = Callable[[Request, Sequence[Job]], float]
 """Returns the margin of the answer that these jobs give to a request; -inf if they have none."""
 ENOUGH = 500
-"""Margins that others are drawn from in simulation."""
+"""Margins that others are drawn from."""
 Evaluate = Callable[[Sequence[Job]], None]
 """Sets outputs of jobs."""
 Chance = Callable[[int], float]
@@ -64,7 +64,13 @@ class Drawn:
 
     def __init__(self, chance: Chance) -> None:
         self.known: list[float] = []
+        """The first ENOUGH, so that what is drawn does not change any more once they are there."""
         self._chance = chance
+
+    def add(self, margin: float) -> None:
+        """Take in a margin, unless enough are known."""
+        if len(self.known) < ENOUGH:
+            self.known.append(margin)
 
     def __call__(self, request: Request) -> float:
         """Return one of them, always the same of the same; inf while none is known."""
@@ -91,7 +97,7 @@ class SimulatedJudge:
                 return self._drawn(request)
             self._evaluate(unknown)
         found = margin(self._codec, request, jobs)
-        self._drawn.known.append(found)
+        self._drawn.add(found)
         return found
 
 
@@ -126,7 +132,7 @@ class EmulatedJudge:
         if any(job.outputs is None for job in jobs):
             return self._drawn(request)
         found = margin(self._codec, request, jobs)
-        self._drawn.known.append(found)
+        self._drawn.add(found)
         return found
 
     def _work_out(self, job: Job) -> None:
