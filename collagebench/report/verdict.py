@@ -49,7 +49,7 @@ def _latency(name: str, figure: dict[str, Any], base: str, minimum: float) -> st
         return f"{name} {size} than {base}"
     if figure["p_holm"] <= LEVEL and times > 1 + minimum:
         way = "lower" if figure["difference_s"] < 0 else "higher"
-        return f"{name} undecided against {base} ({size} over all runs together, {way} run by run)"
+        return f"{name} undecided against {base} ({size} over all runs together, {way} in the mean of the runs)"
     if figure["p_holm"] <= LEVEL:
         return f"{name} within {100 * minimum:g} % of {base} ({size})"
     return f"{name} not shown to differ from {base} ({size}, p {figure['p_holm']:.2g})"

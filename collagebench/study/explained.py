@@ -10,6 +10,8 @@ from typing import Any
 from collagebench.study.candidates import Left
 from collagebench.study.wishes import Candidate, Status, Wishes, status
 
+MISSES = 3
+"""Wishes of which it is said what would do without them."""
 WORDS: dict[Status, str] = {
     "unsteady": "cannot keep up",
     "late": "too slow",
@@ -59,7 +61,7 @@ def _nothing(nearest: Mapping[str, Candidate], wishes: Wishes) -> list[str]:
         name = "no redundancy" if one.scheme == "none" else one.variant
         figures = f"{_latency(one, wishes)}, {_accuracy(one)}, {_work(one)}"
         lines.append(f"But for {_wish(wish, wishes)} the nearest is {name}: {figures}.")
-    return [f"Nothing meets all that is asked for. {lines[0]}", *lines[1:]]
+    return [f"Nothing meets all that is asked for. {lines[0]}", *lines[1:MISSES]]
 
 
 def _wish(name: str, wishes: Wishes) -> str:
@@ -67,7 +69,7 @@ def _wish(name: str, wishes: Wishes) -> str:
         return f"the SLO of {_ms(wishes.slo)}"
     if name == "budget" and wishes.budget is not None:
         return f"the budget of {100 * wishes.budget:.3g} % more work"
-    if wishes.accuracy is not None:
+    if name == "floor" and wishes.accuracy is not None:
         return f"the floor of {100 * wishes.accuracy:.4g} % right"
     return f"the limit of {100 * (wishes.allowed_loss or 0.0):.2g} points of accuracy lost"
 

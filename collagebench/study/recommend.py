@@ -192,7 +192,7 @@ def _answer(
         "candidates": [{**_as_json(one), "status": status(one, wishes), "front": one in best} for one in judged],
         "not_considered": [asdict(one) for one in left],
         "settings": settings(choice, plain[-1]) if choice else None,
-        "command": choice and _command(asked, choice),
+        "command": choice and _command(asked, choice, loads[-1]["rate"]),
         "validation": None,
     }
 
@@ -205,6 +205,7 @@ def _as_json(one: Candidate) -> dict[str, Any]:
         "options": dict(one.options),
         "latency_s": _known(worst.latency),
         "ci95_s": [worst.low, worst.high] if worst.high < inf else None,
+        "at_most_s": _known(one.at_most),
         "accuracy": one.accuracy,
         "lost": one.lost,
         "work": _known(one.cost),
@@ -227,9 +228,19 @@ def _known(value: float) -> float | None:
     return value if value < inf else None
 
 
-def _command(asked: Asked, choice: Candidate) -> str:
-    """Return the options by which `run` and `simulate` try the choice, on the same fleet at the highest load."""
-    described, default = replace(asked.config, **load_of(asked.loads[-1])), Config()
+def on_real_workers(asked: Asked, rate: float) -> Config:
+    """Return the experiment of real workers at the highest load, which is `rate` requests a second."""
+    config = replace(asked.config, **load_of(asked.loads[-1]))
+    if config.compute == "emulated":
+        return config
+    if config.compute_time is not None:  # workers are not told how long it takes, so that a load is another rate there
+        config = replace(config, compute_time=None, **load_of({"rate": float(f"{rate:.6g}")}))
+    return replace(config, accuracy=Config().accuracy)  # every answer is classified
+
+
+def _command(asked: Asked, choice: Candidate, rate: float) -> str:
+    """Return the options by which `run` tries the choice on the same fleet at the highest load."""
+    described, default = on_real_workers(asked, rate), Config()
     words = ["--scheme", choice.scheme]
     for name, value in choice.options.items():
         words += [f"--{option(name)}", str(value)]

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from collagebench.config import Config, SchemeConfig
+from collagebench.config import SchemeConfig
 from collagebench.engine import experiment
 from collagebench.engine.cells import Progress
 from collagebench.errors import Interrupted
@@ -20,7 +20,7 @@ from collagebench.report.summary import summarise
 from collagebench.results.reader import load
 from collagebench.results.writer import HEADER
 from collagebench.study.points import interrupted
-from collagebench.study.recommend import NONE, Asked, candidate_of, load_of
+from collagebench.study.recommend import NONE, Asked, candidate_of, on_real_workers
 from collagebench.study.wishes import ABOUT, Candidate, Wishes, status
 
 LIVE = "live"
@@ -36,9 +36,7 @@ def validate(asked: Asked, answer: Mapping[str, Any], directory: Path, progress:
     after = next((name for name in answer["ranking"] if name != answer["choice"]), None)
     names = [name for name in (answer["choice"], after) if name is not None]
     schemes = [_scheme(by_name[name]) for name in names if name != NONE.variant]
-    config = replace(asked.config, schemes=(NONE, *schemes), **load_of(asked.loads[-1]))
-    if config.compute == "real":  # then workers need not be told how long it takes, and every answer is classified
-        config = replace(config, compute_time=None, accuracy=Config().accuracy)
+    config = replace(on_real_workers(asked, answer["asked"]["loads"][-1]["rate"]), schemes=(NONE, *schemes))
     place = directory / LIVE
     try:
         experiment.run(config, place, progress, resume=(place / HEADER).exists())

@@ -171,14 +171,18 @@ def ranked(candidates: Sequence[Candidate], wishes: Wishes) -> list[Candidate]:
 def near_misses(candidates: Sequence[Candidate], wishes: Wishes) -> dict[str, Candidate]:
     """Return, for when nothing meets all wishes, which candidate is nearest to it if one of them is dropped, by name.
 
-    That is the cheapest without a budget, the most accurate without a wish for accuracy and the fastest without an
-    SLO. A wish is left out that was not made, or without which nothing meets the others either.
+    That is the cheapest without a budget, the most accurate without a floor or a limit to its loss, and the fastest
+    without an SLO. A wish is left out that was not made, or without which nothing meets the others either.
     """
     dropped: dict[str, tuple[Wishes, Callable[[Candidate], float]]] = {}
     if wishes.budget is not None:
         dropped["budget"] = replace(wishes, budget=None), lambda one: one.cost
-    if wishes.accuracy is not None or wishes.allowed_loss is not None:
-        dropped["accuracy"] = replace(wishes, accuracy=None, loss=1.0), lambda one: -(one.accuracy or 0.0)
+    least = wishes.allowed_loss
+    if wishes.accuracy is not None:
+        easier = replace(wishes, accuracy=None, loss=1.0 if least is None else least)
+        dropped["floor"] = easier, lambda one: -(one.accuracy or 0.0)
+    if least is not None:
+        dropped["loss"] = replace(wishes, loss=1.0), lambda one: -(one.accuracy or 0.0)
     if wishes.slo is not None:
         dropped["slo"] = replace(wishes, slo=None), lambda one: one.worst.latency
     found = {}

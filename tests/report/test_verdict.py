@@ -56,7 +56,7 @@ def test_runs_and_all_of_them_together_may_disagree(tmp_path):
     none = [[0.1 + 0.001 * number] * 100 for number in range(9)] + [[0.1] * 95 + [1.0] * 5]
     often = [[value - 0.06 for value in run] for run in none[:9]] + [[0.04] * 85 + [0.93] * 15]
     (sentence,) = summary(tmp_path / "run", {"none": none, "often": often})["verdict"]
-    words = "often: p99 undecided against none (8.6x higher over all runs together, lower run by run)"
+    words = "often: p99 undecided against none (8.6x higher over all runs together, lower in the mean of the runs)"
     assert sentence.startswith(words)
 
 

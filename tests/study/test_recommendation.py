@@ -91,7 +91,9 @@ def test_the_command_tries_the_choice_on_the_fleet_that_was_asked_about() -> Non
     """Every option that was not the default comes back, so that `simulate` answers the same question."""
     config = replace(CONFIG, workers=6, stragglers="bimodal", slow_factor=20.0, seed=5, data=Path("some where"))
     choice = Candidate("hedge p90", "hedge", {"hedge_delay": "p90"}, ())
-    command = _command(Asked(config, ({"rate": 7.0}, {"rate": 50.0}), Wishes()), choice)
+    command = _command(Asked(config, ({"rate": 7.0}, {"rate": 50.0}), Wishes()), choice, 50.0)
+    timed = replace(config, compute_time=0.2, rate=None)
+    assert "--rate 12.5 " in _command(Asked(timed, ({"utilisation": 0.5},), Wishes()), choice, 12.5), "of real workers"
     assert shlex.split(command) == [
         *("--scheme", "hedge", "--hedge-delay", "p90", "--workers", "6", "--data", "some where", "--rate", "50.0"),
         *("--stragglers", "bimodal", "--slow-factor", "20.0", "--seed", "5"),

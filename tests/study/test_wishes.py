@@ -108,9 +108,13 @@ def test_what_surely_meets_the_slo_comes_before_what_perhaps_does() -> None:
         (Wishes(slo=0.1, budget=0.01), {"budget": "hedge", "slo": "none"}),
         (
             Wishes(slo=0.06, accuracy=0.895, budget=0.5),
-            {"budget": "replication", "accuracy": "collage", "slo": "hedge"},
+            {"budget": "replication", "floor": "collage", "slo": "hedge"},
         ),
-        (Wishes(accuracy=0.95), {"accuracy": "none"}),
+        (Wishes(accuracy=0.95), {"floor": "none"}),
+        (
+            Wishes(slo=0.06, loss=0.001, accuracy=0.3, budget=0.5),
+            {"budget": "replication", "loss": "collage", "slo": "hedge"},
+        ),
         (Wishes(slo=0.01, budget=0.5, accuracy=0.95), {}),
     ],
 )
