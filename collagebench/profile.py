@@ -44,9 +44,9 @@ KINDS = {
 }
 NUMBERS = ("a number", "a whole number")
 SINGLE = ("slo_ms", "hedge_log")
-COMMAND_LINE = ("profile", "out", "resume", "format", "fail-if", "verbose", "jobs")
-"""Options of commands that say nothing of an experiment."""
 """Numbers and names that are no matter of an experiment, so that a list of them makes none."""
+COMMAND_LINE = ("profile", "out", "resume", "format", "fail-if", "verbose", "jobs", "on-ray")
+"""Options of commands that say nothing of an experiment."""
 SECONDS = (
     "deadline", "compute_time", "persistence", "base", "shift", "tail", "scale", "median", "slow_machine",
     "crash_every", "restart_after", "stop_every", "stop_for",
@@ -163,7 +163,7 @@ def _unknown(key: str, known: Collection[str]) -> str:
     """Say what is wrong with a key that a profile does not have."""
     plain = key.replace("_", "-")
     if plain in COMMAND_LINE:
-        return f"{plain} is not part of an experiment: give --{plain} on the command line"
+        return f"{plain} is not part of an experiment: --{plain} is an option of commands only"
     takers = [name for name in SCHEMES if plain.replace("-", "_") in options_of(name)]
     if takers:
         return f"{plain} is an option of {' or '.join(takers)}: it belongs into the [[scheme]] table of one"

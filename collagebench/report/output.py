@@ -34,17 +34,19 @@ def put(show: Callable[[Console], None], out: Path | None) -> bool:
 
 
 def see_that_it_can_be_written(out: Path) -> None:
-    """Make the directory of `out`, so that long work does not end in an error that could be known before it.
+    """Look whether `out` can be written, so that long work does not end in an error that could be known before it.
 
     Raises:
         OutputError: it will not be possible to write there.
     """
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        if out.is_dir() or not os.access(out if out.exists() else out.parent, os.W_OK):
-            raise PermissionError(13, "Is a directory" if out.is_dir() else "Permission denied")
-    except OSError as error:
-        raise OutputError(f"{out} cannot be written ({error.strerror}); choose another --out") from None
+    there = next(path for path in (out, *out.resolve().parents) if path.exists())
+    reason = "Is a directory" if there == out and out.is_dir() else ""
+    if there != out and not there.is_dir():
+        reason = f"{there} is not a directory"
+    if not reason and not os.access(there, os.W_OK):
+        reason = "Permission denied"
+    if reason:
+        raise OutputError(f"{out} cannot be written ({reason}); choose another --out")
 
 
 def write_whole(path: Path, text: str) -> None:
@@ -63,6 +65,7 @@ def write_whole(path: Path, text: str) -> None:
             return
         if target.exists() and not os.access(target, os.W_OK):
             raise PermissionError(13, "Permission denied")
+        target.parent.mkdir(parents=True, exist_ok=True)
         partial.write_text(text, encoding="utf-8")
         partial.replace(target)
     except OSError as error:

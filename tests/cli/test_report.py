@@ -60,7 +60,6 @@ def test_out_writes_what_would_be_printed(sound, tmp_path, capsys, form):
     report(sound, "--format", form)
     shown = capsys.readouterr().out
     target = tmp_path / "reports" / "report"
-    target.parent.mkdir()
     assert report(sound, "--format", form, "--out", target) == 0
     assert capsys.readouterr().out == ""
     assert target.read_text() == shown
@@ -77,9 +76,9 @@ def test_out_replaces_a_report_whole_or_not_at_all(sound, tmp_path, capsys):
     assert "VALID" in target.read_text()
 
 
-@pytest.mark.parametrize("target", ["/dev/full", "sound", "missing/report.txt"])
+@pytest.mark.parametrize("target", ["/dev/full", "sound", "sound/run.json/report.txt"])
 def test_out_that_cannot_be_written(sound, tmp_path, capsys, target):
-    """A full device, a directory or a place that is not there gives one sentence and exit code 1."""
+    """A full device, a directory or a place below a file gives one sentence and exit code 1."""
     assert report(sound, "--out", tmp_path / target) == 1
     message = capsys.readouterr().err
     assert message.count("\n") == 1

@@ -33,7 +33,7 @@ def refused(tmp_path, text, *options):
     ("text", "sentence"),
     [
         ("\nworker = 5", "profile p.toml, line 2: unknown key 'worker'; did you mean 'workers'?"),
-        ('runs = 1\nout = "a"', "profile p.toml, line 2: out is not part of an experiment: give --out on the command"),
+        ('runs = 1\nout = "a"', "profile p.toml, line 2: out is not part of an experiment: --out is an option of"),
         (
             "hedge_delay = 3",
             "profile p.toml, line 1: hedge-delay is an option of hedge or hedge-idle: it belongs into the [[scheme]]",
