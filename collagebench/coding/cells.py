@@ -7,8 +7,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-NO_ANSWER: Final = -2
-"""Stands where a class would, for a cell that the model has no answer for; -1 is where a class is not known."""
+NO_ANSWER: Final = -1
+"""Stands where a class would, for a cell that the model has no answer for."""
 
 
 def classes(logits: NDArray[np.float32]) -> NDArray[np.int64]:

@@ -124,12 +124,12 @@ class Conductor:
             return
         job.replied = now
         job.kept += 1  # until the scheme has said what it makes of it
-        self._perform(self.scheme.replied(task, now, self._missing(job)), now)
+        self._perform(self.scheme.replied(task, now, self._unanswered(job)), now)
         self._keep(job, task.requests)
         job.kept -= 1
         self._end_if_settled(job, now)
 
-    def _missing(self, job: Job) -> tuple[int, ...]:
+    def _unanswered(self, job: Job) -> tuple[int, ...]:
         """Return the ids of a served job's open requests that its model gave no answer for."""
         if job.task.role not in self._silent:
             return () if job.outputs is None else _missing(job)

@@ -15,10 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from collagebench.coding import boxes
-from collagebench.coding.cells import classes
+from collagebench.coding.cells import NO_ANSWER, classes
 from collagebench.engine.known_outputs import digest, keep, kept
 from collagebench.engine.router import Job
 from collagebench.errors import ModelError
+from collagebench.results.records import NO_CLASS
 from collagebench.schemes.protocol import Request, Scheme, Task
 from collagebench.zoo import Model, verified
 
@@ -66,7 +67,7 @@ def rows(outputs: NDArray[np.float32], model: Model) -> NDArray[np.float32]:
 def decode(codec: Scheme, answers: Sequence[tuple[Request, Sequence[Job]]], prior: int) -> list[int | None]:
     """Return the class that the outputs of its jobs answer to each request; `prior` where there is no job.
 
-    NO_ANSWER stands for no answer, None for one that cannot be known because a worker computed nothing.
+    NO_CLASS stands for no answer, None for one that cannot be known because a worker computed nothing.
     """
     found: list[int | None] = [None if jobs else prior for _, jobs in answers]
     places, scores = [], []
@@ -77,7 +78,7 @@ def decode(codec: Scheme, answers: Sequence[tuple[Request, Sequence[Job]]], prio
             scores.append(codec.decode(request, replies))
     if scores:
         for place, answer in zip(places, classes(np.stack(scores)).tolist(), strict=True):
-            found[place] = answer
+            found[place] = NO_CLASS if answer == NO_ANSWER else answer
     return found
 
 

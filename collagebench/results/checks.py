@@ -17,8 +17,8 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from collagebench.coding.cells import NO_ANSWER
 from collagebench.errors import DataError
+from collagebench.results.records import NO_CLASS
 from collagebench.results.writer import CELLS, REQUESTS, TASKS
 
 SOURCES = ("own", "replica", "hedge", "resent", "collage", "parity", "coded", "backup", "default")
@@ -139,7 +139,7 @@ def _requests(check: Checker, requests: Any, classes: int) -> None:
     check.whole(("run", "request"))
     check.whole(("image",))
     check.whole(("label",), below=classes)
-    check.whole(("predicted",), NO_ANSWER, classes)
+    check.whole(("predicted",), NO_CLASS, classes)
     check.whole(("task",), -1)
     check.known("arrival")
     check.from_0("arrival", "answered", "latency", "encode", "queue", "service", "decode", "hold")

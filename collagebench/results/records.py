@@ -12,6 +12,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+NO_CLASS = -2
+"""Stands where the class of an answer would, of a model that had none; -1 is what an empty field is read as."""
+
 
 @dataclass(slots=True)
 class RequestRecord:
@@ -42,7 +45,7 @@ class RequestRecord:
     task: int | None
     """The task whose reply was the answer, or completed it; None for a default answer."""
     predicted: int | None
-    """The class that was answered; None when it is not known, -2 when the model had none for this image."""
+    """The class that was answered; None when it is not known, NO_CLASS when the model had none for this image."""
     group: float | None
     """Phases of the winning task. `group`: from arrival until its task was made (a group to fill, a hedge delay)."""
     encode: float | None

@@ -31,7 +31,7 @@ SCHEMA = 1
 ANSWER, PAGE = "answer.json", "answer.html"
 NONE = SchemeConfig("none", "none")
 ELSEWHERE = {
-    *("schemes", "requests", "runs", "warmup", "accuracy", "compute", "compute_time", "slo_ms"),
+    *("schemes", "requests", "runs", "warmup", "accuracy", "slo_ms"),
     *("fleet", "host", "remote_python", "bootstrap", "endpoint", "tls_ca", "tls_cert", "tls_key", "pixel_scale"),
     *("ray_address", "ray_cpus", "ray_resource", "ray_placement"),
 }

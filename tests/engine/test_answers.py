@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from simulated_cell import Ledger, simulate
 
-from collagebench.coding.cells import NO_ANSWER
 from collagebench.engine.evaluation import decode
 from collagebench.engine.router import Job
+from collagebench.results.records import NO_CLASS
 from collagebench.schemes import make
 from collagebench.schemes.protocol import Request, Scheme
 
@@ -113,5 +113,5 @@ def test_an_answer_that_is_not_computed_is_not_known() -> None:
     job = Job(codec.arrived(Request(0, 0, 0.0), 0.0)[0].task, 0, 0.0, 0.0, 0.0)  # type: ignore[union-attr]
     assert decode(codec, [(job.task.requests[0], [job])], prior=3) == [None]
     job.outputs = np.full((1, CLASSES), np.nan, np.float32)
-    assert decode(codec, [(job.task.requests[0], [job])], prior=3) == [NO_ANSWER]
+    assert decode(codec, [(job.task.requests[0], [job])], prior=3) == [NO_CLASS]
     assert math.isnan(job.outputs[0, 0])

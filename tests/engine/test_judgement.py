@@ -12,15 +12,25 @@ import numpy as np
 import pytest
 
 from collagebench.cli.resolve import resolve
-from collagebench.coding.cells import NO_ANSWER
 from collagebench.engine import experiment
 from collagebench.engine.cells import Progress
 from collagebench.engine.judgement import ENOUGH, SimulatedJudge, margin
 from collagebench.engine.router import Job
+from collagebench.results.records import NO_CLASS
 from collagebench.schemes import make
 from collagebench.schemes.protocol import Request, Task
 
 COLLAGE = make("collage", {"grid": 2})
+ON_EVERY_ENGINE = pytest.mark.parametrize(
+    ("engine", "options"),
+    [
+        (experiment.run, {}),
+        (experiment.run, {"compute": "emulated", "compute_time": 0.002}),
+        (experiment.simulate, {}),
+        (experiment.simulate, {"accuracy": 0}),
+    ],
+    ids=["live", "emulated", "simulated", "simulated without accuracy"],
+)
 
 
 def served(requests: Sequence[Request], outputs: Sequence[Sequence[float]] | None) -> Job:
@@ -59,16 +69,7 @@ def test_only_answers_that_are_classified_cost_an_inference() -> None:
 
 
 @pytest.mark.processes
-@pytest.mark.parametrize(
-    ("engine", "options"),
-    [
-        (experiment.run, {}),
-        (experiment.run, {"compute": "emulated", "compute_time": 0.002}),
-        (experiment.simulate, {}),
-        (experiment.simulate, {"accuracy": 0}),
-    ],
-    ids=["live", "emulated", "simulated", "simulated without accuracy"],
-)
+@ON_EVERY_ENGINE
 def test_the_least_sure_answers_are_rejected_on_every_engine(
     tmp_path: Path, engine: Callable[..., None], options: dict[str, Any]
 ) -> None:
@@ -90,15 +91,7 @@ def test_the_least_sure_answers_are_rejected_on_every_engine(
 
 
 @pytest.mark.processes
-@pytest.mark.parametrize(
-    ("engine", "options"),
-    [
-        (experiment.run, {}),
-        (experiment.run, {"compute": "emulated", "compute_time": 0.002}),
-        (experiment.simulate, {}),
-    ],
-    ids=["live", "emulated", "simulated"],
-)
+@ON_EVERY_ENGINE
 def test_what_a_detection_head_is_silent_about_is_sent_again(
     tmp_path: Path, engine: Callable[..., None], options: dict[str, Any]
 ) -> None:
@@ -114,10 +107,10 @@ def test_what_a_detection_head_is_silent_about_is_sent_again(
     )  # fmt: skip
     engine(config, tmp_path / "run", Progress())
     with (tmp_path / "run" / "requests.csv").open(newline="") as file:
-        answers = [(row["source"], int(row["predicted"])) for row in csv.DictReader(file)]
+        answers = [(row["source"], row["predicted"]) for row in csv.DictReader(file)]
     with (tmp_path / "run" / "tasks.csv").open(newline="") as file:
         again = [row for row in csv.DictReader(file) if row["role"] == "single" and row["attempt"] == "1"]
     assert len(again) > 1
-    silent = answers.count(("collage", NO_ANSWER))
-    assert silent <= (len(again) // 2 if options else 0)
+    silent = answers.count(("collage", str(NO_CLASS)))
+    assert silent <= (len(again) // 2 if engine is experiment.run and options else 0)
     assert sum(source == "collage" for source, _ in answers) > 100

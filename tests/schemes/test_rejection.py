@@ -38,17 +38,16 @@ def test_the_share_is_one_of_all_requests(share: float, late: float, scale: floa
     assert rejected == pytest.approx(min(10_000 * share, judged), rel=0.15, abs=25)
 
 
-@given(share=st.floats(0.0, 0.02), late=st.floats(0.3, 1.0), requests=st.integers(30, 400), seed=st.integers(0, 1000))
-def test_a_short_run_rejects_no_more(share: float, late: float, requests: int, seed: int) -> None:
+@pytest.mark.parametrize("share", [0.001, 0.005])
+def test_short_runs_reject_no_more(share: float) -> None:
     """Where the share of what is known is less than one answer, few are rejected, not every new least sure one."""
-    rejection, draws = Rejection(share), stream(seed, "margins", 0)
-    rejected = judged = 0
-    for _ in range(requests):
-        rejection.arrived()
-        if draws.random() < late:
-            judged += 1
+    rejected = 0
+    for seed in range(400):
+        rejection, draws = Rejection(share), stream(seed, "margins", 0)
+        for _ in range(250):
+            rejection.arrived()
             rejected += rejection.rejects(draws.random())
-    assert rejected <= requests * share + 4 * (requests * share) ** 0.5 + 1
+    assert 0.7 < rejected / (400 * 250 * share) < 1.1
 
 
 @pytest.mark.parametrize("share", [0.0005, 0.0019, 0.005])

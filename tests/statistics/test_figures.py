@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from synthetic_run import cell, lognormal, make_run, request, task
 
-from collagebench.coding.cells import NO_ANSWER
 from collagebench.results.reader import Run, load
+from collagebench.results.records import NO_CLASS
 from collagebench.results.writer import RunWriter
 from collagebench.statistics.accuracy import answers
 from collagebench.statistics.cost import busy_share, cost, goodput
@@ -108,7 +108,7 @@ def test_accuracy_overall_and_by_source(tmp_path):
 def test_an_answer_without_a_class_is_wrong(tmp_path):
     """What a model had no answer for counts among the answers, in accuracy and in goodput, and is never right."""
     one = [request(number=number, arrival=float(number), latency=1.0) for number in range(3)]
-    requests = written(tmp_path, [*one, request(number=3, arrival=3.0, latency=1.0, predicted=NO_ANSWER)]).requests
+    requests = written(tmp_path, [*one, request(number=3, arrival=3.0, latency=1.0, predicted=NO_CLASS)]).requests
     found = answers(requests)
     assert (found.overall.count, found.overall.of) == (3, 4)
     assert goodput(requests, None) == pytest.approx(3 / 4)

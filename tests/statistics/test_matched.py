@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from synthetic_run import cell, request
 
-from collagebench.coding.cells import NO_ANSWER
 from collagebench.results.reader import load
+from collagebench.results.records import NO_CLASS
 from collagebench.results.writer import RunWriter
 from collagebench.statistics.intervals import Z95
 from collagebench.statistics.matched import match, mcnemar, tango
@@ -91,7 +91,7 @@ def test_pairs_are_the_requests_that_both_answered(tmp_path):
         (0, 1): (0, 3),
         (0, 2): (3, 0),
         (1, 0): (3, 0),
-        (1, 1): (NO_ANSWER, 0),
+        (1, 1): (NO_CLASS, 0),
         (1, 2): (None, 3),
         (2, 0): (3, None),
     }
