@@ -49,6 +49,7 @@ def _print_one(one: dict[str, Any], console: Console, details: bool) -> None:
         for column, meaning in meanings.items():
             print_line(console, meaning, indent=f"{column:<{width}}", style="dim")
         if one["slo_ms"] is not None:
+            console.print()
             print_line(console, goodput(one))
         console.print()
         if details:
