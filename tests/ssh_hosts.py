@@ -102,7 +102,7 @@ class Host:
                 stdout=subprocess.DEVNULL,
                 stderr=log,
             )
-        until(lambda: ":0016 " in self.run("cat", "/proc/net/tcp"), "sshd listens")
+        until(self.listening, "sshd listens")  # connections of the one before have its port too
 
     def stop(self) -> None:
         """Stop its sshd; its connections stay."""
