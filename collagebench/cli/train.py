@@ -74,6 +74,8 @@ ENDLESS = 1_000_000
 @click.option("--layers", help="residual or whitened.  [default: of a single whitened, else residual]")
 @click.option("--batch", type=int, help="Inputs in one step.  [default: as many as hold about 256 images]")
 @click.option("--rate", default=0.2, show_default=True, help="Peak of the learning rate.")
+@click.option("--muon", default=0.0, show_default=True, help="Turn filters by Muon, at this rate; 0: by SGD, as all.")
+@click.option("--warmup", default=0.2, show_default=True, help="Share of the steps in which rates rise.")
 @click.option("--weight-decay", default=5e-4, show_default=True, help="How strongly weights are drawn to zero.")
 @click.option("--label-smoothing", default=0.1, show_default=True, help="Of labels, where there is no single to ask.")
 @click.option("--bias-rate", default=1.0, show_default=True, help="How many times as fast as weights biases learn.")
@@ -115,6 +117,8 @@ def command(
     layers: str | None,
     batch: int | None,
     rate: float,
+    muon: float,
+    warmup: float,
     weight_decay: float,
     label_smoothing: float,
     bias_rate: float,
@@ -193,6 +197,8 @@ def command(
         teacher_sees=teacher_sees,
         batch=batch if batch is not None else max((256 if min(image) <= LARGE else 64) // architecture.images, 8),
         rate=rate,
+        muon=muon,
+        warmup=warmup,
         weight_decay=weight_decay,
         label_smoothing=label_smoothing,
         bias_rate=bias_rate,

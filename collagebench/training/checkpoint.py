@@ -17,7 +17,7 @@ from collagebench.models.architecture import Architecture
 from collagebench.models.network import Network
 from collagebench.training.recipe import Recipe
 
-SCHEMA = 3
+SCHEMA = 4
 
 
 @dataclass(slots=True)
@@ -38,6 +38,8 @@ class Checkpoint:
     """Seconds that it has taken so far."""
     last: dict[str, Any] | None = None
     """The weights of the last step, to go on from, where those of `network` are averaged; else None."""
+    muon: dict[str, Any] | None = None
+    """The state of the optimizer that turns filters, if there is one."""
 
     @property
     def name(self) -> str:

@@ -1,12 +1,12 @@
 """The training loop: new random inputs at every step, one seed, a learning rate that rises and falls once.
 
-Stochastic gradient descent with Nesterov momentum. A network that classifies is trained by its labels, smoothed, and by
-its teacher's answers where it has a teacher (distillation, arXiv 1503.02531); missing images count for nothing. A
-parity network is trained by the mean squared error to the sum of its teacher's logits over the images that are there
-(ParM, arXiv 1905.00863); a detection head by the loss of `models.detection`. Arithmetic is bfloat16 where the processor
-has it natively. After each epoch, or every few, the held-out images are classified, a line is added to a CSV file and
-the whole state is saved; a training that resumes from there ends in the same weights as one that never stopped,
-unless it has a time budget: then the learning rate follows the clock.
+Stochastic gradient descent with Nesterov momentum, or, for filters, Muon. A network that classifies is trained by its
+labels, smoothed, and by its teacher's answers where it has a teacher (distillation, arXiv 1503.02531); missing images
+count for nothing. A parity network is trained by the mean squared error to the sum of its teacher's logits over the
+images that are there (ParM, arXiv 1905.00863); a detection head by the loss of `models.detection`. Arithmetic is
+bfloat16 where the processor has it natively. After each epoch, or every few, the held-out images are classified, a
+line is added to a CSV file and the whole state is saved; a training that resumes from there ends in the same weights as
+one that never stopped, unless it has a time budget: then the learning rate follows the clock.
 A GPU holds all images and what the teacher says of them, if they fit, and is not waited for within an epoch.
 """
 
@@ -29,10 +29,11 @@ from collagebench.coding.boxes import answers
 from collagebench.coding.cells import classes
 from collagebench.errors import DataError, ModelError, UsageError
 from collagebench.models.architecture import Architecture
-from collagebench.models.network import Network
+from collagebench.models.network import Convolution, Network
 from collagebench.training.batches import Batch, assemble, batches, steps
 from collagebench.training.checkpoint import Checkpoint, save, write_whole
 from collagebench.training.losses import loss_of
+from collagebench.training.muon import Muon
 from collagebench.training.recipe import Recipe
 from collagebench.workload.dataset import HELD_OUT, Dataset
 
@@ -93,7 +94,9 @@ def train(
     network = network.to(device, memory_format=torch.channels_last)
     if live:
         live = live.to(device, memory_format=torch.channels_last).eval()
-    learnt = [p for p in network.parameters() if p.requires_grad]
+    banks = [layer.conv.weight for layer in network.trunk if isinstance(layer, Convolution)] if recipe.muon else []
+    muon = Muon(banks, recipe.muon) if banks else None
+    learnt = [p for p in network.parameters() if p.requires_grad and all(p is not bank for bank in banks)]
     decay = recipe.weight_decay / recipe.bias_rate if recipe.bias_rate > 1 else 0.0
     optimizer = torch.optim.SGD(
         [
@@ -113,6 +116,8 @@ def train(
         network.load_state_dict(resume.last or resume.network)
         averaged.load_state_dict(resume.network)
         optimizer.load_state_dict(resume.optimizer)
+        if muon and resume.muon:
+            muon.load_state_dict(resume.muon)
         first, log, clock = resume.epoch, list(resume.log), Clock(recipe, resume.used)
 
     checkpoint = resume
@@ -126,12 +131,16 @@ def train(
             weights, biases = optimizer.param_groups
             weights["lr"] = rate = clock.rate_at(step, total)
             biases["lr"] = weights["lr"] * recipe.bias_rate
+            if muon:
+                muon.param_groups[0]["lr"] = rate / recipe.rate * recipe.muon
             with torch.autocast(device.type, torch.bfloat16, enabled=native_bf16(device)):
                 logits = network(batch.inputs.to(device))
             loss = loss_of(logits.float(), batch, what_is_said(batch, taught, live, device), recipe, detection)
-            optimizer.zero_grad()
+            network.zero_grad()
             loss.backward()
             optimizer.step()
+            if muon:
+                muon.step()
             if recipe.ema:
                 move_average(averaged, network, recipe.decay_at(step))
             losses, done = losses + loss.detach(), done + 1
@@ -163,6 +172,7 @@ def train(
             log=log,
             used=clock.used,
             last=on_cpu(network) if recipe.ema else None,
+            muon=muon.state_dict() if muon else None,
         )
         save(checkpoint, path)
         write_log(log, path.with_suffix(".csv"))

@@ -61,6 +61,8 @@ class Recipe:
     """What the teacher is asked about, one of VIEWS."""
     every: int = 1
     """Epochs from one look at the held-out images, and one checkpoint, to the next."""
+    muon: float = 0.0
+    """The peak rate at which filters are turned by Muon, relative to their size; 0 where SGD moves them too."""
     ema: float = 0.0
     """Decay of the exponential moving average of the weights, which is what is validated and exported; 0 for none."""
 
@@ -77,6 +79,8 @@ class Recipe:
             raise UsageError(f"the seed is a whole number from 0 up, not {self.seed}")
         if not 0 < self.rate <= 10:
             raise UsageError(f"a learning rate of {self.rate} trains nothing; 0.2 is usual")
+        if not 0 <= self.warmup < 1:
+            raise UsageError(f"--warmup is a share from 0 to below 1, not {self.warmup}")
         if not 0 <= self.blanks <= 1:
             raise UsageError(f"the share of collages with blanks is between 0 and 1, not {self.blanks}")
         if not 0 <= self.mix <= 1:
@@ -85,6 +89,8 @@ class Recipe:
             raise UsageError("only a teacher can say what mixed images are; add --single and --teacher-sees inputs")
         if not 0 <= self.label_smoothing < 1:
             raise UsageError(f"--label-smoothing is a share from 0 to below 1, not {self.label_smoothing}")
+        if not 0 <= self.muon <= 1:
+            raise UsageError(f"--muon is a rate from 0, for none, to 1, such as 0.24, not {self.muon}")
         if not 0 < self.bias_rate < math.inf:
             raise UsageError(f"--bias-rate is a number above 0, not {self.bias_rate}")
         if not 0 <= self.ema < 1:

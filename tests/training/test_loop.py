@@ -87,8 +87,10 @@ def test_the_same_seed_gives_the_same_weights(tmp_path: Path) -> None:
     assert not torch.equal(weights[0]["stem.0.weight"], weights[2]["stem.0.weight"])
 
 
-def test_a_resumed_training_ends_as_if_it_had_never_stopped(tmp_path: Path) -> None:
+@pytest.mark.parametrize("muon", [0.0, 0.1])
+def test_a_resumed_training_ends_as_if_it_had_never_stopped(tmp_path: Path, muon: float) -> None:
     """Broken off in the second epoch and resumed, a training ends in the weights of one that ran through."""
+    recipe = replace(RECIPE, muon=muon)
 
     class PowerError(Exception):
         """The power fails."""
@@ -97,13 +99,13 @@ def test_a_resumed_training_ends_as_if_it_had_never_stopped(tmp_path: Path) -> N
         if done == 25:
             raise PowerError
 
-    whole = train(ARCHITECTURE, RECIPE, Tones(), tmp_path / "whole.pt")
+    whole = train(ARCHITECTURE, recipe, Tones(), tmp_path / "whole.pt")
     path = tmp_path / "broken.pt"
     with pytest.raises(PowerError):
-        train(ARCHITECTURE, RECIPE, Tones(), path, report=fail)
+        train(ARCHITECTURE, recipe, Tones(), path, report=fail)
     begun = checkpoints.load(path)
     assert begun.epoch == 1
-    resumed = train(ARCHITECTURE, RECIPE, Tones(), path, resume=begun)
+    resumed = train(ARCHITECTURE, recipe, Tones(), path, resume=begun)
     assert all(torch.equal(whole.network[key], resumed.network[key]) for key in whole.network)
     assert [row["loss"] for row in resumed.log] == [row["loss"] for row in whole.log]
 
@@ -178,6 +180,20 @@ def test_steps_end_a_training_that_has_time_left(tmp_path: Path, seconds: list[f
     assert last.log[-1]["rate"] == 0
 
 
+def test_muon_turns_what_a_normalisation_follows_and_nothing_else(tmp_path: Path) -> None:
+    """Filters of the trunk keep a size of the root of their number; stem, biases and classifier are SGD's, as ever."""
+    recipe = replace(RECIPE, muon=0.1)
+    last = train(ARCHITECTURE, recipe, Tones(), tmp_path / "m.pt")
+    sizes = {key: float(value.norm() / len(value) ** 0.5) for key, value in last.network.items() if value.ndim > 1}
+    turned = {key for key, size in sizes.items() if size == pytest.approx(1, abs=0.02)}
+    assert turned == {key for key in sizes if key.startswith("trunk.")}
+    assert last.muon is not None
+    assert len(last.muon["state"]) == len(turned)
+    others = sum(len(group["params"]) for group in last.optimizer["param_groups"])
+    assert others == len(list(Network(ARCHITECTURE).parameters())) - len(turned)
+    assert last.log[-1]["held_out_accuracy"] > 0.9
+
+
 def test_averaged_weights_are_what_is_left_and_resume_as_well(tmp_path: Path) -> None:
     """With --ema the checkpoint's network is the average over the steps; broken off and resumed it is the same one."""
     recipe = replace(RECIPE, ema=0.95)
@@ -215,12 +231,12 @@ def test_the_average_is_the_one_computed_by_hand(tmp_path: Path) -> None:
 
 
 def test_a_checkpoint_of_before_still_loads(tmp_path: Path) -> None:
-    """A checkpoint that knows neither averages nor cutout means none of them, and goes on as it began."""
+    """A checkpoint that knows neither averages nor cutout nor Muon means none of them, and goes on as it began."""
     path = tmp_path / "m.pt"
     train(ARCHITECTURE, replace(RECIPE, epochs=1), Tones(), path)
     content = torch.load(path, weights_only=True)
-    del content["last"]
-    for field in ("cutout", "ema"):
+    del content["last"], content["muon"]
+    for field in ("cutout", "ema", "muon"):
         del content["recipe"][field]
     torch.save({**content, "schema": 2}, path)
     old = checkpoints.load(path)
