@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import signal
 import threading
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from collagebench.engine.resumed import open_earlier, resumed_header
 from collagebench.errors import CollagebenchError, Interrupted, UsageError
 from collagebench.fleet import CANNOT
 from collagebench.fleet.bearer import Token
+from collagebench.interrupts import interruptions
 from collagebench.results.environment import capture
 from collagebench.results.writer import RunWriter
 from collagebench.stragglers.causes import NATURAL
@@ -93,7 +93,8 @@ def _experiment(
     measured: Mapping[tuple[str, int], float] = {},
 ) -> None:
     saved = f"interrupted; what was finished is in {directory}, to go on with --resume --out {directory}"
-    with _interruptible(progress) as watched:
+    with interruptions() as told:
+        watched = _Interruptible(progress, told)
         watched.stage("reading models and images")
         earlier = open_earlier(directory, engine, config) if resume else None
         plan = make_plan(config, earlier.compute if earlier else measured)
@@ -124,10 +125,13 @@ def _experiment(
 
 
 class _Interruptible(Progress):
-    """Passes progress on, and stops the experiment there if the user has asked for it."""
+    """Passes progress on, and stops the experiment there if the user has asked for it: between two of its steps.
 
-    def __init__(self, progress: Progress) -> None:
-        self.stopped = False
+    So it never stops in the middle of a record.
+    """
+
+    def __init__(self, progress: Progress, told: threading.Event) -> None:
+        self._told = told
         self._progress = progress
 
     def stage(self, text: str) -> None:
@@ -158,28 +162,8 @@ class _Interruptible(Progress):
         self._progress.advance(requests)
 
     def _check(self) -> None:
-        if self.stopped:
+        if self._told.is_set():
             raise Interrupted("interrupted")
-
-
-@contextlib.contextmanager
-def _interruptible(progress: Progress) -> Iterator[_Interruptible]:
-    """Let Ctrl-C and SIGTERM stop an experiment between two of its steps, never in the middle of a record."""
-    watched = _Interruptible(progress)
-    if threading.current_thread() is not threading.main_thread():
-        yield watched
-        return
-
-    def stop(number: int, frame: object) -> None:
-        watched.stopped = True
-
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    previous = [signal.signal(number, stop) for number in numbers]
-    try:
-        yield watched
-    finally:
-        for number, handler in zip(numbers, previous, strict=True):
-            signal.signal(number, handler)
 
 
 def _header(plan: Plan, engine: str) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from multiprocessing.connection import Connection
 from typing import Any, TypeVar
 
 from collagebench.errors import EXIT_INTERRUPTED, CollagebenchError, Interrupted
+from collagebench.interrupts import interruptions
 
 Result = TypeVar("Result")
 MakePool = Callable[[int], Executor]
@@ -86,7 +87,7 @@ def open_pool(jobs: int, make: MakePool | None = None, counters: Any = None) -> 
 
     `counters`, of multiprocessing, are what `shared` is in the processes of its own.
     """
-    with _stoppable() as stopped:
+    with interruptions() as stopped:
         if make is not None:
             with make(jobs) as executor:
                 yield Pool(executor, jobs, stopped)
@@ -177,23 +178,3 @@ def _without_ctrl_c() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-@contextmanager
-def _stoppable() -> Iterator[threading.Event]:
-    """Yield what is set by a Ctrl-C or a SIGTERM."""
-    stopped = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield stopped
-        return
-
-    def stop(number: int, frame: object) -> None:
-        stopped.set()
-
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    previous = [signal.signal(number, stop) for number in numbers]
-    try:
-        yield stopped
-    finally:
-        for number, handler in zip(numbers, previous, strict=True):
-            signal.signal(number, handler)
