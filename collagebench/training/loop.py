@@ -96,7 +96,7 @@ def train(
     if live:
         live = live.to(device, memory_format=torch.channels_last).eval()
     banks = [layer.conv.weight for layer in network.trunk if isinstance(layer, Convolution)] if recipe.muon else []
-    muon = Muon(banks, recipe.muon) if banks else None
+    muon = Muon(banks, recipe.muon, torch.bfloat16 if native_bf16(device) else torch.float32) if banks else None
     learnt = [p for p in network.parameters() if p.requires_grad and all(p is not bank for bank in banks)]
     decay = recipe.weight_decay / recipe.bias_rate if recipe.bias_rate > 1 else 0.0
     optimizer = torch.optim.SGD(

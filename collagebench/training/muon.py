@@ -17,14 +17,16 @@ from torch import Tensor
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 """Of the polynomial that brings singular values from nearly 0 up into about 0.7 to 1.2 within few steps."""
 ITERATIONS = 3
+MOMENTUM = 0.6
 
 
 class Muon(torch.optim.Optimizer):
     """Turn filter banks, parameters [filters, ...] of which each is followed by a normalisation."""
 
-    def __init__(self, banks: Iterable[Tensor], rate: float, momentum: float = 0.6) -> None:
-        """`rate` is relative to a bank's size, and so has no unit."""
-        super().__init__(banks, {"lr": rate, "momentum": momentum})
+    def __init__(self, banks: Iterable[Tensor], rate: float, dtype: torch.dtype = torch.bfloat16) -> None:
+        """`rate` is relative to a bank's size, and so has no unit; `dtype` is what matrices are multiplied in."""
+        super().__init__(banks, {"lr": rate, "momentum": MOMENTUM})
+        self._dtype = dtype
 
     def step(self) -> None:
         """Take one step along Nesterov's momentum of the gradients."""
@@ -39,14 +41,14 @@ class Muon(torch.optim.Optimizer):
         if not state:
             state["gathered"] = torch.zeros_like(bank)
         gathered = state["gathered"].mul_(momentum).add_(bank.grad)
-        turn = orthogonal(bank.grad.add(gathered, alpha=momentum).flatten(1))
+        turn = orthogonal(bank.grad.add(gathered, alpha=momentum).flatten(1), self._dtype)
         bank.mul_(len(bank) ** 0.5 / bank.norm())
         bank.sub_(turn.reshape(bank.shape), alpha=rate)
 
 
-def orthogonal(matrix: Tensor) -> Tensor:
-    """Return about the orthogonal factor of a matrix [m, n], float32: its singular values become 0.7 to 1.2."""
-    x = matrix.bfloat16()
+def orthogonal(matrix: Tensor, dtype: torch.dtype = torch.bfloat16) -> Tensor:
+    """Return about the orthogonal factor of a matrix [m, n]: its singular values become 0.7 to 1.2."""
+    x = matrix.to(dtype)
     x = x / (x.norm() + 1e-7)
     tall = len(x) > x.shape[1]
     if tall:
