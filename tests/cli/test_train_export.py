@@ -52,7 +52,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     data = tones(tmp_path_factory.mktemp("data"), {"train": 100, "test": 30})
     out = tmp_path_factory.mktemp("models")
     begun = ("collage", "--grid", 2, "--start", out / "tones-backup.pt")
-    for role in (("single",), ("backup",), begun, ("parity", "--k", 2)):
+    turned = ("backup", "--muon", 0.1, "--warmup", 0)
+    for role in (("single",), turned, begun, ("parity", "--k", 2)):
         assert collagebench("train", *role, *SMALL, "--data", data, "--out", out) == 0
     return data, out
 
@@ -79,6 +80,8 @@ def test_from_a_folder_of_images_to_a_manifest(trained: tuple[Path, Path], capsy
     assert parity.recipe["teacher"] == hashlib.sha256(single_file).hexdigest()
     backup_file = (out / "tones-backup.pt").read_bytes()
     assert zoo.find(models, "collage").recipe["start"] == hashlib.sha256(backup_file).hexdigest()
+    recipes = [zoo.find(models, role).recipe for role in ("backup", "single")]
+    assert [(recipe["muon"], recipe["warmup"]) for recipe in recipes] == [(0.1, 0), (0, 0.2)]
     assert zoo.find(models, "coded").dtype == "float32"
     assert zoo.find(models, "coded").accuracy == zoo.find(models, "single").accuracy
     collage = zoo.find(models, "collage", dataset="tones", grid=2)
