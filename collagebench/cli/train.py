@@ -59,6 +59,12 @@ ENDLESS = 1_000_000
     help="What the single is asked about: once, each image and its mirror image, or every shift too (for a GPU); or, "
     "at every step, just what goes in.",
 )
+@click.option(
+    "--rounds",
+    default=0,
+    show_default=True,
+    help="Alter images in so many ways only, in turn, and ask the single about all of them first; 0: at every step.",
+)
 @click.option("--epochs", type=int, help="How often every training image is used.  [default: 20; --minutes: no end]")
 @click.option(
     "--minutes", type=float, help="Take no longer. The rate follows the clock: resumed, it may end in other weights."
@@ -106,6 +112,7 @@ def command(
     start: Path | None,
     distil: bool,
     teacher_sees: str,
+    rounds: int,
     epochs: int | None,
     minutes: float | None,
     every: int,
@@ -144,7 +151,7 @@ def command(
     from collagebench.training.checkpoint import Checkpoint, load, name_of, open_checkpoint
     from collagebench.training.loop import train
     from collagebench.training.recipe import Recipe
-    from collagebench.training.teacher import kept_logits, open_teacher
+    from collagebench.training.teacher import kept_logits, kept_rounds, open_teacher
 
     if size is not None and size < 1:
         raise UsageError(f"--size is a number of pixels from 1 up, not {size}")
@@ -195,6 +202,7 @@ def command(
         minutes=minutes,
         every=every,
         teacher_sees=teacher_sees,
+        rounds=rounds,
         batch=batch if batch is not None else max((256 if min(image) <= LARGE else 64) // architecture.images, 8),
         rate=rate,
         muon=muon,
@@ -226,17 +234,19 @@ def command(
         if checkpoint.classes != images.classes:
             raise UsageError(f"{path} was trained on other classes ({', '.join(checkpoint.classes)}); use its own data")
     with counted("reading images") as report:
-        taught, live = None, None
+        taught, live, foretold = None, None, None
         if teacher and digest:
-            if teacher_sees == "inputs":
+            if rounds:
+                foretold = kept_rounds(teacher, digest, images, out, recipe, report)
+            elif teacher_sees == "inputs":
                 if not isinstance(teacher, Checkpoint):
                     raise UsageError(f"--teacher-sees inputs needs a checkpoint (.pt) as --single, not {single}")
                 live = teacher.restored()
-            if live is None or role == "parity":
+            if (live is None and foretold is None) or role == "parity":
                 taught = kept_logits(teacher, digest, images, out, recipe, report)
             begin = begin or (teacher if role == "parity" and isinstance(teacher, Checkpoint) else None)
         weights = begin.network if begin else None
-        checkpoint = train(architecture, recipe, images, path, checkpoint, report, taught, weights, live)
+        checkpoint = train(architecture, recipe, images, path, checkpoint, report, taught, weights, live, foretold)
     accuracy = checkpoint.log[-1]["held_out_accuracy"]
     right = (
         f"{accuracy:.1%} of the held-out training images" if math.isfinite(accuracy) else "too few images to measure"

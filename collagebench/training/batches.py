@@ -1,10 +1,12 @@
 """Batches for training: random images, shifted and mirrored, put together into new random inputs at every step.
 
 What an epoch does with each image is drawn at once, from a generator seeded by (seed, epoch), so that a training that
-is resumed at an epoch goes on exactly as if it had never stopped. The pixels are moved on the device that holds the
-images: on a GPU, nothing but the numbers that were drawn travels. Which images are mirrored alternates from epoch to
-epoch: two epochs show every image from both sides, where a coin for each would leave half of them as they were. The
-paste equals `coding.mosaic.mosaic` at full size, many collages at a time; smaller ones are made by that itself.
+is resumed at an epoch goes on exactly as if it had never stopped. How images are altered is drawn apart from the order
+that they come in, so that a teacher can be asked about them beforehand, once for the networks of all roles. The pixels
+are moved on the device that holds the images: on a GPU, nothing but the numbers that were drawn travels. Which images
+are mirrored alternates from epoch to epoch: two epochs show every image from both sides, where a coin for each would
+leave half of them as they were. The paste equals `coding.mosaic.mosaic` at full size, many collages at a time; smaller
+ones are made by that itself.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from collagebench.coding.mosaic import mosaic
@@ -71,10 +74,24 @@ def cut_out(images: Tensor, tops: Tensor, lefts: Tensor, side: int) -> Tensor:
     return images.masked_fill(hidden[..., None], GREY)
 
 
-def mix(images: Tensor, weights: Tensor) -> Tensor:
-    """Mix each of the images [n, h, w, 3] with the one before: `weights` [n] of 256 parts are its own."""
+def mix(images: Tensor, others: Tensor, weights: Tensor) -> Tensor:
+    """Mix images [n, h, w, 3] with as many others: `weights` [n] of 256 parts are their own."""
     own = weights[:, None, None, None]
-    return ((images * own + images.roll(1, 0) * (256 - own) + 128) >> 8).to(images.dtype)
+    return ((images * own + others * (256 - own) + 128) >> 8).to(images.dtype)
+
+
+def altered(images: Tensor, chosen: Tensor, alterations: Tensor, recipe: Recipe) -> Tensor:
+    """Return the `chosen` [n] of images [m, h, w, 3], altered as was drawn for each of the m: see `alter`."""
+
+    def one(these: Tensor) -> Tensor:
+        rows, columns, mirrored, tops, lefts = alterations[:5, these]
+        x = shift_and_mirror(images, these, rows, columns, mirrored, recipe.crop)
+        return cut_out(x, tops, lefts, recipe.cutout) if recipe.cutout else x
+
+    if not recipe.mix:
+        return one(chosen)
+    own, other = alterations[5:, chosen]
+    return mix(one(chosen), one(other), own)
 
 
 def steps(images: int, cells: int, batch: int) -> int:
@@ -103,7 +120,8 @@ class Batch:
     images: Tensor
     """int64 [batch, images an input]: which images."""
     views: Tensor
-    """int64 [batch, images an input]: which of the recipe's views of them, as `Recipe.view` numbers them."""
+    """int64 [batch, images an input]: which of the recipe's views of them, as `Recipe.view` numbers them; or which of
+    its rounds."""
 
 
 def assemble(images: Tensor, architecture: Architecture) -> Tensor:
@@ -130,47 +148,51 @@ def batches(images: Tensor, labels: Tensor, architecture: Architecture, recipe: 
     together = architecture.images
     count = steps(len(images), together, recipe.batch)
     inputs = min(recipe.batch, len(images) // together)
-    drawn = draw(len(images), count * inputs, architecture, recipe, epoch)
-    for part in torch.from_numpy(drawn).to(images.device).reshape(len(drawn), count, -1).unbind(1):
-        chosen, rows, columns, mirrored, there, tops, lefts, own = part
-        x = shift_and_mirror(images, chosen, rows, columns, mirrored, recipe.crop)
-        if recipe.cutout:
-            x = cut_out(x, tops, lefts, recipe.cutout)
-        if recipe.mix:
-            x = mix(x, own)
+    drawn = order(len(images), count * inputs, architecture, recipe, epoch)
+    which = epoch % recipe.rounds if recipe.rounds else epoch
+    alterations = torch.from_numpy(alter(len(images), architecture.image, recipe, which)).to(images.device)
+    shape = (inputs, together)
+    for chosen, there in torch.from_numpy(drawn).to(images.device).reshape(2, count, -1).unbind(1):
+        x = altered(images, chosen, alterations, recipe)
         if together > 1:
             x = x * there[:, None, None, None].to(x.dtype)
-        shape = (inputs, together)
+        rows, columns, mirrored, _, _, own, _ = alterations[:, chosen]
+        views = torch.full_like(chosen, which) if recipe.rounds else recipe.view(rows, columns, mirrored)
         yield Batch(
             assemble(x, architecture),
             labels[chosen].masked_fill((there == 0) | (own < 256), IGNORED).reshape(shape),
             (there == 1).reshape(shape),
             x.reshape(*shape, *x.shape[1:]),
             chosen.reshape(shape),
-            recipe.view(rows, columns, mirrored).reshape(shape),
+            views.reshape(shape),
         )
 
 
-def draw(images: int, inputs: int, architecture: Architecture, recipe: Recipe, epoch: int) -> np.ndarray:
-    """Draw what an epoch of so many inputs does with each image in them: int64 [8, inputs * images an input].
+def order(images: int, inputs: int, architecture: Architecture, recipe: Recipe, epoch: int) -> NDArray[np.int64]:
+    """Draw which images an epoch of so many inputs puts into them: [2, inputs * images an input].
 
-    The rows are: which of the images; its shift as `shift_and_mirror` takes it, rows and columns; 1 if it is mirrored;
-    1 if it is there, 0 for a blank; top and left of what is cut out; how many of 256 parts are its own in a mix. Of a
-    share of the inputs, `recipe.blanks`, only a uniformly drawn number of first images is there, as in a group that
-    went out before it was full.
+    The rows are: which of the images; 1 if it is there, 0 for a blank. Of a share of the inputs, `recipe.blanks`, only
+    a uniformly drawn number of first images is there, as in a group that went out before it was full.
     """
     rng = np.random.default_rng([recipe.seed, epoch])
-    facing = np.random.default_rng(recipe.seed).random(images) < 0.5
     together = architecture.images
-    n = inputs * together
-    chosen = rng.permutation(images)[:n]
-    mirrored = (facing[chosen] ^ (epoch % 2 == 1)) & recipe.flip
-    rows, columns = rng.integers(2 * recipe.crop + 1, size=(2, n))
-    height, width = architecture.image
-    tops, lefts = rng.integers(height, size=n), rng.integers(width, size=n)
+    chosen = rng.permutation(images)[: inputs * together]
     short = rng.random(inputs) < (recipe.blanks if together > 1 else 0.0)
     filled = np.where(short, rng.integers(1, together + 1, size=inputs), together)
     there = (np.arange(together) < filled[:, None]).reshape(-1)
-    own = np.where(rng.random(n) < recipe.mix, rng.integers(256, size=n), 256)
-    half = recipe.cutout // 2
-    return np.stack([chosen, rows, columns, mirrored, there, tops - half, lefts - half, own]).astype(np.int64)
+    return np.stack([chosen, there]).astype(np.int64)
+
+
+def alter(images: int, size: tuple[int, int], recipe: Recipe, which: int) -> NDArray[np.int64]:
+    """Draw how each of so many images of `size`, (height, width), is altered in an epoch, or a round: [7, images].
+
+    The rows are: its shift as `shift_and_mirror` takes it, rows and columns; 1 if it is mirrored; top and left of what
+    is cut out; how many of 256 parts are its own in a mix; which other image has the rest.
+    """
+    rng = np.random.default_rng([recipe.seed, which, 1])
+    facing = np.random.default_rng(recipe.seed).random(images) < 0.5
+    mirrored = (facing ^ (which % 2 == 1)) & recipe.flip
+    rows, columns = rng.integers(2 * recipe.crop + 1, size=(2, images))
+    tops, lefts = (rng.integers(side, size=images) - recipe.cutout // 2 for side in size)
+    own = np.where(rng.random(images) < recipe.mix, rng.integers(256, size=images), 256)
+    return np.stack([rows, columns, mirrored, tops, lefts, own, rng.permutation(images)]).astype(np.int64)

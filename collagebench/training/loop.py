@@ -19,6 +19,7 @@ import math
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -54,12 +55,14 @@ def train(
     teacher: NDArray[np.float32] | None = None,
     start: dict[str, Tensor] | None = None,
     live: Network | None = None,
+    rounds: NDArray[np.float16] | None = None,
 ) -> Checkpoint:
     """Train a network on a dataset's training split and return its last checkpoint.
 
     The checkpoint lies at `path` after every epoch, or every `recipe.every`, and the log beside it with the suffix
-    `.csv`. `teacher` is a single's logits of every view of every image, [views, images, classes], and `live` the single
-    itself where it is to be asked about the inputs; `start` holds weights to begin with, used where their shapes agree.
+    `.csv`. `teacher` is a single's logits of every view of every image, [views, images, classes]; where the single is
+    asked about inputs, it is `live`, or has been asked, and `rounds` are its logits, [rounds, images not held out,
+    classes]. `start` holds weights to begin with, used where their shapes agree.
 
     Raises:
         DataError: an image cannot be read, or there are too few.
@@ -78,10 +81,11 @@ def train(
     watched_labels = dataset.labels[watched]
     home = home_of(pixels.nbytes, device)
     images, labels = torch.from_numpy(pixels).to(home), torch.from_numpy(dataset.labels[used]).to(home)
-    taught, plain = None, None
-    if teacher is not None:
-        taught = None if live else torch.from_numpy(teacher[:, used]).to(home)
-        plain = teacher[recipe.plain, watched].astype(np.float32)
+    plain = None if teacher is None else teacher[recipe.plain, watched].astype(np.float32)
+    said: NDArray[Any] | None = rounds
+    if said is None and teacher is not None and not live:
+        said = teacher[:, used]
+    taught = None if said is None else torch.from_numpy(said).to(home)
 
     network = Network(architecture)
     if architecture.layers == "whitened":

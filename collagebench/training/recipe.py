@@ -9,8 +9,8 @@ from typing import Any
 from collagebench.errors import UsageError
 
 VIEWS = ("image", "shifts", "inputs")
-"""A teacher sees an image as it is and mirrored; or also shifted by every shift that there is; or, asked anew at every
-step, just what its student sees, whatever was done to it."""
+"""A teacher sees an image as it is and mirrored; or also shifted by every shift that there is; or just what its student
+sees, whatever was done to it: asked anew at every step, or beforehand where there is a number of rounds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +59,9 @@ class Recipe:
     """How many times as fast as weights biases learn; above 1 they are drawn to zero as weights are."""
     teacher_sees: str = "image"
     """What the teacher is asked about, one of VIEWS."""
+    rounds: int = 0
+    """How many ways there are in which each image is altered, one after another from epoch to epoch, so that the
+    teacher can be asked about all of them beforehand; 0 for a new one in every epoch."""
     every: int = 1
     """Epochs from one look at the held-out images, and one checkpoint, to the next."""
     muon: float = 0.0
@@ -85,6 +88,10 @@ class Recipe:
             raise UsageError(f"the share of collages with blanks is between 0 and 1, not {self.blanks}")
         if not 0 <= self.mix <= 1:
             raise UsageError(f"--mix is a share from 0 to 1, not {self.mix}")
+        if self.rounds < 0:
+            raise UsageError(f"--rounds is a number from 0 up, not {self.rounds}")
+        if self.rounds and not (self.teacher and self.teacher_sees == "inputs"):
+            raise UsageError("rounds are what a teacher is asked about; add --single and --teacher-sees inputs")
         if self.mix and not (self.teacher and self.teacher_sees == "inputs"):
             raise UsageError("only a teacher can say what mixed images are; add --single and --teacher-sees inputs")
         if not 0 <= self.label_smoothing < 1:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +24,11 @@ from collagebench import zoo
 from collagebench.engine.evaluation import session
 from collagebench.errors import ModelError, UsageError
 from collagebench.models.network import Network
-from collagebench.training.batches import shift_and_mirror
+from collagebench.training.batches import alter, altered
 from collagebench.training.checkpoint import Checkpoint, open_checkpoint, write_whole
-from collagebench.training.loop import Report, in_memory, native_bf16
+from collagebench.training.loop import Report, home_of, in_memory, native_bf16
 from collagebench.training.recipe import Recipe
-from collagebench.workload.dataset import Dataset
+from collagebench.workload.dataset import HELD_OUT, Dataset
 
 PIXELS = 500 * 32 * 32
 """Pixels that go through the teacher at once."""
@@ -83,39 +84,90 @@ def kept_logits(
     path = directory / f"{teacher.name}-{sha256[:12]}{every}-logits.npy"
     shape = (recipe.views, len(dataset), len(teacher.classes))
     dtype = np.dtype(np.float16 if every else np.float32)
+    plain = replace(recipe, cutout=0, mix=0.0)
+    return _kept(path, shape, dtype, lambda: _asked(teacher, dataset, np.arange(len(dataset)), _views, plain, report))
+
+
+def kept_rounds(
+    teacher: Checkpoint | zoo.Model, sha256: str, dataset: Dataset, directory: Path, recipe: Recipe, report: Report
+) -> NDArray[Any]:
+    """Return a teacher's logits of what the images that are not held out become in each round of a recipe.
+
+    They are float16 [rounds, images, classes], and kept in `directory` for all trainings that alter images alike.
+
+    Raises:
+        DataError: an image cannot be read.
+        OutputError: the file cannot be written.
+    """
+    used = np.flatnonzero(np.arange(len(dataset)) % HELD_OUT)
+    alike = (recipe.seed, recipe.crop, int(recipe.flip), recipe.cutout, recipe.mix, recipe.rounds)
+    path = directory / f"{teacher.name}-{sha256[:12]}-rounds-{'-'.join(map(str, alike))}-logits.npy"
+    shape = (recipe.rounds, len(used), len(teacher.classes))
+    dtype = np.dtype(np.float16)
+    return _kept(path, shape, dtype, lambda: _asked(teacher, dataset, used, _rounds, recipe, report))
+
+
+def _kept(
+    path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], make: Callable[[], Iterator[NDArray[Any]]]
+) -> NDArray[Any]:
+    """Return the array in a file, or else what `make` yields along its first axis, which then is in the file."""
     try:
         kept = np.load(path, allow_pickle=False)
         if kept.shape == shape and kept.dtype == dtype:
             return np.asarray(kept)
     except (OSError, ValueError):
         pass  # not there, or cut: made again
-    torch.set_num_threads(recipe.threads)
     logits = np.empty(shape, dtype)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    images = torch.from_numpy(in_memory(dataset, np.arange(len(dataset))))
-    ask = (
-        _network(teacher.restored(), device)
-        if isinstance(teacher, Checkpoint)
-        else _file(session(teacher, recipe.threads))
-    )
-    step = max((PIXELS_ON_GPU if device.type == "cuda" else PIXELS) // (images.shape[1] * images.shape[2]), 1)
-    for start in range(0, len(images), step):
-        for view, seen in _views(images[start : start + step].to(device), recipe):
-            logits[view, start : start + step] = ask(seen)
-        report(start, len(images), "asking the teacher")
+    for view, answers in enumerate(make()):
+        logits[view] = answers
     buffer = io.BytesIO()
     np.save(buffer, logits)
     write_whole(path, buffer.getvalue())
     return logits
 
 
-def _views(images: Tensor, recipe: Recipe) -> Iterator[tuple[int, Tensor]]:
-    """Yield every view of images [n, h, w, 3] of a recipe, with its number."""
+def _asked(
+    teacher: Checkpoint | zoo.Model,
+    dataset: Dataset,
+    indices: NDArray[np.int64],
+    ways: Callable[[tuple[int, int, int], Recipe], Iterator[NDArray[np.int64]]],
+    recipe: Recipe,
+    report: Report,
+) -> Iterator[NDArray[np.float32]]:
+    """Yield what a teacher says of images of a dataset, [images, classes], altered in each of the ways of a recipe."""
+    torch.set_num_threads(recipe.threads)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    pixels = in_memory(dataset, indices)
+    images = torch.from_numpy(pixels).to(home_of(pixels.nbytes, device))
+    ask = (
+        _network(teacher.restored(), device)
+        if isinstance(teacher, Checkpoint)
+        else _file(session(teacher, recipe.threads))
+    )
+    step = max((PIXELS_ON_GPU if device.type == "cuda" else PIXELS) // (images.shape[1] * images.shape[2]), 1)
+    count, total = 0, (recipe.rounds or recipe.views) * len(images)
+    for drawn in ways((len(images), *images.shape[1:3]), recipe):
+        alterations = torch.from_numpy(drawn).to(images.device)
+        answers = []
+        for some in torch.arange(len(images), device=images.device).split(step):
+            answers.append(ask(altered(images, some, alterations, recipe).to(device)))
+            count += len(some)
+            report(count, total, "asking the teacher")
+        yield np.concatenate(answers)
+
+
+def _views(shape: tuple[int, int, int], recipe: Recipe) -> Iterator[NDArray[np.int64]]:
+    """Yield how images are altered in each view of a recipe, as `Recipe.view` numbers them: all alike."""
     middle = recipe.crop if recipe.shifts == 1 else 0
-    n = torch.arange(len(images), device=images.device)
     for mirrored, row, column in np.ndindex(2, recipe.shifts, recipe.shifts):
-        rows, columns, sides = (torch.full_like(n, at) for at in (middle + row, middle + column, mirrored))
-        yield recipe.view(row, column, mirrored), shift_and_mirror(images, n, rows, columns, sides, recipe.crop)
+        alike = np.array([middle + row, middle + column, mirrored, 0, 0, 256, 0])
+        yield np.repeat(alike[:, None], shape[0], 1)
+
+
+def _rounds(shape: tuple[int, int, int], recipe: Recipe) -> Iterator[NDArray[np.int64]]:
+    """Yield how images are altered in each round of a recipe."""
+    images, height, width = shape
+    return (alter(images, (height, width), recipe, number) for number in range(recipe.rounds))
 
 
 def _network(network: Network, device: torch.device) -> Callable[[Tensor], NDArray[np.float32]]:

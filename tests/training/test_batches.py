@@ -17,10 +17,11 @@ from collagebench.errors import DataError, UsageError  # noqa: E402
 from collagebench.models.architecture import Architecture  # noqa: E402
 from collagebench.training.batches import (  # noqa: E402
     IGNORED,
+    alter,
     assemble,
     batches,
     cut_out,
-    draw,
+    order,
     paste,
     shift_and_mirror,
     steps,
@@ -42,7 +43,7 @@ def numbered(n: int, size: int = 8) -> tuple[torch.Tensor, torch.Tensor]:
 def blanked(collages: int, share: float) -> np.ndarray:
     """Return which images are there in so many 3x3 collages of which a share is not full: bool [collages, 9]."""
     recipe = Recipe(dataset="numbers", blanks=share)
-    return draw(9 * collages, collages, architecture("collage", grid=3), recipe, 0)[4].reshape(-1, 9) == 1
+    return order(9 * collages, collages, architecture("collage", grid=3), recipe, 0)[1].reshape(-1, 9) == 1
 
 
 @pytest.mark.parametrize("grid", [2, 3, 4, 5])
@@ -227,6 +228,9 @@ def test_few_images_make_one_smaller_batch_and_too_few_an_error() -> None:
         {"mix": 1.5, "teacher": "0", "teacher_sees": "inputs"},
         {"mix": 0.5, "teacher": "0"},
         {"mix": 0.5, "teacher_sees": "inputs"},
+        {"rounds": -1},
+        {"rounds": 5, "teacher": "0"},
+        {"rounds": 5, "teacher_sees": "inputs"},
     ],
 )
 def test_recipes_that_make_no_sense_are_refused(wrong: dict[str, Any]) -> None:
@@ -268,7 +272,7 @@ def test_cutout_hides_one_square_that_may_reach_over_the_border() -> None:
 
 
 def test_mixed_images_are_weighted_means_and_have_no_label() -> None:
-    """About the share that is asked for is mixed with its neighbour, in any ratio; the others are as they were."""
+    """About the share that is asked for is mixed with another, in any ratio; the others are as they were."""
     images = torch.from_numpy(np.random.default_rng(0).integers(256, size=(400, 8, 8, 3), dtype=np.uint8))
     recipe = Recipe("n", batch=400, teacher="0", teacher_sees="inputs", flip=False)
     labels = torch.ones(400, dtype=torch.int64)
@@ -278,7 +282,9 @@ def test_mixed_images_are_weighted_means_and_have_no_label() -> None:
     assert torch.equal(mixed.labels[:, 0] == 1, same), "a mix of 255 to 1 parts is not what it was, either"
     assert 150 < same.sum() < 250
     assert torch.equal(mixed.pixels[:, 0], mixed.inputs)
-    a, b, made = (x.double() for x in (plain.inputs[~same], plain.inputs.roll(1, 0)[~same], mixed.inputs[~same]))
+    others = torch.from_numpy(alter(400, (8, 8), replace(recipe, mix=0.5), 0)[6])[mixed.images[:, 0]]
+    assert len(others.unique()) == 400
+    a, b, made = (x.double() for x in (plain.inputs[~same], images[others][~same], mixed.inputs[~same]))
     own = ((made - b) * (a - b)).flatten(1).sum(1) / (a - b).square().flatten(1).sum(1)
     assert own.min() < 0.1 < 0.9 < own.max()
     weights = (own * 256).round()[:, None, None, None] / 256
@@ -298,3 +304,24 @@ def test_cutout_is_drawn_anew_in_every_epoch_and_nothing_else_changes_without() 
     places = [inputs(epoch, cutout=4) == 128 for epoch in (0, 0, 1)]
     assert np.array_equal(places[0], places[1])
     assert not np.array_equal(places[0], places[2])
+
+
+def test_rounds_come_again_in_another_order_and_are_the_same_for_every_role() -> None:
+    """After as many epochs as there are rounds an image looks as it did, for a collage as for a single."""
+    images = torch.from_numpy(np.random.default_rng(0).integers(256, size=(64, 8, 8, 3), dtype=np.uint8))
+    recipe = Recipe("n", batch=64, crop=2, cutout=3, mix=0.5, blanks=0.0, rounds=3, teacher="0", teacher_sees="inputs")
+
+    def shown(epoch: int, recipe: Recipe, **fields: int) -> tuple[list[int], np.ndarray]:
+        role = "collage" if fields else "single"
+        (batch,) = batches(images, torch.zeros(64, dtype=torch.int64), architecture(role, **fields), recipe, epoch)
+        assert (batch.views == epoch % 3).all()
+        order = batch.images.flatten()
+        return order.tolist(), batch.pixels.flatten(0, 1)[torch.argsort(order)].numpy()
+
+    looks = [shown(epoch, recipe) for epoch in range(4)]
+    assert looks[0][0] != looks[3][0]
+    assert np.array_equal(looks[0][1], looks[3][1])
+    for one, other in ((0, 1), (1, 2), (0, 2)):
+        assert (looks[one][1] != looks[other][1]).any((1, 2, 3)).mean() > 0.9
+    collage = shown(1, replace(recipe, batch=16), grid=2)
+    assert np.array_equal(collage[1], looks[1][1])

@@ -19,11 +19,11 @@ from collagebench.errors import DataError, ModelError, OutputError, UsageError  
 from collagebench.models.architecture import Architecture  # noqa: E402
 from collagebench.models.network import Network  # noqa: E402
 from collagebench.training import checkpoint as checkpoints  # noqa: E402
-from collagebench.training.batches import IGNORED, Batch, shift_and_mirror  # noqa: E402
+from collagebench.training.batches import IGNORED, Batch, batches, shift_and_mirror  # noqa: E402
 from collagebench.training.loop import move_average, train  # noqa: E402
 from collagebench.training.losses import loss_of  # noqa: E402
 from collagebench.training.recipe import Recipe  # noqa: E402
-from collagebench.training.teacher import kept_logits, open_teacher  # noqa: E402
+from collagebench.training.teacher import kept_logits, kept_rounds, open_teacher  # noqa: E402
 
 
 class Tones:
@@ -311,6 +311,35 @@ def test_a_live_teacher_is_asked_about_the_inputs(tmp_path: Path) -> None:
     recipe = replace(RECIPE, epochs=6, teacher="0" * 64, teacher_sees="inputs", mix=1.0, crop=1)
     last = train(ARCHITECTURE, recipe, tones, tmp_path / "m.pt", live=teacher)
     assert last.log[-1]["held_out_accuracy"] < 0.1, "the held-out labels are wrong, too"
+
+
+def test_a_teacher_that_was_asked_beforehand_says_what_it_would_say_live(tmp_path: Path) -> None:
+    """Its logits of each round are those of the very pixels that a student is shown; they are kept, and teach alike."""
+    tones = Tones()
+    path = tmp_path / "tones-single.pt"
+    single = Architecture("single", 2, (8, 8), **LAYERS)
+    network = train(single, RECIPE, tones, path).restored()
+    teacher, digest = open_teacher(path, tones.classes, (8, 8))
+    tones.labels = 1 - tones.labels
+    recipe = replace(
+        RECIPE, epochs=6, teacher=digest, teacher_sees="inputs", mix=1.0, crop=1, cutout=3, rounds=2, batch=70
+    )
+    rounds = kept_rounds(teacher, digest, tones, tmp_path, recipe, lambda *_: None)
+    assert rounds.shape == (2, 588, 2), "the held-out images are not asked about"
+    used = np.flatnonzero(np.arange(600) % 50)
+    images, labels = torch.from_numpy(tones.load(used)), torch.from_numpy(tones.labels[used])
+    for epoch in range(3):
+        for batch in batches(images, labels, ARCHITECTURE, recipe, epoch):
+            with torch.no_grad():
+                wanted = network(batch.pixels.flatten(0, 1)).numpy()
+            there = batch.there.flatten().numpy()
+            said = rounds[batch.views, batch.images].reshape(-1, 2)
+            assert np.abs(said - wanted)[there].max() < 0.05, "bfloat16 has three digits"
+    last = train(ARCHITECTURE, replace(recipe, batch=8), tones, tmp_path / "m.pt", rounds=rounds)
+    assert last.log[-1]["held_out_accuracy"] < 0.1, "the labels are wrong, the teacher is right"
+    (kept,) = tmp_path.glob("*-rounds-*.npy")
+    np.save(kept, rounds + 1)
+    assert np.array_equal(kept_rounds(teacher, digest, tones, tmp_path, recipe, lambda *_: None), rounds + 1)
 
 
 def test_weights_of_another_architecture_are_no_start(tmp_path: Path) -> None:
