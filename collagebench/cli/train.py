@@ -77,7 +77,7 @@ ENDLESS = 1_000_000
 @click.option("--stride", type=int, help="Stride of the first convolution.")
 @click.option("--widths", metavar="N,N,...", help="Channels of each stage.  [default, as of --stem: by the role]")
 @click.option("--depths", metavar="N,N,...", help="Residual convolutions in each stage.")
-@click.option("--layers", help="residual or whitened.  [default: of a single whitened, else residual]")
+@click.option("--layers", help="residual, or whitened for a short training.  [default: residual]")
 @click.option("--batch", type=int, help="Inputs in one step.  [default: as many as hold about 256 images]")
 @click.option("--rate", default=0.2, show_default=True, help="Peak of the learning rate.")
 @click.option("--muon", default=0.0, show_default=True, help="Turn filters by Muon, at this rate; 0: by SGD, as all.")
@@ -181,9 +181,7 @@ def command(
     if role == "parity" and isinstance(teacher, Checkpoint):
         usual = {key: getattr(teacher.architecture, key) for key in shape}
     else:
-        usual = usual_layers(role, grid, image)
-        if stem is not None or stride is not None:
-            usual = usual | {"layers": "residual"}
+        usual = usual_layers(role, grid, image, layers)
     architecture = Architecture(
         role=role,
         classes=len(images.classes),
