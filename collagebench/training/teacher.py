@@ -4,7 +4,8 @@ It is a checkpoint, or an exported model with its manifest beside it, such as a 
 An image is shifted anew whenever it is used. A teacher that is asked only about the image as it is and about its mirror
 image costs little, since a shift by a few pixels seldom changes what is seen, and one pass over the data serves all
 trainings that follow. One that sees every shift that its student sees teaches better (arXiv 2106.05237) and costs
-(2 crop + 1)^2 times as much: a minute on a GPU.
+(2 crop + 1)^2 times as much: a minute on a GPU. One that sees just what goes in, hidden squares and mixtures with other
+images included, teaches best; with a number of rounds it is asked about that beforehand, too, once for all students.
 """
 
 from __future__ import annotations
@@ -84,7 +85,7 @@ def kept_logits(
     path = directory / f"{teacher.name}-{sha256[:12]}{every}-logits.npy"
     shape = (recipe.views, len(dataset), len(teacher.classes))
     dtype = np.dtype(np.float16 if every else np.float32)
-    plain = replace(recipe, cutout=0, mix=0.0)
+    plain = replace(recipe, cutout=0, mix=0.0, rounds=0)
     return _kept(path, shape, dtype, lambda: _asked(teacher, dataset, np.arange(len(dataset)), _views, plain, report))
 
 

@@ -60,6 +60,21 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 @train_extra
 @pytest.mark.train
+def test_one_asking_serves_all_roles(trained: tuple[Path, Path], tmp_path: Path) -> None:
+    """With rounds the single is asked once, and collage, parity and backup find what it said beside their models."""
+    data, out = trained
+    asked = ("--single", out / "tones-single.pt", "--teacher-sees", "inputs", "--rounds", 2, "--mix", 0.5)
+    told = {}
+    for role in ("collage", "parity", "backup"):
+        assert collagebench("train", role, *SMALL, *asked, "--data", data, "--out", tmp_path) == 0
+        (kept,) = tmp_path.glob("*-rounds-*.npy")
+        told[role] = (kept.stat().st_mtime_ns, np.load(kept).shape)
+    assert len(set(told.values())) == 1
+    assert told["backup"][1] == (2, 196, 2)
+
+
+@train_extra
+@pytest.mark.train
 def test_from_a_folder_of_images_to_a_manifest(trained: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
     """Four trainings and one export make five models that the manifest describes and that are what it says."""
     data, out = trained
