@@ -243,7 +243,7 @@ def command(
             if (live is None and foretold is None) or role == "parity":
                 taught = kept_logits(teacher, digest, images, out, recipe, report)
             begin = begin or (teacher if role == "parity" and isinstance(teacher, Checkpoint) else None)
-        weights = begin.network if begin else None
+        weights = begin.weights_for(architecture) if begin else None
         checkpoint = train(architecture, recipe, images, path, checkpoint, report, taught, weights, live, foretold)
     accuracy = checkpoint.log[-1]["held_out_accuracy"]
     right = (

@@ -53,6 +53,26 @@ class Checkpoint:
         network.eval()
         return network
 
+    def weights_for(self, architecture: Architecture) -> dict[str, Any]:
+        """Return the weights by the names that another architecture has for them: each stage's first layers are alike.
+
+        So a network that has one layer more or fewer begins with all the others.
+        """
+        index = {place: i for i, place in enumerate(_places(architecture))}
+        weights = {key: value for key, value in self.network.items() if not key.startswith("trunk.")}
+        for i, place in enumerate(_places(self.architecture)):
+            if place in index:
+                old, new = f"trunk.{i}.", f"trunk.{index[place]}."
+                weights |= {
+                    new + key.removeprefix(old): self.network[key] for key in self.network if key.startswith(old)
+                }
+        return weights
+
+
+def _places(architecture: Architecture) -> list[tuple[int, int]]:
+    """Return the stage of each layer of the trunk, and which one it is there."""
+    return [(stage, layer) for stage, depth in enumerate(architecture.depths) for layer in range(depth + 1)]
+
 
 def name_of(recipe: Recipe, architecture: Architecture) -> str:
     """Return the name that a training's files and its exported model carry."""

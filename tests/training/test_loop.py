@@ -349,6 +349,19 @@ def test_weights_of_another_architecture_are_no_start(tmp_path: Path) -> None:
         train(ARCHITECTURE, RECIPE, Tones(), tmp_path / "m.pt", start=other)
 
 
+def test_a_network_of_other_depths_begins_with_each_stages_first_layers() -> None:
+    """A layer fewer in one stage leaves those of the next one theirs; what has no place is left out."""
+    layers = LAYERS | {"widths": (8, 12)}
+    deep, flat = (Architecture("single", 2, (8, 8), **layers | {"depths": depths}) for depths in ((2, 1), (1, 3)))
+    network = Network(deep)
+    given = checkpoints.Checkpoint(deep, RECIPE, ("dark", "bright"), 1, network.state_dict(), {}, []).weights_for(flat)
+    wanted = {"0": 0, "1": 1, "2": 3, "3": 4}  # the layer in `flat` and in `deep`: one of the first stage is gone
+    for new, old in wanted.items():
+        assert torch.equal(given[f"trunk.{new}.conv.weight"], network.trunk[old].conv.weight)
+    assert {key.split(".")[1] for key in given if key.startswith("trunk.")} == set(wanted)
+    assert torch.equal(given["classify.weight"], network.classify.weight)
+
+
 def test_a_network_starts_with_the_weights_that_fit(tmp_path: Path) -> None:
     """Given weights are taken where their shapes agree; after next to no training they are still there."""
     tones = Tones()
