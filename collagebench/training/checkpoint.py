@@ -17,7 +17,7 @@ from collagebench.models.architecture import Architecture
 from collagebench.models.network import Network
 from collagebench.training.recipe import Recipe
 
-SCHEMA = 4
+SCHEMA = 5
 
 
 @dataclass(slots=True)
