@@ -240,7 +240,7 @@ def command(
                 if not isinstance(teacher, Checkpoint):
                     raise UsageError(f"--teacher-sees inputs needs a checkpoint (.pt) as --single, not {single}")
                 live = teacher.restored()
-            if (live is None and foretold is None) or role == "parity":
+            if teacher_sees != "inputs" or role == "parity":
                 taught = kept_logits(teacher, digest, images, out, recipe, report)
             begin = begin or (teacher if role == "parity" and isinstance(teacher, Checkpoint) else None)
         weights = begin.weights_for(architecture) if begin else None
