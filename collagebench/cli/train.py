@@ -41,9 +41,11 @@ ENDLESS = 1_000_000
 @click.option("--code", type=click.Choice(["addition", "concatenation"]), help="Of parities.  [default: addition]")
 @click.option(
     "--single",
+    "singles",
+    multiple=True,
     type=click.Path(path_type=Path),
-    help="Checkpoint or .onnx model of the single to learn from.  [default: the checkpoint in --out, if there; of a "
-    "single none]",
+    help="Checkpoint or .onnx model of the single to learn from; given again, from the mean of what several say.  "
+    "[default: the checkpoint in --out, if there; of a single none]",
 )
 @click.option(
     "--start",
@@ -108,7 +110,7 @@ def command(
     head: str | None,
     k: int | None,
     code: str | None,
-    single: Path | None,
+    singles: tuple[Path, ...],
     start: Path | None,
     distil: bool,
     teacher_sees: str,
@@ -151,7 +153,7 @@ def command(
     from collagebench.training.checkpoint import Checkpoint, load, name_of, open_checkpoint
     from collagebench.training.loop import train
     from collagebench.training.recipe import Recipe
-    from collagebench.training.teacher import kept_logits, kept_rounds, open_teacher
+    from collagebench.training.teacher import kept_logits, kept_rounds, mean, open_teacher
 
     if size is not None and size < 1:
         raise UsageError(f"--size is a number of pixels from 1 up, not {size}")
@@ -163,11 +165,13 @@ def command(
         )
     image = images.size[:2]
     called = name or dataset
-    teacher, digest = None, None
-    if (role != "single" or single) and (distil or role == "parity"):
-        found = single or out / f"{called}-single.pt"
-        if single or role == "parity" or found.exists():
-            teacher, digest = open_teacher(found, images.classes, image)
+    teachers = []
+    if (role != "single" or singles) and (distil or role == "parity"):
+        own = out / f"{called}-single.pt"
+        found = singles or ((own,) if role == "parity" or own.exists() else ())
+        teachers = [open_teacher(path, images.classes, image) for path in found]
+    if role == "parity" and len(teachers) > 1:
+        raise UsageError("a parity estimates what one single would say; name one --single")
     begin, start_digest = open_checkpoint(start) if start else (None, None)
     grid = 3 if role == "collage" and grid is None else grid
     k, code = (k or 2, code or "addition") if role == "parity" else (k, code)
@@ -178,10 +182,10 @@ def command(
         "depths": whole(depths),
         "layers": layers,
     }
-    if role == "parity" and isinstance(teacher, Checkpoint):
-        usual = {key: getattr(teacher.architecture, key) for key in shape}
-    else:
-        usual = usual_layers(role, grid, image, layers)
+    usual = usual_layers(role, grid, image, layers)
+    if role == "parity" and isinstance(teachers[0][0], Checkpoint):
+        begin = begin or teachers[0][0]
+        usual = {key: getattr(teachers[0][0].architecture, key) for key in shape}
     architecture = Architecture(
         role=role,
         classes=len(images.classes),
@@ -214,7 +218,7 @@ def command(
         crop=crop if crop is not None else (0 if dataset == "shapes" else min(image) // 8),
         flip=flip,
         blanks=blanks if blanks is not None else (0.1 if role == "parity" else 0.5),
-        teacher=digest,
+        teacher="+".join(digest for _, digest in teachers) or None,
         start=start_digest,
         threads=threads if threads is not None else os.cpu_count() or 1,
     )
@@ -233,16 +237,15 @@ def command(
             raise UsageError(f"{path} was trained on other classes ({', '.join(checkpoint.classes)}); use its own data")
     with counted("reading images") as report:
         taught, live, foretold = None, None, None
-        if teacher and digest:
-            if rounds:
-                foretold = kept_rounds(teacher, digest, images, out, recipe, report)
-            elif teacher_sees == "inputs":
-                if not isinstance(teacher, Checkpoint):
-                    raise UsageError(f"--teacher-sees inputs needs a checkpoint (.pt) as --single, not {single}")
-                live = teacher.restored()
-            if teacher_sees != "inputs" or role == "parity":
-                taught = kept_logits(teacher, digest, images, out, recipe, report)
-            begin = begin or (teacher if role == "parity" and isinstance(teacher, Checkpoint) else None)
+        if teachers and rounds:
+            foretold = mean([kept_rounds(*teacher, images, out, recipe, report) for teacher in teachers])
+        elif teachers and teacher_sees == "inputs":
+            networks = [teacher for teacher, _ in teachers if isinstance(teacher, Checkpoint)]
+            if len(networks) < len(teachers):
+                raise UsageError("--teacher-sees inputs needs a checkpoint (.pt) as --single, or --rounds")
+            live = [network.restored() for network in networks]
+        if teachers and (teacher_sees != "inputs" or role == "parity"):
+            taught = mean([kept_logits(*teacher, images, out, recipe, report) for teacher in teachers])
         weights = begin.weights_for(architecture) if begin else None
         checkpoint = train(architecture, recipe, images, path, checkpoint, report, taught, weights, live, foretold)
     accuracy = checkpoint.log[-1]["held_out_accuracy"]

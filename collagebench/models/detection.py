@@ -78,17 +78,17 @@ class Detection(nn.Module):
         where an image is. Of responsible boxes the terms are squared errors of position and of the logarithm of size
         and the cross-entropies of classes; of all boxes the cross-entropy of objectness.
         """
-        mine = outputs[:, self.responsible][there]
-        middles = ((self.objects[:, :2] + self.objects[:, 2:]) / 2).expand(len(outputs), -1, -1)[there]
-        sides = (self.objects[:, 2:] - self.objects[:, :2]).expand(len(outputs), -1, -1)[there]
-        boxes = ((mine[:, :2] - middles) / self.reduction).square().sum()
-        boxes = boxes + (mine[:, 2:4] / sides).log().square().sum()
-        kinds = F.binary_cross_entropy_with_logits(mine[:, 5:], wanted[there], reduction="sum")
+        mine = outputs[:, self.responsible]
+        middles, sides = (self.objects[:, :2] + self.objects[:, 2:]) / 2, self.objects[:, 2:] - self.objects[:, :2]
+        places = ((mine[..., :2] - middles) / self.reduction).square().sum(-1)
+        sizes = (mine[..., 2:4] / sides).log().square().sum(-1)
+        kinds = F.binary_cross_entropy_with_logits(mine[..., 5:], wanted, reduction="none").sum(-1)
         held = torch.zeros_like(outputs[..., 4])
         held[:, self.responsible] = there.to(held.dtype)
         judged = (held > 0) | ~self._close(outputs.detach(), there)
         sure = F.binary_cross_entropy_with_logits(outputs[..., 4], held, reduction="none")
-        return (boxes + kinds + (sure * judged).sum()) / there.sum().clamp(min=1)
+        objects = ((places + sizes + kinds) * there).sum()  # nothing is picked out: see `training.step`
+        return (objects + (sure * judged).sum()) / there.sum().clamp(min=1)
 
     def _close(self, outputs: Tensor, there: Tensor) -> Tensor:
         """Return which boxes overlap an object that is `there` by more than IGNORED_OVERLAP: [batch, boxes]."""

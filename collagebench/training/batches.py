@@ -140,32 +140,62 @@ def assemble(images: Tensor, architecture: Architecture) -> Tensor:
     return torch.from_numpy(concatenate_many(together.cpu().numpy())).to(images.device)
 
 
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """What was drawn for one epoch, on the device that holds the images."""
+
+    chosen: Tensor
+    """int64 [steps, 2, images a step]: of each step, which images, and whether they are there; see `order`."""
+    alterations: Tensor
+    """int64 [7, images]: see `alter`."""
+    which: Tensor
+    """int64 scalar: the number of the round, or of the epoch."""
+
+
+def drawn(images: int, architecture: Architecture, recipe: Recipe, epoch: int, device: torch.device) -> Epoch:
+    """Draw what an epoch does with so many images."""
+    together = architecture.images
+    count = steps(images, together, recipe.batch)
+    inputs = min(recipe.batch, images // together)
+    chosen = order(images, count * inputs, architecture, recipe, epoch).reshape(2, count, -1).transpose(1, 0, 2)
+    which = epoch % recipe.rounds if recipe.rounds else epoch
+    return Epoch(
+        torch.from_numpy(chosen.copy()).to(device),
+        torch.from_numpy(alter(images, architecture.image, recipe, which)).to(device),
+        torch.tensor(which, device=device),
+    )
+
+
+def batch_of(
+    images: Tensor, labels: Tensor, architecture: Architecture, recipe: Recipe, epoch: Epoch, of: Tensor
+) -> Batch:
+    """Make one batch of uint8 images [n, h, w, 3] with int64 labels [n]: `of` is a step's part of `Epoch.chosen`."""
+    together = architecture.images
+    chosen, there = of.unbind()
+    shape = (-1, together)
+    x = altered(images, chosen, epoch.alterations, recipe)
+    if together > 1:
+        x = x * there[:, None, None, None].to(x.dtype)
+    rows, columns, mirrored, _, _, own, _ = epoch.alterations[:, chosen]
+    views = epoch.which.expand(len(chosen)) if recipe.rounds else recipe.view(rows, columns, mirrored)
+    return Batch(
+        assemble(x, architecture),
+        labels[chosen].masked_fill((there == 0) | (own < 256), IGNORED).reshape(shape),
+        (there == 1).reshape(shape),
+        x.reshape(*shape, *x.shape[1:]),
+        chosen.reshape(shape),
+        views.reshape(shape),
+    )
+
+
 def batches(images: Tensor, labels: Tensor, architecture: Architecture, recipe: Recipe, epoch: int) -> Iterator[Batch]:
     """Yield the batches of one epoch over uint8 images [n, h, w, 3] with int64 labels [n], both on one device.
 
     An image is mirrored in every second epoch, which ones first is the seed's.
     """
-    together = architecture.images
-    count = steps(len(images), together, recipe.batch)
-    inputs = min(recipe.batch, len(images) // together)
-    drawn = order(len(images), count * inputs, architecture, recipe, epoch)
-    which = epoch % recipe.rounds if recipe.rounds else epoch
-    alterations = torch.from_numpy(alter(len(images), architecture.image, recipe, which)).to(images.device)
-    shape = (inputs, together)
-    for chosen, there in torch.from_numpy(drawn).to(images.device).reshape(2, count, -1).unbind(1):
-        x = altered(images, chosen, alterations, recipe)
-        if together > 1:
-            x = x * there[:, None, None, None].to(x.dtype)
-        rows, columns, mirrored, _, _, own, _ = alterations[:, chosen]
-        views = torch.full_like(chosen, which) if recipe.rounds else recipe.view(rows, columns, mirrored)
-        yield Batch(
-            assemble(x, architecture),
-            labels[chosen].masked_fill((there == 0) | (own < 256), IGNORED).reshape(shape),
-            (there == 1).reshape(shape),
-            x.reshape(*shape, *x.shape[1:]),
-            chosen.reshape(shape),
-            views.reshape(shape),
-        )
+    of_epoch = drawn(len(images), architecture, recipe, epoch, images.device)
+    for chosen in of_epoch.chosen:
+        yield batch_of(images, labels, architecture, recipe, of_epoch, chosen)
 
 
 def order(images: int, inputs: int, architecture: Architecture, recipe: Recipe, epoch: int) -> NDArray[np.int64]:

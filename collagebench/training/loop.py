@@ -7,12 +7,12 @@ images that are there (ParM, arXiv 1905.00863); a detection head by the loss of 
 bfloat16 where the processor has it natively. After each epoch, or every few, the held-out images are classified, a
 line is added to a CSV file and the whole state is saved; a training that resumes from there ends in the same weights as
 one that never stopped, unless it has a time budget: then the learning rate follows the clock.
-A GPU holds all images and what the teacher says of them, if they fit, and is not waited for within an epoch.
+A GPU holds all images and what the teacher says of them, if they fit, and is not waited for within an epoch; what one
+step is, and how a GPU is told only once, is in `step`.
 """
 
 from __future__ import annotations
 
-import copy
 import csv
 import io
 import math
@@ -30,13 +30,12 @@ from collagebench.coding.boxes import answers
 from collagebench.coding.cells import classes
 from collagebench.errors import DataError, ModelError, UsageError
 from collagebench.models.architecture import Architecture
-from collagebench.models.network import Convolution, Network
-from collagebench.training.batches import Batch, assemble, batches, steps
+from collagebench.models.network import Network
+from collagebench.training.batches import assemble, drawn, steps
 from collagebench.training.checkpoint import Checkpoint, save, write_whole
 from collagebench.training.clock import Clock
-from collagebench.training.losses import loss_of
-from collagebench.training.muon import Muon
 from collagebench.training.recipe import Recipe
+from collagebench.training.step import Step
 from collagebench.workload.dataset import HELD_OUT, Dataset
 
 WHITENED_BY = 5000
@@ -54,15 +53,15 @@ def train(
     report: Report = lambda done, total, line: None,
     teacher: NDArray[np.float32] | None = None,
     start: dict[str, Tensor] | None = None,
-    live: Network | None = None,
+    live: list[Network] | None = None,
     rounds: NDArray[np.float16] | None = None,
 ) -> Checkpoint:
     """Train a network on a dataset's training split and return its last checkpoint.
 
     The checkpoint lies at `path` after every epoch, or every `recipe.every`, and the log beside it with the suffix
-    `.csv`. `teacher` is a single's logits of every view of every image, [views, images, classes]; where the single is
-    asked about inputs, it is `live`, or has been asked, and `rounds` are its logits, [rounds, images not held out,
-    classes]. `start` holds weights to begin with, used where their shapes agree.
+    `.csv`. `teacher` is a single's logits of every view of every image, [views, images, classes]; where singles are
+    asked about inputs, they are `live`, or have been asked, and `rounds` are their mean logits, [rounds, images not
+    held out, classes]. `start` holds weights to begin with, used where their shapes agree.
 
     Raises:
         DataError: an image cannot be read, or there are too few.
@@ -97,32 +96,15 @@ def train(
             raise UsageError(f"no weights of --start fit a {architecture.name} of these layers; drop it")
         network.load_state_dict(own | fitting)
     network = network.to(device, memory_format=torch.channels_last)
-    if live:
-        live = live.to(device, memory_format=torch.channels_last).eval()
-    banks = [layer.conv.weight for layer in network.trunk if isinstance(layer, Convolution)] if recipe.muon else []
-    muon = Muon(banks, recipe.muon, torch.bfloat16 if native_bf16(device) else torch.float32) if banks else None
-    learnt = [p for p in network.parameters() if p.requires_grad and all(p is not bank for bank in banks)]
-    decay = recipe.weight_decay / recipe.bias_rate if recipe.bias_rate > 1 else 0.0
-    optimizer = torch.optim.SGD(
-        [
-            {"params": [p for p in learnt if p.ndim > 1], "weight_decay": recipe.weight_decay},
-            {"params": [p for p in learnt if p.ndim == 1], "weight_decay": decay},
-        ],
-        recipe.rate,
-        recipe.momentum,
-        nesterov=True,
-    )
+    live = [one.to(device, memory_format=torch.channels_last).eval() for one in live or []]
+    step = Step(network, recipe, images, labels, taught, live)
     per_epoch = steps(len(images), architecture.images, recipe.batch)
     total = recipe.epochs * per_epoch
     first, log, clock = 0, [], Clock(recipe)
-    detection = network.detect if architecture.head == "detection" else None
-    averaged = copy.deepcopy(network) if recipe.ema else network
     if resume:
         network.load_state_dict(resume.last or resume.network)
-        averaged.load_state_dict(resume.network)
-        optimizer.load_state_dict(resume.optimizer)
-        if muon and resume.muon:
-            muon.load_state_dict(resume.muon)
+        step.averaged.load_state_dict(resume.network)
+        step.restore(resume.optimizer, resume.muon)
         first, log, clock = resume.epoch, list(resume.log), Clock(recipe, resume.used)
 
     checkpoint = resume
@@ -130,33 +112,23 @@ def train(
         if epoch == first and clock.share >= 1:
             break
         if epoch == first or epoch % recipe.every == 0:
-            begun, losses, done = time.perf_counter(), torch.zeros((), device=device), 0
+            begun, done = time.perf_counter(), 0
+            step.losses.zero_()
         network.train()
-        for step, batch in enumerate(batches(images, labels, architecture, recipe, epoch), epoch * per_epoch):
-            weights, biases = optimizer.param_groups
-            weights["lr"] = rate = clock.rate_at(step, total)
-            biases["lr"] = weights["lr"] * recipe.bias_rate
-            if muon:
-                muon.param_groups[0]["lr"] = rate / recipe.rate * recipe.muon
-            with torch.autocast(device.type, torch.bfloat16, enabled=native_bf16(device)):
-                logits = network(batch.inputs.to(device))
-            loss = loss_of(logits.float(), batch, what_is_said(batch, taught, live, device), recipe, detection)
-            network.zero_grad()
-            loss.backward()
-            optimizer.step()
-            if muon:
-                muon.step()
-            if recipe.ema:
-                move_average(averaged, network, recipe.decay_at(step))
-            losses, done = losses + loss.detach(), done + 1
-            report(*clock.progress(step + 1, total), f"epoch {epoch + 1}{clock.of_epochs}")
+        of_epoch = drawn(len(images), architecture, recipe, epoch, images.device)
+        step.begin(of_epoch)
+        for taken, chosen in enumerate(of_epoch.chosen, epoch * per_epoch):
+            rate = clock.rate_at(taken, total)
+            step.take(chosen, rate, recipe.decay_at(taken))
+            done += 1
+            report(*clock.progress(taken + 1, total), f"epoch {epoch + 1}{clock.of_epochs}")
             if clock.share >= 1:
                 break
 
         over = clock.share >= 1 or epoch + 1 == recipe.epochs
         if (epoch + 1) % recipe.every and not over:
             continue
-        loss_sum = losses.item()
+        loss_sum = step.losses.item()
         if not math.isfinite(loss_sum):
             raise ModelError(f"the loss was lost to overflow in epoch {epoch + 1}; train with a smaller --rate")
         row = {
@@ -164,7 +136,7 @@ def train(
             "seconds": round(time.perf_counter() - begun, 2),
             "rate": rate,
             "loss": loss_sum / done,
-            "held_out_accuracy": held_out_accuracy(averaged, watched_images, watched_labels, plain),
+            "held_out_accuracy": held_out_accuracy(step.averaged, watched_images, watched_labels, plain),
         }
         log.append(row)
         checkpoint = Checkpoint(
@@ -172,12 +144,11 @@ def train(
             recipe=recipe,
             classes=dataset.classes,
             epoch=epoch + 1,
-            network=on_cpu(averaged),
-            optimizer=optimizer.state_dict(),
+            network=on_cpu(step.averaged),
             log=log,
             used=clock.used,
             last=on_cpu(network) if recipe.ema else None,
-            muon=muon.state_dict() if muon else None,
+            **step.state(),
         )
         save(checkpoint, path)
         write_log(log, path.with_suffix(".csv"))
@@ -188,36 +159,9 @@ def train(
     return checkpoint
 
 
-def what_is_said(batch: Batch, taught: Tensor | None, live: Network | None, device: torch.device) -> Tensor | None:
-    """Return the teacher's logits of each image of a batch, float32 [batch, images an input, classes]; None without."""
-    if live:
-        with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=native_bf16(device)):
-            said: Tensor = live(batch.pixels.flatten(0, 1).to(device))
-        return said.float().unflatten(0, batch.labels.shape)
-    return None if taught is None else taught[batch.views, batch.images].to(device).float()
-
-
-def move_average(averaged: Network, network: Network, decay: float) -> None:
-    """Move averaged weights, and the averages that normalisation keeps, towards a network's by 1 - `decay`."""
-    pairs = list(zip(averaged.state_dict().values(), network.state_dict().values(), strict=True))
-    with torch.no_grad():
-        own, new = zip(*(pair for pair in pairs if pair[0].is_floating_point()), strict=True)
-        torch._foreach_lerp_(own, new, 1 - decay)
-        for count, value in pairs:
-            if not count.is_floating_point():
-                count.copy_(value)
-
-
 def on_cpu(network: Network) -> dict[str, Tensor]:
     """Return a copy of a network's weights in ordinary memory."""
     return {key: value.detach().cpu().clone() for key, value in network.state_dict().items()}
-
-
-def native_bf16(device: torch.device) -> bool:
-    """Return whether bfloat16 is fast on a device: emulated, it would be slower than float32."""
-    if device.type == "cuda":
-        return True
-    return bool(getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)())
 
 
 def home_of(size: int, device: torch.device) -> torch.device:

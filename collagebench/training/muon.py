@@ -22,7 +22,7 @@ MOMENTUM = 0.6
 
 
 class Muon(torch.optim.Optimizer):
-    """Turn filter banks, parameters [filters, ...] of which each is followed by a normalisation."""
+    """Turn filter banks, parameters [filters, channels, height, width] of which each is followed by a normalisation."""
 
     def __init__(self, banks: Iterable[Tensor], rate: float, dtype: torch.dtype = torch.bfloat16) -> None:
         """`rate` is relative to a bank's size, and so has no unit; `dtype` is what matrices are multiplied in."""
@@ -30,32 +30,40 @@ class Muon(torch.optim.Optimizer):
         self._dtype = dtype
 
     def step(self) -> None:
-        """Take one step along Nesterov's momentum of the gradients."""
+        """Take one step along Nesterov's momentum of the gradients: banks of one shape together, as one product."""
         with torch.no_grad():
             for group in self.param_groups:
+                alike: dict[torch.Size, list[Tensor]] = {}
                 for bank in group["params"]:
                     if bank.grad is not None:
-                        self._turn(bank, group["lr"], group["momentum"])
+                        alike.setdefault(bank.shape, []).append(bank)
+                for banks in alike.values():
+                    self._turn(banks, group["lr"], group["momentum"])
 
-    def _turn(self, bank: Tensor, rate: float, momentum: float) -> None:
-        state = self.state[bank]
-        if not state:
-            state["gathered"] = torch.zeros_like(bank)
-        gathered = state["gathered"].mul_(momentum).add_(bank.grad)
-        turn = orthogonal(bank.grad.add(gathered, alpha=momentum).flatten(1), self._dtype)
-        bank.mul_(len(bank) ** 0.5 / bank.norm())
-        bank.sub_(turn.reshape(bank.shape), alpha=rate)
+    def _turn(self, banks: list[Tensor], rate: float | Tensor, momentum: float) -> None:
+        gradients = [bank.grad for bank in banks if bank.grad is not None]
+        for bank in banks:
+            if not self.state[bank]:
+                self.state[bank]["gathered"] = torch.zeros_like(bank)
+        gathered = [self.state[bank]["gathered"] for bank in banks]
+        torch._foreach_mul_(gathered, momentum)
+        torch._foreach_add_(gathered, gradients)
+        ahead = torch.stack(torch._foreach_add(gradients, gathered, alpha=momentum))
+        turns = orthogonal(ahead.flatten(2), self._dtype).reshape(ahead.shape)
+        sized = torch.stack(banks)
+        sized *= len(banks[0]) ** 0.5 / sized.flatten(1).norm(dim=1)[:, None, None, None, None]
+        torch._foreach_copy_(banks, list((sized - turns * rate).unbind()))
 
 
-def orthogonal(matrix: Tensor, dtype: torch.dtype = torch.bfloat16) -> Tensor:
-    """Return about the orthogonal factor of a matrix [m, n]: its singular values become 0.7 to 1.2."""
-    x = matrix.to(dtype)
-    x = x / (x.norm() + 1e-7)
-    tall = len(x) > x.shape[1]
+def orthogonal(matrices: Tensor, dtype: torch.dtype = torch.bfloat16) -> Tensor:
+    """Return about the orthogonal factors of matrices [..., m, n]: their singular values become 0.7 to 1.2."""
+    x = matrices.to(dtype)
+    x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)
+    tall = x.shape[-2] > x.shape[-1]
     if tall:
-        x = x.T
+        x = x.mT
     first, third, fifth = COEFFICIENTS
     for _ in range(ITERATIONS):
-        square = x @ x.T
+        square = x @ x.mT
         x = first * x + (third * square + fifth * square @ square) @ x
-    return (x.T if tall else x).to(matrix.dtype)
+    return (x.mT if tall else x).to(matrices.dtype)

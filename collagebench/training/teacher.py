@@ -27,8 +27,9 @@ from collagebench.errors import ModelError, UsageError
 from collagebench.models.network import Network
 from collagebench.training.batches import alter, altered
 from collagebench.training.checkpoint import Checkpoint, open_checkpoint, write_whole
-from collagebench.training.loop import Report, home_of, in_memory, native_bf16
+from collagebench.training.loop import Report, home_of, in_memory
 from collagebench.training.recipe import Recipe
+from collagebench.training.step import native_bf16
 from collagebench.workload.dataset import HELD_OUT, Dataset
 
 PIXELS = 500 * 32 * 32
@@ -106,6 +107,16 @@ def kept_rounds(
     shape = (recipe.rounds, len(used), len(teacher.classes))
     dtype = np.dtype(np.float16)
     return _kept(path, shape, dtype, lambda: _asked(teacher, dataset, used, _rounds, recipe, report))
+
+
+def mean(said: list[NDArray[Any]]) -> NDArray[Any]:
+    """Return the mean of what several teachers said: an ensemble is right more often than any of them."""
+    if len(said) == 1:
+        return said[0]
+    means = np.empty_like(said[0])
+    for view, answers in enumerate(zip(*said, strict=True)):
+        means[view] = np.mean(answers, axis=0, dtype=np.float32)
+    return means
 
 
 def _kept(

@@ -20,9 +20,10 @@ from collagebench.models.architecture import Architecture  # noqa: E402
 from collagebench.models.network import Network  # noqa: E402
 from collagebench.training import checkpoint as checkpoints  # noqa: E402
 from collagebench.training.batches import IGNORED, Batch, batches, shift_and_mirror  # noqa: E402
-from collagebench.training.loop import move_average, train  # noqa: E402
+from collagebench.training.loop import train  # noqa: E402
 from collagebench.training.losses import loss_of  # noqa: E402
 from collagebench.training.recipe import Recipe  # noqa: E402
+from collagebench.training.step import move_average  # noqa: E402
 from collagebench.training.teacher import kept_logits, kept_rounds, open_teacher  # noqa: E402
 
 
@@ -309,7 +310,7 @@ def test_a_live_teacher_is_asked_about_the_inputs(tmp_path: Path) -> None:
     tones = Tones()
     tones.labels = 1 - tones.labels
     recipe = replace(RECIPE, epochs=6, teacher="0" * 64, teacher_sees="inputs", mix=1.0, crop=1)
-    last = train(ARCHITECTURE, recipe, tones, tmp_path / "m.pt", live=teacher)
+    last = train(ARCHITECTURE, recipe, tones, tmp_path / "m.pt", live=[teacher])
     assert last.log[-1]["held_out_accuracy"] < 0.1, "the held-out labels are wrong, too"
 
 

@@ -1,0 +1,190 @@
+"""One step of a training: a batch is made, its loss found, and the weights moved, which on a GPU is recorded once.
+
+A step of a small network is hundreds of small operations, and a GPU is done with each sooner than Python can ask for
+the next. So what a step does is recorded as a CUDA graph, which a GPU goes through on its own: all that
+differs between steps (which images, how they are altered, the rates) lies in tensors that are filled anew before each.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from collagebench.models.architecture import Architecture
+from collagebench.models.network import Convolution, Network
+from collagebench.training.batches import Batch, Epoch, batch_of
+from collagebench.training.losses import loss_of
+from collagebench.training.muon import Muon
+from collagebench.training.recipe import Recipe
+
+BY_HAND = 3
+"""Steps before a recording: optimizers make their state in the first, libraries choose their kernels."""
+
+
+class Step:
+    """What one step does to a network, on a processor or a GPU."""
+
+    def __init__(
+        self,
+        network: Network,
+        recipe: Recipe,
+        images: Tensor,
+        labels: Tensor,
+        taught: Tensor | None = None,
+        live: list[Network] | None = None,
+    ) -> None:
+        """`images` uint8 [n, h, w, 3] and `labels` int64 [n] lie where they fit, `network` where it is trained.
+
+        `taught` is what a teacher says of every view, or in every round: [views, n, classes]; `live` are teachers that
+        are asked at every step.
+        """
+        self.network, self.averaged = network, copy.deepcopy(network) if recipe.ema else network
+        self._recipe, self._images, self._labels, self._taught, self._live = recipe, images, labels, taught, live or []
+        self.device = next(network.parameters()).device
+        on_gpu = self.device.type == "cuda"
+        banks = [layer.conv.weight for layer in network.trunk if isinstance(layer, Convolution)] if recipe.muon else []
+        self.muon = (
+            Muon(banks, recipe.muon, torch.bfloat16 if native_bf16(self.device) else torch.float32) if banks else None
+        )
+        learnt = [p for p in network.parameters() if p.requires_grad and all(p is not bank for bank in banks)]
+        decay = recipe.weight_decay / recipe.bias_rate if recipe.bias_rate > 1 else 0.0
+        self.optimizer = torch.optim.SGD(
+            [
+                {"params": [p for p in learnt if p.ndim > 1], "weight_decay": recipe.weight_decay},
+                {"params": [p for p in learnt if p.ndim == 1], "weight_decay": decay},
+            ],
+            recipe.rate,
+            recipe.momentum,
+            nesterov=True,
+            fused=on_gpu,
+        )
+        self.losses = torch.zeros((), device=self.device)
+        """The sum of all losses since it was last set to 0."""
+        self._recorded = on_gpu and images.device == self.device and recordable(network.architecture)
+        self._graph: Any = None
+        self._by_hand = 0
+        self._numbers = torch.zeros(4, device=self.device)
+        """The rates of weights, biases and filter banks and the decay of the average, where steps are recorded."""
+        self._epoch: Epoch | None = None
+        self._chosen: Tensor | None = None
+
+    def restore(self, optimizer: dict[str, Any], muon: dict[str, Any] | None) -> None:
+        """Go on with the state of optimizers that a checkpoint holds."""
+        self.optimizer.load_state_dict(optimizer)
+        for group in self.optimizer.param_groups:
+            group["fused"] = self.device.type == "cuda"
+        if self.muon and muon:
+            self.muon.load_state_dict(muon)
+
+    def state(self) -> dict[str, Any]:
+        """Return the state of the optimizers as a checkpoint holds it, by its fields."""
+        own = self.optimizer.state_dict()
+        turning = self.muon.state_dict() if self.muon else None
+        for state in (own, turning or {"param_groups": []}):
+            for group in state["param_groups"]:
+                group["lr"] = float(group["lr"])
+        return {"optimizer": own, "muon": turning}
+
+    def begin(self, epoch: Epoch) -> None:
+        """Take the draws of an epoch, whose steps follow."""
+        if not self._recorded or self._epoch is None:
+            self._epoch = epoch
+            return
+        self._epoch.alterations.copy_(epoch.alterations)
+        self._epoch.which.copy_(epoch.which)
+
+    def take(self, chosen: Tensor, rate: float, decay: float) -> None:
+        """Take one step with the images that are `chosen`, a step's part of `Epoch.chosen`.
+
+        `rate` is the recipe's at this step, `decay` that of the averaged weights.
+        """
+        recipe = self._recipe
+        numbers = (rate, rate * recipe.bias_rate, rate / recipe.rate * recipe.muon, decay)
+        if not self._recorded:
+            self._step(chosen, numbers)
+            return
+        if self._chosen is None:
+            self._chosen = torch.empty_like(chosen)
+        self._chosen.copy_(chosen)
+        for place, number in zip(self._numbers, numbers, strict=True):
+            place.fill_(number)
+        if self._graph is not None:
+            self._graph.replay()
+        elif self._by_hand < BY_HAND:
+            self._aside(self._chosen)
+            self._by_hand += 1
+        else:
+            self._graph = torch.cuda.CUDAGraph()
+            self.network.zero_grad()
+            with torch.cuda.graph(self._graph):  # nothing happens yet
+                self._step(self._chosen, tuple(self._numbers))
+            self._graph.replay()
+
+    def _aside(self, chosen: Tensor) -> None:
+        """Take a step on a stream of its own, as a recording will."""
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            self._step(chosen, tuple(self._numbers))
+        torch.cuda.current_stream().wait_stream(stream)
+
+    def _step(self, chosen: Tensor, numbers: tuple[Any, ...]) -> None:
+        assert self._epoch is not None
+        weights, biases = self.optimizer.param_groups
+        weights["lr"], biases["lr"], turning, decay = numbers
+        if self.muon:
+            self.muon.param_groups[0]["lr"] = turning
+        network = self.network
+        batch = batch_of(self._images, self._labels, network.architecture, self._recipe, self._epoch, chosen)
+        with torch.autocast(self.device.type, torch.bfloat16, native_bf16(self.device), cache_enabled=False):
+            logits = network(batch.inputs.to(self.device))
+        detection = network.detect if network.architecture.head == "detection" else None
+        loss = loss_of(logits.float(), batch, self._said(batch), self._recipe, detection)
+        network.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        if self.muon:
+            self.muon.step()
+        if self._recipe.ema:
+            move_average(self.averaged, network, decay)
+        self.losses += loss.detach()
+
+    def _said(self, batch: Batch) -> Tensor | None:
+        """Return the teacher's logits of each image of a batch, float32 [batch, images an input, classes]; or None."""
+        if self._live:
+            with (
+                torch.no_grad(),
+                torch.autocast(self.device.type, torch.bfloat16, native_bf16(self.device), cache_enabled=False),
+            ):
+                seen = batch.pixels.flatten(0, 1).to(self.device)
+                said = torch.stack([teacher(seen).float() for teacher in self._live]).mean(0)
+            return said.unflatten(0, batch.labels.shape)
+        return None if self._taught is None else self._taught[batch.views, batch.images].to(self.device).float()
+
+
+def recordable(architecture: Architecture) -> bool:
+    """Return whether a GPU can make inputs without the processor, as a recording has to."""
+    return not architecture.canvas and architecture.code != "concatenation"
+
+
+def move_average(averaged: Network, network: Network, decay: float | Tensor) -> None:
+    """Move averaged weights, and the averages that normalisation keeps, towards a network's by 1 - `decay`."""
+    pairs = list(zip(averaged.state_dict().values(), network.state_dict().values(), strict=True))
+    with torch.no_grad():
+        own, new = (list(some) for some in zip(*(pair for pair in pairs if pair[0].is_floating_point()), strict=True))
+        apart = torch._foreach_sub(new, own)
+        torch._foreach_mul_(apart, 1 - decay)
+        torch._foreach_add_(own, apart)
+        for count, value in pairs:
+            if not count.is_floating_point():
+                count.copy_(value)
+
+
+def native_bf16(device: torch.device) -> bool:
+    """Return whether bfloat16 is fast on a device: emulated, it would be slower than float32."""
+    if device.type == "cuda":
+        return True
+    return bool(getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)())
