@@ -151,13 +151,13 @@ class Architecture:
         return cls(**values)
 
 
-_SINGLE = {"stem": 16, "stride": 1, "widths": (64, 144, 240), "depths": (4, 4, 2), "layers": "residual"}
+_SINGLE = {"stem": 16, "stride": 1, "widths": (64, 144, 256), "depths": (4, 4, 2), "layers": "residual"}
 _WHITENED = {"stem": WHITENED_STEM, "stride": 1, "widths": (64, 224, 256), "depths": (1, 2, 1), "layers": "whitened"}
 _COLLAGES = {
-    2: {"stem": 16, "stride": 1, "widths": (32, 96, 192), "depths": (1, 2, 1), "layers": "residual"},
-    3: {"stem": 16, "stride": 2, "widths": (48, 128), "depths": (2, 4), "layers": "residual"},
-    4: {"stem": 16, "stride": 2, "widths": (48, 112), "depths": (1, 2), "layers": "residual"},
-    5: {"stem": 16, "stride": 2, "widths": (32, 96), "depths": (1, 2), "layers": "residual"},
+    2: {"stem": 16, "stride": 1, "widths": (32, 96, 160), "depths": (2, 3, 1), "layers": "residual"},
+    3: {"stem": 16, "stride": 2, "widths": (48, 128), "depths": (3, 4), "layers": "residual"},
+    4: {"stem": 16, "stride": 2, "widths": (48, 96), "depths": (2, 3), "layers": "residual"},
+    5: {"stem": 16, "stride": 2, "widths": (32, 80), "depths": (2, 3), "layers": "residual"},
 }
 _LARGE = {
     "single": {"stem": 24, "stride": 2, "widths": (48, 96, 192, 384), "depths": (1, 1, 1, 1), "layers": "residual"},
@@ -184,8 +184,8 @@ def usual_layers(
 ) -> dict[str, Any]:
     """Return the layers that a network has where nobody chose others; `layers`, one of LAYERS, if somebody did.
 
-    On 32x32 pixels a single costs 153 million multiply-accumulates, a whitened one 157; collages, of 32 pixels a cell,
-    cost 159 to 165 and take up to a tenth longer on one thread of onnxruntime, which likes multiples of 16 channels;
+    On 32x32 pixels a single costs 157 million multiply-accumulates, a whitened one as many; collages, of 32 pixels a
+    cell, cost 171 to 182 and take up to a tenth longer on one thread of onnxruntime, which likes multiples of 16 channels;
     and a batch of nine for the backup costs what a 3x3 collage does. Large images take four stages: 803 million on
     224x224 pixels, and about as many for a collage of 416x416.
     """

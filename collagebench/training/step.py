@@ -45,6 +45,7 @@ class Step:
         self._recipe, self._images, self._labels, self._taught, self._live = recipe, images, labels, taught, live or []
         self.device = next(network.parameters()).device
         on_gpu = self.device.type == "cuda"
+        torch.backends.cudnn.benchmark = True  # shapes stay the same: the fastest kernels are found out once
         banks = [layer.conv.weight for layer in network.trunk if isinstance(layer, Convolution)] if recipe.muon else []
         self.muon = (
             Muon(banks, recipe.muon, torch.bfloat16 if native_bf16(self.device) else torch.float32) if banks else None

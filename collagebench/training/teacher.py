@@ -148,6 +148,7 @@ def _asked(
 ) -> Iterator[NDArray[np.float32]]:
     """Yield what a teacher says of images of a dataset, [images, classes], altered in each of the ways of a recipe."""
     torch.set_num_threads(recipe.threads)
+    torch.backends.cudnn.benchmark = True
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     pixels = in_memory(dataset, indices)
     images = torch.from_numpy(pixels).to(home_of(pixels.nbytes, device))
