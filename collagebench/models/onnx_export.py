@@ -24,11 +24,14 @@ IR_VERSION = 8  # both are what onnxruntime 1.17 and newer read
 TOLERANCE = 1e-3
 """How far a logit of a file may be from the network's."""
 ROUNDING = 0.05
-"""How far rounding weights to bytes may move the logits, in their standard deviations; more would be a broken file."""
+"""How far rounding weights may move the logits, in their standard deviations; more would be a broken file."""
 BATCH = 50
 """Inputs that go through a network at once."""
 COMPACTED_FROM = 256
-"""Numbers in a weight that is stored as bytes; smaller ones would save nothing."""
+"""Numbers in a weight that is rounded; smaller ones would save nothing."""
+HALVES_BELOW = 1_000_000
+"""Numbers in the weights of a network that is stored in half precision: a small one loses more to bytes, and has little
+to save."""
 
 
 def to_onnx(network: Network | Foreign) -> onnx.ModelProto:
@@ -61,33 +64,52 @@ def to_onnx(network: Network | Foreign) -> onnx.ModelProto:
     return model
 
 
-def compact(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return the model with its weights stored as int8 and one scale for each output channel: a quarter of the file.
+def compact(model: onnx.ModelProto) -> tuple[onnx.ModelProto, str]:
+    """Return the model with its weights stored smaller, and the word for what they are rounded to.
 
-    They become float32 again once, when onnxruntime loads the file, and everything is computed in float32: inference is
-    as fast as before, and the accuracy of a file is that of the weights as they were rounded.
+    A large network's are bytes with one scale for each output channel, a quarter of the file; a small one's are in half
+    precision. They become float32 again once, when onnxruntime loads the file, and everything is computed in float32:
+    inference is as fast as before, and the accuracy of a file is that of the weights as they were rounded.
     """
     small = onnx.ModelProto()
     small.CopyFrom(model)
-    restored = []
-    for weight in list(small.graph.initializer):
-        if weight.data_type != onnx.TensorProto.FLOAT or len(weight.dims) < 2 or np.prod(weight.dims) < COMPACTED_FROM:
-            continue
-        name, numbers = weight.name, onnx.numpy_helper.to_array(weight)
-        largest = np.abs(numbers).max(axis=tuple(range(1, numbers.ndim)), keepdims=True)
-        scale = np.where(largest > 0, largest / 127, 1).astype(np.float32)
-        whole = np.round(numbers / scale).astype(np.int8)
-        weight.CopyFrom(onnx.numpy_helper.from_array(whole, f"{name}.int8"))
-        small.graph.initializer.append(onnx.numpy_helper.from_array(scale, f"{name}.scale"))
-        restored += [
-            onnx.helper.make_node("Cast", [f"{name}.int8"], [f"{name}.whole"], to=onnx.TensorProto.FLOAT),
-            onnx.helper.make_node("Mul", [f"{name}.whole", f"{name}.scale"], [name]),
-        ]
+    weights = [
+        weight
+        for weight in small.graph.initializer
+        if weight.data_type == onnx.TensorProto.FLOAT
+        and len(weight.dims) > 1
+        and np.prod(weight.dims) >= COMPACTED_FROM
+    ]
+    halves = sum(np.prod(weight.dims) for weight in weights) < HALVES_BELOW
+    restored: list[onnx.NodeProto] = []
+    for weight in weights:
+        restored += _in_half(weight) if halves else _in_bytes(weight, small.graph)
     nodes = [*restored, *small.graph.node]
     small.graph.ClearField("node")
     small.graph.node.extend(nodes)
     onnx.checker.check_model(small, full_check=True)
-    return small
+    return small, "half precision" if halves else "bytes"
+
+
+def _in_half(weight: onnx.TensorProto) -> list[onnx.NodeProto]:
+    """Round a weight to half precision where it is stored; return the nodes that make float32 of it."""
+    name, numbers = weight.name, onnx.numpy_helper.to_array(weight)
+    weight.CopyFrom(onnx.numpy_helper.from_array(numbers.astype(np.float16), f"{name}.half"))
+    return [onnx.helper.make_node("Cast", [f"{name}.half"], [name], to=onnx.TensorProto.FLOAT)]
+
+
+def _in_bytes(weight: onnx.TensorProto, graph: onnx.GraphProto) -> list[onnx.NodeProto]:
+    """Round a weight to bytes where it is stored, with scales beside; return the nodes that make float32 of both."""
+    name, numbers = weight.name, onnx.numpy_helper.to_array(weight)
+    largest = np.abs(numbers).max(axis=tuple(range(1, numbers.ndim)), keepdims=True)
+    scale = np.where(largest > 0, largest / 127, 1).astype(np.float32)
+    whole = np.round(numbers / scale).astype(np.int8)
+    weight.CopyFrom(onnx.numpy_helper.from_array(whole, f"{name}.int8"))
+    graph.initializer.append(onnx.numpy_helper.from_array(scale, f"{name}.scale"))
+    return [
+        onnx.helper.make_node("Cast", [f"{name}.int8"], [f"{name}.whole"], to=onnx.TensorProto.FLOAT),
+        onnx.helper.make_node("Mul", [f"{name}.whole", f"{name}.scale"], [name]),
+    ]
 
 
 def after_convolutions(model: onnx.ModelProto) -> list[str]:
@@ -146,7 +168,7 @@ def moved(
     scores: Callable[[Any], NDArray[np.float32]] = as_they_are,
     skipped: int = 0,
 ) -> tuple[float, int, int]:
-    """Return how far rounding weights to bytes moves a model's logits, how many classes that changes, of how many.
+    """Return how far rounding the stored weights moves a model's logits, how many classes that changes, of how many.
 
     The first is the root of the mean squared difference, in standard deviations of the logits, without the first
     `skipped` numbers of each row (boxes and objectness). `scores` makes scores of classes of outputs.
@@ -159,7 +181,7 @@ def moved(
     far = float(np.sqrt(np.mean((rounded[..., skipped:] - logits) ** 2)) / logits.std())
     if not far <= ROUNDING:
         raise ModelError(
-            f"rounding the weights to bytes moves the logits by {far:.2g} of their standard deviation: do not use it"
+            f"rounding the weights moves the logits by {far:.2g} of their standard deviation: do not use it"
         )
     changed = classes(scores(rounded)) != classes(scores(exact))
     return far, int(changed.sum()), changed.size

@@ -74,7 +74,7 @@ def single_of(parity: Checkpoint, path: Path, single: Path | None, images: Datas
     if isinstance(teacher, zoo.Model):
         content = zoo.verified(teacher)
     else:
-        content = onnx_export.compact(onnx_export.to_onnx(teacher.restored())).SerializeToString()
+        content = onnx_export.compact(onnx_export.to_onnx(teacher.restored()))[0].SerializeToString()
     return infer(onnx_export.session(content), draw(images, len(images)).pixels)
 
 
@@ -117,7 +117,8 @@ def exported(
 ) -> tuple[zoo.Model, str]:
     """Write a network's file, measured on a sample, into the model's directory; return the model and a line about it.
 
-    Weights of our own networks are rounded to bytes, those of others stay as they are. `own` is as in `measured`.
+    Weights of our own networks are rounded (`onnx_export.compact`), those of others stay as they are. `own` is as in
+    `measured`.
     """
     whole = onnx_export.to_onnx(network)
     exact = onnx_export.describe(whole, {})
@@ -128,11 +129,11 @@ def exported(
     if foreign:
         proto, bare = whole, exact
     else:
-        proto = onnx_export.compact(whole)
+        proto, rounded = onnx_export.compact(whole)
         bare = onnx_export.describe(proto, {})
         read = partial(scores, model=model)
         _, changed, of = onnx_export.moved(exact, bare, checked, read, skipped=5 if model.boxes else 0)
-        far += f", then rounded to bytes: {changed} of {of:,} classes changed"
+        far += f", then rounded to {rounded}: {changed} of {of:,} classes changed"
     session = onnx_export.session(bare)
     model = listed(model, proto, measured(session, model, sample, own))
     (timed,) = interleaved({model.name: (session, checked[:1])}).values()

@@ -64,18 +64,33 @@ def test_any_batch_size_gives_the_networks_logits(exported: tuple[Network, bytes
         assert onnx_export.check(made, content, images(made, batch, batch)) < 1e-5
 
 
-def test_stored_as_bytes_a_file_is_small_and_its_logits_hardly_move() -> None:
-    """Weights stored as int8 give the network's logits within rounding, and what is computed is float32 as before."""
+@pytest.mark.parametrize(("below", "kind"), [(0, "INT8"), (10**9, "FLOAT16")])
+def test_stored_smaller_a_file_gives_the_networks_logits(
+    below: int, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bytes of a large network, or halves of a small one, give its logits within rounding, in float32 as before."""
+    monkeypatch.setattr(onnx_export, "HALVES_BELOW", below)
     made = network(0, "collage")
     whole = onnx_export.to_onnx(made)
-    small = onnx_export.compact(whole)
+    small, said = onnx_export.compact(whole)
+    assert said == {"INT8": "bytes", "FLOAT16": "half precision"}[kind]
     far, changed, of = onnx_export.moved(whole.SerializeToString(), small.SerializeToString(), images(made, 50, 1))
-    assert 0 < far < onnx_export.ROUNDING
+    assert 0 < far < (onnx_export.ROUNDING if kind == "INT8" else 0.002)
     assert changed < of == 50 * 9
-    stored = {weight.data_type for weight in small.graph.initializer if len(weight.dims) == 4}
-    assert stored == {onnx.TensorProto.INT8, onnx.TensorProto.FLOAT}, "large ones, and their scales"
-    assert len(small.SerializeToString()) < 0.6 * len(whole.SerializeToString())
-    assert not any(weight.data_type == onnx.TensorProto.INT8 for weight in whole.graph.initializer)
+    stored = {weight.data_type for weight in small.graph.initializer if np.prod(weight.dims) >= 256}
+    assert stored == {onnx.TensorProto.DataType.Value(kind)}
+    assert len(small.SerializeToString()) < 0.75 * len(whole.SerializeToString())
+    assert not any(weight.data_type in stored for weight in whole.graph.initializer)
+
+
+def test_only_a_large_network_is_stored_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The limit is on the numbers in all weights that are rounded, and those just below it are halves."""
+    whole = onnx_export.to_onnx(network(0, "single"))
+    numbers = [np.prod(weight.dims) for weight in whole.graph.initializer if len(weight.dims) > 1]
+    rounded = int(sum(number for number in numbers if number >= onnx_export.COMPACTED_FROM))
+    for below, wanted in ((rounded, "bytes"), (rounded + 1, "half precision")):
+        monkeypatch.setattr(onnx_export, "HALVES_BELOW", below)
+        assert onnx_export.compact(whole)[1] == wanted
 
 
 def test_names_and_types_are_the_contract(exported: tuple[Network, bytes]) -> None:
@@ -116,10 +131,12 @@ def test_an_export_is_reproducible() -> None:
     assert first == second
 
 
-def test_a_stored_weight_is_the_nearest_step_of_its_channel() -> None:
+def test_a_stored_weight_is_the_nearest_step_of_its_channel(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each weight is stored to within half of a 127th of the largest of its output channel."""
     whole = onnx_export.to_onnx(network(0, "single"))
-    small = {weight.name: onnx.numpy_helper.to_array(weight) for weight in onnx_export.compact(whole).graph.initializer}
+    monkeypatch.setattr(onnx_export, "HALVES_BELOW", 0)
+    compacted, _ = onnx_export.compact(whole)
+    small = {weight.name: onnx.numpy_helper.to_array(weight) for weight in compacted.graph.initializer}
     rounded = [weight for weight in whole.graph.initializer if f"{weight.name}.int8" in small]
     assert rounded
     for weight in rounded:
