@@ -75,6 +75,28 @@ def test_one_asking_serves_all_roles(trained: tuple[Path, Path], tmp_path: Path)
 
 @train_extra
 @pytest.mark.train
+def test_a_collage_learns_from_several_singles_and_a_parity_from_one(
+    trained: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Named twice, --single makes an ensemble, each asked once; what a parity recovers is the answer of one single."""
+    data, out = trained
+    other = tmp_path / "other"
+    assert collagebench("train", "single", *SMALL, "--seed", 1, "--data", data, "--out", other) == 0
+    both = ("--single", out / "tones-single.pt", "--single", other / "tones-single.pt")
+    sees = ("--teacher-sees", "inputs", "--rounds", 2)
+    assert collagebench("train", "collage", *SMALL, *both, *sees, "--data", data, "--out", tmp_path) == 0
+    assert len(list(tmp_path.glob("*-rounds-*.npy"))) == 2
+    from collagebench.training.checkpoint import load
+
+    taught = load(tmp_path / "tones-collage-3x3.pt").recipe.teacher or ""
+    assert [len(digest) for digest in taught.split("+")] == [64, 64]
+    capsys.readouterr()
+    assert collagebench("train", "parity", *SMALL, *both, "--data", data, "--out", tmp_path) == 2
+    assert capsys.readouterr().err.endswith("a parity estimates what one single would say; name one --single\n")
+
+
+@train_extra
+@pytest.mark.train
 def test_from_a_folder_of_images_to_a_manifest(trained: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
     """Four trainings and one export make five models that the manifest describes and that are what it says."""
     data, out = trained

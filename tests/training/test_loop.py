@@ -24,7 +24,7 @@ from collagebench.training.loop import train  # noqa: E402
 from collagebench.training.losses import loss_of  # noqa: E402
 from collagebench.training.recipe import Recipe  # noqa: E402
 from collagebench.training.step import move_average  # noqa: E402
-from collagebench.training.teacher import kept_logits, kept_rounds, open_teacher  # noqa: E402
+from collagebench.training.teacher import kept_logits, kept_rounds, mean, open_teacher  # noqa: E402
 
 
 class Tones:
@@ -341,6 +341,28 @@ def test_a_teacher_that_was_asked_beforehand_says_what_it_would_say_live(tmp_pat
     (kept,) = tmp_path.glob("*-rounds-*.npy")
     np.save(kept, rounds + 1)
     assert np.array_equal(kept_rounds(teacher, digest, tones, tmp_path, recipe, lambda *_: None), rounds + 1)
+
+
+def test_several_teachers_teach_their_mean(tmp_path: Path) -> None:
+    """Asked live or beforehand, two teachers are one that says the mean of what they say."""
+    tones, teachers = Tones(), []
+    single = Architecture("single", 2, (8, 8), **LAYERS)
+    for seed in (1, 2):
+        train(single, replace(RECIPE, seed=seed, epochs=1), tones, tmp_path / f"{seed}.pt")
+        teachers.append(open_teacher(tmp_path / f"{seed}.pt", tones.classes, (8, 8)))
+    recipe = replace(RECIPE, epochs=2, teacher="0" * 64, teacher_sees="inputs", mix=0.5, crop=1, rounds=2)
+    said = [kept_rounds(*teacher, tones, tmp_path, recipe, lambda *_: None) for teacher in teachers]
+    both = mean(said)
+    assert both.dtype == np.float16
+    assert np.abs(both - (said[0].astype(float) + said[1]) / 2).max() < 0.01
+    assert np.abs(said[0] - said[1]).max() > 0.5, "they differ"
+    live = [teacher.restored() for teacher, _ in teachers if isinstance(teacher, checkpoints.Checkpoint)]
+    ends = [
+        train(ARCHITECTURE, recipe, tones, tmp_path / "m.pt", **{key: value}).log[-1]["loss"]
+        for key, value in (("live", live), ("rounds", both), ("rounds", said[0]))
+    ]
+    assert ends[0] == pytest.approx(ends[1], rel=0.02)
+    assert ends[2] != pytest.approx(ends[1], rel=0.05), "one of them teaches something else"
 
 
 def test_weights_of_another_architecture_are_no_start(tmp_path: Path) -> None:
