@@ -165,11 +165,16 @@ def command(
         )
     image = images.size[:2]
     called = name or dataset
-    teachers = []
+    teachers, found = [], ()
     if (role != "single" or singles) and (distil or role == "parity"):
         own = out / f"{called}-single.pt"
         found = singles or ((own,) if role == "parity" or own.exists() else ())
         teachers = [open_teacher(path, images.classes, image) for path in found]
+    exported = [path for path, (teacher, _) in zip(found, teachers, strict=True) if not isinstance(teacher, Checkpoint)]
+    if exported and teacher_sees == "inputs" and not rounds:
+        raise UsageError(
+            f"{exported[0]} is no checkpoint (.pt), and too slow to be asked at every step; add --rounds, such as 96"
+        )
     if role == "parity" and len(teachers) > 1:
         raise UsageError("a parity estimates what one single would say; name one --single")
     begin, start_digest = open_checkpoint(start) if start else (None, None)
@@ -218,7 +223,7 @@ def command(
         crop=crop if crop is not None else (0 if dataset == "shapes" else min(image) // 8),
         flip=flip,
         blanks=blanks if blanks is not None else (0.1 if role == "parity" else 0.5),
-        teacher="+".join(digest for _, digest in teachers) or None,
+        teacher="+".join(sorted(digest for _, digest in teachers)) or None,
         start=start_digest,
         threads=threads if threads is not None else os.cpu_count() or 1,
     )
@@ -240,10 +245,7 @@ def command(
         if teachers and rounds:
             foretold = mean([kept_rounds(*teacher, images, out, recipe, report) for teacher in teachers])
         elif teachers and teacher_sees == "inputs":
-            networks = [teacher for teacher, _ in teachers if isinstance(teacher, Checkpoint)]
-            if len(networks) < len(teachers):
-                raise UsageError("--teacher-sees inputs needs a checkpoint (.pt) as --single, or --rounds")
-            live = [network.restored() for network in networks]
+            live = [teacher.restored() for teacher, _ in teachers if isinstance(teacher, Checkpoint)]
         if teachers and (teacher_sees != "inputs" or role == "parity"):
             taught = mean([kept_logits(*teacher, images, out, recipe, report) for teacher in teachers])
         weights = begin.weights_for(architecture) if begin else None

@@ -185,8 +185,8 @@ def usual_layers(
     """Return the layers that a network has where nobody chose others; `layers`, one of LAYERS, if somebody did.
 
     On 32x32 pixels a single costs 157 million multiply-accumulates, a whitened one as many; collages, of 32 pixels a
-    cell, cost 171 to 182 and take up to a tenth longer on one thread of onnxruntime, which likes multiples of 16
-    channels; and a batch of nine for the backup costs what a 3x3 collage does. Large images take four stages: 803
+    cell, cost 171 to 182 and take at most a few hundredths longer on one thread of onnxruntime, which likes multiples
+    of 16 channels; and a batch of nine for the backup has as many as a 3x3 collage. Large images take four stages: 803
     million on 224x224 pixels, and about as many for a collage of 416x416.
     """
     if layers == "whitened":

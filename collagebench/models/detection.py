@@ -79,6 +79,7 @@ class Detection(nn.Module):
         and the cross-entropies of classes; of all boxes the cross-entropy of objectness.
         """
         mine = outputs[:, self.responsible]
+        mine = torch.where(there[..., None], mine, torch.ones_like(mine))  # what is not there may have any size
         middles, sides = (self.objects[:, :2] + self.objects[:, 2:]) / 2, self.objects[:, 2:] - self.objects[:, :2]
         places = ((mine[..., :2] - middles) / self.reduction).square().sum(-1)
         sizes = (mine[..., 2:4] / sides).log().square().sum(-1)

@@ -5,8 +5,8 @@ labels, smoothed, and by its teacher's answers where it has a teacher (distillat
 count for nothing. A parity network is trained by the mean squared error to the sum of its teacher's logits over the
 images that are there (ParM, arXiv 1905.00863); a detection head by the loss of `models.detection`. Arithmetic is
 bfloat16 where the processor has it natively. After each epoch, or every few, the held-out images are classified, a
-line is added to a CSV file and the whole state is saved; a training that resumes from there ends in the same weights as
-one that never stopped, unless it has a time budget: then the learning rate follows the clock.
+line is added to a CSV file and the whole state is saved; on a processor, a training that resumes from there ends in the
+same weights as one that never stopped, unless it has a time budget: then the learning rate follows the clock.
 A GPU holds all images and what the teacher says of them, if they fit, and is not waited for within an epoch; what one
 step is, and how a GPU is told only once, is in `step`.
 """
@@ -78,12 +78,12 @@ def train(
     watched = np.random.default_rng(recipe.seed).permutation(np.flatnonzero(held_out))  # collages of mixed classes
     pixels, watched_images = in_memory(dataset, used), in_memory(dataset, watched)
     watched_labels = dataset.labels[watched]
-    home = home_of(pixels.nbytes, device)
-    images, labels = torch.from_numpy(pixels).to(home), torch.from_numpy(dataset.labels[used]).to(home)
     plain = None if teacher is None else teacher[recipe.plain, watched].astype(np.float32)
     said: NDArray[Any] | None = rounds
     if said is None and teacher is not None and not live:
         said = teacher[:, used]
+    home = home_of(pixels.nbytes + (0 if said is None else said.nbytes), device)
+    images, labels = torch.from_numpy(pixels).to(home), torch.from_numpy(dataset.labels[used]).to(home)
     taught = None if said is None else torch.from_numpy(said).to(home)
 
     network = Network(architecture)

@@ -41,7 +41,7 @@ class Muon(torch.optim.Optimizer):
                     self._turn(banks, group["lr"], group["momentum"])
 
     def _turn(self, banks: list[Tensor], rate: float | Tensor, momentum: float) -> None:
-        gradients = [bank.grad for bank in banks if bank.grad is not None]
+        gradients = [torch.zeros_like(bank) if bank.grad is None else bank.grad for bank in banks]
         for bank in banks:
             if not self.state[bank]:
                 self.state[bank]["gathered"] = torch.zeros_like(bank)

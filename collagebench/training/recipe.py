@@ -47,7 +47,8 @@ class Recipe:
     blanks: float = 0.5
     """Share of the collages (parities) that are not full: a random number of first cells is filled."""
     teacher: str | None = None
-    """sha256 of the checkpoint, or the model, of the single that it is distilled from; None without."""
+    """sha256 of the checkpoint, or the model, of the single that it is distilled from, or of several, with + between;
+    None without."""
     start: str | None = None
     """sha256 of the checkpoint whose weights it begins with; None of random ones (a parity's are its teacher's)."""
     distillation: float = 0.8

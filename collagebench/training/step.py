@@ -8,6 +8,7 @@ differs between steps (which images, how they are altered, the rates) lies in te
 from __future__ import annotations
 
 import copy
+from collections import deque
 from typing import Any
 
 import torch
@@ -20,6 +21,8 @@ from collagebench.training.losses import loss_of
 from collagebench.training.muon import Muon
 from collagebench.training.recipe import Recipe
 
+AHEAD = 8
+"""Recorded steps that may wait for a GPU: else the clock of a training would run ahead of what is done."""
 BY_HAND = 3
 """Steps before a recording: optimizers make their state in the first, libraries choose their kernels."""
 
@@ -67,6 +70,8 @@ class Step:
         self._recorded = on_gpu and images.device == self.device and recordable(network.architecture)
         self._graph: Any = None
         self._by_hand = 0
+        self._ends: deque[Any] = deque()
+        self._aside = torch.cuda.Stream() if self._recorded else None
         self._numbers = torch.zeros(4, device=self.device)
         """The rates of weights, biases and filter banks and the decay of the average, where steps are recorded."""
         self._epoch: Epoch | None = None
@@ -112,25 +117,28 @@ class Step:
         self._chosen.copy_(chosen)
         for place, number in zip(self._numbers, numbers, strict=True):
             place.fill_(number)
-        if self._graph is not None:
-            self._graph.replay()
-        elif self._by_hand < BY_HAND:
-            self._aside(self._chosen)
+        if self._by_hand < BY_HAND:
             self._by_hand += 1
-        else:
+            self._take_aside(self._chosen)
+            return
+        if self._graph is None:
             self._graph = torch.cuda.CUDAGraph()
             self.network.zero_grad()
             with torch.cuda.graph(self._graph):  # nothing happens yet
                 self._step(self._chosen, tuple(self._numbers))
-            self._graph.replay()
+        self._graph.replay()
+        self._ends.append(torch.cuda.Event())
+        self._ends[-1].record()
+        if len(self._ends) > AHEAD:
+            self._ends.popleft().synchronize()
 
-    def _aside(self, chosen: Tensor) -> None:
+    def _take_aside(self, chosen: Tensor) -> None:
         """Take a step on a stream of its own, as a recording will."""
-        stream = torch.cuda.Stream()
-        stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream):
+        assert self._aside is not None
+        self._aside.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(self._aside):
             self._step(chosen, tuple(self._numbers))
-        torch.cuda.current_stream().wait_stream(stream)
+        torch.cuda.current_stream().wait_stream(self._aside)
 
     def _step(self, chosen: Tensor, numbers: tuple[Any, ...]) -> None:
         assert self._epoch is not None

@@ -1,4 +1,4 @@
-"""The single as a teacher: its logits of every training image, computed once and kept.
+"""The single, or several, as a teacher: logits of every training image, computed once and kept.
 
 It is a checkpoint, or an exported model with its manifest beside it, such as a classifier that was trained elsewhere.
 An image is shifted anew whenever it is used. A teacher that is asked only about the image as it is and about its mirror

@@ -371,7 +371,7 @@ def test_train_refuses_what_does_not_fit(tmp_path: Path, capsys: pytest.CaptureF
         (("single", "--single", tmp_path / "s.pt"), 1, "there is no checkpoint"),
         (("single", "--mix", 0.5), 2, "only a teacher can say what mixed images are"),
         (("single", "--rounds", 9), 2, "rounds are what a teacher is asked about"),
-        (("collage", "--single", file, "--teacher-sees", "inputs"), 2, "needs a checkpoint"),
+        (("collage", "--single", file, "--teacher-sees", "inputs"), 2, "is no checkpoint (.pt)"),
         (("single", "--k", 2), 2, "drop --k"),
         (("parity", "--out", tmp_path / "none"), 1, "there is no checkpoint"),
         (("backup", "--single", tmp_path / "none.pt"), 1, "there is no checkpoint"),

@@ -67,3 +67,21 @@ def test_momentum_outlives_a_gradient() -> None:
         muon.step()
     assert float(((before - banks[0].detach()) * orthogonal(first.flatten(1)).reshape(first.shape)).sum()) > 0
     assert torch.equal(banks[1], still)
+
+
+def test_banks_of_one_shape_are_turned_together_as_each_would_be_alone() -> None:
+    """Three alike and one that is not, of different sizes and gradients, end where four optimizers of one bank do."""
+    torch.manual_seed(0)
+    shapes = [(8, 4, 3, 3), (6, 4, 3, 3), (8, 4, 3, 3), (8, 4, 3, 3)]
+    together = [torch.nn.Parameter(size * torch.randn(shape)) for size, shape in enumerate(shapes, 1)]
+    alone = [torch.nn.Parameter(bank.detach().clone()) for bank in together]
+    one, each = Muon(together, 0.1, torch.float32), [Muon([bank], 0.1, torch.float32) for bank in alone]
+    for _ in range(2):
+        for first, second in zip(together, alone, strict=True):
+            first.grad = torch.randn_like(first)
+            second.grad = first.grad.clone()
+        for optimizer in (one, *each):
+            optimizer.step()
+    for first, second in zip(together, alone, strict=True):
+        assert torch.allclose(first, second, atol=1e-5)
+    assert not torch.allclose(together[0], together[2], atol=0.1)

@@ -69,6 +69,8 @@ def test_a_recorded_step_moves_weights_as_one_by_hand(
     ends = {}
     for recorded in (False, True):
         path = tmp_path / f"{recorded}.pt"
+        replay, replays = torch.cuda.CUDAGraph.replay, []
+        monkeypatch.setattr(torch.cuda.CUDAGraph, "replay", lambda g, r=replay, n=replays: (n.append(g), r(g))[1])
         if not recorded:
             monkeypatch.setattr(steps, "recordable", lambda _: False)
         first = train(architecture, replace(recipe, epochs=2), Tones(), path, teacher=plain, rounds=rounds)
@@ -76,6 +78,7 @@ def test_a_recorded_step_moves_weights_as_one_by_hand(
         resumed = replace(checkpoints.load(path), recipe=recipe)
         ends[recorded] = train(architecture, recipe, Tones(), path, resumed, teacher=plain, rounds=rounds)
         monkeypatch.undo()
+        assert bool(replays) == recorded
     by_hand, recorded_end = ends[False], ends[True]
     assert [row["loss"] for row in recorded_end.log] == pytest.approx([row["loss"] for row in by_hand.log], rel=0.05)
     for key, value in by_hand.network.items():
@@ -92,7 +95,7 @@ def test_pictures_that_the_processor_must_make_are_not_recorded() -> None:
     assert [steps.recordable(one) for one in (large, beside, added)] == [False, False, True]
 
 
-def test_the_state_of_a_step_holds_numbers_only(tmp_path: Path) -> None:
+def test_the_state_of_a_step_holds_numbers_only() -> None:
     """A checkpoint says what its rates were as numbers, so that it is read where there is no GPU."""
     step = steps.Step(
         Network(Architecture("single", 2, (8, 8), **LAYERS)),
