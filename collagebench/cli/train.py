@@ -165,12 +165,13 @@ def command(
         )
     image = images.size[:2]
     called = name or dataset
-    teachers, found = [], ()
+    teachers = []
+    found: tuple[Path, ...] = ()
     if (role != "single" or singles) and (distil or role == "parity"):
         own = out / f"{called}-single.pt"
         found = singles or ((own,) if role == "parity" or own.exists() else ())
-        teachers = [open_teacher(path, images.classes, image) for path in found]
-    exported = [path for path, (teacher, _) in zip(found, teachers, strict=True) if not isinstance(teacher, Checkpoint)]
+        teachers = [open_teacher(one, images.classes, image) for one in found]
+    exported = [one for one, (teacher, _) in zip(found, teachers, strict=True) if not isinstance(teacher, Checkpoint)]
     if exported and teacher_sees == "inputs" and not rounds:
         raise UsageError(
             f"{exported[0]} is no checkpoint (.pt), and too slow to be asked at every step; add --rounds, such as 96"

@@ -145,3 +145,19 @@ def test_heads_are_named_and_only_for_collages() -> None:
         Architecture("collage", 2, (32, 32), 3, head="eyes")
     with pytest.raises(UsageError, match="drop --head"):
         Architecture("single", 2, (32, 32), head="grid")
+
+
+def test_what_is_not_there_may_have_any_size() -> None:
+    """Boxes of no size, or of an endless one, where no image is, change nothing and move nothing."""
+    network, labels = made(), np.array([0] + 8 * [-1])
+    outputs = perfect(network, labels)
+    wanted = loss_of(network, outputs, labels)
+    outputs[0, network.detect.responsible[1], 2:4] = 0.0
+    outputs[0, network.detect.responsible[2], 2:4] = float("inf")
+    outputs.requires_grad_(True)
+    there = torch.from_numpy(labels >= 0)[None]
+    loss = network.detect.loss(outputs, torch.eye(CLASSES)[torch.from_numpy(labels).clamp(min=0)][None], there)
+    assert loss.item() == pytest.approx(wanted, abs=1e-4)
+    loss.backward()
+    assert outputs.grad is not None
+    assert not outputs.grad[0, network.detect.responsible[1:3], 2:4].any()
