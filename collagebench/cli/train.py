@@ -19,6 +19,8 @@ from collagebench.workload.imagefolder import ImageFolder
 if TYPE_CHECKING:
     from collagebench.training.checkpoint import Checkpoint
 
+LAYERS = ("stem", "stride", "widths", "depths", "layers")
+"""What has an option of its name, and otherwise is what is usual."""
 ENDLESS = 1_000_000
 """Epochs that a training with a time budget may do."""
 
@@ -281,4 +283,6 @@ def same_training(checkpoint: Checkpoint, asked: dict[str, Any], path: Path) -> 
     began = checkpoint.architecture.as_dict() | checkpoint.recipe.as_dict()
     for key, value in asked.items():
         if began[key] != value:
-            raise UsageError(f"{path} was begun with {key} {began[key]}, not {value}; resume it with the same options")
+            was = ",".join(map(str, began[key])) if isinstance(began[key], list) else began[key]
+            do = f"add --{key} {was}" if key in LAYERS else "use the same options"  # what is usual may have changed
+            raise UsageError(f"{path} was begun with {key} {began[key]}, not {value}; to resume it, {do}")

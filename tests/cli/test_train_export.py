@@ -321,7 +321,9 @@ def test_a_finished_training_is_neither_repeated_nor_overwritten(
     assert "add --resume" in capsys.readouterr().err
     assert collagebench(*again, "--resume") == 0
     assert collagebench(*again, "--resume", "--seed", 7) == 2
-    assert "begun with seed 0, not 7" in capsys.readouterr().err
+    assert "begun with seed 0, not 7; to resume it, use the same options" in capsys.readouterr().err
+    assert collagebench(*again, "--resume", "--depths", 2) == 2
+    assert "begun with depths [1], not [2]; to resume it, add --depths 1\n" in capsys.readouterr().err
     assert (out / "tones-single.pt").read_bytes() == before
 
 
