@@ -11,7 +11,6 @@ ones are made by that itself.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -153,7 +152,10 @@ class Epoch:
 
 
 def drawn(images: int, architecture: Architecture, recipe: Recipe, epoch: int, device: torch.device) -> Epoch:
-    """Draw what an epoch does with so many images."""
+    """Draw what an epoch does with so many images.
+
+    An image is mirrored in every second epoch, which ones first is the seed's.
+    """
     together = architecture.images
     count = steps(images, together, recipe.batch)
     inputs = min(recipe.batch, images // together)
@@ -186,16 +188,6 @@ def batch_of(
         chosen.reshape(shape),
         views.reshape(shape),
     )
-
-
-def batches(images: Tensor, labels: Tensor, architecture: Architecture, recipe: Recipe, epoch: int) -> Iterator[Batch]:
-    """Yield the batches of one epoch over uint8 images [n, h, w, 3] with int64 labels [n], both on one device.
-
-    An image is mirrored in every second epoch, which ones first is the seed's.
-    """
-    of_epoch = drawn(len(images), architecture, recipe, epoch, images.device)
-    for chosen in of_epoch.chosen:
-        yield batch_of(images, labels, architecture, recipe, of_epoch, chosen)
 
 
 def order(images: int, inputs: int, architecture: Architecture, recipe: Recipe, epoch: int) -> NDArray[np.int64]:

@@ -35,7 +35,7 @@ from collagebench.training.batches import assemble, drawn, steps
 from collagebench.training.checkpoint import Checkpoint, save, write_whole
 from collagebench.training.clock import Clock
 from collagebench.training.recipe import Recipe
-from collagebench.training.step import Step
+from collagebench.training.step import Step, fastest
 from collagebench.workload.dataset import HELD_OUT, Dataset
 
 WHITENED_BY = 5000
@@ -71,7 +71,7 @@ def train(
     """
     torch.set_num_threads(recipe.threads)
     torch.manual_seed(recipe.seed)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = fastest()
 
     held_out = np.arange(len(dataset)) % HELD_OUT == 0
     used = np.flatnonzero(~held_out)

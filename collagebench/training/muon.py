@@ -33,15 +33,15 @@ class Muon(torch.optim.Optimizer):
         """Take one step along Nesterov's momentum of the gradients: banks of one shape together, as one product."""
         with torch.no_grad():
             for group in self.param_groups:
-                alike: dict[torch.Size, list[Tensor]] = {}
+                alike: dict[torch.Size, list[tuple[Tensor, Tensor]]] = {}
                 for bank in group["params"]:
                     if bank.grad is not None:
-                        alike.setdefault(bank.shape, []).append(bank)
-                for banks in alike.values():
-                    self._turn(banks, group["lr"], group["momentum"])
+                        alike.setdefault(bank.shape, []).append((bank, bank.grad))
+                for pairs in alike.values():
+                    banks, gradients = (list(some) for some in zip(*pairs, strict=True))
+                    self._turn(banks, gradients, group["lr"], group["momentum"])
 
-    def _turn(self, banks: list[Tensor], rate: float | Tensor, momentum: float) -> None:
-        gradients = [torch.zeros_like(bank) if bank.grad is None else bank.grad for bank in banks]
+    def _turn(self, banks: list[Tensor], gradients: list[Tensor], rate: float | Tensor, momentum: float) -> None:
         for bank in banks:
             if not self.state[bank]:
                 self.state[bank]["gathered"] = torch.zeros_like(bank)

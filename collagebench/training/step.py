@@ -1,8 +1,8 @@
 """One step of a training: a batch is made, its loss found, and the weights moved, which on a GPU is recorded once.
 
 A step of a small network is hundreds of small operations, and a GPU is done with each sooner than Python can ask for
-the next. So what a step does is recorded as a CUDA graph, which a GPU goes through on its own: all that
-differs between steps (which images, how they are altered, the rates) lies in tensors that are filled anew before each.
+the next. So what a step does is recorded as a CUDA graph, which a GPU goes through on its own: all that differs between
+steps (which images, how they are altered, the rates) lies in tensors that are filled anew before each.
 """
 
 from __future__ import annotations
@@ -48,7 +48,6 @@ class Step:
         self._recipe, self._images, self._labels, self._taught, self._live = recipe, images, labels, taught, live or []
         self.device = next(network.parameters()).device
         on_gpu = self.device.type == "cuda"
-        torch.backends.cudnn.benchmark = True  # shapes stay the same: the fastest kernels are found out once
         banks = [layer.conv.weight for layer in network.trunk if isinstance(layer, Convolution)] if recipe.muon else []
         self.muon = (
             Muon(banks, recipe.muon, torch.bfloat16 if native_bf16(self.device) else torch.float32) if banks else None
@@ -190,6 +189,15 @@ def move_average(averaged: Network, network: Network, decay: float | Tensor) -> 
         for count, value in pairs:
             if not count.is_floating_point():
                 count.copy_(value)
+
+
+def fastest() -> torch.device:
+    """Return the GPU, if there is one, else the processor.
+
+    A GPU is told to try its kernels out once for each shape, and to keep to the fastest: shapes stay the same.
+    """
+    torch.backends.cudnn.benchmark = True
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def native_bf16(device: torch.device) -> bool:

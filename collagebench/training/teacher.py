@@ -29,7 +29,7 @@ from collagebench.training.batches import alter, altered
 from collagebench.training.checkpoint import Checkpoint, open_checkpoint, write_whole
 from collagebench.training.loop import Report, home_of, in_memory
 from collagebench.training.recipe import Recipe
-from collagebench.training.step import native_bf16
+from collagebench.training.step import fastest, native_bf16
 from collagebench.workload.dataset import HELD_OUT, Dataset
 
 PIXELS = 500 * 32 * 32
@@ -148,8 +148,7 @@ def _asked(
 ) -> Iterator[NDArray[np.float32]]:
     """Yield what a teacher says of images of a dataset, [images, classes], altered in each of the ways of a recipe."""
     torch.set_num_threads(recipe.threads)
-    torch.backends.cudnn.benchmark = True
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = fastest()
     pixels = in_memory(dataset, indices)
     images = torch.from_numpy(pixels).to(home_of(pixels.nbytes, device))
     ask = (

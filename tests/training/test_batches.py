@@ -11,6 +11,8 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs the train extra")
 pytestmark = pytest.mark.train
 
+from whole_epochs import batches  # noqa: E402
+
 from collagebench.coding.mosaic import mosaic  # noqa: E402
 from collagebench.coding.parity import add, concatenate  # noqa: E402
 from collagebench.errors import DataError, UsageError  # noqa: E402
@@ -19,7 +21,6 @@ from collagebench.training.batches import (  # noqa: E402
     IGNORED,
     alter,
     assemble,
-    batches,
     cut_out,
     order,
     paste,

@@ -15,39 +15,19 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs the train extra")
 pytestmark = pytest.mark.train
 
+from tones import Tones  # noqa: E402
+from whole_epochs import batches  # noqa: E402
+
 from collagebench.errors import DataError, ModelError, OutputError, UsageError  # noqa: E402
 from collagebench.models.architecture import Architecture  # noqa: E402
 from collagebench.models.network import Network  # noqa: E402
 from collagebench.training import checkpoint as checkpoints  # noqa: E402
-from collagebench.training.batches import IGNORED, Batch, batches, shift_and_mirror  # noqa: E402
+from collagebench.training.batches import IGNORED, Batch, shift_and_mirror  # noqa: E402
 from collagebench.training.loop import train  # noqa: E402
 from collagebench.training.losses import loss_of  # noqa: E402
 from collagebench.training.recipe import Recipe  # noqa: E402
 from collagebench.training.step import move_average  # noqa: E402
 from collagebench.training.teacher import kept_logits, kept_rounds, mean, open_teacher  # noqa: E402
-
-
-class Tones:
-    """Noisy 8x8 images of two classes, dark and bright."""
-
-    name = "tones"
-    classes = ("dark", "bright")
-    size = (8, 8, 3)
-
-    def __init__(self, n: int = 600) -> None:
-        rng = np.random.default_rng(0)
-        self.labels = rng.integers(2, size=n)
-        noise = rng.integers(100, size=(n, *self.size))
-        self._images = (noise + 110 * self.labels[:, None, None, None]).astype(np.uint8)
-
-    def __len__(self) -> int:
-        """How many images there are."""
-        return len(self.labels)
-
-    def load(self, indices: np.ndarray) -> np.ndarray:
-        """Return the images at `indices`."""
-        return self._images[indices]
-
 
 LAYERS = {"stem": 4, "stride": 2, "widths": (8,), "depths": (1,)}
 ARCHITECTURE = Architecture("collage", 2, (8, 8), 2, **LAYERS)

@@ -11,6 +11,8 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs the train extra")
 pytestmark = pytest.mark.train
 
+from tones import Tones  # noqa: E402
+
 from collagebench.models.architecture import Architecture  # noqa: E402
 from collagebench.models.network import Network  # noqa: E402
 from collagebench.training import checkpoint as checkpoints  # noqa: E402
@@ -26,29 +28,6 @@ ROLES = {
     "parity": {"k": 2, "code": "addition"},
 }
 on_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-
-
-class Tones:
-    """Noisy 8x8 images of two classes, dark and bright."""
-
-    name = "tones"
-    classes = ("dark", "bright")
-    size = (8, 8, 3)
-
-    def __init__(self) -> None:
-        rng = np.random.default_rng(0)
-        self.labels = rng.integers(2, size=600)
-        self._images = (rng.integers(100, size=(600, 8, 8, 3)) + 110 * self.labels[:, None, None, None]).astype(
-            np.uint8
-        )
-
-    def __len__(self) -> int:
-        """How many images there are."""
-        return len(self.labels)
-
-    def load(self, indices: np.ndarray) -> np.ndarray:
-        """Return the images at `indices`."""
-        return self._images[indices]
 
 
 @on_gpu
