@@ -55,6 +55,8 @@ ENDLESS = 1_000_000
     help="Checkpoint whose weights to begin with, where they fit.  [default: of a parity, the single's]",
 )
 @click.option("--distil/--no-distil", default=True, show_default=True, help="Learn from the single as from labels.")
+@click.option("--distillation", default=0.8, show_default=True, help="Weight of what it says; labels have the rest.")
+@click.option("--temperature", default=2.0, show_default=True, help="Logits are divided by it, to be compared.")
 @click.option(
     "--teacher-sees",
     default="image",
@@ -91,9 +93,8 @@ ENDLESS = 1_000_000
 @click.option("--bias-rate", default=1.0, show_default=True, help="How many times as fast as weights biases learn.")
 @click.option("--ema", default=0.0, show_default=True, help="Average the weights, with so much decay; 0: do not.")
 @click.option("--cutout", default=0, show_default=True, help="Hide a square of so many pixels a side in every image.")
-@click.option(
-    "--mix", default=0.0, show_default=True, help="Share of images mixed from two, if the single sees inputs."
-)
+@click.option("--mix", default=0.0, show_default=True, help="Share of images mixed from two, pixel by pixel.")
+@click.option("--cutmix", default=0.0, show_default=True, help="Share of images with a rectangle of another in them.")
 @click.option("--crop", type=int, help="Shift images by up to so many pixels.  [default: 0 for shapes, else 1/8 side]")
 @click.option("--flip/--no-flip", default=True, show_default=True, help="Mirror every image in every second epoch.")
 @click.option("--blanks", type=float, help="Share of inputs that are not full.  [default: 0.5, of parities 0.1]")
@@ -115,6 +116,8 @@ def command(
     singles: tuple[Path, ...],
     start: Path | None,
     distil: bool,
+    distillation: float,
+    temperature: float,
     teacher_sees: str,
     rounds: int,
     epochs: int | None,
@@ -136,6 +139,7 @@ def command(
     ema: float,
     cutout: int,
     mix: float,
+    cutmix: float,
     crop: int | None,
     flip: bool,
     blanks: float | None,
@@ -223,6 +227,9 @@ def command(
         ema=ema,
         cutout=cutout,
         mix=mix,
+        cutmix=cutmix,
+        distillation=distillation,
+        temperature=temperature,
         crop=crop if crop is not None else (0 if dataset == "shapes" else min(image) // 8),
         flip=flip,
         blanks=blanks if blanks is not None else (0.1 if role == "parity" else 0.5),

@@ -66,11 +66,17 @@ def cut_out(images: Tensor, tops: Tensor, lefts: Tensor, side: int) -> Tensor:
 
     `tops` and `lefts` [n] say where it begins; it may reach over the border.
     """
+    sides = torch.full_like(tops, side)
+    return images.masked_fill(_rectangles(images, tops, lefts, sides, sides), GREY)
+
+
+def _rectangles(images: Tensor, tops: Tensor, lefts: Tensor, heights: Tensor, widths: Tensor) -> Tensor:
+    """Return which pixels of images [n, h, w, 3] lie in a rectangle for each: bool [n, h, w, 1]."""
     h, w = images.shape[1:3]
     down = torch.arange(h, device=images.device) - tops[:, None]
     across = torch.arange(w, device=images.device) - lefts[:, None]
-    hidden = ((down >= 0) & (down < side))[:, :, None] & ((across >= 0) & (across < side))[:, None]
-    return images.masked_fill(hidden[..., None], GREY)
+    inside_down, inside_across = (down >= 0) & (down < heights[:, None]), (across >= 0) & (across < widths[:, None])
+    return inside_down[:, :, None, None] & inside_across[:, None, :, None]
 
 
 def mix(images: Tensor, others: Tensor, weights: Tensor) -> Tensor:
@@ -87,10 +93,14 @@ def altered(images: Tensor, chosen: Tensor, alterations: Tensor, recipe: Recipe)
         x = shift_and_mirror(images, these, rows, columns, mirrored, recipe.crop)
         return cut_out(x, tops, lefts, recipe.cutout) if recipe.cutout else x
 
-    if not recipe.mix:
+    if not recipe.mixed:
         return one(chosen)
-    own, other = alterations[5:, chosen]
-    return mix(one(chosen), one(other), own)
+    own, other, *rectangle = alterations[5:, chosen]
+    these, others = one(chosen), one(other)
+    if not recipe.cutmix:
+        return mix(these, others, own)
+    cut = rectangle[-1] > 0
+    return torch.where(_rectangles(these, *rectangle), others, mix(these, others, own.masked_fill(cut, 256)))
 
 
 def steps(images: int, cells: int, batch: int) -> int:
@@ -111,7 +121,11 @@ class Batch:
     inputs: Tensor
     """[batch, height, width, 3], of the architecture's dtype."""
     labels: Tensor
-    """int64 [batch, images an input]; IGNORED where an image is missing, or mixed from two."""
+    """int64 [batch, images an input]; IGNORED where an image is missing."""
+    own: Tensor
+    """float32 [batch, images an input]: how much of what is shown is the image's own; 1 unless two are mixed."""
+    others: Tensor
+    """int64 [batch, images an input]: the label of the image that has the rest; IGNORED where an image is missing."""
     there: Tensor
     """bool [batch, images an input]: whether there is an image."""
     pixels: Tensor
@@ -146,7 +160,7 @@ class Epoch:
     chosen: Tensor
     """int64 [steps, 2, images a step]: of each step, which images, and whether they are there; see `order`."""
     alterations: Tensor
-    """int64 [7, images]: see `alter`."""
+    """int64 [11, images]: see `alter`."""
     which: Tensor
     """int64 scalar: the number of the round, or of the epoch."""
 
@@ -178,11 +192,13 @@ def batch_of(
     x = altered(images, chosen, epoch.alterations, recipe)
     if together > 1:
         x = x * there[:, None, None, None].to(x.dtype)
-    rows, columns, mirrored, _, _, own, _ = epoch.alterations[:, chosen]
+    rows, columns, mirrored, _, _, own, other = epoch.alterations[:7, chosen]
     views = epoch.which.expand(len(chosen)) if recipe.rounds else recipe.view(rows, columns, mirrored)
     return Batch(
         assemble(x, architecture),
-        labels[chosen].masked_fill((there == 0) | (own < 256), IGNORED).reshape(shape),
+        labels[chosen].masked_fill(there == 0, IGNORED).reshape(shape),
+        (own / 256).reshape(shape),
+        labels[other].masked_fill(there == 0, IGNORED).reshape(shape),
         (there == 1).reshape(shape),
         x.reshape(*shape, *x.shape[1:]),
         chosen.reshape(shape),
@@ -206,15 +222,21 @@ def order(images: int, inputs: int, architecture: Architecture, recipe: Recipe, 
 
 
 def alter(images: int, size: tuple[int, int], recipe: Recipe, which: int) -> NDArray[np.int64]:
-    """Draw how each of so many images of `size`, (height, width), is altered in an epoch, or a round: [7, images].
+    """Draw how each of so many images of `size`, (height, width), is altered in an epoch, or a round: [11, images].
 
     The rows are: its shift as `shift_and_mirror` takes it, rows and columns; 1 if it is mirrored; top and left of what
-    is cut out; how many of 256 parts are its own in a mix; which other image has the rest.
+    is cut out; how many of 256 parts are its own in a mix; which other image has the rest; and, where that has a
+    rectangle, its top, left, height and width, in the proportions of the image, else height and width are 0.
     """
     rng = np.random.default_rng([recipe.seed, which, 1])
     facing = np.random.default_rng(recipe.seed).random(images) < 0.5
     mirrored = (facing ^ (which % 2 == 1)) & recipe.flip
     rows, columns = rng.integers(2 * recipe.crop + 1, size=(2, images))
     tops, lefts = (rng.integers(side, size=images) - recipe.cutout // 2 for side in size)
-    own = np.where(rng.random(images) < recipe.mix, rng.integers(256, size=images), 256)
-    return np.stack([rows, columns, mirrored, tops, lefts, own, rng.permutation(images)]).astype(np.int64)
+    kind, blend, other = rng.random(images), rng.integers(256, size=images), rng.permutation(images)
+    cut = (recipe.mix <= kind) & (kind < recipe.mixed)
+    sides = np.array(size)[:, None]
+    sizes = np.rint(sides * np.sqrt(rng.random(images))) * cut
+    places = np.floor(rng.random((2, images)) * (sides - sizes + 1))
+    own = np.where(kind < recipe.mix, blend, 256 - np.rint(256 * sizes.prod(0) / sides.prod()))
+    return np.stack([rows, columns, mirrored, tops, lefts, own, other, *places, *sizes]).astype(np.int64)

@@ -19,15 +19,28 @@ def loss_of(
     `logits` is [batch, classes] of a parity network, else [batch, ..., classes] with one row an image, or what the head
     `detection` gives; `wanted` is what the teacher says of each image, logits [batch, images an input, classes].
     """
-    labels, there = batch.labels.to(logits.device), batch.there.to(logits.device)
+    of_batch = (batch.labels, batch.others, batch.own, batch.there)
+    labels, others, own, there = (field.to(logits.device) for field in of_batch)
     if detection is not None:
-        return detection.loss(logits, wanted_classes(labels, wanted, recipe, logits.shape[-1] - 5), there)
+        classes = logits.shape[-1] - 5
+        return detection.loss(logits, wanted_classes(labels, others, own, wanted, recipe, classes), there)
     if wanted is None:
-        rows = logits.flatten(0, -2)
-        return F.cross_entropy(rows, labels.flatten(), ignore_index=IGNORED, label_smoothing=recipe.label_smoothing)
+        losses = [
+            F.cross_entropy(
+                logits.flatten(0, -2),
+                of.flatten(),
+                ignore_index=IGNORED,
+                label_smoothing=recipe.label_smoothing,
+                reduction="none",
+            )
+            for of in ((others, labels) if recipe.mixed else (labels,))
+        ]
+        total = torch.lerp(*losses, own.flatten()).sum() if recipe.mixed else losses[0].sum()
+        return total / there.sum()
     if logits.shape[:-1].numel() != labels.numel():  # one answer for all images of an input: a parity
         return F.mse_loss(logits, (wanted * there[..., None]).sum(1))
-    rows, wanted, there, labels = logits.flatten(0, -2), wanted.flatten(0, -2), there.flatten(), labels.flatten()
+    labels = labels.masked_fill(own < 1, IGNORED).flatten()
+    rows, wanted, there = logits.flatten(0, -2), wanted.flatten(0, -2), there.flatten()
     known = (labels != IGNORED).sum().clamp(min=1)
     hard = F.cross_entropy(rows, labels, ignore_index=IGNORED, reduction="sum") / known
     t = recipe.temperature
@@ -36,14 +49,17 @@ def loss_of(
     return (1 - recipe.distillation) * hard + recipe.distillation * t**2 * soft
 
 
-def wanted_classes(labels: Tensor, wanted: Tensor | None, recipe: Recipe, classes: int) -> Tensor:
+def wanted_classes(
+    labels: Tensor, others: Tensor, own: Tensor, wanted: Tensor | None, recipe: Recipe, classes: int
+) -> Tensor:
     """Return how probable each class should be for each image, [batch, images an input, classes]: blanks at random.
 
-    By the labels, and by as much as the recipe says by the teacher, or else smoothed; of an image without a label by
-    the teacher alone.
+    By the labels, and by as much as the recipe says by the teacher, or else smoothed; of a mixed image by the teacher
+    alone, or else by the labels of both.
     """
-    hard = F.one_hot(labels.clamp(min=0), classes).float()
+    one, other = (F.one_hot(some.clamp(min=0), classes).float() for some in (labels, others))
+    hard = torch.lerp(other, one, own[..., None])
     if wanted is None:
         return hard * (1 - recipe.label_smoothing) + recipe.label_smoothing / classes
     soft = wanted.softmax(-1)
-    return torch.where((labels == IGNORED)[..., None], soft, torch.lerp(hard, soft, recipe.distillation))
+    return torch.where((own < 1)[..., None], soft, torch.lerp(hard, soft, recipe.distillation))

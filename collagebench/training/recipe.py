@@ -42,8 +42,10 @@ class Recipe:
     cutout: int = 0
     """Side in pixels of a grey square that hides a part of every image (arXiv 1708.04552); 0 for none."""
     mix: float = 0.0
-    """Share of the images that are mixed with another, in a random ratio (arXiv 1710.09412); of these only the teacher
-    knows what they are."""
+    """Share of the images that are mixed with another, in a random ratio (arXiv 1710.09412). Where there is a teacher,
+    it alone says what such an image is; else the labels of both, in the same ratio."""
+    cutmix: float = 0.0
+    """Share of the images in which a rectangle of random size shows another image (arXiv 1905.04899), judged alike."""
     blanks: float = 0.5
     """Share of the collages (parities) that are not full: a random number of first cells is filled."""
     teacher: str | None = None
@@ -87,14 +89,20 @@ class Recipe:
             raise UsageError(f"--warmup is a share from 0 to below 1, not {self.warmup}")
         if not 0 <= self.blanks <= 1:
             raise UsageError(f"the share of collages with blanks is between 0 and 1, not {self.blanks}")
-        if not 0 <= self.mix <= 1:
-            raise UsageError(f"--mix is a share from 0 to 1, not {self.mix}")
+        if not (min(self.mix, self.cutmix) >= 0 and self.mixed <= 1):
+            raise UsageError(
+                f"--mix and --cutmix are shares that add up to at most 1, not {self.mix} and {self.cutmix}"
+            )
+        if not 0 <= self.distillation <= 1:
+            raise UsageError(f"--distillation is a share from 0 to 1, not {self.distillation}")
+        if not 0 < self.temperature < math.inf:
+            raise UsageError(f"--temperature is a number above 0, not {self.temperature}")
         if self.rounds < 0:
             raise UsageError(f"--rounds is a number from 0 up, not {self.rounds}")
         if self.rounds and not (self.teacher and self.teacher_sees == "inputs"):
             raise UsageError("rounds are what a teacher is asked about; add --single and --teacher-sees inputs")
-        if self.mix and not (self.teacher and self.teacher_sees == "inputs"):
-            raise UsageError("only a teacher can say what mixed images are; add --single and --teacher-sees inputs")
+        if self.mixed and self.teacher and self.teacher_sees != "inputs":
+            raise UsageError("a teacher must see what is mixed to say what it is; add --teacher-sees inputs")
         if not 0 <= self.label_smoothing < 1:
             raise UsageError(f"--label-smoothing is a share from 0 to below 1, not {self.label_smoothing}")
         if not 0 <= self.muon <= 1:
@@ -107,6 +115,11 @@ class Recipe:
             raise UsageError(f"--cutout is a number of pixels from 0 up, not {self.cutout}")
         if not 0 <= self.weight_decay < math.inf:
             raise UsageError(f"--weight-decay is a number from 0 up, not {self.weight_decay}")
+
+    @property
+    def mixed(self) -> float:
+        """Share of the images that are not of one image alone."""
+        return self.mix + self.cutmix
 
     @property
     def shifts(self) -> int:

@@ -86,7 +86,7 @@ def kept_logits(
     path = directory / f"{teacher.name}-{sha256[:12]}{every}-logits.npy"
     shape = (recipe.views, len(dataset), len(teacher.classes))
     dtype = np.dtype(np.float16 if every else np.float32)
-    plain = replace(recipe, cutout=0, mix=0.0, rounds=0)
+    plain = replace(recipe, cutout=0, mix=0.0, cutmix=0.0, rounds=0)
     return _kept(path, shape, dtype, lambda: _asked(teacher, dataset, np.arange(len(dataset)), _views, plain, report))
 
 
@@ -102,7 +102,7 @@ def kept_rounds(
         OutputError: the file cannot be written.
     """
     used = np.flatnonzero(np.arange(len(dataset)) % HELD_OUT)
-    alike = (recipe.seed, recipe.crop, int(recipe.flip), recipe.cutout, recipe.mix, recipe.rounds)
+    alike = (recipe.seed, recipe.crop, int(recipe.flip), recipe.cutout, recipe.mix, recipe.cutmix, recipe.rounds)
     path = directory / f"{teacher.name}-{sha256[:12]}-rounds-{'-'.join(map(str, alike))}-logits.npy"
     shape = (recipe.rounds, len(used), len(teacher.classes))
     dtype = np.dtype(np.float16)
@@ -172,7 +172,7 @@ def _views(shape: tuple[int, int, int], recipe: Recipe) -> Iterator[NDArray[np.i
     """Yield how images are altered in each view of a recipe, as `Recipe.view` numbers them: all alike."""
     middle = recipe.crop if recipe.shifts == 1 else 0
     for mirrored, row, column in np.ndindex(2, recipe.shifts, recipe.shifts):
-        alike = np.array([middle + row, middle + column, mirrored, 0, 0, 256, 0])
+        alike = np.array([middle + row, middle + column, mirrored, 0, 0, 256, *[0] * 5])
         yield np.repeat(alike[:, None], shape[0], 1)
 
 

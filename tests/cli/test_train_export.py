@@ -371,7 +371,7 @@ def test_train_refuses_what_does_not_fit(tmp_path: Path, capsys: pytest.CaptureF
         (("single", "--widths", "8,x"), 2, "no whole numbers"),
         (("single", "--widths", "8,8"), 2, "2 widths and 3 depths"),
         (("single", "--single", tmp_path / "s.pt"), 1, "there is no checkpoint"),
-        (("single", "--mix", 0.5), 2, "only a teacher can say what mixed images are"),
+        (("single", "--mix", 0.5, "--cutmix", 0.6), 2, "shares that add up to at most 1, not 0.5 and 0.6"),
         (("single", "--rounds", 9), 2, "rounds are what a teacher is asked about"),
         (("collage", "--single", file, "--teacher-sees", "inputs"), 2, "is no checkpoint (.pt)"),
         (("single", "--k", 2), 2, "drop --k"),

@@ -226,9 +226,13 @@ def test_few_images_make_one_smaller_batch_and_too_few_an_error() -> None:
         {"minutes": 0.0},
         {"every": 0},
         {"teacher_sees": "nothing"},
-        {"mix": 1.5, "teacher": "0", "teacher_sees": "inputs"},
+        {"mix": 1.5},
+        {"cutmix": -0.1},
+        {"mix": 0.6, "cutmix": 0.5},
         {"mix": 0.5, "teacher": "0"},
-        {"mix": 0.5, "teacher_sees": "inputs"},
+        {"cutmix": 0.5, "teacher": "0", "teacher_sees": "shifts"},
+        {"distillation": 1.1},
+        {"temperature": 0.0},
         {"rounds": -1},
         {"rounds": 5, "teacher": "0"},
         {"rounds": 5, "teacher_sees": "inputs"},
@@ -272,24 +276,49 @@ def test_cutout_hides_one_square_that_may_reach_over_the_border() -> None:
     assert torch.equal(torch.nonzero(one), torch.cartesian_prod(torch.arange(2), torch.arange(3, 7)))
 
 
-def test_mixed_images_are_weighted_means_and_have_no_label() -> None:
-    """About the share that is asked for is mixed with another, in any ratio; the others are as they were."""
+def test_mixed_images_are_weighted_means() -> None:
+    """About the share that is asked for is mixed with another, in any ratio, which is known; the rest is as it was."""
     images = torch.from_numpy(np.random.default_rng(0).integers(256, size=(400, 8, 8, 3), dtype=np.uint8))
     recipe = Recipe("n", batch=400, teacher="0", teacher_sees="inputs", flip=False)
-    labels = torch.ones(400, dtype=torch.int64)
+    labels = torch.arange(400)
     (plain,) = batches(images, labels, architecture(), recipe, 0)
     (mixed,) = batches(images, labels, architecture(), replace(recipe, mix=0.5), 0)
     same = (mixed.inputs == plain.inputs).flatten(1).all(1)
-    assert torch.equal(mixed.labels[:, 0] == 1, same), "a mix of 255 to 1 parts is not what it was, either"
+    assert torch.equal(mixed.own[:, 0] == 1, same), "a mix of 255 to 1 parts is not what it was, either"
+    assert torch.equal(mixed.labels, mixed.images)
     assert 150 < same.sum() < 250
     assert torch.equal(mixed.pixels[:, 0], mixed.inputs)
     others = torch.from_numpy(alter(400, (8, 8), replace(recipe, mix=0.5), 0)[6])[mixed.images[:, 0]]
     assert len(others.unique()) == 400
+    assert torch.equal(mixed.others[:, 0], others)
     a, b, made = (x.double() for x in (plain.inputs[~same], images[others][~same], mixed.inputs[~same]))
     own = ((made - b) * (a - b)).flatten(1).sum(1) / (a - b).square().flatten(1).sum(1)
     assert own.min() < 0.1 < 0.9 < own.max()
+    assert (mixed.own[~same, 0] - own).abs().max() < 0.01
     weights = (own * 256).round()[:, None, None, None] / 256
     assert (made - (a * weights + b * (1 - weights))).abs().max() < 1.1
+
+
+def test_a_rectangle_of_another_image_has_its_part_of_the_label() -> None:
+    """About the share that is asked for shows another image in a rectangle of any size, anywhere; its area is known."""
+    images = torch.from_numpy(np.random.default_rng(0).integers(256, size=(800, 8, 16, 3), dtype=np.uint8))
+    recipe = Recipe("n", batch=800, crop=1, cutmix=0.5)
+    wide = Architecture("single", 10, (8, 16))
+    (plain,) = batches(images, torch.arange(800), wide, replace(recipe, cutmix=0.0), 0)
+    (cut,) = batches(images, torch.arange(800), wide, recipe, 0)
+    theirs = plain.inputs[torch.argsort(plain.images[:, 0])][cut.others[:, 0]]
+    shown = (cut.inputs != plain.inputs).any(-1)
+    assert torch.equal(cut.inputs, torch.where(shown[..., None], theirs, plain.inputs)), "altered as it is itself"
+    rows, columns = shown.any(2), shown.any(1)
+    assert (shown == rows[:, :, None] & columns[:, None]).all()
+    unlike = (cut.others != cut.labels)[:, 0]
+    assert (cut.own[:, 0] - (1 - shown.float().mean((1, 2))))[unlike].abs().max() < 1e-6
+    assert 300 < (cut.own < 1).sum() < 450
+    heights = rows.sum(1)[rows.any(1)]
+    assert set(heights.tolist()) == set(range(1, 9))
+    assert ((columns.sum(1)[rows.any(1)] - 2 * heights).abs() <= 1).all(), "in the proportions of the image"
+    for where in (rows, columns):
+        assert (where.float().mean(0) > 0.1).all()
 
 
 def test_cutout_is_drawn_anew_in_every_epoch_and_nothing_else_changes_without() -> None:
@@ -310,7 +339,9 @@ def test_cutout_is_drawn_anew_in_every_epoch_and_nothing_else_changes_without() 
 def test_rounds_come_again_in_another_order_and_are_the_same_for_every_role() -> None:
     """After as many epochs as there are rounds an image looks as it did, for a collage as for a single."""
     images = torch.from_numpy(np.random.default_rng(0).integers(256, size=(64, 8, 8, 3), dtype=np.uint8))
-    recipe = Recipe("n", batch=64, crop=2, cutout=3, mix=0.5, blanks=0.0, rounds=3, teacher="0", teacher_sees="inputs")
+    recipe = Recipe(
+        "n", batch=64, crop=2, cutout=3, mix=0.3, cutmix=0.3, blanks=0.0, rounds=3, teacher="0", teacher_sees="inputs"
+    )
 
     def shown(epoch: int, recipe: Recipe, **fields: int) -> tuple[list[int], np.ndarray]:
         role = "collage" if fields else "single"

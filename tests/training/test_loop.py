@@ -255,10 +255,14 @@ def test_a_parity_network_recovers_what_is_missing(tmp_path: Path, k: int, code:
     assert last.log[-1]["loss"] < 0.5 * last.log[0]["loss"]
 
 
-def batch_of(labels: list[list[int]], there: list[list[bool]]) -> Batch:
-    """Return a batch of which only labels, and what is there, count."""
-    labelled = torch.tensor(labels)
-    return Batch(torch.zeros(0), labelled, torch.tensor(there), torch.zeros(0), labelled, labelled)
+def batch_of(
+    labels: list[list[int]], there: list[list[bool]], own: list[list[float]] | None = None, other: int = 0
+) -> Batch:
+    """Return a batch of which only labels, and what is there, count; parts that are not its `own` are of one label."""
+    labelled, present = torch.tensor(labels), torch.tensor(there)
+    shares = torch.ones(labelled.shape) if own is None else torch.tensor(own)
+    others = torch.full_like(labelled, other).masked_fill(~present, IGNORED)
+    return Batch(torch.zeros(0), labelled, shares, others, present, torch.zeros(0), labelled, labelled)
 
 
 def test_missing_images_add_nothing_to_a_parity() -> None:
@@ -271,16 +275,42 @@ def test_missing_images_add_nothing_to_a_parity() -> None:
 
 
 def test_of_a_mixed_image_only_the_teacher_speaks() -> None:
-    """Without a label the loss is the teacher's part alone; with none in a whole batch it is no division by zero."""
+    """Its labels are left out of the loss; where all are mixed, that is no division by zero."""
     said = torch.tensor([[[3.0, -1.0], [0.5, 2.0]]])
-    mixed = batch_of([[IGNORED, IGNORED]], [[True, True]])
+    mixed = batch_of([[0, 1]], [[True, True]], [[0.3, 0.9]])
     assert loss_of(said.clone(), mixed, said, RECIPE) == pytest.approx(0, abs=1e-6)
     assert loss_of(-said, mixed, said, RECIPE) > 1
-    half = batch_of([[IGNORED, 1]], [[True, True]])
+    half = batch_of([[0, 1]], [[True, True]], [[0.5, 1.0]])
     one = batch_of([[1]], [[True]])
     hard = (1 - RECIPE.distillation) * torch.nn.functional.cross_entropy(said[0, 1:], torch.tensor([1]))
     assert loss_of(said.clone(), half, said, RECIPE) == pytest.approx(hard.item())
     assert loss_of(said[:, 1:].clone(), one, said[:, 1:], RECIPE) == pytest.approx(hard.item())
+
+
+@pytest.mark.parametrize("head", ["grid", "detection"])
+def test_without_a_teacher_the_labels_of_both_speak_of_a_mixed_image(head: str) -> None:
+    """The loss of a mixed image is that of both labels, in the ratio of its parts; a blank cell still adds nothing."""
+    architecture = Architecture("collage", 2, (8, 8), 2, **LAYERS, head=head)
+    network = Network(architecture)
+    logits = network(torch.randint(256, (3, 16, 16, 3), dtype=torch.uint8))
+    detection = network.detect if head == "detection" else None
+    there = [[True, True, True, False]] * 3
+    recipe = replace(RECIPE, mix=0.5)
+
+    def loss(labels: list[int], own: list[float], recipe: Recipe = recipe) -> float:
+        return loss_of(logits, batch_of([labels] * 3, there, [own] * 3, 1), None, recipe, detection).item()
+
+    first, second = loss([0, 0, 0, IGNORED], [1.0] * 4), loss([1, 0, 0, IGNORED], [1.0] * 4)
+    assert abs(first - second) > 1e-3
+    assert loss([0, 0, 0, IGNORED], [0.25, 1.0, 1.0, 0.1]) == pytest.approx(0.25 * first + 0.75 * second, rel=1e-5)
+    assert loss([0, 0, 0, IGNORED], [1.0] * 4, RECIPE) == pytest.approx(first, rel=1e-6)
+
+
+def test_mixtures_of_labels_are_learnt(tmp_path: Path) -> None:
+    """From images that are all mixed, or cut into one another, tones are told apart without a teacher."""
+    for fields in ({"mix": 1.0}, {"cutmix": 1.0}, {"mix": 0.3, "cutmix": 0.7}):
+        last = train(ARCHITECTURE, replace(RECIPE, epochs=6, **fields), Tones(), tmp_path / "m.pt")
+        assert last.log[-1]["held_out_accuracy"] > 0.9, fields
 
 
 def test_a_live_teacher_is_asked_about_the_inputs(tmp_path: Path) -> None:

@@ -39,8 +39,8 @@ def test_a_recorded_step_moves_weights_as_one_by_hand(
     fields = ROLES[role]
     architecture = Architecture("collage" if "grid" in fields else role, 2, (8, 8), **fields, **LAYERS)
     recipe = Recipe(
-        "tones", epochs=4, batch=8, rate=0.1, muon=0.05, ema=0.9, crop=1, cutout=3, mix=0.5, blanks=0.5, rounds=3,
-        teacher="0" * 64, teacher_sees="inputs",
+        "tones", epochs=4, batch=8, rate=0.1, muon=0.05, ema=0.9, crop=1, cutout=3, mix=0.3, cutmix=0.3, blanks=0.5,
+        rounds=3, teacher="0" * 64, teacher_sees="inputs",
     )  # fmt: skip
     rng = np.random.default_rng(1)
     rounds = rng.normal(size=(3, 588, 2)).astype(np.float16)
