@@ -9,6 +9,8 @@ from rich.console import Console
 from collagebench.report.parts import UNKNOWN, as_interval, as_ms, as_percent, as_times, new_table, print_line
 
 FIGURES = ("p50", "p99", "mean", "accuracy")
+SMALLEST = 1e-16
+"""No smaller p value is told apart from none at all."""
 
 
 def print_details(one: dict[str, Any], console: Console) -> None:
@@ -34,6 +36,12 @@ def print_details(one: dict[str, Any], console: Console) -> None:
         console,
         "answers to requests whose first task (coded: any of them) was to take over twice the median service",
         indent="(straggled)  ",
+        style="dim",
+    )
+    print_line(
+        console,
+        "Wilson's; answers about the same image count as what they are worth together",
+        indent="95 % interval  ",
         style="dim",
     )
     console.print()
@@ -113,7 +121,7 @@ def _print_differences(one: dict[str, Any], ran: list[dict[str, Any]], console: 
                 shown(difference),
                 f"{shown(interval[0])} to {shown(interval[1])}",
                 as_times(item.get("ratio")),
-                f"{item['p_holm']:.2g}",
+                f"{item['p_holm']:.2g}" if item["p_holm"] >= SMALLEST else f"<{SMALLEST:g}",
                 "yes" if item["real"] else "no",
             )
             name = ""
@@ -122,9 +130,9 @@ def _print_differences(one: dict[str, Any], ran: list[dict[str, Any]], console: 
     least = one["minimum_effect"]
     print_line(
         console,
-        f"by: how much more than {one['baseline']}, run by run; p by Student's t (accuracy: McNemar's test), after "
-        f"Holm's correction; real: p up to 0.05, and more than {100 * least['latency']:g} % or "
-        f"{100 * least['accuracy']:g} points",
+        f"by: how much more than {one['baseline']}, run by run; p by Student's t (accuracy: McNemar's test, one coin "
+        "for each image), after Holm's correction; real: p up to 0.05, and more than "
+        f"{100 * least['latency']:g} % or {100 * least['accuracy']:g} points",
         style="dim",
     )
     console.print()

@@ -36,7 +36,8 @@ def figures(one: Object, looks: Looks) -> Markup:
         rows.append(tag("tr", tag("th", "bound", scope="row"), cells, class_="bound"))
     least = one["minimum_effect"]
     notes = [
-        "Small: 95 % intervals; of latencies from the scatter of the runs, of shares by Wilson.",
+        "Small: 95 % intervals; of latencies from the scatter of the runs, of shares by Wilson, "
+        "answers about the same image counting as what they are worth together.",
         f"p99 / {base}: paired run by run; “no difference shown” unless it is significant after Holm's correction and "
         f"above {100 * least['latency']:g} %.",
         "Not own: answers that did not come from the request's own first task.",

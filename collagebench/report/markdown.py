@@ -73,7 +73,8 @@ def _figures(one: Object) -> list[str]:
     if bound:
         rows.append(["*bound*", *(as_ms(bound[name]) for name in ("p50", "p95", "p99")), *[""] * 7])
     legend = (
-        "Intervals of p99 from the scatter of the runs, of accuracy by Wilson. Not own: answers that did not come from "
+        "Intervals of p99 from the scatter of the runs, of accuracy by Wilson, answers about the same image counting "
+        "as what they are worth together. Not own: answers that did not come from "
         f"the request's own first task. Work: worker time / that of {escaped(base)}."
         + (" Bound: no stragglers, no redundancy." if bound else "")
     )

@@ -171,6 +171,7 @@ def _answers(given: Answers) -> dict[str, Any]:
             "ci95": list(overall.ci95) if overall.ci95 else None,
             "ci95_by_source": {source: list(s.ci95) if s.ci95 else None for source, s in by_source.items()},
             "answers": overall.of,
+            "effective_answers": overall.worth,
             "straggled": given.straggled.value,
             "ci95_straggled": list(given.straggled.ci95) if given.straggled.ci95 else None,
             "straggled_answers": given.straggled.of,

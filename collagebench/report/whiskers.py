@@ -136,8 +136,9 @@ def accuracy(key: str, one: dict[str, Any], looks: Looks) -> Markup | None:
         "right answers, % (right: share of the answers)",
         lambda share: f"{100 * share:g}",
         right=52,
-        note="Wilson's 95 % intervals. Straggled: requests whose first task was to take over twice the median service "
-        "time, whatever they were answered from.",
+        note="Wilson's 95 % intervals, answers about the same image counting as what they are worth together. "
+        "Straggled: requests whose first task was to take over twice the median service time, whatever they were "
+        "answered from.",
     )
 
 

@@ -2,6 +2,7 @@
 
 Accuracy is the share of right answers among the requests that were answered: a request that failed has no class to be
 right or wrong about, and is shown as failed. Overall accuracy is the accuracies by source, weighted by their shares.
+Intervals count as many answers as those that there are are worth, images being repeated: see `clusters`.
 """
 
 from __future__ import annotations
@@ -9,8 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from collagebench.results.reader import EMPTY, Run, Table
+from collagebench.statistics.clusters import effective
 from collagebench.statistics.intervals import Interval, wilson
 
 
@@ -21,6 +24,8 @@ class Share:
     count: float
     """A whole number, unless it is the mean of several ways to count."""
     of: int
+    worth: float | None = None
+    """How many independent ones these are worth; None: as many as there are."""
 
     @property
     def value(self) -> float | None:
@@ -30,7 +35,9 @@ class Share:
     @property
     def ci95(self) -> Interval | None:
         """Wilson's interval, None when there is nothing to count."""
-        return wilson(self.count, self.of)
+        share = self.value
+        worth = self.of if self.worth is None else self.worth
+        return None if share is None else wilson(share * worth, worth)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +48,7 @@ class Answers:
     """Right answers among those whose class is known."""
     by_source: dict[str, Share]
     sources: dict[str, Share]
-    """Answers from each source among all answers."""
+    """Answers from each source among all answers, each request counting for itself."""
     straggled: Share
     """Right answers among requests that straggled (see `RequestRecord`), and whose class is known."""
 
@@ -60,16 +67,15 @@ def answers(requests: Table) -> Answers:
     counted = requests.where(~requests["warmup"] & ~np.isnan(requests["latency"]))
     evaluated = counted["predicted"] != EMPTY
     right = evaluated & (counted["predicted"] == counted["label"])
+
+    def share(of: NDArray[np.bool_]) -> Share:
+        mask = evaluated & of
+        return Share(int(right[mask].sum()), int(mask.sum()), effective(right[mask], counted["image"][mask]))
+
     by_source, sources = {}, {}
     for source in counted.texts["source"]:
         mask = counted.equal("source", source)
         if mask.any():
-            by_source[source] = Share(int((right & mask).sum()), int((evaluated & mask).sum()))
+            by_source[source] = share(mask)
             sources[source] = Share(int(mask.sum()), len(counted))
-    slow = counted["straggled"] == 1
-    return Answers(
-        Share(int(right.sum()), int(evaluated.sum())),
-        by_source,
-        sources,
-        Share(int((right & slow).sum()), int((evaluated & slow).sum())),
-    )
+    return Answers(share(evaluated), by_source, sources, share(counted["straggled"] == 1))

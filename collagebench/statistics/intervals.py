@@ -34,7 +34,7 @@ def around(centre: float | None, by_run: Sequence[float]) -> Interval | None:
     return max(0.0, centre - half), centre + half
 
 
-def wilson(successes: float, trials: int) -> Interval | None:
+def wilson(successes: float, trials: float) -> Interval | None:
     """Return the 95 % interval of a share (Wilson 1927), None without trials."""
     if trials == 0:
         return None

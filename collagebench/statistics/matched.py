@@ -1,11 +1,13 @@
 """Two schemes that answered the same requests: is one right more often?
 
 Requests that both answer rightly, or both wrongly, say nothing about the difference. What is left are the requests on
-which they disagree: `won` that only the scheme got right, `lost` that only the other did. If neither were better, each
-would be won or lost like the toss of a coin: that is McNemar's test (1947), exact because the binomial is summed.
+which they disagree: `won` that only the scheme got right, `lost` that only the other did. If neither were better, what
+an image won or lost might as well have been the other way round, like the toss of a coin: where no image comes twice
+that is McNemar's test (1947), exact because the binomial is summed; else see `clusters`.
 
 The interval of the difference in accuracy, (won - lost) / pairs, is Tango's score interval (Statistics in Medicine 17,
-1998, 891-908): it holds every difference that the data do not contradict, and is sound where few requests disagree.
+1998, 891-908): it holds every difference that the data do not contradict, and is sound where few requests disagree. It
+counts as many pairs as those that there are are worth, images being repeated.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from collagebench.results.reader import EMPTY, Table
-from collagebench.statistics.distributions import binomial_at_least
+from collagebench.statistics.clusters import effective, sign_flip, sums
 from collagebench.statistics.intervals import Z95, Interval
 
 
@@ -31,6 +33,10 @@ class Matched:
     """Only the scheme was right."""
     lost: int
     """Only the other was right."""
+    worth: float
+    """How many independent pairs these are worth, images being repeated."""
+    p: float
+    """Two-sided p value of the exact McNemar test, with one coin for each image."""
 
     @property
     def difference(self) -> float:
@@ -38,30 +44,23 @@ class Matched:
         return (self.won - self.lost) / self.pairs
 
     @property
-    def p(self) -> float:
-        """Two-sided p value of the exact McNemar test."""
-        return mcnemar(self.won, self.lost)
-
-    @property
     def ci95(self) -> Interval:
         """95 % interval of the difference; there must be pairs."""
-        return tango(self.won, self.lost, self.pairs)
+        share = self.worth / self.pairs
+        return tango(self.won * share, self.lost * share, self.worth)
 
 
 def match(own: Table, other: Table) -> Matched:
     """Return how the answers of two schemes, paired by run and request, agree; those that only one has do not count."""
-    (own_keys, own_right), (other_keys, other_right) = _answered(own), _answered(other)
-    common, mine, theirs = np.intersect1d(own_keys, other_keys, return_indices=True)
-    one, two = own_right[mine], other_right[theirs]
-    return Matched(len(common), int((one & ~two).sum()), int((~one & two).sum()))
+    (own_keys, own_right, images), (other_keys, other_right, _) = _answered(own), _answered(other)
+    _, mine, theirs = np.intersect1d(own_keys, other_keys, return_indices=True)
+    better = own_right[mine].astype(np.int64) - other_right[theirs]
+    images = images[mine]
+    won, lost = int((better > 0).sum()), int((better < 0).sum())
+    return Matched(len(better), won, lost, effective(better, images), sign_flip(sums(better, images)))
 
 
-def mcnemar(won: int, lost: int) -> float:
-    """Return the two-sided p value of the exact McNemar test: P(so uneven, or more) for won + lost fair coins."""
-    return min(1.0, 2 * binomial_at_least(max(won, lost), won + lost, 0.5))
-
-
-def tango(won: int, lost: int, pairs: int) -> Interval:
+def tango(won: float, lost: float, pairs: float) -> Interval:
     """Return the 95 % score interval of (won - lost) / pairs (Tango 1998); `pairs` must not be 0."""
     difference = (won - lost) / pairs
 
@@ -88,8 +87,8 @@ def tango(won: int, lost: int, pairs: int) -> Interval:
     return edge(difference, -1.0), edge(difference, 1.0)
 
 
-def _answered(requests: Table) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Return a number that names each request whose answer counts, and whether the answer was right."""
+def _answered(requests: Table) -> tuple[NDArray[np.int64], NDArray[np.bool_], NDArray[np.int64]]:
+    """Return a number that names each request whose answer counts, whether the answer was right, and its image."""
     counts = ~requests["warmup"] & ~np.isnan(requests["latency"]) & (requests["predicted"] != EMPTY)
     keys = (requests["run"][counts] << 32) | requests["request"][counts]
-    return keys, requests["predicted"][counts] == requests["label"][counts]
+    return keys, requests["predicted"][counts] == requests["label"][counts], requests["image"][counts]

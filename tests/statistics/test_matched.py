@@ -13,11 +13,19 @@ from synthetic_run import cell, request
 from collagebench.results.reader import load
 from collagebench.results.records import NO_CLASS
 from collagebench.results.writer import RunWriter
+from collagebench.statistics import clusters
+from collagebench.statistics.accuracy import Share
+from collagebench.statistics.clusters import effective, sign_flip
 from collagebench.statistics.intervals import Z95
-from collagebench.statistics.matched import match, mcnemar, tango
+from collagebench.statistics.matched import match, tango
 
 counts = st.tuples(st.integers(0, 60), st.integers(0, 60), st.integers(0, 400)).filter(sum)
 """Requests that were won, lost, and on which both agree."""
+
+
+def mcnemar(won: int, lost: int) -> float:
+    """Return the p value of so many images that are each won or lost once."""
+    return sign_flip(np.repeat([1, -1], [won, lost]))
 
 
 @pytest.mark.parametrize(
@@ -43,6 +51,66 @@ def test_mcnemar_of_many(won, lost):
     """With a million coins it agrees with SciPy."""
     stats = pytest.importorskip("scipy.stats", reason="needs the test extra")
     assert mcnemar(won, lost) == pytest.approx(stats.binomtest(won, won + lost).pvalue, rel=1e-6)
+
+
+@given(st.lists(st.integers(-4, 4), min_size=1, max_size=12))
+def test_one_coin_is_tossed_for_each_image(differences):
+    """What images won and lost is as far from even as the share of all signs that make it so, counted one by one."""
+    values = np.array(differences, dtype=np.int64)
+    flips = np.array([[1 - 2 * (way >> place & 1) for place in range(len(values))] for way in range(2 ** len(values))])
+    outcomes = np.abs((flips * values).sum(1))
+    assert sign_flip(values) == pytest.approx(np.mean(outcomes >= abs(values.sum())), rel=1e-9)
+
+
+def test_many_images_are_tested_by_the_normal_distribution(monkeypatch):
+    """Beyond what is counted in full, p values are within a hundredth of those of the full count."""
+    values = np.repeat([1, -1, 2, -2, 5], [2900, 2800, 1050, 1000, 7])
+    exact = sign_flip(values)
+    monkeypatch.setattr(clusters, "EXACT_UP_TO", 0)
+    assert 0 < sign_flip(values) != exact
+    assert sign_flip(values) == pytest.approx(exact, rel=0.01)
+
+
+def test_repeated_answers_are_worth_one_each_where_they_are_alike():
+    """An image asked about eight times by a model that never wavers is one answer; by a coin, it is eight."""
+    rng = np.random.default_rng(0)
+    images = np.repeat(np.arange(2000), 8)
+    alike = np.repeat(rng.random(2000) < 0.9, 8)
+    apart = rng.random(16000) < 0.9
+    assert effective(alike, images) == pytest.approx(2000, rel=0.01)
+    assert effective(apart, images) == pytest.approx(16000, rel=0.1)
+    half = np.where(rng.random(16000) < 0.5, alike, apart)
+    assert 3000 < effective(half, images) < 10_000
+    assert effective(np.ones(16000), images) == 2000, "all alike, and nothing is known"
+    assert effective(apart, np.arange(16000)) == 16000
+    assert effective(apart[:0], images[:0]) == 0
+    assert effective(apart[:5], np.zeros(5, dtype=np.int64)) == 1
+
+
+def test_intervals_of_repeated_images_cover_what_they_promise():
+    """Of 400 experiments that ask each of 300 images about ten times, 92 to 98 % know the accuracy, and the difference.
+
+    Intervals that take all answers for independent know them half as often.
+    """
+    rng = np.random.default_rng(1)
+    known, sure, between = 0, 0, 0
+    for _ in range(400):
+        hard, mended = rng.random((2, 300)) < np.array([[0.1], [0.05]])
+        images = rng.integers(300, size=3000)
+        own = np.where(mended, 1, ~hard)[images] & (rng.random(3000) < 0.98)
+        other = ~hard[images] & (rng.random(3000) < 0.98)
+        true = 0.98 * (1 - 0.1 * 0.95)
+        low, high = Share(int(own.sum()), 3000, effective(own, images)).ci95
+        known += low <= true <= high
+        low, high = Share(int(own.sum()), 3000).ci95
+        sure += low <= true <= high
+        better = own.astype(int) - other
+        worth = effective(better, images) / 3000
+        low, high = tango((better > 0).sum() * worth, (better < 0).sum() * worth, 3000 * worth)
+        between += low <= true - 0.98 * 0.9 <= high
+    assert 0.92 < known / 400 < 0.98
+    assert 0.92 < between / 400 < 0.98
+    assert sure / 400 < 0.75
 
 
 @given(counts)
