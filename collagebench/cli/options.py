@@ -122,11 +122,16 @@ SECTIONS = {
         click.option(
             "--straggler-mode", type=TEXT, help="A draw is a floor, something to add, or a factor (scale). [floor]"
         ),
-        click.option("--persistence", type=FLOAT, help="Mean seconds that a worker stays slow. [0: each task alone]"),
+        click.option(
+            "--persistence",
+            type=FLOAT,
+            help="Mean seconds that a worker stays slow. [0: each task alone; markov: 1; recorded: as it was]",
+        ),
         click.option(
             "--slow-share",
             type=FLOAT,
-            help="Share of time, or of tasks, that is slow. [0.05; markov: 0.1; collage-machines: 0.0065]",
+            help="Share of time, or of tasks, that is slow. [0.05; markov: 0.1; collage-trace: 0.02, what "
+            "is above 0.4 s; collage-machines: 0.0065]",
         ),
         click.option("--slow-factor", type=FLOAT, help="How many times as long slow ones take. [5; bimodal: 10]"),
         click.option("--slow-workers", type=INT, help="How many workers are slow. [1]"),

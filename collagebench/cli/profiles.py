@@ -49,19 +49,20 @@ def _facts(path: Path) -> dict[str, Any]:
     """Return what a profile is about, as plain JSON values."""
     from collagebench.cli.resolve import resolve_grid
     from collagebench.config import option
-    from collagebench.profile import read_profile
+    from collagebench.profile import located, read_profile
 
+    profile = read_profile(path)
     grid = resolve_grid({"profile": str(path)})
     config = grid.cells[0].config
-    rate = _rate(config)
-    rates = [_rate(cell.config) for cell in grid.cells]
+    with located(profile, ()):
+        rates = [_rate(cell.config) for cell in grid.cells]
     seconds = [
         cell.config.runs * cell.config.requests / one for cell, one in zip(grid.cells, rates, strict=True) if one
     ]
     known = len(seconds) == len(grid.cells)
     return {
         "name": path.stem,
-        "description": read_profile(path).description,
+        "description": profile.description,
         "path": str(path),
         "workers": config.workers,
         "stragglers": config.stragglers,
@@ -69,7 +70,7 @@ def _facts(path: Path) -> dict[str, Any]:
         "compute": config.compute,
         "runs": config.runs,
         "requests": config.requests,
-        "rate": rate,
+        "rate": rates[0],
         "schemes": [scheme.variant for scheme in config.schemes],
         "sweeps": {option(axis.name): list(axis.values) for axis in grid.axes},
         "seconds_per_scheme": sum(seconds) if known else None,

@@ -12,7 +12,7 @@ it is cubic, beyond them straight. As g is linear in y, it is a matrix: g'' at t
 the integral.
 
 The places are those of Berrut's code, so that the two differ in their functions alone. How much to smooth depends on
-the model and the images; on CIFAR-10, with 8 or 12 images and one loss, 1e-5 in both directions was best or near it.
+the model and the images: `schemes.coded` has what suits CIFAR-10, `evaluate coded --tune` finds what suits others.
 
 Sources: P. Moradi, M. A. Maddah-Ali, "NeRCC: Nested-Regression Coded Computing for Resilient Distributed Prediction
 Serving Systems", arXiv 2402.04377; P. J. Green, B. W. Silverman, "Nonparametric Regression and Generalized Linear

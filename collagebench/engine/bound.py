@@ -39,11 +39,15 @@ def bound(plan: Plan, advance: Callable[[int], None]) -> dict[str, Any] | None:
             advance,
         )
         latencies += listener.values[plan.workloads[run].warmup :].tolist()
-    quantiles = {f"p{q}": float(np.quantile(latencies, q / 100, method="inverted_cdf")) for q in (50, 90, 95, 99)}
+    quantiles = {
+        name: float(np.quantile(latencies, q, method="inverted_cdf"))
+        for name, q in {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p999": 0.999, "max": 1.0}.items()
+    }
     shares = sorted({*np.linspace(0.02, 0.98, 49), *(1 - np.geomspace(0.01, 1 / len(latencies), 25))})
     times = np.quantile(latencies, shares, method="inverted_cdf")
     curve = [[float(share), float(seconds)] for share, seconds in zip(shares, times, strict=True)]
-    facts = {"mean": float(np.mean(latencies)), "requests": len(latencies), "source": "simulated"}
+    spread = {"mean": float(np.mean(latencies)), "std": float(np.std(latencies))}
+    facts = {**spread, "requests": len(latencies), "source": "simulated"}
     return {**quantiles, **facts, "curve": curve}
 
 

@@ -168,6 +168,7 @@ def make_plan(config: Config, measured: Mapping[tuple[str, int], float] = {}) ->
             raise UsageError(
                 f"a service takes {mean_service * 1e3:.2g} ms on average, too short to choose a rate by it: "
                 "say how many requests a second with --rate"
+                + (", or with --utilisation how busy the workers are to be" if mean_service > 0 else "")
             )
         rate = (config.utilisation or 0.5) * config.workers / mean_service
     workloads = tuple(_workload(config, rate, run, dataset) for run in range(config.runs))

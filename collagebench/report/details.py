@@ -6,7 +6,7 @@ from typing import Any
 
 from rich.console import Console
 
-from collagebench.report.parts import UNKNOWN, as_interval, as_ms, as_percent, as_times, new_table, print_line
+from collagebench.report.parts import UNKNOWN, as_interval, as_ms, as_name, as_percent, as_times, new_table, print_line
 
 FIGURES = ("p50", "p99", "mean", "accuracy")
 SMALLEST = 1e-16
@@ -20,7 +20,7 @@ def print_details(one: dict[str, Any], console: Console) -> None:
     _print_within(ran, console)
     table = new_table("scheme", "source", "answers", "accuracy", "95 % interval")
     for scheme in ran:
-        accuracy, name = scheme["accuracy"], scheme["variant"]
+        accuracy, name = scheme["accuracy"], as_name(scheme["variant"])
         for source, share in sorted(scheme["sources"].items(), key=lambda item: -item[1]):
             right, interval = accuracy["by_source"][source], accuracy["ci95_by_source"][source]
             table.add_row(name, source, as_percent(share), as_percent(right), as_interval(interval))
@@ -49,7 +49,7 @@ def print_details(one: dict[str, Any], console: Console) -> None:
     for scheme in ran:
         cost = scheme["cost"]
         table.add_row(
-            scheme["variant"],
+            as_name(scheme["variant"]),
             str(cost["tasks"]),
             _seconds(cost["executed_s"]),
             _seconds(cost["wasted_s"]),
@@ -83,7 +83,7 @@ def _print_injection(ran: list[dict[str, Any]], console: Console) -> None:
         item = scheme["injection"]
         beyond = item["beyond_floor"]
         table.add_row(
-            scheme["variant"],
+            as_name(scheme["variant"]),
             str(item["tasks"]),
             as_ms(item["error_s"]["p50"]),
             as_ms(item["error_s"]["p99"]),
@@ -105,7 +105,7 @@ def _print_differences(one: dict[str, Any], ran: list[dict[str, Any]], console: 
         return
     table = new_table("scheme", "figure", "by", "95 % interval", "ratio", "p", "real")
     for scheme in compared:
-        name = scheme["variant"]
+        name = as_name(scheme["variant"])
         for figure in FIGURES:
             item = scheme["versus"][figure]
             if item is None:
@@ -146,7 +146,7 @@ def _print_within(ran: list[dict[str, Any]], console: Console) -> None:
     table = new_table("scheme", "p50 ms", "p99 ms")
     for scheme in single:
         ends = [scheme["ci95_within_s"][name] for name in ("p50", "p99")]
-        table.add_row(scheme["variant"], *[f"{as_ms(low)} to {as_ms(high)}" for low, high in ends])
+        table.add_row(as_name(scheme["variant"]), *[f"{as_ms(low)} to {as_ms(high)}" for low, high in ends])
     console.print(table)
     print_line(
         console,

@@ -23,9 +23,10 @@ from rich.cells import cell_len
 from collagebench.config import nearest
 from collagebench.errors import UsageError
 
+LATENCIES = ("p50", "p90", "p95", "p99", "p999", "mean", "std", "max")
 METRICS = {
+    **dict.fromkeys(LATENCIES, ""),
     "p50": "latency in seconds, as are p90, p95, p99, p999, mean, std and max",
-    **dict.fromkeys(("p90", "p95", "p99", "p999", "mean", "std", "max"), ""),
     "accuracy": "share of right answers",
     "not_own": "share of answers that did not come from the request's own first task",
     "failed": "number of requests without an answer; failed_share: their share",
@@ -109,11 +110,13 @@ def check(gate: Gate, schemes: Collection[str]) -> None:
     """See that every scheme of the gate is among `schemes`, the variants' names, or the bound.
 
     Raises:
-        UsageError: one is not; the message points at it and names the nearest.
+        UsageError: one is not, or it is a figure that a bound does not have; the message points at it.
     """
     for figure in figures(gate):
         if figure.scheme not in schemes and figure.scheme != "bound":
             refuse(gate.text, figure.at, f"there is no scheme {figure.scheme!r} here{nearest(figure.scheme, schemes)}")
+        if figure.scheme not in schemes and figure.metric not in LATENCIES:
+            refuse(gate.text, figure.at, f"the bound has latencies only ({' '.join(LATENCIES)})")
 
 
 def figures(gate: Gate) -> list[Figure]:

@@ -29,7 +29,6 @@ OPERATIONS: dict[str, Callable[[float, float], float]] = {
     "*": operator.mul,
     "/": operator.truediv,
 }
-OF_THE_BOUND = ("p50", "p90", "p95", "p99", "p999", "mean")
 
 
 class _Unknown(Exception):
@@ -111,9 +110,11 @@ def _figure(figure: Figure, schemes: dict[str, dict[str, Any]]) -> float:
     scheme, metric = schemes.get(figure.scheme), figure.metric
     if scheme is None:
         bound = next((other["bound"] for other in schemes.values() if other["bound"]), None)
-        found = bound["latency_s"].get(metric) if bound and metric in OF_THE_BOUND else None
+        if bound is None:
+            raise _Unknown(f"{figure} is not known, because there are no stragglers to take away")
+        found = bound["latency_s"][metric]
         if found is None:
-            raise _Unknown(f"{figure} is not known (a bound has latencies only, and only where there are stragglers)")
+            raise _Unknown(f"{figure} is not known, because {bound['requests'] or 0} requests are too few for it")
         return float(found)
     if not scheme["runs"]:
         raise _Unknown(f"{figure} is not known, because {figure.scheme} has no complete run")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from textwrap import wrap
 
 from rich import box
 from rich.console import Console
@@ -12,6 +13,8 @@ from rich.text import Text
 UNKNOWN = "-"
 TEXTS = ("scheme", "run", "source", "model", "code", "verdict")
 """Columns of texts; all others hold figures."""
+LONGEST_WORD = 14
+"""Characters of a variant's name that a table of 80 columns has space for."""
 
 
 def new_table(*headers: str) -> Table:
@@ -21,6 +24,12 @@ def new_table(*headers: str) -> Table:
         left = header in TEXTS
         table.add_column(Text(header), justify="left" if left else "right", no_wrap=not left, overflow="fold")
     return table
+
+
+def as_name(variant: str) -> str:
+    """Return a variant's name with its long words broken behind their hyphens: a narrow column breaks them anywhere."""
+    words = [wrap(word, LONGEST_WORD, break_long_words=False) or [word] for word in variant.split(" ")]
+    return " ".join("\n".join(parts) for parts in words)
 
 
 def print_line(console: Console, text: str, style: str = "", indent: str = "") -> None:

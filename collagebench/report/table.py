@@ -14,7 +14,7 @@ from rich.text import Text
 
 from collagebench.report.details import print_details
 from collagebench.report.gates import print_gates
-from collagebench.report.parts import UNKNOWN, as_ms, as_percent, as_times, new_table, print_line
+from collagebench.report.parts import UNKNOWN, as_ms, as_name, as_percent, as_times, new_table, print_line
 
 
 def print_summary(summary: dict[str, Any], console: Console, details: bool = False) -> None:
@@ -134,7 +134,7 @@ def _row(scheme: dict[str, Any]) -> list[str]:
     interval = scheme["ci95_s"]["p99"]
     own = scheme["sources"].get("own", 0.0) if scheme["sources"] else None
     return [
-        scheme["variant"],
+        as_name(scheme["variant"]),
         as_quantile(scheme, "p50"),
         as_quantile(scheme, "p99"),
         as_ms(interval[1] - latency["p99"]) if interval else UNKNOWN,
@@ -161,7 +161,7 @@ def _print_comparison(rows: Sequence[dict[str, Any]], console: Console) -> None:
     previous = None
     for row in rows:
         table.add_row(
-            row["variant"] if row["variant"] != previous else "",
+            as_name(row["variant"]) if row["variant"] != previous else "",
             row["run"],
             as_ms(row["p50_s"]),
             as_times(row["p50_ratio"]),

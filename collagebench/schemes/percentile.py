@@ -28,7 +28,8 @@ class RunningPercentile:
     @property
     def value(self) -> float | None:
         """The percentile in seconds, or None while too few values are known."""
-        return self.lowest(max(math.ceil(self.p / 100 * len(self._sorted)), 1))
+        # The product may come out a rounding error above a whole number, which must not cost a rank.
+        return self.lowest(max(math.ceil(self.p / 100 * len(self._sorted) * (1 - 1e-12)), 1))
 
     def __len__(self) -> int:
         """How many values are in the window."""

@@ -57,8 +57,8 @@ def _read(path: Path) -> tuple[tuple[Log, ...], bool]:
 def _array(path: Path) -> Log:
     try:
         values = np.load(path)
-    except ValueError as error:
-        raise DataError(f"the trace {path} is not a NumPy file of numbers ({str(error).splitlines()[0]})") from None
+    except ValueError:
+        raise DataError(f"the trace {path} is damaged, or no NumPy file of numbers") from None
     if values.ndim != 1 or values.dtype.kind not in "fiu":
         raise DataError(
             f"the trace {path} must hold numbers in one dimension, not {values.dtype} of shape {values.shape}"

@@ -114,8 +114,10 @@ def load(directory: Path = SHIPPED) -> list[Model]:
                 f"{path} has schema {data['schema']}, this version reads up to {SCHEMA}: upgrade collagebench"
             )
         return [_from_json(entry, directory) for entry in data["models"]]
-    except (KeyError, TypeError) as error:
-        raise ModelError(f"{path} is not a manifest of models ({error!r}); export the models again") from None
+    except KeyError as error:
+        raise ModelError(f"{path} is not a manifest of models: {error} is missing; export the models again") from None
+    except TypeError:
+        raise ModelError(f"{path} is not a manifest of models: a value has the wrong type; export them again") from None
 
 
 def _from_json(entry: dict[str, Any], directory: Path) -> Model:

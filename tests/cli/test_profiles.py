@@ -60,6 +60,9 @@ def test_a_file_of_ones_own(tmp_path):
     path.write_text("# mine\nworkers = 0\n")
     with pytest.raises(UsageError, match="line 2: --workers must be 1 or more"):
         profiles(path)
+    path.write_text("stragglers = 'markov'\n\npersistence = -1\n")
+    with pytest.raises(UsageError, match="line 3: --persistence must be"):
+        profiles(path)
 
 
 def test_an_unknown_name():

@@ -177,7 +177,15 @@ def test_the_bound_has_latencies(tmp_path):
     make_run(tmp_path / "run", {"none": lognormal(1, 2, 250)}, header={"bound": bound})
     summary = summarise([load(tmp_path / "run")])
     assert outcome(summary, "none.p99 > 2 * bound.p99")["right"] == pytest.approx(0.06)
-    assert "latencies only" in outcome(summary, "bound.accuracy < 1")["reason"]
+    assert "1000 requests are too few" in outcome(summary, "bound.p999 < 1")["reason"]
+    with pytest.raises(UsageError, match="the bound has latencies only"):
+        outcome(summary, "bound.accuracy < 1")
+    make_run(tmp_path / "calm", {"none": lognormal(1, 2, 250)})
+    calm = outcome(summarise([load(tmp_path / "calm")]), "bound.p99 < 1")
+    assert (calm["failed"], calm["reason"]) == (
+        True,
+        "bound.p99 is not known, because there are no stragglers to take away",
+    )
 
 
 def test_several_runs_are_judged_one_by_one(tmp_path):

@@ -99,6 +99,15 @@ def test_conditions_are_stated(tmp_path):
     assert "no stragglers, no redundancy (simulated)" in words
 
 
+def test_long_names_are_broken_behind_a_hyphen(tmp_path):
+    """In 80 columns a variant's name takes several lines; its words are whole, or end with their hyphen."""
+    name = "collage collage-workers=2"
+    text = printed(make_run(tmp_path / "run", {"none": lognormal(1, 4, 250), name: lognormal(2, 4, 250)}))
+    lines = [line.rstrip() for line in text.splitlines()]
+    assert max(map(len, lines)) <= 80
+    assert {"collage-", "workers=2"} <= {line.split(" ")[0] for line in lines}
+
+
 def test_verdict_and_reasons(tmp_path):
     """A sound run is VALID; another is INVALID, followed by every reason."""
     sound = printed(make_run(tmp_path / "sound", {"none": lognormal(1, 4, 250)}))

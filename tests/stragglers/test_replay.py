@@ -237,7 +237,7 @@ def test_files(tmp_path: Path) -> None:
         ("two.csv", b"0.5,0.6\n", "line 1 .* not '0.5,0.6'"),
         ("short.csv", b"machine,seconds\na,1\nb\n", "line 3"),
         ("bytes.txt", b"\xff\xfe\x00", "neither a .npy file nor text"),
-        ("text.npy", b"0.5\n", "is not a NumPy file"),
+        ("text.npy", b"0.5\n", "is damaged, or no NumPy file of numbers$"),
         ("text.gz", b"0.5\n", "cannot be read"),
         ("half.gz", gzip.compress(b"0.5\n" * 999)[:30], "truncated or damaged"),
     ],
@@ -261,7 +261,7 @@ def test_a_file_that_is_no_trace(name: str, content: bytes | None, words: str, t
         (np.array([1.0, np.nan]), "value 1 .* nan"),
         (np.array([0.0]), "value 0 .* 0.0"),
         (np.array([]), "holds no value"),
-        (np.array([{}]), "is not a NumPy file of numbers"),
+        (np.array([{}]), "is damaged, or no NumPy file of numbers$"),
     ],
     ids=str,
 )

@@ -116,9 +116,9 @@ def test_a_file_that_was_cut_or_changed_is_refused(tmp_path: Path) -> None:
     ("text", "words"),
     [
         ("{", "cannot be read"),
-        ("[]", "is not a manifest"),
+        ("[]", "is not a manifest of models: a value has the wrong type; export them again$"),
         (json.dumps({"schema": 99, "models": []}), "upgrade collagebench"),
-        (json.dumps({"schema": 1, "models": [{"name": "x"}]}), "is not a manifest"),
+        (json.dumps({"schema": 1, "models": [{"name": "x"}]}), "is not a manifest of models: 'classes' is missing"),
     ],
 )
 def test_a_manifest_that_cannot_be_understood_is_named(tmp_path: Path, text: str, words: str) -> None:
