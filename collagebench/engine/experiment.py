@@ -73,14 +73,23 @@ def simulate(
     again, so that several experiments differ in nothing else. Answers are evaluated on `threads` threads, 0 for one a
     core.
     """
+    check_simulated(config)
+    _experiment(
+        config, directory, progress, resume, "simulated", partial(in_virtual_time.run_cells, threads=threads), measured
+    )
+
+
+def check_simulated(config: Config) -> None:
+    """Refuse what cannot be done in virtual time.
+
+    Raises:
+        UsageError: only workers themselves know how slow they will be.
+    """
     if config.stragglers in NATURAL:
         raise UsageError(
             f"how slow {config.stragglers} makes a worker is not known beforehand: record it with `collagebench record "
             f"--stragglers {config.stragglers}`, and simulate the profile that this writes"
         )
-    _experiment(
-        config, directory, progress, resume, "simulated", partial(in_virtual_time.run_cells, threads=threads), measured
-    )
 
 
 def _experiment(

@@ -45,8 +45,10 @@ def measured(configs: Sequence[Config], known: Compute = NOTHING) -> Compute:
     Configs that say how long an inference takes need no measuring, but their models are looked for as well. All configs
     must have the models of one directory.
 
-    Raises what `engine.plan.make_plan` raises.
+    Raises what `engine.plan.make_plan` and `experiment.check_simulated` raise.
     """
+    for config in configs:
+        experiment.check_simulated(config)
     found = dict(known)
     # Whatever else differs, the models do not.
     alike = {

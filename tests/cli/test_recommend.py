@@ -71,7 +71,10 @@ def test_several_rates_are_all_judged(capsys: pytest.CaptureFixture[str], tmp_pa
         (["--slo-quantile", "p98"], "--slo-quantile must be one of"),
         (["--accuracy-floor", 95], "--accuracy-floor is a share from 0 to 1, not 95"),
         (["--scheme", "raid"], "there is no scheme called 'raid'"),
-        (["--stragglers", "corunner", "--rate", 50], "is not known beforehand: record it"),
+        (
+            ["--stragglers", "corunner", "--rate", 50],
+            "collagebench: how slow corunner makes a worker is not known beforehand",
+        ),
         (["--workers", 0], "--workers must be 1 or more"),
         (["--jobs", -1], "-1 is not in the range x>=0"),
     ],
