@@ -20,6 +20,7 @@ from collagebench.coding.parity import add, concatenate, recover
 from collagebench.engine.evaluation import scores
 from collagebench.errors import DataError
 from collagebench.statistics.accuracy import Share
+from collagebench.statistics.clusters import effective
 from collagebench.workload.dataset import Dataset
 from collagebench.zoo import Model
 
@@ -118,8 +119,9 @@ def right(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> NDArray[np.
 
 
 def share(mask: NDArray[np.bool_]) -> Share:
-    """Return how many of how many are right."""
-    return Share(int(mask.sum()), mask.size)
+    """Return how many of how many are right, [n], or [inputs, images] where those of one input may hang together."""
+    inputs = np.repeat(np.arange(len(mask)), mask.size // len(mask))
+    return Share(int(mask.sum()), mask.size, effective(mask.ravel(), inputs))
 
 
 def singles(session: Any, model: Model, sample: Sample, advance: Advance = unwatched) -> NDArray[np.float32]:

@@ -89,9 +89,15 @@ def outputs(
 
 
 def reconstructed(logits: NDArray[np.float32], labels: NDArray[np.int64], code: Code, decoder: Decoder) -> Share:
-    """Return how many images [groups, k] are right in the mean over all losses, from [groups, shares, classes]."""
-    mean = np.mean([right(decoder(there) @ logits[:, there], labels).mean() for there in present(code)])
-    return Share(float(mean) * labels.size, labels.size)
+    """Return how many images [groups, k] are right in the mean over all losses, from [groups, shares, classes].
+
+    What they are worth follows from how far the groups are apart: a mean over losses varies less than right and wrong.
+    """
+    losses = present(code)
+    by_group = np.mean([right(decoder(there) @ logits[:, there], labels).mean(1) for there in losses], axis=0)
+    mean, groups = float(by_group.mean()), len(by_group)
+    error = float(np.var(by_group, ddof=1)) / groups if groups > 1 else 0.0
+    return Share(mean * labels.size, labels.size, mean * (1 - mean) / error if error > 0 else None)
 
 
 def approxifer(session: Any, sample: Sample, code: Code, advance: Advance = unwatched) -> Share:

@@ -2,7 +2,8 @@
 
 Accuracy is the share of right answers among the requests that were answered: a request that failed has no class to be
 right or wrong about, and is shown as failed. Overall accuracy is the accuracies by source, weighted by their shares.
-Intervals count as many answers as those that there are are worth, images being repeated: see `clusters`.
+Intervals count as many answers as those that there are are worth, images being repeated and runs being unlike: see
+`clusters`.
 """
 
 from __future__ import annotations
@@ -70,7 +71,11 @@ def answers(requests: Table) -> Answers:
 
     def share(of: NDArray[np.bool_]) -> Share:
         mask = evaluated & of
-        return Share(int(right[mask].sum()), int(mask.sum()), effective(right[mask], counted["image"][mask]))
+        return Share(
+            int(right[mask].sum()),
+            int(mask.sum()),
+            effective(right[mask], counted["image"][mask], counted["run"][mask]),
+        )
 
     by_source, sources = {}, {}
     for source in counted.texts["source"]:

@@ -1,8 +1,10 @@
-"""Answers about the same image hang together: what they are worth, and a test that tosses one coin for each image.
+"""Answers that hang together: what they are worth, and a test that tosses one coin for each image.
 
 A dataset has fewer images than a long experiment has requests, so every image is asked about many times, and a model
-that is wrong about it is wrong each time. Intervals and tests that took such answers for independent would be too sure
-of themselves: what is known about accuracy is limited by the images. Survey statistics calls the images clusters.
+that is wrong about it is wrong each time. In one run more answers come from a less accurate model than in another,
+because slowness and queues last. Intervals that took such answers for independent would be too sure of themselves: what
+is known about accuracy is limited by the images, and by the runs. Survey statistics calls both clusters. What is meant
+is the accuracy on images like these, not on these alone.
 """
 
 from __future__ import annotations
@@ -15,28 +17,41 @@ from numpy.typing import NDArray
 
 from collagebench.statistics.distributions import binomial_at_least
 
+RARE = 5
+"""Clusters with anything but the commonest value, below which values do not show how alike those of a cluster are."""
 EXACT_UP_TO = 10_000
-"""Sum of all sizes up to which `sign_flip` counts every outcome of coins of several sizes; beyond, the normal
-distribution is as good."""
+"""Sum of all sizes up to which `sign_flip` counts every outcome of coins of several sizes, however many they are."""
+FEW_COINS = 100
+"""Coins up to which it does so whatever their sizes; beyond both, the normal distribution is as good."""
 
 
-def effective(values: NDArray[Any], clusters: NDArray[np.int64]) -> float:
-    """Return how many independent values the values [n] are worth, of which those of one cluster may be alike.
+def effective(values: NDArray[Any], clusters: NDArray[np.int64], runs: NDArray[np.int64] | None = None) -> float:
+    """Return how many independent values the values [n] are worth, of which those of a cluster, or run, may be alike.
 
-    That is n by the design effect (Kish, Survey Sampling, 1965): the variance of their mean if whole clusters are drawn
-    over that if single values are. It is at most n, and n where no cluster comes twice. Values that are all equal tell
-    nothing about how alike those of a cluster are: then it is the number of clusters.
+    That is n by the design effect (Kish, Survey Sampling, 1965): the variance of their mean if whole clusters and whole
+    runs are drawn (Cameron, Gelbach and Miller, Journal of Business & Economic Statistics 29, 2011) over that if single
+    values are. It is at most n. Values that are all equal, or nearly all, tell nothing about how alike those of a
+    cluster are: then they are taken to be as alike as can be.
     """
-    _, of = np.unique(clusters, return_inverse=True)
-    count = int(of.max()) + 1 if len(of) else 0
-    if count == len(values):
-        return float(count)
+    n = len(values)
+    if n == 0:
+        return 0.0
+    of = np.unique(clusters, return_inverse=True)[1]
+    alike = n**2 / float(np.square(np.bincount(of)).sum())
+    kinds, counts = np.unique(values, return_counts=True)
+    if len(np.unique(of[values != kinds[counts.argmax()]])) < RARE:
+        return alike
     apart = values - np.mean(values)
-    alone = float(np.square(apart).sum())
-    if alone == 0 or count == 1:
-        return float(count)
-    together = float(np.square(np.bincount(of, apart)).sum()) * count / (count - 1)
-    return min(len(values) * alone / together, float(len(values))) if together > 0 else float(len(values))
+    alone = _variance(apart, np.arange(n))
+    by_run = 0.0 if runs is None else _variance(apart, runs)
+    return n * alone / (max(_variance(apart, of), alone) + max(by_run - alone, 0.0))
+
+
+def _variance(apart: NDArray[np.float64], clusters: NDArray[np.int64]) -> float:
+    """Return the variance of a sum of values that lie so far from their mean, if whole clusters are drawn; 0 of one."""
+    of = np.unique(clusters, return_inverse=True)[1]
+    sums = np.bincount(of, apart)
+    return float(np.square(sums).sum()) * len(sums) / (len(sums) - 1) if len(sums) > 1 else 0.0
 
 
 def sums(values: NDArray[np.int64], clusters: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -57,10 +72,14 @@ def sign_flip(differences: NDArray[np.int64]) -> float:
         return 1.0
     if len(sizes) == 1:
         return min(1.0, 2 * binomial_at_least((total + reached) // (2 * int(sizes[0])), int(counts[0]), 0.5))
-    if total > EXACT_UP_TO:
+    if total > EXACT_UP_TO and counts.sum() > FEW_COINS:
         return math.erfc((reached - 1) / math.sqrt(2 * float((sizes**2 * counts).sum())))  # sums differ by 2
     chances = np.ones(1)
     for size, count in zip(sizes.tolist(), counts.tolist(), strict=True):
+        if count <= FEW_COINS:
+            for _ in range(count):
+                chances = (np.pad(chances, (0, size)) + np.pad(chances, (size, 0))) / 2
+            continue
         coins = np.zeros(size * count + 1)
         logs = [math.lgamma(count + 1) - math.lgamma(k + 1) - math.lgamma(count - k + 1) for k in range(count + 1)]
         coins[::size] = np.exp(np.array(logs) - count * math.log(2))

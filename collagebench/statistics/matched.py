@@ -7,7 +7,7 @@ that is McNemar's test (1947), exact because the binomial is summed; else see `c
 
 The interval of the difference in accuracy, (won - lost) / pairs, is Tango's score interval (Statistics in Medicine 17,
 1998, 891-908): it holds every difference that the data do not contradict, and is sound where few requests disagree. It
-counts as many pairs as those that there are are worth, images being repeated.
+counts as many pairs as those that there are are worth, images being repeated and runs being unlike.
 """
 
 from __future__ import annotations
@@ -53,11 +53,11 @@ class Matched:
 def match(own: Table, other: Table) -> Matched:
     """Return how the answers of two schemes, paired by run and request, agree; those that only one has do not count."""
     (own_keys, own_right, images), (other_keys, other_right, _) = _answered(own), _answered(other)
-    _, mine, theirs = np.intersect1d(own_keys, other_keys, return_indices=True)
+    keys, mine, theirs = np.intersect1d(own_keys, other_keys, return_indices=True)
     better = own_right[mine].astype(np.int64) - other_right[theirs]
-    images = images[mine]
+    images, runs = images[mine], keys >> 32
     won, lost = int((better > 0).sum()), int((better < 0).sum())
-    return Matched(len(better), won, lost, effective(better, images), sign_flip(sums(better, images)))
+    return Matched(len(better), won, lost, effective(better, images, runs), sign_flip(sums(better, images)))
 
 
 def tango(won: float, lost: float, pairs: float) -> Interval:

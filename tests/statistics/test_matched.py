@@ -63,12 +63,12 @@ def test_one_coin_is_tossed_for_each_image(differences):
 
 
 def test_many_images_are_tested_by_the_normal_distribution(monkeypatch):
-    """Beyond what is counted in full, p values are within a hundredth of those of the full count."""
+    """Beyond what is counted in full, p values are within a fiftieth of those of the full count."""
     values = np.repeat([1, -1, 2, -2, 5], [2900, 2800, 1050, 1000, 7])
     exact = sign_flip(values)
     monkeypatch.setattr(clusters, "EXACT_UP_TO", 0)
     assert 0 < sign_flip(values) != exact
-    assert sign_flip(values) == pytest.approx(exact, rel=0.01)
+    assert sign_flip(values) == pytest.approx(exact, rel=0.02)
 
 
 def test_repeated_answers_are_worth_one_each_where_they_are_alike():
@@ -82,9 +82,13 @@ def test_repeated_answers_are_worth_one_each_where_they_are_alike():
     half = np.where(rng.random(16000) < 0.5, alike, apart)
     assert 3000 < effective(half, images) < 10_000
     assert effective(np.ones(16000), images) == 2000, "all alike, and nothing is known"
-    assert effective(apart, np.arange(16000)) == 16000
+    few = np.arange(16000) >= 30
+    assert effective(few, images) == 2000, "four images with a wrong answer show nothing, either"
+    assert effective(apart, np.arange(16000)) == pytest.approx(16000)
     assert effective(apart[:0], images[:0]) == 0
     assert effective(apart[:5], np.zeros(5, dtype=np.int64)) == 1
+    uneven = np.concatenate([np.arange(100), np.full(900, 100)])
+    assert effective(np.ones(1000), uneven) == pytest.approx(1000**2 / (100 + 900**2))
 
 
 def test_intervals_of_repeated_images_cover_what_they_promise():
@@ -111,6 +115,33 @@ def test_intervals_of_repeated_images_cover_what_they_promise():
     assert 0.92 < known / 400 < 0.98
     assert 0.92 < between / 400 < 0.98
     assert sure / 400 < 0.75
+
+
+def test_runs_that_are_unlike_are_counted_too():
+    """Of 300 experiments in which a worse model answers more in some runs, 91 to 98 % know what that costs.
+
+    Intervals that count images alone know it less often.
+    """
+    rng = np.random.default_rng(2)
+    known, images_alone = 0, 0
+    for _ in range(300):
+        runs, images = np.repeat(np.arange(20), 1000), rng.integers(10_000, size=20_000)
+        single, worse = rng.random((2, 10_000)) < np.array([[0.93], [0.8]])
+        shares = np.minimum(rng.gamma(1, 0.04, 20), 1)[runs]
+        better = np.where(rng.random(20_000) < shares, worse[images], single[images]).astype(int) - single[images]
+        for weighed in (None, runs):
+            worth = effective(better, images, weighed) / 20_000
+            low, high = tango((better > 0).sum() * worth, (better < 0).sum() * worth, 20_000 * worth)
+            inside = low <= 0.04 * (0.8 - 0.93) <= high
+            known, images_alone = (known, images_alone + inside) if weighed is None else (known + inside, images_alone)
+    assert 0.91 < known / 300 < 0.98
+    assert images_alone < known - 15
+
+
+@pytest.mark.parametrize(("clusters", "expected"), [(4, 0.125), (5, 0.0625), (8, 0.0078125)])
+def test_a_few_images_are_few_coins_however_often_they_were_asked_about(clusters, expected):
+    """Where every image was won thousands of times, p is that of as many coins as there are images."""
+    assert sign_flip(np.arange(2500, 2500 + clusters)) == pytest.approx(expected)
 
 
 @given(counts)
