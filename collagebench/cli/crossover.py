@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from collagebench.cli.options import ExperimentCommand, section_options
+from collagebench.cli.options import LOADS, ExperimentCommand, section_options
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -91,6 +91,9 @@ def _question(options: Mapping[str, Any]) -> Question:
     over = options["over"].replace("-", "_")
     check_axis(over)
     low, high = options["low"], options["high"]
+    for other in LOADS:
+        if over in LOADS and other != over and options[other] is not None:
+            raise UsageError(f"the axis is --{over}: leave --{other} out, or say --over {other} with --from and --to")
     if over == "utilisation":
         low, high = 0.05 if low is None else low, 0.9 if high is None else high
     if low is None or high is None:

@@ -21,6 +21,8 @@ from collagebench.workload.dataset import NAMES as DATASETS
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 PATH = click.Path(path_type=Path)
+LOADS = ("rate", "utilisation")
+"""Options that say the same thing: how much is to be borne."""
 
 
 def _checked_name(context: click.Context, parameter: click.Parameter, name: str | None) -> str | None:
@@ -96,7 +98,7 @@ SECTIONS = {
             help=f"One of {', '.join(SCHEMES)}; repeatable.",
         ),
         click.option("--workers", type=INT, help="Workers, the same number for every scheme. [10]"),
-        click.option("--requests", type=INT, help="Requests in each run. [250]"),
+        click.option("--requests", type=INT, help="Requests in each run. [250; recommend: 500]"),
         click.option("--runs", type=INT, help="Independent runs; every scheme meets each of them. [10]"),
         click.option("--warmup", type=FLOAT, help="Share of a run's first requests left out of statistics. [0.05]"),
         click.option("--seed", type=INT, help="Fixes arrivals, images, slowdowns and routing. [0]"),

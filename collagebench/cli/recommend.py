@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from collagebench.cli.options import ExperimentCommand, section_options
+from collagebench.cli.options import LOADS, ExperimentCommand, section_options
 from collagebench.config import option
 from collagebench.errors import EXIT_DONE, EXIT_INVALID, EXIT_THRESHOLD, UsageError
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     from collagebench.study.recommend import Asked
 
-LOADS = ("rate", "utilisation")
 REQUESTS = 500
 """In each run, unless said otherwise."""
 

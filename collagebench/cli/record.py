@@ -91,6 +91,8 @@ def command(
     )
     path = out or Path("runs") / f"{datetime.now():%Y%m%d-%H%M%S}-record.json"
     see_that_it_can_be_written(path)
+    if path.exists():
+        raise UsageError(f"{path} exists, and what was recorded cannot be recorded again; choose another --out")
     with counted("preparing") as report:
         profile = record(asked, path, samples, report, lambda text: click.echo(text, err=True))
 

@@ -18,7 +18,7 @@ from collagebench.engine.cells import Progress
 from collagebench.engine.conductor import Listener
 from collagebench.engine.on_workers import where_of
 from collagebench.engine.plan import Plan, make_plan, straggler_parameters, time_scale
-from collagebench.engine.resumed import open_earlier, resumed_header
+from collagebench.engine.resumed import check_engine, open_earlier, resumed_header
 from collagebench.errors import CollagebenchError, Interrupted, UsageError
 from collagebench.fleet import CANNOT
 from collagebench.fleet.bearer import Token
@@ -39,6 +39,8 @@ def run(config: Config, directory: Path, progress: Progress, resume: bool = Fals
         CollagebenchError: it could not be done; what was finished is saved.
         Interrupted: the user stopped it; what was finished is saved.
     """
+    if resume:
+        check_engine(directory, "live")
     if config.compute == "real" and config.compute_time is not None:
         raise UsageError("--compute-time is for workers that do not compute: leave it out, or say --compute emulated")
     if config.compute == "real" and config.accuracy != Config().accuracy:

@@ -58,6 +58,20 @@ def recorded_config(directory: Path) -> dict[str, Any]:
     return config
 
 
+def check_engine(directory: Path, engine: str) -> None:
+    """See that the experiment in a directory was begun on `engine`.
+
+    Raises:
+        DataError: it is no run directory, or cannot be read.
+        UsageError: it was begun by the other verb.
+    """
+    began = str(read_run_header(directory).get("engine"))
+    if began != engine:
+        verb = VERBS.get(began, "another program")
+        how = f"; say `collagebench {verb} --resume`" if began in VERBS else ""
+        raise UsageError(f"{directory} was begun with {verb}: it cannot be resumed with {VERBS[engine]}{how}")
+
+
 def open_earlier(directory: Path, engine: str, config: Config) -> Earlier:
     """Read the experiment that is to be resumed with `config` on `engine`.
 
@@ -65,10 +79,8 @@ def open_earlier(directory: Path, engine: str, config: Config) -> Earlier:
         DataError: it is no run directory, or damaged.
         UsageError: it was begun by the other verb, by an older version, or with another config, or was changed.
     """
+    check_engine(directory, engine)
     run = load(directory)
-    if run.header.get("engine") != engine:
-        verb = VERBS.get(str(run.header.get("engine")), "another program")
-        raise UsageError(f"{directory} was begun with {verb}: it cannot be resumed with {VERBS[engine]}")
     if run.header["schema"] < SCHEMA:
         raise UsageError(f"{directory} was written by an older version: report it, but run it again from the start")
     if run.changed:
@@ -141,9 +153,9 @@ def _same_config(directory: Path, before: Mapping[str, Any], now: Mapping[str, A
             raise UsageError(f"{directory} was begun with other schemes: {_difference(began, value)}")
         if key == "host":
             began, value = (", ".join(host["address"] for host in hosts) or "none" for hosts in (began, value))
+        again = f"leave --{option(key)} out" if began is None else f"say --{option(key)} {began}"
         raise UsageError(
-            f"{directory} was begun with --{option(key)} {began}, not {value}: leave the option out, or run it again "
-            "into another directory"
+            f"{directory} was begun with --{option(key)} {began}, not {value}: {again}, or choose another directory"
         )
 
 

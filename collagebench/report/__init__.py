@@ -57,8 +57,8 @@ def print_report(
     text = None if form == "table" else _text(form, summary, runs)
     seen = _put(text, lambda console: print_summary(summary, console, details), out)
     if failed and (form != "table" or out is not None or not seen):  # whoever sees the exit code should see why
-        ones = summary.get("runs", [summary])
-        gates.print_gates([gate for one in ones for gate in one["gates"] if gate["failed"]], Console(stderr=True))
+        outcomes = named(summary["gates"]) if "runs" in summary else summary["gates"]
+        gates.print_gates([gate for gate in outcomes if gate["failed"]], Console(stderr=True))
     return _code(summary, failed)
 
 

@@ -1,8 +1,9 @@
 """Latency as curves: what share of requests was answered by a time, and, on a logarithmic scale, what share was not.
 
 The second is the tail, where schemes differ. A curve is a staircase through observed values and is thinned to some 400
-of them: evenly over the ranks for the bulk, evenly over the logarithm of what is left for the tail, and every value of
-the last hundred. A request that failed never comes, so a curve of a scheme that fails ends beside 0.
+of them: evenly over the ranks for the bulk, evenly over the logarithm of what is left for the tail, every value of the
+last hundred, and the quantiles that reports name. A request that failed never comes, so a curve of a scheme that fails
+ends beside 0.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from collagebench.report.markup import Markup, tag
 from collagebench.report.scales import Scale, logarithmic, room_for
 from collagebench.results.reader import Table
 from collagebench.statistics.latency import infinite_if_failed
-from collagebench.statistics.quantiles import QUANTILES
+from collagebench.statistics.quantiles import QUANTILES, rank
 
 EVEN, LOGARITHMIC, LAST = 150, 150, 100
 """How many ranks are kept evenly, evenly in the logarithm of what is slower, and at the end."""
@@ -54,6 +55,7 @@ def observed(name: str, classes: str, requests: Table) -> Curve | None:
             np.linspace(1, count, EVEN),
             count + 1 - np.geomspace(1, count, LOGARITHMIC),
             np.arange(max(1, answered - LAST), answered + 1),
+            [rank(count, q) for q in QUANTILES.values()],
         )
     )
     ranks = np.unique(kept.round().astype(int))

@@ -6,13 +6,17 @@ from collections.abc import Sequence
 from textwrap import wrap
 
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
 UNKNOWN = "-"
 TEXTS = ("scheme", "run", "source", "model", "code", "verdict")
 """Columns of texts; all others hold figures."""
+ENDLESS = 10_000
+"""Characters of a line that no table needs."""
 LONGEST_WORD = 14
 """Characters of a variant's name that a table of 80 columns has space for."""
 
@@ -24,6 +28,26 @@ def new_table(*headers: str) -> Table:
         left = header in TEXTS
         table.add_column(Text(header), justify="left" if left else "right", no_wrap=not left, overflow="fold")
     return table
+
+
+def print_fitting(table: Table, console: Console, dispensable: Sequence[str]) -> None:
+    """Print a table, without the first of the `dispensable` columns that it is too wide for, which are then named."""
+    gone: list[str] = []
+    names = table.columns[0]
+    lines = [line for cell in (names.header, *names.cells) for line in str(cell).split("\n")]
+    longest = max(map(cell_len, lines))
+    names.min_width = min(LONGEST_WORD, max(cell_len(word) for line in lines for word in line.split(" ")))
+    for header in dispensable:
+        whole = Measurement.get(console, console.options.update(max_width=ENDLESS), table).maximum
+        if whole - longest + names.min_width <= console.width:
+            break
+        table.columns = [column for column in table.columns if str(column.header) != header]
+        for place, column in enumerate(table.columns):
+            column._index = place
+        gone.append(header)
+    console.print(table)
+    if gone:
+        print_line(console, f"too narrow for {', '.join(gone)}", style="dim")
 
 
 def as_name(variant: str) -> str:

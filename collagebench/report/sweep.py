@@ -170,11 +170,11 @@ def _at(axis: Object, span: Sequence[str]) -> str:
 
 
 def _named(best: Sequence[str]) -> str:
-    """Return the best, or some of those that are alike."""
+    """Return the best, or some of those that are not told apart."""
     more = len(best) - ALIKE
     if more > 1:
-        return f"{', '.join(best[:ALIKE])} and {more} more alike"
-    return best[0] if len(best) == 1 else f"{', '.join(best[:-1])} and {best[-1]} alike"
+        return f"{', '.join(best[:ALIKE])} or {more} more (not told apart)"
+    return best[0] if len(best) == 1 else f"{', '.join(best[:-1])} or {best[-1]} (not told apart)"
 
 
 def _fastest(one: Object) -> list[str]:

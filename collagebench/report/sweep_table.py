@@ -70,7 +70,7 @@ def print_sweep(summary: Object, console: Console, details: bool = False) -> Non
 
 
 def named(outcomes: Sequence[Object]) -> list[Object]:
-    """Return the outcomes of gates with the name of the cell before each."""
+    """Return the outcomes of gates with the name of the cell, or the run, before each."""
     return [{**one, "expression": f"{one['run']}: {one['expression']}"} for one in outcomes]
 
 

@@ -14,7 +14,16 @@ from rich.text import Text
 
 from collagebench.report.details import print_details
 from collagebench.report.gates import print_gates
-from collagebench.report.parts import UNKNOWN, as_ms, as_name, as_percent, as_times, new_table, print_line
+from collagebench.report.parts import (
+    UNKNOWN,
+    as_ms,
+    as_name,
+    as_percent,
+    as_times,
+    new_table,
+    print_fitting,
+    print_line,
+)
 
 
 def print_summary(summary: dict[str, Any], console: Console, details: bool = False) -> None:
@@ -42,7 +51,7 @@ def _print_one(one: dict[str, Any], console: Console, details: bool) -> None:
         bound = next((scheme["bound"] for scheme in one["schemes"] if scheme["bound"]), None)
         if bound:
             table.add_row("bound", as_ms(bound["latency_s"]["p50"]), as_ms(bound["latency_s"]["p99"]), style="dim")
-        console.print(table)
+        print_fitting(table, console, (_plus_minus(console), "not own", "failed", "work", "accuracy", "p50 ms"))
         console.print()
         meanings = _legend(one, bound, _plus_minus(console))
         width = max(9, *(len(column) + 1 for column in meanings))

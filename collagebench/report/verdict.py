@@ -42,6 +42,8 @@ def _sentence(scheme: dict[str, Any], base: dict[str, Any], minimum: dict[str, f
 
 
 def _latency(name: str, figure: dict[str, Any], base: str, minimum: float) -> str:
+    if figure["ratio"] == 1 and figure["ci95_s"] == [0, 0]:
+        return f"{name} the same as that of {base}"
     times = max(figure["ratio"], 1 / figure["ratio"])
     size = f"{times:.2f}x" if times < 1.1 else f"{times:.1f}x" if times < 10 else f"{times:.0f}x"
     size += " lower" if figure["ratio"] < 1 else " higher"

@@ -251,6 +251,7 @@ def _outcome(looks: dict[float, Look], crosses: bool, sure: Sequence[tuple[float
 def _said(question: Question, first: str, second: str, looks: dict[float, Look], tests: int) -> str:
     """Return what was found of a pair, in a sentence."""
     axis, found, sure = option(question.over), crossings(looks, tests), firm(looks, tests)
+    first, second = ("no redundancy" if name == "none" else name for name in (first, second))
     names = {-1: first, 1: second}
     span = f"from {axis} {question.low:g} to {question.high:g}"
     outcome = _outcome(looks, bool(found), sure)
@@ -266,6 +267,13 @@ def _said(question: Question, first: str, second: str, looks: dict[float, Look],
         better = sure[0][1]
         shown = [value for value, one in sorted(looks.items()) if one.verdict == better]
         unsure = [value for value, one in sorted(looks.items()) if one.known and one.verdict != better]
+        contrary = [value for value in unsure if looks[value].difference * better < 0]
+        if contrary:
+            return (
+                f"{names[better]} is shown to be better than {names[-better]} at {axis} {_list(shown)}; at "
+                f"{_list(contrary)} its {question.metric} is the higher one, which is not shown either: there may be a "
+                f"crossover, and more --runs or --requests would tell{gaps}"
+            )
         if len(unsure) + len(unknown) < len(shown):
             rest = f", which is not shown at {_list(unsure)}" if unsure else ""
             return f"{names[better]} is better than {names[-better]} {span}{rest}: no crossover{gaps}"

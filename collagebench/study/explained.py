@@ -17,7 +17,7 @@ WORDS: dict[Status, str] = {
     "late": "too slow",
     "inaccurate": "not accurate enough",
     "expensive": "too much work",
-    "perhaps": "perhaps in time",
+    "perhaps": "perhaps good enough",
     "meets": "good enough",
 }
 
@@ -102,7 +102,14 @@ def _nearly(choice: Candidate, judged: Sequence[Candidate], wishes: Wishes) -> s
 
 
 def _cheaper(choice: Candidate, judged: Sequence[Candidate], wishes: Wishes) -> str | None:
-    """Name what costs less and is out: the fastest of those, without no redundancy."""
+    """Name what costs less and is out, or only perhaps good enough: the fastest of those, without no redundancy."""
+    if status(choice, wishes) == "meets":
+        unsure = [one for one in judged if one.cost < choice.cost - 0.01 and status(one, wishes) == "perhaps"]
+        if unsure:
+            best = min(unsure, key=lambda one: one.worst.latency)
+            name = "no redundancy" if best.scheme == "none" else best.variant
+            figures = f"{_latency(best, wishes)}, {_accuracy(best)}"
+            return f"Cheaper, and perhaps good enough: {name} ({_work(best)}): {figures}; more --runs would tell."
     some = [
         one for one in judged[1:] if one.cost < choice.cost - 0.01 and status(one, wishes) not in ("meets", "perhaps")
     ]
@@ -137,7 +144,9 @@ def _accuracy(one: Candidate) -> str:
     if one.accuracy is None:
         return "accuracy unknown"
     points = f"{-100 * one.lost:+.1f}" if one.lost is not None else "+0.0"
-    more = "" if one.scheme == "none" or points in ("+0.0", "-0.0") else f" ({points} points)"
+    worst = f"{-100 * one.lost_at_most:+.1f}" if one.lost_at_most is not None else points
+    perhaps = f", perhaps {worst}" if worst != points else ""
+    more = "" if one.scheme == "none" or points in ("+0.0", "-0.0") else f" ({points} points{perhaps})"
     return f"{100 * one.accuracy:.1f} % right{more}"
 
 

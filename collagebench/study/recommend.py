@@ -18,7 +18,7 @@ from typing import Any
 
 from collagebench.config import Config, SchemeConfig, as_json, option
 from collagebench.engine.plan import make_plan
-from collagebench.errors import OutputError
+from collagebench.errors import OutputError, UsageError
 from collagebench.report.recommendation_page import recommendation_page
 from collagebench.schemes import SCHEMES
 from collagebench.study.candidates import Left, candidates, possible
@@ -71,16 +71,22 @@ def recommend(
         Interrupted: the user stopped it; what is simulated stays.
     """
     done(0, 1, "preparing")
+    wishes = asked.wishes
+    if asked.config.accuracy == 0 and (wishes.accuracy is not None or (wishes.allowed_loss or 0) < 1):
+        raise UsageError(
+            "--accuracy none leaves unknown what a scheme gets wrong: classify some answers of each run, such as "
+            "--accuracy 300, or say --accuracy-loss 1 if it does not matter"
+        )
     plain = replace(asked.config, schemes=(NONE,), **load_of(asked.loads[-1]))
     plan = make_plan(plain)
-    every = candidates(plain.workers, asked.wishes.slo)
+    every = candidates(plain.workers, wishes.slo)
     wanted = [one for one in every if one.name != "none" and one.name in (asked.schemes or SCHEMES)]
     able, left = possible(wanted, plain, plan.single.classes)
     points = _points(asked, able)
     compute = measured([replace(plain, schemes=(NONE, *able))], plan.compute)
     found = run_points(points, directory, compute, jobs, done)
     summaries = [found[place : place + len(asked.loads)] for place in range(0, len(found), len(asked.loads))]
-    judged = [candidate_of(one, some, asked.wishes) for one, some in zip([NONE, *able], summaries, strict=True)]
+    judged = [candidate_of(one, some, wishes) for one, some in zip([NONE, *able], summaries, strict=True)]
     return _answer(asked, judged, left, summaries[0])
 
 
@@ -138,15 +144,23 @@ def _figures(variant: str, summary: Summary, quantile: str) -> Figures:
     latency, interval = one["latency_s"][quantile], one["ci95_s"][quantile]
     at_least = one["latency_at_least_s"][quantile]
     own, plain = (_right(summary, name) for name in (variant, NONE.variant))
+    lost = plain - own if own is not None and plain is not None else None
+    against = one["versus"]["accuracy"] if one["versus"] else None
+    ends = one["accuracy"]["ci95"]
     unsteady = [reason for reason in summary["reasons"] if reason.startswith(f"{variant}: ")]
     return Figures(
         latency=latency if latency is not None else inf if at_least is None else at_least,
         low=interval[0] if interval else 0.0,
         high=interval[1] if interval else inf,
         accuracy=own,
-        lost=plain - own if own is not None and plain is not None else None,
+        lost=lost,
         work=one["relative"]["executed"] if one["versus"] or variant == NONE.variant else None,
         unsteady=unsteady[0].removeprefix(f"{variant}: ") if unsteady else None,
+        accuracy_low=own - (one["accuracy"]["overall"] - ends[0]) if own is not None and ends else None,
+        # Where not one answer differs, it is the same model that answers.
+        lost_high=lost + against["difference"] - against["ci95"][0]
+        if lost is not None and against and against["won"] + against["lost"]
+        else lost,
     )
 
 

@@ -6,7 +6,7 @@ A candidate is judged at every load of the range that was asked for, and by its 
     in time     the quantile of latency that the SLO is about is below the SLO: surely, if the upper end of its 95 %
                 interval is, else perhaps
     accurate    it answers as many requests rightly as the floor wants, and loses no more against no redundancy than
-                the user allows
+                the user allows: surely, if that holds at the worse end of the 95 % interval, else perhaps
     affordable  the worker time that it spends on a request is within the budget, beside that of no redundancy
 
 What is left is ranked by cost, which is worker time a request beside no redundancy, the mean over the loads: on equal
@@ -86,6 +86,10 @@ class Figures:
     """Worker time a request, beside that of no redundancy."""
     unsteady: str | None = None
     """Why its latency means nothing, if so."""
+    accuracy_low: float | None = None
+    """The lower end of the 95 % interval of `accuracy`."""
+    lost_high: float | None = None
+    """The upper end of that of `lost`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +129,18 @@ class Candidate:
         known = [figures.lost for figures in self.at if figures.lost is not None]
         return max(known) if known else None
 
+    @property
+    def lost_at_most(self) -> float | None:
+        """The highest upper end of its loss over the loads; None where none is known."""
+        known = [figures.lost_high for figures in self.at if figures.lost_high is not None]
+        return max(known) if known else None
+
+    @property
+    def accuracy_at_least(self) -> float | None:
+        """The lowest lower end of its accuracy over the loads; None where none is known."""
+        known = [figures.accuracy_low for figures in self.at if figures.accuracy_low is not None]
+        return min(known) if known else None
+
     def beats(self, other: Candidate) -> bool:
         """Say whether this is nowhere worse in latency, accuracy and cost, and somewhere better."""
         if self.worst.unsteady is not None:
@@ -144,14 +160,20 @@ def status(candidate: Candidate, wishes: Wishes) -> Status:
         return "late"
     if not math.isfinite(worst.latency):
         return "late"
-    accuracy, lost = candidate.accuracy, candidate.lost
-    if wishes.accuracy is not None and accuracy is not None and accuracy < wishes.accuracy:
+    accuracy, lost, allowed = candidate.accuracy, candidate.lost, wishes.allowed_loss
+    if wishes.accuracy is not None and (accuracy is None or accuracy < wishes.accuracy):
         return "inaccurate"
-    if wishes.allowed_loss is not None and lost is not None and lost > wishes.allowed_loss:
+    if allowed is not None and allowed < 1 and (lost is None or lost > allowed):
         return "inaccurate"
     if wishes.budget is not None and candidate.cost > 1 + wishes.budget:
         return "expensive"
-    return "meets" if wishes.slo is None or candidate.at_most <= wishes.slo else "perhaps"
+    least, most = candidate.accuracy_at_least, candidate.lost_at_most
+    surely = (
+        wishes.slo is None or candidate.at_most <= wishes.slo,
+        wishes.accuracy is None or least is None or least >= wishes.accuracy,
+        allowed is None or most is None or most <= allowed,
+    )
+    return "meets" if all(surely) else "perhaps"
 
 
 def ranked(candidates: Sequence[Candidate], wishes: Wishes) -> list[Candidate]:

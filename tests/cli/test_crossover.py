@@ -55,7 +55,9 @@ def test_where_there_is_none_it_says_who_is_better(capsys: pytest.CaptureFixture
     """At low loads replication always wins."""
     question = ("--scheme", "none,replication", "--metric", "mean", "--from", 0.05, "--to", 0.15, "--steps", 2)
     _, out, _ = asked(capsys, *SMALL, *question, "--out", tmp_path / "c")
-    assert "replication is better than none from utilisation 0.05 to 0.15: no crossover" in " ".join(out.split())
+    assert "replication is better than no redundancy from utilisation 0.05 to 0.15: no crossover" in " ".join(
+        out.split()
+    )
 
 
 def test_an_axis_of_whole_numbers_in_equal_ratios(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -89,7 +91,7 @@ def test_one_is_not_called_better_where_that_is_not_shown(capsys: pytest.Capture
     _, out, _ = asked(capsys, *SMALL, *question, "--format", "json", "--out", tmp_path / "c")
     (pair,) = json.loads(out)["pairs"]
     assert (pair["outcome"], pair["better"], pair["crossings"]) == ("alike", None, [])
-    assert pair["said"] == "none and equal cannot be told apart from utilisation 0.1 to 0.3"
+    assert pair["said"] == "no redundancy and equal cannot be told apart from utilisation 0.1 to 0.3"
 
 
 def test_an_axis_that_changes_nothing_is_named(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

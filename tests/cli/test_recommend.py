@@ -75,6 +75,8 @@ def test_several_rates_are_all_judged(capsys: pytest.CaptureFixture[str], tmp_pa
             ["--stragglers", "corunner", "--rate", 50],
             "collagebench: how slow corunner makes a worker is not known beforehand",
         ),
+        (["--accuracy", "none"], "--accuracy none leaves unknown what a scheme gets wrong"),
+        (["--accuracy", "none", "--accuracy-floor", 0.9], "--accuracy none leaves unknown what a scheme gets wrong"),
         (["--workers", 0], "--workers must be 1 or more"),
         (["--jobs", -1], "-1 is not in the range x>=0"),
     ],

@@ -108,6 +108,18 @@ def test_long_names_are_broken_behind_a_hyphen(tmp_path):
     assert {"collage-", "workers=2"} <= {line.split(" ")[0] for line in lines}
 
 
+@pytest.mark.parametrize("width", [40, 50, 60, 66, 80])
+def test_a_narrow_terminal_keeps_names_and_drops_columns(tmp_path, width):
+    """However narrow, every scheme and its p99 can be read; what there is no space for is named."""
+    latencies = {"none": lognormal(1, 4, 250), "replication": lognormal(2, 4, 250)}
+    text = printed(make_run(tmp_path / "run", latencies), width=width)
+    assert row(text, "replication")[:1] == ["replication"]
+    header = next(line for line in text.splitlines() if line.startswith("scheme"))
+    assert "p99 ms" in header
+    assert ("too narrow for ±" in text) == (width < 70)
+    assert max(map(len, text.splitlines())) <= width
+
+
 def test_verdict_and_reasons(tmp_path):
     """A sound run is VALID; another is INVALID, followed by every reason."""
     sound = printed(make_run(tmp_path / "sound", {"none": lognormal(1, 4, 250)}))

@@ -21,10 +21,13 @@ def candidate(
     lost: float | None = 0.0,
     high: float | None = None,
     unsteady: str | None = None,
+    accuracy_low: float | None = None,
+    lost_high: float | None = None,
 ) -> Candidate:
     """Return a candidate with the same figures at its one load."""
     ends = (0.9 * latency, latency * 1.01 if high is None else high)
-    return Candidate(name, name, {}, (Figures(latency, *ends, accuracy, lost, work, unsteady),))
+    at = Figures(latency, *ends, accuracy, lost, work, unsteady, accuracy_low, lost_high)
+    return Candidate(name, name, {}, (at,))
 
 
 NONE = candidate("none", 0.2)
@@ -44,6 +47,13 @@ REPLICATION = candidate("replication", 0.04, 1.9)
         (COLLAGE, Wishes(slo=0.1, accuracy=0.895), "inaccurate"),
         (candidate("lossy", 0.05, lost=0.02), Wishes(slo=0.1), "inaccurate"),
         (candidate("lossy", 0.05, lost=0.02), Wishes(slo=0.1, accuracy=0.85), "meets"),
+        (candidate("unsure", 0.05, lost=0.004, lost_high=0.011), Wishes(slo=0.1), "perhaps"),
+        (candidate("sure", 0.05, lost=0.004, lost_high=0.009), Wishes(slo=0.1), "meets"),
+        (candidate("unsure", 0.05, accuracy_low=0.87), Wishes(slo=0.1, accuracy=0.88), "perhaps"),
+        (candidate("sure", 0.05, accuracy_low=0.885), Wishes(slo=0.1, accuracy=0.88), "meets"),
+        (candidate("unknown", 0.05, accuracy=None, lost=None), Wishes(slo=0.1), "inaccurate"),
+        (candidate("unknown", 0.05, accuracy=None, lost=None), Wishes(slo=0.1, accuracy=0.1), "inaccurate"),
+        (candidate("unknown", 0.05, accuracy=None, lost=None), Wishes(slo=0.1, loss=1.0), "meets"),
         (REPLICATION, Wishes(slo=0.1, budget=0.5), "expensive"),
         (candidate("growing", 0.01, unsteady="its queue was still growing"), Wishes(slo=0.1), "unsteady"),
     ],
