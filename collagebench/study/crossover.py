@@ -229,7 +229,7 @@ def _pair(question: Question, first: str, second: str, looks: dict[float, Look],
             for one in found
         ],
         "better": better,
-        "said": _said(question, first, second, looks, tests),
+        "said": said(question, first, second, looks, tests),
         "differences": [
             {"value": value, "difference_s": _finite(one.difference), "ci95_s": _ends(one), "verdict": one.verdict}
             for value, one in sorted(looks.items())
@@ -248,8 +248,8 @@ def _outcome(looks: dict[float, Look], crosses: bool, sure: Sequence[tuple[float
     return "throughout" if all(one.verdict == sure[0][1] for one in looks.values()) else "where apart"
 
 
-def _said(question: Question, first: str, second: str, looks: dict[float, Look], tests: int) -> str:
-    """Return what was found of a pair, in a sentence."""
+def said(question: Question, first: str, second: str, looks: dict[float, Look], tests: int) -> str:
+    """Return what was found of a pair of schemes, in a sentence; `tests` is how many values were looked at first."""
     axis, found, sure = option(question.over), crossings(looks, tests), firm(looks, tests)
     first, second = ("no redundancy" if name == "none" else name for name in (first, second))
     names = {-1: first, 1: second}

@@ -9,6 +9,9 @@ from typing import Any
 import pytest
 
 from collagebench.cli import main
+from collagebench.config import Config, SchemeConfig
+from collagebench.statistics.crossing import look
+from collagebench.study.crossover import Question, said
 
 
 def asked(capsys: pytest.CaptureFixture[str], *arguments: Any) -> tuple[int, str, str]:
@@ -49,6 +52,22 @@ def test_replication_gives_way_to_no_redundancy_as_the_load_rises(
     assert before == {path: path.stat().st_mtime_ns for path in (tmp_path / "c").glob("*/requests.csv")}
     assert max(map(len, table.splitlines())) <= 80
     assert "replication is better up to utilisation" in " ".join(table.split())
+
+
+def test_where_figures_point_the_other_way_no_crossover_is_denied() -> None:
+    """A scheme that is shown to be better at one end and looks worse at the other may cross."""
+    config = Config((SchemeConfig("collage", "collage"), SchemeConfig("replication", "replication")), 10)
+    question = Question(config, "utilisation", 0.1, 0.8)
+    shown = look([1.0, 1.1, 1.05, 1.02], [2.0, 2.2, 2.1, 2.05])
+    contrary = look([2.0, 1.5, 3.0, 0.5], [1.0, 1.4, 2.0, 0.6])
+    favourable = look([1.0, 1.4, 2.0, 0.6], [2.0, 1.5, 3.0, 0.5])
+    assert (shown.verdict, contrary.verdict, favourable.verdict) == (-1, 0, 0)
+    there = said(question, "collage", "replication", {0.1: contrary, 0.4: favourable, 0.8: shown}, 3)
+    assert there == (
+        "collage is shown to be better than replication at utilisation 0.8; at 0.1 its p99 is the higher one, which is "
+        "not shown either: there may be a crossover, and more --runs or --requests would tell"
+    )
+    assert "no crossover" in said(question, "collage", "replication", {0.1: favourable, 0.4: shown, 0.8: shown}, 3)
 
 
 def test_where_there_is_none_it_says_who_is_better(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

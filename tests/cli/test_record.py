@@ -53,6 +53,14 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: Any) -> tuple[int, s
 SHORT = ("--workers", 2, "--duration", 1.5, "--rate", 60)
 
 
+def test_a_recording_is_not_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What was recorded stays: a name that exists is refused before anything is watched."""
+    (tmp_path / "r.json").write_text("a week of it")
+    code, said = refused(capsys, "--out", tmp_path / "r.json")
+    assert (code, "r.json exists" in said, said.count("\n")) == (2, True, 1)
+    assert (tmp_path / "r.json").read_text() == "a week of it"
+
+
 @pytest.mark.processes
 def test_a_short_watch_leaves_a_profile_that_can_be_replayed(tmp_path: Path) -> None:
     """Two workers, a second and a half: table, profile and samples agree, and the profile draws what was seen."""

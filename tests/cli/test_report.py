@@ -47,6 +47,14 @@ def test_invalid_run_is_printed_and_exits_4(sound, broken, capsys):
     assert json.loads(capsys.readouterr().out)["valid"] is False
 
 
+def test_gates_of_several_runs_name_the_run(sound, broken, capsys):
+    """Where the table is not what is printed, standard error says which run failed which gate."""
+    report(sound, broken, "--format", "markdown", "--fail-if", "none.p50 > 0")
+    said = capsys.readouterr().err
+    assert "gate FAILED: sound: none.p50 > 0" in said
+    assert "gate FAILED: broken: none.p50 > 0" in said
+
+
 def test_json_and_its_options(sound, capsys):
     """JSON is one object on standard output and heeds baseline and SLO."""
     assert report(sound, "--format", "json", "--baseline", "hedge", "--slo", "5") == 0

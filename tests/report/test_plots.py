@@ -18,6 +18,7 @@ from collagebench.report.phases import split
 from collagebench.report.scales import Scale, linear, logarithmic, shorten
 from collagebench.report.tradeoffs import Offer, front
 from collagebench.results.reader import load
+from collagebench.statistics.quantiles import QUANTILES, rank
 
 
 @given(st.text(), st.text())
@@ -83,6 +84,13 @@ def test_curves_are_exact_at_the_tail(curve):
     assert found.seconds[-100:] == pytest.approx(ordered[-100:].tolist(), rel=1e-9)
     assert found.shares[-100:] == pytest.approx([(rank + 1) / 20_000 for rank in range(19_900, 20_000)])
     assert len(found.seconds) <= 400
+
+
+def test_curves_are_exact_where_reports_name_a_quantile(curve):
+    """Each of the quantiles that tables have is read off a curve as it is."""
+    ordered, found = curve
+    for q in QUANTILES.values():
+        assert found.at(q) == pytest.approx(ordered[rank(20_000, q) - 1], rel=1e-9)
 
 
 def test_curves_are_near_everywhere(curve):
