@@ -31,6 +31,7 @@ from typing import Any, TypeVar
 
 from collagebench.errors import CollagebenchError
 from collagebench.fleet.cluster import connect, copied_package
+from collagebench.worker.outpost import KEEPER
 
 Result = TypeVar("Result")
 Contents = dict[int, bytes]
@@ -163,9 +164,9 @@ def _watched(scratch: Path) -> int:
     Ray kills what its client leaves behind, and a process that is killed takes nothing away.
     """
     told, alive = os.pipe()
-    watch = 'exec 3<&0; (cat <&3; rm -rf "$0") >/dev/null 2>&1 &'  # no child of this process, or Ray would kill it too
+    watch = f"exec 3<&0; ({KEEPER}) <&3 >/dev/null 2>&1 &"  # no child of this process, or Ray would kill it too
     try:
-        subprocess.run(["sh", "-c", watch, str(scratch)], stdin=told, start_new_session=True, check=True)
+        subprocess.run(["sh", "-c", watch, "sh", str(scratch)], stdin=told, start_new_session=True, check=True)
     finally:
         os.close(told)
     return alive

@@ -50,8 +50,11 @@ ABANDONED = 3600.0
 """Seconds after which nobody can be at work any more on what has neither been finished nor removed."""
 MOST_PENDING = 8 << 20
 """Bytes that may wait for a slow link before what is written to standard error is left out."""
-KEEPER = 'cat >/dev/null; rm -rf -- "$1"'
-"""For a shell that removes a directory when everybody is gone who held the other end of its input."""
+KEEPER = 'cat >/dev/null; tries=0; until rm -rf -- "$1" || [ $((tries += 1)) -eq 30 ]; do sleep 1; done'
+"""For a shell that removes a directory when everybody is gone who held the other end of its input.
+
+Others who are about to end may still add to it, so that it is not empty when it should go: then it is tried again.
+"""
 ENDINGS = {"models": ".onnx", "workers": ".pyz"}
 """The kinds of files that are kept, and how their names end."""
 

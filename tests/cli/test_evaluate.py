@@ -43,11 +43,13 @@ def test_json_has_everything_that_was_measured(colours: tuple[object, ...], caps
     assert collage["accuracy"]["value"] == 0.75
     assert [cell["value"] for cell in collage["by_cell"]] == [1, 1, 1, 0]
     assert [blanks["value"] for blanks in collage["by_blanks"]] == [0.75, 1, 1, 1]
-    for model in models.values():
+    for name, model in models.items():
         assert model["accuracy"]["value"] == 1
         assert model["accuracy"]["images"] == 60
         low, high = model["accuracy"]["ci95"]
-        assert 0.93 < low < high == 1
+        least = 0.88 if name.startswith("parity") else 0.93  # 60 answers of 30 parities are worth no more than 30
+        assert least < low < least + 0.02
+        assert high == 1
         assert 0 < model["latency_s"] < 1
         assert (model["macs"], model["parameters"]) == (48, 3)
     assert models["single"]["latency_ratio"] == 1

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import itertools
 import json
 import os
+import select
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -104,3 +107,22 @@ def test_a_name_that_is_no_sha256_is_refused(driven: Driven, sha256: str) -> Non
     """So no path comes of what a client says."""
     answer = driven.ask(look={"packages": {}, "files": {sha256: "models"}, "bootstrap": False})
     assert answer == {"refused": f"{sha256!r} is no SHA-256"}
+
+
+def test_a_directory_that_is_still_written_to_goes_too(tmp_path: Path) -> None:
+    """Its keeper tries again while what ends at the same time still adds to it, as ssh adds its sockets."""
+    directory = tmp_path / "sockets"
+    directory.mkdir()
+    pipe = subprocess.PIPE
+    keeper = subprocess.Popen(["sh", "-c", outpost.KEEPER, "sh", str(directory)], stdin=pipe, stderr=pipe)
+    assert keeper.stdin is not None
+    assert keeper.stderr is not None
+    keeper.stdin.close()
+    with contextlib.suppress(FileNotFoundError):  # from when it is gone
+        for number in itertools.count():
+            (directory / str(number)).touch()
+            if select.select([keeper.stderr], [], [], 0)[0]:
+                break  # it could not be removed, as it was not empty
+    assert keeper.wait(30) == 0
+    keeper.stderr.close()
+    assert not directory.exists()
