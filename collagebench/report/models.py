@@ -170,6 +170,8 @@ def print_tuned(found: dict[str, Any], console: Console) -> None:
             as_interval(accuracy["ci95"]),
         )
     console.print(table)
+    note = "tuned: each half of the groups is measured with the smoothing that is best for the other half"
+    print_line(console, note, style="dim")
     console.print()
     print_line(console, "Use it:", style="bold")
     console.print(
