@@ -11,8 +11,8 @@ machine of that log for each worker, in four times as many and as much shorter r
 
 Printed are the p99 in ms and its ratio to that of the bound (the same fleet without stragglers), accuracy beside no
 redundancy in points, and for `collage-result` where a collage is slower than what needs no model, and which parts of
-the target hold. Cells that lie in --out are not simulated again. Both profiles take an hour and a half
-on two cores (--jobs 2).
+the target hold; one that a figure meets, but not every value of its 95 % interval, holds "by the figure alone". Cells
+that lie in --out are not simulated again. Both profiles take an hour and a half on two cores (--jobs 2).
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import math
 import subprocess
 import sys
 import tempfile
@@ -51,7 +52,7 @@ auto two       two of the ten workers for collages, one otherwise; two all: the 
 iid            every service is slow or not for itself; else each worker is one machine of the log for a whole run,
                and a single's is slow, the collage's, or nobody's"""
 COLUMNS = ("scenario", "utilisation", "scheme", "p99_s", "p99_plus_minus_s", "p999_s", "accuracy", "difference",
-           "recovered", "work")  # fmt: skip
+           "difference_plus_minus", "recovered", "work")  # fmt: skip
 Row = dict[str, Any]
 
 
@@ -116,18 +117,23 @@ def simulate(asked: argparse.Namespace, scenario: str, load: float, out: Path) -
 
 
 def _row(scenario: str, load: float, scheme: dict[str, Any]) -> Row:
-    interval = scheme["ci95_s"]["p99"]
+    versus = scheme["versus"] and scheme["versus"]["accuracy"]
     figures = {
         "p99_s": scheme["latency_s"]["p99"],
-        "p99_plus_minus_s": interval and (interval[1] - interval[0]) / 2,
+        "p99_plus_minus_s": _half(scheme["ci95_s"]["p99"]),
         "p999_s": scheme["latency_s"]["p999"],
         "accuracy": scheme["accuracy"]["overall"],
-        "difference": scheme["versus"]["accuracy"]["difference"] if scheme["versus"] else 0.0,
+        "difference": versus["difference"] if versus else 0.0,
+        "difference_plus_minus": _half(versus["ci95"]) if versus else 0.0,
         "recovered": scheme["sources"].get("collage", 0.0),
         "work": scheme["relative"]["executed"],
     }
     told = {name: "" if value is None else f"{value:.5f}" for name, value in figures.items()}
     return {"scenario": scenario, "utilisation": load, "scheme": scheme["variant"], **told}
+
+
+def _half(interval: Sequence[float] | None) -> float | None:
+    return (interval[1] - interval[0]) / 2 if interval else None
 
 
 def show(scenario: str, rows: Sequence[Row], loads: Sequence[float]) -> None:
@@ -168,27 +174,41 @@ def judge(scenario: str, rows: Sequence[Row]) -> None:
     for row in rows:
         by_load.setdefault(row["utilisation"], {})[row["scheme"]] = row
     low = [schemes for load, schemes in by_load.items() if load <= 0.5]
-    half = by_load.get(0.5)
     if not low:
         return
     print("the target")
     for name in COLLAGES:
-        far = max(float(schemes[name]["p99_s"]) / float(schemes["bound"]["p99_s"]) for schemes in low)
-        lost = min(float(schemes[name]["difference"]) for schemes in low)
-        print(f"{name}: p99 at most {far:.2f} x the bound up to 0.5 (target 1.15): {_holds(far <= 1.15)}")
-        print(
-            f"{name}: accuracy {100 * lost:+.2f} points at the worst up to 0.5 (target -0.3): {_holds(lost >= -0.003)}"
-        )
-        if half:
-            p99 = {scheme: float(row["p99_s"]) for scheme, row in half.items()}
-            hedge = min((scheme for scheme in p99 if scheme.startswith("hedge")), key=p99.__getitem__)
+        ratios = [_ratio(schemes[name], schemes["bound"]) for schemes in low]
+        far = max(ratio for ratio, _ in ratios)
+        sure = all(ratio + half <= 1.15 for ratio, half in ratios)
+        print(f"{name}: p99 at most {far:.2f} x the bound up to 0.5 (target 1.15): {_holds(far <= 1.15, sure)}")
+        rows_of = [schemes[name] for schemes in low]
+        lost = min(float(row["difference"]) for row in rows_of)
+        sure = all(float(row["difference"]) - float(row["difference_plus_minus"]) >= -0.003 for row in rows_of)
+        held = _holds(lost >= -0.003, sure)
+        print(f"{name}: accuracy {100 * lost:+.2f} points at the worst up to 0.5 (target -0.3): {held}")
+        if half := by_load.get(0.5):
+            hedge = min((one for one in half if one.startswith("hedge")), key=lambda one: float(half[one]["p99_s"]))
             for other, factor in (("replication", 2.0), (hedge, 1.3)):
-                reached = p99[other] / p99[name]
-                print(f"{name}: {reached:.2f} x below {other} at 0.5 (target {factor}): {_holds(reached >= factor)}")
+                reached, give = _ratio(half[other], half[name])
+                held = _holds(reached >= factor, reached - give >= factor)
+                print(f"{name}: {reached:.2f} x below {other} at 0.5 (target {factor}): {held}")
 
 
-def _holds(is_so: bool) -> str:
-    return "holds" if is_so else "does not hold"
+def _ratio(row: Row, other: Row) -> tuple[float, float]:
+    """Return by how much one p99 is another's, and how far its 95 % interval goes if the two were independent.
+
+    They share their arrivals and slowdowns, so that the interval is rather too wide. The bound has none of its own.
+    """
+    ratio = float(row["p99_s"]) / float(other["p99_s"])
+    parts = [float(one["p99_plus_minus_s"] or 0) / float(one["p99_s"]) for one in (row, other)]
+    return ratio, ratio * math.hypot(*parts)
+
+
+def _holds(is_so: bool, is_sure: bool) -> str:
+    if not is_so:
+        return "does not hold"
+    return "holds" if is_sure else "holds by the figure alone"
 
 
 if __name__ == "__main__":

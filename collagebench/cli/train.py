@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 LAYERS = ("stem", "stride", "widths", "depths", "layers")
 """What has an option of its name, and otherwise is what is usual."""
+FURTHER = 0.02
+"""Peak of the learning rate of layers that are not ours, which mostly have been trained before."""
 ENDLESS = 1_000_000
 """Epochs that a training with a time budget may do."""
 
@@ -34,6 +36,12 @@ ENDLESS = 1_000_000
 @click.option(
     "--size", type=int, help="Bring an imagefolder's images to so many pixels a side.  [default: the first's]"
 )
+@click.option("--torchvision", metavar="NAME", help="A classifier of torchvision instead of ours, such as resnet18.")
+@click.option("--weights", type=click.Choice(["default", "none"]), help="Of it to begin with; default: downloaded.")
+@click.option("--network", metavar="MODULE:CALLABLE", help="A network of your own instead, without arguments.")
+@click.option("--resize", type=int, help="In it, bring the shorter side to so many pixels.  [default: as its weights]")
+@click.option("--mean", type=(float, float, float), help="In it, subtract from red, green, blue of 0 to 1.")
+@click.option("--std", type=(float, float, float), help="In it, then divide them by.")
 @click.option("--grid", type=int, help="Cells along one side of the collage.  [default: 3]")
 @click.option(
     "--input", "canvas", type=int, help="Pixels a side of a collage.  [default: grid x image; of large ones less]"
@@ -85,7 +93,7 @@ ENDLESS = 1_000_000
 @click.option("--depths", metavar="N,N,...", help="Residual convolutions in each stage.")
 @click.option("--layers", help="residual, or whitened for a short training.  [default: residual]")
 @click.option("--batch", type=int, help="Inputs in one step.  [default: as many as hold about 256 images]")
-@click.option("--rate", default=0.2, show_default=True, help="Peak of the learning rate.")
+@click.option("--rate", type=float, help="Peak of the learning rate.  [default: 0.2; not of our layers: 0.02]")
 @click.option("--muon", default=0.0, show_default=True, help="Turn filters by Muon, at this rate; 0: by SGD, as all.")
 @click.option("--warmup", default=0.2, show_default=True, help="Share of the steps in which rates rise.")
 @click.option("--weight-decay", default=5e-4, show_default=True, help="How strongly weights are drawn to zero.")
@@ -108,6 +116,12 @@ def command(
     download: bool,
     name: str | None,
     size: int | None,
+    torchvision: str | None,
+    weights: str | None,
+    network: str | None,
+    resize: int | None,
+    mean: tuple[float, float, float] | None,
+    std: tuple[float, float, float] | None,
     grid: int | None,
     canvas: int | None,
     head: str | None,
@@ -130,7 +144,7 @@ def command(
     depths: str | None,
     layers: str | None,
     batch: int | None,
-    rate: float,
+    rate: float | None,
     muon: float,
     warmup: float,
     weight_decay: float,
@@ -151,15 +165,18 @@ def command(
 
     Collages and backups learn from the labels and from what the single says (--no-distil: from the labels alone); so
     does a single, of another --single; a parity learns what the single says and needs one. Leaves a checkpoint (.pt),
-    which `collagebench export` turns into a model, and a log (.csv) in --out.
+    which `collagebench export` turns into a model, and a log (.csv) in --out. With --torchvision or --network a single,
+    or a backup, is a network that was not made here; its weights may have been trained before.
     """
     require_torch()
     from collagebench.cli.progress import counted
     from collagebench.models.architecture import LARGE, Architecture, usual_canvas, usual_layers
+    from collagebench.models.foreign import Borrowed
     from collagebench.training.checkpoint import Checkpoint, load, name_of, open_checkpoint
+    from collagebench.training.foreign import borrow
     from collagebench.training.loop import train
     from collagebench.training.recipe import Recipe
-    from collagebench.training.teacher import kept_logits, kept_rounds, mean, open_teacher
+    from collagebench.training.teacher import ensemble, kept_logits, kept_rounds, open_teacher
 
     if size is not None and size < 1:
         raise UsageError(f"--size is a number of pixels from 1 up, not {size}")
@@ -184,9 +201,6 @@ def command(
         )
     if role == "parity" and len(teachers) > 1:
         raise UsageError("a parity estimates what one single would say; name one --single")
-    begin, start_digest = open_checkpoint(start) if start else (None, None)
-    grid = 3 if role == "collage" and grid is None else grid
-    k, code = (k or 2, code or "addition") if role == "parity" else (k, code)
     shape: dict[str, Any] = {
         "stem": stem,
         "stride": stride,
@@ -194,21 +208,41 @@ def command(
         "depths": whole(depths),
         "layers": layers,
     }
-    usual = usual_layers(role, grid, image, layers)
-    if role == "parity" and isinstance(teachers[0][0], Checkpoint):
-        begin = begin or teachers[0][0]
-        usual = {key: getattr(teachers[0][0].architecture, key) for key in shape}
-    architecture = Architecture(
-        role=role,
-        classes=len(images.classes),
-        image=image,
-        grid=grid,
-        k=k,
-        code=code,
-        head=head,
-        canvas=(canvas, canvas) if canvas is not None else (usual_canvas(image) if role == "collage" else None),
-        **{key: usual[key] if value is None else value for key, value in shape.items()},
-    )
+    begin: dict[str, Any] | None = None
+    digest: str | None = None
+    architecture: Architecture | Borrowed
+    if torchvision or network:
+        if any(value is not None for value in (*shape.values(), grid, canvas, head, k, code)) or muon:
+            raise UsageError(
+                "--stem, --stride, --widths, --depths, --layers and --muon are of our own layers, --grid, --input, "
+                "--head, --k and --code of other roles than a single; drop them, or --torchvision and --network"
+            )
+        before = {"resize": resize, "mean": mean, "std": std}
+        architecture, begin, digest = borrow(role, images, torchvision, network, weights, start, before)
+    else:
+        if any(value is not None for value in (weights, resize, mean, std)):
+            raise UsageError("--weights, --resize, --mean and --std are for --torchvision or --network; drop them")
+        grid = 3 if role == "collage" and grid is None else grid
+        k, code = (k or 2, code or "addition") if role == "parity" else (k, code)
+        first, digest = open_checkpoint(start) if start else (None, None)
+        usual = usual_layers(role, grid, image, layers)
+        own_single = teachers[0][0] if role == "parity" else None
+        if isinstance(own_single, Checkpoint) and isinstance(own_single.architecture, Architecture):
+            first = first or own_single
+            usual = {key: getattr(own_single.architecture, key) for key in shape}
+        architecture = Architecture(
+            role=role,
+            classes=len(images.classes),
+            image=image,
+            grid=grid,
+            k=k,
+            code=code,
+            head=head,
+            canvas=(canvas, canvas) if canvas is not None else (usual_canvas(image) if role == "collage" else None),
+            **{key: usual[key] if value is None else value for key, value in shape.items()},
+        )
+        begin = first.weights_for(architecture) if first else None
+    seen = architecture.resized if isinstance(architecture, Borrowed) else image
     recipe = Recipe(
         dataset=called,
         seed=seed,
@@ -217,8 +251,8 @@ def command(
         every=every,
         teacher_sees=teacher_sees,
         rounds=rounds,
-        batch=batch if batch is not None else max((256 if min(image) <= LARGE else 64) // architecture.images, 8),
-        rate=rate,
+        batch=batch if batch is not None else max((256 if min(seen) <= LARGE else 64) // architecture.images, 8),
+        rate=rate if rate is not None else (FURTHER if isinstance(architecture, Borrowed) else 0.2),
         muon=muon,
         warmup=warmup,
         weight_decay=weight_decay,
@@ -233,8 +267,8 @@ def command(
         crop=crop if crop is not None else (0 if dataset == "shapes" else min(image) // 8),
         flip=flip,
         blanks=blanks if blanks is not None else (0.1 if role == "parity" else 0.5),
-        teacher="+".join(sorted(digest for _, digest in teachers)) or None,
-        start=start_digest,
+        teacher="+".join(sorted(sha256 for _, sha256 in teachers)) or None,
+        start=digest,
         threads=threads if threads is not None else os.cpu_count() or 1,
     )
     path = out / f"{name_of(recipe, architecture)}.pt"
@@ -253,13 +287,12 @@ def command(
     with counted("reading images") as report:
         taught, live, foretold = None, None, None
         if teachers and rounds:
-            foretold = mean([kept_rounds(*teacher, images, out, recipe, report) for teacher in teachers])
+            foretold = ensemble([kept_rounds(*teacher, images, out, recipe, report) for teacher in teachers])
         elif teachers and teacher_sees == "inputs":
             live = [teacher.restored() for teacher, _ in teachers if isinstance(teacher, Checkpoint)]
         if teachers and (teacher_sees != "inputs" or role == "parity"):
-            taught = mean([kept_logits(*teacher, images, out, recipe, report) for teacher in teachers])
-        weights = begin.weights_for(architecture) if begin else None
-        checkpoint = train(architecture, recipe, images, path, checkpoint, report, taught, weights, live, foretold)
+            taught = ensemble([kept_logits(*teacher, images, out, recipe, report) for teacher in teachers])
+        checkpoint = train(architecture, recipe, images, path, checkpoint, report, taught, begin, live, foretold)
     accuracy = checkpoint.log[-1]["held_out_accuracy"]
     right = (
         f"{accuracy:.1%} of the held-out training images" if math.isfinite(accuracy) else "too few images to measure"

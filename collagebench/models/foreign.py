@@ -1,8 +1,9 @@
 """Networks that were not made here: classifiers of torchvision by name, and anybody's by an import path.
 
-They take normalised images [batch, 3, height, width]; a fleet sends pixels, uint8 [batch, height, width, 3]. So their
-preprocessing is put before them, inside the graph: the shorter side is brought to a size, the centre is cut out, and
-colours are normalised, each only where it is asked for.
+Trained elsewhere, they are exported; or they are trained here, with the weights that they come with or from the
+beginning. They take normalised images [batch, 3, height, width]; a fleet sends pixels, uint8 [batch, height, width, 3].
+So their preprocessing is put before them, inside the graph: the shorter side is brought to a size, the centre is cut
+out, and colours are normalised, each only where it is asked for.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ class Preprocessing:
     dtype: str = "uint8"
 
     def __post_init__(self) -> None:
-        if min(self.image) < 1 or (self.resize or 1) < 1 or (self.crop or 1) < 1:
+        if any(side is not None and side < 1 for side in (*self.image, self.resize, self.crop)):
             raise UsageError("--size, --resize and --crop are numbers of pixels from 1 up")
         if any(value <= 0 for value in self.std):
             raise UsageError(f"--std are three numbers above 0, not {self.std}")
@@ -64,12 +65,80 @@ class Preprocessing:
 
     @property
     def head(self) -> None:
-        """None: it is no collage."""
+        """None: it is no collage, as are `grid` and `canvas`, and no parity, as are `k` and `code`."""
         return None
+
+    grid = canvas = k = code = head
+
+    @property
+    def images(self) -> int:
+        """1, the images in one input, or `added` into one."""
+        return 1
+
+    added = images
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields as JSON knows them."""
         return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Borrowed(Preprocessing):
+    """A network that was made elsewhere and is trained here, as its `architecture`."""
+
+    role: str = "single"
+    """`single` or `backup`; `coded` is a trained single that takes float32."""
+    classes: int = 0
+    torchvision: str | None = None
+    """The name of a classifier of torchvision, or else an import path in `network`."""
+    network: str | None = None
+
+    def __post_init__(self) -> None:
+        Preprocessing.__post_init__(self)
+        if self.role not in ("single", "backup", "coded"):
+            raise UsageError(
+                f"a {self.role} has layers of its own: --torchvision and --network are for a single or a backup; drop "
+                "them"
+            )
+        object.__setattr__(self, "dtype", "float32" if self.role == "coded" else "uint8")
+
+    @property
+    def name(self) -> str:
+        """What it is called among the models of one dataset."""
+        return self.role
+
+    @property
+    def source(self) -> str:
+        """What says which network it is."""
+        return str(self.torchvision or self.network)
+
+    @classmethod
+    def from_dict(cls, fields: dict[str, Any]) -> Borrowed:
+        """Return the architecture that `as_dict` described."""
+        values: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()
+        }
+        return cls(**values)
+
+    def made(self) -> Foreign:
+        """Return the network as it is before it is trained; what is random about it is torch's.
+
+        Raises:
+            MissingExtra: torchvision is not installed.
+            ModelError: it cannot be made, or takes no such images.
+            UsageError: there is no such network, or it answers for another number of classes.
+        """
+        if self.torchvision:
+            network = from_torchvision(self.torchvision, "none", self.classes)[0]
+        else:
+            network = from_path(self.source)
+        foreign = Foreign(network, self)
+        if (logits := logits_of(foreign.network, self)) != self.classes:
+            raise UsageError(
+                f"{self.source} answers for {logits} classes, the images are of {self.classes}; "
+                "have it make a network for these"
+            )
+        return foreign
 
 
 class Foreign(nn.Module):
@@ -97,7 +166,8 @@ class Foreign(nn.Module):
         if a.crop:
             top, left = ((side - a.crop) // 2 for side in a.resized)
             x = x[:, :, top : top + a.crop, left : left + a.crop]
-        logits: Tensor = self.network((x - self.mean) / self.std)
+        found = self.network((x - self.mean) / self.std)
+        logits: Tensor = getattr(found, "logits", found)  # beside which some have others while they are trained
         return logits[:, self.picked] if self.picks else logits
 
 
@@ -166,11 +236,13 @@ def from_path(path: str) -> nn.Module:
     return network
 
 
-def fill(network: nn.Module, path: Path) -> str:
-    """Load a state dict into a network, or one under the key `state_dict` or `model`; return the file's sha256.
+def weights_in(path: Path) -> tuple[dict[str, Tensor], str]:
+    """Return a state dict, or one under the key `state_dict` or `model`, and the file's sha256.
+
+    A checkpoint of ours has one under `network`, whose names are those within `Foreign`.
 
     Raises:
-        ModelError: the file cannot be read, holds no weights, or another network's; the first that differs is named.
+        ModelError: the file cannot be read, or holds no weights.
     """
     try:
         content = path.read_bytes()
@@ -179,11 +251,21 @@ def fill(network: nn.Module, path: Path) -> str:
         raise ModelError(f"checkpoint {path} cannot be read ({error.strerror})") from None
     except (RuntimeError, EOFError, ValueError, pickle.UnpicklingError):
         raise ModelError(f"checkpoint {path} is damaged, or holds more than weights; save a state dict") from None
-    for key in ("state_dict", "model"):
+    for key in ("state_dict", "model", "network"):
         if isinstance(found, dict) and isinstance(found.get(key), dict):
             found = found[key]
     if not isinstance(found, dict) or not found or not all(isinstance(value, Tensor) for value in found.values()):
         raise ModelError(f"checkpoint {path} holds no state dict; save one with torch.save(network.state_dict(), FILE)")
+    return found, hashlib.sha256(content).hexdigest()
+
+
+def fill(network: nn.Module, path: Path) -> str:
+    """Load what `weights_in` finds in a file into a network; return the file's sha256.
+
+    Raises:
+        ModelError: the file cannot be read, holds no weights, or another network's; the first that differs is named.
+    """
+    found, digest = weights_in(path)
     own = network.state_dict()
     for key, value in own.items():
         if key not in found:
@@ -197,7 +279,7 @@ def fill(network: nn.Module, path: Path) -> str:
         if key not in own:
             raise ModelError(f"checkpoint {path} is of another architecture: the network has no {key}")
     network.load_state_dict(found)
-    return hashlib.sha256(content).hexdigest()
+    return digest
 
 
 def logits_of(network: nn.Module, architecture: Preprocessing) -> int:

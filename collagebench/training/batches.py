@@ -26,6 +26,7 @@ from collagebench.training.recipe import Recipe
 
 if TYPE_CHECKING:
     from collagebench.models.architecture import Architecture
+    from collagebench.models.foreign import Preprocessing
 
 IGNORED = -100
 """The label of a blank cell, which `torch.nn.functional.cross_entropy` leaves out of the loss."""
@@ -137,7 +138,7 @@ class Batch:
     its rounds."""
 
 
-def assemble(images: Tensor, architecture: Architecture) -> Tensor:
+def assemble(images: Tensor, architecture: Architecture | Preprocessing) -> Tensor:
     """Make inputs [n, height, width, 3] of images [n * images an input, h, w, 3], missing ones being black."""
     if architecture.grid:
         if architecture.canvas:
@@ -165,7 +166,9 @@ class Epoch:
     """int64 scalar: the number of the round, or of the epoch."""
 
 
-def drawn(images: int, architecture: Architecture, recipe: Recipe, epoch: int, device: torch.device) -> Epoch:
+def drawn(
+    images: int, architecture: Architecture | Preprocessing, recipe: Recipe, epoch: int, device: torch.device
+) -> Epoch:
     """Draw what an epoch does with so many images.
 
     An image is mirrored in every second epoch, which ones first is the seed's.
@@ -183,7 +186,7 @@ def drawn(images: int, architecture: Architecture, recipe: Recipe, epoch: int, d
 
 
 def batch_of(
-    images: Tensor, labels: Tensor, architecture: Architecture, recipe: Recipe, epoch: Epoch, of: Tensor
+    images: Tensor, labels: Tensor, architecture: Architecture | Preprocessing, recipe: Recipe, epoch: Epoch, of: Tensor
 ) -> Batch:
     """Make one batch of uint8 images [n, h, w, 3] with int64 labels [n]: `of` is a step's part of `Epoch.chosen`."""
     together = architecture.images
@@ -206,7 +209,9 @@ def batch_of(
     )
 
 
-def order(images: int, inputs: int, architecture: Architecture, recipe: Recipe, epoch: int) -> NDArray[np.int64]:
+def order(
+    images: int, inputs: int, architecture: Architecture | Preprocessing, recipe: Recipe, epoch: int
+) -> NDArray[np.int64]:
     """Draw which images an epoch of so many inputs puts into them: [2, inputs * images an input].
 
     The rows are: which of the images; 1 if it is there, 0 for a blank. Of a share of the inputs, `recipe.blanks`, only

@@ -14,6 +14,7 @@ import torch
 
 from collagebench.errors import CollagebenchError, ModelError, OutputError
 from collagebench.models.architecture import Architecture
+from collagebench.models.foreign import Borrowed, Foreign
 from collagebench.models.network import Network
 from collagebench.training.recipe import Recipe
 
@@ -24,7 +25,7 @@ SCHEMA = 5
 class Checkpoint:
     """A network after some epochs, how it came about, and the optimizer's state to go on from."""
 
-    architecture: Architecture
+    architecture: Architecture | Borrowed
     recipe: Recipe
     classes: tuple[str, ...]
     epoch: int
@@ -46,18 +47,20 @@ class Checkpoint:
         """What its files are called: `shapes-single`, `shapes-collage-3x3`, `shapes-parity-k2-addition`."""
         return name_of(self.recipe, self.architecture)
 
-    def restored(self) -> Network:
+    def restored(self) -> Network | Foreign:
         """Return the network with its trained weights, ready to infer."""
-        network = Network(self.architecture)
+        network = made(self.architecture)
         network.load_state_dict(self.network)
         network.eval()
         return network
 
-    def weights_for(self, architecture: Architecture) -> dict[str, Any]:
+    def weights_for(self, architecture: Architecture | Borrowed) -> dict[str, Any]:
         """Return the weights by the names that another architecture has for them: each stage's first layers are alike.
 
         So a network that has one layer more or fewer begins with all the others.
         """
+        if isinstance(architecture, Borrowed) or isinstance(self.architecture, Borrowed):
+            return self.network
         index = {place: i for i, place in enumerate(_places(architecture))}
         weights = {key: value for key, value in self.network.items() if not key.startswith("trunk.")}
         for i, place in enumerate(_places(self.architecture)):
@@ -74,7 +77,12 @@ def _places(architecture: Architecture) -> list[tuple[int, int]]:
     return [(stage, layer) for stage, depth in enumerate(architecture.depths) for layer in range(depth + 1)]
 
 
-def name_of(recipe: Recipe, architecture: Architecture) -> str:
+def made(architecture: Architecture | Borrowed) -> Network | Foreign:
+    """Return a network before it is trained; raises as `Borrowed.made`."""
+    return architecture.made() if isinstance(architecture, Borrowed) else Network(architecture)
+
+
+def name_of(recipe: Recipe, architecture: Architecture | Borrowed) -> str:
     """Return the name that a training's files and its exported model carry."""
     return f"{recipe.dataset}-{architecture.name}"
 
@@ -129,13 +137,15 @@ def load(path: Path) -> Checkpoint:
         content = torch.load(stored, map_location="cpu", weights_only=True)
     except Exception:  # torch raises whatever its unpickler meets
         raise ModelError(f"checkpoint {path} is damaged or no checkpoint at all; train it again") from None
+    architecture: Architecture | Borrowed | None = None
     try:
         schema = content.pop("schema")
         if schema > SCHEMA:
             raise ModelError(
                 f"checkpoint {path} has schema {schema}, this version reads {SCHEMA}: upgrade collagebench"
             )
-        architecture = Architecture.from_dict(content.pop("architecture"))
+        fields = content.pop("architecture")
+        architecture = (Borrowed if "resize" in fields else Architecture).from_dict(fields)
         recipe = Recipe(**content.pop("recipe"))
         checkpoint = Checkpoint(architecture=architecture, recipe=recipe, **content)
         checkpoint.restored()
@@ -143,6 +153,10 @@ def load(path: Path) -> Checkpoint:
         raise
     except (AttributeError, CollagebenchError, KeyError, RuntimeError, TypeError) as error:
         reason = str(error).splitlines()[0]
+        if isinstance(architecture, Borrowed):
+            raise ModelError(
+                f"checkpoint {path} is of {architecture.source}, which cannot be made of it here ({reason})"
+            ) from None
         raise ModelError(f"checkpoint {path} does not fit this version's networks ({reason}); train it again") from None
     return checkpoint
 

@@ -1,4 +1,4 @@
-"""A classifier that was not trained here, made a model that a fleet serves: exported, measured and listed like ours."""
+"""A classifier that was not made here: exported, measured and listed like ours, or trained here first."""
 
 from __future__ import annotations
 
@@ -7,13 +7,22 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from collagebench import zoo
 from collagebench.errors import UsageError
 from collagebench.measurement.accuracy import draw
 from collagebench.models import cost
-from collagebench.models.foreign import Foreign, Preprocessing, fill, from_path, from_torchvision, logits_of
+from collagebench.models.foreign import (
+    Borrowed,
+    Foreign,
+    Preprocessing,
+    fill,
+    from_path,
+    from_torchvision,
+    logits_of,
+    weights_in,
+)
 from collagebench.training.export import exported, exported_int8
 from collagebench.workload.dataset import Dataset, open_dataset
 from collagebench.workload.imagefolder import ImageFolder
@@ -61,6 +70,61 @@ class Brought:
             )
         if self.weights == "default" and self.checkpoint:
             raise UsageError("--weights default and --checkpoint say the same thing twice: give one of them")
+
+
+def borrow(
+    role: str,
+    images: Dataset,
+    torchvision: str | None,
+    network: str | None,
+    weights: str | None,
+    start: Path | None,
+    before: dict[str, Any],
+) -> tuple[Borrowed, dict[str, Tensor] | None, str | None]:
+    """Return the architecture of a network that is to be trained, weights to begin with, and what these are called.
+
+    Exactly one of `torchvision`, a classifier's name, and `network`, an import path, is given. `weights` are
+    torchvision's, `default` or `none`; `start` is a file with others, used where they fit, which are called by its
+    sha256; what `network` makes may have weights already. `before` is what is known of the preprocessing: `resize`,
+    `mean`, `std`; what torchvision's weights want is done where it is not said otherwise.
+
+    Raises:
+        MissingExtra: torchvision is not installed.
+        UsageError: options disagree, or there is no such network.
+        ModelError: the weights cannot be had.
+    """
+    if torchvision and network:
+        raise UsageError("name one network, with --torchvision or with --network")
+    if network and weights:
+        raise UsageError("--weights are torchvision's; those of --network are as it makes them, or in --start")
+    if torchvision and not weights and not start:
+        raise UsageError(
+            "say which weights to begin with: --weights default (downloaded unless they are there), --start F, or "
+            "--weights none for random ones"
+        )
+    if weights and start:
+        raise UsageError("--weights and --start both say which weights to begin with: give one of them")
+    found, called, wanted = None, None, dict(IMAGENET) if torchvision else {}
+    if torchvision and weights == "default":
+        pretrained, its, _, called = from_torchvision(torchvision, "default", len(images.classes))
+        found = Foreign(pretrained, Preprocessing(images.size[:2])).state_dict()
+        wanted = {"resize": its["crop"], "mean": its["mean"], "std": its["std"]}
+    elif start:
+        found, called = weights_in(start)
+        found = {key if key.startswith("network.") else f"network.{key}": value for key, value in found.items()}
+    said = {key: value for key, value in before.items() if value is not None}
+    return (
+        Borrowed(
+            image=images.size[:2],
+            role=role,
+            classes=len(images.classes),
+            torchvision=torchvision,
+            network=network,
+            **(wanted | said),
+        ),
+        found,
+        called,
+    )
 
 
 def bring(asked: Brought, out: Path, int8: bool) -> Iterator[str]:

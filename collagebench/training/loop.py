@@ -30,9 +30,10 @@ from collagebench.coding.boxes import answers
 from collagebench.coding.cells import classes
 from collagebench.errors import DataError, ModelError, UsageError
 from collagebench.models.architecture import Architecture
+from collagebench.models.foreign import Borrowed, Foreign
 from collagebench.models.network import Network
 from collagebench.training.batches import assemble, drawn, steps
-from collagebench.training.checkpoint import Checkpoint, save, write_whole
+from collagebench.training.checkpoint import Checkpoint, made, save, write_whole
 from collagebench.training.clock import Clock
 from collagebench.training.recipe import Recipe
 from collagebench.training.step import Step, fastest
@@ -45,7 +46,7 @@ Report = Callable[[int, int, str], None]
 
 
 def train(
-    architecture: Architecture,
+    architecture: Architecture | Borrowed,
     recipe: Recipe,
     dataset: Dataset,
     path: Path,
@@ -53,7 +54,7 @@ def train(
     report: Report = lambda done, total, line: None,
     teacher: NDArray[np.float32] | None = None,
     start: dict[str, Tensor] | None = None,
-    live: list[Network] | None = None,
+    live: list[Network | Foreign] | None = None,
     rounds: NDArray[np.float16] | None = None,
 ) -> Checkpoint:
     """Train a network on a dataset's training split and return its last checkpoint.
@@ -86,8 +87,8 @@ def train(
     images, labels = torch.from_numpy(pixels).to(home), torch.from_numpy(dataset.labels[used]).to(home)
     taught = None if said is None else torch.from_numpy(said).to(home)
 
-    network = Network(architecture)
-    if architecture.layers == "whitened":
+    network = made(architecture)
+    if isinstance(network, Network) and network.architecture.layers == "whitened":
         network.whiten(torch.from_numpy(pixels[:: max(len(pixels) // WHITENED_BY, 1)]))
     if start:
         own = network.state_dict()
@@ -115,6 +116,8 @@ def train(
             begun, done = time.perf_counter(), 0
             step.losses.zero_()
         network.train()
+        if isinstance(network, Foreign):  # which may draw numbers, as dropout does
+            torch.manual_seed(int(np.random.SeedSequence([recipe.seed, epoch]).generate_state(1)[0]))
         of_epoch = drawn(len(images), architecture, recipe, epoch, images.device)
         step.begin(of_epoch)
         for taken, chosen in enumerate(of_epoch.chosen, epoch * per_epoch):
@@ -159,7 +162,7 @@ def train(
     return checkpoint
 
 
-def on_cpu(network: Network) -> dict[str, Tensor]:
+def on_cpu(network: Network | Foreign) -> dict[str, Tensor]:
     """Return a copy of a network's weights in ordinary memory."""
     return {key: value.detach().cpu().clone() for key, value in network.state_dict().items()}
 
@@ -185,7 +188,10 @@ def in_memory(dataset: Dataset, indices: NDArray[np.int64]) -> NDArray[np.uint8]
 
 
 def held_out_accuracy(
-    network: Network, images: NDArray[np.uint8], labels: NDArray[np.int64], teacher: NDArray[np.float32] | None = None
+    network: Network | Foreign,
+    images: NDArray[np.uint8],
+    labels: NDArray[np.int64],
+    teacher: NDArray[np.float32] | None = None,
 ) -> float:
     """Return the share of the images that the network classifies rightly, in full inputs; NaN without a full one.
 

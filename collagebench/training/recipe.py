@@ -52,7 +52,8 @@ class Recipe:
     """sha256 of the checkpoint, or the model, of the single that it is distilled from, or of several, with + between;
     None without."""
     start: str | None = None
-    """sha256 of the checkpoint whose weights it begins with; None of random ones (a parity's are its teacher's)."""
+    """sha256 of the checkpoint whose weights it begins with, or the name of torchvision's; None of random ones, a
+    parity's being its teacher's."""
     distillation: float = 0.8
     """Weight of the teacher's answers in the loss; the labels have the rest."""
     temperature: float = 2.0

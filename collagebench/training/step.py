@@ -12,9 +12,10 @@ from collections import deque
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from collagebench.models.architecture import Architecture
+from collagebench.models.foreign import Foreign, Preprocessing
 from collagebench.models.network import Convolution, Network
 from collagebench.training.batches import Batch, Epoch, batch_of
 from collagebench.training.losses import loss_of
@@ -32,12 +33,12 @@ class Step:
 
     def __init__(
         self,
-        network: Network,
+        network: Network | Foreign,
         recipe: Recipe,
         images: Tensor,
         labels: Tensor,
         taught: Tensor | None = None,
-        live: list[Network] | None = None,
+        live: list[Network | Foreign] | None = None,
     ) -> None:
         """`images` uint8 [n, h, w, 3] and `labels` int64 [n] lie where they fit, `network` where it is trained.
 
@@ -48,7 +49,8 @@ class Step:
         self._recipe, self._images, self._labels, self._taught, self._live = recipe, images, labels, taught, live or []
         self.device = next(network.parameters()).device
         on_gpu = self.device.type == "cuda"
-        banks = [layer.conv.weight for layer in network.trunk if isinstance(layer, Convolution)] if recipe.muon else []
+        trunk = network.trunk if recipe.muon and isinstance(network, Network) else ()
+        banks = [layer.conv.weight for layer in trunk if isinstance(layer, Convolution)]
         self.muon = (
             Muon(banks, recipe.muon, torch.bfloat16 if native_bf16(self.device) else torch.float32) if banks else None
         )
@@ -173,12 +175,16 @@ class Step:
         return None if self._taught is None else self._taught[batch.views, batch.images].to(self.device).float()
 
 
-def recordable(architecture: Architecture) -> bool:
-    """Return whether a GPU can make inputs without the processor, as a recording has to."""
-    return not architecture.canvas and architecture.code != "concatenation"
+def recordable(architecture: Architecture | Preprocessing) -> bool:
+    """Return whether a GPU can make inputs without the processor, as a recording has to, and layers are ours.
+
+    What others do in theirs may differ from step to step.
+    """
+    ours = isinstance(architecture, Architecture)
+    return ours and not architecture.canvas and architecture.code != "concatenation"
 
 
-def move_average(averaged: Network, network: Network, decay: float | Tensor) -> None:
+def move_average(averaged: nn.Module, network: nn.Module, decay: float | Tensor) -> None:
     """Move averaged weights, and the averages that normalisation keeps, towards a network's by 1 - `decay`."""
     pairs = list(zip(averaged.state_dict().values(), network.state_dict().values(), strict=True))
     with torch.no_grad():

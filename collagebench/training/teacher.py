@@ -24,6 +24,7 @@ from torch import Tensor
 from collagebench import zoo
 from collagebench.engine.evaluation import session
 from collagebench.errors import ModelError, UsageError
+from collagebench.models.foreign import Foreign
 from collagebench.models.network import Network
 from collagebench.training.batches import alter, altered
 from collagebench.training.checkpoint import Checkpoint, open_checkpoint, write_whole
@@ -109,7 +110,7 @@ def kept_rounds(
     return _kept(path, shape, dtype, lambda: _asked(teacher, dataset, used, _rounds, recipe, report))
 
 
-def mean(said: list[NDArray[Any]]) -> NDArray[Any]:
+def ensemble(said: list[NDArray[Any]]) -> NDArray[Any]:
     """Return the mean of what several teachers said: an ensemble is right more often than any of them."""
     if len(said) == 1:
         return said[0]
@@ -182,7 +183,7 @@ def _rounds(shape: tuple[int, int, int], recipe: Recipe) -> Iterator[NDArray[np.
     return (alter(images, (height, width), recipe, number) for number in range(recipe.rounds))
 
 
-def _network(network: Network, device: torch.device) -> Callable[[Tensor], NDArray[np.float32]]:
+def _network(network: Network | Foreign, device: torch.device) -> Callable[[Tensor], NDArray[np.float32]]:
     """Return how a network is asked: images [n, height, width, 3] in, logits [n, classes] out."""
     network = network.to(device, memory_format=torch.channels_last)
 

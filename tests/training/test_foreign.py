@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
 from PIL import Image
 
@@ -16,11 +18,19 @@ pytestmark = pytest.mark.train
 
 from collagebench import zoo  # noqa: E402
 from collagebench.cli import main  # noqa: E402
-from collagebench.models.foreign import Foreign, Preprocessing  # noqa: E402
+from collagebench.models.foreign import Borrowed, Foreign, Preprocessing  # noqa: E402
+from collagebench.training import checkpoint as checkpoints  # noqa: E402
+from collagebench.training.loop import train  # noqa: E402
+from collagebench.training.recipe import Recipe  # noqa: E402
+from collagebench.workload.imagefolder import ImageFolder  # noqa: E402
 
 MODULE = """
+from collections import namedtuple
+
 import torch
 from torch import nn
+
+Both = namedtuple("Both", ["logits", "aux_logits"])
 
 
 class Brightness(nn.Module):
@@ -38,6 +48,22 @@ def make():
 
 def three():
     return Brightness(3)
+
+
+class Uncertain(nn.Module):
+    # Small, with dropout, and with a second answer while it is trained.
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Dropout(0.5))
+        self.last = nn.Linear(8, 2)
+
+    def forward(self, x):
+        logits = self.last(self.body(x).mean((2, 3)))
+        return Both(logits, logits) if self.training else logits
+
+
+def uncertain():
+    return Uncertain()
 
 
 def blind():
@@ -112,8 +138,6 @@ def test_a_network_of_ones_own_becomes_a_single_and_a_coded_model(
     assert single.recipe["checkpoint"] == hashlib.sha256((own / "right.pt").read_bytes()).hexdigest()
     assert single.recipe["std"] == [0.2, 0.25, 0.5]
 
-    import onnxruntime
-
     session = onnxruntime.InferenceSession(zoo.verified(single), providers=["CPUExecutionProvider"])
     pixels = np.random.default_rng(0).integers(256, size=(3, 16, 20, 3), dtype=np.uint8)
     mean = ((pixels.mean((1, 2)) / 255 - 0.5) / [0.2, 0.25, 0.5]).sum(1)
@@ -146,6 +170,7 @@ def test_weights_may_lie_under_the_usual_keys_and_models_be_quantised(
         ((), 2, "needs its weights: --checkpoint F"),
         (("--checkpoint", "right.pt", "--std", 0, 1, 1), 2, "--std are three numbers above 0"),
         (("--checkpoint", "right.pt", "--crop", 17), 2, "--crop 17 is more than"),
+        (("--checkpoint", "right.pt", "--crop", 0), 2, "are numbers of pixels from 1 up"),
         (("--checkpoint", "right.pt", "--weights", "none"), 2, "--weights are torchvision's"),
         (("--checkpoint", "right.pt", "--torchvision", "resnet18"), 2, "name one network"),
         (("--checkpoint", "right.pt", "--grid", 3), 2, "drop them"),
@@ -206,8 +231,6 @@ def test_a_classifier_of_torchvision_by_name(
     assert (model.input, model.recipe["torchvision"], model.recipe["crop"]) == ((40, 40, 3), "squeezenet1_1", 32)
     assert model.recipe["mean"] == [0.485, 0.456, 0.406]
     assert model.accuracy_images == 40
-
-    import onnxruntime
 
     pixels = np.random.default_rng(0).integers(256, size=(2, 40, 40, 3), dtype=np.uint8)
     before = torchvision.transforms.Compose(
@@ -284,3 +307,152 @@ def test_default_weights_bring_their_preprocessing_and_their_classes(
     (model,) = zoo.load(tmp_path / "models")
     assert (model.classes, model.input, model.recipe["crop"]) == (("goldfish", "tench"), (256, 256, 3), 224)
     assert model.recipe["weights"] == str(weights)
+
+
+TRAINED = ("train", "single", "--dataset", "imagefolder", "--data", "data", "--as", "tones", "--batch", 8)
+
+
+def test_a_network_of_ones_own_is_trained_and_exported(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It learns what its checkpoint and its file then know, and is listed with where it came from."""
+    asked = (*TRAINED, "--network", "my_networks:uncertain", "--mean", 0.5, 0.5, 0.5, "--epochs", 40, "--every", 20)
+    assert collagebench(*asked, "--rate", 0.1) == 0
+    assert "40 epochs, 100.0% of the held-out training images" in capsys.readouterr().out
+    assert collagebench("export", "--data", "data", "--int8") == 0
+    single, coded = (zoo.find(zoo.load(own / "models"), role) for role in ("single", "coded"))
+    assert (single.input, single.accuracy, single.accuracy_images) == ((16, 20, 3), 1.0, 40)
+    assert (coded.dtype, coded.accuracy) == ("float32", 1.0)
+    assert (single.recipe["network"], single.recipe["mean"], single.recipe["epoch"]) == (
+        "my_networks:uncertain", [0.5, 0.5, 0.5], 40,
+    )  # fmt: skip
+    again = checkpoints.load(own / "models" / "tones-single.pt").restored()
+    pixels = np.random.default_rng(0).integers(256, size=(3, 16, 20, 3), dtype=np.uint8)
+    with torch.no_grad():
+        wanted = again(torch.from_numpy(pixels)).numpy()
+    session = onnxruntime.InferenceSession(zoo.verified(single), providers=["CPUExecutionProvider"])
+    assert session.run(None, {"image": pixels})[0] == pytest.approx(wanted, abs=1e-4)
+
+
+def test_others_learn_from_a_network_that_was_trained_so(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A collage and a parity, of our layers, take it for their single, and a parity is exported beside it."""
+    network = ("--network", "my_networks:uncertain", "--size", 16)
+    assert collagebench(*TRAINED, *network, "--epochs", 2) == 0
+    layers = ("--size", 16, "--stem", 4, "--widths", 4, "--depths", 0, "--epochs", 1)
+    sees = ("--teacher-sees", "inputs")
+    assert collagebench("train", "collage", *TRAINED[2:], *layers, "--grid", 2, *sees) == 0
+    assert collagebench("train", "parity", *TRAINED[2:], *layers) == 0
+    assert collagebench("export", "--data", "data") == 0
+    digest = hashlib.sha256((own / "models" / "tones-single.pt").read_bytes()).hexdigest()
+    listed = {model.role: model for model in zoo.load(own / "models")}
+    assert set(listed) == {"single", "coded", "collage", "parity"}
+    assert {listed[role].recipe["teacher"] for role in ("collage", "parity")} == {digest}
+
+
+@pytest.mark.parametrize("ema", [0.0, 0.9])
+def test_a_network_with_dropout_resumes_bit_for_bit(own: Path, ema: float) -> None:
+    """Broken off in the third epoch and resumed, a training ends in the weights of one that ran through."""
+    architecture = Borrowed((16, 20), classes=2, network="my_networks:uncertain", std=(0.5, 0.5, 0.5))
+    recipe = Recipe("tones", epochs=4, batch=8, rate=0.05, ema=ema)
+    images = ImageFolder(own / "data", "train")
+
+    def stop(done: int, total: int, line: str) -> None:
+        if line.startswith("epoch 3"):
+            raise KeyboardInterrupt
+
+    whole = train(architecture, recipe, images, own / "whole.pt")
+    with pytest.raises(KeyboardInterrupt):
+        train(architecture, recipe, images, own / "broken.pt", report=stop)
+    begun = checkpoints.load(own / "broken.pt")
+    assert (begun.epoch, begun.architecture) == (2, architecture)
+    resumed = train(architecture, recipe, images, own / "broken.pt", resume=begun)
+    assert all(torch.equal(whole.network[key], resumed.network[key]) for key in whole.network)
+
+
+def test_torchvisions_weights_are_begun_with_where_they_fit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """All but the last layer begins as it was, images are brought to what the weights want, and --resize says other."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    tones(tmp_path / "data", ((40, 40),))
+    weights = torchvision.models.get_model_weights("squeezenet1_1").DEFAULT
+    torch.manual_seed(0)
+    there = tmp_path / "torch" / "hub" / "checkpoints"
+    there.mkdir(parents=True, exist_ok=True)
+    known = torchvision.models.squeezenet1_1().state_dict()
+    torch.save(known, there / weights.url.rpartition("/")[2])
+    asked = (*TRAINED, "--torchvision", "squeezenet1_1", "--weights", "default", "--epochs", 1, "--rate", 1e-8)
+    assert collagebench(*asked, "--weight-decay", 0) == 0
+    trained = checkpoints.load(tmp_path / "models" / "tones-single.pt")
+    assert trained.recipe.start == str(weights)
+    assert (trained.architecture.resize, trained.architecture.std) == (224, (0.229, 0.224, 0.225))
+    assert torch.allclose(trained.network["network.features.0.weight"], known["features.0.weight"], atol=1e-6)
+    assert trained.network["network.classifier.1.weight"].shape == (2, 512, 1, 1)
+    assert collagebench(*asked, "--resize", 32, "--out", "smaller") == 0
+    assert checkpoints.load(tmp_path / "smaller" / "tones-single.pt").architecture.resize == 32
+    capsys.readouterr()
+    assert collagebench(*asked, "--resize", 32, "--out", "smaller", "--resume", "--mean", 0, 0, 0) == 2
+    assert "was begun with mean" in capsys.readouterr().err
+
+
+def test_weights_of_a_file_are_begun_with_where_they_fit(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It may be a state dict, or a checkpoint of such a training; one of which nothing fits is refused."""
+    asked = (*TRAINED, "--network", "my_networks:make", "--epochs", 1, "--rate", 1e-9, "--weight-decay", 0)
+    assert collagebench(*asked, "--start", "right.pt", "--out", "one") == 0
+    one = checkpoints.load(own / "one" / "tones-single.pt")
+    assert one.network["network.last.weight"].tolist() == [pytest.approx([1.0] * 3), pytest.approx([-1.0] * 3)]
+    assert one.recipe.start == hashlib.sha256((own / "right.pt").read_bytes()).hexdigest()
+    assert collagebench(*asked, "--start", "one/tones-single.pt", "--out", "two") == 0
+    two = checkpoints.load(own / "two" / "tones-single.pt")
+    assert torch.allclose(one.network["network.last.weight"], two.network["network.last.weight"])
+    capsys.readouterr()
+    assert collagebench(*asked, "--start", "other.pt", "--out", "three") == 2
+    assert "no weights of --start fit" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (("--network", "my_networks:three"), 2, "answers for 3 classes, the images are of 2"),
+        (("--network", "my_networks:fails"), 1, "no network today"),
+        (("--network", "my_networks:maps"), 1, "not one row of logits"),
+        (("--network", "my_networks:make", "--weights", "none"), 2, "--weights are torchvision's"),
+        (("--network", "my_networks:make", "--torchvision", "resnet18"), 2, "name one network"),
+        (("--network", "my_networks:make", "--stem", 8), 2, "of our own layers"),
+        (("--network", "my_networks:make", "--muon", 0.1), 2, "of our own layers"),
+        (("--network", "my_networks:make", "--grid", 2), 2, "of other roles"),
+        (("--network", "my_networks:make", "--start", "none.pt"), 1, "cannot be read"),
+        (("--network", "my_networks:make", "--resize", 0), 2, "--resize"),
+        (("--torchvision", "resnet18"), 2, "say which weights to begin with"),
+        (("--torchvision", "resnet18", "--weights", "none", "--start", "right.pt"), 2, "give one of them"),
+        (("--torchvision", "alexnot", "--weights", "none"), 2, "no classifier called 'alexnot'"),
+        (("--mean", 0, 0, 0), 2, "are for --torchvision or --network"),
+    ],
+)
+def test_a_network_that_cannot_be_trained_is_one_sentence(
+    own: Path, arguments: tuple[object, ...], code: int, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is wrong with it, or with the options, is said before anything is written."""
+    assert collagebench(*TRAINED, *arguments) == code
+    said = capsys.readouterr().err
+    assert words in said
+    assert said.count("\n") == 1
+    assert not list((own / "models").glob("*.pt"))
+
+
+def test_other_roles_have_layers_of_their_own(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A collage of somebody's network is refused."""
+    assert collagebench("train", "collage", *TRAINED[2:], "--network", "my_networks:make") == 2
+    assert "a collage has layers of its own" in capsys.readouterr().err
+
+
+def test_a_checkpoint_whose_network_is_not_here_says_so(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Exported where its module cannot be imported, it names what it needs."""
+    (own / "here.py").write_text(MODULE)
+    assert collagebench(*TRAINED, "--network", "here:make", "--epochs", 1) == 0
+    (own / "here.py").unlink()
+    sys.modules.pop("here")
+    capsys.readouterr()
+    assert collagebench("export", "--data", "data") == 1
+    said = capsys.readouterr().err
+    assert "is of here:make, which cannot be made of it here" in said
+    assert said.count("\n") == 1

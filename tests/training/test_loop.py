@@ -27,7 +27,7 @@ from collagebench.training.loop import train  # noqa: E402
 from collagebench.training.losses import loss_of  # noqa: E402
 from collagebench.training.recipe import Recipe  # noqa: E402
 from collagebench.training.step import move_average  # noqa: E402
-from collagebench.training.teacher import kept_logits, kept_rounds, mean, open_teacher  # noqa: E402
+from collagebench.training.teacher import ensemble, kept_logits, kept_rounds, open_teacher  # noqa: E402
 
 LAYERS = {"stem": 4, "stride": 2, "widths": (8,), "depths": (1,)}
 ARCHITECTURE = Architecture("collage", 2, (8, 8), 2, **LAYERS)
@@ -362,7 +362,7 @@ def test_several_teachers_teach_their_mean(tmp_path: Path) -> None:
         teachers.append(open_teacher(tmp_path / f"{seed}.pt", tones.classes, (8, 8)))
     recipe = replace(RECIPE, epochs=2, teacher="0" * 64, teacher_sees="inputs", mix=0.5, crop=1, rounds=2)
     said = [kept_rounds(*teacher, tones, tmp_path, recipe, lambda *_: None) for teacher in teachers]
-    both = mean(said)
+    both = ensemble(said)
     assert both.dtype == np.float16
     assert np.abs(both - (said[0].astype(float) + said[1]) / 2).max() < 0.01
     assert np.abs(said[0] - said[1]).max() > 0.5, "they differ"
