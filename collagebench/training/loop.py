@@ -202,7 +202,8 @@ def held_out_accuracy(
     architecture = network.architecture
     together = architecture.images
     device = next(network.parameters()).device
-    right, judged, step = 0, 0, together * max(256 // together, 1)
+    at_once = 256 if isinstance(architecture, Architecture) else 32  # others' layers may be large
+    right, judged, step = 0, 0, together * max(at_once // together, 1)
     for start in range(0, len(images), step):
         x, y = images[start : start + step], labels[start : start + step]
         count = len(x) // together * together

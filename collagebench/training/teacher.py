@@ -157,7 +157,10 @@ def _asked(
         if isinstance(teacher, Checkpoint)
         else _file(session(teacher, recipe.threads))
     )
-    step = max((PIXELS_ON_GPU if device.type == "cuda" else PIXELS) // (images.shape[1] * images.shape[2]), 1)
+    fields = teacher.architecture.as_dict() if isinstance(teacher, Checkpoint) else teacher.recipe
+    height, width = images.shape[1:3]
+    larger = max((fields.get("resize") or 0) / min(height, width), 1.0)  # what it makes of an image, within itself
+    step = max(int((PIXELS_ON_GPU if device.type == "cuda" else PIXELS) / (height * width * larger**2)), 1)
     count, total = 0, (recipe.rounds or recipe.views) * len(images)
     for drawn in ways((len(images), *images.shape[1:3]), recipe):
         alterations = torch.from_numpy(drawn).to(images.device)
