@@ -211,9 +211,7 @@ def _header(plan: Plan, engine: str) -> dict[str, Any]:
         "stragglers": {
             "name": plan.stragglers.name,
             "mean": plan.stragglers.mean,
-            "time_scale": time_scale(plan.config),
-            "sha256": _digest(plan.config),
-            "parameters": _plain({**parameters_of(plan.config.stragglers), **straggler_parameters(plan.config)}),
+            **straggler_facts(plan.config),
         },
         "service": {
             "mean_s": plan.mean_service,
@@ -221,6 +219,15 @@ def _header(plan: Plan, engine: str) -> dict[str, Any]:
             "rate": plan.rate,
             "mode": plan.stragglers.mode,
         },
+    }
+
+
+def straggler_facts(config: Config) -> dict[str, Any]:
+    """Return what is to be known of a config's stragglers besides their name."""
+    return {
+        "time_scale": time_scale(config),
+        "sha256": _digest(config),
+        "parameters": _plain({**parameters_of(config.stragglers), **straggler_parameters(config)}),
     }
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -17,6 +16,7 @@ from collagebench.report.html import hiding, legend
 from collagebench.report.markup import Markup, tag
 from collagebench.report.parts import UNKNOWN, as_ms, new_table, print_line
 from collagebench.report.scales import Scale, linear, logarithmic
+from collagebench.report.table import stragglers
 
 Object = Mapping[str, Any]
 BOX = Box(left=46, right=WIDTH - 12, top=24, bottom=210)
@@ -49,9 +49,14 @@ def conditions(answer: Object) -> str:
     config = answer["config"]
     names = ", ".join(scheme["variant"] for scheme in config["schemes"])
     workers = "" if answer["over"] == "workers" else f"{config['workers']} workers, "
+    scale = None if answer["over"] == "time-scale" else answer["stragglers"]["time_scale"]
+    same = {
+        "config": {name: value for name, value in config.items() if name != answer["over"].replace("-", "_")},
+        "stragglers": answer["stragglers"] | {"time_scale": scale},
+    }
     return (
         f"simulated: {answer['metric']} of {names} over {answer['over']} {answer['from']:g} to {answer['to']:g}; "
-        f"{workers}stragglers {Path(config['stragglers']).name}, {len(answer['points'])} values x "
+        f"{workers}stragglers {stragglers(same)}, {len(answer['points'])} values x "
         f"{config['runs']} runs x {config['requests']:,} requests, seed {config['seed']}"
     )
 

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 from collagebench.report.parts import UNKNOWN, as_ms, as_percent, as_times, new_table, print_line
+from collagebench.report.table import stragglers
 
 Object = Mapping[str, Any]
 
@@ -67,7 +68,7 @@ def conditions(answer: Object) -> str:
     if wishes["budget"] is not None:
         asked.append(f"at most {100 * wishes['budget']:.3g} % more work")
     return (
-        f"simulated: {workers}, {rates} requests/s (utilisation {shares}), stragglers {config['stragglers']}, "
+        f"simulated: {workers}, {rates} requests/s (utilisation {shares}), stragglers {stragglers(answer['asked'])}, "
         f"images {config['dataset']}; asked for: {', '.join(asked)}"
     )
 

@@ -91,7 +91,7 @@ def conditions(one: dict[str, Any]) -> str:
     if utilisation is not None:
         parts.append(f"utilisation {utilisation:.2f} before redundancy,")
     if "stragglers" in config:
-        parts.append(f"stragglers {_stragglers(one)},")
+        parts.append(f"stragglers {stragglers(one)},")
     if "dataset" in config:
         parts.append(f"images {config['dataset']},")
     if one["engine"] == "live" and "compute" in config:
@@ -108,8 +108,11 @@ def goodput(one: dict[str, Any]) -> str:
     return f"right answers within {one['slo_ms']:g} ms, a second: {each}"
 
 
-def _stragglers(one: dict[str, Any]) -> str:
-    """Name the stragglers, what their seconds are multiplied by, and the parameters that were chosen."""
+def stragglers(one: dict[str, Any]) -> str:
+    """Name the stragglers, what their seconds are multiplied by, and the parameters that were chosen.
+
+    `one` has the `config` and the `stragglers` of a summary or of a study's answer.
+    """
     config, facts = one["config"], one["stragglers"] or {}
     parameters = facts.get("parameters", {})
     unsaid = "floor" if facts.get("sha256") or config["stragglers"].startswith("collage") else "scale"

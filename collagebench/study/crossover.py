@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from collagebench.config import Config, as_json, nearest, option
+from collagebench.engine.experiment import straggler_facts
 from collagebench.errors import OutputError, UsageError
 from collagebench.statistics.crossing import Between, Look, crossings, firm, halfway, look, wanted
 from collagebench.statistics.quantiles import QUANTILES, requests_needed
@@ -168,6 +169,7 @@ def find(
     return {
         "schema": SCHEMA,
         "config": as_json(question.config),
+        "stragglers": straggler_facts(question.config),
         "over": option(question.over),
         "from": question.low,
         "to": question.high,

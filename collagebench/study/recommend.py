@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from collagebench.config import Config, SchemeConfig, as_json, option
+from collagebench.engine.experiment import straggler_facts
 from collagebench.engine.plan import make_plan
 from collagebench.errors import OutputError, UsageError
 from collagebench.report.recommendation_page import recommendation_page
@@ -194,6 +195,7 @@ def _answer(
         "schema": SCHEMA,
         "asked": {
             "config": as_json(asked.config),
+            "stragglers": straggler_facts(asked.config),
             "loads": loads,
             "wishes": {**asdict(wishes), "allowed_loss": wishes.allowed_loss},
         },
