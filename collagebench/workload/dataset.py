@@ -6,6 +6,7 @@ All images of a dataset have one size, because a model's input has one.
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Protocol
 
@@ -17,6 +18,9 @@ from collagebench.errors import UsageError
 NAMES = ("shapes", "cifar10", "cifar100", "fashion-mnist", "imagefolder")
 HELD_OUT = 50
 """One training image in this many is kept out of training, to watch and to tune by; the test split is for results."""
+
+FINGERPRINTED = 500
+"""Images, evenly spread, whose pixels tell a dataset from others with the same labels."""
 
 
 class Dataset(Protocol):
@@ -43,6 +47,19 @@ class Dataset(Protocol):
 
     def load(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
         """Return the images at `indices` [k] as RGB: [k, height, width, 3]."""
+
+
+def fingerprint(dataset: Dataset) -> str:
+    """Return what tells a dataset from others: the sha256 of its classes, its labels and up to FINGERPRINTED images.
+
+    Raises:
+        DataError: an image cannot be read.
+    """
+    digest = hashlib.sha256(repr((dataset.classes, dataset.size)).encode())
+    digest.update(dataset.labels.astype("<i8").tobytes())
+    some = np.unique(np.linspace(0, len(dataset) - 1, FINGERPRINTED).astype(np.int64))
+    digest.update(np.ascontiguousarray(dataset.load(some)).tobytes())
+    return digest.hexdigest()
 
 
 def open_dataset(

@@ -31,6 +31,7 @@ class ImageFolder:
         Raises:
             DataError: there are no images to be found, or the first one cannot be read.
         """
+        _check_layout(data)
         self.split = split if _is_split(data) else None
         """The part of `data` that is used, or None where it is not divided into train/ and test/."""
         root = data / split if self.split else data
@@ -77,12 +78,17 @@ class ImageFolder:
 
 
 def _opened(path: Path) -> Image:
-    """Decode an image as RGB, upright."""
+    """Decode an image as RGB, upright; of 16 bits a colour the upper 8, and without its transparency."""
     from PIL import Image, ImageOps
 
     try:
         with Image.open(path) as image:
-            return ImageOps.exif_transpose(image).convert("RGB")
+            upright = ImageOps.exif_transpose(image)
+            if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PNG"):
+                upright = Image.fromarray((np.asarray(upright) >> 8).astype(np.uint8))
+            elif image.mode in ("I", "F"):
+                raise ValueError("its numbers are of 32 bits, of which none is known to be white")
+            return upright.convert("RGB")
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise DataError(f"image {path} cannot be read ({error}); repair or remove it") from None
 
@@ -102,9 +108,31 @@ def _folders(root: Path) -> list[Path]:
 
 def _images(folder: Path) -> list[Path]:
     try:
-        return sorted(file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES and file.is_file())
+        return sorted(
+            file
+            for file in folder.iterdir()
+            if file.suffix.lower() in SUFFIXES and not file.name.startswith(".") and file.is_file()
+        )
     except OSError as error:
         raise DataError(f"directory {folder} cannot be read ({error.strerror})") from None
+
+
+def _check_layout(data: Path) -> None:
+    """Refuse what is meant to be divided into train/ and test/, and is not quite.
+
+    Raises:
+        DataError: a part is missing, or images lie beside class folders.
+    """
+    parts = {part: data / part for part in ("train", "test")}
+    divided = [part for part, root in parts.items() if root.is_dir() and any(map(_images, _folders(root)))]
+    if divided and (missing := [part for part, root in parts.items() if not root.is_dir()]):
+        raise DataError(
+            f"{data} has class folders in {divided[0]}/, but no {missing[0]}/: training needs both; to measure on what is "
+            f"there, use {parts[divided[0]]}"
+        )
+    for part in divided:
+        if len(divided) == 2 and (stray := _images(parts[part])):
+            raise DataError(f"image {stray[0]} lies beside class folders; move it into one of them, or remove it")
 
 
 def _is_split(data: Path) -> bool:

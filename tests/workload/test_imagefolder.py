@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from collagebench.errors import DataError, UsageError
-from collagebench.workload.dataset import open_dataset
+from collagebench.workload.dataset import fingerprint, open_dataset
 from collagebench.workload.imagefolder import ImageFolder
 
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
@@ -85,6 +85,45 @@ def test_grey_and_transparent_images_become_rgb(tmp_path: Path) -> None:
     grey, clear = ImageFolder(tmp_path).load(np.array([0, 1]))
     assert grey[0, 0].tolist() == [77, 77, 77]
     assert clear[0, 0].tolist() == [1, 2, 3]
+
+
+@pytest.mark.parametrize("suffix", ["png", "tiff"])
+def test_images_of_16_bits_keep_their_brightness(tmp_path: Path, suffix: str) -> None:
+    """Half as bright as white is half as bright, not white; files made by systems, hidden ones, are none."""
+    (tmp_path / "ant").mkdir()
+    levels = np.array([[0, 256, 32768, 65535]], np.uint16)
+    Image.fromarray(levels).save(tmp_path / "ant" / f"a.{suffix}")
+    (tmp_path / "ant" / f"._a.{suffix}").write_bytes(b"of the system")
+    assert ImageFolder(tmp_path).load(np.array([0]))[0, 0].tolist() == [[level] * 3 for level in (0, 1, 128, 255)]
+
+
+def test_images_of_floats_are_named(tmp_path: Path) -> None:
+    """What is white in them is not known, so they are refused instead of being black."""
+    (tmp_path / "ant").mkdir()
+    Image.fromarray(np.array([[0.0, 1.0]], np.float32)).save(tmp_path / "ant" / "a.tiff")
+    with pytest.raises(DataError, match=r"a\.tiff cannot be read \(its numbers are of 32 bits"):
+        ImageFolder(tmp_path)
+
+
+def test_half_a_split_is_no_class(tmp_path: Path) -> None:
+    """train/ without test/, and an image beside class folders, are named; nothing is said to be removed."""
+    picture(tmp_path / "one" / "train" / "ant" / "a.png")
+    picture(tmp_path / "one" / "val" / "ant" / "a.png")
+    with pytest.raises(DataError, match="one has class folders in train/, but no test/"):
+        ImageFolder(tmp_path / "one")
+    for place in ("train/ant/a.png", "test/ant/a.png", "train/stray.png"):
+        picture(tmp_path / "two" / place)
+    with pytest.raises(DataError, match=r"stray\.png lies beside class folders"):
+        ImageFolder(tmp_path / "two", "train")
+
+
+def test_other_images_have_another_fingerprint(tmp_path: Path) -> None:
+    """It is that of the same images anywhere, and not that of others, or of others' labels."""
+    for place in ("a/ant/1", "a/bee/2", "b/ant/1", "b/bee/2", "c/ant/1", "c/bee/2", "d/ant/1", "d/ant/2", "d/bee/3"):
+        picture(tmp_path / f"{place}.png", GREEN if place == "c/bee/2" else RED)
+    one, same, other, more = (fingerprint(ImageFolder(tmp_path / name)) for name in "abcd")
+    assert one == same
+    assert len({one, other, more}) == 3
 
 
 def test_a_corrupt_image_is_named(tmp_path: Path) -> None:
