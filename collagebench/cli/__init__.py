@@ -59,7 +59,8 @@ def main(args: list[str] | None = None) -> None:
     """Run the command line and exit with a documented code; no traceback reaches the user."""
     try:
         code = cli.main(args=args, prog_name="collagebench", standalone_mode=False)
-    except click.exceptions.Abort:
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        click.echo("collagebench: interrupted", err=True)
         code = EXIT_INTERRUPTED
     except click.ClickException as error:
         error.show()
@@ -67,9 +68,6 @@ def main(args: list[str] | None = None) -> None:
     except CollagebenchError as error:
         click.echo(f"collagebench: {error}", err=True)
         code = error.exit_code
-    except KeyboardInterrupt:
-        click.echo("collagebench: interrupted", err=True)
-        code = EXIT_INTERRUPTED
     except BrokenPipeError:
         sys.stderr.close()
         code = EXIT_ERROR

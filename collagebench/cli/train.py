@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import math
-import os
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from collagebench.cli.options import dataset_name
-from collagebench.errors import OutputError, UsageError
+from collagebench.errors import Interrupted, OutputError, UsageError
 from collagebench.models import require_torch
+from collagebench.study.pool import cores
 from collagebench.training.recipe import VIEWS
-from collagebench.workload.dataset import NAMES, open_dataset
+from collagebench.workload.dataset import NAMES, fingerprint, open_dataset
 from collagebench.workload.imagefolder import ImageFolder
 
 if TYPE_CHECKING:
     from collagebench.training.checkpoint import Checkpoint
 
-LAYERS = ("stem", "stride", "widths", "depths", "layers")
-"""What has an option of its name, and otherwise is what is usual."""
+OPTIONS = {"teacher": "single", "canvas": "input"}
+"""Which option says what goes by another name in a checkpoint."""
+DIGESTS = ("teacher", "start", "images")
+"""What a checkpoint knows by its sha256."""
 FURTHER = 0.02
 """Peak of the learning rate of layers that are not ours, which mostly have been trained before."""
 ENDLESS = 1_000_000
@@ -168,6 +172,7 @@ def command(
     which `collagebench export` turns into a model, and a log (.csv) in --out. With --torchvision or --network a single,
     or a backup, is a network that was not made here; its weights may have been trained before.
     """
+    begun = time.perf_counter()
     require_torch()
     from collagebench.cli.progress import counted
     from collagebench.models.architecture import LARGE, Architecture, usual_canvas, usual_layers
@@ -186,6 +191,21 @@ def command(
             f"{data} is not divided into train/ and test/; training needs both, so that accuracy is measured on images "
             "that the model has not seen"
         )
+    if isinstance(images, ImageFolder):
+        tested = open_dataset(dataset, data, "test").classes
+        for part, classes, others in (("train", images.classes, tested), ("test", tested, images.classes)):
+            if alone := [one for one in classes if one not in others]:
+                raise UsageError(
+                    f"class folder {alone[0]} is in {data}/{part} only; train/ and test/ need the same ones"
+                )
+    if name == "shapes" and dataset != name:
+        raise UsageError("shapes are the images that come along; call yours something else with --as")
+    if not distil and (singles or role == "parity"):
+        raise UsageError(
+            "--no-distil learns from no single; drop --single"
+            if singles
+            else "a parity learns what the single says; drop --no-distil"
+        )
     image = images.size[:2]
     called = name or dataset
     teachers = []
@@ -199,6 +219,16 @@ def command(
         raise UsageError(
             f"{exported[0]} is no checkpoint (.pt), and too slow to be asked at every step; add --rounds, such as 96"
         )
+    source = click.get_current_context().get_parameter_source
+    for option in ("distillation", "temperature", "teacher_sees", "label_smoothing"):
+        of_labels = option == "label_smoothing"
+        if bool(teachers) == of_labels and source(option) is not ParameterSource.DEFAULT:
+            said = f"--{option.replace('_', '-')}"
+            raise UsageError(
+                f"{said} is of labels where no single is asked; drop it, or add --no-distil"
+                if of_labels
+                else f"{said} is of what a single says, and there is none to learn from; drop it, or add --single"
+            )
     if role == "parity" and len(teachers) > 1:
         raise UsageError("a parity estimates what one single would say; name one --single")
     shape: dict[str, Any] = {
@@ -223,7 +253,7 @@ def command(
         if any(value is not None for value in (weights, resize, mean, std)):
             raise UsageError("--weights, --resize, --mean and --std are for --torchvision or --network; drop them")
         grid = 3 if role == "collage" and grid is None else grid
-        k, code = (k or 2, code or "addition") if role == "parity" else (k, code)
+        k, code = (2 if k is None else k, code or "addition") if role == "parity" else (k, code)
         first, digest = open_checkpoint(start) if start else (None, None)
         usual = usual_layers(role, grid, image, layers)
         own_single = teachers[0][0] if role == "parity" else None
@@ -269,7 +299,8 @@ def command(
         blanks=blanks if blanks is not None else (0.1 if role == "parity" else 0.5),
         teacher="+".join(sorted(sha256 for _, sha256 in teachers)) or None,
         start=digest,
-        threads=threads if threads is not None else os.cpu_count() or 1,
+        threads=threads if threads is not None else cores(),
+        images=fingerprint(images),
     )
     path = out / f"{name_of(recipe, architecture)}.pt"
     try:
@@ -284,15 +315,24 @@ def command(
         same_training(checkpoint, architecture.as_dict() | recipe.as_dict(), path)
         if checkpoint.classes != images.classes:
             raise UsageError(f"{path} was trained on other classes ({', '.join(checkpoint.classes)}); use its own data")
-    with counted("reading images") as report:
-        taught, live, foretold = None, None, None
-        if teachers and rounds:
-            foretold = ensemble([kept_rounds(*teacher, images, out, recipe, report) for teacher in teachers])
-        elif teachers and teacher_sees == "inputs":
-            live = [teacher.restored() for teacher, _ in teachers if isinstance(teacher, Checkpoint)]
-        if teachers and (teacher_sees != "inputs" or role == "parity"):
-            taught = ensemble([kept_logits(*teacher, images, out, recipe, report) for teacher in teachers])
-        checkpoint = train(architecture, recipe, images, path, checkpoint, report, taught, begin, live, foretold)
+    elif (log := path.with_suffix(".csv")).exists():
+        raise UsageError(f"{log} exists, and would be the log of this training; remove it, or choose another --out")
+    try:
+        with counted("reading images") as report:
+            taught, live, foretold = None, None, None
+            if teachers and rounds:
+                foretold = ensemble([kept_rounds(*teacher, images, out, recipe, report) for teacher in teachers])
+            elif teachers and teacher_sees == "inputs":
+                live = [teacher.restored() for teacher, _ in teachers if isinstance(teacher, Checkpoint)]
+            if teachers and (teacher_sees != "inputs" or role == "parity"):
+                taught = ensemble([kept_logits(*teacher, images, out, recipe, report) for teacher in teachers])
+            spent = time.perf_counter() - begun
+            checkpoint = train(
+                architecture, recipe, images, path, checkpoint, report, taught, begin, live, foretold, spent
+            )
+    except KeyboardInterrupt:
+        kept = f"{path} holds what was learnt, to go on with --resume" if path.exists() else "nothing was saved yet"
+        raise Interrupted(f"interrupted; {kept}") from None
     accuracy = checkpoint.log[-1]["held_out_accuracy"]
     right = (
         f"{accuracy:.1%} of the held-out training images" if math.isfinite(accuracy) else "too few images to measure"
@@ -318,11 +358,29 @@ def same_training(checkpoint: Checkpoint, asked: dict[str, Any], path: Path) -> 
     """Refuse to resume a training under other arguments than it began with.
 
     Raises:
-        UsageError: an argument differs; names the first.
+        UsageError: an argument differs; names the first, and what to do.
     """
     began = checkpoint.architecture.as_dict() | checkpoint.recipe.as_dict()
-    for key, value in asked.items():
-        if began[key] != value:
-            was = ",".join(map(str, began[key])) if isinstance(began[key], list) else began[key]
-            do = f"add --{key} {was}" if key in LAYERS else "use the same options"  # what is usual may have changed
-            raise UsageError(f"{path} was begun with {key} {began[key]}, not {value}; to resume it, {do}")
+    if began["images"] is None:  # an older checkpoint
+        began["images"] = asked["images"]
+    for key in sorted(asked, key=lambda key: key != "minutes"):  # epochs follow from them
+        if (was := began[key]) != asked[key]:
+            values = (f"{one[:12]}…" if key in DIGESTS and one else one for one in (was, asked[key]))
+            told = "{} {}, not {}".format(key.replace("_", " "), *values)
+            raise UsageError(f"{path} was begun with {told}; to resume it, {_again(key, was)}")
+
+
+def _again(key: str, was: Any) -> str:
+    """Say how to ask for what a training began with."""
+    option = "--" + OPTIONS.get(key, key).replace("_", "-")
+    if key == "images":
+        return "use the images that it was begun with"
+    if was is None:
+        return "add --no-distil" if key == "teacher" else f"drop {option}"
+    if key in DIGESTS:
+        return f"name the same {option}, of which that is the sha256"
+    if isinstance(was, bool):
+        return f"add {option}" if was else f"add --no-{option[2:]}"
+    if isinstance(was, list):
+        return f"add {option} {(' ' if key in ('mean', 'std') else ',').join(map(str, was))}"
+    return f"add {option} {was}"

@@ -18,7 +18,7 @@ from collagebench.models.foreign import Borrowed, Foreign
 from collagebench.models.network import Network
 from collagebench.training.recipe import Recipe
 
-SCHEMA = 5
+SCHEMA = 6
 
 
 @dataclass(slots=True)

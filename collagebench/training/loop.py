@@ -56,20 +56,29 @@ def train(
     start: dict[str, Tensor] | None = None,
     live: list[Network | Foreign] | None = None,
     rounds: NDArray[np.float16] | None = None,
+    before: float = 0.0,
 ) -> Checkpoint:
     """Train a network on a dataset's training split and return its last checkpoint.
 
     The checkpoint lies at `path` after every epoch, or every `recipe.every`, and the log beside it with the suffix
     `.csv`. `teacher` is a single's logits of every view of every image, [views, images, classes]; where singles are
     asked about inputs, they are `live`, or have been asked, and `rounds` are their mean logits, [rounds, images not
-    held out, classes]. `start` holds weights to begin with, used where their shapes agree.
+    held out, classes]. `start` holds weights to begin with, used where their shapes agree. `before` are seconds of the
+    time budget that are used already.
 
     Raises:
         DataError: an image cannot be read, or there are too few.
         ModelError: the training diverged.
-        UsageError: no weights of `start` fit.
+        UsageError: no weights of `start` fit, images are shifted by more than they have, or the time is over before the
+            first step.
         OutputError: the checkpoint or the log cannot be written.
     """
+    begun = time.perf_counter() - before
+    if not 0 <= recipe.crop < min(architecture.image):
+        raise UsageError(
+            f"--crop {recipe.crop} shifts images of {min(architecture.image)} pixels by none or more than there are; "
+            f"it is from 0 to {min(architecture.image) - 1}"
+        )
     torch.set_num_threads(recipe.threads)
     torch.manual_seed(recipe.seed)
     device = fastest()
@@ -101,19 +110,26 @@ def train(
     step = Step(network, recipe, images, labels, taught, live)
     per_epoch = steps(len(images), architecture.images, recipe.batch)
     total = recipe.epochs * per_epoch
-    first, log, clock = 0, [], Clock(recipe)
+    first, log, spent = 0, [], 0.0
     if resume:
         network.load_state_dict(resume.last or resume.network)
         step.averaged.load_state_dict(resume.network)
         step.restore(resume.optimizer, resume.muon)
-        first, log, clock = resume.epoch, list(resume.log), Clock(recipe, resume.used)
+        first, log, spent = resume.epoch, list(resume.log), resume.used
+        write_log(log, path.with_suffix(".csv"))
+    clock = Clock(recipe, spent + time.perf_counter() - begun)
 
     checkpoint = resume
     for epoch in range(first, recipe.epochs):
         if epoch == first and clock.share >= 1:
+            if checkpoint is None:
+                raise UsageError(
+                    f"--minutes {recipe.minutes:g} are over before the first step: it took {clock.used / 60:.2g} until "
+                    "all images were read and a single was asked about them; take more"
+                )
             break
         if epoch == first or epoch % recipe.every == 0:
-            begun, done = time.perf_counter(), 0
+            since, done = time.perf_counter(), 0
             step.losses.zero_()
         network.train()
         if isinstance(network, Foreign):  # which may draw numbers, as dropout does
@@ -124,7 +140,8 @@ def train(
             rate = clock.rate_at(taken, total)
             step.take(chosen, rate, recipe.decay_at(taken))
             done += 1
-            report(*clock.progress(taken + 1, total), f"epoch {epoch + 1}{clock.of_epochs}")
+            right = f", held out {log[-1]['held_out_accuracy']:.1%}" if log else ""
+            report(*clock.progress(taken + 1, total), f"epoch {epoch + 1}{clock.of_epochs}{right}")
             if clock.share >= 1:
                 break
 
@@ -136,7 +153,7 @@ def train(
             raise ModelError(f"the loss was lost to overflow in epoch {epoch + 1}; train with a smaller --rate")
         row = {
             "epoch": epoch + 1,
-            "seconds": round(time.perf_counter() - begun, 2),
+            "seconds": round(time.perf_counter() - since, 2),
             "rate": rate,
             "loss": loss_sum / done,
             "held_out_accuracy": held_out_accuracy(step.averaged, watched_images, watched_labels, plain),
@@ -155,7 +172,6 @@ def train(
         )
         save(checkpoint, path)
         write_log(log, path.with_suffix(".csv"))
-        report(*clock.progress((epoch + 1) * per_epoch, total), f"held-out accuracy {row['held_out_accuracy']:.3f}")
         if over:
             break
     assert checkpoint is not None

@@ -11,6 +11,7 @@ from collagebench.errors import UsageError
 VIEWS = ("image", "shifts", "inputs")
 """A teacher sees an image as it is and mirrored; or also shifted by every shift that there is; or just what its student
 sees, whatever was done to it: asked anew at every step, or beforehand where there is a number of rounds."""
+MOST_THREADS = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,22 +71,24 @@ class Recipe:
     """Epochs from one look at the held-out images, and one checkpoint, to the next."""
     muon: float = 0.0
     """The peak rate at which filters are turned by Muon, relative to their size; 0 where SGD moves them too."""
+    images: str | None = None
+    """The fingerprint of the training images; None where it is not known."""
     ema: float = 0.0
     """Decay of the exponential moving average of the weights, which is what is validated and exported; 0 for none."""
 
     def __post_init__(self) -> None:
-        if min(self.epochs, self.batch, self.threads) < 1:
-            raise UsageError("a training needs at least one epoch, one input a batch and one thread")
-        if self.every < 1:
-            raise UsageError(f"--every is a number of epochs from 1 up, not {self.every}")
+        for option, most in (("epochs", None), ("batch", None), ("every", None), ("threads", MOST_THREADS)):
+            value = getattr(self, option)
+            if value < 1 or (most and value > most):
+                raise UsageError(f"--{option} is a number from 1 {f'to {most}' if most else 'up'}, not {value}")
         if self.teacher_sees not in VIEWS:
             raise UsageError(f"a teacher sees one of {', '.join(VIEWS)}, not {self.teacher_sees!r}; use --teacher-sees")
         if self.minutes is not None and not 0 < self.minutes < math.inf:
             raise UsageError(f"--minutes is a number above 0, not {self.minutes}")
-        if self.seed < 0:
-            raise UsageError(f"the seed is a whole number from 0 up, not {self.seed}")
+        if not 0 <= self.seed < 2**63:
+            raise UsageError(f"the seed is a whole number from 0 to 2^63 - 1, not {self.seed}")
         if not 0 < self.rate <= 10:
-            raise UsageError(f"a learning rate of {self.rate} trains nothing; 0.2 is usual")
+            raise UsageError(f"--rate is a number above 0, up to 10, such as 0.2, not {self.rate}")
         if not 0 <= self.warmup < 1:
             raise UsageError(f"--warmup is a share from 0 to below 1, not {self.warmup}")
         if not 0 <= self.blanks <= 1:

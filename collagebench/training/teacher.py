@@ -31,7 +31,7 @@ from collagebench.training.checkpoint import Checkpoint, open_checkpoint, write_
 from collagebench.training.loop import Report, home_of, in_memory
 from collagebench.training.recipe import Recipe
 from collagebench.training.step import fastest, native_bf16
-from collagebench.workload.dataset import HELD_OUT, Dataset
+from collagebench.workload.dataset import HELD_OUT, Dataset, fingerprint
 
 PIXELS = 500 * 32 * 32
 """Pixels that go through the teacher at once."""
@@ -76,15 +76,15 @@ def kept_logits(
 ) -> NDArray[Any]:
     """Return a teacher's logits of all images of a dataset in all views of a recipe: [views, images, classes].
 
-    They are kept in `directory`, in a file with the teacher's name and the beginning of its sha256: in float32, or,
-    where there are views of every shift, in float16.
+    They are kept in `directory`, in a file with the teacher's name, the beginning of its sha256 and of the images'
+    fingerprint: in float32, or, where there are views of every shift, in float16.
 
     Raises:
         DataError: an image cannot be read.
         OutputError: the file cannot be written.
     """
     every = f"-shifts-{recipe.crop}" if recipe.shifts > 1 else ""
-    path = directory / f"{teacher.name}-{sha256[:12]}{every}-logits.npy"
+    path = directory / f"{teacher.name}-{sha256[:12]}-{fingerprint(dataset)[:12]}{every}-logits.npy"
     shape = (recipe.views, len(dataset), len(teacher.classes))
     dtype = np.dtype(np.float16 if every else np.float32)
     plain = replace(recipe, cutout=0, mix=0.0, cutmix=0.0, rounds=0)
@@ -104,7 +104,8 @@ def kept_rounds(
     """
     used = np.flatnonzero(np.arange(len(dataset)) % HELD_OUT)
     alike = (recipe.seed, recipe.crop, int(recipe.flip), recipe.cutout, recipe.mix, recipe.cutmix, recipe.rounds)
-    path = directory / f"{teacher.name}-{sha256[:12]}-rounds-{'-'.join(map(str, alike))}-logits.npy"
+    of = f"{teacher.name}-{sha256[:12]}-{fingerprint(dataset)[:12]}"
+    path = directory / f"{of}-rounds-{'-'.join(map(str, alike))}-logits.npy"
     shape = (recipe.rounds, len(used), len(teacher.classes))
     dtype = np.dtype(np.float16)
     return _kept(path, shape, dtype, lambda: _asked(teacher, dataset, used, _rounds, recipe, report))

@@ -127,8 +127,8 @@ def _check_layout(data: Path) -> None:
     divided = [part for part, root in parts.items() if root.is_dir() and any(map(_images, _folders(root)))]
     if divided and (missing := [part for part, root in parts.items() if not root.is_dir()]):
         raise DataError(
-            f"{data} has class folders in {divided[0]}/, but no {missing[0]}/: training needs both; to measure on what is "
-            f"there, use {parts[divided[0]]}"
+            f"{data} has class folders in {divided[0]}/, but no {missing[0]}/: training needs both; to measure on what "
+            f"there is, use {parts[divided[0]]}"
         )
     for part in divided:
         if len(divided) == 2 and (stray := _images(parts[part])):

@@ -5,16 +5,21 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
+import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from natural_processes import until
 from PIL import Image
 
 from collagebench import zoo
 from collagebench.cli import main
+from collagebench.workload.dataset import fingerprint
+from collagebench.workload.imagefolder import ImageFolder
 
 HAS_TORCH = all(importlib.util.find_spec(name) for name in ("torch", "onnx", "onnxscript"))
 train_extra = pytest.mark.skipif(not HAS_TORCH, reason="needs the train extra")
@@ -224,7 +229,7 @@ def test_an_exported_single_teaches_as_its_checkpoint_does(
     assert collagebench("train", "parity", *asked, model) == 0
     sha256 = hashlib.sha256(model.read_bytes()).hexdigest()
     (kept,) = out.glob("tones-single-*-logits.npy")
-    assert kept.name == f"tones-single-{sha256[:12]}-logits.npy"
+    assert kept.name == f"tones-single-{sha256[:12]}-{fingerprint(ImageFolder(data, 'train'))[:12]}-logits.npy"
     logits = np.load(kept)
     assert logits.shape == (2, 200, 2)
     assert (logits[0].argmax(1) == np.arange(200) // 100).mean() > 0.9, "bright ones come first"
@@ -321,10 +326,80 @@ def test_a_finished_training_is_neither_repeated_nor_overwritten(
     assert "add --resume" in capsys.readouterr().err
     assert collagebench(*again, "--resume") == 0
     assert collagebench(*again, "--resume", "--seed", 7) == 2
-    assert "begun with seed 0, not 7; to resume it, use the same options" in capsys.readouterr().err
+    assert "begun with seed 0, not 7; to resume it, add --seed 0" in capsys.readouterr().err
+    (out / "tones-single.csv").unlink()
+    assert collagebench(*again, "--resume") == 0
+    assert len((out / "tones-single.csv").read_text().splitlines()) == 3, "the log is what the checkpoint holds"
+    assert collagebench(*again, "--resume", "--threads", 3) == 2
+    assert re.search(r"begun with threads \d, not 3; to resume it, add --threads \d$", capsys.readouterr().err)
+    assert collagebench(*again, "--resume", "--single", out / "tones-backup.pt") == 2
     assert collagebench(*again, "--resume", "--depths", 2) == 2
     assert "begun with depths [1], not [2]; to resume it, add --depths 1\n" in capsys.readouterr().err
     assert (out / "tones-single.pt").read_bytes() == before
+
+
+@train_extra
+@pytest.mark.train
+def test_other_images_are_not_gone_on_with(
+    trained: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A training does not resume on other images of the same classes, and a single is asked about them anew."""
+    data, trained_out = trained
+    other = tones(tmp_path / "other", {"train": 100, "test": 2})
+    moved = other / "train" / "dark" / "000.png"
+    moved.replace(other / "train" / "bright" / "moved.png")
+    out = tmp_path / "models"
+    out.mkdir()
+    for name in ("tones-single.pt", "tones-single.csv"):
+        (out / name).write_bytes((trained_out / name).read_bytes())
+    assert collagebench("train", "single", *SMALL, "--data", other, "--out", out, "--resume") == 2
+    assert "; to resume it, use the images that it was begun with\n" in capsys.readouterr().err
+    for images, times in ((data, 1), (other, 2)):
+        asked = (*SMALL, "--data", images, "--out", out)
+        assert collagebench("train", "backup", *asked) == 0
+        assert len(list(out.glob("*-logits.npy"))) == times
+        (out / "tones-backup.pt").unlink()
+        (out / "tones-backup.csv").unlink()
+
+
+@train_extra
+@pytest.mark.train
+def test_somebodys_log_is_not_overwritten(trained: tuple[Path, Path], tmp_path: Path) -> None:
+    """A CSV file of the log's name, without a checkpoint, stays what it is."""
+    data, _ = trained
+    log = tmp_path / "tones-single.csv"
+    log.write_text("precious")
+    assert collagebench("train", "single", *SMALL, "--data", data, "--out", tmp_path) == 2
+    assert log.read_text() == "precious"
+
+
+@train_extra
+@pytest.mark.train
+def test_a_budget_counts_from_the_beginning(
+    trained: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is over before the first step, with reading and asking, is refused with how long they took."""
+    data, out = trained
+    asked = ("train", "backup", *SMALL, "--data", data, "--single", out / "tones-single.pt", "--out", tmp_path)
+    assert collagebench(*asked, "--minutes", 1e-4) == 2
+    assert "--minutes 0.0001 are over before the first step: it took 0." in capsys.readouterr().err
+    assert not (tmp_path / "tones-backup.pt").exists()
+
+
+@train_extra
+@pytest.mark.train
+def test_ctrl_c_says_what_is_kept(trained: tuple[Path, Path], tmp_path: Path) -> None:
+    """Interrupted once there is a checkpoint, a training ends with 130 and says how to go on."""
+    data, _ = trained
+    words = ["train", "single", *map(str, SMALL), "--epochs", "100000", "--data", str(data), "--out", str(tmp_path)]
+    command = [sys.executable, "-m", "collagebench", *words]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    until((tmp_path / "tones-single.csv").exists, "there is a log", 60)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    assert (process.returncode, out) == (130, "")
+    path = tmp_path / "tones-single.pt"
+    assert err == f"collagebench: interrupted; {path} holds what was learnt, to go on with --resume\n"
 
 
 @train_extra
@@ -357,12 +432,25 @@ def test_train_refuses_what_does_not_fit(tmp_path: Path, capsys: pytest.CaptureF
     data = tones(tmp_path / "data", {"train": 6, "test": 2})
     (data / "train" / "dark" / "003.png").write_bytes(b"no image")
     (tmp_path / "file").write_text("")
+    tones(tmp_path / "apart", {"train": 2}, ("bright", "cat"))
+    tones(tmp_path / "apart", {"test": 2})
     folder = ("--dataset", "imagefolder", "--widths", 4, "--depths", 0, "--epochs", 1, "--out", tmp_path / "out")
     file = zoo.SHIPPED / "shapes-single.onnx"
     for arguments, code, words in (
         (("collage", "--grid", 7), 2, "2 to 5 cells"),
         (("single", "--grid", 2), 2, "drop --grid"),
-        (("single", "--epochs", 0), 2, "at least one epoch"),
+        (("single", "--epochs", 0), 2, "--epochs is a number from 1 up, not 0"),
+        (("single", "--threads", 9**9), 2, "--threads is a number from 1 to 1024"),
+        (("single", "--seed", 10**20), 2, "the seed is a whole number from 0 to 2^63 - 1"),
+        (("single", "--crop", -1), 2, "it is from 0 to 31"),
+        (("single", "--crop", 32), 2, "it is from 0 to 31"),
+        (("single", "--no-distil", "--single", file), 2, "drop --single"),
+        (("parity", "--no-distil"), 2, "drop --no-distil"),
+        (("single", "--temperature", 3), 2, "there is none to learn from"),
+        (("backup", "--single", file, "--label-smoothing", 0.2), 2, "add --no-distil"),
+        (("parity", "--single", file, "--k", 0), 2, "use --k"),
+        (("single", *folder, "--data", data, "--as", "shapes"), 2, "something else with --as"),
+        (("single", *folder, "--data", tmp_path / "apart"), 2, "class folder cat is in"),
         (("single", "--data", data), 2, "drop --data"),
         (("single", *folder), 2, "needs --data"),
         (("single", *folder, "--data", data / "train"), 2, "train/ and test/"),
