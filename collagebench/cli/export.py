@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,11 +13,15 @@ from collagebench.errors import ModelError, OutputError, UsageError
 from collagebench.models import require_torch
 from collagebench.workload.dataset import NAMES
 
+if TYPE_CHECKING:
+    from collagebench.training.checkpoint import Checkpoint
+
 
 @click.command()
 @click.argument("roles", metavar="[ROLE]...", nargs=-1, type=click.Choice(["single", "collage", "parity", "backup"]))
 @click.option("--dataset", metavar="NAME", help="Only models of this dataset.  [default: all]")
 @click.option("--data", type=click.Path(path_type=Path), help="Where the images to measure on are; imagefolder: test/.")
+@click.option("--download", is_flag=True, help="Fetch cifar10, cifar100 or fashion-mnist if it is not there.")
 @click.option("--checkpoint", type=click.Path(path_type=Path), help="This checkpoint.  [default: all in --out]")
 @click.option("--grid", type=int, help="Only collages with so many cells along a side.  [default: all]")
 @click.option("--head", type=click.Choice(["grid", "detection"]), help="Only collages with this head.  [default: all]")
@@ -40,6 +44,7 @@ def command(
     roles: tuple[str, ...],
     dataset: str | None,
     data: Path | None,
+    download: bool,
     checkpoint: Path | None,
     grid: int | None,
     head: str | None,
@@ -78,6 +83,7 @@ def command(
             dataset=images,
             called=name or images,
             data=data,
+            download=download,
             torchvision=torchvision,
             network=network,
             weights=weights,
@@ -93,7 +99,7 @@ def command(
         raise UsageError(
             "--weights, --as, --size, --resize, --crop, --mean and --std are for --torchvision or --network; drop them"
         )
-    _export_trained(roles, dataset, data, checkpoint, grid, head, k, single, int8, out)
+    _export_trained(roles, dataset, data, checkpoint, grid, head, k, single, int8, out, download)
 
 
 def _export_trained(
@@ -107,6 +113,7 @@ def _export_trained(
     single: Path | None,
     int8: bool,
     out: Path,
+    download: bool,
 ) -> None:
     """Export the checkpoints that are meant."""
     from collagebench.measurement.accuracy import draw
@@ -114,7 +121,15 @@ def _export_trained(
     from collagebench.training.export import export, exported_int8, images_of, single_of
 
     paths = [checkpoint] if checkpoint else sorted(out.glob("*.pt"))
-    checkpoints = {path: load(path) for path in paths}
+    checkpoints: dict[Path, Checkpoint] = {}
+    failures: list[ModelError] = []
+    for path in paths:
+        try:
+            checkpoints[path] = load(path)
+        except ModelError as error:
+            failures.append(error)
+    if checkpoint and failures:
+        raise failures[0]
     chosen = {
         path: found
         for path, found in checkpoints.items()
@@ -125,22 +140,26 @@ def _export_trained(
         and (k is None or found.architecture.k == k)
     }
     if not chosen:
+        if failures:
+            raise failures[0]
         names = ", ".join(found.name for found in checkpoints.values()) or "none"
         raise ModelError(
             f"no such checkpoint in {checkpoint or out} (it holds: {names}); `collagebench train` makes one"
         )
     _make(out)
     for path, found in chosen.items():
-        images = images_of(found, path, data, "test")
+        images = images_of(found, path, data, "test", download)
+        training = images_of(found, path, data, "train", download) if int8 else None
         own = single_of(found, path, single, images) if found.architecture.k else None
         model, line = export(found, images, out, own)
         click.echo(line)
-        if int8:
-            training = images_of(found, path, data, "train")
+        if training:
             click.echo(exported_int8(found.restored(), model, draw(images, len(images)), training, own))
         if found.architecture.role == "single":
             _, line = export(replace(found, architecture=replace(found.architecture, role="coded")), images, out)
             click.echo(line)
+    if failures:  # of which what was asked for may be one
+        raise failures[0]
 
 
 def _make(out: Path) -> None:

@@ -121,8 +121,8 @@ def reconstructed(shares: NDArray[np.float64], k: int) -> Share:
 
 def approxifer(session: Any, sample: Sample, code: Code, advance: Advance = unwatched) -> Share:
     """Return the accuracy of answers reconstructed by Berrut's code."""
+    _, labels = sample.groups(code.k)  # first, as matrices may be huge where it fails
     logits = outputs(session, sample, berrut.encoder(code.k, code.shares, ENDS), advance)
-    _, labels = sample.groups(code.k)
     decoder = partial(berrut.decoder, code.k, code.shares, ends=ENDS)
     return reconstructed(by_group(logits, labels, code, decoder), code.k)
 
@@ -133,8 +133,8 @@ def nercc(session: Any, sample: Sample, code: Code, advance: Advance = unwatched
     Raises:
         DataError: a smoothing parameter is negative.
     """
-    logits = outputs(session, sample, splines.encoder(code.k, code.shares, code.smooth_encode, ENDS), advance)
     _, labels = sample.groups(code.k)
+    logits = outputs(session, sample, splines.encoder(code.k, code.shares, code.smooth_encode, ENDS), advance)
     return reconstructed(by_group(logits, labels, code, _splines(code, code.smooth_decode)), code.k)
 
 

@@ -11,6 +11,8 @@ ROLES = ("single", "backup", "collage", "parity", "coded")
 CODES = ("addition", "concatenation")
 HEADS = ("grid", "detection")
 LAYERS = ("residual", "whitened")
+WIDEST, DEEPEST = 16_384, 1000
+"""Channels, and layers of a stage, beyond which somebody has mistyped."""
 WHITENED_STEM = 24
 """12 filters see all that a patch of 2x2 pixels has; their negatives see what ReLU would hide."""
 
@@ -71,17 +73,23 @@ class Architecture:
             raise UsageError(
                 f"{len(self.widths)} widths and {len(self.depths)} depths do not fit; give one of each for every stage"
             )
-        if min(self.classes - 1, self.stem, self.stride, *self.widths) < 1 or min(self.depths) < 0:
-            raise UsageError(
-                "a network needs at least two classes, widths and a stride of at least 1, and depths from 0 up"
-            )
+        if self.classes < 2:
+            raise UsageError(f"a network tells two classes apart, or more, and the images are of {self.classes}")
+        for option, values, least, most in (
+            ("stem", (self.stem,), 1, WIDEST),
+            ("stride", (self.stride,), 1, WIDEST),
+            ("widths", self.widths, 1, WIDEST),
+            ("depths", self.depths, 0, DEEPEST),
+        ):
+            if not least <= min(values) <= max(values) <= most:
+                raise UsageError(f"--{option} is from {least} to {most}, not {','.join(map(str, values))}")
         if self.canvas:
             self._check_canvas()
         elif any(side % self.reduction for side in self.image):
             raise UsageError(
                 f"{self.image[0]}x{self.image[1]} images do not divide by {self.reduction} (stem stride {self.stride} "
-                f"and {len(self.widths)} stages), so cells would not fall on whole features; choose another --stride "
-                "or fewer --widths"
+                f"and {len(self.widths)} stages), so cells would not fall on whole features; choose another --size or "
+                "--stride, or fewer --widths"
             )
 
     def _check_canvas(self) -> None:

@@ -1,37 +1,28 @@
-"""What an inference costs: multiply-accumulate operations and parameters, counted on the layers as they run."""
+"""What an inference costs: multiply-accumulate operations and parameters, counted as they are computed."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
 
 
 def count_macs(network: nn.Module, shape: tuple[int, int, int]) -> int:
-    """Count the multiply-accumulates of all convolutions and linear layers on one uint8 input of `shape`.
+    """Count the multiply-accumulates of all convolutions and matrix products on one uint8 input of `shape`.
 
-    Normalisation, activations and additions are left out: they multiply nothing that a fused kernel would not hide.
+    Those of attention are among them. Normalisation, activations and additions are left out: they multiply nothing that
+    a fused kernel would not hide.
     """
-    macs = 0
-
-    def count(layer: nn.Module, inputs: Any, output: torch.Tensor) -> None:
-        nonlocal macs
-        if isinstance(layer, nn.Conv2d):
-            macs += output.numel() * layer.in_channels // layer.groups * layer.kernel_size[0] * layer.kernel_size[1]
-        elif isinstance(layer, nn.Linear):
-            macs += output.numel() * layer.in_features
-
-    hooks = [layer.register_forward_hook(count) for layer in network.modules()]
-    training = network.training
+    training, fast = network.training, torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)  # what is fused is not counted
     try:
-        with torch.no_grad():
+        with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counted:
             network.eval()(torch.zeros((1, *shape), dtype=torch.uint8))
     finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
         network.train(training)
-        for hook in hooks:
-            hook.remove()
-    return macs
+    return int(counted.get_total_flops()) // 2
 
 
 def count_parameters(network: nn.Module) -> int:

@@ -8,8 +8,10 @@ out, and colours are normalised, each only where it is asked for.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib
+import io
 import pickle
 import sys
 from collections.abc import Sequence
@@ -195,7 +197,8 @@ def from_torchvision(
         return models.get_model(name, weights=None, num_classes=classes), {}, (), None
     chosen = models.get_model_weights(name)["DEFAULT"]
     try:
-        network = models.get_model(name, weights=chosen)
+        with contextlib.redirect_stdout(io.StringIO()):  # a download is announced there, and shown beside
+            network = models.get_model(name, weights=chosen)
     except (OSError, RuntimeError) as error:
         raise ModelError(f"the weights of {name} cannot be had from {chosen.url} ({first_line(error)})") from None
     steps = chosen.transforms()

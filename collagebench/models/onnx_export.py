@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import warnings
 from collections.abc import Callable
@@ -16,13 +18,13 @@ from numpy.typing import NDArray
 
 from collagebench.coding.cells import classes
 from collagebench.errors import ModelError
-from collagebench.models.foreign import Foreign
+from collagebench.models.foreign import Foreign, first_line
 from collagebench.models.network import Network
 
 OPSET = 18
 IR_VERSION = 8  # both are what onnxruntime 1.17 and newer read
 TOLERANCE = 1e-3
-"""How far a logit of a file may be from the network's."""
+"""How far a logit of a file may be from the network's; of one above 1, in proportion."""
 ROUNDING = 0.05
 """How far rounding weights may move the logits, in their standard deviations; more would be a broken file."""
 BATCH = 50
@@ -38,21 +40,33 @@ def to_onnx(network: Network | Foreign) -> onnx.ModelProto:
     """Export a network: input `image` [batch, height, width, 3], output `logits`, any batch size.
 
     Source lines and other traces of the machine that exported it are removed.
+
+    Raises:
+        ModelError: torch cannot export it.
     """
     network.eval()
     example = torch.zeros((2, *network.architecture.input), dtype=getattr(torch, network.architecture.dtype))
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):  # on which its failures fill screens
         warnings.simplefilter("ignore")  # of the exporter's own innards; what it made is checked by `check`
-        program = torch.onnx.export(
-            network,
-            (example,),
-            dynamo=True,
-            input_names=["image"],
-            output_names=["logits"],
-            dynamic_shapes=({0: torch.export.Dim("batch")},),
-            opset_version=OPSET,
-            verbose=False,
-        )
+        try:
+            program = torch.onnx.export(
+                network,
+                (example,),
+                dynamo=True,
+                input_names=["image"],
+                output_names=["logits"],
+                dynamic_shapes=({0: torch.export.Dim("batch")},),
+                opset_version=OPSET,
+                verbose=False,
+            )
+        except Exception as error:  # whatever torch does not like
+            cause: BaseException = error
+            while cause.__cause__ is not None:
+                cause = cause.__cause__
+            raise ModelError(
+                f"torch cannot export the network ({first_line(cause)}); what it does must not depend on what an image "
+                "shows, nor on how many images there are"
+            ) from None
     model: onnx.ModelProto = program.model_proto
     model.ir_version = IR_VERSION
     graph = model.graph
@@ -136,19 +150,24 @@ def check(network: Network | Foreign, content: bytes, inputs: NDArray[Any]) -> f
     """Compare the exported model with the network on inputs [batch, height, width, 3]; return the largest difference.
 
     Raises:
-        ModelError: a logit differs by more than TOLERANCE (so no class can that is not a tie).
+        ModelError: a logit differs by more than TOLERANCE (so no class can that is not a tie), or is no number.
     """
     network.eval()
     with torch.no_grad():
         wanted = np.concatenate([network(torch.from_numpy(part)).numpy() for part in parts(inputs)])
-    got = answers(content, inputs)
+    if not np.isfinite(wanted).all():
+        raise ModelError("the network's logits are not all finite: see to its weights, and to --mean and --std")
+    try:
+        got = answers(content, inputs)
+    except Exception as error:  # whatever onnxruntime does not like
+        raise ModelError(
+            f"onnxruntime cannot run the exported model ({first_line(error)}); it must take any number of images"
+        ) from None
     if got.shape != wanted.shape:
         raise ModelError(
             f"the exported model's logits are {got.shape}, the network's {wanted.shape}: the export is broken"
         )
-    # Boxes are in pixels: large ones may be off by more, in proportion.
-    unit = np.maximum(np.abs(wanted), 1) if network.architecture.head == "detection" else 1.0
-    difference = float((np.abs(got - wanted) / unit).max())
+    difference = float((np.abs(got - wanted) / np.maximum(np.abs(wanted), 1)).max())
     if not difference <= TOLERANCE:
         raise ModelError(
             f"the exported model differs from the network by {difference:.2g} in its logits: do not use it"

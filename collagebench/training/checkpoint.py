@@ -138,6 +138,10 @@ def load(path: Path) -> Checkpoint:
     except Exception:  # torch raises whatever its unpickler meets
         raise ModelError(f"checkpoint {path} is damaged or no checkpoint at all; train it again") from None
     architecture: Architecture | Borrowed | None = None
+    if not (isinstance(content, dict) and "schema" in content):
+        raise ModelError(
+            f"{path} is no checkpoint of `collagebench train`; weights of your own network are exported with --network"
+        )
     try:
         schema = content.pop("schema")
         if schema > SCHEMA:

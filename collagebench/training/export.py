@@ -32,6 +32,8 @@ CHECKED_FOREIGN = 100
 """The same for networks that were not made here, which are larger."""
 CALIBRATED = 500
 """Training images by which a quantised model finds its scales."""
+INT8 = "-int8"
+"""What the name of a quantised model has behind that of the other."""
 FACTS = (
     "role", "grid", "head", "boxes", "k", "code", "precision", "dataset", "classes", "image", "accuracy",
     "accuracy_images", "recipe",
@@ -39,8 +41,8 @@ FACTS = (
 """What is written into a model's file."""
 
 
-def images_of(checkpoint: Checkpoint, path: Path, data: Path | None, split: str) -> Dataset:
-    """Open a split of what a checkpoint was trained on.
+def images_of(checkpoint: Checkpoint, path: Path, data: Path | None, split: str, download: bool = False) -> Dataset:
+    """Open a split of what a checkpoint was trained on; a public dataset is fetched if `download` says so.
 
     Raises:
         UsageError: an imagefolder's directory is not given, or holds other classes.
@@ -50,7 +52,7 @@ def images_of(checkpoint: Checkpoint, path: Path, data: Path | None, split: str)
     if name == "shapes":
         images = open_dataset("shapes", split=split)
     elif name in TORCHVISION and not any(folder.is_dir() for folder in folders):
-        images = open_dataset(name, data, split, checkpoint.architecture.image)
+        images = open_dataset(name, data, split, checkpoint.architecture.image, download)
     elif data is None:
         raise UsageError(f"{path} was trained on an imagefolder; give its --data DIR to measure it, or name --dataset")
     else:
@@ -158,7 +160,7 @@ def exported_int8(
     proto = onnx_export.to_onnx(network)
     kept = onnx_export.after_convolutions(proto) if model.head == "detection" else []
     proto = to_int8(proto, [image[np.newaxis] for image in quiet], kept)
-    name = f"{model.name}-int8"
+    name = f"{model.name}{INT8}"
     small = replace(model, name=name, file=f"{name}.onnx", precision="int8")
     session = onnx_export.session(onnx_export.describe(proto, {}))
     small = listed(small, proto, measured(session, small, sample, own))
@@ -180,12 +182,16 @@ def inputs_of(model: zoo.Model, sample: Sample, images: int) -> list[NDArray[Any
 
 
 def listed(model: zoo.Model, proto: Any, accuracy: Share) -> zoo.Model:
-    """Write a model's file with what is known of it inside, enter it in the manifest, and return it as it is there."""
+    """Write a model's file with what is known of it inside, enter it in the manifest, and return it as it is there.
+
+    What was quantised of the model that had its name before is no longer listed.
+    """
     model = replace(model, accuracy=accuracy.count / accuracy.of, accuracy_images=accuracy.of)
     content = onnx_export.describe(proto, {fact: getattr(model, fact) for fact in FACTS})
     model = replace(model, sha256=hashlib.sha256(content).hexdigest(), bytes=len(content))
     write_whole(model.path, content)
     out = model.directory
     others = zoo.load(out) if (out / zoo.MANIFEST).exists() else []
-    zoo.save(sorted([m for m in others if m.name != model.name] + [model], key=lambda m: m.name), out)
+    gone = (model.name, f"{model.name}{INT8}")
+    zoo.save(sorted([m for m in others if m.name not in gone] + [model], key=lambda m: m.name), out)
     return model

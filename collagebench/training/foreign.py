@@ -44,6 +44,7 @@ class Brought:
     called: str
     """What the dataset is called in the manifest."""
     data: Path | None = None
+    download: bool = False
     torchvision: str | None = None
     """A classifier of torchvision, or else an import path in `network`."""
     network: str | None = None
@@ -68,6 +69,8 @@ class Brought:
                 "say which weights: --weights default (downloaded unless they are there), --checkpoint F, or "
                 "--weights none for random ones"
             )
+        if self.size is not None and self.size < 1:
+            raise UsageError(f"--size is a number of pixels from 1 up, not {self.size}")
         if self.weights == "default" and self.checkpoint:
             raise UsageError("--weights default and --checkpoint say the same thing twice: give one of them")
 
@@ -135,14 +138,15 @@ def bring(asked: Brought, out: Path, int8: bool) -> Iterator[str]:
         ModelError: the network or its weights cannot be had, or do not fit each other.
         DataError: images cannot be read.
     """
-    images = open_dataset(asked.dataset, asked.data, "test")
+    images = open_dataset(asked.dataset, asked.data, "test", download=asked.download)
     network, before, categories, recipe = _network(asked, len(images.classes))
     before = {**before, **dict(asked.before)}
-    side = asked.size or before.get("resize")
-    size = (side, side) if side and asked.dataset == "imagefolder" else images.size[:2]
+    side = before.get("resize") if asked.size is None else asked.size
+    size = (side, side) if side is not None and asked.dataset == "imagefolder" else images.size[:2]
     images = open_dataset(asked.dataset, asked.data, "test", size)
     architecture = Preprocessing(size, **before)
     picked = _picked(asked, logits_of(network, architecture), images, categories)
+    training = _training(asked, size) if int8 else None
     sample = draw(images, MEASURED)
     for role, dtype in (
         (("single", "uint8"), ("coded", "float32")) if asked.role == "single" else (("backup", "uint8"),)
@@ -169,8 +173,8 @@ def bring(asked: Brought, out: Path, int8: bool) -> Iterator[str]:
         )
         model, line = exported(wrapped, model, sample)
         yield line
-        if int8 and role != "coded":
-            yield exported_int8(wrapped, model, sample, _training(asked, size))
+        if training and role != "coded":
+            yield exported_int8(wrapped, model, sample, training)
 
 
 def _network(asked: Brought, classes: int) -> tuple[nn.Module, dict[str, Any], Sequence[str], dict[str, Any]]:

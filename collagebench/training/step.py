@@ -14,8 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from collagebench.errors import ModelError
 from collagebench.models.architecture import Architecture
-from collagebench.models.foreign import Foreign, Preprocessing
+from collagebench.models.foreign import Foreign, Preprocessing, first_line
 from collagebench.models.network import Convolution, Network
 from collagebench.training.batches import Batch, Epoch, batch_of
 from collagebench.training.losses import loss_of
@@ -49,6 +50,9 @@ class Step:
         self._recipe, self._images, self._labels, self._taught, self._live = recipe, images, labels, taught, live or []
         self.device = next(network.parameters()).device
         on_gpu = self.device.type == "cuda"
+        grouped = any(isinstance(layer, nn.Conv2d) and layer.groups > 1 for layer in network.modules())
+        self._half = native_bf16(self.device) and (on_gpu or not grouped)
+        """Whether arithmetic is bfloat16, in which a processor takes twice as long for grouped convolutions."""
         trunk = network.trunk if recipe.muon and isinstance(network, Network) else ()
         banks = [layer.conv.weight for layer in trunk if isinstance(layer, Convolution)]
         self.muon = (
@@ -149,8 +153,13 @@ class Step:
             self.muon.param_groups[0]["lr"] = turning
         network = self.network
         batch = batch_of(self._images, self._labels, network.architecture, self._recipe, self._epoch, chosen)
-        with torch.autocast(self.device.type, torch.bfloat16, native_bf16(self.device), cache_enabled=False):
-            logits = network(batch.inputs.to(self.device))
+        with torch.autocast(self.device.type, torch.bfloat16, self._half, cache_enabled=False):
+            try:
+                logits = network(batch.inputs.to(self.device))
+            except Exception as error:
+                if isinstance(network, Foreign):  # whatever a network does not like
+                    raise ModelError(f"the network fails at {len(batch.inputs)} images ({first_line(error)})") from None
+                raise
         detection = network.detect if network.architecture.head == "detection" else None
         loss = loss_of(logits.float(), batch, self._said(batch), self._recipe, detection)
         network.zero_grad()

@@ -158,6 +158,7 @@ def test_what_does_not_fit_is_one_sentence(
         (("collage", *options[:3], few, *options[4:]), 1, "3 images are too few: 4 go into one"),
         (("coded", *options, "--coded-k", 61), 1, "60 images are too few: 61 go into one"),
         (("--tune",), 2, "collagebench evaluate coded --tune"),
+        (("coded", "--coded-k", 10**9), 1, "2000 images are too few"),
         (("coded", "--tune", "--split", "test"), 2, "drop --split test"),
         (("coded", "--tune", "--smooth-encode", 1), 2, "drop them"),
         (("coded", "--tune", "--models", bare), 1, "no model for coded"),

@@ -18,7 +18,8 @@ pytestmark = pytest.mark.train
 
 from collagebench import zoo  # noqa: E402
 from collagebench.cli import main  # noqa: E402
-from collagebench.models.foreign import Borrowed, Foreign, Preprocessing  # noqa: E402
+from collagebench.models import cost  # noqa: E402
+from collagebench.models.foreign import Borrowed, Foreign, Preprocessing, from_path  # noqa: E402
 from collagebench.training import checkpoint as checkpoints  # noqa: E402
 from collagebench.training.loop import train  # noqa: E402
 from collagebench.training.recipe import Recipe  # noqa: E402
@@ -64,6 +65,44 @@ class Uncertain(nn.Module):
 
 def uncertain():
     return Uncertain()
+
+
+class Branching(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.last = nn.Linear(3, 2)
+
+    def forward(self, x):
+        x = self.last(x.mean((2, 3)))
+        return x if x.sum() > 0 else -x
+
+
+def branching():
+    return Branching()
+
+
+class Loud(Brightness):
+    def forward(self, x):
+        return 1e5 * super().forward(x)
+
+
+def loud():
+    return Loud()
+
+
+class Attentive(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.attention = nn.MultiheadAttention(8, 2, batch_first=True)
+        self.first, self.last = nn.Conv2d(3, 8, 4, 4), nn.Linear(8, 2)
+
+    def forward(self, x):
+        x = self.first(x).flatten(2).transpose(1, 2)
+        return self.last(self.attention(x, x, x, need_weights=False)[0].mean(1))
+
+
+def attentive():
+    return Attentive()
 
 
 def blind():
@@ -120,6 +159,7 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+TRAINED = ("train", "single", "--dataset", "imagefolder", "--data", "data", "--as", "tones", "--batch", 8)
 ASKED = ("export", "single", "--network", "my_networks:make", "--data", "data", "--as", "tones", "--out", "models")
 
 
@@ -194,6 +234,66 @@ def test_what_does_not_fit_is_one_sentence(
     assert words in said
     assert said.count("\n") == 1
     assert not (own / "models" / "manifest.json").exists()
+
+
+def test_networks_that_cannot_be_exported_are_one_sentence(own: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """What depends on what an image shows, and logits that are no numbers, are refused without torch's own pages."""
+    torch.save({"last.weight": torch.ones(2, 3), "last.bias": torch.zeros(2)}, own / "some.pt")
+    torch.save({"last.weight": torch.full((2, 3), torch.nan), "last.bias": torch.zeros(2)}, own / "nan.pt")
+    for network, weights, words in (
+        ("branching", "some.pt", "torch cannot export the network ("),
+        ("make", "nan.pt", "the network's logits are not all finite"),
+    ):
+        assert collagebench(*ASKED, "--network", f"my_networks:{network}", "--checkpoint", weights) == 1
+        said = capfd.readouterr().err
+        assert words in said
+        assert said.count("\n") == 1
+    assert not (own / "models" / "manifest.json").exists()
+
+
+def test_large_logits_may_be_off_in_proportion(own: Path) -> None:
+    """A network whose logits are in the tens of thousands is exported."""
+    assert collagebench(*ASKED, "--network", "my_networks:loud", "--checkpoint", "right.pt") == 0
+
+
+def test_the_products_of_attention_are_counted(own: Path) -> None:
+    """Of 20 patches of 8 numbers: four projections, and two products of all with all, besides both other layers."""
+    network = Foreign(from_path("my_networks:attentive"), Preprocessing((16, 20)))
+    attention = 4 * 20 * 8 * 8 + 2 * 20 * 20 * 8
+    assert cost.count_macs(network, (16, 20, 3)) == 20 * 8 * 48 + attention + 8 * 2
+
+
+def test_what_was_quantised_goes_with_the_network_that_it_was_of(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Exported without --int8, a single has no int8 model any more; without training images nothing is replaced."""
+    asked = (*ASKED, "--checkpoint", "right.pt")
+    assert collagebench(*asked, "--int8") == 0
+    assert "tones-single-int8" in [model.name for model in zoo.load(own / "models")]
+    assert collagebench(*asked, "--mean", 0.1, 0.1, 0.1) == 0
+    listed = zoo.load(own / "models")
+    assert [model.name for model in listed] == ["tones-coded", "tones-single"]
+    assert collagebench(*asked, "--data", "data/test", "--int8") == 2
+    assert "is not divided into train/ and test/" in capsys.readouterr().err
+    assert zoo.load(own / "models") == listed
+
+
+def test_files_that_are_no_checkpoints_stop_nothing(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Beside one, a checkpoint is exported all the same, and then the file is named, with what to do."""
+    assert collagebench(*TRAINED, "--network", "my_networks:make", "--epochs", 1) == 0
+    (own / "models" / "mine.pt").write_bytes((own / "right.pt").read_bytes())
+    assert collagebench("export", "--data", "data") == 1
+    said = capsys.readouterr().err
+    assert "mine.pt is no checkpoint of `collagebench train`" in said
+    assert said.count("\n") == 1
+    assert [model.name for model in zoo.load(own / "models")] == ["tones-coded", "tones-single"]
+
+
+def test_a_network_that_fails_when_it_is_trained_says_so(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A normalisation that wants more than one image is one sentence, not a traceback."""
+    asked = ("--torchvision", "mobilenet_v3_small", "--weights", "none", "--batch", 1, "--epochs", 1)
+    assert collagebench(*TRAINED[:-2], *asked) == 1
+    said = capsys.readouterr().err
+    assert "the network fails at 1 images (Expected more than 1 value per channel" in said
+    assert said.count("\n") == 1
 
 
 def test_answers_that_do_not_fit_are_one_sentence(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -307,9 +407,6 @@ def test_default_weights_bring_their_preprocessing_and_their_classes(
     (model,) = zoo.load(tmp_path / "models")
     assert (model.classes, model.input, model.recipe["crop"]) == (("goldfish", "tench"), (256, 256, 3), 224)
     assert model.recipe["weights"] == str(weights)
-
-
-TRAINED = ("train", "single", "--dataset", "imagefolder", "--data", "data", "--as", "tones", "--batch", 8)
 
 
 def test_a_network_of_ones_own_is_trained_and_exported(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
