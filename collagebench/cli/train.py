@@ -15,10 +15,11 @@ from collagebench.errors import Interrupted, OutputError, UsageError
 from collagebench.models import require_torch
 from collagebench.study.pool import cores
 from collagebench.training.recipe import VIEWS
-from collagebench.workload.dataset import NAMES, fingerprint, open_dataset
+from collagebench.workload.dataset import NAMES, Dataset, fingerprint, open_dataset
 from collagebench.workload.imagefolder import ImageFolder
 
 if TYPE_CHECKING:
+    from collagebench.models.architecture import Architecture
     from collagebench.training.checkpoint import Checkpoint
 
 OPTIONS = {"teacher": "single", "canvas": "input"}
@@ -175,7 +176,7 @@ def command(
     begun = time.perf_counter()
     require_torch()
     from collagebench.cli.progress import counted
-    from collagebench.models.architecture import LARGE, Architecture, usual_canvas, usual_layers
+    from collagebench.models.architecture import LARGE, Architecture
     from collagebench.models.foreign import Borrowed
     from collagebench.training.checkpoint import Checkpoint, load, name_of, open_checkpoint
     from collagebench.training.foreign import borrow
@@ -183,21 +184,7 @@ def command(
     from collagebench.training.recipe import Recipe
     from collagebench.training.teacher import ensemble, kept_logits, kept_rounds, open_teacher
 
-    if size is not None and size < 1:
-        raise UsageError(f"--size is a number of pixels from 1 up, not {size}")
-    images = open_dataset(dataset, data, "train", (size, size) if size else None, download=download)
-    if isinstance(images, ImageFolder) and images.split is None:
-        raise UsageError(
-            f"{data} is not divided into train/ and test/; training needs both, so that accuracy is measured on images "
-            "that the model has not seen"
-        )
-    if isinstance(images, ImageFolder):
-        tested = open_dataset(dataset, data, "test").classes
-        for part, classes, others in (("train", images.classes, tested), ("test", tested, images.classes)):
-            if alone := [one for one in classes if one not in others]:
-                raise UsageError(
-                    f"class folder {alone[0]} is in {data}/{part} only; train/ and test/ need the same ones"
-                )
+    images = _images(dataset, data, size, download)
     if name == "shapes" and dataset != name:
         raise UsageError("shapes are the images that come along; call yours something else with --as")
     if not distil and (singles or role == "parity"):
@@ -231,46 +218,26 @@ def command(
             )
     if role == "parity" and len(teachers) > 1:
         raise UsageError("a parity estimates what one single would say; name one --single")
-    shape: dict[str, Any] = {
-        "stem": stem,
-        "stride": stride,
-        "widths": whole(widths),
-        "depths": whole(depths),
-        "layers": layers,
-    }
-    begin: dict[str, Any] | None = None
-    digest: str | None = None
+    shape = {"stem": stem, "stride": stride, "widths": whole(widths), "depths": whole(depths), "layers": layers}
+    kind = {"grid": grid, "canvas": canvas, "head": head, "k": k, "code": code}
+    before = {"resize": resize, "mean": mean, "std": std}
     architecture: Architecture | Borrowed
+    begin: dict[str, Any] | None
     if torchvision or network:
-        if any(value is not None for value in (*shape.values(), grid, canvas, head, k, code)) or muon:
+        if any(value is not None for value in (*shape.values(), *kind.values())) or muon:
             raise UsageError(
                 "--stem, --stride, --widths, --depths, --layers and --muon are of our own layers, --grid, --input, "
                 "--head, --k and --code of other roles than a single; drop them, or --torchvision and --network"
             )
-        before = {"resize": resize, "mean": mean, "std": std}
         architecture, begin, digest = borrow(role, images, torchvision, network, weights, start, before)
     else:
-        if any(value is not None for value in (weights, resize, mean, std)):
+        if any(value is not None for value in (weights, *before.values())):
             raise UsageError("--weights, --resize, --mean and --std are for --torchvision or --network; drop them")
-        grid = 3 if role == "collage" and grid is None else grid
-        k, code = (2 if k is None else k, code or "addition") if role == "parity" else (k, code)
         first, digest = open_checkpoint(start) if start else (None, None)
-        usual = usual_layers(role, grid, image, layers)
-        own_single = teachers[0][0] if role == "parity" else None
-        if isinstance(own_single, Checkpoint) and isinstance(own_single.architecture, Architecture):
-            first = first or own_single
-            usual = {key: getattr(own_single.architecture, key) for key in shape}
-        architecture = Architecture(
-            role=role,
-            classes=len(images.classes),
-            image=image,
-            grid=grid,
-            k=k,
-            code=code,
-            head=head,
-            canvas=(canvas, canvas) if canvas is not None else (usual_canvas(image) if role == "collage" else None),
-            **{key: usual[key] if value is None else value for key, value in shape.items()},
-        )
+        single = teachers[0][0] if role == "parity" else None
+        like = single if isinstance(single, Checkpoint) and isinstance(single.architecture, Architecture) else None
+        first = first or like
+        architecture = _architecture(role, images, kind, shape, like)
         begin = first.weights_for(architecture) if first else None
     seen = architecture.resized if isinstance(architecture, Borrowed) else image
     recipe = Recipe(
@@ -337,7 +304,60 @@ def command(
     right = (
         f"{accuracy:.1%} of the held-out training images" if math.isfinite(accuracy) else "too few images to measure"
     )
-    click.echo(f"{path}: {checkpoint.epoch} epochs, {right}")
+    click.echo(f"{path}: {checkpoint.epoch} epoch{'s' if checkpoint.epoch != 1 else ''}, {right}")
+
+
+def _images(dataset: str, data: Path | None, size: int | None, download: bool) -> Dataset:
+    """Open the training images, where there are test images of the same classes as well.
+
+    Raises:
+        DataError: there are none.
+        UsageError: they are not divided into both, or classes differ.
+    """
+    if size is not None and size < 1:
+        raise UsageError(f"--size is a number of pixels from 1 up, not {size}")
+    images = open_dataset(dataset, data, "train", (size, size) if size else None, download=download)
+    if not isinstance(images, ImageFolder):
+        return images
+    if images.split is None:
+        raise UsageError(
+            f"{data} is not divided into train/ and test/; training needs both, so that accuracy is measured on images "
+            "that the model has not seen"
+        )
+    tested = open_dataset(dataset, data, "test").classes
+    for part, classes, others in (("train", images.classes, tested), ("test", tested, images.classes)):
+        if alone := [one for one in classes if one not in others]:
+            raise UsageError(f"class folder {alone[0]} is in {data}/{part} only; train/ and test/ need the same ones")
+    return images
+
+
+def _architecture(
+    role: str, images: Dataset, kind: dict[str, Any], shape: dict[str, Any], like: Checkpoint | None
+) -> Architecture:
+    """Return the architecture of our layers that was asked for: of what `kind` and `shape` do not say, what is usual.
+
+    `like` is the single that a parity has the layers of.
+
+    Raises:
+        UsageError: there is no such network.
+    """
+    from collagebench.models.architecture import Architecture, usual_canvas, usual_layers
+
+    image, grid, canvas = images.size[:2], kind["grid"], kind["canvas"]
+    usual: dict[str, Any] = {"canvas": None}
+    if role == "collage":
+        grid = 3 if grid is None else grid
+        usual = {"canvas": usual_canvas(image)}
+    elif role == "parity":
+        usual |= {"k": 2, "code": "addition"}
+    usual |= (
+        {key: getattr(like.architecture, key) for key in shape}
+        if like
+        else usual_layers(role, grid, image, shape["layers"])
+    )
+    said = kind | shape | {"grid": grid, "canvas": (canvas, canvas) if canvas is not None else None}
+    given = {key: value for key, value in said.items() if value is not None}
+    return Architecture(role=role, classes=len(images.classes), image=image, **(usual | given))
 
 
 def whole(numbers: str | None) -> tuple[int, ...] | None:

@@ -393,7 +393,9 @@ def test_ctrl_c_says_what_is_kept(trained: tuple[Path, Path], tmp_path: Path) ->
     data, _ = trained
     words = ["train", "single", *map(str, SMALL), "--epochs", "100000", "--data", str(data), "--out", str(tmp_path)]
     command = [sys.executable, "-m", "collagebench", *words]
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell's background ignores, children do
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    signal.signal(signal.SIGINT, before)
     until((tmp_path / "tones-single.csv").exists, "there is a log", 60)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=30)
