@@ -396,9 +396,12 @@ def test_ctrl_c_says_what_is_kept(trained: tuple[Path, Path], tmp_path: Path) ->
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell's background ignores, children do
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     signal.signal(signal.SIGINT, before)
-    until((tmp_path / "tones-single.csv").exists, "there is a log", 60)
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=30)
+    try:
+        until((tmp_path / "tones-single.csv").exists, "there is a log", 60)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+    finally:
+        process.kill()
     assert (process.returncode, out) == (130, "")
     path = tmp_path / "tones-single.pt"
     assert err == f"collagebench: interrupted; {path} holds what was learnt, to go on with --resume\n"
