@@ -22,10 +22,9 @@ if TYPE_CHECKING:
     from collagebench.models.architecture import Architecture
     from collagebench.training.checkpoint import Checkpoint
 
-OPTIONS = {"teacher": "single", "canvas": "input"}
-"""Which option says what goes by another name in a checkpoint."""
 DIGESTS = ("teacher", "start", "images")
-"""What a checkpoint knows by its sha256."""
+"""What a checkpoint knows by its sha256, mostly, of which the beginning is shown."""
+SHA256 = 64
 FURTHER = 0.02
 """Peak of the learning rate of layers that are not ours, which mostly have been trained before."""
 ENDLESS = 1_000_000
@@ -207,15 +206,13 @@ def command(
             f"{exported[0]} is no checkpoint (.pt), and too slow to be asked at every step; add --rounds, such as 96"
         )
     source = click.get_current_context().get_parameter_source
-    for option in ("distillation", "temperature", "teacher_sees", "label_smoothing"):
-        of_labels = option == "label_smoothing"
-        if bool(teachers) == of_labels and source(option) is not ParameterSource.DEFAULT:
-            said = f"--{option.replace('_', '-')}"
-            raise UsageError(
-                f"{said} is of labels where no single is asked; drop it, or add --no-distil"
-                if of_labels
-                else f"{said} is of what a single says, and there is none to learn from; drop it, or add --single"
-            )
+    for option in () if resume else without_effect(role, bool(teachers)):
+        if source(option) is not ParameterSource.DEFAULT:
+            why = {
+                "label_smoothing": "is of labels where no single is asked; drop it, or add --no-distil",
+                "teacher_sees": "is about a single to learn from, and there is none; drop it, or add --single",
+            }.get(option, "weighs what a single says of classes beside labels, which nothing does here; drop it")
+            raise UsageError(f"--{option.replace('_', '-')} {why}")
     if role == "parity" and len(teachers) > 1:
         raise UsageError("a parity estimates what one single would say; name one --single")
     shape = {"stem": stem, "stride": stride, "widths": whole(widths), "depths": whole(depths), "layers": layers}
@@ -269,6 +266,8 @@ def command(
         threads=threads if threads is not None else cores(),
         images=fingerprint(images),
     )
+    if recipe.crop >= min(image):
+        raise UsageError(f"--crop {recipe.crop} is more than images of {min(image)} pixels can be shifted by")
     path = out / f"{name_of(recipe, architecture)}.pt"
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -277,7 +276,7 @@ def command(
     checkpoint = None
     if path.exists():
         if not resume:
-            raise UsageError(f"{path} exists; add --resume to go on from it, or remove it first")
+            raise UsageError(f"{path} exists; add --resume to go on from it, or remove it and its log first")
         checkpoint = load(path)
         same_training(checkpoint, architecture.as_dict() | recipe.as_dict(), path)
         if checkpoint.classes != images.classes:
@@ -380,25 +379,46 @@ def same_training(checkpoint: Checkpoint, asked: dict[str, Any], path: Path) -> 
     Raises:
         UsageError: an argument differs; names the first, and what to do.
     """
-    began = checkpoint.architecture.as_dict() | checkpoint.recipe.as_dict()
+    own, other = checkpoint.architecture.as_dict(), checkpoint.recipe.as_dict()
+    if own.keys() - asked.keys():
+        source = f"{own.get('torchvision') or own.get('network')}" if "resize" in own else "layers of ours"
+        raise UsageError(
+            f"{path} was begun with {source}; to resume it, name --torchvision, --network or neither as then"
+        )
+    began = own | other
     if began["images"] is None:  # an older checkpoint
         began["images"] = asked["images"]
+    for key in without_effect(began["role"], bool(began["teacher"])):
+        began[key] = asked[key]
     for key in sorted(asked, key=lambda key: key != "minutes"):  # epochs follow from them
         if (was := began[key]) != asked[key]:
-            values = (f"{one[:12]}…" if key in DIGESTS and one else one for one in (was, asked[key]))
+            values = (one[:12] if key in DIGESTS and len(one or "") >= SHA256 else one for one in (was, asked[key]))
             told = "{} {}, not {}".format(key.replace("_", " "), *values)
             raise UsageError(f"{path} was begun with {told}; to resume it, {_again(key, was)}")
 
 
+def without_effect(role: str, taught: bool) -> tuple[str, ...]:
+    """Return which of a recipe's numbers about labels and teachers change nothing."""
+    if not taught:
+        return ("distillation", "temperature", "teacher_sees")
+    return ("distillation", "temperature", "label_smoothing") if role == "parity" else ("label_smoothing",)
+
+
 def _again(key: str, was: Any) -> str:
     """Say how to ask for what a training began with."""
-    option = "--" + OPTIONS.get(key, key).replace("_", "-")
-    if key == "images":
-        return "use the images that it was begun with"
+    sha256 = isinstance(was, str) and len(was) >= SHA256
+    special = {
+        "images": "use the images that it was begun with",
+        "image": f"add --size {was[0]}" if isinstance(was, list) else "",
+        "canvas": f"add --input {was[0]}" if isinstance(was, list) else "drop --input",
+        "teacher": "name the same --single" if was else "add --no-distil, without --single",
+        "start": f"name the same --{'start' if sha256 else 'weights'}" if was else "drop --start and --weights",
+    }
+    if key in special:
+        return special[key]
+    option = f"--{key.replace('_', '-')}"
     if was is None:
-        return "add --no-distil" if key == "teacher" else f"drop {option}"
-    if key in DIGESTS:
-        return f"name the same {option}, of which that is the sha256"
+        return f"drop {option}"
     if isinstance(was, bool):
         return f"add {option}" if was else f"add --no-{option[2:]}"
     if isinstance(was, list):

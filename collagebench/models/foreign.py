@@ -14,6 +14,7 @@ import importlib
 import io
 import pickle
 import sys
+import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -162,7 +163,7 @@ class Foreign(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         """Classify pixels [batch, height, width, 3] of 0 to 255: float32 [batch, classes]."""
         a = self.architecture
-        x = image.permute(0, 3, 1, 2).float() / 255
+        x = image.permute(0, 3, 1, 2).contiguous().float() / 255  # or some could not view it in another shape
         if a.resized != a.image:
             x = F.interpolate(x, a.resized, mode="bilinear", antialias=True, align_corners=False)
         if a.crop:
@@ -189,6 +190,7 @@ def from_torchvision(
         from torchvision import models
     except ImportError:
         raise MissingExtra("--torchvision needs torchvision: pip install 'collagebench[train]'") from None
+    warnings.filterwarnings("ignore", category=FutureWarning, module="torchvision")  # of how some begin
     if name not in models.list_models(module=models):
         raise UsageError(
             f"torchvision has no classifier called {name!r}; resnet18 and mobilenet_v3_small are two it has"
@@ -242,7 +244,7 @@ def from_path(path: str) -> nn.Module:
 def weights_in(path: Path) -> tuple[dict[str, Tensor], str]:
     """Return a state dict, or one under the key `state_dict` or `model`, and the file's sha256.
 
-    A checkpoint of ours has one under `network`, whose names are those within `Foreign`.
+    A checkpoint of `Foreign` has one, too, whose names are given as those of the network within.
 
     Raises:
         ModelError: the file cannot be read, or holds no weights.
@@ -254,7 +256,9 @@ def weights_in(path: Path) -> tuple[dict[str, Tensor], str]:
         raise ModelError(f"checkpoint {path} cannot be read ({error.strerror})") from None
     except (RuntimeError, EOFError, ValueError, pickle.UnpicklingError):
         raise ModelError(f"checkpoint {path} is damaged, or holds more than weights; save a state dict") from None
-    for key in ("state_dict", "model", "network"):
+    if isinstance(found, dict) and "schema" in found:
+        found = {key.removeprefix("network."): value for key, value in found["network"].items()}
+    for key in ("state_dict", "model"):
         if isinstance(found, dict) and isinstance(found.get(key), dict):
             found = found[key]
     if not isinstance(found, dict) or not found or not all(isinstance(value, Tensor) for value in found.values()):

@@ -137,24 +137,19 @@ def load(path: Path) -> Checkpoint:
         content = torch.load(stored, map_location="cpu", weights_only=True)
     except Exception:  # torch raises whatever its unpickler meets
         raise ModelError(f"checkpoint {path} is damaged or no checkpoint at all; train it again") from None
-    architecture: Architecture | Borrowed | None = None
     if not (isinstance(content, dict) and "schema" in content):
         raise ModelError(
             f"{path} is no checkpoint of `collagebench train`; weights of your own network are exported with --network"
         )
+    if (schema := content.pop("schema")) > SCHEMA:
+        raise ModelError(f"checkpoint {path} has schema {schema}, this version reads {SCHEMA}: upgrade collagebench")
+    architecture: Architecture | Borrowed | None = None
     try:
-        schema = content.pop("schema")
-        if schema > SCHEMA:
-            raise ModelError(
-                f"checkpoint {path} has schema {schema}, this version reads {SCHEMA}: upgrade collagebench"
-            )
         fields = content.pop("architecture")
         architecture = (Borrowed if "resize" in fields else Architecture).from_dict(fields)
         recipe = Recipe(**content.pop("recipe"))
         checkpoint = Checkpoint(architecture=architecture, recipe=recipe, **content)
         checkpoint.restored()
-    except ModelError:
-        raise
     except (AttributeError, CollagebenchError, KeyError, RuntimeError, TypeError) as error:
         reason = str(error).splitlines()[0]
         if isinstance(architecture, Borrowed):

@@ -112,9 +112,11 @@ def borrow(
         pretrained, its, _, called = from_torchvision(torchvision, "default", len(images.classes))
         found = Foreign(pretrained, Preprocessing(images.size[:2])).state_dict()
         wanted = {"resize": its["crop"], "mean": its["mean"], "std": its["std"]}
+        if getattr(pretrained, "transform_input", False):  # with weights, it undoes that by itself, to have these
+            wanted |= {"mean": (0.5,) * 3, "std": (0.5,) * 3}
     elif start:
         found, called = weights_in(start)
-        found = {key if key.startswith("network.") else f"network.{key}": value for key, value in found.items()}
+        found = {f"network.{key}": value for key, value in found.items()}
     said = {key: value for key, value in before.items() if value is not None}
     return (
         Borrowed(

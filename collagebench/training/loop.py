@@ -36,7 +36,7 @@ from collagebench.training.batches import assemble, drawn, steps
 from collagebench.training.checkpoint import Checkpoint, made, save, write_whole
 from collagebench.training.clock import Clock
 from collagebench.training.recipe import Recipe
-from collagebench.training.step import Step, fastest
+from collagebench.training.step import Step, fastest, placed
 from collagebench.workload.dataset import HELD_OUT, Dataset
 
 WHITENED_BY = 5000
@@ -69,16 +69,10 @@ def train(
     Raises:
         DataError: an image cannot be read, or there are too few.
         ModelError: the training diverged.
-        UsageError: no weights of `start` fit, images are shifted by more than they have, or the time is over before the
-            first step.
+        UsageError: no weights of `start` fit, nothing can be trained, or the time is over before the first step.
         OutputError: the checkpoint or the log cannot be written.
     """
     begun = time.perf_counter() - before
-    if not 0 <= recipe.crop < min(architecture.image):
-        raise UsageError(
-            f"--crop {recipe.crop} shifts images of {min(architecture.image)} pixels by none or more than there are; "
-            f"it is from 0 to {min(architecture.image) - 1}"
-        )
     torch.set_num_threads(recipe.threads)
     torch.manual_seed(recipe.seed)
     device = fastest()
@@ -105,8 +99,10 @@ def train(
         if not any(value.ndim > 1 for value in fitting.values()):
             raise UsageError(f"no weights of --start fit a {architecture.name} of these layers; drop it")
         network.load_state_dict(own | fitting)
-    network = network.to(device, memory_format=torch.channels_last)
-    live = [one.to(device, memory_format=torch.channels_last).eval() for one in live or []]
+    if not any(parameter.requires_grad for parameter in network.parameters()):
+        raise UsageError(f"the {architecture.name} has no weights that can be trained; `collagebench export` takes it")
+    network = placed(network, device)
+    live = [placed(one, device).eval() for one in live or []]
     step = Step(network, recipe, images, labels, taught, live)
     per_epoch = steps(len(images), architecture.images, recipe.batch)
     total = recipe.epochs * per_epoch

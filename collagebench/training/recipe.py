@@ -115,6 +115,8 @@ class Recipe:
             raise UsageError(f"--bias-rate is a number above 0, not {self.bias_rate}")
         if not 0 <= self.ema < 1:
             raise UsageError(f"--ema is a decay from 0 to below 1, such as 0.999, not {self.ema}")
+        if self.crop < 0:
+            raise UsageError(f"--crop is a number of pixels from 0 up, not {self.crop}")
         if self.cutout < 0:
             raise UsageError(f"--cutout is a number of pixels from 0 up, not {self.cutout}")
         if not 0 <= self.weight_decay < math.inf:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 from collections import deque
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +23,7 @@ from collagebench.training.losses import loss_of
 from collagebench.training.muon import Muon
 from collagebench.training.recipe import Recipe
 
+AnyNetwork = TypeVar("AnyNetwork", bound="Network | Foreign")
 AHEAD = 8
 """Recorded steps that may wait for a GPU: else the clock of a training would run ahead of what is done."""
 BY_HAND = 3
@@ -63,7 +64,7 @@ class Step:
         self.optimizer = torch.optim.SGD(
             [
                 {"params": [p for p in learnt if p.ndim > 1], "weight_decay": recipe.weight_decay},
-                {"params": [p for p in learnt if p.ndim == 1], "weight_decay": decay},
+                {"params": [p for p in learnt if p.ndim <= 1], "weight_decay": decay},
             ],
             recipe.rate,
             recipe.momentum,
@@ -72,7 +73,8 @@ class Step:
         )
         self.losses = torch.zeros((), device=self.device)
         """The sum of all losses since it was last set to 0."""
-        self._recorded = on_gpu and images.device == self.device and recordable(network.architecture)
+        alone = all(recordable(one.architecture) for one in (network, *self._live))
+        self._recorded = on_gpu and images.device == self.device and alone
         self._graph: Any = None
         self._by_hand = 0
         self._ends: deque[Any] = deque()
@@ -204,6 +206,13 @@ def move_average(averaged: nn.Module, network: nn.Module, decay: float | Tensor)
         for count, value in pairs:
             if not count.is_floating_point():
                 count.copy_(value)
+
+
+def placed(network: AnyNetwork, device: torch.device) -> AnyNetwork:
+    """Move a network to a device, with channels last, which is faster, unless somebody's own code may see it."""
+    foreign = isinstance(network, Foreign) and getattr(network.architecture, "network", None)
+    network.to(device, memory_format=torch.contiguous_format if foreign else torch.channels_last)
+    return network
 
 
 def fastest() -> torch.device:

@@ -30,7 +30,7 @@ from collagebench.training.batches import alter, altered
 from collagebench.training.checkpoint import Checkpoint, open_checkpoint, write_whole
 from collagebench.training.loop import Report, home_of, in_memory
 from collagebench.training.recipe import Recipe
-from collagebench.training.step import fastest, native_bf16
+from collagebench.training.step import fastest, native_bf16, placed
 from collagebench.workload.dataset import HELD_OUT, Dataset, fingerprint
 
 PIXELS = 500 * 32 * 32
@@ -84,7 +84,7 @@ def kept_logits(
         OutputError: the file cannot be written.
     """
     every = f"-shifts-{recipe.crop}" if recipe.shifts > 1 else ""
-    path = directory / f"{teacher.name}-{sha256[:12]}-{fingerprint(dataset)[:12]}{every}-logits.npy"
+    path = directory / f"{teacher.name}-{sha256[:12]}-{(recipe.images or fingerprint(dataset))[:12]}{every}-logits.npy"
     shape = (recipe.views, len(dataset), len(teacher.classes))
     dtype = np.dtype(np.float16 if every else np.float32)
     plain = replace(recipe, cutout=0, mix=0.0, cutmix=0.0, rounds=0)
@@ -104,7 +104,7 @@ def kept_rounds(
     """
     used = np.flatnonzero(np.arange(len(dataset)) % HELD_OUT)
     alike = (recipe.seed, recipe.crop, int(recipe.flip), recipe.cutout, recipe.mix, recipe.cutmix, recipe.rounds)
-    of = f"{teacher.name}-{sha256[:12]}-{fingerprint(dataset)[:12]}"
+    of = f"{teacher.name}-{sha256[:12]}-{(recipe.images or fingerprint(dataset))[:12]}"
     path = directory / f"{of}-rounds-{'-'.join(map(str, alike))}-logits.npy"
     shape = (recipe.rounds, len(used), len(teacher.classes))
     dtype = np.dtype(np.float16)
@@ -189,7 +189,7 @@ def _rounds(shape: tuple[int, int, int], recipe: Recipe) -> Iterator[NDArray[np.
 
 def _network(network: Network | Foreign, device: torch.device) -> Callable[[Tensor], NDArray[np.float32]]:
     """Return how a network is asked: images [n, height, width, 3] in, logits [n, classes] out."""
-    network = network.to(device, memory_format=torch.channels_last)
+    network = placed(network, device)
 
     def ask(seen: Tensor) -> NDArray[np.float32]:
         with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=native_bf16(device)):

@@ -125,14 +125,18 @@ def _check_layout(data: Path) -> None:
     """
     parts = {part: data / part for part in ("train", "test")}
     divided = [part for part, root in parts.items() if root.is_dir() and any(map(_images, _folders(root)))]
-    if divided and (missing := [part for part, root in parts.items() if not root.is_dir()]):
-        raise DataError(
-            f"{data} has class folders in {divided[0]}/, but no {missing[0]}/: training needs both; to measure on what "
-            f"there is, use {parts[divided[0]]}"
-        )
-    for part in divided:
-        if len(divided) == 2 and (stray := _images(parts[part])):
-            raise DataError(f"image {stray[0]} lies beside class folders; move it into one of them, or remove it")
+    if not divided:
+        return
+    for part, root in parts.items():
+        if not root.is_dir():
+            raise DataError(
+                f"{data} has class folders in {divided[0]}/, but no {part}/: training needs both; to measure on what "
+                f"there is, use {parts[divided[0]]}"
+            )
+        if stray := _images(root):
+            raise DataError(
+                f"image {stray[0]} lies beside class folders, or in place of them; move it into that of its class"
+            )
 
 
 def _is_split(data: Path) -> bool:

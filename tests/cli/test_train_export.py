@@ -332,7 +332,12 @@ def test_a_finished_training_is_neither_repeated_nor_overwritten(
     assert len((out / "tones-single.csv").read_text().splitlines()) == 3, "the log is what the checkpoint holds"
     assert collagebench(*again, "--resume", "--threads", 3) == 2
     assert re.search(r"begun with threads \d, not 3; to resume it, add --threads \d$", capsys.readouterr().err)
-    assert collagebench(*again, "--resume", "--single", out / "tones-backup.pt") == 2
+    assert collagebench(*again, "--resume", "--single", out / "tones-single.pt") == 2
+    assert re.search(
+        r"begun with teacher None, not [0-9a-f]{12}; to resume it, add --no-distil", capsys.readouterr().err
+    )
+    assert collagebench(*again, "--resume", "--size", 8) == 2
+    assert "begun with image [16, 16], not [8, 8]; to resume it, add --size 16\n" in capsys.readouterr().err
     assert collagebench(*again, "--resume", "--depths", 2) == 2
     assert "begun with depths [1], not [2]; to resume it, add --depths 1\n" in capsys.readouterr().err
     assert (out / "tones-single.pt").read_bytes() == before
@@ -447,11 +452,13 @@ def test_train_refuses_what_does_not_fit(tmp_path: Path, capsys: pytest.CaptureF
         (("single", "--epochs", 0), 2, "--epochs is a number from 1 up, not 0"),
         (("single", "--threads", 9**9), 2, "--threads is a number from 1 to 1024"),
         (("single", "--seed", 10**20), 2, "the seed is a whole number from 0 to 2^63 - 1"),
-        (("single", "--crop", -1), 2, "it is from 0 to 31"),
-        (("single", "--crop", 32), 2, "it is from 0 to 31"),
+        (("single", "--crop", -1), 2, "--crop is a number of pixels from 0 up, not -1"),
+        (("single", "--crop", 32), 2, "--crop 32 is more than images of 32 pixels can be shifted by"),
+        (("parity", "--single", file, "--temperature", 3), 2, "which nothing does here"),
         (("single", "--no-distil", "--single", file), 2, "drop --single"),
         (("parity", "--no-distil"), 2, "drop --no-distil"),
-        (("single", "--temperature", 3), 2, "there is none to learn from"),
+        (("single", "--temperature", 3), 2, "which nothing does here"),
+        (("single", "--teacher-sees", "inputs"), 2, "there is none; drop it, or add --single"),
         (("backup", "--single", file, "--label-smoothing", 0.2), 2, "add --no-distil"),
         (("parity", "--single", file, "--k", 0), 2, "use --k"),
         (("single", *folder, "--data", data, "--as", "shapes"), 2, "something else with --as"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from collagebench.cli import main  # noqa: E402
 from collagebench.models import cost  # noqa: E402
 from collagebench.models.foreign import Borrowed, Foreign, Preprocessing, from_path  # noqa: E402
 from collagebench.training import checkpoint as checkpoints  # noqa: E402
+from collagebench.training import foreign  # noqa: E402
 from collagebench.training.loop import train  # noqa: E402
 from collagebench.training.recipe import Recipe  # noqa: E402
 from collagebench.workload.imagefolder import ImageFolder  # noqa: E402
@@ -103,6 +105,27 @@ class Attentive(nn.Module):
 
 def attentive():
     return Attentive()
+
+
+class Wrapped(nn.Module):
+    # Has a part called network, as ours call what they wrap; sees memory as it lies, and has a number of its own.
+    def __init__(self):
+        super().__init__()
+        self.network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveMaxPool2d(2))
+        self.last = nn.Linear(16, 2)
+        self.scale = nn.Parameter(torch.tensor(1.0))
+
+    def forward(self, x):
+        x = self.network(x)
+        return self.scale * self.last(x.view(x.size(0), -1))
+
+
+def wrapped():
+    return Wrapped()
+
+
+def frozen():
+    return Brightness().requires_grad_(False)
 
 
 def blind():
@@ -464,6 +487,23 @@ def test_a_network_with_dropout_resumes_bit_for_bit(own: Path, ema: float) -> No
     assert all(torch.equal(whole.network[key], resumed.network[key]) for key in whole.network)
 
 
+def test_whatever_a_network_is_made_of_is_begun_with_and_trained(own: Path) -> None:
+    """A part called `network`, a view of features and a single number are as good as others; so is our checkpoint."""
+    weights = {
+        key: torch.full_like(value, 0.25) for key, value in from_path("my_networks:wrapped").state_dict().items()
+    }
+    torch.save(weights, own / "quarter.pt")
+    asked = (*TRAINED, "--network", "my_networks:wrapped", "--epochs", 1, "--start", "quarter.pt")
+    assert collagebench(*asked, "--rate", 1e-9, "--weight-decay", 0, "--out", "kept") == 0
+    kept = checkpoints.load(own / "kept" / "tones-single.pt").network
+    assert all(torch.allclose(value, torch.tensor(0.25)) for value in kept.values())
+    assert collagebench(*asked, "--rate", 0.1, "--out", "moved") == 0
+    moved = checkpoints.load(own / "moved" / "tones-single.pt").network
+    assert all(not torch.allclose(value, torch.tensor(0.25), atol=1e-3) for value in moved.values())
+    export = ("export", "backup", *ASKED[2:], "--network", "my_networks:wrapped", "--checkpoint")
+    assert collagebench(*export, "moved/tones-single.pt") == 0
+
+
 def test_torchvisions_weights_are_begun_with_where_they_fit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -512,6 +552,7 @@ def test_weights_of_a_file_are_begun_with_where_they_fit(own: Path, capsys: pyte
         (("--network", "my_networks:three"), 2, "answers for 3 classes, the images are of 2"),
         (("--network", "my_networks:fails"), 1, "no network today"),
         (("--network", "my_networks:maps"), 1, "not one row of logits"),
+        (("--network", "my_networks:frozen"), 2, "has no weights that can be trained"),
         (("--network", "my_networks:make", "--weights", "none"), 2, "--weights are torchvision's"),
         (("--network", "my_networks:make", "--torchvision", "resnet18"), 2, "name one network"),
         (("--network", "my_networks:make", "--stem", 8), 2, "of our own layers"),
@@ -534,6 +575,37 @@ def test_a_network_that_cannot_be_trained_is_one_sentence(
     assert words in said
     assert said.count("\n") == 1
     assert not list((own / "models").glob("*.pt"))
+
+
+def test_a_training_of_other_layers_is_not_gone_on_with(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One of our layers does not resume with somebody's network, nor the other way round."""
+    kinds = {"ours": ("--widths", 4, "--depths", 0, "--stem", 4), "theirs": ("--network", "my_networks:make")}
+    for name, options in kinds.items():
+        assert collagebench(*TRAINED, *options, "--epochs", 1, "--out", name) == 0
+    for name, other in (("ours", "theirs"), ("theirs", "ours")):
+        assert collagebench(*TRAINED, *kinds[other], "--epochs", 1, "--out", name, "--resume") == 2
+        assert "name --torchvision, --network or neither as then\n" in capsys.readouterr().err
+
+
+def test_weights_that_undo_the_usual_colours_are_told_so(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pretrained, GoogLeNet changes colours before its layers; trained further, its layers see the same colours."""
+    network = torchvision.models.googlenet(init_weights=False)
+    network.transform_input = True
+    its = {"crop": 224, "mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
+    monkeypatch.setattr(foreign, "from_torchvision", lambda *_: (network, its, (), "some"))
+    images = ImageFolder(own / "data")
+    architecture, weights, _ = foreign.borrow("single", images, "googlenet", None, "default", None, {})
+    pixels = torch.from_numpy(np.random.default_rng(0).integers(256, size=(2, 96, 96, 3), dtype=np.uint8))
+    ours = Foreign(torchvision.models.googlenet(init_weights=False), replace(architecture, image=(96, 96), resize=None))
+    ours.load_state_dict(weights)
+    known = Foreign(network, Preprocessing((96, 96), mean=its["mean"], std=its["std"]))
+    seen: list[torch.Tensor] = []
+    for one in (known, ours):
+        one.network.conv1.register_forward_pre_hook(lambda layer, inputs: seen.append(inputs[0]))
+        with torch.no_grad():
+            one.eval()(pixels)
+    assert torch.allclose(*seen, atol=1e-5)
+    assert float(seen[0].std()) > 0.1
 
 
 def test_other_roles_have_layers_of_their_own(own: Path, capsys: pytest.CaptureFixture[str]) -> None:

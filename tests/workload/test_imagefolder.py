@@ -115,6 +115,10 @@ def test_half_a_split_is_no_class(tmp_path: Path) -> None:
         picture(tmp_path / "two" / place)
     with pytest.raises(DataError, match=r"stray\.png lies beside class folders"):
         ImageFolder(tmp_path / "two", "train")
+    picture(tmp_path / "flat" / "train" / "ant" / "a.png")
+    picture(tmp_path / "flat" / "test" / "b.png")
+    with pytest.raises(DataError, match=r"b\.png lies beside class folders, or in place of them"):
+        ImageFolder(tmp_path / "flat")
 
 
 def test_other_images_have_another_fingerprint(tmp_path: Path) -> None:
