@@ -28,7 +28,7 @@ from torch import Tensor
 
 from collagebench.coding.boxes import answers
 from collagebench.coding.cells import classes
-from collagebench.errors import DataError, ModelError, UsageError
+from collagebench.errors import DataError, ModelError, OutputError, UsageError
 from collagebench.models.architecture import Architecture
 from collagebench.models.foreign import Borrowed, Foreign
 from collagebench.models.network import Network
@@ -115,7 +115,7 @@ def train(
         write_log(log, path.with_suffix(".csv"))
     clock = Clock(recipe, spent + time.perf_counter() - begun)
 
-    checkpoint = resume
+    checkpoint, ours = resume, written(path)
     for epoch in range(first, recipe.epochs):
         if epoch == first and clock.share >= 1:
             if checkpoint is None:
@@ -166,12 +166,24 @@ def train(
             last=on_cpu(network) if recipe.ema else None,
             **step.state(),
         )
+        if written(path) != ours:
+            raise OutputError(f"another training has written {path} meanwhile, so it is left alone; use another --out")
         save(checkpoint, path)
+        ours = written(path)
         write_log(log, path.with_suffix(".csv"))
         if over:
             break
     assert checkpoint is not None
     return checkpoint
+
+
+def written(path: Path) -> tuple[int, int] | None:
+    """Return what changes whenever a file is written, as `save` does it; None of a file that is not there."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_ino, found.st_mtime_ns
 
 
 def on_cpu(network: Network | Foreign) -> dict[str, Tensor]:

@@ -497,6 +497,19 @@ def test_a_full_disk_leaves_the_last_whole_checkpoint(tmp_path: Path) -> None:
     assert sorted(file.name for file in tmp_path.iterdir()) == ["m.csv", "m.pt"]
 
 
+def test_two_trainings_do_not_write_over_each_other(tmp_path: Path) -> None:
+    """What another training has written meanwhile is kept, and this one says so."""
+    path = tmp_path / "m.pt"
+
+    def other(done: int, total: int, line: str) -> None:
+        if line.startswith("epoch 2"):
+            path.write_bytes(b"another's")
+
+    with pytest.raises(OutputError, match="another training has written"):
+        train(ARCHITECTURE, RECIPE, Tones(), path, report=other)
+    assert path.read_bytes() == b"another's"
+
+
 def test_damaged_and_foreign_checkpoints_are_named(tmp_path: Path) -> None:
     """Missing, truncated, foreign, newer and misfitting checkpoints each get one sentence."""
     path = tmp_path / "m.pt"
