@@ -22,9 +22,6 @@ if TYPE_CHECKING:
     from collagebench.models.architecture import Architecture
     from collagebench.training.checkpoint import Checkpoint
 
-DIGESTS = ("teacher", "start", "images")
-"""What a checkpoint knows by its sha256, mostly, of which the beginning is shown."""
-SHA256 = 64
 FURTHER = 0.02
 """Peak of the learning rate of layers that are not ours, which mostly have been trained before."""
 ENDLESS = 1_000_000
@@ -181,6 +178,7 @@ def command(
     from collagebench.training.foreign import borrow
     from collagebench.training.loop import train
     from collagebench.training.recipe import Recipe
+    from collagebench.training.resuming import same_training, without_effect
     from collagebench.training.teacher import ensemble, kept_logits, kept_rounds, open_teacher
 
     images = _images(dataset, data, size, download)
@@ -371,56 +369,3 @@ def whole(numbers: str | None) -> tuple[int, ...] | None:
         return tuple(int(number) for number in numbers.split(","))
     except ValueError:
         raise UsageError(f"{numbers!r} are no whole numbers with commas between them, such as 64,128") from None
-
-
-def same_training(checkpoint: Checkpoint, asked: dict[str, Any], path: Path) -> None:
-    """Refuse to resume a training under other arguments than it began with.
-
-    Raises:
-        UsageError: an argument differs; names the first, and what to do.
-    """
-    own, other = checkpoint.architecture.as_dict(), checkpoint.recipe.as_dict()
-    if own.keys() - asked.keys():
-        source = f"{own.get('torchvision') or own.get('network')}" if "resize" in own else "layers of ours"
-        raise UsageError(
-            f"{path} was begun with {source}; to resume it, name --torchvision, --network or neither as then"
-        )
-    began = own | other
-    if began["images"] is None:  # an older checkpoint
-        began["images"] = asked["images"]
-    for key in without_effect(began["role"], bool(began["teacher"])):
-        began[key] = asked[key]
-    for key in sorted(asked, key=lambda key: key != "minutes"):  # epochs follow from them
-        if (was := began[key]) != asked[key]:
-            values = (one[:12] if key in DIGESTS and len(one or "") >= SHA256 else one for one in (was, asked[key]))
-            told = "{} {}, not {}".format(key.replace("_", " "), *values)
-            raise UsageError(f"{path} was begun with {told}; to resume it, {_again(key, was)}")
-
-
-def without_effect(role: str, taught: bool) -> tuple[str, ...]:
-    """Return which of a recipe's numbers about labels and teachers change nothing."""
-    if not taught:
-        return ("distillation", "temperature", "teacher_sees")
-    return ("distillation", "temperature", "label_smoothing") if role == "parity" else ("label_smoothing",)
-
-
-def _again(key: str, was: Any) -> str:
-    """Say how to ask for what a training began with."""
-    sha256 = isinstance(was, str) and len(was) >= SHA256
-    special = {
-        "images": "use the images that it was begun with",
-        "image": f"add --size {was[0]}" if isinstance(was, list) else "",
-        "canvas": f"add --input {was[0]}" if isinstance(was, list) else "drop --input",
-        "teacher": "name the same --single" if was else "add --no-distil, without --single",
-        "start": f"name the same --{'start' if sha256 else 'weights'}" if was else "drop --start and --weights",
-    }
-    if key in special:
-        return special[key]
-    option = f"--{key.replace('_', '-')}"
-    if was is None:
-        return f"drop {option}"
-    if isinstance(was, bool):
-        return f"add {option}" if was else f"add --no-{option[2:]}"
-    if isinstance(was, list):
-        return f"add {option} {(' ' if key in ('mean', 'std') else ',').join(map(str, was))}"
-    return f"add {option} {was}"
