@@ -46,7 +46,8 @@ def bound(plan: Plan, advance: Callable[[int], None]) -> dict[str, Any] | None:
     shares = sorted({*np.linspace(0.02, 0.98, 49), *(1 - np.geomspace(0.01, 1 / len(latencies), 25))})
     times = np.quantile(latencies, shares, method="inverted_cdf")
     curve = [[float(share), float(seconds)] for share, seconds in zip(shares, times, strict=True)]
-    spread = {"mean": float(np.mean(latencies)), "std": float(np.std(latencies))}
+    mean = float(np.mean(latencies))
+    spread = {"mean": mean, "std": float(np.std(latencies)) if np.isfinite(mean) else mean}  # as some have failed
     facts = {**spread, "requests": len(latencies), "source": "simulated"}
     return {**quantiles, **facts, "curve": curve}
 
