@@ -85,7 +85,7 @@ class Connection:
     _crashes: int = field(init=False, repr=False, default=0)
     _channel: Any = field(init=False, repr=False)
     _infer: Any = field(init=False, repr=False)
-    _common: dict[tuple[str, tuple[int, ...], str], bytes] = field(init=False, repr=False, default_factory=dict)
+    _common: dict[Any, bytes] = field(init=False, repr=False, default_factory=dict)
     """The unchanging part of a request, by model, shape and type of the image."""
 
     def __post_init__(self) -> None:
@@ -185,7 +185,7 @@ class Connection:
         if self.crashed:
             raise TaskError("crashed", f"{self.name} was made to crash and is not yet back")
         crashes = self._crashes
-        kind = (model, pixels.shape, pixels.dtype.name)
+        kind = (model, pixels.shape, pixels.dtype)
         common = self._common.get(kind)
         if common is None:
             common = self._common[kind] = wire.unchanging(*kind)

@@ -151,7 +151,7 @@ class Slot(Connection):
 
     def _request(self, task: int, called: Signature, pixels: NDArray[Any]) -> bytes:
         pixels = called.pixels(pixels)
-        kind = (called.model, pixels.shape, pixels.dtype.name)
+        kind = (called.model, pixels.shape, pixels.dtype)
         common = self._common.get(kind)
         if common is None:
             common = self._common[kind] = wire.unchanging(*kind, image=called.input, output=called.output)

@@ -59,4 +59,4 @@ class Collage(BackedUp):
 
     def encode(self, task: Task, images: Sequence[NDArray[np.uint8]], shape: tuple[int, int, int]) -> NDArray[Any]:
         """Paste a group's images into one mosaic."""
-        return mosaic(images, self.grid, shape[:2])[np.newaxis] if task.role == "collage" else np.stack(images)
+        return mosaic(images, self.grid, shape[:2])[np.newaxis] if task.role == "collage" else np.array(images)

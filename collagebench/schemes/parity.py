@@ -80,7 +80,7 @@ class Parity(BackedUp):
     def encode(self, task: Task, images: Sequence[NDArray[np.uint8]], shape: tuple[int, int, int]) -> NDArray[Any]:
         """Make the parity of a group's images: float32 for addition, uint8 for concatenation."""
         if task.role != "parity":
-            return np.stack(images)
+            return np.array(images)
         parity = add(images) if self.parity_code == "addition" else concatenate(images, self.parity_k)
         return parity[np.newaxis]
 

@@ -189,7 +189,7 @@ class Scheme:
 
         `images` are those of the task's requests, in order, uint8 [height, width, 3]; `shape` is one model input's.
         """
-        return np.stack(images)
+        return np.array(images)
 
     def decode(self, request: Request, replies: Sequence[tuple[Task, NDArray[np.float32]]]) -> NDArray[np.float32]:
         """Return the score of each class for a request, float32 [classes]: its answer is the highest.

@@ -55,13 +55,15 @@ _RAW_TAG = bytes([_RAW << 3 | 2])
 """Field number and wire type 2, a run of bytes that its length precedes."""
 
 
-def unchanging(model: str, shape: tuple[int, ...], dtype: str, image: str = INPUT, output: str | None = None) -> bytes:
+def unchanging(
+    model: str, shape: tuple[int, ...], dtype: np.dtype[Any], image: str = INPUT, output: str | None = None
+) -> bytes:
     """Return the serialized fields that all requests to `model` with images of this shape and type have in common.
 
     `image` is the name of its input, `output` the one output that is asked for; None for whatever it gives.
     """
     request = protocol.ModelInferRequest(model_name=model)
-    request.inputs.add(name=image, datatype=DATATYPES[dtype], shape=shape)
+    request.inputs.add(name=image, datatype=DATATYPES[dtype.name], shape=shape)
     if output is not None:
         request.outputs.add(name=output)
     serialized: bytes = request.SerializeToString()

@@ -1,39 +1,84 @@
-"""The pacer keeps its times."""
+"""The pacer keeps its times, on either loop, with the kernel's timer and without."""
 
 from __future__ import annotations
 
 import asyncio
+import os
+import random
+import sys
 import time
+from collections.abc import Callable, Coroutine
+from typing import Any
 
+import pytest
+
+from collagebench.engine import pacer as module
+from collagebench.engine.event_loop import complete
 from collagebench.engine.pacer import Pacer
 
+Run = Callable[[Coroutine[Any, Any, Any]], Any]
 
-def test_calls_come_in_order_of_time_and_never_early() -> None:
-    """Whatever the order of asking, calls run at their times, in the order of time, on the loop's thread."""
+
+@pytest.fixture(params=["the client's loop", "asyncio's loop", "without the kernel's timer"])
+def run(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """What runs a coroutine in which a pacer works."""
+    if request.param == "the client's loop":
+        return complete
+    if request.param == "without the kernel's timer":
+        monkeypatch.setattr(module, "Alarm", module.LoopAlarm)
+    return asyncio.run
+
+
+@pytest.mark.parametrize("exact", [False, True])
+def test_calls_come_in_order_of_time_and_never_early(run: Run, exact: bool) -> None:
+    """Whatever the order of asking, calls run at their times, in the order of time; one in the past runs at once."""
 
     async def course() -> list[tuple[float, float]]:
         pacer = Pacer(asyncio.get_running_loop())
         start = time.perf_counter()
         came: list[tuple[float, float]] = []
         done = asyncio.Event()
+        times = [-0.5, 0.0, *(0.001 * number for number in range(1, 60))]
 
         def call(at: float) -> None:
             came.append((at, time.perf_counter() - start))
-            if len(came) == 4:
+            if len(came) == len(times):
                 done.set()
 
-        for at in (0.03, 0.01, 0.04, 0.02):
-            pacer.at(start + at, lambda at=at: call(at))
+        for at in random.Random(0).sample(times, len(times)):
+            pacer.at(start + at, lambda at=at: call(at), exact)
         await done.wait()
         pacer.close()
         return came
 
-    came = asyncio.run(course())
-    assert [at for at, _ in came] == [0.01, 0.02, 0.03, 0.04]
+    came = run(course())
+    assert [at for at, _ in came if at >= 0.01] == sorted(at for at, _ in came if at >= 0.01)
     assert all(now >= at for at, now in came)
 
 
-def test_cleared_calls_never_come() -> None:
+def test_a_call_may_ask_for_the_next(run: Run) -> None:
+    """Calls that are asked for while one runs come too, earlier ones first, whenever the timer was set to."""
+
+    async def course() -> list[str]:
+        pacer = Pacer(asyncio.get_running_loop())
+        came: list[str] = []
+        done = asyncio.Event()
+
+        def first() -> None:
+            came.append("first")
+            now = time.perf_counter()
+            pacer.at(now + 0.03, lambda: (came.append("third"), done.set()))
+            pacer.at(now + 0.01, lambda: came.append("second"))
+
+        pacer.at(time.perf_counter() + 0.01, first)
+        await done.wait()
+        pacer.close()
+        return came
+
+    assert run(course()) == ["first", "second", "third"]
+
+
+def test_cleared_calls_never_come(run: Run) -> None:
     """After `clear` only what was asked for since then runs."""
 
     async def course() -> list[str]:
@@ -47,4 +92,42 @@ def test_cleared_calls_never_come() -> None:
         pacer.close()
         return came
 
-    assert asyncio.run(course()) == []
+    assert run(course()) == []
+
+
+def test_a_call_that_fails_does_not_stop_the_others(run: Run) -> None:
+    """An error in one call is the loop's to tell of; those due after it come all the same."""
+
+    async def course() -> list[str]:
+        told: list[str] = []
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda loop, context: told.append(str(context["exception"])))
+        pacer = Pacer(loop)
+        done = asyncio.Event()
+
+        def fail() -> None:
+            raise ValueError("it failed")
+
+        pacer.at(time.perf_counter() + 0.01, fail)
+        pacer.at(time.perf_counter() + 0.01, done.set)
+        await done.wait()
+        pacer.close()
+        return told
+
+    assert run(course()) == ["it failed"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel's timer and /proc are Linux's")
+def test_a_closed_pacer_leaves_no_file_open() -> None:
+    """`close` gives the kernel's timer back."""
+
+    async def course() -> tuple[int, int, int]:
+        before = len(os.listdir("/proc/self/fd"))
+        pacer = Pacer(asyncio.get_running_loop())
+        pacer.at(time.perf_counter() + 10, lambda: None)
+        between = len(os.listdir("/proc/self/fd"))
+        pacer.close()
+        return before, between, len(os.listdir("/proc/self/fd"))
+
+    before, between, after = asyncio.run(course())
+    assert (between, after) == (before + 1, before)
