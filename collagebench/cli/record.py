@@ -38,7 +38,9 @@ if TYPE_CHECKING:
 )
 @click.option("--slow-workers", type=int, help="How many workers are disturbed. [1]")
 @section_options("Natural stragglers")
-@click.option("--samples", is_flag=True, help="Also write every service beside the profile, as FILE.csv.gz.")
+@click.option(
+    "--samples", is_flag=True, help="Also write every service beside the profile: watched.csv.gz beside watched.json."
+)
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", help="[table]")
 @click.option("--out", type=PATH, metavar="FILE", help="The profile, JSON. [runs/, the time and -record.json]")
 def command(

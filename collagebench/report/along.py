@@ -69,7 +69,7 @@ ACCURACY = Figure(
 )
 WORK = Figure(
     "Work",
-    "worker time / that of the first scheme",
+    "worker time / that of the baseline",
     lambda scheme: scheme["relative"]["executed"],
     lambda scheme: None,
     as_times,

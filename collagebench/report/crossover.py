@@ -14,7 +14,7 @@ from collagebench.report.figures import scrolling
 from collagebench.report.frame import WIDTH, Box, Look, axes, dot, figure, ms
 from collagebench.report.html import hiding, legend
 from collagebench.report.markup import Markup, tag
-from collagebench.report.parts import UNKNOWN, as_ms, new_table, print_line
+from collagebench.report.parts import UNKNOWN, as_ms, new_table, print_line, print_table
 from collagebench.report.scales import Scale, linear, logarithmic
 from collagebench.report.table import stragglers
 
@@ -34,14 +34,23 @@ def print_crossovers(answer: Object, console: Console) -> None:
             ranged = f"{ends[0]:.3g} to {ends[1]:.3g}"
             table.add_row(one["better_below"], f"{one['at']:.3g}", ranged, one["better_above"])
         if not pair["crossings"]:
-            table.add_row(pair["better"] or f"{pair['first']}, {pair['second']}", UNKNOWN, pair["outcome"], "")
-    console.print(table)
+            table.add_row(*_without_crossing(pair))
+    print_table(table, console)
     console.print()
     for pair in answer["pairs"]:
         print_line(console, pair["said"], indent="  ")
     console.print()
     for what in _notes(answer):
         print_line(console, what, style="dim")
+
+
+def _without_crossing(pair: Object) -> tuple[str, str, str, str]:
+    """Return the row of a pair: the better of the two on both sides, where one is, or both."""
+    first, second, better = pair["first"], pair["second"], pair["better"]
+    if better is None:
+        return f"{first}, {second}", UNKNOWN, pair["outcome"], ""
+    said = f"{better} (than {second if better == first else first})"
+    return said, UNKNOWN, pair["outcome"], said
 
 
 def conditions(answer: Object) -> str:

@@ -6,7 +6,17 @@ from typing import Any
 
 from rich.console import Console
 
-from collagebench.report.parts import UNKNOWN, as_interval, as_ms, as_name, as_percent, as_times, new_table, print_line
+from collagebench.report.parts import (
+    UNKNOWN,
+    as_interval,
+    as_ms,
+    as_name,
+    as_percent,
+    as_times,
+    new_table,
+    print_line,
+    print_table,
+)
 
 FIGURES = ("p50", "p99", "mean", "accuracy")
 SMALLEST = 1e-16
@@ -31,7 +41,7 @@ def print_details(one: dict[str, Any], console: Console) -> None:
         table.add_row(
             name, "(straggled)", as_percent(share), as_percent(right), as_interval(interval), end_section=True
         )
-    console.print(table)
+    print_table(table, console)
     print_line(
         console,
         "answers to requests whose first task (coded: any of them) was to take over twice the median service",
@@ -57,7 +67,7 @@ def print_details(one: dict[str, Any], console: Console) -> None:
             _late(cost),
             UNKNOWN if cost["bytes_sent"] is None else f"{cost['bytes_sent'] / 1e6:.1f}",
         )
-    console.print(table)
+    print_table(table, console)
     for column, meaning in {
         "served s": "worker time in service, all runs together, warm-up included",
         "wasted s": "the part of it in tasks that no request was answered from",
@@ -89,7 +99,7 @@ def _print_injection(ran: list[dict[str, Any]], console: Console) -> None:
             as_ms(item["error_s"]["p99"]),
             UNKNOWN if beyond is None else f"{beyond} ({as_percent(item['beyond_floor_share'])})",
         )
-    console.print(table)
+    print_table(table, console)
     for column, meaning in {
         "error": "between the service time that the stragglers asked for and the one taken",
         "beyond floor": "tasks whose inference alone took longer than the least time asked for",
@@ -126,7 +136,7 @@ def _print_differences(one: dict[str, Any], ran: list[dict[str, Any]], console: 
             )
             name = ""
         table.add_section()
-    console.print(table)
+    print_table(table, console)
     least = one["minimum_effect"]
     print_line(
         console,
@@ -147,7 +157,7 @@ def _print_within(ran: list[dict[str, Any]], console: Console) -> None:
     for scheme in single:
         ends = [scheme["ci95_within_s"][name] for name in ("p50", "p99")]
         table.add_row(as_name(scheme["variant"]), *[f"{as_ms(low)} to {as_ms(high)}" for low, high in ends])
-    console.print(table)
+    print_table(table, console)
     print_line(
         console,
         "95 % intervals from the order of the requests within the only run, as if they did not depend on each other: "

@@ -16,6 +16,7 @@ from rich.console import Console
 from collagebench.errors import UsageError
 from collagebench.report.expression import Figure, Gate, Number, Value, check
 from collagebench.report.parts import UNKNOWN, print_line
+from collagebench.statistics.quantiles import QUANTILES, requests_needed
 
 RELATIONS: dict[str, Callable[[float, float], bool]] = {
     "<": operator.lt,
@@ -114,7 +115,7 @@ def _figure(figure: Figure, schemes: dict[str, dict[str, Any]]) -> float:
             raise _Unknown(f"{figure} is not known, because there are no stragglers to take away")
         found = bound["latency_s"][metric]
         if found is None:
-            raise _Unknown(f"{figure} is not known, because {bound['requests'] or 0} requests are too few for it")
+            raise _Unknown(f"{figure} is not known, because {_why_no_bound(bound, metric)}")
         return float(found)
     if not scheme["runs"]:
         raise _Unknown(f"{figure} is not known, because {figure.scheme} has no complete run")
@@ -130,6 +131,13 @@ def _figure(figure: Figure, schemes: dict[str, dict[str, Any]]) -> float:
         at_least = "" if least is None else f"; it is at least {least:.4g}"
         raise _Unknown(f"{figure} is not known, because {scheme['requests']} requests are too few for it{at_least}")
     raise _Unknown(f"{figure} is not known in this run")
+
+
+def _why_no_bound(bound: dict[str, Any], metric: str) -> str:
+    requests = bound["requests"] or 0
+    if metric not in QUANTILES or requests >= requests_needed(QUANTILES[metric]):
+        return "requests fail even without stragglers"
+    return f"{requests} requests are too few for it"
 
 
 def _not_own(scheme: dict[str, Any]) -> float | None:

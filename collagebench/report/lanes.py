@@ -113,7 +113,7 @@ def _plot(
     hidden = len(np.unique(cell["worker"])) - len(lanes)
     fate = _fate(requests, row)
     note = f"{fate} Grey: tasks of other requests." + (f" {hidden} more workers are not shown." if hidden > 0 else "")
-    title = f"{variant}: run {run + 1}, request {number}"
+    title = f"{variant}: run {run}, request {number}"
     return figure(key, title, box.bottom + 34, drawn, says=f"{title}. {note}", note=note)
 
 

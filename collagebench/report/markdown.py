@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from collagebench.report.parts import UNKNOWN, as_interval, as_ms, as_percent, as_times
-from collagebench.report.sweep_table import FIGURES, grids, legend, sweep_conditions
-from collagebench.report.table import conditions, goodput
+from collagebench.report.sweep_table import grids, legend, shown_figures, sweep_conditions
+from collagebench.report.table import as_versus, conditions, goodput
 
 Object = dict[str, Any]
 
@@ -36,7 +36,7 @@ def sweep_markdown(summary: Object) -> str:
     for block in (sentences, notes, gates):
         lines += [*block, ""] if block else []
     for axis in summary["axes"]:
-        for figure in FIGURES:
+        for figure in shown_figures(summary, details=True):
             for grid in grids(summary, axis, figure):
                 where = f", {escaped(grid.where)}" if grid.where else ""
                 rows = [[escaped(text.strip()) for text in row] for row in grid.rows]
@@ -65,7 +65,7 @@ def _one(one: Object) -> list[str]:
 
 
 def _figures(one: Object) -> list[str]:
-    base = one["baseline"]
+    base, least = one["baseline"], 100 * one["minimum_effect"]["latency"]
     heads = ["scheme", "p50 ms", "p95 ms", "p99 ms", "95 % interval", f"p99 / {base}", "accuracy", "95 % interval"]
     heads += ["not own", "work", "failed"]
     rows = [_row(scheme) for scheme in one["schemes"]]
@@ -74,8 +74,8 @@ def _figures(one: Object) -> list[str]:
         rows.append(["*bound*", *(as_ms(bound[name]) for name in ("p50", "p95", "p99")), *[""] * 7])
     legend = (
         "Intervals of p99 from the scatter of the runs, of accuracy by Wilson, answers about the same image counting "
-        "as what they are worth together. Not own: answers that did not come from "
-        f"the request's own first task. Work: worker time / that of {escaped(base)}."
+        f"as what they are worth together. {escaped('~')}: no difference of more than {least:g} % is shown. Not own: "
+        f"answers that did not come from the request's own first task. Work: worker time / that of {escaped(base)}."
         + (" Bound: no stragglers, no redundancy." if bound else "")
     )
     return [*_table(heads, rows, texts=1), "", legend]
@@ -88,7 +88,7 @@ def _row(scheme: Object) -> list[str]:
         escaped(scheme["variant"]),
         *(_quantile(scheme, name) for name in ("p50", "p95", "p99")),
         UNKNOWN if interval is None else f"{as_ms(interval[0])} to {as_ms(interval[1])}",
-        as_times(scheme["relative"]["p99"]),
+        escaped(as_versus(scheme)),
         as_percent(accuracy["overall"]),
         as_interval(accuracy["ci95"]),
         as_percent(None if own is None else 1 - own),
@@ -134,4 +134,5 @@ def _line(cells: Sequence[str]) -> str:
 def escaped(text: str) -> str:
     """Return text on one line in which nothing means anything to Markdown or HTML."""
     text = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return re.sub(r"([\\`*_\[\]|~#!])", r"\\\1", text)
+    text = re.sub(r"([\\`*_\[\]|~#!$])", r"\\\1", text)
+    return text.replace("@", "&#64;").replace("://", ":&#47;&#47;")  # GitHub would make mentions and links of them

@@ -9,7 +9,16 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from collagebench.report.parts import UNKNOWN, as_interval, as_ms, as_percent, as_times, new_table, print_line
+from collagebench.report.parts import (
+    UNKNOWN,
+    as_interval,
+    as_ms,
+    as_percent,
+    as_times,
+    new_table,
+    print_line,
+    print_table,
+)
 
 BUSY = 1.25
 """How much longer inferences take by the clock than in processor time on a machine that is called busy."""
@@ -41,7 +50,7 @@ def print_models(found: dict[str, Any], console: Console) -> None:
                 as_ms(batch["latency_s"]),
                 as_times(batch["latency_ratio"]),
             )
-    console.print(table)
+    print_table(table, console)
     console.print()
     for column, meaning in _legend(models).items():
         print_line(console, meaning, indent=f"{column:<9}", style="dim")
@@ -108,7 +117,7 @@ def _print_codes(models: Sequence[dict[str, Any]], console: Console) -> None:
                 as_percent(accuracy["value"]),
                 as_interval(accuracy["ci95"]),
             )
-    console.print(table)
+    print_table(table, console)
     console.print()
 
 
@@ -169,7 +178,7 @@ def print_tuned(found: dict[str, Any], console: Console) -> None:
             as_percent(accuracy["value"]),
             as_interval(accuracy["ci95"]),
         )
-    console.print(table)
+    print_table(table, console)
     note = "tuned: each half of the groups is measured with the smoothing that is best for the other half"
     print_line(console, note, style="dim")
     console.print()

@@ -30,24 +30,35 @@ def new_table(*headers: str) -> Table:
     return table
 
 
-def print_fitting(table: Table, console: Console, dispensable: Sequence[str]) -> None:
-    """Print a table, without the first of the `dispensable` columns that it is too wide for, which are then named."""
+def print_table(table: Table, console: Console, dispensable: Sequence[str] = ()) -> list[str]:
+    """Print a table, without the first of the `dispensable` columns that it is too wide for; return those.
+
+    No figure is ever cut: a table that is still too wide is printed as wide as it is.
+    """
     gone: list[str] = []
-    names = table.columns[0]
-    lines = [line for cell in (names.header, *names.cells) for line in str(cell).split("\n")]
-    longest = max(map(cell_len, lines))
-    names.min_width = min(LONGEST_WORD, max(cell_len(word) for line in lines for word in line.split(" ")))
-    for header in dispensable:
-        whole = Measurement.get(console, console.options.update(max_width=ENDLESS), table).maximum
-        if whole - longest + names.min_width <= console.width:
+    spare = 0
+    for column in table.columns:
+        lines = [line for cell in (column.header, *column.cells) for line in str(cell).split("\n")]
+        widest = max(map(cell_len, lines))
+        longest = max(cell_len(word) for line in lines for word in line.split(" "))
+        column.min_width = widest if column.no_wrap else min(LONGEST_WORD, longest)
+        spare += widest - column.min_width
+    left = list(dispensable)
+    while (least := Measurement.get(console, console.options.update(max_width=ENDLESS), table).maximum - spare) > (
+        console.width
+    ):
+        if not left:
+            table.width = least
             break
+        header = left.pop(0)
         table.columns = [column for column in table.columns if str(column.header) != header]
         for place, column in enumerate(table.columns):
             column._index = place
         gone.append(header)
-    console.print(table)
+    console.print(table, crop=False)
     if gone:
         print_line(console, f"too narrow for {', '.join(gone)}", style="dim")
+    return gone
 
 
 def as_name(variant: str) -> str:
@@ -75,6 +86,11 @@ def as_ms(seconds: float | None) -> str:
 def as_times(value: float | None) -> str:
     """Return a ratio."""
     return UNKNOWN if value is None else f"{value:.2f}x"
+
+
+def as_rate(value: float | None) -> str:
+    """Return how many there are in a second."""
+    return UNKNOWN if value is None else f"{value:.1f}"
 
 
 def as_percent(share: float | None) -> str:

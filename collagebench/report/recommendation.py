@@ -12,7 +12,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from collagebench.report.parts import UNKNOWN, as_ms, as_percent, as_times, new_table, print_line
+from collagebench.report.parts import UNKNOWN, as_ms, as_percent, as_times, new_table, print_line, print_table
 from collagebench.report.table import stragglers
 
 Object = Mapping[str, Any]
@@ -102,7 +102,7 @@ def _table(answer: Object, console: Console) -> None:
             "chosen" if chosen else SAID[one["status"]],
             style="bold" if chosen else "" if one["status"] in ("meets", "perhaps") else "dim",
         )
-    console.print(table)
+    print_table(table, console)
     console.print()
     meanings = {
         "*": f"no other is as good in {wishes['quantile']}, accuracy and work and better in one",
@@ -186,7 +186,7 @@ def _validation(answer: Object, console: Console) -> None:
             as_times(row["work"]),
             SAID[row["status"]] or "meets",
         )
-    console.print(table)
+    print_table(table, console)
     console.print()
     print_line(console, found["said"], style="bold")
     for reason in found["reasons"]:

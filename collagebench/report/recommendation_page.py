@@ -1,4 +1,4 @@
-"""A recommendation as a page: the five lines, the front of p99, accuracy and work in two plots, and every variant."""
+"""A recommendation as a page: five lines, the front of latency, accuracy and work in two plots, and every variant."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ def recommendation_page(answer: Object, title: str) -> str:
     looks = {one["variant"]: of_scheme[one["scheme"]] for one in answer["candidates"]}
     first, *lines = answer["explanation"]
     placed = _as_summary(answer)
-    plots = [against_accuracy("accuracy", placed, looks), against_work("work", placed, looks)]
+    quantile = answer["asked"]["wishes"]["quantile"]
+    plots = [against_accuracy("accuracy", placed, looks, quantile), against_work("work", placed, looks, quantile)]
     badge = tag(
         "span",
         "CHOSEN" if answer["sure"] else "PERHAPS" if answer["choice"] else "NOTHING MEETS IT",
@@ -65,7 +66,7 @@ def recommendation_page(answer: Object, title: str) -> str:
 
 
 def _as_summary(answer: Object) -> dict[str, Any]:
-    """Return the best steady variants as what the plots of a report take."""
+    """Return the best steady variants, and all that are on the front, as what the plots of a report take."""
     named = worth_naming(answer)
     loads = answer["asked"]["loads"]
     work = sum(load["work_s"] or 0.0 for load in loads) / len(loads)
@@ -75,14 +76,14 @@ def _as_summary(answer: Object) -> dict[str, Any]:
         "schemes": [
             {
                 "variant": one["variant"],
-                "latency_s": {"p99": one["latency_s"]},
+                "latency_s": {answer["asked"]["wishes"]["quantile"]: one["latency_s"]},
                 "accuracy": {"overall": one["accuracy"]},
                 "cost": None if one["work"] is None else {"executed_s_per_request": one["work"] * work},
                 "relative": {"executed": one["work"]},
                 "runs": 1,
             }
             for one in answer["candidates"]
-            if one["variant"] in named and not one["unsteady"]
+            if (one["front"] or one["variant"] in named) and not one["unsteady"]
         ],
     }
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.console import Console
 
-from collagebench.report.parts import UNKNOWN, as_ms, as_percent, new_table, print_line
+from collagebench.report.parts import UNKNOWN, as_ms, as_percent, new_table, print_line, print_table
 
 BUSY = 0.7
 """A machine, or a worker, that was in use for more than this share of the time gets a note."""
@@ -22,7 +22,7 @@ def print_recorded(profile: dict[str, Any], path: Path, console: Console) -> Non
     for machine in profile["machines"]:
         table.add_row(str(machine["worker"]), *_row(machine), style="bold" if machine["slow_throughout"] else "")
     table.add_row("fleet", *_row(profile["fleet"]), style="dim")
-    console.print(table)
+    print_table(table, console)
     console.print()
     for column, meaning in {
         "autocorr.": "correlation of each service time with the worker's next; fleet: their mean",
@@ -36,7 +36,7 @@ def print_recorded(profile: dict[str, Any], path: Path, console: Console) -> Non
         left.justify, left.no_wrap = "left", False
     for fit in profile["fits"]:
         table.add_row(fit["family"], _parameters(fit["parameters"]), f"{fit['ks']:.3f}", f"{fit['aic']:.0f}")
-    console.print(table)
+    print_table(table, console)
     console.print()
     n = profile["fleet"]["count"]
     print_line(console, f"Kolmogorov-Smirnov distance, two-sided, n = {n:,}", indent=f"{'KS':<12}", style="dim")

@@ -11,10 +11,10 @@ from collagebench.report.figures import scrolling
 from collagebench.report.frame import Look, Looks
 from collagebench.report.html import badge, hiding, legend, sentence
 from collagebench.report.markup import Content, Markup, join, tag
-from collagebench.report.parts import UNKNOWN, as_interval, as_ms, as_percent, as_times
+from collagebench.report.parts import UNKNOWN, as_interval, as_ms, as_percent, as_rate, as_times
 from collagebench.report.sweep import Object, Slice, scheme_of, slices, variants
+from collagebench.report.sweep_table import GOODPUT, sweep_conditions
 from collagebench.report.sweep_table import legend as meanings
-from collagebench.report.sweep_table import sweep_conditions
 from collagebench.report.table import as_quantile
 
 FIRST = 6
@@ -97,23 +97,27 @@ def _title(part: Slice) -> Markup | None:
 def _table(part: Slice, looks: Looks) -> Markup:
     """Return p99 with its interval, accuracy and work of every scheme in the cells of a slice."""
     option = part.axis["option"]
+    base = next((cell["baseline"] for _, cell in part.cells if cell), "baseline")
+    timed = any(cell and cell["slo_ms"] is not None for _, cell in part.cells)
     lines = []
     for label, cell in part.cells:
         for number, name in enumerate(looks):
             scheme = scheme_of(cell, name)
             sample = tag("i", class_=f"swatch {looks[name].classes.split(' ', 1)[1]}")
             best = cell is not None and name in cell["fastest"]
-            cells: Content = [tag("td", UNKNOWN) for _ in range(4)]
+            cells: Content = [tag("td", UNKNOWN) for _ in range(4 + timed)]
             if scheme:
                 cells = [
                     _p99(scheme, best),
                     tag("td", as_times(scheme["relative"]["p99"]) if not scheme["unstable"] else UNKNOWN),
                     _share(scheme["accuracy"]),
                     tag("td", as_times(scheme["relative"]["executed"])),
+                    tag("td", as_rate(scheme["goodput_rps"])) if timed else None,
                 ]
             head = tag("th", label if number == 0 else "", scope="row")
             lines.append(tag("tr", head, tag("td", sample, name, class_="text"), cells))
-    return scrolling([option, "scheme", "p99 ms", "p99 / first", "accuracy", "work"], lines, f"Figures over {option}")
+    heads = [option, "scheme", "p99 ms", f"p99 / {base}", "accuracy", "work", *([GOODPUT] if timed else [])]
+    return scrolling(heads, lines, f"Figures over {option}")
 
 
 def _p99(scheme: Object, best: bool) -> Markup:

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.text import Text
 
 from collagebench.report.gates import print_gates
-from collagebench.report.parts import UNKNOWN, as_ms, as_percent, as_times, new_table, print_line
+from collagebench.report.parts import UNKNOWN, as_ms, as_percent, as_rate, as_times, new_table, print_line, print_table
 from collagebench.report.sweep import Object, scheme_of, slices, variants
 from collagebench.report.table import as_quantile, conditions
 
@@ -26,6 +26,8 @@ HEAD = 12
 GAP = 2
 """Between two columns."""
 UNSTABLE = "unstable"
+P99 = "p99 ms"
+GOODPUT = "right in time, 1/s"
 BEST = "*"
 
 
@@ -46,7 +48,7 @@ def print_sweep(summary: Object, console: Console, details: bool = False) -> Non
     """Print the object that `summarise_sweep` returned; `details` adds intervals, accuracy and work."""
     print_line(console, sweep_conditions(summary))
     console.print()
-    figures = FIGURES if details else {"p99 ms": FIGURES["p99 ms"]}
+    figures = shown_figures(summary, details)
     for axis in summary["axes"]:
         for figure in figures:
             every = list(grids(summary, axis, figure))
@@ -93,16 +95,26 @@ def legend(summary: Object, details: bool = False) -> dict[str, str]:
         meanings[UNSTABLE] = "cannot bear the load: its queue grows as long as requests come, or most fail"
     if any(scheme["bound"] for cell in cells for scheme in cell["schemes"]):
         meanings["bound"] = "no stragglers, no redundancy (simulated); a copy may beat even that"
+    limits = {cell["slo_ms"] for cell in cells} - {None}
+    if limits:
+        within = f"{limits.pop():g} ms" if len(limits) == 1 else "the SLO"
+        meanings["in time"] = f"within {within} of arrival; how many right answers a second are"
     if details:
         meanings["interval"] = "half the 95 % interval of p99, from the scatter of the runs"
-        meanings["work"] = "worker time spent / that of the first scheme"
+        meanings["work"] = f"worker time spent / that of {cells[0]['baseline'] if cells else 'the baseline'}"
     return meanings
+
+
+def shown_figures(summary: Object, details: bool) -> list[str]:
+    """Return which of FIGURES to show: those that there are, without `details` the most important."""
+    timed = any(cell["slo_ms"] is not None for cell in summary["cells"])
+    return [name for name in FIGURES if (timed if name == GOODPUT else details or name == P99)]
 
 
 def grids(summary: Object, axis: Object, figure: str) -> Iterator[Grid]:
     """Yield the tables of a figure along an axis, one for each combination of the other axes' values."""
     names = variants(summary)
-    shown = [*names, *(["bound"] if figure == "p99 ms" and _bounded(summary) else [])]
+    shown = [*names, *(["bound"] if figure == P99 and _bounded(summary) else [])]
     for part in slices(summary, axis):
         rows = [
             (label, *(_bound(cell) if name == "bound" else FIGURES[figure](cell, name) for name in shown))
@@ -123,7 +135,7 @@ def _print_grid(grid: Grid, console: Console) -> None:
         table.columns[0].justify = "left"
         for row in grid.rows:
             table.add_row(row[0], *(_styled(row[place]) for place in places))
-        console.print(table)
+        print_table(table, console)
         console.print()
 
 
@@ -201,8 +213,14 @@ def _work(cell: Object | None, variant: str) -> str:
     return as_times(scheme["relative"]["executed"] if scheme else None)
 
 
+def _goodput(cell: Object | None, variant: str) -> str:
+    scheme = scheme_of(cell, variant)
+    return as_rate(scheme["goodput_rps"] if scheme else None)
+
+
 FIGURES: dict[str, Callable[[Object | None, str], str]] = {
-    "p99 ms": _p99,
+    P99: _p99,
+    GOODPUT: _goodput,
     "p99 interval ms": _interval,
     "accuracy": _accuracy,
     "work": _work,

@@ -19,10 +19,11 @@ from collagebench.report.parts import (
     as_ms,
     as_name,
     as_percent,
+    as_rate,
     as_times,
     new_table,
-    print_fitting,
     print_line,
+    print_table,
 )
 
 
@@ -51,9 +52,11 @@ def _print_one(one: dict[str, Any], console: Console, details: bool) -> None:
         bound = next((scheme["bound"] for scheme in one["schemes"] if scheme["bound"]), None)
         if bound:
             table.add_row("bound", as_ms(bound["latency_s"]["p50"]), as_ms(bound["latency_s"]["p99"]), style="dim")
-        print_fitting(table, console, (_plus_minus(console), "not own", "failed", "work", "accuracy", "p50 ms"))
+        gone = print_table(table, console, (_plus_minus(console), "not own", "failed", "work", "accuracy", "p50 ms"))
         console.print()
-        meanings = _legend(one, bound, _plus_minus(console))
+        meanings = {
+            column: said for column, said in _legend(one, bound, _plus_minus(console)).items() if column not in gone
+        }
         width = max(9, *(len(column) + 1 for column in meanings))
         for column, meaning in meanings.items():
             print_line(console, meaning, indent=f"{column:<{width}}", style="dim")
@@ -104,7 +107,7 @@ def conditions(one: dict[str, Any]) -> str:
 def goodput(one: dict[str, Any]) -> str:
     """Say how many answers a second of each scheme are right and in time, for the SLO there is."""
     found = [(scheme["variant"], scheme["goodput_rps"]) for scheme in one["schemes"] if scheme["runs"]]
-    each = ", ".join(f"{name} {UNKNOWN if rate is None else f'{rate:.1f}'}" for name, rate in found)
+    each = ", ".join(f"{name} {as_rate(rate)}" for name, rate in found)
     return f"right answers within {one['slo_ms']:g} ms, a second: {each}"
 
 
@@ -150,7 +153,7 @@ def _row(scheme: dict[str, Any]) -> list[str]:
         as_quantile(scheme, "p50"),
         as_quantile(scheme, "p99"),
         as_ms(interval[1] - latency["p99"]) if interval else UNKNOWN,
-        _marked(relative["p99"], scheme["versus"]),
+        as_versus(scheme),
         as_percent(scheme["accuracy"]["overall"]),
         as_percent(None if own is None else 1 - own),
         as_times(relative["executed"]),
@@ -158,8 +161,9 @@ def _row(scheme: dict[str, Any]) -> list[str]:
     ]
 
 
-def _marked(ratio: float | None, versus: dict[str, Any] | None) -> str:
+def as_versus(scheme: dict[str, Any]) -> str:
     """Return the ratio of p99 with a mark where the difference behind it is not shown to be real."""
+    ratio, versus = scheme["relative"]["p99"], scheme["versus"]
     unsure = ratio is not None and versus is not None and not (versus["p99"] and versus["p99"]["real"])
     return f"~{as_times(ratio)}" if unsure else as_times(ratio)
 
@@ -181,7 +185,7 @@ def _print_comparison(rows: Sequence[dict[str, Any]], console: Console) -> None:
             as_times(row["p99_ratio"]),
         )
         previous = row["variant"]
-    console.print(table)
+    print_table(table, console)
 
 
 def as_quantile(scheme: dict[str, Any], name: str) -> str:

@@ -46,9 +46,9 @@ def trace(runs: Sequence[Run], names: Sequence[str], most: int = MOST_EVENTS) ->
             events += _cell(run, cell, by_task[cell], next(pids), label, until)
         everything = sorted(set(run.cells["run"].tolist()))
         if until is not None:
-            left_out.append(f"{label}only the first {until:.3g} s of run {kept[0] + 1} of {len(everything)} are in it")
+            left_out.append(f"{label}only the first {until:.3g} s of run {kept[0]} (of {len(everything)}) are in it")
         elif len(kept) < len(everything):
-            left_out.append(f"{label}only runs 1 to {len(kept)} of {len(everything)} are in it")
+            left_out.append(f"{label}only the first {len(kept)} of {len(everything)} runs are in it")
     note = f"the trace would be too large to open: {'; '.join(left_out)}" if left_out else None
     facts = {"tool": runs[0].header.get("tool"), "left_out": note}
     whole = {"displayTimeUnit": "ms", "otherData": facts, "traceEvents": events}
@@ -79,7 +79,7 @@ def _cell(
     end = math.inf if until is None else until
     requests = mine.requests.where((mine.requests["run"] == number) & (mine.requests["arrival"] <= end))
     tasks = mine.tasks.where((mine.tasks["run"] == number) & (mine.tasks["sent"] <= end))
-    yield {"ph": "M", "name": "process_name", "pid": pid, "args": {"name": f"{label}{variant}, run {number + 1}"}}
+    yield {"ph": "M", "name": "process_name", "pid": pid, "args": {"name": f"{label}{variant}, run {number}"}}
     yield {"ph": "M", "name": "process_sort_index", "pid": pid, "args": {"sort_index": pid}}
     roles = dict(zip(tasks["worker"].tolist(), _texts(tasks, "role"), strict=True))
     for worker, role in sorted(roles.items()):

@@ -1,7 +1,7 @@
-"""What a scheme buys and what it pays: p99 against accuracy, and p99 against the work of the fleet.
+"""What a scheme buys and what it pays: latency (p99, or another quantile) against accuracy, and against the work.
 
-A scheme is on the front if no other is at least as good in all three and better in one. A scheme whose p99 is not known
-(too few requests, or too many failed) cannot be placed and is named instead.
+A scheme is on the front if no other is at least as good in all three and better in one. A scheme whose latency is not
+known (too few requests, or too many failed) cannot be placed and is named instead.
 """
 
 from __future__ import annotations
@@ -26,14 +26,15 @@ class Offer:
 
     name: str
     classes: str
-    p99: float
+    latency: float
+    """In seconds, at the quantile that is shown."""
     accuracy: float | None
     work: float | None
     """Worker time per request, in seconds."""
 
     def beats(self, other: Offer) -> bool:
         """Say whether this is nowhere worse and somewhere better; what it does not know may be worse."""
-        pairs = [(self.p99, other.p99)]
+        pairs = [(self.latency, other.latency)]
         for own, its, sign in ((self.accuracy, other.accuracy, -1), (self.work, other.work, 1)):
             if own is None and its is not None:
                 return False
@@ -42,18 +43,18 @@ class Offer:
         return all(own <= its for own, its in pairs) and any(own < its for own, its in pairs)
 
 
-def offers(one: dict[str, Any], looks: Looks) -> list[Offer]:
-    """Return the schemes whose p99 is known."""
+def offers(one: dict[str, Any], looks: Looks, metric: str = "p99") -> list[Offer]:
+    """Return the schemes whose latency is known at the quantile."""
     return [
         Offer(
             scheme["variant"],
             looks[scheme["variant"]].classes,
-            scheme["latency_s"]["p99"],
+            scheme["latency_s"][metric],
             scheme["accuracy"]["overall"],
             scheme["cost"] and scheme["cost"]["executed_s_per_request"],
         )
         for scheme in one["schemes"]
-        if scheme["latency_s"]["p99"] is not None
+        if scheme["latency_s"][metric] is not None
     ]
 
 
@@ -62,12 +63,13 @@ def front(found: Sequence[Offer]) -> list[Offer]:
     return [offer for offer in found if not any(other.beats(offer) for other in found)]
 
 
-def against_accuracy(key: str, one: dict[str, Any], looks: Looks) -> Markup | None:
-    """Return the plot of p99 and accuracy; None when fewer than two schemes have both."""
-    found = [(offer, offer.accuracy) for offer in offers(one, looks) if offer.accuracy is not None]
+def against_accuracy(key: str, one: dict[str, Any], looks: Looks, metric: str = "p99") -> Markup | None:
+    """Return the plot of latency and accuracy; None when fewer than two schemes have both."""
+    found = [(offer, offer.accuracy) for offer in offers(one, looks, metric) if offer.accuracy is not None]
     return _plot(
         key,
-        "p99 against accuracy",
+        metric,
+        "accuracy",
         found,
         one,
         looks,
@@ -78,12 +80,13 @@ def against_accuracy(key: str, one: dict[str, Any], looks: Looks) -> Markup | No
     )
 
 
-def against_work(key: str, one: dict[str, Any], looks: Looks) -> Markup | None:
-    """Return the plot of p99 and worker time per request; None when fewer than two schemes have both."""
-    found = [(offer, offer.work * 1e3) for offer in offers(one, looks) if offer.work is not None]
+def against_work(key: str, one: dict[str, Any], looks: Looks, metric: str = "p99") -> Markup | None:
+    """Return the plot of latency and worker time per request; None when fewer than two schemes have both."""
+    found = [(offer, offer.work * 1e3) for offer in offers(one, looks, metric) if offer.work is not None]
     return _plot(
         key,
-        "p99 against work",
+        metric,
+        "work",
         found,
         one,
         looks,
@@ -96,7 +99,8 @@ def against_work(key: str, one: dict[str, Any], looks: Looks) -> Markup | None:
 
 def _plot(
     key: str,
-    title: str,
+    metric: str,
+    against: str,
     found: Sequence[tuple[Offer, float]],
     one: dict[str, Any],
     looks: Looks,
@@ -109,18 +113,18 @@ def _plot(
     if len(found) < 2:
         return None
     slo = one["slo_ms"] and one["slo_ms"] / 1e3
-    x = linear([offer.p99 for offer, _ in found] + ([slo] if slo else []), BOX.left, BOX.right, margin=0.12)
+    x = linear([offer.latency for offer, _ in found] + ([slo] if slo else []), BOX.left, BOX.right, margin=0.12)
     y = linear([value for _, value in found], BOX.bottom, BOX.top, margin=0.15)
-    best = front(offers(one, looks))
-    drawn = axes(BOX, x, y, x_title="p99 in ms (lower is better)", y_title=y_title, x_text=ms, y_text=y_text)
+    best = front(offers(one, looks, metric))
+    drawn = axes(BOX, x, y, x_title=f"{metric} in ms (lower is better)", y_title=y_title, x_text=ms, y_text=y_text)
     if slo:
         drawn.append(tag("path", class_="guide", d=f"M{x(slo):.1f} {BOX.top:g}V{BOX.bottom:g}"))
         drawn.append(text(x(slo) + 3, BOX.top + 9, "SLO", class_="tick"))
     drawn.append(_staircase(found, x, y, higher))
-    places = [(x(offer.p99), y(value)) for offer, value in found]
+    places = [(x(offer.latency), y(value)) for offer, value in found]
     kept_free = [(x(slo), BOX.top - 2, x(slo) + 26, BOX.top + 12)] if slo else []
     for (offer, value), (left, top), label in zip(found, places, _labels(found, places, kept_free), strict=True):
-        tip = f"{offer.name}: p99 {as_ms(offer.p99)} ms, {said(value)}"
+        tip = f"{offer.name}: {metric} {as_ms(offer.latency)} ms, {said(value)}"
         mark = dot(left, top, hollow=offer not in best)
         drawn.append(tag("g", tag("title", tip), mark, *label, class_=offer.classes))
     ratios = {scheme["variant"]: scheme["relative"]["executed"] for scheme in one["schemes"]}
@@ -128,24 +132,26 @@ def _plot(
     names = (
         ", ".join(offer.name for offer in best) if len(best) <= MOST_NAMES else f"{len(best)} of {len(found)} schemes"
     )
-    note = f"On the front of p99, accuracy and work together: {names}." if higher else ""
+    note = f"On the front of {metric}, accuracy and work together: {names}." if higher else ""
     if len(best) < len(found):
         note += " Hollow: another is at least as good in all three, and better in one."
     if missing:
-        note += f" Not placed, for want of a known p99: {', '.join(missing)}."
-    says = "; ".join(f"{o.name}: p99 {as_ms(o.p99)} ms, {said(v)}, work {as_times(ratios[o.name])}" for o, v in found)
-    return figure(key, title, BOX.bottom + 34, drawn, says=says, note=note.strip() or None)
+        note += f" Not placed, for want of a known {metric}: {', '.join(missing)}."
+    says = "; ".join(
+        f"{o.name}: {metric} {as_ms(o.latency)} ms, {said(v)}, work {as_times(ratios[o.name])}" for o, v in found
+    )
+    return figure(key, f"{metric} against {against}", BOX.bottom + 34, drawn, says=says, note=note.strip() or None)
 
 
 def _staircase(found: Sequence[tuple[Offer, float]], x: Scale, y: Scale, higher: bool) -> Markup:
     """Return the line behind which everything is beaten, in these two."""
     best: list[tuple[float, float]] = []
-    points = [(offer.p99, value) for offer, value in found]
-    for p99, value in sorted(points, key=lambda point: (point[0], -point[1] if higher else point[1])):
+    points = [(offer.latency, value) for offer, value in found]
+    for latency, value in sorted(points, key=lambda point: (point[0], -point[1] if higher else point[1])):
         if not best or (value > best[-1][1] if higher else value < best[-1][1]):
-            best.append((p99, value))
+            best.append((latency, value))
     steps = [f"M{x(best[0][0]):.1f} {BOX.bottom if higher else BOX.top:g}"]
-    steps += [f"H{x(p99):.1f}V{y(value):.1f}" for p99, value in best]
+    steps += [f"H{x(latency):.1f}V{y(value):.1f}" for latency, value in best]
     return tag("path", class_="front", d="".join(steps) + f"H{BOX.right:g}")
 
 

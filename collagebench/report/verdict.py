@@ -83,4 +83,7 @@ def _why(scheme: dict[str, Any], base: dict[str, Any]) -> str:
     few = [one["variant"] for one in (scheme, base) if one["latency_at_least_s"]["p99"] is not None]
     if few:
         return "too few requests: raise --requests or --runs"
+    none = [one["variant"] for one in (scheme, base) if one["latency_s"]["p99"] == 0]
+    if none:
+        return f"that of {' and '.join(none)} is 0"
     return "a run has too many failed requests"

@@ -8,7 +8,7 @@ is dropped and reported, and a file that says something impossible is refused.
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -164,7 +164,7 @@ def _table(path: Path, kind: type, schema: int, notes: list[str], skip: Iterable
         name: {} for name in types if name not in skip and types[name].startswith("str")
     }
     parts: dict[str, list[Array]] = {name: [] for name in types if name not in skip}
-    rows_read = 0
+    rows_read, block = 0, ""
     try:
         with path.open(encoding="utf-8", newline="") as file:
             first = file.readline()
@@ -185,13 +185,32 @@ def _table(path: Path, kind: type, schema: int, notes: list[str], skip: Iterable
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror})") from None
     except (ValueError, KeyError, OverflowError, csv.Error) as error:
-        where = f"after line {rows_read + 1}"
-        raise DataError(f"{path} has a line {where} that is no record ({error}); the file is damaged") from None
+        row, why = _first_wrong(block, written, {name: types[name] for name in parts}) or (None, error)
+        where = (
+            f"{path} has a line after line {rows_read + 1} that" if row is None else f"{path} line {rows_read + row}"
+        )
+        raise DataError(f"{where} is no record ({why}); the file is damaged") from None
     empty = {name: _column((), types[name], {}) for name in parts}
     return Table(
         {name: np.concatenate(arrays) if arrays else empty[name] for name, arrays in parts.items()},
         {name: list(codes) for name, codes in texts.items()},
     )
+
+
+def _first_wrong(block: str, written: Sequence[str], types: Mapping[str, str]) -> tuple[int, Exception] | None:
+    """Return the number of the first line of a block that is no record, from 2 on, and why; None if none is by itself.
+
+    `types` are those of the columns that are read.
+    """
+    for number, line in enumerate(block.split("\n")[:-1], 2):
+        try:
+            columns = dict(zip(written, split(line + "\n", len(written)), strict=True))
+            for name, values in columns.items():
+                if name in types:
+                    _column(values, types[name], {})
+        except (ValueError, KeyError, OverflowError, csv.Error) as error:
+            return number, error
+    return None
 
 
 def _column(values: Sequence[str], type_: str, codes: dict[str, int]) -> Array:

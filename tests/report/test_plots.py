@@ -121,11 +121,11 @@ def test_bounds_of_older_runs_have_few_points():
 
 def test_front_of_three_figures():
     """A scheme is beaten only by one that is nowhere worse and somewhere better; what is not known may be worse."""
-    fast = Offer("fast", "", p99=1.0, accuracy=0.9, work=2.0)
-    right = Offer("right", "", p99=2.0, accuracy=0.95, work=2.0)
-    worse = Offer("worse", "", p99=2.0, accuracy=0.9, work=2.0)
-    same = Offer("same", "", p99=1.0, accuracy=0.9, work=2.0)
-    unknown = Offer("unknown", "", p99=1.0, accuracy=None, work=2.0)
+    fast = Offer("fast", "", latency=1.0, accuracy=0.9, work=2.0)
+    right = Offer("right", "", latency=2.0, accuracy=0.95, work=2.0)
+    worse = Offer("worse", "", latency=2.0, accuracy=0.9, work=2.0)
+    same = Offer("same", "", latency=1.0, accuracy=0.9, work=2.0)
+    unknown = Offer("unknown", "", latency=1.0, accuracy=None, work=2.0)
     assert front([fast, right, worse, same, unknown]) == [fast, right, same, unknown]
     assert not unknown.beats(right)
 

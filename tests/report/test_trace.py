@@ -63,13 +63,13 @@ def test_large_runs_are_cut_and_say_so(tmp_path):
     run = make_run(tmp_path / "run", {"none": [[0.1] * 100] * 3, "hedge": [[0.1] * 100] * 3})
     found, note = events(run, most=1_300)
     assert {event["args"]["name"] for event in found if event["name"] == "process_name"} == {
-        "none, run 1", "hedge, run 1", "none, run 2", "hedge, run 2",
+        "none, run 0", "hedge, run 0", "none, run 1", "hedge, run 1",
     }  # fmt: skip
-    assert "only runs 1 to 2 of 3" in note
+    assert "only the first 2 of 3 runs" in note
     found, note = events(run, most=300)
     assert 250 <= sum(event["ph"] in "Xbe" for event in found) <= 310
     assert {event["pid"] for event in found} == {1, 2}
-    assert "of run 1 of 3" in note
+    assert "of run 0 (of 3)" in note
 
 
 def test_damaged_tasks_are_an_error(tmp_path):
