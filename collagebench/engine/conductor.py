@@ -15,10 +15,14 @@ from typing import Protocol
 import numpy as np
 
 from collagebench.engine.router import Job, Router
+from collagebench.errors import UsageError
+from collagebench.results.checks import SOURCES
 from collagebench.schemes.protocol import Action, Answer, Cancel, Fail, Judge, Keep, Request, Scheme, Send, Task, Wake
 
+ROUNDS = 1000
+"""How often a scheme is told of an idle worker, at one time, without sending anything."""
 SHARES = 1 << 16
-"""Sets the routing ties of coded shares apart from those of further attempts."""
+"""Sets the draws and routing ties of coded shares apart from those of further attempts."""
 
 
 class Transport(Protocol):
@@ -196,7 +200,7 @@ class Conductor:
 
         The scheme hears of services that have begun before anything else, and of idle workers when all else is done.
         """
-        todo, begun = actions[::-1], self._begun
+        todo, begun, asked = actions[::-1], self._begun, 0
         while True:
             while begun:
                 job = begun.popleft()
@@ -206,11 +210,17 @@ class Conductor:
                 role = self.scheme.idle_role
                 if role is None or not self.router.idle(role):
                     return
+                asked += 1
+                if asked > ROUNDS:
+                    raise UsageError(
+                        f"a scheme was told {ROUNDS:,} times of an idle {role} worker and did not send it anything"
+                    )
                 todo += reversed(self.scheme.idle(role, now))
                 if not todo:
                     return
             action = todo.pop()
             if isinstance(action, Send):
+                asked = 0
                 if not self._send(action, now):
                     todo[:0] = reversed(self.scheme.failed(action.task, "refused", now))
             elif isinstance(action, Answer):
@@ -232,9 +242,9 @@ class Conductor:
         """Put a task on a worker; False if there is none for it."""
         task, avoid = send
         shunned = {self._jobs[other.id].worker for other in avoid if other.id in self._jobs} if avoid else ()
-        # A group's draw and routing are keyed by its first member.
-        key, attempt = task.requests[0].id, task.attempt
-        worker = self.router.pick(task.role, shunned, self._tie(key, attempt + SHARES * task.share))
+        # A group's draws and routing are keyed by its first member, those of coded shares apart from further attempts'.
+        key, attempt = task.requests[0].id, task.attempt + SHARES * task.share
+        worker = self.router.pick(task.role, shunned, self._tie(key, attempt))
         if worker is None:
             return False
         at = self.router.free_at(worker, now)
@@ -254,7 +264,11 @@ class Conductor:
         if self.open.pop(answer.request.id, None) is None:
             return
         jobs = [self._jobs[task.id] for task in answer.tasks]
+        if answer.source not in SOURCES:
+            raise UsageError(f"a scheme's answer cannot be from {answer.source!r}; sources are {', '.join(SOURCES)}")
         for job in jobs:
+            if job.replied is None:
+                raise UsageError(f"a scheme answered request {answer.request.id} from a task that has not been served")
             job.outcome = "used"
         self._listener.answered(answer.request, answer.source, jobs, now)
         self._unkeep(answer.request, now)

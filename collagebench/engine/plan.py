@@ -39,6 +39,8 @@ FAR_APART = 1000.0
 """Seconds between the sampled services of one worker, so that one slow period does not count for all of them."""
 AT_ONCE = 10_000
 """Requests that are made at one time."""
+BATCHED = ("single", "backup")
+"""Roles whose tasks hold an input for each request; others make one of several."""
 SHORT_SERVICE = 0.005
 """Seconds of mean service below which workers that share a machine cannot be loaded to a utilisation nobody chose."""
 
@@ -109,6 +111,11 @@ class Plan:
 
         def compute(task: Task) -> float:
             one, more = times[task.role]
+            if len(task.requests) > 1 and task.role in BATCHED and len(task.requests) > variant.codec.batch(task.role):
+                raise UsageError(
+                    f"scheme {variant.config.name} put {len(task.requests)} requests into one task for the "
+                    f"{task.role} model, but its batch() says {variant.codec.batch(task.role)}"
+                )
             return one + more * (len(task.requests) - 1)
 
         return compute
@@ -236,6 +243,11 @@ def _variant(scheme_config: SchemeConfig, config: Config, available: list[zoo.Mo
     scheme_config = resolve_fits(scheme_config)
     scheme = make(scheme_config.name, dict(scheme_config.options))
     allotment = scheme.allot(config.workers)
+    if sum(allotment.values()) > config.workers:
+        raise UsageError(
+            f"scheme {scheme_config.name} wants {sum(allotment.values())} workers, but its budget is {config.workers}: "
+            "every scheme gets the same"
+        )
     workers: dict[str, tuple[int, ...]] = {}
     first = 0
     for role, number in allotment.items():

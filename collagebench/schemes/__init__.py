@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -52,13 +53,21 @@ def make(name: str, options: Mapping[str, Any]) -> Scheme:
             listed = ", ".join(sorted(known)).replace("_", "-") or "none"
             raise UsageError(f"scheme {name} has no option {option.replace('_', '-')!r}; its options: {listed}")
         wanted = str(known[option].annotation)
-        if not isinstance(value, _accepted(wanted)) or isinstance(value, bool):
+        if not _accepts(wanted, value):
             raise UsageError(f"{option.replace('_', '-')} of scheme {name} cannot be {value!r}; it takes {wanted}")
     return SCHEMES[name](**options)
 
 
+def _accepts(annotation: str, value: Any) -> bool:
+    """Whether a constructor with this annotation takes a value; a Literal's values stand in it."""
+    if annotation.startswith("Literal["):
+        return value in ast.literal_eval(f"({annotation[len('Literal[') : -1]},)")
+    if isinstance(value, bool):
+        return "bool" in annotation
+    return isinstance(value, _accepted(annotation))
+
+
 def _accepted(annotation: str) -> tuple[type, ...]:
-    """Return the types of a value that a constructor with this annotation takes."""
     types: list[type] = [int] if "int" in annotation or "float" in annotation else []
     types += [float] if "float" in annotation else []
     types += [str] if "str" in annotation or "Flush" in annotation else []

@@ -13,7 +13,7 @@ from collections.abc import Collection, Hashable
 
 from collagebench.errors import UsageError
 from collagebench.schemes.percentile import RunningPercentile, parse_delay
-from collagebench.schemes.protocol import Action, Cancel, Request, Scheme, Task, Wake
+from collagebench.schemes.protocol import Action, Cancel, Request, Scheme, Send, Task, Wake
 
 
 class Reissue(Scheme):
@@ -25,6 +25,8 @@ class Reissue(Scheme):
             raise UsageError(f"--retries must be 1 or more, not {retries}")
         self.timeout = parse_delay(reissue_after)
         self.retries = retries
+        self._anywhere: set[int] = set()
+        """Tasks that no worker was to be avoided for any more."""
 
     def allot(self, workers: int) -> dict[str, int]:
         """All workers serve single images; a retry needs a second one."""
@@ -58,7 +60,12 @@ class Reissue(Scheme):
         """Send the next attempt at once, if one is left."""
         actions: list[Action] = []
         for request in self._drop(task):
-            if task.attempt < self.retries:
+            if reason == "refused" and task.attempt and task.id not in self._anywhere:
+                # No other worker is up: the slow one is better than none.
+                again = self._try(request, task.attempt, now)
+                self._anywhere.update(action.task.id for action in again if isinstance(action, Send))
+                actions += again
+            elif task.attempt < self.retries:
                 actions += self._try(request, task.attempt + 1, now, task)
             else:
                 actions.append(self._fail(request, reason))

@@ -10,6 +10,8 @@ from collagebench.statistics.drift import over_places, within_runs
 from collagebench.statistics.quantiles import requests_needed
 from collagebench.statistics.strain import client_share, own_stragglers, saturated, slow_transport
 
+FLEETS = 40
+"""Runs below which chance says too much about how many of them have a slow machine."""
 A_MAXIMUM = 100
 """The p99 of fewer requests is their maximum."""
 
@@ -53,7 +55,19 @@ def warnings(run: Run) -> list[str]:
         )
     if single:
         found.append(f"one run gives no interval ({', '.join(single)}): raise --runs.")
-    return found + _sampled(run) + _place(run) + _host(run)
+    return found + _sampled(run) + _whole_runs(run) + _place(run) + _host(run)
+
+
+def _whole_runs(run: Run) -> list[str]:
+    """Say where chance decides once a run which machine is slow: then there are as few draws as there are runs."""
+    parameters = (run.header.get("stragglers") or {}).get("parameters") or {}
+    runs = len(set(run.cells["run"].tolist()))
+    if parameters.get("slow_place") != "anywhere" or not 1 < runs < FLEETS:
+        return []
+    return [
+        f"which machines are slow is drawn once for each run, so a p99 of {runs} runs depends on how many of them met "
+        f"one, more than its interval tells: {FLEETS} --runs or more, or say where it is with --slow-place."
+    ]
 
 
 def _sampled(run: Run) -> list[str]:
