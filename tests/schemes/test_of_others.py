@@ -1,0 +1,187 @@
+"""Schemes that somebody else adds: what they say is done, and their mistakes are named instead of becoming figures."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from simulated_cell import simulate
+
+from collagebench import schemes
+from collagebench.config import Config, SchemeConfig
+from collagebench.engine import experiment
+from collagebench.engine.cells import Progress
+from collagebench.errors import UsageError
+from collagebench.report.summary import summarise
+from collagebench.results.reader import load
+from collagebench.schemes.plain import NoRedundancy
+from collagebench.schemes.protocol import Action, Answer, Request, Scheme, Task, Wake
+
+
+@pytest.fixture
+def add(monkeypatch: pytest.MonkeyPatch) -> Callable[[type[Scheme]], None]:
+    """Adds a scheme, as `mine`, to the table."""
+    return lambda scheme: monkeypatch.setitem(schemes.SCHEMES, "mine", scheme)
+
+
+def simulated(directory: Path) -> dict[str, Any]:
+    """Simulate the scheme `mine`; return what the report says of it."""
+    config = Config(schemes=(SchemeConfig("mine", "mine"),), runs=2, requests=150, compute_time=0.004)
+    experiment.simulate(config, directory, Progress())
+    found: dict[str, Any] = summarise([load(directory)])["schemes"][0]
+    return found
+
+
+def test_what_a_scheme_encodes_is_what_is_classified(add: Callable[[type[Scheme]], None], tmp_path: Path) -> None:
+    """A scheme that sends black images to the single is right as often as black images are, not as the images are."""
+
+    class Black(NoRedundancy):
+        def encode(self, task: Task, images: Sequence[NDArray[np.uint8]], shape: tuple[int, int, int]) -> NDArray[Any]:
+            return np.zeros_like(np.array(images))
+
+    add(Black)
+    assert simulated(tmp_path / "run")["accuracy"]["overall"] < 0.3
+
+
+class Pairs(Scheme):
+    """Every two requests in one task for the single."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._waiting: list[Request] = []
+
+    def arrived(self, request: Request, now: float) -> list[Action]:
+        self._waiting.append(request)
+        if len(self._waiting) < 2:
+            return []
+        pair, self._waiting = self._waiting, []
+        return [self._send("single", pair)]
+
+    def replied(self, task: Task, now: float, missing: Collection[int] = ()) -> list[Action]:
+        return [action for request in task.requests for action in self._answer(request, "own", task)]
+
+
+def test_a_batch_for_the_single_is_classified_image_by_image(
+    add: Callable[[type[Scheme]], None], tmp_path: Path
+) -> None:
+    """Two requests in one task of a scheme whose `batch` says so cost two inferences, and both are right."""
+
+    class Two(Pairs):
+        def batch(self, role: str) -> int:
+            return 2
+
+    add(Two)
+    found = simulated(tmp_path / "run")
+    assert found["accuracy"]["overall"] > 0.95
+    assert not found["failed"]
+
+
+def test_a_batch_that_nobody_knows_of_is_refused(add: Callable[[type[Scheme]], None], tmp_path: Path) -> None:
+    """Several requests in one task, at the price of one, are an error that names `batch`."""
+    add(Pairs)
+    with pytest.raises(
+        UsageError, match=r"put 2 requests into one task for the single model, but its batch\(\) says 1"
+    ):
+        simulated(tmp_path / "run")
+
+
+def test_more_workers_than_there_are_is_refused(add: Callable[[type[Scheme]], None], tmp_path: Path) -> None:
+    """A scheme that takes more than its budget is stopped before anything runs."""
+
+    class Greedy(NoRedundancy):
+        def allot(self, workers: int) -> dict[str, int]:
+            return {"single": workers + 5}
+
+    add(Greedy)
+    with pytest.raises(UsageError, match="scheme mine wants 15 workers, but its budget is 10"):
+        simulated(tmp_path / "run")
+    assert not (tmp_path / "run" / "requests.csv").exists()
+
+
+def slow(worker: int, request: int, attempt: int, at: float) -> float:
+    """Draw a second for every task."""
+    return 1.0
+
+
+def test_a_source_that_is_none_is_refused_at_once(add: Callable[[type[Scheme]], None]) -> None:
+    """The records know a few sources of answers only; another is said before it is written."""
+
+    class Copy(NoRedundancy):
+        def replied(self, task: Task, now: float, missing: Collection[int] = ()) -> list[Action]:
+            return self._answer(task.requests[0], "copy", task)
+
+    add(Copy)
+    with pytest.raises(UsageError, match="cannot be from 'copy'; sources are own, replica,"):
+        simulate("mine", {}, 2, [0.0], slow)
+
+
+def test_an_answer_from_a_task_that_is_not_served_is_refused(add: Callable[[type[Scheme]], None]) -> None:
+    """Nobody knows what a task will say before it has been served."""
+
+    class Hasty(NoRedundancy):
+        def arrived(self, request: Request, now: float) -> list[Action]:
+            sent = self._send("single", (request,))
+            return [sent, Answer(request, "own", (sent.task,))]
+
+    add(Hasty)
+    with pytest.raises(UsageError, match="answered request 0 from a task that has not been served"):
+        simulate("mine", {}, 2, [0.0], slow)
+
+
+def test_a_scheme_that_never_uses_an_idle_worker_does_not_hang(add: Callable[[type[Scheme]], None]) -> None:
+    """One that is asked for ever what an idle worker should do, and does nothing about it, is stopped."""
+
+    class Idler(NoRedundancy):
+        idle_role = "single"
+
+        def idle(self, role: str, now: float) -> list[Action]:
+            return [Wake("later", now + 1)]
+
+    add(Idler)
+    with pytest.raises(UsageError, match="was told 1,000 times of an idle single worker"):
+        simulate("mine", {}, 2, [0.0], slow)
+
+
+def test_options_may_be_choices_and_truths(add: Callable[[type[Scheme]], None]) -> None:
+    """A constructor's `Literal` takes its values and a `bool` a truth; both refuse the rest, as a number does a truth."""
+
+    class Choosy(NoRedundancy):
+        def __init__(self, mode: Literal["lt", "mds"] = "lt", fast: bool = False, copies: int = 1) -> None:
+            super().__init__()
+
+    assert str(inspect.signature(Choosy).parameters["fast"].annotation) == "bool"
+    add(Choosy)
+    schemes.make("mine", {"mode": "mds", "fast": True, "copies": 2})
+    for wrong in ({"mode": "rs"}, {"mode": True}, {"fast": "yes"}, {"copies": True}):
+        with pytest.raises(UsageError, match="cannot be"):
+            schemes.make("mine", wrong)
+
+
+def test_shares_of_a_group_on_one_worker_are_slow_each_for_itself(add: Callable[[type[Scheme]], None]) -> None:
+    """Two tasks of the same request and attempt with different shares meet different draws of their one worker."""
+
+    class Shares(NoRedundancy):
+        def arrived(self, request: Request, now: float) -> list[Action]:
+            return [self._send("single", (request,), share=share) for share in range(2)]
+
+    add(Shares)
+    asked: list[tuple[int, int, int]] = []
+
+    def draw(worker: int, request: int, attempt: int, at: float) -> float:
+        asked.append((worker, request, attempt))
+        return 1.0
+
+    simulate("mine", {}, 1, [0.0], draw)
+    assert len(set(asked)) == 2
+
+
+def test_a_retry_takes_the_slow_worker_if_no_other_is_up() -> None:
+    """With one of two workers down, a request that is given up on the other is sent there again instead of failing."""
+    ledger = simulate("reissue", {"reissue_after": 0.5}, 2, [0.0, 0.1], slow, crashes=[(0.05, 9.0, 1)])
+    assert not ledger.failures
+    assert set(ledger.latency) == {0, 1}
