@@ -80,7 +80,7 @@ def read_hosts(path: Path) -> tuple[Host, ...]:
         UsageError: it cannot be read, names no host, or has a line that makes no sense; the sentence says which.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise UsageError(f"the file of hosts {path} cannot be read: {reason}") from None

@@ -123,7 +123,7 @@ def read_profile(path: Path) -> Profile:
             names the file, the line and the key. The options of schemes are left for the schemes to judge.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
         data = tomllib.loads(text)
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"

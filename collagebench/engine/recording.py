@@ -97,7 +97,7 @@ class Recording:
             raise UsageError(f"--arrivals must be {' or '.join(KINDS)}, not {self.arrivals!r}")
         for name, value in (("rate", self.rate), ("duration", self.duration)):
             if value is not None and not 0 < value < 1e6:
-                raise UsageError(f"--{name} must be a number above 0, not {value}")
+                raise UsageError(f"--{name} must be a number above 0 and below 1,000,000, not {value:g}")
         if self.seed < 0:
             raise UsageError(f"--seed must be 0 or more, not {self.seed}")
         parameters_of(self.stragglers)
@@ -119,6 +119,10 @@ class Recording:
         return natural if isinstance(natural, Natural) else None
 
 
+def _too_few(what: str) -> str:
+    return f"fewer than {LEAST} services {what}: watch for longer (--duration) or raise --rate"
+
+
 def record(
     asked: Recording, out: Path, samples: bool, report: Report, show: Callable[[str], None] = lambda text: None
 ) -> dict[str, Any]:
@@ -135,6 +139,8 @@ def record(
     model, pixels = _model_and_images(asked)
     rate = asked.rate or _default_rate(_inference_time(model, pixels), asked.workers)
     schedules = [_schedule(asked, rate, worker) for worker in range(asked.workers)]
+    if sum(map(len, schedules)) < LEAST:
+        raise UsageError(_too_few(f"would be sent in {asked.duration:g} s"))
     found = Watch([Machine() for _ in schedules])
     before = _processor_times()
     finished = True
@@ -148,7 +154,7 @@ def record(
     if sum(len(machine.seen) for machine in found.machines) < LEAST:
         if not finished:
             raise Interrupted("interrupted before anything was recorded")
-        raise UsageError(f"fewer than {LEAST} services were seen: watch for longer (--duration) or raise --rate")
+        raise UsageError(_too_few("were seen"))
     columns = [machine.in_order() for machine in found.machines]
     kept = out.with_name(f"{out.name.removesuffix('.json')}.csv.gz") if samples else None
     profile: dict[str, Any] = rounded(

@@ -179,7 +179,14 @@ async def endpoint_fleet(
     """
     addresses = [address(text) for text in where.endpoint]
     check_token(addresses, where.token)
-    secure = credentials(where.tls_ca, where.tls_cert, where.tls_key) if any(at.secure for at in addresses) else None
+    secure = None
+    if any(at.secure for at in addresses):
+        secure = credentials(where.tls_ca, where.tls_cert, where.tls_key)
+    elif given := [name for name in ("tls_ca", "tls_cert", "tls_key") if getattr(where, name) is not None]:
+        names = " and ".join(f"--{name.replace('_', '-')}" for name in given)
+        raise UsageError(
+            f"{names} mean nothing to {addresses[0]}, which is not encrypted: say grpcs://, or leave it out"
+        )
     fleet = Fleet(on_lost, lambda worker: None, CANNOT["endpoint"])
     slots = [_slot(spec, addresses[place % len(addresses)], where, secure) for place, spec in enumerate(specs)]
     try:

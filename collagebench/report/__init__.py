@@ -15,7 +15,7 @@ from collagebench.report import csv, gates
 from collagebench.report.expression import Gate
 from collagebench.report.html import page
 from collagebench.report.markdown import markdown, sweep_markdown
-from collagebench.report.output import put
+from collagebench.report.output import PlainConsole, put
 from collagebench.report.parts import print_line
 from collagebench.report.summary import summarise
 from collagebench.report.sweep import apply_gates, summarise_sweep
@@ -58,7 +58,7 @@ def print_report(
     seen = _put(text, lambda console: print_summary(summary, console, details), out)
     if failed and (form != "table" or out is not None or not seen):  # whoever sees the exit code should see why
         outcomes = named(summary["gates"]) if "runs" in summary else summary["gates"]
-        gates.print_gates([gate for gate in outcomes if gate["failed"]], Console(stderr=True))
+        gates.print_gates([gate for gate in outcomes if gate["failed"]], PlainConsole(stderr=True))
     return _code(summary, failed)
 
 
@@ -83,7 +83,7 @@ def _sweep(
     text = None if form == "table" else _sweep_text(form, summary, directory.resolve().name)
     seen = _put(text, lambda console: print_sweep(summary, console, details), out)
     if failed and (form != "table" or out is not None or not seen):
-        gates.print_gates([gate for gate in named(summary["gates"]) if gate["failed"]], Console(stderr=True))
+        gates.print_gates([gate for gate in named(summary["gates"]) if gate["failed"]], PlainConsole(stderr=True))
     return _code(summary, failed)
 
 
@@ -119,7 +119,7 @@ def _text(form: str, summary: dict[str, Any], runs: Sequence[Run]) -> str:
         return page(summary, runs, names)
     text, note = trace(runs, names)
     if note:
-        print_line(Console(stderr=True), note, indent="note: ")
+        print_line(PlainConsole(stderr=True), note, indent="note: ")
     return text
 
 

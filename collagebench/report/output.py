@@ -14,6 +14,8 @@ from rich.console import Console
 from collagebench.errors import OutputError
 
 WIDTH = 80
+NARROWEST = 20
+"""Characters of a line below which a console is taken not to know its width."""
 """Columns of a table that is written to a file."""
 
 
@@ -28,7 +30,7 @@ def put(show: Callable[[Console], None], out: Path | None) -> bool:
     if out is None:
         return to_stdout(show)
     text = StringIO()
-    show(Console(file=text, width=WIDTH, no_color=True))
+    show(Console(file=text, width=WIDTH, no_color=True, markup=False, emoji=False))
     write_whole(out, text.getvalue())
     return True
 
@@ -88,7 +90,7 @@ def to_stdout(show: Callable[[Console], None]) -> bool:
     with contextlib.suppress(AttributeError):
         sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]
     try:
-        show(_Console())
+        show(PlainConsole())
         sys.stdout.flush()
         return True
     except OSError as error:
@@ -100,8 +102,18 @@ def to_stdout(show: Callable[[Console], None]) -> bool:
         raise OutputError(f"the report cannot be written to standard output ({error.strerror})") from None
 
 
-class _Console(Console):
-    """A console that leaves it to its owner what a reader who has gone means; Rich would end the program with 1."""
+class PlainConsole(Console):
+    """A console that prints names as they are, and is never too narrow to print anything.
+
+    It leaves it to its owner what a reader who has gone means; Rich would end the program with 1.
+    """
+
+    def __init__(self, stderr: bool = False) -> None:
+        """Print to standard output, or to standard error."""
+        super().__init__(stderr=stderr, markup=False, emoji=False)
+        if self.width < NARROWEST:  # a terminal, or COLUMNS, may say 0
+            self.width = WIDTH
 
     def on_broken_pipe(self) -> None:
+        """Leave it to the owner."""
         raise BrokenPipeError

@@ -58,15 +58,17 @@ def conditions(answer: Object) -> str:
     used = [load["utilisation"] for load in loads]
     shares = f"{used[0]:.2f}" + (f" to {used[-1]:.2f}" if len(used) > 1 else "")
     workers = f"{config['workers']} worker{'s' if config['workers'] != 1 else ''}"
-    asked = [f"{wishes['quantile']} below {as_ms(wishes['slo'])} ms" if wishes["slo"] is not None else "the lowest p99"]
+    asked = [
+        f"{wishes['quantile']} below {1e3 * wishes['slo']:.10g} ms" if wishes["slo"] is not None else "the lowest p99"
+    ]
     if wishes["slo"] is None and wishes["quantile"] != "p99":
         asked = [f"the lowest {wishes['quantile']}"]
     if wishes["accuracy"] is not None:
-        asked.append(f"{as_percent(wishes['accuracy'])} right")
+        asked.append(f"{100 * wishes['accuracy']:.10g} % right")
     if wishes["allowed_loss"] is not None:
-        asked.append(f"at most {100 * wishes['allowed_loss']:.2g} points lost")
+        asked.append(f"at most {100 * wishes['allowed_loss']:.10g} points lost")
     if wishes["budget"] is not None:
-        asked.append(f"at most {100 * wishes['budget']:.3g} % more work")
+        asked.append(f"at most {100 * wishes['budget']:.10g} % more work")
     return (
         f"simulated: {workers}, {rates} requests/s (utilisation {shares}), stragglers {stragglers(answer['asked'])}, "
         f"images {config['dataset']}; asked for: {', '.join(asked)}"

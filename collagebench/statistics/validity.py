@@ -108,9 +108,10 @@ def _late_client(run: Run) -> list[str]:
             late.append(f"{variant} {lag * 1e3:.2f} ms, median latency {median * 1e3:.1f} ms")
     if not late:
         return []
+    longer = "" if run.header.get("config", {}).get("stragglers") == "none" else "raise --time-scale, "
     return [
         f"the client handled requests late (dispatch lag p99 above 5 % of the median latency: {'; '.join(late)}): "
-        "lower --utilisation or --rate, raise --time-scale, or leave the client a core of its own"
+        f"lower --utilisation or --rate, {longer}or leave the client a core of its own"
     ]
 
 

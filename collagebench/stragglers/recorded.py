@@ -154,7 +154,7 @@ def read(path: Path) -> dict[str, Any]:
         profile = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise DataError(f"the recorded stragglers {path} cannot be read ({error.strerror})") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise _damaged(path, error) from None
     schema = profile.get("schema") if isinstance(profile, dict) else None
     if not isinstance(schema, int) or not {"machines", "fleet", "probabilities"} <= profile.keys():

@@ -47,7 +47,7 @@ def explain(
 def _chosen(choice: Candidate, wishes: Wishes) -> str:
     what = "no redundancy" if choice.scheme == "none" else choice.variant
     sure = status(choice, wishes) == "meets"
-    slo = f", against an SLO of {_ms(wishes.slo)}" if wishes.slo is not None else ""
+    slo = f", against an SLO of {1e3 * wishes.slo:.10g} ms" if wishes.slo is not None else ""
     verb = "Use" if sure else "Perhaps use"
     return f"{verb} {what}: {_latency(choice, wishes)}{slo}, {_accuracy(choice)}, {_work(choice)}."
 
@@ -66,12 +66,12 @@ def _nothing(nearest: Mapping[str, Candidate], wishes: Wishes) -> list[str]:
 
 def _wish(name: str, wishes: Wishes) -> str:
     if name == "slo" and wishes.slo is not None:
-        return f"the SLO of {_ms(wishes.slo)}"
+        return f"the SLO of {1e3 * wishes.slo:.10g} ms"
     if name == "budget" and wishes.budget is not None:
-        return f"the budget of {100 * wishes.budget:.3g} % more work"
+        return f"the budget of {100 * wishes.budget:.10g} % more work"
     if name == "floor" and wishes.accuracy is not None:
-        return f"the floor of {100 * wishes.accuracy:.4g} % right"
-    return f"the limit of {100 * (wishes.allowed_loss or 0.0):.2g} points of accuracy lost"
+        return f"the floor of {100 * wishes.accuracy:.10g} % right"
+    return f"the limit of {100 * (wishes.allowed_loss or 0.0):.10g} points of accuracy lost"
 
 
 def _cure(plain: Candidate, wishes: Wishes, loads: Sequence[Mapping[str, Any]]) -> str:
@@ -90,6 +90,8 @@ def _next(choice: Candidate, others: Sequence[Candidate], judged: Sequence[Candi
         after = others[0]
         name = "No redundancy" if after.scheme == "none" else after.variant
         return f"Next: {name} with {_latency(after, wishes)}, {_accuracy(after)}, {_work(after)}."
+    if len(judged) == 1:
+        return "Nothing else was asked about (--scheme)."
     return f"Nothing else meets what is asked for: {_nearly(choice, judged, wishes)}."
 
 
@@ -125,7 +127,7 @@ def _cheaper(choice: Candidate, judged: Sequence[Candidate], wishes: Wishes) -> 
 def _rest(judged: Sequence[Candidate], left: Sequence[Left], wishes: Wishes) -> str:
     counts = Counter(status(one, wishes) for one in judged)
     parts = [f"{counts[kind]} {WORDS[kind]}" for kind in WORDS if counts[kind]]
-    text = f"Of {len(judged)} variants: {', '.join(reversed(parts))}"
+    text = f"Of {len(judged)} variant{'s' if len(judged) > 1 else ''}: {', '.join(reversed(parts))}"
     schemes = sorted({one.variant.split()[0] for one in left})
     return (
         f"{text}. Not considered, for want of a model or of workers: {', '.join(schemes)}." if schemes else f"{text}."
@@ -158,4 +160,4 @@ def _ms(seconds: float | None) -> str:
     if seconds is None:
         return "?"
     ms = seconds * 1e3
-    return f"{ms:.3g} ms" if ms < 1000 else f"{ms:.0f} ms"
+    return f"{ms:.3g} ms" if ms < 999.5 else f"{ms:.0f} ms"

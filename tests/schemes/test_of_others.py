@@ -148,7 +148,7 @@ def test_a_scheme_that_never_uses_an_idle_worker_does_not_hang(add: Callable[[ty
 
 
 def test_options_may_be_choices_and_truths(add: Callable[[type[Scheme]], None]) -> None:
-    """A constructor's `Literal` takes its values and a `bool` a truth; both refuse the rest, as a number does a truth."""
+    """A `Literal` takes its values and a `bool` a truth; both refuse the rest, as a number does a truth."""
 
     class Choosy(NoRedundancy):
         def __init__(self, mode: Literal["lt", "mds"] = "lt", fast: bool = False, copies: int = 1) -> None:

@@ -30,7 +30,12 @@ class Remote(Launcher):
         self._place = place
         self._ended: str | None = None
         log = session.log
-        super().__init__(session.process, log.parent, on_lost, on_crashed, on_restarted, log.name)
+
+        def lost_there(worker: int, status: str) -> None:
+            address = session.host.address
+            on_lost(worker, status if address in status else f"{status} on {address}")
+
+        super().__init__(session.process, log.parent, lost_there, on_crashed, on_restarted, log.name)
 
     async def up(self, deadline: float) -> None:
         """Return when it is up.
