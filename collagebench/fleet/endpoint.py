@@ -99,6 +99,11 @@ class Slot(Connection):
                     f"{self.at} does not serve model {self._called_there(model)!r}: {error.detail}"
                 ) from None
 
+    @property
+    def scales(self) -> bool:
+        """Whether a model of it takes pixels that are multiplied by something."""
+        return any(known.scale is not None for known in self._signatures.values())
+
     async def _signature(self, needed: ModelFile, timeout: float) -> Signature:
         name = self._called_there(needed)
         asked = protocol.ModelReadyRequest(name=name).SerializeToString()
@@ -119,7 +124,10 @@ class Slot(Connection):
             return f"{self.at} does not speak the Open Inference Protocol over gRPC ({error.detail})"
         if error.reason == "deadline":
             return f"{self.at} did not answer within {REACH_WITHIN:g} s"
-        return f"{self.at} cannot be reached: {error.detail}"
+        why = error.detail.removeprefix(f"{self.name} is gone: ")
+        if "WRONG_VERSION_NUMBER" in why:
+            return f"{self.at} cannot be reached: it does not speak TLS ({why}); if the way there is safe, say grpc://"
+        return f"{self.at} cannot be reached: {why}; see that the server runs, and that this is its port"
 
     async def infer(
         self, task: int, model: str, pixels: NDArray[Any], mode: wire.Mode | None, amount: float, timeout: float
@@ -192,6 +200,8 @@ async def endpoint_fleet(
     try:
         fleet.take_in(slots)
         await _check(slots)
+        if where.pixel_scale is not None and not any(slot.scales for slot in slots):
+            raise UsageError("--pixel-scale means nothing to models that take UINT8, as those of all endpoints do")
         fleet.facts.update({slot.host: slot.versions for slot in slots})
         yield fleet
     finally:

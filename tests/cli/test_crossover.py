@@ -77,6 +77,7 @@ def test_where_there_is_none_it_says_who_is_better(capsys: pytest.CaptureFixture
     assert "replication is better than no redundancy from utilisation 0.05 to 0.15: no crossover" in " ".join(
         out.split()
     )
+    assert "replication (than none) - throughout replication (than none)" in " ".join(out.split())
 
 
 def test_an_axis_of_whole_numbers_in_equal_ratios(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -130,7 +131,7 @@ def test_records_that_were_changed_are_refused(capsys: pytest.CaptureFixture[str
     records.write_text(records.read_text() + "\n")
     code, _, err = asked(capsys, *SMALL, *question, "--out", tmp_path / "c")
     assert code == 1
-    assert "requests.csv line 2 is no record" in " ".join(err.split())
+    assert "requests.csv line 2402 is no record" in " ".join(err.split())
 
 
 @pytest.mark.parametrize(

@@ -165,6 +165,8 @@ def test_what_makes_no_sense_is_one_sentence(tmp_path: Path, capsys: pytest.Capt
         (("--rate", "nan"), 2, "--rate must be a number above 0"),
         (("--duration", -1), 2, "--duration must be a number above 0"),
         (("--rate", 1e5, "--duration", 1e5), 2, "lower --rate or --duration"),
+        (("--rate", 1e9), 2, "--rate must be a number above 0 and below 1,000,000"),
+        (("--rate", 0.1, "--duration", 0.5), 2, "fewer than 20 services would be sent in 0.5 s"),
         (("--seed", -1), 2, "--seed must be 0 or more"),
         (("--arrivals", "often"), 2, "--arrivals must be poisson or constant"),
         (("--stragglers", "lognormal"), 2, "--stragglers must be one of stop, corunner, throttle, traffic"),

@@ -358,11 +358,13 @@ def test_tls(certified: dict[str, Path]) -> None:
     with serving({"sums": SUMS}, SECRET, credentials) as server:
         secure = f"grpcs://localhost:{server.port}"
         with_fleet(lambda fleet: infer(*fleet), secure, tls_ca=certified["ca"], token=Token(SECRET))
+        refused = refusal(server.url, tls_ca=certified["ca"], token=Token(SECRET), error=UsageError)
+        assert f"--tls-ca mean nothing to {server.url}, which is not encrypted" in refused
         for url, ca in (
             (secure, None),  # the system's authorities do not know it
             (secure, certified["client"]),  # nor does somebody else
             (f"grpcs://127.0.0.1:{server.port}", certified["ca"]),  # the certificate is for localhost
-            (server.url, certified["ca"]),  # no TLS where the server has it
+            (server.url, None),  # no TLS where the server has it
         ):
             assert f"{url} cannot be reached" in refusal(url, tls_ca=ca, token=Token(SECRET), error=FleetError)
         assert len(server.inferred) == 2, "of the one that trusts it"

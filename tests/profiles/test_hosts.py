@@ -192,3 +192,11 @@ def test_hosts_of_options_and_of_a_file_come_together(tmp_path):
     where, workers = fleet_of({"fleet": "ssh", "host": ("a",), "hosts": tmp_path / "vms"})
     assert where.host == (Host("a"), Host("b", 3))
     assert workers == 10
+
+
+def test_files_of_windows_are_read(tmp_path):
+    """A byte-order mark and its line ends are no part of a host, or of a profile."""
+    (tmp_path / "hosts").write_bytes(b"\xef\xbb\xbfvm1 workers=2\r\nvm2\r\n")
+    assert [host.address for host in read_hosts(tmp_path / "hosts")] == ["vm1", "vm2"]
+    (tmp_path / "p.toml").write_bytes(b"\xef\xbb\xbfruns = 3\r\n")
+    assert read_profile(tmp_path / "p.toml").values["runs"] == 3

@@ -178,6 +178,7 @@ def test_the_bound_has_latencies(tmp_path):
     summary = summarise([load(tmp_path / "run")])
     assert outcome(summary, "none.p99 > 2 * bound.p99")["right"] == pytest.approx(0.06)
     assert "1000 requests are too few" in outcome(summary, "bound.p999 < 1")["reason"]
+    assert "bound.p90 is not known, because requests fail" in outcome(summary, "bound.p90 < 1")["reason"]
     with pytest.raises(UsageError, match="the bound has latencies only"):
         outcome(summary, "bound.accuracy < 1")
     make_run(tmp_path / "calm", {"none": lognormal(1, 2, 250)})

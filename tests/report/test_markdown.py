@@ -34,6 +34,15 @@ def test_names_mean_nothing_to_markdown():
     """No character of a name starts markup, a cell, a tag or a new line."""
     assert escaped(NASTY) == r"&lt;/script&gt;&lt;script&gt;alert('x')&lt;/script&gt;&amp;\|\`\*"
     assert escaped("a\n# b") == r"a \# b"
+    assert escaped("$x$ ~y~ @me https://e.org") == r"\$x\$ \~y\~ &#64;me https:&#47;&#47;e.org"
+
+
+def test_ratios_without_a_real_difference_are_marked(tmp_path):
+    """As in the table, a ratio that is not shown stands behind a tilde, which the legend explains."""
+    latencies = {"none": lognormal(1, 4, 250), "hedge": lognormal(1, 4, 250)}
+    text = made(make_run(tmp_path / "run", latencies))
+    assert "| \\~" in next(line for line in text.splitlines() if line.startswith("| hedge"))
+    assert "\\~: no difference of more than 5 % is shown" in text
 
 
 def test_lower_bounds_and_failures(tmp_path):

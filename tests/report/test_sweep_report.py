@@ -189,3 +189,21 @@ def test_what_a_sweep_has_not_is_refused(crossing: Path) -> None:
         print_report([crossing], baseline="equal")
     with pytest.raises(UsageError, match="equal"):
         print_report([crossing], fail_if=[parse("equal.p99 > 1")])
+
+
+def test_an_slo_adds_a_table_of_answers_in_time(capsys: pytest.CaptureFixture[str], crossing: Path) -> None:
+    """With an SLO every form says how many right answers a second keep it; without one none speaks of it."""
+    for form in ("table", "markdown", "html"):
+        assert "right in time" not in said(capsys, crossing, form)[1]
+        code, text = said(capsys, crossing, form, slo_ms=25.0)
+        assert code == 0
+        assert "right in time" in text
+    found = summarise_sweep(crossing, slo_ms=25.0)["cells"][0]["schemes"][0]["goodput_rps"]
+    assert f"{found:.1f}" in text
+
+
+def test_work_is_said_to_be_that_of_the_baseline(capsys: pytest.CaptureFixture[str], crossing: Path) -> None:
+    """What work is measured in is the scheme of --baseline, not the first."""
+    _, text = said(capsys, crossing, details=True, baseline="hedge")
+    assert "worker time spent / that of hedge" in text
+    assert "p99 / hedge" in said(capsys, crossing, "html", baseline="hedge")[1]

@@ -8,6 +8,7 @@ import pytest
 from rich.console import Console
 from synthetic_run import HEADER, cell, lognormal, make_run, request, task
 
+from collagebench.report import print_report
 from collagebench.report.markdown import markdown
 from collagebench.report.summary import summarise
 from collagebench.report.table import print_summary
@@ -118,6 +119,21 @@ def test_a_narrow_terminal_keeps_names_and_drops_columns(tmp_path, width):
     assert "p99 ms" in header
     assert ("too narrow for ±" in text) == (width < 70)
     assert max(map(len, text.splitlines())) <= width
+    meant = {line.split("  ")[0] for line in text.splitlines() if "answers that did not come from" in line}
+    assert meant == ({"not own"} if "not own" in header else set())
+
+
+@pytest.mark.parametrize("width", [20, 40, 60, 72])
+def test_no_figure_is_cut_on_a_narrow_terminal(tmp_path, width):
+    """Every row of the details is the same as on a wide terminal, names included, however far it sticks out."""
+    latencies = {"none": lognormal(1, 4, 250), "replication": lognormal(2, 4, 250)}
+    run = make_run(tmp_path / "run", latencies)
+    wide, narrow = (printed(run, width=columns, details=True) for columns in (120, width))
+    rows = [line.split() for line in narrow.splitlines()]
+    start = next(i for i, line in enumerate(wide.splitlines()) if line.startswith("scheme") and "figure" in line)
+    figures = [line.split() for line in wide.splitlines()[start:] if line.startswith(("none ", "replication "))]
+    assert len(figures) > 6
+    assert all(row in rows for row in figures)
 
 
 def test_verdict_and_reasons(tmp_path):
@@ -155,3 +171,22 @@ def test_runs_side_by_side(tmp_path):
     text = printed(live, simulated)
     assert text.count("VALID") == 2
     assert text.splitlines()[-1].split()[-1] == "1.10x"
+
+
+@pytest.mark.parametrize("columns", ["0", "1", "19"])
+def test_a_console_that_does_not_know_its_width_prints_a_table(tmp_path, monkeypatch, capsys, columns):
+    """Some containers say that a line has no characters: the table is then 80 wide, instead of nothing."""
+    run = make_run(tmp_path / "run", {"none": lognormal(1, 4, 250)})
+    monkeypatch.setenv("COLUMNS", columns)
+    assert print_report([run], "table") == 0
+    assert "none" in [line.split(" ")[0] for line in capsys.readouterr().out.splitlines()]
+
+
+def test_names_that_look_like_markup_are_printed_as_they_are(tmp_path, capsys):
+    """A closing tag that closes nothing is no error, and an opening one no colour."""
+    run = make_run(tmp_path / "run", {"x[/b] y": lognormal(1, 4, 250), "hedge [p95] :smile:": lognormal(2, 4, 250)})
+    print_report([run], "table", details=True)
+    text = capsys.readouterr().out
+    assert "x[/b] y" in text
+    assert "hedge [p95]" in text
+    assert ":smile:" in text

@@ -83,6 +83,13 @@ def test_why_there_is_no_comparison(tmp_path, latencies, words):
     assert words in sentence
 
 
+def test_answers_at_once_have_no_ratio(tmp_path):
+    """A scheme whose p99 is 0 is not compared, and no failures are made up as the reason."""
+    run = make_run(tmp_path / "run", {"none": lognormal(1, 4, 250), "b": [[0.0] * 250] * 4}, lag=0.0)
+    (sentence,) = summarise([load(run)])["verdict"]
+    assert "not compared with none (that of b is 0)" in sentence
+
+
 def test_what_cannot_be_trusted_has_no_conclusion(tmp_path, base):
     """An INVALID run has no sentences; a run of one scheme has none either."""
     invalid = load(make_run(tmp_path / "a", {"none": base, "b": times(base, 2)}, status="interrupted"))

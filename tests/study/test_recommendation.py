@@ -15,6 +15,7 @@ from rich.console import Console
 from collagebench.config import Config
 from collagebench.errors import OutputError
 from collagebench.report.recommendation import print_recommendation
+from collagebench.report.recommendation_page import recommendation_page
 from collagebench.study.recommend import ANSWER, PAGE, Asked, _command, recommend, save
 from collagebench.study.wishes import Candidate, Wishes
 
@@ -153,3 +154,21 @@ def test_the_table_fits_80_columns(directory: Path) -> None:
             print_recommendation(answer, Console(file=file, width=80))
         lines = place.read_text(encoding=encoding).splitlines()
         assert max(map(len, lines)) <= 80
+
+
+def test_what_was_asked_is_repeated_as_it_was_asked(directory: Path) -> None:
+    """Limits stand in the answer with all their digits, and a single variant has no rivals that it is better than."""
+    answer = answered(directory, ("none",), slo=0.9999, loss=0.0125, budget=10.0)
+    shown = StringIO()
+    print_recommendation(answer, Console(file=shown, width=80))
+    text = " ".join(shown.getvalue().split())
+    assert "p99 below 999.9 ms, at most 1.25 points lost, at most 1000 % more work" in text
+    assert "against an SLO of 999.9 ms" in text
+    assert "Nothing else was asked about (--scheme). Of 1 variant: 1" in text
+
+
+def test_the_page_says_which_quantile_it_shows(directory: Path) -> None:
+    """Plots of another quantile than p99 are not called plots of p99."""
+    page = recommendation_page(answered(directory, ("replication",), quantile="p50"), "t")
+    assert "p50 against accuracy" in page
+    assert "p99" not in page.split("<main", 1)[1].split("The question", 1)[0]
