@@ -1,4 +1,4 @@
-"""Do the intervals hold what they promise, and does the comparison cry wolf? Four tables.
+"""Do the intervals hold what they promise, and does the comparison cry wolf? Five tables.
 
 1. How often the 95 % interval of p99 covers the truth, beside the interval that takes requests for independent. On
    made up data, computed for thousands of runs at once: ten workers at half their capacity, lognormal service; each
@@ -11,6 +11,8 @@
    and slowdowns, and between two that met different ones. The run that needs no options, in the simulated engine.
 3. A scheme against itself under other seeds: how often is a difference called real? The same engine and runs.
 4. The same with one side's latencies 10 % longer: how often is that found, with other seeds and with the same.
+5. How often the interval of p99 holds the truth on that fleet, for each scheme, in runs as long as there and in longer
+   ones, and where each run has slow machines of its own. The truth is the p99 of all runs that the experiments are of.
 
     python benchmarks/coverage.py [--experiments 300] [--comparisons 100]
 """
@@ -60,6 +62,7 @@ def main() -> None:
     plan = make_plan(Config(runs=needed, compute_time=COMPUTE_S))
     print_pairing(plan)
     print_comparisons(plan, arguments.comparisons)
+    print_fleets(arguments.comparisons)
     print(f"{time.perf_counter() - start:.0f} s")
 
 
@@ -144,6 +147,24 @@ def print_comparisons(plan: Plan, comparisons: int) -> None:
         significant = np.mean([figures["p99"].p_holm <= LEVEL for figures in found])
         real = {name: np.mean([figures[name].real for figures in found]) for name in ("p99", "p50", "mean")}
         print(f"{label:34}{significant:12.0%}{real['p99']:8.0%}{real['p50']:8.0%}{real['mean']:8.0%}", flush=True)
+
+
+def print_fleets(experiments: int) -> None:
+    """Print how often the interval of p99 holds the p99 of all runs."""
+    print(f"\n5. 95 % interval of p99: how many of {experiments} experiments of {RUNS} runs hold that of all of them")
+    for stragglers, requests in (("collage-trace", 250), ("collage-trace", 1000), ("collage-machines", 1000)):
+        runs = RUNS * experiments
+        plan = make_plan(Config(stragglers=stragglers, requests=requests, runs=runs, compute_time=COMPUTE_S))
+        held = []
+        for variant in plan.variants:
+            latencies = simulate(plan, variant, runs)
+            truth = quantile(np.sort(latencies.ravel()), 0.99)
+            ends = [
+                around(quantile(np.sort(each.ravel()), 0.99), list(p99_by_run(each)))
+                for each in latencies.reshape(experiments, RUNS, -1)
+            ]
+            held.append(f"{variant.name} {np.mean([low <= truth <= high for low, high in ends]):.1%}")
+        print(f"{stragglers:18}{requests:6} requests a run: {', '.join(held)}", flush=True)
 
 
 def differences(latencies: Mapping[str, Seconds]) -> dict[str, Difference]:
