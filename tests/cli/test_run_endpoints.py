@@ -185,7 +185,7 @@ def test_the_variable_does_for_a_token_and_a_bad_one_is_not_repeated(
         (["--endpoint", "grpc://localhost:1"], "means nothing to the fleet local"),
         (
             ["--fleet", "endpoint", "--endpoint", "grpc://h:1", "--tls-ca", "ca.pem", "--workers", "4"],
-            "--tls-ca mean nothing to grpc://h:1, which is not encrypted",
+            "--tls-ca means nothing to grpc://h:1, which is not encrypted",
         ),
         (
             ["--fleet", "endpoint", "--endpoint", "grpc://h:1", "--stragglers", "stop", "--workers", "4"],

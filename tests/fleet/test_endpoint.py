@@ -359,7 +359,7 @@ def test_tls(certified: dict[str, Path]) -> None:
         secure = f"grpcs://localhost:{server.port}"
         with_fleet(lambda fleet: infer(*fleet), secure, tls_ca=certified["ca"], token=Token(SECRET))
         refused = refusal(server.url, tls_ca=certified["ca"], token=Token(SECRET), error=UsageError)
-        assert f"--tls-ca mean nothing to {server.url}, which is not encrypted" in refused
+        assert f"--tls-ca means nothing to {server.url}, which is not encrypted" in refused
         for url, ca in (
             (secure, None),  # the system's authorities do not know it
             (secure, certified["client"]),  # nor does somebody else
