@@ -193,8 +193,8 @@ async def endpoint_fleet(
     elif given := [name for name in ("tls_ca", "tls_cert", "tls_key") if getattr(where, name) is not None]:
         names = " and ".join(f"--{name.replace('_', '-')}" for name in given)
         raise UsageError(
-            f"{names} mean{'s' if len(given) == 1 else ''} nothing to {addresses[0]}, which is not encrypted: say grpcs://, "
-            "or leave it out"
+            f"{names} mean{'s' if len(given) == 1 else ''} nothing to {addresses[0]}, which is not encrypted: say "
+            "grpcs://, or leave it out"
         )
     fleet = Fleet(on_lost, lambda worker: None, CANNOT["endpoint"])
     slots = [_slot(spec, addresses[place % len(addresses)], where, secure) for place, spec in enumerate(specs)]
