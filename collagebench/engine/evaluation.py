@@ -134,10 +134,8 @@ class Evaluator:
         for role, model in models.items():
             mine = [job for job in jobs if job.task.role == role]
             if role == "single":
-                plain = [job for job in mine if self._is_plain(codec, job.task, model)]
-                self._singles(model, plain)
-                told = {id(job) for job in plain}
-                mine = [job for job in mine if id(job) not in told]
+                self._singles(model, [job for job in mine if self._is_plain(codec, job.task, model)])
+                mine = [job for job in mine if job.outputs is None]
             for start in range(0, len(mine), BATCH):
                 batch = mine[start : start + BATCH]
                 inputs = [encode(codec, job.task, model, self._images) for job in batch]

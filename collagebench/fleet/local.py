@@ -21,8 +21,8 @@ PROGRAM = (
 
 
 MEMORY = Path("/proc/meminfo")
-WORKER_BYTES = 10_000_000
-"""Memory that no worker does without, beside what it shares with the others."""
+WORKER_BYTES: dict[Compute, int] = {"real": 11_000_000, "emulated": 8_000_000}
+"""Memory of a worker beside what it shares with the others, measured; with large models it is more."""
 LINE_BYTES = 1 << 24
 """The longest line that the forkserver may say: hours of stops in one."""
 
@@ -55,7 +55,7 @@ async def local_fleet(
         FleetError: the workers could not be started in time.
         OutputError: the logs cannot be written.
     """
-    _see_that_they_fit(len(specs))
+    _see_that_they_fit(len(specs), compute)
     fleet = Fleet(on_lost, on_back)
     launcher = Launcher(await _forkserver(compute, logs), logs, fleet.lost, on_crashed, fleet.restarted)
     try:
@@ -70,16 +70,17 @@ async def local_fleet(
                 shutil.rmtree(launcher.directory, ignore_errors=True)
 
 
-def _see_that_they_fit(workers: int) -> None:
+def _see_that_they_fit(workers: int, compute: Compute) -> None:
     """Refuse more workers than this machine has memory for, by what the smallest of them takes; Linux says how much."""
     try:
         lines = dict(line.split(":", 1) for line in MEMORY.read_text().splitlines())
         free = int(lines["MemAvailable"].split()[0]) * 1024
     except (OSError, ValueError, KeyError, IndexError):
         return
-    if workers * WORKER_BYTES > free:
+    needed = workers * WORKER_BYTES[compute]
+    if needed > free:
         raise FleetError(
-            f"{workers:,} workers need {workers * WORKER_BYTES / 1e9:.1f} GB of memory or more, and here are "
+            f"{workers:,} workers need {needed / 1e9:.1f} GB of memory or more, and here are "
             f"{free / 1e9:.1f} GB free: use fewer --workers, or simulate them"
         )
 

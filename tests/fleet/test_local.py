@@ -458,7 +458,7 @@ def test_logs_that_cannot_be_written_are_one_sentence(tmp_path: Path) -> None:
 def test_more_workers_than_there_is_memory_for_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A typing error does not take the machine down: nothing is started, and the sentence says what is free."""
     memory = tmp_path / "meminfo"
-    memory.write_text("MemTotal:  8000000 kB\nMemAvailable:  29000 kB\n")
+    memory.write_text("MemTotal:  8000000 kB\nMemAvailable:  23000 kB\n")
     monkeypatch.setattr("collagebench.fleet.local.MEMORY", memory)
     with pytest.raises(FleetError, match=r"3 workers need 0\.0 GB of memory or more, and here are 0\.0 GB free"):
         with_fleet(pytest.fail, tmp_path, 3, "emulated")
