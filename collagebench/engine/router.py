@@ -1,7 +1,12 @@
 """Which worker gets a task, and what each worker has in hand: one rule for real and for simulated fleets.
 
 A task goes to the worker of its role with the fewest tasks in hand. Ties are broken by a number that the caller draws
-from the routing stream. Each worker serves its tasks one at a time, first come first served.
+from the routing stream: it sets an order in which workers are tried, so that each of the equals is as likely as any
+other, and so that two schemes whose equals are nearly the same choose the same one. Their comparison is paired: a
+choice that hung on anything else would hide the difference behind that of other workers' slowness. (Two choices agree
+with the chance that A. Broder's min-hash has, the size of the sets' intersection over that of their union: On the
+resemblance and containment of documents, SEQUENCES 1997.) Each worker serves its tasks one at a time, first come first
+served.
 """
 
 from __future__ import annotations
@@ -15,6 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from collagebench.schemes.protocol import Task
+
+TRIES = 32
+"""So many workers are tried in the order that a tie's number sets, before the equals are looked at one by one."""
 
 
 @dataclass(slots=True, eq=False)
@@ -55,7 +63,7 @@ class Job:
 class _Hand:
     """One worker: what it has in hand, and where it stands among the workers of its role."""
 
-    __slots__ = ("place", "queue", "role", "work", "worker")
+    __slots__ = ("bucket", "place", "queue", "role", "work", "worker")
 
     def __init__(self, worker: int, role: _Role) -> None:
         self.worker = worker
@@ -63,6 +71,8 @@ class _Hand:
         self.queue: deque[Job] = deque()
         self.work = 0.0
         """Seconds of service that the queue should take, the job in service whole."""
+        self.bucket: list[_Hand] | None = None
+        """The workers with as many tasks in hand, this one among them; None while it does not serve."""
         self.place = 0
         """Index in the bucket."""
 
@@ -70,9 +80,11 @@ class _Hand:
 class _Role:
     """The workers of one role in buckets by the number of tasks in hand: bucket n lists those that have n."""
 
-    __slots__ = ("buckets", "lowest")
+    __slots__ = ("all", "buckets", "lowest")
 
     def __init__(self) -> None:
+        self.all: list[_Hand] = []
+        """Those that serve and those struck out, always in the same order."""
         self.buckets: list[list[_Hand]] = [[]]
         self.lowest = 0
         """No bucket below this one holds any."""
@@ -85,6 +97,7 @@ class _Role:
             if last is not hand:
                 bucket[hand.place] = last
                 last.place = hand.place
+            hand.bucket = None
         if new is not None:
             if new == len(self.buckets):
                 self.buckets.append([])
@@ -93,6 +106,7 @@ class _Role:
             bucket = self.buckets[new]
             hand.place = len(bucket)
             bucket.append(hand)
+            hand.bucket = bucket
 
 
 class Router:
@@ -108,6 +122,8 @@ class Router:
         self._known = {
             worker: _Hand(worker, self._roles[name]) for name, indices in workers.items() for worker in indices
         }
+        for hand in self._known.values():
+            hand.role.all.append(hand)
         self._hands: dict[int, _Hand] = {}
         """Those workers that serve, by their number."""
         for worker in self._known:
@@ -124,13 +140,8 @@ class Router:
         while group.lowest < len(buckets) - 1 and not buckets[group.lowest]:
             group.lowest += 1
         for bucket in islice(buckets, group.lowest, None):
-            if bucket:
-                worker = bucket[int(tie * len(bucket))].worker
-                if worker not in avoid:
-                    return worker
-                others = [hand.worker for hand in bucket if hand.worker not in avoid]
-                if others:
-                    return others[int(tie * len(others))]
+            if bucket and (hand := _choose(group.all, bucket, avoid, tie)) is not None:
+                return hand.worker
         return None
 
     def put(self, job: Job) -> bool:
@@ -199,3 +210,24 @@ class Router:
             hand.work = 0.0
             self._hands[worker] = hand
             hand.role.move(hand, None, 0)
+
+
+def _choose(workers: list[_Hand], bucket: list[_Hand], avoid: Collection[int], tie: float) -> _Hand | None:
+    """Return the first of the workers, in the order that `tie` sets, that is in the bucket and not in `avoid`.
+
+    The order is that of a linear congruential generator (D. Knuth, MMIX), of which the upper 32 bits are used. A bucket
+    that holds few of many workers might need any number of tries; then the smallest number made of tie and worker wins.
+    """
+    state = int(tie * 2**64)
+    for _ in range(TRIES):
+        hand = workers[(state >> 32) * len(workers) >> 32]
+        if hand.bucket is bucket and hand.worker not in avoid:
+            return hand
+        state = _next(state)
+    equals = (hand for hand in bucket if hand.worker not in avoid)
+    return min(equals, key=lambda hand: _next(state ^ _next(hand.worker)) >> 32, default=None)
+
+
+def _next(state: int) -> int:
+    """Return the number of 64 bits that follows in the generator."""
+    return (state * 6364136223846793005 + 1442695040888963407) % 2**64

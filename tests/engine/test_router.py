@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 
 from collagebench.engine.router import Job, Router
 from collagebench.schemes.protocol import Request, Task
@@ -43,10 +46,52 @@ def test_pick_is_the_least_loaded_worker_outside_avoid(workers: int, steps: list
         assert router.idle("single") == any(all(j.worker != w for j in in_hand) for w in range(workers))
 
 
-def test_ties_are_broken_by_the_number_alone_over_all_equals() -> None:
-    """Each of the equally loaded workers is picked by an equal share of the tie numbers."""
-    router = Router({"single": range(4)})
-    assert [router.pick("single", (), tie) for tie in (0.0, 0.3, 0.6, 0.99)] == [0, 1, 2, 3]
+def loaded(workers: int, busy: set[int], others_first: bool = False) -> Router:
+    """A router of which the workers `busy` have a task in hand; `others_first`: the others had one before."""
+    router = Router({"single": range(workers)})
+    if others_first:
+        for worker in set(range(workers)) - busy:
+            before = job(worker)
+            router.put(before)
+            router.take(before)
+    for worker in busy:
+        router.put(job(worker))
+    return router
+
+
+@pytest.mark.parametrize(("workers", "idle"), [(4, 4), (10, 3), (10, 1), (200, 60), (200, 3)])
+def test_each_of_the_equals_is_as_likely(workers: int, idle: int) -> None:
+    """Over many numbers each least loaded worker outside `avoid` is picked as often, be they many or few of all."""
+    random = np.random.default_rng(7)
+    free = sorted(int(worker) for worker in random.permutation(workers)[:idle])
+    router = loaded(workers, set(range(workers)) - set(free))
+    avoid = set(free[1:2])
+    ties = random.random(20_000)
+    counts = np.bincount([router.pick("single", avoid, tie) or 0 for tie in ties], minlength=workers)
+    equals = [worker for worker in free if worker not in avoid]
+    assert counts.sum() == counts[equals].sum()
+    assert stats.chisquare(counts[equals]).pvalue > 1e-4 or len(equals) == 1
+
+
+@given(st.integers(2, 40), st.data())
+def test_which_of_the_equals_is_picked_does_not_hang_on_what_was_before(workers: int, data: st.DataObject) -> None:
+    """Two fleets with the same workers idle pick the same one, whatever order they became so in."""
+    busy = data.draw(st.sets(st.integers(0, workers - 1), max_size=workers - 1))
+    ties = data.draw(st.lists(st.floats(0, 1, exclude_max=True), min_size=20, max_size=20))
+    one, other = loaded(workers, busy), loaded(workers, busy, others_first=True)
+    assert [one.pick("single", (), tie) for tie in ties] == [other.pick("single", (), tie) for tie in ties]
+
+
+@given(st.integers(2, 40), st.integers(0, 2**16))
+def test_one_busy_worker_more_changes_only_what_it_would_have_got(workers: int, seed: int) -> None:
+    """Where one fleet has one worker less idle than another, all tasks but that worker's go to the same workers."""
+    random = np.random.default_rng(seed)
+    order = [int(worker) for worker in random.permutation(workers)]
+    busy, more = set(order[1 : random.integers(1, workers)]), order[0]
+    one, other = loaded(workers, busy), loaded(workers, busy | {more})
+    for tie in random.random(50):
+        picked = one.pick("single", (), tie)
+        assert other.pick("single", (), tie) == picked or picked == more
 
 
 def test_a_worker_serves_in_the_order_of_coming() -> None:
