@@ -80,11 +80,9 @@ class _Hand:
 class _Role:
     """The workers of one role in buckets by the number of tasks in hand: bucket n lists those that have n."""
 
-    __slots__ = ("all", "buckets", "lowest")
+    __slots__ = ("buckets", "lowest")
 
     def __init__(self) -> None:
-        self.all: list[_Hand] = []
-        """Those that serve and those struck out, always in the same order."""
         self.buckets: list[list[_Hand]] = [[]]
         self.lowest = 0
         """No bucket below this one holds any."""
@@ -122,8 +120,8 @@ class Router:
         self._known = {
             worker: _Hand(worker, self._roles[name]) for name, indices in workers.items() for worker in indices
         }
-        for hand in self._known.values():
-            hand.role.all.append(hand)
+        self._numbers = max(self._known, default=-1) + 1
+        """One more than the highest number of a worker, those of all roles together."""
         self._hands: dict[int, _Hand] = {}
         """Those workers that serve, by their number."""
         for worker in self._known:
@@ -140,9 +138,29 @@ class Router:
         while group.lowest < len(buckets) - 1 and not buckets[group.lowest]:
             group.lowest += 1
         for bucket in islice(buckets, group.lowest, None):
-            if bucket and (hand := _choose(group.all, bucket, avoid, tie)) is not None:
-                return hand.worker
+            if bucket and (worker := self._choose(bucket, avoid, tie)) is not None:
+                return worker
         return None
+
+    def _choose(self, bucket: list[_Hand], avoid: Collection[int], tie: float) -> int | None:
+        """Return the first worker of the bucket outside `avoid` in the order that `tie` sets for the whole fleet.
+
+        The order is that of a linear congruential generator (D. Knuth, MMIX), of which the upper 32 bits are used. It
+        is the fleet's and not the role's, so that schemes agree that have other numbers of workers in a role. Where
+        few of many workers are in the bucket it may take any number of tries; then the lowest hash of `tie` and worker
+        wins.
+        """
+        if len(bucket) == 1:
+            return bucket[0].worker if bucket[0].worker not in avoid else None
+        known, numbers, state = self._known, self._numbers, int(tie * 2**64)
+        for _ in range(TRIES):
+            worker = (state >> 32) * numbers >> 32
+            hand = known.get(worker)
+            if hand is not None and hand.bucket is bucket and worker not in avoid:
+                return worker
+            state = _next(state)
+        equals = (hand.worker for hand in bucket if hand.worker not in avoid)
+        return min(equals, key=lambda worker: _next(state ^ _next(worker)) >> 32, default=None)
 
     def put(self, job: Job) -> bool:
         """Queue a job at its worker; True when it is the first in hand, so that its service begins."""
@@ -210,22 +228,6 @@ class Router:
             hand.work = 0.0
             self._hands[worker] = hand
             hand.role.move(hand, None, 0)
-
-
-def _choose(workers: list[_Hand], bucket: list[_Hand], avoid: Collection[int], tie: float) -> _Hand | None:
-    """Return the first of the workers, in the order that `tie` sets, that is in the bucket and not in `avoid`.
-
-    The order is that of a linear congruential generator (D. Knuth, MMIX), of which the upper 32 bits are used. A bucket
-    that holds few of many workers might need any number of tries; then the smallest number made of tie and worker wins.
-    """
-    state = int(tie * 2**64)
-    for _ in range(TRIES):
-        hand = workers[(state >> 32) * len(workers) >> 32]
-        if hand.bucket is bucket and hand.worker not in avoid:
-            return hand
-        state = _next(state)
-    equals = (hand for hand in bucket if hand.worker not in avoid)
-    return min(equals, key=lambda hand: _next(state ^ _next(hand.worker)) >> 32, default=None)
 
 
 def _next(state: int) -> int:
