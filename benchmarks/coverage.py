@@ -179,7 +179,8 @@ def differences(latencies: Mapping[str, Seconds]) -> dict[str, Difference]:
         "latency": np.concatenate([values.ravel() for values in latencies.values()]),
     }
     size = len(columns["run"])
-    columns |= {"warmup": np.zeros(size, dtype=bool), "predicted": np.zeros(size, int), "label": np.zeros(size, int)}
+    columns |= {"warmup": np.zeros(size, dtype=bool)}
+    columns |= {name: np.zeros(size, int) for name in ("image", "predicted", "label")}
     requests = Table(columns, {"scheme": names})
     nothing = Table({"scheme": np.zeros(0, int)}, {"scheme": names})
     whole = Run(Path(), {}, requests, nothing, nothing, (), (), ())

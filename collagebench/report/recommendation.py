@@ -66,7 +66,8 @@ def conditions(answer: Object) -> str:
     if wishes["accuracy"] is not None:
         asked.append(f"{100 * wishes['accuracy']:.10g} % right")
     if wishes["allowed_loss"] is not None:
-        asked.append(f"at most {100 * wishes['allowed_loss']:.10g} points lost")
+        points = f"{100 * wishes['allowed_loss']:.10g}"
+        asked.append(f"at most {points} point{'s' if points != '1' else ''} lost")
     if wishes["budget"] is not None:
         asked.append(f"at most {100 * wishes['budget']:.10g} % more work")
     return (

@@ -13,13 +13,15 @@ from numpy.typing import NDArray
 from collagebench.errors import UsageError
 
 KINDS = ("poisson", "constant")
+LONGEST = 1e9
+"""Seconds, thirty years. Times of a longer schedule are too coarse in 64 bits for differences of a microsecond."""
 
 
 def arrivals(kind: str, rate: float, n: int, generator: np.random.Generator) -> NDArray[np.float64]:
     """Return the times of `n` arrivals at `rate` a second, of one of KINDS: float64 [n], seconds from 0, rising.
 
     Raises:
-        UsageError: the kind is unknown, the rate is not a number above 0, or `n` is below 1.
+        UsageError: the kind is unknown, the rate is not a number above 0, `n` is below 1, or that takes over LONGEST.
     """
     if kind == "poisson":
         return poisson(rate, n, generator)
@@ -45,3 +47,6 @@ def _check(rate: float, n: int) -> None:
         raise UsageError(f"the arrival rate must be above 0 requests a second, not {rate}")
     if n < 1:
         raise UsageError(f"a run needs at least 1 request, not {n}")
+    if n / rate > LONGEST:
+        long = f"{n:,} requests take more than thirty years at {rate:.3g} a second"
+        raise UsageError(f"{long}: raise --rate or --utilisation")

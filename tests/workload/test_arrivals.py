@@ -34,6 +34,14 @@ def test_poisson_counts() -> None:
     assert abs(counts.var() / counts.mean() - 1) < 3 * math.sqrt(2 / len(counts)) + 0.01
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_schedule_is_too_long_for_its_times(kind: str) -> None:
+    """Where two times a microsecond apart would be the same number there is no schedule, but a sentence."""
+    assert np.spacing(arrivals(kind, 1e-6, 900, np.random.default_rng(1))[-1]) < 1e-6
+    with pytest.raises(UsageError, match="900 requests take more than thirty years at 1e-300 a second: raise --rate"):
+        arrivals(kind, 1e-300, 900, np.random.default_rng(1))
+
+
 def test_constant() -> None:
     """Constant arrivals begin at 0 and are 1 / rate apart."""
     assert constant(4.0, 5).tolist() == [0.0, 0.25, 0.5, 0.75, 1.0]
