@@ -55,6 +55,8 @@ def main() -> None:
             shown = ""
             for quantile, width in (("p50", 9), ("p99", 11)):
                 real, virtual = found["latency_s"][quantile], simulated[name]["latency_s"][quantile]
+                if real is None or virtual is None:
+                    sys.exit(f"{name}: {quantile} is not known from so few requests; raise --runs")
                 shown += f"{1e3 * real:{width}.1f}"
                 if quantile == "p99":
                     low, high = found["ci95_s"]["p99"]

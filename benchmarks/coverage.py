@@ -14,7 +14,7 @@
 5. How often the interval of p99 holds the truth on that fleet, for each scheme, in runs as long as there and in longer
    ones, and where each run has slow machines of its own. The truth is the p99 of all runs that the experiments are of.
 
-    python benchmarks/coverage.py [--experiments 300] [--comparisons 100]
+    python benchmarks/coverage.py [--experiments 300] [--comparisons 100] [--paired 300]
 """
 
 from __future__ import annotations
@@ -43,7 +43,6 @@ WORKERS = 10
 SLOW_SHARE, SLOW_FACTOR, LOAD = 0.1, 5.0, 0.5
 CASES = (("one queue", 5), ("one queue", 20), ("one queue", 80), ("at random", 5), ("at random", 20), ("at random", 80))
 RUNS, REQUESTS, WARMUP = 10, 1000, 50
-PAIRED_RUNS = 300
 COMPUTE_S = 0.002
 """What an inference is assumed to take: given, so that the figures do not depend on the machine."""
 
@@ -55,12 +54,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--experiments", type=int, default=300)
     parser.add_argument("--comparisons", type=int, default=100)
+    parser.add_argument("--paired", type=int, default=300, help="runs of the second table")
     arguments = parser.parse_args()
     start = time.perf_counter()
     print_coverage(arguments.experiments)
-    needed = max(PAIRED_RUNS, 2 * RUNS * arguments.comparisons)
+    needed = max(arguments.paired, 2 * RUNS * arguments.comparisons)
     plan = make_plan(Config(runs=needed, compute_time=COMPUTE_S))
-    print_pairing(plan)
+    print_pairing(plan, arguments.paired)
     print_comparisons(plan, arguments.comparisons)
     print_fleets(arguments.comparisons)
     print(f"{time.perf_counter() - start:.0f} s")
@@ -118,12 +118,12 @@ def bursty(rng: np.random.Generator, runs: int, routing: str, period: float) -> 
 # Comparisons, in the simulated engine.
 
 
-def print_pairing(plan: Plan) -> None:
+def print_pairing(plan: Plan, runs: int) -> None:
     """Print the variance of differences in p99, paired and not, in square milliseconds."""
-    print(f"\n2. variance of the difference in p99 from none over {PAIRED_RUNS} runs, ms²")
+    print(f"\n2. variance of the difference in p99 from none over {runs} runs, ms²")
     print(f"{'scheme':14}{'paired':>10}{'unpaired':>10}{'ratio':>8}")
     names = {variant.name: variant for variant in plan.variants}
-    p99 = {name: p99_by_run(simulate(plan, variant, PAIRED_RUNS)) * 1e3 for name, variant in names.items()}
+    p99 = {name: p99_by_run(simulate(plan, variant, runs)) * 1e3 for name, variant in names.items()}
     for name in names:
         if name == "none":
             continue

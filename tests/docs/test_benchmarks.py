@@ -1,0 +1,46 @@
+"""The programs below benchmarks/ that the README names: each is there, and those that can be small do run."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from real_processes import ROOT
+
+BENCHMARKS = Path(ROOT) / "benchmarks"
+SMALL = {
+    "coding.py": "",
+    "collage_result.py": "--only iid --loads 0.3 --runs 2 --requests 200",
+    "coverage.py": "--experiments 2 --comparisons 1 --paired 3",
+    "dispatch_lag.py": "--seconds 0.5 --rates 50",
+    "injection.py": "--requests 40 --stragglers collage-trace",
+    "known_figures.py": "--requests 300 --seeds 2",
+    "recommendations.py": "--simulate --only calm --runs 2 --requests 100",
+    "report_size.py": "--requests 2000",
+}
+"""Programs, and options with which each takes a few seconds."""
+
+
+def test_the_readme_names_every_program() -> None:
+    """Each has its row, and no row is about a program that is not there."""
+    rows = [line for line in (Path(ROOT) / "README.md").read_text(encoding="utf-8").splitlines() if ".py` |" in line]
+    named = {name.removeprefix("benchmarks/") for row in rows for name in row.split("`")[1::2] if name.endswith(".py")}
+    assert named == {path.name for path in BENCHMARKS.glob("*.py")}
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_a_program_prints_its_figures(name: str, tmp_path: Path) -> None:
+    """With little to do it ends well, having printed numbers and nothing about an error."""
+    done = subprocess.run(
+        [sys.executable, BENCHMARKS / name, *SMALL[name].split()],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": ROOT},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert (done.returncode, "Traceback" in done.stderr) == (0, False), done.stderr
+    assert any(word.strip(",x%").replace(".", "", 1).isdigit() for word in done.stdout.split())
