@@ -32,8 +32,8 @@ COLLAGE_MS = 120
 """A collage model computes more than a single."""
 BACKUP_MS, BACKUP_EACH_MS = 30, 15
 """A backup model computes less: a batch takes so long, and so much longer for each of its images."""
-TIES = (0.0, 0.5, 0.6)
-"""Break the first ties such that requests 1, 2 and 3 meet workers 1, 2 and 3; later ones go to the first in line."""
+IN_TURN = 3
+"""So many of the first requests prefer workers 1, 2 and 3; later ones, and further attempts, whoever a tie of 0 does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +126,7 @@ def play(scene: Scene) -> Course:
         return max({"collage": COLLAGE_MS, "backup": backup}.get(task.role, SERVICE_MS), drawn_ms) / 1000
 
     def tie(request: int, attempt: int) -> float:
-        return TIES[request] if request < len(TIES) and attempt == 0 else 0.0
+        return (request + 0.5) / scene.workers if request < IN_TURN and attempt == 0 else 0.0
 
     def conduct(transport: SimulatedTransport) -> Conductor:
         return Conductor(scheme, Router(workers), drawn, tie, expected, transport, course)
