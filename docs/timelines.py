@@ -33,7 +33,7 @@ COLLAGE_MS = 120
 BACKUP_MS, BACKUP_EACH_MS = 30, 15
 """A backup model computes less: a batch takes so long, and so much longer for each of its images."""
 IN_TURN = 3
-"""So many of the first requests prefer workers 1, 2 and 3; later ones, and further attempts, whoever a tie of 0 does."""
+"""So many of the first requests prefer workers 1, 2 and 3; later ones and further attempts have a tie of 0."""
 
 
 @dataclass(frozen=True, slots=True)
