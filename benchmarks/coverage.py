@@ -8,7 +8,8 @@
    the p99 of 10,000 such runs. With queues at random and slow periods that outlast most of a run, the interval falls
    short: the p99 of all runs together is then made by the few runs with such a period.
 2. What pairing is worth: the variance over runs of the difference in p99 between two schemes that met the same arrivals
-   and slowdowns, and between two that met different ones. The run that needs no options, in the simulated engine.
+   and slowdowns, and between two that met different ones; and how many requests' first task is on the worker that it
+   is on without redundancy. The run that needs no options, in the simulated engine.
 3. A scheme against itself under other seeds: how often is a difference called real? The same engine and runs.
 4. The same with one side's latencies 10 % longer: how often is that found, with other seeds and with the same.
 5. How often the interval of p99 holds the truth on that fleet, for each scheme, in runs as long as there and in longer
@@ -21,7 +22,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,7 @@ from collagebench.config import Config
 from collagebench.engine.bound import Latencies
 from collagebench.engine.cells import conductor_of
 from collagebench.engine.plan import Plan, Variant, make_plan
+from collagebench.engine.router import Job
 from collagebench.engine.simulated import simulate_cell
 from collagebench.results.reader import Run, Table
 from collagebench.statistics.comparison import Difference, MinimumEffect, compare
@@ -121,15 +123,19 @@ def bursty(rng: np.random.Generator, runs: int, routing: str, period: float) -> 
 def print_pairing(plan: Plan, runs: int) -> None:
     """Print the variance of differences in p99, paired and not, in square milliseconds."""
     print(f"\n2. variance of the difference in p99 from none over {runs} runs, ms²")
-    print(f"{'scheme':14}{'paired':>10}{'unpaired':>10}{'ratio':>8}")
-    names = {variant.name: variant for variant in plan.variants}
-    p99 = {name: p99_by_run(simulate(plan, variant, runs)) * 1e3 for name, variant in names.items()}
-    for name in names:
+    print(f"{'scheme':14}{'paired':>10}{'unpaired':>10}{'ratio':>8}{'same worker':>13}")
+    p99, workers = {}, {}
+    for variant in plan.variants:
+        listeners = [simulate_run(plan, variant, run) for run in range(runs)]
+        p99[variant.name] = p99_by_run(counted(plan, listeners)) * 1e3
+        workers[variant.name] = np.array([listener.workers for listener in listeners])
+    for name in p99:
         if name == "none":
             continue
         paired = np.var(p99[name] - p99["none"], ddof=1)
         unpaired = np.var(p99[name], ddof=1) + np.var(p99["none"], ddof=1)
-        print(f"{name:14}{paired:10.0f}{unpaired:10.0f}{paired / unpaired:8.2f}", flush=True)
+        same = np.mean(workers[name] == workers["none"])
+        print(f"{name:14}{paired:10.0f}{unpaired:10.0f}{paired / unpaired:8.2f}{same:13.0%}", flush=True)
 
 
 def print_comparisons(plan: Plan, comparisons: int) -> None:
@@ -195,15 +201,33 @@ def p99_by_run(latencies: Seconds) -> Seconds:
 
 def simulate(plan: Plan, variant: Variant, runs: int) -> Seconds:
     """Return the latencies of a scheme in seconds, [runs, requests after the warm-up]."""
-    return np.array([simulate_run(plan, variant, run)[plan.workloads[run].warmup :] for run in range(runs)])
+    return counted(plan, [simulate_run(plan, variant, run) for run in range(runs)])
 
 
-def simulate_run(plan: Plan, variant: Variant, run: int) -> Seconds:
-    """Return the latency of every request of one run."""
-    listener = Latencies(plan.config.requests)
+def counted(plan: Plan, listeners: Sequence[Latencies]) -> Seconds:
+    """Return the latencies that were listened to in the first runs, [runs, requests after the warm-up]."""
+    return np.array([listener.values[plan.workloads[run].warmup :] for run, listener in enumerate(listeners)])
+
+
+class Course(Latencies):
+    """Keeps the worker of each request's first task besides."""
+
+    def __init__(self, requests: int) -> None:
+        super().__init__(requests)
+        self.workers = np.full(requests, -1)
+
+    def sent(self, job: Job) -> None:
+        """Keep the worker of a first task."""
+        if job.task.role == "single" and self.workers[job.task.requests[0].id] < 0:
+            self.workers[job.task.requests[0].id] = job.worker
+
+
+def simulate_run(plan: Plan, variant: Variant, run: int) -> Course:
+    """Return what one run's listener heard."""
+    listener = Course(plan.config.requests)
     conduct = conductor_of(plan, variant, run, listener)
     simulate_cell(conduct, plan.requests(run), plan.compute_of(variant), plan.config.deadline)
-    return listener.values
+    return listener
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ little as possible.
 1. The same fleet as a plain SimPy model: one `Resource` for each worker, the least loaded is chosen among all, ties at
    random; the same arrivals, and services from the same distribution, which SimPy is given ready made. Beside each
    other stand the speeds and the latencies. Most of the difference on large fleets is the choice of a worker, which
-   costs a plain model a look at each, and here takes constant time. So SimPy is shown as well with one queue for all
+   costs a plain model a look at each, and here a few tries. So SimPy is shown as well with one queue for all
    workers (an M/G/k queue, another queue, with nothing to choose).
 2. Requests per second by scheme and number of workers, without records.
 3. Growth with the number of requests, without records.

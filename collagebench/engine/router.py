@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from collagebench.schemes.protocol import Task
 
 TRIES = 32
-"""So many workers are tried in the order that a tie's number sets, before the equals are looked at one by one."""
+"""So many workers, or more, are tried in the order that a tie sets before the equals are looked at one by one."""
 
 
 @dataclass(slots=True, eq=False)
@@ -108,7 +108,7 @@ class _Role:
 
 
 class Router:
-    """Workers by role, each with its queue; every operation takes constant time in the number of workers.
+    """Workers by role, each with its queue; no operation looks at all of them.
 
     The lowest bucket of a role that may hold a worker is remembered, so that a deep backlog costs nothing to look past.
     """
@@ -147,13 +147,13 @@ class Router:
 
         The order is that of a linear congruential generator (D. Knuth, MMIX), of which the upper 32 bits are used. It
         is the fleet's and not the role's, so that schemes agree that have other numbers of workers in a role. Where
-        few of many workers are in the bucket it may take any number of tries; then the lowest hash of `tie` and worker
-        wins.
+        few of many workers are in the bucket it may take any number of tries; after as many as cost what a look at all
+        of the bucket does, the lowest hash of `tie` and worker wins.
         """
         if len(bucket) == 1:
             return bucket[0].worker if bucket[0].worker not in avoid else None
         known, numbers, state = self._known, self._numbers, int(tie * 2**64)
-        for _ in range(TRIES):
+        for _ in range(max(TRIES, 2 * len(bucket))):
             worker = (state >> 32) * numbers >> 32
             hand = known.get(worker)
             if hand is not None and hand.bucket is bucket and worker not in avoid:
