@@ -76,7 +76,7 @@ def main() -> None:
     loads = {name: asked.loads or (FEWER if policies or name not in CHANGING else LOADS) for name in scenarios}
     cells = [(scenario, load) for scenario in scenarios for load in loads[scenario]]
     with ThreadPoolExecutor(asked.jobs) as pool:
-        found = list(pool.map(lambda cell: simulate(asked, *cell, out), cells))
+        found = list(pool.map(lambda cell: simulate(asked, cell[0], cell[1], out), cells))
     rows = [row for cell in found for row in cell]
     images = f"images below {asked.data}" if asked.data else "generated images"
     print(f"profile {asked.profile}, 10 workers, {asked.runs} runs x {asked.requests} requests a cell, {images}")

@@ -36,7 +36,7 @@ from collagebench.engine.router import Job
 from collagebench.engine.simulated import simulate_cell
 from collagebench.results.reader import Run, Table
 from collagebench.statistics.comparison import Difference, MinimumEffect, compare
-from collagebench.statistics.intervals import around
+from collagebench.statistics.intervals import Interval, around
 from collagebench.statistics.latency import latency
 from collagebench.statistics.paired import LEVEL
 from collagebench.statistics.quantiles import lower_bound, quantile, upper_bound
@@ -81,15 +81,28 @@ def print_coverage(experiments: int) -> None:
         truth = float(np.quantile(bursty(rng, 10_000, routing, period), 0.99, method="inverted_cdf"))
         covered, widths = np.zeros(2), np.zeros(2)
         for experiment in bursty(rng, experiments * RUNS, routing, period).reshape(experiments, RUNS, -1):
-            pooled = np.sort(experiment.ravel())
-            over_runs = around(quantile(pooled, 0.99), [quantile(run, 0.99) for run in np.sort(experiment, axis=1)])
-            naive = lower_bound(pooled, 0.99), upper_bound(pooled, 0.99)
-            for place, (low, high) in enumerate((over_runs, naive)):
+            for place, (low, high) in enumerate((over_runs(experiment), independent(experiment))):
                 covered[place] += low <= truth <= high
                 widths[place] += high - low
         figures = (*(covered / experiments), *(widths / experiments))
         shown = "{:11.1%}{:8.1%}{:8.1f}{:8.1f}".format(*figures)
         print(f"{routing:15}{period:12}{truth:10.1f}{shown}", flush=True)
+
+
+def over_runs(latencies: Seconds) -> Interval:
+    """Return the 95 % interval of p99 as reports have it, from [runs, requests], all of them answered."""
+    interval = around(quantile(np.sort(latencies.ravel()), 0.99), list(p99_by_run(latencies)))
+    assert interval is not None
+    return interval
+
+
+def independent(latencies: Seconds) -> Interval:
+    """Return the 95 % interval of p99 from [runs, requests] as if no request had to do with another."""
+    pooled = np.sort(latencies.ravel())
+    low, high = lower_bound(pooled, 0.99), upper_bound(pooled, 0.99)
+    assert low is not None
+    assert high is not None
+    return low, high
 
 
 def bursty(rng: np.random.Generator, runs: int, routing: str, period: float) -> Seconds:
@@ -114,7 +127,8 @@ def bursty(rng: np.random.Generator, runs: int, routing: str, period: float) -> 
         service = rng.lognormal(0.0, 0.3, runs) * np.where(slow[every, worker], SLOW_FACTOR, 1.0)
         free[every, worker] = begun + service
         latencies[request] = begun + service - now
-    return latencies[WARMUP:].T
+    after_warmup: Seconds = latencies[WARMUP:].T
+    return after_warmup
 
 
 # Comparisons, in the simulated engine.
@@ -165,10 +179,7 @@ def print_fleets(experiments: int) -> None:
         for variant in plan.variants:
             latencies = simulate(plan, variant, runs)
             truth = quantile(np.sort(latencies.ravel()), 0.99)
-            ends = [
-                around(quantile(np.sort(each.ravel()), 0.99), list(p99_by_run(each)))
-                for each in latencies.reshape(experiments, RUNS, -1)
-            ]
+            ends = [over_runs(each) for each in latencies.reshape(experiments, RUNS, -1)]
             held.append(f"{variant.name} {np.mean([low <= truth <= high for low, high in ends]):.1%}")
         print(f"{stragglers:18}{requests:6} requests a run: {', '.join(held)}", flush=True)
 
@@ -191,12 +202,14 @@ def differences(latencies: Mapping[str, Seconds]) -> dict[str, Difference]:
     nothing = Table({"scheme": np.zeros(0, int)}, {"scheme": names})
     whole = Run(Path(), {}, requests, nothing, nothing, (), (), ())
     times = {name: latency(whole.of(name).requests) for name in names}
-    return dict(compare(whole, times, names[0], MinimumEffect())[names[-1]].figures)
+    figures = compare(whole, times, names[0], MinimumEffect())[names[-1]].figures
+    return {name: difference for name, difference in figures.items() if difference is not None}
 
 
 def p99_by_run(latencies: Seconds) -> Seconds:
     """Return the p99 of each run, from [runs, requests]."""
-    return np.quantile(latencies, 0.99, axis=1, method="inverted_cdf")
+    p99: Seconds = np.quantile(latencies, 0.99, axis=1, method="inverted_cdf")
+    return p99
 
 
 def simulate(plan: Plan, variant: Variant, runs: int) -> Seconds:

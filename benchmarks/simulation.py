@@ -91,7 +91,7 @@ def in_simpy(workers: int, arrivals: list[float], services: list[float]) -> tupl
     ties = random.Random(SEED)
 
     def in_hand(worker: simpy.Resource) -> int:
-        return worker.count + len(worker.queue)
+        return int(worker.count) + len(worker.queue)
 
     def serve(number: int, worker: simpy.Resource) -> Any:
         with worker.request() as turn:
