@@ -171,9 +171,9 @@ class Config:
                     f"two schemes are called {variant!r}: name it once, or give each [[scheme]] table of a profile a "
                     "`variant` of its own"
                 )
-            if not variant or set(variant) & set(',"\n\r'):
+            if not variant or set(variant) & set(',"') or not variant.isprintable():
                 raise UsageError(
-                    f"a variant's name is some characters without comma, quote or line break, not {variant!r}"
+                    f"a variant's name is some printable characters without comma or quote, not {variant!r}"
                 )
 
 

@@ -153,6 +153,7 @@ TWO = "[[scheme]]\nname = 'none'\n\n[[scheme]]\n"
         ("name = 'none'", 5, "two schemes are called 'none'"),
         ("name = 'hedge'\nvariant = 'none'", 6, "two schemes are called 'none'"),
         ("name = 'hedge'\nvariant = 'a,b'", 6, "a variant's name"),
+        ('name = "hedge"\nvariant = "a\\u202eb"', 6, "a variant's name"),
     ],
 )
 def test_schemes(tmp_path, table, line, words):
