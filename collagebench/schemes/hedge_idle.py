@@ -1,9 +1,10 @@
 """Hedging into idle time: a worker that would have nothing to do takes a copy of the oldest request still open.
 
-A copy is sent only when a worker is idle, so it never queues and never floods the fleet: the busier the fleet, the
-fewer copies, without a delay that had to be tuned. A copy in service is not interrupted, though, and may delay the
-next arrival by the rest of it; `hedge_delay` keeps younger requests from being copied. Each request is copied once at
-most, and at once if its original fails. Source: LÆDGE, Primorac, Argyraki and Bugnion, "When to Hedge in Interactive
+A copy is sent only when a worker is idle, so it does not queue and never floods the fleet: the busier the fleet, the
+fewer copies, without a delay that had to be tuned. (One case is left where it queues: the only idle worker is the
+original's own, whose reply was lost; the copy avoids that one.) A copy in service is not interrupted, though, and may
+delay the next arrival by the rest of it; `hedge_delay` keeps younger requests from being copied. Each request is copied
+once at most, and at once if its original fails. Source: LÆDGE, Primorac, Argyraki and Bugnion, "When to Hedge in Interactive
 Services", NSDI 2021; there one queue before all workers feeds them, here each worker has its own, and a request that
 queues while another worker idles is copied like any other.
 """
