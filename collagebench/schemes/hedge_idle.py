@@ -4,9 +4,9 @@ A copy is sent only when a worker is idle, so it does not queue and never floods
 fewer copies, without a delay that had to be tuned. (One case is left where it queues: the only idle worker is the
 original's own, whose reply was lost; the copy avoids that one.) A copy in service is not interrupted, though, and may
 delay the next arrival by the rest of it; `hedge_delay` keeps younger requests from being copied. Each request is copied
-once at most, and at once if its original fails. Source: LÆDGE, Primorac, Argyraki and Bugnion, "When to Hedge in Interactive
-Services", NSDI 2021; there one queue before all workers feeds them, here each worker has its own, and a request that
-queues while another worker idles is copied like any other.
+once at most, and at once if its original fails. Source: LÆDGE, Primorac, Argyraki and Bugnion, "When to Hedge in
+Interactive Services", NSDI 2021; there one queue before all workers feeds them, here each worker has its own, and a
+request that queues while another worker idles is copied like any other.
 """
 
 from __future__ import annotations
