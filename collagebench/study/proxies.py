@@ -1,7 +1,9 @@
 """What to write into a gRPC service config or an Envoy route to have a hedge, or a retry after a timeout, there.
 
-Both know only fixed delays, so a running percentile is given as the seconds that it has at the highest load simulated:
-that percentile of the latencies of requests that are not hedged. Sources: gRPC proposal A6 and its guide to request
+Both know only fixed delays, so a running percentile is given as the seconds that it had at the highest load simulated:
+that percentile of the choice's own latencies, its copies' load and gain among them. (That of no redundancy is shorter
+on a busy fleet, and a fixed delay that is too short does not mend itself: copies make queues, which make more copies.)
+Sources: gRPC proposal A6 and its guide to request
 hedging (hedging policies are implemented in the Java and .NET clients, not in Go, C++ or Python); Envoy's API reference
 of RetryPolicy, HedgePolicy and RetryBudget, version 3 (a time-out of a try counts as a 5xx, so that must be retried).
 
@@ -22,15 +24,16 @@ METHOD = {"service": "inference.GRPCInferenceService", "method": "ModelInfer"}
 HEDGES = ("hedge", "reissue")
 
 
-def settings(choice: Candidate, plain: dict[str, Any]) -> dict[str, Any] | None:
+def settings(choice: Candidate, summary: dict[str, Any]) -> dict[str, Any] | None:
     """Return `delay_s`, `grpc` and `envoy` (texts, None where it cannot be had there), or None for other schemes.
 
-    `plain` is the summary of no redundancy at the load that decides.
+    `summary` is that of the experiment with the choice at the highest load.
     """
     if choice.scheme not in HEDGES or choice.options.get("hedge_probability", 1.0) != 1.0:
         return None
     option = "hedge_delay" if choice.scheme == "hedge" else "reissue_after"
-    delay = _seconds(choice.options.get(option, "p95"), plain)
+    own = next(scheme for scheme in summary["schemes"] if scheme["variant"] == choice.variant)
+    delay = _seconds(choice.options.get(option, "p95"), own["latency_s"])
     if delay is None:
         return None
     return {
@@ -40,13 +43,11 @@ def settings(choice: Candidate, plain: dict[str, Any]) -> dict[str, Any] | None:
     }
 
 
-def _seconds(given: str | float, plain: dict[str, Any]) -> float | None:
+def _seconds(given: str | float, latencies: dict[str, float | None]) -> float | None:
     delay = parse_delay(given)
     if not isinstance(delay, RunningPercentile):
         return delay
-    (scheme,) = plain["schemes"]
-    known = scheme["latency_s"].get(f"p{delay.p:g}")
-    return None if known is None else float(known)
+    return latencies.get(f"p{delay.p:g}")
 
 
 def _grpc(delay: float) -> str:

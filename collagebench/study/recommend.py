@@ -88,7 +88,7 @@ def recommend(
     found = run_points(points, directory, compute, jobs, done)
     summaries = [found[place : place + len(asked.loads)] for place in range(0, len(found), len(asked.loads))]
     judged = [candidate_of(one, some, wishes) for one, some in zip([NONE, *able], summaries, strict=True)]
-    return _answer(asked, judged, left, summaries[0])
+    return _answer(asked, judged, left, summaries)
 
 
 def save(answer: dict[str, Any], directory: Path) -> None:
@@ -173,10 +173,10 @@ def _right(summary: Summary, variant: str) -> float | None:
 
 
 def _answer(
-    asked: Asked, judged: Sequence[Candidate], left: Sequence[Left], plain: Sequence[Summary]
+    asked: Asked, judged: Sequence[Candidate], left: Sequence[Left], summaries: Sequence[Sequence[Summary]]
 ) -> dict[str, Any]:
-    """Return everything that there is to say, as JSON."""
-    wishes = asked.wishes
+    """Return everything that there is to say, as JSON; `summaries` are those of each candidate at each load."""
+    wishes, plain = asked.wishes, summaries[0]
     order = ranked(judged, wishes)
     nearest = {} if order else near_misses(judged, wishes)
     best = front(judged)
@@ -207,7 +207,7 @@ def _answer(
         "explanation": explain(judged, order, nearest, left, wishes, loads),
         "candidates": [{**_as_json(one), "status": status(one, wishes), "front": one in best} for one in judged],
         "not_considered": [asdict(one) for one in left],
-        "settings": settings(choice, plain[-1]) if choice else None,
+        "settings": settings(choice, summaries[judged.index(choice)][-1]) if choice else None,
         "command": choice and _command(asked, choice, loads[-1]["rate"]),
         "validation": None,
     }

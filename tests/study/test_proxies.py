@@ -11,16 +11,17 @@ import yaml
 from collagebench.study.proxies import settings
 from collagebench.study.wishes import Candidate
 
-PLAIN = {"schemes": [{"latency_s": {"p50": 0.03, "p90": 0.04, "p95": 0.0431, "p99": 0.14}}]}
+PLAIN = {"variant": "none", "latency_s": {"p50": 0.02, "p90": 0.03, "p95": 0.035, "p99": None}}
+OWN = {"p50": 0.03, "p90": 0.04, "p95": 0.0431, "p99": 0.14}
 
 
 def of(scheme: str, **options: Any) -> dict[str, Any] | None:
     """Return the settings of a choice."""
-    return settings(Candidate(scheme, scheme, options, ()), PLAIN)
+    return settings(Candidate(scheme, scheme, options, ()), {"schemes": [PLAIN, {"variant": scheme, "latency_s": OWN}]})
 
 
 def test_a_hedge_becomes_a_hedging_policy_of_grpc() -> None:
-    """Two attempts, the second after the percentile's seconds, for the protocol's own method."""
+    """Two attempts, the second after the seconds of its own percentile, not of none's, for the protocol's method."""
     found = of("hedge", hedge_delay="p95")
     assert found is not None
     (method,) = json.loads(found["grpc"])["methodConfig"]
