@@ -43,7 +43,8 @@ def print_recommendation(answer: Object, console: Console) -> None:
             console.print(Text(answer["settings"][key]), soft_wrap=True)  # to be copied: no line may be broken
             console.print()
     if answer["settings"]:
-        print_line(console, cautions(answer["settings"]), style="dim")
+        broken = answer["settings"]["simulated"]["status"] not in ("meets", "perhaps")
+        print_line(console, cautions(answer), style="bold red" if broken else "dim")
         console.print()
     if answer["validation"]:
         _validation(answer, console)
@@ -163,13 +164,21 @@ def _bar(latency: float | None, slo: float | None, scale: float, plain: bool) ->
     return "".join(cells).rstrip()
 
 
-def cautions(settings: Object) -> str:
-    """Say what to know before settings are used."""
-    where = "gRPC has hedging in its Java and .NET clients; " if settings["grpc"] else ""
-    return (
-        f"{where}both know fixed delays only: this one, {as_ms(settings['delay_s'])} ms, belongs to the highest load "
-        "simulated. Send copies only of requests that may be served twice."
+def cautions(answer: Object) -> str:
+    """Say what to know before settings are used, and what they gave where they were simulated."""
+    settings, wishes, several = answer["settings"], answer["asked"]["wishes"], len(answer["asked"]["loads"]) > 1
+    found = settings["simulated"]
+    where = "gRPC has hedging in its Java and .NET clients; both" if settings["grpc"] else "Envoy"
+    late = f"of {as_ms(found['latency_s'])} ms" if found["latency_s"] else "without end"
+    gave = f"a {wishes['quantile']} {late} for {as_times(found['work'])} the work"
+    gave = "an overload" if found["unsteady"] else gave
+    said = (
+        f"{where} know{'' if settings['grpc'] else 's'} fixed delays only: this one is the choice's own percentile at "
+        f"the {'highest ' if several else ''}load. Simulated with it: {gave}."
     )
+    if found["status"] not in ("meets", "perhaps"):
+        said += f" That is not what was asked for ({SAID[found['status']]}): hedge at a running percentile instead."
+    return f"{said} Send copies only of requests that may be served twice."
 
 
 def _validation(answer: Object, console: Console) -> None:

@@ -139,7 +139,7 @@ def _settings(answer: Object) -> list[Markup] | None:
     for title, key in (("gRPC service config", "grpc"), ("Envoy", "envoy")):
         if settings[key]:
             found += [tag("p", title), tag("pre", settings[key], tabindex="0")]
-    return [*found, tag("p", cautions(settings), class_="note")]
+    return [*found, tag("p", cautions(answer), class_="note")]
 
 
 def _validation(answer: Object) -> list[Markup] | None:

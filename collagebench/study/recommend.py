@@ -25,7 +25,7 @@ from collagebench.schemes import SCHEMES
 from collagebench.study.candidates import Left, candidates, possible
 from collagebench.study.explained import explain
 from collagebench.study.points import Point, measured, run_points
-from collagebench.study.proxies import settings
+from collagebench.study.proxies import fixed, settings
 from collagebench.study.wishes import Candidate, Figures, Wishes, front, near_misses, ranked, status
 
 SCHEMA = 1
@@ -88,7 +88,17 @@ def recommend(
     found = run_points(points, directory, compute, jobs, done)
     summaries = [found[place : place + len(asked.loads)] for place in range(0, len(found), len(asked.loads))]
     judged = [candidate_of(one, some, wishes) for one, some in zip([NONE, *able], summaries, strict=True)]
-    return _answer(asked, judged, left, summaries)
+    answer = _answer(asked, judged, left, summaries[0])
+    names = [one.variant for one in judged]
+    if answer["choice"] is not None:
+        place = names.index(answer["choice"])
+        exported = settings(judged[place], summaries[place][-1])
+        if exported is not None:
+            # A fixed delay is another scheme than the running percentile that was judged, so it is simulated as well.
+            one = fixed(judged[place], exported["delay_s"])
+            given = candidate_of(one, run_points(_points_of(asked, one), directory, compute, jobs, done), wishes)
+            answer["settings"] = {**exported, "simulated": {**_as_json(given), "status": status(given, wishes)}}
+    return answer
 
 
 def save(answer: dict[str, Any], directory: Path) -> None:
@@ -119,11 +129,15 @@ def _points(asked: Asked, able: Sequence[SchemeConfig]) -> list[Point]:
 
     An SLO is no part of them, so that another one is answered from the same records.
     """
+    return [point for one in (NONE, *able) for point in _points_of(asked, one)]
+
+
+def _points_of(asked: Asked, one: SchemeConfig) -> list[Point]:
+    """Return the points of a candidate, at all loads in turn."""
+    schemes = (NONE,) if one is NONE else (NONE, one)
     return [
         Point(_directory(one, load), replace(asked.config, schemes=schemes, slo_ms=None, **load_of(load)))
-        for one in (NONE, *able)
         for load in asked.loads
-        for schemes in [(NONE,) if one is NONE else (NONE, one)]
     ]
 
 
@@ -173,10 +187,10 @@ def _right(summary: Summary, variant: str) -> float | None:
 
 
 def _answer(
-    asked: Asked, judged: Sequence[Candidate], left: Sequence[Left], summaries: Sequence[Sequence[Summary]]
+    asked: Asked, judged: Sequence[Candidate], left: Sequence[Left], plain: Sequence[Summary]
 ) -> dict[str, Any]:
-    """Return everything that there is to say, as JSON; `summaries` are those of each candidate at each load."""
-    wishes, plain = asked.wishes, summaries[0]
+    """Return everything that there is to say, as JSON, but for settings and validation."""
+    wishes = asked.wishes
     order = ranked(judged, wishes)
     nearest = {} if order else near_misses(judged, wishes)
     best = front(judged)
@@ -207,7 +221,7 @@ def _answer(
         "explanation": explain(judged, order, nearest, left, wishes, loads),
         "candidates": [{**_as_json(one), "status": status(one, wishes), "front": one in best} for one in judged],
         "not_considered": [asdict(one) for one in left],
-        "settings": settings(choice, summaries[judged.index(choice)][-1]) if choice else None,
+        "settings": None,
         "command": choice and _command(asked, choice, loads[-1]["rate"]),
         "validation": None,
     }

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from collagebench.study.proxies import settings
+from collagebench.study.proxies import fixed, settings
 from collagebench.study.wishes import Candidate
 
 PLAIN = {"variant": "none", "latency_s": {"p50": 0.02, "p90": 0.03, "p95": 0.035, "p99": None}}
@@ -40,7 +40,7 @@ def test_a_hedge_becomes_a_route_of_envoy_with_its_budget_in_the_cluster() -> No
     route, cluster = found["envoy"].split("# and in the cluster:\n")
     policy = yaml.safe_load(route)["route"]
     assert policy["hedge_policy"] == {"hedge_on_per_try_timeout": True}
-    assert (policy["retry_policy"]["per_try_timeout"], policy["retry_policy"]["num_retries"]) == ("0.0500s", 1)
+    assert (policy["retry_policy"]["per_try_timeout"], policy["retry_policy"]["num_retries"]) == ("0.05s", 1)
     (threshold,) = yaml.safe_load(cluster)["circuit_breakers"]["thresholds"]
     assert threshold["retry_budget"]["budget_percent"] == {"value": 10}
 
@@ -61,6 +61,22 @@ def test_a_reissue_is_a_retry_in_envoy_and_nothing_in_grpc() -> None:
 def test_what_a_proxy_cannot_do_has_no_settings(scheme: str, options: dict[str, Any]) -> None:
     """No half-true document for a collage, or for a hedge that is only sometimes sent."""
     assert of(scheme, **options) is None
+
+
+def test_a_short_delay_is_written_without_an_exponent() -> None:
+    """Protobuf's JSON takes no 4.1e-05s, and a model that answers in microseconds is not hedged at 0."""
+    found = of("hedge", hedge_delay=4.1e-5)
+    assert found is not None
+    assert '"0.000041s"' in found["grpc"]
+    assert yaml.safe_load(found["envoy"])["route"]["retry_policy"]["per_try_timeout"] == "0.000041s"
+
+
+def test_what_is_exported_can_be_simulated() -> None:
+    """The fixed delay takes the place of the percentile, and nothing else changes."""
+    choice = Candidate("hedge p90 5 %", "hedge", {"hedge_delay": "p90", "hedge_budget": 0.05}, ())
+    one = fixed(choice, 0.0732)
+    assert dict(one.options) == {"hedge_delay": 0.0732, "hedge_budget": 0.05}
+    assert one.variant == "hedge after 73.2 ms"
 
 
 def test_a_percentile_that_is_not_known_gives_no_settings() -> None:

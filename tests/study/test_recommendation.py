@@ -14,7 +14,7 @@ from rich.console import Console
 
 from collagebench.config import Config
 from collagebench.errors import OutputError
-from collagebench.report.recommendation import print_recommendation
+from collagebench.report.recommendation import cautions, print_recommendation
 from collagebench.report.recommendation_page import recommendation_page
 from collagebench.study.recommend import ANSWER, PAGE, Asked, _command, recommend, save
 from collagebench.study.wishes import Candidate, Wishes
@@ -46,6 +46,31 @@ def test_stragglers_are_cured_by_what_meets_the_slo_at_the_least_work(directory:
     assert len(chosen["loads"]) == 2
     assert len(answer["explanation"]) <= 5
     assert "hedgingPolicy" in answer["settings"]["grpc"]
+
+
+def test_the_fixed_delay_that_is_exported_is_simulated_itself(directory: Path) -> None:
+    """At both loads, and it gives about what the running percentile gave that it stands for; the words say so."""
+    answer = answered(directory, ("hedge",), slo=0.1)
+    chosen = next(one for one in answer["candidates"] if one["variant"] == answer["choice"])
+    found, delay = answer["settings"]["simulated"], answer["settings"]["delay_s"]
+    assert found["variant"] == f"hedge after {1e3 * delay:g} ms"
+    assert found["options"]["hedge_delay"] == delay
+    assert len(found["loads"]) == 2
+    assert found["latency_s"] == pytest.approx(chosen["latency_s"], rel=0.3)
+    assert found["status"] in ("meets", "perhaps")
+    assert "That is not what was asked for" not in cautions(answer)
+    shown = StringIO()
+    print_recommendation(answer, Console(file=shown, width=200))
+    assert f"Simulated with it: a p99 of {1e3 * found['latency_s']:.1f} ms" in shown.getvalue()
+
+
+def test_a_fixed_delay_that_breaks_what_was_asked_for_says_so(directory: Path) -> None:
+    """A budget of work that the percentile keeps and the fixed delay does not; an overload has no figures."""
+    answer = answered(directory, ("hedge",), slo=0.1)
+    answer["settings"]["simulated"]["status"] = "expensive"
+    assert "the work. That is not what was asked for (too much work)" in cautions(answer)
+    answer["settings"]["simulated"] |= {"status": "unsteady", "unsteady": "its queue grew"}
+    assert "Simulated with it: an overload. That is not what was asked for (unstable)" in cautions(answer)
 
 
 def test_where_nothing_is_to_be_cured_it_says_so(directory: Path) -> None:
@@ -112,7 +137,7 @@ def test_settings_and_command_are_printed_as_they_are(directory: Path) -> None:
 
 
 def test_what_was_simulated_is_not_simulated_again(directory: Path) -> None:
-    """Another question about the same fleet reads the records that are there, but for what depends on the SLO."""
+    """Another question about the same fleet reads the records that are there, but for what depends on the answer."""
 
     def ask(slo: float, load: float) -> dict[Path, int]:
         asked = Asked(replace(CONFIG, slo_ms=1e3 * slo), ({"utilisation": load},), Wishes(slo), ("hedge", "default"))
@@ -121,7 +146,8 @@ def test_what_was_simulated_is_not_simulated_again(directory: Path) -> None:
 
     before, after = ask(0.1, 0.4), ask(0.2, 0.4)
     assert before.items() <= after.items()
-    assert {path.name for path in set(after) - set(before)} == {"default-0.19-utilisation-0.4"}
+    new = {path.name for path in set(after) - set(before) if not path.name.startswith("hedge-after-")}
+    assert new == {"default-0.19-utilisation-0.4"}
     assert after.items() <= ask(0.2, 0.3).items()
 
 
