@@ -34,6 +34,8 @@ PLACEMENTS = ("spread", "pack", "strict-spread")
 """Of workers over the nodes of a cluster: evenly, on as few as will do, or one a node at most."""
 MOST = {"workers": 100_000, "requests": 10_000_000, "runs": 100_000}
 """More than any machine could hold: a slip of the finger, which would rather fill the memory than be done."""
+ANSWERS = {"all": MOST["requests"], "none": 0}
+"""Words for numbers of answers to classify."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from collagebench.config import Config, SchemeConfig, nearest, option
+from collagebench.config import ANSWERS, Config, SchemeConfig, nearest, option
 from collagebench.errors import UsageError
 from collagebench.hosts import Host, read_hosts
 from collagebench.schemes import SCHEMES, options_of
@@ -259,6 +259,8 @@ def _typed(directory: Path, where: str, name: str, value: Any, wanted: str) -> A
     kind = next(word for kind, word in KINDS.items() if kind in wanted)
     if isinstance(value, list) and kind in (*NUMBERS, "a text"):
         return _several(where, name, [_typed(directory, where, name, one, wanted) for one in value])
+    if name == "accuracy" and isinstance(value, str) and value in ANSWERS:
+        return ANSWERS[value]
     if kind == "a path" and isinstance(value, str):
         return (directory / value).resolve()
     if kind == "true or false" and isinstance(value, bool):
@@ -271,6 +273,7 @@ def _typed(directory: Path, where: str, name: str, value: Any, wanted: str) -> A
     elif kind == "a list of texts" and isinstance(value, list) and all(isinstance(item, str) for item in value):
         return tuple(value)
     hint = _hint(name, value) if kind in NUMBERS and isinstance(value, str) else ""
+    kind = f"all, none or {kind}" if name == "accuracy" else kind
     raise UsageError(f"{where}: {option(name)} must be {kind}, not {'the text ' if hint else ''}{value!r}{hint}")
 
 

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
-from collagebench.config import MOST
+from collagebench.config import ANSWERS
 from collagebench.errors import UsageError
 from collagebench.fleet.where import FLEETS
 from collagebench.schemes import SCHEMES
@@ -78,9 +78,8 @@ def _flat(context: click.Context, parameter: click.Parameter, names: tuple[Any, 
 
 def number_of_answers(text: str) -> int:
     """Read a number, `all` or `none`."""
-    words = {"all": MOST["requests"], "none": 0}
     try:
-        return words[text] if text in words else int(text)
+        return ANSWERS[text] if text in ANSWERS else int(text)
     except ValueError:
         raise UsageError(f"--accuracy is all, none or a number of answers from 0 up, not {text!r}") from None
 

@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from collagebench.cli import cli
+from collagebench.cli.options import number_of_answers
 from collagebench.cli.resolve import resolve
 from collagebench.config import Config
 from collagebench.errors import UsageError
@@ -42,6 +43,7 @@ def refused(tmp_path, text, *options):
         ("runs = 1\nslow.share = 0.1", "profile p.toml, line 2: unknown key 'slow'"),
         ("# one\nruns = 'many'", "profile p.toml, line 2: runs must be a whole number, not 'many'"),
         ("runs = 2.5", "profile p.toml, line 1: runs must be a whole number, not 2.5"),
+        ("accuracy = 'some'", "profile p.toml, line 1: accuracy must be all, none or a whole number, not 'some'"),
         ("runs = true", "profile p.toml, line 1: runs must be a whole number, not True"),
         ("\ndownload = 'yes'", "profile p.toml, line 2: download must be true or false, not 'yes'"),
         ("data = 5", "profile p.toml, line 1: data must be a path, not 5"),
@@ -198,6 +200,13 @@ def test_what_the_command_line_replaces_does_not_matter(tmp_path):
     (tmp_path / "p.toml").write_text("workers = 0\nmodels = 'nowhere'\n[[scheme]]\nname = 'none'")
     config = resolve({"profile": str(tmp_path / "p.toml"), "workers": 3, "models": tmp_path})
     assert (config.workers, config.models) == (3, tmp_path)
+
+
+@pytest.mark.parametrize("text", ["all", "none"])
+def test_words_of_the_command_line(tmp_path, text):
+    """What --accuracy takes a profile takes as well, and it means the same."""
+    (tmp_path / "p.toml").write_text(f"accuracy = '{text}'\n[[scheme]]\nname = 'none'")
+    assert resolve({"profile": str(tmp_path / "p.toml")}).accuracy == number_of_answers(text)
 
 
 def test_what_it_says_and_where(tmp_path):
