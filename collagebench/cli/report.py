@@ -61,10 +61,11 @@ def command(
     on both sides of <, <=, > or >=, as in 'collage.p99 > 0.9 * replication.p99'.
     A figure is a scheme (in quotes if its name has a space or a dot) and one of
       p50 p90 p95 p99 p999 mean std max   latency in seconds, also of `bound`
-      accuracy not_own busy failed_share  shares from 0 to 1
+      accuracy not_own busy failed_share  shares from 0 to 1; accuracy is of
+                what was answered
       failed    requests without an answer
       work      worker time / that of the baseline
-      goodput   right answers in time, per second
+      goodput   right answers in time, per second of the arrivals
     A figure that is not known fails its gate. INVALID wins: then it is 4, not 3.
     """
     from collagebench.report import print_report

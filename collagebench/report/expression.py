@@ -27,13 +27,13 @@ LATENCIES = ("p50", "p90", "p95", "p99", "p999", "mean", "std", "max")
 METRICS = {
     **dict.fromkeys(LATENCIES, ""),
     "p50": "latency in seconds, as are p90, p95, p99, p999, mean, std and max",
-    "accuracy": "share of right answers",
+    "accuracy": "share of right answers among those that came",
     "not_own": "share of answers that did not come from the request's own first task",
     "failed": "number of requests without an answer; failed_share: their share",
     "failed_share": "",
     "work": "worker time per request / that of the baseline",
     "busy": "share of the workers' time in service",
-    "goodput": "right answers in time, per second",
+    "goodput": "right answers in time, per second of the arrivals",
 }
 """What may stand behind the dot; a text that is empty was said further up."""
 LONGEST = 500

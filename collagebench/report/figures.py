@@ -15,7 +15,8 @@ Object = dict[str, Any]
 def figures(one: Object, looks: Looks) -> Markup:
     """Return the table of all schemes, each figure with its 95 % interval below."""
     base = one["baseline"]
-    slo = f", within {one['slo_ms']:g} ms" if one["slo_ms"] else ""
+    in_time = f" within {one['slo_ms']:g} ms" if one["slo_ms"] else ""
+    lost = any(scheme["failed"] for scheme in one["schemes"])
     heads = [
         "scheme",
         "p99 ms",  # first, so that a phone shows what the page is about
@@ -41,10 +42,16 @@ def figures(one: Object, looks: Looks) -> Markup:
         f"p99 / {base}: paired run by run; “no difference shown” unless it is significant after Holm's correction and "
         f"above {100 * least['latency']:g} %.",
         "Not own: answers that did not come from the request's own first task.",
-        f"Work: worker time / that of {base}. Goodput: right answers{slo} per second.",
+        f"Work: worker time / that of {base}. Goodput: right answers{in_time}, per second.",
+        "Accuracy: of the requests that were answered." if lost else "",
         f"Bound: no stragglers, no redundancy ({bound['source']})." if bound else "",
     ]
-    return join([scrolling(heads, rows, "Figures of every scheme"), tag("p", " ".join(notes).strip(), class_="note")])
+    return join(
+        [
+            scrolling(heads, rows, "Figures of every scheme"),
+            tag("p", " ".join(note for note in notes if note), class_="note"),
+        ]
+    )
 
 
 def _figures_row(scheme: Object, looks: Looks) -> Markup:
@@ -133,7 +140,7 @@ def work_table(one: Object, looks: Looks) -> Markup:
     note = (
         "Served: worker time in service, warm-up included; wasted: in tasks that no request was answered from; taken "
         "back: cancelled before service; too late: cancelled in service, which runs to its end; busy: share of the "
-        "workers' time in service."
+        "workers' time in service, until the last task had ended or was given up."
     )
     return join([scrolling(heads, rows, "Work of every scheme"), tag("p", note, class_="note")])
 

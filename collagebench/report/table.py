@@ -130,6 +130,7 @@ def _legend(one: dict[str, Any], bound: dict[str, Any] | None, plus_minus: str) 
     """Say what each column is that does not say it itself."""
     base, least = one["baseline"], 100 * one["minimum_effect"]["latency"]
     meanings = {
+        **({"accuracy": "of what was answered"} if any(scheme["failed"] for scheme in one["schemes"]) else {}),
         plus_minus: "half the 95 % interval of p99, from the scatter of the runs",
         _versus(base): f"p99 / p99 of {base}; ~ where no difference of more than {least:g} % is shown",
         "not own": "answers that did not come from the request's own first task",

@@ -143,7 +143,7 @@ def test_nothing_cancelled_saves_nothing(tmp_path):
 
 
 def test_goodput_counts_right_answers_in_time(tmp_path):
-    """5 requests over 4 s: one wrong, one failed, one late: 3 a 4 s without an SLO, 2 with one."""
+    """5 requests over 4 s: one wrong, one failed, one late: 3 in 4 s without an SLO, 2 in 4.1 s with one of 0.1 s."""
     run = written(
         tmp_path,
         [
@@ -155,7 +155,26 @@ def test_goodput_counts_right_answers_in_time(tmp_path):
         ],
     )
     assert goodput(run.requests, None) == pytest.approx(3 / 4)
-    assert goodput(run.requests, 0.1) == pytest.approx(2 / 4)
+    assert goodput(run.requests, 0.1) == pytest.approx(2 / 4.1)
+
+
+def test_what_comes_late_or_never_takes_nothing_from_what_came_in_time(tmp_path):
+    """With an SLO, schemes that answered as many rightly in time have one goodput, whatever became of the rest."""
+    fates = {"lost": None, "late": 10.0, "wrong": 0.05}
+    found = [
+        goodput(
+            written(
+                tmp_path / fate,
+                [
+                    *[request(number=n, arrival=float(n), latency=0.05) for n in range(4)],
+                    request(number=4, arrival=4.0, latency=latency, predicted=0 if fate == "wrong" else 1),
+                ],
+            ).requests,
+            0.1,
+        )
+        for fate, latency in fates.items()
+    ]
+    assert found == [pytest.approx(4 / 4.1)] * 3
 
 
 def test_goodput_is_unknown_where_classes_are(tmp_path):
