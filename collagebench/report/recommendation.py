@@ -95,7 +95,9 @@ def _table(answer: Object, console: Console) -> None:
         late = one["status"] == "late"
         table.add_row(
             f"{mark}{one['variant']}{'*' if one['front'] else ''}",
-            "inf" if one["latency_s"] is None or one["unsteady"] else as_ms(one["latency_s"]),
+            "inf"
+            if one["latency_s"] is None or one["unsteady"]
+            else ("" if one["bounded"] else ">= ") + as_ms(one["latency_s"]),
             Text(
                 _bar(None if one["unsteady"] else one["latency_s"], wishes["slo"], scale, plain),
                 style="red" if late else "",
@@ -114,6 +116,8 @@ def _table(answer: Object, console: Console) -> None:
         "points": "right answers beside no redundancy, in points of a hundred",
         "work": "worker time a request, beside no redundancy",
     }
+    if not all(one["bounded"] for one in shown):
+        meanings[">="] = f"too few requests to say what the {wishes['quantile']} is: raise --requests or --runs"
     if wishes["slo"] is not None:
         meanings["|" if plain else "┊"] = "the SLO"
     if len(answer["asked"]["loads"]) > 1:

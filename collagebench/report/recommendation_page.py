@@ -124,7 +124,9 @@ def _table(answer: Object, looks: dict[str, Look]) -> Markup:
 
 
 def _latency(one: Object) -> str:
-    return "no end" if one["latency_s"] is None or one["unsteady"] else as_ms(one["latency_s"])
+    if one["latency_s"] is None or one["unsteady"]:
+        return "no end"
+    return ("" if one["bounded"] else "≥ ") + as_ms(one["latency_s"])
 
 
 def _range(ends: Any) -> str:

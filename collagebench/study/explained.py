@@ -139,7 +139,8 @@ def _latency(one: Candidate, wishes: Wishes) -> str:
     if not worst.latency < inf:
         return f"a {wishes.quantile} without end (too many requests fail)"
     upper = f" (at most {_ms(one.at_most)})" if one.at_most < inf else ""
-    return f"a {wishes.quantile} of {_ms(worst.latency)}{upper}"
+    least = "" if worst.bounded else "at least "
+    return f"a {wishes.quantile} of {least}{_ms(worst.latency)}{upper}"
 
 
 def _accuracy(one: Candidate) -> str:

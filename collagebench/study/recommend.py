@@ -167,6 +167,7 @@ def _figures(variant: str, summary: Summary, quantile: str) -> Figures:
         latency=latency if latency is not None else inf if at_least is None else at_least,
         low=interval[0] if interval else 0.0,
         high=interval[1] if interval else inf,
+        bounded=at_least is None,
         accuracy=own,
         lost=lost,
         work=one["relative"]["executed"] if one["versus"] or variant == NONE.variant else None,
@@ -235,6 +236,7 @@ def _as_json(one: Candidate) -> dict[str, Any]:
         "options": dict(one.options),
         "latency_s": _known(worst.latency),
         "ci95_s": [worst.low, worst.high] if worst.high < inf else None,
+        "bounded": worst.bounded,
         "at_most_s": _known(one.at_most),
         "accuracy": one.accuracy,
         "lost": one.lost,
@@ -243,6 +245,7 @@ def _as_json(one: Candidate) -> dict[str, Any]:
         "loads": [
             {
                 "latency_s": _known(at.latency),
+                "bounded": at.bounded,
                 "ci95_s": [at.low, at.high] if at.high < inf else None,
                 "accuracy": at.accuracy,
                 "lost": at.lost,

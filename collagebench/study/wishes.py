@@ -90,6 +90,8 @@ class Figures:
     """The lower end of the 95 % interval of `accuracy`."""
     lost_high: float | None = None
     """The upper end of that of `lost`."""
+    bounded: bool = True
+    """Whether `latency` is the quantile; else there are too few requests to say more than that it is not lower."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from collagebench.config import Config
 from collagebench.errors import OutputError
+from collagebench.report.parts import as_ms
 from collagebench.report.recommendation import cautions, print_recommendation
 from collagebench.report.recommendation_page import recommendation_page
 from collagebench.study.recommend import ANSWER, PAGE, Asked, _command, recommend, save
@@ -71,6 +72,20 @@ def test_a_fixed_delay_that_breaks_what_was_asked_for_says_so(directory: Path) -
     assert "the work. That is not what was asked for (too much work)" in cautions(answer)
     answer["settings"]["simulated"] |= {"status": "unsteady", "unsteady": "its queue grew"}
     assert "Simulated with it: an overload. That is not what was asked for (unstable)" in cautions(answer)
+
+
+def test_of_too_few_requests_a_quantile_is_only_bounded(tmp_path: Path) -> None:
+    """Where a report prints a lower bound of the p99, so do a recommendation's table, its sentence and its page."""
+    few = replace(CONFIG, runs=2, requests=100)
+    answer = recommend(Asked(few, LOADS[:1], Wishes(slo=0.2), ("none",)), tmp_path)
+    (one,) = answer["candidates"]
+    assert not one["bounded"]
+    out = StringIO()
+    print_recommendation(answer, Console(file=out, width=80))
+    assert f">= {as_ms(one['latency_s'])}" in out.getvalue()
+    assert "raise --requests or --runs" in out.getvalue()
+    assert "a p99 of at least " in answer["explanation"][0]
+    assert "≥ " in recommendation_page(answer, "one")
 
 
 def test_where_nothing_is_to_be_cured_it_says_so(directory: Path) -> None:
