@@ -103,7 +103,9 @@ def crossover_page(answer: Object, title: str) -> str:
             "tr",
             tag("th", f"{point['value']:.4g}", scope="row"),
             [
-                tag("td", "unstable" if one["unstable"] else as_ms(one["value_s"]), tag("small", _range(one["ci95_s"])))
+                tag("td", "unstable")
+                if one["unstable"]
+                else tag("td", as_ms(one["value_s"]), tag("small", _range(one["ci95_s"])))
                 for one in point["schemes"]
             ],
         )

@@ -99,7 +99,7 @@ def cdf(key_: str, curves: Sequence[Curve]) -> Markup:
         "Latency: cumulative distribution",
         box.bottom + 34,
         [*frame, *paths, *_key(order, box), _reader(box, x, y)],
-        says="Half of the requests were answered within "
+        says="Half of the observed requests were answered within "
         + _said(order, 0.5)
         + ". The key is in the order of the medians, slowest first.",
     )
@@ -130,7 +130,7 @@ def tail(key_: str, curves: Sequence[Curve], title: str = "Latency: the tail") -
         title,
         box.bottom + 34,
         [*frame, *paths, *_key(order, box), _reader(box, x, y)],
-        says="99 percent of the requests were answered within "
+        says="99 percent of the observed requests were answered within "
         + _said(order, 0.99)
         + ". The key is in the order of the 99th percentiles, slowest first.",
     )

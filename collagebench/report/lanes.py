@@ -112,7 +112,9 @@ def _plot(
     ]
     hidden = len(np.unique(cell["worker"])) - len(lanes)
     fate = _fate(requests, row)
-    note = f"{fate} Grey: tasks of other requests." + (f" {hidden} more workers are not shown." if hidden > 0 else "")
+    note = f"{fate} Grey: tasks of other requests." + (
+        f" {hidden} more worker{'s are' if hidden > 1 else ' is'} not shown." if hidden > 0 else ""
+    )
     title = f"{variant}: run {run}, request {number}"
     return figure(key, title, box.bottom + 34, drawn, says=f"{title}. {note}", note=note)
 

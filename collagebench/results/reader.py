@@ -183,7 +183,9 @@ def _table(path: Path, kind: type, schema: int, notes: list[str], skip: Iterable
                     parts[name].append(_column(columns[name], types[name], texts.get(name, {})))
                 rows_read += count
     except OSError as error:
-        raise DataError(f"{path} cannot be read ({error.strerror})") from None
+        raise DataError(
+            f"{path} cannot be read ({error.strerror}); copy the directory again, or run it again"
+        ) from None
     except (ValueError, KeyError, OverflowError, csv.Error) as error:
         row, why = _first_wrong(block, written, {name: types[name] for name in parts}) or (None, error)
         where = (
