@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from collagebench.cli.options import dataset_name
-from collagebench.errors import ModelError, OutputError, UsageError
+from collagebench.errors import CollagebenchError, DataError, ModelError, OutputError, UsageError
 from collagebench.models import require_torch
 from collagebench.workload.dataset import NAMES
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("roles", metavar="[ROLE]...", nargs=-1, type=click.Choice(["single", "collage", "parity", "backup"]))
 @click.option("--dataset", metavar="NAME", help="Only models of this dataset.  [default: all]")
-@click.option("--data", type=click.Path(path_type=Path), help="Where the images to measure on are; imagefolder: test/.")
+@click.option("--data", type=click.Path(path_type=Path), help="Where the images are: test/, and for --int8 train/.")
 @click.option("--download", is_flag=True, help="Fetch cifar10, cifar100 or fashion-mnist if it is not there.")
 @click.option("--checkpoint", type=click.Path(path_type=Path), help="This checkpoint.  [default: all in --out]")
 @click.option("--grid", type=int, help="Only collages with so many cells along a side.  [default: all]")
@@ -117,15 +117,16 @@ def _export_trained(
 ) -> None:
     """Export the checkpoints that are meant."""
     from collagebench.measurement.accuracy import draw
-    from collagebench.training.checkpoint import load
-    from collagebench.training.export import export, exported_int8, images_of, single_of
+    from collagebench.training.checkpoint import open_checkpoint
+    from collagebench.training.export import export, exported_int8, forget_parities, images_of, single_of
 
     paths = [checkpoint] if checkpoint else sorted(out.glob("*.pt"))
     checkpoints: dict[Path, Checkpoint] = {}
-    failures: list[ModelError] = []
+    digests: dict[Path, str] = {}
+    failures: list[CollagebenchError] = []
     for path in paths:
         try:
-            checkpoints[path] = load(path)
+            checkpoints[path], digests[path] = open_checkpoint(path)
         except ModelError as error:
             failures.append(error)
     if checkpoint and failures:
@@ -147,17 +148,26 @@ def _export_trained(
             f"no such checkpoint in {checkpoint or out} (it holds: {names}); `collagebench train` makes one"
         )
     _make(out)
+    done = 0
     for path, found in chosen.items():
-        images = images_of(found, path, data, "test", download)
-        training = images_of(found, path, data, "train", download) if int8 else None
-        own = single_of(found, path, single, images) if found.architecture.k else None
-        model, line = export(found, images, out, own)
-        click.echo(line)
-        if training:
-            click.echo(exported_int8(found.restored(), model, draw(images, len(images)), training, own))
-        if found.architecture.role == "single":
-            _, line = export(replace(found, architecture=replace(found.architecture, role="coded")), images, out)
+        try:
+            images = images_of(found, path, data, "test", download)
+            training = images_of(found, path, data, "train", download) if int8 else None
+            own = single_of(found, path, single, images) if found.architecture.k else None
+            model, line = export(found, images, out, own)
             click.echo(line)
+            if training:
+                click.echo(exported_int8(found.restored(), model, draw(images, len(images)), training, own))
+            if found.architecture.role == "single":
+                _, line = export(replace(found, architecture=replace(found.architecture, role="coded")), images, out)
+                click.echo(line)
+                for line in forget_parities(model, digests[path]):
+                    click.echo(line)
+            done += 1
+        except (DataError, ModelError, UsageError) as error:
+            failures.append(error if str(path) in str(error) else type(error)(f"{path}: {error}"))
+    for failure in failures[1:] if done else ():
+        click.echo(str(failure), err=True)
     if failures:  # of which what was asked for may be one
         raise failures[0]
 

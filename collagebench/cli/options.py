@@ -26,8 +26,8 @@ LOADS = ("rate", "utilisation")
 
 
 def _checked_name(context: click.Context, parameter: click.Parameter, name: str | None) -> str | None:
-    if name is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
-        raise UsageError(f"{name!r} is no name for a dataset; use letters, digits, '.', '_' and '-'")
+    if name is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
+        raise UsageError(f"{name!r} is no name for a dataset; use letters, digits, '.', '_' and '-', at most 100")
     return name
 
 

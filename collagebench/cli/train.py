@@ -26,6 +26,8 @@ FURTHER = 0.02
 """Peak of the learning rate of layers that are not ours, which mostly have been trained before."""
 ENDLESS = 1_000_000
 """Epochs that a training with a time budget may do."""
+MOST_PIXELS = 16384
+"""Along a side that images are brought to."""
 
 
 @click.command()
@@ -61,7 +63,7 @@ ENDLESS = 1_000_000
 @click.option(
     "--start",
     type=click.Path(path_type=Path),
-    help="Checkpoint whose weights to begin with, where they fit.  [default: of a parity, the single's]",
+    help="Checkpoint whose weights to begin with, where they fit.  [default: of a parity, a checkpoint of --single]",
 )
 @click.option("--distil/--no-distil", default=True, show_default=True, help="Learn from the single as from labels.")
 @click.option("--distillation", default=0.8, show_default=True, help="Weight of what it says; labels have the rest.")
@@ -82,7 +84,9 @@ ENDLESS = 1_000_000
 )
 @click.option("--epochs", type=int, help="How often every training image is used.  [default: 20; --minutes: no end]")
 @click.option(
-    "--minutes", type=float, help="Take no longer. The rate follows the clock: resumed, it may end in other weights."
+    "--minutes",
+    type=float,
+    help="Stop then, and look at the held-out images. The rate follows the clock: resumed, weights may differ.",
 )
 @click.option(
     "--every", default=1, show_default=True, help="Epochs from one checkpoint, and one held-out accuracy, to the next."
@@ -174,7 +178,7 @@ def command(
     from collagebench.cli.progress import counted
     from collagebench.models.architecture import LARGE, Architecture
     from collagebench.models.foreign import Borrowed
-    from collagebench.training.checkpoint import Checkpoint, load, name_of, open_checkpoint
+    from collagebench.training.checkpoint import Checkpoint, load, name_of, open_checkpoint, writable
     from collagebench.training.foreign import borrow
     from collagebench.training.loop import train
     from collagebench.training.recipe import Recipe
@@ -184,6 +188,8 @@ def command(
     images = _images(dataset, data, size, download)
     if name == "shapes" and dataset != name:
         raise UsageError("shapes are the images that come along; call yours something else with --as")
+    if name not in (None, dataset) and dataset != "imagefolder":
+        raise UsageError(f"--as names an imagefolder, and {dataset} has a name already; drop it")
     if not distil and (singles or role == "parity"):
         raise UsageError(
             "--no-distil learns from no single; drop --single"
@@ -204,11 +210,17 @@ def command(
             f"{exported[0]} is no checkpoint (.pt), and too slow to be asked at every step; add --rounds, such as 96"
         )
     source = click.get_current_context().get_parameter_source
-    for option in () if resume else without_effect(role, bool(teachers)):
+    if distil and not teachers and source("distil") is not ParameterSource.DEFAULT:
+        raise UsageError(
+            f"--distil learns from a single, and there is none in {out}; name it with --single, or drop it"
+        )
+    for option in () if resume else without_effect(role, head, bool(teachers)):
         if source(option) is not ParameterSource.DEFAULT:
             why = {
                 "label_smoothing": "is of labels where no single is asked; drop it, or add --no-distil",
                 "teacher_sees": "is about a single to learn from, and there is none; drop it, or add --single",
+                "blanks": f"is about images missing in an input, of which a {role} has one; drop it",
+                **({"temperature": "is not used where boxes are learnt; drop it"} if head and teachers else {}),
             }.get(option, "weighs what a single says of classes beside labels, which nothing does here; drop it")
             raise UsageError(f"--{option.replace('_', '-')} {why}")
     if role == "parity" and len(teachers) > 1:
@@ -271,8 +283,13 @@ def command(
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"{out} cannot be made a directory ({error.strerror}); choose another --out") from None
+    try:
+        writable(path)
+        there = path.exists()
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written ({error.strerror}); choose another --out") from None
     checkpoint = None
-    if path.exists():
+    if there:
         if not resume:
             raise UsageError(f"{path} exists; add --resume to go on from it, or remove it and its log first")
         checkpoint = load(path)
@@ -311,8 +328,8 @@ def _images(dataset: str, data: Path | None, size: int | None, download: bool) -
         DataError: there are none.
         UsageError: they are not divided into both, or classes differ.
     """
-    if size is not None and size < 1:
-        raise UsageError(f"--size is a number of pixels from 1 up, not {size}")
+    if size is not None and not 1 <= size <= MOST_PIXELS:
+        raise UsageError(f"--size is a number of pixels from 1 to {MOST_PIXELS}, not {size}")
     images = open_dataset(dataset, data, "train", (size, size) if size else None, download=download)
     if not isinstance(images, ImageFolder):
         return images

@@ -11,12 +11,13 @@ import numpy as np
 
 from collagebench import zoo
 from collagebench.engine.evaluation import session
-from collagebench.errors import ModelError
+from collagebench.errors import ModelError, UsageError
 from collagebench.measurement.accuracy import Sample, draw
 from collagebench.measurement.appraisal import Report, appraise, as_json
 from collagebench.measurement.coded import Code, approxifer, tune
 from collagebench.results.environment import capture
 from collagebench.workload.dataset import HELD_OUT, Dataset, open_dataset
+from collagebench.workload.imagefolder import ImageFolder
 
 SCHEMA = 1
 ROLES = ("single", "coded", "backup", "collage", "parity")
@@ -87,6 +88,11 @@ class _Images:
     def __init__(self, asked: Evaluation) -> None:
         self._asked = asked
         self.dataset = self._open(None)
+        if asked.split == "train" and isinstance(self.dataset, ImageFolder) and self.dataset.split is None:
+            raise UsageError(
+                f"{asked.data} is not divided into train/ and test/, so nothing says which images training kept out; "
+                "name the directory that holds both"
+            )
         self._samples: dict[tuple[int, int], Sample] = {}
 
     def _open(self, size: tuple[int, int] | None) -> Dataset:

@@ -12,7 +12,7 @@ import contextlib
 import hashlib
 import importlib
 import io
-import pickle
+import math
 import sys
 import warnings
 from collections.abc import Sequence
@@ -45,8 +45,10 @@ class Preprocessing:
     def __post_init__(self) -> None:
         if any(side is not None and side < 1 for side in (*self.image, self.resize, self.crop)):
             raise UsageError("--size, --resize and --crop are numbers of pixels from 1 up")
-        if any(value <= 0 for value in self.std):
+        if not all(0 < value < math.inf for value in self.std):
             raise UsageError(f"--std are three numbers above 0, not {self.std}")
+        if not all(math.isfinite(value) for value in self.mean):
+            raise UsageError(f"--mean are three numbers, such as 0.5, not {self.mean}")
         if self.crop and self.crop > min(self.resized):
             raise UsageError(
                 f"--crop {self.crop} is more than images of {self.resized} pixels have; use a larger --resize"
@@ -254,7 +256,7 @@ def weights_in(path: Path) -> tuple[dict[str, Tensor], str]:
         found = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise ModelError(f"checkpoint {path} cannot be read ({error.strerror})") from None
-    except (RuntimeError, EOFError, ValueError, pickle.UnpicklingError):
+    except Exception:  # torch raises whatever its unpickler meets
         raise ModelError(f"checkpoint {path} is damaged, or holds more than weights; save a state dict") from None
     if isinstance(found, dict) and "schema" in found:
         found = {key.removeprefix("network."): value for key, value in found["network"].items()}

@@ -15,13 +15,20 @@ from pathlib import Path
 from typing import Any
 
 import onnx
+from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
+
+from collagebench.errors import OutputError
+from collagebench.models.foreign import first_line
 
 
 def to_int8(model: onnx.ModelProto, inputs: Sequence[NDArray[Any]], kept: Sequence[str] = ()) -> onnx.ModelProto:
     """Return the model quantised to int8, calibrated on `inputs`, each a batch [batch, height, width, 3].
 
     The nodes named in `kept` go on computing in float32.
+
+    Raises:
+        OutputError: there is no room for files of a moment.
     """
     from onnxruntime import quantization
 
@@ -53,6 +60,9 @@ def to_int8(model: onnx.ModelProto, inputs: Sequence[NDArray[Any]], kept: Sequen
                 nodes_to_exclude=list(kept),
             )
             small = onnx.load(target)
+    except (OSError, DecodeError) as error:
+        where = f"{tempfile.gettempdir()} cannot hold what a quantisation needs meanwhile"
+        raise OutputError(f"{where} ({first_line(error)}); make room there, or set TMPDIR") from None
     finally:
         logging.root.setLevel(before)
     small.ClearField("metadata_props")

@@ -31,6 +31,8 @@ from collagebench.models.detection import Detection
 
 WHITENED_FLOOR = 8e-3
 """Added to the variance along each filter, which keeps it from blowing up noise."""
+WHITENED_AT_ONCE = 100
+"""Images whose patches are in memory together."""
 LOGIT_SCALE = 0.125
 """Keeps the first logits small, so that the first steps at a high rate do not saturate the loss."""
 
@@ -111,9 +113,11 @@ class Network(nn.Module):
 
         `images` are some of the training images, [n, height, width, 3].
         """
-        x = image_values(images)
-        rows = F.unfold(x, 2).transpose(1, 2).reshape(-1, 12)
-        variances, directions = torch.linalg.eigh(rows.T @ rows / len(rows))
+        products, count = torch.zeros(12, 12), 0
+        for some in images.split(WHITENED_AT_ONCE):
+            rows = F.unfold(image_values(some), 2).transpose(1, 2).reshape(-1, 12)
+            products, count = products + rows.T @ rows, count + len(rows)
+        variances, directions = torch.linalg.eigh(products / count)
         filters = (directions.T / torch.sqrt(variances[:, None] + WHITENED_FLOOR)).reshape(12, 3, 2, 2)
         stem = self.stem[1]
         assert isinstance(stem, nn.Conv2d)

@@ -108,6 +108,17 @@ def write_whole(path: Path, content: bytes) -> None:
         ) from None
 
 
+def writable(path: Path) -> None:
+    """Try whether a file can be written beside `path`, before hours are spent on what is to be there.
+
+    Raises:
+        OSError: it cannot.
+    """
+    partial = path.with_name(f"{path.name}.partial")
+    partial.write_bytes(b"")
+    partial.unlink()
+
+
 def save(checkpoint: Checkpoint, path: Path) -> None:
     """Write a checkpoint, whole or not at all.
 
@@ -137,7 +148,7 @@ def load(path: Path) -> Checkpoint:
         content = torch.load(stored, map_location="cpu", weights_only=True)
     except Exception:  # torch raises whatever its unpickler meets
         raise ModelError(f"checkpoint {path} is damaged or no checkpoint at all; train it again") from None
-    if not (isinstance(content, dict) and "schema" in content):
+    if not (isinstance(content, dict) and isinstance(content.get("schema"), int)):
         raise ModelError(
             f"{path} is no checkpoint of `collagebench train`; weights of your own network are exported with --network"
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -24,6 +25,7 @@ from collagebench.statistics.accuracy import Share
 from collagebench.training.checkpoint import Checkpoint, write_whole
 from collagebench.training.teacher import open_teacher
 from collagebench.workload.dataset import Dataset, open_dataset
+from collagebench.workload.imagefolder import ImageFolder
 from collagebench.workload.public import TORCHVISION
 
 CHECKED = 1000
@@ -59,6 +61,20 @@ def images_of(checkpoint: Checkpoint, path: Path, data: Path | None, split: str,
         images = open_dataset("imagefolder", data, split, checkpoint.architecture.image)
     if images.classes != checkpoint.classes:
         raise UsageError(f"{path} knows {', '.join(checkpoint.classes)}, but {data} holds {', '.join(images.classes)}")
+    return divided(images, data) if split == "train" else images
+
+
+def divided(images: Dataset, data: Path | None) -> Dataset:
+    """Return the training images that a quantised model is calibrated on, if it is known that they are such.
+
+    Raises:
+        UsageError: they are of a folder that is not divided.
+    """
+    if isinstance(images, ImageFolder) and images.split is None:
+        raise UsageError(
+            f"--int8 is calibrated on training images, but {data} is not divided into train/ and test/; name the "
+            "directory that holds both"
+        )
     return images
 
 
@@ -76,7 +92,9 @@ def single_of(parity: Checkpoint, path: Path, single: Path | None, images: Datas
     if isinstance(teacher, zoo.Model):
         content = zoo.verified(teacher)
     else:
-        content = onnx_export.compact(onnx_export.to_onnx(teacher.restored()))[0].SerializeToString()
+        network = teacher.restored()
+        proto = onnx_export.to_onnx(network)
+        content = (proto if isinstance(network, Foreign) else onnx_export.compact(proto)[0]).SerializeToString()
     return infer(onnx_export.session(content), draw(images, len(images)).pixels)
 
 
@@ -179,6 +197,20 @@ def inputs_of(model: zoo.Model, sample: Sample, images: int) -> list[NDArray[Any
     """Return inputs of a model, [height, width, 3] each, made of about so many images."""
     groups, _ = sample.groups(together(model))
     return [encoded(model, list(group)) for group in groups[: -(-images // together(model))]]
+
+
+def forget_parities(single: zoo.Model, known: str | None) -> Iterator[str]:
+    """Take parities out of the manifest that learnt from another single than this; yield a line about each.
+
+    What they answer fits the single that they learnt from, and no other. `known` is the sha256 of what the single was
+    exported from, by which a parity knows it, unless it learnt from the exported one.
+    """
+    models = zoo.load(single.directory)
+    for model in models:
+        other = model.role == "parity" and model.dataset == single.dataset
+        if other and model.recipe.get("teacher") not in (known, single.sha256):
+            zoo.save([one for one in zoo.load(single.directory) if one.name != model.name], single.directory)
+            yield f"{model.path}: no longer listed, as it learnt from another single; train it anew"
 
 
 def listed(model: zoo.Model, proto: Any, accuracy: Share) -> zoo.Model:

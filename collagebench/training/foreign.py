@@ -23,9 +23,8 @@ from collagebench.models.foreign import (
     logits_of,
     weights_in,
 )
-from collagebench.training.export import exported, exported_int8
+from collagebench.training.export import divided, exported, exported_int8, forget_parities
 from collagebench.workload.dataset import Dataset, open_dataset
-from collagebench.workload.imagefolder import ImageFolder
 
 MEASURED = 5000
 """Test images that such a model is measured on, at most."""
@@ -71,6 +70,10 @@ class Brought:
             )
         if self.size is not None and self.size < 1:
             raise UsageError(f"--size is a number of pixels from 1 up, not {self.size}")
+        if self.size is not None and self.dataset != "imagefolder":
+            raise UsageError(
+                f"images of {self.dataset} have a size already; drop --size, or --resize them in the model"
+            )
         if self.weights == "default" and self.checkpoint:
             raise UsageError("--weights default and --checkpoint say the same thing twice: give one of them")
 
@@ -175,6 +178,8 @@ def bring(asked: Brought, out: Path, int8: bool) -> Iterator[str]:
         )
         model, line = exported(wrapped, model, sample)
         yield line
+        if role == "single":
+            yield from forget_parities(model, recipe["checkpoint"])
         if training and role != "coded":
             yield exported_int8(wrapped, model, sample, training)
 
@@ -207,9 +212,4 @@ def _picked(asked: Brought, logits: int, images: Dataset, categories: Sequence[s
 
 def _training(asked: Brought, size: tuple[int, int]) -> Dataset:
     """Return the images that a quantised model is calibrated on."""
-    images = open_dataset(asked.dataset, asked.data, "train", size)
-    if isinstance(images, ImageFolder) and images.split is None:
-        raise UsageError(
-            f"--int8 is calibrated on training images, but {asked.data} is not divided into train/ and test/"
-        )
-    return images
+    return divided(open_dataset(asked.dataset, asked.data, "train", size), asked.data)

@@ -40,7 +40,7 @@ from collagebench.training.step import Step, fastest, placed
 from collagebench.workload.dataset import HELD_OUT, Dataset
 
 WHITENED_BY = 5000
-"""How many images a stem is whitened by."""
+"""How many images a stem is whitened by, at most."""
 Report = Callable[[int, int, str], None]
 """Told steps done, steps in all, and a line to show."""
 
@@ -80,6 +80,11 @@ def train(
     held_out = np.arange(len(dataset)) % HELD_OUT == 0
     used = np.flatnonzero(~held_out)
     watched = np.random.default_rng(recipe.seed).permutation(np.flatnonzero(held_out))  # collages of mixed classes
+    if len(missing := np.setdiff1d(np.arange(len(dataset.classes)), dataset.labels[used])):
+        raise DataError(
+            f"class {dataset.classes[missing[0]]} has no image left to learn from, as one in {HELD_OUT} of all images "
+            "is held out; add images to it"
+        )
     pixels, watched_images = in_memory(dataset, used), in_memory(dataset, watched)
     watched_labels = dataset.labels[watched]
     plain = None if teacher is None else teacher[recipe.plain, watched].astype(np.float32)
@@ -92,7 +97,7 @@ def train(
 
     network = made(architecture)
     if isinstance(network, Network) and network.architecture.layers == "whitened":
-        network.whiten(torch.from_numpy(pixels[:: max(len(pixels) // WHITENED_BY, 1)]))
+        network.whiten(torch.from_numpy(pixels[:: -(-len(pixels) // WHITENED_BY)]))
     if start:
         own = network.state_dict()
         fitting = {key: start[key] for key in own if key in start and start[key].shape == own[key].shape}
@@ -101,6 +106,13 @@ def train(
         network.load_state_dict(own | fitting)
     if not any(parameter.requires_grad for parameter in network.parameters()):
         raise UsageError(f"the {architecture.name} has no weights that can be trained; `collagebench export` takes it")
+    if isinstance(network, Network) and min(recipe.batch, len(images) // architecture.images) == 1:
+        height, width = (side // network.architecture.reduction for side in network.architecture.input[:2])
+        if height == width == 1:
+            raise UsageError(
+                "a step of one input whose features are one pixel has nothing to normalise; use more images"
+                " and a larger --batch, or fewer --widths"
+            )
     network = placed(network, device)
     live = [placed(one, device).eval() for one in live or []]
     step = Step(network, recipe, images, labels, taught, live)

@@ -24,7 +24,7 @@ class Recipe:
     epochs: int = 20
     """How often every training image is used, at most, if there is a time budget."""
     minutes: float | None = None
-    """The time that it may take, its own validation included; None for as long as the epochs take."""
+    """The time that it may take, all but the last look at the held-out images; None for as long as the epochs take."""
     batch: int = 64
     """Inputs (images, collages or parities) in one step."""
     rate: float = 0.2

@@ -28,7 +28,7 @@ def same_training(checkpoint: Checkpoint, asked: dict[str, Any], path: Path) -> 
     began = own | other
     if began["images"] is None:  # an older checkpoint
         began["images"] = asked["images"]
-    for key in without_effect(began["role"], bool(began["teacher"])):
+    for key in without_effect(began["role"], began.get("head"), bool(began["teacher"])):
         began[key] = asked[key]
     for key in sorted(asked, key=lambda key: key != "minutes"):  # epochs follow from them
         if (was := began[key]) != asked[key]:
@@ -37,11 +37,18 @@ def same_training(checkpoint: Checkpoint, asked: dict[str, Any], path: Path) -> 
             raise UsageError(f"{path} was begun with {told}; to resume it, {_again(key, was)}")
 
 
-def without_effect(role: str, taught: bool) -> tuple[str, ...]:
-    """Return which of a recipe's numbers about labels and teachers change nothing."""
+def without_effect(role: str, head: str | None, taught: bool) -> tuple[str, ...]:
+    """Return which of a recipe's numbers about labels, teachers and missing images change nothing."""
+    alone = ("blanks",) if role in ("single", "backup") else ()
     if not taught:
-        return ("distillation", "temperature", "teacher_sees")
-    return ("distillation", "temperature", "label_smoothing") if role == "parity" else ("label_smoothing",)
+        return ("distillation", "temperature", "teacher_sees", *alone)
+    if role == "parity":
+        return ("distillation", "temperature", "label_smoothing")
+    return ("label_smoothing", *(("temperature",) if head == "detection" else ()), *alone)
+
+
+def _square(size: Any) -> bool:
+    return isinstance(size, list) and len(size) == 2 and size[0] == size[1]
 
 
 def _again(key: str, was: Any) -> str:
@@ -49,8 +56,9 @@ def _again(key: str, was: Any) -> str:
     sha256 = isinstance(was, str) and len(was) >= SHA256
     special = {
         "images": "use the images that it was begun with",
-        "image": f"add --size {was[0]}" if isinstance(was, list) else "",
-        "canvas": f"add --input {was[0]}" if isinstance(was, list) else "drop --input",
+        "classes": "use the images that it was begun with",
+        "image": f"add --size {was[0]}" if _square(was) else "drop --size, and use the images that it was begun with",
+        "canvas": f"add --input {was[0]}" if _square(was) else "drop --input",
         "teacher": "name the same --single" if was else "add --no-distil, without --single",
         "start": f"name the same --{'start' if sha256 else 'weights'}" if was else "drop --start and --weights",
     }

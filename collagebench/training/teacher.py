@@ -54,6 +54,9 @@ def open_teacher(path: Path, classes: tuple[str, ...], image: tuple[int, int]) -
         role, size = teacher.architecture.role, teacher.architecture.image
     if role != "single":
         raise UsageError(f"{path} is a {role}; name the checkpoint, or the model, of a single with --single")
+    if size == image and len(teacher.classes) == len(classes) and teacher.classes != classes:
+        one, other = next((a, b) for a, b in zip(teacher.classes, classes, strict=True) if a != b)
+        raise UsageError(f"{path} knows a class {one} where the images have {other}; train a single on them first")
     if teacher.classes != classes or size != image:
         raise UsageError(
             f"{path} knows {len(teacher.classes)} classes of {size} pixels, the images are of {len(classes)} classes "
@@ -129,7 +132,7 @@ def _kept(
         kept = np.load(path, allow_pickle=False)
         if kept.shape == shape and kept.dtype == dtype:
             return np.asarray(kept)
-    except (OSError, ValueError):
+    except (OSError, ValueError, EOFError):
         pass  # not there, or cut: made again
     logits = np.empty(shape, dtype)
     for view, answers in enumerate(make()):

@@ -437,6 +437,92 @@ def test_export_refuses_what_does_not_fit(
 
 @train_extra
 @pytest.mark.train
+def test_a_model_that_cannot_be_measured_stops_no_other(
+    trained: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of too few test images for a collage the others are exported, and the error names the collage's checkpoint."""
+    _, out = trained
+    few = tones(tmp_path / "few", {"train": 3, "test": 1})
+    for path in out.glob("*.pt"):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    assert collagebench("export", "--data", few, "--out", tmp_path) == 1
+    assert capsys.readouterr().err == (
+        f"collagebench: {tmp_path / 'tones-collage-2x2.pt'}: 2 images are too few: 4 go into one input or group; use "
+        "more images\n"
+    )
+    assert {model.role for model in zoo.load(tmp_path)} == {"backup", "coded", "parity", "single"}
+
+
+@train_extra
+@pytest.mark.train
+def test_parities_of_another_single_are_no_longer_listed(
+    trained: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A new single under the old one's name takes its parities out of the manifest; the same one leaves them there."""
+    data, out = trained
+    for name in ("tones-single.pt", "tones-parity-k2-addition.pt"):
+        (tmp_path / name).write_bytes((out / name).read_bytes())
+    for _ in range(2):
+        assert collagebench("export", "--data", data, "--out", tmp_path) == 0
+        assert {model.role for model in zoo.load(tmp_path)} == {"coded", "parity", "single"}
+    (tmp_path / "tones-single.pt").unlink()
+    assert collagebench("train", "single", *SMALL, "--seed", 7, "--data", data, "--out", tmp_path) == 0
+    capsys.readouterr()
+    assert collagebench("export", "single", "--data", data, "--out", tmp_path) == 0
+    parity = tmp_path / "tones-parity-k2-addition.onnx"
+    assert f"{parity}: no longer listed, as it learnt from another single; train it anew" in capsys.readouterr().out
+    assert {model.role for model in zoo.load(tmp_path)} == {"coded", "single"}
+
+
+@train_extra
+@pytest.mark.train
+def test_test_images_calibrate_nothing(
+    trained: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """From a folder of test images alone nothing is quantised, and nothing measured as what training kept out."""
+    data, out = trained
+    folder = ("--data", data / "test")
+    assert collagebench("export", "backup", "--int8", *folder, "--out", out) == 2
+    assert "--int8 is calibrated on training images, but" in capsys.readouterr().err
+    assert (
+        collagebench("export", "single", "--data", data, "--checkpoint", out / "tones-single.pt", "--out", tmp_path)
+        == 0
+    )
+    for more in (("single", "--split", "train"), ("coded", "--tune", "--coded-k", 2)):
+        asked = ("--dataset", "imagefolder", *folder, "--models", tmp_path)
+        assert collagebench("evaluate", *more, *asked) == 2
+        assert "so nothing says which images training kept out" in capsys.readouterr().err
+
+
+@train_extra
+@pytest.mark.train
+def test_a_cut_file_of_answers_is_made_again(trained: tuple[Path, Path], tmp_path: Path) -> None:
+    """An empty or cut file of what the single said is no obstacle: the single is asked again."""
+    data, out = trained
+    asked = ("train", "backup", *SMALL, "--single", out / "tones-single.pt", "--data", data)
+    for size in (0, -8):
+        there = tmp_path / str(size)
+        assert collagebench(*asked, "--out", there) == 0
+        (kept,) = there.glob("*-logits.npy")
+        whole = kept.read_bytes()
+        kept.write_bytes(whole[:size])
+        for path in there.glob("*-backup.*"):
+            path.unlink()
+        assert collagebench(*asked, "--out", there) == 0
+        assert kept.read_bytes() == whole
+
+
+@train_extra
+@pytest.mark.train
+def test_a_class_without_an_image_to_learn_from_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One image in fifty is held out; a class whose only image that is cannot be learnt."""
+    data = tones(tmp_path, {"train": 1, "test": 1})
+    assert collagebench("train", "single", *SMALL, "--data", data, "--out", tmp_path / "out") == 1
+    assert "class bright has no image left to learn from" in capsys.readouterr().err
+
+
+@train_extra
+@pytest.mark.train
 def test_train_refuses_what_does_not_fit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A training that cannot be is refused in one sentence before it begins, a corrupt image when it is met."""
     data = tones(tmp_path / "data", {"train": 6, "test": 2})
@@ -468,6 +554,18 @@ def test_train_refuses_what_does_not_fit(tmp_path: Path, capsys: pytest.CaptureF
         (("single", *folder, "--data", data / "train"), 2, "train/ and test/"),
         (("single", *folder, "--data", data), 1, "train/dark/003.png cannot be read"),
         (("single", "--as", "../up"), 2, "no name"),
+        (("single", "--as", "a" * 200), 2, "at most 100"),
+        (("single", "--as", "mine"), 2, "shapes has a name already"),
+        (("single", "--blanks", 0.5), 2, "of which a single has one"),
+        (("collage", "--distil", "--out", tmp_path / "none"), 2, "learns from a single, and there is none"),
+        (
+            ("collage", "--head", "detection", "--single", file, "--temperature", 3),
+            2,
+            "not used where boxes are learnt",
+        ),
+        (("single", *folder, "--data", data, "--size", 10**9), 2, "--size is a number of pixels from 1 to 16384"),
+        (("single", "--network", "torch.nn:Identity", "--std", "nan", 1, 1), 2, "three numbers above 0"),
+        (("single", "--network", "torch.nn:Identity", "--mean", "inf", 1, 1), 2, "three numbers, such as 0.5"),
         (("single", "--widths", "8,x"), 2, "no whole numbers"),
         (("single", "--widths", "8,8"), 2, "2 widths and 3 depths"),
         (("single", "--single", tmp_path / "s.pt"), 1, "there is no checkpoint"),
@@ -478,6 +576,7 @@ def test_train_refuses_what_does_not_fit(tmp_path: Path, capsys: pytest.CaptureF
         (("parity", "--out", tmp_path / "none"), 1, "there is no checkpoint"),
         (("backup", "--single", tmp_path / "none.pt"), 1, "there is no checkpoint"),
         (("single", "--out", tmp_path / "file"), 1, "cannot be made a directory"),
+        (("single", "--out", "/proc"), 1, "cannot be written"),
     ):
         assert collagebench("train", *arguments) == code, arguments
         said = capsys.readouterr().err
