@@ -162,7 +162,7 @@ class Architecture:
 _SINGLE = {"stem": 16, "stride": 1, "widths": (64, 144, 256), "depths": (4, 4, 2), "layers": "residual"}
 _WHITENED = {"stem": WHITENED_STEM, "stride": 1, "widths": (64, 224, 256), "depths": (1, 2, 1), "layers": "whitened"}
 _COLLAGES = {
-    2: {"stem": 16, "stride": 1, "widths": (32, 96, 160), "depths": (2, 3, 1), "layers": "residual"},
+    2: {"stem": 16, "stride": 1, "widths": (32, 96, 192), "depths": (1, 3, 1), "layers": "residual"},
     3: {"stem": 16, "stride": 2, "widths": (48, 128), "depths": (3, 4), "layers": "residual"},
     4: {"stem": 16, "stride": 2, "widths": (48, 96), "depths": (2, 3), "layers": "residual"},
     5: {"stem": 16, "stride": 2, "widths": (32, 80), "depths": (2, 3), "layers": "residual"},
@@ -193,7 +193,7 @@ def usual_layers(
     """Return the layers that a network has where nobody chose others; `layers`, one of LAYERS, if somebody did.
 
     On 32x32 pixels a single costs 157 million multiply-accumulates, a whitened one as many; collages, of 32 pixels a
-    cell, cost 171 to 182 and take at most a few hundredths longer on one thread of onnxruntime, which likes multiples
+    cell, cost 171 to 186 and take at most a few hundredths longer on one thread of onnxruntime, which likes multiples
     of 16 channels; and a batch of nine for the backup has as many as a 3x3 collage. Large images take four stages: 803
     million on 224x224 pixels, and about as many for a collage of 416x416.
     """
