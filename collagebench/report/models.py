@@ -182,7 +182,7 @@ def print_tuned(found: dict[str, Any], console: Console) -> None:
     note = "tuned: each half of the groups is measured with the smoothing that is best for the other half"
     print_line(console, note, style="dim")
     console.print()
-    if tuned["accuracy"]["value"] <= tuned["unsmoothed"]["value"]:
+    if tuned["accuracy"]["value"] < tuned["unsmoothed"]["value"]:
         print_line(console, "No smoothing is shown to help here; more --images would tell.", style="bold")
         return
     print_line(console, "Use it:", style="bold")

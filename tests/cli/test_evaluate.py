@@ -101,6 +101,9 @@ def test_tuning_says_how_to_use_what_it_found(
     colours: tuple[object, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The smoothing that was found is printed as options, and JSON holds every pair that was tried."""
+    for split in ("train", "test"):
+        coloured(tmp_path / "divided" / split)
+    colours = (*colours[:3], tmp_path / "divided", *colours[4:])
     assert evaluate("coded", "--tune", "--coded-k", 1, "--coded-s", 1, "--split", "train", *colours) == 0
     shown = capsys.readouterr().out
     assert "--smooth-encode 0 --smooth-decode 0" in shown
