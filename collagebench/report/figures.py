@@ -46,12 +46,8 @@ def figures(one: Object, looks: Looks) -> Markup:
         "Accuracy: of the requests that were answered." if lost else "",
         f"Bound: no stragglers, no redundancy ({bound['source']})." if bound else "",
     ]
-    return join(
-        [
-            scrolling(heads, rows, "Figures of every scheme"),
-            tag("p", " ".join(note for note in notes if note), class_="note"),
-        ]
-    )
+    note = " ".join(filter(None, notes))
+    return join([scrolling(heads, rows, "Figures of every scheme"), tag("p", note, class_="note")])
 
 
 def _figures_row(scheme: Object, looks: Looks) -> Markup:

@@ -206,11 +206,16 @@ def forget_parities(single: zoo.Model, known: str | None) -> Iterator[str]:
     exported from, by which a parity knows it, unless it learnt from the exported one.
     """
     models = zoo.load(single.directory)
-    for model in models:
-        other = model.role == "parity" and model.dataset == single.dataset
-        if other and model.recipe.get("teacher") not in (known, single.sha256):
-            zoo.save([one for one in zoo.load(single.directory) if one.name != model.name], single.directory)
-            yield f"{model.path}: no longer listed, as it learnt from another single; train it anew"
+    gone = [
+        model
+        for model in models
+        if (model.role, model.dataset) == ("parity", single.dataset)
+        and model.recipe.get("teacher") not in (known, single.sha256)
+    ]
+    if gone:
+        zoo.save([model for model in models if model not in gone], single.directory)
+    for model in gone:
+        yield f"{model.path}: no longer listed, as it learnt from another single; train it anew"
 
 
 def listed(model: zoo.Model, proto: Any, accuracy: Share) -> zoo.Model:

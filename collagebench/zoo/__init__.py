@@ -173,10 +173,10 @@ def find(models: Iterable[Model], role: str, **traits: Any) -> Model:
     names = ", ".join(model.name for model in fits or models) or "none"
     if fits:
         raise ModelError(f"{where} holds several models for {wanted}: {names}; leave one of them there")
-    grid = f" --grid {traits['grid']}" if traits.get("grid") else ""
-    more = "".join(f" --{trait} {traits[trait]}" for trait in ("k", "code") if traits.get(trait))
-    made = "export --int8" if traits.get("precision") == "int8" else f"train {role}{grid}{more}"
-    raise ModelError(f"there is no model for {wanted} in {where}; it holds: {names}; `collagebench {made}` makes one")
+    more = "".join(f" --{trait} {traits[trait]}" for trait in ("grid", "head", "k", "code") if traits.get(trait))
+    made = "" if traits.get("precision") == "int8" else f"train {'single' if role == 'coded' else role}{more}` and `"
+    made += "export --int8" if traits.get("precision") == "int8" else "export"
+    raise ModelError(f"there is no model for {wanted} in {where}; it holds: {names}; make one by `collagebench {made}`")
 
 
 def fitting(models: Iterable[Model], classes: tuple[str, ...]) -> list[Model]:
