@@ -14,6 +14,7 @@ from collagebench.config import ANSWERS
 from collagebench.errors import UsageError
 from collagebench.fleet.where import FLEETS
 from collagebench.schemes import SCHEMES
+from collagebench.stragglers.causes import NATURAL
 from collagebench.stragglers.model import NAMES
 from collagebench.study.grid import several
 from collagebench.workload.dataset import NAMES as DATASETS
@@ -21,6 +22,8 @@ from collagebench.workload.dataset import NAMES as DATASETS
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 PATH = click.Path(path_type=Path)
+NATURAL_OPTIONS = f"Natural stragglers ({', '.join(NATURAL)})"
+"""The section of what only real workers can suffer."""
 LOADS = ("rate", "utilisation")
 """Options that say the same thing: how much is to be borne."""
 
@@ -115,7 +118,7 @@ SECTIONS = {
             "--stragglers",
             type=TEXT,
             metavar="NAME|FILE",
-            help=f"A recorded profile, or {', '.join(NAMES)}. [collage-trace]",
+            help=f"A recorded profile, or {', '.join(name for name in NAMES if name not in NATURAL)}. [collage-trace]",
         ),
         click.option(
             "--time-scale", type=FLOAT, help="Multiplies the stragglers' seconds. [0.2; a trace, a recorded profile: 1]"
@@ -162,7 +165,7 @@ SECTIONS = {
         click.option("--crash-every", type=FLOAT, help="crash: mean seconds between a worker's crashes. [10]"),
         click.option("--restart-after", type=FLOAT, help="crash: seconds until it is started again. [0.5]"),
     ],
-    "Natural stragglers": [
+    NATURAL_OPTIONS: [
         click.option("--stop-every", type=FLOAT, help="stop: mean seconds from one stop to the next. [2]"),
         click.option("--stop-for", type=FLOAT, help="stop: seconds that a worker is stopped. [0.3]"),
         click.option("--load", type=TEXT, help="corunner: cpu, cache or memory. [cpu]"),
@@ -305,9 +308,7 @@ FLEET = [
 
 def fleet_options(function: Function) -> Function:
     """Give a command the options that say where workers run."""
-    for add in reversed(FLEET):
-        function = add(function)
-    return function
+    return _with(function, FLEET)
 
 
 def experiment_options(function: Function) -> Function:
@@ -317,13 +318,13 @@ def experiment_options(function: Function) -> Function:
 
 def section_options(*titles: str, without: Collection[str] = ()) -> Callable[[Function], Function]:
     """Return what gives a command the options of some sections, but for those whose parameters are named."""
+    return lambda function: _with(function, [add for title in titles for add in SECTIONS[title]], without)
 
-    def decorate(function: Function) -> Function:
-        for add in reversed([add for title in titles for add in SECTIONS[title] if parameter(add) not in without]):
-            function = add(function)
-        return function
 
-    return decorate
+def _with(function: Function, options: list[Callable[[Any], Any]], without: Collection[str] = ()) -> Function:
+    for add in reversed([add for add in options if parameter(add) not in without]):
+        function = add(function)
+    return function
 
 
 class ExperimentCommand(click.Command):

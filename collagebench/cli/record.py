@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from collagebench.cli.options import FLEET, PATH, fleet_options, parameter, section_options
+from collagebench.cli.options import FLEET, NATURAL_OPTIONS, PATH, fleet_options, parameter, section_options
 from collagebench.cli.resolve import fleet_of
 from collagebench.config import option
 from collagebench.errors import Interrupted, UsageError
 from collagebench.fleet.bearer import take_token
+from collagebench.fleet.where import FLEETS
 from collagebench.workload.dataset import NAMES
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     "--stragglers", default="none", metavar="NAME", help="Disturb workers: stop, corunner, throttle, traffic."
 )
 @click.option("--slow-workers", type=int, help="How many workers are disturbed. [1]")
-@section_options("Natural stragglers")
+@section_options(NATURAL_OPTIONS)
 @click.option(
     "--samples", is_flag=True, help="Also write every service beside the profile: watched.csv.gz beside watched.json."
 )
@@ -108,3 +109,8 @@ def command(
     click.echo(f"profile: {path}", err=True)
     if not profile["complete"]:
         raise Interrupted("interrupted; what was seen until then is in the profile")
+
+
+for asked in command.params:  # they are taken, so that it can be said why servers cannot be watched, but not offered
+    if isinstance(asked, click.Option) and asked.name in FLEETS["endpoint"]:
+        asked.hidden = True

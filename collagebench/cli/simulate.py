@@ -7,11 +7,11 @@ from typing import Any
 import click
 
 from collagebench.cli.experiment import conduct
-from collagebench.cli.options import ExperimentCommand, experiment_options
+from collagebench.cli.options import NATURAL_OPTIONS, SECTIONS, ExperimentCommand, section_options
 
 
 @click.command("simulate", cls=ExperimentCommand)
-@experiment_options
+@section_options(*(title for title in SECTIONS if title != NATURAL_OPTIONS))
 @click.option(
     "--jobs",
     type=click.IntRange(min=0),

@@ -22,6 +22,8 @@ from numpy.typing import NDArray
 
 from collagebench.errors import DataError
 
+LARGEST_GRID = 16
+"""Cells along a side that a collage has at most."""
 _BAND = 8
 """Outputs in a band: with more of them more multiplications by zero are wasted, with fewer more calls are."""
 _PRODUCT = 1 << 18

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from collagebench.coding.mosaic import LARGEST_GRID
 from collagebench.errors import UsageError
 
 ROLES = ("single", "backup", "collage", "parity", "coded")
@@ -51,8 +52,8 @@ class Architecture:
     def __post_init__(self) -> None:
         if self.role not in ROLES:
             raise UsageError(f"unknown role {self.role!r}; the roles are {', '.join(ROLES)}")
-        if self.role == "collage" and not (self.grid is not None and 2 <= self.grid <= 5):
-            raise UsageError(f"a collage has 2 to 5 cells along a side, not {self.grid}; use --grid")
+        if self.role == "collage" and not (self.grid is not None and 2 <= self.grid <= LARGEST_GRID):
+            raise UsageError(f"a collage has 2 to {LARGEST_GRID} cells along a side, not {self.grid}; use --grid")
         if self.role == "collage" and self.head is None:
             object.__setattr__(self, "head", "grid")
         if self.role == "collage" and self.head not in HEADS:
@@ -203,4 +204,4 @@ def usual_layers(
         return _LARGE.get(role, _LARGE["single"])
     if role == "backup":
         return _COLLAGES[3]
-    return _COLLAGES[grid] if role == "collage" and grid in _COLLAGES else _SINGLE
+    return _COLLAGES.get(min(grid, max(_COLLAGES)), _SINGLE) if role == "collage" and grid else _SINGLE

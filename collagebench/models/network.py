@@ -1,4 +1,4 @@
-"""One family of small convolutional networks that plays every role, from a photograph to a mosaic of twenty-five.
+"""One family of small convolutional networks that plays every role, from a photograph to a mosaic of many.
 
 A stem that may stride; then stages, each of which widens the features, halves their resolution by taking maxima, and
 refines them by further convolutions; then maxima over the whole image and one linear layer. Layers are of two kinds:

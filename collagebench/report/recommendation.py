@@ -17,8 +17,10 @@ from collagebench.report.table import stragglers
 
 Object = Mapping[str, Any]
 
-BAR = 14
-"""Columns of the bar that stands for a latency."""
+BAR, LEAST_BAR = 14, 6
+"""Columns of the bar that stands for a latency, and how few are left to it where names need space."""
+NAMES = 21
+"""Columns of names in a terminal of 80 columns, beside such a bar."""
 SAID = {
     "meets": "",
     "perhaps": "perhaps",
@@ -89,17 +91,20 @@ def _table(answer: Object, console: Console) -> None:
     plain = "utf" not in (console.encoding or "").lower()
     table = new_table("scheme", f"{wishes['quantile']} ms", "", "right", "points", "work", "verdict")
     table.columns[2].justify = table.columns[6].justify = "left"
-    for one in shown:
+    names = [f"{one['variant']}{'*' if one['front'] else ''}" for one in shown]
+    missing = max(map(len, names)) + 2 - NAMES - max(console.width - 80, 0)
+    columns = max(BAR - max(missing, 0), LEAST_BAR)
+    for one, name in zip(shown, names, strict=True):
         chosen = one["variant"] == answer["choice"]
         mark = ("> " if plain else "▶ ") if chosen else "  "
         late = one["status"] == "late"
         table.add_row(
-            f"{mark}{one['variant']}{'*' if one['front'] else ''}",
+            f"{mark}{name}",
             "inf"
             if one["latency_s"] is None or one["unsteady"]
             else ("" if one["bounded"] else ">= ") + as_ms(one["latency_s"]),
             Text(
-                _bar(None if one["unsteady"] else one["latency_s"], wishes["slo"], scale, plain),
+                _bar(None if one["unsteady"] else one["latency_s"], wishes["slo"], scale, plain, columns),
                 style="red" if late else "",
             ),
             as_percent(one["accuracy"]),
@@ -157,14 +162,14 @@ def _scale(latencies: Sequence[float | None], slo: float | None) -> float:
     return min(max([*known, base]), 2.5 * base)
 
 
-def _bar(latency: float | None, slo: float | None, scale: float, plain: bool) -> str:
-    """Return a bar as long as the latency, with the SLO marked in it."""
-    length = BAR if latency is None else min(BAR, max(1, round(BAR * latency / scale)))
-    cells = [("#" if plain else "━") if place < length else " " for place in range(BAR)]
+def _bar(latency: float | None, slo: float | None, scale: float, plain: bool, columns: int) -> str:
+    """Return a bar as long as the latency, of so many columns at most, with the SLO marked in it."""
+    length = columns if latency is None else min(columns, max(1, round(columns * latency / scale)))
+    cells = [("#" if plain else "━") if place < length else " " for place in range(columns)]
     if latency is None or latency > scale * 1.001:
         cells[-1] = ">" if plain else "▸"
     if slo is not None:
-        cells[min(BAR - 1, round(BAR * slo / scale))] = "|" if plain else "┊"
+        cells[min(columns - 1, round(columns * slo / scale))] = "|" if plain else "┊"
     return "".join(cells).rstrip()
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from collagebench.coding.mosaic import mosaic
+from collagebench.coding.mosaic import LARGEST_GRID, mosaic
 from collagebench.errors import UsageError
 from collagebench.schemes.backed_up import BackedUp, parse_hold
 from collagebench.schemes.groups import Flush, check_count
@@ -39,7 +39,7 @@ class Collage(BackedUp):
         head: str = "grid",
         reject: float | None = None,
     ) -> None:
-        check_count(2, 16, grid=grid)
+        check_count(2, LARGEST_GRID, grid=grid)
         if head not in HEADS:
             raise UsageError(f"--head must be {' or '.join(HEADS)}, not {head!r}")
         check_count(1, collage_workers=collage_workers)

@@ -24,6 +24,18 @@ def test_every_verb_and_option_says_what_it_is(verb: str) -> None:
     assert [option.name for option in command.params if isinstance(option, click.Option) and not option.help] == []
 
 
+def test_no_help_offers_what_is_refused() -> None:
+    """What only real workers can suffer is no option of a simulation; servers cannot be watched by `record`."""
+    offered = {}
+    for verb in ("run", "simulate", "recommend", "crossover", "record"):
+        command = cli.get_command(click.Context(cli), verb)
+        assert command is not None
+        offered[verb] = command.get_help(click.Context(command, terminal_width=1000, max_content_width=1000))
+    assert {verb for verb, said in offered.items() if "--stop-every" in said} == {"run", "record"}
+    assert {verb for verb, said in offered.items() if "corunner" in said} == {"run", "record"}
+    assert {verb for verb, said in offered.items() if "--endpoint" in said} == {"run"}
+
+
 @pytest.mark.parametrize("verb", VERBS)
 def test_the_readme_shows_every_verb(verb: str) -> None:
     """No verb is missing from the README."""

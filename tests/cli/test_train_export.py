@@ -533,7 +533,7 @@ def test_train_refuses_what_does_not_fit(tmp_path: Path, capsys: pytest.CaptureF
     folder = ("--dataset", "imagefolder", "--widths", 4, "--depths", 0, "--epochs", 1, "--out", tmp_path / "out")
     file = zoo.SHIPPED / "shapes-single.onnx"
     for arguments, code, words in (
-        (("collage", "--grid", 7), 2, "2 to 5 cells"),
+        (("collage", "--grid", 17), 2, "2 to 16 cells"),
         (("single", "--grid", 2), 2, "drop --grid"),
         (("single", "--epochs", 0), 2, "--epochs is a number from 1 up, not 0"),
         (("single", "--threads", 9**9), 2, "--threads is a number from 1 to 1024"),

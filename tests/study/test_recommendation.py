@@ -195,6 +195,8 @@ def test_the_table_fits_80_columns(directory: Path) -> None:
             print_recommendation(answer, Console(file=file, width=80))
         lines = place.read_text(encoding=encoding).splitlines()
         assert max(map(len, lines)) <= 80
+        named = {one["variant"] for one in answer["candidates"]}
+        assert any(f" {name}* " in line or f" {name}  " in line for line in lines for name in named if len(name) > 20)
 
 
 def test_what_was_asked_is_repeated_as_it_was_asked(directory: Path) -> None:
