@@ -57,7 +57,7 @@ def _figures_row(scheme: Object, looks: Looks) -> Markup:
         "tr",
         _name(scheme["variant"], looks),
         _quantile(scheme, "p99"),
-        _versus(scheme),
+        versus(scheme),
         _cell(as_percent(accuracy["overall"]), as_interval(accuracy["ci95"]) if accuracy["ci95"] else ""),
         [_quantile(scheme, name) for name in ("p50", "p95")],
         _cell(as_percent(None if own is None else 1 - own)),
@@ -77,7 +77,7 @@ def _quantile(scheme: Object, name: str) -> Markup:
     return _cell(as_ms(scheme["latency_s"][name]), ends)
 
 
-def _versus(scheme: Object) -> Markup:
+def versus(scheme: Object) -> Markup:
     """Return the ratio of the p99 to the baseline's, and how far apart they are."""
     figure = (scheme.get("versus") or {}).get("p99")
     if not figure:

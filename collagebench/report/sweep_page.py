@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from collagebench.report.along import ACCURACY, P99, WORK, along
 from collagebench.report.document import document
-from collagebench.report.figures import scrolling
+from collagebench.report.figures import scrolling, versus
 from collagebench.report.frame import Look, Looks
 from collagebench.report.html import badge, hiding, legend, sentence
 from collagebench.report.markup import Content, Markup, join, tag
@@ -109,7 +109,7 @@ def _table(part: Slice, looks: Looks) -> Markup:
             if scheme:
                 cells = [
                     _p99(scheme, best),
-                    tag("td", as_times(scheme["relative"]["p99"]) if not scheme["unstable"] else UNKNOWN),
+                    versus(scheme) if not scheme["unstable"] else tag("td", UNKNOWN),
                     _share(scheme["accuracy"]),
                     tag("td", as_times(scheme["relative"]["executed"])),
                     tag("td", as_rate(scheme["goodput_rps"])) if timed else None,

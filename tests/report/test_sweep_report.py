@@ -191,6 +191,15 @@ def test_what_a_sweep_has_not_is_refused(crossing: Path) -> None:
         print_report([crossing], fail_if=[parse("equal.p99 > 1")])
 
 
+def test_the_page_says_where_no_difference_is_shown(capsys: pytest.CaptureFixture[str], crossing: Path) -> None:
+    """As on a run's page, below each ratio of p99 that chance explains; an unstable scheme has no ratio."""
+    schemes = [scheme for cell in summarise_sweep(crossing)["cells"] for scheme in cell["schemes"]]
+    compared = [scheme["versus"]["p99"]["real"] for scheme in schemes if scheme["versus"] and not scheme["unstable"]]
+    assert {*compared} == {True, False}
+    page = said(capsys, crossing, "html")[1]
+    assert page.count("<small>no difference shown</small>") == compared.count(False) * len(page.split("<h3>Figures")[1:])
+
+
 def test_an_slo_adds_a_table_of_answers_in_time(capsys: pytest.CaptureFixture[str], crossing: Path) -> None:
     """With an SLO every form says how many right answers a second keep it; without one none speaks of it."""
     for form in ("table", "markdown", "html"):
