@@ -27,6 +27,7 @@ from collagebench.results.environment import capture
 from collagebench.results.writer import RunWriter
 from collagebench.stragglers.causes import NATURAL
 from collagebench.stragglers.model import NAMES, parameters_of
+from collagebench.stragglers.recorded import RecordedStragglers
 
 
 def run(config: Config, directory: Path, progress: Progress, resume: bool = False, token: Token | None = None) -> None:
@@ -211,6 +212,7 @@ def _header(plan: Plan, engine: str) -> dict[str, Any]:
         "stragglers": {
             "name": plan.stragglers.name,
             "mean": plan.stragglers.mean,
+            "machines": len(plan.stragglers.machines) if isinstance(plan.stragglers, RecordedStragglers) else None,
             **straggler_facts(plan.config),
         },
         "service": {

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 
+from collagebench.config import option
 from collagebench.results.reader import Run, Table
 from collagebench.statistics.accuracy import sample
 from collagebench.statistics.drift import over_places, within_runs
@@ -12,6 +16,10 @@ from collagebench.statistics.strain import client_share, own_stragglers, saturat
 
 FLEETS = 40
 """Runs below which chance says too much about how many of them have a slow machine."""
+JUST, MANY = 0.05, 0.1
+"""What comes less than this share before a delay may come after it on real machines; so many are worth a word."""
+DELAYS = ("hedge_delay", "reissue_after", "default_after", "coded_after")
+"""Options that are the seconds after which something is done about what has not come."""
 A_MAXIMUM = 100
 """The p99 of fewer requests is their maximum."""
 
@@ -37,7 +45,7 @@ def warnings(run: Run) -> list[str]:
         given_up = int(mine.tasks.equal("outcome", "deadline").sum())
         if given_up:
             found.append(f"{variant}: {given_up} tasks were given up at their --deadline, answered in time or not.")
-        found += _saturation(run, variant) + _drift(variant, mine.requests)
+        found += _saturation(run, variant) + _drift(variant, mine.requests) + _just_in_time(run, variant)
         if 0 < of < requests_needed(0.99):
             small.append(f"{variant} {of}")
         elif len(mine.cells) > 1 and of < A_MAXIMUM * len(mine.cells):
@@ -55,19 +63,38 @@ def warnings(run: Run) -> list[str]:
         )
     if single:
         found.append(f"one run gives no interval ({', '.join(single)}): raise --runs.")
-    return found + _sampled(run) + _whole_runs(run) + _place(run) + _host(run)
+    return found + _sampled(run) + _whole_runs(run) + _other_fleet(run) + _place(run) + _host(run)
+
+
+def few_fleets(parameters: Mapping[str, Any], runs: int) -> bool:
+    """Say whether chance decides once a run which machines there are, by these parameters of stragglers, too rarely."""
+    drawn = parameters.get("slow_place") == "anywhere" or parameters.get("replay") in ("per-machine", "sequential")
+    return drawn and runs < FLEETS
 
 
 def _whole_runs(run: Run) -> list[str]:
     """Say where chance decides once a run which machine is slow: then there are as few draws as there are runs."""
     parameters = (run.header.get("stragglers") or {}).get("parameters") or {}
     runs = len(set(run.cells["run"].tolist()))
-    if parameters.get("slow_place") != "anywhere" or not 1 < runs < FLEETS:
+    if runs < 2 or not few_fleets(parameters, runs):
         return []
+    known = ", or say where it is with --slow-place" if "slow_place" in parameters else ""
     return [
         f"which machines are slow is drawn once for each run, so a p99 of {runs} runs depends on how many of them met "
-        f"one, more than its interval tells: {FLEETS} --runs or more, or say where it is with --slow-place."
+        f"one, more than its interval tells: {FLEETS} --runs or more{known}."
     ]
+
+
+def _other_fleet(run: Run) -> list[str]:
+    """Say where a recorded fleet had another number of machines than this one has workers."""
+    machines = (run.header.get("stragglers") or {}).get("machines")
+    workers = (run.header.get("config") or {}).get("workers")
+    if not machines or not workers or machines == workers:
+        return []
+    if machines > workers:
+        left = f"machines {workers} to {machines - 1} have" if machines - workers > 1 else f"machine {workers} has"
+        return [f"the profile holds {machines} machines for {workers} workers, so {left} no part, slow or not."]
+    return [f"the profile holds {machines} machines for {workers} workers, so each stands for more than one."]
 
 
 def _sampled(run: Run) -> list[str]:
@@ -96,6 +123,36 @@ def _saturation(run: Run, variant: str) -> list[str]:
         "depend on the length of the run: lower --utilisation or --rate, or give it more workers."
         for role, busy in saturated(mine.tasks, mine.cells, allotment).items()
     ]
+
+
+def _just_in_time(run: Run, variant: str) -> list[str]:
+    """Say where a simulated delay is as long as many services: on real machines, no two take exactly as long."""
+    schemes = run.header.get("schemes", [])
+    options = next((item.get("options", {}) for item in schemes if item.get("variant") == variant), {})
+    requests = run.of(variant).requests
+    latency = requests["latency"][~requests["warmup"]]
+    if run.header.get("engine") != "simulated" or not len(latency):
+        return []
+    found = []
+    for name in DELAYS:
+        delay = _number(options.get(name))
+        if delay:
+            share = float((((1 - JUST) * delay < latency) & (latency <= delay * (1 + 1e-6))).mean())
+            if share > MANY:
+                found.append(
+                    f"{variant}: {100 * share:.0f} % of its answers come just before its --{option(name)} of "
+                    f"{1e3 * delay:g} ms; on real machines, where services vary, many of them would be late: choose "
+                    "a delay apart from the usual service time."
+                )
+    return found
+
+
+def _number(value: Any) -> float:
+    """Return seconds that were given as a number or as a text; 0 for everything else, such as a percentile."""
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return 0.0
 
 
 def _drift(variant: str, requests: Table) -> list[str]:

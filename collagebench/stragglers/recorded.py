@@ -71,15 +71,20 @@ class RecordedStragglers:
     machines: tuple[Recorded, ...]
     slow_above: float
     """Seconds above which a service is slow."""
+    workers: int
+    """Of the fleet, which may have fewer or more than were recorded."""
     ordinary: tuple[int, ...] | None = None
     """The machines that stand in for those that are slow throughout; None while those take part."""
     mode: Mode = field(default="floor", init=False)
 
     @property
     def mean(self) -> float:
-        """The mean draw over the recorded machines, seconds."""
-        kept = range(len(self.machines)) if self.ordinary is None else self.ordinary
-        return fmean(self.machines[i].table.mean for i in kept)
+        """The mean draw over the workers, seconds: each counts as the machine that it replays."""
+        means = [machine.table.mean for machine in self.machines]
+        if self.ordinary is not None:
+            spare = fmean(means[i] for i in self.ordinary)
+            means = [mean if i in self.ordinary else spare for i, mean in enumerate(means)]
+        return fmean(means[worker % len(means)] for worker in range(self.workers))
 
     def machine(self, run: int, worker: int) -> Recorded:
         """Return which machine the worker is in this run."""
@@ -115,16 +120,20 @@ class RecordedStragglers:
 
 
 def open_recorded(
-    path: Path | str, seed: int, time_scale: float = 1.0, persistence: float | None = None
+    path: Path | str,
+    seed: int,
+    time_scale: float = 1.0,
+    persistence: float | None = None,
+    workers: int | None = None,
 ) -> RecordedStragglers:
-    """Return the stragglers that the profile at `path` recorded.
+    """Return the stragglers that the profile at `path` recorded, for so many `workers`; None: as many as recorded.
 
     `time_scale` multiplies all recorded seconds. `persistence` is the mean length in seconds of slow periods, whatever
     was recorded and whatever the time scale; 0 makes every service slow for itself.
 
     Raises:
         DataError: the profile is missing, damaged or of a newer version.
-        UsageError: the persistence is no number of seconds from 0 up.
+        UsageError: the persistence is no number of seconds from 0 up, or no machine was slow for a time.
     """
     if persistence is not None and not 0 <= persistence < math.inf:
         raise UsageError(f"--persistence is a number of seconds from 0 up, not {persistence}")
@@ -141,7 +150,9 @@ def open_recorded(
         raise _damaged(Path(path), error) from None
     if not machines or not 0 < slow_above < math.inf:
         raise _damaged(Path(path), "no worker's service times are in it")
-    return RecordedStragglers(str(path), seed, machines, slow_above)
+    if persistence and not any(machine.levels.persistence for machine in machines):
+        raise UsageError(f"--persistence means nothing to {path}: no machine in it was slow for some of the time")
+    return RecordedStragglers(str(path), seed, machines, slow_above, workers or len(machines))
 
 
 def read(path: Path) -> dict[str, Any]:

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from synthetic_run import HEADER, cell, change_header, lognormal, make_run, request, task
 
+from collagebench.cli import main
 from collagebench.results.reader import Table, load
 from collagebench.results.writer import RunWriter
 from collagebench.statistics.growth import growing, growth
 from collagebench.statistics.validity import judge
-from collagebench.statistics.warnings import warnings
+from collagebench.statistics.warnings import FLEETS, few_fleets, warnings
 
 SCHEMES = [{"scheme": "none", "variant": "none", "allotment": {"single": 10}, "options": {}}]
 
@@ -111,6 +112,45 @@ def test_warnings_are_no_reasons(tmp_path):
     assert [text for text in found if text.startswith("none: 1 of 100 requests failed")]
     assert [text for text in found if "fewer than 368 requests" in text and "none 100" in text]
     assert [text for text in found if text.startswith("one run gives no interval (none)")]
+
+
+def test_a_delay_as_long_as_a_service_is_worth_a_word(tmp_path):
+    """Simulated, replies that take just as long as a delay are in time; real ones would not all be."""
+    fleet = "--stragglers erasure --compute-time 0.005 --time-scale 1 --workers 4 --rate 10 --requests 100 --runs 2"
+    for delay, words in ((0.1, ["just before its --hedge-delay of 100 ms"]), (0.15, []), (0.09, [])):
+        place = tmp_path / str(delay)
+        with pytest.raises(SystemExit, match="0"):
+            main(f"simulate --scheme hedge --hedge-delay {delay} {fleet} --out {place}".split())
+        found = [text for text in warnings(load(place)) if "usual service time" in text]
+        assert [word in text for word, text in zip(words, found, strict=True)] == [True] * len(words)
+
+
+def test_machines_that_are_drawn_for_a_run_want_many_runs(tmp_path):
+    """A place that is chance's, or a log for each machine; not where it is known, nor from forty runs on."""
+    run = load(make_run(tmp_path / "run", {"none": lognormal(1, 10, 100)}))
+    for parameters, few in (
+        ({"slow_place": "anywhere"}, True),
+        ({"slow_place": "first"}, False),
+        ({"replay": "per-machine"}, True),
+        ({"replay": "sequential"}, True),
+        ({"replay": "block"}, False),
+    ):
+        run.header["stragglers"] = {"parameters": parameters}
+        assert any(text.startswith("which machines are slow is drawn") for text in warnings(run)) == few
+        assert few_fleets(parameters, FLEETS - 1) == few
+        assert not few_fleets(parameters, FLEETS)
+
+
+@pytest.mark.parametrize(
+    ("machines", "words"), [(12, "machines 10 to 11 have no part"), (4, "more than one"), (10, "")]
+)
+def test_a_recorded_fleet_of_another_size_is_worth_a_word(tmp_path, machines, words):
+    """Machines that no worker stands for are named: the slow one may be among them."""
+    run = load(make_run(tmp_path / "run", {"none": lognormal(1, 10, 100)}))
+    run.header["stragglers"] = {"machines": machines, "parameters": {}}
+    found = [text for text in warnings(run) if text.startswith(f"the profile holds {machines} machines for 10 workers")]
+    assert len(found) == (machines != 10)
+    assert all(words in text for text in found)
 
 
 def test_growth_of_a_known_queue():

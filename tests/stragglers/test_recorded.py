@@ -52,7 +52,9 @@ def test_draws_reproduce_the_quantiles_of_each_machine(tmp_path: Path) -> None:
         for p in (0.01, 0.1, 0.5, 0.9, 0.99):
             share = (draws <= np.quantile(times, p)).mean()
             assert abs(share - p) <= 4.5 * math.sqrt(p * (1 - p) / N) + 0.002  # straight lines between quantiles
-    assert stragglers.mean == pytest.approx(np.mean(service), rel=0.01)
+    assert stragglers.mean == pytest.approx(np.mean([*service, *service[:2]]), rel=0.01)
+    one = open_stragglers(stragglers.name, 1, 1)
+    assert one.mean == pytest.approx(np.mean(service[0]), rel=0.01)
 
 
 def test_draws_depend_on_names_and_numbers_only(tmp_path: Path) -> None:
@@ -117,6 +119,8 @@ def test_slow_periods_last_as_recorded(tmp_path: Path) -> None:
     assert np.median(draws) == pytest.approx(np.median(recorded), rel=0.02)
     alone = open_recorded(path, 1, persistence=0)
     assert not slow_periods(EVERY * np.arange(N), sample(alone, 0) > 0.02).lasts
+    with pytest.raises(UsageError, match="no machine in it was slow for some of the time"):
+        open_recorded(write(tmp_path / "calm.json", [recorded.clip(max=0.015)]), 1, persistence=3.0)
     longer = open_recorded(path, 1, time_scale=0.5, persistence=3.0)
     assert [machine.levels.persistence for machine in longer.machines] == [3.0, 0.0]
     assert open_recorded(path, 1, time_scale=0.5).machines[0].levels.persistence == pytest.approx(10 * EVERY, rel=0.1)
