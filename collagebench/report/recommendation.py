@@ -37,10 +37,12 @@ def print_recommendation(answer: Object, console: Console) -> None:
     console.print()
     for place, line in enumerate(answer["explanation"]):
         print_line(console, line, style="bold" if place == 0 else "")
+    for text in answer["warnings"]:
+        print_line(console, text, indent="note: ")
     console.print()
     _table(answer, console)
     for title, key in (("gRPC service config", "grpc"), ("Envoy", "envoy")):
-        if answer["settings"] and answer["settings"][key]:
+        if answer["settings"]:
             console.print(Text(f"{title}, for the choice:", style="bold"))
             console.print(Text(answer["settings"][key]), soft_wrap=True)  # to be copied: no line may be broken
             console.print()
@@ -126,7 +128,8 @@ def _table(answer: Object, console: Console) -> None:
     if wishes["slo"] is not None:
         meanings["|" if plain else "┊"] = "the SLO"
     if len(answer["asked"]["loads"]) > 1:
-        meanings[f"{wishes['quantile']} ms"] = "at the worst of the loads; work is the mean over them"
+        budget = ", a budget is judged at the dearest" if wishes["budget"] is not None else ""
+        meanings[f"{wishes['quantile']} ms"] = f"at the worst of the loads; work is the mean over them{budget}"
     for what, meaning in meanings.items():
         print_line(console, meaning, indent=f"{what:<8}", style="dim")
     if hidden:
@@ -177,13 +180,14 @@ def cautions(answer: Object) -> str:
     """Say what to know before settings are used, and what they gave where they were simulated."""
     settings, wishes, several = answer["settings"], answer["asked"]["wishes"], len(answer["asked"]["loads"]) > 1
     found = settings["simulated"]
-    where = "gRPC has hedging in its Java and .NET clients; both" if settings["grpc"] else "Envoy"
     late = f"of {as_ms(found['latency_s'])} ms" if found["latency_s"] else "without end"
     gave = f"a {wishes['quantile']} {late} for {as_times(found['work'])} the work"
     gave = "an overload" if found["unsteady"] else gave
+    longer = f", and {100 * settings['longer']:.0f} % more, as half of all answers take nearly as long"
     said = (
-        f"{where} know{'' if settings['grpc'] else 's'} fixed delays only: this one is the choice's own percentile at "
-        f"the {'highest ' if several else ''}load. Simulated with it: {gave}."
+        "gRPC has hedging in its Java and .NET clients; both know fixed delays only: this one is the choice's own "
+        f"percentile at the {'highest ' if several else ''}load{longer if settings['longer'] else ''}. Simulated with "
+        f"it: {gave}."
     )
     if found["status"] not in ("meets", "perhaps"):
         said += f" That is not what was asked for ({SAID[found['status']]}): hedge at a running percentile instead."

@@ -41,6 +41,9 @@ def recommendation_page(answer: Object, title: str) -> str:
                 tag("p", badge),
                 tag("p", first, class_="lead"),
                 tag("ul", [tag("li", line) for line in lines], class_="rest"),
+                tag("ul", [tag("li", tag("b", "note"), " ", text) for text in answer["warnings"]], class_="notes")
+                if answer["warnings"]
+                else None,
                 tag("p", conditions(answer), class_="conditions"),
                 class_="verdict",
             ),
@@ -139,8 +142,7 @@ def _settings(answer: Object) -> list[Markup] | None:
         return None
     found = [tag("h3", "Settings for proxies and clients")]
     for title, key in (("gRPC service config", "grpc"), ("Envoy", "envoy")):
-        if settings[key]:
-            found += [tag("p", title), tag("pre", settings[key], tabindex="0")]
+        found += [tag("p", title), tag("pre", settings[key], tabindex="0")]
     return [*found, tag("p", cautions(answer), class_="note")]
 
 

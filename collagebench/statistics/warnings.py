@@ -128,7 +128,9 @@ def _saturation(run: Run, variant: str) -> list[str]:
 def _just_in_time(run: Run, variant: str) -> list[str]:
     """Say where a simulated delay is as long as many services: on real machines, no two take exactly as long."""
     schemes = run.header.get("schemes", [])
-    options = next((item.get("options", {}) for item in schemes if item.get("variant") == variant), {})
+    options: Mapping[str, Any] = next(
+        (item.get("options", {}) for item in schemes if item.get("variant") == variant), {}
+    )
     requests = run.of(variant).requests
     latency = requests["latency"][~requests["warmup"]]
     if run.header.get("engine") != "simulated" or not len(latency):

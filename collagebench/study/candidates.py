@@ -49,16 +49,22 @@ def candidates(workers: int, slo: float | None = None) -> list[SchemeConfig]:
         found.append(_named("default", default_after=float(f"{DEFAULT_BEFORE * slo:.4g}")))
     for flush in ("auto", "idle"):
         backups = _workers_for(workers, BATCH)
-        found.append(_named("backup", flush, backup_batch=BATCH, backup_workers=backups, flush=flush))
+        found.append(_named("backup", flush + _on(backups), backup_batch=BATCH, backup_workers=backups, flush=flush))
     found += [_named("parity", f"k={k}", parity_k=k) for k in (2, 3, 4)]
     found += [_named("parity", "k=2 concat", parity_k=2, parity_code="concatenation")]
     found += [_named("approxifer"), _named("nercc")]
     for grid, flush in product(GRIDS, ("auto", "idle")):
         collagers = _workers_for(workers, grid * grid)
-        found.append(_named("collage", f"{grid}x{grid} {flush}", grid=grid, collage_workers=collagers, flush=flush))
+        name = f"{grid}x{grid} {flush}{_on(collagers)}"
+        found.append(_named("collage", name, grid=grid, collage_workers=collagers, flush=flush))
     twice = 2 * _workers_for(workers, BATCH)
-    found.append(_named("collage", f"3x3 auto on {twice}", grid=3, collage_workers=twice, flush="auto"))
+    found.append(_named("collage", f"3x3 auto{_on(twice)}", grid=3, collage_workers=twice, flush="auto"))
     return found
+
+
+def _on(workers: int) -> str:
+    """Return what a variant's name says of the workers that it gives to its second model, if it is not one."""
+    return f" on {workers}" if workers > 1 else ""
 
 
 def possible(

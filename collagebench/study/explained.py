@@ -33,7 +33,7 @@ def explain(
     """Return the lines, from all candidates (the first is no redundancy) and those that meet the wishes, in order."""
     plain = judged[0]
     choice = order[0] if order else None
-    lines = [_chosen(choice, wishes)] if choice else _nothing(nearest, wishes)
+    lines = [_chosen(choice, wishes, len(judged) > 1)] if choice else _nothing(nearest, wishes)
     lines.append(_cure(plain, wishes, loads))
     if choice is not None:
         lines.append(_next(choice, order[1:], judged, wishes))
@@ -44,8 +44,10 @@ def explain(
     return lines
 
 
-def _chosen(choice: Candidate, wishes: Wishes) -> str:
+def _chosen(choice: Candidate, wishes: Wishes, others: bool) -> str:
     what = "no redundancy" if choice.scheme == "none" else choice.variant
+    if choice.scheme == "none" and wishes.slo is None and others:
+        what += ", than which nothing is shown to be faster"
     sure = status(choice, wishes) == "meets"
     slo = f", against an SLO of {1e3 * wishes.slo:.10g} ms" if wishes.slo is not None else ""
     verb = "Use" if sure else "Perhaps use"

@@ -1,9 +1,11 @@
-"""What to write into a gRPC service config or an Envoy route to have a hedge, or a retry after a timeout, there.
+"""What to write into a gRPC service config or an Envoy route to have a hedge there.
 
 Both know only fixed delays, so a running percentile is given as the seconds that it had at the highest load simulated:
 that percentile of the choice's own latencies, its copies' load and gain among them. (That of no redundancy is shorter
 on a busy fleet, and a fixed delay that is too short does not mend itself: copies make queues, which make more copies.)
-What the fixed delay gives is simulated as well, see `fixed`.
+Where answers take about as long as each other, as where nothing but losses is drawn, a percentile of them is what most
+of them take, and on real machines most would come just after it: the delay is then longer, see MARGIN. What the fixed
+delay gives is simulated as well, see `fixed`.
 
 Sources: gRPC proposal A6 and its guide to request hedging (hedging policies are implemented in the Java and .NET
 clients, not in Go, C++ or Python); Envoy's API reference of RetryPolicy, HedgePolicy and RetryBudget, version 3 (a
@@ -11,7 +13,8 @@ time-out of a try counts as a 5xx, so that must be retried).
 
 What neither can do as simulated here: send the copy to the least loaded other worker (gRPC sends it to the next pick of
 its load balancer, so choose one that knows of loads; Envoy avoids the host that was tried by the predicate below), and
-bound copies by requests (a gRPC client throttles only by failures; Envoy's budget counts active requests).
+bound copies by requests (a gRPC client throttles only by failures; Envoy's budget counts active requests). Nor can
+Envoy reissue: without a hedge policy its time-out of a try bounds the last try as well, and the request then fails.
 """
 
 from __future__ import annotations
@@ -24,40 +27,37 @@ from collagebench.schemes.percentile import RunningPercentile, parse_delay
 from collagebench.study.wishes import Candidate
 
 METHOD = {"service": "inference.GRPCInferenceService", "method": "ModelInfer"}
-DELAYS = {"hedge": "hedge_delay", "reissue": "reissue_after"}
-"""The option that is the delay, of each scheme that can be had."""
+JUST, MARGIN = 0.05, 0.2
+"""A delay that is less than the first share above the median is made longer by the second."""
 
 
 def settings(choice: Candidate, summary: dict[str, Any]) -> dict[str, Any] | None:
-    """Return `delay_s`, `grpc` and `envoy` (texts, None where it cannot be had there), or None for other schemes.
+    """Return `delay_s`, `longer` (by what share than the percentile), `grpc` and `envoy`; None for other schemes.
 
     `summary` is that of the experiment with the choice at the highest load.
     """
-    if choice.scheme not in DELAYS or choice.options.get("hedge_probability", 1.0) != 1.0:
+    if choice.scheme != "hedge" or choice.options.get("hedge_probability", 1.0) != 1.0:
         return None
     own = next(scheme for scheme in summary["schemes"] if scheme["variant"] == choice.variant)
-    delay = _seconds(choice.options.get(DELAYS[choice.scheme], "p95"), own["latency_s"])
-    if delay is None:
+    given = parse_delay(choice.options.get("hedge_delay", "p95"))
+    if not isinstance(given, RunningPercentile):
+        return _texts(given, 0.0, choice)
+    known, median = own["latency_s"].get(f"p{given.p:g}"), own["latency_s"]["p50"]
+    if known is None:
         return None
-    return {
-        "delay_s": delay,
-        "grpc": _grpc(delay) if choice.scheme == "hedge" else None,
-        "envoy": _envoy(delay, choice.scheme == "hedge", choice.options.get("hedge_budget")),
-    }
+    longer = MARGIN if median is not None and known < (1 + JUST) * median else 0.0
+    return _texts(float(f"{known * (1 + longer):.4g}"), longer, choice)
+
+
+def _texts(delay: float, longer: float, choice: Candidate) -> dict[str, Any]:
+    budget = choice.options.get("hedge_budget")
+    return {"delay_s": delay, "longer": longer, "grpc": _grpc(delay), "envoy": _envoy(delay, budget)}
 
 
 def fixed(choice: Candidate, delay: float) -> SchemeConfig:
     """Return the choice with `delay` seconds in place of its running percentile, as gRPC and Envoy have it."""
-    options = {**choice.options, DELAYS[choice.scheme]: delay}
+    options = {**choice.options, "hedge_delay": delay}
     return SchemeConfig(choice.scheme, f"{choice.scheme} after {1e3 * delay:.7g} ms", tuple(sorted(options.items())))
-
-
-def _seconds(given: str | float, latencies: dict[str, float | None]) -> float | None:
-    delay = parse_delay(given)
-    if not isinstance(delay, RunningPercentile):
-        return delay
-    known = latencies.get(f"p{delay.p:g}")
-    return None if known is None else float(f"{known:.4g}")
 
 
 def _as_text(delay: float) -> str:
@@ -71,7 +71,7 @@ def _grpc(delay: float) -> str:
     return json.dumps(config, indent=2)
 
 
-def _envoy(delay: float, hedges: bool, budget: float | None) -> str:
+def _envoy(delay: float, budget: float | None) -> str:
     lines = [
         "route:",
         "  retry_policy:",
@@ -84,9 +84,9 @@ def _envoy(delay: float, hedges: bool, budget: float | None) -> str:
         "      typed_config:",
         "        '@type': type.googleapis.com/envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate",
         "    host_selection_retry_max_attempts: 5",
+        "  hedge_policy:",
+        "    hedge_on_per_try_timeout: true",
     ]
-    if hedges:
-        lines += ["  hedge_policy:", "    hedge_on_per_try_timeout: true"]
     if budget is not None:
         lines += [
             "# and in the cluster:",

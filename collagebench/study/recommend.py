@@ -22,6 +22,7 @@ from collagebench.engine.plan import make_plan
 from collagebench.errors import OutputError, UsageError
 from collagebench.report.recommendation_page import recommendation_page
 from collagebench.schemes import SCHEMES
+from collagebench.statistics.warnings import few_fleets
 from collagebench.study.candidates import Left, candidates, possible
 from collagebench.study.explained import explain
 from collagebench.study.points import Point, measured, run_points
@@ -90,13 +91,17 @@ def recommend(
     judged = [candidate_of(one, some, wishes) for one, some in zip([NONE, *able], summaries, strict=True)]
     answer = _answer(asked, judged, left, summaries[0])
     names = [one.variant for one in judged]
+    answer["warnings"] = warned(summaries[0])
     if answer["choice"] is not None:
         place = names.index(answer["choice"])
+        answer["warnings"] = warned(summaries[place])
         exported = settings(judged[place], summaries[place][-1])
         if exported is not None:
             # A fixed delay is another scheme than the running percentile that was judged, so it is simulated as well.
             one = fixed(judged[place], exported["delay_s"])
-            given = candidate_of(one, run_points(_points_of(asked, one), directory, compute, jobs, done), wishes)
+            with_it = run_points(_points_of(asked, one), directory, compute, jobs, done)
+            given = candidate_of(one, with_it, wishes)
+            answer["warnings"] += [text for text in warned(with_it) if text.startswith(f"{one.variant}: ")]
             answer["settings"] = {**exported, "simulated": {**_as_json(given), "status": status(given, wishes)}}
     return answer
 
@@ -154,6 +159,11 @@ def candidate_of(scheme: SchemeConfig, summaries: Sequence[Summary], wishes: Wis
     return Candidate(scheme.variant, scheme.name, dict(scheme.options), at)
 
 
+def warned(summaries: Sequence[Summary]) -> list[str]:
+    """Return what a reader of the figures of some experiments should know, each sentence once."""
+    return list(dict.fromkeys(text for summary in summaries for text in summary["warnings"]))
+
+
 def _figures(variant: str, summary: Summary, quantile: str) -> Figures:
     one = next(scheme for scheme in summary["schemes"] if scheme["variant"] == variant)
     latency, interval = one["latency_s"][quantile], one["ci95_s"][quantile]
@@ -163,10 +173,16 @@ def _figures(variant: str, summary: Summary, quantile: str) -> Figures:
     against = one["versus"]["accuracy"] if one["versus"] else None
     ends = one["accuracy"]["ci95"]
     unsteady = [reason for reason in summary["reasons"] if reason.startswith(f"{variant}: ")]
+    if 2 * one["failed"] > one["requests"] and len(unsteady) == 1:
+        unsteady = []  # it is not overload that most of them fail by: their latency has no end, which says it all
+    facts = summary["stragglers"] or {}
+    if few_fleets(facts.get("parameters") or {}, one["runs"]):
+        interval = None  # it says less than chance does, which decides what machines there are
     return Figures(
         latency=latency if latency is not None else inf if at_least is None else at_least,
         low=interval[0] if interval else 0.0,
         high=interval[1] if interval else inf,
+        by_run=tuple(inf if value is None else value for value in one["by_run"].get(f"{quantile}_s", ())),
         bounded=at_least is None,
         accuracy=own,
         lost=lost,
@@ -222,6 +238,7 @@ def _answer(
         "explanation": explain(judged, order, nearest, left, wishes, loads),
         "candidates": [{**_as_json(one), "status": status(one, wishes), "front": one in best} for one in judged],
         "not_considered": [asdict(one) for one in left],
+        "warnings": [],
         "settings": None,
         "command": choice and _command(asked, choice, loads[-1]["rate"]),
         "validation": None,

@@ -7,13 +7,16 @@ A candidate is judged at every load of the range that was asked for, and by its 
                 interval is, else perhaps
     accurate    it answers as many requests rightly as the floor wants, and loses no more against no redundancy than
                 the user allows: surely, if that holds at the worse end of the 95 % interval, else perhaps
-    affordable  the worker time that it spends on a request is within the budget, beside that of no redundancy
+    affordable  the worker time that it spends on a request is within the budget, beside that of no redundancy, at
+                every load
 
 What is left is ranked by cost, which is worker time a request beside no redundancy, the mean over the loads: on equal
 hardware that is energy, and room for other work. Where costs are about equal, the more accurate wins, then the one
 whose latency is surely lower, by the upper end of its interval; but where no redundancy will do, nothing is simpler,
-and it comes first. Where there is no SLO, latency comes first, then cost, then accuracy. ABOUT says what differences
-are too small to decide anything.
+and it comes first. Where there is no SLO, latency comes first: the fastest and those that are not shown to be slower
+(the paired tests of `statistics.best` over the runs that all of them met). If no redundancy is among these, it is
+chosen, else, of those that are shown to be faster than it, the cheapest, then the most accurate. ABOUT says what
+differences are too small to decide anything.
 
 A candidate is on the front if no other is at least as good in latency, accuracy and cost, and better in one.
 """
@@ -26,6 +29,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from collagebench.errors import UsageError
+from collagebench.statistics.best import Figure, fastest
 
 ABOUT = {"cost": 0.02, "accuracy": 0.001, "latency": 0.05, "upper end": 0.0}
 """Cost and accuracy: differences; latency and the upper end of its interval: a share of the lower one."""
@@ -92,6 +96,8 @@ class Figures:
     """The upper end of that of `lost`."""
     bounded: bool = True
     """Whether `latency` is the quantile; else there are too few requests to say more than that it is not lower."""
+    by_run: tuple[float, ...] = ()
+    """The quantile in each run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +124,11 @@ class Candidate:
         """Mean work over the loads; infinite where it is not known."""
         known = [figures.work for figures in self.at if figures.work is not None]
         return sum(known) / len(known) if len(known) == len(self.at) else math.inf
+
+    @property
+    def dearest(self) -> float:
+        """The most work at any load; infinite where it is not known."""
+        return max(math.inf if figures.work is None else figures.work for figures in self.at)
 
     @property
     def accuracy(self) -> float | None:
@@ -167,11 +178,11 @@ def status(candidate: Candidate, wishes: Wishes) -> Status:
         return "inaccurate"
     if allowed is not None and allowed < 1 and (lost is None or lost > allowed):
         return "inaccurate"
-    if wishes.budget is not None and candidate.cost > 1 + wishes.budget:
+    if wishes.budget is not None and candidate.dearest > 1 + wishes.budget:
         return "expensive"
     least, most = candidate.accuracy_at_least, candidate.lost_at_most
     surely = (
-        wishes.slo is None or candidate.at_most <= wishes.slo,
+        candidate.at_most < math.inf if wishes.slo is None else candidate.at_most <= wishes.slo,
         wishes.accuracy is None or least is None or least >= wishes.accuracy,
         allowed is None or most is None or most <= allowed,
     )
@@ -181,10 +192,11 @@ def status(candidate: Candidate, wishes: Wishes) -> Status:
 def ranked(candidates: Sequence[Candidate], wishes: Wishes) -> list[Candidate]:
     """Return those that meet what is asked for, the best first; those that only perhaps do follow the others."""
     found: list[Candidate] = []
+    none = next((candidate for candidate in candidates if candidate.scheme == "none"), None)
     for wanted in ("meets", "perhaps"):
         some = [candidate for candidate in candidates if status(candidate, wishes) == wanted]
         if wishes.slo is None:
-            found += _in_order(some, ("latency", "cost", "accuracy"))
+            found += _by_speed(some, none)
         else:
             plain = [candidate for candidate in some if candidate.scheme == "none"]
             others = [candidate for candidate in some if candidate.scheme != "none"]
@@ -224,6 +236,33 @@ def front(candidates: Sequence[Candidate]) -> list[Candidate]:
     return sorted(best, key=lambda candidate: candidate.worst.latency)
 
 
+def _by_speed(some: Sequence[Candidate], none: Candidate | None) -> list[Candidate]:
+    """Sort by latency, those that are not told apart from the fastest of what is left by cost and accuracy."""
+    left, found = list(some), []
+    while left:
+        alike = as_fast(left)
+        if none is not None and none in alike:
+            first = none
+        else:
+            if none is not None:
+                faster = [one for one in alike if none not in as_fast([one, none])]
+                alike = faster or alike
+            first = _in_order(alike, ("cost", "accuracy"))[0]
+        left.remove(first)
+        found.append(first)
+    return found
+
+
+def as_fast(some: Sequence[Candidate]) -> list[Candidate]:
+    """Return the fastest and those that are not shown to be slower; where there is one run, those about as fast."""
+    best = min(some, key=lambda one: one.worst.latency)
+    if min(len(one.worst.by_run) for one in some) < 2:
+        return [one for one in some if one.worst.latency <= best.worst.latency * (1 + ABOUT["latency"])]
+    figures = {one.variant: Figure(one.worst.latency, one.worst.by_run) for one in some if one.worst.unsteady is None}
+    names = fastest(figures, ABOUT["latency"])
+    return [one for one in some if one.variant in names] or [best]
+
+
 def _in_order(some: Sequence[Candidate], keys: Sequence[str]) -> list[Candidate]:
     """Sort by the first key, those that are about equal to the best of what is left by the second, and so on."""
     left, found = list(some), []
@@ -232,7 +271,7 @@ def _in_order(some: Sequence[Candidate], keys: Sequence[str]) -> list[Candidate]
         for key in keys:
             values = [_key(candidate, key) for candidate in best]
             least = min(values)
-            limit = least * (1 + ABOUT[key]) if key in ("latency", "upper end") else least + ABOUT[key]
+            limit = least * (1 + ABOUT[key]) if key == "upper end" else least + ABOUT[key]
             best = [candidate for candidate, value in zip(best, values, strict=True) if value <= limit]
         first = min(best, key=lambda candidate: [_key(candidate, key) for key in keys])
         left.remove(first)
@@ -244,6 +283,4 @@ def _key(candidate: Candidate, name: str) -> float:
     """Return what is lower the better the candidate is."""
     if name == "accuracy":
         return -(candidate.accuracy or 0.0)
-    if name == "upper end":
-        return candidate.at_most
-    return candidate.cost if name == "cost" else candidate.worst.latency
+    return candidate.at_most if name == "upper end" else candidate.cost

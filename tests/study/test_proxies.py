@@ -45,21 +45,31 @@ def test_a_hedge_becomes_a_route_of_envoy_with_its_budget_in_the_cluster() -> No
     assert threshold["retry_budget"]["budget_percent"] == {"value": 10}
 
 
-def test_a_reissue_is_a_retry_in_envoy_and_nothing_in_grpc() -> None:
-    """No hedge policy: the slow try is given up; gRPC knows no time-out of a single attempt."""
-    found = of("reissue", reissue_after="p99")
+def test_a_percentile_that_most_answers_take_becomes_a_longer_delay() -> None:
+    """Where the median is as long, a fixed delay of just that would copy whatever jitter makes late."""
+    alike = {"variant": "hedge", "latency_s": {"p50": 0.02, "p95": 0.0205}}
+    found = settings(Candidate("hedge", "hedge", {}, ()), {"schemes": [PLAIN, alike]})
     assert found is not None
-    assert found["grpc"] is None
-    assert "hedge_policy" not in yaml.safe_load(found["envoy"])["route"]
-    assert found["delay_s"] == 0.14
+    assert (found["delay_s"], found["longer"]) == (0.0246, 0.2)
+    apart = of("hedge", hedge_delay="p90")
+    assert apart is not None
+    assert (apart["delay_s"], apart["longer"]) == (0.04, 0.0)
+    chosen = of("hedge", hedge_delay=0.03)
+    assert chosen is not None
+    assert chosen["delay_s"] == 0.03
 
 
 @pytest.mark.parametrize(
     ("scheme", "options"),
-    [("none", {}), ("collage", {"grid": 3}), ("hedge", {"hedge_delay": 0.1, "hedge_probability": 0.5})],
+    [
+        ("none", {}),
+        ("collage", {"grid": 3}),
+        ("reissue", {"reissue_after": "p99"}),
+        ("hedge", {"hedge_delay": 0.1, "hedge_probability": 0.5}),
+    ],
 )
 def test_what_a_proxy_cannot_do_has_no_settings(scheme: str, options: dict[str, Any]) -> None:
-    """No half-true document for a collage, or for a hedge that is only sometimes sent."""
+    """No half-true document for a collage, a last try without a time-out, or a hedge that is only sometimes sent."""
     assert of(scheme, **options) is None
 
 

@@ -23,10 +23,11 @@ def candidate(
     unsteady: str | None = None,
     accuracy_low: float | None = None,
     lost_high: float | None = None,
+    by_run: tuple[float, ...] = (),
 ) -> Candidate:
     """Return a candidate with the same figures at its one load."""
     ends = (0.9 * latency, latency * 1.01 if high is None else high)
-    at = Figures(latency, *ends, accuracy, lost, work, unsteady, accuracy_low, lost_high)
+    at = Figures(latency, *ends, accuracy, lost, work, unsteady, accuracy_low, lost_high, by_run=by_run)
     return Candidate(name, name, {}, (at,))
 
 
@@ -69,6 +70,8 @@ def test_a_candidate_is_judged_by_its_worst_load() -> None:
     assert status(two, Wishes(slo=0.1)) == "late"
     assert two.worst.latency == 0.15
     assert two.cost == pytest.approx(1.1)
+    assert status(two, Wishes(slo=0.2, budget=0.15)) == "expensive"
+    assert status(two, Wishes(slo=0.2, budget=0.25)) == "meets"
 
 
 def test_it_is_surely_in_time_if_it_is_at_every_load() -> None:
@@ -103,6 +106,17 @@ def test_without_an_slo_the_fastest_is_chosen_and_of_equals_the_cheapest() -> No
     assert ranked([NONE, HEDGE, REPLICATION], Wishes())[0] is REPLICATION
     nearly = candidate("collage", 0.041, 1.2)
     assert ranked([NONE, nearly, REPLICATION], Wishes())[0] is nearly
+
+
+def test_without_an_slo_what_is_not_shown_to_be_slower_is_as_fast() -> None:
+    """No redundancy wherever nothing is shown to be faster; else only what is shown to be faster than that."""
+    plain = candidate("none", 0.107, by_run=(0.10, 0.12, 0.09, 0.115))
+    lucky = candidate("lucky", 0.097, 1.05, by_run=(0.115, 0.09, 0.07, 0.116))
+    faster = candidate("faster", 0.07, 1.5, by_run=(0.065, 0.084, 0.056, 0.079))
+    cheaper = candidate("cheaper", 0.072, 1.2, by_run=(0.07, 0.083, 0.057, 0.08))
+    assert ranked([plain, lucky], Wishes()) == [plain, lucky]
+    assert [one.variant for one in ranked([plain, faster, lucky, cheaper], Wishes())][:2] == ["cheaper", "faster"]
+    assert status(candidate("few", 0.05, high=inf), Wishes()) == "perhaps"
 
 
 def test_what_surely_meets_the_slo_comes_before_what_perhaps_does() -> None:
