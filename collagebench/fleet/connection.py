@@ -11,6 +11,7 @@ task that waits for it, which takes the call back:
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -23,6 +24,9 @@ from open_inference.grpc import protocol
 from collagebench.fleet.reply import MalformedReply, parsed, tensor
 from collagebench.worker import wire
 
+GRACE = 0.5
+"""Seconds after its time-out that a call is given up from here: gRPC keeps none for a request that it cannot send, as
+to a stopped worker whose socket is full."""
 QUOTED = 300
 """Characters that a sentence repeats of what a server says."""
 
@@ -113,11 +117,30 @@ class Connection:
         return self._parsed(name, await self._answer(self._method(name), request, timeout))
 
     async def _answer(self, method: Any, request: bytes, timeout: float) -> bytes:
+        call = method(request, timeout=timeout, metadata=self.metadata)
+        over = False
+
+        def hang_up() -> None:
+            nonlocal over
+            over = True
+            call.cancel()
+
+        timer = asyncio.get_running_loop().call_later(timeout + GRACE, hang_up)
         try:
-            content: bytes = await method(request, timeout=timeout, metadata=self.metadata)
+            content: bytes = await call
         except grpc.aio.AioRpcError as error:
             raise self._error(error, timeout) from None
+        except asyncio.CancelledError:
+            if over:
+                raise self._late(timeout) from None
+            raise
+        finally:
+            timer.cancel()
         return content
+
+    def _late(self, timeout: float) -> TaskError:
+        code = grpc.StatusCode.DEADLINE_EXCEEDED
+        return TaskError("deadline", f"{self.name} did not answer within {timeout:.3g} s", code.name)
 
     def _parsed(self, name: str, content: bytes) -> Any:
         try:
@@ -218,7 +241,7 @@ class Connection:
     def _error(self, error: grpc.aio.AioRpcError, timeout: float) -> TaskError:
         code, details = error.code(), self._quoted((error.details() or "").rpartition("last error: ")[2])
         if code is grpc.StatusCode.DEADLINE_EXCEEDED:
-            return TaskError("deadline", f"{self.name} did not answer within {timeout:.3g} s", code.name)
+            return self._late(timeout)
         if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED):
             return TaskError("lost", f"{self.name} is gone: {self.lost or details}", code.name)
         return TaskError("refused", f"{self.name} refused the task: {details} ({code.name})", code.name)

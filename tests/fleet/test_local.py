@@ -191,6 +191,25 @@ def test_a_stopped_worker_is_noticed_by_the_deadline_alone(tmp_path: Path) -> No
     with_fleet(body, tmp_path)
 
 
+def test_a_stopped_worker_whose_socket_is_full_is_noticed_as_well(tmp_path: Path) -> None:
+    """Calls whose bytes find no room on the way, which gRPC waits for without end, are given up all the same."""
+    large = replace(SUMS, input=(416, 416, 3))
+    pixels = np.zeros((1, 416, 416, 3), np.uint8)
+
+    async def body(connections: list[Connection]) -> None:
+        (connection,) = connections
+        await connection.infer(0, "sums", pixels, "floor", 0.01, 10)
+        assert connection.pid is not None
+        os.kill(connection.pid, signal.SIGSTOP)
+        calls = [connection.infer(number, "sums", pixels, "floor", 0.01, 0.2) for number in range(3)]
+        found = await asyncio.wait_for(asyncio.gather(*calls, return_exceptions=True), 10)
+        assert [isinstance(error, TaskError) and error.reason for error in found] == ["deadline"] * 3
+        os.kill(connection.pid, signal.SIGCONT)
+        assert (await connection.infer(9, "sums", pixels, "floor", 0.01, 10)).service >= 0.01
+
+    with_fleet(body, tmp_path, compute="emulated", model=large)
+
+
 def test_a_task_that_the_worker_cannot_do_is_refused(tmp_path: Path) -> None:
     """The worker's own sentence is passed on."""
 
