@@ -1,4 +1,4 @@
-"""Being told to stop: by a Ctrl-C, or by the SIGTERM of whoever started us."""
+"""Being told to stop: by a Ctrl-C, by the SIGTERM of whoever started us, or by a terminal that is gone."""
 
 from __future__ import annotations
 
@@ -8,9 +8,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
+def ending() -> list[signal.Signals]:
+    """Return the signals that ask us to end; the one of a terminal that hangs up is none under nohup."""
+    hung_up = [signal.SIGHUP] if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN else []
+    return [signal.SIGINT, signal.SIGTERM, *hung_up]
+
+
 @contextmanager
 def interruptions() -> Iterator[threading.Event]:
-    """Yield what a Ctrl-C or a SIGTERM sets, in place of what it would do.
+    """Yield what a Ctrl-C, a SIGTERM or a SIGHUP sets, in place of what it would do.
 
     Nothing sets it where this is not the main thread.
     """
@@ -22,7 +28,7 @@ def interruptions() -> Iterator[threading.Event]:
     def tell(number: int, frame: object) -> None:
         told.set()
 
-    numbers = (signal.SIGINT, signal.SIGTERM)
+    numbers = ending()
     previous = [signal.signal(number, tell) for number in numbers]
     try:
         yield told

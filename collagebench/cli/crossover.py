@@ -63,7 +63,7 @@ def command(**options: Any) -> int:
     from collagebench.cli.resolve import run_directory
     from collagebench.report.crossover import crossover_page, print_crossovers
     from collagebench.report.output import put
-    from collagebench.study.crossover import find, save
+    from collagebench.study.crossover import PAGE, find, save
 
     question = _question(options)
     directory = run_directory(options["out"], "crossover")
@@ -77,8 +77,10 @@ def command(**options: Any) -> int:
         else:
             print_crossovers(answer, console)
 
-    put(show, None)
-    click.echo(f"answer: {directory}", err=True)
+    try:
+        put(show, None)
+    finally:
+        click.echo(f"answer: {directory}, its page: {directory / PAGE}", err=True)
     return 0
 
 

@@ -48,9 +48,10 @@ def conduct(verb: str, options: Mapping[str, Any]) -> int:
         if (directory / HEADER).exists():  # it had begun
             print_report([directory], options["form"], fail_if=gates)
         raise
-    code = print_report([directory], options["form"], fail_if=gates)
-    click.echo(f"records: {directory}", err=True)
-    return code
+    try:
+        return print_report([directory], options["form"], fail_if=gates)
+    finally:
+        click.echo(f"records: {directory}", err=True)
 
 
 def _recorded(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -64,7 +64,7 @@ def command(**options: Any) -> int:
     from collagebench.cli.resolve import run_directory
     from collagebench.report.output import put
     from collagebench.report.recommendation import print_recommendation
-    from collagebench.study.recommend import recommend, save
+    from collagebench.study.recommend import PAGE, recommend, save
     from collagebench.study.validated import validate
 
     asked = _asked(options)
@@ -83,8 +83,10 @@ def command(**options: Any) -> int:
         else:
             print_recommendation(answer, console)
 
-    put(show, None)
-    click.echo(f"answer: {directory}", err=True)
+    try:
+        put(show, None)
+    finally:
+        click.echo(f"answer: {directory}, its page: {directory / PAGE}", err=True)
     validation = answer["validation"]
     if validation and not validation["valid"]:
         return EXIT_INVALID

@@ -12,7 +12,7 @@ import click
 from collagebench.cli.options import FLEET, NATURAL_OPTIONS, PATH, fleet_options, parameter, section_options
 from collagebench.cli.resolve import fleet_of
 from collagebench.config import option
-from collagebench.errors import Interrupted, UsageError
+from collagebench.errors import FleetError, Interrupted, UsageError
 from collagebench.fleet.bearer import take_token
 from collagebench.fleet.where import FLEETS
 from collagebench.workload.dataset import NAMES
@@ -68,7 +68,7 @@ def command(
     """
     # Imported here, because they are heavy and no help text needs them.
     from collagebench.cli.progress import counted
-    from collagebench.engine.recording import Recording, record
+    from collagebench.engine.recording import Recording, all_lost, record
     from collagebench.report.output import put, see_that_it_can_be_written
     from collagebench.report.recorded import print_recorded
 
@@ -105,8 +105,13 @@ def command(
         else:
             print_recorded(profile, path, console)
 
-    put(show, None)
-    click.echo(f"profile: {path}", err=True)
+    try:
+        put(show, None)
+    finally:
+        click.echo(f"profile: {path}", err=True)
+    gone = all_lost([machine["lost"] for machine in profile["machines"]])
+    if gone:
+        raise FleetError(f"{gone}; what was seen until then is in the profile")
     if not profile["complete"]:
         raise Interrupted("interrupted; what was seen until then is in the profile")
 

@@ -58,9 +58,10 @@ def conduct_sweep(
     except Interrupted:
         print_report([directory], options["form"], fail_if=gates)
         raise
-    code = print_report([directory], options["form"], fail_if=gates)
-    click.echo(f"records: {directory}", err=True)
-    return code
+    try:
+        return print_report([directory], options["form"], fail_if=gates)
+    finally:
+        click.echo(f"records: {directory}", err=True)
 
 
 @contextmanager

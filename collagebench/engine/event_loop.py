@@ -9,6 +9,7 @@ from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 from collagebench.errors import Interrupted
+from collagebench.interrupts import ending
 
 SWITCH_INTERVAL = 0.0005
 """Seconds one thread of the client may keep the others waiting for the interpreter, where Python's default is 0.005."""
@@ -17,7 +18,7 @@ Result = TypeVar("Result")
 
 
 def complete(main: Coroutine[Any, Any, Result]) -> Result:
-    """Run a coroutine on uvloop where there is one; the first Ctrl-C or SIGTERM cancels it, so that it can tidy up.
+    """Run a coroutine on uvloop where there is one; the first signal to end cancels it, so that it can tidy up.
 
     Raises:
         Interrupted: it was cancelled.
@@ -47,7 +48,7 @@ def _complete(main: Coroutine[Any, Any, Result]) -> Result:
             stopped = True
             task.cancel()
 
-    numbers = (signal.SIGINT, signal.SIGTERM)
+    numbers = ending()
     previous = [signal.getsignal(number) for number in numbers]
     try:
         for number in numbers:

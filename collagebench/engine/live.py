@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from functools import partial
 
@@ -91,6 +91,8 @@ class LiveCell:
         self._done = asyncio.Event()
         self._zero = time.perf_counter() + LEAD
         self._failure: BaseException | None = None
+        self.refusals: Counter[str] = Counter()
+        """How many tasks were refused, by what their worker did instead."""
 
     def now(self) -> float:
         """Seconds since the zero of the schedule."""
@@ -228,6 +230,7 @@ class LiveCell:
             job.decode = time.perf_counter() - start
         except TaskError as error:
             if error.reason == "refused":
+                self.refusals[error.detail.removeprefix(f"worker {job.worker} ")] += 1
                 self._guarded(lambda: self.conductor.failed(job, "refused", self.now()))
             elif error.reason != "crashed":  # of a crash the fleet tells
                 self._on_lost(job.worker, error.detail.removeprefix(f"worker {job.worker} "))

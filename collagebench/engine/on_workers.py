@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import fields
 from functools import partial
@@ -27,6 +28,9 @@ from collagebench.results.records import CellRecord
 from collagebench.results.writer import RunWriter
 from collagebench.stragglers.draws import key, uniform
 from collagebench.stragglers.natural import Natural
+
+SAID = 4
+"""Different reasons for refusing tasks that are put on record."""
 
 
 def run_cells(
@@ -70,6 +74,7 @@ async def _run_cells(
         lost[worker] = reason  # the fleet knows better than a broken connection
         on_lost(worker, reason)
 
+    refusals: Counter[str] = Counter()
     away: dict[int, float] = {}
     returns: list[dict[str, Any]] = []
 
@@ -138,6 +143,7 @@ async def _run_cells(
                     writer.disturbed({"scheme": variant.name, "run": run, "began": began, "came": list(returns)})
                     returns.clear()
                 recorder.flush()
+                refusals += cell.refusals
                 gone = _gone(lost)
                 facts = (config.requests, recorder.tasks, recorder.duration, cpu, gone)
                 writer.cell(CellRecord(variant.name, run, order, *facts))
@@ -148,7 +154,19 @@ async def _run_cells(
         finally:
             cell = None
             pacer.close()
+            for text in _refused(refusals):
+                writer.event("tasks refused", text)
     return True
+
+
+def _refused(refusals: Counter[str]) -> list[str]:
+    """Say what workers did with tasks that they refused, the most frequent first."""
+    said = [
+        f"{count} task{'s' if count > 1 else ''} got no answer: the worker {why}"
+        for why, count in refusals.most_common(SAID)
+    ]
+    others = refusals.total() - sum(count for _, count in refusals.most_common(SAID))
+    return said + ([f"and {others} tasks were refused for other reasons"] if others else [])
 
 
 def _judge(plan: Plan, variant: Variant, run: int, aside: Evaluator | None) -> LiveJudge | EmulatedJudge:

@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -28,7 +29,7 @@ from collagebench.engine.recording_files import (
     write_samples,
 )
 from collagebench.engine.watch import Machine, Watch, watch
-from collagebench.errors import DataError, Interrupted, UsageError
+from collagebench.errors import DataError, FleetError, Interrupted, OutputError, UsageError
 from collagebench.fleet import CANNOT, LOCAL, Disturbance, Where
 from collagebench.hosts import check_python, deal
 from collagebench.results.environment import capture
@@ -128,11 +129,12 @@ def record(
 ) -> dict[str, Any]:
     """Watch a fleet, write its profile to `out` and all services beside it if `samples`, and return the profile.
 
-    `show` is told what the user should see and keep seeing. A watch that is interrupted gives the profile of what was
-    seen until then, with `complete` false.
+    `show` is told what the user should see and keep seeing. A watch that is interrupted, or loses all workers, gives
+    the profile of what was seen until then, with `complete` false.
 
     Raises:
-        CollagebenchError: the fleet could not be started, the images not read, or the profile not written.
+        CollagebenchError: the fleet could not be started, the images not read, or the profile not written; what was
+            seen is then in the system's temporary directory, if there is room, and the sentence says so.
         Interrupted: the watch was interrupted before there was anything worth keeping.
     """
     natural = asked.natural()
@@ -151,9 +153,12 @@ def record(
             )
         except Interrupted:
             finished = False
+    gone = all_lost([machine.lost for machine in found.machines])
     if sum(len(machine.seen) for machine in found.machines) < LEAST:
         if not finished:
             raise Interrupted("interrupted before anything was recorded")
+        if gone:
+            raise FleetError(gone)
         raise UsageError(_too_few("were seen"))
     columns = [machine.in_order() for machine in found.machines]
     kept = out.with_name(f"{out.name.removesuffix('.json')}.csv.gz") if samples else None
@@ -167,7 +172,7 @@ def record(
             "rate": rate,
             "duration_s": asked.duration,
             "seed": asked.seed,
-            "complete": finished,
+            "complete": finished and not gone,
             "seconds": found.seconds,
             "disturbed": _disturbed(natural, found),
             "machine_busy": _busy(before, _processor_times()),
@@ -177,10 +182,22 @@ def record(
             "samples": kept.name if kept else None,
         }
     )
-    if kept:
-        write_samples(kept, columns)
-    write_profile(out, profile)
+    try:
+        if kept:
+            write_samples(kept, columns)
+        write_profile(out, profile)
+    except OutputError as error:
+        spare = Path(tempfile.gettempdir()) / f"{datetime.now():%Y%m%d-%H%M%S}-{out.name}"
+        write_profile(spare, {**profile, "samples": None})
+        raise OutputError(f"{error}; the profile is in {spare}") from None
     return profile
+
+
+def all_lost(reasons: Sequence[str | None]) -> str | None:
+    """Return a sentence if all workers were lost, from the reason of each that was."""
+    if None in reasons:
+        return None
+    return f"every worker was lost: {'; '.join(sorted({str(reason) for reason in reasons}))}"
 
 
 def _disturbance(natural: Natural | None) -> Disturbance | None:

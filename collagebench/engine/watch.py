@@ -116,7 +116,7 @@ async def watch(
 
     Raises:
         ModelError: the model is missing or damaged.
-        FleetError: the workers could not be started or disturbed, or all were lost.
+        FleetError: the workers could not be started or disturbed.
         OutputError: the logs cannot be written.
     """
 
@@ -143,12 +143,9 @@ async def watch(
         finally:
             gc.enable()
             pacer.close()
-        if disturbance is not None:
+        if disturbance is not None and any(machine.lost is None for machine in found.machines):
             came_of_it = {facts["worker"]: facts for facts in await fleet.calm()}
             found.disturbed = [{**what, **came_of_it.get(what["worker"], {})} for what in found.disturbed]
-    gone = {machine.lost for machine in found.machines}
-    if None not in gone:
-        raise FleetError(f"every worker was lost: {'; '.join(sorted(map(str, gone)))}")
 
 
 async def _warm_up(fleet: Fleet, model: Model, pixels: NDArray[np.uint8]) -> None:

@@ -165,6 +165,15 @@ class Slot(Connection):
             common = self._common[kind] = wire.unchanging(*kind, image=called.input, output=called.output)
         return wire.infer_request(common, task, pixels, None, 0.0)
 
+    def _error(self, error: grpc.aio.AioRpcError, timeout: float) -> TaskError:
+        found = Connection._error(self, error, timeout)
+        up = self._channel.get_state() is grpc.ChannelConnectivity.READY
+        if found.reason == "lost" and error.code() is grpc.StatusCode.UNAVAILABLE and up:
+            # The server is there, and has said itself that it has no room for this one.
+            why = found.detail.removeprefix(f"{self.name} is gone: ")
+            return TaskError("refused", f"{self.name} refused the task: {why} (UNAVAILABLE)", found.status)
+        return found
+
     def _quoted(self, text: str) -> str:
         return Connection._quoted(self, text if self.token is None else self.token.hidden_in(text))
 

@@ -102,7 +102,7 @@ def _parameters(parameters: dict[str, float]) -> str:
 def _notes(profile: dict[str, Any]) -> list[str]:
     notes = []
     if not profile["complete"]:
-        notes.append(f"the watch was interrupted after {profile['seconds']:.0f} of {profile['duration_s']:g} s")
+        notes.append(f"the watch ended after {profile['seconds']:.0f} of {profile['duration_s']:g} s")
     for machine in profile["machines"]:
         if machine["lost"]:
             notes.append(f"worker {machine['worker']} was lost: {machine['lost']}")

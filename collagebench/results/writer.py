@@ -79,8 +79,9 @@ class RunWriter:
                 f"{directory} cannot be used as a run directory ({error.strerror}); choose another"
             ) from None
         self._lock = _locked(directory)
-        if keep is None and _holds_no_record(directory):
-            keep = ()
+        if keep is None and occupied and _holds_no_record(directory):
+            self._drop_tables()
+            occupied = False
         if occupied and keep is None:
             if self._lock is not None:
                 os.close(self._lock)
@@ -191,6 +192,13 @@ class RunWriter:
         except OSError as error:
             raise self._failed(error) from None
 
+    def _drop_tables(self) -> None:
+        try:
+            for name in (REQUESTS, TASKS, CELLS):
+                (self._directory / name).unlink(missing_ok=True)
+        except OSError as error:
+            raise self._failed(error) from None
+
     def _flush(self) -> None:
         with self._flushing:
             if self._error:
@@ -253,14 +261,18 @@ def _locked(directory: Path) -> int | None:
 
 
 def _holds_no_record(directory: Path) -> bool:
-    """Whether all that is in a directory is a run without a record, so that nothing would be lost with it."""
+    """Whether all that is in a directory is a run without a record, so that nothing would be lost with it.
+
+    Where the disk was full from the beginning, not even all tables are there.
+    """
     tables = (REQUESTS, TASKS, CELLS)
     names = {path.name for path in directory.iterdir()}
-    if not {HEADER, *tables} <= names <= {HEADER, *tables, LOGS}:
+    if not {HEADER} <= names <= {HEADER, *tables, LOGS}:
         return False
     try:
-        return not any(_has_row(directory / name) for name in tables)
-    except OSError:
+        status = json.loads((directory / HEADER).read_text(encoding="utf-8")).get("status")
+        return status in ("running", "failed") and not any(_has_row(directory / name) for name in names & {*tables})
+    except (OSError, ValueError, AttributeError):
         return False
 
 

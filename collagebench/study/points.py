@@ -122,6 +122,8 @@ def run_points(
 
 def interrupted(directory: Path) -> Interrupted:
     """Return what is said when a study is stopped that lives in `directory`."""
+    if not directory.exists():
+        return Interrupted("interrupted before anything was finished")
     return Interrupted(
         f"interrupted; what was finished is in {directory}: the same command with --out {directory} goes on from there"
     )

@@ -123,7 +123,8 @@ def _result(future: Future[Result], name: str, in_hand: list[str]) -> Result:
     except BrokenProcessPool:
         raise CollagebenchError(
             f"a process was killed (it had {' or '.join(in_hand)} in hand), by the system if memory ran short: what "
-            "was finished stays, go on with --resume and fewer --jobs"
+            "was finished stays: the same command with the same --out (a sweep also wants --resume) and fewer --jobs "
+            "goes on from there"
         ) from None
 
 

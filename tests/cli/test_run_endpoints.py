@@ -124,7 +124,10 @@ def test_a_server_that_spoils_replies(server: Server, tmp_path: Path) -> None:
     assert code in (0, 4), err
     assert found.total() == 400
     assert found["refused"] == sum(spoilt) > 0
-    assert json.loads(out)["schemes"][0]["failed"] > 0
+    report = json.loads(out)
+    assert report["schemes"][0]["failed"] > 0
+    (said,) = [text for text in report["warnings"] if " got no answer: " in text]
+    assert said.startswith(f"{sum(spoilt)} tasks got no answer: the worker at {server.url} answered with ")
 
 
 @pytest.mark.parametrize("when", ["asking", "running"])

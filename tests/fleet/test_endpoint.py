@@ -289,7 +289,7 @@ def test_another_model_is_refused_by_its_metadata(server: Server) -> None:
         (oversized, "refused", False),
         (lambda content, context: reply(np.full((1, 3), np.nan, np.float32)), "refused", False),
         (lambda content, context: context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "busy"), "refused", False),
-        (lambda content, context: context.abort(grpc.StatusCode.UNAVAILABLE, "going down"), "lost", True),
+        (lambda content, context: context.abort(grpc.StatusCode.UNAVAILABLE, "overloaded"), "refused", False),
         (lambda content, context: time.sleep(0.5) or b"", "deadline", True),
     ],
 )

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from collagebench.fleet.ssh import fleet
 from collagebench.fleet.ssh.preflight import ENVIRONMENT_BYTES, ROOM_BYTES, Look, compare, judge, table
+from collagebench.fleet.ssh.session import NONSENSE, Session
+from collagebench.hosts import Host
 
 FACTS: dict[str, Any] = {
+    "hostname": "box",
     "python": "3.12.1",
     "executable": "/usr/bin/python3",
     "system": "Linux",
@@ -81,11 +88,18 @@ def test_what_is_worth_a_word() -> None:
 
 def test_hosts_that_differ() -> None:
     """Architectures are told, once for all hosts; alike hosts are not."""
-    others = [look("a"), look("b", machine="aarch64"), Look("c", 1)]
+    others = [look("a"), look("b", machine="aarch64", hostname="crate"), Look("c", 1)]
     assert compare(others) == [
         "the hosts have different architectures (aarch64, x86_64): their workers differ in speed by that"
     ]
-    assert compare([look("a"), look("b")]) == []
+    assert compare([look("a"), look("b", hostname="crate")]) == []
+
+
+def test_one_machine_under_two_names_is_worth_a_word() -> None:
+    """Its workers share its cores, however it is called."""
+    assert compare([look("a"), look("c", hostname="crate"), look("b", workers=6)]) == [
+        "a and b call themselves box: if that is one machine, its 10 workers share 8 cores"
+    ]
 
 
 def test_the_table_fits_a_terminal() -> None:
@@ -96,3 +110,31 @@ def test_the_table_fits_a_terminal() -> None:
     assert lines[1].startswith("alice@a-mach…")
     assert lines[1].split()[0].endswith("ple.org:2222")
     assert lines[2].split() == ["vm2", "3", *["-"] * 7]
+
+
+def seen_through(ssh: str, place: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return what is wrong with a host, where `ssh` is the shell script in the place of the program."""
+    program = place / "ssh"
+    program.write_text(f"#!/bin/sh\n{ssh}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{place}:{os.environ['PATH']}")
+
+    async def look_at_it() -> list[str]:
+        one = fleet.Place(0, Session(Host("vm"), str(place / "ctl"), place / "log", "python3"), [])
+        await fleet._look(one, {}, bootstrap=False, computing=False)
+        await one.session.close()
+        return one.look.failures
+
+    return asyncio.run(look_at_it())
+
+
+def test_a_host_that_lets_us_in_and_then_hangs_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk or an interpreter that hangs keeps the connection alive; the other hosts are not kept waiting for it."""
+    monkeypatch.setattr(fleet, "LOOK_WITHIN", 0.5)
+    (failure,) = seen_through("echo collagebench 3.12.0; exec cat >/dev/null", tmp_path, monkeypatch)
+    assert failure.startswith("it lets us in, but has not answered within 0.5 s")
+
+
+def test_a_login_that_never_ends_its_line_is_nonsense(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long it is, one sentence says so."""
+    assert seen_through("exec cat /dev/zero", tmp_path, monkeypatch) == [NONSENSE]

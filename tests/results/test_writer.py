@@ -132,6 +132,22 @@ def test_what_failed_before_it_measured_anything_may_be_done_again(tmp_path):
         RunWriter(tmp_path, {})
 
 
+def test_what_found_no_room_for_its_tables_may_be_done_again(tmp_path):
+    """A disk that was full from the beginning leaves a header and some of the tables."""
+    for table in ("requests.csv", "tasks.csv"):
+        writer = RunWriter(tmp_path, {})
+        writer.finish("failed")
+        writer.close()
+        (tmp_path / "cells.csv").unlink()
+        (tmp_path / table).write_text("")
+    for name in ("requests.csv", "tasks.csv"):
+        (tmp_path / name).unlink()
+    header = json.loads((tmp_path / "run.json").read_text())
+    (tmp_path / "run.json").write_text(json.dumps({**header, "status": "done"}))
+    with pytest.raises(OutputError, match="is not empty"):
+        RunWriter(tmp_path, {})
+
+
 @pytest.mark.parametrize("place", ["file", "file/below", "/proc/nowhere"])
 def test_directory_that_cannot_be_made(tmp_path, place):
     """A path that cannot be a directory is refused in one sentence."""

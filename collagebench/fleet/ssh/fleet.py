@@ -33,6 +33,8 @@ from collagebench.worker.spec import Compute, WorkerSpec
 
 START_WITHIN = 60.0
 """Seconds until all forkservers must be up, and again until all workers must be ready."""
+LOOK_WITHIN = 45.0
+"""Seconds from the login until a host must have said what there is to know of it."""
 DRAIN_WITHIN = 2.0
 """Seconds that workers get to stop before they are killed."""
 FACTS = ("hostname", "python", "system", "machine", "cpu", "cores", "load", "packages")
@@ -182,9 +184,19 @@ async def _prepare(
 
 async def _look(place: Place, packages: Mapping[str, str], bootstrap: bool, computing: bool) -> None:
     look, session = place.look, place.session
-    try:
+
+    async def ask() -> dict[str, Any]:
         await session.open()
-        facts = await session.look(packages, place.kinds, bootstrap)
+        return await session.look(packages, place.kinds, bootstrap)
+
+    try:
+        facts = await asyncio.wait_for(ask(), LOOK_WITHIN)
+    except asyncio.TimeoutError:
+        look.failures.append(
+            f"it lets us in, but has not answered within {LOOK_WITHIN:g} s: see whether its Python, or the disk of its "
+            "home directory, hangs"
+        )
+        return
     except FleetError as error:
         look.failures.append(str(error))
         return

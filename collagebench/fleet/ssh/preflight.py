@@ -78,6 +78,17 @@ def compare(looks: Sequence[Look]) -> list[str]:
         names = sorted({look.facts[key] for look in looks if look.facts})
         if len(names) > 1:
             found.append(f"the hosts have different {what} ({', '.join(names)}): their workers differ in speed by that")
+    by_name: dict[str, list[Look]] = {}
+    for look in looks:
+        if look.facts:
+            by_name.setdefault(look.facts["hostname"], []).append(look)
+    for name, same in by_name.items():
+        if len(same) > 1:
+            workers, cores = sum(look.workers for look in same), _cores(same[0].facts["cores"])
+            found.append(
+                f"{_and([look.host for look in same])} call themselves {name}: if that is one machine, its {workers} "
+                f"workers share {cores}"
+            )
     return found
 
 

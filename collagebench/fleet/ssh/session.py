@@ -110,9 +110,12 @@ class Session:
     async def _hello(self) -> tuple[int, ...]:
         """Return the version of the interpreter; what a login script says before it is skipped."""
         assert self.process.stdout is not None
-        async for text in self.process.stdout:
-            if found := command.HELLO.fullmatch(text):
-                return tuple(int(number) for number in found.groups())
+        try:
+            async for text in self.process.stdout:
+                if found := command.HELLO.fullmatch(text):
+                    return tuple(int(number) for number in found.groups())
+        except ValueError:  # a line longer than any of ours
+            raise FleetError(NONSENSE) from None
         raise FleetError(explain(self.host, await self.process.wait(), self.said(), self._python))
 
     def said(self) -> str:

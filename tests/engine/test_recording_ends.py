@@ -1,0 +1,101 @@
+"""A watch that ends before its time, or whose profile finds no room: what was seen is kept all the same."""
+
+from __future__ import annotations
+
+import os
+import signal
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from collagebench.engine import recording
+from collagebench.engine.recording import Recording, record
+from collagebench.errors import FleetError, OutputError
+from collagebench.fleet.where import Where
+from collagebench.interrupts import ending
+from collagebench.stragglers.recorded import read
+
+pytestmark = pytest.mark.processes
+ENOUGH = 100
+"""Services after which something happens."""
+
+
+def children(pid: int) -> list[int]:
+    """Return the processes that a process started."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parent = int(stat.read_text().rpartition(")")[2].split()[1])
+        except OSError:
+            continue  # gone meanwhile
+        if parent == pid:
+            found.append(int(stat.parent.name))
+    return found
+
+
+def kill_workers() -> None:
+    """Kill what our forkserver has started."""
+    for forkserver in children(os.getpid()):
+        for worker in children(forkserver):
+            os.kill(worker, signal.SIGKILL)
+
+
+def watched(out: Path, then: Callable[[], Any], after: int = ENOUGH, seconds: float = 600.0) -> dict[str, Any]:
+    """Watch two workers, do something `after` so many services, and return the profile."""
+    happened = []
+
+    def report(done: int, total: int, line: str) -> None:
+        if done >= after and not happened:
+            happened.append(done)
+            then()
+
+    asked = Recording(workers=2, where=Where(), rate=100.0, duration=seconds)
+    return record(asked, out, True, report)
+
+
+def test_all_workers_lost(tmp_path: Path) -> None:
+    """The profile holds what was seen, says that it is not complete, and why each worker went."""
+    profile = watched(tmp_path / "r.json", kill_workers)
+    assert profile["complete"] is False
+    assert profile["fleet"]["count"] >= ENOUGH
+    assert all(machine["lost"] for machine in profile["machines"])
+    assert read(tmp_path / "r.json")["samples"] == "r.csv.gz"
+
+
+def test_all_workers_lost_before_enough_was_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is nothing to keep, and the sentence says what happened."""
+    monkeypatch.setattr(recording, "LEAST", 100_000)
+    with pytest.raises(FleetError, match="every worker was lost: "):
+        watched(tmp_path / "r.json", kill_workers)
+    assert not (tmp_path / "r.json").exists()
+
+
+def test_a_terminal_that_hangs_up_ends_the_watch(tmp_path: Path) -> None:
+    """As a Ctrl-C does; not under nohup, where that signal is ignored."""
+    profile = watched(tmp_path / "r.json", lambda: os.kill(os.getpid(), signal.SIGHUP))
+    assert profile["complete"] is False
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        assert signal.SIGHUP not in ending()
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert signal.SIGHUP in ending()
+
+
+def test_a_profile_that_finds_no_room_is_kept_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the system's temporary directory, and the sentence names the file: nobody watches a week again."""
+    (tmp_path / "t").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "t"))
+
+    def fill() -> None:
+        (tmp_path / "gone").write_text("where the directory was to be")
+
+    with pytest.raises(OutputError, match=r"r\.json|r\.csv\.gz") as error:
+        watched(tmp_path / "gone" / "r.json", fill, seconds=2.0)
+    (spare,) = (tmp_path / "t").glob("*-r.json")
+    assert str(error.value).endswith(f"; the profile is in {spare}")
+    assert read(spare)["complete"] is True
+    assert read(spare)["fleet"]["count"] >= recording.LEAST
