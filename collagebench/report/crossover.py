@@ -19,7 +19,18 @@ from collagebench.report.scales import Scale, linear, logarithmic
 from collagebench.report.table import stragglers
 
 Object = Mapping[str, Any]
+MOST = 6
+"""Times the middle one of the differences that a plot has space for."""
 BOX = Box(left=46, right=WIDTH - 12, top=24, bottom=210)
+
+
+OUTCOMES = {
+    "throughout": "one of the two is shown to be better at every value.",
+    "where apart": "one is shown to be better at some values, the other at none; more --runs or --requests may tell "
+    "the rest apart.",
+    "alike": "no difference is shown at any value; more --runs or --requests may show one.",
+    "unknown": "at no value have both a figure.",
+}
 
 
 def print_crossovers(answer: Object, console: Console) -> None:
@@ -75,11 +86,11 @@ def _notes(answer: Object) -> list[str]:
     if any(pair["crossings"] for pair in answer["pairs"]):
         found.append(
             f"A crossing is where the mean difference of the runs' {answer['metric']} is zero. Its range reaches from "
-            "the last value at which one scheme is shown to be better (paired t test, 95 %) to the first at which the "
-            "other is; more --runs or --requests make it narrower."
+            "the last value up to which one scheme is shown to be better (paired t test, 95 %) to the first from which "
+            "on the other is; more --runs or --requests make it narrower."
         )
-    elif any(pair["outcome"] in ("alike", "where apart") for pair in answer["pairs"]):
-        found.append("More --runs or --requests may tell apart what is alike.")
+    outcomes = {pair["outcome"] for pair in answer["pairs"]}
+    found += [f"{word}: {meaning}" for word, meaning in OUTCOMES.items() if word in outcomes]
     if _changes_nothing(answer):
         found.append(f"{answer['over']} changed nothing: all values gave the same figures.")
     if not answer["complete"]:
@@ -96,7 +107,7 @@ def crossover_page(answer: Object, title: str) -> str:
     """Return the whole page."""
     names = [scheme["variant"] for scheme in answer["config"]["schemes"]]
     looks = {name: Look(place) for place, name in enumerate(names)}
-    sentences = [pair["said"] for pair in answer["pairs"]]
+    sentences = [pair["said"] for pair in sorted(answer["pairs"], key=lambda pair: not pair["crossings"])]
     plots = [_figures(answer, looks), *(_difference(answer, pair, place) for place, pair in enumerate(answer["pairs"]))]
     rows = [
         tag(
@@ -197,9 +208,10 @@ def _difference(answer: Object, pair: Object, place: int) -> Markup | None:
     if not known:
         return None
     values = [one["difference_s"] for one in known]
+    ends = [end for one in known for end in one["ci95_s"] or ()]
     middle = sorted(abs(value) for value in values)[len(values) // 2]
-    shown = [max(min(value, 6 * middle), -6 * middle) for value in values] + [0.0] if middle else [*values, 0.0]
-    x, y = _across(answer), linear(shown, BOX.bottom, BOX.top)
+    shown = [max(min(value, MOST * middle), -MOST * middle) if middle else value for value in [*values, *ends]]
+    x, y = _across(answer), linear([*shown, 0.0], BOX.bottom, BOX.top)
     title = f"{pair['first']} less {pair['second']}"
     drawn = axes(BOX, x, y, x_title=answer["over"], y_title=f"{answer['metric']} less the other's, in ms", y_text=ms)
     drawn.append(tag("path", class_="axis", d=f"M{BOX.left:g} {y(0.0):.1f}H{BOX.right:g}"))
@@ -210,18 +222,31 @@ def _difference(answer: Object, pair: Object, place: int) -> Markup | None:
         )
         drawn.append(_guide(x(one["at"])))
 
-    def clipped(value: float) -> float:
-        return y(min(max(value, y.low), y.high))
-
     for one in known:
         left = x(one["value"])
         if one["ci95_s"]:
-            low, high = (clipped(end) for end in one["ci95_s"])
+            low, high = (y(end) for end in one["ci95_s"])
             drawn.append(tag("path", class_="whisker", d=f"M{left:.1f} {low:.1f}V{high:.1f}"))
-        tip = f"{answer['over']} {one['value']:.3g}: {1e3 * one['difference_s']:+.1f} ms"
-        drawn.append(tag("g", tag("title", tip), dot(left, clipped(one["difference_s"]), hollow=one["verdict"] == 0)))
-    note = f"Below zero {pair['first']} is better. Hollow: neither is, for sure. Shaded: the range of a crossing."
+        tip = tag("title", f"{answer['over']} {one['value']:.3g}: {1e3 * one['difference_s']:+.1f} ms")
+        value = one["difference_s"]
+        there = y.holds(value)
+        mark = dot(left, y(value), hollow=one["verdict"] == 0) if there else _beyond(left, y(value), value > y.high)
+        drawn.append(tag("g", tip, mark))
+    notes = [
+        f"Below zero {pair['first']} is better. The mean of the runs' differences, and its 95 % interval, each value "
+        "for itself; hollow: no difference is shown.",
+        "An arrow: beyond the scale." if not all(map(y.holds, values)) else "",
+        "Shaded: the range of a crossing." if pair["crossings"] else "",
+        *(_overloaded(answer, name) for name in (pair["first"], pair["second"])),
+    ]
+    note = " ".join(filter(None, notes))
     return figure(f"pair-{place}", title, BOX.bottom + 34, drawn, says=pair["said"], note=note)
+
+
+def _beyond(x: float, y: float, up: bool) -> Markup:
+    """Return the arrow of a value that lies beyond the top or the bottom of a plot."""
+    sign = 1 if up else -1
+    return tag("path", class_="mark", d=f"M{x:.1f} {y:.1f}l-4 {7 * sign}h8z")
 
 
 def _across(answer: Object) -> Scale:

@@ -140,8 +140,10 @@ def _print_differences(one: dict[str, Any], ran: list[dict[str, Any]], console: 
     least = one["minimum_effect"]
     print_line(
         console,
-        f"by: how much more than {one['baseline']}, run by run; p by Student's t (accuracy: McNemar's test, one coin "
-        "for each image), after Holm's correction; real: p up to 0.05, and more than "
+        f"by: how much more than {one['baseline']}, the mean over the runs, each with its own quantile (which is not "
+        "the difference of the quantiles of all runs together); intervals: each for itself; p: by Student's t "
+        "(accuracy: McNemar's test, one coin for each image), after Holm's correction over all schemes, so that it "
+        "may be above 0.05 where an interval leaves out 0; real: p up to 0.05, and more than "
         f"{100 * least['latency']:g} % or {100 * least['accuracy']:g} points",
         style="dim",
     )

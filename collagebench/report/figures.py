@@ -39,10 +39,11 @@ def figures(one: Object, looks: Looks) -> Markup:
     notes = [
         "Small: 95 % intervals; of latencies from the scatter of the runs, of shares by Wilson, "
         "answers about the same image counting as what they are worth together.",
-        f"p99 / {base}: paired run by run; “no difference shown” unless it is significant after Holm's correction and "
-        f"above {100 * least['latency']:g} %.",
+        f"p99 / {base}: paired run by run, below it by how much the runs' own p99s differ on the average (which is not "
+        "the difference of the p99s of all runs together); “no difference shown” unless that is significant after "
+        f"Holm's correction and above {100 * least['latency']:g} %.",
         "Not own: answers that did not come from the request's own first task.",
-        f"Work: worker time / that of {base}. Goodput: right answers{in_time}, per second.",
+        f"Work: worker time / that of {base}. Goodput: right answers{in_time}, per second of the arrivals.",
         "Accuracy: of the requests that were answered." if lost else "",
         f"Bound: no stragglers, no redundancy ({bound['source']})." if bound else "",
     ]

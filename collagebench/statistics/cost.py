@@ -74,10 +74,10 @@ def busy_share(tasks: Table, cells: Table, workers: int) -> float | None:
 def goodput(requests: Table, slo_s: float | None, sampled: bool = False) -> float | None:
     """Return answers per second that are right and, given an SLO, not later than `slo_s` seconds; warm-up left out.
 
-    Given an SLO, each run counts from its first intended arrival until `slo_s` seconds after its last, when that may
-    still be answered in time: as long for every scheme that met these arrivals, whatever it lost or was late with.
-    Without one it counts to its last answer. None when an answer's class is not known, unless those that are known were
-    drawn at random (`sampled`): the others are then taken to be like them.
+    Each run counts from its first intended arrival to its last, and `slo_s` seconds longer, when that may still be
+    answered in time: as long for every scheme that met these arrivals, whatever it lost or was late with. None when an
+    answer's class is not known, unless those that are known were drawn at random (`sampled`): the others are then taken
+    to be like them.
     """
     counted = requests.where(~requests["warmup"])
     answered = ~np.isnan(counted["latency"])
@@ -91,6 +91,5 @@ def goodput(requests: Table, slo_s: float | None, sampled: bool = False) -> floa
     for run in np.unique(counted["run"]):
         mine = counted["run"] == run
         arrivals = counted["arrival"][mine]
-        last = np.fmax(counted["answered"][mine], arrivals).max() if slo_s is None else arrivals.max() + slo_s
-        seconds += float(last - arrivals.min())
+        seconds += float(arrivals.max() - arrivals.min()) + (slo_s or 0.0)
     return float(good.sum() * (answered.sum() / known.sum()) / seconds) if seconds > 0 else None

@@ -223,7 +223,7 @@ def _pair(question: Question, first: str, second: str, looks: dict[float, Look],
         "outcome": outcome,
         "crossings": [
             {
-                "at": one.at,
+                "at": round(one.at) if question.whole else one.at,
                 "ci95": [one.low, one.high],
                 "better_below": names[one.before],
                 "better_above": names[-one.before],
@@ -271,23 +271,26 @@ def said(question: Question, first: str, second: str, looks: dict[float, Look], 
         unsure = [value for value, one in sorted(looks.items()) if one.known and one.verdict != better]
         contrary = [value for value in unsure if looks[value].difference * better < 0]
         if contrary:
+            firmly = any(looks[value].verdict == -better for value in contrary)
+            one_of = f"is not shown once it is one of {tests} values" if firmly else "is not shown"
             return (
                 f"{names[better]} is shown to be better than {names[-better]} at {axis} {_list(shown)}; at "
-                f"{_list(contrary)} its {question.metric} is the higher one, which is not shown either: there may be a "
+                f"{_list(contrary)} its {question.metric} is the higher one, which {one_of}: there may be a "
                 f"crossover, and more --runs or --requests would tell{gaps}"
             )
         if len(unsure) + len(unknown) < len(shown):
-            rest = f", which is not shown at {_list(unsure)}" if unsure else ""
+            rest = f", wherever a difference is shown (none is at {_list(unsure)})" if unsure else ""
             return f"{names[better]} is better than {names[-better]} {span}{rest}: no crossover{gaps}"
         return (
             f"{names[better]} is shown to be better than {names[-better]} at {axis} {_list(shown)} alone, and nowhere "
             f"from {question.low:g} to {question.high:g} to be worse: no crossover{gaps}"
         )
     parts = [f"{names[found[0].before]} is better up to"]
-    for place, one in enumerate(found):
+    for number, one in enumerate(found):
         behind = names[-one.before]
-        parts.append(f"{axis} {one.at:.3g} ({one.low:.3g} to {one.high:.3g})")
-        parts.append(f", {behind} above" if place == len(found) - 1 else f", {behind} from there to")
+        place = round(one.at) if question.whole else one.at
+        parts.append(f"{axis} {place:.3g} ({one.low:.3g} to {one.high:.3g})")
+        parts.append(f", {behind} above" if number == len(found) - 1 else f", {behind} from there to")
     return " ".join(parts).replace(" ,", ",") + gaps
 
 

@@ -88,7 +88,7 @@ def _either(function: Callable[[Path], None], path: Path) -> None:
 def test_a_process_that_is_killed_is_a_sentence() -> None:
     """It says which work it had in hand, and how to go on."""
     with (
-        pytest.raises(CollagebenchError, match=r"it had large in hand.*--resume and fewer --jobs"),
+        pytest.raises(CollagebenchError, match=r"it had large in hand.*fewer --jobs goes on from there"),
         open_pool(1) as pool,
     ):
         pool.each(killed, {"large": ()})
