@@ -11,7 +11,7 @@ from rich.text import Text
 
 from collagebench.report.document import document
 from collagebench.report.figures import scrolling
-from collagebench.report.frame import WIDTH, Box, Look, axes, dot, figure, ms
+from collagebench.report.frame import WIDTH, Box, Look, axes, dot, figure, looks_of, ms
 from collagebench.report.html import hiding, legend
 from collagebench.report.markup import Markup, tag
 from collagebench.report.parts import UNKNOWN, as_ms, new_table, print_line, print_table
@@ -105,8 +105,8 @@ def _changes_nothing(answer: Object) -> bool:
 
 def crossover_page(answer: Object, title: str) -> str:
     """Return the whole page."""
-    names = [scheme["variant"] for scheme in answer["config"]["schemes"]]
-    looks = {name: Look(place) for place, name in enumerate(names)}
+    looks = looks_of({scheme["variant"]: scheme["name"] for scheme in answer["config"]["schemes"]})
+    names = list(looks)
     sentences = [pair["said"] for pair in sorted(answer["pairs"], key=lambda pair: not pair["crossings"])]
     plots = [_figures(answer, looks), *(_difference(answer, pair, place) for place, pair in enumerate(answer["pairs"]))]
     rows = [

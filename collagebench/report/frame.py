@@ -7,8 +7,9 @@ nearly the same size everywhere. Colours are classes of the page's style sheet, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 
 from collagebench.report.markup import Content, Markup, tag
 from collagebench.report.scales import CHARACTER, Scale, shorten
@@ -30,8 +31,34 @@ class Look:
         """The classes by which the page hides it, of its colour and of its dashes."""
         return f"scheme-{self.number} s{self.number % COLOURS} d{self.number // COLOURS}"
 
+    @property
+    def shape(self) -> str:
+        """The shape of its dot, which tells apart those that share a colour where there is no line."""
+        return SHAPES[self.number // COLOURS % len(SHAPES)]
+
 
 Looks = dict[str, Look]
+SHAPES = ("circle", "square", "diamond")
+OWN = {
+    **{"none": 0, "equal": 0, "replication": 1, "hedge": 2, "collage": 3, "parity": 4, "backup": 5},
+    **{"hedge-idle": 6, "tied": 7, "reissue": 6, "default": 7, "approxifer": 4, "nercc": 5},
+}
+"""The colour that a scheme has on every page, if nobody else there has taken it."""
+
+
+def looks_of(schemes: Mapping[str, str]) -> Looks:
+    """Return how each variant looks, from the name of its scheme: the first of a scheme in that one's own colour."""
+    found: dict[str, int] = {}
+    first: dict[str, str] = {}
+    for variant, scheme in schemes.items():
+        first.setdefault(scheme, variant)
+    for scheme, variant in sorted(first.items(), key=lambda item: list(OWN).index(item[0]) if item[0] in OWN else 99):
+        if scheme in OWN and OWN[scheme] not in found.values():
+            found[variant] = OWN[scheme]
+    for variant in schemes:
+        if variant not in found:
+            found[variant] = next(number for number in count() if number not in found.values())
+    return {variant: Look(found[variant]) for variant in schemes}
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from collagebench.report.comparison import comparison
 from collagebench.report.curves import Curve, bound_curve, cdf, observed, tail
 from collagebench.report.document import document
 from collagebench.report.figures import accuracy_table, figures, work_table
-from collagebench.report.frame import Look, Looks
+from collagebench.report.frame import Looks, looks_of
 from collagebench.report.injection import injection
 from collagebench.report.lanes import timelines
 from collagebench.report.markup import Markup, join, tag
@@ -34,8 +34,7 @@ FIRST = 5
 def page(summary: Object, runs: Sequence[Run], names: Sequence[str]) -> str:
     """Return the whole page, from the object that `summarise` made of `runs`, which are called `names`."""
     parts: list[Object] = summary.get("runs", [summary])
-    variants = dict.fromkeys(scheme["variant"] for one in parts for scheme in one["schemes"])
-    looks = {variant: Look(place) for place, variant in enumerate(variants)}
+    looks = looks_of({scheme["variant"]: scheme["scheme"] for one in parts for scheme in one["schemes"]})
     title = " and ".join(names) if len(names) < 4 else f"{len(names)} runs"
     several = len(parts) > 1
     body = [

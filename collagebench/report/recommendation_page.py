@@ -8,7 +8,7 @@ from typing import Any
 
 from collagebench.report.document import document
 from collagebench.report.figures import scrolling
-from collagebench.report.frame import Look
+from collagebench.report.frame import Look, looks_of
 from collagebench.report.markup import Markup, tag
 from collagebench.report.parts import as_ms, as_percent, as_times
 from collagebench.report.recommendation import SAID, cautions, conditions, said_points, worth_naming
@@ -19,8 +19,7 @@ Object = Mapping[str, Any]
 
 def recommendation_page(answer: Object, title: str) -> str:
     """Return the whole page, from the answer's JSON."""
-    schemes = list(dict.fromkeys(one["scheme"] for one in answer["candidates"]))
-    of_scheme = {scheme: Look(place) for place, scheme in enumerate(schemes)}
+    of_scheme = looks_of({one["scheme"]: one["scheme"] for one in answer["candidates"]})
     looks = {one["variant"]: of_scheme[one["scheme"]] for one in answer["candidates"]}
     first, *lines = answer["explanation"]
     placed = _as_summary(answer)

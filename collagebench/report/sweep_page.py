@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from collagebench.report.along import ACCURACY, P99, WORK, along
 from collagebench.report.document import document
 from collagebench.report.figures import scrolling, versus
-from collagebench.report.frame import Look, Looks
+from collagebench.report.frame import Looks, looks_of
 from collagebench.report.html import badge, hiding, legend, sentence
 from collagebench.report.markup import Content, Markup, join, tag
 from collagebench.report.parts import UNKNOWN, as_interval, as_ms, as_percent, as_rate, as_times
@@ -23,7 +23,8 @@ FIRST = 6
 
 def sweep_page(summary: Object, name: str) -> str:
     """Return the whole page, from the object that `summarise_sweep` made of a sweep called `name`."""
-    looks = {variant: Look(place) for place, variant in enumerate(variants(summary))}
+    schemes = {scheme["variant"]: scheme["scheme"] for cell in summary["cells"] for scheme in cell["schemes"]}
+    looks = looks_of({variant: schemes[variant] for variant in variants(summary)})
     bound = any(scheme["bound"] for cell in summary["cells"] for scheme in cell["schemes"])
     axes = [_axis(place, summary, axis, looks) for place, axis in enumerate(summary["axes"])] if looks else []
     body = [

@@ -10,14 +10,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from collagebench.report.frame import WIDTH, Box, Looks, axes, dot, figure, ms, text, text_width
+from collagebench.report.frame import WIDTH, Box, Look, Looks, axes, dot, figure, ms, text, text_width
 from collagebench.report.markup import Markup, tag
 from collagebench.report.parts import as_ms, as_percent, as_times
-from collagebench.report.scales import Scale, linear, shorten
+from collagebench.report.scales import Scale, linear, logarithmic, shorten
 
 BOX = Box(left=40, right=WIDTH - 12, top=24, bottom=212)
 
-MOST_NAMES = 5
+MOST_NAMES, MOST_LABELS = 5, 10
+"""Schemes that the caption names, and that each have a label; of more, those on the front have one."""
+FAR = 4
+"""Times the lowest latency from which on the highest one makes the scale logarithmic."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +28,7 @@ class Offer:
     """One scheme: what it costs in time, in wrong answers and in work."""
 
     name: str
-    classes: str
+    look: Look
     latency: float
     """In seconds, at the quantile that is shown."""
     accuracy: float | None
@@ -48,7 +51,7 @@ def offers(one: dict[str, Any], looks: Looks, metric: str = "p99") -> list[Offer
     return [
         Offer(
             scheme["variant"],
-            looks[scheme["variant"]].classes,
+            looks[scheme["variant"]],
             scheme["latency_s"][metric],
             scheme["accuracy"]["overall"],
             scheme["cost"] and scheme["cost"]["executed_s_per_request"],
@@ -113,24 +116,35 @@ def _plot(
     if len(found) < 2:
         return None
     slo = one["slo_ms"] and one["slo_ms"] / 1e3
-    x = linear([offer.latency for offer, _ in found] + ([slo] if slo else []), BOX.left, BOX.right, margin=0.12)
+    known = [offer.latency for offer, _ in found] + ([slo] if slo else [])
+    far = min(known) > 0 and max(known) > FAR * min(known)
+    x = (logarithmic if far else linear)(known, BOX.left, BOX.right, margin=0.12)
     y = linear([value for _, value in found], BOX.bottom, BOX.top, margin=0.15)
     best = front(offers(one, looks, metric))
-    drawn = axes(BOX, x, y, x_title=f"{metric} in ms (lower is better)", y_title=y_title, x_text=ms, y_text=y_text)
+    drawn = axes(
+        BOX,
+        x,
+        y,
+        x_title=f"{metric} in ms ({'log scale; ' if far else ''}lower is better)",
+        y_title=y_title,
+        x_text=ms,
+        y_text=y_text,
+    )
     if slo:
         drawn.append(tag("path", class_="guide", d=f"M{x(slo):.1f} {BOX.top:g}V{BOX.bottom:g}"))
         drawn.append(text(x(slo) + 3, BOX.top + 9, "SLO", class_="tick"))
     drawn.append(_staircase(found, x, y, higher))
     places = [(x(offer.latency), y(value)) for offer, value in found]
     kept_free = [(x(slo), BOX.top - 2, x(slo) + 26, BOX.top + 12)] if slo else []
-    for (offer, value), (left, top), label in zip(found, places, _labels(found, places, kept_free), strict=True):
+    named = [offer.name if len(found) <= MOST_LABELS or offer in best else "" for offer, _ in found]
+    for (offer, value), (left, top), label in zip(found, places, _labels(named, places, kept_free), strict=True):
         tip = f"{offer.name}: {metric} {as_ms(offer.latency)} ms, {said(value)}"
-        mark = dot(left, top, hollow=offer not in best)
-        drawn.append(tag("g", tag("title", tip), mark, *label, class_=offer.classes))
+        mark = dot(left, top, offer.look.shape, hollow=offer not in best)
+        drawn.append(tag("g", tag("title", tip), mark, *label, class_=offer.look.classes))
     ratios = {scheme["variant"]: scheme["relative"]["executed"] for scheme in one["schemes"]}
     missing = [s["variant"] for s in one["schemes"] if s["runs"] and s["variant"] not in {o.name for o, _ in found}]
     names = (
-        ", ".join(offer.name for offer in best) if len(best) <= MOST_NAMES else f"{len(best)} of {len(found)} schemes"
+        ", ".join(offer.name for offer in best) if len(best) <= MOST_NAMES else f"{len(best)} of the {len(found)} here"
     )
     note = f"On the front of {metric}, accuracy and work together: {names}." if higher else ""
     if len(best) < len(found):
@@ -156,18 +170,18 @@ def _staircase(found: Sequence[tuple[Offer, float]], x: Scale, y: Scale, higher:
 
 
 def _labels(
-    found: Sequence[tuple[Offer, float]],
+    names: Sequence[str],
     places: Sequence[tuple[float, float]],
     kept_free: Sequence[tuple[float, float, float, float]],
 ) -> list[list[Markup]]:
-    """Return a name for each dot where it covers neither dots nor other names, tied to its dot if it is far away."""
+    """Return each dot's name, if it has one, where it covers neither dots nor names, tied to its dot if far away."""
     taken = [*kept_free, *((left - 6, top - 6, left + 6, top + 6) for left, top in places)]
     labels: list[list[Markup]] = []
-    for (offer, _), (left, top) in zip(found, places, strict=True):
-        name = shorten(offer.name, 120)
+    for whole, (left, top) in zip(names, places, strict=True):
+        name = shorten(whole, 120)
         width = text_width(name)
         label: list[Markup] = []
-        for away, x, y in _candidates(left, top, width):
+        for away, x, y in _candidates(left, top, width) if name else ():
             area = (x, y - 10, x + width, y + 3)
             inside = area[0] >= BOX.left and area[2] <= WIDTH and area[1] >= BOX.top - 6 and area[3] <= BOX.bottom
             if inside and not any(_overlap(area, other) for other in taken):

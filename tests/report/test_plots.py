@@ -13,11 +13,13 @@ from hypothesis import strategies as st
 from synthetic_run import make_run
 
 from collagebench.report.curves import bound_curve, observed, tail
+from collagebench.report.frame import looks_of
 from collagebench.report.markup import Markup, tag
 from collagebench.report.phases import split
 from collagebench.report.scales import Scale, linear, logarithmic, shorten
 from collagebench.report.tradeoffs import Offer, front
 from collagebench.results.reader import load
+from collagebench.schemes import SCHEMES
 from collagebench.statistics.quantiles import QUANTILES, rank
 
 
@@ -134,3 +136,16 @@ def test_service_is_split_into_inference_and_injection():
     """The parts add up to the latency: what was injected is not counted twice, and what is unknown is left out."""
     means = {"group": 0.5, "encode": None, "queue": 1.0, "service": 3.0, "injected": 2.0}
     assert split(means) == {"group": 0.5, "queue": 1.0, "inference": 1.0, "injected": 2.0}
+
+
+def test_a_scheme_has_the_same_colour_on_every_page():
+    """Whatever stands beside it; every variant has a number of its own, and no shape and colour is anybody else's."""
+    few = looks_of({"replication": "replication", "collage": "collage"})
+    many = looks_of({"none": "none", "replication": "replication", "hedge": "hedge", "collage": "collage"})
+    assert few["collage"] == many["collage"]
+    assert few["replication"] == many["replication"]
+    every = looks_of({f"{scheme} {number}": scheme for scheme in SCHEMES for number in range(2)})
+    assert len({look.number for look in every.values()}) == len(every)
+    assert every["collage 0"] == many["collage"]
+    own = [look for look in looks_of({scheme: scheme for scheme in SCHEMES}).values()]
+    assert len({(look.number % 8, look.shape) for look in own}) == len(SCHEMES)
