@@ -25,6 +25,7 @@ from collagebench.fleet.bearer import Token
 from collagebench.interrupts import interruptions
 from collagebench.results.environment import capture
 from collagebench.results.writer import RunWriter
+from collagebench.schemes import settings
 from collagebench.stragglers.causes import NATURAL
 from collagebench.stragglers.model import NAMES, parameters_of
 from collagebench.stragglers.recorded import RecordedStragglers
@@ -190,6 +191,7 @@ def _header(plan: Plan, engine: str) -> dict[str, Any]:
                 "variant": variant.name,
                 "allotment": {role: len(workers) for role, workers in variant.workers.items()},
                 "options": dict(variant.config.options),
+                "settings": settings(variant.config.name, dict(variant.config.options)),
                 "models": {role: model.name for role, model in variant.models.items()},
             }
             for variant in plan.variants

@@ -1,15 +1,33 @@
-"""The tables of the HTML page: the figures with their intervals, answers by source, and the work."""
+"""The tables of the HTML page: figures with their intervals, what the schemes do, answers by source, and the work."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
+from collagebench.config import option
 from collagebench.report.frame import Looks
 from collagebench.report.markup import Content, Markup, join, tag
 from collagebench.report.parts import TEXTS, UNKNOWN, as_interval, as_ms, as_percent, as_times
 
 Object = dict[str, Any]
+
+
+DOES = {
+    "none": "One worker serves each request.",
+    "equal": "The same, on every worker of the budget.",
+    "replication": "Several workers at once; the first reply wins.",
+    "hedge": "A copy to a second worker when there is no answer after the delay.",
+    "hedge-idle": "A copy to a second worker as soon as one is idle.",
+    "tied": "In two queues at once; the worker that begins it first serves it alone.",
+    "reissue": "Given up after a timeout, and sent to another worker.",
+    "default": "The most frequent class if there is no answer in time.",
+    "backup": "Also to a smaller and faster model, which answers if the single is late.",
+    "parity": "Also in one task with others, from which one missing output is worked out.",
+    "approxifer": "Only as part of coded images; any k replies answer all k requests, approximately.",
+    "nercc": "Only as part of coded images; the replies that come answer all requests, approximately.",
+    "collage": "Also as one cell of a mosaic on one more worker; whichever answers first wins.",
+}
 
 
 def figures(one: Object, looks: Looks) -> Markup:
@@ -92,6 +110,33 @@ def versus(scheme: Object) -> Markup:
 def _signed(seconds: float) -> str:
     ms = seconds * 1e3
     return f"{'+' if ms > 0 else '−' if ms < 0 else ''}{as_ms(abs(seconds))}"
+
+
+def schemes_table(one: Object, looks: Looks) -> Markup:
+    """Return the table of what each scheme does, with the settings and the workers that it had."""
+    rows = []
+    for scheme in one["schemes"]:
+        given = [f"--{option(name)} {_value(value)}" for name, value in scheme["settings"].items()]
+        workers = [f"{count} {role}" for role, count in (scheme["allotment"] or {}).items()]
+        rows.append(
+            tag(
+                "tr",
+                _name(scheme["variant"], looks),
+                tag("td", DOES.get(scheme["scheme"], ""), class_="text words"),
+                tag("td", join([tag("code", text), " "] for text in given), class_="text words"),
+                tag("td", ", ".join(workers) or UNKNOWN, class_="text"),
+            )
+        )
+    note = (
+        "An answer's source: own, the request's own first task; hedge, replica or resent, a copy of it; else what a "
+        "scheme has made. Straggled: where the request's own task was slow."
+    )
+    heads = ["scheme", "what it does", "settings", "workers"]
+    return join([scrolling(heads, rows, "Schemes"), tag("p", note, class_="note")])
+
+
+def _value(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def accuracy_table(one: Object, looks: Looks) -> Markup:

@@ -14,7 +14,7 @@ from typing import Any
 from collagebench.report.comparison import comparison
 from collagebench.report.curves import Curve, bound_curve, cdf, observed, tail
 from collagebench.report.document import document
-from collagebench.report.figures import accuracy_table, figures, work_table
+from collagebench.report.figures import accuracy_table, figures, schemes_table, work_table
 from collagebench.report.frame import Looks, looks_of
 from collagebench.report.injection import injection
 from collagebench.report.lanes import timelines
@@ -60,6 +60,7 @@ def _part(key: str, one: Object, run: Run, looks: Looks, name: str | None) -> Ma
         [tag("h2", name), _verdict(one)] if name else None,
         tag("h3", "Figures"),
         figures(one, looks),
+        tag("details", tag("summary", "What each scheme does, and its settings"), schemes_table(one, looks)),
         tag("details", tag("summary", "Answers by source"), accuracy_table(one, looks)),
         tag("details", tag("summary", "Work"), work_table(one, looks)),
         tag("h3", "Plots"),
@@ -173,7 +174,6 @@ def _made_with(one: Object) -> Markup:
     whole = {
         "Config": one["config"],
         "Environment": environment,
-        "Schemes": [{k: s[k] for k in ("scheme", "variant", "options", "allotment")} for s in one["schemes"]],
         "Models": one["models"],
         "Hosts": one["hosts"],
     }

@@ -119,14 +119,19 @@ def _plot(
     return figure(key, title, box.bottom + 34, drawn, says=f"{title}. {note}", note=note)
 
 
+LEAST = 5e-5
+"""Seconds of a phase that is worth a word."""
+
+
 def _fate(requests: Table, row: int) -> str:
     """Say what became of a request."""
     if math.isnan(requests["latency"][row]):
         reason = requests.texts["reason"][requests["reason"][row]]
         return f"It failed ({reason})."
     source = requests.texts["source"][requests["source"][row]]
-    parts = {name: float(requests[name][row]) for name in ("group", "queue", "service", "hold")}
-    long = [f"{name} {as_ms(seconds)} ms" for name, seconds in parts.items() if seconds > 0]
+    phases = ("group", "encode", "queue", "service", "transport", "decode", "hold")
+    parts = {name: float(requests[name][row]) for name in phases}
+    long = [f"{name} {as_ms(seconds)} ms" for name, seconds in parts.items() if seconds > LEAST]
     injected = float(requests["injected"][row])
     rest = f", of the service {as_ms(injected)} ms injected" if injected > 0 else ""
     return f"Source of the answer: {source}" + (f" ({', '.join(long)}{rest})." if long else ".")

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 UNKNOWN = "-"
-TEXTS = ("scheme", "run", "source", "model", "code", "verdict")
+TEXTS = ("scheme", "run", "source", "model", "code", "verdict", "what it does", "settings")
 """Columns of texts; all others hold figures."""
 ENDLESS = 10_000
 """Characters of a line that no table needs."""

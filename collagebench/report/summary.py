@@ -117,6 +117,7 @@ def _scheme(run: Run, variant: str, time: Latency, slo_ms: float | None) -> dict
         "scheme": facts.get("scheme", variant),
         "variant": variant,
         "options": facts.get("options", {}),
+        "settings": facts.get("settings", facts.get("options", {})),
         "workers": workers,
         "allotment": allotment,
         "utilisation": _service(run).get("utilisation"),

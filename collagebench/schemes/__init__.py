@@ -45,6 +45,15 @@ def options_of(name: str) -> Mapping[str, inspect.Parameter]:
     return inspect.signature(SCHEMES[name]).parameters
 
 
+def settings(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return all that a scheme goes by: `options`, and for every other option its default; without those that are None.
+
+    What is None is left to the scheme, which has it from others.
+    """
+    whole = {key: parameter.default for key, parameter in options_of(name).items()} | dict(options)
+    return {key: value for key, value in whole.items() if value is not None}
+
+
 def make(name: str, options: Mapping[str, Any]) -> Scheme:
     """Return a fresh scheme, raising UsageError for an unknown name, an unknown option or an option out of range."""
     known = options_of(name)

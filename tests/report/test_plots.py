@@ -147,5 +147,5 @@ def test_a_scheme_has_the_same_colour_on_every_page():
     every = looks_of({f"{scheme} {number}": scheme for scheme in SCHEMES for number in range(2)})
     assert len({look.number for look in every.values()}) == len(every)
     assert every["collage 0"] == many["collage"]
-    own = [look for look in looks_of({scheme: scheme for scheme in SCHEMES}).values()]
+    own = list(looks_of({scheme: scheme for scheme in SCHEMES}).values())
     assert len({(look.number % 8, look.shape) for look in own}) == len(SCHEMES)
