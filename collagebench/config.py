@@ -34,6 +34,8 @@ PLACEMENTS = ("spread", "pack", "strict-spread")
 """Of workers over the nodes of a cluster: evenly, on as few as will do, or one a node at most."""
 MOST = {"workers": 100_000, "requests": 10_000_000, "runs": 100_000}
 """More than any machine could hold: a slip of the finger, which would rather fill the memory than be done."""
+BUSIEST = 10.0
+"""Utilisation beyond which a percentage was meant."""
 ANSWERS = {"all": MOST["requests"], "none": 0}
 """Words for numbers of answers to classify."""
 
@@ -138,6 +140,11 @@ class Config:
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
                 raise UsageError(f"--{option(name)} must be a number above 0, not {value}")
+        if self.utilisation is not None and self.utilisation > BUSIEST:
+            raise UsageError(
+                f"--utilisation is a share of the workers' time, such as 0.5 where they are busy half of it, and "
+                f"{self.utilisation:g} is more than anything can be learnt from"
+            )
         if self.rate is not None and self.utilisation is not None:
             raise UsageError("--rate and --utilisation say the same thing twice: give one of them")
         if self.compute_time is not None and not 0 <= self.compute_time < math.inf:

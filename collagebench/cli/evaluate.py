@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
+from collagebench.config import option
 from collagebench.errors import UsageError
 from collagebench.workload.dataset import NAMES
 
@@ -68,6 +70,16 @@ def command(
         raise UsageError("smoothing that was tuned on test images would flatter itself; drop --split test")
     if tune and (smooth_encode is not None or smooth_decode is not None):
         raise UsageError("--tune finds --smooth-encode and --smooth-decode; drop them")
+    context = click.get_current_context()
+    for role, names in (
+        ("collage", ("grid",)),
+        ("coded", ("coded_k", "coded_s", "smooth_encode", "smooth_decode")),
+    ):
+        for name in names:
+            if roles and role not in roles and context.get_parameter_source(name) == ParameterSource.COMMANDLINE:
+                raise UsageError(
+                    f"--{option(name)} means nothing to {' and '.join(roles)}, only to {role}: leave it out"
+                )
     # Imported here, because they are heavy and no help text needs them.
     from collagebench.cli.progress import counted
     from collagebench.measurement.coded import Code

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from collagebench.cli.resolve import given_options, profile_of, resolve_grid, run_directory
-from collagebench.cli.sweep import conduct_sweep
+from collagebench.cli.sweep import conduct_sweep, say_where
 from collagebench.config import Config, from_json, option
 from collagebench.errors import Interrupted, UsageError
 from collagebench.fleet.bearer import take_token
@@ -51,7 +49,7 @@ def conduct(verb: str, options: Mapping[str, Any]) -> int:
     try:
         return print_report([directory], options["form"], fail_if=gates)
     finally:
-        click.echo(f"records: {directory}", err=True)
+        say_where(directory)
 
 
 def _recorded(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -61,7 +61,10 @@ class Several(click.ParamType):  # type: ignore[type-arg, unused-ignore] # gener
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return the value, or a tuple of values."""
         if not isinstance(value, str) or "," not in value or os.path.isfile(value):
-            return self._kind.convert(value, param, ctx)
+            try:
+                return self._kind.convert(value, param, ctx)
+            except click.BadParameter as error:
+                self.fail(f"{error.message.rstrip('.')}; several have commas between them, as in 1,2,3", param, ctx)
         said = str(param.opts[0] if param else self.name)
         found = [self._one(text.strip(), said, param, ctx) for text in value.split(",")]
         return several(found, said)
@@ -334,6 +337,16 @@ class ExperimentCommand(click.Command):
     """
 
     own = ("Other options", False)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the arguments; where one stands alone, say how several values are written."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            if "extra argument" in error.message:
+                hint = "several values of an option have commas between them, as in 0.1,0.3"
+                raise click.UsageError(f"{error.message.rstrip('.')}: {hint}", ctx) from None
+            raise
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write every option below the title of its section."""

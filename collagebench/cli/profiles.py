@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,7 @@ def command(name: str | None, form: str) -> None:
         click.echo(json.dumps({**facts, "text": text}, indent=2) + "\n" if form == "json" else text, nl=False)
         return
     found = [_facts(path) for path in sorted(profiles_dir().glob("*.toml"))]
+    found.sort(key=lambda facts: math.inf if facts["seconds"] is None else facts["seconds"])  # what is soon done first
     if form == "json":
         click.echo(json.dumps({"profiles": found}, indent=2))
         return

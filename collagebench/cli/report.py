@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from pathlib import Path
 
 import click
@@ -74,5 +75,12 @@ def command(
     if slo_ms is not None and not 0 < slo_ms < math.inf:
         raise UsageError(f"--slo must be a number above 0, not {slo_ms}")
 
+    if details and form != "table":
+        raise UsageError(f"--details is for tables, and {form} has all of it in any case: leave it out")
+    if form in ("html", "trace") and out is None and sys.stdout.isatty():
+        raise UsageError(f"{form} is nothing that a terminal can show: say where it should go, with --out FILE")
     gates = [parse(text) for text in fail_if]
-    return print_report(runs, form, baseline=baseline, slo_ms=slo_ms, details=details, out=out, fail_if=gates)
+    code = print_report(runs, form, baseline=baseline, slo_ms=slo_ms, details=details, out=out, fail_if=gates)
+    if out is not None:
+        click.echo(f"report: {out}", err=True)
+    return code

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -61,7 +63,15 @@ def conduct_sweep(
     try:
         return print_report([directory], options["form"], fail_if=gates)
     finally:
-        click.echo(f"records: {directory}", err=True)
+        say_where(directory)
+
+
+def say_where(directory: Path) -> None:
+    """Say where the records are, and to people also how they become a page."""
+    click.echo(f"records: {directory}", err=True)
+    if sys.stderr.isatty():
+        page = directory.name or "report"
+        click.echo(f"a page: collagebench report {directory} --format html --out {page}.html", err=True)
 
 
 @contextmanager

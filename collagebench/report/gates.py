@@ -14,7 +14,7 @@ from typing import Any
 from rich.console import Console
 
 from collagebench.errors import UsageError
-from collagebench.report.expression import Figure, Gate, Number, Value, check
+from collagebench.report.expression import LATENCIES, Figure, Gate, Number, Value, check
 from collagebench.report.parts import UNKNOWN, print_line
 from collagebench.statistics.quantiles import QUANTILES, requests_needed
 
@@ -74,6 +74,7 @@ def _outcome(gate: Gate, one: dict[str, Any]) -> dict[str, Any]:
         check(gate, schemes)
     except UsageError as error:
         raise UsageError(f"{one['name']}: {error}" if "name" in one else str(error)) from None
+    _check_seconds(gate, (one.get("config") or {}).get("deadline"))
     left, left_unknown = _side(gate.left, schemes)
     right, right_unknown = _side(gate.right, schemes)
     unknown = "; ".join(reason for reason in (left_unknown, right_unknown) if reason)
@@ -82,6 +83,22 @@ def _outcome(gate: Gate, one: dict[str, Any]) -> dict[str, Any]:
         failed = RELATIONS[gate.relation](left, right)
         reason = f"{left:.4g} {gate.relation} {right:.4g}" if failed else ""
     return {"expression": gate.text, "left": left, "right": right, "failed": failed, "reason": reason or None}
+
+
+def _check_seconds(gate: Gate, deadline: float | None) -> None:
+    """See that no latency is compared with what none can reach, as where milliseconds are meant: that gate is useless.
+
+    Raises:
+        UsageError: one is.
+    """
+    for value, other in ((gate.left, gate.right), (gate.right, gate.left)):
+        if not (isinstance(value, Figure) and value.metric in LATENCIES and isinstance(other, Number)):
+            continue
+        if deadline is not None and other.value > deadline:
+            raise UsageError(
+                f"{gate.text}: latencies are in seconds, and with a --deadline of {deadline:g} s none comes to "
+                f"{other.value:g}; {other.value:g} ms are {other.value / 1e3:g}"
+            )
 
 
 def _side(value: Value, schemes: dict[str, dict[str, Any]]) -> tuple[float | None, str]:

@@ -84,7 +84,7 @@ def _one(run: Run, baseline: str | None, slo_ms: float | None, minimum: MinimumE
         "schema": SCHEMA,
         "valid": not reasons,
         "reasons": reasons,
-        "warnings": warnings(run),
+        "warnings": warnings(run) + _never_in_time(schemes, slo_ms),
         "status": run.header.get("status"),
         "engine": run.header.get("engine"),
         "tool": run.header.get("tool"),
@@ -102,6 +102,14 @@ def _one(run: Run, baseline: str | None, slo_ms: float | None, minimum: MinimumE
         "hosts": run.header.get("hosts") or [],
         "schemes": schemes,
     }
+
+
+def _never_in_time(schemes: list[dict[str, Any]], slo_ms: float | None) -> list[str]:
+    """Say where nothing keeps the SLO, as where seconds are meant."""
+    known = [scheme["goodput_rps"] for scheme in schemes if scheme["goodput_rps"] is not None]
+    if slo_ms is None or not known or max(known) > 0:
+        return []
+    return [f"no answer of any scheme is within the --slo of {slo_ms:g} ms: see that it is in milliseconds."]
 
 
 def _scheme(run: Run, variant: str, time: Latency, slo_ms: float | None) -> dict[str, Any]:

@@ -150,9 +150,24 @@ def _header(directory: Path) -> tuple[dict[str, Any], bool]:
     try:
         return read_header(path, SCHEMA)
     except (FileNotFoundError, NotADirectoryError):
-        raise DataError(f"{directory} is not a run directory: it holds no {HEADER}; name the --out of a run") from None
+        raise DataError(f"{directory} is not a run directory: it holds no {HEADER}{_what_else(directory)}") from None
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror})") from None
+
+
+def _what_else(directory: Path) -> str:
+    """Say what to name instead of a directory that is no run's."""
+    try:
+        names = sorted(path.name for path in directory.iterdir())
+        runs = [name for name in names if (directory / name / HEADER).exists()]
+    except OSError:
+        names, runs = [], []
+    for page in ("crossover.html", "answer.html"):
+        if page in names:
+            return f"; open {directory / page}, or name one of the runs that are in it, such as {directory / runs[0]}"
+    if runs:
+        return f"; name one that is in it, such as {directory / runs[-1]}"
+    return "; name the --out of a run"
 
 
 def _table(path: Path, kind: type, schema: int, notes: list[str], skip: Iterable[str] = ()) -> Table:

@@ -126,19 +126,26 @@ def _saturation(run: Run, variant: str) -> list[str]:
 
 
 def _just_in_time(run: Run, variant: str) -> list[str]:
-    """Say where a simulated delay is as long as many services: on real machines, no two take exactly as long."""
+    """Say where a delay never passes, or, simulated, is as long as many services, of which no two really are alike."""
     schemes = run.header.get("schemes", [])
     options: Mapping[str, Any] = next(
         (item.get("options", {}) for item in schemes if item.get("variant") == variant), {}
     )
     requests = run.of(variant).requests
     latency = requests["latency"][~requests["warmup"]]
-    if run.header.get("engine") != "simulated" or not len(latency):
+    if not len(latency):
         return []
+    simulated = run.header.get("engine") == "simulated"
     found = []
     for name in DELAYS:
         delay = _number(options.get(name))
-        if delay:
+        deadline = (run.header.get("config") or {}).get("deadline")
+        if delay and deadline and delay >= deadline:
+            found.append(
+                f"{variant}: its --{option(name)} of {delay:g} s never passes, for tasks are given up at the "
+                f"--deadline of {deadline:g} s; it is in seconds."
+            )
+        elif delay and simulated:
             share = float((((1 - JUST) * delay < latency) & (latency <= delay * (1 + 1e-6))).mean())
             if share > MANY:
                 found.append(

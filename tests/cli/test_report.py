@@ -113,11 +113,30 @@ def test_usage_errors_exit_2(sound, capsys):
 
 
 def test_what_is_no_run_exits_1(tmp_path, capsys):
-    """A directory that is no run is named in one sentence."""
-    assert report(tmp_path) == 1
-    assert capsys.readouterr().err == (
-        f"collagebench: {tmp_path} is not a run directory: it holds no run.json; name the --out of a run\n"
-    )
+    """A directory that is no run is named in one sentence, with what is in it that can be shown."""
+    (tmp_path / "empty").mkdir()
+    run = make_run(tmp_path / "runs" / "r", {"none": lognormal(1, 1, 20)})
+    study = make_run(tmp_path / "study" / "load=1", {"none": lognormal(1, 1, 20)}).parent
+    (study / "crossover.html").touch()
+    for directory, then in (
+        (tmp_path / "empty", "name the --out of a run"),
+        (run.parent, f"name one that is in it, such as {run}"),
+        (study, f"open {study / 'crossover.html'}, or name one of the runs that are in it, such as {study / 'load=1'}"),
+    ):
+        assert report(directory) == 1
+        said = f"collagebench: {directory} is not a run directory: it holds no run.json; {then}\n"
+        assert capsys.readouterr().err == said
+
+
+def test_a_page_is_nothing_for_a_terminal(sound, tmp_path, capsys, monkeypatch):
+    """It wants a file there, and says where it went; --details adds nothing to what has everything."""
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    assert report(sound, "--format", "html") == 2
+    assert "say where it should go, with --out FILE" in capsys.readouterr().err
+    assert report(sound, "--format", "html", "--out", tmp_path / "page.html") == 0
+    assert capsys.readouterr().err == f"report: {tmp_path / 'page.html'}\n"
+    assert report(sound, "--format", "csv", "--details") == 2
+    assert "csv has all of it in any case" in capsys.readouterr().err
 
 
 @pytest.mark.processes

@@ -96,6 +96,14 @@ def test_unbounded_and_infinite_quantiles_are_told_apart(tmp_path):
     assert failing["failed"] == 20
 
 
+def test_an_slo_that_nothing_keeps_is_worth_a_word(tmp_path):
+    """As where 0.06 s is meant and 0.06 ms is said."""
+    run = load(make_run(tmp_path / "run", {"none": [[0.01] * 100]}))
+    said = [any("see that it is in milliseconds" in text for text in summarise([run], None, slo)["warnings"])
+            for slo in (0.06, 60.0, None)]  # fmt: skip
+    assert said == [True, False, False]
+
+
 def test_slo_given_later_wins_over_the_run_s_own(tmp_path):
     """Goodput is counted with the SLO of the report, else of the run, until it is over after the last arrival."""
     latencies = {"none": [[0.01] * 50 + [0.03] * 50]}

@@ -125,6 +125,18 @@ def test_a_delay_as_long_as_a_service_is_worth_a_word(tmp_path):
         assert [word in text for word, text in zip(words, found, strict=True)] == [True] * len(words)
 
 
+def test_a_delay_beyond_the_deadline_is_worth_a_word(tmp_path):
+    """It never passes: milliseconds were meant."""
+    header = {
+        "config": {"deadline": 10.0},
+        "schemes": [{"scheme": "hedge", "variant": "hedge", "allotment": {"single": 10}, "options": {}}],
+    }
+    run = load(make_run(tmp_path / "run", {"hedge": lognormal(1, 10, 100)}, header=header))
+    for delay, words in ((50, 1), ("50", 1), ("p95", 0), (9.9, 0)):
+        run.header["schemes"][0]["options"] = {"hedge_delay": delay}
+        assert sum("--hedge-delay of 50 s never passes" in text for text in warnings(run)) == words
+
+
 def test_machines_that_are_drawn_for_a_run_want_many_runs(tmp_path):
     """A place that is chance's, or a log for each machine; not where it is known, nor from forty runs on."""
     run = load(make_run(tmp_path / "run", {"none": lognormal(1, 10, 100)}))
