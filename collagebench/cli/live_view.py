@@ -186,10 +186,15 @@ class LiveView(Progress):
             sources = dict(tally.sources)
             total = sum(sources.values())
             ordered = sorted(sources.items(), key=lambda item: -item[1])
-            parts = "  ".join(f"{source} {_percent(count / total)}" for source, count in ordered)
+            parts = ""
+            for source, count in ordered:
+                part = f"  {source} {_percent(count / total)}"
+                if 2 + name_width + 34 + len(parts + part) > width:
+                    break  # no half ones
+                parts += part
             line = (
                 f"{mark} {_short(name, name_width):<{name_width}} {tally.answered:>8,} {_ms(tally, 0.5):>8} "
-                f"{_ms(tally, 0.99):>8} {tally.failed:>6,}  {parts}"
+                f"{_ms(tally, 0.99):>8} {tally.failed:>6,}{parts}"
             )
             lines.append(Text(line, style="bold" if mark == ">" else ""))
         if len(names) > len(shown):

@@ -9,7 +9,8 @@ from collagebench.report.curves import observed, tail
 from collagebench.report.figures import scrolling
 from collagebench.report.frame import Looks
 from collagebench.report.markup import Markup, tag
-from collagebench.report.parts import as_ms, as_times
+from collagebench.report.parts import as_ms
+from collagebench.report.table import UNSHOWN, as_change
 from collagebench.report.whiskers import by_run
 from collagebench.results.reader import Run
 
@@ -25,7 +26,7 @@ def comparison(summary: Object, parts: Sequence[Object], runs: Sequence[Run], lo
     if shared:
         found += [
             _table(rows),
-            tag("p", f"Ratios are to {names[0]}, scheme by scheme.", class_="note"),
+            tag("p", f"Ratios are to {names[0]}, scheme by scheme; {UNSHOWN}.", class_="note"),
             tag(
                 "div",
                 by_run("compared", parts, shared, looks),
@@ -41,7 +42,7 @@ def comparison(summary: Object, parts: Sequence[Object], runs: Sequence[Run], lo
 def _table(rows: Sequence[Object]) -> Markup:
     lines, previous = [], None
     for row in rows:
-        figures = [as_ms(row["p50_s"]), as_times(row["p50_ratio"]), as_ms(row["p99_s"]), as_times(row["p99_ratio"])]
+        figures = [as_ms(row["p50_s"]), as_change(row, "p50"), as_ms(row["p99_s"]), as_change(row, "p99")]
         name = row["variant"] if row["variant"] != previous else ""
         cells = [tag("td", row["run"], class_="text"), [tag("td", figure) for figure in figures]]
         lines.append(tag("tr", tag("th", name, scope="row"), cells, class_="first" if name else None))

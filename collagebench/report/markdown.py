@@ -8,7 +8,7 @@ from typing import Any
 
 from collagebench.report.parts import UNKNOWN, as_interval, as_ms, as_percent, as_times
 from collagebench.report.sweep_table import grids, legend, shown_figures, sweep_conditions
-from collagebench.report.table import as_versus, conditions, goodput
+from collagebench.report.table import UNSHOWN, as_change, as_versus, conditions, goodput
 
 Object = dict[str, Any]
 
@@ -112,13 +112,14 @@ def _comparison(rows: Sequence[Object]) -> list[str]:
             escaped(row["variant"]),
             escaped(row["run"]),
             as_ms(row["p50_s"]),
-            as_times(row["p50_ratio"]),
+            escaped(as_change(row, "p50")),
             as_ms(row["p99_s"]),
-            as_times(row["p99_ratio"]),
+            escaped(as_change(row, "p99")),
         ]
         for row in rows
     ]
-    return _table(("scheme", "run", "p50 ms", "ratio", "p99 ms", "ratio"), cells, texts=2)
+    table = _table(("scheme", "run", "p50 ms", "ratio", "p99 ms", "ratio"), cells, texts=2)
+    return [*table, "", escaped(f"Ratio: to the first run; {UNSHOWN}.")]
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], texts: int) -> list[str]:

@@ -19,8 +19,10 @@ from collagebench.statistics.comparison import Difference, MinimumEffect, Versus
 from collagebench.statistics.cost import Cost, busy_share, cost, goodput
 from collagebench.statistics.injection import injection
 from collagebench.statistics.latency import Latency, latency
+from collagebench.statistics.paired import LEVEL
 from collagebench.statistics.quantiles import QUANTILES, requests_needed
 from collagebench.statistics.timing import dispatch_lag, phase_means
+from collagebench.statistics.unpaired import unpaired
 from collagebench.statistics.validity import judge, overwhelmed
 from collagebench.statistics.warnings import warnings
 
@@ -275,7 +277,10 @@ def _labels(runs: Sequence[Run]) -> list[str]:
 
 
 def _comparison(names: Sequence[str], objects: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return p50 and p99 of every scheme that several runs have, in each of them, and the ratio to the first run."""
+    """Return p50 and p99 of every scheme that several runs have, in each of them, and the ratio to the first run.
+
+    And whether they are shown to differ from it; null of the first run itself.
+    """
     rows = []
     for first in objects[0]["schemes"]:
         sides = [(names[0], first)]
@@ -289,8 +294,18 @@ def _comparison(names: Sequence[str], objects: Sequence[dict[str, Any]]) -> list
                     "run": name,
                     "p50_s": own["p50"],
                     "p50_ratio": ratio(own["p50"], base["p50"]),
+                    "p50_differs": _differs(scheme, first, "p50"),
                     "p99_s": own["p99"],
                     "p99_ratio": ratio(own["p99"], base["p99"]),
+                    "p99_differs": _differs(scheme, first, "p99"),
                 }
             )
     return rows
+
+
+def _differs(scheme: dict[str, Any], first: dict[str, Any], name: str) -> bool | None:
+    if scheme is first:
+        return None
+    own, other = ([math.inf if p is None else p for p in one["by_run"].get(f"{name}_s", ())] for one in (scheme, first))
+    p = unpaired(own, other)
+    return p is not None and p <= LEVEL

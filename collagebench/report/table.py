@@ -78,6 +78,10 @@ def _print_one(one: dict[str, Any], console: Console, details: bool) -> None:
     print_gates(one.get("gates", []), console)
 
 
+ROUND = 1e4
+"""Requests a second from which on all digits before the point are shown, and none behind it."""
+
+
 def conditions(one: dict[str, Any]) -> str:
     """Say in words what was measured: the fleet, the load, the stragglers."""
     config = one["config"]
@@ -87,7 +91,7 @@ def conditions(one: dict[str, Any]) -> str:
     if {"runs", "requests"} <= config.keys():
         parts.append(f"{config['runs']} run{'s' if config['runs'] != 1 else ''} x {config['requests']:,} requests")
     if one["rate"] is not None:
-        parts.append(f"at {one['rate']:.4g}/s,")
+        parts.append(f"at {one['rate']:{'.4g' if one['rate'] < ROUND else ',.0f'}}/s,")
     elif {"runs", "requests"} <= config.keys():
         parts[-1] += ","
     utilisation = next((scheme["utilisation"] for scheme in one["schemes"]), None)
@@ -181,12 +185,23 @@ def _print_comparison(rows: Sequence[dict[str, Any]], console: Console) -> None:
             as_name(row["variant"]) if row["variant"] != previous else "",
             row["run"],
             as_ms(row["p50_s"]),
-            as_times(row["p50_ratio"]),
+            as_change(row, "p50"),
             as_ms(row["p99_s"]),
-            as_times(row["p99_ratio"]),
+            as_change(row, "p99"),
         )
         previous = row["variant"]
     print_table(table, console)
+    console.print()
+    print_line(console, f"ratio: to the first run; {UNSHOWN}", style="dim")
+
+
+UNSHOWN = "~ where no difference is shown (Welch's t test over the runs, 95 %)"
+
+
+def as_change(row: dict[str, Any], name: str) -> str:
+    """Return the ratio of a quantile to that of the first run with a mark where no difference is shown."""
+    said = as_times(row[f"{name}_ratio"])
+    return f"~{said}" if row[f"{name}_differs"] is False and row[f"{name}_ratio"] is not None else said
 
 
 def as_quantile(scheme: dict[str, Any], name: str) -> str:

@@ -20,12 +20,16 @@ def verdict(schemes: Sequence[dict[str, Any]], base: dict[str, Any] | None, mini
     return [_sentence(scheme, base, minimum) for scheme in sorted(others, key=_place)]
 
 
-def _place(scheme: dict[str, Any]) -> tuple[int, float]:
-    """Put what is really faster first, then what may be the same, what is really slower, and what nobody knows."""
-    figure = scheme["versus"]["p99"] or scheme["versus"]["p50"]
+def _place(scheme: dict[str, Any]) -> tuple[int, bool, float]:
+    """Put what is really faster first, then what may be the same, what is really slower, and what nobody knows.
+
+    Among equals in that, what is really less accurate comes last.
+    """
+    figure, accuracy = scheme["versus"]["p99"] or scheme["versus"]["p50"], scheme["versus"]["accuracy"]
     if figure is None:
-        return 3, 0.0
-    return (1 if not figure["real"] else 0 if figure["ratio"] < 1 else 2), figure["ratio"]
+        return 3, False, 0.0
+    loses = bool(accuracy and accuracy["real"] and accuracy["difference"] < 0)
+    return (1 if not figure["real"] else 0 if figure["ratio"] < 1 else 2), loses, figure["ratio"]
 
 
 def _sentence(scheme: dict[str, Any], base: dict[str, Any], minimum: dict[str, float]) -> str:

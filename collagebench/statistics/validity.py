@@ -69,10 +69,15 @@ def _lost_workers(run: Run) -> list[str]:
     reasons = []
     for scheme, number, lost in zip(cells["scheme"], cells["run"], cells["lost_workers"], strict=True):
         if text := cells.texts["lost_workers"][lost]:
-            reasons.append(f"{cells.texts['scheme'][scheme]}: lost in run {number}: {text}; run it again")
+            name = cells.texts["scheme"][scheme]
+            reasons.append(f"{name}: lost in run {number}: {text}; go on with --resume, or run it again")
     if not reasons:  # the cell in which it happened may never have been completed
         events = run.header.get("events", [])
-        reasons = [f"lost: {event['message']}; run it again" for event in events if event["kind"] == "worker lost"]
+        reasons = [
+            f"lost: {event['message']}; go on with --resume, or run it again"
+            for event in events
+            if event["kind"] == "worker lost"
+        ]
     return reasons
 
 

@@ -23,7 +23,7 @@ def profiles(*arguments: object) -> str:
 
 
 def test_list():
-    """Every shipped profile has its name on a line of its own, its description, stragglers and time; short ones first."""
+    """Every shipped profile has its name on a line of its own, its stragglers and its time; short ones first."""
     lines = profiles().splitlines()
     seconds = {one["name"]: one["seconds"] for one in json.loads(profiles("--format", "json"))["profiles"]}
     assert [line for line in lines if line in NAMES] == sorted(NAMES, key=lambda name: seconds[name] or math.inf)

@@ -170,7 +170,13 @@ def test_runs_side_by_side(tmp_path):
     simulated = make_run(tmp_path / "simulated", {"none": lognormal(1, 4, 250, median=0.022)})
     text = printed(live, simulated)
     assert text.count("VALID") == 2
-    assert text.splitlines()[-1].split()[-1] == "1.10x"
+    table, said = text[text.index("comparison") :].split("\n\n")[-2:]
+    assert table.split()[-1] == "1.10x"
+    assert " ".join(said.split()) == (
+        "ratio: to the first run; ~ where no difference is shown (Welch's t test over the runs, 95 %)"
+    )
+    again = make_run(tmp_path / "again", {"none": lognormal(2, 4, 250)})
+    assert "~" in printed(live, again).split("\n\n")[-2]
 
 
 @pytest.mark.parametrize("columns", ["0", "1", "19"])
