@@ -6,7 +6,7 @@ A scheme that is unstable somewhere has no figure there: its line leaves the plo
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -101,7 +101,13 @@ def along(key_: str, part: Slice, names: Sequence[str], looks: Looks, what: Figu
     room = WIDTH - box.right - 8
     entries = [(_brief(name, room - 18), looks[name].classes) for name in order if curves[name]]
     drawn += key([*entries, *[("bound", "bound")] * bool(bound)], box.right + 8, box.top + 10, room)
-    unstable = any(point.unstable for points in curves.values() for point in points)
+    notes = [
+        "Bands: 95 % intervals." if ends else "",
+        _alike(curves),
+        "A line that leaves at the top in an arrow: there the scheme cannot bear the load."
+        if any(point.unstable for points in curves.values() for point in points)
+        else "",
+    ]
     where = ", ".join(f"{name} {label}" for name, label in part.fixed)
     return figure(
         key_,
@@ -109,8 +115,18 @@ def along(key_: str, part: Slice, names: Sequence[str], looks: Looks, what: Figu
         box.bottom + 34,
         drawn,
         says="; ".join(point.said for points in curves.values() for point in points),
-        note="A line that leaves at the top in an arrow: there the scheme cannot bear the load." if unstable else None,
+        note=" ".join(filter(None, notes)) or None,
     )
+
+
+def _alike(curves: Mapping[str, Sequence[Point]]) -> str:
+    """Name the schemes whose lines cover each other."""
+    groups: dict[tuple[object, ...], list[str]] = {}
+    for name, points in curves.items():
+        place = tuple((point.x, point.unstable, point.value and f"{point.value:.4g}") for point in points)
+        groups.setdefault(place, []).append(name)
+    same = [names for place, names in groups.items() if place and len(names) > 1]
+    return " ".join(f"{', '.join(names[:-1])} and {names[-1]} lie on each other." for names in same)
 
 
 def _places(part: Slice) -> list[float]:

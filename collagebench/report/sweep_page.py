@@ -73,14 +73,16 @@ def _axis(place: int, summary: Object, axis: Object, looks: Looks) -> Markup:
         drawn = [along(f"{figure}-{place}-{number}", part, names, looks, what) for number, part in enumerate(parts)]
         return [plot for plot in drawn if plot]
 
-    first = plots("p99")
+    first, accuracy, work = (plots(figure) for figure in ("p99", "accuracy", "work"))
+    if len(parts) == 1:  # then there is room for all three side by side
+        first, accuracy, work = first + accuracy + work, [], []
     return tag(
         "section",
         tag("h2", axis["option"]),
         tag("div", first[:FIRST], class_="plots"),
         _more(first[FIRST:], "The other slices"),
-        _more(plots("accuracy"), "Accuracy"),
-        _more(plots("work"), "Work"),
+        _more(accuracy, "Accuracy"),
+        _more(work, "Work"),
         tag("h3", "Figures"),
         [join([_title(part), _table(part, looks)]) for part in parts],
         tag("p", " ".join(f"{what}: {said}." for what, said in meanings(summary).items()), class_="note"),
