@@ -23,6 +23,7 @@ from collagebench.statistics.best import Figure, fastest
 from collagebench.study.grid import Axis, labels
 
 Object = dict[str, Any]
+LOST, OVERLOADED = "fails most of its requests", "cannot bear the load"
 NAMED, ALIKE = 4, 2
 """Cells, and schemes that are alike, that a sentence names."""
 
@@ -137,15 +138,20 @@ def findings(summary: Object) -> list[str]:
         if said:
             found.append(f"{where}lowest p99: {'; '.join(said)}")
         for variant in variants(summary):
-            marked = [
-                (label, bool(scheme and scheme["unstable"]))
-                for label, cell in part.cells
-                if (scheme := scheme_of(cell, variant))
-            ]
-            spans_ = [_at(longest, span) for unstable, span in _spans(marked) if unstable]
-            if spans_:
-                found.append(f"{where}{variant} cannot bear the load {', '.join(spans_)}")
+            marked = [(label, failing(scheme)) for label, cell in part.cells if (scheme := scheme_of(cell, variant))]
+            spans_ = _spans(marked)
+            for what in dict.fromkeys(what for what, _ in spans_ if what):
+                at = ", ".join(_at(longest, span) for why, span in spans_ if why == what)
+                found.append(f"{where}{variant} {what} {at}")
     return found
+
+
+def failing(scheme: Object) -> str | None:
+    """Say why a scheme's latencies mean nothing: replies may be lost though nobody is overloaded."""
+    if not scheme["unstable"]:
+        return None
+    lost = 2 * scheme["failed"] > scheme["requests"] and len(scheme["unstable"]) == 1
+    return LOST if lost else OVERLOADED
 
 
 def _spans(marked: Sequence[tuple[str, Any]]) -> list[tuple[Any, list[str]]]:

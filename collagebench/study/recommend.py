@@ -21,6 +21,7 @@ from collagebench.engine.experiment import straggler_facts
 from collagebench.engine.plan import make_plan
 from collagebench.errors import OutputError, UsageError
 from collagebench.report.recommendation_page import recommendation_page
+from collagebench.report.sweep import LOST, failing
 from collagebench.schemes import SCHEMES
 from collagebench.statistics.warnings import few_fleets
 from collagebench.study.candidates import Left, candidates, possible
@@ -173,8 +174,8 @@ def _figures(variant: str, summary: Summary, quantile: str) -> Figures:
     against = one["versus"]["accuracy"] if one["versus"] else None
     ends = one["accuracy"]["ci95"]
     unsteady = [reason for reason in summary["reasons"] if reason.startswith(f"{variant}: ")]
-    if 2 * one["failed"] > one["requests"] and len(unsteady) == 1:
-        unsteady = []  # it is not overload that most of them fail by: their latency has no end, which says it all
+    if failing(one) == LOST:  # then its latency has no end, which says it all
+        unsteady = [reason for reason in unsteady if reason not in one["unstable"]]
     facts = summary["stragglers"] or {}
     if few_fleets(facts.get("parameters") or {}, one["runs"]):
         interval = None  # it says less than chance does, which decides what machines there are

@@ -16,7 +16,7 @@ from test_schema import PUBLISHED, strict
 from collagebench.errors import UsageError
 from collagebench.report import print_report
 from collagebench.report.expression import parse
-from collagebench.report.sweep import apply_gates, findings, summarise_sweep
+from collagebench.report.sweep import apply_gates, failing, findings, summarise_sweep
 
 jsonschema = pytest.importorskip("jsonschema", reason="needs the test extra")
 
@@ -177,6 +177,15 @@ def test_gates_hold_in_every_cell(capsys: pytest.CaptureFixture[str], crossing: 
     assert code == 3
     assert "gate FAILED: utilisation=0.8: hedge.p99 > none.p99" in " ".join(text.split())
     assert text.count("gate passed") == 2
+
+
+def test_lost_replies_are_no_overload():
+    """A fleet that is hardly busy but loses most replies is not told that it cannot bear the load."""
+    lost = {"unstable": ["none: 300 of 500 requests failed"], "failed": 300, "requests": 500}
+    assert failing(lost) == "fails most of its requests"
+    assert failing({**lost, "unstable": [*lost["unstable"], "none: its queue grew"]}) == "cannot bear the load"
+    assert failing({"unstable": ["none: its queue grew"], "failed": 3, "requests": 500}) == "cannot bear the load"
+    assert failing({"unstable": [], "failed": 0, "requests": 500}) is None
 
 
 def test_what_a_sweep_has_not_is_refused(crossing: Path) -> None:
