@@ -24,7 +24,7 @@ from collagebench.fleet import CANNOT
 from collagebench.fleet.bearer import Token
 from collagebench.interrupts import interruptions
 from collagebench.results.environment import capture
-from collagebench.results.writer import RunWriter
+from collagebench.results.writer import RunWriter, see_that_it_is_free
 from collagebench.schemes import settings
 from collagebench.stragglers.causes import NATURAL
 from collagebench.stragglers.model import NAMES, parameters_of
@@ -43,6 +43,8 @@ def run(config: Config, directory: Path, progress: Progress, resume: bool = Fals
     """
     if resume:
         check_engine(directory, "live")
+    else:
+        see_that_it_is_free(directory)
     if config.compute == "real" and config.compute_time is not None:
         raise UsageError("--compute-time is for workers that do not compute: leave it out, or say --compute emulated")
     if config.compute == "real" and config.accuracy != Config().accuracy:
@@ -78,6 +80,8 @@ def simulate(
     core.
     """
     check_simulated(config)
+    if not resume:
+        see_that_it_is_free(directory)
     _experiment(
         config, directory, progress, resume, "simulated", partial(in_virtual_time.run_cells, threads=threads), measured
     )

@@ -85,7 +85,7 @@ class RunWriter:
         if occupied and keep is None:
             if self._lock is not None:
                 os.close(self._lock)
-            raise OutputError(f"{directory} is not empty; choose another directory, so that no results are overwritten")
+            raise _occupied(directory)
         if keep is not None:
             self._drop_all_but(keep)
         self._write_header()
@@ -236,6 +236,21 @@ class RunWriter:
             "another directory; what was written so far stays readable"
         )
         return self._error
+
+
+def see_that_it_is_free(directory: Path) -> None:
+    """Look whether a run may be written to a directory, so that nothing is prepared for a run that may not.
+
+    Raises:
+        OutputError: it holds something.
+    """
+    with contextlib.suppress(OSError):  # what is wrong with it is said when it is made
+        if any(directory.iterdir()) and not _holds_no_record(directory):
+            raise _occupied(directory)
+
+
+def _occupied(directory: Path) -> OutputError:
+    return OutputError(f"{directory} is not empty; choose another directory, so that no results are overwritten")
 
 
 def _locked(directory: Path) -> int | None:
