@@ -19,6 +19,13 @@ from collagebench.schemes import SCHEMES, make, options_of
 from collagebench.stragglers.model import NAMES, PARAMETERS, RECORDED, is_path, parameters_of
 from collagebench.study.grid import FIELDS, Axis, Cell, Grid, axes_of, combinations, variants
 
+NEEDED = (
+    ("block", "replay", ("block",)),
+    ("slow_machines", "slow_place", ("anywhere",)),
+    ("slow_machine", "slow_place", ("anywhere", "first", "last")),
+)
+"""Options of stragglers that mean something with some values of another one only."""
+
 
 def resolve(options: Mapping[str, Any], recorded: Mapping[str, Any] = {}) -> Config:
     """Merge the defaults, the profile if one is named, and the options that were given, into one config.
@@ -181,7 +188,8 @@ def _check_straggler_options(values: dict[str, Any], given: Mapping[str, Any], a
     those that mean something to other stragglers of the same sweep only, unless they are swept themselves.
     """
     chosen = values.get("stragglers", Config().stragglers)
-    takes = _with_time_scale(parameters_of(chosen))
+    known = parameters_of(chosen)
+    takes = _with_time_scale(known)
     swept = next((axis.values for axis in axes if axis.name == "stragglers"), (chosen,))
     to_others = {name for other in swept for name in _with_time_scale(parameters_of(other))}
     for name in {name for family in NAMES for name in _with_time_scale(PARAMETERS[family])} - set(takes):
@@ -192,6 +200,11 @@ def _check_straggler_options(values: dict[str, Any], given: Mapping[str, Any], a
                 f"--{option(name)} means nothing to the stragglers {chosen}, only to {', '.join(families)}"
             )
         values.pop(name, None)
+    for name, owner, needed in NEEDED:
+        value = values.get(owner) or known.get(owner)
+        swept_by = any(axis.name == owner for axis in axes)
+        if name in given and name in takes and not swept_by and value not in needed:
+            raise UsageError(f"--{option(name)} means nothing with --{option(owner)} {value}: leave it out")
     if values.get("straggler_mode") == "scale":
         if "time_scale" in given or ("time_scale" in values and "straggler_mode" not in given):
             raise UsageError("--time-scale multiplies seconds, and in mode scale draws are factors: leave it out")

@@ -29,6 +29,7 @@ from collagebench.schemes import settings
 from collagebench.stragglers.causes import NATURAL
 from collagebench.stragglers.model import NAMES, parameters_of
 from collagebench.stragglers.recorded import RecordedStragglers
+from collagebench.stragglers.replay import Replay
 
 
 def run(config: Config, directory: Path, progress: Progress, resume: bool = False, token: Token | None = None) -> None:
@@ -219,6 +220,7 @@ def _header(plan: Plan, engine: str) -> dict[str, Any]:
             "name": plan.stragglers.name,
             "mean": plan.stragglers.mean,
             "machines": len(plan.stragglers.machines) if isinstance(plan.stragglers, RecordedStragglers) else None,
+            "logs": len(plan.stragglers.logs) if isinstance(plan.stragglers, Replay) else None,
             **straggler_facts(plan.config),
         },
         "service": {

@@ -46,6 +46,8 @@ REACH_WITHIN = 10.0
 """Seconds that a server gets to say what it serves."""
 FIRST_WITHIN = 60.0
 """Seconds that its first inference may take, for which it may have to load a model."""
+BREAKS_WITHIN = 0.05
+"""Seconds in which a connection that has broken says so."""
 TIMED, TIMED_SECONDS = 15, 2.0
 """Inferences of each kind that are timed, or for how long at most, of three at least."""
 SHOWN = 5
@@ -144,6 +146,9 @@ class Slot(Connection):
                     self._infer, self._request(task, called, pixels), max(until - began, 0.001)
                 )
             except TaskError as error:
+                if error.status == "UNAVAILABLE" and await self._stands():
+                    why = error.detail.removeprefix(f"{self.name} is gone: ")
+                    raise TaskError("refused", f"{self.name} refused the task: {why} (UNAVAILABLE)") from None
                 if error.reason in ("lost", "deadline"):
                     self.lost = error.detail.removeprefix(f"{self.name} ").removeprefix("is gone: ")
                 raise
@@ -157,6 +162,14 @@ class Slot(Connection):
             await asyncio.sleep(began + service_time(mode, took, amount) - time.perf_counter())
             return Reply(outputs, None, None, time.perf_counter() - began - took, None)
 
+    async def _stands(self) -> bool:
+        """Say whether the connection still stands: then it was the server itself that had no room for a request.
+
+        That a connection has broken may take gRPC a moment to say, so it is asked a moment later.
+        """
+        await asyncio.sleep(BREAKS_WITHIN)
+        return self._channel.get_state() is grpc.ChannelConnectivity.READY
+
     def _request(self, task: int, called: Signature, pixels: NDArray[Any]) -> bytes:
         pixels = called.pixels(pixels)
         kind = (called.model, pixels.shape, pixels.dtype)
@@ -164,15 +177,6 @@ class Slot(Connection):
         if common is None:
             common = self._common[kind] = wire.unchanging(*kind, image=called.input, output=called.output)
         return wire.infer_request(common, task, pixels, None, 0.0)
-
-    def _error(self, error: grpc.aio.AioRpcError, timeout: float) -> TaskError:
-        found = Connection._error(self, error, timeout)
-        up = self._channel.get_state() is grpc.ChannelConnectivity.READY
-        if found.reason == "lost" and error.code() is grpc.StatusCode.UNAVAILABLE and up:
-            # The server is there, and has said itself that it has no room for this one.
-            why = found.detail.removeprefix(f"{self.name} is gone: ")
-            return TaskError("refused", f"{self.name} refused the task: {why} (UNAVAILABLE)", found.status)
-        return found
 
     def _quoted(self, text: str) -> str:
         return Connection._quoted(self, text if self.token is None else self.token.hidden_in(text))

@@ -124,8 +124,9 @@ def _alike(curves: Mapping[str, Sequence[Point]]) -> str:
     groups: dict[tuple[object, ...], list[str]] = {}
     for name, points in curves.items():
         place = tuple((point.x, point.unstable, point.value and f"{point.value:.4g}") for point in points)
-        groups.setdefault(place, []).append(name)
-    same = [names for place, names in groups.items() if place and len(names) > 1]
+        if any(point.unstable or point.value is not None for point in points):
+            groups.setdefault(place, []).append(name)
+    same = [names for names in groups.values() if len(names) > 1]
     return " ".join(f"{', '.join(names[:-1])} and {names[-1]} lie on each other." for names in same)
 
 

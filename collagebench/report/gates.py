@@ -57,7 +57,8 @@ def print_gates(outcomes: Sequence[dict[str, Any]], console: Console) -> None:
     """Print one line for each gate: whether it failed, and the values of both sides."""
     for outcome in outcomes:
         sides = " and ".join(UNKNOWN if outcome[side] is None else f"{outcome[side]:.4g}" for side in ("left", "right"))
-        why = f": {outcome['reason']}" if None in (outcome["left"], outcome["right"]) else ""
+        known = outcome["failed"] and None not in (outcome["left"], outcome["right"])  # then the numbers say it all
+        why = f": {outcome['reason']}" if outcome["reason"] and not known else ""
         print_line(
             console,
             f"{outcome['expression']}  ({sides}){why}",
@@ -74,31 +75,26 @@ def _outcome(gate: Gate, one: dict[str, Any]) -> dict[str, Any]:
         check(gate, schemes)
     except UsageError as error:
         raise UsageError(f"{one['name']}: {error}" if "name" in one else str(error)) from None
-    _check_seconds(gate, (one.get("config") or {}).get("deadline"))
     left, left_unknown = _side(gate.left, schemes)
     right, right_unknown = _side(gate.right, schemes)
     unknown = "; ".join(reason for reason in (left_unknown, right_unknown) if reason)
     failed, reason = True, unknown
     if left is not None and right is not None:
         failed = RELATIONS[gate.relation](left, right)
-        reason = f"{left:.4g} {gate.relation} {right:.4g}" if failed else ""
+        unit = _unit(gate, (one.get("config") or {}).get("deadline"))
+        reason = f"{left:.4g} {gate.relation} {right:.4g}" if failed else unit
     return {"expression": gate.text, "left": left, "right": right, "failed": failed, "reason": reason or None}
 
 
-def _check_seconds(gate: Gate, deadline: float | None) -> None:
-    """See that no latency is compared with what none can reach, as where milliseconds are meant: that gate is useless.
-
-    Raises:
-        UsageError: one is.
-    """
+def _unit(gate: Gate, deadline: float | None) -> str:
+    """Say what is to be known of a gate that compares a latency with more than the deadline, as milliseconds are."""
     for value, other in ((gate.left, gate.right), (gate.right, gate.left)):
         if not (isinstance(value, Figure) and value.metric in LATENCIES and isinstance(other, Number)):
             continue
         if deadline is not None and other.value > deadline:
-            raise UsageError(
-                f"{gate.text}: latencies are in seconds, and with a --deadline of {deadline:g} s none comes to "
-                f"{other.value:g}; {other.value:g} ms are {other.value / 1e3:g}"
-            )
+            ms = f"{other.value:g} ms are {other.value / 1e3:g}"
+            return f"latencies are in seconds, and tasks are given up after {deadline:g}; {ms}"
+    return ""
 
 
 def _side(value: Value, schemes: dict[str, dict[str, Any]]) -> tuple[float | None, str]:

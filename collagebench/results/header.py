@@ -55,6 +55,7 @@ SCHEME = {
     "variant": "name",
     "allotment": {EACH: "count"},
     "options": "object",
+    "settings": "object",
     "models": {EACH: "text"},
 }
 MODEL = {
@@ -155,6 +156,8 @@ SHAPE: dict[str, Any] = {
     "stragglers": {
         "name": "text",
         "mean": "amount?",
+        "machines": "count?",
+        "logs": "count?",
         "time_scale": "positive?",
         "sha256": "text?",
         "parameters": "object",

@@ -52,7 +52,7 @@ class RunWriter:
         run leaves that failed before it measured anything.
 
         `header` is what `run.json` says about the run: `engine` (live or simulated), `config`, `environment`, `schemes`
-        [{scheme, variant, allotment {role: workers}, options}], `models`, `service` {mean_s, utilisation,
+        [{scheme, variant, allotment {role: workers}, options, settings}], `models`, `service` {mean_s, utilisation,
         rate}. `schema`, `tool`, `created_utc`, `status` and `events` are added here.
 
         Raises:
@@ -286,7 +286,9 @@ def _holds_no_record(directory: Path) -> bool:
         return False
     try:
         status = json.loads((directory / HEADER).read_text(encoding="utf-8")).get("status")
-        return status in ("running", "failed") and not any(_has_row(directory / name) for name in names & {*tables})
+        return status in ("running", "failed", "interrupted") and not any(
+            _has_row(directory / name) for name in names & {*tables}
+        )
     except (OSError, ValueError, AttributeError):
         return False
 

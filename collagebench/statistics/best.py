@@ -36,11 +36,27 @@ def fastest(figures: Mapping[str, Figure], minimum: float) -> list[str]:
         return []
     best = min(finite, key=lambda name: finite[name].pooled)
     others = [name for name in finite if name != best]
-    tests = [paired(finite[name].by_run, finite[best].by_run) for name in others]
-    p_values = holm([test.p if test else 1.0 for test in tests])
-    alike = [
-        name
-        for name, test, p in zip(others, tests, p_values, strict=True)
-        if test is None or p > LEVEL or finite[name].pooled <= (1 + minimum) * finite[best].pooled
+    slower = _shown([(finite[name], finite[best]) for name in others], minimum)
+    return [best, *(name for name, is_so in zip(others, slower, strict=True) if not is_so)]
+
+
+def faster_than(base: Figure, figures: Mapping[str, Figure], minimum: float) -> list[str]:
+    """Return the schemes that are shown to be faster than `base`, each tested against it; `minimum` as above."""
+    shown = _shown([(base, figure) for figure in figures.values()], minimum)
+    return [name for name, is_so in zip(figures, shown, strict=True) if is_so]
+
+
+def _shown(pairs: Sequence[tuple[Figure, Figure]], minimum: float) -> list[bool]:
+    """Say of each pair whether the first is shown to be slower than the second, corrected for all of them (Holm)."""
+    p_values = holm([_p(slow, fast) for slow, fast in pairs])
+    return [
+        p <= LEVEL and slow.pooled > (1 + minimum) * fast.pooled
+        for p, (slow, fast) in zip(p_values, pairs, strict=True)
     ]
-    return [best, *alike]
+
+
+def _p(slow: Figure, fast: Figure) -> float:
+    if all(map(math.isfinite, fast.by_run)) and not all(map(math.isfinite, slow.by_run)):
+        return 0.0  # a run has no end, and no run of the other
+    test = paired(slow.by_run, fast.by_run)
+    return test.p if test else 1.0

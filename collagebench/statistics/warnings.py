@@ -18,6 +18,8 @@ FLEETS = 40
 """Runs below which chance says too much about how many of them have a slow machine."""
 JUST, MANY = 0.05, 0.1
 """What comes less than this share before a delay may come after it on real machines; so many are worth a word."""
+AT_ONCE = ("hedge", "hedge-idle", "reissue", "default")
+"""Schemes whose delay waits for a single task, which the deadline ends."""
 DELAYS = ("hedge_delay", "reissue_after", "default_after", "coded_after")
 """Options that are the seconds after which something is done about what has not come."""
 A_MAXIMUM = 100
@@ -66,17 +68,24 @@ def warnings(run: Run) -> list[str]:
     return found + _sampled(run) + _whole_runs(run) + _other_fleet(run) + _place(run) + _host(run)
 
 
-def few_fleets(parameters: Mapping[str, Any], runs: int) -> bool:
-    """Say whether chance decides once a run which machines there are, by these parameters of stragglers, too rarely."""
-    drawn = parameters.get("slow_place") == "anywhere" or parameters.get("replay") in ("per-machine", "sequential")
-    return drawn and runs < FLEETS
+def few_fleets(stragglers: Mapping[str, Any], workers: int, runs: int) -> bool:
+    """Say whether chance decides once a run which machines there are, and does so in too few runs.
+
+    `stragglers` is what a header says of them. Logs are dealt without repetition: where all of them are dealt in every
+    run, nothing is left to chance.
+    """
+    parameters, logs = stragglers.get("parameters") or {}, stragglers.get("logs")
+    anywhere = parameters.get("slow_place") == "anywhere" and parameters.get("slow_machines") != 0
+    dealt = parameters.get("replay") in ("per-machine", "sequential") and (logs is None or workers % logs != 0)
+    return (anywhere or dealt) and runs < FLEETS
 
 
 def _whole_runs(run: Run) -> list[str]:
     """Say where chance decides once a run which machine is slow: then there are as few draws as there are runs."""
-    parameters = (run.header.get("stragglers") or {}).get("parameters") or {}
+    stragglers = run.header.get("stragglers") or {}
+    parameters = stragglers.get("parameters") or {}
     runs = len(set(run.cells["run"].tolist()))
-    if runs < 2 or not few_fleets(parameters, runs):
+    if runs < 2 or not few_fleets(stragglers, (run.header.get("config") or {}).get("workers") or 1, runs):
         return []
     known = ", or say where it is with --slow-place" if "slow_place" in parameters else ""
     return [
@@ -132,15 +141,17 @@ def _just_in_time(run: Run, variant: str) -> list[str]:
         (item.get("options", {}) for item in schemes if item.get("variant") == variant), {}
     )
     requests = run.of(variant).requests
-    latency = requests["latency"][~requests["warmup"]]
+    own = ~requests["warmup"] & requests.equal("source", "own")  # and no answer that the delay itself has brought
+    latency = requests["latency"][own]
     if not len(latency):
         return []
+    scheme: str = next((item.get("scheme", "") for item in schemes if item.get("variant") == variant), "")
     simulated = run.header.get("engine") == "simulated"
     found = []
     for name in DELAYS:
         delay = _number(options.get(name))
         deadline = (run.header.get("config") or {}).get("deadline")
-        if delay and deadline and delay >= deadline:
+        if delay and deadline and delay >= deadline and scheme in AT_ONCE:
             found.append(
                 f"{variant}: its --{option(name)} of {delay:g} s never passes, for tasks are given up at the "
                 f"--deadline of {deadline:g} s; it is in seconds."

@@ -142,24 +142,7 @@ def open_stragglers(
     unit = 1 / _UNIT_S if mode == "scale" else 1.0
     p = {key: value * unit if value and key in _TIMES else value for key, value in known.items()} | given
     check(p, workers)
-    _check_effect(given, p)
     return _open(name, seed, workers, time_scale, p)
-
-
-def _check_effect(given: Mapping[str, Any], p: Mapping[str, Any]) -> None:
-    """See that nothing was given that another parameter makes meaningless; `p` are all.
-
-    Raises:
-        UsageError: something was.
-    """
-    place, order = p.get("slow_place"), p.get("replay")
-    for name, needless, why in (
-        ("block", order != "block", f"--replay {order}"),
-        ("slow_machines", place != "anywhere", f"--slow-place {place}"),
-        ("slow_machine", place == "none", f"--slow-place {place}"),
-    ):
-        if name in given and needless:
-            raise UsageError(f"{_option(name)} means nothing with {why}: leave it out")
 
 
 def _open(name: str, seed: int, workers: int, time_scale: float, p: Mapping[str, Any]) -> Stragglers:

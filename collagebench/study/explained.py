@@ -47,7 +47,7 @@ def explain(
 def _chosen(choice: Candidate, wishes: Wishes, others: bool) -> str:
     what = "no redundancy" if choice.scheme == "none" else choice.variant
     if choice.scheme == "none" and wishes.slo is None and others:
-        what += ", than which nothing is shown to be faster"
+        what += ", than which nothing else that will do is shown to be faster"
     sure = status(choice, wishes) == "meets"
     slo = f", against an SLO of {1e3 * wishes.slo:.10g} ms" if wishes.slo is not None else ""
     verb = "Use" if sure else "Perhaps use"

@@ -176,8 +176,7 @@ def _figures(variant: str, summary: Summary, quantile: str) -> Figures:
     unsteady = [reason for reason in summary["reasons"] if reason.startswith(f"{variant}: ")]
     if failing(one) == LOST:  # then its latency has no end, which says it all
         unsteady = [reason for reason in unsteady if reason not in one["unstable"]]
-    facts = summary["stragglers"] or {}
-    if few_fleets(facts.get("parameters") or {}, one["runs"]):
+    if few_fleets(summary["stragglers"] or {}, summary["config"]["workers"], one["runs"]):
         interval = None  # it says less than chance does, which decides what machines there are
     return Figures(
         latency=latency if latency is not None else inf if at_least is None else at_least,

@@ -13,10 +13,10 @@ A candidate is judged at every load of the range that was asked for, and by its 
 What is left is ranked by cost, which is worker time a request beside no redundancy, the mean over the loads: on equal
 hardware that is energy, and room for other work. Where costs are about equal, the more accurate wins, then the one
 whose latency is surely lower, by the upper end of its interval; but where no redundancy will do, nothing is simpler,
-and it comes first. Where there is no SLO, latency comes first: the fastest and those that are not shown to be slower
-(the paired tests of `statistics.best` over the runs that all of them met). If no redundancy is among these, it is
-chosen, else, of those that are shown to be faster than it, the cheapest, then the most accurate. ABOUT says what
-differences are too small to decide anything.
+and it comes first. Where there is no SLO, latency comes first: what is shown to be faster than no redundancy (the
+paired tests of `statistics.best` over the runs that all of them met), then no redundancy; and of those, of the fastest
+and what is not shown to be slower, the cheapest, then the most accurate. ABOUT says what differences are too small to
+decide anything.
 
 A candidate is on the front if no other is at least as good in latency, accuracy and cost, and better in one.
 """
@@ -29,7 +29,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from collagebench.errors import UsageError
-from collagebench.statistics.best import Figure, fastest
+from collagebench.statistics.best import Figure, faster_than, fastest
 
 ABOUT = {"cost": 0.02, "accuracy": 0.001, "latency": 0.05, "upper end": 0.0}
 """Cost and accuracy: differences; latency and the upper end of its interval: a share of the lower one."""
@@ -237,20 +237,34 @@ def front(candidates: Sequence[Candidate]) -> list[Candidate]:
 
 
 def _by_speed(some: Sequence[Candidate], none: Candidate | None) -> list[Candidate]:
-    """Sort by latency, those that are not told apart from the fastest of what is left by cost and accuracy."""
+    """Sort by latency, those that are not told apart from the fastest of what is left by cost and accuracy.
+
+    What is shown to be faster than no redundancy comes before it, everything else behind.
+    """
+    faster = list(some) if none is None else [one for one in faster_than_none(some, none) if one is not none]
+    rest = [one for one in some if one not in faster and one is not none]
+    plain = [one for one in some if one is none]
+    return [*_in_groups(faster), *plain, *_in_groups(rest)]
+
+
+def _in_groups(some: Sequence[Candidate]) -> list[Candidate]:
     left, found = list(some), []
     while left:
-        alike = as_fast(left)
-        if none is not None and none in alike:
-            first = none
-        else:
-            if none is not None:
-                faster = [one for one in alike if none not in as_fast([one, none])]
-                alike = faster or alike
-            first = _in_order(alike, ("cost", "accuracy"))[0]
+        first = _in_order(as_fast(left), ("cost", "accuracy"))[0]
         left.remove(first)
         found.append(first)
     return found
+
+
+def faster_than_none(some: Sequence[Candidate], none: Candidate) -> list[Candidate]:
+    """Return those that are shown to be faster than no redundancy; where there is one run, those that are so by far."""
+    if none.worst.unsteady is not None:
+        return [one for one in some if one.worst.unsteady is None]
+    steady = [one for one in some if one.worst.unsteady is None]
+    if min(len(one.worst.by_run) for one in [*steady, none]) < 2:
+        return [one for one in steady if none.worst.latency > one.worst.latency * (1 + ABOUT["latency"])]
+    names = faster_than(_figure(none), {one.variant: _figure(one) for one in steady}, ABOUT["latency"])
+    return [one for one in steady if one.variant in names]
 
 
 def as_fast(some: Sequence[Candidate]) -> list[Candidate]:
@@ -258,9 +272,12 @@ def as_fast(some: Sequence[Candidate]) -> list[Candidate]:
     best = min(some, key=lambda one: one.worst.latency)
     if min(len(one.worst.by_run) for one in some) < 2:
         return [one for one in some if one.worst.latency <= best.worst.latency * (1 + ABOUT["latency"])]
-    figures = {one.variant: Figure(one.worst.latency, one.worst.by_run) for one in some if one.worst.unsteady is None}
-    names = fastest(figures, ABOUT["latency"])
+    names = fastest({one.variant: _figure(one) for one in some}, ABOUT["latency"])
     return [one for one in some if one.variant in names] or [best]
+
+
+def _figure(one: Candidate) -> Figure:
+    return Figure(one.worst.latency, one.worst.by_run)
 
 
 def _in_order(some: Sequence[Candidate], keys: Sequence[str]) -> list[Candidate]:

@@ -219,6 +219,15 @@ def test_a_directory_that_cannot_be_used_is_one_sentence(tmp_path: Path) -> None
         (["--scheme", "none", "--replicas", "2"], "--replicas means nothing"),
         (["--workers", "0"], "--workers"),
         (["--rate", "5", "--utilisation", "0.5"], "same thing twice"),
+        (["--stragglers", "trace", "--trace", "x", "--block", "3"], "--block means nothing with --replay iid"),
+        (
+            ["--stragglers", "structured", "--slow-place", "first", "--slow-machines", "0.1"],
+            "--slow-machines means nothing with --slow-place first",
+        ),
+        (
+            ["--stragglers", "structured", "--slow-place", "none", "--slow-machine", "1"],
+            "--slow-machine means nothing with --slow-place none",
+        ),
         (["--utilisation", "50"], "a share of the workers' time, such as 0.5"),
         (["--utilisation", "0.1-0.5"], "several have commas between them"),
         (["--scheme", "none", "hedge"], "several values of an option have commas between them"),

@@ -148,11 +148,18 @@ def test_machines_that_are_drawn_for_a_run_want_many_runs(tmp_path):
         ({"replay": "per-machine"}, True),
         ({"replay": "sequential"}, True),
         ({"replay": "block"}, False),
+        ({"slow_place": "anywhere", "slow_machines": 0}, False),
     ):
         run.header["stragglers"] = {"parameters": parameters}
         assert any(text.startswith("which machines are slow is drawn") for text in warnings(run)) == few
-        assert few_fleets(parameters, FLEETS - 1) == few
-        assert not few_fleets(parameters, FLEETS)
+        assert few_fleets({"parameters": parameters}, 10, FLEETS - 1) == few
+        assert not few_fleets({"parameters": parameters}, 10, FLEETS)
+
+
+@pytest.mark.parametrize(("logs", "few"), [(1, False), (5, False), (10, False), (3, True), (50, True)])
+def test_logs_that_are_all_dealt_are_no_chance(logs, few):
+    """Ten workers have each of five logs twice in every run, but not each of three, or of fifty, as often."""
+    assert few_fleets({"parameters": {"replay": "sequential"}, "logs": logs}, 10, FLEETS - 1) == few
 
 
 @pytest.mark.parametrize(

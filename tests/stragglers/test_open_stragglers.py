@@ -201,15 +201,6 @@ def test_a_default_may_be_named() -> None:
         ({"parameters": {"slow_share": 0.1}}, "--slow-share .* fixed; it takes --slow-workers, --slow-factor"),
         ({"name": "trace"}, "give --trace"),
         ({"name": "trace", "parameters": {"trace": "x", "replay": "block", "persistence": 1.0}}, "--persistence means"),
-        ({"name": "trace", "parameters": {"trace": "x", "block": 3}}, "--block means nothing with --replay iid"),
-        (
-            {"name": "structured", "parameters": {"slow_place": "first", "slow_machines": 0.1}},
-            "--slow-machines means nothing with --slow-place first",
-        ),
-        (
-            {"name": "structured", "parameters": {"slow_place": "none", "slow_machine": 1.0}},
-            "--slow-machine means nothing with --slow-place none",
-        ),
     ],
     ids=str,
 )

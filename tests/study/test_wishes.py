@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from math import inf
 
@@ -117,6 +118,13 @@ def test_without_an_slo_what_is_not_shown_to_be_slower_is_as_fast() -> None:
     assert ranked([plain, lucky], Wishes()) == [plain, lucky]
     assert [one.variant for one in ranked([plain, faster, lucky, cheaper], Wishes())][:2] == ["cheaper", "faster"]
     assert status(candidate("few", 0.05, high=inf), Wishes()) == "perhaps"
+    # Another that may be anything does not hide what is shown to be faster; nor does a run without an end.
+    noisy = candidate("noisy", 0.06, by_run=(0.02, 0.14, 0.03, 0.12))
+    steady = candidate("steady", 0.08, by_run=(0.08, 0.0815, 0.0795, 0.0805))
+    still = candidate("none", 0.1, by_run=(0.1, 0.101, 0.099, 0.1005))
+    assert [one.variant for one in ranked([still, noisy, steady], Wishes())] == ["steady", "none", "noisy"]
+    endless = candidate("none", 1.0, high=inf, by_run=(0.1, 0.1, inf, 0.1))
+    assert ranked([endless, replace(steady, at=(replace(steady.worst, high=inf),))], Wishes())[0].variant == "steady"
 
 
 def test_what_surely_meets_the_slo_comes_before_what_perhaps_does() -> None:
