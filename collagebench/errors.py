@@ -10,8 +10,8 @@
     └── Interrupted            130  the user stopped it; what was finished is saved
 
 Core code raises these with one sentence a user can act on; `collagebench.cli.main` is the one place that turns them
-into a line on stderr and an exit code. Two more exit codes carry no error: 3 a `--fail-if` threshold missed, 4 the run
-is INVALID.
+into a line on stderr and an exit code. Two more exit codes carry no error: 3 a `--fail-if` threshold missed, or
+nothing that meets what `recommend` was asked for, 4 the run is INVALID.
 """
 
 EXIT_DONE = 0

@@ -24,7 +24,11 @@ class CrossoverCommand(ExperimentCommand):
 
 @click.command("crossover", cls=CrossoverCommand)
 @click.option(
-    "--over", default="utilisation", show_default=True, metavar="OPTION", help="The axis: any number of the experiment."
+    "--over",
+    default="utilisation",
+    show_default=True,
+    metavar="OPTION",
+    help="The axis: a number of the fleet, the load or the stragglers.",
 )
 @click.option("--from", "low", type=float, help="Its lowest value. [of utilisation: 0.05]")
 @click.option("--to", "high", type=float, help="Its highest value. [of utilisation: 0.9]")

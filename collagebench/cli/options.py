@@ -22,7 +22,7 @@ from collagebench.workload.dataset import NAMES as DATASETS
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 PATH = click.Path(path_type=Path)
-NATURAL_OPTIONS = f"Natural stragglers ({', '.join(NATURAL)})"
+NATURAL_OPTIONS = f"Natural stragglers (--stragglers {', '.join(NATURAL)})"
 """The section of what only real workers can suffer."""
 LOADS = ("rate", "utilisation")
 """Options that say the same thing: how much is to be borne."""
@@ -146,7 +146,7 @@ SECTIONS = {
         click.option(
             "--base",
             type=FLOAT,
-            help="none, bimodal, markov, erasure, crash, stop: seconds of a task not slow. [0.1; none, stop: 0]",
+            help="none, bimodal, markov, erasure, crash: seconds of a task not slow. [0.1; none: 0]",
         ),
         click.option("--shift", type=FLOAT, help="shifted-exponential: the least seconds. [0.1]"),
         click.option("--tail", type=FLOAT, help="shifted-exponential: mean seconds beyond them. [0.1]"),

@@ -48,7 +48,7 @@ class RecommendCommand(ExperimentCommand):
 def command(**options: Any) -> int:
     """Say which redundancy scheme to use, and why.
 
-    Every scheme, each with its important options, is simulated on the fleet, the stragglers, the models and the load
+    The schemes, each with its important options, are simulated on the fleet, the stragglers, the models and the load
     that are described; what breaks the SLO, the accuracy or the budget is dropped, and the cheapest of the rest is
     named. That may be no redundancy. Several loads, with commas between them, must all be borne. The whole answer is
     kept in --out, as answer.json and as a page, and what is there already is not simulated again. The exit code is 3 if

@@ -33,7 +33,11 @@ def _print_schema(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
     metavar="MS",
     help="Also say how many right answers a second are this fast. [the run's own]",
 )
-@click.option("--details", is_flag=True, help="Also tables of the answers by source and of the work.")
+@click.option(
+    "--details",
+    is_flag=True,
+    help="Also tables of comparisons, of the answers by source, of the work, and of delays asked and achieved.",
+)
 @click.option("--fail-if", multiple=True, metavar="GATE", help="Exit with 3 if e.g. 'collage.p99 > 0.3'; repeatable.")
 @click.option(
     "--json-schema",
