@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 def command(name: str | None, form: str) -> None:
     """List the named experiments, or show one: its file, to be copied and changed.
 
-    `run --profile NAME` does one of them. The time that this takes is worked out from its runs, its requests and their
-    rate; `simulate` takes a minute or two, some minutes for the largest; `natural` only runs live. A FILE of your own is checked first.
+    `run --profile NAME` does one of them. The time that this takes is worked out from its runs, its requests and
+    their rate; `simulate` takes a minute or two, some minutes for the largest; `natural` only runs live. A FILE of
+    your own is checked first.
     """
     # Imported here, because it is heavy and no help text needs it.
     from collagebench.cli.resolve import profile_path
