@@ -14,7 +14,7 @@ from collagebench import zoo
 from collagebench.engine.event_loop import complete
 from collagebench.engine.recording import BUSY, OVERHEAD, Recording, _default_rate, _schedule
 from collagebench.engine.watch import Machine, Seen, Watch, watch
-from collagebench.errors import FleetError, Interrupted, UsageError
+from collagebench.errors import Interrupted, UsageError
 from collagebench.fleet import Disturbance
 
 MODEL = zoo.find(zoo.load(), "single", dataset="shapes")
@@ -91,8 +91,8 @@ def _is_worker(path: Path) -> bool:
 
 
 @pytest.mark.processes
-def test_a_fleet_that_is_lost_altogether_is_an_error(tmp_path: Path) -> None:
-    """When no worker is left, one sentence says so."""
+def test_a_fleet_that_is_lost_altogether_ends_the_watch(tmp_path: Path) -> None:
+    """What was seen until then is there, and why each worker is gone."""
 
     def kill_all(done: int, total: int, line: str) -> None:
         if done:
@@ -100,8 +100,10 @@ def test_a_fleet_that_is_lost_altogether_is_an_error(tmp_path: Path) -> None:
                 if _is_worker(path):
                     os.kill(int(path.parent.name), signal.SIGKILL)
 
-    with pytest.raises(FleetError, match="every worker was lost"):
-        watched([np.arange(60) * 0.02], tmp_path, kill_all)
+    found = watched([np.arange(60) * 0.02], tmp_path, kill_all)
+    (machine,) = found.machines
+    assert machine.lost
+    assert machine.seen
 
 
 @pytest.mark.processes
