@@ -91,6 +91,7 @@ def _notes(answer: Object) -> list[str]:
         )
     outcomes = {pair["outcome"] for pair in answer["pairs"]}
     found += [f"{word}: {meaning}" for word, meaning in OUTCOMES.items() if word in outcomes]
+    found += [f"Note: {text}" for text in answer["warnings"]]
     if _changes_nothing(answer):
         found.append(f"{answer['over']} changed nothing: all values gave the same figures.")
     if not answer["complete"]:

@@ -178,9 +178,15 @@ def find(
         "tolerance": question.near,
         "scan": scan,
         "complete": not next_,
+        "warnings": _everywhere([summary["warnings"] for summary in found.values()]),
         "pairs": [_pair(question, *pair, _looks(found, *pair, question.metric), len(scan)) for pair in pairs],
         "points": [{"value": value, "schemes": _schemes(found[value], question.metric)} for value in sorted(found)],
     }
+
+
+def _everywhere(warnings: Sequence[Sequence[str]]) -> list[str]:
+    """Return the warnings that every value gave: what they say is to be known of the whole answer."""
+    return [text for text in warnings[0] if all(text in some for some in warnings)]
 
 
 def save(answer: dict[str, Any], directory: Path, page: str) -> None:

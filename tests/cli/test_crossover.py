@@ -88,6 +88,15 @@ def test_where_there_is_none_it_says_who_is_better(capsys: pytest.CaptureFixture
     assert "replication (than none) - throughout replication (than none)" in " ".join(out.split())
 
 
+def test_what_is_to_be_known_of_every_value_is_said(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """Where chance deals each run its machines, ten runs are too few for an interval, here as in a report."""
+    question = ("--scheme", "none,hedge-idle", "--metric", "mean", "--from", 0.1, "--to", 0.2, "--steps", 2)
+    options = ("--stragglers", "collage-machines", *question, "--out", tmp_path / "c")
+    _, out, _ = asked(capsys, *SMALL, *options)
+    assert "Note: which machines are slow is drawn once for each run" in " ".join(out.split())
+    assert "which machines are slow is drawn once for each run" in (tmp_path / "c" / "crossover.html").read_text()
+
+
 def test_an_axis_of_whole_numbers_in_equal_ratios(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """Fleets of 2 to 32 workers: every value is a number of workers, and a larger fleet has shorter queues."""
     question = (
