@@ -80,7 +80,7 @@ def command(
         raise UsageError(f"--slo must be a number above 0, not {slo_ms}")
 
     if details and form != "table":
-        raise UsageError(f"--details is for tables, and {form} has all of it in any case: leave it out")
+        raise UsageError(f"--details adds to the table, not to {form}: leave it out; json and html have all of it")
     if form in ("html", "trace") and out is None and sys.stdout.isatty():
         raise UsageError(f"{form} is nothing that a terminal can show: say where it should go, with --out FILE")
     gates = [parse(text) for text in fail_if]

@@ -104,7 +104,7 @@ def along(key_: str, part: Slice, names: Sequence[str], looks: Looks, what: Figu
     notes = [
         "Bands: 95 % intervals." if ends else "",
         _alike(curves),
-        "A line that leaves at the top in an arrow: there the scheme cannot bear the load."
+        "A line that leaves at the top in an arrow: there the scheme cannot bear the load, or most fail."
         if any(point.unstable for points in curves.values() for point in points)
         else "",
     ]

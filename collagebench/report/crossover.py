@@ -200,7 +200,7 @@ def _overloaded(answer: Object, name: str) -> str:
     if not spans:
         return ""
     where = ", ".join(f"{span[0]:.4g} to {span[-1]:.4g}" if len(span) > 1 else f"{span[0]:.4g}" for span in spans)
-    return f"At {answer['over']} {where} {name} cannot bear the load, and has no figure."
+    return f"At {answer['over']} {where} {name} cannot bear the load, or most requests fail: it has no figure."
 
 
 def _difference(answer: Object, pair: Object, place: int) -> Markup | None:

@@ -16,6 +16,7 @@ from rich.console import Console
 from collagebench.errors import UsageError
 from collagebench.report.expression import LATENCIES, Figure, Gate, Number, Value, check
 from collagebench.report.parts import UNKNOWN, print_line
+from collagebench.report.summary import failing
 from collagebench.statistics.quantiles import QUANTILES, requests_needed
 
 RELATIONS: dict[str, Callable[[float, float], bool]] = {
@@ -133,7 +134,7 @@ def _figure(figure: Figure, schemes: dict[str, dict[str, Any]]) -> float:
     if not scheme["runs"]:
         raise _Unknown(f"{figure} is not known, because {figure.scheme} has no complete run")
     if scheme.get("unstable") and (metric not in _READ or metric == "goodput"):
-        raise _Unknown(f"{figure} is not known, because {figure.scheme} cannot bear the load")
+        raise _Unknown(f"{figure} is not known, because {figure.scheme} {failing(scheme)}")
     found = _READ[metric](scheme) if metric in _READ else scheme["latency_s"][metric]
     if found is not None:
         return float(found)

@@ -93,6 +93,11 @@ def as_rate(value: float | None) -> str:
     return UNKNOWN if value is None else f"{value:.1f}"
 
 
+def as_load(rate: float) -> str:
+    """Return requests a second to four digits, or all before the point."""
+    return f"{rate:.4g}" if rate < 1e4 else f"{rate:,.0f}"
+
+
 def as_percent(share: float | None) -> str:
     """Return a share in percent."""
     return UNKNOWN if share is None else f"{100 * share:.1f} %"

@@ -12,7 +12,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from collagebench.report.parts import UNKNOWN, as_ms, as_percent, as_times, new_table, print_line, print_table
+from collagebench.report.parts import UNKNOWN, as_load, as_ms, as_percent, as_times, new_table, print_line, print_table
 from collagebench.report.table import stragglers
 
 Object = Mapping[str, Any]
@@ -59,7 +59,7 @@ def print_recommendation(answer: Object, console: Console) -> None:
 def conditions(answer: Object) -> str:
     """Say in a sentence what was asked about."""
     config, loads, wishes = answer["asked"]["config"], answer["asked"]["loads"], answer["asked"]["wishes"]
-    rates = f"{loads[0]['rate']:.4g}" + (f" to {loads[-1]['rate']:.4g}" if len(loads) > 1 else "")
+    rates = as_load(loads[0]["rate"]) + (f" to {as_load(loads[-1]['rate'])}" if len(loads) > 1 else "")
     used = [load["utilisation"] for load in loads]
     shares = f"{used[0]:.2f}" + (f" to {used[-1]:.2f}" if len(used) > 1 else "")
     workers = f"{config['workers']} worker{'s' if config['workers'] != 1 else ''}"
@@ -196,7 +196,7 @@ def cautions(answer: Object) -> str:
 
 def _validation(answer: Object, console: Console) -> None:
     found, quantile = answer["validation"], answer["asked"]["wishes"]["quantile"]
-    console.print(Text(f"live, at {found['rate']:.4g} requests/s:", style="bold"))
+    console.print(Text(f"live, at {as_load(found['rate'])} requests/s:", style="bold"))
     table = new_table(
         "scheme", f"simulated {quantile} ms", f"live {quantile} ms", "95 % range", "right", "work", "verdict"
     )

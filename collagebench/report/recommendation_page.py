@@ -10,7 +10,7 @@ from collagebench.report.document import document
 from collagebench.report.figures import scrolling
 from collagebench.report.frame import Look, looks_of
 from collagebench.report.markup import Markup, tag
-from collagebench.report.parts import as_ms, as_percent, as_times
+from collagebench.report.parts import as_load, as_ms, as_percent, as_times
 from collagebench.report.recommendation import SAID, cautions, conditions, said_points, worth_naming
 from collagebench.report.tradeoffs import against_accuracy, against_work
 
@@ -92,7 +92,7 @@ def _as_summary(answer: Object) -> dict[str, Any]:
 
 def _table(answer: Object, looks: dict[str, Look]) -> Markup:
     quantile, loads = answer["asked"]["wishes"]["quantile"], answer["asked"]["loads"]
-    each = [f"at {load['rate']:.4g}/s" for load in loads] if len(loads) > 1 else []
+    each = [f"at {as_load(load['rate'])}/s" for load in loads] if len(loads) > 1 else []
     heads = ["scheme", f"{quantile} ms", *each, "right", "points", "work", "verdict"]
     order = {name: place for place, name in enumerate(answer["ranking"])}
     rows = sorted(

@@ -27,6 +27,7 @@ from collagebench.statistics.validity import judge, overwhelmed
 from collagebench.statistics.warnings import warnings
 
 SCHEMA = 1
+LOST, OVERLOADED = "fails most of its requests", "cannot bear the load"
 
 
 def summarise(
@@ -56,6 +57,14 @@ def summarise(
         "comparison": _comparison(names, objects),
     }
     return finite(together)
+
+
+def failing(scheme: dict[str, Any]) -> str | None:
+    """Say why a scheme's latencies mean nothing: replies may be lost though nobody is overloaded."""
+    if not scheme["unstable"]:
+        return None
+    lost = 2 * scheme["failed"] > scheme["requests"] and len(scheme["unstable"]) == 1
+    return LOST if lost else OVERLOADED
 
 
 def finite(value: Any) -> Any:

@@ -15,7 +15,7 @@ from typing import Any
 from collagebench.config import option
 from collagebench.report import gates
 from collagebench.report.expression import Gate
-from collagebench.report.summary import SCHEMA, finite, summarise
+from collagebench.report.summary import SCHEMA, failing, finite, summarise
 from collagebench.results.reader import load
 from collagebench.results.sweep import Sweep, read_sweep
 from collagebench.results.writer import HEADER
@@ -23,7 +23,6 @@ from collagebench.statistics.best import Figure, fastest
 from collagebench.study.grid import Axis, labels
 
 Object = dict[str, Any]
-LOST, OVERLOADED = "fails most of its requests", "cannot bear the load"
 NAMED, ALIKE = 4, 2
 """Cells, and schemes that are alike, that a sentence names."""
 
@@ -144,14 +143,6 @@ def findings(summary: Object) -> list[str]:
                 at = ", ".join(_at(longest, span) for why, span in spans_ if why == what)
                 found.append(f"{where}{variant} {what} {at}")
     return found
-
-
-def failing(scheme: Object) -> str | None:
-    """Say why a scheme's latencies mean nothing: replies may be lost though nobody is overloaded."""
-    if not scheme["unstable"]:
-        return None
-    lost = 2 * scheme["failed"] > scheme["requests"] and len(scheme["unstable"]) == 1
-    return LOST if lost else OVERLOADED
 
 
 def _spans(marked: Sequence[tuple[str, Any]]) -> list[tuple[Any, list[str]]]:

@@ -16,6 +16,7 @@ from collagebench.report.details import print_details
 from collagebench.report.gates import print_gates
 from collagebench.report.parts import (
     UNKNOWN,
+    as_load,
     as_ms,
     as_name,
     as_percent,
@@ -25,6 +26,8 @@ from collagebench.report.parts import (
     print_line,
     print_table,
 )
+
+UNSHOWN = "~ where no difference is shown (Welch's t test over the runs, 95 %)"
 
 
 def print_summary(summary: dict[str, Any], console: Console, details: bool = False) -> None:
@@ -78,10 +81,6 @@ def _print_one(one: dict[str, Any], console: Console, details: bool) -> None:
     print_gates(one.get("gates", []), console)
 
 
-ROUND = 1e4
-"""Requests a second from which on all digits before the point are shown, and none behind it."""
-
-
 def conditions(one: dict[str, Any]) -> str:
     """Say in words what was measured: the fleet, the load, the stragglers."""
     config = one["config"]
@@ -91,7 +90,7 @@ def conditions(one: dict[str, Any]) -> str:
     if {"runs", "requests"} <= config.keys():
         parts.append(f"{config['runs']} run{'s' if config['runs'] != 1 else ''} x {config['requests']:,} requests")
     if one["rate"] is not None:
-        parts.append(f"at {one['rate']:{'.4g' if one['rate'] < ROUND else ',.0f'}}/s,")
+        parts.append(f"at {as_load(one['rate'])}/s,")
     elif {"runs", "requests"} <= config.keys():
         parts[-1] += ","
     utilisation = next((scheme["utilisation"] for scheme in one["schemes"]), None)
@@ -193,9 +192,6 @@ def _print_comparison(rows: Sequence[dict[str, Any]], console: Console) -> None:
     print_table(table, console)
     console.print()
     print_line(console, f"ratio: to the first run; {UNSHOWN}", style="dim")
-
-
-UNSHOWN = "~ where no difference is shown (Welch's t test over the runs, 95 %)"
 
 
 def as_change(row: dict[str, Any], name: str) -> str:

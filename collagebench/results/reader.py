@@ -164,7 +164,8 @@ def _what_else(directory: Path) -> str:
         names, runs = [], []
     for page in ("crossover.html", "answer.html"):
         if page in names:
-            return f"; open {directory / page}, or name one of the runs that are in it, such as {directory / runs[0]}"
+            more = f", or name one of the runs that are in it, such as {directory / runs[0]}" if runs else ""
+            return f"; open {directory / page}{more}"
     if runs:
         return f"; name one that is in it, such as {directory / runs[-1]}"
     return "; name the --out of a run"

@@ -79,9 +79,8 @@ class RunWriter:
                 f"{directory} cannot be used as a run directory ({error.strerror}); choose another"
             ) from None
         self._lock = _locked(directory)
-        if keep is None and occupied and _holds_no_record(directory):
-            self._drop_tables()
-            occupied = False
+        if keep is None and _holds_no_record(directory):
+            keep = ()
         if occupied and keep is None:
             if self._lock is not None:
                 os.close(self._lock)
@@ -184,18 +183,13 @@ class RunWriter:
         try:
             for name in (CELLS, REQUESTS, TASKS):
                 path = self._directory / name
+                if not path.exists():  # the disk was full before it
+                    continue
                 partial = path.with_suffix(".csv.partial")
                 with path.open(encoding="utf-8", newline="") as old, partial.open("w", encoding="utf-8") as new:
                     whole = (line for line in old if line.endswith("\n"))
                     new.writelines(line for at, line in enumerate(whole) if at == 0 or cell_of(line) in cells)
                 partial.replace(path)
-        except OSError as error:
-            raise self._failed(error) from None
-
-    def _drop_tables(self) -> None:
-        try:
-            for name in (REQUESTS, TASKS, CELLS):
-                (self._directory / name).unlink(missing_ok=True)
         except OSError as error:
             raise self._failed(error) from None
 

@@ -103,7 +103,10 @@ def _other_fleet(run: Run) -> list[str]:
     if machines > workers:
         left = f"machines {workers} to {machines - 1} have" if machines - workers > 1 else f"machine {workers} has"
         return [f"the profile holds {machines} machines for {workers} workers, so {left} no part, slow or not."]
-    return [f"the profile holds {machines} machines for {workers} workers, so each stands for more than one."]
+    return [
+        f"the profile holds {machines} machines for {workers} workers, so workers {machines} to {workers - 1} are the "
+        "first of them once more."
+    ]
 
 
 def _sampled(run: Run) -> list[str]:
@@ -138,7 +141,7 @@ def _just_in_time(run: Run, variant: str) -> list[str]:
     """Say where a delay never passes, or, simulated, is as long as many services, of which no two really are alike."""
     schemes = run.header.get("schemes", [])
     options: Mapping[str, Any] = next(
-        (item.get("options", {}) for item in schemes if item.get("variant") == variant), {}
+        (item.get("settings", item.get("options", {})) for item in schemes if item.get("variant") == variant), {}
     )
     requests = run.of(variant).requests
     own = ~requests["warmup"] & requests.equal("source", "own")  # and no answer that the delay itself has brought

@@ -21,7 +21,7 @@ from collagebench.engine.experiment import straggler_facts
 from collagebench.engine.plan import make_plan
 from collagebench.errors import OutputError, UsageError
 from collagebench.report.recommendation_page import recommendation_page
-from collagebench.report.sweep import LOST, failing
+from collagebench.report.summary import LOST, failing
 from collagebench.schemes import SCHEMES
 from collagebench.statistics.warnings import few_fleets
 from collagebench.study.candidates import Left, candidates, possible
@@ -92,10 +92,9 @@ def recommend(
     judged = [candidate_of(one, some, wishes) for one, some in zip([NONE, *able], summaries, strict=True)]
     answer = _answer(asked, judged, left, summaries[0])
     names = [one.variant for one in judged]
-    answer["warnings"] = warned(summaries[0])
+    place = names.index(answer["choice"] or NONE.variant)
+    answer["warnings"] = warned(summaries[place])
     if answer["choice"] is not None:
-        place = names.index(answer["choice"])
-        answer["warnings"] = warned(summaries[place])
         exported = settings(judged[place], summaries[place][-1])
         if exported is not None:
             # A fixed delay is another scheme than the running percentile that was judged, so it is simulated as well.

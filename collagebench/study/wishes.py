@@ -241,10 +241,10 @@ def _by_speed(some: Sequence[Candidate], none: Candidate | None) -> list[Candida
 
     What is shown to be faster than no redundancy comes before it, everything else behind.
     """
-    faster = list(some) if none is None else [one for one in faster_than_none(some, none) if one is not none]
-    rest = [one for one in some if one not in faster and one is not none]
-    plain = [one for one in some if one is none]
-    return [*_in_groups(faster), *plain, *_in_groups(rest)]
+    rivals = [one for one in some if one is not none]
+    faster = rivals if none is None else faster_than_none(rivals, none)
+    rest = [one for one in rivals if one not in faster]
+    return [*_in_groups(faster), *(one for one in some if one is none), *_in_groups(rest)]
 
 
 def _in_groups(some: Sequence[Candidate]) -> list[Candidate]:

@@ -118,8 +118,11 @@ def test_what_is_no_run_exits_1(tmp_path, capsys):
     run = make_run(tmp_path / "runs" / "r", {"none": lognormal(1, 1, 20)})
     study = make_run(tmp_path / "study" / "load=1", {"none": lognormal(1, 1, 20)}).parent
     (study / "crossover.html").touch()
+    (tmp_path / "bare").mkdir()
+    (tmp_path / "bare" / "answer.html").touch()
     for directory, then in (
         (tmp_path / "empty", "name the --out of a run"),
+        (tmp_path / "bare", f"open {tmp_path / 'bare' / 'answer.html'}"),
         (run.parent, f"name one that is in it, such as {run}"),
         (study, f"open {study / 'crossover.html'}, or name one of the runs that are in it, such as {study / 'load=1'}"),
     ):
@@ -136,7 +139,7 @@ def test_a_page_is_nothing_for_a_terminal(sound, tmp_path, capsys, monkeypatch):
     assert report(sound, "--format", "html", "--out", tmp_path / "page.html") == 0
     assert capsys.readouterr().err == f"report: {tmp_path / 'page.html'}\n"
     assert report(sound, "--format", "csv", "--details") == 2
-    assert "csv has all of it in any case" in capsys.readouterr().err
+    assert "--details adds to the table, not to csv" in capsys.readouterr().err
 
 
 @pytest.mark.processes

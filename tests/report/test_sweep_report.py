@@ -16,7 +16,8 @@ from test_schema import PUBLISHED, strict
 from collagebench.errors import UsageError
 from collagebench.report import print_report
 from collagebench.report.expression import parse
-from collagebench.report.sweep import apply_gates, failing, findings, summarise_sweep
+from collagebench.report.summary import failing
+from collagebench.report.sweep import apply_gates, findings, summarise_sweep
 
 jsonschema = pytest.importorskip("jsonschema", reason="needs the test extra")
 

@@ -163,7 +163,8 @@ def test_logs_that_are_all_dealt_are_no_chance(logs, few):
 
 
 @pytest.mark.parametrize(
-    ("machines", "words"), [(12, "machines 10 to 11 have no part"), (4, "more than one"), (10, "")]
+    ("machines", "words"),
+    [(12, "10 to 11 have no part"), (4, "4 to 9 are the first"), (10, "")],
 )
 def test_a_recorded_fleet_of_another_size_is_worth_a_word(tmp_path, machines, words):
     """Machines that no worker stands for are named: the slow one may be among them."""

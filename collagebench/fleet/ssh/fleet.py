@@ -34,7 +34,7 @@ from collagebench.worker.spec import Compute, WorkerSpec
 START_WITHIN = 60.0
 """Seconds until all forkservers must be up, and again until all workers must be ready."""
 LOOK_WITHIN = 45.0
-"""Seconds from the login until a host must have said what there is to know of it."""
+"""Seconds, the login included, until a host must have said what there is to know of it."""
 DRAIN_WITHIN = 2.0
 """Seconds that workers get to stop before they are killed."""
 FACTS = ("hostname", "python", "system", "machine", "cpu", "cores", "load", "packages")
