@@ -88,6 +88,7 @@ class LiveView(Progress):
         """So many requests will arrive."""
         self._tallies = {scheme: Tally() for scheme in schemes}
         self._runs = runs
+        self._arrived = 0
         self._expected = requests
         self._began = time.monotonic()
 

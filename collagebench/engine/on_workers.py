@@ -1,4 +1,9 @@
-"""The cells of an experiment on real workers: one fleet, started once, serves them all in turn."""
+"""The cells of an experiment on real workers: one fleet, started once, serves them all in turn.
+
+Where the client was late, because something else had the processor, cells are measured again: the same requests at the
+same times with the same delays, so that nothing is chosen but the moment. Where slowness is not drawn but really
+happens, what delays the client may be the very thing that is measured, and every cell counts as it came.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +20,7 @@ from typing import Any, cast
 from collagebench.config import Config
 from collagebench.engine.cells import Progress, begin, conductor_of, crashes_of, in_order, recorder_of, watched
 from collagebench.engine.evaluation import Evaluator
-from collagebench.engine.event_loop import complete
+from collagebench.engine.event_loop import complete, is_ahead
 from collagebench.engine.judgement import EmulatedJudge, LiveJudge
 from collagebench.engine.live import LiveCell
 from collagebench.engine.pacer import Pacer
@@ -24,13 +29,20 @@ from collagebench.fleet import Disturbance, Kind, ModelFile, Where, WorkerSpec
 from collagebench.fleet.bearer import Token
 from collagebench.fleet.fleet import Fleet
 from collagebench.fleet.opening import open_fleet
+from collagebench.results.environment import processor_time
+from collagebench.results.reader import load
 from collagebench.results.records import CellRecord
 from collagebench.results.writer import RunWriter
+from collagebench.statistics.lateness import late_cells
 from collagebench.stragglers.draws import key, uniform
 from collagebench.stragglers.natural import Natural
 
 SAID = 4
 """Different reasons for refusing tasks that are put on record."""
+AGAIN = 2
+"""How often cells in which the client was late are measured again."""
+FEW = 0.25
+"""Up to this share of all cells, that is; if there are more, it is no passing disturbance."""
 
 
 def run_cells(
@@ -74,7 +86,7 @@ async def _run_cells(
         lost[worker] = reason  # the fleet knows better than a broken connection
         on_lost(worker, reason)
 
-    refusals: Counter[str] = Counter()
+    refusals: dict[tuple[str, int], Counter[str]] = {}
     away: dict[int, float] = {}
     returns: list[dict[str, Any]] = []
 
@@ -105,58 +117,105 @@ async def _run_cells(
     )
     async with opening as fleet:
         connections = {connection.index: connection for connection in fleet}
-        writer.add(hosts=fleet.hosts)
+        writer.add(hosts=fleet.hosts, client_priority="real-time" if is_ahead() else "normal")
         progress.workers(len(connections))
         pacer = Pacer(asyncio.get_running_loop())
+
+        async def measure(order: int, run: int, variant: Variant, is_last: bool) -> None:
+            """Measure one cell and write its records."""
+            nonlocal cell
+            evaluate = None if evaluator is None else partial(evaluator.evaluate, variant.codec, variant.models)
+            recorder = recorder_of(plan, writer, variant, run, evaluate)
+            judge = _judge(plan, variant, run, aside)
+            cell = LiveCell(
+                pacer,
+                connections,
+                variant.codec,
+                variant.models,
+                plan.images,
+                plan.stragglers.mode,
+                config.deadline,
+                plan.compute_of(variant) if config.compute == "emulated" else None,
+                judge.ahead,
+                on_lost,
+                crashes_of(plan, run),
+                fleet.crash,
+            )
+            listener = watched(plan, variant, run, recorder, progress)
+            with contextlib.closing(judge):
+                conduct = conductor_of(plan, variant, run, listener, judge)
+                async with _disturbed(fleet, plan, writer, variant, run):
+                    cpu = time.process_time()
+                    await cell.run(conduct, plan.requests(run), recorder, progress.advance)
+                    cpu = time.process_time() - cpu - judge.cpu
+            if not fleet.is_whole and not is_last:
+                progress.stage("waiting for crashed workers to come back")
+                await fleet.whole()
+            if away or returns:
+                began = [{"kind": "crash", "worker": worker} for worker in away]
+                writer.disturbed({"scheme": variant.name, "run": run, "began": began, "came": list(returns)})
+                returns.clear()
+            recorder.flush()
+            refusals[variant.name, run] = cell.refusals
+            gone = _gone(lost)
+            facts = (config.requests, recorder.tasks, recorder.duration, cpu, gone)
+            writer.cell(CellRecord(variant.name, run, order, *facts))
+            if lost:
+                place = f"during run {run} of {variant.name}"
+                writer.event("worker lost", f"{gone}, {place}; nothing was measured after it")
+
         try:
+            before = processor_time()
             begin(plan, progress, cells)
-            for order, run, variant in cells:
-                evaluate = None if evaluator is None else partial(evaluator.evaluate, variant.codec, variant.models)
-                recorder = recorder_of(plan, writer, variant, run, evaluate)
-                judge = _judge(plan, variant, run, aside)
-                cell = LiveCell(
-                    pacer,
-                    connections,
-                    variant.codec,
-                    variant.models,
-                    plan.images,
-                    plan.stragglers.mode,
-                    config.deadline,
-                    plan.compute_of(variant) if config.compute == "emulated" else None,
-                    judge.ahead,
-                    on_lost,
-                    crashes_of(plan, run),
-                    fleet.crash,
-                )
-                listener = watched(plan, variant, run, recorder, progress)
-                with contextlib.closing(judge):
-                    conduct = conductor_of(plan, variant, run, listener, judge)
-                    async with _disturbed(fleet, plan, writer, variant, run):
-                        cpu = time.process_time()
-                        await cell.run(conduct, plan.requests(run), recorder, progress.advance)
-                        cpu = time.process_time() - cpu - judge.cpu
-                if not fleet.is_whole and order != cells[-1][0]:
-                    progress.stage("waiting for crashed workers to come back")
+            for repeats in range(1 + AGAIN):
+                for order, run, variant in cells:
+                    await measure(order, run, variant, order == cells[-1][0])
+                    if lost:
+                        return False
+                cells = await _late(plan, writer, directory, progress) if repeats < AGAIN else []
+                if not cells:
+                    break
+                if not fleet.is_whole:
                     await fleet.whole()
-                if away or returns:
-                    began = [{"kind": "crash", "worker": worker} for worker in away]
-                    writer.disturbed({"scheme": variant.name, "run": run, "began": began, "came": list(returns)})
                     returns.clear()
-                recorder.flush()
-                refusals += cell.refusals
-                gone = _gone(lost)
-                facts = (config.requests, recorder.tasks, recorder.duration, cpu, gone)
-                writer.cell(CellRecord(variant.name, run, order, *facts))
-                if lost:
-                    place = f"during run {run} of {variant.name}"
-                    writer.event("worker lost", f"{gone}, {place}; nothing was measured after it")
-                    return False
+            writer.add(stolen_share=_stolen(before, processor_time()))
         finally:
             cell = None
             pacer.close()
-            for text in _refused(refusals):
+            for text in _refused(sum(refusals.values(), Counter())):
                 writer.event("tasks refused", text)
     return True
+
+
+async def _late(
+    plan: Plan, writer: RunWriter, directory: Path, progress: Progress
+) -> Sequence[tuple[int, int, Variant]]:
+    """Drop the cells in which the client was late, if that was a passing disturbance, and return them."""
+    if isinstance(plan.stragglers, Natural) or plan.config.stragglers == "none":
+        return []
+    whole = in_order(plan)
+    late = late_cells(await asyncio.to_thread(load, directory))
+    if not 0 < len(late) <= FEW * len(whole):
+        return []
+    counts = Counter(scheme for scheme, _ in late)
+    named = [f"{counts[variant.name]} of {variant.name}" for variant in plan.variants if counts[variant.name]]
+    message = (
+        f"again, the same requests with the same delays, because the client was late (dispatch lag p99 up to "
+        f"{1e3 * max(late.values()):.2f} ms): of {plan.config.runs} runs {', '.join(named)}"
+    )
+    cells = [(order, run, variant) for order, run, variant in whole if (variant.name, run) in late]
+    progress.stage(f"measuring {len(cells)} of {len(whole)} again")
+    progress.show(f"measuring {message}")
+    writer.drop(late.keys())
+    writer.event("measured again", f"measured {message}.")
+    begin(plan, progress, cells)
+    return cells
+
+
+def _stolen(before: tuple[float, float], after: tuple[float, float]) -> float:
+    """Return the share of the processors' time that a host took away between two readings of it."""
+    total, stolen = after[0] - before[0], after[1] - before[1]
+    return stolen / total if 0 <= stolen < total else 0.0
 
 
 def _refused(refusals: Counter[str]) -> list[str]:

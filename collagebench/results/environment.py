@@ -49,6 +49,18 @@ def capture() -> dict[str, Any]:
     }
 
 
+def processor_time() -> tuple[float, float]:
+    """Return how much time this machine's processors had since it started, and how much of it a host took away.
+
+    Both in ticks; 0 where the system does not tell.
+    """
+    for line in _lines("/proc/stat"):
+        name, *ticks = line.split()
+        if name == "cpu" and len(ticks) >= 8:  # user, nice, system, idle, iowait, irq, softirq, steal
+            return float(sum(map(int, ticks[:8]))), float(ticks[7])
+    return 0.0, 0.0
+
+
 def _cpu_model() -> str | None:
     for line in _lines("/proc/cpuinfo"):
         name, _, value = line.partition(":")

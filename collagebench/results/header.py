@@ -163,6 +163,8 @@ SHAPE: dict[str, Any] = {
         "parameters": "object",
     },
     "service": {"mean_s": "amount?", "utilisation": "amount?", "rate": "amount?", "mode": "text?"},
+    "client_priority": "text",
+    "stolen_share": "share",
     "files": {EACH: {"bytes": "count", "crc32": "count"}},
     "checksum": "count",
     "status": "text",

@@ -12,7 +12,7 @@ import contextlib
 import json
 import os
 import threading
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import fields
 from datetime import datetime, timezone
 from pathlib import Path
@@ -86,11 +86,9 @@ class RunWriter:
                 os.close(self._lock)
             raise _occupied(directory)
         if keep is not None:
-            self._drop_all_but(keep)
+            self._rewrite(lambda cell: cell in keep)
         self._write_header()
-        self._requests = self._rows(REQUESTS, RequestRecord)
-        self._tasks = self._rows(TASKS, TaskRecord)
-        self._cells = self._rows(CELLS, CellRecord)
+        self._open()
         self._line_of_request = formatter(RequestRecord)
         self._line_of_task = formatter(TaskRecord)
         self._line_of_cell = formatter(CellRecord)
@@ -116,6 +114,18 @@ class RunWriter:
         self._flush()
         self._cells.queue.append(self._line_of_cell(record))
         self._flush()
+
+    def drop(self, cells: Collection[tuple[str, int]]) -> None:
+        """Take the records of these cells, each its scheme and run, away again, so that they can be made anew."""
+        self._flush()
+        with self._flushing:
+            for rows in (self._requests, self._tasks, self._cells):
+                rows.close()
+            self._rewrite(lambda cell: cell not in cells)
+            self._open()
+        if "disturbances" in self._header:
+            before = self._header["disturbances"]
+            self.add(disturbances=[facts for facts in before if (facts["scheme"], facts["run"]) not in cells])
 
     def event(self, kind: str, message: str) -> None:
         """Keep something that a reader of the results must know.
@@ -168,6 +178,11 @@ class RunWriter:
             if self._lock is not None:
                 os.close(self._lock)
 
+    def _open(self) -> None:
+        self._requests = self._rows(REQUESTS, RequestRecord)
+        self._tasks = self._rows(TASKS, TaskRecord)
+        self._cells = self._rows(CELLS, CellRecord)
+
     def _rows(self, name: str, kind: type) -> Rows:
         try:
             rows = Rows(self._directory / name)
@@ -178,8 +193,8 @@ class RunWriter:
             raise self._failed(error) from None
         return rows
 
-    def _drop_all_but(self, cells: Collection[tuple[str, int]]) -> None:
-        """Rewrite each file whole without the records of other cells; the cells first, which say what is complete."""
+    def _rewrite(self, stays: Callable[[tuple[str, int] | None], bool]) -> None:
+        """Rewrite each file whole with the records of the cells that stay; the cells first, which say what is whole."""
         try:
             for name in (CELLS, REQUESTS, TASKS):
                 path = self._directory / name
@@ -188,7 +203,7 @@ class RunWriter:
                 partial = path.with_suffix(".csv.partial")
                 with path.open(encoding="utf-8", newline="") as old, partial.open("w", encoding="utf-8") as new:
                     whole = (line for line in old if line.endswith("\n"))
-                    new.writelines(line for at, line in enumerate(whole) if at == 0 or cell_of(line) in cells)
+                    new.writelines(line for at, line in enumerate(whole) if at == 0 or stays(cell_of(line)))
                 partial.replace(path)
         except OSError as error:
             raise self._failed(error) from None

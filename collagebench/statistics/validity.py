@@ -5,18 +5,14 @@ Each is one sentence that names the scheme and the next step.
 
 from __future__ import annotations
 
-import numpy as np
-
 from collagebench.results.reader import Run, Table
 from collagebench.statistics.growth import growing
 from collagebench.statistics.injection import injection
-from collagebench.statistics.latency import infinite_if_failed
-from collagebench.statistics.quantiles import quantile
-from collagebench.statistics.timing import dispatch_lag
+from collagebench.statistics.lateness import late_schemes
 from collagebench.statistics.warnings import failures
 
-LAG_SHARE = 0.05
-"""Dispatch lag p99 may be this share of the median latency."""
+STOLEN = 0.005
+"""Share of the processors' time from which a host that took it away is named as a cause."""
 INJECTION_SHARE = 0.05
 INJECTION_FLOOR = 0.001
 """Seconds: services are off only if half of them miss what was wanted by more than this, and by more than
@@ -102,21 +98,27 @@ def _mostly_failed(variant: str, requests: Table) -> list[str]:
 
 
 def _late_client(run: Run) -> list[str]:
-    late = []
-    for variant in run.variants:
-        requests = run.of(variant).requests
-        lag = dispatch_lag(requests)["p99"]
-        if lag is None:
-            continue
-        median = quantile(np.sort(infinite_if_failed(requests.where(~requests["warmup"]))), 0.5)
-        if lag > LAG_SHARE * median:
-            late.append(f"{variant} {lag * 1e3:.2f} ms, median latency {median * 1e3:.1f} ms")
+    late = [
+        f"{variant} {lag * 1e3:.2f} ms, median latency {median * 1e3:.1f} ms"
+        for variant, (lag, median) in late_schemes(run).items()
+    ]
     if not late:
         return []
-    longer = "" if run.header.get("config", {}).get("stragglers") == "none" else "raise --time-scale, "
+    ways = ["lower --utilisation or --rate", "raise --time-scale", "leave the client a core of its own"]
+    if run.header.get("config", {}).get("stragglers") == "none":
+        ways.remove("raise --time-scale")
+    if run.header.get("client_priority") == "normal":
+        ways.append("give it real-time priority (as root, or with `ulimit -r 1`)")
+    advice = f"{', '.join(ways[:-1])}, or {ways[-1]}"
+    stolen = run.header.get("stolen_share", 0.0)
+    if stolen >= STOLEN:
+        advice = (
+            f"this machine is a virtual one whose host took {100 * stolen:.1f} % of its processors' time meanwhile "
+            f"(steal), so run it again in a quieter hour or on another machine, or {advice}"
+        )
     return [
         f"the client handled requests late (dispatch lag p99 above 5 % of the median latency: {'; '.join(late)}): "
-        f"lower --utilisation or --rate, {longer}or leave the client a core of its own"
+        + advice
     ]
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import subprocess
 import sys
+import threading
 
 import pytest
 
 from collagebench.engine import event_loop
-from collagebench.engine.event_loop import SWITCH_INTERVAL, complete
+from collagebench.engine.event_loop import SWITCH_INTERVAL, complete, is_ahead
 from collagebench.errors import Interrupted
 
 
@@ -23,6 +25,48 @@ def test_it_returns_what_the_coroutine_returns() -> None:
 
     assert complete(main()) == pytest.approx(SWITCH_INTERVAL)
     assert sys.getswitchinterval() == before
+
+
+def test_it_is_ahead_of_all_that_it_starts() -> None:
+    """Its thread has real-time priority where that is allowed; threads and processes that it starts, and what comes
+    after it, have the priority that there was before."""
+    before = os.sched_getscheduler(0)
+    seen: list[int] = []
+
+    async def main() -> bool:
+        seen.append(os.sched_getscheduler(0))
+        thread = threading.Thread(target=lambda: seen.append(os.sched_getscheduler(0)))
+        thread.start()
+        thread.join()
+        asked = "import os; print(os.sched_getscheduler(0))"
+        seen.append(int(subprocess.run([sys.executable, "-c", asked], stdout=subprocess.PIPE, check=True).stdout))
+        return is_ahead()
+
+    ahead = complete(main())
+    assert seen[1:] == [before, before]
+    assert os.sched_getscheduler(0) & ~os.SCHED_RESET_ON_FORK == before
+    if not ahead:
+        assert seen[0] == before
+        pytest.skip("real-time priority is not allowed here")
+    assert seen[0] == os.SCHED_FIFO | os.SCHED_RESET_ON_FORK
+
+
+NOBODY = """
+import asyncio, os, resource
+from collagebench.engine.event_loop import complete, is_ahead
+resource.setrlimit(resource.RLIMIT_RTPRIO, (0, 0))
+if os.getuid() == 0:
+    os.setuid(65534)
+async def main():
+    return is_ahead()
+print(complete(main()), os.sched_getscheduler(0))
+"""
+
+
+def test_without_the_right_to_it_it_goes_without() -> None:
+    """A user who may not have real-time priority gets the result, at the usual priority, and no word about it."""
+    done = subprocess.run([sys.executable, "-c", NOBODY], capture_output=True, text=True, check=True)
+    assert (done.stdout.split(), done.stderr) == (["False", "0"], "")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

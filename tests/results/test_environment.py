@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 from collagebench.results import environment
-from collagebench.results.environment import capture
+from collagebench.results.environment import capture, processor_time
 
 
 def test_the_machine_is_described_in_plain_json():
@@ -19,6 +19,17 @@ def test_the_machine_is_described_in_plain_json():
     assert found["packages"]["numpy"]
     assert found["captured_utc"].count(":") == 2
     assert "+" not in found["captured_utc"]
+
+
+def test_the_time_that_a_host_takes_is_part_of_all(tmp_path, monkeypatch):
+    """Of the ticks of /proc/stat those that were stolen are part of all, guests' time is not counted twice, and a
+    system that does not tell has none."""
+    total, stolen = processor_time()
+    assert 0 <= stolen <= total
+    monkeypatch.setattr(environment, "_lines", lambda path: ["cpu  1 2 3 4 5 6 7 8 9 10", "cpu0 1 1 1 1 1 1 1 1 1 1"])
+    assert processor_time() == (36.0, 8.0)
+    monkeypatch.setattr(environment, "_lines", lambda path: [])
+    assert processor_time() == (0.0, 0.0)
 
 
 def test_nothing_private_is_told():

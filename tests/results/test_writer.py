@@ -13,9 +13,10 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
-from synthetic_run import cell, request, task
+from synthetic_run import HEADER, cell, request, task
 
 from collagebench.errors import OutputError
+from collagebench.results.reader import load
 from collagebench.results.records import CellRecord, RequestRecord, TaskRecord
 from collagebench.results.writer import FLUSH_EVERY, SCHEMA, RunWriter
 
@@ -86,6 +87,32 @@ def test_listed_cell_is_complete_on_disk(tmp_path):
     counts = [len(rows(tmp_path / "run" / f"{name}.csv")) - 1 for name in ("requests", "tasks", "cells")]
     writer.close()
     assert counts == [1000, 1000, 1]
+
+
+def test_dropped_cells_are_made_anew(tmp_path):
+    """Their records, and what was done to their workers, are gone; all others stay, what comes later is added, and the
+    seal fits."""
+    writer = RunWriter(tmp_path / "run", HEADER)
+    for run in (0, 1):
+        for number in range(3):
+            writer.request(request(run=run, number=number))
+            writer.task(task(run=run, number=number))
+        writer.disturbed({"scheme": "none", "run": run, "began": [], "came": []})
+        writer.cell(cell(run=run, requests=3))
+    writer.drop({("none", 0)})
+    between = load(tmp_path / "run")
+    for number in range(3):
+        writer.request(request(number=number, latency=0.5))
+        writer.task(task(number=number))
+    writer.cell(cell(requests=3))
+    writer.finish("done")
+    writer.close()
+    after = load(tmp_path / "run")
+    assert between.requests["run"].tolist() == [1, 1, 1]
+    assert [facts["run"] for facts in between.header["disturbances"]] == [1]
+    assert after.requests["run"].tolist() == [1, 1, 1, 0, 0, 0]
+    assert after.requests["latency"].tolist() == [0.01] * 3 + [0.5] * 3
+    assert (after.cells["run"].tolist(), after.changed, after.left_out) == ([1, 0], (), ())
 
 
 def test_header_says_what_happened(tmp_path):

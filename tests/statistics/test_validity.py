@@ -48,6 +48,24 @@ def test_late_client(tmp_path):
     assert judge(early) == []
 
 
+@pytest.mark.parametrize(("priority", "said"), [("normal", True), ("real-time", False)])
+def test_a_client_that_had_to_wait_for_others_may_go_first(tmp_path, priority, said):
+    """Where a late client had no real-time priority, the reason says how it gets it."""
+    make_run(tmp_path / "run", {"none": [[0.02] * 100]}, lag=0.00101, header={"client_priority": priority})
+    (reason,) = judge(load(tmp_path / "run"))
+    assert ("give it real-time priority" in reason) is said
+    assert "leave the client a core of its own" in reason
+
+
+@pytest.mark.parametrize(("stolen", "said"), [(0.02, True), (0.001, False)])
+def test_a_host_that_took_the_time_is_named(tmp_path, stolen, said):
+    """Where a host took processor time away from a machine whose client was late, the reason says how much."""
+    make_run(tmp_path / "run", {"none": [[0.02] * 100]}, lag=0.00101, header={"stolen_share": stolen})
+    (reason,) = judge(load(tmp_path / "run"))
+    assert ("whose host took 2.0 % of its processors' time meanwhile" in reason) is said
+    assert "lower --utilisation or --rate" in reason
+
+
 def test_lost_worker(tmp_path):
     """A cell in which a worker was lost is a reason that says which, and is not repeated for its event."""
     writer = RunWriter(tmp_path / "run", {**HEADER, "schemes": SCHEMES})
