@@ -32,10 +32,15 @@ Chance = Callable[[int], float]
 
 
 def margin(codec: Scheme, request: Request, jobs: Sequence[Job]) -> float:
-    """Return by how much the best score of the answer that jobs with outputs give exceeds the second best."""
+    """Return by how much the best score of the answer that jobs with outputs give exceeds the second best.
+
+    -inf if there is no answer, inf if there is no second class.
+    """
     scores = codec.decode(request, [(job.task, job.outputs) for job in jobs if job.outputs is not None])
     if not np.isfinite(scores).all():
         return -math.inf
+    if scores.size < 2:
+        return math.inf
     second, best = np.partition(scores, -2)[-2:]
     return float(best - second)
 

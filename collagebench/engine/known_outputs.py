@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import zipfile
+import zlib
 from collections.abc import Mapping
 from contextlib import suppress
 from hashlib import blake2b
@@ -43,7 +44,7 @@ def kept(model: Model) -> dict[bytes, NDArray[np.float32]]:
             return {}
         if digests.dtype != np.uint8 or outputs.dtype != np.float32:
             return {}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+    except (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error):
         return {}
     return {each.tobytes(): output[np.newaxis] for each, output in zip(digests, outputs, strict=True)}
 

@@ -30,6 +30,8 @@ from collagebench.zoo import Model
 
 LEAD = 0.05
 """Seconds between the start of a cell and the zero of its schedule."""
+EARLY = 0.001
+"""Seconds that a loop's timer may be early by: uvloop counts in whole milliseconds."""
 ADVANCE = 10
 """Arrivals from one report of progress to the next."""
 SILENCE = 5.0
@@ -261,8 +263,9 @@ class LiveCell:
             due, job = self._deadlines[0]
             settled = job.given_up or job.replied is not None
             if not settled and due > self.now():
-                loop = asyncio.get_running_loop()
-                self._next_deadline = loop.call_later(due - self.now(), self._check_deadlines)
+                if self._next_deadline is None:  # what was sent in place of a failed one may have asked already
+                    after = due - self.now() + EARLY
+                    self._next_deadline = asyncio.get_running_loop().call_later(after, self._check_deadlines)
                 return
             self._deadlines.popleft()
             if not settled:

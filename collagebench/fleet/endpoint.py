@@ -275,13 +275,12 @@ async def times(fleet: Fleet, sizes: Sequence[tuple[ModelFile, int]]) -> dict[tu
         FleetError: one fails.
     """
     found: dict[tuple[str, int], float] = {}
-    slots = {slot.host: slot for slot in fleet if isinstance(slot, Slot)}
     for model, size in sizes:
         blank = np.zeros((size, *model.input), model.dtype)
+        serving = {slot.host: slot for slot in fleet if isinstance(slot, Slot) and model.name in slot.needed}
         took: list[float] = []
-        for slot in slots.values():
-            if model.name in slot.needed:
-                took += await _timed(slot, model.name, blank)
+        for slot in serving.values():
+            took += await _timed(slot, model.name, blank)
         found[model.name, size] = median(took)
     return found
 

@@ -129,15 +129,14 @@ class Fleet:
         self._whole.clear()
         self._launchers[worker].crash(worker, restart_after)
         loop = asyncio.get_running_loop()
-        self._due[worker] = loop.time() + restart_after + BACK_WITHIN
-        loop.call_at(self._due[worker], self._check_back, worker)
+        due = self._due[worker] = loop.time() + restart_after + BACK_WITHIN
+        loop.call_at(due, self._check_back, worker, due)
         return True
 
-    def _check_back(self, worker: int) -> None:
-        """Count a worker as lost that should have been back by now."""
+    def _check_back(self, worker: int, due: float) -> None:
+        """Count a worker as lost that should have been back by now, unless it has crashed once more since."""
         connection = self._by_index[worker]
-        late = asyncio.get_running_loop().time() >= self._due[worker]
-        if connection.crashed and connection.lost is None and late:
+        if connection.crashed and connection.lost is None and self._due[worker] == due:
             self.lost(worker, f"was not back {BACK_WITHIN:g} s after it was to be started again")
 
     @property

@@ -229,8 +229,8 @@ class BackedUp(Scheme):
         return (self.hold.value or 0.0) if request.id in self._in_service else 0.0
 
     def _without_group(self, request: Request, reason: str) -> list[Action]:
-        """Both ways are in doubt now: send the single once more beside the slow one."""
-        if self._singles[request.id] == 1:
+        """Both ways are in doubt now, unless a reply is held: send the single once more beside the slow one."""
+        if self._singles[request.id] == 1 and request.id not in self._held:
             return self._send_again(request)
         return [] if self._live[request.id] else self._last_resort(request, reason)
 

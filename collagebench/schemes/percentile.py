@@ -31,10 +31,6 @@ class RunningPercentile:
         # The product may come out a rounding error above a whole number, which must not cost a rank.
         return self.lowest(max(math.ceil(self.p / 100 * len(self._sorted) * (1 - 1e-12)), 1))
 
-    def __len__(self) -> int:
-        """How many values are in the window."""
-        return len(self._sorted)
-
     def lowest(self, rank: int) -> float | None:
         """Return the value of a rank, 1 being the lowest, or None while too few are known; infinite beyond the last."""
         if len(self._sorted) < self.minimum:

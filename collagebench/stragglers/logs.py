@@ -55,10 +55,13 @@ def _read(path: Path) -> tuple[tuple[Log, ...], bool]:
 
 
 def _array(path: Path) -> Log:
-    try:
-        values = np.load(path)
-    except ValueError:
-        raise DataError(f"the trace {path} is damaged, or no NumPy file of numbers") from None
+    with path.open("rb") as file:
+        try:
+            values = np.load(file)
+        except ValueError:
+            values = None
+    if not isinstance(values, np.ndarray):  # one of several arrays is no array
+        raise DataError(f"the trace {path} is damaged, or no NumPy file of numbers")
     if values.ndim != 1 or values.dtype.kind not in "fiu":
         raise DataError(
             f"the trace {path} must hold numbers in one dimension, not {values.dtype} of shape {values.shape}"

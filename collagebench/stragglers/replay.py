@@ -63,7 +63,8 @@ class Replay:
         object.__setattr__(self, "pooled", pooled)
         object.__setattr__(self, "ranked", tuple(map(Empirical.of, self.logs)))
         object.__setattr__(self, "ends", tuple(accumulate(map(len, self.logs))))
-        ordinary = math.ceil((1.0 - self.levels.share) * len(pooled.values))
+        # As in every quantile, a rounding error above a whole number must not cost a place.
+        ordinary = math.ceil((1.0 - self.levels.share) * len(pooled.values) * (1 - 1e-12))
         object.__setattr__(self, "limit", pooled.values[ordinary - 1])
 
     @property

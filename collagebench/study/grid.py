@@ -42,11 +42,6 @@ class Axis:
     """A Config field."""
     values: tuple[Any, ...]
 
-    @property
-    def is_numeric(self) -> bool:
-        """Whether the values are numbers."""
-        return all(isinstance(value, (int, float)) for value in self.values)
-
 
 @dataclass(frozen=True, slots=True)
 class Cell:

@@ -46,7 +46,7 @@ def validate(asked: Asked, answer: Mapping[str, Any], directory: Path, progress:
     live = {name: candidate_of(_scheme(by_name[name]), [summary], asked.wishes) for name in names}
     choice, runner_up = live[names[0]], live[names[1]] if after is not None else None
     meets = status(choice, asked.wishes) in ("meets", "perhaps")
-    better = runner_up is not None and _is_better(runner_up, choice, summary, asked.wishes)
+    better = runner_up is not None and _is_better(runner_up, choice, asked.wishes)
     return {
         "directory": LIVE,
         "valid": summary["valid"],
@@ -65,11 +65,11 @@ def validate(asked: Asked, answer: Mapping[str, Any], directory: Path, progress:
             }
             for name, one in live.items()
         ],
-        "said": _said(choice, runner_up, meets, better, summary, asked.wishes),
+        "said": _said(choice, runner_up, meets, better, summary),
     }
 
 
-def _is_better(runner_up: Candidate, choice: Candidate, summary: Mapping[str, Any], wishes: Wishes) -> bool:
+def _is_better(runner_up: Candidate, choice: Candidate, wishes: Wishes) -> bool:
     if status(runner_up, wishes) not in ("meets", "perhaps"):
         return False
     if wishes.slo is not None:
@@ -86,7 +86,6 @@ def _said(
     meets: bool,
     better: bool,
     summary: Mapping[str, Any],
-    wishes: Wishes,
 ) -> str:
     if not summary["valid"]:
         return "The live run is INVALID, so it neither confirms nor refutes the choice."

@@ -197,7 +197,8 @@ class Throttle:
         path, pid, home = self._groups.pop(worker)
         periods, exhausted = control_group.exhausted(path)
         cpu = control_group.cpu_time(pid) - self._cpu.pop(worker, 0.0)
-        control_group.move(pid, self._place.parent if home is None else home)
+        if home is not None:  # else it was never moved
+            control_group.move(pid, home)
         control_group.remove(path)
         return {"periods": periods, "exhausted_periods": exhausted, "cpu_s": max(cpu, 0.0)}
 

@@ -82,10 +82,10 @@ class Client:
             Gone: it is.
         """
         left = self._until - time.monotonic()
-        if left <= 0:
-            raise Gone
         writing = [1] if self._pending else []
-        ready, free, _ = select.select([0, *others], writing, [], min(left, seconds))
+        ready, free, _ = select.select([0, *others], writing, [], max(0.0, min(left, seconds)))
+        if left <= 0 and 0 not in ready:  # what it said while we were busy is there to be read
+            raise Gone
         if free:
             self._flush()
         if 0 in ready:

@@ -25,6 +25,9 @@ from collagebench.worker.inference import Infer
 SPIN = 0.0003
 """Seconds before the end of a wait from which the clock is asked instead of slept: more than a sleep overshoots by."""
 
+LEAST = 1e-6
+"""Seconds that are a sleep on every version of Python; none at all is only a call of the system on some."""
+
 
 @dataclass(frozen=True, slots=True)
 class Work:
@@ -79,5 +82,5 @@ def serve(work: Work, arrived: float) -> Served:
 def wait_until(moment: float) -> float:
     """Return the time (perf_counter), as soon as it is `moment` or later."""
     while (left := moment - (now := time.perf_counter())) > 0:
-        time.sleep(max(left - SPIN, 0.0))
+        time.sleep(max(left - SPIN, LEAST))
     return now

@@ -41,12 +41,13 @@ def served(requests: Sequence[Request], outputs: Sequence[Sequence[float]] | Non
 
 
 def test_the_margin_is_between_the_best_score_and_the_second() -> None:
-    """Of each cell its own; a cell without an answer has none, which is less than any."""
+    """Of each cell its own; a cell without an answer has none, which is less than any; one class is beyond doubt."""
     first, second, third = requests = [Request(i, i, 0.0) for i in range(3)]
     job = served(requests, [[0.5, 4.0, 1.5], [3.0, 3.0, -9.0], [math.nan] * 3])
     assert margin(COLLAGE, first, [job]) == 2.5
     assert margin(COLLAGE, second, [job]) == 0.0
     assert margin(COLLAGE, third, [job]) == -math.inf
+    assert margin(COLLAGE, first, [served(requests, [[0.5]] * 3)]) == math.inf
 
 
 def test_only_answers_that_are_classified_cost_an_inference() -> None:

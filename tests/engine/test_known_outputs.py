@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -66,12 +67,28 @@ def test_what_others_kept_stays() -> None:
     assert [found[digest(image)].tolist() for image in PIXELS[:2]] == [rows[:1].tolist(), rows[1:].tolist()]
 
 
-@pytest.mark.parametrize("content", [b"", b"no archive", None])
-def test_a_damaged_file_counts_as_empty(home: Path, content: bytes | None) -> None:
+def another_compression(content: bytes) -> bytes:
+    """Return a ZIP archive whose directory says that its files are compressed as nobody can."""
+    at = content.index(b"PK\x01\x02")
+    return content[: at + 10] + b"\x63\x00" + content[at + 12 :]
+
+
+def encrypted(content: bytes) -> bytes:
+    """Return a ZIP archive whose directory says that its files are encrypted."""
+    at = content.index(b"PK\x01\x02")
+    return content[: at + 8] + b"\x01\x00" + content[at + 10 :]
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [lambda content: b"", lambda content: b"no archive", lambda content: content[:-40], another_compression, encrypted],
+    ids=["empty", "no archive", "truncated", "another compression", "encrypted"],
+)
+def test_a_damaged_file_counts_as_empty(home: Path, spoil: Callable[[bytes], bytes]) -> None:
     """Whatever is wrong with the file, the models are asked again."""
     keep(MODEL, {digest(PIXELS[0]): np.zeros((1, *MODEL.output), np.float32)})
     (path,) = home.rglob("*.npz")
-    path.write_bytes(path.read_bytes()[:-40] if content is None else content)
+    path.write_bytes(spoil(path.read_bytes()))
     assert kept(MODEL) == {}
     assert outputs(evaluator()).shape == (len(PIXELS), *MODEL.output)
 

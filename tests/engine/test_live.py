@@ -14,6 +14,7 @@ import pytest
 from collagebench.cli.resolve import resolve
 from collagebench.engine import experiment
 from collagebench.engine.cells import Progress
+from collagebench.engine.live import LiveCell
 from collagebench.errors import ModelError, OutputError
 
 pytestmark = pytest.mark.processes
@@ -136,6 +137,25 @@ def test_a_task_past_its_deadline_keeps_its_worker(tmp_path: Path, engine: Any) 
         assert float(task["service"] or 1.0) >= 1.0  # one that queued behind another was taken back
         assert durations[task["run"]] > 0.9
     assert {task["outcome"] for task in tasks if float(task["asked"]) == 1} == {"used"}
+
+
+def test_deadlines_are_watched_by_one_timer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where half of all replies are lost and what was lost is sent again, each task costs a look or two, not one for
+    each that was lost before it."""
+    looks: Counter[str] = Counter()
+    check = LiveCell._check_deadlines
+
+    def counted(cell: LiveCell) -> None:
+        looks["all"] += 1
+        check(cell)
+
+    monkeypatch.setattr(LiveCell, "_check_deadlines", counted)
+    options = {"stragglers": "erasure", "drop_share": 0.5, "time_scale": None, "compute": "emulated"}
+    config = small(schemes=("hedge",), requests=200, deadline=0.05, compute_time=0.002, rate=100.0, **options)
+    experiment.run(config, tmp_path / "run", Watcher())
+    tasks = len(rows(tmp_path / "run", "tasks"))
+    assert tasks > 250
+    assert looks["all"] <= 2 * tasks
 
 
 def test_an_error_of_our_own_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -206,6 +206,20 @@ def test_a_worker_that_crashes_comes_back(tmp_path: Path) -> None:
     assert with_fleet(body, tmp_path) == [("crashed", 0), ("back", 0)]
 
 
+def test_a_worker_that_does_not_come_back_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When it should have been back for long it counts as lost, and nobody waits for it any more."""
+    monkeypatch.setattr("collagebench.fleet.fleet.BACK_WITHIN", -3599.9)
+
+    async def body(fleet: Fleet, heard: Heard) -> None:
+        assert fleet.crash(0, 3600.0)
+        assert not fleet.is_whole
+        await asyncio.wait_for(fleet.whole(), 10)
+        assert "was not back" in str(fleet.connections[0].lost)
+
+    told = with_fleet(body, tmp_path)
+    assert [what[:2] for what in told] == [("crashed", 0), ("lost", 0)]
+
+
 def test_a_worker_crashes_again_and_again(tmp_path: Path) -> None:
     """Twenty times, with calls under way each time: every one is answered or fails as crashed, and none is lost."""
 

@@ -97,6 +97,25 @@ def test_models_are_called_by_the_servers_names(server: Server) -> None:
     with_fleet(body, f"{server.url}/v1/photos", pixel_scale=1 / 255)
 
 
+def test_inferences_are_timed_at_every_server_that_serves_the_model() -> None:
+    """Whichever slots of a server hold a model, and whichever is the last, each server that has it is asked."""
+    more = replace(MODEL, name="more")
+    with serving({"sums": SUMS, "more": SUMS}) as first, serving({"sums": SUMS, "more": SUMS}) as second:
+        specs = [WorkerSpec(index, models) for index, models in enumerate([(MODEL,), (MODEL,), (more,), (more,)])]
+
+        async def main() -> dict[tuple[str, int], float]:
+            where = Where("endpoint", endpoint=(first.url, second.url))
+            async with endpoint.endpoint_fleet(where, specs, lambda worker, reason: None) as fleet:
+                for server in (first, second):
+                    server.inferred.clear()
+                return await endpoint.times(fleet, [(MODEL, 1), (more, 2)])
+
+        took = asyncio.run(main())
+        assert {key for key, seconds in took.items() if seconds > 0} == {("sums", 1), ("more", 2)}
+        for server in (first, second):
+            assert {call.model_name for call in server.inferred} == {"sums", "more"}
+
+
 def test_a_slot_has_one_request_on_its_way(server: Server) -> None:
     """The others wait in the client; a server named twice has two slots and as many requests at once."""
 

@@ -11,7 +11,7 @@ from simulated_cell import simulate
 from collagebench.errors import UsageError
 from collagebench.schemes import make
 from collagebench.schemes.backed_up import HOLD_AUTO
-from collagebench.schemes.protocol import Task
+from collagebench.schemes.protocol import Request, Send, Task, Wake
 from collagebench.stragglers.draws import stream
 
 
@@ -139,6 +139,25 @@ def test_what_has_no_reply_in_time_is_sent_once_more_unless_an_answer_is_held() 
     while driver.wakes and driver.wakes[0][0] < 5002:
         driver.wake()
     assert [task.attempt for task in driver.tasks() if task.requests == (held,)] == [0]
+
+
+def test_what_has_a_held_answer_is_not_sent_again_when_another_group_of_its_own_fails() -> None:
+    """Of two groups with the same request, the first has replied and is held: the loss of the second sends only the
+    request again that has nothing else."""
+    scheme = make("collage", {"grid": 2, "flush": "auto", "hold": 0.5, "collage_workers": 2, "reject": 0.0})
+    first, second = (Request(number, number, 0.0) for number in (0, 1))
+    (send, *_) = scheme.arrived(first, 0.0)
+    assert isinstance(send, Send)
+    scheme.begun(send.task, 0.0)
+    (one,) = scheme.idle("collage", 0.0)
+    scheme.arrived(second, 0.01)
+    (both,) = scheme.idle("collage", 0.01)
+    assert isinstance(one, Send)
+    assert isinstance(both, Send)
+    assert {request.id for request in both.task.requests} == {0, 1}
+    assert [type(action) for action in scheme.replied(one.task, 0.1)] == [Wake]
+    again = scheme.failed(both.task, "lost", 0.2)
+    assert [action.task.requests for action in again if isinstance(action, Send)] == [(second,)]
 
 
 def test_places_left_over_are_taken_by_requests_whose_group_is_out() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import itertools
 import math
 import os
@@ -223,6 +224,13 @@ def test_files(tmp_path: Path) -> None:
     assert read_logs(tmp_path / "b.csv") == ((0.5, 0.25), (7.0,))
 
 
+def several_arrays() -> bytes:
+    """Return what is in a NumPy file of several arrays."""
+    file = io.BytesIO()
+    np.savez(file, first=np.ones(2), second=np.ones(2))
+    return file.getvalue()
+
+
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
@@ -238,6 +246,7 @@ def test_files(tmp_path: Path) -> None:
         ("short.csv", b"machine,seconds\na,1\nb\n", "line 3"),
         ("bytes.txt", b"\xff\xfe\x00", "neither a .npy file nor text"),
         ("text.npy", b"0.5\n", "is damaged, or no NumPy file of numbers$"),
+        ("arrays.npy", several_arrays(), "is damaged, or no NumPy file of numbers$"),
         ("text.gz", b"0.5\n", "cannot be read"),
         ("half.gz", gzip.compress(b"0.5\n" * 999)[:30], "truncated or damaged"),
     ],

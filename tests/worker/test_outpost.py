@@ -10,6 +10,7 @@ import os
 import select
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,16 +23,18 @@ pytestmark = pytest.mark.processes
 
 CONTENT = b"a model, as it were"
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
+LOOK = {"packages": {}, "files": {SHA256: "models"}, "bootstrap": False}
 
 
 class Driven:
     """An outpost and the test's end of its streams."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, *program: str) -> None:
         self.cache = home / "collagebench"
         environment = {**os.environ, "XDG_CACHE_HOME": str(home), "TMPDIR": str(home)}
         pipe = subprocess.PIPE
-        self.process = subprocess.Popen([sys.executable, outpost.__file__], stdin=pipe, stdout=pipe, env=environment)
+        command = [sys.executable, *(program or (outpost.__file__,))]
+        self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, env=environment)
         assert self.hear() == {"ready": True}
 
     def hear(self) -> dict[str, Any]:
@@ -51,9 +54,17 @@ class Driven:
         """Have it keep what is said to be the model."""
         return self.ask(content, keep={"sha256": SHA256, "bytes": len(content), "kind": "models"})
 
+    def end(self) -> None:
+        """Close its input, at which it ends."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.close()
+        self.process.stdout.close()
+        assert self.process.wait(10) == 0
+
     def missing(self) -> list[str]:
         """Return what it does not have of the model."""
-        answer = self.ask(look={"packages": {}, "files": {SHA256: "models"}, "bootstrap": False})
+        answer = self.ask(look=LOOK)
         missing: list[str] = answer["facts"]["missing"]
         return missing
 
@@ -63,11 +74,7 @@ def driven(tmp_path: Path) -> Iterator[Driven]:
     """Return one with a cache of its own; it ends with its input."""
     driven = Driven(tmp_path)
     yield driven
-    assert driven.process.stdin is not None
-    assert driven.process.stdout is not None
-    driven.process.stdin.close()
-    driven.process.stdout.close()
-    assert driven.process.wait(10) == 0
+    driven.end()
 
 
 def test_a_file_is_kept_once(driven: Driven) -> None:
@@ -107,6 +114,42 @@ def test_a_name_that_is_no_sha256_is_refused(driven: Driven, sha256: str) -> Non
     """So no path comes of what a client says."""
     answer = driven.ask(look={"packages": {}, "files": {sha256: "models"}, "bootstrap": False})
     assert answer == {"refused": f"{sha256!r} is no SHA-256"}
+
+
+BUSY = """
+import time
+from collagebench.worker import outpost
+outpost.LEASE = 1.0
+facts = outpost.Outpost._facts
+def busy(self):
+    outpost.Outpost._facts = facts
+    time.sleep(1.5)
+    return facts(self)
+outpost.Outpost._facts = busy
+outpost.main()
+"""
+
+
+def test_a_client_that_spoke_while_the_outpost_was_busy_is_not_gone(tmp_path: Path) -> None:
+    """A look that takes longer than a client may be silent is answered, and so is the next one: beats were there."""
+    driven = Driven(tmp_path, "-c", BUSY)
+    answered = threading.Event()
+
+    def beat() -> None:
+        assert driven.process.stdin is not None
+        while not answered.wait(0.2):
+            driven.process.stdin.write(b'{"beat": true}\n')
+            driven.process.stdin.flush()
+
+    beating = threading.Thread(target=beat)
+    beating.start()
+    try:
+        assert driven.missing() == [SHA256]
+        assert driven.missing() == [SHA256]
+    finally:
+        answered.set()
+        beating.join()
+        driven.end()
 
 
 def test_a_directory_that_is_still_written_to_goes_too(tmp_path: Path) -> None:

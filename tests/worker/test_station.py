@@ -117,11 +117,11 @@ def test_a_floor_below_the_inference_itself_injects_nothing() -> None:
     """An inference longer than the floor is left as it is."""
 
     def infer(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        wait_until(time.perf_counter() + 0.01)
+        wait_until(time.perf_counter() + 0.1)
         return np.zeros((1, 1), np.float32)
 
     served = serve(Work(infer, PIXELS, "floor", 0.001), time.perf_counter())
-    assert served.injected < 0.005
+    assert served.injected < served.compute / 2
 
 
 def test_a_wait_never_ends_early() -> None:
