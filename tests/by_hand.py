@@ -20,6 +20,10 @@ class ByHand:
         self.avoided: dict[int, tuple[Task, ...]] = {}
         self.wakes: list[tuple[float, Hashable]] = []
         self.ever_sent: list[Task] = []
+        self.numbers: set[tuple[int, str, int, int]] = set()
+        """First request, role, attempt and share of every task."""
+        self.actions: list[Action] = []
+        """All that the scheme has ever answered."""
         self.replied: set[int] = set()
         """Ids of the tasks whose replies have come."""
         self.kept: dict[int, list[Request]] = {}
@@ -80,9 +84,13 @@ class ByHand:
         todo = list(actions)
         while todo or self._offer_idle(todo):
             action = todo.pop(0)
+            self.actions.append(action)
             if isinstance(action, Send):
                 assert action.task.id not in self.sent, "a task is sent once"
                 assert any(self.open(request) for request in action.task.requests), "no task without an open request"
+                numbers = (action.task.requests[0].id, action.task.role, action.task.attempt, action.task.share)
+                assert numbers not in self.numbers, "each further task of a request has a number of its own"
+                self.numbers.add(numbers)
                 self.sent[action.task.id] = action.task
                 self.ever_sent.append(action.task)
                 self.avoided[action.task.id] = action.avoid
@@ -97,6 +105,8 @@ class ByHand:
                 assert self.open(action.request), "a request is answered once"
                 assert bool(action.tasks) == (action.source != "default"), "only a default answer comes from no task"
                 assert all(task.id in self.replied for task in action.tasks), "an answer comes from replies"
+                first = all(not task.attempt and not task.share for task in action.tasks)
+                assert first or action.source != "own", "a further task's answer is not the request's own"
                 assert not action.tasks or any(action.request in task.requests for task in action.tasks)
                 for task in action.tasks:
                     held = task is self._replying or any(self.open(request) for request in self.kept[task.id])

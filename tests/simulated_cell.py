@@ -61,6 +61,7 @@ def simulate(
     deadline: float = math.inf,
     losses: dict[float, int] | None = None,
     crashes: Sequence[tuple[float, float, int]] = (),
+    advance: Callable[[int], None] = lambda requests: None,
 ) -> Ledger:
     """Run one cell; `losses` names the workers that are lost and when, `crashes` those that come back, and when.
 
@@ -99,7 +100,7 @@ def simulate(
         return conductor
 
     requests = [Request(i, i, at) for i, at in enumerate(arrivals)]
-    simulate_cell(conduct, requests, lambda task: 0.0, deadline, crashes=crashes)
+    simulate_cell(conduct, requests, lambda task: 0.0, deadline, advance, crashes)
     assert sorted([*ledger.latency, *ledger.failures]) == list(range(len(arrivals)))
     assert not ledger.in_hand, "every task comes to its end"
     return ledger

@@ -200,6 +200,8 @@ class Conductor:
 
         The scheme hears of services that have begun before anything else, and of idle workers when all else is done.
         """
+        if actions is None:
+            raise self._fault("returned nothing when it was told an event: it must return a list of actions")
         todo, begun, asked = actions[::-1], self._begun, 0
         while True:
             while begun:
@@ -212,8 +214,8 @@ class Conductor:
                     return
                 asked += 1
                 if asked > ROUNDS:
-                    raise UsageError(
-                        f"a scheme was told {ROUNDS:,} times of an idle {role} worker and did not send it anything"
+                    raise self._fault(
+                        f"was told {ROUNDS:,} times of an idle {role} worker and did not send it anything"
                     )
                 todo += reversed(self.scheme.idle(role, now))
                 if not todo:
@@ -226,6 +228,8 @@ class Conductor:
             elif isinstance(action, Answer):
                 self._answer(action, now)
             elif isinstance(action, Wake):
+                if math.isnan(action.at):
+                    raise self._fault("asked to be woken at a time that is no number")
                 self._transport.wake(action.token, action.at)
             elif isinstance(action, Cancel):
                 self._cancel(action.task, now)
@@ -238,13 +242,21 @@ class Conductor:
                 self._listener.failed(action.request, action.reason)
                 self._unkeep(action.request, now)
 
+    def _fault(self, what: str) -> UsageError:
+        return UsageError(f"the scheme {type(self.scheme).__name__} {what}")
+
     def _send(self, send: Send, now: float) -> bool:
         """Put a task on a worker; False if there is none for it."""
         task, avoid = send
         shunned = {self._jobs[other.id].worker for other in avoid if other.id in self._jobs} if avoid else ()
         # A group's draws and routing are keyed by its first member, those of coded shares apart from further attempts'.
+        if not task.requests:
+            raise self._fault("sent a task that is for no request")
         key, attempt = task.requests[0].id, task.attempt + SHARES * task.share
-        worker = self.router.pick(task.role, shunned, self._tie(key, attempt))
+        try:
+            worker = self.router.pick(task.role, shunned, self._tie(key, attempt))
+        except KeyError:
+            raise self._fault(f"sent a task to a {task.role!r} worker, and asked for none in allot") from None
         if worker is None:
             return False
         at = self.router.free_at(worker, now)
@@ -265,10 +277,12 @@ class Conductor:
             return
         jobs = [self._jobs[task.id] for task in answer.tasks]
         if answer.source not in SOURCES:
-            raise UsageError(f"a scheme's answer cannot be from {answer.source!r}; sources are {', '.join(SOURCES)}")
+            raise self._fault(f"answered from {answer.source!r}, which cannot be; sources are {', '.join(SOURCES)}")
+        if answer.source == "own" and any(job.task.attempt or job.task.share for job in jobs):
+            raise self._fault(f"called an answer to request {answer.request.id} own that a further task gave")
         for job in jobs:
             if job.replied is None:
-                raise UsageError(f"a scheme answered request {answer.request.id} from a task that has not been served")
+                raise self._fault(f"answered request {answer.request.id} from a task that has not been served")
             job.outcome = "used"
         self._listener.answered(answer.request, answer.source, jobs, now)
         self._unkeep(answer.request, now)

@@ -17,6 +17,7 @@ from typing import Any
 from collagebench import __version__
 from collagebench.config import Config, as_json, option
 from collagebench.errors import UsageError
+from collagebench.results.environment import sources
 from collagebench.results.reader import load, read_run_header
 from collagebench.results.writer import SCHEMA
 
@@ -77,7 +78,8 @@ def open_earlier(directory: Path, engine: str, config: Config) -> Earlier:
 
     Raises:
         DataError: it is no run directory, or damaged.
-        UsageError: it was begun by the other verb, by an older version, or with another config, or was changed.
+        UsageError: it was begun by the other verb, by an older version, or with another config, or was changed, or the
+            program was.
     """
     check_engine(directory, engine)
     run = load(directory)
@@ -87,6 +89,12 @@ def open_earlier(directory: Path, engine: str, config: Config) -> Earlier:
         raise UsageError(
             f"{directory} cannot be resumed, because {' and '.join(run.changed)} changed since the run was written: "
             "run it again from the start"
+        )
+    began = run.header.get("environment", {}).get("sources")
+    if began is not None and began != sources():
+        raise UsageError(
+            f"{directory} was begun before this program was changed, so its records would be those of two programs: "
+            "run it again from the start, or into another directory"
         )
     _same_config(directory, run.header.get("config", {}), _plain(as_json(config)))
     cells, texts = run.cells, run.cells.texts

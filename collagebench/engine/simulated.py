@@ -16,6 +16,7 @@ from heapq import heappop, heappush
 
 from collagebench.engine.conductor import Conductor
 from collagebench.engine.router import Job
+from collagebench.errors import UsageError
 from collagebench.schemes.protocol import Request, Task
 
 ADVANCE = 100
@@ -25,6 +26,10 @@ SURELY = 1 - 1e-6
 
 INSTANT = 1e-9
 """Seconds within which two events are at one time, however sums of times were rounded."""
+LOOK = 10_000
+"""Events after which progress is reported whether anything has arrived or not, so that it can be interrupted."""
+WAKES = 100_000
+"""How often a scheme may be woken at one time."""
 
 
 Crash = tuple[float, float, int]
@@ -115,8 +120,11 @@ def simulate_cell(
     heap, deadlines = transport.heap, transport.deadlines
     pending = iter(requests)
     request = next(pending, None)
-    arrived = 0
+    arrived = events = woken = 0
     while True:
+        events += 1
+        if events % LOOK == 0:
+            advance(0)
         arrival = math.inf if request is None else request.arrival
         event = math.inf
         if heap:
@@ -124,7 +132,10 @@ def simulate_cell(
             if waking is not None:  # all replies of its instant have been: now its own time counts
                 event = max(waking[0], transport.now)
         due = transport.due() if deadlines else math.inf
-        now = transport.now = min(arrival, event, due)
+        now = min(arrival, event, due)
+        if now > transport.now:
+            woken = 0
+        transport.now = now
         if now == math.inf:
             break
         if crash is not None and crash[0] <= now:
@@ -145,7 +156,14 @@ def simulate_cell(
                 token = waking[1]
                 if isinstance(token, _Back):
                     conductor.back(token.worker, now)
+                elif request is None and not conductor.open and not conductor.router.in_hand:
+                    break  # a scheme may wake itself for ever
                 else:
+                    woken += 1
+                    if woken > WAKES:
+                        raise UsageError(
+                            f"the scheme {type(conductor.scheme).__name__} was woken {WAKES:,} times at one time"
+                        )
                     conductor.woke(token, now)
         elif due == now:
             conductor.failed(deadlines.popleft()[1], "deadline", now)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ from collagebench.config import option
 from collagebench.report.frame import Looks
 from collagebench.report.markup import Content, Markup, join, tag
 from collagebench.report.parts import TEXTS, UNKNOWN, as_interval, as_ms, as_percent, as_times
+from collagebench.schemes import SCHEMES
 
 Object = dict[str, Any]
 
@@ -28,6 +30,14 @@ DOES = {
     "nercc": "Only as part of coded images; the replies that come answer all requests, approximately.",
     "collage": "Also as one cell of a mosaic on one more worker; whichever answers first wins.",
 }
+
+
+def _does(scheme: str) -> str:
+    """Say what a scheme does: one of somebody else's by the first line of its description, if it is there."""
+    known = DOES.get(scheme)
+    if known is None and scheme in SCHEMES:
+        known = (inspect.getdoc(SCHEMES[scheme]) or "").partition("\n")[0]
+    return known or ""
 
 
 def figures(one: Object, looks: Looks) -> Markup:
@@ -122,7 +132,7 @@ def schemes_table(one: Object, looks: Looks) -> Markup:
             tag(
                 "tr",
                 _name(scheme["variant"], looks),
-                tag("td", DOES.get(scheme["scheme"], ""), class_="text words"),
+                tag("td", _does(scheme["scheme"]), class_="text words"),
                 tag("td", join([tag("code", text), " "] for text in given), class_="text words"),
                 tag("td", ", ".join(workers) or UNKNOWN, class_="text"),
             )

@@ -6,16 +6,20 @@ Only what helps to understand a figure is kept: no host name, no user, no path. 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import platform
 import subprocess
 from datetime import datetime, timezone
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from collagebench import __version__
 
+RECORDING = ("coding", "engine", "fleet", "schemes", "stragglers", "worker", "workload")
+"""The rooms of this package that records depend on."""
 DEPENDENCIES = (
     "click",
     "grpcio",
@@ -44,9 +48,26 @@ def capture() -> dict[str, Any]:
         "os": _os_name(),
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "collagebench": __version__,
+        "sources": sources(),
         "packages": {name: _version(name) for name in DEPENDENCIES},
         "git": _git(),
     }
+
+
+@cache
+def sources() -> str | None:
+    """Return a digest (hexadecimal) of the code that decides what is on record; None where it cannot be read.
+
+    A report, a study or a command that is changed leaves records as they were.
+    """
+    package, whole = Path(__file__).resolve().parent.parent, hashlib.sha256()
+    paths = sorted(path for room in RECORDING for path in (package / room).rglob("*.py"))
+    try:
+        for path in paths:
+            whole.update(f"{path.relative_to(package).as_posix()}\n".encode() + path.read_bytes())
+    except OSError:
+        return None
+    return whole.hexdigest()[:16] if paths else None
 
 
 def processor_time() -> tuple[float, float]:

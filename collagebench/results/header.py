@@ -127,6 +127,7 @@ ENVIRONMENT = {
     "os": "text?",
     "python": "text?",
     "collagebench": "text?",
+    "sources": "text?",
     "packages": {EACH: "text?"},
     "git": {"revision": "text?", "dirty": "truth?"},
 }

@@ -34,11 +34,26 @@ class Left:
     why: str
 
 
-def candidates(workers: int, slo: float | None = None) -> list[SchemeConfig]:
+def candidates(workers: int, slo: float | None = None, asked: Sequence[str] = ()) -> list[SchemeConfig]:
     """Return the variants to be compared on a fleet of `workers`; the first is no redundancy.
 
-    `slo` is the latency that is asked for, in seconds, or None.
+    `slo` is the latency that is asked for, in seconds, or None. `asked` names the schemes that are wanted, none for the
+    usual ones; one that has no usual settings is considered with its defaults.
+
+    Raises:
+        UsageError: a scheme that was asked for needs an SLO.
     """
+    if slo is None and "default" in asked:
+        raise UsageError("the scheme default answers when the time for an answer is up: say --slo how long that is")
+    found = _usual(workers, slo)
+    if not asked:
+        return found
+    known = {one.name for one in found}
+    return [one for one in found if one.name in asked] + [_named(name) for name in asked if name not in known]
+
+
+def _usual(workers: int, slo: float | None) -> list[SchemeConfig]:
+    """Return the variants of those schemes that have settings to choose from, or need none."""
     found = [_named("none")]
     found += [_named("replication", f"x{n}", replicas=n) for n in (2, 3)]
     found += [_named("hedge", p, hedge_delay=p) for p in ("p90", "p95", "p99")]

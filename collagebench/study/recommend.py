@@ -22,7 +22,6 @@ from collagebench.engine.plan import make_plan
 from collagebench.errors import OutputError, UsageError
 from collagebench.report.recommendation_page import recommendation_page
 from collagebench.report.summary import LOST, failing
-from collagebench.schemes import SCHEMES
 from collagebench.statistics.warnings import few_fleets
 from collagebench.study.candidates import Left, candidates, possible
 from collagebench.study.explained import explain
@@ -82,8 +81,7 @@ def recommend(
         )
     plain = replace(asked.config, schemes=(NONE,), **load_of(asked.loads[-1]))
     plan = make_plan(plain)
-    every = candidates(plain.workers, wishes.slo)
-    wanted = [one for one in every if one.name != "none" and one.name in (asked.schemes or SCHEMES)]
+    wanted = [one for one in candidates(plain.workers, wishes.slo, asked.schemes) if one.name != "none"]
     able, left = possible(wanted, plain, plan.single.classes)
     points = _points(asked, able)
     compute = measured([replace(plain, schemes=(NONE, *able))], plan.compute)

@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from real_processes import ROOT
 
 from collagebench.cli import cli
-from collagebench.schemes import SCHEMES, options_of
+from collagebench.schemes import SCHEMES, make, options_of
 
 DOCS = Path(ROOT) / "docs"
 if not DOCS.exists():
@@ -27,6 +27,8 @@ PAGE = (DOCS / "schemes.md").read_text(encoding="utf-8")
 SECTIONS = dict(re.findall(r"^##+ (.+)\n((?:(?!^##).*\n)*)", PAGE, re.MULTILINE))
 ABOUT_SCHEMES = [*SCHEMES, "Hedge with a budget", "SingleR"]
 ADDING = (DOCS / "adding-a-scheme.md").read_text(encoding="utf-8")
+CODE = re.findall(r"^```python\n(.*?)^```", ADDING, re.MULTILINE | re.DOTALL)
+"""What the page has of Python: the example, the line that adds it, a test."""
 
 
 def test_the_pictures_are_what_the_schemes_do_today() -> None:
@@ -114,7 +116,7 @@ def test_the_readme_names_every_scheme_and_leads_to_the_page() -> None:
 @pytest.fixture
 def quiet(monkeypatch: pytest.MonkeyPatch) -> Any:
     """The page's example, registered as the page says; its class."""
-    code, line = re.findall(r"^```python\n(.*?)^```", ADDING, re.MULTILINE | re.DOTALL)
+    code, line, _ = CODE
     assert len(code.splitlines()) < 40
     names: dict[str, Any] = {"__name__": "collagebench.schemes.quiet"}
     exec(compile(code, "docs/adding-a-scheme.md", "exec"), names)
@@ -137,6 +139,14 @@ def test_the_example_of_a_scheme_does_what_the_page_says(quiet: Any) -> None:
     for task in driver.tasks():
         driver.fail(task)
     assert driver.failures == {third.id: "lost"}
+
+
+def test_the_example_of_a_test_passes(quiet: Any) -> None:
+    """The page's test of its example holds."""
+    names: dict[str, Any] = {"ByHand": ByHand, "make": make}
+    exec(compile(CODE[2], "docs/adding-a-scheme.md", "exec"), names)
+    (test,) = [value for name, value in names.items() if name.startswith("test_")]
+    test()
 
 
 def test_the_example_of_a_scheme_is_good_for_what_the_page_says(quiet: Any, tmp_path: Path) -> None:

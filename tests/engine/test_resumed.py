@@ -155,6 +155,18 @@ def test_what_cannot_be_resumed_is_refused(tmp_path: Path) -> None:
         experiment.run(CONFIG, part, Progress(), resume=True)
 
 
+@pytest.mark.parametrize("cells", [1, 6])
+def test_what_another_program_began_is_not_gone_on_with(tmp_path: Path, cells: int) -> None:
+    """Records of a program whose code was changed since are refused, even if they are all there: nobody could tell
+    which of two programs a figure is of."""
+    part = interrupted(tmp_path / "part", cells) if cells == 1 else simulate(tmp_path / "part", CONFIG)
+    edit(part, lambda header: header["environment"].update(sources="0123456789abcdef"))
+    before = {path: path.read_bytes() for path in part.iterdir()}
+    with pytest.raises(UsageError, match="was begun before this program was changed"):
+        simulate(part, CONFIG, resume=True)
+    assert {path: path.read_bytes() for path in part.iterdir()} == before
+
+
 def test_what_was_changed_is_not_resumed(tmp_path: Path) -> None:
     """A record or a setting that somebody changed would be sealed as if it had been measured."""
     part = interrupted(tmp_path / "part", 2)

@@ -17,6 +17,8 @@ from collagebench.report.html import page
 from collagebench.report.markup import VOID
 from collagebench.report.summary import summarise
 from collagebench.results.reader import load
+from collagebench.schemes import SCHEMES
+from collagebench.schemes.plain import NoRedundancy
 
 STYLE = Path(collagebench.report.__file__).with_name("page.css").read_text(encoding="utf-8")
 
@@ -163,3 +165,20 @@ def test_contrast_is_enough(theme):
         assert contrast(theme[name], theme[f"{name}-back"]) >= 4.5, name
     for number in range(8):
         assert contrast(theme[f"c{number}"], theme["page"]) >= 3, number
+
+
+def test_a_scheme_of_somebody_elses_is_described_in_its_own_words(tmp_path, monkeypatch):
+    """The first line of its class says what it does where it is installed; elsewhere the place is left empty."""
+
+    class Mine(NoRedundancy):
+        """Two tasks in quiet times.
+
+        And more of it.
+        """
+
+    run = make_run(tmp_path / "run", {"none": [[0.01] * 20], "mine": [[0.02] * 20]})
+    assert "quiet times" not in made(run)
+    monkeypatch.setitem(SCHEMES, "mine", Mine)
+    text = made(run)
+    assert "Two tasks in quiet times." in text
+    assert "And more of it" not in text

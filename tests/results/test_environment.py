@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 from collagebench.results import environment
-from collagebench.results.environment import capture, processor_time
+from collagebench.results.environment import capture, processor_time, sources
 
 
 def test_the_machine_is_described_in_plain_json():
@@ -30,6 +30,22 @@ def test_the_time_that_a_host_takes_is_part_of_all(tmp_path, monkeypatch):
     assert processor_time() == (36.0, 8.0)
     monkeypatch.setattr(environment, "_lines", lambda path: [])
     assert processor_time() == (0.0, 0.0)
+
+
+def test_the_code_that_records_depend_on_has_a_digest(tmp_path, monkeypatch):
+    """A change of a scheme is seen, one of a report is not; a package without sources has none."""
+    package = tmp_path / "collagebench"
+    monkeypatch.setattr(environment, "__file__", str(package / "results" / "environment.py"))
+    assert sources.__wrapped__() is None
+    for room in ("schemes", "report"):
+        (package / room).mkdir(parents=True)
+        (package / room / "a.py").write_text("1\n")
+    first = sources.__wrapped__()
+    (package / "report" / "a.py").write_text("2\n")
+    assert sources.__wrapped__() == first
+    (package / "schemes" / "a.py").write_text("2\n")
+    assert sources.__wrapped__() != first
+    assert capture()["sources"] == sources()
 
 
 def test_nothing_private_is_told():

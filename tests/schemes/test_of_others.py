@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Collection, Sequence
+import math
+from collections.abc import Callable, Collection, Hashable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,7 +21,8 @@ from collagebench.errors import UsageError
 from collagebench.report.summary import summarise
 from collagebench.results.reader import load
 from collagebench.schemes.plain import NoRedundancy
-from collagebench.schemes.protocol import Action, Answer, Request, Scheme, Task, Wake
+from collagebench.schemes.protocol import Action, Answer, Request, Scheme, Send, Task, Wake
+from collagebench.statistics.validity import judge
 
 
 @pytest.fixture
@@ -116,7 +118,9 @@ def test_a_source_that_is_none_is_refused_at_once(add: Callable[[type[Scheme]], 
             return self._answer(task.requests[0], "copy", task)
 
     add(Copy)
-    with pytest.raises(UsageError, match="cannot be from 'copy'; sources are own, replica,"):
+    with pytest.raises(
+        UsageError, match="the scheme Copy answered from 'copy', which cannot be; sources are own, replica,"
+    ):
         simulate("mine", {}, 2, [0.0], slow)
 
 
@@ -131,6 +135,96 @@ def test_an_answer_from_a_task_that_is_not_served_is_refused(add: Callable[[type
     add(Hasty)
     with pytest.raises(UsageError, match="answered request 0 from a task that has not been served"):
         simulate("mine", {}, 2, [0.0], slow)
+
+
+class Faulty(NoRedundancy):
+    """A scheme whose fault is in what it answers to an arrival."""
+
+    def __init__(self, faults: Callable[[Faulty, Request], Any]) -> None:
+        super().__init__()
+        self.faults = faults
+
+    def arrived(self, request: Request, now: float) -> list[Action]:
+        actions: list[Action] = self.faults(self, request)
+        return actions
+
+
+@pytest.mark.parametrize(
+    ("faults", "sentence"),
+    [
+        (lambda scheme, request: None, "returned nothing when it was told an event"),
+        (lambda scheme, request: [Send(Task(0, "single", (), 0))], "sent a task that is for no request"),
+        (
+            lambda scheme, request: [scheme._send("singel", (request,))],
+            "sent a task to a 'singel' worker, and asked for none in allot",
+        ),
+        (lambda scheme, request: [Wake(("x",), math.nan)], "asked to be woken at a time that is no number"),
+        (lambda scheme, request: [scheme._send("single", (request,), 1)], "called an answer to request 0 own that"),
+    ],
+    ids=["nothing", "for nobody", "unknown role", "no time", "not its own"],
+)
+def test_what_a_scheme_must_not_do_is_said_with_its_name(
+    add: Callable[[type[Scheme]], None], faults: Callable[[Faulty, Request], Any], sentence: str
+) -> None:
+    """What would be a wrong figure, or an error of the tool's, is a sentence about the scheme."""
+
+    class Mine(Faulty):
+        def __init__(self) -> None:
+            super().__init__(faults)
+
+    add(Mine)
+    with pytest.raises(UsageError, match=f"^the scheme Mine {sentence}"):
+        simulate("mine", {}, 2, [0.0], slow)
+
+
+def test_a_scheme_that_wakes_itself_at_one_time_for_ever_is_stopped(add: Callable[[type[Scheme]], None]) -> None:
+    """In simulation, where no time would ever pass."""
+
+    class Sleepless(NoRedundancy):
+        def arrived(self, request: Request, now: float) -> list[Action]:
+            return [*super().arrived(request, now), Wake(("again",), now)]
+
+        def woke(self, token: Hashable, now: float) -> list[Action]:
+            return [Wake(("again",), now)]
+
+    add(Sleepless)
+    with pytest.raises(UsageError, match="the scheme Sleepless was woken 100,000 times at one time"):
+        simulate("mine", {}, 2, [0.0], slow)
+
+
+def test_a_scheme_may_wake_itself_as_long_as_the_cell_lasts(add: Callable[[type[Scheme]], None]) -> None:
+    """With nothing left to answer or to serve a cell has ended, whatever a scheme still wants to be woken for; until
+    then it can be interrupted although nothing arrives any more."""
+
+    class Ticking(NoRedundancy):
+        def arrived(self, request: Request, now: float) -> list[Action]:
+            return [*super().arrived(request, now), Wake(("tick",), now + 1e-5)]
+
+        def woke(self, token: Hashable, now: float) -> list[Action]:
+            return [Wake(("tick",), now + 1e-5)]
+
+    add(Ticking)
+    heard: list[int] = []
+    ledger = simulate("mine", {}, 2, [0.0], slow, advance=heard.append)
+    assert ledger.latency == {0: 1.0}
+    assert len(heard) >= 9
+    assert set(heard) == {0}
+
+
+def test_requests_that_a_scheme_forgets_are_its_own_fault(add: Callable[[type[Scheme]], None], tmp_path: Path) -> None:
+    """Those that are neither answered nor given up make a run invalid, with a reason that blames neither the load nor
+    the deadline."""
+
+    class Forgetful(NoRedundancy):
+        def replied(self, task: Task, now: float, missing: Collection[int] = ()) -> list[Action]:
+            return []
+
+    add(Forgetful)
+    simulated(tmp_path / "run")
+    (reason,) = judge(load(tmp_path / "run"))
+    assert reason.startswith("mine: ")
+    assert "neither answered nor given up" in reason
+    assert "a fault of the scheme" in reason
 
 
 def test_a_scheme_that_never_uses_an_idle_worker_does_not_hang(add: Callable[[type[Scheme]], None]) -> None:

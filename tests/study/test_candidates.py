@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from collagebench import zoo
 from collagebench.config import Config
-from collagebench.errors import ModelError
+from collagebench.errors import ModelError, UsageError
 from collagebench.schemes import SCHEMES, make
 from collagebench.study.candidates import candidates, possible
 
@@ -29,6 +29,17 @@ def test_every_scheme_is_considered() -> None:
     """All but `equal`, which is no redundancy here; the default answer needs an SLO to be in time for."""
     assert {one.name for one in candidates(10, 0.2)} == set(SCHEMES) - {"equal"}
     assert {one.name for one in candidates(10)} == set(SCHEMES) - {"equal", "default"}
+
+
+def test_what_is_asked_for_is_considered() -> None:
+    """Of the schemes that are asked for, those that have settings to choose from come with these, any other one with
+    its defaults; one that needs an SLO is refused without."""
+    found = candidates(10, None, ("tied", "equal", "parity"))
+    assert {one.name for one in found} == {"tied", "equal", "parity"}
+    assert [one.variant for one in found if one.name == "equal"] == ["equal"]
+    with pytest.raises(UsageError, match="say --slo"):
+        candidates(10, None, ("default",))
+    assert [one.name for one in candidates(10, 0.2, ("default",))] == ["default"]
 
 
 def test_all_of_them_can_run_on_the_shipped_models() -> None:
