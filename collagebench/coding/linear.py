@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 
 from collagebench.errors import DataError
 
-_PRODUCT = 1 << 18
-"""Multiplications in one product of matrices, at most: OpenBLAS shares out larger ones among threads."""
+PRODUCT = 1 << 18
+"""Multiplications in one product of matrices, at most. OpenBLAS shares out larger ones among threads that spin while
+they wait, which on a busy machine took ten times the processor time and made single calls a hundred times slower."""
 
 
 def image_nodes(images: int) -> NDArray[np.float64]:
@@ -53,7 +54,7 @@ def combine(weights: NDArray[np.float32], images: Sequence[NDArray[Any]]) -> NDA
             raise DataError(f"images coded together must have one size; image {i} is {image.shape}, not {shape}")
     flat = [image.reshape(-1) for image in images]
     sums = np.empty((len(weights), flat[0].size), np.float32)
-    step = max(1, _PRODUCT // weights.size)
+    step = max(1, PRODUCT // weights.size)
     inputs = np.empty((len(flat), min(step, flat[0].size)), np.float32)
     for start in range(0, flat[0].size, step):
         part = inputs[:, : flat[0].size - start]

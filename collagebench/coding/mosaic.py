@@ -20,15 +20,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from collagebench.coding.linear import PRODUCT
 from collagebench.errors import DataError
 
 LARGEST_GRID = 16
 """Cells along a side that a collage has at most."""
 _BAND = 8
 """Outputs in a band: with more of them more multiplications by zero are wasted, with fewer more calls are."""
-_PRODUCT = 1 << 18
-"""Multiplications in one product of matrices, at most. OpenBLAS shares out larger ones among threads that spin while
-they wait, which on a busy machine took ten times the processor time and made single calls a hundred times slower."""
 
 
 def mosaic(
@@ -76,7 +74,7 @@ def tiled(
         _paste(images, grid[1], height, 0, out)
         return out
     down, across = _bands(whole[0], size[0]), _bands(whole[1], size[1], channels=3)
-    step = max(1, _PRODUCT // (_BAND * max(band.weights.size for band in across)))
+    step = max(1, PRODUCT // (_BAND * max(band.weights.size for band in across)))
     for start in range(0, len(down), step):
         _resample(images, grid[1], height, width, down[start : start + step], across, out)
     return out
@@ -129,7 +127,7 @@ def _resample(
     for band in down:
         inputs = pasted[band.inputs.start - first : band.inputs.stop - first]
         outputs = rows[band.outputs.start - top : band.outputs.stop - top]
-        step = max(1, _PRODUCT // band.weights.size)
+        step = max(1, PRODUCT // band.weights.size)
         for start in range(0, rows.shape[1], step):
             part = slice(start, start + step)
             np.matmul(band.weights, inputs[:, part], out=outputs[:, part])

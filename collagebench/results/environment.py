@@ -36,7 +36,7 @@ DEPENDENCIES = (
 def capture() -> dict[str, Any]:
     """Return a description of this machine and this installation, as plain JSON values."""
     return {
-        "captured_utc": datetime.now(timezone.utc).replace(tzinfo=None).isoformat(timespec="seconds"),
+        "captured_utc": now(),
         "cpu": _cpu_model(),
         "logical_cores": os.cpu_count(),
         "affinity_cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
@@ -52,6 +52,11 @@ def capture() -> dict[str, Any]:
         "packages": {name: _version(name) for name in DEPENDENCIES},
         "git": _git(),
     }
+
+
+def now() -> str:
+    """Return the time of day, UTC, to the second."""
+    return datetime.now(timezone.utc).replace(tzinfo=None).isoformat(timespec="seconds")
 
 
 @cache

@@ -11,12 +11,12 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 from collagebench import __version__
 from collagebench.errors import DataError, OutputError
+from collagebench.results.environment import now
 
 SCHEMA = 1
 FILE = "sweep.json"
@@ -47,11 +47,6 @@ class Sweep:
 def is_sweep(directory: Path) -> bool:
     """Say whether `directory` is that of a sweep."""
     return (directory / FILE).is_file()
-
-
-def now() -> str:
-    """Return the time of day, UTC, to the second."""
-    return datetime.now(timezone.utc).replace(tzinfo=None).isoformat(timespec="seconds")
 
 
 def write_sweep(directory: Path, sweep: Sweep) -> None:

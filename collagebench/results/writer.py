@@ -14,12 +14,12 @@ import os
 import threading
 from collections.abc import Callable, Collection
 from dataclasses import fields
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 from collagebench import __version__
 from collagebench.errors import OutputError
+from collagebench.results.environment import now
 from collagebench.results.records import CellRecord, RequestRecord, TaskRecord
 from collagebench.results.rows import Rows, cell_of, formatter
 from collagebench.results.seal import FILES, OWN, header_checksum
@@ -63,7 +63,7 @@ class RunWriter:
         self._header: dict[str, Any] = {
             "schema": SCHEMA,
             "tool": f"collagebench {__version__}",
-            "created_utc": _now(),
+            "created_utc": now(),
             "events": [],
             **header,
             "status": "running",
@@ -132,7 +132,7 @@ class RunWriter:
 
         `worker lost` makes the report INVALID; any other kind, such as `warning`, is shown as it is.
         """
-        self._header["events"].append({"kind": kind, "message": message, "at_utc": _now()})
+        self._header["events"].append({"kind": kind, "message": message, "at_utc": now()})
         self._write_header()
 
     def disturbed(self, facts: dict[str, Any]) -> None:
@@ -156,7 +156,7 @@ class RunWriter:
         """
         self._flush()
         files = {rows.name: rows.checksum for rows in (self._requests, self._tasks, self._cells)}
-        self._header.update(facts, status=status, finished_utc=_now(), **{FILES: files})
+        self._header.update(facts, status=status, finished_utc=now(), **{FILES: files})
         self._write_header()
 
     def close(self) -> None:
@@ -306,8 +306,3 @@ def _has_row(path: Path) -> bool:
     """Whether a table has more than its first line."""
     with path.open("rb") as file:
         return file.read(1 << 16).count(b"\n") > 1
-
-
-def _now() -> str:
-    """Return the time of day, UTC, to the second."""
-    return datetime.now(timezone.utc).replace(tzinfo=None).isoformat(timespec="seconds")
