@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
@@ -33,7 +34,7 @@ from collagebench.results.environment import processor_time
 from collagebench.results.reader import load
 from collagebench.results.records import CellRecord
 from collagebench.results.writer import RunWriter
-from collagebench.statistics.lateness import late_cells
+from collagebench.statistics.lateness import Times, late_cells
 from collagebench.stragglers.draws import key, uniform
 from collagebench.stragglers.natural import Natural
 
@@ -201,15 +202,22 @@ async def _late(
     named = [f"{counts[variant.name]} of {variant.name}" for variant in plan.variants if counts[variant.name]]
     message = (
         f"again, the same requests with the same delays, because the client was late (dispatch lag p99 up to "
-        f"{1e3 * max(late.values()):.2f} ms): of {plan.config.runs} runs {', '.join(named)}"
+        f"{1e3 * max(times.lag for times in late.values()):.2f} ms): of {plan.config.runs} runs {', '.join(named)}"
     )
     cells = [(order, run, variant) for order, run, variant in whole if (variant.name, run) in late]
     progress.stage(f"measuring {len(cells)} of {len(whole)} again")
     progress.show(f"measuring {message}")
     writer.drop(late.keys())
     writer.event("measured again", f"measured {message}.")
+    writer.replaced([_replaced(scheme, run, times) for (scheme, run), times in late.items()])
     begin(plan, progress, cells)
     return cells
+
+
+def _replaced(scheme: str, run: int, times: Times) -> dict[str, Any]:
+    """Return what is kept of a cell whose records are dropped."""
+    p50, p99 = (seconds if math.isfinite(seconds) else None for seconds in (times.p50, times.p99))
+    return {"scheme": scheme, "run": run, "dispatch_lag_p99_s": times.lag, "p50_s": p50, "p99_s": p99}
 
 
 def _stolen(before: tuple[float, float], after: tuple[float, float]) -> float:

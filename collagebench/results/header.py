@@ -173,6 +173,9 @@ SHAPE: dict[str, Any] = {
     "resumed": [{"at_utc": "text", "tool": "text", "cells_kept": "count", "environment": ENVIRONMENT}],
     "events": [{"kind": "text", "message": "text", "at_utc": "text"}],
     "disturbances": [{"scheme": "text", "run": "count", "began": ["object"], "came": ["object"]}],
+    "replaced": [
+        {"scheme": "text", "run": "count", "dispatch_lag_p99_s": "amount", "p50_s": "amount?", "p99_s": "amount?"}
+    ],
     "bound": {**BOUND, "source": "text?", "curve": [["amount?"]]},
 }
 NULLABLE = ("git", "load_average")

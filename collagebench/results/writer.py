@@ -12,7 +12,7 @@ import contextlib
 import json
 import os
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -141,6 +141,11 @@ class RunWriter:
         Of crashes `came` has those workers that were back in time, and `began` those that were not yet.
         """
         self._header.setdefault("disturbances", []).append(facts)
+        self._write_header()
+
+    def replaced(self, cells: Sequence[dict[str, Any]]) -> None:
+        """Keep what cells were like that are measured again: {scheme, run, dispatch_lag_p99_s, p50_s, p99_s} each."""
+        self._header.setdefault("replaced", []).extend(cells)
         self._write_header()
 
     def add(self, **facts: Any) -> None:

@@ -81,6 +81,9 @@ def test_a_late_cell_is_measured_again(measure: Callable[..., tuple[Run, Disturb
     assert message.endswith("ms): of 2 runs 1 of hedge.")
     assert progress.shown == [message.replace("measured", "measuring", 1).removesuffix(".")]
     assert message in warnings(run)
+    (before,) = run.header["replaced"]
+    assert (before["scheme"], before["run"]) == ("hedge", 1)
+    assert before["p99_s"] > before["dispatch_lag_p99_s"] > BLOCKED / 2
     assert (run.left_out, run.changed, len(run.requests)) == ((), (), 240)
     assert float(run.requests["lag"].max()) < BLOCKED / 2
     arrivals = [sorted(run.of(scheme).requests["arrival"].tolist()) for scheme in ("none", "hedge")]

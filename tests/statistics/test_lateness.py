@@ -8,7 +8,7 @@ from synthetic_run import HEADER, cell, request
 
 from collagebench.results.reader import Run, load
 from collagebench.results.writer import RunWriter
-from collagebench.statistics.lateness import late_cells, late_schemes
+from collagebench.statistics.lateness import Times, late_cells, late_schemes
 
 
 def run_with(directory: Path, lags: dict[tuple[str, int], list[float]]) -> Run:
@@ -40,7 +40,7 @@ def test_only_the_runs_to_which_it_is_due_are_named(tmp_path: Path) -> None:
     lags |= {("hedge", number): early for number in (2, 3)}
     found = run_with(tmp_path / "run", lags)
     assert late_schemes(found) == {"none": (0.005, 0.02)}
-    assert late_cells(found) == {("none", 1): 0.006}
+    assert late_cells(found) == {("none", 1): Times(0.006, 0.02, 0.02)}
 
 
 def test_a_simulation_is_never_late(tmp_path: Path) -> None:
