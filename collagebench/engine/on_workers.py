@@ -42,7 +42,7 @@ SAID = 4
 """Different reasons for refusing tasks that are put on record."""
 AGAIN = 2
 """How often cells in which the client was late are measured again."""
-FEW = 0.25
+FEW = 1 / 3
 """Up to this share of all cells, that is; if there are more, it is no passing disturbance."""
 
 
