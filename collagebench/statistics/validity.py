@@ -114,7 +114,7 @@ def _late_client(run: Run) -> list[str]:
     if run.header.get("config", {}).get("stragglers") == "none":
         ways.remove("raise --time-scale")
     if run.header.get("client_priority") == "normal":
-        ways.append("give it real-time priority (as root, or with `ulimit -r 1`)")
+        ways.append("give it real-time priority (as root, or where `ulimit -r` is not 0)")
     advice = f"{', '.join(ways[:-1])}, or {ways[-1]}"
     stolen = run.header.get("stolen_share", 0.0)
     if stolen >= STOLEN:
