@@ -23,10 +23,10 @@ from pathlib import Path
 from typing import Any
 
 from collagebench.errors import ModelError, OutputError
+from collagebench.zoo.checks import SCHEMA, check_manifest
 
 SHIPPED = Path(__file__).parent
 MANIFEST = "manifest.json"
-SCHEMA = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,37 +97,25 @@ def load(directory: Path = SHIPPED) -> list[Model]:
     """Read a directory's manifest.
 
     Raises:
-        ModelError: there is no manifest, it cannot be read, or it was written by a newer version.
+        ModelError: there is no manifest, it cannot be read, it says something impossible, or it was written by a newer
+            version.
     """
     path = directory / MANIFEST
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
+        json.dumps(data, ensure_ascii=False).encode()  # a lone surrogate could never be printed
     except FileNotFoundError:
         raise ModelError(
             f"{directory} holds no {MANIFEST}; `collagebench export --out {directory}` makes one"
         ) from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ModelError(f"{path} cannot be read: {error}") from None
-    try:
-        if data["schema"] > SCHEMA:
-            raise ModelError(
-                f"{path} has schema {data['schema']}, this version reads up to {SCHEMA}: upgrade collagebench"
-            )
-        return [_from_json(entry, directory) for entry in data["models"]]
-    except KeyError as error:
-        raise ModelError(f"{path} is not a manifest of models: {error} is missing; export the models again") from None
-    except TypeError:
-        raise ModelError(f"{path} is not a manifest of models: a value has the wrong type; export them again") from None
+    check_manifest(data, path)
+    return [_from_json(entry, directory) for entry in data["models"]]
 
 
 def _from_json(entry: dict[str, Any], directory: Path) -> Model:
     shapes = {key: tuple(entry[key]) for key in ("classes", "input", "image")}
-    sizes = (*shapes["input"], *shapes["image"])
-    texts = (entry["name"], entry["role"], entry["file"], entry["sha256"], *shapes["classes"])
-    if len(sizes) != 6 or not all(isinstance(size, int) for size in sizes):
-        raise TypeError("input and image are three whole numbers each")
-    if not all(isinstance(text, str) for text in texts):
-        raise TypeError("name, role, file, sha256 and classes are texts")
     return Model(**{**entry, **shapes, "directory": directory})
 
 

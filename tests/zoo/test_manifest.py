@@ -116,9 +116,18 @@ def test_a_file_that_was_cut_or_changed_is_refused(tmp_path: Path) -> None:
     ("text", "words"),
     [
         ("{", "cannot be read"),
-        ("[]", "is not a manifest of models: a value has the wrong type; export them again$"),
+        (
+            "[]",
+            r"is not a manifest of models: it must be an object, not \[\]; correct it there, or delete the file and ",
+        ),
         (json.dumps({"schema": 99, "models": []}), "upgrade collagebench"),
-        (json.dumps({"schema": 1, "models": [{"name": "x"}]}), "is not a manifest of models: 'classes' is missing"),
+        (json.dumps({"schema": 1}), "is not a manifest of models: 'models' is missing"),
+        (json.dumps({"schema": "1", "models": []}), 'schema must be a whole number from 1 up, not "1"'),
+        (json.dumps({"schema": 1, "models": {}}), "models must be a list, not {}"),
+        (json.dumps({"schema": 1, "models": ["x"]}), r'models\[0\] must be an object, not "x"'),
+        (json.dumps({"schema": 1, "models": [{"name": "x"}]}), "is not a manifest of models: 'role' of x is missing"),
+        (json.dumps({"schema": 1, "models": [], "by": "\ud800"}), "cannot be read"),
+        ("[" * 100_000, "cannot be read"),
     ],
 )
 def test_a_manifest_that_cannot_be_understood_is_named(tmp_path: Path, text: str, words: str) -> None:
@@ -126,6 +135,80 @@ def test_a_manifest_that_cannot_be_understood_is_named(tmp_path: Path, text: str
     (tmp_path / zoo.MANIFEST).write_text(text)
     with pytest.raises(ModelError, match=words):
         zoo.load(tmp_path)
+
+
+PARITY = {"role": "parity", "k": 2, "code": "addition"}
+COLLAGE = {"role": "collage", "grid": 2, "input": [32, 32, 3]}
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"macs": -5}, "macs of one must be a whole number from 1 up, not -5"),
+        ({"macs": 0}, "macs of one must be a whole number from 1 up, not 0"),
+        ({"macs": True}, "macs of one must be a whole number from 1 up, not true"),
+        ({"role": "teacher"}, 'role of one must be one of single, backup, collage, parity, coded, not "teacher"'),
+        ({"name": 5}, "name of models[0] must be a text that is not empty, not 5"),
+        ({"classes": ["tabby", "tabby"]}, "classes of one must be a list of texts that are all different"),
+        ({"classes": []}, "classes of one must be a list of texts that are all different, not []"),
+        ({"classes": "tabby"}, 'classes of one must be a list of texts that are all different, not "tabby"'),
+        ({"image": [64, 64, 3]}, "image of one must be [16, 16, 3] as its input for a single, not [64, 64, 3]"),
+        ({"image": [-1, 40, 3]}, "image of one must be height and width from 1 up and 3 channels, such as"),
+        ({"input": [16, 16, 1]}, "input of one must be height and width from 1 up and 3 channels"),
+        ({"input": [16, 16]}, "input of one must be height and width from 1 up and 3 channels"),
+        ({"bytes": "16013"}, 'bytes of one must be a whole number from 0 up, not "16013"'),
+        ({"accuracy": 1.5}, "accuracy of one must be a number from 0 to 1, not 1.5"),
+        ({"recipe": None}, "recipe of one must be an object, not null"),
+        ({"precision": "int4"}, 'precision of one must be one of float32, int8, not "int4"'),
+        ({"maks": 7}, "one has a field 'maks' that no model has"),
+        ({"grid": 2}, "grid of one must be null without a collage, not 2"),
+        ({"k": 2}, "k of one must be null without a parity, not 2"),
+        ({"boxes": 5}, "boxes of one must be null without a detection head, not 5"),
+        ({**COLLAGE, "grid": "2"}, 'grid of one must be a whole number from 2 to 16 for a collage, not "2"'),
+        ({**COLLAGE, "grid": None}, "grid of one must be a whole number from 2 to 16 for a collage, not null"),
+        ({**COLLAGE, "head": "hydra"}, 'head of one must be one of grid, detection for a collage, not "hydra"'),
+        ({**COLLAGE, "head": "detection"}, "boxes of one must be a whole number from 1 up for a detection head"),
+        ({**COLLAGE, "boxes": 5}, "boxes of one must be null without a detection head, not 5"),
+        ({**PARITY, "k": None}, "k of one must be a whole number from 2 to 8 for a parity, not null"),
+        ({**PARITY, "code": None}, "code of one must be one of addition, concatenation for a parity, not null"),
+        ({**PARITY, "code": "concatenation", "k": 3}, "k of one must be 2 or 4 for a parity by concatenation, not 3"),
+    ],
+    ids=str,
+)
+def test_a_field_that_was_changed_by_hand_is_refused_by_name(
+    tmp_path: Path, changed: dict[str, object], words: str
+) -> None:
+    """A value that no model can have is one sentence with the file, the model, the field and what to do."""
+    zoo.save([model(tmp_path, "one")], tmp_path)
+    path = tmp_path / zoo.MANIFEST
+    manifest = json.loads(path.read_text())
+    manifest["models"][0].update(changed)
+    path.write_text(json.dumps(manifest))
+    with pytest.raises(ModelError) as refused:
+        zoo.load(tmp_path)
+    assert str(refused.value).startswith(f"{path}: {words}")
+    assert str(refused.value).endswith("; correct it there, or delete the file and export the models again")
+
+
+def test_two_models_of_one_name_are_refused(tmp_path: Path) -> None:
+    """A name that stands twice in a manifest is one sentence, even if the roles differ."""
+    zoo.save([model(tmp_path, "one"), model(tmp_path, "one", "backup")], tmp_path)
+    with pytest.raises(ModelError, match=r"manifest\.json lists two models of the name one; correct it there"):
+        zoo.load(tmp_path)
+
+
+@pytest.mark.parametrize("lost", [("head", "boxes"), ("head", "boxes", "precision", "k", "code"), ("recipe",)])
+def test_an_older_manifest_is_still_read(tmp_path: Path, lost: tuple[str, ...]) -> None:
+    """Fields that older versions did not write mean what they meant then."""
+    models = [model(tmp_path, "nine", "collage", 3), model(tmp_path, "one")]
+    zoo.save(models, tmp_path)
+    path = tmp_path / zoo.MANIFEST
+    manifest = json.loads(path.read_text())
+    for entry in manifest["models"]:
+        for field in lost:
+            del entry[field]
+    path.write_text(json.dumps(manifest))
+    assert zoo.load(tmp_path) == [replace(m, recipe={}) if lost == ("recipe",) else m for m in models]
 
 
 def test_a_directory_without_manifest_says_how_to_make_one(tmp_path: Path) -> None:
