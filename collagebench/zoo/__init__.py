@@ -92,9 +92,19 @@ class Model:
         """The ONNX file."""
         return self.directory / self.file
 
+    @property
+    def is_there(self) -> bool:
+        """Whether there is such a file."""
+        try:
+            return self.path.is_file()
+        except OSError:  # its name is too long, or its directory closed
+            return False
+
 
 def load(directory: Path = SHIPPED) -> list[Model]:
     """Read a directory's manifest.
+
+    A model whose file is gone is passed over where there is another for the same.
 
     Raises:
         ModelError: there is no manifest, it cannot be read, it says something impossible, or it was written by a newer
@@ -111,12 +121,19 @@ def load(directory: Path = SHIPPED) -> list[Model]:
     except (OSError, ValueError, RecursionError) as error:
         raise ModelError(f"{path} cannot be read: {error}") from None
     check_manifest(data, path)
-    return [_from_json(entry, directory) for entry in data["models"]]
+    models = [_from_json(entry, directory) for entry in data["models"]]
+    there = {_part(model) for model in models if model.is_there}
+    return [model for model in models if model.is_there or _part(model) not in there]
 
 
 def _from_json(entry: dict[str, Any], directory: Path) -> Model:
     shapes = {key: tuple(entry[key]) for key in ("classes", "input", "image")}
     return Model(**{**entry, **shapes, "directory": directory})
+
+
+def _part(model: Model) -> tuple[Any, ...]:
+    """Return what a model is there for: two of the same are one too many."""
+    return model.role, model.grid, model.head, model.k, model.code, model.precision, model.classes
 
 
 def save(models: Iterable[Model], directory: Path) -> None:
@@ -158,9 +175,15 @@ def find(models: Iterable[Model], role: str, **traits: Any) -> Model:
         return fits[0]
     wanted = " ".join([role, *(f"{trait} {value}" for trait, value in traits.items())])
     where = models[0].directory if models else "the model directory"
+    if fits and not any(model.is_there for model in fits):
+        files = ", ".join(model.file for model in fits)
+        raise ModelError(f"the files of all models for {wanted} in {where} are gone: {files}; export one of them again")
     names = ", ".join(model.name for model in fits or models) or "none"
     if fits:
-        raise ModelError(f"{where} holds several models for {wanted}: {names}; leave one of them there")
+        raise ModelError(
+            f"{where} holds several models for {wanted}: {names}; delete the files of all but one, or export the "
+            "others into another --out"
+        )
     more = "".join(f" --{trait} {traits[trait]}" for trait in ("grid", "head", "k", "code") if traits.get(trait))
     made = "" if traits.get("precision") == "int8" else f"train {'single' if role == 'coded' else role}{more}` and `"
     made += "export --int8" if traits.get("precision") == "int8" else "export"

@@ -49,7 +49,7 @@ KINDS_OF: dict[str, Kind] = {
     "classes": ("a list of texts that are all different", _is_classes),
     "input": SIZE,
     "image": SIZE,
-    "file": KINDS["name"],
+    "file": ("the name of a file", lambda value: isinstance(value, str) and value != "" and "\0" not in value),
     "sha256": KINDS["text"],
     "bytes": KINDS["count"],
     "parameters": KINDS["count"],

@@ -137,6 +137,35 @@ def test_a_manifest_that_cannot_be_understood_is_named(tmp_path: Path, text: str
         zoo.load(tmp_path)
 
 
+def test_of_two_models_for_the_same_one_is_found_once_the_other_file_is_gone(tmp_path: Path) -> None:
+    """Two singles are one too many, which says what to do; doing it helps, and without any file that is said."""
+    zoo.save([model(tmp_path, "one"), model(tmp_path, "other"), model(tmp_path, "nine", "collage", 3)], tmp_path)
+    with pytest.raises(ModelError) as several:
+        zoo.find(zoo.load(tmp_path), "single")
+    assert str(several.value) == (
+        f"{tmp_path} holds several models for single: one, other; delete the files of all but one, or export the "
+        "others into another --out"
+    )
+    (tmp_path / "other.onnx").unlink()
+    (tmp_path / "nine.onnx").unlink()
+    assert [found.name for found in zoo.load(tmp_path)] == ["one", "nine"]  # nothing stands for the collage
+    assert zoo.find(zoo.load(tmp_path), "single").name == "one"
+    (tmp_path / "one.onnx").unlink()
+    with pytest.raises(ModelError) as gone:
+        zoo.find(zoo.load(tmp_path), "single")
+    assert str(gone.value) == (
+        f"the files of all models for single in {tmp_path} are gone: one.onnx, other.onnx; export one of them again"
+    )
+
+
+def test_a_file_whose_name_is_too_long_is_not_there(tmp_path: Path) -> None:
+    """A name that no file system takes is one that cannot be read, and no error of its own."""
+    odd = replace(model(tmp_path, "one"), file="x" * 5000)
+    assert not odd.is_there
+    with pytest.raises(ModelError, match="cannot be read"):
+        zoo.verified(odd)
+
+
 PARITY = {"role": "parity", "k": 2, "code": "addition"}
 COLLAGE = {"role": "collage", "grid": 2, "input": [32, 32, 3]}
 
