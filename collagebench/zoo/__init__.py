@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from collagebench.errors import ModelError, OutputError
+from collagebench.zoo.advice import how_to_make, unknown_classes
 from collagebench.zoo.checks import SCHEMA, check_manifest
 
 SHIPPED = Path(__file__).parent
@@ -184,10 +185,10 @@ def find(models: Iterable[Model], role: str, **traits: Any) -> Model:
             f"{where} holds several models for {wanted}: {names}; delete the files of all but one, or export the "
             "others into another --out"
         )
-    more = "".join(f" --{trait} {traits[trait]}" for trait in ("grid", "head", "k", "code") if traits.get(trait))
-    made = "" if traits.get("precision") == "int8" else f"train {'single' if role == 'coded' else role}{more}` and `"
-    made += "export --int8" if traits.get("precision") == "int8" else "export"
-    raise ModelError(f"there is no model for {wanted} in {where}; it holds: {names}; make one by `collagebench {made}`")
+    out = models[0].directory if models and models[0].directory != SHIPPED else None
+    raise ModelError(
+        f"there is no model for {wanted} in {where}; it holds: {names}; {how_to_make(role, traits, models, out)}"
+    )
 
 
 def fitting(models: Iterable[Model], classes: tuple[str, ...]) -> list[Model]:
@@ -200,12 +201,7 @@ def fitting(models: Iterable[Model], classes: tuple[str, ...]) -> list[Model]:
     if fits := [model for model in models if model.classes == classes]:
         return fits
     where = "the package" if not models or models[0].directory == SHIPPED else str(models[0].directory)
-    known = "; ".join(sorted({f"{model.dataset} ({len(model.classes)} classes)" for model in models}))
-    raise ModelError(
-        f"no model in {where} knows the {len(classes)} classes of this dataset "
-        f"({', '.join(classes[:4])}, …); it holds models for: {known or 'nothing'}; "
-        "train and export some, and name their directory with --models"
-    )
+    raise ModelError(unknown_classes(models, classes, where))
 
 
 def verified(model: Model) -> bytes:

@@ -150,7 +150,7 @@ def test_what_does_not_fit_is_one_sentence(
     for arguments, code, words in (
         (("parity", "--models", bare), 1, "has the role parity"),
         (("--grid", 7), 1, "has 7 cells along a side; there are: "),
-        ((*options[:4],), 1, "knows the 3 classes of this dataset (crimson, green, navy, …)"),
+        ((*options[:4],), 1, "knows the 3 classes of this dataset (crimson, green, navy); those for "),
         (("--dataset", "cats"), 2, "unknown dataset 'cats'"),
         (("--dataset", "imagefolder"), 2, "needs --data"),
         (("--data", tmp_path), 2, "drop --data"),

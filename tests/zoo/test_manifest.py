@@ -166,6 +166,80 @@ def test_a_file_whose_name_is_too_long_is_not_there(tmp_path: Path) -> None:
         zoo.verified(odd)
 
 
+def missing(models: list[zoo.Model], role: str, **traits: object) -> str:
+    """Return what is advised where there is no such model."""
+    with pytest.raises(ModelError) as refused:
+        zoo.find(models, role, **traits)
+    return str(refused.value).partition("; make one by ")[2]
+
+
+def test_a_missing_model_is_made_by_the_commands_that_are_printed(tmp_path: Path) -> None:
+    """They name the images and the directory as far as they are known, and no option that is the default anyway."""
+    folder = tmp_path / "my models"
+    folder.mkdir()
+    out = f"--out '{folder}'"
+    cats = [model(folder, "cats-single"), model(folder, "cats-collage-2x2", "collage", 2)]
+    images = "--dataset imagefolder --data DATA --as cats --size 16"
+    assert missing(cats, "collage", grid=3, head="grid") == (
+        f"`collagebench train collage --grid 3 {images} {out}` and `collagebench export --data DATA {out}`, or use "
+        "--grid 2, which is there"
+    )
+    assert missing(cats, "collage", grid=3, head="detection") == (
+        f"`collagebench train collage --grid 3 --head detection {images} {out}` and "
+        f"`collagebench export --data DATA {out}`"
+    )
+    assert missing(cats, "single", precision="int8") == f"`collagebench export --int8 --data DATA {out}`"
+    plain = [replace(each, dataset="imagefolder", image=(16, 20, 3)) for each in cats]
+    assert missing(plain, "coded") == (
+        f"`collagebench train single --dataset imagefolder --data DATA {out}` and "
+        f"`collagebench export --data DATA {out}`"
+    )
+    public = [replace(each, dataset="cifar10") for each in cats]
+    assert missing(public, "parity", k=3, code="addition") == (
+        f"`collagebench train parity --k 3 --code addition --dataset cifar10 {out}` and `collagebench export {out}`"
+    )
+    mixed = [cats[0], public[1]]
+    assert (
+        missing(mixed, "backup") == f"`collagebench train backup --dataset NAME {out}` and `collagebench export {out}`"
+    )
+    shipped = [found for found in zoo.load() if found.dataset == "shapes"]
+    assert missing(shipped, "collage", grid=6, head="grid") == (
+        "`collagebench train collage --grid 6` and `collagebench export`, or use --grid 2, 3, 4 or 5, which are there"
+    )
+
+
+@pytest.mark.parametrize(
+    ("classes", "words"),
+    [
+        (
+            ("lion", "tabby"),
+            "2 classes of this dataset (lion, tabby); those for cats do not know 'lion', but 'tiger'; ",
+        ),
+        (
+            ("tabby", "tiger", "lion"),
+            "3 classes of this dataset (tabby, tiger, lion); those for cats do not know 'lion'; ",
+        ),
+        (("tiger",), "1 class of this dataset (tiger); those for cats also know 'tabby'; "),
+        (
+            ("tiger", "tabby"),
+            "2 classes of this dataset (tiger, tabby); those for cats know them in another order, 'tabby' where it has "
+            "'tiger'; ",
+        ),
+        (tuple("abcde"), "5 classes of this dataset (a, b, c, d, …); those for cats do not know 'a', but 'tabby'; "),
+    ],
+    ids=str,
+)
+def test_classes_that_no_model_knows_are_named(tmp_path: Path, classes: tuple[str, ...], words: str) -> None:
+    """The first class that is on one side only is named, of the models that know most; so is another order."""
+    birds = replace(model(tmp_path, "birds"), dataset="birds", classes=("wren", "robin", "tit"))
+    with pytest.raises(ModelError) as refused:
+        zoo.fitting([model(tmp_path, "one"), birds], classes)
+    assert str(refused.value) == (
+        f"no model in {tmp_path} knows the {words}it holds models for: birds (3 classes); cats (2 classes); train and "
+        "export some, and name their directory with --models"
+    )
+
+
 PARITY = {"role": "parity", "k": 2, "code": "addition"}
 COLLAGE = {"role": "collage", "grid": 2, "input": [32, 32, 3]}
 
