@@ -35,6 +35,10 @@ def unwatched(inputs: int) -> None:
     """Take no notice of what is done."""
 
 
+class TooFewImages(DataError):
+    """There are fewer images than go into one input, or one group, of a model."""
+
+
 @dataclass(frozen=True, slots=True)
 class Sample:
     """Some images of a dataset, in a shuffled order."""
@@ -48,11 +52,11 @@ class Sample:
         """Return the images and labels in groups, [groups, together, ...]; leftovers are dropped.
 
         Raises:
-            DataError: there are too few images for one group.
+            TooFewImages: there are too few for one group.
         """
         count = len(self.labels) // together
         if count == 0:
-            raise DataError(
+            raise TooFewImages(
                 f"{len(self.labels)} images are too few: {together} go into one input or group; use more images"
             )
         used = slice(count * together)

@@ -10,6 +10,7 @@ import numpy as np
 from collagebench.engine.evaluation import session
 from collagebench.measurement.accuracy import (
     Sample,
+    TooFewImages,
     by_cell,
     decoded,
     encoded,
@@ -36,12 +37,17 @@ def appraise(
 ) -> list[dict[str, Any]]:
     """Return what was measured of each chosen model; `known` are those it may be compared with or decoded by.
 
+    A model that there are too few images for has no accuracy, and `not_evaluated` says why.
+
     Raises:
         ModelError: a model file is missing or damaged.
-        DataError: an image cannot be read, or there are too few.
+        DataError: an image cannot be read, or there are too few for every model.
     """
     work = _Work(chosen, known, sample_of, code, report)
     entries = [_accuracy_entry(model, work, code) for model in chosen]
+    reasons = [entry["not_evaluated"] for entry in entries]
+    if reasons and all(reasons):
+        raise TooFewImages(reasons[0])
     _add_latency(entries, chosen, known, sample_of, work)
     return entries
 
@@ -100,7 +106,6 @@ def _passes(model: Model, code: Code) -> float:
 
 
 def _accuracy_entry(model: Model, work: _Work, code: Code) -> dict[str, Any]:
-    sample, advance = work.sample_of(model), work.advance(model)
     entry: dict[str, Any] = {
         "name": model.name,
         "role": model.role,
@@ -121,7 +126,21 @@ def _accuracy_entry(model: Model, work: _Work, code: Code) -> dict[str, Any]:
         "by_blanks": None,
         "no_answer": None,
         "coded": None,
+        "not_evaluated": None,
     }
+    try:
+        return entry | _accuracy(model, work, code)
+    except TooFewImages as error:
+        return entry | {"not_evaluated": str(error)}
+
+
+def _accuracy(model: Model, work: _Work, code: Code) -> dict[str, Any]:
+    """Return what was measured of a model but its latency.
+
+    Raises:
+        TooFewImages: they do not fill one of its inputs, or one group.
+    """
+    sample, advance, entry = work.sample_of(model), work.advance(model), dict[str, Any]()
     runner = session(model, threads=0)
     if model.role == "collage":
         full = by_cell(runner, model, sample, advance)

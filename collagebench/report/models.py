@@ -65,6 +65,11 @@ def print_models(found: dict[str, Any], console: Console) -> None:
             indent="note: ",
         )
         console.print()
+    left = [model for model in models if model["not_evaluated"]]
+    for model in left:
+        print_line(console, f"{model['name']} is not evaluated: {model['not_evaluated']}", indent="note: ")
+    if left:
+        console.print()
     for model in models:
         for name, times in (model["batch"] or {"collages": {}})["collages"].items():
             print_line(console, f"A batch of nine of {model['name']} takes {as_times(times)} as long as {name}.")

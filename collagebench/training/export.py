@@ -221,14 +221,14 @@ def forget_parities(single: zoo.Model, known: str | None) -> Iterator[str]:
 def listed(model: zoo.Model, proto: Any, accuracy: Share) -> zoo.Model:
     """Write a model's file with what is known of it inside, enter it in the manifest, and return it as it is there.
 
-    What was quantised of the model that had its name before is no longer listed.
+    What was quantised of the model that had its name before is no longer listed, nor are models whose file is gone.
     """
     model = replace(model, accuracy=accuracy.count / accuracy.of, accuracy_images=accuracy.of)
     content = onnx_export.describe(proto, {fact: getattr(model, fact) for fact in FACTS})
-    model = replace(model, sha256=hashlib.sha256(content).hexdigest(), bytes=len(content))
+    model = replace(model, sha256=hashlib.sha256(content).hexdigest(), bytes=len(content), macs=max(model.macs, 1))
     write_whole(model.path, content)
     out = model.directory
     others = zoo.load(out) if (out / zoo.MANIFEST).exists() else []
     gone = (model.name, f"{model.name}{INT8}")
-    zoo.save(sorted([m for m in others if m.name not in gone] + [model], key=lambda m: m.name), out)
+    zoo.save(sorted([m for m in others if m.name not in gone and m.is_there] + [model], key=lambda m: m.name), out)
     return model

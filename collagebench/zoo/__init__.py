@@ -23,10 +23,11 @@ from pathlib import Path
 from typing import Any
 
 from collagebench.errors import ModelError, OutputError
+from collagebench.zoo.advice import how_to_make, unknown_classes
+from collagebench.zoo.checks import SCHEMA, check_manifest
 
 SHIPPED = Path(__file__).parent
 MANIFEST = "manifest.json"
-SCHEMA = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,43 +93,48 @@ class Model:
         """The ONNX file."""
         return self.directory / self.file
 
+    @property
+    def is_there(self) -> bool:
+        """Whether there is such a file."""
+        try:
+            return self.path.is_file()
+        except OSError:  # its name is too long, or its directory closed
+            return False
+
 
 def load(directory: Path = SHIPPED) -> list[Model]:
     """Read a directory's manifest.
 
+    A model whose file is gone is passed over where there is another for the same.
+
     Raises:
-        ModelError: there is no manifest, it cannot be read, or it was written by a newer version.
+        ModelError: there is no manifest, it cannot be read, it says something impossible, or it was written by a newer
+            version.
     """
     path = directory / MANIFEST
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
+        json.dumps(data, ensure_ascii=False).encode()  # a lone surrogate could never be printed
     except FileNotFoundError:
         raise ModelError(
             f"{directory} holds no {MANIFEST}; `collagebench export --out {directory}` makes one"
         ) from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ModelError(f"{path} cannot be read: {error}") from None
-    try:
-        if data["schema"] > SCHEMA:
-            raise ModelError(
-                f"{path} has schema {data['schema']}, this version reads up to {SCHEMA}: upgrade collagebench"
-            )
-        return [_from_json(entry, directory) for entry in data["models"]]
-    except KeyError as error:
-        raise ModelError(f"{path} is not a manifest of models: {error} is missing; export the models again") from None
-    except TypeError:
-        raise ModelError(f"{path} is not a manifest of models: a value has the wrong type; export them again") from None
+    check_manifest(data, path)
+    models = [_from_json(entry, directory) for entry in data["models"]]
+    there = {_part(model) for model in models if model.is_there}
+    return [model for model in models if model.is_there or _part(model) not in there]
 
 
 def _from_json(entry: dict[str, Any], directory: Path) -> Model:
     shapes = {key: tuple(entry[key]) for key in ("classes", "input", "image")}
-    sizes = (*shapes["input"], *shapes["image"])
-    texts = (entry["name"], entry["role"], entry["file"], entry["sha256"], *shapes["classes"])
-    if len(sizes) != 6 or not all(isinstance(size, int) for size in sizes):
-        raise TypeError("input and image are three whole numbers each")
-    if not all(isinstance(text, str) for text in texts):
-        raise TypeError("name, role, file, sha256 and classes are texts")
     return Model(**{**entry, **shapes, "directory": directory})
+
+
+def _part(model: Model) -> tuple[Any, ...]:
+    """Return what a model is there for: two of the same are one too many."""
+    return model.role, model.grid, model.head, model.k, model.code, model.precision, model.classes
 
 
 def save(models: Iterable[Model], directory: Path) -> None:
@@ -170,13 +176,19 @@ def find(models: Iterable[Model], role: str, **traits: Any) -> Model:
         return fits[0]
     wanted = " ".join([role, *(f"{trait} {value}" for trait, value in traits.items())])
     where = models[0].directory if models else "the model directory"
+    if fits and not any(model.is_there for model in fits):
+        files = ", ".join(model.file for model in fits)
+        raise ModelError(f"the files of all models for {wanted} in {where} are gone: {files}; export one of them again")
     names = ", ".join(model.name for model in fits or models) or "none"
     if fits:
-        raise ModelError(f"{where} holds several models for {wanted}: {names}; leave one of them there")
-    more = "".join(f" --{trait} {traits[trait]}" for trait in ("grid", "head", "k", "code") if traits.get(trait))
-    made = "" if traits.get("precision") == "int8" else f"train {'single' if role == 'coded' else role}{more}` and `"
-    made += "export --int8" if traits.get("precision") == "int8" else "export"
-    raise ModelError(f"there is no model for {wanted} in {where}; it holds: {names}; make one by `collagebench {made}`")
+        raise ModelError(
+            f"{where} holds several models for {wanted}: {names}; delete the files of all but one, or export the "
+            "others into another --out"
+        )
+    out = models[0].directory if models and models[0].directory != SHIPPED else None
+    raise ModelError(
+        f"there is no model for {wanted} in {where}; it holds: {names}; {how_to_make(role, traits, models, out)}"
+    )
 
 
 def fitting(models: Iterable[Model], classes: tuple[str, ...]) -> list[Model]:
@@ -189,12 +201,7 @@ def fitting(models: Iterable[Model], classes: tuple[str, ...]) -> list[Model]:
     if fits := [model for model in models if model.classes == classes]:
         return fits
     where = "the package" if not models or models[0].directory == SHIPPED else str(models[0].directory)
-    known = "; ".join(sorted({f"{model.dataset} ({len(model.classes)} classes)" for model in models}))
-    raise ModelError(
-        f"no model in {where} knows the {len(classes)} classes of this dataset "
-        f"({', '.join(classes[:4])}, …); it holds models for: {known or 'nothing'}; "
-        "train and export some, and name their directory with --models"
-    )
+    raise ModelError(unknown_classes(models, classes, where))
 
 
 def verified(model: Model) -> bytes:

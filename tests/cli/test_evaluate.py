@@ -97,6 +97,35 @@ def test_roles_and_grids_are_chosen(colours: tuple[object, ...], capsys: pytest.
     assert {m["name"] for m in collages} == {"shapes-collage-3x3", "shapes-collage-3x3-detection"}
 
 
+def test_a_model_that_there_are_too_few_images_for_stops_no_other(
+    colours: tuple[object, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It has a dash and a note that names it, null in JSON, and a latency; only if all have too few is it an error."""
+    few = (*colours[:3], coloured(tmp_path / "few", 1), *colours[4:])
+    assert evaluate(*few, "--format", "json") == 0
+    models = {model["name"]: model for model in json.loads(capsys.readouterr().out)["models"]}
+    assert len(models) == 6
+    assert all(model["latency_s"] > 0 for model in models.values())
+    reasons = {name: model["not_evaluated"] for name, model in models.items() if model["accuracy"] is None}
+    assert reasons == {
+        "colours-coded": "3 images are too few: 8 go into one input or group; use more images",
+        "colours-collage-2x2": "3 images are too few: 4 go into one input or group; use more images",
+    }
+    collage = models["colours-collage-2x2"]
+    assert (collage["by_cell"], collage["by_blanks"], models["colours-coded"]["coded"]) == (None, None, None)
+    assert (models["colours-single"]["accuracy"]["value"], models["colours-single"]["not_evaluated"]) == (1, None)
+    assert evaluate(*few) == 0
+    shown = capsys.readouterr().out
+    assert re.search(r"^collage-2x2 +- +-", shown, re.MULTILINE)
+    assert re.search(r"^single +100.0 %", shown, re.MULTILINE)
+    note = "note: colours-collage-2x2 is not evaluated: 3 images are too few: 4 go into one input or group;"
+    assert note in " ".join(shown.split())
+    assert evaluate("collage", "coded", *few) == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err == "collagebench: 3 images are too few: 8 go into one input or group; use more images\n"
+
+
 def test_tuning_says_how_to_use_what_it_found(
     colours: tuple[object, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -150,7 +179,7 @@ def test_what_does_not_fit_is_one_sentence(
     for arguments, code, words in (
         (("parity", "--models", bare), 1, "has the role parity"),
         (("--grid", 7), 1, "has 7 cells along a side; there are: "),
-        ((*options[:4],), 1, "knows the 3 classes of this dataset (crimson, green, navy, …)"),
+        ((*options[:4],), 1, "knows the 3 classes of this dataset (crimson, green, navy); those for "),
         (("--dataset", "cats"), 2, "unknown dataset 'cats'"),
         (("--dataset", "imagefolder"), 2, "needs --data"),
         (("--data", tmp_path), 2, "drop --data"),

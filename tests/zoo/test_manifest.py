@@ -116,9 +116,18 @@ def test_a_file_that_was_cut_or_changed_is_refused(tmp_path: Path) -> None:
     ("text", "words"),
     [
         ("{", "cannot be read"),
-        ("[]", "is not a manifest of models: a value has the wrong type; export them again$"),
+        (
+            "[]",
+            r"is not a manifest of models: it must be an object, not \[\]; correct it there, or delete the file and ",
+        ),
         (json.dumps({"schema": 99, "models": []}), "upgrade collagebench"),
-        (json.dumps({"schema": 1, "models": [{"name": "x"}]}), "is not a manifest of models: 'classes' is missing"),
+        (json.dumps({"schema": 1}), "is not a manifest of models: 'models' is missing"),
+        (json.dumps({"schema": "1", "models": []}), 'schema must be a whole number from 1 up, not "1"'),
+        (json.dumps({"schema": 1, "models": {}}), "models must be a list, not {}"),
+        (json.dumps({"schema": 1, "models": ["x"]}), r'models\[0\] must be an object, not "x"'),
+        (json.dumps({"schema": 1, "models": [{"name": "x"}]}), "is not a manifest of models: 'role' of x is missing"),
+        (json.dumps({"schema": 1, "models": [], "by": "\ud800"}), "cannot be read"),
+        ("[" * 100_000, "cannot be read"),
     ],
 )
 def test_a_manifest_that_cannot_be_understood_is_named(tmp_path: Path, text: str, words: str) -> None:
@@ -126,6 +135,183 @@ def test_a_manifest_that_cannot_be_understood_is_named(tmp_path: Path, text: str
     (tmp_path / zoo.MANIFEST).write_text(text)
     with pytest.raises(ModelError, match=words):
         zoo.load(tmp_path)
+
+
+def test_of_two_models_for_the_same_one_is_found_once_the_other_file_is_gone(tmp_path: Path) -> None:
+    """Two singles are one too many, which says what to do; doing it helps, and without any file that is said."""
+    zoo.save([model(tmp_path, "one"), model(tmp_path, "other"), model(tmp_path, "nine", "collage", 3)], tmp_path)
+    with pytest.raises(ModelError) as several:
+        zoo.find(zoo.load(tmp_path), "single")
+    assert str(several.value) == (
+        f"{tmp_path} holds several models for single: one, other; delete the files of all but one, or export the "
+        "others into another --out"
+    )
+    (tmp_path / "other.onnx").unlink()
+    (tmp_path / "nine.onnx").unlink()
+    assert [found.name for found in zoo.load(tmp_path)] == ["one", "nine"]  # nothing stands for the collage
+    assert zoo.find(zoo.load(tmp_path), "single").name == "one"
+    (tmp_path / "one.onnx").unlink()
+    with pytest.raises(ModelError) as gone:
+        zoo.find(zoo.load(tmp_path), "single")
+    assert str(gone.value) == (
+        f"the files of all models for single in {tmp_path} are gone: one.onnx, other.onnx; export one of them again"
+    )
+
+
+def test_a_file_whose_name_is_too_long_is_not_there(tmp_path: Path) -> None:
+    """A name that no file system takes is one that cannot be read, and no error of its own."""
+    odd = replace(model(tmp_path, "one"), file="x" * 5000)
+    assert not odd.is_there
+    with pytest.raises(ModelError, match="cannot be read"):
+        zoo.verified(odd)
+
+
+def missing(models: list[zoo.Model], role: str, **traits: object) -> str:
+    """Return what is advised where there is no such model."""
+    with pytest.raises(ModelError) as refused:
+        zoo.find(models, role, **traits)
+    return str(refused.value).partition("; make one by ")[2]
+
+
+def test_a_missing_model_is_made_by_the_commands_that_are_printed(tmp_path: Path) -> None:
+    """They name the images and the directory as far as they are known, and no option that is the default anyway."""
+    folder = tmp_path / "my models"
+    folder.mkdir()
+    out = f"--out '{folder}'"
+    cats = [model(folder, "cats-single"), model(folder, "cats-collage-2x2", "collage", 2)]
+    images = "--dataset imagefolder --data DATA --as cats --size 16"
+    assert missing(cats, "collage", grid=3, head="grid") == (
+        f"`collagebench train collage --grid 3 {images} {out}` and `collagebench export --data DATA {out}`, or use "
+        "--grid 2, which is there"
+    )
+    assert missing(cats, "collage", grid=3, head="detection") == (
+        f"`collagebench train collage --grid 3 --head detection {images} {out}` and "
+        f"`collagebench export --data DATA {out}`"
+    )
+    assert missing(cats, "single", precision="int8") == f"`collagebench export --int8 --data DATA {out}`"
+    plain = [replace(each, dataset="imagefolder", image=(16, 20, 3)) for each in cats]
+    assert missing(plain, "coded") == (
+        f"`collagebench train single --dataset imagefolder --data DATA {out}` and "
+        f"`collagebench export --data DATA {out}`"
+    )
+    public = [replace(each, dataset="cifar10") for each in cats]
+    assert missing(public, "parity", k=3, code="addition") == (
+        f"`collagebench train parity --k 3 --code addition --dataset cifar10 {out}` and `collagebench export {out}`"
+    )
+    mixed = [cats[0], public[1]]
+    assert (
+        missing(mixed, "backup") == f"`collagebench train backup --dataset NAME {out}` and `collagebench export {out}`"
+    )
+    shipped = [found for found in zoo.load() if found.dataset == "shapes"]
+    assert missing(shipped, "collage", grid=6, head="grid") == (
+        "`collagebench train collage --grid 6` and `collagebench export`, or use --grid 2, 3, 4 or 5, which are there"
+    )
+
+
+@pytest.mark.parametrize(
+    ("classes", "words"),
+    [
+        (
+            ("lion", "tabby"),
+            "2 classes of this dataset (lion, tabby); those for cats do not know 'lion', but 'tiger'; ",
+        ),
+        (
+            ("tabby", "tiger", "lion"),
+            "3 classes of this dataset (tabby, tiger, lion); those for cats do not know 'lion'; ",
+        ),
+        (("tiger",), "1 class of this dataset (tiger); those for cats also know 'tabby'; "),
+        (
+            ("tiger", "tabby"),
+            "2 classes of this dataset (tiger, tabby); those for cats know them in another order, 'tabby' where it has "
+            "'tiger'; ",
+        ),
+        (tuple("abcde"), "5 classes of this dataset (a, b, c, d, …); those for cats do not know 'a', but 'tabby'; "),
+    ],
+    ids=str,
+)
+def test_classes_that_no_model_knows_are_named(tmp_path: Path, classes: tuple[str, ...], words: str) -> None:
+    """The first class that is on one side only is named, of the models that know most; so is another order."""
+    birds = replace(model(tmp_path, "birds"), dataset="birds", classes=("wren", "robin", "tit"))
+    with pytest.raises(ModelError) as refused:
+        zoo.fitting([model(tmp_path, "one"), birds], classes)
+    assert str(refused.value) == (
+        f"no model in {tmp_path} knows the {words}it holds models for: birds (3 classes); cats (2 classes); train and "
+        "export some, and name their directory with --models"
+    )
+
+
+PARITY = {"role": "parity", "k": 2, "code": "addition"}
+COLLAGE = {"role": "collage", "grid": 2, "input": [32, 32, 3]}
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"macs": -5}, "macs of one must be a whole number from 1 up, not -5"),
+        ({"macs": 0}, "macs of one must be a whole number from 1 up, not 0"),
+        ({"macs": True}, "macs of one must be a whole number from 1 up, not true"),
+        ({"role": "teacher"}, 'role of one must be one of single, backup, collage, parity, coded, not "teacher"'),
+        ({"name": 5}, "name of models[0] must be a text that is not empty, not 5"),
+        ({"classes": ["tabby", "tabby"]}, "classes of one must be a list of texts that are all different"),
+        ({"classes": []}, "classes of one must be a list of texts that are all different, not []"),
+        ({"classes": "tabby"}, 'classes of one must be a list of texts that are all different, not "tabby"'),
+        ({"image": [64, 64, 3]}, "image of one must be [16, 16, 3] as its input for a single, not [64, 64, 3]"),
+        ({"image": [-1, 40, 3]}, "image of one must be height and width from 1 up and 3 channels, such as"),
+        ({"input": [16, 16, 1]}, "input of one must be height and width from 1 up and 3 channels"),
+        ({"input": [16, 16]}, "input of one must be height and width from 1 up and 3 channels"),
+        ({"bytes": "16013"}, 'bytes of one must be a whole number from 0 up, not "16013"'),
+        ({"accuracy": 1.5}, "accuracy of one must be a number from 0 to 1, not 1.5"),
+        ({"recipe": None}, "recipe of one must be an object, not null"),
+        ({"precision": "int4"}, 'precision of one must be one of float32, int8, not "int4"'),
+        ({"maks": 7}, "one has a field 'maks' that no model has"),
+        ({"grid": 2}, "grid of one must be null without a collage, not 2"),
+        ({"k": 2}, "k of one must be null without a parity, not 2"),
+        ({"boxes": 5}, "boxes of one must be null without a detection head, not 5"),
+        ({**COLLAGE, "grid": "2"}, 'grid of one must be a whole number from 2 to 16 for a collage, not "2"'),
+        ({**COLLAGE, "grid": None}, "grid of one must be a whole number from 2 to 16 for a collage, not null"),
+        ({**COLLAGE, "head": "hydra"}, 'head of one must be one of grid, detection for a collage, not "hydra"'),
+        ({**COLLAGE, "head": "detection"}, "boxes of one must be a whole number from 1 up for a detection head"),
+        ({**COLLAGE, "boxes": 5}, "boxes of one must be null without a detection head, not 5"),
+        ({**PARITY, "k": None}, "k of one must be a whole number from 2 to 8 for a parity, not null"),
+        ({**PARITY, "code": None}, "code of one must be one of addition, concatenation for a parity, not null"),
+        ({**PARITY, "code": "concatenation", "k": 3}, "k of one must be 2 or 4 for a parity by concatenation, not 3"),
+    ],
+    ids=str,
+)
+def test_a_field_that_was_changed_by_hand_is_refused_by_name(
+    tmp_path: Path, changed: dict[str, object], words: str
+) -> None:
+    """A value that no model can have is one sentence with the file, the model, the field and what to do."""
+    zoo.save([model(tmp_path, "one")], tmp_path)
+    path = tmp_path / zoo.MANIFEST
+    manifest = json.loads(path.read_text())
+    manifest["models"][0].update(changed)
+    path.write_text(json.dumps(manifest))
+    with pytest.raises(ModelError) as refused:
+        zoo.load(tmp_path)
+    assert str(refused.value).startswith(f"{path}: {words}")
+    assert str(refused.value).endswith("; correct it there, or delete the file and export the models again")
+
+
+def test_two_models_of_one_name_are_refused(tmp_path: Path) -> None:
+    """A name that stands twice in a manifest is one sentence, even if the roles differ."""
+    zoo.save([model(tmp_path, "one"), model(tmp_path, "one", "backup")], tmp_path)
+    with pytest.raises(ModelError, match=r"manifest\.json lists two models of the name one; correct it there"):
+        zoo.load(tmp_path)
+
+
+@pytest.mark.parametrize("lost", [("head", "boxes"), ("head", "boxes", "precision", "k", "code"), ("recipe",)])
+def test_an_older_manifest_is_still_read(tmp_path: Path, lost: tuple[str, ...]) -> None:
+    """Fields that older versions did not write mean what they meant then."""
+    models = [model(tmp_path, "nine", "collage", 3), model(tmp_path, "one")]
+    zoo.save(models, tmp_path)
+    path = tmp_path / zoo.MANIFEST
+    manifest = json.loads(path.read_text())
+    for entry in manifest["models"]:
+        for field in lost:
+            del entry[field]
+    path.write_text(json.dumps(manifest))
+    assert zoo.load(tmp_path) == [replace(m, recipe={}) if lost == ("recipe",) else m for m in models]
 
 
 def test_a_directory_without_manifest_says_how_to_make_one(tmp_path: Path) -> None:

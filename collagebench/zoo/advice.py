@@ -1,0 +1,90 @@
+"""What to do where no model fits: in words, and in commands that can be typed as they are printed."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from collagebench.workload.dataset import NAMES
+
+if TYPE_CHECKING:
+    from collagebench.zoo import Model
+
+SHOWN = 4
+"""Classes of a dataset that are named."""
+
+
+def how_to_make(role: str, traits: Mapping[str, Any], models: Sequence[Model], out: Path | None) -> str:
+    """Return the commands that make a model which is not among `models`, in capitals what is not known.
+
+    `out` is the directory that it goes to, None for that which the commands take anyway.
+    """
+    dataset, data = _images(models, traits)
+    place = ["--out", shlex.quote(str(out))] if out else []
+    export = ["collagebench export", *(["--int8"] if traits.get("precision") == "int8" else []), *data, *place]
+    if traits.get("precision") == "int8":
+        return f"make one by `{' '.join(export)}`"
+    kind = [f"--{trait} {traits[trait]}" for trait in ("grid", "head", "k", "code") if traits.get(trait)]
+    kind = [option for option in kind if option != "--head grid"]
+    train = ["collagebench train", "single" if role == "coded" else role, *kind, *dataset, *place]
+    return f"make one by `{' '.join(train)}` and `{' '.join(export)}`{_other_grids(models, traits)}"
+
+
+def _images(models: Sequence[Model], traits: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+    """Return the options that name the images for `train`, and those for `export`."""
+    names = {traits["dataset"]} if "dataset" in traits else {model.dataset for model in models}
+    if len(names) != 1:
+        return ["--dataset NAME"], []
+    (name,) = names
+    if name == "shapes":  # as nobody says otherwise
+        return [], []
+    if name in NAMES and name != "imagefolder":
+        return [f"--dataset {name}"], []
+    data = ["--data DATA"]
+    called = [f"--as {shlex.quote(name)}"] if name != "imagefolder" else []
+    sizes = {model.image for model in models if model.dataset == name}
+    sides = {side for height, width, _ in sizes for side in (height, width)}
+    return ["--dataset imagefolder", *data, *called, *(f"--size {side}" for side in sides if len(sides) == 1)], data
+
+
+def _other_grids(models: Sequence[Model], traits: Mapping[str, Any]) -> str:
+    """Return which collages there are that differ from the one that is missing in their grid alone."""
+    if "grid" not in traits:
+        return ""
+    alike = {trait: value for trait, value in traits.items() if trait != "grid"}
+    fits = [model for model in models if all(getattr(model, trait) == value for trait, value in alike.items())]
+    grids = [str(grid) for grid in sorted({model.grid for model in fits if model.grid})]
+    if len(grids) < 2:
+        return f", or use --grid {grids[0]}, which is there" if grids else ""
+    return f", or use --grid {', '.join(grids[:-1])} or {grids[-1]}, which are there"
+
+
+def unknown_classes(models: Sequence[Model], classes: Sequence[str], where: str) -> str:
+    """Return that none of `models` knows these classes, and what those that know most of them know instead."""
+    named = ", ".join(classes[:SHOWN]) + (", …" if len(classes) > SHOWN else "")
+    known = "; ".join(sorted({f"{model.dataset} ({_classes(model.classes)})" for model in models}))
+    said = f"no model in {where} knows the {_classes(classes)} of this dataset ({named})"
+    if models:
+        nearest = max(models, key=lambda model: len(set(model.classes) & set(classes)))
+        said += f"; those for {nearest.dataset} {_difference(nearest.classes, classes)}"
+    return (
+        f"{said}; it holds models for: {known or 'nothing'}; train and export some, and name their directory with "
+        "--models"
+    )
+
+
+def _classes(names: Sequence[str]) -> str:
+    return f"{len(names)} class" + ("" if len(names) == 1 else "es")
+
+
+def _difference(known: Sequence[str], classes: Sequence[str]) -> str:
+    missing = next((name for name in classes if name not in known), None)
+    extra = next((name for name in known if name not in classes), None)
+    if missing is None and extra is None:
+        one, other = next((a, b) for a, b in zip(known, classes, strict=True) if a != b)
+        return f"know them in another order, {one!r} where it has {other!r}"
+    if missing is None:
+        return f"also know {extra!r}"
+    return f"do not know {missing!r}" + (f", but {extra!r}" if extra is not None else "")

@@ -1,0 +1,53 @@
+"""What an export enters in a manifest, and what it takes out of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from colours import MODELS, colour_models
+
+from collagebench import zoo
+from collagebench.statistics.accuracy import Share
+
+onnx = pytest.importorskip("onnx", reason="needs the train extra")
+pytest.importorskip("torch", reason="needs the train extra")
+pytestmark = pytest.mark.train
+
+
+def export_again(model: zoo.Model) -> zoo.Model:
+    """Enter a model anew in the manifest of its directory, as an export does."""
+    from collagebench.training.export import listed
+
+    return listed(model, onnx.load(MODELS / "colours.onnx"), Share(60, 60))
+
+
+def test_an_export_lists_no_model_whose_file_is_gone(tmp_path: Path) -> None:
+    """A model whose file somebody deleted is out of the manifest after the next export, and all others stay in it."""
+    directory = colour_models(tmp_path)
+    single = zoo.find(zoo.load(directory), "single")
+    names = [model.name for model in zoo.load(directory)]
+    (directory / "backup.onnx").unlink()
+    assert [model.name for model in zoo.load(directory)] == names  # nothing stands for it
+    export_again(single)
+    assert [model.name for model in zoo.load(directory)] == sorted({*names} - {"colours-backup"})
+
+
+def test_one_of_two_singles_that_was_deleted_can_be_exported_again(tmp_path: Path) -> None:
+    """Two singles are one too many; once one file is deleted the other serves, and the next export lists it alone."""
+    directory = colour_models(tmp_path)
+    single = zoo.find(zoo.load(directory), "single")
+    other = export_again(replace(single, name="other-single", file="other-single.onnx"))
+    assert [model.name for model in zoo.load(directory) if model.role == "single"] == ["colours-single", "other-single"]
+    other.path.unlink()
+    assert zoo.find(zoo.load(directory), "single").name == "colours-single"
+    export_again(single)
+    assert "other-single" not in (directory / zoo.MANIFEST).read_text()
+
+
+def test_a_network_that_multiplies_nothing_is_listed_so_that_it_can_be_read(tmp_path: Path) -> None:
+    """Costs are compared by their ratio, so that the least that a manifest tells is one multiply-accumulate."""
+    single = zoo.find(zoo.load(colour_models(tmp_path)), "single")
+    assert export_again(replace(single, macs=0)).macs == 1
+    assert zoo.find(zoo.load(tmp_path), "single").macs == 1
