@@ -173,7 +173,7 @@ async def _run_cells(
                     await measure(order, run, variant, order == cells[-1][0])
                     if lost:
                         return False
-                cells = await _late(plan, writer, directory, progress) if repeats < AGAIN else []
+                cells = await _late(plan, writer, directory, progress, repeats) if repeats < AGAIN else []
                 if not cells:
                     break
                 if not fleet.is_whole:
@@ -189,9 +189,12 @@ async def _run_cells(
 
 
 async def _late(
-    plan: Plan, writer: RunWriter, directory: Path, progress: Progress
+    plan: Plan, writer: RunWriter, directory: Path, progress: Progress, repeats: int
 ) -> Sequence[tuple[int, int, Variant]]:
-    """Drop the cells in which the client was late, if that was a passing disturbance, and return them."""
+    """Drop the cells in which the client was late, if that was a passing disturbance, and return them.
+
+    It has been done `repeats` times before.
+    """
     if isinstance(plan.stragglers, Natural) or plan.config.stragglers == "none":
         return []
     whole = in_order(plan)
@@ -201,7 +204,7 @@ async def _late(
     counts = Counter(scheme for scheme, _ in late)
     named = [f"{counts[variant.name]} of {variant.name}" for variant in plan.variants if counts[variant.name]]
     message = (
-        f"again, the same requests with the same delays, because the client was late (dispatch lag p99 up to "
+        f"{'once more' if repeats else 'again'}, the same requests with the same delays, because the client was late (dispatch lag p99 up to "
         f"{1e3 * max(times.lag for times in late.values()):.2f} ms): of {plan.config.runs} runs {', '.join(named)}"
     )
     cells = [(order, run, variant) for order, run, variant in whole if (variant.name, run) in late]
