@@ -203,8 +203,9 @@ async def _late(
         return []
     counts = Counter(scheme for scheme, _ in late)
     named = [f"{counts[variant.name]} of {variant.name}" for variant in plan.variants if counts[variant.name]]
+    again = "once more" if repeats else "again"
     message = (
-        f"{'once more' if repeats else 'again'}, the same requests with the same delays, because the client was late (dispatch lag p99 up to "
+        f"{again}, the same requests with the same delays, because the client was late (dispatch lag p99 up to "
         f"{1e3 * max(times.lag for times in late.values()):.2f} ms): of {plan.config.runs} runs {', '.join(named)}"
     )
     cells = [(order, run, variant) for order, run, variant in whole if (variant.name, run) in late]
