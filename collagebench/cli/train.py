@@ -15,7 +15,7 @@ from collagebench.errors import Interrupted, OutputError, UsageError
 from collagebench.models import require_torch
 from collagebench.study.pool import cores
 from collagebench.training.recipe import VIEWS
-from collagebench.workload.dataset import NAMES, Dataset, fingerprint, open_dataset
+from collagebench.workload.dataset import HELD_OUT, NAMES, Dataset, fingerprint, open_dataset
 from collagebench.workload.imagefolder import ImageFolder
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ MOST_PIXELS = 16384
     multiple=True,
     type=click.Path(path_type=Path),
     help="Checkpoint or .onnx model of the single to learn from; given again, from the mean of what several say.  "
-    "[default: the checkpoint in --out, if there; of a single none]",
+    "[default: the checkpoint, or else the model, in --out; of a single none]",
 )
 @click.option(
     "--start",
@@ -183,7 +183,7 @@ def command(
     from collagebench.training.loop import train
     from collagebench.training.recipe import Recipe
     from collagebench.training.resuming import same_training, without_effect
-    from collagebench.training.teacher import ensemble, kept_logits, kept_rounds, open_teacher
+    from collagebench.training.teacher import ensemble, kept_logits, kept_rounds, open_teacher, single_in
 
     images = _images(dataset, data, size, download)
     if name == "shapes" and dataset != name:
@@ -201,8 +201,10 @@ def command(
     teachers = []
     found: tuple[Path, ...] = ()
     if (role != "single" or singles) and (distil or role == "parity"):
-        own = out / f"{called}-single.pt"
-        found = singles or ((own,) if role == "parity" or own.exists() else ())
+        own = None if singles else single_in(out, called)
+        if own is None and role == "parity":
+            own = out / f"{called}-single.pt"
+        found = singles or ((own,) if own else ())
         teachers = [open_teacher(one, images.classes, image) for one in found]
     exported = [one for one, (teacher, _) in zip(found, teachers, strict=True) if not isinstance(teacher, Checkpoint)]
     if exported and teacher_sees == "inputs" and not rounds:
@@ -314,11 +316,21 @@ def command(
     except KeyboardInterrupt:
         kept = f"{path} holds what was learnt, to go on with --resume" if path.exists() else "nothing was saved yet"
         raise Interrupted(f"interrupted; {kept}") from None
+    click.echo(_result(path, checkpoint, -(-len(images) // HELD_OUT), found))
+
+
+def _result(path: Path, checkpoint: Checkpoint, held_out: int, singles: tuple[Path, ...]) -> str:
+    """Say what came of a training: how long it was, how much is right, and what it learnt from."""
+    together = checkpoint.architecture.images
+    judged = held_out // together * together  # in full inputs
     accuracy = checkpoint.log[-1]["held_out_accuracy"]
     right = (
-        f"{accuracy:.1%} of the held-out training images" if math.isfinite(accuracy) else "too few images to measure"
+        f"{accuracy:.1%} of the {judged} held-out training image{'s' if judged != 1 else ''}"
+        if math.isfinite(accuracy)
+        else "too few images to measure"
     )
-    click.echo(f"{path}: {checkpoint.epoch} epoch{'s' if checkpoint.epoch != 1 else ''}, {right}")
+    source = f"learnt from {' and '.join(map(str, singles))}" if singles else "learnt from labels alone"
+    return f"{path}: {checkpoint.epoch} epoch{'s' if checkpoint.epoch != 1 else ''}, {right}, {source}"
 
 
 def _images(dataset: str, data: Path | None, size: int | None, download: bool) -> Dataset:

@@ -250,6 +250,44 @@ def test_an_exported_single_teaches_as_its_checkpoint_does(
 
 @train_extra
 @pytest.mark.train
+def test_a_single_that_was_only_exported_teaches_what_is_trained_beside_it(
+    trained: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without a checkpoint in --out, the listed model is learnt from, and the last line says so and counts images."""
+    data, trained_out = trained
+    one = ("--data", data, "--checkpoint", trained_out / "tones-single.pt", "--out", tmp_path)
+    assert collagebench("export", "single", *one) == 0
+    asked = (*SMALL, "--data", data, "--out", tmp_path)
+    for role, *more in (("backup",), ("parity",), ("collage", "--grid", 3)):
+        capsys.readouterr()
+        assert collagebench("train", role, *more, *asked) == 0
+        assert f", learnt from {tmp_path / 'tones-single.onnx'}\n" in capsys.readouterr().out
+    assert collagebench("export", "parity", "--data", data, "--out", tmp_path) == 0
+    for name in ("tones-backup.pt", "tones-backup.csv"):
+        (tmp_path / name).unlink()
+    capsys.readouterr()
+    assert collagebench("train", "backup", *asked, "--no-distil") == 0
+    said = capsys.readouterr().out
+    assert re.search(r": 2 epochs, \d+\.\d% of the 4 held-out training images, learnt from labels alone\n$", said)
+
+
+@train_extra
+@pytest.mark.train
+def test_a_single_of_another_size_is_met_by_bringing_images_to_its(
+    trained: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where only the size differs, the refusal names the --size to add, and with it the single is learnt from."""
+    data, out = trained
+    asked = ("train", "backup", *SMALL, "--data", data, "--single", out / "tones-single.pt", "--out", tmp_path)
+    assert collagebench(*asked, "--size", 24) == 2
+    assert "knows these classes at 16x16 pixels, and the images are of 24x24; train with --size 16" in (
+        capsys.readouterr().err
+    )
+    assert collagebench(*asked, "--size", 16) == 0
+
+
+@train_extra
+@pytest.mark.train
 def test_exporting_again_replaces_one_model_and_keeps_the_others(trained: tuple[Path, Path]) -> None:
     """An export of one role leaves the manifest's other models alone, and has no model twice."""
     data, out = trained
