@@ -10,6 +10,7 @@ import click
 
 from collagebench.cli.options import dataset_name
 from collagebench.errors import CollagebenchError, DataError, ModelError, OutputError, UsageError
+from collagebench.interrupts import as_ctrl_c
 from collagebench.models import require_torch
 from collagebench.workload.dataset import NAMES
 
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 @click.option("--mean", type=(float, float, float), help="In the model, subtract from red, green, blue of 0 to 1.")
 @click.option("--std", type=(float, float, float), help="In the model, then divide them by.")
 @click.option("--out", default=Path("models"), show_default=True, type=click.Path(path_type=Path), help="Directory.")
+@as_ctrl_c()
 def command(
     roles: tuple[str, ...],
     dataset: str | None,

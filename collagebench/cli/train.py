@@ -12,6 +12,7 @@ from click.core import ParameterSource
 
 from collagebench.cli.options import dataset_name
 from collagebench.errors import Interrupted, OutputError, UsageError
+from collagebench.interrupts import as_ctrl_c
 from collagebench.models import require_torch
 from collagebench.study.pool import cores
 from collagebench.training.recipe import VIEWS
@@ -114,6 +115,7 @@ MOST_PIXELS = 16384
 @click.option("--threads", type=int, help="Of torch; another number rounds differently.  [default: one a core]")
 @click.option("--out", default=Path("models"), show_default=True, type=click.Path(path_type=Path), help="Directory.")
 @click.option("--resume", is_flag=True, help="Go on from the last finished epoch, if there is one.")
+@as_ctrl_c()
 def command(
     role: str,
     dataset: str,

@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -429,25 +430,47 @@ def test_a_budget_counts_from_the_beginning(
     assert not (tmp_path / "tones-backup.pt").exists()
 
 
-@train_extra
-@pytest.mark.train
-def test_ctrl_c_says_what_is_kept(trained: tuple[Path, Path], tmp_path: Path) -> None:
-    """Interrupted once there is a checkpoint, a training ends with 130 and says how to go on."""
-    data, _ = trained
-    words = ["train", "single", *map(str, SMALL), "--epochs", "100000", "--data", str(data), "--out", str(tmp_path)]
-    command = [sys.executable, "-m", "collagebench", *words]
+def told_to_stop(number: signal.Signals, words: tuple[object, ...], when: Callable[[], object]) -> tuple[int, str, str]:
+    """Run the command line in a process that gets a signal then; return its exit code, its output and its errors."""
+    command = [sys.executable, "-m", "collagebench", *map(str, words)]
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell's background ignores, children do
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     signal.signal(signal.SIGINT, before)
     try:
-        until((tmp_path / "tones-single.csv").exists, "there is a log", 60)
-        process.send_signal(signal.SIGINT)
+        until(when, "it has begun", 60)
+        process.send_signal(number)
         out, err = process.communicate(timeout=30)
     finally:
         process.kill()
-    assert (process.returncode, out) == (130, "")
+    return process.returncode, out, err
+
+
+@train_extra
+@pytest.mark.train
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_training_that_is_told_to_stop_says_what_is_kept(
+    trained: tuple[Path, Path], tmp_path: Path, number: signal.Signals
+) -> None:
+    """By a Ctrl-C or a SIGTERM, once there is a checkpoint, it ends with 130 and says how to go on."""
+    data, _ = trained
+    words = ("train", "single", *SMALL, "--epochs", 100000, "--data", data, "--out", tmp_path)
+    code, out, err = told_to_stop(number, words, (tmp_path / "tones-single.csv").exists)
+    assert (code, out) == (130, "")
     path = tmp_path / "tones-single.pt"
     assert err == f"collagebench: interrupted; {path} holds what was learnt, to go on with --resume\n"
+
+
+@train_extra
+@pytest.mark.train
+def test_an_export_that_is_told_to_stop_says_so(trained: tuple[Path, Path], tmp_path: Path) -> None:
+    """By a SIGTERM it ends as by a Ctrl-C: with 130 and one line, and the models before are listed."""
+    data, out = trained
+    for path in out.glob("*.pt"):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    words = ("export", "--data", data, "--out", tmp_path)
+    code, _, err = told_to_stop(signal.SIGTERM, words, (tmp_path / zoo.MANIFEST).exists)
+    assert (code, err) == (130, "collagebench: interrupted\n")
+    assert zoo.load(tmp_path)
 
 
 @train_extra
