@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import subprocess
 import sys
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -257,6 +259,47 @@ def test_what_does_not_fit_is_one_sentence(
     assert words in said
     assert said.count("\n") == 1
     assert not (own / "models" / "manifest.json").exists()
+
+
+def test_weights_that_were_saved_in_parallel_are_those_of_the_network(own: Path) -> None:
+    """What DistributedDataParallel puts before their names is dropped, in what is exported and what is begun with."""
+    weights = torch.load(own / "right.pt", weights_only=True)
+    torch.save({f"module.{key}": value for key, value in weights.items()}, own / "parallel.pt")
+    assert collagebench(*ASKED, "--checkpoint", "parallel.pt", "--mean", 0.5, 0.5, 0.5) == 0
+    asked = (*TRAINED, "--network", "my_networks:make", "--epochs", 1, "--rate", 1e-9, "--weight-decay", 0)
+    assert collagebench(*asked, "--start", "parallel.pt", "--out", "begun") == 0
+    begun = checkpoints.load(own / "begun" / "tones-single.pt").network
+    assert torch.allclose(begun["network.last.weight"], weights["last.weight"])
+
+
+def test_classes_in_another_order_are_asked_about(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A network that is right far less often than by chance is exported with a question; one that is right, without."""
+    weights = torch.load(own / "right.pt", weights_only=True)
+    torch.save({key: value.flip(0) for key, value in weights.items()}, own / "swapped.pt")
+    for name, asked in (("right.pt", 0), ("swapped.pt", 1)):
+        assert collagebench(*ASKED, "--checkpoint", name) == 0
+        said = capsys.readouterr().out
+        assert (
+            said.count("; worse than guessing: are its classes in the order of the sorted folders, bright, dark?\n")
+            == asked
+        )
+
+
+def test_a_program_of_torch_is_no_state_dict_in_one_sentence(own: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """TorchScript is refused without torch's own warnings, wherever weights or checkpoints are looked for."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        traced = torch.jit.trace(from_path("my_networks:make"), torch.zeros(1, 3, 16, 20))
+        torch.jit.save(traced, own / "program.pt")
+    capfd.readouterr()
+    start = ("--network", "my_networks:make", "--start", "program.pt")
+    for asked in ((*ASKED, "--checkpoint", "program.pt"), (*TRAINED, *start), ("export", "--checkpoint", "program.pt")):
+        done = subprocess.run(
+            [sys.executable, "-m", "collagebench", *map(str, asked)], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 1
+        assert "checkpoint program.pt is damaged" in done.stderr
+        assert done.stderr.count("\n") == 1
 
 
 def test_networks_that_cannot_be_exported_are_one_sentence(own: Path, capfd: pytest.CaptureFixture[str]) -> None:
