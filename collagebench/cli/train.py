@@ -180,6 +180,7 @@ def command(
     from collagebench.cli.progress import counted
     from collagebench.models.architecture import LARGE, Architecture
     from collagebench.models.foreign import Borrowed
+    from collagebench.models.onnx_export import tried
     from collagebench.training.checkpoint import Checkpoint, load, name_of, open_checkpoint, writable
     from collagebench.training.foreign import borrow
     from collagebench.training.loop import train
@@ -302,6 +303,8 @@ def command(
             raise UsageError(f"{path} was trained on other classes ({', '.join(checkpoint.classes)}); use its own data")
     elif (log := path.with_suffix(".csv")).exists():
         raise UsageError(f"{log} exists, and would be the log of this training; remove it, or choose another --out")
+    if checkpoint is None and isinstance(architecture, Borrowed):
+        tried(architecture.made())  # hours later would be late
     try:
         with counted("reading images") as report:
             taught, live, foretold = None, None, None

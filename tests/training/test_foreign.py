@@ -85,6 +85,15 @@ def branching():
     return Branching()
 
 
+class Looping(Brightness):
+    def forward(self, x):
+        return torch.stack([self.last(image.mean((1, 2))) for image in x])
+
+
+def looping():
+    return Looping()
+
+
 class Loud(Brightness):
     def forward(self, x):
         return 1e5 * super().forward(x)
@@ -596,6 +605,8 @@ def test_weights_of_a_file_are_begun_with_where_they_fit(own: Path, capsys: pyte
         (("--network", "my_networks:three"), 2, "answers for 3 classes, the images are of 2"),
         (("--network", "my_networks:fails"), 1, "no network today"),
         (("--network", "my_networks:maps"), 1, "not one row of logits"),
+        (("--network", "my_networks:branching"), 1, "torch cannot export the network ("),
+        (("--network", "my_networks:looping"), 1, "it must take any number of images"),
         (("--network", "my_networks:frozen"), 2, "has no weights that can be trained"),
         (("--network", "my_networks:make", "--weights", "none"), 2, "--weights are torchvision's"),
         (("--network", "my_networks:make", "--torchvision", "resnet18"), 2, "name one network"),
