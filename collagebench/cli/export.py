@@ -13,6 +13,7 @@ from collagebench.errors import CollagebenchError, DataError, ModelError, Output
 from collagebench.interrupts import as_ctrl_c
 from collagebench.models import require_torch
 from collagebench.workload.dataset import NAMES
+from collagebench.workload.seen import seen_in_training
 
 if TYPE_CHECKING:
     from collagebench.training.checkpoint import Checkpoint
@@ -158,6 +159,8 @@ def _export_trained(
             own = single_of(found, path, single, images) if found.architecture.k else None
             model, line = export(found, images, out, own)
             click.echo(line)
+            if seen := seen_in_training([model], images):
+                click.echo(seen, err=True)
             if training:
                 click.echo(exported_int8(found.restored(), model, draw(images, len(images)), training, own))
             if found.architecture.role == "single":

@@ -557,6 +557,29 @@ def test_test_images_calibrate_nothing(
 
 @train_extra
 @pytest.mark.train
+def test_measured_on_what_it_was_trained_on_a_model_is_told_apart(
+    trained: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exported, evaluated or simulated on its own training images, one sentence says so; on others, none does."""
+    data, out = trained
+    words = "these are the images that tones-single was trained on, so its accuracy is no estimate for others"
+    checkpoint = ("--checkpoint", out / "tones-single.pt", "--out", tmp_path)
+    few = ("--scheme", "none", "--workers", 2, "--requests", 20, "--runs", 1, "--stragglers", "none", "--rate", 50)
+    for part, times in ((data / "train", 1), (data / "test", 0), (data, 0)):
+        assert collagebench("export", "single", "--data", part, *checkpoint) == 0
+        assert capsys.readouterr().err.count(words) == times
+        asked = ("--dataset", "imagefolder", "--data", part, "--models", tmp_path)
+        assert collagebench("evaluate", "single", *asked, "--format", "json") == 0
+        said = capsys.readouterr()
+        assert said.err.count(words) == len(json.loads(said.out)["warnings"]) == times
+        assert collagebench("simulate", *few, *asked, "--out", tmp_path / part.name) in (0, 4)
+        assert " ".join(capsys.readouterr().out.split()).count(words) == times
+    assert collagebench("evaluate", "single", "--split", "train", *asked, "--format", "json") == 0
+    assert not json.loads(capsys.readouterr().out)["warnings"], "these were kept out"
+
+
+@train_extra
+@pytest.mark.train
 def test_a_cut_file_of_answers_is_made_again(trained: tuple[Path, Path], tmp_path: Path) -> None:
     """An empty or cut file of what the single said is no obstacle: the single is asked again."""
     data, out = trained
