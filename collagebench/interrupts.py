@@ -7,6 +7,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from collagebench.errors import Interrupted
+
 
 def ending() -> list[signal.Signals]:
     """Return the signals that ask us to end; the one of a terminal that hangs up is none under nohup."""
@@ -32,6 +34,33 @@ def interruptions() -> Iterator[threading.Event]:
     previous = [signal.signal(number, tell) for number in numbers]
     try:
         yield told
+    finally:
+        for number, handler in zip(numbers, previous, strict=True):
+            signal.signal(number, handler)
+
+
+@contextmanager
+def as_ctrl_c() -> Iterator[None]:
+    """Have a SIGTERM and a SIGHUP do what a Ctrl-C does: raise KeyboardInterrupt, wherever the main thread is.
+
+    It is for work that no loop of ours watches, and that starts no processes, which would inherit it.
+
+    Raises:
+        Interrupted: it was not caught within.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    numbers = [number for number in ending() if number != signal.SIGINT]
+    previous = [signal.signal(number, interrupt) for number in numbers]
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise Interrupted("interrupted") from None
     finally:
         for number, handler in zip(numbers, previous, strict=True):
             signal.signal(number, handler)

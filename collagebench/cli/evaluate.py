@@ -112,3 +112,5 @@ def command(
             (print_tuned if tune else print_models)(found, console)
 
     put(show, out)
+    for warning in found.get("warnings", ()):
+        click.echo(warning, err=True)

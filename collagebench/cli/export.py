@@ -10,8 +10,10 @@ import click
 
 from collagebench.cli.options import dataset_name
 from collagebench.errors import CollagebenchError, DataError, ModelError, OutputError, UsageError
+from collagebench.interrupts import as_ctrl_c
 from collagebench.models import require_torch
 from collagebench.workload.dataset import NAMES
+from collagebench.workload.seen import seen_in_training
 
 if TYPE_CHECKING:
     from collagebench.training.checkpoint import Checkpoint
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
 @click.option("--mean", type=(float, float, float), help="In the model, subtract from red, green, blue of 0 to 1.")
 @click.option("--std", type=(float, float, float), help="In the model, then divide them by.")
 @click.option("--out", default=Path("models"), show_default=True, type=click.Path(path_type=Path), help="Directory.")
+@as_ctrl_c()
 def command(
     roles: tuple[str, ...],
     dataset: str | None,
@@ -156,6 +159,8 @@ def _export_trained(
             own = single_of(found, path, single, images) if found.architecture.k else None
             model, line = export(found, images, out, own)
             click.echo(line)
+            if seen := seen_in_training([model], images):
+                click.echo(seen, err=True)
             if training:
                 click.echo(exported_int8(found.restored(), model, draw(images, len(images)), training, own))
             if found.architecture.role == "single":

@@ -12,10 +12,11 @@ from click.core import ParameterSource
 
 from collagebench.cli.options import dataset_name
 from collagebench.errors import Interrupted, OutputError, UsageError
+from collagebench.interrupts import as_ctrl_c
 from collagebench.models import require_torch
 from collagebench.study.pool import cores
 from collagebench.training.recipe import VIEWS
-from collagebench.workload.dataset import NAMES, Dataset, fingerprint, open_dataset
+from collagebench.workload.dataset import HELD_OUT, NAMES, Dataset, fingerprint, open_dataset
 from collagebench.workload.imagefolder import ImageFolder
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ MOST_PIXELS = 16384
     multiple=True,
     type=click.Path(path_type=Path),
     help="Checkpoint or .onnx model of the single to learn from; given again, from the mean of what several say.  "
-    "[default: the checkpoint in --out, if there; of a single none]",
+    "[default: the checkpoint, or else the model, in --out; of a single none]",
 )
 @click.option(
     "--start",
@@ -114,6 +115,7 @@ MOST_PIXELS = 16384
 @click.option("--threads", type=int, help="Of torch; another number rounds differently.  [default: one a core]")
 @click.option("--out", default=Path("models"), show_default=True, type=click.Path(path_type=Path), help="Directory.")
 @click.option("--resume", is_flag=True, help="Go on from the last finished epoch, if there is one.")
+@as_ctrl_c()
 def command(
     role: str,
     dataset: str,
@@ -178,12 +180,13 @@ def command(
     from collagebench.cli.progress import counted
     from collagebench.models.architecture import LARGE, Architecture
     from collagebench.models.foreign import Borrowed
+    from collagebench.models.onnx_export import tried
     from collagebench.training.checkpoint import Checkpoint, load, name_of, open_checkpoint, writable
     from collagebench.training.foreign import borrow
     from collagebench.training.loop import train
     from collagebench.training.recipe import Recipe
     from collagebench.training.resuming import same_training, without_effect
-    from collagebench.training.teacher import ensemble, kept_logits, kept_rounds, open_teacher
+    from collagebench.training.teacher import ensemble, kept_logits, kept_rounds, open_teacher, single_in
 
     images = _images(dataset, data, size, download)
     if name == "shapes" and dataset != name:
@@ -201,8 +204,10 @@ def command(
     teachers = []
     found: tuple[Path, ...] = ()
     if (role != "single" or singles) and (distil or role == "parity"):
-        own = out / f"{called}-single.pt"
-        found = singles or ((own,) if role == "parity" or own.exists() else ())
+        own = None if singles else single_in(out, called)
+        if own is None and role == "parity":
+            own = out / f"{called}-single.pt"
+        found = singles or ((own,) if own else ())
         teachers = [open_teacher(one, images.classes, image) for one in found]
     exported = [one for one, (teacher, _) in zip(found, teachers, strict=True) if not isinstance(teacher, Checkpoint)]
     if exported and teacher_sees == "inputs" and not rounds:
@@ -298,6 +303,8 @@ def command(
             raise UsageError(f"{path} was trained on other classes ({', '.join(checkpoint.classes)}); use its own data")
     elif (log := path.with_suffix(".csv")).exists():
         raise UsageError(f"{log} exists, and would be the log of this training; remove it, or choose another --out")
+    if checkpoint is None and isinstance(architecture, Borrowed):
+        tried(architecture.made())  # hours later would be late
     try:
         with counted("reading images") as report:
             taught, live, foretold = None, None, None
@@ -314,11 +321,21 @@ def command(
     except KeyboardInterrupt:
         kept = f"{path} holds what was learnt, to go on with --resume" if path.exists() else "nothing was saved yet"
         raise Interrupted(f"interrupted; {kept}") from None
+    click.echo(_result(path, checkpoint, -(-len(images) // HELD_OUT), found))
+
+
+def _result(path: Path, checkpoint: Checkpoint, held_out: int, singles: tuple[Path, ...]) -> str:
+    """Say what came of a training: how long it was, how much is right, and what it learnt from."""
+    together = checkpoint.architecture.images
+    judged = held_out // together * together  # in full inputs
     accuracy = checkpoint.log[-1]["held_out_accuracy"]
     right = (
-        f"{accuracy:.1%} of the held-out training images" if math.isfinite(accuracy) else "too few images to measure"
+        f"{accuracy:.1%} of the {judged} held-out training image{'s' if judged != 1 else ''}"
+        if math.isfinite(accuracy)
+        else "too few images to measure"
     )
-    click.echo(f"{path}: {checkpoint.epoch} epoch{'s' if checkpoint.epoch != 1 else ''}, {right}")
+    source = f"learnt from {' and '.join(map(str, singles))}" if singles else "learnt from labels alone"
+    return f"{path}: {checkpoint.epoch} epoch{'s' if checkpoint.epoch != 1 else ''}, {right}, {source}"
 
 
 def _images(dataset: str, data: Path | None, size: int | None, download: bool) -> Dataset:

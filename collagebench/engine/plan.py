@@ -29,6 +29,7 @@ from collagebench.stragglers.model import NAMES, Stragglers, open_stragglers, pa
 from collagebench.stragglers.service import service_time
 from collagebench.workload.arrivals import arrivals
 from collagebench.workload.dataset import Dataset, open_dataset
+from collagebench.workload.seen import seen_in_training
 
 USUAL_TIME_SCALE = 0.2
 """Makes made up and published latencies short enough for a run within a minute."""
@@ -92,6 +93,8 @@ class Plan:
     workloads: tuple[Workload, ...]
     """One for each run."""
     images: Images
+    seen: str | None = None
+    """What is to be said of images that models were trained on."""
 
     @property
     def utilisation(self) -> float:
@@ -191,6 +194,7 @@ def make_plan(config: Config, measured: Mapping[tuple[str, int], float] = {}) ->
         rate,
         workloads,
         Images(needed, dataset.load(needed)),
+        seen_in_training([model for variant in variants for model in variant.models.values()], dataset),
     )
 
 

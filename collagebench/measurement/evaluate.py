@@ -18,6 +18,7 @@ from collagebench.measurement.coded import Code, approxifer, tune
 from collagebench.results.environment import capture
 from collagebench.workload.dataset import HELD_OUT, Dataset, open_dataset
 from collagebench.workload.imagefolder import ImageFolder
+from collagebench.workload.seen import seen_in_training
 
 SCHEMA = 1
 ROLES = ("single", "coded", "backup", "collage", "parity")
@@ -55,7 +56,7 @@ def evaluate(asked: Evaluation, report: Report) -> dict[str, Any]:
     known = _fitting(asked, images.dataset)
     chosen = _chosen(asked, known)
     entries = appraise(chosen, known, images.sample_of, asked.code, report)
-    return images.facts(chosen[0]) | {"models": entries}
+    return images.facts(chosen[0]) | {"warnings": images.warnings(chosen), "models": entries}
 
 
 def tuned(asked: Evaluation, report: Report) -> dict[str, Any]:
@@ -108,6 +109,11 @@ class _Images:
     def _among(self) -> np.ndarray[Any, np.dtype[np.int64]]:
         indices = np.arange(len(self.dataset))
         return indices[indices % HELD_OUT == 0] if self._asked.split == "train" else indices
+
+    def warnings(self, models: Sequence[zoo.Model]) -> list[str]:
+        """Return what is to be known of accuracies that were measured on images which training has used."""
+        sizes = sorted({model.image[:2] for model in models})
+        return [seen for size in sizes if (seen := seen_in_training(models, self._open(size)))]
 
     def facts(self, model: zoo.Model) -> dict[str, Any]:
         """Return what was measured on, and where."""

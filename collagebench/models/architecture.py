@@ -87,10 +87,12 @@ class Architecture:
         if self.canvas:
             self._check_canvas()
         elif any(side % self.reduction for side in self.image):
+            fits = max(min(self.image) // self.reduction, 1) * self.reduction
+            why = ", so cells would not fall on whole features" if self.role == "collage" else ""
             raise UsageError(
                 f"{self.image[0]}x{self.image[1]} images do not divide by {self.reduction} (stem stride {self.stride} "
-                f"and {len(self.widths)} stages), so cells would not fall on whole features; choose another --size or "
-                "--stride, or fewer --widths"
+                f"and {len(self.widths)} stages){why}; bring an imagefolder's to --size {fits}, or choose another "
+                "--stride or fewer --widths"
             )
 
     def _check_canvas(self) -> None:

@@ -26,6 +26,9 @@ from torch.nn import functional as F  # noqa: N812
 
 from collagebench.errors import MissingExtra, ModelError, UsageError
 
+PARALLEL = "module."
+"""What names of weights begin with that were saved from within torch's DistributedDataParallel, or DataParallel."""
+
 
 @dataclass(frozen=True, slots=True)
 class Preprocessing:
@@ -243,6 +246,17 @@ def from_path(path: str) -> nn.Module:
     return network
 
 
+def quietly_loaded(file: Path | io.BytesIO) -> Any:
+    """Return what a file of torch's holds, as long as that is data; of what else it may be, torch only warns.
+
+    Raises:
+        Exception: whatever torch's unpickler meets.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return torch.load(file, map_location="cpu", weights_only=True)
+
+
 def weights_in(path: Path) -> tuple[dict[str, Tensor], str]:
     """Return a state dict, or one under the key `state_dict` or `model`, and the file's sha256.
 
@@ -253,7 +267,7 @@ def weights_in(path: Path) -> tuple[dict[str, Tensor], str]:
     """
     try:
         content = path.read_bytes()
-        found = torch.load(path, map_location="cpu", weights_only=True)
+        found = quietly_loaded(path)
     except OSError as error:
         raise ModelError(f"checkpoint {path} cannot be read ({error.strerror})") from None
     except Exception:  # torch raises whatever its unpickler meets
@@ -276,6 +290,8 @@ def fill(network: nn.Module, path: Path) -> str:
     """
     found, digest = weights_in(path)
     own = network.state_dict()
+    if not any(key.startswith(PARALLEL) for key in own):
+        found = {key.removeprefix(PARALLEL): value for key, value in found.items()}
     for key, value in own.items():
         if key not in found:
             raise ModelError(f"checkpoint {path} is of another architecture: it lacks {key}")

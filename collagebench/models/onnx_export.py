@@ -157,12 +157,7 @@ def check(network: Network | Foreign, content: bytes, inputs: NDArray[Any]) -> f
         wanted = np.concatenate([network(torch.from_numpy(part)).numpy() for part in parts(inputs)])
     if not np.isfinite(wanted).all():
         raise ModelError("the network's logits are not all finite: see to its weights, and to --mean and --std")
-    try:
-        got = answers(content, inputs)
-    except Exception as error:  # whatever onnxruntime does not like
-        raise ModelError(
-            f"onnxruntime cannot run the exported model ({first_line(error)}); it must take any number of images"
-        ) from None
+    got = _ran(content, inputs)
     if got.shape != wanted.shape:
         raise ModelError(
             f"the exported model's logits are {got.shape}, the network's {wanted.shape}: the export is broken"
@@ -176,6 +171,30 @@ def check(network: Network | Foreign, content: bytes, inputs: NDArray[Any]) -> f
             f"the exported model differs from the network by {difference:.2g} in its logits: do not use it"
         )
     return difference
+
+
+def tried(network: Network | Foreign) -> None:
+    """Export a network and run the file on one image and on three: before it is trained, to see that it can be.
+
+    Raises:
+        ModelError: torch cannot export it, or onnxruntime cannot run it.
+    """
+    content = describe(to_onnx(network), {})
+    for images in (1, 3):
+        blank = np.zeros((images, *network.architecture.input), network.architecture.dtype)
+        if len(got := _ran(content, blank)) != images:
+            raise ModelError(
+                f"for {images} images the exported model gives {len(got)} rows of logits: it would be broken"
+            )
+
+
+def _ran(content: bytes, inputs: NDArray[Any]) -> NDArray[np.float32]:
+    try:
+        return answers(content, inputs)
+    except Exception as error:  # whatever onnxruntime does not like
+        raise ModelError(
+            f"onnxruntime cannot run the exported model ({first_line(error)}); it must take any number of images"
+        ) from None
 
 
 def as_they_are(outputs: NDArray[np.float32]) -> NDArray[np.float32]:

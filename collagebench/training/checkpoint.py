@@ -14,7 +14,7 @@ import torch
 
 from collagebench.errors import CollagebenchError, ModelError, OutputError
 from collagebench.models.architecture import Architecture
-from collagebench.models.foreign import Borrowed, Foreign
+from collagebench.models.foreign import Borrowed, Foreign, quietly_loaded
 from collagebench.models.network import Network
 from collagebench.training.recipe import Recipe
 
@@ -145,7 +145,7 @@ def load(path: Path) -> Checkpoint:
     except OSError as error:
         raise ModelError(f"checkpoint {path} cannot be read ({error.strerror})") from None
     try:
-        content = torch.load(stored, map_location="cpu", weights_only=True)
+        content = quietly_loaded(stored)
     except Exception:  # torch raises whatever its unpickler meets
         raise ModelError(f"checkpoint {path} is damaged or no checkpoint at all; train it again") from None
     if not (isinstance(content, dict) and isinstance(content.get("schema"), int)):

@@ -23,7 +23,7 @@ from collagebench.models.int8 import to_int8
 from collagebench.models.network import Network
 from collagebench.statistics.accuracy import Share
 from collagebench.training.checkpoint import Checkpoint, write_whole
-from collagebench.training.teacher import open_teacher
+from collagebench.training.teacher import open_teacher, single_in
 from collagebench.workload.dataset import Dataset, open_dataset
 from collagebench.workload.imagefolder import ImageFolder
 from collagebench.workload.public import TORCHVISION
@@ -85,7 +85,8 @@ def single_of(parity: Checkpoint, path: Path, single: Path | None, images: Datas
         ModelError: there is no such checkpoint.
         UsageError: it is another single.
     """
-    found = single or path.with_name(f"{parity.recipe.dataset}-single.pt")
+    called = parity.recipe.dataset
+    found = single or single_in(path.parent, called) or path.with_name(f"{called}-single.pt")
     teacher, digest = open_teacher(found, parity.classes, parity.architecture.image)
     if digest != parity.recipe.teacher:
         raise UsageError(f"{path} was trained with another single than {found}; name its own with --single")

@@ -38,6 +38,19 @@ PIXELS = 500 * 32 * 32
 PIXELS_ON_GPU = 8 * PIXELS
 
 
+def single_in(directory: Path, called: str) -> Path | None:
+    """Return the single of a dataset that lies in a directory: its checkpoint, or else the exported one; None of none.
+
+    Raises:
+        ModelError: the directory's manifest cannot be read.
+    """
+    checkpoint, exported = (directory / f"{called}-single{suffix}" for suffix in (".pt", ".onnx"))
+    if checkpoint.exists():
+        return checkpoint
+    listed = zoo.load(directory) if (directory / zoo.MANIFEST).exists() else []
+    return exported if any(model.path == exported for model in listed) else None
+
+
 def open_teacher(path: Path, classes: tuple[str, ...], image: tuple[int, int]) -> tuple[Checkpoint | zoo.Model, str]:
     """Read the checkpoint of a single, or find an exported one (.onnx), and return it with the file's sha256.
 
@@ -57,6 +70,11 @@ def open_teacher(path: Path, classes: tuple[str, ...], image: tuple[int, int]) -
     if size == image and len(teacher.classes) == len(classes) and teacher.classes != classes:
         one, other = next((a, b) for a, b in zip(teacher.classes, classes, strict=True) if a != b)
         raise UsageError(f"{path} knows a class {one} where the images have {other}; train a single on them first")
+    if teacher.classes == classes and size != image and size[0] == size[1]:
+        raise UsageError(
+            f"{path} knows these classes at {size[0]}x{size[1]} pixels, and the images are of {image[0]}x{image[1]}; "
+            f"train with --size {size[0]}, or train a single of this size first"
+        )
     if teacher.classes != classes or size != image:
         raise UsageError(
             f"{path} knows {len(teacher.classes)} classes of {size} pixels, the images are of {len(classes)} classes "

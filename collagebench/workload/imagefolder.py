@@ -1,11 +1,15 @@
 """`imagefolder`: images of your own, DIR/<class>/<file>, in the layout that torchvision's ImageFolder reads.
 
-Classes and files are sorted by name. Where DIR holds the folders train/ and test/, each with class folders of its own,
-the asked one is used. Nothing is decoded before it is asked for.
+Classes and files are sorted by name; a class has the images of the folders within its own, too. Where DIR holds the
+folders train/ and test/, each with class folders of its own, the asked one is used. Nothing is decoded before it is
+asked for.
 """
 
 from __future__ import annotations
 
+import os
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +21,11 @@ from collagebench.errors import DataError
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".ppm", ".tif", ".tiff", ".webp"}
+SUFFIXES = {".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".gif", ".ppm", ".pgm", ".tif", ".tiff", ".webp"}
+PARTS = {"train": "train", "training": "train"} | dict.fromkeys(
+    ("test", "testing", "val", "valid", "validation"), "test"
+)
+"""What others call train/ and test/, in small letters: of images that were held back, all are test images here."""
 
 
 class ImageFolder:
@@ -42,9 +50,9 @@ class ImageFolder:
         self._files: list[Path] = []
         labels: list[int] = []
         for label, folder in enumerate(folders):
-            files = _images(folder)
+            files = _images_within(folder)
             if not files:
-                raise DataError(f"class folder {folder} holds no images ({', '.join(sorted(SUFFIXES))}); remove it")
+                raise DataError(_without_images(folder))
             self._files += files
             labels += [label] * len(files)
         self.labels = np.array(labels, dtype=np.int64)
@@ -82,13 +90,15 @@ def _opened(path: Path) -> Image:
     from PIL import Image, ImageOps
 
     try:
-        with Image.open(path) as image:
-            upright = ImageOps.exif_transpose(image)
-            if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PNG"):
-                upright = Image.fromarray((np.asarray(upright) >> 8).astype(np.uint8))
-            elif image.mode in ("I", "F"):
-                raise ValueError("its numbers are of 32 bits, of which none is known to be white")
-            return upright.convert("RGB")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of metadata and palettes, which name no file: what can be read is right
+            with Image.open(path) as image:
+                upright = ImageOps.exif_transpose(image)
+                if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PNG"):
+                    upright = Image.fromarray((np.asarray(upright) >> 8).astype(np.uint8))
+                elif image.mode in ("I", "F"):
+                    raise ValueError("its numbers are of 32 bits, of which none is known to be white")
+                return upright.convert("RGB")
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise DataError(f"image {path} cannot be read ({error}); repair or remove it") from None
 
@@ -107,14 +117,54 @@ def _folders(root: Path) -> list[Path]:
 
 
 def _images(folder: Path) -> list[Path]:
+    """Return the images that lie in a folder itself, sorted."""
     try:
-        return sorted(
-            file
-            for file in folder.iterdir()
-            if file.suffix.lower() in SUFFIXES and not file.name.startswith(".") and file.is_file()
-        )
+        return sorted(file for file in folder.iterdir() if _is_image(file))
     except OSError as error:
         raise DataError(f"directory {folder} cannot be read ({error.strerror})") from None
+
+
+def _images_within(folder: Path) -> list[Path]:
+    """Return the images in a folder and in those within it, sorted by folder and name as torchvision does."""
+    return sorted(filter(_is_image, _files_within(folder)), key=lambda file: (str(file.parent), file.name))
+
+
+def _files_within(folder: Path) -> Iterator[Path]:
+    """Yield the files in a folder and in those within it, without hidden ones, and none twice by a link that leads up.
+
+    Raises:
+        DataError: a folder cannot be read.
+    """
+
+    def refuse(error: OSError) -> None:
+        raise DataError(f"directory {error.filename} cannot be read ({error.strerror})")
+
+    for root, folders, files in os.walk(folder, onerror=refuse, followlinks=True):
+        here = Path(root)
+        folders[:] = [
+            name
+            for name in folders
+            if not name.startswith(".")
+            and not ((here / name).is_symlink() and here.resolve().is_relative_to((here / name).resolve()))
+        ]
+        yield from (here / name for name in files if not name.startswith("."))
+
+
+def _is_image(file: Path) -> bool:
+    return file.suffix.lower() in SUFFIXES and not file.name.startswith(".") and file.is_file()
+
+
+def _without_images(folder: Path) -> str:
+    """Say of a class folder in which there are no images what there is, so that nobody removes what is of worth."""
+    files = list(_files_within(folder))
+    if not files:
+        return f"class folder {folder} is empty; put its images there, or remove it"
+    kinds = sorted({file.suffix.lower() or "unnamed kinds of" for file in files})
+    of = " and ".join(kinds) if len(kinds) < 3 else f"{', '.join(kinds[:3])} and other"
+    return (
+        f"class folder {folder} holds {of} files, but no images ({', '.join(sorted(SUFFIXES))}); convert them, or move "
+        "the folder elsewhere"
+    )
 
 
 def _check_layout(data: Path) -> None:
@@ -124,19 +174,34 @@ def _check_layout(data: Path) -> None:
         DataError: a part is missing, or images lie beside class folders.
     """
     parts = {part: data / part for part in ("train", "test")}
-    divided = [part for part, root in parts.items() if root.is_dir() and any(map(_images, _folders(root)))]
+    divided = [part for part, root in parts.items() if root.is_dir() and _holds_classes(root)]
+    missing = [part for part, root in parts.items() if not root.is_dir()]
+    for folder in _folders(data) if missing else []:
+        part = PARTS.get(folder.name.lower())
+        if part in missing and not _images(folder) and _holds_classes(folder):
+            raise DataError(
+                f"{data} has class folders in {folder.name}/, but no {part}/: the parts must be called train/ and "
+                f"test/; rename {folder} to {part}, or link it there"
+            )
     if not divided:
         return
-    for part, root in parts.items():
-        if not root.is_dir():
-            raise DataError(
-                f"{data} has class folders in {divided[0]}/, but no {part}/: training needs both; to measure on what "
-                f"there is, use {parts[divided[0]]}"
-            )
+    if missing:
+        more = (
+            "move some images of each class there, so that accuracy is measured on images that no model has seen"
+            if missing == ["test"]
+            else f"training needs both; to measure on what there is, use {parts['test']}"
+        )
+        raise DataError(f"{data} has class folders in {divided[0]}/, but no {missing[0]}/: {more}")
+    for root in parts.values():
         if stray := _images(root):
             raise DataError(
                 f"image {stray[0]} lies beside class folders, or in place of them; move it into that of its class"
             )
+
+
+def _holds_classes(root: Path) -> bool:
+    """Return whether there are folders of images in a folder."""
+    return any(map(_images_within, _folders(root)))
 
 
 def _is_split(data: Path) -> bool:

@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -250,6 +251,44 @@ def test_an_exported_single_teaches_as_its_checkpoint_does(
 
 @train_extra
 @pytest.mark.train
+def test_a_single_that_was_only_exported_teaches_what_is_trained_beside_it(
+    trained: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without a checkpoint in --out, the listed model is learnt from, and the last line says so and counts images."""
+    data, trained_out = trained
+    one = ("--data", data, "--checkpoint", trained_out / "tones-single.pt", "--out", tmp_path)
+    assert collagebench("export", "single", *one) == 0
+    asked = (*SMALL, "--data", data, "--out", tmp_path)
+    for role, *more in (("backup",), ("parity",), ("collage", "--grid", 3)):
+        capsys.readouterr()
+        assert collagebench("train", role, *more, *asked) == 0
+        assert f", learnt from {tmp_path / 'tones-single.onnx'}\n" in capsys.readouterr().out
+    assert collagebench("export", "parity", "--data", data, "--out", tmp_path) == 0
+    for name in ("tones-backup.pt", "tones-backup.csv"):
+        (tmp_path / name).unlink()
+    capsys.readouterr()
+    assert collagebench("train", "backup", *asked, "--no-distil") == 0
+    said = capsys.readouterr().out
+    assert re.search(r": 2 epochs, \d+\.\d% of the 4 held-out training images, learnt from labels alone\n$", said)
+
+
+@train_extra
+@pytest.mark.train
+def test_a_single_of_another_size_is_met_by_bringing_images_to_its(
+    trained: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where only the size differs, the refusal names the --size to add, and with it the single is learnt from."""
+    data, out = trained
+    asked = ("train", "backup", *SMALL, "--data", data, "--single", out / "tones-single.pt", "--out", tmp_path)
+    assert collagebench(*asked, "--size", 24) == 2
+    assert "knows these classes at 16x16 pixels, and the images are of 24x24; train with --size 16" in (
+        capsys.readouterr().err
+    )
+    assert collagebench(*asked, "--size", 16) == 0
+
+
+@train_extra
+@pytest.mark.train
 def test_exporting_again_replaces_one_model_and_keeps_the_others(trained: tuple[Path, Path]) -> None:
     """An export of one role leaves the manifest's other models alone, and has no model twice."""
     data, out = trained
@@ -391,25 +430,47 @@ def test_a_budget_counts_from_the_beginning(
     assert not (tmp_path / "tones-backup.pt").exists()
 
 
-@train_extra
-@pytest.mark.train
-def test_ctrl_c_says_what_is_kept(trained: tuple[Path, Path], tmp_path: Path) -> None:
-    """Interrupted once there is a checkpoint, a training ends with 130 and says how to go on."""
-    data, _ = trained
-    words = ["train", "single", *map(str, SMALL), "--epochs", "100000", "--data", str(data), "--out", str(tmp_path)]
-    command = [sys.executable, "-m", "collagebench", *words]
+def told_to_stop(number: signal.Signals, words: tuple[object, ...], when: Callable[[], object]) -> tuple[int, str, str]:
+    """Run the command line in a process that gets a signal then; return its exit code, its output and its errors."""
+    command = [sys.executable, "-m", "collagebench", *map(str, words)]
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell's background ignores, children do
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     signal.signal(signal.SIGINT, before)
     try:
-        until((tmp_path / "tones-single.csv").exists, "there is a log", 60)
-        process.send_signal(signal.SIGINT)
+        until(when, "it has begun", 60)
+        process.send_signal(number)
         out, err = process.communicate(timeout=30)
     finally:
         process.kill()
-    assert (process.returncode, out) == (130, "")
+    return process.returncode, out, err
+
+
+@train_extra
+@pytest.mark.train
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_training_that_is_told_to_stop_says_what_is_kept(
+    trained: tuple[Path, Path], tmp_path: Path, number: signal.Signals
+) -> None:
+    """By a Ctrl-C or a SIGTERM, once there is a checkpoint, it ends with 130 and says how to go on."""
+    data, _ = trained
+    words = ("train", "single", *SMALL, "--epochs", 100000, "--data", data, "--out", tmp_path)
+    code, out, err = told_to_stop(number, words, (tmp_path / "tones-single.csv").exists)
+    assert (code, out) == (130, "")
     path = tmp_path / "tones-single.pt"
     assert err == f"collagebench: interrupted; {path} holds what was learnt, to go on with --resume\n"
+
+
+@train_extra
+@pytest.mark.train
+def test_an_export_that_is_told_to_stop_says_so(trained: tuple[Path, Path], tmp_path: Path) -> None:
+    """By a SIGTERM it ends as by a Ctrl-C: with 130 and one line, and the models before are listed."""
+    data, out = trained
+    for path in out.glob("*.pt"):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    words = ("export", "--data", data, "--out", tmp_path)
+    code, _, err = told_to_stop(signal.SIGTERM, words, (tmp_path / zoo.MANIFEST).exists)
+    assert (code, err) == (130, "collagebench: interrupted\n")
+    assert zoo.load(tmp_path)
 
 
 @train_extra
@@ -492,6 +553,29 @@ def test_test_images_calibrate_nothing(
         asked = ("--dataset", "imagefolder", *folder, "--models", tmp_path)
         assert collagebench("evaluate", *more, *asked) == 2
         assert "so nothing says which images training kept out" in capsys.readouterr().err
+
+
+@train_extra
+@pytest.mark.train
+def test_measured_on_what_it_was_trained_on_a_model_is_told_apart(
+    trained: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exported, evaluated or simulated on its own training images, one sentence says so; on others, none does."""
+    data, out = trained
+    words = "these are the images that tones-single was trained on, so its accuracy is no estimate for others"
+    checkpoint = ("--checkpoint", out / "tones-single.pt", "--out", tmp_path)
+    few = ("--scheme", "none", "--workers", 2, "--requests", 20, "--runs", 1, "--stragglers", "none", "--rate", 50)
+    for part, times in ((data / "train", 1), (data / "test", 0), (data, 0)):
+        assert collagebench("export", "single", "--data", part, *checkpoint) == 0
+        assert capsys.readouterr().err.count(words) == times
+        asked = ("--dataset", "imagefolder", "--data", part, "--models", tmp_path)
+        assert collagebench("evaluate", "single", *asked, "--format", "json") == 0
+        said = capsys.readouterr()
+        assert said.err.count(words) == len(json.loads(said.out)["warnings"]) == times
+        assert collagebench("simulate", *few, *asked, "--out", tmp_path / part.name) in (0, 4)
+        assert " ".join(capsys.readouterr().out.split()).count(words) == times
+    assert collagebench("evaluate", "single", "--split", "train", *asked, "--format", "json") == 0
+    assert not json.loads(capsys.readouterr().out)["warnings"], "these were kept out"
 
 
 @train_extra

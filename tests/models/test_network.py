@@ -170,7 +170,11 @@ def test_an_architecture_survives_json() -> None:
         ({"role": "single", "stem": 0}, "--stem is from 1 to 16384, not 0"),
         ({"role": "single", "widths": (8, 10**9)}, "--widths is from 1 to 16384, not 8,1000000000"),
         ({"role": "single", "widths": (8, 8, 8)}, "3 widths and 2 depths"),
-        ({"role": "single", "image": (30, 32)}, "30x32 images do not divide by 4"),
+        (
+            {"role": "single", "image": (30, 32)},
+            r"30x32 images do not divide by 4 \(.*stages\); bring .* to --size 28,",
+        ),
+        ({"role": "collage", "grid": 2, "image": (3, 32)}, "cells would not fall on whole features; .* --size 4,"),
         ({"role": "single", "canvas": (32, 32)}, "drop --input"),
         ({"role": "collage", "grid": 3, "canvas": (50, 50)}, "choose another --input"),
         ({"role": "collage", "grid": 5, "canvas": (16, 16)}, "less than that for each of 5 cells"),
@@ -180,3 +184,13 @@ def test_what_cannot_be_built_is_refused(arguments: dict[str, object], words: st
     """An architecture that makes no sense is a usage error that says what to change."""
     with pytest.raises(UsageError, match=words):
         Architecture(**{"classes": 10, "image": (32, 32), **arguments})
+
+
+@pytest.mark.parametrize("image", [(225, 300), (65, 90), (300, 71), (20, 17)])
+def test_the_size_that_is_named_fits(image: tuple[int, int]) -> None:
+    """Of images that do not divide, the refusal names a --size at which the usual layers for that size can be made."""
+    with pytest.raises(UsageError, match="do not divide") as refused:
+        Architecture("single", 10, image, **usual_layers("single", None, image))
+    side = int(str(refused.value).partition("--size ")[2].partition(",")[0])
+    assert side <= min(image)
+    Architecture("single", 10, (side, side), **usual_layers("single", None, (side, side)))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import subprocess
 import sys
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -81,6 +83,15 @@ class Branching(nn.Module):
 
 def branching():
     return Branching()
+
+
+class Looping(Brightness):
+    def forward(self, x):
+        return torch.stack([self.last(image.mean((1, 2))) for image in x])
+
+
+def looping():
+    return Looping()
 
 
 class Loud(Brightness):
@@ -257,6 +268,47 @@ def test_what_does_not_fit_is_one_sentence(
     assert words in said
     assert said.count("\n") == 1
     assert not (own / "models" / "manifest.json").exists()
+
+
+def test_weights_that_were_saved_in_parallel_are_those_of_the_network(own: Path) -> None:
+    """What DistributedDataParallel puts before their names is dropped, in what is exported and what is begun with."""
+    weights = torch.load(own / "right.pt", weights_only=True)
+    torch.save({f"module.{key}": value for key, value in weights.items()}, own / "parallel.pt")
+    assert collagebench(*ASKED, "--checkpoint", "parallel.pt", "--mean", 0.5, 0.5, 0.5) == 0
+    asked = (*TRAINED, "--network", "my_networks:make", "--epochs", 1, "--rate", 1e-9, "--weight-decay", 0)
+    assert collagebench(*asked, "--start", "parallel.pt", "--out", "begun") == 0
+    begun = checkpoints.load(own / "begun" / "tones-single.pt").network
+    assert torch.allclose(begun["network.last.weight"], weights["last.weight"])
+
+
+def test_classes_in_another_order_are_asked_about(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A network that is right far less often than by chance is exported with a question; one that is right, without."""
+    weights = torch.load(own / "right.pt", weights_only=True)
+    torch.save({key: value.flip(0) for key, value in weights.items()}, own / "swapped.pt")
+    for name, asked in (("right.pt", 0), ("swapped.pt", 1)):
+        assert collagebench(*ASKED, "--checkpoint", name) == 0
+        said = capsys.readouterr().out
+        assert (
+            said.count("; worse than guessing: are its classes in the order of the sorted folders, bright, dark?\n")
+            == asked
+        )
+
+
+def test_a_program_of_torch_is_no_state_dict_in_one_sentence(own: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """TorchScript is refused without torch's own warnings, wherever weights or checkpoints are looked for."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        traced = torch.jit.trace(from_path("my_networks:make"), torch.zeros(1, 3, 16, 20))
+        torch.jit.save(traced, own / "program.pt")
+    capfd.readouterr()
+    start = ("--network", "my_networks:make", "--start", "program.pt")
+    for asked in ((*ASKED, "--checkpoint", "program.pt"), (*TRAINED, *start), ("export", "--checkpoint", "program.pt")):
+        done = subprocess.run(
+            [sys.executable, "-m", "collagebench", *map(str, asked)], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 1
+        assert "checkpoint program.pt is damaged" in done.stderr
+        assert done.stderr.count("\n") == 1
 
 
 def test_networks_that_cannot_be_exported_are_one_sentence(own: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -436,7 +488,8 @@ def test_a_network_of_ones_own_is_trained_and_exported(own: Path, capsys: pytest
     """It learns what its checkpoint and its file then know, and is listed with where it came from."""
     asked = (*TRAINED, "--network", "my_networks:uncertain", "--mean", 0.5, 0.5, 0.5, "--epochs", 40, "--every", 20)
     assert collagebench(*asked, "--rate", 0.1) == 0
-    assert "40 epochs, 100.0% of the held-out training images" in capsys.readouterr().out
+    said = "40 epochs, 100.0% of the 1 held-out training image, learnt from labels alone\n"
+    assert capsys.readouterr().out.endswith(said)
     assert collagebench("export", "--data", "data", "--int8") == 0
     single, coded = (zoo.find(zoo.load(own / "models"), role) for role in ("single", "coded"))
     assert (single.input, single.accuracy, single.accuracy_images) == ((16, 20, 3), 1.0, 40)
@@ -552,6 +605,8 @@ def test_weights_of_a_file_are_begun_with_where_they_fit(own: Path, capsys: pyte
         (("--network", "my_networks:three"), 2, "answers for 3 classes, the images are of 2"),
         (("--network", "my_networks:fails"), 1, "no network today"),
         (("--network", "my_networks:maps"), 1, "not one row of logits"),
+        (("--network", "my_networks:branching"), 1, "torch cannot export the network ("),
+        (("--network", "my_networks:looping"), 1, "it must take any number of images"),
         (("--network", "my_networks:frozen"), 2, "has no weights that can be trained"),
         (("--network", "my_networks:make", "--weights", "none"), 2, "--weights are torchvision's"),
         (("--network", "my_networks:make", "--torchvision", "resnet18"), 2, "name one network"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -108,9 +109,12 @@ def test_images_of_floats_are_named(tmp_path: Path) -> None:
 def test_half_a_split_is_no_class(tmp_path: Path) -> None:
     """train/ without test/, and an image beside class folders, are named; nothing is said to be removed."""
     picture(tmp_path / "one" / "train" / "ant" / "a.png")
-    picture(tmp_path / "one" / "val" / "ant" / "a.png")
-    with pytest.raises(DataError, match="one has class folders in train/, but no test/"):
+    with pytest.raises(DataError, match="one has class folders in train/, but no test/: move some images") as refused:
         ImageFolder(tmp_path / "one")
+    assert "use" not in str(refused.value), "training images are none to measure on"
+    picture(tmp_path / "other" / "test" / "ant" / "a.png")
+    with pytest.raises(DataError, match=r"no train/: training needs both; to measure on what there is, use .*/test$"):
+        ImageFolder(tmp_path / "other")
     for place in ("train/ant/a.png", "test/ant/a.png", "train/stray.png"):
         picture(tmp_path / "two" / place)
     with pytest.raises(DataError, match=r"stray\.png lies beside class folders"):
@@ -119,6 +123,49 @@ def test_half_a_split_is_no_class(tmp_path: Path) -> None:
     picture(tmp_path / "flat" / "test" / "b.png")
     with pytest.raises(DataError, match=r"b\.png lies beside class folders, or in place of them"):
         ImageFolder(tmp_path / "flat")
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "words"),
+    [
+        ("train", "val", r"class folders in val/, but no test/: .*; rename \S+/val to test, or link it there"),
+        ("train", "Validation", r"rename \S+/Validation to test, or link it there"),
+        ("Train", "test", r"must be called train/ and test/; rename \S+/Train to train"),
+        ("Train", "Test", r"must be called train/ and test/; rename \S+/Test to test"),
+    ],
+)
+def test_parts_by_other_names_are_to_be_renamed(tmp_path: Path, train: str, test: str, words: str) -> None:
+    """Parts called as others call them are neither classes nor missing: their refusal says which to rename to what."""
+    for part in (train, test):
+        picture(tmp_path / part / "ant" / "a.png")
+    with pytest.raises(DataError, match=words):
+        ImageFolder(tmp_path)
+    for part, name in ((train, "train"), (test, "test")):
+        (tmp_path / part).rename(tmp_path / name)
+    assert ImageFolder(tmp_path, "train").split == "train"
+
+
+def test_a_part_for_validation_beside_both_others_is_left_alone(tmp_path: Path) -> None:
+    """Where there are train/ and test/, images that were held back besides disturb nobody."""
+    for part in ("train", "test", "val"):
+        picture(tmp_path / part / "ant" / f"{part}.png")
+    assert ImageFolder(tmp_path).classes == ("ant",)
+
+
+def test_classes_hold_the_images_of_the_folders_within(tmp_path: Path) -> None:
+    """They are in the order in which torchvision has them, hidden ones left out, and no link leads in circles."""
+    places = ("b.png", "c/z.jpg", "c-d/a.pgm", "c/e/a.jfif", "a.PNG")
+    for k, place in enumerate(places):
+        path = tmp_path / "ant" / place
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pixels = np.full((8, 8), 40 * k, np.uint8)
+        Image.fromarray(pixels).save(path, format={"jpg": "JPEG", "jfif": "JPEG", "pgm": "PPM"}.get(path.suffix[1:]))
+    picture(tmp_path / "ant" / ".thumbnails" / "a.png")
+    (tmp_path / "ant" / "c" / "up").symlink_to(tmp_path / "ant", target_is_directory=True)
+    images = ImageFolder(tmp_path)
+    assert len(images) == 5
+    found = images.load(np.arange(5))[:, 0, 0, 0]
+    assert found.tolist() == [160, 0, 40, 80, 120]
 
 
 def test_other_images_have_another_fingerprint(tmp_path: Path) -> None:
@@ -150,11 +197,34 @@ def test_a_file_that_is_no_image_is_named(tmp_path: Path) -> None:
 
 
 def test_a_class_without_images_is_named(tmp_path: Path) -> None:
-    """An empty class folder would shift no label silently: it is an error."""
+    """It would shift labels: it is an error, which says what lies there, and to remove only what is empty."""
     picture(tmp_path / "ant" / "a.png")
-    (tmp_path / "bee").mkdir()
-    with pytest.raises(DataError, match=r"class folder .*bee holds no images"):
+    (tmp_path / "bee" / "within").mkdir(parents=True)
+    with pytest.raises(DataError, match=r"class folder .*bee is empty; put its images there, or remove it"):
         ImageFolder(tmp_path)
+    for name in ("a.heic", "b.HEIC", "README"):
+        (tmp_path / "bee" / "within" / name).write_bytes(b"of another kind")
+    with pytest.raises(DataError, match=r"bee holds \.heic and unnamed kinds of files, but no images") as refused:
+        ImageFolder(tmp_path)
+    assert "remove" not in str(refused.value)
+    for name in ("a.avif", "b.cr2", "c.dng"):
+        (tmp_path / "bee" / name).write_bytes(b"of other kinds")
+    with pytest.raises(DataError, match=r"bee holds \.avif, \.cr2, \.dng and other files"):
+        ImageFolder(tmp_path)
+
+
+def test_what_pillow_minds_about_an_image_that_it_reads_is_kept_quiet(tmp_path: Path) -> None:
+    """Of metadata that break off, and of palettes with transparency, no warning without a file's name gets out."""
+    (tmp_path / "ant").mkdir()
+    colours = np.random.default_rng(0).integers(256, size=(8, 8, 3), dtype=np.uint8)
+    palette = Image.fromarray(colours).convert("P", palette=Image.Palette.ADAPTIVE, colors=60)
+    palette.save(tmp_path / "ant" / "a.png", transparency=bytes(range(60)))
+    broken = b"Exif\0\0II*\0\x08\0\0\0\x05\0\x12\x01"
+    Image.new("RGB", (8, 8)).save(tmp_path / "ant" / "b.jpg", exif=broken)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        read, _ = ImageFolder(tmp_path).load(np.array([0, 1]))
+    assert (read == np.asarray(palette.convert("RGB"))).all()
 
 
 def test_missing_and_empty_directories_are_named(tmp_path: Path) -> None:
