@@ -200,14 +200,12 @@ class Conductor:
 
         The scheme hears of services that have begun before anything else, and of idle workers when all else is done.
         """
-        if actions is None:
-            raise self._fault("returned nothing when it was told an event: it must return a list of actions")
-        todo, begun, asked = actions[::-1], self._begun, 0
+        todo, begun, asked = self._told(actions), self._begun, 0
         while True:
             while begun:
                 job = begun.popleft()
                 if not job.given_up:
-                    todo += reversed(self.scheme.begun(job.task, now))
+                    todo += self._told(self.scheme.begun(job.task, now))
             if not todo:
                 role = self.scheme.idle_role
                 if role is None or not self.router.idle(role):
@@ -217,14 +215,14 @@ class Conductor:
                     raise self._fault(
                         f"was told {ROUNDS:,} times of an idle {role} worker and did not send it anything"
                     )
-                todo += reversed(self.scheme.idle(role, now))
+                todo += self._told(self.scheme.idle(role, now))
                 if not todo:
                     return
             action = todo.pop()
             if isinstance(action, Send):
                 asked = 0
                 if not self._send(action, now):
-                    todo[:0] = reversed(self.scheme.failed(action.task, "refused", now))
+                    todo[:0] = self._told(self.scheme.failed(action.task, "refused", now))
             elif isinstance(action, Answer):
                 self._answer(action, now)
             elif isinstance(action, Wake):
@@ -234,13 +232,28 @@ class Conductor:
             elif isinstance(action, Cancel):
                 self._cancel(action.task, now)
             elif isinstance(action, Keep):
-                self._keep(self._jobs[action.task.id], action.requests)
+                self._keep(self._job(action.task), action.requests)
             elif isinstance(action, Judge):
-                margin = self._judge(action.request, [self._jobs[task.id] for task in action.tasks])
-                todo += reversed(self.scheme.judged(action.request, margin, now))
-            elif isinstance(action, Fail) and self.open.pop(action.request.id, None) is not None:
-                self._listener.failed(action.request, action.reason)
-                self._unkeep(action.request, now)
+                margin = self._judge(action.request, [self._job(task) for task in action.tasks])
+                todo += self._told(self.scheme.judged(action.request, margin, now))
+            elif isinstance(action, Fail):
+                if self.open.pop(action.request.id, None) is not None:
+                    self._listener.failed(action.request, action.reason)
+                    self._unkeep(action.request, now)
+            else:
+                raise self._fault(f"answered an event with {action!r}, which is no action")
+
+    def _told(self, actions: list[Action]) -> list[Action]:
+        """Return what a scheme answers to an event, the last action first."""
+        if not isinstance(actions, list):
+            raise self._fault(f"answered an event with {actions!r}: it must return a list of actions")
+        return actions[::-1]
+
+    def _job(self, task: Task) -> Job:
+        """Return the job of a task that a scheme names."""
+        if task.id not in self._jobs:
+            raise self._fault("named a task that it never sent, or whose reply it did not keep")
+        return self._jobs[task.id]
 
     def _fault(self, what: str) -> UsageError:
         return UsageError(f"the scheme {type(self.scheme).__name__} {what}")
@@ -275,7 +288,7 @@ class Conductor:
     def _answer(self, answer: Answer, now: float) -> None:
         if self.open.pop(answer.request.id, None) is None:
             return
-        jobs = [self._jobs[task.id] for task in answer.tasks]
+        jobs = [self._job(task) for task in answer.tasks]
         if answer.source not in SOURCES:
             raise self._fault(f"answered from {answer.source!r}, which cannot be; sources are {', '.join(SOURCES)}")
         if answer.source == "own" and any(job.task.attempt or job.task.share for job in jobs):

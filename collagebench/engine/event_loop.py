@@ -1,7 +1,7 @@
-"""Running a coroutine as a measurement needs it: a fast loop, ahead of all others, a Ctrl-C that tidies up first.
+"""Running a coroutine as a measurement needs it: a fast loop, threads that give way, a Ctrl-C that tidies up first.
 
-The client has little to do, but at the right moment. Where the workers share its cores, the kernel lets it wait for one
-of them for some milliseconds, unless it has real-time priority. It asks for that, and goes without where it is refused.
+And ahead of all others while it measures: the client has little to do, but at the right moment. Where the workers share
+its cores, the kernel lets it wait for one of them for some milliseconds, unless it has real-time priority.
 """
 
 from __future__ import annotations
@@ -24,9 +24,7 @@ Result = TypeVar("Result")
 
 
 def complete(main: Coroutine[Any, Any, Result]) -> Result:
-    """Run a coroutine on uvloop where there is one, in this thread, which has real-time priority meanwhile if it may.
-
-    The first signal to end cancels the coroutine, so that it can tidy up.
+    """Run a coroutine on uvloop where there is one; the first signal to end cancels it, so that it can tidy up.
 
     Raises:
         Interrupted: it was cancelled.
@@ -34,8 +32,7 @@ def complete(main: Coroutine[Any, Any, Result]) -> Result:
     interval = sys.getswitchinterval()
     sys.setswitchinterval(SWITCH_INTERVAL)
     try:
-        with _ahead_of_others():
-            return _complete(main)
+        return _complete(main)
     finally:
         sys.setswitchinterval(interval)
         main.close()  # says that it was meant if a Ctrl-C came before it began; otherwise it has ended
@@ -49,9 +46,14 @@ def is_ahead() -> bool:
 
 
 @contextlib.contextmanager
-def _ahead_of_others() -> Iterator[None]:
-    """Give this thread, but none that it starts and no process, the least real-time priority, where that is allowed."""
-    if not hasattr(os, "sched_setscheduler"):
+def ahead_of_others() -> Iterator[None]:
+    """Give this thread the least real-time priority, where that is allowed.
+
+    Threads and processes that it starts meanwhile have none. Who was started to be nice to others, or with a policy
+    that is not the usual one, stays so.
+    """
+    usual = hasattr(os, "sched_setscheduler") and os.getpriority(os.PRIO_PROCESS, 0) <= 0
+    if not usual or os.sched_getscheduler(0) & ~os.SCHED_RESET_ON_FORK != os.SCHED_OTHER:
         yield
         return
     policy, parameters = os.sched_getscheduler(0), os.sched_getparam(0)
@@ -61,7 +63,7 @@ def _ahead_of_others() -> Iterator[None]:
     try:
         yield
     finally:
-        for kept in (policy, policy | os.SCHED_RESET_ON_FORK):  # only root may take back what threads do not inherit
+        for kept in (policy, policy | os.SCHED_RESET_ON_FORK):  # not everybody may take that back
             with contextlib.suppress(OSError):
                 os.sched_setscheduler(0, kept, parameters)
                 break

@@ -1,8 +1,8 @@
 """The cells of an experiment on real workers: one fleet, started once, serves them all in turn.
 
-Where the client was late, because something else had the processor, cells are measured again: the same requests at the
-same times with the same delays, so that nothing is chosen but the moment. Where slowness is not drawn but really
-happens, what delays the client may be the very thing that is measured, and every cell counts as it came.
+A run in which the client was late is measured again, all schemes of it: the same requests at the same times with the
+same delays, at another moment, which is as quiet or as busy for all of them. Where slowness is not injected but really
+happens, what delays the client may be the very thing that is measured, and every run counts as it came.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any, cast
 from collagebench.config import Config
 from collagebench.engine.cells import Progress, begin, conductor_of, crashes_of, in_order, recorder_of, watched
 from collagebench.engine.evaluation import Evaluator
-from collagebench.engine.event_loop import complete, is_ahead
+from collagebench.engine.event_loop import ahead_of_others, complete, is_ahead
 from collagebench.engine.judgement import EmulatedJudge, LiveJudge
 from collagebench.engine.live import LiveCell
 from collagebench.engine.pacer import Pacer
@@ -34,16 +34,16 @@ from collagebench.results.environment import processor_time
 from collagebench.results.reader import load
 from collagebench.results.records import CellRecord
 from collagebench.results.writer import RunWriter
-from collagebench.statistics.lateness import Times, late_cells
+from collagebench.statistics.lateness import Times, late_runs
 from collagebench.stragglers.draws import key, uniform
 from collagebench.stragglers.natural import Natural
 
 SAID = 4
 """Different reasons for refusing tasks that are put on record."""
 AGAIN = 2
-"""How often cells in which the client was late are measured again."""
-FEW = 1 / 3
-"""Up to this share of all cells, that is; if there are more, it is no passing disturbance."""
+"""How often runs in which the client was late are measured again."""
+FEW = 0.5
+"""Up to this share of all runs, that is; if there are more, it is no passing disturbance."""
 
 
 def run_cells(
@@ -118,7 +118,7 @@ async def _run_cells(
     )
     async with opening as fleet:
         connections = {connection.index: connection for connection in fleet}
-        writer.add(hosts=fleet.hosts, client_priority="real-time" if is_ahead() else "normal")
+        writer.add(hosts=fleet.hosts)
         progress.workers(len(connections))
         pacer = Pacer(asyncio.get_running_loop())
 
@@ -165,20 +165,27 @@ async def _run_cells(
                 place = f"during run {run} of {variant.name}"
                 writer.event("worker lost", f"{gone}, {place}; nothing was measured after it")
 
+        async def series(cells: Sequence[tuple[int, int, Variant]]) -> bool:
+            """Measure cells; return whether all workers are left."""
+            for order, run, variant in cells:
+                await measure(order, run, variant, order == cells[-1][0])
+                if lost:
+                    return False
+            return True
+
         try:
             before = processor_time()
             begin(plan, progress, cells)
-            for repeats in range(1 + AGAIN):
-                for order, run, variant in cells:
-                    await measure(order, run, variant, order == cells[-1][0])
-                    if lost:
+            with ahead_of_others():
+                writer.add(client_priority="real-time" if is_ahead() else "normal")
+                if not await series(cells):
+                    return False
+                async for again in _late(plan, writer, directory, progress):
+                    if not fleet.is_whole:
+                        await fleet.whole()
+                    returns.clear()  # they belong to the cell before
+                    if lost or not await series(again):
                         return False
-                cells = await _late(plan, writer, directory, progress, repeats) if repeats < AGAIN else []
-                if not cells:
-                    break
-                if not fleet.is_whole:
-                    await fleet.whole()
-                    returns.clear()
             writer.add(stolen_share=_stolen(before, processor_time()))
         finally:
             cell = None
@@ -189,33 +196,32 @@ async def _run_cells(
 
 
 async def _late(
-    plan: Plan, writer: RunWriter, directory: Path, progress: Progress, repeats: int
-) -> Sequence[tuple[int, int, Variant]]:
-    """Drop the cells in which the client was late, if that was a passing disturbance, and return them.
+    plan: Plan, writer: RunWriter, directory: Path, progress: Progress
+) -> AsyncIterator[Sequence[tuple[int, int, Variant]]]:
+    """Yield the cells of each run in which the client was late, to be measured again; their records are dropped.
 
-    It has been done `repeats` times before.
+    None, if that was more than a passing disturbance, or there is no room.
     """
     if isinstance(plan.stragglers, Natural) or plan.config.stragglers == "none":
-        return []
-    whole = in_order(plan)
-    late = late_cells(await asyncio.to_thread(load, directory))
-    if not 0 < len(late) <= FEW * len(whole):
-        return []
-    counts = Counter(scheme for scheme, _ in late)
-    named = [f"{counts[variant.name]} of {variant.name}" for variant in plan.variants if counts[variant.name]]
-    again = "once more" if repeats else "again"
-    message = (
-        f"{again}, the same requests with the same delays, because the client was late (dispatch lag p99 up to "
-        f"{1e3 * max(times.lag for times in late.values()):.2f} ms): of {plan.config.runs} runs {', '.join(named)}"
-    )
-    cells = [(order, run, variant) for order, run, variant in whole if (variant.name, run) in late]
-    progress.stage(f"measuring {len(cells)} of {len(whole)} again")
-    progress.show(f"measuring {message}")
-    writer.drop(late.keys())
-    writer.event("measured again", f"measured {message}.")
-    writer.replaced([_replaced(scheme, run, times) for (scheme, run), times in late.items()])
-    begin(plan, progress, cells)
-    return cells
+        return
+    for repeat in range(AGAIN):
+        late = late_runs(await asyncio.to_thread(load, directory))
+        if not 0 < len(late) <= FEW * plan.config.runs:
+            return
+        cells = {number: [cell for cell in in_order(plan) if cell[1] == number] for number in late}
+        lag = max(times.lag for schemes in late.values() for times in schemes.values())
+        progress.stage("seeing whether the client was late")
+        again = "once more" if repeat else "again"
+        progress.show(
+            f"measuring {len(late)} of {plan.config.runs} runs {again}, because the client was late (dispatch lag p99 "
+            f"up to {1e3 * lag:.1f} ms)"
+        )
+        begin(plan, progress, [cell for some in cells.values() for cell in some])
+        for number, schemes in late.items():
+            if not writer.replace([_replaced(scheme, number, times) for scheme, times in schemes.items()]):
+                progress.show(f"there is no room in {directory} to measure again")
+                return
+            yield cells[number]
 
 
 def _replaced(scheme: str, run: int, times: Times) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from collagebench.engine.event_loop import ahead_of_others
 from collagebench.engine.pacer import Pacer
 from collagebench.errors import FleetError
 from collagebench.fleet import LOCAL, Disturbance, ModelFile, Where, WorkerSpec
@@ -139,7 +140,8 @@ async def watch(
         gc.collect()
         gc.disable()  # a collection would be a straggler of our own making
         try:
-            await _Watcher(found, pacer, fleet.connections, model, pixels, schedules, report).run(total)
+            with ahead_of_others():
+                await _Watcher(found, pacer, fleet.connections, model, pixels, schedules, report).run(total)
         finally:
             gc.enable()
             pacer.close()

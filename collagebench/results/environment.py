@@ -18,8 +18,11 @@ from typing import Any
 
 from collagebench import __version__
 
-RECORDING = ("coding", "engine", "fleet", "schemes", "stragglers", "worker", "workload")
-"""The rooms of this package that records depend on."""
+RECORDING = (
+    *("coding", "config.py", "engine", "fleet", "results", "schemes", "statistics", "stragglers", "worker", "workload"),
+    "zoo",
+)
+"""What of this package records depend on: which there are, too, for statistics say what is measured again."""
 DEPENDENCIES = (
     "click",
     "grpcio",
@@ -66,7 +69,8 @@ def sources() -> str | None:
     A report, a study or a command that is changed leaves records as they were.
     """
     package, whole = Path(__file__).resolve().parent.parent, hashlib.sha256()
-    paths = sorted(path for room in RECORDING for path in (package / room).rglob("*.py"))
+    rooms = [package / name for name in RECORDING]
+    paths = sorted(path for room in rooms for path in ([room] if room.is_file() else room.rglob("*.py")))
     try:
         for path in paths:
             whole.update(f"{path.relative_to(package).as_posix()}\n".encode() + path.read_bytes())

@@ -86,7 +86,10 @@ class RunWriter:
                 os.close(self._lock)
             raise _occupied(directory)
         if keep is not None:
-            self._rewrite(lambda cell: cell in keep)
+            try:
+                _put_in_place(self._without(lambda cell: cell not in keep))
+            except OSError as error:
+                raise self._failed(error) from None
         self._write_header()
         self._open()
         self._line_of_request = formatter(RequestRecord)
@@ -115,17 +118,32 @@ class RunWriter:
         self._cells.queue.append(self._line_of_cell(record))
         self._flush()
 
-    def drop(self, cells: Collection[tuple[str, int]]) -> None:
-        """Take the records of these cells, each its scheme and run, away again, so that they can be made anew."""
+    def replace(self, cells: Sequence[dict[str, Any]]) -> bool:
+        """Take the records of cells away, so that they can be made anew, and keep what they were like.
+
+        That is {scheme, run, dispatch_lag_p99_s, p50_s, p99_s} of each. False if there is no room for a copy of the
+        other records: then nothing is changed.
+        """
         self._flush()
+        names = {(facts["scheme"], facts["run"]) for facts in cells}
         with self._flushing:
+            try:
+                partials = self._without(lambda cell: cell in names)
+            except OSError:
+                return False
+            self._header.setdefault("replaced", []).extend(cells)
+            if "disturbances" in self._header:
+                before = self._header["disturbances"]
+                self._header["disturbances"] = [one for one in before if (one["scheme"], one["run"]) not in names]
+            self._write_header()
             for rows in (self._requests, self._tasks, self._cells):
                 rows.close()
-            self._rewrite(lambda cell: cell not in cells)
+            try:
+                _put_in_place(partials)
+            except OSError as error:
+                raise self._failed(error) from None
             self._open()
-        if "disturbances" in self._header:
-            before = self._header["disturbances"]
-            self.add(disturbances=[facts for facts in before if (facts["scheme"], facts["run"]) not in cells])
+        return True
 
     def event(self, kind: str, message: str) -> None:
         """Keep something that a reader of the results must know.
@@ -141,11 +159,6 @@ class RunWriter:
         Of crashes `came` has those workers that were back in time, and `began` those that were not yet.
         """
         self._header.setdefault("disturbances", []).append(facts)
-        self._write_header()
-
-    def replaced(self, cells: Sequence[dict[str, Any]]) -> None:
-        """Keep what cells were like that are measured again: {scheme, run, dispatch_lag_p99_s, p50_s, p99_s} each."""
-        self._header.setdefault("replaced", []).extend(cells)
         self._write_header()
 
     def add(self, **facts: Any) -> None:
@@ -198,20 +211,24 @@ class RunWriter:
             raise self._failed(error) from None
         return rows
 
-    def _rewrite(self, stays: Callable[[tuple[str, int] | None], bool]) -> None:
-        """Rewrite each file whole with the records of the cells that stay; the cells first, which say what is whole."""
+    def _without(self, goes: Callable[[tuple[str, int] | None], bool]) -> list[Path]:
+        """Write each file again beside itself without the records of the cells that go; raises OSError, and leaves
+        nothing then. The cells, which say what is whole, are the first."""
+        partials: list[Path] = []
         try:
             for name in (CELLS, REQUESTS, TASKS):
                 path = self._directory / name
                 if not path.exists():  # the disk was full before it
                     continue
-                partial = path.with_suffix(".csv.partial")
-                with path.open(encoding="utf-8", newline="") as old, partial.open("w", encoding="utf-8") as new:
+                partials.append(path.with_suffix(".csv.partial"))
+                with path.open(encoding="utf-8", newline="") as old, partials[-1].open("w", encoding="utf-8") as new:
                     whole = (line for line in old if line.endswith("\n"))
-                    new.writelines(line for at, line in enumerate(whole) if at == 0 or stays(cell_of(line)))
-                partial.replace(path)
-        except OSError as error:
-            raise self._failed(error) from None
+                    new.writelines(line for at, line in enumerate(whole) if at == 0 or not goes(cell_of(line)))
+        except OSError:
+            for partial in partials:
+                partial.unlink(missing_ok=True)
+            raise
+        return partials
 
     def _flush(self) -> None:
         with self._flushing:
@@ -250,6 +267,11 @@ class RunWriter:
             "another directory; what was written so far stays readable"
         )
         return self._error
+
+
+def _put_in_place(partials: Sequence[Path]) -> None:
+    for partial in partials:
+        partial.replace(partial.with_suffix(""))
 
 
 def see_that_it_is_free(directory: Path) -> None:

@@ -21,7 +21,7 @@ SHARE = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """What shows whether the client was late, in seconds."""
+    """What shows whether the client was late for a scheme, in seconds."""
 
     lag: float
     """p99 of the dispatch lag."""
@@ -29,31 +29,31 @@ class Times:
     p99: float
     """Of the latency; infinite where failures reach it."""
 
-    @property
-    def is_late(self) -> bool:
-        """Whether the lag is too large beside the median latency."""
-        return self.lag > SHARE * self.p50
 
-
-def late_schemes(run: Run) -> dict[str, tuple[float, float]]:
-    """Return dispatch lag p99 and median latency, in seconds, of each scheme that the client was too late for."""
+def late_schemes(run: Run) -> dict[str, Times]:
+    """Return the times of each scheme that the client was too late for, over all runs."""
     found = {variant: _times(run.of(variant).requests) for variant in run.variants}
-    return {variant: (times.lag, times.p50) for variant, times in found.items() if times is not None and times.is_late}
+    return {variant: times for variant, times in found.items() if times is not None and times.lag > SHARE * times.p50}
 
 
-def late_cells(run: Run) -> dict[tuple[str, int], Times]:
-    """Return the times of each scheme and run that the client was too late for.
+def late_runs(run: Run) -> dict[int, dict[str, Times]]:
+    """Return the times of all schemes in each run in which the client was too late for one of them.
 
-    A scheme may be in time on the whole and late in one of its runs, whose p99 then is the client's.
+    A scheme may be in time on the whole and late in one run, whose p99 then is the client's. All schemes of a run are
+    measured by the same median latency, the least of theirs: a faster scheme would else be called late sooner.
     """
-    found = {}
+    found: dict[int, dict[str, Times]] = {}
     for variant in run.variants:
         mine = run.of(variant)
         for number in np.unique(mine.cells["run"]).tolist():
             times = _times(mine.requests.where(mine.requests["run"] == number))
-            if times is not None and times.is_late:
-                found[variant, number] = times
-    return found
+            if times is not None:
+                found.setdefault(number, {})[variant] = times
+    return {
+        number: schemes
+        for number, schemes in sorted(found.items())
+        if max(times.lag for times in schemes.values()) > SHARE * min(times.p50 for times in schemes.values())
+    }
 
 
 def _times(requests: Table) -> Times | None:

@@ -105,8 +105,8 @@ def _mostly_failed(variant: str, requests: Table) -> list[str]:
 
 def _late_client(run: Run) -> list[str]:
     late = [
-        f"{variant} {lag * 1e3:.2f} ms, median latency {median * 1e3:.1f} ms"
-        for variant, (lag, median) in late_schemes(run).items()
+        f"{variant} {times.lag * 1e3:.2f} ms, median latency {times.p50 * 1e3:.1f} ms"
+        for variant, times in late_schemes(run).items()
     ]
     if not late:
         return []
@@ -114,7 +114,7 @@ def _late_client(run: Run) -> list[str]:
     if run.header.get("config", {}).get("stragglers") == "none":
         ways.remove("raise --time-scale")
     if run.header.get("client_priority") == "normal":
-        ways.append("give it real-time priority (as root, or where `ulimit -r` is not 0)")
+        ways.append("give it real-time priority (CAP_SYS_NICE, or a `ulimit -r` that is not 0)")
     advice = f"{', '.join(ways[:-1])}, or {ways[-1]}"
     stolen = run.header.get("stolen_share", 0.0)
     if stolen >= STOLEN:

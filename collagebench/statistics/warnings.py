@@ -30,6 +30,7 @@ def warnings(run: Run) -> list[str]:
     """Return what a reader of the figures of `run` should know although they are valid."""
     found = [*run.notes]
     found += [event["message"] for event in run.header.get("events", []) if event["kind"] != "worker lost"]
+    found += _measured_again(run)
     if run.left_out:
         found.append(f"left out because they are not complete: {', '.join(run.left_out)}.")
     small, single, maxima = [], [], []
@@ -66,6 +67,20 @@ def warnings(run: Run) -> list[str]:
     if single:
         found.append(f"one run gives no interval ({', '.join(single)}): raise --runs.")
     return found + _sampled(run) + _whole_runs(run) + _other_fleet(run) + _place(run) + _host(run)
+
+
+def _measured_again(run: Run) -> list[str]:
+    """Say which runs were measured more than once, because the client was late."""
+    replaced = run.header.get("replaced", [])
+    if not replaced:
+        return []
+    numbers = {cell["run"] for cell in replaced}
+    of = (run.header.get("config") or {}).get("runs", len(numbers))
+    lag = max(cell["dispatch_lag_p99_s"] for cell in replaced)
+    return [
+        f"the client was late in {len(numbers)} of {of} runs (dispatch lag p99 up to {1e3 * lag:.1f} ms), so all "
+        "schemes were measured there again, with the same requests and delays; what they had been like is in run.json."
+    ]
 
 
 def few_fleets(stragglers: Mapping[str, Any], workers: int, runs: int) -> bool:

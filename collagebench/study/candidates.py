@@ -35,7 +35,7 @@ class Left:
 
 
 def candidates(workers: int, slo: float | None = None, asked: Sequence[str] = ()) -> list[SchemeConfig]:
-    """Return the variants to be compared on a fleet of `workers`; the first is no redundancy.
+    """Return the variants to be compared on a fleet of `workers`; no redundancy is the first of the usual ones.
 
     `slo` is the latency that is asked for, in seconds, or None. `asked` names the schemes that are wanted, none for the
     usual ones; one that has no usual settings is considered with its defaults.

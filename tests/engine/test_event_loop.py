@@ -12,7 +12,7 @@ import threading
 import pytest
 
 from collagebench.engine import event_loop
-from collagebench.engine.event_loop import SWITCH_INTERVAL, complete, is_ahead
+from collagebench.engine.event_loop import SWITCH_INTERVAL, ahead_of_others, complete, is_ahead
 from collagebench.errors import Interrupted
 
 
@@ -27,46 +27,49 @@ def test_it_returns_what_the_coroutine_returns() -> None:
     assert sys.getswitchinterval() == before
 
 
+def policy() -> int:
+    """Return the scheduling policy of this thread."""
+    return os.sched_getscheduler(0) & ~os.SCHED_RESET_ON_FORK
+
+
 def test_it_is_ahead_of_all_that_it_starts() -> None:
     """Its thread has real-time priority where that is allowed; threads and processes that it starts, and what comes
-    after it, have the priority that there was before."""
-    before = os.sched_getscheduler(0)
+    after it, have the usual one."""
     seen: list[int] = []
-
-    async def main() -> bool:
-        seen.append(os.sched_getscheduler(0))
-        thread = threading.Thread(target=lambda: seen.append(os.sched_getscheduler(0)))
+    with ahead_of_others():
+        ahead = is_ahead()
+        thread = threading.Thread(target=lambda: seen.append(policy()))
         thread.start()
         thread.join()
         asked = "import os; print(os.sched_getscheduler(0))"
         seen.append(int(subprocess.run([sys.executable, "-c", asked], stdout=subprocess.PIPE, check=True).stdout))
-        return is_ahead()
-
-    ahead = complete(main())
-    assert seen[1:] == [before, before]
-    assert os.sched_getscheduler(0) & ~os.SCHED_RESET_ON_FORK == before
+    assert seen == [os.SCHED_OTHER] * 2
+    assert policy() == os.SCHED_OTHER
+    assert not is_ahead()
     if not ahead:
-        assert seen[0] == before
         pytest.skip("real-time priority is not allowed here")
-    assert seen[0] == os.SCHED_FIFO | os.SCHED_RESET_ON_FORK
 
 
+ASKED = """
+import os, resource
+from collagebench.engine.event_loop import ahead_of_others, is_ahead
+{first}
+with ahead_of_others():
+    print(is_ahead())
+print(os.sched_getscheduler(0), os.getpriority(os.PRIO_PROCESS, 0))
+"""
 NOBODY = """
-import asyncio, os, resource
-from collagebench.engine.event_loop import complete, is_ahead
 resource.setrlimit(resource.RLIMIT_RTPRIO, (0, 0))
 if os.getuid() == 0:
     os.setuid(65534)
-async def main():
-    return is_ahead()
-print(complete(main()), os.sched_getscheduler(0))
 """
 
 
-def test_without_the_right_to_it_it_goes_without() -> None:
-    """A user who may not have real-time priority gets the result, at the usual priority, and no word about it."""
-    done = subprocess.run([sys.executable, "-c", NOBODY], capture_output=True, text=True, check=True)
-    assert (done.stdout.split(), done.stderr) == (["False", "0"], "")
+@pytest.mark.parametrize(("first", "nice"), [(NOBODY, "0"), ("os.nice(7)", "7")], ids=["not allowed", "nice"])
+def test_who_may_not_or_is_nice_goes_without(first: str, nice: str) -> None:
+    """Who may not have real-time priority, or gives way to others, keeps what there was, and no word is said."""
+    done = subprocess.run([sys.executable, "-c", ASKED.format(first=first)], capture_output=True, text=True, check=True)
+    assert (done.stdout.split(), done.stderr) == (["False", "0", nice], "")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -1,7 +1,9 @@
-"""Cells in which the client was late, on real workers: measured again, unless lateness belongs to what is measured."""
+"""Runs in which the client was late, on real workers: measured again, unless lateness belongs to what is measured."""
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -13,6 +15,7 @@ import pytest
 from collagebench.cli.resolve import resolve
 from collagebench.engine import experiment
 from collagebench.engine.cells import Progress
+from collagebench.errors import Interrupted
 from collagebench.results.reader import Run, load
 from collagebench.statistics import lateness
 from collagebench.statistics.validity import judge
@@ -57,67 +60,90 @@ def measure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tu
     # What the machine itself does to the client is not to be seen.
     monkeypatch.setattr(lateness, "SHARE", 3.0)
 
-    def measure(chooses: Callable[[str, int, int], bool], **options: Any) -> tuple[Run, Disturbed]:
+    def measure(
+        chooses: Callable[[str, int, int], bool], resume: bool = False, **options: Any
+    ) -> tuple[Run, Disturbed]:
         defaults = {"workers": 4, "runs": 2, "requests": 60, "time_scale": 0.1, "compute": "emulated"}
         progress = Disturbed(chooses)
-        experiment.run(resolve({**defaults, "schemes": ("none", "hedge"), **options}), tmp_path / "run", progress)
+        config = resolve({**defaults, "schemes": ("none", "hedge"), **options})
+        experiment.run(config, tmp_path / "run", progress, resume)
         return load(tmp_path / "run"), progress
 
     return measure
 
 
-def again(run: Run) -> list[str]:
-    """Return what a run says of cells that were measured again."""
-    return [event["message"] for event in run.header["events"] if event["kind"] == "measured again"]
+def late(run: Run) -> bool:
+    """Say whether a run is invalid because of the client."""
+    return any(reason.startswith("the client handled requests late") for reason in judge(run))
 
 
-def test_a_late_cell_is_measured_again(measure: Callable[..., tuple[Run, Disturbed]]) -> None:
-    """What a passing disturbance made late is measured once more: its records take the place of the late ones, the
-    run is valid, and says what happened."""
+def test_a_late_run_is_measured_again(measure: Callable[..., tuple[Run, Disturbed]]) -> None:
+    """What a passing disturbance made late is measured once more, under all schemes: its records take the place of the
+    late ones, the run is valid, and says what happened and what the late ones had been like."""
     run, progress = measure(lambda scheme, number, before: (scheme, number, before) == ("hedge", 1, 0))
-    assert progress.before == {("none", 0): 1, ("hedge", 0): 1, ("none", 1): 1, ("hedge", 1): 2}
-    (message,) = again(run)
-    assert message.startswith("measured again, the same requests with the same delays, because the client was late")
-    assert message.endswith("ms): of 2 runs 1 of hedge.")
-    assert progress.shown == [message.replace("measured", "measuring", 1).removesuffix(".")]
-    assert message in warnings(run)
-    (before,) = run.header["replaced"]
-    assert (before["scheme"], before["run"]) == ("hedge", 1)
-    assert before["p99_s"] > before["dispatch_lag_p99_s"] > BLOCKED / 2
+    assert progress.before == {("none", 0): 1, ("hedge", 0): 1, ("none", 1): 2, ("hedge", 1): 2}
+    (shown,) = progress.shown
+    assert shown.startswith("measuring 1 of 2 runs again, because the client was late (dispatch lag p99 up to ")
+    (warning,) = [text for text in warnings(run) if "the client was late in" in text]
+    assert warning.startswith("the client was late in 1 of 2 runs (")
+    assert "so all schemes were measured there again, with the same requests and delays" in warning
+    before = {(cell["scheme"], cell["run"]): cell for cell in run.header["replaced"]}
+    assert before.keys() == {("none", 1), ("hedge", 1)}
+    assert before["hedge", 1]["p99_s"] > before["hedge", 1]["dispatch_lag_p99_s"] > BLOCKED / 2
     assert (run.left_out, run.changed, len(run.requests)) == ((), (), 240)
     assert float(run.requests["lag"].max()) < BLOCKED / 2
     arrivals = [sorted(run.of(scheme).requests["arrival"].tolist()) for scheme in ("none", "hedge")]
     assert arrivals[0] == arrivals[1]
-    assert not any("late" in reason for reason in judge(run))
+    assert not late(run)
 
 
 def test_what_stays_late_is_given_up(measure: Callable[..., tuple[Run, Disturbed]]) -> None:
-    """A cell that is late each time is measured twice more, and then makes the run invalid."""
+    """A run that is late each time is measured twice more, and then makes the whole invalid."""
     run, progress = measure(lambda scheme, number, before: (scheme, number) == ("hedge", 1))
-    assert progress.before["hedge", 1] == 3
-    first, second = again(run)
-    assert first.startswith("measured again, ")
-    assert second.startswith("measured once more, ")
+    assert progress.before == {("none", 0): 1, ("hedge", 0): 1, ("none", 1): 3, ("hedge", 1): 3}
+    assert ["again" in progress.shown[0], "once more" in progress.shown[1]] == [True, True]
     assert len(run.requests) == 240
-    assert any(reason.startswith("the client handled requests late") for reason in judge(run))
+    assert late(run)
 
 
 @pytest.mark.parametrize(
     ("chooses", "options"),
     [
-        (lambda scheme, number, before: number == 1, {}),
+        (lambda scheme, number, before: scheme == "hedge", {}),
         (
             lambda scheme, number, before: (scheme, number) == ("none", 1),
             {"stragglers": "none", "time_scale": None, "compute_time": 0.02, "rate": 100.0},
         ),
     ],
-    ids=["half of all cells", "nothing is drawn"],
+    ids=["in all runs", "nothing is injected"],
 )
 def test_what_is_no_passing_disturbance_counts(
     measure: Callable[..., tuple[Run, Disturbed]], chooses: Callable[[str, int, int], bool], options: dict[str, Any]
 ) -> None:
-    """Where many cells are late, or where slowness is not drawn but happens, each is measured once, and counts."""
+    """Where a scheme is late in more than half of its runs, or where slowness is not injected but happens, each run is
+    measured once, and counts."""
     run, progress = measure(chooses, **options)
     assert set(progress.before.values()) == {1}
-    assert again(run) == []
-    assert any(reason.startswith("the client handled requests late") for reason in judge(run))
+    assert "replaced" not in run.header
+    assert late(run)
+
+
+def test_an_interruption_meanwhile_can_be_gone_on_from(
+    measure: Callable[..., tuple[Run, Disturbed]], tmp_path: Path
+) -> None:
+    """Only what is being measured again is missing then, and a resumed run has all of it, valid."""
+
+    def stops(scheme: str, number: int, before: int) -> bool:
+        if before:
+            os.kill(os.getpid(), signal.SIGINT)
+        return (scheme, number, before) == ("hedge", 1, 0)
+
+    with pytest.raises(Interrupted):
+        measure(stops)
+    part = load(tmp_path / "run")
+    assert len(part.cells) == 2
+    assert {cell["run"] for cell in part.header["replaced"]} == {1}
+    run, _ = measure(lambda scheme, number, before: False, resume=True)
+    assert (len(run.cells), len(run.requests), run.left_out) == (4, 240, ())
+    assert not late(run)
+    assert [text for text in warnings(run) if "the client was late in 1 of 2 runs" in text]

@@ -89,17 +89,23 @@ def test_listed_cell_is_complete_on_disk(tmp_path):
     assert counts == [1000, 1000, 1]
 
 
-def test_dropped_cells_are_made_anew(tmp_path):
-    """Their records, and what was done to their workers, are gone; all others stay, what comes later is added, and the
-    seal fits."""
-    writer = RunWriter(tmp_path / "run", HEADER)
+def written_twice(directory):
+    """Return the writer of two cells of three requests each, and what is to be kept of the first."""
+    writer = RunWriter(directory, HEADER)
     for run in (0, 1):
         for number in range(3):
             writer.request(request(run=run, number=number))
             writer.task(task(run=run, number=number))
         writer.disturbed({"scheme": "none", "run": run, "began": [], "came": []})
         writer.cell(cell(run=run, requests=3))
-    writer.drop({("none", 0)})
+    return writer, {"scheme": "none", "run": 0, "dispatch_lag_p99_s": 0.1, "p50_s": 0.01, "p99_s": None}
+
+
+def test_replaced_cells_are_made_anew(tmp_path):
+    """Their records, and what was done to their workers, are gone, but for what they were like; all others stay, what
+    comes later is added, and the seal fits."""
+    writer, facts = written_twice(tmp_path / "run")
+    assert writer.replace([facts])
     between = load(tmp_path / "run")
     for number in range(3):
         writer.request(request(number=number, latency=0.5))
@@ -109,10 +115,26 @@ def test_dropped_cells_are_made_anew(tmp_path):
     writer.close()
     after = load(tmp_path / "run")
     assert between.requests["run"].tolist() == [1, 1, 1]
-    assert [facts["run"] for facts in between.header["disturbances"]] == [1]
+    assert [disturbed["run"] for disturbed in between.header["disturbances"]] == [1]
+    assert between.header["replaced"] == [{**facts, "p99_s": None}]
     assert after.requests["run"].tolist() == [1, 1, 1, 0, 0, 0]
     assert after.requests["latency"].tolist() == [0.01] * 3 + [0.5] * 3
     assert (after.cells["run"].tolist(), after.changed, after.left_out) == ([1, 0], (), ())
+
+
+def test_what_there_is_no_room_to_replace_stays(tmp_path):
+    """Where a copy of the records cannot be written, nothing is changed, and nothing is left of the attempt."""
+    writer, facts = written_twice(tmp_path / "run")
+    blocked = tmp_path / "run" / "tasks.csv.partial"
+    blocked.mkdir()  # as good as a full disk: the last of the three copies cannot be made
+    assert not writer.replace([facts])
+    blocked.rmdir()
+    writer.finish("done")
+    writer.close()
+    run = load(tmp_path / "run")
+    assert (len(run.requests), run.cells["run"].tolist(), run.changed) == (6, [0, 1], ())
+    assert "replaced" not in run.header
+    assert [path.name for path in (tmp_path / "run").glob("*.partial")] == []
 
 
 def test_header_says_what_happened(tmp_path):

@@ -21,7 +21,7 @@ from collagebench.errors import UsageError
 from collagebench.report.summary import summarise
 from collagebench.results.reader import load
 from collagebench.schemes.plain import NoRedundancy
-from collagebench.schemes.protocol import Action, Answer, Request, Scheme, Send, Task, Wake
+from collagebench.schemes.protocol import Action, Answer, Judge, Request, Scheme, Send, Task, Wake
 from collagebench.statistics.validity import judge
 
 
@@ -152,7 +152,12 @@ class Faulty(NoRedundancy):
 @pytest.mark.parametrize(
     ("faults", "sentence"),
     [
-        (lambda scheme, request: None, "returned nothing when it was told an event"),
+        (lambda scheme, request: None, "answered an event with None: it must return a list of actions"),
+        (lambda scheme, request: ["a"], "answered an event with 'a', which is no action"),
+        (
+            lambda scheme, request: [Answer(request, "own", (Task(9, "single", (request,), 0),))],
+            "named a task that it never sent",
+        ),
         (lambda scheme, request: [Send(Task(0, "single", (), 0))], "sent a task that is for no request"),
         (
             lambda scheme, request: [scheme._send("singel", (request,))],
@@ -161,7 +166,7 @@ class Faulty(NoRedundancy):
         (lambda scheme, request: [Wake(("x",), math.nan)], "asked to be woken at a time that is no number"),
         (lambda scheme, request: [scheme._send("single", (request,), 1)], "called an answer to request 0 own that"),
     ],
-    ids=["nothing", "for nobody", "unknown role", "no time", "not its own"],
+    ids=["nothing", "no action", "unknown task", "for nobody", "unknown role", "no time", "not its own"],
 )
 def test_what_a_scheme_must_not_do_is_said_with_its_name(
     add: Callable[[type[Scheme]], None], faults: Callable[[Faulty, Request], Any], sentence: str
@@ -174,6 +179,26 @@ def test_what_a_scheme_must_not_do_is_said_with_its_name(
 
     add(Mine)
     with pytest.raises(UsageError, match=f"^the scheme Mine {sentence}"):
+        simulate("mine", {}, 2, [0.0], slow)
+
+
+@pytest.mark.parametrize("event", ["begun", "judged", "idle"])
+def test_an_event_that_is_answered_with_nothing_is_named_whichever_it_is(
+    add: Callable[[type[Scheme]], None], event: str
+) -> None:
+    """Also one of those that few schemes hear."""
+
+    class Mine(NoRedundancy):
+        wants_begun = event == "begun"
+        idle_role = "single" if event == "idle" else None
+        judges = "single" if event == "judged" else None
+
+        def replied(self, task: Task, now: float, missing: Collection[int] = ()) -> list[Action]:
+            return [Judge(task.requests[0], (task,))] if event == "judged" else super().replied(task, now, missing)
+
+    setattr(Mine, event, lambda scheme, *told: None)
+    add(Mine)
+    with pytest.raises(UsageError, match="the scheme Mine answered an event with None: it must return a list"):
         simulate("mine", {}, 2, [0.0], slow)
 
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from synthetic_run import HEADER, cell, request
 
 from collagebench.results.reader import Run, load
 from collagebench.results.writer import RunWriter
-from collagebench.statistics.lateness import Times, late_cells, late_schemes
+from collagebench.statistics.lateness import Times, late_runs, late_schemes
 
 
-def run_with(directory: Path, lags: dict[tuple[str, int], list[float]]) -> Run:
-    """Return a run of requests of 20 ms that the client handled so much too late, by scheme and run."""
+def run_with(directory: Path, lags: dict[tuple[str, int], list[float]], latency: Mapping[str, float] = {}) -> Run:
+    """Return a run of requests that the client handled so much too late, by scheme and run.
+
+    They took 20 ms, or the `latency` of their scheme.
+    """
     schemes = [
         {"scheme": name, "variant": name, "allotment": {"single": 10}, "options": {}}
         for name in dict.fromkeys(scheme for scheme, _ in lags)
@@ -20,7 +24,7 @@ def run_with(directory: Path, lags: dict[tuple[str, int], list[float]]) -> Run:
     writer = RunWriter(directory, {**HEADER, "schemes": schemes})
     for (scheme, number), values in lags.items():
         for place, lag in enumerate(values):
-            writer.request(request(scheme, number, place, latency=0.02, lag=lag))
+            writer.request(request(scheme, number, place, latency=latency.get(scheme, 0.02), lag=lag))
         writer.cell(cell(scheme, number, len(values)))
     writer.finish("done")
     writer.close()
@@ -28,14 +32,21 @@ def run_with(directory: Path, lags: dict[tuple[str, int], list[float]]) -> Run:
 
 
 def test_a_run_may_be_late_where_its_scheme_is_not(tmp_path: Path) -> None:
-    """Each run is judged by itself, all of a scheme's requests together: of two schemes with one late run each, the one
-    with more requests beside it is in time."""
+    """Each run is judged by itself, with all of its schemes; all requests of a scheme together may be in time."""
     early, disturbed = [1e-5] * 100, [1e-5] * 97 + [0.005, 0.006, 0.007]
-    lags = {("none", 0): early, ("none", 1): disturbed}
-    lags |= {("hedge", number): early for number in range(4)} | {("hedge", 4): disturbed}
+    lags = {("none", number): early for number in range(5)} | {("none", 4): disturbed}
+    lags |= {("hedge", number): early for number in range(5)}
     found = run_with(tmp_path / "run", lags)
-    assert late_schemes(found) == {"none": (0.005, 0.02)}
-    assert late_cells(found) == {("none", 1): Times(0.006, 0.02, 0.02), ("hedge", 4): Times(0.006, 0.02, 0.02)}
+    assert late_schemes(found) == {}
+    late = {"none": Times(0.006, 0.02, 0.02), "hedge": Times(1e-5, 0.02, 0.02)}
+    assert late_runs(found) == {4: late}
+
+
+def test_all_schemes_of_a_run_are_measured_alike(tmp_path: Path) -> None:
+    """The median latency of the fastest is what the lag of each is held against."""
+    lags = {("none", 0): [0.0015] * 100, ("slow", 0): [0.0015] * 100}
+    assert late_runs(run_with(tmp_path / "fast", lags, {"slow": 0.04})).keys() == {0}
+    assert late_runs(run_with(tmp_path / "slow", lags, {"slow": 0.04, "none": 0.04})) == {}
 
 
 def test_a_simulation_is_never_late(tmp_path: Path) -> None:
@@ -45,4 +56,5 @@ def test_a_simulation_is_never_late(tmp_path: Path) -> None:
     writer.cell(cell())
     writer.finish("done")
     writer.close()
-    assert late_schemes(load(tmp_path / "run")) == {} == late_cells(load(tmp_path / "run"))
+    assert late_schemes(load(tmp_path / "run")) == {}
+    assert late_runs(load(tmp_path / "run")) == {}
