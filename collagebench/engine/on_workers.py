@@ -1,15 +1,9 @@
-"""The cells of an experiment on real workers: one fleet, started once, serves them all in turn.
-
-A run in which the client was late is measured again, all schemes of it: the same requests at the same times with the
-same delays, at another moment, which is as quiet or as busy for all of them. Where slowness is not injected but really
-happens, what delays the client may be the very thing that is measured, and every run counts as it came.
-"""
+"""The cells of an experiment on real workers: one fleet, started once, serves them all in turn."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import math
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
@@ -26,24 +20,19 @@ from collagebench.engine.judgement import EmulatedJudge, LiveJudge
 from collagebench.engine.live import LiveCell
 from collagebench.engine.pacer import Pacer
 from collagebench.engine.plan import Plan, Variant
+from collagebench.engine.repeats import late_again
 from collagebench.fleet import Disturbance, Kind, ModelFile, Where, WorkerSpec
 from collagebench.fleet.bearer import Token
 from collagebench.fleet.fleet import Fleet
 from collagebench.fleet.opening import open_fleet
 from collagebench.results.environment import processor_time
-from collagebench.results.reader import load
 from collagebench.results.records import CellRecord
 from collagebench.results.writer import RunWriter
-from collagebench.statistics.lateness import Times, late_runs
 from collagebench.stragglers.draws import key, uniform
 from collagebench.stragglers.natural import Natural
 
 SAID = 4
 """Different reasons for refusing tasks that are put on record."""
-AGAIN = 2
-"""How often runs in which the client was late are measured again."""
-FEW = 0.5
-"""Up to this share of all runs, that is; if there are more, it is no passing disturbance."""
 
 
 def run_cells(
@@ -180,7 +169,7 @@ async def _run_cells(
                 writer.add(client_priority="real-time" if is_ahead() else "normal")
                 if not await series(cells):
                     return False
-                async for again in _late(plan, writer, directory, progress):
+                async for again in late_again(plan, writer, directory, progress):
                     if not fleet.is_whole:
                         await fleet.whole()
                     returns.clear()  # they belong to the cell before
@@ -193,41 +182,6 @@ async def _run_cells(
             for text in _refused(sum(refusals.values(), Counter())):
                 writer.event("tasks refused", text)
     return True
-
-
-async def _late(
-    plan: Plan, writer: RunWriter, directory: Path, progress: Progress
-) -> AsyncIterator[Sequence[tuple[int, int, Variant]]]:
-    """Yield the cells of each run in which the client was late, to be measured again; their records are dropped.
-
-    None, if that was more than a passing disturbance, or there is no room.
-    """
-    if isinstance(plan.stragglers, Natural) or plan.config.stragglers == "none":
-        return
-    for repeat in range(AGAIN):
-        late = late_runs(await asyncio.to_thread(load, directory))
-        if not 0 < len(late) <= FEW * plan.config.runs:
-            return
-        cells = {number: [cell for cell in in_order(plan) if cell[1] == number] for number in late}
-        lag = max(times.lag for schemes in late.values() for times in schemes.values())
-        progress.stage("seeing whether the client was late")
-        again = "once more" if repeat else "again"
-        progress.show(
-            f"measuring {len(late)} of {plan.config.runs} runs {again}, because the client was late (dispatch lag p99 "
-            f"up to {1e3 * lag:.1f} ms)"
-        )
-        begin(plan, progress, [cell for some in cells.values() for cell in some])
-        for number, schemes in late.items():
-            if not writer.replace([_replaced(scheme, number, times) for scheme, times in schemes.items()]):
-                progress.show(f"there is no room in {directory} to measure again")
-                return
-            yield cells[number]
-
-
-def _replaced(scheme: str, run: int, times: Times) -> dict[str, Any]:
-    """Return what is kept of a cell whose records are dropped."""
-    p50, p99 = (seconds if math.isfinite(seconds) else None for seconds in (times.p50, times.p99))
-    return {"scheme": scheme, "run": run, "dispatch_lag_p99_s": times.lag, "p50_s": p50, "p99_s": p99}
 
 
 def _stolen(before: tuple[float, float], after: tuple[float, float]) -> float:

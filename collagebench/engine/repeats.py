@@ -1,0 +1,61 @@
+"""Runs in which the client was late are measured again.
+
+All schemes of such a run: the same requests at the same times with the same delays, at another moment, which is as
+quiet or as busy for all of them. Where slowness is not injected but really happens, what delays the client may be the
+very thing that is measured, and every run counts as it came.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from collagebench.engine.cells import Progress, begin, in_order
+from collagebench.engine.plan import Plan, Variant
+from collagebench.results.reader import load
+from collagebench.results.writer import RunWriter
+from collagebench.statistics.lateness import Times, late_runs
+from collagebench.stragglers.natural import Natural
+
+AGAIN = 2
+"""How often runs in which the client was late are measured again."""
+FEW = 0.5
+"""Up to this share of all runs, that is; if there are more, it is no passing disturbance."""
+
+
+async def late_again(
+    plan: Plan, writer: RunWriter, directory: Path, progress: Progress
+) -> AsyncIterator[Sequence[tuple[int, int, Variant]]]:
+    """Yield the cells of each run in which the client was late, to be measured again; their records are dropped.
+
+    None, if that was more than a passing disturbance, or there is no room.
+    """
+    if isinstance(plan.stragglers, Natural) or plan.config.stragglers == "none":
+        return
+    for repeat in range(AGAIN):
+        late = late_runs(await asyncio.to_thread(load, directory))
+        if not 0 < len(late) <= FEW * plan.config.runs:
+            return
+        cells = {number: [cell for cell in in_order(plan) if cell[1] == number] for number in late}
+        lag = max(times.lag for schemes in late.values() for times in schemes.values())
+        progress.stage("seeing whether the client was late")
+        again = "once more" if repeat else "again"
+        progress.show(
+            f"measuring {len(late)} of {plan.config.runs} runs {again}, because the client was late (dispatch lag p99 "
+            f"up to {1e3 * lag:.1f} ms)"
+        )
+        begin(plan, progress, [cell for some in cells.values() for cell in some])
+        for number, schemes in late.items():
+            if not writer.replace([_replaced(scheme, number, times) for scheme, times in schemes.items()]):
+                progress.show(f"there is no room in {directory} to measure again")
+                return
+            yield cells[number]
+
+
+def _replaced(scheme: str, run: int, times: Times) -> dict[str, Any]:
+    """Return what is kept of a cell whose records are dropped."""
+    p50, p99 = (seconds if math.isfinite(seconds) else None for seconds in (times.p50, times.p99))
+    return {"scheme": scheme, "run": run, "dispatch_lag_p99_s": times.lag, "p50_s": p50, "p99_s": p99}
