@@ -88,3 +88,17 @@ def driven(compute: str, logs: Path) -> Iterator[Driven]:
             server.process.stdin.close()
         server.process.stdout.close()
         server.process.wait(10)
+
+
+def worker_pids() -> list[int]:
+    """Return the worker processes below this one: children of its forkserver."""
+    return [pid for server in children(os.getpid()) for pid in children(server)]
+
+
+def children(parent: int) -> list[int]:
+    """Return the ids of a process's children, from the kernel."""
+    return [
+        int(child)
+        for task in Path(f"/proc/{parent}/task").iterdir()
+        for child in (task / "children").read_text().split()
+    ]

@@ -45,6 +45,11 @@ def is_ahead() -> bool:
     return os.sched_getscheduler(0) & ~os.SCHED_RESET_ON_FORK == os.SCHED_FIFO
 
 
+def is_nice() -> bool:
+    """Whether this process was started to give way to others."""
+    return hasattr(os, "getpriority") and os.getpriority(os.PRIO_PROCESS, 0) > 0
+
+
 @contextlib.contextmanager
 def ahead_of_others() -> Iterator[None]:
     """Give this thread the least real-time priority, where that is allowed.
@@ -52,8 +57,11 @@ def ahead_of_others() -> Iterator[None]:
     Threads and processes that it starts meanwhile have none. Who was started to be nice to others, or with a policy
     that is not the usual one, stays so.
     """
-    usual = hasattr(os, "sched_setscheduler") and os.getpriority(os.PRIO_PROCESS, 0) <= 0
-    if not usual or os.sched_getscheduler(0) & ~os.SCHED_RESET_ON_FORK != os.SCHED_OTHER:
+    if (
+        is_nice()
+        or not hasattr(os, "sched_setscheduler")
+        or os.sched_getscheduler(0) & ~os.SCHED_RESET_ON_FORK != os.SCHED_OTHER
+    ):
         yield
         return
     policy, parameters = os.sched_getscheduler(0), os.sched_getparam(0)

@@ -15,7 +15,7 @@ from typing import Any, cast
 from collagebench.config import Config
 from collagebench.engine.cells import Progress, begin, conductor_of, crashes_of, in_order, recorder_of, watched
 from collagebench.engine.evaluation import Evaluator
-from collagebench.engine.event_loop import ahead_of_others, complete, is_ahead
+from collagebench.engine.event_loop import ahead_of_others, complete, is_ahead, is_nice
 from collagebench.engine.judgement import EmulatedJudge, LiveJudge
 from collagebench.engine.live import LiveCell
 from collagebench.engine.pacer import Pacer
@@ -166,14 +166,14 @@ async def _run_cells(
             before = processor_time()
             begin(plan, progress, cells)
             with ahead_of_others():
-                writer.add(client_priority="real-time" if is_ahead() else "normal")
+                writer.add(client_priority="real-time" if is_ahead() else "nice" if is_nice() else "normal")
                 if not await series(cells):
                     return False
-                async for again in late_again(plan, writer, directory, progress):
+                async for again in late_again(plan, writer, directory, progress, lost):
                     if not fleet.is_whole:
                         await fleet.whole()
                     returns.clear()  # they belong to the cell before
-                    if lost or not await series(again):
+                    if not await series(again):
                         return False
             writer.add(stolen_share=_stolen(before, processor_time()))
         finally:

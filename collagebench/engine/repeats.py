@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,21 +27,21 @@ FEW = 0.5
 
 
 async def late_again(
-    plan: Plan, writer: RunWriter, directory: Path, progress: Progress
+    plan: Plan, writer: RunWriter, directory: Path, progress: Progress, lost: Collection[int]
 ) -> AsyncIterator[Sequence[tuple[int, int, Variant]]]:
     """Yield the cells of each run in which the client was late, to be measured again; their records are dropped.
 
-    None, if that was more than a passing disturbance, or there is no room.
+    None, if that was more than a passing disturbance, if there is no room, or once a worker is `lost`.
     """
     if isinstance(plan.stragglers, Natural) or plan.config.stragglers == "none":
         return
     for repeat in range(AGAIN):
+        progress.stage("seeing whether the client was late")
         late = late_runs(await asyncio.to_thread(load, directory))
         if not 0 < len(late) <= FEW * plan.config.runs:
             return
         cells = {number: [cell for cell in in_order(plan) if cell[1] == number] for number in late}
         lag = max(times.lag for schemes in late.values() for times in schemes.values())
-        progress.stage("seeing whether the client was late")
         again = "once more" if repeat else "again"
         progress.show(
             f"measuring {len(late)} of {plan.config.runs} runs {again}, because the client was late (dispatch lag p99 "
@@ -49,7 +49,10 @@ async def late_again(
         )
         begin(plan, progress, [cell for some in cells.values() for cell in some])
         for number, schemes in late.items():
-            if not writer.replace([_replaced(scheme, number, times) for scheme, times in schemes.items()]):
+            if lost:
+                return
+            facts = [_replaced(scheme, number, times) for scheme, times in schemes.items()]
+            if not await asyncio.to_thread(writer.replace, facts):  # which takes seconds where there are millions
                 progress.show(f"there is no room in {directory} to measure again")
                 return
             yield cells[number]

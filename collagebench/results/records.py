@@ -107,7 +107,7 @@ class CellRecord:
     scheme: str
     run: int
     order: int
-    """Its place in the order in which the cells were executed."""
+    """Its place in the order in which the cells were executed, at first; a run that is measured again keeps it."""
     requests: int
     """All of them, warm-up included: as many as have a record."""
     tasks: int | None

@@ -131,7 +131,8 @@ class RunWriter:
                 partials = self._without(lambda cell: cell in names)
             except OSError:
                 return False
-            self._header.setdefault("replaced", []).extend(cells)
+            known = self._header.setdefault("replaced", [])
+            known += [facts for facts in cells if facts not in known]  # it may have been killed just after this
             if "disturbances" in self._header:
                 before = self._header["disturbances"]
                 self._header["disturbances"] = [one for one in before if (one["scheme"], one["run"]) not in names]

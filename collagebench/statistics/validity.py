@@ -113,6 +113,8 @@ def _late_client(run: Run) -> list[str]:
     ways = ["lower --utilisation or --rate", "raise --time-scale", "leave the client a core of its own"]
     if run.header.get("config", {}).get("stragglers") == "none":
         ways.remove("raise --time-scale")
+    if run.header.get("client_priority") == "nice":
+        ways.append("start it without nice")
     if run.header.get("client_priority") == "normal":
         ways.append("give it real-time priority (CAP_SYS_NICE, or a `ulimit -r` that is not 0)")
     advice = f"{', '.join(ways[:-1])}, or {ways[-1]}"

@@ -48,7 +48,7 @@ def single_in(directory: Path, called: str) -> Path | None:
     if checkpoint.exists():
         return checkpoint
     listed = zoo.load(directory) if (directory / zoo.MANIFEST).exists() else []
-    return exported if any(model.path == exported for model in listed) else None
+    return exported if any(model.path == exported and model.is_there for model in listed) else None
 
 
 def open_teacher(path: Path, classes: tuple[str, ...], image: tuple[int, int]) -> tuple[Checkpoint | zoo.Model, str]:

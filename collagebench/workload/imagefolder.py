@@ -40,6 +40,7 @@ class ImageFolder:
             DataError: there are no images to be found, or the first one cannot be read.
         """
         _check_layout(data)
+        self.data = data
         self.split = split if _is_split(data) else None
         """The part of `data` that is used, or None where it is not divided into train/ and test/."""
         root = data / split if self.split else data
@@ -126,11 +127,16 @@ def _images(folder: Path) -> list[Path]:
 
 def _images_within(folder: Path) -> list[Path]:
     """Return the images in a folder and in those within it, sorted by folder and name as torchvision does."""
-    return sorted(filter(_is_image, _files_within(folder)), key=lambda file: (str(file.parent), file.name))
+    try:
+        found = list(filter(_is_image, _files_within(folder)))
+    except OSError as error:
+        raise DataError(f"{error.filename or folder} cannot be read ({error.strerror})") from None
+    return sorted(found, key=lambda file: (str(file.parent), file.name))
 
 
 def _files_within(folder: Path) -> Iterator[Path]:
-    """Yield the files in a folder and in those within it, without hidden ones, and none twice by a link that leads up.
+    """Yield the files in a folder and in those within it, without hidden ones, and of each folder once: links may lead
+    to it another time.
 
     Raises:
         DataError: a folder cannot be read.
@@ -139,14 +145,15 @@ def _files_within(folder: Path) -> Iterator[Path]:
     def refuse(error: OSError) -> None:
         raise DataError(f"directory {error.filename} cannot be read ({error.strerror})")
 
+    seen: set[Path] = set()
     for root, folders, files in os.walk(folder, onerror=refuse, followlinks=True):
         here = Path(root)
-        folders[:] = [
-            name
-            for name in folders
-            if not name.startswith(".")
-            and not ((here / name).is_symlink() and here.resolve().is_relative_to((here / name).resolve()))
-        ]
+        real = here.resolve()
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
         yield from (here / name for name in files if not name.startswith("."))
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from collagebench.coding.parity import GRIDS
 from collagebench.workload.dataset import NAMES
 
 if TYPE_CHECKING:
@@ -19,17 +20,23 @@ SHOWN = 4
 def how_to_make(role: str, traits: Mapping[str, Any], models: Sequence[Model], out: Path | None) -> str:
     """Return the commands that make a model which is not among `models`, in capitals what is not known.
 
-    `out` is the directory that it goes to, None for that which the commands take anyway.
+    `out` is the directory that it goes to; None for that which the commands take anyway, where nothing is yet.
     """
+    if traits.get("code") == "concatenation" and traits.get("k") not in (None, *GRIDS):
+        return f"there can be none: concatenation takes {' or '.join(map(str, GRIDS))} images"
     dataset, data = _images(models, traits)
     place = ["--out", shlex.quote(str(out))] if out else []
     export = ["collagebench export", *(["--int8"] if traits.get("precision") == "int8" else []), *data, *place]
+    single = f"`{' '.join(['collagebench train single', *dataset])}`, " if out is None else ""
+    then = ", and say --models models" if out is None else ""
     if traits.get("precision") == "int8":
-        return f"make one by `{' '.join(export)}`"
+        return f"make one by {single}`{' '.join(export)}`{then}"
     kind = [f"--{trait} {traits[trait]}" for trait in ("grid", "head", "k", "code") if traits.get(trait)]
     kind = [option for option in kind if option != "--head grid"]
     train = ["collagebench train", "single" if role == "coded" else role, *kind, *dataset, *place]
-    return f"make one by `{' '.join(train)}` and `{' '.join(export)}`{_other_grids(models, traits)}"
+    if role in ("single", "coded"):
+        single = ""
+    return f"make one by {single}`{' '.join(train)}` and `{' '.join(export)}`{then}{_other_grids(models, traits)}"
 
 
 def _images(models: Sequence[Model], traits: Mapping[str, Any]) -> tuple[list[str], list[str]]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from real_processes import worker_pids
 
 from collagebench.cli.resolve import resolve
 from collagebench.engine import experiment
@@ -206,20 +207,6 @@ def test_a_directory_in_use_is_refused_before_anything_starts(tmp_path: Path) ->
     (tmp_path / "precious").touch()
     with pytest.raises(OutputError, match="not empty"):
         experiment.run(small(), tmp_path, Watcher())
-
-
-def worker_pids() -> list[int]:
-    """Return the worker processes below this one: children of its forkserver."""
-    return [pid for server in children(os.getpid()) for pid in children(server)]
-
-
-def children(parent: int) -> list[int]:
-    """Return the ids of a process's children, from the kernel."""
-    return [
-        int(child)
-        for task in Path(f"/proc/{parent}/task").iterdir()
-        for child in (task / "children").read_text().split()
-    ]
 
 
 def alive(pids: list[int]) -> list[int]:

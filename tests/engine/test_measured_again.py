@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from real_processes import worker_pids
 
 from collagebench.cli.resolve import resolve
 from collagebench.engine import experiment
@@ -23,7 +24,7 @@ from collagebench.statistics.warnings import warnings
 
 pytestmark = pytest.mark.processes
 
-BLOCKED = 0.4
+BLOCKED = 1.0
 
 
 class Disturbed(Progress):
@@ -36,6 +37,14 @@ class Disturbed(Progress):
         self._chooses = chooses
         self._chosen = False
         self._arrived = 0
+
+    def stage(self, text: str) -> None:
+        """Do what is to be done before late runs are looked for."""
+        if "late" in text:
+            self.before_looking()
+
+    def before_looking(self) -> None:
+        """Nothing."""
 
     def show(self, text: str) -> None:
         """Keep what is said."""
@@ -58,16 +67,19 @@ class Disturbed(Progress):
 def measure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Run, Disturbed]]:
     """Return a function that measures two schemes twice, while a progress disturbs the client."""
     # What the machine itself does to the client is not to be seen.
-    monkeypatch.setattr(lateness, "SHARE", 3.0)
+    monkeypatch.setattr(lateness, "SHARE", 15.0)
 
     def measure(
-        chooses: Callable[[str, int, int], bool], resume: bool = False, **options: Any
+        chooses: Callable[[str, int, int], bool],
+        resume: bool = False,
+        progress: type[Disturbed] = Disturbed,
+        **options: Any,
     ) -> tuple[Run, Disturbed]:
         defaults = {"workers": 4, "runs": 2, "requests": 60, "time_scale": 0.1, "compute": "emulated"}
-        progress = Disturbed(chooses)
+        watching = progress(chooses)
         config = resolve({**defaults, "schemes": ("none", "hedge"), **options})
-        experiment.run(config, tmp_path / "run", progress, resume)
-        return load(tmp_path / "run"), progress
+        experiment.run(config, tmp_path / "run", watching, resume)
+        return load(tmp_path / "run"), watching
 
     return measure
 
@@ -147,3 +159,20 @@ def test_an_interruption_meanwhile_can_be_gone_on_from(
     assert (len(run.cells), len(run.requests), run.left_out) == (4, 240, ())
     assert not late(run)
     assert [text for text in warnings(run) if "the client was late in 1 of 2 runs" in text]
+
+
+class Deadly(Disturbed):
+    """One that has a worker killed once everything has been measured."""
+
+    def before_looking(self) -> None:
+        """Kill it."""
+        os.kill(worker_pids()[0], signal.SIGKILL)
+
+
+def test_a_worker_that_is_lost_before_a_repeat_spoils_nothing_in_silence(
+    measure: Callable[..., tuple[Run, Disturbed]],
+) -> None:
+    """Either nothing is measured again and everything is there, or a lost worker is the reason why it is invalid."""
+    run, progress = measure(lambda scheme, number, before: (scheme, number) == ("hedge", 1), progress=Deadly)
+    assert len(progress.before) == 4
+    assert len(run.cells) == 4 or any("lost" in reason for reason in judge(run))

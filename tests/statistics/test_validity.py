@@ -48,12 +48,13 @@ def test_late_client(tmp_path):
     assert judge(early) == []
 
 
-@pytest.mark.parametrize(("priority", "said"), [("normal", True), ("real-time", False)])
+@pytest.mark.parametrize(("priority", "said"), [("normal", True), ("real-time", False), ("nice", False)])
 def test_a_client_that_had_to_wait_for_others_may_go_first(tmp_path, priority, said):
     """Where a late client had no real-time priority, the reason says how it gets it."""
     make_run(tmp_path / "run", {"none": [[0.02] * 100]}, lag=0.00101, header={"client_priority": priority})
     (reason,) = judge(load(tmp_path / "run"))
     assert ("give it real-time priority" in reason) is said
+    assert ("start it without nice" in reason) is (priority == "nice")
     assert "leave the client a core of its own" in reason
 
 

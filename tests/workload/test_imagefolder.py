@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from pathlib import Path
 
@@ -166,6 +167,28 @@ def test_classes_hold_the_images_of_the_folders_within(tmp_path: Path) -> None:
     assert len(images) == 5
     found = images.load(np.arange(5))[:, 0, 0, 0]
     assert found.tolist() == [160, 0, 40, 80, 120]
+
+
+def test_links_lead_nowhere_twice(tmp_path: Path) -> None:
+    """Folders within a class that are linked to each other have their images once, in the order of their names."""
+    for name in ("p", "q", "r"):
+        picture(tmp_path / "x" / name / f"{name}.png")
+    for one in ("p", "q", "r"):
+        for other in {"p", "q", "r"} - {one}:
+            (tmp_path / "x" / one / f"to-{other}").symlink_to(Path("..", other))
+    assert len(ImageFolder(tmp_path)) == 3
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read anywhere")
+def test_a_folder_that_may_not_be_entered_is_named(tmp_path: Path) -> None:
+    """What can be listed but not looked into is one sentence."""
+    picture(tmp_path / "x" / "a.png")
+    (tmp_path / "x").chmod(0o644)
+    try:
+        with pytest.raises(DataError, match=r"a\.png cannot be read \(Permission denied\)"):
+            ImageFolder(tmp_path)
+    finally:
+        (tmp_path / "x").chmod(0o755)
 
 
 def test_other_images_have_another_fingerprint(tmp_path: Path) -> None:

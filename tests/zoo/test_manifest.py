@@ -204,8 +204,15 @@ def test_a_missing_model_is_made_by_the_commands_that_are_printed(tmp_path: Path
     )
     shipped = [found for found in zoo.load() if found.dataset == "shapes"]
     assert missing(shipped, "collage", grid=6, head="grid") == (
-        "`collagebench train collage --grid 6` and `collagebench export`, or use --grid 2, 3, 4 or 5, which are there"
+        "`collagebench train single`, `collagebench train collage --grid 6` and `collagebench export`, and say "
+        "--models models, or use --grid 2, 3, 4 or 5, which are there"
     )
+
+
+def test_there_is_no_parity_by_concatenation_of_three() -> None:
+    """No command is printed for what cannot be made."""
+    with pytest.raises(ModelError, match="there can be none: concatenation takes 2 or 4 images"):
+        zoo.find(zoo.load(), "parity", dataset="shapes", k=3, code="concatenation")
 
 
 @pytest.mark.parametrize(
