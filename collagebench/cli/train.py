@@ -14,7 +14,7 @@ from collagebench.cli.options import dataset_name
 from collagebench.errors import Interrupted, OutputError, UsageError
 from collagebench.interrupts import as_ctrl_c
 from collagebench.models import require_torch
-from collagebench.study.pool import cores
+from collagebench.results.environment import cores
 from collagebench.training.recipe import VIEWS
 from collagebench.workload.dataset import HELD_OUT, NAMES, Dataset, fingerprint, open_dataset
 from collagebench.workload.imagefolder import ImageFolder

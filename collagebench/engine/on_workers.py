@@ -25,12 +25,14 @@ from collagebench.fleet import Disturbance, Kind, ModelFile, Where, WorkerSpec
 from collagebench.fleet.bearer import Token
 from collagebench.fleet.fleet import Fleet
 from collagebench.fleet.opening import open_fleet
-from collagebench.results.environment import processor_time
+from collagebench.results.environment import cores, processor_time
 from collagebench.results.records import CellRecord
 from collagebench.results.writer import RunWriter
 from collagebench.stragglers.draws import key, uniform
 from collagebench.stragglers.natural import Natural
 
+CROWDED = 0.5
+"""Share of this machine's cores that the inferences of one scheme without copies may take."""
 SAID = 4
 """Different reasons for refusing tasks that are put on record."""
 
@@ -90,6 +92,9 @@ async def _run_cells(
         if cell is not None:
             cell.back(worker)
 
+    if (crowded := _crowded(plan)) is not None:
+        progress.show(f"note: {crowded}")
+        writer.event("crowded", f"{crowded}.")
     progress.stage(f"starting {config.workers} workers")
     evaluator = Evaluator(plan.images) if config.compute == "emulated" else None
     aside = None if evaluator is None else Evaluator(plan.images, threads=1)
@@ -182,6 +187,21 @@ async def _run_cells(
             for text in _refused(sum(refusals.values(), Counter())):
                 writer.event("tasks refused", text)
     return True
+
+
+def _crowded(plan: Plan) -> str | None:
+    """Say that the inferences of workers on this machine alone keep its cores busy, if they do."""
+    if plan.config.fleet != "local" or plan.config.compute != "real":
+        return None
+    seconds, usable = plan.compute.get((plan.single.name, 1), 0.0), cores()
+    wanted = plan.rate * seconds
+    if wanted <= CROWDED * usable:
+        return None
+    return (
+        f"an inference takes {1e3 * seconds:.1f} ms, so {plan.rate:.4g} requests a second take {wanted:.1f} of this "
+        f"machine's {usable} core{'s' if usable > 1 else ''}, and copies more: say --rate "
+        f"{float(f'{CROWDED * usable / 2 / seconds:.2g}'):g} or less, or --compute emulated"
+    )
 
 
 def _stolen(before: tuple[float, float], after: tuple[float, float]) -> float:

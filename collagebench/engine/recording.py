@@ -6,7 +6,6 @@ The format is described in `stragglers/recorded.py`, which replays it.
 from __future__ import annotations
 
 import math
-import os
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -32,7 +31,7 @@ from collagebench.engine.watch import Machine, Watch, watch
 from collagebench.errors import DataError, FleetError, Interrupted, OutputError, UsageError
 from collagebench.fleet import CANNOT, LOCAL, Disturbance, Where
 from collagebench.hosts import check_python, deal
-from collagebench.results.environment import capture
+from collagebench.results.environment import capture, cores
 from collagebench.stragglers.causes import NATURAL
 from collagebench.stragglers.draws import stream
 from collagebench.stragglers.facts import PROBABILITIES
@@ -242,8 +241,7 @@ def _inference_time(model: zoo.Model, pixels: NDArray[np.uint8]) -> float:
 
 def _default_rate(inference: float, workers: int) -> float:
     """Return the requests a second for each worker that keep this machine's cores below about 10 % busy."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    rate = BUSY * min(cores, workers) / (workers * (inference + OVERHEAD))
+    rate = BUSY * min(cores(), workers) / (workers * (inference + OVERHEAD))
     return float(f"{rate:.3g}")
 
 

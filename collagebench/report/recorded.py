@@ -11,6 +11,8 @@ from collagebench.report.parts import UNKNOWN, as_ms, as_percent, new_table, pri
 
 BUSY = 0.7
 """A machine, or a worker, that was in use for more than this share of the time gets a note."""
+SHORT = 0.005
+"""Seconds of service below which a live client cannot be on time: its lag is a millisecond, and may be 5 % of them."""
 SECONDS = ("shift", "tail", "scale", "median", "base", "slow_machine")
 """Fitted parameters that are times."""
 
@@ -114,6 +116,11 @@ def _notes(profile: dict[str, Any]) -> list[str]:
         notes.append(f"requests queued at worker {names}, in service for over {100 * BUSY:.0f} % of the time")
     if (profile["machine_busy"] or 0) > BUSY:
         notes.append("this machine was busy: what was seen is what its other work does as well as what workers do")
+    if (profile["fleet"]["p50_s"] or 1.0) < SHORT:
+        notes.append(
+            f"a live client is seldom on time for services of less than {1e3 * SHORT:g} ms, so `run` may be INVALID "
+            "with these: `simulate` and `recommend` are not"
+        )
     if profile["samples"]:
         notes.append(f"every service is in {profile['samples']}, which `--stragglers trace --trace` replays")
     return notes

@@ -57,6 +57,11 @@ def capture() -> dict[str, Any]:
     }
 
 
+def cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def now() -> str:
     """Return the time of day, UTC, to the second."""
     return datetime.now(timezone.utc).replace(tzinfo=None).isoformat(timespec="seconds")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import difflib
 import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -41,7 +42,9 @@ SCHEMES: dict[str, Callable[..., Scheme]] = {
 def options_of(name: str) -> Mapping[str, inspect.Parameter]:
     """Return the options that the scheme called `name` takes, by name; UsageError if there is no such scheme."""
     if name not in SCHEMES:
-        raise UsageError(f"there is no scheme called {name!r}; the schemes are {', '.join(SCHEMES)}")
+        close = difflib.get_close_matches(name, SCHEMES, n=1, cutoff=0.65)
+        hint = f"did you mean {close[0]!r}?" if close else f"the schemes are {', '.join(SCHEMES)}"
+        raise UsageError(f"there is no scheme called {name!r}; {hint}")
     return inspect.signature(SCHEMES[name]).parameters
 
 

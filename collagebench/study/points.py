@@ -20,10 +20,11 @@ from collagebench.engine.cells import Progress
 from collagebench.engine.plan import compute_times
 from collagebench.errors import Interrupted
 from collagebench.report.summary import summarise
+from collagebench.results.environment import cores
 from collagebench.results.reader import load
 from collagebench.results.writer import CELLS, HEADER, REQUESTS, TASKS
 from collagebench.study import pool as processes
-from collagebench.study.pool import MakePool, cores, open_pool
+from collagebench.study.pool import MakePool, open_pool
 
 Compute = Mapping[tuple[str, int], float]
 """Seconds of one inference, by the model's name and the size of the batch."""

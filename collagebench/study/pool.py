@@ -106,11 +106,6 @@ def open_pool(jobs: int, make: MakePool | None = None, counters: Any = None) -> 
             told.close()
 
 
-def cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def _result(future: Future[Result], name: str, in_hand: list[str]) -> Result:
     try:
         return future.result()

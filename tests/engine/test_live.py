@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
+import re
 import signal
 from collections import Counter
 from pathlib import Path
@@ -138,6 +140,21 @@ def test_a_task_past_its_deadline_keeps_its_worker(tmp_path: Path, engine: Any) 
         assert float(task["service"] or 1.0) >= 1.0  # one that queued behind another was taken back
         assert durations[task["run"]] > 0.9
     assert {task["outcome"] for task in tasks if float(task["asked"]) == 1} == {"used"}
+
+
+@pytest.mark.parametrize(("share", "said"), [(1e-6, True), (100.0, False)])
+def test_workers_that_need_more_cores_than_there_are_get_a_note(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, share: float, said: bool
+) -> None:
+    """It says what an inference takes, what that comes to, and which rate would do; it stays with the results."""
+    monkeypatch.setattr("collagebench.engine.on_workers.CROWDED", share)
+    experiment.run(small(schemes=("none",), requests=20), tmp_path / "run", Watcher())
+    events = json.loads((tmp_path / "run" / "run.json").read_text())["events"]
+    notes = [event["message"] for event in events if event["kind"] == "crowded"]
+    assert bool(notes) is said
+    assert all(
+        re.match(r"an inference takes .* ms, so .* requests a second take .* say --rate", note) for note in notes
+    )
 
 
 def test_deadlines_are_watched_by_one_timer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
