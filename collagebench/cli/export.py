@@ -13,7 +13,7 @@ from collagebench.errors import CollagebenchError, DataError, ModelError, Output
 from collagebench.interrupts import as_ctrl_c
 from collagebench.models import require_torch
 from collagebench.workload.dataset import NAMES
-from collagebench.workload.seen import seen_in_training
+from collagebench.zoo.seen import seen_in_training
 
 if TYPE_CHECKING:
     from collagebench.training.checkpoint import Checkpoint

@@ -29,7 +29,7 @@ from collagebench.stragglers.model import NAMES, Stragglers, open_stragglers, pa
 from collagebench.stragglers.service import service_time
 from collagebench.workload.arrivals import arrivals
 from collagebench.workload.dataset import Dataset, open_dataset
-from collagebench.workload.seen import seen_in_training
+from collagebench.zoo.seen import seen_in_training
 
 USUAL_TIME_SCALE = 0.2
 """Makes made up and published latencies short enough for a run within a minute."""

@@ -18,7 +18,7 @@ from collagebench.measurement.coded import Code, approxifer, tune
 from collagebench.results.environment import capture
 from collagebench.workload.dataset import HELD_OUT, Dataset, open_dataset
 from collagebench.workload.imagefolder import ImageFolder
-from collagebench.workload.seen import seen_in_training
+from collagebench.zoo.seen import seen_in_training
 
 SCHEMA = 1
 ROLES = ("single", "coded", "backup", "collage", "parity")
