@@ -22,7 +22,7 @@ RECORDING = (
     *("coding", "config.py", "engine", "fleet", "results", "schemes", "statistics", "stragglers", "worker", "workload"),
     "zoo",
 )
-"""What of this package records depend on: which there are, too, for statistics say what is measured again."""
+"""What of this package records depend on; on statistics, because they say which runs are measured again."""
 DEPENDENCIES = (
     "click",
     "grpcio",
