@@ -5,9 +5,7 @@ Options given on the command line win over the profile's, and the profile's over
 
 from __future__ import annotations
 
-import difflib
 import math
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
@@ -189,13 +187,6 @@ class Config:
 def option(name: str) -> str:
     """The command line's and the profile's spelling of a field: `time_scale` is `time-scale`, `slo_ms` is `slo`."""
     return name.removesuffix("_ms").replace("_", "-")
-
-
-def nearest(key: str, known: Iterable[str], all_of_them: str = "it may have") -> str:
-    """Return the end of a sentence about an unknown key: the known one it was meant to be, or all of them."""
-    known = sorted(known)
-    close = difflib.get_close_matches(key, known, n=1, cutoff=0.65)
-    return f"; did you mean {close[0]!r}?" if close else f"; {all_of_them} {', '.join(known) or 'none'}"
 
 
 def from_json(values: dict[str, Any]) -> dict[str, Any]:

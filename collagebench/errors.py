@@ -14,6 +14,11 @@ into a line on stderr and an exit code. Two more exit codes carry no error: 3 a 
 nothing that meets what `recommend` was asked for, 4 the run is INVALID.
 """
 
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
 EXIT_DONE = 0
 EXIT_ERROR = 1
 EXIT_USAGE = 2
@@ -58,3 +63,10 @@ class Interrupted(CollagebenchError):
     """The user stopped it; what was finished is saved."""
 
     exit_code = EXIT_INTERRUPTED
+
+
+def nearest(key: str, known: Iterable[str], all_of_them: str = "it may have") -> str:
+    """Return the end of a sentence about an unknown key: the known one it was meant to be, or all of them."""
+    known = sorted(known)
+    close = difflib.get_close_matches(key, known, n=1, cutoff=0.65)
+    return f"; did you mean {close[0]!r}?" if close else f"; {all_of_them} {', '.join(known) or 'none'}"

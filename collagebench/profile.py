@@ -20,8 +20,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from collagebench.config import ANSWERS, Config, SchemeConfig, nearest, option
-from collagebench.errors import UsageError
+from collagebench.config import ANSWERS, Config, SchemeConfig, option
+from collagebench.errors import UsageError, nearest
 from collagebench.hosts import Host, read_hosts
 from collagebench.schemes import SCHEMES, options_of
 from collagebench.stragglers.model import is_path

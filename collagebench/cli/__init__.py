@@ -9,7 +9,7 @@ import sys
 import click
 
 from collagebench import __version__
-from collagebench.errors import EXIT_ERROR, EXIT_INTERRUPTED, CollagebenchError
+from collagebench.errors import EXIT_ERROR, EXIT_INTERRUPTED, CollagebenchError, nearest
 
 VERBS = {
     "run": "Measure redundancy schemes on real worker processes.",
@@ -35,7 +35,7 @@ class Verbs(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import the verb's module and return its `command`."""
         if cmd_name not in VERBS:
-            return None
+            ctx.fail(f"there is no command {cmd_name!r}{nearest(cmd_name, VERBS, 'there are')}")
         module = importlib.import_module(f"collagebench.cli.{cmd_name}")
         command: click.Command = module.command
         return command

@@ -8,9 +8,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from collagebench.config import DEFAULT_SCHEMES, Config, SchemeConfig, nearest, option
+from collagebench.config import DEFAULT_SCHEMES, Config, SchemeConfig, option
 from collagebench.engine.fitted import LOG, resolve_fits
-from collagebench.errors import UsageError
+from collagebench.errors import UsageError, nearest
 from collagebench.fleet.where import FLEETS, Where
 from collagebench.hosts import Host, read_hosts
 from collagebench.paths import profiles_dir

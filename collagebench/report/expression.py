@@ -20,8 +20,7 @@ from typing import NoReturn
 
 from rich.cells import cell_len
 
-from collagebench.config import nearest
-from collagebench.errors import UsageError
+from collagebench.errors import UsageError, nearest
 
 LATENCIES = ("p50", "p90", "p95", "p99", "p999", "mean", "std", "max")
 METRICS = {

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import ast
-import difflib
 import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from collagebench.errors import UsageError
+from collagebench.errors import UsageError, nearest
 from collagebench.schemes.backup import Backup
 from collagebench.schemes.coded import ApproxIFER, NeRCC
 from collagebench.schemes.collage import Collage
@@ -42,9 +41,7 @@ SCHEMES: dict[str, Callable[..., Scheme]] = {
 def options_of(name: str) -> Mapping[str, inspect.Parameter]:
     """Return the options that the scheme called `name` takes, by name; UsageError if there is no such scheme."""
     if name not in SCHEMES:
-        close = difflib.get_close_matches(name, SCHEMES, n=1, cutoff=0.65)
-        hint = f"did you mean {close[0]!r}?" if close else f"the schemes are {', '.join(SCHEMES)}"
-        raise UsageError(f"there is no scheme called {name!r}; {hint}")
+        raise UsageError(f"there is no scheme called {name!r}{nearest(name, SCHEMES, 'there are')}")
     return inspect.signature(SCHEMES[name]).parameters
 
 

@@ -7,14 +7,13 @@ that is given, and no times of crashes or natural disturbances.
 
 from __future__ import annotations
 
-import difflib
 import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from collagebench.errors import UsageError
+from collagebench.errors import UsageError, nearest
 from collagebench.stragglers.checks import check
 from collagebench.stragglers.drawn import Drawn
 from collagebench.stragglers.failures import Crash, Erasure
@@ -103,12 +102,8 @@ def parameters_of(name: str) -> dict[str, Any]:
     if is_path(name):
         return RECORDED
     if name not in PARAMETERS:
-        close = difflib.get_close_matches(name, NAMES, 1)
-        hint = f" (did you mean {close[0]}?)" if close else ""
-        raise UsageError(
-            f"no stragglers are called {name!r}{hint}; there are {', '.join(NAMES)}, or the path of what "
-            "`collagebench record` wrote"
-        )
+        others = "give the path of what `collagebench record` wrote, or one of"
+        raise UsageError(f"no stragglers are called {name!r}{nearest(name, NAMES, others)}")
     return PARAMETERS[name]
 
 

@@ -17,9 +17,9 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from collagebench.config import Config, as_json, nearest, option
+from collagebench.config import Config, as_json, option
 from collagebench.engine.experiment import straggler_facts
-from collagebench.errors import OutputError, UsageError
+from collagebench.errors import OutputError, UsageError, nearest
 from collagebench.statistics.crossing import Between, Look, crossings, firm, halfway, look, wanted
 from collagebench.statistics.quantiles import QUANTILES, requests_needed
 from collagebench.study.points import NOTHING, Point, measured, run_points

@@ -293,6 +293,7 @@ def _command(asked: Asked, choice: Candidate, rate: float) -> str:
         words += [f"--{option(name)}", str(value)]
     for name in DESCRIBED:
         value = getattr(described, name)
+        value = int(value) if isinstance(value, float) and value.is_integer() else value
         if value != getattr(default, name):
             words += [f"--{option(name)}"] if value is True else [f"--{option(name)}", str(value)]
     return shlex.join(words)

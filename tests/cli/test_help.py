@@ -10,7 +10,8 @@ import click
 import pytest
 from real_processes import ROOT
 
-from collagebench.cli import VERBS, cli
+from collagebench.cli import VERBS, cli, main
+from collagebench.errors import EXIT_USAGE
 
 README = Path(ROOT) / "README.md"
 
@@ -68,3 +69,14 @@ def test_an_unknown_verb_is_a_usage_error() -> None:
     )
     assert done.returncode == 2
     assert "launch" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"), [("simlate", "did you mean 'simulate'?"), ("frobnicate", "there are crossover, evaluate, ")]
+)
+def test_a_misspelt_verb_is_guessed(typed: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A verb that does not exist ends with the one that it was meant to be, or else with all of them."""
+    with pytest.raises(SystemExit) as end:
+        main([typed])
+    assert end.value.code == EXIT_USAGE
+    assert f"there is no command {typed!r}; {said}" in capsys.readouterr().err

@@ -70,7 +70,7 @@ def test_several_rates_are_all_judged(capsys: pytest.CaptureFixture[str], tmp_pa
         (["--slo", 0], "--slo must be a number above 0, not 0"),
         (["--slo-quantile", "p98"], "--slo-quantile must be one of"),
         (["--accuracy-floor", 95], "--accuracy-floor is a share from 0 to 1, not 95"),
-        (["--scheme", "raid"], "there is no scheme called 'raid'; the schemes are none, "),
+        (["--scheme", "raid"], "there is no scheme called 'raid'; there are approxifer, "),
         (["--scheme", "hegde"], "there is no scheme called 'hegde'; did you mean 'hedge'?"),
         (
             ["--stragglers", "corunner", "--rate", 50],

@@ -170,7 +170,7 @@ def test_what_makes_no_sense_is_one_sentence(tmp_path: Path, capsys: pytest.Capt
         (("--seed", -1), 2, "--seed must be 0 or more"),
         (("--arrivals", "often"), 2, "--arrivals must be poisson or constant"),
         (("--stragglers", "lognormal"), 2, "--stragglers must be one of stop, corunner, throttle, traffic"),
-        (("--stragglers", "corruner"), 2, "did you mean corunner?"),
+        (("--stragglers", "corruner"), 2, "did you mean 'corunner'?"),
         (("--stragglers", "stop", "--load", "cpu"), 2, "--load is for --stragglers corunner, not stop"),
         (("--stop-for", 1), 2, "--stop-for is for --stragglers stop, not none"),
         (("--stragglers", "stop", "--slow-workers", 11), 2, "--slow-workers must be 0 to 10"),

@@ -190,8 +190,11 @@ def test_a_default_may_be_named() -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"name": "typo"}, "'typo'; there are none, fixed, collage-trace, collage-machines"),
-        ({"name": "paretto"}, "did you mean pareto"),
+        (
+            {"name": "typo"},
+            "'typo'; give the path of what `collagebench record` wrote, or one of bimodal, collage-machines",
+        ),
+        ({"name": "paretto"}, "did you mean 'pareto'"),
         ({"seed": -1}, "seed"),
         ({"workers": 0}, "at least 1 worker"),
         ({"time_scale": 0.0}, "time scale"),
