@@ -17,6 +17,7 @@ from collagebench.report.html import page
 from collagebench.report.markdown import markdown, sweep_markdown
 from collagebench.report.output import PlainConsole, put
 from collagebench.report.parts import print_line
+from collagebench.report.picture import picture, sweep_picture
 from collagebench.report.summary import summarise
 from collagebench.report.sweep import apply_gates, summarise_sweep
 from collagebench.report.sweep_page import sweep_page
@@ -117,6 +118,8 @@ def _text(form: str, summary: dict[str, Any], runs: Sequence[Run]) -> str:
         return csv.rows(summary, names)
     if form == "html":
         return page(summary, runs, names)
+    if form == "svg":
+        return picture(summary, runs, names)
     text, note = trace(runs, names)
     if note:
         print_line(PlainConsole(stderr=True), note, indent="note: ")
@@ -131,4 +134,6 @@ def _sweep_text(form: str, summary: dict[str, Any], name: str) -> str:
         return sweep_markdown(summary)
     if form == "csv":
         return csv.sweep_rows(summary)
+    if form == "svg":
+        return sweep_picture(summary, name)
     return sweep_page(summary, name)

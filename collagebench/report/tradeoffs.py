@@ -83,8 +83,13 @@ def against_accuracy(key: str, one: dict[str, Any], looks: Looks, metric: str = 
     )
 
 
-def against_work(key: str, one: dict[str, Any], looks: Looks, metric: str = "p99") -> Markup | None:
-    """Return the plot of latency and worker time per request; None when fewer than two schemes have both."""
+def against_work(
+    key: str, one: dict[str, Any], looks: Looks, metric: str = "p99", *, with_accuracy: bool = False
+) -> Markup | None:
+    """Return the plot of latency and worker time per request; None when fewer than two schemes have both.
+
+    `with_accuracy` puts the accuracy beside each name, for where the other plot is not.
+    """
     found = [(offer, offer.work * 1e3) for offer in offers(one, looks, metric) if offer.work is not None]
     return _plot(
         key,
@@ -97,6 +102,7 @@ def against_work(key: str, one: dict[str, Any], looks: Looks, metric: str = "p99
         lambda value: f"{value:g}",
         lambda value: f"{value:.1f} ms of work",
         higher=False,
+        with_accuracy=with_accuracy,
     )
 
 
@@ -112,6 +118,7 @@ def _plot(
     said: Callable[[float], str],
     *,
     higher: bool,
+    with_accuracy: bool = False,
 ) -> Markup | None:
     if len(found) < 2:
         return None
@@ -136,7 +143,8 @@ def _plot(
     drawn.append(_staircase(found, x, y, higher))
     places = [(x(offer.latency), y(value)) for offer, value in found]
     kept_free = [(x(slo), BOX.top - 2, x(slo) + 26, BOX.top + 12)] if slo else []
-    named = [offer.name if len(found) <= MOST_LABELS or offer in best else "" for offer, _ in found]
+    shares = {o.name: f" {as_percent(o.accuracy)}" if with_accuracy else "" for o, _ in found}
+    named = [o.name + shares[o.name] if len(found) <= MOST_LABELS or o in best else "" for o, _ in found]
     for (offer, value), (left, top), label in zip(found, places, _labels(named, places, kept_free), strict=True):
         tip = f"{offer.name}: {metric} {as_ms(offer.latency)} ms, {said(value)}"
         mark = dot(left, top, offer.look.shape, hollow=offer not in best)
@@ -178,7 +186,7 @@ def _labels(
     taken = [*kept_free, *((left - 6, top - 6, left + 6, top + 6) for left, top in places)]
     labels: list[list[Markup]] = []
     for whole, (left, top) in zip(names, places, strict=True):
-        name = shorten(whole, 120)
+        name = shorten(whole, 150)
         width = text_width(name)
         label: list[Markup] = []
         for away, x, y in _candidates(left, top, width) if name else ():

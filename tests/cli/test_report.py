@@ -214,7 +214,13 @@ def test_a_gate_is_heard_of_though_nobody_reads_the_report(sound):
 
 @pytest.mark.parametrize(
     ("form", "start"),
-    [("html", "<!DOCTYPE html>"), ("markdown", "**VALID**"), ("csv", "run,engine,valid,scheme"), ("trace", "{")],
+    [
+        ("html", "<!DOCTYPE html>"),
+        ("svg", "<svg "),
+        ("markdown", "**VALID**"),
+        ("csv", "run,engine,valid,scheme"),
+        ("trace", "{"),
+    ],
 )
 def test_every_format_can_be_printed_and_written(sound, tmp_path, capsys, form, start):
     """The other formats go to standard output or to a file, and are the same there."""

@@ -189,7 +189,7 @@ def report(files: Files, form: str) -> tuple[int, str, str]:
 
 
 @fuzz(60)
-@given(files=changes(), form=st.sampled_from(("json", "json", "table", "markdown", "csv", "html", "trace")))
+@given(files=changes(), form=st.sampled_from(("json", "json", "table", "markdown", "csv", "html", "svg", "trace")))
 def test_a_changed_run_is_refused_or_invalid_or_the_same(files: Files, form: str) -> None:
     """A change to a finished run never gives a VALID report with other figures: it is refused, INVALID, or nothing."""
     code, out, err = report(files, form)
@@ -204,7 +204,7 @@ def test_a_changed_run_is_refused_or_invalid_or_the_same(files: Files, form: str
 
 
 @fuzz(60)
-@given(files=changes(), form=st.sampled_from(("json", "json", "table", "markdown", "csv", "html", "trace")))
+@given(files=changes(), form=st.sampled_from(("json", "json", "table", "markdown", "csv", "html", "svg", "trace")))
 def test_records_guard_each_other(files: Files, form: str) -> None:
     """Sealed anew, as if they had been measured, changed records are refused or INVALID where they contradict others:
     latencies, failures, sources and phases of a VALID report are those of the run, or its header was changed."""

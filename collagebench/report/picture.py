@@ -1,0 +1,159 @@
+"""The report as one picture, an SVG for a paper, a slide or a README: what was found, and the plots that show it.
+
+Of a run these are the tail of the latencies and what p99, work and accuracy the schemes have; of a sweep, p99, accuracy
+and work along its axis, or p99 along each of several. The plots are those of the pages. An INVALID report says so in
+the picture, which will be seen without its page.
+
+The picture follows the reader's choice of light or dark and paints its own background. Where the pages have variables
+of CSS it has colours, since programs that draw SVG outside of browsers know none.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from importlib import resources
+from typing import Any
+from xml.etree import ElementTree
+
+from collagebench.report.along import ACCURACY, P99, WORK, along
+from collagebench.report.curves import bound_curve, observed, tail
+from collagebench.report.frame import WIDTH, looks_of, text
+from collagebench.report.markup import Markup, join, tag
+from collagebench.report.scales import CHARACTER
+from collagebench.report.sweep import slices, variants
+from collagebench.report.sweep_table import sweep_conditions
+from collagebench.report.table import conditions
+from collagebench.report.tradeoffs import against_work
+from collagebench.results.reader import Run
+
+Object = dict[str, Any]
+
+MARGIN, GAP = 18, 28
+"""Pixels around the whole and between the columns."""
+COLUMNS = 2
+WHOLE = 2 * MARGIN + COLUMNS * WIDTH + (COLUMNS - 1) * GAP
+SIZES = {"head": 14.0, "caption": 12.5, "soft": 10.5}
+"""Pixels of the letters of each kind of text beside the plots."""
+LETTER = CHARACTER / 11 * 0.9
+"""Width of a character by the size of its letters: CHARACTER, which is that of a long label, at 11 pixels."""
+
+
+def picture(summary: Object, runs: Sequence[Run], names: Sequence[str]) -> str:
+    """Return the picture of what `summarise` made of `runs`, which are called `names`, one below the other."""
+    parts: list[Object] = summary.get("runs", [summary])
+    looks = looks_of({scheme["variant"]: scheme["scheme"] for one in parts for scheme in one["schemes"]})
+    sheets = []
+    for place, (one, run, name) in enumerate(zip(parts, runs, names, strict=True)):
+        curves = [observed(variant, looks[variant].classes, run.of(variant).requests) for variant in run.variants]
+        known = [curve for curve in (*curves, bound_curve(run.header.get("bound"))) if curve]
+        plots = [
+            tail(f"tail-{place}", known) if any(curves) else None,
+            against_work(f"work-{place}", one, looks, with_accuracy=True),
+        ]
+        found = one["verdict"][0] if one["verdict"] else "nothing to compare"
+        said = f"{name}: {found}" if len(parts) > 1 else found
+        sheets.append((_judged(one, said), conditions(one), [plot for plot in plots if plot]))
+    return _drawn(sheets)
+
+
+def sweep_picture(summary: Object, name: str) -> str:
+    """Return the picture of the object that `summarise_sweep` made of a sweep called `name`."""
+    schemes = {scheme["variant"]: scheme["scheme"] for cell in summary["cells"] for scheme in cell["schemes"]}
+    looks = looks_of({variant: schemes[variant] for variant in variants(summary)})
+    parts = [part for axis in summary["axes"] for part in slices(summary, axis)]
+    plots = [
+        along(f"{what.title}-{place}", part, list(looks), looks, what)
+        for place, part in enumerate(parts)
+        for what in ((P99, ACCURACY, WORK) if len(parts) == 1 else (P99,))
+    ]
+    found = summary["findings"][0] if summary["findings"] else name
+    return _drawn([(_judged(summary, found), sweep_conditions(summary), [plot for plot in plots if plot])])
+
+
+def _judged(one: Object, found: str) -> tuple[str, str]:
+    """Return the class and the text of a headline: what was found, or why it is not to be believed."""
+    if one["valid"]:
+        return "head", found
+    return "head bad", f"INVALID: {one['reasons'][0] if one['reasons'] else 'a part of it is'}"
+
+
+def _drawn(sheets: Iterable[tuple[tuple[str, str], str, Sequence[Markup]]]) -> str:
+    """Return the SVG of headlines, conditions and figures, one below the other."""
+    drawn: list[Markup] = []
+    y = float(MARGIN)
+    heads = []
+    for (classes, head), said, figures in sheets:
+        heads.append(head)
+        for line in _lines(head, "head", WHOLE - 2 * MARGIN):
+            y += 18
+            drawn.append(text(MARGIN, y - 4, line, class_=classes))
+        for line in _lines(said, "soft", WHOLE - 2 * MARGIN):
+            y += 14
+            drawn.append(text(MARGIN, y - 2, line, class_="soft"))
+        for first in range(0, len(figures), COLUMNS):
+            y += 14
+            row = figures[first : first + COLUMNS]
+            below = [_panel(figure, MARGIN + place * (WIDTH + GAP), y) for place, figure in enumerate(row)]
+            drawn += [panel for panel, _ in below]
+            y = max(bottom for _, bottom in below)
+        y += MARGIN
+    sheet = tag("rect", x=0.5, y=0.5, width=WHOLE - 1, height=y - 1, rx=6, class_="sheet")
+    return (
+        tag(
+            "svg",
+            tag("title", "; ".join(heads)),
+            tag("style", Markup(_style())),
+            sheet,
+            drawn,
+            xmlns="http://www.w3.org/2000/svg",
+            width=WHOLE,
+            height=y,
+            viewBox=f"0 0 {WHOLE} {y:g}",
+        )
+        + "\n"
+    )
+
+
+def _panel(figure: Markup, left: float, top: float) -> tuple[Markup, float]:
+    """Return a figure of a page as a part of the picture, with its caption and its note, and where it ends."""
+    whole = ElementTree.fromstring(figure)
+    plot = next(whole.iter("svg"))
+    width, height = map(float, plot.attrib["viewBox"].split()[2:])
+    plot.attrib |= {"x": f"{left:g}", "y": f"{top + 22:g}", "width": f"{width:g}", "height": f"{height:g}"}
+    parts = [
+        text(left, top + 12, "".join(next(whole.iter("figcaption")).itertext()), class_="caption"),
+        Markup(ElementTree.tostring(plot, encoding="unicode")),
+    ]
+    y = top + 22 + height
+    for note in whole.iter("p"):
+        for line in _lines("".join(note.itertext()), "soft", WIDTH):
+            y += 14
+            parts.append(text(left, y, line, class_="soft"))
+    return join(parts), y
+
+
+def _lines(said: str, kind: str, room: float) -> list[str]:
+    """Return a text in lines that fit."""
+    most = int(room / (LETTER * SIZES[kind]))
+    lines: list[str] = []
+    for word in said.split():
+        if lines and len(lines[-1]) + 1 + len(word) <= most:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(word)
+    return lines
+
+
+def _style() -> str:
+    """Return the rules of the picture with the colours of the pages, for light and for dark."""
+    files = resources.files(__package__)
+    rules = (files / "picture.css").read_text(encoding="utf-8")
+    # The first two sets of variables are those of a light and of a dark screen; what is alike stands in the first.
+    sets = re.findall(r":root \{(.*?)\}", (files / "page.css").read_text(encoding="utf-8"), re.DOTALL)[:2]
+    light, dark = (dict(re.findall(r"--([\w-]+): (#\w+)", one)) for one in sets)
+    return f"{_with(rules, light)}@media (prefers-color-scheme: dark) {{\n{_with(rules, light | dark)}}}\n"
+
+
+def _with(rules: str, colours: dict[str, str]) -> str:
+    return re.sub(r"var\(--([\w-]+)\)", lambda found: colours[found.group(1)], rules)
