@@ -73,7 +73,8 @@ def _wish(name: str, wishes: Wishes) -> str:
         return f"the budget of {100 * wishes.budget:.10g} % more work"
     if name == "floor" and wishes.accuracy is not None:
         return f"the floor of {100 * wishes.accuracy:.10g} % right"
-    return f"the limit of {100 * (wishes.allowed_loss or 0.0):.10g} points of accuracy lost"
+    points = f"{100 * (wishes.allowed_loss or 0.0):.10g}"
+    return f"the limit of {points} point{'s' if points != '1' else ''} of accuracy lost"
 
 
 def _cure(plain: Candidate, wishes: Wishes, loads: Sequence[Mapping[str, Any]]) -> str:
