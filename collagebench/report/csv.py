@@ -109,6 +109,7 @@ def _differences(versus: Object) -> Object:
             f"{name}_difference{unit}": figure.get(f"difference{unit}"),
             f"{name}_difference_ci95_low{unit}": low,
             f"{name}_difference_ci95_high{unit}": high,
+            **({} if name == "accuracy" else _ends("{}_ci95_{}", {f"{name}_ratio": figure.get("ratio_ci95")})),
             f"{name}_p_holm": figure.get("p_holm"),
             f"{name}_real": figure.get("real"),
         }

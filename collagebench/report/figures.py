@@ -67,9 +67,9 @@ def figures(one: Object, looks: Looks) -> Markup:
     notes = [
         "Small: 95 % intervals; of latencies from the scatter of the runs, of shares by Wilson, "
         "answers about the same image counting as what they are worth together.",
-        f"p99 / {base}: paired run by run, below it by how much the runs' own p99s differ on the average (which is not "
-        "the difference of the p99s of all runs together); “no difference shown” unless that is significant after "
-        f"Holm's correction and above {100 * least['latency']:g} %.",
+        f"p99 / {base}: that of all runs together, its interval from the scatter of the runs' own ratios; “no "
+        "difference shown” unless the mean difference of the runs' own p99s is significant (paired t test, after "
+        f"Holm's correction) and above {100 * least['latency']:g} %.",
         "Not own: answers that did not come from the request's own first task.",
         f"Work: worker time / that of {base}. Goodput: right answers{in_time}, per second of the arrivals.",
         "Accuracy: of the requests that were answered." if lost else "",
@@ -107,19 +107,14 @@ def _quantile(scheme: Object, name: str) -> Markup:
 
 
 def versus(scheme: Object) -> Markup:
-    """Return the ratio of the p99 to the baseline's, and how far apart they are."""
+    """Return the ratio of the p99 to the baseline's, with its interval where they are shown to differ."""
     figure = (scheme.get("versus") or {}).get("p99")
     if not figure:
         return _cell(as_times(scheme["relative"]["p99"]))
     if not figure["real"]:
         return _cell(as_times(figure["ratio"]), "no difference shown")
-    low, high = figure["ci95_s"]
-    return _cell(as_times(figure["ratio"]), f"{_signed(low)} to {_signed(high)} ms")
-
-
-def _signed(seconds: float) -> str:
-    ms = seconds * 1e3
-    return f"{'+' if ms > 0 else '−' if ms < 0 else ''}{as_ms(abs(seconds))}"
+    ends = figure["ratio_ci95"]
+    return _cell(as_times(figure["ratio"]), f"{as_times(ends[0])} to {as_times(ends[1])}" if ends else "")
 
 
 def schemes_table(one: Object, looks: Looks) -> Markup:

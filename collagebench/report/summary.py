@@ -243,7 +243,13 @@ def _versus(versus: Versus | None) -> dict[str, Any] | None:
 def _slower(item: Difference | None) -> dict[str, Any] | None:
     if item is None:
         return None
-    return {"difference_s": item.value, "ratio": item.ratio, "ci95_s": list(item.ci95), **_tested(item)}
+    return {
+        "difference_s": item.value,
+        "ci95_s": list(item.ci95),
+        "ratio": item.ratio,
+        "ratio_ci95": item.ratio_ci95 and list(item.ratio_ci95),
+        **_tested(item),
+    }
 
 
 def _tested(item: Difference) -> dict[str, Any]:

@@ -49,16 +49,29 @@ def _latency(name: str, figure: dict[str, Any], base: str, minimum: float) -> st
     if figure["ratio"] == 1 and figure["ci95_s"] == [0, 0]:
         return f"{name} the same as that of {base}"
     times = max(figure["ratio"], 1 / figure["ratio"])
-    size = f"{times:.2f}x" if times < 1.1 else f"{times:.1f}x" if times < 10 else f"{times:.0f}x"
-    size += " lower" if figure["ratio"] < 1 else " higher"
+    way = "lower" if figure["ratio"] < 1 else "higher"
+    size = f"{_times(times)}x {way}"
     if figure["real"]:
-        return f"{name} {size} than {base}"
+        return f"{name} {_times(times)}x{_ends(figure)} {way} than {base}"
     if figure["p_holm"] <= LEVEL and times > 1 + minimum:
         way = "lower" if figure["difference_s"] < 0 else "higher"
         return f"{name} undecided against {base} ({size} over all runs together, {way} in the mean of the runs)"
     if figure["p_holm"] <= LEVEL:
         return f"{name} within {100 * minimum:g} % of {base} ({size})"
     return f"{name} not shown to differ from {base} ({size}, p {figure['p_holm']:.2g})"
+
+
+def _ends(figure: dict[str, Any]) -> str:
+    """Return the interval of how many times lower or higher, in parentheses; nothing where it has no width to see."""
+    if not figure["ratio_ci95"]:
+        return ""
+    ends = figure["ratio_ci95"] if figure["ratio"] > 1 else [1 / end for end in reversed(figure["ratio_ci95"])]
+    low, high = map(_times, ends)
+    return f" ({low} to {high})" if low != high else ""
+
+
+def _times(times: float) -> str:
+    return f"{times:.2f}" if times < 1.1 else f"{times:.1f}" if times < 10 else f"{times:,.0f}"
 
 
 def _accuracy(figure: dict[str, Any], minimum: float) -> str:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from collagebench.results.reader import Run, Table
-from collagebench.statistics.intervals import Interval
+from collagebench.statistics.intervals import Interval, around_ratio
 from collagebench.statistics.latency import Latency, latency
 from collagebench.statistics.matched import Matched, match
 from collagebench.statistics.paired import LEVEL, holm, paired
@@ -39,7 +39,10 @@ class Difference:
     """Seconds (the mean over the runs), or a share of requests."""
     ratio: float | None
     """Figure of the scheme / figure of the baseline, all runs together; None for accuracy."""
+    ratio_ci95: Interval | None
+    """Of `ratio`, from the scatter of the runs' own ratios."""
     ci95: Interval
+    """Of `value`."""
     p: float
     p_holm: float
     """`p` after Holm's correction over the schemes."""
@@ -103,20 +106,21 @@ def _slower(figure: str, own: Latency, other: Latency, runs: Sequence[int], mini
         return None
     if own_value is None or other_value is None:
         return None
-    pair = paired([own_runs[run] for run in runs], [other_runs[run] for run in runs])
+    mine, theirs = [own_runs[run] for run in runs], [other_runs[run] for run in runs]
+    pair = paired(mine, theirs)
     if pair is None or own_value <= 0 or other_value <= 0:
         return None
     ratio = own_value / other_value
     # The figure of all runs together and the mean of the runs' own must agree on who is slower.
     large = max(ratio, 1 / ratio) > 1 + minimum and (ratio > 1) == (pair.difference > 0)
-    return Difference(pair.difference, ratio, pair.ci95, pair.p, math.nan, large)
+    return Difference(pair.difference, ratio, around_ratio(ratio, mine, theirs), pair.ci95, pair.p, math.nan, large)
 
 
 def _righter(answers: Matched, minimum: float) -> Difference | None:
     if not answers.pairs:
         return None
     large = abs(answers.difference) > minimum
-    return Difference(answers.difference, None, answers.ci95, answers.p, math.nan, large)
+    return Difference(answers.difference, None, None, answers.ci95, answers.p, math.nan, large)
 
 
 def _corrected(differences: Sequence[Difference]) -> list[Difference]:

@@ -34,6 +34,19 @@ def around(centre: float | None, by_run: Sequence[float]) -> Interval | None:
     return max(0.0, centre - half), centre + half
 
 
+def around_ratio(centre: float, own: Sequence[float], other: Sequence[float]) -> Interval | None:
+    """Return the 95 % interval of a ratio of latencies: the pooled one, `centre`, as wide as the runs' own scatter.
+
+    Own and other's values come in pairs, one for each run. A ratio is as easily halved as doubled, so the interval is
+    that of its logarithm. None with fewer than 2 runs, or where a value is 0 or infinite.
+    """
+    if not (0 < centre < math.inf and all(0 < value < math.inf for value in (*own, *other))):
+        return None
+    half = half_width([math.log(one / two) for one, two in zip(own, other, strict=True)])
+    # Two runs that differ much allow any ratio whatever; e^600 is one that still has a reciprocal.
+    return None if half is None else (centre * math.exp(-min(half, 600.0)), centre * math.exp(min(half, 600.0)))
+
+
 def wilson(successes: float, trials: float) -> Interval | None:
     """Return the 95 % interval of a share (Wilson 1927), None without trials."""
     if trials == 0:

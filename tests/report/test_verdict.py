@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from io import StringIO
 
+import numpy as np
 import pytest
 from rich.console import Console
 from synthetic_run import lognormal, make_run
@@ -49,6 +50,24 @@ def test_the_best_comes_first(tmp_path, base):
     assert fast == "fast: p99 2.0x lower than none at equal hardware, the same accuracy"
     assert slow == "slow: p99 2.0x higher than none at equal hardware, the same accuracy"
     assert same.startswith("same: p99 not shown to differ from none (")
+
+
+def test_a_difference_has_its_interval_as_a_ratio(tmp_path):
+    """How many times lower has the 95 % interval that the runs' own ratios give: symmetric in their logarithms."""
+    none, half = lognormal(1, 4, 400), lognormal(2, 4, 400)
+    half = [[value / 2 for value in run] for run in half]
+    found = summary(tmp_path / "run", {"none": none, "half": half})
+    figure = found["schemes"][1]["versus"]["p99"]
+    by_run = [
+        np.log(np.quantile(own, 0.99, method="inverted_cdf") / np.quantile(other, 0.99, method="inverted_cdf"))
+        for own, other in zip(half, none, strict=True)
+    ]
+    half_width = 3.182446 * np.std(by_run, ddof=1) / 2  # Student's t with 3 degrees of freedom
+    low, high = figure["ratio_ci95"]
+    assert low == pytest.approx(figure["ratio"] * np.exp(-half_width), rel=1e-6)
+    assert high == pytest.approx(figure["ratio"] * np.exp(half_width), rel=1e-6)
+    said = f"half: p99 {1 / figure['ratio']:.1f}x ({1 / high:.1f} to {1 / low:.1f}) lower than none"
+    assert found["verdict"][0].startswith(said)
 
 
 def test_runs_and_all_of_them_together_may_disagree(tmp_path):
@@ -104,7 +123,7 @@ def test_keys_of_a_comparison(tmp_path, base):
     assert none is None
     assert (hedge["baseline"], hedge["runs"], hedge["runs_left_out"]) == ("none", 10, 0)
     for name in ("p50", "p99", "mean"):
-        assert hedge[name].keys() == {"difference_s", "ratio", "ci95_s", "p", "p_holm", "real"}
+        assert hedge[name].keys() == {"difference_s", "ratio", "ratio_ci95", "ci95_s", "p", "p_holm", "real"}
         assert hedge[name]["ratio"] == pytest.approx(0.5)
     assert hedge["p99"]["ratio"] == found["schemes"][1]["relative"]["p99"]
     assert hedge["accuracy"].keys() == {"difference", "ci95", "p", "p_holm", "real", "pairs", "won", "lost"}

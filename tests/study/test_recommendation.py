@@ -136,8 +136,8 @@ def test_the_command_tries_the_choice_on_the_fleet_that_was_asked_about() -> Non
     timed = replace(config, compute_time=0.2, rate=None)
     assert "--rate 12.5 " in _command(Asked(timed, ({"utilisation": 0.5},), Wishes()), choice, 12.5), "of real workers"
     assert shlex.split(command) == [
-        *("--scheme", "hedge", "--hedge-delay", "p90", "--workers", "6", "--data", "some where", "--rate", "50.0"),
-        *("--stragglers", "bimodal", "--slow-factor", "20.0", "--seed", "5"),
+        *("--scheme", "hedge", "--hedge-delay", "p90", "--workers", "6", "--data", "some where", "--rate", "50"),
+        *("--stragglers", "bimodal", "--slow-factor", "20", "--seed", "5"),
     ]
 
 
