@@ -62,13 +62,22 @@ class Machine:
     """Why the worker is gone; None while it is there."""
 
     def in_order(self) -> NDArray[np.float64]:
-        """Return sent, queue, service with delays on the way, and round trip, seconds, as they were sent: [4, n]."""
+        """Return sent, queue, service with delays on the way, and round trip, seconds, as they were sent: [4, n].
+
+        Where a worker stands still, all that wait for it are late, and only the first of them because of it: a delay on
+        the way is no longer than the time since the answer before, and those of a worker together no longer than it was
+        watched.
+        """
         rows = sorted((each.sent, each.queue, each.service, each.round_trip) for each in self.seen)
         columns: NDArray[np.float64] = np.array(rows, dtype=np.float64).reshape(-1, 4).T
-        _, queue, service, trip = columns
-        way = trip - queue - service
-        if len(way):
-            service += np.maximum(way - np.median(way), 0.0)
+        sent, queue, service, trip = columns
+        if len(sent):
+            way = trip - queue - service
+            late = np.maximum(way - np.median(way), 0.0)
+            answered = sent + trip
+            before = np.concatenate(([-np.inf], np.maximum.accumulate(answered)[:-1]))
+            alone = answered - np.maximum(sent, before)
+            service += np.minimum(late, np.maximum(alone - service, 0.0))
         return columns
 
 

@@ -109,7 +109,8 @@ def _notes(profile: dict[str, Any]) -> list[str]:
         if machine["lost"]:
             notes.append(f"worker {machine['worker']} was lost: {machine['lost']}")
         if machine["failed"]:
-            notes.append(f"worker {machine['worker']} left {machine['failed']} requests unanswered")
+            left = f"left {machine['failed']} requests unanswered"
+            notes.append(f"worker {machine['worker']} {left}, which its times are without")
     crowded = [machine for machine in profile["machines"] if machine["busy"] > BUSY]
     if crowded:
         names = ", ".join(str(machine["worker"]) for machine in crowded)

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from collagebench import zoo
 from collagebench.engine.event_loop import complete
@@ -58,6 +60,43 @@ def test_a_delay_on_the_way_counts_as_slowness_and_the_ordinary_way_does_not() -
     assert queue.tolist() == [0.0, 0.0, 0.1]
     assert service == pytest.approx([0.030, 0.020, 0.025])
     assert Machine().in_order().shape == (4, 0)
+
+
+def test_one_stall_is_one_slow_service() -> None:
+    """Of the requests that wait for a worker which stands still for 2 s, the first is slow, and the others are not."""
+    sent = np.arange(40) * 0.1
+    free, seen = 0.0, []
+    for at in sent.tolist():
+        read = max(at, 2.5) if at > 0.5 else at  # nothing is read off the socket meanwhile
+        begin = max(read, free)
+        free = begin + 0.01
+        seen.append(Seen(at, begin - read, 0.01, free + 0.001 - at))
+    _, _, service, _ = Machine(seen).in_order()
+    assert service.sum() == pytest.approx(40 * 0.01 + 1.9, rel=0.01)
+    assert (service > 0.02).sum() == 1
+
+
+@given(
+    st.lists(
+        st.tuples(st.floats(0, 0.5), st.floats(1e-4, 0.3), st.one_of(st.just(0.0), st.floats(0, 3))),
+        min_size=1,
+        max_size=30,
+    )
+)
+def test_no_worker_is_late_for_longer_than_it_was_watched(steps: list[tuple[float, float, float]]) -> None:
+    """Whatever holds up its answers: services are no shorter than the worker says, and what is added fits the watch."""
+    at = free = out = 0.0
+    seen = []
+    for pause, service, held_up in steps:  # an answer that is held up holds up those behind it
+        at += pause
+        begin = max(at, free)
+        free = begin + service
+        out = max(out, free + held_up)
+        seen.append(Seen(at, begin - at, service, out + 0.001 - at))
+    sent, _, took, trip = Machine(seen).in_order()
+    added = took - [service for _, service, _ in steps]
+    assert (added >= -1e-9).all()
+    assert added.sum() <= (sent + trip).max() - sent.min() + 1e-6
 
 
 @pytest.mark.processes
