@@ -141,12 +141,12 @@ class Conductor:
         return tuple(request.id for request in asked if self._judge(request, [job]) == -math.inf)
 
     def dropped(self, job: Job, now: float) -> None:
-        """A worker has served the job, but its reply is lost: all that is known is that the worker is free."""
+        """A worker has served the job and is free, but its reply is lost: nobody knows."""
         if job.task.id not in self._jobs:
             return
         job.dropped = True
         self.dropped_jobs += 1
-        self._release(job, now)
+        self._begin_next(self.router.served_unheard(job), now)
         if job.given_up:
             self._end(job, "dropped", now)
         self._perform([], now)
@@ -170,6 +170,7 @@ class Conductor:
         runs_on = reason == "deadline" and self._is_in_service(job)
         if not runs_on:
             self._release(job, now)
+            self.router.give_up(job)
             if reason == "deadline":
                 self._transport.take_back(job)
         self._perform(self.scheme.failed(job.task, reason, now), now)
@@ -325,9 +326,11 @@ class Conductor:
 
     def _release(self, job: Job, now: float) -> None:
         """Take the job out of its worker's hand; the next one there begins."""
-        following = self.router.take(job)
-        if following is not None:
-            self._begin(following, now)
+        self._begin_next(self.router.take(job), now)
+
+    def _begin_next(self, job: Job | None, now: float) -> None:
+        if job is not None:
+            self._begin(job, now)
 
     def _keep(self, job: Job, requests: Sequence[Request]) -> None:
         for request in requests:
@@ -346,7 +349,9 @@ class Conductor:
 
     def _end(self, job: Job, outcome: str, now: float) -> None:
         job.outcome = "dropped" if job.dropped else outcome
-        self.dropped_jobs -= job.dropped
+        if job.dropped:
+            self.dropped_jobs -= 1
+            self.router.give_up(job)
         del self._jobs[job.task.id]
         # A reply that was kept for others was nevertheless there when it came.
         self._listener.ended(job, now if job.replied is None else job.replied)

@@ -1,12 +1,12 @@
 """Which worker gets a task, and what each worker has in hand: one rule for real and for simulated fleets.
 
-A task goes to the worker of its role with the fewest tasks in hand. Ties are broken by a number that the caller draws
-from the routing stream: it sets an order in which workers are tried, so that each of the equals is as likely as any
-other, and so that two schemes whose equals are nearly the same choose the same one. Their comparison is paired: a
-choice that hung on anything else would hide the difference behind that of other workers' slowness. (Two choices agree
-with the chance that A. Broder's min-hash has, the size of the sets' intersection over that of their union: On the
-resemblance and containment of documents, SEQUENCES 1997.) Each worker serves its tasks one at a time, first come first
-served.
+A task goes to the worker of its role with the fewest tasks in hand, as far as a client can know: where a reply was
+lost, it takes the task to be there until it gives it up. Ties are broken by a number that the caller draws from the
+routing stream: it sets an order in which workers are tried, so that each of the equals is as likely as any other, and
+so that two schemes whose equals are nearly the same choose the same one. Their comparison is paired: a choice that hung
+on anything else would hide the difference behind that of other workers' slowness. (Two choices agree with the chance
+that A. Broder's min-hash has, the size of the sets' intersection over that of their union: On the resemblance and
+containment of documents, SEQUENCES 1997.) Each worker serves its tasks one at a time, first come first served.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Job:
 class _Hand:
     """One worker: what it has in hand, and where it stands among the workers of its role."""
 
-    __slots__ = ("bucket", "place", "queue", "role", "work", "worker")
+    __slots__ = ("bucket", "place", "queue", "role", "unheard", "work", "worker")
 
     def __init__(self, worker: int, role: _Role) -> None:
         self.worker = worker
@@ -71,10 +71,17 @@ class _Hand:
         self.queue: deque[Job] = deque()
         self.work = 0.0
         """Seconds of service that the queue should take, the job in service whole."""
+        self.unheard: set[Job] = set()
+        """Jobs that it has served, which the client takes to be there, because the reply was lost."""
         self.bucket: list[_Hand] | None = None
         """The workers with as many tasks in hand, this one among them; None while it does not serve."""
         self.place = 0
         """Index in the bucket."""
+
+    @property
+    def load(self) -> int:
+        """Tasks in hand, as far as the client knows."""
+        return len(self.queue) + len(self.unheard)
 
 
 class _Role:
@@ -115,7 +122,7 @@ class Router:
 
     def __init__(self, workers: Mapping[str, Sequence[int]]) -> None:
         self.in_hand = 0
-        """Tasks that all workers together have in hand."""
+        """Tasks that all workers together really have in hand."""
         self._roles = {name: _Role() for name in workers}
         self._known = {
             worker: _Hand(worker, self._roles[name]) for name, indices in workers.items() for worker in indices
@@ -165,29 +172,48 @@ class Router:
     def put(self, job: Job) -> bool:
         """Queue a job at its worker; True when it is the first in hand, so that its service begins."""
         hand = self._hands[job.worker]
-        before = len(hand.queue)
+        load = hand.load
         hand.queue.append(job)
         hand.work += job.expected
-        hand.role.move(hand, before, before + 1)
+        hand.role.move(hand, load, load + 1)
         self.in_hand += 1
-        return not before
+        return len(hand.queue) == 1
 
     def take(self, job: Job) -> Job | None:
         """Remove a job from its worker's hand, if it is there; return the one that is served next, if that begins."""
         hand = self._hands.get(job.worker)
         if hand is None or job not in hand.queue:
             return None
-        queue = hand.queue
-        before = len(queue)
+        queue, load = hand.queue, hand.load
         was_first = queue[0] is job
         if was_first:
             queue.popleft()
         else:
             queue.remove(job)
         hand.work = hand.work - job.expected if queue else 0.0
-        hand.role.move(hand, before, before - 1)
+        hand.role.move(hand, load, load - 1)
         self.in_hand -= 1
         return queue[0] if was_first and queue else None
+
+    def served_unheard(self, job: Job) -> Job | None:
+        """Do what `take` does for a job that was served and whose reply is lost: its worker looks as loaded as before.
+
+        That is so until `give_up`, which must be called when the job is waited for no longer.
+        """
+        hand = self._hands.get(job.worker)
+        if hand is None or job not in hand.queue:
+            return None
+        following = self.take(job)
+        hand.unheard.add(job)
+        hand.role.move(hand, hand.load - 1, hand.load)
+        return following
+
+    def give_up(self, job: Job) -> None:
+        """A job whose reply was lost counts no longer."""
+        hand = self._hands.get(job.worker)
+        if hand is not None and job in hand.unheard:
+            hand.unheard.remove(job)
+            hand.role.move(hand, hand.load + 1, hand.load)
 
     def free_at(self, worker: int, now: float) -> float:
         """Return when a worker should be done with what it has in hand: `now` if that is nothing, or overdue."""
@@ -216,7 +242,7 @@ class Router:
         if hand is None:
             return []
         jobs = list(hand.queue)
-        hand.role.move(hand, len(jobs), None)
+        hand.role.move(hand, hand.load, None)
         self.in_hand -= len(jobs)
         return jobs
 
@@ -225,6 +251,7 @@ class Router:
         hand = self._known.get(worker)
         if hand is not None and worker not in self._hands:
             hand.queue.clear()
+            hand.unheard.clear()
             hand.work = 0.0
             self._hands[worker] = hand
             hand.role.move(hand, None, 0)

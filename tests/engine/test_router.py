@@ -46,6 +46,38 @@ def test_pick_is_the_least_loaded_worker_outside_avoid(workers: int, steps: list
         assert router.idle("single") == any(all(j.worker != w for j in in_hand) for w in range(workers))
 
 
+def test_a_lost_reply_keeps_its_worker_loaded_until_it_is_given_up() -> None:
+    """A worker whose reply was lost serves its next job, and looks as loaded as if it had not, until that is known."""
+    router = Router({"single": range(2)})
+    lost, behind = job(0), job(0)
+    router.put(lost)
+    router.put(behind)
+    assert router.served_unheard(lost) is behind
+    assert router.in_hand == 1
+    assert router.take(behind) is None
+    other = job(1)
+    router.put(other)
+    assert not router.idle("single")
+    assert router.in_hand == 1
+    router.give_up(lost)
+    router.give_up(lost)
+    assert router.idle("single")
+    assert router.pick("single", (), 0.9) == router.pick("single", (), 0.1) == 0
+
+
+def test_a_worker_that_comes_back_has_nothing_in_hand() -> None:
+    """What a worker owed before it was lost is not counted when it serves again, nor when that is given up."""
+    router = Router({"single": range(1)})
+    lost = job(0)
+    router.put(lost)
+    router.served_unheard(lost)
+    assert router.lose(0) == []
+    router.restore(0)
+    assert router.idle("single")
+    router.give_up(lost)
+    assert router.pick("single", (), 0.5) == 0
+
+
 def loaded(workers: int, busy: set[int], others_first: bool = False) -> Router:
     """A router of which the workers `busy` have a task in hand; `others_first`: the others had one before."""
     router = Router({"single": range(workers)})

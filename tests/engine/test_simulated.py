@@ -20,6 +20,35 @@ def test_a_queue_of_one_worker_is_served_in_turn() -> None:
     assert [job.queue for job in ledger.jobs.values()] == pytest.approx([0.0, 0.5, 1.0])
 
 
+def test_nobody_hears_of_a_lost_reply_before_its_deadline() -> None:
+    """A worker whose reply was lost is taken to be busy, so others are sent elsewhere, until its deadline."""
+    arrivals = [0.0, *(2.0 + second for second in range(8)), 10.5, 11.5]
+    ledger = simulate(
+        "none", {}, 2, arrivals, lambda worker, request, attempt, at: math.inf if request == 0 else 0.5, deadline=10.0
+    )
+    assert ledger.failures == {0: "deadline"}
+    lossy = next(job.worker for job in ledger.jobs.values() if job.dropped)
+    served = {id: jobs[0].worker for id, jobs in ledger.answers.items()}
+    assert {served[id] for id in range(1, 9)} == {1 - lossy}
+    assert list(ledger.latency.values()) == pytest.approx([0.5] * 10)
+    alone = simulate("none", {}, 1, [0.0, 0.5], lambda worker, request, attempt, at: [math.inf, 0.5][request], 10.0)
+    assert alone.latency == {1: pytest.approx(1.0)}, "the worker itself goes on at once"
+
+
+def test_a_collage_waits_for_a_worker_that_is_only_thought_busy() -> None:
+    """Under `idle` a collage worker whose reply was lost is sent nothing until that collage is given up."""
+    ledger = simulate(
+        "collage",
+        {"grid": 2, "flush": "idle"},
+        5,
+        [0.0, 3.0, 6.0, 12.0],
+        lambda worker, request, attempt, at: math.inf if request == 0 else 0.5,
+        deadline=10.0,
+    )
+    sent = sorted(job.sent for job in ledger.jobs.values() if job.task.role == "collage")
+    assert sent == pytest.approx([0.0, 12.0])
+
+
 def test_a_cancelled_task_in_service_runs_on_and_is_wasted() -> None:
     """The slow replica keeps its worker until its own end: the second request queues behind it."""
 
