@@ -28,7 +28,7 @@ HEADER: dict[str, Any] = {
     "environment": {"cpu": "a test"},
     "models": [],
     "hosts": [],
-    "service": {"mean_s": 0.0154, "utilisation": 0.5, "rate": 325.0},
+    "service": {"mean_s": 0.01, "utilisation": 0.5, "rate": 500.0},
 }
 
 

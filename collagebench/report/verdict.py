@@ -52,22 +52,25 @@ def _latency(name: str, figure: dict[str, Any], base: str, minimum: float) -> st
     way = "lower" if figure["ratio"] < 1 else "higher"
     size = f"{_times(times)}x {way}"
     if figure["real"]:
-        return f"{name} {_times(times)}x{_ends(figure)} {way} than {base}"
+        ends = f" ({_ends(figure)})" if _ends(figure) else ""
+        return f"{name} {_times(times)}x{ends} {way} than {base}"
     if figure["p_holm"] <= LEVEL and times > 1 + minimum:
-        way = "lower" if figure["difference_s"] < 0 else "higher"
-        return f"{name} undecided against {base} ({size} over all runs together, {way} in the mean of the runs)"
+        mean = "lower" if figure["difference_s"] < 0 else "higher"
+        if mean == way:
+            return f"{name} undecided against {base} ({size}, {_ends(figure)} by the runs' own ratios)"
+        return f"{name} undecided against {base} ({size} over all runs together, {mean} in the mean of the runs)"
     if figure["p_holm"] <= LEVEL:
         return f"{name} within {100 * minimum:g} % of {base} ({size})"
     return f"{name} not shown to differ from {base} ({size}, p {figure['p_holm']:.2g})"
 
 
 def _ends(figure: dict[str, Any]) -> str:
-    """Return the interval of how many times lower or higher, in parentheses; nothing where it has no width to see."""
+    """Return the interval of how many times lower or higher; nothing where it has no width to see."""
     if not figure["ratio_ci95"]:
         return ""
     ends = figure["ratio_ci95"] if figure["ratio"] > 1 else [1 / end for end in reversed(figure["ratio_ci95"])]
     low, high = map(_times, ends)
-    return f" ({low} to {high})" if low != high else ""
+    return f"{low} to {high}" if low != high else ""
 
 
 def _times(times: float) -> str:

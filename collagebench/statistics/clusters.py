@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from collagebench.statistics.distributions import binomial_at_least
+from collagebench.statistics.distributions import binomial_at_least, student_t_quantile
+from collagebench.statistics.intervals import Z95
 
 RARE = 5
 """Clusters with anything but the commonest value, below which values do not show how alike those of a cluster are."""
@@ -31,7 +32,8 @@ def effective(values: NDArray[Any], clusters: NDArray[np.int64], runs: NDArray[n
     That is n by the design effect (Kish, Survey Sampling, 1965): the variance of their mean if whole clusters and whole
     runs are drawn (Cameron, Gelbach and Miller, Journal of Business & Economic Statistics 29, 2011) over that if single
     values are. It is at most n. Values that are all equal, or nearly all, tell nothing about how alike those of a
-    cluster are: then they are taken to be as alike as can be.
+    cluster are: then they are taken to be as alike as can be. Runs are few, so what their variance is above that of
+    single values is multiplied as Student's t is wider than the normal distribution that makes an interval of it.
     """
     n = len(values)
     if n == 0:
@@ -43,8 +45,10 @@ def effective(values: NDArray[Any], clusters: NDArray[np.int64], runs: NDArray[n
         return alike
     apart = values - np.mean(values)
     alone = _variance(apart, np.arange(n))
-    by_run = 0.0 if runs is None else _variance(apart, runs)
-    return n * alone / (max(_variance(apart, of), alone) + max(by_run - alone, 0.0))
+    excess = 0.0
+    if runs is not None and (by_run := _variance(apart, runs)) > alone:
+        excess = (by_run - alone) * (student_t_quantile(0.975, len(np.unique(runs)) - 1) / Z95) ** 2
+    return n * alone / (max(_variance(apart, of), alone) + excess)
 
 
 def _variance(apart: NDArray[np.float64], clusters: NDArray[np.int64]) -> float:

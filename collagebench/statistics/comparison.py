@@ -47,7 +47,7 @@ class Difference:
     p_holm: float
     """`p` after Holm's correction over the schemes."""
     real: bool
-    """Significant at 5 % after the correction, and larger than the minimum effect."""
+    """Significant at 5 % after the correction, larger than the minimum effect, and as a ratio outside of chance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +111,11 @@ def _slower(figure: str, own: Latency, other: Latency, runs: Sequence[int], mini
     if pair is None or own_value <= 0 or other_value <= 0:
         return None
     ratio = own_value / other_value
-    # The figure of all runs together and the mean of the runs' own must agree on who is slower.
-    large = max(ratio, 1 / ratio) > 1 + minimum and (ratio > 1) == (pair.difference > 0)
-    return Difference(pair.difference, ratio, around_ratio(ratio, mine, theirs), pair.ci95, pair.p, math.nan, large)
+    # The figure of all runs together, the mean of the runs' own, and their ratios must agree on who is slower.
+    ends = around_ratio(ratio, mine, theirs)
+    agree = (ratio > 1) == (pair.difference > 0) and not (ends and ends[0] <= 1 <= ends[1])
+    large = max(ratio, 1 / ratio) > 1 + minimum and agree
+    return Difference(pair.difference, ratio, ends, pair.ci95, pair.p, math.nan, large)
 
 
 def _righter(answers: Matched, minimum: float) -> Difference | None:

@@ -11,7 +11,8 @@ straggler model either, and are counted.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,8 @@ from collagebench.statistics.quantiles import quantile
 
 MODES = {"collage-trace": "floor", "collage-machines": "floor", "fixed": "scale", "none": "add"}
 """What draws mean in the records of versions that did not write it down."""
+LEAST = 10
+"""Tasks whose median says something."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,9 @@ class Injection:
     """Median of the service time that was wanted, in seconds."""
     beyond_floor: int | None
     """Tasks whose inference alone exceeded the floor; None where draws are no floors, or nobody knows what they are."""
+    by_part: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    """Median of |taken - wanted| and of what was wanted, in seconds: of the slow tasks, those of which at least twice
+    the median was wanted, and of each worker, where there are LEAST of them; which are meant is said in words."""
 
     @property
     def share(self) -> float | None:
@@ -50,8 +56,16 @@ def injection(run: Run) -> Injection:
     beyond = int((wanted > asked).sum()) if len(tasks) and _mode(run) == "floor" else None
     if run.header.get("engine") != "live" or not len(tasks):
         return Injection(len(tasks), None, None, None, beyond)
-    error = np.sort(np.abs(tasks["service"] - wanted))
-    return Injection(len(tasks), quantile(error, 0.5), quantile(error, 0.99), float(np.median(wanted)), beyond)
+    error, middle = np.abs(tasks["service"] - wanted), float(np.median(wanted))
+    parts = {"the slow tasks": wanted >= 2 * middle}
+    parts |= {f"worker {worker}": tasks["worker"] == worker for worker in np.unique(tasks["worker"]).tolist()}
+    by_part = {
+        name: (float(np.median(error[part])), float(np.median(wanted[part])))
+        for name, part in parts.items()
+        if part.sum() >= LEAST
+    }
+    error = np.sort(error)
+    return Injection(len(tasks), quantile(error, 0.5), quantile(error, 0.99), middle, beyond, by_part)
 
 
 def reported(run: Run) -> NDArray[np.bool_]:

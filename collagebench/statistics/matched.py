@@ -3,7 +3,9 @@
 Requests that both answer rightly, or both wrongly, say nothing about the difference. What is left are the requests on
 which they disagree: `won` that only the scheme got right, `lost` that only the other did. If neither were better, what
 an image won or lost might as well have been the other way round, like the toss of a coin: where no image comes twice
-that is McNemar's test (1947), exact because the binomial is summed; else see `clusters`.
+that is McNemar's test (1947), exact because the binomial is summed; else see `clusters`. Where runs are unlike, whole
+runs go right or wrong together, which no coin for each image knows of: the p value is that of the interval if it is
+larger.
 
 The interval of the difference in accuracy, (won - lost) / pairs, is Tango's score interval (Statistics in Medicine 17,
 1998, 891-908): it holds every difference that the data do not contradict, and is sound where few requests disagree. It
@@ -36,7 +38,7 @@ class Matched:
     worth: float
     """How many independent pairs these are worth, images being repeated."""
     p: float
-    """Two-sided p value of the exact McNemar test, with one coin for each image."""
+    """Two-sided p value: of the exact McNemar test with one coin for each image, or of the interval if that is more."""
 
     @property
     def difference(self) -> float:
@@ -55,9 +57,18 @@ def match(own: Table, other: Table) -> Matched:
     (own_keys, own_right, images), (other_keys, other_right, _) = _answered(own), _answered(other)
     keys, mine, theirs = np.intersect1d(own_keys, other_keys, return_indices=True)
     better = own_right[mine].astype(np.int64) - other_right[theirs]
-    images, runs = images[mine], keys >> 32
+    return matched(better, images[mine], keys >> 32)
+
+
+def matched(better: NDArray[np.int64], images: NDArray[np.int64], runs: NDArray[np.int64]) -> Matched:
+    """Return the agreement of answers [n]: 1 where only the scheme was right, -1 where only the other was, else 0."""
     won, lost = int((better > 0).sum()), int((better < 0).sum())
-    return Matched(len(better), won, lost, effective(better, images, runs), sign_flip(sums(better, images)))
+    worth = effective(better, images, runs)
+    coins = sign_flip(sums(better, images))
+    if not won + lost:
+        return Matched(len(better), won, lost, worth, coins)
+    score = abs(won - lost) * math.sqrt(worth / len(better) / (won + lost))  # Tango's, of no difference
+    return Matched(len(better), won, lost, worth, max(coins, math.erfc(score / math.sqrt(2))))
 
 
 def tango(won: float, lost: float, pairs: float) -> Interval:

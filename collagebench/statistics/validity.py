@@ -9,14 +9,16 @@ from collagebench.results.reader import Run, Table
 from collagebench.statistics.growth import growing
 from collagebench.statistics.injection import injection
 from collagebench.statistics.lateness import late_schemes
-from collagebench.statistics.warnings import failures
+from collagebench.statistics.warnings import failures, strained
 
 STOLEN = 0.005
 """Share of the processors' time from which a host that took it away is named as a cause."""
 INJECTION_SHARE = 0.05
 INJECTION_FLOOR = 0.001
-"""Seconds: services are off only if half of them miss what was wanted by more than this, and by more than
-INJECTION_SHARE of it."""
+"""Seconds: services are off only if half of them, of the slow ones or of a worker's miss what was wanted by more than
+this, and by more than INJECTION_SHARE of it."""
+BY_DEADLINE = 0.05
+"""Share of the requests that may fail by their deadline on workers that are busy all the time."""
 
 
 def judge(run: Run) -> list[str]:
@@ -43,7 +45,7 @@ def judge(run: Run) -> list[str]:
 def overwhelmed(run: Run, variant: str) -> list[str]:
     """Return the reasons that say of one scheme that it cannot bear the load; they spoil no other scheme's figures."""
     requests = run.of(variant).requests
-    return _mostly_failed(variant, requests) + _overload(variant, requests)
+    return _mostly_failed(variant, requests) or _shed(run, variant) or _overload(variant, requests)
 
 
 def _unfinished(run: Run) -> list[str]:
@@ -103,6 +105,22 @@ def _mostly_failed(variant: str, requests: Table) -> list[str]:
     ]
 
 
+def _shed(run: Run, variant: str) -> list[str]:
+    """A fleet that cannot bear its load has no growing queue where a deadline takes out of it what is too much."""
+    requests = run.of(variant).requests
+    counted = ~requests["warmup"]
+    late, of = int((requests.equal("reason", "deadline") & counted).sum()), int(counted.sum())
+    busy = strained(run, variant)
+    if not busy or late <= BY_DEADLINE * of:
+        return []
+    role, share = max(busy.items(), key=lambda item: item[1])
+    return [
+        f"{variant}: {late} of {of} requests were given up at their --deadline while its {role} workers were busy "
+        f"{100 * share:.0f} % of the time, so it cannot bear the load: lower --utilisation or --rate, or give it more "
+        "workers"
+    ]
+
+
 def _late_client(run: Run) -> list[str]:
     late = [
         f"{variant} {times.lag * 1e3:.2f} ms, median latency {times.p50 * 1e3:.1f} ms"
@@ -145,10 +163,12 @@ def _wrong_injection(variant: str, run: Run) -> list[str]:
     found = injection(run)
     if found.p50 is None or found.wanted is None:
         return []
-    if found.p50 <= INJECTION_FLOOR or found.p50 <= INJECTION_SHARE * found.wanted:
-        return []
-    return [
-        f"{variant}: service took {found.p50 * 1e3:.1f} ms more or less than the stragglers asked for (median; asked "
-        f"were {found.wanted * 1e3:.1f} ms): the machine is too busy; use fewer --workers, a lower --rate or --compute "
-        "emulated"
-    ]
+    parts = {"": (found.p50, found.wanted), **{f" of {name}": medians for name, medians in found.by_part.items()}}
+    for whose, (error, wanted) in parts.items():
+        if error > INJECTION_FLOOR and error > INJECTION_SHARE * wanted:
+            return [
+                f"{variant}: service{whose} took {error * 1e3:.1f} ms more or less than the stragglers asked for "
+                f"(median; asked were {wanted * 1e3:.1f} ms): the machine is too busy; use fewer --workers, a lower "
+                "--rate or --compute emulated"
+            ]
+    return []

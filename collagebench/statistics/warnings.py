@@ -18,6 +18,8 @@ FLEETS = 40
 """Runs below which chance says too much about how many of them have a slow machine."""
 JUST, MANY = 0.05, 0.1
 """What comes less than this share before a delay may come after it on real machines; so many are worth a word."""
+LOAD = 0.1
+"""By so much of it the load may be another than that which was reckoned with."""
 AT_ONCE = ("hedge", "hedge-idle", "reissue", "default")
 """Schemes whose delay waits for a single task, which the deadline ends."""
 DELAYS = ("hedge_delay", "reissue_after", "default_after", "coded_after")
@@ -66,7 +68,7 @@ def warnings(run: Run) -> list[str]:
         )
     if single:
         found.append(f"one run gives no interval ({', '.join(single)}): raise --runs.")
-    return found + _sampled(run) + _whole_runs(run) + _other_fleet(run) + _place(run) + _host(run)
+    return found + _load(run) + _sampled(run) + _whole_runs(run) + _other_fleet(run) + _place(run) + _host(run)
 
 
 def _measured_again(run: Run) -> list[str]:
@@ -139,16 +141,41 @@ def failures(requests: Table) -> tuple[int, int]:
     return int((np.isnan(requests["latency"]) & counted).sum()), int(counted.sum())
 
 
-def _saturation(run: Run, variant: str) -> list[str]:
+def strained(run: Run, variant: str) -> dict[str, float]:
+    """Return the busy share of each role of a scheme whose workers had next to no time left while tasks waited."""
     allotment: dict[str, int] = {}
     mine = run.of(variant)
     for scheme in run.header.get("schemes", []):
         if (scheme.get("variant") or scheme["scheme"]) == variant:
             allotment = scheme.get("allotment") or {}
+    return saturated(mine.tasks, mine.cells, allotment)
+
+
+def _saturation(run: Run, variant: str) -> list[str]:
     return [
         f"{variant}: its {role} workers were busy {100 * busy:.0f} % of the time while tasks waited, so latencies "
         "depend on the length of the run: lower --utilisation or --rate, or give it more workers."
-        for role, busy in saturated(mine.tasks, mine.cells, allotment).items()
+        for role, busy in strained(run, variant).items()
+    ]
+
+
+def _load(run: Run) -> list[str]:
+    """Say where serving every request once was another load than was reckoned with, in the first scheme that did so."""
+    reckoned: Mapping[str, Any] = run.header.get("service") or {}
+    names = {scheme.get("variant") or scheme["scheme"]: scheme["scheme"] for scheme in run.header.get("schemes", [])}
+    plain = next((name for name in run.variants if names.get(name) in ("none", "equal")), None)
+    mean, load = reckoned.get("mean_s"), reckoned.get("utilisation")
+    if not (plain and mean and load):
+        return []
+    service = run.of(plain).tasks["service"]
+    service = service[~np.isnan(service)]
+    if not len(service) or abs(float(service.mean()) - mean) <= LOAD * mean:
+        return []
+    took = float(service.mean())
+    return [
+        f"the load without redundancy was {load * took / mean:.2f}, not {load:.2f}: services took {1e3 * took:.3g} ms "
+        f"on average in place of {1e3 * mean:.3g} (workers that stay slow are sent fewer requests, and the rarest "
+        "slowness may not have come): raise --utilisation, or --requests, to compare at the load that was meant."
     ]
 
 

@@ -94,7 +94,7 @@ def test_conditions_are_stated(tmp_path):
     bound = {"p50": 0.01, "p99": 0.02, "requests": 1000, "source": "simulated"}
     text = printed(make_run(tmp_path / "run", {"none": lognormal(1, 4, 250)}, header={**HEADER, "bound": bound}))
     words = " ".join(text.split())
-    assert "live: 10 workers, 4 runs x 250 requests at 325/s, utilisation 0.50 before redundancy" in words
+    assert "live: 10 workers, 4 runs x 250 requests at 500/s, utilisation 0.50 before redundancy" in words
     assert "stragglers collage-trace x 0.1, images shapes, real compute, seed 0" in words
     assert row(text, "bound")[:3] == ["bound", "10.0", "20.0"]
     assert "no stragglers, no redundancy (simulated)" in words

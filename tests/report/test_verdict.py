@@ -79,6 +79,14 @@ def test_runs_and_all_of_them_together_may_disagree(tmp_path):
     assert sentence.startswith(words)
 
 
+def test_a_mean_difference_alone_is_not_enough(tmp_path):
+    """Lower by as much in every run, but by how many times is anybody's guess: undecided, with what the runs' say."""
+    none = [[0.1 * 10**number] * 100 for number in range(4)]
+    less = [[value - 0.09 for value in run] for run in none]
+    (sentence,) = summary(tmp_path / "run", {"none": none[:2] * 2, "less": less[:2] * 2})["verdict"]
+    assert sentence.startswith("less: p99 undecided against none (1.10x lower, 0.14 to 8.4 by the runs'")
+
+
 def test_certain_but_small(tmp_path, base):
     """A difference of 3 % in every run is said to be within 5 %; with a smaller minimum effect it is stated flatly."""
     latencies = {"none": base, "hedge": times(base, 0.97)}
@@ -154,7 +162,7 @@ def test_ratios_without_a_real_difference_are_marked(tmp_path, base):
 
 def test_details_of_comparisons(tmp_path, base):
     """The details print difference, interval, ratio and judgement of each figure, within 80 columns."""
-    latencies = {"none": [[0.25] * 400, [0.5] * 400], "replication": [[0.125] * 400, [0.375] * 400]}
+    latencies = {"none": [[0.25] * 400] * 2, "replication": [[0.125] * 400] * 2}
     text = printed(summary(tmp_path / "run", latencies), details=True)
     rows = [line.split() for line in text.splitlines()]
     assert ["replication", "p50", "ms", "-125.0", "-125.0", "to", "-125.0", "0.50x", "<1e-16", "yes"] in rows

@@ -120,6 +120,21 @@ def test_both_limits_must_be_exceeded(tmp_path, wanted, late, valid):
     assert (judge(run_of(tmp_path / "run", tasks)) == []) == valid
 
 
+def test_the_slow_tasks_must_be_slow(tmp_path):
+    """A median that is right hides a tail that was never injected: that of the slow tasks is looked at, too."""
+    usual = [floor(0.04, 0.002)] * 90
+    assert judge(run_of(tmp_path / "sound", usual + [floor(0.2, 0.002)] * 12)) == []
+    (reason,) = judge(run_of(tmp_path / "tame", usual + [floor(0.2, 0.002, -0.15)] * 12))
+    assert "service of the slow tasks took 150.0 ms more or less than" in reason
+
+
+def test_every_worker_must_do_as_it_was_told(tmp_path):
+    """One worker of ten that does not slow down as it was asked makes a run INVALID, and is named."""
+    tasks = [floor(0.04, 0.002, -0.03 if number % 10 == 7 else 0.0) for number in range(120)]
+    (reason,) = judge(run_of(tmp_path / "run", tasks))
+    assert "service of worker 7 took 30.0 ms more or less than" in reason
+
+
 def test_json_has_it_for_every_scheme(tmp_path):
     """The report's object holds the number of services, the error's quantiles and the tasks beyond their floor."""
     report = summarise([run_of(tmp_path / "run", [floor(0.1, 0.002, 0.001)] * 3 + [floor(0.01, 0.02)])])

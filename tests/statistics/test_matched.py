@@ -17,7 +17,7 @@ from collagebench.statistics import clusters
 from collagebench.statistics.accuracy import Share
 from collagebench.statistics.clusters import effective, sign_flip
 from collagebench.statistics.intervals import Z95
-from collagebench.statistics.matched import match, tango
+from collagebench.statistics.matched import match, matched, tango
 
 counts = st.tuples(st.integers(0, 60), st.integers(0, 60), st.integers(0, 400)).filter(sum)
 """Requests that were won, lost, and on which both agree."""
@@ -136,6 +136,30 @@ def test_runs_that_are_unlike_are_counted_too():
             known, images_alone = (known, images_alone + inside) if weighed is None else (known + inside, images_alone)
     assert 0.91 < known / 300 < 0.98
     assert images_alone < known - 15
+
+
+def test_runs_that_are_unlike_prove_nothing():
+    """Of 400 pairs of schemes that are one and the same, few are told apart where whole runs are right less often.
+
+    By one coin for each image many would be. Where runs are alike the coins alone decide.
+    """
+    rng = np.random.default_rng(3)
+    found, coins_alone, wide = 0, 0, 0
+    for _ in range(400):
+        runs, images = np.repeat(np.arange(10), 400), rng.integers(10_000, size=4000)
+        single, worse = rng.random((2, 10_000)) < np.array([[0.99], [0.8]])
+        shares = np.minimum(rng.gamma(1, 0.14, (2, 10)), 1)[:, runs]
+        right = np.where(rng.random((2, 4000)) < shares, worse[images], single[images]).astype(int)
+        pair = matched(right[0] - right[1], images, runs)
+        found += pair.p <= 0.05
+        coins_alone += sign_flip(clusters.sums(right[0] - right[1], images)) <= 0.05
+        low, high = pair.ci95
+        wide += low <= 0 <= high
+    assert found / 400 < 0.08
+    assert coins_alone / 400 > 0.3
+    assert wide / 400 > 0.92
+    alike = matched(np.repeat([1, -1, 0], [12, 3, 4000]), np.arange(4015), np.arange(4015) % 10)
+    assert alike.p == pytest.approx(mcnemar(12, 3))
 
 
 @pytest.mark.parametrize(("clusters", "expected"), [(4, 0.125), (5, 0.0625), (8, 0.0078125)])

@@ -95,3 +95,17 @@ def test_every_warning_names_a_next_step(tmp_path):
     assert len(found) >= 3, json.dumps(found)
     for text in found:
         assert any(word in text for word in ("raise ", "lower ", "let ", "use ", "says why", "give ")), text
+
+
+def test_a_load_that_was_not_met_is_said(tmp_path):
+    """Where services without redundancy took another time than the rate was chosen by, the load that it came to is."""
+    asked = {"service": {"mean_s": 0.02, "utilisation": 0.5, "rate": 250.0}}
+    latencies = {"hedge": lognormal(1, 4, 250), "none": lognormal(2, 4, 250)}
+    (said,) = [
+        text for text in warnings(load(make_run(tmp_path / "other", latencies, header=asked))) if "the load" in text
+    ]
+    assert "was 0.25, not 0.50: services took 10 ms on average in place of 20" in said
+    met = {"service": {"mean_s": 0.0105, "utilisation": 0.5, "rate": 0.5 * 10 / 0.0105}}
+    for number, (header, schemes) in enumerate(((met, latencies), (asked, {"hedge": latencies["hedge"]}))):
+        run = load(make_run(tmp_path / str(number), schemes, header=header))
+        assert not any("the load" in text for text in warnings(run))

@@ -237,6 +237,18 @@ def test_overload_is_a_reason(tmp_path):
     assert reason.startswith("none: its queue was still growing at the end")
 
 
+def test_a_deadline_that_sheds_the_load_is_no_cure(tmp_path):
+    """Beyond capacity no queue grows where tasks are given up: what shows is busy workers, and requests that fail."""
+    fleet = "--scheme none --compute-time 0.002 --deadline 0.2 --requests 1000 --runs 2 --accuracy none --workers 10"
+    for used, code in ((1.1, 4), (0.5, 0)):
+        place = tmp_path / str(used)
+        with pytest.raises(SystemExit) as end:
+            main(f"simulate {fleet} --utilisation {used} --out {place}".split())
+        assert end.value.code == code
+    (reason,) = judge(load(tmp_path / "1.1"))
+    assert "requests were given up at their --deadline while its single workers were busy" in reason
+
+
 def test_failures_alone_are_no_growth(tmp_path):
     """Requests without an answer have no end and do not count as a queue."""
     assert judge(load(make_run(tmp_path / "run", {"none": [[0.02] * 50 + [None] * 50]}))) == []
