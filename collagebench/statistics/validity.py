@@ -6,6 +6,7 @@ Each is one sentence that names the scheme and the next step.
 from __future__ import annotations
 
 from collagebench.results.reader import Run, Table
+from collagebench.statistics.accuracy import answers
 from collagebench.statistics.growth import growing
 from collagebench.statistics.injection import injection
 from collagebench.statistics.lateness import late_schemes
@@ -17,6 +18,8 @@ INJECTION_SHARE = 0.05
 INJECTION_FLOOR = 0.001
 """Seconds: services are off only if half of them, of the slow ones or of a worker's miss what was wanted by more than
 this, and by more than INJECTION_SHARE of it."""
+MUCH_LESS = 0.1
+"""By so much of the answers a model of somebody else's may be worse than the manifest says, images being others."""
 BY_DEADLINE = 0.05
 """Share of the requests that may fail by their deadline on workers that are busy all the time."""
 
@@ -36,6 +39,7 @@ def judge(run: Run) -> list[str]:
     reasons += _lost_workers(run)
     reasons += _late_client(run)
     reasons += _incomplete(run)
+    reasons += _other_model(run)
     for variant in run.variants:
         reasons += overwhelmed(run, variant)
         reasons += _wrong_injection(variant, run.of(variant))
@@ -157,6 +161,25 @@ def _overload(variant: str, requests: Table) -> list[str]:
         f"{growth:.0f} open requests), so its latencies depend on the length of the run: lower "
         "--rate or --utilisation, or raise --requests if the run was too short to fill the fleet"
     ]
+
+
+def _other_model(run: Run) -> list[str]:
+    """Servers of somebody else may serve another model, or want other pixels: then answers are wrong far too often."""
+    if (run.header.get("config") or {}).get("fleet") != "endpoint":
+        return []
+    known = {model["name"]: model.get("accuracy") for model in run.header.get("models", [])}
+    for scheme in run.header.get("schemes", []):
+        variant = scheme.get("variant") or scheme["scheme"]
+        promised = known.get((scheme.get("models") or {}).get("single"))
+        share = answers(run.of(variant).requests).by_source.get("own")
+        ends = share.ci95 if share else None
+        if promised and share and ends and ends[1] < promised - MUCH_LESS:
+            return [
+                f"{variant}: the servers' own answers were right in {100 * (share.value or 0.0):.1f} % of {share.of} "
+                f"cases, where the manifest says {100 * promised:.1f} % of their model: see that they serve that very "
+                "model, with its classes in the manifest's order, and that --pixel-scale is what it wants"
+            ]
+    return []
 
 
 def _wrong_injection(variant: str, run: Run) -> list[str]:

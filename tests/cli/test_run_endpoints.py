@@ -9,9 +9,11 @@ import subprocess
 import time
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from command_line import collagebench, descendants, finish, start, wait_for_requests
 from foreign_server import Server, serving, shapes
@@ -76,6 +78,20 @@ def test_three_schemes_on_somebody_elses_server(server: Server, tmp_path: Path) 
     assert {model["sha256"] for model in header["models"]} == {None}
     for form in ("table", "markdown", "csv", "html"):
         assert collagebench("report", "r", "--format", form, "--out", f"r.{form}", cwd=tmp_path)[0] == code
+
+
+def test_a_server_with_another_order_of_classes_is_not_valid(tmp_path: Path) -> None:
+    """Answers that are wrong far more often than the manifest says of the model make the report INVALID."""
+    models = shapes("single")
+    for name, model in models.items():
+        right = model.classify
+        models[name] = replace(model, classify=lambda pixels, right=right: np.roll(right(pixels), 1, axis=1))
+    with serving(models) as running:
+        code, out, _ = finish(run(running, "--requests", 100, "--rate", 50, cwd=tmp_path))
+    said = " ".join(out.split())
+    assert code == 4
+    assert "the servers' own answers were right in 0.0 % of 95 cases, where the manifest says 99.4 %" in said
+    assert "--pixel-scale" in said
 
 
 def test_a_server_that_goes_in_mid_run(server: Server, tmp_path: Path) -> None:
