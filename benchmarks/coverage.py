@@ -13,7 +13,8 @@
 3. A scheme against itself under other seeds: how often is a difference called real? The same engine and runs.
 4. The same with one side's latencies 10 % longer: how often is that found, with other seeds and with the same.
 5. How often the interval of p99 holds the truth on that fleet, for each scheme, in runs as long as there and in longer
-   ones, and where each run has slow machines of its own. The truth is the p99 of all runs that the experiments are of.
+   ones, and where each run has slow machines of its own; and that of its ratio to the p99 without redundancy. The truth
+   is that of all runs that the experiments are of.
 
     python benchmarks/coverage.py [--experiments 300] [--comparisons 100] [--paired 300]
 """
@@ -36,7 +37,7 @@ from collagebench.engine.router import Job
 from collagebench.engine.simulated import simulate_cell
 from collagebench.results.reader import Run, Table
 from collagebench.statistics.comparison import Difference, MinimumEffect, compare
-from collagebench.statistics.intervals import Interval, around
+from collagebench.statistics.intervals import Interval, around, around_ratio
 from collagebench.statistics.latency import latency
 from collagebench.statistics.paired import LEVEL
 from collagebench.statistics.quantiles import lower_bound, quantile, upper_bound
@@ -170,17 +171,25 @@ def print_comparisons(plan: Plan, comparisons: int) -> None:
 
 
 def print_fleets(experiments: int) -> None:
-    """Print how often the interval of p99 holds the p99 of all runs."""
-    print(f"\n5. 95 % interval of p99: how many of {experiments} experiments of {RUNS} runs hold that of all of them")
+    """Print how often the interval of p99 holds the p99 of all runs, and that of its ratio to the first scheme's."""
+    print(f"\n5. 95 % interval of p99: how many of {experiments} experiments of {RUNS} runs hold that of all of them,")
+    print("   and behind the stroke, how many hold the ratio to that of none")
     for stragglers, requests in (("collage-trace", 250), ("collage-trace", 1000), ("collage-machines", 1000)):
         runs = RUNS * experiments
         plan = make_plan(Config(stragglers=stragglers, requests=requests, runs=runs, compute_time=COMPUTE_S))
-        held = []
+        held: list[str] = []
+        first: list[Seconds] = []
         for variant in plan.variants:
-            latencies = simulate(plan, variant, runs)
-            truth = quantile(np.sort(latencies.ravel()), 0.99)
-            ends = [over_runs(each) for each in latencies.reshape(experiments, RUNS, -1)]
-            held.append(f"{variant.name} {np.mean([low <= truth <= high for low, high in ends]):.1%}")
+            each = list(simulate(plan, variant, runs).reshape(experiments, RUNS, -1))
+            first = first or each
+            truth, base = pooled_p99(np.array(each)), pooled_p99(np.array(first))
+            inside = np.mean([low <= truth <= high for low, high in map(over_runs, each)])
+            ratios = [
+                around_ratio(pooled_p99(one) / pooled_p99(other), p99_by_run(one).tolist(), p99_by_run(other).tolist())
+                for one, other in zip(each, first, strict=True)
+            ]
+            as_ratio = np.mean([ends is not None and ends[0] <= truth / base <= ends[1] for ends in ratios])
+            held.append(f"{variant.name} {inside:.1%}" + (f" | {as_ratio:.1%}" if each is not first else ""))
         print(f"{stragglers:18}{requests:6} requests a run: {', '.join(held)}", flush=True)
 
 
@@ -204,6 +213,11 @@ def differences(latencies: Mapping[str, Seconds]) -> dict[str, Difference]:
     times = {name: latency(whole.of(name).requests) for name in names}
     figures = compare(whole, times, names[0], MinimumEffect())[names[-1]].figures
     return {name: difference for name, difference in figures.items() if difference is not None}
+
+
+def pooled_p99(latencies: Seconds) -> float:
+    """Return the p99 of all runs together."""
+    return quantile(np.sort(latencies.ravel()), 0.99)
 
 
 def p99_by_run(latencies: Seconds) -> Seconds:

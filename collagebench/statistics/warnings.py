@@ -12,7 +12,7 @@ from collagebench.results.reader import Run, Table
 from collagebench.statistics.accuracy import sample
 from collagebench.statistics.drift import over_places, within_runs
 from collagebench.statistics.quantiles import requests_needed
-from collagebench.statistics.strain import client_share, own_stragglers, saturated, slow_transport
+from collagebench.statistics.strain import BUSY, NEARLY, client_share, own_stragglers, saturated, slow_transport
 
 FLEETS = 40
 """Runs below which chance says too much about how many of them have a slow machine."""
@@ -141,21 +141,25 @@ def failures(requests: Table) -> tuple[int, int]:
     return int((np.isnan(requests["latency"]) & counted).sum()), int(counted.sum())
 
 
-def strained(run: Run, variant: str) -> dict[str, float]:
-    """Return the busy share of each role of a scheme whose workers had next to no time left while tasks waited."""
+def strained(run: Run, variant: str, least: float = BUSY) -> dict[str, float]:
+    """Return the busy share of each role of a scheme whose workers were busier than `least` while tasks waited."""
     allotment: dict[str, int] = {}
     mine = run.of(variant)
     for scheme in run.header.get("schemes", []):
         if (scheme.get("variant") or scheme["scheme"]) == variant:
             allotment = scheme.get("allotment") or {}
-    return saturated(mine.tasks, mine.cells, allotment)
+    return saturated(mine.tasks, mine.cells, allotment, least)
 
 
 def _saturation(run: Run, variant: str) -> list[str]:
     return [
-        f"{variant}: its {role} workers were busy {100 * busy:.0f} % of the time while tasks waited, so latencies "
-        "depend on the length of the run: lower --utilisation or --rate, or give it more workers."
-        for role, busy in strained(run, variant).items()
+        f"{variant}: its {role} workers were busy {100 * busy:.0f} % of the time while tasks waited, so "
+        + (
+            "latencies depend on the length of the run: lower --utilisation or --rate, or give it more workers."
+            if busy > BUSY
+            else "the interval of its p99 is narrower than it should be: raise --requests."
+        )
+        for role, busy in strained(run, variant, NEARLY).items()
     ]
 
 

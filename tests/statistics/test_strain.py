@@ -6,9 +6,10 @@ import json
 
 import numpy as np
 import pytest
-from synthetic_run import lognormal, make_run
+from synthetic_run import HEADER, cell, lognormal, make_run, request, task
 
 from collagebench.results.reader import Table, load
+from collagebench.results.writer import RunWriter
 from collagebench.statistics.strain import client_share, own_stragglers, saturated, slow_transport
 from collagebench.statistics.warnings import warnings
 
@@ -41,6 +42,20 @@ def test_saturated_role():
 def test_busy_without_queue_and_queue_without_load_are_no_saturation(seconds, queue):
     """Copies that fill idle time wait for nothing, and a burst may queue on a fleet that is half idle."""
     assert saturated(tasks(queue=queue), cells(seconds), {"single": 1}) == {}
+
+
+@pytest.mark.parametrize(("seconds", "words"), [(130, "latencies depend on the"), (147, "the interval"), (200, "")])
+def test_a_queue_that_seldom_empties_is_worth_a_word(tmp_path, seconds, words):
+    """Busy for over 90 % of the time: latencies depend on the run's length; over 80 %: intervals are too narrow."""
+    writer = RunWriter(tmp_path / "run", {**HEADER, "schemes": [{"scheme": "none", "allotment": {"single": 10}}]})
+    for number in range(1250):
+        writer.request(request(number=number))
+        writer.task(task(number=number, service=1.0, wanted_s=1.0, queue=0.8, ended=number + 1.9))
+    writer.cell(cell(requests=1250, duration=float(seconds)))
+    writer.finish("done")
+    writer.close()
+    found = [text for text in warnings(load(tmp_path / "run")) if "while tasks waited" in text]
+    assert [words in text for text in found] == [True] * bool(words)
 
 
 def test_machine_as_the_straggler():
