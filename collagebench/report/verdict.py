@@ -11,6 +11,9 @@ from typing import Any
 
 from collagebench.statistics.paired import LEVEL
 
+SINGLES = {"own", "replica", "hedge", "resent"}
+"""Sources of answers of the single's model."""
+
 
 def verdict(schemes: Sequence[dict[str, Any]], base: dict[str, Any] | None, minimum: dict[str, float]) -> list[str]:
     """Return one sentence for each scheme but `base`, from the schemes of a summary and its `minimum_effect`."""
@@ -18,6 +21,11 @@ def verdict(schemes: Sequence[dict[str, Any]], base: dict[str, Any] | None, mini
     if base is None:
         return []
     return [_sentence(scheme, base, minimum) for scheme in sorted(others, key=_place)]
+
+
+def by_single(scheme: dict[str, Any]) -> bool:
+    """Say whether it is the single's model that gave every answer of a scheme."""
+    return set(scheme["sources"]) <= SINGLES
 
 
 def _place(scheme: dict[str, Any]) -> tuple[int, bool, float]:

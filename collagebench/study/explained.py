@@ -149,11 +149,16 @@ def _latency(one: Candidate, wishes: Wishes) -> str:
 def _accuracy(one: Candidate) -> str:
     if one.accuracy is None:
         return "accuracy unknown"
-    points = f"{-100 * one.lost:+.1f}" if one.lost is not None else "+0.0"
-    worst = f"{-100 * one.lost_at_most:+.1f}" if one.lost_at_most is not None else points
+    points = _points(one.lost or 0.0)
+    worst = points if one.lost_at_most is None else _points(one.lost_at_most)
     perhaps = f", perhaps {worst}" if worst != points else ""
-    more = "" if one.scheme == "none" or points in ("+0.0", "-0.0") else f" ({points} points{perhaps})"
-    return f"{100 * one.accuracy:.1f} % right{more}"
+    more = f" ({points} points{perhaps})" if perhaps or points != "+0.0" else ""
+    return f"{100 * one.accuracy:.1f} % right{'' if one.scheme == 'none' else more}"
+
+
+def _points(lost: float) -> str:
+    """Return a loss of right answers as points gained, without a sign of nothing."""
+    return f"{-100 * lost:+.1f}".replace("-0.0", "+0.0")
 
 
 def _work(one: Candidate) -> str:

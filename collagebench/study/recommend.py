@@ -22,6 +22,7 @@ from collagebench.engine.plan import make_plan
 from collagebench.errors import OutputError, UsageError
 from collagebench.report.recommendation_page import recommendation_page
 from collagebench.report.summary import LOST, failing
+from collagebench.report.verdict import by_single
 from collagebench.statistics.warnings import few_fleets
 from collagebench.study.candidates import Left, candidates, possible
 from collagebench.study.explained import explain
@@ -186,11 +187,17 @@ def _figures(variant: str, summary: Summary, quantile: str) -> Figures:
         work=one["relative"]["executed"] if one["versus"] or variant == NONE.variant else None,
         unsteady=unsteady[0].removeprefix(f"{variant}: ") if unsteady else None,
         accuracy_low=own - (one["accuracy"]["overall"] - ends[0]) if own is not None and ends else None,
-        # Where not one answer differs, it is the same model that answers.
-        lost_high=lost + against["difference"] - against["ci95"][0]
-        if lost is not None and against and against["won"] + against["lost"]
-        else lost,
+        lost_high=lost if lost is None or one["versus"] is None else _at_most(lost, one, against),
     )
+
+
+def _at_most(lost: float, one: dict[str, Any], against: dict[str, Any] | None) -> float:
+    """Return the upper end of the interval of what a scheme loses; `against`: its answers beside no redundancy's."""
+    if by_single(one) and not (against and against["won"] + against["lost"]):
+        return lost  # no answer differs, because it is the same model that answers
+    if against is None:
+        return 1.0  # there is no request of which both answers are known
+    return float(lost + against["difference"] - against["ci95"][0])
 
 
 def _right(summary: Summary, variant: str) -> float | None:

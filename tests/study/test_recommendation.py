@@ -109,6 +109,16 @@ def test_an_answer_that_never_comes_is_not_right(directory: Path) -> None:
     assert answer["choice"] == "default"
 
 
+def test_few_answers_that_agree_do_not_show_that_a_collage_loses_none(tmp_path: Path) -> None:
+    """Of 10 answers of each run not one differs: a collage perhaps loses some, a replica is of the same model."""
+    few = replace(CONFIG, accuracy=10)
+    answer = recommend(Asked(few, LOADS[:1], Wishes(slo=0.1, loss=0.002), ("collage", "replication")), tmp_path)
+    equal = {(one["scheme"], one["status"]) for one in answer["candidates"][1:] if one["lost"] == 0.0}
+    assert equal == {("replication", "meets"), ("collage", "perhaps")}
+    (cheaper,) = [line for line in answer["explanation"] if "perhaps good enough: collage" in line]
+    assert "100.0 % right (+0.0 points, perhaps -" in cheaper
+
+
 def test_where_nothing_will_do_it_names_the_nearest(directory: Path) -> None:
     """No scheme answers faster than a service takes."""
     answer = answered(directory, ("hedge", "replication"), slo=0.001)
