@@ -10,7 +10,7 @@ from collagebench.report.figures import scrolling
 from collagebench.report.frame import Looks
 from collagebench.report.markup import Markup, tag
 from collagebench.report.parts import as_ms
-from collagebench.report.table import UNSHOWN, as_change
+from collagebench.report.table import as_change, unshown
 from collagebench.report.whiskers import by_run
 from collagebench.results.reader import Run
 
@@ -26,7 +26,7 @@ def comparison(summary: Object, parts: Sequence[Object], runs: Sequence[Run], lo
     if shared:
         found += [
             _table(rows),
-            tag("p", f"Ratios are to {names[0]}, scheme by scheme; {UNSHOWN}.", class_="note"),
+            tag("p", f"Ratios are to {names[0]}, scheme by scheme; {unshown(summary)}.", class_="note"),
             tag(
                 "div",
                 by_run("compared", parts, shared, looks),

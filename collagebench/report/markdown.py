@@ -8,7 +8,7 @@ from typing import Any
 
 from collagebench.report.parts import UNKNOWN, as_interval, as_ms, as_percent, as_times
 from collagebench.report.sweep_table import grids, legend, shown_figures, sweep_conditions
-from collagebench.report.table import UNSHOWN, as_change, as_versus, conditions, goodput
+from collagebench.report.table import as_change, as_versus, conditions, goodput, unshown
 
 Object = dict[str, Any]
 
@@ -18,7 +18,7 @@ def markdown(summary: Object) -> str:
     parts = summary.get("runs", [summary])
     lines = [line for one in parts for line in _one(one)]
     if "comparison" in summary:
-        lines += ["## Comparison", "", *_comparison(summary["comparison"])]
+        lines += ["## Comparison", "", *_comparison(summary)]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -104,7 +104,8 @@ def _quantile(scheme: Object, name: str) -> str:
     return as_ms(scheme["latency_s"][name]) if least is None else f"≥ {as_ms(least)}"
 
 
-def _comparison(rows: Sequence[Object]) -> list[str]:
+def _comparison(summary: Object) -> list[str]:
+    rows = summary["comparison"]
     if not rows:
         return ["No scheme is in more than one of these runs."]
     cells = [
@@ -119,7 +120,7 @@ def _comparison(rows: Sequence[Object]) -> list[str]:
         for row in rows
     ]
     table = _table(("scheme", "run", "p50 ms", "ratio", "p99 ms", "ratio"), cells, texts=2)
-    return [*table, "", escaped(f"Ratio: to the first run; {UNSHOWN}.")]
+    return [*table, "", escaped(f"Ratio: to the first run; {unshown(summary)}.")]
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], texts: int) -> list[str]:

@@ -5,7 +5,6 @@ Everything is taken from the JSON object of `summary`, so that both say the same
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +26,6 @@ from collagebench.report.parts import (
     print_table,
 )
 
-UNSHOWN = "~ where no difference is shown (Welch's t test over the runs, 95 %)"
-
 
 def print_summary(summary: dict[str, Any], console: Console, details: bool = False) -> None:
     """Print the object that `summarise` returned: each run's table, then their comparison if there are several.
@@ -40,7 +37,7 @@ def print_summary(summary: dict[str, Any], console: Console, details: bool = Fal
             console.print(Text(one["name"], style="bold"))
         _print_one(one, console, details)
     if "comparison" in summary:
-        _print_comparison(summary["comparison"], console)
+        _print_comparison(summary, console)
 
 
 def _print_one(one: dict[str, Any], console: Console, details: bool) -> None:
@@ -172,7 +169,8 @@ def as_versus(scheme: dict[str, Any]) -> str:
     return f"~{as_times(ratio)}" if unsure else as_times(ratio)
 
 
-def _print_comparison(rows: Sequence[dict[str, Any]], console: Console) -> None:
+def _print_comparison(summary: dict[str, Any], console: Console) -> None:
+    rows = summary["comparison"]
     console.print(Text("comparison", style="bold"))
     if not rows:
         print_line(console, "no scheme is in more than one of these runs")
@@ -191,7 +189,13 @@ def _print_comparison(rows: Sequence[dict[str, Any]], console: Console) -> None:
         previous = row["variant"]
     print_table(table, console)
     console.print()
-    print_line(console, f"ratio: to the first run; {UNSHOWN}", style="dim")
+    print_line(console, f"ratio: to the first run; {unshown(summary)}", style="dim")
+
+
+def unshown(summary: dict[str, Any]) -> str:
+    """Say what ~ means where several runs are compared."""
+    least = 100 * summary["runs"][0]["minimum_effect"]["latency"]
+    return f"~ where no difference of more than {least:g} % is shown (Welch's t test over the runs, corrected by Holm)"
 
 
 def as_change(row: dict[str, Any], name: str) -> str:

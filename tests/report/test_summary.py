@@ -11,6 +11,8 @@ from collagebench.errors import UsageError
 from collagebench.report.summary import summarise
 from collagebench.results.reader import load
 from collagebench.results.writer import RunWriter
+from collagebench.statistics.comparison import MinimumEffect
+from collagebench.statistics.unpaired import unpaired
 
 BOUND = {"p50": 0.01, "p90": 0.02, "p95": 0.03, "p99": float("inf"), "mean": 0.01, "requests": 9, "source": "simulated"}
 
@@ -124,6 +126,33 @@ def test_several_runs_are_compared(tmp_path, pair):
     assert found["reasons"][0].startswith("other: the run was interrupted")
     assert [(row["variant"], row["run"]) for row in found["comparison"]] == [("none", "pair"), ("none", "other")]
     assert found["comparison"][1]["p99_ratio"] == pytest.approx(2.0)
+
+
+def test_of_many_runs_of_one_thing_none_is_said_to_differ(tmp_path):
+    """Many tests find what is not there, unless they are corrected for being many; a real difference is found."""
+    made = {f"{run}": {name: lognormal(7 * run + place, 5, 60) for place, name in enumerate("ab")} for run in range(20)}
+    runs = [load(make_run(tmp_path / name, latencies)) for name, latencies in made.items()]
+    first, *others = summarise(runs)["runs"]
+    raw = [
+        unpaired(own["by_run"][name], base["by_run"][name])
+        for item in others
+        for own, base in zip(item["schemes"], first["schemes"], strict=True)
+        for name in ("p50_s", "p99_s")
+    ]
+    assert min(raw) < 0.05
+    slow = load(make_run(tmp_path / "slow", {name: lognormal(place, 5, 60, 0.04) for place, name in enumerate("ab")}))
+    differing = [row for row in summarise([*runs, slow])["comparison"] if row["p50_differs"] or row["p99_differs"]]
+    assert [(row["run"], row["p50_differs"]) for row in differing] == [("slow", True)] * 2
+
+
+def test_a_run_that_differs_by_less_than_the_minimum_effect_is_said_to_be_the_same(tmp_path):
+    """However certain 3 % more may be; with a smaller minimum effect it is a difference."""
+    exact = [[0.02 + 1e-6 * number for number in range(300)]] * 4
+    one = load(make_run(tmp_path / "one", {"none": exact}))
+    other = load(make_run(tmp_path / "other", {"none": [[1.03 * value for value in run] for run in exact]}))
+    assert [row["p99_differs"] for row in summarise([one, other])["comparison"]] == [None, False]
+    found = summarise([one, other], minimum=MinimumEffect(latency=0.01))
+    assert [row["p99_differs"] for row in found["comparison"]] == [None, True]
 
 
 def test_runs_of_the_same_name_are_told_apart(tmp_path):

@@ -173,7 +173,8 @@ def test_runs_side_by_side(tmp_path):
     table, said = text[text.index("comparison") :].split("\n\n")[-2:]
     assert table.split()[-1] == "1.10x"
     assert " ".join(said.split()) == (
-        "ratio: to the first run; ~ where no difference is shown (Welch's t test over the runs, 95 %)"
+        "ratio: to the first run; ~ where no difference of more than 5 % is shown (Welch's t test over the runs, "
+        "corrected by Holm)"
     )
     again = make_run(tmp_path / "again", {"none": lognormal(2, 4, 250)})
     assert "~" in printed(live, again).split("\n\n")[-2]
