@@ -1,0 +1,42 @@
+"""The fastest of several schemes, where some runs have no end."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from collagebench.statistics.best import Figure, faster_than, fastest
+
+
+def drawn(generator: np.random.Generator, endless: float, median: float = 0.1) -> Figure:
+    """Return a figure of ten runs, a share of which are `endless`."""
+    runs = median * generator.lognormal(0, 0.3, 10)
+    return Figure(float(np.median(runs)), np.where(generator.random(10) < endless, math.inf, runs).tolist())
+
+
+def test_a_run_without_an_end_does_not_tell_equal_schemes_apart() -> None:
+    """Where a tenth of all runs has none, of two schemes of one law one is named in at most 5 % of cases."""
+    generator = np.random.default_rng(3)
+    named = [len(fastest({name: drawn(generator, 0.1) for name in "ab"}, 0.05)) == 1 for _ in range(1000)]
+    assert 0 < np.mean(named) <= 0.05
+    once = Figure(0.11, (0.1, 0.1, 0.1, math.inf))
+    assert fastest({"once": once, "never": Figure(0.1, (0.11, 0.1, 0.11, 0.1))}, 0.05) == ["never", "once"]
+
+
+def test_runs_without_an_end_are_slower_than_any_other() -> None:
+    """What has them nearly always is told apart from what never has, and they hide no other difference."""
+    generator = np.random.default_rng(4)
+    figures = {"never": drawn(generator, 0.0), "nearly always": drawn(generator, 0.9, 0.12)}
+    assert fastest(figures, 0.05) == ["never"]
+    base = Figure(0.2, [math.inf, *[0.2 + 0.001 * run for run in range(9)]])
+    half = Figure(0.1, [0.1 + 0.001 * run for run in range(10)])
+    assert faster_than(base, {"half": half}, 0.05) == ["half"]
+    assert faster_than(half, {"base": base}, 0.05) == []
+
+
+def test_the_runs_and_all_of_them_together_must_agree() -> None:
+    """What is slower in every run, but not over all requests together, is not shown to be faster for that."""
+    slow = Figure(0.1, [0.2 + 0.001 * run for run in range(10)])
+    fast = Figure(0.15, [0.1 + 0.001 * run for run in range(10)])
+    assert faster_than(fast, {"slow": slow}, 0.05) == []
