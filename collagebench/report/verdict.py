@@ -50,7 +50,8 @@ def _sentence(scheme: dict[str, Any], base: dict[str, Any], minimum: dict[str, f
         text += f", p99 not compared ({_why(scheme, base)})"
     else:
         text = f"{name}: latency not compared with {base['variant']} ({_why(scheme, base)})"
-    return text + (_accuracy(accuracy, minimum["accuracy"]) if accuracy else "")
+    one_model = by_single(scheme) and by_single(base)
+    return text + (_accuracy(accuracy, minimum["accuracy"], one_model) if accuracy else "")
 
 
 def _latency(name: str, figure: dict[str, Any], base: str, minimum: float) -> str:
@@ -85,10 +86,13 @@ def _times(times: float) -> str:
     return f"{times:.2f}" if times < 1.1 else f"{times:.1f}" if times < 10 else f"{times:,.0f}"
 
 
-def _accuracy(figure: dict[str, Any], minimum: float) -> str:
+def _accuracy(figure: dict[str, Any], minimum: float, one_model: bool) -> str:
     points = f"{100 * figure['difference']:+.1f}"
-    if points in ("+0.0", "-0.0"):
-        return ", the same accuracy"
+    low, high = figure["ci95"]
+    if points in ("+0.0", "-0.0") and not figure["real"]:
+        if (one_model and not figure["won"] + figure["lost"]) or -minimum <= low <= high <= minimum:
+            return ", the same accuracy"
+        return f", accuracy not shown to differ ({100 * low:+.1f} to {100 * high:+.1f} points)"
     if figure["real"]:
         return f", accuracy {points} points"
     why = f"below {100 * minimum:g}" if figure["p_holm"] <= LEVEL else f"p {figure['p_holm']:.2g}"

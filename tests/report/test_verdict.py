@@ -52,6 +52,19 @@ def test_the_best_comes_first(tmp_path, base):
     assert same.startswith("same: p99 not shown to differ from none (")
 
 
+def test_the_same_accuracy_is_said_only_where_it_is_known(tmp_path):
+    """It is of one model, or of many answers; of few answers of another model the interval is said instead."""
+    few, many = ({name: lognormal(1, 2, images) for name in ("none", "b")} for images in (100, 1000))
+    (one_model,) = summary(tmp_path / "own", few)["verdict"]
+    assert one_model.endswith(", the same accuracy")
+    found = summarise([load(make_run(tmp_path / "few", few, source="collage"))])
+    low, high = (100 * end for end in found["schemes"][1]["versus"]["accuracy"]["ci95"])
+    assert low < -0.5
+    assert found["verdict"][0].endswith(f", accuracy not shown to differ ({low:+.1f} to {high:+.1f} points)")
+    (another,) = summarise([load(make_run(tmp_path / "many", many, source="collage"))])["verdict"]
+    assert another.endswith(", the same accuracy")
+
+
 def test_a_difference_has_its_interval_as_a_ratio(tmp_path):
     """How many times lower has the 95 % interval that the runs' own ratios give: symmetric in their logarithms."""
     none, half = lognormal(1, 4, 400), lognormal(2, 4, 400)
