@@ -44,6 +44,11 @@ def explain(
     return lines
 
 
+def figures(one: Candidate, wishes: Wishes) -> str:
+    """Say what a candidate gives, and what it may be at worst."""
+    return f"{_latency(one, wishes)}, {_accuracy(one)}, {_work(one)}"
+
+
 def _chosen(choice: Candidate, wishes: Wishes, others: bool) -> str:
     what = "no redundancy" if choice.scheme == "none" else choice.variant
     if choice.scheme == "none" and wishes.slo is None and others:
@@ -61,8 +66,7 @@ def _nothing(nearest: Mapping[str, Candidate], wishes: Wishes) -> list[str]:
     lines = []
     for wish, one in nearest.items():
         name = "no redundancy" if one.scheme == "none" else one.variant
-        figures = f"{_latency(one, wishes)}, {_accuracy(one)}, {_work(one)}"
-        lines.append(f"But for {_wish(wish, wishes)} the nearest is {name}: {figures}.")
+        lines.append(f"But for {_wish(wish, wishes)} the nearest is {name}: {figures(one, wishes)}.")
     return [f"Nothing meets all that is asked for. {lines[0]}", *lines[1:MISSES]]
 
 
@@ -92,7 +96,7 @@ def _next(choice: Candidate, others: Sequence[Candidate], judged: Sequence[Candi
     if others:
         after = others[0]
         name = "No redundancy" if after.scheme == "none" else after.variant
-        return f"Next: {name} with {_latency(after, wishes)}, {_accuracy(after)}, {_work(after)}."
+        return f"Next: {name} with {figures(after, wishes)}."
     if len(judged) == 1:
         return "Nothing else was asked about (--scheme)."
     return f"Nothing else meets what is asked for: {_nearly(choice, judged, wishes)}."
@@ -113,8 +117,8 @@ def _cheaper(choice: Candidate, judged: Sequence[Candidate], wishes: Wishes) -> 
         if unsure:
             best = min(unsure, key=lambda one: one.worst.latency)
             name = "no redundancy" if best.scheme == "none" else best.variant
-            figures = f"{_latency(best, wishes)}, {_accuracy(best)}"
-            return f"Cheaper, and perhaps good enough: {name} ({_work(best)}): {figures}; more --runs would tell."
+            gives = f"{_latency(best, wishes)}, {_accuracy(best)}"
+            return f"Cheaper, and perhaps good enough: {name} ({_work(best)}): {gives}; more --runs would tell."
     some = [
         one for one in judged[1:] if one.cost < choice.cost - 0.01 and status(one, wishes) not in ("meets", "perhaps")
     ]

@@ -1,8 +1,9 @@
 """A recommendation held against real workers: the choice, the runner-up and no redundancy, live at the highest load.
 
-It is confirmed if the live run is VALID, the choice met there what was asked for, and the runner-up is not better by
-more than noise: it does not meet everything at a cost that is lower by more than ABOUT says (with an SLO), or is not
-really faster (without one).
+It is confirmed if the live run is VALID, the choice surely met there what was asked for, and the runner-up is not
+better by more than noise: it does not surely meet everything at a cost that is lower by more than ABOUT says (with an
+SLO), or is not really faster (without one). Where the choice only perhaps met it, its intervals being too wide to tell,
+it is neither confirmed nor refuted.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from collagebench.errors import Interrupted
 from collagebench.report.summary import summarise
 from collagebench.results.reader import load
 from collagebench.results.writer import HEADER
+from collagebench.study.explained import figures
 from collagebench.study.points import interrupted
 from collagebench.study.recommend import NONE, Asked, candidate_of, on_real_workers
 from collagebench.study.wishes import ABOUT, Candidate, Wishes, status
@@ -45,13 +47,14 @@ def validate(asked: Asked, answer: Mapping[str, Any], directory: Path, progress:
     summary = summarise([load(place)])
     live = {name: candidate_of(_scheme(by_name[name]), [summary], asked.wishes) for name in names}
     choice, runner_up = live[names[0]], live[names[1]] if after is not None else None
-    meets = status(choice, asked.wishes) in ("meets", "perhaps")
+    met = status(choice, asked.wishes)
     better = runner_up is not None and _is_better(runner_up, choice, asked.wishes)
     return {
         "directory": LIVE,
         "valid": summary["valid"],
         "reasons": summary["reasons"],
-        "confirmed": summary["valid"] and meets and not better,
+        "confirmed": summary["valid"] and met == "meets" and not better,
+        "refuted": summary["valid"] and (met not in ("meets", "perhaps") or better),
         "rate": summary["rate"],
         "rows": [
             {
@@ -65,12 +68,12 @@ def validate(asked: Asked, answer: Mapping[str, Any], directory: Path, progress:
             }
             for name, one in live.items()
         ],
-        "said": _said(choice, runner_up, meets, better, summary),
+        "said": _said(choice, runner_up, better, summary["valid"], asked.wishes),
     }
 
 
 def _is_better(runner_up: Candidate, choice: Candidate, wishes: Wishes) -> bool:
-    if status(runner_up, wishes) not in ("meets", "perhaps"):
+    if status(runner_up, wishes) != "meets":
         return False
     if wishes.slo is not None:
         return runner_up.cost < choice.cost - ABOUT["cost"]
@@ -80,19 +83,19 @@ def _is_better(runner_up: Candidate, choice: Candidate, wishes: Wishes) -> bool:
     return high < low  # their intervals do not touch
 
 
-def _said(
-    choice: Candidate,
-    runner_up: Candidate | None,
-    meets: bool,
-    better: bool,
-    summary: Mapping[str, Any],
-) -> str:
-    if not summary["valid"]:
+def _said(choice: Candidate, runner_up: Candidate | None, better: bool, valid: bool, wishes: Wishes) -> str:
+    if not valid:
         return "The live run is INVALID, so it neither confirms nor refutes the choice."
-    if not meets:
+    met = status(choice, wishes)
+    if met not in ("meets", "perhaps"):
         return f"Not confirmed: live, {choice.variant} did not meet what was asked for."
     if better and runner_up is not None:
         return f"Not confirmed: live, {runner_up.variant} was better than {choice.variant}."
+    if met == "perhaps":
+        return (
+            f"Neither confirmed nor refuted: live, {choice.variant} had {figures(choice, wishes)}, which perhaps meets "
+            "what was asked for; more --runs would tell."
+        )
     rest = "" if runner_up is None else f", and {runner_up.variant} is not better by more than noise"
     return f"Confirmed: live, {choice.variant} meets what was asked for{rest}."
 
