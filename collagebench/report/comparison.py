@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from collagebench.report.curves import observed, tail
+from collagebench.report.differences import differing
 from collagebench.report.figures import scrolling
 from collagebench.report.frame import Looks
 from collagebench.report.markup import Markup, tag
@@ -23,10 +24,12 @@ def comparison(summary: Object, parts: Sequence[Object], runs: Sequence[Run], lo
     rows = summary["comparison"]
     shared = list(dict.fromkeys(row["variant"] for row in rows))
     found: list[Markup] = [tag("h2", "Comparison of the runs")]
+    said = differing(summary["differences"])
     if shared:
         found += [
             _table(rows),
             tag("p", f"Ratios are to {names[0]}, scheme by scheme; {unshown(summary)}.", class_="note"),
+            tag("p", f"{said[0].upper()}{said[1:]}.", class_="note") if said else Markup(""),
             tag(
                 "div",
                 by_run("compared", parts, shared, looks),

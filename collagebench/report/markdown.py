@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from collagebench.report.differences import differing
 from collagebench.report.parts import UNKNOWN, as_interval, as_ms, as_percent, as_times
 from collagebench.report.sweep_table import grids, legend, shown_figures, sweep_conditions
 from collagebench.report.table import as_change, as_versus, conditions, goodput, unshown
@@ -120,7 +121,9 @@ def _comparison(summary: Object) -> list[str]:
         for row in rows
     ]
     table = _table(("scheme", "run", "p50 ms", "ratio", "p99 ms", "ratio"), cells, texts=2)
-    return [*table, "", escaped(f"Ratio: to the first run; {unshown(summary)}.")]
+    said = differing(summary["differences"])
+    more = ["", escaped(f"{said[0].upper()}{said[1:]}.")] if said else []
+    return [*table, "", escaped(f"Ratio: to the first run; {unshown(summary)}."), *more]
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], texts: int) -> list[str]:

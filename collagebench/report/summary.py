@@ -13,6 +13,7 @@ from statistics import fmean
 from typing import Any
 
 from collagebench.errors import UsageError
+from collagebench.report.differences import differences
 from collagebench.report.verdict import verdict
 from collagebench.results.reader import Run
 from collagebench.statistics.accuracy import Answers, answers, sample
@@ -39,9 +40,9 @@ def summarise(
 ) -> Any:
     """Return the report of one or several run directories as plain JSON values.
 
-    One run gives the object itself; several give `runs`, a list of such objects, with `valid`, `reasons` and
-    `comparison` over all of them. `slo_ms` None: each run's own. `baseline` None: each run's first scheme. `minimum`:
-    smaller differences are not called real.
+    One run gives the object itself; several give `runs`, a list of such objects, with `valid`, `reasons`, `comparison`
+    and `differences` over all of them. `slo_ms` None: each run's own. `baseline` None: each run's first scheme.
+    `minimum`: smaller differences are not called real.
 
     Raises:
         UsageError: a run has no scheme called `baseline`.
@@ -56,6 +57,7 @@ def summarise(
         "reasons": [f"{name}: {text}" for name, item in zip(names, objects, strict=True) for text in item["reasons"]],
         "runs": [{"name": name, **item} for name, item in zip(names, objects, strict=True)],
         "comparison": _comparison(names, objects),
+        "differences": differences(objects),
     }
     return finite(together)
 

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from collagebench.report.details import print_details
+from collagebench.report.differences import differing
 from collagebench.report.gates import print_gates
 from collagebench.report.parts import (
     UNKNOWN,
@@ -190,6 +191,9 @@ def _print_comparison(summary: dict[str, Any], console: Console) -> None:
     print_table(table, console)
     console.print()
     print_line(console, f"ratio: to the first run; {unshown(summary)}", style="dim")
+    if summary["differences"]:
+        console.print()
+        print_line(console, differing(summary["differences"]))
 
 
 def unshown(summary: dict[str, Any]) -> str:

@@ -1,0 +1,75 @@
+"""In what several runs are not alike that can matter to their figures: it stands below their comparison."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import PurePath
+from typing import Any
+
+from collagebench.config import Config, as_json, option
+from collagebench.report.parts import UNKNOWN
+
+SHOWN = 6
+"""Differences that are said; the others are counted."""
+INDIFFERENT = {
+    *("schemes", "runs", "accuracy", "slo_ms", "download", "bootstrap", "remote_python", "ray_address"),
+    *("tls_ca", "tls_cert", "tls_key"),
+    *("models", "precision"),
+}
+"""Options that say how much is looked at, or how to get there, and those of files whose digests are compared."""
+
+Object = dict[str, Any]
+
+
+def differences(objects: Sequence[Object]) -> list[Object]:
+    """Return each option in which runs differ as {option, values}, a value for each run; null where it has none.
+
+    `objects` are those of the runs. A scheme's own option has the variant's name before it, and is compared in the
+    runs that have the variant; so is a model, by its digest, in those that have one for its role.
+    """
+    conditions = [_conditions(one) for one in objects]
+    found = []
+    for name in dict.fromkeys(name for some in conditions for name in some):
+        known = [some[name] for some in conditions if name in some]
+        if any(value != known[0] for value in known):
+            found.append({"option": name, "values": [some.get(name) for some in conditions]})
+    return found
+
+
+def differing(found: Sequence[Object]) -> str:
+    """Say in a line in what runs differ, an empty text if in nothing; `found` is what `differences` returned."""
+    said = [_said(one["option"], one["values"]) for one in found]
+    more = [f"and {len(said) - SHOWN} more"] if len(said) > SHOWN else []
+    return f"the runs differ in: {', '.join([*said[:SHOWN], *more])}" if said else ""
+
+
+def _said(name: str, values: Sequence[Any]) -> str:
+    """Return an option's name and its values, where these are short."""
+    texts = [PurePath(value).name if isinstance(value, str) else _number(value) for value in values]
+    short = len(set(texts)) > 1 and sum(map(len, texts)) <= 40 and not any(isinstance(value, list) for value in values)
+    return f"{name} {' / '.join(texts)}" if short else name
+
+
+def _number(value: Any) -> str:
+    if value is None:
+        return UNKNOWN
+    return f"{value:.6g}" if isinstance(value, float) else str(value).lower()
+
+
+def _conditions(one: Object) -> Object:
+    """Return what a run's figures depend on, by the name of the option."""
+    config = {**as_json(Config()), **one["config"]}
+    facts, schemes = one["stragglers"] or {}, one["schemes"]
+    if config["rate"] is None:  # what was not given is said as what it was
+        config["utilisation"] = next((scheme["utilisation"] for scheme in schemes), None)
+    config |= facts.get("parameters") or {}
+    config["time_scale"] = facts.get("time_scale") or config["time_scale"]
+    config["stragglers"] = facts.get("sha256") or config["stragglers"]
+    found = {"engine": one["engine"], "cpu": one["environment"].get("cpu")}
+    found |= {option(name): value for name, value in config.items() if name not in INDIFFERENT}
+    for model in one["models"]:
+        grid = f" {model['grid']}x{model['grid']}" if model.get("grid") else ""
+        found[f"model of {model.get('role')}{grid}"] = model.get("sha256") or model.get("name")
+    for scheme in schemes:
+        found |= {f"{scheme['variant']} {option(name)}": value for name, value in scheme["settings"].items()}
+    return found

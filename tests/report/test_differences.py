@@ -1,0 +1,63 @@
+"""In what several runs differ, below their comparison."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from synthetic_run import HEADER, lognormal, make_run
+from test_html import Reader, page
+from test_table import printed
+
+from collagebench.config import Config
+from collagebench.report.differences import differing
+from collagebench.report.markdown import markdown
+from collagebench.report.summary import summarise
+from collagebench.results.reader import Run, load
+
+SINGLE = {"name": "one", "role": "single", "grid": None, "sha256": "a" * 64}
+
+
+def made(directory: Path, model: dict[str, Any] = SINGLE, delay: str = "p95", **changes: Any) -> Run:
+    """Return a run with changes to its config, whose hedge has a delay."""
+    hedge = {"scheme": "hedge", "variant": "hedge", "options": {}, "settings": {"hedge_delay": delay}}
+    config = {**HEADER["config"], "runs": 4, "requests": 100, **changes}
+    header = {"config": config, "models": [model], "schemes": [hedge], "service": None}
+    return load(make_run(directory, {"hedge": lognormal(1, 4, 100)}, header=header))
+
+
+def test_what_can_matter_is_said_of_every_run(tmp_path: Path) -> None:
+    """Options with their values, a model by its role, a scheme's own option with its name; in every form."""
+    one = made(tmp_path / "one")
+    other = made(tmp_path / "other", {**SINGLE, "name": "b", "sha256": "b" * 64}, "p90", workers=20, deadline=5.0)
+    found = summarise([one, other])
+    assert {each["option"]: each["values"] for each in found["differences"]} == {
+        "workers": [10, 20],
+        "deadline": [Config().deadline, 5.0],
+        "model of single": ["a" * 64, "b" * 64],
+        "hedge hedge-delay": ["p95", "p90"],
+    }
+    said = "he runs differ in: workers 10 / 20, deadline 10 / 5, model of single, hedge hedge-delay p95 / p90"
+    assert f"t{said}" in " ".join(printed(one.directory, other.directory).split())
+    assert f"T{said}." in " ".join(Reader(page(found, [one, other], ["one", "other"])).texts)
+    assert f"T{said}." in markdown(found)
+
+
+def test_runs_that_are_alike_have_no_such_line(tmp_path: Path) -> None:
+    """What cannot matter is not told: names, an SLO, and whether what is the default was said."""
+    one = made(tmp_path / "one")
+    other = made(tmp_path / "other", {**SINGLE, "name": "b"}, slo_ms=50.0, accuracy=3)
+    told = made(tmp_path / "told", deadline=Config().deadline)
+    assert summarise([one, other, told])["differences"] == []
+    assert "differ in" not in printed(one.directory, other.directory)
+
+
+def test_of_many_differences_some_are_said(tmp_path: Path) -> None:
+    """Six of them, and how many more there are; what is long has no values."""
+    changes = {"workers": 30, "rate": 9.0, "time_scale": 0.3, "deadline": 1.0, "seed": 3, "persistence": 1.5}
+    one, other = made(tmp_path / "one"), made(tmp_path / "other", **changes, block=7, dataset="long " * 9)
+    found = summarise([one, other])["differences"]
+    assert len(found) == 8
+    assert differing(found).startswith("the runs differ in: workers 10 / 30, dataset, rate - / 9, ")
+    assert differing(found).endswith(", and 2 more")
+    assert differing([]) == ""
