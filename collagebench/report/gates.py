@@ -14,7 +14,7 @@ from typing import Any
 from rich.console import Console
 
 from collagebench.errors import UsageError
-from collagebench.report.expression import LATENCIES, Figure, Gate, Number, Value, check
+from collagebench.report.expression import ENDS, LATENCIES, Figure, Gate, Number, Value, check
 from collagebench.report.parts import UNKNOWN, print_line
 from collagebench.report.summary import failing
 from collagebench.statistics.quantiles import QUANTILES, requests_needed
@@ -90,7 +90,7 @@ def _outcome(gate: Gate, one: dict[str, Any]) -> dict[str, Any]:
 def _unit(gate: Gate, deadline: float | None) -> str:
     """Say what is to be known of a gate that compares a latency with more than the deadline, as milliseconds are."""
     for value, other in ((gate.left, gate.right), (gate.right, gate.left)):
-        if not (isinstance(value, Figure) and value.metric in LATENCIES and isinstance(other, Number)):
+        if not (isinstance(value, Figure) and _of(value.metric) in LATENCIES and isinstance(other, Number)):
             continue
         if deadline is not None and other.value > deadline:
             ms = f"{other.value:g} ms are {other.value / 1e3:g}"
@@ -133,11 +133,14 @@ def _figure(figure: Figure, schemes: dict[str, dict[str, Any]]) -> float:
         return float(found)
     if not scheme["runs"]:
         raise _Unknown(f"{figure} is not known, because {figure.scheme} has no complete run")
-    if scheme.get("unstable") and (metric not in _READ or metric == "goodput"):
+    if scheme.get("unstable") and (_of(metric) not in _READ or metric == "goodput"):
         raise _Unknown(f"{figure} is not known, because {figure.scheme} {failing(scheme)}")
-    found = _READ[metric](scheme) if metric in _READ else scheme["latency_s"][metric]
+    found = _read(scheme, metric)
     if found is not None:
         return float(found)
+    if metric in ENDS and _read(scheme, _of(metric)) is not None:
+        raise _Unknown(f"{figure} is not known, because that takes two runs or more, each with a {_of(metric)}")
+    metric = _of(metric)
     if metric in scheme["infinite"] or (metric in ("mean", "std", "max") and scheme["failed"]):
         raise _Unknown(f"{figure} is infinite, because {scheme['failed']} of {scheme['requests']} requests failed")
     least = scheme["latency_at_least_s"].get(metric)
@@ -145,6 +148,19 @@ def _figure(figure: Figure, schemes: dict[str, dict[str, Any]]) -> float:
         at_least = "" if least is None else f"; it is at least {least:.4g}"
         raise _Unknown(f"{figure} is not known, because {scheme['requests']} requests are too few for it{at_least}")
     raise _Unknown(f"{figure} is not known in this run")
+
+
+def _read(scheme: dict[str, Any], metric: str) -> float | None:
+    if metric in ENDS:
+        name, end = ENDS[metric]
+        interval = scheme["accuracy"]["ci95"] if name == "accuracy" else scheme["ci95_s"][name]
+        return None if interval is None else interval[0 if end == "low" else 1]
+    return _READ[metric](scheme) if metric in _READ else scheme["latency_s"][metric]
+
+
+def _of(metric: str) -> str:
+    """Return the figure that a metric is, or is an end of the interval of."""
+    return ENDS[metric][0] if metric in ENDS else metric
 
 
 def _why_no_bound(bound: dict[str, Any], metric: str) -> str:

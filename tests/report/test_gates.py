@@ -67,6 +67,34 @@ def test_figures_are_those_of_the_report(summary):
     }  # fmt: skip
 
 
+def test_ends_of_intervals_do_not_trip_by_chance(summary):
+    """They are those of the report: what is above another figure by chance is not above it with its whole interval."""
+    none, collage = summary["schemes"]
+    for name in ("p50", "p99"):
+        assert outcome(summary, f"none.{name}_low > none.{name}_high") == {
+            "expression": f"none.{name}_low > none.{name}_high", "failed": False, "reason": None,
+            "left": none["ci95_s"][name][0], "right": none["ci95_s"][name][1],
+        }  # fmt: skip
+    found = outcome(summary, '"collage 0.5".accuracy_low < none.accuracy_high')
+    assert [found["left"], found["right"]] == [collage["accuracy"]["ci95"][0], none["accuracy"]["ci95"][1]]
+    above = f"none.{{}} > {none['latency_s']['p99']} * 0.999"
+    assert outcome(summary, above.format("p99"))["failed"]
+    assert not outcome(summary, above.format("p99_low"))["failed"]
+    assert outcome(summary, "none.p50_low > 'collage 0.5'.p50_high")["failed"]
+    with pytest.raises(UsageError, match="the bound has latencies only"):
+        outcome(summary, "bound.p99_low > 1")
+
+
+def test_an_interval_that_is_not_known_fails(tmp_path):
+    """A single run has none, too few requests have not even the figure, and the reason says which it is."""
+    single = summarise([load(make_run(tmp_path / "single", {"none": lognormal(1, 1, 400)}))])
+    assert outcome(single, "none.p99_low > 1")["reason"] == (
+        "none.p99_low is not known, because that takes two runs or more, each with a p99"
+    )
+    few = summarise([load(make_run(tmp_path / "few", {"none": lognormal(1, 2, 40)}))])
+    assert "80 requests are too few for it; it is at least" in outcome(few, "none.p99_high > 1")["reason"]
+
+
 def test_a_missed_threshold_is_said_in_numbers(summary):
     """A gate that failed has both sides and the comparison as its reason."""
     found = outcome(summary, "none.p50 > 0.5 * 'collage 0.5'.p50")
