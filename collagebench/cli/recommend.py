@@ -90,7 +90,7 @@ def command(**options: Any) -> int:
     validation = answer["validation"]
     if validation and not validation["valid"]:
         return EXIT_INVALID
-    return EXIT_DONE if answer["choice"] and (not validation or validation["confirmed"]) else EXIT_THRESHOLD
+    return EXIT_DONE if answer["choice"] and not (validation and validation["refuted"]) else EXIT_THRESHOLD
 
 
 def _asked(options: Mapping[str, Any]) -> Asked:
