@@ -40,14 +40,16 @@ def complete(main: Coroutine[Any, Any, Result]) -> Result:
 
 def is_ahead() -> bool:
     """Whether this thread has real-time priority."""
-    if not hasattr(os, "sched_getscheduler"):
-        return False
-    return os.sched_getscheduler(0) & ~os.SCHED_RESET_ON_FORK == os.SCHED_FIFO
+    scheduled = _scheduled()
+    return scheduled is not None and scheduled[0] & ~os.SCHED_RESET_ON_FORK == os.SCHED_FIFO
 
 
 def is_nice() -> bool:
     """Whether this process was started to give way to others."""
-    return hasattr(os, "getpriority") and os.getpriority(os.PRIO_PROCESS, 0) > 0
+    try:
+        return os.getpriority(os.PRIO_PROCESS, 0) > 0
+    except (AttributeError, OSError):
+        return False
 
 
 @contextlib.contextmanager
@@ -55,16 +57,13 @@ def ahead_of_others() -> Iterator[None]:
     """Give this thread the least real-time priority, where that is allowed.
 
     Threads and processes that it starts meanwhile have none. Who was started to be nice to others, or with a policy
-    that is not the usual one, stays so.
+    that is not the usual one or cannot be known, stays so.
     """
-    if (
-        is_nice()
-        or not hasattr(os, "sched_setscheduler")
-        or os.sched_getscheduler(0) & ~os.SCHED_RESET_ON_FORK != os.SCHED_OTHER
-    ):
+    scheduled = _scheduled()
+    if is_nice() or scheduled is None or scheduled[0] & ~os.SCHED_RESET_ON_FORK != os.SCHED_OTHER:
         yield
         return
-    policy, parameters = os.sched_getscheduler(0), os.sched_getparam(0)
+    policy, parameters = scheduled
     with contextlib.suppress(OSError):
         least = os.sched_param(os.sched_get_priority_min(os.SCHED_FIFO))
         os.sched_setscheduler(0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, least)
@@ -75,6 +74,20 @@ def ahead_of_others() -> Iterator[None]:
             with contextlib.suppress(OSError):
                 os.sched_setscheduler(0, kept, parameters)
                 break
+
+
+def _scheduled() -> tuple[int, os.sched_param] | None:
+    """Return this thread's scheduling policy and its parameters; None where they cannot be known, or not be changed.
+
+    The C library or a filter of system calls may refuse to tell; and without SCHED_RESET_ON_FORK, all that is started
+    would be ahead as well.
+    """
+    if not hasattr(os, "SCHED_RESET_ON_FORK"):
+        return None
+    try:
+        return os.sched_getscheduler(0), os.sched_getparam(0)
+    except OSError:
+        return None
 
 
 def _complete(main: Coroutine[Any, Any, Result]) -> Result:

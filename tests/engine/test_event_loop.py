@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
 import subprocess
@@ -12,7 +13,7 @@ import threading
 import pytest
 
 from collagebench.engine import event_loop
-from collagebench.engine.event_loop import SWITCH_INTERVAL, ahead_of_others, complete, is_ahead
+from collagebench.engine.event_loop import SWITCH_INTERVAL, ahead_of_others, complete, is_ahead, is_nice
 from collagebench.errors import Interrupted
 
 
@@ -71,6 +72,25 @@ def test_who_may_not_or_is_nice_goes_without(first: str, nicer: int) -> None:
     done = subprocess.run([sys.executable, "-c", ASKED.format(first=first)], capture_output=True, text=True, check=True)
     nice = min(os.getpriority(os.PRIO_PROCESS, 0) + nicer, 19)
     assert (done.stdout.split(), done.stderr) == (["False", "0", str(nice)], "")
+
+
+@pytest.mark.parametrize("lacking", ["answers", "reset on fork"])
+def test_where_policies_cannot_be_known_they_are_left_alone(monkeypatch: pytest.MonkeyPatch, lacking: str) -> None:
+    """A C library that answers no question about scheduling (musl), or a system that cannot keep the priority from what
+    is started (FreeBSD), is one without real-time priority."""
+
+    def refuse(*arguments: object) -> None:
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    if lacking == "answers":
+        for name in ("sched_getscheduler", "sched_setscheduler", "sched_getparam", "getpriority"):
+            monkeypatch.setattr(os, name, refuse)
+    else:
+        monkeypatch.delattr(os, "SCHED_RESET_ON_FORK")
+        monkeypatch.setattr(os, "sched_setscheduler", lambda *arguments: pytest.fail("it was changed"))
+    with ahead_of_others():
+        assert not is_ahead()
+    assert not is_nice() or lacking == "reset on fork"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
