@@ -91,7 +91,7 @@ def run_points(
     jobs = max(1, min(jobs or cores(), len(points)))
     requests = {point.name: _requests(point.config) for point in points}
     named = {point.name: point for point in points}
-    counters = RawArray("Q", max(1, len(points)))
+    counters = _counters(len(points))
     whole: set[str] = set()
     began = time.monotonic()
 
@@ -150,6 +150,14 @@ class _Counted(Progress):
     def advance(self, requests: int) -> None:
         if processes.shared is not None:
             processes.shared[self._place] += requests
+
+
+def _counters(points: int) -> Any:
+    """Return numbers that processes share; where they cannot share any, numbers that stay 0."""
+    try:
+        return RawArray("Q", max(1, points))
+    except OSError:
+        return [0] * points
 
 
 def _requests(config: Config) -> int:

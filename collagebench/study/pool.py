@@ -4,7 +4,8 @@ Any executor of `concurrent.futures` will do. The one that is made here has thes
 not forked: a fork of a process with threads, such as those of ONNX Runtime, may hang. They never see a Ctrl-C, which a
 terminal sends to all of them at once: the parent hears it and tells them. What tells them is the end of a pipe of which
 the parent holds the other end, so that they also hear it when the parent was killed. An experiment that is told saves
-what it has; anything else just ends.
+what it has; anything else just ends. Where processes cannot share what they need (/dev/shm cannot be written), this one
+does all the work, a piece after the other.
 """
 
 from __future__ import annotations
@@ -64,8 +65,7 @@ class Pool:
         try:
             while len(found) < len(work):
                 while len(waiting) < self.jobs and (following := next(coming, None)) is not None:
-                    with _without_ctrl_c():
-                        waiting[self._executor.submit(_do, function, *following[1])] = following[0]
+                    waiting[self._executor.submit(_do, function, *following[1])] = following[0]
                 done, _ = wait(waiting, LOOK_EVERY, FIRST_COMPLETED)
                 if self._stopped.is_set():
                     raise Interrupted("interrupted")
@@ -89,12 +89,16 @@ def open_pool(jobs: int, make: MakePool | None = None, counters: Any = None) -> 
     """
     with interruptions() as stopped:
         if make is not None:
-            with make(jobs) as executor:
-                yield Pool(executor, jobs, stopped)
+            with make(jobs) as given:
+                yield Pool(given, jobs, stopped)
             return
         context = multiprocessing.get_context("spawn")
         told, teller = context.Pipe(duplex=False)
-        executor = ProcessPoolExecutor(jobs, context, initializer=_begin, initargs=(told, counters))
+        executor: Executor
+        try:
+            executor = _Processes(jobs, context, initializer=_begin, initargs=(told, counters))
+        except (OSError, NotImplementedError):
+            executor, jobs = _Here(), 1
         try:
             yield Pool(executor, jobs, stopped)
         except BaseException:
@@ -161,6 +165,28 @@ def _do(function: Callable[..., Result], *arguments: Any) -> Result:
 
 
 # What the parent does.
+
+
+class _Processes(ProcessPoolExecutor):
+    """Processes that start with the first piece of work, and never see a Ctrl-C."""
+
+    def submit(self, call: Callable[..., Result], /, *arguments: Any, **named: Any) -> Future[Result]:
+        """Have a process make the call."""
+        with _without_ctrl_c():
+            return super().submit(call, *arguments, **named)
+
+
+class _Here(Executor):
+    """Makes each call at once, in this process."""
+
+    def submit(self, call: Callable[..., Result], /, *arguments: Any, **named: Any) -> Future[Result]:
+        """Make the call, and return what came of it."""
+        future: Future[Result] = Future()
+        try:
+            future.set_result(call(*arguments, **named))
+        except Exception as error:
+            future.set_exception(error)
+        return future
 
 
 @contextmanager

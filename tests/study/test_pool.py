@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import _multiprocessing
+import errno
 import os
 import signal
 import threading
@@ -14,6 +16,7 @@ import pytest
 from real_processes import Watched
 
 from collagebench.errors import CollagebenchError, DataError, Interrupted
+from collagebench.interrupts import interruptions
 from collagebench.study.pool import MakePool, open_pool
 
 pytestmark = pytest.mark.processes
@@ -92,6 +95,25 @@ def test_a_process_that_is_killed_is_a_sentence() -> None:
         open_pool(1) as pool,
     ):
         pool.each(killed, {"large": ()})
+
+
+def test_without_locks_it_works_here_and_hears_a_ctrl_c(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no lock can be shared (a read-only /dev/shm) this process does the work, and a Ctrl-C stops it midway."""
+
+    def refuse(*arguments: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    def interrupted() -> None:
+        with interruptions() as told:
+            os.kill(os.getpid(), signal.SIGINT)
+            if told.wait(10):
+                raise Interrupted("interrupted")
+
+    monkeypatch.setattr(_multiprocessing, "SemLock", refuse)
+    with open_pool(2) as pool:
+        assert pool.each(os.getpid, {"here": ()}) == {"here": os.getpid()}
+    with pytest.raises(Interrupted), open_pool(2) as pool:
+        pool.each(interrupted, {"one": (), "two": ()})
 
 
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])

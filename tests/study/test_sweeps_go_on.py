@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import _multiprocessing
+import errno
 import json
 from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
@@ -15,6 +17,7 @@ from collagebench.engine.cells import Progress
 from collagebench.errors import DataError, Interrupted, OutputError, UsageError
 from collagebench.report.sweep import summarise_sweep
 from collagebench.results.sweep import read_sweep
+from collagebench.study import points
 from collagebench.study.sweep import recorded_values, simulate_sweep
 
 TABLES = ("requests.csv", "tasks.csv")
@@ -43,6 +46,22 @@ def test_other_processes_and_another_order_give_the_same_records(whole: Path, tm
     simulate_sweep(resolve_grid({**ASKED, "utilisation": (0.5, 0.2)}), tmp_path / "s", jobs=2)
     assert records(tmp_path / "s") == records(whole)
     assert len(records(whole)) == 4
+
+
+def test_where_processes_can_share_nothing_it_is_done_without_them(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where /dev/shm cannot be written there are neither locks nor counters, and the records are the same."""
+
+    def refuse(*arguments: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(points, "RawArray", refuse)
+    monkeypatch.setattr(_multiprocessing, "SemLock", refuse)
+    heard: list[int] = []
+    simulate_sweep(resolve_grid(ASKED), tmp_path / "s", jobs=2, done=lambda done, of, line: heard.append(done))
+    assert records(tmp_path / "s") == records(whole)
+    assert sorted(set(heard)) == [0, 360, 720]
 
 
 def test_a_cell_is_an_ordinary_experiment(whole: Path, tmp_path: Path) -> None:
