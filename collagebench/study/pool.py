@@ -29,6 +29,7 @@ MakePool = Callable[[int], Executor]
 """Makes an executor of so many processes."""
 LOOK_EVERY = 0.2
 """Seconds from one look for a Ctrl-C, and for how far the work is, to the next."""
+SAFE_PATH = "PYTHONSAFEPATH"
 
 shared: Any = None
 """In a process of the pool, what it shares with the parent: counters, if any; None elsewhere."""
@@ -96,7 +97,8 @@ def open_pool(jobs: int, make: MakePool | None = None, counters: Any = None) -> 
         told, teller = context.Pipe(duplex=False)
         executor: Executor
         try:
-            executor = _Processes(jobs, context, initializer=_begin, initargs=(told, counters))
+            with _only_installed_modules():  # for a helper that multiprocessing starts now
+                executor = _Processes(jobs, context, initializer=_begin, initargs=(told, counters))
         except (OSError, NotImplementedError):
             executor, jobs = _Here(), 1
         try:
@@ -121,9 +123,9 @@ def _result(future: Future[Result], name: str, in_hand: list[str]) -> Result:
         raise CollagebenchError(f"{name}: memory ran short; go on with fewer --jobs") from None
     except BrokenProcessPool:
         raise CollagebenchError(
-            f"a process was killed (it had {' or '.join(in_hand)} in hand), by the system if memory ran short: what "
-            "was finished stays: the same command with the same --out (a sweep also wants --resume) and fewer --jobs "
-            "goes on from there"
+            f"a process was killed (it had {' or '.join(in_hand)} in hand), by the system if memory ran short, or "
+            "could not start: what was finished stays: the same command with the same --out (a sweep also wants "
+            "--resume) and fewer --jobs goes on from there"
         ) from None
 
 
@@ -172,7 +174,7 @@ class _Processes(ProcessPoolExecutor):
 
     def submit(self, call: Callable[..., Result], /, *arguments: Any, **named: Any) -> Future[Result]:
         """Have a process make the call."""
-        with _without_ctrl_c():
+        with _without_ctrl_c(), _only_installed_modules():
             return super().submit(call, *arguments, **named)
 
 
@@ -200,3 +202,20 @@ def _without_ctrl_c() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def _only_installed_modules() -> Iterator[None]:
+    """Keep processes that start meanwhile from taking a file of the current directory for a module of Python's.
+
+    Before Python 3.11 they do.
+    """
+    before = os.environ.get(SAFE_PATH)
+    os.environ[SAFE_PATH] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[SAFE_PATH]
+        else:
+            os.environ[SAFE_PATH] = before

@@ -6,6 +6,7 @@ import _multiprocessing
 import errno
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -91,7 +92,7 @@ def _either(function: Callable[[Path], None], path: Path) -> None:
 def test_a_process_that_is_killed_is_a_sentence() -> None:
     """It says which work it had in hand, and how to go on."""
     with (
-        pytest.raises(CollagebenchError, match=r"it had large in hand.*fewer --jobs goes on from there"),
+        pytest.raises(CollagebenchError, match=r"it had large in hand.* could not start.*fewer --jobs goes on"),
         open_pool(1) as pool,
     ):
         pool.each(killed, {"large": ()})
@@ -114,6 +115,19 @@ def test_without_locks_it_works_here_and_hears_a_ctrl_c(monkeypatch: pytest.Monk
         assert pool.each(os.getpid, {"here": ()}) == {"here": os.getpid()}
     with pytest.raises(Interrupted), open_pool(2) as pool:
         pool.each(interrupted, {"one": (), "two": ()})
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="Python looks into the current directory first")
+def test_files_of_the_current_directory_are_no_modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A `signal.py` that happens to lie there is not what a process of the pool imports, nor is the environment left
+    changed."""
+    for name in ("signal", "selectors"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('this is mine')\n")
+    monkeypatch.chdir(tmp_path)
+    before = dict(os.environ)
+    with open_pool(1) as pool:
+        assert pool.each(half, {"two": (2,)}) == {"two": 1.0}
+    assert dict(os.environ) == before
 
 
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
