@@ -16,13 +16,15 @@ def counted(first: str) -> Iterator[Callable[[int, int, str], None]]:
 
     It begins with the line `first`; the function it yields is told what is done, how much there is, and a line.
     """
+    if not (sys.stderr and sys.stderr.isatty()):
+        yield lambda done, total, line: None
+        return
     columns = (
         rich_progress.TextColumn("{task.description}"),
         rich_progress.BarColumn(),
         rich_progress.TimeElapsedColumn(),
         rich_progress.TimeRemainingColumn(),
     )
-    watched = bool(sys.stderr and sys.stderr.isatty())
-    with rich_progress.Progress(*columns, console=Console(stderr=True), transient=True, disable=not watched) as bar:
+    with rich_progress.Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(first, total=None)
         yield lambda done, total, line: bar.update(task, description=line, total=total, completed=done)

@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pytest
 from real_processes import ROOT
+from rich import progress as rich_progress
 from rich.console import Console, Group
 
 from collagebench.cli.live_view import LiveView
+from collagebench.cli.progress import counted
 from collagebench.engine.tally import Watched
 from collagebench.schemes.protocol import Request
 
@@ -114,6 +116,16 @@ def test_nothing_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
         assert found.out == ""
         assert found.err.count("\n") == (1 if verbose else 0)
     assert found.err.startswith("run 2 of 2, none: 0.0 s; so far 120 answered, 1 failed, p50 2")
+
+
+def test_a_bar_that_nobody_watches_is_not_begun(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a pipe not even an empty line comes out, which some versions of Rich end a hidden bar with."""
+    monkeypatch.setattr(rich_progress, "Progress", lambda *columns, **options: pytest.fail("a bar was made"))
+    with counted("first") as done:
+        done(1, 2, "second")
+    assert capsys.readouterr() == ("", "")
 
 
 def in_terminal(directory: Path, *arguments: str, **environment: str) -> tuple[int, str]:
