@@ -154,6 +154,12 @@ def _requests(check: Checker, requests: Any, classes: int) -> None:
     served = ~np.isnan(requests["service"])
     travelled = np.isnan(requests["encode"]) == np.isnan(requests["transport"])
     check.none(~failed & served & ~travelled, "encode and transport are both known, or neither")
+    for one, other in (("encode", "decode"), ("queue", "service")):
+        apart = np.isnan(requests[one]) != np.isnan(requests[other])
+        check.none(~failed & apart, f"{one} and {other} are both known, or neither")
+    worked = ~failed & (requests["task"] >= 0)
+    for name in ("group", "hold"):
+        check.none(worked & np.isnan(requests[name]), f"a task answered it, but its {name} is empty")
     check.none(~failed & ~served & ~np.isnan(requests["transport"]), "its transport is known without its service")
     known = served & travelled
     total = np.where(known, 0.0, np.nan)
@@ -182,11 +188,15 @@ def _tasks(check: Checker, tasks: Any, workers: int, mode: str | None) -> None:
     check.from_0("sent", "ended", "asked", "wanted_s", "queue", "compute", "service")
     ended, service = tasks["ended"], tasks["service"]
     check.none(ended < tasks["sent"] - EXACT - DIGITS * ended, "it ended before it was sent")
-    check.equal(tasks["compute"] + tasks["injected"], service, service, "its service is not computing and injection")
     compute, draw = tasks["compute"], tasks["asked"]
+    spent = compute + tasks["injected"]
+    check.none(np.isnan(service) & ~np.isnan(spent), "computing and injection are known without its service")
+    check.equal(spent, service, service, "its service is not computing and injection")
     meant = {"floor": np.maximum(compute, draw), "add": compute + draw, "scale": compute * np.maximum(draw, 1.0)}
     wanted = meant.get(str(mode))
     if wanted is not None:  # older versions do not say what a draw means
+        unasked = np.isnan(draw) | np.isnan(tasks["wanted_s"])
+        check.none(~np.isnan(compute) & unasked, "compute is known, but not what was asked of it")
         check.equal(wanted, tasks["wanted_s"], wanted, "the service wanted is not what was asked of its inference")
 
 

@@ -11,13 +11,15 @@ from synthetic_run import make_run
 from collagebench.errors import DataError
 from collagebench.results.reader import load
 
+KNOWN = {"models": [{"classes": 10}], "service": {"mode": "floor"}}
+
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
     """Return the directory of two schemes in two runs of three requests, one of which failed."""
     config = {"workers": 10, "requests": 3, "runs": 2, "warmup": 0.4}
     latencies = {"none": [[0.1, 0.2, 0.3], [0.1, None, 0.1]], "hedge": [[0.1] * 3, [0.2] * 3]}
-    make_run(tmp_path / "run", latencies, header={"config": config, "models": [{"classes": 10}]})
+    make_run(tmp_path / "run", latencies, header={"config": config, **KNOWN})
     path = tmp_path / "run" / "requests.csv"
     lines = path.read_text().splitlines()
     path.write_text("".join(line.replace("0,0,3,False", "0,0,3,True") + "\n" for line in lines))
@@ -59,6 +61,10 @@ def change(run: Path, file: str, column: str, value: str, row: int = 1) -> None:
         ("requests", "predicted", "-3", "predicted cannot be -3"),
         ("requests", "service", "0.19", "its phases do not make up its latency"),
         ("requests", "queue", "-0.02", "queue cannot be -0.02"),
+        ("requests", "queue", "", "queue and service are both known, or neither"),
+        ("requests", "decode", "", "encode and decode are both known, or neither"),
+        ("requests", "group", "", "a task answered it, but its group is empty"),
+        ("requests", "hold", "", "a task answered it, but its hold is empty"),
         ("requests", "reason", "deadline", "either an answer or a reason"),
         ("tasks", "task", "0", "this task was there before"),
         ("tasks", "worker", "10", "worker cannot be 10"),
@@ -69,6 +75,8 @@ def change(run: Path, file: str, column: str, value: str, row: int = 1) -> None:
         ("tasks", "outcome", "eaten", "outcome cannot be 'eaten'"),
         ("tasks", "outcome", "wasted", "the task that answered it was not used"),
         ("tasks", "asked", "-0.01", "asked cannot be -0.01"),
+        ("tasks", "asked", "", "compute is known, but not what was asked of it"),
+        ("tasks", "service", "", "computing and injection are known without its service"),
         ("tasks", "service", "0.02", "its service is not computing and injection"),
         ("tasks", "bytes_sent", "-7", "bytes_sent cannot be -7"),
         ("cells", "run", "0", "this cell was there before"),

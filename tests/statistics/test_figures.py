@@ -184,10 +184,11 @@ def test_goodput_is_unknown_where_classes_are(tmp_path):
 
 def test_means_of_phases(tmp_path):
     """Each phase is averaged over the answered requests that know it; one that none knows is None."""
+    simulated = {"encode": None, "transport": None, "decode": None}
     records = [
-        request(queue=0.1, decode=None),
-        request(number=1, queue=0.3, decode=None),
-        request(number=2, queue=None),
+        request(latency=0.3, queue=0.1, service=0.2, **simulated),
+        request(number=1, latency=0.5, queue=0.3, service=0.2, **simulated),
+        request(number=2, queue=None, service=None, transport=None),
     ]
     found = phase_means(written(tmp_path, [*records, request(number=3, latency=None, queue=9.0, decode=9.0)]).requests)
     assert found["queue"] == pytest.approx(0.2)
