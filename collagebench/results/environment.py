@@ -13,7 +13,7 @@ import subprocess
 from datetime import datetime, timezone
 from functools import cache
 from importlib import metadata
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from collagebench import __version__
@@ -116,16 +116,31 @@ def _memory_bytes(field: str) -> int | None:
 
 
 def _cpu_quota() -> float | None:
-    """Return how many cores the container (cgroup) may use, None without a limit or where it cannot be read."""
-    own = next((line.split(":", 2)[2].strip() for line in _lines("/proc/self/cgroup") if line.startswith("0::")), "/")
-    for directory in dict.fromkeys((f"/sys/fs/cgroup{own.rstrip('/')}", "/sys/fs/cgroup")):
-        for line in _lines(f"{directory}/cpu.max"):  # version 2: "quota period", in µs
-            quota, _, period = line.partition(" ")
-            if quota != "max":
-                return int(quota) / int(period)
-    quota_us = next(iter(_lines("/sys/fs/cgroup/cpu/cpu.cfs_quota_us")), "-1")
-    period_us = next(iter(_lines("/sys/fs/cgroup/cpu/cpu.cfs_period_us")), "100000")
-    return int(quota_us) / int(period_us) if int(quota_us) > 0 else None
+    """Return how many cores the container (cgroup) may use, None without a limit or where it cannot be read.
+
+    A group may use no more than any of those that it lies in.
+    """
+    quotas = []
+    for line in _lines("/proc/self/cgroup"):
+        number, controllers, own = line.strip().split(":", 2)
+        group = PurePosixPath(own)
+        for each in (group, *group.parents):
+            if number == "0":  # version 2: "quota period", in µs
+                quota, _, period = _first(f"/sys/fs/cgroup/{str(each).strip('/')}/cpu.max", "max").partition(" ")
+            elif "cpu" in controllers.split(","):
+                directory = f"/sys/fs/cgroup/cpu/{str(each).strip('/')}"
+                quota = _first(f"{directory}/cpu.cfs_quota_us", "-1")
+                period = _first(f"{directory}/cpu.cfs_period_us", "100000")
+            else:
+                continue
+            if quota not in ("max", "-1"):
+                quotas.append(int(quota) / int(period))
+    return min(quotas, default=None)
+
+
+def _first(path: str, otherwise: str) -> str:
+    """Return the first line of a file."""
+    return next(iter(_lines(path)), otherwise)
 
 
 def _os_name() -> str | None:

@@ -7,6 +7,8 @@ import os
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from collagebench.results import environment
 from collagebench.results.environment import capture, processor_time, sources
 
@@ -76,10 +78,35 @@ def test_git_is_that_of_the_source_checkout(tmp_path, monkeypatch):
     assert capture()["git"]["dirty"] is True
 
 
-def test_cpu_quota_of_a_container(monkeypatch):
-    """A cgroup's quota over its period is the number of cores it may use, and `max` is no limit."""
-    files = {"/proc/self/cgroup": ["0::/box"], "/sys/fs/cgroup/box/cpu.max": ["150000 100000"]}
-    monkeypatch.setattr(environment, "_lines", lambda path: files.get(path, []))
-    assert capture()["cpu_quota_cores"] == 1.5
-    files["/sys/fs/cgroup/box/cpu.max"] = ["max 100000"]
-    assert capture()["cpu_quota_cores"] is None
+@pytest.mark.parametrize(
+    ("files", "cores"),
+    [
+        ({"/proc/self/cgroup": "0::/box", "/sys/fs/cgroup/box/cpu.max": "150000 100000"}, 1.5),
+        ({"/proc/self/cgroup": "0::/box", "/sys/fs/cgroup/box/cpu.max": "max 100000"}, None),
+        ({"/proc/self/cgroup": "0::/", "/sys/fs/cgroup/cpu.max": "50000 100000"}, 0.5),
+        (
+            {
+                "/proc/self/cgroup": "0::/pod/box",
+                "/sys/fs/cgroup/pod/box/cpu.max": "300000 100000",
+                "/sys/fs/cgroup/pod/cpu.max": "200000 100000",
+            },
+            2.0,
+        ),
+        (
+            {
+                "/proc/self/cgroup": "5:memory:/\n4:cpu,cpuacct:/box\n0::/",
+                "/sys/fs/cgroup/cpu/box/cpu.cfs_quota_us": "250000",
+                "/sys/fs/cgroup/cpu/box/cpu.cfs_period_us": "100000",
+                "/sys/fs/cgroup/cpu/cpu.cfs_quota_us": "-1",
+            },
+            2.5,
+        ),
+        ({}, None),
+    ],
+    ids=["version 2", "no limit", "at the top", "in another", "version 1", "no groups"],
+)
+def test_cpu_quota_of_a_container(monkeypatch: pytest.MonkeyPatch, files: dict[str, str], cores: float | None) -> None:
+    """A cgroup's quota over its period is the number of cores it may use, if no group that it lies in has less."""
+    there = {path: text.splitlines() for path, text in files.items()}
+    monkeypatch.setattr(environment, "_lines", lambda path: there.get(path.replace("//", "/"), []))
+    assert capture()["cpu_quota_cores"] == cores
