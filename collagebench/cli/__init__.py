@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import sys
@@ -23,6 +24,8 @@ VERBS = {
     "train": "Train a model (needs the train extra).",
     "export": "Export trained models to ONNX (needs the train extra).",
 }
+FULL = (errno.ENOSPC, errno.EDQUOT)
+"""What the system says where there is no room to write."""
 
 
 class Verbs(click.Group):
@@ -75,8 +78,9 @@ def main(args: list[str] | None = None) -> None:
         if os.environ.get("COLLAGEBENCH_TRACEBACK"):
             raise
         what = f"{type(error).__name__}: {error}".splitlines()[0]
-        click.echo(
-            f"collagebench: unexpected {what}; set COLLAGEBENCH_TRACEBACK=1 to see where, and report it", err=True
-        )
+        sentence = f"unexpected {what}; set COLLAGEBENCH_TRACEBACK=1 to see where, and report it"
+        if isinstance(error, OSError) and error.errno in FULL:  # a disk behind standard output, for example
+            sentence = f"the output cannot be written ({error.strerror})"
+        click.echo(f"collagebench: {sentence}", err=True)
         code = EXIT_ERROR
     sys.exit(code if isinstance(code, int) else 0)

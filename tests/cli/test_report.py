@@ -160,6 +160,23 @@ def test_full_disk_behind_standard_output(sound, form):
 
 
 @pytest.mark.processes
+@pytest.mark.parametrize("arguments", ["--help", "profiles", "report --json-schema"])
+def test_whatever_is_printed_to_a_full_disk_is_one_sentence(arguments):
+    """Help and lists, too, end with a sentence where the disk is full, which is no fault of the program."""
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "collagebench", *arguments.split()],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            cwd=Path(__file__).parents[2],
+        )
+    assert done.returncode == 1
+    assert done.stderr == "collagebench: the output cannot be written (No space left on device)\n"
+
+
+@pytest.mark.processes
 def test_colours_are_for_terminals_only(sound):
     """A report that is piped has no escape codes."""
     done = subprocess.run(
