@@ -23,6 +23,9 @@ PROGRAM = (
 MEMORY = Path("/proc/meminfo")
 WORKER_BYTES: dict[Compute, int] = {"real": 11_000_000, "emulated": 8_000_000}
 """Memory of a worker beside what it shares with the others, measured; with large models it is more."""
+START_WITHIN = 30.0
+"""Seconds until all workers must be ready, and for each of them so many more:"""
+START_EACH = 0.1
 LINE_BYTES = 1 << 24
 """The longest line that the forkserver may say: hours of stops in one."""
 
@@ -33,7 +36,7 @@ async def local_fleet(
     compute: Compute,
     logs: Path,
     on_lost: Callable[[int, str], None],
-    start_deadline: float = 30.0,
+    start_deadline: float | None = None,
     drain_deadline: float = 2.0,
     on_crashed: Callable[[int], None] = lambda worker: None,
     on_back: Callable[[int], None] = lambda worker: None,
@@ -45,7 +48,7 @@ async def local_fleet(
         compute: `real` loads and runs the models, `emulated` does neither.
         logs: directory for `worker-<index>.log` and `forkserver.log`; made if it is missing.
         on_lost: called once with index and reason for a worker that ends while the fleet is up.
-        start_deadline: seconds until all workers must be ready.
+        start_deadline: seconds until all workers must be ready; None for a time that grows with their number.
         drain_deadline: seconds that workers get to stop before they are killed.
         on_crashed: called with the index of a worker that has ended because it was made to crash.
         on_back: called with its index when it serves again.
@@ -59,7 +62,8 @@ async def local_fleet(
     fleet = Fleet(on_lost, on_back)
     launcher = Launcher(await _forkserver(compute, logs), logs, fleet.lost, on_crashed, fleet.restarted)
     try:
-        await fleet.launch([(launcher, specs)], start_deadline)
+        usual = START_WITHIN + START_EACH * len(specs)
+        await fleet.launch([(launcher, specs)], usual if start_deadline is None else start_deadline)
         yield fleet
     finally:
         await fleet.close()

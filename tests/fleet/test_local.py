@@ -20,6 +20,7 @@ import pytest
 from real_processes import ROOT, SUMS, Watched
 
 from collagebench.errors import FleetError, ModelError, OutputError
+from collagebench.fleet import local
 from collagebench.fleet.connection import Connection, TaskError
 from collagebench.fleet.local import local_fleet
 from collagebench.worker.spec import ModelFile, WorkerSpec
@@ -402,6 +403,16 @@ def test_workers_that_are_not_ready_in_time_are_named(tmp_path: Path) -> None:
     os.mkfifo(pipe)
     with pytest.raises(FleetError, match=r"2 of 2 workers were not ready within 2 s: worker 0 .*; worker 1 "):
         with_fleet(pytest.fail, tmp_path, 2, model=replace(SUMS, path=str(pipe)), start_deadline=2.0)
+
+
+def test_more_workers_have_more_time_to_be_ready(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Thousands of workers that start as fast as the machine can are not given up."""
+    pipe = tmp_path / "never.onnx"
+    os.mkfifo(pipe)
+    monkeypatch.setattr(local, "START_WITHIN", 0.5)
+    monkeypatch.setattr(local, "START_EACH", 0.25)
+    with pytest.raises(FleetError, match=r"2 of 2 workers were not ready within 1 s"):
+        with_fleet(pytest.fail, tmp_path, 2, model=replace(SUMS, path=str(pipe)))
 
 
 @contextlib.contextmanager
