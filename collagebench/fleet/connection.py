@@ -255,6 +255,7 @@ class Connection:
     def _quoted(self, text: str) -> str:
         """Return what the far end says, fit for a line of a terminal or a record."""
         text = "".join(sign if sign.isprintable() else " " for sign in text[: 2 * QUOTED])
+        text = " ".join(text.split())
         return text if len(text) <= QUOTED else f"{text[:QUOTED]}…"
 
     async def close(self) -> None:

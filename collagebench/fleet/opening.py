@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import resource
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,9 @@ from collagebench.fleet.fleet import Fleet
 from collagebench.fleet.local import local_fleet
 from collagebench.fleet.where import Where
 from collagebench.worker.spec import Compute, WorkerSpec
+
+OPEN_FILES = 32
+"""What the client has open beside one connection to each worker; measured, and rounded up."""
 
 
 @contextlib.asynccontextmanager
@@ -44,6 +48,7 @@ async def open_fleet(
         FleetError: the workers could not be started or reached.
         OutputError: the logs cannot be written.
     """
+    _see_that_enough_may_be_open(len(specs))
     opened: Any
     if where.kind == "local":
         opened = local_fleet(specs, compute, logs, on_lost, on_crashed=on_crashed, on_back=on_back)
@@ -63,3 +68,13 @@ async def open_fleet(
         raise FleetError(f"there is no fleet of the kind {where.kind}")
     async with opened as fleet:
         yield fleet
+
+
+def _see_that_enough_may_be_open(workers: int) -> None:
+    """Refuse more workers than this process may have connections to."""
+    needed, (most, _) = workers + OPEN_FILES, resource.getrlimit(resource.RLIMIT_NOFILE)
+    if most != resource.RLIM_INFINITY and needed > most:
+        raise FleetError(
+            f"{workers:,} workers need {needed:,} open files or more, and this process may have {most:,}: raise "
+            "`ulimit -n`, or use fewer --workers"
+        )

@@ -31,6 +31,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import errno
 import gc
 import importlib
 import math
@@ -265,7 +266,8 @@ class Forkserver:
                 self._loop.own(said)
             pid = os.fork()
         except OSError as error:
-            message = f"worker {spec.index} could not be started ({error.strerror})"
+            advice = ": raise `ulimit -n`, or use fewer workers" if error.errno == errno.EMFILE else ""
+            message = f"worker {spec.index} could not be started ({error.strerror}){advice}"
             say({"worker": spec.index, "event": "failed", "kind": "fleet", "message": message, **_again(again)})
             return
         if pid == 0:

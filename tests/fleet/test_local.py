@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -23,6 +24,8 @@ from collagebench.errors import FleetError, ModelError, OutputError
 from collagebench.fleet import local
 from collagebench.fleet.connection import Connection, TaskError
 from collagebench.fleet.local import local_fleet
+from collagebench.fleet.opening import open_fleet
+from collagebench.fleet.where import Where
 from collagebench.worker.spec import ModelFile, WorkerSpec
 
 pytestmark = pytest.mark.processes
@@ -289,6 +292,8 @@ import asyncio, signal, sys
 from pathlib import Path
 from real_processes import SUMS
 from collagebench.fleet.local import local_fleet
+from collagebench.fleet.opening import open_fleet
+from collagebench.fleet.where import Where
 from collagebench.worker.spec import WorkerSpec
 
 async def main():
@@ -493,6 +498,35 @@ def test_more_workers_than_there_is_memory_for_are_refused(tmp_path: Path, monke
     with pytest.raises(FleetError, match=r"3 workers need 0\.0 GB of memory or more, and here are 0\.0 GB free"):
         with_fleet(pytest.fail, tmp_path, 3, "emulated")
     assert not list(tmp_path.glob("*.log"))
+
+
+def test_more_workers_than_may_be_connected_to_are_refused(tmp_path: Path) -> None:
+    """Nothing is started where this process may not have so many files open, and the sentence says what helps."""
+
+    async def main() -> None:
+        specs = [WorkerSpec(index, (SUMS,)) for index in range(1000)]
+        async with open_fleet(Where(), specs, "emulated", tmp_path, never):
+            pytest.fail("the fleet came up")
+
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (1000, before[1]))
+    try:
+        with pytest.raises(FleetError, match=r"1,000 workers need 1,032 open .* may have 1,000: raise `ulimit -n`"):
+            asyncio.run(main())
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    assert not list(tmp_path.glob("*.log"))
+
+
+def test_what_grpc_says_is_not_padded() -> None:
+    """Blanks that it fills a message up with, for a table of its own, are not repeated."""
+
+    async def main() -> str:
+        connection = Connection(0, "unix:/x")
+        await connection.close()
+        return connection._quoted("socket: Too many open files \0  /tmp/x   ")
+
+    assert asyncio.run(main()) == "socket: Too many open files /tmp/x"
 
 
 def test_a_temporary_directory_too_deep_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import stat
 import subprocess
@@ -52,6 +53,22 @@ def test_a_worker_reports_what_it_loaded(tmp_path: Path) -> None:
         assert {"python", "collagebench", "onnxruntime"} <= set(ready["versions"])
         assert Path(ready["socket"]).parent == Path(up["directory"])
         assert Path(ready["socket"]).is_socket()
+
+
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="the limits of another process cannot be set here")
+def test_a_limit_of_open_files_is_named_with_what_helps(tmp_path: Path) -> None:
+    """Whoever runs into it learns how to raise it; workers that run are not disturbed."""
+    with driven("emulated", tmp_path) as server:
+        started(server, 1)
+        there = len(os.listdir(f"/proc/{server.process.pid}/fd"))
+        resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE, (there, there))
+        server.start(replace(SPEC, index=1))
+        message = server.hear()["message"]
+        assert message == (
+            "worker 1 could not be started (Too many open files): raise `ulimit -n`, or use fewer workers"
+        )
+        server.order(drain=5.0)
+        assert server.hear() == {"worker": 0, "event": "exited", "status": "exit status 0"}
 
 
 def test_a_model_that_fails_is_reported_and_the_worker_ends(tmp_path: Path) -> None:
