@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from collagebench.errors import UsageError
+from collagebench.ordinary import ordinary
 
 USER = r"[A-Za-z0-9_][A-Za-z0-9_.+@-]*\$?"
 NAME = r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?"
@@ -80,7 +81,7 @@ def read_hosts(path: Path) -> tuple[Host, ...]:
         UsageError: it cannot be read, names no host, or has a line that makes no sense; the sentence says which.
     """
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = ordinary(path).read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise UsageError(f"the file of hosts {path} cannot be read: {reason}") from None

@@ -23,6 +23,7 @@ from typing import Any
 from collagebench.config import ANSWERS, Config, SchemeConfig, option
 from collagebench.errors import UsageError, nearest
 from collagebench.hosts import Host, read_hosts
+from collagebench.ordinary import ordinary
 from collagebench.schemes import SCHEMES, options_of
 from collagebench.stragglers.model import is_path
 from collagebench.study.grid import several
@@ -123,7 +124,7 @@ def read_profile(path: Path) -> Profile:
             names the file, the line and the key. The options of schemes are left for the schemes to judge.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = ordinary(path).read_text(encoding="utf-8-sig")
         data = tomllib.loads(text)
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from collagebench.errors import DataError
+from collagebench.ordinary import ordinary
 from collagebench.results.seal import OWN, header_checksum
 
 SEALED = 3
@@ -192,7 +193,7 @@ def read_header(path: Path, newest: int) -> tuple[dict[str, Any], bool]:
         DataError: it is no header, says something impossible, or was written by a newer version.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = ordinary(path).read_text(encoding="utf-8")
         header = json.loads(text, parse_constant=_unknown)
         json.dumps(header, ensure_ascii=False).encode()  # a lone surrogate could never be printed
         schema = header["schema"]

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from collagebench.errors import DataError
+from collagebench.ordinary import ordinary
 from collagebench.results.checks import check_records
 from collagebench.results.header import read_header
 from collagebench.results.lines import split, whole_lines
@@ -182,7 +183,7 @@ def _table(path: Path, kind: type, schema: int, notes: list[str], skip: Iterable
     parts: dict[str, list[Array]] = {name: [] for name in types if name not in skip}
     rows_read, block = 0, ""
     try:
-        with path.open(encoding="utf-8", newline="") as file:
+        with ordinary(path).open(encoding="utf-8", newline="") as file:
             first = file.readline()
             if first.endswith("\n") and next(csv.reader([first]), []) != written:
                 raise DataError(

@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from collagebench.ordinary import ordinary
+
 OWN = "checksum"
 FILES = "files"
 PIECE = 1 << 20
@@ -27,7 +29,7 @@ def header_checksum(header: Mapping[str, Any]) -> int:
 def file_checksum(path: Path) -> dict[str, int]:
     """Return size and CRC-32 of a file; raises OSError."""
     size = checksum = 0
-    with path.open("rb") as file:
+    with ordinary(path).open("rb") as file:
         while piece := file.read(PIECE):
             size += len(piece)
             checksum = zlib.crc32(piece, checksum)

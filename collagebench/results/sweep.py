@@ -16,6 +16,7 @@ from typing import Any
 
 from collagebench import __version__
 from collagebench.errors import DataError, OutputError
+from collagebench.ordinary import ordinary
 from collagebench.results.environment import now
 
 SCHEMA = 1
@@ -91,7 +92,7 @@ def read_sweep(directory: Path) -> Sweep:
     """
     path = directory / FILE
     try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
+        facts = json.loads(ordinary(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise DataError(f"{directory} is not the directory of a sweep: it holds no {FILE}") from None
     except OSError as error:

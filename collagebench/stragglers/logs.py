@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from collagebench.errors import DataError, UsageError
+from collagebench.ordinary import ordinary
 
 Log = tuple[float, ...]
 
@@ -42,6 +43,7 @@ def read_logs(path: Path, log_length: int | None = None) -> tuple[Log, ...]:
 def _read(path: Path) -> tuple[tuple[Log, ...], bool]:
     """Return the file's logs, and whether it names their machines."""
     try:
+        ordinary(path)
         logs, named = ((_array(path),), False) if path.suffix == ".npy" else _text(path)
     except OSError as error:
         raise DataError(f"the trace {path} cannot be read ({error.strerror or error})") from None

@@ -38,6 +38,7 @@ from statistics import fmean
 from typing import Any
 
 from collagebench.errors import DataError, UsageError
+from collagebench.ordinary import ordinary
 from collagebench.stragglers.draws import key, uniform
 from collagebench.stragglers.persistence import Levels
 from collagebench.stragglers.quantiles import Quantiles
@@ -162,7 +163,7 @@ def read(path: Path) -> dict[str, Any]:
         DataError: it is missing, no profile, or of a newer version.
     """
     try:
-        profile = json.loads(path.read_text(encoding="utf-8"))
+        profile = json.loads(ordinary(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise DataError(f"the recorded stragglers {path} cannot be read ({error.strerror})") from None
     except (ValueError, RecursionError) as error:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -86,6 +88,8 @@ def test_a_file_that_makes_no_sense(tmp_path, text, words):
 
 def test_a_file_that_cannot_be_read(tmp_path):
     """The reason is in the sentence."""
+    with pytest.raises(UsageError, match="cannot be read: it is no ordinary file"):
+        read_hosts(Path("/dev/null"))
     with pytest.raises(UsageError, match="cannot be read: No such file"):
         read_hosts(tmp_path / "none")
     (tmp_path / "latin").write_bytes(b"\xff")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -180,7 +181,9 @@ def test_missing_files(tmp_path, text, line, missing):
 
 
 def test_a_missing_profile(tmp_path):
-    """A file that cannot be read is named with the reason; text that is not UTF-8 as well."""
+    """A file that cannot be read is named with the reason, as are a device and text that is not UTF-8."""
+    with pytest.raises(UsageError, match="profile /dev/null cannot be read: it is no ordinary file"):
+        read_profile(Path("/dev/null"))
     with pytest.raises(UsageError, match=r"profile .*x\.toml cannot be read: No such file"):
         read_profile(tmp_path / "x.toml")
     (tmp_path / "x.toml").write_bytes(b"description = '\xff'")

@@ -161,6 +161,16 @@ def test_missing_records_are_an_error(tmp_path):
         load(tmp_path / "run")
 
 
+@pytest.mark.parametrize("name", ["run.json", "requests.csv", "tasks.csv", "cells.csv"])
+def test_what_may_never_end_is_not_read(tmp_path, name):
+    """A device or a pipe in the place of a file is refused, through a link as well, and not waited for."""
+    make_run(tmp_path / "run", {"none": [[0.1]]})
+    (tmp_path / "run" / name).unlink()
+    (tmp_path / "run" / name).symlink_to("/dev/null")
+    with pytest.raises(DataError, match=rf"{name} cannot be read \(it is no ordinary file\)"):
+        load(tmp_path / "run")
+
+
 def test_variants_keep_the_order_of_the_header(tmp_path):
     """Schemes come in the order in which they were asked for, those without a complete cell included."""
     schemes = [{"scheme": "none", "variant": "none"}, {"scheme": "collage", "variant": "wait"}, {"scheme": "hedge"}]

@@ -165,6 +165,12 @@ def test_a_file_that_is_no_profile_is_one_sentence(tmp_path: Path, text: str | N
     assert "\n" not in str(error.value)
 
 
+def test_what_never_ends_is_not_read() -> None:
+    """A device in the place of a profile is refused, and does not fill the memory."""
+    with pytest.raises(DataError, match=r"/dev/null cannot be read \(it is no ordinary file\)"):
+        open_recorded("/dev/null", 1)
+
+
 @pytest.mark.parametrize("quantile", [0, 1, 30, 58])
 @pytest.mark.parametrize("value", [-1.0, math.inf, math.nan, "x", None])
 def test_damaged_quantiles_are_refused(tmp_path: Path, quantile: int, value: Any) -> None:

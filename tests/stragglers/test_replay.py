@@ -262,6 +262,12 @@ def test_a_file_that_is_no_trace(name: str, content: bytes | None, words: str, t
     assert "\n" not in str(error.value)
 
 
+def test_a_device_is_no_trace() -> None:
+    """It is refused before it is read, since it may have no end."""
+    with pytest.raises(DataError, match=r"/dev/null cannot be read \(it is no ordinary file\)"):
+        read_logs(Path("/dev/null"))
+
+
 @pytest.mark.parametrize(
     ("values", "words"),
     [
