@@ -12,6 +12,7 @@ from collagebench.results.reader import Run, Table
 from collagebench.statistics.accuracy import sample
 from collagebench.statistics.drift import over_places, within_runs
 from collagebench.statistics.quantiles import requests_needed
+from collagebench.statistics.silence import silences
 from collagebench.statistics.strain import BUSY, NEARLY, client_share, own_stragglers, saturated, slow_transport
 
 FLEETS = 40
@@ -68,7 +69,8 @@ def warnings(run: Run) -> list[str]:
         )
     if single:
         found.append(f"one run gives no interval ({', '.join(single)}): raise --runs.")
-    return found + _load(run) + _sampled(run) + _whole_runs(run) + _other_fleet(run) + _place(run) + _host(run)
+    found += _load(run) + _sampled(run) + _whole_runs(run) + _other_fleet(run)
+    return found + _place(run) + _silent(run) + _host(run)
 
 
 def _measured_again(run: Run) -> list[str]:
@@ -250,6 +252,20 @@ def _place(run: Run) -> list[str]:
     ]
 
 
+def _silent(run: Run) -> list[str]:
+    """Say where the network failed for a while, or a host stood still."""
+    found = []
+    for host, silent in silences(run).items():
+        (variant, number), seconds = max(silent.items(), key=lambda item: item[1])
+        others = len(silent) - 1
+        more = f" (and in {others} other{'s' if others > 1 else ''} for over a second)" if others else ""
+        found.append(
+            f"{host} was not heard of for up to {seconds:.1f} s in run {number} of {variant}{more}: a p99 there is "
+            "that of the network, or of a host that stood still; run it again when they are well."
+        )
+    return found
+
+
 def _host(run: Run) -> list[str]:
     """Say where the machine was the straggler; simulated machines never are."""
     if run.header.get("engine") != "live" or not len(run.cells):
@@ -271,9 +287,11 @@ def _host(run: Run) -> list[str]:
         )
     slow = [name for name in run.variants if slow_transport(run.of(name).requests) is not None]
     if slow:
+        local = config.get("fleet", "local") == "local"
+        who = "the cores are too busy" if local else "the network or the hosts are too slow or too busy"
         found.append(
             f"the p99 of the time on the way to the workers and back is over half of the median latency "
-            f"({', '.join(slow)}): the cores are too busy to pass messages on; use fewer --workers or a lower --rate."
+            f"({', '.join(slow)}): {who} to pass messages on; use fewer --workers or a lower --rate."
         )
     load, cores = environment.get("load_average"), environment.get("cpu_quota_cores")
     cores = cores or environment.get("affinity_cores") or environment.get("logical_cores")

@@ -1,0 +1,95 @@
+"""Hosts that were not heard of for a while, and what only looks like that."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from synthetic_run import HEADER, cell, request, task
+
+from collagebench.results.reader import Run, load
+from collagebench.results.writer import RunWriter
+from collagebench.statistics.silence import silences
+from collagebench.statistics.warnings import warnings
+
+FLEET = {"fleet": "ssh", "host": [{"address": "h1", "workers": None}, {"address": "h2", "workers": None}]}
+"""Two hosts, of which the first has the workers with even numbers."""
+REQUESTS = 200
+
+
+def run_with(
+    directory: Path,
+    ways: Mapping[tuple[str, int], Callable[[int], float]] = {},
+    lags: Mapping[tuple[str, int], float] = {},
+    **config: Any,
+) -> Run:
+    """Return two runs of two schemes with a request every 100 ms, served in 10 ms by one of ten workers in turn.
+
+    A cell's `ways` gives the seconds that the task with a number was on its way, 1 ms where it gives none, and its
+    `lags` how late the client was once.
+    """
+    schemes = [
+        {"scheme": name, "variant": name, "allotment": {"single": 10}, "options": {}} for name in ("none", "hedge")
+    ]
+    config = {**HEADER["config"], "runs": 2, "requests": REQUESTS, **FLEET, **config}
+    writer = RunWriter(directory, {**HEADER, "schemes": schemes, "config": config})
+    for scheme in ("none", "hedge"):
+        for run in (0, 1):
+            ended = 0.0
+            for number in range(REQUESTS):
+                way = ways.get((scheme, run), lambda number: 0.001)(number)
+                sent, took = number / 10, 0.01 + way
+                ended = max(ended, sent + took)
+                lag = lags.get((scheme, run), 0.0) if number == 7 else 0.0
+                changes = {"queue": 0.0, "service": 0.01, "transport": way, "lag": lag}
+                writer.request(request(scheme, run, number, latency=took, arrival=sent, **changes))
+                writer.task(task(scheme, run, number, worker=number % 10, sent=sent, ended=sent + took))
+            writer.cell(cell(scheme, run, REQUESTS, duration=ended))
+    writer.finish("done")
+    writer.close()
+    return load(directory)
+
+
+def outage(number: int) -> float:
+    """Return the time on the way where the link of the first host is cut for three seconds, from 5 s on."""
+    return max(8.0 - number / 10, 0.001) if number % 2 == 0 and 5.0 <= number / 10 < 8.0 else 0.001
+
+
+def test_an_outage_is_named(tmp_path: Path) -> None:
+    """Host, scheme, run and seconds; the host whose link was not cut is not named."""
+    run = run_with(tmp_path / "run", {("hedge", 1): outage})
+    found = silences(run)
+    assert {host: list(silent) for host, silent in found.items()} == {"h1": [("hedge", 1)]}
+    (text,) = [text for text in warnings(run) if "not heard of" in text]
+    assert text.startswith("h1 was not heard of for up to 3.0 s in run 1 of hedge: a p99 there is that of the network")
+
+
+def test_a_sound_network_is_not_mentioned(tmp_path: Path) -> None:
+    """Nor is a second on the way of a single reply while others of its host came, which is no silence."""
+    assert silences(run_with(tmp_path / "sound")) == {}
+    assert silences(run_with(tmp_path / "one", {("hedge", 1): lambda number: 1.5 if number == 50 else 0.001})) == {}
+
+
+def test_a_link_that_is_always_slow_is_no_outage(tmp_path: Path) -> None:
+    """What happens in most of the cells is what is usual there."""
+    cells = [(scheme, number) for scheme in ("none", "hedge") for number in (0, 1)]
+    assert silences(run_with(tmp_path / "run", dict.fromkeys(cells[:3], outage))) == {}
+    assert silences(run_with(tmp_path / "two", dict.fromkeys(cells[:2], outage))).keys() == {"h1"}
+
+
+def test_silences_that_are_not_the_hosts(tmp_path: Path) -> None:
+    """The client did not listen, workers are stopped on purpose, or the workers' hosts are not known."""
+    ways, cell = {("hedge", 1): outage}, ("hedge", 1)
+    assert silences(run_with(tmp_path / "client", ways, {cell: 2.9})) == {}
+    assert silences(run_with(tmp_path / "stopped", ways, stragglers="stop")) == {}
+    assert silences(run_with(tmp_path / "ray", ways, fleet="ray")) == {}
+    assert silences(run_with(tmp_path / "changed", ways, host=[])) == {}
+
+
+def test_slow_messages_are_the_cores_or_the_networks(tmp_path: Path) -> None:
+    """On this machine its cores are to blame, elsewhere the network or the hosts."""
+    slow = {(scheme, number): lambda number: 0.02 for scheme in ("none", "hedge") for number in (0, 1)}
+    for fleet, begins in (("local", "the cores are too busy"), ("ssh", "the network or the hosts are too slow")):
+        (text,) = [text for text in warnings(run_with(tmp_path / fleet, slow, fleet=fleet)) if "on the way" in text]
+        assert f"(none, hedge): {begins}" in text
