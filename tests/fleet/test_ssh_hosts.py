@@ -253,6 +253,20 @@ def test_logins_that_fail(three: Hosts, tmp_path: Path) -> None:
     assert nobody.startswith("h3: it cannot be reached (ssh: connect to host 10.99.3.2 port 22: Connection refused)")
 
 
+@pytest.mark.parametrize("setting", ["AllowStreamLocalForwarding no", "DisableForwarding yes"])
+def test_an_sshd_that_forwards_no_sockets(three: Hosts, tmp_path: Path, setting: str) -> None:
+    """Is named, with what to set in its config."""
+    second = three.all[1]
+    second.settings.append(setting)
+    second.restart()
+    code, out, err = finish(quick(three, tmp_path))
+    assert (code, out) == (1, "")
+    assert said(err).endswith(
+        "collagebench: h2: sshd there does not let Unix sockets be forwarded; set AllowStreamLocalForwarding yes (and "
+        "no DisableForwarding) in its sshd_config"
+    )
+
+
 def test_interpreters_that_will_not_do(three: Hosts, tmp_path: Path) -> None:
     """One of another architecture, one that is too old (so it says), one without our packages."""
     first, second, third = three.all

@@ -39,6 +39,8 @@ DRAIN_WITHIN = 2.0
 """Seconds that workers get to stop before they are killed."""
 FACTS = ("hostname", "python", "system", "machine", "cpu", "cores", "load", "packages")
 """What of a host goes into the records."""
+UNFORWARDED = re.compile(r"^channel \d+: open failed: (administratively prohibited|connect failed)", re.MULTILINE)
+"""What ssh says where sshd may not connect to a socket; in which of the two ways depends on its version."""
 
 
 class Place:
@@ -217,16 +219,23 @@ async def _copy(place: Place, missing: Sequence[str]) -> None:
         await place.session.keep(place.files[sha256], place.kinds[sha256])
 
 
-async def _launch(fleet: Fleet, launchers: Sequence[tuple[Remote, Sequence[WorkerSpec]]], places: Any) -> None:
+async def _launch(
+    fleet: Fleet, launchers: Sequence[tuple[Remote, Sequence[WorkerSpec]]], places: Sequence[Place]
+) -> None:
     """Start the workers and connect to them; if ssh may not forward their sockets, say so."""
     try:
         await fleet.launch(launchers, START_WITHIN)
     except FleetError:
-        refusing = [place.look.host for place in places if "administratively prohibited" in place.session.said()]
+        ended = {connection.host for connection in fleet if connection.lost is not None}
+        refusing = [
+            place.look.host
+            for place in places
+            if UNFORWARDED.search(place.session.said()) and place.look.host not in ended
+        ]
         if refusing:
             raise FleetError(
-                f"{', '.join(refusing)} does not let Unix sockets be forwarded: set AllowStreamLocalForwarding yes in "
-                "its sshd_config"
+                f"{', '.join(refusing)}: sshd there does not let Unix sockets be forwarded; set "
+                "AllowStreamLocalForwarding yes (and no DisableForwarding) in its sshd_config"
             ) from None
         raise
 
