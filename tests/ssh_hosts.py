@@ -222,7 +222,7 @@ class Hosts:
         self.know()
         self.config.write_text(
             "".join(f"Host {host.name}\n  HostName {host.address}\n" for host in self.all)
-            + f"Host behind\n  HostName {self.all[-1].address}\n  ProxyJump {self.all[-1].name}\n"
+            + f"Host behind*\n  HostName {self.all[-1].address}\n  ProxyJump {self.all[-1].name}\n"
             + f"Host *\n  User root\n  IdentityFile {keys / 'user'}\n  IdentitiesOnly yes\n"
             + f"  UserKnownHostsFile {self.known}\n  GlobalKnownHostsFile /dev/null\n"
         )

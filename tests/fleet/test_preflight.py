@@ -121,7 +121,7 @@ def seen_through(ssh: str, place: Path, monkeypatch: pytest.MonkeyPatch) -> list
 
     async def look_at_it() -> list[str]:
         one = fleet.Place(0, Session(Host("vm"), str(place / "ctl"), place / "log", "python3"), [])
-        await fleet._look(one, {}, bootstrap=False, computing=False)
+        await fleet._look(one, asyncio.Semaphore(), {}, bootstrap=False, computing=False)
         await one.session.close()
         return one.look.failures
 
@@ -138,3 +138,15 @@ def test_a_host_that_lets_us_in_and_then_hangs_is_named(tmp_path: Path, monkeypa
 def test_a_login_that_never_ends_its_line_is_nonsense(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """However long it is, one sentence says so."""
     assert seen_through("exec cat /dev/zero", tmp_path, monkeypatch) == [NONSENSE]
+
+
+def test_a_login_that_is_dropped_says_what_to_raise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not one that is refused, where nobody listens."""
+    dropped = "echo Connection closed by UNKNOWN port 65535 >&2; exit 255"
+    assert seen_through(dropped, tmp_path, monkeypatch) == [
+        "it cannot be reached (Connection closed by UNKNOWN port 65535): see that `ssh vm` works; if it does, an sshd "
+        "on the way drops logins when there are many: raise its MaxStartups"
+    ]
+    (tmp_path / "log").unlink()
+    (refused,) = seen_through("echo Connection refused >&2; exit 255", tmp_path, monkeypatch)
+    assert refused.endswith("see that `ssh vm` works")

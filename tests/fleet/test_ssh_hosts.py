@@ -267,6 +267,17 @@ def test_an_sshd_that_forwards_no_sockets(three: Hosts, tmp_path: Path, setting:
     )
 
 
+def test_many_hosts_behind_one(three: Hosts, tmp_path: Path) -> None:
+    """So few logins are made at the same time that the sshd of a jump host drops none of them."""
+    third = three.all[2]
+    third.settings.append("MaxStartups 18:100:18")  # each login there brings another, from there to itself
+    third.restart()
+    names = [f"behind{number}" for number in range(24)]
+    options = ["--remote-python", "python9"]
+    failures = refused(quick(three, tmp_path, *options, names=" ".join(names), workers=len(names)))
+    assert [failure.partition(":")[2][:22] for failure in failures] == [" there is no python9: "] * len(names)
+
+
 def test_interpreters_that_will_not_do(three: Hosts, tmp_path: Path) -> None:
     """One of another architecture, one that is too old (so it says), one without our packages."""
     first, second, third = three.all

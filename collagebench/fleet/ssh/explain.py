@@ -63,7 +63,9 @@ def explain(host: Host, code: int | None, said: str, python: str) -> str:
             "with --remote-python"
         )
     if code == FAILED:
-        return f"it cannot be reached ({last}): see that `{by_hand}` works"
+        dropped = last.startswith("Connection closed by") or "kex_exchange_identification" in said
+        many = "; if it does, an sshd on the way drops logins when there are many: raise its MaxStartups"
+        return f"it cannot be reached ({last}): see that `{by_hand}` works{many if dropped else ''}"
     if code is None:
         return f"it did not answer in time: see that `{by_hand}` works"
     return f"{python} ended there with exit status {code} ({last})"

@@ -34,7 +34,9 @@ from collagebench.worker.spec import Compute, WorkerSpec
 START_WITHIN = 60.0
 """Seconds until all forkservers must be up, and again until all workers must be ready."""
 LOOK_WITHIN = 45.0
-"""Seconds, the login included, until a host must have said what there is to know of it."""
+"""Seconds in which a host must have let us in, and again until it has said what there is to know of it."""
+LOGINS = 8
+"""Logins at the same time: of more than ten, sshd drops some at random (MaxStartups), above all that of a jump host."""
 DRAIN_WITHIN = 2.0
 """Seconds that workers get to stop before they are killed."""
 FACTS = ("hostname", "python", "system", "machine", "cpu", "cores", "load", "packages")
@@ -170,7 +172,8 @@ async def _prepare(
     """
     packages = {**NEEDED, **(COMPUTING if compute == "real" else {})}
     stage(f"looking at {_hosts(len(places))}")
-    await asyncio.gather(*(_look(place, packages, where.bootstrap, compute == "real") for place in places))
+    logins = asyncio.Semaphore(LOGINS)
+    await asyncio.gather(*(_look(place, logins, packages, where.bootstrap, compute == "real") for place in places))
     show(table([place.look for place in places]))
     _refuse([(place.look.host, failure) for place in places for failure in place.look.failures], len(places))
     bare = [place for place in places if place.look.facts["lacking"]]
@@ -184,15 +187,14 @@ async def _prepare(
         await _on_all(list(todo), [_copy(place, missing) for place, missing in todo.items()])
 
 
-async def _look(place: Place, packages: Mapping[str, str], bootstrap: bool, computing: bool) -> None:
+async def _look(
+    place: Place, logins: asyncio.Semaphore, packages: Mapping[str, str], bootstrap: bool, computing: bool
+) -> None:
     look, session = place.look, place.session
-
-    async def ask() -> dict[str, Any]:
-        await session.open()
-        return await session.look(packages, place.kinds, bootstrap)
-
     try:
-        facts = await asyncio.wait_for(ask(), LOOK_WITHIN)
+        async with logins:
+            await asyncio.wait_for(session.open(), LOOK_WITHIN)
+        facts = await asyncio.wait_for(session.look(packages, place.kinds, bootstrap), LOOK_WITHIN)
     except asyncio.TimeoutError:
         look.failures.append(
             f"it lets us in, but has not answered within {LOOK_WITHIN:g} s: see whether its Python, or the disk of its "
