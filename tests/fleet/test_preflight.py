@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ FACTS: dict[str, Any] = {
     "machine": "x86_64",
     "cores": 8,
     "load": 0.3,
+    "packages": {},
     "lacking": [],
     "cache": "/home/a/.cache/collagebench",
     "cache_free_bytes": 10**11,
@@ -93,6 +95,21 @@ def test_hosts_that_differ() -> None:
         "the hosts have different architectures (aarch64, x86_64): their workers differ in speed by that"
     ]
     assert compare([look("a"), look("b", hostname="crate")]) == []
+
+
+def test_versions_that_differ() -> None:
+    """Of what computes: between hosts, or between all of them and this machine; what is lacking is told elsewhere."""
+    here = version("numpy")
+    alike = [look("a", packages={"numpy": here}), look("b", hostname="crate", packages={"numpy": here})]
+    assert compare(alike) == []
+    mixed = [*alike, look("c", hostname="vat", packages={"numpy": "1.24", "onnxruntime": None})]
+    assert compare(mixed) == [
+        f"the hosts have different versions of numpy (1.24, {here}): their workers may differ in speed by that"
+    ]
+    assert compare(mixed[2:]) == [
+        f"the hosts have numpy 1.24, this machine has {here}: speed and answers may differ by that from those of "
+        "workers here"
+    ]
 
 
 def test_one_machine_under_two_names_is_worth_a_word() -> None:

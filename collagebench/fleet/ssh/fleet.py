@@ -22,7 +22,7 @@ from typing import Any
 from collagebench.errors import CollagebenchError, FleetError, ModelError, OutputError
 from collagebench.fleet.fleet import Fleet
 from collagebench.fleet.ssh.archive import COMPUTING, NEEDED, archive
-from collagebench.fleet.ssh.preflight import Look, judge, table
+from collagebench.fleet.ssh.preflight import Look, judge, table, versions
 from collagebench.fleet.ssh.remote import Remote
 from collagebench.fleet.ssh.session import Session, checked
 from collagebench.fleet.where import Where
@@ -179,7 +179,10 @@ async def _prepare(
     bare = [place for place in places if place.look.facts["lacking"]]
     if bare:
         stage(f"making an environment on {_hosts(len(bare))}; the first time takes minutes")
+        before = versions([place.look for place in places])
         await _on_all(bare, [_bootstrap(place) for place in bare])
+        if new := [note for note in versions([place.look for place in places]) if note not in before]:
+            show("\n".join(f"note: {note}" for note in new))
     todo = {place: place.look.facts["missing"] for place in places if place.look.facts["missing"]}
     if todo:
         size = sum(len(place.files[sha256]) for place, missing in todo.items() for sha256 in missing)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from typing import Any
 
 CLOCK_OFF = 2.0
@@ -18,6 +19,8 @@ ROOM_BYTES = 16 << 20
 """What must stay free on a disk beside what we put there."""
 ENVIRONMENT_BYTES = 400 << 20
 """What an environment with all packages takes."""
+COMPARED = ("onnxruntime", "numpy")
+"""Packages by whose version workers differ in speed, and answers in their last digits."""
 WIDTH = 80
 Facts = Mapping[str, Any]
 
@@ -78,6 +81,7 @@ def compare(looks: Sequence[Look]) -> list[str]:
         names = sorted({look.facts[key] for look in looks if look.facts})
         if len(names) > 1:
             found.append(f"the hosts have different {what} ({', '.join(names)}): their workers differ in speed by that")
+    found += versions(looks)
     by_name: dict[str, list[Look]] = {}
     for look in looks:
         if look.facts:
@@ -88,6 +92,25 @@ def compare(looks: Sequence[Look]) -> list[str]:
             found.append(
                 f"{_and([look.host for look in same])} call themselves {name}: if that is one machine, its {workers} "
                 f"workers share {cores}"
+            )
+    return found
+
+
+def versions(looks: Sequence[Look]) -> list[str]:
+    """Return of which packages hosts have other versions than each other or than this machine: sentences."""
+    found = []
+    for package in COMPARED:
+        there = sorted({str(look.facts["packages"].get(package) or "") for look in looks if look.facts} - {""})
+        here = version(package)
+        if len(there) > 1:
+            found.append(
+                f"the hosts have different versions of {package} ({', '.join(there)}): their workers may differ in "
+                "speed by that"
+            )
+        elif there and there != [here]:
+            found.append(
+                f"the hosts have {package} {there[0]}, this machine has {here}: speed and answers may differ by that "
+                "from those of workers here"
             )
     return found
 
