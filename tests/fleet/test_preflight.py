@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from collagebench.fleet.ssh import fleet
+from collagebench.fleet.ssh.explain import lost
 from collagebench.fleet.ssh.preflight import ENVIRONMENT_BYTES, ROOM_BYTES, Look, compare, judge, table
 from collagebench.fleet.ssh.session import NONSENSE, Session
 from collagebench.hosts import Host
@@ -167,3 +168,11 @@ def test_a_login_that_is_dropped_says_what_to_raise(tmp_path: Path, monkeypatch:
     (tmp_path / "log").unlink()
     (refused,) = seen_through("echo Connection refused >&2; exit 255", tmp_path, monkeypatch)
     assert refused.endswith("see that `ssh vm` works")
+
+
+def test_a_connection_that_is_lost_says_whose_doing_it_was() -> None:
+    """Ours if we stood still for longer than a host waits, and else what ssh says."""
+    closed = "Connection to vm closed by remote host.\n"
+    assert lost("vm", 0, "", 13.2) == "this client did not run for 13 s, so vm gave it up"
+    assert lost("vm", 255, closed, 2.0) == "Connection to vm closed by remote host"
+    assert lost("vm", 0, "", 2.0) == "what we had there was killed, or ssh was: exit status 0"

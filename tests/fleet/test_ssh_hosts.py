@@ -430,6 +430,19 @@ def test_a_host_that_hangs(three: Hosts, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_a_client_that_stands_still(three: Hosts, tmp_path: Path) -> None:
+    """It is given up by its hosts, and says that it was the client that did not run, and for how long."""
+    process = run(three, tmp_path, *MIDWAY, "--requests", 2000, names="h1")
+    wait_for_requests(tmp_path)
+    process.send_signal(signal.SIGSTOP)
+    until(lambda: not three.all[0].processes(), "the host gives the client up", LEASE + 5)
+    process.send_signal(signal.SIGCONT)
+    code, out, err = finish(process)
+    assert code == 4, err
+    assert re.search(r"connection to h1 was lost \(this client did not run for 1\d s, so h1 gave it up\)", said(out))
+
+
+@pytest.mark.slow
 def test_bootstrap(three: Hosts, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     """A Python without packages gets an environment of its own, once, in which the worker runs from its archive."""
     first, *_ = three.all

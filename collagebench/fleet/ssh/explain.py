@@ -6,6 +6,7 @@ import re
 import shlex
 
 from collagebench.hosts import Host
+from collagebench.worker.outpost import LEASE
 
 FAILED = 255
 """The exit status of ssh itself; others are those of the remote command."""
@@ -77,8 +78,13 @@ def by_hand_arguments(host: Host) -> list[str]:
     return [*(["-p", str(port)] if port else []), f"{user}@{name}" if user else name]
 
 
-def lost(code: int, said: str) -> str:
-    """Return why a connection that was up is gone: in ssh's words, if it has any."""
+def lost(host: str, code: int, said: str, paused: float) -> str:
+    """Return why a connection that was up is gone: because we stood still, or in ssh's words, if it has any.
+
+    `paused` are the seconds for which this client gave no sign of life just before.
+    """
+    if paused > LEASE:
+        return f"this client did not run for {paused:.0f} s, so {host} gave it up"
     return _last(said, f"what we had there was killed, or ssh was: exit status {code}")
 
 

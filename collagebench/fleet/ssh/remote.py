@@ -91,4 +91,5 @@ class Remote(Launcher):
         address = self._session.host.address
         if self._ended is not None:
             return f"forkserver on {address} ended ({self._ended})"
-        return f"connection to {address} was lost ({lost(code, self._session.said())})"
+        why = lost(address, code, self._session.said(), self._session.paused())
+        return f"connection to {address} was lost ({why})"

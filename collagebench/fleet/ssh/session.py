@@ -17,6 +17,7 @@ import time
 from asyncio.subprocess import DEVNULL, PIPE, STDOUT, Process
 from collections.abc import Mapping, Sequence
 from importlib import resources
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,8 @@ class Session:
         self._python = python
         self._begins = log.stat().st_size if log.exists() else 0
         self._beats: asyncio.Task[None] | None = None
+        self._beaten: list[float] = []
+        """When the last two beats came, by the clock that goes on while a machine sleeps."""
         self._sending = False
         """Whether bytes are on their way, between which no beat may come; they are signs of life themselves."""
 
@@ -132,9 +135,15 @@ class Session:
 
     async def _beat(self) -> None:
         while self.process.returncode is None:
+            self._beaten = [*self._beaten[-1:], time.time()]
             if not self._sending:
                 self._write(line({"beat": True}))
             await asyncio.sleep(BEAT)
+
+    def paused(self) -> float:
+        """Return the seconds for which this process gave no sign of life, where that was just now."""
+        times = [*self._beaten, time.time()]
+        return max((end - begin for begin, end in pairwise(times)), default=0.0)
 
     async def ask(self, content: bytes = b"", **order: Any) -> dict[str, Any]:
         """Give an order, with `content` behind it, and return the answer.
