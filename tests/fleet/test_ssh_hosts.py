@@ -267,6 +267,22 @@ def test_an_sshd_that_forwards_no_sockets(three: Hosts, tmp_path: Path, setting:
     )
 
 
+def test_an_ssh_with_few_open_files(three: Hosts, tmp_path: Path) -> None:
+    """Says once, and not for each socket, what it lacks and how to give it that."""
+    ssh = three.base / "bin" / "ssh"
+    usual = ssh.read_text()
+    ssh.write_text(usual.replace("exec ", "ulimit -n 12; exec "))
+    try:
+        code, out, err = finish(quick(three, tmp_path, names="h1", workers=12))
+    finally:
+        ssh.write_text(usual)
+    assert (code, out) == (1, "")
+    assert err.strip().splitlines()[-1] == (
+        "collagebench: host h1: ssh does not forward its sockets (socket: Too many open files): allow more open files, "
+        "as with `ulimit -n 4096`"
+    )
+
+
 def test_many_hosts_behind_one(three: Hosts, tmp_path: Path) -> None:
     """So few logins are made at the same time that the sshd of a jump host drops none of them."""
     third = three.all[2]

@@ -18,6 +18,7 @@ UNKNOWN = re.compile(r"No (\S+) host key is known for (\S+) and you have request
 OFFENDING = re.compile(r"Offending \S+ key in (.+)")
 REMOVAL = re.compile(r"^\s*(ssh-keygen -f .+)$", re.MULTILINE)
 DENIED = re.compile(r"Permission denied \(([^)]*)\)")
+LISTENER = re.compile(r"^unix_listener: (.+?)\s*$", re.MULTILINE)
 TALK = re.compile(
     r"^(channel \d+: open failed|debug\d:|Warning: Permanently added|@|\*\*|Authorized uses only)", re.IGNORECASE
 )
@@ -86,6 +87,13 @@ def lost(host: str, code: int, said: str, paused: float) -> str:
     if paused > LEASE:
         return f"this client did not run for {paused:.0f} s, so {host} gave it up"
     return _last(said, f"what we had there was killed, or ssh was: exit status {code}")
+
+
+def unforwarded(said: str) -> str:
+    """Return why ssh does not forward sockets, and what to do where that is known; it says so once for each of them."""
+    why = LISTENER.search(said)
+    more = ": allow more open files, as with `ulimit -n 4096`" if why and "Too many open files" in why[1] else ""
+    return f"ssh does not forward its sockets ({plain(why[1]) if why else _last(said)}){more}"
 
 
 def plain(said: str) -> str:

@@ -24,7 +24,7 @@ from typing import Any
 from collagebench.errors import FleetError, OutputError
 from collagebench.fleet.local import LINE_BYTES
 from collagebench.fleet.ssh import command
-from collagebench.fleet.ssh.explain import explain, plain
+from collagebench.fleet.ssh.explain import explain, plain, unforwarded
 from collagebench.hosts import Host
 from collagebench.worker.lines import Lines, line
 from collagebench.worker.outpost import LEASE
@@ -217,7 +217,7 @@ class Session:
                 process.kill()
                 await process.wait()
         if process.returncode:
-            raise FleetError(f"ssh does not forward its sockets ({said.decode(errors='replace').strip()})")
+            raise FleetError(unforwarded(self.said() + said.decode(errors="replace")))
 
     async def close(self) -> None:
         """Hang up; return when ssh has ended."""
