@@ -6,6 +6,7 @@ test no process, no socket and no file of ours is on any of them, nor on the cli
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import os
@@ -205,6 +206,24 @@ def test_cut_in_mid_run(three: Hosts, tmp_path: Path) -> None:
     assert "its connection to h3 was lost (Timeout, server 10.99.3.2 not responding)" in lost
     assert reasons(tmp_path).total() == 400
     until(lambda: not third.left(), f"{third.left()} gone, link or no link", LEASE + 5)
+
+
+def test_a_host_that_does_not_confirm_its_end(three: Hosts, tmp_path: Path) -> None:
+    """Is named: its outpost was stopped, so nobody there heard that the run had ended."""
+    process = quick(three, tmp_path, "--requests", 120, "--rate", 60)
+    wait_for_requests(tmp_path)
+    (outpost,) = pids(three.all[1], OUTPOST)
+    os.kill(outpost, signal.SIGSTOP)
+    try:
+        code, _, err = finish(process)
+        assert code in (0, 4), err
+        notes = [line for line in err.splitlines() if "did not confirm" in line]
+        assert notes == [
+            "note: h2 did not confirm that nothing of ours is left there: `pgrep -f collagebench` says what is"
+        ]
+    finally:
+        with contextlib.suppress(ProcessLookupError):  # whom nobody is left above, the system goes on with
+            os.kill(outpost, signal.SIGCONT)
 
 
 def test_a_slow_link(three: Hosts, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import asyncio
 import contextlib
 import hashlib
 import re
+import signal
 from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
@@ -122,10 +123,17 @@ async def ssh_fleet(
                 yield fleet
             finally:
                 await fleet.close()
+                begun = [place for place in places[: len(launchers)] if place.session.process.returncode is None]
                 try:
                     await asyncio.gather(*(launcher.drain(DRAIN_WITHIN) for launcher in launchers))
                 finally:
                     await asyncio.gather(*(place.session.close() for place in places))
+                for place in begun:
+                    if place.session.process.returncode == -signal.SIGKILL:  # it was we who had to kill ssh
+                        show(
+                            f"note: {place.look.host} did not confirm that nothing of ours is left there: "
+                            "`pgrep -f collagebench` says what is"
+                        )
 
 
 def _places(where: Where, specs: Sequence[WorkerSpec], compute: Compute, directory: str, logs: Path) -> list[Place]:
