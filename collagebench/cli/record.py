@@ -64,7 +64,7 @@ def command(
 
     Each worker is sent requests at its own rate. The profile holds its service times' quantiles, how long it stays
     slow, and which family of stragglers would do the same; `run --stragglers FILE` replays it. Ctrl-C keeps what was
-    seen.
+    seen. Until the end it is in watched.partial.csv beside watched.json, and stays there if this is killed.
     """
     # Imported here, because they are heavy and no help text needs them.
     from collagebench.cli.progress import counted

@@ -23,6 +23,7 @@ from collagebench.config import option
 from collagebench.engine.evaluation import session
 from collagebench.engine.event_loop import complete
 from collagebench.engine.recording_files import (
+    kept_meanwhile,
     rounded,
     write_profile,
     write_samples,
@@ -129,20 +130,33 @@ def record(
     """Watch a fleet, write its profile to `out` and all services beside it if `samples`, and return the profile.
 
     `show` is told what the user should see and keep seeing. A watch that is interrupted, or loses all workers, gives
-    the profile of what was seen until then, with `complete` false.
+    the profile of what was seen until then, with `complete` false. One that is killed leaves the samples of
+    what it saw.
 
     Raises:
         CollagebenchError: the fleet could not be started, the images not read, or the profile not written; what was
             seen is then in the system's temporary directory, if there is room, and the sentence says so.
         Interrupted: the watch was interrupted before there was anything worth keeping.
     """
+    found = Watch([Machine() for _ in range(asked.workers)])
+    with kept_meanwhile(out, found.machines, LEAST) as keep:
+
+        def advance(done: int, total: int, line: str) -> None:
+            keep()
+            report(done, total, line)
+
+        return _record(asked, out, samples, found, advance, show)
+
+
+def _record(
+    asked: Recording, out: Path, samples: bool, found: Watch, report: Report, show: Callable[[str], None]
+) -> dict[str, Any]:
     natural = asked.natural()
     model, pixels = _model_and_images(asked)
     rate = asked.rate or _default_rate(_inference_time(model, pixels), asked.workers)
     schedules = [_schedule(asked, rate, worker) for worker in range(asked.workers)]
     if sum(map(len, schedules)) < LEAST:
         raise UsageError(_too_few(f"would be sent in {asked.duration:g} s"))
-    found = Watch([Machine() for _ in schedules])
     before = _processor_times()
     finished = True
     with tempfile.TemporaryDirectory(prefix="collagebench-logs-") as logs:

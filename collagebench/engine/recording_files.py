@@ -1,4 +1,7 @@
-"""The files that `collagebench record` leaves: the profile, and if asked for every service beside it."""
+"""The files that `collagebench record` leaves: the profile, and if asked for every service beside it.
+
+While it watches there is another, of what was seen so far: all that is left if it is killed.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +11,15 @@ import io
 import json
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from collagebench.errors import OutputError
+from collagebench.engine.watch import Machine
+from collagebench.errors import OutputError, UsageError
 
 COLUMNS = ("machine", "sent", "queue", "seconds", "round_trip")
 """Of the file of samples; `machine` and `seconds` are what a replay of a trace reads."""
@@ -34,6 +38,62 @@ def write_samples(path: Path, columns: Sequence[NDArray[np.float64]]) -> None:
             f"{machine},{sent:.6f},{queue:.7f},{service:.7f},{trip:.7f}\n" for sent, queue, service, trip in rows.T
         )
     _write(path, gzip.compress(text.getvalue().encode(), mtime=0))
+
+
+@contextlib.contextmanager
+def kept_meanwhile(out: Path, machines: Sequence[Machine], least: int) -> Iterator[Callable[[], None]]:
+    """Have a file of samples beside `out` in the block; it goes at its end, but after a failure only if it holds few.
+
+    Yields what adds to it the services that have been seen since the last time, as the workers measured them. They are
+    few each time, so that nothing that is measured waits for it; what a full disk has no room for is left out.
+
+    Args:
+        out: where the profile will be.
+        machines: with what was seen, as it grows.
+        least: services that are not few.
+
+    Raises:
+        UsageError: there is such a file already.
+        OutputError: it cannot be written.
+    """
+    path = out.with_name(f"{out.name.removesuffix('.json')}.partial.csv")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("xb", buffering=0)
+    except FileExistsError:
+        raise UsageError(
+            f"{path} exists: a recording writes to it, or was killed and has left there what it saw; choose another "
+            "--out"
+        ) from None
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written ({error.strerror}); choose another --out") from None
+    written = [0] * len(machines)
+
+    def add() -> None:
+        lines = "".join(
+            f"{number},{each.sent:.6f},{each.queue:.7f},{each.service:.7f},{each.round_trip:.7f}\n"
+            for number, machine in enumerate(machines)
+            for each in machine.seen[written[number] :]
+        )
+        written[:] = [len(machine.seen) for machine in machines]
+        with contextlib.suppress(OSError):
+            file.write(lines.encode())
+
+    with file:
+        file.write(f"{','.join(COLUMNS)}\n".encode())
+        try:
+            yield add
+        except BaseException:
+            add()
+            if sum(written) < least:
+                _remove(path)
+            raise
+    _remove(path)
+
+
+def _remove(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        path.unlink(missing_ok=True)
 
 
 def rounded(value: Any) -> Any:
@@ -66,5 +126,4 @@ def _write(path: Path, content: bytes) -> None:
     except OSError as error:
         raise OutputError(f"{path} cannot be written ({error.strerror}); choose another --out") from None
     finally:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
+        _remove(partial)

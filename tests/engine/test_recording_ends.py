@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import tempfile
 from collections.abc import Callable
@@ -10,12 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from command_line import start
+from natural_processes import until
 
 from collagebench.engine import recording
 from collagebench.engine.recording import Recording, record
-from collagebench.errors import FleetError, OutputError
+from collagebench.errors import FleetError, OutputError, UsageError
 from collagebench.fleet.where import Where
 from collagebench.interrupts import ending
+from collagebench.stragglers.logs import read_logs
 from collagebench.stragglers.recorded import read
 
 pytestmark = pytest.mark.processes
@@ -70,7 +74,7 @@ def test_all_workers_lost_before_enough_was_seen(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(recording, "LEAST", 100_000)
     with pytest.raises(FleetError, match="every worker was lost: "):
         watched(tmp_path / "r.json", kill_workers)
-    assert not (tmp_path / "r.json").exists()
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_terminal_that_hangs_up_ends_the_watch(tmp_path: Path) -> None:
@@ -91,6 +95,7 @@ def test_a_profile_that_finds_no_room_is_kept_elsewhere(tmp_path: Path, monkeypa
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "t"))
 
     def fill() -> None:
+        shutil.rmtree(tmp_path / "gone")
         (tmp_path / "gone").write_text("where the directory was to be")
 
     with pytest.raises(OutputError, match=r"r\.json|r\.csv\.gz") as error:
@@ -99,3 +104,29 @@ def test_a_profile_that_finds_no_room_is_kept_elsewhere(tmp_path: Path, monkeypa
     assert str(error.value).endswith(f"; the profile is in {spare}")
     assert read(spare)["complete"] is True
     assert read(spare)["fleet"]["count"] >= recording.LEAST
+
+
+def test_what_a_watch_saw_that_is_killed_is_on_the_disk(tmp_path: Path) -> None:
+    """As samples that can be replayed, and the same name is not recorded to again; one that ends leaves none."""
+    place = tmp_path / "r.partial.csv"
+    process = start("record", "--workers", 2, "--duration", 600, "--rate", 60, "--out", "r.json", cwd=tmp_path)
+    until(lambda: place.exists() and place.read_text().count("\n") > ENOUGH, "a hundred services are in the file")
+    process.kill()
+    process.communicate()
+    assert [len(log) > ENOUGH / 4 for log in read_logs(place)] == [True, True]
+    with pytest.raises(UsageError, match=r"r\.partial\.csv exists: .*; choose another --out"):
+        watched(tmp_path / "r.json", lambda: None)
+    watched(tmp_path / "s.json", lambda: None, seconds=1.0)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["r.partial.csv", "s.csv.gz", "s.json"]
+
+
+def test_a_profile_that_cannot_be_made_leaves_what_was_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of it, to the last service."""
+
+    def fail(values: Any) -> None:
+        raise RuntimeError
+
+    monkeypatch.setattr(recording, "fit_all", fail)
+    with pytest.raises(RuntimeError):
+        watched(tmp_path / "r.json", lambda: None, seconds=1.0)
+    assert sum(map(len, read_logs(tmp_path / "r.partial.csv"))) >= ENOUGH
