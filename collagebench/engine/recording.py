@@ -6,6 +6,7 @@ The format is described in `stragglers/recorded.py`, which replays it.
 from __future__ import annotations
 
 import math
+import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -13,6 +14,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
 from statistics import median
+from subprocess import DEVNULL, PIPE
 from typing import Any
 
 import numpy as np
@@ -42,6 +44,7 @@ from collagebench.stragglers.natural import Natural
 from collagebench.stragglers.observed import describe
 from collagebench.stragglers.recommended import recommend
 from collagebench.stragglers.recorded import SCHEMA
+from collagebench.worker.outpost import KEEPER
 from collagebench.workload.arrivals import KINDS, arrivals
 from collagebench.workload.dataset import open_dataset
 
@@ -159,7 +162,9 @@ def _record(
         raise UsageError(_too_few(f"would be sent in {asked.duration:g} s"))
     before = _processor_times()
     finished = True
-    with tempfile.TemporaryDirectory(prefix="collagebench-logs-") as logs:
+    logs = tempfile.mkdtemp(prefix="collagebench-logs-")
+    keeper = ["sh", "-c", KEEPER, "sh", logs]  # removes them at the end, also if this process is killed
+    with subprocess.Popen(keeper, stdin=PIPE, stdout=DEVNULL, stderr=DEVNULL, start_new_session=True):
         try:
             complete(
                 watch(found, model, pixels, schedules, Path(logs), _disturbance(natural), report, show, asked.where)

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from command_line import start
-from natural_processes import until
+from natural_processes import nothing_left, until
 
 from collagebench.engine import recording
 from collagebench.engine.recording import Recording, record
@@ -106,13 +106,21 @@ def test_a_profile_that_finds_no_room_is_kept_elsewhere(tmp_path: Path, monkeypa
     assert read(spare)["fleet"]["count"] >= recording.LEAST
 
 
-def test_what_a_watch_saw_that_is_killed_is_on_the_disk(tmp_path: Path) -> None:
-    """As samples that can be replayed, and the same name is not recorded to again; one that ends leaves none."""
+def test_what_a_watch_saw_that_is_killed_is_on_the_disk(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As samples that can be replayed, and the same name is not recorded to again; one that ends leaves none.
+
+    Nothing else is left, neither of the workers' logs.
+    """
+    temporary = tmp_path_factory.mktemp("t")
+    monkeypatch.setenv("TMPDIR", str(temporary))
     place = tmp_path / "r.partial.csv"
     process = start("record", "--workers", 2, "--duration", 600, "--rate", 60, "--out", "r.json", cwd=tmp_path)
     until(lambda: place.exists() and place.read_text().count("\n") > ENOUGH, "a hundred services are in the file")
     process.kill()
     process.communicate()
+    nothing_left(temporary)
     assert [len(log) > ENOUGH / 4 for log in read_logs(place)] == [True, True]
     with pytest.raises(UsageError, match=r"r\.partial\.csv exists: .*; choose another --out"):
         watched(tmp_path / "r.json", lambda: None)
