@@ -63,13 +63,14 @@ def _latency(name: str, figure: dict[str, Any], base: str, minimum: float) -> st
     if figure["real"]:
         ends = f" ({_ends(figure)})" if _ends(figure) else ""
         return f"{name} {_times(times)}x{ends} {way} than {base}"
-    if figure["p_holm"] <= LEVEL and times > 1 + minimum:
+    if figure["p_holm"] <= LEVEL:
+        low, high = figure["ratio_ci95"] or (figure["ratio"], figure["ratio"])
+        if 1 / (1 + minimum) <= low and high <= 1 + minimum:
+            return f"{name} within {100 * minimum:g} % of {base} ({size})"
         mean = "lower" if figure["difference_s"] < 0 else "higher"
-        if mean == way:
+        if mean == way and low < high:
             return f"{name} undecided against {base} ({size}, {_ends(figure)} by the runs' own ratios)"
         return f"{name} undecided against {base} ({size} over all runs together, {mean} in the mean of the runs)"
-    if figure["p_holm"] <= LEVEL:
-        return f"{name} within {100 * minimum:g} % of {base} ({size})"
     return f"{name} not shown to differ from {base} ({size}, p {figure['p_holm']:.2g})"
 
 

@@ -100,6 +100,15 @@ def test_a_mean_difference_alone_is_not_enough(tmp_path):
     assert sentence.startswith("less: p99 undecided against none (1.10x lower, 0.14 to 8.4 by the runs'")
 
 
+def test_close_together_is_not_within_five_percent(tmp_path):
+    """A ratio of all runs near 1 whose interval is wide does not show that two schemes are alike."""
+    none = [[0.1] * 100, [0.2] * 100] * 5
+    other = [[0.08] * 100, [0.199] * 100] * 5
+    (sentence,) = summary(tmp_path / "run", {"none": none, "other": other})["verdict"]
+    assert "within" not in sentence
+    assert sentence.startswith("other: p99 undecided against none (1.01x lower, 0.93 to 1.09 by the runs' own ratios)")
+
+
 def test_certain_but_small(tmp_path, base):
     """A difference of 3 % in every run is said to be within 5 %; with a smaller minimum effect it is stated flatly."""
     latencies = {"none": base, "hedge": times(base, 0.97)}
