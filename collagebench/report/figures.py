@@ -68,8 +68,8 @@ def figures(one: Object, looks: Looks) -> Markup:
         "Small: 95 % intervals; of latencies from the scatter of the runs, of shares by Wilson, "
         "answers about the same image counting as what they are worth together.",
         f"p99 / {base}: that of all runs together, its interval from the scatter of the runs' own ratios; “no "
-        "difference shown” unless the mean difference of the runs' own p99s is significant (paired t test, after "
-        f"Holm's correction) and above {100 * least['latency']:g} %.",
+        "difference shown” unless that leaves out 1, the mean difference of the runs' own p99s is significant (paired "
+        f"t test, after Holm's correction), and it is above {100 * least['latency']:g} %.",
         "Not own: answers that did not come from the request's own first task.",
         f"Work: worker time / that of {base}. Goodput: right answers{in_time}, per second of the arrivals.",
         "Accuracy: of the requests that were answered." if lost else "",

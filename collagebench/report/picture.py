@@ -52,8 +52,8 @@ def picture(summary: Object, runs: Sequence[Run], names: Sequence[str]) -> str:
             against_work(f"work-{place}", one, looks, with_accuracy=True),
         ]
         found = one["verdict"][0] if one["verdict"] else "nothing to compare"
-        said = f"{name}: {found}" if len(parts) > 1 else found
-        sheets.append((_judged(one, said), conditions(one), [plot for plot in plots if plot]))
+        heading = _heading(one, found, name if len(parts) > 1 else "")
+        sheets.append((*heading, conditions(one), [plot for plot in plots if plot]))
     return _drawn(sheets)
 
 
@@ -68,29 +68,31 @@ def sweep_picture(summary: Object, name: str) -> str:
         for what in ((P99, ACCURACY, WORK) if len(parts) == 1 else (P99,))
     ]
     found = summary["findings"][0] if summary["findings"] else name
-    return _drawn([(_judged(summary, found), sweep_conditions(summary), [plot for plot in plots if plot])])
+    return _drawn([(*_heading(summary, found), sweep_conditions(summary), [plot for plot in plots if plot])])
 
 
-def _judged(one: Object, found: str) -> tuple[str, str]:
-    """Return the class and the text of a headline: what was found, or why it is not to be believed."""
+def _heading(one: Object, found: str, name: str = "") -> tuple[str, str]:
+    """Return a headline, what was found or INVALID, and why that is: nothing where it is valid."""
+    before = f"{name}: " if name else ""
     if one["valid"]:
-        return "head", found
-    return "head bad", f"INVALID: {one['reasons'][0] if one['reasons'] else 'a part of it is'}"
+        return f"{before}{found}", ""
+    return f"{before}INVALID", f"because {one['reasons'][0]}" if one["reasons"] else "because a part of it is"
 
 
-def _drawn(sheets: Iterable[tuple[tuple[str, str], str, Sequence[Markup]]]) -> str:
-    """Return the SVG of headlines, conditions and figures, one below the other."""
+def _drawn(sheets: Iterable[tuple[str, str, str, Sequence[Markup]]]) -> str:
+    """Return the SVG of headlines, why they say INVALID, conditions and figures, one below the other."""
     drawn: list[Markup] = []
     y = float(MARGIN)
     heads = []
-    for (classes, head), said, figures in sheets:
-        heads.append(head)
+    for head, why, said, figures in sheets:
+        heads.append(f"{head} {why}".rstrip())
         for line in _lines(head, "head", WHOLE - 2 * MARGIN):
             y += 18
-            drawn.append(text(MARGIN, y - 4, line, class_=classes))
-        for line in _lines(said, "soft", WHOLE - 2 * MARGIN):
-            y += 14
-            drawn.append(text(MARGIN, y - 2, line, class_="soft"))
+            drawn.append(text(MARGIN, y - 4, line, class_="head bad" if why else "head"))
+        for words, classes in ((why, "soft bad"), (said, "soft")):
+            for line in _lines(words, "soft", WHOLE - 2 * MARGIN):
+                y += 14
+                drawn.append(text(MARGIN, y - 2, line, class_=classes))
         for first in range(0, len(figures), COLUMNS):
             y += 14
             row = figures[first : first + COLUMNS]

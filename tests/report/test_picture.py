@@ -84,8 +84,11 @@ def test_an_invalid_run_is_called_so_in_the_picture(tmp_path: Path) -> None:
     """Who sees the picture without its page reads INVALID and the reason, and not what would have been found."""
     broken = make_run(tmp_path / "cut", {"none": [[0.01] * 50], "hedge": [[0.005] * 50]}, status="running")
     said = texts(drawn(broken))
-    assert "INVALID: " in said
+    assert "INVALID because the run has not ended" in said
     assert "lower than" not in said
+    beside = texts(drawn(broken, reported(tmp_path / "sound")))
+    assert "cut: INVALID because" in beside
+    assert "sound: INVALID" not in beside
 
 
 def test_several_runs_lie_one_below_the_other_under_their_names(tmp_path: Path) -> None:
