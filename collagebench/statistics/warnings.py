@@ -25,6 +25,8 @@ AT_ONCE = ("hedge", "hedge-idle", "reissue", "default")
 """Schemes whose delay waits for a single task, which the deadline ends."""
 DELAYS = ("hedge_delay", "reissue_after", "default_after", "coded_after")
 """Options that are the seconds after which something is done about what has not come."""
+HOLD = "hold"
+"""Seconds before which no group's answer is used, whatever the scheme."""
 A_MAXIMUM = 100
 """The p99 of fewer requests is their maximum."""
 
@@ -199,15 +201,15 @@ def _just_in_time(run: Run, variant: str) -> list[str]:
     scheme: str = next((item.get("scheme", "") for item in schemes if item.get("variant") == variant), "")
     simulated = run.header.get("engine") == "simulated"
     found = []
-    for name in DELAYS:
+    for name in (*DELAYS, HOLD):
         delay = _number(options.get(name))
         deadline = (run.header.get("config") or {}).get("deadline")
-        if delay and deadline and delay >= deadline and scheme in AT_ONCE:
+        if delay and deadline and delay >= deadline and (scheme in AT_ONCE or name == HOLD):
             found.append(
                 f"{variant}: its --{option(name)} of {delay:g} s never passes, for tasks are given up at the "
                 f"--deadline of {deadline:g} s; it is in seconds."
             )
-        elif delay and simulated:
+        elif delay and simulated and name != HOLD:
             share = float((((1 - JUST) * delay < latency) & (latency <= delay * (1 + 1e-6))).mean())
             if share > MANY:
                 found.append(

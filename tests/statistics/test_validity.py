@@ -156,6 +156,8 @@ def test_a_delay_beyond_the_deadline_is_worth_a_word(tmp_path):
     for delay, words in ((50, 1), ("50", 1), ("p95", 0), (9.9, 0)):
         run.header["schemes"][0]["options"] = {"hedge_delay": delay}
         assert sum("--hedge-delay of 50 s never passes" in text for text in warnings(run)) == words
+    run.header["schemes"][0] |= {"scheme": "collage", "options": {"hold": 50}}
+    assert sum("--hold of 50 s never passes" in text for text in warnings(run)) == 1
 
 
 def test_machines_that_are_drawn_for_a_run_want_many_runs(tmp_path):
