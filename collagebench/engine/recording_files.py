@@ -60,6 +60,12 @@ def kept_meanwhile(out: Path, machines: Sequence[Machine], least: int) -> Iterat
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         file = path.open("xb", buffering=0)
+        try:
+            file.write(f"{','.join(COLUMNS)}\n".encode())
+        except OSError:
+            file.close()
+            _remove(path)
+            raise
     except FileExistsError:
         raise UsageError(
             f"{path} exists: a recording writes to it, or was killed and has left there what it saw; choose another "
@@ -80,7 +86,6 @@ def kept_meanwhile(out: Path, machines: Sequence[Machine], least: int) -> Iterat
             file.write(lines.encode())
 
     with file:
-        file.write(f"{','.join(COLUMNS)}\n".encode())
         try:
             yield add
         except BaseException:

@@ -61,7 +61,8 @@ def _conditions(one: Object) -> Object:
     config = {**as_json(Config()), **one["config"]}
     facts, schemes = one["stragglers"] or {}, one["schemes"]
     if config["rate"] is None:  # what was not given is said as what it was
-        config["utilisation"] = next((scheme["utilisation"] for scheme in schemes), None)
+        known = next((scheme["utilisation"] for scheme in schemes), None)
+        config["utilisation"] = None if known is None else float(f"{known:.6g}")  # it was worked out from the rate
     config |= facts.get("parameters") or {}
     config["time_scale"] = facts.get("time_scale") or config["time_scale"]
     config["stragglers"] = facts.get("sha256") or config["stragglers"]

@@ -143,8 +143,11 @@ def _plot(
     drawn.append(_staircase(found, x, y, higher))
     places = [(x(offer.latency), y(value)) for offer, value in found]
     kept_free = [(x(slo), BOX.top - 2, x(slo) + 26, BOX.top + 12)] if slo else []
-    shares = {o.name: f" {as_percent(o.accuracy)}" if with_accuracy else "" for o, _ in found}
-    named = [o.name + shares[o.name] if len(found) <= MOST_LABELS or o in best else "" for o, _ in found]
+    shares = [f" {as_percent(offer.accuracy)}" if with_accuracy else "" for offer, _ in found]
+    named = [
+        shorten(offer.name, 120) + share if len(found) <= MOST_LABELS or offer in best else ""
+        for (offer, _), share in zip(found, shares, strict=True)
+    ]
     for (offer, value), (left, top), label in zip(found, places, _labels(named, places, kept_free), strict=True):
         tip = f"{offer.name}: {metric} {as_ms(offer.latency)} ms, {said(value)}"
         mark = dot(left, top, offer.look.shape, hollow=offer not in best)
@@ -185,8 +188,7 @@ def _labels(
     """Return each dot's name, if it has one, where it covers neither dots nor names, tied to its dot if far away."""
     taken = [*kept_free, *((left - 6, top - 6, left + 6, top + 6) for left, top in places)]
     labels: list[list[Markup]] = []
-    for whole, (left, top) in zip(names, places, strict=True):
-        name = shorten(whole, 150)
+    for name, (left, top) in zip(names, places, strict=True):
         width = text_width(name)
         label: list[Markup] = []
         for away, x, y in _candidates(left, top, width) if name else ():

@@ -14,6 +14,7 @@ from collagebench.statistics.drift import over_places, within_runs
 from collagebench.statistics.quantiles import requests_needed
 from collagebench.statistics.silence import silences
 from collagebench.statistics.strain import BUSY, NEARLY, client_share, own_stragglers, saturated, slow_transport
+from collagebench.stragglers.causes import NATURAL
 
 FLEETS = 40
 """Runs below which chance says too much about how many of them have a slow machine."""
@@ -180,10 +181,20 @@ def _load(run: Run) -> list[str]:
     if not len(service) or abs(float(service.mean()) - mean) <= LOAD * mean:
         return []
     took = float(service.mean())
+    config = run.header.get("config") or {}
+    if f"{load * took / mean:.2f}" == f"{load:.2f}" or config.get("stragglers") in NATURAL:
+        return []
+    less = took < mean
+    why = (
+        "workers that stay slow are sent fewer requests, and the rarest slowness may not have come"
+        if less
+        else "rare slowness came more often than on average, or the machine itself was slow"
+    )
     return [
         f"the load without redundancy was {load * took / mean:.2f}, not {load:.2f}: services took {1e3 * took:.3g} ms "
-        f"on average in place of {1e3 * mean:.3g} (workers that stay slow are sent fewer requests, and the rarest "
-        "slowness may not have come): raise --utilisation, or --requests, to compare at the load that was meant."
+        f"on average in place of {1e3 * mean:.3g} ({why}): {'raise' if less else 'lower'} "
+        f"--{'rate' if config.get('rate') else 'utilisation'}, or raise --requests, to compare at the load that was "
+        "meant."
     ]
 
 

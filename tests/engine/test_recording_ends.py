@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
+import subprocess
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -138,3 +140,22 @@ def test_a_profile_that_cannot_be_made_leaves_what_was_seen(tmp_path: Path, monk
     with pytest.raises(RuntimeError):
         watched(tmp_path / "r.json", lambda: None, seconds=1.0)
     assert sum(map(len, read_logs(tmp_path / "r.partial.csv"))) >= ENOUGH
+
+
+def test_no_room_at_the_start_leaves_nothing_in_the_way() -> None:
+    """A disk that is full when the watch begins ends it with a sentence, and the same --out can be used later."""
+    if os.geteuid() != 0:
+        pytest.skip("a file system without room needs the right to mount it")
+    with tempfile.TemporaryDirectory() as place:
+        if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4k", "none", place], check=False).returncode:
+            pytest.skip("nothing can be mounted here")
+        try:
+            fill = Path(place) / "fill"
+            with contextlib.suppress(OSError):
+                fill.write_bytes(bytes(1 << 20))
+            out = Path(place) / "fleet.json"
+            with pytest.raises(OutputError, match=r"fleet\.partial\.csv cannot be written \(No space left on device\)"):
+                watched(out, lambda: None)
+            assert [path.name for path in Path(place).iterdir()] == ["fill"]
+        finally:
+            subprocess.run(["umount", place], check=True)

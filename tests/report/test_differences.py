@@ -52,6 +52,21 @@ def test_runs_that_are_alike_have_no_such_line(tmp_path: Path) -> None:
     assert "differ in" not in printed(one.directory, other.directory)
 
 
+def test_the_rounding_of_a_load_is_no_difference(tmp_path: Path) -> None:
+    """A utilisation that was worked out from the rate is the one that was asked for, whatever its last digit."""
+    runs = [
+        load(
+            make_run(
+                tmp_path / str(number),
+                {"none": lognormal(1, 4, 100)},
+                header={"service": {"mean_s": 0.01, "utilisation": used, "rate": 350.0}},
+            )
+        )
+        for number, used in enumerate((0.35, 0.3499999999999999))
+    ]
+    assert summarise(runs)["differences"] == []
+
+
 def test_of_many_differences_some_are_said(tmp_path: Path) -> None:
     """Six of them, and how many more there are; what is long has no values."""
     changes = {"workers": 30, "rate": 9.0, "time_scale": 0.3, "deadline": 1.0, "seed": 3, "persistence": 1.5}

@@ -57,6 +57,14 @@ def test_each_dot_says_how_accurate_its_scheme_is(whole: ElementTree.Element) ->
     assert any(re.fullmatch(r"replication \d+\.\d %", label) for label in labels)
 
 
+def test_a_long_name_does_not_cost_the_accuracy(tmp_path: Path) -> None:
+    """A name that is too long is cut, and what was right stands behind it all the same."""
+    names = ("none", "a variant whose name goes on and on")
+    whole = drawn(reported(tmp_path / "run", names=names))
+    labels = ["".join(label.itertext()) for label in whole.iter(f"{SVG}text") if label.get("class") == "label"]
+    assert any(re.fullmatch(r"a variant whose .*… \d+\.\d %", label) for label in labels), labels
+
+
 def test_nothing_leaves_the_sheet_and_nothing_is_loaded(whole: ElementTree.Element) -> None:
     """Plots and lines of text lie within the height and width that the picture says it has, and it names no address."""
     width, height = float(whole.attrib["width"]), float(whole.attrib["height"])

@@ -120,6 +120,15 @@ def test_a_load_that_was_not_met_is_said(tmp_path):
         text for text in warnings(load(make_run(tmp_path / "other", latencies, header=asked))) if "the load" in text
     ]
     assert "was 0.25, not 0.50: services took 10 ms on average in place of 20" in said
+    assert "): raise --utilisation, or raise --requests" in said
+    more = {"config": {"rate": 625.0}, "service": {"mean_s": 0.008, "utilisation": 0.5, "rate": 625.0}}
+    (said,) = [
+        text for text in warnings(load(make_run(tmp_path / "more", latencies, header=more))) if "the load" in text
+    ]
+    assert "was 0.63, not 0.50" in said or "was 0.62, not 0.50" in said
+    assert "): lower --rate, or raise --requests" in said
+    natural = {**more, "config": {"rate": 625.0, "stragglers": "corunner"}}
+    assert not any("the load" in text for text in warnings(load(make_run(tmp_path / "n", latencies, header=natural))))
     met = {"service": {"mean_s": 0.0105, "utilisation": 0.5, "rate": 0.5 * 10 / 0.0105}}
     for number, (header, schemes) in enumerate(((met, latencies), (asked, {"hedge": latencies["hedge"]}))):
         run = load(make_run(tmp_path / str(number), schemes, header=header))
