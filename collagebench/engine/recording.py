@@ -6,7 +6,6 @@ The format is described in `stragglers/recorded.py`, which replays it.
 from __future__ import annotations
 
 import math
-import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -14,7 +13,6 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
 from statistics import median
-from subprocess import DEVNULL, PIPE
 from typing import Any
 
 import numpy as np
@@ -33,6 +31,7 @@ from collagebench.engine.recording_files import (
 from collagebench.engine.watch import Machine, Watch, watch
 from collagebench.errors import DataError, FleetError, Interrupted, OutputError, UsageError
 from collagebench.fleet import CANNOT, LOCAL, Disturbance, Where
+from collagebench.fleet.kept import kept
 from collagebench.hosts import check_python, deal
 from collagebench.results.environment import capture, cores
 from collagebench.stragglers.causes import NATURAL
@@ -44,7 +43,6 @@ from collagebench.stragglers.natural import Natural
 from collagebench.stragglers.observed import describe
 from collagebench.stragglers.recommended import recommend
 from collagebench.stragglers.recorded import SCHEMA
-from collagebench.worker.outpost import KEEPER
 from collagebench.workload.arrivals import KINDS, arrivals
 from collagebench.workload.dataset import open_dataset
 
@@ -163,8 +161,7 @@ def _record(
     before = _processor_times()
     finished = True
     logs = tempfile.mkdtemp(prefix="collagebench-logs-")
-    keeper = ["sh", "-c", KEEPER, "sh", logs]  # removes them at the end, also if this process is killed
-    with subprocess.Popen(keeper, stdin=PIPE, stdout=DEVNULL, stderr=DEVNULL, start_new_session=True):
+    with kept(logs):
         try:
             complete(
                 watch(found, model, pixels, schedules, Path(logs), _disturbance(natural), report, show, asked.where)
@@ -179,7 +176,7 @@ def _record(
             raise FleetError(gone)
         raise UsageError(_too_few("were seen"))
     columns = [machine.in_order() for machine in found.machines]
-    kept = out.with_name(f"{out.name.removesuffix('.json')}.csv.gz") if samples else None
+    beside = out.with_name(f"{out.name.removesuffix('.json')}.csv.gz") if samples else None
     profile: dict[str, Any] = rounded(
         {
             "schema": SCHEMA,
@@ -197,12 +194,12 @@ def _record(
             "dispatch_lag_s": {"p50": _quantile(found.lags, 0.5), "p99": _quantile(found.lags, 0.99)},
             "probabilities": list(PROBABILITIES),
             **_seen(found, columns),
-            "samples": kept.name if kept else None,
+            "samples": beside.name if beside else None,
         }
     )
     try:
-        if kept:
-            write_samples(kept, columns)
+        if beside:
+            write_samples(beside, columns)
         write_profile(out, profile)
     except OutputError as error:
         spare = Path(tempfile.gettempdir()) / f"{datetime.now():%Y%m%d-%H%M%S}-{out.name}"

@@ -14,7 +14,6 @@ import contextlib
 import hashlib
 import re
 import signal
-from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +21,7 @@ from typing import Any
 
 from collagebench.errors import CollagebenchError, FleetError, ModelError, OutputError
 from collagebench.fleet.fleet import Fleet
+from collagebench.fleet.kept import kept
 from collagebench.fleet.ssh.archive import COMPUTING, NEEDED, archive
 from collagebench.fleet.ssh.preflight import Look, judge, table, versions
 from collagebench.fleet.ssh.remote import Remote
@@ -29,7 +29,7 @@ from collagebench.fleet.ssh.session import Session, checked
 from collagebench.fleet.where import Where
 from collagebench.hosts import deal
 from collagebench.worker.forkserver import socket_directory
-from collagebench.worker.outpost import ENDINGS, KEEPER
+from collagebench.worker.outpost import ENDINGS
 from collagebench.worker.spec import Compute, WorkerSpec
 
 START_WITHIN = 60.0
@@ -100,40 +100,39 @@ async def ssh_fleet(
         raise OutputError(f"the workers' logs cannot be written to {logs} ({error.strerror or error})") from None
     fleet = Fleet(on_lost, on_back)
     launchers: list[Remote] = []
-    with socket_directory() as directory:
-        async with _kept(directory):
-            places = _places(where, specs, compute, directory, logs)
+    with socket_directory() as directory, kept(directory):
+        places = _places(where, specs, compute, directory, logs)
+        try:
+            await _prepare(places, where, compute, stage, show)
+            stage(f"starting {len(specs)} workers on {_hosts(len(places))}")
+            for place in places:
+                arguments = ["--compute", compute]
+                place.session.run(place.path(_sha256(archive())), arguments)
+                begin = f"{directory}/{place.number}-"
+                launchers.append(Remote(place.session, begin, fleet.lost, on_crashed, fleet.restarted))
+            await _on_all(places, [launcher.up(START_WITHIN) for launcher in launchers])
+            ordered = [place.own_specs(compute) for place in places]
+            await _launch(fleet, list(zip(launchers, ordered, strict=True)), places)
+            for place in places:
+                facts = place.look.facts
+                fleet.facts[place.look.host] = {
+                    **{name: facts[name] for name in FACTS},
+                    "clock_offset_s": place.look.offset,
+                }
+            yield fleet
+        finally:
+            await fleet.close()
+            begun = [place for place in places[: len(launchers)] if place.session.process.returncode is None]
             try:
-                await _prepare(places, where, compute, stage, show)
-                stage(f"starting {len(specs)} workers on {_hosts(len(places))}")
-                for place in places:
-                    arguments = ["--compute", compute]
-                    place.session.run(place.path(_sha256(archive())), arguments)
-                    begin = f"{directory}/{place.number}-"
-                    launchers.append(Remote(place.session, begin, fleet.lost, on_crashed, fleet.restarted))
-                await _on_all(places, [launcher.up(START_WITHIN) for launcher in launchers])
-                ordered = [place.own_specs(compute) for place in places]
-                await _launch(fleet, list(zip(launchers, ordered, strict=True)), places)
-                for place in places:
-                    facts = place.look.facts
-                    fleet.facts[place.look.host] = {
-                        **{name: facts[name] for name in FACTS},
-                        "clock_offset_s": place.look.offset,
-                    }
-                yield fleet
+                await asyncio.gather(*(launcher.drain(DRAIN_WITHIN) for launcher in launchers))
             finally:
-                await fleet.close()
-                begun = [place for place in places[: len(launchers)] if place.session.process.returncode is None]
-                try:
-                    await asyncio.gather(*(launcher.drain(DRAIN_WITHIN) for launcher in launchers))
-                finally:
-                    await asyncio.gather(*(place.session.close() for place in places))
-                for place in begun:
-                    if place.session.process.returncode == -signal.SIGKILL:  # it was we who had to kill ssh
-                        show(
-                            f"note: {place.look.host} did not confirm that nothing of ours is left there: "
-                            "`pgrep -f collagebench` says what is"
-                        )
+                await asyncio.gather(*(place.session.close() for place in places))
+            for place in begun:
+                if place.session.process.returncode == -signal.SIGKILL:  # it was we who had to kill ssh
+                    show(
+                        f"note: {place.look.host} did not confirm that nothing of ours is left there: "
+                        "`pgrep -f collagebench` says what is"
+                    )
 
 
 def _places(where: Where, specs: Sequence[WorkerSpec], compute: Compute, directory: str, logs: Path) -> list[Place]:
@@ -275,20 +274,6 @@ def _refuse(failures: Sequence[tuple[str, str]], hosts: int) -> None:
         bad = "the host" if hosts == 1 else f"{len({host for host, _ in failures})} of {hosts} hosts"
         sentences = "".join(f"\n  {host}: {failure}" for host, failure in failures)
         raise FleetError(f"{bad} cannot be used, so nothing was started:{sentences}")
-
-
-@contextlib.asynccontextmanager
-async def _kept(directory: str) -> AsyncIterator[None]:
-    """Have a directory removed even if this process is killed."""
-    keeper = await asyncio.create_subprocess_exec(
-        "sh", "-c", KEEPER, "sh", directory, stdin=PIPE, stdout=DEVNULL, stderr=DEVNULL, start_new_session=True
-    )
-    try:
-        yield
-    finally:
-        assert keeper.stdin is not None
-        keeper.stdin.close()
-        await keeper.wait()
 
 
 def _sha256(content: bytes) -> str:
