@@ -28,6 +28,8 @@ class ByHand:
         """Ids of the tasks whose replies have come."""
         self.kept: dict[int, list[Request]] = {}
         """The requests that each reply is kept for, by the task's id: its own, and those that it may help to decode."""
+        self.kept_for_later: set[int] = set()
+        """The ids of tasks whose replies are kept for requests still to come."""
         self._replying: Task | None = None
         self.answers: dict[int, tuple[str | Task, ...]] = {}
         """The source of each answer and the tasks it came from, by the request's id."""
@@ -110,6 +112,7 @@ class ByHand:
                 assert not action.tasks or any(action.request in task.requests for task in action.tasks)
                 for task in action.tasks:
                     held = task is self._replying or any(self.open(request) for request in self.kept[task.id])
+                    held = held or task.id in self.kept_for_later
                     assert held, "an answer comes from replies that were kept"
                 self.answers[action.request.id] = (action.source, *action.tasks)
             elif isinstance(action, Judge):
@@ -117,8 +120,13 @@ class ByHand:
                 assert all(task.id in self.replied and task.role == self.scheme.judges for task in action.tasks)
                 todo = self.scheme.judged(action.request, self.margin(action.request), self.now) + todo
             elif isinstance(action, Keep):
-                assert action.task is self._replying, "only a reply that has just come can be kept"
-                assert action.requests, "kept for nobody"
+                later = action.task.id in self.kept_for_later
+                assert later or action.task is self._replying, "only a reply that has just come can be kept"
+                if action.requests is None:
+                    self.kept_for_later.add(action.task.id)
+                    continue
+                self.kept_for_later.discard(action.task.id)
+                assert action.requests or later, "kept for nobody"
                 assert all(self.open(request) for request in action.requests), "kept for a settled request"
                 self.kept[action.task.id] += action.requests
             elif isinstance(action, Fail):

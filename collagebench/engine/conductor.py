@@ -233,7 +233,7 @@ class Conductor:
             elif isinstance(action, Cancel):
                 self._cancel(action.task, now)
             elif isinstance(action, Keep):
-                self._keep(self._job(action.task), action.requests)
+                self._keep_on(self._job(action.task), action.requests, now)
             elif isinstance(action, Judge):
                 margin = self._judge(action.request, [self._job(task) for task in action.tasks])
                 todo += self._told(self.scheme.judged(action.request, margin, now))
@@ -337,6 +337,16 @@ class Conductor:
             if request.id in self.open:
                 self._kept.setdefault(request.id, []).append(job)
                 job.kept += 1
+
+    def _keep_on(self, job: Job, requests: Sequence[Request] | None, now: float) -> None:
+        """Do what a Keep says: None until a further one."""
+        if job.replied is None:
+            raise self._fault("kept the reply of a task that has not been served")
+        self._keep(job, requests or ())
+        if job.kept_for_later is not (requests is None):
+            job.kept_for_later = not job.kept_for_later
+            job.kept += 1 if job.kept_for_later else -1
+            self._end_if_settled(job, now)
 
     def _unkeep(self, request: Request, now: float) -> None:
         for job in self._kept.pop(request.id, ()):

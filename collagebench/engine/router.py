@@ -57,7 +57,9 @@ class Job:
     outputs: NDArray[np.float32] | None = None
     """What its model gave, [rows, classes]; None while nothing was computed."""
     kept: int = 0
-    """How many open requests its reply is kept for."""
+    """How many open requests its reply is kept for, one more while it is kept for requests still to come."""
+    kept_for_later: bool = False
+    """Whether it is kept for requests still to come."""
 
 
 class _Hand:

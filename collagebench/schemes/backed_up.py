@@ -72,11 +72,12 @@ class BackedUp(Scheme):
         reissue_after: str | float | None,
         twice: bool = False,
         reject: float | None = 0.0,
+        whole: bool = False,
     ) -> None:
-        """`twice` says whether a request may be in two groups; `reject` None is 0.005 under `flush` auto, else 0."""
+        """`twice` and `whole` are those of `Groups`; `reject` None is 0.005 under `flush` auto, else 0."""
         super().__init__()
         self.hold = hold
-        self._groups = Groups(size, flush, flush_after, self._send_group, twice)
+        self._groups = Groups(size, flush, flush_after, self._send_group, twice, whole)
         if reissue_after is None and flush == AUTO:
             reissue_after = REISSUE_AUTO
         self.reissue_after = None if reissue_after is None else parse_delay(reissue_after)

@@ -9,9 +9,9 @@ A group is at most `size` requests. When it goes out is the policy, `flush`:
     auto      the same, and places that are left over in a group are taken by open requests whose first group is still
               out, the oldest first, once for each: where several workers serve groups, the faster of two then counts
 
-A request that is settled before its group goes out leaves its place free; under `wait` and `deadline` it still counts
-as one of the `size` arrivals. Sources: `wait` is the rule of Narra et al., "Collage Inference", arXiv 1904.12222, and
-of Kosaian et al., "Parity Models", SOSP 2019; `idle` and `auto` are ours.
+A request that is settled before its group goes out leaves its place free, unless groups are `whole`; under `wait` and
+`deadline` it counts as one of the `size` arrivals either way. Sources: `wait` is the rule of Narra et al., "Collage
+Inference", arXiv 1904.12222, and of Kosaian et al., "Parity Models", SOSP 2019; `idle` and `auto` are ours.
 """
 
 from __future__ import annotations
@@ -53,8 +53,10 @@ class Groups:
         flush_after: float | None,
         send: Callable[[Sequence[Request], float], list[Action]],
         twice: bool = False,
+        whole: bool = False,
     ) -> None:
-        """`twice` says whether a request may be in two groups, which `auto` needs.
+        """`twice` says whether a request may be in two groups, which `auto` needs, and `whole` whether one that is
+        settled before its group goes out stays in it (under `wait` and `deadline`).
 
         Raises UsageError for an unknown policy or a `flush_after` that makes no sense (in seconds).
         """
@@ -67,10 +69,11 @@ class Groups:
         check_seconds(flush_after=flush_after)
         self.size = size
         self.flush = flush
+        self._whole = whole and not self.on_idle
         self.flush_after = flush_after if flush_after is not None else (DEADLINE if flush == "deadline" else 0.0)
         self._send = send
         self._waiting: dict[int, Request] = {}
-        """Open requests that are in no group, oldest first, by id."""
+        """Requests that are in no group, oldest first, by id: open ones, and where groups are whole settled ones."""
         self._out: dict[int, Request] = {}
         """Open requests whose first group is out and has not replied, oldest first, by id (auto)."""
         self._group = 0
@@ -85,7 +88,7 @@ class Groups:
         return self.flush in ("idle", "auto")
 
     def __contains__(self, request: Request) -> bool:
-        """Whether the request still waits for its group to go out."""
+        """Whether the request's group has still to go out."""
         return request.id in self._waiting
 
     def arrived(self, request: Request, now: float) -> list[Action]:
@@ -101,8 +104,9 @@ class Groups:
         return []
 
     def settled(self, request: Request) -> None:
-        """A request needs no group any more: it leaves its place, if it still waits."""
-        self._waiting.pop(request.id, None)
+        """A request needs no group any more: it leaves its place, if it still waits, unless groups are whole."""
+        if not self._whole:
+            self._waiting.pop(request.id, None)
         self._out.pop(request.id, None)
 
     def returned(self, requests: Sequence[Request]) -> None:

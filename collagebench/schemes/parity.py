@@ -5,7 +5,11 @@ runs the parity model, whose output estimates the sum of the outputs of its imag
 requests of the group are in, the one that is missing is the difference: a group bears one loss, and two wait for more.
 With `hold`, an answer worked out like that is used only from `hold` seconds after the request's arrival on.
 
-A request that is answered before its group goes out is no part of it; an image that is absent adds nothing to the sum.
+Under `wait` and `deadline` a group is what it is in the paper, consecutive requests, those included that have their
+answer already: their outputs are kept for the others. A group of which all have theirs needs no parity. Under `idle`,
+which is ours, a request that is answered before its group goes out is no part of it; an image that is absent adds
+nothing to the sum, and the output of a parity of one image is the answer by itself.
+
 Of the requests of a group whose own tasks have all failed, the parity stands in for one (for none, if it has failed
 itself); the others are sent again, three times in all.
 
@@ -38,7 +42,7 @@ class _Group:
     over: bool = False
     """Nothing can be recovered from it any more: the parity, or one of its requests for good, has failed."""
     singles: list[Task] = field(default_factory=list)
-    """The single tasks that have answered requests of the group."""
+    """The single tasks that have answered requests of the group, before it went out or since."""
 
 
 class Parity(BackedUp):
@@ -62,12 +66,14 @@ class Parity(BackedUp):
             raise UsageError(f"--parity-code must be addition or concatenation, not {parity_code!r}")
         if parity_code == "concatenation" and parity_k not in (2, 4):
             raise UsageError(f"--parity-code concatenation takes --parity-k 2 or 4, not {parity_k}: use addition")
-        super().__init__(parity_k, flush, flush_after, parse_hold("hold", hold, flush), reissue_after)
+        super().__init__(parity_k, flush, flush_after, parse_hold("hold", hold, flush), reissue_after, whole=True)
         self.parity_k = parity_k
         self.parity_code = parity_code
         self.parity_workers = parity_workers
         self._group_of: dict[int, _Group] = {}
         """The group of each open request whose group has gone out, by the request's id."""
+        self._early: dict[int, Task] = {}
+        """The single that has answered a request whose group has still to go out, by the request's id."""
 
     def allot(self, workers: int) -> dict[str, int]:
         """Give `parity_workers` of them to the parity model: by default one for every k singles, at least one."""
@@ -92,16 +98,29 @@ class Parity(BackedUp):
         return recover(outputs[0], np.reshape([rows[0] for _, rows in others], (len(others), outputs.shape[1])))
 
     def _send_group(self, members: Sequence[Request], now: float) -> list[Action]:
+        still_open = tuple(request for request in members if self._open(request))
+        early = [self._early.pop(request.id) for request in members if request.id in self._early]
+        keeps: list[Action] = [Keep(task, still_open) for task in early]
+        if not still_open:
+            return keeps
         send = self._send("parity", members)
-        group = _Group(send.task)
-        self._group_of.update((request.id, group) for request in members)
-        return [send, *self._send_lost_again(group, "lost")]
+        group = _Group(send.task, singles=early)
+        for request in members:
+            if request in still_open:
+                self._group_of[request.id] = group
+            else:
+                del self._live[request.id]  # no task may answer it any more
+        return [send, *keeps, *self._send_lost_again(group, "lost")]
 
     def _single_replied(self, task: Task, now: float) -> list[Action]:
         """Answer its request, and keep it for the others of its group."""
         (request,) = task.requests
         group = self._group_of.get(request.id)
+        waits = group is None and self._open(request)
         actions = super()._single_replied(task, now)
+        if waits and request in self._groups:
+            self._early[request.id] = task
+            actions.append(Keep(task, None))
         if group is None or group.over:
             return actions
         group.singles.append(task)

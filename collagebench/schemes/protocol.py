@@ -17,7 +17,8 @@ and each returns a list of actions, which the engine carries out in order:
     Send(task, avoid)                put a task on a worker of its role that holds none of the tasks `avoid`
     Cancel(task)                     take it back if it still queues; a task in service is never interrupted
     Answer(request, source, tasks)   the request's one answer comes from these tasks, `decode` says how
-    Keep(task, requests)             the reply of a task just served may help to decode these open requests
+    Keep(task, requests)             the reply of a task just served may help to decode these open requests, or others
+                                     that are still to come (None)
     Judge(request, tasks)            say how sure the answer from these tasks would be: `judged` follows at once
     Fail(request, reason)            give the request up
     Wake(token, at)                  call `woke` at that time
@@ -91,10 +92,13 @@ class Answer(NamedTuple):
 
 
 class Keep(NamedTuple):
-    """The reply of `task`, whose own requests may be settled, is kept until these open `requests` are settled too."""
+    """The reply of `task`, whose own requests may be settled, is kept until these open `requests` are settled too.
+
+    None: it is kept until a further Keep of the same task says for which requests, () for none.
+    """
 
     task: Task
-    requests: tuple[Request, ...]
+    requests: tuple[Request, ...] | None
 
 
 class Judge(NamedTuple):

@@ -52,7 +52,7 @@ def one_slow_worker(worker: int, request: int, attempt: int, at: float) -> float
     options=st.sampled_from(
         [{"parity_k": k, "flush": flush} for k in (2, 3, 4, 8) for flush in ("wait", "deadline", "idle")]
     ),
-    gaps=st.lists(st.floats(0, 0.4), min_size=12, max_size=40),
+    gaps=st.lists(st.floats(0, 0.4) | st.floats(0, 3), min_size=12, max_size=40),
 )
 def test_parity_with_an_exactly_linear_model_restores_every_output(
     options: dict[str, object], gaps: list[float]
@@ -70,6 +70,31 @@ def test_parity_answers_for_a_slow_worker() -> None:
     assert ledger.latency[stuck] < 2
     assert [job.task.role for job in ledger.answers[stuck]] == ["parity", "single"]
     assert [request.id for request in ledger.answers[stuck][1].task.requests] != [stuck]
+
+
+@pytest.mark.parametrize("k", [2, 3])
+def test_an_output_from_before_its_group_went_out_is_there_when_it_is_needed(k: int) -> None:
+    """A request a second, each served in less: the last of a group meets a worker that is stuck, and its answer is
+    worked out from the parity and from outputs of up to k - 1 seconds before it arrived, not from the parity alone.
+    """
+    arrivals = [2.0 * number for number in range(2 * k)]
+
+    def draw(worker: int, request: int, attempt: int, at: float) -> float:
+        return 50.0 if request == k - 1 and worker < 6 else 1.0
+
+    ledger = simulate("parity", {"parity_k": k, "parity_workers": 1}, 7, arrivals, draw)
+    assert [number for number, source in ledger.source.items() if source == "parity"] == [k - 1]
+    parity, *singles = ledger.answers[k - 1]
+    assert [request.id for request in parity.task.requests] == list(range(k))
+    assert [job.task.requests[0].id for job in singles] == list(range(k - 1))
+    assert [ledger.jobs[job.task.id].outcome for job in singles] == ["used"] * (k - 1)
+    assert ledger.latency[k - 1] == 1.0
+    (scores,) = [
+        scores
+        for number, scores in answered("parity", {"parity_k": k}, ledger).items()
+        if ledger.source[number] == "parity"
+    ]
+    assert scores == pytest.approx(linear(IMAGES[k - 1][None])[0], abs=1e-5)
 
 
 @pytest.mark.parametrize("name", ["approxifer", "nercc"])

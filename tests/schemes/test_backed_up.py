@@ -100,13 +100,65 @@ def test_parity_is_taken_back_when_nobody_needs_it() -> None:
     assert driver.cancelled == [group]
 
 
+@pytest.mark.parametrize("policy", [{}, {"flush": "deadline", "flush_after": 9.0}], ids=["wait", "deadline"])
+def test_a_request_that_has_its_answer_stays_in_its_group(policy: dict[str, object]) -> None:
+    """As in the paper: of three consecutive requests two are answered before the third comes; the parity is of all
+    three, and the third answer is worked out from it and both outputs, of which the one of a task that was sent again.
+    """
+    driver = ByHand(make("parity", {"parity_k": 3, **policy}))
+    first, second = driver.arrive(), driver.arrive()
+    (early, lost) = driver.tasks()
+    driver.reply(early)
+    driver.fail(lost)
+    (again,) = driver.tasks()
+    driver.reply(again)
+    third = driver.arrive()
+    (group,) = driver.tasks("parity")
+    assert group.requests == (first, second, third)
+    driver.reply(group)
+    assert driver.answers[2] == ("parity", group, early, again)
+
+
+def test_a_parity_of_answered_and_slow_requests_still_stands_in_for_one_loss_only() -> None:
+    """One of three has its answer when the group goes out: of the other two the first that is lost is left to it."""
+    driver = ByHand(make("parity", {"parity_k": 3}))
+    driver.arrive()
+    (early,) = driver.tasks()
+    driver.reply(early)
+    driver.arrive()
+    driver.arrive()
+    second, third = driver.tasks()
+    (group,) = driver.tasks("parity")
+    driver.fail(second)
+    assert driver.tasks() == [third]
+    driver.fail(third)
+    (again,) = driver.tasks()
+    driver.reply(group)
+    driver.reply(again)
+    (left,) = {1, 2} - {again.requests[0].id}
+    assert driver.answers[left] == ("parity", group, early, again)
+
+
+def test_a_group_whose_requests_all_have_their_answers_needs_no_parity() -> None:
+    """When its deadline comes nothing is sent, and the outputs that were kept for it are let go."""
+    driver = ByHand(make("parity", {"flush": "deadline", "flush_after": 1.0}))
+    driver.arrive(now=0.0)
+    driver.reply(driver.tasks()[0])
+    assert driver.kept_for_later == {0}
+    driver.wake()
+    assert not driver.tasks("parity")
+    assert not driver.kept_for_later
+
+
 def test_parity_of_one_is_an_answer_by_itself() -> None:
-    """What is left of a group whose other members were answered before it went out needs the parity's output alone."""
-    driver = ByHand(make("parity", {}))
+    """Under `idle`, what is left of requests of which some were answered before needs the parity's output alone."""
+    driver = ByHand(make("parity", {"flush": "idle"}))
     driver.arrive()
     driver.reply(driver.tasks()[0])
+    driver.idle = lambda role: not driver.tasks(role)
     driver.arrive()
     (group,) = driver.tasks("parity")
+    assert [request.id for request in group.requests] == [1]
     driver.reply(group)
     assert driver.answers[1] == ("parity", group)
 

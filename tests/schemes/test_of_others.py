@@ -21,7 +21,7 @@ from collagebench.errors import UsageError
 from collagebench.report.summary import summarise
 from collagebench.results.reader import load
 from collagebench.schemes.plain import NoRedundancy
-from collagebench.schemes.protocol import Action, Answer, Judge, Request, Scheme, Send, Task, Wake
+from collagebench.schemes.protocol import Action, Answer, Judge, Keep, Request, Scheme, Send, Task, Wake
 from collagebench.statistics.validity import judge
 
 
@@ -165,8 +165,12 @@ class Faulty(NoRedundancy):
         ),
         (lambda scheme, request: [Wake(("x",), math.nan)], "asked to be woken at a time that is no number"),
         (lambda scheme, request: [scheme._send("single", (request,), 1)], "called an answer to request 0 own that"),
+        (
+            lambda scheme, request: [sent := scheme._send("single", (request,)), Keep(sent.task, None)],
+            "kept the reply of a task that has not been served",
+        ),
     ],
-    ids=["nothing", "no action", "unknown task", "for nobody", "unknown role", "no time", "not its own"],
+    ids=["nothing", "no action", "unknown task", "for nobody", "unknown role", "no time", "not its own", "kept early"],
 )
 def test_what_a_scheme_must_not_do_is_said_with_its_name(
     add: Callable[[type[Scheme]], None], faults: Callable[[Faulty, Request], Any], sentence: str
@@ -304,3 +308,36 @@ def test_a_retry_takes_the_slow_worker_if_no_other_is_up() -> None:
     ledger = simulate("reissue", {"reissue_after": 0.5}, 2, [0.0, 0.1], slow, crashes=[(0.05, 9.0, 1)])
     assert not ledger.failures
     assert set(ledger.latency) == {0, 1}
+
+
+@pytest.mark.parametrize("lets_go", [True, False])
+def test_a_reply_kept_for_requests_to_come_answers_one_of_them_or_ends_with_the_run(
+    add: Callable[[type[Scheme]], None], lets_go: bool
+) -> None:
+    """An answer may come from a reply that was there before its request; one nobody lets go of is no task left over."""
+
+    class Memory(NoRedundancy):
+        """Answers what comes later from the first reply of all."""
+
+        first: Task | None = None
+
+        def arrived(self, request: Request, now: float) -> list[Action]:
+            sent = super().arrived(request, now)
+            if self.first is None:
+                return sent
+            return [*sent, *self._answer(request, "replica", self.first), *self._done(request)]
+
+        def replied(self, task: Task, now: float, missing: Collection[int] = ()) -> list[Action]:
+            if not self._open(task.requests[0]):
+                return []
+            self.first = task
+            return [*super().replied(task, now, missing), Keep(task, None)]
+
+        def _done(self, request: Request) -> list[Action]:
+            return [Keep(self.first, ())] if lets_go and request.id == 2 and self.first else []
+
+    add(Memory)
+    ledger = simulate("mine", {}, 2, [0.0, 5.0, 6.0], lambda worker, request, attempt, at: 1.0)
+    assert ledger.source == {0: "own", 1: "replica", 2: "replica"}
+    assert [job.task.id for job in ledger.answers[2]] == [0]
+    assert ledger.jobs[0].outcome == "used"
