@@ -156,12 +156,26 @@ def exported(
         _, changed, of = onnx_export.moved(exact, bare, checked, read, skipped=5 if model.boxes else 0)
         far += f", then rounded to {rounded}: {changed} of {of:,} classes changed"
     session = onnx_export.session(bare)
-    model = listed(model, proto, measured(session, model, sample, own))
+    accuracy = measured(session, model, sample, own)
+    model = listed(model, proto, accuracy)
     (timed,) = interleaved({model.name: (session, checked[:1])}).values()
     return model, (
         f"{model.path}: {model.accuracy:.2%} of {model.accuracy_images} test images, {model.macs / 1e6:.1f} MMAC, "
         f"{np.median(timed.processor) * 1e3:.2f} ms, {model.bytes / 1e3:.0f} kB; {far}"
+        + _doubt(model, accuracy, sample)
     )
+
+
+def _doubt(model: zoo.Model, accuracy: Share, sample: Sample) -> str:
+    """Return what to think of a model that is worse than guessing, or is not shown to be any better."""
+    most = float(np.bincount(sample.labels).max() / len(sample.labels))
+    low, high = accuracy.ci95 or (0.0, 1.0)
+    if model.role == "coded" or low > most:  # a coded model has the weights of the single
+        return ""
+    if high < 1 / len(model.classes):
+        first = ", ".join(model.classes[:3]) + ("" if len(model.classes) <= 3 else ", …")
+        return f"; worse than guessing: are its classes in the order of the sorted folders, {first}?"
+    return f"; not shown to be better than always naming the most frequent class, which is right in {most:.2%}"
 
 
 def exported_int8(

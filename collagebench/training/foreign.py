@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -180,7 +179,7 @@ def bring(asked: Brought, out: Path, int8: bool) -> Iterator[str]:
             directory=out,
         )
         model, line = exported(wrapped, model, sample)
-        yield line + (_doubt(model) if picked is None and role != "coded" else "")
+        yield line
         if role == "single":
             yield from forget_parities(model, recipe["checkpoint"])
         if training and role != "coded":
@@ -211,15 +210,6 @@ def _picked(asked: Brought, logits: int, images: Dataset, categories: Sequence[s
         f"{asked.torchvision or asked.network} answers for {logits} classes, {asked.data or asked.dataset} holds "
         f"{len(images.classes)} ({known}); use images of its own classes, or train its last layer for these"
     )
-
-
-def _doubt(model: zoo.Model) -> str:
-    """Return a question about the order of the classes where a model is worse than guessing, beyond chance."""
-    guess = 1 / len(model.classes)
-    if model.accuracy >= guess - 3 * math.sqrt(guess * (1 - guess) / model.accuracy_images):
-        return ""
-    first = ", ".join(model.classes[:3]) + ("" if len(model.classes) <= 3 else ", …")
-    return f"; worse than guessing: are its classes in the order of the sorted folders, {first}?"
 
 
 def _training(asked: Brought, size: tuple[int, int]) -> Dataset:

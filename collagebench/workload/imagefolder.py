@@ -199,6 +199,13 @@ def _check_layout(data: Path) -> None:
             else f"training needs both; to measure on what there is, use {parts['test']}"
         )
         raise DataError(f"{data} has class folders in {divided[0]}/, but no {missing[0]}/: {more}")
+    inside = {part: {folder.resolve(): folder for folder in _folders(root)} for part, root in parts.items()}
+    if twice := inside["train"].keys() & inside["test"].keys():
+        one = min(twice)
+        raise DataError(
+            f"{inside['train'][one]} and {inside['test'][one]} are the same folder: what a model has learnt from says "
+            "nothing about its accuracy; put other images into one of them"
+        )
     for root in parts.values():
         if stray := _images(root):
             raise DataError(

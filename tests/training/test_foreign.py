@@ -281,10 +281,20 @@ def test_weights_that_were_saved_in_parallel_are_those_of_the_network(own: Path)
     assert torch.allclose(begun["network.last.weight"], weights["last.weight"])
 
 
-def test_classes_in_another_order_are_asked_about(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A network that is right far less often than by chance is exported with a question; one that is right, without."""
+def test_a_model_that_is_no_better_than_guessing_is_exported_with_a_word(
+    own: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A network that is right far less often than by chance is exported with a question, one that always says the same
+    with what to think of that, and one that is right without a word.
+    """
     weights = torch.load(own / "right.pt", weights_only=True)
     torch.save({key: value.flip(0) for key, value in weights.items()}, own / "swapped.pt")
+    torch.save({key: torch.zeros_like(value) for key, value in weights.items()}, own / "blank.pt")
+    assert collagebench(*ASKED, "--checkpoint", "blank.pt") == 0
+    said = capsys.readouterr().out
+    assert (
+        said.count("; not shown to be better than always naming the most frequent class, which is right in 50.00%") == 1
+    )
     for name, asked in (("right.pt", 0), ("swapped.pt", 1)):
         assert collagebench(*ASKED, "--checkpoint", name) == 0
         said = capsys.readouterr().out

@@ -146,6 +146,22 @@ def test_parts_by_other_names_are_to_be_renamed(tmp_path: Path, train: str, test
     assert ImageFolder(tmp_path, "train").split == "train"
 
 
+@pytest.mark.parametrize("linked", ["test", "test/ant"])
+def test_one_folder_is_not_both_parts(tmp_path: Path, linked: str) -> None:
+    """A test/, or a class of it, that is a link to the training images is refused: it would measure what was learnt."""
+    for place in ("train/ant/a.png", "train/bee/b.png", "else/bee/c.png"):
+        picture(tmp_path / place)
+    if linked == "test":
+        (tmp_path / "test").symlink_to("train")
+    else:
+        (tmp_path / "else").rename(tmp_path / "test")
+        (tmp_path / "test" / "ant").symlink_to("../train/ant")
+    with pytest.raises(
+        DataError, match=r"train/ant and \S+/test/ant are the same folder: what a model has learnt from"
+    ):
+        ImageFolder(tmp_path, "train")
+
+
 def test_a_part_for_validation_beside_both_others_is_left_alone(tmp_path: Path) -> None:
     """Where there are train/ and test/, images that were held back besides disturb nobody."""
     for part in ("train", "test", "val"):
