@@ -23,7 +23,7 @@ from rich.cells import cell_len
 from collagebench.errors import UsageError, nearest
 
 LATENCIES = ("p50", "p90", "p95", "p99", "p999", "mean", "std", "max")
-ENDS = {f"{name}_{end}": (name, end) for name in ("p50", "p99", "accuracy") for end in ("low", "high")}
+ENDS = {f"{name}_{end}": (name, end) for name in ("p50", "p99", "accuracy", "goodput") for end in ("low", "high")}
 """Metrics that are the ends of a figure's 95 % interval."""
 METRICS = {
     **dict.fromkeys(LATENCIES, ""),
@@ -36,7 +36,7 @@ METRICS = {
     "busy": "share of the workers' time in service",
     "goodput": "right answers in time, per second of the arrivals",
     **dict.fromkeys(ENDS, ""),
-    "p50_low": "lower end of the 95 % interval of p50, p50_high the upper one; so are those of p99 and accuracy",
+    "p50_low": "lower end of the 95 % interval of p50, p50_high the upper one; so are those of p99, accuracy, goodput",
 }
 """What may stand behind the dot; a text that is empty was said further up."""
 LONGEST = 500

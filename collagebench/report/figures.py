@@ -9,7 +9,7 @@ from typing import Any
 from collagebench.config import option
 from collagebench.report.frame import Looks
 from collagebench.report.markup import Content, Markup, join, tag
-from collagebench.report.parts import TEXTS, UNKNOWN, as_interval, as_ms, as_percent, as_times
+from collagebench.report.parts import TEXTS, UNKNOWN, as_interval, as_ms, as_percent, as_rate, as_rates, as_times
 from collagebench.schemes import SCHEMES
 
 Object = dict[str, Any]
@@ -65,7 +65,7 @@ def figures(one: Object, looks: Looks) -> Markup:
         rows.append(tag("tr", tag("th", "bound", scope="row"), cells, class_="bound"))
     least = one["minimum_effect"]
     notes = [
-        "Small: 95 % intervals; of latencies from the scatter of the runs, of shares by Wilson, "
+        "Small: 95 % intervals; of latencies and goodput from the scatter of the runs, of shares by Wilson, "
         "answers about the same image counting as what they are worth together.",
         f"p99 / {base}: that of all runs together, its interval from the scatter of the runs' own ratios; “no "
         "difference shown” unless that leaves out 1, the mean difference of the runs' own p99s is significant (paired "
@@ -91,7 +91,7 @@ def _figures_row(scheme: Object, looks: Looks) -> Markup:
         [_quantile(scheme, name) for name in ("p50", "p95")],
         _cell(as_percent(None if own is None else 1 - own)),
         _cell(as_times(scheme["relative"]["executed"])),
-        _cell(UNKNOWN if scheme["goodput_rps"] is None else f"{scheme['goodput_rps']:.1f}"),
+        _cell(as_rate(scheme["goodput_rps"]), as_rates(scheme["goodput_ci95_rps"])),
         _cell(f"{scheme['failed']:,}" if scheme["runs"] else UNKNOWN),
     )
 

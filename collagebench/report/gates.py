@@ -153,7 +153,8 @@ def _figure(figure: Figure, schemes: dict[str, dict[str, Any]]) -> float:
 def _read(scheme: dict[str, Any], metric: str) -> float | None:
     if metric in ENDS:
         name, end = ENDS[metric]
-        interval = scheme["accuracy"]["ci95"] if name == "accuracy" else scheme["ci95_s"][name]
+        others = {"accuracy": scheme["accuracy"]["ci95"], "goodput": scheme["goodput_ci95_rps"]}
+        interval = others[name] if name in others else scheme["ci95_s"][name]
         return None if interval is None else interval[0 if end == "low" else 1]
     return _READ[metric](scheme) if metric in _READ else scheme["latency_s"][metric]
 

@@ -93,6 +93,11 @@ def as_rate(value: float | None) -> str:
     return UNKNOWN if value is None else f"{value:.1f}"
 
 
+def as_rates(ends: Sequence[float] | None) -> str:
+    """Return the ends of an interval of how many there are in a second; nothing where there is none."""
+    return f"{as_rate(ends[0])} to {as_rate(ends[1])}" if ends else ""
+
+
 def as_load(rate: float) -> str:
     """Return requests a second to four digits, or all before the point."""
     return f"{rate:.4g}" if rate < 1e4 else f"{rate:,.0f}"

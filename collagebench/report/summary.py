@@ -18,7 +18,7 @@ from collagebench.report.verdict import verdict
 from collagebench.results.reader import Run
 from collagebench.statistics.accuracy import Answers, answers, sample
 from collagebench.statistics.comparison import Difference, MinimumEffect, Versus, compare
-from collagebench.statistics.cost import Cost, busy_share, cost, goodput
+from collagebench.statistics.cost import Cost, busy_share, cost, goodput, goodput_ci95
 from collagebench.statistics.injection import injection
 from collagebench.statistics.latency import Latency, latency
 from collagebench.statistics.paired import LEVEL, holm
@@ -135,6 +135,8 @@ def _scheme(run: Run, variant: str, time: Latency, slo_ms: float | None) -> dict
     workers = sum(allotment.values()) if allotment else None
     given, spent = answers(mine.requests), cost(mine.tasks)
     some = len(mine.cells) > 0
+    in_time = mine.requests, None if slo_ms is None else slo_ms / 1e3, sample(run) is not None
+    rates = goodput_ci95(*in_time)
     return {
         "scheme": facts.get("scheme", variant),
         "variant": variant,
@@ -153,7 +155,8 @@ def _scheme(run: Run, variant: str, time: Latency, slo_ms: float | None) -> dict
         "phases_s": phase_means(mine.requests),
         **_answers(given),
         "cost": _cost(spent, int(mine.cells["requests"].sum())) if some else None,
-        "goodput_rps": goodput(mine.requests, None if slo_ms is None else slo_ms / 1e3, sample(run) is not None),
+        "goodput_rps": goodput(*in_time),
+        "goodput_ci95_rps": rates and list(rates),
         "dispatch_lag_s": dispatch_lag(mine.requests),
         "injection": _injection(mine),
         "bound": _bound(run),

@@ -11,7 +11,7 @@ from collagebench.report.figures import scrolling, versus
 from collagebench.report.frame import Looks, looks_of
 from collagebench.report.html import badge, hiding, legend, sentence
 from collagebench.report.markup import Content, Markup, join, tag
-from collagebench.report.parts import UNKNOWN, as_interval, as_ms, as_percent, as_rate, as_times
+from collagebench.report.parts import UNKNOWN, as_interval, as_ms, as_percent, as_rate, as_rates, as_times
 from collagebench.report.sweep import Object, Slice, scheme_of, slices, variants
 from collagebench.report.sweep_table import GOODPUT, sweep_conditions
 from collagebench.report.sweep_table import legend as meanings
@@ -115,7 +115,7 @@ def _table(part: Slice, looks: Looks) -> Markup:
                     versus(scheme) if not scheme["unstable"] else tag("td", UNKNOWN),
                     _share(scheme["accuracy"]),
                     tag("td", as_times(scheme["relative"]["executed"])),
-                    tag("td", as_rate(scheme["goodput_rps"])) if timed else None,
+                    _rate(scheme) if timed else None,
                 ]
             head = tag("th", label if number == 0 else "", scope="row")
             lines.append(tag("tr", head, tag("td", sample, name, class_="text"), cells))
@@ -135,6 +135,11 @@ def _p99(scheme: Object, best: bool) -> Markup:
 def _share(accuracy: Object) -> Markup:
     small = tag("small", as_interval(accuracy["ci95"])) if accuracy["ci95"] else None
     return tag("td", as_percent(accuracy["overall"]), small)
+
+
+def _rate(scheme: Object) -> Markup:
+    small = tag("small", as_rates(scheme["goodput_ci95_rps"])) if scheme["goodput_ci95_rps"] else None
+    return tag("td", as_rate(scheme["goodput_rps"]), small)
 
 
 def _made_with(summary: Object) -> Markup:

@@ -107,9 +107,12 @@ def conditions(one: dict[str, Any]) -> str:
 
 def goodput(one: dict[str, Any]) -> str:
     """Say how many answers a second of each scheme are right and in time, for the SLO there is."""
-    found = [(scheme["variant"], scheme["goodput_rps"]) for scheme in one["schemes"] if scheme["runs"]]
-    each = ", ".join(f"{name} {as_rate(rate)}" for name, rate in found)
-    return f"right answers within {one['slo_ms']:g} ms, a second: {each}"
+    each = []
+    for scheme in one["schemes"]:
+        rate, ends = scheme["goodput_rps"], scheme["goodput_ci95_rps"]
+        if scheme["runs"]:
+            each.append(f"{scheme['variant']} {as_rate(rate)}" + (f" ± {ends[1] - rate:.2g}" if ends else ""))
+    return f"right answers within {one['slo_ms']:g} ms, a second: {', '.join(each)}"
 
 
 def stragglers(one: dict[str, Any]) -> str:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from collagebench.results.reader import EMPTY, Table
+from collagebench.statistics.intervals import Interval, around
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +80,27 @@ def goodput(requests: Table, slo_s: float | None, sampled: bool = False) -> floa
     answer's class is not known, unless those that are known were drawn at random (`sampled`): the others are then taken
     to be like them.
     """
+    share, seconds = _good(requests, slo_s, sampled), _seconds(requests, slo_s)
+    return None if share is None or seconds == 0 else share * int((~requests["warmup"]).sum()) / seconds
+
+
+def goodput_ci95(requests: Table, slo_s: float | None, sampled: bool = False) -> Interval | None:
+    """Return the 95 % interval of `goodput`, from the scatter of the runs' shares of such answers.
+
+    How fast requests arrived, which differs from run to run too, is the same for every scheme and no part of it. None
+    with fewer than 2 runs, or where a run's share is not known.
+    """
+    runs = [requests.where(requests["run"] == run) for run in np.unique(requests["run"])]
+    shares = [_good(run, slo_s, sampled) for run in runs]
+    known = [share for share in shares if share is not None]
+    overall, together = goodput(requests, slo_s, sampled), _good(requests, slo_s, sampled)
+    if overall is None or not together or len(known) < len(shares):
+        return None
+    return around(overall, [share * overall / together for share in known])
+
+
+def _good(requests: Table, slo_s: float | None, sampled: bool) -> float | None:
+    """Return the share of requests with a right answer in time, None where classes are not known."""
     counted = requests.where(~requests["warmup"])
     answered = ~np.isnan(counted["latency"])
     known = answered & (counted["predicted"] != EMPTY)
@@ -87,9 +109,14 @@ def goodput(requests: Table, slo_s: float | None, sampled: bool = False) -> floa
     good = known & (counted["predicted"] == counted["label"])
     if slo_s is not None:
         good &= np.nan_to_num(counted["latency"], nan=np.inf) <= slo_s
+    return float(good.sum() * (answered.sum() / known.sum()) / len(counted))
+
+
+def _seconds(requests: Table, slo_s: float | None) -> float:
+    """Return how long requests arrived for, and `slo_s` longer, in all runs."""
+    counted = requests.where(~requests["warmup"])
     seconds = 0.0
     for run in np.unique(counted["run"]):
-        mine = counted["run"] == run
-        arrivals = counted["arrival"][mine]
+        arrivals = counted["arrival"][counted["run"] == run]
         seconds += float(arrivals.max() - arrivals.min()) + (slo_s or 0.0)
-    return float(good.sum() * (answered.sum() / known.sum()) / seconds) if seconds > 0 else None
+    return seconds

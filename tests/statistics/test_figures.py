@@ -12,7 +12,7 @@ from collagebench.results.reader import Run, load
 from collagebench.results.records import NO_CLASS
 from collagebench.results.writer import RunWriter
 from collagebench.statistics.accuracy import answers
-from collagebench.statistics.cost import busy_share, cost, goodput
+from collagebench.statistics.cost import busy_share, cost, goodput, goodput_ci95
 from collagebench.statistics.latency import latency
 from collagebench.statistics.timing import dispatch_lag, phase_means
 
@@ -24,7 +24,8 @@ def written(directory: Path, requests: list, tasks: list = (), duration: float =
         writer.request(record)
     for record in tasks:
         writer.task(record)
-    writer.cell(cell(requests=len(requests), duration=duration))
+    for run in sorted({record.run for record in requests}):
+        writer.cell(cell(run=run, requests=sum(record.run == run for record in requests), duration=duration))
     writer.finish("done")
     writer.close()
     return load(directory / "run")
@@ -175,6 +176,22 @@ def test_what_comes_late_or_never_takes_nothing_from_what_came_in_time(tmp_path)
         for fate, latency in fates.items()
     ]
     assert found == [pytest.approx(4 / 4.1)] * 3
+
+
+def test_the_interval_of_goodput_is_that_of_the_share_in_time_whatever_the_arrivals(tmp_path):
+    """Three runs of 4 requests, of which 3, 4 and 2 are right in time, arrive in 3, 6 and 9 s: the interval is
+    Student's of the shares 3/4, 4/4 and 2/4, at the rate of all runs together."""
+    records = [
+        request(run=run, number=n, arrival=float(run + 1) * n, latency=0.05 if n < right else 0.5)
+        for run, right in enumerate((3, 4, 2))
+        for n in range(4)
+    ]
+    requests = written(tmp_path, records).requests
+    rate = 12 / (18 + 3 * 0.1)
+    half = 4.302653 * 0.25 / math.sqrt(3) * rate
+    assert goodput(requests, 0.1) == pytest.approx(0.75 * rate)
+    assert goodput_ci95(requests, 0.1) == pytest.approx((0.75 * rate - half, 0.75 * rate + half))
+    assert goodput_ci95(requests.where(requests["run"] == 0), 0.1) is None
 
 
 def test_goodput_is_unknown_where_classes_are(tmp_path):
