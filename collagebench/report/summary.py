@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from statistics import fmean
 from typing import Any
 
 from collagebench.errors import UsageError
+from collagebench.report.between import between, ratio
 from collagebench.report.differences import differences
 from collagebench.report.verdict import verdict
 from collagebench.results.reader import Run
@@ -21,10 +21,8 @@ from collagebench.statistics.comparison import Difference, MinimumEffect, Versus
 from collagebench.statistics.cost import Cost, busy_share, cost, goodput, goodput_ci95
 from collagebench.statistics.injection import injection
 from collagebench.statistics.latency import Latency, latency
-from collagebench.statistics.paired import LEVEL, holm
 from collagebench.statistics.quantiles import QUANTILES, requests_needed
 from collagebench.statistics.timing import dispatch_lag, phase_means
-from collagebench.statistics.unpaired import unpaired
 from collagebench.statistics.validity import judge, overwhelmed
 from collagebench.statistics.warnings import warnings
 
@@ -56,7 +54,7 @@ def summarise(
         "valid": all(item["valid"] for item in objects),
         "reasons": [f"{name}: {text}" for name, item in zip(names, objects, strict=True) for text in item["reasons"]],
         "runs": [{"name": name, **item} for name, item in zip(names, objects, strict=True)],
-        "comparison": _comparison(names, objects),
+        "comparison": between(names, objects),
         "differences": differences(objects),
     }
     return finite(together)
@@ -273,11 +271,6 @@ def _relative(item: dict[str, Any], base: dict[str, Any] | None) -> dict[str, fl
     return {name: ratio(value, other.get(name)) for name, value in own.items()}
 
 
-def ratio(value: float | None, base: float | None) -> float | None:
-    """Return value / base, None unless both are known and the base is not 0."""
-    return value / base if value is not None and base else None
-
-
 def _bound(run: Run) -> dict[str, Any] | None:
     bound = run.header.get("bound")
     if not bound:
@@ -295,46 +288,3 @@ def _labels(runs: Sequence[Run]) -> list[str]:
     """Return the directories' names, or their paths where two have the same name."""
     names = [run.directory.resolve().name for run in runs]
     return [str(run.directory) if names.count(name) > 1 else name for run, name in zip(runs, names, strict=True)]
-
-
-def _comparison(names: Sequence[str], objects: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return p50 and p99 of every scheme that several runs have, in each of them, and the ratio to the first run.
-
-    And whether they are shown to differ from it; null of the first run itself. That is so if the difference is larger
-    than the minimum effect and significant after Holm's correction over all tests of the comparison, as whoever looks
-    for any difference looks at them all.
-    """
-    rows: list[dict[str, Any]] = []
-    tests: list[tuple[dict[str, Any], str, float]] = []
-    for first in objects[0]["schemes"]:
-        sides = [(names[0], first)]
-        for name, item in zip(names[1:], objects[1:], strict=True):
-            sides += [(name, scheme) for scheme in item["schemes"] if scheme["variant"] == first["variant"]]
-        for name, scheme in sides if len(sides) > 1 else []:
-            row = {"variant": first["variant"], "run": name}
-            for quantile in ("p50", "p99"):
-                own, base = scheme["latency_s"][quantile], first["latency_s"][quantile]
-                row[f"{quantile}_s"], row[f"{quantile}_ratio"] = own, ratio(own, base)
-                row[f"{quantile}_differs"] = None if scheme is first else False
-                p = None if scheme is first else _apart(scheme, first, quantile)
-                if p is not None:
-                    tests.append((row, quantile, p))
-            rows.append(row)
-    least = objects[0]["minimum_effect"]["latency"]
-    for (row, quantile, _), p in zip(tests, holm([p for *_, p in tests]), strict=True):
-        times = row[f"{quantile}_ratio"]
-        row[f"{quantile}_differs"] = p <= LEVEL and (times == 0 or max(times, 1 / times) > 1 + least)
-    return rows
-
-
-def _apart(scheme: dict[str, Any], first: dict[str, Any], quantile: str) -> float | None:
-    """Return the p value of the difference of a quantile between two runs of a scheme, None where it has no ratio."""
-    times = ratio(scheme["latency_s"][quantile], first["latency_s"][quantile])
-    if times is None:
-        return None
-    own, other = ([math.inf if p is None else p for p in one["by_run"][f"{quantile}_s"]] for one in (scheme, first))
-    p = unpaired(own, other)
-    if p is None:
-        return None
-    # The figure of all runs together and the mean of the runs' own must agree on who is slower.
-    return p if (times > 1) == (fmean(own) > fmean(other)) else 1.0
