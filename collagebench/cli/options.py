@@ -211,6 +211,12 @@ SECTIONS = {
             metavar="S|pN|fit",
             help="hedge, hedge-idle: seconds or a running percentile; hedge: or fit. [p95; 0]",
         ),
+        click.option(
+            "--hedge-queue",
+            type=TEXT,
+            metavar="WHERE",
+            help="hedge-idle: one queue, central, before all workers, or one at each of the workers. [central]",
+        ),
         click.option("--hedge-budget", type=FLOAT, help="hedge: share of requests that may be copied. [no limit]"),
         click.option("--hedge-probability", type=FLOAT, help="hedge: share of late requests to copy. [1]"),
         click.option("--hedge-log", metavar="RUN", help="hedge: the run that --hedge-delay fit is fitted to."),

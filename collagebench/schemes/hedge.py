@@ -2,8 +2,8 @@
 
 The delay is fixed or a running percentile of the latencies of requests already answered. That percentile sets itself
 right: a hedged request is answered after the delay whichever copy wins, so the share of requests slower than the delay
-stays the share that it was chosen for. Until 20 latencies are known nothing is hedged. Source: Dean and Barroso, "The
-Tail at Scale", CACM 56(2), 2013 (deferral to the 95th percentile).
+stays the share that it was chosen for. Until 20 latencies are known nothing is hedged; what is still open then has its
+delay from there on. Source: Dean and Barroso, "The Tail at Scale", CACM 56(2), 2013 (deferral to the 95th percentile).
 
 With a `hedge_budget` b, any n consecutive requests bring at most b x n + 1 copies (see `budget`). A request whose delay
 ends when there is no token still gets its copy if it is open when one comes; each token goes to the request that has
@@ -41,6 +41,8 @@ class Hedge(Scheme):
         """Open requests that have had no second task yet, by id."""
         self._due: dict[int, Request] = {}
         """Those of them whose delay is over and that wait for a token, in that order, by id."""
+        self._untimed: list[Request] = []
+        """Requests that arrived before the delay was known."""
 
     def allot(self, workers: int) -> dict[str, int]:
         """All workers serve single images; a copy needs a second one."""
@@ -52,9 +54,11 @@ class Hedge(Scheme):
         """Send it to one worker and look again after the delay; its share of a token may pay for another's copy."""
         self._unhedged[request.id] = request
         actions: list[Action] = [self._send("single", (request,))]
-        delay = self.delay.value if isinstance(self.delay, RunningPercentile) else self.delay
-        if delay is not None and coin(request.id) < self.probability:
-            actions.append(Wake(request.id, now + delay))
+        if coin(request.id) < self.probability:
+            if (delay := self._delay()) is None:
+                self._untimed.append(request)
+            else:
+                actions.append(Wake(request.id, now + delay))
         if self.budget is not None:
             self.budget.earn()
             if self._due and self.budget.spend():
@@ -80,7 +84,7 @@ class Hedge(Scheme):
         self._forget(request)
         if isinstance(self.delay, RunningPercentile):
             self.delay.add(now - request.arrival)
-        return self._answer(request, "hedge" if task.attempt else "own", task)
+        return self._answer(request, "hedge" if task.attempt else "own", task) + self._time(now)
 
     def failed(self, task: Task, reason: str, now: float) -> list[Action]:
         """Send the copy now if it was not sent yet; give up when both have failed."""
@@ -92,6 +96,18 @@ class Hedge(Scheme):
             else:
                 actions.append(self._fail(request, reason))
         return actions
+
+    def _delay(self) -> float | None:
+        """Return the delay in seconds, None while it is not known."""
+        return self.delay.value if isinstance(self.delay, RunningPercentile) else self.delay
+
+    def _time(self, now: float) -> list[Action]:
+        """Look again at what arrived before the delay was known, once it is."""
+        delay = self._delay() if self._untimed else None
+        if delay is None:
+            return []
+        untimed, self._untimed = self._untimed, []
+        return [Wake(r.id, max(now, r.arrival + delay)) for r in untimed if r.id in self._unhedged]
 
     def _hedge(self, request: Request) -> Send:
         self._forget(request)

@@ -3,7 +3,8 @@
 There is no race: the late reply is ignored, so the work already done for it is lost, and nobody is ever served twice on
 purpose. That is the timeout and retry of every remote procedure call, the plainest remedy and the baseline of hedging.
 The timeout is fixed or a running percentile of the latencies, as in `hedge`; the last attempt has none, so that a slow
-fleet is not sent the same request for ever. A task that fails counts as an attempt. Source: Dean and Barroso, "The Tail
+fleet is not sent the same request for ever. A task that fails counts as an attempt. Until 20 latencies are known there
+is no percentile, and a task that is still out then has its timeout from there on. Source: Dean and Barroso, "The Tail
 at Scale", CACM 56(2), 2013, which sets hedging against it.
 """
 
@@ -27,6 +28,8 @@ class Reissue(Scheme):
         self.retries = retries
         self._anywhere: set[int] = set()
         """Tasks that no worker was to be avoided for any more."""
+        self._untimed: list[tuple[Task, float]] = []
+        """Tasks that were sent before the timeout was known, and when."""
 
     def allot(self, workers: int) -> dict[str, int]:
         """All workers serve single images; a retry needs a second one."""
@@ -54,7 +57,7 @@ class Reissue(Scheme):
             return []
         if isinstance(self.timeout, RunningPercentile):
             self.timeout.add(now - request.arrival)
-        return self._answer(request, "resent" if task.attempt else "own", task)
+        return self._answer(request, "resent" if task.attempt else "own", task) + self._time(now)
 
     def failed(self, task: Task, reason: str, now: float) -> list[Action]:
         """Send the next attempt at once, if one is left."""
@@ -73,7 +76,22 @@ class Reissue(Scheme):
 
     def _try(self, request: Request, attempt: int, now: float, *avoid: Task) -> list[Action]:
         sent = self._send("single", (request,), attempt, avoid)
-        timeout = self.timeout.value if isinstance(self.timeout, RunningPercentile) else self.timeout
-        if attempt == self.retries or timeout is None:
+        if attempt == self.retries:
+            return [sent]
+        if (timeout := self._timeout()) is None:
+            self._untimed.append((sent.task, now))
             return [sent]
         return [sent, Wake(sent.task, now + timeout)]
+
+    def _timeout(self) -> float | None:
+        """Return the timeout in seconds, None while it is not known."""
+        return self.timeout.value if isinstance(self.timeout, RunningPercentile) else self.timeout
+
+    def _time(self, now: float) -> list[Action]:
+        """Look again at what was sent before the timeout was known, once it is."""
+        timeout = self._timeout() if self._untimed else None
+        if timeout is None:
+            return []
+        untimed, self._untimed = self._untimed, []
+        live = [(task, sent) for task, sent in untimed if task in self._live.get(task.requests[0].id, ())]
+        return [Wake(task, max(now, sent + timeout)) for task, sent in live]

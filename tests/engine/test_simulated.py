@@ -133,7 +133,7 @@ VARIANTS: list[tuple[str, dict[str, object]]] = [
     ("hedge", {"hedge_delay": "p80"}),
     ("hedge", {"hedge_delay": 0.1, "hedge_budget": 0.2, "hedge_probability": 0.7}),
     ("hedge-idle", {}),
-    ("hedge-idle", {"hedge_delay": 0.2}),
+    ("hedge-idle", {"hedge_delay": 0.2, "hedge_queue": "workers"}),
     ("tied", {}),
     ("reissue", {"reissue_after": 0.2, "retries": 2}),
     ("default", {"default_after": 0.4}),
@@ -293,8 +293,11 @@ def test_a_copy_into_idle_time_never_queues(
     def draw(worker: int, request: int, attempt: int, at: float) -> float:
         return services[(worker * 7 + request * 3 + attempt) % len(services)]
 
-    ledger = simulate("hedge-idle", {"hedge_delay": delay}, workers, np.cumsum(gaps).tolist(), draw)
-    assert {job.queue for job in ledger.jobs.values() if job.task.attempt} <= {0.0}
+    for queue in ("central", "workers"):
+        options = {"hedge_delay": delay, "hedge_queue": queue}
+        ledger = simulate("hedge-idle", options, workers, np.cumsum(gaps).tolist(), draw)
+        assert {job.queue for job in ledger.jobs.values() if job.task.attempt} <= {0.0}
+        assert queue == "workers" or {job.queue for job in ledger.jobs.values()} <= {0.0}
 
 
 def test_a_default_answer_comes_on_time_and_a_late_reply_is_wasted() -> None:

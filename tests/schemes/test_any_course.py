@@ -24,6 +24,7 @@ VARIANTS = [
     ("hedge-idle", {}),
     ("hedge-idle", {"hedge_delay": 0.2}),
     ("hedge-idle", {"hedge_delay": "p50"}),
+    ("hedge-idle", {"hedge_delay": 0.1, "hedge_queue": "workers"}),
     ("tied", {}),
     ("reissue", {"reissue_after": 0.2}),
     ("reissue", {"reissue_after": "p50", "retries": 3}),

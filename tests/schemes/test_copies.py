@@ -129,12 +129,82 @@ def test_an_idle_worker_takes_a_copy_of_the_oldest_open_request() -> None:
 
 
 def test_a_busy_fleet_is_not_hedged() -> None:
-    """Without an idle worker no copy is sent, however late the requests are."""
-    driver = hedge_idle(2)
-    for i in range(5):
-        driver.arrive(now=float(i))
-    assert len(driver.ever_sent) == 6  # only the first request met an idle worker
-    assert driver.wakes == []
+    """Without an idle worker no copy is sent, however late the requests are: they queue, or are sent to the workers."""
+    for queue, sent in (("central", 2), ("workers", 6)):
+        driver = hedge_idle(2, hedge_queue=queue)
+        for i in range(5):
+            driver.arrive(now=float(i))
+        assert len(driver.ever_sent) == sent  # only the first request met an idle worker
+        assert driver.wakes == []
+
+
+def test_a_request_that_waits_goes_before_a_copy_of_an_older_one() -> None:
+    """Two workers, three requests: the one that is free first serves the third, not the first once more."""
+    driver = hedge_idle(2, hedge_delay=0.5)
+    first, second, third = (driver.arrive(now=0.0) for _ in range(3))
+    assert [task.requests for task in driver.tasks()] == [(first,), (second,)]
+    driver.reply(driver.tasks()[1], now=1.0)
+    assert [task.requests for task in driver.tasks()] == [(first,), (third,)]
+    driver.reply(driver.tasks()[1], now=2.0)
+    assert [(task.requests, task.attempt) for task in driver.tasks()] == [((first,), 0), ((first,), 1)]
+
+
+def test_what_waits_for_workers_that_are_all_gone_fails_with_them() -> None:
+    """A task that is refused says that there is no worker: so have failed all that waited, and what comes after."""
+    driver = hedge_idle(1)
+    for _ in range(3):
+        driver.arrive()
+    driver.idle = lambda role: False
+    driver.fail(driver.tasks()[0])
+    while driver.sent:
+        driver.fail(driver.tasks()[0], "refused")
+    assert driver.failures == {0: "refused", 1: "refused", 2: "refused"}
+    driver.arrive()
+    while driver.sent:
+        driver.fail(driver.tasks()[0], "refused")
+    assert driver.failures[3] == "refused"
+    driver.idle = lambda role: len(driver.sent) < 1
+    driver.arrive()
+    driver.reply(driver.tasks()[0])
+    driver.arrive()
+    driver.arrive()
+    assert len(driver.tasks()) == 1, "they are back"
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "source"),
+    [
+        ("hedge", {"hedge_delay": "p50"}, "hedge"),
+        ("reissue", {"reissue_after": "p50"}, "resent"),
+        ("collage", {"flush": "wait", "reissue_after": "p50"}, "resent"),
+    ],
+)
+def test_what_came_before_a_percentile_was_known_is_looked_at_once_it_is(
+    name: str, options: dict[str, object], source: str
+) -> None:
+    """The first request is lost without a word; 20 others take 0.1 s each. When the last of these has been answered the
+    first, which is long past that delay, has its copy at once, and one that is younger 0.1 s after its arrival."""
+    driver = ByHand(make(name, options))
+    lost = driver.arrive(now=0.0)
+    (stuck,) = driver.tasks()
+    for i in range(19):
+        driver.arrive(now=1.0 + i)
+        driver.reply(driver.tasks()[-1], now=1.1 + i)
+    assert not any(token == "flush" for _, token in driver.wakes)
+    driver.arrive(now=30.0)
+    last = driver.tasks()[-1]
+    young = driver.arrive(now=30.05)
+    driver.reply(last, now=30.1)
+    at = [when for when, _ in sorted(driver.wakes, key=lambda wake: wake[0])]
+    assert at == [pytest.approx(30.1), pytest.approx(30.15)]
+    driver.wake()
+    again = [task for task in driver.tasks() if task.requests == (lost,) and task.attempt == 1]
+    assert len(again) == 1
+    assert driver.avoided[again[0].id] == (stuck,)
+    driver.reply(again[0])
+    assert driver.answers[lost.id][0] == source
+    driver.wake()
+    assert [task.attempt for task in driver.ever_sent if task.requests == (young,)] == [0, 1]
 
 
 def test_an_idle_worker_waits_until_the_oldest_is_ripe() -> None:
@@ -150,8 +220,9 @@ def test_an_idle_worker_waits_until_the_oldest_is_ripe() -> None:
 
 def test_hedge_idle_copies_at_once_when_the_original_fails() -> None:
     """A lost original is sent again whether a worker is idle or not, and no third time."""
-    driver = hedge_idle(0)
+    driver = hedge_idle(1)
     request = driver.arrive()
+    driver.idle = lambda role: False
     driver.fail(driver.tasks()[0])
     driver.fail(driver.tasks()[0])
     assert driver.failures == {request.id: "lost"}
