@@ -143,7 +143,7 @@ def _scheme(run: Run, variant: str, time: Latency, slo_ms: float | None) -> dict
         "workers": workers,
         "allotment": allotment,
         "utilisation": _service(run).get("utilisation"),
-        "busy": busy_share(mine.tasks, mine.cells, workers) if workers else None,
+        "busy": busy_share(mine.tasks, mine.requests, workers) if workers else None,
         "runs": len(mine.cells),
         "requests": time.requests,
         "failed": time.failed,

@@ -66,10 +66,31 @@ def cost(tasks: Table) -> Cost:
     )
 
 
-def busy_share(tasks: Table, cells: Table, workers: int) -> float | None:
-    """Return the share of the workers' time that was spent in service, redundancy included; None without cells."""
-    seconds, executed = workers * float(cells["duration"].sum()), cost(tasks).executed_s
-    return executed / seconds if seconds > 0 and executed is not None else None
+def busy_share(tasks: Table, requests: Table, workers: int) -> float | None:
+    """Return the share of the workers' time that was spent in service, redundancy included.
+
+    That is from the first intended arrival of each run to the last: what is still served or waited for after that, such
+    as a lost reply until its deadline, says nothing about the load. None where no span or no service is known.
+    """
+    served, seconds = served_while_arriving(tasks, requests)
+    return float(np.nansum(served)) / (workers * seconds) if seconds > 0 and not np.isnan(served).all() else None
+
+
+def served_while_arriving(tasks: Table, requests: Table) -> tuple[NDArray[np.float64], float]:
+    """Return the seconds of each task's service while requests arrived in its run, and of their arriving in all runs.
+
+    NaN of a task whose service is not known.
+    """
+    runs, of = np.unique(requests["run"], return_inverse=True)
+    first, last = np.full(len(runs), np.inf), np.full(len(runs), -np.inf)
+    np.minimum.at(first, of, requests["arrival"])
+    np.maximum.at(last, of, requests["arrival"])
+    if not len(runs):
+        return np.full(len(tasks), np.nan), 0.0
+    mine = np.minimum(np.searchsorted(runs, tasks["run"]), len(runs) - 1)
+    begun = tasks["sent"] + np.nan_to_num(tasks["queue"])
+    inside = np.minimum(begun + tasks["service"], last[mine]) - np.maximum(begun, first[mine])
+    return np.where(np.isnan(tasks["service"]), np.nan, np.maximum(inside, 0.0)), float((last - first).sum())
 
 
 def goodput(requests: Table, slo_s: float | None, sampled: bool = False) -> float | None:

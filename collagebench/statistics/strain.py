@@ -11,6 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from collagebench.results.reader import Table
+from collagebench.statistics.cost import served_while_arriving
 from collagebench.statistics.quantiles import quantile
 
 BUSY = 0.9
@@ -27,15 +28,19 @@ TRANSPORT = 0.5
 """Transport p99 may be this share of the median latency."""
 
 
-def saturated(tasks: Table, cells: Table, allotment: dict[str, int], least: float = BUSY) -> dict[str, float]:
-    """Return the busy share of each role whose workers were busy for more than `least` while tasks waited."""
-    seconds, found = float(cells["duration"].sum()), {}
+def saturated(tasks: Table, requests: Table, allotment: dict[str, int], least: float = BUSY) -> dict[str, float]:
+    """Return the busy share of each role whose workers were busy for more than `least` while requests came and waited.
+
+    See `busy_share`.
+    """
+    served, seconds = served_while_arriving(tasks, requests)
+    found = {}
     for role, workers in allotment.items():
         mine = tasks.equal("role", role) & ~np.isnan(tasks["service"])
         if not mine.any() or workers * seconds <= 0:
             continue
         service, waits = tasks["service"][mine], tasks["queue"][mine]
-        busy = float(service.sum()) / (workers * seconds)
+        busy = float(served[mine].sum()) / (workers * seconds)
         if busy > least and float(np.nanmean(np.append(waits, 0.0))) > WAITING * float(service.mean()):
             found[role] = busy
     return found

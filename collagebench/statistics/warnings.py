@@ -153,7 +153,7 @@ def strained(run: Run, variant: str, least: float = BUSY) -> dict[str, float]:
     for scheme in run.header.get("schemes", []):
         if (scheme.get("variant") or scheme["scheme"]) == variant:
             allotment = scheme.get("allotment") or {}
-    return saturated(mine.tasks, mine.cells, allotment, least)
+    return saturated(mine.tasks, mine.requests, allotment, least)
 
 
 def _saturation(run: Run, variant: str) -> list[str]:

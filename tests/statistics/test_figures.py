@@ -133,7 +133,28 @@ def test_cost_of_known_tasks(tmp_path):
     assert (found.cancelled_in_service_tasks, found.cancelled_in_service_s) == (1, 0.125)
     assert (found.cancelled_tasks, found.cancelled_s, found.unreported_tasks) == (1, None, 1)
     assert found.bytes_sent == 5 * 3072
-    assert busy_share(run.tasks, run.cells, 5) == pytest.approx(0.875 / 50)
+    assert busy_share(run.tasks, run.requests, 5) is None, "a single request arrives at no rate"
+
+
+def test_workers_are_busy_by_what_they_serve_while_requests_arrive(tmp_path):
+    """Of two runs of 10 and 30 s, 3.5 s of service fall on arrivals: what begins before them, or lasts or comes after
+    them, is left out, and so is what no service is known of, however long it was waited for.
+    """
+    runs = [
+        request(run=run, number=n, arrival=5.0 + at)
+        for run, last in ((0, 10.0), (1, 30.0))
+        for n, at in enumerate((0.0, last))
+    ]
+    tasks = [
+        task(number=0, sent=6.0, queue=1.0, service=2.0, ended=50.0),
+        task(number=1, sent=14.0, queue=0.5, service=2.0, ended=50.0),
+        task(number=2, sent=4.5, queue=0.0, service=1.0, ended=50.0),
+        task(number=3, sent=15.0, queue=3.0, service=9.0, ended=50.0),
+        task(number=4, sent=6.0, queue=None, service=None, wanted_s=None, outcome="dropped", ended=900.0),
+        task(run=1, number=0, sent=34.0, queue=0.5, service=1.0, ended=50.0),
+    ]
+    found = written(tmp_path, runs, tasks, duration=900.0)
+    assert busy_share(found.tasks, found.requests, 2) == pytest.approx((2.0 + 0.5 + 0.5 + 0.5) / (2 * 40.0))
 
 
 def test_nothing_cancelled_saves_nothing(tmp_path):

@@ -15,14 +15,22 @@ from collagebench.statistics.warnings import warnings
 
 
 def tasks(**columns):
-    """Return 1,000 tasks of singles, served in 10 ms as asked of which 1 ms is computing, with other columns."""
-    plain = {"service": 0.01, "wanted_s": 0.01, "compute": 0.001, "queue": 0.0}
+    """Return 1,000 tasks of singles, one every 10 ms, served in 10 ms as asked of which 1 ms is computing, with other
+    columns.
+    """
+    plain = {"service": 0.01, "wanted_s": 0.01, "compute": 0.001, "queue": 0.0, "sent": 0.01 * np.arange(1000)}
     whole = {
         name: np.broadcast_to(np.asarray(columns.get(name, value)), 1000).astype(float) for name, value in plain.items()
     }
     return Table(
-        {**whole, "role": np.asarray(columns.get("role", np.zeros(1000, int)))}, {"role": ["single", "collage"]}
+        {**whole, "role": np.asarray(columns.get("role", np.zeros(1000, int))), "run": np.zeros(1000, int)},
+        {"role": ["single", "collage"]},
     )
+
+
+def arriving(seconds):
+    """Return the requests of a run that arrive for so many seconds: the first and the last."""
+    return Table({"run": np.zeros(2, int), "arrival": np.array([0.0, seconds])}, {})
 
 
 def cells(seconds, cpu=0.1):
@@ -34,24 +42,29 @@ def test_saturated_role():
     """One role busy 100 of 105 s with tasks waiting is named, though the fleet as a whole has time to spare."""
     role = np.where(np.arange(1000) < 500, 1, 0)
     service, queue = np.where(role == 1, 0.2, 0.01), np.where(role == 1, 0.5, 0.0)
-    found = saturated(tasks(service=service, queue=queue, role=role), cells(105.0), {"single": 9, "collage": 1})
-    assert found == {"collage": pytest.approx(100 / 105)}
+    sent = 0.1 * np.arange(1000)
+    asked = tasks(service=service, queue=queue, role=role, sent=sent)
+    assert saturated(asked, arriving(105.0), {"single": 9, "collage": 1}) == {"collage": pytest.approx(100 / 105)}
 
 
 @pytest.mark.parametrize(("seconds", "queue"), [(10.5, 0.001), (20.0, 0.02)])
 def test_busy_without_queue_and_queue_without_load_are_no_saturation(seconds, queue):
     """Copies that fill idle time wait for nothing, and a burst may queue on a fleet that is half idle."""
-    assert saturated(tasks(queue=queue), cells(seconds), {"single": 1}) == {}
+    assert saturated(tasks(queue=queue), arriving(seconds), {"single": 1}) == {}
 
 
-@pytest.mark.parametrize(("seconds", "words"), [(130, "latencies depend on the"), (147, "the interval"), (200, "")])
-def test_a_queue_that_seldom_empties_is_worth_a_word(tmp_path, seconds, words):
-    """Busy for over 90 % of the time: latencies depend on the run's length; over 80 %: intervals are too narrow."""
+@pytest.mark.parametrize(("every", "words"), [(0.104, "latencies depend on the"), (0.12, "the interval"), (0.16, "")])
+def test_a_queue_that_seldom_empties_is_worth_a_word(tmp_path, every, words):
+    """Busy for over 90 % of the time: latencies depend on the run's length; over 80 %: intervals are too narrow.
+
+    How long the last task of all keeps the run from ending has no part in it.
+    """
     writer = RunWriter(tmp_path / "run", {**HEADER, "schemes": [{"scheme": "none", "allotment": {"single": 10}}]})
     for number in range(1250):
-        writer.request(request(number=number))
-        writer.task(task(number=number, service=1.0, wanted_s=1.0, queue=0.8, ended=number + 1.9))
-    writer.cell(cell(requests=1250, duration=float(seconds)))
+        at = every * number
+        writer.request(request(number=number, arrival=at))
+        writer.task(task(number=number, service=1.0, wanted_s=1.0, queue=0.8, sent=at, ended=at + 1.9))
+    writer.cell(cell(requests=1250, duration=1000.0))
     writer.finish("done")
     writer.close()
     found = [text for text in warnings(load(tmp_path / "run")) if "while tasks waited" in text]
