@@ -26,6 +26,8 @@ AT_ONCE = ("hedge", "hedge-idle", "reissue", "default")
 """Schemes whose delay waits for a single task, which the deadline ends."""
 DELAYS = ("hedge_delay", "reissue_after", "default_after", "coded_after")
 """Options that are the seconds after which something is done about what has not come."""
+REPLIES = 20
+"""A running percentile is known from so many replies on (see `schemes.percentile`)."""
 HOLD = "hold"
 """Seconds before which no group's answer is used, whatever the scheme."""
 A_MAXIMUM = 100
@@ -54,7 +56,8 @@ def warnings(run: Run) -> list[str]:
         given_up = int(mine.tasks.equal("outcome", "deadline").sum())
         if given_up:
             found.append(f"{variant}: {given_up} tasks were given up at their --deadline, answered in time or not.")
-        found += _saturation(run, variant) + _drift(variant, mine.requests) + _just_in_time(run, variant)
+        found += _saturation(run, variant) + _drift(variant, mine.requests)
+        found += _just_in_time(run, variant) + _known_late(run, variant)
         if 0 < of < requests_needed(0.99):
             small.append(f"{variant} {of}")
         elif len(mine.cells) > 1 and of < A_MAXIMUM * len(mine.cells):
@@ -198,12 +201,37 @@ def _load(run: Run) -> list[str]:
     ]
 
 
+def _known_late(run: Run, variant: str) -> list[str]:
+    """Say where a percentile was not known for many requests, as on a fleet that has not replied to enough by then."""
+    given = {name: value for name, value in _settings(run, variant).items() if name in DELAYS}
+    named = next((name for name, value in given.items() if str(value)[:1] in "pP"), None)
+    requests = run.of(variant).requests
+    without = counted = 0
+    for number in np.unique(requests["run"]) if named else ():
+        mine = requests.where(requests["run"] == number)
+        replies = np.sort(mine["answered"])
+        known = replies[REPLIES - 1] if len(replies) >= REPLIES else np.nan
+        without += int((~mine["warmup"] & ~(mine["arrival"] >= known)).sum())
+        counted += int((~mine["warmup"]).sum())
+    if named is None or without <= MANY * counted:
+        return []
+    return [
+        f"{variant}: {100 * without / counted:.0f} % of its requests arrived before {REPLIES} replies were known, and "
+        f"so its --{option(named)}: raise --requests, or --warmup."
+    ]
+
+
+def _settings(run: Run, variant: str) -> Mapping[str, Any]:
+    schemes = run.header.get("schemes", [])
+    return next(
+        (item.get("settings", item.get("options", {})) for item in schemes if item.get("variant") == variant), {}
+    )
+
+
 def _just_in_time(run: Run, variant: str) -> list[str]:
     """Say where a delay never passes, or, simulated, is as long as many services, of which no two really are alike."""
     schemes = run.header.get("schemes", [])
-    options: Mapping[str, Any] = next(
-        (item.get("settings", item.get("options", {})) for item in schemes if item.get("variant") == variant), {}
-    )
+    options = _settings(run, variant)
     requests = run.of(variant).requests
     own = ~requests["warmup"] & requests.equal("source", "own")  # and no answer that the delay itself has brought
     latency = requests["latency"][own]

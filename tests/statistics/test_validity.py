@@ -160,6 +160,22 @@ def test_a_delay_beyond_the_deadline_is_worth_a_word(tmp_path):
     assert sum("--hold of 50 s never passes" in text for text in warnings(run)) == 1
 
 
+def test_a_percentile_that_came_too_late_for_many_is_worth_a_word(tmp_path):
+    """A request a second, of 150 ms: the 20th reply is there for the 21st request, which is late in a run of 100, 5 of
+    them warm-up, and not in one of 400; of 25 s it is never there. A delay in seconds is known from the start.
+    """
+    for requests, seconds, share in ((100, 0.15, 16), (400, 0.15, None), (30, 25.0, 100)):
+        header = {"schemes": [{"scheme": "hedge", "variant": "hedge", "allotment": {"single": 10}, "options": {}}]}
+        latencies = {"hedge": [[seconds] * requests] * 2}
+        run = load(make_run(tmp_path / f"{requests}", latencies, header=header))
+        run.requests["warmup"][:] = run.requests["request"] < requests // 20
+        for delay in ("p95", 0.2):
+            run.header["schemes"][0]["options"] = {"hedge_delay": delay}
+            found = [text for text in warnings(run) if "replies were known" in text]
+            assert len(found) == (share is not None and delay == "p95")
+            assert all(f"hedge: {share} % of its requests arrived before" in text for text in found)
+
+
 def test_machines_that_are_drawn_for_a_run_want_many_runs(tmp_path):
     """A place that is chance's, or a log for each machine; not where it is known, nor from forty runs on."""
     run = load(make_run(tmp_path / "run", {"none": lognormal(1, 10, 100)}))
