@@ -104,6 +104,19 @@ def test_an_interval_reaches_around_verdicts_that_alternate() -> None:
     assert (one.low, one.high, one.before) == (0.2, 0.7, -1)
 
 
+def test_the_crossing_is_where_the_mean_changes_its_sign() -> None:
+    """By linear interpolation between its two neighbours, though many values lie between the verdicts."""
+    means = {0.0: -1.0, 0.1: -0.4, 0.2: -0.3, 0.3: -0.2, 0.4: -0.1, 0.5: 0.3, 0.9: 0.4, 1.0: 1.0}
+    looks = {
+        value: Look(mean, mean - 0.5, mean + 0.5, 1e-6 if abs(mean) == 1 else 0.5) for value, mean in means.items()
+    }
+    (one,) = crossings(looks, 2)
+    assert (one.low, one.high, one.before) == (0.0, 1.0, -1)
+    assert one.at == pytest.approx(0.425)
+    looks[0.4] = Look(0.0, -0.5, 0.5, 1.0)
+    assert [one.at for one in crossings(looks, 2)] == [0.4]
+
+
 def test_an_axis_is_halved_as_it_is_made() -> None:
     """By ratios, or to whole numbers, and no further than the tolerance; neighbours have nothing between them."""
     assert halfway(0.1)(1.0, 2.0) == 1.5
