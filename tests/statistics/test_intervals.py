@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collagebench.statistics.intervals import Z95, around, half_width, wilson
+from collagebench.statistics.intervals import Z95, around, around_ratio, half_width, wilson
 
 
 def test_half_width_of_known_runs():
@@ -30,6 +30,29 @@ def test_interval_is_centred_on_the_pooled_quantile_and_above_zero():
     assert (low + high) / 2 == pytest.approx(10.0)
     assert around(0.1, [1.0, 2.0, 3.0])[0] == 0.0
     assert around(math.inf, [1.0, 2.0]) is None
+
+
+def test_interval_of_a_ratio_is_symmetric_in_its_logarithm():
+    """Ratios of e, 1 and 1/e in three runs: t(0.975, 2) / sqrt(3) up and down from the pooled one, as a factor."""
+    low, high = around_ratio(2.0, [math.e, 1.0, 1.0], [1.0, 1.0, math.e])
+    assert math.log(high / 2.0) == pytest.approx(4.302652729749462 / math.sqrt(3))
+    assert math.log(low / 2.0) == pytest.approx(-4.302652729749462 / math.sqrt(3))
+
+
+def test_a_ratio_that_may_be_any_has_an_interval_with_finite_ends():
+    """Two runs that differ beyond all measure leave both ends positive, so that either scheme may be the baseline."""
+    low, high = around_ratio(1.0, [1e-60, 1e60], [1.0, 1.0])
+    assert 0 < low < 1e-200
+    assert 1e200 < high < math.inf
+    assert (1 / high, 1 / low) == pytest.approx((low, high))
+
+
+def test_no_interval_of_a_ratio_without_scatter():
+    """One run gives none, nor does a latency of 0 or one without end."""
+    assert around_ratio(1.0, [1.0], [1.0]) is None
+    assert around_ratio(1.0, [1.0, 0.0], [1.0, 1.0]) is None
+    assert around_ratio(1.0, [1.0, 1.0], [1.0, math.inf]) is None
+    assert around_ratio(math.inf, [1.0, 2.0], [1.0, 1.0]) is None
 
 
 def test_interval_covers_what_it_promises():
