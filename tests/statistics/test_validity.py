@@ -248,6 +248,15 @@ def test_growing_queue_is_found_and_a_stable_one_is_not(load, runs, requests, le
     assert least <= found <= most
 
 
+@pytest.mark.parametrize(("slow", "found"), [(16, None), (17, 17.0)])
+def test_growth_counts_beyond_what_a_fleet_at_capacity_shows(slow, found):
+    """Of 120 arrivals that is 1.645 times the root of 5 / 6 x 120: 16.45 requests that stay open to the end."""
+    arrival = np.arange(120.0)
+    stays = (arrival >= 60) & (arrival < 60 + slow)
+    columns = {"run": np.zeros(120, int), "arrival": arrival, "answered": np.where(stays, 200.0, arrival)}
+    assert growing(Table(columns, {})) == found
+
+
 def test_overload_is_a_reason(tmp_path):
     """A run in which each answer takes longer than the one before is not valid."""
     latencies = [[number * 0.5 for number in range(400)]]
@@ -265,6 +274,22 @@ def test_a_deadline_that_sheds_the_load_is_no_cure(tmp_path):
         assert end.value.code == code
     (reason,) = judge(load(tmp_path / "1.1"))
     assert "requests were given up at their --deadline while its single workers were busy" in reason
+
+
+def test_the_busiest_workers_are_said_to_be_too_few(tmp_path):
+    """Where two roles cannot keep up with the load, the reason names the one that is busier, and how busy it is."""
+    schemes = [{"scheme": "collage", "variant": "collage", "allotment": {"single": 4, "collage": 1}, "options": {}}]
+    writer = RunWriter(tmp_path / "run", {**HEADER, "schemes": schemes})
+    for number in range(100):
+        writer.request(request("collage", number=number, latency=None if number < 10 else 0.01))
+        for place, (role, service) in enumerate((("single", 3.7), ("collage", 0.97))):
+            facts = {"role": role, "worker": 4 * place, "service": service, "wanted_s": service, "queue": 9.0}
+            writer.task(task("collage", number=2 * number + place, **facts))
+    writer.cell(cell("collage", requests=100, duration=100.0))
+    writer.finish("done")
+    writer.close()
+    (reason,) = [reason for reason in judge(load(tmp_path / "run")) if "--deadline" in reason]
+    assert "10 of 100 requests were given up at their --deadline while its collage workers were busy 97 %" in reason
 
 
 def test_failures_alone_are_no_growth(tmp_path):
