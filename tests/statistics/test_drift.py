@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from synthetic_run import HEADER, cell, request
+from scipy import stats
+from synthetic_run import HEADER, cell, make_run, request
 
 from collagebench.results.reader import Table, load
 from collagebench.results.writer import RunWriter
@@ -44,22 +45,38 @@ def test_steady_runs_seldom_raise_an_alarm():
     assert sum(ratio is not None for ratio in found) <= 3
 
 
+def test_the_warning_says_which_part_of_a_run_was_slow(tmp_path):
+    """A slow beginning wants more warm-up; one that is faster than the rest is a queue that fills."""
+    rng = np.random.default_rng(3)
+    calm = 0.02 * rng.lognormal(0, 0.02, (5, 100))
+    factor = np.where(np.arange(100) < 25, 1.5, 1.0)
+    for name, latencies, words in (
+        ("early", calm * factor, "none: the first quarter of a run was 1.5"),
+        ("late", calm / factor, "none: a run was 1.5"),
+    ):
+        found = warnings(load(make_run(tmp_path / name, {"none": latencies.tolist()})))
+        (text,) = [text for text in found if "first quarter" in text]
+        assert text.startswith(words)
+        assert ("still warming up: raise --warmup." in text) is (name == "early")
+        assert ("still filling" in text) is (name == "late")
+
+
 @pytest.mark.parametrize(("runs", "size"), [(2, 400), (5, 39)])
 def test_too_little_is_no_drift(runs, size):
     """Two runs, or runs of fewer than 40 requests, show no drift however steep it looks."""
     assert within_runs(requests(np.tile(np.linspace(1.0, 0.1, size), (runs, 1)))) is None
 
 
-def interleaved(directory, tired, runs=8):
+def interleaved(directory, tired, runs=8, seed=4, noise=0.05):
     """Return a run of three schemes in random order, each place in a run `tired` times as slow as the one before."""
-    rng = np.random.default_rng(4)
+    rng = np.random.default_rng(seed)
     names = ("none", "hedge", "collage")
     schemes = [{"scheme": name, "variant": name} for name in names]
     writer = RunWriter(directory, {**HEADER, "schemes": schemes})
     for run in range(runs):
         for place, scheme in enumerate(rng.permutation(3)):
             for number in range(20):
-                latency = 0.02 * (1 + 0.3 * scheme) * (1 + 0.1 * run) * tired**place * rng.lognormal(0, 0.05)
+                latency = 0.02 * (1 + 0.3 * scheme) * (1 + 0.1 * run) * tired**place * rng.lognormal(0, noise)
                 writer.request(request(names[scheme], run, number, latency=float(latency), task=None, source="default"))
             writer.cell(cell(names[scheme], run, 20, order=3 * run + place, tasks=0))
     writer.finish("done")
@@ -78,3 +95,25 @@ def test_schemes_and_runs_that_differ_are_no_drift(tmp_path):
     """Slower schemes and slower runs do not count, nor do two runs say anything."""
     assert over_places(interleaved(tmp_path / "even", 1.0)) is None
     assert over_places(interleaved(tmp_path / "short", 1.3, runs=2)) is None
+
+
+def test_the_place_is_judged_as_least_squares_does(tmp_path):
+    """A line over the place beside a constant of each scheme and run: the same slope, reported up to p = 1 %."""
+    reported = []
+    for seed in range(25):
+        run = interleaved(tmp_path / str(seed), 1.1, runs=4, seed=seed, noise=0.3)
+        rows, logarithms = [], []
+        for scheme, name in enumerate(run.variants):
+            mine = run.of(name)
+            for number, order in zip(mine.cells["run"].tolist(), mine.cells["order"].tolist(), strict=True):
+                rows.append([*np.eye(3)[scheme], *np.eye(4)[number][1:], order - 3 * number])
+                logarithms.append(np.log(np.median(mine.requests["latency"][mine.requests["run"] == number])))
+        design = np.array(rows)
+        found, (left,), rank, _ = np.linalg.lstsq(design, np.array(logarithms), rcond=None)
+        degrees = len(rows) - rank
+        error = np.sqrt(left / degrees * np.linalg.inv(design.T @ design)[-1, -1])
+        times = np.exp(2 * found[-1])
+        certain = 2 * stats.t.sf(abs(found[-1]) / error, degrees) <= 0.01
+        assert over_places(run) == (pytest.approx(times) if certain and max(times, 1 / times) > 1.1 else None)
+        reported.append(certain)
+    assert 0 < sum(reported) < len(reported)

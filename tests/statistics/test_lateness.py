@@ -49,6 +49,21 @@ def test_all_schemes_of_a_run_are_measured_alike(tmp_path: Path) -> None:
     assert late_runs(run_with(tmp_path / "slow", lags, {"slow": 0.04, "none": 0.04})) == {}
 
 
+def test_times_are_those_of_requests_that_count(tmp_path: Path) -> None:
+    """The p99 of the lag, and median and p99 of the latency, where a failed request is infinitely slow."""
+    writer = RunWriter(tmp_path / "run", {**HEADER, "schemes": [{"scheme": "none", "variant": "none"}]})
+    for number in range(1, 201):
+        latency = None if number == 1 else number / 1000
+        writer.request(request(number=number, latency=latency, lag=number / 10000))
+    writer.request(request(number=201, latency=9.0, lag=9.0, warmup=True))
+    writer.cell(cell(requests=201))
+    writer.finish("done")
+    writer.close()
+    found = load(tmp_path / "run")
+    assert late_schemes(found) == {"none": Times(0.0198, 0.101, 0.199)}
+    assert late_runs(found) == {0: late_schemes(found)}
+
+
 def test_a_simulation_is_never_late(tmp_path: Path) -> None:
     """Where no lag is known, nothing is late."""
     writer = RunWriter(tmp_path / "run", HEADER)

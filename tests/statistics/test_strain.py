@@ -81,6 +81,22 @@ def test_machine_as_the_straggler():
     assert own_stragglers(tasks(service=np.nan)) is None
 
 
+def test_each_role_is_measured_by_its_own_services():
+    """A model that takes longer than another is no straggler for that, and hides none of the other's."""
+    role = np.where(np.arange(1000) < 500, 1, 0)
+    asked = np.where(role == 1, 0.05, 0.01)
+    taken = np.where(np.arange(1000) < 990, asked, 0.045)
+    assert own_stragglers(tasks(service=taken, wanted_s=asked, role=role)) == 0.01
+    lost = np.where(np.arange(1000) < 990, asked, np.nan)
+    assert own_stragglers(tasks(service=lost, wanted_s=asked, compute=asked, role=role)) is None
+
+
+@pytest.mark.parametrize(("slow", "found"), [(5, None), (6, 0.006)])
+def test_a_few_stragglers_of_its_own_are_no_matter(slow, found):
+    """Half of those beyond a p99, one in two hundred tasks, may be the machine's; more are said to be."""
+    assert own_stragglers(tasks(compute=np.where(np.arange(1000) < slow, 0.05, 0.001))) == found
+
+
 def test_client_that_needs_its_core():
     """85 CPU seconds in 100 are too many, 75 are not, and unknown ones are not guessed."""
     assert client_share(cells(100.0, 85.0)) == pytest.approx(0.85)
