@@ -134,7 +134,7 @@ def test_a_scheme_that_cannot_bear_the_load_is_worse_than_any_that_can() -> None
     assert math.isinf(look(None, [1.0, 1.1]).difference)
     found = {0.0: look([1.0, 1.1, 1.05], [2.0, 2.1, 2.05]), 1.0: look(None, [2.0, 2.1, 2.05])}
     (one,) = crossings(found, 2)
-    assert (one.before, one.low, one.high) == (-1, 0.0, 1.0)
+    assert (one.before, one.low, one.at, one.high) == (-1, 0.0, 0.5, 1.0), "no line leads to what has no end"
     assert wanted(found, halfway(0.1), 2) == [0.5]
 
 

@@ -180,6 +180,14 @@ def test_goodput_counts_right_answers_in_time(tmp_path):
     assert goodput(run.requests, 0.1) == pytest.approx(2 / 4.1)
 
 
+def test_goodput_of_a_short_run(tmp_path):
+    """Eleven arrivals in a tenth of a second, all answered rightly, are 110 a second; one alone has no rate."""
+    records = [request(number=number, arrival=number / 100) for number in range(11)]
+    requests = written(tmp_path, records).requests
+    assert goodput(requests, None) == pytest.approx(110)
+    assert goodput(requests.where(requests["request"] == 0), None) is None
+
+
 def test_what_comes_late_or_never_takes_nothing_from_what_came_in_time(tmp_path):
     """With an SLO, schemes that answered as many rightly in time have one goodput, whatever became of the rest."""
     fates = {"lost": None, "late": 10.0, "wrong": 0.05}

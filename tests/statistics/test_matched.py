@@ -138,6 +138,15 @@ def test_runs_that_are_unlike_are_counted_too():
     assert images_alone < known - 15
 
 
+def test_two_runs_are_worth_what_students_t_leaves_of_them():
+    """Fifteen of twenty right in one run and five in the other: what runs add to the variance is (12.71 / 1.96)^2."""
+    values, runs = np.repeat([1, 0, 1, 0], [15, 5, 5, 15]), np.repeat([0, 1], 20)
+    alone, by_run = 10 * 40 / 39, 2 * (5**2 + 5**2)
+    excess = (by_run - alone) * (12.706204736174694 / 1.959963984540054) ** 2
+    assert effective(values, np.arange(40), runs) == pytest.approx(40 * alone / (alone + excess))
+    assert effective(values, np.arange(40)) == pytest.approx(40)
+
+
 def test_runs_that_are_unlike_prove_nothing():
     """Of 400 pairs of schemes that are one and the same, few are told apart where whole runs are right less often.
 
