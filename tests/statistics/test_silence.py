@@ -22,12 +22,13 @@ def run_with(
     directory: Path,
     ways: Mapping[tuple[str, int], Callable[[int], float]] = {},
     lags: Mapping[tuple[str, int], float] = {},
+    queued: bool = False,
     **config: Any,
 ) -> Run:
     """Return two runs of two schemes with a request every 100 ms, served in 10 ms by one of ten workers in turn.
 
     A cell's `ways` gives the seconds that the task with a number was on its way, 1 ms where it gives none, and its
-    `lags` how late the client was once.
+    `lags` how late the client was once. Where they are `queued`, that time was spent in the worker's queue instead.
     """
     schemes = [
         {"scheme": name, "variant": name, "allotment": {"single": 10}, "options": {}} for name in ("none", "hedge")
@@ -44,7 +45,8 @@ def run_with(
                 lag = lags.get((scheme, run), 0.0) if number == 7 else 0.0
                 changes = {"queue": 0.0, "service": 0.01, "transport": way, "lag": lag}
                 writer.request(request(scheme, run, number, latency=took, arrival=sent, **changes))
-                writer.task(task(scheme, run, number, worker=number % 10, sent=sent, ended=sent + took))
+                facts = {"worker": number % 10, "queue": way if queued else 0.0, "sent": sent, "ended": sent + took}
+                writer.task(task(scheme, run, number, **facts))
             writer.cell(cell(scheme, run, REQUESTS, duration=ended))
     writer.finish("done")
     writer.close()
@@ -69,6 +71,11 @@ def test_a_sound_network_is_not_mentioned(tmp_path: Path) -> None:
     """Nor is a second on the way of a single reply while others of its host came, which is no silence."""
     assert silences(run_with(tmp_path / "sound")) == {}
     assert silences(run_with(tmp_path / "one", {("hedge", 1): lambda number: 1.5 if number == 50 else 0.001})) == {}
+
+
+def test_workers_that_are_busy_are_not_silent(tmp_path: Path) -> None:
+    """Replies that are late by three seconds because their tasks queued that long say nothing of the network."""
+    assert silences(run_with(tmp_path / "run", {("hedge", 1): outage}, queued=True)) == {}
 
 
 def test_a_link_that_is_always_slow_is_no_outage(tmp_path: Path) -> None:

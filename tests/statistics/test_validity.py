@@ -45,6 +45,7 @@ def test_late_client(tmp_path):
     assert reason.startswith("the client handled requests late (")
     assert "none 1.01 ms, median latency 20.0 ms" in reason
     assert "lower --utilisation or --rate" in reason
+    assert "whose host took" not in reason, "nothing is known of that"
     assert judge(early) == []
 
 
@@ -56,6 +57,14 @@ def test_a_client_that_had_to_wait_for_others_may_go_first(tmp_path, priority, s
     assert ("give it real-time priority" in reason) is said
     assert ("start it without nice" in reason) is (priority == "nice")
     assert "leave the client a core of its own" in reason
+
+
+@pytest.mark.parametrize(("stragglers", "said"), [("collage-trace", True), ("none", False)])
+def test_only_drawn_times_can_be_scaled(tmp_path, stragglers, said):
+    """A late client is told to raise --time-scale where that makes services longer, which without draws it does not."""
+    header = {"config": {**HEADER["config"], "stragglers": stragglers}}
+    (reason,) = judge(load(make_run(tmp_path / "run", {"none": [[0.02] * 100]}, lag=0.00101, header=header)))
+    assert ("raise --time-scale" in reason) is said
 
 
 @pytest.mark.parametrize(("stolen", "said"), [(0.02, True), (0.001, False)])
@@ -188,9 +197,13 @@ def test_machines_that_are_drawn_for_a_run_want_many_runs(tmp_path):
         ({"slow_place": "anywhere", "slow_machines": 0}, False),
     ):
         run.header["stragglers"] = {"parameters": parameters}
-        assert any(text.startswith("which machines are slow is drawn") for text in warnings(run)) == few
+        found = [text for text in warnings(run) if text.startswith("which machines are slow is drawn")]
+        assert len(found) == few
+        assert all(("--slow-place" in text) is ("slow_place" in parameters) for text in found)
         assert few_fleets({"parameters": parameters}, 10, FLEETS - 1) == few
         assert not few_fleets({"parameters": parameters}, 10, FLEETS)
+    run.header["stragglers"] = {"parameters": {"replay": "sequential"}, "logs": 5}
+    assert warnings(run) == [], "ten workers have each of the logs twice"
 
 
 @pytest.mark.parametrize(("logs", "few"), [(1, False), (5, False), (10, False), (3, True), (50, True)])
@@ -301,3 +314,17 @@ def test_a_run_that_mostly_failed_is_not_valid(tmp_path):
     """Figures of a scheme of which more than half the requests failed are no figures: a reason names it."""
     (reason,) = judge(load(make_run(tmp_path / "run", {"none": [[None] * 60 + [0.02] * 40]})))
     assert reason.startswith("none: 60 of 100 requests failed")
+
+
+def test_a_scheme_that_forgets_its_requests_is_at_fault(tmp_path):
+    """Where most failures are of requests that nothing was waited for, no load and no deadline would help."""
+    writer = RunWriter(tmp_path / "run", {**HEADER, "schemes": SCHEMES})
+    for number in range(100):
+        failed = {"latency": None, "reason": "unanswered"} if number < 60 else {}
+        writer.request(request(number=number, **failed))
+    writer.cell(cell(requests=100))
+    writer.finish("done")
+    writer.close()
+    (reason,) = judge(load(tmp_path / "run"))
+    assert reason.startswith("none: 60 of 100 requests were neither answered nor given up")
+    assert reason.endswith("which is a fault of the scheme")
