@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from synthetic_run import lognormal, make_run
+from synthetic_run import HEADER, cell, lognormal, make_run, request
 
 from collagebench.results.reader import load
+from collagebench.results.writer import RunWriter
 from collagebench.statistics.comparison import FIGURES, MinimumEffect, compare
 from collagebench.statistics.latency import latency
 
@@ -78,6 +79,35 @@ def test_several_schemes_are_corrected_together(tmp_path):
         assert figures[1].p_holm == pytest.approx(max(figures[0].p_holm, figures[1].p))
     alone = versus(tmp_path / "alone", {"none": latencies["none"], "a": latencies["a"]})["a"].figures["p99"]
     assert alone.p_holm == alone.p
+
+
+@pytest.mark.parametrize(
+    ("wrong", "p_holm", "real"),
+    [
+        ({"a": 5}, {"a": 0.0625}, {"a": False}),
+        ({"a": 6}, {"a": 0.03125}, {"a": True}),
+        ({"a": 6, "b": 6}, {"a": 0.0625, "b": 0.0625}, {"a": False, "b": False}),
+    ],
+)
+def test_a_large_difference_must_be_significant_to_be_real(tmp_path, wrong, p_holm, real):
+    """Of 100 answers five more are wrong, or six: by five or six coins, and two schemes' coins count twice."""
+    schemes = [{"scheme": name, "variant": name} for name in ("none", *wrong)]
+    writer = RunWriter(tmp_path / "run", {**HEADER, "schemes": schemes})
+    for name in ("none", *wrong):
+        for number in range(100):
+            right = number >= wrong.get(name, 0)
+            writer.request(request(name, number=number, task=None, source="default", predicted=3 if right else 0))
+        writer.cell(cell(name, requests=100, tasks=0))
+    writer.finish("done")
+    writer.close()
+    run = load(tmp_path / "run")
+    found = compare(run, {name: latency(run.of(name).requests) for name in run.variants}, "none", MinimumEffect())
+    figures = {name: versus.figures["accuracy"] for name, versus in found.items()}
+    assert {name: figure.value for name, figure in figures.items()} == {
+        name: -number / 100 for name, number in wrong.items()
+    }
+    assert {name: figure.p_holm for name, figure in figures.items()} == pytest.approx(p_holm)
+    assert {name: figure.real for name, figure in figures.items()} == real
 
 
 def test_runs_that_only_one_has_are_left_out_and_counted(tmp_path):

@@ -11,10 +11,11 @@ from synthetic_run import cell, lognormal, make_run, request, task
 from collagebench.results.reader import Run, load
 from collagebench.results.records import NO_CLASS
 from collagebench.results.writer import RunWriter
-from collagebench.statistics.accuracy import answers
+from collagebench.statistics.accuracy import answers, sample
 from collagebench.statistics.cost import busy_share, cost, goodput, goodput_ci95
 from collagebench.statistics.latency import latency
 from collagebench.statistics.timing import dispatch_lag, phase_means
+from collagebench.statistics.warnings import warnings
 
 
 def written(directory: Path, requests: list, tasks: list = (), duration: float = 10.0) -> Run:
@@ -52,6 +53,26 @@ def test_latency_of_known_requests(tmp_path):
     assert found.std == pytest.approx(math.sqrt(8.25))
     assert found.quantiles["p50"].known == 5.0
     assert found.quantiles["p50"].ci95 is None
+
+
+def test_each_quantile_is_the_one_that_its_name_says(tmp_path):
+    """Of 1 to 10,000 ms the p50 is 5,000 ms, the p90 9,000, the p95 9,500, the p99 9,900 and the p99.9 9,990."""
+    values = [number / 1000 for number in range(1, 10_001)]
+    found = latency(load(make_run(tmp_path / "run", {"none": [values]})).requests).quantiles
+    assert {name: quantile.known for name, quantile in found.items()} == {
+        "p50": 5.0,
+        "p90": 9.0,
+        "p95": 9.5,
+        "p99": 9.9,
+        "p999": 9.99,
+    }
+
+
+def test_no_request_has_no_latency(tmp_path):
+    """Where all requests are of the warm-up there is neither a quantile nor a mean."""
+    found = latency(written(tmp_path, [request(number=number, warmup=True) for number in range(3)]).requests)
+    assert (found.requests, found.failed, found.quantiles, found.mean_by_run) == (0, 0, {}, {})
+    assert (found.mean, found.std, found.max) == (None, None, None)
 
 
 def test_small_sample_only_bounds_p99_from_below(tmp_path):
@@ -178,6 +199,27 @@ def test_goodput_counts_right_answers_in_time(tmp_path):
     )
     assert goodput(run.requests, None) == pytest.approx(3 / 4)
     assert goodput(run.requests, 0.1) == pytest.approx(2 / 4.1)
+
+
+@pytest.mark.parametrize(
+    ("engine", "compute", "accuracy", "expected"),
+    [
+        ("simulated", "emulated", 40, 40),
+        ("simulated", "emulated", 0, 0),
+        ("simulated", "emulated", 100, None),
+        ("simulated", "real", 40, 40),
+        ("live", "emulated", 40, 40),
+        ("live", "real", 40, None),
+    ],
+)
+def test_it_is_said_how_many_answers_were_classified(tmp_path, engine, compute, accuracy, expected):
+    """Where workers compute all are; else as many of each run as were asked for, which a warning names."""
+    config = {"requests": 100, "accuracy": accuracy, "compute": compute, "workers": 10}
+    run = load(make_run(tmp_path / "run", {"none": lognormal(1, 4, 100)}, header={"engine": engine, "config": config}))
+    assert sample(run) == expected
+    said = [text for text in warnings(run) if "classified" in text or "drawn at random" in text]
+    begins = {0: "no answer was classified", 40: "accuracy is that of 40 answers of each run"}
+    assert [text.startswith(begins[expected]) for text in said] == ([] if expected is None else [True])
 
 
 def test_goodput_of_a_short_run(tmp_path):
