@@ -144,6 +144,21 @@ def test_warnings_are_no_reasons(tmp_path):
     assert [text for text in found if text.startswith("one run gives no interval (none)")]
 
 
+def test_what_is_left_out_of_an_interrupted_run_is_said(tmp_path):
+    """A cell of which there are requests, but which never ended, is named; where all have ended none is."""
+    for name, ended, said in (("part", 1, ["left out because they are not complete: none run 1."]), ("whole", 2, [])):
+        writer = RunWriter(tmp_path / name, {**HEADER, "schemes": SCHEMES})
+        for run in range(2):
+            for number in range(3):
+                writer.request(request(run=run, number=number))
+                writer.task(task(run=run, number=number))
+            if run < ended:
+                writer.cell(cell(run=run, requests=3))
+        writer.finish("interrupted")
+        writer.close()
+        assert [text for text in warnings(load(tmp_path / name)) if "left out" in text] == said
+
+
 def test_a_delay_as_long_as_a_service_is_worth_a_word(tmp_path):
     """Simulated, replies that take just as long as a delay are in time; real ones would not all be."""
     fleet = "--stragglers erasure --compute-time 0.005 --time-scale 1 --workers 4 --rate 10 --requests 100 --runs 2"
@@ -153,6 +168,25 @@ def test_a_delay_as_long_as_a_service_is_worth_a_word(tmp_path):
             main(f"simulate --scheme hedge --hedge-delay {delay} {fleet} --out {place}".split())
         found = [text for text in warnings(load(place)) if "usual service time" in text]
         assert [word in text for word, text in zip(words, found, strict=True)] == [True] * len(words)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [({}, True), ({"source": "hedge"}, False), ({"warmup": True}, False)],
+    ids=["own", "copies", "warm-up"],
+)
+def test_only_answers_of_its_own_come_just_before_a_delay(tmp_path, changes, said):
+    """What a copy brought, and what statistics leave out, says nothing of how near a delay is to a service."""
+    options = {"scheme": "hedge", "variant": "hedge", "allotment": {"single": 10}, "options": {"hedge_delay": 0.1}}
+    run = load(
+        make_run(
+            tmp_path / "run",
+            {"hedge": [[0.099] * 400] * 2},
+            header={"engine": "simulated", "schemes": [options]},
+            **changes,
+        )
+    )
+    assert any("just before its --hedge-delay of 100 ms" in text for text in warnings(run)) is said
 
 
 def test_a_delay_beyond_the_deadline_is_worth_a_word(tmp_path):
