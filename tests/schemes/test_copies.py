@@ -84,6 +84,20 @@ def test_no_window_has_more_copies_than_its_budget_and_one(
         assert so_far[n] <= budget * n + 1e-9
 
 
+def test_quiet_times_save_one_copy_and_no_more() -> None:
+    """After a hundred requests in time, which have paid for fifty copies, four late ones have a single one at once."""
+    driver = ByHand(make("hedge", {"hedge_delay": 0.1, "hedge_budget": 0.5}))
+    for _ in range(100):
+        driver.arrive()
+        driver.reply(driver.tasks()[0])
+        driver.wake()
+    for _ in range(4):
+        driver.arrive()
+    for _ in range(4):
+        driver.wake()
+    assert len(driver.ever_sent) == 105
+
+
 def test_a_budget_of_one_twentieth_is_a_copy_every_twenty_requests() -> None:
     """When every request would be hedged, the budget is used up to the last token, and not exceeded."""
     driver = ByHand(make("hedge", {"hedge_delay": 0.0, "hedge_budget": 0.05}))
@@ -216,6 +230,23 @@ def test_an_idle_worker_waits_until_the_oldest_is_ripe() -> None:
     driver.wake()
     assert [task.attempt for task in driver.tasks()] == [0, 0, 1]
     assert driver.wakes == [(pytest.approx(1.14), None)]
+
+
+def test_an_idle_worker_comes_back_sooner_when_the_delay_has_become_shorter() -> None:
+    """The median of latencies of 1 s is to be waited for, until as many of 0.25 s have come that were sent earlier."""
+    driver = hedge_idle(0, hedge_delay="p50")
+    for _ in range(20):
+        driver.arrive(now=0.0)
+    for task in driver.tasks():
+        driver.reply(task, now=1.0)
+    for _ in range(20):
+        driver.arrive(now=99.875)
+    driver.idle = lambda role: True
+    driver.arrive(now=100.0)
+    assert driver.wakes == [(100.875, None)]
+    for task in driver.tasks()[:20]:
+        driver.reply(task, now=100.125)
+    assert driver.wakes == [(100.875, None), (100.25, None)]
 
 
 def test_hedge_idle_copies_at_once_when_the_original_fails() -> None:

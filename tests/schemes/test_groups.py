@@ -89,6 +89,9 @@ def test_idle_takes_what_is_there_once_the_oldest_is_ripe() -> None:
     assert gone == [(1.2, [0, 1, 2])]
     groups.finished(1.25)
     assert len(gone) == 1
+    (again,) = groups.idle(1.25)
+    assert isinstance(again, Wake)
+    assert again.at == pytest.approx(1.35), "the first wake has come and will not come again"
     groups.idle(1.35)
     assert gone[1:] == [(1.35, [3])]
 

@@ -256,6 +256,32 @@ def test_request_whose_singles_are_all_lost_waits_for_its_collage() -> None:
     assert driver.answers[0][0] == "collage"
 
 
+def test_what_each_role_needs_of_its_model() -> None:
+    """The collage model must be of the grid and the head, the parity model of the k and the code; singles of nothing."""
+    collage = make("collage", {"grid": 4, "head": "detection"})
+    assert collage.needs("collage") == {"grid": 4, "head": "detection"}
+    parity = make("parity", {"parity_k": 3})
+    assert parity.needs("parity") == {"k": 3, "code": "addition"}
+    for scheme in (collage, parity, make("none", {})):
+        assert scheme.needs("single") == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "says"),
+    [
+        ("collage", {"grid": 1}, "--grid must be between 2 and 16, not 1"),
+        ("collage", {"collage_workers": 0}, "--collage-workers must be 1 or more, not 0"),
+        ("parity", {"parity_k": 9}, "--parity-k must be between 2 and 8, not 9"),
+        ("equal", {"spare": 2}, "scheme equal has no option 'spare'; its options: none"),
+    ],
+)
+def test_a_refusal_says_what_would_do(name: str, options: dict[str, object], says: str) -> None:
+    """The range of a number with one end or with two, or the options that there are."""
+    with pytest.raises(UsageError) as error:
+        make(name, options)
+    assert str(error.value) == says
+
+
 @pytest.mark.parametrize(
     ("name", "options", "workers"),
     [("replication", {}, 1), ("hedge", {}, 1), ("collage", {}, 1), ("none", {"spare": 3}, 3), ("equal", {}, 0)],
