@@ -257,7 +257,7 @@ def test_request_whose_singles_are_all_lost_waits_for_its_collage() -> None:
 
 
 def test_what_each_role_needs_of_its_model() -> None:
-    """The collage model must be of the grid and the head, the parity model of the k and the code; singles of nothing."""
+    """The collage model must be of the grid and the head, the parity model of the k and the code, a single of none."""
     collage = make("collage", {"grid": 4, "head": "detection"})
     assert collage.needs("collage") == {"grid": 4, "head": "detection"}
     parity = make("parity", {"parity_k": 3})

@@ -166,3 +166,10 @@ def test_without_stragglers_a_worker_is_never_slow() -> None:
         assert max(calm for _, calm in both) <= family.at(1 - SHARE)
         calm_draws = [calm for _, calm in both]
         assert within(calm_draws, bound.mean)
+
+
+def test_nobody_is_slow_where_nothing_lasts() -> None:
+    """Neither without a length of slow periods, nor without a slow share, nor without stragglers."""
+    assert any(Levels(0, SHARE, 1.0).is_slow(0, worker, 1.0) for worker in range(100))
+    for levels in (Levels(0, SHARE), Levels(0, 0.0, 1.0), Levels(0, SHARE, 1.0, stragglers=False)):
+        assert not any(levels.is_slow(0, worker, 1.0) for worker in range(100))
