@@ -18,3 +18,18 @@ def test_the_rank_is_the_smallest_that_reaches_the_share(p: float) -> None:
         percentile.add(float(n))
         if n >= 20:
             assert percentile.value == ceil(Fraction(str(p)) / 100 * n), n
+
+
+def test_only_the_last_thousand_count() -> None:
+    """Of a thousand slow values the p99 is left while eleven of them are among the last thousand, and no longer."""
+    percentile = RunningPercentile(99)
+    for _ in range(1000):
+        percentile.add(10.0)
+    for _ in range(989):
+        percentile.add(1.0)
+    assert percentile.value == 10.0
+    percentile.add(1.0)
+    assert percentile.value == 1.0
+    for _ in range(10):
+        percentile.add(1.0)
+    assert percentile.lowest(1000) == 1.0
