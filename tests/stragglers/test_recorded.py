@@ -233,3 +233,16 @@ def test_lasting_slowness_is_in_the_options() -> None:
         "bimodal", 1, 2, 1.0, {k: v for k, v in found["options"].items() if k in PARAMETERS["bimodal"]}
     )
     assert slow_periods(EVERY * np.arange(N), sample(drawn, 0) > 0.02).lasts
+
+
+def test_lasting_slowness_of_a_family_without_a_slow_part_has_its_share_as_well() -> None:
+    """Lognormal times of which those above twice the median come twenty in a row: that share is slow, so long."""
+    generator = np.random.default_rng(9)
+    times = 0.02 * np.exp(generator.normal(0, 0.8, N))
+    slow = times > 2 * np.median(times)
+    runs = np.split(times[slow], range(20, int(slow.sum()), 20))
+    calm = np.array_split(times[~slow], len(runs))
+    found = recommended(np.concatenate([part for pair in zip(calm, runs, strict=True) for part in pair]))
+    assert found["stragglers"] == "lognormal"
+    assert found["options"]["slow_share"] == pytest.approx(slow.mean(), rel=0.01)
+    assert found["options"]["persistence"] == pytest.approx(20 * EVERY, rel=0.02)
