@@ -9,6 +9,7 @@ import pytest
 from by_hand import ByHand
 from hypothesis import given
 from hypothesis import strategies as st
+from simulated_cell import simulate
 
 from collagebench.errors import UsageError
 from collagebench.schemes import make
@@ -394,6 +395,20 @@ def test_replication_with_one_replica_is_none_action_for_action(events: list[tup
             sent.rotate(which)
             task = sent.popleft().task
             both("replied", task, 0.0) if what == "r" else both("failed", task, "lost", 0.0)
+
+
+def test_every_retry_goes_to_the_slow_worker_where_no_other_is_left() -> None:
+    """Both timeouts pass, but each retry may only queue where the first attempt is served, and the last one answers."""
+    ledger = simulate(
+        "reissue",
+        {"reissue_after": 0.1, "retries": 2},
+        2,
+        [0.0],
+        lambda worker, request, attempt, at: 0.5 if attempt else 1.0,
+        losses={0.05: 1},
+    )
+    assert (ledger.latency, ledger.source) == ({0: 1.5}, {0: "resent"})
+    assert [(job.task.attempt, job.worker) for _, job in sorted(ledger.jobs.items())] == [(0, 0), (1, 0), (2, 0)]
 
 
 @pytest.mark.parametrize("name", ["hedge-idle", "tied", "reissue"])
