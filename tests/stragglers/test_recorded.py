@@ -223,6 +223,15 @@ def test_where_no_family_fits_the_quantiles_are_to_be_replayed() -> None:
     assert "no family that can be drawn" in found["because"]
 
 
+def test_a_family_without_a_mean_is_not_recommended() -> None:
+    """Times of a Pareto distribution of shape 0.8 fit that family, which at such a shape cannot be drawn."""
+    times = 0.01 * (1 + np.random.default_rng(8).pareto(0.8, 6000))
+    fits = fit_all([times])
+    assert (fits[0].family, fits[0].ks < 0.02) == ("pareto", True)
+    assert recommended(times)["stragglers"] != "pareto"
+    assert recommended(0.01 * (1 + np.random.default_rng(8).pareto(1.5, 6000)))["stragglers"] == "pareto"
+
+
 def test_lasting_slowness_is_in_the_options() -> None:
     """A bimodal fleet whose slow periods last is recommended with their length."""
     found = recommended(lasting(), lasting()[::-1].copy())
