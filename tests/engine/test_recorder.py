@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ import pytest
 
 from collagebench.engine.conductor import Conductor
 from collagebench.engine.recorder import Recorder, Workload
-from collagebench.engine.router import Router
+from collagebench.engine.router import Job, Router
 from collagebench.engine.simulated import SimulatedTransport, simulate_cell
 from collagebench.results.records import RequestRecord, TaskRecord
 from collagebench.schemes import make
@@ -22,15 +22,23 @@ SLOW = 2.5
 class Kept:
     """Keeps records instead of writing them."""
 
-    def __init__(self) -> None:
+    def __init__(self, noticed: Callable[[int], object]) -> None:
         self.requests: dict[int, RequestRecord] = {}
+        self._noticed = noticed
         self.tasks: dict[int, TaskRecord] = {}
 
     def request(self, record: RequestRecord) -> None:
         self.requests[record.request] = record
+        self._noticed(record.request)
 
     def task(self, record: TaskRecord) -> None:
         self.tasks[record.task] = record
+
+
+def evaluated(jobs: Sequence[Job]) -> None:
+    """Let a model of one class have answered every request of some jobs."""
+    for job in jobs:
+        job.outputs = np.zeros((len(job.task.requests), 1), np.float32)
 
 
 def recorded(
@@ -39,16 +47,28 @@ def recorded(
     workers: int,
     arrivals: list[float],
     draw: Callable[[int, int, int, float], float],
+    chunk: int | None = None,
+    noticed: Callable[[int], object] = lambda request: None,
 ) -> Kept:
-    """Run one simulated cell, whose services last as long as drawn."""
-    scheme, kept = make(name, options), Kept()
+    """Run one simulated cell, whose services last as long as drawn; every record of a request is `noticed`."""
+    scheme, kept = make(name, options), Kept(noticed)
     roles, first = {}, 0
     for role, count in scheme.allot(workers).items():
         roles[role] = range(first, first + count)
         first += count
     n = np.zeros(len(arrivals), np.int64)
     workload = Workload(np.asarray(arrivals), n, n, 0)
-    recorder = Recorder(kept, name, 0, "floor", workload, scheme, SLOW, lambda jobs: None)  # type: ignore[arg-type]
+    recorder = Recorder(
+        kept,  # type: ignore[arg-type]
+        name,
+        0,
+        "floor",
+        workload,
+        scheme,
+        SLOW,
+        evaluated,
+        chunk,
+    )
 
     def conduct(transport: SimulatedTransport) -> Conductor:
         return Conductor(
@@ -88,6 +108,30 @@ def test_a_reply_that_is_kept_for_others_ends_its_task_when_it_comes() -> None:
     kept = recorded("parity", {"parity_workers": 1}, 3, [0.0, 0.0], draw)
     ends = {task.requests: (task.ended, task.outcome) for task in kept.tasks.values() if task.role == "single"}
     assert ends == {"0": (1.0, "used"), "1": (5.0, "used")}
+
+
+@pytest.mark.parametrize(
+    ("own", "other", "straggled"), [(1.0, SLOW + 1, False), (SLOW + 1, 1.0, True), (SLOW, SLOW, False)]
+)
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("backup", {"backup_batch": 1, "flush": "wait"}), ("replication", {}), ("hedge", {"hedge_delay": 0.5})],
+)
+def test_a_request_straggles_with_its_first_task_alone(
+    name: str, options: dict[str, Any], own: float, other: float, straggled: bool
+) -> None:
+    """However slow a copy or a group is: whether a request would have been late without them is what is meant."""
+    kept = recorded(name, options, 2, [0.0], lambda worker, request, attempt, at: other if worker else own)
+    assert kept.requests[0].straggled is straggled
+    assert {task.worker: task.wanted_s for task in kept.tasks.values()} == {0: own, 1: other}
+
+
+def test_each_answer_is_recorded_once_however_many_are_put_off() -> None:
+    """Nine answers, two of which are evaluated at a time and the last at the end, are nine records."""
+    numbers: list[int] = []
+    kept = recorded("none", {}, 1, [float(i) for i in range(9)], lambda *_: 0.5, chunk=2, noticed=numbers.append)
+    assert sorted(numbers) == list(range(9))
+    assert sorted(kept.requests) == list(range(9))
 
 
 @pytest.mark.parametrize("slow", range(4))

@@ -59,7 +59,7 @@ def test_everything_is_passed_on_and_the_warm_up_not_counted() -> None:
     """The listener behind hears every call; requests of the warm-up are in no count."""
     heard, tally = Heard(), Tally()
     watched = Watched(heard, tally, warmup=1, slow_above=0.1)
-    quick, slow = (SimpleNamespace(worker=3, expected=seconds) for seconds in (0.05, 0.2))
+    quick, slow = (SimpleNamespace(worker=worker, expected=seconds) for worker, seconds in ((4, 0.1), (3, 0.2)))
     for job in (quick, slow):
         watched.sent(job)
     assert watched.slow == {3: 1}
