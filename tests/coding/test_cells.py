@@ -26,6 +26,7 @@ def test_no_answer(broken: float) -> None:
     logits = np.eye(9, 10, dtype=np.float32)
     logits[4, 7] = broken
     assert classes(logits).tolist() == [0, 1, 2, 3, NO_ANSWER, 5, 6, 7, 8]
+    assert NO_ANSWER < 0, "or it would be a class, and right where that is the label"
 
 
 def test_batch() -> None:

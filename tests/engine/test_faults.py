@@ -56,6 +56,14 @@ def test_a_crash_takes_what_is_in_hand_and_the_worker_comes_back() -> None:
     assert [job.service for job in crashed] == [None, None], "nobody reported it"
 
 
+def test_a_worker_that_comes_back_is_idle_at_once() -> None:
+    """What waits for an idle worker goes out the moment that it is back, not with whatever happens next."""
+    draw = lambda worker, request, attempt, at: 0.5 if worker else 10.0  # noqa: E731
+    ledger = simulate("backup", {"backup_batch": 1, "flush": "idle"}, 2, [0.2], draw, crashes=[(0.1, 3.0, 1)])
+    assert ledger.source == {0: "backup"}
+    assert ledger.answered_at == pytest.approx({0: 3.5})
+
+
 def test_replication_survives_the_crash_of_one_worker() -> None:
     """The copy on the worker that lives on answers, and the crash costs the request nothing."""
     draw = lambda worker, request, attempt, at: 1.0  # noqa: E731
