@@ -10,12 +10,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from simulated_cell import Ledger
 
 from collagebench.cli.resolve import resolve
 from collagebench.engine import experiment
 from collagebench.engine.cells import Progress
+from collagebench.engine.conductor import Conductor
 from collagebench.engine.judgement import ENOUGH, SimulatedJudge, margin
-from collagebench.engine.router import Job
+from collagebench.engine.router import Job, Router
+from collagebench.engine.simulated import SimulatedTransport, simulate_cell
 from collagebench.results.records import NO_CLASS
 from collagebench.schemes import make
 from collagebench.schemes.protocol import Request, Task
@@ -67,6 +70,27 @@ def test_only_answers_that_are_classified_cost_an_inference() -> None:
     assert [margins[i] for i in evaluated] == evaluated
     assert set(margins) <= set(evaluated)
     assert len(set(margins[ENOUGH:])) > ENOUGH / 2
+
+
+def test_only_open_requests_of_a_model_that_may_be_silent_are_asked_about() -> None:
+    """The first of two has its answer when the group is back; the second has none there, and is sent once more."""
+    scheme, ledger, asked = make("backup", {"backup_batch": 2, "flush": "wait"}), Ledger(), []
+
+    def draw(worker: int, request: int, attempt: int, at: float) -> float:
+        return 1.0 if worker == 2 else 0.5 if attempt or request == 0 else 9.0
+
+    def judge(request: Request, jobs: Sequence[Job]) -> float:
+        asked.append((request.id, [job.task.role for job in jobs]))
+        return -math.inf
+
+    def conduct(transport: SimulatedTransport) -> Conductor:
+        router = Router({"single": range(2), "backup": [2]})
+        fixed = (draw, lambda request, attempt: 0.0, lambda task, drawn: drawn, transport, ledger, None)
+        return Conductor(scheme, router, *fixed, judge, ("backup",))
+
+    simulate_cell(conduct, [Request(i, i, 0.0) for i in range(2)], lambda task: 0.0, math.inf)
+    assert asked == [(1, ["backup"])]
+    assert (ledger.source, ledger.latency) == ({0: "own", 1: "resent"}, {0: 0.5, 1: 1.5})
 
 
 @pytest.mark.processes
