@@ -143,6 +143,25 @@ def test_an_unsure_answer_is_better_than_none() -> None:
     assert driver.answers[request.id] == ("collage", group)
 
 
+@pytest.mark.parametrize("lost", [1, 2])
+def test_an_unsure_answer_is_put_aside_while_a_single_may_still_be_sent(lost: int) -> None:
+    """Where the singles of the request, one or two, have failed before the group is back, it is sent once more."""
+    driver, request, _, group = late_request()
+    driver.margin = lambda request: 0.0
+    if lost == 2:
+        driver.wake()
+    own = driver.tasks()
+    assert [task.requests for task in own] == [(request,)] * lost
+    for task in own:
+        driver.fail(task)
+    assert driver.tasks() == []
+    driver.reply(group, now=driver.now + 0.1)
+    (again,) = driver.tasks()
+    assert (again.requests, again.attempt) == ((request,), lost)
+    driver.reply(again, now=driver.now + 0.1)
+    assert driver.answers[request.id] == ("resent", again)
+
+
 def test_no_answer_at_all_is_not_used() -> None:
     """A cell that a detection head is silent about, of which a simulation hears only when it asks, is sent again."""
     driver, request, _, group = late_request()

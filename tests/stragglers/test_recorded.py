@@ -212,6 +212,8 @@ def test_a_machine_that_is_slow_throughout_is_to_be_replayed() -> None:
     found = recommended(*fleet()[:2], *fleet())
     assert (found["stragglers"], found["options"]) == ("recorded", None)
     assert found["because"].startswith("worker 4 is slow throughout (median 3.")
+    several = recommended(*fleet()[:2], *fleet()[:2], *fleet(), 1.5 * fleet()[2])
+    assert several["because"].startswith("workers 6, 7 are slow throughout (median up to 5.")
 
 
 def test_where_no_family_fits_the_quantiles_are_to_be_replayed() -> None:
