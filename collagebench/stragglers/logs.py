@@ -14,6 +14,8 @@ from __future__ import annotations
 import csv
 import gzip
 import math
+import tokenize
+import zipfile
 import zlib
 from pathlib import Path
 
@@ -51,6 +53,8 @@ def _read(path: Path) -> tuple[tuple[Log, ...], bool]:
         raise DataError(f"the trace {path} cannot be uncompressed: it is truncated or damaged") from None
     except UnicodeDecodeError:
         raise DataError(f"the trace {path} is neither a .npy file nor text in UTF-8") from None
+    except csv.Error as error:
+        raise DataError(f"the trace {path} is no text with a value a line ({error})") from None
     if not any(logs):
         raise DataError(f"the trace {path} holds no value")
     return logs, named
@@ -60,7 +64,7 @@ def _array(path: Path) -> Log:
     with path.open("rb") as file:
         try:
             values = np.load(file)
-        except ValueError:
+        except (ValueError, SyntaxError, tokenize.TokenError, zipfile.BadZipFile):  # all of what a damaged header does
             values = None
     if not isinstance(values, np.ndarray):  # one of several arrays is no array
         raise DataError(f"the trace {path} is damaged, or no NumPy file of numbers")

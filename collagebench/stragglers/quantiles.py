@@ -27,7 +27,8 @@ class Quantiles:
 
     def __post_init__(self) -> None:
         rises = np.diff(self.probabilities), np.diff(self.values)
-        if (self.probabilities[0], self.probabilities[-1]) != (0, 1) or min(rises[0]) < 0 or min(rises[1]) <= 0:
+        rising = all(rises[0] >= 0) and all(rises[1] > 0)  # which a NaN does not
+        if (self.probabilities[0], self.probabilities[-1]) != (0, 1) or not rising:
             raise ValueError("a table of quantiles needs probabilities that rise from 0 to 1 and values that rise")
         slopes = np.divide(rises[1], rises[0], out=np.zeros(len(rises[0])), where=rises[0] > 0)
         object.__setattr__(self, "_slopes", tuple(slopes.tolist()))

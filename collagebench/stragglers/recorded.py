@@ -147,7 +147,7 @@ def open_recorded(
             for machine in profile["machines"]
             if machine["quantiles_s"] is not None
         )
-    except (KeyError, TypeError, ValueError, IndexError) as error:
+    except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
         raise _damaged(Path(path), error) from None
     if not machines or not 0 < slow_above < math.inf:
         raise _damaged(Path(path), "no worker's service times are in it")

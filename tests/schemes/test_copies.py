@@ -235,7 +235,7 @@ def test_an_idle_worker_waits_until_the_oldest_is_ripe() -> None:
 
 def test_an_idle_worker_comes_back_sooner_when_the_delay_has_become_shorter() -> None:
     """The median of latencies of 1 s is to be waited for, until as many of 0.25 s have come that were sent earlier."""
-    driver = hedge_idle(0, hedge_delay="p50")
+    driver = hedge_idle(0, hedge_delay="p50", hedge_queue="workers")
     for _ in range(20):
         driver.arrive(now=0.0)
     for task in driver.tasks():

@@ -172,12 +172,23 @@ def test_what_never_ends_is_not_read() -> None:
 
 
 @pytest.mark.parametrize("quantile", [0, 1, 30, 58])
-@pytest.mark.parametrize("value", [-1.0, math.inf, math.nan, "x", None])
+@pytest.mark.parametrize("value", [-1.0, math.inf, math.nan, "x", None, 10**400])
 def test_damaged_quantiles_are_refused(tmp_path: Path, quantile: int, value: Any) -> None:
     """A quantile that is no time, or breaks the order, is found."""
     path = write(tmp_path / "r.json", [times[:100] for times in fleet()])
     profile = json.loads(path.read_text())
     profile["machines"][0]["quantiles_s"][quantile] = value
+    path.write_text(json.dumps(profile))
+    with pytest.raises(DataError, match="holds no recorded stragglers"):
+        open_recorded(path, 1)
+
+
+@pytest.mark.parametrize("value", [math.nan, 2.0, -0.5])
+def test_damaged_probabilities_are_refused(tmp_path: Path, value: float) -> None:
+    """A probability that is none, or breaks the order, is found before anything is drawn."""
+    path = write(tmp_path / "r.json", [times[:100] for times in fleet()])
+    profile = json.loads(path.read_text())
+    profile["probabilities"][20] = value
     path.write_text(json.dumps(profile))
     with pytest.raises(DataError, match="holds no recorded stragglers"):
         open_recorded(path, 1)

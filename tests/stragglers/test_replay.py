@@ -224,6 +224,11 @@ def test_files(tmp_path: Path) -> None:
     assert read_logs(tmp_path / "b.csv") == ((0.5, 0.25), (7.0,))
 
 
+def npy_with(header: bytes) -> bytes:
+    """Return a NumPy file of the first version with this header."""
+    return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header
+
+
 def several_arrays() -> bytes:
     """Return what is in a NumPy file of several arrays."""
     file = io.BytesIO()
@@ -249,6 +254,13 @@ def several_arrays() -> bytes:
         ("bytes.txt", b"\xff\xfe\x00", "neither a .npy file nor text"),
         ("text.npy", b"0.5\n", "is damaged, or no NumPy file of numbers$"),
         ("arrays.npy", several_arrays(), "is damaged, or no NumPy file of numbers$"),
+        ("cut.npy", b"PK\x03\x04", "is damaged, or no NumPy file of numbers$"),
+        (
+            "header.npy",
+            npy_with(b"{'descr': '<f8', 'fortran_order': False, 'sha'e': (30,),0}"),
+            "is damaged, or no NumPy",
+        ),
+        ("long.csv", b"1" * 200_000 + b"\n", "is no text with a value a line"),
         ("text.gz", b"0.5\n", "cannot be read"),
         ("half.gz", gzip.compress(b"0.5\n" * 999)[:30], "truncated or damaged"),
     ],
