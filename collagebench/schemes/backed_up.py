@@ -96,8 +96,6 @@ class BackedUp(Scheme):
         """Open requests that no reply can answer yet, by id, where a percentile is kept of the first ones."""
         self._in_service: set[int] = set()
         """Open requests whose own task is or was in service, by id, where `hold` is a percentile."""
-        self._untimed: list[Request] = []
-        """Requests that arrived before it was known when they are sent again."""
 
     def _allot(self, workers: int, backups: int) -> dict[str, int]:
         """Give `backups` of the workers to the groups' model and the rest to the single's."""
@@ -114,9 +112,11 @@ class BackedUp(Scheme):
         if self._percentiles:
             self._unreplied.add(request.id)
         actions: list[Action] = [self._send("single", (request,))]
-        if self.reissue_after is not None:
-            self._untimed.append(request)
-            actions += self._time(now)
+        again = self.reissue_after
+        if isinstance(again, RunningPercentile):
+            again = again.value
+        if again is not None:
+            actions.append(Wake(("reissue", request), now + again))
         return actions + self._groups.arrived(request, now)
 
     def idle(self, role: str, now: float) -> list[Action]:
@@ -137,10 +137,10 @@ class BackedUp(Scheme):
     def replied(self, task: Task, now: float, missing: Collection[int] = ()) -> list[Action]:
         """Answer from a single at once, from a group as far as `hold` allows."""
         if task.role == "single":
-            return self._single_replied(task, now) + self._time(now)
+            return self._single_replied(task, now)
         self._groups.returned(task.requests)
         self._drop(task)
-        return self._group_replied(task, now, missing) + self._time(now)
+        return self._group_replied(task, now, missing)
 
     def failed(self, task: Task, reason: str, now: float) -> list[Action]:
         """A group failed: send its open requests again. A single failed: fall back on whatever is left."""
@@ -222,14 +222,6 @@ class BackedUp(Scheme):
             self._unreplied.remove(request.id)
             for percentile in self._percentiles:
                 percentile.add(now - request.arrival)
-
-    def _time(self, now: float) -> list[Action]:
-        """Look at requests again when it is time to send them once more, as soon as that is known."""
-        again = self.reissue_after.value if isinstance(self.reissue_after, RunningPercentile) else self.reissue_after
-        if again is None or not self._untimed:
-            return []
-        untimed, self._untimed = self._untimed, []
-        return [Wake(("reissue", r), max(now, r.arrival + again)) for r in untimed if self._open(r)]
 
     def _hold_of(self, request: Request) -> float:
         """Return how many seconds from its arrival on the request waits for its own reply."""
