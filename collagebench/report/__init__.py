@@ -21,7 +21,7 @@ from collagebench.report.picture import picture, sweep_picture
 from collagebench.report.summary import summarise
 from collagebench.report.sweep import apply_gates, summarise_sweep
 from collagebench.report.sweep_page import sweep_page
-from collagebench.report.sweep_table import named, print_sweep
+from collagebench.report.sweep_table import print_sweep
 from collagebench.report.table import print_summary
 from collagebench.report.trace import trace
 from collagebench.results.reader import Run, load
@@ -58,8 +58,7 @@ def print_report(
     text = None if form == "table" else _text(form, summary, runs)
     seen = _put(text, lambda console: print_summary(summary, console, details), out)
     if failed and (form != "table" or out is not None or not seen):  # whoever sees the exit code should see why
-        outcomes = named(summary["gates"]) if "runs" in summary else summary["gates"]
-        gates.print_gates([gate for gate in outcomes if gate["failed"]], PlainConsole(stderr=True))
+        gates.print_gates([gate for gate in summary["gates"] if gate["failed"]], PlainConsole(stderr=True))
     return _code(summary, failed)
 
 
@@ -84,7 +83,7 @@ def _sweep(
     text = None if form == "table" else _sweep_text(form, summary, directory.resolve().name)
     seen = _put(text, lambda console: print_sweep(summary, console, details), out)
     if failed and (form != "table" or out is not None or not seen):
-        gates.print_gates([gate for gate in named(summary["gates"]) if gate["failed"]], PlainConsole(stderr=True))
+        gates.print_gates([gate for gate in summary["gates"] if gate["failed"]], PlainConsole(stderr=True))
     return _code(summary, failed)
 
 

@@ -55,19 +55,25 @@ def apply(summary: dict[str, Any], gates: Sequence[Gate]) -> bool:
 
 
 def print_gates(outcomes: Sequence[dict[str, Any]], console: Console) -> None:
-    """Print one line for each gate: whether it failed, and the values of both sides."""
+    """Print one line for each gate: whether it failed, both values, and its `run`, where it has one."""
     for outcome in outcomes:
         sides = " and ".join(UNKNOWN if outcome[side] is None else f"{outcome[side]:.4g}" for side in ("left", "right"))
         known = outcome["failed"] and None not in (outcome["left"], outcome["right"])  # then the numbers say it all
         why = f": {outcome['reason']}" if outcome["reason"] and not known else ""
+        where = f"{outcome['run']}: " if "run" in outcome else ""
         print_line(
             console,
-            f"{outcome['expression']}  ({sides}){why}",
+            f"{where}{said(outcome)}  ({sides}){why}",
             indent="gate FAILED: " if outcome["failed"] else "gate passed: ",
             style="bold red" if outcome["failed"] else "",
         )
     if outcomes:
         console.print()
+
+
+def said(outcome: dict[str, Any]) -> str:
+    """Return what is true: the gate's condition where it failed, that it is not so where it passed."""
+    return f"{'' if outcome['failed'] else 'not '}{outcome['expression']}"
 
 
 def _outcome(gate: Gate, one: dict[str, Any]) -> dict[str, Any]:

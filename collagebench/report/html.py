@@ -16,6 +16,7 @@ from collagebench.report.curves import Curve, bound_curve, cdf, observed, tail
 from collagebench.report.document import document
 from collagebench.report.figures import accuracy_table, figures, schemes_table, work_table
 from collagebench.report.frame import Looks, looks_of
+from collagebench.report.gates import said
 from collagebench.report.injection import injection
 from collagebench.report.lanes import timelines
 from collagebench.report.markup import Markup, join, tag
@@ -93,7 +94,7 @@ def _verdict(one: Object) -> Markup:
     notes = [("because", reason) for reason in one["reasons"]] + [("note", warning) for warning in one["warnings"]]
     for gate in one.get("gates", []):
         why = f" ({gate['reason']})" if gate["reason"] else ""
-        notes.append((f"gate {'FAILED' if gate['failed'] else 'passed'}", f"{gate['expression']}{why}"))
+        notes.append((f"gate {'FAILED' if gate['failed'] else 'passed'}", f"{said(gate)}{why}"))
     return tag(
         "div",
         tag("p", badge(one["valid"])),

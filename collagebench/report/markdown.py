@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from collagebench.report.differences import differing
+from collagebench.report.gates import said
 from collagebench.report.parts import UNKNOWN, as_interval, as_ms, as_percent, as_times
 from collagebench.report.sweep_table import grids, legend, shown_figures, sweep_conditions
 from collagebench.report.table import as_change, as_versus, conditions, goodput, unshown
@@ -29,7 +30,7 @@ def sweep_markdown(summary: Object) -> str:
     notes = [f"- because {escaped(text)}" for text in summary["reasons"]]
     notes += [f"- note: {escaped(text)}" for text in summary["warnings"]]
     gates = [
-        f"- gate {'FAILED' if gate['failed'] else 'passed'} in {escaped(gate['run'])}: {escaped(gate['expression'])}"
+        f"- gate {'FAILED' if gate['failed'] else 'passed'} in {escaped(gate['run'])}: {escaped(said(gate))}"
         + (f" ({escaped(gate['reason'])})" if gate["reason"] else "")
         for gate in summary["gates"]
     ]
@@ -52,7 +53,7 @@ def _one(one: Object) -> list[str]:
     notes = [f"- because {escaped(text)}" for text in one["reasons"]]
     notes += [f"- note: {escaped(text)}" for text in one["warnings"]]
     gates = [
-        f"- gate {'FAILED' if gate['failed'] else 'passed'}: {escaped(gate['expression'])}"
+        f"- gate {'FAILED' if gate['failed'] else 'passed'}: {escaped(said(gate))}"
         + (f" ({escaped(gate['reason'])})" if gate["reason"] else "")
         for gate in one.get("gates", [])
     ]

@@ -9,6 +9,7 @@ from collagebench.report.along import ACCURACY, P99, WORK, along
 from collagebench.report.document import document
 from collagebench.report.figures import scrolling, versus
 from collagebench.report.frame import Looks, looks_of
+from collagebench.report.gates import said
 from collagebench.report.html import badge, hiding, legend, sentence
 from collagebench.report.markup import Content, Markup, join, tag
 from collagebench.report.parts import UNKNOWN, as_interval, as_ms, as_percent, as_rate, as_rates, as_times
@@ -42,7 +43,7 @@ def _verdict(summary: Object) -> Markup:
     for gate in summary["gates"]:
         why = f" ({gate['reason']})" if gate["reason"] else ""
         kind = f"gate {'FAILED' if gate['failed'] else 'passed'} in {gate['run']}"
-        notes.append((kind, f"{gate['expression']}{why}"))
+        notes.append((kind, f"{said(gate)}{why}"))
     items = [tag("li", tag("b", kind), " ", sentence(text)) for kind, text in notes]
     return tag(
         "div",

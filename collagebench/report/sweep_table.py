@@ -68,12 +68,7 @@ def print_sweep(summary: Object, console: Console, details: bool = False) -> Non
         if len(summary[sentences]) > MOST_SENTENCES:
             print_line(console, f"and {len(summary[sentences]) - MOST_SENTENCES} more", indent=indent)
     console.print()
-    print_gates(named(summary["gates"]), console)
-
-
-def named(outcomes: Sequence[Object]) -> list[Object]:
-    """Return the outcomes of gates with the name of the cell, or the run, before each."""
-    return [{**one, "expression": f"{one['run']}: {one['expression']}"} for one in outcomes]
+    print_gates(summary["gates"], console)
 
 
 def sweep_conditions(summary: Object) -> str:

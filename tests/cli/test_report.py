@@ -187,7 +187,11 @@ def test_gates_exit_3_and_are_printed(sound, capsys):
     gates = ["--fail-if", "none.p50 > 0.001", "--fail-if", "hedge.p50 > 9"]
     assert report(sound, *gates) == 3
     shown = capsys.readouterr().out
-    assert shown.index("VALID") < shown.index("gate FAILED: none.p50 > 0.001  (0.0") < shown.index("gate passed: hedge")
+    assert (
+        shown.index("VALID")
+        < shown.index("gate FAILED: none.p50 > 0.001  (0.0")
+        < shown.index("gate passed: not hedge")
+    )
     assert report(sound, *gates, "--format", "json") == 3
     found = capsys.readouterr()
     assert [gate["failed"] for gate in json.loads(found.out)["gates"]] == [True, False]

@@ -177,7 +177,7 @@ def test_gates_hold_in_every_cell(capsys: pytest.CaptureFixture[str], crossing: 
     code, text = said(capsys, crossing, fail_if=[parse("hedge.p99 > none.p99")])
     assert code == 3
     assert "gate FAILED: utilisation=0.8: hedge.p99 > none.p99" in " ".join(text.split())
-    assert text.count("gate passed") == 2
+    assert " ".join(text.split()).count("gate passed: utilisation=") == 2
 
 
 def test_lost_replies_are_no_overload():
