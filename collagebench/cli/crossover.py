@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from collagebench.cli.options import LOADS, ExperimentCommand, section_options
+from collagebench.cli.options import LOADS, PATH, ExperimentCommand, section_options
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -20,6 +20,7 @@ class CrossoverCommand(ExperimentCommand):
     """Its own options are what is asked, so they come first."""
 
     own = ("Question", True)
+    its = ("form", "out")
 
 
 @click.command("crossover", cls=CrossoverCommand)
@@ -38,8 +39,13 @@ class CrossoverCommand(ExperimentCommand):
     "--tolerance", type=float, help="How near a crossing must be known. [a hundredth of the range; --log: 5 %]"
 )
 @click.option("--log", is_flag=True, help="Values in equal ratios; --tolerance is a share of the value.")
-@click.option("--jobs", type=click.IntRange(min=0), default=0, help="Processes side by side. [one a core]")
+@click.option("--jobs", type=click.IntRange(min=0), default=0, help="Processes side by side. [0: one a core]")
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", help="[table]")
+@click.option(
+    "--out",
+    type=PATH,
+    help="Directory of the answer and its simulations; name it again to ask more. [runs/ and the time]",
+)
 @section_options(
     "Experiment",
     "Load",
@@ -47,15 +53,15 @@ class CrossoverCommand(ExperimentCommand):
     "Images and models",
     "Schemes that copy",
     "Schemes with groups",
-    without=("resume",),
+    without=("out", "resume"),
 )
 def command(**options: Any) -> int:
     """Find where the better scheme changes: at which load, share of stragglers, persistence or other number.
 
     Every pair of the chosen schemes is compared by simulation, coarsely at first and then by bisection, on the same
     arrivals, images and slowdowns. A crossing comes with its 95 % range; where there is none, it is said who is better,
-    or that the two cannot be told apart. The answer is kept in --out, as crossover.json and as a page, and
-    what is there already is not simulated again.
+    or that the two cannot be told apart. The answer is kept in --out, as crossover.json and as a
+    page; another question with the same --out DIR simulates only what is not there yet.
 
     \b
     collagebench crossover --scheme hedge --scheme collage --from 0.1 --to 0.8

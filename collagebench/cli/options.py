@@ -100,7 +100,7 @@ SECTIONS = {
             multiple=True,
             callback=_flat,
             metavar="S",
-            help=f"One of {', '.join(SCHEMES)}; repeatable.",
+            help=f"One of {', '.join(SCHEMES)}, or several with commas between them; repeatable.",
         ),
         click.option("--workers", type=INT, help="Workers, the same number for every scheme. [10]"),
         click.option("--requests", type=INT, help="Requests in each run. [250; recommend: 500]"),
@@ -154,12 +154,18 @@ SECTIONS = {
         click.option("--shape", type=FLOAT, help="pareto: its exponent. [1.5]"),
         click.option("--median", type=FLOAT, help="lognormal, structured: median seconds. [0.1; 0.1367]"),
         click.option("--sigma", type=FLOAT, help="lognormal, bimodal, markov: spread of the logarithm. [0.5; else 0]"),
-        click.option("--machine-sigma", type=FLOAT, help="structured: of the machines' logarithms. [0.202]"),
-        click.option("--request-sigma", type=FLOAT, help="structured: of the requests' logarithms. [0.103]"),
+        click.option(
+            "--machine-sigma", type=FLOAT, help="structured: spread of the logarithm of the machines' factors. [0.202]"
+        ),
+        click.option(
+            "--request-sigma", type=FLOAT, help="structured: spread of the logarithm of the requests' factors. [0.103]"
+        ),
         click.option("--excursion-share", type=FLOAT, help="structured: share of excursions. [0.0065]"),
-        click.option("--excursion-factor", type=FLOAT, help="structured: how much longer they take. [1.83]"),
+        click.option(
+            "--excursion-factor", type=FLOAT, help="structured: an excursion takes so many times as long. [1.83]"
+        ),
         click.option("--slow-machines", type=FLOAT, help="structured: share of machines slow throughout. [0.02]"),
-        click.option("--slow-machine", type=FLOAT, help="structured: their seconds. [0.702]"),
+        click.option("--slow-machine", type=FLOAT, help="structured: seconds of a slow machine. [0.702]"),
         click.option("--trace", type=PATH, metavar="FILE", help="trace: seconds, one a line, or machine,seconds."),
         click.option("--replay", type=TEXT, help="trace: iid, block, per-machine or sequential. [iid]"),
         click.option("--block", type=INT, help="trace: values in a block. [50]"),
@@ -184,7 +190,11 @@ SECTIONS = {
         ),
         click.option("--models", type=PATH, help="A directory of exported models. [the shipped ones]"),
         click.option("--precision", type=TEXT, help="Of the models: float32 or int8. [float32 where there are both]"),
-        click.option("--compute-time", type=FLOAT, help="Seconds the single takes where none is run. [measured]"),
+        click.option(
+            "--compute-time",
+            type=FLOAT,
+            help="Seconds of one inference of the single, for simulate and --compute emulated. [measured]",
+        ),
         click.option(
             "--accuracy",
             type=number_of_answers,
@@ -235,7 +245,11 @@ SECTIONS = {
             type=TEXT,
             help="Schemes with groups: wait, idle, deadline or auto. [collage, backup: auto; else wait]",
         ),
-        click.option("--flush-after", type=FLOAT, help="Their seconds: a group's deadline, or the least wait of idle."),
+        click.option(
+            "--flush-after",
+            type=FLOAT,
+            help="Seconds a group waits at most (deadline) or at least (idle). [0.1; idle: 0]",
+        ),
         click.option(
             "--hold",
             type=Several(seconds_or_word),
@@ -263,7 +277,11 @@ SECTIONS = {
         click.option("--parity-workers", type=INT, help="parity: workers that serve parities. [1 of every k + 1]"),
         click.option("--coded-k", type=INT, help="approxifer, nercc: requests in a group. [8]"),
         click.option("--coded-s", type=INT, help="approxifer, nercc: coded images more than requests. [1]"),
-        click.option("--coded-after", type=FLOAT, help="nercc: seconds until what has replied must do. [never]"),
+        click.option(
+            "--coded-after",
+            type=FLOAT,
+            help="nercc: seconds after which a group is answered from the replies there are. [never]",
+        ),
         click.option("--smooth-encode", type=FLOAT, help="nercc: how much the encoder smooths. [3e-5]"),
         click.option("--smooth-decode", type=FLOAT, help="nercc: how much the decoder smooths. [1e-4]"),
     ],
@@ -339,10 +357,12 @@ def _with(function: Function, options: list[Callable[[Any], Any]], without: Coll
 class ExperimentCommand(click.Command):
     """A command whose help lists the options of an experiment by section, and its own where `own` says.
 
-    `own` is a title and whether the section stands first.
+    `own` is a title and whether the section stands first; `its` names parameters that an experiment has as well, and
+    that mean something else here.
     """
 
     own = ("Other options", False)
+    its: tuple[str, ...] = ()
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Read the arguments; where one stands alone, say how several values are written."""
@@ -360,7 +380,9 @@ class ExperimentCommand(click.Command):
         experiment, *others = SECTIONS.items()
         sections = {}
         for title, options in (experiment, ("Fleet", FLEET), *others):
-            sections[title] = [left.pop(name) for name in map(parameter, options) if name in left]
+            sections[title] = [
+                left.pop(name) for name in map(parameter, options) if name in left and name not in self.its
+            ]
         title, is_first = self.own
         own = {title: list(left.values())}
         for title, records in {**own, **sections}.items() if is_first else {**sections, **own}.items():

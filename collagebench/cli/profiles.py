@@ -36,7 +36,7 @@ def command(name: str | None, form: str) -> None:
         click.echo(json.dumps({**facts, "text": text}, indent=2) + "\n" if form == "json" else text, nl=False)
         return
     found = [_facts(path) for path in sorted(profiles_dir().glob("*.toml"))]
-    found.sort(key=lambda facts: math.inf if facts["seconds"] is None else facts["seconds"])  # what is soon done first
+    found.sort(key=lambda facts: (_rounded(facts["seconds"]), facts["name"]))  # what is soon done first
     if form == "json":
         click.echo(json.dumps({"profiles": found}, indent=2))
         return
@@ -111,8 +111,18 @@ def _print(facts: dict[str, Any], console: Console) -> None:
     console.print()
 
 
-def _time(seconds: float) -> str:
-    """Return a time that is only known roughly, rounded up."""
+def _rounded(seconds: float | None) -> float:
+    """Return a time as exactly as it is shown; one that is not known is endless."""
+    if seconds is None:
+        return math.inf
     if seconds < 60:
-        return f"{max(1, round(seconds))} s"
-    return f"{round(seconds / 60)} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+        return max(1, round(seconds))
+    return 60 * round(seconds / 60) if seconds < 5400 else 360 * round(seconds / 360)
+
+
+def _time(seconds: float) -> str:
+    """Return a time that is only known roughly, rounded."""
+    rounded = _rounded(seconds)
+    if seconds < 60:
+        return f"{rounded:.0f} s"
+    return f"{rounded / 60:.0f} min" if seconds < 5400 else f"{rounded / 3600:.1f} h"

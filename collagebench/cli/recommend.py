@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from collagebench.cli.options import LOADS, ExperimentCommand, section_options
+from collagebench.cli.options import LOADS, PATH, ExperimentCommand, section_options
 from collagebench.config import option
 from collagebench.errors import EXIT_DONE, EXIT_INVALID, EXIT_THRESHOLD, UsageError
 
@@ -26,10 +26,11 @@ class RecommendCommand(ExperimentCommand):
     """Its own options are what is asked, so they come first."""
 
     own = ("Question", True)
+    its = ("slo_ms", "form", "out")
 
 
 @click.command("recommend", cls=RecommendCommand)
-@click.option("--slo", "slo_ms", type=float, metavar="MS", help="Latency that must be met. [the lower the better]")
+@click.option("--slo", "slo_ms", type=float, metavar="MS", help="Latency that must be met. [none: the fastest wins]")
 @click.option("--slo-quantile", default="p99", show_default=True, help="What must meet it: p50, p90, p95 or p99.")
 @click.option("--accuracy-floor", type=float, metavar="SHARE", help="Share of answers that must be right.")
 @click.option(
@@ -41,22 +42,27 @@ class RecommendCommand(ExperimentCommand):
 @click.option("--budget", type=float, metavar="SHARE", help="Extra worker time, beside no redundancy. [no limit]")
 @click.option("--validate", is_flag=True, help="Run the choice and the runner-up on real workers.")
 @click.option(
-    "--jobs", type=click.IntRange(min=0), default=0, help="Processes that simulate side by side. [one a core]"
+    "--jobs", type=click.IntRange(min=0), default=0, help="Processes that simulate side by side. [0: one a core]"
 )
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", help="[table]")
-@section_options("Experiment", "Load", "Stragglers", "Images and models", without=("resume",))
+@click.option(
+    "--out",
+    type=PATH,
+    help="Directory of the answer and its simulations; name it again to ask more. [runs/ and the time]",
+)
+@section_options("Experiment", "Load", "Stragglers", "Images and models", without=("out", "resume"))
 def command(**options: Any) -> int:
     """Say which redundancy scheme to use, and why.
 
     The schemes, each with its important options, are simulated on the fleet, the stragglers, the models and the load
     that are described; what breaks the SLO, the accuracy or the budget is dropped, and the cheapest of the rest is
     named. That may be no redundancy. Several loads, with commas between them, must all be borne. The whole answer is
-    kept in --out, as answer.json and as a page, and what is there already is not simulated again. The exit code is 3 if
-    nothing meets what is asked for.
+    kept in --out, as answer.json and as a page; another question with the same --out DIR simulates only what is not
+    there yet. The exit code is 3 if nothing meets what is asked for.
 
     \b
-    collagebench record --out fleet.json
-    collagebench recommend --stragglers fleet.json --rate 50,100,150 --slo 60
+    collagebench recommend --utilisation 0.3,0.5 --slo 70 --out answer
+    collagebench recommend --utilisation 0.3,0.5 --slo 90 --out answer
     """
     # Imported here, because they are heavy and no help text needs them.
     from collagebench.cli.live_view import LiveView

@@ -17,7 +17,7 @@ from collagebench.cli.options import NATURAL_OPTIONS, SECTIONS, ExperimentComman
     type=click.IntRange(min=0),
     default=0,
     metavar="N",
-    help="Processes that simulate a sweep side by side. [one a core]",
+    help="Processes that simulate a sweep side by side. [0: one a core]",
 )
 @click.option(
     "--on-ray", metavar="ADDRESS", help="Simulate a sweep on a Ray cluster: auto, host:port, ray://host:port."

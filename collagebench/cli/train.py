@@ -41,18 +41,32 @@ MOST_PIXELS = 16384
     "--size", type=int, help="Bring an imagefolder's images to so many pixels a side.  [default: the first's]"
 )
 @click.option("--torchvision", metavar="NAME", help="A classifier of torchvision instead of ours, such as resnet18.")
-@click.option("--weights", type=click.Choice(["default", "none"]), help="Of it to begin with; default: downloaded.")
+@click.option(
+    "--weights",
+    type=click.Choice(["default", "none"]),
+    help="Weights of --torchvision to begin with; default: downloaded.",
+)
 @click.option("--network", metavar="MODULE:CALLABLE", help="A network of your own instead, without arguments.")
-@click.option("--resize", type=int, help="In it, bring the shorter side to so many pixels.  [default: as its weights]")
-@click.option("--mean", type=(float, float, float), help="In it, subtract from red, green, blue of 0 to 1.")
-@click.option("--std", type=(float, float, float), help="In it, then divide them by.")
+@click.option(
+    "--resize",
+    type=int,
+    help="Pixels that --torchvision or --network brings the shorter side to.  [default: as its weights]",
+)
+@click.option(
+    "--mean",
+    type=(float, float, float),
+    help="What --torchvision or --network subtracts from red, green, blue of 0 to 1.",
+)
+@click.option(
+    "--std", type=(float, float, float), help="What --torchvision or --network then divides red, green, blue by."
+)
 @click.option("--grid", type=int, help="Cells along one side of the collage.  [default: 3]")
 @click.option(
     "--input", "canvas", type=int, help="Pixels a side of a collage.  [default: grid x image; of large ones less]"
 )
-@click.option("--head", type=click.Choice(["grid", "detection"]), help="Of a collage.  [default: grid]")
+@click.option("--head", type=click.Choice(["grid", "detection"]), help="Head of a collage's network.  [default: grid]")
 @click.option("--k", type=int, help="Images that one parity stands for.  [default: 2]")
-@click.option("--code", type=click.Choice(["addition", "concatenation"]), help="Of parities.  [default: addition]")
+@click.option("--code", type=click.Choice(["addition", "concatenation"]), help="Code of a parity.  [default: addition]")
 @click.option(
     "--single",
     "singles",
@@ -93,10 +107,10 @@ MOST_PIXELS = 16384
     "--every", default=1, show_default=True, help="Epochs from one checkpoint, and one held-out accuracy, to the next."
 )
 @click.option("--seed", default=0, show_default=True, help="Fixes weights, order, collages and augmentation.")
-@click.option("--stem", type=int, help="Channels of the first convolution.")
-@click.option("--stride", type=int, help="Stride of the first convolution.")
-@click.option("--widths", metavar="N,N,...", help="Channels of each stage.  [default, as of --stem: by the role]")
-@click.option("--depths", metavar="N,N,...", help="Residual convolutions in each stage.")
+@click.option("--stem", type=int, help="Channels of the first convolution.  [default: by the role]")
+@click.option("--stride", type=int, help="Stride of the first convolution.  [default: by the role]")
+@click.option("--widths", metavar="N,N,...", help="Channels of each stage.  [default: by the role]")
+@click.option("--depths", metavar="N,N,...", help="Residual convolutions in each stage.  [default: by the role]")
 @click.option("--layers", help="residual, or whitened for a short training.  [default: residual]")
 @click.option("--batch", type=int, help="Inputs in one step.  [default: as many as hold about 256 images]")
 @click.option("--rate", type=float, help="Peak of the learning rate.  [default: 0.2; not of our layers: 0.02]")
@@ -112,7 +126,7 @@ MOST_PIXELS = 16384
 @click.option("--crop", type=int, help="Shift images by up to so many pixels.  [default: 0 for shapes, else 1/8 side]")
 @click.option("--flip/--no-flip", default=True, show_default=True, help="Mirror every image in every second epoch.")
 @click.option("--blanks", type=float, help="Share of inputs that are not full.  [default: 0.5, of parities 0.1]")
-@click.option("--threads", type=int, help="Of torch; another number rounds differently.  [default: one a core]")
+@click.option("--threads", type=int, help="Threads of torch; another number rounds differently.  [default: one a core]")
 @click.option("--out", default=Path("models"), show_default=True, type=click.Path(path_type=Path), help="Directory.")
 @click.option("--resume", is_flag=True, help="Go on from the last finished epoch, if there is one.")
 @as_ctrl_c()

@@ -38,6 +38,28 @@ def test_no_help_offers_what_is_refused() -> None:
 
 
 @pytest.mark.parametrize("verb", VERBS)
+def test_help_fits_a_terminal(verb: str) -> None:
+    """No line of a verb's help is longer than 80 characters."""
+    command = cli.get_command(click.Context(cli), verb)
+    assert command is not None
+    said = command.get_help(click.Context(command, info_name=verb, terminal_width=80))
+    assert max(map(len, said.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("verb", ["recommend", "crossover"])
+def test_what_is_asked_stands_first(verb: str) -> None:
+    """What a question is made of is one section, with where its answer goes, which is no run directory."""
+    command = cli.get_command(click.Context(cli), verb)
+    assert command is not None
+    said = command.get_help(click.Context(command, info_name=verb, terminal_width=1000, max_content_width=1000))
+    question = said.split("\nQuestion:\n")[1].split("\n\n")[0]
+    assert "Directory of the answer and its simulations; name it again to ask more." in question
+    assert "--format" in question
+    assert ("--slo " in question) == (verb == "recommend")
+    assert "The run directory" not in said
+
+
+@pytest.mark.parametrize("verb", VERBS)
 def test_the_readme_shows_every_verb(verb: str) -> None:
     """No verb is missing from the README."""
     if not README.exists():
