@@ -38,6 +38,8 @@ class Verbs(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import the verb's module and return its `command`."""
         if cmd_name not in VERBS:
+            if ctx.resilient_parsing:  # for a shell that completes what nobody can
+                return None
             ctx.fail(f"there is no command {cmd_name!r}{nearest(cmd_name, VERBS, 'there are')}")
         module = importlib.import_module(f"collagebench.cli.{cmd_name}")
         command: click.Command = module.command

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
+from collagebench.cli.completion import complete_profiles, complete_schemes, complete_stragglers
 from collagebench.config import ANSWERS
 from collagebench.errors import UsageError
 from collagebench.fleet.where import FLEETS
@@ -92,7 +93,12 @@ def number_of_answers(text: str) -> int:
 
 SECTIONS = {
     "Experiment": [
-        click.option("--profile", metavar="NAME|FILE", help="A named experiment, or a TOML file with one."),
+        click.option(
+            "--profile",
+            metavar="NAME|FILE",
+            shell_complete=complete_profiles,
+            help="A named experiment, or a TOML file with one.",
+        ),
         click.option(
             "--scheme",
             "schemes",
@@ -100,6 +106,7 @@ SECTIONS = {
             multiple=True,
             callback=_flat,
             metavar="S",
+            shell_complete=complete_schemes,
             help=f"One of {', '.join(SCHEMES)}, or several with commas between them; repeatable.",
         ),
         click.option("--workers", type=INT, help="Workers, the same number for every scheme. [10]"),
@@ -121,6 +128,7 @@ SECTIONS = {
             "--stragglers",
             type=TEXT,
             metavar="NAME|FILE",
+            shell_complete=complete_stragglers,
             help=f"A recorded profile, or {', '.join(name for name in NAMES if name not in NATURAL)}. [collage-trace]",
         ),
         click.option(

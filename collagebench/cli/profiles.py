@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from collagebench.cli.completion import complete_profiles
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @click.command("profiles")
-@click.argument("name", required=False, metavar="[NAME|FILE]")
+@click.argument("name", required=False, metavar="[NAME|FILE]", shell_complete=complete_profiles)
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", help="[table]")
 def command(name: str | None, form: str) -> None:
     """List the named experiments, or show one: its file, to be copied and changed.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from collagebench.cli.completion import complete_stragglers
 from collagebench.cli.options import FLEET, NATURAL_OPTIONS, PATH, fleet_options, parameter, section_options
 from collagebench.cli.resolve import fleet_of
 from collagebench.config import option
@@ -35,7 +36,11 @@ if TYPE_CHECKING:
 @click.option("--duration", type=float, default=60.0, show_default=True, metavar="S", help="Seconds to watch.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Fixes arrivals, images and who is disturbed.")
 @click.option(
-    "--stragglers", default="none", metavar="NAME", help="Disturb workers: stop, corunner, throttle, traffic."
+    "--stragglers",
+    default="none",
+    metavar="NAME",
+    shell_complete=complete_stragglers,
+    help="Disturb workers: stop, corunner, throttle, traffic.",
 )
 @click.option("--slow-workers", type=int, help="How many workers are disturbed. [1]")
 @section_options(NATURAL_OPTIONS)
