@@ -84,7 +84,7 @@ def _conditions(found: dict[str, Any]) -> str:
     which = {"test": "test", "train": "held-out training"}[found["split"]]
     return (
         f"{found['images']:,} of {found['images_available']:,} {which} images of {found['dataset']}; "
-        "latencies with one thread, medians of one interleaved run"
+        "latencies with one thread, medians; all models took turns in one run"
     )
 
 
