@@ -33,7 +33,8 @@ def new_table(*headers: str) -> Table:
 def print_table(table: Table, console: Console, dispensable: Sequence[str] = ()) -> list[str]:
     """Print a table, without the first of the `dispensable` columns that it is too wide for; return those.
 
-    No figure is ever cut: a table that is still too wide is printed as wide as it is.
+    No figure is ever cut: a table that is still too wide is printed as wide as it is. A column without a header holds
+    bars.
     """
     gone: list[str] = []
     spare = 0
@@ -57,7 +58,7 @@ def print_table(table: Table, console: Console, dispensable: Sequence[str] = ())
         gone.append(header)
     console.print(table, crop=False)
     if gone:
-        print_line(console, f"too narrow for {', '.join(gone)}", style="dim")
+        print_line(console, f"too narrow for {', '.join(header or 'the bars' for header in gone)}", style="dim")
     return gone
 
 

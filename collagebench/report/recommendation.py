@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 from collagebench.report.parts import UNKNOWN, as_load, as_ms, as_percent, as_times, new_table, print_line, print_table
+from collagebench.report.recorded import SHORT
 from collagebench.report.table import stragglers
 
 Object = Mapping[str, Any]
@@ -54,6 +55,10 @@ def print_recommendation(answer: Object, console: Console) -> None:
         _validation(answer, console)
     elif answer["command"]:
         console.print(Text(f"Try it: collagebench run {answer['command']}"), soft_wrap=True)
+        service = answer["asked"]["loads"][-1]["work_s"]
+        if service is not None and service < SHORT:
+            said = f"(may be INVALID: services of {1e3 * service:.2g} ms are too short for a live client)"
+            print_line(console, said, style="dim")
 
 
 def conditions(answer: Object) -> str:
@@ -93,6 +98,7 @@ def _table(answer: Object, console: Console) -> None:
     plain = "utf" not in (console.encoding or "").lower()
     table = new_table("scheme", f"{wishes['quantile']} ms", "", "right", "points", "work", "verdict")
     table.columns[2].justify = table.columns[6].justify = "left"
+    table.columns[0].no_wrap = True  # a name in several lines hides which row is whose
     names = [f"{one['variant']}{'*' if one['front'] else ''}" for one in shown]
     missing = max(map(len, names)) + 2 - NAMES - max(console.width - 80, 0)
     columns = max(BAR - max(missing, 0), LEAST_BAR)
@@ -115,7 +121,7 @@ def _table(answer: Object, console: Console) -> None:
             "chosen" if chosen else SAID[one["status"]],
             style="bold" if chosen else "" if one["status"] in ("meets", "perhaps") else "dim",
         )
-    print_table(table, console)
+    gone = print_table(table, console, ("", "points", "work", "right"))
     console.print()
     meanings = {
         "*": f"no other is as good in {wishes['quantile']}, accuracy and work and better in one",
@@ -125,12 +131,12 @@ def _table(answer: Object, console: Console) -> None:
     }
     if not all(one["bounded"] for one in shown):
         meanings[">="] = f"too few requests to say what the {wishes['quantile']} is: raise --requests or --runs"
-    if wishes["slo"] is not None:
+    if wishes["slo"] is not None and "" not in gone:
         meanings["|" if plain else "┊"] = "the SLO"
     if len(answer["asked"]["loads"]) > 1:
         budget = ", a budget is judged at the dearest" if wishes["budget"] is not None else ""
         meanings[f"{wishes['quantile']} ms"] = f"at the worst of the loads; work is the mean over them{budget}"
-    for what, meaning in meanings.items():
+    for what, meaning in ((what, meaning) for what, meaning in meanings.items() if what not in gone):
         print_line(console, meaning, indent=f"{what:<8}", style="dim")
     if hidden:
         print_line(console, f"{hidden} more are in answer.json and on the page", style="dim")

@@ -209,6 +209,33 @@ def test_the_table_fits_80_columns(directory: Path) -> None:
         assert any(f" {name}* " in line or f" {name}  " in line for line in lines for name in named if len(name) > 20)
 
 
+@pytest.mark.parametrize(("width", "left_out"), [(66, ["the bars"]), (50, ["the bars", "points"])])
+def test_what_a_narrow_terminal_has_no_room_for_is_left_out(directory: Path, width: int, left_out: list[str]) -> None:
+    """No name is broken before bars and figures are left out, with what they mean, and that they are is said."""
+    answer = answered(directory, ("hedge", "replication"), slo=0.1)
+    wide, narrow = StringIO(), StringIO()
+    print_recommendation(answer, Console(file=wide, width=100))
+    print_recommendation(answer, Console(file=narrow, width=width))
+    said = narrow.getvalue()
+    rows, table = (text.split("─\n")[1].split("\n\n")[0].splitlines() for text in (wide.getvalue(), said))
+    assert [line[:12] for line in rows] == [line[:12] for line in table[:-1]]
+    assert table[-1] == f"too narrow for {', '.join(left_out)}"
+    assert max(map(len, table)) <= width
+    assert ("right answers beside no redundancy" in said) == ("points" not in left_out)
+    assert "the SLO\n" not in said
+
+
+def test_a_command_that_may_be_invalid_says_so(tmp_path: Path) -> None:
+    """Services too short for a live client to be on time are said to be below the command that tries the choice."""
+    for seconds, told in ((0.0004, True), (0.02, False)):
+        config = replace(CONFIG, stragglers="none", compute_time=seconds)
+        answer = recommend(Asked(config, ({"rate": 50.0},), Wishes(), ("hedge",)), tmp_path / str(told))
+        file = StringIO()
+        print_recommendation(answer, Console(file=file, width=80))
+        said = "(may be INVALID: services of 0.4 ms are too short for a live client)"
+        assert (said in file.getvalue().split("Try it: collagebench run ")[1]) == told
+
+
 def test_what_was_asked_is_repeated_as_it_was_asked(directory: Path) -> None:
     """Limits stand in the answer with all their digits, and a single variant has no rivals that it is better than."""
     answer = answered(directory, ("none",), slo=0.9999, loss=0.0125, budget=10.0)
