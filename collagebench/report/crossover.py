@@ -12,7 +12,7 @@ from rich.text import Text
 from collagebench.report.document import document
 from collagebench.report.figures import scrolling
 from collagebench.report.frame import WIDTH, Box, Look, axes, dot, figure, looks_of, ms
-from collagebench.report.html import hiding, legend
+from collagebench.report.html import hiding, legend, sentence
 from collagebench.report.markup import Markup, tag
 from collagebench.report.parts import UNKNOWN, as_ms, new_table, print_line, print_table
 from collagebench.report.scales import Scale, linear, logarithmic
@@ -132,7 +132,7 @@ def crossover_page(answer: Object, title: str) -> str:
                 "div",
                 tag("p", sentences[0], class_="lead"),
                 tag("ul", [tag("li", text) for text in sentences[1:]], class_="rest") if sentences[1:] else None,
-                tag("ul", [tag("li", text) for text in _notes(answer)], class_="notes"),
+                tag("ul", [tag("li", sentence(text)) for text in _notes(answer)], class_="notes"),
                 tag("p", conditions(answer), class_="conditions"),
                 class_="verdict",
             ),
@@ -213,8 +213,8 @@ def _difference(answer: Object, pair: Object, place: int) -> Markup | None:
     middle = sorted(abs(value) for value in values)[len(values) // 2]
     shown = [max(min(value, MOST * middle), -MOST * middle) if middle else value for value in [*values, *ends]]
     x, y = _across(answer), linear([*shown, 0.0], BOX.bottom, BOX.top)
-    title = f"{pair['first']} less {pair['second']}"
-    drawn = axes(BOX, x, y, x_title=answer["over"], y_title=f"{answer['metric']} less the other's, in ms", y_text=ms)
+    title = f"{pair['first']} − {pair['second']}"
+    drawn = axes(BOX, x, y, x_title=answer["over"], y_title=f"difference of {answer['metric']}, ms", y_text=ms)
     drawn.append(tag("path", class_="axis", d=f"M{BOX.left:g} {y(0.0):.1f}H{BOX.right:g}"))
     for one in pair["crossings"]:
         low, high = (x(end) for end in one["ci95"])

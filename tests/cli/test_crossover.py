@@ -44,6 +44,9 @@ def test_replication_gives_way_to_no_redundancy_as_the_load_rises(
     assert json.loads((tmp_path / "c" / "crossover.json").read_text()) == answer
     page = (tmp_path / "c" / "crossover.html").read_text()
     assert pair["said"].replace("<", "&lt;") in page
+    assert "<figcaption>none − replication</figcaption>" in page
+    assert "difference of mean, ms" in page
+    assert "more <code>--runs</code> or <code>--requests</code> make it narrower" in page
     assert max(point["value"] for point in answer["points"] if point["schemes"][1]["unstable"]) == 0.95
     assert " to 0.95 replication cannot bear the load, or most requests fail: it has no figure." in page
     assert "none cannot bear" not in page
