@@ -14,7 +14,7 @@ from typing import Any
 from collagebench.report.frame import WIDTH, Box, Looks, axes, dot, figure, key, ms, text, text_width
 from collagebench.report.markup import Markup, tag
 from collagebench.report.parts import as_ms, as_percent, as_times
-from collagebench.report.scales import CHARACTER, Scale, linear, logarithmic, room_for, shorten
+from collagebench.report.scales import Scale, linear, logarithmic, room_for, shorten
 from collagebench.report.sweep import Object, Slice, scheme_of
 
 WIDE = 20.0
@@ -99,7 +99,7 @@ def along(key_: str, part: Slice, names: Sequence[str], looks: Looks, what: Figu
         drawn.append(tag("g", _curve("bound", bound, x, y, box), class_="bound"))
     order = sorted(curves, key=lambda name: -_last(curves[name]))
     room = WIDTH - box.right - 8
-    entries = [(_brief(name, room - 18), looks[name].classes) for name in order if curves[name]]
+    entries = [(name, looks[name].classes) for name in order if curves[name]]
     drawn += key([*entries, *[("bound", "bound")] * bool(bound)], box.right + 8, box.top + 10, room)
     notes = [
         "Bands: 95 % intervals." if ends else "",
@@ -183,12 +183,6 @@ def _bound(part: Slice, places: Sequence[float]) -> list[Point]:
         if value is not None:
             found.append(Point(x, value, None, False, f"bound, {label}: {as_ms(value)} ms"))
     return found
-
-
-def _brief(name: str, room: float) -> str:
-    """Return a name that fits, of a long one the beginning and the end, by which variants differ."""
-    most = int(room / CHARACTER)
-    return name if len(name) <= most else f"{name[:3]}…{name[4 - most :]}"
 
 
 def _last(points: Sequence[Point]) -> float:

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 CHARACTER = 6.9
 """Pixels that a character of a plot's text takes, at most on average."""
 
+BEGIN = 3
+"""Characters of its beginning that a long name keeps."""
+
 
 @dataclass(frozen=True, slots=True)
 class Scale:
@@ -88,6 +91,7 @@ def room_for(names: Iterable[str], most: float) -> float:
 
 
 def shorten(text: str, room: float) -> str:
-    """Return `text`, cut to what fits in `room` pixels."""
+    """Return `text`, cut to what fits in `room` pixels: its beginning and its end, by which names mostly differ."""
     most = max(2, int(room / CHARACTER + 1e-9))
-    return text if len(text) <= most else text[: most - 1] + "…"
+    begin = min(BEGIN, most - 2)
+    return text if len(text) <= most else f"{text[:begin]}…{text[1 + begin - most :]}"

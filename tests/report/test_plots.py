@@ -66,9 +66,11 @@ def test_a_scale_of_one_value_and_of_none():
 
 
 def test_shorten_keeps_what_fits():
-    """A text that fits is not cut, and one that does not ends in an ellipsis within its room."""
+    """A text that fits is not cut; one that does not keeps its beginning and its end, by which names of runs differ."""
     assert shorten("none", 60) == "none"
-    assert shorten("a-very-long-name-of-a-scheme", 60) == "a-very-…"
+    assert shorten("20261128-192756-run", 69) == "202…56-run"
+    assert shorten("collage 2x2 auto on 2", 120) == "col…2x2 auto on 2"
+    assert [shorten("a long name", room) for room in (0, 21, 28)] == ["…e", "a…e", "a …e"]
     assert Scale(0.0, 1.0, 0.0, 100.0)(0.5) == 50.0
 
 
