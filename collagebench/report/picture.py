@@ -139,7 +139,7 @@ def _lines(said: str, kind: str, room: float) -> list[str]:
     """Return a text in lines that fit."""
     most = int(room / (LETTER * SIZES[kind]))
     lines: list[str] = []
-    for word in said.split():
+    for word in re.findall(r"\(p [^)]*\)|\S+", said):  # a p value is not torn off from what it is of
         if lines and len(lines[-1]) + 1 + len(word) <= most:
             lines[-1] += f" {word}"
         else:

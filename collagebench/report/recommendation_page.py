@@ -12,7 +12,7 @@ from collagebench.report.frame import Look, looks_of
 from collagebench.report.markup import Markup, tag
 from collagebench.report.parts import as_load, as_ms, as_percent, as_times
 from collagebench.report.recommendation import SAID, cautions, conditions, said_points, worth_naming
-from collagebench.report.tradeoffs import against_accuracy, against_work
+from collagebench.report.tradeoffs import Answer, against_accuracy, against_work
 
 Object = Mapping[str, Any]
 
@@ -24,7 +24,12 @@ def recommendation_page(answer: Object, title: str) -> str:
     first, *lines = answer["explanation"]
     placed = _as_summary(answer)
     quantile = answer["asked"]["wishes"]["quantile"]
-    plots = [against_accuracy("accuracy", placed, looks, quantile), against_work("work", placed, looks, quantile)]
+    named = [*answer["ranking"][:2], *answer["near_misses"].values(), "none"]
+    marked = Answer(answer["choice"], named)
+    plots = [
+        against_accuracy("accuracy", placed, looks, quantile, answer=marked),
+        against_work("work", placed, looks, quantile, answer=marked),
+    ]
     badge = tag(
         "span",
         "CHOSEN" if answer["sure"] else "PERHAPS" if answer["choice"] else "NOTHING MEETS IT",

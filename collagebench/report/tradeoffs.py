@@ -6,7 +6,7 @@ known (too few requests, or too many failed) cannot be placed and is named inste
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,8 +19,22 @@ BOX = Box(left=40, right=WIDTH - 12, top=24, bottom=212)
 
 MOST_NAMES, MOST_LABELS = 5, 10
 """Schemes that the caption names, and that each have a label; of more, those on the front have one."""
+ROOM, MOST_ROOM = 120, 160
+"""Pixels of a name, and of one of the few that are labelled where an answer is marked."""
+RING = 6.5
+"""Pixels from the middle of the chosen dot to the ring around it."""
 FAR = 4
 """Times the lowest latency from which on the highest one makes the scale logarithmic."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Which of many schemes are pointed out."""
+
+    chosen: str | None
+    """The one with a ring around it."""
+    labelled: Collection[str]
+    """Those that have their names beside them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +80,10 @@ def front(found: Sequence[Offer]) -> list[Offer]:
     return [offer for offer in found if not any(other.beats(offer) for other in found)]
 
 
-def against_accuracy(key: str, one: dict[str, Any], looks: Looks, metric: str = "p99") -> Markup | None:
-    """Return the plot of latency and accuracy; None when fewer than two schemes have both."""
+def against_accuracy(
+    key: str, one: dict[str, Any], looks: Looks, metric: str = "p99", *, answer: Answer | None = None
+) -> Markup | None:
+    """Return the plot of latency and accuracy, with an answer marked; None when fewer than two schemes have both."""
     found = [(offer, offer.accuracy) for offer in offers(one, looks, metric) if offer.accuracy is not None]
     return _plot(
         key,
@@ -80,13 +96,20 @@ def against_accuracy(key: str, one: dict[str, Any], looks: Looks, metric: str = 
         lambda share: f"{100 * share:g}",
         as_percent,
         higher=True,
+        answer=answer,
     )
 
 
 def against_work(
-    key: str, one: dict[str, Any], looks: Looks, metric: str = "p99", *, with_accuracy: bool = False
+    key: str,
+    one: dict[str, Any],
+    looks: Looks,
+    metric: str = "p99",
+    *,
+    with_accuracy: bool = False,
+    answer: Answer | None = None,
 ) -> Markup | None:
-    """Return the plot of latency and worker time per request; None when fewer than two schemes have both.
+    """Return the plot of latency and worker time per request, as `against_accuracy` does.
 
     `with_accuracy` puts the accuracy beside each name, for where the other plot is not.
     """
@@ -103,6 +126,7 @@ def against_work(
         lambda value: f"{value:.1f} ms of work",
         higher=False,
         with_accuracy=with_accuracy,
+        answer=answer,
     )
 
 
@@ -119,6 +143,7 @@ def _plot(
     *,
     higher: bool,
     with_accuracy: bool = False,
+    answer: Answer | None = None,
 ) -> Markup | None:
     if len(found) < 2:
         return None
@@ -144,28 +169,39 @@ def _plot(
     places = [(x(offer.latency), y(value)) for offer, value in found]
     kept_free = [(x(slo), BOX.top - 2, x(slo) + 26, BOX.top + 12)] if slo else []
     shares = [f" {as_percent(offer.accuracy)}" if with_accuracy else "" for offer, _ in found]
+    labelled = answer.labelled if answer else {o.name for o, _ in found if len(found) <= MOST_LABELS or o in best}
     named = [
-        shorten(offer.name, 120) + share if len(found) <= MOST_LABELS or offer in best else ""
+        shorten(offer.name, MOST_ROOM if answer else ROOM) + share if offer.name in labelled else ""
         for (offer, _), share in zip(found, shares, strict=True)
     ]
+    dots: list[tuple[bool, Markup]] = []
     for (offer, value), (left, top), label in zip(found, places, _labels(named, places, kept_free), strict=True):
         tip = f"{offer.name}: {metric} {as_ms(offer.latency)} ms, {said(value)}"
         mark = dot(left, top, offer.look.shape, hollow=offer not in best)
-        drawn.append(tag("g", tag("title", tip), mark, *label, class_=offer.look.classes))
+        chosen = answer is not None and offer.name == answer.chosen
+        ring = tag("circle", cx=left, cy=top, r=RING, class_="ring") if chosen else None
+        dots.append((chosen, tag("g", tag("title", tip), mark, ring, *label, class_=offer.look.classes)))
+    drawn += [one for _, one in sorted(dots, key=lambda dot: dot[0])]  # the chosen one last, above the others
     ratios = {scheme["variant"]: scheme["relative"]["executed"] for scheme in one["schemes"]}
     missing = [s["variant"] for s in one["schemes"] if s["runs"] and s["variant"] not in {o.name for o, _ in found}]
     names = (
         ", ".join(offer.name for offer in best) if len(best) <= MOST_NAMES else f"{len(best)} of the {len(found)} here"
     )
-    note = f"On the front of {metric}, accuracy and work together: {names}." if higher else ""
-    if len(best) < len(found):
-        note += " Hollow: another is at least as good in all three, and better in one."
-    if missing:
-        note += f" Not placed, for want of a known {metric}: {', '.join(missing)}."
+    notes = [
+        f"On the front of {metric}, accuracy and work together: {names}." if higher else "",
+        "Beside each name: its accuracy." if with_accuracy else "",
+        f"Ringed: {answer.chosen}." if answer and answer.chosen else "",
+        f"Hollow: another scheme is at least as good in {metric}, work and accuracy, and better in one."
+        if len(best) < len(found)
+        else "",
+        f"Not placed, for want of a known {metric}: {', '.join(missing)}." if missing else "",
+        "A colour is a scheme; a dot without a name says it when it is pointed at." if answer else "",
+    ]
+    note = " ".join(filter(None, notes))
     says = "; ".join(
         f"{o.name}: {metric} {as_ms(o.latency)} ms, {said(v)}, work {as_times(ratios[o.name])}" for o, v in found
     )
-    return figure(key, f"{metric} against {against}", BOX.bottom + 34, drawn, says=says, note=note.strip() or None)
+    return figure(key, f"{metric} against {against}", BOX.bottom + 34, drawn, says=says, note=note or None)
 
 
 def _staircase(found: Sequence[tuple[Offer, float]], x: Scale, y: Scale, higher: bool) -> Markup:

@@ -24,7 +24,7 @@ def test_table_and_picture_are_of_one_run() -> None:
     heads = [line for line in drawn.findall(f"{SVG}text") if line.get("class") != "caption"]
     headline = " ".join(line.text or "" for line in heads if line.get("class") == "head")
     assert headline in table
-    conditions = " ".join(line.text or "" for line in heads if line.get("class") == "soft").partition(" Hollow")[0]
+    conditions = " ".join(line.text or "" for line in heads if line.get("class") == "soft").partition(" Beside")[0]
     assert conditions in table
     dots = re.findall(r">(\w+) (\d+\.\d) %<", ElementTree.tostring(drawn, encoding="unicode"))
     assert len(dots) == 4

@@ -11,7 +11,7 @@ from reported import NAMES, NASTY, reported
 from swept import swept
 from synthetic_run import make_run
 
-from collagebench.report.picture import WHOLE, picture, sweep_picture
+from collagebench.report.picture import WHOLE, _lines, picture, sweep_picture
 from collagebench.report.summary import summarise
 from collagebench.report.sweep import summarise_sweep
 from collagebench.results.reader import load
@@ -55,6 +55,11 @@ def test_each_dot_says_how_accurate_its_scheme_is(whole: ElementTree.Element) ->
     """The second plot has all that is traded: p99 across, work upwards, and accuracy beside each name."""
     labels = ["".join(label.itertext()) for label in whole.iter(f"{SVG}text") if label.get("class") == "label"]
     assert any(re.fullmatch(r"replication \d+\.\d %", label) for label in labels)
+
+
+def test_what_is_in_parentheses_about_a_difference_stays_on_its_line() -> None:
+    """A headline breaks before its p value, not within."""
+    assert _lines("accuracy -0.3 points (p 0.094)", "head", 220) == ["accuracy -0.3 points", "(p 0.094)"]
 
 
 def test_a_long_name_does_not_cost_the_accuracy(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from collagebench.report.frame import looks_of
 from collagebench.report.markup import Markup, tag
 from collagebench.report.phases import split
 from collagebench.report.scales import Scale, linear, logarithmic, shorten
-from collagebench.report.tradeoffs import Offer, front
+from collagebench.report.tradeoffs import Answer, Offer, against_accuracy, front
 from collagebench.results.reader import load
 from collagebench.schemes import SCHEMES
 from collagebench.statistics.quantiles import QUANTILES, rank
@@ -132,6 +132,27 @@ def test_front_of_three_figures():
     unknown = Offer("unknown", "", latency=1.0, accuracy=None, work=2.0)
     assert front([fast, right, worse, same, unknown]) == [fast, right, same, unknown]
     assert not unknown.beats(right)
+
+
+def test_an_answer_is_ringed_and_few_have_labels():
+    """Of many schemes the chosen one has a ring, above all other dots, and only those pointed out have names."""
+    names = [f"collage {size}x{size} auto on 2" for size in range(2, 16)]
+    schemes = [
+        {
+            "variant": name, "latency_s": {"p99": 0.05 + 0.01 * place}, "accuracy": {"overall": 0.9 + 0.001 * place},
+            "cost": {"executed_s_per_request": 0.03}, "relative": {"executed": 1.0}, "runs": 1,
+        }
+        for place, name in enumerate(names)
+    ]  # fmt: skip
+    looks = looks_of(dict.fromkeys(names, "collage"))
+    plot = against_accuracy("k", {"slo_ms": None, "schemes": schemes}, looks, answer=Answer(names[3], names[2:4]))
+    drawn = ElementTree.fromstring(plot)
+    labels = [text.text for text in drawn.iter("text") if text.get("class") == "label"]
+    assert sorted(labels) == sorted(names[2:4])
+    (ringed,) = [group for group in drawn.iter("g") if any(one.get("class") == "ring" for one in group)]
+    assert ringed is list(drawn.iter("g"))[-1]
+    assert ringed.find("title").text.startswith(f"{names[3]}: p99 80.0 ms")
+    assert f"Ringed: {names[3]}." in "".join(drawn.itertext())
 
 
 def test_service_is_split_into_inference_and_injection():
