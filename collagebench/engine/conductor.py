@@ -189,9 +189,14 @@ class Conductor:
         self._perform([], now)
 
     def close(self) -> None:
-        """End the cell: nothing is in hand and nothing will happen any more, so what is still open has failed."""
+        """End the cell: nothing is in hand and nothing will happen any more, so what is still open has failed.
+
+        What the scheme has kept for an idle worker of a role that has none left would have been refused.
+        """
+        role = self.scheme.idle_role
+        reason = "unanswered" if role is None or self.router.serves(role) else "refused"
         for request in self.open.values():
-            self._listener.failed(request, "unanswered")
+            self._listener.failed(request, reason)
         self.open.clear()
         for job in list(self._jobs.values()):  # served, but held back by the scheme to no avail
             self._end(job, job.outcome or "wasted", job.sent)

@@ -140,6 +140,10 @@ class Router:
         """Whether a worker of `role` has nothing in hand."""
         return bool(self._roles[role].buckets[0])
 
+    def serves(self, role: str) -> bool:
+        """Whether there is any worker of `role` left."""
+        return any(self._roles[role].buckets)
+
     def pick(self, role: str, avoid: Collection[int], tie: float) -> int | None:
         """Return the least loaded worker of `role` outside `avoid`, or None; `tie` in [0, 1) chooses among equals."""
         group = self._roles[role]

@@ -33,7 +33,7 @@ METRICS = {
     "failed": "number of requests without an answer; failed_share: their share",
     "failed_share": "",
     "work": "worker time per request / that of the baseline",
-    "busy": "share of the workers' time in service",
+    "busy": "share of the workers' time in service while requests arrive",
     "goodput": "right answers in time, per second of the arrivals",
     **dict.fromkeys(ENDS, ""),
     "p50_low": "lower end of the 95 % interval of p50, p50_high the upper one; so are those of p99, accuracy, goodput",

@@ -20,7 +20,7 @@ DOES = {
     "equal": "The same, on every worker of the budget.",
     "replication": "Several workers at once; the first reply wins.",
     "hedge": "A copy to a second worker when there is no answer after the delay.",
-    "hedge-idle": "A copy to a second worker as soon as one is idle.",
+    "hedge-idle": "One queue before all workers; an idle one takes what waits, or else a copy.",
     "tied": "In two queues at once; the worker that begins it first serves it alone.",
     "reissue": "Given up after a timeout, and sent to another worker.",
     "default": "The most frequent class if there is no answer in time.",
@@ -187,7 +187,7 @@ def work_table(one: Object, looks: Looks) -> Markup:
     note = (
         "Served: worker time in service, warm-up included; wasted: in tasks that no request was answered from; taken "
         "back: cancelled before service; too late: cancelled in service, which runs to its end; busy: share of the "
-        "workers' time in service, until the last task had ended or was given up."
+        "workers' time in service while requests arrived."
     )
     return join([scrolling(heads, rows, "Work of every scheme"), tag("p", note, class_="note")])
 

@@ -73,7 +73,7 @@ def print_gates(outcomes: Sequence[dict[str, Any]], console: Console) -> None:
 
 def said(outcome: dict[str, Any]) -> str:
     """Return what is true: the gate's condition where it failed, that it is not so where it passed."""
-    return f"{'' if outcome['failed'] else 'not '}{outcome['expression']}"
+    return outcome["expression"] if outcome["failed"] else f"not ({outcome['expression']})"
 
 
 def _outcome(gate: Gate, one: dict[str, Any]) -> dict[str, Any]:

@@ -195,7 +195,7 @@ def _plot(
         if len(best) < len(found)
         else "",
         f"Not placed, for want of a known {metric}: {', '.join(missing)}." if missing else "",
-        "A colour is a scheme; a dot without a name says it when it is pointed at." if answer else "",
+        "Colour and shape are a scheme; a dot without a name says it when it is pointed at." if answer else "",
     ]
     note = " ".join(filter(None, notes))
     says = "; ".join(

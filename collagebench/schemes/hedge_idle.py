@@ -5,7 +5,8 @@ copy of the oldest request that has none yet. So a copy never queues and takes n
 busier the fleet, the fewer copies, without a delay that had to be tuned. A copy in service is not interrupted, though,
 and may delay the next arrival by the rest of it; `hedge_delay` keeps younger requests from being copied. Each request
 is copied once at most, and sent again at once if its original fails (the one case in which a task may queue at a
-worker). Source: LÆDGE, Primorac, Argyraki and Bugnion, "When to Hedge in Interactive Services", NSDI 2021.
+worker). Where no worker is left, requests wait for one to come back. Source: LÆDGE, Primorac, Argyraki and Bugnion,
+"When to Hedge in Interactive Services", NSDI 2021.
 
 All other schemes send a request to a worker at once. With `hedge_queue` "workers" this one does so too: then a request
 that queues at a worker while another is idle is copied like any other, and requests may wait behind copies.
@@ -14,34 +15,33 @@ that queues at a worker while another is idle is copied like any other, and requ
 from __future__ import annotations
 
 from collections.abc import Hashable
-from typing import Literal
 
+from collagebench.errors import UsageError
 from collagebench.schemes.hedge import Hedge
-from collagebench.schemes.protocol import Action, Request, Send, Task, Wake
+from collagebench.schemes.protocol import Action, Request, Send, Wake
 
 
 class HedgeIdle(Hedge):
     """One task a request, and one more on an idle worker, `hedge_delay` (see `hedge`) after arrival at the soonest."""
 
-    def __init__(self, hedge_delay: str | float = 0.0, hedge_queue: Literal["central", "workers"] = "central") -> None:
+    def __init__(self, hedge_delay: str | float = 0.0, hedge_queue: str = "central") -> None:
         super().__init__(hedge_delay)
+        if hedge_queue not in ("central", "workers"):
+            raise UsageError(f"--hedge-queue is central or workers, not {hedge_queue!r}")
         self.hedge_queue = hedge_queue
         self.idle_role = "single"
         self._queue: dict[int, Request] = {}
         """Requests that no worker has been sent yet, oldest first, by id."""
-        self._nobody = False
-        """Whether there was no worker left when one was last asked for."""
         self._ripe_at: float | None = None
         """The time of the last Wake that was asked for."""
 
     def arrived(self, request: Request, now: float) -> list[Action]:
         """Let it queue, or send it to one worker; both an idle worker and a copy are a matter of `idle`."""
         self._queue[request.id] = request
-        return [] if self.hedge_queue == "central" and not self._nobody else [self._first(request)]
+        return [] if self.hedge_queue == "central" else [self._first(request)]
 
     def idle(self, role: str, now: float) -> list[Action]:
         """A worker is idle: send it the oldest request that waits, or a copy, or come back when one is old enough."""
-        self._nobody = False
         if self._queue:
             return [self._first(next(iter(self._queue.values())))]
         delay = self._delay()
@@ -59,14 +59,6 @@ class HedgeIdle(Hedge):
     def woke(self, token: Hashable, now: float) -> list[Action]:
         """The oldest request may be old enough: `idle` is asked after every event."""
         return []
-
-    def failed(self, task: Task, reason: str, now: float) -> list[Action]:
-        """Send the copy now; where no worker is left, what waits for one has failed, too."""
-        actions = super().failed(task, reason, now)
-        if reason == "refused":
-            self._nobody = True
-            actions += [self._first(request) for request in list(self._queue.values())]
-        return actions
 
     def _first(self, request: Request) -> Send:
         del self._queue[request.id]

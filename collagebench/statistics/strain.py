@@ -29,19 +29,23 @@ TRANSPORT = 0.5
 
 
 def saturated(tasks: Table, requests: Table, allotment: dict[str, int], least: float = BUSY) -> dict[str, float]:
-    """Return the busy share of each role whose workers were busy for more than `least` while requests came and waited.
+    """Return the busy share (see `busy_share`) of each role whose workers were busier than `least` while tasks waited.
 
-    See `busy_share`.
+    A single's tasks wait at the worker, or before all workers where there is one queue.
     """
     served, seconds = served_while_arriving(tasks, requests)
     found = {}
+    before = requests["group"][requests.equal("source", "own") & ~np.isnan(requests["group"])]
     for role, workers in allotment.items():
         mine = tasks.equal("role", role) & ~np.isnan(tasks["service"])
         if not mine.any() or workers * seconds <= 0:
             continue
         service, waits = tasks["service"][mine], tasks["queue"][mine]
         busy = float(served[mine].sum()) / (workers * seconds)
-        if busy > least and float(np.nanmean(np.append(waits, 0.0))) > WAITING * float(service.mean()):
+        waited = float(np.nanmean(np.append(waits, 0.0))) + (
+            float(before.mean()) if role == "single" and len(before) else 0.0
+        )
+        if busy > least and waited > WAITING * float(service.mean()):
             found[role] = busy
     return found
 

@@ -216,8 +216,8 @@ def _known_late(run: Run, variant: str) -> list[str]:
     if named is None or without <= MANY * counted:
         return []
     return [
-        f"{variant}: {100 * without / counted:.0f} % of its requests arrived before {REPLIES} replies were known, and "
-        f"so its --{option(named)}: raise --requests, or --warmup."
+        f"{variant}: {100 * without / counted:.0f} % of its requests arrived before its --{option(named)} was known, "
+        f"which takes {REPLIES} replies: raise --requests, or --warmup."
     ]
 
 

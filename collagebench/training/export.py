@@ -134,9 +134,15 @@ def export(
 
 
 def exported(
-    network: Network | Foreign, model: zoo.Model, sample: Sample, own: NDArray[np.float32] | None = None
+    network: Network | Foreign,
+    model: zoo.Model,
+    sample: Sample,
+    own: NDArray[np.float32] | None = None,
+    ordered: bool = True,
 ) -> tuple[zoo.Model, str]:
     """Write a network's file, measured on a sample, into the model's directory; return the model and a line about it.
+
+    `ordered` says whether its classes are known to be in the order of the images'.
 
     Weights of our own networks are rounded (`onnx_export.compact`), those of others stay as they are. `own` is as in
     `measured`.
@@ -162,17 +168,17 @@ def exported(
     return model, (
         f"{model.path}: {model.accuracy:.2%} of {model.accuracy_images} test images, {model.macs / 1e6:.1f} MMAC, "
         f"{np.median(timed.processor) * 1e3:.2f} ms, {model.bytes / 1e3:.0f} kB; {far}"
-        + _doubt(model, accuracy, sample)
+        + _doubt(model, accuracy, sample, ordered)
     )
 
 
-def _doubt(model: zoo.Model, accuracy: Share, sample: Sample) -> str:
+def _doubt(model: zoo.Model, accuracy: Share, sample: Sample, ordered: bool) -> str:
     """Return what to think of a model that is worse than guessing, or is not shown to be any better."""
     most = float(np.bincount(sample.labels).max() / len(sample.labels))
     low, high = accuracy.ci95 or (0.0, 1.0)
     if model.role == "coded" or low > most:  # a coded model has the weights of the single
         return ""
-    if high < 1 / len(model.classes):
+    if high < 1 / len(model.classes) and not ordered:
         first = ", ".join(model.classes[:3]) + ("" if len(model.classes) <= 3 else ", …")
         return f"; worse than guessing: are its classes in the order of the sorted folders, {first}?"
     return f"; not shown to be better than always naming the most frequent class, which is right in {most:.2%}"

@@ -178,7 +178,7 @@ def bring(asked: Brought, out: Path, int8: bool) -> Iterator[str]:
             recipe=recipe | architecture.as_dict(),
             directory=out,
         )
-        model, line = exported(wrapped, model, sample)
+        model, line = exported(wrapped, model, sample, ordered=picked is not None)
         yield line
         if role == "single":
             yield from forget_parities(model, recipe["checkpoint"])

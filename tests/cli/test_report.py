@@ -190,7 +190,7 @@ def test_gates_exit_3_and_are_printed(sound, capsys):
     assert (
         shown.index("VALID")
         < shown.index("gate FAILED: none.p50 > 0.001  (0.0")
-        < shown.index("gate passed: not hedge")
+        < shown.index("gate passed: not (hedge")
     )
     assert report(sound, *gates, "--format", "json") == 3
     found = capsys.readouterr()

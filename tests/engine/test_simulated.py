@@ -300,6 +300,17 @@ def test_a_copy_into_idle_time_never_queues(
         assert queue == "workers" or {job.queue for job in ledger.jobs.values()} <= {0.0}
 
 
+def test_what_waits_for_workers_that_never_come_back_is_refused_and_served_by_those_that_do() -> None:
+    """Before one queue, as where each worker has its own, no request is left over when all workers are gone; one that
+    comes back takes what waits.
+    """
+    gone = simulate("hedge-idle", {}, 2, [0.0, 5.0, 6.0], lambda *_: 1.0, losses={2.0: 0, 3.0: 1})
+    assert gone.failures == {1: "refused", 2: "refused"}
+    crashes = [(2.0, 8.0, 0), (3.0, 9.0, 1)]
+    back = simulate("hedge-idle", {}, 2, [0.0, 5.0, 6.0], lambda *_: 1.0, crashes=crashes)
+    assert back.latency == {0: 1.0, 1: pytest.approx(4.0), 2: pytest.approx(4.0)}
+
+
 def test_a_default_answer_comes_on_time_and_a_late_reply_is_wasted() -> None:
     """At its time a late request has its answer, while its task keeps its worker until it is done."""
 

@@ -164,26 +164,13 @@ def test_a_request_that_waits_goes_before_a_copy_of_an_older_one() -> None:
     assert [(task.requests, task.attempt) for task in driver.tasks()] == [((first,), 0), ((first,), 1)]
 
 
-def test_what_waits_for_workers_that_are_all_gone_fails_with_them() -> None:
-    """A task that is refused says that there is no worker: so have failed all that waited, and what comes after."""
-    driver = hedge_idle(1)
-    for _ in range(3):
+def test_a_task_that_a_worker_refuses_leaves_the_queue_alone() -> None:
+    """It is sent again, and what waits goes on waiting for an idle worker."""
+    driver = hedge_idle(4, hedge_delay=9.0)
+    for _ in range(12):
         driver.arrive()
-    driver.idle = lambda role: False
-    driver.fail(driver.tasks()[0])
-    while driver.sent:
-        driver.fail(driver.tasks()[0], "refused")
-    assert driver.failures == {0: "refused", 1: "refused", 2: "refused"}
-    driver.arrive()
-    while driver.sent:
-        driver.fail(driver.tasks()[0], "refused")
-    assert driver.failures[3] == "refused"
-    driver.idle = lambda role: len(driver.sent) < 1
-    driver.arrive()
-    driver.reply(driver.tasks()[0])
-    driver.arrive()
-    driver.arrive()
-    assert len(driver.tasks()) == 1, "they are back"
+    driver.fail(driver.tasks()[0], "refused")
+    assert [(task.requests[0].id, task.attempt) for task in driver.tasks()] == [(1, 0), (2, 0), (3, 0), (0, 1)]
 
 
 @pytest.mark.parametrize(
@@ -424,6 +411,7 @@ def test_a_second_worker_is_needed(name: str) -> None:
         ("hedge", {"hedge_probability": -0.1}),
         ("hedge", {"hedge_delay": "fit"}),
         ("hedge-idle", {"hedge_budget": 0.1}),
+        ("hedge-idle", {"hedge_queue": "both"}),
         ("reissue", {"retries": 0}),
         ("reissue", {"reissue_after": "p0"}),
         ("reissue", {"reissue_after": 10**400}),

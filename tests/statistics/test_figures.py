@@ -250,19 +250,30 @@ def test_what_comes_late_or_never_takes_nothing_from_what_came_in_time(tmp_path)
 
 
 def test_the_interval_of_goodput_is_that_of_the_share_in_time_whatever_the_arrivals(tmp_path):
-    """Three runs of 4 requests, of which 3, 4 and 2 are right in time, arrive in 3, 6 and 9 s: the interval is
-    Student's of the shares 3/4, 4/4 and 2/4, at the rate of all runs together."""
+    """Three runs of 8 requests, of which 5, 6 and 4 are right in time, arrive in 7, 14 and 21 s: the interval is
+    Student's of the shares 5/8, 6/8 and 4/8, at the rate of all runs together."""
     records = [
         request(run=run, number=n, arrival=float(run + 1) * n, latency=0.05 if n < right else 0.5)
-        for run, right in enumerate((3, 4, 2))
+        for run, right in enumerate((5, 6, 4))
+        for n in range(8)
+    ]
+    requests = written(tmp_path, records).requests
+    rate = 24 / (42 + 3 * 0.1)
+    half = 4.302653 * 0.125 / math.sqrt(3) * rate
+    assert goodput(requests, 0.1) == pytest.approx(0.625 * rate)
+    assert goodput_ci95(requests, 0.1) == pytest.approx((0.625 * rate - half, 0.625 * rate + half))
+    assert goodput_ci95(requests.where(requests["run"] == 0), 0.1) is None
+
+
+def test_no_goodput_is_above_what_arrived(tmp_path):
+    """Of two runs of four requests all and half are right: Student's interval goes far beyond all of them."""
+    records = [
+        request(run=run, number=n, arrival=float(n), latency=0.05 if n < right else None)
+        for run, right in enumerate((4, 2))
         for n in range(4)
     ]
     requests = written(tmp_path, records).requests
-    rate = 12 / (18 + 3 * 0.1)
-    half = 4.302653 * 0.25 / math.sqrt(3) * rate
-    assert goodput(requests, 0.1) == pytest.approx(0.75 * rate)
-    assert goodput_ci95(requests, 0.1) == pytest.approx((0.75 * rate - half, 0.75 * rate + half))
-    assert goodput_ci95(requests.where(requests["run"] == 0), 0.1) is None
+    assert goodput_ci95(requests, None) == (0.0, pytest.approx(8 / 6))
 
 
 def test_goodput_is_unknown_where_classes_are(tmp_path):

@@ -28,9 +28,10 @@ def tasks(**columns):
     )
 
 
-def arriving(seconds):
-    """Return the requests of a run that arrive for so many seconds: the first and the last."""
-    return Table({"run": np.zeros(2, int), "arrival": np.array([0.0, seconds])}, {})
+def arriving(seconds, group=0.0):
+    """Return the requests of a run that arrive for so many seconds: the first and the last, sent after `group`."""
+    columns = {"run": np.zeros(2, int), "arrival": np.array([0.0, seconds]), "group": np.full(2, group)}
+    return Table({**columns, "source": np.zeros(2, int)}, {"source": ["own"]})
 
 
 def cells(seconds, cpu=0.1):
@@ -51,6 +52,13 @@ def test_saturated_role():
 def test_busy_without_queue_and_queue_without_load_are_no_saturation(seconds, queue):
     """Copies that fill idle time wait for nothing, and a burst may queue on a fleet that is half idle."""
     assert saturated(tasks(queue=queue), arriving(seconds), {"single": 1}) == {}
+
+
+def test_a_queue_before_all_workers_is_one():
+    """Singles that never wait at a worker are saturated where requests wait to be sent; other roles are not."""
+    found = saturated(tasks(), arriving(10.5, group=0.02), {"single": 1})
+    assert found == {"single": pytest.approx(10.0 / 10.5)}
+    assert saturated(tasks(role=np.ones(1000, int)), arriving(10.5, group=0.02), {"collage": 1}) == {}
 
 
 @pytest.mark.parametrize(("every", "words"), [(0.104, "latencies depend on the"), (0.12, "the interval"), (0.16, "")])

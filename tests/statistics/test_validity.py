@@ -214,9 +214,11 @@ def test_a_percentile_that_came_too_late_for_many_is_worth_a_word(tmp_path):
         run.requests["warmup"][:] = run.requests["request"] < requests // 20
         for delay in ("p95", 0.2):
             run.header["schemes"][0]["options"] = {"hedge_delay": delay}
-            found = [text for text in warnings(run) if "replies were known" in text]
+            found = [text for text in warnings(run) if "which takes 20 replies" in text]
             assert len(found) == (share is not None and delay == "p95")
-            assert all(f"hedge: {share} % of its requests arrived before" in text for text in found)
+            assert all(
+                f"hedge: {share} % of its requests arrived before its --hedge-delay was known" in text for text in found
+            )
 
 
 def test_machines_that_are_drawn_for_a_run_want_many_runs(tmp_path):
