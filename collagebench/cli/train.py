@@ -262,8 +262,9 @@ def command(
         first, digest = open_checkpoint(start) if start else (None, None)
         single = teachers[0][0] if role == "parity" else None
         like = single if isinstance(single, Checkpoint) and isinstance(single.architecture, Architecture) else None
+        layered = any(value is not None for value in shape.values())
+        architecture = _architecture(role, images, kind, shape, None if layered else like)
         first = first or like
-        architecture = _architecture(role, images, kind, shape, like)
         begin = first.weights_for(architecture) if first else None
     seen = architecture.resized if isinstance(architecture, Borrowed) else image
     recipe = Recipe(
@@ -381,7 +382,7 @@ def _architecture(
 ) -> Architecture:
     """Return the architecture of our layers that was asked for: of what `kind` and `shape` do not say, what is usual.
 
-    `like` is the single that a parity has the layers of.
+    `like` is the single that a parity has the layers of, unless some of its own were named.
 
     Raises:
         UsageError: there is no such network.

@@ -69,7 +69,8 @@ def train(
     Raises:
         DataError: an image cannot be read, or there are too few.
         ModelError: the training diverged.
-        UsageError: no weights of `start` fit, nothing can be trained, or the time is over before the first step.
+        UsageError: no weights of `start` fit, though the recipe names it, nothing can be trained, or the time is over
+            before the first step.
         OutputError: the checkpoint or the log cannot be written.
     """
     begun = time.perf_counter() - before
@@ -101,9 +102,10 @@ def train(
     if start:
         own = network.state_dict()
         fitting = {key: start[key] for key in own if key in start and start[key].shape == own[key].shape}
-        if not any(value.ndim > 1 for value in fitting.values()):
+        if any(value.ndim > 1 for value in fitting.values()):
+            network.load_state_dict(own | fitting)
+        elif recipe.start:  # and not what a parity's single is begun with where nobody says
             raise UsageError(f"no weights of --start fit a {architecture.name} of these layers; drop it")
-        network.load_state_dict(own | fitting)
     if not any(parameter.requires_grad for parameter in network.parameters()):
         raise UsageError(f"the {architecture.name} has no weights that can be trained; `collagebench export` takes it")
     if isinstance(network, Network) and min(recipe.batch, len(images) // architecture.images) == 1:

@@ -103,6 +103,24 @@ def test_a_collage_learns_from_several_singles_and_a_parity_from_one(
 
 @train_extra
 @pytest.mark.train
+def test_a_parity_may_have_layers_of_its_own(trained: tuple[Path, Path], tmp_path: Path) -> None:
+    """Without layers it has those of its single; with some that no weight of the single fits, it begins at random."""
+    from collagebench.training.checkpoint import load
+
+    data, out = trained
+    asked = ("train", "parity", *SMALL[:6], "--data", data, "--single", out / "tones-single.pt")
+    for name, layers, stem, widths in (
+        ("own", ("--stem", 8, "--stride", 2, "--widths", "16,32", "--depths", "0,1"), 8, (16, 32)),
+        ("whitened", ("--layers", "whitened", "--widths", 8, "--depths", 0), 24, (8,)),
+        ("alike", (), 4, (8,)),
+    ):
+        assert collagebench(*asked, *layers, "--out", tmp_path / name) == 0
+        found = load(tmp_path / name / "tones-parity-k2-addition.pt").architecture
+        assert (found.stem, found.widths) == (stem, widths)
+
+
+@train_extra
+@pytest.mark.train
 def test_from_a_folder_of_images_to_a_manifest(trained: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
     """Four trainings and one export make five models that the manifest describes and that are what it says."""
     data, out = trained

@@ -376,10 +376,10 @@ def test_several_teachers_teach_their_mean(tmp_path: Path) -> None:
 
 
 def test_weights_of_another_architecture_are_no_start(tmp_path: Path) -> None:
-    """Where not one weight fits, a training does not begin as if there had been none."""
+    """Where not one weight of a named one fits, a training does not begin as if there had been none."""
     other = Network(Architecture("single", 5, (8, 8), stem=3, stride=1, widths=(5,), depths=(0,))).state_dict()
     with pytest.raises(UsageError, match=r"no weights of --start fit a collage-2x2"):
-        train(ARCHITECTURE, RECIPE, Tones(), tmp_path / "m.pt", start=other)
+        train(ARCHITECTURE, replace(RECIPE, start="0" * 64), Tones(), tmp_path / "m.pt", start=other)
 
 
 def test_a_network_of_other_depths_begins_with_each_stages_first_layers() -> None:
