@@ -298,6 +298,8 @@ def command(
     )
     if recipe.crop >= min(image):
         raise UsageError(f"--crop {recipe.crop} is more than images of {min(image)} pixels can be shifted by")
+    if recipe.cutout > min(image):
+        raise UsageError(f"--cutout {recipe.cutout} is more than images of {min(image)} pixels have; hide less of them")
     path = out / f"{name_of(recipe, architecture)}.pt"
     try:
         out.mkdir(parents=True, exist_ok=True)

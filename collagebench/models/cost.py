@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 
@@ -25,6 +29,29 @@ def count_macs(network: nn.Module, shape: tuple[int, int, int]) -> int:
     return int(counted.get_total_flops()) // 2
 
 
-def count_parameters(network: nn.Module) -> int:
-    """Count the trained numbers: weights, biases and the scale and shift of each normalisation."""
-    return sum(parameter.numel() for parameter in network.parameters())
+def count_parameters(network: nn.Module, shape: tuple[int, int, int]) -> int:
+    """Count the trained numbers that one uint8 input of `shape` meets: weights, biases, scales and shifts.
+
+    A head that is there for the training alone has none of them, as it has none in an exported file.
+    """
+    training, fast = network.training, torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with torch.no_grad(), _Met() as met:
+            network.eval()(torch.zeros((1, *shape), dtype=torch.uint8))
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
+        network.train(training)
+    return sum(parameter.numel() for parameter in network.parameters() if id(parameter) in met.ids)
+
+
+class _Met(TorchDispatchMode):
+    """Notes which tensors go into operations."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ids: set[int] = set()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.ids |= {id(one) for one in tree_leaves((args, kwargs)) if isinstance(one, torch.Tensor)}
+        return func(*args, **(kwargs or {}))

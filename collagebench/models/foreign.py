@@ -28,6 +28,8 @@ from collagebench.errors import MissingExtra, ModelError, UsageError
 
 PARALLEL = "module."
 """What names of weights begin with that were saved from within torch's DistributedDataParallel, or DataParallel."""
+COMPILED = "_orig_mod."
+"""What names of weights have in them that were saved from what `torch.compile` made of a network, or of a part."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +143,12 @@ class Borrowed(Preprocessing):
         else:
             network = from_path(self.source)
         foreign = Foreign(network, self)
+        for key, value in foreign.network.state_dict().items():
+            if not isinstance(value, Tensor):
+                raise ModelError(
+                    f"{self.source} has a {type(value).__name__} among its weights ({key}); have it keep tensors "
+                    "alone, without get_extra_state"
+                )
         if (logits := logits_of(foreign.network, self)) != self.classes:
             raise UsageError(
                 f"{self.source} answers for {logits} classes, the images are of {self.classes}; "
@@ -235,11 +243,11 @@ def from_path(path: str) -> nn.Module:
         make = getattr(importlib.import_module(module), function)
     except (ImportError, AttributeError) as error:
         raise UsageError(f"--network {path} cannot be imported ({first_line(error)})") from None
-    except Exception as error:  # whatever somebody's module does when it is imported
+    except (Exception, SystemExit) as error:  # whatever somebody's module does when it is imported
         raise ModelError(f"--network {path}: importing it fails ({first_line(error)})") from None
     try:
         network = make()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ModelError(f"--network {path} fails when it is called without arguments ({first_line(error)})") from None
     if not isinstance(network, nn.Module):
         raise ModelError(f"--network {path} made a {type(network).__name__}, not a torch.nn.Module")
@@ -258,7 +266,7 @@ def quietly_loaded(file: Path | io.BytesIO) -> Any:
 
 
 def weights_in(path: Path) -> tuple[dict[str, Tensor], str]:
-    """Return a state dict, or one under the key `state_dict` or `model`, and the file's sha256.
+    """Return a state dict, or one under the key `state_dict`, `model_state_dict` or `model`, and the file's sha256.
 
     A checkpoint of `Foreign` has one, too, whose names are given as those of the network within.
 
@@ -274,12 +282,17 @@ def weights_in(path: Path) -> tuple[dict[str, Tensor], str]:
         raise ModelError(f"checkpoint {path} is damaged, or holds more than weights; save a state dict") from None
     if isinstance(found, dict) and "schema" in found:
         found = {key.removeprefix("network."): value for key, value in found["network"].items()}
-    for key in ("state_dict", "model"):
+    for key in ("state_dict", "model_state_dict", "model"):
         if isinstance(found, dict) and isinstance(found.get(key), dict):
             found = found[key]
     if not isinstance(found, dict) or not found or not all(isinstance(value, Tensor) for value in found.values()):
         raise ModelError(f"checkpoint {path} holds no state dict; save one with torch.save(network.state_dict(), FILE)")
     return found, hashlib.sha256(content).hexdigest()
+
+
+def bare(name: str) -> str:
+    """Return the name of a weight without what wrappers of torch put before it."""
+    return name.replace(COMPILED, "").removeprefix(PARALLEL)
 
 
 def fill(network: nn.Module, path: Path) -> str:
@@ -290,8 +303,7 @@ def fill(network: nn.Module, path: Path) -> str:
     """
     found, digest = weights_in(path)
     own = network.state_dict()
-    if not any(key.startswith(PARALLEL) for key in own):
-        found = {key.removeprefix(PARALLEL): value for key, value in found.items()}
+    found = {key if key in own else bare(key): value for key, value in found.items()}
     for key, value in own.items():
         if key not in found:
             raise ModelError(f"checkpoint {path} is of another architecture: it lacks {key}")

@@ -25,6 +25,8 @@ OPSET = 18
 IR_VERSION = 8  # both are what onnxruntime 1.17 and newer read
 TOLERANCE = 1e-3
 """How far a logit of a file may be from the network's; a large one of a network not made here in proportion."""
+UNTRAINED = 0.1
+"""The same before a training: random weights may make numbers so large within that their rounding shows."""
 ROUNDING = 0.05
 """How far rounding weights may move the logits, in their standard deviations; more would be a broken file."""
 BATCH = 50
@@ -146,17 +148,24 @@ def session(content: bytes) -> onnxruntime.InferenceSession:
     return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
 
 
-def check(network: Network | Foreign, content: bytes, inputs: NDArray[Any]) -> float:
+def check(network: Network | Foreign, content: bytes, inputs: NDArray[Any], tolerance: float = TOLERANCE) -> float:
     """Compare the exported model with the network on inputs [batch, height, width, 3]; return the largest difference.
 
     Raises:
-        ModelError: a logit differs by more than TOLERANCE (so no class can that is not a tie), or is no number.
+        ModelError: a logit differs by more than `tolerance` (so no class can that is not a tie), is no number, or is
+            another one whenever the network is asked.
     """
     network.eval()
     with torch.no_grad():
         wanted = np.concatenate([network(torch.from_numpy(part)).numpy() for part in parts(inputs)])
+        again = network(torch.from_numpy(inputs[:BATCH])).numpy()
     if not np.isfinite(wanted).all():
         raise ModelError("the network's logits are not all finite: see to its weights, and to --mean and --std")
+    if np.abs(again - wanted[:BATCH]).max() > TOLERANCE * np.abs(wanted).max():
+        raise ModelError(
+            "asked twice about the same images, the network gives other logits; in eval mode it must draw no random "
+            "numbers, as dropout does"
+        )
     got = _ran(content, inputs)
     if got.shape != wanted.shape:
         raise ModelError(
@@ -166,7 +175,7 @@ def check(network: Network | Foreign, content: bytes, inputs: NDArray[Any]) -> f
     proportional = network.architecture.head == "detection" or isinstance(network, Foreign)
     unit = np.maximum(np.abs(wanted), 1) if proportional else 1.0
     difference = float((np.abs(got - wanted) / unit).max())
-    if not difference <= TOLERANCE:
+    if not difference <= tolerance:
         raise ModelError(
             f"the exported model differs from the network by {difference:.2g} in its logits: do not use it"
         )
@@ -174,18 +183,21 @@ def check(network: Network | Foreign, content: bytes, inputs: NDArray[Any]) -> f
 
 
 def tried(network: Network | Foreign) -> None:
-    """Export a network and run the file on one image and on three: before it is trained, to see that it can be.
+    """Export a network and compare the file with it on one image and on several: before it is trained, to see that it
+    can be exported then.
 
     Raises:
-        ModelError: torch cannot export it, or onnxruntime cannot run it.
+        ModelError: torch cannot export it, onnxruntime cannot run it, or `check` refuses the file.
     """
     content = describe(to_onnx(network), {})
-    for images in (1, 3):
-        blank = np.zeros((images, *network.architecture.input), network.architecture.dtype)
-        if len(got := _ran(content, blank)) != images:
+    rng = np.random.default_rng(0)
+    for images in (1, 8):
+        noise = rng.integers(256, size=(images, *network.architecture.input)).astype(network.architecture.dtype)
+        if len(got := _ran(content, noise)) != images:
             raise ModelError(
                 f"for {images} images the exported model gives {len(got)} rows of logits: it would be broken"
             )
+    check(network, content, noise, UNTRAINED)
 
 
 def _ran(content: bytes, inputs: NDArray[Any]) -> NDArray[np.float32]:

@@ -123,7 +123,7 @@ def export(
         file=f"{checkpoint.name}.onnx",
         sha256="",
         bytes=0,
-        parameters=cost.count_parameters(network),
+        parameters=cost.count_parameters(network, architecture.input),
         macs=cost.count_macs(network, architecture.input),
         accuracy=0.0,
         accuracy_images=0,
@@ -155,6 +155,7 @@ def exported(
     far = f"at most {difference:.1g} from torch"
     if foreign:
         proto, bare = whole, exact
+        far += f" on {len(checked)} image{'s' if len(checked) != 1 else ''}"
     else:
         proto, rounded = onnx_export.compact(whole)
         bare = onnx_export.describe(proto, {})

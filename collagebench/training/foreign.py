@@ -14,10 +14,10 @@ from collagebench.errors import UsageError
 from collagebench.measurement.accuracy import draw
 from collagebench.models import cost
 from collagebench.models.foreign import (
-    PARALLEL,
     Borrowed,
     Foreign,
     Preprocessing,
+    bare,
     fill,
     from_path,
     from_torchvision,
@@ -120,7 +120,7 @@ def borrow(
             wanted |= {"mean": (0.5,) * 3, "std": (0.5,) * 3}
     elif start:
         found, called = weights_in(start)
-        found = {key.removeprefix(PARALLEL): value for key, value in found.items()} | found  # whichever fits
+        found = {bare(key): value for key, value in found.items()} | found  # whichever fits
         found = {f"network.{key}": value for key, value in found.items()}
     said = {key: value for key, value in before.items() if value is not None}
     return (
@@ -152,7 +152,9 @@ def bring(asked: Brought, out: Path, int8: bool) -> Iterator[str]:
     size = (side, side) if side is not None and asked.dataset == "imagefolder" else images.size[:2]
     images = open_dataset(asked.dataset, asked.data, "test", size)
     architecture = Preprocessing(size, **before)
-    picked = _picked(asked, logits_of(network, architecture), images, categories)
+    logits = logits_of(network, architecture)  # after which lazy layers have weights
+    digest = fill(network, asked.checkpoint) if asked.checkpoint else None
+    picked = _picked(asked, logits, images, categories)
     training = _training(asked, size) if int8 else None
     sample = draw(images, MEASURED)
     for role, dtype in (
@@ -171,23 +173,25 @@ def bring(asked: Brought, out: Path, int8: bool) -> Iterator[str]:
             file=f"{name}.onnx",
             sha256="",
             bytes=0,
-            parameters=cost.count_parameters(network),
+            parameters=cost.count_parameters(wrapped, architecture.input),
             macs=cost.count_macs(wrapped, architecture.input),
             accuracy=0.0,
             accuracy_images=0,
-            recipe=recipe | architecture.as_dict(),
+            recipe=recipe | {"checkpoint": digest} | architecture.as_dict(),
             directory=out,
         )
         model, line = exported(wrapped, model, sample, ordered=picked is not None)
         yield line
         if role == "single":
-            yield from forget_parities(model, recipe["checkpoint"])
+            yield from forget_parities(model, digest)
         if training and role != "coded":
             yield exported_int8(wrapped, model, sample, training)
 
 
 def _network(asked: Brought, classes: int) -> tuple[nn.Module, dict[str, Any], Sequence[str], dict[str, Any]]:
-    """Return the network, its preprocessing, the classes that its weights name, and what is to be known of it later."""
+    """Return the network, before a checkpoint fills it, its preprocessing, the classes that its weights name, and what
+    is to be known of it later.
+    """
     if asked.torchvision:
         network, before, categories, weights = from_torchvision(asked.torchvision, asked.weights or "none", classes)
         before = before or IMAGENET
@@ -195,8 +199,7 @@ def _network(asked: Brought, classes: int) -> tuple[nn.Module, dict[str, Any], S
     else:
         assert asked.network
         network, before, categories, recipe = from_path(asked.network), {}, (), {"network": asked.network}
-    digest = fill(network, asked.checkpoint) if asked.checkpoint else None
-    return network.eval(), dict(before), categories, recipe | {"checkpoint": digest}
+    return network.eval(), dict(before), categories, recipe
 
 
 def _picked(asked: Brought, logits: int, images: Dataset, categories: Sequence[str]) -> list[int] | None:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+import random
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -75,7 +76,7 @@ def train(
     """
     begun = time.perf_counter() - before
     torch.set_num_threads(recipe.threads)
-    torch.manual_seed(recipe.seed)
+    seed_all(recipe.seed)
     device = fastest()
 
     held_out = np.arange(len(dataset)) % HELD_OUT == 0
@@ -143,7 +144,7 @@ def train(
             step.losses.zero_()
         network.train()
         if isinstance(network, Foreign):  # which may draw numbers, as dropout does
-            torch.manual_seed(int(np.random.SeedSequence([recipe.seed, epoch]).generate_state(1)[0]))
+            seed_all(int(np.random.SeedSequence([recipe.seed, epoch]).generate_state(1)[0]))
         of_epoch = drawn(len(images), architecture, recipe, epoch, images.device)
         step.begin(of_epoch)
         for taken, chosen in enumerate(of_epoch.chosen, epoch * per_epoch):
@@ -189,6 +190,13 @@ def train(
             break
     assert checkpoint is not None
     return checkpoint
+
+
+def seed_all(seed: int) -> None:
+    """Seed the generators that a network may draw from: torch's, numpy's global one and Python's."""
+    torch.manual_seed(seed)
+    np.random.seed(seed % 2**32)
+    random.seed(seed)
 
 
 def written(path: Path) -> tuple[int, int] | None:

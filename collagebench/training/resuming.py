@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from collagebench.errors import UsageError
+from collagebench.errors import ModelError, UsageError
 from collagebench.training.checkpoint import Checkpoint
 
 DIGESTS = ("teacher", "start", "images")
@@ -18,7 +18,14 @@ def same_training(checkpoint: Checkpoint, asked: dict[str, Any], path: Path) -> 
 
     Raises:
         UsageError: an argument differs; names the first, and what to do.
+        ModelError: the checkpoint holds a network, but not what its training needs to go on.
     """
+    for part in ("log", "optimizer"):
+        if not getattr(checkpoint, part):
+            raise ModelError(
+                f"checkpoint {path} holds no {part}, without which its training cannot go on; remove it and its log, "
+                "or choose another --out"
+            )
     own, other = checkpoint.architecture.as_dict(), checkpoint.recipe.as_dict()
     if own.keys() - asked.keys():
         source = f"{own.get('torchvision') or own.get('network')}" if "resize" in own else "layers of ours"

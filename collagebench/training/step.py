@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from collagebench.errors import ModelError
 from collagebench.models.architecture import Architecture
-from collagebench.models.foreign import Foreign, Preprocessing, first_line
+from collagebench.models.foreign import Borrowed, Foreign, Preprocessing, first_line
 from collagebench.models.network import Convolution, Network
 from collagebench.training.batches import Batch, Epoch, batch_of
 from collagebench.training.losses import loss_of
@@ -162,6 +162,8 @@ class Step:
                 if isinstance(network, Foreign):  # whatever a network does not like
                     raise ModelError(f"the network fails at {len(batch.inputs)} images ({first_line(error)})") from None
                 raise
+        if isinstance(network.architecture, Borrowed):
+            _see_that_it_classifies(logits, len(batch.inputs), network.architecture.classes)
         detection = network.detect if network.architecture.head == "detection" else None
         loss = loss_of(logits.float(), batch, self._said(batch), self._recipe, detection)
         network.zero_grad()
@@ -184,6 +186,21 @@ class Step:
                 said = torch.stack([teacher(seen).float() for teacher in self._live]).mean(0)
             return said.unflatten(0, batch.labels.shape)
         return None if self._taught is None else self._taught[batch.views, batch.images].to(self.device).float()
+
+
+def _see_that_it_classifies(found: Any, images: int, classes: int) -> None:
+    """See that what a network gives while it is trained, which may be more than it gives else, is logits.
+
+    Raises:
+        ModelError: it is not float [images, classes].
+    """
+    if isinstance(found, Tensor) and found.shape == (images, classes) and found.is_floating_point():
+        return
+    kind = tuple(found.shape) if isinstance(found, Tensor) else f"a {type(found).__name__}"
+    raise ModelError(
+        f"in training mode the network gives {kind} for {images} images; it must give one row of {classes} logits for "
+        "each, or an object that has them as .logits"
+    )
 
 
 def recordable(architecture: Architecture | Preprocessing) -> bool:

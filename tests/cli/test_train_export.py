@@ -402,6 +402,24 @@ def test_a_finished_training_is_neither_repeated_nor_overwritten(
 
 @train_extra
 @pytest.mark.train
+@pytest.mark.parametrize(("part", "nothing"), [("log", []), ("optimizer", {})])
+def test_a_checkpoint_without_what_goes_on_is_not_gone_on_with(
+    trained: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], part: str, nothing: object
+) -> None:
+    """One whose log, or whose optimizer's state, somebody emptied is a network still, but no training to resume."""
+    import torch
+
+    data, out = trained
+    content = torch.load(out / "tones-single.pt", weights_only=True)
+    torch.save(content | {part: nothing}, tmp_path / "tones-single.pt")
+    assert collagebench("train", "single", *SMALL, "--data", data, "--out", tmp_path, "--resume") == 1
+    said = capsys.readouterr().err
+    assert f"tones-single.pt holds no {part}, without which its training cannot go on" in said
+    assert said.count("\n") == 1
+
+
+@train_extra
+@pytest.mark.train
 def test_other_images_are_not_gone_on_with(
     trained: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -642,6 +660,7 @@ def test_train_refuses_what_does_not_fit(tmp_path: Path, capsys: pytest.CaptureF
         (("single", "--seed", 10**20), 2, "the seed is a whole number from 0 to 2^63 - 1"),
         (("single", "--crop", -1), 2, "--crop is a number of pixels from 0 up, not -1"),
         (("single", "--crop", 32), 2, "--crop 32 is more than images of 32 pixels can be shifted by"),
+        (("single", "--cutout", 33), 2, "--cutout 33 is more than images of 32 pixels have"),
         (("parity", "--single", file, "--temperature", 3), 2, "which nothing does here"),
         (("single", "--no-distil", "--single", file), 2, "drop --single"),
         (("parity", "--no-distil"), 2, "drop --no-distil"),

@@ -105,7 +105,7 @@ def test_macs_are_those_counted_by_hand() -> None:
 
     small = Small().train()
     assert cost.count_macs(small, (8, 8, 3)) == 4 * 4 * 8 * 3 * 9 + 8 * 16 * 10
-    assert cost.count_parameters(small) == 3 * 9 * 8 + 8 + 8 * 16 * 10 + 10
+    assert cost.count_parameters(small, (8, 8, 3)) == 3 * 9 * 8 + 8 + 8 * 16 * 10 + 10
     assert small.training, "counting leaves the network as it was"
 
 

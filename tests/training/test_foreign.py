@@ -22,7 +22,7 @@ pytestmark = pytest.mark.train
 from collagebench import zoo  # noqa: E402
 from collagebench.cli import main  # noqa: E402
 from collagebench.models import cost  # noqa: E402
-from collagebench.models.foreign import Borrowed, Foreign, Preprocessing, from_path  # noqa: E402
+from collagebench.models.foreign import Borrowed, Foreign, Preprocessing, fill, from_path  # noqa: E402
 from collagebench.training import checkpoint as checkpoints  # noqa: E402
 from collagebench.training import foreign  # noqa: E402
 from collagebench.training.loop import train  # noqa: E402
@@ -30,8 +30,11 @@ from collagebench.training.recipe import Recipe  # noqa: E402
 from collagebench.workload.imagefolder import ImageFolder  # noqa: E402
 
 MODULE = """
+import random
+import sys
 from collections import namedtuple
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -69,6 +72,88 @@ class Uncertain(nn.Module):
 
 def uncertain():
     return Uncertain()
+
+
+class Twice(Brightness):
+    # Gives both answers as a tuple while it is trained.
+    def forward(self, x):
+        logits = super().forward(x)
+        return (logits, logits) if self.training else logits
+
+
+def twice():
+    return Twice()
+
+
+class More(Brightness):
+    # Has more classes while it is trained.
+    def forward(self, x):
+        logits = super().forward(x)
+        return torch.cat([logits, logits], 1) if self.training else logits
+
+
+def more():
+    return More()
+
+
+class Lazy(nn.Module):
+    # Has a part that is trained and not asked afterwards.
+    def __init__(self):
+        super().__init__()
+        self.last, self.aside = nn.LazyLinear(2), nn.Linear(3, 2)
+
+    def forward(self, x):
+        x = x.mean((2, 3))
+        return Both(self.last(x), self.aside(x)) if self.training else self.last(x)
+
+
+def lazy():
+    return Lazy()
+
+
+class Dropping(Brightness):
+    def forward(self, x):
+        return nn.functional.dropout(super().forward(x), 0.5, training=True)
+
+
+def dropping():
+    return Dropping()
+
+
+class Nothing(Brightness):
+    def forward(self, x):
+        logits = super().forward(x)
+        return logits if self.training else 0 * logits / 0
+
+
+def nothing():
+    return Nothing()
+
+
+class Noisy(Brightness):
+    # Draws its noise with Python's and numpy's own generators.
+    def forward(self, x):
+        return super().forward(x) + (random.random() * np.random.rand() if self.training else 0)
+
+
+def noisy():
+    return Noisy()
+
+
+class Remembering(Brightness):
+    def get_extra_state(self):
+        return {"asked": 3}
+
+    def set_extra_state(self, state):
+        pass
+
+
+def remembering():
+    return Remembering()
+
+
+def ends():
+    sys.exit(0)
 
 
 class Branching(nn.Module):
@@ -254,6 +339,8 @@ def test_weights_may_lie_under_the_usual_keys_and_models_be_quantised(
         (("--checkpoint", "right.pt", "--network", "no_networks:make"), 2, "cannot be imported"),
         (("--checkpoint", "right.pt", "--network", "my_networks:none"), 2, "cannot be imported"),
         (("--checkpoint", "right.pt", "--network", "my_networks:fails"), 1, "no network today"),
+        (("--checkpoint", "right.pt", "--network", "my_networks:ends"), 1, "fails when it is called without arguments"),
+        (("--checkpoint", "right.pt", "--network", "ending:make"), 1, "importing it fails"),
         (("--checkpoint", "right.pt", "--network", "my_networks:number"), 1, "made a int, not a torch.nn.Module"),
         (("--checkpoint", "empty.pt", "--network", "my_networks:blind"), 1, "holds no state dict"),
     ],
@@ -263,6 +350,7 @@ def test_what_does_not_fit_is_one_sentence(
 ) -> None:
     """Weights of another network, options that clash, and paths to nothing are named, the first difference first."""
     torch.save({}, own / "empty.pt")
+    (own / "ending.py").write_text("raise SystemExit")
     assert collagebench(*ASKED, *arguments) == code
     said = capsys.readouterr().err
     assert words in said
@@ -270,15 +358,46 @@ def test_what_does_not_fit_is_one_sentence(
     assert not (own / "models" / "manifest.json").exists()
 
 
-def test_weights_that_were_saved_in_parallel_are_those_of_the_network(own: Path) -> None:
-    """What DistributedDataParallel puts before their names is dropped, in what is exported and what is begun with."""
+@pytest.mark.parametrize("before", ["module.", "_orig_mod.", "_orig_mod.module.", "module._orig_mod."])
+def test_weights_that_were_saved_in_a_wrapper_are_those_of_the_network(own: Path, before: str) -> None:
+    """What DistributedDataParallel and torch.compile put before their names is dropped, in what is exported and what is
+    begun with.
+    """
     weights = torch.load(own / "right.pt", weights_only=True)
-    torch.save({f"module.{key}": value for key, value in weights.items()}, own / "parallel.pt")
-    assert collagebench(*ASKED, "--checkpoint", "parallel.pt", "--mean", 0.5, 0.5, 0.5) == 0
+    wrapped = {f"{before}{key}": value for key, value in weights.items()}
+    torch.save({"epoch": 1, "model_state_dict": wrapped}, own / "wrapper.pt")
+    network = from_path("my_networks:make")
+    fill(network, own / "wrapper.pt")
+    assert torch.equal(network.last.weight, weights["last.weight"])
     asked = (*TRAINED, "--network", "my_networks:make", "--epochs", 1, "--rate", 1e-9, "--weight-decay", 0)
-    assert collagebench(*asked, "--start", "parallel.pt", "--out", "begun") == 0
+    assert collagebench(*asked, "--start", "wrapper.pt", "--out", "begun") == 0
     begun = checkpoints.load(own / "begun" / "tones-single.pt").network
     assert torch.allclose(begun["network.last.weight"], weights["last.weight"])
+
+
+def test_layers_that_are_lazy_are_filled_and_what_is_not_asked_is_not_counted(
+    own: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A network whose layers know their inputs after an image is exported, and of its parameters those in the file are
+    counted; the line says how it was compared.
+    """
+    network = from_path("my_networks:lazy")
+    network(torch.zeros(2, 3, 16, 20))
+    torch.save(network.state_dict(), own / "lazy.pt")
+    asked = ("export", "backup", *ASKED[2:], "--network", "my_networks:lazy", "--checkpoint", "lazy.pt")
+    assert collagebench(*asked) == 0
+    assert "from torch on 40 images" in capsys.readouterr().out
+    (model,) = zoo.load(own / "models")
+    assert model.parameters == 3 * 2 + 2
+
+
+def test_what_a_network_draws_elsewhere_is_the_seeds_too(own: Path) -> None:
+    """Noise of Python's and numpy's own generators is the same in two trainings of one seed."""
+    recipe = Recipe("tones", epochs=2, batch=8, rate=0.05)
+    architecture = Borrowed((16, 20), classes=2, network="my_networks:noisy")
+    images = ImageFolder(own / "data", "train")
+    one, other = (train(architecture, recipe, images, own / f"{name}.pt").log for name in ("one", "other"))
+    assert [row["loss"] for row in one] == [row["loss"] for row in other]
 
 
 def test_a_model_that_is_no_better_than_guessing_is_exported_with_a_word(
@@ -617,6 +736,11 @@ def test_weights_of_a_file_are_begun_with_where_they_fit(own: Path, capsys: pyte
         (("--network", "my_networks:maps"), 1, "not one row of logits"),
         (("--network", "my_networks:branching"), 1, "torch cannot export the network ("),
         (("--network", "my_networks:looping"), 1, "it must take any number of images"),
+        (("--network", "my_networks:twice"), 1, "gives a tuple for 8 images; it must give one row of 2 logits for"),
+        (("--network", "my_networks:more"), 1, "in training mode the network gives (8, 4) for 8 images"),
+        (("--network", "my_networks:dropping"), 1, "in eval mode it must draw no random numbers"),
+        (("--network", "my_networks:nothing"), 1, "the network's logits are not all finite"),
+        (("--network", "my_networks:remembering"), 1, "without get_extra_state"),
         (("--network", "my_networks:frozen"), 2, "has no weights that can be trained"),
         (("--network", "my_networks:make", "--weights", "none"), 2, "--weights are torchvision's"),
         (("--network", "my_networks:make", "--torchvision", "resnet18"), 2, "name one network"),
