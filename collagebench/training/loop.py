@@ -161,7 +161,10 @@ def train(
             continue
         loss_sum = step.losses.item()
         if not math.isfinite(loss_sum):
-            raise ModelError(f"the loss was lost to overflow in epoch {epoch + 1}; train with a smaller --rate")
+            raise ModelError(
+                f"the loss was lost to overflow in epoch {epoch + 1}; train with a smaller --rate"
+                + (f", into another --out, or remove {path} and its log first" if path.exists() else "")
+            )
         row = {
             "epoch": epoch + 1,
             "seconds": round(time.perf_counter() - since, 2),

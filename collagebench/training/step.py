@@ -30,6 +30,12 @@ BY_HAND = 3
 """Steps before a recording: optimizers make their state in the first, libraries choose their kernels."""
 
 
+MANY_CLASSES = 10
+"""Classes up to which a detection head is trained without a limit to its gradient."""
+STEEPEST = 1.0
+"""The norm of the gradient of one that tells more apart, at most: a term for each class would blow its weights up."""
+
+
 class Step:
     """What one step does to a network, on a processor or a GPU."""
 
@@ -59,7 +65,9 @@ class Step:
         self.muon = (
             Muon(banks, recipe.muon, torch.bfloat16 if native_bf16(self.device) else torch.float32) if banks else None
         )
-        learnt = [p for p in network.parameters() if p.requires_grad and all(p is not bank for bank in banks)]
+        learnt = self._learnt = [
+            p for p in network.parameters() if p.requires_grad and all(p is not bank for bank in banks)
+        ]
         decay = recipe.weight_decay / recipe.bias_rate if recipe.bias_rate > 1 else 0.0
         self.optimizer = torch.optim.SGD(
             [
@@ -168,6 +176,8 @@ class Step:
         loss = loss_of(logits.float(), batch, self._said(batch), self._recipe, detection)
         network.zero_grad()
         loss.backward()
+        if detection and logits.shape[-1] - 5 > MANY_CLASSES:
+            torch.nn.utils.clip_grad_norm_(self._learnt, STEEPEST)
         self.optimizer.step()
         if self.muon:
             self.muon.step()

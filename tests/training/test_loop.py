@@ -19,7 +19,7 @@ from tones import Tones  # noqa: E402
 from whole_epochs import batches  # noqa: E402
 
 from collagebench.errors import DataError, ModelError, OutputError, UsageError  # noqa: E402
-from collagebench.models.architecture import Architecture  # noqa: E402
+from collagebench.models.architecture import Architecture, usual_layers  # noqa: E402
 from collagebench.models.network import Network  # noqa: E402
 from collagebench.training import checkpoint as checkpoints  # noqa: E402
 from collagebench.training.batches import IGNORED, Batch, shift_and_mirror  # noqa: E402
@@ -56,6 +56,21 @@ def test_a_detection_head_learns_where_images_are_and_what_they_show(tmp_path: P
         last = train(architecture, recipe, tones, tmp_path / "m.pt", teacher=teacher)
         assert last.log[-1]["loss"] < 0.3 * last.log[0]["loss"]
         assert last.log[-1]["held_out_accuracy"] > 0.9
+
+
+@pytest.mark.parametrize("count", [100, 1000])
+def test_a_detection_head_of_many_classes_does_not_overflow(tmp_path: Path, count: int) -> None:
+    """With the usual layers and rates, colours of a hundred or a thousand classes leave a loss that is a number."""
+    rng = np.random.default_rng(0)
+    many = Tones(max(5 * count, 2000))
+    many.classes = tuple(f"{label:04}" for label in range(count))
+    many.labels = np.arange(len(many.labels)) * 7 // 5 % count
+    colours = rng.integers(256, size=(count, 1, 1, 3))[many.labels]
+    many._images = (colours * 0.8 + rng.integers(50, size=many._images.shape)).astype(np.uint8)
+    architecture = Architecture("collage", count, (8, 8), 3, head="detection", **usual_layers("collage", 3))
+    recipe = Recipe("colours", epochs=6, batch=28)
+    log = train(architecture, recipe, many, tmp_path / "m.pt").log
+    assert log[-1]["loss"] < log[0]["loss"]
 
 
 def test_the_same_seed_gives_the_same_weights(tmp_path: Path) -> None:
@@ -558,6 +573,10 @@ def test_a_training_that_diverges_says_so(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="smaller --rate"):
         train(ARCHITECTURE, wild, Tones(), path)
     assert not path.exists()
+    whole = train(ARCHITECTURE, RECIPE, Tones(), path)
+    lost = replace(whole, network={key: value * torch.nan for key, value in whole.network.items()})
+    with pytest.raises(ModelError, match=r"smaller --rate, into another --out, or remove .*m\.pt and its log first"):
+        train(ARCHITECTURE, replace(RECIPE, epochs=4), Tones(), path, lost)
 
 
 def test_a_place_that_is_no_directory_is_named(tmp_path: Path) -> None:
