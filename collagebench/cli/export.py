@@ -152,21 +152,23 @@ def _export_trained(
         )
     _make(out)
     done = 0
-    for path, found in chosen.items():
+    # Singles come first: what is listed of another one goes, and its parities with it.
+    for path, found in sorted(chosen.items(), key=lambda one: one[1].architecture.role != "single"):
         try:
             images = images_of(found, path, data, "test", download)
             training = images_of(found, path, data, "train", download) if int8 else None
-            own = single_of(found, path, single, images) if found.architecture.k else None
-            model, line = export(found, images, out, own)
+            own = single_of(found, path, single, images, out) if found.architecture.k else None
+            model, line = export(found, digests[path], images, out, own)
             click.echo(line)
             if seen := seen_in_training([model], images):
                 click.echo(seen, err=True)
             if training:
                 click.echo(exported_int8(found.restored(), model, draw(images, len(images)), training, own))
             if found.architecture.role == "single":
-                _, line = export(replace(found, architecture=replace(found.architecture, role="coded")), images, out)
+                coded = replace(found, architecture=replace(found.architecture, role="coded"))
+                _, line = export(coded, digests[path], images, out)
                 click.echo(line)
-                for line in forget_parities(model, digests[path]):
+                for line in forget_parities(model):
                     click.echo(line)
             done += 1
         except (DataError, ModelError, UsageError) as error:

@@ -119,8 +119,8 @@ def _experiment(
         header, cells = _header(plan, engine), config.runs * len(plan.variants)
         if earlier is None:
             writer = RunWriter(directory, header)
-            if plan.seen:
-                writer.event("warning", plan.seen)
+            for doubt in plan.doubts:
+                writer.event("warning", doubt)
         elif earlier.is_whole(cells):
             return
         else:

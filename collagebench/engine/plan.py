@@ -29,7 +29,7 @@ from collagebench.stragglers.model import NAMES, Stragglers, open_stragglers, pa
 from collagebench.stragglers.service import service_time
 from collagebench.workload.arrivals import arrivals
 from collagebench.workload.dataset import Dataset, open_dataset
-from collagebench.zoo.seen import seen_in_training
+from collagebench.zoo.seen import seen_in_training, taught_by_another
 
 USUAL_TIME_SCALE = 0.2
 """Makes made up and published latencies short enough for a run within a minute."""
@@ -93,8 +93,8 @@ class Plan:
     workloads: tuple[Workload, ...]
     """One for each run."""
     images: Images
-    seen: str | None = None
-    """What is to be said of images that models were trained on."""
+    doubts: tuple[str, ...] = ()
+    """What is to be said of images that models were trained on, and of parities of another single."""
 
     @property
     def utilisation(self) -> float:
@@ -162,7 +162,8 @@ def make_plan(config: Config, measured: Mapping[tuple[str, int], float] = {}) ->
     """
     variants, dataset = variants_of(config)
     compute = _compute_times(config, variants, measured)
-    size = _image_size([model for variant in variants for model in variant.models.values()])
+    models = [model for variant in variants for model in variant.models.values()]
+    size = _image_size(models)
     if dataset.size != size:
         if config.dataset == "shapes":
             raise ModelError(f"the models take images of {size[0]}x{size[1]} pixels, shapes has {dataset.size[0]}")
@@ -194,7 +195,7 @@ def make_plan(config: Config, measured: Mapping[tuple[str, int], float] = {}) ->
         rate,
         workloads,
         Images(needed, dataset.load(needed)),
-        seen_in_training([model for variant in variants for model in variant.models.values()], dataset),
+        tuple(doubt for doubt in (seen_in_training(models, dataset), taught_by_another(models, models)) if doubt),
     )
 
 

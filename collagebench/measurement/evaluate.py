@@ -18,7 +18,7 @@ from collagebench.measurement.coded import Code, approxifer, tune
 from collagebench.results.environment import capture
 from collagebench.workload.dataset import HELD_OUT, Dataset, open_dataset
 from collagebench.workload.imagefolder import ImageFolder
-from collagebench.zoo.seen import seen_in_training
+from collagebench.zoo.seen import seen_in_training, taught_by_another
 
 SCHEMA = 1
 ROLES = ("single", "coded", "backup", "collage", "parity")
@@ -56,7 +56,8 @@ def evaluate(asked: Evaluation, report: Report) -> dict[str, Any]:
     known = _fitting(asked, images.dataset)
     chosen = _chosen(asked, known)
     entries = appraise(chosen, known, images.sample_of, asked.code, report)
-    return images.facts(chosen[0]) | {"warnings": images.warnings(chosen), "models": entries}
+    warnings = [*images.warnings(chosen), taught_by_another(chosen, known)]
+    return images.facts(chosen[0]) | {"warnings": [one for one in warnings if one], "models": entries}
 
 
 def tuned(asked: Evaluation, report: Report) -> dict[str, Any]:

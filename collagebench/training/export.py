@@ -27,6 +27,7 @@ from collagebench.training.teacher import open_teacher, single_in
 from collagebench.workload.dataset import Dataset, open_dataset
 from collagebench.workload.imagefolder import ImageFolder
 from collagebench.workload.public import TORCHVISION
+from collagebench.zoo.seen import decodes
 
 CHECKED = 1000
 """Images on which an exported model is compared with its network."""
@@ -78,13 +79,22 @@ def divided(images: Dataset, data: Path | None) -> Dataset:
     return images
 
 
-def single_of(parity: Checkpoint, path: Path, single: Path | None, images: Dataset) -> NDArray[np.float32]:
+def single_of(parity: Checkpoint, path: Path, single: Path | None, images: Dataset, out: Path) -> NDArray[np.float32]:
     """Return what the single that a parity network learned from says of the sampled test images: [images, classes].
 
     Raises:
         ModelError: there is no such checkpoint.
-        UsageError: it is another single.
+        UsageError: it is another single, or `out` lists another.
     """
+    listed = zoo.load(out) if (out / zoo.MANIFEST).exists() else []
+    for model in listed:
+        if (model.role, model.dataset, model.precision) == ("single", parity.recipe.dataset, "float32") and not decodes(
+            model, parity.recipe.teacher
+        ):
+            raise UsageError(
+                f"{path} was trained with another single than {model.path}, by which its answers would be decoded; "
+                "export its own there first, or choose another --out"
+            )
     called = parity.recipe.dataset
     found = single or single_in(path.parent, called) or path.with_name(f"{called}-single.pt")
     teacher, digest = open_teacher(found, parity.classes, parity.architecture.image)
@@ -100,11 +110,11 @@ def single_of(parity: Checkpoint, path: Path, single: Path | None, images: Datas
 
 
 def export(
-    checkpoint: Checkpoint, images: Dataset, out: Path, own: NDArray[np.float32] | None = None
+    checkpoint: Checkpoint, digest: str, images: Dataset, out: Path, own: NDArray[np.float32] | None = None
 ) -> tuple[zoo.Model, str]:
     """Export one checkpoint into `out`; return the model, and a line that says how good and fast it is.
 
-    `own` is as in `measured`.
+    `digest` is the checkpoint's sha256, `own` is as in `measured`.
     """
     architecture = checkpoint.architecture
     network = checkpoint.restored()
@@ -127,7 +137,7 @@ def export(
         macs=cost.count_macs(network, architecture.input),
         accuracy=0.0,
         accuracy_images=0,
-        recipe=architecture.as_dict() | checkpoint.recipe.as_dict() | {"epoch": checkpoint.epoch},
+        recipe=architecture.as_dict() | checkpoint.recipe.as_dict() | {"epoch": checkpoint.epoch, "checkpoint": digest},
         directory=out,
     )
     return exported(network, model, draw(images, len(images)), own)
@@ -221,18 +231,17 @@ def inputs_of(model: zoo.Model, sample: Sample, images: int) -> list[NDArray[Any
     return [encoded(model, list(group)) for group in groups[: -(-images // together(model))]]
 
 
-def forget_parities(single: zoo.Model, known: str | None) -> Iterator[str]:
+def forget_parities(single: zoo.Model) -> Iterator[str]:
     """Take parities out of the manifest that learnt from another single than this; yield a line about each.
 
-    What they answer fits the single that they learnt from, and no other. `known` is the sha256 of what the single was
-    exported from, by which a parity knows it, unless it learnt from the exported one.
+    What they answer fits the single that they learnt from, and no other.
     """
     models = zoo.load(single.directory)
     gone = [
         model
         for model in models
         if (model.role, model.dataset) == ("parity", single.dataset)
-        and model.recipe.get("teacher") not in (known, single.sha256)
+        and not decodes(single, model.recipe.get("teacher"))
     ]
     if gone:
         zoo.save([model for model in models if model not in gone], single.directory)

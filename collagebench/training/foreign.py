@@ -183,7 +183,7 @@ def bring(asked: Brought, out: Path, int8: bool) -> Iterator[str]:
         model, line = exported(wrapped, model, sample, ordered=picked is not None)
         yield line
         if role == "single":
-            yield from forget_parities(model, digest)
+            yield from forget_parities(model)
         if training and role != "coded":
             yield exported_int8(wrapped, model, sample, training)
 

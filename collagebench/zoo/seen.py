@@ -1,4 +1,4 @@
-"""Whether models are about to be measured on the very images that they were trained on."""
+"""Whether models are measured on the images that they learnt from, or beside another single than they learnt from."""
 
 from __future__ import annotations
 
@@ -32,6 +32,35 @@ def seen_in_training(models: Iterable[Model], images: Dataset) -> str | None:
         f"these are the images that {' and '.join(names)} {were} trained on, so {their} accuracy is no estimate for "
         "others: measure on images that were kept out of training."
     )
+
+
+def taught_by_another(models: Iterable[Model], beside: Iterable[Model]) -> str | None:
+    """Return a sentence about parities among the models that learnt from no single `beside` them; None without any.
+
+    What they answer fits the single that they learnt from, and no other. Nothing is said where it is not known what a
+    single was exported from, or where it is a quantised one alone.
+    """
+    singles = [model for model in beside if model.role == "single" and model.precision == "float32"]
+    taught = {model.name: model.recipe["teacher"] for model in models if _learnt(model)}
+    names = sorted(name for name, teacher in taught.items() if not any(decodes(one, teacher) for one in singles))
+    if not (singles and names):
+        return None
+    return (
+        f"{' and '.join(names)} learnt from another single than {' and '.join(one.name for one in singles)}, by which "
+        "answers are decoded, so that fewer are right: export the single that a parity learnt from, or train it anew."
+    )
+
+
+def _learnt(model: Model) -> bool:
+    return model.role == "parity" and model.recipe.get("teacher") is not None
+
+
+def decodes(single: Model, teacher: str | None) -> bool:
+    """Return whether a single is the one that a parity learnt from, `teacher`, as far as that is known.
+
+    It goes by the sha256 of its file, or of the checkpoint that this was exported from, if its manifest says which.
+    """
+    return "checkpoint" not in single.recipe or teacher in (single.sha256, single.recipe["checkpoint"])
 
 
 @cache

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -569,6 +570,52 @@ def test_parities_of_another_single_are_no_longer_listed(
     parity = tmp_path / "tones-parity-k2-addition.onnx"
     assert f"{parity}: no longer listed, as it learnt from another single; train it anew" in capsys.readouterr().out
     assert {model.role for model in zoo.load(tmp_path)} == {"coded", "single"}
+
+
+@train_extra
+@pytest.mark.train
+def test_a_parity_beside_another_single_is_told_apart(
+    trained: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is not exported beside one that it did not learn from; listed there all the same, whoever decodes with that
+    says so; beside its own, or beside one that does not say what it was exported from, nothing is said.
+    """
+    data, trained_out = trained
+    other, own = tmp_path / "other", tmp_path / "own"
+    assert collagebench("train", "single", *SMALL, "--seed", 7, "--data", data, "--out", other) == 0
+    assert collagebench("export", "--data", data, "--out", other) == 0
+    parity = ("--data", data, "--checkpoint", trained_out / "tones-parity-k2-addition.pt")
+    capsys.readouterr()
+    assert collagebench("export", *parity, "--out", other) == 2
+    said = capsys.readouterr().err
+    assert "was trained with another single than" in said
+    assert said.count("\n") == 1
+    single = ("--data", data, "--checkpoint", trained_out / "tones-single.pt")
+    for asked in (single, parity):
+        assert collagebench("export", *asked, "--out", own) == 0
+    mixed = [model for model in zoo.load(own) if model.role == "parity"]
+    for model in mixed:
+        (other / model.file).write_bytes(model.path.read_bytes())
+    zoo.save([*zoo.load(other), *mixed], other)
+    silent = tmp_path / "silent"
+    silent.mkdir()
+    for model in zoo.load(other):
+        (silent / model.file).write_bytes(model.path.read_bytes())
+    without = [
+        replace(model, recipe={key: value for key, value in model.recipe.items() if key != "checkpoint"})
+        for model in zoo.load(other)
+    ]
+    zoo.save(without, silent)
+    words = "tones-parity-k2-addition learnt from another single than tones-single, by which answers are decoded"
+    few = ("--scheme", "parity", "--workers", 3, "--requests", 20, "--runs", 1, "--rate", 50)
+    for models, times in ((other, 1), (own, 0), (silent, 0)):
+        capsys.readouterr()
+        asked = ("--dataset", "imagefolder", "--data", data, "--models", models)
+        assert collagebench("evaluate", "parity", *asked, "--format", "json") == 0
+        said = capsys.readouterr()
+        assert said.err.count(words) == len(json.loads(said.out)["warnings"]) == times
+        assert collagebench("simulate", *few, *asked, "--out", tmp_path / f"run-{models.name}") in (0, 4)
+        assert " ".join(capsys.readouterr().out.split()).count(words) == times
 
 
 @train_extra
