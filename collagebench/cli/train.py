@@ -359,7 +359,7 @@ def _images(dataset: str, data: Path | None, size: int | None, download: bool) -
     """Open the training images, where there are test images of the same classes as well.
 
     Raises:
-        DataError: there are none.
+        DataError: there are none, or a test image is none.
         UsageError: they are not divided into both, or classes differ.
     """
     if size is not None and not 1 <= size <= MOST_PIXELS:
@@ -372,10 +372,13 @@ def _images(dataset: str, data: Path | None, size: int | None, download: bool) -
             f"{data} is not divided into train/ and test/; training needs both, so that accuracy is measured on images "
             "that the model has not seen"
         )
-    tested = open_dataset(dataset, data, "test").classes
+    tests = open_dataset(dataset, data, "test")
+    tested = tests.classes
     for part, classes, others in (("train", images.classes, tested), ("test", tested, images.classes)):
         if alone := [one for one in classes if one not in others]:
             raise UsageError(f"class folder {alone[0]} is in {data}/{part} only; train/ and test/ need the same ones")
+    if isinstance(tests, ImageFolder):
+        tests.glance()  # an export hours later would be late to find one that is no image
     return images
 
 

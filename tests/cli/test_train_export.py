@@ -695,6 +695,8 @@ def test_train_refuses_what_does_not_fit(tmp_path: Path, capsys: pytest.CaptureF
     data = tones(tmp_path / "data", {"train": 6, "test": 2})
     (data / "train" / "dark" / "003.png").write_bytes(b"no image")
     (tmp_path / "file").write_text("")
+    late = tones(tmp_path / "late", {"train": 60, "test": 2})
+    (late / "test" / "dark" / "001.png").write_bytes(b"no image")
     tones(tmp_path / "apart", {"train": 2}, ("bright", "cat"))
     tones(tmp_path / "apart", {"test": 2})
     folder = ("--dataset", "imagefolder", "--widths", 4, "--depths", 0, "--epochs", 1, "--out", tmp_path / "out")
@@ -721,6 +723,7 @@ def test_train_refuses_what_does_not_fit(tmp_path: Path, capsys: pytest.CaptureF
         (("single", *folder), 2, "needs --data"),
         (("single", *folder, "--data", data / "train"), 2, "train/ and test/"),
         (("single", *folder, "--data", data), 1, "train/dark/003.png cannot be read"),
+        (("single", *folder, "--data", tmp_path / "late"), 1, "test/dark/001.png cannot be read"),
         (("single", "--as", "../up"), 2, "no name"),
         (("single", "--as", "a" * 200), 2, "at most 100"),
         (("single", "--as", "mine"), 2, "shapes has a name already"),

@@ -216,6 +216,22 @@ def test_other_images_have_another_fingerprint(tmp_path: Path) -> None:
     assert len({one, other, more}) == 3
 
 
+def test_a_glance_finds_what_is_no_image_and_passes_what_can_be_read(tmp_path: Path) -> None:
+    """A text and a picture with a wrong checksum are named without being asked for; one without its end is read."""
+    picture(tmp_path / "ant" / "a.png")
+    path = picture(tmp_path / "bee" / "b.png")
+    whole = path.read_bytes()
+    images = ImageFolder(tmp_path)
+    place = whole.index(b"IDAT") + 6
+    for content in (whole, whole[:-12]):  # the closing chunk has no pixels
+        path.write_bytes(content)
+        images.glance()
+    for content in (b"text", whole[:place] + bytes([whole[place] ^ 255]) + whole[place + 1 :]):
+        path.write_bytes(content)
+        with pytest.raises(DataError, match=r"bee/b\.png cannot be read"):
+            images.glance()
+
+
 def test_a_corrupt_image_is_named(tmp_path: Path) -> None:
     """An image that breaks off is named when it is read, not before."""
     picture(tmp_path / "ant" / "good.png")
