@@ -255,7 +255,10 @@ def listed(model: zoo.Model, proto: Any, accuracy: Share) -> zoo.Model:
     What was quantised of the model that had its name before is no longer listed, nor are models whose file is gone.
     """
     model = replace(model, accuracy=accuracy.count / accuracy.of, accuracy_images=accuracy.of)
-    content = onnx_export.describe(proto, {fact: getattr(model, fact) for fact in FACTS})
+    facts = {fact: getattr(model, fact) for fact in FACTS}
+    if "epoch" in model.recipe:  # trained here: the digest of a checkpoint, whose log holds times, is the manifest's
+        facts["recipe"] = {name: value for name, value in model.recipe.items() if name != "checkpoint"}
+    content = onnx_export.describe(proto, facts)
     model = replace(model, sha256=hashlib.sha256(content).hexdigest(), bytes=len(content), macs=max(model.macs, 1))
     write_whole(model.path, content)
     out = model.directory
