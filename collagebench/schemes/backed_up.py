@@ -24,7 +24,7 @@ from typing import ClassVar
 
 from collagebench.errors import UsageError
 from collagebench.schemes.groups import Flush, Groups
-from collagebench.schemes.percentile import RunningPercentile, parse_delay
+from collagebench.schemes.percentile import RunningPercentile, parse_delay, seconds_of
 from collagebench.schemes.protocol import Action, Judge, Request, Scheme, Task, Wake
 from collagebench.schemes.rejection import Rejection
 
@@ -112,9 +112,7 @@ class BackedUp(Scheme):
         if self._percentiles:
             self._unreplied.add(request.id)
         actions: list[Action] = [self._send("single", (request,))]
-        again = self.reissue_after
-        if isinstance(again, RunningPercentile):
-            again = again.value
+        again = None if self.reissue_after is None else seconds_of(self.reissue_after)
         if again is not None:
             actions.append(Wake(("reissue", request), now + again))
         return actions + self._groups.arrived(request, now)

@@ -20,7 +20,7 @@ from collections.abc import Collection, Hashable
 
 from collagebench.errors import UsageError
 from collagebench.schemes.budget import CopyBudget
-from collagebench.schemes.percentile import RunningPercentile, parse_delay
+from collagebench.schemes.percentile import RunningPercentile, parse_delay, seconds_of
 from collagebench.schemes.protocol import Action, Request, Scheme, Send, Task, Wake
 from collagebench.schemes.single_r import coin
 
@@ -55,7 +55,7 @@ class Hedge(Scheme):
         self._unhedged[request.id] = request
         actions: list[Action] = [self._send("single", (request,))]
         if coin(request.id) < self.probability:
-            if (delay := self._delay()) is None:
+            if (delay := seconds_of(self.delay)) is None:
                 self._untimed.append(request)
             else:
                 actions.append(Wake(request.id, now + delay))
@@ -97,13 +97,9 @@ class Hedge(Scheme):
                 actions.append(self._fail(request, reason))
         return actions
 
-    def _delay(self) -> float | None:
-        """Return the delay in seconds, None while it is not known."""
-        return self.delay.value if isinstance(self.delay, RunningPercentile) else self.delay
-
     def _time(self, now: float) -> list[Action]:
         """Look again at what arrived before the delay was known, once it is."""
-        delay = self._delay() if self._untimed else None
+        delay = seconds_of(self.delay) if self._untimed else None
         if delay is None:
             return []
         untimed, self._untimed = self._untimed, []

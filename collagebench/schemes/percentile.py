@@ -38,6 +38,11 @@ class RunningPercentile:
         return self._sorted[rank - 1] if rank <= len(self._sorted) else math.inf
 
 
+def seconds_of(delay: float | RunningPercentile) -> float | None:
+    """Return a delay in seconds, None while it is a percentile that is not known yet."""
+    return delay.value if isinstance(delay, RunningPercentile) else delay
+
+
 def parse_delay(text: str | float) -> float | RunningPercentile:
     """Read `0.2` (seconds) or `p95` (a running percentile of the request latencies seen so far).
 

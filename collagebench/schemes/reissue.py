@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Collection, Hashable
 
 from collagebench.errors import UsageError
-from collagebench.schemes.percentile import RunningPercentile, parse_delay
+from collagebench.schemes.percentile import RunningPercentile, parse_delay, seconds_of
 from collagebench.schemes.protocol import Action, Cancel, Request, Scheme, Send, Task, Wake
 
 
@@ -78,18 +78,14 @@ class Reissue(Scheme):
         sent = self._send("single", (request,), attempt, avoid)
         if attempt == self.retries:
             return [sent]
-        if (timeout := self._timeout()) is None:
+        if (timeout := seconds_of(self.timeout)) is None:
             self._untimed.append((sent.task, now))
             return [sent]
         return [sent, Wake(sent.task, now + timeout)]
 
-    def _timeout(self) -> float | None:
-        """Return the timeout in seconds, None while it is not known."""
-        return self.timeout.value if isinstance(self.timeout, RunningPercentile) else self.timeout
-
     def _time(self, now: float) -> list[Action]:
         """Look again at what was sent before the timeout was known, once it is."""
-        timeout = self._timeout() if self._untimed else None
+        timeout = seconds_of(self.timeout) if self._untimed else None
         if timeout is None:
             return []
         untimed, self._untimed = self._untimed, []
