@@ -12,7 +12,8 @@ replies are known nothing is held.
 
 When a group fails (lost, past its deadline, or without an answer for one request), its open requests are sent once
 more to another worker, as they are `reissue_after` seconds (or a percentile of the first replies) after their arrival
-where that is set, unless a reply for them is held; under `flush` auto that is their 99th percentile. A request whose
+where that is set, unless a reply for them is held; under `flush` auto that is their 99th percentile, counted from the
+arrival also for what arrived before 20 replies were known. A request whose
 own tasks have all failed is answered from a held reply, or sent again, three times in all, or left to a later group.
 """
 
@@ -24,7 +25,7 @@ from typing import ClassVar
 
 from collagebench.errors import UsageError
 from collagebench.schemes.groups import Flush, Groups
-from collagebench.schemes.percentile import RunningPercentile, parse_delay, seconds_of
+from collagebench.schemes.percentile import Delay, RunningPercentile, parse_delay
 from collagebench.schemes.protocol import Action, Judge, Request, Scheme, Task, Wake
 from collagebench.schemes.rejection import Rejection
 
@@ -80,7 +81,7 @@ class BackedUp(Scheme):
         self._groups = Groups(size, flush, flush_after, self._send_group, twice, whole)
         if reissue_after is None and flush == AUTO:
             reissue_after = REISSUE_AUTO
-        self.reissue_after = None if reissue_after is None else parse_delay(reissue_after)
+        self.reissue_after = None if reissue_after is None else Delay(reissue_after)
         self.wants_begun = isinstance(hold, RunningPercentile)
         self.idle_role = self.role if self._groups.on_idle else None
         if reject is None:
@@ -91,9 +92,8 @@ class BackedUp(Scheme):
         """The replies that can answer an open request, but have come too early to be used, by its id."""
         self._singles: dict[int, int] = {}
         """How many single tasks each open request has had, by id."""
-        self._percentiles = [one for one in (self.hold, self.reissue_after) if isinstance(one, RunningPercentile)]
         self._unreplied: set[int] = set()
-        """Open requests that no reply can answer yet, by id, where a percentile is kept of the first ones."""
+        """Open requests that no reply can answer yet, by id."""
         self._in_service: set[int] = set()
         """Open requests whose own task is or was in service, by id, where `hold` is a percentile."""
 
@@ -109,12 +109,10 @@ class BackedUp(Scheme):
         """Send it to one worker and enter it for a group."""
         self._singles[request.id] = 1
         self._rejection.arrived()
-        if self._percentiles:
-            self._unreplied.add(request.id)
+        self._unreplied.add(request.id)
         actions: list[Action] = [self._send("single", (request,))]
-        again = None if self.reissue_after is None else seconds_of(self.reissue_after)
-        if again is not None:
-            actions.append(Wake(("reissue", request), now + again))
+        if self.reissue_after is not None:
+            actions += self.reissue_after.wake(("reissue", request), now)
         return actions + self._groups.arrived(request, now)
 
     def idle(self, role: str, now: float) -> list[Action]:
@@ -177,8 +175,8 @@ class BackedUp(Scheme):
         (request,) = task.requests
         if not self._open(request):
             return []
-        self._time_first_reply(request, now)
-        return self._answer(request, "resent" if task.attempt else "own", task)
+        overdue = self._time_first_reply(request, now)
+        return self._answer(request, "resent" if task.attempt else "own", task) + overdue
 
     def _single_failed(self, request: Request, reason: str) -> list[Action]:
         return [] if self._live[request.id] else self._last_resort(request, reason)
@@ -202,24 +200,30 @@ class BackedUp(Scheme):
         """These replies answer the request: now if it is old enough or has nothing else to wait for, or held."""
         if request.id in self._held:
             return [] if self._live[request.id] else self._answer(request, self.role, *tasks)
-        self._time_first_reply(request, now)
+        overdue = self._time_first_reply(request, now)
         until = request.arrival + self._hold_of(request)
         self._held[request.id] = tasks
         if now >= until or not self._live[request.id]:
-            return self._release(request)
-        return [Wake(("hold", request), until)]
+            return self._release(request) + overdue
+        return [Wake(("hold", request), until), *overdue]
 
     def _release(self, request: Request) -> list[Action]:
         """The hold of a reply is over: use it, or see first how sure it is."""
         tasks = self._held[request.id]
         return [Judge(request, tasks)] if self.judges else self._answer(request, self.role, *tasks)
 
-    def _time_first_reply(self, request: Request, now: float) -> None:
-        """Take in how long it took until an answer to the request was there, used or held."""
-        if request.id in self._unreplied:
-            self._unreplied.remove(request.id)
-            for percentile in self._percentiles:
-                percentile.add(now - request.arrival)
+    def _time_first_reply(self, request: Request, now: float) -> list[Wake]:
+        """Take in how long it took until an answer to the request was there, used or held; see what is late by that."""
+        if request.id not in self._unreplied:
+            return []
+        self._unreplied.remove(request.id)
+        latency = now - request.arrival
+        if isinstance(self.hold, RunningPercentile):
+            self.hold.add(latency)
+        if self.reissue_after is None:
+            return []
+        self.reissue_after.add(latency)
+        return self.reissue_after.overdue(now)
 
     def _hold_of(self, request: Request) -> float:
         """Return how many seconds from its arrival on the request waits for its own reply."""

@@ -20,8 +20,8 @@ from collections.abc import Collection, Hashable
 
 from collagebench.errors import UsageError
 from collagebench.schemes.budget import CopyBudget
-from collagebench.schemes.percentile import RunningPercentile, parse_delay, seconds_of
-from collagebench.schemes.protocol import Action, Request, Scheme, Send, Task, Wake
+from collagebench.schemes.percentile import Delay
+from collagebench.schemes.protocol import Action, Request, Scheme, Send, Task
 from collagebench.schemes.single_r import coin
 
 
@@ -34,15 +34,13 @@ class Hedge(Scheme):
         super().__init__()
         if not 0 <= hedge_probability <= 1:
             raise UsageError(f"--hedge-probability is a number from 0 to 1, not {hedge_probability}")
-        self.delay = parse_delay(hedge_delay)
+        self.delay = Delay(hedge_delay)
         self.budget = None if hedge_budget is None else CopyBudget(hedge_budget)
         self.probability = hedge_probability
         self._unhedged: dict[int, Request] = {}
         """Open requests that have had no second task yet, by id."""
         self._due: dict[int, Request] = {}
         """Those of them whose delay is over and that wait for a token, in that order, by id."""
-        self._untimed: list[Request] = []
-        """Requests that arrived before the delay was known."""
 
     def allot(self, workers: int) -> dict[str, int]:
         """All workers serve single images; a copy needs a second one."""
@@ -55,10 +53,7 @@ class Hedge(Scheme):
         self._unhedged[request.id] = request
         actions: list[Action] = [self._send("single", (request,))]
         if coin(request.id) < self.probability:
-            if (delay := seconds_of(self.delay)) is None:
-                self._untimed.append(request)
-            else:
-                actions.append(Wake(request.id, now + delay))
+            actions += self.delay.wake(request.id, now)
         if self.budget is not None:
             self.budget.earn()
             if self._due and self.budget.spend():
@@ -82,9 +77,8 @@ class Hedge(Scheme):
         if not self._open(request):
             return []
         self._forget(request)
-        if isinstance(self.delay, RunningPercentile):
-            self.delay.add(now - request.arrival)
-        return self._answer(request, "hedge" if task.attempt else "own", task) + self._time(now)
+        self.delay.add(now - request.arrival)
+        return self._answer(request, "hedge" if task.attempt else "own", task) + self.delay.overdue(now)
 
     def failed(self, task: Task, reason: str, now: float) -> list[Action]:
         """Send the copy now if it was not sent yet; give up when both have failed."""
@@ -96,14 +90,6 @@ class Hedge(Scheme):
             else:
                 actions.append(self._fail(request, reason))
         return actions
-
-    def _time(self, now: float) -> list[Action]:
-        """Look again at what arrived before the delay was known, once it is."""
-        delay = seconds_of(self.delay) if self._untimed else None
-        if delay is None:
-            return []
-        untimed, self._untimed = self._untimed, []
-        return [Wake(r.id, max(now, r.arrival + delay)) for r in untimed if r.id in self._unhedged]
 
     def _hedge(self, request: Request) -> Send:
         self._forget(request)

@@ -18,7 +18,6 @@ from collections.abc import Hashable
 
 from collagebench.errors import UsageError
 from collagebench.schemes.hedge import Hedge
-from collagebench.schemes.percentile import seconds_of
 from collagebench.schemes.protocol import Action, Request, Send, Wake
 
 
@@ -45,7 +44,7 @@ class HedgeIdle(Hedge):
         """A worker is idle: send it the oldest request that waits, or a copy, or come back when one is old enough."""
         if self._queue:
             return [self._first(next(iter(self._queue.values())))]
-        delay = seconds_of(self.delay)
+        delay = self.delay.seconds
         if delay is None or not self._unhedged:
             return []
         oldest = next(iter(self._unhedged.values()))

@@ -1,12 +1,18 @@
-"""A running percentile of the last latencies, and the option that is either seconds or such a percentile."""
+"""A running percentile of the last latencies, and the option that is either seconds or such a percentile.
+
+What arrives before a percentile is known has its delay from there on (`Delay`): else it would have none at all, and
+where replies are lost, wait for its deadline.
+"""
 
 from __future__ import annotations
 
 import math
 from bisect import bisect_left, insort
 from collections import deque
+from collections.abc import Hashable
 
 from collagebench.errors import UsageError
+from collagebench.schemes.protocol import Wake
 
 
 class RunningPercentile:
@@ -38,9 +44,40 @@ class RunningPercentile:
         return self._sorted[rank - 1] if rank <= len(self._sorted) else math.inf
 
 
-def seconds_of(delay: float | RunningPercentile) -> float | None:
-    """Return a delay in seconds, None while it is a percentile that is not known yet."""
-    return delay.value if isinstance(delay, RunningPercentile) else delay
+class Delay:
+    """What passes, in seconds, until a scheme looks at something again: always as long, or a running percentile."""
+
+    def __init__(self, option: str | float) -> None:
+        """`option` is what `parse_delay` reads; it raises what that raises."""
+        self._is = parse_delay(option)
+        self._early: list[tuple[Hashable, float]] = []
+        """The tokens whose delay was not known yet, and when it began."""
+
+    @property
+    def seconds(self) -> float | None:
+        """The delay, None while it is a percentile that is not known yet."""
+        return self._is.value if isinstance(self._is, RunningPercentile) else self._is
+
+    def add(self, latency: float) -> None:
+        """Take in a latency, of which the delay may be a percentile."""
+        if isinstance(self._is, RunningPercentile):
+            self._is.add(latency)
+
+    def wake(self, token: Hashable, since: float) -> list[Wake]:
+        """Ask for `token` the delay after `since`; if that is not known yet, `overdue` will once it is."""
+        seconds = self.seconds
+        if seconds is None:
+            self._early.append((token, since))
+            return []
+        return [Wake(token, since + seconds)]
+
+    def overdue(self, now: float) -> list[Wake]:
+        """Ask for what came before the delay was known, once it is."""
+        seconds = self.seconds if self._early else None
+        if seconds is None:
+            return []
+        early, self._early = self._early, []
+        return [Wake(token, max(now, since + seconds)) for token, since in early]
 
 
 def parse_delay(text: str | float) -> float | RunningPercentile:

@@ -13,8 +13,8 @@ from __future__ import annotations
 from collections.abc import Collection, Hashable
 
 from collagebench.errors import UsageError
-from collagebench.schemes.percentile import RunningPercentile, parse_delay, seconds_of
-from collagebench.schemes.protocol import Action, Cancel, Request, Scheme, Send, Task, Wake
+from collagebench.schemes.percentile import Delay
+from collagebench.schemes.protocol import Action, Cancel, Request, Scheme, Send, Task
 
 
 class Reissue(Scheme):
@@ -24,12 +24,10 @@ class Reissue(Scheme):
         super().__init__()
         if retries < 1:
             raise UsageError(f"--retries must be 1 or more, not {retries}")
-        self.timeout = parse_delay(reissue_after)
+        self.timeout = Delay(reissue_after)
         self.retries = retries
         self._anywhere: set[int] = set()
         """Tasks that no worker was to be avoided for any more."""
-        self._untimed: list[tuple[Task, float]] = []
-        """Tasks that were sent before the timeout was known, and when."""
 
     def allot(self, workers: int) -> dict[str, int]:
         """All workers serve single images; a retry needs a second one."""
@@ -55,9 +53,8 @@ class Reissue(Scheme):
         (request,) = task.requests
         if task not in self._live.get(request.id, ()):
             return []
-        if isinstance(self.timeout, RunningPercentile):
-            self.timeout.add(now - request.arrival)
-        return self._answer(request, "resent" if task.attempt else "own", task) + self._time(now)
+        self.timeout.add(now - request.arrival)
+        return self._answer(request, "resent" if task.attempt else "own", task) + self.timeout.overdue(now)
 
     def failed(self, task: Task, reason: str, now: float) -> list[Action]:
         """Send the next attempt at once, if one is left."""
@@ -76,18 +73,4 @@ class Reissue(Scheme):
 
     def _try(self, request: Request, attempt: int, now: float, *avoid: Task) -> list[Action]:
         sent = self._send("single", (request,), attempt, avoid)
-        if attempt == self.retries:
-            return [sent]
-        if (timeout := seconds_of(self.timeout)) is None:
-            self._untimed.append((sent.task, now))
-            return [sent]
-        return [sent, Wake(sent.task, now + timeout)]
-
-    def _time(self, now: float) -> list[Action]:
-        """Look again at what was sent before the timeout was known, once it is."""
-        timeout = seconds_of(self.timeout) if self._untimed else None
-        if timeout is None:
-            return []
-        untimed, self._untimed = self._untimed, []
-        live = [(task, sent) for task, sent in untimed if task in self._live.get(task.requests[0].id, ())]
-        return [Wake(task, max(now, sent + timeout)) for task, sent in live]
+        return [sent] if attempt == self.retries else [sent, *self.timeout.wake(sent.task, now)]

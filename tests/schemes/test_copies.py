@@ -178,6 +178,10 @@ def test_a_task_that_a_worker_refuses_leaves_the_queue_alone() -> None:
     [
         ("hedge", {"hedge_delay": "p50"}, "hedge"),
         ("reissue", {"reissue_after": "p50"}, "resent"),
+        ("collage", {"reissue_after": "p50", "flush": "idle"}, "resent"),
+        ("collage", {"reissue_after": "p50", "flush": "auto"}, "resent"),
+        ("backup", {"reissue_after": "p50", "flush": "auto"}, "resent"),
+        ("parity", {"reissue_after": "p50", "flush": "idle"}, "resent"),
     ],
 )
 def test_what_came_before_a_percentile_was_known_is_looked_at_once_it_is(
@@ -194,16 +198,21 @@ def test_what_came_before_a_percentile_was_known_is_looked_at_once_it_is(
     driver.arrive(now=30.0)
     last = driver.tasks()[-1]
     young = driver.arrive(now=30.05)
+    assert not driver.wakes
     driver.reply(last, now=30.1)
-    at = [when for when, _ in sorted(driver.wakes, key=lambda wake: wake[0])]
-    assert at == [pytest.approx(30.1), pytest.approx(30.15)]
-    driver.wake()
-    again = [task for task in driver.tasks() if task.requests == (lost,) and task.attempt == 1]
-    assert len(again) == 1
-    assert driver.avoided[again[0].id] == (stuck,)
-    driver.reply(again[0])
+    sent_again: dict[int, float] = {}
+    while driver.wakes and len(sent_again) < 2:
+        driver.wake()
+        for task in driver.tasks():
+            if task.attempt:
+                sent_again.setdefault(task.requests[0].id, driver.now)
+    assert sent_again == {lost.id: pytest.approx(30.1), young.id: pytest.approx(30.15)}
+    (again,) = [task for task in driver.tasks() if task.requests == (lost,) and task.attempt == 1]
+    assert driver.avoided[again.id] == (stuck,)
+    driver.reply(again)
     assert driver.answers[lost.id][0] == source
-    driver.wake()
+    while driver.wakes:
+        driver.wake()
     assert [task.attempt for task in driver.ever_sent if task.requests == (young,)] == [0, 1]
 
 
