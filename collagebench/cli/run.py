@@ -17,8 +17,9 @@ from collagebench.cli.options import ExperimentCommand, experiment_options, flee
 def command(**options: Any) -> int:
     """Measure redundancy schemes side by side on real worker processes.
 
-    Without options: none, replication, hedging and collage on ten local workers that classify generated images, under
-    the latencies that the authors of collage inference measured, five times as fast; about a minute.
+    Without options: none, replication, hedging, hedging on idle workers and collage on ten local workers that classify
+    generated images, under the latencies that the authors of collage inference measured, five times as fast; a minute
+    and a half.
 
     Several values with commas between them, as in --utilisation 0.1,0.3, make a sweep: an experiment for each of them,
     one after the other. Several values of a scheme's option, as in --grid 2,3, make a variant for each.
