@@ -134,7 +134,7 @@ def test_records_of_an_older_version_are_read(tmp_path):
     header.write_text(json.dumps({**json.loads(header.read_text()), "schema": 1}))
     for file, column in (("requests", "straggled"), ("tasks", "share"), ("cells", "tasks")):
         path = tmp_path / "run" / f"{file}.csv"
-        pandas.read_csv(path).drop(columns=column).to_csv(path, index=False)
+        pandas.read_csv(path, dtype=str, keep_default_na=False).drop(columns=column).to_csv(path, index=False)
     run = load(tmp_path / "run")
     assert run.requests["straggled"].tolist() == [-1, -1]
     assert run.tasks["share"].tolist() == [-1, -1]
