@@ -63,7 +63,7 @@ def _print_one(one: dict[str, Any], console: Console, details: bool) -> None:
             print_line(console, meaning, indent=f"{column:<{width}}", style="dim")
         if one["slo_ms"] is not None:
             console.print()
-            print_line(console, goodput(one))
+            print_line(console, goodput(one, _plus_minus(console)))
         console.print()
         if details:
             print_details(one, console)
@@ -105,13 +105,18 @@ def conditions(one: dict[str, Any]) -> str:
     return " ".join(part for part in parts if part).rstrip(",")
 
 
-def goodput(one: dict[str, Any]) -> str:
-    """Say how many answers a second of each scheme are right and in time, for the SLO there is."""
+def goodput(one: dict[str, Any], plus_minus: str = "±") -> str:
+    """Say how many answers a second of each scheme are right and in time, for the SLO there is.
+
+    An interval ends where all answers are right and in time, or none is, so half of it is its longer side.
+    """
     each = []
     for scheme in one["schemes"]:
         rate, ends = scheme["goodput_rps"], scheme["goodput_ci95_rps"]
+        half = max(rate - ends[0], ends[1] - rate) if ends else 0.0
         if scheme["runs"]:
-            each.append(f"{scheme['variant']} {as_rate(rate)}" + (f" ± {ends[1] - rate:.2g}" if ends else ""))
+            width = f" {plus_minus} {half:.2g}" if half < 99.5 else f" {plus_minus} {half:.0f}"
+            each.append(f"{scheme['variant']} {as_rate(rate)}" + (width if ends else ""))
     return f"right answers within {one['slo_ms']:g} ms, a second: {', '.join(each)}"
 
 

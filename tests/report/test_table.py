@@ -11,7 +11,7 @@ from synthetic_run import HEADER, cell, lognormal, make_run, request, task
 from collagebench.report import print_report
 from collagebench.report.markdown import markdown
 from collagebench.report.summary import summarise
-from collagebench.report.table import print_summary
+from collagebench.report.table import goodput, print_summary
 from collagebench.results.reader import load
 from collagebench.results.writer import RunWriter
 
@@ -53,6 +53,23 @@ def test_an_slo_adds_how_many_answers_are_right_and_in_time(tmp_path):
     assert line in printed(directory, slo_ms=150).splitlines()
     assert line in markdown(summary).splitlines()
     assert "right answers" not in printed(directory)
+
+
+def test_an_interval_of_goodput_that_ends_at_all_answers_is_not_said_to_be_narrower(tmp_path):
+    """Nearly all are right in time: what stands behind ± is the side of the interval that nothing cuts off."""
+    shares = ([0.1] * 400, [0.1] * 360 + [0.2] * 40) * 2
+    directory = make_run(tmp_path / "run", {"none": list(shares)})
+    scheme = summarise([load(directory)], slo_ms=150)["schemes"][0]
+    rate, (low, high) = scheme["goodput_rps"], scheme["goodput_ci95_rps"]
+    assert rate - low > 1.5 * (high - rate)
+    assert f"none {rate:.1f} ± {rate - low:.2g}" in printed(directory, slo_ms=150)
+    assert f"none {rate:.1f} +- {rate - low:.2g}" in printed(directory, slo_ms=150, file=AsciiIO())
+
+
+def test_a_wide_interval_of_goodput_is_a_plain_number():
+    """A fleet with thousands of answers a second has no interval in powers of ten."""
+    scheme = {"variant": "none", "runs": 2, "goodput_rps": 4000.0, "goodput_ci95_rps": [3765.0, 4235.0]}
+    assert goodput({"slo_ms": 50.0, "schemes": [scheme]}).endswith("none 4000.0 ± 235")
 
 
 def test_too_few_requests_print_a_lower_bound(tmp_path):
