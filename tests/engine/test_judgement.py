@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Callable, Sequence
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from collagebench.cli.resolve import resolve
 from collagebench.engine import experiment
 from collagebench.engine.cells import Progress
 from collagebench.engine.conductor import Conductor
-from collagebench.engine.judgement import ENOUGH, SimulatedJudge, margin
+from collagebench.engine.judgement import ENOUGH, EmulatedJudge, SimulatedJudge, margin
 from collagebench.engine.router import Job, Router
 from collagebench.engine.simulated import SimulatedTransport, simulate_cell
 from collagebench.results.records import NO_CLASS
@@ -70,6 +72,121 @@ def test_only_answers_that_are_classified_cost_an_inference() -> None:
     assert [margins[i] for i in evaluated] == evaluated
     assert set(margins) <= set(evaluated)
     assert len(set(margins[ENOUGH:])) > ENOUGH / 2
+
+
+class Aside:
+    """An evaluation that begins a job when it is told to, and ends it when it is let."""
+
+    def __init__(self) -> None:
+        self.begun: list[int] = []
+        self.allowed = threading.Semaphore(0)
+        self.judge = EmulatedJudge(COLLAGE, self._evaluate, lambda request: (request % 10) / 10, ("collage",))
+
+    def _evaluate(self, jobs: Sequence[Job]) -> None:
+        for job in jobs:
+            (request,) = job.task.requests
+            self.begun.append(request.id)
+            assert self.allowed.acquire(timeout=60)
+            if request.id < 0:
+                raise ValueError("no such image")
+            job.outputs = np.array([[float(request.id), 0.0]], np.float32)
+
+    def work_out(self, number: int, role: str = "collage") -> Job:
+        """Return the job of one request, whose outputs are to be worked out; `done` lets it end if it was begun."""
+        job = Job(Task(0, role, (Request(number, 0, 0.0),), 0), 0, 0.0, 0.0, 0.0)
+        self.judge.ahead(job)
+        return job
+
+    def done(self) -> None:
+        """Let what is under way end, and wait for that."""
+        self.allowed.release()
+        assert self.judge._under_way is not None
+        assert self.judge._under_way.exception(timeout=60) is None or not self.begun[-1] >= 0
+
+
+@pytest.fixture
+def aside() -> Iterator[Aside]:
+    """Return an evaluation that is let go of in the end."""
+    found = Aside()
+    yield found
+    found.allowed.release(1000)
+    found.judge.close()
+
+
+def test_one_job_at_a_time_is_worked_out_aside_and_only_of_roles_that_are_asked_about(aside: Aside) -> None:
+    """What comes meanwhile is not worked out, nor does anybody wait for it; what comes afterwards is."""
+    first, second = aside.work_out(1), aside.work_out(2)
+    aside.done()
+    third, single = aside.work_out(3), aside.work_out(4, "single")
+    aside.done()
+    aside.work_out(5, "single")
+    fourth = aside.work_out(6)
+    aside.done()
+    assert aside.begun == [1, 3, 6]
+    assert [job.outputs is not None for job in (first, second, third, single, fourth)] == [
+        True,
+        False,
+        True,
+        False,
+        True,
+    ]
+
+
+def test_margins_that_are_not_worked_out_are_drawn_from_those_that_are(aside: Aside) -> None:
+    """The same of the same request each time; beyond doubt while none is known, as nothing tells that it is not."""
+    unknown = aside.work_out(8)
+    request = Request(8, 0, 0.0)
+    assert aside.judge(request, [unknown]) == math.inf
+    aside.done()
+    assert aside.judge(request, [unknown]) == 8.0  # it is known by now
+    for number in (2, 3):
+        job = aside.work_out(number)
+        aside.done()
+        assert aside.judge(job.task.requests[0], [job]) == number
+    never = served([Request(9, 0, 0.0)], None)
+    assert [aside.judge(Request(number, 0, 0.0), [never]) for number in (0, 4, 9, 9)] == [8.0, 2.0, 3.0, 3.0]
+    known = served([Request(7, 0, 0.0)], [[7.0, 0.0]])
+    assert aside.judge(Request(0, 0, 0.0), [known, never]) == 8.0  # one of its replies is not worked out
+
+
+def test_what_goes_wrong_aside_is_raised_by_the_next(aside: Aside) -> None:
+    """No image that cannot be read is passed over in silence."""
+    aside.work_out(-1)
+    aside.done()
+    with pytest.raises(ValueError, match="no such image"):
+        aside.work_out(2)
+
+
+def test_time_spent_on_working_out_is_told_apart_from_the_clients() -> None:
+    """It is the processor time of the thread aside, all jobs together; what it only waits for is none."""
+    spent: list[float] = []
+
+    def evaluate(jobs: Sequence[Job]) -> None:
+        began = time.thread_time()
+        while time.thread_time() - began < 0.02:
+            pass
+        spent.append(time.thread_time() - began)
+
+    judge = EmulatedJudge(COLLAGE, evaluate, lambda request: 0.5, ("collage",))
+    assert judge.cpu == 0
+    for number in range(3):
+        judge.ahead(Job(Task(0, "collage", (Request(number, 0, 0.0),), 0), 0, 0.0, 0.0, 0.0))
+        assert judge._under_way is not None
+        judge._under_way.result(timeout=60)
+    judge.close()
+    assert len(spent) == 3
+    assert sum(spent) <= judge.cpu < sum(spent) + 0.02
+
+
+def test_closing_waits_for_what_is_under_way(aside: Aside) -> None:
+    """Nobody else may use the models meanwhile."""
+    job = aside.work_out(1)
+    ended: list[bool] = []
+    closing = threading.Thread(target=lambda: (aside.judge.close(), ended.append(job.outputs is not None)))
+    closing.start()
+    aside.allowed.release()
+    closing.join(60)
+    assert ended == [True]
 
 
 def test_only_open_requests_of_a_model_that_may_be_silent_are_asked_about() -> None:
