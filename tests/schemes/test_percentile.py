@@ -7,7 +7,9 @@ from math import ceil
 
 import pytest
 
-from collagebench.schemes.percentile import RunningPercentile
+from collagebench.errors import UsageError
+from collagebench.schemes.percentile import Delay, RunningPercentile, parse_delay
+from collagebench.schemes.protocol import Wake
 
 
 @pytest.mark.parametrize("p", [*range(1, 100), 99.9, 99.5, 2.5])
@@ -33,3 +35,48 @@ def test_only_the_last_thousand_count() -> None:
     for _ in range(10):
         percentile.add(1.0)
     assert percentile.lowest(1000) == 1.0
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("0.2", 0.2), (0.2, 0.2), ("0", 0.0), (0, 0.0), (" 3e1 ", 30.0)])
+def test_a_number_is_seconds(text: str | float, seconds: float) -> None:
+    """As a text or not, and 0 is one."""
+    assert parse_delay(text) == seconds
+
+
+@pytest.mark.parametrize(("text", "p"), [("p95", 95.0), ("P95", 95.0), ("p0.1", 0.1), ("p99.9", 99.9), ("p1", 1.0)])
+def test_a_letter_before_it_makes_it_a_percentile(text: str, p: float) -> None:
+    """In either case, with decimals if need be."""
+    found = parse_delay(text)
+    assert isinstance(found, RunningPercentile)
+    assert found.p == p
+
+
+@pytest.mark.parametrize("text", ["", "p", "p0", "p100", "p-1", "pnan", "-0.1", -1, "inf", "nan", 1e999, "q95", "95%"])
+def test_what_is_neither_is_refused(text: str | float) -> None:
+    """The sentence says what a delay is, and what was given."""
+    with pytest.raises(UsageError, match=r"^a delay is seconds, such as 0.2, or a percentile .*; not ") as refused:
+        parse_delay(text)
+    assert str(refused.value).endswith(f"not {text!r}")
+
+
+def test_a_delay_in_seconds_is_known_from_the_start_and_stays() -> None:
+    """No latency changes it, and nothing is overdue."""
+    delay = Delay("0.25")
+    delay.add(9.0)
+    assert delay.seconds == 0.25
+    assert delay.wake("first", 1.0) == [Wake("first", 1.25)]
+    assert delay.overdue(5.0) == []
+
+
+def test_what_comes_before_a_percentile_is_known_is_asked_for_once_it_is() -> None:
+    """Each from its own beginning on, at once if that is past already, once, and in the order in which it came."""
+    delay = Delay("p50")
+    for number in range(19):
+        delay.add(0.1 * number)
+    assert (delay.seconds, delay.wake("old", 1.0), delay.wake("new", 9.5), delay.overdue(9.6)) == (None, [], [], [])
+    delay.add(0.95)
+    assert delay.seconds == pytest.approx(0.9)
+    assert delay.overdue(10.0) == [Wake("old", 10.0), Wake("new", pytest.approx(10.4))]
+    assert delay.overdue(10.0) == []
+    assert delay.wake("later", 11.0) == [Wake("later", pytest.approx(11.9))]
+    assert delay.overdue(20.0) == []
