@@ -118,7 +118,9 @@ def _one(run: Run, baseline: str | None, slo_ms: float | None, minimum: MinimumE
 
 def _never_in_time(schemes: list[dict[str, Any]], slo_ms: float | None) -> list[str]:
     """Say where nothing keeps the SLO, as where seconds are meant."""
-    known = [scheme["goodput_rps"] for scheme in schemes if scheme["goodput_rps"] is not None]
+    known = [
+        scheme["goodput_rps"] for scheme in schemes if scheme["sources"] and scheme["goodput_rps"] is not None
+    ]  # a scheme that answers nothing is late with nothing
     if slo_ms is None or not known or max(known) > 0:
         return []
     return [f"no answer of any scheme is within the --slo of {slo_ms:g} ms: see that it is in milliseconds."]

@@ -122,9 +122,11 @@ def goodput_ci95(requests: Table, slo_s: float | None, sampled: bool = False) ->
 
 
 def _good(requests: Table, slo_s: float | None, sampled: bool) -> float | None:
-    """Return the share of requests with a right answer in time, None where classes are not known."""
+    """Return the share of requests with a right answer in time, None where there are none or classes are not known."""
     counted = requests.where(~requests["warmup"])
     answered = ~np.isnan(counted["latency"])
+    if not answered.any():
+        return 0.0 if len(counted) else None
     known = answered & (counted["predicted"] != EMPTY)
     if not known.any() or (not sampled and known.sum() < answered.sum()):
         return None

@@ -265,6 +265,24 @@ def test_the_interval_of_goodput_is_that_of_the_share_in_time_whatever_the_arriv
     assert goodput_ci95(requests.where(requests["run"] == 0), 0.1) is None
 
 
+@pytest.mark.parametrize("sampled", [False, True])
+def test_where_nothing_is_answered_nothing_is_right_in_time(tmp_path, sampled):
+    """Of three runs of 8 requests, the second has no answer: its share is 0, with which the interval is known; and the
+    goodput of such runs alone is 0."""
+    records = [
+        request(run=run, number=n, arrival=float(n), latency=None if run == 1 else 0.05)
+        for run in range(3)
+        for n in range(8)
+    ]
+    requests = written(tmp_path, records).requests
+    rate = 24 / (3 * 7.1)
+    assert goodput(requests, 0.1, sampled) == pytest.approx(2 / 3 * rate)
+    assert goodput_ci95(requests, 0.1, sampled) == (0.0, pytest.approx(rate))
+    nothing = requests.where(requests["run"] == 1)
+    assert (goodput(nothing, 0.1, sampled), goodput(nothing, None, sampled)) == (0.0, 0.0)
+    assert goodput(requests.where(requests["run"] > 2), None, sampled) is None
+
+
 def test_no_goodput_is_above_what_arrived(tmp_path):
     """Of two runs of four requests all and half are right: Student's interval goes far beyond all of them."""
     records = [
