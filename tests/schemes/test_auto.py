@@ -182,6 +182,23 @@ def test_places_left_over_are_taken_by_requests_whose_group_is_out() -> None:
     assert [request.id for request in driver.tasks("collage")[-1].requests] == [4]
 
 
+@pytest.mark.parametrize("how", ["held", "failed"])
+def test_what_a_group_has_come_back_for_takes_no_place_in_another(how: str) -> None:
+    """Whether its reply is held, or the group has failed and a single was sent again: the next group has new requests
+    only, though it has room."""
+    driver = ByHand(make("collage", {"grid": 2, "collage_workers": 2, "hold": 3.0}))
+    driver.idle = lambda role: role == "collage" and not driver.tasks("collage")
+    old = driver.arrive(now=0.0)
+    (group,) = driver.tasks("collage")
+    if how == "held":
+        driver.reply(group, now=0.1)
+    else:
+        driver.fail(group, now=0.1)
+    assert driver.open(old)
+    new = driver.arrive(now=0.2)
+    assert driver.tasks("collage")[0].requests == (new,)
+
+
 def test_no_group_goes_out_for_requests_that_have_one_already() -> None:
     """An idle worker stays idle when every open request is covered."""
     driver = ByHand(make("collage", {"grid": 2, "collage_workers": 2}))
