@@ -10,6 +10,7 @@ import sys
 import click
 
 from collagebench import __version__
+from collagebench.cli.standard_streams import secure
 from collagebench.errors import EXIT_ERROR, EXIT_INTERRUPTED, CollagebenchError, nearest
 
 VERBS = {
@@ -62,6 +63,7 @@ def cli() -> None:
 
 def main(args: list[str] | None = None) -> None:
     """Run the command line and exit with a documented code; no traceback reaches the user."""
+    secure()
     try:
         code = cli.main(args=args, prog_name="collagebench", standalone_mode=False)
     except (click.exceptions.Abort, KeyboardInterrupt):
@@ -83,6 +85,8 @@ def main(args: list[str] | None = None) -> None:
         sentence = f"unexpected {what}; set COLLAGEBENCH_TRACEBACK=1 to see where, and report it"
         if isinstance(error, OSError) and error.errno in FULL:  # a disk behind standard output, for example
             sentence = f"the output cannot be written ({error.strerror})"
+        elif isinstance(error, OSError) and error.errno == errno.EMFILE:
+            sentence = "more files are needed than may be open at once: raise `ulimit -n`"
         click.echo(f"collagebench: {sentence}", err=True)
         code = EXIT_ERROR
     sys.exit(code if isinstance(code, int) else 0)

@@ -83,7 +83,7 @@ def command(
 
     if details and form != "table":
         raise UsageError(f"--details adds to the table, not to {form}: leave it out; json and html have all of it")
-    if form in ("html", "svg", "trace") and out is None and sys.stdout.isatty():
+    if form in ("html", "svg", "trace") and out is None and sys.stdout and sys.stdout.isatty():
         raise UsageError(f"{form} is nothing that a terminal can show: say where it should go, with --out FILE")
     gates = [parse(text) for text in fail_if]
     code = print_report(runs, form, baseline=baseline, slo_ms=slo_ms, details=details, out=out, fail_if=gates)

@@ -1,0 +1,72 @@
+"""A command whose standard streams are closed, full or no longer read, as under cron or behind a pipe."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from real_processes import ROOT
+
+pytestmark = pytest.mark.processes
+
+SIMULATE = "simulate --workers 4 --runs 2 --requests 60 --scheme none --compute-time 0.001 --verbose --out r"
+CLOSED = ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"]
+
+
+def in_shell(command: str, cwd: Path) -> int:
+    """Run a command line of ours with what the shell redirects, and return its exit code."""
+    line = f"{sys.executable} -m collagebench {command}"
+    return subprocess.run(
+        ["bash", "-c", line], cwd=cwd, env={**os.environ, "PYTHONPATH": ROOT}, capture_output=True, check=False
+    ).returncode
+
+
+@pytest.mark.parametrize("redirected", ["2>/dev/full", "2> >(true)", *CLOSED])
+def test_an_experiment_does_not_need_its_standard_streams(tmp_path: Path, redirected: str) -> None:
+    """Where nothing can be said on a standard stream, or nobody listens, a simulation ends with 0 all the same."""
+    assert in_shell(f"{SIMULATE} {redirected}", tmp_path) == 0
+    assert json.loads((tmp_path / "r" / "run.json").read_text())["status"] == "done"
+
+
+@pytest.mark.parametrize("redirected", ["2>/dev/full", "2>&-"])
+def test_the_exit_code_is_the_same_though_nothing_can_be_said(tmp_path: Path, redirected: str) -> None:
+    """A gate that failed is 3, a usage error 2 and any other 1, whether or not standard error takes a word."""
+    assert in_shell(f"{SIMULATE} --fail-if 'none.p50 > 0' {redirected}", tmp_path) == 3
+    assert in_shell(f"simulate --runs zero {redirected}", tmp_path) == 2
+    assert in_shell(f"report . {redirected}", tmp_path) == 1
+
+
+@pytest.mark.parametrize("redirected", CLOSED)
+def test_no_file_takes_the_place_of_a_closed_stream(redirected: str) -> None:
+    """What is opened under a closed standard stream does not get its number, also in the processes that are started."""
+    program = (
+        "import os, subprocess, sys\n"
+        "from collagebench.cli import main\n"
+        "try:\n    main(['--version'])\nexcept SystemExit:\n    pass\n"
+        "look = 'import os; [os.fstat(number) for number in range(3)]'\n"
+        "os._exit(os.open('/', os.O_RDONLY) <= 2 or subprocess.run([sys.executable, '-c', look]).returncode)\n"
+    )
+    line = f'"$0" -c "$1" {redirected}'
+    assert subprocess.run(["bash", "-c", line, sys.executable, program], cwd=ROOT, check=False).returncode == 0
+
+
+def test_a_page_for_a_closed_standard_output_is_no_error(tmp_path: Path) -> None:
+    """A report that is asked for on a closed standard output ends with the code of its verdict."""
+    assert in_shell(SIMULATE, tmp_path) == 0
+    assert in_shell("report r --format html >&-", tmp_path) == 0
+
+
+def test_too_few_open_files_is_one_sentence(tmp_path: Path) -> None:
+    """Where more files are needed than may be open, the sentence names the limit to raise."""
+    line = f"ulimit -n 16; exec {sys.executable} -m collagebench {SIMULATE} --utilisation 0.2,0.3 --jobs 2"
+    environment = {**os.environ, "PYTHONPATH": ROOT}
+    done = subprocess.run(
+        ["bash", "-c", line], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr.endswith("raise `ulimit -n`\n")
+    assert "unexpected" not in done.stderr
