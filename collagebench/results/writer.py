@@ -12,7 +12,7 @@ import contextlib
 import json
 import os
 import threading
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,8 @@ LOGS = "workers"
 """The directory of what workers say."""
 FLUSH_EVERY = 0.5
 """Seconds between two visits of the thread that writes."""
+SPARE = 1 << 14
+"""Bytes by which the last header may be longer than the first; room for it is held from the beginning."""
 
 
 class RunWriter:
@@ -90,8 +92,15 @@ class RunWriter:
                 _put_in_place(self._without(lambda cell: cell not in keep))
             except OSError as error:
                 raise self._failed(error) from None
-        self._write_header()
-        self._open()
+        self._spare = _held(directory, self._write_header() + SPARE)
+        try:
+            self._open()
+        except OutputError as error:
+            self._let_go()
+            self._header.update(status="failed", error=str(error), finished_utc=now())
+            with contextlib.suppress(OutputError):
+                self._write_header()
+            raise
         self._line_of_request = formatter(RequestRecord)
         self._line_of_task = formatter(TaskRecord)
         self._line_of_cell = formatter(CellRecord)
@@ -170,10 +179,22 @@ class RunWriter:
     def finish(self, status: str, **facts: Any) -> None:
         """Write what is left and the final header: `status` is done, interrupted or failed; `facts` are added to it.
 
+        Where the records could not be written, the header says that the run failed, whatever `status` is, in the room
+        that was held for it.
+
         One fact is known to the report: `bound`, {p50, p90, p95, p99, mean (seconds), requests, source}, the latency of
         the same arrivals on a fleet without stragglers.
         """
-        self._flush()
+        try:
+            self._flush()
+        except OutputError as error:
+            self._let_go()
+            with contextlib.suppress(OutputError):
+                self._end("failed", facts if status == "failed" else {"error": str(error)})
+            raise
+        self._end(status, facts)
+
+    def _end(self, status: str, facts: Mapping[str, Any]) -> None:
         files = {rows.name: rows.checksum for rows in (self._requests, self._tasks, self._cells)}
         self._header.update(facts, status=status, finished_utc=now(), **{FILES: files})
         self._write_header()
@@ -194,8 +215,15 @@ class RunWriter:
         finally:
             for rows in (self._requests, self._tasks, self._cells):
                 rows.close()
+            self._let_go()
             if self._lock is not None:
                 os.close(self._lock)
+
+    def _let_go(self) -> None:
+        """Give back the room that is held for the last header."""
+        if self._spare is not None:
+            os.close(self._spare)
+            self._spare = None
 
     def _open(self) -> None:
         self._requests = self._rows(REQUESTS, RequestRecord)
@@ -249,18 +277,20 @@ class RunWriter:
             except OutputError:
                 return  # kept in _error; the next call of the owner raises it
 
-    def _write_header(self) -> None:
+    def _write_header(self) -> int:
+        """Put the header in place; return how many bytes it has."""
         path = self._directory / HEADER
         partial = path.with_suffix(".json.partial")
         try:
             plain = json.loads(json.dumps(self._header, default=str))
             text = json.dumps({**plain, OWN: header_checksum(plain)}, indent=1)
-            partial.write_text(text + "\n", encoding="utf-8")
+            size = partial.write_bytes(f"{text}\n".encode())
             partial.replace(path)
         except OSError as error:
             with contextlib.suppress(OSError):
                 partial.unlink(missing_ok=True)
             raise self._failed(error) from None
+        return size
 
     def _failed(self, error: OSError) -> OutputError:
         self._error = OutputError(
@@ -268,6 +298,23 @@ class RunWriter:
             "another directory; what was written so far stays readable"
         )
         return self._error
+
+
+def _held(directory: Path, size: int) -> int | None:
+    """Hold so many bytes of a directory's disk, until the descriptor is closed or the process ends; else None.
+
+    They are a file's without a name, so that nobody sees it and nothing is left behind.
+    """
+    try:
+        descriptor = os.open(directory, os.O_TMPFILE | os.O_WRONLY)
+    except (AttributeError, OSError):  # a system, or a file system, without such files
+        return None
+    try:
+        os.posix_fallocate(descriptor, 0, size)
+    except OSError:  # then the first table does not fit either
+        os.close(descriptor)
+        return None
+    return descriptor
 
 
 def _put_in_place(partials: Sequence[Path]) -> None:

@@ -23,6 +23,7 @@ from collagebench import zoo
 pytestmark = pytest.mark.processes
 
 SMALL = ["--workers", "4", "--runs", "2", "--requests", "60", "--scheme", "none", "--scheme", "collage"]
+TABLES = ["requests.csv", "tasks.csv", "cells.csv"]
 LONG = ["--workers", "4", "--runs", "1", "--requests", "5000", "--scheme", "none"]
 
 
@@ -187,7 +188,10 @@ def test_a_model_of_the_wrong_shape_is_one_sentence(tmp_path: Path, models: Path
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount a small file system")
 @pytest.mark.parametrize("verb", ["run", "simulate"])
 def test_a_full_disk_is_one_sentence_and_leaves_nothing_running(tmp_path: Path, verb: str) -> None:
-    """When the run directory's disk is full the command says so, ends with 1, and what it wrote can still be read."""
+    """When the run directory's disk is full the command says so, ends with 1, and what it wrote can still be read.
+
+    It says of itself that it failed, and why; with more room it goes on.
+    """
     disk = tmp_path / "disk"
     disk.mkdir()
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "none", str(disk)], check=False).returncode:
@@ -199,6 +203,15 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing_running(tmp_path: Path, 
         assert err.count("\n") == 1
         assert "No space left" in err
         assert (disk / "r" / "requests.csv").read_text().count("\n") > 1
+        header = json.loads((disk / "r" / "run.json").read_text())
+        assert header["status"] == "failed"
+        assert "No space left" in header["error"]
+        assert {path.name for path in (disk / "r").iterdir()} <= {"run.json", *TABLES, "workers"}
+        report, _, _ = collagebench("report", disk / "r", cwd=tmp_path)
+        assert report == 4
+        subprocess.run(["mount", "-o", "remount,size=32m", str(disk)], check=True)
+        if verb == "simulate":
+            assert collagebench(verb, "--resume", "--out", disk / "r", cwd=tmp_path)[0] == 0
     finally:
         subprocess.run(["umount", str(disk)], check=True)
 
