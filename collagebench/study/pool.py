@@ -29,7 +29,8 @@ MakePool = Callable[[int], Executor]
 """Makes an executor of so many processes."""
 LOOK_EVERY = 0.2
 """Seconds from one look for a Ctrl-C, and for how far the work is, to the next."""
-SAFE_PATH = "PYTHONSAFEPATH"
+LIBRARY = os.path.dirname(os.__file__)
+"""Where Python's own modules are."""
 
 shared: Any = None
 """In a process of the pool, what it shares with the parent: counters, if any; None elsewhere."""
@@ -97,8 +98,9 @@ def open_pool(jobs: int, make: MakePool | None = None, counters: Any = None) -> 
         told, teller = context.Pipe(duplex=False)
         executor: Executor
         try:
+            arguments = (told, counters, os.getcwd())
             with _only_installed_modules():  # for a helper that multiprocessing starts now
-                executor = _Processes(jobs, context, initializer=_begin, initargs=(told, counters))
+                executor = _Processes(jobs, context, initializer=_begin, initargs=arguments)
         except (OSError, NotImplementedError):
             executor, jobs = _Here(), 1
         try:
@@ -132,9 +134,10 @@ def _result(future: Future[Result], name: str, in_hand: list[str]) -> Result:
 # What the processes of the pool do.
 
 
-def _begin(told: Connection, counters: Any) -> None:
-    """Listen for the end of the parent, or its word to stop."""
+def _begin(told: Connection, counters: Any, directory: str) -> None:
+    """Go where the parent is, and listen for its end, or its word to stop."""
     global shared, _one_of_the_pool
+    os.chdir(directory)
     shared, _one_of_the_pool = counters, True
 
     def listen() -> None:
@@ -208,14 +211,12 @@ def _without_ctrl_c() -> Iterator[None]:
 def _only_installed_modules() -> Iterator[None]:
     """Keep processes that start meanwhile from taking a file of the current directory for a module of Python's.
 
-    Before Python 3.11 they do.
+    They look for modules where they start: so that is among Python's own.
     """
-    before = os.environ.get(SAFE_PATH)
-    os.environ[SAFE_PATH] = "1"
+    here = os.open(os.curdir, getattr(os, "O_PATH", os.O_RDONLY))
     try:
+        os.chdir(LIBRARY)
         yield
     finally:
-        if before is None:
-            del os.environ[SAFE_PATH]
-        else:
-            os.environ[SAFE_PATH] = before
+        os.fchdir(here)
+        os.close(here)

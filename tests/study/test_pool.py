@@ -6,7 +6,6 @@ import _multiprocessing
 import errno
 import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -117,16 +116,17 @@ def test_without_locks_it_works_here_and_hears_a_ctrl_c(monkeypatch: pytest.Monk
         pool.each(interrupted, {"one": (), "two": ()})
 
 
-@pytest.mark.skipif(sys.version_info < (3, 11), reason="Python looks into the current directory first")
 def test_files_of_the_current_directory_are_no_modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A `signal.py` that happens to lie there is not what a process of the pool imports, nor is the environment left
-    changed."""
+    """A `signal.py` that happens to lie there is not what a process of the pool imports, on any Python; and all work in
+    that directory, with the environment as it was."""
     for name in ("signal", "selectors"):
         (tmp_path / f"{name}.py").write_text("raise SystemExit('this is mine')\n")
     monkeypatch.chdir(tmp_path)
     before = dict(os.environ)
     with open_pool(1) as pool:
         assert pool.each(half, {"two": (2,)}) == {"two": 1.0}
+        assert pool.each(os.getcwd, {"there": ()}) == {"there": str(tmp_path)}
+    assert os.getcwd() == str(tmp_path)
     assert dict(os.environ) == before
 
 
