@@ -237,6 +237,8 @@ def profile_path(name: str) -> Path:
         return named
     if Path(name).is_file():
         return Path(name)
+    if Path(name).exists() and not Path(name).is_dir():
+        raise UsageError(f"the profile {name} cannot be read: it is no ordinary file")
     known = [path.stem for path in profiles_dir().glob("*.toml")]
     raise UsageError(
         f"there is no profile {name!r}, neither a file nor a shipped one{nearest(name, known, 'there are')}"

@@ -145,6 +145,12 @@ def socket_directory(directory: str | None = None) -> Iterator[str]:
         shutil.rmtree(directory, ignore_errors=True)
 
 
+def advice(error: int | None) -> str:
+    """Return what to do where a worker could not be started, to be appended to a sentence."""
+    limit = {errno.EMFILE: "-n", errno.EAGAIN: "-u"}.get(error or 0)
+    return f": raise `ulimit {limit}`, or use fewer workers" if limit else ""
+
+
 def _again(again: bool) -> dict[str, Any]:
     return {"again": True} if again else {}
 
@@ -266,8 +272,7 @@ class Forkserver:
                 self._loop.own(said)
             pid = os.fork()
         except OSError as error:
-            advice = ": raise `ulimit -n`, or use fewer workers" if error.errno == errno.EMFILE else ""
-            message = f"worker {spec.index} could not be started ({error.strerror}){advice}"
+            message = f"worker {spec.index} could not be started ({error.strerror}){advice(error.errno)}"
             say({"worker": spec.index, "event": "failed", "kind": "fleet", "message": message, **_again(again)})
             return
         if pid == 0:

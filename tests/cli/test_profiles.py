@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from itertools import pairwise
 
 import pytest
@@ -71,6 +72,13 @@ def test_a_file_of_ones_own(tmp_path):
     path.write_text("stragglers = 'markov'\n\npersistence = -1\n")
     with pytest.raises(UsageError, match="line 3: --persistence must be"):
         profiles(path)
+
+
+def test_a_pipe_is_no_profile(tmp_path):
+    """What is there, but no file that can be read again, is called that, and not missing."""
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(UsageError, match=r"the profile .*/pipe cannot be read: it is no ordinary file"):
+        profiles(tmp_path / "pipe")
 
 
 def test_an_unknown_name():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 import signal
@@ -17,6 +18,7 @@ from open_inference.grpc import protocol
 from open_inference.grpc.service import GRPCInferenceServiceStub
 from real_processes import ROOT, SPEC, SUMS, Driven, Watched, driven
 
+from collagebench.worker.forkserver import advice
 from collagebench.worker.spec import WorkerSpec
 
 pytestmark = pytest.mark.processes
@@ -69,6 +71,12 @@ def test_a_limit_of_open_files_is_named_with_what_helps(tmp_path: Path) -> None:
         )
         server.order(drain=5.0)
         assert server.hear() == {"worker": 0, "event": "exited", "status": "exit status 0"}
+
+
+def test_a_limit_of_processes_is_named_with_what_helps() -> None:
+    """Where there can be no more processes (root always may), the limit to raise is named; else nothing is."""
+    assert advice(errno.EAGAIN) == ": raise `ulimit -u`, or use fewer workers"
+    assert advice(errno.ENOMEM) == ""
 
 
 def test_a_model_that_fails_is_reported_and_the_worker_ends(tmp_path: Path) -> None:
