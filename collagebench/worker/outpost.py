@@ -284,6 +284,7 @@ class Outpost:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             env=environment,
+            cwd=os.path.dirname(os.__file__),  # not among files that could be taken for modules of Python's
             start_new_session=True,
         ) as process:
             assert process.stdout is not None

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from real_processes import ROOT
 
 from collagebench.worker import outpost
 
@@ -34,7 +35,7 @@ class Driven:
         environment = {**os.environ, "XDG_CACHE_HOME": str(home), "TMPDIR": str(home)}
         pipe = subprocess.PIPE
         command = [sys.executable, *(program or (outpost.__file__,))]
-        self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, env=environment)
+        self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, env=environment, cwd=home)
         assert self.hear() == {"ready": True}
 
     def hear(self) -> dict[str, Any]:
@@ -128,6 +129,22 @@ def busy(self):
 outpost.Outpost._facts = busy
 outpost.main()
 """
+
+
+def test_files_of_the_home_directory_are_no_modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An environment can be made where a login begins among files that have the names of Python's modules."""
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", ROOT)
+    for name in ("venv", "pip"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('this is mine')\n")
+    patient = "from collagebench.worker import outpost; outpost.LEASE = 600.0; outpost.main()"  # no beats here
+    driven = Driven(tmp_path, "-c", patient)
+    driven.ask(look={"packages": {"pip": "1"}, "files": {}, "bootstrap": True})  # which it has from the beginning
+    made = driven.ask(bootstrap=True)
+    assert "facts" in made, made
+    assert made["facts"]["lacking"] == []
+    driven.end()
 
 
 def test_a_client_that_spoke_while_the_outpost_was_busy_is_not_gone(tmp_path: Path) -> None:
