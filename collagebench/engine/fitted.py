@@ -64,8 +64,7 @@ def latencies(directory: Path) -> NDArray[np.float64]:
         run = load(directory)
     except DataError as error:
         raise UsageError(f"--hedge-log: {error}") from None
-    schemes = {str(entry.get("variant") or entry["scheme"]): entry["scheme"] for entry in run.header.get("schemes", [])}
-    plain = [variant for variant in run.variants if schemes.get(variant) == "none"]
+    plain = [variant for variant in run.variants if run.scheme(variant).get("scheme") == "none"]
     requests = run.of([*plain, *run.variants][0]).requests if run.variants else run.requests
     found = requests["latency"][~requests["warmup"]]
     if len(found) < LATENCIES_AT_LEAST:

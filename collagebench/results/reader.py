@@ -95,6 +95,17 @@ class Run:
     """Names of the files that are not as the run wrote them."""
 
     @property
+    def config(self) -> dict[str, Any]:
+        """What the experiment was asked to do, as far as the header says."""
+        config: dict[str, Any] = self.header.get("config", {})
+        return config
+
+    def scheme(self, variant: str) -> dict[str, Any]:
+        """Return what the header says of a scheme; nothing of one that it does not list."""
+        listed = self.header.get("schemes", [])
+        return next((scheme for scheme in listed if (scheme.get("variant") or scheme["scheme"]) == variant), {})
+
+    @property
     def variants(self) -> list[str]:
         """The schemes' names in the order of the header, those with no complete cell included."""
         listed = [str(scheme.get("variant") or scheme["scheme"]) for scheme in self.header.get("schemes", [])]

@@ -56,11 +56,11 @@ class Answers:
 
 def sample(run: Run) -> int | None:
     """Return how many answers of each run were classified, drawn at random; None where all were."""
-    config = run.header.get("config") or {}
-    if run.header.get("engine") == "live" and config.get("compute") == "real":
+    if run.header.get("engine") == "live" and run.config.get("compute") == "real":
         return None
-    few: int = config.get("accuracy", config.get("requests", 0))
-    return few if few < config.get("requests", 0) else None
+    requests = run.config.get("requests", 0)
+    few: int = run.config.get("accuracy", requests)
+    return few if few < requests else None
 
 
 def answers(requests: Table) -> Answers:

@@ -78,4 +78,4 @@ def reported(run: Run) -> NDArray[np.bool_]:
 def _mode(run: Run) -> str | None:
     """Return what the draws of a run mean."""
     written = (run.header.get("service") or {}).get("mode")
-    return str(written) if written else MODES.get(str((run.header.get("config") or {}).get("stragglers")))
+    return str(written) if written else MODES.get(str(run.config.get("stragglers")))

@@ -25,10 +25,10 @@ USUAL = 0.5
 
 def silences(run: Run) -> dict[str, dict[tuple[str, int], float]]:
     """Return the longest silence, in seconds, of each host that was silent, by the scheme and the run it was in."""
-    if (run.header.get("config") or {}).get("stragglers") in NATURAL:
+    if run.config.get("stragglers") in NATURAL:
         return {}
     found: dict[str, dict[tuple[str, int], float]] = {}
-    for host, workers in _workers(run.header).items():
+    for host, workers in _workers(run.config).items():
         silent = {
             (variant, number): seconds
             for variant in run.variants
@@ -39,9 +39,8 @@ def silences(run: Run) -> dict[str, dict[tuple[str, int], float]]:
     return found
 
 
-def _workers(header: Mapping[str, Any]) -> dict[str, list[int]]:
+def _workers(config: Mapping[str, Any]) -> dict[str, list[int]]:
     """Return the workers of each host that SSH reaches; none where the records do not say whose they were."""
-    config = header.get("config") or {}
     if config.get("fleet") != "ssh":
         return {}
     try:
