@@ -88,6 +88,12 @@ def latency(requests: Table) -> Latency:
     )
 
 
+def failures(requests: Table) -> tuple[int, int]:
+    """Return how many requests failed, and of how many, warm-up left out."""
+    counted = ~requests["warmup"]
+    return int((np.isnan(requests["latency"]) & counted).sum()), int(counted.sum())
+
+
 def infinite_if_failed(requests: Table) -> NDArray[np.float64]:
     """Return the latency of every request in seconds, infinite where it has no answer."""
     seconds = requests["latency"]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from collagebench.results.reader import Table
+from collagebench.results.reader import Run, Table
 from collagebench.statistics.cost import served_while_arriving
 from collagebench.statistics.quantiles import quantile
 
@@ -26,6 +26,12 @@ OWN_STRAGGLERS = 0.005
 """Share of tasks: half of those beyond the p99."""
 TRANSPORT = 0.5
 """Transport p99 may be this share of the median latency."""
+
+
+def strained(run: Run, variant: str, least: float = BUSY) -> dict[str, float]:
+    """Return the busy share of each role of a scheme whose workers were busier than `least` while tasks waited."""
+    mine = run.of(variant)
+    return saturated(mine.tasks, mine.requests, run.scheme(variant).get("allotment") or {}, least)
 
 
 def saturated(tasks: Table, requests: Table, allotment: dict[str, int], least: float = BUSY) -> dict[str, float]:

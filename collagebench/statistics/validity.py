@@ -9,8 +9,9 @@ from collagebench.results.reader import Run, Table
 from collagebench.statistics.accuracy import answers
 from collagebench.statistics.growth import growing
 from collagebench.statistics.injection import injection
+from collagebench.statistics.latency import failures
 from collagebench.statistics.lateness import late_schemes
-from collagebench.statistics.warnings import failures, strained
+from collagebench.statistics.strain import strained
 
 STOLEN = 0.005
 """Share of the processors' time from which a host that took it away is named as a cause."""
@@ -133,7 +134,7 @@ def _late_client(run: Run) -> list[str]:
     if not late:
         return []
     ways = ["lower --utilisation or --rate", "raise --time-scale", "leave the client a core of its own"]
-    if run.header.get("config", {}).get("stragglers") == "none":
+    if run.config.get("stragglers") == "none":
         ways.remove("raise --time-scale")
     if run.header.get("client_priority") == "nice":
         ways.append("start it without nice")
@@ -165,12 +166,11 @@ def _overload(variant: str, requests: Table) -> list[str]:
 
 def _other_model(run: Run) -> list[str]:
     """Servers of somebody else may serve another model, or want other pixels: then answers are wrong far too often."""
-    if (run.header.get("config") or {}).get("fleet") != "endpoint":
+    if run.config.get("fleet") != "endpoint":
         return []
     known = {model["name"]: model.get("accuracy") for model in run.header.get("models", [])}
-    for scheme in run.header.get("schemes", []):
-        variant = scheme.get("variant") or scheme["scheme"]
-        promised = known.get((scheme.get("models") or {}).get("single"))
+    for variant in run.variants:
+        promised = known.get((run.scheme(variant).get("models") or {}).get("single"))
         share = answers(run.of(variant).requests).by_source.get("own")
         ends = share.ci95 if share else None
         if promised and share and ends and ends[1] < promised - MUCH_LESS:

@@ -23,7 +23,7 @@ from collagebench.errors import OutputError, UsageError
 from collagebench.report.recommendation_page import recommendation_page
 from collagebench.report.summary import LOST, failing
 from collagebench.report.verdict import by_single
-from collagebench.statistics.warnings import few_fleets
+from collagebench.statistics.notes.sample import few_fleets
 from collagebench.study.candidates import Left, candidates, possible
 from collagebench.study.explained import explain
 from collagebench.study.points import Point, measured, run_points

@@ -12,8 +12,9 @@ from collagebench.cli import main
 from collagebench.results.reader import Table, load
 from collagebench.results.writer import RunWriter
 from collagebench.statistics.growth import growing, growth
+from collagebench.statistics.notes.sample import FLEETS, few_fleets
 from collagebench.statistics.validity import judge
-from collagebench.statistics.warnings import FLEETS, few_fleets, warnings
+from collagebench.statistics.warnings import warnings
 
 SCHEMES = [{"scheme": "none", "variant": "none", "allotment": {"single": 10}, "options": {}}]
 

@@ -1,0 +1,56 @@
+"""Notes of the load: how busy workers were, and whether as busy as was meant."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from collagebench.results.reader import Run
+from collagebench.statistics.strain import BUSY, NEARLY, strained
+from collagebench.stragglers.causes import NATURAL
+
+LOAD = 0.1
+"""By so much of it the load may be another than that which was reckoned with."""
+
+
+def saturation(run: Run, variant: str) -> list[str]:
+    """Say which workers of a scheme were busy nearly all the time."""
+    return [
+        f"{variant}: its {role} workers were busy {100 * busy:.0f} % of the time while tasks waited, so "
+        + (
+            "latencies depend on the length of the run: lower --utilisation or --rate, or give it more workers."
+            if busy > BUSY
+            else "the interval of its p99 is narrower than it should be: raise --requests."
+        )
+        for role, busy in strained(run, variant, NEARLY).items()
+    ]
+
+
+def other_load(run: Run) -> list[str]:
+    """Say where serving every request once was another load than was reckoned with, in the first scheme that did so."""
+    reckoned: Mapping[str, Any] = run.header.get("service") or {}
+    plain = next((name for name in run.variants if run.scheme(name).get("scheme") in ("none", "equal")), None)
+    mean, load = reckoned.get("mean_s"), reckoned.get("utilisation")
+    if not (plain and mean and load):
+        return []
+    service = run.of(plain).tasks["service"]
+    service = service[~np.isnan(service)]
+    if not len(service) or abs(float(service.mean()) - mean) <= LOAD * mean:
+        return []
+    took = float(service.mean())
+    if f"{load * took / mean:.2f}" == f"{load:.2f}" or run.config.get("stragglers") in NATURAL:
+        return []
+    less = took < mean
+    why = (
+        "workers that stay slow are sent fewer requests, and the rarest slowness may not have come"
+        if less
+        else "rare slowness came more often than on average, or the machine itself was slow"
+    )
+    return [
+        f"the load without redundancy was {load * took / mean:.2f}, not {load:.2f}: services took {1e3 * took:.3g} ms "
+        f"on average in place of {1e3 * mean:.3g} ({why}): {'raise' if less else 'lower'} "
+        f"--{'rate' if run.config.get('rate') else 'utilisation'}, or raise --requests, to compare at the load that "
+        "was meant."
+    ]

@@ -1,0 +1,101 @@
+"""Notes of the machines: where the client, a worker's host or the network between them had a part in the figures."""
+
+from __future__ import annotations
+
+from collagebench.results.reader import Run
+from collagebench.statistics.drift import over_places, within_runs
+from collagebench.statistics.silence import silences
+from collagebench.statistics.strain import client_share, own_stragglers, slow_transport
+
+
+def measured_again(run: Run) -> list[str]:
+    """Say which runs were measured more than once, because the client was late."""
+    replaced = run.header.get("replaced", [])
+    if not replaced:
+        return []
+    numbers = {cell["run"] for cell in replaced}
+    of = run.config.get("runs", len(numbers))
+    lag = max(cell["dispatch_lag_p99_s"] for cell in replaced)
+    return [
+        f"the client was late in {len(numbers)} of {of} runs (dispatch lag p99 up to {1e3 * lag:.1f} ms), so all "
+        "schemes were measured there again, with the same requests and delays; what they had been like is in run.json."
+    ]
+
+
+def drift(run: Run, variant: str) -> list[str]:
+    """Say that a scheme was slower, or faster, at the beginning of its runs."""
+    ratio = within_runs(run.of(variant).requests)
+    if ratio is None:
+        return []
+    if ratio > 1:
+        return [
+            f"{variant}: the first quarter of a run was {ratio:.2f}x as slow as the rest (medians), so it was still "
+            "warming up: raise --warmup."
+        ]
+    return [
+        f"{variant}: a run was {1 / ratio:.2f}x as slow after its first quarter (medians), so its queue was still "
+        "filling or the machine tires: raise --warmup and --requests."
+    ]
+
+
+def places(run: Run) -> list[str]:
+    """Say that the machine changed its speed from scheme to scheme."""
+    times = over_places(run)
+    if times is None:
+        return []
+    how = f"{times:.2f}x as slow" if times > 1 else f"{1 / times:.2f}x as fast"
+    return [
+        f"the last scheme of a run was {how} as the first, whichever it was: the machine changes its speed; the random "
+        "order evens that out over many runs, so raise --runs, or let the machine come to rest first."
+    ]
+
+
+def silent_hosts(run: Run) -> list[str]:
+    """Say where the network failed for a while, or a host stood still."""
+    found = []
+    for host, silent in silences(run).items():
+        (variant, number), seconds = max(silent.items(), key=lambda item: item[1])
+        others = len(silent) - 1
+        more = f" (and in {others} other{'s' if others > 1 else ''} for over a second)" if others else ""
+        found.append(
+            f"{host} was not heard of for up to {seconds:.1f} s in run {number} of {variant}{more}: a p99 there is "
+            "that of the network, or of a host that stood still; run it again when they are well."
+        )
+    return found
+
+
+def busy_host(run: Run) -> list[str]:
+    """Say where the machine was the straggler; simulated machines never are."""
+    if run.header.get("engine") != "live" or not len(run.cells):
+        return []
+    found = []
+    environment = run.header.get("environment") or {}
+    own = own_stragglers(run.tasks)
+    if own is not None and run.config.get("stragglers") != "none":
+        found.append(
+            f"the machine itself was the straggler in {100 * own:.1f} % of the tasks (their inference, or a delay that "
+            "came out too long, took over twice the median service time): use fewer --workers, a lower --rate or "
+            "--compute emulated, or let nothing else run."
+        )
+    share = client_share(run.cells)
+    if share is not None:
+        found.append(
+            f"the client used {100 * share:.0f} % of a core, so it was part of the latency: lower --rate or raise "
+            "--time-scale."
+        )
+    slow = [name for name in run.variants if slow_transport(run.of(name).requests) is not None]
+    if slow:
+        local = run.config.get("fleet", "local") == "local"
+        who = "the cores are too busy" if local else "the network or the hosts are too slow or too busy"
+        found.append(
+            f"the p99 of the time on the way to the workers and back is over half of the median latency "
+            f"({', '.join(slow)}): {who} to pass messages on; use fewer --workers or a lower --rate."
+        )
+    load, cores = environment.get("load_average"), environment.get("cpu_quota_cores")
+    cores = cores or environment.get("affinity_cores") or environment.get("logical_cores")
+    if load and cores and load[0] > cores:
+        found.append(
+            f"when the run began the machine's load was {load[0]:.1f} on {cores:g} cores: let nothing else run "
+            "beside it."
+        )
+    return found

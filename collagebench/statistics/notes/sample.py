@@ -1,0 +1,94 @@
+"""Notes of the sample: how few requests, runs, answers or machines figures are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from collagebench.results.reader import Run
+from collagebench.statistics.accuracy import sample
+from collagebench.statistics.latency import failures
+from collagebench.statistics.quantiles import requests_needed
+
+FLEETS = 40
+"""Runs below which chance says too much about how many of them have a slow machine."""
+A_MAXIMUM = 100
+"""The p99 of fewer requests is their maximum."""
+
+
+def few_requests(run: Run) -> list[str]:
+    """Say of which schemes there are too few requests, or runs, for what one would like to know."""
+    small, maxima, single = [], [], []
+    for variant in run.variants:
+        mine = run.of(variant)
+        runs, (_, requests) = len(mine.cells), failures(mine.requests)
+        if 0 < requests < requests_needed(0.99):
+            small.append(f"{variant} {requests}")
+        elif runs > 1 and requests < A_MAXIMUM * runs:
+            maxima.append(f"{variant} {requests // runs}")
+        if runs == 1:
+            single.append(variant)
+    found = []
+    if small:
+        found.append(
+            f"fewer than 368 requests bound a p99 from below only ({', '.join(small)}): raise --requests or --runs."
+        )
+    if maxima:
+        found.append(
+            f"in runs of fewer than {A_MAXIMUM} requests ({', '.join(maxima)}) each run's p99 is its maximum, and that "
+            "is what intervals and comparisons are made of: raise --requests."
+        )
+    if single:
+        found.append(f"one run gives no interval ({', '.join(single)}): raise --runs.")
+    return found
+
+
+def sampled(run: Run) -> list[str]:
+    """Say that the accuracy is that of some answers, or of none."""
+    few = sample(run)
+    if few is None:
+        return []
+    if few == 0:
+        return ["no answer was classified (--accuracy none), so nothing is known of accuracy."]
+    return [f"accuracy is that of {few:,} answers of each run, drawn at random: for all of them say --accuracy all."]
+
+
+def few_fleets(stragglers: Mapping[str, Any], workers: int, runs: int) -> bool:
+    """Say whether chance decides once a run which machines there are, and does so in too few runs.
+
+    `stragglers` is what a header says of them. Logs are dealt without repetition: where all of them are dealt in every
+    run, nothing is left to chance.
+    """
+    parameters, logs = stragglers.get("parameters") or {}, stragglers.get("logs")
+    anywhere = parameters.get("slow_place") == "anywhere" and parameters.get("slow_machines") != 0
+    dealt = parameters.get("replay") in ("per-machine", "sequential") and (logs is None or workers % logs != 0)
+    return (anywhere or dealt) and runs < FLEETS
+
+
+def whole_runs(run: Run) -> list[str]:
+    """Say where chance decides once a run which machine is slow: then there are as few draws as there are runs."""
+    stragglers = run.header.get("stragglers") or {}
+    parameters = stragglers.get("parameters") or {}
+    runs = len(set(run.cells["run"].tolist()))
+    if runs < 2 or not few_fleets(stragglers, run.config.get("workers") or 1, runs):
+        return []
+    known = ", or say where it is with --slow-place" if "slow_place" in parameters else ""
+    return [
+        f"which machines are slow is drawn once for each run, so a p99 of {runs} runs depends on how many of them met "
+        f"one, more than its interval tells: {FLEETS} --runs or more{known}."
+    ]
+
+
+def other_fleet(run: Run) -> list[str]:
+    """Say where a recorded fleet had another number of machines than this one has workers."""
+    machines = (run.header.get("stragglers") or {}).get("machines")
+    workers = run.config.get("workers")
+    if not machines or not workers or machines == workers:
+        return []
+    if machines > workers:
+        left = f"machines {workers} to {machines - 1} have" if machines - workers > 1 else f"machine {workers} has"
+        return [f"the profile holds {machines} machines for {workers} workers, so {left} no part, slow or not."]
+    return [
+        f"the profile holds {machines} machines for {workers} workers, so workers {machines} to {workers - 1} are the "
+        "first of them once more."
+    ]
