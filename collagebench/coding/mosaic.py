@@ -29,45 +29,32 @@ _BAND = 8
 """Outputs in a band: with more of them more multiplications by zero are wasted, with fewer more calls are."""
 
 
-def mosaic(
-    images: Sequence[NDArray[np.uint8] | None],
-    grid: int,
-    size: tuple[int, int],
-    out: NDArray[np.uint8] | None = None,
-) -> NDArray[np.uint8]:
+def mosaic(images: Sequence[NDArray[np.uint8] | None], grid: int, size: tuple[int, int]) -> NDArray[np.uint8]:
     """Return the collage of up to `grid` * `grid` images, uint8 [size[0], size[1], 3]: `tiled` in a square."""
-    return tiled(images, (grid, grid), size, out)
+    return tiled(images, (grid, grid), size)
 
 
 def tiled(
-    images: Sequence[NDArray[np.uint8] | None],
-    grid: tuple[int, int],
-    size: tuple[int, int],
-    out: NDArray[np.uint8] | None = None,
+    images: Sequence[NDArray[np.uint8] | None], grid: tuple[int, int], size: tuple[int, int]
 ) -> NDArray[np.uint8]:
     """Return images in `grid`, (rows, columns) of cells, scaled to uint8 [size[0], size[1], 3].
 
-    `images` are uint8 [height, width, 3], all of one size; None, or nothing at the end, leaves a cell blank (zeros).
-    `out`, of the result's shape, is filled and returned instead of a new array; it must not overlap the images. A
+    `images` are uint8 [height, width, 3], all of one size; None, or nothing at the end, leaves a cell blank (zeros). A
     `size` above the pasted one enlarges the picture (bilinear), as Pillow and torchvision would. Each value is the
     exact one rounded to the nearest; Pillow also rounds between its two passes and may differ by 1.
 
     Raises:
-        DataError: the images do not fit each other, the grid or `out`.
+        DataError: the images do not fit each other or the grid.
     """
     if min(*grid, *size) < 1:
         cells = " by ".join(str(side) for side in grid)
         raise DataError(f"a collage needs a grid and a size of at least 1, not {cells} and {size[0]}x{size[1]}")
     if len(images) > grid[0] * grid[1]:
         raise DataError(f"a {grid[0]}x{grid[1]} collage holds {grid[0] * grid[1]} images, not {len(images)}")
-    if out is None:
-        out = np.empty((*size, 3), np.uint8)
-    elif out.shape != (*size, 3) or out.dtype != np.uint8:
-        raise DataError(f"the collage is uint8 {(*size, 3)}, `out` is {out.dtype} {out.shape}")
     shape = _common_shape(images)
     if shape is None:
-        out.fill(0)
-        return out
+        return np.zeros((*size, 3), np.uint8)
+    out = np.empty((*size, 3), np.uint8)
     height, width = shape[:2]
     whole = (grid[0] * height, grid[1] * width)
     if size == whole:

@@ -42,12 +42,12 @@ def add(images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
     return total
 
 
-def concatenate(images: Sequence[NDArray[np.uint8]], k: int, out: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:
+def concatenate(images: Sequence[NDArray[np.uint8]], k: int) -> NDArray[np.uint8]:
     """Return up to `k` images, uint8 [height, width, 3], scaled down into one of the same shape.
 
     Two are halved in width and stand side by side; four are quadrants, row by row. The parts of images that are missing
     at the end are black. The filter is that of a collage, so near a border between two parts the neighbours mix (in the
-    authors' code each image is scaled by itself). `out` is filled and returned instead of a new array.
+    authors' code each image is scaled by itself).
 
     Raises:
         DataError: `k` is neither 2 nor 4, there is no image or more than k, or they do not fit each other.
@@ -57,7 +57,7 @@ def concatenate(images: Sequence[NDArray[np.uint8]], k: int, out: NDArray[np.uin
     if not images:
         raise DataError("a parity needs at least one image")
     height, width = images[0].shape[:2]
-    return tiled(images, GRIDS[k], (height, width), out)
+    return tiled(images, GRIDS[k], (height, width))
 
 
 def concatenate_many(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -73,7 +73,7 @@ def concatenate_many(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
         raise DataError(f"groups of images are uint8 (n, k, height, width, 3), not {images.dtype} {images.shape}")
     parities = np.empty((len(images), *images.shape[2:]), np.uint8)
     for group, parity in zip(images, parities, strict=True):
-        concatenate(list(group), images.shape[1], parity)
+        parity[...] = concatenate(list(group), images.shape[1])
     return parities
 
 
