@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from collagebench.cli.answer import give
 from collagebench.cli.options import LOADS, PATH, ExperimentCommand, section_options
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from collagebench.study.crossover import Question
 
 
@@ -72,7 +70,6 @@ def command(**options: Any) -> int:
     from collagebench.cli.progress import counted
     from collagebench.cli.resolve import run_directory
     from collagebench.report.crossover import crossover_page, print_crossovers
-    from collagebench.report.output import put
     from collagebench.study.crossover import PAGE, find, save
 
     question = _question(options)
@@ -81,14 +78,8 @@ def command(**options: Any) -> int:
         answer = find(question, directory, options["jobs"], report)
     save(answer, directory, crossover_page(answer, directory.resolve().name))
 
-    def show(console: Console) -> None:
-        if options["form"] == "json":
-            console.file.write(json.dumps(answer, indent=2, allow_nan=False) + "\n")
-        else:
-            print_crossovers(answer, console)
-
     try:
-        put(show, None)
+        give(answer, options["form"], lambda console: print_crossovers(answer, console))
     finally:
         click.echo(f"answer: {directory}, its page: {directory / PAGE}", err=True)
     return 0

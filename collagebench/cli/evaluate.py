@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 from click.core import ParameterSource
 
+from collagebench.cli.answer import give
+from collagebench.cli.options import PATH
 from collagebench.config import option
 from collagebench.errors import UsageError
 from collagebench.workload.dataset import NAMES
 
-if TYPE_CHECKING:
-    from rich.console import Console
-
 ROLES = ("single", "collage", "backup", "parity", "coded")
-PATH = click.Path(path_type=Path)
 
 
 @click.command("evaluate")
@@ -85,7 +81,7 @@ def command(
     from collagebench.measurement.coded import Code
     from collagebench.measurement.evaluate import Evaluation, evaluate, tuned
     from collagebench.report.models import print_models, print_tuned
-    from collagebench.report.output import put, see_that_it_can_be_written
+    from collagebench.report.output import see_that_it_can_be_written
 
     smoothing = {"smooth_encode": smooth_encode, "smooth_decode": smooth_decode}
     code = Code(coded_k, coded_s, **{name: value for name, value in smoothing.items() if value is not None})
@@ -105,12 +101,6 @@ def command(
     with counted("reading images") as report:
         found = (tuned if tune else evaluate)(asked, report)
 
-    def show(console: Console) -> None:
-        if form == "json":
-            console.file.write(json.dumps(found, indent=2, allow_nan=False) + "\n")
-        else:
-            (print_tuned if tune else print_models)(found, console)
-
-    put(show, out)
+    give(found, form, lambda console: (print_tuned if tune else print_models)(found, console), out)
     for warning in found.get("warnings", ()):
         click.echo(warning, err=True)

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from collagebench.cli.answer import give
 from collagebench.cli.options import LOADS, PATH, ExperimentCommand, section_options
 from collagebench.config import option
 from collagebench.errors import EXIT_DONE, EXIT_INVALID, EXIT_THRESHOLD, UsageError
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from collagebench.study.recommend import Asked
 
 REQUESTS = 500
@@ -68,7 +66,6 @@ def command(**options: Any) -> int:
     from collagebench.cli.live_view import LiveView
     from collagebench.cli.progress import counted
     from collagebench.cli.resolve import run_directory
-    from collagebench.report.output import put
     from collagebench.report.recommendation import print_recommendation
     from collagebench.study.recommend import PAGE, recommend, save
     from collagebench.study.validated import validate
@@ -83,14 +80,8 @@ def command(**options: Any) -> int:
             answer["validation"] = validate(asked, answer, directory, progress)
         save(answer, directory)
 
-    def show(console: Console) -> None:
-        if options["form"] == "json":
-            console.file.write(json.dumps(answer, indent=2, allow_nan=False) + "\n")
-        else:
-            print_recommendation(answer, console)
-
     try:
-        put(show, None)
+        give(answer, options["form"], lambda console: print_recommendation(answer, console))
     finally:
         click.echo(f"answer: {directory}, its page: {directory / PAGE}", err=True)
     validation = answer["validation"]

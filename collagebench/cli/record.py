@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
+from collagebench.cli.answer import give
 from collagebench.cli.completion import complete_stragglers
 from collagebench.cli.options import FLEET, NATURAL_OPTIONS, PATH, fleet_options, parameter, section_options
 from collagebench.cli.resolve import fleet_of
@@ -17,9 +17,6 @@ from collagebench.errors import FleetError, Interrupted, UsageError
 from collagebench.fleet.bearer import take_token
 from collagebench.fleet.where import FLEETS
 from collagebench.workload.dataset import NAMES
-
-if TYPE_CHECKING:
-    from rich.console import Console
 
 
 @click.command("record")
@@ -74,7 +71,7 @@ def command(
     # Imported here, because they are heavy and no help text needs them.
     from collagebench.cli.progress import counted
     from collagebench.engine.recording import Recording, all_lost, record
-    from collagebench.report.output import put, see_that_it_can_be_written
+    from collagebench.report.output import see_that_it_can_be_written
     from collagebench.report.recorded import print_recorded
 
     fleet = {name: parameters.pop(name) for name in map(parameter, FLEET)}
@@ -104,14 +101,8 @@ def command(
     with counted("preparing") as report:
         profile = record(asked, path, samples, report, lambda text: click.echo(text, err=True))
 
-    def show(console: Console) -> None:
-        if form == "json":
-            console.file.write(json.dumps(profile, indent=2, allow_nan=False) + "\n")
-        else:
-            print_recorded(profile, path, console)
-
     try:
-        put(show, None)
+        give(profile, form, lambda console: print_recorded(profile, path, console))
     finally:
         click.echo(f"profile: {path}", err=True)
     gone = all_lost([machine["lost"] for machine in profile["machines"]])
