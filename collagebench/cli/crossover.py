@@ -70,13 +70,14 @@ def command(**options: Any) -> int:
     from collagebench.cli.progress import counted
     from collagebench.cli.resolve import run_directory
     from collagebench.report.crossover import crossover_page, print_crossovers
-    from collagebench.study.crossover import PAGE, find, save
+    from collagebench.study.crossover import FILE, PAGE, find
+    from collagebench.study.points import keep_answer
 
     question = _question(options)
     directory = run_directory(options["out"], "crossover")
     with counted("preparing") as report:
         answer = find(question, directory, options["jobs"], report)
-    save(answer, directory, crossover_page(answer, directory.resolve().name))
+    keep_answer(answer, crossover_page(answer, directory.resolve().name), directory, (FILE, PAGE))
 
     try:
         give(answer, options["form"], lambda console: print_crossovers(answer, console))

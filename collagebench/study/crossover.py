@@ -9,7 +9,6 @@ directory, and is not done again.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
@@ -19,10 +18,10 @@ from typing import Any
 
 from collagebench.config import Config, as_json, option
 from collagebench.engine.experiment import straggler_facts
-from collagebench.errors import OutputError, UsageError, nearest
+from collagebench.errors import UsageError, nearest
 from collagebench.statistics.crossing import Between, Look, crossings, firm, halfway, look, wanted
 from collagebench.statistics.quantiles import QUANTILES, requests_needed
-from collagebench.study.points import NOTHING, Point, measured, run_points
+from collagebench.study.points import NOTHING, Point, measured, of_scheme, run_points
 
 SCHEMA = 1
 FILE, PAGE = "crossover.json", "crossover.html"
@@ -189,20 +188,6 @@ def _everywhere(warnings: Sequence[Sequence[str]]) -> list[str]:
     return [text for text in warnings[0] if all(text in some for some in warnings)]
 
 
-def save(answer: dict[str, Any], directory: Path, page: str) -> None:
-    """Keep the answer beside its points, as JSON and as a page.
-
-    Raises:
-        OutputError: it cannot be written.
-    """
-    for name, text in ((FILE, json.dumps(answer, indent=2, allow_nan=False) + "\n"), (PAGE, page)):
-        try:
-            (directory / name).write_text(text, encoding="utf-8")
-        except OSError as error:
-            reason = error.strerror or error
-            raise OutputError(f"the answer cannot be written to {directory / name} ({reason})") from None
-
-
 def _looks(found: dict[float, Summary], first: str, second: str, metric: str) -> dict[float, Look]:
     return {
         value: look(_by_run(summary, first, metric), _by_run(summary, second, metric))
@@ -212,7 +197,7 @@ def _looks(found: dict[float, Summary], first: str, second: str, metric: str) ->
 
 def _by_run(summary: Summary, variant: str, metric: str) -> Sequence[float] | None:
     """Return a scheme's figure in each run; None if it cannot bear the load."""
-    scheme = next(scheme for scheme in summary["schemes"] if scheme["variant"] == variant)
+    scheme = of_scheme(summary, variant)
     if scheme["unstable"]:
         return None
     return [math.inf if value is None else value for value in scheme["by_run"].get(f"{metric}_s", ())]

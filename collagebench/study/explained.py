@@ -50,7 +50,7 @@ def figures(one: Candidate, wishes: Wishes) -> str:
 
 
 def _chosen(choice: Candidate, wishes: Wishes, others: bool) -> str:
-    what = "no redundancy" if choice.scheme == "none" else choice.variant
+    what = _name(choice)
     if choice.scheme == "none" and wishes.slo is None and others:
         what += ", than which nothing else that will do is shown to be faster"
     sure = status(choice, wishes) == "meets"
@@ -65,8 +65,7 @@ def _nothing(nearest: Mapping[str, Candidate], wishes: Wishes) -> list[str]:
         return ["Nothing meets what is asked for, nor would it with one wish less: ask for less, or add workers."]
     lines = []
     for wish, one in nearest.items():
-        name = "no redundancy" if one.scheme == "none" else one.variant
-        lines.append(f"But for {_wish(wish, wishes)} the nearest is {name}: {figures(one, wishes)}.")
+        lines.append(f"But for {_wish(wish, wishes)} the nearest is {_name(one)}: {figures(one, wishes)}.")
     return [f"Nothing meets all that is asked for. {lines[0]}", *lines[1:MISSES]]
 
 
@@ -116,9 +115,8 @@ def _cheaper(choice: Candidate, judged: Sequence[Candidate], wishes: Wishes) -> 
         unsure = [one for one in judged if one.cost < choice.cost - 0.01 and status(one, wishes) == "perhaps"]
         if unsure:
             best = min(unsure, key=lambda one: one.worst.latency)
-            name = "no redundancy" if best.scheme == "none" else best.variant
             gives = f"{_latency(best, wishes)}, {_accuracy(best)}"
-            return f"Cheaper, and perhaps good enough: {name} ({_work(best)}): {gives}; more --runs would tell."
+            return f"Cheaper, and perhaps good enough: {_name(best)} ({_work(best)}): {gives}; more --runs would tell."
     some = [
         one for one in judged[1:] if one.cost < choice.cost - 0.01 and status(one, wishes) not in ("meets", "perhaps")
     ]
@@ -139,6 +137,10 @@ def _rest(judged: Sequence[Candidate], left: Sequence[Left], wishes: Wishes) -> 
     return (
         f"{text}. Not considered, for want of a model or of workers: {', '.join(schemes)}." if schemes else f"{text}."
     )
+
+
+def _name(one: Candidate) -> str:
+    return "no redundancy" if one.scheme == "none" else one.variant
 
 
 def _latency(one: Candidate, wishes: Wishes) -> str:

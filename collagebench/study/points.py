@@ -6,6 +6,7 @@ study that was interrupted is gone on with where it stopped.
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -18,7 +19,7 @@ from collagebench.config import Config
 from collagebench.engine import experiment
 from collagebench.engine.cells import Progress
 from collagebench.engine.plan import compute_times
-from collagebench.errors import Interrupted
+from collagebench.errors import Interrupted, OutputError
 from collagebench.report.summary import summarise
 from collagebench.results.environment import cores
 from collagebench.results.reader import load
@@ -128,6 +129,25 @@ def interrupted(directory: Path) -> Interrupted:
     return Interrupted(
         f"interrupted; what was finished is in {directory}: the same command with --out {directory} goes on from there"
     )
+
+
+def keep_answer(answer: dict[str, Any], page: str, directory: Path, names: tuple[str, str]) -> None:
+    """Keep a study's answer beside its points, as JSON and as a page; `names` are those of the two files.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    for name, text in zip(names, (json.dumps(answer, indent=2, allow_nan=False) + "\n", page), strict=True):
+        path = directory / name
+        try:
+            path.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise OutputError(f"the answer cannot be written to {path} ({error.strerror or error})") from None
+
+
+def of_scheme(summary: Mapping[str, Any], variant: str) -> dict[str, Any]:
+    """Return what a summary says of a scheme."""
+    return next(scheme for scheme in summary["schemes"] if scheme["variant"] == variant)
 
 
 def simulate_point(place: int, point: Point, directory: Path, compute: Compute, jobs: int) -> dict[str, Any]:

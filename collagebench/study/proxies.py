@@ -24,6 +24,7 @@ from typing import Any
 
 from collagebench.config import SchemeConfig
 from collagebench.schemes.percentile import RunningPercentile, parse_delay
+from collagebench.study.points import of_scheme
 from collagebench.study.wishes import Candidate
 
 METHOD = {"service": "inference.GRPCInferenceService", "method": "ModelInfer"}
@@ -38,7 +39,7 @@ def settings(choice: Candidate, summary: dict[str, Any]) -> dict[str, Any] | Non
     """
     if choice.scheme != "hedge" or choice.options.get("hedge_probability", 1.0) != 1.0:
         return None
-    own = next(scheme for scheme in summary["schemes"] if scheme["variant"] == choice.variant)
+    own = of_scheme(summary, choice.variant)
     given = parse_delay(choice.options.get("hedge_delay", "p95"))
     if not isinstance(given, RunningPercentile):
         return _texts(given, 0.0, choice)

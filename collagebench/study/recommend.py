@@ -7,7 +7,6 @@ What was simulated stays in the study's directory, and is not done again.
 
 from __future__ import annotations
 
-import json
 import re
 import shlex
 from collections.abc import Callable, Sequence
@@ -19,14 +18,14 @@ from typing import Any
 from collagebench.config import Config, SchemeConfig, as_json, option
 from collagebench.engine.experiment import straggler_facts
 from collagebench.engine.plan import make_plan
-from collagebench.errors import OutputError, UsageError
+from collagebench.errors import UsageError
 from collagebench.report.recommendation_page import recommendation_page
 from collagebench.report.summary import LOST, failing
 from collagebench.report.verdict import by_single
 from collagebench.statistics.notes.sample import few_fleets
 from collagebench.study.candidates import Left, candidates, possible
 from collagebench.study.explained import explain
-from collagebench.study.points import Point, measured, run_points
+from collagebench.study.points import Point, keep_answer, measured, of_scheme, run_points
 from collagebench.study.proxies import fixed, settings
 from collagebench.study.wishes import Candidate, Figures, Wishes, front, near_misses, ranked, status
 
@@ -111,16 +110,7 @@ def save(answer: dict[str, Any], directory: Path) -> None:
     Raises:
         OutputError: it cannot be written.
     """
-    texts = {
-        ANSWER: json.dumps(answer, indent=2, allow_nan=False) + "\n",
-        PAGE: recommendation_page(answer, directory.resolve().name),
-    }
-    for name, text in texts.items():
-        path = directory / name
-        try:
-            path.write_text(text, encoding="utf-8")
-        except OSError as error:
-            raise OutputError(f"the answer cannot be written to {path} ({error.strerror or error})") from None
+    keep_answer(answer, recommendation_page(answer, directory.resolve().name), directory, (ANSWER, PAGE))
 
 
 def load_of(load: dict[str, float]) -> dict[str, Any]:
@@ -164,7 +154,7 @@ def warned(summaries: Sequence[Summary]) -> list[str]:
 
 
 def _figures(variant: str, summary: Summary, quantile: str) -> Figures:
-    one = next(scheme for scheme in summary["schemes"] if scheme["variant"] == variant)
+    one = of_scheme(summary, variant)
     latency, interval = one["latency_s"][quantile], one["ci95_s"][quantile]
     at_least = one["latency_at_least_s"][quantile]
     own, plain = (_right(summary, name) for name in (variant, NONE.variant))
@@ -202,7 +192,7 @@ def _at_most(lost: float, one: dict[str, Any], against: dict[str, Any] | None) -
 
 def _right(summary: Summary, variant: str) -> float | None:
     """Return the share of all requests that are answered rightly: one without an answer is not; None if not known."""
-    one = next(scheme for scheme in summary["schemes"] if scheme["variant"] == variant)
+    one = of_scheme(summary, variant)
     overall = one["accuracy"]["overall"]
     return None if overall is None else float(overall * (1 - one["failed"] / one["requests"]))
 
@@ -255,17 +245,17 @@ def _as_json(one: Candidate) -> dict[str, Any]:
         "variant": one.variant,
         "scheme": one.scheme,
         "options": dict(one.options),
-        "latency_s": _known(worst.latency),
+        "latency_s": known(worst.latency),
         "ci95_s": [worst.low, worst.high] if worst.high < inf else None,
         "bounded": worst.bounded,
-        "at_most_s": _known(one.at_most),
+        "at_most_s": known(one.at_most),
         "accuracy": one.accuracy,
         "lost": one.lost,
-        "work": _known(one.cost),
+        "work": known(one.cost),
         "unsteady": worst.unsteady,
         "loads": [
             {
-                "latency_s": _known(at.latency),
+                "latency_s": known(at.latency),
                 "bounded": at.bounded,
                 "ci95_s": [at.low, at.high] if at.high < inf else None,
                 "accuracy": at.accuracy,
@@ -278,7 +268,8 @@ def _as_json(one: Candidate) -> dict[str, Any]:
     }
 
 
-def _known(value: float) -> float | None:
+def known(value: float) -> float | None:
+    """Return a figure, None if it is infinite."""
     return value if value < inf else None
 
 

@@ -22,7 +22,7 @@ from collagebench.results.reader import load
 from collagebench.results.writer import HEADER
 from collagebench.study.explained import figures
 from collagebench.study.points import interrupted
-from collagebench.study.recommend import NONE, Asked, candidate_of, on_real_workers
+from collagebench.study.recommend import NONE, Asked, candidate_of, known, on_real_workers
 from collagebench.study.wishes import ABOUT, Candidate, Wishes, status
 
 LIVE = "live"
@@ -60,10 +60,10 @@ def validate(asked: Asked, answer: Mapping[str, Any], directory: Path, progress:
             {
                 "variant": name,
                 "simulated_s": by_name[name]["loads"][-1]["latency_s"],
-                "live_s": _finite(one.worst.latency),
-                "live_ci95_s": [one.worst.low, one.worst.high] if _finite(one.worst.high) is not None else None,
+                "live_s": known(one.worst.latency),
+                "live_ci95_s": [one.worst.low, one.worst.high] if known(one.worst.high) is not None else None,
                 "accuracy": one.accuracy,
-                "work": _finite(one.cost),
+                "work": known(one.cost),
                 "status": status(one, asked.wishes),
             }
             for name, one in live.items()
@@ -102,7 +102,3 @@ def _said(choice: Candidate, runner_up: Candidate | None, better: bool, valid: b
 
 def _scheme(one: Mapping[str, Any]) -> SchemeConfig:
     return SchemeConfig(one["scheme"], one["variant"], tuple(sorted(one["options"].items())))
-
-
-def _finite(value: float) -> float | None:
-    return value if value < float("inf") else None
