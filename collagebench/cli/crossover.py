@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from collagebench.cli.answer import give
-from collagebench.cli.options import LOADS, PATH, ExperimentCommand, section_options
+from collagebench.cli.options import LOADS, PATH, ExperimentCommand, section_options, table_or_json
 
 if TYPE_CHECKING:
     from collagebench.study.crossover import Question
@@ -38,7 +38,7 @@ class CrossoverCommand(ExperimentCommand):
 )
 @click.option("--log", is_flag=True, help="Values in equal ratios; --tolerance is a share of the value.")
 @click.option("--jobs", type=click.IntRange(min=0), default=0, help="Processes side by side. [0: one a core]")
-@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", help="[table]")
+@table_or_json
 @click.option(
     "--out",
     type=PATH,

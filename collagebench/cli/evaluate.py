@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 from click.core import ParameterSource
 
 from collagebench.cli.answer import give
-from collagebench.cli.options import PATH
+from collagebench.cli.options import PATH, may_download, table_or_json
 from collagebench.config import option
 from collagebench.errors import UsageError
 from collagebench.workload.dataset import NAMES
@@ -20,7 +21,7 @@ ROLES = ("single", "collage", "backup", "parity", "coded")
 @click.argument("roles", metavar="[ROLE]...", nargs=-1, type=click.Choice(ROLES))
 @click.option("--dataset", default="shapes", show_default=True, help=f"The images to measure on: {', '.join(NAMES)}.")
 @click.option("--data", type=PATH, help="Where they are; an imagefolder needs it. [~/.cache/collagebench]")
-@click.option("--download", is_flag=True, help="Fetch cifar10, cifar100 or fashion-mnist if it is not there.")
+@may_download
 @click.option("--models", type=PATH, help="A directory of exported models. [the shipped ones]")
 @click.option("--grid", type=int, metavar="W", help="Of collages only those with so many cells along a side.")
 @click.option("--images", type=click.IntRange(min=1), default=2000, show_default=True, help="How many, at most.")
@@ -36,16 +37,10 @@ ROLES = ("single", "collage", "backup", "parity", "coded")
 @click.option("--smooth-encode", type=click.FloatRange(min=0), help="coded: how much NeRCC's encoder smooths.")
 @click.option("--smooth-decode", type=click.FloatRange(min=0), help="coded: how much NeRCC's decoder smooths.")
 @click.option("--tune", is_flag=True, help="coded: find the smoothing that is right most often, measure nothing else.")
-@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", help="[table]")
+@table_or_json
 @click.option("--out", type=PATH, metavar="FILE", help="Write there instead of printing.")
 def command(
     roles: tuple[str, ...],
-    dataset: str,
-    data: Path | None,
-    download: bool,
-    models: Path | None,
-    grid: int | None,
-    images: int,
     split: str | None,
     coded_k: int,
     coded_s: int,
@@ -54,6 +49,7 @@ def command(
     tune: bool,
     form: str,
     out: Path | None,
+    **measured: Any,
 ) -> None:
     """Measure each model for a dataset: accuracy, latency and cost; all roles if no ROLE is named.
 
@@ -85,17 +81,7 @@ def command(
 
     smoothing = {"smooth_encode": smooth_encode, "smooth_decode": smooth_decode}
     code = Code(coded_k, coded_s, **{name: value for name, value in smoothing.items() if value is not None})
-    asked = Evaluation(
-        dataset=dataset,
-        data=data,
-        download=download,
-        models=models,
-        roles=roles,
-        grid=grid,
-        images=images,
-        split=split or ("train" if tune else "test"),
-        code=code,
-    )
+    asked = Evaluation(roles=roles, split=split or ("train" if tune else "test"), code=code, **measured)
     if out is not None:
         see_that_it_can_be_written(out)
     with counted("reading images") as report:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from collagebench.cli.options import dataset_name
-from collagebench.errors import CollagebenchError, DataError, ModelError, OutputError, UsageError
+from collagebench.cli.making import dataset_name, make_directory, models_go_to, own_network
+from collagebench.cli.options import may_download
+from collagebench.errors import CollagebenchError, DataError, ModelError, UsageError
 from collagebench.interrupts import as_ctrl_c
 from collagebench.models import require_torch
 from collagebench.workload.dataset import NAMES
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 @click.argument("roles", metavar="[ROLE]...", nargs=-1, type=click.Choice(["single", "collage", "parity", "backup"]))
 @click.option("--dataset", metavar="NAME", help="Only models of this dataset.  [default: all]")
 @click.option("--data", type=click.Path(path_type=Path), help="Where the images are: test/, and for --int8 train/.")
-@click.option("--download", is_flag=True, help="Fetch cifar10, cifar100 or fashion-mnist if it is not there.")
+@may_download
 @click.option("--checkpoint", type=click.Path(path_type=Path), help="This checkpoint.  [default: all in --out]")
 @click.option("--grid", type=int, help="Only collages with so many cells along a side.  [default: all]")
 @click.option("--head", type=click.Choice(["grid", "detection"]), help="Only collages with this head.  [default: all]")
@@ -34,14 +35,14 @@ if TYPE_CHECKING:
 @click.option("--int8", is_flag=True, help="Also quantise each model but the coded ones, and say what that costs.")
 @click.option("--torchvision", metavar="NAME", help="A classifier of torchvision instead, such as resnet18.")
 @click.option("--weights", type=click.Choice(["default", "none"]), help="Of it; default ones are downloaded.")
-@click.option("--network", metavar="MODULE:CALLABLE", help="A network of your own instead, without arguments.")
+@own_network
 @dataset_name
 @click.option("--size", type=int, help="Pixels along a side of the images sent to it.  [default: its own, or theirs]")
 @click.option("--resize", type=int, help="In the model, bring the shorter side to so many pixels.")
 @click.option("--crop", type=int, help="In the model, then cut out a square of so many pixels.")
 @click.option("--mean", type=(float, float, float), help="In the model, subtract from red, green, blue of 0 to 1.")
 @click.option("--std", type=(float, float, float), help="In the model, then divide them by.")
-@click.option("--out", default=Path("models"), show_default=True, type=click.Path(path_type=Path), help="Directory.")
+@models_go_to
 @as_ctrl_c()
 def command(
     roles: tuple[str, ...],
@@ -94,7 +95,7 @@ def command(
             size=before.pop("size"),
             before=tuple((key, value) for key, value in before.items() if value is not None),
         )
-        _make(out)
+        make_directory(out)
         for line in bring(asked, out, int8):
             click.echo(line)
         return
@@ -150,7 +151,7 @@ def _export_trained(
         raise ModelError(
             f"no such checkpoint in {checkpoint or out} (it holds: {names}); `collagebench train` makes one"
         )
-    _make(out)
+    make_directory(out)
     done = 0
     # Singles come first: what is listed of another one goes, and its parities with it.
     for path, found in sorted(chosen.items(), key=lambda one: one[1].architecture.role != "single"):
@@ -177,11 +178,3 @@ def _export_trained(
         click.echo(str(failure), err=True)
     if failures:  # of which what was asked for may be one
         raise failures[0]
-
-
-def _make(out: Path) -> None:
-    """Make the directory that models go to."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{out} cannot be made a directory ({error.strerror}); choose another --out") from None

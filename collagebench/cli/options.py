@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, TypeVar
@@ -29,19 +28,10 @@ LOADS = ("rate", "utilisation")
 """Options that say the same thing: how much is to be borne."""
 
 
-def _checked_name(context: click.Context, parameter: click.Parameter, name: str | None) -> str | None:
-    if name is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
-        raise UsageError(f"{name!r} is no name for a dataset; use letters, digits, '.', '_' and '-', at most 100")
-    return name
-
-
-dataset_name = click.option(
-    "--as",
-    "name",
-    metavar="NAME",
-    callback=_checked_name,
-    help="What the dataset is called in the manifest.  [default: the dataset]",
+may_download = click.option(
+    "--download", is_flag=True, help="Fetch cifar10, cifar100 or fashion-mnist if it is not there."
 )
+table_or_json = click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", help="[table]")
 
 
 def seconds_or_word(text: str) -> str | float:
@@ -211,7 +201,7 @@ SECTIONS = {
         ),
     ],
     "Report": [
-        click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", help="[table]"),
+        table_or_json,
         click.option(
             "--slo", "slo_ms", type=float, metavar="MS", help="Also say how many right answers a second are this fast."
         ),

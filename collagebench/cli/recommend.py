@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from collagebench.cli.answer import give
-from collagebench.cli.options import LOADS, PATH, ExperimentCommand, section_options
+from collagebench.cli.options import LOADS, PATH, ExperimentCommand, section_options, table_or_json
 from collagebench.config import option
 from collagebench.errors import EXIT_DONE, EXIT_INVALID, EXIT_THRESHOLD, UsageError
 
@@ -42,7 +42,7 @@ class RecommendCommand(ExperimentCommand):
 @click.option(
     "--jobs", type=click.IntRange(min=0), default=0, help="Processes that simulate side by side. [0: one a core]"
 )
-@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", help="[table]")
+@table_or_json
 @click.option(
     "--out",
     type=PATH,

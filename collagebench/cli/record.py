@@ -10,7 +10,16 @@ import click
 
 from collagebench.cli.answer import give
 from collagebench.cli.completion import complete_stragglers
-from collagebench.cli.options import FLEET, NATURAL_OPTIONS, PATH, fleet_options, parameter, section_options
+from collagebench.cli.options import (
+    FLEET,
+    NATURAL_OPTIONS,
+    PATH,
+    fleet_options,
+    may_download,
+    parameter,
+    section_options,
+    table_or_json,
+)
 from collagebench.cli.resolve import fleet_of
 from collagebench.config import option
 from collagebench.errors import FleetError, Interrupted, UsageError
@@ -24,7 +33,7 @@ from collagebench.workload.dataset import NAMES
 @fleet_options
 @click.option("--dataset", default="shapes", show_default=True, help=f"What they classify: {', '.join(NAMES)}.")
 @click.option("--data", type=PATH, help="Where the images are; an imagefolder needs it. [~/.cache/collagebench]")
-@click.option("--download", is_flag=True, help="Fetch cifar10, cifar100 or fashion-mnist if it is not there.")
+@may_download
 @click.option("--models", type=PATH, help="A directory of exported models. [the shipped ones]")
 @click.option("--arrivals", default="poisson", show_default=True, help="poisson or constant.")
 @click.option(
@@ -44,7 +53,7 @@ from collagebench.workload.dataset import NAMES
 @click.option(
     "--samples", is_flag=True, help="Also write every service beside the profile: watched.csv.gz beside watched.json."
 )
-@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", help="[table]")
+@table_or_json
 @click.option("--out", type=PATH, metavar="FILE", help="The profile, JSON. [runs/, the time and -record.json]")
 def command(
     workers: int | None,

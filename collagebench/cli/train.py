@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from collagebench.cli.options import dataset_name
+from collagebench.cli.making import dataset_name, make_directory, models_go_to, own_network
+from collagebench.cli.options import may_download
 from collagebench.errors import Interrupted, OutputError, UsageError
 from collagebench.interrupts import as_ctrl_c
 from collagebench.models import require_torch
@@ -35,7 +36,7 @@ MOST_PIXELS = 16384
 @click.argument("role", type=click.Choice(["single", "collage", "parity", "backup"]))
 @click.option("--dataset", default="shapes", show_default=True, type=click.Choice(NAMES), help="Images to train on.")
 @click.option("--data", type=click.Path(path_type=Path), help="Where they are; an imagefolder holds train/ and test/.")
-@click.option("--download", is_flag=True, help="Fetch cifar10, cifar100 or fashion-mnist if it is not there.")
+@may_download
 @dataset_name
 @click.option(
     "--size", type=int, help="Bring an imagefolder's images to so many pixels a side.  [default: the first's]"
@@ -46,7 +47,7 @@ MOST_PIXELS = 16384
     type=click.Choice(["default", "none"]),
     help="Weights of --torchvision to begin with; default: downloaded.",
 )
-@click.option("--network", metavar="MODULE:CALLABLE", help="A network of your own instead, without arguments.")
+@own_network
 @click.option(
     "--resize",
     type=int,
@@ -127,7 +128,7 @@ MOST_PIXELS = 16384
 @click.option("--flip/--no-flip", default=True, show_default=True, help="Mirror every image in every second epoch.")
 @click.option("--blanks", type=float, help="Share of inputs that are not full.  [default: 0.5, of parities 0.1]")
 @click.option("--threads", type=int, help="Threads of torch; another number rounds differently.  [default: one a core]")
-@click.option("--out", default=Path("models"), show_default=True, type=click.Path(path_type=Path), help="Directory.")
+@models_go_to
 @click.option("--resume", is_flag=True, help="Go on from the last finished epoch, if there is one.")
 @as_ctrl_c()
 def command(
@@ -151,14 +152,10 @@ def command(
     singles: tuple[Path, ...],
     start: Path | None,
     distil: bool,
-    distillation: float,
-    temperature: float,
     teacher_sees: str,
     rounds: int,
     epochs: int | None,
     minutes: float | None,
-    every: int,
-    seed: int,
     stem: int | None,
     stride: int | None,
     widths: str | None,
@@ -167,20 +164,12 @@ def command(
     batch: int | None,
     rate: float | None,
     muon: float,
-    warmup: float,
-    weight_decay: float,
-    label_smoothing: float,
-    bias_rate: float,
-    ema: float,
-    cutout: int,
-    mix: float,
-    cutmix: float,
     crop: int | None,
-    flip: bool,
     blanks: float | None,
     threads: int | None,
     out: Path,
     resume: bool,
+    **others: Any,
 ) -> None:
     """Train the network of ROLE: single, collage, parity or backup.
 
@@ -269,42 +258,27 @@ def command(
     seen = architecture.resized if isinstance(architecture, Borrowed) else image
     recipe = Recipe(
         dataset=called,
-        seed=seed,
         epochs=epochs if epochs is not None else (ENDLESS if minutes is not None else 20),
         minutes=minutes,
-        every=every,
         teacher_sees=teacher_sees,
         rounds=rounds,
         batch=batch if batch is not None else max((256 if min(seen) <= LARGE else 64) // architecture.images, 8),
         rate=rate if rate is not None else (FURTHER if isinstance(architecture, Borrowed) else 0.2),
         muon=muon,
-        warmup=warmup,
-        weight_decay=weight_decay,
-        label_smoothing=label_smoothing,
-        bias_rate=bias_rate,
-        ema=ema,
-        cutout=cutout,
-        mix=mix,
-        cutmix=cutmix,
-        distillation=distillation,
-        temperature=temperature,
         crop=crop if crop is not None else (0 if dataset == "shapes" else min(image) // 8),
-        flip=flip,
         blanks=blanks if blanks is not None else (0.1 if role == "parity" else 0.5),
         teacher="+".join(sorted(sha256 for _, sha256 in teachers)) or None,
         start=digest,
         threads=threads if threads is not None else cores(),
         images=fingerprint(images),
+        **others,
     )
     if recipe.crop >= min(image):
         raise UsageError(f"--crop {recipe.crop} is more than images of {min(image)} pixels can be shifted by")
     if recipe.cutout > min(image):
         raise UsageError(f"--cutout {recipe.cutout} is more than images of {min(image)} pixels have; hide less of them")
     path = out / f"{name_of(recipe, architecture)}.pt"
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{out} cannot be made a directory ({error.strerror}); choose another --out") from None
+    make_directory(out)
     try:
         writable(path)
         there = path.exists()

@@ -1,0 +1,39 @@
+"""What `train` and `export` have in common: some options, and the directory that models go to."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import click
+
+from collagebench.errors import OutputError, UsageError
+
+
+def _checked_name(context: click.Context, parameter: click.Parameter, name: str | None) -> str | None:
+    if name is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
+        raise UsageError(f"{name!r} is no name for a dataset; use letters, digits, '.', '_' and '-', at most 100")
+    return name
+
+
+dataset_name = click.option(
+    "--as",
+    "name",
+    metavar="NAME",
+    callback=_checked_name,
+    help="What the dataset is called in the manifest.  [default: the dataset]",
+)
+own_network = click.option(
+    "--network", metavar="MODULE:CALLABLE", help="A network of your own instead, without arguments."
+)
+models_go_to = click.option(
+    "--out", default=Path("models"), show_default=True, type=click.Path(path_type=Path), help="Directory."
+)
+
+
+def make_directory(out: Path) -> None:
+    """Make the directory that models go to."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{out} cannot be made a directory ({error.strerror}); choose another --out") from None
