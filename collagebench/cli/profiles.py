@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from collagebench.cli.completion import complete_profiles
+from collagebench.cli.options import table_or_json
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 @click.command("profiles")
 @click.argument("name", required=False, metavar="[NAME|FILE]", shell_complete=complete_profiles)
-@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", help="[table]")
+@table_or_json
 def command(name: str | None, form: str) -> None:
     """List the named experiments, or show one: its file, to be copied and changed.
 
@@ -85,14 +86,11 @@ def _facts(path: Path) -> dict[str, Any]:
 
 def _rate(config: Config) -> float | None:
     """Return the requests a second that a config stands for; None where that depends on how fast a machine is."""
-    from collagebench.engine.plan import service, straggler_parameters, time_scale
-    from collagebench.stragglers.model import open_stragglers
+    from collagebench.engine.plan import service, stragglers_of
 
     if config.rate is not None:
         return config.rate
-    stragglers = open_stragglers(
-        config.stragglers, config.seed, config.workers, time_scale(config), straggler_parameters(config)
-    )
+    stragglers = stragglers_of(config)
     if config.compute_time is None and stragglers.mode != "floor":
         return None
     mean, _ = service(stragglers, config.compute_time or 0.0, config.workers)

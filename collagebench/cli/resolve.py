@@ -27,7 +27,7 @@ NEEDED = (
 """Options of stragglers that mean something with some values of another one only."""
 
 
-def resolve(options: Mapping[str, Any], recorded: Mapping[str, Any] = {}) -> Config:
+def resolve(options: Mapping[str, Any]) -> Config:
     """Merge the defaults, the profile if one is named, and the options that were given, into one config.
 
     What `resolve_grid` does, for a verb that does one experiment: a scheme's option may have several values, one of the
@@ -36,7 +36,7 @@ def resolve(options: Mapping[str, Any], recorded: Mapping[str, Any] = {}) -> Con
     Raises:
         UsageError: anything in it makes no sense; the sentence says where.
     """
-    grid = resolve_grid(options, recorded)
+    grid = resolve_grid(options)
     if grid.axes:
         profile, given = profile_of(options), given_options(options)
         with located(profile, given):

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from collagebench.config import Config
 from collagebench.engine.event_loop import complete
 from collagebench.engine.on_workers import specs_of, where_of
-from collagebench.engine.plan import variants_of
+from collagebench.engine.plan import sizes_of, variants_of
 from collagebench.fleet import ModelFile, Where, WorkerSpec
 from collagebench.fleet.bearer import Token
 from collagebench.fleet.endpoint import endpoint_fleet, times
@@ -25,10 +25,11 @@ def inference_times(config: Config, token: Token | None) -> Mapping[tuple[str, i
         Interrupted: Ctrl-C or SIGTERM came.
     """
     variants, _ = variants_of(config)
-    sizes = {(m.name, n) for v in variants for role, m in v.models.items() for n in (1, v.codec.batch(role))}
     specs = specs_of(variants)
     files = {file.name: file for spec in specs for file in spec.models}
-    return complete(_asked(where_of(config, token), specs, [(files[name], size) for name, size in sorted(sizes)]))
+    return complete(
+        _asked(where_of(config, token), specs, [(files[name], size) for name, size in sorted(sizes_of(variants))])
+    )
 
 
 async def _asked(

@@ -168,9 +168,7 @@ def make_plan(config: Config, measured: Mapping[tuple[str, int], float] = {}) ->
         if config.dataset == "shapes":
             raise ModelError(f"the models take images of {size[0]}x{size[1]} pixels, shapes has {dataset.size[0]}")
         dataset = open_dataset(config.dataset, config.data, size=size[:2])
-    stragglers = open_stragglers(
-        config.stragglers, config.seed, config.workers, time_scale(config), straggler_parameters(config)
-    )
+    stragglers = stragglers_of(config)
     single = _single(variants)
     mean_service, median_service = service(stragglers, compute[single.name, 1], config.workers)
     rate = config.rate
@@ -208,6 +206,13 @@ def compute_times(config: Config, measured: Mapping[tuple[str, int], float] = {}
     return _compute_times(config, variants_of(config)[0], measured)
 
 
+def stragglers_of(config: Config) -> Stragglers:
+    """Return the straggler model that the config asks for; raises what `open_stragglers` raises."""
+    return open_stragglers(
+        config.stragglers, config.seed, config.workers, time_scale(config), straggler_parameters(config)
+    )
+
+
 def straggler_parameters(config: Config) -> dict[str, Any]:
     """Return the parameters of the stragglers that the config gives."""
     given = {name: getattr(config, name) for name in parameters_of(config.stragglers)}
@@ -236,12 +241,16 @@ def _single(variants: Sequence[Variant]) -> zoo.Model:
 def _compute_times(
     config: Config, variants: Sequence[Variant], measured: Mapping[tuple[str, int], float]
 ) -> Mapping[tuple[str, int], float]:
-    sizes = {(m.name, n): m for v in variants for role, m in v.models.items() for n in (1, v.codec.batch(role))}
     single = _single(variants)
     return {
         (name, size): measured.get((name, size)) or _compute_time(model, size, config, single)
-        for (name, size), model in sizes.items()
+        for (name, size), model in sizes_of(variants).items()
     }
+
+
+def sizes_of(variants: Sequence[Variant]) -> dict[tuple[str, int], zoo.Model]:
+    """Return the models that the variants need, by name and by each size of a batch that is to be timed."""
+    return {(m.name, n): m for v in variants for role, m in v.models.items() for n in (1, v.codec.batch(role))}
 
 
 def _variant(scheme_config: SchemeConfig, config: Config, available: list[zoo.Model], dataset: Dataset) -> Variant:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collagebench.cli.resolve import fleet_of, resolve
+from collagebench.cli.resolve import fleet_of, resolve, resolve_grid
 from collagebench.config import as_json, from_json
 from collagebench.errors import UsageError
 from collagebench.hosts import Host, deal, read_hosts
@@ -139,7 +139,7 @@ def test_tables_of_a_profile(tmp_path):
     assert (config.fleet, config.workers) == ("ssh", 7)
     assert config.host == (Host("alice@a", 2), Host("b:2222", 5))
     assert as_json(config)["host"] == [{"address": "alice@a", "workers": 2}, {"address": "b:2222", "workers": 5}]
-    assert resolve({}, from_json(as_json(config))) == config
+    assert resolve_grid({}, from_json(as_json(config))).cells[0].config == config
 
 
 def test_a_list_and_a_file_in_a_profile(tmp_path):
