@@ -12,9 +12,9 @@ from heapq import merge
 from typing import Any
 
 from collagebench.engine.conductor import Conductor, Listener
-from collagebench.engine.judgement import Judge
+from collagebench.engine.judgement import Evaluate, Judge
 from collagebench.engine.plan import Plan, Variant
-from collagebench.engine.recorder import Evaluate, Recorder
+from collagebench.engine.recorder import Recorder
 from collagebench.engine.router import Router
 from collagebench.engine.simulated import Crash
 from collagebench.results.writer import RunWriter

@@ -136,7 +136,7 @@ class Conductor:
     def _unanswered(self, job: Job) -> tuple[int, ...]:
         """Return the ids of a served job's open requests that its model gave no answer for."""
         if job.task.role not in self._silent:
-            return () if job.outputs is None else _missing(job)
+            return _missing(job)
         asked = [request for request in job.task.requests if request.id in self.open]
         return tuple(request.id for request in asked if self._judge(request, [job]) == -math.inf)
 

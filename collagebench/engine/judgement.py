@@ -26,7 +26,7 @@ Judge = Callable[[Request, Sequence[Job]], float]
 ENOUGH = 500
 """Margins that others are drawn from."""
 Evaluate = Callable[[Sequence[Job]], None]
-"""Sets outputs of jobs."""
+"""Sets `outputs` of jobs, from the images of their requests."""
 Chance = Callable[[int], float]
 """A number in (0, 1) of a request."""
 

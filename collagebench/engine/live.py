@@ -217,12 +217,8 @@ class LiveCell:
             timeout = self._deadline + 2 * job.expected + SILENCE
             self._ahead(job)
             reply = await connection.infer(task.id, model.name, pixels, mode, amount, timeout)
-            job.queue, job.compute, job.injected, job.service = (
-                reply.queue,
-                reply.compute,
-                reply.injected,
-                reply.service,
-            )
+            job.queue, job.compute = reply.queue, reply.compute
+            job.injected, job.service = reply.injected, reply.service
             if self._emulated is not None and reply.service is not None:
                 job.compute = self._emulated(task)
                 job.injected = reply.service - job.compute

@@ -8,13 +8,14 @@ no scheme has asked about before; records are then written in chunks.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from collagebench.engine.evaluation import decode
+from collagebench.engine.judgement import Evaluate
 from collagebench.engine.router import Job
 from collagebench.results.records import RequestRecord, TaskRecord
 from collagebench.results.writer import RunWriter
@@ -26,8 +27,6 @@ Phases = tuple[Time, Time, Time, Time, Time, Time, Time, Time]
 """Seconds of group, encode, queue, service, injected, transport, decode, hold."""
 NO_PHASES: Phases = (None,) * 8
 """Those of a default answer, which nothing was done for."""
-Evaluate = Callable[[Sequence[Job]], None]
-"""Sets `outputs` of jobs, from the images of their requests."""
 
 
 @dataclass(frozen=True, slots=True)
