@@ -20,7 +20,6 @@ import secrets
 import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import Future
-from pathlib import Path
 from typing import Any, TypeVar
 
 import grpc
@@ -35,7 +34,7 @@ from collagebench.fleet.where import CANNOT, Where
 from collagebench.worker.certificate import NAME
 from collagebench.worker.doorkeeper import digest
 from collagebench.worker.guest import Guest
-from collagebench.worker.spec import Compute, ModelFile, WorkerSpec, to_json
+from collagebench.worker.spec import Compute, WorkerSpec, to_json
 
 PLACED_WITHIN = 30.0
 """Seconds until the cluster must have room for all workers at once."""
@@ -173,7 +172,7 @@ class _Placed:
         from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
         files = {model.name: model for spec in specs for model in spec.models} if compute == "real" else {}
-        held = {name: self._ray.put(_content(model)) for name, model in files.items()}
+        held = {name: self._ray.put(model.read()) for name, model in files.items()}
         actor = self._ray.remote(Guest)
         started = []
         for place, spec in enumerate(specs):
@@ -234,13 +233,6 @@ def connection_to(spec: WorkerSpec, report: dict[str, Any], token: Token) -> Con
         metadata=token.metadata,
         options=(("grpc.ssl_target_name_override", NAME), ("grpc.default_authority", NAME)),
     )
-
-
-def _content(model: ModelFile) -> bytes:
-    try:
-        return Path(model.path).read_bytes()
-    except OSError as error:
-        raise ModelError(f"model file {model.path} cannot be read ({error.strerror}); export it again") from None
 
 
 def reason(error: BaseException) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -53,11 +52,7 @@ def load(file: ModelFile) -> Hosted:
     Raises:
         ModelError: the file is missing, not a whole ONNX model, or does not take and give what it should.
     """
-    try:
-        content = Path(file.path).read_bytes()
-    except OSError as error:
-        raise ModelError(f"model file {file.path} cannot be read ({error.strerror}); export it again") from None
-    return hosted(file, content)
+    return hosted(file, file.read())
 
 
 def hosted(file: ModelFile, content: bytes) -> Hosted:

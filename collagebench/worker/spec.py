@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Literal
 
-from collagebench.errors import UsageError
+from collagebench.errors import ModelError, UsageError
 from collagebench.stragglers.causes import NATURAL, Kind
 
 Compute = Literal["real", "emulated"]
@@ -32,6 +33,17 @@ class ModelFile:
     """What schemes call it."""
     batch: int = 1
     """Of how many inputs a task may consist."""
+
+    def read(self) -> bytes:
+        """Return the file's content.
+
+        Raises:
+            ModelError: it cannot be read.
+        """
+        try:
+            return Path(self.path).read_bytes()
+        except OSError as error:
+            raise ModelError(f"model file {self.path} cannot be read ({error.strerror}); export it again") from None
 
 
 @dataclass(frozen=True, slots=True)

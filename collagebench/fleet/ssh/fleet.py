@@ -145,10 +145,7 @@ def _places(where: Where, specs: Sequence[WorkerSpec], compute: Compute, directo
     models = {model.sha256: model for spec in specs for model in spec.models} if compute == "real" else {}
     contents = {}
     for sha256, model in models.items():
-        try:
-            contents[sha256] = Path(model.path).read_bytes()
-        except OSError as error:
-            raise ModelError(f"model file {model.path} cannot be read ({error.strerror}); export it again") from None
+        contents[sha256] = model.read()
         if _sha256(contents[sha256]) != sha256:
             raise ModelError(f"model file {model.path} is not the one that was expected: it was replaced or damaged")
     places = []
