@@ -51,6 +51,7 @@ from typing import Any, NoReturn
 from collagebench.errors import CollagebenchError, FleetError
 from collagebench.worker.lines import Lines, line
 from collagebench.worker.loop import Loop
+from collagebench.worker.report import failed
 from collagebench.worker.spec import Compute, Disturbance, WorkerSpec, from_json
 
 SOCKET_PATH_BYTES = 107 if sys.platform == "linux" else 103
@@ -90,7 +91,7 @@ def main() -> None:
             say({"event": "up", "pid": os.getpid(), "host": socket.gethostname(), "directory": directory})
             Forkserver(arguments.compute, arguments.logs, directory).run()
     except FleetError as error:
-        say({"event": "failed", "kind": "fleet", "message": str(error)})
+        say(failed(error))
         sys.exit(1)
 
 
@@ -273,7 +274,7 @@ class Forkserver:
             pid = os.fork()
         except OSError as error:
             message = f"worker {spec.index} could not be started ({error.strerror}){advice(error.errno)}"
-            say({"worker": spec.index, "event": "failed", "kind": "fleet", "message": message, **_again(again)})
+            say({"worker": spec.index, **failed(message), **_again(again)})
             return
         if pid == 0:
             self._become(spec, parent, report, log)
@@ -305,8 +306,8 @@ class Forkserver:
             try:
                 log = os.open(self._log(spec), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666) if log is None else log
             except OSError as error:
-                message = f"the log of worker {spec.index} in {self._logs} cannot be written ({error.strerror})"
-                tell(report, {"event": "failed", "kind": "fleet", "message": message})
+                why = f"the log of worker {spec.index} in {self._logs} cannot be written ({error.strerror})"
+                tell(report, failed(why))
                 return
             nothing = os.open(os.devnull, os.O_RDONLY)
             os.dup2(nothing, 0)

@@ -11,15 +11,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-import platform
 import socket
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from importlib.metadata import version
 from typing import Any
 
-from collagebench import __version__
-from collagebench.errors import CollagebenchError, ModelError
+from collagebench.errors import CollagebenchError
+from collagebench.worker.report import failed, ready
 
 UP_WITHIN = 30.0
 """Seconds until the server listens."""
@@ -52,14 +50,12 @@ class Guest:
         try:
             return self._start(order, address, contents)
         except CollagebenchError as error:
-            kind = "model" if isinstance(error, ModelError) else "fleet"
-            return {"event": "failed", "kind": kind, "message": str(error)}
+            return failed(error)
         except ImportError as error:
-            message = (
+            return failed(
                 f"the package {(error.name or str(error)).partition('.')[0]} is missing there: pip install "
                 "'collagebench[ray]' in the environment that the cluster's nodes run"
             )
-            return {"event": "failed", "kind": "fleet", "message": message}
 
     def wait(self) -> str:
         """Return why the server ended, when it has; while this waits, its process is known to live."""
@@ -78,21 +74,8 @@ class Guest:
             models = {file.name: emulated(file) for file in spec.models}
         key, own = certificate.certificate()
         port = self._serve(models, address, key, own, order["digest"])
-        packages = ["grpcio", "numpy"] + (["onnxruntime"] if compute == "real" else [])
-        return {
-            "event": "ready",
-            "pid": os.getpid(),
-            "hostname": socket.gethostname(),
-            "port": port,
-            "certificate": own,
-            "niceness": os.getpriority(os.PRIO_PROCESS, 0),
-            "sha256": {name: model.sha256 for name, model in models.items() if model.sha256 is not None},
-            "versions": {
-                "collagebench": __version__,
-                "python": platform.python_version(),
-                **{name: version(name) for name in packages},
-            },
-        }
+        niceness = os.getpriority(os.PRIO_PROCESS, 0)
+        return ready(models, compute, hostname=socket.gethostname(), port=port, certificate=own, niceness=niceness)
 
     def _serve(self, models: Mapping[str, Any], address: str, key: bytes, own: bytes, digest: str) -> int:
         """Start the server on a thread of its own; return its port.

@@ -12,19 +12,17 @@ import asyncio
 import ctypes
 import json
 import os
-import platform
 import signal
 import sys
 import threading
 from collections.abc import Mapping
-from importlib.metadata import version
 from typing import Any
 
 import grpc.aio
 
-from collagebench import __version__
-from collagebench.errors import CollagebenchError, ModelError
+from collagebench.errors import CollagebenchError
 from collagebench.worker.inference import Hosted, emulated, load
+from collagebench.worker.report import failed, ready
 from collagebench.worker.service import Service, handler
 from collagebench.worker.spec import Compute, WorkerSpec
 from collagebench.worker.station import Station
@@ -55,32 +53,24 @@ def live(spec: WorkerSpec, socket: str, compute: Compute, parent: int, lifeline:
     try:
         models = {file.name: load(file) if compute == "real" else emulated(file) for file in spec.models}
     except CollagebenchError as error:
-        kind = "model" if isinstance(error, ModelError) else "fleet"
-        tell(report, {"event": "failed", "kind": kind, "message": str(error)})
+        tell(report, failed(error))
         return 1
-    ready = {
-        "event": "ready",
-        "pid": os.getpid(),
-        "socket": socket,
-        "sha256": {name: model.sha256 for name, model in models.items() if model.sha256 is not None},
-        "versions": _versions(compute),
-    }
-    run(_serve(models, socket, report, ready))
+    run(_serve(models, socket, report, ready(models, compute, socket=socket)))
     return 0
 
 
-async def _serve(models: Mapping[str, Hosted], socket: str, report: int, ready: dict[str, Any]) -> None:
+async def _serve(models: Mapping[str, Hosted], socket: str, report: int, when_up: dict[str, Any]) -> None:
     server = grpc.aio.server(options=MESSAGE_SIZES)
     server.add_generic_rpc_handlers((handler(Service(models, Station())),))
     try:
         server.add_insecure_port(f"unix:{socket}")
     except RuntimeError as error:
-        tell(report, {"event": "failed", "kind": "fleet", "message": f"socket {socket} cannot be used: {error}"})
+        tell(report, failed(f"socket {socket} cannot be used: {error}"))
         return
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     await server.start()
-    tell(report, ready)
+    tell(report, when_up)
     await stop.wait()
     await server.stop(GRACE)
     os._exit(0)  # without waiting for a task that is still in service for nobody
@@ -89,12 +79,6 @@ async def _serve(models: Mapping[str, Hosted], socket: str, report: int, ready: 
 def tell(report: int, event: dict[str, Any]) -> None:
     """Write one JSON line, whole, for the client."""
     os.write(report, json.dumps(event).encode() + b"\n")
-
-
-def _versions(compute: Compute) -> dict[str, str]:
-    packages = ["grpcio", "numpy"] + (["onnxruntime"] if compute == "real" else [])
-    versions = {name: version(name) for name in packages}
-    return {"collagebench": __version__, "python": platform.python_version(), **versions}
 
 
 def die_with(parent: int, lifeline: int) -> None:
