@@ -194,9 +194,7 @@ def decoded(
     return right(np.stack(answers, axis=1), labels)
 
 
-def measured(
-    session: Any, model: Model, sample: Sample, own: NDArray[np.float32] | None = None, advance: Advance = unwatched
-) -> Share:
+def measured(session: Any, model: Model, sample: Sample, own: NDArray[np.float32] | None = None) -> Share:
     """Return the accuracy that a manifest tells of a model: each image in one input, collages and parities full.
 
     `own` are the single's logits of the images, [n, classes], by which a parity's answers are decoded.
@@ -206,7 +204,7 @@ def measured(
     """
     if model.role == "parity":
         assert own is not None
-        return share(decoded(session, model, sample, own, advance))
+        return share(decoded(session, model, sample, own))
     if model.role == "collage":
-        return share(with_blanks(session, model, sample, 0, advance))
-    return share(right(singles(session, model, sample, advance), sample.labels))
+        return share(with_blanks(session, model, sample, 0))
+    return share(right(singles(session, model, sample), sample.labels))

@@ -151,15 +151,17 @@ class Architecture:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields as JSON knows them."""
-        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+        return described(self)
 
-    @classmethod
-    def from_dict(cls, fields: dict[str, Any]) -> Architecture:
-        """Return the architecture that `as_dict` described."""
-        values: dict[str, Any] = {
-            key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()
-        }
-        return cls(**values)
+
+def described(architecture: Any) -> dict[str, Any]:
+    """Return the fields of an architecture, ours or somebody else's, as JSON knows them."""
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(architecture).items()}
+
+
+def fields_of(description: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields that `described` has described."""
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in description.items()}
 
 
 _SINGLE = {"stem": 16, "stride": 1, "widths": (64, 144, 256), "depths": (4, 4, 2), "layers": "residual"}

@@ -18,14 +18,8 @@ def count_macs(network: nn.Module, shape: tuple[int, int, int]) -> int:
     Those of attention are among them. Normalisation, activations and additions are left out: they multiply nothing that
     a fused kernel would not hide.
     """
-    training, fast = network.training, torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)  # what is fused is not counted
-    try:
-        with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counted:
-            network.eval()(torch.zeros((1, *shape), dtype=torch.uint8))
-    finally:
-        torch.backends.mha.set_fastpath_enabled(fast)
-        network.train(training)
+    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counted:
+        _infer(network, shape)
     return int(counted.get_total_flops()) // 2
 
 
@@ -34,15 +28,20 @@ def count_parameters(network: nn.Module, shape: tuple[int, int, int]) -> int:
 
     A head that is there for the training alone has none of them, as it has none in an exported file.
     """
+    with _Met() as met:
+        _infer(network, shape)
+    return sum(parameter.numel() for parameter in network.parameters() if id(parameter) in met.ids)
+
+
+def _infer(network: nn.Module, shape: tuple[int, int, int]) -> None:
     training, fast = network.training, torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
+    torch.backends.mha.set_fastpath_enabled(False)  # what is fused is not counted
     try:
-        with torch.no_grad(), _Met() as met:
+        with torch.no_grad():
             network.eval()(torch.zeros((1, *shape), dtype=torch.uint8))
     finally:
         torch.backends.mha.set_fastpath_enabled(fast)
         network.train(training)
-    return sum(parameter.numel() for parameter in network.parameters() if id(parameter) in met.ids)
 
 
 class _Met(TorchDispatchMode):

@@ -16,7 +16,7 @@ import math
 import sys
 import warnings
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from collagebench.errors import MissingExtra, ModelError, UsageError
+from collagebench.models.architecture import described
 
 PARALLEL = "module."
 """What names of weights begin with that were saved from within torch's DistributedDataParallel, or DataParallel."""
@@ -89,7 +90,7 @@ class Preprocessing:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields as JSON knows them."""
-        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+        return described(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,14 +122,6 @@ class Borrowed(Preprocessing):
     def source(self) -> str:
         """What says which network it is."""
         return str(self.torchvision or self.network)
-
-    @classmethod
-    def from_dict(cls, fields: dict[str, Any]) -> Borrowed:
-        """Return the architecture that `as_dict` described."""
-        values: dict[str, Any] = {
-            key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()
-        }
-        return cls(**values)
 
     def made(self) -> Foreign:
         """Return the network as it is before it is trained; what is random about it is torch's.

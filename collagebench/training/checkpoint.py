@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from collagebench.errors import CollagebenchError, ModelError, OutputError
-from collagebench.models.architecture import Architecture
+from collagebench.models.architecture import Architecture, fields_of
 from collagebench.models.foreign import Borrowed, Foreign, quietly_loaded
 from collagebench.models.network import Network
 from collagebench.training.recipe import Recipe
@@ -156,8 +156,8 @@ def load(path: Path) -> Checkpoint:
         raise ModelError(f"checkpoint {path} has schema {schema}, this version reads {SCHEMA}: upgrade collagebench")
     architecture: Architecture | Borrowed | None = None
     try:
-        fields = content.pop("architecture")
-        architecture = (Borrowed if "resize" in fields else Architecture).from_dict(fields)
+        fields = fields_of(content.pop("architecture"))
+        architecture = (Borrowed if "resize" in fields else Architecture)(**fields)
         recipe = Recipe(**content.pop("recipe"))
         checkpoint = Checkpoint(architecture=architecture, recipe=recipe, **content)
         checkpoint.restored()

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.train
 
 from collagebench.errors import UsageError  # noqa: E402
 from collagebench.models import cost  # noqa: E402
-from collagebench.models.architecture import Architecture, usual_canvas, usual_layers  # noqa: E402
+from collagebench.models.architecture import Architecture, fields_of, usual_canvas, usual_layers  # noqa: E402
 from collagebench.models.network import CellMaxima, Network  # noqa: E402
 
 
@@ -50,7 +50,7 @@ def test_a_collage_may_be_smaller_than_its_images_side_by_side() -> None:
     assert usual_canvas((224, 224)) == (416, 416)
     assert usual_canvas((32, 32)) is None
     large = Architecture("collage", 10, (224, 224), 3, canvas=(416, 416), **usual_layers("collage", 3, (224, 224)))
-    assert Architecture.from_dict(json.loads(json.dumps(large.as_dict()))) == large
+    assert Architecture(**fields_of(json.loads(json.dumps(large.as_dict())))) == large
 
 
 def test_large_images_have_layers_of_their_own() -> None:
@@ -151,7 +151,7 @@ def test_the_stem_of_an_addition_sees_the_sum_of_what_the_singles_would_see() ->
 def test_an_architecture_survives_json() -> None:
     """What an architecture writes of itself makes the same architecture again."""
     architecture = made("parity", k=4, code="concatenation").architecture
-    assert Architecture.from_dict(json.loads(json.dumps(architecture.as_dict()))) == architecture
+    assert Architecture(**fields_of(json.loads(json.dumps(architecture.as_dict())))) == architecture
     assert architecture.name == "parity-k4-concatenation"
 
 
