@@ -127,10 +127,7 @@ class LiveView(Progress):
                 f"{tally.answered:,} answered, {tally.failed:,} failed, p50 {_ms(tally, 0.5)} ms, "
                 f"p99 {_ms(tally, 0.99)} ms"
             )
-            if self._shown:
-                self._console.print(Text(line), highlight=False)
-            else:
-                click.echo(line, err=True)
+            self.show(line)
         self._cell = None
 
     def _frame(self) -> Text:

@@ -27,6 +27,9 @@ from collagebench.fleet.bearer import take_token
 from collagebench.fleet.where import FLEETS
 from collagebench.workload.dataset import NAMES
 
+WATCHED = ("dataset", "data", "download", "models", "arrivals", "rate", "duration", "seed", "stragglers")
+"""Options that are called as the fields of a `Recording`."""
+
 
 @click.command("record")
 @click.option("--workers", type=int, help="Workers to watch. [10]")
@@ -57,15 +60,6 @@ from collagebench.workload.dataset import NAMES
 @click.option("--out", type=PATH, metavar="FILE", help="The profile, JSON. [runs/, the time and -record.json]")
 def command(
     workers: int | None,
-    dataset: str,
-    data: Path | None,
-    download: bool,
-    models: Path | None,
-    arrivals: str,
-    rate: float | None,
-    duration: float,
-    seed: int,
-    stragglers: str,
     samples: bool,
     form: str,
     out: Path | None,
@@ -83,7 +77,7 @@ def command(
     from collagebench.report.output import see_that_it_can_be_written
     from collagebench.report.recorded import print_recorded
 
-    fleet = {name: parameters.pop(name) for name in map(parameter, FLEET)}
+    fleet, watched = ({name: parameters.pop(name) for name in names} for names in (map(parameter, FLEET), WATCHED))
     where, count = fleet_of({**fleet, "workers": workers})
     take_token(None, wanted=False)
     several = [name for name, value in parameters.items() if isinstance(value, tuple)]
@@ -92,15 +86,7 @@ def command(
     asked = Recording(
         workers=count,
         where=where,
-        dataset=dataset,
-        data=data,
-        download=download,
-        models=models,
-        arrivals=arrivals,
-        rate=rate,
-        duration=duration,
-        seed=seed,
-        stragglers=stragglers,
+        **watched,
         parameters={name: value for name, value in parameters.items() if value is not None},
     )
     path = out or Path("runs") / f"{datetime.now():%Y%m%d-%H%M%S}-record.json"
