@@ -95,8 +95,6 @@ class Connection:
     _crashes: int = field(init=False, repr=False, default=0)
     _channel: Any = field(init=False, repr=False)
     _infer: Any = field(init=False, repr=False)
-    _common: dict[Any, bytes] = field(init=False, repr=False, default_factory=dict)
-    """The unchanging part of a request, by model, shape and type of the image."""
 
     def __post_init__(self) -> None:
         self._connect()
@@ -214,10 +212,7 @@ class Connection:
         if self.crashed:
             raise TaskError("crashed", f"{self.name} was made to crash and is not yet back")
         crashes = self._crashes
-        kind = (model, pixels.shape, pixels.dtype)
-        common = self._common.get(kind)
-        if common is None:
-            common = self._common[kind] = wire.unchanging(*kind)
+        common = wire.unchanging(model, pixels.shape, pixels.dtype)
         try:
             content = await self._answer(self._infer, wire.infer_request(common, task, pixels, mode, amount), timeout)
         except TaskError as failure:

@@ -172,10 +172,7 @@ class Slot(Connection):
 
     def _request(self, task: int, called: Signature, pixels: NDArray[Any]) -> bytes:
         pixels = called.pixels(pixels)
-        kind = (called.model, pixels.shape, pixels.dtype)
-        common = self._common.get(kind)
-        if common is None:
-            common = self._common[kind] = wire.unchanging(*kind, image=called.input, output=called.output)
+        common = wire.unchanging(called.model, pixels.shape, pixels.dtype, called.input, called.output)
         return wire.infer_request(common, task, pixels, None, 0.0)
 
     def _quoted(self, text: str) -> str:

@@ -19,6 +19,7 @@ instead of three times. For a 224x224 image this halves the client's CPU time fo
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -55,6 +56,7 @@ _RAW_TAG = bytes([_RAW << 3 | 2])
 """Field number and wire type 2, a run of bytes that its length precedes."""
 
 
+@cache
 def unchanging(
     model: str, shape: tuple[int, ...], dtype: np.dtype[Any], image: str = INPUT, output: str | None = None
 ) -> bytes:
