@@ -1,4 +1,4 @@
-"""The options that `run` and `simulate` share, by the sections of their help; `resolve` makes a config of them."""
+"""The options that several verbs have, those of an experiment by the sections of their help (see `resolve`)."""
 
 from __future__ import annotations
 
