@@ -446,7 +446,9 @@ def test_a_python_without_pip(three: Hosts, tmp_path: Path) -> None:
     first, *_ = three.all
     bare(first)
     said = "The virtual environment was not created successfully because ensurepip is not\\navailable."
-    (tmp_path / "venv.py").write_text(f"import sys\nprint('{said}')\nsys.exit(1)\n")  # as Debian's does
+    (tmp_path / "sitecustomize.py").write_text(  # says what Debian's venv does
+        f"import os, sys\nif 'venv' in sys.orig_argv:\n    print('{said}', flush=True)\n    os._exit(1)\n"
+    )
     first.restart(PYTHONPATH=str(tmp_path))
     (failure,) = refused(quick(three, tmp_path, "--remote-python", "python9", "--bootstrap", names="h1"))
     assert failure == (
