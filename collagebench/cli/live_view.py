@@ -203,9 +203,8 @@ class LiveView(Progress):
         slow = sum(1 for tasks in list(self._watched.slow.values()) if tasks) if self._watched and self._cell else 0
         lost = len(self._lost)
         up = (self._workers or 0) - lost
-        return Text.assemble(
-            ("workers: ", "dim"), f"{up} up, {slow} of them slow now, ", (f"{lost} lost", "bold red" if lost else "")
-        )
+        gone = (f", {lost} lost", "bold red") if lost else ""
+        return Text.assemble(("workers: ", "dim"), f"{up} up, {slow} of them slow now", gone)
 
 
 def _ms(tally: Tally, q: float) -> str:

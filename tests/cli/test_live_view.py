@@ -75,6 +75,8 @@ def test_a_frame_says_it_all_and_fits(width: int) -> None:
     assert row.split()[5:] == ["1", "own", "75", "%", "collage", "25", "%"]
     assert ("a scheme with q… " if width == 80 else NAMES[2]) in "\n".join(lines)
     assert lines[-1] == "workers: 9 up, 0 of them slow now, 1 lost"
+    view._lost.clear()
+    assert frame(view, target)[-1] == "workers: 10 up, 0 of them slow now"
 
 
 def test_a_p99_of_a_few_requests_is_not_shown() -> None:
