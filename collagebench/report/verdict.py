@@ -59,7 +59,7 @@ def _latency(name: str, figure: dict[str, Any], base: str, minimum: float) -> st
         return f"{name} the same as that of {base}"
     times = max(figure["ratio"], 1 / figure["ratio"])
     way = "lower" if figure["ratio"] < 1 else "higher"
-    size = f"{_times(times)}x {way}"
+    size = "1.00x" if _times(times) == "1.00" else f"{_times(times)}x {way}"
     if figure["real"]:
         ends = f" ({_ends(figure)})" if _ends(figure) else ""
         return f"{name} {_times(times)}x{ends} {way} than {base}"

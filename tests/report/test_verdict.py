@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from io import StringIO
 
 import numpy as np
@@ -196,3 +197,11 @@ def test_details_of_a_single_run(tmp_path):
     """Its intervals are shown with the words that say what they are worth."""
     words = " ".join(printed(summary(tmp_path / "run", {"none": lognormal(1, 1, 500)}), details=True).split())
     assert "as if they did not depend on each other: where they queue these are too narrow" in words
+
+
+def test_a_ratio_of_one_is_neither_lower_nor_higher(tmp_path, base):
+    """To the digits that are shown: nobody reads that something is 1.00x lower."""
+    near = [[value * (1.002 if place % 2 else 0.998) for value in run] for place, run in enumerate(base)]
+    (sentence,) = summary(tmp_path / "run", {"none": base, "near": near})["verdict"]
+    assert "(1.00x" in sentence
+    assert not re.search("1.00x (lower|higher)", sentence)
