@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from collagebench.report.frame import WIDTH, Box, Looks, axes, dot, figure, key, ms, text, text_width
+from collagebench.report.frame import WIDTH, Box, Looks, axes, dot, figure, key, ms, option_title, text, text_width
 from collagebench.report.markup import Markup, tag
 from collagebench.report.parts import as_ms, as_percent, as_times
 from collagebench.report.scales import Scale, linear, logarithmic, room_for, shorten
 from collagebench.report.sweep import Object, Slice, scheme_of
 
+MOST_BANDS = 6
+"""Schemes whose intervals are bands; of more, these would cover each other, so that bars are left."""
 WIDE = 20.0
 """From the least value of an axis to the largest, where it becomes logarithmic."""
 
@@ -27,6 +29,7 @@ class Figure:
 
     title: str
     y_title: str
+    """In which {base} stands for the baseline."""
     value: Callable[[Object], float | None]
     """Of a scheme in a cell."""
     interval: Callable[[Object], Sequence[float] | None]
@@ -69,7 +72,7 @@ ACCURACY = Figure(
 )
 WORK = Figure(
     "Work",
-    "worker time / that of the baseline",
+    "worker time / that of {base}",
     lambda scheme: scheme["relative"]["executed"],
     lambda scheme: None,
     as_times,
@@ -91,10 +94,15 @@ def along(key_: str, part: Slice, names: Sequence[str], looks: Looks, what: Figu
     ends = [end for points in curves.values() for point in points if point.value for end in point.interval or ()]
     y = what.scale([*known, *(end for end in ends if end > 0)], box.bottom, box.top)
     x = _horizontal(part, places, box)
-    drawn = axes(box, None, y, x_title=part.axis["option"], y_title=what.y_title, y_text=what.y_text)
+    numbers = all(isinstance(value, (int, float)) for value in part.axis["values"])
+    x_title = option_title(part.axis["option"], x) if numbers else part.axis["option"]
+    base = next((shorten(cell["baseline"], 120) for _, cell in part.cells if cell), "")
+    drawn = axes(box, None, y, x_title=x_title, y_title=what.y_title.format(base=base), y_text=what.y_text)
     drawn += _ticks(part, places, x, box)
+    banded = sum(map(bool, curves.values())) <= MOST_BANDS
     for name, points in curves.items():
-        drawn.append(tag("g", _curve(name, points, x, y, box), class_=looks[name].classes))
+        lines = [_band(points, x, y) if banded else [], _curve(name, points, x, y, box, looks[name].shape)]
+        drawn.append(tag("g", *lines, class_=looks[name].classes))
     if bound:
         drawn.append(tag("g", _curve("bound", bound, x, y, box), class_="bound"))
     order = sorted(curves, key=lambda name: -_last(curves[name]))
@@ -102,7 +110,7 @@ def along(key_: str, part: Slice, names: Sequence[str], looks: Looks, what: Figu
     entries = [(name, looks[name].classes) for name in order if curves[name]]
     drawn += key([*entries, *[("bound", "bound")] * bool(bound)], box.right + 8, box.top + 10, room)
     notes = [
-        "Bands: 95 % intervals." if ends else "",
+        f"{'Bands' if banded else 'Bars'}: 95 % intervals." if ends else "",
         _alike(curves),
         "A line that leaves at the top in an arrow: there the scheme cannot bear the load, or most fail."
         if any(point.unstable for points in curves.values() for point in points)
@@ -191,13 +199,19 @@ def _last(points: Sequence[Point]) -> float:
     return next((height for height in reversed(heights) if height is not None), 0.0)
 
 
-def _curve(name: str, points: Sequence[Point], x: Scale, y: Scale, box: Box) -> list[Markup]:
+def _band(points: Sequence[Point], x: Scale, y: Scale) -> list[Markup]:
+    """Return what lies between the intervals of neighbours."""
     drawn = []
     for one, other in pairwise(points):
         if one.interval and other.interval:
             upper = f"M{x(one.x):.1f} {y(one.interval[1]):.1f}L{x(other.x):.1f} {y(other.interval[1]):.1f}"
             lower = f"L{x(other.x):.1f} {y(other.interval[0]):.1f}L{x(one.x):.1f} {y(one.interval[0]):.1f}Z"
             drawn.append(tag("path", class_="spread", d=upper + lower))
+    return drawn
+
+
+def _curve(name: str, points: Sequence[Point], x: Scale, y: Scale, box: Box, shape: str = "circle") -> list[Markup]:
+    drawn = []
     line, pen = "", "M"
     for point in points:
         if point.value is None and not point.unstable:
@@ -217,5 +231,5 @@ def _curve(name: str, points: Sequence[Point], x: Scale, y: Scale, box: Box) -> 
                 low, high = point.interval
                 ends = f"M{x(point.x):.1f} {y(low):.1f}V{y(high):.1f}"
                 drawn.append(tag("path", class_="whisker", d=ends))
-            drawn.append(tag("g", tag("title", point.said), dot(x(point.x), y(point.value))))
+            drawn.append(tag("g", tag("title", point.said), dot(x(point.x), y(point.value), shape)))
     return drawn

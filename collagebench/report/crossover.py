@@ -11,7 +11,7 @@ from rich.text import Text
 
 from collagebench.report.document import document
 from collagebench.report.figures import scrolling
-from collagebench.report.frame import WIDTH, Box, Look, axes, dot, figure, looks_of, ms
+from collagebench.report.frame import WIDTH, Box, Look, axes, dot, figure, looks_of, ms, option_title
 from collagebench.report.html import hiding, legend, sentence
 from collagebench.report.markup import Markup, tag
 from collagebench.report.parts import UNKNOWN, as_ms, new_table, print_line, print_table
@@ -31,6 +31,12 @@ OUTCOMES = {
     "alike": "no difference is shown at any value; more --runs or --requests may show one.",
     "unknown": "at no value have both a figure.",
 }
+IN_SENTENCES = {"alike": "Cannot be told apart"}
+"""How the page, which has no column of outcomes, calls those that its sentences leave to be explained."""
+DIFFERENCES = (
+    "The differences of two schemes: the mean of the runs' differences, and its 95 % interval, each value for itself; "
+    "hollow: no difference is shown; shaded: the range of a crossing."
+)
 
 
 def print_crossovers(answer: Object, console: Console) -> None:
@@ -51,7 +57,7 @@ def print_crossovers(answer: Object, console: Console) -> None:
     for pair in answer["pairs"]:
         print_line(console, pair["said"], indent="  ")
     console.print()
-    for what in _notes(answer):
+    for what in _notes(answer, {outcome: outcome for outcome in OUTCOMES}):
         print_line(console, what, style="dim")
 
 
@@ -81,16 +87,19 @@ def conditions(answer: Object) -> str:
     )
 
 
-def _notes(answer: Object) -> list[str]:
+def _notes(answer: Object, words: Mapping[str, str]) -> list[str]:
+    """Say what to know about the answer; `words` is how each outcome is called where it is shown."""
     found = []
+    outcomes = {pair["outcome"] for pair in answer["pairs"]}
     if any(pair["crossings"] for pair in answer["pairs"]):
         found.append(
             f"A crossing is where the mean difference of the runs' {answer['metric']} is zero. Its range reaches from "
             "the last value up to which one scheme is shown to be better (paired t test, 95 %) to the first from which "
             "on the other is; more --runs or --requests make it narrower."
         )
-    outcomes = {pair["outcome"] for pair in answer["pairs"]}
-    found += [f"{word}: {meaning}" for word, meaning in OUTCOMES.items() if word in outcomes]
+    found += [
+        f"{words[outcome]}: {meaning}" for outcome, meaning in OUTCOMES.items() if outcome in outcomes & set(words)
+    ]
     found += [f"Note: {text}" for text in answer["warnings"]]
     if _changes_nothing(answer):
         found.append(f"{answer['over']} changed nothing: all values gave the same figures.")
@@ -123,6 +132,7 @@ def crossover_page(answer: Object, title: str) -> str:
         )
         for point in answer["points"]
     ]
+    notes = _notes(answer, IN_SENTENCES)
     body = [
         tag(
             "header",
@@ -130,9 +140,11 @@ def crossover_page(answer: Object, title: str) -> str:
             tag("h1", title),
             tag(
                 "div",
-                tag("p", sentences[0], class_="lead"),
-                tag("ul", [tag("li", text) for text in sentences[1:]], class_="rest") if sentences[1:] else None,
-                tag("ul", [tag("li", sentence(text)) for text in _notes(answer)], class_="notes"),
+                tag("p", sentence(sentences[0]), class_="lead"),
+                tag("ul", [tag("li", sentence(text)) for text in sentences[1:]], class_="rest")
+                if sentences[1:]
+                else None,
+                tag("ul", [tag("li", sentence(text)) for text in notes], class_="notes") if notes else None,
                 tag("p", conditions(answer), class_="conditions"),
                 class_="verdict",
             ),
@@ -141,7 +153,8 @@ def crossover_page(answer: Object, title: str) -> str:
         tag(
             "main",
             tag("div", [plot for plot in plots if plot], class_="plots"),
-            tag("h3", f"{answer['metric']} in ms at every value that was simulated"),
+            tag("p", DIFFERENCES, class_="note") if any(plots[1:]) else None,
+            tag("h2", f"{answer['metric']} in ms at every value that was simulated", class_="part"),
             scrolling([answer["over"], *names], rows, "All values"),
             tag("details", tag("summary", "Config"), tag("pre", json.dumps(answer["config"], indent=1), tabindex="0")),
         ),
@@ -166,7 +179,8 @@ def _figures(answer: Object, looks: Mapping[str, Look]) -> Markup | None:
         return None
     x, y = _across(answer), logarithmic(values, BOX.bottom, BOX.top)
     metric = answer["metric"]
-    drawn = axes(BOX, x, y, x_title=answer["over"], y_title=f"{metric} in ms (log scale; lower is better)", y_text=ms)
+    x_title = option_title(answer["over"], x)
+    drawn = axes(BOX, x, y, x_title=x_title, y_title=f"{metric} in ms (log scale; lower is better)", y_text=ms)
     for pair in answer["pairs"]:
         drawn += [_guide(x(one["at"])) for one in pair["crossings"]]
     for name, points in curves.items():
@@ -175,7 +189,7 @@ def _figures(answer: Object, looks: Mapping[str, Look]) -> Markup | None:
             tag(
                 "g",
                 tag("title", f"{name}, {answer['over']} {value:.3g}: {as_ms(seconds)} ms"),
-                dot(x(value), y(seconds)),
+                dot(x(value), y(seconds), looks[name].shape, small=True),
             )
             for value, seconds in points
         ]
@@ -214,7 +228,8 @@ def _difference(answer: Object, pair: Object, place: int) -> Markup | None:
     shown = [max(min(value, MOST * middle), -MOST * middle) if middle else value for value in [*values, *ends]]
     x, y = _across(answer), linear([*shown, 0.0], BOX.bottom, BOX.top)
     title = f"{pair['first']} − {pair['second']}"
-    drawn = axes(BOX, x, y, x_title=answer["over"], y_title=f"difference of {answer['metric']}, ms", y_text=ms)
+    x_title = option_title(answer["over"], x)
+    drawn = axes(BOX, x, y, x_title=x_title, y_title=f"difference of {answer['metric']}, ms", y_text=ms)
     drawn.append(tag("path", class_="axis", d=f"M{BOX.left:g} {y(0.0):.1f}H{BOX.right:g}"))
     for one in pair["crossings"]:
         low, high = (x(end) for end in one["ci95"])
@@ -231,13 +246,15 @@ def _difference(answer: Object, pair: Object, place: int) -> Markup | None:
         tip = tag("title", f"{answer['over']} {one['value']:.3g}: {1e3 * one['difference_s']:+.1f} ms")
         value = one["difference_s"]
         there = y.holds(value)
-        mark = dot(left, y(value), hollow=one["verdict"] == 0) if there else _beyond(left, y(value), value > y.high)
+        mark = (
+            dot(left, y(value), hollow=one["verdict"] == 0, small=True)
+            if there
+            else _beyond(left, y(value), value > y.high)
+        )
         drawn.append(tag("g", tip, mark))
     notes = [
-        f"Below zero {pair['first']} is better. The mean of the runs' differences, and its 95 % interval, each value "
-        "for itself; hollow: no difference is shown.",
+        f"Below zero {pair['first']} is better, above it {pair['second']}.",
         "An arrow: beyond the scale." if not all(map(y.holds, values)) else "",
-        "Shaded: the range of a crossing." if pair["crossings"] else "",
         *(_overloaded(answer, name) for name in (pair["first"], pair["second"])),
     ]
     note = " ".join(filter(None, notes))
@@ -252,7 +269,7 @@ def _beyond(x: float, y: float, up: bool) -> Markup:
 
 def _across(answer: Object) -> Scale:
     scale = logarithmic if answer["log"] else linear
-    return scale([answer["from"], answer["to"]], BOX.left, BOX.right, margin=0.02)
+    return scale([answer["from"], answer["to"]], BOX.left, BOX.right, margin=0.05)
 
 
 def _guide(left: float) -> Markup:

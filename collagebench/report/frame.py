@@ -153,14 +153,30 @@ def key(entries: Sequence[tuple[str, str]], left: float, top: float, room: float
     return drawn
 
 
-def dot(x: float, y: float, shape: str = "circle", *, hollow: bool = False) -> Markup:
+def dot(x: float, y: float, shape: str = "circle", *, hollow: bool = False, small: bool = False) -> Markup:
     """Return a mark: a circle, a square or a diamond, all of about the same size."""
     name = "mark hollow" if hollow else "mark"
+    by = 0.6 if small else 1.0
     if shape == "circle":
-        return tag("circle", cx=x, cy=y, r=4, class_=name)
+        return tag("circle", cx=x, cy=y, r=4 * by, class_=name)
     if shape == "square":
-        return tag("rect", x=x - 3.5, y=y - 3.5, width=7, height=7, class_=name)
-    return tag("path", d=f"M{x:.1f} {y - 5:.1f}l5 5l-5 5l-5-5z", class_=name)
+        return tag("rect", x=x - 3.5 * by, y=y - 3.5 * by, width=7 * by, height=7 * by, class_=name)
+    side = f"{5 * by:g}"
+    return tag("path", d=f"M{x:.1f} {y - 5 * by:.1f}l{side} {side}l-{side} {side}l-{side}-{side}z", class_=name)
+
+
+SECONDS = {
+    "persistence", "base", "shift", "tail", "scale", "median", "slow-machine", "crash-every", "restart-after",
+    "deadline", "compute-time", "flush-after", "hold", "hedge-delay", "reissue-after", "default-after", "backup-after",
+    "coded-after",
+}  # fmt: skip
+"""Options whose numbers are seconds."""
+
+
+def option_title(option: str, scale: Scale) -> str:
+    """Return the title of the axis of an option: with its unit if it has one, and whether its scale is logarithmic."""
+    unit = " in s" if option in SECONDS else " in requests/s" if option == "rate" else ""
+    return f"{option}{unit}{' (log scale)' if scale.log else ''}"
 
 
 def text_width(content: str) -> float:

@@ -18,9 +18,11 @@ from collagebench.report.scales import Scale, linear, logarithmic, shorten
 BOX = Box(left=40, right=WIDTH - 12, top=24, bottom=212)
 
 MOST_NAMES, MOST_LABELS = 5, 10
-"""Schemes that the caption names, and that each have a label; of more, those on the front have one."""
+"""Schemes that the caption names, and that each have a label; of more, those on the front, and where there is room."""
 ROOM, MOST_ROOM = 120, 160
 """Pixels of a name, and of one of the few that are labelled where an answer is marked."""
+BETWEEN = 2
+"""Pixels that are left free on each side of a name."""
 RING = 6.5
 """Pixels from the middle of the chosen dot to the ring around it."""
 FAR = 4
@@ -170,12 +172,14 @@ def _plot(
     kept_free = [(x(slo), BOX.top - 2, x(slo) + 26, BOX.top + 12)] if slo else []
     shares = [f" {as_percent(offer.accuracy)}" if with_accuracy else "" for offer, _ in found]
     labelled = answer.labelled if answer else {o.name for o, _ in found if len(found) <= MOST_LABELS or o in best}
+    sure = [offer.name in labelled for offer, _ in found]
     named = [
-        shorten(offer.name, MOST_ROOM if answer else ROOM) + share if offer.name in labelled else ""
-        for (offer, _), share in zip(found, shares, strict=True)
+        shorten(offer.name, MOST_ROOM if answer else ROOM) + share if always or not answer else ""
+        for (offer, _), share, always in zip(found, shares, sure, strict=True)
     ]
+    labels = _labels(named, sure, places, kept_free)
     dots: list[tuple[bool, Markup]] = []
-    for (offer, value), (left, top), label in zip(found, places, _labels(named, places, kept_free), strict=True):
+    for (offer, value), (left, top), label in zip(found, places, labels, strict=True):
         tip = f"{offer.name}: {metric} {as_ms(offer.latency)} ms, {said(value)}"
         mark = dot(left, top, offer.look.shape, hollow=offer not in best)
         chosen = answer is not None and offer.name == answer.chosen
@@ -195,7 +199,8 @@ def _plot(
         if len(best) < len(found)
         else "",
         f"Not placed, for want of a known {metric}: {', '.join(missing)}." if missing else "",
-        "Colour and shape are a scheme; a dot without a name says it when it is pointed at." if answer else "",
+        "Colour and shape are a scheme." if answer else "",
+        "A dot without a name says it when it is pointed at." if not all(labels) else "",
     ]
     note = " ".join(filter(None, notes))
     says = "; ".join(
@@ -218,17 +223,23 @@ def _staircase(found: Sequence[tuple[Offer, float]], x: Scale, y: Scale, higher:
 
 def _labels(
     names: Sequence[str],
+    sure: Sequence[bool],
     places: Sequence[tuple[float, float]],
     kept_free: Sequence[tuple[float, float, float, float]],
 ) -> list[list[Markup]]:
-    """Return each dot's name, if it has one, where it covers neither dots nor names, tied to its dot if far away."""
+    """Return each dot's name, if it has one, where it covers neither dots nor names, tied to its dot if far away.
+
+    Those that are `sure` of theirs come first; the others have one only if there is room beside their dots.
+    """
     taken = [*kept_free, *((left - 6, top - 6, left + 6, top + 6) for left, top in places)]
-    labels: list[list[Markup]] = []
-    for name, (left, top) in zip(names, places, strict=True):
+    labels: list[list[Markup]] = [[] for _ in names]
+    for place in sorted(range(len(names)), key=lambda place: not sure[place]):
+        name, label, (left, top) = names[place], labels[place], places[place]
         width = text_width(name)
-        label: list[Markup] = []
         for away, x, y in _candidates(left, top, width) if name else ():
-            area = (x, y - 10, x + width, y + 3)
+            if away and not sure[place]:
+                break
+            area = (x - BETWEEN, y - 10, x + width + BETWEEN, y + 3)
             inside = area[0] >= BOX.left and area[2] <= WIDTH and area[1] >= BOX.top - 6 and area[3] <= BOX.bottom
             if inside and not any(_overlap(area, other) for other in taken):
                 taken.append(area)
@@ -238,7 +249,6 @@ def _labels(
                     label.append(tag("path", class_="leader", d=f"M{left:.1f} {top:.1f}L{end:.1f} {y - 3:.1f}"))
                 label.append(text(end, y, name, class_="label", anchor=side))
                 break
-        labels.append(label)
     return labels
 
 

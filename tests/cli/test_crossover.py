@@ -89,6 +89,8 @@ def test_where_there_is_none_it_says_who_is_better(capsys: pytest.CaptureFixture
         out.split()
     )
     assert "replication (than none) - throughout replication (than none)" in " ".join(out.split())
+    assert "throughout: one of the two" in out
+    assert "throughout" not in (tmp_path / "c" / "crossover.html").read_text()  # which has no such column
 
 
 def test_what_is_to_be_known_of_every_value_is_said(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
@@ -12,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from synthetic_run import make_run
 
+import collagebench.report
 from collagebench.report.curves import bound_curve, observed, tail
-from collagebench.report.frame import looks_of
+from collagebench.report.frame import looks_of, option_title
 from collagebench.report.markup import Markup, tag
 from collagebench.report.phases import split
 from collagebench.report.scales import Scale, linear, logarithmic, shorten
@@ -172,3 +174,50 @@ def test_a_scheme_has_the_same_colour_on_every_page():
     assert every["collage 0"] == many["collage"]
     own = list(looks_of({scheme: scheme for scheme in SCHEMES}).values())
     assert len({(look.number % 8, look.shape) for look in own}) == len(SCHEMES)
+
+
+def test_no_scheme_is_drawn_like_the_bound():
+    """The bound alone is dotted: every dash of a scheme has a long stroke, on pages and in pictures alike."""
+    files = Path(collagebench.report.__file__).parent
+    found = []
+    for file, name in (("page.css", "--dash"), ("picture.css", "stroke-dasharray")):
+        rules = (files / file).read_text(encoding="utf-8")
+        dashes = {
+            of: list(map(float, dash.split())) for of, dash in re.findall(rf"\.(d\d) {{ {name}: ([\d. ]+);", rules)
+        }
+        (bound,) = re.findall(rf"\.bound {{[^}}]*{name}: ([\d. ]+);", rules)
+        assert max(map(float, bound.split()[::2])) < 2
+        assert all(max(dash[::2]) >= 4 for dash in dashes.values())
+        assert len({tuple(dash) for dash in dashes.values()}) == len(dashes) == 5
+        found.append(dashes)
+    assert found[0] == found[1]
+
+
+def test_of_many_schemes_a_beaten_one_has_its_name_where_there_is_room():
+    """Those on the front are named anyhow; one far from all others is, too, and two on the same place are not."""
+    points = [(0.05 + 0.01 * place, 0.9 + 0.005 * place) for place in range(11)] + [
+        (0.3, 0.8),
+        (0.305, 0.86),
+        (0.305, 0.86),
+    ]
+    names = [*(f"f{place}" for place in range(11)), "alone", "same 1", "same 2"]
+    schemes = [
+        {
+            "variant": name, "latency_s": {"p99": p99}, "accuracy": {"overall": accuracy},
+            "cost": {"executed_s_per_request": 0.03}, "relative": {"executed": 1.0}, "runs": 1,
+        }
+        for name, (p99, accuracy) in zip(names, points, strict=True)
+    ]  # fmt: skip
+    drawn = ElementTree.fromstring(
+        against_accuracy("k", {"slo_ms": None, "schemes": schemes}, looks_of(dict.fromkeys(names, "n")))
+    )
+    labels = {text.text for text in drawn.iter("text") if text.get("class") == "label"}
+    assert labels >= {"f0", "f10", "alone"}
+
+
+def test_the_axis_of_an_option_has_its_unit_and_says_where_it_is_logarithmic():
+    """Seconds are called so; a share has no unit."""
+    assert option_title("persistence", linear([0, 2], 0, 100)) == "persistence in s"
+    assert option_title("rate", logarithmic([1, 100], 0, 100)) == "rate in requests/s (log scale)"
+    assert option_title("slow-share", logarithmic([0.01, 0.3], 0, 100)) == "slow-share (log scale)"
+    assert option_title("utilisation", linear([0.1, 0.8], 0, 100)) == "utilisation"
