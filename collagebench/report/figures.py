@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from collagebench.config import option
-from collagebench.report.frame import Looks
+from collagebench.report.frame import Look, Looks
 from collagebench.report.markup import Content, Markup, join, tag
 from collagebench.report.parts import TEXTS, UNKNOWN, as_interval, as_ms, as_percent, as_rate, as_rates, as_times
 from collagebench.schemes import SCHEMES
@@ -201,17 +201,23 @@ def _seconds(seconds: float | None) -> str:
     return UNKNOWN if seconds is None else f"{seconds:.1f}"
 
 
-def scrolling(heads: Sequence[str], rows: Sequence[Markup], label: str) -> Markup:
-    """Return a table that scrolls inside its own frame where it is wider than the page."""
-    head = tag("tr", [tag("th", text, scope="col", class_="text" if text in TEXTS else None) for text in heads])
+def scrolling(heads: Sequence[str], rows: Sequence[Markup], label: str, *, text: bool = False) -> Markup:
+    """Return a table that scrolls inside its own frame where it is wider than the page; `text`: of words alone."""
+    classes = ["text" if text or head in TEXTS else None for head in heads]
+    cells = zip(heads, classes, strict=True)
+    head = tag("tr", [tag("th", title, scope="col", class_=class_) for title, class_ in cells])
     table = tag("table", tag("thead", head), tag("tbody", rows))
     return tag("div", table, class_="scroll", role="region", aria_label=label, tabindex="0")
 
 
 def _name(variant: str, looks: Looks) -> Markup:
-    classes = looks[variant].classes.split(" ", 1)[1]
-    swatch = tag("i", class_=f"swatch {classes}")
-    return tag("th", swatch, variant, scope="row", title=variant)
+    return tag("th", named(variant, looks[variant]), scope="row", title=variant)
+
+
+def named(variant: str, look: Look, *, bold: bool = False) -> list[Markup]:
+    """Return a scheme's sample of colour and its name, which goes on in the next line where there is no room."""
+    swatch = tag("i", class_=f"swatch {look.classes.split(' ', 1)[1]}")
+    return [swatch, tag("span", tag("b", variant) if bold else variant, class_="name")]
 
 
 def _cell(text: Content, small: str = "") -> Markup:

@@ -15,7 +15,7 @@ from collagebench.report.comparison import comparison
 from collagebench.report.curves import Curve, bound_curve, cdf, observed, tail
 from collagebench.report.document import document
 from collagebench.report.figures import accuracy_table, figures, schemes_table, work_table
-from collagebench.report.frame import Looks, looks_of
+from collagebench.report.frame import Looks, dot, looks_of
 from collagebench.report.gates import said
 from collagebench.report.injection import injection
 from collagebench.report.lanes import timelines
@@ -30,6 +30,8 @@ Object = dict[str, Any]
 
 FIRST = 5
 """How many sentences after the first are shown without unfolding."""
+NOTES = 3
+"""How many notes are, before the figures."""
 
 
 def page(summary: Object, runs: Sequence[Run], names: Sequence[str]) -> str:
@@ -55,19 +57,20 @@ def _parts(parts: Sequence[Object], runs: Sequence[Run], names: Sequence[str], l
 
 
 def _part(key: str, one: Object, run: Run, looks: Looks, name: str | None) -> Markup:
-    """Return everything about one run."""
+    """Return everything about one run, which has a heading of its own where it is one of several."""
+    level = "h3" if name else "h2"
     return tag(
         "section",
         [tag("h2", name), _verdict(one)] if name else None,
-        tag("h3", "Figures"),
+        tag(level, "Figures", class_="part"),
         figures(one, looks),
         tag("details", tag("summary", "What each scheme does, and its settings"), schemes_table(one, looks)),
         tag("details", tag("summary", "Answers by source"), accuracy_table(one, looks)),
         tag("details", tag("summary", "Work"), work_table(one, looks)),
-        tag("h3", "Plots"),
+        tag(level, "Plots", class_="part"),
         tag("div", _plots(key, one, run, looks), class_="plots"),
-        _slowest(key, run, looks),
-        tag("h3", "Made with"),
+        _slowest(key, run, looks, level),
+        tag(level, "Made with", class_="part"),
         _made_with(one),
         class_="run",
     )
@@ -91,21 +94,32 @@ def _verdicts(summary: Object, parts: Sequence[Object]) -> Markup:
 def _verdict(one: Object) -> Markup:
     """Return the judgement, what follows from the figures, and what to know about them."""
     sentences = one["verdict"]
-    notes = [("because", reason) for reason in one["reasons"]] + [("note", warning) for warning in one["warnings"]]
+    firm = [("because", reason) for reason in one["reasons"]]
     for gate in one.get("gates", []):
         why = f" ({gate['reason']})" if gate["reason"] else ""
-        notes.append((f"gate {'FAILED' if gate['failed'] else 'passed'}", f"{said(gate)}{why}"))
+        firm.append((f"gate {'FAILED' if gate['failed'] else 'passed'}", f"{said(gate)}{why}"))
     return tag(
         "div",
         tag("p", badge(one["valid"])),
         tag("p", sentences[0], class_="lead") if sentences else None,
         _rest(sentences[1:]),
-        tag("ul", [tag("li", tag("b", kind), " ", sentence(text)) for kind, text in notes], class_="notes")
-        if notes
-        else None,
+        noted(firm, one["warnings"]),
         tag("p", conditions(one), class_="conditions"),
         class_="verdict",
     )
+
+
+def noted(firm: Sequence[tuple[str, str]], warnings: Sequence[str]) -> list[Markup]:
+    """Return what must be seen, each of its kind, and what is good to know: some of it, and more to be unfolded."""
+    notes = [("note", text) for text in warnings]
+    shown, folded = [*firm, *notes[:NOTES]], notes[NOTES:]
+    first, more = (
+        tag("ul", [tag("li", tag("b", kind), " ", sentence(text)) for kind, text in some], class_="notes")
+        for some in (shown, folded)
+    )
+    title = f"{len(folded)} more note{'s' if len(folded) > 1 else ''}"
+    unfolded = [tag("details", tag("summary", title), more)] if folded else []
+    return [first, *unfolded] if shown else unfolded
 
 
 def _rest(sentences: Sequence[str]) -> list[Markup]:
@@ -144,7 +158,7 @@ def _plots(key: str, one: Object, run: Run, looks: Looks) -> list[Markup | None]
     ]
 
 
-def _slowest(key: str, run: Run, looks: Looks) -> Markup | None:
+def _slowest(key: str, run: Run, looks: Looks, level: str) -> Markup | None:
     """Return the slowest request of each scheme, and the next ones to be unfolded."""
     plots = timelines(f"{key}-slow", run, looks)
     if not plots:
@@ -153,7 +167,7 @@ def _slowest(key: str, run: Run, looks: Looks) -> Markup | None:
     more = tag("details", tag("summary", "The next slowest"), tag("div", others, class_="plots"))
     return join(
         [
-            tag("h3", "Around the slowest request of each scheme"),
+            tag(level, "Around the slowest request of each scheme", class_="part"),
             tag("div", [of_scheme[0] for of_scheme in plots], class_="plots"),
             more if others else None,
         ]
@@ -202,20 +216,21 @@ def legend(looks: Looks, bound: bool) -> Markup:
         tag(
             "label",
             tag("input", type="checkbox", checked=True, id=f"show-{look.number}"),
-            swatch(look.classes.split(" ", 1)[1]),
+            swatch(look.classes.split(" ", 1)[1], look.shape),
             tag("span", name, title=name),
         )
         for name, look in looks.items()
     ]
     if bound:
         entries.append(tag("p", swatch("bound"), "bound: the same arrivals without stragglers"))
-    return tag("nav", entries, class_="legend", aria_label="Schemes shown in the plots")
+    return tag("div", entries, class_="legend", role="group", aria_label="Schemes shown in the plots")
 
 
-def swatch(classes: str) -> Markup:
-    """Return a sample of a line."""
-    line = tag("path", d="M0 5h22", class_="curve")
-    return tag("svg", line, class_=classes, viewBox="0 0 22 10", width=22, height=10, aria_hidden="true")
+def swatch(classes: str, shape: str | None = None) -> Markup:
+    """Return a sample of a line, and beside it one of the dot of this shape."""
+    width = 40 if shape else 26
+    drawn = [tag("path", d="M0 5h26", class_="curve"), dot(34, 5, shape) if shape else None]
+    return tag("svg", drawn, class_=classes, viewBox=f"0 0 {width} 10", width=width, height=10, aria_hidden="true")
 
 
 def hiding(looks: Looks) -> str:

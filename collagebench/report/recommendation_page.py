@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from collagebench.report.document import document
-from collagebench.report.figures import scrolling
+from collagebench.report.figures import named, scrolling
 from collagebench.report.frame import Look, looks_of
 from collagebench.report.markup import Markup, tag
 from collagebench.report.parts import as_load, as_ms, as_percent, as_times
@@ -54,9 +54,9 @@ def recommendation_page(answer: Object, title: str) -> str:
         ),
         tag(
             "main",
-            tag("h3", "What each buys and what it costs"),
+            tag("h2", "What each buys and what it costs", class_="part"),
             tag("div", plots, class_="plots") if any(plots) else None,
-            tag("h3", "Every variant"),
+            tag("h2", "Every variant", class_="part"),
             _table(answer, looks),
             _settings(answer),
             _validation(answer),
@@ -107,19 +107,17 @@ def _table(answer: Object, looks: dict[str, Look]) -> Markup:
     lines = []
     for one in rows:
         chosen = one["variant"] == answer["choice"]
-        swatch = tag("span", class_=f"swatch {looks[one['variant']].classes.split(' ', 1)[1]}")
+        verdict = "chosen" if chosen else SAID[one["status"]] or "good enough"
         lines.append(
             tag(
                 "tr",
-                tag("th", swatch, tag("b", one["variant"]) if chosen else one["variant"], scope="row"),
-                tag("td", _latency(one), tag("small", _range(one["ci95_s"]))),
+                tag("th", named(one["variant"], looks[one["variant"]], bold=chosen), scope="row"),
+                tag("td", _latency(one), tag("small", "" if one["unsteady"] else _range(one["ci95_s"]))),
                 [tag("td", _latency(at)) for at in one["loads"]] if each else None,
                 tag("td", as_percent(one["accuracy"])),
                 tag("td", said_points(one["lost"])),
                 tag("td", as_times(one["work"])),
-                tag(
-                    "td", "chosen" if chosen else SAID[one["status"]], " (front)" if one["front"] else "", class_="text"
-                ),
+                tag("td", verdict, " (front)" if one["front"] else "", class_="text"),
             )
         )
     note = (
@@ -144,7 +142,7 @@ def _settings(answer: Object) -> list[Markup] | None:
     settings = answer["settings"]
     if not settings:
         return None
-    found = [tag("h3", "Settings for proxies and clients")]
+    found = [tag("h2", "Settings for proxies and clients", class_="part")]
     for title, key in (("gRPC service config", "grpc"), ("Envoy", "envoy")):
         found += [tag("p", title), tag("pre", settings[key], tabindex="0")]
     return [*found, tag("p", cautions(answer), class_="note")]
@@ -170,7 +168,7 @@ def _validation(answer: Object) -> list[Markup] | None:
     ]
     reasons = [tag("li", reason) for reason in found["reasons"]]
     return [
-        tag("h3", "On real workers"),
+        tag("h2", "On real workers", class_="part"),
         tag("p", found["said"]),
         tag("ul", reasons) if reasons else Markup(""),
         scrolling(heads, rows, "Simulated and live"),

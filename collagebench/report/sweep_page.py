@@ -10,16 +10,18 @@ from collagebench.report.document import document
 from collagebench.report.figures import scrolling, versus
 from collagebench.report.frame import Looks, looks_of
 from collagebench.report.gates import said
-from collagebench.report.html import badge, hiding, legend, sentence
+from collagebench.report.html import badge, hiding, legend, noted
 from collagebench.report.markup import Content, Markup, join, tag
 from collagebench.report.parts import UNKNOWN, as_interval, as_ms, as_percent, as_rate, as_rates, as_times
-from collagebench.report.sweep import Object, Slice, scheme_of, slices, variants
+from collagebench.report.sweep import Object, Slice, label_of, scheme_of, slices, variants
 from collagebench.report.sweep_table import GOODPUT, sweep_conditions
 from collagebench.report.sweep_table import legend as meanings
 from collagebench.report.table import as_quantile
 
 FIRST = 6
 """Plots of one figure and one axis that are shown without unfolding, and sentences."""
+ALIKE = 4
+"""Schemes that one cell of the map names."""
 
 
 def sweep_page(summary: Object, name: str) -> str:
@@ -31,7 +33,7 @@ def sweep_page(summary: Object, name: str) -> str:
     body = [
         tag("header", tag("p", "collagebench sweep", class_="brand"), tag("h1", name), _verdict(summary)),
         legend(looks, bound) if looks else None,
-        tag("main", axes, _made_with(summary)),
+        tag("main", _map(summary, looks), axes, _made_with(summary)),
         tag("footer", tag("p", "Each cell is a run directory, with a report of its own. This file loads nothing.")),
     ]
     return document(name, body, hiding(looks))
@@ -39,18 +41,17 @@ def sweep_page(summary: Object, name: str) -> str:
 
 def _verdict(summary: Object) -> Markup:
     found = summary["findings"]
-    notes = [("because", text) for text in summary["reasons"]] + [("note", text) for text in summary["warnings"]]
+    firm = [("because", text) for text in summary["reasons"]]
     for gate in summary["gates"]:
         why = f" ({gate['reason']})" if gate["reason"] else ""
         kind = f"gate {'FAILED' if gate['failed'] else 'passed'} in {gate['run']}"
-        notes.append((kind, f"{said(gate)}{why}"))
-    items = [tag("li", tag("b", kind), " ", sentence(text)) for kind, text in notes]
+        firm.append((kind, f"{said(gate)}{why}"))
     return tag(
         "div",
         tag("p", badge(summary["valid"])),
         tag("p", found[0], class_="lead") if found else None,
         _folded([tag("li", text) for text in found[1:]], "rest", "What else was found"),
-        _folded(items, "notes", "More notes"),
+        noted(firm, summary["warnings"]),
         tag("p", sweep_conditions(summary), class_="conditions"),
         class_="verdict",
     )
@@ -77,6 +78,10 @@ def _axis(place: int, summary: Object, axis: Object, looks: Looks) -> Markup:
     first, accuracy, work = (plots(figure) for figure in ("p99", "accuracy", "work"))
     if len(parts) == 1:  # then there is room for all three side by side
         first, accuracy, work = first + accuracy + work, [], []
+    tables = [
+        [join([_title(part), _table(part, looks)]) for part in parts],
+        tag("p", " ".join(f"{what}: {said}." for what, said in meanings(summary, details=True).items()), class_="note"),
+    ]
     return tag(
         "section",
         tag("h2", axis["option"]),
@@ -85,9 +90,43 @@ def _axis(place: int, summary: Object, axis: Object, looks: Looks) -> Markup:
         _more(accuracy, "Accuracy"),
         _more(work, "Work"),
         tag("h3", "Figures"),
-        [join([_title(part), _table(part, looks)]) for part in parts],
-        tag("p", " ".join(f"{what}: {said}." for what, said in meanings(summary).items()), class_="note"),
+        # The tables of the other axes hold the same figures, and would push the plots far apart.
+        tag("details", tag("summary", f"The same figures along {axis['option']}"), tables) if place else tables,
     )
+
+
+def _map(summary: Object, looks: Looks) -> Markup | None:
+    """Return which schemes have the lowest p99 in each cell of two axes: one down, the other across."""
+    if len(summary["axes"]) != 2 or len(looks) < 2:
+        return None
+    down, across = summary["axes"]
+    cells = {(label_of(down, cell), label_of(across, cell)): cell["fastest"] for cell in summary["cells"]}
+    rows = [
+        tag(
+            "tr",
+            tag("th", label, scope="row"),
+            [tag("td", _together(cells.get((label, other), []), looks), class_="text") for other in across["labels"]],
+        )
+        for label in down["labels"]
+    ]
+    heads = [down["option"], *(f"{across['option']} {label}" for label in across["labels"])]
+    note = "Schemes that stand together are not told apart."
+    if not all(cells.values()) or summary["missing"]:
+        note += f" “{UNKNOWN}”: all are unstable, or the cell is not done."
+    return tag(
+        "section",
+        tag("h2", "The lowest p99"),
+        scrolling(heads, rows, "The lowest p99 in every cell", text=True),
+        tag("p", note, class_="note"),
+    )
+
+
+def _together(names: Sequence[str], looks: Looks) -> Content:
+    shown = [
+        tag("div", tag("i", class_=f"swatch {looks[name].classes.split(' ', 1)[1]}"), name) for name in names[:ALIKE]
+    ]
+    more = tag("small", f"and {len(names) - ALIKE} more", title=", ".join(names)) if names[ALIKE:] else None
+    return [*shown, more] if names else UNKNOWN
 
 
 def _more(plots: Sequence[Markup], title: str) -> Markup | None:
@@ -155,7 +194,7 @@ def _made_with(summary: Object) -> Markup:
     }
     return join(
         [
-            tag("h3", "Made with"),
+            tag("h2", "Made with", class_="part"),
             [
                 tag("details", tag("summary", what), tag("pre", json.dumps(value, indent=1), tabindex="0"))
                 for what, value in whole.items()

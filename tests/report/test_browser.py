@@ -112,3 +112,30 @@ def test_curves_can_be_read_off(browser, files):
     tab.mouse.move(0, 0)
     assert tab.locator("#r0-cdf .readout").inner_text() == ""
     tab.close()
+
+
+def test_what_was_found_is_printed_whole(browser, files):
+    """Sentences and notes that are folded on the screen are unfolded for print, and folded again after it."""
+    tab = browser.new_page()
+    tab.goto((files / "many.html").as_uri())
+    assert tab.locator(".verdict details").count() > 0
+    tab.evaluate("dispatchEvent(new Event('beforeprint'))")
+    tab.emulate_media(media="print")
+    assert all(part.is_visible() for part in tab.locator(".verdict details li").all())
+    assert not any(part.is_visible() for part in tab.locator("main details").all())
+    tab.emulate_media(media="screen")
+    tab.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert tab.locator(".verdict details[open]").count() == 0
+    tab.close()
+
+
+def test_a_long_name_is_whole_on_a_phone(browser, files):
+    """It goes on in the next line: names often differ at their ends."""
+    tab = browser.new_page(viewport={"width": 390, "height": 844})
+    tab.goto((files / "many.html").as_uri())
+    assert tab.locator("th .name").count() >= SCHEMES
+    cut = "() => [...document.querySelectorAll('th .name')].filter((n) => n.scrollWidth > n.clientWidth + 1).length"
+    outside = """() => [...document.querySelectorAll('th .name')].filter((n) =>
+        n.getBoundingClientRect().right > n.closest('th').getBoundingClientRect().right).length"""
+    assert tab.evaluate(cut) == tab.evaluate(outside) == 0
+    tab.close()

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 from html.parser import HTMLParser
+from itertools import combinations, pairwise
+from math import dist
+from operator import mul
 from pathlib import Path
 
 import pytest
@@ -20,6 +23,7 @@ from collagebench.results.reader import load
 from collagebench.schemes import SCHEMES
 from collagebench.schemes.plain import NoRedundancy
 
+PHASES = ("group", "encode", "queue", "inference", "injected", "transport", "decode", "hold")
 STYLE = Path(collagebench.report.__file__).with_name("page.css").read_text(encoding="utf-8")
 
 
@@ -184,3 +188,52 @@ def test_a_scheme_of_somebody_elses_is_described_in_its_own_words(tmp_path, monk
     text = made(run)
     assert "Two tasks in quiet times." in text
     assert "And more of it" not in text
+
+
+def test_headings_have_no_gap(text, tmp_path):
+    """Each is at most one level below that before it, of one run as of several."""
+    several = made(reported(tmp_path / "one"), reported(tmp_path / "two"))
+    for whole in (text, several):
+        levels = [int(name[1]) for name, _ in Reader(whole).tags if re.fullmatch("h[1-6]", name)]
+        assert levels[0] == 1
+        assert all(after <= before + 1 for before, after in pairwise(levels))
+
+
+def test_many_notes_leave_the_figures_in_sight(tmp_path):
+    """All reasons and gates are shown; of the notes the first, and the others are unfolded by whoever wants them."""
+    run = load(make_run(tmp_path / "run", {"none": lognormal(1, 4, 250)}))
+    summary = summarise([run])
+    summary |= {"valid": False, "reasons": [f"r{place}" for place in range(6)]}
+    summary["warnings"] = [f"w{place}" for place in range(5)]
+    whole = page(summary, [run], ["run"])
+    shown, folded = whole.split("<summary>2 more notes</summary>")
+    assert [f"r{place}" for place in range(6) if f"</b> r{place}</li>" in shown] == summary["reasons"]
+    assert [f"w{place}" for place in range(5) if f"</b> w{place}</li>" in shown] == ["w0", "w1", "w2"]
+    assert "</b> w4</li>" in folded.split("</details>")[0]
+
+
+def test_the_legend_shows_the_dots_that_plots_have(tmp_path):
+    """Of more schemes than there are colours, the dot's shape beside the line tells who is meant."""
+    whole = made(reported(tmp_path / "run", tuple(f"n{place}" for place in range(9)), requests=40))
+    legend = whole.split('class="legend"', 1)[1].split("<main>", 1)[0]
+    assert legend.count("<circle") == 8
+    assert legend.count("<rect") == 1
+
+
+def seen_by_deuteranopes(colour: str) -> list[float]:
+    """Return a colour as L*a*b* of what an eye without green cones sees of it (Machado et al., 2009)."""
+    parts = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    eye = ((0.367322, 0.860646, -0.227968), (0.280085, 0.672501, 0.047413), (-0.01182, 0.04294, 0.968881))
+    left = [min(max(sum(map(mul, row, linear)), 0.0), 1.0) for row in eye]
+    white = ((0.4339, 0.3762, 0.1899), (0.2126, 0.7152, 0.0722), (0.0177, 0.1095, 0.8729))
+    x, y, z = (sum(map(mul, row, left)) ** (1 / 3) for row in white)
+    return [116 * y - 16, 500 * (x - y), 200 * (y - z)]
+
+
+@pytest.mark.parametrize("theme", [LIGHT, DARK], ids=["light", "dark"])
+def test_phases_are_told_apart_without_green_cones(theme):
+    """Bars of the phases touch, and have no shape or dash to tell them apart by: only their colours."""
+    seen = {name: seen_by_deuteranopes(theme[name]) for name in PHASES}
+    for one, other in combinations(seen, 2):
+        assert dist(seen[one], seen[other]) > 9, (one, other)

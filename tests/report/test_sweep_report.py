@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -227,3 +228,46 @@ def test_work_is_said_to_be_that_of_the_baseline(capsys: pytest.CaptureFixture[s
     _, text = said(capsys, crossing, details=True, baseline="hedge")
     assert "worker time spent / that of hedge" in text
     assert "p99 / hedge" in said(capsys, crossing, "html", baseline="hedge")[1]
+
+
+@pytest.fixture(scope="module")
+def plane(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a sweep of two axes, in which persistence takes hedging's lead away."""
+    cells = {
+        f"utilisation={load},persistence={lasts}": {"none": 0.02, "hedge": 0.01 if lasts < 100 else 0.03}
+        for load in (0.2, 0.5)
+        for lasts in (1, 100)
+    }
+    return swept(tmp_path_factory.mktemp("plane") / "s", {"utilisation": [0.2, 0.5], "persistence": [1, 100]}, cells)
+
+
+def test_a_page_of_two_axes_begins_with_who_is_the_fastest_where(
+    capsys: pytest.CaptureFixture[str], plane: Path, crossing: Path
+) -> None:
+    """One table says it for all cells; the figures along the second axis, the same once more, are folded."""
+    page = said(capsys, plane, "html")[1]
+    table = page.split("<h2>The lowest p99</h2>", 1)[1].split("</table>", 1)[0]
+    assert re.findall(r'scope="col"[^>]*>([^<]*)<', table) == ["utilisation", "persistence 1", "persistence 100"]
+    assert re.findall(r"</i>([a-z]+)</div>", table) == ["hedge", "none"] * 2
+    assert page.index("The lowest p99") < page.index("<figure")
+    assert page.count("<summary>The same figures along") == 1
+    assert "The lowest p99" not in said(capsys, crossing, "html")[1]
+
+
+def test_a_long_axis_says_that_it_is_logarithmic(capsys: pytest.CaptureFixture[str], plane: Path) -> None:
+    """And in which unit its option is."""
+    page = said(capsys, plane, "html")[1]
+    assert ">persistence in s (log scale)</text>" in page
+    assert ">utilisation</text>" in page
+
+
+def test_intervals_of_many_schemes_are_bars(tmp_path: Path, capsys: pytest.CaptureFixture[str], crossing: Path) -> None:
+    """Bands of more than six would hide each other and the lines."""
+    names = {f"s{place}": 0.01 + 0.001 * place for place in range(7)}
+    many = swept(tmp_path / "s", {"utilisation": [0.2, 0.5]}, {f"utilisation={load}": names for load in (0.2, 0.5)})
+    page = said(capsys, many, "html")[1]
+    assert 'class="spread"' not in page
+    assert "Bars: 95 % intervals." in page
+    page = said(capsys, crossing, "html")[1]
+    assert 'class="spread"' in page
+    assert "Bands: 95 % intervals." in page

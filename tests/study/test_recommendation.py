@@ -185,6 +185,7 @@ def test_the_answer_is_kept_as_json_and_as_a_page_that_loads_nothing(directory: 
     assert answer["explanation"][0] in page
     assert "http://" not in page.replace("http://www.w3.org", "")
     assert "https://" not in page
+    assert "good enough (front)" in page or "good enough</td>" in page
 
 
 def test_an_answer_that_cannot_be_kept_is_one_sentence(directory: Path) -> None:
