@@ -25,9 +25,7 @@ class SchemeConfig:
     options: tuple[tuple[str, Any], ...] = ()
 
 
-DEFAULT_SCHEMES = tuple(
-    SchemeConfig(name, name) for name in ("none", "replication", "hedge", "hedge-idle", "collage")
-)
+DEFAULT_SCHEMES = tuple(SchemeConfig(name, name) for name in ("none", "replication", "hedge", "hedge-idle", "collage"))
 
 
 PLACEMENTS = ("spread", "pack", "strict-spread")
