@@ -88,6 +88,8 @@ def test_a_batch_of_backups_stands_beside_the_collages_of_its_kind(shapes: Sampl
     assert floats["batch"]["collages"] == {"shapes-collage-3x3": pytest.approx(beside)}
     assert list(ints["batch"]["collages"]) == ["shapes-collage-3x3-int8"]
     assert found["shapes-collage-3x3"]["batch"] is None
+    (alone,) = appraise([backup], [single, collage, backup], sample_of, CODE, silent)
+    assert list(alone["batch"]["collages"]) == ["shapes-collage-3x3"]
 
 
 def test_only_a_detection_head_is_asked_how_often_it_has_no_answer(shapes: Sample) -> None:

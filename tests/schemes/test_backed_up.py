@@ -295,3 +295,70 @@ def test_backups_and_parities_leave_a_worker_for_singles(name: str) -> None:
     """A fleet of one worker has none left for backups."""
     with pytest.raises(UsageError, match=r"worker"):
         make(name, {}).allot(1)
+
+
+def test_a_request_whose_singles_have_all_failed_waits_for_its_group() -> None:
+    """It is sent three times and no more; the group that it is still in answers it."""
+    driver = ByHand(make("backup", {"backup_batch": 2, "flush": "wait"}))
+    request = driver.arrive()
+    for attempt in range(3):
+        (task,) = driver.tasks()
+        assert task.attempt == attempt
+        driver.fail(task, "crashed")
+    assert (driver.tasks(), driver.open(request)) == ([], True)
+    driver.arrive()
+    (group,) = driver.tasks("backup")
+    driver.reply(group)
+    assert driver.answers[request.id] == ("backup", group)
+
+
+def test_a_request_that_no_task_and_no_group_is_left_for_fails_with_the_last_reason() -> None:
+    """Its group fails, and then each of its three singles."""
+    driver = ByHand(make("backup", {"backup_batch": 1, "flush": "wait"}))
+    request = driver.arrive()
+    driver.fail(driver.tasks("backup")[0], "lost")
+    while driver.tasks():
+        driver.fail(driver.tasks()[0], f"crashed {len(driver.ever_sent)}")
+    assert [task.attempt for task in driver.ever_sent if task.role == "single"] == [0, 1, 2]
+    assert driver.failures == {request.id: "crashed 4"}
+
+
+def test_a_percentile_of_first_replies_counts_each_request_once() -> None:
+    """A reply that is held is the first, whatever comes behind it: ten requests with two replies are ten."""
+    scheme = make("backup", {"backup_batch": 1, "flush": "wait", "backup_after": 3.0, "reissue_after": "p50"})
+    driver = ByHand(scheme)
+    for number in range(20):
+        assert scheme.reissue_after.seconds is None  # type: ignore[attr-defined]
+        driver.arrive(now=10.0 * number)
+        driver.reply(driver.tasks("backup")[0], now=10.0 * number + 0.5)
+        driver.reply(driver.tasks()[0], now=10.0 * number + 1.0)
+    assert scheme.reissue_after.seconds == pytest.approx(0.5)  # type: ignore[attr-defined]
+    assert {answer[0] for answer in driver.answers.values()} == {"own"}
+
+
+@pytest.mark.parametrize("name", ["collage", "backup"])
+def test_nothing_is_remembered_of_requests_that_are_settled(name: str) -> None:
+    """Of a run of millions only what is open takes memory, however it was answered, or failed."""
+    scheme = make(name, {})
+    driver = ByHand(scheme)
+    driver.idle = lambda role: role == name and not driver.tasks(name)
+    for number in range(9):
+        driver.arrive(now=float(number))
+        (single,), (group,) = driver.tasks(), driver.tasks(name)
+        driver.begin(single)
+        if number % 3 == 1:
+            driver.fail(group)
+        first, second = (single, group) if number % 3 else (group, single)
+        for task in (first, second):
+            if task in driver.tasks(task.role):
+                driver.reply(task)
+        while driver.wakes:
+            driver.wake()
+    for task in [*driver.tasks(), *driver.tasks(name)]:
+        driver.reply(task)
+    driver.arrive(now=100.0)
+    while driver.sent:
+        driver.fail(next(iter(driver.sent.values())))
+    assert (len(driver.answers), len(driver.failures)) == (9, 1)
+    left = {key: value for key, value in vars(scheme).items() if isinstance(value, dict | set) and value}
+    assert left == {}
