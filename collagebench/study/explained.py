@@ -95,7 +95,8 @@ def _next(choice: Candidate, others: Sequence[Candidate], judged: Sequence[Candi
     if others:
         after = others[0]
         name = "No redundancy" if after.scheme == "none" else after.variant
-        return f"Next: {name} with {figures(after, wishes)}."
+        less_sure = ", no worse in any figure but less sure" if after.beats(choice) else ""
+        return f"Next{less_sure}: {name} with {figures(after, wishes)}."
     if len(judged) == 1:
         return "Nothing else was asked about (--scheme)."
     return f"Nothing else meets what is asked for: {_nearly(choice, judged, wishes)}."

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collagebench.errors import UsageError
+from collagebench.study.explained import explain
 from collagebench.study.wishes import ABOUT, Candidate, Figures, Wishes, front, near_misses, ranked, status
 
 
@@ -230,3 +231,16 @@ def test_wishes_that_make_no_sense_are_refused(wishes: dict[str, object], said: 
     with pytest.raises(UsageError) as refused:
         Wishes(**wishes)  # type: ignore[arg-type]
     assert str(refused.value) == said
+
+
+def test_it_says_why_what_is_no_worse_in_any_figure_comes_second() -> None:
+    """Of two that cost about as much, the one whose interval ends lower is chosen, and the sentence on the other says
+    so; where the other is worse in some figure that needs no saying."""
+    wishes = Wishes(slo=0.1)
+    chosen, wide = candidate("backup", 0.06, 1.28, high=0.062), candidate("collage", 0.06, 1.27, high=0.09)
+    order = ranked([NONE, chosen, wide], wishes)
+    assert order == [chosen, wide]
+    text = " ".join(explain([NONE, *order], order, {}, (), wishes, ()))
+    assert "Next, no worse in any figure but less sure: collage with a p99 of 60 ms (at most 90 ms)" in text
+    order = [chosen, replace(wide, at=candidate("collage", 0.061, 1.27, high=0.09).at)]
+    assert "Next: collage" in " ".join(explain([NONE, *order], order, {}, (), wishes, ()))
