@@ -46,12 +46,23 @@ def _sentence(scheme: dict[str, Any], base: dict[str, Any], minimum: dict[str, f
     if p99:
         text = f"{name}: {_latency('p99', p99, base['variant'], minimum['latency'])}{_hardware(scheme, base)}"
     elif p50:
-        text = f"{name}: {_latency('p50', p50, base['variant'], minimum['latency'])}{_hardware(scheme, base)}"
+        text = f"{name}: {_failures(scheme, base)}"
+        text += f"{_latency('p50', p50, base['variant'], minimum['latency'])}{_hardware(scheme, base)}"
         text += f", p99 not compared ({_why(scheme, base)})"
     else:
-        text = f"{name}: latency not compared with {base['variant']} ({_why(scheme, base)})"
+        text = f"{name}: {_failures(scheme, base)}"
+        text += f"latency not compared with {base['variant']} ({_why(scheme, base)})"
     one_model = by_single(scheme) and by_single(base)
     return text + (_accuracy(accuracy, minimum["accuracy"], one_model) if accuracy else "")
+
+
+def _failures(scheme: dict[str, Any], base: dict[str, Any]) -> str:
+    """Say how many requests failed where those decide what can be compared: they are what a reader must know first."""
+    if not any("p99" in one["infinite"] for one in (scheme, base)):
+        return ""
+    count = scheme["failed"]
+    own = "no request" if not count else f"{count} request{'s' if count > 1 else ''}"
+    return f"{own} failed where {base['failed']} of {base['variant']} did, "
 
 
 def _latency(name: str, figure: dict[str, Any], base: str, minimum: float) -> str:
