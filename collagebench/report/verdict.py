@@ -107,7 +107,7 @@ def _accuracy(figure: dict[str, Any], minimum: float, one_model: bool) -> str:
         return f", accuracy not shown to differ ({100 * low:+.1f} to {100 * high:+.1f} points)"
     if figure["real"]:
         return f", accuracy {points} points"
-    why = f"below {100 * minimum:g}" if figure["p_holm"] <= LEVEL else f"p {figure['p_holm']:.2g}"
+    why = f"shown, but below {100 * minimum:g}" if figure["p_holm"] <= LEVEL else f"not shown, p {figure['p_holm']:.2g}"
     return f", accuracy {points} points ({why})"
 
 
