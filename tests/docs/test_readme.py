@@ -26,7 +26,7 @@ def test_table_and_picture_are_of_one_run() -> None:
     assert headline in table
     conditions = " ".join(line.text or "" for line in heads if line.get("class") == "soft").partition(" Beside")[0]
     assert conditions in table
-    dots = re.findall(r">(\w+) (\d+\.\d) %<", ElementTree.tostring(drawn, encoding="unicode"))
-    assert len(dots) == 4
+    dots = re.findall(r">([\w-]+) (\d+\.\d) %<", ElementTree.tostring(drawn, encoding="unicode"))
+    assert len(dots) == 5
     for scheme, accuracy in dots:
-        assert re.search(rf"\b{scheme} .*? {accuracy} %", table)
+        assert re.search(rf"(?<!\S){scheme} .*? {accuracy} %", table)
