@@ -244,3 +244,9 @@ def test_it_says_why_what_is_no_worse_in_any_figure_comes_second() -> None:
     assert "Next, no worse in any figure but less sure: collage with a p99 of 60 ms (at most 90 ms)" in text
     order = [chosen, replace(wide, at=candidate("collage", 0.061, 1.27, high=0.09).at)]
     assert "Next: collage" in " ".join(explain([NONE, *order], order, {}, (), wishes, ()))
+
+
+def test_an_upper_end_that_is_hardly_lower_decides_nothing() -> None:
+    """Of two that cost about as much, one whose interval ends 2 % lower does not pass one that is nowhere worse."""
+    better, other = candidate("collage", 0.06, 1.27, high=0.0632), candidate("backup", 0.06, 1.28, high=0.062)
+    assert ranked([NONE, other, better], Wishes(slo=0.1)) == [better, other]
