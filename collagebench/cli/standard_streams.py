@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import sys
@@ -14,9 +15,10 @@ def secure() -> None:
     A file that is opened while one of the three is closed would get its number, and whatever a library or another
     process says there would stand among the records.
     """
-    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
-        os.set_inheritable(descriptor, True)
-    os.close(descriptor)
+    with contextlib.suppress(OSError):  # where there is no such device
+        while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+            os.set_inheritable(descriptor, True)
+        os.close(descriptor)
     if sys.stderr is sys.__stderr__:  # nobody else listens to it
         raw = _Unfailing(2, "w", closefd=False)
         encoding = getattr(sys.stderr, "encoding", None)

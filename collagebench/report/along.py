@@ -95,7 +95,8 @@ def along(key_: str, part: Slice, names: Sequence[str], looks: Looks, what: Figu
     y = what.scale([*known, *(end for end in ends if end > 0)], box.bottom, box.top)
     x = _horizontal(part, places, box)
     numbers = all(isinstance(value, (int, float)) for value in part.axis["values"])
-    x_title = option_title(part.axis["option"], x) if numbers else part.axis["option"]
+    config = next(cell for _, cell in part.cells if cell is not None)["config"]
+    x_title = option_title(part.axis["option"], x, config) if numbers else part.axis["option"]
     base = next((shorten(cell["baseline"], 120) for _, cell in part.cells if cell), "")
     drawn = axes(box, None, y, x_title=x_title, y_title=what.y_title.format(base=base), y_text=what.y_text)
     drawn += _ticks(part, places, x, box)

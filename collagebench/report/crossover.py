@@ -179,7 +179,7 @@ def _figures(answer: Object, looks: Mapping[str, Look]) -> Markup | None:
         return None
     x, y = _across(answer), logarithmic(values, BOX.bottom, BOX.top)
     metric = answer["metric"]
-    x_title = option_title(answer["over"], x)
+    x_title = option_title(answer["over"], x, answer["config"])
     drawn = axes(BOX, x, y, x_title=x_title, y_title=f"{metric} in ms (log scale; lower is better)", y_text=ms)
     for pair in answer["pairs"]:
         drawn += [_guide(x(one["at"])) for one in pair["crossings"]]
@@ -228,7 +228,7 @@ def _difference(answer: Object, pair: Object, place: int) -> Markup | None:
     shown = [max(min(value, MOST * middle), -MOST * middle) if middle else value for value in [*values, *ends]]
     x, y = _across(answer), linear([*shown, 0.0], BOX.bottom, BOX.top)
     title = f"{pair['first']} − {pair['second']}"
-    x_title = option_title(answer["over"], x)
+    x_title = option_title(answer["over"], x, answer["config"])
     drawn = axes(BOX, x, y, x_title=x_title, y_title=f"difference of {answer['metric']}, ms", y_text=ms)
     drawn.append(tag("path", class_="axis", d=f"M{BOX.left:g} {y(0.0):.1f}H{BOX.right:g}"))
     for one in pair["crossings"]:

@@ -10,9 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
+from typing import Any
 
+from collagebench.config import option
 from collagebench.report.markup import Content, Markup, tag
 from collagebench.report.scales import CHARACTER, Scale, shorten
+from collagebench.stragglers.model import TIMES
 
 WIDTH = 360
 COLOURS = 8
@@ -166,17 +169,20 @@ def dot(x: float, y: float, shape: str = "circle", *, hollow: bool = False, smal
 
 
 SECONDS = {
-    "persistence", "base", "shift", "tail", "scale", "median", "slow-machine", "crash-every", "restart-after",
-    "deadline", "compute-time", "flush-after", "hold", "hedge-delay", "reissue-after", "default-after", "backup-after",
-    "coded-after",
+    "persistence", "crash-every", "restart-after", "stop-every", "stop-for", "deadline", "compute-time", "flush-after",
+    "hold", "hedge-delay", "reissue-after", "default-after", "backup-after", "coded-after",
 }  # fmt: skip
-"""Options whose numbers are seconds."""
+"""Options whose numbers are seconds, besides those of stragglers that may be factors."""
 
 
-def option_title(option: str, scale: Scale) -> str:
-    """Return the title of the axis of an option: with its unit if it has one, and whether its scale is logarithmic."""
-    unit = " in s" if option in SECONDS else " in requests/s" if option == "rate" else ""
-    return f"{option}{unit}{' (log scale)' if scale.log else ''}"
+def option_title(name: str, scale: Scale, config: Mapping[str, Any]) -> str:
+    """Return the title of the axis of an option: with its unit if it has one, and whether its scale is logarithmic.
+
+    `config` is that of an experiment along it, which says whether draws are seconds or factors.
+    """
+    seconds = SECONDS if config.get("straggler_mode") == "scale" else SECONDS | set(map(option, TIMES))
+    unit = " in s" if name in seconds else " in requests/s" if name == "rate" else ""
+    return f"{name}{unit}{' (log scale)' if scale.log else ''}"
 
 
 def text_width(content: str) -> float:

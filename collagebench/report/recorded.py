@@ -8,13 +8,12 @@ from typing import Any
 from rich.console import Console
 
 from collagebench.report.parts import UNKNOWN, as_ms, as_percent, new_table, print_line, print_table
+from collagebench.stragglers.model import TIMES
 
 BUSY = 0.7
 """A machine, or a worker, that was in use for more than this share of the time gets a note."""
 SHORT = 0.005
 """Seconds of service below which a live client cannot be on time: its lag is a millisecond, and may be 5 % of them."""
-SECONDS = ("shift", "tail", "scale", "median", "base", "slow_machine")
-"""Fitted parameters that are times."""
 
 
 def print_recorded(profile: dict[str, Any], path: Path, console: Console) -> None:
@@ -96,8 +95,7 @@ def _length(one: dict[str, Any]) -> str:
 
 def _parameters(parameters: dict[str, float]) -> str:
     return ", ".join(
-        f"{name.replace('_', '-')} {1e3 * value if name in SECONDS else value:.3g}"
-        for name, value in parameters.items()
+        f"{name.replace('_', '-')} {1e3 * value if name in TIMES else value:.3g}" for name, value in parameters.items()
     )
 
 

@@ -112,7 +112,9 @@ def _map(summary: Object, looks: Looks) -> Markup | None:
     heads = [down["option"], *(f"{across['option']} {label}" for label in across["labels"])]
     note = "Schemes that stand together are not told apart."
     if not all(cells.values()) or summary["missing"]:
-        note += f" “{UNKNOWN}”: all are unstable, or the cell is not done."
+        note += (
+            f" “{UNKNOWN}”: no p99 that can be compared: unstable, too few requests, too many that failed, or not done."
+        )
     return tag(
         "section",
         tag("h2", "The lowest p99"),

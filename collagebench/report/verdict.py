@@ -62,7 +62,7 @@ def _failures(scheme: dict[str, Any], base: dict[str, Any]) -> str:
         return ""
     count = scheme["failed"]
     own = "no request" if not count else f"{count} request{'s' if count > 1 else ''}"
-    return f"{own} failed where {base['failed']} of {base['variant']} did, "
+    return f"{own} failed ({base['variant']}: {base['failed']}), "
 
 
 def _latency(name: str, figure: dict[str, Any], base: str, minimum: float) -> str:
@@ -107,7 +107,11 @@ def _accuracy(figure: dict[str, Any], minimum: float, one_model: bool) -> str:
         return f", accuracy not shown to differ ({100 * low:+.1f} to {100 * high:+.1f} points)"
     if figure["real"]:
         return f", accuracy {points} points"
-    why = f"shown, but below {100 * minimum:g}" if figure["p_holm"] <= LEVEL else f"not shown, p {figure['p_holm']:.2g}"
+    why = (
+        f"shown, but less than {100 * minimum:g}"
+        if figure["p_holm"] <= LEVEL
+        else f"not shown, p {figure['p_holm']:.2g}"
+    )
     return f", accuracy {points} points ({why})"
 
 

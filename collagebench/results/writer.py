@@ -100,6 +100,8 @@ class RunWriter:
             self._header.update(status="failed", error=str(error), finished_utc=now())
             with contextlib.suppress(OutputError):
                 self._write_header()
+            if self._lock is not None:
+                os.close(self._lock)
             raise
         self._line_of_request = formatter(RequestRecord)
         self._line_of_task = formatter(TaskRecord)
@@ -188,13 +190,13 @@ class RunWriter:
         try:
             self._flush()
         except OutputError as error:
-            self._let_go()
             with contextlib.suppress(OutputError):
                 self._end("failed", facts if status == "failed" else {"error": str(error)})
             raise
         self._end(status, facts)
 
     def _end(self, status: str, facts: Mapping[str, Any]) -> None:
+        self._let_go()  # the header needs the room
         files = {rows.name: rows.checksum for rows in (self._requests, self._tasks, self._cells)}
         self._header.update(facts, status=status, finished_utc=now(), **{FILES: files})
         self._write_header()

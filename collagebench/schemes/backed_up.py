@@ -13,8 +13,8 @@ replies are known nothing is held.
 When a group fails (lost, past its deadline, or without an answer for one request), its open requests are sent once
 more to another worker, as they are `reissue_after` seconds (or a percentile of the first replies) after their arrival
 where that is set, unless a reply for them is held; under `flush` auto that is their 99th percentile, counted from the
-arrival also for what arrived before 20 replies were known. A request whose
-own tasks have all failed is answered from a held reply, or sent again, three times in all, or left to a later group.
+arrival also for what arrived before 20 replies were known. A request whose own tasks have all failed is answered from a
+held reply, or sent again, three times in all, or left to a later group.
 """
 
 from __future__ import annotations

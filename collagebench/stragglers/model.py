@@ -63,7 +63,8 @@ PARAMETERS: dict[str, dict[str, Any]] = {
 NAMES = tuple(PARAMETERS)
 RECORDED: dict[str, Any] = {"persistence": None}
 """The same for a recorded profile, whose name is a path; None: as long as was recorded."""
-_TIMES = ("shift", "tail", "scale", "median", "base", "slow_machine")
+TIMES = ("shift", "tail", "scale", "median", "base", "slow_machine")
+"""Parameters that are seconds, and factors in mode scale."""
 _UNIT_S = 0.1
 """The seconds that count as 1 where draws are factors."""
 
@@ -135,7 +136,7 @@ def open_stragglers(
         return open_recorded(name, seed, time_scale, given.get("persistence"), workers)
     mode: Mode = given.get("straggler_mode", "floor")
     unit = 1 / _UNIT_S if mode == "scale" else 1.0
-    p = {key: value * unit if value and key in _TIMES else value for key, value in known.items()} | given
+    p = {key: value * unit if value and key in TIMES else value for key, value in known.items()} | given
     check(p, workers)
     return _open(name, seed, workers, time_scale, p)
 

@@ -95,8 +95,9 @@ def _next(choice: Candidate, others: Sequence[Candidate], judged: Sequence[Candi
     if others:
         after = others[0]
         name = "No redundancy" if after.scheme == "none" else after.variant
-        less_sure = ", no worse in any figure but less sure" if after.beats(choice) else ""
-        return f"Next{less_sure}: {name} with {figures(after, wishes)}."
+        less_sure = status(after, wishes) == "perhaps" or after.at_most > choice.at_most
+        why = ", no worse in any figure but less sure" if after.beats(choice) and less_sure else ""
+        return f"Next{why}: {name} with {figures(after, wishes)}."
     if len(judged) == 1:
         return "Nothing else was asked about (--scheme)."
     return f"Nothing else meets what is asked for: {_nearly(choice, judged, wishes)}."

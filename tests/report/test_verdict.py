@@ -137,9 +137,9 @@ def test_failures_that_forbid_a_comparison_come_first(tmp_path):
     """Where a scheme fails so often that p99 cannot be compared, its sentence begins with how often either failed."""
     failing = [[0.02] * 90 + [None] * 10] * 4
     (sentence,) = summary(tmp_path, {"none": failing, "b": lognormal(1, 4, 100)})["verdict"]
-    assert sentence.startswith("b: no request failed where 40 of none did, p50 ")
+    assert sentence.startswith("b: no request failed (none: 40), p50 ")
     (sentence,) = summary(tmp_path / "other", {"none": lognormal(1, 4, 100), "b": failing})["verdict"]
-    assert sentence.startswith("b: 40 requests failed where 0 of none did, p50 ")
+    assert sentence.startswith("b: 40 requests failed (none: 0), p50 ")
 
 
 def test_answers_at_once_have_no_ratio(tmp_path):

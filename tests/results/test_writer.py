@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
+import os
 import subprocess
 import sys
 import textwrap
@@ -253,6 +255,28 @@ def test_full_disk_is_one_sentence_and_loses_nothing_written(tmp_path):
     assert len(run.requests) == 100
     assert run.left_out == ("none run 1",)
     assert len(run.notes) == 1
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount a small file system")
+@pytest.mark.parametrize("status", ["done", "interrupted"])
+def test_the_last_header_has_the_room_that_was_held_for_it(tmp_path, status):
+    """On a disk that somebody else fills meanwhile, records that are written all the same end with their status."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=128k", "none", str(disk)], check=False).returncode:
+        pytest.skip("this system does not let root mount a tmpfs")
+    try:
+        writer = RunWriter(disk / "run", dict(HEADER))
+        writer.request(request())
+        writer.cell(cell())
+        with contextlib.suppress(OSError), (disk / "other").open("wb", buffering=0) as other:
+            while other.write(b"x" * 4096):
+                pass
+        writer.finish(status)
+        writer.close()
+        assert load(disk / "run").header["status"] == status
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
 
 
 def test_pandas_opens_each_file_in_one_call(tmp_path):
