@@ -266,14 +266,13 @@ def test_the_last_header_has_the_room_that_was_held_for_it(tmp_path, status):
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=128k", "none", str(disk)], check=False).returncode:
         pytest.skip("this system does not let root mount a tmpfs")
     try:
-        writer = RunWriter(disk / "run", dict(HEADER))
-        writer.request(request())
-        writer.cell(cell())
-        with contextlib.suppress(OSError), (disk / "other").open("wb", buffering=0) as other:
-            while other.write(b"x" * 4096):
-                pass
-        writer.finish(status)
-        writer.close()
+        with contextlib.closing(RunWriter(disk / "run", dict(HEADER))) as writer:
+            writer.request(request())
+            writer.cell(cell())
+            with contextlib.suppress(OSError), (disk / "other").open("wb", buffering=0) as other:
+                while other.write(b"x" * 4096):
+                    pass
+            writer.finish(status)
         assert load(disk / "run").header["status"] == status
     finally:
         subprocess.run(["umount", str(disk)], check=True)
