@@ -100,7 +100,7 @@ def _map(summary: Object, looks: Looks) -> Markup | None:
     if len(summary["axes"]) != 2 or len(looks) < 2:
         return None
     down, across = summary["axes"]
-    cells = {(label_of(down, cell), label_of(across, cell)): cell["fastest"] for cell in summary["cells"]}
+    cells = {(label_of(down, cell), label_of(across, cell)): _lowest_first(cell) for cell in summary["cells"]}
     rows = [
         tag(
             "tr",
@@ -110,7 +110,7 @@ def _map(summary: Object, looks: Looks) -> Markup | None:
         for label in down["labels"]
     ]
     heads = [down["option"], *(f"{across['option']} {label}" for label in across["labels"])]
-    note = "Schemes that stand together are not told apart."
+    note = "Schemes that stand together are not told apart; the lowest figure comes first."
     if not all(cells.values()) or summary["missing"]:
         note += (
             f" “{UNKNOWN}”: no p99 that can be compared: unstable, too few requests, too many that failed, or not done."
@@ -121,6 +121,11 @@ def _map(summary: Object, looks: Looks) -> Markup | None:
         scrolling(heads, rows, "The lowest p99 in every cell", text=True),
         tag("p", note, class_="note"),
     )
+
+
+def _lowest_first(cell: Object) -> list[str]:
+    p99 = {scheme["variant"]: scheme["latency_s"]["p99"] for scheme in cell["schemes"]}
+    return sorted(cell["fastest"], key=p99.__getitem__)
 
 
 def _together(names: Sequence[str], looks: Looks) -> Content:

@@ -254,6 +254,21 @@ def test_a_page_of_two_axes_begins_with_who_is_the_fastest_where(
     assert "The lowest p99" not in said(capsys, crossing, "html")[1]
 
 
+def test_of_schemes_that_are_not_told_apart_the_lowest_figure_comes_first(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """In the table of who is the fastest where, of which only the first few may have room."""
+    lasts = [*range(1, 7)]
+    cells = {f"utilisation=0.2,persistence={value}": {"hedge": 0.01, "none": 0.01} for value in lasts}
+    directory = swept(tmp_path / "s", {"utilisation": [0.2], "persistence": lasts}, cells)
+    table = said(capsys, directory, "html")[1].split("<h2>The lowest p99</h2>", 1)[1].split("</table>", 1)[0]
+    shown = [re.findall(r"</i>([a-z]+)</div>", cell) for cell in table.split("<td")[1:]]
+    for names, cell in zip(shown, summarise_sweep(directory)["cells"], strict=True):
+        p99 = {scheme["variant"]: scheme["latency_s"]["p99"] for scheme in cell["schemes"]}
+        assert names == sorted(cell["fastest"], key=lambda name: p99[name])
+    assert ["none", "hedge"] in shown
+
+
 def test_a_long_axis_says_that_it_is_logarithmic(capsys: pytest.CaptureFixture[str], plane: Path) -> None:
     """And in which unit its option is."""
     page = said(capsys, plane, "html")[1]
