@@ -28,7 +28,8 @@ OUTCOMES = {
     "throughout": "one of the two is shown to be better at every value.",
     "where apart": "one is shown to be better at some values, the other at none; more --runs or --requests may tell "
     "the rest apart.",
-    "alike": "no difference is shown at any value; more --runs or --requests may show one.",
+    "alike": "at no value is a difference shown beyond what chance would show in so many comparisons; more --runs or "
+    "--requests may show one.",
     "unknown": "at no value have both a figure.",
 }
 IN_SENTENCES = {"alike": "Cannot be told apart"}
