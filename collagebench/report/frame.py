@@ -14,8 +14,8 @@ from typing import Any
 
 from collagebench.config import option
 from collagebench.report.markup import Content, Markup, tag
+from collagebench.report.parts import TIMES
 from collagebench.report.scales import CHARACTER, Scale, shorten
-from collagebench.stragglers.model import TIMES
 
 WIDTH = 360
 COLOURS = 8

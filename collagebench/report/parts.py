@@ -15,6 +15,8 @@ from rich.text import Text
 UNKNOWN = "-"
 TEXTS = ("scheme", "run", "source", "model", "code", "verdict", "what it does", "settings")
 """Columns of texts; all others hold figures."""
+TIMES = ("shift", "tail", "scale", "median", "base", "slow_machine")
+"""Parameters of stragglers that are seconds, and factors where draws are factors (see `stragglers.model`)."""
 ENDLESS = 10_000
 """Characters of a line that no table needs."""
 LONGEST_WORD = 14

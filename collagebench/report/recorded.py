@@ -7,8 +7,7 @@ from typing import Any
 
 from rich.console import Console
 
-from collagebench.report.parts import UNKNOWN, as_ms, as_percent, new_table, print_line, print_table
-from collagebench.stragglers.model import TIMES
+from collagebench.report.parts import TIMES, UNKNOWN, as_ms, as_percent, new_table, print_line, print_table
 
 BUSY = 0.7
 """A machine, or a worker, that was in use for more than this share of the time gets a note."""

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from synthetic_run import make_run
 
 import collagebench.report
+from collagebench.report import parts
 from collagebench.report.curves import bound_curve, observed, tail
 from collagebench.report.frame import looks_of, option_title
 from collagebench.report.markup import Markup, tag
@@ -23,6 +24,7 @@ from collagebench.report.tradeoffs import Answer, Offer, against_accuracy, front
 from collagebench.results.reader import load
 from collagebench.schemes import SCHEMES
 from collagebench.statistics.quantiles import QUANTILES, rank
+from collagebench.stragglers import model
 
 
 @given(st.text(), st.text())
@@ -209,6 +211,11 @@ def test_of_many_schemes_a_beaten_one_has_its_name_where_there_is_room():
     )
     labels = {text.text for text in drawn.iter("text") if text.get("class") == "label"}
     assert {"f0", "f10", "alone"} <= labels
+
+
+def test_times_are_those_of_the_stragglers():
+    """What a report calls seconds is what the straggler models scale as seconds."""
+    assert parts.TIMES == model.TIMES
 
 
 def test_the_axis_of_an_option_has_its_unit_and_says_where_it_is_logarithmic():

@@ -10,6 +10,7 @@ import pytest
 from collagebench.errors import UsageError
 from collagebench.schemes.percentile import Delay, RunningPercentile, parse_delay
 from collagebench.schemes.protocol import Wake
+from collagebench.statistics.notes import delays
 
 
 @pytest.mark.parametrize("p", [*range(1, 100), 99.9, 99.5, 2.5])
@@ -80,3 +81,8 @@ def test_what_comes_before_a_percentile_is_known_is_asked_for_once_it_is() -> No
     assert delay.overdue(10.0) == []
     assert delay.wake("later", 11.0) == [Wake("later", pytest.approx(11.9))]
     assert delay.overdue(20.0) == []
+
+
+def test_a_report_knows_from_how_many_replies_on_a_percentile_is_known() -> None:
+    """The note on requests that came before that counts the same replies as the schemes."""
+    assert RunningPercentile(95).minimum == delays.REPLIES

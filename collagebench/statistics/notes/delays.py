@@ -9,7 +9,6 @@ import numpy as np
 
 from collagebench.config import option
 from collagebench.results.reader import Run
-from collagebench.schemes.percentile import RunningPercentile
 
 JUST, MANY = 0.05, 0.1
 """What comes less than this share before a delay may come after it on real machines; so many are worth a word."""
@@ -19,8 +18,8 @@ DELAYS = ("hedge_delay", "reissue_after", "default_after", "coded_after")
 """Options that are the seconds after which something is done about what has not come."""
 HOLD = "hold"
 """Seconds before which no group's answer is used, whatever the scheme."""
-REPLIES = RunningPercentile(95).minimum
-"""From so many replies on a running percentile is known."""
+REPLIES = 20
+"""From so many replies on a running percentile is known (see `schemes.percentile`)."""
 
 
 def just_in_time(run: Run, variant: str) -> list[str]:
