@@ -37,7 +37,7 @@ from collagebench.engine.router import Job
 from collagebench.engine.simulated import simulate_cell
 from collagebench.results.reader import Run, Table
 from collagebench.statistics.comparison import Difference, MinimumEffect, compare
-from collagebench.statistics.intervals import Interval, around, around_ratio
+from collagebench.statistics.intervals import Interval, slower_share
 from collagebench.statistics.latency import latency
 from collagebench.statistics.paired import LEVEL
 from collagebench.statistics.quantiles import lower_bound, quantile, upper_bound
@@ -92,9 +92,11 @@ def print_coverage(experiments: int) -> None:
 
 def over_runs(latencies: Seconds) -> Interval:
     """Return the 95 % interval of p99 as reports have it, from [runs, requests], all of them answered."""
-    interval = around(quantile(np.sort(latencies.ravel()), 0.99), list(p99_by_run(latencies)))
-    assert interval is not None
-    return interval
+    pooled = np.sort(latencies.ravel())
+    above = (latencies > quantile(pooled, 0.99)).mean(axis=1)
+    shares = slower_share(0.99, above.tolist(), [latencies.shape[1]] * len(latencies))
+    assert shares is not None
+    return quantile(pooled, 1 - shares[1]), quantile(pooled, 1 - shares[0])
 
 
 def independent(latencies: Seconds) -> Interval:
@@ -184,12 +186,12 @@ def print_fleets(experiments: int) -> None:
             first = first or each
             truth, base = pooled_p99(np.array(each)), pooled_p99(np.array(first))
             inside = np.mean([low <= truth <= high for low, high in map(over_runs, each)])
-            ratios = [
-                around_ratio(pooled_p99(one) / pooled_p99(other), p99_by_run(one).tolist(), p99_by_run(other).tolist())
-                for one, other in zip(each, first, strict=True)
-            ]
-            as_ratio = np.mean([ends is not None and ends[0] <= truth / base <= ends[1] for ends in ratios])
-            held.append(f"{variant.name} {inside:.1%}" + (f" | {as_ratio:.1%}" if each is not first else ""))
+            held.append(f"{variant.name} {inside:.1%}")
+            if each is first:
+                continue
+            found = [differences({"none": other, "own": one})["p99"] for one, other in zip(each, first, strict=True)]
+            ends = [one.ratio_ci95 for one in found if one.ratio_ci95]
+            held[-1] += f" | {sum(low <= truth / base <= high for low, high in ends) / len(found):.1%}"
         print(f"{stragglers:18}{requests:6} requests a run: {', '.join(held)}", flush=True)
 
 

@@ -67,7 +67,7 @@ def figures(one: Object, looks: Looks) -> Markup:
     notes = [
         "Small: 95 % intervals; of latencies and goodput from the scatter of the runs, of shares by Wilson, "
         "answers about the same image counting as what they are worth together.",
-        f"p99 / {base}: that of all runs together, its interval from the scatter of the runs' own ratios; “no "
+        f"p99 / {base}: that of all runs together, its interval from both and how alike they are run by run; “no "
         "difference shown” unless that leaves out 1, the mean difference of the runs' own p99s is significant (paired "
         f"t test, after Holm's correction), and it is above {100 * least['latency']:g} %.",
         "Not own: answers that did not come from the request's own first task.",

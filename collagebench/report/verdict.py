@@ -80,7 +80,7 @@ def _latency(name: str, figure: dict[str, Any], base: str, minimum: float) -> st
             return f"{name} within {100 * minimum:g} % of {base} ({size})"
         mean = "lower" if figure["difference_s"] < 0 else "higher"
         if mean == way and low < high:
-            return f"{name} undecided against {base} ({size}, {_ends(figure)} by the runs' own ratios)"
+            return f"{name} undecided against {base} ({size}, may be {_ends(figure)})"
         return f"{name} undecided against {base} ({size} over all runs together, {mean} in the mean of the runs)"
     return f"{name} not shown to differ from {base} ({size}, p {figure['p_holm']:.2g})"
 

@@ -13,12 +13,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from collagebench.results.reader import Run, Table
-from collagebench.statistics.intervals import Interval, around_ratio
+from collagebench.statistics.intervals import Interval, around_ratio, of_ratio
 from collagebench.statistics.latency import Latency, latency
 from collagebench.statistics.matched import Matched, match
 from collagebench.statistics.paired import LEVEL, holm, paired
+from collagebench.statistics.quantiles import quantile
 
 FIGURES = ("p50", "p99", "mean", "accuracy")
+ALONG = 25
+"""Places along two tails at which their ratio is looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +43,7 @@ class Difference:
     ratio: float | None
     """Figure of the scheme / figure of the baseline, all runs together; None for accuracy."""
     ratio_ci95: Interval | None
-    """Of `ratio`, from the scatter of the runs' own ratios."""
+    """Of `ratio`: of quantiles from both intervals and how alike they are, of means from the runs' own ratios."""
     ci95: Interval
     """Of `value`."""
     p: float
@@ -97,10 +100,10 @@ def _against(run: Run, times: Mapping[str, Latency], name: str, baseline: str, m
 
 def _slower(figure: str, own: Latency, other: Latency, runs: Sequence[int], minimum: float) -> Difference | None:
     """Return the difference of a figure of latency, not yet corrected; None where a scheme does not have it."""
+    one, two = own.quantiles.get(figure), other.quantiles.get(figure)
     if figure == "mean":
         own_value, other_value, own_runs, other_runs = own.mean, other.mean, own.mean_by_run, other.mean_by_run
-    elif figure in own.quantiles and figure in other.quantiles:
-        one, two = own.quantiles[figure], other.quantiles[figure]
+    elif one and two:
         own_value, other_value, own_runs, other_runs = one.known, two.known, one.by_run, two.by_run
     else:
         return None
@@ -111,11 +114,27 @@ def _slower(figure: str, own: Latency, other: Latency, runs: Sequence[int], mini
     if pair is None or own_value <= 0 or other_value <= 0:
         return None
     ratio = own_value / other_value
-    # The figure of all runs together, the mean of the runs' own, and their ratios must agree on who is slower.
-    ends = around_ratio(ratio, mine, theirs)
+    ends = _ratio_ends(own, other, figure, runs) if one and two else around_ratio(ratio, mine, theirs)
+    # The figure of all runs together, its interval, and the mean of the runs' own must agree on who is slower.
     agree = (ratio > 1) == (pair.difference > 0) and not (ends and ends[0] <= 1 <= ends[1])
     large = max(ratio, 1 / ratio) > 1 + minimum and agree
     return Difference(pair.difference, ratio, ends, pair.ci95, pair.p, math.nan, large)
+
+
+def _ratio_ends(own: Latency, other: Latency, figure: str, runs: Sequence[int]) -> Interval | None:
+    """Return the 95 % interval of the ratio of a quantile of two schemes; None where one has no interval."""
+    one, two = own.quantiles[figure], other.quantiles[figure]
+    if not (one.ci95 and two.ci95 and one.share_ci95 and two.share_ci95):
+        return None
+    mine, theirs = np.array([[side.above[run] for run in runs] for side in (one, two)])
+    alike = float(np.corrcoef(mine, theirs)[0, 1]) if mine.std() and theirs.std() else 0.0
+    ends = *one.share_ci95, *two.share_ci95
+    pairs = [
+        [quantile(side.ordered, 1 - share) for side in (own, other)]
+        for share in np.geomspace(min(ends), max(ends), ALONG)
+    ]
+    along = [value / base for value, base in pairs if base > 0 and value < math.inf]
+    return of_ratio((one.observed, one.ci95), (two.observed, two.ci95), alike, along)
 
 
 def _righter(answers: Matched, minimum: float) -> Difference | None:

@@ -1,7 +1,13 @@
-"""95 % intervals: for a quantile of latency over several runs, and for a share.
+"""95 % intervals: for a quantile of latency over several runs, for a ratio of two, and for a share.
 
 Requests inside one run are not independent (queues, slow periods), so an interval made from single requests is far too
-narrow. Runs are independent: each gives its own quantile, and Student's t over these says how far they scatter.
+narrow. Runs are independent, and how unlike they are says what is known. A quantile has the interval that survey
+statistics gives it (Woodruff, Journal of the American Statistical Association 47, 1952), with runs for a survey's
+clusters: some share of all requests is slower than the quantile of all of them, each run has a share of its own, and
+Student's t over these says between which two that share may be. The quantiles of all requests at these two shares are
+the ends. So the tail that is there says how far each end may be, which is seldom equally far; the quantiles of single
+runs, of which few requests decide, play no part. How often such intervals hold the truth is what
+benchmarks/coverage.py prints.
 """
 
 from __future__ import annotations
@@ -26,8 +32,51 @@ def half_width(by_run: Sequence[float]) -> float | None:
     return student_t_quantile(0.975, len(by_run) - 1) * spread / math.sqrt(len(by_run))
 
 
+def slower_share(q: float, above: Sequence[float], sizes: Sequence[int]) -> Interval | None:
+    """Return the 95 % interval of the share of requests above the q-quantile of all, from how unlike the runs are.
+
+    `above` is the share of each run's requests that are above it, `sizes` how many requests each run has. It is
+    symmetric in the arc sine of the root of the share, whose error hardly depends on the share itself (Anscombe,
+    Biometrika 35, 1948), and never reaches no request, or all. None with fewer than 2 runs.
+    """
+    runs, n, share = len(sizes), sum(sizes), 1 - q
+    if runs < 2:
+        return None
+    weights = np.array(sizes) / n
+    apart = weights * (np.array(above) - weights @ np.array(above))
+    by_runs = student_t_quantile(0.975, runs - 1) * math.sqrt(runs / (runs - 1) * float(apart @ apart))
+    half = max(by_runs, Z95 * math.sqrt(q * share / n))  # runs that happen to be alike make no request tell more
+    angle, turn = math.asin(math.sqrt(share)), half / (2 * math.sqrt(q * share))
+    least, most = math.sin(max(angle - turn, 0.0)) ** 2, math.sin(min(angle + turn, math.pi / 2)) ** 2
+    return max(least, 0.5 / n), min(most, 1 - 0.5 / n)
+
+
+def of_ratio(
+    own: tuple[float, Interval], other: tuple[float, Interval], alike: float, along: Sequence[float]
+) -> Interval | None:
+    """Return the 95 % interval of the ratio of two values, each given with its own interval.
+
+    For values that have nothing to do with each other it follows from both intervals, whose ends need not be equally
+    far away (MOVER: Donner and Zou, Statistical Methods in Medical Research 21, 2012, here of logarithms). `alike`, the
+    correlation of the two, is the share that they have in common: that moves both along their tails together, so the
+    ratio is then one of those `along` the tails. None where a value or an end is 0.
+    """
+    (value, (low, high)), (base, (base_low, base_high)) = own, other
+    if min(low, base_low) <= 0:
+        return None
+    ratio, alike = math.log(value / base), max(alike, 0.0)
+    below = math.log(value / low) ** 2 + math.log(base_high / base) ** 2
+    above = math.log(high / value) ** 2 + math.log(base / base_low) ** 2
+    fall = max(ratio - math.log(min(along)), 0.0)
+    rise = max(math.log(max(along)) - ratio, 0.0)
+    return (
+        math.exp(ratio - math.sqrt((1 - alike) * below + alike * fall**2)),
+        math.exp(ratio + math.sqrt((1 - alike) * above + alike * rise**2)),
+    )
+
+
 def around(centre: float | None, by_run: Sequence[float]) -> Interval | None:
-    """Return the 95 % interval of a latency: the pooled quantile `centre`, as wide as the runs' own scatter."""
+    """Return the 95 % interval of what all runs together give, `centre`, as wide as the runs' own scatter."""
     half = half_width(by_run)
     if half is None or centre is None or not math.isfinite(centre):
         return None
@@ -35,7 +84,7 @@ def around(centre: float | None, by_run: Sequence[float]) -> Interval | None:
 
 
 def around_ratio(centre: float, own: Sequence[float], other: Sequence[float]) -> Interval | None:
-    """Return the 95 % interval of a ratio of latencies: the pooled one, `centre`, as wide as the runs' own scatter.
+    """Return the 95 % interval of a ratio of means: that of all runs, `centre`, as wide as the runs' own scatter.
 
     Own and other's values come in pairs, one for each run. A ratio is as easily halved as doubled, so the interval is
     that of its logarithm. None with fewer than 2 runs, or where a value is 0 or infinite.

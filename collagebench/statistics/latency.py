@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from collagebench.results.reader import Table
-from collagebench.statistics.intervals import Interval, around
+from collagebench.statistics.intervals import Interval, slower_share
 from collagebench.statistics.quantiles import QUANTILES, lower_bound, quantile, upper_bound
 
 
@@ -24,12 +24,17 @@ class Quantile:
     at_least: float | None
     """Lower 97.5 % bound of the true quantile; None when the sample gives none."""
     ci95: Interval | None
-    """95 % interval from the scatter of the runs."""
+    """95 % interval, from how unlike the runs are."""
     ci95_within: Interval | None
     """95 % interval made from order statistics, as if requests did not depend on each other: it is too narrow wherever
     they queue, and is of use where there is only one run."""
     by_run: dict[int, float]
     """The same quantile of each run alone."""
+    above: dict[int, float]
+    """Share of each run's requests that are above `observed`, and of those equal to it so many that it is 1 - q of
+    all."""
+    share_ci95: Interval | None
+    """Between which shares of all requests may be above the true quantile: `ci95` is the quantiles at its ends."""
 
     @property
     def known(self) -> float | None:
@@ -41,7 +46,8 @@ class Quantile:
 class Latency:
     """The latency of one scheme, in seconds, from intended arrival to answer, warm-up left out."""
 
-    requests: int
+    ordered: NDArray[np.float64] = field(compare=False)
+    """Of every request, ascending; infinite where it failed."""
     failed: int
     quantiles: dict[str, Quantile]
     mean: float | None
@@ -50,6 +56,11 @@ class Latency:
     max: float | None
     mean_by_run: dict[int, float]
     """Of each run alone, infinite where a request failed."""
+
+    @property
+    def requests(self) -> int:
+        """Return of how many requests it is."""
+        return len(self.ordered)
 
 
 def latency(requests: Table) -> Latency:
@@ -67,18 +78,22 @@ def latency(requests: Table) -> Latency:
         for name, q in QUANTILES.items():
             observed = quantile(ordered, q)
             by_run = {run: quantile(values, q) for run, values in runs.items()}
+            above = _above(ordered, q, observed, runs)
+            shares = slower_share(q, list(above.values()), [len(values) for values in runs.values()])
             low, high = lower_bound(ordered, q), upper_bound(ordered, q)
             quantiles[name] = Quantile(
                 observed=observed,
                 bounded=high is not None,
                 at_least=_finite(low),
-                ci95=around(observed, list(by_run.values())) if high is not None else None,
+                ci95=_at(ordered, shares) if shares and high is not None else None,
                 ci95_within=(low, high) if low is not None and high is not None and math.isfinite(high) else None,
                 by_run=by_run,
+                above=above,
+                share_ci95=shares,
             )
     finite = len(ordered) > 0 and failed == 0
     return Latency(
-        requests=len(ordered),
+        ordered=ordered,
         failed=failed,
         quantiles=quantiles,
         mean=float(np.mean(ordered)) if finite else None,
@@ -86,6 +101,21 @@ def latency(requests: Table) -> Latency:
         max=float(ordered[-1]) if finite else None,
         mean_by_run={run: float(np.mean(values)) for run, values in runs.items()},
     )
+
+
+def _above(
+    ordered: NDArray[np.float64], q: float, observed: float, runs: dict[int, NDArray[np.float64]]
+) -> dict[int, float]:
+    """Return which share of each run's values is above the q-quantile of all, equal ones in part: 1 - q of all are."""
+    above, equal = np.sum(ordered > observed), np.sum(ordered == observed)
+    part = ((1 - q) * len(ordered) - above) / equal
+    return {run: float(np.mean(values > observed) + part * np.mean(values == observed)) for run, values in runs.items()}
+
+
+def _at(ordered: NDArray[np.float64], shares: Interval) -> Interval | None:
+    """Return the values that these shares of all are above, the larger share's first; None if one is infinite."""
+    low, high = quantile(ordered, 1 - shares[1]), quantile(ordered, 1 - shares[0])
+    return (low, high) if math.isfinite(high) else None
 
 
 def failures(requests: Table) -> tuple[int, int]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from io import StringIO
 
-import numpy as np
 import pytest
 from rich.console import Console
 from synthetic_run import lognormal, make_run
@@ -67,19 +66,13 @@ def test_the_same_accuracy_is_said_only_where_it_is_known(tmp_path):
 
 
 def test_a_difference_has_its_interval_as_a_ratio(tmp_path):
-    """How many times lower has the 95 % interval that the runs' own ratios give: symmetric in their logarithms."""
+    """How many times lower it is stands with the 95 % interval of the ratio, turned over where it is lower."""
     none, half = lognormal(1, 4, 400), lognormal(2, 4, 400)
     half = [[value / 2 for value in run] for run in half]
     found = summary(tmp_path / "run", {"none": none, "half": half})
     figure = found["schemes"][1]["versus"]["p99"]
-    by_run = [
-        np.log(np.quantile(own, 0.99, method="inverted_cdf") / np.quantile(other, 0.99, method="inverted_cdf"))
-        for own, other in zip(half, none, strict=True)
-    ]
-    half_width = 3.182446 * np.std(by_run, ddof=1) / 2  # Student's t with 3 degrees of freedom
     low, high = figure["ratio_ci95"]
-    assert low == pytest.approx(figure["ratio"] * np.exp(-half_width), rel=1e-6)
-    assert high == pytest.approx(figure["ratio"] * np.exp(half_width), rel=1e-6)
+    assert low < figure["ratio"] < high < 1
     said = f"half: p99 {1 / figure['ratio']:.1f}x ({1 / high:.1f} to {1 / low:.1f}) lower than none"
     assert found["verdict"][0].startswith(said)
 
@@ -94,20 +87,20 @@ def test_runs_and_all_of_them_together_may_disagree(tmp_path):
 
 
 def test_a_mean_difference_alone_is_not_enough(tmp_path):
-    """Lower by as much in every run, but by how many times is anybody's guess: undecided, with what the runs' say."""
-    none = [[0.1 * 10**number] * 100 for number in range(4)]
-    less = [[value - 0.09 for value in run] for run in none]
-    (sentence,) = summary(tmp_path / "run", {"none": none[:2] * 2, "less": less[:2] * 2})["verdict"]
-    assert sentence.startswith("less: p99 undecided against none (1.10x lower, 0.14 to 8.4 by the runs'")
+    """Lower by as much in every run, but the p99 may as well be the highest latency: undecided, with what it may be."""
+    none = [[0.1] * 98 + [1.0, 50.0]] * 10
+    less = [[0.1] * 98 + [0.9, 50.0]] * 10
+    (sentence,) = summary(tmp_path / "run", {"none": none, "less": less})["verdict"]
+    assert sentence.startswith("less: p99 undecided against none (1.1x lower, may be 0.02 to 56)")
 
 
 def test_close_together_is_not_within_five_percent(tmp_path):
     """A ratio of all runs near 1 whose interval is wide does not show that two schemes are alike."""
-    none = [[0.1] * 100, [0.2] * 100] * 5
-    other = [[0.08] * 100, [0.199] * 100] * 5
+    none = [[0.1] * 98 + [1.0, 50.0]] * 10
+    other = [[0.1] * 98 + [0.99, 50.0]] * 10
     (sentence,) = summary(tmp_path / "run", {"none": none, "other": other})["verdict"]
     assert "within" not in sentence
-    assert sentence.startswith("other: p99 undecided against none (1.01x lower, 0.93 to 1.09 by the runs' own ratios)")
+    assert sentence.startswith("other: p99 undecided against none (1.01x lower, may be 0.02 to 51)")
 
 
 def test_certain_but_small(tmp_path, base):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 from synthetic_run import cell, lognormal, make_run, request, task
 
@@ -13,6 +14,7 @@ from collagebench.results.records import NO_CLASS
 from collagebench.results.writer import RunWriter
 from collagebench.statistics.accuracy import answers, sample
 from collagebench.statistics.cost import busy_share, cost, goodput, goodput_ci95
+from collagebench.statistics.intervals import slower_share
 from collagebench.statistics.latency import latency
 from collagebench.statistics.timing import dispatch_lag, phase_means
 from collagebench.statistics.warnings import warnings
@@ -86,12 +88,32 @@ def test_small_sample_only_bounds_p99_from_below(tmp_path):
 
 
 def test_pooled_quantile_and_its_interval(tmp_path):
-    """The p50 of two runs is that of all requests together; its interval is as wide as the two medians scatter."""
-    runs = [[0.1] * 300, [0.3] * 100]
-    p50 = latency(load(make_run(tmp_path / "run", {"none": runs})).requests).quantiles["p50"]
-    half = 12.706204736174694 * 0.1  # t(0.975, 1) times sd / sqrt(2) of 0.1 and 0.3
-    assert p50.known == 0.1
-    assert p50.ci95 == pytest.approx((0.0, 0.1 + half))
+    """The p50 is that of all requests together; its interval has the quantiles at the shares that runs leave possible.
+
+    Of ten runs nine have all of their requests below the p90 of all, and one has them above it: by Student's t hardly
+    any request need be above it, and up to a third may be.
+    """
+    runs = [[0.001 * number for number in range(1, 101)] for _ in range(9)]
+    runs.append([0.2 + 0.001 * number for number in range(1, 101)])
+    found = latency(load(make_run(tmp_path / "run", {"none": runs})).requests)
+    p90 = found.quantiles["p90"]
+    assert p90.known == pytest.approx(0.1)
+    assert list(p90.above.values()) == pytest.approx([0.0] * 9 + [1.0])
+    assert p90.share_ci95 == pytest.approx(slower_share(0.9, [0.0] * 9 + [1.0], [100] * 10))
+    ordered = np.sort(np.array(runs).ravel())
+    least, most = (round(1000 * (1 - share) + 0.5) for share in p90.share_ci95)
+    assert p90.ci95 == pytest.approx((ordered[most - 1], ordered[least - 1]))
+    assert found.quantiles["p50"].share_ci95 == pytest.approx(
+        slower_share(0.5, list(found.quantiles["p50"].above.values()), [100] * 10)
+    )
+
+
+def test_equal_latencies_are_above_and_below(tmp_path):
+    """Where many are equal to the quantile, so many of them count as above it that a share of 1 - q is, as by lot."""
+    runs = [[0.1] * 400, [0.1] * 200 + [0.3] * 200]
+    p90 = latency(load(make_run(tmp_path / "run", {"none": runs})).requests).quantiles["p90"]
+    assert p90.known == 0.3
+    assert list(p90.above.values()) == pytest.approx([0.0, 0.2])
 
 
 def test_failed_requests_are_infinitely_slow(tmp_path):

@@ -9,7 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collagebench.statistics.intervals import Z95, around, around_ratio, half_width, wilson
+from collagebench.statistics.intervals import (
+    Z95,
+    around,
+    around_ratio,
+    half_width,
+    of_ratio,
+    slower_share,
+    wilson,
+)
 
 
 def test_half_width_of_known_runs():
@@ -64,6 +72,82 @@ def test_interval_covers_what_it_promises():
         low, high = around(float(np.median(runs)), np.median(runs, axis=1).tolist())
         covered += low <= 1.0 <= high
     assert 0.92 <= covered / 400 <= 0.98
+
+
+def turned(share, half):
+    """Return an interval that is as wide as `half` on both sides where the arc sine of the root is straight."""
+    angle, turn = math.asin(math.sqrt(share)), half / (2 * math.sqrt(share * (1 - share)))
+    return math.sin(angle - turn) ** 2, math.sin(angle + turn) ** 2
+
+
+def test_share_that_may_be_slower_by_how_unlike_runs_are():
+    """Shares of 8 to 12 %: t(0.975, 3) times their deviation over the root of 4, turned, on both sides of 1 - q."""
+    above = [0.08, 0.09, 0.11, 0.12]
+    half = 3.182446305284263 * np.std(above, ddof=1) / 2
+    least, most = slower_share(0.9, above, [1000] * 4)
+    assert (least, most) == pytest.approx(turned(0.1, half))
+    assert (most - least) / 2 == pytest.approx(half, rel=0.02)
+    assert slower_share(0.9, [0.1], [1000]) is None
+
+
+def test_longer_runs_weigh_more():
+    """Of runs of 2,000, 1,000 and 1,000 requests the first counts for half; cut into two, it would count as two."""
+    above = [0.45, 0.5, 0.55]
+    least, most = slower_share(0.5, above, [2000, 1000, 1000])
+    parts = [weight * (share - 0.4875) for weight, share in zip((0.5, 0.25, 0.25), above, strict=True)]
+    half = 4.302652729749462 * math.sqrt(1.5 * sum(part**2 for part in parts))
+    assert (least, most) == pytest.approx(turned(0.5, half))
+    cut = slower_share(0.5, [0.45, *above], [1000] * 4)
+    assert cut[1] - cut[0] < most - least
+
+
+def test_runs_that_are_alike_are_worth_no_more_than_their_requests():
+    """Runs with the very same share leave what as many independent requests would."""
+    least, most = slower_share(0.5, [0.5] * 10, [100] * 10)
+    assert (least, most) == pytest.approx(turned(0.5, Z95 * math.sqrt(0.25 / 1000)))
+
+
+def test_a_share_never_reaches_none_or_all():
+    """However unlike two runs are, the ends stay above no request and below all of them."""
+    for q in (0.01, 0.5, 0.99):
+        least, most = slower_share(q, [1.0, 0.0], [100, 100])
+        assert 0 < least < 1 - q < most < 1
+
+
+def test_a_ratio_of_what_has_nothing_in_common():
+    """Ends at twice and half of each value, uncorrelated: the square root of two times log 2 up and down."""
+    low, high = of_ratio((2.0, (1.0, 4.0)), (1.0, (0.5, 2.0)), 0.0, [2.0])
+    assert (math.log(low / 2), math.log(high / 2)) == pytest.approx(
+        (-math.sqrt(2) * math.log(2), math.sqrt(2) * math.log(2))
+    )
+    assert of_ratio((2.0, (1.0, 4.0)), (1.0, (0.5, 2.0)), -0.5, [2.0]) == pytest.approx((low, high))
+
+
+def test_a_ratio_of_what_goes_together_is_that_along_both_tails():
+    """Of two that are slow in the same runs by the same shares, the ratio is one of those that their tails have."""
+    own, other = (2.0, (1.0, 4.0)), (1.0, (0.5, 2.0))
+    assert of_ratio(own, other, 1.0, [2.0, 2.0]) == pytest.approx((2.0, 2.0))
+    assert of_ratio(own, other, 1.0, [1.5, 3.0]) == pytest.approx((1.5, 3.0))
+
+
+@given(
+    *(st.tuples(st.floats(0.01, 10), st.floats(1, 5), st.floats(1, 5)) for _ in range(2)),
+    st.floats(-1, 1),
+    st.lists(st.floats(0.01, 100), min_size=1),
+)
+def test_a_ratio_the_other_way_round_has_the_inverse_interval(one, two, alike, along):
+    """Whoever is the baseline, the same is said; and the ratio lies in its interval."""
+    own, other = ((value, (value / down, value * up)) for value, down, up in (one, two))
+    low, high = of_ratio(own, other, alike, along)
+    assert low <= own[0] / other[0] * (1 + 1e-9)
+    assert high >= own[0] / other[0] * (1 - 1e-9)
+    assert of_ratio(other, own, alike, [1 / value for value in along]) == pytest.approx((1 / high, 1 / low))
+
+
+def test_no_interval_of_a_ratio_of_nothing():
+    """Where a latency may be 0, a ratio may be anything."""
+    assert of_ratio((1.0, (0.0, 2.0)), (1.0, (0.5, 2.0)), 0.0, [1.0]) is None
+    assert of_ratio((1.0, (0.5, 2.0)), (1.0, (0.0, 2.0)), 0.0, [1.0]) is None
 
 
 @given(st.integers(1, 10_000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
