@@ -9,12 +9,12 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
 from collagebench.report.frame import WIDTH, Box, Looks, axes, dot, figure, key, ms, option_title, text, text_width
 from collagebench.report.markup import Markup, tag
 from collagebench.report.parts import as_ms, as_percent, as_times
 from collagebench.report.scales import Scale, linear, logarithmic, room_for, shorten
+from collagebench.report.summary import bound_of
 from collagebench.report.sweep import Object, Slice, scheme_of
 
 MOST_BANDS = 6
@@ -187,7 +187,7 @@ def _points(part: Slice, places: Sequence[float], name: str, what: Figure) -> li
 def _bound(part: Slice, places: Sequence[float]) -> list[Point]:
     found = []
     for (label, cell), x in zip(part.cells, places, strict=True):
-        bound: Any = next((scheme["bound"] for scheme in cell["schemes"] if scheme["bound"]), None) if cell else None
+        bound = bound_of(cell["schemes"]) if cell else None
         value = bound["latency_s"]["p99"] if bound else None
         if value is not None:
             found.append(Point(x, value, None, False, f"bound, {label}: {as_ms(value)} ms"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
@@ -14,7 +14,7 @@ from collagebench.report.figures import scrolling
 from collagebench.report.frame import WIDTH, Box, Look, axes, dot, figure, looks_of, ms, option_title
 from collagebench.report.html import hiding, legend, sentence
 from collagebench.report.markup import Markup, tag
-from collagebench.report.parts import UNKNOWN, as_ms, new_table, print_line, print_table
+from collagebench.report.parts import UNKNOWN, as_ms, as_ms_range, new_table, print_line, print_table
 from collagebench.report.scales import Scale, linear, logarithmic
 from collagebench.report.table import stragglers
 
@@ -127,7 +127,7 @@ def crossover_page(answer: Object, title: str) -> str:
             [
                 tag("td", "unstable")
                 if one["unstable"]
-                else tag("td", as_ms(one["value_s"]), tag("small", _range(one["ci95_s"])))
+                else tag("td", as_ms(one["value_s"]), tag("small", as_ms_range(one["ci95_s"])))
                 for one in point["schemes"]
             ],
         )
@@ -162,10 +162,6 @@ def crossover_page(answer: Object, title: str) -> str:
         tag("footer", tag("p", "Simulated. This file is complete: it loads nothing.")),
     ]
     return document(title, body, hiding(looks))
-
-
-def _range(ends: Sequence[float] | None) -> str:
-    return f"{as_ms(ends[0])} to {as_ms(ends[1])}" if ends else ""
 
 
 def _figures(answer: Object, looks: Mapping[str, Look]) -> Markup | None:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from io import StringIO
 from typing import Any
 
+from collagebench.report.summary import not_own
 from collagebench.statistics.quantiles import QUANTILES
 from collagebench.statistics.timing import PHASES
 
@@ -53,7 +54,6 @@ def sweep_rows(summary: Object) -> str:
 
 def _row(one: Object, scheme: Object) -> Object:
     accuracy, cost, relative = scheme["accuracy"], scheme["cost"] or {}, scheme["relative"]
-    sources = scheme["sources"]
     bound = (scheme["bound"] or {}).get("latency_s", {})
     row = {
         "engine": one["engine"],
@@ -78,7 +78,7 @@ def _row(one: Object, scheme: Object) -> Object:
         "accuracy": accuracy["overall"],
         **_ends("{}_ci95_{}", {"accuracy": accuracy["ci95"]}),
         "accuracy_straggled": accuracy["straggled"],
-        "not_own": 1 - sources.get("own", 0.0) if sources else None,
+        "not_own": not_own(scheme),
         "goodput_rps": scheme["goodput_rps"],
         **_ends("{}_ci95_{}_rps", {"goodput": scheme["goodput_ci95_rps"]}),
         "executed_s": cost.get("executed_s"),

@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from collagebench.report.frame import WIDTH, Box, axes, figure, key, ms
+from collagebench.report.frame import WIDTH, Box, Looks, axes, figure, key, ms
 from collagebench.report.markup import Markup, tag
 from collagebench.report.scales import Scale, logarithmic, room_for
-from collagebench.results.reader import Table
+from collagebench.results.reader import Run, Table
 from collagebench.statistics.latency import infinite_if_failed
 from collagebench.statistics.quantiles import QUANTILES, rank
 
@@ -76,6 +76,14 @@ def bound_curve(bound: dict[str, Any] | None) -> Curve | None:
         return None
     shares, seconds = zip(*known, strict=True)
     return Curve("bound", "bound", list(seconds), list(shares), int(bound.get("requests") or 1), stairs=False)
+
+
+def curves_of(run: Run, looks: Looks) -> list[Curve]:
+    """Return the curves of a run's schemes, and of its bound; none at all where no request was answered."""
+    found = [observed(variant, looks[variant].classes, run.of(variant).requests) for variant in run.variants]
+    known = [curve for curve in found if curve]
+    bound = bound_curve(run.header.get("bound"))
+    return [*known, bound] if known and bound else known
 
 
 def cdf(key_: str, curves: Sequence[Curve]) -> Markup:

@@ -10,6 +10,7 @@ from collagebench.report.parts import (
     UNKNOWN,
     as_interval,
     as_ms,
+    as_ms_range,
     as_name,
     as_percent,
     as_times,
@@ -157,8 +158,8 @@ def _print_within(ran: list[dict[str, Any]], console: Console) -> None:
         return
     table = new_table("scheme", "p50 ms", "p99 ms")
     for scheme in single:
-        ends = [scheme["ci95_within_s"][name] for name in ("p50", "p99")]
-        table.add_row(as_name(scheme["variant"]), *[f"{as_ms(low)} to {as_ms(high)}" for low, high in ends])
+        ends = [as_ms_range(scheme["ci95_within_s"][name]) for name in ("p50", "p99")]
+        table.add_row(as_name(scheme["variant"]), *ends)
     print_table(table, console)
     print_line(
         console,

@@ -9,7 +9,18 @@ from typing import Any
 from collagebench.config import option
 from collagebench.report.frame import Look, Looks
 from collagebench.report.markup import Content, Markup, join, tag
-from collagebench.report.parts import TEXTS, UNKNOWN, as_interval, as_ms, as_percent, as_rate, as_rates, as_times
+from collagebench.report.parts import (
+    TEXTS,
+    UNKNOWN,
+    as_interval,
+    as_ms,
+    as_ms_range,
+    as_percent,
+    as_rate,
+    as_rates,
+    as_times,
+)
+from collagebench.report.summary import bound_of, not_own
 from collagebench.schemes import SCHEMES
 
 Object = dict[str, Any]
@@ -58,7 +69,7 @@ def figures(one: Object, looks: Looks) -> Markup:
         "failed",
     ]
     rows = [_figures_row(scheme, looks) for scheme in one["schemes"]]
-    bound = next((scheme["bound"] for scheme in one["schemes"] if scheme["bound"]), None)
+    bound = bound_of(one["schemes"])
     if bound:
         p50, p95, p99 = (_cell(as_ms(bound["latency_s"][name])) for name in ("p50", "p95", "p99"))
         cells = [p99, _cell(""), _cell(""), p50, p95, *[_cell("")] * 4]
@@ -80,7 +91,6 @@ def figures(one: Object, looks: Looks) -> Markup:
 
 
 def _figures_row(scheme: Object, looks: Looks) -> Markup:
-    own = scheme["sources"].get("own", 0.0) if scheme["sources"] else None
     accuracy = scheme["accuracy"]
     return tag(
         "tr",
@@ -89,7 +99,7 @@ def _figures_row(scheme: Object, looks: Looks) -> Markup:
         versus(scheme),
         _cell(as_percent(accuracy["overall"]), as_interval(accuracy["ci95"]) if accuracy["ci95"] else ""),
         [_quantile(scheme, name) for name in ("p50", "p95")],
-        _cell(as_percent(None if own is None else 1 - own)),
+        _cell(as_percent(not_own(scheme))),
         _cell(as_times(scheme["relative"]["executed"])),
         _cell(as_rate(scheme["goodput_rps"]), as_rates(scheme["goodput_ci95_rps"])),
         _cell(f"{scheme['failed']:,}" if scheme["runs"] else UNKNOWN),
@@ -99,11 +109,10 @@ def _figures_row(scheme: Object, looks: Looks) -> Markup:
 def _quantile(scheme: Object, name: str) -> Markup:
     if name in scheme["infinite"]:
         return _cell("infinite", "too many failed")
-    least, interval = scheme["latency_at_least_s"][name], scheme["ci95_s"][name]
+    least = scheme["latency_at_least_s"][name]
     if least is not None:
         return _cell(f"≥ {as_ms(least)}", "too few requests")
-    ends = f"{as_ms(interval[0])} to {as_ms(interval[1])}" if interval else ""
-    return _cell(as_ms(scheme["latency_s"][name]), ends)
+    return _cell(as_ms(scheme["latency_s"][name]), as_ms_range(scheme["ci95_s"][name]))
 
 
 def versus(scheme: Object) -> Markup:

@@ -16,7 +16,7 @@ from rich.console import Console
 from collagebench.errors import UsageError
 from collagebench.report.expression import ENDS, LATENCIES, Figure, Gate, Number, Value, check
 from collagebench.report.parts import UNKNOWN, print_line
-from collagebench.report.summary import failing
+from collagebench.report.summary import bound_of, failing, not_own
 from collagebench.statistics.quantiles import QUANTILES, requests_needed
 
 RELATIONS: dict[str, Callable[[float, float], bool]] = {
@@ -130,7 +130,7 @@ def _figure(figure: Figure, schemes: dict[str, dict[str, Any]]) -> float:
     """Return a figure of the report, or raise _Unknown with the reason why it has none."""
     scheme, metric = schemes.get(figure.scheme), figure.metric
     if scheme is None:
-        bound = next((other["bound"] for other in schemes.values() if other["bound"]), None)
+        bound = bound_of(schemes.values())
         if bound is None:
             raise _Unknown(f"{figure} is not known, because there are no stragglers to take away")
         found = bound["latency_s"][metric]
@@ -177,18 +177,13 @@ def _why_no_bound(bound: dict[str, Any], metric: str) -> str:
     return f"{requests} requests are too few for it"
 
 
-def _not_own(scheme: dict[str, Any]) -> float | None:
-    sources: dict[str, float] = scheme["sources"]
-    return 1 - sources.get("own", 0.0) if sources else None
-
-
 def _failed_share(scheme: dict[str, Any]) -> float | None:
     return scheme["failed"] / scheme["requests"] if scheme["requests"] else None
 
 
 _READ: dict[str, Callable[[dict[str, Any]], float | None]] = {
     "accuracy": lambda scheme: scheme["accuracy"]["overall"],
-    "not_own": _not_own,
+    "not_own": not_own,
     "failed": lambda scheme: scheme["failed"],
     "failed_share": _failed_share,
     "work": lambda scheme: scheme["relative"]["executed"],

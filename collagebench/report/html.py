@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from collagebench.report.comparison import comparison
-from collagebench.report.curves import Curve, bound_curve, cdf, observed, tail
+from collagebench.report.curves import cdf, curves_of, tail
 from collagebench.report.document import document
 from collagebench.report.figures import accuracy_table, figures, schemes_table, work_table
 from collagebench.report.frame import Looks, dot, looks_of
@@ -21,6 +21,7 @@ from collagebench.report.injection import injection
 from collagebench.report.lanes import timelines
 from collagebench.report.markup import Markup, join, tag
 from collagebench.report.phases import phases
+from collagebench.report.summary import bound_of
 from collagebench.report.table import conditions
 from collagebench.report.tradeoffs import against_accuracy, against_work
 from collagebench.report.whiskers import accuracy, quantiles
@@ -42,7 +43,7 @@ def page(summary: Object, runs: Sequence[Run], names: Sequence[str]) -> str:
     several = len(parts) > 1
     body = [
         tag("header", tag("p", "collagebench report", class_="brand"), tag("h1", title), _verdicts(summary, parts)),
-        legend(looks, any(scheme["bound"] for one in parts for scheme in one["schemes"])),
+        legend(looks, any(bound_of(one["schemes"]) for one in parts)),
         tag("main", comparison(summary, parts, runs, looks) if several else None, _parts(parts, runs, names, looks)),
         tag("footer", tag("p", _made(parts))),
     ]
@@ -144,11 +145,10 @@ def badge(valid: bool, yes: str = "VALID", no: str = "INVALID") -> Markup:
 
 
 def _plots(key: str, one: Object, run: Run, looks: Looks) -> list[Markup | None]:
-    curves = [observed(variant, looks[variant].classes, run.of(variant).requests) for variant in run.variants]
-    known: list[Curve] = [curve for curve in (*curves, bound_curve(run.header.get("bound"))) if curve]
+    curves = curves_of(run, looks)
     return [
-        cdf(f"{key}-cdf", known) if any(curves) else None,
-        tail(f"{key}-tail", known) if any(curves) else None,
+        cdf(f"{key}-cdf", curves) if curves else None,
+        tail(f"{key}-tail", curves) if curves else None,
         against_accuracy(f"{key}-accuracy-p99", one, looks),
         against_work(f"{key}-work-p99", one, looks),
         phases(f"{key}-phases", one, looks),

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -24,20 +23,6 @@ SLOWEST = 3
 LANES = 12
 """At most so many workers are shown."""
 LANE = 14
-
-
-@dataclass(frozen=True, slots=True)
-class Slow:
-    """One of the slowest requests of a scheme."""
-
-    variant: str
-    run: int
-    request: int
-    arrival: float
-    end: float
-    """When it was answered, or, if it failed, when its last task ended."""
-    said: str
-    source: str
 
 
 def timelines(key: str, run: Run, looks: Looks) -> list[list[Markup]]:

@@ -8,7 +8,8 @@ from typing import Any
 
 from collagebench.report.differences import differing
 from collagebench.report.gates import said
-from collagebench.report.parts import UNKNOWN, as_interval, as_ms, as_percent, as_times
+from collagebench.report.parts import UNKNOWN, as_interval, as_ms, as_ms_range, as_percent, as_times
+from collagebench.report.summary import bound_of, not_own
 from collagebench.report.sweep_table import grids, legend, shown_figures, sweep_conditions
 from collagebench.report.table import as_change, as_versus, conditions, goodput, unshown
 
@@ -71,9 +72,9 @@ def _figures(one: Object) -> list[str]:
     heads = ["scheme", "p50 ms", "p95 ms", "p99 ms", "95 % interval", f"p99 / {base}", "accuracy", "95 % interval"]
     heads += ["not own", "work", "failed"]
     rows = [_row(scheme) for scheme in one["schemes"]]
-    bound = next((scheme["bound"]["latency_s"] for scheme in one["schemes"] if scheme["bound"]), None)
+    bound = bound_of(one["schemes"])
     if bound:
-        rows.append(["*bound*", *(as_ms(bound[name]) for name in ("p50", "p95", "p99")), *[""] * 7])
+        rows.append(["*bound*", *(as_ms(bound["latency_s"][name]) for name in ("p50", "p95", "p99")), *[""] * 7])
     legend = (
         "Intervals of p99 from the scatter of the runs, of accuracy by Wilson, answers about the same image counting "
         f"as what they are worth together. {escaped('~')}: no difference of more than {least:g} % is shown. Not own: "
@@ -84,16 +85,15 @@ def _figures(one: Object) -> list[str]:
 
 
 def _row(scheme: Object) -> list[str]:
-    interval, accuracy = scheme["ci95_s"]["p99"], scheme["accuracy"]
-    own = scheme["sources"].get("own", 0.0) if scheme["sources"] else None
+    accuracy = scheme["accuracy"]
     return [
         escaped(scheme["variant"]),
         *(_quantile(scheme, name) for name in ("p50", "p95", "p99")),
-        UNKNOWN if interval is None else f"{as_ms(interval[0])} to {as_ms(interval[1])}",
+        as_ms_range(scheme["ci95_s"]["p99"]) or UNKNOWN,
         escaped(as_versus(scheme)),
         as_percent(accuracy["overall"]),
         as_interval(accuracy["ci95"]),
-        as_percent(None if own is None else 1 - own),
+        as_percent(not_own(scheme)),
         as_times(scheme["relative"]["executed"]),
         str(scheme["failed"]) if scheme["runs"] else UNKNOWN,
     ]

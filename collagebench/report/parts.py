@@ -86,6 +86,11 @@ def as_ms(seconds: float | None) -> str:
     return f"{ms:.2f}" if ms < 10 else f"{ms:.1f}" if ms < 1000 else f"{ms:.0f}"
 
 
+def as_ms_range(ends: Sequence[float] | None) -> str:
+    """Return the ends of an interval of seconds in milliseconds; nothing where there is none."""
+    return f"{as_ms(ends[0])} to {as_ms(ends[1])}" if ends else ""
+
+
 def as_times(value: float | None) -> str:
     """Return a ratio."""
     return UNKNOWN if value is None else f"{value:.2f}x"

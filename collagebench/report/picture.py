@@ -17,7 +17,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from collagebench.report.along import ACCURACY, P99, WORK, along
-from collagebench.report.curves import bound_curve, observed, tail
+from collagebench.report.curves import curves_of, tail
 from collagebench.report.frame import WIDTH, looks_of, text
 from collagebench.report.markup import Markup, join, tag
 from collagebench.report.scales import CHARACTER
@@ -45,10 +45,9 @@ def picture(summary: Object, runs: Sequence[Run], names: Sequence[str]) -> str:
     looks = looks_of({scheme["variant"]: scheme["scheme"] for one in parts for scheme in one["schemes"]})
     sheets = []
     for place, (one, run, name) in enumerate(zip(parts, runs, names, strict=True)):
-        curves = [observed(variant, looks[variant].classes, run.of(variant).requests) for variant in run.variants]
-        known = [curve for curve in (*curves, bound_curve(run.header.get("bound"))) if curve]
+        curves = curves_of(run, looks)
         plots = [
-            tail(f"tail-{place}", known) if any(curves) else None,
+            tail(f"tail-{place}", curves) if curves else None,
             against_work(f"work-{place}", one, looks, with_accuracy=True),
         ]
         found = one["verdict"][0] if one["verdict"] else "nothing to compare"

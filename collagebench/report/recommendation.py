@@ -12,7 +12,17 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from collagebench.report.parts import UNKNOWN, as_load, as_ms, as_percent, as_times, new_table, print_line, print_table
+from collagebench.report.parts import (
+    UNKNOWN,
+    as_load,
+    as_ms,
+    as_ms_range,
+    as_percent,
+    as_times,
+    new_table,
+    print_line,
+    print_table,
+)
 from collagebench.report.recorded import SHORT
 from collagebench.report.table import stragglers
 
@@ -207,12 +217,11 @@ def _validation(answer: Object, console: Console) -> None:
         "scheme", f"simulated {quantile} ms", f"live {quantile} ms", "95 % range", "right", "work", "verdict"
     )
     for row in found["rows"]:
-        ends = row["live_ci95_s"]
         table.add_row(
             row["variant"],
             as_ms(row["simulated_s"]),
             as_ms(row["live_s"]),
-            f"{as_ms(ends[0])} to {as_ms(ends[1])}" if ends else UNKNOWN,
+            as_ms_range(row["live_ci95_s"]) or UNKNOWN,
             as_percent(row["accuracy"]),
             as_times(row["work"]),
             SAID[row["status"]] or "meets",

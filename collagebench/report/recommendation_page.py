@@ -10,7 +10,7 @@ from collagebench.report.document import document
 from collagebench.report.figures import named, scrolling
 from collagebench.report.frame import Look, looks_of
 from collagebench.report.markup import Markup, tag
-from collagebench.report.parts import as_load, as_ms, as_percent, as_times
+from collagebench.report.parts import as_load, as_ms, as_ms_range, as_percent, as_times
 from collagebench.report.recommendation import SAID, cautions, conditions, said_points, worth_naming
 from collagebench.report.tradeoffs import Answer, against_accuracy, against_work
 
@@ -112,7 +112,7 @@ def _table(answer: Object, looks: dict[str, Look]) -> Markup:
             tag(
                 "tr",
                 tag("th", named(one["variant"], looks[one["variant"]], bold=chosen), scope="row"),
-                tag("td", _latency(one), tag("small", "" if one["unsteady"] else _range(one["ci95_s"]))),
+                tag("td", _latency(one), tag("small", "" if one["unsteady"] else as_ms_range(one["ci95_s"]))),
                 [tag("td", _latency(at)) for at in one["loads"]] if each else None,
                 tag("td", as_percent(one["accuracy"])),
                 tag("td", said_points(one["lost"])),
@@ -132,10 +132,6 @@ def _latency(one: Object) -> str:
     if one["latency_s"] is None or one["unsteady"]:
         return "no end"
     return ("" if one["bounded"] else "≥ ") + as_ms(one["latency_s"])
-
-
-def _range(ends: Any) -> str:
-    return f"{as_ms(ends[0])} to {as_ms(ends[1])}" if ends else ""
 
 
 def _settings(answer: Object) -> list[Markup] | None:
@@ -159,7 +155,7 @@ def _validation(answer: Object) -> list[Markup] | None:
             "tr",
             tag("th", row["variant"], scope="row"),
             tag("td", as_ms(row["simulated_s"])),
-            tag("td", as_ms(row["live_s"]), tag("small", _range(row["live_ci95_s"]))),
+            tag("td", as_ms(row["live_s"]), tag("small", as_ms_range(row["live_ci95_s"]))),
             tag("td", as_percent(row["accuracy"])),
             tag("td", as_times(row["work"])),
             tag("td", SAID[row["status"]] or "meets", class_="text"),

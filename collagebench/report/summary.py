@@ -8,7 +8,7 @@ few requests bound it from above (then `latency_at_least_s` has its lower bound)
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from collagebench.errors import UsageError
@@ -66,6 +66,17 @@ def failing(scheme: dict[str, Any]) -> str | None:
         return None
     lost = 2 * scheme["failed"] > scheme["requests"] and len(scheme["unstable"]) == 1
     return LOST if lost else OVERLOADED
+
+
+def bound_of(schemes: Iterable[dict[str, Any]]) -> dict[str, Any] | None:
+    """Return the bound that the schemes of a run share, {latency_s, requests, source}; None without one."""
+    return next((scheme["bound"] for scheme in schemes if scheme["bound"]), None)
+
+
+def not_own(scheme: dict[str, Any]) -> float | None:
+    """Return the share of a scheme's answers that did not come from the request's own first task; None without any."""
+    sources: dict[str, float] = scheme["sources"]
+    return 1 - sources.get("own", 0.0) if sources else None
 
 
 def finite(value: Any) -> Any:

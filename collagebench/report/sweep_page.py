@@ -12,7 +12,8 @@ from collagebench.report.frame import Looks, looks_of
 from collagebench.report.gates import said
 from collagebench.report.html import badge, hiding, legend, noted
 from collagebench.report.markup import Content, Markup, join, tag
-from collagebench.report.parts import UNKNOWN, as_interval, as_ms, as_percent, as_rate, as_rates, as_times
+from collagebench.report.parts import UNKNOWN, as_interval, as_ms_range, as_percent, as_rate, as_rates, as_times
+from collagebench.report.summary import bound_of
 from collagebench.report.sweep import Object, Slice, label_of, scheme_of, slices, variants
 from collagebench.report.sweep_table import GOODPUT, sweep_conditions
 from collagebench.report.sweep_table import legend as meanings
@@ -28,7 +29,7 @@ def sweep_page(summary: Object, name: str) -> str:
     """Return the whole page, from the object that `summarise_sweep` made of a sweep called `name`."""
     schemes = {scheme["variant"]: scheme["scheme"] for cell in summary["cells"] for scheme in cell["schemes"]}
     looks = looks_of({variant: schemes[variant] for variant in variants(summary)})
-    bound = any(scheme["bound"] for cell in summary["cells"] for scheme in cell["schemes"])
+    bound = any(bound_of(cell["schemes"]) for cell in summary["cells"])
     axes = [_axis(place, summary, axis, looks) for place, axis in enumerate(summary["axes"])] if looks else []
     body = [
         tag("header", tag("p", "collagebench sweep", class_="brand"), tag("h1", name), _verdict(summary)),
@@ -173,9 +174,8 @@ def _table(part: Slice, looks: Looks) -> Markup:
 def _p99(scheme: Object, best: bool) -> Markup:
     if scheme["unstable"]:
         return tag("td", "unstable", title=" ".join(scheme["unstable"]))
-    ends = scheme["ci95_s"]["p99"]
-    said = as_quantile(scheme, "p99")
-    small = tag("small", f"{as_ms(ends[0])} to {as_ms(ends[1])}") if ends else None
+    said, ends = as_quantile(scheme, "p99"), as_ms_range(scheme["ci95_s"]["p99"])
+    small = tag("small", ends) if ends else None
     return tag("td", tag("b", f"{said} *") if best else said, small)
 
 

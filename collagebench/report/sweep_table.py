@@ -15,6 +15,7 @@ from rich.text import Text
 
 from collagebench.report.gates import print_gates
 from collagebench.report.parts import UNKNOWN, as_ms, as_percent, as_rate, as_times, new_table, print_line, print_table
+from collagebench.report.summary import bound_of
 from collagebench.report.sweep import Object, scheme_of, slices, variants
 from collagebench.report.table import as_quantile, conditions
 
@@ -88,7 +89,7 @@ def legend(summary: Object, details: bool = False) -> dict[str, str]:
     meanings = {BEST: f"the lowest p99, and those not shown to be more than {least:g} % above it"}
     if any(scheme["unstable"] for cell in cells for scheme in cell["schemes"]):
         meanings[UNSTABLE] = "cannot bear the load: its queue grows as long as requests come, or most fail"
-    if any(scheme["bound"] for cell in cells for scheme in cell["schemes"]):
+    if any(bound_of(cell["schemes"]) for cell in cells):
         meanings["bound"] = "no stragglers, no redundancy (simulated); a copy may beat even that"
     limits = {cell["slo_ms"] for cell in cells} - {None}
     if limits:
@@ -109,7 +110,10 @@ def shown_figures(summary: Object, details: bool) -> list[str]:
 def grids(summary: Object, axis: Object, figure: str) -> Iterator[Grid]:
     """Yield the tables of a figure along an axis, one for each combination of the other axes' values."""
     names = variants(summary)
-    shown = [*names, *(["bound"] if figure == P99 and _bounded(summary) else [])]
+    shown = [
+        *names,
+        *(["bound"] if figure == P99 and any(bound_of(cell["schemes"]) for cell in summary["cells"]) else []),
+    ]
     for part in slices(summary, axis):
         rows = [
             (label, *(_bound(cell) if name == "bound" else FIGURES[figure](cell, name) for name in shown))
@@ -174,12 +178,8 @@ def _shared(cells: Sequence[Object]) -> Object:
     }
 
 
-def _bounded(summary: Object) -> bool:
-    return any(scheme["bound"] for cell in summary["cells"] for scheme in cell["schemes"])
-
-
 def _bound(cell: Object | None) -> str:
-    found = next((scheme["bound"] for scheme in cell["schemes"] if scheme["bound"]), None) if cell else None
+    found = bound_of(cell["schemes"]) if cell else None
     return f"{as_ms(found['latency_s']['p99'] if found else None)} "
 
 

@@ -26,6 +26,7 @@ from collagebench.report.parts import (
     print_line,
     print_table,
 )
+from collagebench.report.summary import bound_of, not_own
 
 
 def print_summary(summary: dict[str, Any], console: Console, details: bool = False) -> None:
@@ -50,7 +51,7 @@ def _print_one(one: dict[str, Any], console: Console, details: bool) -> None:
         )
         for scheme in one["schemes"]:
             table.add_row(*_row(scheme))
-        bound = next((scheme["bound"] for scheme in one["schemes"] if scheme["bound"]), None)
+        bound = bound_of(one["schemes"])
         if bound:
             table.add_row("bound", as_ms(bound["latency_s"]["p50"]), as_ms(bound["latency_s"]["p99"]), style="dim")
         gone = print_table(table, console, (_plus_minus(console), "not own", "failed", "work", "accuracy", "p50 ms"))
@@ -157,7 +158,6 @@ def _versus(base: str) -> str:
 def _row(scheme: dict[str, Any]) -> list[str]:
     latency, relative = scheme["latency_s"], scheme["relative"]
     interval = scheme["ci95_s"]["p99"]
-    own = scheme["sources"].get("own", 0.0) if scheme["sources"] else None
     return [
         as_name(scheme["variant"]),
         as_quantile(scheme, "p50"),
@@ -165,7 +165,7 @@ def _row(scheme: dict[str, Any]) -> list[str]:
         as_ms(interval[1] - latency["p99"]) if interval else UNKNOWN,
         as_versus(scheme),
         as_percent(scheme["accuracy"]["overall"]),
-        as_percent(None if own is None else 1 - own),
+        as_percent(not_own(scheme)),
         as_times(relative["executed"]),
         str(scheme["failed"]) if scheme["runs"] else UNKNOWN,
     ]

@@ -8,8 +8,9 @@ from typing import Any
 
 from collagebench.report.frame import WIDTH, Box, Looks, axes, dot, figure, ms, text
 from collagebench.report.markup import Markup, tag
-from collagebench.report.parts import as_interval, as_ms, as_percent
+from collagebench.report.parts import as_interval, as_ms, as_ms_range, as_percent
 from collagebench.report.scales import Scale, linear, logarithmic, room_for, shorten
+from collagebench.report.summary import bound_of
 
 INDENT = 10
 """Pixels by which minor rows are indented."""
@@ -51,10 +52,11 @@ def quantiles(key: str, one: dict[str, Any], looks: Looks) -> Markup | None:
         for scheme in one["schemes"]
         if scheme["runs"]
     ]
-    bound = next((scheme["bound"]["latency_s"] for scheme in one["schemes"] if scheme["bound"]), None)
+    bound = bound_of(one["schemes"])
     if bound:
-        marks = [Mark(bound[name], None, shape, f"{name} {as_ms(bound[name])} ms") for name, shape in shapes.items()]
-        rows.append(Row("bound", "bound", tuple(marks), 26))
+        known = [(shape, name, bound["latency_s"][name]) for name, shape in shapes.items()]
+        marks = tuple(Mark(value, None, shape, f"{name} {as_ms(value)} ms") for shape, name, value in known)
+        rows.append(Row("bound", "bound", marks, 26))
     if not rows:
         return None
     return _plot(
@@ -105,7 +107,7 @@ def quantile_marks(scheme: dict[str, Any], shapes: dict[str, str]) -> Iterable[M
         elif value is None:
             yield Mark(least, None, shape, f"{said}at least {as_ms(least)} ms", at_least=least, hollow=True)
         else:
-            ends = f", 95 % interval {as_ms(interval[0])} to {as_ms(interval[1])}" if interval else ""
+            ends = f", 95 % interval {as_ms_range(interval)}" if interval else ""
             yield Mark(value, interval, shape, f"{said}{as_ms(value)} ms{ends}")
 
 
