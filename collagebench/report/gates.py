@@ -63,7 +63,7 @@ def print_gates(outcomes: Sequence[dict[str, Any]], console: Console) -> None:
         where = f"{outcome['run']}: " if "run" in outcome else ""
         print_line(
             console,
-            f"{where}{said(outcome)}  ({sides}){why}",
+            f"{where}{_said(outcome)}  ({sides}){why}",
             indent="gate FAILED: " if outcome["failed"] else "gate passed: ",
             style="bold red" if outcome["failed"] else "",
         )
@@ -71,7 +71,14 @@ def print_gates(outcomes: Sequence[dict[str, Any]], console: Console) -> None:
         console.print()
 
 
-def said(outcome: dict[str, Any]) -> str:
+def labelled(outcome: dict[str, Any]) -> tuple[str, str]:
+    """Return whether a gate failed, in which `run`, where it has one, and what is true, with the reason."""
+    where = f" in {outcome['run']}" if "run" in outcome else ""
+    why = f" ({outcome['reason']})" if outcome["reason"] else ""
+    return f"gate {'FAILED' if outcome['failed'] else 'passed'}{where}", f"{_said(outcome)}{why}"
+
+
+def _said(outcome: dict[str, Any]) -> str:
     """Return what is true: the gate's condition where it failed, that it is not so where it passed."""
     return outcome["expression"] if outcome["failed"] else f"not ({outcome['expression']})"
 

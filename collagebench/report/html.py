@@ -16,7 +16,7 @@ from collagebench.report.curves import cdf, curves_of, tail
 from collagebench.report.document import document
 from collagebench.report.figures import accuracy_table, figures, schemes_table, work_table
 from collagebench.report.frame import Looks, dot, looks_of
-from collagebench.report.gates import said
+from collagebench.report.gates import labelled
 from collagebench.report.injection import injection
 from collagebench.report.lanes import timelines
 from collagebench.report.markup import Markup, join, tag
@@ -95,10 +95,7 @@ def _verdicts(summary: Object, parts: Sequence[Object]) -> Markup:
 def _verdict(one: Object) -> Markup:
     """Return the judgement, what follows from the figures, and what to know about them."""
     sentences = one["verdict"]
-    firm = [("because", reason) for reason in one["reasons"]]
-    for gate in one.get("gates", []):
-        why = f" ({gate['reason']})" if gate["reason"] else ""
-        firm.append((f"gate {'FAILED' if gate['failed'] else 'passed'}", f"{said(gate)}{why}"))
+    firm = [*(("because", reason) for reason in one["reasons"]), *map(labelled, one.get("gates", []))]
     return tag(
         "div",
         tag("p", badge(one["valid"])),

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from collagebench.report.differences import differing
-from collagebench.report.gates import said
+from collagebench.report.gates import labelled
 from collagebench.report.parts import UNKNOWN, as_interval, as_ms, as_ms_range, as_percent, as_times
 from collagebench.report.summary import bound_of, not_own
 from collagebench.report.sweep_table import grids, legend, shown_figures, sweep_conditions
@@ -27,17 +27,7 @@ def markdown(summary: Object) -> str:
 
 def sweep_markdown(summary: Object) -> str:
     """Return the object that `summarise_sweep` made as Markdown: what was found, then a table for each axis."""
-    sentences = [f"- {escaped(text)}" for text in summary["findings"]]
-    notes = [f"- because {escaped(text)}" for text in summary["reasons"]]
-    notes += [f"- note: {escaped(text)}" for text in summary["warnings"]]
-    gates = [
-        f"- gate {'FAILED' if gate['failed'] else 'passed'} in {escaped(gate['run'])}: {escaped(said(gate))}"
-        + (f" ({escaped(gate['reason'])})" if gate["reason"] else "")
-        for gate in summary["gates"]
-    ]
-    lines = [f"**{'VALID' if summary['valid'] else 'INVALID'}**", ""]
-    for block in (sentences, notes, gates):
-        lines += [*block, ""] if block else []
+    lines = _verdict(summary, summary["findings"])
     for axis in summary["axes"]:
         for figure in shown_figures(summary, details=True):
             for grid in grids(summary, axis, figure):
@@ -50,21 +40,23 @@ def sweep_markdown(summary: Object) -> str:
 
 def _one(one: Object) -> list[str]:
     title = [f"## {escaped(one['name'])}", ""] if "name" in one else []
-    sentences = [f"- {escaped(text)}" for text in one["verdict"]]
-    notes = [f"- because {escaped(text)}" for text in one["reasons"]]
-    notes += [f"- note: {escaped(text)}" for text in one["warnings"]]
-    gates = [
-        f"- gate {'FAILED' if gate['failed'] else 'passed'}: {escaped(said(gate))}"
-        + (f" ({escaped(gate['reason'])})" if gate["reason"] else "")
-        for gate in one.get("gates", [])
-    ]
-    lines = [*title, f"**{'VALID' if one['valid'] else 'INVALID'}**", ""]
-    for block in (sentences, notes, gates):
-        lines += [*block, ""] if block else []
+    lines = [*title, *_verdict(one, one["verdict"])]
     if any(scheme["runs"] for scheme in one["schemes"]):
         lines += [*_figures(one), ""]
         lines += [escaped(goodput(one)), ""] if one["slo_ms"] is not None else []
     return [*lines, escaped(conditions(one)), ""]
+
+
+def _verdict(one: Object, sentences: Sequence[str]) -> list[str]:
+    """Return the judgement of a run or a sweep, what follows from its figures, and what to know about them."""
+    found = [f"- {escaped(text)}" for text in sentences]
+    notes = [f"- because {escaped(text)}" for text in one["reasons"]]
+    notes += [f"- note: {escaped(text)}" for text in one["warnings"]]
+    gates = [f"- {escaped(kind)}: {escaped(text)}" for kind, text in map(labelled, one.get("gates", []))]
+    lines = [f"**{'VALID' if one['valid'] else 'INVALID'}**", ""]
+    for block in (found, notes, gates):
+        lines += [*block, ""] if block else []
+    return lines
 
 
 def _figures(one: Object) -> list[str]:

@@ -9,7 +9,7 @@ from collagebench.report.along import ACCURACY, P99, WORK, along
 from collagebench.report.document import document
 from collagebench.report.figures import scrolling, versus
 from collagebench.report.frame import Looks, looks_of
-from collagebench.report.gates import said
+from collagebench.report.gates import labelled
 from collagebench.report.html import badge, hiding, legend, noted
 from collagebench.report.markup import Content, Markup, join, tag
 from collagebench.report.parts import UNKNOWN, as_interval, as_ms_range, as_percent, as_rate, as_rates, as_times
@@ -42,11 +42,7 @@ def sweep_page(summary: Object, name: str) -> str:
 
 def _verdict(summary: Object) -> Markup:
     found = summary["findings"]
-    firm = [("because", text) for text in summary["reasons"]]
-    for gate in summary["gates"]:
-        why = f" ({gate['reason']})" if gate["reason"] else ""
-        kind = f"gate {'FAILED' if gate['failed'] else 'passed'} in {gate['run']}"
-        firm.append((kind, f"{said(gate)}{why}"))
+    firm = [*(("because", reason) for reason in summary["reasons"]), *map(labelled, summary["gates"])]
     return tag(
         "div",
         tag("p", badge(summary["valid"])),
