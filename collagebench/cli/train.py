@@ -16,20 +16,17 @@ from collagebench.errors import Interrupted, OutputError, UsageError
 from collagebench.interrupts import as_ctrl_c
 from collagebench.models import require_torch
 from collagebench.results.environment import cores
+from collagebench.training.asked import own_layers, training_images
 from collagebench.training.recipe import VIEWS
-from collagebench.workload.dataset import HELD_OUT, NAMES, Dataset, fingerprint, open_dataset
-from collagebench.workload.imagefolder import ImageFolder
+from collagebench.workload.dataset import HELD_OUT, NAMES, fingerprint
 
 if TYPE_CHECKING:
-    from collagebench.models.architecture import Architecture
     from collagebench.training.checkpoint import Checkpoint
 
 FURTHER = 0.02
 """Peak of the learning rate of layers that are not ours, which mostly have been trained before."""
 ENDLESS = 1_000_000
 """Epochs that a training with a time budget may do."""
-MOST_PIXELS = 16384
-"""Along a side that images are brought to."""
 
 
 @click.command()
@@ -191,7 +188,7 @@ def command(
     from collagebench.training.resuming import same_training, without_effect
     from collagebench.training.teacher import ensemble, kept_logits, kept_rounds, open_teacher, single_in
 
-    images = _images(dataset, data, size, download)
+    images = training_images(dataset, data, size, download)
     if name == "shapes" and dataset != name:
         raise UsageError("shapes are the images that come along; call yours something else with --as")
     if name not in (None, dataset) and dataset != "imagefolder":
@@ -252,7 +249,7 @@ def command(
         single = teachers[0][0] if role == "parity" else None
         like = single if isinstance(single, Checkpoint) and isinstance(single.architecture, Architecture) else None
         layered = any(value is not None for value in shape.values())
-        architecture = _architecture(role, images, kind, shape, None if layered else like)
+        architecture = own_layers(role, images, kind, shape, None if layered else like)
         first = first or like
         begin = first.weights_for(architecture) if first else None
     seen = architecture.resized if isinstance(architecture, Borrowed) else image
@@ -327,62 +324,6 @@ def _result(path: Path, checkpoint: Checkpoint, held_out: int, singles: tuple[Pa
     )
     source = f"learnt from {' and '.join(map(str, singles))}" if singles else "learnt from labels alone"
     return f"{path}: {checkpoint.epoch} epoch{'s' if checkpoint.epoch != 1 else ''}, {right}, {source}"
-
-
-def _images(dataset: str, data: Path | None, size: int | None, download: bool) -> Dataset:
-    """Open the training images, where there are test images of the same classes as well.
-
-    Raises:
-        DataError: there are none, or a test image is none.
-        UsageError: they are not divided into both, or classes differ.
-    """
-    if size is not None and not 1 <= size <= MOST_PIXELS:
-        raise UsageError(f"--size is a number of pixels from 1 to {MOST_PIXELS}, not {size}")
-    images = open_dataset(dataset, data, "train", (size, size) if size else None, download=download)
-    if not isinstance(images, ImageFolder):
-        return images
-    if images.split is None:
-        raise UsageError(
-            f"{data} is not divided into train/ and test/; training needs both, so that accuracy is measured on images "
-            "that the model has not seen"
-        )
-    tests = open_dataset(dataset, data, "test")
-    tested = tests.classes
-    for part, classes, others in (("train", images.classes, tested), ("test", tested, images.classes)):
-        if alone := [one for one in classes if one not in others]:
-            raise UsageError(f"class folder {alone[0]} is in {data}/{part} only; train/ and test/ need the same ones")
-    if isinstance(tests, ImageFolder):
-        tests.glance()  # an export hours later would be late to find one that is no image
-    return images
-
-
-def _architecture(
-    role: str, images: Dataset, kind: dict[str, Any], shape: dict[str, Any], like: Checkpoint | None
-) -> Architecture:
-    """Return the architecture of our layers that was asked for: of what `kind` and `shape` do not say, what is usual.
-
-    `like` is the single that a parity has the layers of, unless some of its own were named.
-
-    Raises:
-        UsageError: there is no such network.
-    """
-    from collagebench.models.architecture import Architecture, usual_canvas, usual_layers
-
-    image, grid, canvas = images.size[:2], kind["grid"], kind["canvas"]
-    usual: dict[str, Any] = {"canvas": None}
-    if role == "collage":
-        grid = 3 if grid is None else grid
-        usual = {"canvas": usual_canvas(image)}
-    elif role == "parity":
-        usual |= {"k": 2, "code": "addition"}
-    usual |= (
-        {key: getattr(like.architecture, key) for key in shape}
-        if like
-        else usual_layers(role, grid, image, shape["layers"])
-    )
-    said = kind | shape | {"grid": grid, "canvas": (canvas, canvas) if canvas is not None else None}
-    given = {key: value for key, value in said.items() if value is not None}
-    return Architecture(role=role, classes=len(images.classes), image=image, **(usual | given))
 
 
 def whole(numbers: str | None) -> tuple[int, ...] | None:
