@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from collagebench.results.directory import HEADER as HEADER_FILE
 from collagebench.results.records import CellRecord, RequestRecord, TaskRecord
 from collagebench.results.seal import OWN, header_checksum
-from collagebench.results.writer import HEADER as HEADER_FILE
 from collagebench.results.writer import RunWriter
 
 HEADER: dict[str, Any] = {

@@ -34,7 +34,7 @@ def conduct(verb: str, options: Mapping[str, Any]) -> int:
     from collagebench.cli.live_view import LiveView
     from collagebench.engine import experiment
     from collagebench.report import print_report
-    from collagebench.results.writer import HEADER
+    from collagebench.results.directory import HEADER
 
     try:
         with located(profile_of(options), given_options(options)), LiveView(options["verbose"]) as progress:

@@ -23,8 +23,9 @@ from collagebench.errors import CollagebenchError, Interrupted, UsageError
 from collagebench.fleet import CANNOT
 from collagebench.fleet.bearer import Token
 from collagebench.interrupts import interruptions
+from collagebench.results.directory import see_that_it_is_free
 from collagebench.results.environment import capture
-from collagebench.results.writer import RunWriter, see_that_it_is_free
+from collagebench.results.writer import RunWriter
 from collagebench.schemes import settings
 from collagebench.stragglers.causes import NATURAL
 from collagebench.stragglers.model import NAMES, parameters_of

@@ -25,6 +25,7 @@ from collagebench.fleet import Disturbance, Kind, ModelFile, Where, WorkerSpec
 from collagebench.fleet.bearer import Token
 from collagebench.fleet.fleet import Fleet
 from collagebench.fleet.opening import open_fleet
+from collagebench.results.directory import LOGS
 from collagebench.results.environment import cores, processor_time
 from collagebench.results.records import CellRecord
 from collagebench.results.writer import RunWriter
@@ -98,7 +99,7 @@ async def _run_cells(
     progress.stage(f"starting {config.workers} workers")
     evaluator = Evaluator(plan.images) if config.compute == "emulated" else None
     aside = None if evaluator is None else Evaluator(plan.images, threads=1)
-    logs = directory / "workers"
+    logs = directory / LOGS
     opening = open_fleet(
         where_of(config, token),
         specs_of(plan.variants),

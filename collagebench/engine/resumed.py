@@ -17,9 +17,9 @@ from typing import Any
 from collagebench import __version__
 from collagebench.config import Config, as_json, option
 from collagebench.errors import UsageError
+from collagebench.results.directory import SCHEMA
 from collagebench.results.environment import sources
 from collagebench.results.reader import load, read_run_header
-from collagebench.results.writer import SCHEMA
 
 VERBS = {"live": "run", "simulated": "simulate"}
 SHOWN = 4

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from collagebench.errors import DataError
-from collagebench.results.writer import TASKS
+from collagebench.results.directory import TASKS
 
 Cell = tuple[str, int]
 """A scheme's variant and a run."""

@@ -16,9 +16,9 @@ from collagebench.config import option
 from collagebench.report import gates
 from collagebench.report.expression import Gate
 from collagebench.report.summary import SCHEMA, failing, finite, summarise
+from collagebench.results.directory import HEADER
 from collagebench.results.reader import load
 from collagebench.results.sweep import Sweep, read_sweep
-from collagebench.results.writer import HEADER
 from collagebench.statistics.best import Figure, fastest
 from collagebench.study.grid import Axis, labels
 

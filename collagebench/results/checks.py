@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from collagebench.errors import DataError
+from collagebench.results.directory import CELLS, REQUESTS, TASKS
 from collagebench.results.records import NO_CLASS
-from collagebench.results.writer import CELLS, REQUESTS, TASKS
 
 SOURCES = ("own", "replica", "hedge", "resent", "collage", "parity", "coded", "backup", "default")
 OUTCOMES = ("used", "wasted", "cancelled", "cancelled in service", "dropped", "crashed", "lost", "deadline", "refused")

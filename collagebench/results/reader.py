@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 from collagebench.errors import DataError
 from collagebench.ordinary import ordinary
 from collagebench.results.checks import check_records
+from collagebench.results.directory import CELLS, HEADER, REQUESTS, SCHEMA, TASKS
 from collagebench.results.header import read_header
 from collagebench.results.lines import split, whole_lines
 from collagebench.results.records import CellRecord, RequestRecord, TaskRecord
 from collagebench.results.seal import changed_files
-from collagebench.results.writer import CELLS, HEADER, REQUESTS, SCHEMA, TASKS
 
 ADDED = {2: {REQUESTS: ("straggled",), TASKS: ("share",)}, 3: {CELLS: ("tasks",)}}
 """The columns that came with each schema; records of an older one have them empty."""

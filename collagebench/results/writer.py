@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import fields
@@ -19,18 +18,23 @@ from typing import Any
 
 from collagebench import __version__
 from collagebench.errors import OutputError
+from collagebench.results.directory import (
+    CELLS,
+    HEADER,
+    REQUESTS,
+    SCHEMA,
+    TASKS,
+    held,
+    holds_no_record,
+    let_go,
+    locked,
+    occupied,
+)
 from collagebench.results.environment import now
 from collagebench.results.records import CellRecord, RequestRecord, TaskRecord
 from collagebench.results.rows import Rows, cell_of, formatter
 from collagebench.results.seal import FILES, OWN, header_checksum
 
-SCHEMA = 3
-HEADER = "run.json"
-REQUESTS = "requests.csv"
-TASKS = "tasks.csv"
-CELLS = "cells.csv"
-LOGS = "workers"
-"""The directory of what workers say."""
 FLUSH_EVERY = 0.5
 """Seconds between two visits of the thread that writes."""
 SPARE = 1 << 14
@@ -75,24 +79,23 @@ class RunWriter:
         self._closed = False
         try:
             directory.mkdir(parents=True, exist_ok=True)
-            occupied = any(directory.iterdir())
+            is_empty = not any(directory.iterdir())
         except OSError as error:
             raise OutputError(
                 f"{directory} cannot be used as a run directory ({error.strerror}); choose another"
             ) from None
-        self._lock = _locked(directory)
-        if keep is None and _holds_no_record(directory):
+        self._lock = locked(directory)
+        if keep is None and holds_no_record(directory):
             keep = ()
-        if occupied and keep is None:
-            if self._lock is not None:
-                os.close(self._lock)
-            raise _occupied(directory)
+        if not is_empty and keep is None:
+            let_go(self._lock)
+            raise occupied(directory)
         if keep is not None:
             try:
                 _put_in_place(self._without(lambda cell: cell not in keep))
             except OSError as error:
                 raise self._failed(error) from None
-        self._spare = _held(directory, self._write_header() + SPARE)
+        self._spare = held(directory, self._write_header() + SPARE)
         try:
             self._open()
         except OutputError as error:
@@ -100,8 +103,7 @@ class RunWriter:
             self._header.update(status="failed", error=str(error), finished_utc=now())
             with contextlib.suppress(OutputError):
                 self._write_header()
-            if self._lock is not None:
-                os.close(self._lock)
+            let_go(self._lock)
             raise
         self._line_of_request = formatter(RequestRecord)
         self._line_of_task = formatter(TaskRecord)
@@ -218,14 +220,12 @@ class RunWriter:
             for rows in (self._requests, self._tasks, self._cells):
                 rows.close()
             self._let_go()
-            if self._lock is not None:
-                os.close(self._lock)
+            let_go(self._lock)
 
     def _let_go(self) -> None:
         """Give back the room that is held for the last header."""
-        if self._spare is not None:
-            os.close(self._spare)
-            self._spare = None
+        let_go(self._spare)
+        self._spare = None
 
     def _open(self) -> None:
         self._requests = self._rows(REQUESTS, RequestRecord)
@@ -302,84 +302,6 @@ class RunWriter:
         return self._error
 
 
-def _held(directory: Path, size: int) -> int | None:
-    """Hold so many bytes of a directory's disk, until the descriptor is closed or the process ends; else None.
-
-    They are a file's without a name, so that nobody sees it and nothing is left behind.
-    """
-    try:
-        descriptor = os.open(directory, os.O_TMPFILE | os.O_WRONLY)
-    except (AttributeError, OSError):  # a system, or a file system, without such files
-        return None
-    try:
-        os.posix_fallocate(descriptor, 0, size)
-    except OSError:  # then the first table does not fit either
-        os.close(descriptor)
-        return None
-    return descriptor
-
-
 def _put_in_place(partials: Sequence[Path]) -> None:
     for partial in partials:
         partial.replace(partial.with_suffix(""))
-
-
-def see_that_it_is_free(directory: Path) -> None:
-    """Look whether a run may be written to a directory, so that nothing is prepared for a run that may not.
-
-    Raises:
-        OutputError: it holds something.
-    """
-    with contextlib.suppress(OSError):  # what is wrong with it is said when it is made
-        if any(directory.iterdir()) and not _holds_no_record(directory):
-            raise _occupied(directory)
-
-
-def _occupied(directory: Path) -> OutputError:
-    return OutputError(f"{directory} is not empty; choose another directory, so that no results are overwritten")
-
-
-def _locked(directory: Path) -> int | None:
-    """Lock a run directory for this process, until the descriptor is closed or the process ends; None if it cannot be.
-
-    Raises:
-        OutputError: another process holds the lock.
-    """
-    try:
-        import fcntl
-    except ImportError:
-        return None
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        raise OutputError(f"another process writes to {directory}: wait for its end, or stop it") from None
-    except OSError:  # a file system without locks
-        os.close(descriptor)
-        return None
-    return descriptor
-
-
-def _holds_no_record(directory: Path) -> bool:
-    """Whether all that is in a directory is a run without a record, so that nothing would be lost with it.
-
-    Where the disk was full from the beginning, not even all tables are there.
-    """
-    tables = (REQUESTS, TASKS, CELLS)
-    names = {path.name for path in directory.iterdir()}
-    if not {HEADER} <= names <= {HEADER, *tables, LOGS}:
-        return False
-    try:
-        status = json.loads((directory / HEADER).read_text(encoding="utf-8")).get("status")
-        return status in ("running", "failed", "interrupted") and not any(
-            _has_row(directory / name) for name in names & {*tables}
-        )
-    except (OSError, ValueError, AttributeError):
-        return False
-
-
-def _has_row(path: Path) -> bool:
-    """Whether a table has more than its first line."""
-    with path.open("rb") as file:
-        return file.read(1 << 16).count(b"\n") > 1

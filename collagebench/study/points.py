@@ -21,9 +21,9 @@ from collagebench.engine.cells import Progress
 from collagebench.engine.plan import compute_times
 from collagebench.errors import Interrupted, OutputError
 from collagebench.report.summary import summarise
+from collagebench.results.directory import CELLS, HEADER, REQUESTS, TASKS
 from collagebench.results.environment import cores
 from collagebench.results.reader import load
-from collagebench.results.writer import CELLS, HEADER, REQUESTS, TASKS
 from collagebench.study import pool as processes
 from collagebench.study.pool import MakePool, open_pool
 

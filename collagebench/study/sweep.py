@@ -14,9 +14,9 @@ from collagebench.engine.cells import Progress
 from collagebench.engine.resumed import VERBS
 from collagebench.errors import CollagebenchError, Interrupted, OutputError, UsageError
 from collagebench.fleet.bearer import Token
+from collagebench.results.directory import HEADER
 from collagebench.results.environment import now
 from collagebench.results.sweep import Sweep, is_sweep, read_sweep, write_sweep
-from collagebench.results.writer import HEADER
 from collagebench.study.grid import Cell, Grid
 from collagebench.study.points import Compute, Point, measured, run_points
 from collagebench.study.pool import MakePool

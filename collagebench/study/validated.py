@@ -18,8 +18,8 @@ from collagebench.engine import experiment
 from collagebench.engine.cells import Progress
 from collagebench.errors import Interrupted
 from collagebench.report.summary import summarise
+from collagebench.results.directory import HEADER
 from collagebench.results.reader import load
-from collagebench.results.writer import HEADER
 from collagebench.study.explained import figures
 from collagebench.study.points import interrupted
 from collagebench.study.recommend import NONE, Asked, candidate_of, known, on_real_workers

@@ -18,9 +18,10 @@ import pytest
 from synthetic_run import HEADER, cell, request, task
 
 from collagebench.errors import OutputError
+from collagebench.results.directory import SCHEMA
 from collagebench.results.reader import load
 from collagebench.results.records import CellRecord, RequestRecord, TaskRecord
-from collagebench.results.writer import FLUSH_EVERY, SCHEMA, RunWriter
+from collagebench.results.writer import FLUSH_EVERY, RunWriter
 
 
 def rows(path: Path) -> list[list[str]]:
