@@ -74,7 +74,7 @@ def _row(one: Object, scheme: Object) -> Object:
         "p50_ratio": relative["p50"],
         "p99_ratio": relative["p99"],
         "work_ratio": relative["executed"],
-        **_differences(scheme.get("versus") or {}),
+        **_differences(scheme["versus"] or {}),
         "accuracy": accuracy["overall"],
         **_ends("{}_ci95_{}", {"accuracy": accuracy["ci95"]}),
         "accuracy_straggled": accuracy["straggled"],

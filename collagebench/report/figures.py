@@ -117,7 +117,7 @@ def _quantile(scheme: Object, name: str) -> Markup:
 
 def versus(scheme: Object) -> Markup:
     """Return the ratio of the p99 to the baseline's, with its interval where they are shown to differ."""
-    figure = (scheme.get("versus") or {}).get("p99")
+    figure = (scheme["versus"] or {}).get("p99")
     if not figure:
         return _cell(as_times(scheme["relative"]["p99"]))
     if not figure["real"]:

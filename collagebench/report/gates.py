@@ -95,7 +95,7 @@ def _outcome(gate: Gate, one: dict[str, Any]) -> dict[str, Any]:
     failed, reason = True, unknown
     if left is not None and right is not None:
         failed = RELATIONS[gate.relation](left, right)
-        unit = _unit(gate, (one.get("config") or {}).get("deadline"))
+        unit = _unit(gate, one["config"].get("deadline"))
         reason = f"{left:.4g} {gate.relation} {right:.4g}" if failed else unit
     return {"expression": gate.text, "left": left, "right": right, "failed": failed, "reason": reason or None}
 
@@ -146,7 +146,7 @@ def _figure(figure: Figure, schemes: dict[str, dict[str, Any]]) -> float:
         return float(found)
     if not scheme["runs"]:
         raise _Unknown(f"{figure} is not known, because {figure.scheme} has no complete run")
-    if scheme.get("unstable") and (_of(metric) not in _READ or metric == "goodput"):
+    if scheme["unstable"] and (_of(metric) not in _READ or metric == "goodput"):
         raise _Unknown(f"{figure} is not known, because {figure.scheme} {failing(scheme)}")
     found = _read(scheme, metric)
     if found is not None:

@@ -89,9 +89,8 @@ def finite(value: Any) -> Any:
 
 
 def _one(run: Run, baseline: str | None, slo_ms: float | None, minimum: MinimumEffect) -> dict[str, Any]:
-    config = run.header.get("config") or {}
     if slo_ms is None:
-        slo_ms = config.get("slo_ms")
+        slo_ms = run.config.get("slo_ms")
     if baseline is not None and baseline not in run.variants:
         raise UsageError(f"{run.directory} has no scheme {baseline!r}; its schemes are {', '.join(run.variants)}")
     reasons = judge(run)
@@ -116,13 +115,13 @@ def _one(run: Run, baseline: str | None, slo_ms: float | None, minimum: MinimumE
         "baseline": base["variant"] if base else None,
         "minimum_effect": least,
         "slo_ms": slo_ms,
-        "rate": _service(run).get("rate"),
-        "mean_service_s": _service(run).get("mean_s"),
-        "config": config,
+        "rate": run.service.get("rate"),
+        "mean_service_s": run.service.get("mean_s"),
+        "config": run.config,
         "stragglers": run.header.get("stragglers"),
-        "environment": run.header.get("environment") or {},
-        "models": run.header.get("models") or [],
-        "hosts": run.header.get("hosts") or [],
+        "environment": run.header.get("environment", {}),
+        "models": run.header.get("models", []),
+        "hosts": run.header.get("hosts", []),
         "schemes": schemes,
     }
 
@@ -138,10 +137,7 @@ def _never_in_time(schemes: list[dict[str, Any]], slo_ms: float | None) -> list[
 
 
 def _scheme(run: Run, variant: str, time: Latency, slo_ms: float | None) -> dict[str, Any]:
-    facts: dict[str, Any] = next(
-        (item for item in run.header.get("schemes", []) if (item.get("variant") or item["scheme"]) == variant), {}
-    )
-    mine = run.of(variant)
+    facts, mine = run.scheme(variant), run.of(variant)
     allotment = facts.get("allotment")
     workers = sum(allotment.values()) if allotment else None
     given, spent = answers(mine.requests), cost(mine.tasks)
@@ -155,7 +151,7 @@ def _scheme(run: Run, variant: str, time: Latency, slo_ms: float | None) -> dict
         "settings": facts.get("settings", facts.get("options", {})),
         "workers": workers,
         "allotment": allotment,
-        "utilisation": _service(run).get("utilisation"),
+        "utilisation": run.service.get("utilisation"),
         "busy": busy_share(mine.tasks, mine.requests, workers) if workers else None,
         "runs": len(mine.cells),
         "requests": time.requests,
@@ -291,10 +287,6 @@ def _bound(run: Run) -> dict[str, Any] | None:
     latency_s = {name: bound.get(name) for name in (*QUANTILES, "mean", "std", "max")}
     latency_s.update({name: None for name, q in QUANTILES.items() if bound.get("requests", 0) < requests_needed(q)})
     return {"latency_s": latency_s, "requests": bound.get("requests"), "source": bound.get("source")}
-
-
-def _service(run: Run) -> dict[str, Any]:
-    return run.header.get("service") or {}
 
 
 def _labels(runs: Sequence[Run]) -> list[str]:

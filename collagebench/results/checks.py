@@ -108,7 +108,7 @@ def check_records(directory: Path, requests: Any, tasks: Any, cells: Any, header
     check = Checker(directory / REQUESTS, requests.columns, requests.texts)
     _requests(check, requests, _classes(header))
     asked = Checker(directory / TASKS, tasks.columns, tasks.texts)
-    _tasks(asked, tasks, config.get("workers", MOST), (header.get("service") or {}).get("mode"))
+    _tasks(asked, tasks, config.get("workers", MOST), header.get("service", {}).get("mode"))
     listed = Checker(directory / CELLS, cells.columns, cells.texts)
     listed.whole(("order",))
     listed.whole(("run",), below=config.get("runs", MOST))

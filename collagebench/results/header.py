@@ -282,7 +282,7 @@ def _agree(header: dict[str, Any], path: Path) -> None:
         expected = rate * mean / config["workers"]
         if not math.isclose(load, expected, rel_tol=0.01):
             contradicts(f"service.utilisation is {load:.4g}, rate x mean_s / workers {expected:.4g}")
-    bound = header.get("bound") or {}
+    bound = header.get("bound", {})
     known = [bound[name] for name in ("p50", "p90", "p95", "p99", "p999", "max") if bound.get(name) is not None]
     if known != sorted(known):
         contradicts("the quantiles of the bound do not ascend")

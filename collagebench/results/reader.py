@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +93,7 @@ class Run:
     """What was found damaged and dropped, one sentence each."""
     changed: tuple[str, ...]
     """Names of the files that are not as the run wrote them."""
+    _schemes: dict[str, Run] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def config(self) -> dict[str, Any]:
@@ -100,23 +101,37 @@ class Run:
         config: dict[str, Any] = self.header.get("config", {})
         return config
 
+    @property
+    def service(self) -> dict[str, Any]:
+        """What the header says of services and their load: {mean_s, utilisation, rate, mode}."""
+        service: dict[str, Any] = self.header.get("service", {})
+        return service
+
+    @property
+    def stragglers(self) -> dict[str, Any]:
+        """What the header says of the stragglers."""
+        stragglers: dict[str, Any] = self.header.get("stragglers", {})
+        return stragglers
+
     def scheme(self, variant: str) -> dict[str, Any]:
         """Return what the header says of a scheme; nothing of one that it does not list."""
         listed = self.header.get("schemes", [])
-        return next((scheme for scheme in listed if (scheme.get("variant") or scheme["scheme"]) == variant), {})
+        return next((scheme for scheme in listed if scheme.get("variant", scheme["scheme"]) == variant), {})
 
     @property
     def variants(self) -> list[str]:
         """The schemes' names in the order of the header, those with no complete cell included."""
-        listed = [str(scheme.get("variant") or scheme["scheme"]) for scheme in self.header.get("schemes", [])]
+        listed = [str(scheme.get("variant", scheme["scheme"])) for scheme in self.header.get("schemes", [])]
         return listed + [name for name in self.cells.texts["scheme"] if name not in listed]
 
     def of(self, variant: str) -> Run:
         """Return the same run with the records of one scheme."""
-        requests, tasks, cells = (
-            table.where(table.equal("scheme", variant)) for table in (self.requests, self.tasks, self.cells)
-        )
-        return replace(self, requests=requests, tasks=tasks, cells=cells)
+        if variant not in self._schemes:
+            requests, tasks, cells = (
+                table.where(table.equal("scheme", variant)) for table in (self.requests, self.tasks, self.cells)
+            )
+            self._schemes[variant] = replace(self, requests=requests, tasks=tasks, cells=cells)
+        return self._schemes[variant]
 
 
 def load(directory: Path) -> Run:

@@ -77,5 +77,5 @@ def reported(run: Run) -> NDArray[np.bool_]:
 
 def _mode(run: Run) -> str | None:
     """Return what the draws of a run mean."""
-    written = (run.header.get("service") or {}).get("mode")
+    written = run.service.get("mode")
     return str(written) if written else MODES.get(str(run.config.get("stragglers")))

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 
 from collagebench.results.reader import Run
@@ -30,7 +27,7 @@ def saturation(run: Run, variant: str) -> list[str]:
 
 def other_load(run: Run) -> list[str]:
     """Say where serving every request once was another load than was reckoned with, in the first scheme that did so."""
-    reckoned: Mapping[str, Any] = run.header.get("service") or {}
+    reckoned = run.service
     plain = next((name for name in run.variants if run.scheme(name).get("scheme") in ("none", "equal")), None)
     mean, load = reckoned.get("mean_s"), reckoned.get("utilisation")
     if not (plain and mean and load):

@@ -69,7 +69,7 @@ def busy_host(run: Run) -> list[str]:
     if run.header.get("engine") != "live" or not len(run.cells):
         return []
     found = []
-    environment = run.header.get("environment") or {}
+    environment = run.header.get("environment", {})
     own = own_stragglers(run.tasks)
     if own is not None and run.config.get("stragglers") != "none":
         found.append(

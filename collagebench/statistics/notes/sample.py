@@ -59,7 +59,7 @@ def few_fleets(stragglers: Mapping[str, Any], workers: int, runs: int) -> bool:
     `stragglers` is what a header says of them. Logs are dealt without repetition: where all of them are dealt in every
     run, nothing is left to chance.
     """
-    parameters, logs = stragglers.get("parameters") or {}, stragglers.get("logs")
+    parameters, logs = stragglers.get("parameters", {}), stragglers.get("logs")
     anywhere = parameters.get("slow_place") == "anywhere" and parameters.get("slow_machines") != 0
     dealt = parameters.get("replay") in ("per-machine", "sequential") and (logs is None or workers % logs != 0)
     return (anywhere or dealt) and runs < FLEETS
@@ -67,8 +67,8 @@ def few_fleets(stragglers: Mapping[str, Any], workers: int, runs: int) -> bool:
 
 def whole_runs(run: Run) -> list[str]:
     """Say where chance decides once a run which machine is slow: then there are as few draws as there are runs."""
-    stragglers = run.header.get("stragglers") or {}
-    parameters = stragglers.get("parameters") or {}
+    stragglers = run.stragglers
+    parameters = stragglers.get("parameters", {})
     runs = len(set(run.cells["run"].tolist()))
     if runs < 2 or not few_fleets(stragglers, run.config.get("workers") or 1, runs):
         return []
@@ -81,7 +81,7 @@ def whole_runs(run: Run) -> list[str]:
 
 def other_fleet(run: Run) -> list[str]:
     """Say where a recorded fleet had another number of machines than this one has workers."""
-    machines = (run.header.get("stragglers") or {}).get("machines")
+    machines = run.stragglers.get("machines")
     workers = run.config.get("workers")
     if not machines or not workers or machines == workers:
         return []
