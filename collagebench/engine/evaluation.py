@@ -21,6 +21,7 @@ from collagebench.engine.router import Job
 from collagebench.errors import ModelError
 from collagebench.results.records import NO_CLASS
 from collagebench.schemes.protocol import Request, Scheme, Task
+from collagebench.worker.session import ONNX_TYPES, open_session
 from collagebench.zoo import Model, verified
 
 BATCH = 32
@@ -88,22 +89,13 @@ def session(model: Model, threads: int = 1) -> Any:
     Raises:
         ModelError: the file is missing, damaged, not a model ONNX Runtime can run, or not of the manifest's shape.
     """
-    import onnxruntime  # heavy: only where models really run
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    # Threads that wait for work would otherwise spin, at twice the CPU time and no gain where others use the cores too.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     content = verified(model)
     try:
-        runner = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime's own exceptions share no base below Exception
+        runner = open_session(content, threads)
+    except Exception as error:
         raise ModelError(f"model file {model.path} cannot be loaded: {str(error).splitlines()[0]}") from None
-    kind = {"uint8": "tensor(uint8)", "float32": "tensor(float)"}[model.dtype]
     for tensors, wanted in (
-        (runner.get_inputs(), ("image", kind, [*model.input])),
+        (runner.get_inputs(), ("image", ONNX_TYPES[model.dtype], [*model.input])),
         (runner.get_outputs(), ("logits", "tensor(float)", [*model.output])),
     ):
         found = [(tensor.name, tensor.type, [n for n in tensor.shape[1:] if isinstance(n, int)]) for tensor in tensors]

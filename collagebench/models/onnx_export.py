@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import onnx
 import onnx.numpy_helper
-import onnxruntime
 import torch
 from numpy.typing import NDArray
 
@@ -20,6 +19,7 @@ from collagebench.coding.cells import classes
 from collagebench.errors import ModelError
 from collagebench.models.foreign import Foreign, first_line
 from collagebench.models.network import Network
+from collagebench.worker.session import open_session
 
 OPSET = 18
 IR_VERSION = 8  # both are what onnxruntime 1.17 and newer read
@@ -140,14 +140,6 @@ def describe(model: onnx.ModelProto, facts: dict[str, Any]) -> bytes:
     return bytes(model.SerializeToString(deterministic=True))
 
 
-def session(content: bytes) -> onnxruntime.InferenceSession:
-    """Load a model as the workers do: one thread, which does not spin."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-
-
 def check(network: Network | Foreign, content: bytes, inputs: NDArray[Any], tolerance: float = TOLERANCE) -> float:
     """Compare the exported model with the network on inputs [batch, height, width, 3]; return the largest difference.
 
@@ -242,7 +234,7 @@ def moved(
 
 def answers(content: bytes, inputs: NDArray[Any]) -> NDArray[np.float32]:
     """Return the logits of a model file for inputs [batch, height, width, 3]."""
-    runner = session(content)
+    runner = open_session(content)
     return np.concatenate([runner.run(["logits"], {"image": part})[0] for part in parts(inputs)])
 
 

@@ -24,6 +24,7 @@ from collagebench.models.network import Network
 from collagebench.statistics.accuracy import Share
 from collagebench.training.checkpoint import Checkpoint, write_whole
 from collagebench.training.teacher import open_teacher, single_in
+from collagebench.worker.session import open_session
 from collagebench.workload.dataset import Dataset, open_dataset
 from collagebench.workload.imagefolder import ImageFolder
 from collagebench.workload.public import TORCHVISION
@@ -106,7 +107,7 @@ def single_of(parity: Checkpoint, path: Path, single: Path | None, images: Datas
         network = teacher.restored()
         proto = onnx_export.to_onnx(network)
         content = (proto if isinstance(network, Foreign) else onnx_export.compact(proto)[0]).SerializeToString()
-    return infer(onnx_export.session(content), draw(images, len(images)).pixels)
+    return infer(open_session(content), draw(images, len(images)).pixels)
 
 
 def export(
@@ -172,7 +173,7 @@ def exported(
         read = partial(scores, model=model)
         _, changed, of = onnx_export.moved(exact, bare, checked, read, skipped=5 if model.boxes else 0)
         far += f", then rounded to {rounded}: {changed} of {of:,} classes changed"
-    session = onnx_export.session(bare)
+    session = open_session(bare)
     accuracy = measured(session, model, sample, own)
     model = listed(model, proto, accuracy)
     (timed,) = interleaved({model.name: (session, checked[:1])}).values()
@@ -212,10 +213,10 @@ def exported_int8(
     proto = to_int8(proto, [image[np.newaxis] for image in quiet], kept)
     name = f"{model.name}{INT8}"
     small = replace(model, name=name, file=f"{name}.onnx", precision="int8")
-    session = onnx_export.session(onnx_export.describe(proto, {}))
+    session = open_session(onnx_export.describe(proto, {}))
     small = listed(small, proto, measured(session, small, sample, own))
     image = inputs_of(model, sample, 1)[0][np.newaxis]
-    base = onnx_export.session(zoo.verified(model))
+    base = open_session(zoo.verified(model))
     timed = interleaved({"float32": (base, image), "int8": (session, image)})
     seconds = {precision: float(np.median(times.processor)) for precision, times in timed.items()}
     return (

@@ -1,8 +1,4 @@
-"""The models that a worker serves: ONNX files on one thread, checked before the first request.
-
-ONNX Runtime gets one thread and never spins: with its defaults ten workers on a few cores take the time slices from
-each other, which looks like stragglers that nobody injected.
-"""
+"""The models that a worker serves: ONNX files on one thread, checked before the first request."""
 
 from __future__ import annotations
 
@@ -15,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from collagebench.errors import ModelError
+from collagebench.worker.session import ONNX_TYPES, open_session
 from collagebench.worker.spec import ModelFile
 from collagebench.worker.wire import INPUT, OUTPUT
 
 Infer = Callable[[NDArray[Any]], NDArray[np.float32]]
-ONNX_TYPES = {"uint8": "tensor(uint8)", "float32": "tensor(float)"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +57,16 @@ def hosted(file: ModelFile, content: bytes) -> Hosted:
     Raises:
         ModelError: it is not a whole ONNX model, or does not take and give what it should.
     """
-    session = _session(file.path, content)
-    batch = _check(file, session)
+    try:
+        runner = open_session(content)
+    except Exception as error:
+        raise ModelError(
+            f"model file {file.path} is not a whole ONNX model ({_sentence(error)}); export it again"
+        ) from None
+    batch = _check(file, runner)
 
     def infer(pixels: NDArray[Any]) -> NDArray[np.float32]:
-        logits: NDArray[np.float32] = session.run([OUTPUT], {INPUT: pixels})[0]
+        logits: NDArray[np.float32] = runner.run([OUTPUT], {INPUT: pixels})[0]
         return logits
 
     blank = np.zeros((batch or 1, *file.input), file.dtype)
@@ -82,25 +83,9 @@ def hosted(file: ModelFile, content: bytes) -> Hosted:
     return Hosted(file.name, file.input, file.dtype, batch, tuple(shape[1:]), digest, infer)
 
 
-def _session(path: str, content: bytes) -> Any:
-    """Return an ONNX Runtime session on one thread."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
-    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.log_severity_level = 3
-    try:
-        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # ONNX Runtime's exceptions have no common base but this one
-        raise ModelError(f"model file {path} is not a whole ONNX model ({_sentence(error)}); export it again") from None
-
-
-def _check(file: ModelFile, session: Any) -> int | None:
+def _check(file: ModelFile, runner: Any) -> int | None:
     """Check input and output; return the batch size that the model insists on, None when it takes any."""
-    inputs, outputs = session.get_inputs(), session.get_outputs()
+    inputs, outputs = runner.get_inputs(), runner.get_outputs()
     if [tensor.name for tensor in inputs] != [INPUT] or OUTPUT not in [tensor.name for tensor in outputs]:
         raise ModelError(
             f"model file {file.path} takes {_names(inputs)} and gives {_names(outputs)}; it must take `{INPUT}` and "

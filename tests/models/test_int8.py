@@ -14,6 +14,7 @@ from collagebench.models import onnx_export  # noqa: E402
 from collagebench.models.architecture import Architecture  # noqa: E402
 from collagebench.models.int8 import to_int8  # noqa: E402
 from collagebench.models.network import Network  # noqa: E402
+from collagebench.worker.session import open_session  # noqa: E402
 
 
 @pytest.mark.parametrize(("role", "traits"), [("collage", {"grid": 2}), ("parity", {"k": 2, "code": "addition"})])
@@ -39,7 +40,7 @@ def test_a_quantised_model_is_small_and_close_to_its_network(
     assert b"/tmp" not in content
     with torch.no_grad():
         wanted = made(torch.from_numpy(pixels[32:])).numpy()
-    session = onnx_export.session(content)
+    session = open_session(content)
     got = np.concatenate([session.run(["logits"], {"image": part})[0] for part in (pixels[32:33], pixels[33:])])
     assert got.shape == wanted.shape
     assert np.corrcoef(got.ravel(), wanted.ravel())[0, 1] > 0.99

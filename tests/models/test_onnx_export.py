@@ -17,6 +17,7 @@ from collagebench.errors import ModelError  # noqa: E402
 from collagebench.models import onnx_export  # noqa: E402
 from collagebench.models.architecture import Architecture  # noqa: E402
 from collagebench.models.network import Network  # noqa: E402
+from collagebench.worker.session import open_session  # noqa: E402
 
 KINDS: dict[str, dict[str, object]] = {
     "single": {},
@@ -96,7 +97,7 @@ def test_only_a_large_network_is_stored_in_bytes(monkeypatch: pytest.MonkeyPatch
 def test_names_and_types_are_the_contract(exported: tuple[Network, bytes]) -> None:
     """The input is `image`, of the role's type, the output `logits`, float32, and the batch is free in both."""
     made, content = exported
-    session = onnx_export.session(content)
+    session = open_session(content)
     (image,), (logits,) = session.get_inputs(), session.get_outputs()
     kind = {"uint8": "tensor(uint8)", "float32": "tensor(float)"}[made.architecture.dtype]
     assert (image.name, image.type, image.shape[1:]) == ("image", kind, list(made.architecture.input))
@@ -111,7 +112,7 @@ def test_names_and_types_are_the_contract(exported: tuple[Network, bytes]) -> No
 def test_facts_are_inside_the_file(exported: tuple[Network, bytes]) -> None:
     """The file carries its facts as collagebench.* in JSON."""
     made, content = exported
-    properties = onnx_export.session(content).get_modelmeta().custom_metadata_map
+    properties = open_session(content).get_modelmeta().custom_metadata_map
     assert {key: json.loads(value) for key, value in properties.items()} == {
         "collagebench.role": "test",
         "collagebench.grid": made.architecture.grid,
