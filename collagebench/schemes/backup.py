@@ -9,7 +9,8 @@ would hold (9, the default), which makes it a rival of a 3 x 3 collage on the sa
 from __future__ import annotations
 
 from collagebench.schemes.backed_up import BackedUp, parse_hold
-from collagebench.schemes.groups import Flush, check_count
+from collagebench.schemes.checks import check_count
+from collagebench.schemes.groups import Flush
 
 BATCH_AT_MOST = 256
 """As many as the largest collage holds; a batch is one message, and is timed as a whole before a run."""

@@ -27,7 +27,8 @@ from numpy.typing import NDArray
 from collagebench.coding import berrut, splines
 from collagebench.coding.linear import combine
 from collagebench.errors import UsageError
-from collagebench.schemes.groups import Flush, Groups, check_count, check_seconds
+from collagebench.schemes.checks import check_count, check_seconds
+from collagebench.schemes.groups import Flush, Groups
 from collagebench.schemes.protocol import Action, Request, Scheme, Send, Task, Wake
 
 TASKS_AT_MOST = 3

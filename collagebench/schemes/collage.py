@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from collagebench.coding.mosaic import LARGEST_GRID, mosaic
 from collagebench.errors import UsageError
 from collagebench.schemes.backed_up import BackedUp, parse_hold
-from collagebench.schemes.groups import Flush, check_count
+from collagebench.schemes.checks import check_count
+from collagebench.schemes.groups import Flush
 from collagebench.schemes.protocol import Task
 
 HEADS = ("grid", "detection")

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Hashable
 
-from collagebench.errors import UsageError
+from collagebench.schemes.checks import check_seconds
 from collagebench.schemes.protocol import Action, Request, Scheme, Task, Wake
 
 
@@ -19,8 +19,7 @@ class Default(Scheme):
 
     def __init__(self, default_after: float = 0.1) -> None:
         super().__init__()
-        if not 0 <= default_after < float("inf"):
-            raise UsageError(f"--default-after is a number of seconds from 0 up, not {default_after}")
+        check_seconds(default_after=default_after)
         self.default_after = default_after
 
     def arrived(self, request: Request, now: float) -> list[Action]:

@@ -21,26 +21,12 @@ from itertools import islice
 from typing import Final, Literal
 
 from collagebench.errors import UsageError
+from collagebench.schemes.checks import check_seconds
 from collagebench.schemes.protocol import Action, Request, Wake
 
 Flush = Literal["wait", "idle", "deadline", "auto"]
 DEADLINE: Final = 0.1
 """Seconds from a group's first arrival until it goes out under `deadline`, unless told otherwise."""
-
-
-def check_seconds(**options: float | None) -> None:
-    """Raise a UsageError for an option, by its Python name, that is neither None nor a number of seconds from 0 up."""
-    for name, seconds in options.items():
-        if seconds is not None and not 0 <= seconds < float("inf"):
-            raise UsageError(f"--{name.replace('_', '-')} is a number of seconds from 0 up, not {seconds}")
-
-
-def check_count(least: int, most: int | None = None, **options: int | None) -> None:
-    """Raise a UsageError for an option, by its Python name, that is neither None nor from `least` to `most`."""
-    for name, count in options.items():
-        if count is not None and (count < least or (most is not None and count > most)):
-            wanted = f"{least} or more" if most is None else f"between {least} and {most}"
-            raise UsageError(f"--{name.replace('_', '-')} must be {wanted}, not {count}")
 
 
 class Groups:

@@ -29,7 +29,8 @@ from numpy.typing import NDArray
 from collagebench.coding.parity import add, concatenate, recover
 from collagebench.errors import UsageError
 from collagebench.schemes.backed_up import SINGLES_AT_MOST, BackedUp, parse_hold
-from collagebench.schemes.groups import Flush, check_count
+from collagebench.schemes.checks import check_count
+from collagebench.schemes.groups import Flush
 from collagebench.schemes.protocol import Action, Keep, Request, Task
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from collagebench.errors import UsageError
+from collagebench.schemes.checks import check_count
 from collagebench.schemes.protocol import Action, Request, Scheme, Task
 
 
@@ -31,8 +32,7 @@ class NoRedundancy(Equal):
 
     def __init__(self, spare: int = 0) -> None:
         super().__init__()
-        if spare < 0:
-            raise UsageError(f"--spare must be 0 or more, not {spare}")
+        check_count(0, spare=spare)
         self.spare = spare
 
     def allot(self, workers: int) -> dict[str, int]:

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Collection, Hashable
 
 from collagebench.errors import UsageError
+from collagebench.schemes.checks import check_count
 from collagebench.schemes.percentile import Delay
 from collagebench.schemes.protocol import Action, Cancel, Request, Scheme, Send, Task
 
@@ -22,8 +23,7 @@ class Reissue(Scheme):
 
     def __init__(self, reissue_after: str | float = "p95", retries: int = 1) -> None:
         super().__init__()
-        if retries < 1:
-            raise UsageError(f"--retries must be 1 or more, not {retries}")
+        check_count(1, retries=retries)
         self.timeout = Delay(reissue_after)
         self.retries = retries
         self._anywhere: set[int] = set()

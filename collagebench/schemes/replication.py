@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from collagebench.errors import UsageError
+from collagebench.schemes.checks import check_count
 from collagebench.schemes.protocol import Action, Request, Scheme, Send, Task
 
 
@@ -17,8 +18,7 @@ class Replication(Scheme):
 
     def __init__(self, replicas: int = 2) -> None:
         super().__init__()
-        if replicas < 1:
-            raise UsageError(f"--replicas must be 1 or more, not {replicas}")
+        check_count(1, replicas=replicas)
         self.replicas = replicas
 
     def allot(self, workers: int) -> dict[str, int]:
