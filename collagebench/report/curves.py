@@ -89,68 +89,67 @@ def curves_of(run: Run, looks: Looks) -> list[Curve]:
 def cdf(key_: str, curves: Sequence[Curve]) -> Markup:
     """Return the plot of the share that was answered by a time."""
     box = _box(curves)
-    x = _time(curves, box)
     y = Scale(0.0, 1.0, box.bottom, box.top)
-    paths = [_path(curve, x, y, slower=False, box=box) for curve in curves]
-    order = sorted(curves, key=lambda curve: -curve.at(0.5))
-    frame = axes(
-        box,
-        x,
-        y,
-        x_title="latency in ms (log scale)",
-        y_title="requests answered by then, %",
-        x_text=ms,
-        y_text=lambda share: f"{100 * share:g}",
-    )
-    return figure(
-        key_,
-        "Latency: cumulative distribution",
-        box.bottom + 34,
-        [*frame, *paths, *_key(order, box), _reader(box, x, y)],
-        says="Half of the observed requests were answered within "
-        + _said(order, 0.5)
-        + ". The key is in the order of the medians, slowest first.",
-    )
+    title, y_title = "Latency: cumulative distribution", "requests answered by then, %"
+    return _plot(key_, title, curves, box, y, y_title, 0.5, ("Half", "medians"), slower=False)
 
 
 def tail(key_: str, curves: Sequence[Curve], title: str = "Latency: the tail") -> Markup:
     """Return the plot of the share that was not answered by a time, logarithmic both ways."""
     box = _box(curves)
-    x = _time(curves, box)
     least = min(1 / curve.requests for curve in curves)
     y = Scale(min(0.8 * least, 0.08), 1.0, box.bottom, box.top, log=True)
-    paths = [_path(curve, x, y, slower=True, box=box) for curve in curves]
-    order = sorted(curves, key=lambda curve: -curve.at(0.99))
-    frame = axes(
-        box,
-        x,
-        y,
-        x_title="latency in ms (log scale)",
-        y_title="requests still without an answer, % (log scale)",
-        x_text=ms,
-        y_text=lambda share: f"{100 * share:g}",
+    y_title = "requests still without an answer, % (log scale)"
+    guide = [
+        tag("path", class_="guide", d=f"M{box.left:g} {y(0.01):.1f}H{box.right:g}"),
+        tag("text", "p99", x=box.left + 3, y=y(0.01) - 3, class_="tick"),
+    ]
+    words = ("99 percent", "99th percentiles")
+    return _plot(key_, title, curves, box, y, y_title, 0.99, words, slower=True, guide=guide if y.holds(0.01) else ())
+
+
+def _plot(
+    key_: str,
+    title: str,
+    curves: Sequence[Curve],
+    box: Box,
+    y: Scale,
+    y_title: str,
+    share: float,
+    words: tuple[str, str],
+    *,
+    slower: bool,
+    guide: Sequence[Markup] = (),
+) -> Markup:
+    """Return the plot of the curves, those in the key first that took longest for `share`; `words` say that share."""
+    x = logarithmic([second for curve in curves for second in curve.seconds], box.left, box.right)
+    order = sorted(curves, key=lambda curve: -curve.at(share))
+    entries = [(curve.name, curve.classes) for curve in order]
+    drawn = [
+        *axes(
+            box,
+            x,
+            y,
+            x_title="latency in ms (log scale)",
+            y_title=y_title,
+            x_text=ms,
+            y_text=lambda share: f"{100 * share:g}",
+        ),
+        *guide,
+        *(_path(curve, x, y, slower=slower, box=box) for curve in curves),
+        *key(entries, box.right + 8, box.top + 10, WIDTH - box.right - 8),
+        _reader(box, x, y),
+    ]
+    says = (
+        f"{words[0]} of the observed requests were answered within {_said(order, share)}. The key is in the order of "
+        f"the {words[1]}, slowest first."
     )
-    if y.holds(0.01):
-        frame.append(tag("path", class_="guide", d=f"M{box.left:g} {y(0.01):.1f}H{box.right:g}"))
-        frame.append(tag("text", "p99", x=box.left + 3, y=y(0.01) - 3, class_="tick"))
-    return figure(
-        key_,
-        title,
-        box.bottom + 34,
-        [*frame, *paths, *_key(order, box), _reader(box, x, y)],
-        says="99 percent of the observed requests were answered within "
-        + _said(order, 0.99)
-        + ". The key is in the order of the 99th percentiles, slowest first.",
-    )
+    return figure(key_, title, box.bottom + 34, drawn, says=says)
 
 
 def _box(curves: Sequence[Curve]) -> Box:
     names = room_for((curve.name for curve in curves), 110)
     return Box(left=34, right=WIDTH - 26 - names, top=22, bottom=max(232, 22 + 14 * len(curves)))
-
-
-def _time(curves: Sequence[Curve], box: Box) -> Scale:
-    return logarithmic([second for curve in curves for second in curve.seconds], box.left, box.right)
 
 
 def _path(curve: Curve, x: Scale, y: Scale, *, slower: bool, box: Box) -> Markup:
@@ -169,10 +168,6 @@ def _path(curve: Curve, x: Scale, y: Scale, *, slower: bool, box: Box) -> Markup
     return tag(
         "path", tag("title", curve.name), d="".join(steps), class_=f"curve {curve.classes}", data_name=curve.name
     )
-
-
-def _key(curves: Sequence[Curve], box: Box) -> list[Markup]:
-    return key([(curve.name, curve.classes) for curve in curves], box.right + 8, box.top + 10, WIDTH - box.right - 8)
 
 
 def _reader(box: Box, x: Scale, y: Scale) -> Markup:
