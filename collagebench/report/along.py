@@ -57,7 +57,7 @@ P99 = Figure(
     lambda scheme: scheme["latency_s"]["p99"],
     lambda scheme: scheme["ci95_s"]["p99"],
     lambda value: f"{as_ms(value)} ms",
-    lambda values, start, end: logarithmic(values, start, end),
+    logarithmic,
     ms,
     infinite=True,
 )
@@ -67,7 +67,7 @@ ACCURACY = Figure(
     lambda scheme: scheme["accuracy"]["overall"],
     lambda scheme: scheme["accuracy"]["ci95"],
     as_percent,
-    lambda values, start, end: linear(values, start, end),
+    linear,
     lambda share: f"{100 * share:g}",
 )
 WORK = Figure(
@@ -76,7 +76,7 @@ WORK = Figure(
     lambda scheme: scheme["relative"]["executed"],
     lambda scheme: None,
     as_times,
-    lambda values, start, end: linear(values, start, end),
+    linear,
     lambda value: f"{value:g}",
 )
 

@@ -82,8 +82,6 @@ def figure(
     *,
     says: str,
     note: str | None = None,
-    extra: Markup | None = None,
-    width: float = WIDTH,
 ) -> Markup:
     """Return a plot with its title; `says` is read to those who cannot see it, `note` stands below for everybody."""
     drawing = tag(
@@ -91,7 +89,7 @@ def figure(
         tag("title", title, id=f"{key}-title"),
         tag("desc", says, id=f"{key}-desc"),
         *contents,
-        viewBox=f"0 0 {width:g} {height:g}",
+        viewBox=f"0 0 {WIDTH} {height:g}",
         role="img",
         aria_labelledby=f"{key}-title",
         aria_describedby=f"{key}-desc",
@@ -101,7 +99,6 @@ def figure(
         tag("figcaption", title),
         drawing,
         tag("p", note, class_="note") if note else None,
-        extra,
         id=key,
         class_="plot",
     )
@@ -119,12 +116,10 @@ def axes(
 ) -> list[Markup]:
     """Return grid, ticks and titles; an axis that is None has none."""
     drawn = []
-    for value in x.ticks() if x else ():
-        place = x(value) if x else 0
+    for place, value in [(x(value), value) for value in x.ticks()] if x else ():
         drawn.append(tag("path", class_="grid", d=f"M{place:.1f} {box.top:g}V{box.bottom:g}"))
         drawn.append(text(place, box.bottom + 13, x_text(value), class_="tick", anchor="middle"))
-    for value in y.ticks(28) if y else ():
-        place = y(value) if y else 0
+    for place, value in [(y(value), value) for value in y.ticks(28)] if y else ():
         drawn.append(tag("path", class_="grid", d=f"M{box.left:g} {place:.1f}H{box.right:g}"))
         drawn.append(text(box.left - 5, place + 4, y_text(value), class_="tick", anchor="end"))
     drawn.append(tag("path", class_="axis", d=f"M{box.left:g} {box.bottom:g}H{box.right:g}"))

@@ -7,7 +7,7 @@ INVALID; everything else that makes a run so does, and so does a cell that is no
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,13 +38,8 @@ class Slice:
     """Label of the value and the cell, None where it is not there, in the order of the axis."""
 
 
-def summarise_sweep(
-    directory: Path,
-    baseline: str | None = None,
-    slo_ms: float | None = None,
-    look: Callable[[int, int, str], None] = lambda done, of, line: None,
-) -> Object:
-    """Return the report of a sweep as plain JSON values; `look` hears how many cells are read.
+def summarise_sweep(directory: Path, baseline: str | None = None, slo_ms: float | None = None) -> Object:
+    """Return the report of a sweep as plain JSON values.
 
     Raises:
         DataError: the sweep or one of its cells cannot be read.
@@ -53,8 +48,7 @@ def summarise_sweep(
     sweep = read_sweep(directory)
     cells: list[Object] = []
     missing: list[str] = []
-    for place, (name, values) in enumerate(sweep.cells.items()):
-        look(place, len(sweep.cells), f"reading {name}")
+    for name, values in sweep.cells.items():
         if not (directory / name / HEADER).exists():
             missing.append(name)
             continue

@@ -80,10 +80,10 @@ async def ssh_fleet(
     compute: Compute,
     logs: Path,
     on_lost: Callable[[int, str], None],
-    on_crashed: Callable[[int], None] = lambda worker: None,
-    on_back: Callable[[int], None] = lambda worker: None,
-    stage: Callable[[str], None] = lambda text: None,
-    show: Callable[[str], None] = lambda text: None,
+    on_crashed: Callable[[int], None],
+    on_back: Callable[[int], None],
+    stage: Callable[[str], None],
+    show: Callable[[str], None],
 ) -> AsyncIterator[Fleet]:
     """Start the workers on the hosts, yield the fleet once it can be reached, and take it all down at the end.
 
