@@ -19,6 +19,7 @@ from typing import Any
 from collagebench.config import Config, as_json, option
 from collagebench.engine.experiment import straggler_facts
 from collagebench.errors import UsageError, nearest
+from collagebench.report.summary import finite
 from collagebench.statistics.crossing import Between, Look, crossings, firm, halfway, look, wanted
 from collagebench.statistics.quantiles import QUANTILES, requests_needed
 from collagebench.study.points import NOTHING, Point, measured, of_scheme, run_points
@@ -224,7 +225,7 @@ def _pair(question: Question, first: str, second: str, looks: dict[float, Look],
         "better": better,
         "said": said(question, first, second, looks, tests),
         "differences": [
-            {"value": value, "difference_s": _finite(one.difference), "ci95_s": _ends(one), "verdict": one.verdict}
+            {"value": value, "difference_s": finite(one.difference), "ci95_s": _ends(one), "verdict": one.verdict}
             for value, one in sorted(looks.items())
         ],
     }
@@ -302,10 +303,6 @@ def _schemes(summary: Summary, metric: str) -> list[dict[str, Any]]:
         }
         for scheme in summary["schemes"]
     ]
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
 
 
 def _ends(one: Look) -> list[float] | None:

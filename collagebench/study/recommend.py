@@ -20,7 +20,7 @@ from collagebench.engine.experiment import straggler_facts
 from collagebench.engine.plan import make_plan
 from collagebench.errors import UsageError
 from collagebench.report.recommendation_page import recommendation_page
-from collagebench.report.summary import LOST, failing
+from collagebench.report.summary import LOST, failing, finite
 from collagebench.report.verdict import by_single
 from collagebench.statistics.notes.sample import few_fleets
 from collagebench.study.candidates import Left, candidates, possible
@@ -245,17 +245,17 @@ def _as_json(one: Candidate) -> dict[str, Any]:
         "variant": one.variant,
         "scheme": one.scheme,
         "options": dict(one.options),
-        "latency_s": known(worst.latency),
+        "latency_s": finite(worst.latency),
         "ci95_s": [worst.low, worst.high] if worst.high < inf else None,
         "bounded": worst.bounded,
-        "at_most_s": known(one.at_most),
+        "at_most_s": finite(one.at_most),
         "accuracy": one.accuracy,
         "lost": one.lost,
-        "work": known(one.cost),
+        "work": finite(one.cost),
         "unsteady": worst.unsteady,
         "loads": [
             {
-                "latency_s": known(at.latency),
+                "latency_s": finite(at.latency),
                 "bounded": at.bounded,
                 "ci95_s": [at.low, at.high] if at.high < inf else None,
                 "accuracy": at.accuracy,
@@ -266,11 +266,6 @@ def _as_json(one: Candidate) -> dict[str, Any]:
             for at in one.at
         ],
     }
-
-
-def known(value: float) -> float | None:
-    """Return a figure, None if it is infinite."""
-    return value if value < inf else None
 
 
 def on_real_workers(asked: Asked, rate: float) -> Config:

@@ -8,6 +8,7 @@ it is neither confirmed nor refuted.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -17,12 +18,12 @@ from collagebench.config import SchemeConfig
 from collagebench.engine import experiment
 from collagebench.engine.cells import Progress
 from collagebench.errors import Interrupted
-from collagebench.report.summary import summarise
+from collagebench.report.summary import finite, summarise
 from collagebench.results.directory import HEADER
 from collagebench.results.reader import load
 from collagebench.study.explained import figures
 from collagebench.study.points import interrupted
-from collagebench.study.recommend import NONE, Asked, candidate_of, known, on_real_workers
+from collagebench.study.recommend import NONE, Asked, candidate_of, on_real_workers
 from collagebench.study.wishes import ABOUT, Candidate, Wishes, status
 
 LIVE = "live"
@@ -60,10 +61,10 @@ def validate(asked: Asked, answer: Mapping[str, Any], directory: Path, progress:
             {
                 "variant": name,
                 "simulated_s": by_name[name]["loads"][-1]["latency_s"],
-                "live_s": known(one.worst.latency),
-                "live_ci95_s": [one.worst.low, one.worst.high] if known(one.worst.high) is not None else None,
+                "live_s": finite(one.worst.latency),
+                "live_ci95_s": [one.worst.low, one.worst.high] if math.isfinite(one.worst.high) else None,
                 "accuracy": one.accuracy,
-                "work": known(one.cost),
+                "work": finite(one.cost),
                 "status": status(one, asked.wishes),
             }
             for name, one in live.items()
