@@ -43,7 +43,8 @@ def interruptions() -> Iterator[threading.Event]:
 def as_ctrl_c() -> Iterator[None]:
     """Have a SIGTERM and a SIGHUP do what a Ctrl-C does: raise KeyboardInterrupt, wherever the main thread is.
 
-    It is for work that no loop of ours watches, and that starts no processes, which would inherit it.
+    It is for work that no loop of ours watches, and that starts no processes, which would inherit it. Within
+    `interruptions` a Ctrl-C does so, too.
 
     Raises:
         Interrupted: it was not caught within.
@@ -55,7 +56,7 @@ def as_ctrl_c() -> Iterator[None]:
     def interrupt(number: int, frame: object) -> None:
         raise KeyboardInterrupt
 
-    numbers = [number for number in ending() if number != signal.SIGINT]
+    numbers = [number for number in ending() if signal.getsignal(number) != signal.SIG_IGN]
     previous = [signal.signal(number, interrupt) for number in numbers]
     try:
         yield

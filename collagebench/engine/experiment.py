@@ -22,7 +22,7 @@ from collagebench.engine.resumed import check_engine, open_earlier, resumed_head
 from collagebench.errors import CollagebenchError, Interrupted, UsageError
 from collagebench.fleet import CANNOT
 from collagebench.fleet.bearer import Token
-from collagebench.interrupts import interruptions
+from collagebench.interrupts import as_ctrl_c, interruptions
 from collagebench.results.directory import see_that_it_is_free
 from collagebench.results.environment import capture
 from collagebench.results.writer import RunWriter
@@ -115,9 +115,13 @@ def _experiment(
     with interruptions() as told:
         watched = _Interruptible(progress, told)
         watched.stage("reading models and images")
-        earlier = open_earlier(directory, engine, config) if resume else None
-        plan = make_plan(config, earlier.compute if earlier else measured)
-        header, cells = _header(plan, engine), config.runs * len(plan.variants)
+        try:
+            with as_ctrl_c():  # which may take long, and leaves nothing to be saved
+                earlier = open_earlier(directory, engine, config) if resume else None
+                plan = make_plan(config, earlier.compute if earlier else measured)
+                header, cells = _header(plan, engine), config.runs * len(plan.variants)
+        except Interrupted:
+            raise Interrupted(saved if resume else "interrupted before anything was measured") from None
         if earlier is None:
             writer = RunWriter(directory, header)
             for doubt in plan.doubts:

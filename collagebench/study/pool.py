@@ -4,8 +4,8 @@ Any executor of `concurrent.futures` will do. The one that is made here has thes
 not forked: a fork of a process with threads, such as those of ONNX Runtime, may hang. They never see a Ctrl-C, which a
 terminal sends to all of them at once: the parent hears it and tells them. What tells them is the end of a pipe of which
 the parent holds the other end, so that they also hear it when the parent was killed. An experiment that is told saves
-what it has; anything else just ends. Where processes cannot share what they need (/dev/shm cannot be written), this one
-does all the work, a piece after the other.
+what it has; anything else just ends, and so does, by force, what takes too long about it. Where processes cannot share
+what they need (/dev/shm cannot be written), this one does all the work, a piece after the other.
 """
 
 from __future__ import annotations
@@ -14,11 +14,13 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from typing import Any, TypeVar
 
 from collagebench.errors import EXIT_INTERRUPTED, CollagebenchError, Interrupted
@@ -29,6 +31,8 @@ MakePool = Callable[[int], Executor]
 """Makes an executor of so many processes."""
 LOOK_EVERY = 0.2
 """Seconds from one look for a Ctrl-C, and for how far the work is, to the next."""
+SAVED_WITHIN = 2.0
+"""Seconds that a process which is told to stop has to save what it has; what is lost then, a later run does again."""
 LIBRARY = os.path.dirname(os.__file__)
 """Where Python's own modules are."""
 
@@ -41,10 +45,13 @@ _told_to_stop = False
 class Pool:
     """An executor, and whether the user wants it to stop."""
 
-    def __init__(self, executor: Executor, jobs: int, stopped: threading.Event) -> None:
+    def __init__(
+        self, executor: Executor, jobs: int, stopped: threading.Event, broken: Callable[[], bool] = lambda: False
+    ) -> None:
         self.jobs = jobs
         self._executor = executor
         self._stopped = stopped
+        self._broken = broken
 
     def each(
         self,
@@ -67,7 +74,11 @@ class Pool:
         try:
             while len(found) < len(work):
                 while len(waiting) < self.jobs and (following := next(coming, None)) is not None:
-                    waiting[self._executor.submit(_do, function, *following[1])] = following[0]
+                    name, arguments = following
+                    try:
+                        waiting[self._executor.submit(_do, function, *arguments)] = name
+                    except BrokenProcessPool:
+                        raise _killed(sorted([*waiting.values(), name])) from None
                 done, _ = wait(waiting, LOOK_EVERY, FIRST_COMPLETED)
                 if self._stopped.is_set():
                     raise Interrupted("interrupted")
@@ -76,6 +87,8 @@ class Pool:
                     name = waiting.pop(future)
                     found[name] = _result(future, name, in_hand)
                     finished(name, found[name])
+                if not done and self._broken():
+                    raise _killed(in_hand)
                 look()
         finally:
             for future in waiting:
@@ -96,7 +109,7 @@ def open_pool(jobs: int, make: MakePool | None = None, counters: Any = None) -> 
             return
         context = multiprocessing.get_context("spawn")
         told, teller = context.Pipe(duplex=False)
-        executor: Executor
+        executor: _Processes | _Here
         try:
             arguments = (told, counters, os.getcwd())
             with _only_installed_modules():  # for a helper that multiprocessing starts now
@@ -104,9 +117,10 @@ def open_pool(jobs: int, make: MakePool | None = None, counters: Any = None) -> 
         except (OSError, NotImplementedError):
             executor, jobs = _Here(), 1
         try:
-            yield Pool(executor, jobs, stopped)
+            yield Pool(executor, jobs, stopped, executor.broken)
         except BaseException:
             teller.close()  # whoever is at work saves what there is
+            executor.see_them_off()
             raise
         finally:
             executor.shutdown(wait=True, cancel_futures=True)
@@ -124,11 +138,15 @@ def _result(future: Future[Result], name: str, in_hand: list[str]) -> Result:
     except MemoryError:
         raise CollagebenchError(f"{name}: memory ran short; go on with fewer --jobs") from None
     except BrokenProcessPool:
-        raise CollagebenchError(
-            f"a process was killed (it had {' or '.join(in_hand)} in hand), by the system if memory ran short, or "
-            "could not start: what was finished stays: the same command with the same --out (a sweep also wants "
-            "--resume) and fewer --jobs goes on from there"
-        ) from None
+        raise _killed(in_hand) from None
+
+
+def _killed(in_hand: list[str]) -> CollagebenchError:
+    return CollagebenchError(
+        f"a process was killed (it had {' or '.join(in_hand)} in hand), by the system if memory ran short, or "
+        "could not start: what was finished stays: the same command with the same --out (a sweep also wants "
+        "--resume) and fewer --jobs goes on from there"
+    )
 
 
 # What the processes of the pool do.
@@ -175,14 +193,44 @@ def _do(function: Callable[..., Result], *arguments: Any) -> Result:
 class _Processes(ProcessPoolExecutor):
     """Processes that start with the first piece of work, and never see a Ctrl-C."""
 
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._started: set[BaseProcess] = set()
+
     def submit(self, call: Callable[..., Result], /, *arguments: Any, **named: Any) -> Future[Result]:
         """Have a process make the call."""
-        with _without_ctrl_c(), _only_installed_modules():
-            return super().submit(call, *arguments, **named)
+        others = {*multiprocessing.active_children()}
+        try:
+            with _without_ctrl_c(), _only_installed_modules():
+                return super().submit(call, *arguments, **named)
+        finally:
+            self._started |= {*multiprocessing.active_children()} - others
+
+    def broken(self) -> bool:
+        """Whether a process has ended, which none does by itself.
+
+        Its futures say so, too, but not soon of one that started while Python already waited for others to end: that
+        one it misses once it hears of the next result.
+        """
+        return not all(process.is_alive() for process in self._started)
+
+    def see_them_off(self) -> None:
+        """Wait for the processes, which were told to stop, and kill those that are not done in time."""
+        until = time.monotonic() + SAVED_WITHIN
+        for process in self._started:
+            process.join(max(0.0, until - time.monotonic()))
+            process.kill()
 
 
 class _Here(Executor):
     """Makes each call at once, in this process."""
+
+    def broken(self) -> bool:
+        """It never is."""
+        return False
+
+    def see_them_off(self) -> None:
+        """Nobody else is there."""
 
     def submit(self, call: Callable[..., Result], /, *arguments: Any, **named: Any) -> Future[Result]:
         """Make the call, and return what came of it."""

@@ -41,6 +41,19 @@ def named_and_idle(path: Path) -> None:
     time.sleep(600)  # what is stopped here is the process
 
 
+def deaf(path: Path) -> None:
+    """Hear no request to end, as an experiment in the middle of a long step."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    named_and_idle(path)
+
+
+def killed_when_there(path: Path) -> None:
+    """Die as soon as the other process is at work."""
+    while not path.exists():
+        os.sched_yield()
+    killed()
+
+
 def finished_when_told(path: Path) -> None:
     """Wait to be told to stop, as an experiment does between two steps, and find that all is done already."""
     told = threading.Event()
@@ -95,6 +108,47 @@ def test_a_process_that_is_killed_is_a_sentence() -> None:
         open_pool(1) as pool,
     ):
         pool.each(killed, {"large": ()})
+
+
+def test_of_a_process_that_is_killed_others_are_not_waited_for(tmp_path: Path) -> None:
+    """The one that started last is missed at once, and one that is busy and hears nothing ends seconds later."""
+    path = tmp_path / "at work"
+    began = time.monotonic()
+    with (
+        pytest.raises(CollagebenchError, match=r"a process was killed \(it had deaf or killed in hand"),
+        open_pool(2) as pool,
+    ):
+        pool.each(_either, {"deaf": (deaf, path), "killed": (killed_when_there, path)})
+    assert time.monotonic() - began < 60  # of 600
+    assert not Path(f"/proc/{path.read_text()}").exists()
+
+
+def test_a_process_that_is_stopped_does_not_hold_up_a_ctrl_c(tmp_path: Path) -> None:
+    """One that cannot hear that it is to end is killed soon."""
+    path = tmp_path / "at work"
+    watched: list[Watched] = []
+
+    def look() -> None:
+        if not watched and path.exists():
+            watched.append(Watched([int(path.read_text())]))
+            os.kill(int(path.read_text()), signal.SIGSTOP)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(Interrupted), open_pool(1) as pool:
+        _each(pool.each, [path], look)
+    assert watched[0].left_after(0) == set()
+
+
+def test_a_process_that_was_killed_takes_no_more_work() -> None:
+    """That is the same sentence, if the next piece was to be given to it."""
+
+    def kill_it(name: str, pid: int) -> None:
+        gone = Watched([pid])
+        os.kill(pid, signal.SIGKILL)
+        assert gone.left_after(10) == set()
+
+    with pytest.raises(CollagebenchError, match=r"a process was killed .*fewer --jobs"), open_pool(1) as pool:
+        pool.each(os.getpid, {"first": (), "second": ()}, kill_it)
 
 
 def test_without_locks_it_works_here_and_hears_a_ctrl_c(monkeypatch: pytest.MonkeyPatch) -> None:

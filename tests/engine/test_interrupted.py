@@ -1,0 +1,38 @@
+"""An experiment that is told to stop before it has measured anything."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from collagebench.config import Config, SchemeConfig
+from collagebench.engine import experiment
+from collagebench.engine.cells import Progress
+from collagebench.errors import Interrupted
+
+
+class _Endless(dict[tuple[str, int], float]):
+    """Times of inference of which the first takes for ever to be found, once the signal has been sent."""
+
+    def __init__(self, sign: signal.Signals) -> None:
+        super().__init__()
+        self.sign = sign
+
+    def get(self, key: tuple[str, int], default: Any = None) -> Any:
+        os.kill(os.getpid(), self.sign)
+        threading.Event().wait(60)
+        pytest.fail("nobody heard the signal")
+
+
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_what_takes_long_before_the_first_record_ends_at_once(tmp_path: Path, sign: signal.Signals) -> None:
+    """A signal does not wait until all models and images are read, and leaves no run directory."""
+    config = Config((SchemeConfig("none", "none"),), requests=20, runs=1)
+    with pytest.raises(Interrupted, match="before anything was measured"):
+        experiment.simulate(config, tmp_path / "r", Progress(), measured=_Endless(sign))
+    assert not (tmp_path / "r").exists()
