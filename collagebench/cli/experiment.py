@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from collagebench.cli.resolve import given_options, profile_of, resolve_grid, run_directory
 from collagebench.cli.sweep import conduct_sweep, say_where
 from collagebench.config import Config, from_json, option
-from collagebench.errors import Interrupted, UsageError
+from collagebench.errors import Interrupted, OutputError, UsageError
 from collagebench.fleet.bearer import take_token
 from collagebench.profile import located
 from collagebench.study.grid import FIELDS
@@ -44,7 +45,8 @@ def conduct(verb: str, options: Mapping[str, Any]) -> int:
                 experiment.simulate(config, directory, progress, options["resume"])
     except Interrupted:
         if (directory / HEADER).exists():  # it had begun
-            print_report([directory], options["form"], fail_if=gates)
+            with suppress(OutputError):
+                print_report([directory], options["form"], fail_if=gates)
         raise
     try:
         return print_report([directory], options["form"], fail_if=gates)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from collagebench.cli.resolve import given_options, profile_of, run_directory
-from collagebench.errors import Interrupted
+from collagebench.errors import Interrupted, OutputError
 from collagebench.fleet.bearer import Token
 from collagebench.profile import located
 from collagebench.study.grid import Cell, Grid
@@ -58,7 +58,8 @@ def conduct_sweep(
                 with _place(options) as (jobs, pool), counted("preparing") as report:
                     simulate_sweep(grid, directory, jobs, options["resume"], report, say, pool)
     except Interrupted:
-        print_report([directory], options["form"], fail_if=gates)
+        with suppress(OutputError):
+            print_report([directory], options["form"], fail_if=gates)
         raise
     try:
         return print_report([directory], options["form"], fail_if=gates)

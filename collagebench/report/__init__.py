@@ -10,7 +10,7 @@ from typing import Any
 
 from rich.console import Console
 
-from collagebench.errors import EXIT_DONE, EXIT_INVALID, EXIT_THRESHOLD, UsageError
+from collagebench.errors import EXIT_DONE, EXIT_INVALID, EXIT_THRESHOLD, OutputError, UsageError
 from collagebench.report import csv, gates
 from collagebench.report.expression import Gate
 from collagebench.report.html import page
@@ -56,10 +56,7 @@ def print_report(
     summary = summarise(runs, baseline, slo_ms)
     failed = gates.apply(summary, fail_if)
     text = None if form == "table" else _text(form, summary, runs)
-    seen = _put(text, lambda console: print_summary(summary, console, details), out)
-    if failed and (form != "table" or out is not None or not seen):  # whoever sees the exit code should see why
-        gates.print_gates([gate for gate in summary["gates"] if gate["failed"]], PlainConsole(stderr=True))
-    return _code(summary, failed)
+    return _give(summary, failed, form, text, lambda console: print_summary(summary, console, details), out)
 
 
 def _sweep(
@@ -81,23 +78,36 @@ def _sweep(
     summary = summarise_sweep(directory, baseline, slo_ms)
     failed = apply_gates(summary, fail_if)
     text = None if form == "table" else _sweep_text(form, summary, directory.resolve().name)
-    seen = _put(text, lambda console: print_sweep(summary, console, details), out)
-    if failed and (form != "table" or out is not None or not seen):
-        gates.print_gates([gate for gate in summary["gates"] if gate["failed"]], PlainConsole(stderr=True))
-    return _code(summary, failed)
+    return _give(summary, failed, form, text, lambda console: print_sweep(summary, console, details), out)
 
 
-def _put(text: str | None, show: Callable[[Console], None], out: Path | None) -> bool:
-    """Put a text where it belongs, or let `show` print where there is none."""
+def _give(
+    summary: dict[str, Any],
+    failed: bool,
+    form: str,
+    text: str | None,
+    show: Callable[[Console], None],
+    out: Path | None,
+) -> int:
+    """Put a text where it belongs, or let `show` print where there is none; return the exit code.
+
+    Where it cannot be written, what the exit code says otherwise counts for more.
+    """
 
     def write(console: Console) -> None:
         console.file.write(text or "")
 
-    return put(show if text is None else write, out)
-
-
-def _code(summary: dict[str, Any], failed: bool) -> int:
-    return EXIT_INVALID if not summary["valid"] else EXIT_THRESHOLD if failed else EXIT_DONE
+    code = EXIT_INVALID if not summary["valid"] else EXIT_THRESHOLD if failed else EXIT_DONE
+    try:
+        seen = put(show if text is None else write, out)
+    except OutputError as error:
+        if code == EXIT_DONE:
+            raise
+        seen = False
+        print_line(PlainConsole(stderr=True), f"collagebench: {error}")
+    if failed and (form != "table" or out is not None or not seen):  # whoever sees the exit code should see why
+        gates.print_gates([gate for gate in summary["gates"] if gate["failed"]], PlainConsole(stderr=True))
+    return code
 
 
 def json_schema() -> str:

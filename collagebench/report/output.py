@@ -22,10 +22,10 @@ NARROWEST = 20
 def put(show: Callable[[Console], None], out: Path | None) -> bool:
     """Let `show` print on a console that writes to the file `out`, or to standard output where that is None.
 
-    Return whether it got there: False where standard output is closed or its reader has gone, who wants no more of it.
+    Return whether it got there: False where the reader of standard output has gone, who wants no more of it.
 
     Raises:
-        OutputError: it cannot be written.
+        OutputError: it cannot be written, as where standard output is closed.
     """
     if out is None:
         return to_stdout(show)
@@ -83,10 +83,8 @@ def to_stdout(show: Callable[[Console], None]) -> bool:
     Return whether it got there, as `put` does.
 
     Raises:
-        OutputError: standard output takes no more (a full disk behind it).
+        OutputError: standard output takes no more (a full disk behind it), or is closed.
     """
-    if sys.stdout is None:
-        return False
     with contextlib.suppress(AttributeError):
         sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]
     try:
