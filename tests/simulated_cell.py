@@ -68,6 +68,7 @@ def simulate(
     A task whose draw is infinite takes a second, and its reply is lost.
     """
     scheme = make(name, options)
+    scheme.deadline = deadline
     roles: dict[str, range] = {}
     first = 0
     for role, count in scheme.allot(workers).items():
@@ -89,14 +90,14 @@ def simulate(
         woke = conductor.woke
 
         def woke_or_lost(token: object, now: float) -> None:
-            if isinstance(token, str):
-                conductor.lost(int(token), now)
+            if isinstance(token, tuple) and token[0] == "lost":
+                conductor.lost(token[1], now)
             else:
                 woke(token, now)
 
         conductor.woke = woke_or_lost  # type: ignore[method-assign]
         for at, worker in (losses or {}).items():
-            transport.wake(str(worker), at)
+            transport.wake(("lost", worker), at)
         return conductor
 
     requests = [Request(i, i, at) for i, at in enumerate(arrivals)]

@@ -92,6 +92,7 @@ def conductor_of(
         draw, tie = partial(stragglers.draw, run), plan.ties(run)
         drops = partial(stragglers.drops, run) if isinstance(stragglers, Erasure) else None
         scheme, router = variant.scheme(), Router(variant.workers)
+        scheme.deadline = plan.config.deadline
         return Conductor(scheme, router, draw, tie, expected, transport, listener, drops, judge, variant.silent)
 
     return conduct

@@ -5,7 +5,8 @@ copy of the oldest request that has none yet. So a copy never queues and takes n
 busier the fleet, the fewer copies, without a delay that had to be tuned. A copy in service is not interrupted, though,
 and may delay the next arrival by the rest of it; `hedge_delay` keeps younger requests from being copied. Each request
 is copied once at most, and sent again at once if its original fails (the one case in which a task may queue at a
-worker). Where no worker is left, requests wait for one to come back. Source: LÆDGE, Primorac, Argyraki and Bugnion,
+worker). Where no worker is left, requests wait for one to come back. A request that waits for longer than the deadline
+is failed, as it is under schemes that let it queue at a worker. Source: LÆDGE, Primorac, Argyraki and Bugnion,
 "When to Hedge in Interactive Services", NSDI 2021.
 
 All other schemes send a request to a worker at once. With `hedge_queue` "workers" this one does so too: then a request
@@ -14,11 +15,15 @@ that queues at a worker while another is idle is copied like any other, and requ
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable
 
 from collagebench.errors import UsageError
 from collagebench.schemes.hedge import Hedge
-from collagebench.schemes.protocol import Action, Request, Send, Wake
+from collagebench.schemes.protocol import Action, Fail, Request, Send, Wake
+
+OVERDUE = "overdue"
+"""What the scheme is woken with when the oldest request of the queue has reached its deadline."""
 
 
 class HedgeIdle(Hedge):
@@ -33,12 +38,14 @@ class HedgeIdle(Hedge):
         self._queue: dict[int, Request] = {}
         """Requests that no worker has been sent yet, oldest first, by id."""
         self._ripe_at: float | None = None
-        """The time of the last Wake that was asked for."""
+        """The time of the last Wake for a copy that was asked for."""
+        self._watched = False
+        """Whether a Wake has been asked for because of the deadline of a request in the queue."""
 
     def arrived(self, request: Request, now: float) -> list[Action]:
         """Let it queue, or send it to one worker; both an idle worker and a copy are a matter of `idle`."""
         self._queue[request.id] = request
-        return [] if self.hedge_queue == "central" else [self._first(request)]
+        return self._watch() if self.hedge_queue == "central" else [self._first(request)]
 
     def idle(self, role: str, now: float) -> list[Action]:
         """A worker is idle: send it the oldest request that waits, or a copy, or come back when one is old enough."""
@@ -57,8 +64,21 @@ class HedgeIdle(Hedge):
         return [Wake(None, ripe_at)]
 
     def woke(self, token: Hashable, now: float) -> list[Action]:
-        """The oldest request may be old enough: `idle` is asked after every event."""
-        return []
+        """The oldest request may be old enough for a copy, of which `idle` is asked after every event, or too old."""
+        if token != OVERDUE:
+            return []
+        overdue = [request for request in self._queue.values() if request.arrival + self.deadline <= now]
+        for request in overdue:
+            del self._queue[request.id]
+        self._watched = False
+        return [*(Fail(request, "deadline") for request in overdue), *self._watch()]
+
+    def _watch(self) -> list[Action]:
+        """Ask to be woken at the deadline of the oldest request in the queue, unless one of the past asks already."""
+        if self._watched or not self._queue or self.deadline == math.inf:
+            return []
+        self._watched = True
+        return [Wake(OVERDUE, next(iter(self._queue.values())).arrival + self.deadline)]
 
     def _first(self, request: Request) -> Send:
         del self._queue[request.id]

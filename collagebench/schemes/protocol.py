@@ -36,6 +36,7 @@ four for each request, a million times over.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Hashable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -134,6 +135,9 @@ class Scheme:
     """Whether the scheme wants to hear when a task's service begins."""
     judges: str | None = None
     """The role whose replies the scheme asks about with a Judge."""
+    deadline = math.inf
+    """Seconds after which the engine, which sets this, gives up a task; a request that the scheme itself keeps waiting
+    before it sends a task is for the scheme to fail after as long."""
 
     def __init__(self) -> None:
         self._tasks_made = 0

@@ -142,6 +142,21 @@ def test_a_task_past_its_deadline_keeps_its_worker(tmp_path: Path, engine: Any) 
     assert {task["outcome"] for task in tasks if float(task["asked"]) == 1} == {"used"}
 
 
+@pytest.mark.parametrize("engine", [experiment.run, experiment.simulate], ids=["live", "simulated"])
+def test_a_deadline_is_one_also_where_requests_wait_for_a_worker(tmp_path: Path, engine: Any) -> None:
+    """Under `hedge-idle` a request that waited as long before any worker was sent it has failed, without a task."""
+    config = small(
+        schemes=("hedge-idle",), workers=2, stragglers="none", time_scale=None, compute="emulated", compute_time=0.05,
+        deadline=0.2, rate=400.0, requests=100, runs=1, warmup=0.0,
+    )  # fmt: skip
+    engine(config, tmp_path / "run", Progress())
+    requests, tasks = rows(tmp_path / "run", "requests"), rows(tmp_path / "run", "tasks")
+    late = {row["request"] for row in requests if row["reason"] == "deadline"}
+    assert len(late) > 50
+    assert late.isdisjoint(task["requests"] for task in tasks if task["outcome"] == "used")
+    assert len(late - {task["requests"] for task in tasks}) > 50
+
+
 @pytest.mark.parametrize(("share", "said"), [(1e-6, True), (100.0, False)])
 def test_workers_that_need_more_cores_than_there_are_get_a_note(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, share: float, said: bool

@@ -164,6 +164,26 @@ def test_a_request_that_waits_goes_before_a_copy_of_an_older_one() -> None:
     assert [(task.requests, task.attempt) for task in driver.tasks()] == [((first,), 0), ((first,), 1)]
 
 
+def test_a_request_that_waits_beyond_the_deadline_is_failed() -> None:
+    """One that no worker has taken by then is given up, the next at its own time, and none that was sent."""
+    driver = hedge_idle(1)
+    driver.scheme.deadline = 1.0
+    for at in (0.0, 0.25, 0.5):
+        driver.arrive(now=at)
+    driver.wake()  # the first request's, which has a worker
+    assert (driver.now, driver.failures) == (1.0, {})
+    driver.wake()
+    assert (driver.now, driver.failures) == (1.25, {1: "deadline"})
+    driver.reply(driver.tasks()[0], now=1.375)
+    driver.wake()
+    assert [task.requests[0].id for task in driver.tasks()] == [2]
+    assert driver.failures == {1: "deadline"}
+    assert driver.wakes == [], "with nothing in the queue there is nothing to watch"
+    driver.arrive(now=9.0)
+    driver.wake()
+    assert (driver.now, driver.failures) == (10.0, {1: "deadline", 3: "deadline"})
+
+
 def test_a_task_that_a_worker_refuses_leaves_the_queue_alone() -> None:
     """It is sent again, and what waits goes on waiting for an idle worker."""
     driver = hedge_idle(4, hedge_delay=9.0)
