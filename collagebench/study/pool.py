@@ -23,7 +23,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any, TypeVar
 
-from collagebench.errors import EXIT_INTERRUPTED, CollagebenchError, Interrupted
+from collagebench.errors import EXIT_ERROR, EXIT_INTERRUPTED, CollagebenchError, Interrupted
 from collagebench.interrupts import interruptions
 
 Result = TypeVar("Result")
@@ -79,6 +79,11 @@ class Pool:
                         waiting[self._executor.submit(_do, function, *arguments)] = name
                     except BrokenProcessPool:
                         raise _killed(sorted([*waiting.values(), name])) from None
+                    except (BlockingIOError, RuntimeError) as error:
+                        raise CollagebenchError(
+                            f"no more processes can be started ({getattr(error, 'strerror', error)}): raise `ulimit "
+                            "-u`, or go on with fewer --jobs"
+                        ) from None
                 done, _ = wait(waiting, LOOK_EVERY, FIRST_COMPLETED)
                 if self._stopped.is_set():
                     raise Interrupted("interrupted")
@@ -123,7 +128,8 @@ def open_pool(jobs: int, make: MakePool | None = None, counters: Any = None) -> 
             executor.see_them_off()
             raise
         finally:
-            executor.shutdown(wait=True, cancel_futures=True)
+            with suppress(RuntimeError):  # that the thread that would end them could not be started, either
+                executor.shutdown(wait=True, cancel_futures=True)
             teller.close()
             told.close()
 
@@ -170,7 +176,10 @@ def _begin(told: Connection, counters: Any, directory: str) -> None:
         parent.join()
         os._exit(EXIT_INTERRUPTED)
 
-    threading.Thread(target=listen, daemon=True, name="parent").start()
+    try:
+        threading.Thread(target=listen, daemon=True, name="parent").start()
+    except RuntimeError:  # there may be no more threads: the parent will say that this one could not start
+        os._exit(EXIT_ERROR)
 
 
 def _do(function: Callable[..., Result], *arguments: Any) -> Result:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import _multiprocessing
 import errno
+import multiprocessing
 import os
 import signal
 import threading
@@ -149,6 +150,21 @@ def test_a_process_that_was_killed_takes_no_more_work() -> None:
 
     with pytest.raises(CollagebenchError, match=r"a process was killed .*fewer --jobs"), open_pool(1) as pool:
         pool.each(os.getpid, {"first": (), "second": ()}, kill_it)
+
+
+@pytest.mark.parametrize("refused", [BlockingIOError(errno.EAGAIN, "Unavailable"), RuntimeError("no thread")])
+def test_too_few_processes_are_a_sentence(monkeypatch: pytest.MonkeyPatch, refused: Exception) -> None:
+    """Where the system starts no more of them, or no more threads, it says which limit to raise; nobody is left."""
+
+    def refuse(process: object) -> None:
+        raise refused
+
+    monkeypatch.setattr(multiprocessing.context.SpawnProcess, "start", refuse)
+    with (
+        pytest.raises(CollagebenchError, match=r"no more processes .*`ulimit -u`, or go"),
+        open_pool(1) as pool,
+    ):
+        pool.each(half, {"two": (2,)})
 
 
 def test_without_locks_it_works_here_and_hears_a_ctrl_c(monkeypatch: pytest.MonkeyPatch) -> None:
