@@ -6,6 +6,7 @@ import errno
 import importlib
 import os
 import sys
+import traceback
 
 import click
 
@@ -73,6 +74,8 @@ def main(args: list[str] | None = None) -> None:
         error.show()
         code = error.exit_code
     except CollagebenchError as error:
+        if os.environ.get("COLLAGEBENCH_TRACEBACK"):
+            traceback.print_exception(error)
         click.echo(f"collagebench: {error}", err=True)
         code = error.exit_code
     except BrokenPipeError:

@@ -8,14 +8,16 @@ really takes and what time it is belong to the engine behind `Transport`.
 from __future__ import annotations
 
 import math
+import traceback
 from collections import deque
 from collections.abc import Callable, Collection, Hashable, Sequence
-from typing import Protocol
+from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 
 from collagebench.engine.router import Job, Router
-from collagebench.errors import UsageError
+from collagebench.errors import CollagebenchError, UsageError
 from collagebench.results.checks import SOURCES
 from collagebench.schemes.protocol import Action, Answer, Cancel, Fail, Judge, Keep, Request, Scheme, Send, Task, Wake
 
@@ -106,15 +108,15 @@ class Conductor:
     def arrived(self, request: Request, now: float) -> None:
         """A request has come in."""
         self.open[request.id] = request
-        self._perform(self.scheme.arrived(request, now), now)
+        self._perform(self._told(self.scheme.arrived, request, now), now)
 
     def finished(self, now: float) -> None:
         """No more requests will come."""
-        self._perform(self.scheme.finished(now), now)
+        self._perform(self._told(self.scheme.finished, now), now)
 
     def woke(self, token: Hashable, now: float) -> None:
         """The time of a Wake has come."""
-        self._perform(self.scheme.woke(token, now), now)
+        self._perform(self._told(self.scheme.woke, token, now), now)
 
     def served(self, job: Job, now: float) -> None:
         """A worker has served the job and its reply is here (one from a worker that was lost meanwhile is ignored)."""
@@ -128,7 +130,7 @@ class Conductor:
             return
         job.replied = now
         job.kept += 1  # until the scheme has said what it makes of it
-        self._perform(self.scheme.replied(task, now, self._unanswered(job)), now)
+        self._perform(self._told(self.scheme.replied, task, now, self._unanswered(job)), now)
         self._keep(job, task.requests)
         job.kept -= 1
         self._end_if_settled(job, now)
@@ -173,7 +175,7 @@ class Conductor:
             self.router.give_up(job)
             if reason == "deadline":
                 self._transport.take_back(job)
-        self._perform(self.scheme.failed(job.task, reason, now), now)
+        self._perform(self._told(self.scheme.failed, job.task, reason, now), now)
         if not runs_on:
             self._end(job, reason, now)
 
@@ -202,16 +204,16 @@ class Conductor:
             self._end(job, job.outcome or "wasted", job.sent)
 
     def _perform(self, actions: list[Action], now: float) -> None:
-        """Carry out actions, and those that follow from them, until there are none.
+        """Carry out actions, the last of a list first, and those that follow from them, until there are none.
 
         The scheme hears of services that have begun before anything else, and of idle workers when all else is done.
         """
-        todo, begun, asked = self._told(actions), self._begun, 0
+        todo, begun, asked = actions, self._begun, 0
         while True:
             while begun:
                 job = begun.popleft()
                 if not job.given_up:
-                    todo += self._told(self.scheme.begun(job.task, now))
+                    todo += self._told(self.scheme.begun, job.task, now)
             if not todo:
                 role = self.scheme.idle_role
                 if role is None or not self.router.idle(role):
@@ -221,14 +223,14 @@ class Conductor:
                     raise self._fault(
                         f"was told {ROUNDS:,} times of an idle {role} worker and did not send it anything"
                     )
-                todo += self._told(self.scheme.idle(role, now))
+                todo += self._told(self.scheme.idle, role, now)
                 if not todo:
                     return
             action = todo.pop()
             if isinstance(action, Send):
                 asked = 0
                 if not self._send(action, now):
-                    todo[:0] = self._told(self.scheme.failed(action.task, "refused", now))
+                    todo[:0] = self._told(self.scheme.failed, action.task, "refused", now)
             elif isinstance(action, Answer):
                 self._answer(action, now)
             elif isinstance(action, Wake):
@@ -241,7 +243,7 @@ class Conductor:
                 self._keep_on(self._job(action.task), action.requests, now)
             elif isinstance(action, Judge):
                 margin = self._judge(action.request, [self._job(task) for task in action.tasks])
-                todo += self._told(self.scheme.judged(action.request, margin, now))
+                todo += self._told(self.scheme.judged, action.request, margin, now)
             elif isinstance(action, Fail):
                 if self.open.pop(action.request.id, None) is not None:
                     self._listener.failed(action.request, action.reason)
@@ -249,8 +251,17 @@ class Conductor:
             else:
                 raise self._fault(f"answered an event with {action!r}, which is no action")
 
-    def _told(self, actions: list[Action]) -> list[Action]:
-        """Return what a scheme answers to an event, the last action first."""
+    def _told(self, event: Callable[..., list[Action]], *what: Any) -> list[Action]:
+        """Tell the scheme an event; return its actions, the last one first."""
+        try:
+            actions = event(*what)
+        except CollagebenchError:
+            raise
+        except Exception as error:
+            raise CollagebenchError(
+                f"the scheme {type(self.scheme).__name__} failed when it was told {event.__name__}: "
+                f"{_shortly(error)}; COLLAGEBENCH_TRACEBACK=1 shows the whole way"
+            ) from error
         if not isinstance(actions, list):
             raise self._fault(f"answered an event with {actions!r}: it must return a list of actions")
         return actions[::-1]
@@ -370,6 +381,14 @@ class Conductor:
         del self._jobs[job.task.id]
         # A reply that was kept for others was nevertheless there when it came.
         self._listener.ended(job, now if job.replied is None else job.replied)
+
+
+def _shortly(error: Exception) -> str:
+    """Return what an error of a scheme is, and the last line of the scheme's file that led to it, in one line."""
+    what = f"{type(error).__name__}: {error}".splitlines()[0]
+    steps = traceback.extract_tb(error.__traceback__)[1:]
+    own = [step for step in steps if step.filename == steps[0].filename]
+    return f"{what} ({Path(own[-1].filename).name}, line {own[-1].lineno})" if own else what
 
 
 def _missing(job: Job) -> tuple[int, ...]:

@@ -234,7 +234,12 @@ def from_path(path: str) -> nn.Module:
         sys.path.insert(0, here)
     try:
         make = getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError) as error:
+    except ImportError as error:
+        raise UsageError(
+            f"--network {path} cannot be imported ({first_line(error)}); "
+            "it is looked for in the current directory and in PYTHONPATH"
+        ) from None
+    except AttributeError as error:
         raise UsageError(f"--network {path} cannot be imported ({first_line(error)})") from None
     except (Exception, SystemExit) as error:  # whatever somebody's module does when it is imported
         raise ModelError(f"--network {path}: importing it fails ({first_line(error)})") from None

@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from simulated_cell import simulate
 
 from collagebench import schemes
+from collagebench.cli import main
 from collagebench.config import Config, SchemeConfig
 from collagebench.engine import experiment
 from collagebench.engine.cells import Progress
-from collagebench.errors import UsageError
+from collagebench.errors import CollagebenchError, UsageError
 from collagebench.report.summary import summarise
 from collagebench.results.reader import load
 from collagebench.schemes.plain import NoRedundancy
@@ -184,6 +185,62 @@ def test_what_a_scheme_must_not_do_is_said_with_its_name(
     add(Mine)
     with pytest.raises(UsageError, match=f"^the scheme Mine {sentence}"):
         simulate("mine", {}, 2, [0.0], slow)
+
+
+class TwoAnswers(NoRedundancy):
+    """A scheme that works out two answers to one request."""
+
+    def replied(self, task: Task, now: float, missing: Collection[int] = ()) -> list[Action]:
+        (request,) = task.requests
+        return self._answer(request, "own", task) + self._answer(request, "own", task)
+
+
+class ShortOfAnArgument(NoRedundancy):
+    """A scheme whose `replied` takes too little."""
+
+    def replied(self, task: Task, now: float) -> list[Action]:  # type: ignore[override]
+        return []
+
+
+@pytest.mark.parametrize(
+    ("scheme", "sentence"),
+    [
+        (TwoAnswers, r"the scheme TwoAnswers failed .* replied: KeyError: 0 \(test_of_others.py, line \d+\); COLL"),
+        (ShortOfAnArgument, "the scheme ShortOfAnArgument failed .* replied: TypeError: .* arguments?.*; COLL"),
+    ],
+)
+def test_an_error_inside_a_scheme_is_said_with_its_name_and_line(
+    add: Callable[[type[Scheme]], None], scheme: type[Scheme], sentence: str
+) -> None:
+    """It is not called an unexpected one of the tool's, that should be reported: who wrote the scheme can mend it."""
+    add(scheme)
+    with pytest.raises(CollagebenchError, match=sentence) as caught:
+        simulate("mine", {}, 2, [0.0], slow)
+    assert "\n" not in str(caught.value)
+    assert caught.value.exit_code == 1
+
+
+def test_where_an_error_came_from_is_shown_to_who_asks(
+    add: Callable[[type[Scheme]], None],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """With COLLAGEBENCH_TRACEBACK the whole way stands before the sentence, and the exit code is the same."""
+    add(TwoAnswers)
+    command = ["simulate", "--scheme", "mine", "--requests", "20", "--runs", "1", "--compute-time", "0.004"]
+    said = []
+    for number in range(2):
+        with pytest.raises(SystemExit) as ended:
+            main([*command, "--out", str(tmp_path / str(number))])
+        assert ended.value.code == 1
+        said.append(capsys.readouterr().err)
+        monkeypatch.setenv("COLLAGEBENCH_TRACEBACK", "1")
+    brief, whole = said
+    assert brief.startswith("collagebench: the scheme TwoAnswers failed")
+    assert brief.count("\n") == 1
+    assert "in _settle" in whole
+    assert whole.endswith(brief)
 
 
 @pytest.mark.parametrize("event", ["begun", "judged", "idle"])

@@ -336,7 +336,11 @@ def test_weights_may_lie_under_the_usual_keys_and_models_be_quantised(
         (("--checkpoint", "right.pt", "--as", "../up"), 2, "no name for a dataset"),
         (("--checkpoint", "right.pt", "--dataset", "cats"), 2, "unknown dataset 'cats'"),
         (("--checkpoint", "right.pt", "--network", "my_networks"), 2, "write package.module:function"),
-        (("--checkpoint", "right.pt", "--network", "no_networks:make"), 2, "cannot be imported"),
+        (
+            ("--checkpoint", "right.pt", "--network", "no_networks:make"),
+            2,
+            "looked for in the current directory and in PYTHONPATH",
+        ),
         (("--checkpoint", "right.pt", "--network", "my_networks:none"), 2, "cannot be imported"),
         (("--checkpoint", "right.pt", "--network", "my_networks:fails"), 1, "no network today"),
         (("--checkpoint", "right.pt", "--network", "my_networks:ends"), 1, "fails when it is called without arguments"),
