@@ -48,7 +48,11 @@ def command(name: str | None, form: str) -> None:
     console = Console(highlight=False)
     for facts in found:
         _print(facts, console)
-    console.print("collagebench profiles NAME shows one, collagebench run --profile NAME does it.", style="dim")
+    console.print(
+        "collagebench profiles NAME shows one, run --profile NAME takes the time that is said here, and simulate "
+        "--profile NAME a minute or two, some minutes for the largest.",
+        style="dim",
+    )
 
 
 def _facts(path: Path) -> dict[str, Any]:

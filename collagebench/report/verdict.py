@@ -107,6 +107,8 @@ def _accuracy(figure: dict[str, Any], minimum: float, one_model: bool) -> str:
         return f", accuracy not shown to differ ({100 * low:+.1f} to {100 * high:+.1f} points)"
     if figure["real"]:
         return f", accuracy {points} points"
+    if abs(float(points)) >= 100 * minimum > abs(100 * figure["difference"]):  # or it would seem to be as much
+        points = f"{100 * figure['difference']:+.3f}"
     why = (
         f"shown, but less than {100 * minimum:g}"
         if figure["p_holm"] <= LEVEL

@@ -34,7 +34,7 @@ def explain(
     plain = judged[0]
     choice = order[0] if order else None
     lines = [_chosen(choice, wishes, len(judged) > 1)] if choice else _nothing(nearest, wishes)
-    lines.append(_cure(plain, wishes, loads))
+    lines += _beside(plain, choice, wishes, loads)
     if choice is not None:
         lines.append(_next(choice, order[1:], judged, wishes))
         cheaper = _cheaper(choice, judged, wishes)
@@ -80,15 +80,19 @@ def _wish(name: str, wishes: Wishes) -> str:
     return f"the limit of {points} point{'s' if points != '1' else ''} of accuracy lost"
 
 
-def _cure(plain: Candidate, wishes: Wishes, loads: Sequence[Mapping[str, Any]]) -> str:
-    worst = plain.worst
-    if worst.unsteady is not None:
-        text = "Without redundancy the fleet cannot keep up"
-    else:
-        text = f"Without redundancy it is {_latency(plain, wishes)}"
+def _beside(
+    plain: Candidate, choice: Candidate | None, wishes: Wishes, loads: Sequence[Mapping[str, Any]]
+) -> list[str]:
+    """Say what there would be without redundancy, unless that is the choice, and without stragglers."""
     bounds = [(load["bound"] or {}).get("latency_s", {}).get(wishes.quantile) for load in loads]
     known = [bound for bound in bounds if bound is not None]
-    return text + (f"; a fleet without stragglers would have {_ms(max(known))}." if known else ".")
+    said = [] if choice is plain else [f"Without redundancy {_without(plain, wishes)}"]
+    said += [f"{'a' if said else 'A'} fleet without stragglers would have {_ms(max(known))}"] if known else []
+    return [f"{'; '.join(said)}."] if said else []
+
+
+def _without(plain: Candidate, wishes: Wishes) -> str:
+    return "the fleet cannot keep up" if plain.worst.unsteady is not None else f"it is {_latency(plain, wishes)}"
 
 
 def _next(choice: Candidate, others: Sequence[Candidate], judged: Sequence[Candidate], wishes: Wishes) -> str:

@@ -11,6 +11,7 @@ from synthetic_run import lognormal, make_run
 
 from collagebench.report.summary import summarise
 from collagebench.report.table import print_summary
+from collagebench.report.verdict import verdict
 from collagebench.results.reader import load
 from collagebench.statistics.comparison import MinimumEffect
 
@@ -63,6 +64,16 @@ def test_the_same_accuracy_is_said_only_where_it_is_known(tmp_path):
     assert found["verdict"][0].endswith(f", accuracy not shown to differ ({low:+.1f} to {high:+.1f} points)")
     (another,) = summarise([load(make_run(tmp_path / "many", many, source="collage"))])["verdict"]
     assert another.endswith(", the same accuracy")
+
+
+@pytest.mark.parametrize(("difference", "said"), [(-0.0031, "-0.3"), (-0.0046, "-0.460"), (0.00498, "+0.498")])
+def test_less_than_the_least_effect_looks_like_less(tmp_path, base, difference, said):
+    """A difference of accuracy that is too small to count is not rounded up to what would count."""
+    found = summary(tmp_path / "run", {"none": base, "b": base})
+    none, other = found["schemes"]
+    other["versus"]["accuracy"].update(difference=difference, p_holm=0.001, real=False)
+    (sentence,) = verdict([none, other], none, found["minimum_effect"])
+    assert sentence.endswith(f", accuracy {said} points (shown, but less than 0.5)")
 
 
 def test_a_difference_has_its_interval_as_a_ratio(tmp_path):

@@ -93,6 +93,8 @@ def test_where_nothing_is_to_be_cured_it_says_so(directory: Path) -> None:
     answer = answered(directory, ("hedge", "replication"), slo=0.5)
     assert answer["choice"] == "none"
     assert answer["explanation"][0].startswith("Use no redundancy")
+    assert answer["explanation"][1].startswith("A fleet without stragglers would have ")
+    assert "Without redundancy" not in " ".join(answer["explanation"])
     assert answer["settings"] is None
 
 
