@@ -11,11 +11,11 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from collagebench.report.carried import Cell, carried
 from collagebench.report.frame import WIDTH, Box, Looks, axes, figure, ms, text, text_width
 from collagebench.report.markup import Markup, tag
 from collagebench.report.parts import as_ms
 from collagebench.report.scales import Scale, room_for
+from collagebench.results.carried import Cell, carried
 from collagebench.results.reader import Run, Table
 from collagebench.statistics.latency import infinite_if_failed
 

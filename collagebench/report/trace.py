@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from collagebench.report.carried import Cell, carried
 from collagebench.report.lanes import starts
+from collagebench.results.carried import Cell, carried
 from collagebench.results.reader import EMPTY, Run, Table
 
 MOST_EVENTS = 100_000

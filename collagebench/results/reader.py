@@ -85,7 +85,7 @@ class Run:
     header: dict[str, Any]
     requests: Table
     tasks: Table
-    """Without the column `requests`, which no figure needs."""
+    """Without the column `requests`, which no figure of a fleet that loses no replies needs (see `carried`)."""
     cells: Table
     left_out: tuple[str, ...]
     """Names of the cells that are not complete."""

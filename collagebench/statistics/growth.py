@@ -12,11 +12,15 @@ In simulation (10 workers, Poisson arrivals, service exponential or like a fit o
 experiments each) 4 runs of 1,000 requests were called growing in 0 % of cases at load 0.7, 0.85 and 0.95, 6 to 12 % at
 1.0, 52 to 60 % at 1.05, 94 to 98 % at 1.1 and always at 1.2; 2 runs of 150 in 0 % at 0.7, 49 to 52 % at 1.2 and 96 to
 99 % at 1.5.
+
+Requests that wait for nothing but the deadline of a lost reply are open, but in no queue: in a run that is shorter than
+the deadline they become ever more at any load (see `in_vain`), and are not counted meanwhile.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,17 +30,18 @@ from collagebench.results.reader import Table
 Z = 1.645
 
 
-def growing(requests: Table) -> float | None:
+def growing(requests: Table, in_vain: Mapping[int, NDArray[np.float64]] = {}) -> float | None:
     """Return the growth in open requests from the second to the last quarter, mean over runs, if it is significant.
 
-    `requests` are those of one scheme, warm-up included. Requests that failed have no end and are left out.
+    `requests` are those of one scheme, warm-up included. Requests that failed have no end and are left out, and so is
+    what `waits_in_vain` gives for each run, `in_vain`.
     """
     differences, arrivals = [], 0
     for run in np.unique(requests["run"]):
         mine = requests["run"] == run
         arrival, answered = requests["arrival"][mine], requests["answered"][mine]
         known = ~np.isnan(answered)
-        differences.append(growth(arrival[known], answered[known]))
+        differences.append(growth(arrival[known], answered[known], in_vain.get(int(run))))
         arrivals += int(known.sum())
     if not differences:
         return None
@@ -44,15 +49,23 @@ def growing(requests: Table) -> float | None:
     return mean if mean > Z * math.sqrt(5 / 6 * arrivals) / len(differences) else None
 
 
-def growth(arrival: NDArray[np.float64], answered: NDArray[np.float64]) -> float:
-    """Return the mean number of open requests in the last quarter of one run less that in the second quarter."""
+def growth(
+    arrival: NDArray[np.float64], answered: NDArray[np.float64], in_vain: NDArray[np.float64] | None = None
+) -> float:
+    """Return the mean number of open requests in the last quarter of one run less that in the second quarter.
+
+    `in_vain` is when some of them do not count: beginnings and ends.
+    """
     if len(arrival) < 2:
         return 0.0
     quarter = float(np.ptp(arrival)) / 4
     start = float(arrival.min())
-    return _mean_open(arrival, answered, start + 3 * quarter, quarter) - _mean_open(
-        arrival, answered, start + quarter, quarter
+    second, last = (
+        _mean_open(arrival, answered, begin, quarter)
+        - (0.0 if in_vain is None else _mean_open(in_vain[0], in_vain[1], begin, quarter))
+        for begin in (start + quarter, start + 3 * quarter)
     )
+    return last - second
 
 
 def _mean_open(arrival: NDArray[np.float64], answered: NDArray[np.float64], start: float, length: float) -> float:

@@ -58,7 +58,8 @@ def _of_workers(mine: Run, workers: Sequence[int]) -> dict[int, float]:
     """Return the longest silence of some workers in each run of one scheme that had one."""
     tasks, requests = mine.tasks, mine.requests
     way = tasks["ended"] - tasks["sent"] - tasks["queue"] - tasks["service"]
-    replies = ~np.isnan(way) & np.isin(tasks["worker"], workers)
+    heard = ~np.isnan(way) & ~tasks.equal("outcome", "dropped")  # a lost reply's end is its deadline
+    replies = heard & np.isin(tasks["worker"], workers)
     late = requests["run"][requests["lag"] > SILENCE]
     found = {}
     for number in np.unique(tasks["run"][replies & (way > SILENCE)]).tolist():

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collagebench.results.reader import Run, Table
 from collagebench.statistics.accuracy import answers
 from collagebench.statistics.growth import growing
+from collagebench.statistics.in_vain import bereft, waits_in_vain
 from collagebench.statistics.injection import injection
 from collagebench.statistics.latency import failures
 from collagebench.statistics.lateness import late_schemes
@@ -49,8 +50,7 @@ def judge(run: Run) -> list[str]:
 
 def overwhelmed(run: Run, variant: str) -> list[str]:
     """Return the reasons that say of one scheme that it cannot bear the load; they spoil no other scheme's figures."""
-    requests = run.of(variant).requests
-    return _mostly_failed(variant, requests) or _shed(run, variant) or _overload(variant, requests)
+    return _mostly_failed(variant, run.of(variant).requests) or _shed(run, variant) or _overload(run, variant)
 
 
 def _unfinished(run: Run) -> list[str]:
@@ -111,12 +111,19 @@ def _mostly_failed(variant: str, requests: Table) -> list[str]:
 
 
 def _shed(run: Run, variant: str) -> list[str]:
-    """A fleet that cannot bear its load has no growing queue where a deadline takes out of it what is too much."""
-    requests = run.of(variant).requests
-    counted = ~requests["warmup"]
-    late, of = int((requests.equal("reason", "deadline") & counted).sum()), int(counted.sum())
+    """A fleet that cannot bear its load has no growing queue where a deadline takes out of it what is too much.
+
+    What was given up because a reply was lost is not too much.
+    """
+    mine = run.of(variant)
+    counted = ~mine.requests["warmup"]
+    given_up, of = mine.requests.equal("reason", "deadline") & counted, int(counted.sum())
     busy = strained(run, variant)
-    if not busy or late <= BY_DEADLINE * of:
+    if not busy or given_up.sum() <= BY_DEADLINE * of:
+        return []
+    numbers = zip(mine.requests["run"][given_up].tolist(), mine.requests["request"][given_up].tolist(), strict=True)
+    late = len(set(numbers) - bereft(mine).keys())
+    if late <= BY_DEADLINE * of:
         return []
     role, share = max(busy.items(), key=lambda item: item[1])
     return [
@@ -153,13 +160,18 @@ def _late_client(run: Run) -> list[str]:
     ]
 
 
-def _overload(variant: str, requests: Table) -> list[str]:
-    growth = growing(requests)
+def _overload(run: Run, variant: str) -> list[str]:
+    mine = run.of(variant)
+    growth = growing(mine.requests)
+    if growth is not None:  # seldom, and only then it is worth reading what each task was for
+        growth = growing(mine.requests, waits_in_vain(mine))
     if growth is None:
         return []
+    lost = mine.tasks.equal("outcome", "dropped").any()
+    deadline = "--deadline, until which a worker whose reply was lost may stand idle, or " if lost else ""
     return [
         f"{variant}: its queue was still growing at the end (from the second to the last quarter of a run by "
-        f"{growth:.0f} open requests), so its latencies depend on the length of the run: lower "
+        f"{growth:.0f} open requests), so its latencies depend on the length of the run: lower {deadline}"
         "--rate or --utilisation, or raise --requests if the run was too short to fill the fleet"
     ]
 

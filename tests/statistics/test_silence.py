@@ -23,12 +23,14 @@ def run_with(
     ways: Mapping[tuple[str, int], Callable[[int], float]] = {},
     lags: Mapping[tuple[str, int], float] = {},
     queued: bool = False,
+    lost: bool = False,
     **config: Any,
 ) -> Run:
     """Return two runs of two schemes with a request every 100 ms, served in 10 ms by one of ten workers in turn.
 
     A cell's `ways` gives the seconds that the task with a number was on its way, 1 ms where it gives none, and its
-    `lags` how late the client was once. Where they are `queued`, that time was spent in the worker's queue instead.
+    `lags` how late the client was once. Where they are `queued`, that time was spent in the worker's queue instead;
+    where they are `lost`, every such reply never came, and another answered.
     """
     schemes = [
         {"scheme": name, "variant": name, "allotment": {"single": 10}, "options": {}} for name in ("none", "hedge")
@@ -46,6 +48,7 @@ def run_with(
                 changes = {"queue": 0.0, "service": 0.01, "transport": way, "lag": lag}
                 writer.request(request(scheme, run, number, latency=took, arrival=sent, **changes))
                 facts = {"worker": number % 10, "queue": way if queued else 0.0, "sent": sent, "ended": sent + took}
+                facts["outcome"] = "dropped" if lost and way > 0.001 else "used"
                 writer.task(task(scheme, run, number, **facts))
             writer.cell(cell(scheme, run, REQUESTS, duration=ended))
     writer.finish("done")
@@ -92,6 +95,11 @@ def test_silences_that_are_not_the_hosts(tmp_path: Path) -> None:
     assert silences(run_with(tmp_path / "stopped", ways, stragglers="stop")) == {}
     assert silences(run_with(tmp_path / "ray", ways, fleet="ray")) == {}
     assert silences(run_with(tmp_path / "changed", ways, host=[])) == {}
+
+
+def test_lost_replies_say_nothing_of_the_network(tmp_path: Path) -> None:
+    """A reply that the stragglers lost is given up at its deadline, which is not when the host was heard of again."""
+    assert silences(run_with(tmp_path / "run", {("hedge", 1): outage}, lost=True)) == {}
 
 
 def test_slow_messages_are_the_cores_or_the_networks(tmp_path: Path) -> None:

@@ -343,6 +343,30 @@ def test_the_busiest_workers_are_said_to_be_too_few(tmp_path):
     assert "10 of 100 requests were given up at their --deadline while its collage workers were busy 95 %" in reason
 
 
+def simulated(place, used, scheme, requests=1000):
+    """Return a simulated run in which one reply in ten is lost, with a deadline that is longer than a run."""
+    fleet = "--compute-time 0.002 --stragglers erasure --drop-share 0.1 --deadline 60 --runs 2 --accuracy none"
+    with pytest.raises(SystemExit):
+        main(f"simulate {fleet} --scheme {scheme} --requests {requests} --utilisation {used} --out {place}".split())
+    return load(place)
+
+
+@pytest.mark.parametrize(("scheme", "used", "requests"), [("tied", 0.3, 2000), ("none", 0.95, 1000)])
+def test_waiting_for_the_deadline_of_a_lost_reply_is_no_queue(tmp_path, scheme, used, requests):
+    """Below capacity a run that is shorter than its deadline is valid, though ever more requests wait or will fail."""
+    run = simulated(tmp_path / "run", used, scheme, requests)
+    assert judge(run) == []
+    assert scheme == "none" or growing(run.requests), "all open requests together do grow"
+
+
+@pytest.mark.parametrize(("scheme", "used"), [("tied", 1.3), ("none", 1.3), ("replication", 0.8), ("hedge-idle", 0.3)])
+def test_a_queue_grows_also_where_replies_are_lost(tmp_path, scheme, used):
+    """Above capacity it is said, also of one queue that waits for workers whose replies were lost; and what to do."""
+    (reason,) = judge(simulated(tmp_path / "run", used, scheme))
+    assert reason.startswith(f"{scheme}: its queue was still growing at the end")
+    assert "lower --deadline, until which a worker whose reply was lost may stand idle, or --rate" in reason
+
+
 def test_failures_alone_are_no_growth(tmp_path):
     """Requests without an answer have no end and do not count as a queue."""
     assert judge(load(make_run(tmp_path / "run", {"none": [[0.02] * 50 + [None] * 50]}))) == []

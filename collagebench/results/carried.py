@@ -1,4 +1,4 @@
-"""Which requests each task of some cells carried: a column that is left on disk because no figure needs it."""
+"""Which requests each task of some cells carried: a column that is left on disk because few figures need it."""
 
 from __future__ import annotations
 

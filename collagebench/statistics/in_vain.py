@@ -1,0 +1,74 @@
+"""Requests that wait for a reply that is lost: nobody hears of the loss before a deadline, and nobody works meanwhile.
+
+That is neither a queue nor anything that a smaller load would mend, however many wait so at a time. A request waits in
+vain while one of its replies is lost, which the client does not know yet, and no other of its tasks is at a worker.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from collagebench.results.carried import carried
+from collagebench.results.reader import Run
+
+Span = tuple[float, float]
+
+
+def bereft(mine: Run) -> dict[tuple[int, int], list[int]]:
+    """Return the requests, by run and id, of which a reply was lost, and the rows in `mine.tasks` of all their tasks.
+
+    `mine` has the records of one scheme.
+    """
+    tasks = mine.tasks
+    lost = tasks.equal("outcome", "dropped")
+    if not lost.any():
+        return {}
+    scheme = tasks.texts["scheme"][tasks["scheme"][0]]
+    requests_of = carried(mine.directory, {(scheme, run) for run in np.unique(tasks["run"][lost]).tolist()})
+    found: dict[tuple[int, int], list[int]] = {}
+    without = set()
+    for row, (run, task, is_lost) in enumerate(zip(tasks["run"].tolist(), tasks["task"].tolist(), lost, strict=True)):
+        for request in requests_of.get((scheme, run), {}).get(task, ()):
+            found.setdefault((run, request), []).append(row)
+            if is_lost:
+                without.add((run, request))
+    return {request: found[request] for request in sorted(without)}
+
+
+def waits_in_vain(mine: Run) -> dict[int, NDArray[np.float64]]:
+    """Return when requests of one scheme that were answered waited in vain: for each run the beginnings and the ends.
+
+    Times are clipped to those at which the request was open.
+    """
+    requests, tasks = mine.requests, mine.tasks
+    rows_of = bereft(mine)
+    if not rows_of:
+        return {}
+    numbers = zip(requests["run"].tolist(), requests["request"].tolist(), strict=True)
+    times = dict(zip(numbers, zip(requests["arrival"], requests["answered"], strict=True), strict=True))
+    lost = tasks.equal("outcome", "dropped")
+    served = tasks["sent"] + tasks["queue"] + tasks["service"]
+    served = np.where(lost & ~np.isnan(served), served, tasks["ended"])
+    found: dict[int, list[Span]] = {}
+    for at, rows in rows_of.items():
+        arrival, answered = times[at]
+        if np.isnan(answered):
+            continue
+        waits = [(float(served[row]), float(tasks["ended"][row])) for row in rows if lost[row]]
+        hands = [(float(tasks["sent"][row]), float(served[row])) for row in rows]
+        spans = ((max(start, arrival), min(end, answered)) for start, end in _alone(waits, hands))
+        found.setdefault(at[0], []).extend((start, end) for start, end in spans if end > start)
+    return {run: np.array(spans).reshape(-1, 2).T for run, spans in found.items()}
+
+
+def _alone(waits: Sequence[Span], hands: Sequence[Span]) -> Iterator[Span]:
+    """Yield the times that are in one of `waits` and in none of `hands`."""
+    moments = sorted({moment for span in (*waits, *hands) for moment in span})
+    for start, end in pairwise(moments):
+        among = [any(low <= start and end <= high for low, high in spans) for spans in (waits, hands)]
+        if among == [True, False]:
+            yield start, end

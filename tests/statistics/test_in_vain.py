@@ -1,0 +1,69 @@
+"""Requests that wait for nothing but the deadline of a lost reply."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from synthetic_run import HEADER, cell, request, task
+
+from collagebench.results.reader import Run, load
+from collagebench.results.writer import RunWriter
+from collagebench.statistics.in_vain import bereft, waits_in_vain
+
+LOST = {"outcome": "dropped", "queue": 1.0, "service": 2.0, "wanted_s": 2.0, "asked": 2.0}
+"""A task that is at its worker for three seconds, of which nothing is heard."""
+
+
+def run_of(directory: Path, *tasks: dict[str, object], latency: float | None = 100.0) -> Run:
+    """Return a run of two requests at 0 s: the first has these tasks and this latency, the second a task of its own."""
+    schemes = [{"scheme": "tied", "variant": "tied", "allotment": {"single": 10}, "options": {}}]
+    writer = RunWriter(directory, {**HEADER, "schemes": schemes})
+    writer.request(request("tied", number=0, arrival=0.0, latency=latency, task=0))
+    writer.request(request("tied", number=1, arrival=0.0, task=9))
+    for number, facts in enumerate(tasks):
+        writer.task(task("tied", number=number, **{"requests": "0", **facts}))
+    writer.task(task("tied", number=9, requests="1", sent=0.0, ended=0.01))
+    ends = [float(str(facts["ended"])) for facts in tasks]
+    writer.cell(cell("tied", requests=2, duration=max(*ends, latency or 0.01)))
+    writer.finish("done")
+    writer.close()
+    return load(directory)
+
+
+def spans(run: Run) -> list[tuple[float, ...]]:
+    """Return when requests waited in vain, as pairs."""
+    return [tuple(span) for times in waits_in_vain(run).values() for span in times.T.tolist()]
+
+
+def test_the_wait_is_from_the_end_of_service_until_the_deadline(tmp_path: Path) -> None:
+    """Neither the queue and the service before it nor the next attempt are in vain."""
+    run = run_of(
+        tmp_path / "run",
+        {"sent": 60.0, "ended": 100.0, "queue": 39.99, "attempt": 1},
+        {"sent": 0.0, "ended": 60.0, **LOST},
+    )
+    assert list(bereft(run)) == [(0, 0)]
+    assert spans(run) == [(3.0, 60.0)]
+
+
+def test_what_another_task_is_at_a_worker_for_is_not_in_vain(tmp_path: Path) -> None:
+    """A copy that queues meanwhile is work that the fleet has not done, also if its reply is lost in the end."""
+    copy = {"sent": 0.0, "ended": 100.0, "queue": 97.0, "service": 3.0, "wanted_s": 3.0, "asked": 3.0}
+    assert spans(run_of(tmp_path / "used", copy, {"sent": 0.0, "ended": 60.0, **LOST})) == []
+    late = {"sent": 40.0, "ended": 100.0, **LOST, "queue": 48.0}
+    both = run_of(tmp_path / "lost", {"sent": 99.0, "ended": 100.0}, {"sent": 0.0, "ended": 60.0, **LOST}, late)
+    assert spans(both) == [(3.0, 40.0), (90.0, 99.0)]
+
+
+def test_one_that_was_never_answered_has_no_end(tmp_path: Path) -> None:
+    """It is bereft of its reply, but counts in no queue anyway."""
+    run = run_of(tmp_path / "run", {"sent": 0.0, "ended": 60.0, **LOST}, latency=None)
+    assert list(bereft(run)) == [(0, 0)]
+    assert spans(run) == []
+
+
+def test_nothing_lost_nothing_in_vain(tmp_path: Path) -> None:
+    """Where every reply came, the tasks' requests are not even read."""
+    run = run_of(tmp_path / "run", {"sent": 0.0, "ended": 100.0, "queue": 99.0})
+    (tmp_path / "run" / "tasks.csv").unlink()
+    assert bereft(run) == waits_in_vain(run) == {}
