@@ -11,6 +11,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from collagebench.report.alike import said_once
 from collagebench.report.comparison import comparison
 from collagebench.report.curves import cdf, curves_of, tail
 from collagebench.report.document import document
@@ -95,13 +96,14 @@ def _verdicts(summary: Object, parts: Sequence[Object]) -> Markup:
 def _verdict(one: Object) -> Markup:
     """Return the judgement, what follows from the figures, and what to know about them."""
     sentences = one["verdict"]
-    firm = [*(("because", reason) for reason in one["reasons"]), *map(labelled, one.get("gates", []))]
+    firm = [("because", reason) for reason in said_once(one, "reasons")]
+    firm += map(labelled, one.get("gates", []))
     return tag(
         "div",
         tag("p", badge(one["valid"])),
         tag("p", sentences[0], class_="lead") if sentences else None,
         _rest(sentences[1:]),
-        noted(firm, one["warnings"]),
+        noted(firm, said_once(one, "warnings")),
         tag("p", conditions(one), class_="conditions"),
         class_="verdict",
     )

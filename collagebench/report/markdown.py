@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from collagebench.report.alike import said_once
 from collagebench.report.differences import differing
 from collagebench.report.gates import labelled
 from collagebench.report.parts import UNKNOWN, as_interval, as_ms, as_ms_range, as_percent, as_times
@@ -27,7 +28,7 @@ def markdown(summary: Object) -> str:
 
 def sweep_markdown(summary: Object) -> str:
     """Return the object that `summarise_sweep` made as Markdown: what was found, then a table for each axis."""
-    lines = _verdict(summary, summary["findings"])
+    lines = _verdict(summary, summary["findings"], summary["reasons"], summary["warnings"])
     for axis in summary["axes"]:
         for figure in shown_figures(summary, details=True):
             for grid in grids(summary, axis, figure):
@@ -40,18 +41,18 @@ def sweep_markdown(summary: Object) -> str:
 
 def _one(one: Object) -> list[str]:
     title = [f"## {escaped(one['name'])}", ""] if "name" in one else []
-    lines = [*title, *_verdict(one, one["verdict"])]
+    lines = [*title, *_verdict(one, one["verdict"], said_once(one, "reasons"), said_once(one, "warnings"))]
     if any(scheme["runs"] for scheme in one["schemes"]):
         lines += [*_figures(one), ""]
         lines += [escaped(goodput(one)), ""] if one["slo_ms"] is not None else []
     return [*lines, escaped(conditions(one)), ""]
 
 
-def _verdict(one: Object, sentences: Sequence[str]) -> list[str]:
+def _verdict(one: Object, sentences: Sequence[str], reasons: Sequence[str], warnings: Sequence[str]) -> list[str]:
     """Return the judgement of a run or a sweep, what follows from its figures, and what to know about them."""
     found = [f"- {escaped(text)}" for text in sentences]
-    notes = [f"- because {escaped(text)}" for text in one["reasons"]]
-    notes += [f"- note: {escaped(text)}" for text in one["warnings"]]
+    notes = [f"- because {escaped(text)}" for text in reasons]
+    notes += [f"- note: {escaped(text)}" for text in warnings]
     gates = [f"- {escaped(kind)}: {escaped(text)}" for kind, text in map(labelled, one.get("gates", []))]
     lines = [f"**{'VALID' if one['valid'] else 'INVALID'}**", ""]
     for block in (found, notes, gates):

@@ -14,6 +14,7 @@ from typing import Any
 
 from collagebench.config import option
 from collagebench.report import gates
+from collagebench.report.alike import of_cells
 from collagebench.report.expression import Gate
 from collagebench.report.summary import SCHEMA, failing, finite, summarise
 from collagebench.results.directory import HEADER
@@ -55,16 +56,17 @@ def summarise_sweep(directory: Path, baseline: str | None = None, slo_ms: float 
         one = summarise([load(directory / name)], baseline, slo_ms)
         own = {option(axis): value for axis, value in values.items()}
         cells.append({"name": name, "values": own, "fastest": _fastest(one), **one})
-    reasons = _reasons(sweep, missing, cells)
     axes = [
         {"option": option(name), "values": list(values), "labels": labels(Axis(name, values))}
         for name, values in sweep.axes.items()
     ]
+    studied = {"axes": axes, "cells": cells}
+    reasons = _reasons(sweep, missing, studied)
     found = {
         "schema": SCHEMA,
         "valid": not reasons,
         "reasons": reasons,
-        "warnings": _warnings(cells),
+        "warnings": _warnings(studied),
         "status": sweep.status,
         "engine": sweep.engine,
         "created_utc": sweep.created_utc,
@@ -123,7 +125,7 @@ def findings(summary: Object) -> list[str]:
     if not summary["cells"] or len(variants(summary)) < 2:
         return []
     found = []
-    longest = max(summary["axes"], key=lambda axis: (_numeric(axis), len(axis["values"])))
+    longest = _longest(summary)
     for part in slices(summary, longest):
         where = "".join(f"{name} {label}, " for name, label in part.fixed)
         spans = _spans([(label, tuple(cell["fastest"])) for label, cell in part.cells if cell])
@@ -182,24 +184,50 @@ def _fastest(one: Object) -> list[str]:
     return sorted(fastest(figures, one["minimum_effect"]["latency"]))
 
 
-def _reasons(sweep: Sweep, missing: Sequence[str], cells: Sequence[Object]) -> list[str]:
+def _reasons(sweep: Sweep, missing: Sequence[str], found: Object) -> list[str]:
     reasons = []
     if missing:
         shown = ", ".join(missing[:NAMED]) + (f" and {len(missing) - NAMED} more" if len(missing) > NAMED else "")
         why = f", because the sweep failed ({sweep.error})" if sweep.error else ""
         reasons.append(f"{len(missing)} of {len(sweep.cells)} cells are not done{why}: go on with --resume ({shown})")
-    return reasons + [f"{cell['name']}: {reason}" for cell in cells for reason in firm_reasons(cell)]
+    said = [(cell["name"], reason) for cell in found["cells"] for reason in firm_reasons(cell)]
+    return reasons + _once(found, said)
 
 
-def _warnings(cells: Sequence[Object]) -> list[str]:
+def _warnings(found: Object) -> list[str]:
     """Return the warnings of the cells, each once; of a scheme that is marked unstable nothing more is said."""
-    found: dict[str, list[str]] = {}
-    for cell in cells:
+    said = []
+    for cell in found["cells"]:
         unstable = tuple(f"{scheme['variant']}: " for scheme in cell["schemes"] if scheme["unstable"])
-        for text in cell["warnings"]:
-            if not (unstable and text.startswith(unstable)):
-                found.setdefault(text, []).append(cell["name"])
-    return [
-        text if len(names) == len(cells) else f"{names[0]}{f' and {len(names) - 1} more' if names[1:] else ''}: {text}"
-        for text, names in found.items()
-    ]
+        said += [(cell["name"], text) for text in cell["warnings"] if not (unstable and text.startswith(unstable))]
+    return _once(found, said)
+
+
+def _once(found: Object, said: Sequence[tuple[str, str]]) -> list[str]:
+    """Return what is said in cells, once for those in which it is alike, behind their names; of all it needs none."""
+    merged = of_cells(said, variants(found))
+    return [text if len(names) == len(found["cells"]) else f"{_cells(found, names)}: {text}" for names, text in merged]
+
+
+def _cells(found: Object, names: Sequence[str]) -> str:
+    """Return the names of some cells as one, as `utilisation=0.1 to 0.5,stragglers=pareto`, along one axis together."""
+    longest = _longest(found)
+    told = []
+    for part in slices(found, longest):
+        place = {label: number for number, (label, cell) in enumerate(part.cells) if cell and cell["name"] in names}
+        if not place:
+            continue
+        labels = list(place)
+        row = len(labels) > 2 and _numeric(longest) and place[labels[-1]] - place[labels[0]] == len(labels) - 1
+        span = f"{labels[0]} to {labels[-1]}" if row else ", ".join(labels)
+        values = {longest["option"]: span, **dict(part.fixed)}
+        told.append((",".join(f"{axis['option']}={values[axis['option']]}" for axis in found["axes"]), len(labels)))
+    more = sum(count for _, count in told[NAMED:])
+    shown = "; ".join(text for text, _ in told[:NAMED])
+    return f"{shown} and {more} more cells" if more else shown
+
+
+def _longest(summary: Object) -> Object:
+    """Return the axis along which sentences go: of numbers, if there is one, and the one with the most values."""
+    axis: Object = max(summary["axes"], key=lambda axis: (_numeric(axis), len(axis["values"])))
+    return axis

@@ -11,6 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
+from collagebench.report.alike import said_once
 from collagebench.report.details import print_details
 from collagebench.report.differences import differing
 from collagebench.report.gates import print_gates
@@ -72,9 +73,9 @@ def _print_one(one: dict[str, Any], console: Console, details: bool) -> None:
     console.print(verdict)
     for sentence in one["verdict"]:
         print_line(console, sentence, indent="  ")
-    for reason in one["reasons"]:
+    for reason in said_once(one, "reasons"):
         print_line(console, reason, indent="  because ")
-    for warning in one["warnings"]:
+    for warning in said_once(one, "warnings"):
         print_line(console, warning, indent="  note: ")
     console.print()
     print_gates(one.get("gates", []), console)

@@ -6,9 +6,11 @@ effect. Figures that cannot be trusted have no conclusion, so an INVALID run has
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
+from collagebench.report.parts import as_ms
 from collagebench.statistics.paired import LEVEL
 
 SINGLES = {"own", "replica", "hedge", "resent"}
@@ -20,7 +22,7 @@ def verdict(schemes: Sequence[dict[str, Any]], base: dict[str, Any] | None, mini
     others = [scheme for scheme in schemes if scheme["versus"]]
     if base is None:
         return []
-    return [_sentence(scheme, base, minimum) for scheme in sorted(others, key=_place)]
+    return [_sentence(scheme, base, minimum) for scheme in sorted(others, key=lambda scheme: _place(scheme, base))]
 
 
 def by_single(scheme: dict[str, Any]) -> bool:
@@ -28,15 +30,19 @@ def by_single(scheme: dict[str, Any]) -> bool:
     return set(scheme["sources"]) <= SINGLES
 
 
-def _place(scheme: dict[str, Any]) -> tuple[int, bool, float]:
+def _place(scheme: dict[str, Any], base: dict[str, Any]) -> tuple[int, bool, float]:
     """Put what is really faster first, then what may be the same, what is really slower, and what nobody knows.
 
-    Among equals in that, what is really less accurate comes last.
+    Among equals in that, what is really less accurate comes last. A p99 that is infinite is slower than any other.
     """
     figure, accuracy = scheme["versus"]["p99"] or scheme["versus"]["p50"], scheme["versus"]["accuracy"]
     if figure is None:
         return 3, False, 0.0
     loses = bool(accuracy and accuracy["real"] and accuracy["difference"] < 0)
+    if "p99" in scheme["infinite"]:
+        return 2, loses, math.inf
+    if "p99" in base["infinite"] and scheme["latency_s"]["p99"] is not None:
+        return 0, loses, scheme["latency_s"]["p99"]
     return (1 if not figure["real"] else 0 if figure["ratio"] < 1 else 2), loses, figure["ratio"]
 
 
@@ -48,12 +54,20 @@ def _sentence(scheme: dict[str, Any], base: dict[str, Any], minimum: dict[str, f
     elif p50:
         text = f"{name}: {_failures(scheme, base)}"
         text += f"{_latency('p50', p50, base['variant'], minimum['latency'])}{_hardware(scheme, base)}"
-        text += f", p99 not compared ({_why(scheme, base)})"
+        text += f", {_p99_alone(scheme, base)}"
     else:
         text = f"{name}: {_failures(scheme, base)}"
         text += f"latency not compared with {base['variant']} ({_why(scheme, base)})"
     one_model = by_single(scheme) and by_single(base)
     return text + (_accuracy(accuracy, minimum["accuracy"], one_model) if accuracy else "")
+
+
+def _p99_alone(scheme: dict[str, Any], base: dict[str, Any]) -> str:
+    """Say what the p99 is that cannot be compared, where that is as that of the baseline is infinite; or else why."""
+    p99 = scheme["latency_s"]["p99"]
+    if "p99" in base["infinite"] and p99 is not None:
+        return f"p99 {as_ms(p99)} ms ({base['variant']}: infinite, too many requests failed)"
+    return f"p99 not compared ({_why(scheme, base)})"
 
 
 def _failures(scheme: dict[str, Any], base: dict[str, Any]) -> str:

@@ -8,6 +8,7 @@ from collagebench.statistics.notes.delays import just_in_time, known_late
 from collagebench.statistics.notes.load import other_load, saturation
 from collagebench.statistics.notes.machine import busy_host, drift, measured_again, places, silent_hosts
 from collagebench.statistics.notes.sample import few_requests, other_fleet, sampled, whole_runs
+from collagebench.statistics.validity import overwhelmed
 
 
 def warnings(run: Run) -> list[str]:
@@ -37,7 +38,6 @@ def _of_scheme(run: Run, variant: str) -> list[str]:
     given_up = int(mine.tasks.equal("outcome", "deadline").sum())
     if given_up:
         found.append(f"{variant}: {given_up} tasks were given up at their --deadline, answered in time or not.")
-    return [
-        *(*found, *saturation(run, variant), *drift(run, variant)),
-        *(*just_in_time(run, variant), *known_late(run, variant)),
-    ]
+    if not overwhelmed(run, variant):  # or else it is known that workers are busy, and that latencies grow
+        found += [*saturation(run, variant), *drift(run, variant)]
+    return [*found, *just_in_time(run, variant), *known_late(run, variant)]

@@ -144,6 +144,17 @@ def test_failures_that_forbid_a_comparison_come_first(tmp_path):
     assert sentence.startswith("b: no request failed (none: 40), p50 ")
     (sentence,) = summary(tmp_path / "other", {"none": lognormal(1, 4, 100), "b": failing})["verdict"]
     assert sentence.startswith("b: 40 requests failed (none: 0), p50 ")
+    assert ", p99 not compared (too many requests of b failed), " in sentence
+
+
+def test_where_the_baseline_has_no_p99_the_others_are_in_the_order_of_theirs(tmp_path):
+    """Each says its own; what has none either comes last, however low its p50 is."""
+    often = [[0.02] * 90 + [None] * 10] * 4
+    latencies = {"none": often, "late": [[0.02] * 95 + [60.0] * 5] * 4, "fails": [[0.001] * 90 + [None] * 10] * 4}
+    found = summary(tmp_path, {**latencies, "soon": [[0.03] * 95 + [0.1] * 5] * 4})["verdict"]
+    assert [sentence.split(":")[0] for sentence in found] == ["soon", "late", "fails"]
+    assert ", p99 100.0 ms (none: infinite, too many requests failed), the same accuracy" in found[0]
+    assert ", p99 60000 ms (" in found[1]
 
 
 def test_answers_at_once_have_no_ratio(tmp_path):

@@ -1,0 +1,102 @@
+"""What differs in nothing but whom it is about, and in numbers, is said once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from swept import swept
+from synthetic_run import lognormal, make_run
+
+from collagebench.report.alike import gathered, of_schemes
+from collagebench.report.markdown import markdown
+from collagebench.report.summary import summarise
+from collagebench.report.sweep import summarise_sweep
+from collagebench.results.reader import load
+
+NAMES = ["none", "parity k=2", "parity k=4"]
+FAILED = "of 300 requests failed and count as infinitely slow; the column reason of requests.csv says why."
+
+
+def test_texts_that_differ_in_numbers_alone_are_one() -> None:
+    """With the least and the largest of each number; the order is that of the first of each."""
+    found = gathered(
+        [("a", "busy 95 % of 1,000 s, by 1.5x."), ("b", "other"), ("c", "busy 100 % of 1,000 s, by 0.25x.")]
+    )
+    assert found == [(["a", "c"], "busy 95 to 100 % of 1,000 s, by 0.25 to 1.5x."), (["b"], "other")]
+
+
+def test_what_is_about_nobody_is_left_as_it_is() -> None:
+    """Two notes of the whole run stay two."""
+    assert gathered([("", "h was silent for 3 s"), ("", "h was silent for 4 s")]) == [
+        ([""], "h was silent for 3 s"),
+        ([""], "h was silent for 4 s"),
+    ]
+
+
+def test_a_number_that_is_a_name_makes_a_difference() -> None:
+    """Workers, runs, models and the numbers in names are not from one to another."""
+    for text in ("worker {} died", "lost in run {}", "see collage-{}x3", "at k={} it is", "by v1.{}"):
+        assert len(gathered([("a", text.format(3)), ("b", text.format(4))])) == 2
+
+
+def test_several_schemes_are_named_together() -> None:
+    """Each by its whole name, and what is about one or none begins as it did."""
+    said = ["the disk was slow", "none: 3 failed", "parity k=2: 5 failed", "parity k=4: no run", "none: too late"]
+    assert of_schemes(said, NAMES) == [
+        "the disk was slow",
+        "each of none and parity k=2: 3 to 5 failed",
+        "parity k=4: no run",
+        "none: too late",
+    ]
+
+
+def failing(count: int) -> list[list[float | None]]:
+    """Return a run of 300 requests of which some fail."""
+    return [[*lognormal(1, 1, 300 - count)[0], *[None] * count]]
+
+
+def test_a_report_says_it_once(tmp_path: Path) -> None:
+    """In the Markdown as in the other forms; the object for programs has one of each scheme."""
+    found = summarise([load(make_run(tmp_path / "run", {"none": failing(3), "hedge": failing(2)}))])
+    assert sum(FAILED in text for text in found["warnings"]) == 2
+    assert f"- note: each of none and hedge: 2 to 3 {FAILED}" in markdown(found)
+
+
+@pytest.mark.parametrize(
+    ("fail", "said"),
+    [
+        ({1: 4, 2: 3, 3: 5, 4: 3}, ""),
+        ({1: 4, 2: 3, 3: 5}, "utilisation=0.1 to 0.3: "),
+        ({1: 4, 2: 3, 4: 5}, "utilisation=0.1, 0.2, 0.4: "),
+        ({1: 5, 2: 3}, "utilisation=0.1, 0.2: "),
+    ],
+)
+def test_a_sweep_says_it_once_and_where(tmp_path: Path, fail: dict[int, int], said: str) -> None:
+    """With the cells that it is about, and none where it is about all."""
+    loads = [0.1, 0.2, 0.3, 0.4]
+    swept(tmp_path / "s", {"utilisation": loads}, {f"utilisation={load}": {"none": 0.02} for load in loads})
+    for place, count in fail.items():
+        _again(tmp_path / "s" / f"utilisation={loads[place - 1]}", count)
+    notes = [text for text in summarise_sweep(tmp_path / "s")["warnings"] if FAILED in text]
+    assert notes == [f"{said}none: 3 to {max(fail.values())} {FAILED}"]
+
+
+def _again(directory: Path, count: int) -> None:
+    """Make a cell anew, in which some requests fail."""
+    config = load(directory).config
+    for file in directory.iterdir():
+        file.unlink()
+    make_run(directory, {"none": failing(count)}, header={"config": {**config, "runs": 1}, "engine": "simulated"})
+
+
+def test_cells_of_two_axes_are_named_along_one(tmp_path: Path) -> None:
+    """Those with the same value of the other together."""
+    axes = {"stragglers": ["pareto", "fixed"], "utilisation": [0.1, 0.2, 0.3]}
+    names = [f"stragglers={kind},utilisation={load}" for kind in axes["stragglers"] for load in axes["utilisation"]]
+    swept(tmp_path / "s", axes, {name: {"none": 0.02} for name in names})
+    for name in (*names[:3], names[4]):
+        _again(tmp_path / "s" / name, 3)
+    notes = [text for text in summarise_sweep(tmp_path / "s")["warnings"] if FAILED in text]
+    where = "stragglers=pareto,utilisation=0.1 to 0.3; stragglers=fixed,utilisation=0.2"
+    assert notes == [f"{where}: none: 3 {FAILED}"]
