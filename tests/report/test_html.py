@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import re
 from html.parser import HTMLParser
-from itertools import combinations, pairwise
-from math import dist
-from operator import mul
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from reported import NASTY, reported
 from synthetic_run import lognormal, make_run
 
-import collagebench.report
 from collagebench.report import gates
 from collagebench.report.expression import parse
 from collagebench.report.html import page
@@ -22,9 +19,6 @@ from collagebench.report.summary import summarise
 from collagebench.results.reader import load
 from collagebench.schemes import SCHEMES
 from collagebench.schemes.plain import NoRedundancy
-
-PHASES = ("group", "encode", "queue", "inference", "injected", "transport", "decode", "hold")
-STYLE = Path(collagebench.report.__file__).with_name("page.css").read_text(encoding="utf-8")
 
 
 class Reader(HTMLParser):
@@ -141,38 +135,6 @@ def test_page_of_a_hundred_thousand_requests_is_small(tmp_path):
     assert len(made(make_run(tmp_path / "run", rows)).encode()) < 1_500_000
 
 
-def colours(block: str) -> dict[str, str]:
-    """Return the variables of one block of the style sheet."""
-    return dict(re.findall(r"--([a-z0-9-]+): (#[0-9a-f]{6})", block))
-
-
-LIGHT, DARK = (colours(block) for block in re.findall(r":root \{(.*?)\}", STYLE, re.DOTALL)[:2])
-
-
-def luminance(colour: str) -> float:
-    """Return the relative luminance of a colour (WCAG 2.2)."""
-    parts = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
-    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-
-
-def contrast(one: str, other: str) -> float:
-    """Return the contrast of two colours (WCAG 2.2), from 1 to 21."""
-    low, high = sorted((luminance(one), luminance(other)))
-    return (high + 0.05) / (low + 0.05)
-
-
-@pytest.mark.parametrize("theme", [LIGHT, DARK], ids=["light", "dark"])
-def test_contrast_is_enough(theme):
-    """Texts have 4.5 to 1 on what is behind them, the lines of schemes 3 to 1 (WCAG 2.2, AA)."""
-    for name, behind in (("ink", "page"), ("soft", "page"), ("soft", "shade"), ("link", "page"), ("ink", "shade")):
-        assert contrast(theme[name], theme[behind]) >= 4.5, name
-    for name in ("good", "bad"):
-        assert contrast(theme[name], theme[f"{name}-back"]) >= 4.5, name
-    for number in range(8):
-        assert contrast(theme[f"c{number}"], theme["page"]) >= 3, number
-
-
 def test_a_scheme_of_somebody_elses_is_described_in_its_own_words(tmp_path, monkeypatch):
     """The first line of its class says what it does where it is installed; elsewhere the place is left empty."""
 
@@ -218,22 +180,3 @@ def test_the_legend_shows_the_dots_that_plots_have(tmp_path):
     legend = whole.split('class="legend"', 1)[1].split("<main>", 1)[0]
     assert legend.count("<circle") == 8
     assert legend.count("<rect") == 1
-
-
-def seen_by_deuteranopes(colour: str) -> list[float]:
-    """Return a colour as L*a*b* of what an eye without green cones sees of it (Machado et al., 2009)."""
-    parts = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
-    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
-    eye = ((0.367322, 0.860646, -0.227968), (0.280085, 0.672501, 0.047413), (-0.01182, 0.04294, 0.968881))
-    left = [min(max(sum(map(mul, row, linear)), 0.0), 1.0) for row in eye]
-    white = ((0.4339, 0.3762, 0.1899), (0.2126, 0.7152, 0.0722), (0.0177, 0.1095, 0.8729))
-    x, y, z = (sum(map(mul, row, left)) ** (1 / 3) for row in white)
-    return [116 * y - 16, 500 * (x - y), 200 * (y - z)]
-
-
-@pytest.mark.parametrize("theme", [LIGHT, DARK], ids=["light", "dark"])
-def test_phases_are_told_apart_without_green_cones(theme):
-    """Bars of the phases touch, and have no shape or dash to tell them apart by: only their colours."""
-    seen = {name: seen_by_deuteranopes(theme[name]) for name in PHASES}
-    for one, other in combinations(seen, 2):
-        assert dist(seen[one], seen[other]) > 9, (one, other)
