@@ -14,7 +14,7 @@ from collagebench.report.figures import scrolling
 from collagebench.report.frame import WIDTH, Box, Look, axes, dot, figure, looks_of, ms, option_title
 from collagebench.report.html import hiding, legend, sentence
 from collagebench.report.markup import Markup, tag
-from collagebench.report.parts import UNKNOWN, as_ms, as_ms_range, new_table, print_line, print_table
+from collagebench.report.parts import UNKNOWN, as_ms, as_ms_range, as_times, new_table, print_line, print_table
 from collagebench.report.scales import Scale, linear, logarithmic
 from collagebench.report.table import stragglers
 
@@ -40,6 +40,12 @@ DIFFERENCES = (
 )
 
 
+UNSHOWN = (
+    "~: no difference is shown, as the interval holds 1 or the mean difference of the runs' own figures may be chance. "
+    "A ratio is that of all runs together, its interval from the scatter of the runs' own ratios."
+)
+
+
 def print_crossovers(answer: Object, console: Console) -> None:
     """Print the whole answer."""
     print_line(console, conditions(answer))
@@ -58,8 +64,43 @@ def print_crossovers(answer: Object, console: Console) -> None:
     for pair in answer["pairs"]:
         print_line(console, pair["said"], indent="  ")
     console.print()
+    _print_ratios(answer, console)
     for what in _notes(answer, {outcome: outcome for outcome in OUTCOMES}):
         print_line(console, what, style="dim")
+
+
+def _print_ratios(answer: Object, console: Console) -> None:
+    """Print by how much two schemes differ at both ends of the axis, as an interval; the page has all values."""
+    if not any(one["ratio"] for pair in answer["pairs"] for one in pair["differences"]):
+        return
+    table = new_table("scheme", answer["over"], "ratio", "95 % range")
+    table.columns[0].header = Text(f"{answer['metric']} of")
+    for pair in answer["pairs"]:
+        name = f"{pair['first']} / {pair['second']}"
+        for one in (pair["differences"][0], pair["differences"][-1]):
+            value = f"{one['value']:.4g}"
+            table.add_row(name, value, *(_as_ratio(one) if one["ratio"] else (UNKNOWN, _why_none(answer, pair, one))))
+            name = ""
+    print_table(table, console)
+    console.print()
+    print_line(console, UNSHOWN, style="dim")
+    console.print()
+
+
+def _as_ratio(one: Object) -> tuple[str, str]:
+    """Return a ratio and its interval, marked where a report would show no difference: both must, and agree."""
+    ends = one["ratio_ci95"]
+    ranged = f"{as_times(ends[0])} to {as_times(ends[1])}" if ends else ""
+    agree = ends and one["verdict"] and (ends[1] < 1 if one["verdict"] < 0 else ends[0] > 1)
+    return f"{'' if agree else '~'}{as_times(one['ratio'])}", ranged
+
+
+def _why_none(answer: Object, pair: Object, one: Object) -> str:
+    """Name the schemes of a pair that cannot bear the load at a value."""
+    schemes = next(point["schemes"] for point in answer["points"] if point["value"] == one["value"])
+    unstable = [scheme["variant"] for scheme in schemes if scheme["unstable"]]
+    names = [name for name in (pair["first"], pair["second"]) if name in unstable]
+    return f"{' and '.join(names)}: unstable" if names else ""
 
 
 def _without_crossing(pair: Object) -> tuple[str, str, str, str]:
@@ -130,9 +171,11 @@ def crossover_page(answer: Object, title: str) -> str:
                 else tag("td", as_ms(one["value_s"]), tag("small", as_ms_range(one["ci95_s"])))
                 for one in point["schemes"]
             ],
+            [_ratio_cell(pair["differences"][place]) for pair in answer["pairs"]],
         )
-        for point in answer["points"]
+        for place, point in enumerate(answer["points"])
     ]
+    heads = [answer["over"], *names, *(f"{pair['first']} / {pair['second']}" for pair in answer["pairs"])]
     notes = _notes(answer, IN_SENTENCES)
     body = [
         tag(
@@ -155,13 +198,19 @@ def crossover_page(answer: Object, title: str) -> str:
             "main",
             tag("div", [plot for plot in plots if plot], class_="plots"),
             tag("p", DIFFERENCES, class_="note") if any(plots[1:]) else None,
-            tag("h2", f"{answer['metric']} in ms at every value that was simulated", class_="part"),
-            scrolling([answer["over"], *names], rows, "All values"),
+            tag("h2", f"{answer['metric']} in ms at every value that was simulated, and its ratios", class_="part"),
+            scrolling(heads, rows, "All values"),
+            tag("p", f"Small: 95 % intervals. {UNSHOWN}", class_="note"),
             tag("details", tag("summary", "Config"), tag("pre", json.dumps(answer["config"], indent=1), tabindex="0")),
         ),
         tag("footer", tag("p", "Simulated. This file is complete: it loads nothing.")),
     ]
     return document(title, body, hiding(looks))
+
+
+def _ratio_cell(one: Object) -> Markup:
+    said, ranged = _as_ratio(one) if one["ratio"] else (UNKNOWN, "")
+    return tag("td", said, tag("small", ranged) if ranged else None)
 
 
 def _figures(answer: Object, looks: Mapping[str, Look]) -> Markup | None:
@@ -240,7 +289,8 @@ def _difference(answer: Object, pair: Object, place: int) -> Markup | None:
         if one["ci95_s"]:
             low, high = (y(end) for end in one["ci95_s"])
             drawn.append(tag("path", class_="whisker", d=f"M{left:.1f} {low:.1f}V{high:.1f}"))
-        tip = tag("title", f"{answer['over']} {one['value']:.3g}: {1e3 * one['difference_s']:+.1f} ms")
+        times = f", {pair['first']} / {pair['second']} {' '.join(_as_ratio(one))}" if one["ratio"] else ""
+        tip = tag("title", f"{answer['over']} {one['value']:.3g}: {1e3 * one['difference_s']:+.1f} ms{times}")
         value = one["difference_s"]
         there = y.holds(value)
         mark = (

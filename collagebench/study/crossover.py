@@ -21,6 +21,7 @@ from collagebench.engine.experiment import straggler_facts
 from collagebench.errors import UsageError, nearest
 from collagebench.report.summary import finite
 from collagebench.statistics.crossing import Between, Look, crossings, firm, halfway, look, wanted
+from collagebench.statistics.intervals import around_ratio
 from collagebench.statistics.quantiles import QUANTILES, requests_needed
 from collagebench.study.points import NOTHING, Point, measured, of_scheme, run_points
 
@@ -179,7 +180,7 @@ def find(
         "scan": scan,
         "complete": not next_,
         "warnings": _everywhere([summary["warnings"] for summary in found.values()]),
-        "pairs": [_pair(question, *pair, _looks(found, *pair, question.metric), len(scan)) for pair in pairs],
+        "pairs": [_pair(question, *pair, found, len(scan)) for pair in pairs],
         "points": [{"value": value, "schemes": _schemes(found[value], question.metric)} for value in sorted(found)],
     }
 
@@ -204,8 +205,20 @@ def _by_run(summary: Summary, variant: str, metric: str) -> Sequence[float] | No
     return [math.inf if value is None else value for value in scheme["by_run"].get(f"{metric}_s", ())]
 
 
-def _pair(question: Question, first: str, second: str, looks: dict[float, Look], tests: int) -> dict[str, Any]:
+def _ratio(summary: Summary, first: str, second: str, metric: str) -> dict[str, Any]:
+    """Return the ratio of two schemes' figures and its 95 % interval, as reports have them; None where not known."""
+    one, other = of_scheme(summary, first), of_scheme(summary, second)
+    own, others = (_by_run(summary, name, metric) for name in (first, second))
+    value, base = one["latency_s"][metric], other["latency_s"][metric]
+    if own is None or others is None or not value or not base:
+        return {"ratio": None, "ratio_ci95": None}
+    ends = around_ratio(value / base, own, others)
+    return {"ratio": value / base, "ratio_ci95": list(ends) if ends else None}
+
+
+def _pair(question: Question, first: str, second: str, summaries: dict[float, Summary], tests: int) -> dict[str, Any]:
     names = {-1: first, 1: second}
+    looks = _looks(summaries, first, second, question.metric)
     found, sure = crossings(looks, tests), firm(looks, tests)
     outcome = _outcome(looks, bool(found), sure)
     better = names[sure[0][1]] if outcome in ("throughout", "where apart") else None
@@ -225,7 +238,13 @@ def _pair(question: Question, first: str, second: str, looks: dict[float, Look],
         "better": better,
         "said": said(question, first, second, looks, tests),
         "differences": [
-            {"value": value, "difference_s": finite(one.difference), "ci95_s": _ends(one), "verdict": one.verdict}
+            {
+                "value": value,
+                "difference_s": finite(one.difference),
+                "ci95_s": _ends(one),
+                "verdict": one.verdict,
+                **_ratio(summaries[value], first, second, question.metric),
+            }
             for value, one in sorted(looks.items())
         ],
     }

@@ -11,6 +11,7 @@ import pytest
 
 from collagebench.cli import main
 from collagebench.config import Config, SchemeConfig
+from collagebench.report.crossover import _as_ratio
 from collagebench.statistics.crossing import look
 from collagebench.study.crossover import Question, said
 
@@ -51,11 +52,21 @@ def test_replication_gives_way_to_no_redundancy_as_the_load_rises(
     assert " to 0.95 replication cannot bear the load, or most requests fail: it has no figure." in page
     assert "none cannot bear" not in page
 
+    ends = (pair["differences"][0], pair["differences"][-1])
+    own, other = (scheme["value_s"] for scheme in answer["points"][0]["schemes"])
+    assert ends[0]["ratio"] == pytest.approx(own / other)
+    assert 1 < ends[0]["ratio_ci95"][0] < ends[0]["ratio"] < ends[0]["ratio_ci95"][1]
+    assert ends[1]["ratio"] is ends[1]["ratio_ci95"] is None, "one of them cannot bear the load there"
+    shown, low, high = (f"{value:.2f}x" for value in (ends[0]["ratio"], *ends[0]["ratio_ci95"]))
+    assert ">none / replication</th>" in page
+    assert f"<td>{shown}<small>{low} to {high}</small></td>" in page
+
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "c").glob("*/requests.csv")}
     _, table, _ = asked(capsys, *SMALL, *question, "--out", tmp_path / "c")
     assert before == {path: path.stat().st_mtime_ns for path in (tmp_path / "c").glob("*/requests.csv")}
     assert max(map(len, table.splitlines())) <= 80
     assert "replication is better up to utilisation" in " ".join(table.split())
+    assert f"none / replication 0.05 {shown} {low} to {high} 0.95 - replication: unstable" in " ".join(table.split())
 
 
 def test_where_figures_point_the_other_way_no_crossover_is_denied() -> None:
@@ -79,6 +90,14 @@ def test_where_figures_point_the_other_way_no_crossover_is_denied() -> None:
         "collage is better than replication from utilisation 0.1 to 0.8, wherever a difference is shown (none is at "
         "0.1): no crossover"
     )
+
+
+def test_a_ratio_is_marked_unless_its_interval_and_the_difference_agree() -> None:
+    """As in a report: no ratio is a difference beside an interval that holds 1, nor where its difference is chance."""
+    shown = {"ratio": 1.2, "ratio_ci95": [1.1, 1.3], "verdict": 1}
+    assert _as_ratio(shown) == ("1.20x", "1.10x to 1.30x")
+    for unlike in ({"ratio_ci95": [0.9, 1.6]}, {"verdict": 0}, {"verdict": -1}, {"ratio_ci95": None}):
+        assert _as_ratio({**shown, **unlike})[0] == "~1.20x"
 
 
 def test_where_there_is_none_it_says_who_is_better(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
