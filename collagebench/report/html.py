@@ -152,7 +152,7 @@ def _plots(key: str, one: Object, run: Run, looks: Looks) -> list[Markup | None]
         against_work(f"{key}-work-p99", one, looks),
         phases(f"{key}-phases", one, looks),
         quantiles(f"{key}-quantiles", one, looks),
-        accuracy(f"{key}-accuracy", one, looks),
+        *accuracy(f"{key}-accuracy", one, looks),
         injection(f"{key}-injection", run),
     ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,14 @@ INDENT = 10
 """Pixels by which minor rows are indented."""
 BELOW = 0.15
 """How far below the least overall accuracy the axis reaches: sources that are right less often are set at its end."""
+
+
+HIGH, MOST_PARTS = 420, 3
+"""Pixels from which a plot of accuracy is shared out, and to how many: a wide page has three side by side."""
+ACCURACY = (
+    "Wilson's 95 % intervals, answers about the same image counting as what they are worth together. Straggled: "
+    "requests whose first task was to take over twice the median service time, whatever they were answered from."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,37 +120,59 @@ def quantile_marks(scheme: dict[str, Any], shapes: dict[str, str]) -> Iterable[M
             yield Mark(value, interval, shape, f"{said}{as_ms(value)} ms{ends}")
 
 
-def accuracy(key: str, one: dict[str, Any], looks: Looks) -> Markup | None:
-    """Return the plot of accuracy: overall, by source where there are several, and of the requests that straggled."""
-    rows = []
-    for scheme in one["schemes"]:
-        found, classes = scheme["accuracy"], looks[scheme["variant"]].classes
-        if found["overall"] is None:
-            continue
-        rows.append(_share_row(scheme["variant"], classes, found["overall"], found["ci95"], "square"))
-        sources = sorted(scheme["sources"].items(), key=lambda item: -item[1])
-        for source, share in sources if len(sources) > 1 else ():
-            value, interval = found["by_source"][source], found["ci95_by_source"][source]
-            rows.append(_share_row(source, classes, value, interval, "circle", share))
-        if found["straggled"] is not None:
-            share = found["straggled_answers"] / found["answers"]
-            interval = found["ci95_straggled"]
-            rows.append(_share_row("straggled", classes, found["straggled"], interval, "diamond", share))
-    if not rows:
-        return None
+def accuracy(key: str, one: dict[str, Any], looks: Looks) -> list[Markup]:
+    """Return plots of accuracy: overall, by source where there are several, and of the requests that straggled.
+
+    Many schemes are shared out to several plots of one scale, which lie side by side where there is room.
+    """
+    blocks = [_accuracy_rows(scheme, looks) for scheme in one["schemes"] if scheme["accuracy"]["overall"] is not None]
+    if not blocks:
+        return []
+    rows = [row for block in blocks for row in block]
     least = _overall(rows) - BELOW
-    return _plot(
-        key,
-        "Accuracy by source of the answer",
-        rows,
-        lambda values, start, end: _shares([value for value in values if value >= least], start, end),
-        "right answers, % (right: share of the answers)",
-        lambda share: f"{100 * share:g}",
-        right=52,
-        note="Wilson's 95 % intervals, answers about the same image counting as what they are worth together. "
-        "Straggled: requests whose first task was to take over twice the median service time, whatever they were "
-        "answered from.",
-    )
+    values = [value for value in _places(rows) if value >= least]
+    parts = _shared_out(blocks)
+    return [
+        _plot(
+            f"{key}{f'-{place}' if place else ''}",
+            "Accuracy by source of the answer" + (f", {place + 1} of {len(parts)}" if len(parts) > 1 else ""),
+            part,
+            lambda _, start, end: _shares(values, start, end),
+            "right answers, % (right: share of the answers)",
+            lambda share: f"{100 * share:g}",
+            left=_names_room(rows),
+            right=52,
+            note=ACCURACY if place == len(parts) - 1 else None,
+        )
+        for place, part in enumerate(parts)
+    ]
+
+
+def _accuracy_rows(scheme: dict[str, Any], looks: Looks) -> list[Row]:
+    found, classes = scheme["accuracy"], looks[scheme["variant"]].classes
+    rows = [_share_row(scheme["variant"], classes, found["overall"], found["ci95"], "square")]
+    sources = sorted(scheme["sources"].items(), key=lambda item: -item[1])
+    for source, share in sources if len(sources) > 1 else ():
+        value, interval = found["by_source"][source], found["ci95_by_source"][source]
+        rows.append(_share_row(source, classes, value, interval, "circle", share))
+    if found["straggled"] is not None:
+        share = found["straggled_answers"] / found["answers"]
+        interval = found["ci95_straggled"]
+        rows.append(_share_row("straggled", classes, found["straggled"], interval, "diamond", share))
+    return rows
+
+
+def _shared_out(blocks: Sequence[list[Row]]) -> list[list[Row]]:
+    """Return the rows of all schemes in as many parts of about one height as they need; no scheme is cut in two."""
+    whole = sum(row.height for block in blocks for row in block)
+    count = min(MOST_PARTS, math.ceil(whole / HIGH))
+    parts: list[list[Row]] = [[] for _ in range(count)]
+    above = 0.0
+    for block in blocks:
+        height = sum(row.height for row in block)
+        parts[min(count - 1, int((above + height / 2) / whole * count))] += block
+        above += height
+    return [part for part in parts if part]
 
 
 def _share_row(
@@ -172,16 +203,15 @@ def _plot(
     x_text: Callable[[float], str],
     *,
     legend: Sequence[tuple[str, str]] = (),
+    left: float | None = None,
     right: float = 12,
     note: str | None = None,
 ) -> Markup:
     """Return a figure of rows; what does not fit (a very wide interval) ends in an arrow at the edge."""
     top = 26 if legend else 8
-    left = room_for([row.name + "  " * row.minor for row in rows], 130)
+    left = _names_room(rows) if left is None else left
     box = Box(left, WIDTH - right, top, top + sum(row.height for row in rows) + 4)
-    values = [mark.value for row in rows for mark in row.marks if mark.value is not None]
-    ends = [end for row in rows if row.right == "" for mark in row.marks for end in mark.interval or ()]
-    x = scale([*values, *ends], box.left + 8, box.right - 8)
+    x = scale(_places(rows), box.left + 8, box.right - 8)
     drawn = axes(box, x, None, x_title=x_title, x_text=x_text)
     for place, (name, shape) in enumerate(legend):
         drawn.append(tag("g", dot(left + 14 + 62 * place, 11, shape), text(left + 23 + 62 * place, 15, name)))
@@ -191,6 +221,16 @@ def _plot(
         y += row.height
     says = "; ".join(mark.said for row in rows for mark in row.marks)
     return figure(key, title, box.bottom + 34, drawn, says=says, note=note)
+
+
+def _names_room(rows: Sequence[Row]) -> float:
+    return room_for([row.name + "  " * row.minor for row in rows], 130)
+
+
+def _places(rows: Sequence[Row]) -> list[float]:
+    """Return the values and the ends of intervals that a scale should have room for."""
+    values = [mark.value for row in rows for mark in row.marks if mark.value is not None]
+    return values + [end for row in rows if row.right == "" for mark in row.marks for end in mark.interval or ()]
 
 
 def _row(row: Row, y: float, x: Scale, box: Box) -> Markup:

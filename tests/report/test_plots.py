@@ -21,6 +21,7 @@ from collagebench.report.markup import Markup, tag
 from collagebench.report.phases import split
 from collagebench.report.scales import Scale, linear, logarithmic, shorten
 from collagebench.report.tradeoffs import Answer, Offer, against_accuracy, front
+from collagebench.report.whiskers import accuracy
 from collagebench.results.reader import load
 from collagebench.schemes import SCHEMES
 from collagebench.statistics.quantiles import QUANTILES, rank
@@ -228,3 +229,31 @@ def test_the_axis_of_an_option_has_its_unit_and_says_where_it_is_logarithmic():
     assert option_title("rate", wide, {}) == "rate in requests/s (log scale)"
     assert option_title("slow-share", wide, {}) == "slow-share (log scale)"
     assert option_title("utilisation", plain, {}) == "utilisation"
+
+
+def share(name: str, right: float) -> dict[str, object]:
+    """Return what a summary says of the accuracy of a scheme with two sources."""
+    found = {"overall": right, "ci95": [right - 0.01, right], "by_source": {"own": right, "hedge": 0.9}}
+    by_source = {"own": [right - 0.01, right], "hedge": [0.89, 0.91]}
+    straggled = {"straggled": None, "straggled_answers": 0, "answers": 9, "ci95_by_source": by_source}
+    return {"variant": name, "accuracy": {**found, **straggled}, "sources": {"own": 0.9, "hedge": 0.1}}
+
+
+@pytest.mark.parametrize(("schemes", "plots"), [(0, 0), (1, 1), (8, 1), (9, 2), (17, 2), (18, 3), (90, 3)])
+def test_many_schemes_have_their_accuracy_side_by_side(schemes, plots):
+    """In plots of one scale and about one height, in the order of the schemes, each of which is whole."""
+    names = [f"scheme {place}" for place in range(schemes)]
+    one = {"schemes": [share(name, 0.9 + 0.001 * place) for place, name in enumerate(names)]}
+    found = [ElementTree.fromstring(plot) for plot in accuracy("k", one, looks_of(dict.fromkeys(names, "n")))]
+    assert len(found) == plots
+    texts = [[text.text for text in plot.iter("text")] for plot in found]
+    assert [name for part in texts for name in part if name in names] == names
+    assert all(part.count("own") == part.count("hedge") == sum(name in names for name in part) for part in texts)
+    ticks = [[(text.get("x"), text.text) for text in plot.iter("text") if text.get("text-anchor")] for plot in found]
+    assert len({tuple(tick for tick in part if tick[1].isdigit()) for part in ticks}) == min(plots, 1)
+    heights = [float(str(plot.find("svg").get("viewBox")).split()[-1]) for plot in found]
+    assert max(heights, default=0) - min(heights, default=0) <= 49
+    assert len({plot.get("id") for plot in found}) == plots
+    assert [("Straggled: requests" in "".join(plot.itertext())) for plot in found] == [False] * (plots - 1) + [True] * (
+        plots > 0
+    )
