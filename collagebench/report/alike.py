@@ -57,13 +57,24 @@ def _each(names: Sequence[str]) -> str:
     return f"each of {', '.join(names[:-1])} and {names[-1]}: "
 
 
-def of_cells(said: Sequence[tuple[str, str]], variants: Sequence[str]) -> list[tuple[list[str], str]]:
-    """Return what is said in several cells once, with the cells; `said` is a cell and a text, as in `of_schemes`."""
+def across(said: Sequence[tuple[str, str]], variants: Sequence[str]) -> list[tuple[list[str], str]]:
+    """Return what is said in several experiments once, with their names; schemes stay apart.
+
+    `said` is the name of an experiment and a text, as in `of_schemes`.
+    """
     by_scheme: dict[str, list[tuple[str, str]]] = {}
-    for (cell, text), (name, _) in zip(said, _owned([text for _, text in said], variants), strict=True):
-        by_scheme.setdefault(name, []).append((cell, text.removeprefix(f"{name}: ")))
+    for (name, text), (whose, _) in zip(said, _owned([text for _, text in said], variants), strict=True):
+        by_scheme.setdefault(whose, []).append((name, text.removeprefix(f"{whose}: ")))
+    return [
+        (names, f"{whose}: {text}" if whose else text)
+        for whose, mine in by_scheme.items()
+        for names, text in gathered(mine)
+    ]
+
+
+def of_cells(said: Sequence[tuple[str, str]], variants: Sequence[str]) -> list[tuple[list[str], str]]:
+    """Return what `across` does, and once for the schemes of which it is said in the same cells."""
     found: dict[tuple[str, ...], list[str]] = {}
-    for name, mine in by_scheme.items():
-        for cells, text in gathered(mine):
-            found.setdefault(tuple(cells), []).append(f"{name}: {text}" if name else text)
+    for cells, text in across(said, variants):
+        found.setdefault(tuple(cells), []).append(text)
     return [(list(cells), text) for cells, texts in found.items() for text in of_schemes(texts, variants)]

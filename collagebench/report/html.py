@@ -40,7 +40,7 @@ def page(summary: Object, runs: Sequence[Run], names: Sequence[str]) -> str:
     """Return the whole page, from the object that `summarise` made of `runs`, which are called `names`."""
     parts: list[Object] = summary.get("runs", [summary])
     looks = looks_of({scheme["variant"]: scheme["scheme"] for one in parts for scheme in one["schemes"]})
-    title = " and ".join(names) if len(names) < 4 else f"{len(names)} runs"
+    title = " and ".join(filter(None, (", ".join(names[:-1]), names[-1]))) if len(names) < 4 else f"{len(names)} runs"
     several = len(parts) > 1
     body = [
         tag("header", tag("p", "collagebench report", class_="brand"), tag("h1", title), _verdicts(summary, parts)),

@@ -66,7 +66,7 @@ def _p99_alone(scheme: dict[str, Any], base: dict[str, Any]) -> str:
     """Say what the p99 is that cannot be compared, where that is as that of the baseline is infinite; or else why."""
     p99 = scheme["latency_s"]["p99"]
     if "p99" in base["infinite"] and p99 is not None:
-        return f"p99 {as_ms(p99)} ms ({base['variant']}: infinite, too many requests failed)"
+        return f"p99 {as_ms(p99)} ms ({base['variant']}: infinite)"
     return f"p99 not compared ({_why(scheme, base)})"
 
 

@@ -23,7 +23,7 @@ from collagebench.report.summary import finite
 from collagebench.statistics.crossing import Between, Look, crossings, firm, halfway, look, wanted
 from collagebench.statistics.intervals import around_ratio
 from collagebench.statistics.quantiles import QUANTILES, requests_needed
-from collagebench.study.points import NOTHING, Point, measured, of_scheme, run_points
+from collagebench.study.points import NOTHING, Point, measured, notes_of, of_scheme, run_points
 
 SCHEMA = 1
 FILE, PAGE = "crossover.json", "crossover.html"
@@ -179,15 +179,15 @@ def find(
         "tolerance": question.near,
         "scan": scan,
         "complete": not next_,
-        "warnings": _everywhere([summary["warnings"] for summary in found.values()]),
+        "warnings": _everywhere(list(found.values())),
         "pairs": [_pair(question, *pair, found, len(scan)) for pair in pairs],
         "points": [{"value": value, "schemes": _schemes(found[value], question.metric)} for value in sorted(found)],
     }
 
 
-def _everywhere(warnings: Sequence[Sequence[str]]) -> list[str]:
-    """Return the warnings that every value gave: what they say is to be known of the whole answer."""
-    return [text for text in warnings[0] if all(text in some for some in warnings)]
+def _everywhere(summaries: Sequence[Summary]) -> list[str]:
+    """Return what every value warns of, with the least and largest numbers: it is to be known of the whole answer."""
+    return [text for values, text in notes_of(summaries) if len(set(values)) == len(summaries)]
 
 
 def _looks(found: dict[float, Summary], first: str, second: str, metric: str) -> dict[float, Look]:

@@ -20,6 +20,7 @@ from collagebench.engine import experiment
 from collagebench.engine.cells import Progress
 from collagebench.engine.plan import compute_times
 from collagebench.errors import Interrupted, OutputError
+from collagebench.report.alike import across
 from collagebench.report.summary import summarise
 from collagebench.results.directory import CELLS, HEADER, REQUESTS, TASKS
 from collagebench.results.environment import cores
@@ -148,6 +149,13 @@ def keep_answer(answer: dict[str, Any], page: str, directory: Path, names: tuple
 def of_scheme(summary: Mapping[str, Any], variant: str) -> dict[str, Any]:
     """Return what a summary says of a scheme."""
     return next(scheme for scheme in summary["schemes"] if scheme["variant"] == variant)
+
+
+def notes_of(summaries: Sequence[Mapping[str, Any]]) -> list[tuple[list[str], str]]:
+    """Return what summaries warn of, each once where only numbers differ, and in which of them, by number."""
+    variants = dict.fromkeys(scheme["variant"] for summary in summaries for scheme in summary["schemes"])
+    said = [(str(place), text) for place, summary in enumerate(summaries) for text in summary["warnings"]]
+    return across(said, list(variants))
 
 
 def simulate_point(place: int, point: Point, directory: Path, compute: Compute, jobs: int) -> dict[str, Any]:

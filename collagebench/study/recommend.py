@@ -25,7 +25,7 @@ from collagebench.report.verdict import by_single
 from collagebench.statistics.notes.sample import few_fleets
 from collagebench.study.candidates import Left, candidates, possible
 from collagebench.study.explained import explain
-from collagebench.study.points import Point, keep_answer, measured, of_scheme, run_points
+from collagebench.study.points import Point, keep_answer, measured, notes_of, of_scheme, run_points
 from collagebench.study.proxies import fixed, settings
 from collagebench.study.wishes import Candidate, Figures, Wishes, front, near_misses, ranked, status
 
@@ -149,8 +149,8 @@ def candidate_of(scheme: SchemeConfig, summaries: Sequence[Summary], wishes: Wis
 
 
 def warned(summaries: Sequence[Summary]) -> list[str]:
-    """Return what a reader of the figures of some experiments should know, each sentence once."""
-    return list(dict.fromkeys(text for summary in summaries for text in summary["warnings"]))
+    """Return what a reader of the figures of some experiments should know, once where only numbers differ."""
+    return [text for _, text in notes_of(summaries)]
 
 
 def _figures(variant: str, summary: Summary, quantile: str) -> Figures:

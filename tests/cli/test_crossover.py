@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -119,6 +120,17 @@ def test_what_is_to_be_known_of_every_value_is_said(capsys: pytest.CaptureFixtur
     _, out, _ = asked(capsys, *SMALL, *options)
     assert "Note: which machines are slow is drawn once for each run" in " ".join(out.split())
     assert "which machines are slow is drawn once for each run" in (tmp_path / "c" / "crossover.html").read_text()
+
+
+def test_what_every_value_says_with_other_numbers_is_said_as_well(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Replies are lost at every load, at each others: the note has the fewest and the most."""
+    question = ("--scheme", "none,hedge", "--metric", "p50", "--from", 0.1, "--to", 0.3, "--steps", 2)
+    options = ("--stragglers", "erasure", "--drop-share", 0.1, *question, "--format", "json", "--out", tmp_path / "c")
+    _, out, _ = asked(capsys, *SMALL, *options)
+    (text,) = [text for text in json.loads(out)["warnings"] if text.startswith("none: ")]
+    assert re.match(r"none: \d+ to \d+ of 1140 requests failed and count as infinitely slow", text)
 
 
 def test_an_axis_of_whole_numbers_in_equal_ratios(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from swept import swept
 from synthetic_run import lognormal, make_run
 
-from collagebench.report.alike import gathered, of_schemes
+from collagebench.report.alike import across, gathered, of_schemes
 from collagebench.report.markdown import markdown
 from collagebench.report.summary import summarise
 from collagebench.report.sweep import summarise_sweep
@@ -48,6 +48,16 @@ def test_several_schemes_are_named_together() -> None:
         "each of none and parity k=2: 3 to 5 failed",
         "parity k=4: no run",
         "none: too late",
+    ]
+
+
+def test_what_several_experiments_say_is_said_once_and_of_each_scheme() -> None:
+    """Schemes stay apart, and a note of no scheme is one as well, with the experiments that have it."""
+    said = [("1", "none: 3 failed"), ("1", "few runs: 2"), ("2", "none: 5 failed"), ("2", "few runs: 2")]
+    assert across([*said, ("2", "parity k=2: 1 failed")], NAMES) == [
+        (["1", "2"], "none: 3 to 5 failed"),
+        (["1", "2"], "few runs: 2"),
+        (["2"], "parity k=2: 1 failed"),
     ]
 
 
