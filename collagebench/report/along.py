@@ -100,12 +100,12 @@ def along(key_: str, part: Slice, names: Sequence[str], looks: Looks, what: Figu
     base = next((shorten(cell["baseline"], 120) for _, cell in part.cells if cell), "")
     drawn = axes(box, None, y, x_title=x_title, y_title=what.y_title.format(base=base), y_text=what.y_text)
     drawn += _ticks(part, places, x, box)
+    if bound:  # below all others: a scheme may be as fast
+        drawn.append(tag("g", _curve("bound", bound, x, y, box), class_="bound"))
     banded = sum(map(bool, curves.values())) <= MOST_BANDS
     for name, points in curves.items():
         lines = [_band(points, x, y) if banded else [], _curve(name, points, x, y, box, looks[name].shape)]
         drawn.append(tag("g", *lines, class_=looks[name].classes))
-    if bound:
-        drawn.append(tag("g", _curve("bound", bound, x, y, box), class_="bound"))
     order = sorted(curves, key=lambda name: -_last(curves[name]))
     room = WIDTH - box.right - 8
     entries = [(name, looks[name].classes) for name in order if curves[name]]
@@ -211,7 +211,8 @@ def _band(points: Sequence[Point], x: Scale, y: Scale) -> list[Markup]:
     return drawn
 
 
-def _curve(name: str, points: Sequence[Point], x: Scale, y: Scale, box: Box, shape: str = "circle") -> list[Markup]:
+def _curve(name: str, points: Sequence[Point], x: Scale, y: Scale, box: Box, shape: str | None = None) -> list[Markup]:
+    """Return a line with a dot of this shape at every value; a small one where none is given, as of the bound."""
     drawn = []
     line, pen = "", "M"
     for point in points:
@@ -232,5 +233,11 @@ def _curve(name: str, points: Sequence[Point], x: Scale, y: Scale, box: Box, sha
                 low, high = point.interval
                 ends = f"M{x(point.x):.1f} {y(low):.1f}V{y(high):.1f}"
                 drawn.append(tag("path", class_="whisker", d=ends))
-            drawn.append(tag("g", tag("title", point.said), dot(x(point.x), y(point.value), shape)))
+            drawn.append(
+                tag(
+                    "g",
+                    tag("title", point.said),
+                    dot(x(point.x), y(point.value), shape or "circle", small=shape is None),
+                )
+            )
     return drawn

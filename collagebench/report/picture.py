@@ -16,6 +16,7 @@ from importlib import resources
 from typing import Any
 from xml.etree import ElementTree
 
+from collagebench.report.alike import said_once
 from collagebench.report.along import ACCURACY, P99, WORK, along
 from collagebench.report.curves import curves_of, tail
 from collagebench.report.frame import WIDTH, looks_of, text
@@ -75,7 +76,8 @@ def _heading(one: Object, found: str, name: str = "") -> tuple[str, str]:
     before = f"{name}: " if name else ""
     if one["valid"]:
         return f"{before}{found}", ""
-    return f"{before}INVALID", f"because {one['reasons'][0]}" if one["reasons"] else "because a part of it is"
+    reasons = said_once(one, "reasons") if "schemes" in one else one["reasons"]
+    return f"{before}INVALID", f"because {reasons[0]}" if reasons else "because a part of it is"
 
 
 def _drawn(sheets: Iterable[tuple[str, str, str, Sequence[Markup]]]) -> str:

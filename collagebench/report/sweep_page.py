@@ -77,7 +77,7 @@ def _axis(place: int, summary: Object, axis: Object, looks: Looks) -> Markup:
         first, accuracy, work = first + accuracy + work, [], []
     tables = [
         [join([_title(part), _table(part, looks)]) for part in parts],
-        tag("p", " ".join(f"{what}: {said}." for what, said in meanings(summary, details=True).items()), class_="note"),
+        tag("p", " ".join(f"{what}: {said}." for what, said in _meanings(summary).items()), class_="note"),
     ]
     return tag(
         "section",
@@ -90,6 +90,22 @@ def _axis(place: int, summary: Object, axis: Object, looks: Looks) -> Markup:
         # The tables of the other axes hold the same figures, and would push the plots far apart.
         tag("details", tag("summary", f"The same figures along {axis['option']}"), tables) if place else tables,
     )
+
+
+def _meanings(summary: Object) -> dict[str, str]:
+    """Say what marks mean and what the figures are, as the page shows them."""
+    cells = summary["cells"]
+    said = meanings(summary, details=True)
+    said["interval"] = (
+        "small, of 95 %: of latencies, their ratios and right answers in time from the scatter of the runs, of "
+        "accuracy Wilson's"
+    )
+    least = 100 * cells[0]["minimum_effect"]["latency"] if cells else 0
+    said["no difference shown"] = (
+        "the ratio's interval holds 1, the mean difference of the runs' own p99s may be chance (paired t test, after "
+        f"Holm's correction), or it is {least:g} % at most"
+    )
+    return said
 
 
 def _map(summary: Object, looks: Looks) -> Markup | None:

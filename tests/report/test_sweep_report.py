@@ -208,6 +208,8 @@ def test_the_page_says_where_no_difference_is_shown(capsys: pytest.CaptureFixtur
     compared = [scheme["versus"]["p99"]["real"] for scheme in schemes if scheme["versus"] and not scheme["unstable"]]
     assert {*compared} == {True, False}
     page = said(capsys, crossing, "html")[1]
+    assert "no difference shown: the ratio" in page
+    assert "half the 95 %" not in page, "it has both ends"
     tables = page.count("<h3>Figures")
     assert page.count("<small>no difference shown</small>") == compared.count(False) * tables
 
