@@ -40,9 +40,9 @@ DIFFERENCES = (
 )
 
 
+RATIOS = "A ratio is that of all runs together, its interval from the scatter of the runs' own ratios."
 UNSHOWN = (
-    "~: no difference is shown, as the interval holds 1 or the mean difference of the runs' own figures may be chance. "
-    "A ratio is that of all runs together, its interval from the scatter of the runs' own ratios."
+    "~: no difference is shown, as the interval holds 1 or the mean difference of the runs' own figures may be chance."
 )
 
 
@@ -83,7 +83,8 @@ def _print_ratios(answer: Object, console: Console) -> None:
             name = ""
     print_table(table, console)
     console.print()
-    print_line(console, UNSHOWN, style="dim")
+    marked = any(str(cell).startswith("~") for column in table.columns for cell in column.cells)
+    print_line(console, f"{RATIOS} {UNSHOWN}" if marked else RATIOS, style="dim")
     console.print()
 
 
@@ -200,7 +201,7 @@ def crossover_page(answer: Object, title: str) -> str:
             tag("p", DIFFERENCES, class_="note") if any(plots[1:]) else None,
             tag("h2", f"{answer['metric']} in ms at every value that was simulated, and its ratios", class_="part"),
             scrolling(heads, rows, "All values"),
-            tag("p", f"Small: 95 % intervals. {UNSHOWN}", class_="note"),
+            tag("p", f"Small: 95 % intervals. {RATIOS} {UNSHOWN}", class_="note"),
             tag("details", tag("summary", "Config"), tag("pre", json.dumps(answer["config"], indent=1), tabindex="0")),
         ),
         tag("footer", tag("p", "Simulated. This file is complete: it loads nothing.")),
