@@ -11,9 +11,13 @@ from collagebench.errors import Interrupted
 
 
 def ending() -> list[signal.Signals]:
-    """Return the signals that ask us to end; the one of a terminal that hangs up is none under nohup."""
-    hung_up = [signal.SIGHUP] if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN else []
-    return [signal.SIGINT, signal.SIGTERM, *hung_up]
+    """Return the signals that ask us to end.
+
+    One that we were started to ignore is none: a terminal's that hangs up under nohup, a Ctrl-C in the background of a
+    script.
+    """
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    return [number for number in numbers if signal.getsignal(number) != signal.SIG_IGN]
 
 
 @contextmanager

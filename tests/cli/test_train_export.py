@@ -472,9 +472,7 @@ def test_a_budget_counts_from_the_beginning(
 def told_to_stop(number: signal.Signals, words: tuple[object, ...], when: Callable[[], object]) -> tuple[int, str, str]:
     """Run the command line in a process that gets a signal then; return its exit code, its output and its errors."""
     command = [sys.executable, "-m", "collagebench", *map(str, words)]
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell's background ignores, children do
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    signal.signal(signal.SIGINT, before)
     try:
         until(when, "it has begun", 60)
         process.send_signal(number)

@@ -15,6 +15,7 @@ import pytest
 from collagebench.engine import event_loop
 from collagebench.engine.event_loop import SWITCH_INTERVAL, ahead_of_others, complete, is_ahead, is_nice
 from collagebench.errors import Interrupted
+from collagebench.interrupts import interruptions
 
 
 def test_it_returns_what_the_coroutine_returns() -> None:
@@ -112,6 +113,28 @@ def test_a_signal_lets_it_tidy_up(number: signal.Signals) -> None:
         complete(main())
     assert tidied
     assert signal.getsignal(number) == before
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_what_it_was_started_to_ignore_does_not_end_it(number: signal.Signals) -> None:
+    """Not a terminal that hangs up, under nohup; and in the background of a script a Ctrl-C is meant for others."""
+    before = signal.signal(number, signal.SIG_IGN)
+
+    async def main() -> bool:
+        heard = asyncio.Event()
+        asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, heard.set)
+        os.kill(os.getpid(), number)
+        os.kill(os.getpid(), signal.SIGUSR1)
+        return await heard.wait()
+
+    try:
+        assert complete(main())
+        with interruptions() as told:
+            os.kill(os.getpid(), number)
+            assert not told.is_set()
+        assert signal.getsignal(number) == signal.SIG_IGN
+    finally:
+        signal.signal(number, before)
 
 
 def test_an_interruption_before_it_begins_leaves_no_warning(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -288,7 +288,7 @@ def test_a_killed_forkserver_takes_its_workers_with_it(tmp_path: Path, run: Any)
 
 
 CLIENT = """
-import asyncio, signal, sys
+import asyncio, sys
 from pathlib import Path
 from real_processes import SUMS
 from collagebench.fleet.local import local_fleet
@@ -302,7 +302,6 @@ async def main():
         print(*(connection.pid for connection in fleet), flush=True)
         await asyncio.Event().wait()
 
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell in the background has it ignored
 asyncio.run(main())
 """
 

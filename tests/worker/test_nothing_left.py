@@ -25,7 +25,7 @@ pytestmark = [
 ]
 
 CLIENT = """
-import asyncio, json, os, signal, sys
+import asyncio, json, os, sys
 from pathlib import Path
 from real_processes import SUMS
 from collagebench.fleet.local import local_fleet
@@ -42,7 +42,6 @@ async def main():
         await go_on.wait()
         print(json.dumps(await fleet.calm() if sys.argv[3] == "calm" else []), flush=True)
 
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell in the background has it ignored
 asyncio.run(main())
 """
 
