@@ -105,15 +105,11 @@ def test_a_profile_that_finds_no_room_is_kept_elsewhere(tmp_path: Path, monkeypa
     assert read(spare)["fleet"]["count"] >= recording.LEAST
 
 
-def test_what_a_watch_saw_that_is_killed_is_on_the_disk(
-    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_a_watch_saw_that_is_killed_is_on_the_disk(tmp_path: Path, temporary: Path) -> None:
     """As samples that can be replayed, and the same name is not recorded to again; one that ends leaves none.
 
     Nothing else is left, neither of the workers' logs.
     """
-    temporary = tmp_path_factory.mktemp("t")
-    monkeypatch.setenv("TMPDIR", str(temporary))
     place = tmp_path / "r.partial.csv"
     process = start("record", "--workers", 2, "--duration", 600, "--rate", 60, "--out", "r.json", cwd=tmp_path)
     until(lambda: place.exists() and place.read_text().count("\n") > ENOUGH, "a hundred services are in the file")

@@ -28,13 +28,10 @@ PIXELS = np.arange(48, dtype=np.uint8).reshape(1, 4, 4, 3)
 
 
 @pytest.fixture(autouse=True)
-def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def temporary(temporary: Path) -> Iterator[Path]:
     """Return the temporary directory of a test, and see that nothing of any kind is left after it."""
-    directory = tmp_path / "t"
-    directory.mkdir()
-    monkeypatch.setenv("TMPDIR", str(directory))
-    yield directory
-    nothing_left(directory)
+    yield temporary
+    nothing_left(temporary)
 
 
 class Heard:

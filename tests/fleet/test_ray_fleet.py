@@ -120,11 +120,8 @@ def test_a_client_that_is_killed_leaves_nothing(nodes: Nodes, tmp_path: Path) ->
 
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("wait", [0.0, 0.5, 1.0, 1.5, None])
-def test_ctrl_c(nodes: Nodes, tmp_path: Path, sign: int, wait: float | None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c(nodes: Nodes, tmp_path: Path, sign: int, wait: float | None, temporary: Path) -> None:
     """At any moment of the start, and in mid-run (None), it ends within seconds, with 130 and no worker left."""
-    temporary = tmp_path / "t"
-    temporary.mkdir()
-    monkeypatch.setenv("TMPDIR", str(temporary))
     process = run(nodes, *LONG, cwd=tmp_path)
     if wait is None:
         wait_for_requests(tmp_path)

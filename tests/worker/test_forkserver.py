@@ -21,16 +21,7 @@ from real_processes import ROOT, SPEC, SUMS, Driven, Watched, driven
 from collagebench.worker.forkserver import advice
 from collagebench.worker.spec import WorkerSpec
 
-pytestmark = pytest.mark.processes
-
-
-@pytest.fixture(autouse=True)
-def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return the system's temporary directory, an empty one of the test's own."""
-    directory = tmp_path / "t"
-    directory.mkdir()
-    monkeypatch.setenv("TMPDIR", str(directory))
-    return directory
+pytestmark = [pytest.mark.processes, pytest.mark.usefixtures("temporary")]
 
 
 def started(server: Driven, workers: int) -> list[int]:
@@ -196,10 +187,10 @@ def test_a_temporary_directory_too_deep_for_a_socket_is_one_sentence(
 
 @pytest.mark.parametrize("name", ["a%20b", "a?b", "a#b", "a b", "ü"])
 def test_a_temporary_directory_with_an_odd_name_works_or_is_one_sentence(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+    tmp_path: Path, temporary: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     """What an address of gRPC cannot hold is refused by name; spaces and letters of any language are fine."""
-    odd = tmp_path / name
+    odd = temporary / name
     odd.mkdir()
     monkeypatch.setenv("TMPDIR", str(odd))
     with driven("emulated", tmp_path) as server:

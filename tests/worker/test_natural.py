@@ -25,13 +25,10 @@ KINDS = list(FAST)
 
 
 @pytest.fixture(autouse=True)
-def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def temporary(temporary: Path) -> Iterator[Path]:
     """Return the temporary directory of a test, and see that nothing of any kind is left after it."""
-    directory = tmp_path / "t"
-    directory.mkdir()
-    monkeypatch.setenv("TMPDIR", str(directory))
-    yield directory
-    nothing_left(directory)
+    yield temporary
+    nothing_left(temporary)
 
 
 @pytest.fixture

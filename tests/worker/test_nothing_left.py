@@ -46,15 +46,6 @@ asyncio.run(main())
 """
 
 
-@pytest.fixture
-def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return the temporary directory of a test; it stands in the environment of every process that the test starts."""
-    directory = tmp_path / "t"
-    directory.mkdir()
-    monkeypatch.setenv("TMPDIR", str(directory))
-    return directory
-
-
 class Scene:
     """A client in a process of its own, with two workers that are disturbed."""
 
