@@ -39,29 +39,42 @@ def print_table(table: Table, console: Console, dispensable: Sequence[str] = ())
     bars.
     """
     gone: list[str] = []
-    spare = 0
     for column in table.columns:
         lines = [line for cell in (column.header, *column.cells) for line in str(cell).split("\n")]
         widest = max(map(cell_len, lines))
         longest = max(cell_len(word) for line in lines for word in line.split(" "))
         column.min_width = widest if column.no_wrap else min(LONGEST_WORD, longest)
-        spare += widest - column.min_width
     left = list(dispensable)
-    while (least := Measurement.get(console, console.options.update(max_width=ENDLESS), table).maximum - spare) > (
-        console.width
-    ):
-        if not left:
-            table.width = least
-            break
+    while (least := _least(table)) > console.width and left:
         header = left.pop(0)
         table.columns = [column for column in table.columns if str(column.header) != header]
         for place, column in enumerate(table.columns):
             column._index = place
         gone.append(header)
+    _spare_the_edge(table, console)
+    if least > console.width:
+        table.width = least
     console.print(table, crop=False)
     if gone:
         print_line(console, f"too narrow for {', '.join(header or 'the bars' for header in gone)}", style="dim")
     return gone
+
+
+def _least(table: Table) -> int:
+    """Return how wide a table is when every column is as narrow as it may be."""
+    widths = [column.min_width or 0 for column in table.columns]
+    return sum(widths) + 2 * (len(widths) - 1)  # a blank and a divider, also blank, between two
+
+
+def _spare_the_edge(table: Table, console: Console) -> None:
+    """Take back what rich before 14.3 adds to the last column, for a blank behind it that is not printed."""
+    for column in table.columns:
+        column.max_width = column.min_width
+    added = Measurement.get(console, console.options.update(max_width=ENDLESS), table).maximum - _least(table)
+    for column in table.columns:
+        column.max_width = None
+    last = table.columns[-1]
+    last.min_width = (last.min_width or 0) - added
 
 
 def as_name(variant: str) -> str:
