@@ -246,7 +246,7 @@ def test_full_disk_is_one_sentence_and_loses_nothing_written(tmp_path):
         text=True,
         timeout=60,
         cwd=Path(__file__).parents[2],
-        env={"PYTHONPATH": f"{Path(__file__).parents[2]}:{Path(__file__).parents[1]}", "PATH": "/usr/bin:/bin"},
+        env={**os.environ, "PYTHONPATH": f"{Path(__file__).parents[2]}:{Path(__file__).parents[1]}"},
     )
     sentence, *refused = done.stdout.splitlines()
     assert f"results cannot be written to {tmp_path / 'run'} (File too large)" in sentence
