@@ -18,7 +18,8 @@ from statistics import NormalDist
 
 import numpy as np
 
-from collagebench.statistics.distributions import student_t_quantile
+from collagebench.statistics.distributions import incomplete_beta, student_t_quantile
+from collagebench.statistics.quantiles import TAIL
 
 Interval = tuple[float, float]
 Z95 = NormalDist().inv_cdf(0.975)
@@ -35,20 +36,30 @@ def half_width(by_run: Sequence[float]) -> float | None:
 def slower_share(q: float, above: Sequence[float], sizes: Sequence[int]) -> Interval | None:
     """Return the 95 % interval of the share of requests above the q-quantile of all, from how unlike the runs are.
 
-    `above` is the share of each run's requests that are above it, `sizes` how many requests each run has. It is
-    symmetric in the arc sine of the root of the share, whose error hardly depends on the share itself (Anscombe,
-    Biometrika 35, 1948), and never reaches no request, or all. None with fewer than 2 runs.
+    `above` is the share of each run's requests that are above it, `sizes` how many requests each run has. By how much
+    the runs are unlike, with Student's t as there are few, the requests are worth so many independent ones; the ends
+    are the exact limits for these (Korn and Graubard, Survey Methodology 24, 1998). None with fewer than 2 runs.
     """
     runs, n, share = len(sizes), sum(sizes), 1 - q
     if runs < 2:
         return None
     weights = np.array(sizes) / n
     apart = weights * (np.array(above) - weights @ np.array(above))
-    by_runs = student_t_quantile(0.975, runs - 1) * math.sqrt(runs / (runs - 1) * float(apart @ apart))
-    half = max(by_runs, Z95 * math.sqrt(q * share / n))  # runs that happen to be alike make no request tell more
-    angle, turn = math.asin(math.sqrt(share)), half / (2 * math.sqrt(q * share))
-    least, most = math.sin(max(angle - turn, 0.0)) ** 2, math.sin(min(angle + turn, math.pi / 2)) ** 2
-    return max(least, 0.5 / n), min(most, 1 - 0.5 / n)
+    half = student_t_quantile(0.975, runs - 1) * math.sqrt(runs / (runs - 1) * float(apart @ apart))
+    worth = min(q * share * (Z95 / half) ** 2, n) if half else n
+    return max(_least(share, worth), 0.5 / n), 1 - max(_least(q, worth), 0.5 / n)
+
+
+def _least(share: float, worth: float) -> float:
+    """Return what a share that was found in `worth` independent values is not below, with 97.5 % confidence.
+
+    That is the limit of Clopper and Pearson (Biometrika 26, 1934); `worth` need not be whole.
+    """
+    found, low, high = share * worth, 0.0, share
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if incomplete_beta(found, worth - found + 1, middle) < TAIL else (low, middle)
+    return low
 
 
 def of_ratio(

@@ -329,7 +329,7 @@ def test_interpreters_that_will_not_do(three: Hosts, tmp_path: Path) -> None:
     assert version == (
         "h2: its python9 is Python 3.8.10, and 3.10 or newer is needed: name another with --remote-python"
     )
-    assert "bare/bin/python lacks grpcio>=1.60, numpy>=" in packages
+    assert "bare/bin/python lacks grpcio>=1.76, numpy>=" in packages
     assert "install that there, say --bootstrap, or name another interpreter with --remote-python" in packages
 
 

@@ -74,37 +74,39 @@ def test_interval_covers_what_it_promises():
     assert 0.92 <= covered / 400 <= 0.98
 
 
-def turned(share, half):
-    """Return an interval that is as wide as `half` on both sides where the arc sine of the root is straight."""
-    angle, turn = math.asin(math.sqrt(share)), half / (2 * math.sqrt(share * (1 - share)))
-    return math.sin(angle - turn) ** 2, math.sin(angle + turn) ** 2
+def at_least(successes, trials, share):
+    """Return how probable so many successes or more are, each trial having one with probability `share`."""
+    chances = (math.comb(trials, k) * share**k * (1 - share) ** (trials - k) for k in range(successes, trials + 1))
+    return math.fsum(chances)
 
 
 def test_share_that_may_be_slower_by_how_unlike_runs_are():
-    """Shares of 8 to 12 %: t(0.975, 3) times their deviation over the root of 4, turned, on both sides of 1 - q."""
-    above = [0.08, 0.09, 0.11, 0.12]
-    half = 3.182446305284263 * np.std(above, ddof=1) / 2
-    least, most = slower_share(0.9, above, [1000] * 4)
-    assert (least, most) == pytest.approx(turned(0.1, half))
-    assert (most - least) / 2 == pytest.approx(half, rel=0.02)
+    """Where t times the error of the runs' mean is what 50 independent requests would have, it has the limits of 50."""
+    apart = np.array([-3.0, -1.0, 1.0, 3.0])
+    error = Z95 * math.sqrt(0.1 * 0.9 / 50) / 3.182446305284263  # of the mean of four runs
+    above = 0.1 + apart * error * 2 / np.std(apart, ddof=1)
+    least, most = slower_share(0.9, above.tolist(), [1000] * 4)
+    assert at_least(5, 50, least) == pytest.approx(0.025, rel=1e-6)
+    assert 1 - at_least(6, 50, most) == pytest.approx(0.025, rel=1e-6)
     assert slower_share(0.9, [0.1], [1000]) is None
 
 
 def test_longer_runs_weigh_more():
     """Of runs of 2,000, 1,000 and 1,000 requests the first counts for half; cut into two, it would count as two."""
-    above = [0.45, 0.5, 0.55]
+    above = [0.4, 0.5, 0.6]
     least, most = slower_share(0.5, above, [2000, 1000, 1000])
-    parts = [weight * (share - 0.4875) for weight, share in zip((0.5, 0.25, 0.25), above, strict=True)]
+    parts = [weight * (share - 0.475) for weight, share in zip((0.5, 0.25, 0.25), above, strict=True)]
     half = 4.302652729749462 * math.sqrt(1.5 * sum(part**2 for part in parts))
-    assert (least, most) == pytest.approx(turned(0.5, half))
-    cut = slower_share(0.5, [0.45, *above], [1000] * 4)
+    assert (most - least) / 2 == pytest.approx(half, rel=0.2)
+    cut = slower_share(0.5, [0.4, *above], [1000] * 4)
     assert cut[1] - cut[0] < most - least
 
 
 def test_runs_that_are_alike_are_worth_no_more_than_their_requests():
-    """Runs with the very same share leave what as many independent requests would."""
-    least, most = slower_share(0.5, [0.5] * 10, [100] * 10)
-    assert (least, most) == pytest.approx(turned(0.5, Z95 * math.sqrt(0.25 / 1000)))
+    """Runs with the very same share leave what as many independent requests would: the limits of order statistics."""
+    least, most = slower_share(0.5, [0.5] * 10, [10] * 10)
+    assert at_least(50, 100, least) == pytest.approx(0.025, rel=1e-6)
+    assert most == pytest.approx(1 - least)
 
 
 def test_a_share_never_reaches_none_or_all():

@@ -359,15 +359,21 @@ def test_waiting_for_the_deadline_of_a_lost_reply_is_no_queue(tmp_path, scheme, 
     assert scheme == "none" or growing(run.requests), "all open requests together do grow"
 
 
-@pytest.mark.parametrize(("scheme", "used"), [("tied", 1.3), ("none", 1.3), ("replication", 0.8), ("hedge-idle", 0.3)])
+@pytest.mark.parametrize(("scheme", "used"), [("tied", 1.3), ("none", 1.3), ("replication", 0.8)])
 def test_a_queue_grows_also_where_replies_are_lost(tmp_path, scheme, used):
-    """Above capacity it is said, also of one queue that waits for workers whose replies were lost; and what to do."""
+    """Above capacity it is said, and what to do."""
     run = simulated(tmp_path / "run", used, scheme)
     (reason,) = judge(run)
     assert reason.startswith(f"{scheme}: its queue was still growing at the end")
     assert "lower --deadline, until which a worker whose reply was lost may stand idle, or --rate" in reason
     more = [text for text in warnings(run) if "while tasks waited" in text or "after its first quarter" in text]
     assert more == [], "the reason says as much"
+
+
+def test_a_queue_that_waits_for_workers_whose_replies_were_lost_fails(tmp_path):
+    """One queue before workers that all stand idle until the deadline is given up there, and that is the reason."""
+    (reason,) = judge(simulated(tmp_path / "run", 0.3, "hedge-idle"))
+    assert " of 1900 requests failed, so there is little to measure: raise --deadline" in reason
 
 
 def test_failures_alone_are_no_growth(tmp_path):

@@ -15,7 +15,7 @@ import collagebench
 PARTS = ("__init__.py", "errors.py", "worker/*.py", "stragglers/*.py")
 """The files of the package that a worker needs."""
 MAIN = "from collagebench.worker.forkserver import main\n\nmain()\n"
-NEEDED = {"grpcio": "1.60", "numpy": "1.24", "open-inference-grpc": "2.0", "protobuf": "5"}
+NEEDED = {"grpcio": "1.76", "numpy": "1.24", "open-inference-grpc": "2.0", "protobuf": "5"}
 """Packages that every worker needs, and their least versions."""
 COMPUTING = {"onnxruntime": "1.17"}
 """And those that run models."""
