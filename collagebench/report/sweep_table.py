@@ -17,7 +17,7 @@ from collagebench.report.gates import print_gates
 from collagebench.report.parts import UNKNOWN, as_ms, as_percent, as_rate, as_times, new_table, print_line, print_table
 from collagebench.report.summary import bound_of
 from collagebench.report.sweep import Object, scheme_of, slices, variants
-from collagebench.report.table import as_quantile, conditions
+from collagebench.report.table import REACH, as_quantile, as_reach, conditions
 
 MOST_SLICES = 12
 """Tables of one figure and one axis; the other slices are in the CSV."""
@@ -96,7 +96,7 @@ def legend(summary: Object, details: bool = False) -> dict[str, str]:
         within = f"{limits.pop():g} ms" if len(limits) == 1 else "the SLO"
         meanings["in time"] = f"within {within} of arrival; how many right answers a second are"
     if details:
-        meanings["interval"] = "half the 95 % interval of p99, from the scatter of the runs"
+        meanings["interval"] = REACH
         meanings["work"] = f"worker time spent / that of {cells[0]['baseline'] if cells else 'the baseline'}"
     return meanings
 
@@ -194,8 +194,7 @@ def _p99(cell: Object | None, variant: str) -> str:
 
 def _interval(cell: Object | None, variant: str) -> str:
     scheme = scheme_of(cell, variant)
-    ends = scheme["ci95_s"]["p99"] if scheme and not scheme["unstable"] else None
-    return as_ms(ends[1] - scheme["latency_s"]["p99"]) if scheme and ends else UNKNOWN
+    return as_reach(scheme) if scheme and not scheme["unstable"] else UNKNOWN
 
 
 def _accuracy(cell: Object | None, variant: str) -> str:

@@ -29,6 +29,8 @@ from collagebench.report.parts import (
 )
 from collagebench.report.summary import bound_of, not_own
 
+REACH = "to the farther end of the 95 % interval of p99"
+
 
 def print_summary(summary: dict[str, Any], console: Console, details: bool = False) -> None:
     """Print the object that `summarise` returned: each run's table, then their comparison if there are several.
@@ -142,7 +144,7 @@ def _legend(one: dict[str, Any], bound: dict[str, Any] | None, plus_minus: str) 
     base, least = one["baseline"], 100 * one["minimum_effect"]["latency"]
     meanings = {
         **({"accuracy": "of what was answered"} if any(scheme["failed"] for scheme in one["schemes"]) else {}),
-        plus_minus: "half the 95 % interval of p99, from the scatter of the runs",
+        plus_minus: REACH,
         _versus(base): f"p99 / p99 of {base}; ~ where no difference of more than {least:g} % is shown",
         "not own": "answers that did not come from the request's own first task",
         "work": f"worker time spent / that of {base}",
@@ -157,19 +159,24 @@ def _versus(base: str) -> str:
 
 
 def _row(scheme: dict[str, Any]) -> list[str]:
-    latency, relative = scheme["latency_s"], scheme["relative"]
-    interval = scheme["ci95_s"]["p99"]
+    relative = scheme["relative"]
     return [
         as_name(scheme["variant"]),
         as_quantile(scheme, "p50"),
         as_quantile(scheme, "p99"),
-        as_ms(interval[1] - latency["p99"]) if interval else UNKNOWN,
+        as_reach(scheme),
         as_versus(scheme),
         as_percent(scheme["accuracy"]["overall"]),
         as_percent(not_own(scheme)),
         as_times(relative["executed"]),
         str(scheme["failed"]) if scheme["runs"] else UNKNOWN,
     ]
+
+
+def as_reach(scheme: dict[str, Any]) -> str:
+    """Return how far from a scheme's p99, in milliseconds, the farther end of its 95 % interval is."""
+    value, ends = scheme["latency_s"]["p99"], scheme["ci95_s"]["p99"]
+    return as_ms(max(value - ends[0], ends[1] - value)) if ends else UNKNOWN
 
 
 def as_versus(scheme: dict[str, Any]) -> str:

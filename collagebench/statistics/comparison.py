@@ -133,7 +133,7 @@ def _ratio_ends(own: Latency, other: Latency, figure: str, runs: Sequence[int]) 
         [quantile(side.ordered, 1 - share) for side in (own, other)]
         for share in np.geomspace(min(ends), max(ends), ALONG)
     ]
-    along = [value / base for value, base in pairs if base > 0 and value < math.inf]
+    along = [one.observed / two.observed, *(value / base for value, base in pairs if base > 0 and 0 < value < math.inf)]
     return of_ratio((one.observed, one.ci95), (two.observed, two.ci95), alike, along)
 
 

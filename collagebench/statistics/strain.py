@@ -17,7 +17,7 @@ from collagebench.statistics.quantiles import quantile
 BUSY = 0.9
 NEARLY = 0.8
 """Busy share from which queues last so long that runs of usual length are unlike, by more than ten of them show: then
-intervals of a p99 hold the truth in 54 to 72 % of cases instead of 95 (benchmarks/coverage.py)."""
+intervals of a p99 hold the truth in 80 to 84 % of cases instead of 95 (benchmarks/coverage.py)."""
 WAITING = 0.5
 """Mean wait at the worker, in mean service times, from which a queue is worth a word."""
 CORE = 0.8
