@@ -11,7 +11,7 @@ from simulated_cell import simulate
 from collagebench.errors import UsageError
 from collagebench.schemes import make
 from collagebench.schemes.backed_up import HOLD_AUTO
-from collagebench.schemes.protocol import Request, Send, Task, Wake
+from collagebench.schemes.protocol import Answer, Request, Send, Task, Wake
 from collagebench.stragglers.draws import stream
 
 
@@ -112,6 +112,17 @@ def test_a_request_that_still_queues_is_answered_at_once() -> None:
     assert single in driver.cancelled
 
 
+def test_a_request_still_queues_although_its_group_is_in_service() -> None:
+    """What a worker begins must be a single for the request to be worth waiting for."""
+    driver = driven()
+    answer_some(driver, 30)
+    request = driver.arrive(now=5000.0)
+    group = group_of(driver)
+    driver.begin(group)
+    driver.reply(group, now=5000.2)
+    assert driver.answers[request.id] == ("collage", group)
+
+
 def test_before_enough_replies_are_known_the_first_answer_wins() -> None:
     """A percentile of a few replies says nothing, so nothing is held by it."""
     driver = driven()
@@ -157,7 +168,26 @@ def test_what_has_a_held_answer_is_not_sent_again_when_another_group_of_its_own_
     assert {request.id for request in both.task.requests} == {0, 1}
     assert [type(action) for action in scheme.replied(one.task, 0.1)] == [Wake]
     again = scheme.failed(both.task, "lost", 0.2)
+    assert [type(action) for action in again] == [Send], "and the reply that is held stays held"
     assert [action.task.requests for action in again if isinstance(action, Send)] == [(second,)]
+
+
+def test_a_second_group_s_reply_does_not_end_the_hold_of_the_first_one_s() -> None:
+    """Of two groups with the same request the first has replied and is held; the second's reply changes nothing."""
+    scheme = make("collage", {"grid": 2, "flush": "auto", "hold": 0.5, "collage_workers": 2, "reject": 0.0})
+    first, second = (Request(number, number, 0.0) for number in (0, 1))
+    scheme.arrived(first, 0.0)
+    (one,) = scheme.idle("collage", 0.0)
+    scheme.arrived(second, 0.01)
+    (both,) = scheme.idle("collage", 0.01)
+    assert isinstance(one, Send)
+    assert isinstance(both, Send)
+    scheme.replied(one.task, 0.1)
+    assert [(type(action), action.token) for action in scheme.replied(both.task, 0.2) if isinstance(action, Wake)] == [
+        (Wake, ("hold", second))
+    ]
+    answered = scheme.woke(("hold", first), 0.5)
+    assert [action.tasks for action in answered if isinstance(action, Answer)] == [(one.task,)]
 
 
 def test_places_left_over_are_taken_by_requests_whose_group_is_out() -> None:

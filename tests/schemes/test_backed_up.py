@@ -204,6 +204,55 @@ def test_lost_parity_has_lost_singles_sent_again_and_slow_ones_left_alone() -> N
     assert driver.kept[second.id] == [*second.requests]  # nothing can be worked out from it any more
 
 
+def test_a_reply_of_a_group_that_is_a_request_s_only_task_answers_it_at_once() -> None:
+    """Where the request's own single has failed there is nothing to wait for, and `backup_after` does not hold."""
+    driver = ByHand(make("backup", {"backup_batch": 1, "backup_after": 0.25, "flush": "wait"}))
+    request = driver.arrive(now=1.0)
+    (group,) = driver.tasks("backup")
+    driver.fail(driver.tasks()[0], "crashed", now=1.01)
+    assert driver.open(request)
+    driver.reply(group, now=1.05)
+    assert driver.answers[request.id] == ("backup", group)
+
+
+def test_a_group_that_fails_sends_nothing_again_that_has_been_sent_again() -> None:
+    """Its request has a second single under way, which the loss of the group leaves alone."""
+    options = {"backup_batch": 1, "flush": "wait", "reissue_after": 0.1}
+    driver = ByHand(make("backup", options))
+    request = driver.arrive(now=0.0)
+    driver.wake()
+    own, again = driver.tasks()
+    driver.fail(driver.tasks("backup")[0], "crashed", now=0.2)
+    assert driver.tasks() == [own, again]
+    assert driver.open(request)
+
+
+@pytest.mark.parametrize("count", [19, 20])
+def test_a_reply_that_is_held_may_be_the_one_by_which_others_are_late(count: int) -> None:
+    """The twentieth first reply, held or not, makes the percentile known: what came before it may be sent again."""
+    options = {"backup_batch": 1, "flush": "wait", "backup_after": 3.0, "reissue_after": "p50"}
+    driver = ByHand(make("backup", options))
+    slow = driver.arrive(now=0.0)
+    for _ in range(count):
+        driver.arrive(now=0.0)
+    for group in driver.tasks("backup")[1:]:
+        driver.reply(group, now=0.5)
+    reissues = [token for _, token in driver.wakes if isinstance(token, tuple) and token[0] == "reissue"]
+    assert (("reissue", slow) in reissues) == (count == 20)
+
+
+def test_a_group_without_an_answer_is_the_reason_when_it_was_all_that_was_left() -> None:
+    """All three singles have failed, and what was waited for has no answer for the request."""
+    driver = ByHand(make("collage", {"grid": 2, "flush": "wait", "head": "detection"}))
+    request = driver.arrive()
+    while driver.tasks():
+        driver.fail(driver.tasks()[0], "crashed")
+    others = [driver.arrive() for _ in range(3)]
+    driver.reply(driver.tasks("collage")[0], missing=(request.id,))
+    assert driver.failures == {request.id: "no answer"}
+    assert all(not driver.open(other) for other in others)
+
+
 def test_requests_fail_together_when_nothing_can_be_worked_out() -> None:
     """Two requests of a group that have each lost three singles have failed, and their parity is taken back."""
     driver, _, group = parity()

@@ -196,6 +196,53 @@ def test_a_second_group_answers_when_all_singles_have_failed() -> None:
     assert driver.answers[request.id] == ("collage", second)
 
 
+def request_with_singles_lost(lost: int) -> tuple[ByHand, Request, Task]:
+    """A request that has lost so many singles before its group of four went out, after forty sure answers of groups."""
+    driver = ByHand(make("collage", {"grid": 2, "flush": "wait", "reject": 0.3}))
+    driver.margin = lambda request: 5.0
+    for _ in range(10):
+        for _ in range(4):
+            driver.arrive(now=driver.now + 1)
+        driver.reply(driver.tasks("collage")[0], now=driver.now + 0.1)
+    request = driver.arrive(now=driver.now + 1)
+    for _ in range(lost):
+        driver.fail(driver.tasks()[0])
+    for _ in range(3):
+        driver.arrive(now=driver.now + 1)
+    return driver, request, driver.tasks("collage")[0]
+
+
+def test_an_unsure_answer_is_used_when_three_singles_have_been_lost() -> None:
+    """A request has three singles at most, so that no better answer can come."""
+    driver, request, group = request_with_singles_lost(3)
+    sent = len(driver.ever_sent)
+    driver.margin = lambda request: 0.0
+    driver.reply(group, now=driver.now + 0.1)
+    assert driver.answers[request.id] == ("collage", group)
+    assert not [task for task in driver.ever_sent[sent:] if request in task.requests]
+
+
+def test_an_unsure_answer_is_put_aside_while_the_third_single_is_under_way() -> None:
+    """It is waited for, and no fourth one is sent."""
+    driver, request, group = request_with_singles_lost(2)
+    sent = len(driver.ever_sent)
+    driver.margin = lambda request: 0.0
+    driver.reply(group, now=driver.now + 0.1)
+    assert driver.open(request)
+    assert not [task for task in driver.ever_sent[sent:] if request in task.requests]
+    (third,) = [task for task in driver.tasks() if task.requests == (request,)]
+    driver.reply(third, now=driver.now + 0.1)
+    assert driver.answers[request.id] == ("resent", third)
+
+
+def test_a_request_fails_when_nobody_had_an_answer() -> None:
+    """Three singles are lost, and what the mosaic says of its cell turns out to be nothing: that is the reason."""
+    driver, request, group = request_with_singles_lost(3)
+    driver.margin = lambda request: -math.inf
+    driver.reply(group, now=driver.now + 0.1)
+    assert driver.failures == {request.id: "no answer"}
+
+
 def test_only_auto_rejects_by_itself() -> None:
     """The paper's policy and a plain `idle` use every answer; asking for it makes any policy reject."""
     for name in ("collage", "backup"):
