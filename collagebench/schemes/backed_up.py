@@ -6,9 +6,9 @@ from `hold` seconds after its arrival on: the request's own reply gets that long
 
 That time may be a running percentile of how long the first reply to a request takes, whoever gives it and whether or
 not it is used. At the 98th, which is `auto`, about two requests in a hundred are late by it, which is little accuracy,
-and their answers come within what a p99 counts. And a request whose own task still queues is not held then: it is late
-for certain, and once it is answered its task is taken back from the queue, which speeds up those behind it. Until 20
-replies are known nothing is held.
+and their answers come within what a p99 counts. And a request that no single has begun to serve is not held then: it
+is late for certain, and once it is answered its task is taken back from the queue, which speeds up those behind it.
+Until 20 replies are known nothing is held.
 
 When a group fails (lost, past its deadline, or without an answer for one request), its open requests are sent once
 more to another worker, as they are `reissue_after` seconds (or a percentile of the first replies) after their arrival
@@ -95,7 +95,7 @@ class BackedUp(Scheme):
         self._unreplied: set[int] = set()
         """Open requests that no reply can answer yet, by id."""
         self._in_service: set[int] = set()
-        """Open requests whose own task is or was in service, by id, where `hold` is a percentile."""
+        """Open requests of which a single is or was in service, by id, where `hold` is a percentile."""
 
     def _allot(self, workers: int, backups: int) -> dict[str, int]:
         """Give `backups` of the workers to the groups' model and the rest to the single's."""
@@ -158,7 +158,7 @@ class BackedUp(Scheme):
         if margin == -math.inf:
             del self._held[request.id]
             return self._without_group(request, "no answer")
-        underway = any(task.role == "single" for task in self._live[request.id])
+        underway = self._has_single(request)
         better = underway or self._singles[request.id] < SINGLES_AT_MOST
         if not self._rejection.rejects(margin) or not better:
             return self._answer(request, self.role, *self._held[request.id])
@@ -197,13 +197,13 @@ class BackedUp(Scheme):
         return actions
 
     def _use(self, request: Request, tasks: tuple[Task, ...], now: float) -> list[Action]:
-        """These replies answer the request: now if it is old enough or has nothing else to wait for, or held."""
+        """These replies answer the request: now if it is old enough or no single is left to wait for, or held."""
         if request.id in self._held:
             return [] if self._live[request.id] else self._answer(request, self.role, *tasks)
         overdue = self._time_first_reply(request, now)
         until = request.arrival + self._hold_of(request)
         self._held[request.id] = tasks
-        if now >= until or not self._live[request.id]:
+        if now >= until or not self._has_single(request):
             return self._release(request) + overdue
         return [Wake(("hold", request), until), *overdue]
 
@@ -250,6 +250,9 @@ class BackedUp(Scheme):
         self._singles[request.id] += 1
         singles = [task for task in self._live[request.id] if task.role == "single"]
         return [self._send("single", (request,), attempt, singles)]
+
+    def _has_single(self, request: Request) -> bool:
+        return any(task.role == "single" for task in self._live[request.id])
 
     def _settle(self, request: Request, used: Sequence[Task] = ()) -> list[Action]:
         del self._singles[request.id]

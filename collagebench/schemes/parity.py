@@ -178,9 +178,6 @@ class Parity(BackedUp):
     def _open_in(self, group: _Group) -> list[Request]:
         return [request for request in group.parity.requests if self._open(request)]
 
-    def _has_single(self, request: Request) -> bool:
-        return any(task.role == "single" for task in self._live[request.id])
-
     def _group_with(self, task: Task) -> _Group | None:
         return next((self._group_of[r.id] for r in task.requests if r.id in self._group_of), None)
 

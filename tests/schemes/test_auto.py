@@ -152,6 +152,31 @@ def test_what_has_no_reply_in_time_is_sent_once_more_unless_an_answer_is_held() 
     assert [task.attempt for task in driver.tasks() if task.requests == (held,)] == [0]
 
 
+@pytest.mark.parametrize(("slower", "seconds"), [(1, 1.0), (2, 2.0)])
+def test_auto_sends_again_after_the_99th_percentile_of_first_replies(slower: int, seconds: float) -> None:
+    """Of a hundred replies two that take 2 s are its 99th percentile, one is beyond it."""
+    driver = driven(idle=False)
+    answer_some(driver, 100 - slower)
+    answer_some(driver, slower, seconds=2.0)
+    slow = driver.arrive(now=50_000.0)
+    while driver.wakes:
+        driver.wake()
+    assert driver.now == pytest.approx(50_000.0 + seconds)
+    assert [task.attempt for task in driver.tasks() if task.requests == (slow,)] == [0, 1]
+
+
+@pytest.mark.parametrize("flush", ["wait", "idle", "deadline"])
+@pytest.mark.parametrize("name", ["collage", "backup", "parity"])
+def test_only_auto_sends_again_by_itself(name: str, flush: str) -> None:
+    """Under every other policy a request that is slow stays where it is unless one says when to send it again."""
+    driver = ByHand(make(name, {"flush": flush}))
+    answer_some(driver, 30)
+    slow = driver.arrive(now=driver.now + 100)
+    while driver.wakes:
+        driver.wake()
+    assert [task.attempt for task in driver.tasks() if task.requests == (slow,)] == [0]
+
+
 def test_what_has_a_held_answer_is_not_sent_again_when_another_group_of_its_own_fails() -> None:
     """Of two groups with the same request, the first has replied and is held: the loss of the second sends only the
     request again that has nothing else."""
@@ -170,6 +195,23 @@ def test_what_has_a_held_answer_is_not_sent_again_when_another_group_of_its_own_
     again = scheme.failed(both.task, "lost", 0.2)
     assert [type(action) for action in again] == [Send], "and the reply that is held stays held"
     assert [action.task.requests for action in again if isinstance(action, Send)] == [(second,)]
+
+
+def test_a_reply_is_not_held_for_the_sake_of_a_second_group() -> None:
+    """Where the request's own single is lost, no better answer can come, though another group with it is still out."""
+    scheme = make("collage", {"grid": 2, "flush": "auto", "hold": 0.5, "collage_workers": 2, "reject": 0.0})
+    first, second = (Request(number, number, 0.0) for number in (0, 1))
+    (own, *_) = scheme.arrived(first, 0.0)
+    (one,) = scheme.idle("collage", 0.0)
+    scheme.arrived(second, 0.01)
+    (both,) = scheme.idle("collage", 0.01)
+    assert isinstance(own, Send)
+    assert isinstance(one, Send)
+    assert isinstance(both, Send)
+    assert {request.id for request in both.task.requests} == {0, 1}
+    assert scheme.failed(own.task, "crashed", 0.05) == []
+    answered = scheme.replied(one.task, 0.1)
+    assert [action.tasks for action in answered if isinstance(action, Answer)] == [(one.task,)]
 
 
 def test_a_second_group_s_reply_does_not_end_the_hold_of_the_first_one_s() -> None:
