@@ -33,7 +33,7 @@ def test_an_answer_is_validated_on_real_workers(capsys: pytest.CaptureFixture[st
     answer = json.loads(out)
     validation = answer["validation"]
     assert [row["variant"] for row in validation["rows"]] == answer["ranking"][:2]
-    assert code == (4 if not validation["valid"] else 0 if validation["confirmed"] else 3)
+    assert code == (4 if not validation["valid"] else 3 if validation["refuted"] else 0)
     for word, key in (("Confirmed", "confirmed"), ("Not confirmed", "refuted")):
         assert validation["said"].startswith(word) == validation[key]
     live = json.loads((tmp_path / "a" / "live" / "run.json").read_text())

@@ -25,6 +25,7 @@ def summary() -> dict[str, Any]:
         "runs": 2,
         "requests": 900,
         "failed": 0,
+        "unstable": False,
         "latency_s": latency,
         "latency_at_least_s": {"p50": None, "p90": None, "p95": None, "p99": None, "p999": 0.2},
         "infinite": [],
@@ -35,7 +36,7 @@ def summary() -> dict[str, Any]:
         "goodput_rps": KNOWN["goodput"],
         "bound": None,
     }
-    return {"schemes": [{"variant": name, **scheme} for name in SCHEMES]}
+    return {"config": {}, "schemes": [{"variant": name, **scheme} for name in SCHEMES]}
 
 
 def named(scheme: str) -> str:
