@@ -89,7 +89,9 @@ def _latency(name: str, figure: dict[str, Any], base: str, minimum: float) -> st
         ends = f" ({_ends(figure)})" if _ends(figure) else ""
         return f"{name} {_times(times)}x{ends} {way} than {base}"
     if figure["p_holm"] <= LEVEL:
-        low, high = figure["ratio_ci95"] or (figure["ratio"], figure["ratio"])
+        if not figure["ratio_ci95"]:
+            return f"{name} undecided against {base} ({size}, in an interval without an end)"
+        low, high = figure["ratio_ci95"]
         if 1 / (1 + minimum) <= low and high <= 1 + minimum:
             return f"{name} within {100 * minimum:g} % of {base} ({size})"
         mean = "lower" if figure["difference_s"] < 0 else "higher"

@@ -43,7 +43,8 @@ class Difference:
     ratio: float | None
     """Figure of the scheme / figure of the baseline, all runs together; None for accuracy."""
     ratio_ci95: Interval | None
-    """Of `ratio`: of quantiles from both intervals and how alike they are, of means from the runs' own ratios."""
+    """Of `ratio`: of quantiles from both intervals and how alike they are, of means from the runs' own ratios; None
+    where an end is 0 or infinite."""
     ci95: Interval
     """Of `value`."""
     p: float
@@ -118,23 +119,29 @@ def _slower(figure: str, own: Latency, other: Latency, runs: Sequence[int], mini
     # The figure of all runs together, its interval, and the mean of the runs' own must agree on who is slower.
     agree = (ratio > 1) == (pair.difference > 0) and not (ends and ends[0] <= 1 <= ends[1])
     large = max(ratio, 1 / ratio) > 1 + minimum and agree
+    ends = ends if ends and min(ends) > 0 and max(ends) < math.inf else None
     return Difference(pair.difference, ratio, ends, pair.ci95, pair.p, math.nan, large)
 
 
 def _ratio_ends(own: Latency, other: Latency, figure: str, runs: Sequence[int]) -> Interval | None:
-    """Return the 95 % interval of the ratio of a quantile of two schemes; None where one has no interval."""
+    """Return the 95 % interval of the ratio of a quantile of two schemes, which may be endless; None of one run."""
     one, two = own.quantiles[figure], other.quantiles[figure]
-    if not (one.ci95 and two.ci95 and one.share_ci95 and two.share_ci95):
+    if not (one.share_ci95 and two.share_ci95):
         return None
-    mine, theirs = np.array([[side.above[run] for run in runs] for side in (one, two)])
-    alike = float(np.corrcoef(mine, theirs)[0, 1]) if mine.std() and theirs.std() else 0.0
+    above = np.array([[side.above[run] for run in runs] for side in (one, two)])
+    alike = float(np.corrcoef(above)[0, 1]) if above.std(axis=1).all() else 0.0
     ends = *one.share_ci95, *two.share_ci95
     pairs = [
         [quantile(side.ordered, 1 - share) for side in (own, other)]
         for share in np.geomspace(min(ends), max(ends), ALONG)
     ]
-    along = [one.observed / two.observed, *(value / base for value, base in pairs if base > 0 and 0 < value < math.inf)]
-    return of_ratio((one.observed, one.ci95), (two.observed, two.ci95), alike, along)
+    known = [(value, base) for value, base in pairs if min(value, base) > 0 and max(value, base) < math.inf]
+    along = [value / base for value, base in [(one.observed, two.observed), *known]]
+    mine, theirs = (
+        (quantile(side.ordered, 1 - most), quantile(side.ordered, 1 - least))
+        for side, (least, most) in ((own, one.share_ci95), (other, two.share_ci95))
+    )
+    return of_ratio((one.observed, mine), (two.observed, theirs), alike, along)
 
 
 def _righter(answers: Matched, minimum: float) -> Difference | None:

@@ -64,26 +64,28 @@ def _least(share: float, worth: float) -> float:
 
 def of_ratio(
     own: tuple[float, Interval], other: tuple[float, Interval], alike: float, along: Sequence[float]
-) -> Interval | None:
+) -> Interval:
     """Return the 95 % interval of the ratio of two values, each given with its own interval.
 
     For values that have nothing to do with each other it follows from both intervals, whose ends need not be equally
     far away (MOVER: Donner and Zou, Statistical Methods in Medical Research 21, 2012, here of logarithms). `alike`, the
     correlation of the two, is the share that they have in common: that moves both along their tails together, so the
-    ratio is then one of those `along` the tails. None where a value or an end is 0.
+    ratio is then one of those `along` the tails. Where an end of the values is 0 or infinite, so is one of the ratio.
     """
     (value, (low, high)), (base, (base_low, base_high)) = own, other
-    if min(low, base_low) <= 0:
-        return None
-    ratio, alike = math.log(value / base), max(alike, 0.0)
-    below = math.log(value / low) ** 2 + math.log(base_high / base) ** 2
-    above = math.log(high / value) ** 2 + math.log(base / base_low) ** 2
-    fall = max(ratio - math.log(min(along)), 0.0)
-    rise = max(math.log(max(along)) - ratio, 0.0)
-    return (
-        math.exp(ratio - math.sqrt((1 - alike) * below + alike * fall**2)),
-        math.exp(ratio + math.sqrt((1 - alike) * above + alike * rise**2)),
-    )
+    ratio = math.log(value / base)
+    fall = _reach((value, low), (base_high, base), alike, ratio - math.log(min(along)))
+    rise = _reach((high, value), (base, base_low), alike, math.log(max(along)) - ratio)
+    return math.exp(ratio - fall), math.exp(ratio + rise) if ratio + rise < 700 else math.inf
+
+
+def _reach(own: Interval, other: Interval, alike: float, along: float) -> float:
+    """Return how far a logarithm may be off whose two parts may be off by factors, each larger / smaller."""
+    if any(larger == math.inf or smaller <= 0 for larger, smaller in (own, other)):
+        return math.inf
+    apart = sum(math.log(larger / smaller) ** 2 for larger, smaller in (own, other))
+    alike = max(alike, 0.0)
+    return math.sqrt((1 - alike) * apart + alike * max(along, 0.0) ** 2)
 
 
 def around(centre: float | None, by_run: Sequence[float]) -> Interval | None:

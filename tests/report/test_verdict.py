@@ -88,6 +88,14 @@ def test_a_difference_has_its_interval_as_a_ratio(tmp_path):
     assert found["verdict"][0].startswith(said)
 
 
+def test_lower_in_every_run_but_perhaps_without_end_is_undecided(tmp_path):
+    """Of a median that may be infinite, as nearly half failed, no limit is said, nor that it is lower."""
+    none = [[0.1 + 0.0001 * number for number in range(20)]] * 4
+    fast = [[0.1 * value for value in run[:11]] + [None] * 9 for run in none]
+    (said,) = summary(tmp_path / "run", {"none": none, "fast": fast})["verdict"]
+    assert "p50 undecided against none (10x lower, in an interval without an end)" in said
+
+
 def test_runs_and_all_of_them_together_may_disagree(tmp_path):
     """Lower in every run, but in the slow one for more requests: the sentence says so of both, and no more."""
     none = [[0.1 + 0.001 * number] * 100 for number in range(9)] + [[0.1] * 95 + [1.0] * 5]

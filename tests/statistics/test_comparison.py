@@ -50,6 +50,28 @@ def test_swapping_the_baseline_turns_every_sign(tmp_path):
         assert (one[name].p, one[name].real) == (pytest.approx(two[name].p), two[name].real)
 
 
+def test_failures_farther_out_than_a_scheme_s_own_interval_leave_the_ratio_its_own(tmp_path):
+    """Runs of one scheme are so unlike that its interval reaches to where requests of the other failed."""
+    unlike = [[level + 0.0001 * number for number in range(20)] for level in (0.01, 0.01, 0.02, 0.02)]
+    failing = [[0.04 + 0.0001 * number for number in range(18)] + [None, None] for _ in range(4)]
+    latencies = {"none": failing, "hedge": unlike}
+    one = versus(tmp_path / "a", latencies)["hedge"].figures["p50"]
+    two = versus(tmp_path / "b", latencies, baseline="hedge")["none"].figures["p50"]
+    low, high = one.ratio_ci95
+    assert 0 < low < one.ratio < high
+    assert two.ratio_ci95 == pytest.approx((1 / high, 1 / low))
+
+
+def test_faster_is_not_shown_of_what_may_be_without_end(tmp_path):
+    """Nearly half failed: the median is known, but may be infinite, so it may be slower and not faster than others."""
+    none = [[0.1 + 0.0001 * number for number in range(20)]] * 4
+    fast, slow = ([[factor * value for value in run[:11]] + [None] * 9 for run in none] for factor in (0.1, 10))
+    found = versus(tmp_path / "run", {"none": none, "fast": fast, "slow": slow})
+    shown = {name: found[name].figures["p50"] for name in ("fast", "slow")}
+    assert all(one.p_holm < 0.01 and one.ratio_ci95 is None for one in shown.values())
+    assert (shown["fast"].real, shown["slow"].real) == (False, True)
+
+
 def test_a_scheme_does_not_differ_from_its_twin(tmp_path):
     """The same latencies and answers: every difference 0, p 1, ratio 1, nothing real."""
     found = versus(tmp_path / "run", {"none": lognormal(1, 5, 100), "twin": lognormal(1, 5, 100)})["twin"]

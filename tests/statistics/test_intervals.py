@@ -146,10 +146,16 @@ def test_a_ratio_the_other_way_round_has_the_inverse_interval(one, two, alike, a
     assert of_ratio(other, own, alike, [1 / value for value in along]) == pytest.approx((1 / high, 1 / low))
 
 
-def test_no_interval_of_a_ratio_of_nothing():
-    """Where a latency may be 0, a ratio may be anything."""
-    assert of_ratio((1.0, (0.0, 2.0)), (1.0, (0.5, 2.0)), 0.0, [1.0]) is None
-    assert of_ratio((1.0, (0.5, 2.0)), (1.0, (0.0, 2.0)), 0.0, [1.0]) is None
+@pytest.mark.parametrize("alike", [0.0, 0.5, 1.0])
+def test_what_may_be_nothing_or_without_end_leaves_one_end_of_a_ratio(alike):
+    """Where one value may be 0 or infinite, so may the ratio, one way or the other; its other end stays."""
+    some = (1.0, (0.5, 2.0))
+    low, high = of_ratio(some, some, alike, [1.0])
+    assert of_ratio((1.0, (0.0, 2.0)), some, alike, [1.0]) == pytest.approx((0.0, high))
+    assert of_ratio((1.0, (0.5, math.inf)), some, alike, [1.0]) == pytest.approx((low, math.inf))
+    assert of_ratio(some, (1.0, (0.0, 2.0)), alike, [1.0]) == pytest.approx((low, math.inf))
+    assert of_ratio(some, (1.0, (0.5, math.inf)), alike, [1.0]) == pytest.approx((0.0, high))
+    assert of_ratio((1.0, (1e-300, 1e300)), (1.0, (1e-300, 1e300)), 0.0, [1.0]) == (0.0, math.inf)
 
 
 @given(st.integers(1, 10_000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
