@@ -76,7 +76,8 @@ def figures(one: Object, looks: Looks) -> Markup:
         rows.append(tag("tr", tag("th", "bound", scope="row"), cells, class_="bound"))
     least = one["minimum_effect"]
     notes = [
-        "Small: 95 % intervals; of latencies and goodput from the scatter of the runs, of shares by Wilson, "
+        "Small: 95 % intervals; of latencies from how many requests of each run are slower, of goodput from the "
+        "scatter of the runs, of shares by Wilson, "
         "answers about the same image counting as what they are worth together.",
         f"p99 / {base}: that of all runs together, its interval from both and how alike they are run by run; “no "
         "difference shown” unless that leaves out 1, the mean difference of the runs' own p99s is significant (paired "

@@ -69,10 +69,10 @@ def _figures(one: Object) -> list[str]:
     if bound:
         rows.append(["*bound*", *(as_ms(bound["latency_s"][name]) for name in ("p50", "p95", "p99")), *[""] * 7])
     legend = (
-        "Intervals of p99 from the scatter of the runs, of accuracy by Wilson, answers about the same image counting "
-        f"as what they are worth together. {escaped('~')}: no difference of more than {least:g} % is shown. Not own: "
-        f"answers that did not come from the request's own first task. Work: worker time / that of {escaped(base)}."
-        + (" Bound: no stragglers, no redundancy." if bound else "")
+        "Intervals of p99 from how many requests of each run are slower, of accuracy by Wilson, answers about the same "
+        f"image counting as what they are worth together. {escaped('~')}: no difference of more than {least:g} % is "
+        "shown. Not own: answers that did not come from the request's own first task. Work: worker time / that of "
+        f"{escaped(base)}." + (" Bound: no stragglers, no redundancy." if bound else "")
     )
     return [*_table(heads, rows, texts=1), "", legend]
 

@@ -97,8 +97,8 @@ def _meanings(summary: Object) -> dict[str, str]:
     cells = summary["cells"]
     said = meanings(summary, details=True)
     said["interval"] = (
-        "small, of 95 %: of latencies, their ratios and right answers in time from the scatter of the runs, of "
-        "accuracy Wilson's"
+        "small, of 95 %: of latencies from how many requests of each run are slower, of their ratios from both and how "
+        "alike they are run by run, of right answers in time from the scatter of the runs, of accuracy Wilson's"
     )
     least = 100 * cells[0]["minimum_effect"]["latency"] if cells else 0
     said["no difference shown"] = (

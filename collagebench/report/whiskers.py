@@ -76,10 +76,12 @@ def quantiles(key: str, one: dict[str, Any], looks: Looks) -> Markup | None:
         "latency in ms (log scale)",
         ms,
         legend=tuple((name, shape) for name, shape in shapes.items()),
-        note="Intervals from the scatter of the runs (Student's t). A hollow mark with an arrow: too few requests to "
-        "bound it from above; it is at least this much."
-        if any(mark.hollow for row in rows for mark in row.marks)
-        else "Intervals from the scatter of the runs (Student's t).",
+        note="Intervals from how many requests of each run are slower (Student's t)."
+        + (
+            " A hollow mark with an arrow: too few requests to bound it from above; it is at least this much."
+            if any(mark.hollow for row in rows for mark in row.marks)
+            else ""
+        ),
     )
 
 

@@ -206,7 +206,7 @@ def _by_run(summary: Summary, variant: str, metric: str) -> Sequence[float] | No
 
 
 def _ratio(summary: Summary, first: str, second: str, metric: str) -> dict[str, Any]:
-    """Return the ratio of two schemes' figures and its 95 % interval, as reports have them; None where not known."""
+    """Return the ratio of two schemes' figures and its interval, from the runs' own ratios; None where not known."""
     one, other = of_scheme(summary, first), of_scheme(summary, second)
     own, others = (_by_run(summary, name, metric) for name in (first, second))
     value, base = one["latency_s"][metric], other["latency_s"][metric]
