@@ -60,7 +60,7 @@ def as_ctrl_c() -> Iterator[None]:
     def interrupt(number: int, frame: object) -> None:
         raise KeyboardInterrupt
 
-    numbers = [number for number in ending() if signal.getsignal(number) != signal.SIG_IGN]
+    numbers = ending()
     previous = [signal.signal(number, interrupt) for number in numbers]
     try:
         yield

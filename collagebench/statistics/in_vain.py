@@ -55,7 +55,7 @@ def waits_in_vain(mine: Run) -> dict[int, NDArray[np.float64]]:
     served = np.where(lost & ~np.isnan(served), served, tasks["ended"])
     found: dict[int, list[Span]] = {}
     for at, rows in rows_of.items():
-        arrival, answered = times[at]
+        arrival, answered = times.get(at, (np.nan, np.nan))  # a task may be of a request that has no record
         if np.isnan(answered):
             continue
         waits = [(float(served[row]), float(tasks["ended"][row])) for row in rows if lost[row]]

@@ -62,6 +62,13 @@ def test_one_that_was_never_answered_has_no_end(tmp_path: Path) -> None:
     assert spans(run) == []
 
 
+def test_a_task_of_a_request_without_a_record_is_passed_over(tmp_path: Path) -> None:
+    """Records that were changed may name any request; those that are there count as ever."""
+    run = run_of(tmp_path / "run", {"sent": 0.0, "ended": 100.0, **LOST, "requests": "0 77"})
+    assert list(bereft(run)) == [(0, 0), (0, 77)]
+    assert spans(run) == [(3.0, 100.0)]
+
+
 def test_nothing_lost_nothing_in_vain(tmp_path: Path) -> None:
     """Where every reply came, the tasks' requests are not even read."""
     run = run_of(tmp_path / "run", {"sent": 0.0, "ended": 100.0, "queue": 99.0})
