@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-NUMBER = re.compile(r"(?<![\w.=/-])(?<!worker )(?<!run )(?<!seed )\d[\d,]*(?:\.\d+)?")
+NUMBER = re.compile(r"(?<![\w.=/-])(?<!worker )(?<!run )(?<!seed )\d+(?:,\d{3})*(?:\.\d+)?")
 """A number that measures something: none in a name, nor one that is a name."""
 
 

@@ -26,6 +26,12 @@ def test_texts_that_differ_in_numbers_alone_are_one() -> None:
     assert found == [(["a", "c"], "busy 95 to 100 % of 1,000 s, by 0.25 to 1.5x."), (["b"], "other")]
 
 
+def test_a_comma_behind_a_number_is_none_of_it() -> None:
+    """Only those between thousands are."""
+    found = gathered([("a", "(none 90, hedge 1,200)"), ("b", "(none 120, hedge 900)")])
+    assert found == [(["a", "b"], "(none 90 to 120, hedge 900 to 1,200)")]
+
+
 def test_what_is_about_nobody_is_left_as_it_is() -> None:
     """Two notes of the whole run stay two."""
     assert gathered([("", "h was silent for 3 s"), ("", "h was silent for 4 s")]) == [

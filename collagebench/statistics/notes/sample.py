@@ -36,7 +36,7 @@ def few_requests(run: Run) -> list[str]:
     if maxima:
         found.append(
             f"in runs of fewer than {A_MAXIMUM} requests ({', '.join(maxima)}) each run's p99 is its maximum, and that "
-            "is what intervals and comparisons are made of: raise --requests."
+            "is what comparisons are made of: raise --requests."
         )
     if single:
         found.append(f"one run gives no interval ({', '.join(single)}): raise --runs.")
