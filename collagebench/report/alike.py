@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-NUMBER = re.compile(r"(?<![\w.=/-])(?<!worker )(?<!run )(?<!seed )\d+(?:,\d{3})*(?:\.\d+)?")
+NUMBER = re.compile(r"(?<![\w.=/-])(?<!worker )(?<!run )(?<!seed )\d+(?:,\d{3})*(?:\.\d+)?(?!\.?\d)")
 """A number that measures something: none in a name, nor one that is a name."""
 
 
@@ -76,5 +76,5 @@ def of_cells(said: Sequence[tuple[str, str]], variants: Sequence[str]) -> list[t
     """Return what `across` does, and once for the schemes of which it is said in the same cells."""
     found: dict[tuple[str, ...], list[str]] = {}
     for cells, text in across(said, variants):
-        found.setdefault(tuple(cells), []).append(text)
+        found.setdefault(tuple(dict.fromkeys(cells)), []).append(text)  # one may say it twice
     return [(list(cells), text) for cells, texts in found.items() for text in of_schemes(texts, variants)]

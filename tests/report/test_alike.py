@@ -8,7 +8,7 @@ import pytest
 from swept import swept
 from synthetic_run import lognormal, make_run
 
-from collagebench.report.alike import across, gathered, of_schemes
+from collagebench.report.alike import across, gathered, of_cells, of_schemes
 from collagebench.report.markdown import markdown
 from collagebench.report.summary import summarise
 from collagebench.report.sweep import summarise_sweep
@@ -41,8 +41,8 @@ def test_what_is_about_nobody_is_left_as_it_is() -> None:
 
 
 def test_a_number_that_is_a_name_makes_a_difference() -> None:
-    """Workers, runs, models and the numbers in names are not from one to another."""
-    for text in ("worker {} died", "lost in run {}", "see collage-{}x3", "at k={} it is", "by v1.{}"):
+    """Workers, runs, models, addresses and the numbers in names are not from one to another."""
+    for text in ("worker {} died", "lost in run {}", "see collage-{}x3", "at k={} it is", "by v1.{}", "10.{}.0.2 is"):
         assert len(gathered([("a", text.format(3)), ("b", text.format(4))])) == 2
 
 
@@ -77,6 +77,12 @@ def test_a_report_says_it_once(tmp_path: Path) -> None:
     found = summarise([load(make_run(tmp_path / "run", {"none": failing(3), "hedge": failing(2)}))])
     assert sum(FAILED in text for text in found["warnings"]) == 2
     assert f"- note: each of none and hedge: 2 to 3 {FAILED}" in markdown(found)
+
+
+def test_a_cell_that_says_it_twice_is_one_cell() -> None:
+    """Of two hosts, say: what one cell of two says twice is not what both say."""
+    said = [("a", "none: host x was silent for 3 s"), ("a", "none: host x was silent for 4 s")]
+    assert of_cells(said, NAMES) == [(["a"], "none: host x was silent for 3 to 4 s")]
 
 
 @pytest.mark.parametrize(
