@@ -94,6 +94,8 @@ class BackedUp(Scheme):
         """How many single tasks each open request has had, by id."""
         self._unreplied: set[int] = set()
         """Open requests that no reply can answer yet, by id."""
+        self._rejected: set[int] = set()
+        """Open requests whose held reply was not sure enough, by id."""
         self._in_service: set[int] = set()
         """Open requests of which a single is or was in service, by id, where `hold` is a percentile."""
 
@@ -124,7 +126,7 @@ class BackedUp(Scheme):
         assert isinstance(token, tuple)
         what, which = token
         if what == "hold":
-            return self._release(which) if which.id in self._held else []
+            return self._release(which) if which.id in self._held and which.id not in self._rejected else []
         if what == "reissue":
             slow = self._open(which) and self._singles[which.id] == 1 and which.id not in self._held
             return self._send_again(which) if slow else []
@@ -162,6 +164,7 @@ class BackedUp(Scheme):
         better = underway or self._singles[request.id] < SINGLES_AT_MOST
         if not self._rejection.rejects(margin) or not better:
             return self._answer(request, self.role, *self._held[request.id])
+        self._rejected.add(request.id)
         return self._send_again(request) if self._singles[request.id] == 1 or not underway else []
 
     def finished(self, now: float) -> list[Action]:
@@ -179,7 +182,10 @@ class BackedUp(Scheme):
         return self._answer(request, "resent" if task.attempt else "own", task) + overdue
 
     def _single_failed(self, request: Request, reason: str) -> list[Action]:
-        return [] if self._live[request.id] else self._last_resort(request, reason)
+        if not self._live[request.id]:
+            return self._last_resort(request, reason)
+        waits = request.id in self._held and request.id not in self._rejected
+        return self._release(request) if waits and not self._has_single(request) else []
 
     def _group_replied(self, task: Task, now: float, missing: Collection[int]) -> list[Action]:
         actions: list[Action] = []
@@ -256,6 +262,7 @@ class BackedUp(Scheme):
 
     def _settle(self, request: Request, used: Sequence[Task] = ()) -> list[Action]:
         del self._singles[request.id]
+        self._rejected.discard(request.id)
         self._groups.settled(request)
         self._held.pop(request.id, None)
         self._unreplied.discard(request.id)

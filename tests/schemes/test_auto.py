@@ -197,7 +197,8 @@ def test_what_has_a_held_answer_is_not_sent_again_when_another_group_of_its_own_
     assert [action.task.requests for action in again if isinstance(action, Send)] == [(second,)]
 
 
-def test_a_reply_is_not_held_for_the_sake_of_a_second_group() -> None:
+@pytest.mark.parametrize("lost_first", [True, False])
+def test_a_reply_is_not_held_for_the_sake_of_a_second_group(lost_first: bool) -> None:
     """Where the request's own single is lost, no better answer can come, though another group with it is still out."""
     scheme = make("collage", {"grid": 2, "flush": "auto", "hold": 0.5, "collage_workers": 2, "reject": 0.0})
     first, second = (Request(number, number, 0.0) for number in (0, 1))
@@ -209,8 +210,12 @@ def test_a_reply_is_not_held_for_the_sake_of_a_second_group() -> None:
     assert isinstance(one, Send)
     assert isinstance(both, Send)
     assert {request.id for request in both.task.requests} == {0, 1}
-    assert scheme.failed(own.task, "crashed", 0.05) == []
-    answered = scheme.replied(one.task, 0.1)
+    if lost_first:
+        assert scheme.failed(own.task, "crashed", 0.05) == []
+        answered = scheme.replied(one.task, 0.1)
+    else:
+        assert not any(isinstance(action, Answer) for action in scheme.replied(one.task, 0.05))
+        answered = scheme.failed(own.task, "crashed", 0.1)
     assert [action.tasks for action in answered if isinstance(action, Answer)] == [(one.task,)]
 
 

@@ -196,6 +196,33 @@ def test_a_second_group_answers_when_all_singles_have_failed() -> None:
     assert driver.answers[request.id] == ("collage", second)
 
 
+def test_a_held_answer_whose_single_is_lost_is_judged_once() -> None:
+    """At once, though a second group is still out; where it is rejected, the end of the hold changes nothing."""
+    driver = ByHand(make("collage", {"grid": 2, "collage_workers": 2, "reject": 0.3, "hold": 0.5}))
+    driver.margin = lambda request: 5.0
+    for _ in range(40):
+        driver.idle = lambda role: role == "collage" and not driver.tasks("collage")
+        driver.arrive(now=driver.now + 1)
+        driver.reply(driver.tasks("collage")[0], now=driver.now + 0.6)
+    request = driver.arrive(now=driver.now + 1)
+    driver.idle = lambda role: role == "collage" and len(driver.tasks("collage")) < 2
+    driver.arrive(now=driver.now + 0.1)
+    first, second = driver.tasks("collage")
+    assert request in second.requests
+    judged: list[Request] = []
+    driver.margin = lambda request: float(judged.append(request) or 0.0)
+    driver.reply(first, now=driver.now + 0.1)
+    assert judged == []
+    (own,) = [task for task in driver.tasks() if task.requests == (request,)]
+    driver.fail(own)
+    assert judged == [request]
+    assert [task.attempt for task in driver.tasks() if task.requests == (request,)] == [1]
+    while driver.wakes:
+        driver.wake()
+    assert judged == [request]
+    assert driver.open(request)
+
+
 def request_with_singles_lost(lost: int) -> tuple[ByHand, Request, Task]:
     """A request that has lost so many singles before its group of four went out, after forty sure answers of groups."""
     driver = ByHand(make("collage", {"grid": 2, "flush": "wait", "reject": 0.3}))
