@@ -19,9 +19,9 @@ from collagebench.coding.cells import NO_ANSWER, classes
 from collagebench.engine.known_outputs import digest, keep, kept
 from collagebench.engine.router import Job
 from collagebench.errors import ModelError
+from collagebench.onnx_session import ONNX_TYPES, open_session
 from collagebench.results.records import NO_CLASS
 from collagebench.schemes.protocol import Request, Scheme, Task
-from collagebench.worker.session import ONNX_TYPES, open_session
 from collagebench.zoo import Model, verified
 
 BATCH = 32

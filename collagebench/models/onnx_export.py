@@ -19,7 +19,7 @@ from collagebench.coding.cells import classes
 from collagebench.errors import ModelError
 from collagebench.models.foreign import Foreign, first_line
 from collagebench.models.network import Network
-from collagebench.worker.session import open_session
+from collagebench.onnx_session import open_session
 
 OPSET = 18
 IR_VERSION = 8  # both are what onnxruntime 1.17 and newer read

@@ -21,10 +21,10 @@ from collagebench.models import cost, onnx_export
 from collagebench.models.foreign import Foreign
 from collagebench.models.int8 import to_int8
 from collagebench.models.network import Network
+from collagebench.onnx_session import open_session
 from collagebench.statistics.accuracy import Share
 from collagebench.training.checkpoint import Checkpoint, write_whole
 from collagebench.training.teacher import open_teacher, single_in
-from collagebench.worker.session import open_session
 from collagebench.workload.dataset import Dataset, open_dataset
 from collagebench.workload.imagefolder import ImageFolder
 from collagebench.workload.public import TORCHVISION

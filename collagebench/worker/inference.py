@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from collagebench.errors import ModelError
-from collagebench.worker.session import ONNX_TYPES, open_session
+from collagebench.onnx_session import ONNX_TYPES, open_session
 from collagebench.worker.spec import ModelFile
 from collagebench.worker.wire import INPUT, OUTPUT
 

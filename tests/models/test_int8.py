@@ -14,7 +14,7 @@ from collagebench.models import onnx_export  # noqa: E402
 from collagebench.models.architecture import Architecture  # noqa: E402
 from collagebench.models.int8 import to_int8  # noqa: E402
 from collagebench.models.network import Network  # noqa: E402
-from collagebench.worker.session import open_session  # noqa: E402
+from collagebench.onnx_session import open_session  # noqa: E402
 
 
 @pytest.mark.parametrize(("role", "traits"), [("collage", {"grid": 2}), ("parity", {"k": 2, "code": "addition"})])

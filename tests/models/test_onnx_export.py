@@ -17,7 +17,7 @@ from collagebench.errors import ModelError  # noqa: E402
 from collagebench.models import onnx_export  # noqa: E402
 from collagebench.models.architecture import Architecture  # noqa: E402
 from collagebench.models.network import Network  # noqa: E402
-from collagebench.worker.session import open_session  # noqa: E402
+from collagebench.onnx_session import open_session  # noqa: E402
 
 KINDS: dict[str, dict[str, object]] = {
     "single": {},

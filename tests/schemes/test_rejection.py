@@ -174,19 +174,25 @@ def test_no_answer_at_all_is_not_used() -> None:
     assert len(driver.tasks()) == 1, "a third single"
 
 
-def test_a_second_group_answers_when_all_singles_have_failed() -> None:
-    """A request whose first answer was rejected, and whose singles are lost, is answered by its second group."""
-    driver = ByHand(make("collage", {"grid": 2, "collage_workers": 2, "reject": 0.3}))
+def in_two_groups(**options: float) -> tuple[ByHand, Request, Task, Task]:
+    """A request whose single is out, and both groups that it is in, after forty sure answers of groups."""
+    driver = ByHand(make("collage", {"grid": 2, "collage_workers": 2, **options}))
     driver.margin = lambda request: 5.0
     for _ in range(40):
         driver.idle = lambda role: role == "collage" and not driver.tasks("collage")
         driver.arrive(now=driver.now + 1)
-        driver.reply(driver.tasks("collage")[0], now=driver.now + 0.1)
+        driver.reply(driver.tasks("collage")[0], now=driver.now + 0.6)
     request = driver.arrive(now=driver.now + 1)
     driver.idle = lambda role: role == "collage" and len(driver.tasks("collage")) < 2
     driver.arrive(now=driver.now + 0.1)
     first, second = driver.tasks("collage")
     assert request in second.requests
+    return driver, request, first, second
+
+
+def test_a_second_group_answers_when_all_singles_have_failed() -> None:
+    """A request whose first answer was rejected, and whose singles are lost, is answered by its second group."""
+    driver, request, first, second = in_two_groups(reject=0.3)
     driver.margin = lambda request: 0.0
     driver.reply(first, now=driver.now + 0.1)
     for task in [task for task in driver.tasks() if task.requests == (request,)]:
@@ -198,17 +204,7 @@ def test_a_second_group_answers_when_all_singles_have_failed() -> None:
 
 def test_a_held_answer_whose_single_is_lost_is_judged_once() -> None:
     """At once, though a second group is still out; where it is rejected, the end of the hold changes nothing."""
-    driver = ByHand(make("collage", {"grid": 2, "collage_workers": 2, "reject": 0.3, "hold": 0.5}))
-    driver.margin = lambda request: 5.0
-    for _ in range(40):
-        driver.idle = lambda role: role == "collage" and not driver.tasks("collage")
-        driver.arrive(now=driver.now + 1)
-        driver.reply(driver.tasks("collage")[0], now=driver.now + 0.6)
-    request = driver.arrive(now=driver.now + 1)
-    driver.idle = lambda role: role == "collage" and len(driver.tasks("collage")) < 2
-    driver.arrive(now=driver.now + 0.1)
-    first, second = driver.tasks("collage")
-    assert request in second.requests
+    driver, request, first, _ = in_two_groups(reject=0.3, hold=0.5)
     judged: list[Request] = []
     driver.margin = lambda request: float(judged.append(request) or 0.0)
     driver.reply(first, now=driver.now + 0.1)
