@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from natural_processes import until
 from real_processes import ROOT, SUMS, Watched
 
 from collagebench.errors import FleetError, ModelError, OutputError
@@ -438,25 +439,28 @@ def an_hour_passes(pipe: Path, workers: int, begun: Callable[[int], None] = lamb
                 pytest.fail("the fleet came up")
         finally:
             waiting.cancel()
-            await asyncio.gather(waiting, return_exceptions=True)
+            [outcome] = await asyncio.gather(waiting, return_exceptions=True)
+            if not isinstance(outcome, asyncio.CancelledError):
+                raise outcome  # or a worker whose pipe ended early would be all that is said
 
     with contextlib.closing(loop):
         loop.run_until_complete(main())
 
 
 def reader(pipe: Path) -> int:
-    """Return the process, other than this one, that has a pipe open."""
+    """Return the process, other than this one, that has a pipe open; wait for one whose `open` has yet to return."""
+    found: list[int] = []
 
-    def opened(descriptors: Path) -> list[str]:
-        if descriptors.parent.name == str(os.getpid()):
-            return []
-        try:
-            return [os.readlink(descriptor) for descriptor in descriptors.iterdir()]
-        except OSError:
-            return []
+    def has_it() -> bool:
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit() and int(entry.name) != os.getpid():
+                with contextlib.suppress(OSError):  # a process, or one of its descriptors, that has just gone
+                    if str(pipe) in map(os.readlink, (entry / "fd").iterdir()):
+                        found.append(int(entry.name))
+        return bool(found)
 
-    entries = (entry for entry in Path("/proc").iterdir() if entry.name.isdigit())
-    return next(int(entry.name) for entry in entries if str(pipe) in opened(entry / "fd"))
+    until(has_it, f"{pipe} is open in another process")
+    return found[0]
 
 
 def test_workers_that_are_not_ready_in_time_are_named(tmp_path: Path) -> None:
