@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from statistics import fmean
 from typing import Any
 
+from collagebench.report.tails import tail_of
 from collagebench.statistics.paired import LEVEL, holm
+from collagebench.statistics.ratio import ratio_ci95
 from collagebench.statistics.unpaired import unpaired
 
 
@@ -50,8 +52,11 @@ def _apart(scheme: dict[str, Any], first: dict[str, Any], quantile: str) -> floa
     p = unpaired(own, other)
     if p is None:
         return None
-    # The figure of all runs together and the mean of the runs' own must agree on who is slower.
-    return p if (times > 1) == (fmean(own) > fmean(other)) else 1.0
+    # The figure of all runs together, its interval, and the mean of the runs' own must agree on who is slower.
+    tails = tail_of(scheme, quantile), tail_of(first, quantile)
+    ends = ratio_ci95(tails[0], tails[1], paired=False) if tails[0] and tails[1] else None
+    agree = (times > 1) == (fmean(own) > fmean(other)) and not (ends and ends[0] <= 1 <= ends[1])
+    return p if agree else 1.0
 
 
 def ratio(value: float | None, base: float | None) -> float | None:

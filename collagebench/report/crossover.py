@@ -40,7 +40,7 @@ DIFFERENCES = (
 )
 
 
-RATIOS = "A ratio is that of all runs together, its interval from the scatter of the runs' own ratios."
+RATIOS = "A ratio is that of all runs together, with its 95 % interval as the report of an experiment has it."
 UNSHOWN = (
     "~: no difference is shown, as the interval holds 1 or the mean difference of the runs' own figures may be chance."
 )
@@ -89,11 +89,10 @@ def _print_ratios(answer: Object, console: Console) -> None:
 
 
 def _as_ratio(one: Object) -> tuple[str, str]:
-    """Return a ratio and its interval, marked where a report would show no difference: both must, and agree."""
+    """Return a ratio and its interval, marked where no difference is shown."""
     ends = one["ratio_ci95"]
     ranged = f"{as_times(ends[0])} to {as_times(ends[1])}" if ends else ""
-    agree = ends and one["verdict"] and (ends[1] < 1 if one["verdict"] < 0 else ends[0] > 1)
-    return f"{'' if agree else '~'}{as_times(one['ratio'])}", ranged
+    return f"{'' if one['verdict'] else '~'}{as_times(one['ratio'])}", ranged
 
 
 def _why_none(answer: Object, pair: Object, one: Object) -> str:
@@ -137,8 +136,9 @@ def _notes(answer: Object, words: Mapping[str, str]) -> list[str]:
     if any(pair["crossings"] for pair in answer["pairs"]):
         found.append(
             f"A crossing is where the mean difference of the runs' {answer['metric']} is zero. Its range reaches from "
-            "the last value up to which one scheme is shown to be better (paired t test, 95 %) to the first from which "
-            "on the other is; more --runs or --requests make it narrower."
+            "the last value up to which one scheme is shown to be better (paired t test, 95 %, and a ratio whose "
+            "interval leaves out 1) to the first from which on the other is; more --runs or --requests make it "
+            "narrower."
         )
     found += [
         f"{words[outcome]}: {meaning}" for outcome, meaning in OUTCOMES.items() if outcome in outcomes & set(words)

@@ -14,6 +14,7 @@ from typing import Any
 from collagebench.errors import UsageError
 from collagebench.report.between import between, ratio
 from collagebench.report.differences import differences
+from collagebench.report.tails import tails
 from collagebench.report.verdict import verdict
 from collagebench.results.reader import Run
 from collagebench.statistics.accuracy import Answers, answers, sample
@@ -159,6 +160,7 @@ def _scheme(run: Run, variant: str, time: Latency, slo_ms: float | None) -> dict
         "unstable": overwhelmed(run, variant),
         **_latency(time, within=len(mine.cells) == 1),
         "by_run": _by_run(time),
+        "tail": tails(time),
         "phases_s": phase_means(mine.requests),
         **_answers(given),
         "cost": _cost(spent, int(mine.cells["requests"].sum())) if some else None,

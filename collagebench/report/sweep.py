@@ -17,6 +17,7 @@ from collagebench.report import gates
 from collagebench.report.alike import of_cells
 from collagebench.report.expression import Gate
 from collagebench.report.summary import SCHEMA, failing, finite, summarise
+from collagebench.report.tails import tail_of
 from collagebench.results.directory import HEADER
 from collagebench.results.reader import load
 from collagebench.results.sweep import Sweep, read_sweep
@@ -176,7 +177,9 @@ def _fastest(one: Object) -> list[str]:
         return []  # schemes met different runs
     figures = {
         scheme["variant"]: Figure(
-            scheme["latency_s"]["p99"], [float("inf") if p99 is None else p99 for p99 in scheme["by_run"]["p99_s"]]
+            scheme["latency_s"]["p99"],
+            [float("inf") if p99 is None else p99 for p99 in scheme["by_run"]["p99_s"]],
+            tail_of(scheme, "p99"),
         )
         for scheme in one["schemes"]
         if scheme["latency_s"]["p99"] is not None and not scheme["unstable"]

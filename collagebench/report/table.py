@@ -215,7 +215,10 @@ def _print_comparison(summary: dict[str, Any], console: Console) -> None:
 def unshown(summary: dict[str, Any]) -> str:
     """Say what ~ means where several runs are compared."""
     least = 100 * summary["runs"][0]["minimum_effect"]["latency"]
-    return f"~ where no difference of more than {least:g} % is shown (Welch's t test over the runs, corrected by Holm)"
+    return (
+        f"~ where no difference of more than {least:g} % is shown (Welch's t test over the runs, corrected by Holm, and "
+        "the ratio's interval)"
+    )
 
 
 def as_change(row: dict[str, Any], name: str) -> str:

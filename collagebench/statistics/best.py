@@ -1,9 +1,10 @@
 """Which of several schemes that met the same runs is the fastest, and which may be just as fast.
 
 The fastest is the one whose figure over all runs together is the lowest. Another is told apart from it only by a
-real difference: significant in the paired t test over the runs, after Holm's correction over the schemes, and larger
-than a minimum effect. The fastest was chosen by its figures and then tested with them, which makes such tests call a
-little too much real; what they do not call real is all the more to be taken as equal.
+real difference, as a run's report calls it: significant in the paired t test over the runs, after Holm's correction
+over the schemes, larger than a minimum effect, and as a ratio outside of chance. The fastest was chosen by its figures
+and then tested with them, which makes such tests call a little too much real; what they do not call real is all the
+more to be taken as equal.
 
 A run whose figure is infinite, as too many of its requests fail, counts as slower than the slowest that has a figure,
 of both schemes, by the minimum effect. As that is the same for both, the differences of two equal schemes are symmetric
@@ -18,6 +19,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from collagebench.statistics.paired import LEVEL, holm, paired
+from collagebench.statistics.ratio import Tail, ratio_ci95
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,8 @@ class Figure:
     """Of all runs together."""
     by_run: Sequence[float]
     """Of each run alone, in the same order for all schemes."""
+    tail: Tail | None = None
+    """What its ratio to another scheme's is made of, where it has one."""
 
 
 def fastest(figures: Mapping[str, Figure], minimum: float) -> list[str]:
@@ -55,9 +59,15 @@ def _shown(pairs: Sequence[tuple[Figure, Figure]], minimum: float) -> list[bool]
     """Say of each pair whether the first is shown to be slower than the second, corrected for all of them (Holm)."""
     p_values = holm([_p(slow, fast, minimum) for slow, fast in pairs])
     return [
-        p <= LEVEL and slow.pooled > (1 + minimum) * fast.pooled
+        p <= LEVEL and slow.pooled > (1 + minimum) * fast.pooled and _apart(slow, fast)
         for p, (slow, fast) in zip(p_values, pairs, strict=True)
     ]
+
+
+def _apart(slow: Figure, fast: Figure) -> bool:
+    """Say whether the 95 % interval of the ratio leaves out 1, as far as it is known: it says so of a run's schemes."""
+    ends = ratio_ci95(slow.tail, fast.tail) if slow.tail and fast.tail else None
+    return ends is None or ends[0] > 1
 
 
 def _p(slow: Figure, fast: Figure, minimum: float) -> float:

@@ -13,15 +13,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from collagebench.results.reader import Run, Table
-from collagebench.statistics.intervals import Interval, around_ratio, of_ratio
+from collagebench.statistics.intervals import Interval, around_ratio
 from collagebench.statistics.latency import Latency, latency
 from collagebench.statistics.matched import Matched, match
 from collagebench.statistics.paired import LEVEL, holm, paired
-from collagebench.statistics.quantiles import quantile
+from collagebench.statistics.ratio import ratio_ci95, tail
 
 FIGURES = ("p50", "p99", "mean", "accuracy")
-ALONG = 25
-"""Places along two tails at which their ratio is looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,33 +113,16 @@ def _slower(figure: str, own: Latency, other: Latency, runs: Sequence[int], mini
     if pair is None or own_value <= 0 or other_value <= 0:
         return None
     ratio = own_value / other_value
-    ends = _ratio_ends(own, other, figure, runs) if one and two else around_ratio(ratio, mine, theirs)
+    if one and two:
+        tails = tail(own, figure, runs), tail(other, figure, runs)
+        ends = ratio_ci95(tails[0], tails[1]) if tails[0] and tails[1] else None
+    else:
+        ends = around_ratio(ratio, mine, theirs)
     # The figure of all runs together, its interval, and the mean of the runs' own must agree on who is slower.
     agree = (ratio > 1) == (pair.difference > 0) and not (ends and ends[0] <= 1 <= ends[1])
     large = max(ratio, 1 / ratio) > 1 + minimum and agree
     ends = ends if ends and min(ends) > 0 and max(ends) < math.inf else None
     return Difference(pair.difference, ratio, ends, pair.ci95, pair.p, math.nan, large)
-
-
-def _ratio_ends(own: Latency, other: Latency, figure: str, runs: Sequence[int]) -> Interval | None:
-    """Return the 95 % interval of the ratio of a quantile of two schemes, which may be endless; None of one run."""
-    one, two = own.quantiles[figure], other.quantiles[figure]
-    if not (one.share_ci95 and two.share_ci95):
-        return None
-    above = np.array([[side.above[run] for run in runs] for side in (one, two)])
-    alike = float(np.corrcoef(above)[0, 1]) if above.std(axis=1).all() else 0.0
-    ends = *one.share_ci95, *two.share_ci95
-    pairs = [
-        [quantile(side.ordered, 1 - share) for side in (own, other)]
-        for share in np.geomspace(min(ends), max(ends), ALONG)
-    ]
-    known = [(value, base) for value, base in pairs if min(value, base) > 0 and max(value, base) < math.inf]
-    along = [value / base for value, base in [(one.observed, two.observed), *known]]
-    mine, theirs = (
-        (quantile(side.ordered, 1 - most), quantile(side.ordered, 1 - least))
-        for side, (least, most) in ((own, one.share_ci95), (other, two.share_ci95))
-    )
-    return of_ratio((one.observed, mine), (two.observed, theirs), alike, along)
 
 
 def _righter(answers: Matched, minimum: float) -> Difference | None:

@@ -1,7 +1,8 @@
 """Where one scheme stops being better than another along an axis, and how sure that is.
 
 At each value of the axis both schemes met the same runs, so that there is a difference of their figures for every run.
-A paired t test (Student's, over the runs) says whether the one is better there, the other, or neither for sure.
+A paired t test (Student's, over the runs) says whether the one is better there, the other, or neither for sure; where
+the interval of the ratio of their figures holds 1, neither is, as in the report of an experiment.
 
 Is there a crossing at all? One in twenty such tests errs, so that among the values that are looked at in the beginning
 some verdict may be there by chance. A verdict counts as *firm* only after Bonferroni's correction over those values,
@@ -24,6 +25,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from collagebench.statistics.intervals import Interval
 from collagebench.statistics.paired import LEVEL, paired
 
 Between = Callable[[float, float], float | None]
@@ -41,6 +43,8 @@ class Look:
     """Ends of its 95 % interval."""
     p: float
     """Of the paired t test, two-sided; NaN where nothing is known."""
+    ratio: Interval | None = None
+    """95 % interval of the first's figure / the second's, all runs together; None where it is not known."""
 
     @property
     def known(self) -> bool:
@@ -50,7 +54,8 @@ class Look:
     @property
     def verdict(self) -> int:
         """-1: the first is surely better (lower), 1: the second, 0: neither."""
-        return -1 if self.high < 0 else 1 if self.low > 0 else 0
+        below, above = (self.ratio[1] < 1, self.ratio[0] > 1) if self.ratio else (True, True)
+        return -1 if self.high < 0 and below else 1 if self.low > 0 and above else 0
 
     def firm(self, tests: int) -> int:
         """Return the verdict if it holds up as one of so many tests (Bonferroni), else 0."""
@@ -68,14 +73,19 @@ class Crossing:
     """The verdict before it: -1 if the first scheme is better there."""
 
 
-def look(first: Sequence[float] | None, second: Sequence[float] | None) -> Look:
-    """Return the difference of two schemes' figures, run by run; None is a scheme that cannot bear the load."""
+def look(first: Sequence[float] | None, second: Sequence[float] | None, ratio: Interval | None = None) -> Look:
+    """Return the difference of two schemes' figures, run by run; None is a scheme that cannot bear the load.
+
+    `ratio`: the 95 % interval of the ratio of the figures of all runs together, if it is known.
+    """
     if first is None or second is None:
         sign = (first is None) - (second is None)
         ends = (sign * math.inf, sign * math.inf, sign * math.inf) if sign else (0.0, -math.inf, math.inf)
         return Look(*ends, 0.0 if sign else math.nan)
     found = paired(first, second)
-    return Look(0.0, -math.inf, math.inf, math.nan) if found is None else Look(found.difference, *found.ci95, found.p)
+    if found is None:
+        return Look(0.0, -math.inf, math.inf, math.nan)
+    return Look(found.difference, *found.ci95, found.p, ratio)
 
 
 def halfway(tolerance: float, log: bool = False, whole: bool = False) -> Between:

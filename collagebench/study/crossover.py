@@ -20,9 +20,11 @@ from collagebench.config import Config, as_json, option
 from collagebench.engine.experiment import straggler_facts
 from collagebench.errors import UsageError, nearest
 from collagebench.report.summary import finite
+from collagebench.report.tails import tail_of
 from collagebench.statistics.crossing import Between, Look, crossings, firm, halfway, look, wanted
-from collagebench.statistics.intervals import around_ratio
+from collagebench.statistics.intervals import Interval, around_ratio
 from collagebench.statistics.quantiles import QUANTILES, requests_needed
+from collagebench.statistics.ratio import ratio_ci95
 from collagebench.study.points import NOTHING, Point, measured, notes_of, of_scheme, run_points
 
 SCHEMA = 1
@@ -191,10 +193,12 @@ def _everywhere(summaries: Sequence[Summary]) -> list[str]:
 
 
 def _looks(found: dict[float, Summary], first: str, second: str, metric: str) -> dict[float, Look]:
-    return {
-        value: look(_by_run(summary, first, metric), _by_run(summary, second, metric))
-        for value, summary in found.items()
-    }
+    return {value: _look(summary, first, second, metric) for value, summary in found.items()}
+
+
+def _look(summary: Summary, first: str, second: str, metric: str) -> Look:
+    own, others = (_by_run(summary, name, metric) for name in (first, second))
+    return look(own, others, _ratio(summary, first, second, metric)[1])
 
 
 def _by_run(summary: Summary, variant: str, metric: str) -> Sequence[float] | None:
@@ -205,15 +209,21 @@ def _by_run(summary: Summary, variant: str, metric: str) -> Sequence[float] | No
     return [math.inf if value is None else value for value in scheme["by_run"].get(f"{metric}_s", ())]
 
 
-def _ratio(summary: Summary, first: str, second: str, metric: str) -> dict[str, Any]:
-    """Return the ratio of two schemes' figures and its interval, from the runs' own ratios; None where not known."""
+def _ratio(summary: Summary, first: str, second: str, metric: str) -> tuple[float | None, Interval | None]:
+    """Return the ratio of two schemes' figures and its interval, as the report of an experiment has them."""
     one, other = of_scheme(summary, first), of_scheme(summary, second)
-    own, others = (_by_run(summary, name, metric) for name in (first, second))
     value, base = one["latency_s"][metric], other["latency_s"][metric]
+    own, others = (_by_run(summary, name, metric) for name in (first, second))
     if own is None or others is None or not value or not base:
-        return {"ratio": None, "ratio_ci95": None}
-    ends = around_ratio(value / base, own, others)
-    return {"ratio": value / base, "ratio_ci95": list(ends) if ends else None}
+        return None, None
+    if metric == "mean":
+        return value / base, around_ratio(value / base, own, others)
+    tails = tail_of(one, metric), tail_of(other, metric)
+    return value / base, ratio_ci95(tails[0], tails[1]) if tails[0] and tails[1] else None
+
+
+def _known(ends: Interval | None) -> list[float] | None:
+    return list(ends) if ends and ends[0] > 0 and ends[1] < math.inf else None
 
 
 def _pair(question: Question, first: str, second: str, summaries: dict[float, Summary], tests: int) -> dict[str, Any]:
@@ -243,7 +253,8 @@ def _pair(question: Question, first: str, second: str, summaries: dict[float, Su
                 "difference_s": finite(one.difference),
                 "ci95_s": _ends(one),
                 "verdict": one.verdict,
-                **_ratio(summaries[value], first, second, question.metric),
+                "ratio": _ratio(summaries[value], first, second, question.metric)[0],
+                "ratio_ci95": _known(one.ratio),
             }
             for value, one in sorted(looks.items())
         ],

@@ -21,6 +21,7 @@ from collagebench.engine.plan import make_plan
 from collagebench.errors import UsageError
 from collagebench.report.recommendation_page import recommendation_page
 from collagebench.report.summary import LOST, failing, finite
+from collagebench.report.tails import tail_of
 from collagebench.report.verdict import by_single
 from collagebench.statistics.notes.sample import few_fleets
 from collagebench.study.candidates import Left, candidates, possible
@@ -171,6 +172,7 @@ def _figures(variant: str, summary: Summary, quantile: str) -> Figures:
         low=interval[0] if interval else 0.0,
         high=interval[1] if interval else inf,
         by_run=tuple(inf if value is None else value for value in one["by_run"].get(f"{quantile}_s", ())),
+        tail=tail_of(one, quantile),
         bounded=at_least is None,
         accuracy=own,
         lost=lost,

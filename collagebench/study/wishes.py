@@ -30,6 +30,7 @@ from typing import Any, Literal
 
 from collagebench.errors import UsageError
 from collagebench.statistics.best import Figure, faster_than, fastest
+from collagebench.statistics.ratio import Tail
 
 ABOUT = {"cost": 0.02, "accuracy": 0.001, "latency": 0.05, "upper end": 0.05}
 """Cost and accuracy: differences; latency and the upper end of its interval: a share of the lower one."""
@@ -98,6 +99,8 @@ class Figures:
     """Whether `latency` is the quantile; else there are too few requests to say more than that it is not lower."""
     by_run: tuple[float, ...] = ()
     """The quantile in each run."""
+    tail: Tail | None = None
+    """What its ratio to another candidate's is made of; None where `latency` is not the quantile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,7 +280,7 @@ def as_fast(some: Sequence[Candidate]) -> list[Candidate]:
 
 
 def _figure(one: Candidate) -> Figure:
-    return Figure(one.worst.latency, one.worst.by_run)
+    return Figure(one.worst.latency, one.worst.by_run, one.worst.tail)
 
 
 def _in_order(some: Sequence[Candidate], keys: Sequence[str]) -> list[Candidate]:

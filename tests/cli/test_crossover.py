@@ -13,6 +13,8 @@ import pytest
 from collagebench.cli import main
 from collagebench.config import Config, SchemeConfig
 from collagebench.report.crossover import _as_ratio
+from collagebench.report.summary import summarise
+from collagebench.results.reader import load
 from collagebench.statistics.crossing import look
 from collagebench.study.crossover import Question, said
 
@@ -93,12 +95,27 @@ def test_where_figures_point_the_other_way_no_crossover_is_denied() -> None:
     )
 
 
-def test_a_ratio_is_marked_unless_its_interval_and_the_difference_agree() -> None:
-    """As in a report: no ratio is a difference beside an interval that holds 1, nor where its difference is chance."""
+def test_a_ratio_is_marked_where_no_difference_is_shown() -> None:
+    """Whatever its interval says, which is not always known."""
     shown = {"ratio": 1.2, "ratio_ci95": [1.1, 1.3], "verdict": 1}
     assert _as_ratio(shown) == ("1.20x", "1.10x to 1.30x")
-    for unlike in ({"ratio_ci95": [0.9, 1.6]}, {"verdict": 0}, {"verdict": -1}, {"ratio_ci95": None}):
-        assert _as_ratio({**shown, **unlike})[0] == "~1.20x"
+    assert _as_ratio({**shown, "verdict": 0}) == ("~1.20x", "1.10x to 1.30x")
+    assert _as_ratio({**shown, "ratio_ci95": None}) == ("1.20x", "")
+
+
+def test_the_ratio_of_a_quantile_is_that_of_the_report_of_the_experiment(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Of both ends, to the last digit; and no difference is shown by the one that the other does not show."""
+    question = ("--scheme", "none,hedge", "--from", 0.2, "--to", 0.4, "--steps", 2)
+    _, out, _ = asked(capsys, *SMALL, *question, "--format", "json", "--out", tmp_path / "c")
+    (pair,) = json.loads(out)["pairs"]
+    for one in pair["differences"]:
+        reported = summarise([load(tmp_path / "c" / f"utilisation={one['value']:g}")], baseline="hedge")
+        versus = reported["schemes"][0]["versus"]["p99"]
+        assert (one["ratio"], one["ratio_ci95"]) == (versus["ratio"], versus["ratio_ci95"])
+        low, high = one["ratio_ci95"]
+        assert (one["verdict"] != 0) == (versus["p"] <= 0.05 and not low <= 1 <= high)
 
 
 def test_where_there_is_none_it_says_who_is_better(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -196,14 +196,14 @@ def test_ascii_terminal(tmp_path):
 def test_runs_side_by_side(tmp_path):
     """Two runs give two tables and one comparison with the ratio of the second to the first."""
     live = make_run(tmp_path / "live", {"none": lognormal(1, 4, 250)})
-    simulated = make_run(tmp_path / "simulated", {"none": lognormal(1, 4, 250, median=0.022)})
+    simulated = make_run(tmp_path / "simulated", {"none": lognormal(1, 4, 250, median=0.03)})
     text = printed(live, simulated)
     assert text.count("VALID") == 2
     table, said = text[text.index("comparison") :].split("\n\n")[-2:]
-    assert table.split()[-1] == "1.10x"
+    assert table.split()[-1] == "1.50x"
     assert " ".join(said.split()) == (
         "ratio: to the first run; ~ where no difference of more than 5 % is shown (Welch's t test over the runs, "
-        "corrected by Holm)"
+        "corrected by Holm, and the ratio's interval)"
     )
     again = make_run(tmp_path / "again", {"none": lognormal(2, 4, 250)})
     assert "~" in printed(live, again).split("\n\n")[-2]

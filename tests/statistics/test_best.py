@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
+from synthetic_run import make_run
 
+from collagebench.results.reader import load
 from collagebench.statistics.best import Figure, faster_than, fastest
+from collagebench.statistics.latency import latency
+from collagebench.statistics.ratio import tail
 
 
 def drawn(generator: np.random.Generator, endless: float, median: float = 0.1) -> Figure:
@@ -40,3 +46,19 @@ def test_the_runs_and_all_of_them_together_must_agree() -> None:
     slow = Figure(0.1, [0.2 + 0.001 * run for run in range(10)])
     fast = Figure(0.15, [0.1 + 0.001 * run for run in range(10)])
     assert faster_than(fast, {"slow": slow}, 0.05) == []
+
+
+def test_none_is_told_apart_whose_ratio_may_be_1(tmp_path: Path) -> None:
+    """Every run of the one is slower, but the interval of the ratio holds 1: a report shows no difference either."""
+    values = {"fast": [0.1, 0.11, 0.12], "slow": [0.13, 0.14, 0.15], "wide": [0.1, 0.119, 0.15]}
+    lengths = {name: [[value + 1e-5 * run for value in some] * 40 for run in range(5)] for name, some in values.items()}
+    run = load(make_run(tmp_path / "run", lengths))
+    figures = {}
+    for name in values:
+        time = latency(run.of(name).requests)
+        known = time.quantiles["p50"]
+        figures[name] = Figure(known.observed, list(known.by_run.values()), tail(time, "p50", list(known.by_run)))
+    assert fastest(figures, 0.05) == ["fast", "wide"]
+    assert fastest({**figures, "fast": replace(figures["fast"], tail=None)}, 0.05) == ["fast"]
+    assert faster_than(figures["slow"], figures, 0.05) == ["fast"]
+    assert faster_than(figures["wide"], figures, 0.05) == []

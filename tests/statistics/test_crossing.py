@@ -142,3 +142,12 @@ def test_a_run_without_a_figure_leaves_the_pair_undecided() -> None:
     """An infinite latency in one run makes no sure verdict of it."""
     undecided = look([1.0, math.inf, 1.0], [2.0, 2.0, 2.0])
     assert (undecided.verdict, undecided.known) == (0, False)
+
+
+def test_no_scheme_is_better_where_the_ratio_says_otherwise() -> None:
+    """A difference in every run is none beside a ratio whose interval holds 1, or lies on the other side."""
+    fast, slow = [1.0, 1.1, 1.05], [2.0, 2.1, 2.05]
+    for ratio, verdict in ((None, -1), ((0.4, 0.6), -1), ((0.4, 1.0), 0), ((0.4, math.inf), 0), ((1.1, 1.2), 0)):
+        assert look(fast, slow, ratio).verdict == verdict
+    for ratio, verdict in ((None, 1), ((1.7, 2.3), 1), ((1.0, 2.3), 0), ((0.0, 2.3), 0), ((0.8, 0.9), 0)):
+        assert look(slow, fast, ratio).verdict == verdict
