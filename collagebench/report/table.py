@@ -216,8 +216,8 @@ def unshown(summary: dict[str, Any]) -> str:
     """Say what ~ means where several runs are compared."""
     least = 100 * summary["runs"][0]["minimum_effect"]["latency"]
     return (
-        f"~ where no difference of more than {least:g} % is shown (Welch's t test over the runs, corrected by Holm, and "
-        "the ratio's interval)"
+        f"~ where no difference of more than {least:g} % is shown (Welch's t test over the runs, corrected by Holm, "
+        "and the ratio's interval)"
     )
 
 
