@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from natural_processes import FAST, nothing_left, permitted, state, until
+from natural_processes import FAST, PATIENCE, nothing_left, permitted, state, until
 from real_processes import SUMS
 
 from collagebench.errors import FleetError
@@ -50,7 +50,7 @@ class Heard:
         """Return when this has been told."""
         while what not in self.told:
             self._news.clear()
-            await asyncio.wait_for(self._news.wait(), 10)
+            await asyncio.wait_for(self._news.wait(), PATIENCE)
 
 
 def with_fleet(
@@ -187,7 +187,7 @@ def test_a_worker_that_crashes_comes_back(tmp_path: Path) -> None:
         await victim.ready(10)
         assert fleet.crash(0, 0.05)
         assert not fleet.crash(0, 0.05)
-        for error in await asyncio.wait_for(asyncio.gather(*calls, return_exceptions=True), 5):
+        for error in await asyncio.wait_for(asyncio.gather(*calls, return_exceptions=True), PATIENCE):
             assert isinstance(error, TaskError)
             assert error.reason == "crashed"
         with pytest.raises(TaskError, match="worker 0 was made to crash and is not yet back") as caught:
@@ -210,11 +210,12 @@ def test_a_worker_that_does_not_come_back_is_lost(tmp_path: Path, monkeypatch: p
     async def body(fleet: Fleet, heard: Heard) -> None:
         assert fleet.crash(0, 3600.0)
         assert not fleet.is_whole
-        await asyncio.wait_for(fleet.whole(), 10)
+        await asyncio.wait_for(fleet.whole(), PATIENCE)
         assert "was not back" in str(fleet.connections[0].lost)
+        await heard.until("crashed", 0)  # which the forkserver may say later than that, where it is slow
 
     told = with_fleet(body, tmp_path)
-    assert [what[:2] for what in told] == [("crashed", 0), ("lost", 0)]
+    assert sorted(what[:2] for what in told) == [("crashed", 0), ("lost", 0)]
 
 
 def test_a_worker_crashes_again_and_again(tmp_path: Path) -> None:
