@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
-import pytest
-from real_processes import ROOT
+from natural_processes import until
+from real_processes import ROOT, children
 
 
 def start(*arguments: Any, cwd: Path, **more: Any) -> subprocess.Popen[str]:
@@ -26,7 +25,7 @@ def start(*arguments: Any, cwd: Path, **more: Any) -> subprocess.Popen[str]:
     )
 
 
-def finish(process: subprocess.Popen[str], timeout: float = 60.0) -> tuple[int, str, str]:
+def finish(process: subprocess.Popen[str], timeout: float = 180.0) -> tuple[int, str, str]:
     """Return exit code, standard output and standard error; no traceback may be in them."""
     out, err = process.communicate(timeout=timeout)
     assert "Traceback" not in out + err
@@ -41,18 +40,15 @@ def collagebench(*arguments: Any, cwd: Path) -> tuple[int, str, str]:
 def descendants(pid: int) -> list[int]:
     """Return the processes below `pid`."""
     found = []
-    for task in Path(f"/proc/{pid}/task").glob("*"):
-        for child in map(int, (task / "children").read_text().split()):
-            found += [child, *descendants(child)]
+    for child in children(pid):
+        found += [child, *descendants(child)]
     return found
 
 
 def wait_for_requests(directory: Path) -> None:
     """Return once the run below `directory` has written down an answered request."""
-    until = time.monotonic() + 30
-    while time.monotonic() < until:
-        for path in directory.glob("**/requests.csv"):
-            if path.read_text().count("\n") > 1:
-                return
-        time.sleep(0.05)  # a pause between two looks
-    pytest.fail("no request was answered")
+
+    def written() -> bool:
+        return any(path.read_text().count("\n") > 1 for path in directory.glob("**/requests.csv"))
+
+    until(written, "a request is answered", pause=0.05)

@@ -24,6 +24,8 @@ SUMS = ModelFile("sums", str(_PATH), hashlib.sha256(_PATH.read_bytes()).hexdiges
 SPEC = WorkerSpec(0, (SUMS, replace(SUMS, name="again")))
 """A worker with two models."""
 ROOT = str(Path(collagebench.__file__).parents[1])
+SOON = 10.0
+"""Seconds after which what ends at once has ended, on a busy machine as well."""
 
 
 class Driven:
@@ -87,7 +89,7 @@ def driven(compute: str, logs: Path) -> Iterator[Driven]:
         with contextlib.suppress(BrokenPipeError):
             server.process.stdin.close()
         server.process.stdout.close()
-        server.process.wait(10)
+        server.process.wait(30)
 
 
 def worker_pids() -> list[int]:
@@ -97,8 +99,8 @@ def worker_pids() -> list[int]:
 
 def children(parent: int) -> list[int]:
     """Return the ids of a process's children, from the kernel."""
-    return [
-        int(child)
-        for task in Path(f"/proc/{parent}/task").iterdir()
-        for child in (task / "children").read_text().split()
-    ]
+    found = []
+    for task in Path(f"/proc/{parent}/task").glob("*"):
+        with contextlib.suppress(OSError):  # a thread that has just ended
+            found += map(int, (task / "children").read_text().split())
+    return found

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 from command_line import collagebench, descendants, finish, start, wait_for_requests
-from real_processes import Watched
+from real_processes import SOON, Watched
 
 from collagebench import zoo
 
@@ -117,13 +117,13 @@ def test_kill_9_of_a_worker_makes_the_report_invalid(tmp_path: Path) -> None:
 
 
 def test_kill_9_of_the_client_leaves_no_worker(tmp_path: Path) -> None:
-    """Two seconds after the client was killed none of its processes lives."""
+    """Soon after the client was killed none of its processes lives."""
     process = start("run", *LONG, cwd=tmp_path)
     wait_for_requests(tmp_path)
     workers = Watched(descendants(process.pid))
     process.kill()
     process.communicate()
-    assert workers.left_after(2.0) == set()
+    assert workers.left_after(SOON) == set()
 
 
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
@@ -147,7 +147,7 @@ def test_ctrl_c_saves_and_reports_what_was_finished(tmp_path: Path, sign: signal
     assert err == "collagebench: interrupted; what was finished is in r, to go on with --resume --out r\n"
     assert re.search(r"none +\d", out)
     assert "INVALID" in out
-    assert workers.left_after(2.0) == set()
+    assert workers.left_after(SOON) == set()
 
 
 @pytest.mark.parametrize(

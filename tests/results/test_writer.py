@@ -9,12 +9,11 @@ import os
 import subprocess
 import sys
 import textwrap
-import threading
-import time
 from dataclasses import fields
 from pathlib import Path
 
 import pytest
+from natural_processes import until
 from synthetic_run import HEADER, cell, request, task
 
 from collagebench.errors import OutputError
@@ -70,13 +69,9 @@ def test_records_reach_the_disk_by_themselves(tmp_path):
     """Without any further call a record is soon on disk, for a crash to spare."""
     writer = RunWriter(tmp_path / "run", {})
     writer.request(request())
-    added = time.monotonic()
     path = tmp_path / "run" / "requests.csv"
-    while len(path.read_text().splitlines()) < 2 and time.monotonic() - added < 5:
-        threading.Event().wait(0.01)
-    took = time.monotonic() - added
+    until(lambda: len(path.read_text().splitlines()) == 2, "the record is on disk")
     writer.close()
-    assert took < 3
     assert FLUSH_EVERY <= 0.5
 
 

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from real_processes import Watched
+from real_processes import SOON, Watched
 
 from collagebench.errors import CollagebenchError, DataError, Interrupted
 from collagebench.interrupts import interruptions
@@ -213,7 +213,7 @@ def test_a_signal_stops_all_and_leaves_nobody(tmp_path: Path, sign: signal.Signa
 
     with pytest.raises(Interrupted), open_pool(2) as pool:
         _each(pool.each, files, look)
-    assert watched[0].left_after(2.0) == set()
+    assert watched[0].left_after(SOON) == set()
 
 
 def _each(each: Callable[..., object], files: list[Path], look: Callable[[], None]) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from natural_processes import FAST, affinities, group, groups, nothing_left, permitted, processes, state, until
-from real_processes import SPEC, Driven, Watched, driven
+from real_processes import SOON, SPEC, Driven, Watched, driven
 
 from collagebench.stragglers import draws
 
@@ -163,7 +163,7 @@ def test_stress_ng_is_the_co_runner_where_it_is_installed(server: Driven, load: 
     assert affinities(victim) == affinities(running) == {frozenset({what["core"]})}
     watched = Watched([what["pid"], running])
     assert "ended" not in calmed(server)[0]
-    assert not watched.left_after(2)  # it has let go of all that it had, but may still be about to vanish
+    assert not watched.left_after(SOON)  # it has let go of all that it had, but may still be about to vanish
 
 
 def name(pid: int) -> str:
@@ -181,7 +181,7 @@ def test_a_co_runner_that_ends_unasked_is_told(own_tool: None, server: Driven) -
     [what] = disturbed(server, "corunner", 0)
     watched = Watched([what["pid"]])
     os.kill(what["pid"], signal.SIGKILL)
-    assert not watched.left_after(2)
+    assert not watched.left_after(SOON)
     assert calmed(server)[0]["ended"] == "its helper ended: killed by signal 9"
     assert affinities(victim) == free
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from natural_processes import FAST, group, groups, nothing_left, permitted, processes, state, until
-from real_processes import ROOT, Watched
+from real_processes import ROOT, SOON, Watched
 
 from collagebench.worker.janitor import _tidy, born
 
@@ -190,4 +190,4 @@ def test_the_janitor_spares_a_process_that_has_got_an_old_id(tmp_path: Path, rol
             os.close(reading)
             if lives:
                 assert process.poll() is None
-        assert process.wait(5) == -signal.SIGKILL
+        assert process.wait(SOON) == -signal.SIGKILL
