@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from command_line import start
 from natural_processes import nothing_left, until
+from real_processes import worker_pids
 
 from collagebench.engine import recording
 from collagebench.engine.recording import Recording, record
@@ -28,24 +29,10 @@ ENOUGH = 100
 """Services after which something happens."""
 
 
-def children(pid: int) -> list[int]:
-    """Return the processes that a process started."""
-    found = []
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            parent = int(stat.read_text().rpartition(")")[2].split()[1])
-        except OSError:
-            continue  # gone meanwhile
-        if parent == pid:
-            found.append(int(stat.parent.name))
-    return found
-
-
 def kill_workers() -> None:
     """Kill what our forkserver has started."""
-    for forkserver in children(os.getpid()):
-        for worker in children(forkserver):
-            os.kill(worker, signal.SIGKILL)
+    for worker in worker_pids():
+        os.kill(worker, signal.SIGKILL)
 
 
 def watched(out: Path, then: Callable[[], Any], after: int = ENOUGH, seconds: float = 600.0) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from real_processes import worker_pids
 
 from collagebench import zoo
 from collagebench.engine.event_loop import complete
@@ -107,8 +108,7 @@ def test_a_lost_worker_does_not_hold_up_the_others(tmp_path: Path) -> None:
 
     def kill_one(done: int, total: int, line: str) -> None:
         if done >= 25 and not killed:
-            workers = [int(path.parent.name) for path in Path("/proc").glob("[0-9]*/cmdline") if _is_worker(path)]
-            killed.append(max(workers))
+            killed.append(worker_pids()[-1])
             os.kill(killed[0], signal.SIGKILL)
 
     found = watched(schedules, tmp_path, kill_one)
@@ -118,26 +118,14 @@ def test_a_lost_worker_does_not_hold_up_the_others(tmp_path: Path) -> None:
     assert len(torn.seen) < 40
 
 
-def _is_worker(path: Path) -> bool:
-    """Whether a process is a worker of this test's forkserver."""
-    try:
-        parent = int((path.parent / "stat").read_text().rsplit(")", 1)[1].split()[1])
-        grandparent = int(Path(f"/proc/{parent}/stat").read_text().rsplit(")", 1)[1].split()[1])
-        # the forkserver's janitor, where there is one, has no socket below the forkserver's directory
-        return grandparent == os.getpid() and b"forkserver" in path.read_bytes()
-    except OSError:
-        return False
-
-
 @pytest.mark.processes
 def test_a_fleet_that_is_lost_altogether_ends_the_watch(tmp_path: Path) -> None:
     """What was seen until then is there, and why each worker is gone."""
 
     def kill_all(done: int, total: int, line: str) -> None:
         if done:
-            for path in Path("/proc").glob("[0-9]*/cmdline"):
-                if _is_worker(path):
-                    os.kill(int(path.parent.name), signal.SIGKILL)
+            for pid in worker_pids():
+                os.kill(pid, signal.SIGKILL)
 
     found = watched([np.arange(60) * 0.02], tmp_path, kill_all)
     (machine,) = found.machines
@@ -168,13 +156,13 @@ def test_an_interruption_keeps_what_was_seen(tmp_path: Path) -> None:
 @pytest.mark.processes
 def test_a_stopped_worker_is_seen_to_answer_late(tmp_path: Path) -> None:
     """A worker that is stopped again and again answers later than one that is not; what was done is kept."""
-    times = np.arange(400) * 0.005
+    times = np.arange(100) * 0.02
     disturbance = Disturbance("stop", (1,), stop_every=0.1, stop_for=0.1)
     found = watched([times, times], tmp_path, nothing, disturbance)
     assert len(found.disturbed[0]["stops"]) >= 3
     ordinary, stopped = (machine.in_order()[3] for machine in found.machines)
     assert np.quantile(stopped, 0.9) > np.quantile(ordinary, 0.5) + 0.03
-    assert len(ordinary) == len(stopped) == 400
+    assert len(ordinary) == len(stopped) == 100
 
 
 def test_schedules_have_the_rate_and_are_out_of_step() -> None:
