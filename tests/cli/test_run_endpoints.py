@@ -6,7 +6,6 @@ import csv
 import json
 import signal
 import subprocess
-import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -17,6 +16,7 @@ import numpy as np
 import pytest
 from command_line import collagebench, descendants, finish, start, wait_for_requests
 from foreign_server import Server, serving, shapes
+from natural_processes import until
 
 pytestmark = pytest.mark.processes
 
@@ -99,10 +99,11 @@ def test_a_server_that_goes_in_mid_run(server: Server, tmp_path: Path) -> None:
     process = run(server, "--requests", 4000, cwd=tmp_path)
     wait_for_requests(tmp_path)
     server.stop()
-    began = time.monotonic()
     code, out, _ = finish(process)
-    assert time.monotonic() - began < 10
     assert code == 4
+    with (tmp_path / "r" / "cells.csv").open() as file:
+        (cell,) = csv.DictReader(file)
+    assert float(cell["duration"]) < 20  # of the 27 s that its requests take to come
     assert "INVALID" in out
     assert f"worker 0 at {server.url} is gone" in " ".join(out.split())
     found = requests(tmp_path / "r")
@@ -116,7 +117,7 @@ def test_a_server_that_hangs_in_mid_run(server: Server, tmp_path: Path) -> None:
     process = run(server, "--deadline", 0.3, cwd=tmp_path)
     wait_for_requests(tmp_path)
     server.go_on.clear()
-    code, out, _ = finish(process, 20)
+    code, out, _ = finish(process)
     assert code == 4
     assert "did not answer within" in " ".join(out.split())
     found = requests(tmp_path / "r")
@@ -148,21 +149,16 @@ def test_a_server_that_spoils_replies(server: Server, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("when", ["asking", "running"])
 def test_ctrl_c(server: Server, tmp_path: Path, when: str) -> None:
-    """Ends it at once with 130, also while a server that does not answer is asked; nothing is sent after it."""
+    """Ends it with 130, minutes before its end, also while a server that does not answer is asked."""
     if when == "asking":
         server.go_on.clear()
-    process = run(server, cwd=tmp_path)
+    process = run(server, "--requests", 40_000, cwd=tmp_path)
     if when == "asking":
-        until = time.monotonic() + 30
-        while not server.at_once:
-            assert time.monotonic() < until
-            time.sleep(0.02)  # a pause between two looks
+        until(lambda: server.at_once, "the server is asked")
     else:
         wait_for_requests(tmp_path)
     process.send_signal(signal.SIGINT)
-    began = time.monotonic()
     code, _, err = finish(process)
-    assert time.monotonic() - began < 10
     assert code == 130
     assert "interrupted" in err
 

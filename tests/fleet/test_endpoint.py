@@ -176,11 +176,13 @@ def test_such_workers_are_not_disturbed(server: Server) -> None:
     with_fleet(body, server.url)
 
 
-def unused_port() -> int:
-    """Return a port on which nobody listens."""
-    with socket.socket() as probe:
-        probe.bind(("localhost", 0))
-        return int(probe.getsockname()[1])
+@pytest.fixture
+def down() -> Iterator[list[str]]:
+    """Return the addresses of two servers that are down: their ports are taken, so that nobody else listens there."""
+    with socket.socket() as first, socket.socket() as second:
+        for held in (first, second):
+            held.bind(("localhost", 0))
+        yield [f"grpc://localhost:{held.getsockname()[1]}" for held in (first, second)]
 
 
 def refusal(*urls: str, error: type[CollagebenchError], **asked: Any) -> str:
@@ -193,9 +195,8 @@ def refusal(*urls: str, error: type[CollagebenchError], **asked: Any) -> str:
     return text
 
 
-def test_a_server_that_is_down(server: Server) -> None:
+def test_a_server_that_is_down(server: Server, down: list[str]) -> None:
     """Is named at once, and so are the others that are as bad; one that is up is not."""
-    down = [f"grpc://localhost:{unused_port()}" for _ in range(2)]
     text = refusal(server.url, *down, error=FleetError)
     assert text.startswith(f"{down[0]} cannot be reached: ")
     assert text.endswith(f"; as bad: {down[1]}")

@@ -15,7 +15,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -423,14 +422,12 @@ def serving(three: Hosts) -> bool:
 
 @pytest.mark.parametrize("moment", [looking, starting, serving])
 def test_ctrl_c(three: Hosts, tmp_path: Path, moment: Callable[[Hosts], bool]) -> None:
-    """At any moment: exit code 130, within seconds."""
-    process = quick(three, tmp_path, "--requests", 6000, "--rate", 60)
+    """At any moment: exit code 130, minutes before its end."""
+    process = quick(three, tmp_path, "--requests", 6000, "--rate", 20)
     until(lambda: moment(three), moment.__name__)
-    began = time.monotonic()
     process.send_signal(signal.SIGINT)
     code, _, err = finish(process)
     assert code == 130, err
-    assert time.monotonic() - began < 8
 
 
 def test_a_client_that_is_killed(three: Hosts, tmp_path: Path) -> None:
