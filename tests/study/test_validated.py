@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 from math import inf
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from collagebench.study.validated import _is_better, _said
+from collagebench.config import Config
+from collagebench.engine import experiment
+from collagebench.engine.cells import Progress
+from collagebench.report.summary import summarise
+from collagebench.results.reader import load
+from collagebench.study.recommend import Asked
+from collagebench.study.validated import LIVE, _is_better, _said, validate
 from collagebench.study.wishes import Candidate, Figures, Wishes
 
 
-def live(name: str, high: float, latency: float = 0.08, work: float = 1.0) -> Candidate:
-    """Return what a scheme gave live: its p99 with the upper end of the interval, and all answers right."""
-    return Candidate(name, name, {}, (Figures(latency, 0.07, high, 1.0, 0.0, work, accuracy_low=1.0, lost_high=0.004),))
+def live(name: str, high: float, latency: float = 0.08, work: float = 1.0, low: float = 0.07) -> Candidate:
+    """Return what a scheme gave live: its p99 with the ends of the interval, and all answers right."""
+    return Candidate(name, name, {}, (Figures(latency, low, high, 1.0, 0.0, work, accuracy_low=1.0, lost_high=0.004),))
 
 
 @pytest.mark.parametrize(
@@ -40,3 +48,81 @@ def test_a_runner_up_that_only_perhaps_meets_the_wishes_is_not_better() -> None:
     choice = live("hedge", 0.09, work=1.1)
     assert _is_better(live("tied", 0.095), choice, Wishes(slo=0.1))
     assert not _is_better(live("tied", 0.12), choice, Wishes(slo=0.1))
+
+
+def test_with_an_slo_a_runner_up_is_better_that_costs_clearly_less() -> None:
+    """By more than the two hundredths that are noise, however much slower it is, as long as it meets the SLO."""
+    choice = live("hedge", 0.09, work=1.1)
+    assert not _is_better(live("tied", 0.095, work=1.09), choice, Wishes(slo=0.1))
+    assert _is_better(live("tied", 0.095, work=1.07, latency=0.094, low=0.09), choice, Wishes(slo=0.1))
+
+
+def test_without_an_slo_a_runner_up_is_better_that_is_clearly_faster() -> None:
+    """By more than the twentieth that is noise, and with intervals that do not touch, whatever it costs."""
+    choice = live("hedge", 0.11, latency=0.1, low=0.095)
+    assert _is_better(live("tied", 0.094, latency=0.09, work=2.0), choice, Wishes())
+    assert not _is_better(live("tied", 0.095, latency=0.09, work=0.5), choice, Wishes())
+    assert not _is_better(live("tied", 0.0945, latency=0.0955, work=0.5), choice, Wishes())
+
+
+SIMULATED = {"hedge": 0.02, "replication": 0.03}
+"""What the answer that is validated says of schemes at its highest load."""
+
+
+@pytest.fixture
+def simulated(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have virtual time in the place of real workers, whose figures are not the same each time."""
+    monkeypatch.setattr(experiment, "run", experiment.simulate)
+
+
+def validated(directory: Path, slo: float, *ranking: str, utilisation: float = 0.3) -> dict[str, Any]:
+    """Return what comes of the validation of an answer that ranks these schemes so."""
+    config = Config(runs=5, requests=80, compute="emulated", compute_time=0.001)
+    options = {"hedge": {"hedge_delay": "p90"}, "replication": {"replicas": 2}}
+    candidates = [
+        {
+            "variant": name,
+            "scheme": name,
+            "options": options[name],
+            "loads": [{"latency_s": 9.0}, {"latency_s": SIMULATED[name]}],
+        }
+        for name in options
+    ]
+    answer = {
+        "choice": ranking[0],
+        "ranking": list(ranking),
+        "candidates": candidates,
+        "asked": {"loads": [{"rate": 1.0}, {"rate": 5.0}]},
+    }
+    loads = ({"utilisation": 0.1}, {"utilisation": utilisation})
+    return validate(Asked(config, loads, Wishes(slo=slo, loss=1.0, quantile="p50")), answer, directory, Progress())
+
+
+@pytest.mark.usefixtures("simulated")
+@pytest.mark.parametrize(
+    ("ranking", "slo", "utilisation", "came", "said"),
+    [
+        (("hedge",), 1.0, 0.3, (True, False), "Confirmed: live, hedge meets what was asked for."),
+        (("hedge", "replication"), 1.0, 0.3, (True, False), "and replication is not better by more than noise."),
+        (("replication", "hedge"), 1.0, 0.3, (False, True), "Not confirmed: live, hedge was better than replication."),
+        (("hedge", "replication"), 1e-3, 0.3, (False, True), "hedge did not meet what was asked for."),
+        (("hedge", "replication"), 1e-3, 0.97, (False, False), "it neither confirms nor refutes the choice."),
+    ],
+)
+def test_a_validation_holds_the_choice_against_the_next(
+    tmp_path: Path, ranking: tuple[str, ...], slo: float, utilisation: float, came: tuple[bool, bool], said: str
+) -> None:
+    """Confirmed where it meets the SLO and the next is not better, refuted else, neither where the run is INVALID; its
+    rows have what was simulated at the highest load beside what the run gave, and a run that is there is gone on with.
+    """
+    found = validated(tmp_path, slo, *ranking, utilisation=utilisation)
+    assert (found["confirmed"], found["refuted"]) == came
+    assert found["said"].endswith(said)
+    assert found["valid"] == (utilisation < 0.9)
+    of_run = {one["variant"]: one for one in summarise([load(tmp_path / LIVE)])["schemes"]}
+    for row in found["rows"]:
+        assert row["live_s"] == of_run[row["variant"]]["latency_s"]["p50"]
+        assert row["live_ci95_s"] == of_run[row["variant"]]["ci95_s"]["p50"]
+    rows = [(row["variant"], row["simulated_s"]) for row in found["rows"]]
+    assert rows == [(name, SIMULATED[name]) for name in ranking]
+    assert validated(tmp_path, slo, *ranking, utilisation=utilisation) == found
