@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import shlex
+from copy import deepcopy
 from dataclasses import replace
+from functools import cache
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -25,8 +27,14 @@ LOADS = ({"utilisation": 0.2}, {"utilisation": 0.4})
 
 
 def answered(directory: Path, schemes: tuple[str, ...], **wishes: Any) -> dict[str, Any]:
-    """Return the answer about some schemes at two loads."""
-    return recommend(Asked(CONFIG, LOADS, Wishes(**wishes), schemes), directory)
+    """Return the answer about some schemes at two loads, which may be changed."""
+    return deepcopy(_answered(directory, schemes, Wishes(**wishes)))
+
+
+@cache
+def _answered(directory: Path, schemes: tuple[str, ...], wishes: Wishes) -> dict[str, Any]:
+    """Return what is answered each time, as it takes seconds."""
+    return recommend(Asked(CONFIG, LOADS, wishes, schemes), directory)
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +59,7 @@ def test_stragglers_are_cured_by_what_meets_the_slo_at_the_least_work(directory:
 
 def test_the_fixed_delay_that_is_exported_is_simulated_itself(directory: Path) -> None:
     """At both loads, and it gives about what the running percentile gave that it stands for; the words say so."""
-    answer = answered(directory, ("hedge",), slo=0.1)
+    answer = answered(directory, ("hedge", "replication"), slo=0.1)
     chosen = next(one for one in answer["candidates"] if one["variant"] == answer["choice"])
     found, delay = answer["settings"]["simulated"], answer["settings"]["delay_s"]
     assert found["variant"] == f"hedge after {1e3 * delay:g} ms"
@@ -67,7 +75,7 @@ def test_the_fixed_delay_that_is_exported_is_simulated_itself(directory: Path) -
 
 def test_a_fixed_delay_that_breaks_what_was_asked_for_says_so(directory: Path) -> None:
     """A budget of work that the percentile keeps and the fixed delay does not; an overload has no figures."""
-    answer = answered(directory, ("hedge",), slo=0.1)
+    answer = answered(directory, ("hedge", "replication"), slo=0.1)
     answer["settings"]["simulated"]["status"] = "expensive"
     assert "the work. That is not what was asked for (too much work)" in cautions(answer)
     answer["settings"]["simulated"] |= {"status": "unsteady", "unsteady": "its queue grew"}
@@ -155,7 +163,7 @@ def test_the_command_tries_the_choice_on_the_fleet_that_was_asked_about() -> Non
 
 def test_settings_and_command_are_printed_as_they_are(directory: Path) -> None:
     """Not a line of what is to be copied is broken, however narrow the terminal."""
-    answer = answered(directory, ("hedge",), slo=0.1)
+    answer = answered(directory, ("hedge", "replication"), slo=0.1)
     assert answer["choice"].startswith("hedge")
     file = StringIO()
     print_recommendation(answer, Console(file=file, width=40, no_color=True))
@@ -180,7 +188,7 @@ def test_what_was_simulated_is_not_simulated_again(directory: Path) -> None:
 
 def test_the_answer_is_kept_as_json_and_as_a_page_that_loads_nothing(directory: Path) -> None:
     """Both name the choice; the JSON has no number that JSON does not know, the page no address."""
-    answer = answered(directory, ("hedge",), slo=0.1)
+    answer = answered(directory, ("hedge", "replication"), slo=0.1)
     save(answer, directory)
     assert json.loads((directory / ANSWER).read_text()) == answer
     page = (directory / PAGE).read_text()
@@ -193,14 +201,15 @@ def test_the_answer_is_kept_as_json_and_as_a_page_that_loads_nothing(directory: 
 def test_an_answer_that_cannot_be_kept_is_one_sentence(directory: Path) -> None:
     """The place and the reason."""
     with pytest.raises(OutputError, match=r"the answer cannot be written to .*nowhere"):
-        save(answered(directory, ("hedge",), slo=0.1), directory / "nowhere")
+        save(answered(directory, ("hedge", "replication"), slo=0.1), directory / "nowhere")
 
 
 def test_the_table_fits_80_columns(directory: Path) -> None:
     """The longest names and an overload included, in a terminal that knows no more than ASCII as well."""
     overload = ({"utilisation": 0.9},)
-    schemes = ("hedge", "replication", "collage")
-    answer = recommend(Asked(replace(CONFIG, requests=600), overload, Wishes(0.1, budget=0.01), schemes), directory)
+    schemes = ("replication", "collage")
+    config = replace(CONFIG, requests=600, runs=3)
+    answer = recommend(Asked(config, overload, Wishes(0.1, budget=0.01), schemes), directory)
     assert "unsteady" in {one["status"] for one in answer["candidates"]}
     for encoding in ("utf-8", "ascii"):
         place = directory / f"table-{encoding}"
