@@ -105,7 +105,7 @@ def _ends(figure: dict[str, Any]) -> str:
     """Return the interval of how many times lower or higher; nothing where it has no width to see."""
     if not figure["ratio_ci95"]:
         return ""
-    ends = figure["ratio_ci95"] if figure["ratio"] > 1 else [1 / end for end in reversed(figure["ratio_ci95"])]
+    ends = figure["ratio_ci95"] if figure["ratio"] >= 1 else [1 / end for end in reversed(figure["ratio_ci95"])]
     low, high = map(_times, ends)
     return f"{low} to {high}" if low != high else ""
 

@@ -76,6 +76,49 @@ def test_less_than_the_least_effect_looks_like_less(tmp_path, base, difference, 
     assert sentence.endswith(f", accuracy {said} points (shown, but less than 0.5)")
 
 
+@pytest.mark.parametrize(
+    ("change", "source", "said"),
+    [
+        ({"ci95": [-0.005, 0.005]}, "collage", ", the same accuracy"),
+        ({"ci95": [-0.0052, 0.005]}, "collage", ", accuracy not shown to differ (-0.5 to +0.5 points)"),
+        ({"ci95": [-0.2, 0.3]}, "collage", ", accuracy not shown to differ (-20.0 to +30.0 points)"),
+        ({"ci95": [0.001, 0.006]}, "collage", ", accuracy not shown to differ (+0.1 to +0.6 points)"),
+        ({"ci95": [-0.2, 0.2], "won": 0, "lost": 0}, "own", ", the same accuracy"),
+        ({"ci95": [-0.2, 0.2], "won": 1, "lost": 1}, "own", ", accuracy not shown to differ (-20.0 to +20.0 points)"),
+        ({"difference": 0.0, "real": True}, "collage", ", accuracy +0.0 points"),
+        ({"difference": -0.2, "real": True}, "collage", ", accuracy -20.0 points"),
+        ({"difference": -0.2, "p_holm": 0.07}, "collage", ", accuracy -20.0 points (not shown, p 0.07)"),
+    ],
+)
+def test_what_is_said_of_accuracy(tmp_path, base, change, source, said):
+    """The same where one model gave the same answers, or the whole interval is less than counts; else the difference if
+    it is real or can be seen, with why it is not shown, or its interval."""
+    found = summarise([load(make_run(tmp_path / "run", {"none": base, "b": base}, source=source))])
+    none, other = found["schemes"]
+    other["versus"]["accuracy"].update({"difference": 0.0, "real": False, "p_holm": 1.0, **change})
+    (sentence,) = verdict([none, other], none, found["minimum_effect"])
+    assert sentence.endswith(f" at equal hardware{said}")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"ratio": 1.5, "ratio_ci95": [1.25, 1.9]}, "1.5x (1.2 to 1.9) higher than none"),
+        ({"ratio": 0.5, "ratio_ci95": [0.4, 0.8]}, "2.0x (1.2 to 2.5) lower than none"),
+        ({"ratio": 1.1, "ratio_ci95": [1.099, 10.0]}, "1.1x (1.10 to 10) higher than none"),
+        ({"ratio": 1.0, "ratio_ci95": [0.8, 1.6], "real": False}, "undecided against none (1.00x, may be 0.80 to 1.6)"),
+    ],
+)
+def test_what_is_said_of_a_ratio(tmp_path, base, change, said):
+    """Its interval is turned over with it where it is lower, and only there; there are digits for what counts."""
+    found = summary(tmp_path / "run", {"none": base, "b": base})
+    none, other = found["schemes"]
+    figure = {"difference_s": 0.1, "ci95_s": [-1.0, 1.0], "real": True, "p_holm": 0.001, **change}
+    other["versus"]["p99"].update(figure)
+    (sentence,) = verdict([none, other], none, found["minimum_effect"])
+    assert said in sentence
+
+
 def test_a_difference_has_its_interval_as_a_ratio(tmp_path):
     """How many times lower it is stands with the 95 % interval of the ratio, turned over where it is lower."""
     none, half = lognormal(1, 4, 400), lognormal(2, 4, 400)
