@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from collagebench.config import SchemeConfig
 from collagebench.errors import UsageError
-from collagebench.study.grid import MOST_CELLS, axes_of, combinations, several, variants
+from collagebench.study.grid import MOST_CELLS, MOST_VARIANTS, axes_of, combinations, several, variants
 
 numbers = st.lists(st.floats(0.001, 100, allow_nan=False), min_size=1, max_size=5, unique=True).map(tuple)
 names = st.lists(st.sampled_from(["pareto", "bimodal", "markov", "/a/b.json", "/c/b.json"]), min_size=1, unique=True)
@@ -79,3 +79,22 @@ def test_senseless_lists_are_refused() -> None:
     many = tuple(float(value) for value in range(1, MOST_CELLS))
     with pytest.raises(UsageError, match=r"make .* experiments, 1,000 are the most: shorten a list"):
         axes_of({"rate": many, "persistence": (0.0, 1.0)})
+
+
+def test_lists_are_taken_as_they_are() -> None:
+    """In their own order; only a grid puts its numbers in order, before texts, so that its cells come in order."""
+    assert several([2.0, 1.0, 3.0], "rate") == (2.0, 1.0, 3.0)
+    (axis,) = axes_of({"utilisation": (0.5, 0.1, 0.3)})
+    assert axis.values == (0.1, 0.3, 0.5)
+    (axis,) = axes_of({"stragglers": ("pareto", "bimodal")})
+    assert axis.values == ("pareto", "bimodal")
+
+
+def test_as_many_variants_as_are_allowed_are_made() -> None:
+    """One more is refused; their options are in the order of their names, wherever the lists stood."""
+    scheme = SchemeConfig("collage", "mine", (("zoom", 1), ("hold", tuple(range(MOST_VARIANTS)))))
+    found = variants(scheme)
+    assert len(found) == MOST_VARIANTS
+    assert found[5].options == (("hold", 5), ("zoom", 1))
+    with pytest.raises(UsageError, match="variants"):
+        variants(SchemeConfig("collage", "mine", (("hold", tuple(range(MOST_VARIANTS + 1))),)))
