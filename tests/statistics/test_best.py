@@ -41,6 +41,12 @@ def test_runs_without_an_end_are_slower_than_any_other() -> None:
     assert faster_than(half, {"base": base}, 0.05) == []
 
 
+def test_a_run_without_an_end_is_slower_than_the_slowest_that_has_one() -> None:
+    """By as much as counts, so that what has no end in any run is told apart from what has one in each."""
+    base = Figure(0.2, [math.inf] * 10)
+    assert faster_than(base, {"ends": Figure(0.1, [0.1 + 0.0001 * run for run in range(10)])}, 0.05) == ["ends"]
+
+
 def test_the_runs_and_all_of_them_together_must_agree() -> None:
     """What is slower in every run, but not over all requests together, is not shown to be faster for that."""
     slow = Figure(0.1, [0.2 + 0.001 * run for run in range(10)])

@@ -15,6 +15,7 @@ from collagebench.stragglers.facts import PROBABILITIES
 from collagebench.stragglers.fitting import fit_all
 from collagebench.stragglers.model import PARAMETERS, open_stragglers
 from collagebench.stragglers.observed import describe, slow_periods
+from collagebench.stragglers.persistence import Levels
 from collagebench.stragglers.recommended import recommend
 from collagebench.stragglers.recorded import SCHEMA, open_recorded
 
@@ -124,6 +125,34 @@ def test_slow_periods_last_as_recorded(tmp_path: Path) -> None:
     longer = open_recorded(path, 1, time_scale=0.5, persistence=3.0)
     assert [machine.levels.persistence for machine in longer.machines] == [3.0, 0.0]
     assert open_recorded(path, 1, time_scale=0.5).machines[0].levels.persistence == pytest.approx(10 * EVERY, rel=0.1)
+
+
+@pytest.mark.parametrize(("share", "throughout"), [(0.0, False), (1.0, False), (0.1, True)])
+@pytest.mark.parametrize("persistence", [None, 3.0])
+def test_who_is_never_or_always_slow_has_no_periods(
+    tmp_path: Path, share: float, throughout: bool, persistence: float | None
+) -> None:
+    """Of a machine of which all services were slow, or none, nothing lasts, whatever is asked of the others."""
+    path = write(tmp_path / "r.json", [lasting(), lasting()])
+    profile = json.loads(path.read_text())
+    profile["machines"][0] |= {"slow_share": share, "slow_throughout": throughout}
+    path.write_text(json.dumps(profile))
+    first, second = open_recorded(path, 1, persistence=persistence).machines
+    assert first.levels == Levels(1, 0.0, 0.0)
+    assert second.levels.persistence > 0
+
+
+@pytest.mark.parametrize(
+    "damage", [{"slow_share": -0.01}, {"slow_share": 1.01}, {"slow_period_s": -1.0}, {"slow_period_s": math.inf}]
+)
+def test_damaged_shares_and_periods_are_refused(tmp_path: Path, damage: dict[str, float]) -> None:
+    """A share is from 0 to 1, and a period is no less than nothing and has an end."""
+    path = write(tmp_path / "r.json", [lasting()])
+    profile = json.loads(path.read_text())
+    profile["machines"][0] |= damage
+    path.write_text(json.dumps(profile))
+    with pytest.raises(DataError, match="a share or a length makes no sense"):
+        open_recorded(path, 1)
 
 
 def test_equal_times_and_few_of_them_can_be_replayed(tmp_path: Path) -> None:
