@@ -151,3 +151,13 @@ def test_no_scheme_is_better_where_the_ratio_says_otherwise() -> None:
         assert look(fast, slow, ratio).verdict == verdict
     for ratio, verdict in ((None, 1), ((1.7, 2.3), 1), ((1.0, 2.3), 0), ((0.0, 2.3), 0), ((0.8, 0.9), 0)):
         assert look(slow, fast, ratio).verdict == verdict
+
+
+def test_where_neither_bears_the_load_there_is_a_crossing_all_the_same() -> None:
+    """Between a load at which one is surely better and one at which the other is, nothing is known, and looked for."""
+    looks = {0.0: Look(-1.0, -2.0, -0.5, 1e-9), 3.0: Look(1.0, 0.5, 2.0, 1e-9)}
+    looks |= {value: look(None, None) for value in (1.0, 2.0)}
+    (one,) = crossings(looks, 4)
+    assert (one.low, one.high, one.before) == (0.0, 3.0, -1)
+    assert 1.0 <= one.at <= 2.0
+    assert wanted(looks, BETWEEN, 4) == [0.5, 1.5, 2.5]

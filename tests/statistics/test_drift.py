@@ -69,17 +69,21 @@ def test_too_little_is_no_drift(runs, size):
     assert within_runs(requests(np.tile(np.linspace(1.0, 0.1, size), (runs, 1)))) is None
 
 
-def interleaved(directory, tired, runs=8, seed=4, noise=0.05):
-    """Return a run of three schemes in random order, each place in a run `tired` times as slow as the one before."""
+def interleaved(directory, tired, runs=8, seed=4, noise=0.05, ordered=False, instead=None):
+    """Return a run of three schemes in random order, each place in a run `tired` times as slow as the one before.
+
+    `ordered`: in the same order in every run; `instead`: (run, latency) of one in which the second is as slow as that.
+    """
     rng = np.random.default_rng(seed)
     names = ("none", "hedge", "collage")
     schemes = [{"scheme": name, "variant": name} for name in names]
     writer = RunWriter(directory, {**HEADER, "schemes": schemes})
     for run in range(runs):
-        for place, scheme in enumerate(rng.permutation(3)):
+        for place, scheme in enumerate(range(3) if ordered else rng.permutation(3)):
             for number in range(20):
-                latency = 0.02 * (1 + 0.3 * scheme) * (1 + 0.1 * run) * tired**place * rng.lognormal(0, noise)
-                writer.request(request(names[scheme], run, number, latency=float(latency), task=None, source="default"))
+                latency = float(0.02 * (1 + 0.3 * scheme) * (1 + 0.1 * run) * tired**place * rng.lognormal(0, noise))
+                latency = instead[1] if instead and (run, scheme) == (instead[0], 1) else latency
+                writer.request(request(names[scheme], run, number, latency=latency, task=None, source="default"))
             writer.cell(cell(names[scheme], run, 20, order=3 * run + place, tasks=0))
     writer.finish("done")
     writer.close()
@@ -97,6 +101,17 @@ def test_schemes_and_runs_that_differ_are_no_drift(tmp_path):
     """Slower schemes and slower runs do not count, nor do two runs say anything."""
     assert over_places(interleaved(tmp_path / "even", 1.0)) is None
     assert over_places(interleaved(tmp_path / "short", 1.3, runs=2)) is None
+
+
+@pytest.mark.parametrize("latency", [None, 0.0])
+def test_what_has_no_logarithm_shows_no_drift(tmp_path, latency):
+    """A cell in which all requests failed, or were answered at once, has no share in how many times as slow it is."""
+    assert over_places(interleaved(tmp_path / "run", 1.1, instead=(3, latency))) is None
+
+
+def test_where_the_order_is_the_same_in_every_run_no_place_is_told_from_its_scheme(tmp_path):
+    """What comes last each time is as slow as it is, however the machine tires."""
+    assert over_places(interleaved(tmp_path / "run", 1.3, ordered=True)) is None
 
 
 def test_the_place_is_judged_as_least_squares_does(tmp_path):
