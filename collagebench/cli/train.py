@@ -12,7 +12,7 @@ from click.core import ParameterSource
 
 from collagebench.cli.making import dataset_name, make_directory, models_go_to, own_network
 from collagebench.cli.options import may_download
-from collagebench.errors import Interrupted, OutputError, UsageError
+from collagebench.errors import Interrupted, UsageError
 from collagebench.interrupts import as_ctrl_c
 from collagebench.models import require_torch
 from collagebench.results.environment import cores
@@ -181,7 +181,8 @@ def command(
     from collagebench.models.architecture import LARGE, Architecture
     from collagebench.models.foreign import Borrowed
     from collagebench.models.onnx_export import tried
-    from collagebench.training.checkpoint import Checkpoint, load, name_of, open_checkpoint, writable
+    from collagebench.report.output import see_that_it_can_be_written
+    from collagebench.training.checkpoint import Checkpoint, load, name_of, open_checkpoint
     from collagebench.training.foreign import borrow
     from collagebench.training.loop import train
     from collagebench.training.recipe import Recipe
@@ -276,13 +277,9 @@ def command(
         raise UsageError(f"--cutout {recipe.cutout} is more than images of {min(image)} pixels have; hide less of them")
     path = out / f"{name_of(recipe, architecture)}.pt"
     make_directory(out)
-    try:
-        writable(path)
-        there = path.exists()
-    except OSError as error:
-        raise OutputError(f"{path} cannot be written ({error.strerror}); choose another --out") from None
+    see_that_it_can_be_written(path)
     checkpoint = None
-    if there:
+    if path.exists():
         if not resume:
             raise UsageError(f"{path} exists; add --resume to go on from it, or remove it and its log first")
         checkpoint = load(path)

@@ -9,7 +9,7 @@ error.
 
 from __future__ import annotations
 
-import os
+import io
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from collagebench.whole import write_whole
 from collagebench.workload.public import CACHE
 from collagebench.zoo import Model
 
@@ -57,15 +58,11 @@ def keep(model: Model, new: Outputs) -> None:
         return
     digests = np.frombuffer(b"".join(known), dtype=np.uint8).reshape(-1, 16)
     path = _path(model)
-    partial = path.with_suffix(f".{os.getpid()}.partial")
+    archive = io.BytesIO()
+    np.savez(archive, digests=digests, outputs=outputs)
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with partial.open("wb") as file:
-                np.savez(file, digests=digests, outputs=outputs)
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
+        write_whole(path, archive.getvalue())
 
 
 def _path(model: Model) -> Path:

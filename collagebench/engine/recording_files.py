@@ -9,7 +9,6 @@ import contextlib
 import gzip
 import io
 import json
-import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 
 from collagebench.engine.watch import Machine
 from collagebench.errors import OutputError, UsageError
+from collagebench.whole import write_whole
 
 COLUMNS = ("machine", "sent", "queue", "seconds", "round_trip")
 """Of the file of samples; `machine` and `seconds` are what a replay of a trace reads."""
@@ -122,13 +122,8 @@ def write_profile(path: Path, profile: dict[str, Any]) -> None:
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(content)
-        partial.replace(path)
+        write_whole(path, content)
     except OSError as error:
         raise OutputError(f"{path} cannot be written ({error.strerror}); choose another --out") from None
-    finally:
-        _remove(partial)

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sys
 from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from rich.console import Console
 
 from collagebench.errors import OutputError
+from collagebench.whole import write_whole
 
 WIDTH = 80
+"""Columns of a table that is written to a file."""
 NARROWEST = 20
 """Characters of a line below which a console is taken not to know its width."""
-"""Columns of a table that is written to a file."""
 
 
 def put(show: Callable[[Console], None], out: Path | None) -> bool:
@@ -31,7 +34,11 @@ def put(show: Callable[[Console], None], out: Path | None) -> bool:
         return to_stdout(show)
     text = StringIO()
     show(Console(file=text, width=WIDTH, no_color=True, markup=False, emoji=False))
-    write_whole(out, text.getvalue())
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(out, text.getvalue().encode())
+    except OSError as error:
+        raise OutputError(f"the report cannot be written to {out} ({error.strerror}); choose another --out") from None
     return True
 
 
@@ -41,40 +48,18 @@ def see_that_it_can_be_written(out: Path) -> None:
     Raises:
         OutputError: it will not be possible to write there.
     """
-    there = next(path for path in (out, *out.resolve().parents) if path.exists())
-    reason = "Is a directory" if there == out and out.is_dir() else ""
-    if there != out and not there.is_dir():
-        reason = f"{there} is not a directory"
-    if not reason and not os.access(there, os.W_OK):
-        reason = "Permission denied"
-    if reason:
-        raise OutputError(f"{out} cannot be written ({reason}); choose another --out")
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write `text` to `path` through a partial file beside it, so that no half report ever bears the name.
-
-    What is no ordinary file (a pipe, a device) is written directly.
-
-    Raises:
-        OutputError: it cannot be written; a file that was there before is as it was.
-    """
-    target = path.resolve()
-    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
     try:
-        if target.exists() and not target.is_file():
-            target.write_text(text, encoding="utf-8")
-            return
-        if target.exists() and not os.access(target, os.W_OK):
-            raise PermissionError(13, "Permission denied")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(target)
+        if out.is_dir():
+            raise OSError(errno.EISDIR, "Is a directory")
+        if out.exists() and not os.access(out, os.W_OK):
+            raise OSError(errno.EACCES, "Permission denied")
+        if out.is_file() or not out.exists():
+            there = next(path for path in out.resolve().parents if path.exists())
+            if not there.is_dir():
+                raise OSError(errno.ENOTDIR, f"{there} is not a directory")
+            TemporaryFile(dir=there).close()
     except OSError as error:
-        raise OutputError(f"the report cannot be written to {path} ({error.strerror}); choose another --out") from None
-    finally:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
+        raise OutputError(f"{out} cannot be written ({error.strerror}); choose another --out") from None
 
 
 def to_stdout(show: Callable[[Console], None]) -> bool:

@@ -6,7 +6,6 @@ is written when the sweep begins, and once more when it ends. It is replaced who
 
 from __future__ import annotations
 
-import contextlib
 import json
 import re
 from collections.abc import Mapping
@@ -18,6 +17,7 @@ from collagebench import __version__
 from collagebench.errors import DataError, OutputError
 from collagebench.ordinary import ordinary
 from collagebench.results.environment import now
+from collagebench.whole import write_whole
 
 SCHEMA = 1
 FILE = "sweep.json"
@@ -69,15 +69,10 @@ def write_sweep(directory: Path, sweep: Sweep) -> None:
         "cells": [{"name": name, "values": dict(values)} for name, values in sweep.cells.items()],
         "compute_s": [{"model": model, "batch": size, "s": s} for (model, size), s in sweep.compute_s.items()],
     }
-    path = directory / FILE
-    partial = path.with_suffix(".json.partial")
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        partial.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
-        partial.replace(path)
+        write_whole(directory / FILE, f"{json.dumps(facts, indent=1)}\n".encode())
     except OSError as error:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
         raise OutputError(
             f"the sweep cannot be written to {directory} ({error.strerror or error}): make room there or choose "
             "another directory; what was written so far stays readable"

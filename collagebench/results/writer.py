@@ -34,6 +34,7 @@ from collagebench.results.environment import now
 from collagebench.results.records import CellRecord, RequestRecord, TaskRecord
 from collagebench.results.rows import Rows, cell_of, formatter
 from collagebench.results.seal import FILES, OWN, header_checksum
+from collagebench.whole import write_whole
 
 FLUSH_EVERY = 0.5
 """Seconds between two visits of the thread that writes."""
@@ -281,18 +282,13 @@ class RunWriter:
 
     def _write_header(self) -> int:
         """Put the header in place; return how many bytes it has."""
-        path = self._directory / HEADER
-        partial = path.with_suffix(".json.partial")
+        plain = json.loads(json.dumps(self._header, default=str))
+        content = f"{json.dumps({**plain, OWN: header_checksum(plain)}, indent=1)}\n".encode()
         try:
-            plain = json.loads(json.dumps(self._header, default=str))
-            text = json.dumps({**plain, OWN: header_checksum(plain)}, indent=1)
-            size = partial.write_bytes(f"{text}\n".encode())
-            partial.replace(path)
+            write_whole(self._directory / HEADER, content)
         except OSError as error:
-            with contextlib.suppress(OSError):
-                partial.unlink(missing_ok=True)
             raise self._failed(error) from None
-        return size
+        return len(content)
 
     def _failed(self, error: OSError) -> OutputError:
         self._error = OutputError(

@@ -27,6 +27,7 @@ from collagebench.results.environment import cores
 from collagebench.results.reader import load
 from collagebench.study import pool as processes
 from collagebench.study.pool import MakePool, open_pool
+from collagebench.whole import leftovers, write_whole
 
 Compute = Mapping[tuple[str, int], float]
 """Seconds of one inference, by the model's name and the size of the batch."""
@@ -141,7 +142,7 @@ def keep_answer(answer: dict[str, Any], page: str, directory: Path, names: tuple
     for name, text in zip(names, (json.dumps(answer, indent=2, allow_nan=False) + "\n", page), strict=True):
         path = directory / name
         try:
-            path.write_text(text, encoding="utf-8")
+            write_whole(path, text.encode())
         except OSError as error:
             raise OutputError(f"the answer cannot be written to {path} ({error.strerror or error})") from None
 
@@ -196,8 +197,7 @@ def _begun(directory: Path) -> bool:
     """Say whether there is something to go on with; what was killed before its first record is taken away."""
     if (directory / CELLS).exists():
         return True
-    partial = Path(HEADER).with_suffix(".json.partial").name
-    for name in (HEADER, partial, REQUESTS, TASKS):
+    for path in (*leftovers(directory / HEADER), *(directory / name for name in (HEADER, REQUESTS, TASKS))):
         with suppress(OSError):
-            (directory / name).unlink()
+            path.unlink()
     return False

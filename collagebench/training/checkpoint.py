@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import io
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,7 @@ from collagebench.models.architecture import Architecture, fields_of
 from collagebench.models.foreign import Borrowed, Foreign, quietly_loaded
 from collagebench.models.network import Network
 from collagebench.training.recipe import Recipe
+from collagebench.whole import write_whole
 
 SCHEMA = 6
 
@@ -87,36 +86,18 @@ def name_of(recipe: Recipe, architecture: Architecture | Borrowed) -> str:
     return f"{recipe.dataset}-{architecture.name}"
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that a crash or a full disk leaves the old one, or none, but never a part.
+def put(path: Path, content: bytes) -> None:
+    """Write a file of a training or an export, whole or not at all.
 
     Raises:
         OutputError: it cannot be written.
     """
-    partial = path.with_name(f"{path.name}.partial")
     try:
-        with partial.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
+        write_whole(path, content)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            partial.unlink()
         raise OutputError(
             f"{path} cannot be written ({error.strerror}); free some space or choose another --out"
         ) from None
-
-
-def writable(path: Path) -> None:
-    """Try whether a file can be written beside `path`, before hours are spent on what is to be there.
-
-    Raises:
-        OSError: it cannot.
-    """
-    partial = path.with_name(f"{path.name}.partial")
-    partial.write_bytes(b"")
-    partial.unlink()
 
 
 def save(checkpoint: Checkpoint, path: Path) -> None:
@@ -129,7 +110,7 @@ def save(checkpoint: Checkpoint, path: Path) -> None:
     content = {field: getattr(checkpoint, field) for field in Checkpoint.__slots__}
     content |= {"architecture": checkpoint.architecture.as_dict(), "recipe": checkpoint.recipe.as_dict()}
     torch.save({"schema": SCHEMA, **content}, buffer)
-    write_whole(path, buffer.getvalue())
+    put(path, buffer.getvalue())
 
 
 def load(path: Path) -> Checkpoint:

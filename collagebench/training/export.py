@@ -23,7 +23,7 @@ from collagebench.models.int8 import to_int8
 from collagebench.models.network import Network
 from collagebench.onnx_session import open_session
 from collagebench.statistics.accuracy import Share
-from collagebench.training.checkpoint import Checkpoint, write_whole
+from collagebench.training.checkpoint import Checkpoint, put
 from collagebench.training.teacher import open_teacher, single_in
 from collagebench.workload.dataset import Dataset, open_dataset
 from collagebench.workload.imagefolder import ImageFolder
@@ -261,7 +261,7 @@ def listed(model: zoo.Model, proto: Any, accuracy: Share) -> zoo.Model:
         facts["recipe"] = {name: value for name, value in model.recipe.items() if name != "checkpoint"}
     content = onnx_export.describe(proto, facts)
     model = replace(model, sha256=hashlib.sha256(content).hexdigest(), bytes=len(content), macs=max(model.macs, 1))
-    write_whole(model.path, content)
+    put(model.path, content)
     out = model.directory
     others = zoo.load(out) if (out / zoo.MANIFEST).exists() else []
     gone = (model.name, f"{model.name}{INT8}")

@@ -34,7 +34,7 @@ from collagebench.models.architecture import Architecture
 from collagebench.models.foreign import Borrowed, Foreign
 from collagebench.models.network import Network
 from collagebench.training.batches import assemble, drawn, steps
-from collagebench.training.checkpoint import Checkpoint, made, save, write_whole
+from collagebench.training.checkpoint import Checkpoint, made, put, save
 from collagebench.training.clock import Clock
 from collagebench.training.recipe import Recipe
 from collagebench.training.step import Step, fastest, placed
@@ -278,4 +278,4 @@ def write_log(log: list[dict[str, float]], path: Path) -> None:
     writer = csv.DictWriter(text, list(log[0]))
     writer.writeheader()
     writer.writerows(log)
-    write_whole(path, text.getvalue().encode())
+    put(path, text.getvalue().encode())

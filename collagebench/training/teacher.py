@@ -27,7 +27,7 @@ from collagebench.errors import ModelError, UsageError
 from collagebench.models.foreign import Foreign
 from collagebench.models.network import Network
 from collagebench.training.batches import alter, altered
-from collagebench.training.checkpoint import Checkpoint, open_checkpoint, write_whole
+from collagebench.training.checkpoint import Checkpoint, open_checkpoint, put
 from collagebench.training.loop import Report, home_of, in_memory
 from collagebench.training.recipe import Recipe
 from collagebench.training.step import fastest, native_bf16, placed
@@ -157,7 +157,7 @@ def _kept(
         logits[view] = answers
     buffer = io.BytesIO()
     np.save(buffer, logits)
-    write_whole(path, buffer.getvalue())
+    put(path, buffer.getvalue())
     return logits
 
 

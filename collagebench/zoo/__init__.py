@@ -14,7 +14,6 @@ sum of a single's outputs for k images combined by a code; `coded` is a single t
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 from collections.abc import Iterable
@@ -23,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from collagebench.errors import ModelError, OutputError
+from collagebench.whole import write_whole
 from collagebench.zoo.advice import how_to_make, unknown_classes
 from collagebench.zoo.checks import SCHEMA, check_manifest
 
@@ -148,14 +148,11 @@ def save(models: Iterable[Model], directory: Path) -> None:
         entry = asdict(model)
         del entry["directory"]
         entries.append(entry)
-    partial = directory / f"{MANIFEST}.partial"
+    path = directory / MANIFEST
     try:
-        partial.write_text(json.dumps({"schema": SCHEMA, "models": entries}, indent=1) + "\n", encoding="utf-8")
-        partial.replace(directory / MANIFEST)
+        write_whole(path, f"{json.dumps({'schema': SCHEMA, 'models': entries}, indent=1)}\n".encode())
     except OSError as error:
-        with contextlib.suppress(OSError):
-            partial.unlink()
-        raise OutputError(f"{directory / MANIFEST} cannot be written ({error.strerror}); make room there") from None
+        raise OutputError(f"{path} cannot be written ({error.strerror}); make room there") from None
 
 
 def find(models: Iterable[Model], role: str, **traits: Any) -> Model:

@@ -179,6 +179,7 @@ def test_what_makes_no_sense_is_one_sentence(tmp_path: Path, capsys: pytest.Capt
         (("--fleet", "endpoint", "--endpoint", "grpc://h:1/m"), 2, "endpoints report no times"),
         (("--models", tmp_path), 1, "holds no manifest.json"),
         (("--out", tmp_path), 1, "(Is a directory); choose another --out"),
+        (("--out", "/proc/r.json"), 1, "/proc/r.json cannot be written (No such file or directory); choose another"),
         (("--out", tmp_path / "file" / "r.json"), 1, "choose another --out"),
     ):
         found, said = refused(capsys, *arguments)

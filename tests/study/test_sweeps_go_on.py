@@ -16,7 +16,7 @@ from collagebench.engine import experiment
 from collagebench.engine.cells import Progress
 from collagebench.errors import DataError, Interrupted, OutputError, UsageError
 from collagebench.report.sweep import summarise_sweep
-from collagebench.results.sweep import read_sweep
+from collagebench.results.sweep import read_sweep, write_sweep
 from collagebench.study import points
 from collagebench.study.sweep import recorded_values, simulate_sweep
 
@@ -115,6 +115,18 @@ def test_an_interrupted_sweep_is_gone_on_with(whole: Path, tmp_path: Path) -> No
     before = {path: path.stat().st_mtime_ns for path in directory.rglob("*.csv")}
     simulate_sweep(again, directory, resume=True, pool=ThreadPoolExecutor)
     assert before == {path: path.stat().st_mtime_ns for path in directory.rglob("*.csv")}
+
+
+def test_a_cell_whose_process_was_killed_at_its_first_file_is_done_anew(whole: Path, tmp_path: Path) -> None:
+    """What is left of a header that was being written stands in nobody's way."""
+    directory, grid = tmp_path / "s", resolve_grid(ASKED)
+    cell = directory / grid.cells[0].name
+    cell.mkdir(parents=True)
+    (cell / ".run.json.1.partial").write_text("{")
+    write_sweep(directory, read_sweep(whole))
+    simulate_sweep(grid, directory, resume=True, pool=ThreadPoolExecutor)
+    assert records(directory) == records(whole)
+    assert not list(cell.glob(".*"))
 
 
 def test_a_resumed_sweep_may_grow_but_not_change(whole: Path, tmp_path: Path) -> None:

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import resource
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +12,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs the train extra")
 pytestmark = pytest.mark.train
 
+from full_disk import files_limited_to  # noqa: E402
 from tones import Tones  # noqa: E402
 from whole_epochs import batches  # noqa: E402
 
@@ -490,17 +488,6 @@ def test_a_teacher_that_does_not_fit_is_refused(tmp_path: Path) -> None:
         open_teacher(tmp_path / "s.pt", ("a", "b", "c"), (8, 8))
 
 
-@contextmanager
-def files_limited_to(size: int) -> Iterator[None]:
-    """Let no file grow beyond `size` bytes, as a full disk would."""
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-
-
 def test_a_full_disk_leaves_the_last_whole_checkpoint(tmp_path: Path) -> None:
     """A checkpoint that does not fit is an error that names it; the one before stays, and no part is left."""
     path = tmp_path / "m.pt"
@@ -583,4 +570,4 @@ def test_a_place_that_is_no_directory_is_named(tmp_path: Path) -> None:
     """A checkpoint below a file is one sentence, too."""
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match=r"file/m\.pt cannot be written"):
-        checkpoints.write_whole(tmp_path / "file" / "m.pt", b"content")
+        checkpoints.put(tmp_path / "file" / "m.pt", b"content")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import resource
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from full_disk import files_limited_to
 
 from collagebench import zoo
 from collagebench.errors import ModelError, OutputError
@@ -331,12 +331,7 @@ def test_a_manifest_that_cannot_be_written_leaves_the_old_one(tmp_path: Path) ->
     """Where the new manifest does not fit, one sentence says so, the old one stays, and no part is left."""
     zoo.save([model(tmp_path, "one")], tmp_path)
     before = (tmp_path / zoo.MANIFEST).read_bytes()
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
-    try:
-        with pytest.raises(OutputError, match=r"manifest\.json cannot be written"):
-            zoo.save([model(tmp_path, "one"), model(tmp_path, "two")], tmp_path)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    with files_limited_to(100), pytest.raises(OutputError, match=r"manifest\.json cannot be written"):
+        zoo.save([model(tmp_path, "one"), model(tmp_path, "two")], tmp_path)
     assert (tmp_path / zoo.MANIFEST).read_bytes() == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["manifest.json", "one.onnx", "two.onnx"]

@@ -1,0 +1,114 @@
+"""Files that are written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from full_disk import files_limited_to
+
+from collagebench.whole import leftovers, write_whole
+
+
+def test_a_file_is_made_or_replaced(tmp_path: Path) -> None:
+    """The content is what was given, whether or not there was a file, and nothing else is left."""
+    path = tmp_path / "f.json"
+    for content in (b"first, and longer", b"second"):
+        write_whole(path, content)
+        assert path.read_bytes() == content
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_full_disk_leaves_the_old_file(tmp_path: Path) -> None:
+    """What does not fit is an OSError; the old file is as it was, a new one is not there, and no part is left."""
+    path = tmp_path / "f.json"
+    write_whole(path, b"old")
+    for each in (path, tmp_path / "new.json"):
+        with files_limited_to(100), pytest.raises(OSError, match="File too large"):
+            write_whole(each, bytes(1000))
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_content_is_on_the_disk_before_it_has_the_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the disk is asked to keep the new content all of it is there, and the name still is that of the old."""
+    path = tmp_path / "f.json"
+    path.write_bytes(b"old")
+    seen = []
+    monkeypatch.setattr(os, "fsync", lambda file: seen.append((path.read_bytes(), os.fstat(file).st_size)))
+    write_whole(path, b"new one")
+    assert seen == [(b"old", 7)]
+
+
+def test_readers_never_see_a_part(tmp_path: Path) -> None:
+    """While two processes write a file again and again, a reader finds all that one of them has written."""
+    path = tmp_path / "f.json"
+    whole = [letter * 300_000 for letter in (b"a", b"b")]
+    write_whole(path, whole[0])
+    script = (
+        "import pathlib, sys; from collagebench.whole import write_whole\n"
+        "while True: write_whole(pathlib.Path(sys.argv[1]), sys.argv[2].encode() * 300_000)"
+    )
+    writers = [
+        subprocess.Popen([sys.executable, "-c", script, path, letter], cwd=Path(__file__).parents[1])
+        for letter in ("a", "b")
+    ]
+    try:
+        seen = set()
+        while len(seen) < 2:
+            seen.add(path.read_bytes())
+        seen |= {path.read_bytes() for _ in range(200)}
+        assert seen == set(whole)
+        assert all(writer.poll() is None for writer in writers)
+    finally:
+        for writer in writers:
+            writer.kill()
+            writer.wait()
+
+
+def test_what_a_killed_process_leaves_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that is killed before its file has the name leaves one beside it, which `leftovers` names."""
+    path = tmp_path / "f.json"
+    script = (
+        "import os, pathlib, signal, sys; from collagebench.whole import write_whole\n"
+        "os.fsync = lambda file: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "write_whole(pathlib.Path(sys.argv[1]), b'new')"
+    )
+    assert subprocess.run([sys.executable, "-c", script, path], cwd=Path(__file__).parents[1]).returncode == -9
+    (tmp_path / ".g.json.1.partial").touch()
+    (left,) = leftovers(path)
+    assert sorted(each.name for each in tmp_path.iterdir()) == sorted([".g.json.1.partial", left.name])
+
+
+def test_a_link_stays_a_link(tmp_path: Path) -> None:
+    """The file that a link leads to is replaced, not the link."""
+    (tmp_path / "real").mkdir()
+    link = tmp_path / "f.json"
+    link.symlink_to(tmp_path / "real" / "f.json")
+    write_whole(link, b"new")
+    assert link.is_symlink()
+    assert (tmp_path / "real" / "f.json").read_bytes() == b"new"
+
+
+def test_a_pipe_is_written_to(tmp_path: Path) -> None:
+    """What is no ordinary file is not replaced by one: it is given the content."""
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    write_whole(path, b"new")
+    assert os.read(reader, 100) == b"new"
+    os.close(reader)
+    assert path.is_fifo()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_protected_file_stays(tmp_path: Path) -> None:
+    """A file that may not be written is not replaced, though its directory would allow it."""
+    path = tmp_path / "f.json"
+    path.touch(mode=0o444)
+    with pytest.raises(PermissionError):
+        write_whole(path, b"new")
+    assert path.read_bytes() == b""
