@@ -227,7 +227,8 @@ def _name(variant: str, looks: Looks) -> Markup:
 def named(variant: str, look: Look, *, bold: bool = False) -> list[Markup]:
     """Return a scheme's sample of colour and its name, which goes on in the next line where there is no room."""
     swatch = tag("i", class_=f"swatch {look.classes.split(' ', 1)[1]}")
-    return [swatch, tag("span", tag("b", variant) if bold else variant, class_="name")]
+    words = [[" " if place else None, tag("span", word)] for place, word in enumerate(variant.split(" "))]
+    return [swatch, tag("span", tag("b", words) if bold else words, class_="name")]
 
 
 def _cell(text: Content, small: str = "") -> Markup:

@@ -79,8 +79,17 @@ def _spare_the_edge(table: Table, console: Console) -> None:
 
 def as_name(variant: str) -> str:
     """Return a variant's name with its long words broken behind their hyphens: a narrow column breaks them anywhere."""
-    words = [wrap(word, LONGEST_WORD, break_long_words=False) or [word] for word in variant.split(" ")]
-    return " ".join("\n".join(parts) for parts in words)
+    return " ".join("\n".join(_parts(word)) for word in variant.split(" "))
+
+
+def name_lines(name: str, room: int) -> list[str]:
+    """Return a name in lines of `room` characters: broken between words, and within a long word behind its hyphens."""
+    lines = wrap(name, room, break_long_words=False, break_on_hyphens=False)
+    return [part for line in lines for part in _parts(line)]
+
+
+def _parts(word: str) -> list[str]:
+    return wrap(word, LONGEST_WORD, break_long_words=False) or [word]
 
 
 def print_line(console: Console, text: str, style: str = "", indent: str = "") -> None:

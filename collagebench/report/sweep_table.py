@@ -8,13 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from textwrap import wrap
 
 from rich.console import Console
 from rich.text import Text
 
 from collagebench.report.gates import print_gates
-from collagebench.report.parts import UNKNOWN, as_ms, as_percent, as_rate, as_times, new_table, print_line, print_table
+from collagebench.report.parts import (
+    UNKNOWN,
+    as_ms,
+    as_percent,
+    as_rate,
+    as_times,
+    name_lines,
+    new_table,
+    print_line,
+    print_table,
+)
 from collagebench.report.summary import bound_of
 from collagebench.report.sweep import Object, scheme_of, slices, variants
 from collagebench.report.table import REACH, as_quantile, as_reach, conditions
@@ -126,7 +135,7 @@ def grids(summary: Object, axis: Object, figure: str) -> Iterator[Grid]:
 def _print_grid(grid: Grid, console: Console) -> None:
     """Print one table, in several pieces of about the same size where the schemes are too many for the width."""
     title = f"{grid.figure}{', ' if grid.where else ''}{grid.where}"
-    heads = [wrap(head, HEAD) for head in grid.heads]
+    heads = [name_lines(head, HEAD) for head in grid.heads]
     widths = [GAP + max(*map(len, lines), *(len(row[place]) for row in grid.rows)) for place, lines in enumerate(heads)]
     for places in _pieces(widths, console.width):
         console.print(Text(title, style="bold"))

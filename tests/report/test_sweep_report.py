@@ -86,6 +86,16 @@ def test_any_number_of_schemes_fits_into_80_columns(
     assert sum(line.count("hold=0.0") for line in text.split("VALID")[0].splitlines()) == schemes
 
 
+def test_a_word_of_a_name_is_broken_only_where_it_is_long(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """Heads go on in the next line between words; one of more than 14 characters also behind its hyphens."""
+    names = {"hold=0.1 hedge-idle": 0.02, "parity concatenation-of-eight": 0.02, "approxifer k=2": 0.02}
+    swept(tmp_path / "s", {"workers": [10]}, {"workers=10": names})
+    _, text = said(capsys, tmp_path / "s")
+    head = text.split("p99 ms\n")[1].split("─")[0]
+    for word in ("hold=0.1", "hedge-idle", "parity", "concatenation-", "of-eight", "approxifer", "k=2"):
+        assert word in head.split(), head
+
+
 def test_every_slice_of_two_axes_is_shown(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """Along each axis there is a table for every value of the other, and names are no numbers."""
     axes = {"seed": [1, 2], "stragglers": ["pareto", "fixed"]}
