@@ -132,12 +132,8 @@ def export(
         input=architecture.input,
         image=(*architecture.image, 3),
         file=f"{checkpoint.name}.onnx",
-        sha256="",
-        bytes=0,
         parameters=cost.count_parameters(network, architecture.input),
         macs=cost.count_macs(network, architecture.input),
-        accuracy=0.0,
-        accuracy_images=0,
         recipe=architecture.as_dict() | checkpoint.recipe.as_dict() | {"epoch": checkpoint.epoch, "checkpoint": digest},
         directory=out,
     )

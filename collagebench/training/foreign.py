@@ -171,12 +171,8 @@ def bring(asked: Brought, out: Path, int8: bool) -> Iterator[str]:
             input=architecture.input,
             image=architecture.input,
             file=f"{name}.onnx",
-            sha256="",
-            bytes=0,
             parameters=cost.count_parameters(wrapped, architecture.input),
             macs=cost.count_macs(wrapped, architecture.input),
-            accuracy=0.0,
-            accuracy_images=0,
             recipe=recipe | {"checkpoint": digest} | architecture.as_dict(),
             directory=out,
         )

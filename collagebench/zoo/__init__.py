@@ -30,9 +30,12 @@ SHIPPED = Path(__file__).parent
 MANIFEST = "manifest.json"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
-    """One line of a manifest: what a model file is, where it lies and how good it is."""
+    """One line of a manifest: what a model file is, where it lies and how good it is.
+
+    What has a default of nothing (`sha256`, `bytes`, the accuracy) is unknown until the file is measured and written.
+    """
 
     name: str
     """Unique in its directory, for example `shapes-collage-3x3`."""
@@ -47,15 +50,15 @@ class Model:
     image: tuple[int, int, int]
     """Height, width and channels of one image of the dataset as the model was trained on it, in pixels."""
     file: str
-    sha256: str
-    bytes: int
+    sha256: str = ""
+    bytes: int = 0
     parameters: int
     macs: int
     """Multiply-accumulate operations of one inference (a whole collage counts once)."""
-    accuracy: float
+    accuracy: float = 0.0
     """Share of held-out images classified rightly: of cells, for a collage without blanks; of a parity's images, by its
     output less what the single says of all others."""
-    accuracy_images: int
+    accuracy_images: int = 0
     """How many images (cells) that share was measured on."""
     recipe: dict[str, Any] = field(default_factory=dict)
     """The arguments that trained it: seed, epochs, architecture."""
