@@ -51,21 +51,26 @@ def as_ctrl_c() -> Iterator[None]:
     `interruptions` a Ctrl-C does so, too.
 
     Raises:
-        Interrupted: it was not caught within.
+        Interrupted: it was not caught within, or a library that was being loaded made an error of its own of it.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
+    told = False
 
     def interrupt(number: int, frame: object) -> None:
+        nonlocal told
+        told = True
         raise KeyboardInterrupt
 
     numbers = ending()
     previous = [signal.signal(number, interrupt) for number in numbers]
     try:
         yield
-    except KeyboardInterrupt:
-        raise Interrupted("interrupted") from None
+    except (KeyboardInterrupt, Exception) as error:
+        if told or isinstance(error, KeyboardInterrupt):
+            raise Interrupted("interrupted") from None
+        raise
     finally:
         for number, handler in zip(numbers, previous, strict=True):
             signal.signal(number, handler)

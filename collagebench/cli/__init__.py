@@ -84,6 +84,9 @@ def main(args: list[str] | None = None) -> None:
     except Exception as error:
         if os.environ.get("COLLAGEBENCH_TRACEBACK"):
             raise
+        if _was_ctrl_c(error):
+            click.echo("collagebench: interrupted", err=True)
+            sys.exit(EXIT_INTERRUPTED)
         what = f"{type(error).__name__}: {error}".splitlines()[0]
         sentence = f"unexpected {what}; set COLLAGEBENCH_TRACEBACK=1 to see where, and report it"
         if isinstance(error, OSError) and error.errno in FULL:  # a disk behind standard output, for example
@@ -93,3 +96,10 @@ def main(args: list[str] | None = None) -> None:
         click.echo(f"collagebench: {sentence}", err=True)
         code = EXIT_ERROR
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _was_ctrl_c(error: BaseException | None) -> bool:
+    """Say whether it is a Ctrl-C of which Python or a library made an error of its own, as they do in some imports."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error is not None
