@@ -18,7 +18,7 @@ from collagebench.coding import boxes
 from collagebench.coding.cells import NO_ANSWER, classes
 from collagebench.engine.known_outputs import digest, keep, kept
 from collagebench.engine.router import Job
-from collagebench.errors import ModelError
+from collagebench.errors import MissingExtra, ModelError
 from collagebench.onnx_session import ONNX_TYPES, open_session
 from collagebench.results.records import NO_CLASS
 from collagebench.schemes.protocol import Request, Scheme, Task
@@ -92,6 +92,8 @@ def session(model: Model, threads: int = 1) -> Any:
     content = verified(model)
     try:
         runner = open_session(content, threads)
+    except MissingExtra:
+        raise
     except Exception as error:
         raise ModelError(f"model file {model.path} cannot be loaded: {str(error).splitlines()[0]}") from None
     for tensors, wanted in (

@@ -22,6 +22,7 @@ from collagebench.engine.resumed import check_engine, open_earlier, resumed_head
 from collagebench.errors import CollagebenchError, Interrupted, UsageError
 from collagebench.fleet import CANNOT
 from collagebench.fleet.bearer import Token
+from collagebench.fleet.opening import see_that_limits_allow
 from collagebench.interrupts import as_ctrl_c, interruptions
 from collagebench.results.directory import see_that_it_is_free
 from collagebench.results.environment import capture
@@ -43,6 +44,7 @@ def run(config: Config, directory: Path, progress: Progress, resume: bool = Fals
         CollagebenchError: it could not be done; what was finished is saved.
         Interrupted: the user stopped it; what was finished is saved.
     """
+    see_that_limits_allow(config.workers)
     if resume:
         check_engine(directory, "live")
     else:

@@ -32,6 +32,7 @@ from collagebench.engine.watch import Machine, Watch, watch
 from collagebench.errors import DataError, FleetError, Interrupted, OutputError, UsageError
 from collagebench.fleet import CANNOT, LOCAL, Disturbance, Where
 from collagebench.fleet.kept import kept
+from collagebench.fleet.opening import see_that_limits_allow
 from collagebench.hosts import check_python, deal
 from collagebench.results.environment import capture, cores
 from collagebench.stragglers.causes import NATURAL
@@ -139,6 +140,7 @@ def record(
             seen is then in the system's temporary directory, if there is room, and the sentence says so.
         Interrupted: the watch was interrupted before there was anything worth keeping.
     """
+    see_that_limits_allow(asked.workers)
     found = Watch([Machine() for _ in range(asked.workers)])
     with kept_meanwhile(out, found.machines, LEAST) as keep:
 

@@ -16,6 +16,8 @@ from collagebench.worker.spec import Compute, WorkerSpec
 
 OPEN_FILES = 32
 """What the client has open beside one connection to each worker; measured, and rounded up."""
+ADDRESS_SPACE = 1 << 30
+"""Bytes of it that the client needs; measured, most of it for gRPC's threads, and rounded up."""
 
 
 @contextlib.asynccontextmanager
@@ -48,7 +50,6 @@ async def open_fleet(
         FleetError: the workers could not be started or reached.
         OutputError: the logs cannot be written.
     """
-    _see_that_enough_may_be_open(len(specs))
     opened: Any
     if where.kind == "local":
         opened = local_fleet(specs, compute, logs, on_lost, on_crashed=on_crashed, on_back=on_back)
@@ -70,11 +71,23 @@ async def open_fleet(
         yield fleet
 
 
-def _see_that_enough_may_be_open(workers: int) -> None:
-    """Refuse more workers than this process may have connections to."""
+def see_that_limits_allow(workers: int) -> None:
+    """Refuse more workers than this process may have connections to, and too little memory to have any.
+
+    It must be looked for before there is an event loop: libraries in C that meet these limits end the process.
+
+    Raises:
+        FleetError: a limit is too low.
+    """
     needed, (most, _) = workers + OPEN_FILES, resource.getrlimit(resource.RLIMIT_NOFILE)
     if most != resource.RLIM_INFINITY and needed > most:
         raise FleetError(
             f"{workers:,} workers need {needed:,} open files or more, and this process may have {most:,}: raise "
             "`ulimit -n`, or use fewer --workers"
+        )
+    space, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if space != resource.RLIM_INFINITY and space < ADDRESS_SPACE:
+        raise FleetError(
+            f"real workers need {ADDRESS_SPACE / 1e9:.1f} GB of address space or more, and a process may have "
+            f"{space / 1e9:.1f} GB: raise `ulimit -v`"
         )

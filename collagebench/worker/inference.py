@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from collagebench.errors import ModelError
+from collagebench.errors import MissingExtra, ModelError
 from collagebench.onnx_session import ONNX_TYPES, open_session
 from collagebench.worker.spec import ModelFile
 from collagebench.worker.wire import INPUT, OUTPUT
@@ -59,6 +59,8 @@ def hosted(file: ModelFile, content: bytes) -> Hosted:
     """
     try:
         runner = open_session(content)
+    except MissingExtra:
+        raise
     except Exception as error:
         raise ModelError(
             f"model file {file.path} is not a whole ONNX model ({_sentence(error)}); export it again"

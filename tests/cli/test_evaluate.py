@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from colours import colour_models, coloured
+from command_line import collagebench
 from real_processes import ROOT
 
 from collagebench import zoo
@@ -236,3 +237,22 @@ def test_a_public_dataset_says_what_to_install() -> None:
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=False)
     assert done.returncode == 1
     assert done.stderr == "collagebench: dataset cifar10 is read by torchvision: pip install 'collagebench[train]'\n"
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize(
+    ("raised", "code", "said"),
+    [
+        ("ImportError('no\\nroom')", 1, "collagebench: onnxruntime cannot be loaded (no): install it again, or "),
+        ("ImportError('failed') from KeyboardInterrupt()", 130, "collagebench: interrupted"),
+    ],
+)
+def test_no_model_is_blamed_for_a_library_that_cannot_be_loaded(
+    tmp_path: Path, raised: str, code: int, said: str
+) -> None:
+    """Where onnxruntime itself is the trouble, the sentence says so; a Ctrl-C that it turned into an error is one."""
+    (tmp_path / "onnxruntime.py").write_text(f"raise {raised}\n")
+    found, out, error = collagebench("evaluate", "single", cwd=tmp_path)
+    assert (found, out) == (code, "")
+    assert error.strip().startswith(said)
+    assert "single" not in error

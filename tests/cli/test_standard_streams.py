@@ -81,11 +81,25 @@ def test_no_file_takes_the_place_of_a_closed_stream(redirected: str) -> None:
 
 def test_too_few_open_files_is_one_sentence(tmp_path: Path) -> None:
     """Where more files are needed than may be open, the sentence names the limit to raise."""
-    line = f"ulimit -n 16; exec {sys.executable} -m collagebench {SIMULATE} --utilisation 0.2,0.3 --jobs 2"
+    code, said = limited(f"-n 16; {SIMULATE} --utilisation 0.2,0.3 --jobs 2", tmp_path)
+    assert code == 1
+    assert said.endswith("raise `ulimit -n`\n")
+    assert "unexpected" not in said
+
+
+@pytest.mark.parametrize("command", ["run --out r", "record --out r.json"])
+@pytest.mark.parametrize("limit", ["-n 12", "-n 14", "-v 600000"])
+def test_limits_that_would_end_real_workers_clients_are_one_sentence(tmp_path: Path, limit: str, command: str) -> None:
+    """Where a library in C would meet a limit and end the process, the limit is named instead, and nothing begins."""
+    code, said = limited(f"{limit}; {command}", tmp_path)
+    assert (code, said.count("\n")) == (1, 1)
+    assert f"raise `ulimit {limit[:2]}`" in said
+    assert not list(tmp_path.iterdir())
+
+
+def limited(limit_and_command: str, cwd: Path) -> tuple[int, str]:
+    """Run a command line of ours under a limit of the shell; return exit code and standard error."""
+    line = f"ulimit {limit_and_command}".replace("; ", f"; exec {sys.executable} -m collagebench ", 1)
     environment = {**os.environ, "PYTHONPATH": ROOT}
-    done = subprocess.run(
-        ["bash", "-c", line], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 1
-    assert done.stderr.endswith("raise `ulimit -n`\n")
-    assert "unexpected" not in done.stderr
+    done = subprocess.run(["bash", "-c", line], cwd=cwd, env=environment, capture_output=True, text=True, check=False)
+    return done.returncode, done.stderr
