@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import tempfile
 from pathlib import Path
 
 from collagebench.errors import OutputError
@@ -59,18 +60,25 @@ def locked(directory: Path) -> int | None:
 def held(directory: Path, size: int) -> int | None:
     """Hold so many bytes of a directory's disk, until the descriptor is closed or the process ends; else None.
 
-    They are a file's without a name, so that nobody sees it and nothing is left behind.
+    They are a file's without a name, or that has lost it at once, so that nobody sees it and nothing is left behind.
     """
+    descriptor = None
     try:
-        descriptor = os.open(directory, os.O_TMPFILE | os.O_WRONLY)
-    except (AttributeError, OSError):  # a system, or a file system, without such files
-        return None
-    try:
+        descriptor = _nameless(directory)
         os.posix_fallocate(descriptor, 0, size)
-    except OSError:  # then the first table does not fit either
-        os.close(descriptor)
+    except (AttributeError, OSError):  # there is no such call, or no room: then the first table does not fit either
+        let_go(descriptor)
         return None
     return descriptor
+
+
+def _nameless(directory: Path) -> int:
+    try:
+        return os.open(directory, os.O_TMPFILE | os.O_WRONLY)
+    except (AttributeError, OSError):  # a system, or a file system, without such files
+        descriptor, name = tempfile.mkstemp(dir=directory)
+        os.unlink(name)
+        return descriptor
 
 
 def let_go(descriptor: int | None) -> None:

@@ -50,8 +50,8 @@ def is_sweep(directory: Path) -> bool:
     return (directory / FILE).is_file()
 
 
-def write_sweep(directory: Path, sweep: Sweep) -> None:
-    """Write `sweep.json`, whole or not at all; the directory is made if it is missing.
+def write_sweep(directory: Path, sweep: Sweep) -> int:
+    """Write `sweep.json`, whole or not at all, and return its bytes; the directory is made if it is missing.
 
     Raises:
         OutputError: it cannot be written.
@@ -71,12 +71,15 @@ def write_sweep(directory: Path, sweep: Sweep) -> None:
     }
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        write_whole(directory / FILE, f"{json.dumps(facts, indent=1)}\n".encode())
+        content = f"{json.dumps(facts, indent=1)}
+".encode()
+        write_whole(directory / FILE, content)
     except OSError as error:
         raise OutputError(
             f"the sweep cannot be written to {directory} ({error.strerror or error}): make room there or choose "
             "another directory; what was written so far stays readable"
         ) from None
+    return len(content)
 
 
 def read_sweep(directory: Path) -> Sweep:

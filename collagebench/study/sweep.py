@@ -14,12 +14,15 @@ from collagebench.engine.cells import Progress
 from collagebench.engine.resumed import VERBS
 from collagebench.errors import CollagebenchError, Interrupted, OutputError, UsageError
 from collagebench.fleet.bearer import Token
-from collagebench.results.directory import HEADER
+from collagebench.results.directory import HEADER, held, let_go
 from collagebench.results.environment import now
 from collagebench.results.sweep import Sweep, is_sweep, read_sweep, write_sweep
 from collagebench.study.grid import Cell, Grid
 from collagebench.study.points import Compute, Point, measured, run_points
 from collagebench.study.pool import MakePool
+
+SPARE = 1 << 12
+"""Bytes by which `sweep.json` may be longer at the end, where it says what went wrong; room is held for all of it."""
 
 
 def simulate_sweep(
@@ -126,18 +129,25 @@ def _kept(grid: Grid, directory: Path, engine: str, resume: bool, compute: Compu
         cells={cell.name: cell.values for cell in grid.cells},
         compute_s=compute,
     )
-    write_sweep(directory, sweep)
+    room = held(directory, write_sweep(directory, sweep) + SPARE)
+
+    def end(status: str, error: str | None = None) -> None:
+        nonlocal room
+        let_go(room)
+        room = None
+        write_sweep(directory, replace(sweep, status=status, error=error))
+
     try:
         yield
-        write_sweep(directory, replace(sweep, status="done"))
+        end("done")
     except Interrupted:
-        write_sweep(directory, replace(sweep, status="interrupted"))
+        end("interrupted")
         raise Interrupted(
             f"interrupted; what was finished is in {directory}, to go on with --resume --out {directory}"
         ) from None
     except BaseException as error:
         with contextlib.suppress(CollagebenchError):
-            write_sweep(directory, replace(sweep, status="failed", error=str(error) or repr(error)))
+            end("failed", str(error) or repr(error))
         raise
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from natural_processes import until
+from small_disk import fill, small_disk
 from synthetic_run import HEADER, cell, request, task
 
 from collagebench.errors import OutputError
@@ -253,25 +254,20 @@ def test_full_disk_is_one_sentence_and_loses_nothing_written(tmp_path):
     assert len(run.notes) == 1
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount a small file system")
-@pytest.mark.parametrize("status", ["done", "interrupted"])
-def test_the_last_header_has_the_room_that_was_held_for_it(tmp_path, status):
-    """On a disk that somebody else fills meanwhile, records that are written all the same end with their status."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=128k", "none", str(disk)], check=False).returncode:
-        pytest.skip("this system does not let root mount a tmpfs")
-    try:
+@pytest.mark.parametrize(("status", "nameless"), [("done", True), ("interrupted", True), ("done", False)])
+def test_the_last_header_has_the_room_that_was_held_for_it(tmp_path, monkeypatch, status, nameless):
+    """On a disk that somebody else fills meanwhile, records that are written all the same end with their status; also
+    where a file system has no files without a name, and then no name is seen either."""
+    if not nameless:
+        monkeypatch.delattr(os, "O_TMPFILE")
+    with small_disk(tmp_path / "disk", 128) as disk:
         with contextlib.closing(RunWriter(disk / "run", dict(HEADER))) as writer:
+            assert {path.suffix for path in (disk / "run").iterdir()} == {".json", ".csv"}
             writer.request(request())
             writer.cell(cell())
-            with contextlib.suppress(OSError), (disk / "other").open("wb", buffering=0) as other:
-                while other.write(b"x" * 4096):
-                    pass
+            fill(disk)
             writer.finish(status)
         assert load(disk / "run").header["status"] == status
-    finally:
-        subprocess.run(["umount", str(disk)], check=True)
 
 
 def test_pandas_opens_each_file_in_one_call(tmp_path):

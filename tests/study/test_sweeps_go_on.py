@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import _multiprocessing
+import contextlib
 import errno
 import json
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from small_disk import fill, small_disk
 
 from collagebench.cli.resolve import resolve, resolve_grid
 from collagebench.engine import experiment
@@ -18,6 +20,7 @@ from collagebench.errors import DataError, Interrupted, OutputError, UsageError
 from collagebench.report.sweep import summarise_sweep
 from collagebench.results.sweep import read_sweep, write_sweep
 from collagebench.study import points
+from collagebench.study.points import Point
 from collagebench.study.sweep import recorded_values, simulate_sweep
 
 TABLES = ("requests.csv", "tasks.csv")
@@ -161,3 +164,25 @@ def test_a_damaged_sweep_is_one_sentence(whole: Path, tmp_path: Path, damage: An
     (tmp_path / "sweep.json").write_text(json.dumps(facts))
     with pytest.raises(DataError, match=r"sweep\.json"):
         summarise_sweep(tmp_path)
+
+
+@pytest.mark.parametrize(("error", "status"), [(None, "done"), (Interrupted("interrupted"), "interrupted")])
+def test_how_a_sweep_ended_has_the_room_that_was_held_for_it(
+    tmp_path: Path, error: Exception | None, status: str
+) -> None:
+    """On a disk that somebody else fills meanwhile, `sweep.json` says how the sweep ended all the same."""
+
+    def full(point: Point, summary: dict[str, Any]) -> None:
+        finished.append(point.name)
+        if len(finished) == 2:
+            fill(disk)
+            if error is not None:
+                raise error
+
+    finished: list[str] = []
+
+    with small_disk(tmp_path / "disk", 256) as disk:
+        grid = resolve_grid({**ASKED, "schemes": ("none",), "grid": (), "runs": 1, "requests": 20})
+        with contextlib.suppress(Interrupted):
+            simulate_sweep(grid, disk / "s", 1, finished=full, pool=ThreadPoolExecutor)
+        assert read_sweep(disk / "s").status == status
