@@ -1,4 +1,4 @@
-"""The programs below benchmarks/ that the README names: each is there, and those that can be small do run."""
+"""The programs that the page of benchmarks/ names: each is there, and those that can be small do run."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ SMALL = {
 """Programs, and options with which each takes a few seconds."""
 
 
-def test_the_readme_names_every_program() -> None:
+def test_the_page_names_every_program() -> None:
     """Each has its row, and no row is about a program that is not there."""
-    rows = [line for line in (Path(ROOT) / "README.md").read_text(encoding="utf-8").splitlines() if ".py` |" in line]
-    named = {name.removeprefix("benchmarks/") for row in rows for name in row.split("`")[1::2] if name.endswith(".py")}
+    rows = [line for line in (BENCHMARKS / "README.md").read_text(encoding="utf-8").splitlines() if ".py` |" in line]
+    named = {name for row in rows for name in row.split("`")[1::2] if name.endswith(".py")}
     assert named == {path.name for path in BENCHMARKS.glob("*.py")}
 
 
