@@ -90,3 +90,20 @@ def test_options_and_profiles_that_are_named_exist() -> None:
     assert set(re.findall(r"--([a-z][a-z-]+)", PAGE)) - known <= {"csv"}
     for profile in re.findall(r"--profile ([a-z-]+)", PAGE):
         assert (profiles_dir() / f"{profile}.toml").exists()
+
+
+def test_the_summary_is_of_the_tables() -> None:
+    """The ranges at the top are those of the rows of `auto` up to half load, in both tables of both fleets."""
+    summary = PAGE.split("## In short")[1].split("\n- ")[0]
+    rows = re.findall(r"^\|.*x \|.*$", summary, re.MULTILINE)
+    said = [[float(each) for each in re.findall(r"-?\d\.\d\d", row)] for row in rows]
+    expected = []
+    for fleet in ("iid", "slow single"):
+        for row in ("**collage `auto`**", "**`auto`, two workers**"):
+            ranges = []
+            for table in (f"<!-- table: {fleet} -->", f"<!-- table: accuracy, {fleet} -->"):
+                (line,) = [one for one in PAGE.split(table)[1].split("<!-- end")[0].splitlines() if f"| {row} |" in one]
+                shown = [float(cell) for cell in line.split("|")[2:7]]  # loads of 0.1 to 0.5
+                ranges += [min(shown), max(shown)]
+            expected.append(ranges)
+    assert said == expected
