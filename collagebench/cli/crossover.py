@@ -37,7 +37,13 @@ class CrossoverCommand(ExperimentCommand):
     "--tolerance", type=float, help="How near a crossing must be known. [a hundredth of the range; --log: 5 %]"
 )
 @click.option("--log", is_flag=True, help="Values in equal ratios; --tolerance is a share of the value.")
-@click.option("--jobs", type=click.IntRange(min=0), default=0, help="Processes side by side. [0: one a core]")
+@click.option(
+    "--jobs",
+    type=click.IntRange(min=0),
+    default=0,
+    metavar="N",
+    help="Processes that simulate side by side. [0: one a core]",
+)
 @table_or_json
 @click.option(
     "--out",

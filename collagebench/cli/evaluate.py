@@ -9,7 +9,7 @@ import click
 from click.core import ParameterSource
 
 from collagebench.cli.answer import give
-from collagebench.cli.options import PATH, may_download, table_or_json
+from collagebench.cli.options import PATH, SectionedCommand, may_download, table_or_json
 from collagebench.config import option
 from collagebench.errors import UsageError
 from collagebench.workload.dataset import NAMES
@@ -17,26 +17,49 @@ from collagebench.workload.dataset import NAMES
 ROLES = ("single", "collage", "backup", "parity", "coded")
 
 
-@click.command("evaluate")
+class EvaluateCommand(SectionedCommand):
+    """What only coded models have stands apart."""
+
+    sections = (
+        ("Images and models", ("dataset", "data", "download", "models", "grid", "images", "split")),
+        ("Coded models", ("coded_k", "coded_s", "smooth_encode", "smooth_decode", "tune")),
+    )
+    own = ("Report", False)
+
+
+@click.command("evaluate", cls=EvaluateCommand)
 @click.argument("roles", metavar="[ROLE]...", nargs=-1, type=click.Choice(ROLES))
-@click.option("--dataset", default="shapes", show_default=True, help=f"The images to measure on: {', '.join(NAMES)}.")
-@click.option("--data", type=PATH, help="Where they are; an imagefolder needs it. [~/.cache/collagebench]")
+@click.option("--dataset", default="shapes", show_default=True, help=f"{', '.join(NAMES)}.")
+@click.option("--data", type=PATH, help="Where they are; imagefolder: one folder per class. [~/.cache/collagebench]")
 @may_download
 @click.option("--models", type=PATH, help="A directory of exported models. [the shipped ones]")
-@click.option("--grid", type=int, metavar="W", help="Of collages only those with so many cells along a side.")
-@click.option("--images", type=click.IntRange(min=1), default=2000, show_default=True, help="How many, at most.")
+@click.option("--grid", type=int, metavar="W", help="Only collages with so many cells along a side. [all]")
+@click.option(
+    "--images",
+    metavar="N",
+    type=click.IntRange(min=1),
+    default=2000,
+    show_default=True,
+    help="Images to measure on, at most.",
+)
 @click.option(
     "--split",
     type=click.Choice(["test", "train"]),
     help="test, or the training images that training keeps out. [test; train with --tune]",
 )
-@click.option("--coded-k", type=click.IntRange(min=1), default=8, show_default=True, help="coded: images in a group.")
 @click.option(
-    "--coded-s", type=click.IntRange(min=0), default=1, show_default=True, help="coded: shares lost of k + s."
+    "--coded-k", metavar="K", type=click.IntRange(min=1), default=8, show_default=True, help="Images in a group."
 )
-@click.option("--smooth-encode", type=click.FloatRange(min=0), help="coded: how much NeRCC's encoder smooths.")
-@click.option("--smooth-decode", type=click.FloatRange(min=0), help="coded: how much NeRCC's decoder smooths.")
-@click.option("--tune", is_flag=True, help="coded: find the smoothing that is right most often, measure nothing else.")
+@click.option(
+    "--coded-s", metavar="S", type=click.IntRange(min=0), default=1, show_default=True, help="Shares lost of k + s."
+)
+@click.option(
+    "--smooth-encode", metavar="F", type=click.FloatRange(min=0), help="How much NeRCC's encoder smooths. [3e-5]"
+)
+@click.option(
+    "--smooth-decode", metavar="F", type=click.FloatRange(min=0), help="How much NeRCC's decoder smooths. [1e-4]"
+)
+@click.option("--tune", is_flag=True, help="Find the smoothing that is right most often; measure nothing else.")
 @table_or_json
 @click.option("--out", type=PATH, metavar="FILE", help="Write there instead of printing.")
 def command(

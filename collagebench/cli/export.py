@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from collagebench.cli.making import dataset_name, make_directory, models_go_to, own_network
-from collagebench.cli.options import may_download
+from collagebench.cli.options import SectionedCommand, may_download
 from collagebench.errors import CollagebenchError, DataError, ModelError, UsageError
 from collagebench.interrupts import as_ctrl_c
 from collagebench.models import require_torch
@@ -20,7 +20,21 @@ if TYPE_CHECKING:
     from collagebench.training.checkpoint import Checkpoint
 
 
-@click.command()
+class ExportCommand(SectionedCommand):
+    """What a network from elsewhere needs stands apart."""
+
+    sections = (
+        ("Which models", ("dataset", "checkpoint", "grid", "head", "k", "single")),
+        ("Images", ("data", "download")),
+        (
+            "A network from elsewhere",
+            ("torchvision", "weights", "network", "name", "size", "resize", "crop", "mean", "std"),
+        ),
+    )
+    own = ("What comes out", False)
+
+
+@click.command(cls=ExportCommand)
 @click.argument("roles", metavar="[ROLE]...", nargs=-1, type=click.Choice(["single", "collage", "parity", "backup"]))
 @click.option("--dataset", metavar="NAME", help="Only models of this dataset.  [default: all]")
 @click.option("--data", type=click.Path(path_type=Path), help="Where the images are: test/, and for --int8 train/.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, TypeVar
@@ -28,10 +29,10 @@ LOADS = ("rate", "utilisation")
 """Options that say the same thing: how much is to be borne."""
 
 
-may_download = click.option(
-    "--download", is_flag=True, help="Fetch cifar10, cifar100 or fashion-mnist if it is not there."
+may_download = click.option("--download", is_flag=True, help="Fetch cifar10, cifar100 or fashion-mnist if missing.")
+table_or_json = click.option(
+    "--format", "form", type=click.Choice(["table", "json"]), default="table", help="What is printed. [table]"
 )
-table_or_json = click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", help="[table]")
 
 
 def seconds_or_word(text: str) -> str | float:
@@ -100,7 +101,7 @@ SECTIONS = {
             help=f"One of {', '.join(SCHEMES)}, or several with commas between them; repeatable.",
         ),
         click.option("--workers", type=INT, help="Workers, the same number for every scheme. [10]"),
-        click.option("--requests", type=INT, help="Requests in each run. [250; recommend: 500]"),
+        click.option("--requests", type=INT, help="Requests in each run. [250]"),
         click.option("--runs", type=INT, help="Independent runs; every scheme meets each of them. [10]"),
         click.option("--warmup", type=FLOAT, help="Share of a run's first requests left out of statistics. [0.05]"),
         click.option("--seed", type=INT, help="Fixes arrivals, images, slowdowns and routing. [0]"),
@@ -109,7 +110,7 @@ SECTIONS = {
     ],
     "Load": [
         click.option("--arrivals", type=TEXT, help="poisson or constant. [poisson]"),
-        click.option("--rate", type=FLOAT, help="Requests per second."),
+        click.option("--rate", type=FLOAT, help="Requests a second."),
         click.option("--utilisation", type=FLOAT, help="The rate as a load: rate x service time / workers. [0.5]"),
         click.option("--deadline", type=FLOAT, help="Seconds until a task without a reply is given up. [10]"),
     ],
@@ -182,7 +183,9 @@ SECTIONS = {
     ],
     "Images and models": [
         click.option("--dataset", type=TEXT, help=f"{', '.join(DATASETS)}. [shapes, which is generated]"),
-        click.option("--data", type=PATH, help="Where the images are; imagefolder: one folder of images per class."),
+        click.option(
+            "--data", type=PATH, help="Where they are; imagefolder: one folder per class. [~/.cache/collagebench]"
+        ),
         click.option(
             "--download", is_flag=True, default=None, help="Fetch cifar10, cifar100 or fashion-mnist if missing."
         ),
@@ -206,7 +209,10 @@ SECTIONS = {
             "--slo", "slo_ms", type=float, metavar="MS", help="Also say how many right answers a second are this fast."
         ),
         click.option(
-            "--fail-if", multiple=True, metavar="GATE", help="Exit with 3 if so: `report --help`; repeatable."
+            "--fail-if",
+            multiple=True,
+            metavar="GATE",
+            help="Exit with 3 if so, as in 'collage.p99 > 0.3': see `report --help`; repeatable.",
         ),
         click.option("--verbose", is_flag=True, help="Say a line on stderr for each finished scheme and run."),
     ],
@@ -352,15 +358,52 @@ def _with(function: Function, options: list[Callable[[Any], Any]], without: Coll
     return function
 
 
-class ExperimentCommand(click.Command):
-    """A command whose help lists the options of an experiment by section, and its own where `own` says.
+def parameter(option: Callable[..., Any]) -> str:
+    """Return the name of the parameter that a decorator adds."""
+    return str(option(lambda: None).__click_params__[0].name)
 
-    `own` is a title and whether the section stands first; `its` names parameters that an experiment has as well, and
-    that mean something else here.
+
+class SectionedCommand(click.Command):
+    """A command whose help lists its options by section.
+
+    `sections` names the parameters below each title. All others, and those in `its`, which mean something else here,
+    stand in the section `own`: its title, and whether it stands first.
     """
 
+    sections: tuple[tuple[str, tuple[str, ...]], ...] = ()
     own = ("Other options", False)
     its: tuple[str, ...] = ()
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write every option below the title of its section."""
+        options = [param for param in self.get_params(ctx) if isinstance(param, click.Option)]
+        left = {option.name: _shown(record) for option in options if (record := option.get_help_record(ctx))}
+        sections = {
+            title: [left.pop(name) for name in names if name in left and name not in self.its]
+            for title, names in self.sections
+        }
+        title, is_first = self.own
+        own = {title: list(left.values())}
+        for title, records in {**own, **sections}.items() if is_first else {**sections, **own}.items():
+            if records:
+                with formatter.section(title):
+                    formatter.write_dl(records)
+
+
+def _shown(record: tuple[str, str]) -> tuple[str, str]:
+    """Return an option's name and its help with the default as all of them have it, [10], and no range beside it."""
+    name, said = record
+    said = re.sub(r"\s+\[x>=\d+\]$", "", said)
+    return name, re.sub(r"\s+\[default: (.*?)(?:; x>=\d+)?\]$", r" [\1]", said)
+
+
+class ExperimentCommand(SectionedCommand):
+    """A command that has options of an experiment."""
+
+    sections = tuple(
+        (title, tuple(map(parameter, options)))
+        for title, options in ({"Experiment": SECTIONS["Experiment"], "Fleet": FLEET} | SECTIONS).items()
+    )
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Read the arguments; where one stands alone, say how several values are written."""
@@ -371,24 +414,3 @@ class ExperimentCommand(click.Command):
                 hint = "several values of an option have commas between them, as in 0.1,0.3"
                 raise click.UsageError(f"{error.message.rstrip('.')}: {hint}", ctx) from None
             raise
-
-    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write every option below the title of its section."""
-        left = {param.name: record for param in self.get_params(ctx) if (record := param.get_help_record(ctx))}
-        experiment, *others = SECTIONS.items()
-        sections = {}
-        for title, options in (experiment, ("Fleet", FLEET), *others):
-            sections[title] = [
-                left.pop(name) for name in map(parameter, options) if name in left and name not in self.its
-            ]
-        title, is_first = self.own
-        own = {title: list(left.values())}
-        for title, records in {**own, **sections}.items() if is_first else {**sections, **own}.items():
-            if records:
-                with formatter.section(title):
-                    formatter.write_dl(records)
-
-
-def parameter(option: Callable[..., Any]) -> str:
-    """Return the name of the parameter that a decorator adds."""
-    return str(option(lambda: None).__click_params__[0].name)

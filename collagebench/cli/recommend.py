@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from collagebench.cli.answer import give
-from collagebench.cli.options import LOADS, PATH, ExperimentCommand, section_options, table_or_json
+from collagebench.cli.options import INT, LOADS, PATH, ExperimentCommand, section_options, table_or_json
 from collagebench.config import option
 from collagebench.errors import EXIT_DONE, EXIT_INVALID, EXIT_THRESHOLD, UsageError
 
@@ -40,7 +40,11 @@ class RecommendCommand(ExperimentCommand):
 @click.option("--budget", type=float, metavar="SHARE", help="Extra worker time, beside no redundancy. [no limit]")
 @click.option("--validate", is_flag=True, help="Run the choice and the runner-up on real workers.")
 @click.option(
-    "--jobs", type=click.IntRange(min=0), default=0, help="Processes that simulate side by side. [0: one a core]"
+    "--jobs",
+    type=click.IntRange(min=0),
+    default=0,
+    metavar="N",
+    help="Processes that simulate side by side. [0: one a core]",
 )
 @table_or_json
 @click.option(
@@ -48,7 +52,8 @@ class RecommendCommand(ExperimentCommand):
     type=PATH,
     help="Directory of the answer and its simulations; name it again to ask more. [runs/ and the time]",
 )
-@section_options("Experiment", "Load", "Stragglers", "Images and models", without=("out", "resume"))
+@section_options("Experiment", "Load", "Stragglers", "Images and models", without=("requests", "out", "resume"))
+@click.option("--requests", type=INT, help=f"Requests in each run. [{REQUESTS}]")
 def command(**options: Any) -> int:
     """Say which redundancy scheme to use, and why.
 

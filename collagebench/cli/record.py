@@ -14,6 +14,8 @@ from collagebench.cli.options import (
     FLEET,
     NATURAL_OPTIONS,
     PATH,
+    SECTIONS,
+    SectionedCommand,
     fleet_options,
     may_download,
     parameter,
@@ -31,11 +33,23 @@ WATCHED = ("dataset", "data", "download", "models", "arrivals", "rate", "duratio
 """Options that are called as the fields of a `Recording`."""
 
 
-@click.command("record")
+class RecordCommand(SectionedCommand):
+    """What may be done to the workers stands apart from where they are and what they are sent."""
+
+    sections = (
+        ("Fleet", ("workers", *map(parameter, FLEET))),
+        ("Load", ("arrivals", "rate", "duration", "seed")),
+        ("Images and models", ("dataset", "data", "download", "models")),
+        ("Disturbances", ("stragglers", "slow_workers", *map(parameter, SECTIONS[NATURAL_OPTIONS]))),
+    )
+    own = ("Profile", False)
+
+
+@click.command("record", cls=RecordCommand)
 @click.option("--workers", type=int, help="Workers to watch. [10]")
 @fleet_options
-@click.option("--dataset", default="shapes", show_default=True, help=f"What they classify: {', '.join(NAMES)}.")
-@click.option("--data", type=PATH, help="Where the images are; an imagefolder needs it. [~/.cache/collagebench]")
+@click.option("--dataset", default="shapes", show_default=True, help=f"{', '.join(NAMES)}.")
+@click.option("--data", type=PATH, help="Where they are; imagefolder: one folder per class. [~/.cache/collagebench]")
 @may_download
 @click.option("--models", type=PATH, help="A directory of exported models. [the shipped ones]")
 @click.option("--arrivals", default="poisson", show_default=True, help="poisson or constant.")
@@ -49,7 +63,7 @@ WATCHED = ("dataset", "data", "download", "models", "arrivals", "rate", "duratio
     default="none",
     metavar="NAME",
     shell_complete=complete_stragglers,
-    help="Disturb workers: stop, corunner, throttle, traffic.",
+    help="Disturb workers: stop, corunner, throttle, traffic. [none]",
 )
 @click.option("--slow-workers", type=int, help="How many workers are disturbed. [1]")
 @section_options(NATURAL_OPTIONS)

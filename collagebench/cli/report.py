@@ -24,7 +24,7 @@ def _print_schema(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
 
 @click.command("report")
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...", type=click.Path(path_type=Path))
-@click.option("--format", "form", type=click.Choice(FORMATS), default="table", help="[table]")
+@click.option("--format", "form", type=click.Choice(FORMATS), default="table", help="What is made. [table]")
 @click.option("--baseline", metavar="S", help="The scheme that others are compared with. [the first]")
 @click.option(
     "--slo",

@@ -11,7 +11,7 @@ import click
 from click.core import ParameterSource
 
 from collagebench.cli.making import dataset_name, make_directory, models_go_to, own_network
-from collagebench.cli.options import may_download
+from collagebench.cli.options import SectionedCommand, may_download
 from collagebench.errors import Interrupted, UsageError
 from collagebench.interrupts import as_ctrl_c
 from collagebench.models import require_torch
@@ -29,7 +29,22 @@ ENDLESS = 1_000_000
 """Epochs that a training with a time budget may do."""
 
 
-@click.command()
+class TrainCommand(SectionedCommand):
+    """Options by what they are about; which images, which network and how long come first."""
+
+    sections = (
+        ("Images", ("dataset", "data", "download", "name", "size")),
+        ("Collages and parities", ("grid", "canvas", "head", "k", "code")),
+        ("How long, and where to", ("epochs", "minutes", "every", "seed", "threads", "out", "resume")),
+        ("A network from elsewhere", ("torchvision", "weights", "network", "resize", "mean", "std")),
+        ("Shape of our network", ("stem", "stride", "widths", "depths", "layers", "start")),
+        ("Learning from a single", ("singles", "distil", "distillation", "temperature", "teacher_sees", "rounds")),
+        ("Steps", ("batch", "rate", "muon", "warmup", "weight_decay", "label_smoothing", "bias_rate", "ema")),
+        ("Altered images", ("cutout", "mix", "cutmix", "crop", "flip", "blanks")),
+    )
+
+
+@click.command(cls=TrainCommand)
 @click.argument("role", type=click.Choice(["single", "collage", "parity", "backup"]))
 @click.option("--dataset", default="shapes", show_default=True, type=click.Choice(NAMES), help="Images to train on.")
 @click.option("--data", type=click.Path(path_type=Path), help="Where they are; an imagefolder holds train/ and test/.")

@@ -71,8 +71,7 @@ def write_sweep(directory: Path, sweep: Sweep) -> int:
     }
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        content = f"{json.dumps(facts, indent=1)}
-".encode()
+        content = f"{json.dumps(facts, indent=1)}\n".encode()
         write_whole(directory / FILE, content)
     except OSError as error:
         raise OutputError(

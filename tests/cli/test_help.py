@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from real_processes import ROOT
 
 from collagebench.cli import VERBS, cli, main
+from collagebench.cli.options import SectionedCommand
 from collagebench.errors import EXIT_USAGE
 
 README = Path(ROOT) / "README.md"
@@ -44,6 +46,28 @@ def test_help_fits_a_terminal(verb: str) -> None:
     assert command is not None
     said = command.get_help(click.Context(command, info_name=verb, terminal_width=80))
     assert max(map(len, said.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_defaults_stand_in_brackets(verb: str) -> None:
+    """An option's default that is a number or a word is the last of its help, as in [10], with nothing around it."""
+    command = cli.get_command(click.Context(cli), verb)
+    assert command is not None
+    said = command.get_help(click.Context(command, info_name=verb, terminal_width=1000, max_content_width=1000))
+    assert "[default: " not in said
+    assert "x>=" not in said
+    for option in command.params:
+        if isinstance(option, click.Option) and type(option.default) in (int, float, str):
+            (line,) = re.findall(rf"^  {option.opts[0]} .*?(?=\n  -|\n\n|\Z)", said, re.MULTILINE | re.DOTALL)
+            assert re.search(rf"\[{re.escape(str(option.default))}(: .*)?\]$", line)
+
+
+def test_every_option_of_a_training_has_its_section() -> None:
+    """Nothing but --help is left over, and no section names what is no option."""
+    command = cli.get_command(click.Context(cli), "train")
+    assert isinstance(command, SectionedCommand)
+    named = [name for _, names in command.sections for name in names]
+    assert sorted(named) == sorted(str(param.name) for param in command.params if isinstance(param, click.Option))
 
 
 @pytest.mark.parametrize("verb", ["recommend", "crossover"])
