@@ -127,15 +127,22 @@ def test_slow_periods_last_as_recorded(tmp_path: Path) -> None:
     assert open_recorded(path, 1, time_scale=0.5).machines[0].levels.persistence == pytest.approx(10 * EVERY, rel=0.1)
 
 
-@pytest.mark.parametrize(("share", "throughout"), [(0.0, False), (1.0, False), (0.1, True)])
-@pytest.mark.parametrize("persistence", [None, 3.0])
+@pytest.mark.parametrize(
+    ("changed", "persistence"),
+    [
+        *(({"slow_share": share}, persistence) for share in (0.0, 1.0) for persistence in (None, 3.0)),
+        *(({"slow_throughout": True}, persistence) for persistence in (None, 3.0)),
+        ({"slow_lasts": False}, None),
+    ],
+)
 def test_who_is_never_or_always_slow_has_no_periods(
-    tmp_path: Path, share: float, throughout: bool, persistence: float | None
+    tmp_path: Path, changed: dict[str, float], persistence: float | None
 ) -> None:
-    """Of a machine of which all services were slow, or none, nothing lasts, whatever is asked of the others."""
+    """Of a machine of which all services were slow, or none, nothing lasts, whatever is asked of the others; nor does
+    what did not last, unless it is asked for."""
     path = write(tmp_path / "r.json", [lasting(), lasting()])
     profile = json.loads(path.read_text())
-    profile["machines"][0] |= {"slow_share": share, "slow_throughout": throughout}
+    profile["machines"][0] |= changed
     path.write_text(json.dumps(profile))
     first, second = open_recorded(path, 1, persistence=persistence).machines
     assert first.levels == Levels(1, 0.0, 0.0)

@@ -6,13 +6,14 @@ import asyncio
 import threading
 import time
 from itertools import pairwise
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from collagebench.stragglers.service import Mode
-from collagebench.worker.station import Served, Station, Work, serve, wait_until
+from collagebench.worker.station import LEAST, SPIN, Served, Station, Work, serve, wait_until
 
 PIXELS = np.zeros((1, 1, 1, 3), np.uint8)
 
@@ -129,3 +130,25 @@ def test_a_wait_never_ends_early() -> None:
     for wait in (-1.0, 0.0, 0.0001, 0.001, 0.005):
         moment = time.perf_counter() + wait
         assert wait_until(moment) >= moment
+
+
+def test_a_wait_sleeps_up_to_shortly_before_its_end_and_then_in_the_shortest_steps(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One sleep that is too short to overshoot, and after it the clock is asked as often as sleeping allows."""
+    clock, slept = [100.0], []
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        clock[0] += max(seconds, 5e-5)  # what the shortest sleep takes
+
+    there = SimpleNamespace(perf_counter=lambda: clock[0], sleep=sleep)
+    monkeypatch.setattr("collagebench.worker.station.time", there)
+    ended = wait_until(100.01)
+    assert 100.01 <= ended == clock[0] < 100.01 + 1e-4
+    assert slept[0] == pytest.approx(0.01 - SPIN)
+    assert 5 <= len(slept[1:]) <= 7
+    assert set(slept[1:]) == {LEAST}
+    assert 0 < LEAST < 5e-5
+    assert wait_until(ended) == ended
+    assert len(slept) <= 8
