@@ -106,3 +106,33 @@ def test_images_differ_by_shape_and_content() -> None:
     other = image.copy()
     other[0, 0, 0] = 1
     assert len({digest(image), digest(image.reshape(4, 2, 3)), digest(other)}) == 3
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"digests": np.zeros((1, 15), np.uint8)},
+        {"digests": np.zeros((2, 16), np.uint8)},
+        {"digests": np.zeros((1, 16), np.int8)},
+        {"outputs": np.zeros((1, MODEL.output[0] + 1), np.float32)},
+        {"outputs": np.zeros((1, *MODEL.output), np.float64)},
+    ],
+)
+def test_a_file_of_something_else_counts_as_empty(home: Path, changed: dict[str, np.ndarray]) -> None:
+    """One that holds arrays of another shape or type than this model's is not taken for its outputs."""
+    keep(MODEL, {digest(PIXELS[0]): np.zeros((1, *MODEL.output), np.float32)})
+    (path,) = home.rglob("*.npz")
+    whole = {"digests": np.zeros((1, 16), np.uint8), "outputs": np.zeros((1, *MODEL.output), np.float32)}
+    np.savez(path, **whole)
+    assert len(kept(MODEL)) == 1
+    np.savez(path, **{**whole, **changed})
+    assert kept(MODEL) == {}
+
+
+def test_no_more_is_kept_than_there_is_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As much as the limit is; what would be more leaves what is there."""
+    rows = np.eye(2, *MODEL.output, dtype=np.float32)
+    monkeypatch.setattr("collagebench.engine.known_outputs.MOST_BYTES", rows[:1].nbytes)
+    keep(MODEL, {digest(PIXELS[0]): rows[:1]})
+    keep(MODEL, {digest(PIXELS[1]): rows[1:]})
+    assert kept(MODEL).keys() == {digest(PIXELS[0])}

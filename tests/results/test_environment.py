@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import subprocess
 from pathlib import Path
 
@@ -110,3 +111,30 @@ def test_cpu_quota_of_a_container(monkeypatch: pytest.MonkeyPatch, files: dict[s
     there = {path: text.splitlines() for path, text in files.items()}
     monkeypatch.setattr(environment, "_lines", lambda path: there.get(path.replace("//", "/"), []))
     assert capture()["cpu_quota_cores"] == cores
+
+
+@pytest.mark.parametrize("name", ["model name", "Model", "Processor"])
+def test_a_processor_has_the_name_that_the_system_gives(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Under whichever of its words; where there is none, that of its architecture."""
+    lines = ["processor\t: 0", "no colon", f"{name}\t: Fast One: 3 GHz ", f"{name}\t: another"]
+    monkeypatch.setattr(environment, "_lines", lambda path: lines if path == "/proc/cpuinfo" else [])
+    assert capture()["cpu"] == "Fast One: 3 GHz"
+    monkeypatch.setattr(environment, "_lines", lambda path: [])
+    assert capture()["cpu"] == (platform.processor() or platform.machine())
+
+
+def test_memory_is_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That of /proc/meminfo, or what the system says by another way."""
+    lines = ["MemFree: 5 kB", "MemTotal:   8000 kB"]
+    monkeypatch.setattr(environment, "_lines", lambda path: lines if path == "/proc/meminfo" else [])
+    assert capture()["memory_bytes"] == 8_192_000
+    monkeypatch.setattr(environment, "_lines", lambda path: [])
+    assert capture()["memory_bytes"] == os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def test_ticks_of_fewer_kinds_than_there_are_say_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Eight are needed, of which the last is what the host took."""
+    monkeypatch.setattr(environment, "_lines", lambda path: ["cpu  1 2 3 4 5 6 7"])
+    assert processor_time() == (0.0, 0.0)
+    monkeypatch.setattr(environment, "_lines", lambda path: ["cpu  1 2 3 4 5 6 7 8"])
+    assert processor_time() == (36.0, 8.0)

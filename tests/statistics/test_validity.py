@@ -399,3 +399,30 @@ def test_a_scheme_that_forgets_its_requests_is_at_fault(tmp_path):
     (reason,) = judge(load(tmp_path / "run"))
     assert reason.startswith("none: 60 of 100 requests were neither answered nor given up")
     assert reason.endswith("which is a fault of the scheme")
+
+
+@pytest.mark.parametrize(
+    ("changed", "named"),
+    [
+        ({}, "hedge: the servers' own answers were right in 0.0 % of 400 cases, where the manifest says 99.4 % of"),
+        ({"promised": 0.12}, "hedge: the servers' own answers were right in 0.0 % of 400 cases"),
+        ({"promised": 0.105}, None),  # so few less may be chance
+        ({"promised": 0.1}, None),  # as much less as other images may be
+        ({"promised": None}, None),
+        ({"model": "unheard of"}, None),
+        ({"fleet": "local"}, None),
+        ({"source": "collage"}, None),  # not one is the single model's
+        ({"predicted": 3}, None),
+    ],
+)
+def test_servers_that_are_wrong_far_more_often_than_their_model_serve_another(tmp_path, changed, named):
+    """By a tenth of the answers and more than chance; where nothing is known of the model nothing is said."""
+    asked = {"promised": 0.994, "model": "m", "fleet": "endpoint", "source": "own", "predicted": 4, **changed}
+    latencies = {name: [[0.02] * 200] * 2 for name in ("none", "hedge")}
+    path = make_run(tmp_path / "run", latencies, source=asked["source"], predicted=asked["predicted"])
+    of_hedge = {"scheme": "hedge", "variant": "hedge", "models": {"single": asked["model"]}}
+    schemes = [*SCHEMES, {**SCHEMES[0], **of_hedge}]
+    models = [{"name": "m", "accuracy": asked["promised"]}]
+    change_header(path, schemes=schemes, models=models, config={**HEADER["config"], "fleet": asked["fleet"]})
+    found = [reason for reason in judge(load(path)) if "servers' own answers" in reason]
+    assert [reason[: len(named or "")] for reason in found] == ([named] if named else [])
