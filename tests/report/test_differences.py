@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
 from synthetic_run import HEADER, lognormal, make_run
 from test_html import Reader, page
 from test_table import printed
@@ -76,3 +77,11 @@ def test_of_many_differences_some_are_said(tmp_path: Path) -> None:
     assert differing(found).startswith("the runs differ in: workers 10 / 30, dataset, rate - / 9, ")
     assert differing(found).endswith(", and 2 more")
     assert differing([]) == ""
+
+
+@pytest.mark.parametrize(("length", "shown"), [(20, True), (21, False)])
+def test_values_are_shown_where_they_are_short(length: int, shown: bool) -> None:
+    """Of no more than forty characters together; else the option's name alone."""
+    values = ["a" * 20, "b" * length]
+    said = differing([{"option": "trace", "values": values}])
+    assert said == "the runs differ in: trace" + shown * f" {values[0]} / {values[1]}"

@@ -8,7 +8,7 @@ from synthetic_run import lognormal, make_run
 from collagebench.errors import UsageError
 from collagebench.report.expression import check, figures, parse
 from collagebench.report.gates import apply
-from collagebench.report.summary import summarise
+from collagebench.report.summary import OVERLOADED, summarise
 from collagebench.results.reader import load
 
 
@@ -65,6 +65,17 @@ def test_figures_are_those_of_the_report(summary):
     assert outcome(summary, "none.failed > 0") == {
         "expression": "none.failed > 0", "left": 0.0, "right": 0.0, "failed": False, "reason": None,
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("metric", ["p50", "p99", "p99_high", "mean", "goodput"])
+def test_of_a_scheme_that_is_overloaded_no_latency_trips_or_passes(summary, metric):
+    """Nor how many requests it answers in a second; what depends on no latency is still known, and so are others."""
+    overloaded = {**summary["schemes"][0], "unstable": ["its queue was still growing"]}
+    found = {**summary, "schemes": [overloaded, summary["schemes"][1]]}
+    assert outcome(found, f"none.{metric} > 1000")["reason"] == f"none.{metric} is not known, because none {OVERLOADED}"
+    assert outcome(found, f"'collage 0.5'.{metric} > 1000")["reason"] is None
+    for known in ("accuracy", "failed", "busy"):
+        assert outcome(found, f"none.{known} > 1000")["reason"] is None
 
 
 def test_ends_of_intervals_do_not_trip_by_chance(summary):
