@@ -41,6 +41,23 @@ def test_a_task_and_its_request(tmp_path):
     assert note is None
 
 
+def test_a_request_that_failed_ends_with_the_last_of_its_tasks(tmp_path):
+    """Of those that ended; without any it ends when it arrived. It has a reason and no source, an answer no reason."""
+    writer = RunWriter(tmp_path / "run", {"engine": "live", "schemes": [{"scheme": "none"}]})
+    for number, latency in ((5, 0.25), (7, None), (8, None)):
+        writer.request(request(number=number, arrival=1.0, latency=latency))
+    for number, ended in ((0, 3.0), (1, 2.0), (2, None)):
+        writer.task(task(number=number, requests="7", sent=1.0, ended=ended, outcome="deadline", service=None))
+    writer.task(task(number=5, requests="5", sent=1.0, ended=1.25))
+    writer.cell(cell(requests=3))
+    writer.close()
+    found, _ = events(tmp_path / "run")
+    begun, ended = ({event["id"]: event for event in found if event["ph"] == kind} for kind in "be")
+    assert {name: event["ts"] / 1e6 for name, event in ended.items()} == {"1.5": 1.25, "1.7": 3.0, "1.8": 1.0}
+    said = {name: (event["args"]["source"], event["args"]["failed"]) for name, event in begun.items()}
+    assert said == {"1.5": ("own", None), "1.7": (None, "deadline"), "1.8": (None, "deadline")}
+
+
 def test_every_scheme_and_run_is_a_process_and_every_request_has_two_ends(tmp_path):
     """Slices lie on named threads of named processes, and each request begins once and ends once, not before."""
     found, _ = events(reported(tmp_path / "run"))

@@ -413,6 +413,7 @@ def test_a_scheme_that_forgets_its_requests_is_at_fault(tmp_path):
         ({"fleet": "local"}, None),
         ({"source": "collage"}, None),  # not one is the single model's
         ({"predicted": 3}, None),
+        ({"predicted": None}, None),  # nobody knows what they answered
     ],
 )
 def test_servers_that_are_wrong_far_more_often_than_their_model_serve_another(tmp_path, changed, named):
