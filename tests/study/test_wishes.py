@@ -12,7 +12,18 @@ from hypothesis import strategies as st
 
 from collagebench.errors import UsageError
 from collagebench.study.explained import explain
-from collagebench.study.wishes import ABOUT, Candidate, Figures, Wishes, front, near_misses, ranked, status
+from collagebench.study.wishes import (
+    ABOUT,
+    Candidate,
+    Figures,
+    Wishes,
+    as_fast,
+    faster_than_none,
+    front,
+    near_misses,
+    ranked,
+    status,
+)
 
 
 def candidate(
@@ -250,3 +261,22 @@ def test_an_upper_end_that_is_hardly_lower_decides_nothing() -> None:
     """Of two that cost about as much, one whose interval ends 2 % lower does not pass one that is nowhere worse."""
     better, other = candidate("collage", 0.06, 1.27, high=0.0632), candidate("backup", 0.06, 1.28, high=0.062)
     assert ranked([NONE, other, better], Wishes(slo=0.1)) == [better, other]
+
+
+@pytest.mark.parametrize(("high", "first"), [(0.083, "cheap"), (0.086, "soon")])
+def test_an_upper_end_that_is_clearly_lower_decides_between_equals(high: float, first: str) -> None:
+    """By more than a twentieth of it, where cost and accuracy are about the same; else the lower cost does."""
+    cheap, soon = candidate("cheap", 0.05, 1.05, high=high), candidate("soon", 0.05, 1.06, high=0.08)
+    assert ranked([cheap, soon], Wishes(slo=0.1))[0].variant == first
+
+
+@pytest.mark.parametrize(("latency", "faster"), [(0.104, False), (0.106, True)])
+def test_of_one_run_only_what_is_faster_by_far_is(latency: float, faster: bool) -> None:
+    """By more than a twentieth; of two runs that contradict each other it takes more, however far apart they are."""
+    none, hedge = candidate("none", latency), candidate("hedge", 0.1)
+    assert faster_than_none([hedge], none) == ([hedge] if faster else [])
+    assert as_fast([none, hedge]) == ([hedge] if faster else [none, hedge])
+    none = candidate("none", 0.25, by_run=(0.1, 0.4))
+    hedge = candidate("hedge", 0.15, by_run=(0.2, 0.1))
+    assert faster_than_none([hedge], none) == []
+    assert as_fast([none, hedge]) == [none, hedge]
