@@ -148,7 +148,7 @@ def in_terminal(directory: Path, *arguments: str, **environment: str) -> tuple[i
     except OSError:  # the other end was closed
         pass
     os.close(master)
-    return process.wait(60), b"".join(parts).decode()
+    return process.wait(180), b"".join(parts).decode()
 
 
 @pytest.mark.processes

@@ -38,7 +38,7 @@ def started(*arguments: Any, cwd: Path, stderr: int = subprocess.PIPE) -> subpro
 def recorded(*arguments: Any, cwd: Path) -> tuple[int, str, str]:
     """Run `record` to its end; return exit code, standard output and standard error."""
     process = started(*arguments, cwd=cwd)
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=180)
     assert "Traceback" not in out + err
     return process.returncode, out, err
 
@@ -139,7 +139,7 @@ def test_ctrl_c_keeps_what_was_seen(tmp_path: Path) -> None:
         process.send_signal(signal.SIGINT)
         reader = threading.Thread(target=_drain, args=(ours,))
         reader.start()
-        out, _ = process.communicate(timeout=60)
+        out, _ = process.communicate(timeout=180)
         reader.join()
     finally:
         process.kill()

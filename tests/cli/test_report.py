@@ -161,7 +161,7 @@ def test_full_disk_behind_standard_output(sound, arguments, said):
             stdout=full,
             stderr=subprocess.PIPE,
             text=True,
-            timeout=60,
+            timeout=180,
             cwd=Path(__file__).parents[2],
         )
     assert done.returncode == 1
@@ -175,7 +175,7 @@ def test_colours_are_for_terminals_only(sound):
         [sys.executable, "-m", "collagebench", "report", str(sound)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
         cwd=Path(__file__).parents[2],
     )
     assert "\x1b" not in done.stdout

@@ -240,7 +240,7 @@ def test_full_disk_is_one_sentence_and_loses_nothing_written(tmp_path):
         [sys.executable, "-c", textwrap.dedent(FULL_DISK), str(tmp_path / "run")],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
         cwd=Path(__file__).parents[2],
         env={**os.environ, "PYTHONPATH": f"{Path(__file__).parents[2]}:{Path(__file__).parents[1]}"},
     )

@@ -44,7 +44,7 @@ def called(*shown: Any, content: bytes = b"", calls: tuple[str, ...] = CALLS) ->
             for name in calls:
                 method = channel.unary_unary(f"/{wire.SERVICE}/{name}")
                 for metadata in shown:
-                    call = method(content, metadata=metadata, timeout=10)
+                    call = method(content, metadata=metadata, timeout=60)
                     found.add(await call.code())
         await server.stop(None)
         return found

@@ -152,7 +152,7 @@ def test_draining_asks_first_and_then_kills(tmp_path: Path, temporary: Path) -> 
         pids = started(server, 2)
         os.kill(pids[0], signal.SIGSTOP)
         watched = Watched(pids)
-        server.order(drain=0.5)
+        server.order(drain=3.0)
         assert server.hear() == {"worker": 1, "event": "exited", "status": "exit status 0"}
         assert not watched.left_after(SOON)
         assert server.process.wait(SOON) == 0

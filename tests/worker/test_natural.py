@@ -12,7 +12,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from natural_processes import FAST, affinities, group, groups, nothing_left, permitted, processes, state, until
+from natural_processes import (
+    FAST,
+    PATIENCE,
+    affinities,
+    group,
+    groups,
+    nothing_left,
+    permitted,
+    processes,
+    state,
+    until,
+)
 from real_processes import SOON, SPEC, Driven, Watched, driven
 
 from collagebench.stragglers import draws
@@ -268,7 +279,7 @@ def test_a_disturbed_worker_drains(own_tool: None, server: Driven, kind: str) ->
         until(lambda: state(pid) == "T", "the worker stops")
     server.order(drain=10.0)
     assert server.hear() == {"worker": 0, "event": "exited", "status": "exit status 0"}
-    assert server.process.wait(30) == 0
+    assert server.process.wait(PATIENCE) == 0
 
 
 def test_a_worker_that_does_not_run_is_not_disturbed(server: Driven) -> None:
@@ -323,4 +334,4 @@ def test_a_crashed_worker_stays_away_when_all_have_to_go(server: Driven) -> None
     assert server.hear() == {"worker": 0, "event": "crashed"}
     server.order(drain=5.0)
     assert server.hear()["worker"] == 1
-    assert server.process.wait(30) == 0
+    assert server.process.wait(PATIENCE) == 0

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from natural_processes import FAST, group, groups, nothing_left, permitted, processes, state, until
+from natural_processes import FAST, PATIENCE, group, groups, nothing_left, permitted, processes, state, until
 from real_processes import ROOT, SOON, Watched
 
 from collagebench.worker.janitor import _tidy, born
@@ -85,7 +85,7 @@ def played(logs: Path, kind: str, then: str = "") -> Iterator[Scene]:
     ) as client:
         try:
             yield Scene(client, kind)
-            client.wait(30)
+            client.wait(PATIENCE)
         finally:
             client.kill()
 
@@ -171,10 +171,10 @@ def test_a_stress_ng_leaves_nothing_either(tmp_path: Path, temporary: Path, vict
             scene.client.kill()
         else:
             os.kill(scene.forkserver if victim == "forkserver" else scene.workers[0], signal.SIGKILL)
-        assert not first.left_after(30)
+        assert not first.left_after(PATIENCE)
         if victim != "client":
             scene.go_on()
-        assert not second.left_after(30)
+        assert not second.left_after(PATIENCE)
     nothing_left(temporary)
 
 

@@ -61,7 +61,7 @@ class Driven:
         assert self.process.stdout is not None
         self.process.stdin.close()
         self.process.stdout.close()
-        assert self.process.wait(10) == 0
+        assert self.process.wait(60) == 0
 
     def missing(self) -> list[str]:
         """Return what it does not have of the model."""
