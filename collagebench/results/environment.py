@@ -19,8 +19,8 @@ from typing import Any
 from collagebench import __version__
 
 RECORDING = (
-    *("coding", "config.py", "engine", "fleet", "results", "schemes", "statistics", "stragglers", "worker", "workload"),
-    "zoo",
+    *("coding", "config.py", "engine", "fleet", "onnx_session.py", "results", "schemes", "statistics", "stragglers"),
+    *("worker", "workload", "zoo"),
 )
 """What of this package records depend on; on statistics, because they say which runs are measured again."""
 DEPENDENCIES = (

@@ -6,12 +6,15 @@ import json
 import os
 import platform
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from collagebench.results import environment
-from collagebench.results.environment import capture, processor_time, sources
+from collagebench.results.environment import RECORDING, capture, processor_time, sources
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_the_machine_is_described_in_plain_json():
@@ -138,3 +141,15 @@ def test_ticks_of_fewer_kinds_than_there_are_say_nothing(monkeypatch: pytest.Mon
     assert processor_time() == (0.0, 0.0)
     monkeypatch.setattr(environment, "_lines", lambda path: ["cpu  1 2 3 4 5 6 7 8"])
     assert processor_time() == (36.0, 8.0)
+
+
+@pytest.mark.processes
+def test_the_digest_is_of_all_code_that_an_experiment_loads() -> None:
+    """Whatever engine, fleet and workers import is in it, but for what carries errors, addresses, signals and files."""
+    script = (
+        "import sys, collagebench.engine.experiment, collagebench.fleet.opening, collagebench.worker.inference\n"
+        "print(*{name.split('.')[1] for name in sys.modules if name.startswith('collagebench.')})"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, check=True)
+    decides_nothing = {"addresses", "errors", "hosts", "interrupts", "models", "ordinary", "paths", "whole"}
+    assert set(done.stdout.split()) - decides_nothing == {name.removesuffix(".py") for name in RECORDING}
