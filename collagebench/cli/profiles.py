@@ -90,7 +90,8 @@ def _facts(path: Path) -> dict[str, Any]:
 
 def _rate(config: Config) -> float | None:
     """Return the requests a second that a config stands for; None where that depends on how fast a machine is."""
-    from collagebench.engine.plan import service, stragglers_of
+    from collagebench.engine.durations import service
+    from collagebench.engine.plan import stragglers_of
 
     if config.rate is not None:
         return config.rate

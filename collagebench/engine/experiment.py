@@ -111,7 +111,7 @@ def _experiment(
     resume: bool,
     engine: str,
     run_cells: Callable[[Plan, RunWriter, Path, Progress, Collection[tuple[str, int]]], bool],
-    measured: Mapping[tuple[str, int], float] = {},
+    measured: Mapping[tuple[str, int], float],
 ) -> None:
     saved = f"interrupted; what was finished is in {directory}, to go on with --resume --out {directory}"
     with interruptions() as told:

@@ -7,18 +7,17 @@ time of the models where that is measured and not given.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import count, product
-from statistics import fmean, median
+from itertools import count
 from typing import Any
 
 import numpy as np
 
 from collagebench import zoo
 from collagebench.config import Config, SchemeConfig
-from collagebench.engine.evaluation import Images, session
+from collagebench.engine.durations import inference, service
+from collagebench.engine.evaluation import Images
 from collagebench.engine.fitted import resolve_fits
 from collagebench.engine.recorder import Workload
 from collagebench.errors import DataError, ModelError, UsageError
@@ -26,18 +25,12 @@ from collagebench.schemes import make
 from collagebench.schemes.protocol import Request, Scheme, Task
 from collagebench.stragglers.draws import key, stream, uniform
 from collagebench.stragglers.model import NAMES, Stragglers, open_stragglers, parameters_of
-from collagebench.stragglers.service import service_time
 from collagebench.workload.arrivals import arrivals
 from collagebench.workload.dataset import Dataset, open_dataset
 from collagebench.zoo.seen import seen_in_training, taught_by_another
 
 USUAL_TIME_SCALE = 0.2
 """Makes made up and published latencies short enough for a run within a minute."""
-TIMED_INFERENCES = 25
-SAMPLED_RUNS, SAMPLED_WORKERS = 200, 10_000
-"""Runs whose draws are sampled beforehand, and of how many workers in all: a large fleet says as much in fewer runs."""
-FAR_APART = 1000.0
-"""Seconds between the sampled services of one worker, so that one slow period does not count for all of them."""
 AT_ONCE = 10_000
 """Requests that are made at one time."""
 BATCHED = ("single", "backup")
@@ -243,7 +236,7 @@ def _compute_times(
 ) -> Mapping[tuple[str, int], float]:
     single = _single(variants)
     return {
-        (name, size): measured.get((name, size)) or _compute_time(model, size, config, single)
+        (name, size): measured.get((name, size)) or inference(model, size, single, config.compute_time)
         for (name, size), model in sizes_of(variants).items()
     }
 
@@ -273,50 +266,15 @@ def _variant(scheme_config: SchemeConfig, config: Config, available: list[zoo.Mo
     return Variant(scheme_config, workers, models, scheme)
 
 
-def _image_size(models: Any) -> tuple[int, int, int]:
-    models = list(models)
+def _image_size(models: Sequence[zoo.Model]) -> tuple[int, int, int]:
+    first = models[0]
     for model in models[1:]:
-        if model.image != models[0].image:
+        if model.image != first.image:
             raise ModelError(
-                f"models {models[0].name} and {model.name} were trained on images of different sizes "
-                f"({models[0].image[:2]} and {model.image[:2]} pixels): they cannot serve one fleet"
+                f"models {first.name} and {model.name} were trained on images of different sizes "
+                f"({first.image[:2]} and {model.image[:2]} pixels): they cannot serve one fleet"
             )
-    size: tuple[int, int, int] = models[0].image
-    return size
-
-
-def _compute_time(model: zoo.Model, batch: int, config: Config, single: zoo.Model) -> float:
-    """Return the seconds that the inference of a batch takes: measured (a median, one thread), or as configured.
-
-    What is configured is the time of one inference of `single`; others take as many times that as they take operations.
-    """
-    runner = session(model)
-    if config.compute_time is not None:
-        return config.compute_time * batch * model.macs / single.macs
-    blank = np.zeros((batch, *model.input), dtype=model.dtype)
-    times = []
-    for _ in range(TIMED_INFERENCES):
-        start = time.perf_counter()
-        runner.run(["logits"], {"image": blank})
-        times.append(time.perf_counter() - start)
-    return median(times)
-
-
-def service(stragglers: Stragglers, compute: float, workers: int) -> tuple[float, float]:
-    """Return the mean and the median service time of a single image in seconds.
-
-    The median is that of a sample of draws; the mean comes from the straggler model's own, and the sample makes up for
-    draws that would make a service shorter than its inference.
-    """
-    runs = max(SAMPLED_RUNS // 20, min(SAMPLED_RUNS, SAMPLED_WORKERS // workers))
-    places = product(range(runs), range(workers), range(5))
-    draws = [stragglers.draw(run, worker, i, 0, i * FAR_APART) for run, worker, i in places]
-    middle = median(service_time(stragglers.mode, compute, draw) for draw in draws)
-    if stragglers.mode == "scale":  # never faster than the inference
-        return compute * (stragglers.mean + fmean(max(1.0 - draw, 0.0) for draw in draws)), middle
-    if stragglers.mode == "floor":
-        return stragglers.mean + fmean(max(compute - draw, 0.0) for draw in draws), middle
-    return service_time(stragglers.mode, compute, stragglers.mean), middle
+    return first.image
 
 
 def _workload(config: Config, rate: float, run: int, dataset: Dataset) -> Workload:

@@ -6,7 +6,7 @@ from statistics import fmean
 
 import pytest
 
-from collagebench.engine.plan import service
+from collagebench.engine.durations import service
 from collagebench.stragglers.model import open_stragglers
 from collagebench.stragglers.service import MODES, Mode, service_time
 
