@@ -14,13 +14,15 @@ from collections.abc import Hashable
 from collagebench.errors import UsageError
 from collagebench.schemes.protocol import Wake
 
+MINIMUM = 20
+"""Values below which a percentile is not known."""
+
 
 class RunningPercentile:
-    """The observed p-th percentile (an order statistic) of the last `window` values; none before `minimum` of them."""
+    """The observed p-th percentile (an order statistic) of the last `window` values; none before MINIMUM of them."""
 
-    def __init__(self, p: float, window: int = 1000, minimum: int = 20) -> None:
+    def __init__(self, p: float, window: int = 1000) -> None:
         self.p = p
-        self.minimum = minimum
         self._last: deque[float] = deque(maxlen=window)
         self._sorted: list[float] = []
 
@@ -39,7 +41,7 @@ class RunningPercentile:
 
     def lowest(self, rank: int) -> float | None:
         """Return the value of a rank, 1 being the lowest, or None while too few are known; infinite beyond the last."""
-        if len(self._sorted) < self.minimum:
+        if len(self._sorted) < MINIMUM:
             return None
         return self._sorted[rank - 1] if rank <= len(self._sorted) else math.inf
 

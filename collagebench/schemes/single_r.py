@@ -2,7 +2,7 @@
 
 A fixed delay that respects a small budget must be long, and a copy sent late returns late. Tossing a coin as well lets
 the copies go out earlier, when they still have time to win. With X the latency of a request, Y that of its copy,
-independent of X, and T the one that the user sees:
+independent of X and distributed alike, and T the one that the user sees:
 
     copies per request    q P(X > d) <= budget
     tail                  P(T > t) = P(X > t) (1 - q P(Y <= t - d))   for t >= d, and P(X > t) before
@@ -34,20 +34,17 @@ def coin(number: int) -> float:
     return (number + 1) * GOLDEN % 1.0
 
 
-def fit(
-    latencies: ArrayLike, budget: float, percentile: float = 0.99, copies: ArrayLike | None = None
-) -> tuple[float, float]:
+def fit(latencies: ArrayLike, budget: float, percentile: float = 0.99) -> tuple[float, float]:
     """Return the delay (seconds) and the probability that make the percentile of latency the least within a budget.
 
-    `latencies` [n] are seconds without reissue, infinite where a request failed; `copies` [m] those of copies, the same
-    if None; `budget` is the share of requests that may be reissued; `percentile` is a share below 1. Takes
-    O(n log n log m). Of equally good pairs it returns the one that reissues least, then the one that does so soonest.
+    `latencies` [n] are seconds without reissue, infinite where a request failed, and also those of copies; `budget` is
+    the share of requests that may be reissued; `percentile` is a share below 1. Takes O(n (log n)^2). Of equally good
+    pairs it returns the one that reissues least, then the one that does so soonest.
 
     Raises:
         UsageError: so many requests failed that the percentile is infinite whatever is reissued.
     """
     x = np.sort(np.asarray(latencies, dtype=np.float64))
-    y = x if copies is None else np.sort(np.asarray(copies, dtype=np.float64))
     delays = np.unique(np.concatenate([[0.0], x[np.isfinite(x)]]))
     slower = (len(x) - np.searchsorted(x, delays, side="right")) / len(x)
     q = np.minimum(1.0, budget / np.maximum(slower, budget)) if budget > 0 else np.zeros_like(slower)
@@ -56,22 +53,22 @@ def fit(
     def good(t: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Whether at most the share `target` is slower than `t`, for each delay."""
         tail = (len(x) - np.searchsorted(x, t + ROUNDING, side="right")) / len(x)
-        answered = np.searchsorted(y, t - delays + ROUNDING, side="right") / len(y)
+        answered = np.searchsorted(x, t - delays + ROUNDING, side="right") / len(x)
         return np.asarray(tail * (1 - q * answered) <= target + ROUNDING)
 
-    def least(steps: NDArray[np.float64], offset: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return for each delay the first `offset + step` that is good, by bisection; infinite if none is."""
+    def least(offset: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return for each delay the first `offset + latency` that is good, by bisection; infinite if none is."""
         low = np.zeros(len(delays), dtype=np.int64)
-        high = np.full(len(delays), len(steps), dtype=np.int64)
+        high = np.full(len(delays), len(x), dtype=np.int64)
         while (open_ := low < high).any():
             middle = (low + high) // 2
-            ok = good(offset + steps[np.minimum(middle, len(steps) - 1)])
+            ok = good(offset + x[np.minimum(middle, len(x) - 1)])
             high = np.where(open_ & ok, middle, high)
             low = np.where(open_ & ~ok, middle + 1, low)
-        return np.where(low < len(steps), offset + steps[np.minimum(low, len(steps) - 1)], np.inf)
+        return np.where(low < len(x), offset + x[np.minimum(low, len(x) - 1)], np.inf)
 
     # The tail falls in steps, at the latencies and at the delay plus a copy's: its percentile is one of these.
-    reached = np.minimum(least(x, np.zeros_like(delays)), least(y, delays))
+    reached = np.minimum(least(np.zeros_like(delays)), least(delays))
     best = np.lexsort((delays, np.round(q * slower, 12), np.round(reached, 12)))[0]
     if np.isinf(reached[best]):
         raise UsageError(f"{np.isinf(x).mean():.1%} of the requests in the log failed: no delay can be fitted to it")

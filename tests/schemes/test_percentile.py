@@ -8,7 +8,7 @@ from math import ceil
 import pytest
 
 from collagebench.errors import UsageError
-from collagebench.schemes.percentile import Delay, RunningPercentile, parse_delay
+from collagebench.schemes.percentile import MINIMUM, Delay, RunningPercentile, parse_delay
 from collagebench.schemes.protocol import Wake
 from collagebench.statistics.notes import delays
 
@@ -85,4 +85,4 @@ def test_what_comes_before_a_percentile_is_known_is_asked_for_once_it_is() -> No
 
 def test_a_report_knows_from_how_many_replies_on_a_percentile_is_known() -> None:
     """The note on requests that came before that counts the same replies as the schemes."""
-    assert RunningPercentile(95).minimum == delays.REPLIES
+    assert MINIMUM == delays.REPLIES
