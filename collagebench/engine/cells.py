@@ -9,9 +9,8 @@ import math
 from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
 from heapq import merge
-from typing import Any
 
-from collagebench.engine.conductor import Conductor, Listener
+from collagebench.engine.conductor import Conductor, Listener, Transport
 from collagebench.engine.judgement import Evaluate, Judge
 from collagebench.engine.plan import Plan, Variant
 from collagebench.engine.recorder import Recorder
@@ -80,14 +79,14 @@ def watched(plan: Plan, variant: Variant, run: int, listener: Listener, progress
 
 def conductor_of(
     plan: Plan, variant: Variant, run: int, listener: Listener, judge: Judge = lambda request, jobs: math.inf
-) -> Callable[[Any], Conductor]:
+) -> Callable[[Transport], Conductor]:
     """Return the function that makes a cell's conductor on a transport."""
     compute, mode = plan.compute_of(variant), plan.stragglers.mode
 
     def expected(task: Task, draw: float) -> float:
         return service_time(mode, compute(task), draw)
 
-    def conduct(transport: Any) -> Conductor:
+    def conduct(transport: Transport) -> Conductor:
         stragglers = plan.stragglers
         draw, tie = partial(stragglers.draw, run), plan.ties(run)
         drops = partial(stragglers.drops, run) if isinstance(stragglers, Erasure) else None
