@@ -136,10 +136,10 @@ def socket_directory(directory: str | None = None) -> Iterator[str]:
                 f"the workers' sockets would lie in {directory}, too long a path ({longest} bytes, a Unix socket "
                 f"allows {SOCKET_PATH_BYTES}); set TMPDIR to a shorter one"
             )
-        if not set("%?#").isdisjoint(directory):
+        if not set("%?#").isdisjoint(directory) or directory != os.fsencode(directory).decode(errors="replace"):
             raise FleetError(
-                f"the workers' sockets would lie in {directory}, but gRPC takes no path with %, ? or # in it; set "
-                "TMPDIR to another"
+                f"the workers' sockets would lie in {directory}, but gRPC takes no path with %, ? or # in it, nor one "
+                "that is no UTF-8; set TMPDIR to another"
             )
         yield directory
     finally:
