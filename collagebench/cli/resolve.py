@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import fields, replace
 from datetime import datetime
 from pathlib import Path
@@ -10,7 +12,7 @@ from typing import Any
 
 from collagebench.config import DEFAULT_SCHEMES, Config, SchemeConfig, option
 from collagebench.engine.fitted import LOG, resolve_fits
-from collagebench.errors import UsageError, nearest
+from collagebench.errors import OutputError, UsageError, nearest
 from collagebench.fleet.where import FLEETS, Where
 from collagebench.hosts import Host, read_hosts
 from collagebench.paths import profiles_dir
@@ -218,12 +220,31 @@ def _with_time_scale(parameters: Mapping[str, Any]) -> Collection[str]:
 
 
 def run_directory(out: Path | None, verb: str) -> Path:
-    """Return where an experiment leaves its results: where the user said, or a new directory below `runs`."""
+    """Return where an experiment leaves its results: where the user said, or a new directory below `runs`.
+
+    That is made at once, so that another experiment that begins in the same second has one of its own; if nothing has
+    come into it when the program ends, it goes.
+    """
     if out is not None:
         return out
     name = f"{datetime.now():%Y%m%d-%H%M%S}-{verb}"
     names = (name, *(f"{name}-{number}" for number in range(2, 1000)))
-    return next(path for path in map(Path("runs").joinpath, names) if not path.exists())
+    for path in map(Path("runs").joinpath, names):
+        try:
+            path.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        except OSError:  # what is wrong with it is said when it is to be used
+            return path
+        atexit.register(_remove_if_empty, path.absolute())
+        return path
+    raise OutputError(f"runs/{name} and 998 more exist; choose another directory with --out")
+
+
+def _remove_if_empty(path: Path) -> None:
+    with suppress(OSError):
+        path.rmdir()
+        path.parent.rmdir()
 
 
 def profile_path(name: str) -> Path:

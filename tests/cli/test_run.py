@@ -9,6 +9,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Any
 
 import pytest
 from command_line import collagebench, descendants, finish, start, wait_for_requests
-from real_processes import SOON, Watched
+from real_processes import ROOT, SOON, Watched
 
 from collagebench import zoo
 
@@ -439,3 +440,23 @@ def test_the_command_line_wins_over_the_profile(tmp_path: Path) -> None:
     assert report["schemes"][0]["utilisation"] == pytest.approx(0.2)
     assert [scheme["variant"] for scheme in report["schemes"]] == ["waiting", "held"]
     assert report["schemes"][1]["options"] == {"hold": 0.02}
+
+
+def test_what_begins_in_the_same_second_has_a_directory_of_its_own(tmp_path: Path) -> None:
+    """Nobody who named no --out is refused for another's records; what never began leaves no directory."""
+    program = (
+        "from collagebench.cli.resolve import run_directory\n"
+        "made = [run_directory(None, 'simulate') for _ in range(3)]\n"
+        "assert len({*made}) == 3\n"
+        "(made[1] / 'run.json').touch()\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": ROOT}
+    for _ in range(2):
+        subprocess.run([sys.executable, "-c", program], cwd=tmp_path, env=environment, check=True)
+    assert len(list((tmp_path / "runs").iterdir())) == 2
+    shutil.rmtree(tmp_path / "runs")
+    assert collagebench("simulate", "--models", "nowhere", cwd=tmp_path)[0] != 0
+    assert not (tmp_path / "runs").exists()
+    (tmp_path / "runs").touch()
+    code, _, err = collagebench("simulate", *SMALL, "--compute-time", "0.001", cwd=tmp_path)
+    assert (code, "cannot be used as a run directory (Not a directory)" in err) == (1, True)
