@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,8 +14,8 @@ def write_whole(path: Path, content: bytes) -> None:
     """Write a file through another beside it, which takes its name once it is on the disk.
 
     So neither a full disk nor a sudden end of the process or the machine leaves a part under that name, and of several
-    processes that write it at once the last one wins. A link stays one. What is no ordinary file (a pipe, a device) is
-    written directly.
+    processes that write it at once the last one wins. A link stays one, and a file has the permissions that it had. What
+    is no ordinary file (a pipe, a device) is written directly.
 
     Raises:
         OSError: it cannot be written, or is protected from it; a file that was there before is as it was.
@@ -31,6 +32,8 @@ def write_whole(path: Path, content: bytes) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
+        with contextlib.suppress(OSError):  # there is none yet, or it is somebody else's
+            partial.chmod(stat.S_IMODE(target.stat().st_mode))
         partial.replace(target)
     finally:
         with contextlib.suppress(OSError):

@@ -22,6 +22,17 @@ def test_a_file_is_made_or_replaced(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_who_may_read_a_file_stays_as_it_was(tmp_path: Path) -> None:
+    """A report that was hidden from others is so when it is written again; a new one is what the user's mask says."""
+    path = tmp_path / "f.json"
+    write_whole(path, b"new")
+    (tmp_path / "other").write_bytes(b"")
+    assert path.stat().st_mode == (tmp_path / "other").stat().st_mode
+    path.chmod(0o600)
+    write_whole(path, b"again")
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
 def test_a_full_disk_leaves_the_old_file(tmp_path: Path) -> None:
     """What does not fit is an OSError; the old file is as it was, a new one is not there, and no part is left."""
     path = tmp_path / "f.json"
