@@ -14,8 +14,8 @@ def write_whole(path: Path, content: bytes) -> None:
     """Write a file through another beside it, which takes its name once it is on the disk.
 
     So neither a full disk nor a sudden end of the process or the machine leaves a part under that name, and of several
-    processes that write it at once the last one wins. A link stays one, and a file has the permissions that it had. What
-    is no ordinary file (a pipe, a device) is written directly.
+    processes that write it at once the last one wins. A link stays one, and a file has the permissions that it had.
+    What is no ordinary file (a pipe, a device) is written directly.
 
     Raises:
         OSError: it cannot be written, or is protected from it; a file that was there before is as it was.
