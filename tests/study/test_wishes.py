@@ -280,3 +280,9 @@ def test_of_one_run_only_what_is_faster_by_far_is(latency: float, faster: bool) 
     hedge = candidate("hedge", 0.15, by_run=(0.2, 0.1))
     assert faster_than_none([hedge], none) == []
     assert as_fast([none, hedge]) == [none, hedge]
+
+
+def test_whatever_bears_the_load_is_faster_than_no_redundancy_that_does_not() -> None:
+    """However slow it is; what cannot bear it either is not."""
+    none, other = (candidate(name, 0.1, unsteady="its queue grew") for name in ("none", "tied"))
+    assert faster_than_none([other, HEDGE, NONE], none) == [HEDGE, NONE]
