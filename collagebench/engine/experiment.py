@@ -65,7 +65,7 @@ def run(config: Config, directory: Path, progress: Progress, resume: bool = Fals
         if not resume:
             progress.stage("asking the endpoints what they serve")
             measured = inference_times(config, token)
-    run_cells = partial(on_workers.run_cells, token=token)
+    run_cells = partial(on_workers.run_cells, directory=directory, token=token)
     _experiment(config, directory, progress, resume, "live", run_cells, measured)
 
 
@@ -86,9 +86,8 @@ def simulate(
     check_simulated(config)
     if not resume:
         see_that_it_is_free(directory)
-    _experiment(
-        config, directory, progress, resume, "simulated", partial(in_virtual_time.run_cells, threads=threads), measured
-    )
+    run_cells = partial(in_virtual_time.run_cells, threads=threads)
+    _experiment(config, directory, progress, resume, "simulated", run_cells, measured)
 
 
 def check_simulated(config: Config) -> None:
@@ -110,7 +109,7 @@ def _experiment(
     progress: Progress,
     resume: bool,
     engine: str,
-    run_cells: Callable[[Plan, RunWriter, Path, Progress, Collection[tuple[str, int]]], bool],
+    run_cells: Callable[[Plan, RunWriter, Progress, Collection[tuple[str, int]]], bool],
     measured: Mapping[tuple[str, int], float],
 ) -> None:
     saved = f"interrupted; what was finished is in {directory}, to go on with --resume --out {directory}"
@@ -134,7 +133,7 @@ def _experiment(
             writer = RunWriter(directory, resumed_header(earlier, header, cells), earlier.cells)
         try:
             try:
-                complete = run_cells(plan, writer, directory, watched, earlier.cells if earlier else ())
+                complete = run_cells(plan, writer, watched, earlier.cells if earlier else ())
                 writer.finish("done")
             except Interrupted:
                 writer.finish("interrupted")

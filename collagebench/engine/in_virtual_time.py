@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from functools import partial
-from pathlib import Path
 
 from collagebench.engine.cells import Progress, begin, conductor_of, crashes_of, in_order, recorder_of, watched
 from collagebench.engine.evaluation import Evaluator
@@ -22,10 +21,9 @@ EVALUATED_AT_ONCE = 256
 def run_cells(
     plan: Plan,
     writer: RunWriter,
-    directory: Path,
     progress: Progress,
     done: Collection[tuple[str, int]],
-    threads: int = 0,
+    threads: int,
 ) -> bool:
     """Run all cells that are not done; return True, as no simulated worker is ever lost.
 

@@ -41,14 +41,14 @@ SAID = 4
 def run_cells(
     plan: Plan,
     writer: RunWriter,
-    directory: Path,
     progress: Progress,
     done: Collection[tuple[str, int]],
-    token: Token | None = None,
+    directory: Path,
+    token: Token | None,
 ) -> bool:
     """Run all cells that are not done, or those up to the loss of a worker; return whether it was all of them.
 
-    `token` is what servers that already run want to see.
+    `directory` is where the writer writes; `token` is what servers that already run want to see.
 
     Raises:
         CollagebenchError: the fleet could not be started, or results not written.
