@@ -35,7 +35,8 @@ from collagebench.engine.cells import conductor_of
 from collagebench.engine.plan import Plan, Variant, make_plan
 from collagebench.engine.router import Job
 from collagebench.engine.simulated import simulate_cell
-from collagebench.results.reader import Run, Table
+from collagebench.results.reader import Run
+from collagebench.results.table import Table
 from collagebench.statistics.comparison import Difference, MinimumEffect, compare
 from collagebench.statistics.intervals import Interval, slower_share
 from collagebench.statistics.latency import latency

@@ -18,7 +18,8 @@ import numpy as np
 from collagebench.report.frame import WIDTH, Box, Looks, axes, figure, key, ms
 from collagebench.report.markup import Markup, tag
 from collagebench.report.scales import Scale, logarithmic, room_for
-from collagebench.results.reader import Run, Table
+from collagebench.results.reader import Run
+from collagebench.results.table import Table
 from collagebench.statistics.latency import infinite_if_failed
 from collagebench.statistics.quantiles import QUANTILES, rank
 

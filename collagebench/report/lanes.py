@@ -16,7 +16,8 @@ from collagebench.report.markup import Markup, tag
 from collagebench.report.parts import as_ms
 from collagebench.report.scales import Scale, room_for
 from collagebench.results.carried import Cell, carried
-from collagebench.results.reader import Run, Table
+from collagebench.results.reader import Run
+from collagebench.results.table import Table
 from collagebench.statistics.latency import infinite_if_failed
 
 SLOWEST = 3

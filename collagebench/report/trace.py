@@ -17,7 +17,8 @@ import numpy as np
 
 from collagebench.report.lanes import starts
 from collagebench.results.carried import Cell, carried
-from collagebench.results.reader import EMPTY, Run, Table
+from collagebench.results.reader import Run
+from collagebench.results.table import EMPTY, Table
 
 MOST_EVENTS = 100_000
 """More than that (some 25 MB) is slow to open, so later runs are left out."""

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from collagebench.errors import DataError
 from collagebench.results.directory import CELLS, REQUESTS, TASKS
 from collagebench.results.records import NO_CLASS
+from collagebench.results.table import Table
 
 SOURCES = ("own", "replica", "hedge", "resent", "collage", "parity", "coded", "backup", "default")
 OUTCOMES = ("used", "wasted", "cancelled", "cancelled in service", "dropped", "crashed", "lost", "deadline", "refused")
@@ -32,18 +33,16 @@ EXACT = 2e-6
 """Seconds by which two ways to compute a time may differ, besides DIGITS of it."""
 DIGITS = 4e-9
 
-Columns = Mapping[str, NDArray[Any]]
-Texts = Mapping[str, list[str]]
 Mask = NDArray[np.bool_]
 
 
 class Checker:
     """Checks the columns of one file."""
 
-    def __init__(self, path: Path, columns: Columns, texts: Texts) -> None:
+    def __init__(self, path: Path, table: Table) -> None:
         self._path = path
-        self._columns = columns
-        self._texts = texts
+        self._columns = table.columns
+        self._texts = table.texts
 
     def refuse(self, row: int, what: str) -> NoReturn:
         """Raise the DataError about a row, counted from 0."""
@@ -83,7 +82,9 @@ class Checker:
             if text not in allowed:
                 self.none(self._columns[name] == code, f"{name} cannot be {text!r}")
 
-    def equal(self, left: NDArray[np.float64], right: NDArray[np.float64], scale: Any, what: str) -> None:
+    def equal(
+        self, left: NDArray[np.float64], right: NDArray[np.float64], scale: NDArray[np.float64], what: str
+    ) -> None:
         """See that two columns of seconds are the same where both are known, to the digits that are written."""
         with np.errstate(invalid="ignore"):
             self.none(np.abs(left - right) > EXACT + DIGITS * np.abs(scale), what)
@@ -98,18 +99,18 @@ class Checker:
         return ordered
 
 
-def check_records(directory: Path, requests: Any, tasks: Any, cells: Any, header: Mapping[str, Any]) -> None:
-    """See that the records of a run are possible and agree with each other; three tables of the reader.
+def check_records(directory: Path, requests: Table, tasks: Table, cells: Table, header: Mapping[str, Any]) -> None:
+    """See that the records of a run are possible and agree with each other.
 
     Raises:
         DataError: they do not; the sentence names the file and the line.
     """
     config = header.get("config", {})
-    check = Checker(directory / REQUESTS, requests.columns, requests.texts)
+    check = Checker(directory / REQUESTS, requests)
     _requests(check, requests, _classes(header))
-    asked = Checker(directory / TASKS, tasks.columns, tasks.texts)
+    asked = Checker(directory / TASKS, tasks)
     _tasks(asked, tasks, config.get("workers", MOST), header.get("service", {}).get("mode"))
-    listed = Checker(directory / CELLS, cells.columns, cells.texts)
+    listed = Checker(directory / CELLS, cells)
     listed.whole(("order",))
     listed.whole(("run",), below=config.get("runs", MOST))
     listed.whole(("requests",), 1)
@@ -135,7 +136,7 @@ def check_records(directory: Path, requests: Any, tasks: Any, cells: Any, header
     _durations(listed, requests, tasks, cells, (of_request, of_task, of_cell))
 
 
-def _requests(check: Checker, requests: Any, classes: int) -> None:
+def _requests(check: Checker, requests: Table, classes: int) -> None:
     check.whole(("run", "request"))
     check.whole(("image",))
     check.whole(("label",), below=classes)
@@ -168,7 +169,7 @@ def _requests(check: Checker, requests: Any, classes: int) -> None:
     check.equal(total, latency, ended, "its phases do not make up its latency")
 
 
-def _paired(check: Checker, requests: Any) -> None:
+def _paired(check: Checker, requests: Table) -> None:
     """See that every scheme met the same requests."""
     _, place = np.unique(requests["run"] << 32 | requests["request"], return_inverse=True)
     for name in ("arrival", "image", "label", "warmup"):
@@ -178,7 +179,7 @@ def _paired(check: Checker, requests: Any) -> None:
         check.none(met[place] != column, f"its {name} is not that of the same request under another scheme")
 
 
-def _tasks(check: Checker, tasks: Any, workers: int, mode: str | None) -> None:
+def _tasks(check: Checker, tasks: Table, workers: int, mode: str | None) -> None:
     check.whole(("run", "task", "attempt"))
     check.whole(("worker",), below=workers)
     check.whole(("share", "bytes_sent"), -1)
@@ -200,7 +201,7 @@ def _tasks(check: Checker, tasks: Any, workers: int, mode: str | None) -> None:
         check.equal(wanted, tasks["wanted_s"], wanted, "the service wanted is not what was asked of its inference")
 
 
-def _durations(check: Checker, requests: Any, tasks: Any, cells: Any, of: tuple[NDArray[np.int64], ...]) -> None:
+def _durations(check: Checker, requests: Table, tasks: Table, cells: Table, of: tuple[NDArray[np.int64], ...]) -> None:
     """See that a cell lasted from its first arrival to the end of its last task."""
     of_request, of_task, of_cell = of
     size = 1 + max((int(each.max()) for each in of if len(each)), default=0)
@@ -215,7 +216,7 @@ def _durations(check: Checker, requests: Any, tasks: Any, cells: Any, of: tuple[
 
 
 def _complete(
-    cells: Any, of_cell: NDArray[np.int64], of_request: NDArray[np.int64], of_task: NDArray[np.int64]
+    cells: Table, of_cell: NDArray[np.int64], of_request: NDArray[np.int64], of_task: NDArray[np.int64]
 ) -> NDArray[np.int64]:
     """Return the cells that have as many requests and tasks as they say: an incomplete one will be left out.
 
@@ -234,7 +235,7 @@ def _among(keys: NDArray[np.int64], ordered: NDArray[np.int64]) -> Mask:
     return np.asarray(ordered[place] == keys)
 
 
-def _cells(table: Any, numbers: dict[tuple[str, int], int]) -> NDArray[np.int64]:
+def _cells(table: Table, numbers: dict[tuple[str, int], int]) -> NDArray[np.int64]:
     """Return the number of every row's cell, the same for the same scheme and run in all tables."""
     keys, place = np.unique(table["scheme"].astype(np.int64) << 32 | table["run"], return_inverse=True)
     texts = table.texts["scheme"]

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from collagebench.results.reader import EMPTY, Run, Table
+from collagebench.results.reader import Run
+from collagebench.results.table import EMPTY, Table
 from collagebench.statistics.clusters import effective
 from collagebench.statistics.intervals import Interval, wilson
 

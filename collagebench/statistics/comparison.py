@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from collagebench.results.reader import Run, Table
+from collagebench.results.reader import Run
+from collagebench.results.table import Table
 from collagebench.statistics.intervals import Interval, around_ratio
 from collagebench.statistics.latency import Latency, latency
 from collagebench.statistics.matched import Matched, match

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from collagebench.results.reader import EMPTY, Table
+from collagebench.results.table import EMPTY, Table
 from collagebench.statistics.intervals import Interval, around
 
 

@@ -14,7 +14,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from collagebench.results.reader import Run, Table
+from collagebench.results.reader import Run
+from collagebench.results.table import Table
 from collagebench.statistics.distributions import student_t_two_sided
 from collagebench.statistics.latency import infinite_if_failed
 from collagebench.statistics.paired import paired

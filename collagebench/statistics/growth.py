@@ -25,7 +25,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from collagebench.results.reader import Table
+from collagebench.results.table import Table
 
 Z = 1.645
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from collagebench.results.reader import Table
+from collagebench.results.table import Table
 from collagebench.statistics.intervals import Interval, slower_share
 from collagebench.statistics.quantiles import QUANTILES, lower_bound, quantile, upper_bound
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from collagebench.results.reader import Run, Table
+from collagebench.results.reader import Run
+from collagebench.results.table import Table
 from collagebench.statistics.latency import infinite_if_failed
 from collagebench.statistics.quantiles import quantile
 from collagebench.statistics.timing import dispatch_lag

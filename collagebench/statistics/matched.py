@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from collagebench.results.reader import EMPTY, Table
+from collagebench.results.table import EMPTY, Table
 from collagebench.statistics.clusters import effective, sign_flip, sums
 from collagebench.statistics.intervals import Z95, Interval
 

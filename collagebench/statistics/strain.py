@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from collagebench.results.reader import Run, Table
+from collagebench.results.reader import Run
+from collagebench.results.table import Table
 from collagebench.statistics.cost import served_while_arriving
 from collagebench.statistics.quantiles import quantile
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from collagebench.results.reader import Table
+from collagebench.results.table import Table
 from collagebench.statistics.quantiles import quantile
 
 PHASES = ("group", "encode", "queue", "service", "injected", "transport", "decode", "hold")

@@ -5,7 +5,8 @@ Each is one sentence that names the scheme and the next step.
 
 from __future__ import annotations
 
-from collagebench.results.reader import Run, Table
+from collagebench.results.reader import Run
+from collagebench.results.table import Table
 from collagebench.statistics.accuracy import answers
 from collagebench.statistics.growth import growing
 from collagebench.statistics.in_vain import bereft, waits_in_vain

@@ -7,7 +7,8 @@ import pytest
 from scipy import stats
 from synthetic_run import HEADER, cell, make_run, request
 
-from collagebench.results.reader import Table, load
+from collagebench.results.reader import load
+from collagebench.results.table import Table
 from collagebench.results.writer import RunWriter
 from collagebench.statistics.drift import over_places, within_runs
 from collagebench.statistics.warnings import warnings

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from synthetic_run import HEADER, cell, lognormal, make_run, request, task
 
-from collagebench.results.reader import Table, load
+from collagebench.results.reader import load
+from collagebench.results.table import Table
 from collagebench.results.writer import RunWriter
 from collagebench.statistics.strain import client_share, own_stragglers, saturated, slow_transport
 from collagebench.statistics.warnings import warnings

@@ -9,7 +9,8 @@ import pytest
 from synthetic_run import HEADER, cell, change_header, lognormal, make_run, request, task
 
 from collagebench.cli import main
-from collagebench.results.reader import Table, load
+from collagebench.results.reader import load
+from collagebench.results.table import Table
 from collagebench.results.writer import RunWriter
 from collagebench.statistics.growth import growing, growth
 from collagebench.statistics.notes.sample import FLEETS, few_fleets
