@@ -9,7 +9,6 @@ out, and colours are normalised, each only where it is asked for.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import importlib
 import io
 import math
@@ -26,11 +25,6 @@ from torch.nn import functional as F  # noqa: N812
 
 from collagebench.errors import MissingExtra, ModelError, UsageError
 from collagebench.models.architecture import described
-
-PARALLEL = "module."
-"""What names of weights begin with that were saved from within torch's DistributedDataParallel, or DataParallel."""
-COMPILED = "_orig_mod."
-"""What names of weights have in them that were saved from what `torch.compile` made of a network, or of a part."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,71 +244,6 @@ def from_path(path: str) -> nn.Module:
     if not isinstance(network, nn.Module):
         raise ModelError(f"--network {path} made a {type(network).__name__}, not a torch.nn.Module")
     return network
-
-
-def quietly_loaded(file: Path | io.BytesIO) -> Any:
-    """Return what a file of torch's holds, as long as that is data; of what else it may be, torch only warns.
-
-    Raises:
-        Exception: whatever torch's unpickler meets.
-    """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return torch.load(file, map_location="cpu", weights_only=True)
-
-
-def weights_in(path: Path) -> tuple[dict[str, Tensor], str]:
-    """Return a state dict, or one under the key `state_dict`, `model_state_dict` or `model`, and the file's sha256.
-
-    A checkpoint of `Foreign` has one, too, whose names are given as those of the network within.
-
-    Raises:
-        ModelError: the file cannot be read, or holds no weights.
-    """
-    try:
-        content = path.read_bytes()
-        found = quietly_loaded(path)
-    except OSError as error:
-        raise ModelError(f"checkpoint {path} cannot be read ({error.strerror})") from None
-    except Exception:  # torch raises whatever its unpickler meets
-        raise ModelError(f"checkpoint {path} is damaged, or holds more than weights; save a state dict") from None
-    if isinstance(found, dict) and "schema" in found:
-        found = {key.removeprefix("network."): value for key, value in found["network"].items()}
-    for key in ("state_dict", "model_state_dict", "model"):
-        if isinstance(found, dict) and isinstance(found.get(key), dict):
-            found = found[key]
-    if not isinstance(found, dict) or not found or not all(isinstance(value, Tensor) for value in found.values()):
-        raise ModelError(f"checkpoint {path} holds no state dict; save one with torch.save(network.state_dict(), FILE)")
-    return found, hashlib.sha256(content).hexdigest()
-
-
-def bare(name: str) -> str:
-    """Return the name of a weight without what wrappers of torch put before it."""
-    return name.replace(COMPILED, "").removeprefix(PARALLEL)
-
-
-def fill(network: nn.Module, path: Path) -> str:
-    """Load what `weights_in` finds in a file into a network; return the file's sha256.
-
-    Raises:
-        ModelError: the file cannot be read, holds no weights, or another network's; the first that differs is named.
-    """
-    found, digest = weights_in(path)
-    own = network.state_dict()
-    found = {key if key in own else bare(key): value for key, value in found.items()}
-    for key, value in own.items():
-        if key not in found:
-            raise ModelError(f"checkpoint {path} is of another architecture: it lacks {key}")
-        if found[key].shape != value.shape:
-            raise ModelError(
-                f"checkpoint {path} is of another architecture: {key} is {tuple(found[key].shape)} there and "
-                f"{tuple(value.shape)} in the network"
-            )
-    for key in found:
-        if key not in own:
-            raise ModelError(f"checkpoint {path} is of another architecture: the network has no {key}")
-    network.load_state_dict(found)
-    return digest
 
 
 def logits_of(network: nn.Module, architecture: Preprocessing) -> int:

@@ -12,8 +12,9 @@ import torch
 
 from collagebench.errors import CollagebenchError, ModelError, OutputError
 from collagebench.models.architecture import Architecture, fields_of
-from collagebench.models.foreign import Borrowed, Foreign, quietly_loaded
+from collagebench.models.foreign import Borrowed, Foreign
 from collagebench.models.network import Network
+from collagebench.models.weights import quietly_loaded
 from collagebench.training.recipe import Recipe
 from collagebench.whole import write_whole
 

@@ -17,13 +17,11 @@ from collagebench.models.foreign import (
     Borrowed,
     Foreign,
     Preprocessing,
-    bare,
-    fill,
     from_path,
     from_torchvision,
     logits_of,
-    weights_in,
 )
+from collagebench.models.weights import bare, fill, weights_in
 from collagebench.training.export import divided, exported, exported_int8, forget_parities
 from collagebench.workload.dataset import Dataset, open_dataset
 

@@ -22,7 +22,8 @@ pytestmark = pytest.mark.train
 from collagebench import zoo  # noqa: E402
 from collagebench.cli import main  # noqa: E402
 from collagebench.models import cost  # noqa: E402
-from collagebench.models.foreign import Borrowed, Foreign, Preprocessing, fill, from_path  # noqa: E402
+from collagebench.models.foreign import Borrowed, Foreign, Preprocessing, from_path  # noqa: E402
+from collagebench.models.weights import fill  # noqa: E402
 from collagebench.training import checkpoint as checkpoints  # noqa: E402
 from collagebench.training import foreign  # noqa: E402
 from collagebench.training.loop import train  # noqa: E402
