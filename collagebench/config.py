@@ -128,6 +128,14 @@ class Config:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        for field in fields(self):
+            value = str(getattr(self, field.name))
+            try:
+                value.encode()
+            except UnicodeEncodeError:  # it could be used, but not be written down
+                raise UsageError(
+                    f"--{option(field.name)} {value!r} is no UTF-8; rename it, or make a link to it with another name"
+                ) from None
         for name in ("workers", "requests", "runs"):
             if getattr(self, name) < 1:
                 raise UsageError(f"--{name} must be 1 or more, not {getattr(self, name)}")

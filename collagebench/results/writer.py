@@ -282,7 +282,8 @@ class RunWriter:
 
     def _write_header(self) -> int:
         """Put the header in place; return how many bytes it has."""
-        plain = json.loads(json.dumps(self._header, default=str))
+        # A path that is no UTF-8, in what went wrong, could be written, but no reader could print it.
+        plain = json.loads(json.dumps(self._header, default=str, ensure_ascii=False).encode(errors="replace"))
         content = f"{json.dumps({**plain, OWN: header_checksum(plain)}, indent=1)}\n".encode()
         try:
             write_whole(self._directory / HEADER, content)

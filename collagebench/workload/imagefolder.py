@@ -48,6 +48,11 @@ class ImageFolder:
         if not folders:
             raise DataError(f"{root} holds no class folders; put the images of each class in a folder of its own there")
         self.classes = tuple(folder.name for folder in folders)
+        for folder in folders:
+            try:
+                folder.name.encode()
+            except UnicodeEncodeError:  # no manifest could hold it
+                raise DataError(f"class folder {folder} has a name that is no UTF-8; rename it") from None
         self._files: list[Path] = []
         labels: list[int] = []
         for label, folder in enumerate(folders):

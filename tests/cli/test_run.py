@@ -460,3 +460,15 @@ def test_what_begins_in_the_same_second_has_a_directory_of_its_own(tmp_path: Pat
     (tmp_path / "runs").touch()
     code, _, err = collagebench("simulate", *SMALL, "--compute-time", "0.001", cwd=tmp_path)
     assert (code, "cannot be used as a run directory (Not a directory)" in err) == (1, True)
+
+
+@pytest.mark.parametrize("name", ["--data", "--models", "--stragglers", "--trace"])
+def test_a_path_that_cannot_be_written_down_is_refused_before_anything_is_done(tmp_path: Path, name: str) -> None:
+    """What is no UTF-8 would leave records that no report could read."""
+    odd = tmp_path / "b\udcffd.csv"
+    odd.mkdir() if name in ("--data", "--models") else odd.write_text("0.1\n0.2\n")
+    with_it = {"--data": ["--dataset", "imagefolder"], "--trace": ["--stragglers", "trace"]}.get(name, [])
+    code, out, err = collagebench("simulate", *SMALL, *with_it, name, odd, "--out", "r", cwd=tmp_path)
+    assert (code, out) == (2, "")
+    assert "is no UTF-8; rename it, or make a link to it with another name" in err
+    assert not (tmp_path / "r").exists()

@@ -287,3 +287,13 @@ def test_pandas_opens_each_file_in_one_call(tmp_path):
     assert requests.latency.isna().tolist() == [False, True]
     assert tasks.requests[0].split() == ["0", "1"]
     assert cells.requests.tolist() == [2]
+
+
+def test_what_went_wrong_can_be_read_whatever_it_names(tmp_path):
+    """A path that is no UTF-8, in the error of a run, does not make the header one that a reader refuses."""
+    with contextlib.closing(RunWriter(tmp_path / "run", dict(HEADER))) as writer:
+        writer.request(request())
+        writer.cell(cell())
+        writer.finish("failed", error="no \udcff here")
+    run = load(tmp_path / "run")
+    assert (run.header["error"], run.changed) == ("no ? here", ())

@@ -305,3 +305,12 @@ def test_open_dataset_refuses_what_does_not_fit(tmp_path: Path) -> None:
         with pytest.raises(UsageError, match=words):
             call()
     assert open_dataset("shapes", size=(32, 32)).name == "shapes"
+
+
+def test_a_class_that_no_manifest_could_hold_is_refused_by_name(tmp_path: Path) -> None:
+    """Its folder's name is no UTF-8; those of images, which nobody writes down, may be anything."""
+    picture(tmp_path / "ant" / "\udcff.png", GREEN)
+    assert ImageFolder(tmp_path, "test").classes == ("ant",)
+    picture(tmp_path / "b\udcffe" / "a.png", GREEN)
+    with pytest.raises(DataError, match=r"class folder .* has a name that is no UTF-8; rename it"):
+        ImageFolder(tmp_path, "test")
