@@ -18,6 +18,7 @@ from collagebench.hosts import Host, read_hosts
 from collagebench.paths import profiles_dir
 from collagebench.profile import Profile, check_files, located, read_profile
 from collagebench.schemes import SCHEMES, make, options_of
+from collagebench.schemes.faults import ask
 from collagebench.stragglers.model import NAMES, PARAMETERS, RECORDED, is_path, parameters_of
 from collagebench.study.grid import FIELDS, Axis, Cell, Grid, axes_of, combinations, variants
 
@@ -94,7 +95,8 @@ def resolve_grid(options: Mapping[str, Any], recorded: Mapping[str, Any] = {}) -
             fitted = resolve_fits(scheme)
             for workers in sizes:
                 try:
-                    make(fitted.name, dict(fitted.options)).allot(workers)  # says what is wrong with them, if anything
+                    made = make(fitted.name, dict(fitted.options))
+                    ask(made, made.allot, workers)  # says what is wrong with them, if anything
                 except UsageError as error:
                     if values.get("fleet") != "endpoint":
                         raise

@@ -8,23 +8,29 @@ really takes and what time it is belong to the engine behind `Transport`.
 from __future__ import annotations
 
 import math
-import traceback
 from collections import deque
 from collections.abc import Callable, Collection, Hashable, Sequence
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 import numpy as np
 
 from collagebench.engine.router import Job, Router
-from collagebench.errors import CollagebenchError, UsageError
-from collagebench.results.checks import SOURCES
+from collagebench.errors import CollagebenchError
+from collagebench.results.checks import MOST, SOURCES
+from collagebench.schemes.faults import breach, brief, failure, named
 from collagebench.schemes.protocol import Action, Answer, Cancel, Fail, Judge, Keep, Request, Scheme, Send, Task, Wake
 
 ROUNDS = 1000
-"""How often a scheme is told of an idle worker, at one time, without sending anything."""
+"""How often a scheme is told of an idle worker, or may ask about the answer to an open request, at one time, without
+doing anything else."""
+FURTHER = 1000
+"""So many further tasks a request, and two for each worker, are more than any cure: they are sent without end."""
 SHARES = 1 << 16
 """Sets the draws and routing ties of coded shares apart from those of further attempts."""
+
+
+Numbers = tuple[int, str, int, int]
+"""First request, role, attempt and share of a task: how slow it is depends on them."""
 
 
 class Transport(Protocol):
@@ -104,14 +110,34 @@ class Conductor:
         """Jobs whose reply was lost, and whose deadline is still waited for."""
         self._begun: deque[Job] = deque()
         """Jobs whose service has begun, which the scheme has not been told of yet."""
+        self.quiet_since = 0.0
+        """When the last job ended, or the last request had come."""
+        # What a scheme is held to its rules with.
+        self._hook: tuple[Callable[..., list[Action]], list[Action]] | None = None
+        """The scheme's method that was called last, and what it returned."""
+        self._hooks: list[tuple[Callable[..., list[Action]], list[Action]] | None] = []
+        """Those that were called before it and whose actions are still being carried out."""
+        self._arrived = 0
+        """How many requests have come; their ids count from 0."""
+        self._further = 0
+        """How many tasks were sent for requests that had one already, or were refused."""
+        self._further_each = FURTHER + 2 * router.workers
+        self._unsent = 0
+        """Tasks with lower ids have all been sent."""
+        self._sent_above: set[int] = set()
+        """Ids from there on of tasks that have been sent, out of order."""
+        self._numbers: dict[int, Task | set[Numbers]] = {}
+        """The one task that was sent for an open request, or the numbers of all of them, by its id."""
 
     def arrived(self, request: Request, now: float) -> None:
         """A request has come in."""
         self.open[request.id] = request
+        self._arrived += 1
         self._perform(self._told(self.scheme.arrived, request, now), now)
 
     def finished(self, now: float) -> None:
         """No more requests will come."""
+        self.quiet_since = now
         self._perform(self._told(self.scheme.finished, now), now)
 
     def woke(self, token: Hashable, now: float) -> None:
@@ -190,6 +216,14 @@ class Conductor:
         self.router.restore(worker)
         self._perform([], now)
 
+    def overdue(self) -> float:
+        """Return from when on a scheme, if no request is to come, has kept those still open for longer than it may.
+
+        That is for as long as the deadline of a task with no worker having anything in hand; infinite while a reply
+        that was lost is waited for. A scheme that only wakes itself would do so for ever.
+        """
+        return math.inf if self.dropped_jobs else self.quiet_since + self.scheme.deadline
+
     def close(self) -> None:
         """End the cell: nothing is in hand and nothing will happen any more, so what is still open has failed.
 
@@ -208,48 +242,61 @@ class Conductor:
 
         The scheme hears of services that have begun before anything else, and of idle workers when all else is done.
         """
-        todo, begun, asked = actions, self._begun, 0
-        while True:
-            while begun:
-                job = begun.popleft()
-                if not job.given_up:
-                    todo += self._told(self.scheme.begun, job.task, now)
-            if not todo:
-                role = self.scheme.idle_role
-                if role is None or not self.router.idle(role):
-                    return
-                asked += 1
-                if asked > ROUNDS:
-                    raise self._fault(
-                        f"was told {ROUNDS:,} times of an idle {role} worker and did not send it anything"
-                    )
-                todo += self._told(self.scheme.idle, role, now)
+        todo, begun, asked, judged = actions, self._begun, 0, 0
+        action: Action | None = None
+        try:
+            while True:
+                while begun:
+                    job = begun.popleft()
+                    if not job.given_up:
+                        todo += self._told_meanwhile(self.scheme.begun, job.task, now)
                 if not todo:
-                    return
-            action = todo.pop()
-            if isinstance(action, Send):
-                asked = 0
-                if not self._send(action, now):
-                    todo[:0] = self._told(self.scheme.failed, action.task, "refused", now)
-            elif isinstance(action, Answer):
-                self._answer(action, now)
-            elif isinstance(action, Wake):
-                if math.isnan(action.at):
-                    raise self._fault("asked to be woken at a time that is no number")
-                self._transport.wake(action.token, action.at)
-            elif isinstance(action, Cancel):
-                self._cancel(action.task, now)
-            elif isinstance(action, Keep):
-                self._keep_on(self._job(action.task), action.requests, now)
-            elif isinstance(action, Judge):
-                margin = self._judge(action.request, [self._job(task) for task in action.tasks])
-                todo += self._told(self.scheme.judged, action.request, margin, now)
-            elif isinstance(action, Fail):
-                if self.open.pop(action.request.id, None) is not None:
-                    self._listener.failed(action.request, action.reason)
-                    self._unkeep(action.request, now)
-            else:
-                raise self._fault(f"answered an event with {action!r}, which is no action")
+                    role = self.scheme.idle_role
+                    if role is None or not self.router.idle(role):
+                        break
+                    asked += 1
+                    if asked > ROUNDS:
+                        raise self._fault(
+                            f"was told {ROUNDS:,} times of an idle {role} worker and did not send it anything"
+                        )
+                    action = None
+                    todo += self._told_meanwhile(self.scheme.idle, role, now)
+                    if not todo:
+                        break
+                action = todo.pop()
+                if isinstance(action, Send):
+                    asked = 0
+                    if not self._send(action, now):
+                        todo[:0] = self._told_meanwhile(self.scheme.failed, action.task, "refused", now)
+                elif isinstance(action, Answer):
+                    judged = 0
+                    self._answer(action, now)
+                elif isinstance(action, Wake):
+                    if action.at < math.inf:
+                        self._transport.wake(action.token, action.at)
+                    elif math.isnan(action.at):
+                        raise self._fault("asked to be woken at a time that is no number", action)
+                elif isinstance(action, Cancel):
+                    self._cancel(action, now)
+                elif isinstance(action, Keep):
+                    self._keep_on(action, now)
+                elif isinstance(action, Judge):
+                    judged += 1
+                    if judged > ROUNDS * (1 + len(self.open)):
+                        raise self._fault(f"asked {judged:,} times how sure answers are and used none", action)
+                    margin = self._judge(action.request, self._judged_by(action))
+                    todo += self._told_meanwhile(self.scheme.judged, action.request, margin, now)
+                elif isinstance(action, Fail):
+                    judged = 0
+                    self._fail(action, now)
+                else:
+                    raise self._fault(f"answered an event with {brief(action)}, which is no action", action)
+        except (AttributeError, TypeError, ValueError) as error:
+            if action is not None and (what := _malformed(action)):
+                raise self._fault(what, action) from error
+            raise
+        if self._hooks:
+            self._hooks.clear()
 
     def _told(self, event: Callable[..., list[Action]], *what: Any) -> list[Action]:
         """Tell the scheme an event; return its actions, the last one first."""
@@ -257,38 +304,127 @@ class Conductor:
             actions = event(*what)
         except CollagebenchError:
             raise
-        except Exception as error:
-            raise CollagebenchError(
-                f"the scheme {type(self.scheme).__name__} failed when it was told {event.__name__}: "
-                f"{_shortly(error)}; COLLAGEBENCH_TRACEBACK=1 shows the whole way"
-            ) from error
+        except (Exception, SystemExit) as error:
+            raise failure(named(self.scheme), f"when it was told {event.__name__}", error) from error
         if not isinstance(actions, list):
-            raise self._fault(f"answered an event with {actions!r}: it must return a list of actions")
+            raise breach(
+                self.scheme, f"answered an event with {brief(actions)}: it must return a list of actions", event
+            )
+        self._hook = (event, actions)
         return actions[::-1]
 
-    def _job(self, task: Task) -> Job:
+    def _told_meanwhile(self, event: Callable[..., list[Action]], *what: Any) -> list[Action]:
+        """Do the same while actions of an earlier event are still to be carried out."""
+        self._hooks.append(self._hook)
+        return self._told(event, *what)
+
+    def _job(self, task: Task, action: Action) -> Job:
         """Return the job of a task that a scheme names."""
         if task.id not in self._jobs:
-            raise self._fault("named a task that it never sent, or whose reply it did not keep")
+            raise self._fault("named a task that it never sent, or whose reply it did not keep", action)
         return self._jobs[task.id]
 
-    def _fault(self, what: str) -> UsageError:
-        return UsageError(f"the scheme {type(self.scheme).__name__} {what}")
+    def _fault(self, what: str, action: Action | None = None) -> CollagebenchError:
+        """Return the error of a breach, at the method that returned the action; the last one called if there is none.
+
+        It is the very object that is looked for: another may be its equal.
+        """
+        called = [hook for hook in (self._hook, *self._hooks) if hook is not None]
+        mine = [hook for hook, actions in called if any(one is action for one in actions)]
+        return breach(self.scheme, what, mine[0] if mine else called[0][0] if called else None)
+
+    def _not_open(self, request: Request, known: Request | None, did: str, action: Action) -> NoReturn:
+        """Raise the fault of a scheme that did something to a request that is not open, or not the one `known`."""
+        if known is not None:
+            raise self._fault(f"{did} request {request.id} with another image or arrival than it came with", action)
+        if not self._has_come(request):
+            raise self._fault(f"{did} request {brief(request.id)}, which has not come", action)
+        raise self._fault(f"{did} request {request.id}, which was answered or given up already", action)
+
+    def _has_come(self, request: Request) -> bool:
+        return isinstance(request.id, int) and 0 <= request.id < self._arrived
+
+    def _was_sent(self, task: Task) -> bool:
+        return task.id < self._unsent or task.id in self._sent_above
+
+    def _enter(self, send: Send) -> int:
+        """See that a task may be sent, once and for open requests; return the id of the first of these."""
+        task = send.task
+        number, requests = task.id, task.requests
+        if not requests:
+            raise self._fault("sent a task that is for no request", send)
+        as_made = number == self._unsent and type(requests) is tuple
+        if not as_made and ((what := _malformed(send)) or number >= MOST):
+            raise self._fault(what or f"sent a task with the number {number}", send)
+        carried = -1
+        for request in requests:
+            known = self.open.get(request.id)
+            if known is request or known == request:
+                carried = request.id if carried < 0 else carried
+            elif known is not None or not self._has_come(request):
+                self._not_open(request, known, "sent a task for", send)
+        if carried < 0:
+            self._not_open(requests[0], None, "sent a task for", send)
+        if self._was_sent(task):
+            raise self._fault(f"sent a second task with the number {number}", send)
+        self._sent_above.add(number)
+        while self._unsent in self._sent_above:
+            self._sent_above.remove(self._unsent)
+            self._unsent += 1
+        return carried
+
+    def _tell_apart(self, send: Send, before: Task | set[Numbers], carried: int) -> None:
+        """See that no two tasks for an open request are slow alike, nor that there is no end to them."""
+        task = send.task
+        numbers = _numbers(task)
+        if isinstance(before, Task):
+            self._numbers[carried] = before = {_numbers(before)}
+        if numbers in before:
+            raise self._fault(
+                f"sent two {task.role} tasks for request {numbers[0]} with attempt {task.attempt} and share "
+                f"{task.share}, which would be slow alike",
+                send,
+            )
+        before.add(numbers)
+        self._see_an_end(send)
+
+    def _see_an_end(self, send: Send) -> None:
+        """See that a scheme does not send further tasks without end."""
+        self._further += 1
+        if self._further > self._further_each * self._arrived:
+            raise self._fault(
+                f"sends tasks without end: {self._further:,} further ones for {self._arrived:,} requests", send
+            )
 
     def _send(self, send: Send, now: float) -> bool:
         """Put a task on a worker; False if there is none for it."""
         task, avoid = send
+        number, role, requests, attempt, share = task
+        as_made = number == self._unsent and not self._sent_above and len(requests) == 1
+        if as_made and self.open.get(requests[0].id) is requests[0]:  # as nearly all are
+            self._unsent += 1
+            carried = requests[0].id
+        else:
+            carried = self._enter(send)
         shunned = {self._jobs[other.id].worker for other in avoid if other.id in self._jobs} if avoid else ()
         # A group's draws and routing are keyed by its first member, those of coded shares apart from further attempts'.
-        if not task.requests:
-            raise self._fault("sent a task that is for no request")
-        key, attempt = task.requests[0].id, task.attempt + SHARES * task.share
+        key = requests[0].id
+        if attempt or share:
+            if not 0 <= attempt < SHARES or share < 0:
+                raise self._fault(f"sent a task with the attempt {attempt} and the share {share}", send)
+            attempt += SHARES * share
         try:
-            worker = self.router.pick(task.role, shunned, self._tie(key, attempt))
+            worker = self.router.pick(role, shunned, self._tie(key, attempt))
         except KeyError:
-            raise self._fault(f"sent a task to a {task.role!r} worker, and asked for none in allot") from None
+            raise self._fault(f"sent a task to a {role!r} worker, and asked for none in allot", send) from None
         if worker is None:
+            self._see_an_end(send)
             return False
+        before = self._numbers.get(carried)
+        if before is None:
+            self._numbers[carried] = task
+        else:
+            self._tell_apart(send, before, carried)
         at = self.router.free_at(worker, now)
         draw = self._draw(worker, key, attempt, at)
         job = Job(task, worker, draw, now, self._expected(task, draw))
@@ -303,22 +439,60 @@ class Conductor:
         return True
 
     def _answer(self, answer: Answer, now: float) -> None:
-        if self.open.pop(answer.request.id, None) is None:
-            return
-        jobs = [self._job(task) for task in answer.tasks]
-        if answer.source not in SOURCES:
-            raise self._fault(f"answered from {answer.source!r}, which cannot be; sources are {', '.join(SOURCES)}")
-        if answer.source == "own" and any(job.task.attempt or job.task.share for job in jobs):
-            raise self._fault(f"called an answer to request {answer.request.id} own that a further task gave")
+        request, source, tasks = answer
+        known = self.open.pop(request.id, None)
+        if known is not request and known != request:
+            self._not_open(request, known, "answered", answer)
+        self._numbers.pop(request.id, None)
+        jobs = [self._job(task, answer) for task in tasks]
+        if source not in SOURCES:
+            raise self._fault(f"answered from {source!r}, which cannot be; sources are {', '.join(SOURCES)}", answer)
+        if source == "own" and any(job.task.attempt or job.task.share for job in jobs):
+            raise self._fault(f"called an answer to request {request.id} own that a further task gave", answer)
+        if source == "default" and jobs:
+            raise self._fault(f"called an answer to request {request.id} default that a task gave", answer)
+        if not jobs and source != "default":
+            raise self._fault(f"answered request {request.id} from no task, and did not call that default", answer)
         for job in jobs:
             if job.replied is None:
-                raise self._fault(f"answered request {answer.request.id} from a task that has not been served")
+                raise self._fault(f"answered request {request.id} from a task that has not been served", answer)
             job.outcome = "used"
-        self._listener.answered(answer.request, answer.source, jobs, now)
-        self._unkeep(answer.request, now)
+        self._listener.answered(request, source, jobs, now)
+        self._unkeep(request, now)
 
-    def _cancel(self, task: Task, now: float) -> None:
+    def _fail(self, fail: Fail, now: float) -> None:
+        request, reason = fail
+        known = self.open.pop(request.id, None)
+        if known is not request and known != request:
+            self._not_open(request, known, "gave up", fail)
+        self._numbers.pop(request.id, None)
+        if not isinstance(reason, str) or not reason:
+            raise self._fault(
+                f"gave up request {request.id} for the reason {brief(reason)}, which must be a text", fail
+            )
+        self._listener.failed(request, reason)
+        self._unkeep(request, now)
+
+    def _judged_by(self, judge: Judge) -> list[Job]:
+        """Return the jobs whose replies a scheme asks about."""
+        request, tasks = judge
+        known = self.open.get(request.id)
+        if known != request:
+            self._not_open(request, known, "asked about the answer to", judge)
+        jobs = [self._job(task, judge) for task in tasks]
+        if not jobs or any(job.replied is None or job.task.role != self.scheme.judges for job in jobs):
+            raise self._fault(
+                f"asked how sure an answer to request {request.id} is, but not of replies of its role judges, "
+                f"{self.scheme.judges!r}",
+                judge,
+            )
+        return jobs
+
+    def _cancel(self, cancel: Cancel, now: float) -> None:
+        task = cancel.task
         job = self._jobs.get(task.id)
+        if job is None and not self._was_sent(task):
+            raise self._fault("cancelled a task that it never sent", cancel)
         if job is None or job.given_up or job.replied is not None:
             return
         job.given_up = True
@@ -354,10 +528,11 @@ class Conductor:
                 self._kept.setdefault(request.id, []).append(job)
                 job.kept += 1
 
-    def _keep_on(self, job: Job, requests: Sequence[Request] | None, now: float) -> None:
+    def _keep_on(self, keep: Keep, now: float) -> None:
         """Do what a Keep says: None until a further one."""
+        job, requests = self._job(keep.task, keep), keep.requests
         if job.replied is None:
-            raise self._fault("kept the reply of a task that has not been served")
+            raise self._fault("kept the reply of a task that has not been served", keep)
         self._keep(job, requests or ())
         if job.kept_for_later is not (requests is None):
             job.kept_for_later = not job.kept_for_later
@@ -379,16 +554,45 @@ class Conductor:
             self.dropped_jobs -= 1
             self.router.give_up(job)
         del self._jobs[job.task.id]
+        self.quiet_since = now
         # A reply that was kept for others was nevertheless there when it came.
         self._listener.ended(job, now if job.replied is None else job.replied)
 
 
-def _shortly(error: Exception) -> str:
-    """Return what an error of a scheme is, and the last line of the scheme's file that led to it, in one line."""
-    what = f"{type(error).__name__}: {error}".splitlines()[0]
-    steps = traceback.extract_tb(error.__traceback__)[1:]
-    own = [step for step in steps if step.filename == steps[0].filename]
-    return f"{what} ({Path(own[-1].filename).name}, line {own[-1].lineno})" if own else what
+def _malformed(action: Action) -> str | None:
+    """Say which part of an action is not what it must be; None if it is the engine's fault that it did not do."""
+    for name, value in action._asdict().items():
+        wanted, fits = _PARTS.get(name, ("", None))
+        if fits is not None and not fits(value):
+            return f"answered an event with {brief(action)}, whose {name} must be {wanted}"
+    return None
+
+
+def _is_request(value: Any) -> bool:
+    return isinstance(value, Request)
+
+
+def _are_requests(value: Any) -> bool:
+    return isinstance(value, tuple) and all(map(_is_request, value)) and not _is_request(value)
+
+
+def _is_task(value: Any) -> bool:
+    whole = isinstance(value, Task) and all(isinstance(n, int) for n in (value.id, value.attempt, value.share))
+    return whole and min(value.id, value.attempt, value.share) >= 0 and _are_requests(value.requests)
+
+
+_PARTS: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "request": ("a Request", _is_request),
+    "requests": ("a tuple of Requests, or None", lambda value: value is None or _are_requests(value)),
+    "task": ("a Task of a tuple of Requests, with whole numbers from 0 up", _is_task),
+    "tasks": ("a tuple of Tasks", lambda value: isinstance(value, tuple) and all(map(_is_task, value))),
+    "avoid": ("a tuple of Tasks", lambda value: isinstance(value, tuple) and all(map(_is_task, value))),
+    "at": ("a number of seconds", lambda value: isinstance(value, (int, float))),
+}
+
+
+def _numbers(task: Task) -> Numbers:
+    return (task.requests[0].id, task.role, task.attempt, task.share)
 
 
 def _missing(job: Job) -> tuple[int, ...]:

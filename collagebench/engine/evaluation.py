@@ -21,10 +21,13 @@ from collagebench.engine.router import Job
 from collagebench.errors import MissingExtra, ModelError
 from collagebench.onnx_session import ONNX_TYPES, open_session
 from collagebench.results.records import NO_CLASS
+from collagebench.schemes.faults import ask, breach, brief
 from collagebench.schemes.protocol import Request, Scheme, Task
 from collagebench.zoo import Model, verified
 
 BATCH = 32
+BATCHED = ("single", "backup")
+"""Roles whose tasks hold an input for each request; others make one of several."""
 WORTH_KEEPING = 1.0
 """Seconds of computing above which a command keeps the outputs of a single for the next."""
 
@@ -33,9 +36,13 @@ class Images:
     """The images that a run needs, in memory, by their index in the dataset."""
 
     def __init__(self, indices: NDArray[np.int64], pixels: NDArray[np.uint8]) -> None:
-        """`indices` [n] ascending; `pixels` uint8 [n, height, width, 3]."""
+        """`indices` [n] ascending; `pixels` uint8 [n, height, width, 3].
+
+        Every scheme is given the same ones, so nobody may write into them.
+        """
         self._place = {int(index): place for place, index in enumerate(indices)}
-        self.pixels = pixels
+        self.pixels = pixels.view()
+        self.pixels.flags.writeable = False
 
     def __getitem__(self, index: int) -> NDArray[np.uint8]:
         """One image, uint8 [height, width, 3], not a copy."""
@@ -44,8 +51,39 @@ class Images:
 
 
 def encode(codec: Scheme, task: Task, model: Model, images: Images) -> NDArray[Any]:
-    """Return a task's input to its model, as its scheme encodes it: uint8 or float32 [batch, height, width, 3]."""
-    return codec.encode(task, [images[request.image] for request in task.requests], model.input)
+    """Return a task's input to its model, as its scheme encodes it: uint8 or float32 [batch, height, width, 3].
+
+    Raises:
+        CollagebenchError: the scheme fails, or what it makes is no input of the model.
+    """
+    made = ask(codec, codec.encode, task, [images[request.image] for request in task.requests], model.input)
+    most = len(task.requests) if task.role in BATCHED else codec.batch(task.role)
+    if not isinstance(made, np.ndarray):
+        raise breach(codec, f"encoded a task as {brief(made)}, which is no array", codec.encode)
+    takes = f"{model.dtype} [{most if most == 1 else f'1 to {most}'}, {', '.join(map(str, model.input))}]"
+    if made.dtype != model.dtype or made.ndim != 4 or made.shape[1:] != model.input or not 1 <= len(made) <= most:
+        raise breach(
+            codec,
+            f"encoded a {task.role} task as {made.dtype} {[*made.shape]}, where its model takes {takes}",
+            codec.encode,
+        )
+    return made
+
+
+def scored(
+    codec: Scheme, request: Request, replies: Sequence[tuple[Task, NDArray[np.float32]]]
+) -> NDArray[np.floating[Any]]:
+    """Return the score of each class for a request, as its scheme decodes replies.
+
+    Raises:
+        CollagebenchError: the scheme fails, or what it makes are no scores of the model's classes.
+    """
+    found = ask(codec, codec.decode, request, replies)
+    wanted = replies[0][1].shape[1:]
+    if not isinstance(found, np.ndarray) or found.dtype.kind != "f" or found.shape != wanted:
+        what = f"{found.dtype} {[*found.shape]}" if isinstance(found, np.ndarray) else brief(found)
+        raise breach(codec, f"decoded an answer as {what}, where scores are float32 {[*wanted]}", codec.decode)
+    return found
 
 
 def scores(outputs: NDArray[np.float32], model: Model) -> NDArray[np.float32]:
@@ -62,7 +100,9 @@ def scores(outputs: NDArray[np.float32], model: Model) -> NDArray[np.float32]:
 def rows(outputs: NDArray[np.float32], model: Model) -> NDArray[np.float32]:
     """Return a reply's outputs as [rows, classes], whether it is a batch or the cells of one collage."""
     found = scores(outputs, model)
-    return found.reshape(-1, found.shape[-1])
+    found = found.reshape(-1, found.shape[-1])
+    found.flags.writeable = False  # for whatever a scheme decodes, it is there again for the next
+    return found
 
 
 def decode(codec: Scheme, answers: Sequence[tuple[Request, Sequence[Job]]], prior: int) -> list[int | None]:
@@ -76,7 +116,7 @@ def decode(codec: Scheme, answers: Sequence[tuple[Request, Sequence[Job]]], prio
         replies = [(job.task, job.outputs) for job in jobs if job.outputs is not None]
         if jobs and len(replies) == len(jobs):
             places.append(place)
-            scores.append(codec.decode(request, replies))
+            scores.append(scored(codec, request, replies))
     if scores:
         for place, answer in zip(places, classes(np.stack(scores)).tolist(), strict=True):
             found[place] = NO_CLASS if answer == NO_ANSWER else answer
@@ -152,7 +192,7 @@ class Evaluator:
         if type(codec).encode is Scheme.encode:
             return True
         image, pixels = self._images[task.requests[0].image], encode(codec, task, model, self._images)
-        return pixels.dtype == image.dtype and np.array_equal(pixels, image[np.newaxis])
+        return np.array_equal(pixels, image[np.newaxis])
 
     def _singles(self, model: Model, jobs: Sequence[Job]) -> None:
         wanted = {job.task.requests[0].image for job in jobs}
@@ -170,7 +210,7 @@ class Evaluator:
         for start in range(0, len(unknown), BATCH):
             batch = unknown[start : start + BATCH]
             logits = self._infer(model, np.stack([self._images[image] for image in batch]))
-            for image, answer in zip(batch, np.split(logits, len(batch)), strict=True):
+            for image, answer in zip(batch, np.split(rows(logits, model), len(batch)), strict=True):
                 self._known[model.name, image] = answer
                 self._new[model.name][1][digest(self._images[image])] = answer
         self._seconds += time.perf_counter() - began

@@ -18,6 +18,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import numpy as np
 from numpy.typing import NDArray
 
+from collagebench.engine.evaluation import scored
 from collagebench.engine.router import Job
 from collagebench.schemes.protocol import Request, Scheme
 
@@ -36,7 +37,7 @@ def margin(codec: Scheme, request: Request, jobs: Sequence[Job]) -> float:
 
     -inf if there is no answer, inf if there is no second class.
     """
-    scores = codec.decode(request, [(job.task, job.outputs) for job in jobs if job.outputs is not None])
+    scores = scored(codec, request, [(job.task, job.outputs) for job in jobs if job.outputs is not None])
     if not np.isfinite(scores).all():
         return -math.inf
     if scores.size < 2:

@@ -47,6 +47,7 @@ def kept(model: Model) -> dict[bytes, NDArray[np.float32]]:
             return {}
     except (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error):
         return {}
+    outputs.flags.writeable = False
     return {each.tobytes(): output[np.newaxis] for each, output in zip(digests, outputs, strict=True)}
 
 

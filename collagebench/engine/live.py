@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import math
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Hashable, Iterable, Mapping
@@ -89,6 +90,8 @@ class LiveCell:
         self._served_last: dict[int, Job] = {}
         """The last job that each worker has served."""
         self._wakes = 0
+        self._looks_again = False
+        """Whether the pacer is to see whether a scheme has done nothing for too long."""
         self._more_to_come = True
         self._done = asyncio.Event()
         self._zero = time.perf_counter() + LEAD
@@ -281,8 +284,17 @@ class LiveCell:
             return
         if self._more_to_come or self.conductor.router.in_hand:
             return
+        overdue = self.conductor.overdue()
         if not self.conductor.open or not (self._wakes or self.conductor.dropped_jobs or self._away):
             self._done.set()
+        elif not self._away and self.now() > overdue:
+            self._done.set()  # a scheme may wake itself for ever
+        elif not self._away and not self._looks_again and overdue < math.inf:
+            self._looks_again = True
+            self._at(overdue + EARLY, self._look_again)
+
+    def _look_again(self) -> None:
+        self._looks_again = False
 
     def _fail(self, error: Exception) -> None:
         """End the cell with an error that is not the workers'."""

@@ -17,11 +17,12 @@ import numpy as np
 from collagebench import zoo
 from collagebench.config import Config, SchemeConfig
 from collagebench.engine.durations import inference, service
-from collagebench.engine.evaluation import Images
+from collagebench.engine.evaluation import BATCHED, Images
 from collagebench.engine.fitted import resolve_fits
 from collagebench.engine.recorder import Workload
 from collagebench.errors import DataError, ModelError, UsageError
 from collagebench.schemes import make
+from collagebench.schemes.faults import ask, breach, brief
 from collagebench.schemes.protocol import Request, Scheme, Task
 from collagebench.stragglers.draws import key, stream, uniform
 from collagebench.stragglers.model import NAMES, Stragglers, open_stragglers, parameters_of
@@ -33,8 +34,6 @@ USUAL_TIME_SCALE = 0.2
 """Makes made up and published latencies short enough for a run within a minute."""
 AT_ONCE = 10_000
 """Requests that are made at one time."""
-BATCHED = ("single", "backup")
-"""Roles whose tasks hold an input for each request; others make one of several."""
 SHORT_SERVICE = 0.005
 """Seconds of mean service below which workers that share a machine cannot be loaded to a utilisation nobody chose."""
 
@@ -249,7 +248,7 @@ def sizes_of(variants: Sequence[Variant]) -> dict[tuple[str, int], zoo.Model]:
 def _variant(scheme_config: SchemeConfig, config: Config, available: list[zoo.Model], dataset: Dataset) -> Variant:
     scheme_config = resolve_fits(scheme_config)
     scheme = make(scheme_config.name, dict(scheme_config.options))
-    allotment = scheme.allot(config.workers)
+    allotment = _allotment(scheme, config.workers)
     if sum(allotment.values()) > config.workers:
         raise UsageError(
             f"scheme {scheme_config.name} wants {sum(allotment.values())} workers, but its budget is {config.workers}: "
@@ -262,8 +261,35 @@ def _variant(scheme_config: SchemeConfig, config: Config, available: list[zoo.Mo
         first += number
     fitting = zoo.fitting(available, dataset.classes)
     traits = {"precision": config.precision} if config.precision else {}
-    models = {role: zoo.find(fitting, role, **scheme.needs(role), **traits) for role in workers}
+    models = {role: zoo.find(fitting, role, **_needs(scheme, role), **traits) for role in workers}
+    for role in workers:
+        size = ask(scheme, scheme.batch, role)
+        if type(size) is not int or size < 1:
+            raise breach(
+                scheme, f"says {brief(size)} for the batch of role {role!r}: it must be 1 or more", scheme.batch
+            )
     return Variant(scheme_config, workers, models, scheme)
+
+
+def _allotment(scheme: Scheme, workers: int) -> Mapping[str, int]:
+    """Return how many workers serve each role of a scheme; see that these are counts, and of roles that it names."""
+    found: Any = ask(scheme, scheme.allot, workers)
+    counts = isinstance(found, Mapping) and all(type(count) is int and count >= 0 for count in found.values())
+    if not counts or not found:
+        raise breach(scheme, f"allots {brief(found)}: it must say how many workers serve each role", scheme.allot)
+    for name in ("idle_role", "judges"):
+        if (role := getattr(scheme, name)) is not None and role not in found:
+            raise breach(scheme, f"has {role!r} for its {name}, and asked for none in allot", scheme.allot)
+    allotment: Mapping[str, int] = found
+    return allotment
+
+
+def _needs(scheme: Scheme, role: str) -> Mapping[str, Any]:
+    found: Any = ask(scheme, scheme.needs, role)
+    if not isinstance(found, Mapping):
+        raise breach(scheme, f"needs {brief(found)} of role {role!r}: it must be a mapping", scheme.needs)
+    needed: Mapping[str, Any] = found
+    return needed
 
 
 def _image_size(models: Sequence[zoo.Model]) -> tuple[int, int, int]:

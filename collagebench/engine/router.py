@@ -136,6 +136,11 @@ class Router:
         for worker in self._known:
             self.restore(worker)
 
+    @property
+    def workers(self) -> int:
+        """How many there are, those that do not serve among them."""
+        return len(self._known)
+
     def idle(self, role: str) -> bool:
         """Whether a worker of `role` has nothing in hand."""
         return bool(self._roles[role].buckets[0])

@@ -156,7 +156,11 @@ def simulate_cell(
                 token = waking[1]
                 if isinstance(token, _Back):
                     conductor.back(token.worker, now)
-                elif request is None and not conductor.open and not conductor.router.in_hand:
+                elif (
+                    request is None
+                    and not conductor.router.in_hand
+                    and (not conductor.open or now > conductor.overdue())
+                ):
                     break  # a scheme may wake itself for ever
                 else:
                     woken += 1

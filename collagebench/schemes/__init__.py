@@ -7,11 +7,12 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from collagebench.errors import UsageError, nearest
+from collagebench.errors import CollagebenchError, UsageError, nearest
 from collagebench.schemes.backup import Backup
 from collagebench.schemes.coded import ApproxIFER, NeRCC
 from collagebench.schemes.collage import Collage
 from collagebench.schemes.default import Default
+from collagebench.schemes.faults import failure
 from collagebench.schemes.hedge import Hedge
 from collagebench.schemes.hedge_idle import HedgeIdle
 from collagebench.schemes.parity import Parity
@@ -64,7 +65,12 @@ def make(name: str, options: Mapping[str, Any]) -> Scheme:
         wanted = str(known[option].annotation)
         if not _accepts(wanted, value):
             raise UsageError(f"{option.replace('_', '-')} of scheme {name} cannot be {value!r}; it takes {wanted}")
-    return SCHEMES[name](**options)
+    try:
+        return SCHEMES[name](**options)
+    except CollagebenchError:
+        raise
+    except Exception as error:
+        raise failure(f"the scheme {name}", "when it was made", error) from error
 
 
 def _accepts(annotation: str, value: Any) -> bool:

@@ -65,6 +65,24 @@ def waits_in_vain(mine: Run) -> dict[int, NDArray[np.float64]]:
     return {run: np.array(spans).reshape(-1, 2).T for run, spans in found.items()}
 
 
+def sent_after_the_end(mine: Run) -> int:
+    """Return how many requests of one scheme were sent again, when a reply had been lost, after the last had arrived.
+
+    While others arrived, the fleet had nothing of that work.
+    """
+    tasks, requests = mine.tasks, mine.requests
+    last = {
+        run: float(requests["arrival"][requests["run"] == run].max()) for run in np.unique(requests["run"]).tolist()
+    }
+    lost = tasks.equal("outcome", "dropped")
+    late = 0
+    for (run, _), rows in bereft(mine).items():
+        given_up = min(float(tasks["ended"][row]) for row in rows if lost[row])
+        after = max(given_up, last.get(run, np.inf))
+        late += any(float(tasks["sent"][row]) >= after for row in rows)
+    return late
+
+
 def _alone(waits: Sequence[Span], hands: Sequence[Span]) -> Iterator[Span]:
     """Yield the times that are in one of `waits` and in none of `hands`."""
     moments = sorted({moment for span in (*waits, *hands) for moment in span})

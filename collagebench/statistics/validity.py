@@ -97,14 +97,14 @@ def _incomplete(run: Run) -> list[str]:
 
 def _mostly_failed(variant: str, requests: Table) -> list[str]:
     failed, of = failures(requests)
-    if 2 * failed <= of:
-        return []
     forgotten = int((requests.equal("reason", "unanswered") & ~requests["warmup"]).sum())
-    if 2 * forgotten > failed:
+    if forgotten:
         return [
             f"{variant}: {forgotten} of {of} requests were neither answered nor given up although nothing was left to "
             "wait for, which is a fault of the scheme"
         ]
+    if 2 * failed <= of:
+        return []
     return [
         f"{variant}: {failed} of {of} requests failed, so there is little to measure: raise "
         "--deadline or lower the load; the column reason of requests.csv says why"

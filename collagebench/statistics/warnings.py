@@ -5,7 +5,7 @@ from __future__ import annotations
 from collagebench.results.reader import Run
 from collagebench.statistics.latency import failures
 from collagebench.statistics.notes.delays import just_in_time, known_late
-from collagebench.statistics.notes.load import other_load, saturation
+from collagebench.statistics.notes.load import after_the_end, other_load, saturation
 from collagebench.statistics.notes.machine import busy_host, drift, measured_again, places, silent_hosts
 from collagebench.statistics.notes.sample import few_requests, other_fleet, sampled, whole_runs
 from collagebench.statistics.validity import overwhelmed
@@ -40,4 +40,4 @@ def _of_scheme(run: Run, variant: str) -> list[str]:
         found.append(f"{variant}: {given_up} tasks were given up at their --deadline, answered in time or not.")
     if not overwhelmed(run, variant):  # or else it is known that workers are busy, and that latencies grow
         found += [*saturation(run, variant), *drift(run, variant)]
-    return [*found, *just_in_time(run, variant), *known_late(run, variant)]
+    return [*found, *after_the_end(run, variant), *just_in_time(run, variant), *known_late(run, variant)]

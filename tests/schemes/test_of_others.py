@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import re
 from collections.abc import Callable, Collection, Hashable, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -22,7 +23,7 @@ from collagebench.errors import CollagebenchError, UsageError
 from collagebench.report.summary import summarise
 from collagebench.results.reader import load
 from collagebench.schemes.plain import NoRedundancy
-from collagebench.schemes.protocol import Action, Answer, Judge, Keep, Request, Scheme, Send, Task, Wake
+from collagebench.schemes.protocol import Action, Answer, Cancel, Fail, Judge, Keep, Request, Scheme, Send, Task, Wake
 from collagebench.statistics.validity import judge
 
 
@@ -170,9 +171,56 @@ class Faulty(NoRedundancy):
             lambda scheme, request: [sent := scheme._send("single", (request,)), Keep(sent.task, None)],
             "kept the reply of a task that has not been served",
         ),
+        (lambda scheme, request: [Fail(request, "lost")] * 2, "gave up request 0, which was answered or given up"),
+        (
+            lambda scheme, request: [Fail(request, "lost"), scheme._send("single", (request,))],
+            "sent a task for request 0, which was answered or given up already",
+        ),
+        (lambda scheme, request: [Answer(Request(7, 0, 0.0), "default", ())], "answered request 7, which has not come"),
+        (
+            lambda scheme, request: [Answer(request._replace(arrival=-1.0), "default", ())],
+            "answered request 0 with another image or arrival than it came with",
+        ),
+        (
+            lambda scheme, request: [scheme._send("single", (request._replace(image=5),))],
+            "sent a task for request 0 with another image or arrival than it came with",
+        ),
+        (lambda scheme, request: [Answer(request, "own", ())], "answered request 0 from no task, and did not call"),
+        (lambda scheme, request: [Fail(request, "")], "gave up request 0 for the reason '', which must be a text"),
+        (lambda scheme, request: [scheme._send("single", (request,))] * 2, "sent a second task with the number 0"),
+        (
+            lambda scheme, request: [Send(Task("a", "single", (request,), 0))],  # type: ignore[arg-type]
+            r"answered an event with Send\(.*\), whose task must be a Task of a tuple of Requests",
+        ),
+        (
+            lambda scheme, request: [scheme._send("single", (request,)) for _ in range(2)],
+            "sent two single tasks for request 0 with attempt 0 and share 0, which would be slow alike",
+        ),
+        (
+            lambda scheme, request: [scheme._send("single", (request,), n) for n in range(2000)],
+            "sends tasks without end: 1,005 further ones for 1 requests",
+        ),
+        (
+            lambda scheme, request: [scheme._send("single", (request,), -1)],
+            "sent a task with the attempt -1 and the share 0",
+        ),
+        (lambda scheme, request: [Cancel(Task(5, "single", (request,), 0))], "cancelled a task that it never sent"),
+        (
+            lambda scheme, request: [Wake("x", "soon")],  # type: ignore[arg-type]
+            r"answered an event with Wake\(token='x', at='soon'\), whose at must be a number of seconds",
+        ),
+        (
+            lambda scheme, request: [Judge(request, ())],
+            "asked how sure an answer to request 0 is, but not of replies of its role judges, None",
+        ),
     ],
-    ids=["nothing", "no action", "unknown task", "for nobody", "unknown role", "no time", "not its own", "kept early"],
-)
+    ids=[
+        "nothing", "no action", "unknown task", "for nobody", "unknown role", "no time", "not its own", "kept early",
+        "failed twice", "sent for a settled one", "one to come", "another arrival", "another image", "from nothing",
+        "no reason", "sent twice", "no number", "slow alike", "without end", "below 0", "not sent", "no seconds",
+        "judged from nothing",
+    ],
+)  # fmt: skip
 def test_what_a_scheme_must_not_do_is_said_with_its_name(
     add: Callable[[type[Scheme]], None], faults: Callable[[Faulty, Request], Any], sentence: str
 ) -> None:
@@ -183,8 +231,153 @@ def test_what_a_scheme_must_not_do_is_said_with_its_name(
             super().__init__(faults)
 
     add(Mine)
-    with pytest.raises(UsageError, match=f"^the scheme Mine {sentence}"):
+    with pytest.raises(UsageError, match=rf"^the scheme Mine {sentence}.* \(\w+.py, line \d+, in \w+\)$"):
         simulate("mine", {}, 2, [0.0], slow)
+
+
+class Twice(NoRedundancy):
+    """Answers each request twice, in two tasks, without asking its ledger."""
+
+    def arrived(self, request: Request, now: float) -> list[Action]:
+        return [self._send("single", (request,)), self._send("single", (request,), 1)]
+
+    def replied(self, task: Task, now: float, missing: Collection[int] = ()) -> list[Action]:
+        return [Answer(task.requests[0], "replica" if task.attempt else "own", (task,))]
+
+
+@pytest.mark.parametrize(
+    ("engine", "compute"),
+    [
+        pytest.param(experiment.run, "real", marks=pytest.mark.processes),
+        pytest.param(experiment.run, "emulated", marks=pytest.mark.processes),
+        (experiment.simulate, "emulated"),
+    ],
+    ids=["real", "emulated", "simulated"],
+)
+def test_both_engines_stop_a_scheme_that_answers_twice(
+    add: Callable[[type[Scheme]], None], tmp_path: Path, engine: Callable[..., object], compute: Any
+) -> None:
+    """With the same sentence; what other schemes have done is kept, and the run says why it failed."""
+    add(Twice)
+    schemes_ = (SchemeConfig("none", "none"), SchemeConfig("mine", "mine"))
+    config = Config(schemes=schemes_, workers=2, runs=1, requests=20, time_scale=0.05, compute=compute)
+    with pytest.raises(
+        UsageError, match=r"^the scheme Twice answered request \d+, which was answered or given up .*in re"
+    ):
+        engine(config, tmp_path / "run", Progress())
+    run = load(tmp_path / "run")
+    assert run.header["status"] == "failed"
+    assert "the scheme Twice answered request" in run.header["error"]
+
+
+class Spoils(NoRedundancy):
+    """A scheme that writes into the images that it is given."""
+
+    def encode(self, task: Task, images: Sequence[NDArray[np.uint8]], shape: tuple[int, int, int]) -> NDArray[Any]:
+        images[0][:] = 0
+        return np.array(images)
+
+
+class SpoilsReplies(NoRedundancy):
+    """A scheme that writes into the replies that it is given."""
+
+    def decode(self, request: Request, replies: Sequence[tuple[Task, NDArray[np.float32]]]) -> NDArray[np.float32]:
+        replies[0][1][:] = 0
+        return super().decode(request, replies)
+
+
+@pytest.mark.parametrize(("scheme", "where"), [(Spoils, "encode"), (SpoilsReplies, "decode")])
+def test_a_scheme_cannot_spoil_what_others_are_given(
+    add: Callable[[type[Scheme]], None], tmp_path: Path, scheme: type[Scheme], where: str
+) -> None:
+    """Images and replies are those of all schemes, and of the next command: writing into them is an error."""
+    add(scheme)
+    with pytest.raises(CollagebenchError, match=f"failed in {where}: ValueError: assignment destination is read-only"):
+        simulated(tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("hook", "made", "sentence"),
+    [
+        ("decode", lambda scores: scores[:3], r"decoded an answer as float32 \[3\], where scores are float32 \[10\]"),
+        ("decode", lambda scores: scores[np.newaxis], r"decoded an answer as float32 \[1, 10\]"),
+        ("decode", lambda scores: scores.astype(np.int64), r"decoded an answer as int64 \[10\]"),
+        ("decode", lambda scores: None, "decoded an answer as None"),
+        (
+            "encode",
+            lambda pixels: pixels[0],
+            r"encoded a single task as uint8 \[32, 32, 3\], where its model takes uint8",
+        ),
+        ("encode", lambda pixels: pixels.astype(np.float32), r"encoded a single task as float32 \[1, 32, 32, 3\]"),
+        ("encode", lambda pixels: np.repeat(pixels, 2, axis=0), r"encoded a single task as uint8 \[2, 32, 32, 3\]"),
+        ("encode", lambda pixels: list(pixels), "encoded a task as .*, which is no array"),
+        ("batch", lambda size: 0, "says 0 for the batch of role 'single'"),
+        ("needs", lambda needs: "grid", "needs 'grid' of role 'single'"),
+        ("allot", lambda counts: {"single": "all"}, "allots {'single': 'all'}"),
+    ],
+)
+def test_what_is_no_input_and_no_answer_is_said(
+    add: Callable[[type[Scheme]], None], tmp_path: Path, hook: str, made: Callable[[Any], Any], sentence: str
+) -> None:
+    """An answer of another shape would be another class, or no record: neither becomes a figure."""
+
+    class Mine(NoRedundancy):
+        pass
+
+    setattr(Mine, hook, lambda scheme, *what: made(getattr(NoRedundancy, hook)(scheme, *what)))
+    add(Mine)
+    with pytest.raises(UsageError, match=rf"^the scheme Mine {sentence}.*\(test_of_others.py, line \d+"):
+        simulated(tmp_path / "run")
+
+
+@pytest.mark.parametrize("hook", ["__init__", "allot", "needs", "batch", "encode", "decode"])
+def test_an_error_in_any_other_method_is_said_with_its_line(
+    add: Callable[[type[Scheme]], None], tmp_path: Path, capsys: pytest.CaptureFixture[str], hook: str
+) -> None:
+    """It is the scheme's wherever it is raised, and the exit code is that of an error."""
+
+    def broken(*what: Any) -> Any:
+        raise KeyError("mine")
+
+    broken.__name__ = hook
+    add(type("Mine", (NoRedundancy,), {hook: broken}))
+    with pytest.raises(SystemExit) as ended:
+        main(["simulate", "--scheme", "mine", "--requests", "20", "--runs", "1", "--out", str(tmp_path / "run")])
+    assert ended.value.code == 1
+    assert re.search(
+        r"the scheme \w+ failed .*KeyError: 'mine' \(test_of_others.py, line \d+\)", capsys.readouterr().err
+    )
+
+
+@pytest.mark.parametrize(
+    ("engine", "compute"),
+    [pytest.param(experiment.run, "emulated", marks=pytest.mark.processes), (experiment.simulate, "emulated")],
+    ids=["live", "simulated"],
+)
+@pytest.mark.parametrize("after", [0.01, 1e9, math.inf])
+def test_a_scheme_that_only_waits_has_an_end(
+    add: Callable[[type[Scheme]], None], tmp_path: Path, engine: Callable[..., object], compute: Any, after: float
+) -> None:
+    """One that answers nothing and is woken again and again, or in years, has its end a deadline later, on real
+    workers too."""
+
+    class Waiting(NoRedundancy):
+        def arrived(self, request: Request, now: float) -> list[Action]:
+            return [*super().arrived(request, now), Wake("x", now + after)]
+
+        def woke(self, token: Hashable, now: float) -> list[Action]:
+            return [Wake("x", now + after)]
+
+        def replied(self, task: Task, now: float, missing: Collection[int] = ()) -> list[Action]:
+            return []
+
+    add(Waiting)
+    config = Config(
+        schemes=(SchemeConfig("mine", "mine"),), workers=2, runs=1, requests=10, time_scale=0.05, deadline=0.5,
+        compute=compute,
+    )  # fmt: skip
+    engine(config, tmp_path / "run", Progress())
+    assert any("neither answered nor given up" in reason for reason in judge(load(tmp_path / "run")))
 
 
 class TwoAnswers(NoRedundancy):

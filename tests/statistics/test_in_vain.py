@@ -8,7 +8,8 @@ from synthetic_run import HEADER, cell, request, task
 
 from collagebench.results.reader import Run, load
 from collagebench.results.writer import RunWriter
-from collagebench.statistics.in_vain import bereft, waits_in_vain
+from collagebench.statistics.in_vain import bereft, sent_after_the_end, waits_in_vain
+from collagebench.statistics.warnings import warnings
 
 LOST = {"outcome": "dropped", "queue": 1.0, "service": 2.0, "wanted_s": 2.0, "asked": 2.0}
 """A task that is at its worker for three seconds, of which nothing is heard."""
@@ -17,7 +18,7 @@ LOST = {"outcome": "dropped", "queue": 1.0, "service": 2.0, "wanted_s": 2.0, "as
 def run_of(directory: Path, *tasks: dict[str, object], latency: float | None = 100.0) -> Run:
     """Return a run of two requests at 0 s: the first has these tasks and this latency, the second a task of its own."""
     schemes = [{"scheme": "tied", "variant": "tied", "allotment": {"single": 10}, "options": {}}]
-    writer = RunWriter(directory, {**HEADER, "schemes": schemes})
+    writer = RunWriter(directory, {**HEADER, "config": {**HEADER["config"], "deadline": 10.0}, "schemes": schemes})
     writer.request(request("tied", number=0, arrival=0.0, latency=latency, task=0))
     writer.request(request("tied", number=1, arrival=0.0, task=9))
     for number, facts in enumerate(tasks):
@@ -67,6 +68,23 @@ def test_a_task_of_a_request_without_a_record_is_passed_over(tmp_path: Path) -> 
     run = run_of(tmp_path / "run", {"sent": 0.0, "ended": 100.0, **LOST, "requests": "0 77"})
     assert list(bereft(run)) == [(0, 0), (0, 77)]
     assert spans(run) == [(3.0, 100.0)]
+
+
+def test_what_is_sent_again_when_all_have_arrived_is_a_load_that_nobody_met(tmp_path: Path) -> None:
+    """A note says so, with the deadline that is too long for the run; none where a reply was lost and a copy was there,
+    or the next attempt went out while others still arrived."""
+    lost = {"sent": 0.0, "ended": 10.0, **LOST}
+    again = run_of(tmp_path / "again", lost, {"sent": 10.0, "ended": 12.0, "attempt": 1}, latency=12.0)
+    assert sent_after_the_end(again) == 1
+    (note,) = [note for note in warnings(again) if "sent again" in note]
+    assert note.startswith(
+        "tied: 1 of 2 requests were sent again, as a reply was lost, only after the last request had"
+    )
+    assert "lower --deadline" in note
+    copied = run_of(tmp_path / "copied", lost, {"sent": 0.0, "ended": 4.0, "attempt": 1}, latency=4.0)
+    never = run_of(tmp_path / "never", lost, latency=None)
+    assert [sent_after_the_end(run) for run in (copied, never)] == [0, 0]
+    assert not any("sent again" in note for run in (copied, never) for note in warnings(run))
 
 
 def test_nothing_lost_nothing_in_vain(tmp_path: Path) -> None:

@@ -388,17 +388,18 @@ def test_a_run_that_mostly_failed_is_not_valid(tmp_path):
     assert reason.startswith("none: 60 of 100 requests failed")
 
 
-def test_a_scheme_that_forgets_its_requests_is_at_fault(tmp_path):
-    """Where most failures are of requests that nothing was waited for, no load and no deadline would help."""
+@pytest.mark.parametrize("forgotten", [60, 1])
+def test_a_scheme_that_forgets_its_requests_is_at_fault(tmp_path, forgotten):
+    """Where requests failed that nothing was waited for, be it one, no load and no deadline would help."""
     writer = RunWriter(tmp_path / "run", {**HEADER, "schemes": SCHEMES})
     for number in range(100):
-        failed = {"latency": None, "reason": "unanswered"} if number < 60 else {}
+        failed = {"latency": None, "reason": "unanswered"} if number >= 100 - forgotten else {}
         writer.request(request(number=number, **failed))
     writer.cell(cell(requests=100))
     writer.finish("done")
     writer.close()
     (reason,) = judge(load(tmp_path / "run"))
-    assert reason.startswith("none: 60 of 100 requests were neither answered nor given up")
+    assert reason.startswith(f"none: {forgotten} of 100 requests were neither answered nor given up")
     assert reason.endswith("which is a fault of the scheme")
 
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from collagebench.results.reader import Run
+from collagebench.statistics.in_vain import sent_after_the_end
 from collagebench.statistics.strain import BUSY, NEARLY, strained
 from collagebench.stragglers.causes import NATURAL
 
+UNSEEN = 0.05
+"""So many of the requests, sent again when all have arrived, are a load that is missing before."""
 LOAD = 0.1
 """By so much of it the load may be another than that which was reckoned with."""
 
@@ -22,6 +25,19 @@ def saturation(run: Run, variant: str) -> list[str]:
             else "the interval of its p99 is narrower than it should be: raise --requests."
         )
         for role, busy in strained(run, variant, NEARLY).items()
+    ]
+
+
+def after_the_end(run: Run, variant: str) -> list[str]:
+    """Say where what was sent again because replies were lost came too late to be a load on those who arrived."""
+    mine, deadline = run.of(variant), run.config.get("deadline")
+    late, of = sent_after_the_end(mine), len(mine.requests["arrival"])
+    if not deadline or late <= UNSEEN * of:
+        return []
+    return [
+        f"{variant}: {late} of {of} requests were sent again, as a reply was lost, only after the last request had "
+        f"arrived, so nobody queued behind them: with a --deadline of {deadline:g} s a longer run is busier than this "
+        "one; lower --deadline, or raise --requests."
     ]
 
 
