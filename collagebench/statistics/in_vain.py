@@ -65,22 +65,22 @@ def waits_in_vain(mine: Run) -> dict[int, NDArray[np.float64]]:
     return {run: np.array(spans).reshape(-1, 2).T for run, spans in found.items()}
 
 
-def sent_after_the_end(mine: Run) -> int:
-    """Return how many requests of one scheme were sent again, when a reply had been lost, after the last had arrived.
+def sent_again(mine: Run) -> tuple[int, int]:
+    """Return how many requests of one scheme were sent again as a reply was lost, and how many after the last arrival.
 
-    While others arrived, the fleet had nothing of that work.
+    While others arrived, the fleet had nothing of the work of these.
     """
     tasks, requests = mine.tasks, mine.requests
-    last = {
-        run: float(requests["arrival"][requests["run"] == run].max()) for run in np.unique(requests["run"]).tolist()
-    }
+    rows_of = bereft(mine)
+    last = {run: float(requests["arrival"][requests["run"] == run].max()) for run in {run for run, _ in rows_of}}
     lost = tasks.equal("outcome", "dropped")
-    late = 0
-    for (run, _), rows in bereft(mine).items():
+    again = late = 0
+    for (run, _), rows in rows_of.items():
         given_up = min(float(tasks["ended"][row]) for row in rows if lost[row])
-        after = max(given_up, last.get(run, np.inf))
-        late += any(float(tasks["sent"][row]) >= after for row in rows)
-    return late
+        sent = [at for row in rows if (at := float(tasks["sent"][row])) >= given_up]
+        again += bool(sent)
+        late += any(at > last[run] for at in sent)
+    return again, late
 
 
 def _alone(waits: Sequence[Span], hands: Sequence[Span]) -> Iterator[Span]:

@@ -6,10 +6,12 @@ import math
 from collections import Counter
 from typing import Any
 
+import numpy as np
 import pytest
 from by_hand import ByHand
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from simulated_cell import simulate
 
 from collagebench.schemes import make
 
@@ -132,3 +134,38 @@ def test_each_request_is_answered_once_or_failed(
     assert max(singles.values(), default=0) <= singles_at_most(name, options)
     shares = Counter((task.requests, task.share) for task in driver.ever_sent if task.role == "coded")
     assert max(shares.values(), default=0) <= 3
+
+
+@pytest.mark.parametrize(("name", "options"), VARIANTS)
+@settings(max_examples=12, deadline=None)
+@given(
+    seed=st.integers(0, 10_000),
+    drop=st.sampled_from([0.0, 0.2]),
+    apart=st.sampled_from([0.05, 0.3]),
+    losses=st.dictionaries(st.floats(0, 5), st.integers(0, 11), max_size=12),
+    crashes=st.lists(st.tuples(st.floats(0, 6), st.floats(0.1, 2)), max_size=6),
+)
+def test_the_engine_finds_no_breach_of_a_rule(
+    name: str,
+    options: dict[str, Any],
+    seed: int,
+    drop: float,
+    apart: float,
+    losses: dict[float, int],
+    crashes: list[tuple[float, float]],
+) -> None:
+    """However loaded the fleet, whatever replies are lost and whichever workers, it stops no scheme that comes along.
+
+    It would, with a sentence, at the first action that breaks a rule.
+    """
+    rng = np.random.default_rng(seed)
+    arrivals = np.cumsum(rng.exponential(apart, 40)).tolist()
+
+    def draw(worker: int, request: int, attempt: int, at: float) -> float:
+        own = np.random.default_rng([seed, worker, request, attempt])
+        return math.inf if own.random() < drop else float(own.exponential(0.8))
+
+    # Crashes of one worker do not overlap.
+    down = sorted((at, at + away, number) for number, (at, away) in enumerate(crashes))
+    gone = {at: worker for at, worker in losses.items() if worker >= len(crashes)}
+    simulate(name, options, 12, arrivals, draw, deadline=3.0, losses=gone, crashes=down)

@@ -8,7 +8,7 @@ from synthetic_run import HEADER, cell, request, task
 
 from collagebench.results.reader import Run, load
 from collagebench.results.writer import RunWriter
-from collagebench.statistics.in_vain import bereft, sent_after_the_end, waits_in_vain
+from collagebench.statistics.in_vain import bereft, sent_again, waits_in_vain
 from collagebench.statistics.warnings import warnings
 
 LOST = {"outcome": "dropped", "queue": 1.0, "service": 2.0, "wanted_s": 2.0, "asked": 2.0}
@@ -75,7 +75,7 @@ def test_what_is_sent_again_when_all_have_arrived_is_a_load_that_nobody_met(tmp_
     or the next attempt went out while others still arrived."""
     lost = {"sent": 0.0, "ended": 10.0, **LOST}
     again = run_of(tmp_path / "again", lost, {"sent": 10.0, "ended": 12.0, "attempt": 1}, latency=12.0)
-    assert sent_after_the_end(again) == 1
+    assert sent_again(again) == (1, 1)
     (note,) = [note for note in warnings(again) if "sent again" in note]
     assert note.startswith(
         "tied: 1 of 2 requests were sent again, as a reply was lost, only after the last request had"
@@ -83,7 +83,7 @@ def test_what_is_sent_again_when_all_have_arrived_is_a_load_that_nobody_met(tmp_
     assert "lower --deadline" in note
     copied = run_of(tmp_path / "copied", lost, {"sent": 0.0, "ended": 4.0, "attempt": 1}, latency=4.0)
     never = run_of(tmp_path / "never", lost, latency=None)
-    assert [sent_after_the_end(run) for run in (copied, never)] == [0, 0]
+    assert [sent_again(run) for run in (copied, never)] == [(0, 0), (0, 0)]
     assert not any("sent again" in note for run in (copied, never) for note in warnings(run))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from collagebench.results.reader import Run
-from collagebench.statistics.in_vain import sent_after_the_end
+from collagebench.statistics.in_vain import sent_again
 from collagebench.statistics.strain import BUSY, NEARLY, strained
 from collagebench.stragglers.causes import NATURAL
 
@@ -29,10 +29,11 @@ def saturation(run: Run, variant: str) -> list[str]:
 
 
 def after_the_end(run: Run, variant: str) -> list[str]:
-    """Say where what was sent again because replies were lost came too late to be a load on those who arrived."""
+    """Say where most of what was sent again, as replies were lost, came too late to be a load on those who arrived."""
     mine, deadline = run.of(variant), run.config.get("deadline")
-    late, of = sent_after_the_end(mine), len(mine.requests["arrival"])
-    if not deadline or late <= UNSEEN * of:
+    again, late = sent_again(mine)
+    of = len(mine.requests["arrival"])
+    if not deadline or late <= UNSEEN * of or 2 * late <= again:
         return []
     return [
         f"{variant}: {late} of {of} requests were sent again, as a reply was lost, only after the last request had "
