@@ -1,0 +1,252 @@
+"""The rules of `schemes.protocol`, and what has to be remembered to hold one scheme to them during one cell.
+
+A scheme that answers a request twice, or sends tasks without end, would have figures that mean nothing. So the
+conductor asks here before it does what a scheme says. A breach is one sentence, with the method of the scheme that
+returned the action. What nearly every action is like costs next to nothing; only what is not is looked at closely.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
+
+from collagebench.engine.router import Job
+from collagebench.errors import CollagebenchError
+from collagebench.results.checks import MOST, SOURCES
+from collagebench.schemes.faults import breach, brief, failure, named
+from collagebench.schemes.protocol import Action, Answer, Fail, Judge, Request, Scheme, Send, Task
+
+FURTHER = 1000
+"""So many further tasks a request, and two for each worker, are more than any cure: they are sent without end."""
+SHARES = 1 << 16
+"""Sets the draws and routing ties of coded shares apart from those of further attempts."""
+
+Hook = Callable[..., list[Action]]
+Numbers = tuple[int, str, int, int]
+"""First request, role, attempt and share of a task: how slow it is depends on them."""
+
+
+class Rules:
+    """What one scheme has done during one cell, as far as it decides what it may still do."""
+
+    def __init__(self, scheme: Scheme, workers: int) -> None:
+        """Hold `scheme` to the rules, on a fleet of so many workers."""
+        self.open: dict[int, Request] = {}
+        """Requests that have arrived and are neither answered nor failed, by id."""
+        self._scheme = scheme
+        self._called: tuple[Hook, list[Action]] | None = None
+        """The scheme's method that was called last, and what it returned."""
+        self._called_before: list[tuple[Hook, list[Action]] | None] = []
+        """Those that were called before it and whose actions are still being carried out."""
+        self._arrived = 0
+        """How many requests have come; their ids count from 0."""
+        self._further = 0
+        """How many tasks were sent for requests that had one already, or were refused."""
+        self._further_each = FURTHER + 2 * workers
+        self._unsent = 0
+        """Tasks with lower ids have all been sent."""
+        self._sent_above: set[int] = set()
+        """Ids from there on of tasks that have been sent, out of order."""
+        self._numbers: dict[int, Task | set[Numbers]] = {}
+        """The one task that was sent for an open request, or the numbers of all of them, by its id."""
+
+    def arrived(self, request: Request) -> None:
+        """A request has come in, and is open."""
+        self.open[request.id] = request
+        self._arrived += 1
+
+    def told(self, event: Hook, *what: Any) -> list[Action]:
+        """Tell the scheme an event; return its actions, the last one first."""
+        try:
+            actions = event(*what)
+        except CollagebenchError:
+            raise
+        except (Exception, SystemExit) as error:
+            raise failure(named(self._scheme), f"when it was told {event.__name__}", error) from error
+        if not isinstance(actions, list):
+            raise breach(
+                self._scheme, f"answered an event with {brief(actions)}: it must return a list of actions", event
+            )
+        self._called = (event, actions)
+        return actions[::-1]
+
+    def told_meanwhile(self, event: Hook, *what: Any) -> list[Action]:
+        """Do the same while actions of an earlier event are still to be carried out."""
+        self._called_before.append(self._called)
+        return self.told(event, *what)
+
+    def carried_out(self) -> None:
+        """All actions have been carried out."""
+        if self._called_before:
+            self._called_before.clear()
+
+    def fault(self, what: str, action: Action | None = None) -> CollagebenchError:
+        """Return the error of a breach, at the method that returned the action; the last one called if there is none.
+
+        It is the very object that is looked for: another may be its equal.
+        """
+        called = [one for one in (self._called, *self._called_before) if one is not None]
+        mine = [hook for hook, actions in called if any(one is action for one in actions)]
+        return breach(self._scheme, what, mine[0] if mine else called[0][0] if called else None)
+
+    def enter(self, send: Send) -> int:
+        """See that a task may be sent, once and for open requests; return the id of the first of these."""
+        task = send.task
+        number, _, requests, attempt, share = task
+        if (attempt or share) and (not 0 <= attempt < SHARES or share < 0):
+            raise self.fault(f"sent a task with the attempt {attempt} and the share {share}", send)
+        as_made = number == self._unsent and not self._sent_above and len(requests) == 1
+        if as_made and self.open.get(requests[0].id) is requests[0]:  # as nearly all are
+            self._unsent += 1
+            return requests[0].id
+        return self._enter_unlike(send)
+
+    def _enter_unlike(self, send: Send) -> int:
+        task = send.task
+        number, requests = task.id, task.requests
+        if not requests:
+            raise self.fault("sent a task that is for no request", send)
+        as_made = number == self._unsent and type(requests) is tuple
+        if not as_made and ((what := malformed(send)) or number >= MOST):
+            raise self.fault(what or f"sent a task with the number {number}", send)
+        carried = -1
+        for request in requests:
+            known = self.open.get(request.id)
+            if known is request or known == request:
+                carried = request.id if carried < 0 else carried
+            elif known is not None or not self._has_come(request):
+                self._not_open(request, known, "sent a task for", send)
+        if carried < 0:
+            self._not_open(requests[0], None, "sent a task for", send)
+        if self.was_sent(task):
+            raise self.fault(f"sent a second task with the number {number}", send)
+        self._sent_above.add(number)
+        while self._unsent in self._sent_above:
+            self._sent_above.remove(self._unsent)
+            self._unsent += 1
+        return carried
+
+    def sent(self, send: Send, carried: int) -> None:
+        """A task that was entered goes to a worker: see that no two for an open request are slow alike, or endless."""
+        before = self._numbers.get(carried)
+        if before is None:
+            self._numbers[carried] = send.task
+            return
+        if isinstance(before, Task):
+            self._numbers[carried] = before = {_numbers(before)}
+        task, numbers = send.task, _numbers(send.task)
+        if numbers in before:
+            raise self.fault(
+                f"sent two {task.role} tasks for request {numbers[0]} with attempt {task.attempt} and share "
+                f"{task.share}, which would be slow alike",
+                send,
+            )
+        before.add(numbers)
+        self.refused(send)
+
+    def refused(self, send: Send) -> None:
+        """A task that was entered goes to no worker, or is one more for its request: see that there is an end to it."""
+        self._further += 1
+        if self._further > self._further_each * self._arrived:
+            raise self.fault(
+                f"sends tasks without end: {self._further:,} further ones for {self._arrived:,} requests", send
+            )
+
+    def was_sent(self, task: Task) -> bool:
+        """Say whether there has been a task with this number."""
+        return task.id < self._unsent or task.id in self._sent_above
+
+    def close(self, request: Request, did: str, action: Action) -> None:
+        """See that a request is open, and close it; `did` says what the scheme did to it."""
+        known = self.open.pop(request.id, None)
+        if known is not request and known != request:
+            self._not_open(request, known, did, action)
+        self._numbers.pop(request.id, None)
+
+    def see_source(self, answer: Answer, jobs: Sequence[Job]) -> None:
+        """See that an answer can come from where the scheme says that it does; `jobs` are those of its tasks."""
+        number, source = answer.request.id, answer.source
+        if source not in SOURCES:
+            raise self.fault(f"answered from {source!r}, which cannot be; sources are {', '.join(SOURCES)}", answer)
+        if source == "own" and any(job.task.attempt or job.task.share for job in jobs):
+            raise self.fault(f"called an answer to request {number} own that a further task gave", answer)
+        if source == "default" and jobs:
+            raise self.fault(f"called an answer to request {number} default that a task gave", answer)
+        if not jobs and source != "default":
+            raise self.fault(f"answered request {number} from no task, and did not call that default", answer)
+        if any(job.replied is None for job in jobs):
+            raise self.fault(f"answered request {number} from a task that has not been served", answer)
+
+    def see_reason(self, fail: Fail) -> None:
+        """See that a request is given up for a reason that can be written down."""
+        if not isinstance(fail.reason, str) or not fail.reason:
+            raise self.fault(
+                f"gave up request {fail.request.id} for the reason {brief(fail.reason)}, which must be a text", fail
+            )
+
+    def see_open(self, request: Request, did: str, action: Action) -> None:
+        """See that a request is open; `did` says what the scheme did about it."""
+        known = self.open.get(request.id)
+        if known is not request and known != request:
+            self._not_open(request, known, did, action)
+
+    def see_question(self, judge: Judge, jobs: Sequence[Job]) -> None:
+        """See that a scheme asks about replies that can be judged; `jobs` are those of its tasks."""
+        judges = self._scheme.judges
+        if not jobs or any(job.replied is None or job.task.role != judges for job in jobs):
+            raise self.fault(
+                f"asked how sure an answer to request {judge.request.id} is, but not of replies of its role judges, "
+                f"{judges!r}",
+                judge,
+            )
+
+    def _not_open(self, request: Request, known: Request | None, did: str, action: Action) -> NoReturn:
+        """Raise the fault of a scheme that did something to a request that is not open, or not the one `known`."""
+        if known is not None:
+            raise self.fault(f"{did} request {request.id} with another image or arrival than it came with", action)
+        if not self._has_come(request):
+            raise self.fault(f"{did} request {brief(request.id)}, which has not come", action)
+        raise self.fault(f"{did} request {request.id}, which was answered or given up already", action)
+
+    def _has_come(self, request: Request) -> bool:
+        return isinstance(request.id, int) and 0 <= request.id < self._arrived
+
+
+def malformed(action: Action) -> str | None:
+    """Say which part of an action is not what it must be; None if it is the engine's fault that it did not do."""
+    for name, value in action._asdict().items():
+        wanted, fits = _PARTS.get(name, ("", None))
+        if fits is not None and not fits(value):
+            return f"answered an event with {brief(action)}, whose {name} must be {wanted}"
+    return None
+
+
+def _is_request(value: Any) -> bool:
+    return isinstance(value, Request)
+
+
+def _are_requests(value: Any) -> bool:
+    return isinstance(value, tuple) and all(map(_is_request, value)) and not _is_request(value)
+
+
+def _is_task(value: Any) -> bool:
+    whole = isinstance(value, Task) and all(isinstance(n, int) for n in (value.id, value.attempt, value.share))
+    return whole and min(value.id, value.attempt, value.share) >= 0 and _are_requests(value.requests)
+
+
+def _are_tasks(value: Any) -> bool:
+    return isinstance(value, tuple) and all(map(_is_task, value))
+
+
+_PARTS: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "request": ("a Request", _is_request),
+    "requests": ("a tuple of Requests, or None", lambda value: value is None or _are_requests(value)),
+    "task": ("a Task of a tuple of Requests, with whole numbers from 0 up", _is_task),
+    "tasks": ("a tuple of Tasks", _are_tasks),
+    "avoid": ("a tuple of Tasks", _are_tasks),
+    "at": ("a number of seconds", lambda value: isinstance(value, (int, float))),
+}
+
+
+def _numbers(task: Task) -> Numbers:
+    return (task.requests[0].id, task.role, task.attempt, task.share)
