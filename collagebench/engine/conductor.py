@@ -224,7 +224,7 @@ class Conductor:
                 while begun:
                     job = begun.popleft()
                     if not job.given_up:
-                        todo += self._rules.told_meanwhile(self.scheme.begun, job.task, now)
+                        todo += self._rules.told(self.scheme.begun, job.task, now)
                 if not todo:
                     role = self.scheme.idle_role
                     if role is None or not self.router.idle(role):
@@ -235,14 +235,14 @@ class Conductor:
                             f"was told {ROUNDS:,} times of an idle {role} worker and did not send it anything"
                         )
                     action = None
-                    todo += self._rules.told_meanwhile(self.scheme.idle, role, now)
+                    todo += self._rules.told(self.scheme.idle, role, now)
                     if not todo:
                         break
                 action = todo.pop()
                 if isinstance(action, Send):
                     asked = 0
                     if not self._send(action, now):
-                        todo[:0] = self._rules.told_meanwhile(self.scheme.failed, action.task, "refused", now)
+                        todo[:0] = self._rules.told(self.scheme.failed, action.task, "refused", now)
                 elif isinstance(action, Answer):
                     judged = 0
                     self._answer(action, now)
@@ -260,7 +260,7 @@ class Conductor:
                     if judged > ROUNDS * (1 + len(self.open)):
                         raise self._rules.fault(f"asked {judged:,} times how sure answers are and used none", action)
                     margin = self._judge(action.request, self._judged_by(action))
-                    todo += self._rules.told_meanwhile(self.scheme.judged, action.request, margin, now)
+                    todo += self._rules.told(self.scheme.judged, action.request, margin, now)
                 elif isinstance(action, Fail):
                     judged = 0
                     self._fail(action, now)

@@ -34,10 +34,8 @@ class Rules:
         self.open: dict[int, Request] = {}
         """Requests that have arrived and are neither answered nor failed, by id."""
         self._scheme = scheme
-        self._called: tuple[Hook, list[Action]] | None = None
-        """The scheme's method that was called last, and what it returned."""
-        self._called_before: list[tuple[Hook, list[Action]] | None] = []
-        """Those that were called before it and whose actions are still being carried out."""
+        self._called: list[tuple[Hook, list[Action]]] = []
+        """The scheme's methods whose actions are being carried out, and these."""
         self._arrived = 0
         """How many requests have come; their ids count from 0."""
         self._further = 0
@@ -67,27 +65,21 @@ class Rules:
             raise breach(
                 self._scheme, f"answered an event with {brief(actions)}: it must return a list of actions", event
             )
-        self._called = (event, actions)
+        if actions:
+            self._called.append((event, actions))
         return actions[::-1]
-
-    def told_meanwhile(self, event: Hook, *what: Any) -> list[Action]:
-        """Do the same while actions of an earlier event are still to be carried out."""
-        self._called_before.append(self._called)
-        return self.told(event, *what)
 
     def carried_out(self) -> None:
         """All actions have been carried out."""
-        if self._called_before:
-            self._called_before.clear()
+        self._called.clear()
 
     def fault(self, what: str, action: Action | None = None) -> CollagebenchError:
         """Return the error of a breach, at the method that returned the action; the last one called if there is none.
 
         It is the very object that is looked for: another may be its equal.
         """
-        called = [one for one in (self._called, *self._called_before) if one is not None]
-        mine = [hook for hook, actions in called if any(one is action for one in actions)]
-        return breach(self._scheme, what, mine[0] if mine else called[0][0] if called else None)
+        mine = [hook for hook, actions in self._called if any(one is action for one in actions)]
+        return breach(self._scheme, what, mine[0] if mine else self._called[-1][0] if self._called else None)
 
     def enter(self, send: Send) -> int:
         """See that a task may be sent, once and for open requests; return the id of the first of these."""
@@ -132,9 +124,11 @@ class Rules:
         if before is None:
             self._numbers[carried] = send.task
             return
+        task = send.task
+        numbers = (task.requests[0].id, task.role, task.attempt, task.share)
         if isinstance(before, Task):
-            self._numbers[carried] = before = {_numbers(before)}
-        task, numbers = send.task, _numbers(send.task)
+            first = (before.requests[0].id, before.role, before.attempt, before.share)
+            self._numbers[carried] = before = {first}
         if numbers in before:
             raise self.fault(
                 f"sent two {task.role} tasks for request {numbers[0]} with attempt {task.attempt} and share "
@@ -246,7 +240,3 @@ _PARTS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "avoid": ("a tuple of Tasks", _are_tasks),
     "at": ("a number of seconds", lambda value: isinstance(value, (int, float))),
 }
-
-
-def _numbers(task: Task) -> Numbers:
-    return (task.requests[0].id, task.role, task.attempt, task.share)
