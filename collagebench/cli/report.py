@@ -71,7 +71,7 @@ def command(
       failed    requests without an answer
       work      worker time / that of the baseline
       goodput   right answers in time, per second of the arrivals
-      p50_low p50_high p99_low p99_high accuracy_low accuracy_high
+      p50_low p99_low accuracy_low goodput_low, and as many that end in _high
                 ends of the 95 % interval: what is beyond is hardly chance
     A figure that is not known fails its gate. INVALID wins: then it is 4, not 3.
     """
