@@ -62,10 +62,12 @@ def simulate(
     losses: dict[float, int] | None = None,
     crashes: Sequence[tuple[float, float, int]] = (),
     advance: Callable[[int], None] = lambda requests: None,
+    refuses: Callable[[Job], bool] = lambda job: False,
 ) -> Ledger:
     """Run one cell; `losses` names the workers that are lost and when, `crashes` those that come back, and when.
 
-    A task whose draw is infinite takes a second, and its reply is lost.
+    `refuses` says of a job that its worker refuses it when it has served it, as a server may. A task whose draw is
+    infinite takes a second, and its reply is lost.
     """
     scheme = make(name, options)
     scheme.deadline = deadline
@@ -96,6 +98,15 @@ def simulate(
                 woke(token, now)
 
         conductor.woke = woke_or_lost  # type: ignore[method-assign]
+        served = conductor.served
+
+        def served_or_refused(job: Job, now: float) -> None:
+            if refuses(job):
+                conductor.failed(job, "refused", now)
+            else:
+                served(job, now)
+
+        conductor.served = served_or_refused  # type: ignore[method-assign]
         for at, worker in (losses or {}).items():
             transport.wake(("lost", worker), at)
         return conductor

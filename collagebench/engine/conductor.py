@@ -176,6 +176,8 @@ class Conductor:
             self.router.give_up(job)
             if reason == "deadline":
                 self._transport.take_back(job)
+        if reason == "refused":
+            self._rules.turned_down(job.task)
         self._perform(self._rules.told(self.scheme.failed, job.task, reason, now), now)
         if not runs_on:
             self._end(job, reason, now)

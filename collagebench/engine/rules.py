@@ -125,10 +125,9 @@ class Rules:
             self._numbers[carried] = send.task
             return
         task = send.task
-        numbers = (task.requests[0].id, task.role, task.attempt, task.share)
+        numbers = _numbers(task)
         if isinstance(before, Task):
-            first = (before.requests[0].id, before.role, before.attempt, before.share)
-            self._numbers[carried] = before = {first}
+            self._numbers[carried] = before = {_numbers(before)}
         if numbers in before:
             raise self.fault(
                 f"sent two {task.role} tasks for request {numbers[0]} with attempt {task.attempt} and share "
@@ -137,6 +136,15 @@ class Rules:
             )
         before.add(numbers)
         self.refused(send)
+
+    def turned_down(self, task: Task) -> None:
+        """The worker of a task did not take it, so that it was not slow: another may be sent in its place."""
+        for request in task.requests:
+            sent = self._numbers.get(request.id)
+            if isinstance(sent, set):
+                sent.discard(_numbers(task))
+            elif sent == task:
+                del self._numbers[request.id]
 
     def refused(self, send: Send) -> None:
         """A task that was entered goes to no worker, or is one more for its request: see that there is an end to it."""
@@ -213,6 +221,10 @@ def malformed(action: Action) -> str | None:
         if fits is not None and not fits(value):
             return f"answered an event with {brief(action)}, whose {name} must be {wanted}"
     return None
+
+
+def _numbers(task: Task) -> Numbers:
+    return task.requests[0].id, task.role, task.attempt, task.share
 
 
 def _is_request(value: Any) -> bool:

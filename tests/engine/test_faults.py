@@ -71,6 +71,24 @@ def test_replication_survives_the_crash_of_one_worker() -> None:
     assert ledger.latency == pytest.approx({0: 1.0})
 
 
+@pytest.mark.parametrize("retries", [1, 3])
+def test_a_retry_that_a_server_refuses_goes_to_another_worker(retries: int) -> None:
+    """It was not served, so that the one in its place, with the same number of attempts, breaks no rule."""
+    refused: set[int] = set()
+
+    def refuses(job: Job) -> bool:
+        first = job.task.attempt > 0 and not refused
+        refused.update({job.task.id} if first else ())
+        return first
+
+    draw = lambda worker, request, attempt, at: 0.2 if attempt else 9.0  # noqa: E731
+    options = {"reissue_after": 0.5, "retries": retries}
+    ledger = simulate("reissue", options, 3, [0.0], draw, refuses=refuses)
+    assert ledger.latency == pytest.approx({0: 0.9})
+    outcomes = [(job.task.attempt, job.outcome) for job in ledger.jobs.values()]
+    assert outcomes == [(1, "refused"), (1, "used"), (0, "cancelled in service")]
+
+
 def test_crashes_that_go_on_for_ever_do_not_keep_a_cell_alive() -> None:
     """A cell ends with its last request although workers would go on crashing."""
     crashes = [(0.4 + i, 2.0 + i, i % 3) for i in range(100_000)]

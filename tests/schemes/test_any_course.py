@@ -141,6 +141,7 @@ def test_each_request_is_answered_once_or_failed(
 @given(
     seed=st.integers(0, 10_000),
     drop=st.sampled_from([0.0, 0.2]),
+    refuse=st.sampled_from([0.0, 0.2]),
     apart=st.sampled_from([0.05, 0.3]),
     losses=st.dictionaries(st.floats(0, 5), st.integers(0, 11), max_size=12),
     crashes=st.lists(st.tuples(st.floats(0, 6), st.floats(0.1, 2)), max_size=6),
@@ -150,11 +151,13 @@ def test_the_engine_finds_no_breach_of_a_rule(
     options: dict[str, Any],
     seed: int,
     drop: float,
+    refuse: float,
     apart: float,
     losses: dict[float, int],
     crashes: list[tuple[float, float]],
 ) -> None:
-    """However loaded the fleet, whatever replies are lost and whichever workers, it stops no scheme that comes along.
+    """However loaded the fleet, whatever replies are lost, tasks refused and workers lost, it stops no scheme that
+    comes along.
 
     It would, with a sentence, at the first action that breaks a rule.
     """
@@ -168,4 +171,5 @@ def test_the_engine_finds_no_breach_of_a_rule(
     # Crashes of one worker do not overlap.
     down = sorted((at, at + away, number) for number, (at, away) in enumerate(crashes))
     gone = {at: worker for at, worker in losses.items() if worker >= len(crashes)}
-    simulate(name, options, 12, arrivals, draw, deadline=3.0, losses=gone, crashes=down)
+    refuses = lambda job: rng.random() < refuse  # noqa: E731
+    simulate(name, options, 12, arrivals, draw, deadline=3.0, losses=gone, crashes=down, refuses=refuses)
