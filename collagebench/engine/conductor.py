@@ -196,10 +196,10 @@ class Conductor:
     def overdue(self) -> float:
         """Return from when on a scheme, if no request is to come, has kept those still open for longer than it may.
 
-        That is for as long as the deadline of a task with no worker having anything in hand; infinite while a reply
-        that was lost is waited for. A scheme that only wakes itself would do so for ever.
+        That is for as long as the deadline of a task, or as it says that it waits, with no worker having anything in
+        hand; infinite while a reply that was lost is waited for. A scheme that only wakes itself would do so for ever.
         """
-        return math.inf if self.dropped_jobs else self.quiet_since + self.scheme.deadline
+        return math.inf if self.dropped_jobs else self.quiet_since + max(self.scheme.deadline, self.scheme.waits)
 
     def close(self) -> None:
         """End the cell: nothing is in hand and nothing will happen any more, so what is still open has failed.

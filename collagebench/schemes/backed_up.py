@@ -79,6 +79,7 @@ class BackedUp(Scheme):
         super().__init__()
         self.hold = hold
         self._groups = Groups(size, flush, flush_after, self._send_group, twice, whole)
+        self.waits = self._groups.flush_after
         if reissue_after is None and flush == AUTO:
             reissue_after = REISSUE_AUTO
         self.reissue_after = None if reissue_after is None else Delay(reissue_after)

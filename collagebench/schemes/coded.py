@@ -73,6 +73,7 @@ class Coded(Scheme):
         self.coded_after = coded_after
         self.idle_role = "coded" if flush == "idle" else None
         self._groups = Groups(coded_k, flush, flush_after, self._send_group)
+        self.waits = max(self._groups.flush_after, coded_after or 0.0)
         self._group_of: dict[int, _Group] = {}
         """Groups that have gone out, by the id of their first request."""
 

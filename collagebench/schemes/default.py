@@ -20,7 +20,7 @@ class Default(Scheme):
     def __init__(self, default_after: float = 0.1) -> None:
         super().__init__()
         check_seconds(default_after=default_after)
-        self.default_after = default_after
+        self.default_after = self.waits = default_after
 
     def arrived(self, request: Request, now: float) -> list[Action]:
         """Send it to one worker and set the time of its default answer."""

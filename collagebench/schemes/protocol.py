@@ -138,6 +138,9 @@ class Scheme:
     deadline = math.inf
     """Seconds after which the engine, which sets this, gives up a task; a request that the scheme itself keeps waiting
     before it sends a task is for the scheme to fail after as long."""
+    waits = 0.0
+    """Seconds for which the scheme may wait for a Wake to settle a request when no worker has anything in hand; after
+    that, or after the deadline where it is longer, the engine takes it that nothing more is to come."""
 
     def __init__(self) -> None:
         self._tasks_made = 0

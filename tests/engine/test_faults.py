@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from simulated_cell import simulate
 
 from collagebench.engine.router import Job, Router
+from collagebench.engine.rules import SHARES
 from collagebench.schemes import SCHEMES
 from collagebench.schemes.protocol import Request, Task
 
@@ -69,6 +70,36 @@ def test_replication_survives_the_crash_of_one_worker() -> None:
     draw = lambda worker, request, attempt, at: 1.0  # noqa: E731
     ledger = simulate("replication", {}, 2, [0.0], draw, crashes=[(0.5, 9.0, 0)])
     assert ledger.latency == pytest.approx({0: 1.0})
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "source", "at"),
+    [
+        ("default", {"default_after": 12.0}, "default", 12.0),
+        ("collage", {"grid": 2, "flush": "idle", "flush_after": 60.0}, "collage", 60.2),
+        ("nercc", {"coded_k": 1, "coded_s": 1, "flush": "idle", "flush_after": 60.0}, "coded", 60.2),
+    ],
+)
+def test_an_answer_that_comes_later_than_a_deadline_is_waited_for(
+    name: str, options: dict[str, object], source: str, at: float
+) -> None:
+    """Where a scheme's own delay is longer than the deadline, a request that no worker has is not forgotten."""
+
+    def draw(worker: int, request: int, attempt: int, at: float) -> float:
+        return math.inf if at < 20 else 0.2
+
+    ledger = simulate(name, options, 4, [0.0], draw, deadline=3.0)
+    assert ledger.source == {0: source}
+    assert ledger.answered_at == pytest.approx({0: at})
+
+
+def test_a_group_is_answered_from_what_is_there_though_that_is_later_than_a_deadline() -> None:
+    """Shares that fail for good leave the group to the time at which fewer replies will do."""
+
+    draw = lambda worker, request, attempt, at: 1.0 if attempt // SHARES else 0.1  # noqa: E731
+    options = {"coded_k": 3, "coded_s": 0, "coded_after": 60.0}
+    ledger = simulate("nercc", options, 4, [0.0] * 3, draw, deadline=3.0, refuses=lambda job: job.task.share == 0)
+    assert ledger.answered_at == pytest.approx(dict.fromkeys(range(3), 60.0))
 
 
 @pytest.mark.parametrize("retries", [1, 3])
