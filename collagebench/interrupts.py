@@ -67,6 +67,8 @@ def as_ctrl_c() -> Iterator[None]:
     previous = [signal.signal(number, interrupt) for number in numbers]
     try:
         yield
+    except Interrupted:  # it was caught within, where more is known to say of it
+        raise
     except (KeyboardInterrupt, Exception) as error:
         if told or isinstance(error, KeyboardInterrupt):
             raise Interrupted("interrupted") from None

@@ -1,4 +1,4 @@
-"""An experiment that is told to stop before it has measured anything."""
+"""An experiment that is told to stop before it has measured anything, and what is said of work that is told to."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from collagebench.config import Config, SchemeConfig
 from collagebench.engine import experiment
 from collagebench.engine.cells import Progress
 from collagebench.errors import Interrupted
+from collagebench.interrupts import as_ctrl_c
 
 
 class _Endless(dict[tuple[str, int], float]):
@@ -36,3 +37,17 @@ def test_what_takes_long_before_the_first_record_ends_at_once(tmp_path: Path, si
     with pytest.raises(Interrupted, match="before anything was measured"):
         experiment.simulate(config, tmp_path / "r", Progress(), measured=_Endless(sign))
     assert not (tmp_path / "r").exists()
+
+
+def test_what_caught_a_signal_says_itself_what_is_kept() -> None:
+    """Its sentence stays, as that a training can go on from its checkpoint."""
+
+    @as_ctrl_c()
+    def training() -> None:
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+        except KeyboardInterrupt:
+            raise Interrupted("interrupted; f.pt holds what was learnt") from None
+
+    with pytest.raises(Interrupted, match=r"^interrupted; f.pt holds what was learnt$"):
+        training()
