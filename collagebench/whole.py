@@ -20,20 +20,20 @@ def write_whole(path: Path, content: bytes) -> None:
     Raises:
         OSError: it cannot be written, or is protected from it; a file that was there before is as it was.
     """
-    target = Path(os.path.realpath(path))
-    if target.exists() and not target.is_file():
-        target.write_bytes(content)
+    if path.exists() and not path.is_file():  # where /dev/stdout leads to a pipe, that has no name
+        path.write_bytes(content)
         return
+    target = Path(os.path.realpath(path))
     if target.exists() and not os.access(target, os.W_OK):
         raise OSError(errno.EACCES, "Permission denied", str(path))
     partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
     try:
         with partial.open("wb") as file:
+            with contextlib.suppress(OSError):  # there is none yet, or the file system has no permissions
+                os.fchmod(file.fileno(), stat.S_IMODE(target.stat().st_mode))
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        with contextlib.suppress(OSError):  # there is none yet, or it is somebody else's
-            partial.chmod(stat.S_IMODE(target.stat().st_mode))
         partial.replace(target)
     finally:
         with contextlib.suppress(OSError):

@@ -22,15 +22,18 @@ def test_a_file_is_made_or_replaced(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_who_may_read_a_file_stays_as_it_was(tmp_path: Path) -> None:
-    """A report that was hidden from others is so when it is written again; a new one is what the user's mask says."""
+def test_who_may_read_a_file_stays_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A report that was hidden from others is so when it is written again, and while it is; a new one is what the
+    user's mask says."""
     path = tmp_path / "f.json"
     write_whole(path, b"new")
     (tmp_path / "other").write_bytes(b"")
     assert path.stat().st_mode == (tmp_path / "other").stat().st_mode
     path.chmod(0o600)
+    meanwhile = []
+    monkeypatch.setattr(os, "fsync", lambda file: meanwhile.append(os.fstat(file).st_mode & 0o777))
     write_whole(path, b"again")
-    assert path.stat().st_mode & 0o777 == 0o600
+    assert [path.stat().st_mode & 0o777, *meanwhile] == [0o600, 0o600]
 
 
 def test_a_full_disk_leaves_the_old_file(tmp_path: Path) -> None:
@@ -113,6 +116,15 @@ def test_a_pipe_is_written_to(tmp_path: Path) -> None:
     assert os.read(reader, 100) == b"new"
     os.close(reader)
     assert path.is_fifo()
+
+
+def test_a_pipe_of_a_shell_is_written_to() -> None:
+    """As one behind /dev/stdout, or a process that a shell reads with: a link that leads to nothing with a name."""
+    read, write = os.pipe()
+    write_whole(Path(f"/dev/fd/{write}"), b"new")
+    assert os.read(read, 100) == b"new"
+    os.close(read)
+    os.close(write)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
