@@ -87,6 +87,8 @@ class LiveCell:
         self._deadlines: deque[tuple[float, Job]] = deque()
         """Every job's deadline, earliest first."""
         self._next_deadline: asyncio.TimerHandle | None = None
+        self._failing_late = False
+        """Whether jobs past their deadline are being failed: what is sent in their place is looked at after them."""
         self._served_last: dict[int, Job] = {}
         """The last job that each worker has served."""
         self._wakes = 0
@@ -173,7 +175,7 @@ class LiveCell:
         self._calls[job.task.id] = call
         call.add_done_callback(lambda _: self._calls.pop(job.task.id, None))
         self._deadlines.append((self.now() + self._deadline, job))
-        if self._next_deadline is None:
+        if self._next_deadline is None and not self._failing_late:
             self._check_deadlines()
 
     def begin(self, job: Job) -> None:
@@ -258,17 +260,18 @@ class LiveCell:
     def _check_deadlines(self) -> None:
         """Fail the jobs whose deadline has passed and ask to be called for the next one."""
         self._next_deadline = None
+        self._failing_late = True
         while self._deadlines:
             due, job = self._deadlines[0]
             settled = job.given_up or job.replied is not None
             if not settled and due > self.now():
-                if self._next_deadline is None:  # what was sent in place of a failed one may have asked already
-                    after = due - self.now() + EARLY
-                    self._next_deadline = asyncio.get_running_loop().call_later(after, self._check_deadlines)
-                return
+                after = due - self.now() + EARLY
+                self._next_deadline = asyncio.get_running_loop().call_later(after, self._check_deadlines)
+                break
             self._deadlines.popleft()
             if not settled:
                 self._guarded(partial(self.conductor.failed, job, "deadline", due))
+        self._failing_late = False
 
     def _at(self, at: float, call: Callable[[], None], exact: bool = False) -> None:
         self._pacer.at(self._zero + at, lambda: self._guarded(call), exact)

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import signal
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -189,6 +190,30 @@ def test_deadlines_are_watched_by_one_timer(tmp_path: Path, monkeypatch: pytest.
     tasks = len(rows(tmp_path / "run", "tasks"))
     assert tasks > 250
     assert looks["all"] <= 2 * tasks
+
+
+def test_deadlines_that_pass_at_once_are_looked_at_one_after_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client that was held up finds many tasks late; what it sends in their place does not pile up on its stack."""
+    within, deepest = 0, 0
+    check = LiveCell._check_deadlines
+
+    def counted(cell: LiveCell) -> None:
+        nonlocal within, deepest
+        within += 1
+        deepest = max(deepest, within)
+        check(cell)
+        within -= 1
+
+    monkeypatch.setattr(LiveCell, "_check_deadlines", counted)
+    options = {"stragglers": "erasure", "drop_share": 0.5, "base": 0.001, "time_scale": None, "compute": "emulated"}
+    config = small(
+        schemes=("hedge",), hedge_delay=9.0, requests=100, deadline=0.3, compute_time=0.0005, rate=500.0, **options
+    )
+    experiment.run(config, tmp_path / "run", Watcher(90, lambda: time.sleep(0.6)))
+    assert deepest == 1
+    assert len(rows(tmp_path / "run", "requests")) == 100
 
 
 def test_an_error_of_our_own_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
