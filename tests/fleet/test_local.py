@@ -285,7 +285,7 @@ def test_a_killed_forkserver_takes_its_workers_with_it(tmp_path: Path, run: Any)
 
 
 CLIENT = """
-import asyncio, sys
+import asyncio, signal, sys
 from pathlib import Path
 from real_processes import SUMS
 from collagebench.fleet.local import local_fleet
@@ -294,6 +294,8 @@ from collagebench.fleet.where import Where
 from collagebench.worker.spec import WorkerSpec
 
 async def main():
+    # asyncio.run alone may sleep through a Ctrl-C that comes just before it waits.
+    asyncio.get_running_loop().add_signal_handler(signal.SIGINT, asyncio.current_task().cancel)
     specs = [WorkerSpec(index, (SUMS,)) for index in range(3)]
     async with local_fleet(specs, "emulated", Path(sys.argv[1]), print) as fleet:
         print(*(connection.pid for connection in fleet), flush=True)

@@ -25,13 +25,15 @@ pytestmark = [
 ]
 
 CLIENT = """
-import asyncio, json, os, sys
+import asyncio, json, os, signal, sys
 from pathlib import Path
 from real_processes import SUMS
 from collagebench.fleet.local import local_fleet
 from collagebench.worker.spec import Disturbance, WorkerSpec
 
 async def main():
+    # asyncio.run alone may sleep through a Ctrl-C that comes just before it waits.
+    asyncio.get_running_loop().add_signal_handler(signal.SIGINT, asyncio.current_task().cancel)
     specs = [WorkerSpec(index, (SUMS,)) for index in range(2)]
     async with local_fleet(specs, "emulated", Path(sys.argv[1]), lambda index, reason: None) as fleet:
         what = await fleet.disturb(Disturbance(workers=(0, 1), **json.loads(sys.argv[2])))
