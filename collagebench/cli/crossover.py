@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from collagebench.cli.answer import give
-from collagebench.cli.options import LOADS, PATH, ExperimentCommand, section_options, table_or_json
+from collagebench.cli.options import LOADS, PATH, ExperimentCommand, section_options, side_by_side, table_or_json
 
 if TYPE_CHECKING:
     from collagebench.study.crossover import Question
@@ -37,13 +37,7 @@ class CrossoverCommand(ExperimentCommand):
     "--tolerance", type=float, help="How near a crossing must be known. [a hundredth of the range; --log: 5 %]"
 )
 @click.option("--log", is_flag=True, help="Values in equal ratios; --tolerance is a share of the value.")
-@click.option(
-    "--jobs",
-    type=click.IntRange(min=0),
-    default=0,
-    metavar="N",
-    help="Processes that simulate side by side. [0: one a core]",
-)
+@side_by_side
 @table_or_json
 @click.option(
     "--out",

@@ -30,6 +30,13 @@ LOADS = ("rate", "utilisation")
 
 
 may_download = click.option("--download", is_flag=True, help="Fetch cifar10, cifar100 or fashion-mnist if missing.")
+side_by_side = click.option(
+    "--jobs",
+    type=click.IntRange(min=0),
+    default=0,
+    metavar="N",
+    help="Processes that simulate side by side. [0: one a core]",
+)
 table_or_json = click.option(
     "--format", "form", type=click.Choice(["table", "json"]), default="table", help="What is printed. [table]"
 )

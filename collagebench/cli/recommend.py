@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from collagebench.cli.answer import give
-from collagebench.cli.options import INT, LOADS, PATH, ExperimentCommand, section_options, table_or_json
+from collagebench.cli.options import INT, LOADS, PATH, ExperimentCommand, section_options, side_by_side, table_or_json
 from collagebench.config import option
 from collagebench.errors import EXIT_DONE, EXIT_INVALID, EXIT_THRESHOLD, UsageError
 
@@ -39,13 +39,7 @@ class RecommendCommand(ExperimentCommand):
 )
 @click.option("--budget", type=float, metavar="SHARE", help="Extra worker time, beside no redundancy. [no limit]")
 @click.option("--validate", is_flag=True, help="Run the choice and the runner-up on real workers.")
-@click.option(
-    "--jobs",
-    type=click.IntRange(min=0),
-    default=0,
-    metavar="N",
-    help="Processes that simulate side by side. [0: one a core]",
-)
+@side_by_side
 @table_or_json
 @click.option(
     "--out",

@@ -7,18 +7,12 @@ from typing import Any
 import click
 
 from collagebench.cli.experiment import conduct
-from collagebench.cli.options import NATURAL_OPTIONS, SECTIONS, ExperimentCommand, section_options
+from collagebench.cli.options import NATURAL_OPTIONS, SECTIONS, ExperimentCommand, section_options, side_by_side
 
 
 @click.command("simulate", cls=ExperimentCommand)
 @section_options(*(title for title in SECTIONS if title != NATURAL_OPTIONS))
-@click.option(
-    "--jobs",
-    type=click.IntRange(min=0),
-    default=0,
-    metavar="N",
-    help="Processes that simulate a sweep side by side. [0: one a core]",
-)
+@side_by_side
 @click.option(
     "--on-ray", metavar="ADDRESS", help="Simulate a sweep on a Ray cluster: auto, host:port, ray://host:port."
 )

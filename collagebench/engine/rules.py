@@ -160,10 +160,15 @@ class Rules:
 
     def close(self, request: Request, did: str, action: Action) -> None:
         """See that a request is open, and close it; `did` says what the scheme did to it."""
-        known = self.open.pop(request.id, None)
+        self.see_open(request, did, action)
+        del self.open[request.id]
+        self._numbers.pop(request.id, None)
+
+    def see_open(self, request: Request, did: str, action: Action) -> None:
+        """See that a request is open; `did` says what the scheme did about it."""
+        known = self.open.get(request.id)
         if known is not request and known != request:
             self._not_open(request, known, did, action)
-        self._numbers.pop(request.id, None)
 
     def see_source(self, answer: Answer, jobs: Sequence[Job]) -> None:
         """See that an answer can come from where the scheme says that it does; `jobs` are those of its tasks."""
@@ -185,12 +190,6 @@ class Rules:
             raise self.fault(
                 f"gave up request {fail.request.id} for the reason {brief(fail.reason)}, which must be a text", fail
             )
-
-    def see_open(self, request: Request, did: str, action: Action) -> None:
-        """See that a request is open; `did` says what the scheme did about it."""
-        known = self.open.get(request.id)
-        if known is not request and known != request:
-            self._not_open(request, known, did, action)
 
     def see_question(self, judge: Judge, jobs: Sequence[Job]) -> None:
         """See that a scheme asks about replies that can be judged; `jobs` are those of its tasks."""

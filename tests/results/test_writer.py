@@ -13,8 +13,8 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
+from full_disk import fill, small_disk
 from natural_processes import until
-from small_disk import fill, small_disk
 from synthetic_run import HEADER, cell, request, task
 
 from collagebench.errors import OutputError

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from small_disk import fill, small_disk
+from full_disk import fill, small_disk
 
 from collagebench.cli.resolve import resolve, resolve_grid
 from collagebench.engine import experiment
