@@ -56,10 +56,16 @@ class Driven:
 
 
 class Watched:
-    """Processes whose end is waited for, without polling and without mistaking a reused id for them."""
+    """Processes whose end is waited for, without polling and without mistaking a reused id for them.
+
+    One that has ended since it was listed is not waited for.
+    """
 
     def __init__(self, pids: list[int]) -> None:
-        self._open = {os.pidfd_open(pid): pid for pid in pids}
+        self._open: dict[int, int] = {}
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                self._open[os.pidfd_open(pid)] = pid
 
     def left_after(self, seconds: float) -> set[int]:
         """Return the ids of those that still live when all have ended or `seconds` have passed."""

@@ -20,9 +20,8 @@ from collagebench.report.summary import SCHEMA, failing, finite, summarise
 from collagebench.report.tails import tail_of
 from collagebench.results.directory import HEADER
 from collagebench.results.reader import load
-from collagebench.results.sweep import Sweep, read_sweep
+from collagebench.results.sweep import Sweep, labels, read_sweep
 from collagebench.statistics.best import Figure, fastest
-from collagebench.study.grid import Axis, labels
 
 Object = dict[str, Any]
 NAMED, ALIKE = 4, 2
@@ -58,7 +57,7 @@ def summarise_sweep(directory: Path, baseline: str | None = None, slo_ms: float 
         own = {option(axis): value for axis, value in values.items()}
         cells.append({"name": name, "values": own, "fastest": _fastest(one), **one})
     axes = [
-        {"option": option(name), "values": list(values), "labels": labels(Axis(name, values))}
+        {"option": option(name), "values": list(values), "labels": labels(values)}
         for name, values in sweep.axes.items()
     ]
     studied = {"axes": axes, "cells": cells}

@@ -12,16 +12,15 @@ ascending order, and each is the experiment that its values alone would make.
 from __future__ import annotations
 
 import math
-import re
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 from collagebench.config import Config, SchemeConfig, option
 from collagebench.errors import UsageError
+from collagebench.results.sweep import labels, spelled
 
 MOST_CELLS = 1000
 MOST_VARIANTS = 100
@@ -80,30 +79,13 @@ def axes_of(values: Values) -> tuple[Axis, ...]:
 
 def combinations(axes: Sequence[Axis]) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield the name and the values of each cell, the last axis changing fastest."""
-    labelled = [list(zip(labels(axis), axis.values, strict=True)) for axis in axes]
+    labelled = [list(zip(labels(axis.values), axis.values, strict=True)) for axis in axes]
     for places in product(*labelled):
         parts = [f"{option(axis.name)}={label}" for axis, (label, _) in zip(axes, places, strict=True)]
         name = ",".join(parts)
         if len(name) > LONGEST:
             name = f"{name[: LONGEST - 9]}-{zlib.crc32(name.encode()):08x}"
         yield name, {axis.name: value for axis, (_, value) in zip(axes, places, strict=True)}
-
-
-def labels(axis: Axis) -> list[str]:
-    """Return a short text for each value of an axis, in which every character may be part of a file's name."""
-    found: dict[Any, str] = {}
-    for value in sorted(axis.values, key=repr):
-        text = re.sub(r"[^A-Za-z0-9._+-]+", "-", spelled(value)) or "-"
-        names = (text, *(f"{text}-{number}" for number in range(2, len(axis.values) + 1)))
-        found[value] = next(name for name in names if name not in found.values())
-    return [found[value] for value in axis.values]
-
-
-def spelled(value: Any) -> str:
-    """Return a value as one would type it, of a path only the name."""
-    if isinstance(value, float):
-        return repr(value).removesuffix(".0")
-    return Path(value).stem if isinstance(value, str) and "/" in value else str(value)
 
 
 def variants(scheme: SchemeConfig) -> list[SchemeConfig]:
