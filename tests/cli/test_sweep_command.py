@@ -14,7 +14,7 @@ from test_run import collagebench, descendants, finish, start
 pytestmark = pytest.mark.processes
 
 OPTIONS = (
-    *("--utilisation", "0.2,0.4,0.6", "--scheme", "none,collage", "--runs", 5, "--requests", 250),
+    *("--utilisation", "0.2,0.4,0.6", "--scheme", "none,collage", "--runs", 5, "--requests", 1000),
     *("--compute-time", "0.001", "--workers", 5),
 )
 
