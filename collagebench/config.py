@@ -20,9 +20,15 @@ class SchemeConfig:
     """One variant of a scheme: a row of the table."""
 
     name: str
+    """One of ours, or an import path, `module:Class`."""
     variant: str
     """Unique in the experiment; the scheme's name unless it runs in several variants."""
     options: tuple[tuple[str, Any], ...] = ()
+
+
+def called(scheme: str) -> str:
+    """Return what a scheme is called in a table unless its user calls it otherwise: of an import path the class."""
+    return scheme.rpartition(":")[2]
 
 
 DEFAULT_SCHEMES = tuple(SchemeConfig(name, name) for name in ("none", "replication", "hedge", "hedge-idle", "collage"))

@@ -70,3 +70,8 @@ def nearest(key: str, known: Iterable[str], all_of_them: str = "it may have") ->
     known = sorted(known)
     close = difflib.get_close_matches(key, known, n=1, cutoff=0.65)
     return f"; did you mean {close[0]!r}?" if close else f"; {all_of_them} {', '.join(known) or 'none'}"
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error, or its kind where it says nothing."""
+    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -20,7 +20,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from collagebench.config import ANSWERS, Config, SchemeConfig, option
+from collagebench.config import ANSWERS, Config, SchemeConfig, called, option
 from collagebench.errors import UsageError, nearest
 from collagebench.hosts import Host, read_hosts
 from collagebench.ordinary import ordinary
@@ -200,7 +200,7 @@ def _read_schemes(path: Path, tables: Any, lines: Mapping[Way, int]) -> tuple[Sc
 
         if not isinstance(table.get("name"), str):
             raise UsageError(f"{at('name')}: every [[scheme]] table needs a name")
-        name, variant = table["name"], table.get("variant", table["name"])
+        name, variant = table["name"], table.get("variant", called(table["name"]))
         if not isinstance(variant, str):
             raise UsageError(f"{at('variant')}: variant must be a text, not {variant!r}")
         options = {key.replace("-", "_"): value for key, value in table.items() if key not in ("name", "variant")}

@@ -12,6 +12,7 @@ from collagebench.config import Config, from_json, option
 from collagebench.errors import Interrupted, OutputError, UsageError
 from collagebench.fleet.bearer import take_token
 from collagebench.profile import located
+from collagebench.schemes import SCHEMES
 from collagebench.study.grid import FIELDS
 
 if TYPE_CHECKING:
@@ -28,6 +29,9 @@ def conduct(verb: str, options: Mapping[str, Any]) -> int:
     token = take_token(options.get("token_file"), grid.cells[0].config.fleet == "endpoint")
     if options.get("on_ray") and not grid.axes:
         raise UsageError("--on-ray simulates the cells of a sweep: give an option several values, or leave it out")
+    own = [scheme.name for scheme in grid.cells[0].config.schemes if scheme.name not in SCHEMES]
+    if options.get("on_ray") and own:
+        raise UsageError(f"the scheme {own[0]} does not come to the nodes of a cluster: leave --on-ray out")
     if grid.axes:
         return conduct_sweep(verb, options, grid, gates, token)
     directory, config = run_directory(options["out"], verb), grid.cells[0].config

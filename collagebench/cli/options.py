@@ -105,7 +105,8 @@ SECTIONS = {
             callback=_flat,
             metavar="S",
             shell_complete=complete_schemes,
-            help=f"One of {', '.join(SCHEMES)}, or several with commas between them; repeatable.",
+            help=f"One of {', '.join(SCHEMES)}, or module:Class for one of yours; several with commas between them; "
+            "repeatable.",
         ),
         click.option("--workers", type=INT, help="Workers, the same number for every scheme. [10]"),
         click.option("--requests", type=INT, help="Requests in each run. [250]"),

@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from collagebench.config import DEFAULT_SCHEMES, Config, SchemeConfig, option
+from collagebench.config import DEFAULT_SCHEMES, Config, SchemeConfig, called, option
 from collagebench.engine.fitted import LOG, resolve_fits
 from collagebench.errors import OutputError, UsageError, nearest
 from collagebench.fleet.where import FLEETS, Where
@@ -70,7 +70,7 @@ def resolve_grid(options: Mapping[str, Any], recorded: Mapping[str, Any] = {}) -
     for name in ("stragglers", "trace"):  # so that a resumed run finds them from anywhere
         if values.get(name):
             values[name] = _absolute(values[name])
-    schemes = tuple(SchemeConfig(name, name) for name in given.get("schemes", ()))
+    schemes = tuple(SchemeConfig(name, called(name)) for name in given.get("schemes", ()))
     schemes = schemes or values.get("schemes", DEFAULT_SCHEMES)
     known = {name for scheme in SCHEMES for name in _options_of(scheme)}
     with located(profile, given):

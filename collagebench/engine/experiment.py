@@ -27,7 +27,7 @@ from collagebench.interrupts import as_ctrl_c, interruptions
 from collagebench.results.directory import see_that_it_is_free
 from collagebench.results.environment import capture
 from collagebench.results.writer import RunWriter
-from collagebench.schemes import settings
+from collagebench.schemes import about, files_of, settings
 from collagebench.stragglers.causes import NATURAL
 from collagebench.stragglers.model import NAMES, parameters_of
 from collagebench.stragglers.recorded import RecordedStragglers
@@ -197,11 +197,12 @@ def _header(plan: Plan, engine: str) -> dict[str, Any]:
     return {
         "engine": engine,
         "config": as_json(plan.config),
-        "environment": capture(),
+        "environment": capture(files_of(scheme.name for scheme in plan.config.schemes)),
         "schemes": [
             {
                 "scheme": variant.config.name,
                 "variant": variant.name,
+                "about": about(variant.config.name),
                 "allotment": {role: len(workers) for role, workers in variant.workers.items()},
                 "options": dict(variant.config.options),
                 "settings": settings(variant.config.name, dict(variant.config.options)),

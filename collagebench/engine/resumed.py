@@ -20,6 +20,7 @@ from collagebench.errors import UsageError
 from collagebench.results.directory import SCHEMA
 from collagebench.results.environment import sources
 from collagebench.results.reader import load, read_run_header
+from collagebench.schemes import files_of
 
 VERBS = {"live": "run", "simulated": "simulate"}
 SHOWN = 4
@@ -91,9 +92,11 @@ def open_earlier(directory: Path, engine: str, config: Config) -> Earlier:
             "run it again from the start"
         )
     began = run.header.get("environment", {}).get("sources")
-    if began is not None and began != sources():
+    own = files_of(scheme.name for scheme in config.schemes)
+    if began not in (None, sources(own)):
+        what = "this program or a scheme of yours" if own else "this program"
         raise UsageError(
-            f"{directory} was begun before this program was changed, so its records would be those of two programs: "
+            f"{directory} was begun before {what} was changed, so its records would be those of two programs: "
             "run it again from the start, or into another directory"
         )
     _same_config(directory, run.header.get("config", {}), _plain(as_json(config)))

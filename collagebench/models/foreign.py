@@ -9,21 +9,19 @@ out, and colours are normalised, each only where it is asked for.
 from __future__ import annotations
 
 import contextlib
-import importlib
 import io
 import math
-import sys
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from collagebench.errors import MissingExtra, ModelError, UsageError
+from collagebench.errors import MissingExtra, ModelError, UsageError, first_line
+from collagebench.import_path import imported
 from collagebench.models.architecture import described
 
 
@@ -218,25 +216,13 @@ def from_path(path: str) -> nn.Module:
 
     Raises:
         UsageError: there is no such callable.
+        CollagebenchError: its module fails when it is imported.
         ModelError: it fails, or makes no network.
     """
     module, _, function = path.partition(":")
     if not (module and function):
         raise UsageError(f"--network {path!r} names no callable; write package.module:function")
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)
-    try:
-        make = getattr(importlib.import_module(module), function)
-    except ImportError as error:
-        raise UsageError(
-            f"--network {path} cannot be imported ({first_line(error)}); "
-            "it is looked for in the current directory and in PYTHONPATH"
-        ) from None
-    except AttributeError as error:
-        raise UsageError(f"--network {path} cannot be imported ({first_line(error)})") from None
-    except (Exception, SystemExit) as error:  # whatever somebody's module does when it is imported
-        raise ModelError(f"--network {path}: importing it fails ({first_line(error)})") from None
+    make = imported(path, f"--network {path}")
     try:
         network = make()
     except (Exception, SystemExit) as error:
@@ -262,8 +248,3 @@ def logits_of(network: nn.Module, architecture: Preprocessing) -> int:
         kind = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
         raise ModelError(f"for 2 images the network gives {kind}, not one row of logits for each")
     return int(logits.shape[1])
-
-
-def first_line(error: BaseException) -> str:
-    """Return the first line of an error, or its kind where it says nothing."""
-    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -18,8 +18,7 @@ import onnx
 from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 
-from collagebench.errors import OutputError
-from collagebench.models.foreign import first_line
+from collagebench.errors import OutputError, first_line
 
 
 def to_int8(model: onnx.ModelProto, inputs: Sequence[NDArray[Any]], kept: Sequence[str] = ()) -> onnx.ModelProto:

@@ -16,8 +16,8 @@ import torch
 from numpy.typing import NDArray
 
 from collagebench.coding.cells import classes
-from collagebench.errors import ModelError
-from collagebench.models.foreign import Foreign, first_line
+from collagebench.errors import ModelError, first_line
+from collagebench.models.foreign import Foreign
 from collagebench.models.network import Network
 from collagebench.onnx_session import open_session
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,7 +20,6 @@ from collagebench.report.parts import (
     as_times,
 )
 from collagebench.report.summary import bound_of, not_own
-from collagebench.schemes import SCHEMES
 
 Object = dict[str, Any]
 
@@ -41,14 +39,6 @@ DOES = {
     "nercc": "Only as part of coded images; the replies that come answer all requests, approximately.",
     "collage": "Also as one cell of a mosaic on one more worker; whichever answers first wins.",
 }
-
-
-def _does(scheme: str) -> str:
-    """Say what a scheme does: one of somebody else's by the first line of its description, if it is there."""
-    known = DOES.get(scheme)
-    if known is None and scheme in SCHEMES:
-        known = (inspect.getdoc(SCHEMES[scheme]) or "").partition("\n")[0]
-    return known or ""
 
 
 def figures(one: Object, looks: Looks) -> Markup:
@@ -137,7 +127,7 @@ def schemes_table(one: Object, looks: Looks) -> Markup:
             tag(
                 "tr",
                 _name(scheme["variant"], looks),
-                tag("td", _does(scheme["scheme"]), class_="text words"),
+                tag("td", DOES.get(scheme["scheme"]) or scheme["about"] or "", class_="text words"),
                 tag("td", join([tag("code", text), " "] for text in given), class_="text words"),
                 tag("td", ", ".join(workers) or UNKNOWN, class_="text"),
             )

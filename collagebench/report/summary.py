@@ -148,6 +148,7 @@ def _scheme(run: Run, variant: str, time: Latency, slo_ms: float | None) -> dict
     return {
         "scheme": facts.get("scheme", variant),
         "variant": variant,
+        "about": facts.get("about"),
         "options": facts.get("options", {}),
         "settings": facts.get("settings", facts.get("options", {})),
         "workers": workers,

@@ -19,8 +19,8 @@ from typing import Any
 from collagebench import __version__
 
 RECORDING = (
-    *("coding", "config.py", "engine", "fleet", "onnx_session.py", "results", "schemes", "statistics", "stragglers"),
-    *("worker", "workload", "zoo"),
+    *("coding", "config.py", "engine", "fleet", "import_path.py", "onnx_session.py", "results", "schemes"),
+    *("statistics", "stragglers", "worker", "workload", "zoo"),
 )
 """What of this package records depend on; on statistics, because they say which runs are measured again."""
 DEPENDENCIES = (
@@ -36,8 +36,8 @@ DEPENDENCIES = (
 )
 
 
-def capture() -> dict[str, Any]:
-    """Return a description of this machine and this installation, as plain JSON values."""
+def capture(own: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """Return a description of this machine and this installation, as plain JSON values; `own` is as in `sources`."""
     return {
         "captured_utc": now(),
         "cpu": _cpu_model(),
@@ -51,7 +51,7 @@ def capture() -> dict[str, Any]:
         "os": _os_name(),
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "collagebench": __version__,
-        "sources": sources(),
+        "sources": sources(own),
         "packages": {name: _version(name) for name in DEPENDENCIES},
         "git": _git(),
     }
@@ -68,10 +68,11 @@ def now() -> str:
 
 
 @cache
-def sources() -> str | None:
+def sources(own: tuple[Path, ...]) -> str | None:
     """Return a digest (hexadecimal) of the code that decides what is on record; None where it cannot be read.
 
-    A report, a study or a command that is changed leaves records as they were.
+    `own` are the files of a user that do so as well. A report, a study or a command that is changed leaves records as
+    they were.
     """
     package, whole = Path(__file__).resolve().parent.parent, hashlib.sha256()
     rooms = [package / name for name in RECORDING]
@@ -79,6 +80,8 @@ def sources() -> str | None:
     try:
         for path in paths:
             whole.update(f"{path.relative_to(package).as_posix()}\n".encode() + path.read_bytes())
+        for path in own:
+            whole.update(f"{path.name}\n".encode() + path.read_bytes())
     except OSError:
         return None
     return whole.hexdigest()[:16] if paths else None

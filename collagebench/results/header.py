@@ -54,6 +54,7 @@ EACH = "*"
 SCHEME = {
     "scheme": "name",
     "variant": "name",
+    "about": "text?",
     "allotment": {EACH: "count"},
     "options": "object",
     "settings": "object",

@@ -59,8 +59,8 @@ class RunWriter:
         run leaves that failed before it measured anything.
 
         `header` is what `run.json` says about the run: `engine` (live or simulated), `config`, `environment`, `schemes`
-        [{scheme, variant, allotment {role: workers}, options, settings}], `models`, `service` {mean_s, utilisation,
-        rate}. `schema`, `tool`, `created_utc`, `status` and `events` are added here.
+        [{scheme, variant, about, allotment {role: workers}, options, settings}], `models`, `service` {mean_s,
+        utilisation, rate}. `schema`, `tool`, `created_utc`, `status` and `events` are added here.
 
         Raises:
             OutputError: the directory is not empty (without `keep`), another process writes to it, or it cannot be

@@ -1,13 +1,16 @@
-"""The redundancy schemes, by the name a user types."""
+"""The redundancy schemes, by the name a user types: one of the table below, or an import path, `module:Class`."""
 
 from __future__ import annotations
 
 import ast
 import inspect
-from collections.abc import Callable, Mapping
-from typing import Any
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, cast
 
 from collagebench.errors import CollagebenchError, UsageError, nearest
+from collagebench.import_path import imported
 from collagebench.schemes.backup import Backup
 from collagebench.schemes.coded import ApproxIFER, NeRCC
 from collagebench.schemes.collage import Collage
@@ -39,11 +42,52 @@ SCHEMES: dict[str, Callable[..., Scheme]] = {
 }
 
 
+def class_of(name: str) -> Callable[..., Scheme]:
+    """Return what makes the scheme called `name`.
+
+    Raises:
+        UsageError: there is no such scheme.
+        CollagebenchError: its module fails when it is imported.
+    """
+    if name in SCHEMES:
+        return SCHEMES[name]
+    module, _, called = name.partition(":")
+    if not (module and called):
+        hint = nearest(name, SCHEMES, "there are")
+        raise UsageError(f"there is no scheme called {name!r}{hint}; one of your own is named module:Class")
+    found = imported(name, f"the scheme {name}")
+    if not (isinstance(found, type) and issubclass(found, Scheme)):
+        raise UsageError(f"{name} is no scheme: it must be a class derived from {Scheme.__module__}.{Scheme.__name__}")
+    return found
+
+
+def files_of(names: Iterable[str]) -> tuple[Path, ...]:
+    """Return the files in which those schemes are written that are not ours; of a package all of it.
+
+    They are those of a scheme's class and of the classes that it is derived from.
+
+    Raises:
+        As `class_of`.
+    """
+    found: set[Path] = set()
+    for name in names:
+        for part in [] if name in SCHEMES else inspect.getmro(cast(type, class_of(name))):
+            top = part.__module__.partition(".")[0]
+            file = getattr(sys.modules.get(top), "__file__", None)
+            if file and top != __name__.partition(".")[0] and top not in sys.stdlib_module_names:
+                path = Path(file).resolve()
+                found |= {*path.parent.rglob("*.py")} if path.name == "__init__.py" else {path}
+    return tuple(sorted(found))
+
+
+def about(name: str) -> str | None:
+    """Return the first line of what the scheme called `name` says of itself, if it does; raises as `class_of` does."""
+    return inspect.cleandoc(class_of(name).__doc__ or "").partition("\n")[0] or None
+
+
 def options_of(name: str) -> Mapping[str, inspect.Parameter]:
-    """Return the options that the scheme called `name` takes, by name; UsageError if there is no such scheme."""
-    if name not in SCHEMES:
-        raise UsageError(f"there is no scheme called {name!r}{nearest(name, SCHEMES, 'there are')}")
-    return inspect.signature(SCHEMES[name]).parameters
+    """Return the options that the scheme called `name` takes, by name; raises as `class_of` does."""
+    return inspect.signature(class_of(name)).parameters
 
 
 def settings(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -66,7 +110,7 @@ def make(name: str, options: Mapping[str, Any]) -> Scheme:
         if not _accepts(wanted, value):
             raise UsageError(f"{option.replace('_', '-')} of scheme {name} cannot be {value!r}; it takes {wanted}")
     try:
-        return SCHEMES[name](**options)
+        return class_of(name)(**options)
     except CollagebenchError:
         raise
     except Exception as error:

@@ -15,7 +15,7 @@ from itertools import product
 from typing import Any
 
 from collagebench import zoo
-from collagebench.config import Config, SchemeConfig
+from collagebench.config import Config, SchemeConfig, called
 from collagebench.errors import ModelError, UsageError
 from collagebench.schemes import make
 
@@ -109,7 +109,7 @@ def possible(
 
 
 def _named(name: str, trait: str = "", **options: Any) -> SchemeConfig:
-    return SchemeConfig(name, f"{name} {trait}".strip(), tuple(sorted(options.items())))
+    return SchemeConfig(name, f"{called(name)} {trait}".strip(), tuple(sorted(options.items())))
 
 
 def _workers_for(workers: int, size: int) -> int:

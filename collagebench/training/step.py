@@ -14,9 +14,9 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from collagebench.errors import ModelError
+from collagebench.errors import ModelError, first_line
 from collagebench.models.architecture import Architecture
-from collagebench.models.foreign import Borrowed, Foreign, Preprocessing, first_line
+from collagebench.models.foreign import Borrowed, Foreign, Preprocessing
 from collagebench.models.network import Convolution, Network
 from collagebench.training.batches import Batch, Epoch, batch_of
 from collagebench.training.losses import loss_of

@@ -42,16 +42,16 @@ def test_the_code_that_records_depend_on_has_a_digest(tmp_path, monkeypatch):
     """A change of a scheme is seen, one of a report is not; a package without sources has none."""
     package = tmp_path / "collagebench"
     monkeypatch.setattr(environment, "__file__", str(package / "results" / "environment.py"))
-    assert sources.__wrapped__() is None
+    assert sources.__wrapped__(()) is None
     for room in ("schemes", "report"):
         (package / room).mkdir(parents=True)
         (package / room / "a.py").write_text("1\n")
-    first = sources.__wrapped__()
+    first = sources.__wrapped__(())
     (package / "report" / "a.py").write_text("2\n")
-    assert sources.__wrapped__() == first
+    assert sources.__wrapped__(()) == first
     (package / "schemes" / "a.py").write_text("2\n")
-    assert sources.__wrapped__() != first
-    assert capture()["sources"] == sources()
+    assert sources.__wrapped__(()) != first
+    assert capture()["sources"] == sources(())
 
 
 def test_nothing_private_is_told():

@@ -1,0 +1,224 @@
+"""Schemes in a file of one's own, named by an import path: they run as ours do, and nothing of theirs is mixed up."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from command_line import collagebench
+
+from collagebench import cli
+from collagebench.schemes import files_of, make
+
+SLOWER = '''
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from collagebench.schemes.protocol import Action, Request, Scheme, Task, Wake
+
+
+class Later(Scheme):
+    """Sends every request a little later.
+
+    Nobody wants that.
+    """
+
+    def __init__(self, wait_for: float = 0.05) -> None:
+        super().__init__()
+        self.wait_for = wait_for
+
+    def arrived(self, request: Request, now: float) -> list[Action]:
+        return [Wake(request, now + self.wait_for)]
+
+    def woke(self, token: Request, now: float) -> list[Action]:
+        return [self._send("single", (token,))]
+
+    def replied(self, task: Task, now: float, missing: Collection[int] = ()) -> list[Action]:
+        (request,) = task.requests
+        return self._answer(request, "own", task)
+
+
+class Undescribed(Later):
+    pass
+
+
+number = 5
+'''
+SIMULATED = ("--runs", 2, "--requests", 200, "--compute-time", 0.004)
+
+
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Work in a directory that holds a module with schemes; what is imported from there is forgotten afterwards."""
+    (tmp_path / "my_schemes.py").write_text(SLOWER)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    before = set(sys.modules)
+    yield tmp_path
+    for name in set(sys.modules) - before:
+        if str(getattr(sys.modules[name], "__file__", "")).startswith(str(tmp_path)):
+            del sys.modules[name]
+
+
+def main(arguments: list[str]) -> int:
+    """Run the command line here; return its exit code."""
+    with pytest.raises(SystemExit) as end:
+        cli.main(arguments)
+    assert isinstance(end.value.code, int)
+    return end.value.code
+
+
+def schemes(cell: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return a report's schemes by variant."""
+    return {scheme["variant"]: scheme for scheme in cell["schemes"]}
+
+
+@pytest.mark.processes
+def test_a_sweep_has_it_beside_ours(own: Path) -> None:
+    """Also in several processes: it is called as its class is, every request is later by what it waits, and the report
+    says what the scheme says of itself, on another machine without its file as well."""
+    code, out, err = collagebench(
+        "simulate", "--scheme", "none,my_schemes:Later", "--utilisation", "0.1,0.2", "--jobs", 2, *SIMULATED,
+        "--format", "json", "--out", "s", cwd=own,
+    )  # fmt: skip
+    assert code == 0, err
+    for cell in json.loads(out)["cells"]:
+        none, later = schemes(cell)["none"], schemes(cell)["Later"]
+        assert later["scheme"] == "my_schemes:Later"
+        assert later["about"] == "Sends every request a little later."
+        assert later["latency_s"]["p50"] - none["latency_s"]["p50"] == pytest.approx(0.05, abs=0.02)
+        assert later["accuracy"]["overall"] == none["accuracy"]["overall"]
+    (own / "my_schemes.py").unlink()
+    code, page, _ = collagebench("report", "s/utilisation=0.1", "--format", "html", cwd=own)
+    assert code == 0
+    assert "Sends every request a little later." in page
+
+
+@pytest.mark.processes
+def test_real_workers_serve_it(own: Path) -> None:
+    """`run` measures it, and a gate calls it as its class is called."""
+    small = ("--workers", 2, "--runs", 2, "--requests", 40, "--rate", 20)
+    gate = ("--fail-if", "Later.p50 < none.p50 + 0.03")
+    code, out, err = collagebench(
+        "run", "--scheme", "none,my_schemes:Later", *small, *gate, "--format", "json", "--out", "r", cwd=own
+    )
+    assert code in (0, 4), err
+    found = json.loads(out)
+    assert [gate["failed"] for gate in found["gates"]] == [False]
+    assert schemes(found["runs"][0] if "runs" in found else found)["Later"]["failed"] == 0
+
+
+def test_its_options_are_its_constructors(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A profile sets them, several values make variants, and what it does not take is named with its line."""
+    profile = own / "p.toml"
+    profile.write_text('[[scheme]]\nname = "my_schemes:Later"\nwait-for = [0.0, 0.1]\n')
+    asked = ("simulate", "--profile", "p.toml", *map(str, SIMULATED))
+    assert main([*asked, "--format", "json"]) == 0
+    found = schemes(json.loads(capsys.readouterr().out))
+    assert list(found) == ["Later wait-for=0", "Later wait-for=0.1"]
+    p50 = [scheme["latency_s"]["p50"] for scheme in found.values()]
+    assert p50[1] - p50[0] == pytest.approx(0.1, abs=0.02)
+    profile.write_text('[[scheme]]\nname = "my_schemes:Later"\nwait-four = 0.1\n')
+    assert main([*asked]) == 2
+    said = capsys.readouterr().err
+    assert "p.toml, line" in said
+    assert "scheme my_schemes:Later has no option 'wait-four'; its options: wait-for" in said
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "sentence"),
+    [
+        ("my_schems:Later", 2, "my_schems:Later cannot be imported (No module named 'my_schems'); it is looked for in"),
+        (
+            "my_schemes:Latter",
+            2,
+            "my_schemes:Latter cannot be imported (module 'my_schemes' has no attribute 'Latter')",
+        ),
+        (
+            "my_schemes:number",
+            2,
+            "my_schemes:number is no scheme: it must be a class derived from collagebench.schemes.",
+        ),
+        ("pathlib:Path", 2, "pathlib:Path is no scheme"),
+        ("broken:Later", 1, "the scheme broken:Later: importing it fails (no schemes today)"),
+        ("misspelt:Later", 1, "the scheme misspelt:Later: importing it fails (expected ':' (misspelt.py, line 1))"),
+        ("my_schemes", 2, "there is no scheme called 'my_schemes'; there are approxifer, "),
+        ("my_schemes:", 2, "one of your own is named module:Class"),
+        (":Later", 2, "one of your own is named module:Class"),
+    ],
+)
+def test_what_is_no_scheme_is_one_sentence(
+    own: Path, capsys: pytest.CaptureFixture[str], name: str, code: int, sentence: str
+) -> None:
+    """A module or a class that is not there, no class, no scheme, and a module that fails: before anything is done."""
+    (own / "broken.py").write_text("raise ValueError('no schemes today')\n")
+    (own / "misspelt.py").write_text("class Later\n")
+    assert main(["simulate", "--scheme", name, "--out", "r"]) == code
+    said = capsys.readouterr()
+    assert sentence in said.err
+    assert (said.out, said.err.count("\n")) == ("", 1)
+    assert not (own / "r").exists()
+
+
+@pytest.mark.processes
+def test_what_was_begun_with_another_file_is_not_gone_on_with(own: Path) -> None:
+    """A finished run is resumed as long as the file is what it was, and refused once it was changed."""
+    asked = ("simulate", "--scheme", "my_schemes:Later", *SIMULATED, "--out", "r")
+    again = ("simulate", "--resume", "--out", "r")
+    assert collagebench(*asked, cwd=own)[0] == 0
+    assert collagebench(*again, cwd=own)[0] == 0
+    (own / "my_schemes.py").write_text(f"{SLOWER}\n# changed\n")
+    code, out, err = collagebench(*again, cwd=own)
+    assert (code, out) == (2, "")
+    assert "r was begun before this program or a scheme of yours was changed" in err
+
+
+def test_a_scheme_is_written_in_the_files_of_its_classes(own: Path) -> None:
+    """Its own module, that of a class that it is derived from, all of a package; not ours, nor Python's."""
+    package = own / "my_package"
+    (package / "deep").mkdir(parents=True)
+    (package / "__init__.py").write_text("")
+    (package / "deep" / "helper.py").write_text("")
+    (package / "schemes.py").write_text("import enum\nimport my_schemes\n\n\nclass Mine(my_schemes.Later):\n    pass\n")
+    whole = {package / "__init__.py", package / "deep" / "helper.py", package / "schemes.py"}
+    assert files_of(["none", "collage"]) == ()
+    assert files_of(["my_schemes:Later", "none"]) == (own / "my_schemes.py",)
+    assert set(files_of(["my_package.schemes:Mine"])) == {*whole, own / "my_schemes.py"}
+
+
+def test_a_file_beside_it_does_not_pass_for_pythons_own(own: Path) -> None:
+    """The directory is looked at first for the scheme, and afterwards only for what Python does not have."""
+    (own / "this.py").write_text("raise ValueError('a file of the user was taken')\n")
+    make("my_schemes:Later", {})
+    assert sys.path.index(str(own)) == len(sys.path) - 1
+
+
+def test_one_without_a_description_has_none(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What its base class says of itself is not said of it."""
+    asked = ["simulate", "--scheme", "my_schemes:Undescribed", *map(str, SIMULATED), "--format", "json"]
+    assert main(asked) == 0
+    (one,) = json.loads(capsys.readouterr().out)["schemes"]
+    assert one["about"] is None
+
+
+def test_studies_take_it(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`crossover` compares it with another scheme, and `recommend` considers it, with its defaults."""
+    small = ["--runs", "3", "--requests", "150", "--compute-time", "0.004", "--format", "json"]
+    assert main(["crossover", "--scheme", "none,my_schemes:Later", "--from", "0.1", "--to", "0.3", *small]) == 0
+    assert "Later" in capsys.readouterr().out
+    assert main(["recommend", "--scheme", "none,my_schemes:Later", "--utilisation", "0.2", *small]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["choice"] == "none"
+    assert "Later" in json.dumps(answer)
+
+
+def test_a_cluster_does_not_have_it(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`--on-ray` is refused with it, since its file does not come to the nodes."""
+    asked = ["simulate", "--scheme", "my_schemes:Later", "--utilisation", "0.1,0.2", "--on-ray", "auto"]
+    assert main(asked) == 2
+    assert "the scheme my_schemes:Later does not come to the nodes of a cluster" in capsys.readouterr().err
