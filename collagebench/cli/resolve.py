@@ -231,22 +231,24 @@ def run_directory(out: Path | None, verb: str) -> Path:
         return out
     name = f"{datetime.now():%Y%m%d-%H%M%S}-{verb}"
     names = (name, *(f"{name}-{number}" for number in range(2, 1000)))
-    for path in map(Path("runs").joinpath, names):
+    runs = Path("runs")
+    ours = () if runs.exists() else (runs.absolute(),)
+    for path in map(runs.joinpath, names):
         try:
             path.mkdir(parents=True)
         except FileExistsError:
             continue
         except OSError:  # what is wrong with it is said when it is to be used
             return path
-        atexit.register(_remove_if_empty, path.absolute())
+        atexit.register(_remove_if_empty, path.absolute(), *ours)
         return path
     raise OutputError(f"runs/{name} and 998 more exist; choose another directory with --out")
 
 
-def _remove_if_empty(path: Path) -> None:
+def _remove_if_empty(*paths: Path) -> None:
     with suppress(OSError):
-        path.rmdir()
-        path.parent.rmdir()
+        for path in paths:
+            path.rmdir()
 
 
 def profile_path(name: str) -> Path:

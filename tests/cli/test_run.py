@@ -330,6 +330,16 @@ def test_gates_are_read_before_the_run(tmp_path: Path, gate: str) -> None:
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.parametrize("there", [False, True])
+def test_what_fails_before_it_begins_leaves_no_directory(tmp_path: Path, there: bool) -> None:
+    """Neither `runs` nor one within it, unless `runs` was the user's own."""
+    if there:
+        (tmp_path / "runs").mkdir()
+    assert collagebench("simulate", "--models", "nowhere", cwd=tmp_path)[0] == 1
+    assert (tmp_path / "runs").exists() is there
+    assert list(tmp_path.glob("runs/*")) == []
+
+
 def test_a_failed_gate_ends_a_simulation_with_3(tmp_path: Path) -> None:
     """`simulate --fail-if` prints the table, then the gate, and ends with 3."""
     options = ["--scheme", "none", "--runs", 2, "--requests", 200, "--fail-if", "none.p50 > 0.001"]
