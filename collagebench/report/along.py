@@ -13,7 +13,7 @@ from itertools import pairwise
 from collagebench.report.frame import WIDTH, Box, Looks, axes, dot, figure, key, ms, option_title, text, text_width
 from collagebench.report.markup import Markup, tag
 from collagebench.report.parts import as_ms, as_percent, as_times
-from collagebench.report.scales import Scale, linear, logarithmic, room_for, shorten
+from collagebench.report.scales import Scale, linear, logarithmic, of_shares, room_for, shorten
 from collagebench.report.summary import bound_of
 from collagebench.report.sweep import Object, Slice, scheme_of
 
@@ -67,7 +67,7 @@ ACCURACY = Figure(
     lambda scheme: scheme["accuracy"]["overall"],
     lambda scheme: scheme["accuracy"]["ci95"],
     as_percent,
-    linear,
+    of_shares,
     lambda share: f"{100 * share:g}",
 )
 WORK = Figure(

@@ -49,6 +49,12 @@ def linear(values: Sequence[float], start: float, end: float, *, margin: float =
     return Scale(low - more, high + more, start, end)
 
 
+def of_shares(values: Sequence[float], start: float, end: float, *, margin: float = 0.05) -> Scale:
+    """Return a linear scale of shares, which begins at 0 or above and ends just above the largest, or above 1."""
+    found = linear(values, start, end, margin=margin)
+    return Scale(max(0.0, found.low), min(found.high, 1.003), start, end)
+
+
 def logarithmic(values: Sequence[float], start: float, end: float, *, margin: float = 0.03) -> Scale:
     """Return a logarithmic scale with room for the finite `values` above 0, and a little more."""
     low, high = _extent([value for value in values if value > 0])

@@ -13,7 +13,7 @@ from typing import Any
 from collagebench.report.frame import WIDTH, Box, Look, Looks, axes, dot, figure, ms, text, text_width
 from collagebench.report.markup import Markup, tag
 from collagebench.report.parts import as_ms, as_percent, as_times
-from collagebench.report.scales import Scale, linear, logarithmic, shorten
+from collagebench.report.scales import Scale, linear, logarithmic, of_shares, shorten
 
 BOX = Box(left=40, right=WIDTH - 12, top=24, bottom=212)
 
@@ -153,7 +153,7 @@ def _plot(
     known = [offer.latency for offer, _ in found] + ([slo] if slo else [])
     far = min(known) > 0 and max(known) > FAR * min(known)
     x = (logarithmic if far else linear)(known, BOX.left, BOX.right, margin=0.12)
-    y = linear([value for _, value in found], BOX.bottom, BOX.top, margin=0.15)
+    y = (of_shares if higher else linear)([value for _, value in found], BOX.bottom, BOX.top, margin=0.15)
     best = front(offers(one, looks, metric))
     drawn = axes(
         BOX,

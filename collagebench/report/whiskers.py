@@ -10,7 +10,7 @@ from typing import Any
 from collagebench.report.frame import WIDTH, Box, Looks, axes, dot, figure, ms, text
 from collagebench.report.markup import Markup, tag
 from collagebench.report.parts import as_interval, as_ms, as_ms_range, as_percent
-from collagebench.report.scales import Scale, linear, logarithmic, room_for, shorten
+from collagebench.report.scales import Scale, logarithmic, of_shares, room_for, shorten
 from collagebench.report.summary import bound_of
 
 INDENT = 10
@@ -139,7 +139,7 @@ def accuracy(key: str, one: dict[str, Any], looks: Looks) -> list[Markup]:
             f"{key}{f'-{place}' if place else ''}",
             "Accuracy by source of the answer" + (f", {place + 1} of {len(parts)}" if len(parts) > 1 else ""),
             part,
-            lambda _, start, end: _shares(values, start, end),
+            lambda _, start, end: of_shares(values, start, end),
             "right answers, % (right: share of the answers)",
             lambda share: f"{100 * share:g}",
             left=_names_room(rows),
@@ -184,12 +184,6 @@ def _share_row(
     mark = Mark(value, interval, shape, said)
     minor = share is not None
     return Row(name, classes, (mark,), 15 if minor else 19, as_percent(share) if minor else "", minor)
-
-
-def _shares(values: Sequence[float], start: float, end: float) -> Scale:
-    """Return a scale of shares that ends at 1 or just above the largest."""
-    found = linear(values, start, end)
-    return Scale(max(0.0, found.low), min(found.high, 1.003), start, end)
 
 
 def _overall(rows: Sequence[Row]) -> float:

@@ -19,7 +19,7 @@ from collagebench.report.curves import bound_curve, observed, tail
 from collagebench.report.frame import looks_of, option_title
 from collagebench.report.markup import Markup, tag
 from collagebench.report.phases import split
-from collagebench.report.scales import Scale, linear, logarithmic, shorten
+from collagebench.report.scales import Scale, linear, logarithmic, of_shares, shorten
 from collagebench.report.tradeoffs import Answer, Offer, against_accuracy, front
 from collagebench.report.whiskers import accuracy
 from collagebench.results.reader import load
@@ -68,6 +68,14 @@ def test_a_scale_of_one_value_and_of_none():
     for values in ([], [0.0], [3.0, 3.0], [math.inf]):
         for make in (linear, logarithmic):
             assert math.isfinite(make(values, 0.0, 100.0)(1.0))
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=5))
+def test_a_scale_of_shares_shows_none_beyond_all(values):
+    """It holds its values, also where they are all the same, and no tick is below 0 or above 100 %."""
+    scale = of_shares(values, 200, 20)
+    assert all(scale.holds(value) for value in values)
+    assert all(0 <= tick <= 1 for tick in scale.ticks(28))
 
 
 def test_shorten_keeps_what_fits():
