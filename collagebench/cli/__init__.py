@@ -16,13 +16,13 @@ from collagebench.errors import EXIT_ERROR, EXIT_INTERRUPTED, CollagebenchError,
 
 VERBS = {
     "run": "Measure redundancy schemes on real worker processes.",
-    "simulate": "The same experiment in virtual time.",
-    "recommend": "Say which scheme to use, and why.",
-    "crossover": "Find where the better scheme changes.",
+    "simulate": "Run the same experiment in virtual time.",
+    "recommend": "Recommend a scheme, and say why.",
+    "crossover": "Find where the better of two schemes changes.",
     "report": "Report finished runs: table, HTML page, JSON, trace.",
-    "record": "Watch real workers and write down how slow they are.",
+    "record": "Watch real workers and record how slow they are.",
     "profiles": "List or show the named experiments.",
-    "evaluate": "Measure how right and how fast the models are.",
+    "evaluate": "Measure accuracy, latency and cost of the models.",
     "train": "Train a model (needs the train extra).",
     "export": "Export trained models to ONNX (needs the train extra).",
 }
@@ -56,7 +56,7 @@ class Verbs(click.Group):
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="collagebench")
 def cli() -> None:
-    """Which redundancy scheme tames your inference stragglers? Measure them side by side.
+    """Measure redundancy schemes for neural-network inference side by side.
 
     Start with `collagebench run`: it needs no data, no network and no options.
     """

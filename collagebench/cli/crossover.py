@@ -27,22 +27,20 @@ class CrossoverCommand(ExperimentCommand):
     default="utilisation",
     show_default=True,
     metavar="OPTION",
-    help="The axis: a number of the fleet, the load or the stragglers.",
+    help="The axis: a numeric option of the fleet, the load or the stragglers.",
 )
-@click.option("--from", "low", type=float, help="Its lowest value. [of utilisation: 0.05]")
-@click.option("--to", "high", type=float, help="Its highest value. [of utilisation: 0.9]")
-@click.option("--metric", default="p99", show_default=True, help="What is compared: p50, p90, p95, p99, p999 or mean.")
-@click.option("--steps", type=int, default=6, show_default=True, help="Values to begin with.")
-@click.option(
-    "--tolerance", type=float, help="How near a crossing must be known. [a hundredth of the range; --log: 5 %]"
-)
-@click.option("--log", is_flag=True, help="Values in equal ratios; --tolerance is a share of the value.")
+@click.option("--from", "low", type=float, help="Lowest value of the axis. [utilisation: 0.05]")
+@click.option("--to", "high", type=float, help="Highest value of the axis. [utilisation: 0.9]")
+@click.option("--metric", default="p99", show_default=True, help="What to compare: p50, p90, p95, p99, p999 or mean.")
+@click.option("--steps", type=int, default=6, show_default=True, help="Number of values to begin with.")
+@click.option("--tolerance", type=float, help="Precision of a crossing. [a hundredth of the range; --log: 5 %]")
+@click.option("--log", is_flag=True, help="Space the values by equal ratios; --tolerance is then a share of the value.")
 @side_by_side
 @table_or_json
 @click.option(
     "--out",
     type=PATH,
-    help="Directory of the answer and its simulations; name it again to ask more. [runs/ and the time]",
+    help="Directory of the answer and its simulations; reuse it to ask more. [a new one in runs/]",
 )
 @section_options(
     "Experiment",
@@ -54,12 +52,12 @@ class CrossoverCommand(ExperimentCommand):
     without=("out", "resume"),
 )
 def command(**options: Any) -> int:
-    """Find where the better scheme changes: at which load, share of stragglers, persistence or other number.
+    """Find where the better of two schemes changes, along the load, the share of stragglers or another number.
 
-    Every pair of the chosen schemes is compared by simulation, coarsely at first and then by bisection, on the same
-    arrivals, images and slowdowns. A crossing comes with its 95 % range; where there is none, it is said who is better,
-    or that the two cannot be told apart. The answer is kept in --out, as crossover.json and as a
-    page; another question with the same --out DIR simulates only what is not there yet.
+    It compares every pair of the chosen schemes by simulation, first coarsely and then by bisection, on the same
+    arrivals, images and slowdowns. A crossing comes with its 95 % range. If there is none, the answer says which scheme
+    is better, or that the two cannot be told apart. The answer is kept in --out, as crossover.json and as a page;
+    another question with the same --out DIR simulates only what is missing.
 
     \b
     collagebench crossover --scheme hedge --scheme collage --from 0.1 --to 0.8

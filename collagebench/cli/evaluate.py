@@ -30,38 +30,36 @@ class EvaluateCommand(SectionedCommand):
 @click.command("evaluate", cls=EvaluateCommand)
 @click.argument("roles", metavar="[ROLE]...", nargs=-1, type=click.Choice(ROLES))
 @click.option("--dataset", default="shapes", show_default=True, help=f"{', '.join(NAMES)}.")
-@click.option("--data", type=PATH, help="Where they are; imagefolder: one folder per class. [~/.cache/collagebench]")
+@click.option(
+    "--data", type=PATH, help="Directory of the images; imagefolder: one folder per class. [~/.cache/collagebench]"
+)
 @may_download
-@click.option("--models", type=PATH, help="A directory of exported models. [the shipped ones]")
-@click.option("--grid", type=int, metavar="W", help="Only collages with so many cells along a side. [all]")
+@click.option("--models", type=PATH, help="Directory of exported models. [the bundled ones]")
+@click.option("--grid", type=int, metavar="W", help="Only collages with W cells along one side. [all]")
 @click.option(
     "--images",
     metavar="N",
     type=click.IntRange(min=1),
     default=2000,
     show_default=True,
-    help="Images to measure on, at most.",
+    help="Most images to measure on.",
 )
 @click.option(
     "--split",
     type=click.Choice(["test", "train"]),
-    help="test, or the training images that training keeps out. [test; train with --tune]",
+    help="test images, or the training images that training holds out. [test; train with --tune]",
 )
 @click.option(
-    "--coded-k", metavar="K", type=click.IntRange(min=1), default=8, show_default=True, help="Images in a group."
+    "--coded-k", metavar="K", type=click.IntRange(min=1), default=8, show_default=True, help="Images per group."
 )
 @click.option(
-    "--coded-s", metavar="S", type=click.IntRange(min=0), default=1, show_default=True, help="Shares lost of k + s."
+    "--coded-s", metavar="S", type=click.IntRange(min=0), default=1, show_default=True, help="Lost shares of the k + s."
 )
-@click.option(
-    "--smooth-encode", metavar="F", type=click.FloatRange(min=0), help="How much NeRCC's encoder smooths. [3e-5]"
-)
-@click.option(
-    "--smooth-decode", metavar="F", type=click.FloatRange(min=0), help="How much NeRCC's decoder smooths. [1e-4]"
-)
-@click.option("--tune", is_flag=True, help="Find the smoothing that is right most often; measure nothing else.")
+@click.option("--smooth-encode", metavar="F", type=click.FloatRange(min=0), help="Smoothing of NeRCC's encoder. [3e-5]")
+@click.option("--smooth-decode", metavar="F", type=click.FloatRange(min=0), help="Smoothing of NeRCC's decoder. [1e-4]")
+@click.option("--tune", is_flag=True, help="Only find the smoothing with the highest accuracy.")
 @table_or_json
-@click.option("--out", type=PATH, metavar="FILE", help="Write there instead of printing.")
+@click.option("--out", type=PATH, metavar="FILE", help="Write to FILE instead of printing.")
 def command(
     roles: tuple[str, ...],
     split: str | None,
@@ -74,7 +72,7 @@ def command(
     out: Path | None,
     **measured: Any,
 ) -> None:
-    """Measure each model for a dataset: accuracy, latency and cost; all roles if no ROLE is named.
+    """Measure accuracy, latency and cost of each model for a dataset; of all roles if no ROLE is named.
 
     ROLE is single, collage, backup, parity or coded. Collages are measured by cell and with blank cells, parities by
     the answers decoded from them, coded models by the answers reconstructed when shares are lost.

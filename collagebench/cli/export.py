@@ -27,35 +27,43 @@ class ExportCommand(SectionedCommand):
         ("Which models", ("dataset", "checkpoint", "grid", "head", "k", "single")),
         ("Images", ("data", "download")),
         (
-            "A network from elsewhere",
+            "An external network",
             ("torchvision", "weights", "network", "name", "size", "resize", "crop", "mean", "std"),
         ),
     )
-    own = ("What comes out", False)
+    own = ("Output", False)
 
 
 @click.command(cls=ExportCommand)
 @click.argument("roles", metavar="[ROLE]...", nargs=-1, type=click.Choice(["single", "collage", "parity", "backup"]))
 @click.option("--dataset", metavar="NAME", help="Only models of this dataset.  [default: all]")
-@click.option("--data", type=click.Path(path_type=Path), help="Where the images are: test/, and for --int8 train/.")
+@click.option("--data", type=click.Path(path_type=Path), help="Directory of the images: test/, and train/ for --int8.")
 @may_download
-@click.option("--checkpoint", type=click.Path(path_type=Path), help="This checkpoint.  [default: all in --out]")
-@click.option("--grid", type=int, help="Only collages with so many cells along a side.  [default: all]")
+@click.option("--checkpoint", type=click.Path(path_type=Path), help="Only this checkpoint.  [default: all in --out]")
+@click.option("--grid", type=int, help="Only collages with this many cells along one side.  [default: all]")
 @click.option("--head", type=click.Choice(["grid", "detection"]), help="Only collages with this head.  [default: all]")
-@click.option("--k", type=int, help="Only parities of so many images.  [default: all]")
+@click.option("--k", type=int, help="Only parities of this many images.  [default: all]")
 @click.option(
-    "--single", type=click.Path(path_type=Path), help="Checkpoint or .onnx of parities' single.  [default: in --out]"
+    "--single",
+    type=click.Path(path_type=Path),
+    help="Checkpoint or .onnx of the parities' single.  [default: in --out]",
 )
-@click.option("--int8", is_flag=True, help="Also quantise each model but the coded ones, and say what that costs.")
-@click.option("--torchvision", metavar="NAME", help="A classifier of torchvision instead, such as resnet18.")
-@click.option("--weights", type=click.Choice(["default", "none"]), help="Of it; default ones are downloaded.")
+@click.option("--int8", is_flag=True, help="Also quantise each model except the coded ones, and print what that costs.")
+@click.option("--torchvision", metavar="NAME", help="A torchvision classifier, such as resnet18.")
+@click.option(
+    "--weights", type=click.Choice(["default", "none"]), help="Weights of --torchvision; default downloads them."
+)
 @own_network
 @dataset_name
-@click.option("--size", type=int, help="Pixels along a side of the images sent to it.  [default: its own, or theirs]")
-@click.option("--resize", type=int, help="In the model, bring the shorter side to so many pixels.")
-@click.option("--crop", type=int, help="In the model, then cut out a square of so many pixels.")
-@click.option("--mean", type=(float, float, float), help="In the model, subtract from red, green, blue of 0 to 1.")
-@click.option("--std", type=(float, float, float), help="In the model, then divide them by.")
+@click.option(
+    "--size",
+    type=int,
+    help="Pixels along one side of the images sent to it.  [default: --resize, or that of the images]",
+)
+@click.option("--resize", type=int, help="In the model, resize the shorter side to this many pixels.")
+@click.option("--crop", type=int, help="In the model, then crop a square of this many pixels.")
+@click.option("--mean", type=(float, float, float), help="In the model, subtract these from red, green, blue (0 to 1).")
+@click.option("--std", type=(float, float, float), help="In the model, then divide by these.")
 @models_go_to
 @as_ctrl_c()
 def command(
@@ -79,11 +87,11 @@ def command(
     """Export trained networks of ROLE (single, collage, parity, backup; all if none is named) to ONNX.
 
     Each model is checked against its network, measured on the test images, and added to manifest.json in --out. A
-    single is exported twice: for images, and as `coded` for the float32 images that codes make.
+    single is exported twice: for images, and as `coded` for the float32 images that codes produce.
 
-    With --torchvision or --network a classifier that was not trained here becomes the single, or the backup, of a
-    dataset; the state dict in --checkpoint is its weights. It takes pixels like all others: what it wants done to them
-    is done inside the model.
+    With --torchvision or --network, a classifier that was not trained here becomes the single or the backup of a
+    dataset; --checkpoint holds its state dict. It takes pixels like all other models: its preprocessing becomes part of
+    the model.
     """
     require_torch()
     if torchvision or network:

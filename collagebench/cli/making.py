@@ -21,13 +21,11 @@ dataset_name = click.option(
     "name",
     metavar="NAME",
     callback=_checked_name,
-    help="What the dataset is called in the manifest.  [default: the dataset]",
+    help="Name of the dataset in the manifest.  [default: the dataset]",
 )
-own_network = click.option(
-    "--network", metavar="MODULE:CALLABLE", help="A network of your own instead, without arguments."
-)
+own_network = click.option("--network", metavar="MODULE:CALLABLE", help="A network of your own: what CALLABLE returns.")
 models_go_to = click.option(
-    "--out", default=Path("models"), show_default=True, type=click.Path(path_type=Path), help="Directory."
+    "--out", default=Path("models"), show_default=True, type=click.Path(path_type=Path), help="Directory of the models."
 )
 
 

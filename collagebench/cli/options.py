@@ -29,16 +29,16 @@ LOADS = ("rate", "utilisation")
 """Options that say the same thing: how much is to be borne."""
 
 
-may_download = click.option("--download", is_flag=True, help="Fetch cifar10, cifar100 or fashion-mnist if missing.")
+may_download = click.option("--download", is_flag=True, help="Download cifar10, cifar100 or fashion-mnist if missing.")
 side_by_side = click.option(
     "--jobs",
     type=click.IntRange(min=0),
     default=0,
     metavar="N",
-    help="Processes that simulate side by side. [0: one a core]",
+    help="Simulation processes to run in parallel. [0: one per core]",
 )
 table_or_json = click.option(
-    "--format", "form", type=click.Choice(["table", "json"]), default="table", help="What is printed. [table]"
+    "--format", "form", type=click.Choice(["table", "json"]), default="table", help="Output format. [table]"
 )
 
 
@@ -95,7 +95,7 @@ SECTIONS = {
             "--profile",
             metavar="NAME|FILE",
             shell_complete=complete_profiles,
-            help="A named experiment, or a TOML file with one.",
+            help="A named experiment, or a TOML file that describes one.",
         ),
         click.option(
             "--scheme",
@@ -105,22 +105,25 @@ SECTIONS = {
             callback=_flat,
             metavar="S",
             shell_complete=complete_schemes,
-            help=f"One of {', '.join(SCHEMES)}, or module:Class for one of yours; several with commas between them; "
-            "repeatable.",
+            help=f"One of {', '.join(SCHEMES)}, or your own as module:Class; several separated by commas; repeatable.",
         ),
-        click.option("--workers", type=INT, help="Workers, the same number for every scheme. [10]"),
-        click.option("--requests", type=INT, help="Requests in each run. [250]"),
-        click.option("--runs", type=INT, help="Independent runs; every scheme meets each of them. [10]"),
-        click.option("--warmup", type=FLOAT, help="Share of a run's first requests left out of statistics. [0.05]"),
-        click.option("--seed", type=INT, help="Fixes arrivals, images, slowdowns and routing. [0]"),
-        click.option("--out", type=PATH, help="The run directory. [runs/ and the time]"),
-        click.option("--resume", is_flag=True, help="Go on with the run in --out; its options need not be repeated."),
+        click.option("--workers", type=INT, help="Number of workers, the same for every scheme. [10]"),
+        click.option("--requests", type=INT, help="Requests per run. [250]"),
+        click.option("--runs", type=INT, help="Independent runs, the same ones for every scheme. [10]"),
+        click.option(
+            "--warmup", type=FLOAT, help="Share of requests at the start of each run to leave out of statistics. [0.05]"
+        ),
+        click.option("--seed", type=INT, help="Seed of arrivals, images, slowdowns and routing. [0]"),
+        click.option("--out", type=PATH, help="The run directory. [a new one in runs/]"),
+        click.option("--resume", is_flag=True, help="Continue the run in --out; its options need not be repeated."),
     ],
     "Load": [
-        click.option("--arrivals", type=TEXT, help="poisson or constant. [poisson]"),
-        click.option("--rate", type=FLOAT, help="Requests a second."),
-        click.option("--utilisation", type=FLOAT, help="The rate as a load: rate x service time / workers. [0.5]"),
-        click.option("--deadline", type=FLOAT, help="Seconds until a task without a reply is given up. [10]"),
+        click.option("--arrivals", type=TEXT, help="Arrival process: poisson or constant. [poisson]"),
+        click.option("--rate", type=FLOAT, help="Requests per second."),
+        click.option(
+            "--utilisation", type=FLOAT, help="Load, in place of --rate: rate x service time / workers. [0.5]"
+        ),
+        click.option("--deadline", type=FLOAT, help="Seconds after which a task without a reply is given up. [10]"),
     ],
     "Stragglers": [
         click.option(
@@ -130,217 +133,241 @@ SECTIONS = {
             shell_complete=complete_stragglers,
             help=f"A recorded profile, or {', '.join(name for name in NAMES if name not in NATURAL)}. [collage-trace]",
         ),
+        click.option("--time-scale", type=FLOAT, help="Multiplies drawn seconds. [0.2; trace or recorded profile: 1]"),
         click.option(
-            "--time-scale", type=FLOAT, help="Multiplies the stragglers' seconds. [0.2; a trace, a recorded profile: 1]"
-        ),
-        click.option(
-            "--straggler-mode", type=TEXT, help="A draw is a floor, something to add, or a factor (scale). [floor]"
+            "--straggler-mode", type=TEXT, help="What a draw does to the service time: floor, add or scale. [floor]"
         ),
         click.option(
             "--persistence",
             type=FLOAT,
-            help="Mean seconds that a worker stays slow. [0: each task alone; markov: 1; recorded: as it was]",
+            help="Mean seconds that a worker stays slow. [0: tasks are independent; markov: 1; recorded: as it was]",
         ),
         click.option(
             "--slow-share",
             type=FLOAT,
-            help="Share of time, or of tasks, that is slow. [0.05; markov: 0.1; collage-trace: 0.02, what "
-            "is above 0.4 s; collage-machines: 0.0065]",
+            help="Share of time, or of tasks, that is slow. [0.05; markov: 0.1; collage-trace: 0.02, "
+            "the part above 0.4 s; collage-machines: 0.0065]",
         ),
-        click.option("--slow-factor", type=FLOAT, help="How many times as long slow ones take. [5; bimodal: 10]"),
-        click.option("--slow-workers", type=INT, help="How many workers are slow. [1]"),
-        click.option("--slow-place", type=TEXT, help="The slow machine: anywhere, first, last or none. [anywhere]"),
+        click.option("--slow-factor", type=FLOAT, help="Slowdown factor of slow tasks or workers. [5; bimodal: 10]"),
+        click.option("--slow-workers", type=INT, help="Number of slow workers. [1]"),
+        click.option(
+            "--slow-place",
+            type=TEXT,
+            help="Worker that gets the slow machine: anywhere, first, last or none. [anywhere]",
+        ),
         click.option(
             "--base",
             type=FLOAT,
-            help="none, bimodal, markov, erasure, crash: seconds of a task not slow. [0.1; none: 0]",
+            help="none, bimodal, markov, erasure, crash: seconds of a task that is not slow. [0.1; none: 0]",
         ),
-        click.option("--shift", type=FLOAT, help="shifted-exponential: the least seconds. [0.1]"),
-        click.option("--tail", type=FLOAT, help="shifted-exponential: mean seconds beyond them. [0.1]"),
-        click.option("--scale", type=FLOAT, help="pareto: the least seconds. [0.1]"),
-        click.option("--shape", type=FLOAT, help="pareto: its exponent. [1.5]"),
+        click.option("--shift", type=FLOAT, help="shifted-exponential: minimum seconds. [0.1]"),
+        click.option("--tail", type=FLOAT, help="shifted-exponential: mean seconds above the minimum. [0.1]"),
+        click.option("--scale", type=FLOAT, help="pareto: minimum seconds. [0.1]"),
+        click.option("--shape", type=FLOAT, help="pareto: exponent. [1.5]"),
         click.option("--median", type=FLOAT, help="lognormal, structured: median seconds. [0.1; 0.1367]"),
-        click.option("--sigma", type=FLOAT, help="lognormal, bimodal, markov: spread of the logarithm. [0.5; else 0]"),
         click.option(
-            "--machine-sigma", type=FLOAT, help="structured: spread of the logarithm of the machines' factors. [0.202]"
+            "--sigma",
+            type=FLOAT,
+            help="lognormal, bimodal, markov: standard deviation of the logarithm. [lognormal: 0.5; else 0]",
         ),
-        click.option(
-            "--request-sigma", type=FLOAT, help="structured: spread of the logarithm of the requests' factors. [0.103]"
-        ),
+        click.option("--machine-sigma", type=FLOAT, help="structured: sigma of the machines' factors. [0.202]"),
+        click.option("--request-sigma", type=FLOAT, help="structured: sigma of the requests' factors. [0.103]"),
         click.option("--excursion-share", type=FLOAT, help="structured: share of excursions. [0.0065]"),
-        click.option(
-            "--excursion-factor", type=FLOAT, help="structured: an excursion takes so many times as long. [1.83]"
-        ),
-        click.option("--slow-machines", type=FLOAT, help="structured: share of machines slow throughout. [0.02]"),
+        click.option("--excursion-factor", type=FLOAT, help="structured: slowdown factor of an excursion. [1.83]"),
+        click.option("--slow-machines", type=FLOAT, help="structured: share of machines that are always slow. [0.02]"),
         click.option("--slow-machine", type=FLOAT, help="structured: seconds of a slow machine. [0.702]"),
-        click.option("--trace", type=PATH, metavar="FILE", help="trace: seconds, one a line, or machine,seconds."),
-        click.option("--replay", type=TEXT, help="trace: iid, block, per-machine or sequential. [iid]"),
-        click.option("--block", type=INT, help="trace: values in a block. [50]"),
-        click.option("--log-length", type=INT, help="trace: values of each machine. [one machine]"),
+        click.option(
+            "--trace",
+            type=PATH,
+            metavar="FILE",
+            help="trace: .npy, or text with seconds or machine,seconds on each line.",
+        ),
+        click.option(
+            "--replay", type=TEXT, help="trace: what to keep of the order: iid, block, per-machine or sequential. [iid]"
+        ),
+        click.option("--block", type=INT, help="trace: values per block. [50]"),
+        click.option("--log-length", type=INT, help="trace: values per machine, if the file names none. [one machine]"),
         click.option("--drop-share", type=FLOAT, help="erasure: share of replies that are lost. [0.02]"),
-        click.option("--crash-every", type=FLOAT, help="crash: mean seconds between a worker's crashes. [10]"),
-        click.option("--restart-after", type=FLOAT, help="crash: seconds until it is started again. [0.5]"),
+        click.option(
+            "--crash-every", type=FLOAT, help="crash: mean seconds from one crash of a worker to the next. [10]"
+        ),
+        click.option("--restart-after", type=FLOAT, help="crash: seconds until a crashed worker is restarted. [0.5]"),
     ],
     NATURAL_OPTIONS: [
         click.option("--stop-every", type=FLOAT, help="stop: mean seconds from one stop to the next. [2]"),
-        click.option("--stop-for", type=FLOAT, help="stop: seconds that a worker is stopped. [0.3]"),
-        click.option("--load", type=TEXT, help="corunner: cpu, cache or memory. [cpu]"),
+        click.option("--stop-for", type=FLOAT, help="stop: seconds that each stop lasts. [0.3]"),
+        click.option("--load", type=TEXT, help="corunner: what it loads: cpu, cache or memory. [cpu]"),
         click.option("--quota", type=FLOAT, help="throttle: share of a core that a worker gets. [0.25]"),
-        click.option("--transfers", type=INT, help="traffic: transfers at once for each slow worker. [2]"),
-        click.option("--transfer-mb", type=FLOAT, help="traffic: megabytes of each. [128]"),
+        click.option("--transfers", type=INT, help="traffic: concurrent transfers per slow worker. [2]"),
+        click.option("--transfer-mb", type=FLOAT, help="traffic: megabytes per transfer. [128]"),
     ],
     "Images and models": [
-        click.option("--dataset", type=TEXT, help=f"{', '.join(DATASETS)}. [shapes, which is generated]"),
+        click.option("--dataset", type=TEXT, help=f"{', '.join(DATASETS)}. [shapes, generated]"),
         click.option(
-            "--data", type=PATH, help="Where they are; imagefolder: one folder per class. [~/.cache/collagebench]"
+            "--data",
+            type=PATH,
+            help="Directory of the images; imagefolder: one folder per class. [~/.cache/collagebench]",
         ),
         click.option(
-            "--download", is_flag=True, default=None, help="Fetch cifar10, cifar100 or fashion-mnist if missing."
+            "--download", is_flag=True, default=None, help="Download cifar10, cifar100 or fashion-mnist if missing."
         ),
-        click.option("--models", type=PATH, help="A directory of exported models. [the shipped ones]"),
-        click.option("--precision", type=TEXT, help="Of the models: float32 or int8. [float32 where there are both]"),
+        click.option("--models", type=PATH, help="Directory of exported models. [the bundled ones]"),
+        click.option(
+            "--precision", type=TEXT, help="Precision of the models: float32 or int8. [float32 if there are both]"
+        ),
         click.option(
             "--compute-time",
             type=FLOAT,
-            help="Seconds of one inference of the single, for simulate and --compute emulated. [measured]",
+            help="Seconds per inference of the single, for simulate and --compute emulated. [measured]",
         ),
         click.option(
             "--accuracy",
             type=number_of_answers,
             metavar="all|none|N",
-            help="Answers of each run to classify where no worker computes: all, none or a number. [50000]",
+            help="Answers per run to classify if no worker computes: all, none or a number. [50000]",
         ),
     ],
     "Report": [
         table_or_json,
         click.option(
-            "--slo", "slo_ms", type=float, metavar="MS", help="Also say how many right answers a second are this fast."
+            "--slo",
+            "slo_ms",
+            type=float,
+            metavar="MS",
+            help="Also report the right answers per second that are this fast.",
         ),
         click.option(
             "--fail-if",
             multiple=True,
             metavar="GATE",
-            help="Exit with 3 if so, as in 'collage.p99 > 0.3': see `report --help`; repeatable.",
+            help="Exit with 3 if GATE holds, as in 'collage.p99 > 0.3' (see `report --help`); repeatable.",
         ),
-        click.option("--verbose", is_flag=True, help="Say a line on stderr for each finished scheme and run."),
+        click.option("--verbose", is_flag=True, help="Print a line on stderr for each finished scheme and run."),
     ],
     "Schemes that copy": [
-        click.option("--spare", type=INT, help="none: workers it leaves out. [0]"),
-        click.option("--replicas", type=INT, help="replication: copies of each request. [2]"),
+        click.option("--spare", type=INT, help="none: workers to leave out. [0]"),
+        click.option("--replicas", type=INT, help="replication: workers that get each request. [2]"),
         click.option(
             "--hedge-delay",
             type=TEXT,
             metavar="S|pN|fit",
-            help="hedge, hedge-idle: seconds or a running percentile; hedge: or fit. [p95; 0]",
+            help="hedge, hedge-idle: wait before a copy: seconds or a running percentile; hedge: or fit. "
+            "[p95; hedge-idle: 0]",
         ),
         click.option(
             "--hedge-queue",
             type=TEXT,
             metavar="WHERE",
-            help="hedge-idle: one queue, central, before all workers, or one at each of the workers. [central]",
+            help="hedge-idle: central, one queue for all workers, or workers, one queue at each. [central]",
         ),
         click.option("--hedge-budget", type=FLOAT, help="hedge: share of requests that may be copied. [no limit]"),
         click.option("--hedge-probability", type=FLOAT, help="hedge: share of late requests to copy. [1]"),
-        click.option("--hedge-log", metavar="RUN", help="hedge: the run that --hedge-delay fit is fitted to."),
+        click.option("--hedge-log", metavar="RUN", help="hedge: recorded run for --hedge-delay fit."),
         click.option(
             "--reissue-after",
             type=Several(seconds_or_word),
             metavar="S|pN",
-            help="When a late single is sent again. [never; with --flush auto: p99; reissue: p95]",
+            help="Wait before a late request goes to another single. [never; with --flush auto: p99; reissue: p95]",
         ),
-        click.option("--retries", type=INT, help="reissue: how often a late request is sent again. [1]"),
+        click.option("--retries", type=INT, help="reissue: times that a late request is sent again. [1]"),
         click.option("--default-after", type=FLOAT, help="default: seconds until the default answer. [0.1]"),
     ],
     "Schemes with groups": [
         click.option(
             "--flush",
             type=TEXT,
-            help="Schemes with groups: wait, idle, deadline or auto. [collage, backup: auto; else wait]",
+            help="When a group is sent: wait, idle, deadline or auto. [collage, backup: auto; else wait]",
         ),
         click.option(
             "--flush-after",
             type=FLOAT,
-            help="Seconds a group waits at most (deadline) or at least (idle). [0.1; idle: 0]",
+            help="Seconds that a group waits at most (deadline) or at least (idle). [0.1; idle: 0]",
         ),
         click.option(
             "--hold",
             type=Several(seconds_or_word),
             metavar="S|pN|auto",
-            help="collage, parity: when a group may answer at the earliest. [auto with --flush auto; else 0]",
+            help="collage, parity: wait after arrival before a group may answer. [auto with --flush auto; else 0]",
         ),
         click.option(
             "--reject",
             type=FLOAT,
-            help="collage, backup: share of requests whose unsure group answers go unused. [auto: 0.005; else 0]",
+            help="collage, backup: share of requests whose group answer is too uncertain to use. [auto: 0.005; else 0]",
         ),
-        click.option("--grid", type=INT, help="collage: images along one side. [3]"),
-        click.option("--head", type=TEXT, help="collage: of its model, grid or detection. [grid]"),
-        click.option("--collage-workers", type=INT, help="collage: workers that serve collages. [1]"),
-        click.option("--backup-batch", type=INT, help="backup: images that one backup task takes. [9]"),
+        click.option("--grid", type=INT, help="collage: cells along one side. [3]"),
+        click.option("--head", type=TEXT, help="collage: head of the model, grid or detection. [grid]"),
+        click.option("--collage-workers", type=INT, help="collage: workers for the collage model. [1]"),
+        click.option("--backup-batch", type=INT, help="backup: most images in one batch. [9]"),
         click.option(
             "--backup-after",
             type=Several(seconds_or_word),
             metavar="S|pN|auto",
-            help="backup: when a backup may answer at the earliest. [auto with --flush auto; else 0]",
+            help="backup: wait after arrival before a backup may answer. [auto with --flush auto; else 0]",
         ),
-        click.option("--backup-workers", type=INT, help="backup: workers that serve backups. [1]"),
-        click.option("--parity-k", type=INT, help="parity: requests in a group. [2]"),
+        click.option("--backup-workers", type=INT, help="backup: workers for the backup model. [1]"),
+        click.option("--parity-k", type=INT, help="parity: requests per group. [2]"),
         click.option("--parity-code", type=TEXT, help="parity: addition or concatenation. [addition]"),
-        click.option("--parity-workers", type=INT, help="parity: workers that serve parities. [1 of every k + 1]"),
-        click.option("--coded-k", type=INT, help="approxifer, nercc: requests in a group. [8]"),
-        click.option("--coded-s", type=INT, help="approxifer, nercc: coded images more than requests. [1]"),
+        click.option("--parity-workers", type=INT, help="parity: workers for the parity model. [1 of every k + 1]"),
+        click.option("--coded-k", type=INT, help="approxifer, nercc: requests per group. [8]"),
+        click.option("--coded-s", type=INT, help="approxifer, nercc: extra coded images per group. [1]"),
         click.option(
             "--coded-after",
             type=FLOAT,
-            help="nercc: seconds after which a group is answered from the replies there are. [never]",
+            help="nercc: seconds after which a group is answered from the replies so far. [never]",
         ),
-        click.option("--smooth-encode", type=FLOAT, help="nercc: how much the encoder smooths. [3e-5]"),
-        click.option("--smooth-decode", type=FLOAT, help="nercc: how much the decoder smooths. [1e-4]"),
+        click.option("--smooth-encode", type=FLOAT, help="nercc: smoothing of the encoder. [3e-5]"),
+        click.option("--smooth-decode", type=FLOAT, help="nercc: smoothing of the decoder. [1e-4]"),
     ],
 }
 
 FLEET = [
-    click.option("--fleet", type=click.Choice(list(FLEETS)), help="Where workers run. [local]"),
+    click.option("--fleet", type=click.Choice(list(FLEETS)), help="Where the workers run. [local]"),
     click.option(
         "--host",
         multiple=True,
         metavar="H",
-        help="ssh: a host, user@name:port, or a name of ~/.ssh/config; repeatable.",
+        help="ssh: a host, as user@name:port or an alias in ~/.ssh/config; repeatable.",
     ),
     click.option(
-        "--hosts", type=PATH, metavar="FILE", help="ssh: a file of hosts, one a line, with workers=N if given."
+        "--hosts", type=PATH, metavar="FILE", help="ssh: a file of hosts, one per line, optionally with workers=N."
     ),
-    click.option("--remote-python", metavar="PATH", help="ssh: the interpreter on the hosts. [python3]"),
+    click.option("--remote-python", metavar="PATH", help="ssh: Python interpreter on the hosts. [python3]"),
     click.option(
-        "--bootstrap", is_flag=True, default=None, help="ssh: install what a host's Python lacks, apart from it."
+        "--bootstrap",
+        is_flag=True,
+        default=None,
+        help="ssh: install missing packages on a host, in a separate environment.",
     ),
     click.option(
         "--endpoint",
         multiple=True,
         metavar="URL",
-        help="endpoint: a server that runs, grpc://host:port/model, or grpcs:// for TLS; repeatable.",
+        help="endpoint: a running server, grpc://host:port/model, or grpcs:// for TLS; repeatable.",
     ),
-    click.option(
-        "--tls-ca", type=PATH, metavar="FILE", help="endpoint: who vouches for it. [the system's authorities]"
-    ),
+    click.option("--tls-ca", type=PATH, metavar="FILE", help="endpoint: CA certificates to trust. [the system's]"),
     click.option("--tls-cert", type=PATH, metavar="FILE", help="endpoint: this client's certificate, with --tls-key."),
-    click.option("--tls-key", type=PATH, metavar="FILE", help="endpoint: the private key of that certificate."),
+    click.option("--tls-key", type=PATH, metavar="FILE", help="endpoint: private key of that certificate."),
     click.option(
-        "--token-file", type=PATH, metavar="FILE", help="endpoint: a bearer token. [the variable COLLAGEBENCH_TOKEN]"
+        "--token-file",
+        type=PATH,
+        metavar="FILE",
+        help="endpoint: file with a bearer token. [the variable COLLAGEBENCH_TOKEN]",
     ),
     click.option(
-        "--pixel-scale", type=float, metavar="F", help="endpoint: a model that takes FP32 gets pixels times F."
+        "--pixel-scale", type=float, metavar="F", help="endpoint: factor on the pixels for a model that takes FP32."
     ),
-    click.option("--ray-address", metavar="A", help="ray: the cluster, auto, host:port or ray://host:port. [auto]"),
-    click.option("--ray-cpus", type=float, metavar="N", help="ray: what each worker reserves. [1]"),
+    click.option("--ray-address", metavar="A", help="ray: the cluster: auto, host:port or ray://host:port. [auto]"),
+    click.option("--ray-cpus", type=float, metavar="N", help="ray: CPUs that each worker reserves. [1]"),
     click.option(
         "--ray-resource",
         type=(str, float),
         multiple=True,
         metavar="NAME N",
-        help="ray: and how much of a resource that the cluster has given a name; repeatable.",
+        help="ray: a named resource of the cluster, and how much of it each worker reserves; repeatable.",
     ),
-    click.option("--ray-placement", metavar="P", help="ray: spread, pack or strict-spread. [spread]"),
+    click.option(
+        "--ray-placement", metavar="P", help="ray: placement of workers: spread, pack or strict-spread. [spread]"
+    ),
 ]
 """The options of those verbs that need real workers."""
 

@@ -22,11 +22,10 @@ if TYPE_CHECKING:
 @click.argument("name", required=False, metavar="[NAME|FILE]", shell_complete=complete_profiles)
 @table_or_json
 def command(name: str | None, form: str) -> None:
-    """List the named experiments, or show one: its file, to be copied and changed.
+    """List the named experiments, or print the file of one, to copy and change.
 
-    `run --profile NAME` does one of them. The time that this takes is worked out from its runs, its requests and
-    their rate; `simulate` takes a minute or two, some minutes for the largest; `natural` only runs live. A FILE of
-    your own is checked first.
+    `run --profile NAME` runs one of them. The listed time follows from its runs, requests and rate; `simulate` takes a
+    minute or two, some minutes for the largest; `natural` only runs live. A FILE of your own is checked first.
     """
     # Imported here, because it is heavy and no help text needs it.
     from collagebench.cli.resolve import profile_path

@@ -28,34 +28,40 @@ class RecommendCommand(ExperimentCommand):
 
 
 @click.command("recommend", cls=RecommendCommand)
-@click.option("--slo", "slo_ms", type=float, metavar="MS", help="Latency that must be met. [none: the fastest wins]")
-@click.option("--slo-quantile", default="p99", show_default=True, help="What must meet it: p50, p90, p95 or p99.")
-@click.option("--accuracy-floor", type=float, metavar="SHARE", help="Share of answers that must be right.")
+@click.option(
+    "--slo", "slo_ms", type=float, metavar="MS", help="Latency that must not be exceeded. [none: the fastest wins]"
+)
+@click.option(
+    "--slo-quantile", default="p99", show_default=True, help="Quantile that must meet the SLO: p50, p90, p95 or p99."
+)
+@click.option("--accuracy-floor", type=float, metavar="SHARE", help="Least share of right answers.")
 @click.option(
     "--accuracy-loss",
     type=float,
     metavar="SHARE",
     help="Share of answers that redundancy may make wrong. [0.01 unless there is a floor]",
 )
-@click.option("--budget", type=float, metavar="SHARE", help="Extra worker time, beside no redundancy. [no limit]")
-@click.option("--validate", is_flag=True, help="Run the choice and the runner-up on real workers.")
+@click.option(
+    "--budget", type=float, metavar="SHARE", help="Extra worker time allowed, relative to no redundancy. [no limit]"
+)
+@click.option("--validate", is_flag=True, help="Also run the choice and the runner-up on real workers.")
 @side_by_side
 @table_or_json
 @click.option(
     "--out",
     type=PATH,
-    help="Directory of the answer and its simulations; name it again to ask more. [runs/ and the time]",
+    help="Directory of the answer and its simulations; reuse it to ask more. [a new one in runs/]",
 )
 @section_options("Experiment", "Load", "Stragglers", "Images and models", without=("requests", "out", "resume"))
-@click.option("--requests", type=INT, help=f"Requests in each run. [{REQUESTS}]")
+@click.option("--requests", type=INT, help=f"Requests per run. [{REQUESTS}]")
 def command(**options: Any) -> int:
-    """Say which redundancy scheme to use, and why.
+    """Recommend a redundancy scheme, and say why.
 
-    The schemes, each with its important options, are simulated on the fleet, the stragglers, the models and the load
-    that are described; what breaks the SLO, the accuracy or the budget is dropped, and the cheapest of the rest is
-    named. That may be no redundancy. Several loads, with commas between them, must all be borne. The whole answer is
-    kept in --out, as answer.json and as a page; another question with the same --out DIR simulates only what is not
-    there yet. The exit code is 3 if nothing meets what is asked for.
+    It simulates the schemes, each with its important options, on the fleet, stragglers, models and load that you
+    describe. It drops what misses the SLO, the accuracy or the budget, and recommends the cheapest of the rest, which
+    may be no redundancy. With several loads, separated by commas, a scheme must meet the requirements at each of them.
+    The whole answer is kept in --out, as answer.json and as a page; another question with the same --out DIR simulates
+    only what is missing. The exit code is 3 if nothing meets the requirements.
 
     \b
     collagebench recommend --utilisation 0.3,0.5 --slo 70 --out answer

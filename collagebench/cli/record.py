@@ -46,18 +46,26 @@ class RecordCommand(SectionedCommand):
 
 
 @click.command("record", cls=RecordCommand)
-@click.option("--workers", type=int, help="Workers to watch. [10]")
+@click.option("--workers", type=int, help="Number of workers to watch. [10]")
 @fleet_options
 @click.option("--dataset", default="shapes", show_default=True, help=f"{', '.join(NAMES)}.")
-@click.option("--data", type=PATH, help="Where they are; imagefolder: one folder per class. [~/.cache/collagebench]")
-@may_download
-@click.option("--models", type=PATH, help="A directory of exported models. [the shipped ones]")
-@click.option("--arrivals", default="poisson", show_default=True, help="poisson or constant.")
 @click.option(
-    "--rate", type=float, help="Requests a second for each worker. [so that they keep the machine 10 % busy, at most]"
+    "--data", type=PATH, help="Directory of the images; imagefolder: one folder per class. [~/.cache/collagebench]"
+)
+@may_download
+@click.option("--models", type=PATH, help="Directory of exported models. [the bundled ones]")
+@click.option("--arrivals", default="poisson", show_default=True, help="Arrival process: poisson or constant.")
+@click.option(
+    "--rate", type=float, help="Requests per second to each worker. [what keeps the machine at most 10 % busy]"
 )
 @click.option("--duration", type=float, default=60.0, show_default=True, metavar="S", help="Seconds to watch.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Fixes arrivals, images and who is disturbed.")
+@click.option(
+    "--seed",
+    type=int,
+    default=0,
+    show_default=True,
+    help="Seed of arrivals, images and the choice of disturbed workers.",
+)
 @click.option(
     "--stragglers",
     default="none",
@@ -65,13 +73,11 @@ class RecordCommand(SectionedCommand):
     shell_complete=complete_stragglers,
     help="Disturb workers: stop, corunner, throttle, traffic. [none]",
 )
-@click.option("--slow-workers", type=int, help="How many workers are disturbed. [1]")
+@click.option("--slow-workers", type=int, help="Number of disturbed workers. [1]")
 @section_options(NATURAL_OPTIONS)
-@click.option(
-    "--samples", is_flag=True, help="Also write every service beside the profile: watched.csv.gz beside watched.json."
-)
+@click.option("--samples", is_flag=True, help="Also write every service, to watched.csv.gz beside watched.json.")
 @table_or_json
-@click.option("--out", type=PATH, metavar="FILE", help="The profile, JSON. [runs/, the time and -record.json]")
+@click.option("--out", type=PATH, metavar="FILE", help="The profile, JSON. [a new file in runs/]")
 def command(
     workers: int | None,
     samples: bool,
@@ -79,11 +85,11 @@ def command(
     out: Path | None,
     **parameters: Any,
 ) -> None:
-    """Watch real workers without injection and write a profile of how slow they are.
+    """Watch real workers, with nothing injected, and write a profile of how slow they are.
 
-    Each worker is sent requests at its own rate. The profile holds its service times' quantiles, how long it stays
-    slow, and which family of stragglers would do the same; `run --stragglers FILE` replays it. Ctrl-C keeps what was
-    seen. Until the end it is in watched.partial.csv beside watched.json, and stays there if this is killed.
+    Each worker gets requests at a rate of its own. The profile holds the quantiles of its service times, how long it
+    stays slow, and the family of stragglers that matches. `run --stragglers FILE` replays it. Ctrl-C keeps what was
+    seen. While `record` runs, watched.partial.csv beside watched.json holds the services; it stays if that is killed.
     """
     # Imported here, because they are heavy and no help text needs them.
     from collagebench.cli.progress import counted

@@ -24,21 +24,23 @@ def _print_schema(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
 
 @click.command("report")
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...", type=click.Path(path_type=Path))
-@click.option("--format", "form", type=click.Choice(FORMATS), default="table", help="What is made. [table]")
-@click.option("--baseline", metavar="S", help="The scheme that others are compared with. [the first]")
+@click.option("--format", "form", type=click.Choice(FORMATS), default="table", help="Output format. [table]")
+@click.option("--baseline", metavar="S", help="Scheme to compare the others with. [the first]")
 @click.option(
     "--slo",
     "slo_ms",
     type=float,
     metavar="MS",
-    help="Also say how many right answers a second are this fast. [the run's own]",
+    help="Also report the right answers per second that are this fast. [the run's own]",
 )
 @click.option(
     "--details",
     is_flag=True,
-    help="Also tables of comparisons, of the answers by source, of the work, and of delays asked and achieved.",
+    help="Also print comparisons, answers by source, work, and delays asked and achieved.",
 )
-@click.option("--fail-if", multiple=True, metavar="GATE", help="Exit with 3 if e.g. 'collage.p99 > 0.3'; repeatable.")
+@click.option(
+    "--fail-if", multiple=True, metavar="GATE", help="Exit with 3 if GATE holds, as in 'collage.p99 > 0.3'; repeatable."
+)
 @click.option(
     "--json-schema",
     is_flag=True,
@@ -47,7 +49,7 @@ def _print_schema(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
     callback=_print_schema,
     help="Print the JSON Schema of `--format json` and exit.",
 )
-@click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Write there instead of printing.")
+@click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Write to FILE instead of printing.")
 def command(
     runs: tuple[Path, ...],
     form: str,
@@ -57,9 +59,9 @@ def command(
     fail_if: tuple[str, ...],
     out: Path | None,
 ) -> int:
-    """Report finished runs, for people or programs; RUN is what `--out` of `run` or `simulate` named.
+    """Report finished runs, for people or programs; RUN is the --out directory of `run` or `simulate`.
 
-    Several runs are compared scheme by scheme with the first one. The exit code is 4 when a run is INVALID.
+    Several runs are compared with the first one, scheme by scheme. The exit code is 4 if a run is INVALID.
 
     \b
     A GATE says when to fail: figures and numbers with + - * / and parentheses
@@ -67,13 +69,13 @@ def command(
     A figure is a scheme (in quotes if its name has a space or a dot) and one of
       p50 p90 p95 p99 p999 mean std max   latency in seconds, also of `bound`
       accuracy not_own busy failed_share  shares from 0 to 1; accuracy is of
-                what was answered
+                answered requests
       failed    requests without an answer
       work      worker time / that of the baseline
       goodput   right answers in time, per second of the arrivals
-      p50_low p99_low accuracy_low goodput_low, and as many that end in _high
-                ends of the 95 % interval: what is beyond is hardly chance
-    A figure that is not known fails its gate. INVALID wins: then it is 4, not 3.
+      p50_low p99_low accuracy_low goodput_low, and the same with _high
+                ends of the 95 % interval; chance rarely trips a gate on them
+    An unknown figure fails its gate. INVALID takes precedence: 4, not 3.
     """
     from collagebench.report import print_report
     from collagebench.report.expression import parse

@@ -17,13 +17,12 @@ from collagebench.cli.options import NATURAL_OPTIONS, SECTIONS, ExperimentComman
     "--on-ray", metavar="ADDRESS", help="Simulate a sweep on a Ray cluster: auto, host:port, ray://host:port."
 )
 def command(**options: Any) -> int:
-    """Do the same experiment in virtual time, with the same schemes, arrivals and slowdowns.
+    """Run the same experiment in virtual time, with the same schemes, arrivals and slowdowns.
 
-    Nothing travels and nobody computes: service takes the time that the straggler model gives. The models classify
-    afterwards what was answered.
+    Nothing is sent and no worker computes: a service takes the time that the straggler model gives. Afterwards the
+    models classify the images that were answered.
 
-    Several values with commas between them, as in --utilisation 0.1,0.3,0.5, make a sweep: an experiment for each of
-    them, or for each combination. Several values of a scheme's option, as in --grid 2,3, make a variant for each, and
-    these run side by side.
+    Several values separated by commas, as in --utilisation 0.1,0.3,0.5, make a sweep: one experiment for each value or
+    combination, in parallel. Several values of a scheme's option, as in --grid 2,3, make a variant for each.
     """
     return conduct("simulate", options)

@@ -35,113 +35,136 @@ class TrainCommand(SectionedCommand):
     sections = (
         ("Images", ("dataset", "data", "download", "name", "size")),
         ("Collages and parities", ("grid", "canvas", "head", "k", "code")),
-        ("How long, and where to", ("epochs", "minutes", "every", "seed", "threads", "out", "resume")),
-        ("A network from elsewhere", ("torchvision", "weights", "network", "resize", "mean", "std")),
-        ("Shape of our network", ("stem", "stride", "widths", "depths", "layers", "start")),
+        ("Duration and output", ("epochs", "minutes", "every", "seed", "threads", "out", "resume")),
+        ("An external network", ("torchvision", "weights", "network", "resize", "mean", "std")),
+        ("Shape of the built-in network", ("stem", "stride", "widths", "depths", "layers", "start")),
         ("Learning from a single", ("singles", "distil", "distillation", "temperature", "teacher_sees", "rounds")),
-        ("Steps", ("batch", "rate", "muon", "warmup", "weight_decay", "label_smoothing", "bias_rate", "ema")),
-        ("Altered images", ("cutout", "mix", "cutmix", "crop", "flip", "blanks")),
+        ("Optimisation", ("batch", "rate", "muon", "warmup", "weight_decay", "label_smoothing", "bias_rate", "ema")),
+        ("Augmentation", ("cutout", "mix", "cutmix", "crop", "flip", "blanks")),
     )
 
 
 @click.command(cls=TrainCommand)
 @click.argument("role", type=click.Choice(["single", "collage", "parity", "backup"]))
 @click.option("--dataset", default="shapes", show_default=True, type=click.Choice(NAMES), help="Images to train on.")
-@click.option("--data", type=click.Path(path_type=Path), help="Where they are; an imagefolder holds train/ and test/.")
+@click.option(
+    "--data", type=click.Path(path_type=Path), help="Directory of the images; an imagefolder holds train/ and test/."
+)
 @may_download
 @dataset_name
 @click.option(
-    "--size", type=int, help="Bring an imagefolder's images to so many pixels a side.  [default: the first's]"
+    "--size", type=int, help="Bring an imagefolder's images to this many pixels a side.  [default: the first image's]"
 )
-@click.option("--torchvision", metavar="NAME", help="A classifier of torchvision instead of ours, such as resnet18.")
+@click.option(
+    "--torchvision", metavar="NAME", help="A torchvision classifier instead of the built-in network, such as resnet18."
+)
 @click.option(
     "--weights",
     type=click.Choice(["default", "none"]),
-    help="Weights of --torchvision to begin with; default: downloaded.",
+    help="Initial weights of --torchvision; default downloads them.",
 )
 @own_network
 @click.option(
     "--resize",
     type=int,
-    help="Pixels that --torchvision or --network brings the shorter side to.  [default: as its weights]",
+    help="Pixels to which the model resizes the shorter side.  [default: that of its weights]",
 )
 @click.option(
     "--mean",
     type=(float, float, float),
-    help="What --torchvision or --network subtracts from red, green, blue of 0 to 1.",
+    help="What the model subtracts from red, green, blue (0 to 1).",
 )
-@click.option(
-    "--std", type=(float, float, float), help="What --torchvision or --network then divides red, green, blue by."
-)
+@click.option("--std", type=(float, float, float), help="What the model then divides red, green, blue by.")
 @click.option("--grid", type=int, help="Cells along one side of the collage.  [default: 3]")
 @click.option(
-    "--input", "canvas", type=int, help="Pixels a side of a collage.  [default: grid x image; of large ones less]"
+    "--input", "canvas", type=int, help="Pixels a side of a collage.  [default: grid x image; less for large images]"
 )
-@click.option("--head", type=click.Choice(["grid", "detection"]), help="Head of a collage's network.  [default: grid]")
-@click.option("--k", type=int, help="Images that one parity stands for.  [default: 2]")
-@click.option("--code", type=click.Choice(["addition", "concatenation"]), help="Code of a parity.  [default: addition]")
+@click.option("--head", type=click.Choice(["grid", "detection"]), help="Head of the collage network.  [default: grid]")
+@click.option("--k", type=int, help="Images per parity.  [default: 2]")
+@click.option(
+    "--code", type=click.Choice(["addition", "concatenation"]), help="Code of the parity.  [default: addition]"
+)
 @click.option(
     "--single",
     "singles",
     multiple=True,
     type=click.Path(path_type=Path),
-    help="Checkpoint or .onnx model of the single to learn from; given again, from the mean of what several say.  "
-    "[default: the checkpoint, or else the model, in --out; of a single none]",
+    help="Checkpoint or .onnx model of the single to learn from; repeat it to learn from the mean of several.  "
+    "[default: the checkpoint, or else the model, in --out; for a single none]",
 )
 @click.option(
     "--start",
     type=click.Path(path_type=Path),
-    help="Checkpoint whose weights to begin with, where they fit.  [default: of a parity, a checkpoint of --single]",
+    help="Checkpoint of the initial weights, where they fit.  [default: for a parity, a checkpoint of --single]",
 )
-@click.option("--distil/--no-distil", default=True, show_default=True, help="Learn from the single as from labels.")
-@click.option("--distillation", default=0.8, show_default=True, help="Weight of what it says; labels have the rest.")
-@click.option("--temperature", default=2.0, show_default=True, help="Logits are divided by it, to be compared.")
+@click.option(
+    "--distil/--no-distil",
+    default=True,
+    show_default=True,
+    help="Learn from the single's answers as well as from labels.",
+)
+@click.option(
+    "--distillation", default=0.8, show_default=True, help="Weight of the single's answers; labels have the rest."
+)
+@click.option("--temperature", default=2.0, show_default=True, help="Divides logits before they are compared.")
 @click.option(
     "--teacher-sees",
     default="image",
     show_default=True,
     type=click.Choice(VIEWS),
-    help="What the single is asked about: once, each image and its mirror image, or every shift too (for a GPU); or, "
-    "at every step, just what goes in.",
+    help="What the single classifies: each image and its mirror image, once; every shift too (for a GPU); or the "
+    "very inputs, at every step.",
 )
 @click.option(
     "--rounds",
     default=0,
     show_default=True,
-    help="Alter images in so many ways only, in turn, and ask the single about all of them first; 0: at every step.",
+    help="Alter each image in only this many ways, in turn, and ask the single about all of them beforehand; 0: ask at "
+    "every step.",
 )
-@click.option("--epochs", type=int, help="How often every training image is used.  [default: 20; --minutes: no end]")
+@click.option("--epochs", type=int, help="Passes over the training images.  [default: 20; with --minutes: no limit]")
 @click.option(
     "--minutes",
     type=float,
-    help="Stop then, and look at the held-out images. The rate follows the clock: resumed, weights may differ.",
+    help="Stop training after this time and measure held-out accuracy. The learning rate follows the clock, so a "
+    "resumed training may end in other weights.",
 )
 @click.option(
-    "--every", default=1, show_default=True, help="Epochs from one checkpoint, and one held-out accuracy, to the next."
+    "--every", default=1, show_default=True, help="Epochs between checkpoints and measurements of held-out accuracy."
 )
-@click.option("--seed", default=0, show_default=True, help="Fixes weights, order, collages and augmentation.")
-@click.option("--stem", type=int, help="Channels of the first convolution.  [default: by the role]")
-@click.option("--stride", type=int, help="Stride of the first convolution.  [default: by the role]")
-@click.option("--widths", metavar="N,N,...", help="Channels of each stage.  [default: by the role]")
-@click.option("--depths", metavar="N,N,...", help="Residual convolutions in each stage.  [default: by the role]")
-@click.option("--layers", help="residual, or whitened for a short training.  [default: residual]")
-@click.option("--batch", type=int, help="Inputs in one step.  [default: as many as hold about 256 images]")
-@click.option("--rate", type=float, help="Peak of the learning rate.  [default: 0.2; not of our layers: 0.02]")
-@click.option("--muon", default=0.0, show_default=True, help="Turn filters by Muon, at this rate; 0: by SGD, as all.")
-@click.option("--warmup", default=0.2, show_default=True, help="Share of the steps in which rates rise.")
-@click.option("--weight-decay", default=5e-4, show_default=True, help="How strongly weights are drawn to zero.")
-@click.option("--label-smoothing", default=0.1, show_default=True, help="Of labels, where there is no single to ask.")
-@click.option("--bias-rate", default=1.0, show_default=True, help="How many times as fast as weights biases learn.")
-@click.option("--ema", default=0.0, show_default=True, help="Average the weights, with so much decay; 0: do not.")
-@click.option("--cutout", default=0, show_default=True, help="Hide a square of so many pixels a side in every image.")
-@click.option("--mix", default=0.0, show_default=True, help="Share of images mixed from two, pixel by pixel.")
-@click.option("--cutmix", default=0.0, show_default=True, help="Share of images with a rectangle of another in them.")
-@click.option("--crop", type=int, help="Shift images by up to so many pixels.  [default: 0 for shapes, else 1/8 side]")
+@click.option("--seed", default=0, show_default=True, help="Seed of weights, order, collages and augmentation.")
+@click.option("--stem", type=int, help="Channels of the first convolution.  [default: depends on the role]")
+@click.option("--stride", type=int, help="Stride of the first convolution.  [default: depends on the role]")
+@click.option("--widths", metavar="N,N,...", help="Channels of each stage.  [default: depends on the role]")
+@click.option(
+    "--depths", metavar="N,N,...", help="Residual convolutions in each stage.  [default: depends on the role]"
+)
+@click.option("--layers", help="Kind of layers: residual, or whitened for a short training.  [default: residual]")
+@click.option("--batch", type=int, help="Inputs per step.  [default: as many as hold about 256 images]")
+@click.option("--rate", type=float, help="Peak of the learning rate.  [default: 0.2; external network: 0.02]")
+@click.option(
+    "--muon", default=0.0, show_default=True, help="Train filters by Muon, at this rate; 0: by SGD, like the rest."
+)
+@click.option("--warmup", default=0.2, show_default=True, help="Share of the steps in which learning rates rise.")
+@click.option("--weight-decay", default=5e-4, show_default=True, help="Weight decay.")
+@click.option(
+    "--label-smoothing", default=0.1, show_default=True, help="Label smoothing, if there is no single to learn from."
+)
+@click.option(
+    "--bias-rate", default=1.0, show_default=True, help="Learning rate of biases, relative to that of weights."
+)
+@click.option("--ema", default=0.0, show_default=True, help="Decay of a moving average of the weights; 0: none.")
+@click.option("--cutout", default=0, show_default=True, help="Hide a square of this many pixels a side in every image.")
+@click.option("--mix", default=0.0, show_default=True, help="Share of images blended from two, pixel by pixel.")
+@click.option("--cutmix", default=0.0, show_default=True, help="Share of images with a rectangle of another pasted in.")
+@click.option(
+    "--crop", type=int, help="Shift images by up to this many pixels.  [default: 0 for shapes, else 1/8 side]"
+)
 @click.option("--flip/--no-flip", default=True, show_default=True, help="Mirror every image in every second epoch.")
-@click.option("--blanks", type=float, help="Share of inputs that are not full.  [default: 0.5, of parities 0.1]")
-@click.option("--threads", type=int, help="Threads of torch; another number rounds differently.  [default: one a core]")
+@click.option("--blanks", type=float, help="Share of inputs that are not full.  [default: 0.5; parities: 0.1]")
+@click.option("--threads", type=int, help="Threads of torch; the number affects rounding.  [default: one per core]")
 @models_go_to
-@click.option("--resume", is_flag=True, help="Go on from the last finished epoch, if there is one.")
+@click.option("--resume", is_flag=True, help="Continue from the last finished epoch, if there is one.")
 @as_ctrl_c()
 def command(
     role: str,
@@ -185,10 +208,10 @@ def command(
 ) -> None:
     """Train the network of ROLE: single, collage, parity or backup.
 
-    Collages and backups learn from the labels and from what the single says (--no-distil: from the labels alone); so
-    does a single, of another --single; a parity learns what the single says and needs one. Leaves a checkpoint (.pt),
-    which `collagebench export` turns into a model, and a log (.csv) in --out. With --torchvision or --network a single,
-    or a backup, is a network that was not made here; its weights may have been trained before.
+    Collages and backups learn from the labels and from the answers of the single (with --no-distil, from the labels
+    alone). A single can learn from another --single in the same way. A parity learns the answers of the single and
+    needs one. Training leaves a checkpoint (.pt), which `collagebench export` turns into a model, and a log (.csv) in
+    --out. With --torchvision or --network, a single or a backup is an external network, which may be pretrained.
     """
     begun = time.perf_counter()
     require_torch()

@@ -77,7 +77,7 @@ def test_what_is_asked_stands_first(verb: str) -> None:
     assert command is not None
     said = command.get_help(click.Context(command, info_name=verb, terminal_width=1000, max_content_width=1000))
     question = said.split("\nQuestion:\n")[1].split("\n\n")[0]
-    assert "Directory of the answer and its simulations; name it again to ask more." in question
+    assert "Directory of the answer and its simulations; reuse it to ask more." in question
     assert "--format" in question
     assert ("--slo " in question) == (verb == "recommend")
     assert "The run directory" not in said
