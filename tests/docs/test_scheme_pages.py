@@ -6,16 +6,17 @@ import json
 import re
 import sys
 import xml.etree.ElementTree as ET
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from by_hand import ByHand
 from click.testing import CliRunner
 from real_processes import ROOT
 
 from collagebench.cli import cli
-from collagebench.schemes import SCHEMES, make, options_of
+from collagebench.schemes import SCHEMES, class_of, options_of
+from collagebench.schemes.by_hand import ByHand
 
 DOCS = Path(ROOT) / "docs"
 if not DOCS.exists():
@@ -28,7 +29,7 @@ SECTIONS = dict(re.findall(r"^##+ (.+)\n((?:(?!^##).*\n)*)", PAGE, re.MULTILINE)
 ABOUT_SCHEMES = [*SCHEMES, "Hedge with a budget", "SingleR"]
 ADDING = (DOCS / "adding-a-scheme.md").read_text(encoding="utf-8")
 CODE = re.findall(r"^```python\n(.*?)^```", ADDING, re.MULTILINE | re.DOTALL)
-"""What the page has of Python: the example, the line that adds it, a test."""
+"""What the page has of Python: the example, a test of it, the line that adds it to ours."""
 
 
 def test_the_pictures_are_what_the_schemes_do_today() -> None:
@@ -114,15 +115,16 @@ def test_the_readme_names_every_scheme_and_leads_to_the_page() -> None:
 
 
 @pytest.fixture
-def quiet(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The page's example, registered as the page says; its class."""
-    code, line, _ = CODE
-    assert len(code.splitlines()) < 40
-    names: dict[str, Any] = {"__name__": "collagebench.schemes.quiet"}
-    exec(compile(code, "docs/adding-a-scheme.md", "exec"), names)
-    for name, scheme in eval("{" + line + "}", names).items():
-        monkeypatch.setitem(SCHEMES, name, scheme)
-    return names["Quiet"]
+def quiet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Work in a directory with the page's files; the example's class."""
+    code, test, _ = CODE
+    (profile,) = re.findall(r"^```toml\n(.*?)^```", ADDING, re.MULTILINE | re.DOTALL)
+    for name, text in (("quiet.py", code), ("test_quiet.py", test), ("quiet.toml", profile)):
+        (tmp_path / name).write_text(text)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    yield class_of("quiet:Quiet")
+    del sys.modules["quiet"]
 
 
 def test_the_example_of_a_scheme_does_what_the_page_says(quiet: Any) -> None:
@@ -141,18 +143,22 @@ def test_the_example_of_a_scheme_does_what_the_page_says(quiet: Any) -> None:
     assert driver.failures == {third.id: "lost"}
 
 
+def test_the_example_of_a_scheme_is_short_and_may_become_one_of_ours(quiet: Any) -> None:
+    """It has fewer than 40 lines, and the page's line of the table names its class."""
+    assert len(CODE[0].splitlines()) < 40
+    assert eval("{" + CODE[2] + "}", {"Quiet": quiet}) == {"quiet": quiet}
+
+
 def test_the_example_of_a_test_passes(quiet: Any) -> None:
     """The page's test of its example holds."""
-    names: dict[str, Any] = {"ByHand": ByHand, "make": make}
-    exec(compile(CODE[2], "docs/adding-a-scheme.md", "exec"), names)
+    names: dict[str, Any] = {}
+    exec(compile(CODE[1], "docs/adding-a-scheme.md", "exec"), names)
     (test,) = [value for name, value in names.items() if name.startswith("test_")]
     test()
 
 
 def test_the_example_of_a_scheme_is_good_for_what_the_page_says(quiet: Any, tmp_path: Path) -> None:
-    """The page's profile runs: `quiet` is far below `none` on an idle fleet and far below replication on a busy one."""
-    (profile,) = re.findall(r"^```toml\n(.*?)^```", ADDING, re.MULTILINE | re.DOTALL)
-    (tmp_path / "quiet.toml").write_text(profile)
+    """The page's profile runs: `Quiet` is far below `none` on an idle fleet and far below replication on a busy one."""
 
     def p99(utilisation: float) -> dict[str, float]:
         size = ["--requests", "300", "--runs", "2", "--utilisation", str(utilisation)]
@@ -161,11 +167,11 @@ def test_the_example_of_a_scheme_is_good_for_what_the_page_says(quiet: Any, tmp_
         assert done.exit_code in (0, 4), done.output  # replication's queues grow without end on the busy fleet
         schemes = json.loads(done.stdout)["schemes"]
         assert [scheme["failed"] for scheme in schemes] == [0, 0, 0]
-        return {scheme["scheme"]: scheme["latency_s"]["p99"] for scheme in schemes}
+        return {scheme["variant"]: scheme["latency_s"]["p99"] for scheme in schemes}
 
     idle, busy = p99(0.1), p99(0.7)
-    assert idle["quiet"] < idle["none"] / 2
-    assert busy["quiet"] < busy["replication"] / 2
+    assert idle["Quiet"] < idle["none"] / 2
+    assert busy["Quiet"] < busy["replication"] / 2
 
 
 def test_the_tables_of_the_protocol_are_complete() -> None:

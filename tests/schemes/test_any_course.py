@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from by_hand import ByHand
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from simulated_cell import simulate
 
 from collagebench.schemes import make
+from collagebench.schemes.by_hand import ByHand
 
 VARIANTS = [
     ("none", {}),

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from by_hand import ByHand
 from simulated_cell import simulate
 
 from collagebench.errors import UsageError
 from collagebench.schemes import make
 from collagebench.schemes.backed_up import HOLD_AUTO
+from collagebench.schemes.by_hand import ByHand
 from collagebench.schemes.protocol import Answer, Request, Send, Task, Wake
 from collagebench.stragglers.draws import stream
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from by_hand import ByHand
 
 from collagebench.errors import UsageError
 from collagebench.schemes import make
+from collagebench.schemes.by_hand import ByHand
 from collagebench.schemes.parity import Parity
 from collagebench.schemes.protocol import Request, Task
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from command_line import collagebench
+from synthetic_run import HEADER, make_run
 
 from collagebench import cli
 from collagebench.schemes import files_of, make
@@ -111,6 +112,18 @@ def test_real_workers_serve_it(own: Path) -> None:
     found = json.loads(out)
     assert [gate["failed"] for gate in found["gates"]] == [False]
     assert schemes(found["runs"][0] if "runs" in found else found)["Later"]["failed"] == 0
+
+
+def test_a_report_imports_no_scheme(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What a run directory names as its scheme is shown, and not imported, in whatever form it is shown."""
+    (own / "evil.py").write_text("open('imported', 'w')\n")
+    config = {**HEADER["config"], "schemes": [{"name": "evil:Scheme", "variant": "mine", "options": {}}]}
+    told = [{"variant": "mine", "scheme": "evil:Scheme", "allotment": {"single": 10}, "options": {}}]
+    make_run(own / "r", {"mine": [[0.01] * 20] * 2}, header={"schemes": told, "config": config})
+    for form in ("table", "html", "svg", "markdown", "csv", "json", "trace"):
+        assert main(["report", "r", "--format", form]) in (0, 4), capsys.readouterr().err
+        assert "mine" in capsys.readouterr().out
+    assert not (own / "imported").exists()
 
 
 def test_its_options_are_its_constructors(own: Path, capsys: pytest.CaptureFixture[str]) -> None:

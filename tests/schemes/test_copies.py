@@ -6,13 +6,13 @@ from collections import deque
 
 import numpy as np
 import pytest
-from by_hand import ByHand
 from hypothesis import given
 from hypothesis import strategies as st
 from simulated_cell import simulate
 
 from collagebench.errors import UsageError
 from collagebench.schemes import make
+from collagebench.schemes.by_hand import ByHand
 from collagebench.schemes.protocol import Action, Request, Send
 from collagebench.schemes.single_r import coin
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
-from by_hand import ByHand
 
 from collagebench.errors import UsageError
 from collagebench.schemes import make
+from collagebench.schemes.by_hand import ByHand
 from collagebench.schemes.groups import Flush, Groups
 from collagebench.schemes.protocol import Action, Request, Wake
 

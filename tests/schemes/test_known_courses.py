@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from by_hand import ByHand
 
 from collagebench.errors import UsageError
 from collagebench.schemes import make
+from collagebench.schemes.by_hand import ByHand
 
 
 def collage(**options: object) -> ByHand:

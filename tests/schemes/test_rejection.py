@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 
 import pytest
-from by_hand import ByHand
 from hypothesis import given
 from hypothesis import strategies as st
 
 from collagebench.errors import UsageError
 from collagebench.schemes import make
 from collagebench.schemes.backed_up import REJECT_AUTO
+from collagebench.schemes.by_hand import ByHand
 from collagebench.schemes.protocol import Request, Task
 from collagebench.schemes.rejection import Rejection
 from collagebench.stragglers.draws import stream

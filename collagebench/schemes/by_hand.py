@@ -1,4 +1,12 @@
-"""A scheme driven by hand: what happens next is whatever the test says."""
+"""A scheme driven by hand, for its tests: what happens next is whatever the test says.
+
+driver = ByHand(Replication(2))
+request = driver.arrive()
+own, copy = driver.tasks()
+driver.reply(copy)
+assert driver.answers == {request.id: ("replica", copy)}
+assert driver.cancelled == [own]
+"""
 
 from __future__ import annotations
 
@@ -9,9 +17,10 @@ from collagebench.schemes.protocol import Action, Answer, Cancel, Fail, Judge, K
 
 
 class ByHand:
-    """Carries out a scheme's actions on paper and holds it to the protocol's rules while doing so."""
+    """Carries out a scheme's actions on paper and holds it to the protocol's rules, by assertions, while doing so."""
 
     def __init__(self, scheme: Scheme) -> None:
+        """Begin at time 0, in seconds, with no request."""
         self.scheme = scheme
         self.now = 0.0
         self.requests: list[Request] = []
@@ -40,9 +49,11 @@ class ByHand:
         """How sure an answer is that the scheme asks about."""
 
     def open(self, request: Request) -> bool:
+        """Say whether a request still waits for its answer."""
         return request.id not in self.answers and request.id not in self.failures
 
     def arrive(self, now: float | None = None) -> Request:
+        """Let a request arrive and return it; `now`, here and below, is the time, None for the same as before."""
         self.now = self.now if now is None else now
         request = Request(len(self.requests), 0, self.now)
         self.requests.append(request)
@@ -50,6 +61,7 @@ class ByHand:
         return request
 
     def reply(self, task: Task, now: float | None = None, missing: tuple[int, ...] = ()) -> None:
+        """Let a task be served; `missing` are the ids of the requests for which its reply holds no answer."""
         self.now = self.now if now is None else now
         del self.sent[task.id]
         self.replied.add(task.id)
@@ -59,6 +71,7 @@ class ByHand:
         self._replying = None
 
     def fail(self, task: Task, reason: str = "lost", now: float | None = None) -> None:
+        """Let a task fail for a reason of `Scheme.failed`."""
         self.now = self.now if now is None else now
         del self.sent[task.id]
         self._do(self.scheme.failed(task, reason, self.now))
@@ -77,9 +90,11 @@ class ByHand:
         self._do(self.scheme.woke(token, self.now))
 
     def finish(self) -> None:
+        """Say that no more requests will come."""
         self._do(self.scheme.finished(self.now))
 
     def tasks(self, role: str = "single") -> list[Task]:
+        """Return the tasks of a role that are with workers now."""
         return [task for task in self.sent.values() if task.role == role]
 
     def _do(self, actions: list[Action]) -> None:
@@ -109,7 +124,9 @@ class ByHand:
                 assert all(task.id in self.replied for task in action.tasks), "an answer comes from replies"
                 first = all(not task.attempt and not task.share for task in action.tasks)
                 assert first or action.source != "own", "a further task's answer is not the request's own"
-                assert not action.tasks or any(action.request in task.requests for task in action.tasks)
+                assert not action.tasks or any(action.request in task.requests for task in action.tasks), (
+                    "an answer comes from a task of its request"
+                )
                 for task in action.tasks:
                     held = task is self._replying or any(self.open(request) for request in self.kept[task.id])
                     held = held or task.id in self.kept_for_later
@@ -117,7 +134,9 @@ class ByHand:
                 self.answers[action.request.id] = (action.source, *action.tasks)
             elif isinstance(action, Judge):
                 assert self.open(action.request), "no answer of a settled request is asked about"
-                assert all(task.id in self.replied and task.role == self.scheme.judges for task in action.tasks)
+                assert all(task.id in self.replied and task.role == self.scheme.judges for task in action.tasks), (
+                    "what is judged are replies of the role that the scheme judges"
+                )
                 todo = self.scheme.judged(action.request, self.margin(action.request), self.now) + todo
             elif isinstance(action, Keep):
                 later = action.task.id in self.kept_for_later
