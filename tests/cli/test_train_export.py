@@ -474,7 +474,7 @@ def told_to_stop(number: signal.Signals, words: tuple[object, ...], when: Callab
     command = [sys.executable, "-m", "collagebench", *map(str, words)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
-        until(when, "it has begun")
+        until(when, "it has begun", 180)
         process.send_signal(number)
         out, err = process.communicate(timeout=180)
     finally:
