@@ -149,6 +149,11 @@ def test_the_example_of_a_scheme_is_short_and_may_become_one_of_ours(quiet: Any)
     assert eval("{" + CODE[2] + "}", {"Quiet": quiet}) == {"quiet": quiet}
 
 
+def test_the_example_of_a_broken_rule_names_the_line_of_the_method(quiet: Any) -> None:
+    """The sentence that the page shows has the line at which `replied` begins in the page's own file."""
+    assert f"(quiet.py, line {quiet.replied.__code__.co_firstlineno}, in replied)" in ADDING
+
+
 def test_the_example_of_a_test_passes(quiet: Any) -> None:
     """The page's test of its example holds."""
     names: dict[str, Any] = {}
