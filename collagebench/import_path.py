@@ -1,39 +1,97 @@
-"""What a user's own module holds, by an import path such as `package.module:name`."""
+"""What a user's own module holds, by an import path such as `package.module:name`, and in which files it is written."""
 
 from __future__ import annotations
 
+import ast
 import importlib
 import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
 from collagebench.errors import CollagebenchError, UsageError, first_line
 
+INSTALLED = ("site-packages", "dist-packages")
+
 
 def imported(path: str, said: str) -> Any:
     """Return what the module of an import path calls by its name; modules of the current directory are found as well.
 
-    `said` is how a sentence about it begins, such as `--network here:make`.
+    `said` is how a sentence about it begins, such as `--network here:make`. What the module prints meanwhile goes to
+    standard error, so that standard output holds nothing but what the command prints.
 
     Raises:
         UsageError: there is no such module, or nothing in it of that name.
         CollagebenchError: the module fails when it is imported.
     """
     module, _, name = path.partition(":")
+    top = module.partition(".")[0]
+    if not top or "/" in module or module.endswith(".py"):
+        raise UsageError(f"{said} cannot be imported: a module is named package.module, without directories and .py")
+    if top in sys.stdlib_module_names:
+        raise UsageError(f"{said} cannot be imported: {top} is a module of Python's own; give yours another name")
     here, before = str(Path.cwd()), list(sys.path)
     if here not in before:
         sys.path.insert(0, here)
     try:
-        return getattr(importlib.import_module(module), name)
-    except ImportError as error:
-        raise UsageError(
-            f"{said} cannot be imported ({first_line(error)}); it is looked for in the current directory and in "
-            "PYTHONPATH"
-        ) from None
-    except AttributeError as error:
-        raise UsageError(f"{said} cannot be imported ({first_line(error)})") from None
+        with redirect_stdout(sys.stderr):
+            found = importlib.import_module(module)
     except (Exception, SystemExit) as error:  # whatever somebody's module does when it is imported
-        raise CollagebenchError(f"{said}: importing it fails ({first_line(error)})") from None
+        if isinstance(error, ModuleNotFoundError) and error.name and f"{module}.".startswith(f"{error.name}."):
+            raise UsageError(
+                f"{said} cannot be imported ({first_line(error)}); it is looked for in the current directory and in "
+                "PYTHONPATH"
+            ) from None
+        raise CollagebenchError(f"{said}: importing it fails ({_why(error)})") from error
     finally:
         if here not in before:  # it stays, for what the module imports later, but behind Python's own modules
             sys.path[:] = [*(place for place in sys.path if place != here), here]
+    try:
+        return getattr(found, name)
+    except AttributeError as error:
+        raise UsageError(f"{said} cannot be imported ({first_line(error)})") from None
+
+
+def files_of_module(name: str) -> set[Path]:
+    """Return the files of an imported module, of a package all of it, and those beside it that they import.
+
+    What an installed package imports is no part of it.
+    """
+    top = sys.modules.get(name.partition(".")[0])
+    file = getattr(top, "__file__", None)
+    todo = [Path(place).resolve() for place in getattr(top, "__path__", [file] if file else [])]
+    found: set[Path] = set()
+    while todo:
+        unit = todo.pop()
+        for path in _python_below(unit) - found if unit.is_dir() else {unit} - found:
+            found.add(path)
+            for beside in [] if unit.parent.name in INSTALLED else _imports(path):
+                todo += [place for place in (unit.parent / beside, unit.parent / f"{beside}.py") if place.exists()]
+    return found
+
+
+def _python_below(directory: Path) -> set[Path]:
+    """Return the Python files of a directory and those below it, but for those of an environment in it."""
+    return {path for path in directory.rglob("*.py") if not {*INSTALLED} & {*path.relative_to(directory).parts}}
+
+
+def _imports(path: Path) -> Iterator[str]:
+    """Yield the first name of each module that a file imports, but for our own package and those of its own package."""
+    try:
+        nodes = list(ast.walk(ast.parse(path.read_bytes())))
+    except (OSError, SyntaxError, ValueError):  # no Python, or none that was ever imported
+        return
+    for node in nodes:
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        names += [node.module or ""] if isinstance(node, ast.ImportFrom) and not node.level else []
+        yield from {name.partition(".")[0] for name in names} - {__name__.partition(".")[0]}
+
+
+def _why(error: BaseException) -> str:
+    """Return what an error of a module is, and where it arose, in one line."""
+    what = f"{type(error).__name__}: {first_line(error)}"
+    steps = traceback.extract_tb(error.__traceback__)[2:]  # behind this module's step and importlib's
+    inside = [step for step in steps if not step.filename.startswith("<frozen")]
+    return f"{what}, in {Path(inside[-1].filename).name}, line {inside[-1].lineno}" if inside else what

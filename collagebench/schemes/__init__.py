@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import ast
 import inspect
 import sys
+import types
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, Union, cast, get_args, get_origin
 
 from collagebench.errors import CollagebenchError, UsageError, nearest
-from collagebench.import_path import imported
+from collagebench.import_path import files_of_module, imported
 from collagebench.schemes.backup import Backup
 from collagebench.schemes.coded import ApproxIFER, NeRCC
 from collagebench.schemes.collage import Collage
 from collagebench.schemes.default import Default
-from collagebench.schemes.faults import failure
+from collagebench.schemes.faults import failure, named
 from collagebench.schemes.hedge import Hedge
 from collagebench.schemes.hedge_idle import HedgeIdle
 from collagebench.schemes.parity import Parity
@@ -62,9 +62,9 @@ def class_of(name: str) -> Callable[..., Scheme]:
 
 
 def files_of(names: Iterable[str]) -> tuple[Path, ...]:
-    """Return the files in which those schemes are written that are not ours; of a package all of it.
+    """Return the files in which those schemes are written that are not ours.
 
-    They are those of a scheme's class and of the classes that it is derived from.
+    They are those of the modules of a scheme's class and of the classes that it is derived from; see `files_of_module`.
 
     Raises:
         As `class_of`.
@@ -73,21 +73,31 @@ def files_of(names: Iterable[str]) -> tuple[Path, ...]:
     for name in names:
         for part in [] if name in SCHEMES else inspect.getmro(cast(type, class_of(name))):
             top = part.__module__.partition(".")[0]
-            file = getattr(sys.modules.get(top), "__file__", None)
-            if file and top != __name__.partition(".")[0] and top not in sys.stdlib_module_names:
-                path = Path(file).resolve()
-                found |= {*path.parent.rglob("*.py")} if path.name == "__init__.py" else {path}
+            if top != __name__.partition(".")[0] and top not in sys.stdlib_module_names:
+                found |= files_of_module(top)
     return tuple(sorted(found))
 
 
 def about(name: str) -> str | None:
     """Return the first line of what the scheme called `name` says of itself, if it does; raises as `class_of` does."""
-    return inspect.cleandoc(class_of(name).__doc__ or "").partition("\n")[0] or None
+    said = class_of(name).__doc__
+    return (inspect.cleandoc(said).partition("\n")[0] or None) if isinstance(said, str) else None
 
 
 def options_of(name: str) -> Mapping[str, inspect.Parameter]:
-    """Return the options that the scheme called `name` takes, by name; raises as `class_of` does."""
-    return inspect.signature(class_of(name)).parameters
+    """Return the options that the scheme called `name` takes, by name, with their evaluated annotations.
+
+    They are the parameters that it can be given by name; `**others` are none.
+
+    Raises:
+        As `class_of`, and CollagebenchError: an annotation cannot be evaluated.
+    """
+    made_by = class_of(name)
+    try:
+        parameters = inspect.signature(made_by, eval_str=True).parameters
+    except Exception as error:
+        raise failure(f"the scheme {name}", "when its options were read", error) from error
+    return {key: one for key, one in parameters.items() if one.kind in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY)}
 
 
 def settings(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -96,7 +106,7 @@ def settings(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
     What is None is left to the scheme, which has it from others.
     """
     whole = {key: parameter.default for key, parameter in options_of(name).items()} | dict(options)
-    return {key: value for key, value in whole.items() if value is not None}
+    return {key: value for key, value in whole.items() if isinstance(value, (bool, int, float, str))}
 
 
 def make(name: str, options: Mapping[str, Any]) -> Scheme:
@@ -106,28 +116,34 @@ def make(name: str, options: Mapping[str, Any]) -> Scheme:
         if option not in known:
             listed = ", ".join(sorted(known)).replace("_", "-") or "none"
             raise UsageError(f"scheme {name} has no option {option.replace('_', '-')!r}; its options: {listed}")
-        wanted = str(known[option].annotation)
+        wanted = known[option].annotation
         if not _accepts(wanted, value):
-            raise UsageError(f"{option.replace('_', '-')} of scheme {name} cannot be {value!r}; it takes {wanted}")
+            takes = inspect.formatannotation(wanted)
+            raise UsageError(f"{option.replace('_', '-')} of scheme {name} cannot be {value!r}; it takes {takes}")
     try:
-        return class_of(name)(**options)
+        made = class_of(name)(**options)
     except CollagebenchError:
         raise
     except Exception as error:
         raise failure(f"the scheme {name}", "when it was made", error) from error
+    if not isinstance(made, Scheme):
+        raise UsageError(f"{name} makes no scheme, but {made!r}")
+    if made.deadline != Scheme.deadline:
+        raise UsageError(f"{named(made)} sets its `deadline`, which an engine sets to --deadline: call yours otherwise")
+    return made
 
 
-def _accepts(annotation: str, value: Any) -> bool:
-    """Whether a constructor with this annotation takes a value; a Literal's values stand in it."""
-    if annotation.startswith("Literal["):
-        return value in ast.literal_eval(f"({annotation[len('Literal[') : -1]},)")
-    if isinstance(value, bool):
-        return "bool" in annotation
-    return isinstance(value, _accepted(annotation))
-
-
-def _accepted(annotation: str) -> tuple[type, ...]:
-    types: list[type] = [int] if "int" in annotation or "float" in annotation else []
-    types += [float] if "float" in annotation else []
-    types += [str] if "str" in annotation or "Flush" in annotation else []
-    return tuple(types)
+def _accepts(kind: Any, value: Any) -> bool:
+    """Whether an option takes a value; `kind` is its annotation, evaluated. One without annotation takes any."""
+    parts = get_args(kind)
+    if kind is inspect.Parameter.empty or kind is Any:
+        return True
+    if get_origin(kind) is Literal:
+        return any(type(value) is type(one) and value == one for one in parts)
+    if get_origin(kind) in (Union, types.UnionType):
+        return any(_accepts(one, value) for one in parts)
+    if kind is float:
+        return isinstance(value, (int, float)) and not isinstance(value, bool)
+    if parts or not isinstance(kind, type):
+        return False
+    return isinstance(value, kind) and (kind is bool or not isinstance(value, bool))

@@ -13,7 +13,8 @@ from command_line import collagebench
 from synthetic_run import HEADER, make_run
 
 from collagebench import cli
-from collagebench.schemes import files_of, make
+from collagebench.errors import UsageError
+from collagebench.schemes import about, files_of, make, options_of, settings
 
 SLOWER = '''
 from __future__ import annotations
@@ -49,6 +50,55 @@ class Undescribed(Later):
 
 
 number = 5
+'''
+ODD = '''
+from __future__ import annotations
+
+import typing as t
+from dataclasses import dataclass
+from typing import *
+
+from collagebench.schemes.plain import NoRedundancy
+
+
+@dataclass
+class Options(NoRedundancy):
+    """It has an option of every type."""
+
+    number: int = 1
+    share: float | None = None
+    text: str = "a"
+    switch: bool = False
+    word: Literal["point", "line"] | None = None
+    other: t.Optional[t.Literal[1, 2]] = None
+    either: Union[int, str] = 1
+    several: list[int] = ()
+
+    def __post_init__(self):
+        super().__init__()
+
+
+class Unwritten(NoRedundancy):
+    __doc__ = 5
+
+    def __init__(self, first=1, /, anything=None, *others, **more):
+        super().__init__()
+
+
+class Unread(NoRedundancy):
+    def __init__(self, missing: Missing = 1):
+        super().__init__()
+
+
+class Five(NoRedundancy):
+    def __new__(cls):
+        return 5
+
+
+class Timed(NoRedundancy):
+    def __init__(self, deadline: float = 0.1):
+        super().__init__()
+        self.deadline = deadline
 '''
 SIMULATED = ("--runs", 2, "--requests", 200, "--compute-time", 0.004)
 
@@ -157,9 +207,24 @@ def test_its_options_are_its_constructors(own: Path, capsys: pytest.CaptureFixtu
             2,
             "my_schemes:number is no scheme: it must be a class derived from collagebench.schemes.",
         ),
-        ("pathlib:Path", 2, "pathlib:Path is no scheme"),
-        ("broken:Later", 1, "the scheme broken:Later: importing it fails (no schemes today)"),
-        ("misspelt:Later", 1, "the scheme misspelt:Later: importing it fails (expected ':' (misspelt.py, line 1))"),
+        ("numpy:ndarray", 2, "numpy:ndarray is no scheme"),
+        (
+            "queue:Later",
+            2,
+            "queue:Later cannot be imported: queue is a module of Python's own; give yours another name",
+        ),
+        ("./my_schemes:Later", 2, "a module is named package.module, without directories and .py"),
+        ("my_schemes.py:Later", 2, "a module is named package.module, without directories and .py"),
+        ("broken:Later", 1, "broken:Later: importing it fails (ValueError: no schemes today, in broken.py, line 1)"),
+        ("misspelt:Later", 1, "misspelt:Later: importing it fails (SyntaxError: expected ':' (misspelt.py, line 1))"),
+        (
+            "needy:Later",
+            1,
+            "importing it fails (ModuleNotFoundError: No module named 'not_there', in needy.py, line 2)",
+        ),
+        ("odd:Unread", 1, "the scheme odd:Unread failed when its options were read: NameError: name 'Missing' is not"),
+        ("odd:Five", 2, "odd:Five makes no scheme, but 5"),
+        ("odd:Timed", 2, "the scheme Timed sets its `deadline`, which an engine sets to --deadline: call yours"),
         ("my_schemes", 2, "there is no scheme called 'my_schemes'; there are approxifer, "),
         ("my_schemes:", 2, "one of your own is named module:Class"),
         (":Later", 2, "one of your own is named module:Class"),
@@ -171,6 +236,9 @@ def test_what_is_no_scheme_is_one_sentence(
     """A module or a class that is not there, no class, no scheme, and a module that fails: before anything is done."""
     (own / "broken.py").write_text("raise ValueError('no schemes today')\n")
     (own / "misspelt.py").write_text("class Later\n")
+    (own / "needy.py").write_text("import json\nimport not_there\n")
+    (own / "queue.py").write_text(SLOWER)
+    (own / "odd.py").write_text(ODD)
     assert main(["simulate", "--scheme", name, "--out", "r"]) == code
     said = capsys.readouterr()
     assert sentence in said.err
@@ -178,30 +246,90 @@ def test_what_is_no_scheme_is_one_sentence(
     assert not (own / "r").exists()
 
 
+@pytest.mark.parametrize(
+    ("option", "taken", "refused"),
+    [
+        ("number", (2,), (2.5, True, "2")),
+        ("share", (2, 0.5), (True, "x")),
+        ("text", ("b", ""), (1, False)),
+        ("switch", (True,), (1, "yes")),
+        ("word", ("point", "line"), ("print", 1)),
+        ("other", (1, 2), (3, True, 1.0, "1")),
+        ("either", (2, "b"), (2.5, True)),
+        ("several", (), (1, "a")),
+    ],
+)
+def test_an_option_takes_what_its_annotation_says(
+    own: Path, option: str, taken: tuple[Any, ...], refused: tuple[Any, ...]
+) -> None:
+    """Of every type, alone or together with None, however it is spelled; the sentence about another value says it."""
+    (own / "odd.py").write_text(ODD)
+    for value in taken:
+        assert getattr(make("odd:Options", {option: value}), option) == value
+    for value in refused:
+        with pytest.raises(UsageError, match=rf"^{option} of scheme odd:Options cannot be .*; it takes "):
+            make("odd:Options", {option: value})
+
+
+def test_an_option_without_annotation_takes_anything(own: Path) -> None:
+    """Parameters that cannot be given by name are no options, and nothing is said of a scheme that says no words."""
+    (own / "odd.py").write_text(ODD)
+    assert [*options_of("odd:Unwritten")] == ["anything"]
+    assert settings("odd:Unwritten", {}) == {}
+    for value in (1, 2.5, "a", True):
+        assert settings("odd:Unwritten", {"anything": value}) == {"anything": value}
+        make("odd:Unwritten", {"anything": value})
+    assert about("odd:Unwritten") is None
+
+
 @pytest.mark.processes
-def test_what_was_begun_with_another_file_is_not_gone_on_with(own: Path) -> None:
-    """A finished run is resumed as long as the file is what it was, and refused once it was changed."""
-    asked = ("simulate", "--scheme", "my_schemes:Later", *SIMULATED, "--out", "r")
+@pytest.mark.parametrize("changed", ["my_schemes.py", "named.py", "spaced/deep/helper.py"])
+def test_what_was_begun_with_another_file_is_not_gone_on_with(own: Path, changed: str) -> None:
+    """A finished run is resumed as long as the file is what it was, and refused once it was changed, or a file beside
+    it that it imports, or one of a package of its own, which needs no `__init__.py`."""
+    (own / "named.py").write_text("NUMBER = 5\n")
+    (own / "spaced" / "deep").mkdir(parents=True)
+    (own / "spaced" / "deep" / "helper.py").write_text("def help(): pass\n")
+    (own / "spaced" / "mine.py").write_text("from my_schemes import Later\n\n\nclass Mine(Later):\n    pass\n")
+    (own / "my_schemes.py").write_text(SLOWER.replace("number = 5", "def number():\n    from named import NUMBER"))
+    asked = ("simulate", "--scheme", "spaced.mine:Mine", *SIMULATED, "--out", "r")
     again = ("simulate", "--resume", "--out", "r")
     assert collagebench(*asked, cwd=own)[0] == 0
     assert collagebench(*again, cwd=own)[0] == 0
-    (own / "my_schemes.py").write_text(f"{SLOWER}\n# changed\n")
+    with (own / changed).open("a") as file:
+        file.write("# changed\n")
     code, out, err = collagebench(*again, cwd=own)
     assert (code, out) == (2, "")
     assert "r was begun before this program or a scheme of yours was changed" in err
 
 
 def test_a_scheme_is_written_in_the_files_of_its_classes(own: Path) -> None:
-    """Its own module, that of a class that it is derived from, all of a package; not ours, nor Python's."""
+    """Its own module and those beside it that it imports, that of a class that it is derived from, all of a package;
+    not ours, nor Python's, nor what an environment beside it holds."""
     package = own / "my_package"
     (package / "deep").mkdir(parents=True)
+    (package / "env" / "site-packages").mkdir(parents=True)
+    (package / "env" / "site-packages" / "installed.py").write_text("")
     (package / "__init__.py").write_text("")
-    (package / "deep" / "helper.py").write_text("")
+    (package / "deep" / "never_imported.py").write_text("import (")
+    (package / "deep" / "helper.py").write_text("import beside.one, unknown\nfrom . import my_schemes\n")
     (package / "schemes.py").write_text("import enum\nimport my_schemes\n\n\nclass Mine(my_schemes.Later):\n    pass\n")
-    whole = {package / "__init__.py", package / "deep" / "helper.py", package / "schemes.py"}
+    (own / "beside").mkdir()
+    (own / "beside" / "one.py").write_text("import my_package.schemes\n")
+    (own / "not_imported.py").write_text("")
+    whole = {package / "__init__.py", package / "schemes.py", *(package / "deep").iterdir()}
     assert files_of(["none", "collage"]) == ()
     assert files_of(["my_schemes:Later", "none"]) == (own / "my_schemes.py",)
-    assert set(files_of(["my_package.schemes:Mine"])) == {*whole, own / "my_schemes.py"}
+    assert {*files_of(["my_package.schemes:Mine"])} == {*whole, own / "my_schemes.py", own / "beside" / "one.py"}
+
+
+def test_what_a_module_prints_is_no_part_of_the_output(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What it prints while it is imported goes to standard error, so that a program can read the JSON."""
+    (own / "my_schemes.py").write_text(f"{SLOWER}\nprint('hello')\n")
+    assert main(["simulate", "--scheme", "my_schemes:Later", *map(str, SIMULATED), "--format", "json"]) == 0
+    said = capsys.readouterr()
+    assert [scheme["variant"] for scheme in json.loads(said.out)["schemes"]] == ["Later"]
+    assert "hello\n" in said.err
 
 
 def test_a_file_beside_it_does_not_pass_for_pythons_own(own: Path) -> None:
