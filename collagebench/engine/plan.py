@@ -248,7 +248,7 @@ def sizes_of(variants: Sequence[Variant]) -> dict[tuple[str, int], zoo.Model]:
 def _variant(scheme_config: SchemeConfig, config: Config, available: list[zoo.Model], dataset: Dataset) -> Variant:
     scheme_config = resolve_fits(scheme_config)
     scheme = make(scheme_config.name, dict(scheme_config.options))
-    allotment = _allotment(scheme, config.workers)
+    allotment = allotment_of(scheme, config.workers)
     if sum(allotment.values()) > config.workers:
         raise UsageError(
             f"scheme {scheme_config.name} wants {sum(allotment.values())} workers, but its budget is {config.workers}: "
@@ -261,7 +261,7 @@ def _variant(scheme_config: SchemeConfig, config: Config, available: list[zoo.Mo
         first += number
     fitting = zoo.fitting(available, dataset.classes)
     traits = {"precision": config.precision} if config.precision else {}
-    models = {role: zoo.find(fitting, role, **_needs(scheme, role), **traits) for role in workers}
+    models = {role: zoo.find(fitting, role, **needs_of(scheme, role), **traits) for role in workers}
     for role in workers:
         size = ask(scheme, scheme.batch, role)
         if type(size) is not int or size < 1:
@@ -271,7 +271,7 @@ def _variant(scheme_config: SchemeConfig, config: Config, available: list[zoo.Mo
     return Variant(scheme_config, workers, models, scheme)
 
 
-def _allotment(scheme: Scheme, workers: int) -> Mapping[str, int]:
+def allotment_of(scheme: Scheme, workers: int) -> Mapping[str, int]:
     """Return how many workers serve each role of a scheme; see that these are counts, and of roles that it names."""
     found: Any = ask(scheme, scheme.allot, workers)
     counts = isinstance(found, Mapping) and all(type(count) is int and count >= 0 for count in found.values())
@@ -284,7 +284,8 @@ def _allotment(scheme: Scheme, workers: int) -> Mapping[str, int]:
     return allotment
 
 
-def _needs(scheme: Scheme, role: str) -> Mapping[str, Any]:
+def needs_of(scheme: Scheme, role: str) -> Mapping[str, Any]:
+    """Return what a scheme says that the model of a role must be; see that it is a mapping."""
     found: Any = ask(scheme, scheme.needs, role)
     if not isinstance(found, Mapping):
         raise breach(scheme, f"needs {brief(found)} of role {role!r}: it must be a mapping", scheme.needs)

@@ -16,6 +16,7 @@ from typing import Any
 
 from collagebench import zoo
 from collagebench.config import Config, SchemeConfig, called
+from collagebench.engine.plan import allotment_of, needs_of
 from collagebench.errors import ModelError, UsageError
 from collagebench.schemes import make
 
@@ -99,8 +100,8 @@ def possible(
     for config_ in schemes:
         try:
             scheme = make(config_.name, dict(config_.options))
-            for role in scheme.allot(config.workers):
-                zoo.find(fitting, role, **scheme.needs(role), **traits)
+            for role in allotment_of(scheme, config.workers):
+                zoo.find(fitting, role, **needs_of(scheme, role), **traits)
         except (ModelError, UsageError) as error:
             left.append(Left(config_.variant, str(error)))
         else:

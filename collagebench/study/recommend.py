@@ -139,8 +139,8 @@ def _points_of(asked: Asked, one: SchemeConfig) -> list[Point]:
 def _directory(scheme: SchemeConfig, load: dict[str, float]) -> str:
     """Return the name of a point's directory, which says all in which points of one fleet differ."""
     after = dict(scheme.options).get("default_after", "")  # depends on the SLO, and is not in the variant's name
-    words = f"{scheme.variant} {after} {' '.join(load)}".lower()
-    return f"{re.sub('[^a-z0-9.]+', '-', words).strip('-')}-{next(iter(load.values())):.12g}"
+    words = re.sub(r"[^\w.]+", "-", f"{scheme.variant} {after} {' '.join(load)}").strip("-")
+    return f"{words}-{next(iter(load.values())):.12g}"
 
 
 def candidate_of(scheme: SchemeConfig, summaries: Sequence[Summary], wishes: Wishes) -> Candidate:
