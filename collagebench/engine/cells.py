@@ -17,6 +17,7 @@ from collagebench.engine.recorder import Recorder
 from collagebench.engine.router import Router
 from collagebench.engine.simulated import Crash
 from collagebench.results.writer import RunWriter
+from collagebench.schemes.faults import ask
 from collagebench.schemes.protocol import Task
 from collagebench.stragglers.failures import Crash as Crashing
 from collagebench.stragglers.failures import Erasure
@@ -92,6 +93,7 @@ def conductor_of(
         drops = partial(stragglers.drops, run) if isinstance(stragglers, Erasure) else None
         scheme, router = variant.scheme(), Router(variant.workers)
         scheme.deadline = plan.config.deadline
+        ask(scheme, scheme.allot, plan.config.workers)  # it was asked before, but another object of its class
         return Conductor(scheme, router, draw, tie, expected, transport, listener, drops, judge, variant.silent)
 
     return conduct

@@ -57,7 +57,7 @@ def brief(value: object) -> str:
 
 def _shortly(error: BaseException) -> str:
     """Return what an error of a scheme is, and the last line of the scheme's file that led to it, in one line."""
-    what = f"{type(error).__name__}: {error}".splitlines()[0]
+    what = f"{type(error).__name__}: {error}".splitlines()[0].removesuffix(": ")
     steps = traceback.extract_tb(error.__traceback__)[1:]
     own = [step for step in steps if step.filename == steps[0].filename]
     return f"{what} ({Path(own[-1].filename).name}, line {own[-1].lineno})" if own else what

@@ -148,7 +148,10 @@ class Scheme:
         """For every open request, by id: the tasks that may still answer it."""
 
     def allot(self, workers: int) -> dict[str, int]:
-        """Return how many of `workers` serve each role, raising UsageError when there are too few."""
+        """Return how many of `workers` serve each role, raising UsageError when there are too few.
+
+        Every object is asked before its first event, so a scheme may note here how many workers it has.
+        """
         if workers < 1:
             raise UsageError(f"a fleet needs at least 1 worker, not {workers}")
         return {"single": workers}

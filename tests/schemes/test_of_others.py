@@ -107,6 +107,22 @@ def test_more_workers_than_there_are_is_refused(add: Callable[[type[Scheme]], No
     assert not (tmp_path / "run" / "requests.csv").exists()
 
 
+def test_a_scheme_may_note_how_many_workers_it_has(add: Callable[[type[Scheme]], None], tmp_path: Path) -> None:
+    """Every object that is told events was asked for its allotment before, of the fleet that it then runs on."""
+
+    class Limited(NoRedundancy):
+        def allot(self, workers: int) -> dict[str, int]:
+            self.noted = workers
+            return super().allot(workers)
+
+        def arrived(self, request: Request, now: float) -> list[Action]:
+            assert self.noted == 10
+            return super().arrived(request, now)
+
+    add(Limited)
+    assert not simulated(tmp_path / "run")["failed"]
+
+
 def slow(worker: int, request: int, attempt: int, at: float) -> float:
     """Draw a second for every task."""
     return 1.0
@@ -591,3 +607,17 @@ def test_a_reply_kept_for_requests_to_come_answers_one_of_them_or_ends_with_the_
     assert ledger.source == {0: "own", 1: "replica", 2: "replica"}
     assert [job.task.id for job in ledger.answers[2]] == [0]
     assert ledger.jobs[0].outcome == "used"
+
+
+def test_an_error_without_words_is_its_kind_and_its_line(add: Callable[[type[Scheme]], None], tmp_path: Path) -> None:
+    """A scheme that leaves a method out is told which one."""
+
+    class Mine(NoRedundancy):
+        def arrived(self, request: Request, now: float) -> list[Action]:
+            raise NotImplementedError
+
+    add(Mine)
+    with pytest.raises(
+        CollagebenchError, match=r"failed when it was told arrived: NotImplementedError \(test_of_others"
+    ):
+        simulated(tmp_path / "run")
