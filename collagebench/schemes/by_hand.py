@@ -63,7 +63,7 @@ class ByHand:
     def reply(self, task: Task, now: float | None = None, missing: tuple[int, ...] = ()) -> None:
         """Let a task be served; `missing` are the ids of the requests for which its reply holds no answer."""
         self.now = self.now if now is None else now
-        del self.sent[task.id]
+        self._take(task)
         self.replied.add(task.id)
         self.kept[task.id] = [*task.requests]
         self._replying = task
@@ -73,7 +73,7 @@ class ByHand:
     def fail(self, task: Task, reason: str = "lost", now: float | None = None) -> None:
         """Let a task fail for a reason of `Scheme.failed`."""
         self.now = self.now if now is None else now
-        del self.sent[task.id]
+        self._take(task)
         self._do(self.scheme.failed(task, reason, self.now))
 
     def begin(self, task: Task, now: float | None = None) -> None:
@@ -84,6 +84,7 @@ class ByHand:
 
     def wake(self) -> None:
         """Let the earliest wake come."""
+        assert self.wakes, "no wake is asked for"
         self.wakes.sort(key=lambda wake: wake[0])
         at, token = self.wakes.pop(0)
         self.now = max(self.now, at)
@@ -97,7 +98,12 @@ class ByHand:
         """Return the tasks of a role that are with workers now."""
         return [task for task in self.sent.values() if task.role == role]
 
+    def _take(self, task: Task) -> None:
+        """Take a task from its worker."""
+        assert self.sent.pop(task.id, None), "no worker has that task: it was served, failed or cancelled"
+
     def _do(self, actions: list[Action]) -> None:
+        assert isinstance(actions, list), "an event is answered with a list of actions"
         todo = list(actions)
         while todo or self._offer_idle(todo):
             action = todo.pop(0)
@@ -152,7 +158,11 @@ class ByHand:
                 assert self.open(action.request), "a request fails once, and never after its answer"
                 self.failures[action.request.id] = action.reason
             elif isinstance(action, Wake):
-                self.wakes.append((action.at, action.token))
+                assert not math.isnan(action.at), "the time of a wake is a number"
+                if action.at < math.inf:
+                    self.wakes.append((action.at, action.token))
+            else:
+                raise AssertionError(f"{action!r} is no action")
         for task in self.sent.values():
             assert any(self.open(request) for request in task.requests), "a task outlives its requests"
 
