@@ -78,10 +78,11 @@ def resolve_grid(options: Mapping[str, Any], recorded: Mapping[str, Any] = {}) -
         axes = axes_of(values)
         values["schemes"] = _with_options(schemes, {name: value for name, value in given.items() if name in known})
     written = profile if profile and "schemes" in profile.values and "schemes" not in given else None
+    typed = {name for name in given if name in known or name in FIELDS}  # a scheme may have options called as others
     tables: list[int] = []
     found: list[SchemeConfig] = []
     for number, scheme in enumerate(values["schemes"]):
-        with located(written, given, number):
+        with located(written, typed, number):
             found += variants(scheme)
             tables += [number] * (len(found) - len(tables))
     with located(profile, given):
@@ -91,7 +92,7 @@ def resolve_grid(options: Mapping[str, Any], recorded: Mapping[str, Any] = {}) -
         )
     sizes = dict.fromkeys(cell.config.workers for cell in cells)
     for number, scheme in zip(tables, found, strict=True):
-        with located(written, given, number):
+        with located(written, typed, number):
             fitted = resolve_fits(scheme)
             for workers in sizes:
                 try:

@@ -118,7 +118,8 @@ def make(name: str, options: Mapping[str, Any]) -> Scheme:
             raise UsageError(f"scheme {name} has no option {option.replace('_', '-')!r}; its options: {listed}")
         wanted = known[option].annotation
         if not _accepts(wanted, value):
-            takes = inspect.formatannotation(wanted)
+            words = get_args(wanted) if get_origin(wanted) is Literal else ()
+            takes = ", ".join(map(repr, words)) or inspect.formatannotation(wanted)
             raise UsageError(f"{option.replace('_', '-')} of scheme {name} cannot be {value!r}; it takes {takes}")
     try:
         made = class_of(name)(**options)
@@ -130,6 +131,9 @@ def make(name: str, options: Mapping[str, Any]) -> Scheme:
         raise UsageError(f"{name} makes no scheme, but {made!r}")
     if made.deadline != Scheme.deadline:
         raise UsageError(f"{named(made)} sets its `deadline`, which an engine sets to --deadline: call yours otherwise")
+    for method in (key for key, one in vars(Scheme).items() if callable(one)):
+        if not callable(value := getattr(made, method)):
+            raise UsageError(f"{named(made)} sets its `{method}` to {value!r}, which is a method: call yours otherwise")
     return made
 
 

@@ -49,6 +49,20 @@ class Undescribed(Later):
     pass
 
 
+class Tied(Later):
+    pass
+
+
+class Loud(Later):
+    def __init__(self, verbose: bool = False) -> None:
+        super().__init__()
+
+
+class Needy(Later):
+    def needs(self, role):
+        raise KeyError(role)
+
+
 number = 5
 '''
 ODD = '''
@@ -99,6 +113,12 @@ class Timed(NoRedundancy):
     def __init__(self, deadline: float = 0.1):
         super().__init__()
         self.deadline = deadline
+
+
+class Pairs(NoRedundancy):
+    def __init__(self, batch: int = 2):
+        super().__init__()
+        self.batch = batch
 '''
 SIMULATED = ("--runs", 2, "--requests", 200, "--compute-time", 0.004)
 
@@ -191,6 +211,9 @@ def test_its_options_are_its_constructors(own: Path, capsys: pytest.CaptureFixtu
     said = capsys.readouterr().err
     assert "p.toml, line" in said
     assert "scheme my_schemes:Later has no option 'wait-four'; its options: wait-for" in said
+    profile.write_text('[[scheme]]\nname = "my_schemes:Loud"\nverbose = 3\n')  # called as an option of the command
+    assert main([*asked]) == 2
+    assert "p.toml, line 3: verbose of scheme my_schemes:Loud cannot be 3; it takes bool" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -224,6 +247,7 @@ def test_its_options_are_its_constructors(own: Path, capsys: pytest.CaptureFixtu
         ),
         ("odd:Unread", 1, "the scheme odd:Unread failed when its options were read: NameError: name 'Missing' is not"),
         ("odd:Five", 2, "odd:Five makes no scheme, but 5"),
+        ("odd:Pairs", 2, "the scheme Pairs sets its `batch` to 2, which is a method: call yours otherwise"),
         ("odd:Timed", 2, "the scheme Timed sets its `deadline`, which an engine sets to --deadline: call yours"),
         ("my_schemes", 2, "there is no scheme called 'my_schemes'; there are approxifer, "),
         ("my_schemes:", 2, "one of your own is named module:Class"),
@@ -356,6 +380,16 @@ def test_studies_take_it(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
     answer = json.loads(capsys.readouterr().out)
     assert answer["choice"] == "none"
     assert "Later" in json.dumps(answer)
+
+
+def test_a_recommendation_tells_it_from_ours(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A class may be called as a scheme of ours but for its case; and one that fails there is said to fail, too."""
+    asked = ["recommend", "--utilisation", "0.2", "--format", "json", *map(str, SIMULATED), "--scheme"]
+    assert main([*asked, "none,tied,my_schemes:Tied", "--out", "r"]) == 0
+    found = {one["variant"]: one["latency_s"] for one in json.loads(capsys.readouterr().out)["candidates"]}
+    assert found["Tied"] > found["tied"] == found["none"]
+    assert main([*asked, "none,my_schemes:Needy"]) == 1
+    assert "the scheme Needy failed in needs: KeyError: 'single' (my_schemes.py, line" in capsys.readouterr().err
 
 
 def test_a_cluster_does_not_have_it(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
