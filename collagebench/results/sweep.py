@@ -57,6 +57,8 @@ def labels(values: Sequence[Any]) -> list[str]:
 
 def spelled(value: Any) -> str:
     """Return a value as one would type it, of a path only the name."""
+    if isinstance(value, bool):
+        return str(value).lower()
     if isinstance(value, float):
         return repr(value).removesuffix(".0")
     return Path(value).stem if isinstance(value, str) and "/" in value else str(value)

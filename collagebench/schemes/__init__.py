@@ -112,6 +112,8 @@ def settings(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
 def make(name: str, options: Mapping[str, Any]) -> Scheme:
     """Return a fresh scheme, raising UsageError for an unknown name, an unknown option or an option out of range."""
     known = options_of(name)
+    if taken := {"name", "variant"} & known.keys():
+        raise UsageError(f"{name} calls an option {min(taken)!r}, as a [[scheme]] table does: call it otherwise")
     for option, value in options.items():
         if option not in known:
             listed = ", ".join(sorted(known)).replace("_", "-") or "none"

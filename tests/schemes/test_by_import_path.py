@@ -119,6 +119,11 @@ class Pairs(NoRedundancy):
     def __init__(self, batch: int = 2):
         super().__init__()
         self.batch = batch
+
+
+class Named(NoRedundancy):
+    def __init__(self, variant: str = "a"):
+        super().__init__()
 '''
 SIMULATED = ("--runs", 2, "--requests", 200, "--compute-time", 0.004)
 
@@ -206,6 +211,9 @@ def test_its_options_are_its_constructors(own: Path, capsys: pytest.CaptureFixtu
     assert list(found) == ["Later wait-for=0", "Later wait-for=0.1"]
     p50 = [scheme["latency_s"]["p50"] for scheme in found.values()]
     assert p50[1] - p50[0] == pytest.approx(0.1, abs=0.02)
+    profile.write_text('[[scheme]]\nname = "my_schemes:Loud"\nverbose = [true, false]\n')
+    assert main([*asked, "--format", "json"]) == 0
+    assert list(schemes(json.loads(capsys.readouterr().out))) == ["Loud verbose=false", "Loud verbose=true"]
     profile.write_text('[[scheme]]\nname = "my_schemes:Later"\nwait-four = 0.1\n')
     assert main([*asked]) == 2
     said = capsys.readouterr().err
@@ -248,6 +256,7 @@ def test_its_options_are_its_constructors(own: Path, capsys: pytest.CaptureFixtu
         ("odd:Unread", 1, "the scheme odd:Unread failed when its options were read: NameError: name 'Missing' is not"),
         ("odd:Five", 2, "odd:Five makes no scheme, but 5"),
         ("odd:Pairs", 2, "the scheme Pairs sets its `batch` to 2, which is a method: call yours otherwise"),
+        ("odd:Named", 2, "odd:Named calls an option 'variant', as a [[scheme]] table does: call it otherwise"),
         ("odd:Timed", 2, "the scheme Timed sets its `deadline`, which an engine sets to --deadline: call yours"),
         ("my_schemes", 2, "there is no scheme called 'my_schemes'; there are approxifer, "),
         ("my_schemes:", 2, "one of your own is named module:Class"),
