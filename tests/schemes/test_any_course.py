@@ -14,6 +14,7 @@ from simulated_cell import simulate
 
 from collagebench.schemes import make
 from collagebench.schemes.by_hand import ByHand
+from collagebench.schemes.protocol import Task
 
 VARIANTS = [
     ("none", {}),
@@ -130,6 +131,9 @@ def test_each_request_is_answered_once_or_failed(
     driver = course(name, options, events, flushes)
     assert course(name, options, events, flushes).actions == driver.actions, "chance, a clock or a set decides"
     assert [request for request in driver.requests if driver.open(request)] == []
+    for request, (_, *tasks) in driver.answers.items():
+        told = [one.id for task in tasks if isinstance(task, Task) for one in task.requests]
+        assert request in told or not tasks, "an answer comes from a task of its request"
     singles = Counter(task.requests for task in driver.ever_sent if task.role == "single")
     assert max(singles.values(), default=0) <= singles_at_most(name, options)
     shares = Counter((task.requests, task.share) for task in driver.ever_sent if task.role == "coded")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import pytest
@@ -11,7 +11,7 @@ import pytest
 from collagebench.schemes import make
 from collagebench.schemes.by_hand import ByHand
 from collagebench.schemes.plain import NoRedundancy
-from collagebench.schemes.protocol import Action, Request, Wake
+from collagebench.schemes.protocol import Action, Answer, Keep, Request, Task, Wake
 
 
 def answered() -> ByHand:
@@ -35,6 +35,31 @@ def test_a_scheme_that_asked_for_no_wake_is_not_woken() -> None:
     """That would be a test of nothing."""
     with pytest.raises(AssertionError, match="no wake is asked for"):
         answered().wake()
+
+
+class Remembers(NoRedundancy):
+    """Keeps its first reply, and answers all requests that come later from it."""
+
+    kept: Task | None = None
+
+    def arrived(self, request: Request, now: float) -> list[Action]:
+        """Answer from what is kept, if anything is."""
+        return [Answer(request, "replica", (self.kept,))] if self.kept else super().arrived(request, now)
+
+    def replied(self, task: Task, now: float, missing: Collection[int] = ()) -> list[Action]:
+        """Keep it."""
+        self.kept = task
+        return [Keep(task, None), *super().replied(task, now)]
+
+
+def test_an_answer_may_come_from_a_reply_that_was_kept_for_later() -> None:
+    """As in the engines, it need not have been a reply to the same request."""
+    driver = ByHand(Remembers())
+    first = driver.arrive()
+    (task,) = driver.tasks()
+    driver.reply(task)
+    second = driver.arrive()
+    assert driver.answers == {first.id: ("own", task), second.id: ("replica", task)}
 
 
 class Says(NoRedundancy):
