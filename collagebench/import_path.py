@@ -8,6 +8,7 @@ import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import redirect_stdout
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -51,25 +52,32 @@ def imported(path: str, said: str) -> Any:
     try:
         return getattr(found, name)
     except AttributeError as error:
-        raise UsageError(f"{said} cannot be imported ({first_line(error)})") from None
+        file = getattr(found, "__file__", None)
+        place = f"; the module is {file}" if file else ""  # which may not be the one that was meant
+        raise UsageError(f"{said} cannot be imported ({first_line(error)}){place}") from None
 
 
-def files_of_module(name: str) -> set[Path]:
+def files_of_module(name: str) -> frozenset[Path]:
     """Return the files of an imported module, of a package all of it, and those beside it that they import.
 
     What an installed package imports is no part of it.
     """
     top = sys.modules.get(name.partition(".")[0])
     file = getattr(top, "__file__", None)
-    todo = [Path(place).resolve() for place in getattr(top, "__path__", [file] if file else [])]
-    found: set[Path] = set()
+    return _files_from(*(Path(place).resolve() for place in getattr(top, "__path__", [file] if file else [])))
+
+
+@cache
+def _files_from(*units: Path) -> frozenset[Path]:
+    """Return the files of these modules or packages, as `files_of_module` does."""
+    todo, found = [*units], set[Path]()
     while todo:
         unit = todo.pop()
         for path in _python_below(unit) - found if unit.is_dir() else {unit} - found:
             found.add(path)
             for beside in [] if unit.parent.name in INSTALLED else _imports(path):
                 todo += [place for place in (unit.parent / beside, unit.parent / f"{beside}.py") if place.exists()]
-    return found
+    return frozenset(found)
 
 
 def _python_below(directory: Path) -> set[Path]:

@@ -238,6 +238,7 @@ def test_its_options_are_its_constructors(own: Path, capsys: pytest.CaptureFixtu
             2,
             "my_schemes:number is no scheme: it must be a class derived from collagebench.schemes.",
         ),
+        ("numpy:Later", 2, "(module 'numpy' has no attribute 'Later'); the module is "),
         ("numpy:ndarray", 2, "numpy:ndarray is no scheme"),
         (
             "queue:Later",
