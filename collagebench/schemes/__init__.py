@@ -81,7 +81,11 @@ def files_of(names: Iterable[str]) -> tuple[Path, ...]:
 def about(name: str) -> str | None:
     """Return the first line of what the scheme called `name` says of itself, if it does; raises as `class_of` does."""
     said = class_of(name).__doc__
-    return (inspect.cleandoc(said).partition("\n")[0] or None) if isinstance(said, str) else None
+    if not isinstance(said, str) or said.startswith(
+        f"{class_of(name).__name__}("
+    ):  # a dataclass lists its fields there
+        return None
+    return inspect.cleandoc(said).partition("\n")[0] or None
 
 
 def options_of(name: str) -> Mapping[str, inspect.Parameter]:

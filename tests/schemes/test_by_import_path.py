@@ -92,6 +92,11 @@ class Options(NoRedundancy):
         super().__init__()
 
 
+@dataclass
+class Silent(NoRedundancy):
+    number: int = 1
+
+
 class Unwritten(NoRedundancy):
     __doc__ = 5
 
@@ -313,7 +318,8 @@ def test_an_option_without_annotation_takes_anything(own: Path) -> None:
     for value in (1, 2.5, "a", True):
         assert settings("odd:Unwritten", {"anything": value}) == {"anything": value}
         make("odd:Unwritten", {"anything": value})
-    assert about("odd:Unwritten") is None
+    assert about("odd:Unwritten") is about("odd:Silent") is None
+    assert about("odd:Options") == "It has an option of every type."
 
 
 @pytest.mark.processes
