@@ -55,6 +55,8 @@ def imported(path: str, said: str) -> Any:
         file = getattr(found, "__file__", None)
         place = f"; the module is {file}" if file else ""  # which may not be the one that was meant
         raise UsageError(f"{said} cannot be imported ({first_line(error)}){place}") from None
+    except Exception as error:  # a module may have a `__getattr__` of its own
+        raise CollagebenchError(f"{said}: importing it fails ({_why(error)})") from error
 
 
 def files_of_module(name: str) -> frozenset[Path]:
@@ -100,6 +102,6 @@ def _imports(path: Path) -> Iterator[str]:
 def _why(error: BaseException) -> str:
     """Return what an error of a module is, and where it arose, in one line."""
     what = f"{type(error).__name__}: {first_line(error)}"
-    steps = traceback.extract_tb(error.__traceback__)[2:]  # behind this module's step and importlib's
-    inside = [step for step in steps if not step.filename.startswith("<frozen")]
+    steps = traceback.extract_tb(error.__traceback__)
+    inside = [step for step in steps if step.filename not in (__file__, importlib.__file__) and step.filename[0] != "<"]
     return f"{what}, in {Path(inside[-1].filename).name}, line {inside[-1].lineno}" if inside else what

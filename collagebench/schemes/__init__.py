@@ -80,10 +80,9 @@ def files_of(names: Iterable[str]) -> tuple[Path, ...]:
 
 def about(name: str) -> str | None:
     """Return the first line of what the scheme called `name` says of itself, if it does; raises as `class_of` does."""
-    said = class_of(name).__doc__
-    if not isinstance(said, str) or said.startswith(
-        f"{class_of(name).__name__}("
-    ):  # a dataclass lists its fields there
+    made_by = class_of(name)
+    said = made_by.__doc__
+    if not isinstance(said, str) or said.startswith(f"{made_by.__name__}("):  # where a dataclass lists its fields
         return None
     return inspect.cleandoc(said).partition("\n")[0] or None
 

@@ -15,6 +15,8 @@ from collections.abc import Callable, Hashable
 
 from collagebench.schemes.protocol import Action, Answer, Cancel, Fail, Judge, Keep, Request, Scheme, Send, Task, Wake
 
+NOBODY_HAS_IT = "no worker has that task: it was served, failed or cancelled"
+
 
 class ByHand:
     """Carries out a scheme's actions on paper and holds it to the protocol's rules, by assertions, while doing so."""
@@ -79,6 +81,7 @@ class ByHand:
     def begin(self, task: Task, now: float | None = None) -> None:
         """Let the service of a task begin."""
         self.now = self.now if now is None else now
+        assert task.id in self.sent, NOBODY_HAS_IT
         if self.scheme.wants_begun:
             self._do(self.scheme.begun(task, self.now))
 
@@ -100,7 +103,7 @@ class ByHand:
 
     def _take(self, task: Task) -> None:
         """Take a task from its worker."""
-        assert self.sent.pop(task.id, None), "no worker has that task: it was served, failed or cancelled"
+        assert self.sent.pop(task.id, None), NOBODY_HAS_IT
 
     def _do(self, actions: list[Action]) -> None:
         assert isinstance(actions, list), "an event is answered with a list of actions"

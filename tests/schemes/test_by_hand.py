@@ -23,7 +23,7 @@ def answered() -> ByHand:
 
 
 @pytest.mark.parametrize("copy", [0, 1])
-@pytest.mark.parametrize("event", [ByHand.reply, ByHand.fail])
+@pytest.mark.parametrize("event", [ByHand.begin, ByHand.reply, ByHand.fail])
 def test_a_task_that_no_worker_has_is_not_heard_of(copy: int, event: Callable[..., None]) -> None:
     """Neither one that was served nor one that was cancelled: engines tell nothing more of it."""
     driver = answered()

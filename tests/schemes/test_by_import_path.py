@@ -259,6 +259,7 @@ def test_its_options_are_its_constructors(own: Path, capsys: pytest.CaptureFixtu
             1,
             "importing it fails (ModuleNotFoundError: No module named 'not_there', in needy.py, line 2)",
         ),
+        ("asked:Later", 1, "importing it fails (KeyError: 'Later', in asked.py, line 2)"),
         ("odd:Unread", 1, "the scheme odd:Unread failed when its options were read: NameError: name 'Missing' is not"),
         ("odd:Five", 2, "odd:Five makes no scheme, but 5"),
         ("odd:Pairs", 2, "the scheme Pairs sets its `batch` to 2, which is a method: call yours otherwise"),
@@ -276,6 +277,7 @@ def test_what_is_no_scheme_is_one_sentence(
     (own / "broken.py").write_text("raise ValueError('no schemes today')\n")
     (own / "misspelt.py").write_text("class Later\n")
     (own / "needy.py").write_text("import json\nimport not_there\n")
+    (own / "asked.py").write_text("def __getattr__(name):\n    raise KeyError(name)\n")
     (own / "queue.py").write_text(SLOWER)
     (own / "odd.py").write_text(ODD)
     assert main(["simulate", "--scheme", name, "--out", "r"]) == code
