@@ -113,7 +113,7 @@ def along(key_: str, part: Slice, names: Sequence[str], looks: Looks, what: Figu
     notes = [
         f"{'Bands' if banded else 'Bars'}: 95 % intervals." if ends else "",
         _alike(curves),
-        "A line that leaves at the top in an arrow: there the scheme cannot bear the load, or most fail."
+        "A line that leaves at the top with an arrow: the scheme cannot sustain the load there, or most requests fail."
         if any(point.unstable for points in curves.values() for point in points)
         else "",
     ]
@@ -136,7 +136,7 @@ def _alike(curves: Mapping[str, Sequence[Point]]) -> str:
         if any(point.unstable or point.value is not None for point in points):
             groups.setdefault(place, []).append(name)
     same = [names for names in groups.values() if len(names) > 1]
-    return " ".join(f"{', '.join(names[:-1])} and {names[-1]} lie on each other." for names in same)
+    return " ".join(f"{', '.join(names[:-1])} and {names[-1]} coincide." for names in same)
 
 
 def _places(part: Slice) -> list[float]:

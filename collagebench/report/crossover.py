@@ -26,23 +26,24 @@ BOX = Box(left=46, right=WIDTH - 12, top=24, bottom=210)
 
 OUTCOMES = {
     "throughout": "one of the two is shown to be better at every value.",
-    "where apart": "one is shown to be better at some values, the other at none; more --runs or --requests may tell "
-    "the rest apart.",
-    "alike": "at no value is a difference shown beyond what chance would show in so many comparisons; more --runs or "
-    "--requests may show one.",
-    "unknown": "at no value have both a figure.",
+    "where apart": "one is shown to be better at some values, the other at none; more --runs or --requests may settle "
+    "the rest.",
+    "alike": "no difference exceeds what chance would show in this many comparisons; more --runs or --requests may "
+    "show one.",
+    "unknown": "at no value do both have a figure.",
 }
 IN_SENTENCES = {"alike": "Cannot be told apart"}
 """How the page, which has no column of outcomes, calls those that its sentences leave to be explained."""
 DIFFERENCES = (
-    "The differences of two schemes: the mean of the runs' differences, and its 95 % interval, each value for itself; "
-    "hollow: no difference is shown; shaded: the range of a crossing."
+    "Differences between two schemes: the mean over the runs, with the 95 % interval of each value on its own. Hollow: "
+    "no difference is shown. Shaded: the range of a crossing."
 )
 
 
-RATIOS = "A ratio is that of all runs together, with its 95 % interval as the report of an experiment has it."
+RATIOS = "Ratios are of all runs together, with 95 % intervals as in the report of an experiment."
 UNSHOWN = (
-    "~: no difference is shown, as the interval holds 1 or the mean difference of the runs' own figures may be chance."
+    "~: no difference is shown, as the interval includes 1 or the mean difference of the runs' own figures may be "
+    "chance."
 )
 
 
@@ -135,10 +136,9 @@ def _notes(answer: Object, words: Mapping[str, str]) -> list[str]:
     outcomes = {pair["outcome"] for pair in answer["pairs"]}
     if any(pair["crossings"] for pair in answer["pairs"]):
         found.append(
-            f"A crossing is where the mean difference of the runs' {answer['metric']} is zero. Its range reaches from "
-            "the last value up to which one scheme is shown to be better (paired t test, 95 %, and a ratio whose "
-            "interval leaves out 1) to the first from which on the other is; more --runs or --requests make it "
-            "narrower."
+            f"A crossing is where the mean difference of the runs' {answer['metric']} is zero. Its range runs from the "
+            "last value up to which one scheme is shown to be better (paired t test, 95 %, and a ratio whose interval "
+            "excludes 1) to the first from which the other is; more --runs or --requests narrow it."
         )
     found += [
         f"{words[outcome]}: {meaning}" for outcome, meaning in OUTCOMES.items() if outcome in outcomes & set(words)
@@ -147,7 +147,7 @@ def _notes(answer: Object, words: Mapping[str, str]) -> list[str]:
     if _changes_nothing(answer):
         found.append(f"{answer['over']} changed nothing: all values gave the same figures.")
     if not answer["complete"]:
-        found.append("The search was cut short: there are so many crossings that not all are known to the tolerance.")
+        found.append("The search was cut short: there are too many crossings to know all of them to the tolerance.")
     return found
 
 
@@ -261,7 +261,7 @@ def _overloaded(answer: Object, name: str) -> str:
     if not spans:
         return ""
     where = ", ".join(f"{span[0]:.4g} to {span[-1]:.4g}" if len(span) > 1 else f"{span[0]:.4g}" for span in spans)
-    return f"At {answer['over']} {where} {name} cannot bear the load, or most requests fail: it has no figure."
+    return f"At {answer['over']} {where}, {name} cannot sustain the load, or most requests fail, so it has no figure."
 
 
 def _difference(answer: Object, pair: Object, place: int) -> Markup | None:
@@ -302,7 +302,7 @@ def _difference(answer: Object, pair: Object, place: int) -> Markup | None:
         drawn.append(tag("g", tip, mark))
     notes = [
         f"Below zero {pair['first']} is better, above it {pair['second']}.",
-        "An arrow: beyond the scale." if not all(map(y.holds, values)) else "",
+        "Arrow: beyond the scale." if not all(map(y.holds, values)) else "",
         *(_overloaded(answer, name) for name in (pair["first"], pair["second"])),
     ]
     note = " ".join(filter(None, notes))

@@ -142,8 +142,8 @@ def _plot(
         _reader(box, x, y),
     ]
     says = (
-        f"{words[0]} of the observed requests were answered within {_said(order, share)}. The key is in the order of "
-        f"the {words[1]}, slowest first."
+        f"{words[0]} of the observed requests were answered within {_said(order, share)}. The key lists the "
+        f"{words[1]}, slowest first."
     )
     return figure(key_, title, box.bottom + 34, drawn, says=says)
 

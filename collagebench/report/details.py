@@ -45,18 +45,18 @@ def print_details(one: dict[str, Any], console: Console) -> None:
     print_table(table, console)
     print_line(
         console,
-        "answers to requests whose first task (coded: any of them) was to take over twice the median service",
+        "answers to requests whose first task (coded: any of them) was to take over twice the median service time",
         indent="(straggled)  ",
         style="dim",
     )
     print_line(
         console,
-        "Wilson's; answers about the same image count as what they are worth together",
+        "Wilson's, not treating answers about the same image as independent",
         indent="95 % interval  ",
         style="dim",
     )
     console.print()
-    table = new_table("scheme", "tasks", "served s", "wasted s", "taken back", "too late", "MB sent")
+    table = new_table("scheme", "tasks", "served s", "wasted s", "cancelled", "too late", "MB sent")
     for scheme in ran:
         cost = scheme["cost"]
         table.add_row(
@@ -70,10 +70,10 @@ def print_details(one: dict[str, Any], console: Console) -> None:
         )
     print_table(table, console)
     for column, meaning in {
-        "served s": "worker time in service, all runs together, warm-up included",
-        "wasted s": "the part of it in tasks that no request was answered from",
-        "taken back": "tasks cancelled before their service began, which cost nothing but their bytes",
-        "too late": "tasks cancelled in service, and the time that they ran nevertheless (part of the wasted)",
+        "served s": "worker time in service over all runs, warm-up included",
+        "wasted s": "the part of it spent on tasks that answered no request",
+        "cancelled": "tasks cancelled before their service began, which cost nothing but their bytes",
+        "too late": "tasks cancelled only in service, and the time that they still ran (part of wasted s)",
     }.items():
         print_line(console, meaning, indent=f"{column:<12}", style="dim")
     console.print()
@@ -102,8 +102,8 @@ def _print_injection(ran: list[dict[str, Any]], console: Console) -> None:
         )
     print_table(table, console)
     for column, meaning in {
-        "error": "between the service time that the stragglers asked for and the one taken",
-        "beyond floor": "tasks whose inference alone took longer than the least time asked for",
+        "error": "difference between the service time that the stragglers asked for and the actual one",
+        "beyond floor": "tasks whose inference alone took longer than the minimum asked for",
     }.items():
         print_line(console, meaning, indent=f"{column:<14}", style="dim")
     console.print()
@@ -141,11 +141,11 @@ def _print_differences(one: dict[str, Any], ran: list[dict[str, Any]], console: 
     least = one["minimum_effect"]
     print_line(
         console,
-        f"by: how much more than {one['baseline']}, the mean over the runs, each with its own quantile (which is not "
-        "the difference of the quantiles of all runs together); intervals: each for itself; p: by Student's t "
-        "(accuracy: McNemar's test, one coin for each image), after Holm's correction over all schemes, so that it "
-        "may be above 0.05 where an interval leaves out 0; real: p up to 0.05, and more than "
-        f"{100 * least['latency']:g} % or {100 * least['accuracy']:g} points",
+        f"by: difference from {one['baseline']}, the mean over the runs of each run's own quantile (not the difference "
+        "of the quantiles of all runs together); intervals: each on its own; p: Student's t test (accuracy: McNemar's "
+        "test, one coin for each image), after Holm's correction over all schemes, so it may be above 0.05 where an "
+        f"interval excludes 0; real: p of at most 0.05, and more than {100 * least['latency']:g} % or "
+        f"{100 * least['accuracy']:g} points",
         style="dim",
     )
     console.print()
@@ -163,8 +163,8 @@ def _print_within(ran: list[dict[str, Any]], console: Console) -> None:
     print_table(table, console)
     print_line(
         console,
-        "95 % intervals from the order of the requests within the only run, as if they did not depend on each other: "
-        "where they queue these are too narrow; more --runs give intervals that hold",
+        "95 % intervals from the ranks of the only run's requests, as if these were independent: where they queue, the "
+        "intervals are too narrow; more --runs give intervals that hold",
         style="dim",
     )
     console.print()

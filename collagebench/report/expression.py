@@ -119,7 +119,7 @@ def check(gate: Gate, schemes: Collection[str]) -> None:
         if figure.scheme not in schemes and figure.scheme != "bound":
             refuse(gate.text, figure.at, f"there is no scheme {figure.scheme!r} here{nearest(figure.scheme, schemes)}")
         if figure.scheme not in schemes and figure.metric not in LATENCIES:
-            refuse(gate.text, figure.at, f"the bound has latencies only ({' '.join(LATENCIES)})")
+            refuse(gate.text, figure.at, f"the bound has only latencies ({' '.join(LATENCIES)})")
 
 
 def figures(gate: Gate) -> list[Figure]:
@@ -157,14 +157,14 @@ class _Parser:
         self._skip()
         match = RELATION.match(self._text, self._at)
         if match is None:
-            self._refuse("here should be <, <=, > or >= (the gate fails when the comparison is true)")
+            self._refuse("expected <, <=, > or >= here (the gate fails when the comparison is true)")
         self._at = match.end()
         right = self._sum()
         self._skip()
         if RELATION.match(self._text, self._at):
             self._refuse("a gate is one comparison; write a second --fail-if for another")
         if self._at < len(self._text):
-            self._refuse("the gate should end here, or go on with +, -, * or /")
+            self._refuse("the gate should end here, or continue with +, -, * or /")
         return Gate(self._text, left, match.group(), right)
 
     def _sum(self) -> Value:
@@ -182,14 +182,14 @@ class _Parser:
     def _term(self) -> Value:
         self._depth += 1
         if self._depth > DEEPEST:
-            self._refuse(f"more than {DEEPEST} parentheses or signs inside each other")
+            self._refuse(f"more than {DEEPEST} nested parentheses or signs")
         value: Value
         if self._one_of("-"):
             value = Operation("-", Number(0.0), self._term())
         elif self._one_of("("):
             value = self._sum()
             if not self._one_of(")"):
-                self._refuse("here should be ), +, -, * or /")
+                self._refuse("expected ), +, -, * or / here")
         else:
             value = self._atom()
         self._depth -= 1
@@ -204,25 +204,25 @@ class _Parser:
             if not math.isfinite(value):
                 refuse(self._text, start, "this number is too large")
             if METRIC.match(self._text, self._at):
-                self._refuse("a number ends here: times are in seconds, without a unit")
+                self._refuse("the number ends here: times are in seconds, without a unit")
             if self._text.startswith("%", self._at):
-                self._refuse("a number ends here: shares are from 0 to 1, without %")
+                self._refuse("the number ends here: shares are from 0 to 1, without %")
             return Number(value)
         if match := QUOTED.match(self._text, start):
             scheme = match.group(1) or match.group(2) or ""
         elif match := NAME.match(self._text, start):
             scheme = match.group()
         elif self._text.startswith(("'", '"'), start):
-            self._refuse("this quote has no second one")
+            self._refuse("this quotation mark is not closed")
         else:
-            self._refuse("here should be a number or a figure such as collage.p99")
+            self._refuse("expected a number or a figure such as collage.p99 here")
         self._at = match.end()
         if not self._text.startswith(".", self._at):
-            self._refuse(f"here should be a dot and a metric: {', '.join(METRICS)}")
+            self._refuse(f"expected a dot and a metric here: {', '.join(METRICS)}")
         self._at += 1
         metric = METRIC.match(self._text, self._at)
         if metric is None:
-            self._refuse(f"here should be a metric: {', '.join(METRICS)}")
+            self._refuse(f"expected a metric here: {', '.join(METRICS)}")
         if metric.group() not in METRICS:
             self._refuse(f"there is no metric {metric.group()!r}{nearest(metric.group(), METRICS)}")
         self._at = metric.end()

@@ -26,18 +26,18 @@ Object = dict[str, Any]
 
 DOES = {
     "none": "One worker serves each request.",
-    "equal": "The same, on every worker of the budget.",
+    "equal": "The same, using every worker of the budget.",
     "replication": "Several workers at once; the first reply wins.",
-    "hedge": "A copy to a second worker when there is no answer after the delay.",
-    "hedge-idle": "One queue before all workers; an idle one takes what waits, or else a copy.",
-    "tied": "In two queues at once; the worker that begins it first serves it alone.",
+    "hedge": "A copy goes to a second worker if there is no answer after the delay.",
+    "hedge-idle": "One queue for all workers; an idle one takes a waiting request, or else a copy.",
+    "tied": "In two queues at once; the worker that starts it first serves it alone.",
     "reissue": "Given up after a timeout, and sent to another worker.",
     "default": "The most frequent class if there is no answer in time.",
-    "backup": "Also to a smaller and faster model, which answers if the single is late.",
-    "parity": "Also in one task with others, from which one missing output is worked out.",
+    "backup": "Also to a smaller, faster model, which answers if the single is late.",
+    "parity": "Also in one task with others, from which one missing output is reconstructed.",
     "approxifer": "Only as part of coded images; any k replies answer all k requests, approximately.",
-    "nercc": "Only as part of coded images; the replies that come answer all requests, approximately.",
-    "collage": "Also as one cell of a mosaic on one more worker; whichever answers first wins.",
+    "nercc": "Only as part of coded images; whichever replies come answer all requests, approximately.",
+    "collage": "Also as one cell of a mosaic on one more worker; the first answer wins.",
 }
 
 
@@ -67,11 +67,10 @@ def figures(one: Object, looks: Looks) -> Markup:
     least = one["minimum_effect"]
     notes = [
         "Small: 95 % intervals; of latencies from how many requests of each run are slower, of goodput from the "
-        "scatter of the runs, of shares by Wilson, "
-        "answers about the same image counting as what they are worth together.",
-        f"p99 / {base}: that of all runs together, its interval from both and how alike they are run by run; “no "
-        "difference shown” unless that leaves out 1, the mean difference of the runs' own p99s is significant (paired "
-        f"t test, after Holm's correction), and it is above {100 * least['latency']:g} %.",
+        "variation between runs, of shares Wilson's, not treating answers about the same image as independent.",
+        f"p99 / {base}: of all runs together, with an interval from both and how alike they are run by run; “no "
+        "difference shown” unless that excludes 1, the mean difference of the runs' own p99s is significant (paired t "
+        f"test, after Holm's correction), and it is above {100 * least['latency']:g} %.",
         "Not own: answers that did not come from the request's own first task.",
         f"Work: worker time / that of {base}. Goodput: right answers{in_time}, per second of the arrivals.",
         "Accuracy: of the requests that were answered." if lost else "",
@@ -133,8 +132,8 @@ def schemes_table(one: Object, looks: Looks) -> Markup:
             )
         )
     note = (
-        "An answer's source: own, the request's own first task; hedge, replica or resent, a copy of it; else what a "
-        "scheme has made. Straggled: where the request's own task was slow."
+        "Source of an answer: own, the request's own first task; hedge, replica or resent, a copy of it; anything "
+        "else, made by the scheme. Straggled: requests whose own task was slow."
     )
     heads = ["scheme", "what it does", "settings", "workers"]
     return join([scrolling(heads, rows, "Schemes"), tag("p", note, class_="note")])
@@ -167,7 +166,7 @@ def _answers_row(
 
 def work_table(one: Object, looks: Looks) -> Markup:
     """Return the table of tasks, worker time and bytes, warm-up included."""
-    heads = ["scheme", "workers", "tasks", "served s", "wasted s", "taken back", "too late", "MB sent", "busy"]
+    heads = ["scheme", "workers", "tasks", "served s", "wasted s", "cancelled", "too late", "MB sent", "busy"]
     rows = []
     for scheme in one["schemes"]:
         cost = scheme["cost"]
@@ -185,9 +184,9 @@ def work_table(one: Object, looks: Looks) -> Markup:
         )
         rows.append(tag("tr", _name(scheme["variant"], looks), [_cell(text) for text in cells]))
     note = (
-        "Served: worker time in service, warm-up included; wasted: in tasks that no request was answered from; taken "
-        "back: cancelled before service; too late: cancelled in service, which runs to its end; busy: share of the "
-        "workers' time in service while requests arrived."
+        "Served: worker time in service, warm-up included; wasted: in tasks that answered no request; cancelled: "
+        "before service; too late: cancelled in service, which runs to its end; busy: share of the workers' time in "
+        "service while requests arrived."
     )
     return join([scrolling(heads, rows, "Work of every scheme"), tag("p", note, class_="note")])
 

@@ -107,7 +107,7 @@ def _unit(gate: Gate, deadline: float | None) -> str:
             continue
         if deadline is not None and other.value > deadline:
             ms = f"{other.value:g} ms are {other.value / 1e3:g}"
-            return f"latencies are in seconds, and tasks are given up after {deadline:g}; {ms}"
+            return f"latencies are in seconds, and tasks are given up after {deadline:g} s; {ms}"
     return ""
 
 
@@ -126,10 +126,10 @@ def _compute(value: Value, schemes: dict[str, dict[str, Any]]) -> float:
         return _figure(value, schemes)
     left, right = _compute(value.left, schemes), _compute(value.right, schemes)
     if value.sign == "/" and right == 0:
-        raise _Unknown("it divides by 0")
+        raise _Unknown("division by 0")
     found = OPERATIONS[value.sign](left, right)
     if not math.isfinite(found):
-        raise _Unknown("it is too large")
+        raise _Unknown("the value is too large")
     return found
 
 
@@ -139,7 +139,7 @@ def _figure(figure: Figure, schemes: dict[str, dict[str, Any]]) -> float:
     if scheme is None:
         bound = bound_of(schemes.values())
         if bound is None:
-            raise _Unknown(f"{figure} is not known, because there are no stragglers to take away")
+            raise _Unknown(f"{figure} is not known, because there are no stragglers to remove")
         found = bound["latency_s"][metric]
         if found is None:
             raise _Unknown(f"{figure} is not known, because {_why_no_bound(bound, metric)}")
@@ -152,7 +152,7 @@ def _figure(figure: Figure, schemes: dict[str, dict[str, Any]]) -> float:
     if found is not None:
         return float(found)
     if metric in ENDS and _read(scheme, _of(metric)) is not None:
-        raise _Unknown(f"{figure} is not known, because that takes two runs or more, each with a {_of(metric)}")
+        raise _Unknown(f"{figure} is not known, because that takes at least two runs, each with a {_of(metric)}")
     metric = _of(metric)
     if metric in scheme["infinite"] or (metric in ("mean", "std", "max") and scheme["failed"]):
         raise _Unknown(f"{figure} is infinite, because {scheme['failed']} of {scheme['requests']} requests failed")

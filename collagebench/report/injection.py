@@ -43,7 +43,7 @@ def injection(key: str, run: Run) -> Markup | None:
             x,
             y,
             x_title="service time asked for, ms (log scale)",
-            y_title="taken minus asked, ms",
+            y_title="actual minus asked, ms",
             x_text=ms,
             y_text=ms,
         ),

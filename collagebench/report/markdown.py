@@ -69,9 +69,9 @@ def _figures(one: Object) -> list[str]:
     if bound:
         rows.append(["*bound*", *(as_ms(bound["latency_s"][name]) for name in ("p50", "p95", "p99")), *[""] * 7])
     legend = (
-        "Intervals of p99 from how many requests of each run are slower, of accuracy by Wilson, answers about the same "
-        f"image counting as what they are worth together. {escaped('~')}: no difference of more than {least:g} % is "
-        "shown. Not own: answers that did not come from the request's own first task. Work: worker time / that of "
+        "Intervals of p99 from how many requests of each run are slower, of accuracy Wilson's, not treating answers "
+        f"about the same image as independent. {escaped('~')}: no difference of more than {least:g} % is shown. Not "
+        "own: answers that did not come from the request's own first task. Work: worker time / that of "
         f"{escaped(base)}." + (" Bound: no stragglers, no redundancy." if bound else "")
     )
     return [*_table(heads, rows, texts=1), "", legend]

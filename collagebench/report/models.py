@@ -61,7 +61,7 @@ def print_models(found: dict[str, Any], console: Console) -> None:
     if busy > BUSY:
         print_line(
             console,
-            f"other work slowed this machine: by the clock, inferences took up to {busy:.1f}x that",
+            f"other work slowed this machine: by the clock, inferences took up to {busy:.1f}x the processor time",
             indent="note: ",
         )
         console.print()
@@ -83,8 +83,8 @@ def print_models(found: dict[str, Any], console: Console) -> None:
 def _conditions(found: dict[str, Any]) -> str:
     which = {"test": "test", "train": "held-out training"}[found["split"]]
     return (
-        f"{found['images']:,} of {found['images_available']:,} {which} images of {found['dataset']}; "
-        "latencies with one thread, medians; all models took turns in one run"
+        f"{found['images']:,} of {found['images_available']:,} {which} images of {found['dataset']}; latencies with "
+        "one thread, medians; all models took turns in one run"
     )
 
 
@@ -93,14 +93,14 @@ def _legend(models: Sequence[dict[str, Any]]) -> dict[str, str]:
     roles = {model["role"] for model in models}
     parts = ["of images"] if roles - {"collage", "parity"} else []
     if "collage" in roles:
-        parts.append("of a collage: of the cells of full ones")
+        parts.append("of a collage: of the cells of full mosaics")
     if "parity" in roles:
-        parts.append("of a parity: of answers decoded by the single's for the others")
+        parts.append("of a parity: of answers decoded with the single's outputs for the others")
     if "coded" in roles:
         parts.append("of a coded model: of images as they are")
     return {
         "accuracy": "; ".join(parts),
-        "ms": "processor time of one inference, a whole collage being one: the latency on a core that is free",
+        "ms": "processor time of one inference (one whole mosaic for a collage): the latency on an idle core",
         "ratio": "latency / that of the single",
     }
 

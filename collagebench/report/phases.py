@@ -11,7 +11,7 @@ from collagebench.report.scales import Scale, room_for, shorten
 
 ROW = 24
 MEANINGS = {
-    "group": "until its task was made: a group to fill, a hedge's delay, a queue before all workers, a late client",
+    "group": "until its task was made: a group to fill, a hedge's delay, a queue for all workers, a late client",
     "encode": "encoding",
     "queue": "waiting at the worker",
     "inference": "computing",

@@ -25,7 +25,7 @@ def print_recorded(profile: dict[str, Any], path: Path, console: Console) -> Non
     print_table(table, console)
     console.print()
     for column, meaning in {
-        "autocorr.": "correlation of each service time with the worker's next; fleet: their mean",
+        "autocorr.": "correlation of each service time with the worker's next; fleet: the mean over workers",
         "slow": f"share of services above {as_ms(profile['fleet']['slow_above_s'])} ms, twice the fleet's median",
         "slow period": "mean length of runs of slow services; > where none was seen to end",
     }.items():
@@ -101,24 +101,24 @@ def _parameters(parameters: dict[str, float]) -> str:
 def _notes(profile: dict[str, Any]) -> list[str]:
     notes = []
     if not profile["complete"]:
-        notes.append(f"the watch ended after {profile['seconds']:.0f} of {profile['duration_s']:g} s")
+        notes.append(f"the recording ended after {profile['seconds']:.0f} of {profile['duration_s']:g} s")
     for machine in profile["machines"]:
         if machine["lost"]:
             notes.append(f"worker {machine['worker']} was lost: {machine['lost']}")
         if machine["failed"]:
             left = f"left {machine['failed']} requests unanswered"
-            notes.append(f"worker {machine['worker']} {left}, which its times are without")
+            notes.append(f"worker {machine['worker']} {left}, which its times do not include")
     crowded = [machine for machine in profile["machines"] if machine["busy"] > BUSY]
     if crowded:
         names = ", ".join(str(machine["worker"]) for machine in crowded)
         notes.append(f"requests queued at worker {names}, in service for over {100 * BUSY:.0f} % of the time")
     if (profile["machine_busy"] or 0) > BUSY:
-        notes.append("this machine was busy: what was seen is what its other work does as well as what workers do")
+        notes.append("this machine was busy: the times include the effect of its other work")
     if (profile["fleet"]["p50_s"] or 1.0) < SHORT:
         notes.append(
             f"a live client is seldom on time for services of less than {1e3 * SHORT:g} ms, so `run` may be INVALID "
-            "with these: `simulate` and `recommend` are not"
+            "with these; `simulate` and `recommend` are not affected"
         )
     if profile["samples"]:
-        notes.append(f"every service is in {profile['samples']}, which `--stragglers trace --trace` replays")
+        notes.append(f"all service times are in {profile['samples']}, which `--stragglers trace --trace` replays")
     return notes

@@ -28,7 +28,7 @@ from collagebench.statistics.validity import judge, overwhelmed
 from collagebench.statistics.warnings import warnings
 
 SCHEMA = 1
-LOST, OVERLOADED = "fails most of its requests", "cannot bear the load"
+LOST, OVERLOADED = "fails most of its requests", "cannot sustain the load"
 
 
 def summarise(
@@ -134,7 +134,7 @@ def _never_in_time(schemes: list[dict[str, Any]], slo_ms: float | None) -> list[
     ]  # a scheme that answers nothing is late with nothing
     if slo_ms is None or not known or max(known) > 0:
         return []
-    return [f"no answer of any scheme is within the --slo of {slo_ms:g} ms: see that it is in milliseconds."]
+    return [f"no answer of any scheme is within the --slo of {slo_ms:g} ms: check that it is in milliseconds."]
 
 
 def _scheme(run: Run, variant: str, time: Latency, slo_ms: float | None) -> dict[str, Any]:

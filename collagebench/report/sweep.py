@@ -191,7 +191,9 @@ def _reasons(sweep: Sweep, missing: Sequence[str], found: Object) -> list[str]:
     if missing:
         shown = ", ".join(missing[:NAMED]) + (f" and {len(missing) - NAMED} more" if len(missing) > NAMED else "")
         why = f", because the sweep failed ({sweep.error})" if sweep.error else ""
-        reasons.append(f"{len(missing)} of {len(sweep.cells)} cells are not done{why}: go on with --resume ({shown})")
+        reasons.append(
+            f"{len(missing)} of {len(sweep.cells)} cells are not done{why}: continue with --resume ({shown})"
+        )
     said = [(cell["name"], reason) for cell in found["cells"] for reason in firm_reasons(cell)]
     return reasons + _once(found, said)
 

@@ -97,13 +97,14 @@ def _meanings(summary: Object) -> dict[str, str]:
     cells = summary["cells"]
     said = meanings(summary, details=True)
     said["interval"] = (
-        "small, of 95 %: of latencies from how many requests of each run are slower, of their ratios from both and how "
-        "alike they are run by run, of right answers in time from the scatter of the runs, of accuracy Wilson's"
+        "small: 95 % intervals; of latencies from how many requests of each run are slower, of their ratios from both "
+        "and how alike they are run by run, of right answers in time from the variation between runs, of accuracy "
+        "Wilson's"
     )
     least = 100 * cells[0]["minimum_effect"]["latency"] if cells else 0
     said["no difference shown"] = (
-        "the ratio's interval holds 1, the mean difference of the runs' own p99s may be chance (paired t test, after "
-        f"Holm's correction), or it is {least:g} % at most"
+        "the ratio's interval includes 1, the mean difference of the runs' own p99s may be chance (paired t test, "
+        f"after Holm's correction), or it is at most {least:g} %"
     )
     return said
 
@@ -123,11 +124,9 @@ def _map(summary: Object, looks: Looks) -> Markup | None:
         for label in down["labels"]
     ]
     heads = [down["option"], *(f"{across['option']} {label}" for label in across["labels"])]
-    note = "Schemes that stand together are not told apart; the lowest figure comes first."
+    note = "Schemes in one cell are not told apart; the lowest figure comes first."
     if not all(cells.values()) or summary["missing"]:
-        note += (
-            f" “{UNKNOWN}”: no p99 that can be compared: unstable, too few requests, too many that failed, or not done."
-        )
+        note += f" “{UNKNOWN}”: no p99 to compare: unstable, too few requests, too many failures, or not done."
     return tag(
         "section",
         tag("h2", "The lowest p99"),

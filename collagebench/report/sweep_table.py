@@ -97,13 +97,13 @@ def legend(summary: Object, details: bool = False) -> dict[str, str]:
     least = 100 * cells[0]["minimum_effect"]["latency"] if cells else 0
     meanings = {BEST: f"the lowest p99, and those not shown to be more than {least:g} % above it"}
     if any(scheme["unstable"] for cell in cells for scheme in cell["schemes"]):
-        meanings[UNSTABLE] = "cannot bear the load: its queue grows as long as requests come, or most fail"
+        meanings[UNSTABLE] = "cannot sustain the load: its queue grows as long as requests arrive, or most fail"
     if any(bound_of(cell["schemes"]) for cell in cells):
         meanings["bound"] = "no stragglers, no redundancy (simulated); a copy may beat even that"
     limits = {cell["slo_ms"] for cell in cells} - {None}
     if limits:
         within = f"{limits.pop():g} ms" if len(limits) == 1 else "the SLO"
-        meanings["in time"] = f"within {within} of arrival; how many right answers a second are"
+        meanings["in time"] = f"right answers per second within {within} of arrival"
     if details:
         meanings["interval"] = REACH
         meanings["work"] = f"worker time spent / that of {cells[0]['baseline'] if cells else 'the baseline'}"

@@ -121,7 +121,7 @@ def goodput(one: dict[str, Any], plus_minus: str = "±") -> str:
         if scheme["runs"]:
             width = f" {plus_minus} {half:.2g}" if half < 99.5 else f" {plus_minus} {half:.0f}"
             each.append(f"{scheme['variant']} {as_rate(rate)}" + (width if ends else ""))
-    return f"right answers within {one['slo_ms']:g} ms, a second: {', '.join(each)}"
+    return f"right answers within {one['slo_ms']:g} ms, per second: {', '.join(each)}"
 
 
 def stragglers(one: dict[str, Any]) -> str:
@@ -216,8 +216,8 @@ def unshown(summary: dict[str, Any]) -> str:
     """Say what ~ means where several runs are compared."""
     least = 100 * summary["runs"][0]["minimum_effect"]["latency"]
     return (
-        f"~ where no difference of more than {least:g} % is shown (Welch's t test over the runs, corrected by Holm, "
-        "and the ratio's interval)"
+        f"~ where no difference of more than {least:g} % is shown (Welch's t test over the runs, with Holm's "
+        "correction, and the ratio's interval)"
     )
 
 

@@ -47,9 +47,9 @@ def trace(runs: Sequence[Run], names: Sequence[str], most: int = MOST_EVENTS) ->
             events += _cell(run, cell, by_task[cell], next(pids), label, until)
         everything = sorted(set(run.cells["run"].tolist()))
         if until is not None:
-            left_out.append(f"{label}only the first {until:.3g} s of run {kept[0]} (of {len(everything)}) are in it")
+            left_out.append(f"{label}only the first {until:.3g} s of run {kept[0]} (of {len(everything)}) are included")
         elif len(kept) < len(everything):
-            left_out.append(f"{label}only the first {len(kept)} of {len(everything)} runs are in it")
+            left_out.append(f"{label}only the first {len(kept)} of {len(everything)} runs are included")
     note = f"the trace would be too large to open: {'; '.join(left_out)}" if left_out else None
     facts = {"tool": runs[0].header.get("tool"), "left_out": note}
     whole = {"displayTimeUnit": "ms", "otherData": facts, "traceEvents": events}

@@ -198,9 +198,9 @@ def _plot(
         f"Hollow: another scheme is at least as good in {metric}, work and accuracy, and better in one."
         if len(best) < len(found)
         else "",
-        f"Not placed, for want of a known {metric}: {', '.join(missing)}." if missing else "",
-        "Colour and shape are a scheme." if answer else "",
-        "A dot without a name says it when it is pointed at." if not all(labels) else "",
+        f"Not shown, as their {metric} is unknown: {', '.join(missing)}." if missing else "",
+        "Colour and shape identify a scheme." if answer else "",
+        "Point at a dot without a name to see it." if not all(labels) else "",
     ]
     note = " ".join(filter(None, notes))
     says = "; ".join(

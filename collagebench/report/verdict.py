@@ -90,14 +90,14 @@ def _latency(name: str, figure: dict[str, Any], base: str, minimum: float) -> st
         return f"{name} {_times(times)}x{ends} {way} than {base}"
     if figure["p_holm"] <= LEVEL:
         if not figure["ratio_ci95"]:
-            return f"{name} undecided against {base} ({size}, in an interval without an end)"
+            return f"{name} inconclusive against {base} ({size}, with an unbounded interval)"
         low, high = figure["ratio_ci95"]
         if 1 / (1 + minimum) <= low and high <= 1 + minimum:
             return f"{name} within {100 * minimum:g} % of {base} ({size})"
         mean = "lower" if figure["difference_s"] < 0 else "higher"
         if mean == way and low < high:
-            return f"{name} undecided against {base} ({size}, may be {_ends(figure)})"
-        return f"{name} undecided against {base} ({size} over all runs together, {mean} in the mean of the runs)"
+            return f"{name} inconclusive against {base} ({size}, could be {_ends(figure)})"
+        return f"{name} inconclusive against {base} ({size} over all runs together, {mean} on average over the runs)"
     return f"{name} not shown to differ from {base} ({size}, p {figure['p_holm']:.2g})"
 
 
@@ -126,9 +126,9 @@ def _accuracy(figure: dict[str, Any], minimum: float, one_model: bool) -> str:
     if abs(float(points)) >= 100 * minimum > abs(100 * figure["difference"]):  # or it would seem to be as much
         points = f"{100 * figure['difference']:+.3f}"
     why = (
-        f"shown, but less than {100 * minimum:g}"
+        f"significant, but less than {100 * minimum:g}"
         if figure["p_holm"] <= LEVEL
-        else f"not shown, p {figure['p_holm']:.2g}"
+        else f"not significant, p {figure['p_holm']:.2g}"
     )
     return f", accuracy {points} points ({why})"
 
@@ -137,12 +137,12 @@ def _hardware(scheme: dict[str, Any], base: dict[str, Any]) -> str:
     own, other = scheme["workers"], base["workers"]
     if own is None or other is None:
         return ""
-    return " at equal hardware" if own == other else f" with {own} workers against {other}"
+    return " on equal hardware" if own == other else f" with {own} workers against {other}"
 
 
 def _why(scheme: dict[str, Any], base: dict[str, Any]) -> str:
     if scheme["versus"]["runs"] < 2:
-        return "that takes two runs or more that both have: raise --runs"
+        return "that takes at least two runs of both: raise --runs"
     failing = [one["variant"] for one in (scheme, base) if "p99" in one["infinite"]]
     if failing:
         return f"too many requests of {' and '.join(failing)} failed"
@@ -151,5 +151,5 @@ def _why(scheme: dict[str, Any], base: dict[str, Any]) -> str:
         return "too few requests: raise --requests or --runs"
     none = [one["variant"] for one in (scheme, base) if one["latency_s"]["p99"] == 0]
     if none:
-        return f"that of {' and '.join(none)} is 0"
+        return f"the p99 of {' and '.join(none)} is 0"
     return "a run has too many failed requests"

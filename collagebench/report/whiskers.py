@@ -22,8 +22,8 @@ BELOW = 0.15
 HIGH, MOST_PARTS = 420, 3
 """Pixels from which a plot of accuracy is shared out, and to how many: a wide page has three side by side."""
 ACCURACY = (
-    "Wilson's 95 % intervals, answers about the same image counting as what they are worth together. Straggled: "
-    "requests whose first task was to take over twice the median service time, whatever they were answered from."
+    "Wilson's 95 % intervals, not treating answers about the same image as independent. Straggled: requests whose "
+    "first task was to take over twice the median service time, whatever answered them."
 )
 
 

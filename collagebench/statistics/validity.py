@@ -32,12 +32,12 @@ def judge(run: Run) -> list[str]:
     reasons = _unfinished(run)
     if run.changed:
         reasons.append(
-            f"{' and '.join(run.changed)} changed since the run was written, so no figure is sure: copy the directory "
-            "again, or run it again"
+            f"{' and '.join(run.changed)} changed since the run was written, so no figure can be trusted: copy the "
+            "directory again, or run it again"
         )
     if not len(run.cells):
         reasons.append(
-            "no scheme has a complete run, and there is nothing to report: finish it with --resume or run again"
+            "no scheme has a complete run, so there is nothing to report: finish it with --resume, or run it again"
         )
     reasons += _lost_workers(run)
     reasons += _late_client(run)
@@ -60,12 +60,13 @@ def _unfinished(run: Run) -> list[str]:
         return []
     if status == "failed":
         why = run.header.get("error", "no reason was recorded")
-        return [f"the run failed ({why}): mend that, and go on with --resume or run it again"]
+        return [f"the run failed ({why}): fix that, then continue with --resume, or run it again"]
     if status == "interrupted":
         return [
-            "the run was interrupted, so schemes may have met different arrivals: go on with --resume, or run it again"
+            "the run was interrupted, so schemes may have met different arrivals: continue with --resume, or run it "
+            "again"
         ]
-    return ["the run has not ended, or was killed: wait for its end, or go on with --resume"]
+    return ["the run has not ended, or was killed: wait for it to end, or continue with --resume"]
 
 
 def _lost_workers(run: Run) -> list[str]:
@@ -74,11 +75,11 @@ def _lost_workers(run: Run) -> list[str]:
     for scheme, number, lost in zip(cells["scheme"], cells["run"], cells["lost_workers"], strict=True):
         if text := cells.texts["lost_workers"][lost]:
             name = cells.texts["scheme"][scheme]
-            reasons.append(f"{name}: lost in run {number}: {text}; go on with --resume, or run it again")
+            reasons.append(f"{name}: lost in run {number}: {text}; continue with --resume, or run it again")
     if not reasons:  # the cell in which it happened may never have been completed
         events = run.header.get("events", [])
         reasons = [
-            f"lost: {event['message']}; go on with --resume, or run it again"
+            f"lost: {event['message']}; continue with --resume, or run it again"
             for event in events
             if event["kind"] == "worker lost"
         ]
@@ -90,8 +91,8 @@ def _incomplete(run: Run) -> list[str]:
     if run.header.get("status") != "done" or not (run.left_out and len(run.cells)):
         return []
     return [
-        f"records are missing although the run was done ({', '.join(run.left_out)}), so schemes met different runs: "
-        "copy the directory again, or run it again"
+        f"records are missing although the run is marked as done ({', '.join(run.left_out)}), so schemes met different "
+        "runs: copy the directory again, or run it again"
     ]
 
 
@@ -100,14 +101,14 @@ def _mostly_failed(variant: str, requests: Table) -> list[str]:
     forgotten = int((requests.equal("reason", "unanswered") & ~requests["warmup"]).sum())
     if forgotten:
         return [
-            f"{variant}: {forgotten} of {of} requests were neither answered nor given up although nothing was left to "
-            "wait for, which is a fault of the scheme"
+            f"{variant}: {forgotten} of {of} requests were neither answered nor given up, with nothing left to wait "
+            "for, which is a bug in the scheme"
         ]
     if 2 * failed <= of:
         return []
     return [
-        f"{variant}: {failed} of {of} requests failed, so there is little to measure: raise "
-        "--deadline or lower the load; the column reason of requests.csv says why"
+        f"{variant}: {failed} of {of} requests failed, so there is little to measure: raise --deadline or lower the "
+        "load; the reason column of requests.csv says why"
     ]
 
 
@@ -129,8 +130,8 @@ def _shed(run: Run, variant: str) -> list[str]:
     role, share = max(busy.items(), key=lambda item: item[1])
     return [
         f"{variant}: {late} of {of} requests were given up at their --deadline while its {role} workers were busy "
-        f"{100 * share:.0f} % of the time, so it cannot bear the load: lower --utilisation or --rate, or give it more "
-        "workers"
+        f"{100 * share:.0f} % of the time, so it cannot sustain the load: lower --utilisation or --rate, or give it "
+        "more workers"
     ]
 
 
@@ -152,8 +153,8 @@ def _late_client(run: Run) -> list[str]:
     stolen = run.header.get("stolen_share", 0.0)
     if stolen >= STOLEN:
         advice = (
-            f"this machine is a virtual one whose host took {100 * stolen:.1f} % of its processors' time meanwhile "
-            f"(steal), so run it again in a quieter hour or on another machine, or {advice}"
+            f"the host of this virtual machine took {100 * stolen:.1f} % of its processor time meanwhile (steal), so "
+            f"run it again at a quieter time or on another machine, or {advice}"
         )
     return [
         f"the client handled requests late (dispatch lag p99 above 5 % of the median latency: {'; '.join(late)}): "
@@ -171,9 +172,9 @@ def _overload(run: Run, variant: str) -> list[str]:
     lost = mine.tasks.equal("outcome", "dropped").any()
     deadline = "--deadline, until which a worker whose reply was lost may stand idle, or " if lost else ""
     return [
-        f"{variant}: its queue was still growing at the end (from the second to the last quarter of a run by "
-        f"{growth:.0f} open requests), so its latencies depend on the length of the run: lower {deadline}"
-        "--rate or --utilisation, or raise --requests if the run was too short to fill the fleet"
+        f"{variant}: its queue was still growing at the end (by {growth:.0f} open requests from the second to the last "
+        f"quarter of a run), so its latencies depend on the length of the run: lower {deadline}--rate or "
+        "--utilisation, or raise --requests if the run was too short to fill the fleet"
     ]
 
 
@@ -189,8 +190,8 @@ def _other_model(run: Run) -> list[str]:
         if promised and share and ends and ends[1] < promised - MUCH_LESS:
             return [
                 f"{variant}: the servers' own answers were right in {100 * (share.value or 0.0):.1f} % of {share.of} "
-                f"cases, where the manifest says {100 * promised:.1f} % of their model: see that they serve that very "
-                "model, with its classes in the manifest's order, and that --pixel-scale is what it wants"
+                f"cases, but the manifest says {100 * promised:.1f} % for their model: check that they serve exactly "
+                "that model, with its classes in the manifest's order, and that --pixel-scale fits it"
             ]
     return []
 
@@ -203,8 +204,8 @@ def _wrong_injection(variant: str, run: Run) -> list[str]:
     for whose, (error, wanted) in parts.items():
         if error > INJECTION_FLOOR and error > INJECTION_SHARE * wanted:
             return [
-                f"{variant}: service{whose} took {error * 1e3:.1f} ms more or less than the stragglers asked for "
-                f"(median; asked were {wanted * 1e3:.1f} ms): the machine is too busy; use fewer --workers, a lower "
+                f"{variant}: service times{whose} missed what the stragglers asked for by {error * 1e3:.1f} ms "
+                f"(median; asked for: {wanted * 1e3:.1f} ms), so the machine is too busy: use fewer --workers, a lower "
                 "--rate or --compute emulated"
             ]
     return []

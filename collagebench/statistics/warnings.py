@@ -17,7 +17,7 @@ def warnings(run: Run) -> list[str]:
     found += [event["message"] for event in run.header.get("events", []) if event["kind"] != "worker lost"]
     found += measured_again(run)
     if run.left_out:
-        found.append(f"left out because they are not complete: {', '.join(run.left_out)}.")
+        found.append(f"left out as incomplete: {', '.join(run.left_out)}.")
     for variant in run.variants:
         found += _of_scheme(run, variant)
     found += few_requests(run) + other_load(run) + sampled(run) + whole_runs(run) + other_fleet(run)
@@ -32,12 +32,15 @@ def _of_scheme(run: Run, variant: str) -> list[str]:
     failed, of = failures(mine.requests)
     if failed:
         found.append(
-            f"{variant}: {failed} of {of} requests failed and count as infinitely slow; "
-            "the column reason of requests.csv says why."
+            f"{variant}: {failed} of {of} requests failed and count as infinitely slow; the reason column of "
+            "requests.csv says why."
         )
     given_up = int(mine.tasks.equal("outcome", "deadline").sum())
     if given_up:
-        found.append(f"{variant}: {given_up} tasks were given up at their --deadline, answered in time or not.")
+        found.append(
+            f"{variant}: {given_up} tasks were given up at their --deadline, whether or not their requests were "
+            "answered."
+        )
     if not overwhelmed(run, variant):  # or else it is known that workers are busy, and that latencies grow
         found += [*saturation(run, variant), *drift(run, variant)]
     return [*found, *after_the_end(run, variant), *just_in_time(run, variant), *known_late(run, variant)]

@@ -50,10 +50,10 @@ def test_replication_gives_way_to_no_redundancy_as_the_load_rises(
     assert pair["said"].replace("<", "&lt;") in page
     assert "<figcaption>none − replication</figcaption>" in page
     assert "difference of mean, ms" in page
-    assert "more <code>--runs</code> or <code>--requests</code> make it narrower" in page
+    assert "more <code>--runs</code> or <code>--requests</code> narrow it" in page
     assert max(point["value"] for point in answer["points"] if point["schemes"][1]["unstable"]) == 0.95
-    assert " to 0.95 replication cannot bear the load, or most requests fail: it has no figure." in page
-    assert "none cannot bear" not in page
+    assert " to 0.95, replication cannot sustain the load, or most requests fail, so it has no figure." in page
+    assert "none cannot sustain" not in page
 
     ends = (pair["differences"][0], pair["differences"][-1])
     own, other = (scheme["value_s"] for scheme in answer["points"][0]["schemes"])
@@ -135,8 +135,8 @@ def test_what_is_to_be_known_of_every_value_is_said(capsys: pytest.CaptureFixtur
     question = ("--scheme", "none,hedge-idle", "--metric", "mean", "--from", 0.1, "--to", 0.2, "--steps", 2)
     options = ("--stragglers", "collage-machines", *question, "--out", tmp_path / "c")
     _, out, _ = asked(capsys, *SMALL, *options)
-    assert "Note: which machines are slow is drawn once for each run" in " ".join(out.split())
-    assert "which machines are slow is drawn once for each run" in (tmp_path / "c" / "crossover.html").read_text()
+    assert "Note: which machines are slow is drawn once per run" in " ".join(out.split())
+    assert "which machines are slow is drawn once per run" in (tmp_path / "c" / "crossover.html").read_text()
 
 
 def test_what_every_value_says_with_other_numbers_is_said_as_well(

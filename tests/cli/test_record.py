@@ -146,7 +146,7 @@ def test_ctrl_c_keeps_what_was_seen(tmp_path: Path) -> None:
         os.close(ours)
     assert process.returncode == 130
     assert read(tmp_path / "r.json")["complete"] is False
-    assert "note: the watch ended after" in out
+    assert "note: the recording ended after" in out
 
 
 def _drain(descriptor: int) -> None:
@@ -210,7 +210,7 @@ def test_notes_name_what_went_wrong(tmp_path: Path) -> None:
     shown = text.getvalue()
     assert max(map(len, shown.splitlines())) <= 80
     for words in (
-        "disturbed by corunner", "> 60 s", "500 ms", "the watch ended after 61 of 600 s",
+        "disturbed by corunner", "> 60 s", "500 ms", "the recording ended after 61 of 600 s",
         "worker 2 was lost: killed by", "a live client is seldom on time for services of less than 5 ms",
         "worker 2 left 7 requests unanswered", "requests queued at worker 1,", "this machine was busy",
         "--stragglers lognormal --time-scale 1 --median 0.002 --sigma 0.3", "because it fits", "median 2, sigma 0.3",

@@ -90,7 +90,7 @@ def test_a_server_with_another_order_of_classes_is_not_valid(tmp_path: Path) -> 
         code, out, _ = finish(run(running, "--requests", 100, "--rate", 50, cwd=tmp_path))
     said = " ".join(out.split())
     assert code == 4
-    assert "the servers' own answers were right in 0.0 % of 95 cases, where the manifest says 99.4 %" in said
+    assert "the servers' own answers were right in 0.0 % of 95 cases, but the manifest says 99.4 %" in said
     assert "--pixel-scale" in said
 
 

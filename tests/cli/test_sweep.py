@@ -138,6 +138,6 @@ def test_a_scheme_that_cannot_bear_a_load_is_a_finding(capsys: pytest.CaptureFix
     code, out, _ = called(capsys, "simulate", *asked, "--utilisation", "0.2,0.9", "--out", tmp_path / "s")
     assert code == 0
     assert "unstable" in out
-    assert "replication cannot bear the load at utilisation 0.9" in " ".join(out.split())
+    assert "replication cannot sustain the load at utilisation 0.9" in " ".join(out.split())
     assert "VALID" in out
     assert "INVALID" not in out

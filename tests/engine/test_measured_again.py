@@ -101,7 +101,7 @@ def test_a_late_run_is_measured_again(measure: Callable[..., tuple[Run, Disturbe
     assert shown.startswith("measuring 1 of 2 runs again, because the client was late (dispatch lag p99 up to ")
     (warning,) = [text for text in warnings(run) if "the client was late in" in text]
     assert warning.startswith("the client was late in 1 of 2 runs (")
-    assert "so all schemes were measured there again, with the same requests and delays" in warning
+    assert "so all schemes were measured again in those runs, with the same requests and delays" in warning
     before = {(cell["scheme"], cell["run"]): cell for cell in run.header["replaced"]}
     assert before.keys() == {("none", 1), ("hedge", 1)}
     assert before["hedge", 1]["p99_s"] > before["hedge", 1]["dispatch_lag_p99_s"] > BLOCKED / 2

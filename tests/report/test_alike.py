@@ -15,7 +15,7 @@ from collagebench.report.sweep import summarise_sweep
 from collagebench.results.reader import load
 
 NAMES = ["none", "parity k=2", "parity k=4"]
-FAILED = "of 300 requests failed and count as infinitely slow; the column reason of requests.csv says why."
+FAILED = "of 300 requests failed and count as infinitely slow; the reason column of requests.csv says why."
 
 
 def test_texts_that_differ_in_numbers_alone_are_one() -> None:

@@ -84,7 +84,7 @@ def test_page_loads_nothing(text):
 def test_verdict_comes_before_figures_and_plots(text):
     """Judgement, sentences and reasons stand on top, then the table, then the plots."""
     words = " ".join(Reader(text).texts)
-    places = [words.index(part) for part in ("VALID", "at equal hardware", "Figures", "Latency: the tail", "Made with")]
+    places = [words.index(part) for part in ("VALID", "on equal hardware", "Figures", "Latency: the tail", "Made with")]
     assert places == sorted(places)
 
 

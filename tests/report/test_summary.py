@@ -101,13 +101,13 @@ def test_unbounded_and_infinite_quantiles_are_told_apart(tmp_path):
 def test_an_slo_that_nothing_keeps_is_worth_a_word(tmp_path):
     """As where 0.06 s is meant and 0.06 ms is said."""
     run = load(make_run(tmp_path / "run", {"none": [[0.01] * 100]}))
-    said = [any("see that it is in milliseconds" in text for text in summarise([run], None, slo)["warnings"])
+    said = [any("check that it is in milliseconds" in text for text in summarise([run], None, slo)["warnings"])
             for slo in (0.06, 60.0, None)]  # fmt: skip
     assert said == [True, False, False]
     failed = load(make_run(tmp_path / "failed", {"none": [[None] * 100]}))
     found = summarise([failed], None, 60.0)
     assert found["schemes"][0]["goodput_rps"] == 0.0  # and not for want of an SLO
-    assert not any("see that it is in milliseconds" in text for text in found["warnings"])
+    assert not any("check that it is in milliseconds" in text for text in found["warnings"])
 
 
 def test_slo_given_later_wins_over_the_run_s_own(tmp_path):

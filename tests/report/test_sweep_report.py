@@ -151,7 +151,7 @@ def test_a_cell_that_is_missing_makes_it_invalid(capsys: pytest.CaptureFixture[s
     swept(tmp_path / "s", LOADS, CROSSING, status="interrupted", missing=["utilisation=0.5"])
     code, text = said(capsys, tmp_path / "s")
     assert code == 4
-    assert "1 of 3 cells are not done: go on with --resume (utilisation=0.5)" in " ".join(text.split())
+    assert "1 of 3 cells are not done: continue with --resume (utilisation=0.5)" in " ".join(text.split())
     assert [line.split()[1] for line in text.splitlines() if line.startswith("0.5")] == ["-"]
 
 
@@ -173,13 +173,13 @@ def test_a_scheme_that_cannot_bear_a_load_is_a_finding(capsys: pytest.CaptureFix
     for scheme in last["schemes"][1:]:
         scheme["unstable"] = [f"{scheme['variant']}: its queue was still growing at the end"]
     assert findings(found)[1:] == [
-        "hedge cannot bear the load at utilisation 0.8",
-        "collage 3x3 cannot bear the load at utilisation 0.8",
+        "hedge cannot sustain the load at utilisation 0.8",
+        "collage 3x3 cannot sustain the load at utilisation 0.8",
     ]
     assert apply_gates(found, [parse("hedge.p99 > 10")])
     outcomes = found["gates"]
     assert [outcome["failed"] for outcome in outcomes] == [False, False, True]
-    assert "cannot bear the load" in outcomes[2]["reason"]
+    assert "cannot sustain the load" in outcomes[2]["reason"]
 
 
 def test_gates_hold_in_every_cell(capsys: pytest.CaptureFixture[str], crossing: Path) -> None:
@@ -192,11 +192,11 @@ def test_gates_hold_in_every_cell(capsys: pytest.CaptureFixture[str], crossing: 
 
 
 def test_lost_replies_are_no_overload():
-    """A fleet that is hardly busy but loses most replies is not told that it cannot bear the load."""
+    """A fleet that is hardly busy but loses most replies is not told that it cannot sustain the load."""
     lost = {"unstable": ["none: 300 of 500 requests failed"], "failed": 300, "requests": 500}
     assert failing(lost) == "fails most of its requests"
-    assert failing({**lost, "unstable": [*lost["unstable"], "none: its queue grew"]}) == "cannot bear the load"
-    assert failing({"unstable": ["none: its queue grew"], "failed": 3, "requests": 500}) == "cannot bear the load"
+    assert failing({**lost, "unstable": [*lost["unstable"], "none: its queue grew"]}) == "cannot sustain the load"
+    assert failing({"unstable": ["none: its queue grew"], "failed": 3, "requests": 500}) == "cannot sustain the load"
     assert failing({"unstable": [], "failed": 0, "requests": 500}) is None
 
 

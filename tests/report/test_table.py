@@ -50,7 +50,7 @@ def test_an_slo_adds_how_many_answers_are_right_and_in_time(tmp_path):
     directory = make_run(tmp_path / "run", {"none": [[0.1] * 300 + [0.2] * 100]})
     summary = summarise([load(directory)], slo_ms=150)
     rate = summary["schemes"][0]["goodput_rps"]
-    line = f"right answers within 150 ms, a second: none {rate:.1f}"
+    line = f"right answers within 150 ms, per second: none {rate:.1f}"
     assert line in printed(directory, slo_ms=150).splitlines()
     assert line in markdown(summary).splitlines()
     assert "right answers" not in printed(directory)
@@ -203,7 +203,7 @@ def test_runs_side_by_side(tmp_path):
     assert table.split()[-1] == "1.50x"
     assert " ".join(said.split()) == (
         "ratio: to the first run; ~ where no difference of more than 5 % is shown (Welch's t test over the runs, "
-        "corrected by Holm, and the ratio's interval)"
+        "with Holm's correction, and the ratio's interval)"
     )
     again = make_run(tmp_path / "again", {"none": lognormal(2, 4, 250)})
     assert "~" in printed(live, again).split("\n\n")[-2]

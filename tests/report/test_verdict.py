@@ -48,8 +48,8 @@ def test_the_best_comes_first(tmp_path, base):
     """Really faster, then what may be chance, then really slower; sizes in times, hardware and accuracy beside."""
     latencies = {"none": base, "slow": times(base, 2), "same": lognormal(7, 10, 100), "fast": times(base, 0.5)}
     fast, same, slow = summary(tmp_path / "run", latencies)["verdict"]
-    assert fast == "fast: p99 2.0x lower than none at equal hardware, the same accuracy"
-    assert slow == "slow: p99 2.0x higher than none at equal hardware, the same accuracy"
+    assert fast == "fast: p99 2.0x lower than none on equal hardware, the same accuracy"
+    assert slow == "slow: p99 2.0x higher than none on equal hardware, the same accuracy"
     assert same.startswith("same: p99 not shown to differ from none (")
 
 
@@ -73,7 +73,7 @@ def test_less_than_the_least_effect_looks_like_less(tmp_path, base, difference, 
     none, other = found["schemes"]
     other["versus"]["accuracy"].update(difference=difference, p_holm=0.001, real=False)
     (sentence,) = verdict([none, other], none, found["minimum_effect"])
-    assert sentence.endswith(f", accuracy {said} points (shown, but less than 0.5)")
+    assert sentence.endswith(f", accuracy {said} points (significant, but less than 0.5)")
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_less_than_the_least_effect_looks_like_less(tmp_path, base, difference, 
         ({"ci95": [-0.2, 0.2], "won": 1, "lost": 1}, "own", ", accuracy not shown to differ (-20.0 to +20.0 points)"),
         ({"difference": 0.0, "real": True}, "collage", ", accuracy +0.0 points"),
         ({"difference": -0.2, "real": True}, "collage", ", accuracy -20.0 points"),
-        ({"difference": -0.2, "p_holm": 0.07}, "collage", ", accuracy -20.0 points (not shown, p 0.07)"),
+        ({"difference": -0.2, "p_holm": 0.07}, "collage", ", accuracy -20.0 points (not significant, p 0.07)"),
     ],
 )
 def test_what_is_said_of_accuracy(tmp_path, base, change, source, said):
@@ -97,7 +97,7 @@ def test_what_is_said_of_accuracy(tmp_path, base, change, source, said):
     none, other = found["schemes"]
     other["versus"]["accuracy"].update({"difference": 0.0, "real": False, "p_holm": 1.0, **change})
     (sentence,) = verdict([none, other], none, found["minimum_effect"])
-    assert sentence.endswith(f" at equal hardware{said}")
+    assert sentence.endswith(f" on equal hardware{said}")
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,10 @@ def test_what_is_said_of_accuracy(tmp_path, base, change, source, said):
         ({"ratio": 1.5, "ratio_ci95": [1.25, 1.9]}, "1.5x (1.2 to 1.9) higher than none"),
         ({"ratio": 0.5, "ratio_ci95": [0.4, 0.8]}, "2.0x (1.2 to 2.5) lower than none"),
         ({"ratio": 1.1, "ratio_ci95": [1.099, 10.0]}, "1.1x (1.10 to 10) higher than none"),
-        ({"ratio": 1.0, "ratio_ci95": [0.8, 1.6], "real": False}, "undecided against none (1.00x, may be 0.80 to 1.6)"),
+        (
+            {"ratio": 1.0, "ratio_ci95": [0.8, 1.6], "real": False},
+            "inconclusive against none (1.00x, could be 0.80 to 1.6)",
+        ),
     ],
 )
 def test_what_is_said_of_a_ratio(tmp_path, base, change, said):
@@ -136,7 +139,7 @@ def test_lower_in_every_run_but_perhaps_without_end_is_undecided(tmp_path):
     none = [[0.1 + 0.0001 * number for number in range(20)]] * 4
     fast = [[0.1 * value for value in run[:11]] + [None] * 9 for run in none]
     (said,) = summary(tmp_path / "run", {"none": none, "fast": fast})["verdict"]
-    assert "p50 undecided against none (10x lower, in an interval without an end)" in said
+    assert "p50 inconclusive against none (10x lower, with an unbounded interval)" in said
 
 
 def test_runs_and_all_of_them_together_may_disagree(tmp_path):
@@ -144,7 +147,7 @@ def test_runs_and_all_of_them_together_may_disagree(tmp_path):
     none = [[0.1 + 0.001 * number] * 100 for number in range(9)] + [[0.1] * 95 + [1.0] * 5]
     often = [[value - 0.06 for value in run] for run in none[:9]] + [[0.04] * 85 + [0.93] * 15]
     (sentence,) = summary(tmp_path / "run", {"none": none, "often": often})["verdict"]
-    words = "often: p99 undecided against none (8.6x higher over all runs together, lower in the mean of the runs)"
+    words = "often: p99 inconclusive against none (8.6x higher over all runs together, lower on average over the runs)"
     assert sentence.startswith(words)
 
 
@@ -153,7 +156,7 @@ def test_a_mean_difference_alone_is_not_enough(tmp_path):
     none = [[0.1] * 98 + [1.0, 50.0]] * 10
     less = [[0.1] * 98 + [0.9, 50.0]] * 10
     (sentence,) = summary(tmp_path / "run", {"none": none, "less": less})["verdict"]
-    assert sentence.startswith("less: p99 undecided against none (1.1x lower, may be 0.02 to 56)")
+    assert sentence.startswith("less: p99 inconclusive against none (1.1x lower, could be 0.02 to 56)")
 
 
 def test_close_together_is_not_within_five_percent(tmp_path):
@@ -162,14 +165,14 @@ def test_close_together_is_not_within_five_percent(tmp_path):
     other = [[0.1] * 98 + [0.99, 50.0]] * 10
     (sentence,) = summary(tmp_path / "run", {"none": none, "other": other})["verdict"]
     assert "within" not in sentence
-    assert sentence.startswith("other: p99 undecided against none (1.01x lower, may be 0.02 to 51)")
+    assert sentence.startswith("other: p99 inconclusive against none (1.01x lower, could be 0.02 to 51)")
 
 
 def test_certain_but_small(tmp_path, base):
     """A difference of 3 % in every run is said to be within 5 %; with a smaller minimum effect it is stated flatly."""
     latencies = {"none": base, "hedge": times(base, 0.97)}
     (sentence,) = summary(tmp_path / "run", latencies)["verdict"]
-    assert sentence.startswith("hedge: p99 within 5 % of none (1.03x lower) at equal hardware")
+    assert sentence.startswith("hedge: p99 within 5 % of none (1.03x lower) on equal hardware")
     (flat,) = summarise([load(tmp_path / "run")], minimum=MinimumEffect(latency=0.01))["verdict"]
     assert flat.startswith("hedge: p99 1.03x lower than none")
 
@@ -177,7 +180,7 @@ def test_certain_but_small(tmp_path, base):
 @pytest.mark.parametrize(
     ("latencies", "words"),
     [
-        ({"none": lognormal(1, 1, 400), "b": lognormal(2, 1, 400)}, "that takes two runs or more"),
+        ({"none": lognormal(1, 1, 400), "b": lognormal(2, 1, 400)}, "that takes at least two runs"),
         ({"none": lognormal(1, 4, 50), "b": lognormal(2, 4, 50)}, "p99 not compared (too few requests"),
         ({"none": lognormal(1, 4, 100), "b": [[0.02] * 90 + [None] * 10] * 4}, "too many requests of b failed"),
     ],
@@ -212,7 +215,7 @@ def test_answers_at_once_have_no_ratio(tmp_path):
     """A scheme whose p99 is 0 is not compared, and no failures are made up as the reason."""
     run = make_run(tmp_path / "run", {"none": lognormal(1, 4, 250), "b": [[0.0] * 250] * 4}, lag=0.0)
     (sentence,) = summarise([load(run)])["verdict"]
-    assert "not compared with none (that of b is 0)" in sentence
+    assert "not compared with none (the p99 of b is 0)" in sentence
 
 
 def test_what_cannot_be_trusted_has_no_conclusion(tmp_path, base):
@@ -271,7 +274,7 @@ def test_details_of_comparisons(tmp_path, base):
 def test_details_of_a_single_run(tmp_path):
     """Its intervals are shown with the words that say what they are worth."""
     words = " ".join(printed(summary(tmp_path / "run", {"none": lognormal(1, 1, 500)}), details=True).split())
-    assert "as if they did not depend on each other: where they queue these are too narrow" in words
+    assert "as if these were independent: where they queue, the intervals are too narrow" in words
 
 
 def test_a_ratio_of_one_is_neither_lower_nor_higher(tmp_path, base):

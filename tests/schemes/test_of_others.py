@@ -519,7 +519,7 @@ def test_requests_that_a_scheme_forgets_are_its_own_fault(add: Callable[[type[Sc
     (reason,) = judge(load(tmp_path / "run"))
     assert reason.startswith("mine: ")
     assert "neither answered nor given up" in reason
-    assert "a fault of the scheme" in reason
+    assert "a bug in the scheme" in reason
 
 
 def test_a_scheme_that_never_uses_an_idle_worker_does_not_hang(add: Callable[[type[Scheme]], None]) -> None:

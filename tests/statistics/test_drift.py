@@ -54,8 +54,8 @@ def test_the_warning_says_which_part_of_a_run_was_slow(tmp_path):
     calm = 0.02 * rng.lognormal(0, 0.02, (5, 100))
     factor = np.where(np.arange(100) < 25, 1.5, 1.0)
     for name, latencies, words in (
-        ("early", calm * factor, "none: the first quarter of a run was 1.5"),
-        ("late", calm / factor, "none: a run was 1.5"),
+        ("early", calm * factor, "none: latencies in the first quarter of a run were 1.5"),
+        ("late", calm / factor, "none: latencies after the first quarter of a run were 1.5"),
     ):
         found = warnings(load(make_run(tmp_path / name, {"none": latencies.tolist()})))
         (text,) = [text for text in found if "first quarter" in text]
@@ -95,7 +95,7 @@ def test_a_machine_that_tires_is_found(tmp_path):
     """Each cell 10 % slower than the one before: the last of three is 1.21 times as slow, and the warning says so."""
     run = interleaved(tmp_path / "run", 1.1)
     assert over_places(run) == pytest.approx(1.21, rel=0.05)
-    assert [text for text in warnings(run) if text.startswith("the last scheme of a run was 1.2")]
+    assert [text for text in warnings(run) if text.startswith("whichever scheme came last in a run was 1.2")]
 
 
 def test_schemes_and_runs_that_differ_are_no_drift(tmp_path):

@@ -78,7 +78,7 @@ def test_what_is_sent_again_when_all_have_arrived_is_a_load_that_nobody_met(tmp_
     assert sent_again(again) == (1, 1)
     (note,) = [note for note in warnings(again) if "sent again" in note]
     assert note.startswith(
-        "tied: 1 of 2 requests were sent again, as a reply was lost, only after the last request had"
+        "tied: 1 of 2 requests were sent again only after the last arrival, because a reply was lost"
     )
     assert "lower --deadline" in note
     copied = run_of(tmp_path / "copied", lost, {"sent": 0.0, "ended": 4.0, "attempt": 1}, latency=4.0)

@@ -125,14 +125,14 @@ def test_the_slow_tasks_must_be_slow(tmp_path):
     usual = [floor(0.04, 0.002)] * 90
     assert judge(run_of(tmp_path / "sound", usual + [floor(0.2, 0.002)] * 12)) == []
     (reason,) = judge(run_of(tmp_path / "tame", usual + [floor(0.2, 0.002, -0.15)] * 12))
-    assert "service of the slow tasks took 150.0 ms more or less than" in reason
+    assert "service times of the slow tasks missed what the stragglers asked for by 150.0 ms" in reason
 
 
 def test_every_worker_must_do_as_it_was_told(tmp_path):
     """One worker of ten that does not slow down as it was asked makes a run INVALID, and is named."""
     tasks = [floor(0.04, 0.002, -0.03 if number % 10 == 7 else 0.0) for number in range(120)]
     (reason,) = judge(run_of(tmp_path / "run", tasks))
-    assert "service of worker 7 took 30.0 ms more or less than" in reason
+    assert "service times of worker 7 missed what the stragglers asked for by 30.0 ms" in reason
 
 
 def test_json_has_it_for_every_scheme(tmp_path):

@@ -66,8 +66,8 @@ def test_an_outage_is_named(tmp_path: Path) -> None:
     run = run_with(tmp_path / "run", {("hedge", 1): outage})
     found = silences(run)
     assert {host: list(silent) for host, silent in found.items()} == {"h1": [("hedge", 1)]}
-    (text,) = [text for text in warnings(run) if "not heard of" in text]
-    assert text.startswith("h1 was not heard of for up to 3.0 s in run 1 of hedge: a p99 there is that of the network")
+    (text,) = [text for text in warnings(run) if "was silent" in text]
+    assert text.startswith("h1 was silent for up to 3.0 s in run 1 of hedge: a p99 there reflects the network")
 
 
 def test_a_sound_network_is_not_mentioned(tmp_path: Path) -> None:
@@ -106,5 +106,5 @@ def test_slow_messages_are_the_cores_or_the_networks(tmp_path: Path) -> None:
     """On this machine its cores are to blame, elsewhere the network or the hosts."""
     slow = {(scheme, number): lambda number: 0.02 for scheme in ("none", "hedge") for number in (0, 1)}
     for fleet, begins in (("local", "the cores are too busy"), ("ssh", "the network or the hosts are too slow")):
-        (text,) = [text for text in warnings(run_with(tmp_path / fleet, slow, fleet=fleet)) if "on the way" in text]
+        (text,) = [text for text in warnings(run_with(tmp_path / fleet, slow, fleet=fleet)) if "way to the workers" in text]
         assert f"(none, hedge): {begins}" in text

@@ -47,7 +47,7 @@ def test_late_client(tmp_path):
     assert reason.startswith("the client handled requests late (")
     assert "none 1.01 ms, median latency 20.0 ms" in reason
     assert "lower --utilisation or --rate" in reason
-    assert "whose host took" not in reason, "nothing is known of that"
+    assert "host of this virtual machine" not in reason, "nothing is known of that"
     assert judge(early) == []
 
 
@@ -74,7 +74,7 @@ def test_a_host_that_took_the_time_is_named(tmp_path, stolen, said):
     """Where a host took processor time away from a machine whose client was late, the reason says how much."""
     make_run(tmp_path / "run", {"none": [[0.02] * 100]}, lag=0.00101, header={"stolen_share": stolen})
     (reason,) = judge(load(tmp_path / "run"))
-    assert ("whose host took 2.0 % of its processors' time meanwhile" in reason) is said
+    assert ("the host of this virtual machine took 2.0 % of its processor time meanwhile" in reason) is said
     assert "lower --utilisation or --rate" in reason
 
 
@@ -87,7 +87,7 @@ def test_lost_worker(tmp_path):
     writer.finish("done")
     writer.close()
     (reason,) = judge(load(tmp_path / "run"))
-    assert reason == "none: lost in run 0: worker 3 was killed by signal 9; go on with --resume, or run it again"
+    assert reason == "none: lost in run 0: worker 3 was killed by signal 9; continue with --resume, or run it again"
 
 
 def test_worker_lost_in_a_cell_that_never_ended(tmp_path):
@@ -99,7 +99,7 @@ def test_worker_lost_in_a_cell_that_never_ended(tmp_path):
     writer.finish("done")
     writer.close()
     (reason,) = judge(load(tmp_path / "run"))
-    assert reason == "lost: worker 3 was killed by signal 9; go on with --resume, or run it again"
+    assert reason == "lost: worker 3 was killed by signal 9; continue with --resume, or run it again"
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,7 @@ def test_warnings_are_no_reasons(tmp_path):
 
 def test_what_is_left_out_of_an_interrupted_run_is_said(tmp_path):
     """A cell of which there are requests, but which never ended, is named; where all have ended none is."""
-    for name, ended, said in (("part", 1, ["left out because they are not complete: none run 1."]), ("whole", 2, [])):
+    for name, ended, said in (("part", 1, ["left out as incomplete: none run 1."]), ("whole", 2, [])):
         writer = RunWriter(tmp_path / name, {**HEADER, "schemes": SCHEMES})
         for run in range(2):
             for number in range(3):
@@ -200,9 +200,9 @@ def test_a_delay_beyond_the_deadline_is_worth_a_word(tmp_path):
     run = load(make_run(tmp_path / "run", {"hedge": lognormal(1, 10, 100)}, header=header))
     for delay, words in ((50, 1), ("50", 1), ("p95", 0), (9.9, 0)):
         run.header["schemes"][0]["options"] = {"hedge_delay": delay}
-        assert sum("--hedge-delay of 50 s never passes" in text for text in warnings(run)) == words
+        assert sum("--hedge-delay of 50 s never expires" in text for text in warnings(run)) == words
     run.header["schemes"][0] |= {"scheme": "collage", "options": {"hold": 50}}
-    assert sum("--hold of 50 s never passes" in text for text in warnings(run)) == 1
+    assert sum("--hold of 50 s never expires" in text for text in warnings(run)) == 1
 
 
 def test_a_percentile_that_came_too_late_for_many_is_worth_a_word(tmp_path):
@@ -252,7 +252,7 @@ def test_logs_that_are_all_dealt_are_no_chance(logs, few):
 
 @pytest.mark.parametrize(
     ("machines", "words"),
-    [(12, "10 to 11 have no part"), (4, "4 to 9 are the first"), (10, "")],
+    [(12, "10 to 11 are left out"), (4, "4 to 9 are the first"), (10, "")],
 )
 def test_a_recorded_fleet_of_another_size_is_worth_a_word(tmp_path, machines, words):
     """Machines that no worker stands for are named: the slow one may be among them."""
@@ -367,7 +367,9 @@ def test_a_queue_grows_also_where_replies_are_lost(tmp_path, scheme, used):
     (reason,) = judge(run)
     assert reason.startswith(f"{scheme}: its queue was still growing at the end")
     assert "lower --deadline, until which a worker whose reply was lost may stand idle, or --rate" in reason
-    more = [text for text in warnings(run) if "while tasks waited" in text or "after its first quarter" in text]
+    more = [
+        text for text in warnings(run) if "while tasks waited" in text or "latencies after the first quarter" in text
+    ]
     assert more == [], "the reason says as much"
 
 
@@ -400,13 +402,13 @@ def test_a_scheme_that_forgets_its_requests_is_at_fault(tmp_path, forgotten):
     writer.close()
     (reason,) = judge(load(tmp_path / "run"))
     assert reason.startswith(f"none: {forgotten} of 100 requests were neither answered nor given up")
-    assert reason.endswith("which is a fault of the scheme")
+    assert reason.endswith("which is a bug in the scheme")
 
 
 @pytest.mark.parametrize(
     ("changed", "named"),
     [
-        ({}, "hedge: the servers' own answers were right in 0.0 % of 400 cases, where the manifest says 99.4 % of"),
+        ({}, "hedge: the servers' own answers were right in 0.0 % of 400 cases, but the manifest says 99.4 % for"),
         ({"promised": 0.12}, "hedge: the servers' own answers were right in 0.0 % of 400 cases"),
         ({"promised": 0.105}, None),  # so few less may be chance
         ({"promised": 0.1}, None),  # as much less as other images may be

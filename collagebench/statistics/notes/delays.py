@@ -37,16 +37,16 @@ def just_in_time(run: Run, variant: str) -> list[str]:
         delay = _number(options.get(name))
         if delay and deadline and delay >= deadline and (at_once or name == HOLD):
             found.append(
-                f"{variant}: its --{option(name)} of {delay:g} s never passes, for tasks are given up at the "
-                f"--deadline of {deadline:g} s; it is in seconds."
+                f"{variant}: its --{option(name)} of {delay:g} s never expires, because tasks are given up at the "
+                f"--deadline of {deadline:g} s; the value is in seconds."
             )
         elif delay and simulated and name != HOLD:
             share = float((((1 - JUST) * delay < latency) & (latency <= delay * (1 + 1e-6))).mean())
             if share > MANY:
                 found.append(
-                    f"{variant}: {100 * share:.0f} % of its answers come just before its --{option(name)} of "
-                    f"{1e3 * delay:g} ms; on real machines, where services vary, many of them would be late: choose "
-                    "a delay apart from the usual service time."
+                    f"{variant}: {100 * share:.0f} % of its answers arrive just before its --{option(name)} of "
+                    f"{1e3 * delay:g} ms; on real machines, where services vary, many of them would be late: choose a "
+                    "delay apart from the usual service time."
                 )
     return found
 
@@ -67,7 +67,7 @@ def known_late(run: Run, variant: str) -> list[str]:
         return []
     return [
         f"{variant}: {100 * without / counted:.0f} % of its requests arrived before its --{option(named)} was known, "
-        f"which takes {REPLIES} replies: raise --requests, or --warmup."
+        f"which takes {REPLIES} replies: raise --requests or --warmup."
     ]
 
 

@@ -22,7 +22,7 @@ def saturation(run: Run, variant: str) -> list[str]:
         + (
             "latencies depend on the length of the run: lower --utilisation or --rate, or give it more workers."
             if busy > BUSY
-            else "the interval of its p99 is narrower than it should be: raise --requests."
+            else "the interval of its p99 is too narrow: raise --requests."
         )
         for role, busy in strained(run, variant, NEARLY).items()
     ]
@@ -36,9 +36,9 @@ def after_the_end(run: Run, variant: str) -> list[str]:
     if not deadline or late <= UNSEEN * of or 2 * late <= again:
         return []
     return [
-        f"{variant}: {late} of {of} requests were sent again, as a reply was lost, only after the last request had "
-        f"arrived, so nobody queued behind them: with a --deadline of {deadline:g} s a longer run is busier than this "
-        "one; lower --deadline, or raise --requests."
+        f"{variant}: {late} of {of} requests were sent again only after the last arrival, because a reply was lost, so "
+        f"no request queued behind them. A longer run would be busier: lower --deadline ({deadline:g} s), or raise "
+        "--requests."
     ]
 
 
@@ -58,13 +58,13 @@ def other_load(run: Run) -> list[str]:
         return []
     less = took < mean
     why = (
-        "workers that stay slow are sent fewer requests, and the rarest slowness may not have come"
+        "workers that stay slow are sent fewer requests, and the rarest slowdowns may not have occurred"
         if less
-        else "rare slowness came more often than on average, or the machine itself was slow"
+        else "rare slowdowns came up more often than on average, or the machine itself was slow"
     )
     return [
-        f"the load without redundancy was {load * took / mean:.2f}, not {load:.2f}: services took {1e3 * took:.3g} ms "
-        f"on average in place of {1e3 * mean:.3g} ({why}): {'raise' if less else 'lower'} "
-        f"--{'rate' if run.config.get('rate') else 'utilisation'}, or raise --requests, to compare at the load that "
-        "was meant."
+        f"the load before redundancy was {load * took / mean:.2f}, not {load:.2f}, because services took "
+        f"{1e3 * took:.3g} ms on average instead of {1e3 * mean:.3g} ({why}): {'raise' if less else 'lower'} "
+        f"--{'rate' if run.config.get('rate') else 'utilisation'}, or raise --requests, to compare at the intended "
+        "load."
     ]

@@ -18,7 +18,8 @@ def measured_again(run: Run) -> list[str]:
     lag = max(cell["dispatch_lag_p99_s"] for cell in replaced)
     return [
         f"the client was late in {len(numbers)} of {of} runs (dispatch lag p99 up to {1e3 * lag:.1f} ms), so all "
-        "schemes were measured there again, with the same requests and delays; what they had been like is in run.json."
+        "schemes were measured again in those runs, with the same requests and delays; run.json has the replaced "
+        "figures."
     ]
 
 
@@ -29,12 +30,12 @@ def drift(run: Run, variant: str) -> list[str]:
         return []
     if ratio > 1:
         return [
-            f"{variant}: the first quarter of a run was {ratio:.2f}x as slow as the rest (medians), so it was still "
-            "warming up: raise --warmup."
+            f"{variant}: latencies in the first quarter of a run were {ratio:.2f}x those of the rest (medians), so it "
+            "was still warming up: raise --warmup."
         ]
     return [
-        f"{variant}: a run was {1 / ratio:.2f}x as slow after its first quarter (medians), so its queue was still "
-        "filling or the machine tires: raise --warmup and --requests."
+        f"{variant}: latencies after the first quarter of a run were {1 / ratio:.2f}x those in it (medians), so its "
+        "queue was still filling or the machine was slowing down: raise --warmup and --requests."
     ]
 
 
@@ -45,8 +46,8 @@ def places(run: Run) -> list[str]:
         return []
     how = f"{times:.2f}x as slow" if times > 1 else f"{1 / times:.2f}x as fast"
     return [
-        f"the last scheme of a run was {how} as the first, whichever it was: the machine changes its speed; the random "
-        "order evens that out over many runs, so raise --runs, or let the machine come to rest first."
+        f"whichever scheme came last in a run was {how} as the first: the speed of the machine changes. The random "
+        "order evens this out over many runs, so raise --runs, or let the machine settle first."
     ]
 
 
@@ -58,8 +59,8 @@ def silent_hosts(run: Run) -> list[str]:
         others = len(silent) - 1
         more = f" (and in {others} other{'s' if others > 1 else ''} for over a second)" if others else ""
         found.append(
-            f"{host} was not heard of for up to {seconds:.1f} s in run {number} of {variant}{more}: a p99 there is "
-            "that of the network, or of a host that stood still; run it again when they are well."
+            f"{host} was silent for up to {seconds:.1f} s in run {number} of {variant}{more}: a p99 there reflects the "
+            "network, or a host that stalled; run it again when both are healthy."
         )
     return found
 
@@ -75,12 +76,12 @@ def busy_host(run: Run) -> list[str]:
         found.append(
             f"the machine itself was the straggler in {100 * own:.1f} % of the tasks (their inference, or a delay that "
             "came out too long, took over twice the median service time): use fewer --workers, a lower --rate or "
-            "--compute emulated, or let nothing else run."
+            "--compute emulated, or run nothing else."
         )
     share = client_share(run.cells)
     if share is not None:
         found.append(
-            f"the client used {100 * share:.0f} % of a core, so it was part of the latency: lower --rate or raise "
+            f"the client used {100 * share:.0f} % of a core, so it added to the latency: lower --rate or raise "
             "--time-scale."
         )
     slow = [name for name in run.variants if slow_transport(run.of(name).requests) is not None]
@@ -88,14 +89,14 @@ def busy_host(run: Run) -> list[str]:
         local = run.config.get("fleet", "local") == "local"
         who = "the cores are too busy" if local else "the network or the hosts are too slow or too busy"
         found.append(
-            f"the p99 of the time on the way to the workers and back is over half of the median latency "
-            f"({', '.join(slow)}): {who} to pass messages on; use fewer --workers or a lower --rate."
+            f"the p99 of the way to the workers and back is over half the median latency ({', '.join(slow)}): {who} to "
+            "pass messages on; use fewer --workers or a lower --rate."
         )
     load, cores = environment.get("load_average"), environment.get("cpu_quota_cores")
     cores = cores or environment.get("affinity_cores") or environment.get("logical_cores")
     if load and cores and load[0] > cores:
         found.append(
-            f"when the run began the machine's load was {load[0]:.1f} on {cores:g} cores: let nothing else run "
+            f"the machine's load average was {load[0]:.1f} on {cores:g} cores when the run began: run nothing else "
             "beside it."
         )
     return found

@@ -31,12 +31,13 @@ def few_requests(run: Run) -> list[str]:
     found = []
     if small:
         found.append(
-            f"fewer than 368 requests bound a p99 from below only ({', '.join(small)}): raise --requests or --runs."
+            f"with fewer than 368 requests, a p99 is bounded only from below ({', '.join(small)}): raise "
+            "--requests or --runs."
         )
     if maxima:
         found.append(
-            f"in runs of fewer than {A_MAXIMUM} requests ({', '.join(maxima)}) each run's p99 is its maximum, and that "
-            "is what comparisons are made of: raise --requests."
+            f"in runs of fewer than {A_MAXIMUM} requests ({', '.join(maxima)}), each run's p99 is its maximum, and "
+            "comparisons rest on that: raise --requests."
         )
     if single:
         found.append(f"one run gives no interval ({', '.join(single)}): raise --runs.")
@@ -49,8 +50,8 @@ def sampled(run: Run) -> list[str]:
     if few is None:
         return []
     if few == 0:
-        return ["no answer was classified (--accuracy none), so nothing is known of accuracy."]
-    return [f"accuracy is that of {few:,} answers of each run, drawn at random: for all of them say --accuracy all."]
+        return ["no answer was classified (--accuracy none), so accuracy is unknown."]
+    return [f"accuracy is that of {few:,} answers of each run, drawn at random: use --accuracy all for all of them."]
 
 
 def few_fleets(stragglers: Mapping[str, Any], workers: int, runs: int) -> bool:
@@ -72,10 +73,10 @@ def whole_runs(run: Run) -> list[str]:
     runs = len(set(run.cells["run"].tolist()))
     if runs < 2 or not few_fleets(stragglers, run.config.get("workers") or 1, runs):
         return []
-    known = ", or say where it is with --slow-place" if "slow_place" in parameters else ""
+    known = ", or fix the place with --slow-place" if "slow_place" in parameters else ""
     return [
-        f"which machines are slow is drawn once for each run, so a p99 of {runs} runs depends on how many of them met "
-        f"one, more than its interval tells: {FLEETS} --runs or more{known}."
+        f"which machines are slow is drawn once per run, so a p99 over {runs} runs depends on how many of them had a "
+        f"slow one, more than its interval shows: use --runs {FLEETS} or more{known}."
     ]
 
 
@@ -86,9 +87,9 @@ def other_fleet(run: Run) -> list[str]:
     if not machines or not workers or machines == workers:
         return []
     if machines > workers:
-        left = f"machines {workers} to {machines - 1} have" if machines - workers > 1 else f"machine {workers} has"
-        return [f"the profile holds {machines} machines for {workers} workers, so {left} no part, slow or not."]
+        left = f"machines {workers} to {machines - 1} are" if machines - workers > 1 else f"machine {workers} is"
+        return [f"the profile holds {machines} machines for {workers} workers, so {left} left out, slow or not."]
     return [
         f"the profile holds {machines} machines for {workers} workers, so workers {machines} to {workers - 1} are the "
-        "first of them once more."
+        "first of them over again."
     ]
