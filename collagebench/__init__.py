@@ -1,4 +1,4 @@
-"""collagebench: which redundancy scheme tames your inference stragglers? Measure them side by side."""
+"""collagebench: measure redundancy schemes for neural-network inference side by side."""
 
 import os
 

@@ -64,26 +64,28 @@ def address(text: str) -> Address:
         parts = urlsplit(text)
         port, host = parts.port, parts.hostname or ""
     except ValueError as error:
-        raise UsageError(f"--endpoint {shown!r} is no address ({error})") from None
+        raise UsageError(f"--endpoint {shown!r} is not an address ({error})") from None
     if parts.scheme not in ("grpc", "grpcs"):
         raise UsageError(f"--endpoint {shown!r} must begin with grpc:// or, for TLS, grpcs://")
     if "@" in parts.netloc:
         raise UsageError(
-            f"--endpoint {shown!r} holds a name or password, which would end up in records and process lists: put a "
+            f"--endpoint {shown!r} contains a name or password, which would end up in records and process lists: put a "
             "token into a file, and name it with --token-file"
         )
     if port is None or port == 0:
         raise UsageError(f"--endpoint {shown!r} needs a port, such as grpc://host:8001")
     if not _is_ip(host) and not HOST.fullmatch(host):
-        raise UsageError(f"--endpoint {shown!r} has no host's name or address where one must be")
+        raise UsageError(f"--endpoint {shown!r} has no valid host name or address")
     if parts.query or parts.fragment:
-        raise UsageError(f"--endpoint {shown!r} can't have anything behind ? or #: it is grpc://host:port/model")
+        raise UsageError(f"--endpoint {shown!r} can't have anything after ? or #: it is grpc://host:port/model")
     path = unquote(parts.path.removeprefix("/"))
     unknown = set(re.findall(r"\{[^{}]*\}", path)) - {"{role}", "{model}"}
     if unknown:
-        raise UsageError(f"--endpoint {shown!r} has {min(unknown)}; only {{role}} and {{model}} have a meaning there")
+        raise UsageError(
+            f"--endpoint {shown!r} contains {min(unknown)}; only {{role}} and {{model}} have a meaning there"
+        )
     if not path.isprintable():
-        raise UsageError(f"--endpoint {shown!r} has a model's name with unprintable characters")
+        raise UsageError(f"--endpoint {shown!r} has unprintable characters in the model's name")
     return Address(host, port, parts.scheme == "grpcs", path)
 
 

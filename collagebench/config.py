@@ -140,7 +140,7 @@ class Config:
                 value.encode()
             except UnicodeEncodeError:  # it could be used, but not be written down
                 raise UsageError(
-                    f"--{option(field.name)} {value!r} is no UTF-8; rename it, or make a link to it with another name"
+                    f"--{option(field.name)} {value!r} is not UTF-8; rename it, or make a link to it with another name"
                 ) from None
         for name in ("workers", "requests", "runs"):
             if getattr(self, name) < 1:
@@ -154,17 +154,17 @@ class Config:
                 raise UsageError(f"--{option(name)} must be a number above 0, not {value}")
         if self.utilisation is not None and self.utilisation > BUSIEST:
             raise UsageError(
-                f"--utilisation is a share of the workers' time, such as 0.5 where they are busy half of it, and "
-                f"{self.utilisation:g} is more than anything can be learnt from"
+                "--utilisation is a share of the workers' time, such as 0.5 if they are busy half of it; "
+                f"{self.utilisation:g} is too much to learn anything from"
             )
         if self.rate is not None and self.utilisation is not None:
-            raise UsageError("--rate and --utilisation say the same thing twice: give one of them")
+            raise UsageError("--rate and --utilisation set the same thing: give only one of them")
         if self.compute_time is not None and not 0 <= self.compute_time < math.inf:
-            raise UsageError(f"--compute-time is a number of seconds from 0 up, not {self.compute_time}")
+            raise UsageError(f"--compute-time must be a number of seconds from 0 up, not {self.compute_time}")
         if self.accuracy < 0:
-            raise UsageError(f"--accuracy is all, none or a number of answers from 0 up, not {self.accuracy}")
+            raise UsageError(f"--accuracy must be all, none or a number of answers from 0 up, not {self.accuracy}")
         if not 0 <= self.warmup < 1:
-            raise UsageError(f"--warmup is a share of the requests, from 0 to below 1, not {self.warmup}")
+            raise UsageError(f"--warmup must be a share of the requests, from 0 to below 1, not {self.warmup}")
         if self.seed < 0:
             raise UsageError(f"--seed must be 0 or more, not {self.seed}")
         if self.precision not in (None, "float32", "int8"):
@@ -194,7 +194,7 @@ class Config:
                 )
             if not variant or set(variant) & set(',"') or not variant.isprintable():
                 raise UsageError(
-                    f"a variant's name is some printable characters without comma or quote, not {variant!r}"
+                    f"a variant's name must consist of printable characters without commas or quotes, not {variant!r}"
                 )
 
 

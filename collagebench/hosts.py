@@ -45,7 +45,9 @@ class Host:
     def __post_init__(self) -> None:
         self.parts()
         if self.workers is not None and self.workers < 1:
-            raise UsageError(f"host {self.address} is to have {self.workers} workers: leave it out, or give it some")
+            raise UsageError(
+                f"host {self.address} cannot have {self.workers} workers: leave it out, or give it at least one"
+            )
 
     def parts(self) -> tuple[str | None, str, int | None]:
         """Return user, name (without brackets) and port; None for what is left to ~/.ssh/config.
@@ -56,8 +58,8 @@ class Host:
         found = ADDRESS.fullmatch(self.address)
         if not found or len(found["name"]) > LONGEST or not 0 < int(found["port"] or 1) < 65536:
             raise UsageError(
-                f"{self.address!r} is no host: write name, user@name, name:port or user@name:port, and an IPv6 address "
-                "in brackets, as in [::1]:22"
+                f"{self.address!r} is not a host: write name, user@name, name:port or user@name:port, with an IPv6 "
+                "address in brackets, as in [::1]:22"
             )
         return found["user"], found["name"].strip("[]"), int(found["port"]) if found["port"] else None
 
@@ -70,7 +72,7 @@ def check_python(python: str) -> None:
     """
     if not python or python.startswith("-") or not python.isprintable():
         raise UsageError(
-            f"--remote-python is a name or a path, such as python3.12 or ~/venv/bin/python, not {python!r}"
+            f"--remote-python must be a name or a path, such as python3.12 or ~/venv/bin/python, not {python!r}"
         )
 
 
@@ -95,7 +97,7 @@ def read_hosts(path: Path) -> tuple[Host, ...]:
         except UsageError as error:
             raise UsageError(f"{path}, line {number}: {error}") from None
     if not hosts:
-        raise UsageError(f"the file of hosts {path} names none: write one a line, as user@name:port")
+        raise UsageError(f"the file of hosts {path} names none: write one per line, as user@name:port")
     return tuple(hosts)
 
 
@@ -105,7 +107,7 @@ def _read(words: Sequence[str]) -> Host:
     for option in options:
         key, _, value = option.partition("=")
         if key != "workers" or not re.fullmatch(r"[0-9]{1,6}", value) or workers is not None:
-            raise UsageError(f"after a host may stand workers=N, not {option!r}")
+            raise UsageError(f"only workers=N may follow a host, not {option!r}")
         workers = int(value)
     return Host(address, workers)
 
@@ -124,12 +126,12 @@ def deal(hosts: Sequence[Host], workers: int) -> list[int]:
     addresses = [host.address for host in hosts]
     for address in addresses:
         if addresses.count(address) > 1:
-            raise UsageError(f"host {address} is named twice: name it once, with as many workers as it is to have")
+            raise UsageError(f"host {address} is named twice: name it once, with all the workers it should have")
     said = sum(host.workers or 0 for host in hosts)
     sharing = [place for place, host in enumerate(hosts) if host.workers is None]
     rest = workers - said
     if rest < 0 or (rest > 0 and not sharing):
-        raise UsageError(f"the hosts are said to have {said} workers, but --workers is {workers}: make them agree")
+        raise UsageError(f"the hosts should have {said} workers, but --workers is {workers}: make them agree")
     if rest < len(sharing):
         without = hosts[sharing[rest]].address
         raise UsageError(f"{workers} workers are too few for {len(hosts)} hosts: {without} would have none")

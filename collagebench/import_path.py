@@ -42,10 +42,10 @@ def imported(path: str, said: str) -> Any:
     except (Exception, SystemExit) as error:  # whatever somebody's module does when it is imported
         if isinstance(error, ModuleNotFoundError) and error.name and f"{module}.".startswith(f"{error.name}."):
             raise UsageError(
-                f"{said} cannot be imported ({first_line(error)}); it is looked for in the current directory and in "
+                f"{said} cannot be imported ({first_line(error)}); Python looks in the current directory and in "
                 "PYTHONPATH"
             ) from None
-        raise CollagebenchError(f"{said}: importing it fails ({_why(error)})") from error
+        raise CollagebenchError(f"{said}: importing it failed ({_why(error)})") from error
     finally:
         if here not in before:  # it stays, for what the module imports later, but behind Python's own modules
             sys.path[:] = [*(place for place in sys.path if place != here), here]
@@ -56,7 +56,7 @@ def imported(path: str, said: str) -> Any:
         place = f"; the module is {file}" if file else ""  # which may not be the one that was meant
         raise UsageError(f"{said} cannot be imported ({first_line(error)}){place}") from None
     except Exception as error:  # a module may have a `__getattr__` of its own
-        raise CollagebenchError(f"{said}: importing it fails ({_why(error)})") from error
+        raise CollagebenchError(f"{said}: importing it failed ({_why(error)})") from error
 
 
 def files_of_module(name: str) -> frozenset[Path]:

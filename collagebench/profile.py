@@ -35,13 +35,13 @@ else:
     import tomli as tomllib
 
 KINDS = {
-    "tuple[str": "a list of texts",
+    "tuple[str": "a list of strings",
     "bool": "true or false",
     "Path": "a path",
     "float": "a number",
     "int": "a whole number",
-    "str": "a text",
-    "Literal": "a text",
+    "str": "a string",
+    "Literal": "a string",
 }
 NUMBERS = ("a number", "a whole number")
 SINGLE = ("slo_ms", "hedge_log")
@@ -137,7 +137,7 @@ def read_profile(path: Path) -> Profile:
     lines = {_spelled(way): line for way, line in key_lines(text).items()}
     description = data.pop("description", "")
     if not isinstance(description, str):
-        raise UsageError(f"{_at(path, line_of(lines, 'description'))}: description must be a text")
+        raise UsageError(f"{_at(path, line_of(lines, 'description'))}: description must be a string")
     known = {option(field.name): field for field in fields(Config) if field.name not in ("schemes", "host")}
     values: dict[str, Any] = {}
     for key, value in data.items():
@@ -146,10 +146,12 @@ def read_profile(path: Path) -> Profile:
             values["schemes"] = _read_schemes(path, value, lines)
         elif key in ("host", "hosts"):
             if "host" in values:
-                raise UsageError(f"{where}: host and hosts say the same thing twice: keep one of them")
+                raise UsageError(f"{where}: host and hosts set the same thing: keep only one of them")
             values["host"] = _read_hosts(path, key, value, lines)
         elif option(key) == "token-file":
-            raise UsageError(f"{where}: a profile cannot say which file of yours is sent to a server: use --token-file")
+            raise UsageError(
+                f"{where}: a profile cannot choose which of your files is sent to a server: use --token-file"
+            )
         elif option(key) == "ray-resource":
             values["ray_resource"] = _read_resources(where, value)
         elif key not in known:
@@ -164,10 +166,10 @@ def _unknown(key: str, known: Collection[str]) -> str:
     """Say what is wrong with a key that a profile does not have."""
     plain = key.replace("_", "-")
     if plain in COMMAND_LINE:
-        return f"{plain} is not part of an experiment: --{plain} is an option of commands only"
+        return f"{plain} is not part of an experiment: --{plain} is an option of the command line only"
     takers = [name for name in SCHEMES if plain.replace("-", "_") in options_of(name)]
     if takers:
-        return f"{plain} is an option of {' or '.join(takers)}: it belongs into the [[scheme]] table of one"
+        return f"{plain} is an option of {' or '.join(takers)}: it belongs in the [[scheme]] table of one"
     return f"unknown key {key!r}{nearest(key, known)}"
 
 
@@ -182,11 +184,13 @@ def check_files(profile: Profile, given: Collection[str]) -> None:
         for one in value if isinstance(value, tuple) and name == "stragglers" else (value,):
             is_file = isinstance(one, Path) or (name == "stragglers" and is_path(one))
             if is_file and not downloaded and name not in given and not Path(one).exists():
-                raise UsageError(f"{profile.at(option(name))}: there is no {one} for {option(name)}")
+                raise UsageError(f"{profile.at(option(name))}: {option(name)} names {one}, which does not exist")
     for number, scheme in enumerate(profile.values.get("schemes", ())):
         log = dict(scheme.options).get("hedge_log")
         if isinstance(log, str) and not {"schemes", "hedge_log"} & set(given) and not Path(log).exists():
-            raise UsageError(f"{profile.at('scheme', number, 'hedge-log')}: there is no {log} for hedge-log")
+            raise UsageError(
+                f"{profile.at('scheme', number, 'hedge-log')}: hedge-log names {log}, which does not exist"
+            )
 
 
 def _read_schemes(path: Path, tables: Any, lines: Mapping[Way, int]) -> tuple[SchemeConfig, ...]:
@@ -202,7 +206,7 @@ def _read_schemes(path: Path, tables: Any, lines: Mapping[Way, int]) -> tuple[Sc
             raise UsageError(f"{at('name')}: every [[scheme]] table needs a name")
         name, variant = table["name"], table.get("variant", called(table["name"]))
         if not isinstance(variant, str):
-            raise UsageError(f"{at('variant')}: variant must be a text, not {variant!r}")
+            raise UsageError(f"{at('variant')}: variant must be a string, not {variant!r}")
         options = {key.replace("-", "_"): value for key, value in table.items() if key not in ("name", "variant")}
         for key, value in options.items():
             if isinstance(value, list):
@@ -211,7 +215,7 @@ def _read_schemes(path: Path, tables: Any, lines: Mapping[Way, int]) -> tuple[Sc
                 found = QUANTITY.fullmatch(one) if isinstance(one, str) else None
                 if found and found[2] in TIMES and (key.endswith(("_after", "_delay")) or key == "hold"):
                     hint = f"write {_number(float(found[1]) * TIMES[found[2]])}"
-                    raise UsageError(f"{at(key)}: {option(key)} is in seconds, not the text {one!r}: {hint}")
+                    raise UsageError(f"{at(key)}: {option(key)} is in seconds, not the string {one!r}: {hint}")
         if isinstance(options.get("hedge_log"), str):
             options["hedge_log"] = str((path.parent / options["hedge_log"]).resolve())
         schemes.append(SchemeConfig(name, variant, tuple(sorted(options.items()))))
@@ -245,8 +249,8 @@ def _read_hosts(path: Path, key: str, value: Any, lines: Mapping[Way, int]) -> t
         address, workers = table.get("address"), table.get("workers")
         if not isinstance(address, str) or type(workers) not in (int, type(None)):
             raise UsageError(
-                f"{where}: a host is an address such as 'user@name:port', or a [[host]] table with an address and if "
-                "need be workers, a whole number"
+                f"{where}: a host must be an address such as 'user@name:port', or a [[host]] table with an address "
+                "and, if needed, workers, a whole number"
             )
         try:
             hosts.append(Host(address, workers))
@@ -258,7 +262,7 @@ def _read_hosts(path: Path, key: str, value: Any, lines: Mapping[Way, int]) -> t
 def _typed(directory: Path, where: str, name: str, value: Any, wanted: str) -> Any:
     """Return a value as its field wants it, a list as a tuple; `where` is how a sentence about it begins."""
     kind = next(word for kind, word in KINDS.items() if kind in wanted)
-    if isinstance(value, list) and kind in (*NUMBERS, "a text"):
+    if isinstance(value, list) and kind in (*NUMBERS, "a string"):
         return _several(where, name, [_typed(directory, where, name, one, wanted) for one in value])
     if name == "accuracy" and isinstance(value, str) and value in ANSWERS:
         return ANSWERS[value]
@@ -269,13 +273,13 @@ def _typed(directory: Path, where: str, name: str, value: Any, wanted: str) -> A
     if kind in NUMBERS and isinstance(value, int if kind == "a whole number" else (int, float)):
         if not isinstance(value, bool):
             return value if kind == "a whole number" else float(value)
-    elif kind == "a text" and isinstance(value, str):
+    elif kind == "a string" and isinstance(value, str):
         return str((directory / value).resolve()) if name == "stragglers" and is_path(value) else value
-    elif kind == "a list of texts" and isinstance(value, list) and all(isinstance(item, str) for item in value):
+    elif kind == "a list of strings" and isinstance(value, list) and all(isinstance(item, str) for item in value):
         return tuple(value)
     hint = _hint(name, value) if kind in NUMBERS and isinstance(value, str) else ""
     kind = f"all, none or {kind}" if name == "accuracy" else kind
-    raise UsageError(f"{where}: {option(name)} must be {kind}, not {'the text ' if hint else ''}{value!r}{hint}")
+    raise UsageError(f"{where}: {option(name)} must be {kind}, not {'the string ' if hint else ''}{value!r}{hint}")
 
 
 def _several(where: str, name: str, values: list[Any]) -> tuple[Any, ...]:
@@ -283,7 +287,7 @@ def _several(where: str, name: str, values: list[Any]) -> tuple[Any, ...]:
     if name in SINGLE:
         raise UsageError(f"{where}: {option(name)} cannot be a list: it is the same for all experiments")
     if any(isinstance(value, (list, tuple, dict)) for value in values):
-        raise UsageError(f"{where}: {option(name)} must be a value, or a list of values that are no lists")
+        raise UsageError(f"{where}: {option(name)} must be a value or a flat list of values")
     try:
         return several(values, option(name))
     except UsageError as error:

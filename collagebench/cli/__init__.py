@@ -88,11 +88,11 @@ def main(args: list[str] | None = None) -> None:
             click.echo("collagebench: interrupted", err=True)
             sys.exit(EXIT_INTERRUPTED)
         what = f"{type(error).__name__}: {error}".splitlines()[0]
-        sentence = f"unexpected {what}; set COLLAGEBENCH_TRACEBACK=1 to see where, and report it"
+        sentence = f"unexpected {what}; set COLLAGEBENCH_TRACEBACK=1 to see where, and report it as a bug"
         if isinstance(error, OSError) and error.errno in FULL:  # a disk behind standard output, for example
             sentence = f"the output cannot be written ({error.strerror})"
         elif isinstance(error, OSError) and error.errno == errno.EMFILE:
-            sentence = "more files are needed than may be open at once: raise `ulimit -n`"
+            sentence = "too many files need to be open at once: raise `ulimit -n`"
         click.echo(f"collagebench: {sentence}", err=True)
         code = EXIT_ERROR
     sys.exit(code if isinstance(code, int) else 0)

@@ -95,13 +95,13 @@ def _question(options: Mapping[str, Any]) -> Question:
     low, high = options["low"], options["high"]
     for other in LOADS:
         if over in LOADS and other != over and options[other] is not None:
-            raise UsageError(f"the axis is --{over}: leave --{other} out, or say --over {other} with --from and --to")
+            raise UsageError(f"the axis is --{over}: leave --{other} out, or use --over {other} with --from and --to")
     if over == "utilisation":
         low, high = 0.05 if low is None else low, 0.9 if high is None else high
     if low is None or high is None:
-        raise UsageError(f"say between which values of --{options['over']} to look, with --from and --to")
+        raise UsageError(f"give the range of --{options['over']} to search, with --from and --to")
     if options.get(over) is not None:
-        raise UsageError(f"--{options['over']} is what --from and --to range over: leave it out")
+        raise UsageError(f"--{options['over']} is the axis, so --from and --to set its range: leave it out")
     whole = AXES[over].startswith("int") and low.is_integer()
     begun = {**options, over: int(low) if whole else low} if over in options else dict(options)
     asked = (options["metric"], options["steps"], options["tolerance"], options["log"])

@@ -78,9 +78,9 @@ def command(
     the answers decoded from them, coded models by the answers reconstructed when shares are lost.
     """
     if tune and roles != ("coded",):
-        raise UsageError("--tune finds the smoothing of coded answers: collagebench evaluate coded --tune")
+        raise UsageError("--tune finds the smoothing of coded answers: use collagebench evaluate coded --tune")
     if tune and split == "test":
-        raise UsageError("smoothing that was tuned on test images would flatter itself; drop --split test")
+        raise UsageError("smoothing tuned on test images would look better than it is; drop --split test")
     if tune and (smooth_encode is not None or smooth_decode is not None):
         raise UsageError("--tune finds --smooth-encode and --smooth-decode; drop them")
     context = click.get_current_context()
@@ -91,7 +91,7 @@ def command(
         for name in names:
             if roles and role not in roles and context.get_parameter_source(name) == ParameterSource.COMMANDLINE:
                 raise UsageError(
-                    f"--{option(name)} means nothing to {' and '.join(roles)}, only to {role}: leave it out"
+                    f"--{option(name)} has no effect on {' and '.join(roles)}, only on {role}: leave it out"
                 )
     # Imported here, because they are heavy and no help text needs them.
     from collagebench.cli.progress import counted

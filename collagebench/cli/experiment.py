@@ -28,10 +28,12 @@ def conduct(verb: str, options: Mapping[str, Any]) -> int:
     gates = _gates(options["fail_if"], grid.cells[0].config)
     token = take_token(options.get("token_file"), grid.cells[0].config.fleet == "endpoint")
     if options.get("on_ray") and not grid.axes:
-        raise UsageError("--on-ray simulates the cells of a sweep: give an option several values, or leave it out")
+        raise UsageError(
+            "--on-ray simulates the cells of a sweep: give an option several values, or leave --on-ray out"
+        )
     own = [scheme.name for scheme in grid.cells[0].config.schemes if scheme.name not in SCHEMES]
     if options.get("on_ray") and own:
-        raise UsageError(f"the scheme {own[0]} does not come to the nodes of a cluster: leave --on-ray out")
+        raise UsageError(f"the scheme {own[0]} is not available on the nodes of a cluster: leave --on-ray out")
     if grid.axes:
         return conduct_sweep(verb, options, grid, gates, token)
     directory, config = run_directory(options["out"], verb), grid.cells[0].config
@@ -67,11 +69,11 @@ def _recorded(options: Mapping[str, Any]) -> dict[str, Any]:
 
     directory, given = options["out"], given_options(options)
     if directory is None:
-        raise UsageError("--resume needs the run that it goes on with: name its directory with --out")
+        raise UsageError("--resume needs the run to continue: name its directory with --out")
     if not is_sweep(directory):
         several = [name for name, value in given.items() if isinstance(value, tuple) and name not in REPEATED | FIELDS]
         if several:
-            raise UsageError(f"--resume knows the variants of the run already: leave --{option(several[0])} out")
+            raise UsageError(f"--resume takes the variants from the run: leave --{option(several[0])} out")
         return from_json(recorded_config(directory))
     from collagebench.study.sweep import recorded_values
 
@@ -80,7 +82,7 @@ def _recorded(options: Mapping[str, Any]) -> dict[str, Any]:
     single = [name for name in single if name in FIELDS and not isinstance(given[name], tuple)]
     if single:
         raise UsageError(
-            f"{directory} was begun with several values of --{option(single[0])}: name them all, or leave it out"
+            f"{directory} was begun with several values of --{option(single[0])}: give all of them, or leave it out"
         )
     return values
 

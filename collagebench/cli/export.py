@@ -96,9 +96,9 @@ def command(
     require_torch()
     if torchvision or network:
         if len(roles) != 1 or roles[0] not in ("single", "backup"):
-            raise UsageError("a network that was not trained here is exported as ROLE single or backup: name one")
+            raise UsageError("an external network is exported as ROLE single or backup: name one")
         if any(value is not None for value in (grid, head, k, single)):
-            raise UsageError("--grid, --head, --k and --single choose among networks that were trained here; drop them")
+            raise UsageError("--grid, --head, --k and --single choose among networks trained here; drop them")
         images = dataset or ("imagefolder" if data else "shapes")
         if images not in NAMES:
             raise UsageError(f"unknown dataset {images!r}; the datasets are {', '.join(NAMES)}")
@@ -170,9 +170,7 @@ def _export_trained(
         if failures:
             raise failures[0]
         names = ", ".join(found.name for found in checkpoints.values()) or "none"
-        raise ModelError(
-            f"no such checkpoint in {checkpoint or out} (it holds: {names}); `collagebench train` makes one"
-        )
+        raise ModelError(f"no such checkpoint in {checkpoint or out} (it has: {names}); `collagebench train` makes one")
     make_directory(out)
     done = 0
     # Singles come first: what is listed of another one goes, and its parities with it.

@@ -12,7 +12,9 @@ from collagebench.errors import OutputError, UsageError
 
 def _checked_name(context: click.Context, parameter: click.Parameter, name: str | None) -> str | None:
     if name is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
-        raise UsageError(f"{name!r} is no name for a dataset; use letters, digits, '.', '_' and '-', at most 100")
+        raise UsageError(
+            f"{name!r} is not a valid name for a dataset; use letters, digits, '.', '_' and '-', at most 100"
+        )
     return name
 
 
@@ -34,4 +36,4 @@ def make_directory(out: Path) -> None:
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError(f"{out} cannot be made a directory ({error.strerror}); choose another --out") from None
+        raise OutputError(f"cannot create the directory {out} ({error.strerror}); choose another --out") from None

@@ -63,14 +63,14 @@ class Several(click.ParamType):  # type: ignore[type-arg, unused-ignore] # gener
             try:
                 return self._kind.convert(value, param, ctx)
             except click.BadParameter as error:
-                self.fail(f"{error.message.rstrip('.')}; several have commas between them, as in 1,2,3", param, ctx)
+                self.fail(f"{error.message.rstrip('.')}; separate several values by commas, as in 1,2,3", param, ctx)
         said = str(param.opts[0] if param else self.name)
         found = [self._one(text.strip(), said, param, ctx) for text in value.split(",")]
         return several(found, said)
 
     def _one(self, text: str, said: str, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if not text:
-            raise UsageError(f"{said} has a comma with nothing before or behind it")
+            raise UsageError(f"{said} has a comma with no value before or after it")
         return self._kind.convert(text, param, ctx)
 
 
@@ -86,7 +86,7 @@ def number_of_answers(text: str) -> int:
     try:
         return ANSWERS[text] if text in ANSWERS else int(text)
     except ValueError:
-        raise UsageError(f"--accuracy is all, none or a number of answers from 0 up, not {text!r}") from None
+        raise UsageError(f"--accuracy must be all, none or a number of answers from 0 up, not {text!r}") from None
 
 
 SECTIONS = {
@@ -446,6 +446,6 @@ class ExperimentCommand(SectionedCommand):
             return super().parse_args(ctx, args)
         except click.UsageError as error:
             if "extra argument" in error.message:
-                hint = "several values of an option have commas between them, as in 0.1,0.3"
+                hint = "separate several values of an option by commas, as in 0.1,0.3"
                 raise click.UsageError(f"{error.message.rstrip('.')}: {hint}", ctx) from None
             raise

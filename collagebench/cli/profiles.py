@@ -48,8 +48,8 @@ def command(name: str | None, form: str) -> None:
     for facts in found:
         _print(facts, console)
     console.print(
-        "collagebench profiles NAME shows one, run --profile NAME takes the time that is said here, and simulate "
-        "--profile NAME a minute or two, some minutes for the largest.",
+        "`collagebench profiles NAME` shows one. `run --profile NAME` takes the time given here, `simulate --profile "
+        "NAME` a minute or two, or some minutes for the largest.",
         style="dim",
     )
 
@@ -110,7 +110,7 @@ def _print(facts: dict[str, Any], console: Console) -> None:
     fleet += "".join(f" Sweeps {name}: {', '.join(map(str, values))}." for name, values in facts["sweeps"].items())
     times = ""
     if facts["seconds"] is not None:
-        times = f" About {_time(facts['seconds_per_scheme'])} a scheme, {_time(facts['seconds'])} in all."
+        times = f" About {_time(facts['seconds_per_scheme'])} per scheme, {_time(facts['seconds'])} in all."
     print_line(console, fleet + times, indent="  ", style="dim")
     console.print()
 

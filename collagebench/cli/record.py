@@ -102,7 +102,7 @@ def command(
     take_token(None, wanted=False)
     several = [name for name, value in parameters.items() if isinstance(value, tuple)]
     if several:
-        raise UsageError(f"--{option(several[0])} must have a single value: workers are disturbed in one way")
+        raise UsageError(f"--{option(several[0])} must have a single value: workers are disturbed in only one way")
     asked = Recording(
         workers=count,
         where=where,
@@ -112,7 +112,7 @@ def command(
     path = out or Path("runs") / f"{datetime.now():%Y%m%d-%H%M%S}-record.json"
     see_that_it_can_be_written(path)
     if path.exists():
-        raise UsageError(f"{path} exists, and what was recorded cannot be recorded again; choose another --out")
+        raise UsageError(f"{path} exists, and a recording cannot be repeated; choose another --out")
     with counted("preparing") as report:
         profile = record(asked, path, samples, report, lambda text: click.echo(text, err=True))
 
@@ -122,9 +122,9 @@ def command(
         click.echo(f"profile: {path}", err=True)
     gone = all_lost([machine["lost"] for machine in profile["machines"]])
     if gone:
-        raise FleetError(f"{gone}; what was seen until then is in the profile")
+        raise FleetError(f"{gone}; what was recorded until then is in the profile")
     if not profile["complete"]:
-        raise Interrupted("interrupted; what was seen until then is in the profile")
+        raise Interrupted("interrupted; what was recorded until then is in the profile")
 
 
 for asked in command.params:  # they are taken, so that it can be said why servers cannot be watched, but not offered

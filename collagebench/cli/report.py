@@ -84,9 +84,11 @@ def command(
         raise UsageError(f"--slo must be a number above 0, not {slo_ms}")
 
     if details and form != "table":
-        raise UsageError(f"--details adds to the table, not to {form}: leave it out; json and html have all of it")
+        raise UsageError(
+            f"--details adds to the table, not to {form}: leave it out; json and html have all details anyway"
+        )
     if form in ("html", "svg", "trace") and out is None and sys.stdout and sys.stdout.isatty():
-        raise UsageError(f"{form} is nothing that a terminal can show: say where it should go, with --out FILE")
+        raise UsageError(f"{form} cannot be shown in a terminal: write it to a file with --out FILE")
     gates = [parse(text) for text in fail_if]
     code = print_report(runs, form, baseline=baseline, slo_ms=slo_ms, details=details, out=out, fail_if=gates)
     if out is not None:

@@ -101,7 +101,7 @@ def resolve_grid(options: Mapping[str, Any], recorded: Mapping[str, Any] = {}) -
                 except UsageError as error:
                     if values.get("fleet") != "endpoint":
                         raise
-                    hint = "--workers says how many requests may be at the servers at once"
+                    hint = "--workers is the number of requests that may be at the servers at once"
                     raise UsageError(f"{error}: {hint}") from None
     return Grid(values, axes, cells)
 
@@ -150,7 +150,7 @@ def check_fleet_options(values: dict[str, Any], given: Mapping[str, Any]) -> Non
         if name in given or (name in values and "fleet" not in given):
             takers = " or ".join(kind for kind, names in FLEETS.items() if name in names)
             raise UsageError(
-                f"--{option(name)} means nothing to the fleet {chosen}: say --fleet {takers}, or leave it out"
+                f"--{option(name)} has no effect with --fleet {chosen}: use --fleet {takers}, or leave it out"
             )
         values.pop(name, None)
     said = [host.workers for host in values.get("host", ())]
@@ -202,17 +202,17 @@ def _check_straggler_options(values: dict[str, Any], given: Mapping[str, Any], a
         if (name in given or (name in values and "stragglers" not in given)) and (is_axis or name not in to_others):
             families = [family for family in NAMES if name in _with_time_scale(PARAMETERS[family])]
             raise UsageError(
-                f"--{option(name)} means nothing to the stragglers {chosen}, only to {', '.join(families)}"
+                f"--{option(name)} has no effect with --stragglers {chosen}, only with {', '.join(families)}"
             )
         values.pop(name, None)
     for name, owner, needed in NEEDED:
         value = values.get(owner) or known.get(owner)
         swept_by = any(axis.name == owner for axis in axes)
         if name in given and name in takes and not swept_by and value not in needed:
-            raise UsageError(f"--{option(name)} means nothing with --{option(owner)} {value}: leave it out")
+            raise UsageError(f"--{option(name)} has no effect with --{option(owner)} {value}: leave it out")
     if values.get("straggler_mode") == "scale":
         if "time_scale" in given or ("time_scale" in values and "straggler_mode" not in given):
-            raise UsageError("--time-scale multiplies seconds, and in mode scale draws are factors: leave it out")
+            raise UsageError("--time-scale multiplies seconds, but in mode scale draws are factors: leave it out")
         values.pop("time_scale", None)
 
 
@@ -264,10 +264,10 @@ def profile_path(name: str) -> Path:
     if Path(name).is_file():
         return Path(name)
     if Path(name).exists() and not Path(name).is_dir():
-        raise UsageError(f"the profile {name} cannot be read: it is no ordinary file")
+        raise UsageError(f"the profile {name} cannot be read: it is not a regular file")
     known = [path.stem for path in profiles_dir().glob("*.toml")]
     raise UsageError(
-        f"there is no profile {name!r}, neither a file nor a shipped one{nearest(name, known, 'there are')}"
+        f"there is no profile {name!r}, neither a file nor a bundled one{nearest(name, known, 'there are')}"
     )
 
 
@@ -275,7 +275,7 @@ def _with_options(schemes: tuple[SchemeConfig, ...], given: Mapping[str, Any]) -
     for name in given:
         if not any(name in _options_of(scheme.name) for scheme in schemes):
             chosen = ", ".join(scheme.name for scheme in schemes)
-            raise UsageError(f"--{option(name)} means nothing to the chosen schemes ({chosen})")
+            raise UsageError(f"--{option(name)} has no effect on the chosen schemes ({chosen})")
     merged = []
     for scheme in schemes:
         taken = _options_of(scheme.name)

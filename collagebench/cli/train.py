@@ -229,14 +229,14 @@ def command(
 
     images = training_images(dataset, data, size, download)
     if name == "shapes" and dataset != name:
-        raise UsageError("shapes are the images that come along; call yours something else with --as")
+        raise UsageError("the name shapes is taken by the bundled dataset; choose another --as")
     if name not in (None, dataset) and dataset != "imagefolder":
-        raise UsageError(f"--as names an imagefolder, and {dataset} has a name already; drop it")
+        raise UsageError(f"--as names an imagefolder, but {dataset} already has a name; drop it")
     if not distil and (singles or role == "parity"):
         raise UsageError(
             "--no-distil learns from no single; drop --single"
             if singles
-            else "a parity learns what the single says; drop --no-distil"
+            else "a parity learns from the single's outputs; drop --no-distil"
         )
     image = images.size[:2]
     called = name or dataset
@@ -251,24 +251,25 @@ def command(
     exported = [one for one, (teacher, _) in zip(found, teachers, strict=True) if not isinstance(teacher, Checkpoint)]
     if exported and teacher_sees == "inputs" and not rounds:
         raise UsageError(
-            f"{exported[0]} is no checkpoint (.pt), and too slow to be asked at every step; add --rounds, such as 96"
+            f"{exported[0]} is not a checkpoint (.pt), and is too slow to be asked at every step; add --rounds, "
+            "such as 96"
         )
     source = click.get_current_context().get_parameter_source
     if distil and not teachers and source("distil") is not ParameterSource.DEFAULT:
         raise UsageError(
-            f"--distil learns from a single, and there is none in {out}; name it with --single, or drop it"
+            f"--distil learns from a single, but there is none in {out}; name it with --single, or drop --distil"
         )
     for option in () if resume else without_effect(role, head, bool(teachers)):
         if source(option) is not ParameterSource.DEFAULT:
             why = {
-                "label_smoothing": "is of labels where no single is asked; drop it, or add --no-distil",
-                "teacher_sees": "is about a single to learn from, and there is none; drop it, or add --single",
-                "blanks": f"is about images missing in an input, of which a {role} has one; drop it",
-                **({"temperature": "is not used where boxes are learnt; drop it"} if head and teachers else {}),
-            }.get(option, "weighs what a single says of classes beside labels, which nothing does here; drop it")
+                "label_smoothing": "applies to labels where no single is asked; drop it, or add --no-distil",
+                "teacher_sees": "applies to a single to learn from, but there is none; drop it, or add --single",
+                "blanks": f"applies to images missing from an input, but a {role} has only one; drop it",
+                **({"temperature": "is not used when boxes are learnt; drop it"} if head and teachers else {}),
+            }.get(option, "weighs what a single says of classes against labels, which does not apply here; drop it")
             raise UsageError(f"--{option.replace('_', '-')} {why}")
     if role == "parity" and len(teachers) > 1:
-        raise UsageError("a parity estimates what one single would say; name one --single")
+        raise UsageError("a parity estimates the outputs of one single; name only one --single")
     shape = {"stem": stem, "stride": stride, "widths": whole(widths), "depths": whole(depths), "layers": layers}
     kind = {"grid": grid, "canvas": canvas, "head": head, "k": k, "code": code}
     before = {"resize": resize, "mean": mean, "std": std}
@@ -277,8 +278,8 @@ def command(
     if torchvision or network:
         if any(value is not None for value in (*shape.values(), *kind.values())) or muon:
             raise UsageError(
-                "--stem, --stride, --widths, --depths, --layers and --muon are of our own layers, --grid, --input, "
-                "--head, --k and --code of other roles than a single; drop them, or --torchvision and --network"
+                "--stem, --stride, --widths, --depths, --layers and --muon are for the built-in network, --grid, "
+                "--input, --head, --k and --code for roles other than single; drop them, or --torchvision and --network"
             )
         architecture, begin, digest = borrow(role, images, torchvision, network, weights, start, before)
     else:
@@ -310,22 +311,22 @@ def command(
         **others,
     )
     if recipe.crop >= min(image):
-        raise UsageError(f"--crop {recipe.crop} is more than images of {min(image)} pixels can be shifted by")
+        raise UsageError(f"--crop {recipe.crop} is too large a shift for images of {min(image)} pixels")
     if recipe.cutout > min(image):
-        raise UsageError(f"--cutout {recipe.cutout} is more than images of {min(image)} pixels have; hide less of them")
+        raise UsageError(f"--cutout {recipe.cutout} is larger than images of {min(image)} pixels; choose a smaller one")
     path = out / f"{name_of(recipe, architecture)}.pt"
     make_directory(out)
     see_that_it_can_be_written(path)
     checkpoint = None
     if path.exists():
         if not resume:
-            raise UsageError(f"{path} exists; add --resume to go on from it, or remove it and its log first")
+            raise UsageError(f"{path} exists; add --resume to continue from it, or remove it and its log first")
         checkpoint = load(path)
         same_training(checkpoint, architecture.as_dict() | recipe.as_dict(), path)
         if checkpoint.classes != images.classes:
             raise UsageError(f"{path} was trained on other classes ({', '.join(checkpoint.classes)}); use its own data")
     elif (log := path.with_suffix(".csv")).exists():
-        raise UsageError(f"{log} exists, and would be the log of this training; remove it, or choose another --out")
+        raise UsageError(f"{log} exists, and this training would overwrite it; remove it, or choose another --out")
     if checkpoint is None and isinstance(architecture, Borrowed):
         tried(architecture.made())  # hours later would be late
     try:
@@ -342,7 +343,7 @@ def command(
                 architecture, recipe, images, path, checkpoint, report, taught, begin, live, foretold, spent
             )
     except KeyboardInterrupt:
-        kept = f"{path} holds what was learnt, to go on with --resume" if path.exists() else "nothing was saved yet"
+        kept = f"{path} holds what was learnt: continue with --resume" if path.exists() else "nothing was saved yet"
         raise Interrupted(f"interrupted; {kept}") from None
     click.echo(_result(path, checkpoint, -(-len(images) // HELD_OUT), found))
 
@@ -355,7 +356,7 @@ def _result(path: Path, checkpoint: Checkpoint, held_out: int, singles: tuple[Pa
     right = (
         f"{accuracy:.1%} of the {judged} held-out training image{'s' if judged != 1 else ''}"
         if math.isfinite(accuracy)
-        else "too few images to measure"
+        else "too few images to measure accuracy"
     )
     source = f"learnt from {' and '.join(map(str, singles))}" if singles else "learnt from labels alone"
     return f"{path}: {checkpoint.epoch} epoch{'s' if checkpoint.epoch != 1 else ''}, {right}, {source}"
@@ -372,4 +373,4 @@ def whole(numbers: str | None) -> tuple[int, ...] | None:
     try:
         return tuple(int(number) for number in numbers.split(","))
     except ValueError:
-        raise UsageError(f"{numbers!r} are no whole numbers with commas between them, such as 64,128") from None
+        raise UsageError(f"{numbers!r} is not a list of whole numbers separated by commas, such as 64,128") from None

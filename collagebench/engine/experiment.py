@@ -112,7 +112,7 @@ def _experiment(
     run_cells: Callable[[Plan, RunWriter, Progress, Collection[tuple[str, int]]], bool],
     measured: Mapping[tuple[str, int], float],
 ) -> None:
-    saved = f"interrupted; what was finished is in {directory}, to go on with --resume --out {directory}"
+    saved = f"interrupted; what was finished is in {directory}: continue with --resume --out {directory}"
     with interruptions() as told:
         watched = _Interruptible(progress, told)
         watched.stage("reading models and images")

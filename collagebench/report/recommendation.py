@@ -89,10 +89,10 @@ def conditions(answer: Object) -> str:
         points = f"{100 * wishes['allowed_loss']:.10g}"
         asked.append(f"at most {points} point{'s' if points != '1' else ''} lost")
     if wishes["budget"] is not None:
-        asked.append(f"at most {100 * wishes['budget']:.10g} % more work")
+        asked.append(f"at most {100 * wishes['budget']:.10g} % extra work")
     return (
         f"simulated: {workers}, {rates} requests/s (utilisation {shares}), stragglers {stragglers(answer['asked'])}, "
-        f"images {config['dataset']}; asked for: {', '.join(asked)}"
+        f"images {config['dataset']}; requirements: {', '.join(asked)}"
     )
 
 
@@ -134,18 +134,18 @@ def _table(answer: Object, console: Console) -> None:
     gone = print_table(table, console, ("", "points", "work", "right"))
     console.print()
     meanings = {
-        "*": f"no other is as good in {wishes['quantile']}, accuracy and work and better in one",
-        "right": "of all requests; one without an answer is not right",
-        "points": "right answers beside no redundancy, in points of a hundred",
-        "work": "worker time a request, beside no redundancy",
+        "*": f"no other is as good in {wishes['quantile']}, accuracy and work, and better in one of them",
+        "right": "of all requests; one without an answer counts as wrong",
+        "points": "right answers compared with no redundancy, in percentage points",
+        "work": "worker time per request / that of no redundancy",
     }
     if not all(one["bounded"] for one in shown):
-        meanings[">="] = f"too few requests to say what the {wishes['quantile']} is: raise --requests or --runs"
+        meanings[">="] = f"too few requests to determine the {wishes['quantile']}: raise --requests or --runs"
     if wishes["slo"] is not None and "" not in gone:
         meanings["|" if plain else "┊"] = "the SLO"
     if len(answer["asked"]["loads"]) > 1:
-        budget = ", a budget is judged at the dearest" if wishes["budget"] is not None else ""
-        meanings[f"{wishes['quantile']} ms"] = f"at the worst of the loads; work is the mean over them{budget}"
+        budget = "; a budget is judged at the costliest load" if wishes["budget"] is not None else ""
+        meanings[f"{wishes['quantile']} ms"] = f"at the worst load; work is the mean over the loads{budget}"
     for what, meaning in ((what, meaning) for what, meaning in meanings.items() if what not in gone):
         print_line(console, meaning, indent=f"{what:<8}", style="dim")
     if hidden:
@@ -196,18 +196,19 @@ def cautions(answer: Object) -> str:
     """Say what to know before settings are used, and what they gave where they were simulated."""
     settings, wishes, several = answer["settings"], answer["asked"]["wishes"], len(answer["asked"]["loads"]) > 1
     found = settings["simulated"]
-    late = f"of {as_ms(found['latency_s'])} ms" if found["latency_s"] else "without end"
-    gave = f"a {wishes['quantile']} {late} for {as_times(found['work'])} the work"
+    name = wishes["quantile"]
+    late = f"a {name} of {as_ms(found['latency_s'])} ms" if found["latency_s"] else f"no finite {name}"
+    gave = f"{late} for {as_times(found['work'])} the work"
     gave = "an overload" if found["unsteady"] else gave
-    longer = f", and {100 * settings['longer']:.0f} % more, as half of all answers take nearly as long"
+    longer = f", plus {100 * settings['longer']:.0f} % because half of all answers take nearly as long"
     said = (
-        "gRPC has hedging in its Java and .NET clients; both know fixed delays only: this one is the choice's own "
-        f"percentile at the {'highest ' if several else ''}load{longer if settings['longer'] else ''}. Simulated with "
-        f"it: {gave}."
+        "gRPC offers hedging in its Java and .NET clients. It takes only fixed delays, as Envoy does: this one is the "
+        f"choice's own percentile at the {'highest ' if several else ''}load{longer if settings['longer'] else ''}. "
+        f"Simulated with it: {gave}."
     )
     if found["status"] not in ("meets", "perhaps"):
-        said += f" That is not what was asked for ({SAID[found['status']]}): hedge at a running percentile instead."
-    return f"{said} Send copies only of requests that may be served twice."
+        said += f" That misses the requirements ({SAID[found['status']]}): hedge at a running percentile instead."
+    return f"{said} Send copies only of requests that may safely be served twice."
 
 
 def _validation(answer: Object, console: Console) -> None:

@@ -32,7 +32,7 @@ def recommendation_page(answer: Object, title: str) -> str:
     ]
     badge = tag(
         "span",
-        "CHOSEN" if answer["sure"] else "PERHAPS" if answer["choice"] else "NOTHING MEETS IT",
+        "CHOSEN" if answer["sure"] else "PERHAPS" if answer["choice"] else "NONE QUALIFIES",
         class_="badge valid" if answer["sure"] else "badge invalid",
     )
     body = [
@@ -54,7 +54,7 @@ def recommendation_page(answer: Object, title: str) -> str:
         ),
         tag(
             "main",
-            tag("h2", "What each buys and what it costs", class_="part"),
+            tag("h2", "What each gains and costs", class_="part"),
             tag("div", plots, class_="plots") if any(plots) else None,
             tag("h2", "Every variant", class_="part"),
             _table(answer, looks),
@@ -121,9 +121,10 @@ def _table(answer: Object, looks: dict[str, Look]) -> Markup:
             )
         )
     note = (
-        f"{quantile}: at the worst load, with its 95 % interval. Right: of all requests; one without an answer is not "
-        "right. Points: right answers beside no redundancy. Work: worker time a request beside no redundancy, the mean "
-        "over the loads. Front: no other is as good in all three and better in one."
+        f"{quantile}: at the worst load, with its 95 % interval. Right: of all requests; one without an answer counts "
+        "as wrong. Points: right answers compared with no redundancy, in percentage points. Work: worker time per "
+        "request / that of no redundancy, the mean over the loads. Front: no other is as good in all three, and better "
+        "in one of them."
     )
     return tag("div", scrolling(heads, lines, "Every variant"), tag("p", note, class_="note"))
 

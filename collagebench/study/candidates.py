@@ -45,7 +45,9 @@ def candidates(workers: int, slo: float | None = None, asked: Sequence[str] = ()
         UsageError: a scheme that was asked for needs an SLO.
     """
     if slo is None and "default" in asked:
-        raise UsageError("the scheme default answers when the time for an answer is up: say --slo how long that is")
+        raise UsageError(
+            "the scheme default needs --slo, because it answers shortly before the time for an answer is up"
+        )
     found = _usual(workers, slo)
     if not asked:
         return found

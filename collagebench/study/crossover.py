@@ -64,21 +64,23 @@ class Question:
     def __post_init__(self) -> None:
         check_axis(self.over)
         if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low < self.high):
-            raise UsageError(f"--from must be below --to, and both numbers; they are {self.low:g} and {self.high:g}")
+            raise UsageError(
+                f"--from and --to must be numbers, and --from below --to; they are {self.low:g} and {self.high:g}"
+            )
         if self.metric not in METRICS:
             raise UsageError(f"--metric must be one of {', '.join(METRICS)}, not {self.metric!r}")
         if self.log and self.low <= 0:
             raise UsageError(f"--log needs a --from above 0, not {self.low:g}")
         if self.whole and not (self.low.is_integer() and self.high.is_integer()):
-            raise UsageError(f"--{option(self.over)} is a whole number, so --from and --to must be")
+            raise UsageError(f"--{option(self.over)} is a whole number, so --from and --to must be whole numbers, too")
         if not 2 <= self.steps <= MOST_STEPS:
             raise UsageError(f"--steps must be from 2 to {MOST_STEPS}, not {self.steps}")
         if self.tolerance is not None and not 0 < self.tolerance < (math.inf if self.log else self.high - self.low):
             raise UsageError(f"--tolerance must be above 0 and below the range, not {self.tolerance:g}")
         if len(self.config.schemes) < 2:
-            raise UsageError("a crossover is between two schemes: name another with --scheme")
+            raise UsageError("a crossover is between two schemes: name at least two with --scheme")
         if self.config.runs < 3:
-            raise UsageError(f"a crossover takes 3 runs or more to be sure of anything, not {self.config.runs}")
+            raise UsageError(f"a crossover takes at least 3 runs to show anything, not {self.config.runs}")
         counted = self.config.runs * (self.config.requests - round(self.config.warmup * self.config.requests))
         if self.metric in QUANTILES and counted < (needed := requests_needed(QUANTILES[self.metric])):
             raise UsageError(
@@ -127,7 +129,7 @@ AXES = {
 def check_axis(over: str) -> None:
     """Raise a UsageError if this is not the name of a field that is a number."""
     if over not in AXES:
-        raise UsageError(f"--over names an option that is a number{nearest(option(over), map(option, AXES))}")
+        raise UsageError(f"--over takes an option that is a number{nearest(option(over), map(option, AXES))}")
 
 
 def at(question: Question, value: float) -> Config:
@@ -282,7 +284,9 @@ def said(question: Question, first: str, second: str, looks: dict[float, Look], 
     unknown = [value for value, one in sorted(looks.items()) if not one.known]
     gaps = f"; at {_list(unknown)} there is nothing to compare" if unknown else ""
     if outcome == "unknown":
-        return f"{first} and {second} cannot be compared {span}: neither has a {question.metric} that all runs agree on"
+        return (
+            f"{first} and {second} cannot be compared {span}: at no value do both have a {question.metric} in every run"
+        )
     if outcome == "alike":
         return f"{first} and {second} cannot be told apart {span}{gaps}"
     if outcome == "throughout":
@@ -294,18 +298,18 @@ def said(question: Question, first: str, second: str, looks: dict[float, Look], 
         contrary = [value for value in unsure if looks[value].difference * better < 0]
         if contrary:
             firmly = any(looks[value].verdict == -better for value in contrary)
-            one_of = f"is not shown once it is one of {tests} values" if firmly else "is not shown"
+            one_of = f"is not shown after correcting for {tests} values" if firmly else "is not shown"
             return (
                 f"{names[better]} is shown to be better than {names[-better]} at {axis} {_list(shown)}; at "
-                f"{_list(contrary)} its {question.metric} is the higher one, which {one_of}: there may be a "
-                f"crossover, and more --runs or --requests would tell{gaps}"
+                f"{_list(contrary)} its {question.metric} is higher, but that {one_of}: there may be a crossover, and "
+                f"more --runs or --requests would tell{gaps}"
             )
         if len(unsure) + len(unknown) < len(shown):
-            rest = f", wherever a difference is shown (none is at {_list(unsure)})" if unsure else ""
+            rest = f", wherever a difference is shown (none is shown at {_list(unsure)})" if unsure else ""
             return f"{names[better]} is better than {names[-better]} {span}{rest}: no crossover{gaps}"
         return (
-            f"{names[better]} is shown to be better than {names[-better]} at {axis} {_list(shown)} alone, and nowhere "
-            f"from {question.low:g} to {question.high:g} to be worse: no crossover{gaps}"
+            f"{names[better]} is shown to be better than {names[-better]} only at {axis} {_list(shown)}, and worse "
+            f"nowhere from {question.low:g} to {question.high:g}: no crossover{gaps}"
         )
     parts = [f"{names[found[0].before]} is better up to"]
     for number, one in enumerate(found):

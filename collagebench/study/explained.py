@@ -52,7 +52,7 @@ def figures(one: Candidate, wishes: Wishes) -> str:
 def _chosen(choice: Candidate, wishes: Wishes, others: bool) -> str:
     what = _name(choice)
     if choice.scheme == "none" and wishes.slo is None and others:
-        what += ", than which nothing else that will do is shown to be faster"
+        what += " (no scheme that meets the requirements is shown to be faster)"
     sure = status(choice, wishes) == "meets"
     slo = f", against an SLO of {1e3 * wishes.slo:.10g} ms" if wishes.slo is not None else ""
     verb = "Use" if sure else "Perhaps use"
@@ -62,22 +62,24 @@ def _chosen(choice: Candidate, wishes: Wishes, others: bool) -> str:
 def _nothing(nearest: Mapping[str, Candidate], wishes: Wishes) -> list[str]:
     """Say which one wish nothing meets beside the others, and what comes nearest to it."""
     if not nearest:
-        return ["Nothing meets what is asked for, nor would it with one wish less: ask for less, or add workers."]
+        return [
+            "No scheme meets the requirements, even with any one of them dropped: relax more of them, or add workers."
+        ]
     lines = []
     for wish, one in nearest.items():
-        lines.append(f"But for {_wish(wish, wishes)} the nearest is {_name(one)}: {figures(one, wishes)}.")
-    return [f"Nothing meets all that is asked for. {lines[0]}", *lines[1:MISSES]]
+        lines.append(f"Without {_wish(wish, wishes)}, the nearest is {_name(one)}: {figures(one, wishes)}.")
+    return [f"No scheme meets all the requirements. {lines[0]}", *lines[1:MISSES]]
 
 
 def _wish(name: str, wishes: Wishes) -> str:
     if name == "slo" and wishes.slo is not None:
         return f"the SLO of {1e3 * wishes.slo:.10g} ms"
     if name == "budget" and wishes.budget is not None:
-        return f"the budget of {100 * wishes.budget:.10g} % more work"
+        return f"the budget of {100 * wishes.budget:.10g} % extra work"
     if name == "floor" and wishes.accuracy is not None:
-        return f"the floor of {100 * wishes.accuracy:.10g} % right"
+        return f"the accuracy floor of {100 * wishes.accuracy:.10g} % right"
     points = f"{100 * (wishes.allowed_loss or 0.0):.10g}"
-    return f"the limit of {points} point{'s' if points != '1' else ''} of accuracy lost"
+    return f"the limit of {points} point{'s' if points != '1' else ''} of lost accuracy"
 
 
 def _beside(
@@ -86,13 +88,16 @@ def _beside(
     """Say what there would be without redundancy, unless that is the choice, and without stragglers."""
     bounds = [(load["bound"] or {}).get("latency_s", {}).get(wishes.quantile) for load in loads]
     known = [bound for bound in bounds if bound is not None]
-    said = [] if choice is plain else [f"Without redundancy {_without(plain, wishes)}"]
-    said += [f"{'a' if said else 'A'} fleet without stragglers would have {_ms(max(known))}"] if known else []
+    said = [] if choice is plain else [f"Without redundancy, {_without(plain, wishes)}"]
+    if known:
+        said.append(f"{'without' if said else 'Without'} stragglers, the {wishes.quantile} would be {_ms(max(known))}")
     return [f"{'; '.join(said)}."] if said else []
 
 
 def _without(plain: Candidate, wishes: Wishes) -> str:
-    return "the fleet cannot keep up" if plain.worst.unsteady is not None else f"it is {_latency(plain, wishes)}"
+    return (
+        "the fleet cannot keep up" if plain.worst.unsteady is not None else f"the fleet has {_latency(plain, wishes)}"
+    )
 
 
 def _next(choice: Candidate, others: Sequence[Candidate], judged: Sequence[Candidate], wishes: Wishes) -> str:
@@ -100,17 +105,17 @@ def _next(choice: Candidate, others: Sequence[Candidate], judged: Sequence[Candi
         after = others[0]
         name = "No redundancy" if after.scheme == "none" else after.variant
         less_sure = status(after, wishes) == "perhaps" or after.at_most > choice.at_most
-        why = ", no worse in any figure but less sure" if after.beats(choice) and less_sure else ""
-        return f"Next{why}: {name} with {figures(after, wishes)}."
+        why = ", no worse in any figure but less certain" if after.beats(choice) and less_sure else ""
+        return f"Next best{why}: {name} with {figures(after, wishes)}."
     if len(judged) == 1:
-        return "Nothing else was asked about (--scheme)."
-    return f"Nothing else meets what is asked for: {_nearly(choice, judged, wishes)}."
+        return "No other scheme was asked about (--scheme)."
+    return f"No other scheme meets the requirements: {_nearly(choice, judged, wishes)}."
 
 
 def _nearly(choice: Candidate, judged: Sequence[Candidate], wishes: Wishes) -> str:
     others = [one for one in judged if one is not choice and one.worst.unsteady is None]
     if not others:
-        return "all else cannot keep up"
+        return "none of the others can keep up"
     fastest = min(others, key=lambda one: one.worst.latency)
     return f"the fastest other is {fastest.variant} with {_latency(fastest, wishes)} ({WORDS[status(fastest, wishes)]})"
 
@@ -122,7 +127,9 @@ def _cheaper(choice: Candidate, judged: Sequence[Candidate], wishes: Wishes) -> 
         if unsure:
             best = min(unsure, key=lambda one: one.worst.latency)
             gives = f"{_latency(best, wishes)}, {_accuracy(best)}"
-            return f"Cheaper, and perhaps good enough: {_name(best)} ({_work(best)}): {gives}; more --runs would tell."
+            return (
+                f"Cheaper, and perhaps good enough: {_name(best)} ({_work(best)}) with {gives}; more --runs would tell."
+            )
     some = [
         one for one in judged[1:] if one.cost < choice.cost - 0.01 and status(one, wishes) not in ("meets", "perhaps")
     ]
@@ -131,7 +138,8 @@ def _cheaper(choice: Candidate, judged: Sequence[Candidate], wishes: Wishes) -> 
         return None
     best = min(steady, key=lambda one: one.worst.latency)
     return (
-        f"Cheaper but out: {best.variant} ({_work(best)}) is {WORDS[status(best, wishes)]}: {_latency(best, wishes)}."
+        f"Cheaper, but ruled out: {best.variant} ({_work(best)}) is {WORDS[status(best, wishes)]}, with "
+        f"{_latency(best, wishes)}."
     )
 
 
@@ -141,7 +149,7 @@ def _rest(judged: Sequence[Candidate], left: Sequence[Left], wishes: Wishes) -> 
     text = f"Of {len(judged)} variant{'s' if len(judged) > 1 else ''}: {', '.join(reversed(parts))}"
     schemes = sorted({one.variant.split()[0] for one in left})
     return (
-        f"{text}. Not considered, for want of a model or of workers: {', '.join(schemes)}." if schemes else f"{text}."
+        f"{text}. Not considered, for lack of a model or of workers: {', '.join(schemes)}." if schemes else f"{text}."
     )
 
 
@@ -152,7 +160,7 @@ def _name(one: Candidate) -> str:
 def _latency(one: Candidate, wishes: Wishes) -> str:
     worst = one.worst
     if not worst.latency < inf:
-        return f"a {wishes.quantile} without end (too many requests fail)"
+        return f"no finite {wishes.quantile} (too many requests fail)"
     upper = f" (at most {_ms(one.at_most)})" if one.at_most < inf else ""
     least = "" if worst.bounded else "at least "
     return f"a {wishes.quantile} of {least}{_ms(worst.latency)}{upper}"

@@ -73,7 +73,9 @@ def axes_of(values: Values) -> tuple[Axis, ...]:
     count = math.prod(len(axis.values) for axis in axes)
     if count > MOST_CELLS:
         product_of = " x ".join(f"{len(axis.values)} of --{option(axis.name)}" for axis in axes)
-        raise UsageError(f"{product_of} make {count:,} experiments, {MOST_CELLS:,} are the most: shorten a list")
+        raise UsageError(
+            f"{product_of} make {count:,} experiments, but at most {MOST_CELLS:,} are possible: shorten a list"
+        )
     return axes
 
 
@@ -100,7 +102,9 @@ def variants(scheme: SchemeConfig) -> list[SchemeConfig]:
         return [scheme]
     count = math.prod(len(options[name]) for name in several)
     if count > MOST_VARIANTS:
-        raise UsageError(f"the lists of {scheme.variant} make {count:,} variants of it, {MOST_VARIANTS} are the most")
+        raise UsageError(
+            f"the lists of {scheme.variant} make {count:,} variants of it, but at most {MOST_VARIANTS} are possible"
+        )
     found = []
     for values in product(*(_in_order(options[name]) for name in several)):
         chosen = dict(zip(several, values, strict=True))
@@ -120,7 +124,7 @@ def several(values: Sequence[Any], what: str) -> tuple[Any, ...]:
         raise UsageError(f"{what} is an empty list: give it a value, or leave it out")
     for place, value in enumerate(values):
         if value in values[:place]:
-            raise UsageError(f"{what} has {value!r} twice: every value makes an experiment, so once is enough")
+            raise UsageError(f"{what} has {value!r} twice: each value makes an experiment, so once is enough")
     return tuple(values)
 
 

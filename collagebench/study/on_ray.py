@@ -104,7 +104,9 @@ class RayExecutor(Executor):
         except self._ray.exceptions.RayError as error:
             future.set_exception(_cause(error))
         except OSError as error:
-            future.set_exception(CollagebenchError(f"what came back cannot be written ({error.strerror or error})"))
+            future.set_exception(
+                CollagebenchError(f"the results from the node cannot be written ({error.strerror or error})")
+            )
         except BaseException as error:
             future.set_exception(error)
         else:
@@ -131,7 +133,7 @@ def _cause(error: Any) -> BaseException:
         return cause
     from collagebench.fleet.ray import reason
 
-    return CollagebenchError(f"its task on the Ray cluster was lost ({reason(error)}): what was finished stays")
+    return CollagebenchError(f"its task on the Ray cluster was lost ({reason(error)}): what was finished is kept")
 
 
 def _there(

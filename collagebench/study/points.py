@@ -129,7 +129,7 @@ def interrupted(directory: Path) -> Interrupted:
     if not directory.exists():
         return Interrupted("interrupted before anything was finished")
     return Interrupted(
-        f"interrupted; what was finished is in {directory}: the same command with --out {directory} goes on from there"
+        f"interrupted; what was finished is in {directory}: repeat the command with --out {directory} to continue"
     )
 
 

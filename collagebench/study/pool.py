@@ -82,7 +82,7 @@ class Pool:
                     except (BlockingIOError, RuntimeError) as error:
                         raise CollagebenchError(
                             f"no more processes can be started ({getattr(error, 'strerror', error)}): raise `ulimit "
-                            "-u`, or go on with fewer --jobs"
+                            "-u`, or continue with fewer --jobs"
                         ) from None
                 done, _ = wait(waiting, LOOK_EVERY, FIRST_COMPLETED)
                 if self._stopped.is_set():
@@ -142,16 +142,16 @@ def _result(future: Future[Result], name: str, in_hand: list[str]) -> Result:
     except CollagebenchError as error:
         raise type(error)(f"{name}: {error}") from None
     except MemoryError:
-        raise CollagebenchError(f"{name}: memory ran short; go on with fewer --jobs") from None
+        raise CollagebenchError(f"{name}: out of memory; continue with fewer --jobs") from None
     except BrokenProcessPool:
         raise _killed(in_hand) from None
 
 
 def _killed(in_hand: list[str]) -> CollagebenchError:
     return CollagebenchError(
-        f"a process was killed (it had {' or '.join(in_hand)} in hand), by the system if memory ran short, or "
-        "could not start: what was finished stays: the same command with the same --out (a sweep also wants "
-        "--resume) and fewer --jobs goes on from there"
+        f"a process was killed (while working on {' or '.join(in_hand)}), by the system if memory ran short, or could "
+        "not start. What was finished is kept: repeat the command with the same --out (for a sweep, also --resume) and "
+        "fewer --jobs to continue"
     )
 
 

@@ -77,8 +77,8 @@ def recommend(
     wishes = asked.wishes
     if asked.config.accuracy == 0 and (wishes.accuracy is not None or (wishes.allowed_loss or 0) < 1):
         raise UsageError(
-            "--accuracy none leaves unknown what a scheme gets wrong: classify some answers of each run, such as "
-            "--accuracy 300, or say --accuracy-loss 1 if it does not matter"
+            "--accuracy none leaves unknown what a scheme gets wrong: classify some answers of each run, as with "
+            "--accuracy 300, or give --accuracy-loss 1 if accuracy does not matter"
         )
     plain = replace(asked.config, schemes=(NONE,), **load_of(asked.loads[-1]))
     plan = make_plan(plain)

@@ -106,8 +106,8 @@ def _earlier(grid: Grid, directory: Path, engine: str) -> Compute:
     if lost:
         axes = ", ".join(f"--{option(name)}" for name in sweep.axes)
         raise UsageError(
-            f"{directory} was begun with a cell {lost[0]}, which is not among those now: lists ({axes}) may be longer "
-            "than before, but not shorter; leave the options out, or sweep again into another directory"
+            f"{directory} was begun with a cell {lost[0]}, which is now missing: lists ({axes}) may be longer than "
+            "before, but not shorter. Leave the options out, or sweep again into another directory"
         )
     return sweep.compute_s
 
@@ -118,7 +118,7 @@ def _kept(grid: Grid, directory: Path, engine: str, resume: bool, compute: Compu
     if not resume and directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
         raise OutputError(
             f"{directory} is not empty; choose another directory, so that no results are overwritten"
-            + (", or go on with the sweep in it with --resume" if is_sweep(directory) else "")
+            + (", or continue the sweep in it with --resume" if is_sweep(directory) else "")
         )
     sweep = Sweep(
         engine=engine,
@@ -143,7 +143,7 @@ def _kept(grid: Grid, directory: Path, engine: str, resume: bool, compute: Compu
     except Interrupted:
         end("interrupted")
         raise Interrupted(
-            f"interrupted; what was finished is in {directory}, to go on with --resume --out {directory}"
+            f"interrupted; what was finished is in {directory}: continue with --resume --out {directory}"
         ) from None
     except BaseException as error:
         with contextlib.suppress(CollagebenchError):

@@ -89,16 +89,16 @@ def _said(choice: Candidate, runner_up: Candidate | None, better: bool, valid: b
         return "The live run is INVALID, so it neither confirms nor refutes the choice."
     met = status(choice, wishes)
     if met not in ("meets", "perhaps"):
-        return f"Not confirmed: live, {choice.variant} did not meet what was asked for."
+        return f"Not confirmed: live, {choice.variant} did not meet the requirements."
     if better and runner_up is not None:
         return f"Not confirmed: live, {runner_up.variant} was better than {choice.variant}."
     if met == "perhaps":
         return (
             f"Neither confirmed nor refuted: live, {choice.variant} had {figures(choice, wishes)}, which perhaps meets "
-            "what was asked for; more --runs would tell."
+            "the requirements; more --runs would tell."
         )
     rest = "" if runner_up is None else f", and {runner_up.variant} is not better by more than noise"
-    return f"Confirmed: live, {choice.variant} meets what was asked for{rest}."
+    return f"Confirmed: live, {choice.variant} meets the requirements{rest}."
 
 
 def _scheme(one: Mapping[str, Any]) -> SchemeConfig:

@@ -82,16 +82,16 @@ def test_where_figures_point_the_other_way_no_crossover_is_denied() -> None:
     assert (shown.verdict, contrary.verdict, favourable.verdict) == (-1, 0, 0)
     there = said(question, "collage", "replication", {0.1: contrary, 0.4: favourable, 0.8: shown}, 3)
     assert there == (
-        "collage is shown to be better than replication at utilisation 0.8; at 0.1 its p99 is the higher one, which is "
+        "collage is shown to be better than replication at utilisation 0.8; at 0.1 its p99 is higher, but that is "
         "not shown: there may be a crossover, and more --runs or --requests would tell"
     )
     alone = look([2.0, 1.5, 3.0, 1.2], [1.0, 1.4, 2.0, 1.1])
     alone = replace(alone, low=0.01, p=0.04)
     there = said(question, "collage", "replication", {0.1: alone, 0.4: favourable, 0.8: shown}, 3)
-    assert "the higher one, which is not shown once it is one of 3 values: there may be a crossover" in there
+    assert "its p99 is higher, but that is not shown after correcting for 3 values: there may be a crossover" in there
     assert said(question, "collage", "replication", {0.1: favourable, 0.4: shown, 0.8: shown}, 3) == (
-        "collage is better than replication from utilisation 0.1 to 0.8, wherever a difference is shown (none is at "
-        "0.1): no crossover"
+        "collage is better than replication from utilisation 0.1 to 0.8, wherever a difference is shown (none is shown "
+        "at 0.1): no crossover"
     )
 
 
@@ -207,19 +207,19 @@ def test_records_that_were_changed_are_refused(capsys: pytest.CaptureFixture[str
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--scheme", "none"], "a crossover is between two schemes: name another with --scheme"),
-        (["--over", "utilization"], "--over names an option that is a number; did you mean 'utilisation'?"),
-        (["--over", "seed", "--from", 1, "--to", 9], "--over names an option that is a number"),
+        (["--scheme", "none"], "a crossover is between two schemes: name at least two with --scheme"),
+        (["--over", "utilization"], "--over takes an option that is a number; did you mean 'utilisation'?"),
+        (["--over", "seed", "--from", 1, "--to", 9], "--over takes an option that is a number"),
         (["--over", "workers", "--from", 2.5, "--to", 9], "--workers is a whole number, so --from and --to must be"),
         (["--over", "persistence", "--from", 0, "--to", 2, "--log"], "--log needs a --from above 0, not 0"),
         (["--runs", 3, "--requests", 10], "30 requests after the warm-up are too few for a p99, which takes 368"),
-        (["--over", "dataset"], "--over names an option that is a number"),
-        (["--over", "persistence"], "say between which values of --persistence to look, with --from and --to"),
-        (["--from", 0.9, "--to", 0.1], "--from must be below --to"),
+        (["--over", "dataset"], "--over takes an option that is a number"),
+        (["--over", "persistence"], "give the range of --persistence to search, with --from and --to"),
+        (["--from", 0.9, "--to", 0.1], "--from and --to must be numbers, and --from below --to"),
         (["--metric", "p98"], "--metric must be one of p50, p90, p95, p99, p999, mean, not 'p98'"),
-        (["--utilisation", 0.5], "--utilisation is what --from and --to range over: leave it out"),
+        (["--utilisation", 0.5], "--utilisation is the axis, so --from and --to set its range: leave it out"),
         (["--tolerance", 5], "--tolerance must be above 0 and below the range, not 5"),
-        (["--runs", 2], "a crossover takes 3 runs or more"),
+        (["--runs", 2], "a crossover takes at least 3 runs"),
         (["--steps", 1], "--steps must be from 2 to 40, not 1"),
         (["--steps", 100_000], "--steps must be from 2 to 40, not 100000"),
         (["--from", -1], "--utilisation must be a number above 0, not -1.0"),

@@ -195,8 +195,8 @@ def test_what_does_not_fit_is_one_sentence(
         (("coded", "--tune", "--split", "test"), 2, "drop --split test"),
         (("coded", "--tune", "--smooth-encode", 1), 2, "drop them"),
         (("coded", "--tune", "--models", bare), 1, "no model for coded"),
-        (("single", "--grid", 3), 2, "--grid means nothing to single, only to collage"),
-        (("single", "backup", "--coded-k", 8), 2, "--coded-k means nothing to single and backup, only to coded"),
+        (("single", "--grid", 3), 2, "--grid has no effect on single, only on collage"),
+        (("single", "backup", "--coded-k", 8), 2, "--coded-k has no effect on single and backup, only on coded"),
     ):
         assert evaluate(*arguments) == code, arguments
         said = capsys.readouterr().err

@@ -77,14 +77,14 @@ def test_a_file_of_ones_own(tmp_path):
 def test_a_pipe_is_no_profile(tmp_path):
     """What is there, but no file that can be read again, is called that, and not missing."""
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(UsageError, match=r"the profile .*/pipe cannot be read: it is no ordinary file"):
+    with pytest.raises(UsageError, match=r"the profile .*/pipe cannot be read: it is not a regular file"):
         profiles(tmp_path / "pipe")
 
 
 def test_an_unknown_name():
     """The nearest name is suggested; without one all are listed."""
     with pytest.raises(
-        UsageError, match=r"no profile 'papr', neither a file nor a shipped one; did you mean 'paper'\?"
+        UsageError, match=r"no profile 'papr', neither a file nor a bundled one; did you mean 'paper'\?"
     ):
         profiles("papr")
     with pytest.raises(UsageError, match=r"there are collage-policies, collage-result, crashes, .*tail-at-scale"):

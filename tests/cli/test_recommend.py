@@ -48,7 +48,7 @@ def test_no_answer_is_an_exit_code_of_its_own(capsys: pytest.CaptureFixture[str]
         capsys, *SMALL, "--scheme", "hedge", "--slo", 1, "--slo-quantile", "p50", "--out", tmp_path / "a"
     )
     assert code == 3
-    assert "But for the SLO of 1 ms the nearest is" in " ".join(out.split())
+    assert "Without the SLO of 1 ms, the nearest is" in " ".join(out.split())
 
 
 def test_several_rates_are_all_judged(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -68,7 +68,7 @@ def test_several_rates_are_all_judged(capsys: pytest.CaptureFixture[str], tmp_pa
     [
         (["--rate", "50,50"], "--rate has 50.0 twice"),
         (["--workers", "5,10"], "--workers must have a single value here: only loads may have several"),
-        (["--utilisation", 0.5, "--rate", 40], "--rate and --utilisation say the same thing twice"),
+        (["--utilisation", 0.5, "--rate", 40], "--rate and --utilisation set the same thing"),
         (["--slo", 0], "--slo must be a number above 0, not 0"),
         (["--slo-quantile", "p98"], "--slo-quantile must be one of"),
         (["--accuracy-floor", 95], "--accuracy-floor is a share from 0 to 1, not 95"),

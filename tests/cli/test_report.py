@@ -135,7 +135,7 @@ def test_a_page_is_nothing_for_a_terminal(sound, tmp_path, capsys, monkeypatch):
     """It wants a file there, and says where it went; --details adds nothing to what has everything."""
     monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
     assert report(sound, "--format", "html") == 2
-    assert "say where it should go, with --out FILE" in capsys.readouterr().err
+    assert "write it to a file with --out FILE" in capsys.readouterr().err
     assert report(sound, "--format", "html", "--out", tmp_path / "page.html") == 0
     assert capsys.readouterr().err == f"report: {tmp_path / 'page.html'}\n"
     assert report(sound, "--format", "csv", "--details") == 2

@@ -145,7 +145,7 @@ def test_ctrl_c_saves_and_reports_what_was_finished(tmp_path: Path, sign: signal
         process.send_signal(sign)
     code, out, err = finish(process)
     assert code == 130
-    assert err == "collagebench: interrupted; what was finished is in r, to go on with --resume --out r\n"
+    assert err == "collagebench: interrupted; what was finished is in r: continue with --resume --out r\n"
     assert re.search(r"none +\d", out)
     assert "INVALID" in out
     assert workers.left_after(SOON) == set()
@@ -230,21 +230,21 @@ def test_a_directory_that_cannot_be_used_is_one_sentence(tmp_path: Path) -> None
     ("arguments", "sentence"),
     [
         (["--scheme", "colage"], "colage"),
-        (["--scheme", "none", "--replicas", "2"], "--replicas means nothing"),
+        (["--scheme", "none", "--replicas", "2"], "--replicas has no effect"),
         (["--workers", "0"], "--workers"),
-        (["--rate", "5", "--utilisation", "0.5"], "same thing twice"),
-        (["--stragglers", "trace", "--trace", "x", "--block", "3"], "--block means nothing with --replay iid"),
+        (["--rate", "5", "--utilisation", "0.5"], "set the same thing"),
+        (["--stragglers", "trace", "--trace", "x", "--block", "3"], "--block has no effect with --replay iid"),
         (
             ["--stragglers", "structured", "--slow-place", "first", "--slow-machines", "0.1"],
-            "--slow-machines means nothing with --slow-place first",
+            "--slow-machines has no effect with --slow-place first",
         ),
         (
             ["--stragglers", "structured", "--slow-place", "none", "--slow-machine", "1"],
-            "--slow-machine means nothing with --slow-place none",
+            "--slow-machine has no effect with --slow-place none",
         ),
         (["--utilisation", "50"], "a share of the workers' time, such as 0.5"),
-        (["--utilisation", "0.1-0.5"], "several have commas between them"),
-        (["--scheme", "none", "hedge"], "several values of an option have commas between them"),
+        (["--utilisation", "0.1-0.5"], "separate several values by commas"),
+        (["--scheme", "none", "hedge"], "separate several values of an option by commas"),
         (["--rate", "-1"], "--rate"),
         (["--rate", "nan"], "--rate"),
         (["--stragglers", "sometimes"], "sometimes"),
@@ -257,15 +257,15 @@ def test_a_directory_that_cannot_be_used_is_one_sentence(tmp_path: Path) -> None
         (["--hedge-delay", "fit", "--hedge-log", "nowhere", "--hedge-budget", "0.1"], "not a run directory"),
         (["--hedge-log", "nowhere"], "only with --hedge-delay fit"),
         (["--hedge-budget", "2"], "--hedge-budget"),
-        (["--scheme", "hedge-idle", "--hedge-budget", "0.1"], "--hedge-budget means nothing"),
+        (["--scheme", "hedge-idle", "--hedge-budget", "0.1"], "--hedge-budget has no effect"),
         (["--scheme", "reissue", "--retries", "0"], "--retries"),
         (["--scheme", "collage", "--reissue-after", "soon"], "not 'soon'"),
         (["--profile", "unheard-of"], "unheard-of"),
         (["--workers", "1", "--scheme", "collage"], "worker"),
         (["--stragglers", "fixed", "--slow-workers", "99"], "99"),
         (["--stragglers", "none", "--compute-time", "0"], "--rate"),
-        (["--stragglers", "none", "--slow-workers", "3"], "--slow-workers means nothing"),
-        (["--stragglers", "fixed", "--time-scale", "3"], "--time-scale means nothing"),
+        (["--stragglers", "none", "--slow-workers", "3"], "--slow-workers has no effect"),
+        (["--stragglers", "fixed", "--time-scale", "3"], "--time-scale has no effect"),
         (["--accuracy", "some"], "not 'some'"),
         (["--accuracy", "-1"], "not -1"),
         (["--straggler-mode", "scale", "--time-scale", "3"], "--time-scale multiplies seconds"),
@@ -305,11 +305,11 @@ def test_a_hedge_is_fitted_to_a_recorded_run(tmp_path: Path) -> None:
         ("[[scheme]]\nname = 'none'\n[[scheme]]\nname = 'none'", "two schemes"),
         ("scheme = 5", r"[[scheme]]"),
         ("slow-workers = -3", "--slow-workers"),
-        ("compute = 5", "compute must be a text"),
+        ("compute = 5", "compute must be a string"),
         ("[[scheme]]\nname = 'replication'\nreplicas = 'two'", "replicas of scheme replication cannot be 'two'"),
         ("[[scheme]]\nname = 'replication'\nreplicas = 2.5", "cannot be 2.5"),
         ("[[scheme]]\nname = 'collage'\nhold = 'soon'", "or auto; not 'soon'"),
-        ("[[scheme]]\nname = 'hedge'\nhedge-delay = [[1]]", "a list of values that are no lists"),
+        ("[[scheme]]\nname = 'hedge'\nhedge-delay = [[1]]", "a value or a flat list of values"),
     ],
 )
 def test_a_senseless_profile_is_one_sentence(tmp_path: Path, text: str, sentence: str) -> None:
@@ -371,7 +371,7 @@ def test_an_interrupted_run_is_resumed(tmp_path: Path) -> None:
     process.send_signal(signal.SIGINT)
     code, _, err = finish(process)
     assert code == 130
-    assert "to go on with --resume --out r" in err
+    assert "continue with --resume --out r" in err
     code, out, err = collagebench("run", "--resume", "--out", "r", "--format", "json", cwd=tmp_path)
     assert code in (0, 4), err
     assert [scheme["runs"] for scheme in json.loads(out)["schemes"]] == [2, 2]
@@ -480,5 +480,5 @@ def test_a_path_that_cannot_be_written_down_is_refused_before_anything_is_done(t
     with_it = {"--data": ["--dataset", "imagefolder"], "--trace": ["--stragglers", "trace"]}.get(name, [])
     code, out, err = collagebench("simulate", *SMALL, *with_it, name, odd, "--out", "r", cwd=tmp_path)
     assert (code, out) == (2, "")
-    assert "is no UTF-8; rename it, or make a link to it with another name" in err
+    assert "is not UTF-8; rename it, or make a link to it with another name" in err
     assert not (tmp_path / "r").exists()

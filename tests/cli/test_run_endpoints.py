@@ -196,8 +196,11 @@ def test_the_variable_does_for_a_token_and_a_bad_one_is_not_repeated(
     [
         (["--fleet", "endpoint"], "needs servers"),
         (["--fleet", "endpoint", "--endpoint", "localhost:1"], "must begin with grpc://"),
-        (["--fleet", "endpoint", "--endpoint", "grpc://h:1", "--scheme", "replication"], "--workers says how many"),
-        (["--endpoint", "grpc://localhost:1"], "means nothing to the fleet local"),
+        (
+            ["--fleet", "endpoint", "--endpoint", "grpc://h:1", "--scheme", "replication"],
+            "--workers is the number of requests that may be at the servers",
+        ),
+        (["--endpoint", "grpc://localhost:1"], "has no effect with --fleet local"),
         (
             ["--fleet", "endpoint", "--endpoint", "grpc://h:1", "--tls-ca", "ca.pem", "--workers", "4"],
             "--tls-ca means nothing to grpc://h:1, which is not encrypted",

@@ -51,7 +51,7 @@ def test_a_sweep_that_is_stopped_leaves_nobody_and_is_gone_on_with(
     assert workers.left_after(SOON) == set()
     if sign == signal.SIGINT:
         assert process.returncode == 130
-        assert err == "collagebench: interrupted; what was finished is in s, to go on with --resume --out s\n"
+        assert err == "collagebench: interrupted; what was finished is in s: continue with --resume --out s\n"
         assert "INVALID" in out
     assert json.loads((tmp_path / "s" / "sweep.json").read_text())["status"] != "done"
     code, out, err = collagebench("simulate", "--resume", "--out", "s", "--verbose", cwd=tmp_path)

@@ -99,7 +99,7 @@ def test_a_collage_learns_from_several_singles_and_a_parity_from_one(
     assert [len(digest) for digest in taught.split("+")] == [64, 64]
     capsys.readouterr()
     assert collagebench("train", "parity", *SMALL, *both, "--data", data, "--out", tmp_path) == 2
-    assert capsys.readouterr().err.endswith("a parity estimates what one single would say; name one --single\n")
+    assert capsys.readouterr().err.endswith("a parity estimates the outputs of one single; name only one --single\n")
 
 
 @train_extra
@@ -494,7 +494,7 @@ def test_a_training_that_is_told_to_stop_says_what_is_kept(
     code, out, err = told_to_stop(number, words, (tmp_path / "tones-single.csv").exists)
     assert (code, out) == (130, "")
     path = tmp_path / "tones-single.pt"
-    assert err == f"collagebench: interrupted; {path} holds what was learnt, to go on with --resume\n"
+    assert err == f"collagebench: interrupted; {path} holds what was learnt: continue with --resume\n"
 
 
 @train_extra
@@ -520,7 +520,7 @@ def test_export_refuses_what_does_not_fit(
     other = tones(tmp_path / "other", {"test": 3, "train": 3}, ("cat", "dog"))
     (tmp_path / "bad.pt").write_text("no checkpoint")
     for arguments, code, words in (
-        (("--out", tmp_path / "nothing"), 1, "it holds: none"),
+        (("--out", tmp_path / "nothing"), 1, "it has: none"),
         (("--out", out, "--grid", 5, "--data", data), 1, "tones-collage-2x2, tones-parity-k2-addition, tones-single"),
         (("--out", out), 2, "give its --data DIR"),
         (("--out", out, "--data", other), 2, "knows bright, dark, but"),
@@ -708,36 +708,36 @@ def test_train_refuses_what_does_not_fit(tmp_path: Path, capsys: pytest.CaptureF
         (("single", "--threads", 9**9), 2, "--threads is a number from 1 to 1024"),
         (("single", "--seed", 10**20), 2, "the seed is a whole number from 0 to 2^63 - 1"),
         (("single", "--crop", -1), 2, "--crop is a number of pixels from 0 up, not -1"),
-        (("single", "--crop", 32), 2, "--crop 32 is more than images of 32 pixels can be shifted by"),
-        (("single", "--cutout", 33), 2, "--cutout 33 is more than images of 32 pixels have"),
-        (("parity", "--single", file, "--temperature", 3), 2, "which nothing does here"),
+        (("single", "--crop", 32), 2, "--crop 32 is too large a shift for images of 32 pixels"),
+        (("single", "--cutout", 33), 2, "--cutout 33 is larger than images of 32 pixels"),
+        (("parity", "--single", file, "--temperature", 3), 2, "which does not apply here"),
         (("single", "--no-distil", "--single", file), 2, "drop --single"),
         (("parity", "--no-distil"), 2, "drop --no-distil"),
-        (("single", "--temperature", 3), 2, "which nothing does here"),
+        (("single", "--temperature", 3), 2, "which does not apply here"),
         (("single", "--teacher-sees", "inputs"), 2, "there is none; drop it, or add --single"),
         (("backup", "--single", file, "--label-smoothing", 0.2), 2, "add --no-distil"),
         (("parity", "--single", file, "--k", 0), 2, "use --k"),
-        (("single", *folder, "--data", data, "--as", "shapes"), 2, "something else with --as"),
+        (("single", *folder, "--data", data, "--as", "shapes"), 2, "the name shapes is taken by the bundled dataset"),
         (("single", *folder, "--data", tmp_path / "apart"), 2, "class folder cat is in"),
         (("single", "--data", data), 2, "drop --data"),
         (("single", *folder), 2, "needs --data"),
         (("single", *folder, "--data", data / "train"), 2, "train/ and test/"),
         (("single", *folder, "--data", data), 1, "train/dark/003.png cannot be read"),
         (("single", *folder, "--data", tmp_path / "late"), 1, "test/dark/001.png cannot be read"),
-        (("single", "--as", "../up"), 2, "no name"),
+        (("single", "--as", "../up"), 2, "not a valid name"),
         (("single", "--as", "a" * 200), 2, "at most 100"),
         (("single", "--as", "mine"), 2, "shapes has a name already"),
         (("single", "--blanks", 0.5), 2, "of which a single has one"),
-        (("collage", "--distil", "--out", tmp_path / "none"), 2, "learns from a single, and there is none"),
+        (("collage", "--distil", "--out", tmp_path / "none"), 2, "learns from a single, but there is none"),
         (
             ("collage", "--head", "detection", "--single", file, "--temperature", 3),
             2,
-            "not used where boxes are learnt",
+            "not used when boxes are learnt",
         ),
         (("single", *folder, "--data", data, "--size", 10**9), 2, "--size is a number of pixels from 1 to 16384"),
         (("single", "--network", "torch.nn:Identity", "--std", "nan", 1, 1), 2, "three numbers above 0"),
         (("single", "--network", "torch.nn:Identity", "--mean", "inf", 1, 1), 2, "three numbers, such as 0.5"),
-        (("single", "--widths", "8,x"), 2, "no whole numbers"),
+        (("single", "--widths", "8,x"), 2, "is not a list of whole numbers"),
         (("single", "--widths", "8,8"), 2, "2 widths and 3 depths"),
         (("single", "--single", tmp_path / "s.pt"), 1, "there is no checkpoint"),
         (("single", "--mix", 0.5, "--cutmix", 0.6), 2, "shares that add up to at most 1, not 0.5 and 0.6"),
@@ -746,7 +746,7 @@ def test_train_refuses_what_does_not_fit(tmp_path: Path, capsys: pytest.CaptureF
         (("single", "--k", 2), 2, "drop --k"),
         (("parity", "--out", tmp_path / "none"), 1, "there is no checkpoint"),
         (("backup", "--single", tmp_path / "none.pt"), 1, "there is no checkpoint"),
-        (("single", "--out", tmp_path / "file"), 1, "cannot be made a directory"),
+        (("single", "--out", tmp_path / "file"), 1, "cannot create the directory"),
         (("single", "--out", "/proc"), 1, "cannot be written"),
     ):
         assert collagebench("train", *arguments) == code, arguments

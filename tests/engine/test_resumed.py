@@ -49,7 +49,7 @@ def simulate(directory: Path, config: Config = CONFIG, resume: bool = False, pro
 
 def interrupted(directory: Path, cells: int, config: Config = CONFIG) -> Path:
     """Simulate into `directory` and stop in the middle of the cell after so many."""
-    with pytest.raises(Interrupted, match=f"to go on with --resume --out {directory}"):
+    with pytest.raises(Interrupted, match=f"continue with --resume --out {directory}"):
         simulate(directory, config, progress=StopAfter(cells))
     return directory
 

@@ -39,7 +39,7 @@ def test_what_is_a_host(address, parts):
 )  # fmt: skip
 def test_what_is_none(address):
     """What ssh could read as an option, or a shell as more than a word, is refused with how to write a host."""
-    with pytest.raises(UsageError, match="is no host: write name, user@name"):
+    with pytest.raises(UsageError, match="is not a host: write name, user@name"):
         Host(address)
 
 
@@ -68,12 +68,12 @@ def test_a_file_of_hosts(tmp_path):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("a\n\nb c", "hosts, line 3: after a host may stand workers=N, not 'c'"),
-        ("a workers=x", "line 1: after a host may stand workers=N, not 'workers=x'"),
-        ("a workers=1 workers=2", "line 1: after a host may stand workers=N, not 'workers=2'"),
-        ("a workers=0", "line 1: host a is to have 0 workers"),
-        ("# nobody\n-oX=y", "line 2: '-oX=y' is no host"),
-        ("# nobody", "names none: write one a line"),
+        ("a\n\nb c", "hosts, line 3: only workers=N may follow a host, not 'c'"),
+        ("a workers=x", "line 1: only workers=N may follow a host, not 'workers=x'"),
+        ("a workers=1 workers=2", "line 1: only workers=N may follow a host, not 'workers=2'"),
+        ("a workers=0", "line 1: host a cannot have 0 workers"),
+        ("# nobody\n-oX=y", "line 2: '-oX=y' is not a host"),
+        ("# nobody", "names none: write one per line"),
     ],
 )
 def test_a_file_that_makes_no_sense(tmp_path, text, words):
@@ -88,7 +88,7 @@ def test_a_file_that_makes_no_sense(tmp_path, text, words):
 
 def test_a_file_that_cannot_be_read(tmp_path):
     """The reason is in the sentence."""
-    with pytest.raises(UsageError, match="cannot be read: it is no ordinary file"):
+    with pytest.raises(UsageError, match="cannot be read: it is not a regular file"):
         read_hosts(Path("/dev/null"))
     with pytest.raises(UsageError, match="cannot be read: No such file"):
         read_hosts(tmp_path / "none")
@@ -110,8 +110,8 @@ def test_workers_are_dealt_evenly_or_as_stated():
         ([], 3, "--fleet ssh needs hosts"),
         ([Host("a"), Host("a")], 3, "host a is named twice"),
         ([Host("a"), Host("b"), Host("c")], 2, "2 workers are too few for 3 hosts: c would have none"),
-        ([Host("a", 2), Host("b", 1)], 4, "the hosts are said to have 3 workers, but --workers is 4"),
-        ([Host("a", 5), Host("b")], 4, "the hosts are said to have 5 workers, but --workers is 4"),
+        ([Host("a", 2), Host("b", 1)], 4, "the hosts should have 3 workers, but --workers is 4"),
+        ([Host("a", 5), Host("b")], 4, "the hosts should have 5 workers, but --workers is 4"),
     ],
 )
 def test_workers_that_cannot_be_dealt(hosts, workers, words):
@@ -155,13 +155,13 @@ def test_a_list_and_a_file_in_a_profile(tmp_path):
     ("text", "words"),
     [
         ('[[host]]\naddress = "a"\nworker = 1', "line 1: unknown key 'worker'; did you mean 'workers'?"),
-        ('runs = 1\n[[host]]\nworkers = 1', "line 2: a host is an address"),
-        ('[[host]]\naddress = "a"\n[[host]]\naddress = "b c"', "line 3: 'b c' is no host"),
-        ('host = ["a", 3]', "line 1: a host is an address"),
-        ('host = ["a"]\nhosts = "f"', "line 2: host and hosts say the same thing twice"),
+        ('runs = 1\n[[host]]\nworkers = 1', "line 2: a host must be an address"),
+        ('[[host]]\naddress = "a"\n[[host]]\naddress = "b c"', "line 3: 'b c' is not a host"),
+        ('host = ["a", 3]', "line 1: a host must be an address"),
+        ('host = ["a"]\nhosts = "f"', "line 2: host and hosts set the same thing"),
         ('hosts = 3', "line 1: hosts must be a path, not 3"),
         ('runs = 1\nhosts = "none"', "line 2: the file of hosts"),
-        ('host = ["a"]', "means nothing to the fleet local: say --fleet ssh"),
+        ('host = ["a"]', "has no effect with --fleet local: use --fleet ssh"),
         ('fleet = "cloud"', "--fleet must be local or ssh"),
         ('fleet = "ssh"', "--fleet ssh needs hosts"),
     ],
@@ -177,9 +177,9 @@ def test_profiles_that_make_no_sense(tmp_path, text, words):
 
 def test_options_of_another_fleet_are_refused():
     """A host without --fleet ssh would be ignored; so would an interpreter."""
-    with pytest.raises(UsageError, match="--host means nothing to the fleet local: say --fleet ssh"):
+    with pytest.raises(UsageError, match="--host has no effect with --fleet local: use --fleet ssh"):
         resolve({"host": ("a",)})
-    with pytest.raises(UsageError, match="--remote-python means nothing to the fleet local"):
+    with pytest.raises(UsageError, match="--remote-python has no effect with --fleet local"):
         fleet_of({"remote_python": "python3.12"})
 
 

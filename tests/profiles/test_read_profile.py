@@ -38,7 +38,7 @@ def refused(tmp_path, text, *options):
         ('runs = 1\nout = "a"', "profile p.toml, line 2: out is not part of an experiment: --out is an option of"),
         (
             "hedge_delay = 3",
-            "profile p.toml, line 1: hedge-delay is an option of hedge or hedge-idle: it belongs into the [[scheme]]",
+            "profile p.toml, line 1: hedge-delay is an option of hedge or hedge-idle: it belongs in the [[scheme]]",
         ),
         ("runs = 1\n\n[farm]\nworkers = 3", "profile p.toml, line 3: unknown key 'farm'"),
         ("runs = 1\nslow.share = 0.1", "profile p.toml, line 2: unknown key 'slow'"),
@@ -48,12 +48,12 @@ def refused(tmp_path, text, *options):
         ("runs = true", "profile p.toml, line 1: runs must be a whole number, not True"),
         ("\ndownload = 'yes'", "profile p.toml, line 2: download must be true or false, not 'yes'"),
         ("data = 5", "profile p.toml, line 1: data must be a path, not 5"),
-        ("compute = 5", "profile p.toml, line 1: compute must be a text, not 5"),
-        ("description = 5", "profile p.toml, line 1: description must be a text"),
+        ("compute = 5", "profile p.toml, line 1: compute must be a string, not 5"),
+        ("description = 5", "profile p.toml, line 1: description must be a string"),
         ("runs = 1\nscheme = 5", "profile p.toml, line 2: schemes are written as [[scheme]] tables"),
         ("[scheme]\nname = 'none'", "profile p.toml, line 1: schemes are written as [[scheme]] tables"),
         ("[[scheme]]\nname='none'\n[[scheme]]\ngrid=3", "profile p.toml, line 3: every [[scheme]] table needs a name"),
-        ("[[scheme]]\nname='none'\nvariant = 3", "profile p.toml, line 3: variant must be a text, not 3"),
+        ("[[scheme]]\nname='none'\nvariant = 3", "profile p.toml, line 3: variant must be a string, not 3"),
     ],
 )
 def test_keys_and_types(tmp_path, text, sentence):
@@ -76,7 +76,7 @@ def test_units(tmp_path, text, line, hint):
     """A number with its unit in quotes is refused with the number to write."""
     sentence = refused(tmp_path, text)
     assert sentence.startswith(f"profile p.toml, line {line}: ")
-    assert "not the text '" in sentence
+    assert "not the string '" in sentence
     assert sentence.endswith(hint)
 
 
@@ -114,8 +114,8 @@ def test_broken_toml(tmp_path, text, sentence):
     ("text", "line", "words"),
     [
         ("runs = 3\nworkers = 0", 2, "--workers must be 1 or more, not 0"),
-        ("warmup = 1.5", 1, "--warmup is a share"),
-        ("rate = 5\nutilisation = 0.5", 1, "say the same thing twice"),
+        ("warmup = 1.5", 1, "--warmup must be a share"),
+        ("rate = 5\nutilisation = 0.5", 1, "set the same thing"),
         ("seed = -1\n", 1, "--seed"),
         ("runs = 1\nstragglers = 'collage-tracy'", 2, "'collage-tracy'"),
         ("stragglers = 'fixed'\nslow-workers = 2\nslow-factor = 0.5", 3, "--slow-factor"),
@@ -123,7 +123,7 @@ def test_broken_toml(tmp_path, text, sentence):
         (
             "runs = 1\nstragglers = 'collage-trace'\nslow-workers = 2",
             3,
-            "means nothing to the stragglers collage-trace",
+            "has no effect with --stragglers collage-trace",
         ),
         ("runs = 1\narrivals = 'sometimes'", 2, "'sometimes'"),
         ("runs = 1\ndataset = 'mnist'", 2, "'mnist'"),
@@ -146,8 +146,8 @@ TWO = "[[scheme]]\nname = 'none'\n\n[[scheme]]\n"
         ("variant = 'x'\nname = 'colage'", 6, "'colage'"),
         ("name = 'collage'\nholdd = 3", 6, "no option 'holdd'"),
         ("name = 'collage'\n\nhold = 'soon'", 7, "or auto; not 'soon'"),
-        ("name = 'collage'\nhold = '50 ms'", 6, "hold is in seconds, not the text '50 ms': write 0.05"),
-        ("name = 'hedge'\nhedge-delay = '200ms'", 6, "hedge-delay is in seconds, not the text '200ms': write 0.2"),
+        ("name = 'collage'\nhold = '50 ms'", 6, "hold is in seconds, not the string '50 ms': write 0.05"),
+        ("name = 'hedge'\nhedge-delay = '200ms'", 6, "hedge-delay is in seconds, not the string '200ms': write 0.2"),
         ("name = 'hedge'\nhedge-delay = 'p200'", 6, "'p200'"),
         ("name = 'replication'\nreplicas = 0", 6, "--replicas must be 1 or more"),
         ("name = 'replication'\nreplicas = 30", 6, "needs 30 workers"),
@@ -169,20 +169,20 @@ def test_schemes(tmp_path, table, line, words):
 @pytest.mark.parametrize(
     ("text", "line", "missing"),
     [
-        ("runs = 1\nmodels = 'nowhere'", 2, "nowhere for models"),
-        ("dataset = 'imagefolder'\ndata = 'nowhere'", 2, "nowhere for data"),
-        ("\nstragglers = 'fleet.json'", 2, "fleet.json for stragglers"),
-        (TWO + "name = 'hedge'\nhedge-delay = 'fit'\nhedge-budget = 0.1\nhedge-log = 'log'", 8, "log for hedge-log"),
+        ("runs = 1\nmodels = 'nowhere'", 2, "models names nowhere"),
+        ("dataset = 'imagefolder'\ndata = 'nowhere'", 2, "data names nowhere"),
+        ("\nstragglers = 'fleet.json'", 2, "stragglers names fleet.json"),
+        (TWO + "name = 'hedge'\nhedge-delay = 'fit'\nhedge-budget = 0.1\nhedge-log = 'log'", 8, "hedge-log names log"),
     ],
 )
 def test_missing_files(tmp_path, text, line, missing):
     """A file that a profile names, relative to itself, and that does not exist is found before anything is run."""
-    assert refused(tmp_path, text) == f"profile p.toml, line {line}: there is no {missing}"
+    assert refused(tmp_path, text) == f"profile p.toml, line {line}: {missing}, which does not exist"
 
 
 def test_a_missing_profile(tmp_path):
     """A file that cannot be read is named with the reason, as are a device and text that is not UTF-8."""
-    with pytest.raises(UsageError, match="profile /dev/null cannot be read: it is no ordinary file"):
+    with pytest.raises(UsageError, match="profile /dev/null cannot be read: it is not a regular file"):
         read_profile(Path("/dev/null"))
     with pytest.raises(UsageError, match=r"profile .*x\.toml cannot be read: No such file"):
         read_profile(tmp_path / "x.toml")

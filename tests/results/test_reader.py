@@ -167,7 +167,7 @@ def test_what_may_never_end_is_not_read(tmp_path, name):
     make_run(tmp_path / "run", {"none": [[0.1]]})
     (tmp_path / "run" / name).unlink()
     (tmp_path / "run" / name).symlink_to("/dev/null")
-    with pytest.raises(DataError, match=rf"{name} cannot be read \(it is no ordinary file\)"):
+    with pytest.raises(DataError, match=rf"{name} cannot be read \(it is not a regular file\)"):
         load(tmp_path / "run")
 
 

@@ -232,7 +232,7 @@ def test_its_options_are_its_constructors(own: Path, capsys: pytest.CaptureFixtu
 @pytest.mark.parametrize(
     ("name", "code", "sentence"),
     [
-        ("my_schems:Later", 2, "my_schems:Later cannot be imported (No module named 'my_schems'); it is looked for in"),
+        ("my_schems:Later", 2, "my_schems:Later cannot be imported (No module named 'my_schems'); Python looks in"),
         (
             "my_schemes:Latter",
             2,
@@ -252,14 +252,14 @@ def test_its_options_are_its_constructors(own: Path, capsys: pytest.CaptureFixtu
         ),
         ("./my_schemes:Later", 2, "a module is named package.module, without directories and .py"),
         ("my_schemes.py:Later", 2, "a module is named package.module, without directories and .py"),
-        ("broken:Later", 1, "broken:Later: importing it fails (ValueError: no schemes today, in broken.py, line 1)"),
-        ("misspelt:Later", 1, "misspelt:Later: importing it fails (SyntaxError: expected ':' (misspelt.py, line 1))"),
+        ("broken:Later", 1, "broken:Later: importing it failed (ValueError: no schemes today, in broken.py, line 1)"),
+        ("misspelt:Later", 1, "misspelt:Later: importing it failed (SyntaxError: expected ':' (misspelt.py, line 1))"),
         (
             "needy:Later",
             1,
-            "importing it fails (ModuleNotFoundError: No module named 'not_there', in needy.py, line 2)",
+            "importing it failed (ModuleNotFoundError: No module named 'not_there', in needy.py, line 2)",
         ),
-        ("asked:Later", 1, "importing it fails (KeyError: 'Later', in asked.py, line 2)"),
+        ("asked:Later", 1, "importing it failed (KeyError: 'Later', in asked.py, line 2)"),
         ("odd:Unread", 1, "the scheme odd:Unread failed when its options were read: NameError: name 'Missing' is not"),
         ("odd:Five", 2, "odd:Five makes no scheme, but 5"),
         ("odd:Pairs", 2, "the scheme Pairs sets its `batch` to 2, which is a method: call yours otherwise"),
@@ -414,4 +414,4 @@ def test_a_cluster_does_not_have_it(own: Path, capsys: pytest.CaptureFixture[str
     """`--on-ray` is refused with it, since its file does not come to the nodes."""
     asked = ["simulate", "--scheme", "my_schemes:Later", "--utilisation", "0.1,0.2", "--on-ray", "auto"]
     assert main(asked) == 2
-    assert "the scheme my_schemes:Later does not come to the nodes of a cluster" in capsys.readouterr().err
+    assert "the scheme my_schemes:Later is not available on the nodes of a cluster" in capsys.readouterr().err

@@ -106,5 +106,6 @@ def test_slow_messages_are_the_cores_or_the_networks(tmp_path: Path) -> None:
     """On this machine its cores are to blame, elsewhere the network or the hosts."""
     slow = {(scheme, number): lambda number: 0.02 for scheme in ("none", "hedge") for number in (0, 1)}
     for fleet, begins in (("local", "the cores are too busy"), ("ssh", "the network or the hosts are too slow")):
-        (text,) = [text for text in warnings(run_with(tmp_path / fleet, slow, fleet=fleet)) if "way to the workers" in text]
+        said = warnings(run_with(tmp_path / fleet, slow, fleet=fleet))
+        (text,) = [text for text in said if "way to the workers" in text]
         assert f"(none, hedge): {begins}" in text

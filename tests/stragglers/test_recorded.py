@@ -203,7 +203,7 @@ def test_a_file_that_is_no_profile_is_one_sentence(tmp_path: Path, text: str | N
 
 def test_what_never_ends_is_not_read() -> None:
     """A device in the place of a profile is refused, and does not fill the memory."""
-    with pytest.raises(DataError, match=r"/dev/null cannot be read \(it is no ordinary file\)"):
+    with pytest.raises(DataError, match=r"/dev/null cannot be read \(it is not a regular file\)"):
         open_recorded("/dev/null", 1)
 
 

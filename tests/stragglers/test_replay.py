@@ -278,7 +278,7 @@ def test_a_file_that_is_no_trace(name: str, content: bytes | None, words: str, t
 
 def test_a_device_is_no_trace() -> None:
     """It is refused before it is read, since it may have no end."""
-    with pytest.raises(DataError, match=r"/dev/null cannot be read \(it is no ordinary file\)"):
+    with pytest.raises(DataError, match=r"/dev/null cannot be read \(it is not a regular file\)"):
         read_logs(Path("/dev/null"))
 
 

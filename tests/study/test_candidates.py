@@ -37,7 +37,7 @@ def test_what_is_asked_for_is_considered() -> None:
     found = candidates(10, None, ("tied", "equal", "parity"))
     assert {one.name for one in found} == {"tied", "equal", "parity"}
     assert [one.variant for one in found if one.name == "equal"] == ["equal"]
-    with pytest.raises(UsageError, match="say --slo"):
+    with pytest.raises(UsageError, match="needs --slo"):
         candidates(10, None, ("default",))
     assert [one.name for one in candidates(10, 0.2, ("default",))] == ["default"]
 

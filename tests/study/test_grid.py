@@ -77,7 +77,7 @@ def test_senseless_lists_are_refused() -> None:
     with pytest.raises(UsageError, match=r"rate has 1\.0 twice"):
         several([1.0, 2.0, 1.0], "rate")
     many = tuple(float(value) for value in range(1, MOST_CELLS))
-    with pytest.raises(UsageError, match=r"make .* experiments, 1,000 are the most: shorten a list"):
+    with pytest.raises(UsageError, match=r"make .* experiments, but at most 1,000 are possible: shorten a list"):
         axes_of({"rate": many, "persistence": (0.0, 1.0)})
 
 

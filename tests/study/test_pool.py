@@ -105,7 +105,7 @@ def _either(function: Callable[[Path], None], path: Path) -> None:
 def test_a_process_that_is_killed_is_a_sentence() -> None:
     """It says which work it had in hand, and how to go on."""
     with (
-        pytest.raises(CollagebenchError, match=r"it had large in hand.* could not start.*fewer --jobs goes on"),
+        pytest.raises(CollagebenchError, match=r"while working on large.* could not start.*fewer --jobs to continue"),
         open_pool(1) as pool,
     ):
         pool.each(killed, {"large": ()})
@@ -116,7 +116,7 @@ def test_of_a_process_that_is_killed_others_are_not_waited_for(tmp_path: Path) -
     path = tmp_path / "at work"
     began = time.monotonic()
     with (
-        pytest.raises(CollagebenchError, match=r"a process was killed \(it had deaf or killed in hand"),
+        pytest.raises(CollagebenchError, match=r"a process was killed \(while working on deaf or killed\)"),
         open_pool(2) as pool,
     ):
         pool.each(_either, {"deaf": (deaf, path), "killed": (killed_when_there, path)})
@@ -161,7 +161,7 @@ def test_too_few_processes_are_a_sentence(monkeypatch: pytest.MonkeyPatch, refus
 
     monkeypatch.setattr(multiprocessing.context.SpawnProcess, "start", refuse)
     with (
-        pytest.raises(CollagebenchError, match=r"no more processes .*`ulimit -u`, or go"),
+        pytest.raises(CollagebenchError, match=r"no more processes .*`ulimit -u`, or continue"),
         open_pool(1) as pool,
     ):
         pool.each(half, {"two": (2,)})

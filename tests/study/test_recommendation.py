@@ -67,7 +67,7 @@ def test_the_fixed_delay_that_is_exported_is_simulated_itself(directory: Path) -
     assert len(found["loads"]) == 2
     assert found["latency_s"] == pytest.approx(chosen["latency_s"], rel=0.3)
     assert found["status"] in ("meets", "perhaps")
-    assert "That is not what was asked for" not in cautions(answer)
+    assert "That misses the requirements" not in cautions(answer)
     shown = StringIO()
     print_recommendation(answer, Console(file=shown, width=200))
     assert f"Simulated with it: a p99 of {1e3 * found['latency_s']:.1f} ms" in shown.getvalue()
@@ -77,9 +77,9 @@ def test_a_fixed_delay_that_breaks_what_was_asked_for_says_so(directory: Path) -
     """A budget of work that the percentile keeps and the fixed delay does not; an overload has no figures."""
     answer = answered(directory, ("hedge", "replication"), slo=0.1)
     answer["settings"]["simulated"]["status"] = "expensive"
-    assert "the work. That is not what was asked for (too much work)" in cautions(answer)
+    assert "the work. That misses the requirements (too much work)" in cautions(answer)
     answer["settings"]["simulated"] |= {"status": "unsteady", "unsteady": "its queue grew"}
-    assert "Simulated with it: an overload. That is not what was asked for (unstable)" in cautions(answer)
+    assert "Simulated with it: an overload. That misses the requirements (unstable)" in cautions(answer)
 
 
 def test_of_too_few_requests_a_quantile_is_only_bounded(tmp_path: Path) -> None:
@@ -101,7 +101,7 @@ def test_where_nothing_is_to_be_cured_it_says_so(directory: Path) -> None:
     answer = answered(directory, ("hedge", "replication"), slo=0.5)
     assert answer["choice"] == "none"
     assert answer["explanation"][0].startswith("Use no redundancy")
-    assert answer["explanation"][1].startswith("A fleet without stragglers would have ")
+    assert answer["explanation"][1].startswith("Without stragglers, the p99 would be ")
     assert "Without redundancy" not in " ".join(answer["explanation"])
     assert answer["settings"] is None
 
@@ -136,7 +136,7 @@ def test_where_nothing_will_do_it_names_the_nearest(directory: Path) -> None:
     assert answer["ranking"] == []
     assert answer["near_misses"].keys() == {"slo"}
     assert answer["explanation"][0].startswith(
-        "Nothing meets all that is asked for. But for the SLO of 1 ms the nearest is "
+        "No scheme meets all the requirements. Without the SLO of 1 ms, the nearest is "
     )
 
 
@@ -144,8 +144,10 @@ def test_the_budget_is_named_where_it_is_in_the_way(directory: Path) -> None:
     """With how much work what is otherwise good enough would cost, and with what would do if the SLO were dropped."""
     answer = answered(directory, ("replication",), slo=0.1, budget=0.01)
     budget, slo, *_ = answer["explanation"]
-    assert budget.startswith("Nothing meets all that is asked for. But for the budget of 1 % more work the nearest is ")
-    assert slo.startswith("But for the SLO of 100 ms the nearest is no redundancy: ")
+    assert budget.startswith(
+        "No scheme meets all the requirements. Without the budget of 1 % extra work, the nearest is "
+    )
+    assert slo.startswith("Without the SLO of 100 ms, the nearest is no redundancy: ")
 
 
 def test_the_command_tries_the_choice_on_the_fleet_that_was_asked_about() -> None:
@@ -233,7 +235,7 @@ def test_what_a_narrow_terminal_has_no_room_for_is_left_out(directory: Path, wid
     assert [line[:12] for line in rows] == [line[:12] for line in table[:-1]]
     assert table[-1] == f"too narrow for {', '.join(left_out)}"
     assert max(map(len, table)) <= width
-    assert ("right answers beside no redundancy" in said) == ("points" not in left_out)
+    assert ("right answers compared with no redundancy" in said) == ("points" not in left_out)
     assert "the SLO\n" not in said
 
 
@@ -254,9 +256,9 @@ def test_what_was_asked_is_repeated_as_it_was_asked(directory: Path) -> None:
     shown = StringIO()
     print_recommendation(answer, Console(file=shown, width=80))
     text = " ".join(shown.getvalue().split())
-    assert "p99 below 999.9 ms, at most 1.25 points lost, at most 1000 % more work" in text
+    assert "p99 below 999.9 ms, at most 1.25 points lost, at most 1000 % extra work" in text
     assert "against an SLO of 999.9 ms" in text
-    assert "Nothing else was asked about (--scheme). Of 1 variant: 1" in text
+    assert "No other scheme was asked about (--scheme). Of 1 variant: 1" in text
 
 
 def test_the_page_says_which_quantile_it_shows(directory: Path) -> None:

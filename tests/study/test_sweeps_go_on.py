@@ -107,7 +107,7 @@ def test_an_interrupted_sweep_is_gone_on_with(whole: Path, tmp_path: Path) -> No
             experiment.simulate(grid.cells[1].config, directory / grid.cells[1].name, Stopping(2))
         raise Interrupted("as a Ctrl-C would")
 
-    with pytest.raises(Interrupted, match="to go on with --resume"):
+    with pytest.raises(Interrupted, match="continue with --resume"):
         simulate_sweep(grid, directory, pool=broken)
     assert read_sweep(directory).status == "interrupted"
     assert summarise_sweep(directory)["missing"] == ["utilisation=0.2"]
@@ -142,7 +142,7 @@ def test_a_resumed_sweep_may_grow_but_not_change(whole: Path, tmp_path: Path) ->
         simulate_sweep(resolve_grid({**ASKED, "utilisation": (0.5, 0.6)}), directory, resume=True)
     with pytest.raises(UsageError, match="begun with --seed 0, not 1"):
         simulate_sweep(resolve_grid({**ASKED, "seed": 1}), directory, resume=True, pool=ThreadPoolExecutor)
-    with pytest.raises(OutputError, match="go on with the sweep in it with --resume"):
+    with pytest.raises(OutputError, match="continue the sweep in it with --resume"):
         simulate_sweep(resolve_grid(ASKED), directory)
 
 

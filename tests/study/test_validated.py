@@ -26,15 +26,15 @@ def live(name: str, high: float, latency: float = 0.08, work: float = 1.0, low: 
 @pytest.mark.parametrize(
     ("choice", "said"),
     [
-        (live("hedge", 0.09), "Confirmed: live, hedge meets what was asked for."),
+        (live("hedge", 0.09), "Confirmed: live, hedge meets the requirements."),
         (
             live("hedge", 0.12),
             "Neither confirmed nor refuted: live, hedge had a p99 of 80 ms (at most 120 ms), 100.0 % right "
-            "(+0.0 points, perhaps -0.4), 1.00x the work, which perhaps meets what was asked for; more --runs would "
+            "(+0.0 points, perhaps -0.4), 1.00x the work, which perhaps meets the requirements; more --runs would "
             "tell.",
         ),
-        (live("hedge", 0.2, latency=0.11), "Not confirmed: live, hedge did not meet what was asked for."),
-        (live("hedge", inf, latency=0.11), "Not confirmed: live, hedge did not meet what was asked for."),
+        (live("hedge", 0.2, latency=0.11), "Not confirmed: live, hedge did not meet the requirements."),
+        (live("hedge", inf, latency=0.11), "Not confirmed: live, hedge did not meet the requirements."),
     ],
 )
 def test_what_only_perhaps_meets_the_wishes_is_neither_confirmed_nor_refuted(choice: Candidate, said: str) -> None:
@@ -102,10 +102,10 @@ def validated(directory: Path, slo: float, *ranking: str, utilisation: float = 0
 @pytest.mark.parametrize(
     ("ranking", "slo", "utilisation", "came", "said"),
     [
-        (("hedge",), 1.0, 0.3, (True, False), "Confirmed: live, hedge meets what was asked for."),
+        (("hedge",), 1.0, 0.3, (True, False), "Confirmed: live, hedge meets the requirements."),
         (("hedge", "replication"), 1.0, 0.3, (True, False), "and replication is not better by more than noise."),
         (("replication", "hedge"), 1.0, 0.3, (False, True), "Not confirmed: live, hedge was better than replication."),
-        (("hedge", "replication"), 1e-3, 0.3, (False, True), "hedge did not meet what was asked for."),
+        (("hedge", "replication"), 1e-3, 0.3, (False, True), "hedge did not meet the requirements."),
         (("hedge", "replication"), 1e-3, 0.97, (False, False), "it neither confirms nor refutes the choice."),
     ],
 )

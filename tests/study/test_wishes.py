@@ -252,9 +252,9 @@ def test_it_says_why_what_is_no_worse_in_any_figure_comes_second() -> None:
     order = ranked([NONE, chosen, wide], wishes)
     assert order == [chosen, wide]
     text = " ".join(explain([NONE, *order], order, {}, (), wishes, ()))
-    assert "Next, no worse in any figure but less sure: collage with a p99 of 60 ms (at most 90 ms)" in text
+    assert "Next best, no worse in any figure but less certain: collage with a p99 of 60 ms (at most 90 ms)" in text
     order = [chosen, replace(wide, at=candidate("collage", 0.061, 1.27, high=0.09).at)]
-    assert "Next: collage" in " ".join(explain([NONE, *order], order, {}, (), wishes, ()))
+    assert "Next best: collage" in " ".join(explain([NONE, *order], order, {}, (), wishes, ()))
 
 
 def test_an_upper_end_that_is_hardly_lower_decides_nothing() -> None:
