@@ -252,7 +252,7 @@ class Conductor:
                     if action.at < math.inf:
                         self._transport.wake(action.token, action.at)
                     elif math.isnan(action.at):
-                        raise self._rules.fault("asked to be woken at a time that is no number", action)
+                        raise self._rules.fault("asked to be woken at a time that is not a number", action)
                 elif isinstance(action, Cancel):
                     self._cancel(action, now)
                 elif isinstance(action, Keep):
@@ -260,14 +260,14 @@ class Conductor:
                 elif isinstance(action, Judge):
                     judged += 1
                     if judged > ROUNDS * (1 + len(self.open)):
-                        raise self._rules.fault(f"asked {judged:,} times how sure answers are and used none", action)
+                        raise self._rules.fault(f"asked {judged:,} times how certain answers are and used none", action)
                     margin = self._judge(action.request, self._judged_by(action))
                     todo += self._rules.told(self.scheme.judged, action.request, margin, now)
                 elif isinstance(action, Fail):
                     judged = 0
                     self._fail(action, now)
                 else:
-                    raise self._rules.fault(f"answered an event with {brief(action)}, which is no action", action)
+                    raise self._rules.fault(f"answered an event with {brief(action)}, which is not an action", action)
         except (AttributeError, TypeError, ValueError) as error:
             if action is not None and (what := malformed(action)):
                 raise self._rules.fault(what, action) from error
@@ -291,7 +291,7 @@ class Conductor:
             worker = self.router.pick(task.role, shunned, self._tie(key, attempt))
         except KeyError:
             raise self._rules.fault(
-                f"sent a task to a {task.role!r} worker, and asked for none in allot", send
+                f"sent a task to a {task.role!r} worker, but asked for none in allot", send
             ) from None
         if worker is None:
             self._rules.refused(send)

@@ -59,12 +59,12 @@ def encode(codec: Scheme, task: Task, model: Model, images: Images) -> NDArray[A
     made = ask(codec, codec.encode, task, [images[request.image] for request in task.requests], model.input)
     most = len(task.requests) if task.role in BATCHED else codec.batch(task.role)
     if not isinstance(made, np.ndarray):
-        raise breach(codec, f"encoded a task as {brief(made)}, which is no array", codec.encode)
+        raise breach(codec, f"encoded a task as {brief(made)}, which is not an array", codec.encode)
     takes = f"{model.dtype} [{most if most == 1 else f'1 to {most}'}, {', '.join(map(str, model.input))}]"
     if made.dtype != model.dtype or made.ndim != 4 or made.shape[1:] != model.input or not 1 <= len(made) <= most:
         raise breach(
             codec,
-            f"encoded a {task.role} task as {made.dtype} {[*made.shape]}, where its model takes {takes}",
+            f"encoded a {task.role} task as {made.dtype} {[*made.shape]}, but its model takes {takes}",
             codec.encode,
         )
     return made
@@ -82,7 +82,7 @@ def scored(
     wanted = replies[0][1].shape[1:]
     if not isinstance(found, np.ndarray) or found.dtype.kind != "f" or found.shape != wanted:
         what = f"{found.dtype} {[*found.shape]}" if isinstance(found, np.ndarray) else brief(found)
-        raise breach(codec, f"decoded an answer as {what}, where scores are float32 {[*wanted]}", codec.decode)
+        raise breach(codec, f"decoded an answer as {what}, but scores are float32 {[*wanted]}", codec.decode)
     return found
 
 

@@ -50,18 +50,18 @@ def run(config: Config, directory: Path, progress: Progress, resume: bool = Fals
     else:
         see_that_it_is_free(directory)
     if config.compute == "real" and config.compute_time is not None:
-        raise UsageError("--compute-time is for workers that do not compute: leave it out, or say --compute emulated")
+        raise UsageError("--compute-time is for workers that do not compute: leave it out, or use --compute emulated")
     if config.compute == "real" and config.accuracy != Config().accuracy:
-        raise UsageError("--accuracy is for workers that do not compute: leave it out, or say --compute emulated")
+        raise UsageError("--accuracy is for workers that do not compute: leave it out, or use --compute emulated")
     if config.compute == "emulated" and config.stragglers in NATURAL:
-        raise UsageError(f"{config.stragglers} slows down workers that compute: leave --compute emulated out")
+        raise UsageError(f"{config.stragglers} slows down only workers that compute: leave --compute emulated out")
     fleet = where_of(config).kind
     if fleet in CANNOT and (config.stragglers in NATURAL or config.stragglers == "crash"):
         raise UsageError(CANNOT[fleet])
     measured: Mapping[tuple[str, int], float] = {}
     if fleet == "endpoint":
         if config.compute == "emulated":
-            raise UsageError("endpoints compute by themselves: leave --compute emulated out")
+            raise UsageError("endpoints compute for themselves: leave --compute emulated out")
         if not resume:
             progress.stage("asking the endpoints what they serve")
             measured = inference_times(config, token)
@@ -98,8 +98,8 @@ def check_simulated(config: Config) -> None:
     """
     if config.stragglers in NATURAL:
         raise UsageError(
-            f"how slow {config.stragglers} makes a worker is not known beforehand: record it with `collagebench record "
-            f"--stragglers {config.stragglers}`, and simulate the profile that this writes"
+            f"how much {config.stragglers} slows a worker down is not known beforehand: record it with `collagebench "
+            f"record --stragglers {config.stragglers}`, and simulate the resulting profile"
         )
 
 

@@ -36,17 +36,17 @@ def resolve_fits(scheme: SchemeConfig) -> SchemeConfig:
     log = options.pop(LOG, None)
     if options.get("hedge_delay") != FIT:
         if log is not None:
-            raise UsageError(f"--hedge-log of scheme {scheme.variant} is of use only with --hedge-delay fit")
+            raise UsageError(f"--hedge-log of scheme {scheme.variant} is used only with --hedge-delay fit")
         return scheme
     if scheme.name != "hedge":
         raise UsageError(f"--hedge-delay fit is for the scheme hedge: give {scheme.variant} seconds or a percentile")
     make(scheme.name, {**options, "hedge_delay": 0.0})  # says what is wrong with the others, if anything is
     if not isinstance(log, str):
-        raise UsageError("--hedge-delay fit needs the run that it is fitted to: name its directory with --hedge-log")
+        raise UsageError("--hedge-delay fit needs the run to fit to: name its directory with --hedge-log")
     if options.get("hedge_budget") is None:
-        raise UsageError("--hedge-delay fit needs the share of requests that may be hedged: say it with --hedge-budget")
+        raise UsageError("--hedge-delay fit needs the share of requests that may be hedged: set it with --hedge-budget")
     if "hedge_probability" in options:
-        raise UsageError("--hedge-delay fit chooses the probability as well: leave --hedge-probability out")
+        raise UsageError("--hedge-delay fit also chooses the probability: leave --hedge-probability out")
     # The budget is the average that the fit keeps to: as a limit on every window besides, it would hold back copies
     # that happen to come close together, and these are the requests that set the tail.
     delay, probability = fit(latencies(Path(log)), float(options.pop("hedge_budget")), PERCENTILE)
@@ -69,7 +69,7 @@ def latencies(directory: Path) -> NDArray[np.float64]:
     found = requests["latency"][~requests["warmup"]]
     if len(found) < LATENCIES_AT_LEAST:
         raise UsageError(
-            f"--hedge-log {directory} holds {len(found)} latencies after the warm-up: "
-            f"a p99 cannot be fitted to fewer than {LATENCIES_AT_LEAST}"
+            f"--hedge-log {directory} holds {len(found)} latencies after the warm-up: fitting a p99 takes at least "
+            f"{LATENCIES_AT_LEAST}"
         )
     return np.where(np.isnan(found), np.inf, found)

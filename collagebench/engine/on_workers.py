@@ -199,8 +199,8 @@ def _crowded(plan: Plan) -> str | None:
     if wanted <= CROWDED * usable:
         return None
     return (
-        f"an inference takes {1e3 * seconds:.1f} ms, so {plan.rate:.4g} requests a second take {wanted:.1f} of this "
-        f"machine's {usable} core{'s' if usable > 1 else ''}, and copies more: say --rate "
+        f"an inference takes {1e3 * seconds:.1f} ms, so {plan.rate:.4g} requests a second need {wanted:.1f} of this "
+        f"machine's {usable} core{'s' if usable > 1 else ''}, and copies more: use --rate "
         f"{float(f'{CROWDED * usable / 2 / seconds:.2g}'):g} or less, or --compute emulated"
     )
 

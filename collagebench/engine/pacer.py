@@ -86,7 +86,7 @@ class KernelAlarm:
         self._libc = ctypes.CDLL(None, use_errno=True)
         self._file = self._libc.timerfd_create(time.CLOCK_MONOTONIC, os.O_NONBLOCK | os.O_CLOEXEC)
         if self._file < 0:
-            raise OSError(ctypes.get_errno(), "no timer could be made")
+            raise OSError(ctypes.get_errno(), "no timer could be created")
         loop.add_reader(self._file, ring)
 
     def set(self, when: float) -> None:

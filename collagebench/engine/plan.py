@@ -108,8 +108,8 @@ class Plan:
             one, more = times[task.role]
             if len(task.requests) > 1 and task.role in BATCHED and len(task.requests) > variant.codec.batch(task.role):
                 raise UsageError(
-                    f"scheme {variant.config.name} put {len(task.requests)} requests into one task for the "
-                    f"{task.role} model, but its batch() says {variant.codec.batch(task.role)}"
+                    f"scheme {variant.config.name} put {len(task.requests)} requests into one task for the {task.role} "
+                    f"model, but its batch() says {variant.codec.batch(task.role)}"
                 )
             return one + more * (len(task.requests) - 1)
 
@@ -158,7 +158,9 @@ def make_plan(config: Config, measured: Mapping[tuple[str, int], float] = {}) ->
     size = _image_size(models)
     if dataset.size != size:
         if config.dataset == "shapes":
-            raise ModelError(f"the models take images of {size[0]}x{size[1]} pixels, shapes has {dataset.size[0]}")
+            raise ModelError(
+                f"the models take images of {size[0]}x{size[1]} pixels, but those of shapes have {dataset.size[0]}"
+            )
         dataset = open_dataset(config.dataset, config.data, size=size[:2])
     stragglers = stragglers_of(config)
     single = _single(variants)
@@ -167,9 +169,9 @@ def make_plan(config: Config, measured: Mapping[tuple[str, int], float] = {}) ->
     if rate is None:
         if mean_service <= 0 or (config.utilisation is None and mean_service < SHORT_SERVICE):
             raise UsageError(
-                f"a service takes {mean_service * 1e3:.2g} ms on average, too short to choose a rate by it: "
-                "say how many requests a second with --rate"
-                + (", or with --utilisation how busy the workers are to be" if mean_service > 0 else "")
+                f"a service takes {mean_service * 1e3:.2g} ms on average, too short to choose a rate from: give the "
+                "requests per second with --rate"
+                + (", or how busy the workers should be with --utilisation" if mean_service > 0 else "")
             )
         rate = (config.utilisation or 0.5) * config.workers / mean_service
     workloads = tuple(_workload(config, rate, run, dataset) for run in range(config.runs))
@@ -307,7 +309,7 @@ def _image_size(models: Sequence[zoo.Model]) -> tuple[int, int, int]:
 def _workload(config: Config, rate: float, run: int, dataset: Dataset) -> Workload:
     n, size = config.requests, len(dataset)
     if size == 0:
-        raise DataError(f"dataset {config.dataset} holds no image")
+        raise DataError(f"dataset {config.dataset} has no images")
     times = arrivals(config.arrivals, rate, n, stream(config.seed, "arrivals", run))
     images = stream(config.seed, "images", run).choice(size, n, replace=n > size)
     labels = np.asarray(dataset.labels)

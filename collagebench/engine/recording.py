@@ -90,8 +90,8 @@ class Recording:
             raise UsageError(f"--workers must be 1 or more, not {self.workers}")
         if self.where.kind == "endpoint":
             raise UsageError(
-                "record needs workers that report how long they served, and endpoints report no times: run against "
-                "them with --stragglers none instead"
+                "record needs workers that report their service times, which endpoints do not: run against them with "
+                "--stragglers none instead"
             )
         if self.where.kind == "ssh":
             deal(self.where.host, self.workers)
@@ -123,7 +123,7 @@ class Recording:
 
 
 def _too_few(what: str) -> str:
-    return f"fewer than {LEAST} services {what}: watch for longer (--duration) or raise --rate"
+    return f"fewer than {LEAST} services {what}: record for longer (--duration) or raise --rate"
 
 
 def record(
@@ -240,7 +240,7 @@ def _model_and_images(asked: Recording) -> tuple[zoo.Model, NDArray[np.uint8]]:
     if dataset.size != model.image:
         dataset = open_dataset(asked.dataset, asked.data, size=model.image[:2])
     if len(dataset) == 0:
-        raise DataError(f"dataset {asked.dataset} holds no image")
+        raise DataError(f"dataset {asked.dataset} has no images")
     count = min(IMAGES, len(dataset))
     chosen: NDArray[np.int64] = np.sort(stream(asked.seed, "images", 0).choice(len(dataset), count, replace=False))
     return model, dataset.load(chosen)

@@ -68,8 +68,7 @@ def kept_meanwhile(out: Path, machines: Sequence[Machine], least: int) -> Iterat
             raise
     except FileExistsError:
         raise UsageError(
-            f"{path} exists: a recording writes to it, or was killed and has left there what it saw; choose another "
-            "--out"
+            f"{path} exists: a recording is writing to it, or was killed and left its data there; choose another --out"
         ) from None
     except OSError as error:
         raise OutputError(f"{path} cannot be written ({error.strerror}); choose another --out") from None

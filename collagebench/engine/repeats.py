@@ -36,7 +36,7 @@ async def late_again(
     if isinstance(plan.stragglers, Natural) or plan.config.stragglers == "none":
         return
     for repeat in range(AGAIN):
-        progress.stage("seeing whether the client was late")
+        progress.stage("checking whether the client was late")
         late = late_runs(await asyncio.to_thread(load, directory))
         if not 0 < len(late) <= FEW * plan.config.runs:
             return

@@ -70,7 +70,7 @@ def check_engine(directory: Path, engine: str) -> None:
     began = str(read_run_header(directory).get("engine"))
     if began != engine:
         verb = VERBS.get(began, "another program")
-        how = f"; say `collagebench {verb} --resume`" if began in VERBS else ""
+        how = f"; use `collagebench {verb} --resume`" if began in VERBS else ""
         raise UsageError(f"{directory} was begun with {verb}: it cannot be resumed with {VERBS[engine]}{how}")
 
 
@@ -85,7 +85,10 @@ def open_earlier(directory: Path, engine: str, config: Config) -> Earlier:
     check_engine(directory, engine)
     run = load(directory)
     if run.header["schema"] < SCHEMA:
-        raise UsageError(f"{directory} was written by an older version: report it, but run it again from the start")
+        raise UsageError(
+            f"{directory} was written by an older version: it can be reported, but to measure more, run it again from "
+            "the start"
+        )
     if run.changed:
         raise UsageError(
             f"{directory} cannot be resumed, because {' and '.join(run.changed)} changed since the run was written: "
@@ -96,8 +99,8 @@ def open_earlier(directory: Path, engine: str, config: Config) -> Earlier:
     if began not in (None, sources(own)):
         what = "this program or a scheme of yours" if own else "this program"
         raise UsageError(
-            f"{directory} was begun before {what} was changed, so its records would be those of two programs: "
-            "run it again from the start, or into another directory"
+            f"{directory} was begun before {what} was changed, so its records would be those of two programs: run it "
+            "again from the start, or into another directory"
         )
     _same_config(directory, run.header.get("config", {}), _plain(as_json(config)))
     cells, texts = run.cells, run.cells.texts
@@ -123,20 +126,20 @@ def resumed_header(earlier: Earlier, new: Mapping[str, Any], cells: int) -> dict
         for key in ("variant", "scheme", "allotment", "options"):
             if before.get(key) != now[key]:
                 raise UsageError(
-                    f"{earlier.directory} was begun with {key} {before.get(key)} of {now['variant']}, which is "
-                    f"{now[key]} now: run it again from the start"
+                    f"{earlier.directory} was begun with {key} {before.get(key)} of {now['variant']}, which is now "
+                    f"{now[key]}: run it again from the start"
                 )
     digests = [(header.get("stragglers") or {}).get("sha256") for header in (old, new)]
     if None not in digests and digests[0] != digests[1]:
         raise UsageError(
-            f"the stragglers' file ({new['stragglers']['name']}) has changed since {earlier.directory} was begun: put "
-            "the old one back, or run it again into another directory"
+            f"the stragglers' file ({new['stragglers']['name']}) has changed since {earlier.directory} was begun: "
+            "restore the old one, or run it again into another directory"
         )
     changes = [*_models(old.get("models", []), new["models"]), *_environment(old.get("environment", {}), new)]
     message = f"resumed after {len(earlier.cells)} of {cells} cells"
     message += f"; since then {', '.join(changes)}" if changes else ""
     events = [
-        {**event, "kind": "mended", "message": f"{event['message']}; that cell was done again"}
+        {**event, "kind": "mended", "message": f"{event['message']}; that cell was repeated"}
         if event["kind"] == "worker lost"
         else event
         for event in old.get("events", [])
@@ -164,7 +167,7 @@ def _same_config(directory: Path, before: Mapping[str, Any], now: Mapping[str, A
             raise UsageError(f"{directory} was begun with other schemes: {_difference(began, value)}")
         if key == "host":
             began, value = (", ".join(host["address"] for host in hosts) or "none" for hosts in (began, value))
-        again = f"leave --{option(key)} out" if began is None else f"say --{option(key)} {began}"
+        again = f"leave --{option(key)} out" if began is None else f"use --{option(key)} {began}"
         raise UsageError(
             f"{directory} was begun with --{option(key)} {began}, not {value}: {again}, or choose another directory"
         )
@@ -196,7 +199,7 @@ def _environment(before: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]
     old_packages, packages = before.get("packages", {}), now.get("packages", {})
     pairs += [(name, old_packages.get(name), version) for name, version in packages.items()]
     pairs += [("revision", (before.get("git") or {}).get("revision"), (now.get("git") or {}).get("revision"))]
-    changes = [f"{name} was {old} and is {value}" for name, old, value in pairs if old != value]
+    changes = [f"{name} was {old} and is now {value}" for name, old, value in pairs if old != value]
     more = len(changes) - SHOWN
     return [*changes[:SHOWN], f"{more} more"] if more > 0 else changes
 

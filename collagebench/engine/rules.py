@@ -131,7 +131,7 @@ class Rules:
         if numbers in before:
             raise self.fault(
                 f"sent two {task.role} tasks for request {numbers[0]} with attempt {task.attempt} and share "
-                f"{task.share}, which would be slow alike",
+                f"{task.share}, which would get the same slowdown",
                 send,
             )
         before.add(numbers)
@@ -174,13 +174,15 @@ class Rules:
         """See that an answer can come from where the scheme says that it does; `jobs` are those of its tasks."""
         number, source = answer.request.id, answer.source
         if source not in SOURCES:
-            raise self.fault(f"answered from {source!r}, which cannot be; sources are {', '.join(SOURCES)}", answer)
+            raise self.fault(
+                f"answered from {source!r}, which is not a source; sources are {', '.join(SOURCES)}", answer
+            )
         if source == "own" and any(job.task.attempt or job.task.share for job in jobs):
-            raise self.fault(f"called an answer to request {number} own that a further task gave", answer)
+            raise self.fault(f"called an answer to request {number} own, although a further task gave it", answer)
         if source == "default" and jobs:
-            raise self.fault(f"called an answer to request {number} default that a task gave", answer)
+            raise self.fault(f"called an answer to request {number} default, although a task gave it", answer)
         if not jobs and source != "default":
-            raise self.fault(f"answered request {number} from no task, and did not call that default", answer)
+            raise self.fault(f"answered request {number} from no task, but did not call the answer default", answer)
         if any(job.replied is None for job in jobs):
             raise self.fault(f"answered request {number} from a task that has not been served", answer)
 
@@ -188,7 +190,7 @@ class Rules:
         """See that a request is given up for a reason that can be written down."""
         if not isinstance(fail.reason, str) or not fail.reason:
             raise self.fault(
-                f"gave up request {fail.request.id} for the reason {brief(fail.reason)}, which must be a text", fail
+                f"gave up request {fail.request.id} for the reason {brief(fail.reason)}, which must be a string", fail
             )
 
     def see_question(self, judge: Judge, jobs: Sequence[Job]) -> None:
@@ -196,8 +198,8 @@ class Rules:
         judges = self._scheme.judges
         if not jobs or any(job.replied is None or job.task.role != judges for job in jobs):
             raise self.fault(
-                f"asked how sure an answer to request {judge.request.id} is, but not of replies of its role judges, "
-                f"{judges!r}",
+                f"asked how certain an answer to request {judge.request.id} is, but not about replies of its role "
+                f"judges, {judges!r}",
                 judge,
             )
 
@@ -206,8 +208,8 @@ class Rules:
         if known is not None:
             raise self.fault(f"{did} request {request.id} with another image or arrival than it came with", action)
         if not self._has_come(request):
-            raise self.fault(f"{did} request {brief(request.id)}, which has not come", action)
-        raise self.fault(f"{did} request {request.id}, which was answered or given up already", action)
+            raise self.fault(f"{did} request {brief(request.id)}, which has not arrived", action)
+        raise self.fault(f"{did} request {request.id}, which has already been answered or given up", action)
 
     def _has_come(self, request: Request) -> bool:
         return isinstance(request.id, int) and 0 <= request.id < self._arrived

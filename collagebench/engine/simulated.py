@@ -166,7 +166,7 @@ def simulate_cell(
                     woken += 1
                     if woken > WAKES:
                         raise UsageError(
-                            f"the scheme {type(conductor.scheme).__name__} was woken {WAKES:,} times at one time"
+                            f"the scheme {type(conductor.scheme).__name__} was woken {WAKES:,} times at the same time"
                         )
                     conductor.woke(token, now)
         elif due == now:

@@ -167,7 +167,7 @@ async def _warm_up(fleet: Fleet, model: Model, pixels: NDArray[np.uint8]) -> Non
     try:
         await asyncio.gather(*map(warm, fleet.connections))
     except TaskError as error:
-        raise FleetError(f"a worker failed before the watch began: {error.detail}") from None
+        raise FleetError(f"a worker failed before the recording began: {error.detail}") from None
 
 
 class _Watcher:

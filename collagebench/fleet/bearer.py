@@ -54,7 +54,7 @@ def take_token(file: Path | None, wanted: bool) -> Token | None:
         except OSError as error:
             raise UsageError(f"{where} cannot be read ({error.strerror})") from None
         if len(content) > MOST_BYTES:
-            raise UsageError(f"{where} is longer than {MOST_BYTES} bytes: that is no token")
+            raise UsageError(f"{where} is longer than {MOST_BYTES} bytes, so it is not a token")
         text = content.decode(errors="replace")
     if text is None:
         return None

@@ -210,7 +210,7 @@ class Connection:
         if self.lost is not None:
             raise TaskError("lost", f"{self.name} is gone: {self.lost}")
         if self.crashed:
-            raise TaskError("crashed", f"{self.name} was made to crash and is not yet back")
+            raise TaskError("crashed", f"{self.name} was made to crash and is not back yet")
         crashes = self._crashes
         common = wire.unchanging(model, pixels.shape, pixels.dtype)
         try:

@@ -110,7 +110,7 @@ class Slot(Connection):
         name = self._called_there(needed)
         asked = protocol.ModelReadyRequest(name=name).SerializeToString()
         if not (await self._called("ModelReady", asked, timeout)).ready:
-            raise TaskError("refused", "it says that the model is not ready, or not there at all")
+            raise TaskError("refused", "it says that the model is not ready, or does not exist")
         asked = protocol.ModelMetadataRequest(name=name).SerializeToString()
         metadata = await self._called("ModelMetadata", asked, timeout)
         return signature(metadata, name, str(self.at), needed, self.scale)
@@ -120,7 +120,7 @@ class Slot(Connection):
 
     def _unreachable(self, error: TaskError) -> str:
         if error.status in ("UNAUTHENTICATED", "PERMISSION_DENIED"):
-            what = "wants a token" if self.token is None else "does not accept the token"
+            what = "requires a token" if self.token is None else "rejects the token"
             return f"{self.at} {what} ({error.detail}): put it into a file, and name that with --token-file"
         if error.status == "UNIMPLEMENTED":
             return f"{self.at} does not speak the Open Inference Protocol over gRPC ({error.detail})"
@@ -128,8 +128,11 @@ class Slot(Connection):
             return f"{self.at} did not answer within {REACH_WITHIN:g} s"
         why = error.detail.removeprefix(f"{self.name} is gone: ")
         if "WRONG_VERSION_NUMBER" in why:
-            return f"{self.at} cannot be reached: it does not speak TLS ({why}); if the way there is safe, say grpc://"
-        return f"{self.at} cannot be reached: {why}; see that the server runs, and that this is its port"
+            return (
+                f"{self.at} cannot be reached: it does not speak TLS ({why}); if the network to it is trusted, use "
+                "grpc://"
+            )
+        return f"{self.at} cannot be reached: {why}; check that the server runs, and that this is its port"
 
     async def infer(
         self, task: int, model: str, pixels: NDArray[Any], mode: wire.Mode | None, amount: float, timeout: float
@@ -203,7 +206,7 @@ async def endpoint_fleet(
     elif given := [name for name in ("tls_ca", "tls_cert", "tls_key") if getattr(where, name) is not None]:
         names = " and ".join(f"--{name.replace('_', '-')}" for name in given)
         raise UsageError(
-            f"{names} mean{'s' if len(given) == 1 else ''} nothing to {addresses[0]}, which is not encrypted: say "
+            f"{names} {'has' if len(given) == 1 else 'have'} no effect on {addresses[0]}, which is not encrypted: use "
             "grpcs://, or leave it out"
         )
     fleet = Fleet(on_lost, lambda worker: None, CANNOT["endpoint"])
@@ -212,7 +215,7 @@ async def endpoint_fleet(
         fleet.take_in(slots)
         await _check(slots)
         if where.pixel_scale is not None and not any(slot.scales for slot in slots):
-            raise UsageError("--pixel-scale means nothing to models that take UINT8, as those of all endpoints do")
+            raise UsageError("--pixel-scale has no effect on models that take UINT8, as those of all endpoints do")
         fleet.facts.update({slot.host: slot.versions for slot in slots})
         yield fleet
     finally:
@@ -231,7 +234,7 @@ async def _check(slots: Sequence[Slot]) -> None:
     (_, first), *others = failed.items()
     if isinstance(first, CollagebenchError) and others:
         more = f" and {len(others) - SHOWN} more" if len(others) > SHOWN else ""
-        raise type(first)(f"{first}; as bad: {', '.join(host for host, _ in others[:SHOWN])}{more}")
+        raise type(first)(f"{first}; also failing: {', '.join(host for host, _ in others[:SHOWN])}{more}")
     raise first
 
 
@@ -259,7 +262,8 @@ def check_token(addresses: Sequence[Address], token: Token | None) -> None:
     for at in addresses:
         if token is not None and not at.secure and not at.is_loopback:
             raise UsageError(
-                f"the token would travel to {at} where everybody on the way can read it: use grpcs://, or leave it out"
+                f"the token would travel to {at} in the clear, where anybody on the way can read it: use grpcs://, "
+                "or leave it out"
             )
 
 

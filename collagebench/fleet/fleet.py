@@ -80,7 +80,7 @@ class Fleet:
         hosts: dict[Launcher, list[int]] = {}
         for worker in disturbance.workers:
             if worker not in self._launchers:
-                raise FleetError(f"worker {worker} cannot be disturbed by {disturbance.kind}: it does not run")
+                raise FleetError(f"worker {worker} cannot be disturbed by {disturbance.kind}: it is not running")
             hosts.setdefault(self._launchers[worker], []).append(worker)
         self._disturbed = [(host, replace(disturbance, workers=tuple(workers))) for host, workers in hosts.items()]
         answers = await asyncio.gather(*(host.disturb(part) for host, part in self._disturbed), return_exceptions=True)
@@ -137,7 +137,7 @@ class Fleet:
         """Count a worker as lost that should have been back by now, unless it has crashed once more since."""
         connection = self._by_index[worker]
         if connection.crashed and connection.lost is None and self._due[worker] == due:
-            self.lost(worker, f"was not back {BACK_WITHIN:g} s after it was to be started again")
+            self.lost(worker, f"was not back {BACK_WITHIN:g} s after it was due to restart")
 
     @property
     def is_whole(self) -> bool:

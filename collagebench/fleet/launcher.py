@@ -142,7 +142,7 @@ class Launcher:
     async def _carried_out(self, **order: Any) -> What:
         name = next(iter(order))
         if self._listener.done():
-            raise Gone(f"there is nobody to {name} the workers: their forkserver has ended")
+            raise Gone(f"nothing is left to {name} the workers: their forkserver has ended")
         answer = asyncio.get_running_loop().create_future()
         self._unanswered.append(answer)
         self._order(**order)

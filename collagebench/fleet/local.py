@@ -84,8 +84,8 @@ def _see_that_they_fit(workers: int, compute: Compute) -> None:
     needed = workers * WORKER_BYTES[compute]
     if needed > free:
         raise FleetError(
-            f"{workers:,} workers need {needed / 1e9:.1f} GB of memory or more, and here are "
-            f"{free / 1e9:.1f} GB free: use fewer --workers, or simulate them"
+            f"{workers:,} workers need at least {needed / 1e9:.1f} GB of memory, but only {free / 1e9:.1f} GB are "
+            "free: use fewer --workers, or simulate them"
         )
 
 

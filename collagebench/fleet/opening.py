@@ -82,12 +82,12 @@ def see_that_limits_allow(workers: int) -> None:
     needed, (most, _) = workers + OPEN_FILES, resource.getrlimit(resource.RLIMIT_NOFILE)
     if most != resource.RLIM_INFINITY and needed > most:
         raise FleetError(
-            f"{workers:,} workers need {needed:,} open files or more, and this process may have {most:,}: raise "
+            f"{workers:,} workers need at least {needed:,} open files, but this process may have only {most:,}: raise "
             "`ulimit -n`, or use fewer --workers"
         )
     space, _ = resource.getrlimit(resource.RLIMIT_AS)
     if space != resource.RLIM_INFINITY and space < ADDRESS_SPACE:
         raise FleetError(
-            f"real workers need {ADDRESS_SPACE / 1e9:.1f} GB of address space or more, and a process may have "
+            f"real workers need at least {ADDRESS_SPACE / 1e9:.1f} GB of address space, but a process may have only "
             f"{space / 1e9:.1f} GB: raise `ulimit -v`"
         )

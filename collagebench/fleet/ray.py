@@ -87,8 +87,8 @@ async def ray_fleet(
         slowed = sorted({report["node"] for report in reports if report["niceness"] > NICE})
         if slowed:
             show(
-                f"workers on {', '.join(slowed)} give way to every other process there, as Ray starts them: start its "
-                "nodes with RAY_worker_niceness=0"
+                f"workers on {', '.join(slowed)} yield to every other process there, because that is how Ray starts "
+                "them: start its nodes with RAY_worker_niceness=0"
             )
         placed.watch(fleet.lost)
         yield fleet
@@ -192,7 +192,7 @@ class _Placed:
             try:
                 why = await _heard(end.future())
             except self._ray.exceptions.RayError as error:
-                why = f"ended, says Ray: {reason(error)}"
+                why = f"ended, according to Ray: {reason(error)}"
             lost(index, why)
 
         self._alive = [actor.wait.remote() for actor in self._actors]

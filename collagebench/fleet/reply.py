@@ -31,7 +31,7 @@ def parsed(kind: Any, content: bytes) -> Any:
     try:
         return kind.FromString(content)
     except DecodeError:
-        raise MalformedReply(f"answered with {len(content)} bytes that are no {kind.DESCRIPTOR.name}") from None
+        raise MalformedReply(f"answered with {len(content)} bytes that are not a {kind.DESCRIPTOR.name}") from None
 
 
 def tensor(response: Any, place: int) -> NDArray[np.float32]:
@@ -46,7 +46,7 @@ def tensor(response: Any, place: int) -> NDArray[np.float32]:
     raw = response.raw_output_contents
     if raw:
         if len(raw) != len(response.outputs) or len(raw[place]) % FLOAT_BYTES:
-            raise MalformedReply("answered with bytes that are not those of its outputs")
+            raise MalformedReply("answered with bytes that do not match its outputs")
         values = np.frombuffer(raw[place], "<f4")
     else:
         values = np.array(output.contents.fp32_contents, np.float32)
@@ -69,5 +69,5 @@ def logits(response: Any, name: str, shape: tuple[int, ...]) -> NDArray[np.float
     if values.shape != shape:
         raise MalformedReply(f"answered with {name!r} of shape {list(values.shape)}, not {list(shape)}")
     if np.isnan(values).any():
-        raise MalformedReply(f"answered with {name!r} that holds what is no number (NaN)")
+        raise MalformedReply(f"answered with {name!r} that contains NaN")
     return values

@@ -60,8 +60,8 @@ def signature(metadata: Any, model: str, where: str, needed: ModelFile, scale: f
     this = f"model {model!r} of {where}"
     if not metadata.inputs or not metadata.outputs:
         raise ModelError(
-            f"{this} does not say what it takes and gives: declare its inputs and outputs where the server is "
-            "configured, such as in MLServer's model-settings.json"
+            f"{this} does not say what it takes and gives: declare its inputs and outputs in the server's "
+            "configuration, such as MLServer's model-settings.json"
         )
     if len(metadata.inputs) > 1:
         raise ModelError(
@@ -96,8 +96,8 @@ def _datatype(image: Any, needed: ModelFile, scale: float | None, this: str) -> 
         raise ModelError(f"{this} takes {image.name!r} as {image.datatype!r}; {needed.name} takes {wanted}")
     if scale is None:
         raise ModelError(
-            f"{this} takes {image.name!r} as FP32, where pixels are UINT8 from 0 to 255: say what they are to be "
-            "multiplied by with --pixel-scale, 1 to leave them as they are, 0.00392156862745098 for 0 to 1"
+            f"{this} takes {image.name!r} as FP32, but pixels are UINT8 from 0 to 255: say what to multiply them by "
+            "with --pixel-scale, 1 to leave them as they are, 0.00392156862745098 for 0 to 1"
         )
     return "FP32", scale
 
@@ -107,7 +107,7 @@ def _check_input(image: Any, needed: ModelFile, this: str) -> None:
     if not _fits(shape, wanted):
         height, width, channels = needed.input
         first = _fits(shape, [-1, channels, height, width])
-        hint = ": channels come last here, let the served graph begin with a transposition" if first else ""
+        hint = ": channels come last here, so start the served graph with a transpose" if first else ""
         raise ModelError(
             f"{this} takes {image.name!r} of shape {_shape(shape)}; {needed.name} takes {_shape(wanted)}{hint}"
         )
@@ -116,7 +116,7 @@ def _check_input(image: Any, needed: ModelFile, this: str) -> None:
 
 def _check_batch(size: int, verb: str, needed: ModelFile, this: str) -> None:
     if size != -1 and (size, needed.batch) != (1, 1):
-        raise ModelError(f"{this} {verb} batches of {size} only; batches of 1 to {needed.batch} will be sent")
+        raise ModelError(f"{this} {verb} batches of {size} only, but batches of 1 to {needed.batch} will be sent")
 
 
 def _fits(shape: Sequence[int], wanted: Sequence[int]) -> bool:

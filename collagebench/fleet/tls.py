@@ -55,7 +55,7 @@ def _authorities(file: Path) -> bytes:
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(file)
     except ssl.SSLError as error:
-        raise UsageError(f"--tls-ca {file} holds a certificate that is damaged ({error.reason})") from None
+        raise UsageError(f"--tls-ca {file} holds a damaged certificate ({error.reason})") from None
     return content
 
 
@@ -75,9 +75,11 @@ def _matching(certificate: Path, key: Path) -> None:
         _pem(file, option, kind)
 
     def no_password() -> str:
-        raise UsageError(f"--tls-key {key} is locked with a password: gRPC takes none, write it without one")
+        raise UsageError(
+            f"--tls-key {key} is protected by a password, which gRPC does not support: write it without one"
+        )
 
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(certificate, key, no_password)
     except ssl.SSLError as error:
-        raise UsageError(f"--tls-cert {certificate} and --tls-key {key} do not fit together ({error.reason})") from None
+        raise UsageError(f"--tls-cert {certificate} and --tls-key {key} do not match ({error.reason})") from None

@@ -20,10 +20,10 @@ FLEETS: dict[Kind, tuple[str, ...]] = {
 """The fleets there are, and the options, by their field, that mean something to each of them only."""
 
 CANNOT: dict[Kind, str] = {
-    "endpoint": "servers that already run can be neither stopped, disturbed nor crashed from here: choose stragglers "
-    "that are drawn, or --stragglers none",
-    "ray": "workers on a Ray cluster can be neither stopped, disturbed nor crashed from here: choose stragglers that "
+    "endpoint": "servers that already run cannot be stopped, disturbed or crashed from here: choose stragglers that "
     "are drawn, or --stragglers none",
+    "ray": "workers on a Ray cluster cannot be stopped, disturbed or crashed from here: choose stragglers that are "
+    "drawn, or --stragglers none",
 }
 """Why the workers of a fleet can be neither disturbed nor crashed: the sentence that refuses it."""
 

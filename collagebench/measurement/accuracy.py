@@ -57,7 +57,7 @@ class Sample:
         count = len(self.labels) // together
         if count == 0:
             raise TooFewImages(
-                f"{len(self.labels)} images are too few: {together} go into one input or group; use more images"
+                f"{len(self.labels)} images are too few, because {together} go into one input or group; use more images"
             )
         used = slice(count * together)
         shape = (count, together)

@@ -92,8 +92,8 @@ class _Images:
         self.dataset = self._open(None)
         if asked.split == "train" and isinstance(self.dataset, ImageFolder) and self.dataset.split is None:
             raise UsageError(
-                f"{asked.data} is not divided into train/ and test/, so nothing says which images training kept out; "
-                "name the directory that holds both"
+                f"{asked.data} is not divided into train/ and test/, so it is not known which images training held "
+                "out; name the directory that holds both"
             )
         self._samples: dict[tuple[int, int], Sample] = {}
 

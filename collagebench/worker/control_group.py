@@ -22,7 +22,7 @@ from collagebench.errors import FleetError
 REMOVE_WITHIN = 2.0
 """Seconds in which the processes of a group that is to be removed must have left it; they have been killed or moved."""
 ADVICE = (
-    "be root, or start it as `systemd-run --user --scope -p Delegate=yes collagebench …`, or choose the straggler "
+    "be root, or start it with `systemd-run --user --scope -p Delegate=yes collagebench …`, or choose the straggler "
     "model corunner or stop, which need no permission"
 )
 
@@ -55,7 +55,7 @@ def find(cgroups: str | None = None, mounts: str | None = None) -> Place:
         ) from None
     home = _home(cgroups, mounts)
     if home is None:
-        raise FleetError(f"workers cannot be throttled here: the CPU controller of control groups is absent; {ADVICE}")
+        raise FleetError(f"workers cannot be throttled here: control groups have no CPU controller; {ADVICE}")
     version, group, top = home
     if version == 1:
         if _writable(group):
@@ -66,7 +66,7 @@ def find(cgroups: str | None = None, mounts: str | None = None) -> Place:
                 return Place(2, parent)
             if parent == top:
                 break
-    raise FleetError(f"workers cannot be throttled here: no control group may be made in {group}; {ADVICE}")
+    raise FleetError(f"workers cannot be throttled here: no control group can be created in {group}; {ADVICE}")
 
 
 def _home(cgroups: str, mounts: str) -> tuple[int, Path, Path] | None:
@@ -117,8 +117,8 @@ def limit(place: Place, path: Path, pid: int, quota: float, period_ms: float) ->
         (path / "cgroup.procs").write_text(str(pid))
     except OSError as error:
         raise FleetError(
-            f"no control group with {quota_us} of {period_us} µs of a core can be made at {path} ({error.strerror}); "
-            f"the least is 1000 µs; {ADVICE}"
+            f"no control group with {quota_us} of {period_us} µs of a core can be created at {path} "
+            f"({error.strerror}); the minimum is 1000 µs; {ADVICE}"
         ) from None
     return home[1]
 

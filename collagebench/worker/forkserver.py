@@ -127,19 +127,19 @@ def socket_directory(directory: str | None = None) -> Iterator[str]:
         directory = directory or tempfile.mkdtemp(prefix="collagebench-")
     except OSError as error:
         raise FleetError(
-            f"no directory for the workers' sockets can be made ({error}); set TMPDIR to another"
+            f"no directory for the workers' sockets can be created ({error}); set TMPDIR to another"
         ) from None
     try:
         longest = len(os.fsencode(os.path.join(directory, "99999.sock")))
         if longest > SOCKET_PATH_BYTES:
             raise FleetError(
-                f"the workers' sockets would lie in {directory}, too long a path ({longest} bytes, a Unix socket "
-                f"allows {SOCKET_PATH_BYTES}); set TMPDIR to a shorter one"
+                f"the workers' sockets would be in {directory}, whose path is too long ({longest} bytes, but a Unix "
+                f"socket allows {SOCKET_PATH_BYTES}); set TMPDIR to a shorter one"
             )
         if not set("%?#").isdisjoint(directory) or directory != os.fsencode(directory).decode(errors="replace"):
             raise FleetError(
-                f"the workers' sockets would lie in {directory}, but gRPC takes no path with %, ? or # in it, nor one "
-                "that is no UTF-8; set TMPDIR to another"
+                f"the workers' sockets would be in {directory}, but gRPC takes no path that contains %, ? or #, or is "
+                "not UTF-8; set TMPDIR to another"
             )
         yield directory
     finally:

@@ -61,10 +61,10 @@ class Helper:
             FleetError: it has not.
         """
         if not select.select([self._pipe], [], [], READY_WITHIN)[0]:
-            raise FleetError(f"{self._name} did not begin within {READY_WITHIN:g} s")
+            raise FleetError(f"{self._name} did not start within {READY_WITHIN:g} s")
         if not os.read(self._pipe, 1):
             self._reap()
-            raise FleetError(f"{self._name} ended before it began ({self.status}); see forkserver.log")
+            raise FleetError(f"{self._name} ended before it had started ({self.status}); see forkserver.log")
         self._loop.listen(self._pipe, self._heard)
 
     def _heard(self, data: bytes) -> None:

@@ -63,7 +63,7 @@ def hosted(file: ModelFile, content: bytes) -> Hosted:
         raise
     except Exception as error:
         raise ModelError(
-            f"model file {file.path} is not a whole ONNX model ({_sentence(error)}); export it again"
+            f"model file {file.path} is not a complete ONNX model ({_sentence(error)}); export it again"
         ) from None
     batch = _check(file, runner)
 

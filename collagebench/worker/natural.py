@@ -42,7 +42,7 @@ class Natural:
         self.calm()
         absent = [worker for worker in disturbance.workers if worker not in pids]
         if absent:
-            raise FleetError(f"worker {absent[0]} cannot be disturbed by {disturbance.kind}: it does not run")
+            raise FleetError(f"worker {absent[0]} cannot be disturbed by {disturbance.kind}: it is not running")
         self._kind = disturbance.kind
         try:
             self._janitor = janitor = Janitor(self._loop, self._directory)

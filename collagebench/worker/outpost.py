@@ -273,7 +273,7 @@ class Outpost:
             failure = next(filter(None, map(self._carry_out, way)), None)
             if failure is None:
                 return
-        raise Refused(f"no environment can be made there: {failure}")
+        raise Refused(f"no environment can be created there: {failure}")
 
     def _carry_out(self, command: list[str]) -> str | None:
         """Run a command; return what it said last if it failed. It ends with the client."""
@@ -332,7 +332,7 @@ class Outpost:
                     except OSError as error:
                         failure = error
             if failure is None and digest.hexdigest() != sha256:
-                failure = Refused(f"what should be kept as {place.name} was damaged on its way")
+                failure = Refused(f"what was to be kept as {place.name} was damaged in transfer")
             if failure is None:
                 try:
                     os.replace(part, place)
@@ -359,8 +359,8 @@ class Outpost:
                 os.close(alive)
             except OSError as error:
                 raise Refused(
-                    f"no directory for the workers' sockets can be made there ({error.strerror or error}); free some "
-                    "room, or set TMPDIR to another place"
+                    f"no directory for the workers' sockets can be created there ({error.strerror or error}); free "
+                    "some space, or set TMPDIR to another place"
                 ) from None
         return self.directory
 
@@ -425,7 +425,7 @@ def cache_directory() -> Path:
 
 def _place(sha256: str, kind: str) -> Path:
     if len(sha256) != 64 or set(sha256) - set("0123456789abcdef"):
-        raise Refused(f"{sha256!r} is no SHA-256")
+        raise Refused(f"{sha256!r} is not a SHA-256")
     return cache_directory() / kind / f"{sha256}{ENDINGS[kind]}"
 
 
@@ -442,7 +442,9 @@ def _private(directory: Path) -> None:
         path.mkdir(0o700, exist_ok=True)
         found = path.stat()
         if found.st_uid != os.geteuid() or stat.S_IMODE(found.st_mode) & 0o022:
-            raise Refused(f"others can write to {path}, so nothing is kept there: chmod 700 it, or set XDG_CACHE_HOME")
+            raise Refused(
+                f"others can write to {path}, so nothing is stored there: chmod 700 it, or set XDG_CACHE_HOME"
+            )
 
 
 def _problem(cache: Path) -> str | None:

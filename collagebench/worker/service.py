@@ -181,7 +181,7 @@ def _values(request: Any, tensor: Any, dtype: str) -> NDArray[Any]:
     if len(raw) == 1 and not tensor.HasField("contents"):
         if len(raw[0]) % np.dtype(dtype).itemsize:
             raise RequestError(
-                "INVALID_ARGUMENT", f"input {wire.INPUT!r} has {len(raw[0])} bytes, no whole number of values"
+                "INVALID_ARGUMENT", f"input {wire.INPUT!r} has {len(raw[0])} bytes, not a whole number of values"
             )
         return np.frombuffer(raw[0], dtype)
     if raw or not tensor.HasField("contents"):

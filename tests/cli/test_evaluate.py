@@ -109,8 +109,8 @@ def test_a_model_that_there_are_too_few_images_for_stops_no_other(
     assert all(model["latency_s"] > 0 for model in models.values())
     reasons = {name: model["not_evaluated"] for name, model in models.items() if model["accuracy"] is None}
     assert reasons == {
-        "colours-coded": "3 images are too few: 8 go into one input or group; use more images",
-        "colours-collage-2x2": "3 images are too few: 4 go into one input or group; use more images",
+        "colours-coded": "3 images are too few, because 8 go into one input or group; use more images",
+        "colours-collage-2x2": "3 images are too few, because 4 go into one input or group; use more images",
     }
     collage = models["colours-collage-2x2"]
     assert (collage["by_cell"], collage["by_blanks"], models["colours-coded"]["coded"]) == (None, None, None)
@@ -119,12 +119,12 @@ def test_a_model_that_there_are_too_few_images_for_stops_no_other(
     shown = capsys.readouterr().out
     assert re.search(r"^collage-2x2 +- +-", shown, re.MULTILINE)
     assert re.search(r"^single +100.0 %", shown, re.MULTILINE)
-    note = "note: colours-collage-2x2 is not evaluated: 3 images are too few: 4 go into one input or group;"
+    note = "note: colours-collage-2x2 is not evaluated: 3 images are too few, because 4 go into one input or group;"
     assert note in " ".join(shown.split())
     assert evaluate("collage", "coded", *few) == 1
     said = capsys.readouterr()
     assert said.out == ""
-    assert said.err == "collagebench: 3 images are too few: 8 go into one input or group; use more images\n"
+    assert said.err == "collagebench: 3 images are too few, because 8 go into one input or group; use more images\n"
 
 
 def test_tuning_says_how_to_use_what_it_found(
@@ -188,8 +188,8 @@ def test_what_does_not_fit_is_one_sentence(
         ((*options[:4], "--models", broken), 1, "single.onnx is 8 bytes"),
         ((*options[:3], corrupt, *options[4:]), 1, "green/001.png cannot be read"),
         ((*options[:3], tmp_path / "empty", *options[4:]), 1, "holds no class folders"),
-        (("collage", *options[:3], few, *options[4:]), 1, "3 images are too few: 4 go into one"),
-        (("coded", *options, "--coded-k", 61), 1, "60 images are too few: 61 go into one"),
+        (("collage", *options[:3], few, *options[4:]), 1, "3 images are too few, because 4 go into one"),
+        (("coded", *options, "--coded-k", 61), 1, "60 images are too few, because 61 go into one"),
         (("--tune",), 2, "collagebench evaluate coded --tune"),
         (("coded", "--coded-k", 10**9), 1, "2000 images are too few"),
         (("coded", "--tune", "--split", "test"), 2, "drop --split test"),

@@ -37,7 +37,7 @@ def test_list():
     assert max(map(len, lines)) <= 80
     words = " ".join(" ".join(lines).split())
     assert "The Tail at Scale, CACM 2013: a server answers in 10 ms" in words
-    assert "10 workers, stragglers collage-trace: none, hedge, collage. About 6 s a scheme, 18 s in all." in words
+    assert "10 workers, stragglers collage-trace: none, hedge, collage. About 6 s per scheme, 18 s in all." in words
 
 
 def test_list_for_programs():

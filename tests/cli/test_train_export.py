@@ -545,8 +545,8 @@ def test_a_model_that_cannot_be_measured_stops_no_other(
         (tmp_path / path.name).write_bytes(path.read_bytes())
     assert collagebench("export", "--data", few, "--out", tmp_path) == 1
     assert capsys.readouterr().err == (
-        f"collagebench: {tmp_path / 'tones-collage-2x2.pt'}: 2 images are too few: 4 go into one input or group; use "
-        "more images\n"
+        f"collagebench: {tmp_path / 'tones-collage-2x2.pt'}: 2 images are too few, because 4 go into one input or "
+        "group; use more images\n"
     )
     assert {model.role for model in zoo.load(tmp_path)} == {"backup", "coded", "parity", "single"}
 
@@ -635,7 +635,7 @@ def test_test_images_calibrate_nothing(
     for more in (("single", "--split", "train"), ("coded", "--tune", "--coded-k", 2)):
         asked = ("--dataset", "imagefolder", *folder, "--models", tmp_path)
         assert collagebench("evaluate", *more, *asked) == 2
-        assert "so nothing says which images training kept out" in capsys.readouterr().err
+        assert "so it is not known which images training held out" in capsys.readouterr().err
 
 
 @train_extra

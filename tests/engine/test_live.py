@@ -169,7 +169,7 @@ def test_workers_that_need_more_cores_than_there_are_get_a_note(
     notes = [event["message"] for event in events if event["kind"] == "crowded"]
     assert bool(notes) is said
     assert all(
-        re.match(r"an inference takes .* ms, so .* requests a second take .* say --rate", note) for note in notes
+        re.match(r"an inference takes .* ms, so .* requests a second need .* use --rate", note) for note in notes
     )
 
 

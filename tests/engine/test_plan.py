@@ -69,7 +69,7 @@ def test_the_rate_is_that_which_was_asked_for_or_follows_from_the_load() -> None
         assert plan.utilisation == pytest.approx(utilisation, rel=0.01)
         assert plan.rate == pytest.approx(10 * utilisation / mean, rel=0.01)
         assert plan.slow_above == pytest.approx(2 * 2.0 * 0.1, rel=0.05)
-    with pytest.raises(UsageError, match=r"a service takes 1 ms on average, too short .* or with --utilisation"):
+    with pytest.raises(UsageError, match=r"a service takes 1 ms on average, too short .* with --utilisation"):
         planned(stragglers="none", compute_time=0.001)
 
 

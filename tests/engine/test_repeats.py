@@ -104,7 +104,7 @@ def test_all_schemes_of_a_late_run_are_asked_for_again_and_nothing_else(tmp_path
         "measuring 2 of 4 runs again, because the client was late (dispatch lag p99 up to 60.0 ms)"
     ]
     assert progress.begun == [(4 * REQUESTS, SCHEMES, 4)]
-    assert progress.stages == ["seeing whether the client was late"] * 2
+    assert progress.stages == ["checking whether the client was late"] * 2
     kept = {(one["scheme"], one["run"]): one for one in load(tmp_path / "run").header["replaced"]}
     assert {name: one["dispatch_lag_p99_s"] for name, one in kept.items()} == {
         ("none", 2): 0.0, ("hedge", 2): LATE, ("none", 3): 2 * LATE, ("hedge", 3): 0.001,

@@ -217,7 +217,7 @@ def test_a_cell_that_lost_a_worker_is_done_again(tmp_path: Path) -> None:
     simulate(part, replace(CONFIG, runs=1), resume=True)
     run = load(part)
     assert judge(run) == []
-    assert "worker 1 was killed; that cell was done again" in " ".join(warnings(run))
+    assert "worker 1 was killed; that cell was repeated" in " ".join(warnings(run))
 
 
 def test_a_changed_trace_is_noticed(tmp_path: Path) -> None:

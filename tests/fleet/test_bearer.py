@@ -38,7 +38,7 @@ def test_it_comes_from_a_file_or_the_environment(tmp_path: Path, monkeypatch: py
         (f"{SECRET}\n{SECRET}".encode(), "holds no token"),
         (f"{SECRET}\x00".encode(), "holds no token"),
         (f"{SECRET} é".encode("latin-1"), "holds no token"),
-        (b"x" * (MOST_BYTES + 1), "that is no token"),
+        (b"x" * (MOST_BYTES + 1), "is not a token"),
         (None, "cannot be read"),
     ],
 )

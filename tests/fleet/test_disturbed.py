@@ -122,7 +122,7 @@ def test_a_disturbance_that_is_refused_is_one_sentence(tmp_path: Path) -> None:
     """The order after it is carried out."""
 
     async def body(fleet: Fleet, heard: Heard) -> None:
-        with pytest.raises(FleetError, match="worker 9 cannot be disturbed by corunner: it does not run"):
+        with pytest.raises(FleetError, match="worker 9 cannot be disturbed by corunner: it is not running"):
             await fleet.disturb(Disturbance("corunner", (9,)))
         assert len(await fleet.disturb(Disturbance("stop", (0, 1)))) == 2
 
@@ -156,7 +156,7 @@ def test_orders_to_a_forkserver_that_is_gone_are_one_sentence(tmp_path: Path) ->
         os.kill(forkserver, signal.SIGKILL)
         with pytest.raises(FleetError, match=r"the forkserver ended \(killed by signal 9\)"):
             await waiting
-        with pytest.raises(FleetError, match="there is nobody to disturb the workers: their forkserver has ended"):
+        with pytest.raises(FleetError, match="nothing is left to disturb the workers: their forkserver has ended"):
             await fleet.disturb(Disturbance("stop", (0,)))
         assert await fleet.calm() == []
 
@@ -190,7 +190,7 @@ def test_a_worker_that_crashes_comes_back(tmp_path: Path) -> None:
         for error in await asyncio.wait_for(asyncio.gather(*calls, return_exceptions=True), PATIENCE):
             assert isinstance(error, TaskError)
             assert error.reason == "crashed"
-        with pytest.raises(TaskError, match="worker 0 was made to crash and is not yet back") as caught:
+        with pytest.raises(TaskError, match="worker 0 was made to crash and is not back yet") as caught:
             await infer(victim)
         assert caught.value.reason == "crashed"
         await infer(other)

@@ -167,7 +167,7 @@ def test_such_workers_are_not_disturbed(server: Server) -> None:
     """Nothing but requests reaches somebody else's server."""
 
     async def body(fleet: Fleet) -> None:
-        with pytest.raises(FleetError, match="neither stopped"):
+        with pytest.raises(FleetError, match="cannot be stopped"):
             await fleet.disturb(Disturbance("stop", (0,)))
         with pytest.raises(FleetError) as caught:
             fleet.crash(0, 1.0)
@@ -199,7 +199,7 @@ def test_a_server_that_is_down(server: Server, down: list[str]) -> None:
     """Is named at once, and so are the others that are as bad; one that is up is not."""
     text = refusal(server.url, *down, error=FleetError)
     assert text.startswith(f"{down[0]} cannot be reached: ")
-    assert text.endswith(f"; as bad: {down[1]}")
+    assert text.endswith(f"; also failing: {down[1]}")
 
 
 def test_a_host_that_is_not_known() -> None:
@@ -263,13 +263,13 @@ def oversized(content: bytes, context: Any) -> bytes:
 @pytest.mark.parametrize(
     ("call", "instead", "error", "why"),
     [
-        ("ServerMetadata", garbage, FleetError, "bytes that are no ServerMetadataResponse"),
+        ("ServerMetadata", garbage, FleetError, "bytes that are not a ServerMetadataResponse"),
         ("ServerMetadata", oversized, FleetError, "RESOURCE_EXHAUSTED"),
         ("ModelReady", lambda content, context: protocol.ModelReadyResponse(ready=False), ModelError, "not ready"),
-        ("ModelReady", garbage, ModelError, "bytes that are no ModelReadyResponse"),
-        ("ModelMetadata", garbage, ModelError, "bytes that are no ModelMetadataResponse"),
+        ("ModelReady", garbage, ModelError, "bytes that are not a ModelReadyResponse"),
+        ("ModelMetadata", garbage, ModelError, "bytes that are not a ModelMetadataResponse"),
         ("ModelMetadata", lambda content, context: b"", ModelError, "does not say what it takes and gives"),
-        ("ModelInfer", garbage, ModelError, "bytes that are no ModelInferResponse"),
+        ("ModelInfer", garbage, ModelError, "bytes that are not a ModelInferResponse"),
         ("ModelInfer", oversized, ModelError, "RESOURCE_EXHAUSTED"),
         ("ModelInfer", lambda content, context: reply(np.zeros((1, 4), np.float32)), ModelError, r"shape \[1, 4\]"),
         (
@@ -354,7 +354,7 @@ def test_a_token_goes_with_every_call() -> None:
         with_fleet(lambda fleet: infer(*fleet), server.url, token=Token(SECRET))
 
 
-@pytest.mark.parametrize(("token", "why"), [(None, "wants a token"), (Token("other-token"), "does not accept")])
+@pytest.mark.parametrize(("token", "why"), [(None, "requires a token"), (Token("other-token"), "rejects the token")])
 def test_a_bad_token_is_refused_and_not_repeated(token: Token | None, why: str) -> None:
     """Though the server quotes it in its answer."""
     with serving({"sums": SUMS}, SECRET) as server:
@@ -367,7 +367,7 @@ def test_a_bad_token_is_refused_and_not_repeated(token: Token | None, why: str) 
 def test_a_token_never_travels_in_the_open() -> None:
     """To another host it needs TLS; the refusal comes before anything is connected."""
     text = refusal("grpcs://127.0.0.1:1", "grpc://192.0.2.1:1/x", token=Token(SECRET), error=UsageError)
-    assert "the token would travel to grpc://192.0.2.1:1 where everybody" in text
+    assert "the token would travel to grpc://192.0.2.1:1 in the clear, where anybody" in text
     assert SECRET not in text
 
 
@@ -379,7 +379,7 @@ def test_tls(certified: dict[str, Path]) -> None:
         secure = f"grpcs://localhost:{server.port}"
         with_fleet(lambda fleet: infer(*fleet), secure, tls_ca=certified["ca"], token=Token(SECRET))
         refused = refusal(server.url, tls_ca=certified["ca"], token=Token(SECRET), error=UsageError)
-        assert f"--tls-ca means nothing to {server.url}, which is not encrypted" in refused
+        assert f"--tls-ca has no effect on {server.url}, which is not encrypted" in refused
         for url, ca in (
             (secure, None),  # the system's authorities do not know it
             (secure, certified["client"]),  # nor does somebody else
@@ -414,9 +414,9 @@ def test_what_is_wrong_with_certificates_is_said_by_name(certified: dict[str, Pa
     for asked, why in (
         ({"tls_ca": tmp_path / "absent"}, "--tls-ca .*absent cannot be read"),
         ({"tls_ca": certified["ca-key"]}, "holds no PEM certificate"),
-        ({"tls_ca": broken}, "is damaged"),
+        ({"tls_ca": broken}, "holds a damaged certificate"),
         ({"tls_cert": certified["client"]}, "belong together"),
-        ({"tls_cert": certified["client"], "tls_key": certified["server-key"]}, "do not fit together"),
+        ({"tls_cert": certified["client"], "tls_key": certified["server-key"]}, "do not match"),
     ):
         with pytest.raises(UsageError, match=why):
             with_fleet(nothing, "grpcs://localhost:1", **asked)

@@ -384,7 +384,7 @@ def test_a_truncated_model_is_one_sentence(tmp_path: Path) -> None:
     """The file is named."""
     path = tmp_path / "cut.onnx"
     path.write_bytes(Path(SUMS.path).read_bytes()[:100])
-    with pytest.raises(ModelError, match=r"cut\.onnx is not a whole ONNX model"):
+    with pytest.raises(ModelError, match=r"cut\.onnx is not a complete ONNX model"):
         with_fleet(pytest.fail, tmp_path, 2, model=replace(SUMS, path=str(path)))
 
 
@@ -539,7 +539,7 @@ def test_more_workers_than_there_is_memory_for_are_refused(tmp_path: Path, monke
     memory = tmp_path / "meminfo"
     memory.write_text("MemTotal:  8000000 kB\nMemAvailable:  23000 kB\n")
     monkeypatch.setattr("collagebench.fleet.local.MEMORY", memory)
-    with pytest.raises(FleetError, match=r"3 workers need 0\.0 GB of memory or more, and here are 0\.0 GB free"):
+    with pytest.raises(FleetError, match=r"3 workers need at least 0\.0 GB of memory, but only 0\.0 GB are free"):
         with_fleet(pytest.fail, tmp_path, 3, "emulated")
     assert not list(tmp_path.glob("*.log"))
 
@@ -549,7 +549,9 @@ def test_more_workers_than_may_be_connected_to_are_refused() -> None:
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (1000, before[1]))
     try:
-        with pytest.raises(FleetError, match=r"1,000 workers need 1,032 open .* may have 1,000: raise `ulimit -n`"):
+        with pytest.raises(
+            FleetError, match=r"1,000 workers need at least 1,032 open .* may have only 1,000: raise `ulimit -n`"
+        ):
             see_that_limits_allow(1000)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, before)

@@ -59,7 +59,11 @@ def test_nothing_is_said_of_a_good_host() -> None:
             "its /usr/bin/python3 lacks numpy>=1.24 and protobuf>=5: ",
         ),
         ({"lacking": ["numpy>=1.24"], "cache_free_bytes": ENVIRONMENT_BYTES}, True, "437 MB are needed in /home/a"),
-        ({"cache_free_bytes": ROOM_BYTES}, False, "18 MB are needed in /home/a/.cache/collagebench, 17 MB are free"),
+        (
+            {"cache_free_bytes": ROOM_BYTES},
+            False,
+            "18 MB are needed in /home/a/.cache/collagebench, but 17 MB are free",
+        ),
         ({"cache_problem": "/home/a cannot be written to"}, False, "nothing can be kept there: /home/a cannot be"),
         ({"temporary_free_bytes": 1000}, False, "the disk of /tmp is full"),
     ],
@@ -93,7 +97,7 @@ def test_hosts_that_differ() -> None:
     """Architectures are told, once for all hosts; alike hosts are not."""
     others = [look("a"), look("b", machine="aarch64", hostname="crate"), Look("c", 1)]
     assert compare(others) == [
-        "the hosts have different architectures (aarch64, x86_64): their workers differ in speed by that"
+        "the hosts have different architectures (aarch64, x86_64), so their workers differ in speed"
     ]
     assert compare([look("a"), look("b", hostname="crate")]) == []
 
@@ -105,11 +109,11 @@ def test_versions_that_differ() -> None:
     assert compare(alike) == []
     mixed = [*alike, look("c", hostname="vat", packages={"numpy": "1.24", "onnxruntime": None})]
     assert compare(mixed) == [
-        f"the hosts have different versions of numpy (1.24, {here}): their workers may differ in speed by that"
+        f"the hosts have different versions of numpy (1.24, {here}), so their workers may differ in speed"
     ]
     assert compare(mixed[2:]) == [
-        f"the hosts have numpy 1.24, this machine has {here}: speed and answers may differ by that from those of "
-        "workers here"
+        f"the hosts have numpy 1.24, but this machine has {here}: workers here may differ from them in speed and "
+        "answers"
     ]
 
 
@@ -162,17 +166,17 @@ def test_a_login_that_is_dropped_says_what_to_raise(tmp_path: Path, monkeypatch:
     """Not one that is refused, where nobody listens."""
     dropped = "echo Connection closed by UNKNOWN port 65535 >&2; exit 255"
     assert seen_through(dropped, tmp_path, monkeypatch) == [
-        "it cannot be reached (Connection closed by UNKNOWN port 65535): see that `ssh vm` works; if it does, an sshd "
-        "on the way drops logins when there are many: raise its MaxStartups"
+        "it cannot be reached (Connection closed by UNKNOWN port 65535): check that `ssh vm` works; if it does, an "
+        "sshd on the way limits the number of logins: raise its MaxStartups"
     ]
     (tmp_path / "log").unlink()
     (refused,) = seen_through("echo Connection refused >&2; exit 255", tmp_path, monkeypatch)
-    assert refused.endswith("see that `ssh vm` works")
+    assert refused.endswith("check that `ssh vm` works")
 
 
 def test_a_connection_that_is_lost_says_whose_doing_it_was() -> None:
     """Ours if we stood still for longer than a host waits, and else what ssh says."""
     closed = "Connection to vm closed by remote host.\n"
-    assert lost("vm", 0, "", 13.2) == "this client did not run for 13 s, so vm gave it up"
+    assert lost("vm", 0, "", 13.2) == "this client did not run for 13 s, so vm gave up on it"
     assert lost("vm", 255, closed, 2.0) == "Connection to vm closed by remote host"
-    assert lost("vm", 0, "", 2.0) == "what we had there was killed, or ssh was: exit status 0"
+    assert lost("vm", 0, "", 2.0) == "our process there was killed, or ssh was: exit status 0"

@@ -102,7 +102,7 @@ def test_kill_9_of_a_worker(nodes: Nodes, tmp_path: Path) -> None:
     os.kill(victim, signal.SIGKILL)
     code, out, _ = finish(process)
     assert code == 4
-    assert "ended, says Ray: " in " ".join(out.split())
+    assert "ended, according to Ray: " in " ".join(out.split())
     assert "no complete run" in out
     assert reasons(tmp_path / "r").total() == 800
     assert workers_after(10) == set()

@@ -42,9 +42,9 @@ def test_a_good_reply() -> None:
         (lambda response: response.outputs.pop(), "without the output 'logits'"),
         (lambda response: setattr(response.outputs[0], "name", "x"), "without the output 'logits'"),
         (lambda response: setattr(response.outputs[0], "datatype", "FP64" * 999), "'FP64FP64FP64FP64FP64', not FP32"),
-        (lambda response: response.raw_output_contents.append(b""), "not those of its outputs"),
+        (lambda response: response.raw_output_contents.append(b""), "do not match its outputs"),
         (lambda response: response.raw_output_contents.pop(), "with 0 values"),
-        (lambda response: response.raw_output_contents.__setitem__(0, b"123"), "not those of its outputs"),
+        (lambda response: response.raw_output_contents.__setitem__(0, b"123"), "do not match its outputs"),
         (lambda response: response.raw_output_contents.__setitem__(0, bytes(4)), "1 values for"),
         (lambda response: response.outputs[0].shape.__setitem__(0, -2), "20 values for"),
         (lambda response: response.outputs[0].shape.__setitem__(0, 2**62), "20 values for"),
@@ -52,7 +52,7 @@ def test_a_good_reply() -> None:
         (lambda response: response.outputs[0].shape.extend([1]), r"shape \[2, 10, 1\], not \[2, 10\]"),
         (
             lambda response: response.raw_output_contents.__setitem__(0, np.full(20, np.nan, np.float32).tobytes()),
-            "no number",
+            "contains NaN",
         ),
     ],
 )

@@ -105,7 +105,7 @@ def test_another_model_is_refused(spoil: Callable[[Any], Any], why: str) -> None
 
 def test_batches_must_fit() -> None:
     """A server that takes one image at a time cannot serve a role that sends several."""
-    with pytest.raises(ModelError, match="takes batches of 1 only; batches of 1 to 9 will be sent"):
+    with pytest.raises(ModelError, match="takes batches of 1 only, but batches of 1 to 9 will be sent"):
         asked(lambda said: shape(said.inputs[0], 1, 32, 32, 3), replace(NEEDED, batch=9))
     with pytest.raises(ModelError, match="takes 'x' as 'UINT8'; photos takes FP32"):
         asked(needed=replace(NEEDED, dtype="float32"))

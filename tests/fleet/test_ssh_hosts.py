@@ -181,7 +181,7 @@ def test_killed_in_mid_run(three: Hosts, tmp_path: Path) -> None:
     lost = said(out)
     assert "killed by signal 9" in lost
     assert "its forkserver on h2 ended (killed by signal 9)" in lost
-    assert "its connection to h3 was lost (what we had there was killed, or ssh was: exit status -9)" in lost
+    assert "its connection to h3 was lost (our process there was killed, or ssh was: exit status -9)" in lost
     found = reasons(tmp_path)
     assert found.total() == 400
     assert found[""] > 200
@@ -218,7 +218,7 @@ def test_a_host_that_does_not_confirm_its_end(three: Hosts, tmp_path: Path) -> N
         assert code in (0, 4), err
         notes = [line for line in err.splitlines() if "did not confirm" in line]
         assert notes == [
-            "note: h2 did not confirm that nothing of ours is left there: `pgrep -f collagebench` says what is"
+            "note: h2 did not confirm that none of our processes is left there: `pgrep -f collagebench` shows any"
         ]
     finally:
         with contextlib.suppress(ProcessLookupError):  # whom nobody is left above, the system goes on with
@@ -253,7 +253,7 @@ def test_hosts_that_ssh_does_not_reach(three: Hosts, tmp_path: Path) -> None:
     assert mismatch.startswith(f"h2: its host key is not the one in {three.known}:2:")
     assert f'remove the old key with `ssh-keygen -f "{three.known}" -R "10.99.2.2"`' in mismatch
     assert away.startswith("h3: it cannot be reached (ssh: connect to host 10.99.3.2 port 22: ")
-    assert away.endswith("see that `ssh h3` works")
+    assert away.endswith("check that `ssh h3` works")
 
 
 def test_logins_that_fail(three: Hosts, tmp_path: Path) -> None:
@@ -280,7 +280,7 @@ def test_an_sshd_that_forwards_no_sockets(three: Hosts, tmp_path: Path, setting:
     code, out, err = finish(quick(three, tmp_path))
     assert (code, out) == (1, "")
     assert said(err).endswith(
-        "collagebench: h2: sshd there does not let Unix sockets be forwarded; set AllowStreamLocalForwarding yes (and "
+        "collagebench: h2: sshd there does not forward Unix sockets; set AllowStreamLocalForwarding yes (and "
         "no DisableForwarding) in its sshd_config"
     )
 
@@ -324,12 +324,12 @@ def test_interpreters_that_will_not_do(three: Hosts, tmp_path: Path) -> None:
     bare(third)
     machine, version, packages = refused(quick(three, tmp_path, "--remote-python", "python9"))
     assert machine.startswith("h1: python9 cannot be executed there")
-    assert "see that it is a program for that machine" in machine
+    assert "check that it is a program for that machine" in machine
     assert version == (
         "h2: its python9 is Python 3.8.10, and 3.10 or newer is needed: name another with --remote-python"
     )
     assert "bare/bin/python lacks grpcio>=1.76, numpy>=" in packages
-    assert "install that there, say --bootstrap, or name another interpreter with --remote-python" in packages
+    assert "install that there, add --bootstrap, or name another interpreter with --remote-python" in packages
 
 
 def test_a_host_that_talks_nonsense(three: Hosts, tmp_path: Path) -> None:
@@ -340,7 +340,7 @@ def test_a_host_that_talks_nonsense(three: Hosts, tmp_path: Path) -> None:
             "python9", f"echo collagebench 3.12.0; echo '{{\"ready\": true}}'; echo '{answer}'; cat >/dev/null"
         )
     failures = refused(quick(three, tmp_path, "--remote-python", "python9"))
-    assert failures == [f"h{number}: it said what no program of ours says" for number in (1, 2, 3)]
+    assert failures == [f"h{number}: it sent something that is not from our program" for number in (1, 2, 3)]
 
 
 def test_disks_that_are_full(three: Hosts, tmp_path: Path) -> None:
@@ -352,8 +352,8 @@ def test_disks_that_are_full(three: Hosts, tmp_path: Path) -> None:
     second.disk(second.temporary, "size=64k")
     third.disk(third.home / ".cache", "ro")
     small, full, readonly = refused(quick(three, tmp_path))
-    assert small == f"h1: 17 MB are needed in {first.home}/.cache/collagebench, 4 MB are free"
-    assert full == f"h2: the disk of {second.temporary} is full: free some room, or set TMPDIR to another place"
+    assert small == f"h1: 17 MB are needed in {first.home}/.cache/collagebench, but 4 MB are free"
+    assert full == f"h2: the disk of {second.temporary} is full: free some space, or set TMPDIR to another place"
     assert readonly.startswith(f"h3: nothing can be kept there: {third.home}/.cache cannot be written to; set XDG_")
 
 
@@ -449,8 +449,8 @@ def test_a_python_without_pip(three: Hosts, tmp_path: Path) -> None:
     first.restart(PYTHONPATH=str(tmp_path))
     (failure,) = refused(quick(three, tmp_path, "--remote-python", "python9", "--bootstrap", names="h1"))
     assert failure == (
-        "h1: no environment can be made there: `python -m venv` failed: that Python has no pip; install python3-venv "
-        "there (Debian, Ubuntu), or uv"
+        "h1: no environment can be created there: `python -m venv` failed: that Python has no pip; install "
+        "python3-venv there (Debian, Ubuntu), or uv"
     )
     assert "because ensurepip is not\navailable." in (tmp_path / "r" / "workers" / "host-h1.log").read_text()
 
@@ -460,7 +460,9 @@ def test_a_host_that_hangs(three: Hosts, tmp_path: Path) -> None:
     """It takes the connection and says nothing: the run is refused after ten seconds."""
     with three.all[1].hanging():
         (failure,) = refused(quick(three, tmp_path))
-    assert failure == ("h2: it cannot be reached (Connection to 10.99.2.2 port 22 timed out): see that `ssh h2` works")
+    assert failure == (
+        "h2: it cannot be reached (Connection to 10.99.2.2 port 22 timed out): check that `ssh h2` works"
+    )
 
 
 @pytest.mark.slow
@@ -473,7 +475,7 @@ def test_a_client_that_stands_still(three: Hosts, tmp_path: Path) -> None:
     process.send_signal(signal.SIGCONT)
     code, out, err = finish(process)
     assert code == 4, err
-    assert re.search(r"connection to h1 was lost \(this client did not run for 1\d s, so h1 gave it up\)", said(out))
+    assert re.search(r"connection to h1 was lost \(this client did not run for 1\d s, so h1 gave up on it\)", said(out))
 
 
 @pytest.mark.slow

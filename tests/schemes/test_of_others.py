@@ -137,7 +137,7 @@ def test_a_source_that_is_none_is_refused_at_once(add: Callable[[type[Scheme]], 
 
     add(Copy)
     with pytest.raises(
-        UsageError, match="the scheme Copy answered from 'copy', which cannot be; sources are own, replica,"
+        UsageError, match="the scheme Copy answered from 'copy', which is not a source; sources are own, replica,"
     ):
         simulate("mine", {}, 2, [0.0], slow)
 
@@ -171,7 +171,7 @@ class Faulty(NoRedundancy):
     ("faults", "sentence"),
     [
         (lambda scheme, request: None, "answered an event with None: it must return a list of actions"),
-        (lambda scheme, request: ["a"], "answered an event with 'a', which is no action"),
+        (lambda scheme, request: ["a"], "answered an event with 'a', which is not an action"),
         (
             lambda scheme, request: [Answer(request, "own", (Task(9, "single", (request,), 0),))],
             "named a task that it never sent",
@@ -179,20 +179,23 @@ class Faulty(NoRedundancy):
         (lambda scheme, request: [Send(Task(0, "single", (), 0))], "sent a task that is for no request"),
         (
             lambda scheme, request: [scheme._send("singel", (request,))],
-            "sent a task to a 'singel' worker, and asked for none in allot",
+            "sent a task to a 'singel' worker, but asked for none in allot",
         ),
-        (lambda scheme, request: [Wake(("x",), math.nan)], "asked to be woken at a time that is no number"),
-        (lambda scheme, request: [scheme._send("single", (request,), 1)], "called an answer to request 0 own that"),
+        (lambda scheme, request: [Wake(("x",), math.nan)], "asked to be woken at a time that is not a number"),
+        (
+            lambda scheme, request: [scheme._send("single", (request,), 1)],
+            "called an answer to request 0 own, although a further task gave it",
+        ),
         (
             lambda scheme, request: [sent := scheme._send("single", (request,)), Keep(sent.task, None)],
             "kept the reply of a task that has not been served",
         ),
-        (lambda scheme, request: [Fail(request, "lost")] * 2, "gave up request 0, which was answered or given up"),
+        (lambda scheme, request: [Fail(request, "lost")] * 2, "gave up request 0, which has already been answered"),
         (
             lambda scheme, request: [Fail(request, "lost"), scheme._send("single", (request,))],
-            "sent a task for request 0, which was answered or given up already",
+            "sent a task for request 0, which has already been answered or given up",
         ),
-        (lambda scheme, request: [Answer(Request(7, 0, 0.0), "default", ())], "answered request 7, which has not come"),
+        (lambda scheme, request: [Answer(Request(7, 0, 0.0), "default", ())], "answered request 7, which has not"),
         (
             lambda scheme, request: [Answer(request._replace(arrival=-1.0), "default", ())],
             "answered request 0 with another image or arrival than it came with",
@@ -201,8 +204,8 @@ class Faulty(NoRedundancy):
             lambda scheme, request: [scheme._send("single", (request._replace(image=5),))],
             "sent a task for request 0 with another image or arrival than it came with",
         ),
-        (lambda scheme, request: [Answer(request, "own", ())], "answered request 0 from no task, and did not call"),
-        (lambda scheme, request: [Fail(request, "")], "gave up request 0 for the reason '', which must be a text"),
+        (lambda scheme, request: [Answer(request, "own", ())], "answered request 0 from no task, but did not call"),
+        (lambda scheme, request: [Fail(request, "")], "gave up request 0 for the reason '', which must be a string"),
         (lambda scheme, request: [scheme._send("single", (request,))] * 2, "sent a second task with the number 0"),
         (
             lambda scheme, request: [Send(Task("a", "single", (request,), 0))],  # type: ignore[arg-type]
@@ -210,7 +213,7 @@ class Faulty(NoRedundancy):
         ),
         (
             lambda scheme, request: [scheme._send("single", (request,)) for _ in range(2)],
-            "sent two single tasks for request 0 with attempt 0 and share 0, which would be slow alike",
+            "sent two single tasks for request 0 with attempt 0 and share 0, which would get the same slowdown",
         ),
         (
             lambda scheme, request: [scheme._send("single", (request,), n) for n in range(2000)],
@@ -227,13 +230,13 @@ class Faulty(NoRedundancy):
         ),
         (
             lambda scheme, request: [Judge(request, ())],
-            "asked how sure an answer to request 0 is, but not of replies of its role judges, None",
+            "asked how certain an answer to request 0 is, but not about replies of its role judges, None",
         ),
     ],
     ids=[
         "nothing", "no action", "unknown task", "for nobody", "unknown role", "no time", "not its own", "kept early",
         "failed twice", "sent for a settled one", "one to come", "another arrival", "another image", "from nothing",
-        "no reason", "sent twice", "no number", "slow alike", "without end", "below 0", "not sent", "no seconds",
+        "no reason", "sent twice", "no number", "same slowdown", "without end", "below 0", "not sent", "no seconds",
         "judged from nothing",
     ],
 )  # fmt: skip
@@ -278,7 +281,7 @@ def test_both_engines_stop_a_scheme_that_answers_twice(
     schemes_ = (SchemeConfig("none", "none"), SchemeConfig("mine", "mine"))
     config = Config(schemes=schemes_, workers=2, runs=1, requests=20, time_scale=0.05, compute=compute)
     with pytest.raises(
-        UsageError, match=r"^the scheme Twice answered request \d+, which was answered or given up .*in re"
+        UsageError, match=r"^the scheme Twice answered request \d+, which has already been answered or given up .*in re"
     ):
         engine(config, tmp_path / "run", Progress())
     run = load(tmp_path / "run")
@@ -315,18 +318,18 @@ def test_a_scheme_cannot_spoil_what_others_are_given(
 @pytest.mark.parametrize(
     ("hook", "made", "sentence"),
     [
-        ("decode", lambda scores: scores[:3], r"decoded an answer as float32 \[3\], where scores are float32 \[10\]"),
+        ("decode", lambda scores: scores[:3], r"decoded an answer as float32 \[3\], but scores are float32 \[10\]"),
         ("decode", lambda scores: scores[np.newaxis], r"decoded an answer as float32 \[1, 10\]"),
         ("decode", lambda scores: scores.astype(np.int64), r"decoded an answer as int64 \[10\]"),
         ("decode", lambda scores: None, "decoded an answer as None"),
         (
             "encode",
             lambda pixels: pixels[0],
-            r"encoded a single task as uint8 \[32, 32, 3\], where its model takes uint8",
+            r"encoded a single task as uint8 \[32, 32, 3\], but its model takes uint8",
         ),
         ("encode", lambda pixels: pixels.astype(np.float32), r"encoded a single task as float32 \[1, 32, 32, 3\]"),
         ("encode", lambda pixels: np.repeat(pixels, 2, axis=0), r"encoded a single task as uint8 \[2, 32, 32, 3\]"),
-        ("encode", lambda pixels: list(pixels), "encoded a task as .*, which is no array"),
+        ("encode", lambda pixels: list(pixels), "encoded a task as .*, which is not an array"),
         ("batch", lambda size: 0, "says 0 for the batch of role 'single'"),
         ("needs", lambda needs: "grid", "needs 'grid' of role 'single'"),
         ("allot", lambda counts: {"single": "all"}, "allots {'single': 'all'}"),
@@ -483,7 +486,7 @@ def test_a_scheme_that_wakes_itself_at_one_time_for_ever_is_stopped(add: Callabl
             return [Wake(("again",), now)]
 
     add(Sleepless)
-    with pytest.raises(UsageError, match="the scheme Sleepless was woken 100,000 times at one time"):
+    with pytest.raises(UsageError, match="the scheme Sleepless was woken 100,000 times at the same time"):
         simulate("mine", {}, 2, [0.0], slow)
 
 

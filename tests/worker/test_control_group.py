@@ -49,12 +49,14 @@ def test_where_the_controller_is_not_handed_on_the_sentence_says_what_to_do(tmp_
     """Our group, and three ways out."""
     tree(tmp_path, "user/me", handing_on="none")
     (tmp_path / "cgroup.subtree_control").write_text("memory\n")
-    with pytest.raises(FleetError, match=r"no control group may be made in .*/user/me; be root, or start it as .* or"):
+    with pytest.raises(
+        FleetError, match=r"no control group can be created in .*/user/me; be root, or start it with .* or"
+    ):
         find("0::/user/me\n", mount(tmp_path, "cgroup2", "nsdelegate"))
 
 
 @pytest.mark.parametrize("cgroups", ["", "1:name=systemd:/x\n", "0::/me\n"])
 def test_without_a_cpu_controller_the_sentence_says_what_to_do(cgroups: str) -> None:
     """Nothing is mounted, or we are in no group."""
-    with pytest.raises(FleetError, match="the CPU controller of control groups is absent; be root, or"):
+    with pytest.raises(FleetError, match="control groups have no CPU controller; be root, or"):
         find(cgroups, "")

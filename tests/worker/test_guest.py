@@ -169,7 +169,7 @@ def test_the_token_is_nowhere_in_its_process(guest: Started) -> None:
 @pytest.mark.parametrize(
     ("spec", "kind", "why"),
     [
-        (WorkerSpec(0, (replace(SUMS, path=__file__),)), "model", "is not a whole ONNX model"),
+        (WorkerSpec(0, (replace(SUMS, path=__file__),)), "model", "is not a complete ONNX model"),
         (WorkerSpec(0, (replace(SUMS, input=(8, 8, 3)),)), "model", "takes images of shape"),
     ],
 )

@@ -50,7 +50,7 @@ def test_a_truncated_model_is_one_sentence(tmp_path: Path, keep: int) -> None:
 
 def test_a_file_that_is_no_model_at_all_is_one_sentence() -> None:
     """A Python file is not an ONNX model."""
-    with pytest.raises(ModelError, match="is not a whole ONNX model"):
+    with pytest.raises(ModelError, match="is not a complete ONNX model"):
         load(replace(SUMS, path=__file__))
 
 

@@ -290,7 +290,7 @@ def test_a_worker_that_does_not_run_is_not_disturbed(server: Driven) -> None:
     server.order(disturb={"kind": "stop", "workers": [0, 4]})
     assert server.hear() == {
         "event": "refused",
-        "message": "worker 4 cannot be disturbed by stop: it does not run",
+        "message": "worker 4 cannot be disturbed by stop: it is not running",
     }
     assert state(pid) not in ("T", "")
     assert calmed(server) == []

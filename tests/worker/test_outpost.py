@@ -97,7 +97,7 @@ def test_a_file_that_was_changed_is_not_there(driven: Driven) -> None:
 def test_a_file_that_is_damaged_on_its_way_is_not_kept(driven: Driven) -> None:
     """Nor is anything left of it, and the next order is understood."""
     answer = driven.keep(CONTENT[::-1])
-    assert answer == {"refused": f"what should be kept as {SHA256}.onnx was damaged on its way"}
+    assert answer == {"refused": f"what was to be kept as {SHA256}.onnx was damaged in transfer"}
     assert [path for path in driven.cache.rglob("*") if path.is_file()] == []
     assert driven.missing() == [SHA256]
 
@@ -106,7 +106,7 @@ def test_a_cache_that_others_can_write_to_is_not_used(driven: Driven) -> None:
     """They could put another program there."""
     driven.cache.mkdir()
     driven.cache.chmod(0o777)
-    assert driven.keep(CONTENT)["refused"].startswith(f"others can write to {driven.cache}, so nothing is kept there")
+    assert driven.keep(CONTENT)["refused"].startswith(f"others can write to {driven.cache}, so nothing is stored there")
     assert list(driven.cache.iterdir()) == []
 
 
@@ -114,7 +114,7 @@ def test_a_cache_that_others_can_write_to_is_not_used(driven: Driven) -> None:
 def test_a_name_that_is_no_sha256_is_refused(driven: Driven, sha256: str) -> None:
     """So no path comes of what a client says."""
     answer = driven.ask(look={"packages": {}, "files": {sha256: "models"}, "bootstrap": False})
-    assert answer == {"refused": f"{sha256!r} is no SHA-256"}
+    assert answer == {"refused": f"{sha256!r} is not a SHA-256"}
 
 
 BUSY = """

@@ -41,19 +41,19 @@ def explain(host: Host, code: int | None, said: str, python: str) -> str:
         known = place[1].strip() if place else "your known_hosts"
         how = f"`{remove[1].strip()}`" if remove else f"ssh-keygen -R {shlex.quote(host.parts()[1])}"
         return (
-            f"its host key is not the one in {known}: unless you know why it has changed, somebody may be between you "
-            f"and it; if you do, remove the old key with {how} and connect once by hand with `{by_hand}`"
+            f"its host key is not the one in {known}: unless you know why it has changed, somebody may be intercepting "
+            f"the connection; if you do, remove the old key with {how} and connect once by hand with `{by_hand}`"
         )
     if unknown := UNKNOWN.search(said):
         return (
             f"the host key of {unknown[2]} is not known here: connect once by hand with `{by_hand}`, compare the "
-            f"{unknown[1]} fingerprint that it shows with the host's, and say yes"
+            f"{unknown[1]} fingerprint that it shows with the host's, and accept it"
         )
     if "Host key verification failed" in said:
         return f"its host key could not be verified: connect once by hand with `{by_hand}`"
     if denied := DENIED.search(said):
         return (
-            f"it refuses the login ({denied[1]}): nothing can be typed in here, so put your key there with "
+            f"it refuses the login ({denied[1]}): no password can be typed here, so put your key there with "
             f"`ssh-copy-id {shlex.join(by_hand_arguments(host))}`, or load it into the agent with ssh-add"
         )
     last = _last(said)
@@ -61,15 +61,15 @@ def explain(host: Host, code: int | None, said: str, python: str) -> str:
         return f"there is no {python}: install Python 3.10 or newer there, or name another with --remote-python"
     if code == NOT_EXECUTABLE:
         return (
-            f"{python} cannot be executed there ({last}): see that it is a program for that machine, or name another "
+            f"{python} cannot be executed there ({last}): check that it is a program for that machine, or name another "
             "with --remote-python"
         )
     if code == FAILED:
         dropped = last.startswith("Connection closed by") or "kex_exchange_identification" in said
-        many = "; if it does, an sshd on the way drops logins when there are many: raise its MaxStartups"
-        return f"it cannot be reached ({last}): see that `{by_hand}` works{many if dropped else ''}"
+        many = "; if it does, an sshd on the way limits the number of logins: raise its MaxStartups"
+        return f"it cannot be reached ({last}): check that `{by_hand}` works{many if dropped else ''}"
     if code is None:
-        return f"it did not answer in time: see that `{by_hand}` works"
+        return f"it did not answer in time: check that `{by_hand}` works"
     return f"{python} ended there with exit status {code} ({last})"
 
 
@@ -85,8 +85,8 @@ def lost(host: str, code: int, said: str, paused: float) -> str:
     `paused` are the seconds for which this client gave no sign of life just before.
     """
     if paused > LEASE:
-        return f"this client did not run for {paused:.0f} s, so {host} gave it up"
-    return _last(said, f"what we had there was killed, or ssh was: exit status {code}")
+        return f"this client did not run for {paused:.0f} s, so {host} gave up on it"
+    return _last(said, f"our process there was killed, or ssh was: exit status {code}")
 
 
 def unforwarded(said: str) -> str:

@@ -130,8 +130,8 @@ async def ssh_fleet(
             for place in begun:
                 if place.session.process.returncode == -signal.SIGKILL:  # it was we who had to kill ssh
                     show(
-                        f"note: {place.look.host} did not confirm that nothing of ours is left there: "
-                        "`pgrep -f collagebench` says what is"
+                        f"note: {place.look.host} did not confirm that none of our processes is left there: `pgrep -f "
+                        "collagebench` shows any"
                     )
 
 
@@ -147,7 +147,7 @@ def _places(where: Where, specs: Sequence[WorkerSpec], compute: Compute, directo
     for sha256, model in models.items():
         contents[sha256] = model.read()
         if _sha256(contents[sha256]) != sha256:
-            raise ModelError(f"model file {model.path} is not the one that was expected: it was replaced or damaged")
+            raise ModelError(f"model file {model.path} is not the expected one: it was replaced or damaged")
     places = []
     for number, host in enumerate(where.host):
         mine = [spec for spec in specs if dealt[spec.index] == number]
@@ -175,7 +175,7 @@ async def _prepare(
         FleetError: one or more cannot be used; then nothing is started on any.
     """
     packages = {**NEEDED, **(COMPUTING if compute == "real" else {})}
-    stage(f"looking at {_hosts(len(places))}")
+    stage(f"checking {_hosts(len(places))}")
     logins = asyncio.Semaphore(LOGINS)
     await asyncio.gather(*(_look(place, logins, packages, where.bootstrap, compute == "real") for place in places))
     show(table([place.look for place in places]))
@@ -204,8 +204,8 @@ async def _look(
         facts = await asyncio.wait_for(session.look(packages, place.kinds, bootstrap), LOOK_WITHIN)
     except asyncio.TimeoutError:
         look.failures.append(
-            f"it lets us in, but has not answered within {LOOK_WITHIN:g} s: see whether its Python, or the disk of its "
-            "home directory, hangs"
+            f"it lets us in, but has not answered within {LOOK_WITHIN:g} s: check whether its Python, or the disk of "
+            "its home directory, hangs"
         )
         return
     except FleetError as error:
@@ -219,7 +219,7 @@ async def _look(
 async def _bootstrap(place: Place) -> None:
     facts = checked({"time": 0.0, **(await place.session.ask(bootstrap=True)).get("facts", {})}, place.kinds)
     if facts["lacking"]:
-        raise FleetError(f"the environment that was made there lacks {', '.join(facts['lacking'])}")
+        raise FleetError(f"the environment created there lacks {', '.join(facts['lacking'])}")
     place.look.facts = {**facts, "load": place.look.facts["load"]}
 
 
@@ -243,8 +243,8 @@ async def _launch(
         ]
         if refusing:
             raise FleetError(
-                f"{', '.join(refusing)}: sshd there does not let Unix sockets be forwarded; set "
-                "AllowStreamLocalForwarding yes (and no DisableForwarding) in its sshd_config"
+                f"{', '.join(refusing)}: sshd there does not forward Unix sockets; set AllowStreamLocalForwarding yes "
+                "(and no DisableForwarding) in its sshd_config"
             ) from None
         raise
 

@@ -54,7 +54,7 @@ def judge(look: Look, bytes_to_keep: int, bootstrap: bool, computing: bool) -> N
     lacking = facts["lacking"]
     if lacking and not bootstrap:
         failures.append(
-            f"its {facts['executable']} lacks {_and(lacking)}: install that there, say --bootstrap, or name another "
+            f"its {facts['executable']} lacks {_and(lacking)}: install that there, add --bootstrap, or name another "
             "interpreter with --remote-python"
         )
     needed = bytes_to_keep + (ENVIRONMENT_BYTES if lacking and bootstrap else 0)
@@ -62,14 +62,17 @@ def judge(look: Look, bytes_to_keep: int, bootstrap: bool, computing: bool) -> N
         failures.append(f"nothing can be kept there: {facts['cache_problem']}; set XDG_CACHE_HOME to another place")
     elif needed and facts["cache_free_bytes"] < needed + ROOM_BYTES:
         failures.append(
-            f"{_size(needed + ROOM_BYTES)} are needed in {facts['cache']}, {_size(facts['cache_free_bytes'])} are free"
+            f"{_size(needed + ROOM_BYTES)} are needed in {facts['cache']}, but {_size(facts['cache_free_bytes'])} "
+            "are free"
         )
     if facts["temporary_free_bytes"] < 1 << 20:
-        failures.append(f"the disk of {facts['temporary']} is full: free some room, or set TMPDIR to another place")
+        failures.append(f"the disk of {facts['temporary']} is full: free some space, or set TMPDIR to another place")
     if abs(look.offset) > CLOCK_OFF:
         warnings.append(f"its clock is {_offset(look.offset)} off: no figure depends on it, but its logs' times do")
     if facts["load"] > BUSY * facts["cores"]:
-        warnings.append(f"it is busy: a load of {facts['load']:.1f} on {_cores(facts['cores'])} before anything starts")
+        warnings.append(
+            f"it is busy: its load was {facts['load']:.1f} on {_cores(facts['cores'])} before anything started"
+        )
     if computing and look.workers > facts["cores"]:
         warnings.append(f"its {look.workers} workers share {_cores(facts['cores'])} and will slow each other down")
 
@@ -80,7 +83,7 @@ def compare(looks: Sequence[Look]) -> list[str]:
     for what, key in (("architectures", "machine"), ("systems", "system")):
         names = sorted({look.facts[key] for look in looks if look.facts})
         if len(names) > 1:
-            found.append(f"the hosts have different {what} ({', '.join(names)}): their workers differ in speed by that")
+            found.append(f"the hosts have different {what} ({', '.join(names)}), so their workers differ in speed")
     found += versions(looks)
     by_name: dict[str, list[Look]] = {}
     for look in looks:
@@ -90,8 +93,8 @@ def compare(looks: Sequence[Look]) -> list[str]:
         if len(same) > 1:
             workers, cores = sum(look.workers for look in same), _cores(same[0].facts["cores"])
             found.append(
-                f"{_and([look.host for look in same])} call themselves {name}: if that is one machine, its {workers} "
-                f"workers share {cores}"
+                f"{_and([look.host for look in same])} call themselves {name}: if that is one machine, its "
+                f"{workers} workers share {cores}"
             )
     return found
 
@@ -104,13 +107,13 @@ def versions(looks: Sequence[Look]) -> list[str]:
         here = version(package)
         if len(there) > 1:
             found.append(
-                f"the hosts have different versions of {package} ({', '.join(there)}): their workers may differ in "
-                "speed by that"
+                f"the hosts have different versions of {package} ({', '.join(there)}), so their workers may differ in "
+                "speed"
             )
         elif there and there != [here]:
             found.append(
-                f"the hosts have {package} {there[0]}, this machine has {here}: speed and answers may differ by that "
-                "from those of workers here"
+                f"the hosts have {package} {there[0]}, but this machine has {here}: workers here may differ from them "
+                "in speed and answers"
             )
     return found
 

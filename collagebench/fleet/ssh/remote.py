@@ -73,7 +73,7 @@ class Remote(Launcher):
         try:
             super()._heard_line(text)
         except (ValueError, KeyError, TypeError, AttributeError, asyncio.InvalidStateError):
-            self._ended = "it said what no forkserver says"
+            self._ended = "it sent something that is not from a forkserver"
             with contextlib.suppress(ProcessLookupError):
                 self._process.kill()
 

@@ -37,7 +37,7 @@ END_WITHIN = 4.0
 """Seconds in which an outpost must be gone that has lost its client; then ssh is killed, and its lease ends it."""
 PIECE = 1 << 16
 LEAST_PYTHON = (3, 10)
-NONSENSE = "it said what no program of ours says"
+NONSENSE = "it sent something that is not from our program"
 FACTS: dict[str, type | tuple[type, ...]] = {
     **dict.fromkeys(("python", "executable", "hostname", "system", "machine", "cache", "temporary"), str),
     **dict.fromkeys(("cores", "cache_free_bytes", "temporary_free_bytes"), int),
@@ -102,7 +102,7 @@ class Session:
         if version < LEAST_PYTHON:
             found, least = (".".join(map(str, numbers)) for numbers in (version, LEAST_PYTHON))
             raise FleetError(
-                f"its {self._python} is Python {found}, and {least} or newer is needed: name another with "
+                f"its {self._python} is Python {found}, but {least} or newer is needed: name another with "
                 "--remote-python"
             )
         program = (resources.files("collagebench.worker") / "outpost.py").read_bytes()
