@@ -196,6 +196,8 @@ class Config:
                 raise UsageError(
                     f"a variant's name must consist of printable characters without commas or quotes, not {variant!r}"
                 )
+            if variant == "bound":
+                raise UsageError("every report has a row called bound: give that scheme another `variant` in a profile")
 
 
 def option(name: str) -> str:
