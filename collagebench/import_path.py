@@ -32,7 +32,7 @@ def imported(path: str, said: str) -> Any:
     if not top or "/" in module or module.endswith(".py"):
         raise UsageError(f"{said} cannot be imported: a module is named package.module, without directories and .py")
     if top in sys.stdlib_module_names:
-        raise UsageError(f"{said} cannot be imported: {top} is a module of Python's own; give yours another name")
+        raise UsageError(f"{said} cannot be imported: {top} is a standard-library module; rename yours")
     here, before = str(Path.cwd()), list(sys.path)
     if here not in before:
         sys.path.insert(0, here)

@@ -38,7 +38,7 @@ def share_nodes(shares: int, ends: int) -> NDArray[np.float64]:
         DataError: `ends` is neither 1 nor 2.
     """
     if ends not in (1, 2):
-        raise DataError(f"coded images stand at 1 or 2 ends of the line, not at {ends}")
+        raise DataError(f"coded images must stand at 1 or 2 ends of the line, not at {ends}")
     nodes = np.cos(np.arange(shares) * np.pi / max(shares + 1 - ends, 1))
     if ends == 2 and shares > 1:
         nodes[-1] = -1.0  # which NumPy 1.24 misses by a rounding error
@@ -54,7 +54,7 @@ def combine(weights: NDArray[np.float32], images: Sequence[NDArray[Any]]) -> NDA
     shape = images[0].shape
     for i, image in enumerate(images):
         if image.shape != shape:
-            raise DataError(f"images coded together must have one size; image {i} is {image.shape}, not {shape}")
+            raise DataError(f"images coded together must have the same size; image {i} is {image.shape}, not {shape}")
     flat = [image.reshape(-1) for image in images]
     sums = np.empty((len(weights), flat[0].size), np.float32)
     step = max(1, PRODUCT // weights.size)

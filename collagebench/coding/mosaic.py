@@ -77,7 +77,7 @@ def _common_shape(images: Sequence[NDArray[np.uint8] | None]) -> tuple[int, ...]
         if shape is None:
             shape = image.shape
         elif image.shape != shape:
-            raise DataError(f"the images of a collage must have one size; image {k} is {image.shape}, not {shape}")
+            raise DataError(f"the images of a collage must have the same size; image {k} is {image.shape}, not {shape}")
     return shape
 
 

@@ -83,12 +83,12 @@ def smoother(nodes: NDArray[np.float64], at: NDArray[np.float64], lam: float) ->
         DataError: there is no node, two are the same, or `lam` is negative or not finite.
     """
     if not (math.isfinite(lam) and lam >= 0):
-        raise DataError(f"a spline's smoothing is 0 or a positive number, not {lam}")
+        raise DataError(f"a spline's smoothing must be 0 or a positive number, not {lam}")
     order = np.argsort(nodes)
     x = nodes[order]
     h = np.diff(x)
     if x.size == 0 or (h <= 0).any():
-        raise DataError(f"a spline needs nodes that differ, not {nodes.tolist()}")
+        raise DataError(f"a spline needs distinct nodes, not {nodes.tolist()}")
     if x.size == 1:
         return np.ones((at.size, 1))
     values, curvatures = _fit(h, lam)

@@ -63,19 +63,20 @@ class Architecture:
         if self.role != "collage" and self.grid is not None:
             raise UsageError(f"a {self.role} has no grid; drop --grid")
         if self.layers not in LAYERS:
-            raise UsageError(f"unknown layers {self.layers!r}; there are {', '.join(LAYERS)}; use --layers")
+            raise UsageError(f"unknown layers {self.layers!r}; the layers are {', '.join(LAYERS)}; use --layers")
         if self.layers == "whitened" and (self.stem, self.stride) != (WHITENED_STEM, 1):
             raise UsageError(f"a whitened stem has {WHITENED_STEM} channels and stride 1; drop --stem and --stride")
         if self.role == "parity":
             self._check_code()
         elif self.k is not None or self.code is not None:
-            raise UsageError(f"a {self.role} adds no images up; drop --k and --code")
+            raise UsageError(f"a {self.role} does not add up images; drop --k and --code")
         if len(self.widths) != len(self.depths) or not self.widths:
             raise UsageError(
-                f"{len(self.widths)} widths and {len(self.depths)} depths do not fit; give one of each for every stage"
+                f"{len(self.widths)} widths and {len(self.depths)} depths do not match; give one of each for every "
+                "stage"
             )
         if self.classes < 2:
-            raise UsageError(f"a network tells two classes apart, or more, and the images are of {self.classes}")
+            raise UsageError(f"a network needs at least two classes, but the images have {self.classes}")
         for option, values, least, most in (
             ("stem", (self.stem,), 1, WIDEST),
             ("stride", (self.stride,), 1, WIDEST),
@@ -83,16 +84,16 @@ class Architecture:
             ("depths", self.depths, 0, DEEPEST),
         ):
             if not least <= min(values) <= max(values) <= most:
-                raise UsageError(f"--{option} is from {least} to {most}, not {','.join(map(str, values))}")
+                raise UsageError(f"--{option} must be from {least} to {most}, not {','.join(map(str, values))}")
         if self.canvas:
             self._check_canvas()
         elif any(side % self.reduction for side in self.image):
             fits = max(min(self.image) // self.reduction, 1) * self.reduction
-            why = ", so cells would not fall on whole features" if self.role == "collage" else ""
+            why = ", so that cells would not coincide with whole features" if self.role == "collage" else ""
             raise UsageError(
-                f"{self.image[0]}x{self.image[1]} images do not divide by {self.reduction} (stem stride {self.stride} "
-                f"and {len(self.widths)} stages){why}; bring an imagefolder's to --size {fits}, or choose another "
-                "--stride or fewer --widths"
+                f"{self.image[0]}x{self.image[1]} images are not divisible by {self.reduction} (stem stride "
+                f"{self.stride} and {len(self.widths)} stages){why}; resize those of an imagefolder with --size "
+                f"{fits}, or choose another --stride or fewer --widths"
             )
 
     def _check_canvas(self) -> None:
@@ -101,7 +102,7 @@ class Architecture:
             raise UsageError(f"a {self.role} sees images as they are; drop --input")
         if any(side % self.reduction or side < self.reduction * (self.grid or 1) for side in self.canvas):
             raise UsageError(
-                f"a collage of {self.canvas[0]}x{self.canvas[1]} pixels does not divide by {self.reduction} (stem "
+                f"a collage of {self.canvas[0]}x{self.canvas[1]} pixels is not divisible by {self.reduction} (stem "
                 f"stride {self.stride} and {len(self.widths)} stages), or has less than that for each of {self.grid} "
                 "cells along a side; choose another --input or --stride, or fewer --widths"
             )

@@ -42,14 +42,14 @@ class Preprocessing:
 
     def __post_init__(self) -> None:
         if any(side is not None and side < 1 for side in (*self.image, self.resize, self.crop)):
-            raise UsageError("--size, --resize and --crop are numbers of pixels from 1 up")
+            raise UsageError("--size, --resize and --crop must be numbers of pixels from 1 up")
         if not all(0 < value < math.inf for value in self.std):
-            raise UsageError(f"--std are three numbers above 0, not {self.std}")
+            raise UsageError(f"--std must be three numbers above 0, not {self.std}")
         if not all(math.isfinite(value) for value in self.mean):
-            raise UsageError(f"--mean are three numbers, such as 0.5, not {self.mean}")
+            raise UsageError(f"--mean must be three numbers, such as 0.5, not {self.mean}")
         if self.crop and self.crop > min(self.resized):
             raise UsageError(
-                f"--crop {self.crop} is more than images of {self.resized} pixels have; use a larger --resize"
+                f"--crop {self.crop} is larger than images of {self.resized} pixels; use a larger --resize"
             )
 
     @property
@@ -100,8 +100,7 @@ class Borrowed(Preprocessing):
         Preprocessing.__post_init__(self)
         if self.role not in ("single", "backup", "coded"):
             raise UsageError(
-                f"a {self.role} has layers of its own: --torchvision and --network are for a single or a backup; drop "
-                "them"
+                f"a {self.role} has its own layers: --torchvision and --network are for a single or a backup; drop them"
             )
         object.__setattr__(self, "dtype", "float32" if self.role == "coded" else "uint8")
 
@@ -131,13 +130,13 @@ class Borrowed(Preprocessing):
         for key, value in foreign.network.state_dict().items():
             if not isinstance(value, Tensor):
                 raise ModelError(
-                    f"{self.source} has a {type(value).__name__} among its weights ({key}); have it keep tensors "
-                    "alone, without get_extra_state"
+                    f"{self.source} has a {type(value).__name__} among its weights ({key}); let it keep only tensors, "
+                    "without get_extra_state"
                 )
         if (logits := logits_of(foreign.network, self)) != self.classes:
             raise UsageError(
-                f"{self.source} answers for {logits} classes, the images are of {self.classes}; "
-                "have it make a network for these"
+                f"{self.source} has {logits} classes, but the images have {self.classes}; let it make a network for "
+                "these"
             )
         return foreign
 
@@ -191,7 +190,7 @@ def from_torchvision(
     warnings.filterwarnings("ignore", category=FutureWarning, module="torchvision")  # of how some begin
     if name not in models.list_models(module=models):
         raise UsageError(
-            f"torchvision has no classifier called {name!r}; resnet18 and mobilenet_v3_small are two it has"
+            f"torchvision has no classifier called {name!r}; it has resnet18 and mobilenet_v3_small, for example"
         )
     if weights == "none":
         return models.get_model(name, weights=None, num_classes=classes), {}, (), None
@@ -200,7 +199,7 @@ def from_torchvision(
         with contextlib.redirect_stdout(io.StringIO()):  # a download is announced there, and shown beside
             network = models.get_model(name, weights=chosen)
     except (OSError, RuntimeError) as error:
-        raise ModelError(f"the weights of {name} cannot be had from {chosen.url} ({first_line(error)})") from None
+        raise ModelError(f"the weights of {name} cannot be obtained from {chosen.url} ({first_line(error)})") from None
     steps = chosen.transforms()
     before = {
         "resize": int(steps.resize_size[0]),
@@ -221,12 +220,12 @@ def from_path(path: str) -> nn.Module:
     """
     module, _, function = path.partition(":")
     if not (module and function):
-        raise UsageError(f"--network {path!r} names no callable; write package.module:function")
+        raise UsageError(f"--network {path!r} does not name a callable; write package.module:function")
     make = imported(path, f"--network {path}")
     try:
         network = make()
     except (Exception, SystemExit) as error:
-        raise ModelError(f"--network {path} fails when it is called without arguments ({first_line(error)})") from None
+        raise ModelError(f"--network {path} failed when called without arguments ({first_line(error)})") from None
     if not isinstance(network, nn.Module):
         raise ModelError(f"--network {path} made a {type(network).__name__}, not a torch.nn.Module")
     return network

@@ -60,7 +60,7 @@ def to_int8(model: onnx.ModelProto, inputs: Sequence[NDArray[Any]], kept: Sequen
             )
             small = onnx.load(target)
     except (OSError, DecodeError) as error:
-        where = f"{tempfile.gettempdir()} cannot hold what a quantisation needs meanwhile"
+        where = f"{tempfile.gettempdir()} has no room for the temporary files of quantisation"
         raise OutputError(f"{where} ({first_line(error)}); make room there, or set TMPDIR") from None
     finally:
         logging.root.setLevel(before)

@@ -66,8 +66,8 @@ def to_onnx(network: Network | Foreign) -> onnx.ModelProto:
             while cause.__cause__ is not None:
                 cause = cause.__cause__
             raise ModelError(
-                f"torch cannot export the network ({first_line(cause)}); what it does must not depend on what an image "
-                "shows, nor on how many images there are"
+                f"torch cannot export the network ({first_line(cause)}); what it does must not depend on the content "
+                "of images, nor on their number"
             ) from None
     model: onnx.ModelProto = program.model_proto
     model.ir_version = IR_VERSION
@@ -152,11 +152,11 @@ def check(network: Network | Foreign, content: bytes, inputs: NDArray[Any], tole
         wanted = np.concatenate([network(torch.from_numpy(part)).numpy() for part in parts(inputs)])
         again = network(torch.from_numpy(inputs[:BATCH])).numpy()
     if not np.isfinite(wanted).all():
-        raise ModelError("the network's logits are not all finite: see to its weights, and to --mean and --std")
+        raise ModelError("the network's logits are not all finite: check its weights, and --mean and --std")
     if np.abs(again - wanted[:BATCH]).max() > TOLERANCE * np.abs(wanted).max():
         raise ModelError(
-            "asked twice about the same images, the network gives other logits; in eval mode it must draw no random "
-            "numbers, as dropout does"
+            "asked twice about the same images, the network gave different logits; in eval mode it must not draw "
+            "random numbers, as dropout does"
         )
     got = _ran(content, inputs)
     if got.shape != wanted.shape:

@@ -32,5 +32,5 @@ def carried(directory: Path, cells: Collection[Cell]) -> dict[Cell, dict[int, tu
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror})") from None
     except (ValueError, KeyError, IndexError, csv.Error) as error:
-        raise DataError(f"{path} has a line that is no record ({error}); the file is damaged") from None
+        raise DataError(f"{path} has a line that is not a record ({error}); the file is damaged") from None
     return found

@@ -151,22 +151,22 @@ def _requests(check: Checker, requests: Table, classes: int) -> None:
     check.none(failed != requests.equal("source", ""), "it has a source but no latency, or a latency but no source")
     check.none(failed == requests.equal("reason", ""), "a request has either an answer or a reason why it failed")
     ended, arrived = requests["answered"], requests["arrival"]
-    check.equal(ended - arrived, latency, ended, "its latency is not from its arrival until its answer")
+    check.equal(ended - arrived, latency, ended, "its latency is not the time from its arrival to its answer")
     served = ~np.isnan(requests["service"])
     travelled = np.isnan(requests["encode"]) == np.isnan(requests["transport"])
-    check.none(~failed & served & ~travelled, "encode and transport are both known, or neither")
+    check.none(~failed & served & ~travelled, "encode and transport must be both known, or neither")
     for one, other in (("encode", "decode"), ("queue", "service")):
         apart = np.isnan(requests[one]) != np.isnan(requests[other])
-        check.none(~failed & apart, f"{one} and {other} are both known, or neither")
+        check.none(~failed & apart, f"{one} and {other} must be both known, or neither")
     worked = ~failed & (requests["task"] >= 0)
     for name in ("group", "hold"):
         check.none(worked & np.isnan(requests[name]), f"a task answered it, but its {name} is empty")
-    check.none(~failed & ~served & ~np.isnan(requests["transport"]), "its transport is known without its service")
+    check.none(~failed & ~served & ~np.isnan(requests["transport"]), "its transport is known, but not its service")
     known = served & travelled
     total = np.where(known, 0.0, np.nan)
     for name in PHASES:
         np.add(total, requests[name], out=total, where=~np.isnan(requests[name]))
-    check.equal(total, latency, ended, "its phases do not make up its latency")
+    check.equal(total, latency, ended, "its phases do not add up to its latency")
 
 
 def _paired(check: Checker, requests: Table) -> None:
@@ -191,8 +191,8 @@ def _tasks(check: Checker, tasks: Table, workers: int, mode: str | None) -> None
     check.none(ended < tasks["sent"] - EXACT - DIGITS * ended, "it ended before it was sent")
     compute, draw = tasks["compute"], tasks["asked"]
     spent = compute + tasks["injected"]
-    check.none(np.isnan(service) & ~np.isnan(spent), "computing and injection are known without its service")
-    check.equal(spent, service, service, "its service is not computing and injection")
+    check.none(np.isnan(service) & ~np.isnan(spent), "computing and injection are known, but not its service")
+    check.equal(spent, service, service, "its service is not the sum of computing and injection")
     meant = {"floor": np.maximum(compute, draw), "add": compute + draw, "scale": compute * np.maximum(draw, 1.0)}
     wanted = meant.get(str(mode))
     if wanted is not None:  # older versions do not say what a draw means

@@ -50,7 +50,7 @@ def locked(directory: Path) -> int | None:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(descriptor)
-        raise OutputError(f"another process writes to {directory}: wait for its end, or stop it") from None
+        raise OutputError(f"another process is writing to {directory}: wait for it to end, or stop it") from None
     except OSError:  # a file system without locks
         os.close(descriptor)
         return None

@@ -34,8 +34,8 @@ def _is_count(value: Any) -> bool:
 
 
 KINDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
-    "text": ("a text", lambda value: isinstance(value, str)),
-    "name": ("a text that is not empty", lambda value: isinstance(value, str) and value != ""),
+    "text": ("a string", lambda value: isinstance(value, str)),
+    "name": ("a non-empty string", lambda value: isinstance(value, str) and value != ""),
     "truth": ("true or false", lambda value: isinstance(value, bool)),
     "number": ("a number", _is_number),
     "amount": ("a number from 0 up", lambda value: _is_number(value) and value >= 0),
@@ -205,8 +205,8 @@ def read_header(path: Path, newest: int) -> tuple[dict[str, Any], bool]:
         ) from None
     if newer:
         raise DataError(
-            f"{path} has schema {schema} (written by {header.get('tool', 'a newer version')}), this version reads up "
-            f"to {newest}: upgrade collagebench"
+            f"{path} has schema {schema} (written by {header.get('tool', 'a newer version')}), but this version reads "
+            f"only up to {newest}: upgrade collagebench"
         )
     known: dict[str, Any] = {key: value for key, value in header.items() if value is not None}
     if schema == 1:
@@ -286,10 +286,10 @@ def _agree(header: dict[str, Any], path: Path) -> None:
     bound = header.get("bound", {})
     known = [bound[name] for name in ("p50", "p90", "p95", "p99", "p999", "max") if bound.get(name) is not None]
     if known != sorted(known):
-        contradicts("the quantiles of the bound do not ascend")
+        contradicts("the quantiles of the bound are not in ascending order")
     curve = bound.get("curve", [])
     points = [(point[0], math.inf if point[1] is None else point[1]) for point in curve if len(point) == 2]
     if len(points) < len(curve) or any(share is None or not 0 <= share <= 1 for share, _ in points):
-        contradicts("the bound's curve is not made of shares and times")
+        contradicts("the bound's curve does not consist of shares and times")
     if points != sorted(points) or [time for _, time in points] != sorted(time for _, time in points):
-        contradicts("the bound's curve does not ascend")
+        contradicts("the bound's curve is not in ascending order")

@@ -137,10 +137,10 @@ def _what_else(directory: Path) -> str:
         names, runs = [], []
     for page in ("crossover.html", "answer.html"):
         if page in names:
-            more = f", or name one of the runs that are in it, such as {directory / runs[0]}" if runs else ""
+            more = f", or name one of the runs in it, such as {directory / runs[0]}" if runs else ""
             return f"; open {directory / page}{more}"
     if runs:
-        return f"; name one that is in it, such as {directory / runs[-1]}"
+        return f"; name one in it, such as {directory / runs[-1]}"
     return "; name the --out of a run"
 
 

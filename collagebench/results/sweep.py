@@ -95,7 +95,7 @@ def write_sweep(directory: Path, sweep: Sweep) -> int:
     except OSError as error:
         raise OutputError(
             f"the sweep cannot be written to {directory} ({error.strerror or error}): make room there or choose "
-            "another directory; what was written so far stays readable"
+            "another directory; what was written so far can still be read"
         ) from None
     return len(content)
 
@@ -114,16 +114,16 @@ def read_sweep(directory: Path) -> Sweep:
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror})") from None
     except (ValueError, RecursionError):
-        raise DataError(f"{path} is not what a sweep has written; it was changed or is damaged") from None
+        raise DataError(f"{path} is not a sweep's file; it was changed or is damaged") from None
     if isinstance(facts, dict) and isinstance(facts.get("schema"), int) and facts["schema"] > SCHEMA:
         raise DataError(
-            f"{path} has schema {facts['schema']} (written by {facts.get('tool', 'a newer version')}), this version "
-            f"reads up to {SCHEMA}: upgrade collagebench"
+            f"{path} has schema {facts['schema']} (written by {facts.get('tool', 'a newer version')}), but this "
+            f"version reads only up to {SCHEMA}: upgrade collagebench"
         )
     try:
         return _checked(facts)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise DataError(f"{path} is not what a sweep has written ({error!r}); it was changed or is damaged") from None
+        raise DataError(f"{path} is not a sweep's file ({error!r}); it was changed or is damaged") from None
 
 
 def _checked(facts: dict[str, Any]) -> Sweep:
@@ -162,5 +162,5 @@ def _value(value: Any) -> Any:
 
 def _text(value: Any) -> str:
     if not isinstance(value, str):
-        raise TypeError(f"the text {value!r}")
+        raise TypeError(f"the string {value!r}")
     return value

@@ -104,7 +104,7 @@ def read_table(path: Path, kind: type, schema: int, notes: list[str], skip: Iter
         where = (
             f"{path} has a line after line {rows_read + 1} that" if row is None else f"{path} line {rows_read + row}"
         )
-        raise DataError(f"{where} is no record ({why}); the file is damaged") from None
+        raise DataError(f"{where} is not a record ({why}); the file is damaged") from None
     empty = {name: _column((), types[name], {}) for name in parts}
     return Table(
         {name: np.concatenate(arrays) if arrays else empty[name] for name, arrays in parts.items()},

@@ -294,7 +294,7 @@ class RunWriter:
     def _failed(self, error: OSError) -> OutputError:
         self._error = OutputError(
             f"results cannot be written to {self._directory} ({error.strerror or error}): make room there or choose "
-            "another directory; what was written so far stays readable"
+            "another directory; what was written so far can still be read"
         )
         return self._error
 

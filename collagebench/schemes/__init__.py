@@ -57,7 +57,9 @@ def class_of(name: str) -> Callable[..., Scheme]:
         raise UsageError(f"there is no scheme called {name!r}{hint}; one of your own is named module:Class")
     found = imported(name, f"the scheme {name}")
     if not (isinstance(found, type) and issubclass(found, Scheme)):
-        raise UsageError(f"{name} is no scheme: it must be a class derived from {Scheme.__module__}.{Scheme.__name__}")
+        raise UsageError(
+            f"{name} is not a scheme: it must be a class derived from {Scheme.__module__}.{Scheme.__name__}"
+        )
     return found
 
 
@@ -116,7 +118,7 @@ def make(name: str, options: Mapping[str, Any]) -> Scheme:
     """Return a fresh scheme, raising UsageError for an unknown name, an unknown option or an option out of range."""
     known = options_of(name)
     if taken := {"name", "variant"} & known.keys():
-        raise UsageError(f"{name} calls an option {min(taken)!r}, as a [[scheme]] table does: call it otherwise")
+        raise UsageError(f"{name} has an option {min(taken)!r}, which is a key of every [[scheme]] table: rename it")
     for option, value in options.items():
         if option not in known:
             listed = ", ".join(sorted(known)).replace("_", "-") or "none"
@@ -133,12 +135,12 @@ def make(name: str, options: Mapping[str, Any]) -> Scheme:
     except Exception as error:
         raise failure(f"the scheme {name}", "when it was made", error) from error
     if not isinstance(made, Scheme):
-        raise UsageError(f"{name} makes no scheme, but {made!r}")
+        raise UsageError(f"{name} returned {made!r}, not a scheme")
     if made.deadline != Scheme.deadline:
-        raise UsageError(f"{named(made)} sets its `deadline`, which an engine sets to --deadline: call yours otherwise")
+        raise UsageError(f"{named(made)} sets its `deadline`, which the engine sets to --deadline: rename yours")
     for method in (key for key, one in vars(Scheme).items() if callable(one)):
         if not callable(value := getattr(made, method)):
-            raise UsageError(f"{named(made)} sets its `{method}` to {value!r}, which is a method: call yours otherwise")
+            raise UsageError(f"{named(made)} sets its `{method}` to {value!r}, which is a method: rename yours")
     return made
 
 

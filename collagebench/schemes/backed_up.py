@@ -53,8 +53,8 @@ def parse_hold(name: str, value: str | float | None, flush: Flush) -> float | Ru
         return parse_delay(HOLD_AUTO if value == AUTO else value)
     except UsageError:
         raise UsageError(
-            f"--{name.replace('_', '-')} is seconds, such as 0.2, or a percentile of first replies, such as p98, or "
-            f"auto; not {value!r}"
+            f"--{name.replace('_', '-')} must be seconds, such as 0.2, or a percentile of first replies, such as p98, "
+            f"or auto; not {value!r}"
         ) from None
 
 

@@ -23,7 +23,7 @@ class CopyBudget:
 
     def __init__(self, share: float) -> None:
         if not 0 <= share <= 1:
-            raise UsageError(f"--hedge-budget is a share of the requests, from 0 to 1, not {share}")
+            raise UsageError(f"--hedge-budget must be a share of the requests, from 0 to 1, not {share}")
         # As written in decimal: twenty times 0.05 must be one token, not a little less.
         self._share = Fraction(str(share))
         self._tokens = Fraction(0)

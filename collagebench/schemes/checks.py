@@ -9,7 +9,7 @@ def check_seconds(**options: float | None) -> None:
     """Raise a UsageError for an option, by its Python name, that is neither None nor a number of seconds from 0 up."""
     for name, seconds in options.items():
         if seconds is not None and not 0 <= seconds < float("inf"):
-            raise UsageError(f"--{name.replace('_', '-')} is a number of seconds from 0 up, not {seconds}")
+            raise UsageError(f"--{name.replace('_', '-')} must be a number of seconds from 0 up, not {seconds}")
 
 
 def check_count(least: int, most: int | None = None, **options: int | None) -> None:

@@ -207,7 +207,7 @@ class NeRCC(Coded):
         super().__init__(coded_k, coded_s, flush, flush_after, coded_after)
         for option, smoothing in (("--smooth-encode", smooth_encode), ("--smooth-decode", smooth_decode)):
             if not 0 <= smoothing < float("inf"):
-                raise UsageError(f"{option} is a number from 0 up, not {smoothing}")
+                raise UsageError(f"{option} must be a number from 0 up, not {smoothing}")
         self.smooth_encode = smooth_encode
         self.smooth_decode = smooth_decode
 

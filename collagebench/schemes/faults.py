@@ -42,7 +42,9 @@ def ask(scheme: object, hook: Callable[..., Result], *what: Any) -> Result:
 
 def failure(scheme: str, when: str, error: BaseException) -> CollagebenchError:
     """Return the error of `scheme`, which raised `error` in a method that the caller's own frame called."""
-    return CollagebenchError(f"{scheme} failed {when}: {_shortly(error)}; COLLAGEBENCH_TRACEBACK=1 shows the whole way")
+    return CollagebenchError(
+        f"{scheme} failed {when}: {_shortly(error)}; COLLAGEBENCH_TRACEBACK=1 shows the full traceback"
+    )
 
 
 def named(scheme: object) -> str:

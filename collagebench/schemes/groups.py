@@ -47,11 +47,11 @@ class Groups:
         Raises UsageError for an unknown policy or a `flush_after` that makes no sense (in seconds).
         """
         if flush == "auto" and not twice:
-            raise UsageError("--flush auto puts requests into two groups, as only collage and backup can: say idle")
+            raise UsageError("--flush auto puts requests into two groups, which only collage and backup can: use idle")
         if flush not in ("wait", "idle", "deadline", "auto"):
             raise UsageError(f"--flush must be wait, idle, deadline or auto, not {flush!r}")
         if flush == "wait" and flush_after is not None:
-            raise UsageError("--flush wait has no deadline: leave --flush-after out, or say --flush deadline")
+            raise UsageError("--flush wait has no deadline: leave --flush-after out, or use --flush deadline")
         check_seconds(flush_after=flush_after)
         self.size = size
         self.flush = flush

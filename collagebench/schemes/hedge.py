@@ -33,7 +33,7 @@ class Hedge(Scheme):
     ) -> None:
         super().__init__()
         if not 0 <= hedge_probability <= 1:
-            raise UsageError(f"--hedge-probability is a number from 0 to 1, not {hedge_probability}")
+            raise UsageError(f"--hedge-probability must be a number from 0 to 1, not {hedge_probability}")
         self.delay = Delay(hedge_delay)
         self.budget = None if hedge_budget is None else CopyBudget(hedge_budget)
         self.probability = hedge_probability

@@ -32,7 +32,7 @@ class HedgeIdle(Hedge):
     def __init__(self, hedge_delay: str | float = 0.0, hedge_queue: str = "central") -> None:
         super().__init__(hedge_delay)
         if hedge_queue not in ("central", "workers"):
-            raise UsageError(f"--hedge-queue is central or workers, not {hedge_queue!r}")
+            raise UsageError(f"--hedge-queue must be central or workers, not {hedge_queue!r}")
         self.hedge_queue = hedge_queue
         self.idle_role = "single"
         self._queue: dict[int, Request] = {}

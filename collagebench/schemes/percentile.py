@@ -97,4 +97,6 @@ def parse_delay(text: str | float) -> float | RunningPercentile:
             return float(text)
     except (ValueError, OverflowError):
         pass
-    raise UsageError(f"a delay is seconds, such as 0.2, or a percentile between p0 and p100, such as p95; not {text!r}")
+    raise UsageError(
+        f"a delay must be seconds, such as 0.2, or a percentile between p0 and p100, such as p95; not {text!r}"
+    )

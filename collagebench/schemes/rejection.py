@@ -26,7 +26,7 @@ class Rejection:
 
     def __init__(self, share: float) -> None:
         if not 0 <= share < 1:
-            raise UsageError(f"--reject is a share of all requests, from 0 to below 1, not {share}")
+            raise UsageError(f"--reject must be a share of all requests, from 0 to below 1, not {share}")
         self.share = share
         self._margins = RunningPercentile(0.0, WINDOW)
         self._arrived = 0

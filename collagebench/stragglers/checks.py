@@ -51,8 +51,8 @@ def check(parameters: Mapping[str, Any], workers: int) -> None:
             raise UsageError(f"--{name.replace('_', '-')} must be {wanted}, not {value}")
     if parameters.get("crash_every", MOST) <= parameters.get("restart_after", 0.0):
         raise UsageError(
-            f"--crash-every must be longer than --restart-after: {parameters['crash_every']} s from crash to crash "
-            f"leave no time to serve where {parameters['restart_after']} s pass before the restart"
+            f"--crash-every must be longer than --restart-after: {parameters['crash_every']} s between crashes leave "
+            f"no time to serve if {parameters['restart_after']} s pass before each restart"
         )
 
 

@@ -100,7 +100,7 @@ def fit_all(machines: Sequence[Values]) -> list[Fit]:
     machines = [times for times in machines if len(times)]
     pooled = np.concatenate(machines) if machines else np.empty(0)
     if len(pooled) < 2:
-        raise ValueError("a fit needs 2 times at least")
+        raise ValueError("a fit needs at least 2 times")
     fits = [shifted_exponential(pooled), pareto(pooled), lognormal(pooled), bimodal(pooled)]
     if len(machines) > 1:
         fits.append(structured(machines))

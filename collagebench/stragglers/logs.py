@@ -38,7 +38,9 @@ def read_logs(path: Path, log_length: int | None = None) -> tuple[Log, ...]:
     if log_length is None:
         return logs
     if named:
-        raise UsageError(f"--log-length means nothing to {path}, whose column `machine` says whose each value is")
+        raise UsageError(
+            f"--log-length has no effect on {path}, whose column `machine` says which machine each value belongs to"
+        )
     return tuple(logs[0][start : start + log_length] for start in range(0, len(logs[0]), log_length))
 
 
@@ -54,7 +56,7 @@ def _read(path: Path) -> tuple[tuple[Log, ...], bool]:
     except UnicodeDecodeError:
         raise DataError(f"the trace {path} is neither a .npy file nor text in UTF-8") from None
     except csv.Error as error:
-        raise DataError(f"the trace {path} is no text with a value a line ({error})") from None
+        raise DataError(f"the trace {path} is not text with one value per line ({error})") from None
     if not any(logs):
         raise DataError(f"the trace {path} holds no value")
     return logs, named
@@ -67,14 +69,14 @@ def _array(path: Path) -> Log:
         except (ValueError, SyntaxError, tokenize.TokenError, zipfile.BadZipFile):  # all of what a damaged header does
             values = None
     if not isinstance(values, np.ndarray):  # one of several arrays is no array
-        raise DataError(f"the trace {path} is damaged, or no NumPy file of numbers")
+        raise DataError(f"the trace {path} is damaged, or is not a NumPy file of numbers")
     if values.ndim != 1 or values.dtype.kind not in "fiu":
         raise DataError(
             f"the trace {path} must hold numbers in one dimension, not {values.dtype} of shape {values.shape}"
         )
     wrong = np.flatnonzero(~(np.isfinite(values) & (values > 0)))
     if len(wrong):
-        raise DataError(f"value {wrong[0]} of the trace {path} is {values[wrong[0]]}, not seconds above 0")
+        raise DataError(f"value {wrong[0]} of the trace {path} is {values[wrong[0]]}, but must be seconds above 0")
     return tuple(values.astype(float).tolist())
 
 

@@ -103,8 +103,8 @@ def parameters_of(name: str) -> dict[str, Any]:
     if is_path(name):
         return RECORDED
     if name not in PARAMETERS:
-        others = "give the path of what `collagebench record` wrote, or one of"
-        raise UsageError(f"no stragglers are called {name!r}{nearest(name, NAMES, others)}")
+        others = "give the path of a file that `collagebench record` wrote, or one of"
+        raise UsageError(f"there are no stragglers called {name!r}{nearest(name, NAMES, others)}")
     return PARAMETERS[name]
 
 
@@ -131,7 +131,7 @@ def open_stragglers(
     for key in given:
         if key not in known:
             takes = f"; it takes {', '.join(map(_option, known))}" if known else ", which takes none"
-            raise UsageError(f"{_option(key)} is no parameter of the stragglers {name}{takes}")
+            raise UsageError(f"{_option(key)} is not a parameter of the stragglers {name}{takes}")
     if is_path(name):
         return open_recorded(name, seed, time_scale, given.get("persistence"), workers)
     mode: Mode = given.get("straggler_mode", "floor")
@@ -170,10 +170,10 @@ def _open(name: str, seed: int, workers: int, time_scale: float, p: Mapping[str,
         return CollageMachines(levels, workers, time_scale, mode, p["slow_place"])
     if name == "trace":
         if p["trace"] is None:
-            raise UsageError("a replay needs its trace: give --trace, a file of measured service times")
+            raise UsageError("a replay needs a trace: give --trace, a file of measured service times")
         if p["replay"] in LASTING and p["persistence"]:
             raise UsageError(
-                f"--persistence means nothing to --replay {p['replay']}, whose slow periods are the trace's own"
+                f"--persistence has no effect with --replay {p['replay']}, whose slow periods are the trace's own"
             )
         logs = read_logs(Path(p["trace"]), p["log_length"])
         return replay(logs, levels, p["replay"], p["block"], mode, time_scale)

@@ -39,18 +39,18 @@ def recommend(
         one = len(slow) == 1
         because = (
             f"worker{'' if one else 's'} {names} {'is' if one else 'are'} slow throughout (median "
-            f"{'' if one else 'up to '}{times:.1f} times the others'), and a family would deal that out to all workers"
+            f"{'' if one else 'up to '}{times:.1f} times the others'), but a family would spread that over all workers"
         )
     elif not close:
         because = (
-            f"no family that can be drawn comes within a Kolmogorov-Smirnov distance of {FITS:g} of what was seen "
+            f"no family that can be drawn comes within a Kolmogorov-Smirnov distance of {FITS:g} of the measurements "
             f"(the closest fit, {closest.family}, has {closest.ks:.2g})"
         )
     else:
         best = close[0]
         because = (
-            f"of the families within a Kolmogorov-Smirnov distance of {FITS:g} it has the smallest AIC "
-            f"(distance {best.ks:.2g})"
+            f"of the families within a Kolmogorov-Smirnov distance of {FITS:g}, it has the smallest AIC (distance "
+            f"{best.ks:.2g})"
         )
         return {"stragglers": best.family, "options": _options(best, fleet, drawn), "because": because}
     return {"stragglers": RECORDED, "options": None, "because": because}

@@ -137,7 +137,7 @@ def open_recorded(
         UsageError: the persistence is no number of seconds from 0 up, or no machine was slow for a time.
     """
     if persistence is not None and not 0 <= persistence < math.inf:
-        raise UsageError(f"--persistence is a number of seconds from 0 up, not {persistence}")
+        raise UsageError(f"--persistence must be a number of seconds from 0 up, not {persistence}")
     profile = read(Path(path))
     try:
         probabilities = profile["probabilities"]
@@ -150,9 +150,9 @@ def open_recorded(
     except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
         raise _damaged(Path(path), error) from None
     if not machines or not 0 < slow_above < math.inf:
-        raise _damaged(Path(path), "no worker's service times are in it")
+        raise _damaged(Path(path), "it holds no worker's service times")
     if persistence and not any(machine.levels.persistence for machine in machines):
-        raise UsageError(f"--persistence means nothing to {path}: no machine in it was slow for some of the time")
+        raise UsageError(f"--persistence has no effect on {path}: no machine in it was slow for only part of the time")
     return RecordedStragglers(str(path), seed, machines, slow_above, workers or len(machines))
 
 
@@ -172,7 +172,7 @@ def read(path: Path) -> dict[str, Any]:
     if not isinstance(schema, int) or not {"machines", "fleet", "probabilities"} <= profile.keys():
         raise _damaged(path, "it is something else")
     if schema > SCHEMA:
-        raise DataError(f"{path} has schema {schema}, this version reads up to {SCHEMA}: upgrade collagebench")
+        raise DataError(f"{path} has schema {schema}, but this version reads only up to {SCHEMA}: upgrade collagebench")
     return profile  # type: ignore[no-any-return]
 
 
@@ -192,7 +192,7 @@ def _machine(
         recorded = float(machine["slow_period_s"]) * time_scale if machine["slow_lasts"] else 0.0
         length = recorded if persistence is None else persistence
     if not (0 <= share <= 1 and 0 <= length < math.inf):
-        raise ValueError("a share or a length makes no sense")
+        raise ValueError("a share or a length is not possible")
     table = _rising(probabilities, machine["quantiles_s"]).scaled(time_scale)
     return Recorded(table, throughout, share, Levels(seed, share if length else 0.0, length))
 
@@ -203,7 +203,7 @@ def _rising(probabilities: Sequence[float], values: Sequence[float]) -> Quantile
     if len(rising) != len(probabilities) or not all(0 < value < math.inf for value in rising):
         raise ValueError("quantiles are seconds above 0, one for each probability")
     if rising != sorted(rising):
-        raise ValueError("quantiles do not rise")
+        raise ValueError("quantiles are not in ascending order")
     for place in range(1, len(rising)):
         rising[place] = max(rising[place], rising[place - 1] * (1 + APART))
     return Quantiles(tuple(float(p) for p in probabilities), tuple(rising))

@@ -25,7 +25,7 @@ def training_images(dataset: str, data: Path | None, size: int | None, download:
         UsageError: they are not divided into both, or classes differ.
     """
     if size is not None and not 1 <= size <= MOST_PIXELS:
-        raise UsageError(f"--size is a number of pixels from 1 to {MOST_PIXELS}, not {size}")
+        raise UsageError(f"--size must be a number of pixels from 1 to {MOST_PIXELS}, not {size}")
     images = open_dataset(dataset, data, "train", (size, size) if size else None, download=download)
     if not isinstance(images, ImageFolder):
         return images
@@ -38,7 +38,7 @@ def training_images(dataset: str, data: Path | None, size: int | None, download:
     tested = tests.classes
     for part, classes, others in (("train", images.classes, tested), ("test", tested, images.classes)):
         if alone := [one for one in classes if one not in others]:
-            raise UsageError(f"class folder {alone[0]} is in {data}/{part} only; train/ and test/ need the same ones")
+            raise UsageError(f"class folder {alone[0]} is only in {data}/{part}; train/ and test/ need the same ones")
     if isinstance(tests, ImageFolder):
         tests.glance()  # an export hours later would be late to find one that is no image
     return images

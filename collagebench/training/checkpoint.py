@@ -129,13 +129,16 @@ def load(path: Path) -> Checkpoint:
     try:
         content = quietly_loaded(stored)
     except Exception:  # torch raises whatever its unpickler meets
-        raise ModelError(f"checkpoint {path} is damaged or no checkpoint at all; train it again") from None
+        raise ModelError(f"checkpoint {path} is damaged or not a checkpoint; train it again") from None
     if not (isinstance(content, dict) and isinstance(content.get("schema"), int)):
         raise ModelError(
-            f"{path} is no checkpoint of `collagebench train`; weights of your own network are exported with --network"
+            f"{path} is not a checkpoint of `collagebench train`; weights of your own network are exported with "
+            "--network"
         )
     if (schema := content.pop("schema")) > SCHEMA:
-        raise ModelError(f"checkpoint {path} has schema {schema}, this version reads {SCHEMA}: upgrade collagebench")
+        raise ModelError(
+            f"checkpoint {path} has schema {schema}, but this version reads {SCHEMA}: upgrade collagebench"
+        )
     architecture: Architecture | Borrowed | None = None
     try:
         fields = fields_of(content.pop("architecture"))
@@ -147,7 +150,7 @@ def load(path: Path) -> Checkpoint:
         reason = str(error).splitlines()[0]
         if isinstance(architecture, Borrowed):
             raise ModelError(
-                f"checkpoint {path} is of {architecture.source}, which cannot be made of it here ({reason})"
+                f"checkpoint {path} is of {architecture.source}, which cannot be made here ({reason})"
             ) from None
         raise ModelError(f"checkpoint {path} does not fit this version's networks ({reason}); train it again") from None
     return checkpoint

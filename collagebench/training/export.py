@@ -93,8 +93,8 @@ def single_of(parity: Checkpoint, path: Path, single: Path | None, images: Datas
             model, parity.recipe.teacher
         ):
             raise UsageError(
-                f"{path} was trained with another single than {model.path}, by which its answers would be decoded; "
-                "export its own there first, or choose another --out"
+                f"{path} was trained with another single than {model.path}, which would decode its answers; export its "
+                "own there first, or choose another --out"
             )
     called = parity.recipe.dataset
     found = single or single_in(path.parent, called) or path.with_name(f"{called}-single.pt")
@@ -189,7 +189,7 @@ def _doubt(model: zoo.Model, accuracy: Share, sample: Sample, ordered: bool) -> 
     if high < 1 / len(model.classes) and not ordered:
         first = ", ".join(model.classes[:3]) + ("" if len(model.classes) <= 3 else ", …")
         return f"; worse than guessing: are its classes in the order of the sorted folders, {first}?"
-    return f"; not shown to be better than always naming the most frequent class, which is right in {most:.2%}"
+    return f"; not shown to be better than always giving the most frequent class, which is right in {most:.2%}"
 
 
 def exported_int8(
@@ -243,7 +243,7 @@ def forget_parities(single: zoo.Model) -> Iterator[str]:
     if gone:
         zoo.save([model for model in models if model not in gone], single.directory)
     for model in gone:
-        yield f"{model.path}: no longer listed, as it learnt from another single; train it anew"
+        yield f"{model.path}: no longer listed, as it was trained with another single; train it again"
 
 
 def listed(model: zoo.Model, proto: Any, accuracy: Share) -> zoo.Model:

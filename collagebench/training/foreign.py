@@ -64,17 +64,17 @@ class Brought:
             raise UsageError("--weights are torchvision's; those of --network are in --checkpoint")
         if self.torchvision and not self.weights and not self.checkpoint:
             raise UsageError(
-                "say which weights: --weights default (downloaded unless they are there), --checkpoint F, or "
-                "--weights none for random ones"
+                "choose the weights: --weights default (downloaded if missing), --checkpoint F, or --weights none for "
+                "random ones"
             )
         if self.size is not None and self.size < 1:
-            raise UsageError(f"--size is a number of pixels from 1 up, not {self.size}")
+            raise UsageError(f"--size must be a number of pixels from 1 up, not {self.size}")
         if self.size is not None and self.dataset != "imagefolder":
             raise UsageError(
-                f"images of {self.dataset} have a size already; drop --size, or --resize them in the model"
+                f"images of {self.dataset} already have a size; drop --size, or --resize them in the model"
             )
         if self.weights == "default" and self.checkpoint:
-            raise UsageError("--weights default and --checkpoint say the same thing twice: give one of them")
+            raise UsageError("--weights default and --checkpoint both set the weights: give only one of them")
 
 
 def borrow(
@@ -104,11 +104,11 @@ def borrow(
         raise UsageError("--weights are torchvision's; those of --network are as it makes them, or in --start")
     if torchvision and not weights and not start:
         raise UsageError(
-            "say which weights to begin with: --weights default (downloaded unless they are there), --start F, or "
-            "--weights none for random ones"
+            "choose the weights to start with: --weights default (downloaded if missing), --start F, or --weights none "
+            "for random ones"
         )
     if weights and start:
-        raise UsageError("--weights and --start both say which weights to begin with: give one of them")
+        raise UsageError("--weights and --start both set the weights to start with: give only one of them")
     found, called, wanted = None, None, dict(IMAGENET) if torchvision else {}
     if torchvision and weights == "default":
         pretrained, its, _, called = from_torchvision(torchvision, "default", len(images.classes))
@@ -204,7 +204,7 @@ def _picked(asked: Brought, logits: int, images: Dataset, categories: Sequence[s
         return [categories.index(name) for name in images.classes]
     known = ", ".join(images.classes[:4]) + ("" if len(images.classes) <= 4 else ", …")
     raise UsageError(
-        f"{asked.torchvision or asked.network} answers for {logits} classes, {asked.data or asked.dataset} holds "
+        f"{asked.torchvision or asked.network} has {logits} classes, but {asked.data or asked.dataset} has "
         f"{len(images.classes)} ({known}); use images of its own classes, or train its last layer for these"
     )
 

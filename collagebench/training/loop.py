@@ -84,8 +84,8 @@ def train(
     watched = np.random.default_rng(recipe.seed).permutation(np.flatnonzero(held_out))  # collages of mixed classes
     if len(missing := np.setdiff1d(np.arange(len(dataset.classes)), dataset.labels[used])):
         raise DataError(
-            f"class {dataset.classes[missing[0]]} has no image left to learn from, as one in {HELD_OUT} of all images "
-            "is held out; add images to it"
+            f"class {dataset.classes[missing[0]]} has no image left to learn from, because one in {HELD_OUT} of all "
+            "images is held out; add images to it"
         )
     pixels, watched_images = in_memory(dataset, used), in_memory(dataset, watched)
     watched_labels = dataset.labels[watched]
@@ -106,15 +106,15 @@ def train(
         if any(value.ndim > 1 for value in fitting.values()):
             network.load_state_dict(own | fitting)
         elif recipe.start:  # and not what a parity's single is begun with where nobody says
-            raise UsageError(f"no weights of --start fit a {architecture.name} of these layers; drop it")
+            raise UsageError(f"no weights of --start fit a {architecture.name} with these layers; drop it")
     if not any(parameter.requires_grad for parameter in network.parameters()):
-        raise UsageError(f"the {architecture.name} has no weights that can be trained; `collagebench export` takes it")
+        raise UsageError(f"the {architecture.name} has no trainable weights; `collagebench export` takes it as it is")
     if isinstance(network, Network) and min(recipe.batch, len(images) // architecture.images) == 1:
         height, width = (side // network.architecture.reduction for side in network.architecture.input[:2])
         if height == width == 1:
             raise UsageError(
-                "a step of one input whose features are one pixel has nothing to normalise; use more images"
-                " and a larger --batch, or fewer --widths"
+                "a step of one input whose features are one pixel has nothing to normalise; use more images and a "
+                "larger --batch, or fewer --widths"
             )
     network = placed(network, device)
     live = [placed(one, device).eval() for one in live or []]
@@ -135,8 +135,8 @@ def train(
         if epoch == first and clock.share >= 1:
             if checkpoint is None:
                 raise UsageError(
-                    f"--minutes {recipe.minutes:g} are over before the first step: it took {clock.used / 60:.2g} until "
-                    "all images were read and a single was asked about them; take more"
+                    f"--minutes {recipe.minutes:g} ended before the first step: reading all images and asking a single "
+                    f"about them took {clock.used / 60:.2g}; allow more"
                 )
             break
         if epoch == first or epoch % recipe.every == 0:
@@ -162,7 +162,7 @@ def train(
         loss_sum = step.losses.item()
         if not math.isfinite(loss_sum):
             raise ModelError(
-                f"the loss was lost to overflow in epoch {epoch + 1}; train with a smaller --rate"
+                f"the loss overflowed in epoch {epoch + 1}; train with a smaller --rate"
                 + (f", into another --out, or remove {path} and its log first" if path.exists() else "")
             )
         row = {
@@ -185,7 +185,9 @@ def train(
             **step.state(),
         )
         if written(path) != ours:
-            raise OutputError(f"another training has written {path} meanwhile, so it is left alone; use another --out")
+            raise OutputError(
+                f"another training has written to {path} in the meantime, so it is left as it is; use another --out"
+            )
         save(checkpoint, path)
         ours = written(path)
         write_log(log, path.with_suffix(".csv"))

@@ -80,47 +80,47 @@ class Recipe:
         for option, most in (("epochs", None), ("batch", None), ("every", None), ("threads", MOST_THREADS)):
             value = getattr(self, option)
             if value < 1 or (most and value > most):
-                raise UsageError(f"--{option} is a number from 1 {f'to {most}' if most else 'up'}, not {value}")
+                raise UsageError(f"--{option} must be a number from 1 {f'to {most}' if most else 'up'}, not {value}")
         if self.teacher_sees not in VIEWS:
             raise UsageError(f"a teacher sees one of {', '.join(VIEWS)}, not {self.teacher_sees!r}; use --teacher-sees")
         if self.minutes is not None and not 0 < self.minutes < math.inf:
-            raise UsageError(f"--minutes is a number above 0, not {self.minutes}")
+            raise UsageError(f"--minutes must be a number above 0, not {self.minutes}")
         if not 0 <= self.seed < 2**63:
-            raise UsageError(f"the seed is a whole number from 0 to 2^63 - 1, not {self.seed}")
+            raise UsageError(f"the seed must be a whole number from 0 to 2^63 - 1, not {self.seed}")
         if not 0 < self.rate <= 10:
-            raise UsageError(f"--rate is a number above 0, up to 10, such as 0.2, not {self.rate}")
+            raise UsageError(f"--rate must be a number above 0, up to 10, such as 0.2, not {self.rate}")
         if not 0 <= self.warmup < 1:
-            raise UsageError(f"--warmup is a share from 0 to below 1, not {self.warmup}")
+            raise UsageError(f"--warmup must be a share from 0 to below 1, not {self.warmup}")
         if not 0 <= self.blanks <= 1:
-            raise UsageError(f"the share of collages with blanks is between 0 and 1, not {self.blanks}")
+            raise UsageError(f"the share of collages with blanks must be between 0 and 1, not {self.blanks}")
         if not (min(self.mix, self.cutmix) >= 0 and self.mixed <= 1):
             raise UsageError(
-                f"--mix and --cutmix are shares that add up to at most 1, not {self.mix} and {self.cutmix}"
+                f"--mix and --cutmix must be shares that add up to at most 1, not {self.mix} and {self.cutmix}"
             )
         if not 0 <= self.distillation <= 1:
-            raise UsageError(f"--distillation is a share from 0 to 1, not {self.distillation}")
+            raise UsageError(f"--distillation must be a share from 0 to 1, not {self.distillation}")
         if not 0 < self.temperature < math.inf:
-            raise UsageError(f"--temperature is a number above 0, not {self.temperature}")
+            raise UsageError(f"--temperature must be a number above 0, not {self.temperature}")
         if self.rounds < 0:
-            raise UsageError(f"--rounds is a number from 0 up, not {self.rounds}")
+            raise UsageError(f"--rounds must be a number from 0 up, not {self.rounds}")
         if self.rounds and not (self.teacher and self.teacher_sees == "inputs"):
-            raise UsageError("rounds are what a teacher is asked about; add --single and --teacher-sees inputs")
+            raise UsageError("rounds are asked of a teacher; add --single and --teacher-sees inputs")
         if self.mixed and self.teacher and self.teacher_sees != "inputs":
-            raise UsageError("a teacher must see what is mixed to say what it is; add --teacher-sees inputs")
+            raise UsageError("a teacher must see mixed images to answer for them; add --teacher-sees inputs")
         if not 0 <= self.label_smoothing < 1:
-            raise UsageError(f"--label-smoothing is a share from 0 to below 1, not {self.label_smoothing}")
+            raise UsageError(f"--label-smoothing must be a share from 0 to below 1, not {self.label_smoothing}")
         if not 0 <= self.muon <= 1:
-            raise UsageError(f"--muon is a rate from 0, for none, to 1, such as 0.24, not {self.muon}")
+            raise UsageError(f"--muon must be a rate from 0, for none, to 1, such as 0.24, not {self.muon}")
         if not 0 < self.bias_rate < math.inf:
-            raise UsageError(f"--bias-rate is a number above 0, not {self.bias_rate}")
+            raise UsageError(f"--bias-rate must be a number above 0, not {self.bias_rate}")
         if not 0 <= self.ema < 1:
-            raise UsageError(f"--ema is a decay from 0 to below 1, such as 0.999, not {self.ema}")
+            raise UsageError(f"--ema must be a decay from 0 to below 1, such as 0.999, not {self.ema}")
         if self.crop < 0:
-            raise UsageError(f"--crop is a number of pixels from 0 up, not {self.crop}")
+            raise UsageError(f"--crop must be a number of pixels from 0 up, not {self.crop}")
         if self.cutout < 0:
-            raise UsageError(f"--cutout is a number of pixels from 0 up, not {self.cutout}")
+            raise UsageError(f"--cutout must be a number of pixels from 0 up, not {self.cutout}")
         if not 0 <= self.weight_decay < math.inf:
-            raise UsageError(f"--weight-decay is a number from 0 up, not {self.weight_decay}")
+            raise UsageError(f"--weight-decay must be a number from 0 up, not {self.weight_decay}")
 
     @property
     def mixed(self) -> float:

@@ -23,14 +23,14 @@ def same_training(checkpoint: Checkpoint, asked: dict[str, Any], path: Path) -> 
     for part in ("log", "optimizer"):
         if not getattr(checkpoint, part):
             raise ModelError(
-                f"checkpoint {path} holds no {part}, without which its training cannot go on; remove it and its log, "
-                "or choose another --out"
+                f"checkpoint {path} holds no {part}, without which its training cannot continue; remove it and its "
+                "log, or choose another --out"
             )
     own, other = checkpoint.architecture.as_dict(), checkpoint.recipe.as_dict()
     if own.keys() - asked.keys():
-        source = f"{own.get('torchvision') or own.get('network')}" if "resize" in own else "layers of ours"
+        source = f"{own.get('torchvision') or own.get('network')}" if "resize" in own else "the built-in layers"
         raise UsageError(
-            f"{path} was begun with {source}; to resume it, name --torchvision, --network or neither as then"
+            f"{path} was begun with {source}; to resume it, name --torchvision, --network or neither as before"
         )
     began = own | other
     if began["images"] is None:  # an older checkpoint

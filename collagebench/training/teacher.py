@@ -72,12 +72,12 @@ def open_teacher(path: Path, classes: tuple[str, ...], image: tuple[int, int]) -
         raise UsageError(f"{path} knows a class {one} where the images have {other}; train a single on them first")
     if teacher.classes == classes and size != image and size[0] == size[1]:
         raise UsageError(
-            f"{path} knows these classes at {size[0]}x{size[1]} pixels, and the images are of {image[0]}x{image[1]}; "
-            f"train with --size {size[0]}, or train a single of this size first"
+            f"{path} takes images of {size[0]}x{size[1]} pixels, but these are {image[0]}x{image[1]}; train with "
+            f"--size {size[0]}, or train a single of this size first"
         )
     if teacher.classes != classes or size != image:
         raise UsageError(
-            f"{path} knows {len(teacher.classes)} classes of {size} pixels, the images are of {len(classes)} classes "
+            f"{path} knows {len(teacher.classes)} classes at {size} pixels, but the images have {len(classes)} classes "
             f"and {image} pixels; train a single on them first"
         )
     return teacher, digest
@@ -89,7 +89,7 @@ def _listed(path: Path) -> zoo.Model:
         if model.path == path:
             zoo.verified(model)
             return model
-    raise ModelError(f"{path.parent / zoo.MANIFEST} lists no model {path.name}; `collagebench export` adds it")
+    raise ModelError(f"{path.parent / zoo.MANIFEST} does not list a model {path.name}; `collagebench export` adds it")
 
 
 def kept_logits(

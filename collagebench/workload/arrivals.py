@@ -27,7 +27,7 @@ def arrivals(kind: str, rate: float, n: int, generator: np.random.Generator) -> 
         return poisson(rate, n, generator)
     if kind == "constant":
         return constant(rate, n)
-    raise UsageError(f"no arrivals are called {kind!r}; there are {', '.join(KINDS)}")
+    raise UsageError(f"there are no arrivals called {kind!r}; there are {', '.join(KINDS)}")
 
 
 def poisson(rate: float, n: int, generator: np.random.Generator) -> NDArray[np.float64]:

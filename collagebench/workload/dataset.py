@@ -86,7 +86,7 @@ def open_dataset(
     if name not in NAMES:
         raise UsageError(f"unknown dataset {name!r}; the datasets are {', '.join(NAMES)}")
     if download and name in ("shapes", "imagefolder"):
-        raise UsageError(f"dataset {name} is not one that can be downloaded; drop --download")
+        raise UsageError(f"dataset {name} cannot be downloaded; drop --download")
     if name == "shapes":
         from collagebench.workload.shapes import SIZE, Shapes
 
@@ -99,7 +99,7 @@ def open_dataset(
         from collagebench.workload.imagefolder import ImageFolder
 
         if data is None:
-            raise UsageError("dataset imagefolder needs --data DIR, a directory with one folder of images a class")
+            raise UsageError("dataset imagefolder needs --data DIR, a directory with one folder of images per class")
         return ImageFolder(data, split, size)
     from collagebench.workload.public import Public
 

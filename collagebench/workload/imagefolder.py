@@ -46,13 +46,13 @@ class ImageFolder:
         root = data / split if self.split else data
         folders = _folders(root)
         if not folders:
-            raise DataError(f"{root} holds no class folders; put the images of each class in a folder of its own there")
+            raise DataError(f"{root} has no class folders; put the images of each class into a folder of its own there")
         self.classes = tuple(folder.name for folder in folders)
         for folder in folders:
             try:
                 folder.name.encode()
             except UnicodeEncodeError:  # no manifest could hold it
-                raise DataError(f"class folder {folder} has a name that is no UTF-8; rename it") from None
+                raise DataError(f"class folder {folder} has a name that is not UTF-8; rename it") from None
         self._files: list[Path] = []
         labels: list[int] = []
         for label, folder in enumerate(folders):
@@ -122,7 +122,7 @@ def _opened(path: Path) -> Image:
                 if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PNG"):
                     upright = Image.fromarray((np.asarray(upright) >> 8).astype(np.uint8))
                 elif image.mode in ("I", "F"):
-                    raise ValueError("its numbers are of 32 bits, of which none is known to be white")
+                    raise ValueError("it has 32-bit pixels, and the value of white is unknown")
                 return upright.convert("RGB")
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise DataError(f"image {path} cannot be read ({error}); repair or remove it") from None
@@ -135,7 +135,7 @@ def _folders(root: Path) -> list[Path]:
         raise DataError(f"there is no directory {root}") from None
     except NotADirectoryError:
         raise DataError(
-            f"{root} is no directory; an imagefolder is a directory with one folder of images a class"
+            f"{root} is not a directory; an imagefolder is a directory with one folder of images per class"
         ) from None
     except OSError as error:
         raise DataError(f"directory {root} cannot be read ({error.strerror})") from None
@@ -190,7 +190,7 @@ def _without_images(folder: Path) -> str:
     files = list(_files_within(folder))
     if not files:
         return f"class folder {folder} is empty; put its images there, or remove it"
-    kinds = sorted({file.suffix.lower() or "unnamed kinds of" for file in files})
+    kinds = sorted({file.suffix.lower() or "extensionless" for file in files})
     of = " and ".join(kinds) if len(kinds) < 3 else f"{', '.join(kinds[:3])} and other"
     return (
         f"class folder {folder} holds {of} files, but no images ({', '.join(sorted(SUFFIXES))}); convert them, or move "
@@ -220,20 +220,20 @@ def _check_layout(data: Path) -> None:
         more = (
             "move some images of each class there, so that accuracy is measured on images that no model has seen"
             if missing == ["test"]
-            else f"training needs both; to measure on what there is, use {parts['test']}"
+            else f"training needs both; to measure only, use {parts['test']}"
         )
         raise DataError(f"{data} has class folders in {divided[0]}/, but no {missing[0]}/: {more}")
     inside = {part: {folder.resolve(): folder for folder in _folders(root)} for part, root in parts.items()}
     if twice := inside["train"].keys() & inside["test"].keys():
         one = min(twice)
         raise DataError(
-            f"{inside['train'][one]} and {inside['test'][one]} are the same folder: what a model has learnt from says "
-            "nothing about its accuracy; put other images into one of them"
+            f"{inside['train'][one]} and {inside['test'][one]} are the same folder: images that a model was trained on "
+            "do not measure its accuracy; put other images into one of them"
         )
     for root in parts.values():
         if stray := _images(root):
             raise DataError(
-                f"image {stray[0]} lies beside class folders, or in place of them; move it into that of its class"
+                f"image {stray[0]} lies beside class folders, or in place of them; move it into the folder of its class"
             )
 
 

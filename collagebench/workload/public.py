@@ -58,7 +58,7 @@ class Public:
             framed = np.pad(pixels, ((0, 0), (high, high), (wide, wide)))
             pixels = np.repeat(framed[..., np.newaxis], 3, axis=3)
         if pixels.shape != (len(self.labels), *SIZE):
-            raise DataError(f"the files of {name} in {root} do not fit each other; remove them and add --download")
+            raise DataError(f"the files of {name} in {root} do not belong together; remove them and add --download")
         self._pixels: NDArray[np.uint8] = pixels
 
     def __len__(self) -> int:
@@ -92,8 +92,8 @@ def _read(name: str, root: Path, split: str, download: bool) -> Any:
             return kind(root, train=split == "train")
         except (OSError, RuntimeError, ValueError, AssertionError, EOFError, KeyError, pickle.UnpicklingError) as error:
             raise DataError(
-                f"there is no whole {name} in {root} ({_first_sentence(error)}); "
-                "say where it is with --data, or add --download to fetch it"
+                f"there is no complete {name} in {root} ({_first_sentence(error)}); name its directory with --data, or "
+                "add --download to fetch it"
             ) from None
 
 

@@ -178,7 +178,9 @@ def find(models: Iterable[Model], role: str, **traits: Any) -> Model:
     where = models[0].directory if models else "the model directory"
     if fits and not any(model.is_there for model in fits):
         files = ", ".join(model.file for model in fits)
-        raise ModelError(f"the files of all models for {wanted} in {where} are gone: {files}; export one of them again")
+        raise ModelError(
+            f"the files of all models for {wanted} in {where} are missing: {files}; export one of them again"
+        )
     names = ", ".join(model.name for model in fits or models) or "none"
     if fits:
         raise ModelError(
@@ -216,8 +218,8 @@ def verified(model: Model) -> bytes:
         raise ModelError(f"model file {model.path} cannot be read ({error.strerror}); export it again") from None
     if len(content) != model.bytes:
         raise ModelError(
-            f"model file {model.path} is {len(content)} bytes, its manifest says {model.bytes}: "
-            "it is truncated or was replaced; export it again"
+            f"model file {model.path} has {len(content)} bytes, but its manifest says {model.bytes}: it is truncated "
+            "or was replaced; export it again"
         )
     if hashlib.sha256(content).hexdigest() != model.sha256:
         raise ModelError(f"model file {model.path} does not match the sha256 in its manifest; export it again")

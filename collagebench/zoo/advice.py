@@ -23,20 +23,20 @@ def how_to_make(role: str, traits: Mapping[str, Any], models: Sequence[Model], o
     `out` is the directory that it goes to; None for that which the commands take anyway, where nothing is yet.
     """
     if traits.get("code") == "concatenation" and traits.get("k") not in (None, *GRIDS):
-        return f"there can be none: concatenation takes {' or '.join(map(str, GRIDS))} images"
+        return f"such a model cannot exist: concatenation takes {' or '.join(map(str, GRIDS))} images"
     dataset, data = _images(models, traits)
     place = ["--out", shlex.quote(str(out))] if out else []
     export = ["collagebench export", *(["--int8"] if traits.get("precision") == "int8" else []), *data, *place]
     single = f"`{' '.join(['collagebench train single', *dataset])}`, " if out is None else ""
-    then = ", and say --models models" if out is None else ""
+    then = ", and use --models models" if out is None else ""
     if traits.get("precision") == "int8":
-        return f"make one by {single}`{' '.join(export)}`{then}"
+        return f"make one with {single}`{' '.join(export)}`{then}"
     kind = [f"--{trait} {traits[trait]}" for trait in ("grid", "head", "k", "code") if traits.get(trait)]
     kind = [option for option in kind if option != "--head grid"]
     train = ["collagebench train", "single" if role == "coded" else role, *kind, *dataset, *place]
     if role in ("single", "coded"):
         single = ""
-    return f"make one by {single}`{' '.join(train)}` and `{' '.join(export)}`{then}{_other_grids(models, traits)}"
+    return f"make one with {single}`{' '.join(train)}` and `{' '.join(export)}`{then}{_other_grids(models, traits)}"
 
 
 def _images(models: Sequence[Model], traits: Mapping[str, Any]) -> tuple[list[str], list[str]]:
@@ -64,8 +64,8 @@ def _other_grids(models: Sequence[Model], traits: Mapping[str, Any]) -> str:
     fits = [model for model in models if all(getattr(model, trait) == value for trait, value in alike.items())]
     grids = [str(grid) for grid in sorted({model.grid for model in fits if model.grid})]
     if len(grids) < 2:
-        return f", or use --grid {grids[0]}, which is there" if grids else ""
-    return f", or use --grid {', '.join(grids[:-1])} or {grids[-1]}, which are there"
+        return f", or use --grid {grids[0]}, which exists" if grids else ""
+    return f", or use --grid {', '.join(grids[:-1])} or {grids[-1]}, which exist"
 
 
 def unknown_classes(models: Sequence[Model], classes: Sequence[str], where: str) -> str:
@@ -77,7 +77,7 @@ def unknown_classes(models: Sequence[Model], classes: Sequence[str], where: str)
         nearest = max(models, key=lambda model: len(set(model.classes) & set(classes)))
         said += f"; those for {nearest.dataset} {_difference(nearest.classes, classes)}"
     return (
-        f"{said}; it holds models for: {known or 'nothing'}; train and export some, and name their directory with "
+        f"{said}; it has models for: {known or 'nothing'}; train and export some, and name their directory with "
         "--models"
     )
 

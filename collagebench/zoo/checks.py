@@ -46,7 +46,7 @@ KINDS_OF: dict[str, Kind] = {
     "name": KINDS["name"],
     "role": _one_of(ROLES),
     "dataset": KINDS["name"],
-    "classes": ("a list of texts that are all different", _is_classes),
+    "classes": ("a list of strings that are all different", _is_classes),
     "input": SIZE,
     "image": SIZE,
     "file": ("the name of a file", lambda value: isinstance(value, str) and value != "" and "\0" not in value),
@@ -101,7 +101,9 @@ def check_manifest(data: Any, path: Path) -> None:
     if not fits(data["schema"]):
         _refuse(path, "schema", words, data["schema"])
     if data["schema"] > SCHEMA:
-        raise ModelError(f"{path} has schema {data['schema']}, this version reads up to {SCHEMA}: upgrade collagebench")
+        raise ModelError(
+            f"{path} has schema {data['schema']}, but this version reads only up to {SCHEMA}: upgrade collagebench"
+        )
     if not isinstance(data["models"], list):
         _refuse(path, "models", "a list", data["models"])
     names = set()
@@ -111,7 +113,7 @@ def check_manifest(data: Any, path: Path) -> None:
         named = isinstance(entry.get("name"), str) and entry["name"]
         _check_model(entry, path, named or f"models[{place}]")
         if entry["name"] in names:
-            raise ModelError(f"{path} lists two models of the name {entry['name']}; {REMEDY}")
+            raise ModelError(f"{path} lists two models with the name {entry['name']}; {REMEDY}")
         names.add(entry["name"])
 
 

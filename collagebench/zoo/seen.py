@@ -29,8 +29,8 @@ def seen_in_training(models: Iterable[Model], images: Dataset) -> str | None:
         return None
     were, their = ("was", "its") if len(names) == 1 else ("were", "their")
     return (
-        f"these are the images that {' and '.join(names)} {were} trained on, so {their} accuracy is no estimate for "
-        "others: measure on images that were kept out of training."
+        f"{' and '.join(names)} {were} trained on these very images, so {their} accuracy says little about other "
+        "images: measure on images that were held out of training."
     )
 
 
@@ -46,8 +46,9 @@ def taught_by_another(models: Iterable[Model], beside: Iterable[Model]) -> str |
     if not (singles and names):
         return None
     return (
-        f"{' and '.join(names)} learnt from another single than {' and '.join(one.name for one in singles)}, by which "
-        "answers are decoded, so that fewer are right: export the single that a parity learnt from, or train it anew."
+        f"{' and '.join(names)} learnt from another single than {' and '.join(one.name for one in singles)}, which "
+        "decodes the answers, so fewer are right: export the single that a parity learnt from, or train the parity "
+        "again."
     )
 
 

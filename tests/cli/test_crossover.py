@@ -201,7 +201,7 @@ def test_records_that_were_changed_are_refused(capsys: pytest.CaptureFixture[str
     records.write_text(records.read_text() + "\n")
     code, _, err = asked(capsys, *SMALL, *question, "--out", tmp_path / "c")
     assert code == 1
-    assert "requests.csv line 2402 is no record" in " ".join(err.split())
+    assert "requests.csv line 2402 is not a record" in " ".join(err.split())
 
 
 @pytest.mark.parametrize(

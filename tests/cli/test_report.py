@@ -123,8 +123,8 @@ def test_what_is_no_run_exits_1(tmp_path, capsys):
     for directory, then in (
         (tmp_path / "empty", "name the --out of a run"),
         (tmp_path / "bare", f"open {tmp_path / 'bare' / 'answer.html'}"),
-        (run.parent, f"name one that is in it, such as {run}"),
-        (study, f"open {study / 'crossover.html'}, or name one of the runs that are in it, such as {study / 'load=1'}"),
+        (run.parent, f"name one in it, such as {run}"),
+        (study, f"open {study / 'crossover.html'}, or name one of the runs in it, such as {study / 'load=1'}"),
     ):
         assert report(directory) == 1
         said = f"collagebench: {directory} is not a run directory: it holds no run.json; {then}\n"

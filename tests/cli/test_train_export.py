@@ -228,7 +228,7 @@ def test_images_of_mixed_sizes_and_a_collage_that_is_scaled_down(
     few = ("--scheme", "collage", "--workers", 3, "--requests", 20, "--runs", 1, "--rate", 50)
     assert collagebench("simulate", *options, *few) in (0, 4)
     capsys.readouterr()
-    for arguments, words in ((("--size", 0), "--size is a number"), (("--input", 42), "choose another --input")):
+    for arguments, words in ((("--size", 0), "--size must be a number"), (("--input", 42), "choose another --input")):
         assert collagebench("train", "collage", *asked, "--grid", 2, *arguments) == 2
         assert words in capsys.readouterr().err
 
@@ -260,7 +260,7 @@ def test_an_exported_single_teaches_as_its_checkpoint_does(
     (out / "stray.onnx").write_bytes(b"")
     capsys.readouterr()
     for single, code, words in (
-        (out / "stray.onnx", 1, "lists no model stray.onnx"),
+        (out / "stray.onnx", 1, "does not list a model stray.onnx"),
         (out / "tones-coded.onnx", 2, "is a coded"),
         (tmp_path / "tones-single.onnx", 1, "holds no manifest.json"),
     ):
@@ -302,9 +302,7 @@ def test_a_single_of_another_size_is_met_by_bringing_images_to_its(
     data, out = trained
     asked = ("train", "backup", *SMALL, "--data", data, "--single", out / "tones-single.pt", "--out", tmp_path)
     assert collagebench(*asked, "--size", 24) == 2
-    assert "knows these classes at 16x16 pixels, and the images are of 24x24; train with --size 16" in (
-        capsys.readouterr().err
-    )
+    assert "takes images of 16x16 pixels, but these are 24x24; train with --size 16" in (capsys.readouterr().err)
     assert collagebench(*asked, "--size", 16) == 0
 
 
@@ -417,7 +415,7 @@ def test_a_checkpoint_without_what_goes_on_is_not_gone_on_with(
     torch.save(content | {part: nothing}, tmp_path / "tones-single.pt")
     assert collagebench("train", "single", *SMALL, "--data", data, "--out", tmp_path, "--resume") == 1
     said = capsys.readouterr().err
-    assert f"tones-single.pt holds no {part}, without which its training cannot go on" in said
+    assert f"tones-single.pt holds no {part}, without which its training cannot continue" in said
     assert said.count("\n") == 1
 
 
@@ -465,7 +463,10 @@ def test_a_budget_counts_from_the_beginning(
     data, out = trained
     asked = ("train", "backup", *SMALL, "--data", data, "--single", out / "tones-single.pt", "--out", tmp_path)
     assert collagebench(*asked, "--minutes", 1e-4) == 2
-    assert "--minutes 0.0001 are over before the first step: it took 0." in capsys.readouterr().err
+    assert (
+        "--minutes 0.0001 ended before the first step: reading all images and asking a single about them took 0."
+        in capsys.readouterr().err
+    )
     assert not (tmp_path / "tones-backup.pt").exists()
 
 
@@ -568,7 +569,9 @@ def test_parities_of_another_single_are_no_longer_listed(
     capsys.readouterr()
     assert collagebench("export", "single", "--data", data, "--out", tmp_path) == 0
     parity = tmp_path / "tones-parity-k2-addition.onnx"
-    assert f"{parity}: no longer listed, as it learnt from another single; train it anew" in capsys.readouterr().out
+    assert (
+        f"{parity}: no longer listed, as it was trained with another single; train it again" in capsys.readouterr().out
+    )
     assert {model.role for model in zoo.load(tmp_path)} == {"coded", "single"}
 
 
@@ -606,7 +609,7 @@ def test_a_parity_beside_another_single_is_told_apart(
         for model in zoo.load(other)
     ]
     zoo.save(without, silent)
-    words = "tones-parity-k2-addition learnt from another single than tones-single, by which answers are decoded"
+    words = "tones-parity-k2-addition learnt from another single than tones-single, which decodes the answers"
     few = ("--scheme", "parity", "--workers", 3, "--requests", 20, "--runs", 1, "--rate", 50)
     for models, times in ((other, 1), (own, 0), (silent, 0)):
         capsys.readouterr()
@@ -645,7 +648,7 @@ def test_measured_on_what_it_was_trained_on_a_model_is_told_apart(
 ) -> None:
     """Exported, evaluated or simulated on its own training images, one sentence says so; on others, none does."""
     data, out = trained
-    words = "these are the images that tones-single was trained on, so its accuracy is no estimate for others"
+    words = "tones-single was trained on these very images, so its accuracy says little about other images"
     checkpoint = ("--checkpoint", out / "tones-single.pt", "--out", tmp_path)
     few = ("--scheme", "none", "--workers", 2, "--requests", 20, "--runs", 1, "--stragglers", "none", "--rate", 50)
     for part, times in ((data / "train", 1), (data / "test", 0), (data, 0)):
@@ -704,10 +707,10 @@ def test_train_refuses_what_does_not_fit(tmp_path: Path, capsys: pytest.CaptureF
     for arguments, code, words in (
         (("collage", "--grid", 17), 2, "2 to 16 cells"),
         (("single", "--grid", 2), 2, "drop --grid"),
-        (("single", "--epochs", 0), 2, "--epochs is a number from 1 up, not 0"),
-        (("single", "--threads", 9**9), 2, "--threads is a number from 1 to 1024"),
-        (("single", "--seed", 10**20), 2, "the seed is a whole number from 0 to 2^63 - 1"),
-        (("single", "--crop", -1), 2, "--crop is a number of pixels from 0 up, not -1"),
+        (("single", "--epochs", 0), 2, "--epochs must be a number from 1 up, not 0"),
+        (("single", "--threads", 9**9), 2, "--threads must be a number from 1 to 1024"),
+        (("single", "--seed", 10**20), 2, "the seed must be a whole number from 0 to 2^63 - 1"),
+        (("single", "--crop", -1), 2, "--crop must be a number of pixels from 0 up, not -1"),
         (("single", "--crop", 32), 2, "--crop 32 is too large a shift for images of 32 pixels"),
         (("single", "--cutout", 33), 2, "--cutout 33 is larger than images of 32 pixels"),
         (("parity", "--single", file, "--temperature", 3), 2, "which does not apply here"),
@@ -718,7 +721,7 @@ def test_train_refuses_what_does_not_fit(tmp_path: Path, capsys: pytest.CaptureF
         (("backup", "--single", file, "--label-smoothing", 0.2), 2, "add --no-distil"),
         (("parity", "--single", file, "--k", 0), 2, "use --k"),
         (("single", *folder, "--data", data, "--as", "shapes"), 2, "the name shapes is taken by the bundled dataset"),
-        (("single", *folder, "--data", tmp_path / "apart"), 2, "class folder cat is in"),
+        (("single", *folder, "--data", tmp_path / "apart"), 2, "class folder cat is only in"),
         (("single", "--data", data), 2, "drop --data"),
         (("single", *folder), 2, "needs --data"),
         (("single", *folder, "--data", data / "train"), 2, "train/ and test/"),
@@ -726,23 +729,23 @@ def test_train_refuses_what_does_not_fit(tmp_path: Path, capsys: pytest.CaptureF
         (("single", *folder, "--data", tmp_path / "late"), 1, "test/dark/001.png cannot be read"),
         (("single", "--as", "../up"), 2, "not a valid name"),
         (("single", "--as", "a" * 200), 2, "at most 100"),
-        (("single", "--as", "mine"), 2, "shapes has a name already"),
-        (("single", "--blanks", 0.5), 2, "of which a single has one"),
+        (("single", "--as", "mine"), 2, "shapes already has a name"),
+        (("single", "--blanks", 0.5), 2, "but a single has only one"),
         (("collage", "--distil", "--out", tmp_path / "none"), 2, "learns from a single, but there is none"),
         (
             ("collage", "--head", "detection", "--single", file, "--temperature", 3),
             2,
             "not used when boxes are learnt",
         ),
-        (("single", *folder, "--data", data, "--size", 10**9), 2, "--size is a number of pixels from 1 to 16384"),
+        (("single", *folder, "--data", data, "--size", 10**9), 2, "--size must be a number of pixels from 1 to 16384"),
         (("single", "--network", "torch.nn:Identity", "--std", "nan", 1, 1), 2, "three numbers above 0"),
         (("single", "--network", "torch.nn:Identity", "--mean", "inf", 1, 1), 2, "three numbers, such as 0.5"),
         (("single", "--widths", "8,x"), 2, "is not a list of whole numbers"),
         (("single", "--widths", "8,8"), 2, "2 widths and 3 depths"),
         (("single", "--single", tmp_path / "s.pt"), 1, "there is no checkpoint"),
         (("single", "--mix", 0.5, "--cutmix", 0.6), 2, "shares that add up to at most 1, not 0.5 and 0.6"),
-        (("single", "--rounds", 9), 2, "rounds are what a teacher is asked about"),
-        (("collage", "--single", file, "--teacher-sees", "inputs"), 2, "is no checkpoint (.pt)"),
+        (("single", "--rounds", 9), 2, "rounds are asked of a teacher"),
+        (("collage", "--single", file, "--teacher-sees", "inputs"), 2, "is not a checkpoint (.pt)"),
         (("single", "--k", 2), 2, "drop --k"),
         (("parity", "--out", tmp_path / "none"), 1, "there is no checkpoint"),
         (("backup", "--single", tmp_path / "none.pt"), 1, "there is no checkpoint"),

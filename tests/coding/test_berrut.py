@@ -193,7 +193,7 @@ def test_misfits() -> None:
         encode([], 2)
     with pytest.raises(DataError, match="at least 1 image and 1 coded"):
         encode([image], 0)
-    with pytest.raises(DataError, match="one size; image 1"):
+    with pytest.raises(DataError, match="the same size; image 1"):
         encode([image, image[:2]], 3)
     with pytest.raises(DataError, match="1 or 2 ends"):
         encode([image], 2, 3)

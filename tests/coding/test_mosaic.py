@@ -156,7 +156,7 @@ def test_images_are_left_alone() -> None:
     ("images", "grid", "size", "words"),
     [
         (pictures(5, 4, 4), 2, (8, 8), "2x2 collage holds 4 images, not 5"),
-        (pictures(1, 4, 4) + pictures(1, 4, 5), 2, (8, 8), "one size; image 1"),
+        (pictures(1, 4, 4) + pictures(1, 4, 5), 2, (8, 8), "the same size; image 1"),
         ([np.zeros((4, 4, 3), np.float32)], 2, (8, 8), "image 0 of a collage is float32"),
         ([None, np.zeros((4, 4), np.uint8)], 2, (8, 8), "image 1 of a collage"),
         ([np.zeros((4, 4, 4), np.uint8)], 2, (8, 8), "image 0 of a collage"),

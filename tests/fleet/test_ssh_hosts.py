@@ -326,7 +326,7 @@ def test_interpreters_that_will_not_do(three: Hosts, tmp_path: Path) -> None:
     assert machine.startswith("h1: python9 cannot be executed there")
     assert "check that it is a program for that machine" in machine
     assert version == (
-        "h2: its python9 is Python 3.8.10, and 3.10 or newer is needed: name another with --remote-python"
+        "h2: its python9 is Python 3.8.10, but 3.10 or newer is needed: name another with --remote-python"
     )
     assert "bare/bin/python lacks grpcio>=1.76, numpy>=" in packages
     assert "install that there, add --bootstrap, or name another interpreter with --remote-python" in packages

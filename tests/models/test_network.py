@@ -166,15 +166,18 @@ def test_an_architecture_survives_json() -> None:
         ({"role": "parity", "k": 2, "code": "xor"}, "unknown code 'xor'"),
         ({"role": "parity", "k": 9, "code": "addition"}, "2 to 8 images"),
         ({"role": "parity", "k": 3, "code": "concatenation"}, "use --code addition"),
-        ({"role": "single", "classes": 1}, "two classes apart, or more, and the images are of 1"),
-        ({"role": "single", "stem": 0}, "--stem is from 1 to 16384, not 0"),
-        ({"role": "single", "widths": (8, 10**9)}, "--widths is from 1 to 16384, not 8,1000000000"),
+        ({"role": "single", "classes": 1}, "at least two classes, but the images have 1"),
+        ({"role": "single", "stem": 0}, "--stem must be from 1 to 16384, not 0"),
+        ({"role": "single", "widths": (8, 10**9)}, "--widths must be from 1 to 16384, not 8,1000000000"),
         ({"role": "single", "widths": (8, 8, 8)}, "3 widths and 2 depths"),
         (
             {"role": "single", "image": (30, 32)},
-            r"30x32 images do not divide by 4 \(.*stages\); bring .* to --size 28,",
+            r"30x32 images are not divisible by 4 \(.*stages\); resize .* with --size 28,",
         ),
-        ({"role": "collage", "grid": 2, "image": (3, 32)}, "cells would not fall on whole features; .* --size 4,"),
+        (
+            {"role": "collage", "grid": 2, "image": (3, 32)},
+            "cells would not coincide with whole features; .* --size 4,",
+        ),
         ({"role": "single", "canvas": (32, 32)}, "drop --input"),
         ({"role": "collage", "grid": 3, "canvas": (50, 50)}, "choose another --input"),
         ({"role": "collage", "grid": 5, "canvas": (16, 16)}, "less than that for each of 5 cells"),
@@ -189,7 +192,7 @@ def test_what_cannot_be_built_is_refused(arguments: dict[str, object], words: st
 @pytest.mark.parametrize("image", [(225, 300), (65, 90), (300, 71), (20, 17)])
 def test_the_size_that_is_named_fits(image: tuple[int, int]) -> None:
     """Of images that do not divide, the refusal names a --size at which the usual layers for that size can be made."""
-    with pytest.raises(UsageError, match="do not divide") as refused:
+    with pytest.raises(UsageError, match="are not divisible") as refused:
         Architecture("single", 10, image, **usual_layers("single", None, image))
     side = int(str(refused.value).partition("--size ")[2].partition(",")[0])
     assert side <= min(image)

@@ -48,10 +48,10 @@ def change(run: Path, file: str, column: str, value: str, row: int = 1) -> None:
         ("requests", "warmup", "True", "warmup is not that of the same request"),
         ("requests", "arrival", "", "arrival is empty"),
         ("requests", "arrival", "-1", "arrival cannot be -1"),
-        ("requests", "arrival", "1.001", "its latency is not from its arrival until its answer"),
-        ("requests", "answered", "1.201", "its latency is not from its arrival until its answer"),
+        ("requests", "arrival", "1.001", "its latency is not the time from its arrival to its answer"),
+        ("requests", "answered", "1.201", "its latency is not the time from its arrival to its answer"),
         ("requests", "answered", "", "it has a latency but no answer"),
-        ("requests", "latency", "0.20001", "its latency is not from its arrival until its answer"),
+        ("requests", "latency", "0.20001", "its latency is not the time from its arrival to its answer"),
         ("requests", "latency", "-0.2", "latency cannot be -0.2"),
         ("requests", "latency", "", "no answer, or an answer but no latency"),
         ("requests", "source", "", "it has a source but no latency, or a latency but no source"),
@@ -59,10 +59,10 @@ def change(run: Path, file: str, column: str, value: str, row: int = 1) -> None:
         ("requests", "task", "17", "its task is not in tasks.csv"),
         ("requests", "predicted", "10", "predicted cannot be 10"),
         ("requests", "predicted", "-3", "predicted cannot be -3"),
-        ("requests", "service", "0.19", "its phases do not make up its latency"),
+        ("requests", "service", "0.19", "its phases do not add up to its latency"),
         ("requests", "queue", "-0.02", "queue cannot be -0.02"),
-        ("requests", "queue", "", "queue and service are both known, or neither"),
-        ("requests", "decode", "", "encode and decode are both known, or neither"),
+        ("requests", "queue", "", "queue and service must be both known, or neither"),
+        ("requests", "decode", "", "encode and decode must be both known, or neither"),
         ("requests", "group", "", "a task answered it, but its group is empty"),
         ("requests", "hold", "", "a task answered it, but its hold is empty"),
         ("requests", "reason", "deadline", "either an answer or a reason"),
@@ -76,8 +76,8 @@ def change(run: Path, file: str, column: str, value: str, row: int = 1) -> None:
         ("tasks", "outcome", "wasted", "the task that answered it was not used"),
         ("tasks", "asked", "-0.01", "asked cannot be -0.01"),
         ("tasks", "asked", "", "compute is known, but not what was asked of it"),
-        ("tasks", "service", "", "computing and injection are known without its service"),
-        ("tasks", "service", "0.02", "its service is not computing and injection"),
+        ("tasks", "service", "", "computing and injection are known, but not its service"),
+        ("tasks", "service", "0.02", "its service is not the sum of computing and injection"),
         ("tasks", "bytes_sent", "-7", "bytes_sent cannot be -7"),
         ("cells", "run", "0", "this cell was there before"),
         ("cells", "run", "2", "run cannot be 2"),
@@ -101,7 +101,7 @@ def test_one_changed_field_is_refused(run, file, column, value, sentence):
 def test_a_time_is_a_finite_number(run, file, column, value):
     """What is written for a time and is none, or is infinite, is refused: an unknown time is an empty field."""
     change(run, file, column, value)
-    with pytest.raises(DataError, match=rf"{file}\.csv line 3 is no record"):
+    with pytest.raises(DataError, match=rf"{file}\.csv line 3 is not a record"):
         load(run)
 
 
@@ -111,7 +111,7 @@ def test_a_time_is_a_finite_number(run, file, column, value):
 def test_a_field_of_another_type_is_refused(run, column, value):
     """Truths are True or False, and whole numbers fit into 64 bits."""
     change(run, "requests", column, value)
-    with pytest.raises(DataError, match=r"requests\.csv line 3 is no record"):
+    with pytest.raises(DataError, match=r"requests\.csv line 3 is not a record"):
         load(run)
 
 

@@ -67,7 +67,7 @@ def test_every_key_of_a_wrong_type_is_refused_by_name(tmp_path: Path, wrong: Any
             {"config": {"workers": 10}, "service": {"mean_s": 0.1, "rate": 50, "utilisation": 0.7}},
             "service.utilisation is 0.7, rate x mean_s / workers 0.5",
         ),
-        ({"bound": {"p50": 0.2, "p99": 0.1}}, "the quantiles of the bound do not ascend"),
+        ({"bound": {"p50": 0.2, "p99": 0.1}}, "the quantiles of the bound are not in ascending order"),
     ],
 )
 def test_contradictions_are_refused(tmp_path: Path, header: dict[str, Any], sentence: str) -> None:

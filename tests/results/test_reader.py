@@ -104,7 +104,7 @@ def test_impossible_line_is_refused_by_name(tmp_path, line):
     make_run(tmp_path / "run", {"none": [[0.1, 0.2]]})
     with (tmp_path / "run" / "requests.csv").open("a") as file:
         file.write(line)
-    with pytest.raises(DataError, match=r"requests\.csv line 4 is no record"):
+    with pytest.raises(DataError, match=r"requests\.csv line 4 is not a record"):
         load(tmp_path / "run")
 
 

@@ -316,14 +316,14 @@ def test_few_answers_come_from_groups_although_none_is_waited_for_long(name: str
     [
         ("collage", {"hold": "soon"}, "or a percentile of first replies, such as p98, or auto; not 'soon'"),
         ("collage", {"hold": -1.0}, "or auto; not -1.0"),
-        ("backup", {"backup_after": "p100"}, "--backup-after is seconds, such as 0.2, or a percentile"),
-        ("collage", {"reissue_after": "soon"}, "a delay is seconds, such as 0.2, or a percentile"),
+        ("backup", {"backup_after": "p100"}, "--backup-after must be seconds, such as 0.2, or a percentile"),
+        ("collage", {"reissue_after": "soon"}, "a delay must be seconds, such as 0.2, or a percentile"),
         (
             "collage",
             {"flush": "maybe"},
             "flush of scheme collage cannot be 'maybe'; it takes 'wait', 'idle', 'deadline'",
         ),
-        ("parity", {"flush": "auto"}, "--flush auto puts requests into two groups, as only collage and backup can"),
+        ("parity", {"flush": "auto"}, "--flush auto puts requests into two groups, which only collage and backup can"),
         ("approxifer", {"flush": "auto"}, "--flush auto puts requests into two groups"),
     ],
 )

@@ -55,7 +55,7 @@ def test_a_letter_before_it_makes_it_a_percentile(text: str, p: float) -> None:
 @pytest.mark.parametrize("text", ["", "p", "p0", "p100", "p-1", "pnan", "-0.1", -1, "inf", "nan", 1e999, "q95", "95%"])
 def test_what_is_neither_is_refused(text: str | float) -> None:
     """The sentence says what a delay is, and what was given."""
-    with pytest.raises(UsageError, match=r"^a delay is seconds, such as 0.2, or a percentile .*; not ") as refused:
+    with pytest.raises(UsageError, match=r"^a delay must be seconds, such as 0.2, or a percentile .*; not ") as refused:
         parse_delay(text)
     assert str(refused.value).endswith(f"not {text!r}")
 

@@ -89,7 +89,7 @@ def test_until_some_margins_are_known_every_answer_is_used() -> None:
 @pytest.mark.parametrize("share", [-0.1, 1.0, math.nan])
 def test_a_share_that_is_none_is_refused(share: float) -> None:
     """One sentence that names the option and what was given."""
-    with pytest.raises(UsageError, match=r"--reject is a share of all requests, from 0 to below 1, not "):
+    with pytest.raises(UsageError, match=r"--reject must be a share of all requests, from 0 to below 1, not "):
         make("collage", {"reject": share})
 
 

@@ -163,7 +163,7 @@ def test_services_between_stops_last_as_long_as_is_said() -> None:
     for fleet in (model, calm):
         assert (fleet.mode, fleet.mean, fleet.draw(3, 2, 1, 0, 9.0)) == ("floor", 0.1 * 0.2, 0.1 * 0.2)
     assert "base" not in model.parameters  # nothing to do with how it is disturbed
-    with pytest.raises(UsageError, match="base is no parameter of the stragglers corunner"):
+    with pytest.raises(UsageError, match="base is not a parameter of the stragglers corunner"):
         open_stragglers("corunner", 4, 8, parameters={"base": 0.1})
 
 
@@ -192,7 +192,7 @@ def test_a_default_may_be_named() -> None:
     [
         (
             {"name": "typo"},
-            "'typo'; give the path of what `collagebench record` wrote, or one of bimodal, collage-machines",
+            "'typo'; give the path of a file that `collagebench record` wrote, or one of bimodal, collage-machines",
         ),
         ({"name": "paretto"}, "did you mean 'pareto'"),
         ({"seed": -1}, "seed"),
@@ -200,10 +200,13 @@ def test_a_default_may_be_named() -> None:
         ({"time_scale": 0.0}, "time scale"),
         ({"time_scale": math.nan}, "time scale"),
         ({"time_scale": math.inf}, "time scale"),
-        ({"name": "none", "parameters": {"shape": 2.0}}, "--shape is no parameter of the stragglers none"),
+        ({"name": "none", "parameters": {"shape": 2.0}}, "--shape is not a parameter of the stragglers none"),
         ({"parameters": {"slow_share": 0.1}}, "--slow-share .* fixed; it takes --slow-workers, --slow-factor"),
         ({"name": "trace"}, "give --trace"),
-        ({"name": "trace", "parameters": {"trace": "x", "replay": "block", "persistence": 1.0}}, "--persistence means"),
+        (
+            {"name": "trace", "parameters": {"trace": "x", "replay": "block", "persistence": 1.0}},
+            "--persistence has no effect",
+        ),
     ],
     ids=str,
 )

@@ -120,7 +120,7 @@ def test_slow_periods_last_as_recorded(tmp_path: Path) -> None:
     assert np.median(draws) == pytest.approx(np.median(recorded), rel=0.02)
     alone = open_recorded(path, 1, persistence=0)
     assert not slow_periods(EVERY * np.arange(N), sample(alone, 0) > 0.02).lasts
-    with pytest.raises(UsageError, match="no machine in it was slow for some of the time"):
+    with pytest.raises(UsageError, match="no machine in it was slow for only part of the time"):
         open_recorded(write(tmp_path / "calm.json", [recorded.clip(max=0.015)]), 1, persistence=3.0)
     longer = open_recorded(path, 1, time_scale=0.5, persistence=3.0)
     assert [machine.levels.persistence for machine in longer.machines] == [3.0, 0.0]
@@ -158,7 +158,7 @@ def test_damaged_shares_and_periods_are_refused(tmp_path: Path, damage: dict[str
     profile = json.loads(path.read_text())
     profile["machines"][0] |= damage
     path.write_text(json.dumps(profile))
-    with pytest.raises(DataError, match="a share or a length makes no sense"):
+    with pytest.raises(DataError, match="a share or a length is not possible"):
         open_recorded(path, 1)
 
 

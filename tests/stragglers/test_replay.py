@@ -252,15 +252,15 @@ def several_arrays() -> bytes:
         ("two.csv", b"0.5,0.6\n", "line 1 .* not '0.5,0.6'"),
         ("short.csv", b"machine,seconds\na,1\nb\n", "line 3"),
         ("bytes.txt", b"\xff\xfe\x00", "neither a .npy file nor text"),
-        ("text.npy", b"0.5\n", "is damaged, or no NumPy file of numbers$"),
-        ("arrays.npy", several_arrays(), "is damaged, or no NumPy file of numbers$"),
-        ("cut.npy", b"PK\x03\x04", "is damaged, or no NumPy file of numbers$"),
+        ("text.npy", b"0.5\n", "is damaged, or is not a NumPy file of numbers$"),
+        ("arrays.npy", several_arrays(), "is damaged, or is not a NumPy file of numbers$"),
+        ("cut.npy", b"PK\x03\x04", "is damaged, or is not a NumPy file of numbers$"),
         (
             "header.npy",
             npy_with(b"{'descr': '<f8', 'fortran_order': False, 'sha'e': (30,),0}"),
-            "is damaged, or no NumPy",
+            "is damaged, or is not a NumPy",
         ),
-        ("long.csv", b"1" * 200_000 + b"\n", "is no text with a value a line"),
+        ("long.csv", b"1" * 200_000 + b"\n", "is not text with one value per line"),
         ("text.gz", b"0.5\n", "cannot be read"),
         ("half.gz", gzip.compress(b"0.5\n" * 999)[:30], "truncated or damaged"),
     ],
@@ -290,7 +290,7 @@ def test_a_device_is_no_trace() -> None:
         (np.array([1.0, np.nan]), "value 1 .* nan"),
         (np.array([0.0]), "value 0 .* 0.0"),
         (np.array([]), "holds no value"),
-        (np.array([{}]), "is damaged, or no NumPy file of numbers$"),
+        (np.array([{}]), "is damaged, or is not a NumPy file of numbers$"),
     ],
     ids=str,
 )
@@ -304,5 +304,5 @@ def test_an_array_that_is_no_trace(values: NDArray[Any], words: str, tmp_path: P
 def test_logs_that_are_named_are_not_cut(tmp_path: Path) -> None:
     """A log length means nothing where a column says whose each value is."""
     (tmp_path / "b.csv").write_text("machine,seconds\nonly,0.5\nonly,7\n")
-    with pytest.raises(UsageError, match="--log-length means nothing"):
+    with pytest.raises(UsageError, match="--log-length has no effect"):
         read_logs(tmp_path / "b.csv", 1)

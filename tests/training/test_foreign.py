@@ -328,9 +328,9 @@ def test_weights_may_lie_under_the_usual_keys_and_models_be_quantised(
         (("--checkpoint", "bad.pt"), 1, "is damaged"),
         (("--checkpoint", "none.pt"), 1, "cannot be read"),
         ((), 2, "needs its weights: --checkpoint F"),
-        (("--checkpoint", "right.pt", "--std", 0, 1, 1), 2, "--std are three numbers above 0"),
-        (("--checkpoint", "right.pt", "--crop", 17), 2, "--crop 17 is more than"),
-        (("--checkpoint", "right.pt", "--crop", 0), 2, "are numbers of pixels from 1 up"),
+        (("--checkpoint", "right.pt", "--std", 0, 1, 1), 2, "--std must be three numbers above 0"),
+        (("--checkpoint", "right.pt", "--crop", 17), 2, "--crop 17 is larger than"),
+        (("--checkpoint", "right.pt", "--crop", 0), 2, "must be numbers of pixels from 1 up"),
         (("--checkpoint", "right.pt", "--weights", "none"), 2, "--weights are torchvision's"),
         (("--checkpoint", "right.pt", "--torchvision", "resnet18"), 2, "name one network"),
         (("--checkpoint", "right.pt", "--grid", 3), 2, "drop them"),
@@ -344,7 +344,7 @@ def test_weights_may_lie_under_the_usual_keys_and_models_be_quantised(
         ),
         (("--checkpoint", "right.pt", "--network", "my_networks:none"), 2, "cannot be imported"),
         (("--checkpoint", "right.pt", "--network", "my_networks:fails"), 1, "no network today"),
-        (("--checkpoint", "right.pt", "--network", "my_networks:ends"), 1, "fails when it is called without arguments"),
+        (("--checkpoint", "right.pt", "--network", "my_networks:ends"), 1, "failed when called without arguments"),
         (("--checkpoint", "right.pt", "--network", "ending:make"), 1, "importing it failed"),
         (("--checkpoint", "right.pt", "--network", "my_networks:number"), 1, "made a int, not a torch.nn.Module"),
         (("--checkpoint", "empty.pt", "--network", "my_networks:blind"), 1, "holds no state dict"),
@@ -417,7 +417,7 @@ def test_a_model_that_is_no_better_than_guessing_is_exported_with_a_word(
     assert collagebench(*ASKED, "--checkpoint", "blank.pt") == 0
     said = capsys.readouterr().out
     assert (
-        said.count("; not shown to be better than always naming the most frequent class, which is right in 50.00%") == 1
+        said.count("; not shown to be better than always giving the most frequent class, which is right in 50.00%") == 1
     )
     for name, asked in (("right.pt", 0), ("swapped.pt", 1)):
         assert collagebench(*ASKED, "--checkpoint", name) == 0
@@ -491,7 +491,7 @@ def test_files_that_are_no_checkpoints_stop_nothing(own: Path, capsys: pytest.Ca
     (own / "models" / "mine.pt").write_bytes((own / "right.pt").read_bytes())
     assert collagebench("export", "--data", "data") == 1
     said = capsys.readouterr().err
-    assert "mine.pt is no checkpoint of `collagebench train`" in said
+    assert "mine.pt is not a checkpoint of `collagebench train`" in said
     assert said.count("\n") == 1
     assert [model.name for model in zoo.load(own / "models")] == ["tones-coded", "tones-single"]
 
@@ -513,7 +513,7 @@ def test_answers_that_do_not_fit_are_one_sentence(own: Path, capsys: pytest.Capt
         (
             (*ASKED, "--network", "my_networks:three", "--checkpoint", "three.pt"),
             2,
-            "answers for 3 classes, data holds 2",
+            "has 3 classes, but data has 2",
         ),
         ((*ASKED, "--network", "my_networks:maps", "--checkpoint", "maps.pt"), 1, "gives (2, 2, 16, 20), not one row"),
         (("export", *ASKED[2:], "--checkpoint", "right.pt"), 2, "single or backup"),
@@ -560,8 +560,8 @@ def test_a_classifier_of_torchvision_by_name(
             2,
             "no classifier called 'alexnot'",
         ),
-        (asked, 2, "say which weights"),
-        ((*asked, "--weights", "default", "--checkpoint", "mine.pt"), 2, "twice"),
+        (asked, 2, "choose the weights"),
+        ((*asked, "--weights", "default", "--checkpoint", "mine.pt"), 2, "both set the weights: give only one of them"),
         ((*asked, "--weights", "none", "--size", 1), 1, "cannot take images of 1x1 pixels"),
     ):
         assert collagebench(*arguments) == code
@@ -598,7 +598,7 @@ def test_default_weights_bring_their_preprocessing_and_their_classes(
     asked = ("export", "backup", "--torchvision", "squeezenet1_1", "--weights", "default", "--data", "data")
     assert collagebench(*asked) == 1
     said = capsys.readouterr().err
-    assert "the weights of squeezenet1_1 cannot be had from https://" in said
+    assert "the weights of squeezenet1_1 cannot be obtained from https://" in said
     assert said.count("\n") == 1
 
     weights = torchvision.models.get_model_weights("squeezenet1_1").DEFAULT
@@ -608,7 +608,7 @@ def test_default_weights_bring_their_preprocessing_and_their_classes(
     torch.save(torchvision.models.squeezenet1_1().state_dict(), there / weights.url.rpartition("/")[2])
     assert collagebench(*asked) == 2
     said = capsys.readouterr().err
-    assert "squeezenet1_1 answers for 1000 classes, data holds 2 (bright, dark)" in said
+    assert "squeezenet1_1 has 1000 classes, but data has 2 (bright, dark)" in said
     for split in ("train", "test"):
         (tmp_path / "data" / split / "bright").rename(tmp_path / "data" / split / "goldfish")
         (tmp_path / "data" / split / "dark").rename(tmp_path / "data" / split / "tench")
@@ -736,17 +736,17 @@ def test_weights_of_a_file_are_begun_with_where_they_fit(own: Path, capsys: pyte
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (("--network", "my_networks:three"), 2, "answers for 3 classes, the images are of 2"),
+        (("--network", "my_networks:three"), 2, "has 3 classes, but the images have 2"),
         (("--network", "my_networks:fails"), 1, "no network today"),
         (("--network", "my_networks:maps"), 1, "not one row of logits"),
         (("--network", "my_networks:branching"), 1, "torch cannot export the network ("),
         (("--network", "my_networks:looping"), 1, "it must take any number of images"),
         (("--network", "my_networks:twice"), 1, "gives a tuple for 8 images; it must give one row of 2 logits for"),
         (("--network", "my_networks:more"), 1, "in training mode the network gives (8, 4) for 8 images"),
-        (("--network", "my_networks:dropping"), 1, "in eval mode it must draw no random numbers"),
+        (("--network", "my_networks:dropping"), 1, "in eval mode it must not draw random numbers"),
         (("--network", "my_networks:nothing"), 1, "the network's logits are not all finite"),
         (("--network", "my_networks:remembering"), 1, "without get_extra_state"),
-        (("--network", "my_networks:frozen"), 2, "has no weights that can be trained"),
+        (("--network", "my_networks:frozen"), 2, "has no trainable weights"),
         (("--network", "my_networks:make", "--weights", "none"), 2, "--weights are torchvision's"),
         (("--network", "my_networks:make", "--torchvision", "resnet18"), 2, "name one network"),
         (("--network", "my_networks:make", "--stem", 8), 2, "are for the built-in network"),
@@ -754,8 +754,8 @@ def test_weights_of_a_file_are_begun_with_where_they_fit(own: Path, capsys: pyte
         (("--network", "my_networks:make", "--grid", 2), 2, "for roles other than single"),
         (("--network", "my_networks:make", "--start", "none.pt"), 1, "cannot be read"),
         (("--network", "my_networks:make", "--resize", 0), 2, "--resize"),
-        (("--torchvision", "resnet18"), 2, "say which weights to begin with"),
-        (("--torchvision", "resnet18", "--weights", "none", "--start", "right.pt"), 2, "give one of them"),
+        (("--torchvision", "resnet18"), 2, "choose the weights to start with"),
+        (("--torchvision", "resnet18", "--weights", "none", "--start", "right.pt"), 2, "give only one of them"),
         (("--torchvision", "alexnot", "--weights", "none"), 2, "no classifier called 'alexnot'"),
         (("--mean", 0, 0, 0), 2, "are for --torchvision or --network"),
     ],
@@ -778,7 +778,7 @@ def test_a_training_of_other_layers_is_not_gone_on_with(own: Path, capsys: pytes
         assert collagebench(*TRAINED, *options, "--epochs", 1, "--out", name) == 0
     for name, other in (("ours", "theirs"), ("theirs", "ours")):
         assert collagebench(*TRAINED, *kinds[other], "--epochs", 1, "--out", name, "--resume") == 2
-        assert "name --torchvision, --network or neither as then\n" in capsys.readouterr().err
+        assert "name --torchvision, --network or neither as before\n" in capsys.readouterr().err
 
 
 def test_weights_that_undo_the_usual_colours_are_told_so(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -805,7 +805,7 @@ def test_weights_that_undo_the_usual_colours_are_told_so(own: Path, monkeypatch:
 def test_other_roles_have_layers_of_their_own(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A collage of somebody's network is refused."""
     assert collagebench("train", "collage", *TRAINED[2:], "--network", "my_networks:make") == 2
-    assert "a collage has layers of its own" in capsys.readouterr().err
+    assert "a collage has its own layers" in capsys.readouterr().err
 
 
 def test_a_checkpoint_whose_network_is_not_here_says_so(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -817,5 +817,5 @@ def test_a_checkpoint_whose_network_is_not_here_says_so(own: Path, capsys: pytes
     capsys.readouterr()
     assert collagebench("export", "--data", "data") == 1
     said = capsys.readouterr().err
-    assert "is of here:make, which cannot be made of it here" in said
+    assert "is of here:make, which cannot be made here" in said
     assert said.count("\n") == 1

@@ -103,7 +103,7 @@ def test_images_of_floats_are_named(tmp_path: Path) -> None:
     """What is white in them is not known, so they are refused instead of being black."""
     (tmp_path / "ant").mkdir()
     Image.fromarray(np.array([[0.0, 1.0]], np.float32)).save(tmp_path / "ant" / "a.tiff")
-    with pytest.raises(DataError, match=r"a\.tiff cannot be read \(its numbers are of 32 bits"):
+    with pytest.raises(DataError, match=r"a\.tiff cannot be read \(it has 32-bit pixels"):
         ImageFolder(tmp_path)
 
 
@@ -114,7 +114,7 @@ def test_half_a_split_is_no_class(tmp_path: Path) -> None:
         ImageFolder(tmp_path / "one")
     assert "use" not in str(refused.value), "training images are none to measure on"
     picture(tmp_path / "other" / "test" / "ant" / "a.png")
-    with pytest.raises(DataError, match=r"no train/: training needs both; to measure on what there is, use .*/test$"):
+    with pytest.raises(DataError, match=r"no train/: training needs both; to measure only, use .*/test$"):
         ImageFolder(tmp_path / "other")
     for place in ("train/ant/a.png", "test/ant/a.png", "train/stray.png"):
         picture(tmp_path / "two" / place)
@@ -157,7 +157,7 @@ def test_one_folder_is_not_both_parts(tmp_path: Path, linked: str) -> None:
         (tmp_path / "else").rename(tmp_path / "test")
         (tmp_path / "test" / "ant").symlink_to("../train/ant")
     with pytest.raises(
-        DataError, match=r"train/ant and \S+/test/ant are the same folder: what a model has learnt from"
+        DataError, match=r"train/ant and \S+/test/ant are the same folder: images that a model was trained on"
     ):
         ImageFolder(tmp_path, "train")
 
@@ -259,7 +259,7 @@ def test_a_class_without_images_is_named(tmp_path: Path) -> None:
         ImageFolder(tmp_path)
     for name in ("a.heic", "b.HEIC", "README"):
         (tmp_path / "bee" / "within" / name).write_bytes(b"of another kind")
-    with pytest.raises(DataError, match=r"bee holds \.heic and unnamed kinds of files, but no images") as refused:
+    with pytest.raises(DataError, match=r"bee holds \.heic and extensionless files, but no images") as refused:
         ImageFolder(tmp_path)
     assert "remove" not in str(refused.value)
     for name in ("a.avif", "b.cr2", "c.dng"):
@@ -287,9 +287,9 @@ def test_missing_and_empty_directories_are_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match="there is no directory"):
         ImageFolder(tmp_path / "missing")
-    with pytest.raises(DataError, match="is no directory"):
+    with pytest.raises(DataError, match="is not a directory"):
         ImageFolder(tmp_path / "file")
-    with pytest.raises(DataError, match="holds no class folders"):
+    with pytest.raises(DataError, match="has no class folders"):
         ImageFolder(tmp_path)
 
 
@@ -312,5 +312,5 @@ def test_a_class_that_no_manifest_could_hold_is_refused_by_name(tmp_path: Path) 
     picture(tmp_path / "ant" / "\udcff.png", GREEN)
     assert ImageFolder(tmp_path, "test").classes == ("ant",)
     picture(tmp_path / "b\udcffe" / "a.png", GREEN)
-    with pytest.raises(DataError, match=r"class folder .* has a name that is no UTF-8; rename it"):
+    with pytest.raises(DataError, match=r"class folder .* has a name that is not UTF-8; rename it"):
         ImageFolder(tmp_path, "test")

@@ -118,7 +118,7 @@ def test_clothes_keep_their_pixels_in_a_black_frame_of_two(tmp_path: Path) -> No
 
 def test_what_is_not_there_is_fetched_only_if_that_is_asked_for(tmp_path: Path) -> None:
     """Without the files one sentence says how to get them, and nothing is written."""
-    with pytest.raises(DataError, match=r"no whole cifar10 in .* add --download to fetch it"):
+    with pytest.raises(DataError, match=r"no complete cifar10 in .* add --download to fetch it"):
         open_dataset("cifar10", tmp_path)
     assert list(tmp_path.iterdir()) == []
 
@@ -128,16 +128,16 @@ def test_damaged_files_are_an_error(cifar10: tuple[Path, dict[str, np.ndarray]],
     root, _ = cifar10
     broken = root / "cifar-10-batches-py" / "test_batch"
     broken.write_bytes(broken.read_bytes()[:-9])
-    with pytest.raises(DataError, match="no whole cifar10"):
+    with pytest.raises(DataError, match="no complete cifar10"):
         open_dataset("cifar10", root)
     raw = tmp_path / "FashionMNIST" / "raw"
     for part in ("train", "t10k"):
         idx(raw / f"{part}-images-idx3-ubyte", np.zeros((3, 28, 28)))
         idx(raw / f"{part}-labels-idx1-ubyte", np.array([9, 0]))
-    with pytest.raises(DataError, match="do not fit each other"):
+    with pytest.raises(DataError, match="do not belong together"):
         open_dataset("fashion-mnist", tmp_path)
     (raw / "t10k-images-idx3-ubyte").write_bytes(b"\0\0\x08\x03")
-    with pytest.raises(DataError, match="no whole fashion-mnist"):
+    with pytest.raises(DataError, match="no complete fashion-mnist"):
         open_dataset("fashion-mnist", tmp_path)
 
 

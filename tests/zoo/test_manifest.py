@@ -154,7 +154,7 @@ def test_of_two_models_for_the_same_one_is_found_once_the_other_file_is_gone(tmp
     with pytest.raises(ModelError) as gone:
         zoo.find(zoo.load(tmp_path), "single")
     assert str(gone.value) == (
-        f"the files of all models for single in {tmp_path} are gone: one.onnx, other.onnx; export one of them again"
+        f"the files of all models for single in {tmp_path} are missing: one.onnx, other.onnx; export one of them again"
     )
 
 
@@ -170,7 +170,7 @@ def missing(models: list[zoo.Model], role: str, **traits: object) -> str:
     """Return what is advised where there is no such model."""
     with pytest.raises(ModelError) as refused:
         zoo.find(models, role, **traits)
-    return str(refused.value).partition("; make one by ")[2]
+    return str(refused.value).partition("; make one with ")[2]
 
 
 def test_a_missing_model_is_made_by_the_commands_that_are_printed(tmp_path: Path) -> None:
@@ -182,7 +182,7 @@ def test_a_missing_model_is_made_by_the_commands_that_are_printed(tmp_path: Path
     images = "--dataset imagefolder --data DATA --as cats --size 16"
     assert missing(cats, "collage", grid=3, head="grid") == (
         f"`collagebench train collage --grid 3 {images} {out}` and `collagebench export --data DATA {out}`, or use "
-        "--grid 2, which is there"
+        "--grid 2, which exists"
     )
     assert missing(cats, "collage", grid=3, head="detection") == (
         f"`collagebench train collage --grid 3 --head detection {images} {out}` and "
@@ -204,14 +204,14 @@ def test_a_missing_model_is_made_by_the_commands_that_are_printed(tmp_path: Path
     )
     shipped = [found for found in zoo.load() if found.dataset == "shapes"]
     assert missing(shipped, "collage", grid=6, head="grid") == (
-        "`collagebench train single`, `collagebench train collage --grid 6` and `collagebench export`, and say "
-        "--models models, or use --grid 2, 3, 4 or 5, which are there"
+        "`collagebench train single`, `collagebench train collage --grid 6` and `collagebench export`, and use "
+        "--models models, or use --grid 2, 3, 4 or 5, which exist"
     )
 
 
 def test_there_is_no_parity_by_concatenation_of_three() -> None:
     """No command is printed for what cannot be made."""
-    with pytest.raises(ModelError, match="there can be none: concatenation takes 2 or 4 images"):
+    with pytest.raises(ModelError, match="such a model cannot exist: concatenation takes 2 or 4 images"):
         zoo.find(zoo.load(), "parity", dataset="shapes", k=3, code="concatenation")
 
 
@@ -242,7 +242,7 @@ def test_classes_that_no_model_knows_are_named(tmp_path: Path, classes: tuple[st
     with pytest.raises(ModelError) as refused:
         zoo.fitting([model(tmp_path, "one"), birds], classes)
     assert str(refused.value) == (
-        f"no model in {tmp_path} knows the {words}it holds models for: birds (3 classes); cats (2 classes); train and "
+        f"no model in {tmp_path} knows the {words}it has models for: birds (3 classes); cats (2 classes); train and "
         "export some, and name their directory with --models"
     )
 
@@ -258,10 +258,10 @@ COLLAGE = {"role": "collage", "grid": 2, "input": [32, 32, 3]}
         ({"macs": 0}, "macs of one must be a whole number from 1 up, not 0"),
         ({"macs": True}, "macs of one must be a whole number from 1 up, not true"),
         ({"role": "teacher"}, 'role of one must be one of single, backup, collage, parity, coded, not "teacher"'),
-        ({"name": 5}, "name of models[0] must be a text that is not empty, not 5"),
-        ({"classes": ["tabby", "tabby"]}, "classes of one must be a list of texts that are all different"),
-        ({"classes": []}, "classes of one must be a list of texts that are all different, not []"),
-        ({"classes": "tabby"}, 'classes of one must be a list of texts that are all different, not "tabby"'),
+        ({"name": 5}, "name of models[0] must be a non-empty string, not 5"),
+        ({"classes": ["tabby", "tabby"]}, "classes of one must be a list of strings that are all different"),
+        ({"classes": []}, "classes of one must be a list of strings that are all different, not []"),
+        ({"classes": "tabby"}, 'classes of one must be a list of strings that are all different, not "tabby"'),
         ({"image": [64, 64, 3]}, "image of one must be [16, 16, 3] as its input for a single, not [64, 64, 3]"),
         ({"image": [-1, 40, 3]}, "image of one must be height and width from 1 up and 3 channels, such as"),
         ({"input": [16, 16, 1]}, "input of one must be height and width from 1 up and 3 channels"),
@@ -303,7 +303,7 @@ def test_a_field_that_was_changed_by_hand_is_refused_by_name(
 def test_two_models_of_one_name_are_refused(tmp_path: Path) -> None:
     """A name that stands twice in a manifest is one sentence, even if the roles differ."""
     zoo.save([model(tmp_path, "one"), model(tmp_path, "one", "backup")], tmp_path)
-    with pytest.raises(ModelError, match=r"manifest\.json lists two models of the name one; correct it there"):
+    with pytest.raises(ModelError, match=r"manifest\.json lists two models with the name one; correct it there"):
         zoo.load(tmp_path)
 
 
