@@ -65,7 +65,7 @@ def test_a_scheme_that_asks_for_no_fit_is_left_alone() -> None:
         ({}, "--hedge-log"),
         ({"hedge_log": "nowhere"}, "not a run directory"),
         ({"hedge_log": 5}, "--hedge-log"),
-        ({"hedge_log": "short"}, "fewer than 500"),
+        ({"hedge_log": "short"}, "takes at least 500"),
         ({"hedge_log": "lost"}, "100.0% of the requests"),
         ({"hedge_log": "long", "hedge_budget": None}, "--hedge-budget"),
         ({"hedge_log": "long", "hedge_budget": 7}, "--hedge-budget"),

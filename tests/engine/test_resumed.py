@@ -180,7 +180,7 @@ def test_two_processes_never_write_to_one_run(tmp_path: Path) -> None:
     """A run that is being written is not resumed by somebody else."""
     part = interrupted(tmp_path / "part", 1)
     writer = RunWriter(part, load(part).header, frozenset())
-    with pytest.raises(OutputError, match="another process writes to"):
+    with pytest.raises(OutputError, match="another process is writing to"):
         simulate(part, resume=True)
     writer.close()
     simulate(part, resume=True)
