@@ -197,7 +197,7 @@ class Config:
                     f"a variant's name must consist of printable characters without commas or quotes, not {variant!r}"
                 )
             if variant == "bound":
-                raise UsageError("a variant's name must not be bound, which is a row of every report: choose another")
+                raise UsageError(f"a variant's name must not be {variant!r}, which is a row of every report")
 
 
 def option(name: str) -> str:

@@ -76,7 +76,7 @@ def test_several_rates_are_all_judged(capsys: pytest.CaptureFixture[str], tmp_pa
         (["--scheme", "hegde"], "there is no scheme called 'hegde'; did you mean 'hedge'?"),
         (
             ["--stragglers", "corunner", "--rate", 50],
-            "collagebench: how slow corunner makes a worker is not known beforehand",
+            "collagebench: how much corunner slows a worker down is not known beforehand",
         ),
         (["--accuracy", "none"], "--accuracy none leaves unknown what a scheme gets wrong"),
         (["--accuracy", "none", "--accuracy-floor", 0.9], "--accuracy none leaves unknown what a scheme gets wrong"),

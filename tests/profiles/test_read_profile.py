@@ -156,7 +156,7 @@ TWO = "[[scheme]]\nname = 'none'\n\n[[scheme]]\n"
         ("name = 'none'", 5, "two schemes are called 'none'"),
         ("name = 'hedge'\nvariant = 'none'", 6, "two schemes are called 'none'"),
         ("name = 'hedge'\nvariant = 'a,b'", 6, "a variant's name"),
-        ("name = 'hedge'\nvariant = 'bound'", 6, "a variant's name must not be bound"),
+        ("name = 'hedge'\nvariant = 'bound'", 6, "a variant's name must not be 'bound'"),
         ('name = "hedge"\nvariant = "a\\u202eb"', 6, "a variant's name"),
     ],
 )
