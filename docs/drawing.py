@@ -80,7 +80,7 @@ def describe(course: Course) -> str:
     for job in course.jobs:
         start = f"Worker {job.worker + 1}: {_label(course, job)}, sent at {_ms(job.sent)}"
         if job.begun is None or job.service is None:
-            sentences.append(f"{start}, taken back from the queue at {_ms(course.over[job.task.id])}.")
+            sentences.append(f"{start}, cancelled in the queue at {_ms(course.over[job.task.id])}.")
         else:
             fate = "used" if job.outcome == "used" else "for nothing"
             sentences.append(f"{start}, served {_ms(job.begun)} to {_ms(job.begun + job.service)}, {fate}.")
@@ -208,7 +208,7 @@ def _legend(course: Course, y: int) -> Iterable[str]:
         x += 33 + 5.7 * 5
     if any(job.service is None for job in course.jobs):
         yield _text(x, y, "✕", "s hot")
-        yield _text(x + 13, y, "taken back", "s m")
+        yield _text(x + 13, y, "cancelled", "s m")
 
 
 GROUPS = {
