@@ -19,8 +19,9 @@ from collagebench.report.expression import Gate
 from collagebench.report.summary import SCHEMA, failing, finite, summarise
 from collagebench.report.tails import tail_of
 from collagebench.results.directory import HEADER
+from collagebench.results.labels import labels
 from collagebench.results.reader import load
-from collagebench.results.sweep import Sweep, labels, read_sweep
+from collagebench.results.sweep import Sweep, read_sweep
 from collagebench.statistics.best import Figure, fastest
 
 Object = dict[str, Any]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,25 +43,6 @@ class Sweep:
     compute_s: Mapping[tuple[str, int], float]
     """Seconds of one inference, by the model's name and the size of the batch; empty where it was not measured."""
     error: str | None = None
-
-
-def labels(values: Sequence[Any]) -> list[str]:
-    """Return a short text for each value of an axis, in which every character may be part of a file's name."""
-    found: dict[Any, str] = {}
-    for value in sorted(values, key=repr):
-        text = re.sub(r"[^A-Za-z0-9._+-]+", "-", spelled(value)) or "-"
-        names = (text, *(f"{text}-{number}" for number in range(2, len(values) + 1)))
-        found[value] = next(name for name in names if name not in found.values())
-    return [found[value] for value in values]
-
-
-def spelled(value: Any) -> str:
-    """Return a value as one would type it, of a path only the name."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, float):
-        return repr(value).removesuffix(".0")
-    return Path(value).stem if isinstance(value, str) and "/" in value else str(value)
 
 
 def is_sweep(directory: Path) -> bool:

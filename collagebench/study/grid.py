@@ -20,7 +20,7 @@ from typing import Any
 
 from collagebench.config import Config, SchemeConfig, option
 from collagebench.errors import UsageError
-from collagebench.results.sweep import labels, spelled
+from collagebench.results.labels import labels, spelled
 
 MOST_CELLS = 1000
 MOST_VARIANTS = 100
