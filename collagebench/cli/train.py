@@ -266,7 +266,9 @@ def command(
                 "teacher_sees": "applies to a single to learn from, but there is none; drop it, or add --single",
                 "blanks": f"applies to images missing from an input, but a {role} has only one; drop it",
                 **({"temperature": "is not used when boxes are learnt; drop it"} if head and teachers else {}),
-            }.get(option, "weighs what a single says of classes against labels, which does not apply here; drop it")
+            }.get(
+                option, "is for a single's answers and labels together, but this training learns from only one; drop it"
+            )
             raise UsageError(f"--{option.replace('_', '-')} {why}")
     if role == "parity" and len(teachers) > 1:
         raise UsageError("a parity estimates the outputs of one single; name only one --single")

@@ -253,8 +253,8 @@ def _variant(scheme_config: SchemeConfig, config: Config, available: list[zoo.Mo
     allotment = allotment_of(scheme, config.workers)
     if sum(allotment.values()) > config.workers:
         raise UsageError(
-            f"scheme {scheme_config.name} wants {sum(allotment.values())} workers, but its budget is {config.workers}: "
-            "every scheme gets the same"
+            f"scheme {scheme_config.name} needs {sum(allotment.values())} workers, but its budget is {config.workers}: "
+            "every scheme gets the same number"
         )
     workers: dict[str, tuple[int, ...]] = {}
     first = 0
@@ -281,7 +281,7 @@ def allotment_of(scheme: Scheme, workers: int) -> Mapping[str, int]:
         raise breach(scheme, f"allots {brief(found)}: it must say how many workers serve each role", scheme.allot)
     for name in ("idle_role", "judges"):
         if (role := getattr(scheme, name)) is not None and role not in found:
-            raise breach(scheme, f"has {role!r} for its {name}, and asked for none in allot", scheme.allot)
+            raise breach(scheme, f"has {role!r} for its {name}, but asked for no such worker in allot", scheme.allot)
     allotment: Mapping[str, int] = found
     return allotment
 

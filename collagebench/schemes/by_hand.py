@@ -151,7 +151,7 @@ class ByHand:
                     self.kept_for_later.add(action.task.id)
                     continue
                 self.kept_for_later.discard(action.task.id)
-                assert action.requests or later, "kept for nobody"
+                assert action.requests or later, "a reply is kept for some request"
                 assert all(self.open(request) for request in action.requests), "kept for a settled request"
                 self.kept[action.task.id] += action.requests
             elif isinstance(action, Fail):
@@ -162,7 +162,7 @@ class ByHand:
                 if action.at < math.inf:
                     self.wakes.append((action.at, action.token))
             else:
-                raise AssertionError(f"{action!r} is no action")
+                raise AssertionError(f"{action!r} is not an action")
         for task in self.sent.values():
             assert any(self.open(request) for request in task.requests), "a task outlives its requests"
 

@@ -136,7 +136,7 @@ def train(
             if checkpoint is None:
                 raise UsageError(
                     f"--minutes {recipe.minutes:g} ended before the first step: reading all images and asking a single "
-                    f"about them took {clock.used / 60:.2g}; allow more"
+                    f"about them took {clock.used / 60:.2g} minutes; allow more"
                 )
             break
         if epoch == first or epoch % recipe.every == 0:

@@ -77,7 +77,7 @@ class Says(NoRedundancy):
     ("said", "sentence"),
     [
         (None, "an event is answered with a list of actions"),
-        (["wait"], "'wait' is no action"),
+        (["wait"], "'wait' is not an action"),
         ([Wake(0, math.nan)], "the time of a wake is a number"),
     ],
 )

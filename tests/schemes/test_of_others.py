@@ -102,7 +102,7 @@ def test_more_workers_than_there_are_is_refused(add: Callable[[type[Scheme]], No
             return {"single": workers + 5}
 
     add(Greedy)
-    with pytest.raises(UsageError, match="scheme mine wants 15 workers, but its budget is 10"):
+    with pytest.raises(UsageError, match="scheme mine needs 15 workers, but its budget is 10"):
         simulated(tmp_path / "run")
     assert not (tmp_path / "run" / "requests.csv").exists()
 

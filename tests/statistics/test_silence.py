@@ -107,5 +107,5 @@ def test_slow_messages_are_the_cores_or_the_networks(tmp_path: Path) -> None:
     slow = {(scheme, number): lambda number: 0.02 for scheme in ("none", "hedge") for number in (0, 1)}
     for fleet, begins in (("local", "the cores are too busy"), ("ssh", "the network or the hosts are too slow")):
         said = warnings(run_with(tmp_path / fleet, slow, fleet=fleet))
-        (text,) = [text for text in said if "way to the workers" in text]
+        (text,) = [text for text in said if "transport to the workers" in text]
         assert f"(none, hedge): {begins}" in text

@@ -89,8 +89,8 @@ def busy_host(run: Run) -> list[str]:
         local = run.config.get("fleet", "local") == "local"
         who = "the cores are too busy" if local else "the network or the hosts are too slow or too busy"
         found.append(
-            f"the p99 of the way to the workers and back is over half the median latency ({', '.join(slow)}): {who} to "
-            "pass messages on; use fewer --workers or a lower --rate."
+            f"the p99 of transport to the workers and back is over half the median latency ({', '.join(slow)}): {who} "
+            "to pass messages on; use fewer --workers or a lower --rate."
         )
     load, cores = environment.get("load_average"), environment.get("cpu_quota_cores")
     cores = cores or environment.get("affinity_cores") or environment.get("logical_cores")
