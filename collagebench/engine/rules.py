@@ -190,7 +190,8 @@ class Rules:
         """See that a request is given up for a reason that can be written down."""
         if not isinstance(fail.reason, str) or not fail.reason:
             raise self.fault(
-                f"gave up request {fail.request.id} for the reason {brief(fail.reason)}, which must be a string", fail
+                f"gave up request {fail.request.id} for the reason {brief(fail.reason)}: it must be a non-empty string",
+                fail,
             )
 
     def see_question(self, judge: Judge, jobs: Sequence[Job]) -> None:

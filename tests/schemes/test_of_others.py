@@ -205,7 +205,7 @@ class Faulty(NoRedundancy):
             "sent a task for request 0 with another image or arrival than it came with",
         ),
         (lambda scheme, request: [Answer(request, "own", ())], "answered request 0 from no task, but did not call"),
-        (lambda scheme, request: [Fail(request, "")], "gave up request 0 for the reason '', which must be a string"),
+        (lambda scheme, request: [Fail(request, "")], "gave up request 0 for the reason '': it must be a non-empty"),
         (lambda scheme, request: [scheme._send("single", (request,))] * 2, "sent a second task with the number 0"),
         (
             lambda scheme, request: [Send(Task("a", "single", (request,), 0))],  # type: ignore[arg-type]
