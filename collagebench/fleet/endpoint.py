@@ -207,7 +207,7 @@ async def endpoint_fleet(
         names = " and ".join(f"--{name.replace('_', '-')}" for name in given)
         raise UsageError(
             f"{names} {'has' if len(given) == 1 else 'have'} no effect on {addresses[0]}, which is not encrypted: use "
-            "grpcs://, or leave it out"
+            f"grpcs://, or leave {'it' if len(given) == 1 else 'them'} out"
         )
     fleet = Fleet(on_lost, lambda worker: None, CANNOT["endpoint"])
     slots = [_slot(spec, addresses[place % len(addresses)], where, secure) for place, spec in enumerate(specs)]

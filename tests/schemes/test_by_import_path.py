@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import sys
 from collections.abc import Iterator
@@ -374,10 +375,15 @@ def test_what_a_module_prints_is_no_part_of_the_output(own: Path, capsys: pytest
     assert "hello\n" in said.err
 
 
-def test_a_file_beside_it_does_not_pass_for_pythons_own(own: Path) -> None:
+def test_a_file_beside_it_does_not_pass_for_pythons_own(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The directory is looked at first for the scheme, and afterwards only for what Python does not have."""
+    (own / "elsewhere").mkdir()
+    (own / "elsewhere" / "my_schemes.py").write_text("")
     (own / "this.py").write_text("raise ValueError('a file of the user was taken')\n")
+    sys.path.insert(0, str(own / "elsewhere"))
     make("my_schemes:Later", {})
+    monkeypatch.delitem(sys.modules, "this", raising=False)
+    importlib.import_module("this")
     assert sys.path.index(str(own)) == len(sys.path) - 1
 
 
