@@ -98,8 +98,10 @@ class Profile:
             return self.at(*table)
         schemes = () if "schemes" in given else self.values.get("schemes", ())
         for number in reversed(range(len(schemes))):
-            for key, text in (("variant", schemes[number].variant), ("name", schemes[number].name)):
-                if repr(text) in sentence and ("scheme", number, key) in self.lines:
+            name, variant = schemes[number].name, repr(schemes[number].variant) in sentence
+            path = ":" in name and _mentioned(sentence, (name,), "") is not None  # an import path is not quoted there
+            for key, is_it in (("variant", variant), ("name", variant or path or repr(name) in sentence)):
+                if is_it and ("scheme", number, key) in self.lines:
                     return self.at("scheme", number, key)
         return None
 

@@ -54,7 +54,8 @@ def class_of(name: str) -> Callable[..., Scheme]:
     module, _, called = name.partition(":")
     if not (module and called):
         hint = nearest(name, SCHEMES, "there are")
-        raise UsageError(f"there is no scheme called {name!r}{hint}; one of your own is named module:Class")
+        own = " One" if hint.endswith("?") else "; one"
+        raise UsageError(f"there is no scheme called {name!r}{hint}{own} of your own is named module:Class")
     found = imported(name, f"the scheme {name}")
     if not (isinstance(found, type) and issubclass(found, Scheme)):
         raise UsageError(

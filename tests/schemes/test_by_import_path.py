@@ -289,6 +289,26 @@ def test_what_is_no_scheme_is_one_sentence(
 
 
 @pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("my_schems:Later", "the scheme my_schems:Later cannot be imported (No module named 'my_schems')"),
+        ("my_schemes:Latter", "the scheme my_schemes:Latter cannot be imported (module 'my_schemes' has no"),
+        ("my_schemes:number", "my_schemes:number is not a scheme"),
+        ("my_schemes:bound", "a variant's name must not be 'bound'"),
+        ("hegde", "there is no scheme called 'hegde'; did you mean 'hedge'? One of your own is named module:Class"),
+    ],
+)
+def test_a_profile_is_told_the_line_that_names_no_scheme(
+    own: Path, capsys: pytest.CaptureFixture[str], name: str, sentence: str
+) -> None:
+    """It is that of the name, whether the module, the class, a scheme or a name that a variant may have is missing."""
+    (own / "my_schemes.py").write_text(f"{SLOWER}\n\nclass bound(Later):\n    pass\n")
+    (own / "p.toml").write_text(f'[[scheme]]\nname = "my_schemes:Later"\n\n[[scheme]]\nname = "{name}"\n')
+    assert main(["simulate", "--profile", "p.toml", *map(str, SIMULATED)]) == 2
+    assert f"profile p.toml, line 5: {sentence}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
     ("option", "taken", "refused"),
     [
         ("number", (2,), (2.5, True, "2")),
