@@ -67,16 +67,17 @@ def class_of(name: str) -> Callable[..., Scheme]:
 def files_of(names: Iterable[str]) -> tuple[Path, ...]:
     """Return the files in which those schemes are written that are not ours.
 
-    They are those of the modules of a scheme's class and of the classes that it is derived from; see `files_of_module`.
+    They are those of the module that its name says, and of those of its class and of the classes that it is derived
+    from; see `files_of_module`.
 
     Raises:
         As `class_of`.
     """
     found: set[Path] = set()
-    for name in names:
-        for part in [] if name in SCHEMES else inspect.getmro(cast(type, class_of(name))):
-            top = part.__module__.partition(".")[0]
-            if top != __name__.partition(".")[0] and top not in sys.stdlib_module_names:
+    for name in set(names) - SCHEMES.keys():
+        modules = [name.partition(":")[0], *(part.__module__ for part in inspect.getmro(cast(type, class_of(name))))]
+        for top in {module.partition(".")[0] for module in modules} - {__name__.partition(".")[0]}:
+            if top not in sys.stdlib_module_names:
                 found |= files_of_module(top)
     return tuple(sorted(found))
 

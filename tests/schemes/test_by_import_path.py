@@ -367,8 +367,8 @@ def test_what_was_begun_with_another_file_is_not_gone_on_with(own: Path, changed
 
 
 def test_a_scheme_is_written_in_the_files_of_its_classes(own: Path) -> None:
-    """Its own module and those beside it that it imports, that of a class that it is derived from, all of a package;
-    not ours, nor Python's, nor what an environment beside it holds."""
+    """Its own module and those beside it that it imports, that of a class that it is derived from, all of a package,
+    and one that it is only named by; not ours, nor Python's, nor what an environment beside it holds."""
     package = own / "my_package"
     (package / "deep").mkdir(parents=True)
     (package / "env" / "site-packages").mkdir(parents=True)
@@ -380,9 +380,11 @@ def test_a_scheme_is_written_in_the_files_of_its_classes(own: Path) -> None:
     (own / "beside").mkdir()
     (own / "beside" / "one.py").write_text("import my_package.schemes\n")
     (own / "not_imported.py").write_text("")
+    (own / "named.py").write_text("from my_schemes import Later\n\nLater.settled = True\n")
     whole = {package / "__init__.py", package / "schemes.py", *(package / "deep").iterdir()}
     assert files_of(["none", "collage"]) == ()
     assert files_of(["my_schemes:Later", "none"]) == (own / "my_schemes.py",)
+    assert files_of(["named:Later"]) == (own / "my_schemes.py", own / "named.py")
     assert {*files_of(["my_package.schemes:Mine"])} == {*whole, own / "my_schemes.py", own / "beside" / "one.py"}
 
 
