@@ -149,7 +149,7 @@ def _table(answer: Object, console: Console) -> None:
     for what, meaning in ((what, meaning) for what, meaning in meanings.items() if what not in gone):
         print_line(console, meaning, indent=f"{what:<8}", style="dim")
     if hidden:
-        print_line(console, f"{hidden} more are in answer.json and on the page", style="dim")
+        print_line(console, f"{hidden} more: see answer.json or the page", style="dim")
     console.print()
 
 
