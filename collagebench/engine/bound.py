@@ -7,17 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from heapq import heappop, heappush
+from itertools import count
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from collagebench.config import SchemeConfig
 from collagebench.engine.cells import conductor_of
 from collagebench.engine.plan import Plan, Variant
-from collagebench.engine.router import Job
-from collagebench.engine.simulated import simulate_cell
+from collagebench.engine.router import Job, Router
+from collagebench.engine.simulated import ADVANCE, SURELY, simulate_cell
 from collagebench.schemes.plain import Equal
-from collagebench.schemes.protocol import Request
+from collagebench.schemes.protocol import Request, Task
+from collagebench.stragglers.service import service_time
 
 
 def bound(plan: Plan, advance: Callable[[int], None]) -> dict[str, Any] | None:
@@ -30,15 +34,10 @@ def bound(plan: Plan, advance: Callable[[int], None]) -> dict[str, Any] | None:
     variant = Variant(SchemeConfig("equal", "bound"), workers, models, Equal())
     latencies: list[float] = []
     for run in range(plan.config.runs):
-        listener = Latencies(plan.config.requests)
-        simulate_cell(
-            conductor_of(calm_plan, variant, run, listener),
-            plan.requests(run),
-            plan.compute_of(variant),
-            plan.config.deadline,
-            advance,
-        )
-        latencies += listener.values[plan.workloads[run].warmup :].tolist()
+        of_run = without_deadlines(calm_plan, variant, run, advance)
+        if of_run is None:
+            of_run = with_deadlines(calm_plan, variant, run, advance)
+        latencies += of_run[plan.workloads[run].warmup :].tolist()
     quantiles = {
         name: float(np.quantile(latencies, q, method="inverted_cdf"))
         for name, q in {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p999": 0.999, "max": 1.0}.items()
@@ -50,6 +49,60 @@ def bound(plan: Plan, advance: Callable[[int], None]) -> dict[str, Any] | None:
     spread = {"mean": mean, "std": float(np.std(latencies)) if np.isfinite(mean) else mean}  # as some have failed
     facts = {**spread, "requests": len(latencies), "source": "simulated"}
     return {**quantiles, **facts, "curve": curve}
+
+
+def with_deadlines(plan: Plan, variant: Variant, run: int, advance: Callable[[int], None]) -> NDArray[np.float64]:
+    """Return the latency of each request of one run in seconds, infinite for those that miss their deadline."""
+    listener = Latencies(plan.config.requests)
+    conduct, compute = conductor_of(plan, variant, run, listener), plan.compute_of(variant)
+    simulate_cell(conduct, plan.requests(run), compute, plan.config.deadline, advance)
+    return listener.values
+
+
+def without_deadlines(
+    plan: Plan, variant: Variant, run: int, advance: Callable[[int], None]
+) -> NDArray[np.float64] | None:
+    """Return what `with_deadlines` does, in less than half the time, or None if some task might miss its deadline.
+
+    If none does, nothing is decided but which worker gets a request: no scheme has to be asked. Every simulation has a
+    bound, and in the general engine it took as long as a scheme.
+    """
+    router, tie, compute = Router(variant.workers), plan.ties(run), plan.compute_of(variant)
+    draw, mode = plan.stragglers.draw, plan.stragglers.mode
+    latencies = [0.0] * plan.config.requests
+    ends: list[tuple[float, int, Job]] = []
+    """The jobs in service as a heap: when each ends, the order in which they have begun, and the job."""
+    order = count()
+
+    def begin(job: Job, now: float) -> None:
+        job.begun = now
+        heappush(ends, (now + job.expected, next(order), job))
+
+    def serve(until: float) -> None:
+        while ends and ends[0][0] <= until:
+            now, _, job = heappop(ends)
+            request = job.task.requests[0]
+            latencies[request.id] = now - request.arrival
+            following = router.take(job)
+            if following is not None:
+                begin(following, now)
+
+    for request in plan.requests(run):
+        number, _, now = request
+        serve(now)
+        worker = router.pick("single", (), tie(number, 0))
+        assert worker is not None
+        at = router.free_at(worker, now)
+        task, drawn = Task(number, "single", (request,), 0), draw(run, worker, number, 0, at)
+        job = Job(task, worker, drawn, now, service_time(mode, compute(task), drawn))
+        if at + job.expected > now + SURELY * plan.config.deadline:
+            return None
+        if router.put(job):
+            begin(job, now)
+        if (number + 1) % ADVANCE == 0:
+            advance(ADVANCE)
+    serve(np.inf)
+    return np.array(latencies)
 
 
 class Latencies:

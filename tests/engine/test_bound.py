@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 
 from collagebench.cli.resolve import resolve
-from collagebench.engine.bound import bound
-from collagebench.engine.plan import Plan, make_plan
+from collagebench.config import SchemeConfig
+from collagebench.engine.bound import bound, with_deadlines, without_deadlines
+from collagebench.engine.plan import Plan, Variant, make_plan
+from collagebench.schemes.plain import Equal
 from collagebench.stragglers.families import Lognormal
 
 
@@ -61,3 +63,42 @@ def test_requests_that_fail_have_no_end() -> None:
     found = bound(planned(stragglers="fixed", slow_workers=1, deadline=0.005), lambda requests: None)
     assert found is not None
     assert {found[name] for name in ("p50", "p99", "max", "mean", "std")} == {math.inf}
+
+
+@pytest.mark.parametrize("workers", [1, 50])
+@pytest.mark.parametrize("utilisation", [0.5, 1.3])
+@pytest.mark.parametrize(
+    "drawn",
+    [
+        {"stragglers": "none"},
+        {"stragglers": "markov", "persistence": 0.5},
+        {"stragglers": "collage-machines"},
+        {"stragglers": "fixed", "slow_workers": 1, "compute_time": 0.05},
+    ],
+    ids=lambda drawn: str(drawn["stragglers"]),
+)
+def test_the_short_way_finds_what_the_engine_does(drawn: dict[str, Any], utilisation: float, workers: int) -> None:
+    """While no deadline is near, every latency is the same to the last bit, equal ends and constant arrivals too."""
+    for arrivals in ("poisson", "constant"):
+        asked = {"workers": workers, "arrivals": arrivals, "utilisation": utilisation, "deadline": 1e6, "runs": 1}
+        plan = planned(**{**asked, **drawn, "rate": None, "schemes": ("none",), "requests": 600})
+        variant = whole_fleet(plan)
+        short = without_deadlines(plan, variant, 0, lambda requests: None)
+        assert short is not None
+        assert short.tolist() == with_deadlines(plan, variant, 0, lambda requests: None).tolist()
+
+
+def test_the_short_way_leaves_deadlines_to_the_engine() -> None:
+    """It says nothing if a task may miss its deadline, and the bound then has requests that fail, and others."""
+    plan = planned(stragglers="fixed", slow_workers=1, rate=1200.0, deadline=0.1)
+    assert without_deadlines(plan, whole_fleet(plan), 0, lambda requests: None) is None
+    found = bound(plan, lambda requests: None)
+    assert found is not None
+    assert found["p50"] < 0.1
+    assert found["max"] == math.inf
+
+
+def whole_fleet(plan: Plan) -> Variant:
+    """Return the variant that serves each request once, by all workers."""
+    workers = {"single": tuple(range(plan.config.workers))}
+    return Variant(SchemeConfig("equal", "bound"), workers, {"single": plan.single}, Equal())
