@@ -124,7 +124,9 @@ class Conductor:
         task = job.task
         if task.id not in self._jobs:
             return
-        self._release(job, now)
+        following = self.router.take(job)
+        if following is not None:
+            self._begin(following, now)
         if job.given_up:
             self._end(job, job.outcome or "wasted", now)
             self._perform([], now)

@@ -65,7 +65,7 @@ class Job:
 class _Hand:
     """One worker: what it has in hand, and where it stands among the workers of its role."""
 
-    __slots__ = ("bucket", "place", "queue", "role", "unheard", "work", "worker")
+    __slots__ = ("bucket", "load", "place", "queue", "role", "unheard", "work", "worker")
 
     def __init__(self, worker: int, role: _Role) -> None:
         self.worker = worker
@@ -75,15 +75,12 @@ class _Hand:
         """Seconds of service that the queue should take, the job in service whole."""
         self.unheard: set[Job] = set()
         """Jobs that it has served, which the client takes to be there, because the reply was lost."""
+        self.load = 0
+        """Tasks in hand, as far as the client knows: those in the queue, and those unheard."""
         self.bucket: list[_Hand] | None = None
         """The workers with as many tasks in hand, this one among them; None while it does not serve."""
         self.place = 0
         """Index in the bucket."""
-
-    @property
-    def load(self) -> int:
-        """Tasks in hand, as far as the client knows."""
-        return len(self.queue) + len(self.unheard)
 
 
 class _Role:
@@ -96,24 +93,26 @@ class _Role:
         self.lowest = 0
         """No bucket below this one holds any."""
 
-    def move(self, hand: _Hand, old: int | None, new: int | None) -> None:
-        """Move a worker from one bucket to another; None: from or to nowhere."""
-        if old is not None:
-            bucket = self.buckets[old]
-            last = bucket.pop()
-            if last is not hand:
-                bucket[hand.place] = last
-                last.place = hand.place
-            hand.bucket = None
-        if new is not None:
-            if new == len(self.buckets):
-                self.buckets.append([])
-            if new < self.lowest:
-                self.lowest = new
-            bucket = self.buckets[new]
-            hand.place = len(bucket)
-            bucket.append(hand)
-            hand.bucket = bucket
+    def enter(self, hand: _Hand, load: int) -> None:
+        """Put a worker into the bucket of those with `load` tasks in hand."""
+        buckets = self.buckets
+        if load == len(buckets):
+            buckets.append([])
+        if load < self.lowest:
+            self.lowest = load
+        hand.load = load
+        hand.bucket = bucket = buckets[load]
+        hand.place = len(bucket)
+        bucket.append(hand)
+
+    def leave(self, hand: _Hand) -> None:
+        """Take a worker out of its bucket."""
+        bucket = self.buckets[hand.load]
+        last = bucket.pop()
+        if last is not hand:
+            bucket[hand.place] = last
+            last.place = hand.place
+        hand.bucket = None
 
 
 class Router:
@@ -183,10 +182,10 @@ class Router:
     def put(self, job: Job) -> bool:
         """Queue a job at its worker; True when it is the first in hand, so that its service begins."""
         hand = self._hands[job.worker]
-        load = hand.load
         hand.queue.append(job)
         hand.work += job.expected
-        hand.role.move(hand, load, load + 1)
+        hand.role.leave(hand)
+        hand.role.enter(hand, hand.load + 1)
         self.in_hand += 1
         return len(hand.queue) == 1
 
@@ -195,14 +194,15 @@ class Router:
         hand = self._hands.get(job.worker)
         if hand is None or job not in hand.queue:
             return None
-        queue, load = hand.queue, hand.load
+        queue = hand.queue
         was_first = queue[0] is job
         if was_first:
             queue.popleft()
         else:
             queue.remove(job)
         hand.work = hand.work - job.expected if queue else 0.0
-        hand.role.move(hand, load, load - 1)
+        hand.role.leave(hand)
+        hand.role.enter(hand, hand.load - 1)
         self.in_hand -= 1
         return queue[0] if was_first and queue else None
 
@@ -216,7 +216,8 @@ class Router:
             return None
         following = self.take(job)
         hand.unheard.add(job)
-        hand.role.move(hand, hand.load - 1, hand.load)
+        hand.role.leave(hand)
+        hand.role.enter(hand, hand.load + 1)
         return following
 
     def give_up(self, job: Job) -> None:
@@ -224,7 +225,8 @@ class Router:
         hand = self._hands.get(job.worker)
         if hand is not None and job in hand.unheard:
             hand.unheard.remove(job)
-            hand.role.move(hand, hand.load + 1, hand.load)
+            hand.role.leave(hand)
+            hand.role.enter(hand, hand.load - 1)
 
     def free_at(self, worker: int, now: float) -> float:
         """Return when a worker should be done with what it has in hand: `now` if that is nothing, or overdue."""
@@ -253,7 +255,7 @@ class Router:
         if hand is None:
             return []
         jobs = list(hand.queue)
-        hand.role.move(hand, hand.load, None)
+        hand.role.leave(hand)
         self.in_hand -= len(jobs)
         return jobs
 
@@ -265,7 +267,7 @@ class Router:
             hand.unheard.clear()
             hand.work = 0.0
             self._hands[worker] = hand
-            hand.role.move(hand, None, 0)
+            hand.role.enter(hand, 0)
 
 
 def _next(state: int) -> int:

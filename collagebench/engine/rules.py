@@ -177,14 +177,15 @@ class Rules:
             raise self.fault(
                 f"answered from {source!r}, which is not a source; sources are {', '.join(SOURCES)}", answer
             )
-        if source == "own" and any(job.task.attempt or job.task.share for job in jobs):
-            raise self.fault(f"called an answer to request {number} own, although a further task gave it", answer)
         if source == "default" and jobs:
             raise self.fault(f"called an answer to request {number} default, although a task gave it", answer)
         if not jobs and source != "default":
             raise self.fault(f"answered request {number} from no task, but did not call the answer default", answer)
-        if any(job.replied is None for job in jobs):
-            raise self.fault(f"answered request {number} from a task that has not been served", answer)
+        for job in jobs:
+            if source == "own" and (job.task.attempt or job.task.share):
+                raise self.fault(f"called an answer to request {number} own, although a further task gave it", answer)
+            if job.replied is None:
+                raise self.fault(f"answered request {number} from a task that has not been served", answer)
 
     def see_reason(self, fail: Fail) -> None:
         """See that a request is given up for a reason that can be written down."""

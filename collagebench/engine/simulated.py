@@ -120,23 +120,26 @@ def simulate_cell(
     heap, deadlines = transport.heap, transport.deadlines
     pending = iter(requests)
     request = next(pending, None)
+    never = math.inf
+    arrival = never if request is None else request.arrival
     arrived = events = woken = 0
     while True:
         events += 1
         if events % LOOK == 0:
             advance(0)
-        arrival = math.inf if request is None else request.arrival
-        event = math.inf
+        event = never
         if heap:
             event, _, _, waking = heap[0]
             if waking is not None:  # all replies of its instant have been: now its own time counts
                 event = max(waking[0], transport.now)
-        due = transport.due() if deadlines else math.inf
-        now = min(arrival, event, due)
+        due = transport.due() if deadlines else never
+        now = event if event < arrival else arrival
+        if due < now:
+            now = due
         if now > transport.now:
             woken = 0
-        transport.now = now
-        if now == math.inf:
+            transport.now = now
+        if now == never:
             break
         if crash is not None and crash[0] <= now:
             if request is None and not conductor.open and not conductor.router.in_hand:
@@ -178,6 +181,9 @@ def simulate_cell(
             if arrived % ADVANCE == 0:
                 advance(ADVANCE)
             request = next(pending, None)
-            if request is None:
+            if request is not None:
+                arrival = request.arrival
+            else:
+                arrival = never
                 conductor.finished(now)
     conductor.close()
