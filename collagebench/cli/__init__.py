@@ -1,4 +1,4 @@
-"""The command line: one verb a file, imported only when it is typed, and the one place that reports an error."""
+"""The command line: each verb has its own module, imported only when called; errors are reported here alone."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ VERBS = {
     "export": "Export trained models to ONNX (needs the train extra).",
 }
 FULL = (errno.ENOSPC, errno.EDQUOT)
-"""What the system says where there is no room to write."""
+"""Error numbers of a full disk or an exhausted quota."""
 
 
 class Verbs(click.Group):
@@ -40,7 +40,7 @@ class Verbs(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import the verb's module and return its `command`."""
         if cmd_name not in VERBS:
-            if ctx.resilient_parsing:  # for a shell that completes what nobody can
+            if ctx.resilient_parsing:  # shell completion: there is nobody to read an error
                 return None
             ctx.fail(f"there is no command {cmd_name!r}{nearest(cmd_name, VERBS, 'there are')}")
         module = importlib.import_module(f"collagebench.cli.{cmd_name}")
@@ -89,7 +89,7 @@ def main(args: list[str] | None = None) -> None:
             sys.exit(EXIT_INTERRUPTED)
         what = f"{type(error).__name__}: {error}".splitlines()[0]
         sentence = f"unexpected {what}; set COLLAGEBENCH_TRACEBACK=1 to see where, and report it as a bug"
-        if isinstance(error, OSError) and error.errno in FULL:  # a disk behind standard output, for example
+        if isinstance(error, OSError) and error.errno in FULL:  # standard output goes to a file on a full disk, say
             sentence = f"the output cannot be written ({error.strerror})"
         elif isinstance(error, OSError) and error.errno == errno.EMFILE:
             sentence = "too many files need to be open at once: raise `ulimit -n`"
@@ -99,7 +99,7 @@ def main(args: list[str] | None = None) -> None:
 
 
 def _was_ctrl_c(error: BaseException | None) -> bool:
-    """Say whether it is a Ctrl-C of which Python or a library made an error of its own, as they do in some imports."""
+    """Tell whether the error comes from a Ctrl-C, which Python and some libraries turn into other errors in imports."""
     while error is not None and not isinstance(error, KeyboardInterrupt):
         error = error.__cause__ or error.__context__
     return error is not None

@@ -1,4 +1,4 @@
-"""The answer of a verb, as JSON for programs or as people read it, on standard output or in a file."""
+"""Output of a verb's answer, as JSON or for people, to standard output or a file."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 
 def give(answer: Any, form: str, show: Callable[[Console], None], out: Path | None = None) -> None:
-    """Write `answer` as JSON where `form` says so, else have `show` print it; to `out`, or standard output of none.
+    """Write `answer` as JSON if `form` is "json", else let `show` print it; to the file `out`, or to standard output.
 
     Raises:
-        OutputError: it cannot be written.
+        OutputError: the answer cannot be written.
     """
     from collagebench.report.output import put
 

@@ -1,4 +1,4 @@
-"""What a shell offers behind an option: names of schemes, profiles and stragglers, of a list the last one."""
+"""Shell completion of option values: schemes, profiles and stragglers. In a comma-separated list, the last value."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ LIVE = ("run", "record")
 
 
 def complete_schemes(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Return the schemes whose names begin like what stands behind the last comma."""
+    """Return the schemes whose names begin with the text after the last comma."""
     return _listed(SCHEMES, incomplete)
 
 
 def complete_stragglers(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Return the stragglers that the command knows, or else files: recorded profiles."""
+    """Return the stragglers that the command knows, and files (recorded profiles) unless it is `record`."""
     if context.info_name == "record":
         return _begun(("none", *NATURAL), incomplete)
     names = [name for name in NAMES if name not in NATURAL or context.info_name in LIVE]
@@ -30,7 +30,7 @@ def complete_stragglers(context: click.Context, parameter: click.Parameter, inco
 
 
 def complete_profiles(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Return the shipped profiles, or else files."""
+    """Return the bundled profiles, and files."""
     names = sorted(path.stem for path in profiles_dir().glob("*.toml"))
     return [_files(incomplete), *_begun(names, incomplete)]
 
@@ -46,5 +46,8 @@ def _listed(names: Iterable[str], incomplete: str) -> list[CompletionItem]:
 
 
 def _files(incomplete: str) -> CompletionItem:
-    """Return what makes a shell offer files; bash does so where no name follows, and forgets names before it."""
+    """Return the item that makes a shell offer files.
+
+    In bash, names before this item are lost, and files are offered only if no name follows.
+    """
     return CompletionItem(incomplete, type="file")

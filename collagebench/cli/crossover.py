@@ -1,4 +1,4 @@
-"""`collagebench crossover`: where along an axis the better of two schemes changes."""
+"""`collagebench crossover`: find where along an axis the better of two schemes changes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class CrossoverCommand(ExperimentCommand):
-    """Its own options are what is asked, so they come first."""
+    """Lists the options of the question first in the help."""
 
     own = ("Question", True)
     its = ("form", "out")
@@ -85,7 +85,7 @@ def command(**options: Any) -> int:
 
 
 def _question(options: Mapping[str, Any]) -> Question:
-    """Make the question of the options; UsageError if it makes none."""
+    """Make a question of the options; UsageError if they do not make sense."""
     from collagebench.cli.resolve import resolve
     from collagebench.errors import UsageError
     from collagebench.study.crossover import AXES, Question, check_axis

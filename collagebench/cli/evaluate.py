@@ -1,4 +1,4 @@
-"""`collagebench evaluate`: how right and how fast each model is, measured now on the files that are served."""
+"""`collagebench evaluate`: measure the accuracy and speed of each model, on the files that workers serve."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ROLES = ("single", "collage", "backup", "parity", "coded")
 
 
 class EvaluateCommand(SectionedCommand):
-    """What only coded models have stands apart."""
+    """Lists the options of coded models in a section of their own."""
 
     sections = (
         ("Images and models", ("dataset", "data", "download", "models", "grid", "images", "split")),

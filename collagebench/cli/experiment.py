@@ -1,4 +1,4 @@
-"""From the options of `run` or `simulate` to the printed report: what both verbs do."""
+"""What `run` and `simulate` share: everything from the parsed options to the printed report."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from collagebench.report.expression import Gate
 
 REPEATED = {"schemes", "fail_if"}
-"""Options that are given once for each value."""
+"""Options that are repeated, once for each value."""
 
 
 def conduct(verb: str, options: Mapping[str, Any]) -> int:
-    """Run the experiment, or the sweep where options have several values; print its report and return the exit code."""
+    """Run the experiment, or a sweep if an option has several values; print the report and return the exit code."""
     grid = resolve_grid(options, _recorded(options))
     gates = _gates(options["fail_if"], grid.cells[0].config)
     token = take_token(options.get("token_file"), grid.cells[0].config.fleet == "endpoint")
@@ -50,7 +50,7 @@ def conduct(verb: str, options: Mapping[str, Any]) -> int:
             else:
                 experiment.simulate(config, directory, progress, options["resume"])
     except Interrupted:
-        if (directory / HEADER).exists():  # it had begun
+        if (directory / HEADER).exists():  # the experiment had begun, so there may be something to report
             with suppress(OutputError):
                 print_report([directory], options["form"], fail_if=gates)
         raise
@@ -61,7 +61,7 @@ def conduct(verb: str, options: Mapping[str, Any]) -> int:
 
 
 def _recorded(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values of the run or the sweep that is to be resumed, none where none is."""
+    """Return the values of the run or sweep to resume; an empty dict without --resume."""
     if not options["resume"]:
         return {}
     from collagebench.engine.resumed import recorded_config
@@ -88,7 +88,7 @@ def _recorded(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _gates(texts: Sequence[str], config: Config) -> list[Gate]:
-    """Read the gates before anything is run; UsageError if one makes no sense or names no scheme of the config."""
+    """Parse the gates before anything is run; UsageError if one is malformed or names an unknown scheme."""
     from collagebench.report.expression import check, parse
 
     gates = [parse(text) for text in texts]

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class ExportCommand(SectionedCommand):
-    """What a network from elsewhere needs stands apart."""
+    """Lists the options of external networks in a section of their own."""
 
     sections = (
         ("Which models", ("dataset", "checkpoint", "grid", "head", "k", "single")),
@@ -141,7 +141,7 @@ def _export_trained(
     out: Path,
     download: bool,
 ) -> None:
-    """Export the checkpoints that are meant."""
+    """Export the checkpoints that the options select; raise the first failure after trying all of them."""
     from collagebench.measurement.accuracy import draw
     from collagebench.training.checkpoint import open_checkpoint
     from collagebench.training.export import export, exported_int8, forget_parities, images_of, single_of
@@ -173,7 +173,7 @@ def _export_trained(
         raise ModelError(f"no such checkpoint in {checkpoint or out} (it has: {names}); `collagebench train` makes one")
     make_directory(out)
     done = 0
-    # Singles come first: what is listed of another one goes, and its parities with it.
+    # Singles come first: exporting one removes the parities of the single that it replaces from the manifest.
     for path, found in sorted(chosen.items(), key=lambda one: one[1].architecture.role != "single"):
         try:
             images = images_of(found, path, data, "test", download)
@@ -196,5 +196,5 @@ def _export_trained(
             failures.append(error if str(path) in str(error) else type(error)(f"{path}: {error}"))
     for failure in failures[1:] if done else ():
         click.echo(str(failure), err=True)
-    if failures:  # of which what was asked for may be one
+    if failures:  # even if others were exported: the one that matters may be among them
         raise failures[0]

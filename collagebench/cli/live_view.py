@@ -1,8 +1,7 @@
-"""The view of an experiment while it runs, on stderr: what each scheme has done so far, and how long it will take.
+"""The live view of a running experiment, on stderr: the results of each scheme so far, and the time left.
 
-Drawn by a thread of its own, a few times a second, from counts that are kept as answers come; nothing in the way of a
-request waits for it. Where nobody watches a terminal it shows nothing, but says a line for each finished cell if it is
-asked to.
+A separate thread draws it twice a second from counts that are updated as answers arrive. No request ever waits for it.
+If stderr is not a terminal, nothing is drawn; with `verbose`, a line is printed for each finished cell.
 """
 
 from __future__ import annotations
@@ -22,18 +21,18 @@ from collagebench.engine.conductor import Listener
 from collagebench.engine.tally import Tally, Watched
 
 FRAMES = 2
-"""Drawn in a second: the client's CPU belongs to the measurement."""
+"""Frames drawn per second. Few, because drawing takes CPU time from the measurement."""
 BEFORE_ETA = 2.0
-"""Seconds before the time that is left is guessed."""
+"""Seconds of progress before the time left is estimated."""
 FOR_P99 = 100
-"""Requests without which a p99 would be the slowest one."""
+"""Requests from which a p99 is shown; with fewer, it would just be the slowest request."""
 
 
 class LiveView(Progress):
     """Shows the cells of one experiment while its `with` block lasts."""
 
     def __init__(self, verbose: bool = False, console: Console | None = None, before: str = "") -> None:
-        """`verbose`: a line for each finished cell; `before`: what stands above, which of several experiments it is."""
+        """`verbose`: print a line for each finished cell. `before`: a heading that names one of several experiments."""
         watched = bool(sys.stderr and sys.stderr.isatty())
         self._console = console or Console(stderr=True, force_terminal=watched)
         self._shown = self._console.is_terminal and not self._console.is_dumb_terminal
@@ -73,19 +72,19 @@ class LiveView(Progress):
             self._live.stop()
 
     def stage(self, text: str) -> None:
-        """Something takes a moment."""
+        """Show what is being prepared while no requests are sent."""
         self._finish_cell()
         self._stage = text
 
     def show(self, text: str) -> None:
-        """Say something that stays to be seen."""
+        """Print a text that stays on the screen."""
         if self._shown:
             self._console.print(Text(text), highlight=False)
         else:
             click.echo(text, err=True)
 
     def begin(self, requests: int, schemes: tuple[str, ...], runs: int) -> None:
-        """So many requests will arrive."""
+        """Start the counts and the clock; `requests` will arrive in all."""
         self._tallies = {scheme: Tally() for scheme in schemes}
         self._runs = runs
         self._arrived = 0
@@ -93,29 +92,29 @@ class LiveView(Progress):
         self._began = time.monotonic()
 
     def workers(self, count: int) -> None:
-        """So many workers are up."""
+        """Take note that `count` workers are up."""
         self._workers = count
 
     def lost(self, worker: int) -> None:
-        """A worker is gone."""
+        """Count a worker as lost."""
         self._lost.add(worker)
 
     def cell(self, scheme: str, run: int) -> None:
-        """A cell begins."""
+        """Begin a cell: one run of one scheme."""
         self._finish_cell()
         self._stage = ""
         self._cell = (scheme, run)
         self._cell_began = time.monotonic()
 
     def watch(self, listener: Listener, scheme: str, warmup: int, slow_above: float) -> Listener:
-        """Count what a cell's listener hears, if anybody will see it."""
+        """Wrap a cell's listener so that its events are counted, if the counts will be shown."""
         if not (self._shown or self._verbose):
             return listener
         self._watched = Watched(listener, self._tallies[scheme], warmup, slow_above)
         return self._watched
 
     def advance(self, requests: int) -> None:
-        """So many more requests have arrived."""
+        """Count `requests` more as arrived."""
         self._arrived += requests
 
     def _finish_cell(self, whole: bool = True) -> None:
@@ -131,7 +130,7 @@ class LiveView(Progress):
         self._cell = None
 
     def _frame(self) -> Text:
-        """Return what is to be seen now."""
+        """Return the current frame."""
         width, height = self._console.width, self._console.height
         lines = [Text(self._before, style="bold")] if self._before else []
         lines.append(self._progress_line(width))
@@ -188,7 +187,7 @@ class LiveView(Progress):
             for source, count in ordered:
                 part = f"  {source} {_percent(count / total)}"
                 if 2 + name_width + 34 + len(parts + part) > width:
-                    break  # no half ones
+                    break  # do not cut a source off in the middle
                 parts += part
             line = (
                 f"{mark} {_short(name, name_width):<{name_width}} {tally.answered:>8,} {_ms(tally, 0.5):>8} "
@@ -208,7 +207,7 @@ class LiveView(Progress):
 
 
 def _ms(tally: Tally, q: float) -> str:
-    """Return a quantile as milliseconds to three digits, or that it is not known yet."""
+    """Return a quantile in milliseconds, to three digits; "-" if it is not known yet."""
     seconds = tally.quantile(q) if q < 0.99 or tally.answered + tally.failed >= FOR_P99 else None
     if seconds is None:
         return "-"

@@ -1,4 +1,4 @@
-"""What `train` and `export` have in common: some options, and the directory that models go to."""
+"""What `train` and `export` share: some options, and the output directory of the models."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ models_go_to = click.option(
 
 
 def make_directory(out: Path) -> None:
-    """Make the directory that models go to."""
+    """Create the output directory of the models; OutputError if that is impossible."""
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:

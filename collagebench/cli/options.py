@@ -1,4 +1,4 @@
-"""The options that several verbs have, those of an experiment by the sections of their help (see `resolve`)."""
+"""Options that several verbs share; those of an experiment are grouped by section of the help (see `resolve`)."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 PATH = click.Path(path_type=Path)
 NATURAL_OPTIONS = f"Natural stragglers (--stragglers {', '.join(NATURAL)})"
-"""The section of what only real workers can suffer."""
+"""Title of the section for disturbances that only real workers can suffer."""
 LOADS = ("rate", "utilisation")
-"""Options that say the same thing: how much is to be borne."""
+"""Two ways to state the load; only one of them may be given."""
 
 
 may_download = click.option("--download", is_flag=True, help="Download cifar10, cifar100 or fashion-mnist if missing.")
@@ -43,7 +43,7 @@ table_or_json = click.option(
 
 
 def seconds_or_word(text: str) -> str | float:
-    """Read a number as such; what else it may be is for the scheme to judge."""
+    """Return a number as a float, and anything else as it is; the scheme checks whether the word is valid."""
     try:
         return float(text)
     except ValueError:
@@ -51,7 +51,7 @@ def seconds_or_word(text: str) -> str | float:
 
 
 class Several(click.ParamType):  # type: ignore[type-arg, unused-ignore] # generic in newer versions of click
-    """One value of a kind, or several with commas between them, which become a tuple."""
+    """A parameter type for one value of a kind, or several separated by commas, which become a tuple."""
 
     def __init__(self, kind: Any) -> None:
         self._kind = click.types.convert_type(kind)
@@ -369,7 +369,7 @@ FLEET = [
         "--ray-placement", metavar="P", help="ray: placement of workers: spread, pack or strict-spread. [spread]"
     ),
 ]
-"""The options of those verbs that need real workers."""
+"""Options of the verbs that need real workers."""
 
 
 def fleet_options(function: Function) -> Function:
@@ -383,7 +383,7 @@ def experiment_options(function: Function) -> Function:
 
 
 def section_options(*titles: str, without: Collection[str] = ()) -> Callable[[Function], Function]:
-    """Return what gives a command the options of some sections, but for those whose parameters are named."""
+    """Return a decorator that adds the options of the named sections, except the parameters in `without`."""
     return lambda function: _with(function, [add for title in titles for add in SECTIONS[title]], without)
 
 
@@ -401,8 +401,8 @@ def parameter(option: Callable[..., Any]) -> str:
 class SectionedCommand(click.Command):
     """A command whose help lists its options by section.
 
-    `sections` names the parameters below each title. All others, and those in `its`, which mean something else here,
-    stand in the section `own`: its title, and whether it stands first.
+    `sections` names the parameters below each title. `own` is the title of the section for all other parameters, and
+    whether that section comes first. It also lists the parameters in `its`, which mean something else in this command.
     """
 
     sections: tuple[tuple[str, tuple[str, ...]], ...] = ()
@@ -426,14 +426,14 @@ class SectionedCommand(click.Command):
 
 
 def _shown(record: tuple[str, str]) -> tuple[str, str]:
-    """Return an option's name and its help with the default as all of them have it, [10], and no range beside it."""
+    """Return an option's name and help, with the default written as [10], like all others, and without a range."""
     name, said = record
     said = re.sub(r"\s+\[x>=\d+\]$", "", said)
     return name, re.sub(r"\s+\[default: (.*?)(?:; x>=\d+)?\]$", r" [\1]", said)
 
 
 class ExperimentCommand(SectionedCommand):
-    """A command that has options of an experiment."""
+    """A command that takes the options of an experiment."""
 
     sections = tuple(
         (title, tuple(map(parameter, options)))
@@ -441,7 +441,7 @@ class ExperimentCommand(SectionedCommand):
     )
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Read the arguments; where one stands alone, say how several values are written."""
+        """Parse the arguments; after a stray one, add a hint on how to write several values."""
         try:
             return super().parse_args(ctx, args)
         except click.UsageError as error:

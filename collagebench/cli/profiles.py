@@ -1,4 +1,4 @@
-"""`collagebench profiles`: the named experiments, in a list, or one of them as it is written down."""
+"""`collagebench profiles`: list the named experiments, or print the file of one."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ def command(name: str | None, form: str) -> None:
 
     if name is not None:
         path = profile_path(name)
-        facts = _facts(path)  # says what is wrong with it, if anything is
+        facts = _facts(path)  # raises UsageError if the profile is faulty
         text = path.read_text(encoding="utf-8")
         click.echo(json.dumps({**facts, "text": text}, indent=2) + "\n" if form == "json" else text, nl=False)
         return
     found = [_facts(path) for path in sorted(profiles_dir().glob("*.toml"))]
-    found.sort(key=lambda facts: (_rounded(facts["seconds"]), facts["name"]))  # what is soon done first
+    found.sort(key=lambda facts: (_rounded(facts["seconds"]), facts["name"]))  # shortest first
     if form == "json":
         click.echo(json.dumps({"profiles": found}, indent=2))
         return
@@ -55,7 +55,7 @@ def command(name: str | None, form: str) -> None:
 
 
 def _facts(path: Path) -> dict[str, Any]:
-    """Return what a profile is about, as plain JSON values."""
+    """Return a profile's key figures, as plain JSON values."""
     from collagebench.cli.resolve import resolve_grid
     from collagebench.config import option
     from collagebench.profile import located, read_profile
@@ -88,7 +88,7 @@ def _facts(path: Path) -> dict[str, Any]:
 
 
 def _rate(config: Config) -> float | None:
-    """Return the requests a second that a config stands for; None where that depends on how fast a machine is."""
+    """Return a config's arrival rate in requests per second; None if it depends on the speed of the machine."""
     from collagebench.engine.durations import service
     from collagebench.engine.plan import stragglers_of
 
@@ -116,7 +116,7 @@ def _print(facts: dict[str, Any], console: Console) -> None:
 
 
 def _rounded(seconds: float | None) -> float:
-    """Return a time as exactly as it is shown; one that is not known is endless."""
+    """Return seconds, rounded as `_time` shows them; infinity if unknown."""
     if seconds is None:
         return math.inf
     if seconds < 60:
@@ -125,7 +125,7 @@ def _rounded(seconds: float | None) -> float:
 
 
 def _time(seconds: float) -> str:
-    """Return a time that is only known roughly, rounded."""
+    """Return a rough time as text, such as 40 s, 12 min or 1.5 h."""
     rounded = _rounded(seconds)
     if seconds < 60:
         return f"{rounded:.0f} s"

@@ -1,4 +1,4 @@
-"""Progress on stderr while something long runs: a bar where somebody watches a terminal, nothing otherwise."""
+"""Progress of long work on stderr: a bar if stderr is a terminal, else nothing."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from rich.console import Console
 
 @contextmanager
 def counted(first: str) -> Iterator[Callable[[int, int, str], None]]:
-    """Show a bar with the time left, or nothing where stderr is no terminal.
+    """Show a bar with the time left, or nothing if stderr is not a terminal.
 
-    It begins with the line `first`; the function it yields is told what is done, how much there is, and a line.
+    The bar's first label is `first`. Yields a function (done, total, label) that updates the bar.
     """
     if not (sys.stderr and sys.stderr.isatty()):
         yield lambda done, total, line: None

@@ -1,4 +1,4 @@
-"""`collagebench recommend`: which scheme for this fleet, these models, this load, this SLO."""
+"""`collagebench recommend`: recommend a scheme for a fleet, models, load and SLO."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from collagebench.study.recommend import Asked
 
 REQUESTS = 500
-"""In each run, unless said otherwise."""
+"""Default number of requests in each run."""
 
 
 class RecommendCommand(ExperimentCommand):
-    """Its own options are what is asked, so they come first."""
+    """Lists the options of the question first in the help."""
 
     own = ("Question", True)
     its = ("slo_ms", "form", "out")
@@ -96,7 +96,7 @@ def command(**options: Any) -> int:
 
 
 def _asked(options: Mapping[str, Any]) -> Asked:
-    """Make the question of the options; UsageError if it makes none."""
+    """Make a question of the options; UsageError if they do not make sense."""
     from collagebench.cli.resolve import resolve_grid
     from collagebench.study.recommend import Asked
     from collagebench.study.wishes import Wishes

@@ -1,4 +1,4 @@
-"""`collagebench record`: watch real workers without injection, and write down how slow they are and when."""
+"""`collagebench record`: watch real workers without injection, and record when they are slow and by how much."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ from collagebench.fleet.where import FLEETS
 from collagebench.workload.dataset import NAMES
 
 WATCHED = ("dataset", "data", "download", "models", "arrivals", "rate", "duration", "seed", "stragglers")
-"""Options that are called as the fields of a `Recording`."""
+"""Options with the same names as fields of `Recording`."""
 
 
 class RecordCommand(SectionedCommand):
-    """What may be done to the workers stands apart from where they are and what they are sent."""
+    """Lists the fleet, the load, the models and the disturbances in separate sections."""
 
     sections = (
         ("Fleet", ("workers", *map(parameter, FLEET))),
@@ -127,6 +127,6 @@ def command(
         raise Interrupted("interrupted; what was recorded until then is in the profile")
 
 
-for asked in command.params:  # they are taken, so that it can be said why servers cannot be watched, but not offered
+for asked in command.params:  # hidden, but parsed: the error then explains why servers cannot be watched
     if isinstance(asked, click.Option) and asked.name in FLEETS["endpoint"]:
         asked.hidden = True

@@ -1,4 +1,4 @@
-"""`collagebench report`: runs that were made before, as a table, a page, or data for programs."""
+"""`collagebench report`: show finished runs as a table, a page, or data for programs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ FORMATS = ["table", "markdown", "csv", "json", "html", "svg", "trace"]
 
 
 def _print_schema(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
-    """Print the JSON Schema and end, before any RUN is asked for."""
+    """Print the JSON Schema and exit, before click requires a RUN."""
     if asked:
         from collagebench.report import json_schema
 

@@ -1,4 +1,4 @@
-"""How the options that were typed, a profile and the defaults become one config, or the configs of a sweep."""
+"""Merge the options on the command line, a profile and the defaults into one config, or the configs of a sweep."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ NEEDED = (
     ("slow_machines", "slow_place", ("anywhere",)),
     ("slow_machine", "slow_place", ("anywhere", "first", "last")),
 )
-"""Options of stragglers that mean something with some values of another one only."""
+"""Straggler options that have an effect only with some values of another option: (option, other option, values)."""
 
 
 def resolve(options: Mapping[str, Any]) -> Config:
-    """Merge the defaults, the profile if one is named, and the options that were given, into one config.
+    """Merge the defaults, the profile if one is named, and the given options, into one config.
 
-    What `resolve_grid` does, for a verb that does one experiment: a scheme's option may have several values, one of the
-    experiment's may not.
+    This is `resolve_grid` for a verb that does a single experiment: an option of a scheme may have several values, but
+    an option of the experiment may not.
 
     Raises:
-        UsageError: anything in it makes no sense; the sentence says where.
+        UsageError: a value makes no sense; the message says which and where.
     """
     grid = resolve_grid(options)
     if grid.axes:
@@ -49,14 +49,13 @@ def resolve(options: Mapping[str, Any]) -> Config:
 
 
 def resolve_grid(options: Mapping[str, Any], recorded: Mapping[str, Any] = {}) -> Grid:
-    """Merge the defaults, the profile if one is named, and the options that were given (those that are not None).
+    """Merge the defaults, the profile if one is named, and the given options (those that are not None) into a grid.
 
-    `recorded`, the values of a run that is to be resumed, stand in the place of the defaults.
-
-    An option of a scheme goes to every chosen scheme that takes it.
+    `recorded` holds the values of a run to resume, which replace the defaults. An option of a scheme goes to every
+    chosen scheme that takes it.
 
     Raises:
-        UsageError: anything in it makes no sense; the sentence says where.
+        UsageError: a value makes no sense; the message says which and where.
     """
     given = with_hosts(given_options(options))
     profile = profile_of(options)
@@ -67,7 +66,7 @@ def resolve_grid(options: Mapping[str, Any], recorded: Mapping[str, Any] = {}) -
         values.pop("rate", None)
         values.pop("utilisation", None)
     values.update({name: value for name, value in given.items() if name in FIELDS})
-    for name in ("stragglers", "trace"):  # so that a resumed run finds them from anywhere
+    for name in ("stragglers", "trace"):  # so that a run can be resumed from any working directory
         if values.get(name):
             values[name] = _absolute(values[name])
     schemes = tuple(SchemeConfig(name, called(name)) for name in given.get("schemes", ()))
@@ -78,7 +77,7 @@ def resolve_grid(options: Mapping[str, Any], recorded: Mapping[str, Any] = {}) -
         axes = axes_of(values)
         values["schemes"] = _with_options(schemes, {name: value for name, value in given.items() if name in known})
     written = profile if profile and "schemes" in profile.values and "schemes" not in given else None
-    typed = {name for name in given if name in known or name in FIELDS}  # a scheme may have options called as others
+    typed = {name for name in given if name in known or name in FIELDS}  # both, since names can coincide
     tables: list[int] = []
     found: list[SchemeConfig] = []
     for number, scheme in enumerate(values["schemes"]):
@@ -97,7 +96,7 @@ def resolve_grid(options: Mapping[str, Any], recorded: Mapping[str, Any] = {}) -
             for workers in sizes:
                 try:
                     made = make(fitted.name, dict(fitted.options))
-                    ask(made, made.allot, workers)  # says what is wrong with them, if anything
+                    ask(made, made.allot, workers)  # raises UsageError if options or workers do not fit
                 except UsageError as error:
                     if values.get("fleet") != "endpoint":
                         raise
@@ -112,22 +111,22 @@ def _config(values: dict[str, Any], given: Mapping[str, Any], axes: Sequence[Axi
 
 
 def _absolute(value: Any) -> Any:
-    """Return the name of stragglers, or the path of a file, or several of them, with paths from the root."""
+    """Return the value, or each value of a tuple: a path made absolute, the name of a straggler model as it is."""
     if isinstance(value, tuple):
         return tuple(map(_absolute, value))
     return value if isinstance(value, str) and not is_path(value) else type(value)(Path(value).resolve())
 
 
 def given_options(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options that were typed: those that are not None, nor empty as a repeatable one is without values."""
+    """Return the options that were given: all but None, and () of a repeatable option without values."""
     return {name: value for name, value in options.items() if value is not None and value != ()}
 
 
 def with_hosts(given: dict[str, Any]) -> dict[str, Any]:
-    """Return options with the hosts that --host and --hosts name in the place of both.
+    """Return the options with --host and --hosts merged into one `host` entry, a tuple of `Host`.
 
     Raises:
-        UsageError: a host is none, or the file cannot be read.
+        UsageError: an address is not valid, or the file cannot be read.
     """
     others = {name: value for name, value in given.items() if name not in ("host", "hosts")}
     file = read_hosts(given["hosts"]) if "hosts" in given else ()
@@ -136,12 +135,13 @@ def with_hosts(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def check_fleet_options(values: dict[str, Any], given: Mapping[str, Any]) -> None:
-    """See that no option was given that means nothing to the fleet, and let hosts with all workers say how many.
+    """Refuse options that the fleet does not use, and derive the number of workers if it is not given.
 
-    A profile's options that are left over where the command line chooses another fleet are dropped.
+    That number is the sum over the hosts if all of them state theirs, or the number of endpoints. If the command line
+    chooses another fleet than the profile, the profile's options for its own fleet are dropped. Changes `values`.
 
     Raises:
-        UsageError: one was.
+        UsageError: the fleet is unknown, or does not use an option.
     """
     chosen = values.get("fleet", Config().fleet)
     if chosen not in FLEETS:
@@ -160,11 +160,11 @@ def check_fleet_options(values: dict[str, Any], given: Mapping[str, Any]) -> Non
         values["workers"] = len(values["endpoint"])
     for name in ("tls_ca", "tls_cert", "tls_key"):
         if name in values:
-            values[name] = Path(values[name]).resolve()  # so that a resumed run finds it from anywhere
+            values[name] = Path(values[name]).resolve()  # so that a run can be resumed from any working directory
 
 
 def fleet_of(options: Mapping[str, Any]) -> tuple[Where, int]:
-    """Return the fleet that was asked for where there is no profile, and its workers.
+    """Return the fleet that the options describe, without a profile, and its number of workers.
 
     Raises:
         UsageError: an option makes no sense.
@@ -177,20 +177,21 @@ def fleet_of(options: Mapping[str, Any]) -> tuple[Where, int]:
 
 
 def profile_of(options: Mapping[str, Any]) -> Profile | None:
-    """Return the profile that the options name, if they name one.
+    """Return the profile that the options name, or None.
 
     Raises:
-        UsageError: there is none, or it cannot be read.
+        UsageError: the profile does not exist or cannot be read.
     """
     name = options.get("profile")
     return None if name is None else read_profile(profile_path(name))
 
 
 def _check_straggler_options(values: dict[str, Any], given: Mapping[str, Any], axes: Sequence[Axis]) -> None:
-    """See that no option of the stragglers was given that means nothing to those that were chosen.
+    """Refuse options that the chosen stragglers do not use.
 
-    A profile's options that are left over where the command line chooses other stragglers are dropped, and so are
-    those that mean something to other stragglers of the same sweep only, unless they are swept themselves.
+    If the command line chooses other stragglers than the profile, the profile's options for its own are dropped. In a
+    sweep over stragglers, an option that only other stragglers of the sweep use is dropped too, unless it is itself an
+    axis. Changes `values`.
     """
     chosen = values.get("stragglers", Config().stragglers)
     known = parameters_of(chosen)
@@ -217,16 +218,16 @@ def _check_straggler_options(values: dict[str, Any], given: Mapping[str, Any], a
 
 
 def _with_time_scale(parameters: Mapping[str, Any]) -> Collection[str]:
-    """Return the names of a family's parameters; those that draw seconds have a time scale as well."""
+    """Return the names of a family's parameters, and `time_scale` if the family draws seconds."""
     draws_seconds = parameters is RECORDED or {"straggler_mode", "base"} & parameters.keys()
     return {*parameters, *(("time_scale",) if draws_seconds else ())}
 
 
 def run_directory(out: Path | None, verb: str) -> Path:
-    """Return where an experiment leaves its results: where the user said, or a new directory below `runs`.
+    """Return the directory of an experiment's results: `out`, or a new directory below `runs`.
 
-    That is made at once, so that another experiment that begins in the same second has one of its own; if nothing has
-    come into it when the program ends, it goes.
+    The new directory is created at once, so that an experiment that starts in the same second gets a different one. It
+    is removed at exit if it is still empty.
     """
     if out is not None:
         return out
@@ -239,7 +240,7 @@ def run_directory(out: Path | None, verb: str) -> Path:
             path.mkdir(parents=True)
         except FileExistsError:
             continue
-        except OSError:  # what is wrong with it is said when it is to be used
+        except OSError:  # reported when the directory is used
             return path
         atexit.register(_remove_if_empty, path.absolute(), *ours)
         return path
@@ -253,10 +254,10 @@ def _remove_if_empty(*paths: Path) -> None:
 
 
 def profile_path(name: str) -> Path:
-    """Return the file of a profile: a shipped one of that name, or a file.
+    """Return the file of a profile: the bundled profile of that name, else the file at that path.
 
     Raises:
-        UsageError: there is neither.
+        UsageError: there is neither, or the path is not a regular file.
     """
     named = profiles_dir() / f"{name}.toml"
     if named.is_file():
@@ -285,5 +286,5 @@ def _with_options(schemes: tuple[SchemeConfig, ...], given: Mapping[str, Any]) -
 
 
 def _options_of(scheme: str) -> set[str]:
-    """Return the options that a scheme takes, once it is fitted or before."""
+    """Return the options that a scheme takes, including --hedge-log, which `resolve_fits` consumes."""
     return {*options_of(scheme), *({LOG} if scheme == "hedge" else ())}

@@ -1,4 +1,4 @@
-"""What `run` and `simulate` do where options have several values: a sweep, and its report."""
+"""What `run` and `simulate` do if an option has several values: a sweep and its report."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 def conduct_sweep(
     verb: str, options: Mapping[str, Any], grid: Grid, gates: Sequence[Gate], token: Token | None = None
 ) -> int:
-    """Do all cells of the grid, print their report and return the exit code."""
+    """Run or simulate all cells of the grid, print the report and return the exit code."""
     directory = run_directory(options["out"], f"{verb}-sweep")
     # Imported here, because they are heavy and no help text needs them.
     from collagebench.cli.progress import counted
@@ -68,7 +68,7 @@ def conduct_sweep(
 
 
 def say_where(directory: Path) -> None:
-    """Say where the records are, and to people also how they become a page."""
+    """Print where the records are and, on a terminal, how to make a page of them."""
     click.echo(f"records: {directory}", err=True)
     if sys.stderr.isatty():
         page = directory.name or "report"
@@ -77,7 +77,7 @@ def say_where(directory: Path) -> None:
 
 @contextmanager
 def _place(options: Mapping[str, Any]) -> Iterator[tuple[int, MakePool | None]]:
-    """Yield how many cells are simulated at once, and what makes the executor; None for processes of this machine."""
+    """Yield the number of parallel simulations, and a function that makes the executor; None for local processes."""
     if options["on_ray"] is None:
         yield options["jobs"], None
         return
@@ -88,7 +88,7 @@ def _place(options: Mapping[str, Any]) -> Iterator[tuple[int, MakePool | None]]:
 
 
 def _said(summary: Mapping[str, Any]) -> str:
-    """Return the p99 of every scheme in a line."""
+    """Return a line with the p99 of every scheme."""
     from collagebench.report.parts import as_ms
 
     figures = [f"{scheme['variant']} {as_ms(scheme['latency_s']['p99'])}" for scheme in summary["schemes"]]

@@ -1,4 +1,4 @@
-"""`collagebench train`: make a network of any role from a dataset and a seed."""
+"""`collagebench train`: train a network of any role from a dataset and a seed."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     from collagebench.training.checkpoint import Checkpoint
 
 FURTHER = 0.02
-"""Peak of the learning rate of layers that are not ours, which mostly have been trained before."""
+"""Peak of the learning rate of an external network, which is mostly pretrained."""
 ENDLESS = 1_000_000
-"""Epochs that a training with a time budget may do."""
+"""Limit of epochs if --minutes limits the training instead."""
 
 
 class TrainCommand(SectionedCommand):
-    """Options by what they are about; which images, which network and how long come first."""
+    """Lists the options by topic; images, network and duration come first."""
 
     sections = (
         ("Images", ("dataset", "data", "download", "name", "size")),
@@ -330,7 +330,7 @@ def command(
     elif (log := path.with_suffix(".csv")).exists():
         raise UsageError(f"{log} exists, and this training would overwrite it; remove it, or choose another --out")
     if checkpoint is None and isinstance(architecture, Borrowed):
-        tried(architecture.made())  # hours later would be late
+        tried(architecture.made())  # so that a network that cannot be exported fails now, not after the training
     try:
         with counted("reading images") as report:
             taught, live, foretold = None, None, None
@@ -351,9 +351,9 @@ def command(
 
 
 def _result(path: Path, checkpoint: Checkpoint, held_out: int, singles: tuple[Path, ...]) -> str:
-    """Say what came of a training: how long it was, how much is right, and what it learnt from."""
+    """Return a line on the finished training: epochs, held-out accuracy, and what it learnt from."""
     together = checkpoint.architecture.images
-    judged = held_out // together * together  # in full inputs
+    judged = held_out // together * together  # only full inputs are measured
     accuracy = checkpoint.log[-1]["held_out_accuracy"]
     right = (
         f"{accuracy:.1%} of the {judged} held-out training image{'s' if judged != 1 else ''}"
@@ -365,10 +365,10 @@ def _result(path: Path, checkpoint: Checkpoint, held_out: int, singles: tuple[Pa
 
 
 def whole(numbers: str | None) -> tuple[int, ...] | None:
-    """Return the whole numbers in a text such as `64,128`; None of none.
+    """Return the whole numbers in a text such as `64,128`; None if it is None.
 
     Raises:
-        UsageError: it is no such text.
+        UsageError: the text is not a list of whole numbers.
     """
     if numbers is None:
         return None
