@@ -1,10 +1,9 @@
-"""What a recommendation chooses from: every scheme, each with the few settings of its options that matter.
+"""The candidates of a recommendation: every scheme, each with the few settings that matter.
 
-The settings are those that the field's papers and proxies offer: two or three copies, hedges at the usual percentiles
-with and without a budget, groups of the usual sizes, and collages of every grid whose answers are held back for a while
-(`auto`) or used at once (`idle`). Redundant workers are dealt as the papers do, one for each group that is as large as
-the model takes; the usual collage is considered with twice as many, too, so that a mosaic need not wait for the one
-before it.
+The settings are those of the field's papers and proxies: two or three copies, hedges at the usual percentiles with and
+without a budget, groups of the usual sizes, and collages of every grid whose answers are held back (`auto`) or used at
+once (`idle`). As in the papers, a fleet has one redundant worker for each full group of singles. The 3x3 collage is
+also considered with twice as many, so that a mosaic need not wait for the one before it.
 """
 
 from __future__ import annotations
@@ -24,25 +23,25 @@ GRIDS = (2, 3, 4, 5)
 BATCH = 9
 """Images in a backup's batch: as many as the paper's collage has cells."""
 DEFAULT_BEFORE = 0.95
-"""Where there is an SLO, the default answer is given after this share of it, so that it is still in time."""
+"""With an SLO, the default answer is given after this share of it, so that it is in time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """A candidate that cannot be considered, and why."""
+    """A candidate that cannot be simulated, and why."""
 
     variant: str
     why: str
 
 
 def candidates(workers: int, slo: float | None = None, asked: Sequence[str] = ()) -> list[SchemeConfig]:
-    """Return the variants to be compared on a fleet of `workers`; no redundancy is the first of the usual ones.
+    """Return the variants to compare on a fleet of `workers`, no redundancy first unless `asked` omits it.
 
-    `slo` is the latency that is asked for, in seconds, or None. `asked` names the schemes that are wanted, none for the
-    usual ones; one that has no usual settings is considered with its defaults.
+    `slo` is the required latency in seconds, or None. `asked` names the schemes to consider; empty for all. A scheme
+    without settings listed here, such as one of the user's own, is considered with its defaults.
 
     Raises:
-        UsageError: a scheme that was asked for needs an SLO.
+        UsageError: a named scheme needs an SLO.
     """
     if slo is None and "default" in asked:
         raise UsageError(
@@ -56,7 +55,7 @@ def candidates(workers: int, slo: float | None = None, asked: Sequence[str] = ()
 
 
 def _usual(workers: int, slo: float | None) -> list[SchemeConfig]:
-    """Return the variants of those schemes that have settings to choose from, or need none."""
+    """Return the variants of all schemes whose settings are listed here."""
     found = [_named("none")]
     found += [_named("replication", f"x{n}", replicas=n) for n in (2, 3)]
     found += [_named("hedge", p, hedge_delay=p) for p in ("p90", "p95", "p99")]
@@ -81,19 +80,19 @@ def _usual(workers: int, slo: float | None) -> list[SchemeConfig]:
 
 
 def _on(workers: int) -> str:
-    """Return what a variant's name says of the workers that it gives to its second model, if it is not one."""
+    """Return the part of a variant's name for the workers of its second model; empty for one worker."""
     return f" on {workers}" if workers > 1 else ""
 
 
 def possible(
     schemes: Sequence[SchemeConfig], config: Config, classes: tuple[str, ...]
 ) -> tuple[list[SchemeConfig], list[Left]]:
-    """Return the schemes that the fleet and the models of `config` can run, and those that they cannot.
+    """Return the schemes that the workers and models of `config` can run, and those that they cannot.
 
-    `classes` are the names of the dataset's classes, which models must know.
+    `classes` are the names of the dataset's classes; only models of these classes count.
 
     Raises:
-        ModelError: there are no models, or none for single images.
+        ModelError: there are no models, or no single.
     """
     fitting = zoo.fitting(zoo.load(config.models or zoo.SHIPPED), classes)
     traits = {"precision": config.precision} if config.precision else {}
@@ -116,5 +115,5 @@ def _named(name: str, trait: str = "", **options: Any) -> SchemeConfig:
 
 
 def _workers_for(workers: int, size: int) -> int:
-    """Return how many of `workers` serve groups of `size` so that there is one for each group of singles."""
+    """Return how many of `workers` serve groups of `size`: one for every `size` singles, and at least one."""
     return max(1, round(workers / (size + 1)))

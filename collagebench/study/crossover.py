@@ -1,10 +1,10 @@
 """Crossovers: at which load (or share of stragglers, or persistence) does the better of two schemes change?
 
-A few values of the axis are simulated first, in equal steps or ratios, so that differences that change their sign more
-than once are seen; then bisection brings every crossing, and the ends of its interval, down to a tolerance (see
-`statistics.crossing`). All schemes meet the same arrivals, images and slowdowns at every value, and the same seed draws
-them: common random numbers, by which a difference changes smoothly along the axis. What was simulated stays, a point a
-directory, and is not done again.
+First, a few values of the axis are simulated, in equal steps or ratios, so that a difference that changes its sign more
+than once is noticed. Then bisection narrows down every crossing, and the ends of its interval, to a tolerance (see
+`statistics.crossing`). At each value all schemes meet the same arrivals, images and slowdowns, drawn with the same
+seed. These common random numbers let a difference change smoothly along the axis. Every simulated point is kept in a
+directory of its own, and is not simulated again.
 """
 
 from __future__ import annotations
@@ -31,35 +31,35 @@ SCHEMA = 1
 FILE, PAGE = "crossover.json", "crossover.html"
 METRICS = (*QUANTILES, "mean")
 MOST_LOOKS = 80
-"""Values that are simulated at most: enough for some crossings, however fine the tolerance."""
+"""Most values to simulate: enough for several crossings, however small the tolerance."""
 
 MOST_STEPS = 40
 SURE, LOG_SURE = 0.01, 0.05
-"""The tolerance unless told otherwise: a share of the range; on a logarithmic axis, of the value."""
+"""Default tolerances: a share of the range; on a logarithmic axis, a share of the value."""
 NO_AXES = {"seed", "requests", "runs", "warmup", "accuracy", "slo_ms", "pixel_scale", "ray_cpus", "log_length",
            "stop_every", "stop_for", "quota", "transfers", "transfer_mb"}  # fmt: skip
-"""Numbers along which a simulated fleet does not change."""
+"""Numeric fields that cannot be an axis: they do not change how a simulated fleet behaves."""
 
 Summary = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """Which schemes, along which axis."""
+    """Which schemes to compare, by which metric, along which axis."""
 
     config: Config
-    """Of one experiment, with two schemes or more; its value on the axis is replaced."""
+    """The experiment, with at least two schemes; its value of the axis is replaced."""
     over: str
-    """The axis, a field of the config."""
+    """The axis: the name of a Config field."""
     low: float
     high: float
     metric: str = "p99"
     steps: int = 6
-    """Values that are simulated first."""
+    """Number of values to simulate first."""
     tolerance: float | None = None
-    """How near a crossing must be known, with `log` as a share of the value; None: `SURE` or `LOG_SURE`."""
+    """Required precision of a crossing; with `log`, a share of the value. None: `SURE` or `LOG_SURE`."""
     log: bool = False
-    """Whether values are chosen by equal ratios."""
+    """Whether the values are spaced by equal ratios."""
 
     def __post_init__(self) -> None:
         check_axis(self.over)
@@ -88,11 +88,11 @@ class Question:
                 "raise --requests or --runs"
             )
         for value in (self.low, self.high):
-            at(self, value)  # says what is wrong with it, if anything
+            at(self, value)  # raises UsageError if the config refuses the value
 
     @property
     def near(self) -> float:
-        """How near a crossing will be known."""
+        """The tolerance that applies: the given one or the default."""
         if self.tolerance is not None:
             return self.tolerance
         return LOG_SURE if self.log else SURE * (self.high - self.low)
@@ -104,11 +104,11 @@ class Question:
 
     @property
     def between(self) -> Between:
-        """How the axis is halved."""
+        """The function that picks the next value between two others."""
         return halfway(self.near, self.log, self.whole)
 
     def first(self) -> list[float]:
-        """Return the values that are simulated first, both ends among them."""
+        """Return the values to simulate first, including both ends."""
         shares = [place / (self.steps - 1) for place in range(1, self.steps - 1)]
         if self.log:
             inner = [self.low * (self.high / self.low) ** share for share in shares]
@@ -123,11 +123,11 @@ AXES = {
     for field in fields(Config)
     if str(field.type).split(" |")[0] in ("float", "int") and field.name not in NO_AXES
 }
-"""The fields that may be an axis, and their types."""
+"""The fields that can be an axis, and their types."""
 
 
 def check_axis(over: str) -> None:
-    """Raise a UsageError if this is not the name of a field that is a number."""
+    """Raise a UsageError if `over` is not a field that can be an axis."""
     if over not in AXES:
         raise UsageError(f"--over takes an option that is a number{nearest(option(over), map(option, AXES))}")
 
@@ -148,11 +148,11 @@ def find(
 ) -> dict[str, Any]:
     """Find all crossovers; return the whole answer as plain JSON values.
 
-    `directory` keeps the points; `jobs` and `done` are those of `run_points`.
+    The points are kept in `directory`. `jobs` and `done` are those of `run_points`.
 
     Raises:
         CollagebenchError: images, models or records cannot be read or written.
-        Interrupted: the user stopped it; what is simulated stays.
+        Interrupted: the user stopped it; finished points are kept.
     """
     done(0, 1, "preparing")
     compute = measured([at(question, question.low)], NOTHING)
@@ -190,7 +190,7 @@ def find(
 
 
 def _everywhere(summaries: Sequence[Summary]) -> list[str]:
-    """Return what every value warns of, with the least and largest numbers: it is to be known of the whole answer."""
+    """Return the warnings that all values share, each once, with the range of its numbers: they concern the answer."""
     return [text for values, text in notes_of(summaries) if len(set(values)) == len(summaries)]
 
 
@@ -204,7 +204,7 @@ def _look(summary: Summary, first: str, second: str, metric: str) -> Look:
 
 
 def _by_run(summary: Summary, variant: str, metric: str) -> Sequence[float] | None:
-    """Return a scheme's figure in each run; None if it cannot bear the load."""
+    """Return a scheme's metric in each run; None if its queue grows without bound."""
     scheme = of_scheme(summary, variant)
     if scheme["unstable"]:
         return None
@@ -212,7 +212,7 @@ def _by_run(summary: Summary, variant: str, metric: str) -> Sequence[float] | No
 
 
 def _ratio(summary: Summary, first: str, second: str, metric: str) -> tuple[float | None, Interval | None]:
-    """Return the ratio of two schemes' figures and its interval, as the report of an experiment has them."""
+    """Return the ratio of two schemes' metrics and its interval, as the report of an experiment computes them."""
     one, other = of_scheme(summary, first), of_scheme(summary, second)
     value, base = one["latency_s"][metric], other["latency_s"][metric]
     own, others = (_by_run(summary, name, metric) for name in (first, second))
@@ -275,7 +275,7 @@ def _outcome(looks: dict[float, Look], crosses: bool, sure: Sequence[tuple[float
 
 
 def said(question: Question, first: str, second: str, looks: dict[float, Look], tests: int) -> str:
-    """Return what was found of a pair of schemes, in a sentence; `tests` is how many values were looked at first."""
+    """Return a sentence on what was found for a pair of schemes; `tests` is the number of values simulated first."""
     axis, found, sure = option(question.over), crossings(looks, tests), firm(looks, tests)
     first, second = ("no redundancy" if name == "none" else name for name in (first, second))
     names = {-1: first, 1: second}

@@ -1,4 +1,4 @@
-"""A recommendation in five lines at most: what to use, what it cures, what is next, what is cheaper, what is out."""
+"""A recommendation in at most five lines: the choice, what it gains, the runner-up, a cheaper one, and the rest."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collagebench.study.candidates import Left
 from collagebench.study.wishes import Candidate, Status, Wishes, status
 
 MISSES = 3
-"""Wishes of which it is said what would do without them."""
+"""Most wishes to name as ones that the user could drop."""
 WORDS: dict[Status, str] = {
     "unsteady": "cannot keep up",
     "late": "too slow",
@@ -30,7 +30,11 @@ def explain(
     wishes: Wishes,
     loads: Sequence[Mapping[str, Any]],
 ) -> list[str]:
-    """Return the lines, from all candidates (the first is no redundancy) and those that meet the wishes, in order."""
+    """Return the lines of the explanation.
+
+    `judged` are all candidates, no redundancy first. `order` are those that meet the wishes, the best first. `nearest`
+    is what `near_misses` returned.
+    """
     plain = judged[0]
     choice = order[0] if order else None
     lines = [_chosen(choice, wishes, len(judged) > 1)] if choice else _nothing(nearest, wishes)
@@ -45,7 +49,7 @@ def explain(
 
 
 def figures(one: Candidate, wishes: Wishes) -> str:
-    """Say what a candidate gives, and what it may be at worst."""
+    """Return a candidate's latency, accuracy and work as text, with the bad ends of the intervals."""
     return f"{_latency(one, wishes)}, {_accuracy(one)}, {_work(one)}"
 
 
@@ -60,7 +64,7 @@ def _chosen(choice: Candidate, wishes: Wishes, others: bool) -> str:
 
 
 def _nothing(nearest: Mapping[str, Candidate], wishes: Wishes) -> list[str]:
-    """Say which one wish nothing meets beside the others, and what comes nearest to it."""
+    """Name each single wish whose dropping would help, and the candidate that comes nearest to it."""
     if not nearest:
         return [
             "No scheme meets the requirements, even with any one of them dropped: relax more of them, or add workers."
@@ -85,7 +89,7 @@ def _wish(name: str, wishes: Wishes) -> str:
 def _beside(
     plain: Candidate, choice: Candidate | None, wishes: Wishes, loads: Sequence[Mapping[str, Any]]
 ) -> list[str]:
-    """Say what there would be without redundancy, unless that is the choice, and without stragglers."""
+    """Give the figures without redundancy, unless that is the choice, and without stragglers."""
     bounds = [(load["bound"] or {}).get("latency_s", {}).get(wishes.quantile) for load in loads]
     known = [bound for bound in bounds if bound is not None]
     said = [] if choice is plain else [f"Without redundancy, {_without(plain, wishes)}"]
@@ -121,7 +125,10 @@ def _nearly(choice: Candidate, judged: Sequence[Candidate], wishes: Wishes) -> s
 
 
 def _cheaper(choice: Candidate, judged: Sequence[Candidate], wishes: Wishes) -> str | None:
-    """Name what costs less and is out, or only perhaps good enough: the fastest of those, without no redundancy."""
+    """Name the fastest cheaper candidate that is only perhaps good enough, or else the fastest that is ruled out.
+
+    If none is cheaper, return None. No redundancy is never named as ruled out, because another line covers it.
+    """
     if status(choice, wishes) == "meets":
         unsure = [one for one in judged if one.cost < choice.cost - 0.01 and status(one, wishes) == "perhaps"]
         if unsure:
@@ -177,7 +184,7 @@ def _accuracy(one: Candidate) -> str:
 
 
 def _points(lost: float) -> str:
-    """Return a loss of right answers as points gained, without a sign of nothing."""
+    """Return a loss of right answers as points gained; zero is always +0.0."""
     return f"{-100 * lost:+.1f}".replace("-0.0", "+0.0")
 
 

@@ -1,12 +1,11 @@
-"""Options with several values: what becomes of a list, in a profile or on the command line.
+"""Options with several values, in a profile or on the command line.
 
-A list in the place of an experiment's own option (`utilisation = [0.1, 0.3]`) is an axis: each combination of the
-axes' values is an experiment of its own, a cell, in which every scheme is run. A list in the place of a scheme's option
-(`grid = [2, 3]`) makes a variant for each value, and these run side by side in the same experiment, on the same
-arrivals and slowdowns.
+A list for an option of the experiment (`utilisation = [0.1, 0.3]`) is an axis. Each combination of the axes' values is
+a separate experiment, a cell, in which every scheme is run. A list for an option of a scheme (`grid = [2, 3]`) makes a
+variant for each value. The variants run in the same experiment, with the same arrivals and slowdowns.
 
-Nothing depends on the order of a list, nor on the order of the options: cells are named by their values, numbers in
-ascending order, and each is the experiment that its values alone would make.
+No result depends on the order of a list or of the options: cells are named by their values, with numbers in ascending
+order, and a cell is the same experiment as one with these values alone.
 """
 
 from __future__ import annotations
@@ -25,12 +24,12 @@ from collagebench.results.labels import labels, spelled
 MOST_CELLS = 1000
 MOST_VARIANTS = 100
 LONGEST = 120
-"""Characters of a cell's name, which is also a directory's."""
+"""Most characters of a cell's name, which is also the name of its directory."""
 FIELDS = dict.fromkeys(field.name for field in fields(Config) if field.name != "schemes").keys()
 LISTS = ("host", "endpoint", "ray_resource")
-"""Those of which an experiment has several at once; they are no axes."""
+"""Fields that have several values in a single experiment, so they are not axes."""
 Values = Mapping[str, Any]
-"""Values by Config field; a tuple is several of them."""
+"""Values by Config field; a tuple stands for several values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +53,10 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """What an experiment becomes whose options have several values; without axes it has one cell, without a name."""
+    """All cells of a sweep; an experiment without axes has a single cell with an empty name."""
 
     values: Values
-    """What was asked for, before it was taken apart: by Config field, what is not the default."""
+    """The given values by Config field, lists included, without defaults."""
     axes: tuple[Axis, ...]
     cells: tuple[Cell, ...]
 
@@ -66,7 +65,7 @@ def axes_of(values: Values) -> tuple[Axis, ...]:
     """Return the axes among the values of an experiment, in the order of the config.
 
     Raises:
-        UsageError: they make more cells than anybody could wait for.
+        UsageError: they make more than `MOST_CELLS` cells.
     """
     several = [name for name in FIELDS if name not in LISTS and isinstance(values.get(name), tuple)]
     axes = tuple(Axis(name, _in_order(values[name])) for name in several)
@@ -80,7 +79,7 @@ def axes_of(values: Values) -> tuple[Axis, ...]:
 
 
 def combinations(axes: Sequence[Axis]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield the name and the values of each cell, the last axis changing fastest."""
+    """Yield the name and the values of each cell; the last axis changes fastest."""
     labelled = [list(zip(labels(axis.values), axis.values, strict=True)) for axis in axes]
     for places in product(*labelled):
         parts = [f"{option(axis.name)}={label}" for axis, (label, _) in zip(axes, places, strict=True)]
@@ -91,10 +90,10 @@ def combinations(axes: Sequence[Axis]) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def variants(scheme: SchemeConfig) -> list[SchemeConfig]:
-    """Return the variants that a scheme with lists among its options stands for, itself if there are none.
+    """Return a variant for each combination of the lists among a scheme's options, or the scheme itself.
 
     Raises:
-        UsageError: they are too many to be seen in one table.
+        UsageError: there are more than `MOST_VARIANTS`, too many for one table.
     """
     options = dict(scheme.options)
     several = [name for name, value in options.items() if isinstance(value, tuple)]
@@ -115,10 +114,10 @@ def variants(scheme: SchemeConfig) -> list[SchemeConfig]:
 
 
 def several(values: Sequence[Any], what: str) -> tuple[Any, ...]:
-    """Return a list of values as a tuple, once it is seen to be one of different values; `what` names it.
+    """Return a list of distinct values as a tuple; `what` names the list in messages.
 
     Raises:
-        UsageError: it is empty, or has a value twice.
+        UsageError: it is empty, or contains a value twice.
     """
     if not values:
         raise UsageError(f"{what} is an empty list: give it a value, or leave it out")
@@ -129,12 +128,12 @@ def several(values: Sequence[Any], what: str) -> tuple[Any, ...]:
 
 
 def _in_order(values: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Return numbers in ascending order, before texts as they came."""
+    """Return numbers in ascending order, followed by everything else in the given order."""
     numbers = sorted(value for value in values if isinstance(value, (int, float)))
     return (*numbers, *(value for value in values if not isinstance(value, (int, float))))
 
 
 def _short(scheme: str, name: str) -> str:
-    """Return an option's name without the scheme's own, unless another option has that name."""
+    """Return an option's name without the scheme's name in front, unless a Config field has the short name."""
     without = name.removeprefix(f"{scheme.replace('-', '_')}_")
     return option(name if without in FIELDS else without)

@@ -1,17 +1,16 @@
-"""A study's pieces of work on the nodes of a Ray cluster, in the place of processes of this machine.
+"""Run the pieces of a study on the nodes of a Ray cluster, instead of in processes on this machine.
 
-It is an executor of `concurrent.futures`, so whatever takes one takes it:
+`RayExecutor` is an executor of `concurrent.futures`, so it can be used wherever one is expected:
 
     with RayExecutor("auto") as cluster:
         run_points(points, directory, compute, jobs=cluster.cpus, pool=lambda jobs: cluster)
 
-A piece may fill a directory: any argument that is a path is one. Its content, if there is any, goes to the node with
-the piece, which works in a directory there that is gone afterwards; when the piece is done, the content comes back
-and takes the place of what was here. A piece that fails or is taken back brings nothing, and what was here stays.
-Paths inside a config, of images or models, are not sent: they must lead to the same files on every node.
+A piece may write to directories: every argument that is a Path is one. Its content, if any, is sent to the node, where
+the piece works in a temporary copy. When the piece is done, the copy's content is sent back and replaces the local one.
+If the piece fails or is cancelled, nothing is sent back, and the local content stays. Paths inside a config, of images
+or models, are not sent: they must lead to the same files on every node.
 
-A piece whose node or process is lost is not begun again by itself: the study stops and says so, and its caller may go
-on with what is left.
+A piece whose node or process is lost is not retried. The study stops with an error, and the caller may continue it.
 """
 
 from __future__ import annotations
@@ -35,17 +34,17 @@ from collagebench.worker.outpost import KEEPER
 
 Result = TypeVar("Result")
 Contents = dict[int, bytes]
-"""Of directories, as zip archives, by their places among the arguments."""
+"""Contents of directories, as zip archives, by the argument's position."""
 
 
 SCRATCH = "collagebench-piece-"
-"""What directories on the nodes are called."""
+"""Prefix of the temporary directories on the nodes."""
 STOP_WITHIN = 10.0
-"""Seconds that tasks get to stop, once they are told to."""
+"""Seconds that cancelled tasks get to stop."""
 
 
 class RayExecutor(Executor):
-    """Runs calls as tasks of one core each on a cluster that already runs; to be used once, in a `with` block."""
+    """Runs each call as a task with one core on a running cluster; use it once, in a `with` block."""
 
     def __init__(self, address: str = "auto") -> None:
         """Connect to the cluster.
@@ -58,7 +57,7 @@ class RayExecutor(Executor):
             self._ray = connect(address, package)
         self._task = self._ray.remote(_there).options(num_cpus=1, max_retries=0)
         self._back = ThreadPoolExecutor(1, thread_name_prefix="from-ray")
-        """Unpacks what comes back, off Ray's own thread."""
+        """Unpacks results, so that Ray's own thread need not."""
         self._under_way: dict[Future[Any], Any] = {}
         self._stopped: list[Any] = []
 
@@ -68,9 +67,9 @@ class RayExecutor(Executor):
         return max(1, int(self._ray.cluster_resources().get("CPU", 1)))
 
     def submit(self, call: Callable[..., Result], /, *arguments: Any, **named: Any) -> Future[Result]:
-        """Run `call` on some node; see the module for the paths among its arguments.
+        """Run `call` on some node; see the module for Path arguments.
 
-        A future is pending until its result is here, so that it can be cancelled to the end; the task is then stopped.
+        The future stays pending until its result arrives, so it can be cancelled until then; that stops the task.
         """
         directories = {place: value for place, value in enumerate(arguments) if isinstance(value, Path)}
         sent = {place: pack(directory) for place, directory in directories.items() if directory.is_dir()}
@@ -81,7 +80,7 @@ class RayExecutor(Executor):
         future.add_done_callback(self._done)
 
         def hear(ended: Future[Any]) -> None:
-            with suppress(RuntimeError):  # it was cancelled, and nobody listens any more
+            with suppress(RuntimeError):  # cancelled, and the executor is already shut down
                 self._back.submit(self._heard, future, ended, directories)
 
         reference.future().add_done_callback(hear)
@@ -90,11 +89,11 @@ class RayExecutor(Executor):
     def _done(self, future: Future[Any]) -> None:
         reference = self._under_way.pop(future, None)
         if reference is not None and future.cancelled():
-            self._ray.cancel(reference)  # it hears of it as of a Ctrl-C, and takes its directory away
+            self._ray.cancel(reference)  # raises KeyboardInterrupt in the task, which then removes its directory
             self._stopped.append(reference)
 
     def _heard(self, future: Future[Any], ended: Future[Any], directories: dict[int, Path]) -> None:
-        """Take over what a task has given."""
+        """Unpack a task's directories and set the result or error of its future."""
         if not future.set_running_or_notify_cancel():
             return
         try:
@@ -113,7 +112,7 @@ class RayExecutor(Executor):
             future.set_result(result)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Stop what has not ended, and leave the cluster; `wait` for what is under way unless it is to be cancelled."""
+        """Wait for unfinished tasks, or cancel them with `cancel_futures` or without `wait`; then leave the cluster."""
         for future in list(self._under_way):
             if cancel_futures or not wait:
                 future.cancel()
@@ -127,7 +126,7 @@ class RayExecutor(Executor):
 
 
 def _cause(error: Any) -> BaseException:
-    """Return what the piece itself raised, or what befell its process."""
+    """Return the error that the piece raised, or one that says how its process was lost."""
     cause = getattr(error, "cause", None)
     if isinstance(cause, Exception):
         return cause
@@ -139,8 +138,8 @@ def _cause(error: Any) -> BaseException:
 def _there(
     call: Callable[..., Result], arguments: Sequence[Any], named: dict[str, Any], names: dict[int, str], sent: Contents
 ) -> tuple[Result, Contents]:
-    """Make the call on a node, in directories of its own; return what it gave, and their contents."""
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # by which it is told to stop, but not between two of these
+    """Make the call on a node, with Path arguments in a temporary directory; return the result and their contents."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # a cancel must not interrupt these steps
     scratch = Path(tempfile.mkdtemp(prefix=SCRATCH))
     alive = _watched(scratch)
     try:
@@ -161,12 +160,13 @@ def _there(
 
 
 def _watched(scratch: Path) -> int:
-    """Have a directory removed when this process ends, however it does; return what tells that it lives, to be closed.
+    """Start a watcher that removes a directory when this process ends; return the descriptor that keeps it waiting.
 
-    Ray kills what its client leaves behind, and a process that is killed takes nothing away.
+    A separate process is needed, because Ray kills the tasks of a client that has gone, and a killed process cannot
+    clean up. Close the descriptor to let the watcher finish.
     """
     told, alive = os.pipe()
-    watch = f"exec 3<&0; ({KEEPER}) <&3 >/dev/null 2>&1 &"  # no child of this process, or Ray would kill it too
+    watch = f"exec 3<&0; ({KEEPER}) <&3 >/dev/null 2>&1 &"  # not a child of this process, or Ray would kill it too
     try:
         subprocess.run(["sh", "-c", watch, "sh", str(scratch)], stdin=told, start_new_session=True, check=True)
     finally:
@@ -185,17 +185,17 @@ def pack(directory: Path) -> bytes:
 
 
 def unpack(content: bytes, directory: Path) -> None:
-    """Have a directory hold what `pack` returned, and nothing else.
+    """Replace the content of a directory by what `pack` returned.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: the directory cannot be written.
     """
     directory.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{directory.name}-", dir=directory.parent) as scratch:
         new = Path(scratch) / "new"
         new.mkdir()
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            archive.extractall(new)  # never outside of it, whatever its members are called
+            archive.extractall(new)  # zipfile never writes outside `new`, whatever the members' names
         if directory.exists():
             directory.rename(Path(scratch) / "old")
         new.rename(directory)

@@ -1,7 +1,7 @@
-"""Many simulated experiments at once: each a point with a run directory of its own, in a pool of processes.
+"""Many simulated experiments in a pool of processes; each is a point of a study, with its own run directory.
 
-Points differ by their configs and by nothing else: all are told the same times of inference. What is finished stays; a
-study that was interrupted is gone on with where it stopped.
+Points differ only in their configs: all use the same inference times. Finished points are kept, and an interrupted
+study continues where it stopped.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from collagebench.study.pool import MakePool, open_pool
 from collagebench.whole import leftovers, write_whole
 
 Compute = Mapping[tuple[str, int], float]
-"""Seconds of one inference, by the model's name and the size of the batch."""
+"""Seconds of one inference, by model name and batch size."""
 NOTHING: Compute = {}
 
 
@@ -39,22 +39,22 @@ class Point:
     """One experiment of a study."""
 
     name: str
-    """Unique in the study, and a directory's name."""
+    """Unique in the study; also the name of the point's directory."""
     config: Config
 
 
 def measured(configs: Sequence[Config], known: Compute = NOTHING) -> Compute:
-    """Return the times of inference of all models that the configs need; those that are not `known` are measured.
+    """Return the inference times of all models that the configs need; measure those that are not `known`.
 
-    Configs that say how long an inference takes need no measuring, but their models are looked for as well. All configs
-    must have the models of one directory.
+    For a config with a `compute_time` nothing is measured, but its models must exist. All configs must use the same
+    directory of models.
 
     Raises what `engine.plan.make_plan` and `experiment.check_simulated` raise.
     """
     for config in configs:
         experiment.check_simulated(config)
     found = dict(known)
-    # Whatever else differs, the models do not.
+    # Configs that differ only in other fields use the same models.
     alike = {
         replace(
             Config(config.schemes, config.workers),
@@ -80,16 +80,16 @@ def run_points(
     pool: MakePool | None = None,
     finished: Callable[[Point, dict[str, Any]], None] = lambda point, summary: None,
 ) -> list[dict[str, Any]]:
-    """Simulate every point into `directory / its name`; return their summaries, as `report --format json` has them.
+    """Simulate every point into `directory / its name`; return the summaries, as in `report --format json`.
 
-    A point that is there is not done again, and one that was interrupted is gone on with. `compute` should be those of
-    `measured`. `jobs` processes at a time, 0 for one a core; `pool` makes another executor of so many. `done` hears
-    some times a second how many of how many requests have arrived, over all points, and what is to be said of it;
-    `finished` hears of each point that is whole.
+    A finished point is not simulated again, and an interrupted one is continued. `compute` is what `measured` returned.
+    `jobs` is the number of parallel processes, 0 for one per core; `pool` makes another executor of that size. `done`
+    is called a few times a second with the requests that have arrived so far over all points, their total, and a line
+    to show. `finished` is called with each finished point and its summary.
 
     Raises:
-        CollagebenchError: a point could not be done; the sentence names it. Those that are finished stay.
-        Interrupted: the user stopped it; what is finished stays.
+        CollagebenchError: a point failed; the message names it. Finished points are kept.
+        Interrupted: the user stopped it; finished points are kept.
     """
     jobs = max(1, min(jobs or cores(), len(points)))
     requests = {point.name: _requests(point.config) for point in points}
@@ -125,7 +125,7 @@ def run_points(
 
 
 def interrupted(directory: Path) -> Interrupted:
-    """Return what is said when a study is stopped that lives in `directory`."""
+    """Return the error of a study in `directory` that the user stopped."""
     if not directory.exists():
         return Interrupted("interrupted before anything was finished")
     return Interrupted(
@@ -134,10 +134,10 @@ def interrupted(directory: Path) -> Interrupted:
 
 
 def keep_answer(answer: dict[str, Any], page: str, directory: Path, names: tuple[str, str]) -> None:
-    """Keep a study's answer beside its points, as JSON and as a page; `names` are those of the two files.
+    """Write a study's answer beside its points, as JSON and as a page; `names` are the names of the two files.
 
     Raises:
-        OutputError: it cannot be written.
+        OutputError: a file cannot be written.
     """
     for name, text in zip(names, (json.dumps(answer, indent=2, allow_nan=False) + "\n", page), strict=True):
         path = directory / name
@@ -148,19 +148,19 @@ def keep_answer(answer: dict[str, Any], page: str, directory: Path, names: tuple
 
 
 def of_scheme(summary: Mapping[str, Any], variant: str) -> dict[str, Any]:
-    """Return what a summary says of a scheme."""
+    """Return a scheme's part of a summary."""
     return next(scheme for scheme in summary["schemes"] if scheme["variant"] == variant)
 
 
 def notes_of(summaries: Sequence[Mapping[str, Any]]) -> list[tuple[list[str], str]]:
-    """Return what summaries warn of, each once where only numbers differ, and in which of them, by number."""
+    """Return each warning once, even where its numbers differ, after the indices (as text) of the summaries with it."""
     variants = dict.fromkeys(scheme["variant"] for summary in summaries for scheme in summary["schemes"])
     said = [(str(place), text) for place, summary in enumerate(summaries) for text in summary["warnings"]]
     return across(said, list(variants))
 
 
 def simulate_point(place: int, point: Point, directory: Path, compute: Compute, jobs: int) -> dict[str, Any]:
-    """Simulate the point number `place` unless it is there already, and return its summary; what a process does."""
+    """Simulate the point with index `place` unless it is finished, and return its summary; runs in a pool process."""
     resume = _begun(directory)
     threads = max(1, cores() // jobs)
     known = compute if point.config.compute_time is None else NOTHING
@@ -171,7 +171,7 @@ def simulate_point(place: int, point: Point, directory: Path, compute: Compute, 
 
 
 class _Counted(Progress):
-    """Counts arrivals where the parent sees it, if it does."""
+    """Counts arrivals in memory shared with the parent, if there is any."""
 
     def __init__(self, place: int) -> None:
         self._place = place
@@ -182,7 +182,7 @@ class _Counted(Progress):
 
 
 def _counters(points: int) -> Any:
-    """Return numbers that processes share; where they cannot share any, numbers that stay 0."""
+    """Return counters that processes share; if they cannot share memory, counters that stay 0."""
     try:
         return RawArray("Q", max(1, points))
     except OSError:
@@ -194,7 +194,7 @@ def _requests(config: Config) -> int:
 
 
 def _begun(directory: Path) -> bool:
-    """Say whether there is something to go on with; what was killed before its first record is taken away."""
+    """Tell whether the point can be resumed; if it has no finished cell, remove its incomplete files."""
     if (directory / CELLS).exists():
         return True
     for path in (*leftovers(directory / HEADER), *(directory / name for name in (HEADER, REQUESTS, TASKS))):

@@ -1,11 +1,15 @@
-"""Work side by side in processes of its own, which can be stopped and leave nothing behind.
+"""Parallel work in a pool of processes that can be interrupted at any time and leaves no process behind.
 
-Any executor of `concurrent.futures` will do. The one that is made here has these manners. Its processes are spawned,
-not forked: a fork of a process with threads, such as those of ONNX Runtime, may hang. They never see a Ctrl-C, which a
-terminal sends to all of them at once: the parent hears it and tells them. What tells them is the end of a pipe of which
-the parent holds the other end, so that they also hear it when the parent was killed. An experiment that is told saves
-what it has; anything else just ends, and so does, by force, what takes too long about it. Where processes cannot share
-what they need (/dev/shm cannot be written), this one does all the work, a piece after the other.
+Any executor of `concurrent.futures` will do. The one made here works as follows:
+
+- Its processes are spawned, not forked, because a fork of a process with threads, such as those of ONNX Runtime, may
+  hang.
+- They never see a Ctrl-C, which a terminal sends to all processes at once. The parent handles it and tells them to stop
+  by closing its end of a pipe. That end also closes if the parent is killed.
+- An experiment that is told to stop saves its results so far; other work just ends. A process that takes too long to
+  stop is killed.
+- If processes cannot share what they need (because /dev/shm is not writable), all work is done in this process, one
+  piece after the other.
 """
 
 from __future__ import annotations
@@ -28,22 +32,22 @@ from collagebench.interrupts import interruptions
 
 Result = TypeVar("Result")
 MakePool = Callable[[int], Executor]
-"""Makes an executor of so many processes."""
+"""Makes an executor with that many processes."""
 LOOK_EVERY = 0.2
-"""Seconds from one look for a Ctrl-C, and for how far the work is, to the next."""
+"""Seconds between two checks for a Ctrl-C and for progress."""
 SAVED_WITHIN = 2.0
-"""Seconds that a process which is told to stop has to save what it has; what is lost then, a later run does again."""
+"""Seconds that a process has to save its results when told to stop; a later run repeats what is lost."""
 LIBRARY = os.path.dirname(os.__file__)
-"""Where Python's own modules are."""
+"""The directory of the standard library."""
 
 shared: Any = None
-"""In a process of the pool, what it shares with the parent: counters, if any; None elsewhere."""
+"""In a process of the pool, the counters that it shares with the parent, if any; None in other processes."""
 _one_of_the_pool = False
 _told_to_stop = False
 
 
 class Pool:
-    """An executor, and whether the user wants it to stop."""
+    """An executor that stops on a Ctrl-C."""
 
     def __init__(
         self, executor: Executor, jobs: int, stopped: threading.Event, broken: Callable[[], bool] = lambda: False
@@ -60,13 +64,13 @@ class Pool:
         finished: Callable[[str, Result], None] = lambda name, result: None,
         look: Callable[[], None] = lambda: None,
     ) -> dict[str, Result]:
-        """Call `function` with the arguments of each piece of work and return what it returned, in the order of `work`.
+        """Call `function` with the arguments of each piece of work; return the results by name, in the order of `work`.
 
-        `finished` hears of each as it comes; `look` is called some times a second.
+        `finished` is called with each result as it arrives, `look` a few times a second.
 
         Raises:
-            CollagebenchError: a piece failed; the sentence begins with its name.
-            Interrupted: the user wants no more of it.
+            CollagebenchError: a piece failed; the message begins with its name.
+            Interrupted: the user stopped it.
         """
         found: dict[str, Result] = {}
         waiting: dict[Future[Result], str] = {}
@@ -103,9 +107,9 @@ class Pool:
 
 @contextmanager
 def open_pool(jobs: int, make: MakePool | None = None, counters: Any = None) -> Iterator[Pool]:
-    """Yield a pool of `jobs` processes, or one that `make` makes; with the block it ends, and its processes with it.
+    """Yield a pool of `jobs` processes, or one on the executor of `make`; its processes end with the block.
 
-    `counters`, of multiprocessing, are what `shared` is in the processes of its own.
+    `counters`, a shared array of multiprocessing, becomes `shared` in the processes of the pool made here.
     """
     with interruptions() as stopped:
         if make is not None:
@@ -117,18 +121,18 @@ def open_pool(jobs: int, make: MakePool | None = None, counters: Any = None) -> 
         executor: _Processes | _Here
         try:
             arguments = (told, counters, os.getcwd())
-            with _only_installed_modules():  # for a helper that multiprocessing starts now
+            with _only_installed_modules():  # multiprocessing starts its resource tracker here
                 executor = _Processes(jobs, context, initializer=_begin, initargs=arguments)
         except (OSError, NotImplementedError):
             executor, jobs = _Here(), 1
         try:
             yield Pool(executor, jobs, stopped, executor.broken)
         except BaseException:
-            teller.close()  # whoever is at work saves what there is
+            teller.close()  # tells the processes to save their results and stop
             executor.see_them_off()
             raise
         finally:
-            with suppress(RuntimeError):  # that the thread that would end them could not be started, either
+            with suppress(RuntimeError):  # the executor's management thread may not have started
                 executor.shutdown(wait=True, cancel_futures=True)
             teller.close()
             told.close()
@@ -155,11 +159,11 @@ def _killed(in_hand: list[str]) -> CollagebenchError:
     )
 
 
-# What the processes of the pool do.
+# Code that runs in the processes of the pool.
 
 
 def _begin(told: Connection, counters: Any, directory: str) -> None:
-    """Go where the parent is, and listen for its end, or its word to stop."""
+    """Change to the parent's working directory, and start a thread that stops this process when the pipe closes."""
     global shared, _one_of_the_pool
     os.chdir(directory)
     shared, _one_of_the_pool = counters, True
@@ -178,7 +182,7 @@ def _begin(told: Connection, counters: Any, directory: str) -> None:
 
     try:
         threading.Thread(target=listen, daemon=True, name="parent").start()
-    except RuntimeError:  # there may be no more threads: the parent will say that this one could not start
+    except RuntimeError:  # out of threads: the parent will report that this process could not start
         os._exit(EXIT_ERROR)
 
 
@@ -190,24 +194,24 @@ def _do(function: Callable[..., Result], *arguments: Any) -> Result:
         stop = True
         raise
     finally:
-        # A pool that was broken or stopped waits for its processes, and has no more work by which they could end. An
-        # idle one may even have died with the lock of the queue, for which the next one would wait.
+        # A broken or stopped executor waits for its processes without sending them anything that would end them. One
+        # that was killed while idle may even hold the lock of the queue, for which this one would wait forever.
         if _one_of_the_pool and (stop or _told_to_stop):
             os._exit(EXIT_INTERRUPTED)
 
 
-# What the parent does.
+# Code that runs in the parent.
 
 
 class _Processes(ProcessPoolExecutor):
-    """Processes that start with the first piece of work, and never see a Ctrl-C."""
+    """A process pool whose processes start with the first piece of work and never see a Ctrl-C."""
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self._started: set[BaseProcess] = set()
 
     def submit(self, call: Callable[..., Result], /, *arguments: Any, **named: Any) -> Future[Result]:
-        """Have a process make the call."""
+        """Run the call in a process of the pool."""
         others = {*multiprocessing.active_children()}
         try:
             with _without_ctrl_c(), _only_installed_modules():
@@ -216,15 +220,15 @@ class _Processes(ProcessPoolExecutor):
             self._started |= {*multiprocessing.active_children()} - others
 
     def broken(self) -> bool:
-        """Whether a process has ended, which none does by itself.
+        """Whether a process has ended, which it never does while the pool is in use.
 
-        Its futures say so, too, but not soon of one that started while Python already waited for others to end: that
-        one it misses once it hears of the next result.
+        The futures report this too, but late for a process that started while the executor was already waiting: the
+        executor watches that process only after the next result.
         """
         return not all(process.is_alive() for process in self._started)
 
     def see_them_off(self) -> None:
-        """Wait for the processes, which were told to stop, and kill those that are not done in time."""
+        """Wait for the processes, which were told to stop, and kill those that take longer than `SAVED_WITHIN`."""
         until = time.monotonic() + SAVED_WITHIN
         for process in self._started:
             process.join(max(0.0, until - time.monotonic()))
@@ -235,14 +239,14 @@ class _Here(Executor):
     """Makes each call at once, in this process."""
 
     def broken(self) -> bool:
-        """It never is."""
+        """Return False: there is no process that could end."""
         return False
 
     def see_them_off(self) -> None:
-        """Nobody else is there."""
+        """Do nothing: there is no process to wait for."""
 
     def submit(self, call: Callable[..., Result], /, *arguments: Any, **named: Any) -> Future[Result]:
-        """Make the call, and return what came of it."""
+        """Make the call, and return a finished future."""
         future: Future[Result] = Future()
         try:
             future.set_result(call(*arguments, **named))
@@ -253,7 +257,7 @@ class _Here(Executor):
 
 @contextmanager
 def _without_ctrl_c() -> Iterator[None]:
-    """Hold Ctrl-C back for a moment in which processes start, which inherit that it is held back, and keep it so."""
+    """Block SIGINT while processes start: they inherit the signal mask, and keep SIGINT blocked."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
@@ -266,9 +270,9 @@ def _without_ctrl_c() -> Iterator[None]:
 
 @contextmanager
 def _only_installed_modules() -> Iterator[None]:
-    """Keep processes that start meanwhile from taking a file of the current directory for a module of Python's.
+    """Keep processes started in this block from importing a user's file instead of a standard module of that name.
 
-    They look for modules where they start: so that is among Python's own.
+    A new process looks for modules in its working directory first, so it is started in that of the standard library.
     """
     here = os.open(os.curdir, getattr(os, "O_PATH", os.O_RDONLY))
     try:

@@ -1,20 +1,21 @@
-"""What to write into a gRPC service config or an Envoy route to have a hedge there.
+"""Settings that reproduce a hedge in a gRPC service config or an Envoy route.
 
-Both know only fixed delays, so a running percentile is given as the seconds that it had at the highest load simulated:
-that percentile of the choice's own latencies, its copies' load and gain among them. (That of no redundancy is shorter
-on a busy fleet, and a fixed delay that is too short does not mend itself: copies make queues, which make more copies.)
-Where answers take about as long as each other, as where nothing but losses is drawn, a percentile of them is what most
-of them take, and on real machines most would come just after it: the delay is then longer, see MARGIN. What the fixed
-delay gives is simulated as well, see `fixed`.
+Both know only fixed delays. A running percentile is therefore replaced by its value in seconds at the highest simulated
+load: the percentile of the choice's own latencies, which include the load and the gain of its copies. (The percentile
+without redundancy is shorter on a busy fleet, and a fixed delay that is too short does not correct itself: copies
+lengthen queues, which cause more copies.) If nearly all answers take the same time, for example because stragglers
+only lose replies, the percentile is close to that common time, and on real machines most answers would come just after
+the delay. The delay is then lengthened by MARGIN. The result of the fixed delay is simulated too, see `fixed`.
 
-Sources: gRPC proposal A6 and its guide to request hedging (hedging policies are implemented in the Java and .NET
-clients, not in Go, C++ or Python); Envoy's API reference of RetryPolicy, HedgePolicy and RetryBudget, version 3 (a
-time-out of a try counts as a 5xx, so that must be retried).
+Sources: gRPC proposal A6 and the gRPC guide to request hedging (hedging policies are implemented in the Java and .NET
+clients, not in Go, C++ or Python); Envoy's API reference (v3) of RetryPolicy, HedgePolicy and RetryBudget (a per-try
+timeout counts as a 5xx, so 5xx must be retried).
 
-What neither can do as simulated here: send the copy to the least loaded other worker (gRPC sends it to the next pick of
-its load balancer, so choose one that knows of loads; Envoy avoids the host that was tried by the predicate below), and
-bound copies by requests (a gRPC client throttles only by failures; Envoy's budget counts active requests). Nor can
-Envoy reissue: without a hedge policy its time-out of a try bounds the last try as well, and the request then fails.
+Two things differ from the simulation. First, neither sends the copy to the least loaded other worker: gRPC sends it to
+the next pick of its load balancer, so choose one that considers load; Envoy avoids the host already tried, by the
+predicate below. Second, neither limits copies to a share of the requests: a gRPC client throttles only after failures,
+and Envoy's budget counts active requests. Envoy also cannot reissue: without a hedge policy, its per-try timeout limits
+the last try as well, and the request then fails.
 """
 
 from __future__ import annotations
@@ -29,13 +30,14 @@ from collagebench.study.wishes import Candidate
 
 METHOD = {"service": "inference.GRPCInferenceService", "method": "ModelInfer"}
 JUST, MARGIN = 0.05, 0.2
-"""A delay that is less than the first share above the median is made longer by the second."""
+"""A delay less than JUST (a share) above the median is lengthened by MARGIN (a share)."""
 
 
 def settings(choice: Candidate, summary: dict[str, Any]) -> dict[str, Any] | None:
-    """Return `delay_s`, `longer` (by what share than the percentile), `grpc` and `envoy`; None for other schemes.
+    """Return `delay_s`, `longer` (the share by which it exceeds the percentile), `grpc` and `envoy`.
 
-    `summary` is that of the experiment with the choice at the highest load.
+    `summary` is that of the choice's experiment at the highest load. Returns None if the choice is not a hedge that
+    copies every late request, or if its percentile is unknown.
     """
     if choice.scheme != "hedge" or choice.options.get("hedge_probability", 1.0) != 1.0:
         return None
@@ -56,13 +58,13 @@ def _texts(delay: float, longer: float, choice: Candidate) -> dict[str, Any]:
 
 
 def fixed(choice: Candidate, delay: float) -> SchemeConfig:
-    """Return the choice with `delay` seconds in place of its running percentile, as gRPC and Envoy have it."""
+    """Return the choice with a fixed delay in seconds instead of its running percentile, as in gRPC and Envoy."""
     options = {**choice.options, "hedge_delay": delay}
     return SchemeConfig(choice.scheme, f"{choice.scheme} after {1e3 * delay:.7g} ms", tuple(sorted(options.items())))
 
 
 def _as_text(delay: float) -> str:
-    """Return seconds as protobuf's JSON has a Duration: no exponent, at most nine decimals."""
+    """Return seconds in protobuf's JSON form of a Duration: no exponent, at most nine decimals."""
     return f"{delay:.9f}".rstrip("0").rstrip(".") + "s"
 
 

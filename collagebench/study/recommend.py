@@ -1,8 +1,8 @@
-"""Which scheme for this fleet, these models, this load: every candidate simulated, judged, ranked and explained.
+"""Recommend a scheme for a fleet, models and loads: every candidate is simulated, judged, ranked and explained.
 
-Each candidate is simulated beside no redundancy at each load of the range, as a point of a study (see `points`): the
-arrivals, images and slowdowns are the same in all of them, so that candidates differ by what they do and nothing else.
-What was simulated stays in the study's directory, and is not done again.
+Each candidate is simulated together with no redundancy at each load, as a point of a study (see `points`). Arrivals,
+images and slowdowns are the same in all points of a load, so candidates differ only in what they do. Points are kept in
+the study's directory and are not simulated again.
 """
 
 from __future__ import annotations
@@ -38,24 +38,24 @@ ELSEWHERE = {
     *("fleet", "host", "remote_python", "bootstrap", "endpoint", "tls_ca", "tls_cert", "tls_key", "pixel_scale"),
     *("ray_address", "ray_cpus", "ray_resource", "ray_placement"),
 }
-"""How much is measured, and where: the choice of whoever tries what was recommended."""
+"""Fields left out of the recommended `run` command: how much to measure and where is up to the user who tries it."""
 DESCRIBED = [field.name for field in fields(Config) if field.name not in ELSEWHERE]
-"""What a user says of the fleet that a recommendation is for."""
+"""Fields that describe the fleet for which the recommendation is made."""
 
 Summary = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A question: the fleet and its stragglers (a config), its loads, and what is wished for."""
+    """The question: a fleet with its stragglers (a config), its loads, and the user's wishes."""
 
     config: Config
-    """Of one experiment; its rate, its utilisation and its schemes are replaced."""
+    """The experiment; its rate, utilisation and schemes are replaced."""
     loads: tuple[dict[str, float], ...]
-    """`{"rate": …}` or `{"utilisation": …}`, rising."""
+    """`{"rate": …}` or `{"utilisation": …}`, in ascending order."""
     wishes: Wishes
     schemes: tuple[str, ...] = ()
-    """Names of the schemes that are considered; none for all."""
+    """Names of the schemes to consider; empty for all."""
 
 
 def recommend(
@@ -66,12 +66,12 @@ def recommend(
 ) -> dict[str, Any]:
     """Answer the question; return the whole answer as plain JSON values.
 
-    `directory` keeps the points, `jobs` and `done` are those of `run_points`.
+    The points are kept in `directory`. `jobs` and `done` are those of `run_points`.
 
     Raises:
         UsageError: the question makes no sense.
         CollagebenchError: images, models or records cannot be read or written.
-        Interrupted: the user stopped it; what is simulated stays.
+        Interrupted: the user stopped it; finished points are kept.
     """
     done(0, 1, "preparing")
     wishes = asked.wishes
@@ -96,7 +96,7 @@ def recommend(
     if answer["choice"] is not None:
         exported = settings(judged[place], summaries[place][-1])
         if exported is not None:
-            # A fixed delay is another scheme than the running percentile that was judged, so it is simulated as well.
+            # A fixed delay differs from the running percentile that was judged, so it is simulated as well.
             one = fixed(judged[place], exported["delay_s"])
             with_it = run_points(_points_of(asked, one), directory, compute, jobs, done)
             given = candidate_of(one, with_it, wishes)
@@ -106,10 +106,10 @@ def recommend(
 
 
 def save(answer: dict[str, Any], directory: Path) -> None:
-    """Keep the answer beside its points: as JSON, and as a page.
+    """Write the answer beside its points, as JSON and as a page.
 
     Raises:
-        OutputError: it cannot be written.
+        OutputError: a file cannot be written.
     """
     keep_answer(answer, recommendation_page(answer, directory.resolve().name), directory, (ANSWER, PAGE))
 
@@ -122,7 +122,7 @@ def load_of(load: dict[str, float]) -> dict[str, Any]:
 def _points(asked: Asked, able: Sequence[SchemeConfig]) -> list[Point]:
     """Return the points of all candidates, no redundancy first, each at all loads in turn.
 
-    An SLO is no part of them, so that another one is answered from the same records.
+    They do not contain the SLO, so that a question with another SLO reuses the same records.
     """
     return [point for one in (NONE, *able) for point in _points_of(asked, one)]
 
@@ -137,20 +137,20 @@ def _points_of(asked: Asked, one: SchemeConfig) -> list[Point]:
 
 
 def _directory(scheme: SchemeConfig, load: dict[str, float]) -> str:
-    """Return the name of a point's directory, which says all in which points of one fleet differ."""
+    """Return the name of a point's directory, made of everything in which points of one fleet differ."""
     after = dict(scheme.options).get("default_after", "")  # depends on the SLO, and is not in the variant's name
     words = re.sub(r"[^\w.]+", "-", f"{scheme.variant} {after} {' '.join(load)}").strip("-")
     return f"{words}-{next(iter(load.values())):.12g}"
 
 
 def candidate_of(scheme: SchemeConfig, summaries: Sequence[Summary], wishes: Wishes) -> Candidate:
-    """Return what a scheme gave in the experiments, one for each load, whose summaries these are."""
+    """Return a scheme's figures as a candidate, from the summaries of its experiments, one for each load."""
     at = tuple(_figures(scheme.variant, summary, wishes.quantile) for summary in summaries)
     return Candidate(scheme.variant, scheme.name, dict(scheme.options), at)
 
 
 def warned(summaries: Sequence[Summary]) -> list[str]:
-    """Return what a reader of the figures of some experiments should know, once where only numbers differ."""
+    """Return the warnings of some experiments; those that differ only in numbers are merged."""
     return [text for _, text in notes_of(summaries)]
 
 
@@ -163,10 +163,10 @@ def _figures(variant: str, summary: Summary, quantile: str) -> Figures:
     against = one["versus"]["accuracy"] if one["versus"] else None
     ends = one["accuracy"]["ci95"]
     unsteady = [reason for reason in summary["reasons"] if reason.startswith(f"{variant}: ")]
-    if failing(one) == LOST:  # then its latency has no end, which says it all
+    if failing(one) == LOST:  # its latency is infinite then, which is reason enough
         unsteady = [reason for reason in unsteady if reason not in one["unstable"]]
     if few_fleets(summary["stragglers"] or {}, summary["config"]["workers"], one["runs"]):
-        interval = None  # it says less than chance does, which decides what machines there are
+        interval = None  # too narrow: with few fleets, the random choice of machines matters more
     return Figures(
         latency=latency if latency is not None else inf if at_least is None else at_least,
         low=interval[0] if interval else 0.0,
@@ -184,16 +184,16 @@ def _figures(variant: str, summary: Summary, quantile: str) -> Figures:
 
 
 def _at_most(lost: float, one: dict[str, Any], against: dict[str, Any] | None) -> float:
-    """Return the upper end of the interval of what a scheme loses; `against`: its answers beside no redundancy's."""
+    """Return the upper end of the interval of a scheme's loss; `against` compares its answers with no redundancy's."""
     if by_single(one) and not (against and against["won"] + against["lost"]):
-        return lost  # no answer differs, because it is the same model that answers
+        return lost  # the same model answers, and no answer differs
     if against is None:
-        return 1.0  # there is no request of which both answers are known
+        return 1.0  # no request has a known answer from both
     return float(lost + against["difference"] - against["ci95"][0])
 
 
 def _right(summary: Summary, variant: str) -> float | None:
-    """Return the share of all requests that are answered rightly: one without an answer is not; None if not known."""
+    """Return the share of all requests that are answered correctly; None if unknown. No answer counts as wrong."""
     one = of_scheme(summary, variant)
     overall = one["accuracy"]["overall"]
     return None if overall is None else float(overall * (1 - one["failed"] / one["requests"]))
@@ -202,7 +202,7 @@ def _right(summary: Summary, variant: str) -> float | None:
 def _answer(
     asked: Asked, judged: Sequence[Candidate], left: Sequence[Left], plain: Sequence[Summary]
 ) -> dict[str, Any]:
-    """Return everything that there is to say, as JSON, but for settings and validation."""
+    """Return the answer as plain JSON values; warnings, settings and validation are filled in later."""
     wishes = asked.wishes
     order = ranked(judged, wishes)
     nearest = {} if order else near_misses(judged, wishes)
@@ -271,17 +271,17 @@ def _as_json(one: Candidate) -> dict[str, Any]:
 
 
 def on_real_workers(asked: Asked, rate: float) -> Config:
-    """Return the experiment of real workers at the highest load, which is `rate` requests a second."""
+    """Return the experiment for real workers at the highest load, which is `rate` requests per second."""
     config = replace(asked.config, **load_of(asked.loads[-1]))
     if config.compute == "emulated":
         return config
-    if config.compute_time is not None:  # workers are not told how long it takes, so that a load is another rate there
+    if config.compute_time is not None:  # real inferences take another time, so a utilisation would be another rate
         config = replace(config, compute_time=None, **load_of({"rate": float(f"{rate:.6g}")}))
     return replace(config, accuracy=Config().accuracy)  # every answer is classified
 
 
 def _command(asked: Asked, choice: Candidate, rate: float) -> str:
-    """Return the options by which `run` tries the choice on the same fleet at the highest load."""
+    """Return the options of `run` that try the choice on the same fleet at the highest load."""
     described, default = on_real_workers(asked, rate), Config()
     words = ["--scheme", choice.scheme]
     for name, value in choice.options.items():

@@ -1,4 +1,4 @@
-"""A sweep: the cells of a grid as experiments in one directory, simulated side by side or run one after the other."""
+"""A sweep: the cells of a grid as experiments in one directory, simulated in parallel or run one after the other."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from collagebench.study.points import Compute, Point, measured, run_points
 from collagebench.study.pool import MakePool
 
 SPARE = 1 << 12
-"""Bytes by which `sweep.json` may be longer at the end, where it says what went wrong; room is held for all of it."""
+"""Bytes by which `sweep.json` may grow when it records an error at the end; disk space is reserved for it."""
 
 
 def simulate_sweep(
@@ -34,14 +34,14 @@ def simulate_sweep(
     finished: Callable[[Point, dict[str, Any]], None] = lambda point, summary: None,
     pool: MakePool | None = None,
 ) -> None:
-    """Simulate the cells of `grid` side by side; with `resume`, those that `directory` does not hold yet.
+    """Simulate the cells of `grid` in parallel; with `resume`, those that `directory` does not hold yet.
 
-    `jobs`, `done`, `finished` and `pool` are those of `run_points`, whose points the cells are.
+    `jobs`, `done`, `finished` and `pool` are those of `run_points`; each cell is a point.
 
     Raises:
-        UsageError: the sweep that is to be resumed is another one.
-        CollagebenchError: a cell could not be done; those that are finished stay.
-        Interrupted: the user stopped it; what is finished stays.
+        UsageError: the sweep in `directory` is a different one and cannot be resumed.
+        CollagebenchError: a cell failed; finished cells are kept.
+        Interrupted: the user stopped it; finished cells are kept.
     """
     done(0, 1, "preparing")
     known = _earlier(grid, directory, "simulated") if resume else {}
@@ -58,9 +58,9 @@ def run_sweep(
     progress_of: Callable[[Cell], contextlib.AbstractContextManager[Progress]],
     token: Token | None = None,
 ) -> None:
-    """Run the cells of `grid` on real workers, one after the other; `progress_of` gives each somebody who watches it.
+    """Run the cells of `grid` on real workers, one after the other; `progress_of` gives each cell its progress view.
 
-    `token` is what servers that already run want to see.
+    `token` is the bearer token for servers that already run.
 
     Raises what `simulate_sweep` raises.
     """
@@ -79,11 +79,11 @@ def run_sweep(
 
 
 def recorded_values(directory: Path) -> dict[str, Any]:
-    """Return what the sweep in `directory` was asked for, by Config field; several values are a tuple.
+    """Return the values that the sweep in `directory` was given, by Config field; several values are a tuple.
 
     Raises:
-        DataError: it cannot be read.
-        UsageError: it is of another version.
+        DataError: the sweep cannot be read.
+        UsageError: another version of the program wrote it.
     """
     found = from_json(dict(read_sweep(directory).values))
     if "schemes" in found:
@@ -96,7 +96,7 @@ def _tuples(options: tuple[tuple[str, Any], ...]) -> tuple[tuple[str, Any], ...]
 
 
 def _earlier(grid: Grid, directory: Path, engine: str) -> Compute:
-    """Return the times of inference of a sweep that is gone on with, once it is seen to be a part of `grid`."""
+    """Return the inference times of the sweep to resume; UsageError if its cells are not among those of `grid`."""
     sweep = read_sweep(directory)
     if sweep.engine != engine:
         verb = VERBS.get(sweep.engine, "another program")
@@ -114,7 +114,7 @@ def _earlier(grid: Grid, directory: Path, engine: str) -> Compute:
 
 @contextlib.contextmanager
 def _kept(grid: Grid, directory: Path, engine: str, resume: bool, compute: Compute) -> Iterator[None]:
-    """Write down what the sweep is before it begins, and how it ended."""
+    """Write `sweep.json` before the sweep begins, and update it with how the sweep ended."""
     if not resume and directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
         raise OutputError(
             f"{directory} is not empty; choose another directory, so that no results are overwritten"
@@ -152,7 +152,7 @@ def _kept(grid: Grid, directory: Path, engine: str, resume: bool, compute: Compu
 
 
 def _plain(value: Any) -> Any:
-    """Return values as JSON knows them."""
+    """Return a value made of plain JSON types."""
     if is_dataclass(value) and not isinstance(value, type):
         facts = asdict(value)
         return _plain({**facts, "options": dict(facts["options"])} if "options" in facts else facts)

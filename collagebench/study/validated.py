@@ -1,9 +1,9 @@
-"""A recommendation held against real workers: the choice, the runner-up and no redundancy, live at the highest load.
+"""Check a recommendation on real workers: run the choice, the runner-up and no redundancy at the highest load.
 
-It is confirmed if the live run is VALID, the choice surely met there what was asked for, and the runner-up is not
-better by more than noise: it does not surely meet everything at a cost that is lower by more than ABOUT says (with an
-SLO), or is not really faster (without one). Where the choice only perhaps met it, its intervals being too wide to tell,
-it is neither confirmed nor refuted.
+The recommendation is confirmed if the live run is VALID, the choice surely meets the wishes there, and the runner-up is
+not better by more than noise. The runner-up is better if it surely meets the wishes, too, and is cheaper by more than
+ABOUT (with an SLO), or faster by more than ABOUT with an interval that does not overlap (without one). If the choice
+only perhaps meets the wishes, because its intervals are too wide, it is neither confirmed nor refuted.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from collagebench.study.recommend import NONE, Asked, candidate_of, on_real_work
 from collagebench.study.wishes import ABOUT, Candidate, Wishes, status
 
 LIVE = "live"
-"""The name of the run's directory."""
+"""Name of the live run's directory."""
 
 
 def validate(asked: Asked, answer: Mapping[str, Any], directory: Path, progress: Progress) -> dict[str, Any]:
-    """Run it below `directory` and return what came of it, to be the answer's `validation`.
+    """Run the recommendation live below `directory`; return the result, for the answer's `validation`.
 
     Raises what `experiment.run` raises.
     """
@@ -81,7 +81,7 @@ def _is_better(runner_up: Candidate, choice: Candidate, wishes: Wishes) -> bool:
     if not runner_up.worst.latency < choice.worst.latency * (1 - ABOUT["latency"]):
         return False
     low, high = (choice.worst.low, runner_up.worst.high)
-    return high < low  # their intervals do not touch
+    return high < low  # the intervals do not overlap
 
 
 def _said(choice: Candidate, runner_up: Candidate | None, better: bool, valid: bool, wishes: Wishes) -> str:

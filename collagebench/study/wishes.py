@@ -1,24 +1,26 @@
-"""What a user asks of a scheme, what each candidate gives, and which of those that give it is chosen.
+"""The user's wishes, the figures of each candidate, and how the candidates that meet the wishes are ranked.
 
-A candidate is judged at every load of the range that was asked for, and by its worst:
+A candidate is judged at every given load, and by the worst one. It must be:
 
-    steady      its queue does not grow without end
-    in time     the quantile of latency that the SLO is about is below the SLO: surely, if the upper end of its 95 %
-                interval is, else perhaps
-    accurate    it answers as many requests rightly as the floor wants, and loses no more against no redundancy than
-                the user allows: surely, if that holds at the worse end of the 95 % interval, else perhaps
-    affordable  the worker time that it spends on a request is within the budget, beside that of no redundancy, at
-                every load
+    steady      its queue does not grow without bound
+    in time     its latency quantile is not above the SLO; it surely is not if the upper end of the 95 % interval is
+                not, else perhaps
+    accurate    its share of right answers reaches the floor, and its loss against no redundancy is within the limit;
+                surely so if this holds at the worse end of the 95 % interval, else perhaps
+    affordable  its worker time per request, relative to no redundancy, is within the budget at every load
 
-What is left is ranked by cost, which is worker time a request beside no redundancy, the mean over the loads: on equal
-hardware that is energy, and room for other work. Where costs are about equal, the more accurate wins, then the one
-whose latency is surely lower, by the upper end of its interval; but where no redundancy will do, nothing is simpler,
-and it comes first. Where there is no SLO, latency comes first: what is shown to be faster than no redundancy (the
-paired tests of `statistics.best` over the runs that all of them met), then no redundancy; and of those, of the fastest
-and what is not shown to be slower, the cheapest, then the most accurate. ABOUT says what differences are too small to
-decide anything.
+With an SLO, the remaining candidates are ranked by cost: worker time per request relative to no redundancy, the mean
+over the loads. On equal hardware it stands for energy and for room for other work. If costs are about equal, the more
+accurate candidate wins, then the one with the lower upper end of its latency interval. But if no redundancy meets the
+wishes, it comes first, because nothing is simpler.
 
-A candidate is on the front if no other is at least as good in latency, accuracy and cost, and better in one.
+Without an SLO, candidates that are shown to be faster than no redundancy (by the paired tests of `statistics.best` over
+the common runs) come first, then no redundancy, then the rest. Within each group, the next place goes to the cheapest,
+then the most accurate, of the fastest and those that are not shown to be slower.
+
+ABOUT lists the differences that are too small to decide anything.
+
+A candidate is on the front if no other is at least as good in latency, accuracy and cost, and better in one of them.
 """
 
 from __future__ import annotations
@@ -33,28 +35,28 @@ from collagebench.statistics.best import Figure, faster_than, fastest
 from collagebench.statistics.ratio import Tail
 
 ABOUT = {"cost": 0.02, "accuracy": 0.001, "latency": 0.05, "upper end": 0.05}
-"""Cost and accuracy: differences; latency and the upper end of its interval: a share of the lower one."""
+"""Cost and accuracy: absolute differences. Latency and the upper end of its interval: shares of the lower value."""
 LOSS = 0.01
-"""Share of answers that redundancy may make wrong where nothing else is asked for."""
+"""Share of answers that redundancy may make wrong, unless the user states a limit or a floor."""
 QUANTILES = ("p50", "p90", "p95", "p99")
-"""What an SLO may be about."""
+"""Quantiles to which an SLO may apply."""
 
 Status = Literal["meets", "perhaps", "unsteady", "late", "inaccurate", "expensive"]
 
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """What is asked for; None: nothing."""
+    """The user's requirements; None means no requirement."""
 
     slo: float | None = None
-    """Seconds that the quantile may take."""
+    """Highest allowed value of the quantile, in seconds."""
     quantile: str = "p99"
     accuracy: float | None = None
     """Share of all answers that must be right."""
     loss: float | None = None
-    """Share of answers that may be wrong in addition to those of no redundancy; None: LOSS unless `accuracy` is set."""
+    """Share of answers that may be wrong beyond those without redundancy; None: LOSS unless `accuracy` is set."""
     budget: float | None = None
-    """Worker time beyond that of no redundancy, as a share of it."""
+    """Allowed extra worker time, as a share of that without redundancy."""
 
     def __post_init__(self) -> None:
         if self.quantile not in QUANTILES:
@@ -67,45 +69,45 @@ class Wishes:
 
     @property
     def allowed_loss(self) -> float | None:
-        """The loss of accuracy that is really allowed."""
+        """The loss of accuracy that is allowed, with the default applied."""
         return LOSS if self.loss is None and self.accuracy is None else self.loss
 
 
 OPTIONS = {"accuracy": "accuracy-floor", "loss": "accuracy-loss", "budget": "budget"}
-"""What the command line calls the fields."""
+"""Names of the fields on the command line."""
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What one candidate gave at one load."""
+    """The figures of one candidate at one load."""
 
     latency: float
-    """The quantile that is asked about, in seconds; infinite where failures reach it or the queue grew."""
+    """The wished quantile, in seconds; infinite if failures reach it or the queue grows."""
     low: float
     high: float
-    """Ends of its 95 % interval; the infinite and 0 where there is none."""
+    """Ends of its 95 % interval; 0 and infinity if there is none."""
     accuracy: float | None
     lost: float | None
-    """Share of requests that no redundancy answers rightly and this does not, on balance; below 0 if it is better."""
+    """Accuracy of no redundancy minus that of this candidate; below 0 if this one is better."""
     work: float | None
-    """Worker time a request, beside that of no redundancy."""
+    """Worker time per request, relative to no redundancy."""
     unsteady: str | None = None
-    """Why its latency means nothing, if so."""
+    """Why the latency is meaningless; None if it is not."""
     accuracy_low: float | None = None
     """The lower end of the 95 % interval of `accuracy`."""
     lost_high: float | None = None
-    """The upper end of that of `lost`."""
+    """The upper end of the 95 % interval of `lost`."""
     bounded: bool = True
-    """Whether `latency` is the quantile; else there are too few requests to say more than that it is not lower."""
+    """Whether `latency` is the quantile itself; if False, there are too few requests, and it is only a lower bound."""
     by_run: tuple[float, ...] = ()
     """The quantile in each run."""
     tail: Tail | None = None
-    """What its ratio to another candidate's is made of; None where `latency` is not the quantile."""
+    """What a ratio of two candidates' quantiles is computed from; None if `latency` is not the quantile."""
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A variant and what it gave at each load, in the order of the loads."""
+    """A variant and its figures at each load, in the order of the loads."""
 
     variant: str
     scheme: str
@@ -114,51 +116,51 @@ class Candidate:
 
     @property
     def worst(self) -> Figures:
-        """The load at which it is slowest."""
+        """The figures at the load where it is slowest."""
         return max(self.at, key=lambda figures: (figures.unsteady is not None, figures.latency, figures.high))
 
     @property
     def at_most(self) -> float:
-        """The highest upper end of its latency over the loads; infinite where one has no interval."""
+        """The highest upper end of its latency interval over the loads; infinite if a load has no interval."""
         return max(figures.high for figures in self.at)
 
     @property
     def cost(self) -> float:
-        """Mean work over the loads; infinite where it is not known."""
+        """Mean work over the loads; infinite if it is unknown at one of them."""
         known = [figures.work for figures in self.at if figures.work is not None]
         return sum(known) / len(known) if len(known) == len(self.at) else math.inf
 
     @property
     def dearest(self) -> float:
-        """The most work at any load; infinite where it is not known."""
+        """The most work at any load; infinite if it is unknown at one of them."""
         return max(math.inf if figures.work is None else figures.work for figures in self.at)
 
     @property
     def accuracy(self) -> float | None:
-        """The lowest over the loads."""
+        """The lowest accuracy over the loads; None if unknown."""
         known = [figures.accuracy for figures in self.at if figures.accuracy is not None]
         return min(known) if known else None
 
     @property
     def lost(self) -> float | None:
-        """The most over the loads."""
+        """The greatest loss over the loads; None if unknown."""
         known = [figures.lost for figures in self.at if figures.lost is not None]
         return max(known) if known else None
 
     @property
     def lost_at_most(self) -> float | None:
-        """The highest upper end of its loss over the loads; None where none is known."""
+        """The highest upper end of its loss over the loads; None if none is known."""
         known = [figures.lost_high for figures in self.at if figures.lost_high is not None]
         return max(known) if known else None
 
     @property
     def accuracy_at_least(self) -> float | None:
-        """The lowest lower end of its accuracy over the loads; None where none is known."""
+        """The lowest lower end of its accuracy over the loads; None if none is known."""
         known = [figures.accuracy_low for figures in self.at if figures.accuracy_low is not None]
         return min(known) if known else None
 
     def beats(self, other: Candidate) -> bool:
-        """Say whether this is nowhere worse in latency, accuracy and cost, and somewhere better."""
+        """Tell whether this is not worse in latency, accuracy or cost, and better in at least one of them."""
         if self.worst.unsteady is not None:
             return False
         pairs = [(self.worst.latency, other.worst.latency), (self.cost, other.cost)]
@@ -168,7 +170,7 @@ class Candidate:
 
 
 def status(candidate: Candidate, wishes: Wishes) -> Status:
-    """Say what the candidate breaks, if anything: the first of what is listed above."""
+    """Return the first requirement that the candidate breaks, in the order above, or how surely it meets all."""
     worst = candidate.worst
     if worst.unsteady is not None:
         return "unsteady"
@@ -193,7 +195,7 @@ def status(candidate: Candidate, wishes: Wishes) -> Status:
 
 
 def ranked(candidates: Sequence[Candidate], wishes: Wishes) -> list[Candidate]:
-    """Return those that meet what is asked for, the best first; those that only perhaps do follow the others."""
+    """Return the candidates that meet the wishes, the best first, followed by those that perhaps do."""
     found: list[Candidate] = []
     none = next((candidate for candidate in candidates if candidate.scheme == "none"), None)
     for wanted in ("meets", "perhaps"):
@@ -208,10 +210,11 @@ def ranked(candidates: Sequence[Candidate], wishes: Wishes) -> list[Candidate]:
 
 
 def near_misses(candidates: Sequence[Candidate], wishes: Wishes) -> dict[str, Candidate]:
-    """Return, for when nothing meets all wishes, which candidate is nearest to it if one of them is dropped, by name.
+    """Return, for each wish that could be dropped, the candidate that meets all others and comes nearest to that wish.
 
-    That is the cheapest without a budget, the most accurate without a floor or a limit to its loss, and the fastest
-    without an SLO. A wish is left out that was not made, or without which nothing meets the others either.
+    Used if nothing meets all wishes. Nearest is the cheapest for the budget, the most accurate for the floor or the
+    limit of loss, and the fastest for the SLO. A wish is left out if the user did not make it, or if no candidate meets
+    all others.
     """
     dropped: dict[str, tuple[Wishes, Callable[[Candidate], float]]] = {}
     if wishes.budget is not None:
@@ -233,17 +236,14 @@ def near_misses(candidates: Sequence[Candidate], wishes: Wishes) -> dict[str, Ca
 
 
 def front(candidates: Sequence[Candidate]) -> list[Candidate]:
-    """Return those that no other beats, the fastest first."""
+    """Return the steady candidates that no other beats, the fastest first."""
     steady = [candidate for candidate in candidates if candidate.worst.unsteady is None]
     best = [candidate for candidate in steady if not any(other.beats(candidate) for other in steady)]
     return sorted(best, key=lambda candidate: candidate.worst.latency)
 
 
 def _by_speed(some: Sequence[Candidate], none: Candidate | None) -> list[Candidate]:
-    """Sort by latency, those that are not told apart from the fastest of what is left by cost and accuracy.
-
-    What is shown to be faster than no redundancy comes before it, everything else behind.
-    """
+    """Rank candidates without an SLO: those shown to be faster than `none`, then `none`, then the rest."""
     rivals = [one for one in some if one is not none]
     faster = rivals if none is None else faster_than_none(rivals, none)
     rest = [one for one in rivals if one not in faster]
@@ -251,6 +251,7 @@ def _by_speed(some: Sequence[Candidate], none: Candidate | None) -> list[Candida
 
 
 def _in_groups(some: Sequence[Candidate]) -> list[Candidate]:
+    """Repeatedly take the cheapest, then most accurate, of the fastest left and those not shown to be slower."""
     left, found = list(some), []
     while left:
         first = _in_order(as_fast(left), ("cost", "accuracy"))[0]
@@ -260,7 +261,7 @@ def _in_groups(some: Sequence[Candidate]) -> list[Candidate]:
 
 
 def faster_than_none(some: Sequence[Candidate], none: Candidate) -> list[Candidate]:
-    """Return those that are shown to be faster than no redundancy; where there is one run, those that are so by far."""
+    """Return those shown to be faster than no redundancy; with a single run, those faster by more than ABOUT."""
     if none.worst.unsteady is not None:
         return [one for one in some if one.worst.unsteady is None]
     steady = [one for one in some if one.worst.unsteady is None]
@@ -271,7 +272,7 @@ def faster_than_none(some: Sequence[Candidate], none: Candidate) -> list[Candida
 
 
 def as_fast(some: Sequence[Candidate]) -> list[Candidate]:
-    """Return the fastest and those that are not shown to be slower; where there is one run, those about as fast."""
+    """Return the fastest and those not shown to be slower; with a single run, those about as fast."""
     best = min(some, key=lambda one: one.worst.latency)
     if min(len(one.worst.by_run) for one in some) < 2:
         return [one for one in some if one.worst.latency <= best.worst.latency * (1 + ABOUT["latency"])]
@@ -284,7 +285,7 @@ def _figure(one: Candidate) -> Figure:
 
 
 def _in_order(some: Sequence[Candidate], keys: Sequence[str]) -> list[Candidate]:
-    """Sort by the first key, those that are about equal to the best of what is left by the second, and so on."""
+    """Sort by the first key; candidates about equal to the best one left are sorted by the next key, and so on."""
     left, found = list(some), []
     while left:
         best = left
@@ -300,7 +301,7 @@ def _in_order(some: Sequence[Candidate], keys: Sequence[str]) -> list[Candidate]
 
 
 def _key(candidate: Candidate, name: str) -> float:
-    """Return what is lower the better the candidate is."""
+    """Return the value of a key, turned so that lower is better."""
     if name == "accuracy":
         return -(candidate.accuracy or 0.0)
     return candidate.at_most if name == "upper end" else candidate.cost
