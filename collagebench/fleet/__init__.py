@@ -1,4 +1,4 @@
-"""Where workers run: each fleet yields connected workers and takes them down again."""
+"""Where workers run: each kind of fleet starts or reaches its workers, connects to them, and stops them again."""
 
 from collagebench.fleet.where import CANNOT, FLEETS, LOCAL, Kind, Where
 from collagebench.worker.spec import Disturbance, ModelFile, WorkerSpec

@@ -1,8 +1,8 @@
-"""The token that a server may ask for: where it comes from, how it travels, and where it never goes.
+"""The bearer token that a server may require: where it comes from, how it is sent, and how it is kept secret.
 
-It comes from a file or from the environment, never from the command line, which every user of the machine can read, nor
-from a profile, which somebody else may have written. It travels as `authorization: Bearer …` with each call, over TLS
-or inside this machine. It is in no config, record or log: a server that quotes it in an error is not quoted.
+It comes from a file or the environment. It never comes from the command line, which every user of the machine can read,
+nor from a profile, which somebody else may have written. It is sent as `authorization: Bearer …` with each call, over
+TLS or within this machine. It is in no config, record or log: if a server's error message contains it, it is masked.
 """
 
 from __future__ import annotations
@@ -15,32 +15,32 @@ from collagebench.errors import UsageError
 
 VARIABLE = "COLLAGEBENCH_TOKEN"
 MOST_BYTES = 8192
-"""No longer than the headers that servers accept; a file that is longer is no token."""
+"""Most bytes of a token file; servers accept no longer headers."""
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A secret, which does not show itself."""
+    """A secret, which its repr does not show."""
 
     value: str = field(repr=False)
 
     @property
     def metadata(self) -> tuple[tuple[str, str], ...]:
-        """What goes with every call."""
+        """The gRPC metadata to send with every call."""
         return (("authorization", f"Bearer {self.value}"),)
 
     def hidden_in(self, text: str) -> str:
-        """Return `text` without the token."""
+        """Return `text` with the token masked."""
         return text.replace(self.value, "…")
 
 
 def take_token(file: Path | None, wanted: bool) -> Token | None:
-    """Return the token in `file`, or else the environment's; None where none is `wanted`.
+    """Return the token in `file`, or else that in the environment; None if there is none, or none is `wanted`.
 
-    It is taken out of the environment either way, so that no child inherits it.
+    The variable is removed from the environment in any case, so that no child process inherits it.
 
     Raises:
-        UsageError: the file cannot be read, or there is no token in it.
+        UsageError: the file cannot be read, or does not hold a token.
     """
     text = os.environ.pop(VARIABLE, None)
     if not wanted:

@@ -1,8 +1,8 @@
-"""A connection to a Ray cluster that already runs, and this package on its nodes.
+"""A connection to a running Ray cluster, which gets a copy of this package.
 
-Ray ships the package to every node that runs something of ours; what it needs must be installed there: the `ray` extra,
-in the environment that the nodes run. Nothing is written to the cluster's disks but that copy, in the session directory
-of Ray, which Ray removes when it needs the room.
+Ray ships the copy to every node that runs our code. The dependencies must be installed there: the `ray` extra, in the
+nodes' Python environment. Only that copy is written to the nodes' disks, in Ray's session directory, and Ray removes it
+when it needs the space.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from collagebench.errors import FleetError, MissingExtra
 from collagebench.paths import profiles_dir
 
 REACH_WITHIN = 20.0
-"""Seconds until a cluster must be connected to."""
+"""Seconds to connect to a cluster."""
 KNOCK_WITHIN = 5.0
-"""Seconds until its port must be open."""
+"""Seconds to open a TCP connection to its port."""
 
 
 def connect(address: str, package: Path) -> Any:
     """Connect to the cluster at `address` and return the module `ray`; blocks for `REACH_WITHIN` seconds at most.
 
-    `address` is `auto`, `host:port` or `ray://host:port`; `package` is a copy of this one, to be shipped.
+    `address` is `auto`, `host:port` or `ray://host:port`; `package` is the copy of this package to ship.
 
     Raises:
         MissingExtra: Ray is not installed.
@@ -52,7 +52,7 @@ def connect(address: str, package: Path) -> Any:
         except BaseException as error:
             failure.append(error)
 
-    # Ray waits for ever for a cluster that is not there, and on the main thread it would take SIGTERM for itself.
+    # Ray waits forever for a cluster that does not exist, and on the main thread it would replace the SIGTERM handler.
     thread = threading.Thread(target=call, name="ray-init", daemon=True)
     thread.start()
     thread.join(REACH_WITHIN)
@@ -69,7 +69,7 @@ def connect(address: str, package: Path) -> Any:
 
 @contextmanager
 def copied_package(with_models: bool) -> Iterator[Path]:
-    """Yield a copy of this package, with the named experiments as an installed one has them, and with models or not."""
+    """Yield a temporary copy of this package, with profiles like an installed one, and with or without the models."""
     source = Path(collagebench.__file__).parent
     needless = ("__pycache__", "profiles", *(() if with_models else ("*.onnx",)))
     with tempfile.TemporaryDirectory(prefix="collagebench-") as directory:
@@ -80,17 +80,17 @@ def copied_package(with_models: bool) -> Iterator[Path]:
 
 
 def restore_signals() -> None:
-    """Have signals go to Python again, where Ray has put itself before it; to be called on the main thread."""
+    """Give signals back to Python's handlers, where Ray has installed its own; call it on the main thread."""
     for number in (signal.SIGINT, signal.SIGTERM):
         if (handler := signal.getsignal(number)) is not None:
             signal.signal(number, handler)
 
 
 def _knock(address: str) -> None:
-    """See that somebody listens at an address that names a host and a port.
+    """Check that a server listens at the address, if it names a host and a port.
 
     Raises:
-        FleetError: nobody does.
+        FleetError: none does.
     """
     host, colon, port = address.removeprefix("ray://").rpartition(":")
     if not colon or not port.isdecimal():

@@ -1,11 +1,11 @@
-"""A client's connection to one worker: the Open Inference Protocol over gRPC, and what can go wrong with it.
+"""The client's connection to one worker, by the Open Inference Protocol over gRPC, and the ways in which a call fails.
 
-A call ends in one of six ways: a `Reply`, a `TaskError` with one of four reasons, or the cancellation of the asyncio
-task that waits for it, which takes the call back:
+A call ends with a `Reply`, with a `TaskError` for one of four reasons, or with the cancellation of the asyncio task
+that awaits it, which cancels the call too. The reasons:
 
-    lost       the worker is gone, or went before it answered
-    crashed    the same, but it was made to crash and comes back
-    deadline   no answer came in time; a worker that is stopped, not dead, shows itself in no other way
+    lost       the worker ended, or the connection broke, before it answered
+    crashed    the same, but the worker was made to crash and will come back
+    deadline   no answer came in time; the only sign of a worker that is stopped (SIGSTOP) but not dead
     refused    the worker answered that it cannot do this
 """
 
@@ -25,15 +25,15 @@ from collagebench.fleet.reply import MalformedReply, parsed, tensor
 from collagebench.worker import wire
 
 GRACE = 0.5
-"""Seconds after its time-out that a call is given up from here: gRPC keeps none for a request that it cannot send, as
-to a stopped worker whose socket is full."""
+"""Seconds after its timeout until the client itself gives a call up. gRPC does not enforce the timeout of a request
+that it cannot send, for example to a stopped worker whose socket is full."""
 QUOTED = 300
-"""Characters that a sentence repeats of what a server says."""
+"""Most characters of a server's text to quote in a message."""
 
 CHANNEL_OPTIONS = [
     *wire.MESSAGE_SIZES,
     ("grpc.default_authority", "localhost"),
-    ("grpc.enable_retries", 0),  # a task sent twice in secret would be measured wrongly
+    ("grpc.enable_retries", 0),  # a task that gRPC resends unnoticed would be measured wrongly
     ("grpc.enable_http_proxy", 0),
     ("grpc.use_local_subchannel_pool", 1),
 ]
@@ -43,12 +43,12 @@ Reason = Literal["lost", "crashed", "deadline", "refused"]
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What a worker answered; times in seconds by its own clock, None where a foreign server reports none."""
+    """A worker's answer; times are in seconds by its own clock, None if a foreign server does not report them."""
 
     outputs: NDArray[np.float32] | None
     """[batch, …]; None from a worker that computes nothing."""
     queue: float | None
-    """Waiting in the worker before service began."""
+    """Time waiting in the worker's queue before the service began."""
     compute: float | None
     injected: float | None
     service: float | None
@@ -56,10 +56,10 @@ class Reply:
 
 
 class TaskError(Exception):
-    """A task that a worker will not answer: the reason in one word, and a sentence."""
+    """A task that a worker will not answer: the reason as one word, and details as a sentence."""
 
     def __init__(self, reason: Reason, detail: str, status: str | None = None) -> None:
-        """`status` is gRPC's name for what went wrong, where it was gRPC that said so."""
+        """`status` is the name of gRPC's status code, if the failure came from gRPC."""
         super().__init__(f"{reason}: {detail}")
         self.reason: Reason = reason
         self.detail = detail
@@ -67,7 +67,7 @@ class TaskError(Exception):
 
 
 def _is_cancelled() -> bool:
-    """Say whether somebody has cancelled the task that runs; Python 3.10 does not know."""
+    """Tell whether the current asyncio task has been cancelled; always False on Python 3.10, which cannot tell."""
     count: Any = getattr(asyncio.current_task(), "cancelling", lambda: 0)
     return bool(count())
 
@@ -78,20 +78,20 @@ class Connection:
 
     index: int
     target: str
-    """What gRPC calls its address, for example `unix:/tmp/x/0.sock`."""
+    """Its address in gRPC's notation, for example `unix:/tmp/x/0.sock`."""
     pid: int | None = None
     host: str = "localhost"
     versions: dict[str, str] = field(default_factory=dict)
     lost: str | None = None
-    """Why the worker is gone; None while it is there. Set by its fleet."""
+    """Why the worker is gone; None while it runs. Set by its fleet."""
     crashed: bool = False
-    """Whether the worker was made to crash and is not yet back."""
+    """Whether the worker was made to crash and is not back yet."""
     credentials: grpc.ChannelCredentials | None = field(default=None, repr=False)
-    """Of a channel with TLS; None for one without."""
+    """TLS credentials of the channel; None for one without TLS."""
     metadata: tuple[tuple[str, str], ...] | None = field(default=None, repr=False)
     """Sent with every call, for example a token."""
     options: tuple[tuple[str, Any], ...] = ()
-    """Of the channel, in place of or beside `CHANNEL_OPTIONS`."""
+    """Channel options that add to or override `CHANNEL_OPTIONS`."""
     _crashes: int = field(init=False, repr=False, default=0)
     _channel: Any = field(init=False, repr=False)
     _infer: Any = field(init=False, repr=False)
@@ -101,7 +101,7 @@ class Connection:
 
     @property
     def name(self) -> str:
-        """How sentences call it."""
+        """Its name in messages."""
         return f"worker {self.index}"
 
     def _connect(self) -> None:
@@ -113,7 +113,7 @@ class Connection:
         self._infer = self._method("ModelInfer")
 
     def _method(self, name: str) -> Any:
-        """Return a call that takes and returns serialized messages: gRPC itself makes None of what it cannot read."""
+        """Return a call on serialized messages, because gRPC itself would turn an unreadable response into None."""
         return self._channel.unary_unary(f"/{wire.SERVICE}/{name}", request_serializer=None, response_deserializer=None)
 
     async def _called(self, name: str, request: bytes, timeout: float) -> Any:
@@ -153,35 +153,35 @@ class Connection:
             raise TaskError("refused", f"{self.name} {error}") from None
 
     def crash(self) -> None:
-        """Expect the worker to go and to come back: calls that this cuts short fail as `crashed`, as do later ones."""
+        """Expect the worker to end and come back; until then, calls (also those in progress) fail as `crashed`."""
         self.crashed = True
         self._crashes += 1
 
     async def come_back(self, pid: int, timeout: float) -> None:
-        """Connect to the worker that was started again, as process `pid`.
+        """Connect to the restarted worker, which is now process `pid`.
 
-        The channel is a new one: the old one might wait a second or more before it tries again.
+        This opens a new channel, because the old one might wait a second or more before it reconnects.
 
         Raises:
-            TaskError: it cannot be reached within `timeout` seconds.
+            TaskError: the worker cannot be reached within `timeout` seconds.
         """
         old = self._channel
         self._connect()
         self.pid = pid
-        await old.close(timeout)  # waits for calls that have yet to hear that their worker is gone
+        await old.close(timeout)  # lets calls in progress fail first, because their worker is gone
         await self.ready(timeout)
         self.crashed = False
 
     @property
     def waits_here(self) -> bool:
-        """Whether the tasks that it has not begun wait in the client: then none can begin behind the client's back."""
+        """Whether tasks queue in the client; if so, none can begin without the client's knowledge."""
         return False
 
     async def ready(self, timeout: float) -> None:
-        """Connect, and return once the worker says that it is ready.
+        """Connect, and return once the worker reports that it is ready.
 
         Raises:
-            TaskError: it does not say so within `timeout` seconds.
+            TaskError: it does not within `timeout` seconds.
         """
         response = await self._called("ServerReady", b"", timeout)
         if not response.ready:
@@ -190,17 +190,17 @@ class Connection:
     async def infer(
         self, task: int, model: str, pixels: NDArray[Any], mode: wire.Mode | None, amount: float, timeout: float
     ) -> Reply:
-        """Have `model` classify `pixels` and return its answer.
+        """Let `model` classify `pixels`, and return the worker's reply.
 
         Cancelling the asyncio task that awaits this cancels the call; the worker drops it if it is still queued. Calls
-        are served in the order in which they reach the worker: of two made within a millisecond of each other, gRPC
-        delivers the second first now and then.
+        are served in the order in which they reach the worker. Of two calls made within a millisecond, gRPC sometimes
+        delivers the second one first.
 
         Args:
-            task: an id for the worker's eyes.
+            task: an id for the worker.
             model: the model's name.
             pixels: uint8 or float32 [batch, height, width, channels].
-            mode: how `amount` slows the task down; None for not at all.
+            mode: how `amount` slows the task down; None for no slowdown.
             amount: the straggler model's draw.
             timeout: seconds until the call is given up.
 
@@ -248,11 +248,11 @@ class Connection:
         return TaskError("refused", f"{self.name} refused the task: {details} ({code.name})", code.name)
 
     def _quoted(self, text: str) -> str:
-        """Return what the far end says, fit for a line of a terminal or a record."""
+        """Return a server's text as one printable line of limited length, for messages and records."""
         text = "".join(sign if sign.isprintable() else " " for sign in text[: 2 * QUOTED])
         text = " ".join(text.split())
         return text if len(text) <= QUOTED else f"{text[:QUOTED]}…"
 
     async def close(self) -> None:
-        """Hang up; calls that still wait are cancelled."""
+        """Close the channel; calls in progress are cancelled."""
         await self._channel.close()

@@ -1,17 +1,17 @@
-"""Servers that already run as workers: Triton, MLServer, KServe, whatever speaks the Open Inference Protocol over gRPC.
+"""Servers that already run, as workers: Triton, MLServer, KServe, or any other that speaks the Open Inference Protocol.
 
-A worker of such a fleet is one *slot*: a connection that has one request on its way at a time. The others wait here, in
-the client, in the order of sending. So a slot serves first come first served, like every worker of every other fleet,
-whatever the server behind it does; a request that is taken back while it waits is never sent; and as many requests are
-at one server at once as it has slots. A server whose address is given several times has several.
+A worker of such a fleet is a *slot*: a connection with at most one request in progress. Further requests wait in the
+client, in the order of sending. So every slot is first come, first served, like the workers of other fleets, whatever
+the server does. A request that is cancelled while it waits is never sent. A server gets at most as many requests at
+once as it has slots: one for each time that its address is given.
 
-Such a server knows nothing of injected slowness and reports no times of its own. So slowness is injected here: the
-slot holds the reply back, and takes no other request, until the time has passed that the draw asks for, counted from
-when the request was sent. Queue, computing and service are not known, and stay empty.
+Such a server knows nothing of injected slowness and does not report its own times. So the client injects: the slot
+holds the reply back, and takes no other request, until the drawn time has passed since the request was sent. The times
+of queue, compute and service are unknown and stay None.
 
-Nothing is started and nothing taken down. A connection that breaks, or a reply that does not come, loses the slot for
-the rest of the run, as in every fleet, also if the server comes back: what the run would measure from then on is not
-what it was asked to. A server that refuses a request fails that request only.
+Nothing is started or stopped. If a connection breaks or a reply does not come, the slot is lost for the rest of the
+run, as in every fleet. That also holds if the server comes back, because the run would no longer measure the fleet that
+it was to measure. A server that refuses a request fails only that request.
 """
 
 from __future__ import annotations
@@ -43,17 +43,17 @@ from collagebench.worker import wire
 from collagebench.worker.spec import ModelFile, WorkerSpec
 
 REACH_WITHIN = 10.0
-"""Seconds that a server gets to say what it serves."""
+"""Seconds for a server to describe what it serves."""
 FIRST_WITHIN = 60.0
-"""Seconds that its first inference may take, for which it may have to load a model."""
+"""Seconds for the first inference, for which the server may have to load the model."""
 BREAKS_WITHIN = 0.05
-"""Seconds in which a connection that has broken says so."""
+"""Seconds in which gRPC notices that a connection has broken."""
 TIMED, TIMED_SECONDS = 15, 2.0
-"""Inferences of each kind that are timed, or for how long at most, of three at least."""
+"""Most inferences of each kind to time, and most seconds to spend on them; at least three are timed."""
 SHOWN = 5
-"""Servers that a sentence names beside the one that it is about."""
+"""Most other failing servers to name in an error message."""
 MOST_BYTES = 4 << 20
-"""Of one reply; outputs are a hundredth of that."""
+"""Most bytes of a reply; real outputs are a hundredth of that."""
 
 
 @dataclass(slots=True)
@@ -62,29 +62,29 @@ class Slot(Connection):
 
     at: Address = field(kw_only=True)
     needed: Mapping[str, ModelFile] = field(kw_only=True)
-    """The models that it must serve, by what the manifest calls them."""
+    """The models that it must serve, by their names in the manifest."""
     token: Token | None = field(kw_only=True, default=None, repr=False)
     scale: float | None = field(kw_only=True, default=None)
-    """What pixels are multiplied by for a model that takes FP32."""
+    """Factor on the pixels for a model that takes FP32."""
     _signatures: dict[str, Signature] = field(init=False, repr=False, default_factory=dict)
     _turn: asyncio.Lock = field(init=False, repr=False, default_factory=asyncio.Lock)
 
     @property
     def name(self) -> str:
-        """How sentences call it."""
+        """Its name in messages."""
         return f"worker {self.index} at {self.at}"
 
     @property
     def waits_here(self) -> bool:
-        """Tasks queue in the client, so that none has begun behind its back."""
+        """True: tasks queue in the client."""
         return True
 
     async def ready(self, timeout: float) -> None:
-        """See that the server serves what is needed, and have each model answer once.
+        """Check that the server serves the needed models, and let each model answer once.
 
         Raises:
-            FleetError: the server cannot be reached, or is none of the protocol's.
-            ModelError: a model is not there, not ready, or not the one that is needed.
+            FleetError: the server cannot be reached, or does not speak the protocol.
+            ModelError: a model is missing, not ready, or not the needed one.
         """
         try:
             server = await self._called("ServerMetadata", b"", timeout)
@@ -103,7 +103,7 @@ class Slot(Connection):
 
     @property
     def scales(self) -> bool:
-        """Whether a model of it takes pixels that are multiplied by something."""
+        """Whether one of its models takes scaled pixels."""
         return any(known.scale is not None for known in self._signatures.values())
 
     async def _signature(self, needed: ModelFile, timeout: float) -> Signature:
@@ -137,7 +137,7 @@ class Slot(Connection):
     async def infer(
         self, task: int, model: str, pixels: NDArray[Any], mode: wire.Mode | None, amount: float, timeout: float
     ) -> Reply:
-        """Do what a `Connection` does, once it is this call's turn."""
+        """Wait until it is this call's turn; then do what `Connection.infer` does, and hold the reply back."""
         until = time.perf_counter() + timeout
         async with self._turn:
             if self.lost is not None:
@@ -166,9 +166,9 @@ class Slot(Connection):
             return Reply(outputs, None, None, time.perf_counter() - began - took, None)
 
     async def _stands(self) -> bool:
-        """Say whether the connection still stands: then it was the server itself that had no room for a request.
+        """Tell whether the connection still stands; if so, the server itself was too busy for a request.
 
-        That a connection has broken may take gRPC a moment to say, so it is asked a moment later.
+        gRPC takes a moment to notice a broken connection, so this waits first.
         """
         await asyncio.sleep(BREAKS_WITHIN)
         return self._channel.get_state() is grpc.ChannelConnectivity.READY
@@ -186,16 +186,16 @@ class Slot(Connection):
 async def endpoint_fleet(
     where: Where, specs: Sequence[WorkerSpec], on_lost: Callable[[int, str], None]
 ) -> AsyncIterator[Fleet]:
-    """Connect to the servers, yield the fleet once each has shown that it serves what is needed, and hang up.
+    """Connect to the servers, yield the fleet once all of them serve the needed models, and disconnect at the end.
 
     Args:
-        where: the servers' addresses, and what they want to know of this client. Slots are dealt to them in turn.
+        where: the servers' addresses, TLS files and token. Slots are assigned to the servers in turn.
         specs: what each slot must serve.
         on_lost: called once with index and reason for a slot whose connection broke.
 
     Raises:
-        UsageError: an address, a certificate or a key makes no sense, or a token would travel in the open.
-        ModelError: a server does not serve a model, or another one.
+        UsageError: an address, a certificate or a key is not valid, or the token would be sent unencrypted.
+        ModelError: a server does not serve a model, or serves a different one.
         FleetError: a server cannot be reached.
     """
     addresses = [address(text) for text in where.endpoint]
@@ -223,7 +223,7 @@ async def endpoint_fleet(
 
 
 async def _check(slots: Sequence[Slot]) -> None:
-    """See that all slots are ready; the error is that of the first that is not, and names the other servers."""
+    """Check that all slots are ready; raise the error of the first that is not, and name the other failing servers."""
     checks = await asyncio.gather(*(slot.ready(REACH_WITHIN) for slot in slots), return_exceptions=True)
     failed: dict[str, BaseException] = {}
     for slot, error in zip(slots, checks, strict=True):
@@ -254,7 +254,7 @@ def _slot(spec: WorkerSpec, at: Address, where: Where, secure: grpc.ChannelCrede
 
 
 def check_token(addresses: Sequence[Address], token: Token | None) -> None:
-    """See that a token does not leave this machine unencrypted.
+    """Check that the token does not leave this machine unencrypted.
 
     Raises:
         UsageError: it would.
@@ -268,12 +268,12 @@ def check_token(addresses: Sequence[Address], token: Token | None) -> None:
 
 
 async def times(fleet: Fleet, sizes: Sequence[tuple[ModelFile, int]]) -> dict[tuple[str, int], float]:
-    """Return the seconds that an inference takes, the way there and back included, by model and size of the batch.
+    """Return the seconds of an inference, including the network, by model and batch size.
 
-    The median over a few at each server that serves the model, one at a time.
+    Each is the median over several inferences, one at a time, on every server that serves the model.
 
     Raises:
-        FleetError: one fails.
+        FleetError: an inference fails.
     """
     found: dict[tuple[str, int], float] = {}
     for model, size in sizes:

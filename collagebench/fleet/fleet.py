@@ -1,7 +1,7 @@
-"""A fleet that is up: its connections, and what can be done to its workers, on however many hosts they are.
+"""A running fleet: its connections, and ways to disturb, crash and restart its workers, on any number of hosts.
 
-A fleet has one forkserver a host, or none where the workers are not ours to start (then nothing but requests can reach
-them). To its user it is one fleet: a worker is known by its index, wherever it runs.
+A fleet has one forkserver per host. It has none if the workers are not started here; they then accept requests, but
+cannot be disturbed or crashed. Callers identify a worker by its index, wherever it runs.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from collagebench.fleet.launcher import Gone, Launcher, What
 from collagebench.worker.spec import Disturbance, WorkerSpec
 
 BACK_WITHIN = 30.0
-"""Seconds that a worker gets from the moment when it is to be started again until it serves."""
+"""Seconds for a worker to serve again after it is due to restart."""
 
 Result = TypeVar("Result")
 
 
 class Fleet:
-    """Workers that are up; to iterate over it is to iterate over its connections."""
+    """Running workers; iterating over a fleet yields its connections."""
 
     def __init__(
         self,
@@ -32,13 +32,14 @@ class Fleet:
         on_back: Callable[[int], None],
         cannot: str | None = None,
     ) -> None:
-        """Be empty.
+        """Make an empty fleet.
 
-        `on_lost` is told of a worker that is gone and why, `on_back` of one that was made to crash and serves again.
-        `cannot` is the sentence that refuses to disturb or crash workers; None where that can be done.
+        `on_lost` is called with the index of a lost worker and the reason, `on_back` with the index of a worker that
+        was made to crash and serves again. `cannot` is the error message if workers cannot be disturbed or crashed;
+        None if they can.
         """
         self.facts: dict[str, dict[str, Any]] = {}
-        """What is known of a host, by the name that its connections have, for the records: never a secret."""
+        """Facts about each host, by the `host` of its connections, for the records; never a secret."""
         self._on_lost = on_lost
         self._on_back = on_back
         self._cannot = cannot
@@ -46,34 +47,34 @@ class Fleet:
         self._launchers: dict[int, Launcher] = {}
         """The forkserver of each worker that has one."""
         self._disturbed: list[tuple[Launcher, Disturbance]] = []
-        """Who was asked to disturb which workers, and not yet to leave them alone."""
+        """The disturbance in effect: each forkserver with its part of the workers."""
         self._whole = asyncio.Event()
         self._whole.set()
         self._returns: set[asyncio.Task[None]] = set()
         self._due: dict[int, float] = {}
-        """When each crashed worker must be back, by the event loop's clock."""
+        """Time at which each crashed worker must be back, by the event loop's clock."""
 
     def __iter__(self) -> Iterator[Connection]:
         return iter(self.connections)
 
     @property
     def connections(self) -> list[Connection]:
-        """One for every worker, those that are gone included."""
+        """One connection per worker, including lost workers."""
         return list(self._by_index.values())
 
     @property
     def hosts(self) -> list[dict[str, Any]]:
-        """One object for each host: `host`, the number of its `workers`, and what else is known of it."""
+        """One dict per host: `host`, the number of its `workers`, and its facts."""
         workers = Counter(connection.host for connection in self)
         return [{"host": host, "workers": count, **self.facts.get(host, {})} for host, count in workers.items()]
 
     async def disturb(self, disturbance: Disturbance) -> What:
-        """Slow workers down until `calm`, in the place of what slows any down now; return what was really started.
+        """Slow workers down until `calm`, replacing any current disturbance; return what was actually started.
 
-        A worker that ends is not disturbed any more, also if it comes back.
+        A worker that ends is no longer disturbed, even if it comes back.
 
         Raises:
-            FleetError: it cannot be done here, or not on one of the hosts; then nothing of it is left on any.
+            FleetError: this fleet or one of the hosts cannot do it; then the disturbance is undone on all hosts.
         """
         self._refuse()
         await self.calm()
@@ -91,9 +92,9 @@ class Fleet:
         return _in_order(answers)
 
     async def calm(self) -> What:
-        """Undo the disturbance; return what came of it once nothing of it is left.
+        """Undo the disturbance; return what it did, once it has completely ended.
 
-        Of workers whose forkserver is gone, and with it everything that it had started, only that is known.
+        If a forkserver has ended, and everything it had started with it, the items of its workers say only that.
 
         Raises:
             FleetError: a forkserver does not answer.
@@ -114,12 +115,12 @@ class Fleet:
             raise FleetError(self._cannot)
 
     def crash(self, worker: int, restart_after: float) -> bool:
-        """Kill a worker and start it again `restart_after` seconds later; return whether it was there to be killed.
+        """Kill a worker and restart it `restart_after` seconds later; return False if it is not running.
 
-        From now on its calls fail as `crashed`, until just before `on_back` is called.
+        Its calls fail as `crashed` until just before `on_back` is called.
 
         Raises:
-            FleetError: it cannot be done here.
+            FleetError: workers of this fleet cannot be crashed.
         """
         self._refuse()
         connection = self._by_index[worker]
@@ -134,7 +135,7 @@ class Fleet:
         return True
 
     def _check_back(self, worker: int, due: float) -> None:
-        """Count a worker as lost that should have been back by now, unless it has crashed once more since."""
+        """Count a worker as lost if it is not back by now, unless it has crashed again in the meantime."""
         connection = self._by_index[worker]
         if connection.crashed and connection.lost is None and self._due[worker] == due:
             self.lost(worker, f"was not back {BACK_WITHIN:g} s after it was due to restart")
@@ -171,14 +172,14 @@ class Fleet:
         await self.connect(connections, until - asyncio.get_running_loop().time())
 
     def take_in(self, connections: Sequence[Connection]) -> None:
-        """Count workers as the fleet's."""
+        """Add workers to the fleet, without connecting to them."""
         self._by_index.update({each.index: each for each in sorted(connections, key=lambda each: each.index)})
 
     async def connect(self, connections: Sequence[Connection], timeout: float) -> None:
-        """Take workers in that have been started, and return once each says that it is ready.
+        """Add workers that have been started, and return once all of them report that they are ready.
 
         Raises:
-            FleetError: one does not say so within `timeout` seconds.
+            FleetError: one does not within `timeout` seconds.
         """
         self.take_in(connections)
         try:
@@ -187,14 +188,14 @@ class Fleet:
             raise FleetError(f"a worker was started but cannot be reached: {error.detail}") from None
 
     def lost(self, index: int, reason: str) -> None:
-        """Take note that a worker is gone, and pass it on."""
+        """Mark a worker as lost, and call `on_lost`."""
         if index in self._by_index:
             self._by_index[index].lost = reason
             self._check_whole()
         self._on_lost(index, reason)
 
     def restarted(self, index: int, pid: int) -> None:
-        """Connect to a worker that has been started again, and tell of it."""
+        """Connect to a restarted worker in the background, and then call `on_back`."""
         task = asyncio.create_task(self._come_back(index, pid), name=f"worker-{index}-comes-back")
         self._returns.add(task)
         task.add_done_callback(self._returns.discard)
@@ -212,7 +213,7 @@ class Fleet:
                 self._on_back(index)
 
     async def close(self) -> None:
-        """Hang up; calls that still wait are cancelled."""
+        """Close all connections; calls in progress are cancelled."""
         for task in self._returns:
             task.cancel()
         await asyncio.gather(*self._returns, return_exceptions=True)
@@ -221,12 +222,12 @@ class Fleet:
 
 
 def _in_order(answers: Sequence[Any]) -> What:
-    """Return the items of several answers, in the order of the workers."""
+    """Return the items of several answers, sorted by worker."""
     return sorted((item for answer in answers for item in answer), key=lambda item: int(item["worker"]))
 
 
 async def all_of(tasks: Sequence[Coroutine[Any, Any, Result]]) -> list[Result]:
-    """Await all of them side by side; the first that fails cancels the others before its error goes on."""
+    """Await all tasks concurrently; if one fails, cancel the others and raise its error."""
     running = [asyncio.ensure_future(task) for task in tasks]
     try:
         return await asyncio.gather(*running)

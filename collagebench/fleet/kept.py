@@ -1,4 +1,4 @@
-"""Directories that go with whoever made them."""
+"""Directories that are removed with the process that made them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from collagebench.worker.outpost import KEEPER
 
 @contextlib.contextmanager
 def kept(directory: str) -> Iterator[None]:
-    """Have a directory in the block, which is removed at its end, also if this process is killed."""
+    """Remove a directory at the end of the block, even if this process is killed."""
     keeper = ["sh", "-c", KEEPER, "sh", directory]
     with subprocess.Popen(keeper, stdin=PIPE, stdout=DEVNULL, stderr=DEVNULL, start_new_session=True):
         yield

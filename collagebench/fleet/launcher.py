@@ -1,7 +1,7 @@
-"""The client's end of a forkserver: start workers, disturb them, hear of their deaths, take them down again.
+"""The client's side of a forkserver: start workers, disturb them, learn when they end, and stop them.
 
-A forkserver is any process that runs `collagebench.worker.forkserver` with its standard input and output connected to
-this end; whether it runs here or at the far end of an ssh connection makes no difference.
+A forkserver is a process that runs `collagebench.worker.forkserver`, on this machine or at the other end of an ssh
+connection. Its standard input and output are connected to this side.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from collagebench.worker.lines import line
 from collagebench.worker.spec import Disturbance, WorkerSpec, to_json
 
 KILL_AFTER = 1.0
-"""Seconds beyond the drain deadline after which the forkserver itself is killed."""
+"""Seconds after the drain deadline until the forkserver itself is killed."""
 
 
 CONFIRM_WITHIN = 60.0
-"""Seconds in which the forkserver must say that workers are disturbed or calm."""
+"""Seconds for the forkserver to confirm that workers are disturbed or calm."""
 
 
 class Gone(FleetError):
@@ -35,7 +35,7 @@ class Gone(FleetError):
 
 
 What = list[dict[str, Any]]
-"""What a disturbance has really started, or what came of it: one item a worker, as it goes into a run's records."""
+"""What a disturbance actually started, or what it did: one item per worker, in the form of a run's records."""
 
 
 class Launcher:
@@ -50,10 +50,10 @@ class Launcher:
         on_restarted: Callable[[int, int], None],
         log: str = "forkserver.log",
     ) -> None:
-        """Listen to the forkserver, whose own log, among those of its workers, is called `log`.
+        """Begin to listen to the forkserver; `log` is the name of its own log, in the directory of its workers' logs.
 
-        `on_lost` is told of a worker that ended and why, `on_crashed` of one that ended because it was told to, and
-        `on_restarted` of one that serves again after that, and its new process id.
+        `on_lost` is called with the index of a worker that ended and why, `on_crashed` with the index of a worker that
+        was made to crash, and `on_restarted` with its index and new process id when it serves again.
         """
         self._process = process
         self._logs = logs
@@ -66,22 +66,22 @@ class Launcher:
         self._ready: dict[int, asyncio.Future[dict[str, Any]]] = {}
         self._specs: dict[int, WorkerSpec] = {}
         self._unanswered: deque[asyncio.Future[What]] = deque()
-        """What waits for answers, which come in the order of the orders."""
+        """Orders that wait for an answer; answers come in the order of the orders."""
         self._gone: set[int] = set()
         self._marks: dict[str, int] = {}
-        """Where this fleet's part of a log begins; what is before it was written by an earlier fleet."""
+        """Offset in each log where this fleet's part begins; an earlier fleet wrote what is before."""
         self._serving = False
-        """From when all workers are ready until they are taken down: a worker that ends now is lost."""
+        """True from when all workers are ready until they are stopped; a worker that ends in this time is lost."""
         self._listener = asyncio.create_task(self._listen(), name="forkserver-listener")
 
     @property
     def directory(self) -> str | None:
-        """Where the workers' sockets lie; None until the forkserver has said so."""
+        """The directory of the workers' sockets; None until the forkserver has reported it."""
         up = self._up
         return up.result()["directory"] if up.done() and not up.cancelled() and up.exception() is None else None
 
     async def start(self, specs: Sequence[WorkerSpec], deadline: float) -> list[dict[str, Any]]:
-        """Start the workers and return what each reported, with `host`, in the order of `specs`.
+        """Start the workers and return their reports, with `host` added, in the order of `specs`.
 
         Raises:
             ModelError: a worker's model is missing, damaged, of the wrong shape, or not the one that was expected.
@@ -115,7 +115,7 @@ class Launcher:
         return reports
 
     def target(self, report: dict[str, Any]) -> str:
-        """Return what gRPC calls the address of a worker that has reported to be ready."""
+        """Return the gRPC address of a worker from its report."""
         return f"unix:{report['socket']}"
 
     def _order(self, **order: Any) -> None:
@@ -123,19 +123,19 @@ class Launcher:
         self._process.stdin.write(line(order))
 
     async def disturb(self, disturbance: Disturbance) -> What:
-        """Slow workers down until `calm`, in the place of what slows any down now; return what was really started.
+        """Slow workers down until `calm`, replacing any current disturbance; return what was actually started.
 
         Raises:
-            FleetError: it cannot be done there, or the forkserver is gone.
+            FleetError: the host cannot do it, or the forkserver has ended.
         """
         return await self._carried_out(disturb=asdict(disturbance))
 
     async def calm(self) -> What:
-        """Undo the disturbance; return what came of it once nothing of it is left.
+        """Undo the disturbance; return what it did, once it has completely ended.
 
         Raises:
-            Gone: the forkserver is, and with it everything that it had started.
-            FleetError: it does not answer.
+            Gone: the forkserver has ended, and everything it had started with it.
+            FleetError: the forkserver does not answer.
         """
         return await self._carried_out(calm=True)
 
@@ -154,7 +154,7 @@ class Launcher:
             ) from None
 
     def crash(self, worker: int, restart_after: float) -> None:
-        """Kill a worker and start it again `restart_after` seconds later; the callbacks tell of both."""
+        """Kill a worker and restart it `restart_after` seconds later; `on_crashed` and `on_restarted` report both."""
         self._order(crash={"worker": worker, "restart_after": restart_after})
 
     def _late(self, late: Sequence[int], deadline: float) -> FleetError:
@@ -167,7 +167,7 @@ class Launcher:
         )
 
     def _said(self, log: str) -> str:
-        """Return what the end of a log says, to be appended to a sentence."""
+        """Return the last lines of a log in parentheses, to append to a message."""
         try:
             written = (self._logs / log).read_bytes()[self._marks.get(log, 0) :]
             lines = written.decode(errors="replace").strip().splitlines()
@@ -176,7 +176,7 @@ class Launcher:
         return f" ({self._logs / log} ends: {' / '.join(lines[-3:])})" if lines else " (its log is empty)"
 
     async def _listen(self) -> None:
-        """Hear everything that the forkserver says, to its end."""
+        """Handle every event of the forkserver until it ends, and then its end."""
         assert self._process.stdout is not None
         async for text in self._process.stdout:
             self._heard_line(text)
@@ -189,13 +189,13 @@ class Launcher:
             self._answer(Gone(f"the {ended}"))
 
     def _how_it_ended(self, code: int) -> str:
-        """Return what became of the forkserver, as it reads behind `its` and `the`."""
+        """Return how the forkserver ended, as text to follow `its` or `the`."""
         return f"forkserver ended ({'killed by signal' if code < 0 else 'exit status'} {abs(code)})"
 
     def _answer(self, answer: What | FleetError) -> None:
         waiting = self._unanswered.popleft()
         if waiting.done():
-            return  # nobody waits for it any more
+            return  # the caller timed out or was cancelled
         if isinstance(answer, FleetError):
             waiting.set_exception(answer)
         else:
@@ -230,7 +230,7 @@ class Launcher:
             self._on_crashed(index)
 
     def _heard_again(self, event: dict[str, Any]) -> None:
-        """A worker that was made to crash is back, or could not be started again, which is its end."""
+        """Handle the restart of a crashed worker; if it failed, the worker is lost."""
         index = event["worker"]
         if event["event"] == "failed":
             self._end(index, event["message"])
@@ -244,7 +244,7 @@ class Launcher:
                 self._on_restarted(index, event["pid"])
 
     def _end(self, index: int, status: str) -> None:
-        """A worker is gone."""
+        """Handle the end of a worker: fail its start, or report it as lost."""
         if index in self._gone:
             return
         self._gone.add(index)
@@ -256,7 +256,7 @@ class Launcher:
             self._on_lost(index, status)
 
     async def drain(self, deadline: float) -> None:
-        """Take the workers down: ask, after `deadline` seconds kill, and return when the forkserver has ended."""
+        """Ask the workers to stop, kill them after `deadline` seconds, and return when the forkserver has ended."""
         self._serving = False
         process = self._process
         assert process.stdin is not None
@@ -272,7 +272,7 @@ class Launcher:
         await self._listener
         for future in (self._up, *self._ready.values()):
             if future.done():
-                future.exception()  # whoever waited has been told another failure already
+                future.exception()  # retrieved, so that asyncio does not log it: another failure was raised already
 
 
 def _failure(event: dict[str, Any]) -> CollagebenchError:
@@ -280,7 +280,7 @@ def _failure(event: dict[str, Any]) -> CollagebenchError:
 
 
 def check(spec: WorkerSpec, loaded: dict[str, str]) -> None:
-    """See that a worker loaded the models that were meant, by their SHA-256; ModelError if not."""
+    """Check by SHA-256 that a worker loaded the expected models; ModelError if not."""
     for model in spec.models:
         if model.name in loaded and loaded[model.name] != model.sha256:
             raise ModelError(

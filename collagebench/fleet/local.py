@@ -1,4 +1,4 @@
-"""Workers as processes of this machine, which live no longer than their client, however it ends."""
+"""Workers as processes on this machine, which end with their client, however it ends."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from collagebench.fleet.fleet import Fleet
 from collagebench.fleet.launcher import Launcher
 from collagebench.worker.spec import Compute, WorkerSpec
 
-# The forkserver imports exactly what its client would, whatever way the client was started.
+# The forkserver uses the client's sys.path, so that it imports the same modules however the client was started.
 PROGRAM = (
     "import sys; sys.path[:] = sys.argv.pop(1).split('\\n'); from collagebench.worker.forkserver import main; main()"
 )
@@ -22,12 +22,13 @@ PROGRAM = (
 
 MEMORY = Path("/proc/meminfo")
 WORKER_BYTES: dict[Compute, int] = {"real": 11_000_000, "emulated": 8_000_000}
-"""Memory of a worker beside what it shares with the others, measured; with large models it is more."""
+"""Memory of a worker without what it shares with the others, as measured; large models need more."""
 START_WITHIN = 30.0
-"""Seconds until all workers must be ready, and for each of them so many more:"""
+"""Seconds for all workers to be ready,"""
 START_EACH = 0.1
+"""and additional seconds for each worker."""
 LINE_BYTES = 1 << 24
-"""The longest line that the forkserver may say: hours of stops in one."""
+"""The longest line that the forkserver may send: it can list hours of stops."""
 
 
 @contextlib.asynccontextmanager
@@ -41,15 +42,15 @@ async def local_fleet(
     on_crashed: Callable[[int], None] = lambda worker: None,
     on_back: Callable[[int], None] = lambda worker: None,
 ) -> AsyncIterator[Fleet]:
-    """Start one process per spec, yield the fleet once it can be reached, and take it all down at the end.
+    """Start one process per spec, yield the fleet once it can be reached, and stop everything at the end.
 
     Args:
         specs: the workers; their indices must differ.
         compute: `real` loads and runs the models, `emulated` does neither.
-        logs: directory for `worker-<index>.log` and `forkserver.log`; made if it is missing.
+        logs: directory for `worker-<index>.log` and `forkserver.log`; created if it is missing.
         on_lost: called once with index and reason for a worker that ends while the fleet is up.
-        start_deadline: seconds until all workers must be ready; None for a time that grows with their number.
-        drain_deadline: seconds that workers get to stop before they are killed.
+        start_deadline: seconds for all workers to be ready; None for a time that grows with their number.
+        drain_deadline: seconds for workers to stop before they are killed.
         on_crashed: called with the index of a worker that has ended because it was made to crash.
         on_back: called with its index when it serves again.
 
@@ -75,7 +76,7 @@ async def local_fleet(
 
 
 def _see_that_they_fit(workers: int, compute: Compute) -> None:
-    """Refuse more workers than this machine has memory for, by what the smallest of them takes; Linux says how much."""
+    """Refuse more workers than fit into the available memory, assuming the smallest models; only Linux is checked."""
     try:
         lines = dict(line.split(":", 1) for line in MEMORY.read_text().splitlines())
         free = int(lines["MemAvailable"].split()[0]) * 1024
@@ -90,7 +91,7 @@ def _see_that_they_fit(workers: int, compute: Compute) -> None:
 
 
 async def _forkserver(compute: Compute, logs: Path) -> asyncio.subprocess.Process:
-    """Start the forkserver in a session of its own, out of reach of the terminal's Ctrl-C."""
+    """Start the forkserver in a session of its own, so that a Ctrl-C in the terminal does not reach it."""
     try:
         logs.mkdir(parents=True, exist_ok=True)
         log = open(logs / "forkserver.log", "ab")  # noqa: SIM115 - closed below, once the process has it

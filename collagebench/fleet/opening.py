@@ -1,4 +1,4 @@
-"""Opening a fleet of any kind: the one way in for those who measure."""
+"""Open a fleet of any kind; all measuring code goes through here."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from collagebench.fleet.where import Where
 from collagebench.worker.spec import Compute, WorkerSpec
 
 OPEN_FILES = 32
-"""What the client has open beside one connection to each worker; measured, and rounded up."""
+"""Files that the client has open besides one connection per worker; measured, and rounded up."""
 ADDRESS_SPACE = 1 << 30
-"""Bytes of it that the client needs; measured, most of it for gRPC's threads, and rounded up."""
+"""Bytes of address space that the client needs, most of it for gRPC's threads; measured, and rounded up."""
 
 
 @contextlib.asynccontextmanager
@@ -32,18 +32,18 @@ async def open_fleet(
     stage: Callable[[str], None] = lambda text: None,
     show: Callable[[str], None] = lambda text: None,
 ) -> AsyncIterator[Fleet]:
-    """Start or reach one worker per spec, yield the fleet once it can be reached, and take it all down at the end.
+    """Start or reach one worker per spec, yield the fleet once it can be reached, and stop everything at the end.
 
     Args:
-        where: the kind of fleet, and what it needs to know.
+        where: the kind of fleet and its settings.
         specs: the workers; their indices must differ.
         compute: `real` loads and runs the models, `emulated` does neither.
-        logs: directory for what the workers say; made if it is missing.
+        logs: directory for the workers' logs; created if it is missing.
         on_lost: called once with index and reason for a worker that ends while the fleet is up.
         on_crashed: called with the index of a worker that has ended because it was made to crash.
         on_back: called with its index when it serves again.
-        stage: told what takes a moment.
-        show: told what the user should see and keep seeing: a table of hosts, a warning.
+        stage: called with a text on what is being done, for a progress display.
+        show: called with a text that should stay on the screen: a table of hosts, a warning.
 
     Raises:
         ModelError: a model is missing, damaged, of the wrong shape, or not the one that was expected.
@@ -72,9 +72,9 @@ async def open_fleet(
 
 
 def see_that_limits_allow(workers: int) -> None:
-    """Refuse more workers than this process may have connections to, and too little memory to have any.
+    """Check that this process may open enough files for all workers, and has enough address space.
 
-    It must be looked for before there is an event loop: libraries in C that meet these limits end the process.
+    Call this before there is an event loop, because C libraries that reach these limits abort the process.
 
     Raises:
         FleetError: a limit is too low.

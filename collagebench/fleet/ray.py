@@ -1,15 +1,15 @@
-"""Workers on a Ray cluster that already runs: Ray places and watches them, and no request passes through it.
+"""Workers on a running Ray cluster: Ray places and watches them, but requests do not pass through Ray.
 
-Every worker is an actor with a place reserved in one placement group, so that either all have one or none starts. What
-the actor is told and reports travels through Ray; then it listens on its node's address, and requests go straight
-to it over gRPC. Ray's own calls would cost five times the client's CPU time for a small request.
+Every worker is an actor, and all of them have places in one placement group, so that either all workers start or none.
+Its start order and its report travel through Ray. After that the actor listens on its node's address, and requests go
+to it directly over gRPC: a small request through Ray would cost the client five times the CPU time.
 
-A worker that ends is not started again, by Ray or by us: the run that lost it ends. When the client ends, however it
-does, Ray ends the actors of its job. The models travel as bytes through Ray's object store, once a node, and are known
-by their SHA-256; nothing is written to a disk.
+A worker that ends is not restarted, neither by Ray nor by us: the run that lost it ends. However the client ends, Ray
+ends the actors of its job. The models travel as bytes through Ray's object store, once per node, and are identified by
+their SHA-256; nothing is written to disk.
 
-Whoever calls a worker must show the token of the run, which only the client knows (`doorkeeper`), and every worker has
-a key and a certificate of its own for the run (`certificate`). So neither secret passes through Ray.
+Callers of a worker must show the token of the run, of which the worker knows only a digest (`doorkeeper`). Every worker
+makes its own key and certificate for the run (`certificate`). So neither secret passes through Ray.
 """
 
 from __future__ import annotations
@@ -37,15 +37,15 @@ from collagebench.worker.guest import Guest
 from collagebench.worker.spec import Compute, WorkerSpec, to_json
 
 PLACED_WITHIN = 30.0
-"""Seconds until the cluster must have room for all workers at once."""
+"""Seconds for the cluster to have room for all workers at once."""
 START_WITHIN = 90.0
-"""Seconds until all must listen; the first on a node waits for the package to be shipped."""
+"""Seconds for all workers to listen; the first one on a node waits until the package is shipped."""
 READY_WITHIN = 10.0
-"""Seconds until all must answer."""
+"""Seconds for all workers to answer."""
 END_WITHIN = 10.0
-"""Seconds in which their processes must end."""
+"""Seconds for the workers' processes to end."""
 NICE = 0
-"""The priority of an ordinary process; Ray gives its own 15 unless it is told otherwise."""
+"""The niceness of an ordinary process; Ray starts its own with 15 by default."""
 
 Result = TypeVar("Result")
 
@@ -58,14 +58,14 @@ async def ray_fleet(
     on_lost: Callable[[int, str], None],
     show: Callable[[str], None] = lambda text: None,
 ) -> AsyncIterator[Fleet]:
-    """Have the cluster start one worker per spec, yield the fleet once each has answered, and take them down.
+    """Start one worker per spec on the cluster, yield the fleet once all have answered, and stop them at the end.
 
     Args:
-        where: the cluster's address, and what each worker needs.
+        where: the cluster's address, and the resources of each worker.
         specs: the workers; their indices must differ.
         compute: `real` loads and runs the models, `emulated` does neither.
         on_lost: called once with index and reason for a worker that ends while the fleet is up.
-        show: told what the user should see.
+        show: called with a text that the user should see.
 
     Raises:
         MissingExtra: Ray is not installed.
@@ -98,7 +98,7 @@ async def ray_fleet(
 
 
 class _Placed:
-    """The workers as Ray knows them."""
+    """The placement group and the actors of all workers."""
 
     def __init__(self, ray: Any, where: Where, workers: int) -> None:
         self._ray = ray
@@ -107,15 +107,15 @@ class _Placed:
         self._group: Any = None
         self._actors: list[Any] = []
         self._ends: dict[int, asyncio.Task[None]] = {}
-        """What waits for the end of each worker, by its index."""
+        """The task that awaits the end of each worker, by its index."""
         self._alive: list[Any] = []
-        """The calls that last as long as the actors do."""
+        """A call to each actor that returns only when the actor ends."""
 
     async def reserve(self) -> None:
         """Reserve a place for every worker.
 
         Raises:
-            FleetError: there is no room.
+            FleetError: the cluster has no room.
         """
         from ray.util.placement_group import placement_group
 
@@ -137,7 +137,7 @@ class _Placed:
             ) from None
 
     async def start(self, specs: Sequence[WorkerSpec], compute: Compute, token: Token) -> list[dict[str, Any]]:
-        """Start the workers; return what each reported, and its `node`, in the order of `specs`.
+        """Start the workers; return their reports, which include the `node`, in the order of `specs`.
 
         Raises:
             ModelError: a worker's model is damaged, of the wrong shape, or not the one that was expected.
@@ -149,7 +149,7 @@ class _Placed:
             _, late = await asyncio.wait(waiting, timeout=START_WITHIN, return_when=asyncio.FIRST_EXCEPTION)
         finally:
             for each in waiting:
-                each.cancel()  # so that nobody need hear what becomes of it
+                each.cancel()  # so that asyncio does not complain of results that nobody retrieves
         failed = next((each for each in waiting if each not in late and each.exception() is not None), None)
         if failed is None and late:
             raise FleetError(
@@ -168,7 +168,7 @@ class _Placed:
         return reports
 
     def _ordered(self, specs: Sequence[WorkerSpec], compute: Compute, token: str) -> list[Future[Any]]:
-        """Start an actor for each spec and tell it what to be; blocks for a moment."""
+        """Create an actor for each spec and send it its start order; blocks for a moment."""
         from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
         files = {model.name: model for spec in specs for model in spec.models} if compute == "real" else {}
@@ -186,7 +186,7 @@ class _Placed:
         return started
 
     def watch(self, lost: Callable[[int, str], None]) -> None:
-        """Tell `lost` of every worker that ends from now on, and why."""
+        """Call `lost` for every worker that ends from now on, with its index and the reason."""
 
         async def until_the_end(index: int, end: Any) -> None:
             try:
@@ -200,7 +200,7 @@ class _Placed:
             self._ends[index] = asyncio.create_task(until_the_end(index, end), name=f"worker-{index}-watch")
 
     async def end(self) -> None:
-        """Take everything down; return when Ray says that the processes are gone."""
+        """Kill all actors and disconnect; return when Ray reports that their processes have ended."""
         for task in self._ends.values():
             task.cancel()
         await asyncio.gather(*self._ends.values(), return_exceptions=True)
@@ -220,7 +220,7 @@ class _Placed:
 
 
 def connection_to(spec: WorkerSpec, report: dict[str, Any], token: Token) -> Connection:
-    """Return a connection to a worker that has reported to be ready, not yet connected."""
+    """Return a connection to a worker from its report; it is not connected yet."""
     node = report["node"]
     target = f"[{node}]:{report['port']}" if ":" in node else f"{node}:{report['port']}"
     return Connection(
@@ -236,7 +236,7 @@ def connection_to(spec: WorkerSpec, report: dict[str, Any], token: Token) -> Con
 
 
 def reason(error: BaseException) -> str:
-    """Return in one line what Ray says of the end of an actor or a task."""
+    """Return Ray's reason for the end of an actor or a task, as one line."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
     telling = [line for line in lines if "exit detail" in line or "is dead because" in line or "Error: " in line]
     text = (telling or lines)[-1].rpartition("Worker exit detail: ")[2].partition(" Some common causes")[0]
@@ -244,7 +244,7 @@ def reason(error: BaseException) -> str:
 
 
 def _heard(future: Future[Result]) -> asyncio.Future[Result]:
-    """Return what tells of Ray's future here; to cancel it cancels nothing there, which Ray would complain of."""
+    """Return an asyncio future that follows Ray's; cancelling it leaves Ray's alone, because Ray would complain."""
     loop = asyncio.get_running_loop()
     here: asyncio.Future[Result] = loop.create_future()
 
@@ -257,7 +257,7 @@ def _heard(future: Future[Result]) -> asyncio.Future[Result]:
             here.set_result(future.result())
 
     def done(_: object) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop has been closed meanwhile
+        with contextlib.suppress(RuntimeError):  # the loop has been closed in the meantime
             loop.call_soon_threadsafe(tell)
 
     future.add_done_callback(done)
@@ -265,7 +265,7 @@ def _heard(future: Future[Result]) -> asyncio.Future[Result]:
 
 
 async def _apart(call: Callable[[], Result]) -> Result:
-    """Return what a blocking call does, on a thread that nobody waits for if this is cancelled."""
+    """Make a blocking call on a daemon thread, and return its result; nobody waits for the thread after a cancel."""
     loop = asyncio.get_running_loop()
     done: asyncio.Future[Result] = loop.create_future()
 
@@ -279,7 +279,7 @@ async def _apart(call: Callable[[], Result]) -> Result:
             result = call()
         except BaseException as error:
             failure = error
-        with contextlib.suppress(RuntimeError):  # the loop has been closed meanwhile
+        with contextlib.suppress(RuntimeError):  # the loop has been closed in the meantime
             loop.call_soon_threadsafe(told, result, failure)
 
     threading.Thread(target=run, name="ray-call", daemon=True).start()

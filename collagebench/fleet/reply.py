@@ -1,7 +1,7 @@
-"""What a server answered, read with suspicion: it may be anybody's, and nothing that it sends may do more than fail.
+"""Read a server's reply without trusting it: the server may be anybody's, and a bad reply must only fail its own task.
 
-A message that is none of the protocol's, a tensor whose bytes do not fill its shape, a shape of another model or a
-value that is no number makes one task fail, with a sentence; it never becomes an answer, and never ends the run.
+A message that cannot be parsed, a tensor whose bytes do not match its shape, the shape of another model, or a NaN fails
+one task, with a reason. It never becomes an answer and never ends the run.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 
 DIMENSIONS = 8
-"""More than any output has. A shape of a million numbers would take long to multiply."""
+"""More dimensions than any output has. Multiplying a shape of a million numbers would take long."""
 FLOAT_BYTES = 4
 
 
 class MalformedReply(Exception):
-    """A reply that is not what it should be; the message says how, as the end of a sentence about the server."""
+    """A reply that is not valid; the message says why, as the end of a sentence whose subject is the server."""
 
 
 def parsed(kind: Any, content: bytes) -> Any:
-    """Return a message of a protobuf class.
+    """Parse a message of the protobuf class `kind`.
 
     Raises:
-        MalformedReply: it is none.
+        MalformedReply: `content` is not such a message.
     """
     try:
         return kind.FromString(content)
@@ -35,10 +35,10 @@ def parsed(kind: Any, content: bytes) -> Any:
 
 
 def tensor(response: Any, place: int) -> NDArray[np.float32]:
-    """Return the output of a ModelInferResponse at this place, float32 of the shape that it is said to have.
+    """Return the output with index `place` of a ModelInferResponse, float32 of the shape that the response states.
 
     Raises:
-        MalformedReply: it is not FP32, or not as many values as its shape has room for.
+        MalformedReply: the output is not FP32, or the number of values does not match the shape.
     """
     output = response.outputs[place]
     if output.datatype != "FP32":
@@ -57,10 +57,10 @@ def tensor(response: Any, place: int) -> NDArray[np.float32]:
 
 
 def logits(response: Any, name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """Return the output called `name` of a ModelInferResponse, which must have just this shape.
+    """Return the output `name` of a ModelInferResponse, which must have exactly this shape.
 
     Raises:
-        MalformedReply: there is none, it has another shape, or holds what is no number.
+        MalformedReply: there is no such output, it has another shape, or it contains NaN.
     """
     place = next((place for place, output in enumerate(response.outputs) if output.name == name), None)
     if place is None:

@@ -1,10 +1,10 @@
-"""How a server wants a model to be called, by its own account, and whether that is the model that is needed.
+"""A server model's inputs and outputs, and whether they fit the needed model.
 
-The protocol's ModelMetadata names the inputs and outputs of a model with their types and shapes, -1 for any size. What
-is needed is what `collagebench export` makes: one input, images [batch, height, width, channels] with values from 0 to
-255 (UINT8, or FP32 for coded images), and logits, FP32 [batch, …]. Names may differ, other outputs may be there, and a
-model for plain images may take FP32 if the user says what pixels are to be multiplied by. Everything else is refused
-before the run, in one sentence, because its answers would be wrong or none.
+The protocol's ModelMetadata lists the inputs and outputs of a model with their types and shapes; -1 means any size. The
+model must be like one from `collagebench export`: one input, images [batch, height, width, channels] with values from 0
+to 255 (UINT8, or FP32 for coded images), and logits as output, FP32 [batch, …]. Names may differ, there may be further
+outputs, and a model for plain images may take FP32 if the user gives a factor for the pixels. Any other model is
+refused before the run, because its answers would be wrong or missing.
 """
 
 from __future__ import annotations
@@ -21,41 +21,41 @@ from collagebench.worker.spec import ModelFile
 from collagebench.worker.wire import DATATYPES, OUTPUT
 
 SHOWN = 8
-"""Names and dimensions that a sentence repeats of what a server says."""
+"""Most names or dimensions of a server's metadata to quote in a message."""
 
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """How one model of a server is called."""
+    """What a call to one model of a server needs."""
 
     model: str
-    """What the server calls it."""
+    """The model's name on the server."""
     input: str
     datatype: str
     """UINT8 or FP32."""
     scale: float | None
-    """What pixels are multiplied by; None where they travel as they are."""
+    """Factor on the pixels; None if they are sent unchanged."""
     output: str
     shape: tuple[int, ...]
-    """Of its output, without the batch."""
+    """Shape of the output, without the batch."""
 
     def pixels(self, pixels: NDArray[Any]) -> NDArray[Any]:
-        """Return images as the model takes them."""
+        """Return images in the type and scale that the model takes."""
         return pixels if self.scale is None else pixels.astype(np.float32) * np.float32(self.scale)
 
 
 def signature(metadata: Any, model: str, where: str, needed: ModelFile, scale: float | None) -> Signature:
-    """Return how `model` is called.
+    """Return the signature of `model`, once it is found to fit.
 
     Args:
         metadata: the server's ModelMetadataResponse.
-        model: what the server calls the model.
-        where: the server, for sentences.
-        needed: what it must be.
-        scale: what pixels are multiplied by for a model that takes FP32; None if the user did not say.
+        model: the model's name on the server.
+        where: the server, for messages.
+        needed: the needed model.
+        scale: factor on the pixels for a model that takes FP32; None if the user did not give one.
 
     Raises:
-        ModelError: it is another model than the one that is needed.
+        ModelError: the model does not fit the needed one.
     """
     this = f"model {model!r} of {where}"
     if not metadata.inputs or not metadata.outputs:
@@ -120,7 +120,7 @@ def _check_batch(size: int, verb: str, needed: ModelFile, this: str) -> None:
 
 
 def _fits(shape: Sequence[int], wanted: Sequence[int]) -> bool:
-    """Whether two shapes may be of the same tensor; -1 is any size."""
+    """Whether two shapes can describe the same tensor; -1 is any size."""
     return len(shape) == len(wanted) and all(
         -1 in pair or pair[0] == pair[1] for pair in zip(shape, wanted, strict=True)
     )

@@ -1,4 +1,4 @@
-"""TLS to servers that already run: whom this client trusts, and how it says who it is itself."""
+"""TLS to servers that already run: the authorities that this client trusts, and its own certificate."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ BUNDLES = (
     "/etc/ssl/ca-bundle.pem",
     "/etc/ssl/cert.pem",
 )
-"""Where systems keep the certificates of the authorities that they trust."""
+"""Paths at which systems keep the certificates of trusted authorities."""
 
 
 def credentials(authorities: Path | None, certificate: Path | None, key: Path | None) -> Any:
     """Return gRPC's credentials for a client.
 
     Args:
-        authorities: PEM file of those who may vouch for a server; None for those that this system trusts.
-        certificate: PEM file of the client's own certificate (and those it rests on); None for none.
+        authorities: PEM file of trusted certificate authorities; None for those that this system trusts.
+        certificate: PEM file of the client's certificate, with any intermediate ones; None for none.
         key: PEM file of its private key.
 
     Raises:
-        UsageError: a file cannot be read or is not what it should be.
+        UsageError: a file cannot be read or has the wrong content, or certificate and key do not match.
     """
     if (certificate is None) != (key is None):
         raise UsageError("--tls-cert and --tls-key belong together: give both or neither")
@@ -42,8 +42,8 @@ def credentials(authorities: Path | None, certificate: Path | None, key: Path | 
 
 
 def _roots() -> bytes | None:
-    """Return the system's authorities; None, for those that gRPC brings along, where there are none to be found."""
-    usual = ssl.get_default_verify_paths().cafile  # SSL_CERT_FILE, or what OpenSSL was built for
+    """Return the system's authorities; None if there are none, so that gRPC uses those that it ships with."""
+    usual = ssl.get_default_verify_paths().cafile  # SSL_CERT_FILE, or OpenSSL's built-in path
     for path in (usual, *BUNDLES):
         if path and Path(path).is_file():
             return Path(path).read_bytes()
@@ -70,7 +70,7 @@ def _pem(file: Path, option: str, kind: str) -> bytes:
 
 
 def _matching(certificate: Path, key: Path) -> None:
-    """See that a certificate and a key belong together; gRPC would only say that it cannot connect."""
+    """Check that a certificate and a key match; gRPC would only report that it cannot connect."""
     for file, option, kind in ((certificate, "--tls-cert", "CERTIFICATE"), (key, "--tls-key", "PRIVATE KEY")):
         _pem(file, option, kind)
 

@@ -1,4 +1,4 @@
-"""Where workers run: the kinds of fleets there are, what each needs to know, and what each can do."""
+"""Where workers run: the kinds of fleets, their options, and what they cannot do."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FLEETS: dict[Kind, tuple[str, ...]] = {
     "endpoint": ("endpoint", "tls_ca", "tls_cert", "tls_key", "token_file", "pixel_scale"),
     "ray": ("ray_address", "ray_cpus", "ray_resource", "ray_placement"),
 }
-"""The fleets there are, and the options, by their field, that mean something to each of them only."""
+"""The kinds of fleets, each with the names of the config fields that only it uses."""
 
 CANNOT: dict[Kind, str] = {
     "endpoint": "servers that already run cannot be stopped, disturbed or crashed from here: choose stragglers that "
@@ -25,41 +25,41 @@ CANNOT: dict[Kind, str] = {
     "ray": "workers on a Ray cluster cannot be stopped, disturbed or crashed from here: choose stragglers that are "
     "drawn, or --stragglers none",
 }
-"""Why the workers of a fleet can be neither disturbed nor crashed: the sentence that refuses it."""
+"""Fleets whose workers can be neither disturbed nor crashed, with the error message that says so."""
 
 
 @dataclass(frozen=True, slots=True)
 class Where:
-    """A fleet as it is asked for; its fields, but for the kind, are called as those of a `Config`."""
+    """Settings of a fleet; all fields but `kind` and `token` have the names of `Config` fields."""
 
     kind: Kind = "local"
     workers: int = 10
-    """How many workers it has; some may have nothing to do."""
+    """Number of workers; a scheme may leave some idle."""
     host: tuple[Host, ...] = ()
     remote_python: str = "python3"
     """The interpreter on the hosts."""
     bootstrap: bool = False
-    """Whether to make an environment on hosts that lack packages."""
+    """Whether to create an environment on hosts that lack packages."""
     endpoint: tuple[str, ...] = ()
-    """Addresses of servers that already run; workers are dealt to them in turn."""
+    """Addresses of servers that already run; workers are assigned to them in turn."""
     tls_ca: Path | None = None
-    """Who may vouch for them; None: whom this system trusts."""
+    """Certificate authorities to trust for these servers; None for those of this system."""
     tls_cert: Path | None = None
     tls_key: Path | None = None
-    """Who this client is, for servers that ask."""
+    """This client's certificate and key, for servers that require them."""
     pixel_scale: float | None = None
-    """What pixels are multiplied by for a model that takes FP32."""
+    """Factor on the pixels for a model that takes FP32."""
     ray_address: str = "auto"
-    """Of a Ray cluster that runs: `auto`, `host:port` or `ray://host:port`."""
+    """A running Ray cluster: `auto`, `host:port` or `ray://host:port`."""
     ray_cpus: float = 1.0
-    """What each worker reserves."""
+    """CPUs that each worker reserves."""
     ray_resource: tuple[tuple[str, float], ...] = ()
-    """And how much of the cluster's own resources, by their names."""
+    """Named resources of the cluster that each worker reserves, with their amounts."""
     ray_placement: str = "spread"
     """`spread`, `pack` or `strict-spread`."""
     token: Token | None = None
-    """What they want to see; in no config."""
+    """Bearer token for the endpoints; never part of a config."""
 
 
 LOCAL = Where()
-"""Processes of this machine."""
+"""Processes on this machine."""

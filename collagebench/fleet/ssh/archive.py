@@ -1,6 +1,6 @@
-"""The worker as one file: a zip archive that an interpreter runs, the same to the last byte each time it is made.
+"""The worker as one file: a zip archive that a Python interpreter runs. Building it is reproducible to the byte.
 
-It holds what a worker imports of this package; what that imports in turn, such as NumPy, must be on the host.
+It contains the modules of this package that a worker imports. Their dependencies, such as NumPy, must be on the host.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ PARTS = ("__init__.py", "errors.py", "onnx_session.py", "worker/*.py", "straggle
 """The files of the package that a worker needs."""
 MAIN = "from collagebench.worker.forkserver import main\n\nmain()\n"
 NEEDED = {"grpcio": "1.76", "numpy": "1.24", "open-inference-grpc": "2.0", "protobuf": "5"}
-"""Packages that every worker needs, and their least versions."""
+"""Packages that every worker needs, and their minimum versions."""
 COMPUTING = {"onnxruntime": "1.17"}
-"""And those that run models."""
+"""Further packages of workers that run models."""
 
 
 @cache
 def archive() -> bytes:
-    """Return its content."""
+    """Return the content of the archive."""
     package = Path(collagebench.__file__).parent
     files = sorted(path for part in PARTS for path in package.glob(part))
     contents = {f"collagebench/{path.relative_to(package).as_posix()}": path.read_bytes() for path in files}
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as file:
         for name, content in {"__main__.py": MAIN.encode(), **contents}.items():
-            file.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED)  # dated 1980, as such a ZipInfo is
+            file.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED)  # a bare ZipInfo is dated 1980
     return out.getvalue()

@@ -1,11 +1,11 @@
-"""What is said to the system's ssh: argument lists, and the one line that the shell of a remote host has to read.
+"""Command lines for the system's ssh, and the one line that the shell of a remote host runs.
 
-ssh is the user's own, with the user's ~/.ssh/config, agent, keys, jump hosts and known hosts. What an option says here
-the config cannot unsay: no host is trusted that is not known, nothing is asked, nothing is forwarded but what we name,
-no terminal, and no command but ours. A host is what `hosts` lets pass; it stands behind `--`.
+ssh is the user's own, with the user's ~/.ssh/config, agent, keys, jump hosts and known hosts. The options given here
+override the config: unknown hosts are refused, nothing is asked, only the sockets named here are forwarded, and there
+is no terminal and no other command. Only hosts that `hosts` accepts are used, and they follow `--`.
 
-The connection is its own master (`ControlMaster`) with its socket in a private directory, so that the workers' sockets
-can be forwarded once their names are known, and so that no other connection of the user's has a part in it.
+The connection is its own master (`ControlMaster`), with its socket in a private directory. So the workers' sockets can
+be forwarded once their names are known, and the connection is not shared with others of the user.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from collagebench.errors import FleetError
 from collagebench.hosts import Host
 
 ALIVE_EVERY = 2
-"""Seconds of silence after which ssh asks whether the host is there,"""
+"""Seconds of silence after which ssh checks whether the host is still there,"""
 ALIVE_TIMES = 3
-"""and how often in vain before the connection is lost."""
+"""and unanswered checks after which the connection is lost."""
 CONNECT_WITHIN = 10
 
 OPTIONS = (
@@ -49,19 +49,22 @@ BOOT = (
     'import sys; sys.path = [p for p in sys.path if p]; print("\\ncollagebench %d.%d.%d" % sys.version_info[:3]); '
     'sys.stdout.flush(); f = getattr(sys.stdin, "buffer", sys.stdin); exec(f.read(int(f.readline())))'
 )
-"""Says the version, then runs the program that comes in, its length on a line before it; in any Python since 2.6."""
+"""Prints the version, then reads a program from standard input, after a line with its length, and runs it.
+
+Works in any Python since 2.6.
+"""
 HELLO = re.compile(rb"collagebench (\d+)\.(\d+)\.(\d+)\s*")
 FORWARDABLE = re.compile(r"/[A-Za-z0-9_./+=@-]+")
-"""Paths of sockets that mean nothing else to ssh."""
+"""Socket paths without characters that are special to ssh."""
 
 
 def connect(host: Host, control: str, python: str) -> list[str]:
     """Return the arguments that connect to a host and start its interpreter `python` on `BOOT`.
 
     Args:
-        host: where to.
+        host: the host.
         control: path for the master's socket.
-        python: a path or a name there; `~/` at its beginning is the user's home there.
+        python: a path or a name on the host; `~/` at its beginning is the user's home there.
     """
     user, name, port = host.parts()
     options = [word for option in OPTIONS for word in ("-o", option)]
@@ -71,7 +74,7 @@ def connect(host: Host, control: str, python: str) -> list[str]:
 
 
 def remote_line(python: str) -> str:
-    """Return the line for the remote shell, whichever it is; every character of `python` but a leading ~/ is literal.
+    """Return the line for the remote shell, of whatever kind; all of `python` but a leading ~/ is taken literally.
 
     >>> remote_line("~/my venv/bin/python")[:33]
     "exec ~/'my venv/bin/python' -c 'i"
@@ -81,12 +84,12 @@ def remote_line(python: str) -> str:
 
 
 def forward(control: str, pairs: Sequence[tuple[str, str]]) -> list[str]:
-    """Return the arguments that have a master forward Unix sockets, given as local and remote paths.
+    """Return the arguments that tell a master to forward Unix sockets, given as pairs of local and remote paths.
 
-    The user's config has no part in this: the master knows everything that it says of the host.
+    The user's config is not read, because the master has already read it.
 
     Raises:
-        FleetError: a path could be read as something else, such as a port.
+        FleetError: ssh could take a path for something else, such as a port.
     """
     for path in (path for pair in pairs for path in pair):
         if not FORWARDABLE.fullmatch(path):

@@ -1,4 +1,4 @@
-"""What ssh and the remote shell say when a connection fails, turned into a sentence that says what to do."""
+"""Turn the messages of ssh and the remote shell about a failed connection into a sentence that says what to do."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from collagebench.hosts import Host
 from collagebench.worker.outpost import LEASE
 
 FAILED = 255
-"""The exit status of ssh itself; others are those of the remote command."""
+"""The exit status of ssh if it fails itself; any other comes from the remote command."""
 LONGEST = 500
-"""Characters of what a host has said that are repeated."""
+"""Most characters of a host's text to quote."""
 NOT_FOUND, NOT_EXECUTABLE = 127, 126
 
 UNKNOWN = re.compile(r"No (\S+) host key is known for (\S+) and you have requested strict checking")
@@ -22,17 +22,17 @@ LISTENER = re.compile(r"^unix_listener: (.+?)\s*$", re.MULTILINE)
 TALK = re.compile(
     r"^(channel \d+: open failed|debug\d:|Warning: Permanently added|@|\*\*|Authorized uses only)", re.IGNORECASE
 )
-"""Lines that are no reason why anything failed."""
+"""Lines that never tell why something failed."""
 
 
 def explain(host: Host, code: int | None, said: str, python: str) -> str:
-    """Return why a connection to `host` failed, and what to do: a sentence without the host's name before it.
+    """Return a sentence, without the host's name, on why a connection to `host` failed and what to do.
 
     Args:
-        host: where it went.
+        host: the host.
         code: the exit status of ssh; None if it still runs.
-        said: what came on standard error, from ssh and from the remote shell.
-        python: the interpreter that was to be started.
+        said: standard error of ssh and the remote shell.
+        python: the interpreter to start there.
     """
     by_hand = shlex.join(["ssh", *by_hand_arguments(host)])
     if "REMOTE HOST IDENTIFICATION HAS CHANGED" in said or "POSSIBLE DNS SPOOFING" in said:
@@ -74,15 +74,15 @@ def explain(host: Host, code: int | None, said: str, python: str) -> str:
 
 
 def by_hand_arguments(host: Host) -> list[str]:
-    """Return what a user types behind ssh to get there."""
+    """Return the arguments with which a user runs ssh to connect to the host by hand."""
     user, name, port = host.parts()
     return [*(["-p", str(port)] if port else []), f"{user}@{name}" if user else name]
 
 
 def lost(host: str, code: int, said: str, paused: float) -> str:
-    """Return why a connection that was up is gone: because we stood still, or in ssh's words, if it has any.
+    """Return why an established connection was lost: because this client paused, or for the reason that ssh gives.
 
-    `paused` are the seconds for which this client gave no sign of life just before.
+    `paused` is the number of seconds for which this client recently sent no sign of life.
     """
     if paused > LEASE:
         return f"this client did not run for {paused:.0f} s, so {host} gave up on it"
@@ -90,19 +90,19 @@ def lost(host: str, code: int, said: str, paused: float) -> str:
 
 
 def unforwarded(said: str) -> str:
-    """Return why ssh does not forward sockets, and what to do where that is known; it says so once for each of them."""
+    """Return why ssh does not forward sockets and, if known, what to do; ssh repeats the reason for each socket."""
     why = LISTENER.search(said)
     more = ": allow more open files, as with `ulimit -n 4096`" if why and "Too many open files" in why[1] else ""
     return f"ssh does not forward its sockets ({plain(why[1]) if why else _last(said)}){more}"
 
 
 def plain(said: str) -> str:
-    """Return what a host has said as text that does nothing to a terminal, shortened."""
+    """Return a host's text shortened and without control characters, safe to print on a terminal."""
     return "".join(sign if sign.isprintable() else " " for sign in said[:LONGEST])
 
 
 def _last(said: str, otherwise: str = "ssh did not say why") -> str:
-    """Return the last line that says something."""
+    """Return the last line that may tell the reason."""
     lines = [line.strip().rstrip(".") for line in said.splitlines()]
     telling = [line for line in lines if line and not TALK.match(line)]
     return plain(telling[-1]) if telling else otherwise

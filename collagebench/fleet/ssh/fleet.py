@@ -1,10 +1,11 @@
-"""A fleet on hosts that SSH reaches: a look at all of them, what they lack is put there, then workers, side by side.
+"""A fleet over SSH: check all hosts, copy what they lack, and start the workers, on all hosts in parallel.
 
-Each host has one connection, an outpost at its other end, and below that a forkserver with its workers. A request goes
-over gRPC to a Unix socket here, through the connection, to the worker's Unix socket there: no port is opened anywhere.
+Each host has one connection. At its other end runs an outpost, which starts a forkserver, which starts the workers. A
+request goes over gRPC to a Unix socket on this machine, through the connection, to the worker's Unix socket on the
+host. No port is opened anywhere.
 
-Here, the sockets lie in a directory that only this user can enter. It is removed at the end, also if this process is
-killed: then a shell does it that waits for that, and ssh ends with its input, as outposts do with theirs.
+The local sockets are in a directory that only this user can enter. It is removed at the end. If this process is killed,
+a waiting shell removes it; ssh ends because its standard input closes, and so do the outposts.
 """
 
 from __future__ import annotations
@@ -33,21 +34,21 @@ from collagebench.worker.outpost import ENDINGS
 from collagebench.worker.spec import Compute, WorkerSpec
 
 START_WITHIN = 60.0
-"""Seconds until all forkservers must be up, and again until all workers must be ready."""
+"""Seconds for all forkservers to be up, and again for all workers to be ready."""
 LOOK_WITHIN = 45.0
-"""Seconds in which a host must have let us in, and again until it has said what there is to know of it."""
+"""Seconds for a login to a host, and again for the host to report its facts."""
 LOGINS = 8
-"""Logins at the same time: of more than ten, sshd drops some at random (MaxStartups), above all that of a jump host."""
+"""Most simultaneous logins: with more than ten, sshd drops some at random (MaxStartups), especially on a jump host."""
 DRAIN_WITHIN = 2.0
-"""Seconds that workers get to stop before they are killed."""
+"""Seconds for workers to stop before they are killed."""
 FACTS = ("hostname", "python", "system", "machine", "cpu", "cores", "load", "packages")
-"""What of a host goes into the records."""
+"""Facts about a host that go into the records."""
 UNFORWARDED = re.compile(r"^channel \d+: open failed: (administratively prohibited|connect failed)", re.MULTILINE)
-"""What ssh says where sshd may not connect to a socket; in which of the two ways depends on its version."""
+"""ssh's message if sshd may not connect to a socket; the wording depends on its version."""
 
 
 class Place:
-    """One host of the fleet."""
+    """One host of the fleet, with its connection, workers and files."""
 
     def __init__(self, number: int, session: Session, specs: Sequence[WorkerSpec]) -> None:
         self.number = number
@@ -55,16 +56,16 @@ class Place:
         self.specs = specs
         self.look = Look(session.host.address, len(specs))
         self.files: dict[str, bytes] = {}
-        """What is to be in its cache: models by their SHA-256, and the worker itself."""
+        """Files that its cache must contain, by SHA-256: the models, and the worker itself."""
         self.kinds: dict[str, str] = {}
 
     def path(self, sha256: str) -> str:
-        """Return where a file is in its cache."""
+        """Return the path of a file in the host's cache."""
         kind = self.kinds[sha256]
         return f"{self.look.facts['cache']}/{kind}/{sha256}{ENDINGS[kind]}"
 
     def own_specs(self, compute: Compute) -> list[WorkerSpec]:
-        """Return the specs with the paths that the models have there."""
+        """Return the specs with the models' paths on the host."""
         if compute == "emulated":
             return list(self.specs)
         return [
@@ -85,9 +86,9 @@ async def ssh_fleet(
     stage: Callable[[str], None],
     show: Callable[[str], None],
 ) -> AsyncIterator[Fleet]:
-    """Start the workers on the hosts, yield the fleet once it can be reached, and take it all down at the end.
+    """Start the workers on the hosts, yield the fleet once it can be reached, and stop everything at the end.
 
-    Arguments are those of `open_fleet`.
+    The arguments are those of `open_fleet`.
 
     Raises:
         ModelError: a model is missing, damaged, of the wrong shape, or not the one that was expected.
@@ -128,7 +129,7 @@ async def ssh_fleet(
             finally:
                 await asyncio.gather(*(place.session.close() for place in places))
             for place in begun:
-                if place.session.process.returncode == -signal.SIGKILL:  # it was we who had to kill ssh
+                if place.session.process.returncode == -signal.SIGKILL:  # ssh did not end by itself
                     show(
                         f"note: {place.look.host} did not confirm that none of our processes is left there: `pgrep -f "
                         "collagebench` shows any"
@@ -136,10 +137,10 @@ async def ssh_fleet(
 
 
 def _places(where: Where, specs: Sequence[WorkerSpec], compute: Compute, directory: str, logs: Path) -> list[Place]:
-    """Return the hosts that have workers, each with what it is to have.
+    """Return the hosts that have workers, each with its workers and files.
 
     Raises:
-        ModelError: a model cannot be read.
+        ModelError: a model cannot be read, or is not the expected one.
     """
     dealt = deal(where.host, where.workers)
     models = {model.sha256: model for spec in specs for model in spec.models} if compute == "real" else {}
@@ -169,10 +170,10 @@ async def _prepare(
     stage: Callable[[str], None],
     show: Callable[[str], None],
 ) -> None:
-    """Look at all hosts, show what was seen, and put onto each what it lacks.
+    """Check all hosts, show a table of them, and install and copy what each one lacks.
 
     Raises:
-        FleetError: one or more cannot be used; then nothing is started on any.
+        FleetError: a host cannot be used; then no workers are started on any host.
     """
     packages = {**NEEDED, **(COMPUTING if compute == "real" else {})}
     stage(f"checking {_hosts(len(places))}")
@@ -231,7 +232,7 @@ async def _copy(place: Place, missing: Sequence[str]) -> None:
 async def _launch(
     fleet: Fleet, launchers: Sequence[tuple[Remote, Sequence[WorkerSpec]]], places: Sequence[Place]
 ) -> None:
-    """Start the workers and connect to them; if ssh may not forward their sockets, say so."""
+    """Start the workers and connect to them; if sshd does not forward their sockets, raise an error that says so."""
     try:
         await fleet.launch(launchers, START_WITHIN)
     except FleetError:
@@ -250,10 +251,10 @@ async def _launch(
 
 
 async def _on_all(places: Sequence[Place], tasks: Sequence[Coroutine[Any, Any, None]]) -> None:
-    """Do something on several hosts side by side, and wait for all.
+    """Run one task per host concurrently, and wait for all of them.
 
     Raises:
-        FleetError: it failed on one or more.
+        FleetError: a task failed; the message lists all hosts where one did.
     """
     outcomes = await asyncio.gather(*tasks, return_exceptions=True)
     failures = []
@@ -266,7 +267,7 @@ async def _on_all(places: Sequence[Place], tasks: Sequence[Coroutine[Any, Any, N
 
 
 def _refuse(failures: Sequence[tuple[str, str]], hosts: int) -> None:
-    """Raise FleetError if anything failed, with a sentence for each."""
+    """Raise FleetError if there are failures, with a line for each."""
     if failures:
         bad = "the host" if hosts == 1 else f"{len({host for host, _ in failures})} of {hosts} hosts"
         sentences = "".join(f"\n  {host}: {failure}" for host, failure in failures)

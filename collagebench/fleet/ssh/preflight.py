@@ -1,7 +1,7 @@
-"""The look at every host before anything starts: what was found, what is wrong, and what the user should know.
+"""The check of every host before anything starts: facts, failures and warnings.
 
-What makes a run impossible is a failure, and then nothing is started on any host. What makes it slower or harder to
-read is a warning: a machine that is busy, a clock that is off (no figure depends on it, but log files do).
+What makes a run impossible is a failure; then nothing is started on any host. What makes a run slower or harder to
+interpret is a warning: a busy machine, or a clock that is off (which affects no figure, but the times in logs).
 """
 
 from __future__ import annotations
@@ -12,42 +12,42 @@ from importlib.metadata import version
 from typing import Any
 
 CLOCK_OFF = 2.0
-"""Seconds between two clocks from which on one is worth a word."""
+"""A clock that differs by more than these seconds gets a warning."""
 BUSY = 0.5
-"""Load on a core, before we add ours, from which on a host is."""
+"""A host with a higher load per core than this, before workers start, gets a warning."""
 ROOM_BYTES = 16 << 20
-"""What must stay free on a disk beside what we put there."""
+"""Bytes that must stay free on a disk after files are copied to it."""
 ENVIRONMENT_BYTES = 400 << 20
-"""What an environment with all packages takes."""
+"""Size of an environment with all packages."""
 COMPARED = ("onnxruntime", "numpy")
-"""Packages by whose version workers differ in speed, and answers in their last digits."""
+"""Packages whose version affects the speed of workers, and the last digits of their outputs."""
 WIDTH = 80
 Facts = Mapping[str, Any]
 
 
 @dataclass(slots=True)
 class Look:
-    """One host, as it was seen."""
+    """What was found on one host."""
 
     host: str
-    """As the user named it."""
+    """The host as the user named it."""
     workers: int
     facts: Facts = field(default_factory=dict)
-    """What its outpost says; empty if there is none."""
+    """Facts that its outpost reported; empty if it reported none."""
     offset: float = 0.0
-    """Seconds that its clock is ahead of ours, to within the way of a message."""
+    """Seconds that its clock is ahead of this one, with the travel time of a message as error."""
     failures: list[str] = field(default_factory=list)
-    """Why it cannot be used: sentences."""
+    """Why the host cannot be used: sentences."""
     warnings: list[str] = field(default_factory=list)
 
 
 def judge(look: Look, bytes_to_keep: int, bootstrap: bool, computing: bool) -> None:
-    """Add to `look` what is wrong with the host.
+    """Add failures and warnings to `look`.
 
     Args:
-        look: with its facts.
-        bytes_to_keep: of the files that are to be put into its cache.
-        bootstrap: whether an environment is made there if packages are lacking.
+        look: a host with its facts.
+        bytes_to_keep: size of the files to copy into the host's cache.
+        bootstrap: whether an environment is created there if packages are missing.
         computing: whether its workers run models.
     """
     facts, failures, warnings = look.facts, look.failures, look.warnings
@@ -78,7 +78,7 @@ def judge(look: Look, bytes_to_keep: int, bootstrap: bool, computing: bool) -> N
 
 
 def compare(looks: Sequence[Look]) -> list[str]:
-    """Return in what hosts differ that should be alike: sentences."""
+    """Return sentences on differences between the hosts that affect results, and on hosts that may be the same."""
     found = []
     for what, key in (("architectures", "machine"), ("systems", "system")):
         names = sorted({look.facts[key] for look in looks if look.facts})
@@ -100,7 +100,7 @@ def compare(looks: Sequence[Look]) -> list[str]:
 
 
 def versions(looks: Sequence[Look]) -> list[str]:
-    """Return of which packages hosts have other versions than each other or than this machine: sentences."""
+    """Return sentences on packages whose versions differ between the hosts, or between them and this machine."""
     found = []
     for package in COMPARED:
         there = sorted({str(look.facts["packages"].get(package) or "") for look in looks if look.facts} - {""})
@@ -122,7 +122,7 @@ COLUMNS = ("workers", "Python", "packages", "arch", "cores", "load", "free", "cl
 
 
 def table(looks: Sequence[Look]) -> str:
-    """Return a table of all hosts, at most 80 columns wide, a line each, and their warnings below it."""
+    """Return a table of all hosts, at most 80 columns wide, with one line per host and the warnings below."""
     rows = [("host", *COLUMNS), *((look.host, *_cells(look)) for look in looks)]
     widths = [max(len(row[place]) for row in rows) for place in range(len(COLUMNS) + 1)]
     gap = " " if sum(widths) + 2 * len(COLUMNS) > WIDTH else "  "
@@ -154,7 +154,7 @@ def _cells(look: Look) -> list[str]:
 
 
 def _offset(seconds: float) -> str:
-    """Return a difference of clocks: `0 s`, `+3 h`."""
+    """Return a clock's offset as text, such as `0 s` or `+3 h`."""
     for unit, size in (("d", 86400.0), ("h", 3600.0), ("min", 60.0)):
         if abs(seconds) >= size:
             return f"{seconds / size:+.0f} {unit}"
@@ -177,7 +177,7 @@ def _and(words: Sequence[str]) -> str:
 
 
 def _short(text: str, width: int) -> str:
-    """Shorten a name in its middle: its beginning and its end tell hosts apart."""
+    """Shorten a name in the middle, because its beginning and end tell hosts apart."""
     if len(text) <= width:
         return text
     end = (width - 1) // 2

@@ -1,4 +1,4 @@
-"""The client's end of a forkserver on a remote host: as a local one, but its workers' sockets come through ssh."""
+"""The client's side of a forkserver on a remote host: like a local one, but ssh forwards its workers' sockets."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from collagebench.worker.spec import WorkerSpec
 
 
 class Remote(Launcher):
-    """One forkserver at the other end of a session that has been told to run it."""
+    """One forkserver, started through a session."""
 
     def __init__(
         self,
@@ -25,7 +25,7 @@ class Remote(Launcher):
         on_crashed: Callable[[int], None],
         on_restarted: Callable[[int, int], None],
     ) -> None:
-        """Listen to it; `place` is how the paths of sockets begin that its workers are reached by here."""
+        """Begin to listen to it; `place` is the prefix of the local paths of its workers' sockets."""
         self._session = session
         self._place = place
         self._ended: str | None = None
@@ -38,10 +38,10 @@ class Remote(Launcher):
         super().__init__(session.process, log.parent, lost_there, on_crashed, on_restarted, log.name)
 
     async def up(self, deadline: float) -> None:
-        """Return when it is up.
+        """Return when the forkserver is up.
 
         Raises:
-            FleetError: it could not be started, or is not up within `deadline` seconds; without the host's name.
+            FleetError: it could not be started, or is not up within `deadline` seconds; the message lacks the host.
         """
         try:
             await asyncio.wait_for(asyncio.shield(self._up), deadline)
@@ -49,10 +49,10 @@ class Remote(Launcher):
             raise self._late([], deadline) from None
 
     async def start(self, specs: Sequence[WorkerSpec], deadline: float) -> list[dict[str, Any]]:
-        """Start the workers and have their sockets forwarded; see `Launcher.start`."""
+        """Start the workers and forward their sockets; see `Launcher.start`."""
         for spec in specs:
             with contextlib.suppress(OSError):
-                (self._logs / f"worker-{spec.index}.log").touch()  # empty says that nothing was written
+                (self._logs / f"worker-{spec.index}.log").touch()  # an empty log shows that nothing was written
         reports = await super().start(specs, deadline)
         address = self._session.host.address
         try:
@@ -62,14 +62,14 @@ class Remote(Launcher):
         return [{**report, "host": address} for report in reports]
 
     def target(self, report: dict[str, Any]) -> str:
-        """Return what gRPC calls the address of a worker that has reported to be ready."""
+        """Return the gRPC address of a worker from its report: its local socket."""
         return f"unix:{self._here(report)}"
 
     def _here(self, report: dict[str, Any]) -> str:
         return f"{self._place}{report['worker']}"
 
     def _heard_line(self, text: bytes) -> None:
-        """Hear what the host says; one that says what no forkserver does is hung up on."""
+        """Handle a line from the host; if no forkserver would send it, kill the connection."""
         try:
             super()._heard_line(text)
         except (ValueError, KeyError, TypeError, AttributeError, asyncio.InvalidStateError):

@@ -1,8 +1,8 @@
-"""One connection to one host: ssh as a process of ours, and an outpost of ours at its other end.
+"""One connection to one host: an ssh process here, and an outpost at the other end.
 
-Everything but requests goes through it, from the first look to the last log line; when it ends, however it ends,
-nothing of ours is left there. It runs in a session of its own, so that neither ssh nor a jump host's can ask anything
-on the terminal, nor does Ctrl-C reach them.
+Everything except requests goes through it, from the first check to the last log line. When the connection ends, however
+that happens, the outpost leaves nothing behind but its cache. ssh runs in a process session of its own, so that neither
+it nor the ssh to a jump host can ask anything on the terminal, and a Ctrl-C does not reach them.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from collagebench.worker.lines import Lines, line
 from collagebench.worker.outpost import LEASE
 
 BEAT = LEASE / 5
-"""Seconds from one sign of life to the next."""
+"""Seconds between two signs of life."""
 HELLO_WITHIN = 2.0 * command.CONNECT_WITHIN
-"""Seconds until a host must have let us in and started its interpreter."""
+"""Seconds for the login and for the start of the interpreter."""
 END_WITHIN = 4.0
-"""Seconds in which an outpost must be gone that has lost its client; then ssh is killed, and its lease ends it."""
+"""Seconds for an outpost to end after it lost its client; then ssh is killed, and the outpost ends with its lease."""
 PIECE = 1 << 16
 LEAST_PYTHON = (3, 10)
 NONSENSE = "it sent something that is not from our program"
@@ -45,20 +45,20 @@ FACTS: dict[str, type | tuple[type, ...]] = {
     **dict.fromkeys(("lacking", "missing"), list),
     **{"load": float, "time": float, "packages": dict},
 }
-"""What a host says of itself."""
+"""Facts that a host reports, and their types."""
 
 
 class Session:
-    """One connection."""
+    """One connection to a host."""
 
     def __init__(self, host: Host, control: str, log: Path, python: str) -> None:
-        """Prepare one.
+        """Prepare a connection; `open` makes it.
 
         Args:
-            host: where to.
+            host: the host.
             control: path for the socket of the connection's master.
-            log: what is said on standard error, here and there, is added to this file.
-            python: the interpreter there.
+            log: file to which standard error is appended, of ssh and of the programs on the host.
+            python: the interpreter on the host.
         """
         self.host = host
         self.log = log
@@ -68,15 +68,15 @@ class Session:
         self._begins = log.stat().st_size if log.exists() else 0
         self._beats: asyncio.Task[None] | None = None
         self._beaten: list[float] = []
-        """When the last two beats came, by the clock that goes on while a machine sleeps."""
+        """Times of the last two beats, by the wall clock, which goes on while a machine sleeps."""
         self._sending = False
-        """Whether bytes are on their way, between which no beat may come; they are signs of life themselves."""
+        """Whether a file is being sent; no beat may come between its bytes, which are signs of life themselves."""
 
     async def open(self) -> None:
         """Connect and send the outpost.
 
         Raises:
-            FleetError: it cannot be done; without the host's name.
+            FleetError: the connection fails; the message lacks the host's name.
             OutputError: the log cannot be written.
         """
         if shutil.which("ssh") is None:
@@ -111,18 +111,18 @@ class Session:
         self._beats = asyncio.create_task(self._beat(), name=f"beats-of-{self.host.address}")
 
     async def _hello(self) -> tuple[int, ...]:
-        """Return the version of the interpreter; what a login script says before it is skipped."""
+        """Return the version of the interpreter; output of login scripts before it is skipped."""
         assert self.process.stdout is not None
         try:
             async for text in self.process.stdout:
                 if found := command.HELLO.fullmatch(text):
                     return tuple(int(number) for number in found.groups())
-        except ValueError:  # a line longer than any of ours
+        except ValueError:  # the line is too long
             raise FleetError(NONSENSE) from None
         raise FleetError(explain(self.host, await self.process.wait(), self.said(), self._python))
 
     def said(self) -> str:
-        """Return what has been said on standard error since this session began."""
+        """Return what has been written to the log since this session began."""
         with contextlib.suppress(OSError), open(self.log, "rb") as log:
             log.seek(self._begins)
             return log.read().decode(errors="replace")
@@ -141,15 +141,15 @@ class Session:
             await asyncio.sleep(BEAT)
 
     def paused(self) -> float:
-        """Return the seconds for which this process gave no sign of life, where that was just now."""
+        """Return the longest recent time in seconds without a sign of life from this process."""
         times = [*self._beaten, time.time()]
         return max((end - begin for begin, end in pairwise(times)), default=0.0)
 
     async def ask(self, content: bytes = b"", **order: Any) -> dict[str, Any]:
-        """Give an order, with `content` behind it, and return the answer.
+        """Send an order, followed by `content`, and return the answer.
 
         Raises:
-            FleetError: it is refused, or the connection is lost; without the host's name.
+            FleetError: it is refused, or the connection is lost; the message lacks the host's name.
         """
         assert self.process.stdin is not None
         self._sending = bool(content)
@@ -159,13 +159,13 @@ class Session:
                 self._write(content[start : start + PIECE])
                 await self.process.stdin.drain()
         except ConnectionError:
-            pass  # as the answer will say, there being none
+            pass  # reading the answer will report it
         finally:
             self._sending = False
         return await self._answer()
 
     async def _answer(self) -> dict[str, Any]:
-        """Return the next answer; what was said on standard error before it goes into the log."""
+        """Return the next answer; standard error that arrives before it goes into the log."""
         assert self.process.stdout is not None
         try:
             while answers := Lines().feed(await self.process.stdout.readline()):
@@ -181,12 +181,12 @@ class Session:
         raise FleetError(explain(self.host, await self.process.wait(), self.said(), self._python))
 
     async def look(self, packages: Mapping[str, str], files: Mapping[str, str], bootstrap: bool) -> dict[str, Any]:
-        """Return what there is to know of the host, and `offset`, the seconds that its clock is ahead of ours.
+        """Return the host's facts, and `offset`, the seconds that its clock is ahead of this one.
 
         Args:
-            packages: those that are needed, and their least versions.
-            files: those that are to be in its cache, and their kinds, by SHA-256.
-            bootstrap: whether an environment that was made there before will do.
+            packages: the needed packages, and their minimum versions.
+            files: the kinds of the files that its cache must contain, by SHA-256.
+            bootstrap: whether to use an environment that was created there earlier, if there is one.
         """
         asked = time.time()
         answer = await self.ask(look={"packages": dict(packages), "files": dict(files), "bootstrap": bootstrap})
@@ -199,14 +199,14 @@ class Session:
         await self.ask(content, keep={"sha256": sha256, "bytes": len(content), "kind": kind})
 
     def run(self, archive: str, arguments: Sequence[str]) -> None:
-        """Have the forkserver started; from now on the process speaks for it."""
+        """Start the forkserver; from now on the process carries its lines."""
         self._write(line({"run": {"archive": archive, "arguments": list(arguments)}}))
 
     async def forward(self, pairs: Sequence[tuple[str, str]]) -> None:
-        """Forward sockets, given as local and remote paths.
+        """Forward sockets, given as pairs of local and remote paths.
 
         Raises:
-            FleetError: it cannot be done; without the host's name.
+            FleetError: ssh cannot forward them; the message lacks the host's name.
         """
         arguments = command.forward(self._control, pairs)
         process = await asyncio.create_subprocess_exec(*arguments, stdin=DEVNULL, stdout=PIPE, stderr=STDOUT)
@@ -220,7 +220,7 @@ class Session:
             raise FleetError(unforwarded(self.said() + said.decode(errors="replace")))
 
     async def close(self) -> None:
-        """Hang up; return when ssh has ended."""
+        """Close the connection; return when ssh has ended."""
         if not hasattr(self, "process"):
             return
         if self._beats is not None:
@@ -231,20 +231,21 @@ class Session:
             return
         assert process.stdin is not None
         process.stdin.close()
-        if self._beats is not None:  # else there is nobody yet to whom the end of the input would mean anything
+        if self._beats is not None:  # else no outpost runs yet that would end with its input
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(process.wait(), END_WITHIN)
         if process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)  # with the jump hosts' ssh
+                os.killpg(process.pid, signal.SIGKILL)  # and the ssh processes to jump hosts
             await process.wait()
 
 
 def checked(facts: Any, files: Mapping[str, str]) -> dict[str, Any]:
-    """Return what a host says of itself.
+    """Return the facts that a host reports, once they are validated.
 
     Raises:
-        FleetError: something is missing, of another type or unprintable, or it lacks other files than it was asked for.
+        FleetError: a fact is missing, unprintable or of the wrong type, or a file is reported missing that was not
+            asked about.
     """
     whole = isinstance(facts, dict) and all(isinstance(facts.get(name), kind) for name, kind in FACTS.items())
     if not whole or not all(_printable(value) for value in facts.values()) or not set(facts["missing"]) <= {*files}:
@@ -253,7 +254,7 @@ def checked(facts: Any, files: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _printable(value: Any) -> bool:
-    """Whether the texts in a value are lines that do nothing to a terminal."""
+    """Whether all texts in a value are printable, so that they cannot affect a terminal."""
     if isinstance(value, str):
         return value.isprintable()
     if isinstance(value, dict):
