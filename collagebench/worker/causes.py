@@ -5,9 +5,9 @@
     throttle    a control group that gets a share of a core
     traffic     transfers over the loopback interface by unpinned processes
 
-Each has a `begin` for one worker, which says what was really done, and an `end`, which undoes it, whether the worker
-still lives or not, and says what came of it. Every process id is that of a child which has not been reaped, so it is
-nobody else's.
+Each has a `begin` for one worker, which returns what was actually done, and an `end`, which undoes it even if the
+worker has died, and returns what it did. Every process id is that of a child which has not been reaped, so it cannot
+belong to another process.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ Facts = dict[str, Any]
 
 
 class Cause(Protocol):
-    """What slows workers down."""
+    """A way to slow workers down."""
 
     def begin(self, worker: int, pid: int) -> Facts:
-        """Disturb a worker; return what was done. Raises FleetError if it cannot be."""
+        """Disturb a worker; return what was done. Raises FleetError if that is impossible."""
 
     def settle(self) -> None:
-        """Return when everything that was begun is under way. Raises FleetError if it is not."""
+        """Return when all disturbances are in effect. Raises FleetError if one fails."""
 
     def end(self, worker: int) -> Facts:
-        """Undo all that was done to a worker, also if `begin` failed; return what came of it."""
+        """Undo everything that was done to a worker, even if `begin` failed; return what it did."""
 
 
 class Stops:
-    """Stops workers at moments that depend on the seed, the run and the worker only."""
+    """Stops workers at times that depend only on the seed, the run and the worker."""
 
     def __init__(self, disturbance: Disturbance, loop: Loop) -> None:
         self._disturbance = disturbance
@@ -51,11 +51,11 @@ class Stops:
         self._zero = time.monotonic()
         self._pids: dict[int, int] = {}
         self._stopped: dict[int, float] = {}
-        """Workers that are stopped now, and since when."""
+        """When each worker that is stopped now was stopped."""
         self._stops: dict[int, list[tuple[float, float]]] = {}
 
     def begin(self, worker: int, pid: int) -> Facts:
-        """Draw the first moment."""
+        """Draw the time of the first stop."""
         self._pids[worker] = pid
         self._stops[worker] = []
         self._next(worker, self._zero)
@@ -63,7 +63,7 @@ class Stops:
         return {"pid": pid, "stop_every": disturbance.stop_every, "stop_for": disturbance.stop_for}
 
     def settle(self) -> None:
-        """Return at once: the moments come by themselves."""
+        """Return at once: the loop makes the stops."""
 
     def _next(self, worker: int, after: float) -> None:
         disturbance = self._disturbance
@@ -81,7 +81,7 @@ class Stops:
     def _continue(self, worker: int, planned: float) -> None:
         if worker in self._pids:
             self._resume(worker)
-            # Counted from the moment that was planned, so that one late stop does not shift those after it.
+            # Counted from the planned time, so that one late stop does not shift those after it.
             self._next(worker, planned + self._disturbance.stop_for)
 
     def _resume(self, worker: int) -> None:
@@ -104,24 +104,24 @@ class Stops:
 
 
 class Helpers:
-    """Starts and stops one helper a worker."""
+    """Starts and stops one helper process per worker."""
 
     def __init__(self, loop: Loop, janitor: Janitor, lifeline: int) -> None:
         self._surroundings = (loop, janitor, lifeline)
         self._helpers: dict[int, Helper] = {}
 
     def start(self, worker: int, name: str, work: Work) -> Helper:
-        """Start one."""
+        """Start the helper of a worker."""
         helper = self._helpers[worker] = Helper(f"{name} of worker {worker}", work, *self._surroundings)
         return helper
 
     def settle(self) -> None:
-        """Return when all are at work, having prepared it side by side."""
+        """Return when all helpers have begun their work; they prepare it concurrently."""
         for helper in self._helpers.values():
             helper.await_ready()
 
     def stop(self, worker: int) -> Facts:
-        """Stop it; say how it ended if it did so unasked."""
+        """Stop the helper of a worker; return how it ended if it had ended by itself."""
         helper = self._helpers.pop(worker, None)
         if helper is None:
             return {}
@@ -131,13 +131,13 @@ class Helpers:
 
 
 class CoRunners:
-    """A load for each worker, on one core with it."""
+    """A load for each worker, on the same core."""
 
     def __init__(self, disturbance: Disturbance, helpers: Helpers) -> None:
         self._load: loads.Load = disturbance.load
         self._helpers = helpers
         self._free: dict[int, tuple[int, set[int]]] = {}
-        """The process of a pinned worker, and the cores it may run on otherwise."""
+        """The process of each pinned worker, and the cores on which it was allowed to run before."""
 
     def begin(self, worker: int, pid: int) -> Facts:
         """Pin the worker and start the load."""
@@ -156,7 +156,7 @@ class CoRunners:
         self._helpers.settle()
 
     def end(self, worker: int) -> Facts:
-        """Stop the load and let the worker free."""
+        """Stop the load and unpin the worker."""
         facts = self._helpers.stop(worker)
         if worker in self._free:
             loads.pin(*self._free.pop(worker))
@@ -171,9 +171,9 @@ class Throttle:
         self._janitor = janitor
         self._place = control_group.find()
         self._groups: dict[int, tuple[Path, int, Path | None]] = {}
-        """The group, the worker's process, and the group where that belongs."""
+        """The new group, the worker's process, and the group that the process came from."""
         self._cpu: dict[int, float] = {}
-        """The CPU time that a worker had used before."""
+        """The CPU time that each worker had used before it was throttled."""
 
     def begin(self, worker: int, pid: int) -> Facts:
         """Make the group and move the worker into it."""
@@ -188,7 +188,7 @@ class Throttle:
         return {"pid": pid, "quota": quota, "period_ms": period_ms, "group": str(path), "tool": version}
 
     def settle(self) -> None:
-        """Return at once: a quota holds from the moment that it is set."""
+        """Return at once: a quota takes effect as soon as it is set."""
 
     def end(self, worker: int) -> Facts:
         """Move the worker back and remove the group."""
@@ -212,7 +212,7 @@ class Traffic:
         self._moved: dict[int, traffic.Moved] = {}
 
     def begin(self, worker: int, pid: int) -> Facts:
-        """Start the process that transfers."""
+        """Start the process that makes the transfers."""
         transfers, size_mb = self._disturbance.transfers, self._disturbance.transfer_mb
         moved = self._moved[worker] = traffic.Moved(transfers)
         size_bytes = round(size_mb * 1e6)
@@ -224,7 +224,7 @@ class Traffic:
         self._helpers.settle()
 
     def end(self, worker: int) -> Facts:
-        """End it."""
+        """Stop the transfers; return how many bytes they moved."""
         facts = self._helpers.stop(worker)
         if worker not in self._moved:
             return facts

@@ -1,8 +1,8 @@
-"""A key and a certificate that one worker makes for one run, so that its calls travel encrypted.
+"""A key and a self-signed certificate that one worker makes for one run, so that calls to it are encrypted.
 
-The key never leaves the worker's memory. The certificate goes to the client by the way on which the worker was ordered;
-the client trusts it alone and nobody who signed it, so no authority is needed. It is valid at any time: clocks of
-different machines may be far apart, and the worker does not live long enough for a date to mean anything.
+The key never leaves the worker's memory. The certificate returns to the client over the channel that started the
+worker. The client trusts only this certificate, so no authority is needed. It has no real dates: clocks of different
+machines may be far apart, and the worker lives too short for a date to matter.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from datetime import datetime
 from collagebench.errors import MissingExtra
 
 NAME = "collagebench-worker"
-"""What every such certificate is for; addresses of nodes may change, the worker is known by its key."""
+"""The host name in every such certificate. The worker is identified by its key, whatever the node's address is."""
 
 
 def certificate(host: str = NAME) -> tuple[bytes, bytes]:
-    """Return a new private key and its certificate for a host of this name, both PEM.
+    """Return a new private key and its certificate for a host of this name, both in PEM.
 
     Raises:
-        MissingExtra: the package that makes them is not there.
+        MissingExtra: the package cryptography is not installed.
     """
     try:
         from cryptography import x509

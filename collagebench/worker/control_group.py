@@ -1,8 +1,8 @@
-"""Control groups of Linux that give a process a share of a core, in either version of their file system.
+"""Linux control groups that limit a process to a share of a core, in version 1 or 2 of their file system.
 
-In every period a group may use a quota of CPU time; what it wants beyond that waits for the next period. A group is
-made where this user may make one and the CPU controller reaches: in version 1 inside the group that we run in, in
-version 2 inside the nearest one, from there upwards, that hands the controller on to its children.
+In every period a group may use a quota of CPU time; after that it waits for the next period. A new group is made where
+this user may make one and has the CPU controller: in version 1 inside the group of this process, in version 2 inside
+the nearest group, from there upwards, that delegates the controller to its children.
 
     version 1    cpu.cfs_period_us, cpu.cfs_quota_us
     version 2    cpu.max
@@ -20,7 +20,7 @@ from pathlib import Path
 from collagebench.errors import FleetError
 
 REMOVE_WITHIN = 2.0
-"""Seconds in which the processes of a group that is to be removed must have left it; they have been killed or moved."""
+"""Seconds for killed or moved processes to leave a group that is being removed."""
 ADVICE = (
     "be root, or start it with `systemd-run --user --scope -p Delegate=yes collagebench …`, or choose the straggler "
     "model corunner or stop, which need no permission"
@@ -33,18 +33,18 @@ class Place:
 
     version: int
     parent: Path
-    """The group that they are made in."""
+    """The group inside which to make them."""
 
 
 def find(cgroups: str | None = None, mounts: str | None = None) -> Place:
     """Return where this process may make groups with a CPU quota.
 
     Args:
-        cgroups: the content of `/proc/self/cgroup`, which is read if it is not given.
-        mounts: that of `/proc/self/mountinfo`.
+        cgroups: the content of `/proc/self/cgroup`; None to read it.
+        mounts: the content of `/proc/self/mountinfo`; None to read it.
 
     Raises:
-        FleetError: nowhere.
+        FleetError: it may not make any.
     """
     try:
         cgroups = Path("/proc/self/cgroup").read_text() if cgroups is None else cgroups
@@ -70,7 +70,7 @@ def find(cgroups: str | None = None, mounts: str | None = None) -> Place:
 
 
 def _home(cgroups: str, mounts: str) -> tuple[int, Path, Path] | None:
-    """Return the version that has the CPU controller, the directory of our own group there, and its file system's."""
+    """Return the version with the CPU controller, the directory of the process's group, and the file system's root."""
     memberships = [line.split(":", 2) for line in cgroups.splitlines()]
     with_cpu = next((path for _, controllers, path in memberships if "cpu" in controllers.split(",")), None)
     unified = next((path for number, controllers, path in memberships if number == "0" and not controllers), None)
@@ -99,7 +99,7 @@ def _writable(group: Path) -> bool:
 
 
 def limit(place: Place, path: Path, pid: int, quota: float, period_ms: float) -> Path:
-    """Make the group `path` with `quota` cores and move a process into it; return the group that it was in.
+    """Make the group `path` with a `quota` of cores and move a process into it; return the group that it came from.
 
     Raises:
         FleetError: the system does not permit it.
@@ -124,13 +124,13 @@ def limit(place: Place, path: Path, pid: int, quota: float, period_ms: float) ->
 
 
 def move(pid: int, group: Path) -> None:
-    """Move a process, if it still is there, to another group."""
+    """Move a process, if it still exists, to another group."""
     with contextlib.suppress(OSError):
         (group / "cgroup.procs").write_text(str(pid))
 
 
 def exhausted(path: Path) -> tuple[int, int]:
-    """Return how many periods a group has had in which it ran, and in how many of them it used up its quota."""
+    """Return the number of periods in which a group ran, and in how many of them it used up its quota."""
     try:
         lines = (path / "cpu.stat").read_text().splitlines()
     except OSError:
@@ -148,7 +148,7 @@ def cpu_time(pid: int) -> float:
 
 
 def remove(path: Path) -> None:
-    """Remove a group, if it is there, once the processes that have been killed or moved have left it."""
+    """Remove a group, if it exists, once its killed or moved processes have left it."""
     until = time.monotonic() + REMOVE_WITHIN
     while path.exists():
         try:

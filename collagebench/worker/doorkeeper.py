@@ -1,8 +1,8 @@
-"""Who may call a worker that listens on a network: whoever shows the token of the run, and nobody else.
+"""Access control of a worker that listens on a network: only callers that show the token of the run may call it.
 
-The worker itself does not know the token but its SHA-256, so that whoever reads what the worker was told, on its way or
-later, cannot call it. A token of 256 random bits needs no salt, and cannot be guessed from its hash. The comparison
-takes as long for a wrong token as for the right one.
+The worker knows only the SHA-256 of the token. So somebody who reads the worker's start order, in transit or later,
+cannot call the worker. A token of 256 random bits needs no salt, and cannot be guessed from its hash. The comparison
+takes the same time for a wrong token as for the right one.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ SCHEME = "Bearer "
 
 
 def digest(token: str) -> str:
-    """Return what a worker is told of a token."""
+    """Return the SHA-256 of a token, in hexadecimal: all that a worker is told of it."""
     return hashlib.sha256(token.encode()).hexdigest()
 
 
 class Doorkeeper(grpc.aio.ServerInterceptor):  # type: ignore[misc]
-    """Answers every call without the token itself, before its message is parsed."""
+    """Refuses every call without the token, before its message is parsed."""
 
     def __init__(self, token_digest: str) -> None:
-        """Let those in whose token has this digest."""
+        """Accept calls whose token has this digest."""
         self._digest = token_digest
 
         async def refuse(request: Any, context: Any) -> None:
@@ -36,7 +36,7 @@ class Doorkeeper(grpc.aio.ServerInterceptor):  # type: ignore[misc]
         self._refusal = grpc.unary_unary_rpc_method_handler(refuse)
 
     async def intercept_service(self, continuation: Callable[[Any], Awaitable[Any]], handler_call_details: Any) -> Any:
-        """Return what handles a call."""
+        """Return the handler of a call: the service's, or one that refuses."""
         shown = dict(handler_call_details.invocation_metadata or ()).get("authorization", "")
         token = shown.removeprefix(SCHEME) if isinstance(shown, str) and shown.startswith(SCHEME) else ""
         if hmac.compare_digest(digest(token), self._digest):

@@ -1,15 +1,16 @@
 """The program that starts workers: `python -m collagebench.worker.forkserver --compute real [--logs DIRECTORY]`.
 
-It imports once what every worker needs and forks a child for each, so that ten workers start about as fast as one. It
-needs nothing but its standard streams, so it runs as well at the far end of an ssh connection. JSON lines come in:
+It imports the modules that every worker needs once, and forks a child for each worker, so that ten workers start about
+as fast as one. It needs only its standard streams, so it also runs at the other end of an ssh connection. It reads JSON
+lines:
 
     {"start": {"index": 0, "models": [...]}}            fork a worker
-    {"disturb": {"kind": "stop", "workers": [0], …}}    bring about natural slowness (`natural.py`)
+    {"disturb": {"kind": "stop", "workers": [0], …}}    cause natural slowness (`natural.py`)
     {"calm": true}                                      undo it
-    {"crash": {"worker": 0, "restart_after": 0.5}}      kill a worker, and start it again on the same socket
-    {"drain": 2.0}                                      ask the workers to stop, kill after 2 s what is left, and end
+    {"crash": {"worker": 0, "restart_after": 0.5}}      kill a worker, and restart it on the same socket
+    {"drain": 2.0}                                      ask the workers to stop, kill the rest after 2 s, and exit
 
-and go out:
+and writes JSON lines:
 
     {"event": "up", "pid": …, "host": …, "directory": …}
     {"event": "failed", "kind": "fleet", "message": …}                   it cannot start at all
@@ -17,14 +18,14 @@ and go out:
     {"worker": 0, "event": "failed", "kind": "model" | "fleet", "message": …}
     {"worker": 0, "event": "exited", "status": "killed by signal 9" | "exit status 1"}
     {"worker": 0, "event": "crashed"}                                    as ordered; `ready` with `again` follows
-    {"worker": 0, "event": "said", "text": …}                            what it wrote, where there is no log for it
-    {"event": "disturbed", "what": [{"worker": 0, "kind": "stop", …}]}   or, instead of it:
+    {"worker": 0, "event": "said", "text": …}                            its output, if there are no log files
+    {"event": "disturbed", "what": [{"worker": 0, "kind": "stop", …}]}   or else:
     {"event": "refused", "message": …}
-    {"event": "calm", "what": [{"worker": 0, "seconds": …, …}]}          what came of the disturbance
+    {"event": "calm", "what": [{"worker": 0, "seconds": …, …}]}          what the disturbance did
 
-When its standard input ends, because the client is gone, it kills its workers at once. When it is itself killed, the
-workers notice (`process.py`) and a janitor undoes what disturbed them (`janitor.py`). The workers' sockets lie in a
-directory that only this user can enter, and go with it.
+When its standard input ends, because the client is gone, it kills its workers at once. When it is killed itself, the
+workers notice (`process.py`), and a janitor undoes the disturbance (`janitor.py`). The workers' sockets are in a
+directory that only this user can enter. It is removed at the end.
 """
 
 from __future__ import annotations
@@ -65,13 +66,13 @@ class Child:
     spec: WorkerSpec
     pid: int
     pipe: int
-    """Where its report comes from; ends when it ends."""
+    """Descriptor from which its report is read; reads end-of-file when the worker ends."""
     said: int | None
-    """Where what it writes comes from; None if that goes into a log."""
+    """Descriptor from which its output is read; None if the output goes into a log file."""
     again: bool
-    """Whether it stands in for one that was made to crash."""
+    """Whether it replaces a worker that was made to crash."""
     restart_at: float | None = None
-    """When to start it again, if it has been made to crash."""
+    """When to restart it, if it has been made to crash."""
     lines: Lines = field(default_factory=Lines)
 
 
@@ -100,13 +101,13 @@ def _leave(sign: int, frame: object) -> NoReturn:
 
 
 def say(event: dict[str, Any]) -> None:
-    """Tell the client; a client that is gone is noticed on standard input."""
+    """Send an event to the client; a client that is gone is noticed on standard input, not here."""
     with contextlib.suppress(BrokenPipeError):
         os.write(1, line(event))
 
 
 def preload(compute: Compute) -> None:
-    """Import what every worker needs without starting a thread, whose locks a fork would leave as they happen to be."""
+    """Import what every worker needs without starting threads: a fork could leave their locks held forever."""
     os.environ.update(OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1")
     for module in ("process", "natural"):
         importlib.import_module(f"collagebench.worker.{module}")
@@ -121,7 +122,7 @@ def socket_directory(directory: str | None = None) -> Iterator[str]:
     """Make a directory that only this user can enter, unless one is given, and remove it at the end.
 
     Raises:
-        FleetError: it cannot be made, or its path is too long for a socket or means something else to gRPC.
+        FleetError: it cannot be made, or its path is too long for a socket, or gRPC cannot use the path.
     """
     try:
         directory = directory or tempfile.mkdtemp(prefix="collagebench-")
@@ -147,7 +148,7 @@ def socket_directory(directory: str | None = None) -> Iterator[str]:
 
 
 def advice(error: int | None) -> str:
-    """Return what to do where a worker could not be started, to be appended to a sentence."""
+    """Return advice on the error number of a failed start, to append to a message; empty if there is none."""
     limit = {errno.EMFILE: "-n", errno.EAGAIN: "-u"}.get(error or 0)
     return f": raise `ulimit {limit}`, or use fewer workers" if limit else ""
 
@@ -157,22 +158,22 @@ def _again(again: bool) -> dict[str, Any]:
 
 
 class Forkserver:
-    """The children and the loop that listens to them and to the client."""
+    """The workers, and the loop that listens to them and to the client."""
 
     def __init__(self, compute: Compute, logs: Path | None, directory: str) -> None:
         self._compute = compute
         self._logs = logs
         self._directory = directory
         self._children: dict[int, Child] = {}
-        """By the worker's index; none has been reaped, so its process id is its own."""
+        """By the worker's index; none has been reaped, so the process ids are valid."""
         self._orders = Lines()
         self._deadline = math.inf
-        """When it has to end, once it is told to drain."""
+        """When to exit, once it is told to drain."""
         self._gone = False
-        """Whether the client is."""
+        """Whether the client is gone."""
         self._sign: int | None = None
-        """What it has been told to end by."""
-        from collagebench.worker.natural import Natural  # which loads NumPy, for which `preload` makes ready
+        """The signal that asked it to end."""
+        from collagebench.worker.natural import Natural  # loads NumPy, so `preload` must have set the environment
 
         self._lifeline, alive = os.pipe()
         self._loop = Loop()
@@ -180,7 +181,7 @@ class Forkserver:
         self._natural = Natural(self._loop, self._lifeline, directory)
 
     def run(self) -> None:
-        """Carry out the client's orders; return when all workers are gone, or exit as a signal asks."""
+        """Carry out the client's orders until it is drained or the client is gone; exit if a signal asks for it."""
         self._loop.listen(0, self._ordered)
         self._loop.heed((signal.SIGTERM, signal.SIGHUP), self._asked_to_end)
         try:
@@ -214,7 +215,7 @@ class Forkserver:
                 self._crash(**order["crash"])
             else:
                 self._deadline = time.monotonic() + order["drain"]
-                self._natural.calm()  # a worker that is stopped cannot hear what it is asked
+                self._natural.calm()  # a stopped worker cannot handle SIGTERM
                 self._signal(signal.SIGTERM)
 
     def _signal(self, sign: int) -> None:
@@ -231,7 +232,7 @@ class Forkserver:
 
     def _crash(self, worker: int, restart_after: float) -> None:
         child = self._children.get(worker)
-        if child is not None and child.restart_at is None:  # else it has just ended by itself, as the client will hear
+        if child is not None and child.restart_at is None:  # else it has just ended, and the client will be told
             child.restart_at = time.monotonic() + restart_after
             os.kill(child.pid, signal.SIGKILL)
 
@@ -243,7 +244,7 @@ class Forkserver:
             return
         self._loop.hang_up(child.pipe)
         if child.said is not None:
-            self._said(child, os.read(child.said, 65536))  # the pipe has ended with it, so there is nothing to wait for
+            self._said(child, os.read(child.said, 65536))  # cannot block: the worker has ended
             self._loop.hang_up(child.said)
         self._natural.lost(index, child.pid)
         del self._children[index]
@@ -261,11 +262,11 @@ class Forkserver:
 
     def _start(self, spec: WorkerSpec, again: bool = False) -> None:
         if self._deadline < math.inf:
-            return  # it was to come back, but all have to go
+            return  # due to restart, but the workers are being stopped
         parent = os.getpid()
         try:
             with contextlib.suppress(FileNotFoundError):
-                os.unlink(self._socket(spec))  # a crash leaves it behind
+                os.unlink(self._socket(spec))  # left behind by a crash
             pipe, report = os.pipe()
             self._loop.own(pipe)
             said, log = os.pipe() if self._logs is None else (None, None)
@@ -293,9 +294,9 @@ class Forkserver:
         return os.path.join(self._directory, f"{spec.index}.sock")
 
     def _become(self, spec: WorkerSpec, parent: int, report: int, log: int | None) -> None:
-        """Turn the fresh child into a worker; of the forkserver's files only the two pipes stay open in it.
+        """Turn the new child into a worker; of the forkserver's files, only the pipes that it needs stay open.
 
-        What it writes goes into `log`, or into a file if that is None.
+        Its output goes to the descriptor `log`, or to a log file if that is None.
         """
         code = 1
         try:

@@ -1,10 +1,10 @@
-"""A worker inside a process that somebody else started and watches, such as Ray: it listens on the node's address.
+"""A worker inside a process that another system started and watches, such as Ray; it listens on the node's address.
 
-It is what `process.py` is for a worker of our own: it loads and tries its models, listens, reports, and serves until
-its process is ended. Nothing of it is on any disk: the models come as bytes and stay in memory. Whoever calls it must
-speak TLS and show the token of the run.
+It does what `process.py` does for a worker of the forkserver: it loads and tries its models, listens, reports, and
+serves until its process is ended. Nothing is written to disk: the models come as bytes and stay in memory. Callers must
+use TLS and show the token of the run.
 
-This module imports nothing that may be missing where it runs; what is missing is said.
+At import time this module needs no package that may be missing on the node; a missing one is reported as a failure.
 """
 
 from __future__ import annotations
@@ -20,25 +20,25 @@ from collagebench.errors import CollagebenchError
 from collagebench.worker.report import failed, ready
 
 UP_WITHIN = 30.0
-"""Seconds until the server listens."""
+"""Seconds for the server to listen."""
 
 
 class Guest:
     """One worker."""
 
     def __init__(self) -> None:
-        """Be idle, at the priority of an ordinary process if that is allowed: Ray starts its own at a lower one."""
+        """Set the priority of an ordinary process, if that is allowed: Ray starts its processes with a lower one."""
         with contextlib.suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, 0, 0)  # of this thread, and of those that it starts
         self._end: str | None = None
         self._ended = threading.Event()
 
     def start(self, order: dict[str, Any], *contents: bytes) -> dict[str, Any]:
-        """Serve, and return the report with the `node`: `ready`, or `failed` with its `kind` and `message`.
+        """Start to serve, and return the report with the `node`: `ready`, or `failed` with `kind` and `message`.
 
         Args:
             order: the `spec` as JSON, `compute`, and the `digest` of the token.
-            contents: the models' files, in the order of the spec; none where nothing is computed.
+            contents: the contents of the model files, in the order of the spec; empty for emulated models.
         """
         import ray.util
 
@@ -46,7 +46,7 @@ class Guest:
         return {"node": node, **self.started(order, node, contents)}
 
     def started(self, order: dict[str, Any], address: str, contents: Sequence[bytes]) -> dict[str, Any]:
-        """Do what `start` does, on an address that is known."""
+        """Do what `start` does, for a node with this address."""
         try:
             return self._start(order, address, contents)
         except CollagebenchError as error:
@@ -58,7 +58,7 @@ class Guest:
             )
 
     def wait(self) -> str:
-        """Return why the server ended, when it has; while this waits, its process is known to live."""
+        """Wait until the server ends, and return why; an unfinished call shows that the process lives."""
         self._ended.wait()
         return self._end or "ended"
 
@@ -114,7 +114,7 @@ class Guest:
 async def _serve(
     models: Mapping[str, Any], address: str, pair: tuple[bytes, bytes], digest: str, up: Callable[[int], None]
 ) -> None:
-    """Serve for ever; `up` is told the port."""
+    """Serve forever; call `up` with the port once the server listens."""
     import grpc
     import grpc.aio
 

@@ -1,4 +1,4 @@
-"""Processes that disturb workers: forked by the forkserver, each the leader of a group that is killed as a whole."""
+"""Processes that disturb workers: forked by the forkserver, each the leader of a process group that is killed whole."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ from collagebench.worker.loop import Loop
 from collagebench.worker.process import die_with
 
 READY_WITHIN = 20.0
-"""Seconds that a helper gets to prepare its work."""
+"""Seconds for a helper to prepare its work."""
 GONE_WITHIN = 2.0
-"""Seconds that a killed group gets to be gone."""
+"""Seconds for a killed group to end."""
 
 Work = Callable[[], Callable[[], None]]
-"""Prepares something that goes on until it is killed, and returns what does it."""
+"""Prepares the work, and returns a function that does it until the process is killed."""
 
 
 class Helper:
-    """One process, and what it starts in turn."""
+    """One helper process, and the processes that it starts."""
 
     def __init__(self, name: str, work: Work, loop: Loop, janitor: Janitor, lifeline: int) -> None:
-        """Fork it.
+        """Fork the process.
 
         Args:
-            name: what to call it in a message.
+            name: its name in messages.
             work: what it does.
-            loop: the forkserver's, in which its unasked end is noticed.
-            janitor: who kills it if the forkserver cannot.
+            loop: the forkserver's loop, which notices if the helper ends by itself.
+            janitor: kills the helper if the forkserver cannot.
             lifeline: descriptor that reads end-of-file when the forkserver is gone.
 
         Raises:
-            OSError: there can be no more processes.
+            OSError: no more processes can be started.
         """
         self.status: str | None = None
         """How it ended; None while it runs."""
@@ -55,10 +55,10 @@ class Helper:
         loop.own(self._pipe)
 
     def await_ready(self) -> None:
-        """Return when it has begun its work.
+        """Return when the helper has begun its work.
 
         Raises:
-            FleetError: it has not.
+            FleetError: it ended, or took longer than `READY_WITHIN`.
         """
         if not select.select([self._pipe], [], [], READY_WITHIN)[0]:
             raise FleetError(f"{self._name} did not start within {READY_WITHIN:g} s")
@@ -72,13 +72,13 @@ class Helper:
             self._reap()
 
     def stop(self) -> None:
-        """Kill it and all that it started; return when they are gone."""
+        """Kill the helper and all processes that it started; return when they have ended."""
         if self.status is not None:
             return
-        for kill in (os.killpg, os.kill):  # by itself as well, in case it is not yet the leader of its group
+        for kill in (os.killpg, os.kill):  # the process itself too, because it may not lead its group yet
             with contextlib.suppress(ProcessLookupError):
                 kill(self.pid, signal.SIGKILL)
-        # The pipe ends when the last process that has it is gone.
+        # The pipe reads end-of-file when the last process that has it open has ended.
         while select.select([self._pipe], [], [], GONE_WITHIN)[0] and os.read(self._pipe, 4096):
             pass
         self._reap()
@@ -91,10 +91,10 @@ class Helper:
 
 
 def _be_helper(work: Work, loop: Loop, parent: int, lifeline: int, report: int) -> NoReturn:
-    """Turn the fresh child into a helper; of the forkserver's files only the log and the two pipes stay open in it."""
+    """Turn the new child into a helper; of the forkserver's files, only the log and the two pipes stay open."""
     try:
-        # A group, to be killed as a whole, but no session of its own: Linux shares time out between sessions first
-        # (autogroup), and there a load of its own session hardly slows a worker that computes for some milliseconds.
+        # A process group of its own, to be killed whole, but no session of its own. Linux divides CPU time between
+        # sessions first (autogroup), so a load in its own session hardly slows a worker that computes for some ms.
         os.setpgid(0, 0)
         for sign in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(sign, signal.SIG_DFL)
@@ -104,7 +104,7 @@ def _be_helper(work: Work, loop: Loop, parent: int, lifeline: int, report: int) 
         os.close(nothing)
         loop.leave()
         die_with(parent, lifeline)
-        os.set_inheritable(report, True)  # for the program that it may turn into
+        os.set_inheritable(report, True)  # `go_on` may exec another program
         go_on = work()
         os.write(report, b".")
         go_on()

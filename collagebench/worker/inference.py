@@ -1,4 +1,4 @@
-"""The models that a worker serves: ONNX files on one thread, checked before the first request."""
+"""The models that a worker serves: ONNX models on one thread, checked before the first request."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ Infer = Callable[[NDArray[Any]], NDArray[np.float32]]
 
 @dataclass(frozen=True, slots=True)
 class Hosted:
-    """One model as its worker serves it."""
+    """One loaded or emulated model of a worker."""
 
     name: str
     input: tuple[int, int, int]
     """Height, width and channels of one image."""
     dtype: str
-    """Of its pixels: uint8 or float32."""
+    """Type of the pixels: uint8 or float32."""
     batch: int | None
-    """The one batch size it takes; None takes any."""
+    """The only batch size that it takes; None if it takes any."""
     output: tuple[int, ...] | None
-    """Shape of `logits` without the batch; None when nothing is computed."""
+    """Shape of `logits` without the batch; None if emulated."""
     sha256: str | None
-    """Of the content that was loaded; None when nothing was."""
+    """SHA-256 of the loaded content; None if emulated."""
     infer: Infer | None
-    """`dtype` [batch, height, width, channels] to float32 [batch, …]; None when nothing is computed."""
+    """`dtype` [batch, height, width, channels] to float32 [batch, …]; None if emulated."""
 
 
 def emulated(file: ModelFile) -> Hosted:
-    """Return a model that takes the same input and computes nothing; its file is not even opened."""
+    """Return a model that takes the same input but computes nothing; its file is not opened."""
     return Hosted(file.name, file.input, file.dtype, None, None, None, None)
 
 
@@ -46,16 +46,16 @@ def load(file: ModelFile) -> Hosted:
     """Read, check and warm up an ONNX model.
 
     Raises:
-        ModelError: the file is missing, not a whole ONNX model, or does not take and give what it should.
+        ModelError: the file is missing, not a complete ONNX model, or its input or output is wrong.
     """
     return hosted(file, file.read())
 
 
 def hosted(file: ModelFile, content: bytes) -> Hosted:
-    """Check and warm up an ONNX model that has been read.
+    """Check and warm up an ONNX model from the content of its file.
 
     Raises:
-        ModelError: it is not a whole ONNX model, or does not take and give what it should.
+        ModelError: it is not a complete ONNX model, or its input or output is wrong.
     """
     try:
         runner = open_session(content)
@@ -86,7 +86,7 @@ def hosted(file: ModelFile, content: bytes) -> Hosted:
 
 
 def _check(file: ModelFile, runner: Any) -> int | None:
-    """Check input and output; return the batch size that the model insists on, None when it takes any."""
+    """Check input and output; return the model's fixed batch size, or None if it takes any."""
     inputs, outputs = runner.get_inputs(), runner.get_outputs()
     if [tensor.name for tensor in inputs] != [INPUT] or OUTPUT not in [tensor.name for tensor in outputs]:
         raise ModelError(

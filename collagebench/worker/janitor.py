@@ -1,13 +1,13 @@
-"""A process that tidies up when the forkserver cannot: what was stopped, started or limited for a disturbance.
+"""A process that undoes a disturbance if the forkserver cannot: it kills processes and removes control groups.
 
-Whoever kills the forkserver outright leaves it no time to undo what it did. Its own children end with it, but a
-process that one of them started does not, nor does a control group. So before it touches anything it tells a janitor,
-a child in a session of its own, through a pipe of which it alone holds the other end. When the disturbance is over and
-undone, the janitor is killed. When instead the pipe ends, the forkserver is gone, and the janitor does what is left to
-do and ends.
+A forkserver that is killed (SIGKILL) has no time to undo what it did. Its children end with it, but the processes that
+they started and the control groups do not. So before the forkserver changes anything, it registers it with a janitor: a
+child in a session of its own, connected by a pipe of which only the forkserver holds the other end. When the
+disturbance is over and undone, the forkserver kills the janitor. If the pipe closes instead, the forkserver is gone;
+the janitor then cleans up and exits.
 
-A process id may have been given to somebody else by then, so every process is remembered with the moment of its birth
-and is left alone if that has changed.
+By then a process id may belong to another process. So every process is registered with its start time, and is left
+alone if that differs.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from collagebench.worker.loop import Loop
 
 
 class Janitor:
-    """The forkserver's end."""
+    """The forkserver's side of a janitor."""
 
     def __init__(self, loop: Loop, directory: str) -> None:
-        """Start one, which removes `directory` as well if it has to act.
+        """Start a janitor, which also removes `directory` if it has to act.
 
         Raises:
             OSError: it could not be started.
@@ -53,33 +53,33 @@ class Janitor:
         self._tell(worker=pid, born=born(pid))
 
     def forget(self, pid: int) -> None:
-        """Strike a process that has been reaped off the list: its id is free for others."""
+        """Unregister a process that has been reaped: its id may be reused."""
         self._tell(forget=pid)
 
     def control_group(self, path: Path) -> None:
-        """Register a control group, before it is made, to be removed."""
+        """Register a control group to be removed; call it before the group is made."""
         self._tell(control_group=str(path))
 
     def _tell(self, **fact: int | str | None) -> None:
-        with contextlib.suppress(BrokenPipeError):  # somebody killed it; what it would do, the forkserver still does
+        with contextlib.suppress(BrokenPipeError):  # the janitor was killed; the forkserver still cleans up itself
             os.write(self._writing, line(fact))
 
     def dismiss(self) -> None:
-        """End it: nothing is left to do."""
+        """Kill the janitor, because nothing is left to undo."""
         os.kill(self._pid, signal.SIGKILL)
         os.waitpid(self._pid, 0)
         self._loop.hang_up(self._writing)
 
 
 def _be_janitor(loop: Loop, reading: int, directory: str) -> NoReturn:
-    """Turn the fresh child into a janitor."""
+    """Turn the new child into a janitor."""
     try:
         os.setsid()
         for sign in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(sign, signal.SIG_IGN)
         nothing = os.open(os.devnull, os.O_RDWR)
         os.dup2(nothing, 0)
-        os.dup2(nothing, 1)  # the client waits for the end of the other one
+        os.dup2(nothing, 1)  # the client waits until the forkserver's standard output closes
         os.close(nothing)
         loop.leave()
         _tidy(reading, directory)
@@ -109,12 +109,12 @@ def _tidy(reading: int, directory: str) -> None:
         if born(pid) == birth:
             _kill(pid)
     for pid, birth in groups.items():
-        # As long as a group has members, its leader's id is given to nobody else: gone is as good as the same.
+        # While a group has members, its leader's id is not reused; so it is safe to kill if the leader has ended.
         if born(pid) in (birth, None):
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(pid, signal.SIGKILL)
             if born(pid) == birth:
-                _kill(pid)  # it was not yet the leader of its group
+                _kill(pid)  # in case it was not yet the leader of its group
     for path in paths:
         control_group.remove(path)
     shutil.rmtree(directory, ignore_errors=True)
@@ -126,7 +126,7 @@ def _kill(pid: int) -> None:
 
 
 def born(pid: int) -> str | None:
-    """Return what tells a process from another that had the same id before; None if there is none of that id."""
+    """Return a process's start time as text, which tells it from others with the same id; None if there is none."""
     if sys.platform == "linux":
         try:
             return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]

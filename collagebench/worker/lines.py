@@ -1,4 +1,4 @@
-"""JSON values, one a line, as the forkserver, its children and its client exchange them."""
+"""JSON lines, which the forkserver, its children and its client exchange."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 class Lines:
-    """Cuts a stream of bytes into lines."""
+    """Splits a stream of bytes into JSON lines."""
 
     def __init__(self) -> None:
         self._rest = b""
@@ -19,5 +19,5 @@ class Lines:
 
 
 def line(value: dict[str, Any]) -> bytes:
-    """Return a value as one line."""
+    """Return a value as one line of JSON."""
     return json.dumps(value).encode() + b"\n"

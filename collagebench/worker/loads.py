@@ -1,10 +1,10 @@
-"""Load beside a worker: one process that keeps one core busy in one of three ways.
+"""Load for a co-runner: a process that keeps one core busy in one of three ways.
 
     cpu       arithmetic in registers: takes turns with the worker on its core
-    cache     reads at random all over an array as large as the largest cache: also empties the worker's caches
-    memory    copies between two arrays that fit no cache: also takes up the way to memory
+    cache     random reads all over an array as large as the largest cache: also evicts the worker's data from caches
+    memory    copies between two arrays that do not fit into any cache: also uses up memory bandwidth
 
-stress-ng does it where it is installed (its stressors cpu, cache and stream, one of them); these loops do it elsewhere.
+If stress-ng is installed, one instance of its stressor cpu, cache or stream does this; otherwise the loops below do.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ Load = Literal["cpu", "cache", "memory"]
 LOADS: tuple[Load, ...] = get_args(Load)
 
 STRESSORS: dict[Load, str] = {"cpu": "cpu", "cache": "cache", "memory": "stream"}
-"""What stress-ng calls them."""
+"""The names of stress-ng's stressors."""
 COPY_BYTES = 64_000_000
 CACHE_BYTES = (1 << 20, 64 << 20)
-"""The least and the most that is read for a cache, however large it says that it is."""
+"""Bounds of the array size for `cache`, whatever size the system reports for the cache."""
 
 
 def prepare(load: Load, core: int | None) -> Callable[[], None]:
@@ -41,7 +41,7 @@ def prepare(load: Load, core: int | None) -> Callable[[], None]:
 
 
 def tool() -> str:
-    """Return what makes the load here."""
+    """Return the name of the program that makes the load on this machine."""
     return "collagebench" if shutil.which("stress-ng") is None else "stress-ng"
 
 
@@ -82,7 +82,7 @@ def _memory() -> Callable[[], None]:
 
 
 def largest_cache() -> int:
-    """Return the size in bytes of the largest cache of core 0, kept within bounds; 32 MiB where it is not known."""
+    """Return the size in bytes of the largest cache of core 0, within `CACHE_BYTES`; 32 MiB if it is unknown."""
     sizes = []
     for file in Path("/sys/devices/system/cpu/cpu0/cache").glob("index*/size"):
         text = file.read_text().strip()
@@ -93,10 +93,10 @@ def largest_cache() -> int:
 
 
 def pin(pid: int, cores: set[int]) -> None:
-    """Let all threads of a process, if it still is there, run on these cores only; new ones inherit it."""
+    """Pin all threads of a process, if it still exists, to these cores; new threads inherit that."""
     pinned: set[str] = set()
     with contextlib.suppress(OSError):
-        while left := set(os.listdir(f"/proc/{pid}/task")) - pinned:  # those that started meanwhile
+        while left := set(os.listdir(f"/proc/{pid}/task")) - pinned:  # repeat for threads that started in the meantime
             for thread in left:
                 with contextlib.suppress(OSError):
                     os.sched_setaffinity(int(thread), cores)

@@ -1,6 +1,6 @@
-"""What the forkserver waits for, on its one thread: descriptors that have something to say, and moments that come.
+"""The forkserver's event loop on its only thread: it waits for readable descriptors, signals and timers.
 
-It is no asyncio loop because its process forks, and a forked child must be able to leave everything of it behind.
+It is not an asyncio loop, because the process forks, and a child must be able to close everything of the loop.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable
 
 
 class Loop:
-    """A selector, a heap of moments, and what a forked child must close."""
+    """A selector, a heap of timers, and the descriptors that a forked child must close."""
 
     def __init__(self) -> None:
         self._selector = selectors.DefaultSelector()
@@ -25,23 +25,23 @@ class Loop:
         self._own: set[int] = set()
 
     def own(self, descriptor: int) -> None:
-        """Have a descriptor closed in every child."""
+        """Close this descriptor in every forked child."""
         self._own.add(descriptor)
 
     def listen(self, descriptor: int, heard: Callable[[bytes], None]) -> None:
-        """Call `heard` with what can be read there; with nothing at its end, where it must hang up."""
+        """Call `heard` with data read from the descriptor; at end-of-file with no bytes, and it must then hang up."""
         self._own.add(descriptor)
         self._selector.register(descriptor, selectors.EVENT_READ, heard)
 
     def hang_up(self, descriptor: int) -> None:
-        """Close a descriptor, listened to or not."""
+        """Stop listening to a descriptor, and close it."""
         if descriptor in self._selector.get_map():
             self._selector.unregister(descriptor)
         self._own.discard(descriptor)
         os.close(descriptor)
 
     def heed(self, signs: Iterable[signal.Signals], heard: Callable[[bytes], None]) -> None:
-        """Call `heard` with the number of a signal that has come, but never in the middle of something else."""
+        """Call `heard` from the loop, with the signal's number as a byte, when one of these signals arrives."""
         reading, writing = os.pipe()
         os.set_blocking(writing, False)
         self.own(writing)
@@ -55,17 +55,17 @@ class Loop:
         heapq.heappush(self._moments, (moment, next(self._number), call))
 
     def turn(self, until: float) -> None:
-        """Wait for one thing or more, until `until` (infinity is for ever) at most, and see to them."""
+        """Wait for events, but not longer than until `until` (infinity: without limit), and handle them."""
         moment = min(until, self._moments[0][0]) if self._moments else until
         timeout = None if moment == math.inf else max(moment - time.monotonic(), 0.0)
         for key, _ in self._selector.select(timeout):
-            if self._selector.get_map().get(key.fd) is key:  # one that came before it may have hung it up
+            if self._selector.get_map().get(key.fd) is key:  # an earlier handler may have closed it
                 key.data(os.read(key.fd, 65536))
         while self._moments and self._moments[0][0] <= time.monotonic():
             heapq.heappop(self._moments)[2]()
 
     def leave(self) -> None:
-        """Close everything, in a child that has just been forked."""
+        """Close everything; call it in a child that has just been forked."""
         signal.set_wakeup_fd(-1)
         self._selector.close()
         for descriptor in self._own - {0}:

@@ -1,6 +1,6 @@
-"""Natural stragglers: what really slows a worker down, brought about on its machine by its forkserver.
+"""Natural stragglers: real disturbances of workers, caused by the forkserver on their machine.
 
-One disturbance at a time; the next replaces it. What the forkserver cannot undo because it was killed, a janitor does.
+There is one disturbance at a time; the next one replaces it. If the forkserver is killed, a janitor undoes it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collagebench.worker.spec import Disturbance
 
 
 class Natural:
-    """What disturbs this machine's workers now."""
+    """The disturbance of this machine's workers, if there is one."""
 
     def __init__(self, loop: Loop, lifeline: int, directory: str) -> None:
         self._loop = loop
@@ -26,18 +26,18 @@ class Natural:
         self._cause: Cause | None = None
         self._kind = ""
         self._since: dict[int, float] = {}
-        """The workers that are disturbed, and from when on."""
+        """When the disturbance of each disturbed worker began."""
         self._results: list[Facts] = []
 
     def disturb(self, disturbance: Disturbance, pids: Mapping[int, int]) -> list[Facts]:
-        """Put a disturbance in the place of the one there is; return what was really started.
+        """Replace the current disturbance by another; return what was actually started.
 
         Args:
-            disturbance: what to do, and to whom.
-            pids: the processes of all workers, by index.
+            disturbance: what to do, and to which workers.
+            pids: the process ids of all workers, by index.
 
         Raises:
-            FleetError: it cannot be done here; then nothing of it is left, and nothing of the former one.
+            FleetError: it cannot be done on this machine; then this and the previous disturbance are undone.
         """
         self.calm()
         absent = [worker for worker in disturbance.workers if worker not in pids]
@@ -70,14 +70,14 @@ class Natural:
         return CoRunners(disturbance, helpers) if disturbance.kind == "corunner" else Traffic(disturbance, helpers)
 
     def lost(self, worker: int, pid: int) -> None:
-        """A worker has ended and is about to be reaped: what disturbed it ends too."""
+        """End the disturbance of a worker that has ended and is about to be reaped."""
         if worker in self._since:
             self._end(worker, "the worker ended")
         if self._janitor is not None:
             self._janitor.forget(pid)
 
     def calm(self) -> list[Facts]:
-        """Undo everything; return what came of it, also for workers that have ended meanwhile."""
+        """Undo everything; return what it did, also for workers that have ended in the meantime."""
         for worker in list(self._since):
             self._end(worker, None)
         if self._janitor is not None:

@@ -1,23 +1,24 @@
-"""Our one program on a remote host: it looks around, keeps files, makes an environment, and minds a forkserver.
+"""Our program on a remote host: it reports facts, caches files, creates an environment, and runs a forkserver.
 
-It is sent through the standard input of the interpreter that ssh has started there, so it is on no disk, and it needs
-nothing but Python's own library. First it says {"ready": true}; what came before that might have gone to whoever read
-the program itself. Then JSON lines come in, each answered by one line:
+It is sent through the standard input of the Python interpreter that ssh started there. So it is never on disk, and it
+needs only the standard library. First it writes {"ready": true}; bytes sent before that could have been read as part of
+the program. Then it reads JSON lines, and answers each with one line:
 
     {"look": {"packages": {"numpy": "1.24"}, "files": {SHA256: "models"}, "bootstrap": false}}    {"facts": {…}}
-    {"bootstrap": true}                                       {"facts": {…}}, of the environment that it has made
-    {"keep": {"sha256": …, "bytes": 9, "kind": "models"}} and then so many bytes                  {"kept": PATH}
-    {"run": {"archive": PATH, "arguments": […]}}              whatever the forkserver says, to its end
-    {"beat": true}                                            no answer: the client is still there
+    {"bootstrap": true}                                       {"facts": {…}} of the new environment
+    {"keep": {"sha256": …, "bytes": 9, "kind": "models"}} followed by that many bytes             {"kept": PATH}
+    {"run": {"archive": PATH, "arguments": […]}}              all lines of the forkserver, until it ends
+    {"beat": true}                                            no answer: a sign of life of the client
 
-or by {"refused": SENTENCE}. While the forkserver runs, all lines but beats are passed on to it, and beside its own come
+or with {"refused": SENTENCE}. While the forkserver runs, all lines except beats are passed on to it, and these lines
+are added to its own:
 
-    {"event": "said", "text": …}                              on its standard error
+    {"event": "said", "text": …}                              its standard error
     {"event": "ended", "status": "exit status 1"}
 
-The client is gone when this input ends, or when it has been silent for `LEASE` seconds: where the link is cut, the
-input does not end. Then what was going on is taken down and what it had on the disk is removed, and so it is at every
-other end. What stays is the cache: files known by their SHA-256, and environments.
+The client counts as gone when standard input ends, or when it has been silent for `LEASE` seconds, because the input
+does not end if the network link is cut. Then, and at any other end, everything that runs is stopped, and temporary
+files are removed. Only the cache stays: files named by their SHA-256, and environments.
 """
 
 from __future__ import annotations
@@ -43,32 +44,32 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 LEASE = 10.0
-"""Seconds without a word from the client after which it counts as gone."""
+"""Seconds of silence after which the client counts as gone."""
 GRACE = 3.0
-"""Seconds that a forkserver gets to end by itself."""
+"""Seconds for a forkserver to end by itself."""
 ABANDONED = 3600.0
-"""Seconds after which nobody can be at work any more on what has neither been finished nor removed."""
+"""Seconds after which an unfinished file in the cache counts as abandoned."""
 MOST_PENDING = 8 << 20
-"""Bytes that may wait for a slow link before what is written to standard error is left out."""
+"""Most bytes waiting for a slow link; beyond that, standard error is dropped."""
 KEEPER = 'cat >/dev/null; tries=0; until rm -rf -- "$1" || [ $((tries += 1)) -eq 30 ]; do sleep 1; done'
-"""For a shell that removes a directory when everybody is gone who held the other end of its input.
+"""A shell script that removes a directory once no process holds the other end of its standard input any more.
 
-Others who are about to end may still add to it, so that it is not empty when it should go: then it is tried again.
+Processes that are about to end may still write to the directory while it is removed; the removal is then repeated.
 """
 ENDINGS = {"models": ".onnx", "workers": ".pyz"}
-"""The kinds of files that are kept, and how their names end."""
+"""The kinds of cached files, and the endings of their names."""
 
 
 class Gone(Exception):
-    """The client is."""
+    """The client is gone."""
 
 
 class Refused(Exception):
-    """What was ordered cannot be done: a sentence, which the client prefixes with the host."""
+    """An order cannot be carried out; the message is a sentence, which the client prefixes with the host."""
 
 
 class Client:
-    """The client's end of the standard streams."""
+    """The connection to the client, over the standard streams."""
 
     def __init__(self) -> None:
         self._data = b""
@@ -76,15 +77,15 @@ class Client:
         self._pending = bytearray()
 
     def turn(self, others: Sequence[int] = (), seconds: float = LEASE) -> list[int]:
-        """Wait for one thing or more, `seconds` at most, hear the client, and return which others can be read.
+        """Wait for events, at most `seconds`; read from the client, and return which of `others` can be read.
 
         Raises:
-            Gone: it is.
+            Gone: the client is gone.
         """
         left = self._until - time.monotonic()
         writing = [1] if self._pending else []
         ready, free, _ = select.select([0, *others], writing, [], max(0.0, min(left, seconds)))
-        if left <= 0 and 0 not in ready:  # what it said while we were busy is there to be read
+        if left <= 0 and 0 not in ready:  # the client may have written while this process was busy
             raise Gone
         if free:
             self._flush()
@@ -97,12 +98,12 @@ class Client:
         return [other for other in ready if other != 0]
 
     def lines(self) -> list[bytes]:
-        """Return the lines that are there, but for beats."""
+        """Return the complete lines that have arrived, without beats."""
         *lines, self._data = self._data.split(b"\n")
         return [line + b"\n" for line in lines if "beat" not in json.loads(line)]
 
     def order(self) -> dict[str, Any]:
-        """Return the next order."""
+        """Wait for the next order and return it."""
         while True:
             line, end, rest = self._data.partition(b"\n")
             if not end:
@@ -123,11 +124,11 @@ class Client:
             yield piece
 
     def say(self, **event: Any) -> None:
-        """Answer; what the link does not take at once waits."""
+        """Send an answer or event."""
         self.pass_on(json.dumps(event).encode() + b"\n")
 
     def pass_on(self, data: bytes) -> None:
-        """Say what somebody else has said."""
+        """Send bytes to the client; what the link does not take at once waits."""
         self._pending += data
         self._flush()
 
@@ -137,7 +138,7 @@ class Client:
             self.say(event="said", text=data.decode(errors="replace"))
 
     def finish(self) -> None:
-        """Return once everything is said."""
+        """Return once everything is sent."""
         while self._pending:
             self.turn()
 
@@ -152,23 +153,23 @@ class Client:
 
 
 class Outpost:
-    """What is done for one client."""
+    """Carries out the orders of one client."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
         self._python = sys.executable
         self._site: list[str] | None = None
-        """Where packages are looked for; None: where this interpreter does."""
+        """Directories in which to look for packages; None for those of this interpreter."""
         self._packages: dict[str, str] = {}
-        """Those that are needed, and their least versions."""
+        """The needed packages, and their minimum versions."""
         self._files: dict[str, str] = {}
         self._lifeline: int | None = None
-        """As long as it is open in any process, the directory is in use."""
+        """While this descriptor is open in any process, the keeper does not remove the directory."""
         self.directory: str | None = None
-        """What is to be removed at the end."""
+        """The temporary directory, removed at the end."""
 
     def serve(self) -> None:
-        """Obey, until a forkserver has ended or the client is gone."""
+        """Carry out orders until a forkserver has ended; raise Gone if the client is gone."""
         self._client.say(ready=True)
         while True:
             order = self._client.order()
@@ -214,7 +215,7 @@ class Outpost:
         }
 
     def _version(self, package: str) -> str | None:
-        """Return the version of a package; None if it is not there."""
+        """Return the version of a package; None if it is not installed."""
         if self._site is None:
             try:
                 return importlib.metadata.version(package)
@@ -230,7 +231,7 @@ class Outpost:
         ]
 
     def _environment(self) -> Path:
-        """Return where the environment for these requirements and this interpreter is, or is to be."""
+        """Return the path of the environment for these requirements and this interpreter; it may not exist yet."""
         basis = [sorted(self._packages.items()), sys.version, sys.executable, platform.machine()]
         return cache_directory() / "environments" / hashlib.sha256(json.dumps(basis).encode()).hexdigest()[:16]
 
@@ -239,7 +240,7 @@ class Outpost:
         self._site = [str(path) for path in place.glob("lib*/python*/site-packages")]
 
     def _bootstrap(self) -> None:
-        """Make the environment, or wait for another client that is making it."""
+        """Create the environment, or wait for another outpost that is creating it."""
         place = self._environment()
         _private(place.parent)
         with open(place.with_suffix(".lock"), "a") as lock:
@@ -276,7 +277,7 @@ class Outpost:
         raise Refused(f"no environment can be created there: {failure}")
 
     def _carry_out(self, command: list[str]) -> str | None:
-        """Run a command; return what it said last if it failed. It ends with the client."""
+        """Run a command; return a sentence if it failed, else None. It is killed if the client goes."""
         environment = {**os.environ, "TMPDIR": self._private_directory()}
         with subprocess.Popen(
             command,
@@ -284,7 +285,7 @@ class Outpost:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             env=environment,
-            cwd=os.path.dirname(os.__file__),  # not among files that could be taken for modules of Python's
+            cwd=os.path.dirname(os.__file__),  # so that no user's file can be imported instead of a standard module
             start_new_session=True,
         ) as process:
             assert process.stdout is not None
@@ -311,7 +312,7 @@ class Outpost:
         return f"`{name}` failed: {errors[-1]}"
 
     def _keep(self, sha256: str, bytes: int, kind: str) -> Path:
-        """Put a file into the cache, whole or not at all; whoever else does so at the same time does not matter."""
+        """Put a file into the cache atomically, so that others may do the same at the same time."""
         place = _place(sha256, kind)
         part = place.with_name(f".{place.name}.{os.getpid()}.part")
         failure: OSError | Refused | None = None
@@ -324,7 +325,7 @@ class Outpost:
             except (OSError, Refused) as error:
                 failure, file = error, os.open(os.devnull, os.O_WRONLY)
             with open(file, "wb", buffering=0) as out:
-                for piece in self._client.content(bytes):  # to the end, or the next order would not be found
+                for piece in self._client.content(bytes):  # even after a failure, to reach the next order
                     digest.update(piece)
                     try:
                         while piece and failure is None:
@@ -365,7 +366,7 @@ class Outpost:
         return self.directory
 
     def _mind(self, archive: str, arguments: list[str]) -> None:
-        """Start the forkserver and stand between it and the client."""
+        """Start the forkserver and relay between it and the client until it ends."""
         directory = self._private_directory()
         assert self._lifeline is not None
         client = self._client
@@ -418,7 +419,7 @@ class Outpost:
 
 
 def cache_directory() -> Path:
-    """Return where what is kept lies, as the XDG specification wants it."""
+    """Return the cache directory, according to the XDG Base Directory Specification."""
     home = os.environ.get("XDG_CACHE_HOME", "")
     return (Path(home) if os.path.isabs(home) else Path.home() / ".cache") / "collagebench"
 
@@ -430,10 +431,10 @@ def _place(sha256: str, kind: str) -> Path:
 
 
 def _private(directory: Path) -> None:
-    """Make a directory that only this user can enter, or see that it is one.
+    """Make a directory of the cache that only this user can enter, or check that others cannot write to it.
 
     Raises:
-        Refused: others can change what is in it.
+        Refused: others can change its content.
         OSError: it cannot be made.
     """
     base = cache_directory()
@@ -448,7 +449,7 @@ def _private(directory: Path) -> None:
 
 
 def _problem(cache: Path) -> str | None:
-    """Return why nothing can be kept in the cache; None if it can."""
+    """Return why the cache cannot be written; None if it can."""
     place = next(path for path in (cache, *cache.parents) if path.exists())
     return None if os.access(place, os.W_OK | os.X_OK) and place.is_dir() else f"{place} cannot be written to"
 
@@ -461,7 +462,7 @@ def _is_whole(path: Path, sha256: str) -> bool:
 
 
 def _sweep(directory: Path) -> None:
-    """Remove what a client left half copied whose outpost was killed."""
+    """Remove unfinished files of outposts that were killed."""
     for path in directory.glob(".*.part"):
         with contextlib.suppress(OSError):
             if time.time() - path.stat().st_mtime > ABANDONED:
@@ -469,7 +470,7 @@ def _sweep(directory: Path) -> None:
 
 
 def _older(version: str, least: str) -> bool:
-    """Whether a version is below another: numbers with dots between them, of which what follows is ignored."""
+    """Whether a version is below another; only the leading dotted numbers count."""
     return _numbers(version) < _numbers(least)
 
 
@@ -483,7 +484,7 @@ def _numbers(version: str) -> list[int]:
 
 
 def _free(path: Path) -> int:
-    """Return the bytes that this user may still write to the disk on which a path is, or would be."""
+    """Return the free bytes, for this user, on the disk where a path is or would be."""
     there = next(place for place in (path, *path.parents) if place.exists())
     return shutil.disk_usage(there).free
 

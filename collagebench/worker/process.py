@@ -1,9 +1,9 @@
-"""The life of one worker process, from the fork to its end.
+"""One worker process, from the fork to its end.
 
-It loads and tries its models, listens on its socket, says that it is ready, and serves until it is told to stop
-(SIGTERM) or its parent is gone. The parent alone holds the write end of a pipe; a thread waits for that pipe to close,
-which it does however the parent ends, and then ends the process. On Linux the kernel does the same even for a worker
-that is stopped.
+It loads and tries its models, listens on its socket, reports that it is ready, and serves until it is told to stop
+(SIGTERM) or its parent has ended. Only the parent holds the write end of a pipe. A thread of the worker waits for that
+pipe to close, which happens however the parent ends, and then ends the process. On Linux the kernel does the same, even
+for a worker that is stopped (SIGSTOP).
 """
 
 from __future__ import annotations
@@ -34,21 +34,21 @@ except ImportError:
     from asyncio import run
 
 GRACE = 1.0
-"""Seconds that calls in progress get when the worker is told to stop."""
+"""Seconds for calls in progress to finish when the worker is told to stop."""
 
 
 def live(spec: WorkerSpec, socket: str, compute: Compute, parent: int, lifeline: int, report: int) -> int:
-    """Be the worker `spec` and return the exit status.
+    """Run as the worker `spec`, and return the exit status.
 
     Args:
         spec: the models to serve.
         socket: path of the Unix socket to listen on.
-        compute: whether models are loaded at all.
+        compute: `real` loads and runs the models, `emulated` does neither.
         parent: process id of the parent.
-        lifeline: file descriptor that reads end-of-file when the parent is gone.
-        report: file descriptor that takes one JSON line, `ready` or `failed`.
+        lifeline: file descriptor that reads end-of-file when the parent has ended.
+        report: file descriptor for one JSON line, `ready` or `failed`.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the client's business
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the client handles Ctrl-C
     die_with(parent, lifeline)
     try:
         models = {file.name: load(file) if compute == "real" else emulated(file) for file in spec.models}
@@ -73,16 +73,16 @@ async def _serve(models: Mapping[str, Hosted], socket: str, report: int, when_up
     tell(report, when_up)
     await stop.wait()
     await server.stop(GRACE)
-    os._exit(0)  # without waiting for a task that is still in service for nobody
+    os._exit(0)  # without waiting for a task in service, whose answer nobody needs
 
 
 def tell(report: int, event: dict[str, Any]) -> None:
-    """Write one JSON line, whole, for the client."""
+    """Write one JSON line for the client, in a single write."""
     os.write(report, json.dumps(event).encode() + b"\n")
 
 
 def die_with(parent: int, lifeline: int) -> None:
-    """See to it that this process ends when its parent does; `lifeline` then reads end-of-file."""
+    """Make this process end when its parent ends; `lifeline` then reads end-of-file."""
 
     def watch() -> None:
         while os.read(lifeline, 1):
@@ -93,5 +93,5 @@ def die_with(parent: int, lifeline: int) -> None:
     if sys.platform == "linux":
         pr_set_pdeathsig = 1
         ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
-    if os.getppid() != parent:  # it died before the kernel was asked
+    if os.getppid() != parent:  # the parent ended before prctl was called
         os._exit(1)

@@ -1,4 +1,4 @@
-"""What a worker reports of itself, once: that it is ready, or why it never will be."""
+"""The report that a worker sends once: that it is ready, or why it cannot serve."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from collagebench.errors import CollagebenchError, ModelError
 
 
 def ready(models: Mapping[str, Any], compute: str, **where: Any) -> dict[str, Any]:
-    """Return the report of a worker that serves these models, hosted or emulated; `where` says how it is reached."""
+    """Return the report of a worker that serves these models, hosted or emulated; `where` holds its address."""
     packages = ["grpcio", "numpy"] + (["onnxruntime"] if compute == "real" else [])
     versions = {name: version(name) for name in packages}
     return {
@@ -26,6 +26,6 @@ def ready(models: Mapping[str, Any], compute: str, **where: Any) -> dict[str, An
 
 
 def failed(error: CollagebenchError | str) -> dict[str, Any]:
-    """Return the report of a worker that cannot serve, and why."""
+    """Return the report of a worker that cannot serve, with the reason."""
     kind = "model" if isinstance(error, ModelError) else "fleet"
     return {"event": "failed", "kind": kind, "message": str(error)}

@@ -1,8 +1,8 @@
 """The Open Inference Protocol (version 2, over gRPC) for one worker's models.
 
-Any client of the protocol is answered; only ours knows the parameters of `wire.py`. A model takes one input, `image`
+Any client of the protocol is answered; only ours uses the parameters of `wire.py`. A model takes one input, `image`
 (UINT8 [batch, height, width, channels]; FP32 if it takes coded images), and gives one output, `logits`
-(FP32 [batch, …]). Tensors travel as raw bytes, or as typed contents when the request came that way.
+(FP32 [batch, …]). Tensors travel as raw bytes, or as typed contents if the request did.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ VERSION = "1"
 
 
 class RequestError(Exception):
-    """A request that cannot be served: a gRPC status and a sentence."""
+    """A request that cannot be served: a gRPC status and a message."""
 
     def __init__(self, status: Literal["NOT_FOUND", "INVALID_ARGUMENT"], sentence: str) -> None:
         super().__init__(sentence)
@@ -104,7 +104,7 @@ class Service:
 
 
 def handler(service: Service) -> Any:
-    """Return what a gRPC server needs to call `service`."""
+    """Return the generic handler through which a gRPC server calls `service`."""
     calls = {
         "ServerLive": service.server_live,
         "ServerReady": service.server_ready,
@@ -125,7 +125,7 @@ def handler(service: Service) -> Any:
 
 
 def _injection(request: Any) -> tuple[Mode | None, float]:
-    """Return the mode and the amount that a request asks for."""
+    """Return the mode and amount of the slowness that a request asks for; None and 0 if it asks for none."""
     parameters = request.parameters
     if wire.MODE not in parameters:
         return None, 0.0
@@ -142,9 +142,9 @@ def _injection(request: Any) -> tuple[Mode | None, float]:
 
 
 def _pixels(request: Any, model: Hosted) -> NDArray[Any] | None:
-    """Return the image of a request as [batch, height, width, channels] of the model's type; raw bytes are not copied.
+    """Return the images of a request, [batch, height, width, channels] of the model's type; raw bytes are not copied.
 
-    An emulated model computes nothing, so a request for it may leave the image out.
+    An emulated model computes nothing, so a request to it may omit the input; the result is then None.
     """
     if model.infer is None and not request.inputs:
         return None
@@ -175,7 +175,7 @@ def _pixels(request: Any, model: Hosted) -> NDArray[Any] | None:
 
 
 def _values(request: Any, tensor: Any, dtype: str) -> NDArray[Any]:
-    """Return a request's values, flat."""
+    """Return the values of a request's input as a flat array."""
     raw = request.raw_input_contents
     typed = "uint_contents" if dtype == "uint8" else "fp32_contents"
     if len(raw) == 1 and not tensor.HasField("contents"):

@@ -1,4 +1,4 @@
-"""What a worker is told to be (its place in the fleet and the models that it serves) and what is to disturb it."""
+"""A worker's specification (its index in the fleet and the models that it serves), and disturbances of workers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collagebench.errors import ModelError, UsageError
 from collagebench.stragglers.causes import NATURAL, Kind
 
 Compute = Literal["real", "emulated"]
-"""`real` runs the model; `emulated` keeps the worker for the injected time without loading or running anything."""
+"""`real` runs the model; `emulated` keeps the worker busy for the injected time without loading or running a model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,21 +18,21 @@ class ModelFile:
     """One model that a worker serves."""
 
     name: str
-    """The name that a request calls it by."""
+    """The model's name in requests."""
     path: str
     sha256: str
-    """What the file's content must hash to; the client compares it with what the worker really loaded."""
+    """The expected SHA-256 of the file; the client compares it with that of what the worker actually loaded."""
     input: tuple[int, int, int]
     """Height, width and channels of one input image."""
     dtype: str = "uint8"
-    """Of its values: `uint8`, or `float32` for a model that takes coded images."""
+    """Type of the input values: `uint8`, or `float32` for a model that takes coded images."""
     output: tuple[int, ...] = ()
-    """Shape of its output for one input; empty if nobody needs to know. This and what follows is for fleets whose
-    servers are not ours."""
+    """Shape of its output for one input; may be empty. This and the following fields are for servers that already
+    run."""
     role: str = "single"
-    """What schemes call it."""
+    """The model's role in schemes."""
     batch: int = 1
-    """Of how many inputs a task may consist."""
+    """Most inputs in a task."""
 
     def read(self) -> bytes:
         """Return the file's content.
@@ -71,34 +71,34 @@ def _model(data: dict[str, Any]) -> ModelFile:
 
 @dataclass(frozen=True, slots=True)
 class Disturbance:
-    """A natural cause of slowness, to be brought about on the machine of some workers until calm is asked for.
+    """A natural cause of slowness, in effect on the machines of some workers until `calm`.
 
     Raises:
         UsageError: a value makes no sense.
     """
 
     kind: Kind
-    """`stop`: a worker is stopped now and then; `corunner`: a load shares its core; `throttle`: it gets a share of a
-    core only; `traffic`: its machine moves data."""
+    """`stop`: a worker is stopped now and then; `corunner`: a load shares its core; `throttle`: it gets only a share
+    of a core; `traffic`: its machine transfers data."""
     workers: tuple[int, ...]
-    """Their indices."""
+    """Indices of the disturbed workers."""
     seed: int = 0
     run: int = 0
-    """With `seed` and the worker's index, what the moments of `stop` depend on, and nothing else."""
+    """The times of `stop` depend only on `seed`, `run` and the worker's index."""
     stop_every: float = 2.0
-    """Mean seconds from the end of a stop to the next one; they are exponential."""
+    """Mean seconds from the end of a stop to the next stop; the gaps are exponentially distributed."""
     stop_for: float = 0.3
     """Seconds that every stop lasts."""
     load: Literal["cpu", "cache", "memory"] = "cpu"
-    """What the co-runner does."""
+    """The kind of load that the co-runner makes."""
     quota: float = 0.25
     """Share of a core that a throttled worker gets."""
     period_ms: float = 10.0
-    """How long such a share must last."""
+    """Length of the period to which `quota` applies."""
     transfers: int = 2
-    """How many transfers go on at a time for each worker."""
+    """Number of concurrent transfers for each worker."""
     transfer_mb: float = 128.0
-    """Size of each, in 10**6 bytes."""
+    """Size of each transfer, in 10**6 bytes."""
 
     def __post_init__(self) -> None:
         for name in ("stop_every", "stop_for", "period_ms", "transfers", "transfer_mb", "quota"):

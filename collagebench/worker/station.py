@@ -1,12 +1,12 @@
-"""The one server inside a worker: first come, first served, one task at a time, each as slow as it was asked to be.
+"""The single server inside a worker: first come, first served, one task at a time, with injected slowness.
 
-Tasks wait in the queue of a single thread. A task that still waits can be taken back; one that runs cannot, because a
-running inference cannot be interrupted and so the slowness that stands for one must not be either: its thread stays
-busy to the end although nobody waits for the answer any more.
+Tasks wait in the queue of a single thread. A waiting task can be cancelled; a running one cannot. A running inference
+cannot be interrupted, so injected slowness, which stands for one, must not be either: the thread stays busy to the end,
+even if nobody waits for the answer any more.
 
-Injected time is slept, not computed, up to a fraction of a millisecond before its end; the rest is slept in the
-shortest steps there are (some 50 µs on Linux), asking the clock after each. Asking it without a pause would be more
-exact only until the scheduler takes the core away for it, and would hold up the thread that talks gRPC.
+Injected time is spent sleeping, not computing: one sleep until a fraction of a millisecond before the end, then the
+shortest possible sleeps (some 50 µs on Linux), with a look at the clock after each. Busy-waiting would be more exact
+only until the scheduler takes the core away, and it would delay the gRPC thread.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from collagebench.stragglers.service import Mode, service_time
 from collagebench.worker.inference import Infer
 
 SPIN = 0.0003
-"""Seconds before the end of a wait from which the clock is asked instead of slept: more than a sleep overshoots by."""
+"""Seconds before the end of a wait when short sleeps begin: more than a long sleep overshoots by."""
 
 LEAST = 1e-6
-"""Seconds that are a sleep on every version of Python; none at all is only a call of the system on some."""
+"""Shortest sleep in seconds. On some versions of Python, a sleep of 0 does not sleep at all."""
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What a task asks of the worker."""
+    """A task's input, model and slowness."""
 
     infer: Infer | None
     pixels: NDArray[np.uint8] | None
@@ -41,7 +41,7 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """What became of it; all times in seconds."""
+    """The outputs of a task and its times, in seconds."""
 
     outputs: NDArray[np.float32] | None
     queue: float
@@ -58,9 +58,9 @@ class Station:
         self._thread.submit(time.perf_counter).result()  # so that the first task does not wait for the thread's start
 
     async def serve(self, work: Work, arrived: float) -> Served:
-        """Queue `work`, which came in at `arrived` (perf_counter), and return what it gave.
+        """Queue `work`, which arrived at the time `arrived` (perf_counter), and return the result.
 
-        Cancelling this while the work is queued takes it out of the queue; after that it only stops waiting.
+        Cancelling this while the work is queued removes it from the queue; after that it only ends the waiting.
         """
         return await asyncio.get_running_loop().run_in_executor(self._thread, serve, work, arrived)
 
@@ -80,7 +80,7 @@ def serve(work: Work, arrived: float) -> Served:
 
 
 def wait_until(moment: float) -> float:
-    """Return the time (perf_counter), as soon as it is `moment` or later."""
+    """Sleep until the time `moment` (perf_counter), and return the time then."""
     while (left := moment - (now := time.perf_counter())) > 0:
         time.sleep(max(left - SPIN, LEAST))
     return now

@@ -1,8 +1,8 @@
 """Background traffic: TCP transfers over the loopback interface, one after another without a pause.
 
-It stands for the transfers between the machines of a cluster that ParM's evaluation ran beside its workers (2 to 5 at a
-time, of 128 to 256 MB each; Kosaian, Rashmi and Venkataraman, "Parity models", SOSP 2019). On one machine there is no
-wire to fill: what the transfers take is time on the cores, memory bandwidth and the kernel's network stack.
+It stands for the transfers between cluster machines that ParM's evaluation ran beside its workers (2 to 5 at a time, of
+128 to 256 MB each; Kosaian, Rashmi and Venkataraman, "Parity models", SOSP 2019). On one machine there is no network
+link to fill. The transfers use CPU time, memory bandwidth and the kernel's network stack instead.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ BUFFER_BYTES = 1 << 18
 
 
 class Moved:
-    """How many bytes each transfer has moved, in memory that the process which moves them shares with its parent."""
+    """The number of bytes that each transfer has moved, in memory shared by the moving process and its parent."""
 
     def __init__(self, transfers: int) -> None:
         self._map = mmap.mmap(-1, 8 * transfers)
@@ -27,18 +27,18 @@ class Moved:
         return sum(self.bytes)
 
     def close(self) -> None:
-        """Give the memory back."""
+        """Free the memory."""
         self.bytes.release()
         self._map.close()
 
 
 def prepare(transfers: int, transfer_bytes: int, moved: Moved) -> Callable[[], None]:
-    """Open the ports and return a function that transfers for ever.
+    """Open the ports and return a function that makes transfers forever.
 
     Args:
-        transfers: how many go on at a time.
-        transfer_bytes: the size of each.
-        moved: where to count what has arrived.
+        transfers: number of concurrent transfers.
+        transfer_bytes: size of each transfer.
+        moved: counts the received bytes.
     """
     listeners = [socket.create_server(("127.0.0.1", 0)) for _ in range(transfers)]
 

@@ -1,20 +1,20 @@
-"""What travels between client and worker besides the Open Inference Protocol itself.
+"""What client and worker exchange in addition to the plain Open Inference Protocol.
 
-The protocol (version 2, over gRPC) lets a request and a response carry named parameters, which a server or client that
-does not know them ignores. Ours are:
+In the protocol (version 2, over gRPC), requests and responses can carry named parameters, and a server or client
+ignores those that it does not know. Ours are:
 
     request     collagebench_mode        floor, add or scale (absent: nothing is injected)
                 collagebench_amount      the straggler model's draw: seconds, or a factor for scale
-    response    collagebench_queue_s     waiting in the worker before service began
+    response    collagebench_queue_s     waiting in the worker before the service began
                 collagebench_compute_s   inference
-                collagebench_injected_s  slowness added to it
+                collagebench_injected_s  injected slowness
                 collagebench_service_s   compute + injected
 
-All are measured by the worker's own clock; only differences travel, so the clocks of two hosts are never compared.
+All times are differences measured by the worker's own clock, so the clocks of two hosts are never compared.
 
-A client builds its requests here by hand. A serialized protobuf message is its fields one after the other, in any
-order, so the fields that never change are serialized once, and an image is copied once, straight into the message,
-instead of three times. For a 224x224 image this halves the client's CPU time for a request.
+The client builds its requests by hand. A serialized protobuf message is a sequence of fields in any order. So the
+fields that never change are serialized once, and an image is copied only once, straight into the message, instead of
+three times. For a 224x224 image this halves the client's CPU time per request.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from collagebench.stragglers.service import Mode as Mode
 SERVICE = "inference.GRPCInferenceService"
 
 DATATYPES = {"uint8": "UINT8", "float32": "FP32"}
-"""What the protocol calls the types of pixels; coded images are float32."""
+"""The protocol's names for the types of pixels; coded images are float32."""
 
 INPUT = "image"
 OUTPUT = "logits"
@@ -44,7 +44,7 @@ INJECTED = "collagebench_injected_s"
 SERVICE_TIME = "collagebench_service_s"
 
 MAX_MESSAGE_BYTES = 64 << 20
-"""Room for a batch of large images; gRPC's own limit of 4 MiB is one 1024x1024 collage."""
+"""Enough for a batch of large images; gRPC's default limit of 4 MiB is about one 1024x1024 collage."""
 
 MESSAGE_SIZES = [
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
@@ -53,7 +53,7 @@ MESSAGE_SIZES = [
 
 _RAW = protocol.ModelInferRequest.DESCRIPTOR.fields_by_name["raw_input_contents"].number
 _RAW_TAG = bytes([_RAW << 3 | 2])
-"""Field number and wire type 2, a run of bytes that its length precedes."""
+"""Field number and wire type 2 (length-delimited bytes)."""
 
 
 @cache
@@ -62,7 +62,7 @@ def unchanging(
 ) -> bytes:
     """Return the serialized fields that all requests to `model` with images of this shape and type have in common.
 
-    `image` is the name of its input, `output` the one output that is asked for; None for whatever it gives.
+    `image` is the name of the input. `output` names the only output to return; None for all outputs.
     """
     request = protocol.ModelInferRequest(model_name=model)
     request.inputs.add(name=image, datatype=DATATYPES[dtype.name], shape=shape)
@@ -86,7 +86,7 @@ def infer_request(common: bytes, task: int, pixels: NDArray[Any], mode: Mode | N
 
 
 def _varint(number: int) -> bytes:
-    """Return `number` as protobuf writes it: seven bits a byte, lowest first, the top bit set on all but the last."""
+    """Return `number` as a protobuf varint: seven bits per byte, lowest first, the top bit set on all but the last."""
     out = bytearray()
     while number > 127:
         out.append(number & 127 | 128)
