@@ -1,6 +1,6 @@
-"""The natural causes of slowness by name; of its own, so that a forkserver can read it without importing NumPy.
+"""The names of the natural causes of slowness, in a module that a forkserver can import without NumPy.
 
-NumPy starts threads unless it is told before it is imported that it must not, and a process with threads cannot fork.
+NumPy starts threads unless the environment forbids it before the import, and a process with threads cannot fork safely.
 """
 
 from __future__ import annotations

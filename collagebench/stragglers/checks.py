@@ -1,4 +1,4 @@
-"""What values the parameters of straggler families can have; every mistake is one sentence."""
+"""Validation of the parameters of straggler families."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collagebench.stragglers.replay import REPLAYS
 from collagebench.stragglers.service import MODES
 
 MOST = 1e6
-"""No time, factor or count is larger: a slip of the finger, and products of such numbers are still numbers."""
+"""Largest time, factor or count. A larger one is a typing error, and products of numbers up to this are finite."""
 _SHARE = (0.0, 1.0, "a share from 0 to below 1")
 _ABOVE_0 = (0.0, MOST, f"a number above 0, at most {MOST:,.0f}")
 _FROM_1 = (1.0, MOST, f"a number from 1 to {MOST:,.0f}")
@@ -27,7 +27,7 @@ _RANGES: dict[str, tuple[float, float, str]] = {
     "shape": (1.0, MOST, f"a number above 1, so that there is a mean, at most {MOST:,.0f}"),
     "quota": (0.0, 1.0, "a share of a core, above 0 and at most 1"),
 }
-"""The least value, the greatest, and what is allowed in words: where they say above or below, the end is not."""
+"""Lowest value, highest value, and the range in words; an end that the words call `above` or `below` is excluded."""
 _COUNTS = ("block", "log_length", "transfers")
 _CHOICES: dict[str, tuple[str, ...]] = {
     "straggler_mode": MODES,
@@ -38,10 +38,10 @@ _CHOICES: dict[str, tuple[str, ...]] = {
 
 
 def check(parameters: Mapping[str, Any], workers: int) -> None:
-    """See that parameters, by name, make sense for a fleet of `workers`; None stands for a default and always does.
+    """Check parameters, by name, for a fleet of `workers`; None stands for a default and is always valid.
 
     Raises:
-        UsageError: one does not; the sentence says what would.
+        UsageError: a value is not valid; the message says which values are.
     """
     for name, value in parameters.items():
         if value is None:
@@ -57,7 +57,7 @@ def check(parameters: Mapping[str, Any], workers: int) -> None:
 
 
 def _wanted(name: str, value: Any, workers: int) -> str | None:
-    """Return in words what the value should be, or None if that is what it is."""
+    """Return the valid values in words, or None if the value is valid."""
     if name == "trace":
         return None
     if name in _CHOICES:

@@ -1,4 +1,4 @@
-"""Stragglers that are draws from one distribution, the same for every worker."""
+"""Stragglers whose draws come from one distribution, the same for every worker."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Drawn:
     name: str
     mode: Mode
     distribution: Distribution
-    """Of seconds, or of factors for scale."""
+    """Distribution of seconds, or of factors in mode scale."""
     levels: Levels
 
     @property
@@ -31,6 +31,6 @@ class Drawn:
         return self.distribution.at(self.levels.of(run, worker, request, attempt, at))
 
     def without(self) -> Drawn | None:
-        """Return the same draws on the condition that they are not in the upper share that counts as slow."""
+        """Return the same draws without the upper share, which counts as slow; None if that changes nothing."""
         calm = replace(self, levels=replace(self.levels, stragglers=False))
         return calm if self.levels.stragglers and calm.mean < self.mean else None

@@ -1,13 +1,13 @@
-"""Randomness that depends on names and numbers only, never on the order in which it is asked for.
+"""Random numbers that depend only on names and numbers, never on the order of the calls.
 
-A draw is a pure function of (seed, name, run, worker, request, attempt). Two schemes that send the same request to the
-same worker therefore meet the same slowdown there, whatever else they do (common random numbers), and a live run can be
+A draw is a pure function of (seed, name, run, worker, request, attempt). So two schemes that send the same request to
+the same worker meet the same slowdown there, whatever else they do (common random numbers), and a live run can be
 replayed in simulation.
 
-A simulator asks once a task, so a draw must cost about a microsecond: a 64-bit key is derived once for each worker and
-run by NumPy's SeedSequence and kept; each draw then is SplitMix64's output function (Steele, Lea and Flood, "Fast
-splittable pseudorandom number generators", OOPSLA 2014; constants of Stafford's mix 13) of the key and a counter made
-of request and attempt. The function is a bijection, so no two tasks of one worker in one run share a value.
+A simulation makes a draw for every task, so a draw must take only about a microsecond. NumPy's SeedSequence derives a
+64-bit key for each worker and run, which is cached. Each draw is then SplitMix64's output function (Steele, Lea and
+Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014; constants of Stafford's mix 13) of the key and a
+counter made of request and attempt. The function is a bijection, so no two tasks of a worker in a run share a value.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ _REQUEST_BITS = 40
 
 @lru_cache(maxsize=1 << 17)
 def key(seed: int, name: str, *numbers: int) -> int:
-    """Return the 64-bit key of the independent stream `name`, `numbers` (a run, a run and a worker) under `seed`.
+    """Return the 64-bit key of the independent stream given by `seed`, `name` and `numbers`.
 
-    All numbers are 0 or more.
+    The numbers are a run, or a run and a worker, for example; all are 0 or more.
     """
     return int(_sequence(seed, name, numbers).generate_state(1, np.uint64)[0])
 
@@ -41,7 +41,7 @@ def stream(seed: int, name: str, run: int) -> np.random.Generator:
 
 
 def _sequence(seed: int, name: str, numbers: tuple[int, ...]) -> np.random.SeedSequence:
-    # crc32 and not hash(): Python's own hash of a string differs from process to process.
+    # crc32, not hash(), because Python's hash of a string differs between processes.
     return np.random.SeedSequence(seed, spawn_key=(zlib.crc32(name.encode()), *numbers))
 
 
@@ -54,7 +54,7 @@ def uniform(key: int, request: NDArray[np.uint64], attempt: int = 0) -> NDArray[
 def uniform(key: Any, request: Any, attempt: Any = 0) -> Any:
     """Return the draw for `attempt` (below 2**24) of `request` (below 2**40): uniform in the open interval (0, 1).
 
-    `request` may be one int or an array of uint64; the values are the same. They are odd multiples of 2**-53.
+    `request` may be an int or an array of uint64, with the same result. Values are odd multiples of 2**-53.
     """
     z = key + _GAMMA * (attempt << _REQUEST_BITS | request) & _MASK
     z = (z ^ z >> 30) * _MIX_1 & _MASK
@@ -64,6 +64,6 @@ def uniform(key: Any, request: Any, attempt: Any = 0) -> Any:
 
 @lru_cache(maxsize=1024)
 def permutation(seed: int, name: str, run: int, block: int, n: int) -> tuple[int, ...]:
-    """Return the numbers below `n` in an order of their own for each (seed, name, run, block)."""
+    """Return a random permutation of the numbers below `n`, a pure function of (seed, name, run, block)."""
     draws = uniform(key(seed, name, run, block), np.arange(n, dtype=np.uint64))
     return tuple(np.argsort(draws, kind="stable").tolist())

@@ -1,10 +1,10 @@
-"""Make the compact table of facts about the authors' latency log from the log itself.
+"""Make the compact table (`collage-trace.json`) of facts about the authors' latency log from the log itself.
 
     python -m collagebench.stragglers.facts RAW.npy OUT.json
 
 RAW.npy is the file from which the workers of the public repository krishnagirinarra/collage-inference draw their
 slowdowns (`latency_distribution.npy` in its code): 137,594 latencies, float64 seconds. Their order shows 50 logs of
-2,752 values laid end to end, one a machine; the last is 6 values short.
+2,752 values, one after the other, one for each machine; the last has 6 values fewer.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ PROBABILITIES = (*_TAIL, *(round(p, 3) for p in np.arange(0.1, 0.9001, 0.025)), 
 
 
 def machine_logs(latencies: NDArray[np.float64]) -> list[NDArray[np.float64]]:
-    """Cut the log, seconds, into the logs of its machines."""
+    """Split the log, in seconds, into the logs of its machines."""
     return np.split(latencies, range(LOG_LENGTH, len(latencies), LOG_LENGTH))
 
 
 def facts(latencies: NDArray[np.float64]) -> dict[str, object]:
-    """Return what is kept of the log: per machine the number of values and their quantiles, and pooled figures."""
+    """Return the table: each machine's number of values and their quantiles, and figures of all values together."""
     logs = machine_logs(latencies)
     pooled = {f"p{100 * p:g}": _quantile(latencies, p) for p in (0.5, 0.9, 0.95, 0.99, 0.999)}
     return {
@@ -61,7 +61,7 @@ def _quantile(latencies: NDArray[np.float64], p: float) -> float:
 
 
 def write(table: dict[str, object], out: Path) -> None:
-    """Write the table as JSON, every list of numbers on a line of its own, so that a diff can be read."""
+    """Write the table as JSON, with every list of numbers on a line of its own, so that diffs are readable."""
     text = json.dumps(table, indent=1)
     text = re.sub(r"\[[-\d.,\s]+\]", lambda numbers: re.sub(r"\s+", "", numbers.group()), text)
     out.write_text(text + "\n", encoding="utf-8")

@@ -1,11 +1,11 @@
-"""Failure as straggling: replies that are lost, and workers that crash and come back.
+"""Failures as stragglers: replies that are lost, and workers that crash and come back.
 
-Services take `base` seconds, all of them, so that what is measured is the failures. A worker whose reply is lost has
-served its task like any other, but nobody hears of it. Where losses last, they come in bursts (Gilbert, "Capacity of a
+Every service takes `base` seconds, so that only the failures make a difference. A worker whose reply is lost has served
+the task as usual, but the reply never arrives. If losses persist, they come in bursts (Gilbert, "Capacity of a
 burst-noise channel", 1960; `persistence`): a slow period is then one in which every reply of the worker is lost.
 
-Crashes of a worker are a renewal process: it serves for an exponential time, is gone for `restart_after` seconds, and
-is back. Between two of its crashes lie `crash_every` seconds on average.
+Crashes of a worker are a renewal process: it serves for an exponentially distributed time, is down for `restart_after`
+seconds, and comes back. The mean time from one crash to the next is `crash_every` seconds.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Crash(Steady):
     name: str = field(default="crash", init=False)
 
     def crashes(self, run: int, worker: int) -> Iterator[tuple[float, float]]:
-        """Yield when the worker dies and when it is back, seconds since its cell began, in order and without end."""
+        """Yield, without end, the times of each crash and of the return, in seconds since the cell began."""
         name = key(self.seed, "crashes", run, worker)
         serving = self.crash_every - self.restart_after
         back = 0.0

@@ -7,10 +7,10 @@
     Bimodal                 base, or base x factor for the upper `share`             base (1 + share (factor - 1))
     Empirical               the value of rank p of a sample                          the sample's
 
-z(p) is the normal quantile. Moments as in Johnson, Kotz and Balakrishnan, "Continuous Univariate Distributions", volume
-1 (1994): chapters 14 (lognormal), 19 (exponential), 20 (Pareto). The mean of the lower share p, which says how fast
-the fleet were without its stragglers, is Lorenz's curve times mean / p; for these families it is in closed form as well
-(Gastwirth, "A general definition of the Lorenz curve", Econometrica 39, 1971).
+z(p) is the normal quantile. Moments are those in Johnson, Kotz and Balakrishnan, "Continuous Univariate Distributions",
+volume 1 (1994): chapters 14 (lognormal), 19 (exponential), 20 (Pareto). The mean of the lower share p tells how fast
+the fleet would be without its stragglers. It is the Lorenz curve times mean / p, which these families also have in
+closed form (Gastwirth, "A general definition of the Lorenz curve", Econometrica 39, 1971).
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from statistics import NormalDist, fmean, pvariance
 from typing import Protocol
 
 LEAST = 2.0**-53
-"""The smallest draw of `draws.uniform`, and as far as its largest is from 1."""
+"""The smallest value of `draws.uniform`; the largest is 1 minus this."""
 _NORMAL = NormalDist()
 
 
 class Distribution(Protocol):
-    """How draws, seconds or factors, are distributed."""
+    """The distribution of draws, which are seconds or factors."""
 
     @property
     def mean(self) -> float:
@@ -36,10 +36,10 @@ class Distribution(Protocol):
 
     @property
     def variance(self) -> float:
-        """The variance of the draws; infinite where it is."""
+        """The variance of the draws; may be infinite."""
 
     def at(self, probability: float) -> float:
-        """Return the value that a share `probability`, inside [0, 1), of the draws lies below."""
+        """Return the quantile at `probability`, inside [0, 1): the value below which that share of the draws lies."""
 
     def below(self, value: float) -> float:
         """Return the share of draws below `value`."""
@@ -88,11 +88,11 @@ class ShiftedExponential:
 
 @dataclass(frozen=True, slots=True)
 class Pareto:
-    """At least `scale`, with a tail that falls as a power: a share x^-shape is above x times the scale."""
+    """At least `scale`, with a power-law tail: a share x^-shape of the draws is above x times the scale."""
 
     scale: float
     shape: float
-    """Above 1, so that there is a mean; there is a variance above 2."""
+    """Above 1, so that the mean is finite; the variance is finite only above 2."""
 
     @property
     def mean(self) -> float:
@@ -101,7 +101,7 @@ class Pareto:
 
     @property
     def variance(self) -> float:
-        """The variance of the draws: infinite up to shape 2."""
+        """The variance of the draws; infinite up to shape 2."""
         if self.shape <= 2.0:
             return math.inf
         return self.scale**2 * self.shape / ((self.shape - 1.0) ** 2 * (self.shape - 2.0))
@@ -142,7 +142,7 @@ class Lognormal:
         return self.mean**2 * math.expm1(self.sigma**2)
 
     def at(self, probability: float) -> float:
-        """Return the quantile; that of the smallest draw there is for probability 0."""
+        """Return the quantile; probability 0 counts as `LEAST`."""
         return self.median * math.exp(self.sigma * normal_quantile(probability))
 
     def below(self, value: float) -> float:
@@ -164,10 +164,10 @@ class Lognormal:
 
 @dataclass(frozen=True, slots=True)
 class Bimodal:
-    """`base`, or for a `share` of the draws `factor` times as much; both spread as lognormals where `sigma` is above 0.
+    """`base`, or `factor` times as much for a `share` of the draws; both parts are lognormal if `sigma` is above 0.
 
-    The slow draws are those of the upper probabilities, even where the spread is so wide that a fast one may take
-    longer: `at` rises inside each part, and is the quantile function unless they overlap.
+    The upper probabilities always give the slow draws, even if the spread is so wide that a fast draw can be longer.
+    `at` rises within each part, and is the quantile function unless the parts overlap.
     """
 
     base: float
@@ -188,7 +188,7 @@ class Bimodal:
 
     @property
     def variance(self) -> float:
-        """The variance of the draws: the mean one inside the parts, and that between them."""
+        """The variance of the draws: the mean variance within the two parts plus the variance between their means."""
         inside = (1.0 - self.share) * self.fast.variance + self.share * self.slow.variance
         return inside + self.share * (1.0 - self.share) * (self.slow.mean - self.fast.mean) ** 2
 
@@ -221,10 +221,10 @@ class Bimodal:
 
 @dataclass(frozen=True, slots=True)
 class Empirical:
-    """The values of a sample, each as likely as any other."""
+    """The values of a sample, all equally likely."""
 
     values: tuple[float, ...]
-    """In rising order, at least one."""
+    """At least one, in ascending order."""
 
     @classmethod
     def of(cls, values: Iterable[float]) -> Empirical:
@@ -250,7 +250,7 @@ class Empirical:
         return bisect_left(self.values, value) / len(self.values)
 
     def lower_mean(self, share: float) -> float:
-        """Return the mean of the lower `share` of the sample; of the value at its edge only the part inside counts."""
+        """Return the mean of the lower `share` of the sample; the value at its edge counts in proportion."""
         kept = share * len(self.values)
         whole = int(kept)
         edge = self.values[whole] * (kept - whole) if kept > whole else 0.0
@@ -262,5 +262,5 @@ class Empirical:
 
 
 def normal_quantile(probability: float) -> float:
-    """Return the standard normal quantile, kept inside what `draws.uniform` can reach (about ±8.2)."""
+    """Return the standard normal quantile, limited to the range that `draws.uniform` can reach (about ±8.2)."""
     return _NORMAL.inv_cdf(min(max(probability, LEAST), 1.0 - LEAST))

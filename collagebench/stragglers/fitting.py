@@ -1,18 +1,18 @@
-"""Which straggler family recorded service times could come from.
+"""Fit the straggler families to recorded service times.
 
     family               what it draws                                  fitted by
     shifted-exponential  shift + Exp(mean tail)                         maximum likelihood: shift = min
     pareto               scale * U ** (-1 / shape), U uniform           maximum likelihood: scale = min
     lognormal            median * exp(N(0, sigma))                      maximum likelihood
-    bimodal              a lognormal body of which a share slow_share   maximum likelihood (expectation-maximisation,
+    bimodal              a lognormal body; a share slow_share of it     maximum likelihood (expectation-maximisation,
                          takes slow_factor times as long                Dempster, Laird and Rubin 1977)
-    structured           machine factor x request factor x excursions   each machine's median; what is left as bimodal
+    structured           machine factor x request factor x excursions   each machine's median; the rest like bimodal
 
 All times are in seconds. Each fit comes with the two-sided Kolmogorov-Smirnov distance between the recorded times and
-what the family draws with these parameters, whatever the worker, and with the log-likelihood and Akaike's criterion,
-AIC = 2 x parameters - 2 x log-likelihood: the smaller the better. The likelihood takes all times for independent of one
-another; that of the structured fit takes them for independent given their machine, and counts every machine's median as
-a parameter, so it wins where machines differ.
+the family's draws over all workers, with the log-likelihood, and with Akaike's criterion, AIC = 2 x parameters -
+2 x log-likelihood: the smaller the better. The likelihood treats all times as independent. That of the structured fit
+treats them as independent given their machine, and counts every machine's median as a parameter, so this fit wins if
+the machines differ.
 """
 
 from __future__ import annotations
@@ -30,33 +30,33 @@ from collagebench.stragglers.structured import REQUEST_MEAN
 Values = NDArray[np.float64]
 
 SLOW = 2.0
-"""A service, or a machine's median, is slow above so many times the fleet's median."""
+"""A service, or a machine's median, is slow above this multiple of the fleet's median."""
 ROUNDS = 500
-"""Of expectation-maximisation, at most."""
+"""Most rounds of expectation-maximisation."""
 GROUPS = 2000
-"""Of values, from which expectation-maximisation comes near its end before it goes through all of them."""
+"""Groups of values on which expectation-maximisation runs first, before it runs on all values."""
 LEAST_SIGMA = 1e-6
-"""Logarithms that scatter less are taken to scatter as much: times that are all the same have no likelihood."""
+"""Smallest standard deviation of the logarithms: the likelihood of identical times would be infinite."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """One family with the parameters that fit best, and how well that is."""
+    """One family with the best parameters, and measures of how well it fits."""
 
     family: str
     parameters: dict[str, float]
-    """Seconds, factors and shares, by the names that the command line gives them."""
+    """Seconds, factors and shares, by their names on the command line."""
     ks: float
     """Kolmogorov-Smirnov distance, two-sided."""
     n: int
-    """How many times it was fitted to."""
+    """The number of service times to which it was fitted."""
     log_likelihood: float
     aic: float
 
 
 @dataclass(frozen=True, slots=True)
 class Bumps:
-    """Two normal distributions of one width: of logarithms, most around `mean`, a share `share` around mean + rise."""
+    """Two normal distributions of logarithms with the same width: most around `mean`, a `share` around mean + rise."""
 
     mean: float
     sigma: float
@@ -64,7 +64,7 @@ class Bumps:
     rise: float
 
     def below(self, x: Values, mean: float = 0.0, sigma: float | None = None) -> Values:
-        """Return the share below each `x`, the body's mean moved by `mean`, its width `sigma` if that is given."""
+        """Return the share below each `x`, with the distribution shifted by `mean`, and with width `sigma` if given."""
         width = self.sigma if sigma is None else sigma
         body = normal_below((x - self.mean - mean) / width)
         if self.share == 0:
@@ -85,14 +85,14 @@ def ks_distance(values: Values, below: Callable[[Values], Values]) -> float:
 
 
 def normal_below(z: Values) -> Values:
-    """Return the standard normal distribution function; NumPy has none."""
+    """Return the standard normal distribution function, which NumPy lacks."""
     return np.array([0.5 * math.erfc(-value) for value in (z / math.sqrt(2)).tolist()])
 
 
 def fit_all(machines: Sequence[Values]) -> list[Fit]:
-    """Fit every family to the recorded service times, seconds above 0, of each machine: the best by AIC first.
+    """Fit every family to the recorded service times, seconds above 0, of each machine; the smallest AIC comes first.
 
-    Machines without a time are left out; the structured family needs two that have some.
+    Machines without service times are left out; the structured family needs at least two others.
 
     Raises:
         ValueError: there are fewer than 2 times.
@@ -136,7 +136,7 @@ def lognormal(values: Values) -> Fit:
 
 
 def bimodal(values: Values) -> Fit:
-    """Fit lognormal times around `base` of which a share takes `slow_factor` times as long, by maximum likelihood."""
+    """Fit lognormal times around `base`, a share of which takes `slow_factor` times as long, by maximum likelihood."""
     logs = np.log(values)
     bumps = two_bumps(logs)
     log_likelihood = bumps.log_likelihood(logs) - float(logs.sum())
@@ -150,10 +150,10 @@ def bimodal(values: Values) -> Fit:
 
 
 def structured(machines: Sequence[Values]) -> Fit:
-    """Fit the times of two machines or more as machine factor x request factor x excursions.
+    """Fit the times of two or more machines as machine factor x request factor x excursions.
 
-    A machine whose median is above twice the fleet's is slow throughout. The other machines' medians give the machine
-    factor; what is left of all times when their machine's median is taken out gives requests and excursions.
+    A machine whose median is above twice the fleet's is slow throughout. The medians of the other machines give the
+    machine factor. All times divided by their machine's median give requests and excursions.
     """
     pooled = np.concatenate(list(machines))
     medians = [float(np.median(times)) for times in machines]
@@ -185,15 +185,15 @@ def structured(machines: Sequence[Values]) -> Fit:
 
 
 def median_of(values: Values) -> float:
-    """Return the median as one of the values, the lower one of two."""
+    """Return the lower median, which is always one of the values."""
     return float(np.quantile(values, 0.5, method="inverted_cdf"))
 
 
 def two_bumps(x: Values) -> Bumps:
-    """Fit two normal distributions of one width to `x` [n] by expectation-maximisation, the smaller one above.
+    """Fit two normal distributions of equal width to `x` [n] by expectation-maximisation; the upper one is smaller.
 
-    It is begun from two places, a rare and a frequent upper part; what is likelier in the end is returned. Where no
-    upper part is found, its share is 0.
+    There are two starts, with a rare and with a frequent upper part; the more likely result is returned. If no upper
+    part is found, its share is 0.
     """
     middle = float(np.median(x))
     width = max(float(np.median(np.abs(x - middle))) / NormalDist().inv_cdf(0.75), LEAST_SIGMA)
@@ -208,7 +208,7 @@ def two_bumps(x: Values) -> Bumps:
 
 
 def _groups(x: Values) -> Values:
-    """Return so few values that stand for groups of neighbours that going through them often takes no time."""
+    """Return the means of about `GROUPS` groups of neighbouring values, few enough for many fast rounds."""
     size = max(1, len(x) // GROUPS)
     ordered = np.sort(x)[: len(x) // size * size]
     means: Values = ordered.reshape(-1, size).mean(axis=1)
@@ -230,7 +230,7 @@ def _maximised(x: Values, bumps: Bumps) -> Bumps:
         before = likelihood
         weights = np.exp(upper - both)
         share = float(weights.mean())
-        if not 1 / len(x) <= share <= 0.5:  # nothing is left of it, or it has become the body
+        if not 1 / len(x) <= share <= 0.5:  # the upper part has vanished or become the body
             return _one_bump(x)
         high = float(np.dot(weights, x) / weights.sum())
         low = float(np.dot(1 - weights, x) / (1 - weights).sum())
@@ -240,7 +240,7 @@ def _maximised(x: Values, bumps: Bumps) -> Bumps:
 
 
 def _log_densities(x: Values, bumps: Bumps) -> tuple[Values, Values]:
-    """Return the logarithm of both parts of the density at each `x`, each times its share."""
+    """Return the logarithms of the densities of both parts at each `x`, each weighted with its share."""
 
     def part(share: float, mean: float) -> Values:
         if share == 0:

@@ -1,4 +1,4 @@
-"""Services that all take as long, and fleets in which just so many workers are slow for a whole run."""
+"""Services of constant length, and fleets in which a fixed number of workers is slow for a whole run."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from collagebench.stragglers.service import Mode
 
 @dataclass(frozen=True, slots=True)
 class Steady:
-    """Every task takes as long as it takes, or `base` seconds where that is longer."""
+    """Every task takes its compute time, or `base` seconds if that is longer."""
 
     base: float
 
     @property
     def mode(self) -> Mode:
-        """A floor where there is one."""
+        """`floor` if there is a base, else `add`, which adds nothing."""
         return "floor" if self.base else "add"
 
     @property
@@ -36,12 +36,12 @@ class NoStragglers(Steady):
     name: str = "none"
 
     def without(self) -> None:
-        """Return None: there are none to take away."""
+        """Return None: there are no stragglers to remove."""
 
 
 @dataclass(frozen=True, slots=True)
 class FixedStragglers:
-    """In each run, `slow_workers` of `workers` take `slow_factor` times as long at everything; the others, once."""
+    """In each run, `slow_workers` of the `workers` take `slow_factor` times as long for every task."""
 
     seed: int
     workers: int
@@ -66,5 +66,5 @@ class FixedStragglers:
 
 
 def chosen_workers(seed: int, run: int, workers: int, count: int) -> tuple[int, ...]:
-    """Return which `count` of `workers` are slow in one run: every worker is as often as any other."""
+    """Return which `count` of `workers` are slow in one run; all workers are equally likely."""
     return permutation(seed, "slow workers", run, 0, workers)[:count]

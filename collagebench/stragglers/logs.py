@@ -1,12 +1,12 @@
-"""Reading a trace: measured service times, in seconds, one log for each machine.
+"""Read a trace: measured service times, in seconds, with one log for each machine.
 
     .npy            a NumPy file, one dimension
-    text or CSV     one value a line
-    CSV             columns `machine` and `seconds`, in any order and beside others; the first line names them
+    text or CSV     one value per line
+    CSV             columns `machine` and `seconds`, in any order and among others; the first line names them
     any text .gz    the same, compressed
 
-Empty lines and lines that begin with # are passed over. A file that does not name machines is one log, unless it is
-said how long each machine's is (`log_length`): then it is cut; the last may be shorter.
+Empty lines and lines that begin with # are skipped. A file that does not name machines is one log, unless `log_length`
+is given: it is then split into logs of that length, of which the last may be shorter.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def read_logs(path: Path, log_length: int | None = None) -> tuple[Log, ...]:
     """Return the logs of a trace, seconds above 0, in their order.
 
     Raises:
-        DataError: the file cannot be read, or holds something else; the sentence names the line.
+        DataError: the file cannot be read, or a value is not valid; the message names its line.
         UsageError: a log length is given for a file that names its machines.
     """
     logs, named = _read(path)
@@ -45,7 +45,7 @@ def read_logs(path: Path, log_length: int | None = None) -> tuple[Log, ...]:
 
 
 def _read(path: Path) -> tuple[tuple[Log, ...], bool]:
-    """Return the file's logs, and whether it names their machines."""
+    """Return the file's logs, and whether the file names machines."""
     try:
         ordinary(path)
         logs, named = ((_array(path),), False) if path.suffix == ".npy" else _text(path)
@@ -66,9 +66,9 @@ def _array(path: Path) -> Log:
     with path.open("rb") as file:
         try:
             values = np.load(file)
-        except (ValueError, SyntaxError, tokenize.TokenError, zipfile.BadZipFile):  # all of what a damaged header does
+        except (ValueError, SyntaxError, tokenize.TokenError, zipfile.BadZipFile):  # from damaged headers
             values = None
-    if not isinstance(values, np.ndarray):  # one of several arrays is no array
+    if not isinstance(values, np.ndarray):  # None, or an archive of several arrays
         raise DataError(f"the trace {path} is damaged, or is not a NumPy file of numbers")
     if values.ndim != 1 or values.dtype.kind not in "fiu":
         raise DataError(

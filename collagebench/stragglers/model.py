@@ -1,8 +1,8 @@
-"""What a straggler model is, every family with its parameters, and the one way to get one by name.
+"""Straggler models: their interface, all families with their parameters, and how to open one by name.
 
-A parameter that is a time is in seconds, and in mode scale a factor: its default is then ten times the number below,
-for 0.1 s counts as 1. `time_scale` multiplies drawn seconds, given or by default, but not the length of slow periods
-that is given, and no times of crashes or natural disturbances.
+Parameters that are times are in seconds. In mode scale they are factors, and a default is then ten times the number
+below, because 0.1 s counts as 1. `time_scale` multiplies drawn seconds, whether given or default. It does not multiply
+a given length of slow periods, nor the times of crashes and natural disturbances.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from collagebench.stragglers.trace import CollageMachines, collage_trace
 
 _DRAWN: dict[str, Any] = {"straggler_mode": "floor", "slow_share": 0.05, "persistence": 0.0}
 PARAMETERS: dict[str, dict[str, Any]] = {
-    "none": {"base": None},  # None: as long as it takes
+    "none": {"base": None},  # None: the compute time
     "fixed": {"slow_workers": 1, "slow_factor": 5.0},
     "collage-trace": {**_DRAWN, "slow_share": None},  # None: the share above 0.4 s
     "collage-machines": {**_DRAWN, "slow_share": 0.0065, "slow_place": "anywhere"},
@@ -59,43 +59,44 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "throttle": {"slow_workers": 1, "quota": 0.25},
     "traffic": {"slow_workers": 1, "transfers": 2, "transfer_mb": 128.0},
 }
-"""What each family of stragglers can be told, and its default."""
+"""The parameters of each family of stragglers, and their defaults."""
 NAMES = tuple(PARAMETERS)
 RECORDED: dict[str, Any] = {"persistence": None}
-"""The same for a recorded profile, whose name is a path; None: as long as was recorded."""
+"""The parameters of a recorded profile, whose name is a path; None: the recorded length."""
 TIMES = ("shift", "tail", "scale", "median", "base", "slow_machine")
-"""Parameters that are seconds, and factors in mode scale."""
+"""Parameters that are seconds, or factors in mode scale."""
 _UNIT_S = 0.1
-"""The seconds that count as 1 where draws are factors."""
+"""The seconds that count as factor 1 in mode scale."""
 
 
 class Stragglers(Protocol):
-    """How slow each task is served: a pure function of where and when it is served (`draws`)."""
+    """How slowly each task is served: a pure function of the task, the worker and the time (`draws`)."""
 
     @property
     def name(self) -> str:
-        """What the command line calls it."""
+        """Its name on the command line."""
 
     @property
     def mode(self) -> Mode:
-        """What a draw means; see `service`."""
+        """How a draw affects a service time; see `service`."""
 
     @property
     def mean(self) -> float:
-        """The mean draw over the fleet and time: seconds for floor and add, a factor for scale."""
+        """The mean draw over the fleet and over time: seconds for floor and add, a factor for scale."""
 
     def draw(self, run: int, worker: int, request: int, attempt: int, at: float) -> float:
-        """Return the draw for one task, seconds, or a factor for scale.
+        """Return the draw for one task: seconds, or a factor for scale.
 
-        `request` is the id of its first request; `at` is when its service should begin, seconds since its cell began.
+        `request` is the id of its first request. `at` is the planned begin of its service, in seconds since the cell
+        began.
         """
 
     def without(self) -> Stragglers | None:
-        """Return the same fleet without its stragglers, or None when there are none to take away."""
+        """Return the same fleet without its stragglers, or None if it has none."""
 
 
 def parameters_of(name: str) -> dict[str, Any]:
-    """Return the parameters that the stragglers `name`, one of NAMES or a recorded profile's path, take, with defaults.
+    """Return the parameters, with defaults, of the stragglers `name`: one of NAMES or the path of a recorded profile.
 
     Raises:
         UsageError: the name is unknown.
@@ -111,13 +112,13 @@ def parameters_of(name: str) -> dict[str, Any]:
 def open_stragglers(
     name: str, seed: int, workers: int, time_scale: float = 1.0, parameters: Mapping[str, Any] = {}
 ) -> Stragglers:
-    """Return the straggler model `name`, one of NAMES or a recorded profile's path, for a fleet of `workers`.
+    """Return the straggler model `name`, one of NAMES or the path of a recorded profile, for a fleet of `workers`.
 
-    `time_scale` multiplies drawn seconds; it changes nothing for a model that draws factors, or none. `parameters` are
-    some of `parameters_of(name)`; the others, and those that are None, have their defaults.
+    `time_scale` multiplies drawn seconds; it has no effect on a model that draws factors or nothing. `parameters` may
+    contain any of `parameters_of(name)`; missing ones, and those that are None, have their defaults.
 
     Raises:
-        UsageError: the name or a parameter is unknown, or a value makes no sense.
+        UsageError: the name or a parameter is unknown, or a value is not valid.
         DataError: a table, a trace or a recorded profile is missing or damaged.
     """
     known = parameters_of(name)
@@ -142,7 +143,7 @@ def open_stragglers(
 
 
 def _open(name: str, seed: int, workers: int, time_scale: float, p: Mapping[str, Any]) -> Stragglers:
-    """Return the model; `p` holds all its parameters, checked."""
+    """Return the model; `p` holds all its parameters, already checked."""
     mode: Mode = p.get("straggler_mode", "floor")
     scale = 1.0 if mode == "scale" else time_scale
     match name:
@@ -198,5 +199,5 @@ def _option(name: str) -> str:
 
 
 def is_path(name: str) -> bool:
-    """Whether stragglers are named by the path of a recorded profile."""
+    """Whether `name` is the path of a recorded profile."""
     return name.endswith(".json") or os.sep in name

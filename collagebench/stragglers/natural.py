@@ -1,9 +1,8 @@
-"""Stragglers that are not injected but really disturbed on the workers' machines.
+"""Natural stragglers: workers that are really disturbed on their machines, without injection.
 
-Here is only what is asked for, and of which workers; starting it, and taking it away again, is the business of the
-workers' supervisor. How slow that makes a worker is not known beforehand, so nothing is drawn, and a simulation cannot
-know it either. Workers that are stopped may be told how long a service takes at least while they are not, so that
-the stops stand beside services of a length of their own.
+This module only says which disturbance is wanted and for which workers; the forkserver starts and undoes it. How slow
+it makes a worker is not known beforehand, so nothing is drawn, and a simulation cannot know it either. For workers that
+are stopped (`stop`), a least service time can be given, so that stops can be compared with services of known length.
 """
 
 from __future__ import annotations
@@ -25,19 +24,19 @@ class Natural(Steady):
     kind: Kind
     """One of NATURAL."""
     slow_workers: int
-    """How many of the workers are disturbed."""
+    """Number of disturbed workers."""
     parameters: Mapping[str, Any]
-    """What else there is to say of the disturbance, by the command line's names."""
+    """Further parameters of the disturbance, by their names on the command line."""
 
     @property
     def name(self) -> str:
-        """What the command line calls it."""
+        """Its name on the command line."""
         return self.kind
 
     def workers_of(self, run: int) -> tuple[int, ...]:
-        """Return the workers that are disturbed in one run, in rising order; over runs each is as often."""
+        """Return the workers that are disturbed in one run, in ascending order; all are equally likely."""
         return tuple(sorted(chosen_workers(self.seed, run, self.workers, self.slow_workers)))
 
     def without(self) -> NoStragglers | None:
-        """Return a fleet that nobody disturbs."""
+        """Return a fleet without the disturbance; None if no worker is disturbed."""
         return NoStragglers(self.base, self.kind) if self.slow_workers else None

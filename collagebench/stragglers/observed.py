@@ -1,22 +1,24 @@
-"""What recorded service times say about the machines they come from.
+"""What recorded service times say about machines: slow periods, and machines that are slow throughout.
 
-A service is slow above twice the fleet's median. A slow period is a run of slow services of one machine, taken to begin
-and to end halfway between the sending of the first or last slow one and that of its ordinary neighbour. One that was
-running when the watch began or ended is censored: it lasted at least so long. The mean length is the total time of all
-slow periods divided by how many of them were seen to end (by how many there were if none was): the maximum-likelihood
-estimate for exponential lengths that are censored. Between two requests nothing is seen, so no length is known to
-better than the time between them, and a slow service among ordinary ones counts as a period of about that time.
+A service is slow if it takes more than twice the fleet's median. A slow period is a sequence of slow services of one
+machine. It is assumed to begin halfway between the sending times of its first slow service and the ordinary one before,
+and to end likewise. A period that was in progress when the watch began or ended is censored: it lasted at least as long
+as seen. The mean length is the total time of all slow periods divided by the number that were seen to end (or by the
+number of periods if none was). This is the maximum-likelihood estimate for exponential lengths with censoring. Nothing
+is seen between two requests, so a length is known only to within the time between them, and a single slow service
+counts as a period of about that time.
 
-A machine is slow throughout if its median is surely above 1.5 times the median of the machines' medians: if the lower
-end of its interval is, from order statistics (David and Nagaraja, "Order Statistics", 2003, section 7.1) at 99 %, with
-Bonferroni's correction for the number of machines. That is less than what makes one service slow, because a machine
-that shares its core with something else is about half as fast, and some of its services are not even that slow. In a
-fleet of machines that are much alike 1.25 times is enough, if it stands out among them: if the logarithm of its median
-is more than 4 standard deviations above the middle, as these are estimated from half of the machines (1.4826 times the
-median absolute deviation; Rousseeuw and Croux, "Alternatives to the median absolute deviation", 1993).
+A machine is slow throughout if its median is surely above 1.5 times the median of the machines' medians, that is, if
+the lower end of its 99 % interval is. The interval comes from order statistics (David and Nagaraja, "Order Statistics",
+2003, section 7.1), with Bonferroni's correction for the number of machines. The factor is less than the 2 for a single
+service, because a machine that shares its core with another load is about half as fast, and some of its services are
+faster than that. If the machines are much alike, a factor of 1.25 is enough for a machine that stands out: the
+logarithm of its median must be more than 4 standard deviations above the middle. The standard deviation is estimated
+from the inner half of the machines (1.4826 times the median absolute deviation; Rousseeuw and Croux, "Alternatives to
+the median absolute deviation", 1993).
 
-Slow periods last if slow services follow on one another clearly more often than they would by chance: by three standard
-deviations, and in runs of two or more on average.
+Slow periods last if slow services follow each other clearly more often than by chance: by three standard deviations,
+and in sequences of at least two services on average.
 """
 
 from __future__ import annotations
@@ -36,11 +38,11 @@ from collagebench.stragglers.fitting import SLOW, median_of
 Values = NDArray[np.float64]
 
 THROUGHOUT = 1.5
-"""A machine is slow throughout if its median is above so many times that of the machine in the middle."""
+"""A machine is slow throughout if its median is above this multiple of the median of the machines' medians."""
 ALIKE, STANDS_OUT = 1.25, 4.0
-"""What is enough among machines that are alike, and how many standard deviations it must stand out by."""
+"""The smaller multiple among machines that are alike, and the standard deviations by which one must stand out."""
 SURE = 0.99
-"""How sure that must be, of all machines together."""
+"""Confidence of these decisions, for all machines together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,22 +50,22 @@ class SlowPeriods:
     """The slow periods of one machine or of several."""
 
     share: float
-    """Of all services, those that were slow."""
+    """Share of services that were slow."""
     periods: int
     ended: int
-    """How many of them were seen to end; the others are censored."""
+    """Number of periods that were seen to end; the others are censored."""
     seconds: float
-    """How long they lasted together."""
+    """Total length of all periods."""
     lasts: bool
 
     @property
     def mean(self) -> float | None:
-        """Mean length in seconds; None where there was no slow period."""
+        """Mean length in seconds; None if there was no slow period."""
         return self.seconds / max(self.ended, 1) if self.periods else None
 
 
 def slow_periods(sent: Values, slow: NDArray[np.bool_]) -> SlowPeriods:
-    """Find the slow periods of one machine: `sent` [n], rising, are seconds, `slow` [n] says which services were."""
+    """Find the slow periods of one machine, from the sending times `sent` [n] in ascending seconds and `slow` [n]."""
     n = len(slow)
     edges = np.diff(np.concatenate([[False], slow, [False]]).astype(np.int8))
     first, last = np.flatnonzero(edges == 1), np.flatnonzero(edges == -1) - 1
@@ -78,7 +80,7 @@ def slow_periods(sent: Values, slow: NDArray[np.bool_]) -> SlowPeriods:
 
 
 def autocorrelation(values: Values) -> float | None:
-    """Return the correlation of each value with the next, [n] in their order; None for fewer than 3, or equal ones."""
+    """Return the lag-1 autocorrelation of `values` [n]; None for fewer than 3 values, or if they are all equal."""
     if len(values) < 3:
         return None
     now, following = values[:-1] - values[:-1].mean(), values[1:] - values[1:].mean()
@@ -87,10 +89,10 @@ def autocorrelation(values: Values) -> float | None:
 
 
 def median_surely_above(values: Values, error: float) -> float:
-    """Return what the median of the distribution that `values` [n] come from is above, but for a chance of `error`.
+    """Return a lower confidence bound of the median of the distribution of `values` [n]; it fails with chance `error`.
 
-    It is one of the values, the k-th smallest: k - 1 or fewer of n independent values are below the median with a
-    chance of at most `error`, by the normal approximation. Where there are too few values it is -inf.
+    It is the k-th smallest value: k - 1 or fewer of n independent values are below the median with a chance of at most
+    `error`, by the normal approximation. If there are too few values, it is -inf.
     """
     n = len(values)
     k = math.floor(n / 2 + NormalDist().inv_cdf(error) * math.sqrt(n) / 2)
@@ -98,10 +100,10 @@ def median_surely_above(values: Values, error: float) -> float:
 
 
 def describe(sent: Sequence[Values], service: Sequence[Values]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Return what is to be said of the fleet and of each machine, as plain JSON values.
+    """Return the figures of the fleet and of each machine, as plain JSON values.
 
-    `sent` and `service` hold an array [n] of seconds for each machine, in the order of sending; together they hold one
-    value at least. What cannot be known of a machine without a service is None.
+    `sent` and `service` hold an array [n] of seconds for each machine, in the order of sending; at least one machine
+    has a value. Unknown figures of a machine without services are None.
     """
     pooled = np.concatenate(list(service))
     limit = SLOW * median_of(pooled)
@@ -128,7 +130,7 @@ def describe(sent: Sequence[Values], service: Sequence[Values]) -> tuple[dict[st
         sum(periods.seconds for periods in found),
         any(periods.lasts for periods in found),
     )
-    # Each machine's own mean taken out: how much of the last service the next one repeats, machines being as they are.
+    # The mean of the machines' autocorrelations, because differences between machines must not count.
     known = [machine["autocorrelation"] for machine in machines if machine["autocorrelation"] is not None]
     fleet = {
         **_times(pooled),
@@ -140,7 +142,7 @@ def describe(sent: Sequence[Values], service: Sequence[Values]) -> tuple[dict[st
 
 
 def _spread(medians: Values) -> float:
-    """Return the standard deviation of the medians' logarithms, estimated from half of the machines."""
+    """Return the standard deviation of the medians' logarithms, estimated by the median absolute deviation."""
     logarithms = np.log(np.maximum(medians, np.finfo(np.float64).tiny))
     return 1.4826 * float(np.median(np.abs(logarithms - np.median(logarithms))))
 

@@ -1,19 +1,19 @@
-"""Slowness that lasts, with the same distribution of service times.
+"""Slowness that lasts, without a change of the distribution of service times.
 
-A worker is slow or ordinary for a while: a two-state Markov process in continuous time (Gilbert, "Capacity of a
-burst-noise channel", 1960). Slow periods are exponential with mean L, ordinary ones with mean L (1 - p) / p, so that it
-is slow for a share p of the time. A slow worker draws from the upper share p of its distribution, an ordinary one from
-the rest. At any one time the draw is therefore distributed as if nothing lasted; what changes is that slow draws come
-together. L = 0 stands for nothing lasting: every task is slow or not for itself.
+A worker alternates between slow and ordinary periods: a two-state Markov process in continuous time (Gilbert, "Capacity
+of a burst-noise channel", 1960). Slow periods are exponential with mean L, ordinary ones with mean L (1 - p) / p, so
+that the worker is slow for a share p of the time. A slow worker draws from the upper share p of its distribution, an
+ordinary one from the rest. So the distribution of a draw at any one time is unchanged, but slow draws come together.
+L = 0 means that nothing lasts: every task is slow or not, independently.
 
-The state must be a function of time alone, found without walking there from the beginning. So the process is built by
-uniformisation (Jensen, "Markoff chains as an aid in the study of Markoff processes", 1953): a Poisson process of rate
-1 / (L (1 - p)) chooses the state anew, each time slow with chance p whatever it was. Left to itself a slow state lasts
-until one of these choices says ordinary, which is exponential with mean L; an ordinary one, until one says slow, which
-has mean L (1 - p) / p. The state at a time is what the last choice before it said, usually one or two keyed draws
-back, and before time 0 the process goes on into the past, so it is stationary from the start.
+The state must be a function of time that can be computed without simulating the process from its beginning. So the
+process is built by uniformisation (Jensen, "Markoff chains as an aid in the study of Markoff processes", 1953). At the
+events of a Poisson process of rate 1 / (L (1 - p)), the state is chosen anew: slow with probability p, whatever it was.
+A slow period lasts until a choice is ordinary, which is exponential with mean L; an ordinary one lasts until a choice
+is slow, with mean L (1 - p) / p. The state at a time is the last choice before it, usually found within one or two
+keyed draws. The process also extends before time 0, so it is stationary from the start.
 
-Without stragglers a fleet is always in the ordinary state.
+Without stragglers, all workers are always in the ordinary state.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ _CELLS = (1 << 40) - 1
 
 @dataclass(frozen=True, slots=True)
 class Levels:
-    """At which probability, uniform inside (0, 1), each task's quantile function is read."""
+    """The level of each task: the probability in (0, 1) at which to evaluate the worker's quantile function."""
 
     seed: int
     share: float
-    """How much of the distribution, its upper end, is slow; below 1."""
+    """Share of the distribution, at its upper end, that is slow; below 1."""
     persistence: float = 0.0
-    """Mean length of slow periods in seconds; 0: none last."""
+    """Mean length of slow periods in seconds; 0 if slowness does not last."""
     stragglers: bool = True
     """False: no worker is ever slow."""
 
@@ -50,7 +50,7 @@ class Levels:
         return (1.0 - self.share) * level
 
     def is_slow(self, run: int, worker: int, at: float) -> bool:
-        """Return whether a worker is slow at a time; False where nothing lasts."""
+        """Return whether a worker is in a slow period at a time; False if slowness does not last."""
         if not (self.persistence and self.share and self.stragglers):
             return False
         time = at / (self.persistence * (1.0 - self.share))
@@ -58,16 +58,16 @@ class Levels:
 
 
 def is_slow(key: int, time: float, share: float) -> bool:
-    """Return the state at a time, counted in mean times between two choices, of the process that `key` names.
+    """Return the state of the process `key` at a time, in units of the mean time between two choices.
 
-    Each unit of time holds the choices that a Poisson process of rate 1 makes there, found from the unit's end
-    backwards by exponential gaps. The process repeats after 2**40 units.
+    The choices in each unit of time are a Poisson process of rate 1, generated backwards from the unit's end with
+    exponential gaps. The process repeats after 2**40 units.
     """
     cell = int(time // 1.0)
     place, limit, choice = 1.0, time - cell, 0
     while True:
         place += log(uniform(key, cell & _CELLS, choice))
-        if place < 0.0:  # none was left in this unit
+        if place < 0.0:  # no earlier choice in this unit
             cell -= 1
             place, limit, choice = 1.0, 1.0, 0
         elif place <= limit:

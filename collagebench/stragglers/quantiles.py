@@ -1,7 +1,7 @@
-"""A distribution as a short table of quantiles, straight lines between them.
+"""A distribution as a short table of quantiles, with linear interpolation between them.
 
-Drawing from it is looking up a uniform number. The distribution function of such a table is piecewise linear, so a
-mixture of tables, or a table cut off at a limit, is again such a table, exactly.
+A draw is the lookup of a uniform number. The distribution function of a table is piecewise linear, so a mixture of
+tables, or a table truncated at a limit, is exactly such a table again.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, slots=True)
 class Quantiles:
-    """The values that a share `probabilities` of draws lies below, from 0 to 1.
+    """A table of quantiles: a share `probabilities`, from 0 to 1, of the draws lies below `values`.
 
-    Values rise strictly. Probabilities never fall; where they stay, no draw lies between the two values.
+    Values rise strictly. Probabilities never fall; between two equal ones there are no draws.
     """
 
     probabilities: tuple[float, ...]
@@ -27,14 +27,14 @@ class Quantiles:
 
     def __post_init__(self) -> None:
         rises = np.diff(self.probabilities), np.diff(self.values)
-        rising = all(rises[0] >= 0) and all(rises[1] > 0)  # which a NaN does not
+        rising = all(rises[0] >= 0) and all(rises[1] > 0)  # False for NaN
         if (self.probabilities[0], self.probabilities[-1]) != (0, 1) or not rising:
             raise ValueError("a table of quantiles needs probabilities that rise from 0 to 1 and values that rise")
         slopes = np.divide(rises[1], rises[0], out=np.zeros(len(rises[0])), where=rises[0] > 0)
         object.__setattr__(self, "_slopes", tuple(slopes.tolist()))
 
     def at(self, probability: float) -> float:
-        """Return the value that a share `probability`, inside [0, 1), lies below."""
+        """Return the quantile at `probability`, inside [0, 1)."""
         i = bisect_right(self.probabilities, probability) - 1
         return self.values[i] + (probability - self.probabilities[i]) * self._slopes[i]
 
@@ -50,7 +50,7 @@ class Quantiles:
 
     @property
     def variance(self) -> float:
-        """The variance of the draws: between a and b they are uniform, with mean square (a a + a b + b b) / 3."""
+        """The variance of the draws; between values a and b they are uniform, with mean square (aa + ab + bb) / 3."""
         p, q = np.array(self.probabilities), np.array(self.values)
         squares = q[1:] ** 2 + q[1:] * q[:-1] + q[:-1] ** 2
         return float(np.dot(np.diff(p), squares) / 3) - self.mean**2
@@ -63,7 +63,7 @@ class Quantiles:
         return float(np.dot(np.diff(p), q[1:] + q[:-1]) / (2 * share))
 
     def cut(self, limit: float) -> Quantiles:
-        """Return the distribution of the draws that are not above `limit`, which must lie above the smallest."""
+        """Return the distribution of the draws up to `limit`, which must be above the smallest value."""
         share = self.below(limit)
         kept = sum(value < limit for value in self.values)
         if kept == len(self.values):
@@ -83,6 +83,6 @@ def mixture(tables: Sequence[Quantiles], weights: Sequence[float]) -> Quantiles:
         share * np.interp(values, table.values, table.probabilities)
         for share, table in zip(shares, tables, strict=True)
     )
-    # Rounding must not make the sums fall, or end beside 1.
+    # Rounding must not make the sums fall, or end at another value than 1.
     probabilities = np.maximum.accumulate(np.clip(probabilities, 0.0, 1.0))
     return Quantiles((*probabilities[:-1].tolist(), 1.0), tuple(values.tolist()))

@@ -1,9 +1,9 @@
-"""What to inject in place of what was recorded, and why.
+"""Recommend what to inject to reproduce a recording, and say why.
 
-A family is recommended where it repeats what was seen: no machine is slow throughout (a family would deal out that
-machine's slowness to all alike), and the family's times are within a Kolmogorov-Smirnov distance of 0.05 of the
-recorded ones. Of several such families it is the one with the smallest AIC. Otherwise the recorded quantiles themselves
-should be replayed, machine by machine.
+A family is recommended if no machine is slow throughout (a family would spread that machine's slowness over all
+workers) and if the family's times are within a Kolmogorov-Smirnov distance of 0.05 of the recorded ones. Of several
+such families, the one with the smallest AIC is recommended. Otherwise the recommendation is to replay the recorded
+quantiles, machine by machine.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 from collagebench.stragglers.fitting import Fit
 
 FITS = 0.05
-"""The largest Kolmogorov-Smirnov distance at which a family is said to fit."""
+"""The largest Kolmogorov-Smirnov distance at which a family counts as fitting."""
 RECORDED = "recorded"
 
 
@@ -25,10 +25,10 @@ def recommend(
     machines: Sequence[Mapping[str, Any]],
     drawn: Mapping[str, Mapping[str, Any]],
 ) -> dict[str, Any]:
-    """Return what is recommended as plain JSON values: `stragglers` (a family or `recorded`), `options`, `because`.
+    """Return the recommendation as plain JSON values: `stragglers` (a family or `recorded`), `options`, `because`.
 
-    `fits` are from `fit_all`, `fleet` and `machines` from `observed.describe`; `drawn` holds the parameters that each
-    family can be drawn with, by its name.
+    `fits` are from `fit_all`, `fleet` and `machines` from `observed.describe`; `drawn` holds the parameters of each
+    family that can be injected, by its name.
     """
     slow = [machine for machine in machines if machine["slow_throughout"]]
     close = [fit for fit in fits if fit.ks <= FITS and _can_be_drawn(fit, drawn)]
@@ -57,7 +57,7 @@ def recommend(
 
 
 def _can_be_drawn(fit: Fit, drawn: Mapping[str, Mapping[str, Any]]) -> bool:
-    """Whether there is such a family: it takes all that was fitted, and its mean is not infinite."""
+    """Whether the fit can be injected: the family takes all fitted parameters, and its mean is finite."""
     return set(fit.parameters) <= set(drawn.get(fit.family, ())) and fit.parameters.get("shape", math.inf) > 1
 
 

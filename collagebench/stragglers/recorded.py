@@ -1,30 +1,30 @@
-"""Replaying what `collagebench record` saw of a fleet, and the format of the file that it writes.
+"""Replay of a fleet that `collagebench record` watched, and the format of the profile that it writes.
 
-The file is one JSON object, schema 1. Times are in seconds; what could not be known is null. A service is the worker's
-own time for a request, and what the way there and back took beyond this worker's median (see `engine/watch.py`).
+The profile is one JSON object, schema 1. Times are in seconds; unknown values are null. A service time is the worker's
+own time for a request, plus the transport time beyond this worker's median (see `engine/watch.py`).
 
     schema         1
     environment    the machine and the versions, as in run.json
-    model          name, dataset and sha256 of what the workers served
+    model          name, dataset and sha256 of the model that the workers served
     workers, arrivals, rate (requests a second for each worker), duration_s, seed
-    complete       false where the watch was interrupted; seconds: how long it went on
+    complete       false if the watch was interrupted; seconds: how long it lasted
     disturbed      null, or the natural cause that slowed some workers: kind, workers, its parameters, what was started
-    machine_busy   share of this machine's processor time that was in use meanwhile
+    machine_busy   share of this machine's CPU time that was in use during the watch
     dispatch_lag_s {p50, p99}: how late requests were sent
     probabilities  those of every quantiles_s
     fleet          of all services: count, mean_s, p50_s, p99_s, quantiles_s, slow_above_s (twice the median),
                    slow_share, slow_periods, slow_periods_ended (the others are censored), slow_period_s (mean length),
                    slow_lasts, autocorrelation (mean of the machines')
-    machines       the same of each worker (but slow_above_s), with worker, times_the_middle (its median / the median
+    machines       the same of each worker (except slow_above_s), with worker, times_the_middle (its median / the median
                    of the workers' medians), slow_throughout, failed, lost, busy (share of its time in service),
                    queue_p50_s, queue_p99_s, round_trip_p50_s, round_trip_p99_s
     fits           family, parameters, ks, n, log_likelihood, aic: the smallest AIC first
     recommended    stragglers (a family, or `recorded`), options, because
     samples        the name of the file of all services beside this one, or null
 
-In a replay worker i is recorded machine i (beginning again where there are fewer), and every service takes at least a
-draw from that machine's quantiles. Where its slow periods lasted, they last in the replay: a two-state Markov process
-with the recorded share and mean length decides when the draws come from the slow part.
+In a replay, worker i is recorded machine i (starting again from 0 if there are fewer machines), and every service takes
+at least a draw from that machine's quantiles. If its slow periods lasted, they last in the replay too: a two-state
+Markov process with the recorded share and mean length decides when draws come from the slow part.
 """
 
 from __future__ import annotations
@@ -46,26 +46,26 @@ from collagebench.stragglers.service import Mode
 
 SCHEMA = 1
 APART = 1e-9
-"""Least relative distance of two quantiles in a table; equal ones are moved apart so far."""
+"""Least relative distance of two quantiles in a table; equal quantiles are moved apart by this."""
 
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """One machine as it was recorded."""
+    """One recorded machine."""
 
     table: Quantiles
-    """Its service times, seconds."""
+    """Its service times, in seconds."""
     throughout: bool
     """Whether it is slow throughout."""
     slow_share: float
     """Share of its services that are slow."""
     levels: Levels
-    """Where in the table its draws are, and how long its slow periods last."""
+    """At which levels of the table it draws, and how long its slow periods last."""
 
 
 @dataclass(frozen=True, slots=True)
 class RecordedStragglers:
-    """Worker i takes at least what recorded machine i took, drawn from its quantiles."""
+    """A fleet in which every service of worker i takes at least a draw from the quantiles of recorded machine i."""
 
     name: str
     seed: int
@@ -73,14 +73,14 @@ class RecordedStragglers:
     slow_above: float
     """Seconds above which a service is slow."""
     workers: int
-    """Of the fleet, which may have fewer or more than were recorded."""
+    """Number of workers in the fleet, which may differ from the recorded number."""
     ordinary: tuple[int, ...] | None = None
-    """The machines that stand in for those that are slow throughout; None while those take part."""
+    """The machines that replace those that are slow throughout; None if those are not replaced."""
     mode: Mode = field(default="floor", init=False)
 
     @property
     def mean(self) -> float:
-        """The mean draw over the workers, seconds: each counts as the machine that it replays."""
+        """The mean draw over the workers, in seconds."""
         means = [machine.table.mean for machine in self.machines]
         if self.ordinary is not None:
             spare = fmean(means[i] for i in self.ordinary)
@@ -88,7 +88,7 @@ class RecordedStragglers:
         return fmean(means[worker % len(means)] for worker in range(self.workers))
 
     def machine(self, run: int, worker: int) -> Recorded:
-        """Return which machine the worker is in this run."""
+        """Return the machine that the worker replays in this run."""
         place = worker % len(self.machines)
         if self.ordinary is not None and place not in self.ordinary:
             chance = uniform(key(self.seed, "spare machines", run, worker), 0)
@@ -96,15 +96,15 @@ class RecordedStragglers:
         return self.machines[place]
 
     def draw(self, run: int, worker: int, request: int, attempt: int, at: float) -> float:
-        """Return the least time this service takes, seconds."""
+        """Return the least time that this service takes, in seconds."""
         machine = self.machine(run, worker)
         return machine.table.at(machine.levels.of(run, worker, request, attempt, at))
 
     def without(self) -> RecordedStragglers | None:
-        """Return the same fleet without its stragglers, or None where there are none.
+        """Return the same fleet without its stragglers, or None if it has none, or no ordinary machine.
 
-        A machine that is slow throughout, or was in every service seen, is replaced by one of the others, picked by
-        (seed, run, worker); from those, services above twice the fleet's median are taken away.
+        A machine that is slow throughout, or whose every service was slow, is replaced by one of the others, chosen by
+        (seed, run, worker). From those, services above twice the fleet's median are removed.
         """
         always = [machine.throughout or machine.table.values[0] >= self.slow_above for machine in self.machines]
         ordinary = tuple(i for i, slow in enumerate(always) if not slow)
@@ -127,14 +127,14 @@ def open_recorded(
     persistence: float | None = None,
     workers: int | None = None,
 ) -> RecordedStragglers:
-    """Return the stragglers that the profile at `path` recorded, for so many `workers`; None: as many as recorded.
+    """Return the stragglers of the profile at `path` for a number of `workers`; None: as many as recorded.
 
-    `time_scale` multiplies all recorded seconds. `persistence` is the mean length in seconds of slow periods, whatever
-    was recorded and whatever the time scale; 0 makes every service slow for itself.
+    `time_scale` multiplies all recorded seconds. `persistence` replaces the recorded mean length of slow periods, in
+    seconds, and is not scaled; 0 makes services slow independently.
 
     Raises:
         DataError: the profile is missing, damaged or of a newer version.
-        UsageError: the persistence is no number of seconds from 0 up, or no machine was slow for a time.
+        UsageError: the persistence is not a number of seconds from 0 up, or no machine was slow for a part of the time.
     """
     if persistence is not None and not 0 <= persistence < math.inf:
         raise UsageError(f"--persistence must be a number of seconds from 0 up, not {persistence}")
@@ -160,7 +160,7 @@ def read(path: Path) -> dict[str, Any]:
     """Return a recorded profile as it was written.
 
     Raises:
-        DataError: it is missing, no profile, or of a newer version.
+        DataError: the file is missing, not a profile, or of a newer version.
     """
     try:
         profile = json.loads(ordinary(path).read_text(encoding="utf-8"))
@@ -198,7 +198,7 @@ def _machine(
 
 
 def _rising(probabilities: Sequence[float], values: Sequence[float]) -> Quantiles:
-    """Return the table of `values`, equal ones moved apart a little."""
+    """Return a table of the quantiles `values`; equal ones are moved apart slightly."""
     rising = [float(value) for value in values]
     if len(rising) != len(probabilities) or not all(0 < value < math.inf for value in rising):
         raise ValueError("quantiles are seconds above 0, one for each probability")

@@ -1,16 +1,16 @@
-"""Machines that differ, requests that differ, and now and then an excursion.
+"""The structured family: machines differ, requests differ, and there are occasional excursions.
 
     draw = machine factor x request factor x excursion
 
-A machine's factor is lognormal around `median`, or `slow_machine` for a share `slow_machines` of the machines, and
-stays for a whole run; a request's is exp(N(0.011, request_sigma)); an excursion takes `excursion_factor` times as long.
-The defaults are the fit to the log of latencies that the authors of collage inference measured (public repository
+A machine's factor is lognormal around `median`, or `slow_machine` for a share `slow_machines` of the machines, and does
+not change during a run. A request's factor is exp(N(0.011, request_sigma)). An excursion takes `excursion_factor` times
+as long. The defaults are a fit to the latencies that the authors of collage inference measured (public repository
 krishnagirinarra/collage-inference): machines exp(N(-1.990, 0.202)) seconds, 2 % of them at 0.702 s, requests
-exp(N(0.011, 0.103)), 0.65 % excursions of 1.83x. Slow periods, where they last, are the excursions'.
+exp(N(0.011, 0.103)), 0.65 % excursions of 1.83x. If slow periods last, it is the excursions that last.
 
-The three factors are independent, so the mean is the product of their means, and the logarithm of an ordinary machine's
-draw is normal with variance machine_sigma^2 + request_sigma^2, moved by ln excursion_factor for the share of the
-excursions: all draws together are a mixture of four lognormals.
+The three factors are independent, so the mean is the product of their means. The logarithm of an ordinary machine's
+draw is normal with variance machine_sigma^2 + request_sigma^2, shifted by ln excursion_factor for the share of the
+excursions. All draws together are a mixture of four lognormals.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ REQUEST_MEAN = 0.011
 
 @dataclass(frozen=True, slots=True)
 class Structured:
-    """The structured family; `levels.share` is the share of the excursions."""
+    """The structured family; `levels.share` is the share of excursions."""
 
     mode: Mode
     levels: Levels
@@ -41,10 +41,10 @@ class Structured:
     slow_machine: float
     """The factor of a slow machine."""
     slow_machines: float
-    """A worker's chance of being a slow machine, where `place` is anywhere."""
+    """A worker's chance of being a slow machine, if `place` is anywhere."""
     place: Place
     requests: Bimodal
-    """Request factor and excursion."""
+    """Distribution of request factor times excursion."""
     name: str = field(default="structured", init=False)
 
     @property
@@ -69,9 +69,9 @@ class Structured:
         return self.machine(run, worker) * self.requests.at(level)
 
     def without(self) -> Structured | None:
-        """Return the same machines and requests without slow machines and excursions, or None if there are none.
+        """Return the same fleet without slow machines and excursions, or None if that changes nothing.
 
-        What was a slow machine is an ordinary one.
+        A slow machine becomes an ordinary one.
         """
         calm = replace(self, levels=replace(self.levels, stragglers=False))
         return calm if self.levels.stragglers and calm.mean < self.mean else None
@@ -88,6 +88,6 @@ def structured_requests(sigma: float, excursion_share: float, excursion_factor: 
 
 @lru_cache(maxsize=1 << 17)
 def _machine(seed: int, run: int, worker: int, machines: Lognormal) -> tuple[float, float]:
-    """Return the worker's factor as an ordinary machine, and the level that says whether it is a slow one."""
+    """Return the worker's factor as an ordinary machine, and the uniform draw that decides whether it is slow."""
     name = key(seed, "machine factors", run, worker)
     return machines.at(uniform(name, 0)), uniform(name, 1)

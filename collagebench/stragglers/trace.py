@@ -1,14 +1,14 @@
-"""The latencies that the authors of collage inference inject, in two readings.
+"""The latencies that the authors of collage inference inject, in two interpretations.
 
 Their workers (public repository krishnagirinarra/collage-inference) replay 137,594 measured latencies: mean 0.154 s,
 p50 0.138, p90 0.189, p95 0.215, p99 0.702, p99.9 0.770, max 1.039; 2.02 % are above 0.5 s. Each value is a floor on a
 whole service time.
 
-Their code draws from all of them alike: any worker may straggle at any request (`collage_trace`). But the values lie in
-the order of 50 logs, one a machine, and nearly the whole tail is one machine that is slow throughout (median 0.702 s;
-the other medians run from 0.099 to 0.235 s). Read so (`CollageMachines`), a worker keeps one machine for a whole run,
-and everything depends on who holds the slow one. Only the logs' quantiles are kept (`facts`), not their order: the
-draws of one worker are independent.
+Their code draws from all values, so any worker may straggle at any request (`collage_trace`). But the values are in the
+order of 50 logs, one per machine, and nearly the whole tail is one machine that is slow throughout (median 0.702 s; the
+other medians are from 0.099 to 0.235 s). In the second interpretation (`CollageMachines`), a worker is one machine for
+a whole run, and everything depends on which worker gets the slow one. Only the logs' quantiles are kept (`facts`), not
+their order: the draws of a worker are independent.
 
 A straggler is a value above 0.4 s. Without them the pooled p99 is 0.244 s.
 """
@@ -30,12 +30,12 @@ from collagebench.stragglers.quantiles import Quantiles, mixture
 from collagebench.stragglers.service import Mode
 
 STRAGGLER_S = 0.4
-"""A service this long, in unscaled seconds, is a straggler; the ordinary machines are all but never that slow."""
+"""A longer service, in unscaled seconds, is a straggler; the ordinary machines are almost never that slow."""
 
 
 @lru_cache(maxsize=1)
 def machines() -> tuple[tuple[Quantiles, int], ...]:
-    """Return each machine's latencies, seconds, and how many values its log held.
+    """Return each machine's latencies, in seconds, and the number of values in its log.
 
     Raises:
         DataError: the table is missing or damaged.
@@ -54,7 +54,7 @@ def machines() -> tuple[tuple[Quantiles, int], ...]:
 
 @lru_cache(maxsize=1)
 def pooled() -> Quantiles:
-    """Return the latencies of all machines together, seconds."""
+    """Return the latencies of all machines together, in seconds."""
     tables, counts = zip(*machines(), strict=True)
     return mixture(tables, counts)
 
@@ -62,7 +62,7 @@ def pooled() -> Quantiles:
 def collage_trace(
     seed: int, time_scale: float = 1.0, mode: Mode = "floor", slow_share: float | None = None, persistence: float = 0.0
 ) -> Drawn:
-    """Return stragglers of whom every task draws from the latencies of all machines, as the authors' code does.
+    """Return stragglers for which every task draws from the latencies of all machines, as in the authors' code.
 
     `slow_share` is None for the share above 0.4 s.
     """
@@ -72,17 +72,18 @@ def collage_trace(
 
 
 def amount_scale(mode: Mode, time_scale: float) -> float:
-    """Return what makes draws of the table's seconds: for scale, a factor is a latency over the median of all."""
+    """Return the factor from the table's seconds to draws; in mode scale, a draw is a latency / the pooled median."""
     return 1.0 / pooled().at(0.5) if mode == "scale" else time_scale
 
 
 @dataclass(frozen=True, slots=True)
 class CollageMachines:
-    """Each worker is one machine for a whole run, dealt out without repetition (a 51st worker begins a new deal).
+    """A fleet in which each worker is one machine for a whole run.
 
-    Which machine a worker is depends on (seed, run, worker) only, not on the size of the fleet, unless `place` says who
-    is the slow one: the worker to whom it was dealt then has what the slow worker was dealt. Slow periods, where they
-    last, are the upper share of the worker's own latencies.
+    The machines are assigned without repetition; from the 51st worker on, they are assigned again. A worker's machine
+    depends only on (seed, run, worker), not on the size of the fleet, unless `place` names the worker that gets the
+    slow machine. In that case it swaps machines with the worker to which the slow one was assigned. Slow periods, if
+    they last, draw from the upper share of the worker's own latencies.
     """
 
     levels: Levels
@@ -93,9 +94,9 @@ class CollageMachines:
     stragglers: bool = True
     tables: tuple[Quantiles, ...] = field(init=False, repr=False)
     ordinary: tuple[int, ...] = field(init=False, repr=False)
-    """The machines whose median is no straggler."""
+    """The machines whose median is not above `STRAGGLER_S`."""
     slow: int = field(init=False, repr=False)
-    """The machine whose median is one."""
+    """The machine whose median is."""
     name: str = field(default="collage-machines", init=False)
 
     def __post_init__(self) -> None:
@@ -110,13 +111,13 @@ class CollageMachines:
 
     @property
     def mean(self) -> float:
-        """The mean draw over all deals, seconds: 0.154 unscaled; one run's fleet differs with who is in it."""
+        """The mean draw over all assignments of machines (0.154 s unscaled); the mean of a single run differs."""
         ordinary, slow = fmean(self.tables[i].mean for i in self.ordinary), self.tables[self.slow].mean
         place = self.place if self.stragglers else "none"
         return fleet_mean(place, self.workers, 1.0 / len(self.tables), slow, ordinary)
 
     def machine(self, run: int, worker: int) -> int:
-        """Return which machine, from 0, the worker is in this run."""
+        """Return the index of the worker's machine in this run."""
         chosen = slow_worker(self.place, self.workers)
         if worker == chosen and self.stragglers:
             return self.slow
@@ -128,15 +129,15 @@ class CollageMachines:
         return machine if machine != self.slow else self._spare(run, worker)
 
     def draw(self, run: int, worker: int, request: int, attempt: int, at: float) -> float:
-        """Return the least time this service takes, seconds, or a factor for scale."""
+        """Return the draw for one task: seconds, or a factor for scale."""
         table = self.tables[self.machine(run, worker)]
         return table.at(self.levels.of(run, worker, request, attempt, at))
 
     def without(self) -> CollageMachines | None:
-        """Return the same fleet, every worker still one machine, but none of them slow, and no slow period.
+        """Return the same fleet without the slow machine and slow periods; None if it already is without.
 
-        The machine that is slow throughout is replaced by one of the others, picked by (seed, run, worker); from those,
-        values above 0.4 s are taken away.
+        The machine that is slow throughout is replaced by one of the others, chosen by (seed, run, worker). From those,
+        values above 0.4 s are removed.
         """
         if not self.stragglers:
             return None
