@@ -1,6 +1,6 @@
-"""When requests come: a whole schedule, computed before the run, so that slow answers cannot delay later questions.
+"""Arrival times of requests: the schedule is computed before the run, so that slow answers cannot delay later requests.
 
-A closed loop (the next request waits for an answer) has no schedule and is not here.
+This is an open loop. A closed loop, in which the next request waits for an answer, has no schedule.
 """
 
 from __future__ import annotations
@@ -14,14 +14,15 @@ from collagebench.errors import UsageError
 
 KINDS = ("poisson", "constant")
 LONGEST = 1e9
-"""Seconds, thirty years. Times of a longer schedule are too coarse in 64 bits for differences of a microsecond."""
+"""Longest schedule in seconds, about thirty years. In a longer one, 64-bit floats cannot resolve a microsecond."""
 
 
 def arrivals(kind: str, rate: float, n: int, generator: np.random.Generator) -> NDArray[np.float64]:
-    """Return the times of `n` arrivals at `rate` a second, of one of KINDS: float64 [n], seconds from 0, rising.
+    """Return the times of `n` arrivals of one of KINDS at `rate` per second: float64 [n], ascending seconds from 0.
 
     Raises:
-        UsageError: the kind is unknown, the rate is not a number above 0, `n` is below 1, or that takes over LONGEST.
+        UsageError: the kind is unknown, the rate is not a number above 0, `n` is below 1, or the schedule would be
+            longer than LONGEST.
     """
     if kind == "poisson":
         return poisson(rate, n, generator)
@@ -31,7 +32,7 @@ def arrivals(kind: str, rate: float, n: int, generator: np.random.Generator) -> 
 
 
 def poisson(rate: float, n: int, generator: np.random.Generator) -> NDArray[np.float64]:
-    """Return `n` arrivals of a Poisson process: independent exponential gaps of mean 1 / `rate`, the first from 0."""
+    """Return `n` arrivals of a Poisson process from time 0: independent exponential gaps of mean 1 / `rate`."""
     _check(rate, n)
     return np.cumsum(generator.standard_exponential(n)) / rate
 

@@ -1,7 +1,7 @@
-"""Images with labels: what a request asks a model to classify, and what the answer is judged by.
+"""Labelled images, which requests ask a model to classify; the labels tell whether an answer is right.
 
-A dataset knows how many images it has and what their labels are; it makes or reads pixels only when they are asked for.
-All images of a dataset have one size, because a model's input has one.
+A dataset knows its number of images and their labels, but generates or reads pixels only when they are needed. All
+images of a dataset have the same size, because a model's input has a fixed size.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from collagebench.errors import UsageError
 
 NAMES = ("shapes", "cifar10", "cifar100", "fashion-mnist", "imagefolder")
 HELD_OUT = 50
-"""One training image in this many is kept out of training, to watch and to tune by; the test split is for results."""
+"""One training image in this many is held out, for validation and tuning; the test split is for results."""
 
 FINGERPRINTED = 500
-"""Images, evenly spread, whose pixels tell a dataset from others with the same labels."""
+"""Number of evenly spaced images whose pixels are part of a fingerprint."""
 
 
 class Dataset(Protocol):
@@ -28,7 +28,7 @@ class Dataset(Protocol):
 
     @property
     def name(self) -> str:
-        """What the command line calls it."""
+        """Its name on the command line."""
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -43,14 +43,14 @@ class Dataset(Protocol):
         """The true class of every image: [n]."""
 
     def __len__(self) -> int:
-        """How many images there are."""
+        """Return the number of images."""
 
     def load(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
         """Return the images at `indices` [k] as RGB: [k, height, width, 3]."""
 
 
 def fingerprint(dataset: Dataset) -> str:
-    """Return what tells a dataset from others: the sha256 of its classes, its labels and up to FINGERPRINTED images.
+    """Return the SHA-256 of a dataset's classes, image size, labels and up to FINGERPRINTED images.
 
     Raises:
         DataError: an image cannot be read.
@@ -58,7 +58,7 @@ def fingerprint(dataset: Dataset) -> str:
     digest = hashlib.sha256(repr((dataset.classes, dataset.size)).encode())
     digest.update(dataset.labels.astype("<i8").tobytes())
     some = np.unique(np.linspace(0, len(dataset) - 1, FINGERPRINTED).astype(np.int64))
-    for part in np.array_split(some, -(-len(some) // 10)):  # however large images are
+    for part in np.array_split(some, -(-len(some) // 10)):  # few at a time, since images may be large
         digest.update(np.ascontiguousarray(dataset.load(part)).tobytes())
     return digest.hexdigest()
 
@@ -72,9 +72,12 @@ def open_dataset(
 ) -> Dataset:
     """Open the dataset called `name`.
 
-    `data` is the directory of an imagefolder, or of a public dataset's files (None: ~/.cache/collagebench), where they
-    are downloaded to if `download` says so; `split` is `train` or `test`; `size` is the height and width in pixels that
-    an imagefolder's images are brought to (None: the size of its first image).
+    Args:
+        name: one of NAMES.
+        data: directory of an imagefolder, or of a public dataset's files (None: ~/.cache/collagebench).
+        split: `train` or `test`.
+        size: height and width in pixels to which an imagefolder's images are scaled (None: those of its first image).
+        download: whether to download a public dataset to `data`.
 
     Raises:
         UsageError: the name or split is unknown, or the options do not fit the dataset.

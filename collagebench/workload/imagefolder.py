@@ -1,8 +1,7 @@
-"""`imagefolder`: images of your own, DIR/<class>/<file>, in the layout that torchvision's ImageFolder reads.
+"""`imagefolder`: the user's images, DIR/<class>/<file>, in the layout that torchvision's ImageFolder reads.
 
-Classes and files are sorted by name; a class has the images of the folders within its own, too. Where DIR holds the
-folders train/ and test/, each with class folders of its own, the asked one is used. Nothing is decoded before it is
-asked for.
+Classes and files are sorted by name. A class also includes the images in subfolders of its folder. If DIR contains the
+folders train/ and test/, each with class folders, the one for the split is used. Images are decoded only when needed.
 """
 
 from __future__ import annotations
@@ -25,24 +24,24 @@ SUFFIXES = {".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".gif", ".ppm", ".pgm", ".
 PARTS = {"train": "train", "training": "train"} | dict.fromkeys(
     ("test", "testing", "val", "valid", "validation"), "test"
 )
-"""What others call train/ and test/, in small letters: of images that were held back, all are test images here."""
+"""Common names of the two parts, in lower case. Validation images count as test images here."""
 
 
 class ImageFolder:
-    """The images under a directory, one folder a class."""
+    """The images under a directory, with one folder per class."""
 
     name = "imagefolder"
 
     def __init__(self, data: Path, split: str = "test", size: tuple[int, int] | None = None) -> None:
-        """List the images of `data`; `size` is the height and width they are brought to (None: that of the first).
+        """List the images of `data`; `size` is the height and width to scale them to (None: those of the first image).
 
         Raises:
-            DataError: there are no images to be found, or the first one cannot be read.
+            DataError: there are no images, or the first one cannot be read.
         """
         _check_layout(data)
         self.data = data
         self.split = split if _is_split(data) else None
-        """The part of `data` that is used, or None where it is not divided into train/ and test/."""
+        """The part of `data` that is used; None if it is not divided into train/ and test/."""
         root = data / split if self.split else data
         folders = _folders(root)
         if not folders:
@@ -51,7 +50,7 @@ class ImageFolder:
         for folder in folders:
             try:
                 folder.name.encode()
-            except UnicodeEncodeError:  # no manifest could hold it
+            except UnicodeEncodeError:  # a manifest could not hold the name
                 raise DataError(f"class folder {folder} has a name that is not UTF-8; rename it") from None
         self._files: list[Path] = []
         labels: list[int] = []
@@ -68,13 +67,13 @@ class ImageFolder:
         self.size = (*size, 3)
 
     def __len__(self) -> int:
-        """How many images there are."""
+        """Return the number of images."""
         return len(self._files)
 
     def load(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
         """Read the images at `indices` [k] as RGB: [k, height, width, 3].
 
-        An image of another size is scaled, antialiased, so that it covers the asked size, and cut to its centre.
+        An image of another size is scaled with antialiasing until it covers `size`, and cropped to its centre.
 
         Raises:
             DataError: an image cannot be read.
@@ -91,12 +90,12 @@ class ImageFolder:
         return images
 
     def glance(self) -> None:
-        """Look at how every image begins, and at its checksums if it has some, for a fraction of what reading it takes.
+        """Check the header of every image, and its checksums if it has any, in a fraction of the time to decode it.
 
-        An image that is cut off may pass.
+        A truncated image may pass.
 
         Raises:
-            DataError: one cannot be read.
+            DataError: an image cannot be read.
         """
         from PIL import Image
 
@@ -106,17 +105,17 @@ class ImageFolder:
                 try:
                     with Image.open(path) as image:
                         image.verify()
-                except Exception:  # whatever a decoder raises: what can be read all the same is right
+                except Exception:  # decoders raise anything; an image that can still be decoded is fine
                     _opened(path)
 
 
 def _opened(path: Path) -> Image:
-    """Decode an image as RGB, upright; of 16 bits a colour the upper 8, and without its transparency."""
+    """Decode an image as upright RGB: of 16-bit channels, only the upper 8 bits are used; transparency is dropped."""
     from PIL import Image, ImageOps
 
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of metadata and palettes, which name no file: what can be read is right
+            warnings.simplefilter("ignore")  # they concern metadata and palettes, and do not name the file
             with Image.open(path) as image:
                 upright = ImageOps.exif_transpose(image)
                 if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PNG"):
@@ -142,7 +141,7 @@ def _folders(root: Path) -> list[Path]:
 
 
 def _images(folder: Path) -> list[Path]:
-    """Return the images that lie in a folder itself, sorted."""
+    """Return the images directly in a folder, sorted."""
     try:
         return sorted(file for file in folder.iterdir() if _is_image(file))
     except OSError as error:
@@ -150,7 +149,7 @@ def _images(folder: Path) -> list[Path]:
 
 
 def _images_within(folder: Path) -> list[Path]:
-    """Return the images in a folder and in those within it, sorted by folder and name as torchvision does."""
+    """Return the images in a folder and its subfolders, sorted by folder and name like torchvision does."""
     try:
         found = list(filter(_is_image, _files_within(folder)))
     except OSError as error:
@@ -159,8 +158,9 @@ def _images_within(folder: Path) -> list[Path]:
 
 
 def _files_within(folder: Path) -> Iterator[Path]:
-    """Yield the files in a folder and in those within it, without hidden ones, and of each folder once: links may lead
-    to it another time.
+    """Yield the files in a folder and its subfolders, without hidden ones.
+
+    Links are followed, but every folder is visited only once.
 
     Raises:
         DataError: a folder cannot be read.
@@ -186,7 +186,7 @@ def _is_image(file: Path) -> bool:
 
 
 def _without_images(folder: Path) -> str:
-    """Say of a class folder in which there are no images what there is, so that nobody removes what is of worth."""
+    """Return an error message for a class folder without images that says what is in it, so that nothing is lost."""
     files = list(_files_within(folder))
     if not files:
         return f"class folder {folder} is empty; put its images there, or remove it"
@@ -199,10 +199,11 @@ def _without_images(folder: Path) -> str:
 
 
 def _check_layout(data: Path) -> None:
-    """Refuse what is meant to be divided into train/ and test/, and is not quite.
+    """Refuse a directory whose division into train/ and test/ is incomplete or wrong.
 
     Raises:
-        DataError: a part is missing, or images lie beside class folders.
+        DataError: a part is missing or has another name, the parts share a class folder, or images lie beside class
+            folders.
     """
     parts = {part: data / part for part in ("train", "test")}
     divided = [part for part, root in parts.items() if root.is_dir() and _holds_classes(root)]
@@ -238,11 +239,11 @@ def _check_layout(data: Path) -> None:
 
 
 def _holds_classes(root: Path) -> bool:
-    """Return whether there are folders of images in a folder."""
+    """Return whether a folder contains folders with images."""
     return any(map(_images_within, _folders(root)))
 
 
 def _is_split(data: Path) -> bool:
-    """Return whether `data` is divided into train/ and test/, which are then no classes."""
+    """Return whether `data` is divided into train/ and test/, which are then not classes."""
     parts = [data / "train", data / "test"]
     return all(part.is_dir() and not _images(part) for part in parts)

@@ -1,8 +1,8 @@
-"""`cifar10`, `cifar100` and `fashion-mnist`: public images, read by torchvision, which the train extra brings along.
+"""`cifar10`, `cifar100` and `fashion-mnist`: public images, read by torchvision, which the train extra installs.
 
-They lie in a directory of torchvision's own layout and are downloaded only on request. The clothes of Fashion-MNIST are
-grey and 28x28 pixels; they get three equal channels and two black pixels on each side, which is what is behind them
-anyway: so no pixel changes, and 32 divides by the strides of networks.
+The files are in torchvision's own directory layout, and are downloaded only on request. The images of Fashion-MNIST are
+grey and 28x28 pixels. They get three equal channels and a border of two black pixels, the colour of their background.
+So no pixel changes, and the size, 32, is divisible by the strides of the networks.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from collagebench.errors import DataError, MissingExtra, UsageError
 
 TORCHVISION = {"cifar10": "CIFAR10", "cifar100": "CIFAR100", "fashion-mnist": "FashionMNIST"}
-"""What torchvision calls them."""
+"""The names of torchvision's classes."""
 SIZE = (32, 32, 3)
 CACHE = "~/.cache/collagebench"
 
@@ -38,11 +38,11 @@ class Public:
         size: tuple[int, int] | None = None,
         download: bool = False,
     ) -> None:
-        """Read the split from `data` (None: ~/.cache/collagebench), after downloading it there if that is asked for.
+        """Read the split from `data` (None: ~/.cache/collagebench), after downloading it there if `download` is set.
 
         Raises:
             MissingExtra: torchvision is not installed.
-            UsageError: another size is asked for than the images have.
+            UsageError: `size` is not the size of the images.
             DataError: the files are missing, damaged, or cannot be downloaded.
         """
         if size is not None and size != SIZE[:2]:
@@ -62,7 +62,7 @@ class Public:
         self._pixels: NDArray[np.uint8] = pixels
 
     def __len__(self) -> int:
-        """How many images there are."""
+        """Return the number of images."""
         return len(self.labels)
 
     def load(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
@@ -72,13 +72,13 @@ class Public:
 
 
 def _read(name: str, root: Path, split: str, download: bool) -> Any:
-    """Return torchvision's own object of a split."""
+    """Return torchvision's dataset object of a split."""
     try:
         from torchvision import datasets
     except ImportError:
         raise MissingExtra(f"dataset {name} is read by torchvision: pip install 'collagebench[train]'") from None
     with warnings.catch_warnings(), contextlib.redirect_stdout(sys.stderr):
-        warnings.simplefilter("ignore")  # the files were pickled by an old NumPy, which a new one mentions
+        warnings.simplefilter("ignore")  # a new NumPy warns that an old one pickled the files
         kind = getattr(datasets, TORCHVISION[name])
         if download:
             try:

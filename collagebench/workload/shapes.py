@@ -1,9 +1,9 @@
 """`shapes`: small generated images of ten geometric shapes, with no data to download.
 
-Image i of a split is a pure function of (split, i): its random numbers are hashes (splitmix64) of the two, so any
-image can be made at any time, alone or in a batch, and two splits share none. A picture is a textured background, one
-shape of random place, size, angle and colour, a few strokes that may cross it, and noise. What tells the harder pairs
-apart (pentagon, hexagon, circle) is an outline a pixel or two wide: a model that looks coarsely loses just that.
+Image i of a split is a pure function of (split, i): its random numbers are hashes (splitmix64) of the two. So any image
+can be made at any time, alone or in a batch, and no image is in both splits. An image is a textured background, one
+shape of random position, size, angle and colour, a few strokes that may cross it, and noise. The harder pairs
+(pentagon, hexagon, circle) differ only by a pixel or two at the outline, which a model with a coarse view misses.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ SIZE = (32, 32, 3)
 LENGTHS = {"train": 100_000, "test": 10_000}
 _SALTS = {"train": 0x7261696E, "test": 0x74657374}
 _STROKES = 2
-_DRAWS = 25 + 8 * _STROKES  # random numbers an image needs
-_CHUNK = 64  # images rendered at once: their planes fit the cache
+_DRAWS = 25 + 8 * _STROKES  # random numbers per image
+_CHUNK = 64  # images rendered at once, few enough for their planes to fit into the cache
 
 
 def _mix(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
@@ -54,7 +54,7 @@ def _polygon(n: int) -> Callable[[Floats, Floats], Floats]:
 
 
 def _star(u: Floats, v: Floats) -> Floats:
-    # A pentagram is what lies within at least four of the five sides' half-planes, drawn through its inner pentagon.
+    # A point is in a pentagram if it is inside at least four of the half-planes of the inner pentagon's five sides.
     angles = 2 * np.pi * np.arange(5) / 5
     sides = np.stack([np.float32(np.cos(a)) * u + np.float32(np.sin(a)) * v for a in angles])
     star: Floats = np.partition(sides, 3, axis=0)[3] - np.float32(0.4)
@@ -109,12 +109,12 @@ def _span(u: Floats, low: float, high: float) -> Floats:
 
 
 def _plane(u: Floats) -> Floats:
-    """Turn a column of numbers, one an image, into something that broadcasts over its pixels."""
+    """Reshape numbers [k], one per image, so that they broadcast over the pixels: [k, 1, 1]."""
     return u[:, None, None]
 
 
 def _cover(distance: Floats, pixels: Floats) -> Floats:
-    """Return how much of each pixel lies inside, given a signed distance and how many pixels its unit is."""
+    """Return the share of each pixel that is inside, from signed distances and the pixels per unit of distance."""
     cover: Floats = np.clip(0.5 - distance * pixels, 0, 1, dtype=np.float32)
     return cover
 
@@ -179,14 +179,14 @@ class Shapes:
         self.labels: NDArray[np.int64] = (_uniforms(self._salt, numbers, 1)[:, 0] * len(self.classes)).astype(np.int64)
 
     def __len__(self) -> int:
-        """How many images there are."""
+        """Return the number of images."""
         return len(self.labels)
 
     def load(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """Make the images at `indices` [k] as RGB: [k, 32, 32, 3].
+        """Generate the images at `indices` [k] as RGB: [k, 32, 32, 3].
 
         Raises:
-            DataError: an index lies outside the split.
+            DataError: an index is outside the split.
         """
         indices = np.asarray(indices, dtype=np.int64)
         if indices.size and (indices.min() < 0 or indices.max() >= len(self)):
