@@ -127,7 +127,7 @@ def _nearly(choice: Candidate, judged: Sequence[Candidate], wishes: Wishes) -> s
 def _cheaper(choice: Candidate, judged: Sequence[Candidate], wishes: Wishes) -> str | None:
     """Name the fastest cheaper candidate that is only perhaps good enough, or else the fastest that is ruled out.
 
-    If none is cheaper, return None. No redundancy is never named as ruled out, because another line covers it.
+    Return None if none is cheaper. The one without redundancy is never named as ruled out: another line covers it.
     """
     if status(choice, wishes) == "meets":
         unsure = [one for one in judged if one.cost < choice.cost - 0.01 and status(one, wishes) == "perhaps"]

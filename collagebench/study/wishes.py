@@ -3,16 +3,16 @@
 A candidate is judged at every given load, and by the worst one. It must be:
 
     steady      its queue does not grow without bound
-    in time     its latency quantile is not above the SLO; it surely is not if the upper end of the 95 % interval is
-                not, else perhaps
-    accurate    its share of right answers reaches the floor, and its loss against no redundancy is within the limit;
-                surely so if this holds at the worse end of the 95 % interval, else perhaps
+    in time     its latency quantile is not above the SLO: surely, if the upper end of the 95 % interval is not, else
+                perhaps
+    accurate    its share of right answers reaches the floor, and its loss against no redundancy is within the limit:
+                surely, if this holds at the worse end of the 95 % interval, else perhaps
     affordable  its worker time per request, relative to no redundancy, is within the budget at every load
 
 With an SLO, the remaining candidates are ranked by cost: worker time per request relative to no redundancy, the mean
 over the loads. On equal hardware it stands for energy and for room for other work. If costs are about equal, the more
-accurate candidate wins, then the one with the lower upper end of its latency interval. But if no redundancy meets the
-wishes, it comes first, because nothing is simpler.
+accurate candidate wins, then the one with the lower upper end of its latency interval. But if the candidate without
+redundancy meets the wishes, it comes first, because nothing is simpler.
 
 Without an SLO, candidates that are shown to be faster than no redundancy (by the paired tests of `statistics.best` over
 the common runs) come first, then no redundancy, then the rest. Within each group, the next place goes to the cheapest,
@@ -88,7 +88,7 @@ class Figures:
     """Ends of its 95 % interval; 0 and infinity if there is none."""
     accuracy: float | None
     lost: float | None
-    """Accuracy of no redundancy minus that of this candidate; below 0 if this one is better."""
+    """Accuracy without redundancy minus that of this candidate; below 0 if this one is better."""
     work: float | None
     """Worker time per request, relative to no redundancy."""
     unsteady: str | None = None
@@ -210,7 +210,7 @@ def ranked(candidates: Sequence[Candidate], wishes: Wishes) -> list[Candidate]:
 
 
 def near_misses(candidates: Sequence[Candidate], wishes: Wishes) -> dict[str, Candidate]:
-    """Return, for each wish that could be dropped, the candidate that meets all others and comes nearest to that wish.
+    """Return, for each wish, the candidate that meets all other wishes and comes nearest to this one.
 
     Used if nothing meets all wishes. Nearest is the cheapest for the budget, the most accurate for the floor or the
     limit of loss, and the fastest for the SLO. A wish is left out if the user did not make it, or if no candidate meets
