@@ -1,18 +1,19 @@
 """ApproxIFER: k images become n coded ones for the unmodified model, and any k of its outputs give all k answers back.
 
-The images are thought of as values of one function at k places on a line. Berrut's rational function runs through them,
-and its values at n other places are the coded images. The model's output along that line is another function; the same
-kind of interpolation through the outputs that returned, evaluated at the images' places, estimates the answers:
+The images are treated as the values of a function at k places on a line. Berrut's rational function interpolates them,
+and its values at n other places are the coded images. The model's output along that line is another function. The same
+interpolation through the outputs that returned, evaluated at the images' places, estimates the answers:
 
     r(z) = sum_i (-1)^i / (z - x_i) y_i  /  sum_i (-1)^i / (z - x_i)
 
-With signs that alternate along the line it has no pole; so when outputs are missing, the signs alternate over those
-that returned, not over all: at k = 8 and n = 9, with both ends, no answer then weighs the outputs by more than 3.73 in
-all, against 22.6 with the signs of the full set. Where z falls on an x_i the formula divides by zero, and r(z) is y_i.
+Because the signs alternate along the line, r has no pole. When outputs are missing, the signs therefore alternate over
+those that returned, not over all. At k = 8 and n = 9, with both ends, the absolute weights of an answer then add up to
+at most 3.73, against 22.6 with the signs of the full set. Where z equals an x_i, the formula would divide by zero, and
+r(z) is y_i.
 
-The weights add up to 1, so equal images are restored exactly, and an affine scaling of pixels makes no difference. The
-answers are estimates all the same, even of a linear model and when every output is back: through three places or more
-the interpolant of an interpolant is another function. Only k = 2 is exact for linear models, from any two outputs.
+The weights add up to 1, so equal images are restored exactly, and an affine scaling of pixels makes no difference.
+Otherwise the answers are estimates, even for a linear model and with every output: for k of 3 or more, the interpolant
+of an interpolant is another function. Only k = 2 is exact for linear models, from any two outputs.
 
 Sources: M. Soleymani, R. E. Ali, H. Mahdavifar, A. S. Avestimehr, "ApproxIFER: A Model-Agnostic Approach to Resilient
 and Robust Prediction Serving Systems", arXiv 2109.09868; J.-P. Berrut, "Rational functions for guaranteed and
@@ -31,14 +32,14 @@ from numpy.typing import NDArray
 from collagebench.coding.linear import check_sizes, combine, image_nodes, returned, share_nodes
 
 _COINCIDE = 1e-12
-"""Places nearer than this are the same but for rounding; different ones are farther apart for all n * k < 100,000."""
+"""Places closer than this differ only by rounding; distinct places are farther apart for all n * k < 100,000."""
 
 
 def encode(images: Sequence[NDArray[Any]], shares: int, ends: int = 1) -> NDArray[np.float32]:
     """Return the coded images, float32 [shares, height, width, 3], of images [height, width, 3] of any real type.
 
-    They are in the scale of the images but may leave their range: of 8 images and 9 shares, by 0.8 times its width to
-    either side at most. `ends` is explained in `coding.linear`.
+    They have the scale of the images but may leave their range: with 8 images and 9 shares, by at most 0.8 times its
+    width on either side. `ends` is explained in `coding.linear`.
 
     Raises:
         DataError: there is no image or share, the images differ in size, or `ends` is neither 1 nor 2.
@@ -50,8 +51,8 @@ def encode(images: Sequence[NDArray[Any]], shares: int, ends: int = 1) -> NDArra
 def decode(outputs: Mapping[int, NDArray[np.float32]], images: int, shares: int, ends: int = 1) -> NDArray[np.float32]:
     """Return an estimate of each image's output, float32 [images, classes], from the outputs, [classes], by share.
 
-    The method is made for any `images` of the outputs; fewer, down to one, are decoded too, and worse. `ends`
-    must be what it was encoded with.
+    The method expects at least as many outputs as images. Fewer, down to one, are decoded too, but less accurately.
+    `ends` must be the value used to encode.
 
     Raises:
         DataError: there is no output, or one of a share that does not exist, or `ends` is neither 1 nor 2.
@@ -63,13 +64,13 @@ def decode(outputs: Mapping[int, NDArray[np.float32]], images: int, shares: int,
 
 @lru_cache(maxsize=256)
 def encoder(images: int, shares: int, ends: int) -> NDArray[np.float32]:
-    """Return the weights of each image in each coded image, [shares, images]."""
+    """Return the weight of each image in each coded image, [shares, images]."""
     return interpolation(image_nodes(images), share_nodes(shares, ends)).astype(np.float32)
 
 
 @lru_cache(maxsize=4096)
 def decoder(images: int, shares: int, present: tuple[int, ...], ends: int) -> NDArray[np.float32]:
-    """Return the weights of each output that is `present` in each answer, [images, len(present)]."""
+    """Return the weight of each `present` output in each answer, [images, len(present)]."""
     return interpolation(share_nodes(shares, ends)[list(present)], image_nodes(images)).astype(np.float32)
 
 

@@ -1,14 +1,14 @@
 """Linear codes over images: coded images are weighted sums of images, and answers weighted sums of coded answers.
 
-How a code chooses its weights is its own matter; here they are applied, and what they are applied to is checked. The
-codes place their k images and their n coded images on the line from -1 to 1, crowded towards the ends as suits
-interpolation: the images at Chebyshev points of the first kind, the coded images at those of the second.
+Each code chooses its own weights. This module applies them and checks the inputs. The codes place their k images and n
+coded images on the line from -1 to 1, denser towards the ends, as interpolation needs: the images at Chebyshev points
+of the first kind, the coded images at those of the second.
 
-With one coded image more than images, the points of the second kind fall right in the middle between those of the
-first: each coded image is then half one image and half another, the hardest input that a model can get. The code that
-the published accuracies come from (github.com/Mahdi-Soleymani/Approxifer, WorkStation-CIFAR.py) takes n points of n + 1
-and leaves the last end out, unlike the paper. They drift past the images, and most coded images resemble one of them.
-So `ends` says how many ends of the line hold a coded image: 2 as in the paper, 1 as in that code.
+With n = k + 1, each inner point of the second kind lies midway between two of the first. Each such coded image is then
+half one image and half another, the hardest input for a model. The authors' code, which produced the published
+accuracies (github.com/Mahdi-Soleymani/Approxifer, WorkStation-CIFAR.py), instead takes n of n + 1 points and leaves out
+the last end. Their offset from the images' points varies along the line, so most coded images resemble one image.
+`ends` says how many ends of the line hold a coded image: 2 as in the paper, 1 as in that code.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from collagebench.errors import DataError
 
 PRODUCT = 1 << 18
-"""Multiplications in one product of matrices, at most. OpenBLAS shares out larger ones among threads that spin while
-they wait, which on a busy machine took ten times the processor time and made single calls a hundred times slower."""
+"""The most multiplications in one matrix product. OpenBLAS splits larger products among threads that spin while they
+wait. On a busy machine that took ten times the processor time, and made single calls a hundred times slower."""
 
 
 def image_nodes(images: int) -> NDArray[np.float64]:
@@ -41,12 +41,12 @@ def share_nodes(shares: int, ends: int) -> NDArray[np.float64]:
         raise DataError(f"coded images must stand at 1 or 2 ends of the line, not at {ends}")
     nodes = np.cos(np.arange(shares) * np.pi / max(shares + 1 - ends, 1))
     if ends == 2 and shares > 1:
-        nodes[-1] = -1.0  # which NumPy 1.24 misses by a rounding error
+        nodes[-1] = -1.0  # NumPy 1.24 is off by a rounding error here
     return nodes
 
 
 def combine(weights: NDArray[np.float32], images: Sequence[NDArray[Any]]) -> NDArray[np.float32]:
-    """Return weighted sums, float32 [n, *shape], of k arrays of one shape and any real type; `weights` are [n, k].
+    """Return n weighted sums, float32 [n, *shape], of k arrays of one shape and any real type; `weights` is [n, k].
 
     Raises:
         DataError: the arrays differ in shape.
@@ -71,7 +71,7 @@ def returned(outputs: Mapping[int, NDArray[np.float32]], shares: int) -> tuple[i
     """Return the shares that have an output, in order.
 
     Raises:
-        DataError: there is none, or one that no image was coded into.
+        DataError: there is no output, or one of a share that does not exist.
     """
     if not outputs:
         raise DataError("there is nothing to decode: no coded image has an output")

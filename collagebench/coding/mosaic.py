@@ -1,12 +1,12 @@
-"""A collage: the images of a group side by side in a grid, scaled down to the size a collage model takes.
+"""Collages: the images of a group side by side in a grid, scaled down to the input size of a collage model.
 
-The images are pasted at full size, cell k at row k // columns and column k % columns, and the whole picture is then
-resampled with a triangle filter as wide as the scale (antialiased bilinear, as Pillow and torchvision do it). So near
-the border between two cells the neighbours mix, as they do in the paper's own code.
+The images are pasted at full size, cell k at row k // columns and column k % columns. Then the whole picture is
+resampled with a triangle filter as wide as the scale (antialiased bilinear, as in Pillow and torchvision). So pixels of
+neighbouring cells mix near a border, as they do in the paper's own code.
 
-The filter is separable: one matrix along the rows, one along the columns. Each output depends on a few inputs only, so
-a matrix is cut into small dense blocks along its diagonal, its bands, and each band is one product of matrices.
-The picture is resampled some rows at a time, and it never exists at full size.
+The filter is separable: one matrix along the rows, one along the columns. Each output depends on only a few inputs, so
+each matrix is cut into small dense blocks along its diagonal (bands), and each band takes one matrix product. The
+picture is resampled some rows at a time and never exists as a whole at full size.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from collagebench.coding.linear import PRODUCT
 from collagebench.errors import DataError
 
 LARGEST_GRID = 16
-"""Cells along a side that a collage has at most."""
+"""The most cells along one side of a collage."""
 _BAND = 8
-"""Outputs in a band: with more of them more multiplications by zero are wasted, with fewer more calls are."""
+"""Outputs per band: more of them waste multiplications by zero, fewer need more calls."""
 
 
 def mosaic(images: Sequence[NDArray[np.uint8] | None], grid: int, size: tuple[int, int]) -> NDArray[np.uint8]:
-    """Return the collage of up to `grid` * `grid` images, uint8 [size[0], size[1], 3]: `tiled` in a square."""
+    """Return the collage of up to `grid` * `grid` images, uint8 [size[0], size[1], 3]: `tiled` with a square grid."""
     return tiled(images, (grid, grid), size)
 
 
@@ -39,9 +39,10 @@ def tiled(
 ) -> NDArray[np.uint8]:
     """Return images in `grid`, (rows, columns) of cells, scaled to uint8 [size[0], size[1], 3].
 
-    `images` are uint8 [height, width, 3], all of one size; None, or nothing at the end, leaves a cell blank (zeros). A
-    `size` above the pasted one enlarges the picture (bilinear), as Pillow and torchvision would. Each value is the
-    exact one rounded to the nearest; Pillow also rounds between its two passes and may differ by 1.
+    `images` are uint8 [height, width, 3], all of one size. An image that is None, or missing at the end, leaves its
+    cell blank (zeros). A `size` larger than the pasted picture enlarges it (bilinear), as Pillow and torchvision would.
+    Each value is rounded once, to the nearest; Pillow also rounds between its two passes, so its values may differ by
+    1.
 
     Raises:
         DataError: the images do not fit each other or the grid.
@@ -84,7 +85,7 @@ def _common_shape(images: Sequence[NDArray[np.uint8] | None]) -> tuple[int, ...]
 def _paste(
     images: Sequence[NDArray[np.uint8] | None], columns: int, height: int, first: int, rows: NDArray[Any]
 ) -> None:
-    """Fill `rows`, [n, columns * width, 3], with the rows from `first` on of the collage at full size."""
+    """Fill `rows`, [n, columns * width, 3], with n rows of the full-size collage, from row `first` on."""
     width = rows.shape[1] // columns
     last = first + len(rows)
     for row in range(first // height, -(-last // height)):
@@ -121,13 +122,13 @@ def _resample(
     resampled = np.empty((bottom - top, out.shape[1] * 3), np.float32)
     for band in across:
         np.matmul(rows[:, band.inputs], band.weights.T, out=resampled[:, band.outputs])
-    # Weights sum to 1, so nothing leaves 0 to 255; cutting off after adding a half rounds to the nearest.
+    # Weights sum to 1, so values stay from 0 to 255. Adding 0.5 and truncating rounds to the nearest.
     np.add(resampled.reshape(out[top:bottom].shape), 0.5, out=out[top:bottom], casting="unsafe")
 
 
 @dataclass(frozen=True, slots=True)
 class _Band:
-    """Some neighbouring outputs, the inputs they depend on, and how: weights [outputs, inputs]."""
+    """Some neighbouring outputs, the inputs they depend on, and their weights [outputs, inputs]."""
 
     outputs: slice
     inputs: slice
@@ -136,10 +137,10 @@ class _Band:
 
 @lru_cache(maxsize=64)
 def _bands(inputs: int, outputs: int, channels: int = 1) -> tuple[_Band, ...]:
-    """Return the filter from `inputs` to `outputs` pixels in a line; `channels` values of a pixel lie side by side.
+    """Return the filter along one axis, from `inputs` to `outputs` pixels of `channels` adjacent values each.
 
-    Each output is a mean of the inputs, weighted by a triangle around its centre that reaches one output to either side
-    (one input, where a picture is enlarged).
+    Each output is a weighted mean of inputs. The weights form a triangle around its centre, which reaches one output
+    pixel to either side (one input pixel if the picture is enlarged).
     """
     ratio = inputs / outputs
     reach = max(ratio, 1.0)

@@ -1,10 +1,10 @@
-"""Parity of images, as in ParM: one more input for k images, from which any one lost output can be recovered.
+"""Parity of images, as in ParM: one extra input for k images, from which any one missing output can be recovered.
 
-A parity model is trained so that its output for the parity of k images is the sum of the k outputs that the single
-gives. An output that is late is then the parity model's output less the others. The parity of images is either their
-plain sum, pixel by pixel (addition), or the images scaled down side by side in one picture of the size of one image
-(concatenation). A group that is not full has black images in its place: they add nothing to the sum of pixels, and the
-model is trained to let them add nothing to the sum of outputs.
+A parity model is trained so that its output for the parity of k images is the sum of the k outputs of the single. A
+late output is then estimated as the parity model's output minus the other outputs. The parity of images is either their
+sum, pixel by pixel (addition), or the images scaled down side by side in one picture of the size of one image
+(concatenation). A group that is not full is filled up with black images. They add nothing to the sum of pixels, and the
+model is trained so that they add nothing to the sum of outputs.
 
 Source: J. Kosaian, K. V. Rashmi, S. Venkataraman, "Parity Models: Erasure-Coded Resilience for Prediction Serving
 Systems", SOSP 2019, sections 3 and 4.
@@ -22,18 +22,18 @@ from collagebench.coding.mosaic import tiled
 from collagebench.errors import DataError
 
 GRIDS: Final = {2: (1, 2), 4: (2, 2)}
-"""The images that a concatenation can hold, and the (rows, columns) it holds them in: halves or quadrants."""
+"""The numbers of images that a concatenation can hold, and its (rows, columns) for each: halves or quadrants."""
 
 
 def add(images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
     """Return the sum of the images, uint8 [height, width, 3] of one size, as float32 of their shape, 0 to 255 * k.
 
     Raises:
-        DataError: there is no image, or they differ in size or are no images.
+        DataError: there is no image, the images differ in size, or an array is not an image.
     """
     if not images:
         raise DataError("a parity needs at least one image")
-    total = np.zeros(images[0].shape, np.float32)  # whole numbers below 2**24 are exact
+    total = np.zeros(images[0].shape, np.float32)  # integers below 2**24 are exact
     for i, image in enumerate(images):
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape != total.shape:
             shape = f"{image.dtype} {image.shape}"
@@ -43,14 +43,14 @@ def add(images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
 
 
 def concatenate(images: Sequence[NDArray[np.uint8]], k: int) -> NDArray[np.uint8]:
-    """Return up to `k` images, uint8 [height, width, 3], scaled down into one of the same shape.
+    """Return up to `k` images, uint8 [height, width, 3], scaled down into one picture of the same shape.
 
-    Two are halved in width and stand side by side; four are quadrants, row by row. The parts of images that are missing
-    at the end are black. The filter is that of a collage, so near a border between two parts the neighbours mix (in the
-    authors' code each image is scaled by itself).
+    Two images are halved in width and stand side by side; four become quadrants, row by row. Images missing at the end
+    leave their parts black. The filter is the one of `mosaic`, so neighbouring parts mix near a border (in the authors'
+    code each image is scaled separately).
 
     Raises:
-        DataError: `k` is neither 2 nor 4, there is no image or more than k, or they do not fit each other.
+        DataError: `k` is neither 2 nor 4, there is no image or more than `k`, or the images differ in size.
     """
     if k not in GRIDS:
         raise DataError(f"a parity by concatenation holds 2 or 4 images, not {k}: use addition")
@@ -63,11 +63,10 @@ def concatenate(images: Sequence[NDArray[np.uint8]], k: int) -> NDArray[np.uint8
 def concatenate_many(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return the concatenations, uint8 [n, height, width, 3], of n groups of k, uint8 [n, k, height, width, 3].
 
-    Each is the same, pixel for pixel, as `concatenate` makes it from the group alone. Black images stand for missing
-    ones.
+    Each equals the output of `concatenate` for its group, pixel for pixel. Black images stand for missing ones.
 
     Raises:
-        DataError: k is neither 2 nor 4, or the array is none of images.
+        DataError: k is neither 2 nor 4, or the array does not hold groups of images.
     """
     if images.ndim != 5:
         raise DataError(f"groups of images are uint8 (n, k, height, width, 3), not {images.dtype} {images.shape}")
@@ -78,7 +77,7 @@ def concatenate_many(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def recover(parity: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the lost output, [classes]: the parity model's, [classes], less those of the others, [m, classes].
+    """Return the missing output, [classes]: the parity model's, [classes], minus those of the others, [m, classes].
 
     Raises:
         DataError: the shapes do not fit each other.

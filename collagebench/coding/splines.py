@@ -1,18 +1,19 @@
-"""NeRCC: k images become n coded ones by one smoothing spline, and any number of outputs gives answers by another.
+"""NeRCC: one smoothing spline turns k images into n coded ones, another turns any number of outputs into k answers.
 
-As with Berrut's code the images are values of a function at k places on a line, the coded images its values at n other
-places, and the answers are read at the images' places from a function through the outputs. Here both functions are
-regressions: the natural cubic smoothing spline g, which minimises
+As in Berrut's code, the images are the values of a function at k places on a line, and the coded images its values at n
+other places. The answers are the values, at the images' places, of a function fitted to the outputs. Here both
+functions are regressions: each is the natural cubic smoothing spline g that minimises
 
     sum_i (y_i - g(x_i))^2  +  lam * integral of g''(t)^2 dt
 
-With lam = 0 it runs through the values, with a large lam it is the straight line of least squares. Between its nodes
-it is cubic, beyond them straight. As g is linear in y, it is a matrix: g'' at the inner nodes solves
-(R + lam Q'Q) g'' = Q'y, and g = y - lam Q g'' at the nodes, where Q' takes second differences and R is the matrix of
-the integral.
+With lam = 0, g interpolates the values; with a large lam it is the least-squares line. It is cubic between its nodes
+and straight beyond them. As g is linear in y, it can be written as a matrix: g'' at the inner nodes solves (R + lam
+Q'Q) g'' = Q'y, and g = y - lam Q g'' at the nodes, where Q' takes second differences and R is the matrix of the
+integral.
 
-The places are those of Berrut's code, so that the two differ in their functions alone. How much to smooth depends on
-the model and the images: `schemes.coded` has what suits CIFAR-10, `evaluate coded --tune` finds what suits others.
+The places are those of Berrut's code, so that the two codes differ only in their functions. How much to smooth depends
+on the model and the images: `schemes.coded` has defaults that suit CIFAR-10, and `evaluate coded --tune` finds values
+for others.
 
 Sources: P. Moradi, M. A. Maddah-Ali, "NeRCC: Nested-Regression Coded Computing for Resilient Distributed Prediction
 Serving Systems", arXiv 2402.04377; P. J. Green, B. W. Silverman, "Nonparametric Regression and Generalized Linear
@@ -36,8 +37,8 @@ from collagebench.errors import DataError
 def encode(images: Sequence[NDArray[Any]], shares: int, lam: float, ends: int = 1) -> NDArray[np.float32]:
     """Return the coded images, float32 [shares, height, width, 3], of images [height, width, 3] of any real type.
 
-    They are in the scale of the images but may leave their range a little. `lam` smooths over places from -1 to 1;
-    `ends` is explained in `coding.linear`.
+    They have the scale of the images but may leave their range a little. `lam` smooths over places from -1 to 1; `ends`
+    is explained in `coding.linear`.
 
     Raises:
         DataError: there is no image or share, the images differ in size, `lam` is negative or `ends` not 1 or 2.
@@ -51,8 +52,8 @@ def decode(
 ) -> NDArray[np.float32]:
     """Return an estimate of each image's output, float32 [images, classes], from the outputs, [classes], by share.
 
-    Any number of outputs will do; the more there are the better the estimate. `lam` smooths over places from -1 to 1;
-    `ends` must be what it was encoded with.
+    Any number of outputs will do; more outputs give a better estimate. `lam` smooths over places from -1 to 1; `ends`
+    must be the value used to encode.
 
     Raises:
         DataError: there is no output or one of a share that does not exist, `lam` is negative or `ends` not 1 or 2.
@@ -64,18 +65,18 @@ def decode(
 
 @lru_cache(maxsize=256)
 def encoder(images: int, shares: int, lam: float, ends: int) -> NDArray[np.float32]:
-    """Return the weights of each image in each coded image, [shares, images]."""
+    """Return the weight of each image in each coded image, [shares, images]."""
     return smoother(image_nodes(images), share_nodes(shares, ends), lam).astype(np.float32)
 
 
 @lru_cache(maxsize=4096)
 def decoder(images: int, shares: int, present: tuple[int, ...], lam: float, ends: int) -> NDArray[np.float32]:
-    """Return the weights of each output that is `present` in each answer, [images, len(present)]."""
+    """Return the weight of each `present` output in each answer, [images, len(present)]."""
     return smoother(share_nodes(shares, ends)[list(present)], image_nodes(images), lam).astype(np.float32)
 
 
 def smoother(nodes: NDArray[np.float64], at: NDArray[np.float64], lam: float) -> NDArray[np.float64]:
-    """Return the smoothing spline as a matrix [len(at), len(nodes)]: times the values at `nodes`, its values `at`.
+    """Return the smoothing spline as a matrix [len(at), len(nodes)]: from values at `nodes` to values `at`.
 
     Nodes may come in any order but must differ. One node gives a constant, two a straight line, whatever `lam` is.
 
@@ -92,13 +93,13 @@ def smoother(nodes: NDArray[np.float64], at: NDArray[np.float64], lam: float) ->
     if x.size == 1:
         return np.ones((at.size, 1))
     values, curvatures = _fit(h, lam)
-    # The interval that each place is in; places beyond the nodes go straight on from the nearest end.
+    # The interval of each place; places beyond the nodes extend the interval at the nearest end.
     i = np.clip(np.searchsorted(x, at, side="right") - 1, 0, h.size - 1)
     right = ((at - x[i]) / h[i])[:, np.newaxis]
     left = ((x[i + 1] - at) / h[i])[:, np.newaxis]
     bend = (h[i] ** 2 / 6)[:, np.newaxis]
     straight = right * values[i + 1] + left * values[i]
-    # Inside, the cubic leaves its chord by the first; beyond an end, where g'' is 0, the line by the second.
+    # The correction to the chord: cubic inside; beyond an end, where g'' is 0, the change of slope at that end.
     inside = bend * (right * (right**2 - 1) * curvatures[i + 1] + left * (left**2 - 1) * curvatures[i])
     beyond = bend * (np.minimum(right, 0) * -curvatures[i + 1] + np.minimum(left, 0) * -curvatures[i])
     spline = np.empty((at.size, x.size))
