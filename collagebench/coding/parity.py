@@ -50,7 +50,7 @@ def concatenate(images: Sequence[NDArray[np.uint8]], k: int) -> NDArray[np.uint8
     code each image is scaled separately).
 
     Raises:
-        DataError: `k` is neither 2 nor 4, there is no image or more than `k`, or the images differ in size.
+        DataError: `k` is neither 2 nor 4, there is no image or more than `k`, or the images differ in size or type.
     """
     if k not in GRIDS:
         raise DataError(f"a parity by concatenation holds 2 or 4 images, not {k}: use addition")

@@ -1,15 +1,14 @@
-"""The models on disk: a directory of ONNX files beside a `manifest.json` that says what each one is.
+"""Model directories: ONNX files and a `manifest.json` that describes each of them.
 
-The package ships one such directory (`SHIPPED`); `collagebench export` writes another wherever the user likes. Both are
-read here and nowhere else.
+The package ships one such directory (`SHIPPED`); `collagebench export` writes others. Only this package reads them.
 
-Every model takes one input, `image`: [batch, height, width, 3], RGB, with all preprocessing inside the graph: uint8, or
-float32 (`dtype`) where images are combined with weights, on the same scale of 0 to 255. It gives one output, `logits`:
-float32 [batch, classes]; of role `collage` float32 [batch, grid * grid, classes], cells in row-major order, or, with a
-detection head, [batch, boxes, 5 + classes] as `coding.boxes` reads it.
+Every model takes one input, `image`, [batch, height, width, 3], RGB, on a scale of 0 to 255; all preprocessing is
+inside the graph. Its dtype is uint8, or float32 for images that were added up or coded (`Model.dtype`). Every model
+gives one output, `logits`, float32 [batch, classes]. For role `collage` it is [batch, grid * grid, classes], cells in
+row-major order, or, with a detection head, [batch, boxes, 5 + classes] as in `coding.boxes`.
 
-The roles: `single` classifies an image, `collage` a mosaic of them; `backup` is a smaller single; `parity` gives the
-sum of a single's outputs for k images combined by a code; `coded` is a single that takes coded images.
+The roles: `single` classifies an image, and `collage` a mosaic of images; `backup` is a smaller single; `parity` gives
+the sum of a single's outputs for k images combined by a code; `coded` is a single that takes coded images.
 """
 
 from __future__ import annotations
@@ -32,15 +31,15 @@ MANIFEST = "manifest.json"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
-    """One line of a manifest: what a model file is, where it lies and how good it is.
+    """One entry of a manifest: what a model file is, where it is and how accurate it is.
 
-    What has a default of nothing (`sha256`, `bytes`, the accuracy) is unknown until the file is measured and written.
+    `sha256`, `bytes` and the accuracy keep their empty defaults until the file is measured and written.
     """
 
     name: str
     """Unique in its directory, for example `shapes-collage-3x3`."""
     role: str
-    """What a scheme calls it: `single`, `collage`, `backup`, `parity` or `coded`."""
+    """What schemes call it: `single`, `collage`, `backup`, `parity` or `coded`."""
     grid: int | None
     """Cells along one side of the collage; None for a single."""
     dataset: str
@@ -56,24 +55,24 @@ class Model:
     macs: int
     """Multiply-accumulate operations of one inference (a whole collage counts once)."""
     accuracy: float = 0.0
-    """Share of held-out images classified rightly: of cells, for a collage without blanks; of a parity's images, by its
-    output less what the single says of all others."""
+    """Share of held-out images classified correctly. For a collage, of the cells of full mosaics. For a parity, of its
+    images, each decoded as the parity's output minus the single's outputs for the others."""
     accuracy_images: int = 0
-    """How many images (cells) that share was measured on."""
+    """The number of images (cells) that `accuracy` was measured on."""
     recipe: dict[str, Any] = field(default_factory=dict)
-    """The arguments that trained it: seed, epochs, architecture."""
+    """The arguments of its training: seed, epochs, architecture."""
     directory: Path = SHIPPED
     k: int | None = None
     """Images that one parity input combines; None for other roles."""
     code: str | None = None
     """How a parity input combines them, `addition` or `concatenation`; None for other roles."""
     precision: str = "float32"
-    """What it computes in: `float32`, or `int8` where weights and activations were quantised."""
+    """`float32`, or `int8` if weights and activations were quantised."""
     head: str | None = None
-    """How a collage answers: `grid`, the logits of each cell, which is what is meant where a manifest does not say, or
-    `detection`, boxes; None for other roles."""
+    """How a collage answers: with the logits of each cell (`grid`, also if a manifest does not say) or with boxes
+    (`detection`); None for other roles."""
     boxes: int | None = None
-    """How many boxes one output of a detection head holds; None for all others."""
+    """The number of boxes in one output of a detection head; None for other models."""
 
     def __post_init__(self) -> None:
         if self.role == "collage" and self.head is None:
@@ -81,14 +80,14 @@ class Model:
 
     @property
     def output(self) -> tuple[int, ...]:
-        """The shape of its output for one input."""
+        """The shape of the output for one input."""
         if self.boxes is not None:
             return self.boxes, 5 + len(self.classes)
         return (len(self.classes),) if self.grid is None else (self.grid**2, len(self.classes))
 
     @property
     def dtype(self) -> str:
-        """The type of its input: `uint8`, or `float32` for images combined with weights."""
+        """The dtype of its input: `uint8`, or `float32` for images that were added up or coded."""
         return "float32" if self.role == "coded" or self.code == "addition" else "uint8"
 
     @property
@@ -98,26 +97,25 @@ class Model:
 
     @property
     def is_there(self) -> bool:
-        """Whether there is such a file."""
+        """Whether the ONNX file exists."""
         try:
             return self.path.is_file()
-        except OSError:  # its name is too long, or its directory closed
+        except OSError:  # its name is too long, or its directory may not be searched
             return False
 
 
 def load(directory: Path = SHIPPED) -> list[Model]:
     """Read a directory's manifest.
 
-    A model whose file is gone is passed over where there is another for the same.
+    A model whose file is missing is left out if a present file serves the same purpose.
 
     Raises:
-        ModelError: there is no manifest, it cannot be read, it says something impossible, or it was written by a newer
-            version.
+        ModelError: the manifest is missing, unreadable or invalid, or was written by a newer version.
     """
     path = directory / MANIFEST
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
-        json.dumps(data, ensure_ascii=False).encode()  # a lone surrogate could never be printed
+        json.dumps(data, ensure_ascii=False).encode()  # fails for a lone surrogate, which could not be printed
     except FileNotFoundError:
         raise ModelError(
             f"{directory} holds no {MANIFEST}; `collagebench export --out {directory}` makes one"
@@ -136,12 +134,12 @@ def _from_json(entry: dict[str, Any], directory: Path) -> Model:
 
 
 def _part(model: Model) -> tuple[Any, ...]:
-    """Return what a model is there for: two of the same are one too many."""
+    """Return the purpose of a model: a directory needs only one model for each."""
     return model.role, model.grid, model.head, model.k, model.code, model.precision, model.classes
 
 
 def save(models: Iterable[Model], directory: Path) -> None:
-    """Write the manifest of `directory`, whole or not at all.
+    """Write the manifest of `directory` atomically.
 
     Raises:
         OutputError: it cannot be written.
@@ -159,13 +157,12 @@ def save(models: Iterable[Model], directory: Path) -> None:
 
 
 def find(models: Iterable[Model], role: str, **traits: Any) -> Model:
-    """Return the one model that plays `role` and has these traits, such as `grid=3` or `k=2, code="addition"`.
+    """Return the one model that has this role and these traits, such as `grid=3` or `k=2, code="addition"`.
 
-    Of models that differ in precision or head that of float32, and with a grid of cells, is meant unless the traits say
+    Of models that differ in precision or head, it is the one in float32, with a grid head, unless the traits ask for
     another, such as `precision="int8"`.
 
-    Raises:
-        ModelError: there is none, or there are several.
+    Raises: ModelError: there is no such model, or there are several.
     """
     models = list(models)
     fits = [model for model in models if model.role == role and all(getattr(model, t) == v for t, v in traits.items())]
@@ -194,10 +191,9 @@ def find(models: Iterable[Model], role: str, **traits: Any) -> Model:
 
 
 def fitting(models: Iterable[Model], classes: tuple[str, ...]) -> list[Model]:
-    """Return the models that know just these classes, in this order.
+    """Return the models with exactly these classes, in this order.
 
-    Raises:
-        ModelError: there are none.
+    Raises: ModelError: there is no such model.
     """
     models = list(models)
     if fits := [model for model in models if model.classes == classes]:
@@ -207,10 +203,10 @@ def fitting(models: Iterable[Model], classes: tuple[str, ...]) -> list[Model]:
 
 
 def verified(model: Model) -> bytes:
-    """Return the model file's content after checking it against the manifest.
+    """Return the content of the model file, checked against the manifest.
 
     Raises:
-        ModelError: the file is missing, unreadable, or not the one that the manifest names.
+        ModelError: the file is missing, unreadable, or differs in length or sha256 from the manifest.
     """
     try:
         content = model.path.read_bytes()

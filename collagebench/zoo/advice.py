@@ -1,4 +1,4 @@
-"""What to do where no model fits: in words, and in commands that can be typed as they are printed."""
+"""Advice for when no model fits: sentences, and commands that can be copied as they are."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from collagebench.zoo import Model
 
 SHOWN = 4
-"""Classes of a dataset that are named."""
+"""The most classes of a dataset that a message names."""
 
 
 def how_to_make(role: str, traits: Mapping[str, Any], models: Sequence[Model], out: Path | None) -> str:
-    """Return the commands that make a model which is not among `models`, in capitals what is not known.
+    """Return the commands that make a model which is not among `models`; unknown values are in capitals.
 
-    `out` is the directory that it goes to; None for that which the commands take anyway, where nothing is yet.
+    `out` is the directory for the model; None for the default directory of the commands, which is assumed to be empty.
     """
     if traits.get("code") == "concatenation" and traits.get("k") not in (None, *GRIDS):
         return f"such a model cannot exist: concatenation takes {' or '.join(map(str, GRIDS))} images"
@@ -45,7 +45,7 @@ def _images(models: Sequence[Model], traits: Mapping[str, Any]) -> tuple[list[st
     if len(names) != 1:
         return ["--dataset NAME"], []
     (name,) = names
-    if name == "shapes":  # as nobody says otherwise
+    if name == "shapes":  # the default
         return [], []
     if name in NAMES and name != "imagefolder":
         return [f"--dataset {name}"], []
@@ -57,7 +57,7 @@ def _images(models: Sequence[Model], traits: Mapping[str, Any]) -> tuple[list[st
 
 
 def _other_grids(models: Sequence[Model], traits: Mapping[str, Any]) -> str:
-    """Return which collages there are that differ from the one that is missing in their grid alone."""
+    """Return the advice to use a collage that differs from the missing one only in its grid, if there is one."""
     if "grid" not in traits:
         return ""
     alike = {trait: value for trait, value in traits.items() if trait != "grid"}
@@ -69,7 +69,7 @@ def _other_grids(models: Sequence[Model], traits: Mapping[str, Any]) -> str:
 
 
 def unknown_classes(models: Sequence[Model], classes: Sequence[str], where: str) -> str:
-    """Return that none of `models` knows these classes, and what those that know most of them know instead."""
+    """Return a message that no model has these classes, with how the classes of the nearest models differ."""
     named = ", ".join(classes[:SHOWN]) + (", …" if len(classes) > SHOWN else "")
     known = "; ".join(sorted({f"{model.dataset} ({_classes(model.classes)})" for model in models}))
     said = f"no model in {where} knows the {_classes(classes)} of this dataset ({named})"

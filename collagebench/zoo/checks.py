@@ -1,7 +1,7 @@
-"""What `manifest.json` must look like: every field of a model, with what it may be, in one place.
+"""The schema of `manifest.json`: every field of a model and its permitted values.
 
-A manifest that was changed by hand is refused where it is read, by the name of the model and of the field, and not by
-whatever first stumbles over the value.
+A manifest that was changed by hand is checked when it is read. The error names the model and the field, so that a wrong
+value does not fail somewhere else later.
 """
 
 from __future__ import annotations
@@ -59,9 +59,9 @@ KINDS_OF: dict[str, Kind] = {
     "recipe": KINDS["object"],
     "precision": _one_of(PRECISIONS),
 }
-"""What the fields of every model must be."""
+"""Permitted values of the fields of every model."""
 OPTIONAL = ("recipe", "precision")
-"""Those of them that an older manifest may lack."""
+"""Fields of `KINDS_OF` that an older manifest may lack."""
 
 
 def _is_collage(entry: dict[str, Any]) -> bool:
@@ -83,14 +83,13 @@ OWN: dict[str, tuple[str, Callable[[dict[str, Any]], bool], Kind]] = {
     "k": ("a parity", _is_parity, _whole(2, 8)),
     "code": ("a parity", _is_parity, _one_of(CODES)),
 }
-"""Fields that some models have, which those are, and what they may be there; they are null for all others."""
+"""Fields of some models only: which models those are, and the permitted values. They are null for all others."""
 
 
 def check_manifest(data: Any, path: Path) -> None:
-    """See that `data`, the manifest at `path`, is a list of models that can be served.
+    """Check `data`, the content of the manifest at `path`.
 
-    Raises:
-        ModelError: it is not, or it was written by a newer version.
+    Raises: ModelError: it is not a valid list of models, or was written by a newer version.
     """
     if not isinstance(data, dict):
         raise ModelError(f"{path} is not a manifest of models: it must be an object, not {_shown(data)}; {REMEDY}")
@@ -133,7 +132,7 @@ def _check_model(entry: dict[str, Any], path: Path, name: str) -> None:
         if not is_owner(entry):
             if value is not None:
                 _refuse(path, f"{field} of {name}", f"null without {owner}", value)
-        elif not fits(value) and not (field == "head" and value is None):  # a collage that does not say has a grid
+        elif not fits(value) and not (field == "head" and value is None):  # the default is a grid head
             _refuse(path, f"{field} of {name}", f"{words} for {owner}", value)
     if entry.get("code") == "concatenation" and entry["k"] not in GRIDS:
         _refuse(path, f"k of {name}", "2 or 4 for a parity by concatenation", entry["k"])

@@ -1,4 +1,4 @@
-"""Whether models are measured on the images that they learnt from, or beside another single than they learnt from."""
+"""Warnings: models measured on their own training images, and parities without the single they were trained with."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from collagebench.zoo import Model
 
 
 def seen_in_training(models: Iterable[Model], images: Dataset) -> str | None:
-    """Return a sentence about those of the models that were trained on these images, at this size; None without any.
+    """Return a sentence about the models that were trained on these very images, at this size; None if there are none.
 
-    Only a folder that is not divided into train/ and test/ is looked at: of one that is, test/ is what is measured on.
-    Nothing is said of one with images that cannot be read, which somebody else may never want to.
+    Only an image folder without train/ and test/ is checked, because otherwise only test/ is measured on. There is no
+    warning about a folder with unreadable images: the measurement itself may not need them.
     """
     known = {model.name: model.recipe.get("images") for model in models if model.image == images.size}
     if not isinstance(images, ImageFolder) or images.split is not None or not any(known.values()):
@@ -35,10 +35,11 @@ def seen_in_training(models: Iterable[Model], images: Dataset) -> str | None:
 
 
 def taught_by_another(models: Iterable[Model], beside: Iterable[Model]) -> str | None:
-    """Return a sentence about parities among the models that learnt from no single `beside` them; None without any.
+    """Return a sentence about the parities whose teacher is none of the singles in `beside`; None without such
+    parities.
 
-    What they answer fits the single that they learnt from, and no other. Nothing is said where it is not known what a
-    single was exported from, or where it is a quantised one alone.
+    A parity's output fits only its teacher, the single that it was trained with. There is no warning if it is unknown
+    which checkpoint a single was exported from, or if the only single is quantised.
     """
     singles = [model for model in beside if model.role == "single" and model.precision == "float32"]
     taught = {model.name: model.recipe["teacher"] for model in models if _learnt(model)}
@@ -57,16 +58,17 @@ def _learnt(model: Model) -> bool:
 
 
 def decodes(single: Model, teacher: str | None) -> bool:
-    """Return whether a single is the one that a parity learnt from, `teacher`, as far as that is known.
+    """Return whether a single is the `teacher` of a parity, as far as that is known.
 
-    It goes by the sha256 of its file, or of the checkpoint that this was exported from, if its manifest says which.
+    `teacher` is compared with the sha256 of the single's file and of the checkpoint that it was exported from. If the
+    manifest names no checkpoint, the single counts as the teacher.
     """
     return "checkpoint" not in single.recipe or teacher in (single.sha256, single.recipe["checkpoint"])
 
 
 @cache
 def _fingerprint(data: Path, size: tuple[int, int]) -> str | None:
-    """Return that of a folder's images at a size, once in a process: a study asks for each of its points."""
+    """Return the fingerprint of a folder's images at a size. It is cached, as a sweep asks at each of its points."""
     try:
         return fingerprint(ImageFolder(data, size=size))
     except DataError:
