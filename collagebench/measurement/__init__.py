@@ -1,1 +1,1 @@
-"""How good and how fast models are: measured on the ONNX files themselves, as workers would run them, without torch."""
+"""Accuracy and latency of models, measured on the ONNX files as workers run them, without torch."""

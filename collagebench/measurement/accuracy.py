@@ -1,7 +1,7 @@
-"""How often a model is right, by role: on images, in the cells of collages, and in answers decoded from parities.
+"""Accuracy of a model, by role: on images, in the cells of collages, and of answers decoded from parities.
 
-Inputs are put together just as a client does it. The images of one collage or parity are a random choice; those left
-over at the end are dropped.
+Inputs are encoded as a client encodes them. The images of one collage or parity are chosen at random; those left over
+at the end are dropped.
 """
 
 from __future__ import annotations
@@ -25,23 +25,23 @@ from collagebench.workload.dataset import Dataset
 from collagebench.zoo import Model
 
 BATCH = 32
-"""Inputs in one call of a model, at most."""
+"""The most inputs in one call of a model."""
 
 Advance = Callable[[int], None]
-"""Told how many more inputs a model has answered."""
+"""Called with the number of inputs that a model has just answered."""
 
 
 def unwatched(inputs: int) -> None:
-    """Take no notice of what is done."""
+    """Ignore the progress."""
 
 
 class TooFewImages(DataError):
-    """There are fewer images than go into one input, or one group, of a model."""
+    """There are too few images for one input, or one group, of a model."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Some images of a dataset, in a shuffled order."""
+    """Some images of a dataset, in shuffled order."""
 
     pixels: NDArray[np.uint8]
     """[n, height, width, 3]"""
@@ -68,10 +68,11 @@ class Sample:
 
 
 def draw(dataset: Dataset, images: int, among: NDArray[np.int64] | None = None) -> Sample:
-    """Return `images` of a dataset, all if it has fewer, always the same; `among` [n] are those to choose from.
+    """Return a sample of `images` images, or all if there are fewer, the same at every call.
 
-    Raises:
-        DataError: there are none, one cannot be read, or they do not fit in memory.
+    `among` [n] holds the indices to choose from; None for all.
+
+    Raises: DataError: there are no images, one cannot be read, or they do not fit in memory.
     """
     indices = np.arange(len(dataset)) if among is None else among
     if len(indices) == 0:
@@ -87,9 +88,10 @@ def draw(dataset: Dataset, images: int, among: NDArray[np.int64] | None = None) 
 def infer(
     session: Any, inputs: Iterable[NDArray[Any]], advance: Advance = unwatched, model: Model | None = None
 ) -> NDArray[np.float32]:
-    """Return what a model says of inputs, each [height, width, 3]: [n, ...]. They are made only as they are used.
+    """Return a model's outputs, [n, ...], for inputs [height, width, 3].
 
-    Where `model` is given, boxes become scores of classes.
+    The iterable is consumed batch by batch, so that inputs need not be in memory together. If `model` is given, boxes
+    are turned into scores of classes.
     """
     inputs, parts = iter(inputs), []
     while batch := list(islice(inputs, BATCH)):
@@ -100,7 +102,7 @@ def infer(
 
 
 def encoded(model: Model, images: Sequence[NDArray[np.uint8]]) -> NDArray[Any]:
-    """Return images as one input of a model, [height, width, 3]: fewer than it holds leave its last places blank."""
+    """Encode images into one input of a model, [height, width, 3]; if it holds more, the last cells stay blank."""
     if model.role == "collage":
         assert model.grid is not None
         return mosaic(images, model.grid, model.input[:2])
@@ -117,30 +119,30 @@ def together(model: Model) -> int:
 
 
 def right(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Return which logits [..., classes] name the label [...]; what is no answer is wrong."""
+    """Return where the class of logits [..., classes] is the label [...]; no answer counts as wrong."""
     mask: NDArray[np.bool_] = classes(logits) == labels
     return mask
 
 
 def share(mask: NDArray[np.bool_]) -> Share:
-    """Return how many of how many are right, [n], or [inputs, images] where those of one input may hang together."""
+    """Return the share that is true of a mask: [n], or [inputs, images] if images of one input may be correlated."""
     inputs = np.repeat(np.arange(len(mask)), mask.size // len(mask))
     return Share(int(mask.sum()), mask.size, effective(mask.ravel(), inputs))
 
 
 def singles(session: Any, model: Model, sample: Sample, advance: Advance = unwatched) -> NDArray[np.float32]:
-    """Return what a model of one image says of each: [n, classes]."""
+    """Return the logits [n, classes] of a model that takes single images."""
     return infer(session, (encoded(model, [image]) for image in sample.pixels), advance)
 
 
 def by_cell(session: Any, model: Model, sample: Sample, advance: Advance = unwatched) -> NDArray[np.bool_]:
-    """Return which images of full collages a model is right about, each in every cell in turn: [images, cells].
+    """Return which images of full collages are classified correctly, each in every cell in turn: [images, cells].
 
     Raises:
         DataError: there are too few images for one collage.
     """
     pixels, labels = sample.groups(together(model))
-    places = np.random.default_rng(0).permutation(together(model))  # so that neighbours change from turn to turn
+    places = np.random.default_rng(0).permutation(together(model))  # so that an image's neighbours change
     masks = []
     for turn in range(together(model)):
         images = np.argsort(np.roll(places, turn))
@@ -152,9 +154,9 @@ def by_cell(session: Any, model: Model, sample: Sample, advance: Advance = unwat
 def with_blanks(
     session: Any, model: Model, sample: Sample, blanks: int, advance: Advance = unwatched
 ) -> NDArray[np.bool_]:
-    """Return which images a model is right about in collages whose last `blanks` cells are empty: [collages, filled].
+    """Return which images are classified correctly if the last `blanks` cells are empty: [collages, filled cells].
 
-    A group that goes out before it is full leaves just these cells blank.
+    A group that is sent before it is full leaves the same cells blank.
 
     Raises:
         DataError: there are too few images for one collage.
@@ -165,7 +167,7 @@ def with_blanks(
 
 
 def silent(session: Any, model: Model, sample: Sample, advance: Advance = unwatched) -> NDArray[np.bool_]:
-    """Return for which images of full collages a model has no answer: [collages, cells].
+    """Return the images of full collages for which a model has no answer: [collages, cells].
 
     Raises:
         DataError: there are too few images for one collage.
@@ -179,9 +181,9 @@ def silent(session: Any, model: Model, sample: Sample, advance: Advance = unwatc
 def decoded(
     session: Any, model: Model, sample: Sample, own: NDArray[np.float32], advance: Advance = unwatched
 ) -> NDArray[np.bool_]:
-    """Return which answers are right if decoded from full parities, each image being lost in turn: [parities, k].
+    """Return which answers decoded from full parities are right, if each image is lost in turn: [parities, k].
 
-    `own` are the single's logits of the sample's images, [n, classes].
+    `own` holds the single's logits for the sample's images, [n, classes].
 
     Raises:
         DataError: there are too few images for one parity.
@@ -195,9 +197,9 @@ def decoded(
 
 
 def measured(session: Any, model: Model, sample: Sample, own: NDArray[np.float32] | None = None) -> Share:
-    """Return the accuracy that a manifest tells of a model: each image in one input, collages and parities full.
+    """Return a model's accuracy as manifests state it: each image in one input, collages and parities full.
 
-    `own` are the single's logits of the images, [n, classes], by which a parity's answers are decoded.
+    `own` holds the single's logits for the images, [n, classes], with which a parity's answers are decoded.
 
     Raises:
         DataError: there are too few images for one input.

@@ -1,4 +1,4 @@
-"""Everything that is measured about the models of a directory, as one object of plain JSON values."""
+"""All measurements of the models of a directory, as plain JSON values."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ from collagebench.statistics.accuracy import Share
 from collagebench.zoo import Model
 
 BACKUP_BATCH, BACKUP_GRID = 9, 3
-"""A batch of backups is compared with the collage that holds as many images."""
+"""A backup's batch of nine images is compared with the 3x3 collages."""
 Report = Callable[[int, int, str], None]
-"""Told how much is done, how much there is in all, and a line."""
+"""Called with the work done, the work in all, and a line of text."""
 
 
 def appraise(
     chosen: Sequence[Model], known: Sequence[Model], sample_of: Callable[[Model], Sample], code: Code, report: Report
 ) -> list[dict[str, Any]]:
-    """Return what was measured of each chosen model; `known` are those it may be compared with or decoded by.
+    """Return the measurements of each chosen model; `known` are the models it may be compared with or decoded by.
 
-    A model that there are too few images for has no accuracy, and `not_evaluated` says why.
+    If there are too few images for a model, it has no accuracy, and `not_evaluated` says why.
 
     Raises:
         ModelError: a model file is missing or damaged.
@@ -53,7 +53,7 @@ def appraise(
 
 
 class _Work:
-    """What is done and to be done, in multiply-accumulate operations, and what the singles said."""
+    """The progress, in multiply-accumulate operations, and the singles' logits."""
 
     def __init__(
         self,
@@ -81,7 +81,7 @@ class _Work:
         self._report(round(self._total * done), self._total, "latency")
 
     def said(self, model: Model, runner: Any = None) -> Any:
-        """Return a single's logits of its whole sample."""
+        """Return a model's logits for all images of its sample, computed once."""
         if model.name not in self._said:
             runner = runner or session(model, threads=0)
             self._said[model.name] = singles(runner, model, self.sample_of(model), self.advance(model))
@@ -92,13 +92,13 @@ class _Work:
 
 
 def single_of(model: Model, known: Sequence[Model]) -> Model | None:
-    """Return the single of the same dataset, that of float32 if there are more, or None."""
+    """Return the single of the same dataset, the float32 one if there are several, or None."""
     singles = [other for other in known if other.role == "single" and other.dataset == model.dataset]
     return min(singles, key=lambda other: (other.precision != "float32", other.name), default=None)
 
 
 def _passes(model: Model, code: Code) -> float:
-    """Return how many inputs a model is given for every image."""
+    """Return the number of inputs that a model gets per image."""
     if model.role == "collage":
         once_more = 1 / together(model) if model.head == "detection" else 0
         return 1 + sum(1 / filled for filled in range(1, together(model))) + once_more
@@ -135,17 +135,16 @@ def _accuracy_entry(model: Model, work: _Work, code: Code) -> dict[str, Any]:
 
 
 def _accuracy(model: Model, work: _Work, code: Code) -> dict[str, Any]:
-    """Return what was measured of a model but its latency.
+    """Return the measurements of a model other than its latency.
 
-    Raises:
-        TooFewImages: they do not fill one of its inputs, or one group.
+    Raises: TooFewImages: the images do not fill one input, or one group.
     """
     sample, advance, entry = work.sample_of(model), work.advance(model), dict[str, Any]()
     runner = session(model, threads=0)
     if model.role == "collage":
         full = by_cell(runner, model, sample, advance)
         blank = [with_blanks(runner, model, sample, blanks, advance) for blanks in range(1, together(model))]
-        # Every image was asked about in every cell; these answers hang together, so the interval counts images.
+        # Every image was classified in every cell. These answers are correlated, so the interval counts images.
         overall = Share(float(full.mean()) * len(full), len(full))
         entry["accuracy"] = as_json(overall)
         entry["by_cell"] = [as_json(share(full[:, cell])) for cell in range(together(model))]
@@ -177,7 +176,7 @@ def _add_latency(
     sample_of: Callable[[Model], Sample],
     work: _Work,
 ) -> None:
-    """Time the models and those that they are compared with, and enter what came out."""
+    """Time the models and those they are compared with, and add the results to the entries."""
     backed = {model.dataset for model in chosen if model.role == "backup"}
     rivals = [model for model in known if model.grid == BACKUP_GRID and model.dataset in backed]
     bases = [single for model in chosen if (single := single_of(model, known))]
@@ -222,5 +221,5 @@ def _batch_of(name: str) -> str:
 
 
 def as_json(accuracy: Share) -> dict[str, Any]:
-    """Return a share with its interval; null without images."""
+    """Return a share and its interval, both null without images, and the number of images."""
     return {"value": accuracy.value, "ci95": accuracy.ci95, "images": accuracy.of}

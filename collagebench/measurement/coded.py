@@ -1,13 +1,13 @@
-"""How right the answers of coded inference are: reconstructed from what is left when shares are lost.
+"""Accuracy of coded inference: of the answers reconstructed from the remaining shares when others are lost.
 
-Groups of k images become k + s coded ones for the unmodified model. Every choice of s lost shares (of more than 200, as
-many at random) is decoded, so each image is answered as often; its answers hang together, and the interval of the
-accuracy therefore counts images, not answers.
+A group of k images becomes k + s coded ones for the unmodified model. Every choice of s lost shares is decoded (a
+random 200 if there are more), so each image has several answers. These are correlated, so the interval of the accuracy
+counts images, not answers.
 
-NeRCC's two smoothing parameters are found by trying: the encoder's decade by decade and then finer around the best,
-with one pass of the model for each; the decoder's on a fine grid for every one of them, as decoding costs next to
-nothing. The best of so many flatters itself, so what it is worth is told by images that had no say in the choice
-(cross-validation: Stone, Journal of the Royal Statistical Society B 36, 1974).
+NeRCC's two smoothing parameters are found by search. The encoder's is tried in steps of a decade and then in finer
+steps around the best, with one pass of the model for each. For each of them, the decoder's is tried on a fine grid, as
+decoding costs almost nothing. The best of many candidates looks better than it is, so its accuracy is measured on
+images that played no part in the choice (cross-validation: Stone, Journal of the Royal Statistical Society B 36, 1974).
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ COARSE = (0.0, *(10.0**decade for decade in DECADES))
 FINE = (0.0, *(10.0 ** (DECADES[0] + step / 3) for step in range(3 * len(DECADES) - 2)))
 
 Decoder = Callable[[tuple[int, ...]], NDArray[np.float32]]
-"""From the shares that are there to the weights of their outputs in each answer, [k, shares there]."""
+"""Maps the shares present to the weights of their outputs in each answer, [k, shares present]."""
 
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """How requests are coded: `k` of them into `k + s` images, and NeRCC's smoothing."""
+    """How requests are coded: `k` images into `k + s` coded ones, and NeRCC's smoothing."""
 
     k: int = 8
     s: int = 1
@@ -54,12 +54,12 @@ class Code:
 
 @dataclass(frozen=True, slots=True)
 class Tuned:
-    """The smoothing that reconstructed most answers, and what else was tried."""
+    """The smoothing that reconstructed the most answers correctly, and all that were tried."""
 
     smooth_encode: float
     smooth_decode: float
     accuracy: Share
-    """The accuracy of each half of the groups with the smoothing that is best for the other half."""
+    """The accuracy on each half of the groups with the smoothing that is best on the other half."""
     unsmoothed: Share
     """The accuracy without any smoothing."""
     tried: tuple[tuple[float, float, float], ...]
@@ -67,7 +67,7 @@ class Tuned:
 
 
 def present(code: Code) -> list[tuple[int, ...]]:
-    """Return what shares there are, for every loss of `s` shares that is counted."""
+    """Return the shares present after each loss of `s` shares that is decoded."""
     if comb(code.shares, code.s) <= LOSSES_AT_MOST:
         return list(combinations(range(code.shares), code.k))
     rng = np.random.default_rng(0)
@@ -78,7 +78,7 @@ def present(code: Code) -> list[tuple[int, ...]]:
 def outputs(
     session: Any, sample: Sample, encoder: NDArray[np.float32], advance: Advance = unwatched
 ) -> NDArray[np.float32]:
-    """Return what the model says of the coded images of all groups, [groups, shares, classes].
+    """Return the model's logits for the coded images of all groups, [groups, shares, classes].
 
     `encoder` [shares, k] holds the weights of the images in each coded image.
 
@@ -94,13 +94,10 @@ def outputs(
 def by_group(
     logits: NDArray[np.float32], labels: NDArray[np.int64], code: Code, decoder: Decoder
 ) -> NDArray[np.float64]:
-    """Return the share of each group's images that are right in the mean over all losses: [groups].
+    """Return the share of right answers in each group, averaged over all losses: [groups].
 
-    Args:
-        logits: what the model says of the coded images, [groups, shares, classes].
-        labels: the classes of the images, [groups, k].
-        code: how they were coded.
-        decoder: what turns the shares that are there into answers.
+    Args: logits: the model's logits for the coded images, [groups, shares, classes]. labels: the classes of the images,
+    [groups, k]. code: how they were coded. decoder: gives the weights that turn the outputs present into answers.
     """
     losses = present(code)
     found: NDArray[np.float64] = np.mean(
@@ -110,9 +107,10 @@ def by_group(
 
 
 def reconstructed(shares: NDArray[np.float64], k: int) -> Share:
-    """Return how many images are right, given the share of each group of k, [groups].
+    """Return the share of images that are right, given the share in each group of k, [groups].
 
-    What they are worth follows from how far the groups are apart: a mean over losses varies less than right and wrong.
+    The effective number of images follows from the variance between groups: a mean over losses varies less than single
+    answers do.
     """
     mean, groups = float(shares.mean()), len(shares)
     error = float(np.var(shares, ddof=1)) / groups if groups > 1 else 0.0
@@ -120,15 +118,15 @@ def reconstructed(shares: NDArray[np.float64], k: int) -> Share:
 
 
 def approxifer(session: Any, sample: Sample, code: Code, advance: Advance = unwatched) -> Share:
-    """Return the accuracy of answers reconstructed by Berrut's code."""
-    _, labels = sample.groups(code.k)  # first, as matrices may be huge where it fails
+    """Return the accuracy of answers that ApproxIFER reconstructs (Berrut's code)."""
+    _, labels = sample.groups(code.k)  # first, as it fails before huge matrices are made
     logits = outputs(session, sample, berrut.encoder(code.k, code.shares, ENDS), advance)
     decoder = partial(berrut.decoder, code.k, code.shares, ends=ENDS)
     return reconstructed(by_group(logits, labels, code, decoder), code.k)
 
 
 def nercc(session: Any, sample: Sample, code: Code, advance: Advance = unwatched) -> Share:
-    """Return the accuracy of answers reconstructed by smoothing splines.
+    """Return the accuracy of answers that NeRCC reconstructs (smoothing splines).
 
     Raises:
         DataError: a smoothing parameter is negative.
@@ -139,9 +137,9 @@ def nercc(session: Any, sample: Sample, code: Code, advance: Advance = unwatched
 
 
 def tune(session: Any, sample: Sample, code: Code, report: Callable[[int, int, str], None]) -> Tuned:
-    """Return the smoothing parameters with which NeRCC reconstructs most answers of a sample.
+    """Return the smoothing parameters with which NeRCC reconstructs the most answers of a sample correctly.
 
-    `report` is told passes done, passes in all, and a line. Of equals the least smoothing is taken.
+    `report` is called with the passes done, the passes in all, and a line of text. Ties go to the least smoothing.
     """
     _, labels = sample.groups(code.k)
     found: dict[tuple[float, float], NDArray[np.float64]] = {}

@@ -1,4 +1,4 @@
-"""What `collagebench evaluate` does: find the models and the images, measure, and say it in plain JSON values."""
+"""The work of `collagebench evaluate`: find models and images, measure, and return plain JSON values."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from collagebench.zoo.seen import seen_in_training, taught_by_another
 
 SCHEMA = 1
 ROLES = ("single", "coded", "backup", "collage", "parity")
-"""In the order in which they are shown."""
+"""The roles, in the order in which they are shown."""
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """What is to be measured."""
+    """What to measure."""
 
     dataset: str = "shapes"
     data: Path | None = None
@@ -35,22 +35,20 @@ class Evaluation:
     models: Path | None = None
     """A directory with a manifest; None for the shipped models."""
     roles: tuple[str, ...] = ()
-    """Only these; all if there are none."""
+    """Only models of these roles; all roles if empty."""
     grid: int | None = None
-    """Only collages with so many cells along a side."""
+    """Only collages with this many cells along one side; None for all."""
     images: int = 2000
     split: str = "test"
-    """`test`, or `train`: of the training images those that training keeps out."""
+    """`test`, or `train` for the images that training holds out of the training images."""
     code: Code = field(default_factory=Code)
 
 
 def evaluate(asked: Evaluation, report: Report) -> dict[str, Any]:
-    """Measure the models that fit the dataset, and are asked for, on its images.
+    """Measure the requested models of the dataset's classes on its images.
 
-    Raises:
-        ModelError: no model fits, or a file is missing or damaged.
-        DataError: the images cannot be read or are too few.
-        UsageError: the dataset is unknown or its options make no sense.
+    Raises: ModelError: no model fits, or a file is missing or damaged. DataError: the images cannot be read or are too
+    few. UsageError: the dataset is unknown, or its options contradict each other.
     """
     images = _Images(asked)
     known = _fitting(asked, images.dataset)
@@ -61,7 +59,7 @@ def evaluate(asked: Evaluation, report: Report) -> dict[str, Any]:
 
 
 def tuned(asked: Evaluation, report: Report) -> dict[str, Any]:
-    """Find the smoothing with which NeRCC reconstructs most answers of the `coded` model; raises as `evaluate`."""
+    """Tune NeRCC's smoothing for the `coded` model; raises the errors of `evaluate`."""
     images = _Images(asked)
     model = zoo.find(_fitting(asked, images.dataset), "coded")
     runner, sample, code = session(model, threads=0), images.sample_of(model), asked.code
@@ -85,7 +83,7 @@ def tuned(asked: Evaluation, report: Report) -> dict[str, Any]:
 
 
 class _Images:
-    """The images that are measured on, brought to the size that each model was trained for."""
+    """The images to measure on, in the size that each model was trained for."""
 
     def __init__(self, asked: Evaluation) -> None:
         self._asked = asked
@@ -101,7 +99,7 @@ class _Images:
         return open_dataset(self._asked.dataset, self._asked.data, self._asked.split, size, self._asked.download)
 
     def sample_of(self, model: zoo.Model) -> Sample:
-        """Return the images that a model is asked about."""
+        """Return the sample to measure a model on."""
         height, width, _ = model.image
         if (height, width) not in self._samples:
             self._samples[height, width] = draw(self._open((height, width)), self._asked.images, self._among())
@@ -112,12 +110,12 @@ class _Images:
         return indices[indices % HELD_OUT == 0] if self._asked.split == "train" else indices
 
     def warnings(self, models: Sequence[zoo.Model]) -> list[str]:
-        """Return what is to be known of accuracies that were measured on images which training has used."""
+        """Return warnings about accuracies that are measured on training images."""
         sizes = sorted({model.image[:2] for model in models})
         return [seen for size in sizes if (seen := seen_in_training(models, self._open(size)))]
 
     def facts(self, model: zoo.Model) -> dict[str, Any]:
-        """Return what was measured on, and where."""
+        """Return the facts about the images and the machine."""
         return {
             "schema": SCHEMA,
             "dataset": self._asked.dataset,
@@ -133,7 +131,7 @@ def _fitting(asked: Evaluation, dataset: Dataset) -> list[zoo.Model]:
 
 
 def _chosen(asked: Evaluation, known: Sequence[zoo.Model]) -> list[zoo.Model]:
-    """Return the models that are asked for, or raise ModelError for each role or grid that none of them has."""
+    """Return the requested models; raise ModelError for a role or grid that no model has."""
     names = ", ".join(model.name for model in known)
     for role in asked.roles:
         if not any(model.role == role for model in known):

@@ -1,7 +1,7 @@
-"""How long inferences take beside one another: all in one run, in turn, so that a machine's moods fall on all alike.
+"""Inference times of several models, measured by turns in one run, so that changes in the machine's speed affect all.
 
-What is compared is the processor time of the one thread, which is the latency on a core that nothing else uses. By the
-clock a busy machine would make long inferences look even longer: the longer one is, the more often it is interrupted.
+The times compared are processor times of the one thread, which equal the latency on an otherwise idle core. By
+wall-clock time, a busy machine would make long inferences look even longer, because they are interrupted more often.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from numpy.typing import NDArray
 ROUNDS = 20
 LEAST_ROUNDS = 5
 IN_A_TURN = 5
-"""Inferences that are timed in one turn, after one that brings the model back into the caches."""
+"""Inferences timed in one turn, after one untimed inference that brings the model back into the caches."""
 PATIENCE = 20.0
-"""Seconds after which there are no more rounds than the least."""
+"""Seconds after which no round beyond LEAST_ROUNDS begins."""
 
 
 @dataclass(frozen=True, slots=True)
 class Timed:
-    """The seconds of inferences, in processor time and by the clock: [n] each."""
+    """Seconds of inferences, in processor time and in wall-clock time: [n] each."""
 
     processor: NDArray[np.float64]
     wall: NDArray[np.float64]
@@ -33,9 +33,9 @@ class Timed:
 def interleaved(
     runs: Mapping[str, tuple[Any, NDArray[Any]]], report: Callable[[float], None] = lambda done: None
 ) -> dict[str, Timed]:
-    """Return the times of inferences by name: of the input [batch, height, width, 3] by its session of one thread.
+    """Return inference times by name, given for each name a one-thread session and its input [batch, height, width, 3].
 
-    Every round gives each its turn, in an order of its own. `report` is told the share that is done.
+    Every round gives each one turn, in a random order. `report` is called with the share that is done.
     """
     rng = np.random.default_rng(0)
     names = list(runs)

@@ -35,8 +35,7 @@ def seen_in_training(models: Iterable[Model], images: Dataset) -> str | None:
 
 
 def taught_by_another(models: Iterable[Model], beside: Iterable[Model]) -> str | None:
-    """Return a sentence about the parities whose teacher is none of the singles in `beside`; None without such
-    parities.
+    """Return a sentence about the parities whose teacher is none of the singles in `beside`; None without any.
 
     A parity's output fits only its teacher, the single that it was trained with. There is no warning if it is unknown
     which checkpoint a single was exported from, or if the only single is quantised.
