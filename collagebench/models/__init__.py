@@ -8,7 +8,7 @@ from collagebench.errors import MissingExtra
 
 
 def require_torch() -> None:
-    """Raise unless what training and export need is installed.
+    """Check that the packages that training and export need are installed.
 
     Raises:
         MissingExtra: torch, onnx or onnxscript is missing.

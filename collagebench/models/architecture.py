@@ -1,4 +1,4 @@
-"""What fixes a network: its role, what goes in, and its layers, with what is usual for small and for large images."""
+"""Architectures of networks: role, input and layers, with the defaults for small and for large images."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ CODES = ("addition", "concatenation")
 HEADS = ("grid", "detection")
 LAYERS = ("residual", "whitened")
 WIDEST, DEEPEST = 16_384, 1000
-"""Channels, and layers of a stage, beyond which somebody has mistyped."""
+"""The most channels, and the most layers of a stage; more is taken for a typing error."""
 WHITENED_STEM = 24
-"""12 filters see all that a patch of 2x2 pixels has; their negatives see what ReLU would hide."""
+"""12 filters span a patch of 2x2 pixels in 3 colours; their 12 negatives keep what ReLU would cut off."""
 
 
 @dataclass(frozen=True, slots=True)
 class Architecture:
-    """Everything that fixes a network's layers."""
+    """Everything that determines a network's layers."""
 
     role: str
     """One of ROLES."""
     classes: int
     image: tuple[int, int]
-    """Height and width of one image of the dataset, in pixels; a collage's input is grid times that, unless it is
-    scaled down to its canvas."""
+    """Height and width of one image of the dataset, in pixels. A collage's input is `grid` times as large, unless it is
+    scaled down to `canvas`."""
     grid: int | None = None
     """Cells along one side of the collage; None for other roles."""
     k: int | None = None
-    """Images that one parity input stands for; None for other roles."""
+    """Images that one parity input combines; None for other roles."""
     code: str | None = None
-    """How a parity input is made of them, one of CODES; None for other roles."""
+    """How a parity input combines them, one of CODES; None for other roles."""
     stem: int = 16
     """Channels of the stem."""
     stride: int = 1
@@ -45,9 +45,9 @@ class Architecture:
     layers: str = "residual"
     """One of LAYERS."""
     head: str | None = None
-    """How a collage answers, one of HEADS, `grid` unless it is said; None for other roles."""
+    """How a collage answers, one of HEADS, by default `grid`; None for other roles."""
     canvas: tuple[int, int] | None = None
-    """Height and width of a collage's input, in pixels, where it is not grid times an image; None for other roles."""
+    """Height and width of a collage's input, in pixels, if it is not `grid` times an image; None otherwise."""
 
     def __post_init__(self) -> None:
         if self.role not in ROLES:
@@ -117,7 +117,7 @@ class Architecture:
 
     @property
     def reduction(self) -> int:
-        """Pixels along one side of the image for one along the last features."""
+        """Pixels of the input, along one side, per pixel of the last features."""
         return self.stride * int(2 ** len(self.widths))
 
     @property
@@ -140,28 +140,28 @@ class Architecture:
 
     @property
     def dtype(self) -> str:
-        """`float32` where inputs leave the range of pixels, else `uint8`."""
+        """`float32` if inputs leave the range of pixels, else `uint8`."""
         return "float32" if self.role == "coded" or self.added > 1 else "uint8"
 
     @property
     def name(self) -> str:
-        """What it is called among the models of one dataset: `single`, `collage-3x3`, `parity-k2-addition`."""
+        """Its name among the models of one dataset: `single`, `collage-3x3`, `parity-k2-addition`."""
         if self.grid:
             return f"{self.role}-{self.grid}x{self.grid}" + ("-detection" if self.head == "detection" else "")
         return f"{self.role}-k{self.k}-{self.code}" if self.k else self.role
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the fields as JSON knows them."""
+        """Return the fields as JSON values."""
         return described(self)
 
 
 def described(architecture: Any) -> dict[str, Any]:
-    """Return the fields of an architecture, ours or somebody else's, as JSON knows them."""
+    """Return the fields of an architecture, an `Architecture` or a `Preprocessing`, as JSON values."""
     return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(architecture).items()}
 
 
 def fields_of(description: dict[str, Any]) -> dict[str, Any]:
-    """Return the fields that `described` has described."""
+    """Return the fields of an architecture from what `described` returned."""
     return {key: tuple(value) if isinstance(value, list) else value for key, value in description.items()}
 
 
@@ -179,11 +179,11 @@ _LARGE = {
     "backup": {"stem": 16, "stride": 4, "widths": (32, 72, 144), "depths": (1, 1, 1), "layers": "residual"},
 }
 LARGE = 64
-"""Pixels along the shorter side of an image up to which it is a small one."""
+"""Images up to this many pixels along their shorter side are small."""
 
 
 def usual_canvas(image: tuple[int, int]) -> tuple[int, int] | None:
-    """Return the size that a collage of images is scaled down to where nobody chose another: None of small ones.
+    """Return the default size to which a collage is scaled down: (height, width), or None if the images are small.
 
     Images of 224 pixels make a collage of 416 pixels, as in collage inference (arXiv 1904.12222).
     """
@@ -196,12 +196,12 @@ def usual_canvas(image: tuple[int, int]) -> tuple[int, int] | None:
 def usual_layers(
     role: str, grid: int | None, image: tuple[int, int] = (32, 32), layers: str | None = None
 ) -> dict[str, Any]:
-    """Return the layers that a network has where nobody chose others; `layers`, one of LAYERS, if somebody did.
+    """Return the default layers of a network, of the kind `layers`, one of LAYERS, if that is given.
 
-    On 32x32 pixels a single costs 157 million multiply-accumulates, a whitened one as many; collages, of 32 pixels a
-    cell, cost 171 to 186 and take at most a few hundredths longer on one thread of onnxruntime, which likes multiples
-    of 16 channels; and a batch of nine for the backup has as many as a 3x3 collage. Large images take four stages: 803
-    million on 224x224 pixels, and about as many for a collage of 416x416.
+    On 32x32 pixels a single takes 157 million multiply-accumulates, whitened or not. Collages, with 32 pixels per cell,
+    take 171 to 186 million, and at most a few hundredths more time than a single on one thread of onnxruntime, which is
+    fastest with multiples of 16 channels. A batch of nine for the backup takes as many as a 3x3 collage. Large images
+    take four stages: 803 million on 224x224 pixels, and about as many for a collage of 416x416.
     """
     if layers == "whitened":
         return _WHITENED

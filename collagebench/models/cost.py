@@ -1,4 +1,4 @@
-"""What an inference costs: multiply-accumulate operations and parameters, counted as they are computed."""
+"""The cost of an inference: multiply-accumulate operations and parameters, counted while one is run."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from torch.utils.flop_counter import FlopCounterMode
 def count_macs(network: nn.Module, shape: tuple[int, int, int]) -> int:
     """Count the multiply-accumulates of all convolutions and matrix products on one uint8 input of `shape`.
 
-    Those of attention are among them. Normalisation, activations and additions are left out: they multiply nothing that
-    a fused kernel would not hide.
+    Those of attention are included. Normalisation, activations and additions are not: a fused kernel does them almost
+    for free.
     """
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counted:
         _infer(network, shape)
@@ -24,9 +24,9 @@ def count_macs(network: nn.Module, shape: tuple[int, int, int]) -> int:
 
 
 def count_parameters(network: nn.Module, shape: tuple[int, int, int]) -> int:
-    """Count the trained numbers that one uint8 input of `shape` meets: weights, biases, scales and shifts.
+    """Count the parameters used for one uint8 input of `shape`: weights, biases, scales and shifts.
 
-    A head that is there for the training alone has none of them, as it has none in an exported file.
+    A head that only training uses is not counted, as an exported file does not contain it.
     """
     with _Met() as met:
         _infer(network, shape)
@@ -35,7 +35,7 @@ def count_parameters(network: nn.Module, shape: tuple[int, int, int]) -> int:
 
 def _infer(network: nn.Module, shape: tuple[int, int, int]) -> None:
     training, fast = network.training, torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)  # what is fused is not counted
+    torch.backends.mha.set_fastpath_enabled(False)  # fused operations are not counted
     try:
         with torch.no_grad():
             network.eval()(torch.zeros((1, *shape), dtype=torch.uint8))
@@ -45,7 +45,7 @@ def _infer(network: nn.Module, shape: tuple[int, int, int]) -> None:
 
 
 class _Met(TorchDispatchMode):
-    """Notes which tensors go into operations."""
+    """Collects the ids of the tensors that are inputs of operations."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,11 +1,10 @@
-"""The head of the paper's own collage model: boxes with classes, as YOLOv3 gives them, on one scale.
+"""The head of the paper's own collage model: boxes with classes, as in YOLOv3, on one scale.
 
-From every place of the last features, and there from ANCHORS, one box is described: its centre by how far it lies into
-the place, its size as a multiple of the anchor's, how sure it is that the box holds an object, and of what class
-(YOLOv3, arXiv 1804.02767; collage inference, arXiv 1904.12222, uses its small variant with the coarse scale alone). In
-training each image of a mosaic is an object whose box is its whole cell; blank cells hold none. One anchor is
-responsible for it: the one whose shape fits best, at the place where the centre lies. How boxes become answers is
-`coding.boxes`.
+At every place of the last features, each of the ANCHORS predicts one box: its centre as an offset within the place, its
+size as a multiple of the anchor's, its objectness, and its class (YOLOv3, arXiv 1804.02767; collage inference, arXiv
+1904.12222, uses its small variant with only the coarse scale). In training, each image of a mosaic is an object whose
+box is its whole cell; blank cells hold no object. One anchor is responsible for the object: the one whose shape fits
+best, at the place that contains the centre. `coding.boxes` turns boxes into answers.
 """
 
 from __future__ import annotations
@@ -17,29 +16,29 @@ from torch.nn import functional as F  # noqa: N812
 from collagebench.coding.boxes import cell_boxes
 
 ANCHORS = ((81 * 3 / 416, 82 * 3 / 416), (135 * 3 / 416, 169 * 3 / 416), (344 * 3 / 416, 319 * 3 / 416))
-"""Width and height in cells: of the small YOLOv3's coarse scale, on a mosaic of 416 pixels with 3 cells a side."""
+"""Width and height in cells: the anchors of YOLOv3-tiny's coarse scale, for 416 pixels with 3 cells along a side."""
 DOUBT = -4.0
-"""The logit of an untrained box's objectness: most boxes hold nothing, and training should not begin by unlearning."""
+"""The initial logit of objectness. Most boxes hold nothing, and training need not learn that first."""
 SCALE = 0.125
 """Keeps the first outputs small, so that the first steps at a high rate do not saturate the loss."""
 IGNORED_OVERLAP = 0.7
-"""A box that overlaps an object by more, but is not responsible for it, is not told that it holds nothing."""
+"""The loss ignores the objectness of a box that overlaps an object by more than this, but is not responsible for it."""
 
 
 class Detection(nn.Module):
-    """From features to boxes in pixels and logits; training finds what it compares them with here."""
+    """Maps features to boxes, in pixels, and logits. Its buffers hold what the loss compares them with."""
 
     anchors: Tensor
     """[anchors, 2]: width and height in pixels."""
     corners: Tensor
-    """[boxes, 2]: the left and upper border of the place of each box, in pixels."""
+    """[boxes, 2]: the left and upper border of each box's place, in pixels."""
     responsible: Tensor
-    """[cells]: which box is responsible for each cell's image."""
+    """[cells]: the index of the box that is responsible for each cell's image."""
     objects: Tensor
-    """[cells, 4]: left, top, right and bottom of each cell in pixels."""
+    """[cells, 4]: left, top, right and bottom of each cell, in pixels."""
 
     def __init__(self, features: int, classes: int, grid: int, size: tuple[int, int], reduction: int) -> None:
-        """Make a head for mosaics of `size`, (height, width), whose features are smaller by `reduction`."""
+        """Make a head for mosaics of `size`, (height, width), whose features are smaller by the factor `reduction`."""
         super().__init__()
         self.reduction = reduction
         self.conv = nn.Conv2d(features, len(ANCHORS) * (5 + classes), 1)
@@ -72,14 +71,15 @@ class Detection(nn.Module):
         return torch.cat([centres, sizes, x[..., 4:]], dim=-1)
 
     def loss(self, outputs: Tensor, wanted: Tensor, there: Tensor) -> Tensor:
-        """Return the loss of boxes [batch, boxes, 5 + classes], a scalar: a sum of terms, for each object.
+        """Return the loss of boxes [batch, boxes, 5 + classes]: a scalar, a sum of terms per object.
 
-        `wanted` [batch, cells, classes] is the probability of each class in each cell, `there` [batch, cells] says
-        where an image is. Of responsible boxes the terms are squared errors of position and of the logarithm of size
-        and the cross-entropies of classes; of all boxes the cross-entropy of objectness.
+        `wanted` [batch, cells, classes] is the probability of each class in each cell; `there` [batch, cells] says
+        which cells hold an image. For responsible boxes, the terms are the squared errors of position and of the
+        logarithm of size, and the cross-entropies of classes; for all boxes that are not ignored, the cross-entropy of
+        objectness.
         """
         mine = outputs[:, self.responsible]
-        mine = torch.where(there[..., None], mine, torch.ones_like(mine))  # what is not there may have any size
+        mine = torch.where(there[..., None], mine, torch.ones_like(mine))  # finite terms for blank cells
         middles, sides = (self.objects[:, :2] + self.objects[:, 2:]) / 2, self.objects[:, 2:] - self.objects[:, :2]
         places = ((mine[..., :2] - middles) / self.reduction).square().sum(-1)
         sizes = (mine[..., 2:4] / sides).log().square().sum(-1)
@@ -88,7 +88,7 @@ class Detection(nn.Module):
         held[:, self.responsible] = there.to(held.dtype)
         judged = (held > 0) | ~self._close(outputs.detach(), there)
         sure = F.binary_cross_entropy_with_logits(outputs[..., 4], held, reduction="none")
-        objects = ((places + sizes + kinds) * there).sum()  # nothing is picked out: see `training.step`
+        objects = ((places + sizes + kinds) * there).sum()  # a mask instead of indexing: see `training.step`
         return (objects + (sure * judged).sum()) / there.sum().clamp(min=1)
 
     def _close(self, outputs: Tensor, there: Tensor) -> Tensor:

@@ -1,9 +1,9 @@
-"""Networks that were not made here: classifiers of torchvision by name, and anybody's by an import path.
+"""Networks defined elsewhere: torchvision's classifiers by name, and any others by import path.
 
-Trained elsewhere, they are exported; or they are trained here, with the weights that they come with or from the
-beginning. They take normalised images [batch, 3, height, width]; a fleet sends pixels, uint8 [batch, height, width, 3].
-So their preprocessing is put before them, inside the graph: the shorter side is brought to a size, the centre is cut
-out, and colours are normalised, each only where it is asked for.
+They are exported as trained elsewhere, or trained here, from their own weights or from scratch. Such networks take
+normalised images [batch, 3, height, width], but a fleet sends pixels, uint8 [batch, height, width, 3]. So the
+preprocessing becomes part of the graph, before the network: resizing the shorter side, cropping the centre, and
+normalising the colours, each only if requested.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ from collagebench.models.architecture import described
 
 @dataclass(frozen=True, slots=True)
 class Preprocessing:
-    """What comes before a network; as its `architecture` it says what goes into the whole."""
+    """The preprocessing of a network. It also serves as the `architecture` of a `Foreign`, and describes its input."""
 
     image: tuple[int, int]
-    """Height and width of the images that are sent, in pixels."""
+    """Height and width of the images sent to the model, in pixels."""
     resize: int | None = None
-    """Their shorter side is brought to so many pixels, antialiased; None: as they are."""
+    """Resize the shorter side to this many pixels, antialiased; None to keep the size."""
     crop: int | None = None
-    """A square of so many pixels is cut out of their centre; None: all of them."""
+    """Crop a square of this many pixels along a side from the centre; None for no crop."""
     mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    """Subtracted from each colour, which is from 0 to 1, and what that is then divided by."""
+    """Subtracted from each colour, on a scale of 0 to 1; the result is divided by `std`."""
     std: tuple[float, float, float] = (1.0, 1.0, 1.0)
     dtype: str = "uint8"
 
@@ -54,7 +54,7 @@ class Preprocessing:
 
     @property
     def resized(self) -> tuple[int, int]:
-        """Height and width after the first step, rounded down as torchvision does."""
+        """Height and width after resizing, rounded down as in torchvision."""
         if self.resize is None:
             return self.image
         height, width = self.image
@@ -63,37 +63,37 @@ class Preprocessing:
 
     @property
     def input(self) -> tuple[int, int, int]:
-        """Height, width and channels of what is sent."""
+        """Height, width and channels of the images sent to the model."""
         return (*self.image, 3)
 
     @property
     def head(self) -> None:
-        """None: it is no collage, as are `grid` and `canvas`, and no parity, as are `k` and `code`."""
+        """Always None, like `grid`, `canvas`, `k` and `code`: such a network is neither a collage nor a parity."""
         return None
 
     grid = canvas = k = code = head
 
     @property
     def images(self) -> int:
-        """1, the images in one input, or `added` into one."""
+        """Always 1, like `added`: an input is one image."""
         return 1
 
     added = images
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the fields as JSON knows them."""
+        """Return the fields as JSON values."""
         return described(self)
 
 
 @dataclass(frozen=True, slots=True)
 class Borrowed(Preprocessing):
-    """A network that was made elsewhere and is trained here, as its `architecture`."""
+    """The architecture of a network that is defined elsewhere and trained here."""
 
     role: str = "single"
-    """`single` or `backup`; `coded` is a trained single that takes float32."""
+    """`single` or `backup`, or `coded`, which is a trained single that takes float32."""
     classes: int = 0
     torchvision: str | None = None
-    """The name of a classifier of torchvision, or else an import path in `network`."""
+    """The name of a torchvision classifier; None if `network` holds an import path instead."""
     network: str | None = None
 
     def __post_init__(self) -> None:
@@ -106,21 +106,19 @@ class Borrowed(Preprocessing):
 
     @property
     def name(self) -> str:
-        """What it is called among the models of one dataset."""
+        """Its name among the models of one dataset."""
         return self.role
 
     @property
     def source(self) -> str:
-        """What says which network it is."""
+        """The torchvision name or import path of the network."""
         return str(self.torchvision or self.network)
 
     def made(self) -> Foreign:
-        """Return the network as it is before it is trained; what is random about it is torch's.
+        """Return the untrained network, initialised from torch's global random generator.
 
-        Raises:
-            MissingExtra: torchvision is not installed.
-            ModelError: it cannot be made, or takes no such images.
-            UsageError: there is no such network, or it answers for another number of classes.
+        Raises: MissingExtra: torchvision is not installed. ModelError: the network cannot be made, or cannot take such
+            images. UsageError: there is no such network, or it has another number of classes.
         """
         if self.torchvision:
             network = from_torchvision(self.torchvision, "none", self.classes)[0]
@@ -142,14 +140,14 @@ class Borrowed(Preprocessing):
 
 
 class Foreign(nn.Module):
-    """A network behind its preprocessing."""
+    """A network with its preprocessing in front."""
 
     mean: Tensor
     std: Tensor
     picked: Tensor
 
     def __init__(self, network: nn.Module, architecture: Preprocessing, picked: Sequence[int] | None = None) -> None:
-        """Wrap a network; of its logits only those `picked` are given, in this order."""
+        """Wrap a network; if `picked` is given, only those logits are returned, in this order."""
         super().__init__()
         self.network, self.architecture = network, architecture
         self.picks = picked is not None
@@ -160,34 +158,35 @@ class Foreign(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         """Classify pixels [batch, height, width, 3] of 0 to 255: float32 [batch, classes]."""
         a = self.architecture
-        x = image.permute(0, 3, 1, 2).contiguous().float() / 255  # or some could not view it in another shape
+        x = image.permute(0, 3, 1, 2).contiguous().float() / 255  # contiguous, as some networks call view
         if a.resized != a.image:
             x = F.interpolate(x, a.resized, mode="bilinear", antialias=True, align_corners=False)
         if a.crop:
             top, left = ((side - a.crop) // 2 for side in a.resized)
             x = x[:, :, top : top + a.crop, left : left + a.crop]
         found = self.network((x - self.mean) / self.std)
-        logits: Tensor = getattr(found, "logits", found)  # beside which some have others while they are trained
+        logits: Tensor = getattr(found, "logits", found)  # some also return auxiliary logits in training
         return logits[:, self.picked] if self.picks else logits
 
 
 def from_torchvision(
     name: str, weights: str, classes: int
 ) -> tuple[nn.Module, dict[str, Any], tuple[str, ...], str | None]:
-    """Return torchvision's classifier called `name`, and of its weights preprocessing, categories and name.
+    """Return torchvision's classifier `name`, and the preprocessing, categories and name of its weights.
 
-    `weights` is `default`, which downloads them unless they are there, or `none`, with `classes` random answers.
+    `weights` is `default`, which downloads them unless they are cached, or `none` for a random network of `classes`
+    classes.
 
     Raises:
         MissingExtra: torchvision is not installed.
         UsageError: torchvision has no such classifier.
-        ModelError: the weights cannot be had.
+        ModelError: the weights cannot be obtained.
     """
     try:
         from torchvision import models
     except ImportError:
         raise MissingExtra("--torchvision needs torchvision: pip install 'collagebench[train]'") from None
-    warnings.filterwarnings("ignore", category=FutureWarning, module="torchvision")  # of how some begin
+    warnings.filterwarnings("ignore", category=FutureWarning, module="torchvision")  # from some initialisers
     if name not in models.list_models(module=models):
         raise UsageError(
             f"torchvision has no classifier called {name!r}; it has resnet18 and mobilenet_v3_small, for example"
@@ -196,7 +195,7 @@ def from_torchvision(
         return models.get_model(name, weights=None, num_classes=classes), {}, (), None
     chosen = models.get_model_weights(name)["DEFAULT"]
     try:
-        with contextlib.redirect_stdout(io.StringIO()):  # a download is announced there, and shown beside
+        with contextlib.redirect_stdout(io.StringIO()):  # drop the announcement; stderr shows the progress
             network = models.get_model(name, weights=chosen)
     except (OSError, RuntimeError) as error:
         raise ModelError(f"the weights of {name} cannot be obtained from {chosen.url} ({first_line(error)})") from None
@@ -211,12 +210,10 @@ def from_torchvision(
 
 
 def from_path(path: str) -> nn.Module:
-    """Return what the callable at `package.module:function` makes; modules of the current directory are found as well.
+    """Return the network that the callable at `package.module:function` makes; the current directory is searched, too.
 
-    Raises:
-        UsageError: there is no such callable.
-        CollagebenchError: its module fails when it is imported.
-        ModelError: it fails, or makes no network.
+    Raises: UsageError: there is no such callable. CollagebenchError: its module fails when it is imported. ModelError:
+    it fails, or does not return a network.
     """
     module, _, function = path.partition(":")
     if not (module and function):
@@ -232,15 +229,14 @@ def from_path(path: str) -> nn.Module:
 
 
 def logits_of(network: nn.Module, architecture: Preprocessing) -> int:
-    """Return how many logits a network gives for one image.
+    """Return the number of logits that a network gives for one image.
 
-    Raises:
-        ModelError: it fails at such an image, or gives something else.
+    Raises: ModelError: it fails on such an image, or gives something else.
     """
     try:
         with torch.no_grad():
             logits = Foreign(network, architecture).eval()(torch.zeros((2, *architecture.input), dtype=torch.uint8))
-    except Exception as error:  # whatever a network does not like
+    except Exception as error:  # networks raise anything
         height, width = (architecture.crop, architecture.crop) if architecture.crop else architecture.resized
         raise ModelError(f"the network cannot take images of {height}x{width} pixels ({first_line(error)})") from None
     if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != 2:

@@ -1,9 +1,9 @@
-"""Static quantisation by onnxruntime's own tool: weights and activations as whole numbers of eight bits.
+"""Static quantisation with onnxruntime's tool: weights and activations as eight-bit integers.
 
-Each channel of a weight has a scale of its own. The scales of the activations come from what some training inputs make
-of them (the least and the largest value); the model is written with pairs of QuantizeLinear and DequantizeLinear, which
-onnxruntime turns into integer kernels when it loads the file. Eight-bit numbers are unsigned for activations and signed
-for weights, the combination that processors have instructions for.
+Each channel of a weight has its own scale. The scales of the activations come from calibration: their least and largest
+values on some training inputs. The file contains pairs of QuantizeLinear and DequantizeLinear, which onnxruntime
+replaces by integer kernels when it loads the file. Activations are unsigned and weights signed, the combination that
+processors have instructions for.
 """
 
 from __future__ import annotations
@@ -24,15 +24,14 @@ from collagebench.errors import OutputError, first_line
 def to_int8(model: onnx.ModelProto, inputs: Sequence[NDArray[Any]], kept: Sequence[str] = ()) -> onnx.ModelProto:
     """Return the model quantised to int8, calibrated on `inputs`, each a batch [batch, height, width, 3].
 
-    The nodes named in `kept` go on computing in float32.
+    The nodes named in `kept` stay in float32.
 
-    Raises:
-        OutputError: there is no room for files of a moment.
+    Raises: OutputError: there is no room for temporary files.
     """
     from onnxruntime import quantization
 
     class Batches(quantization.CalibrationDataReader):
-        """What the tool reads its inputs from."""
+        """The calibration inputs, as the tool reads them."""
 
         def __init__(self) -> None:
             self._batches: Iterator[NDArray[Any]] = iter(inputs)
@@ -43,7 +42,7 @@ def to_int8(model: onnx.ModelProto, inputs: Sequence[NDArray[Any]], kept: Sequen
             return None if batch is None else {"image": batch}
 
     before = logging.root.level
-    logging.root.setLevel(logging.ERROR)  # it advises a step that only takes away what the session folds anyway
+    logging.root.setLevel(logging.ERROR)  # it advises a preprocessing step that the session makes superfluous
     try:
         with tempfile.TemporaryDirectory() as directory:
             source, target = Path(directory) / "float32.onnx", Path(directory) / "int8.onnx"

@@ -1,23 +1,23 @@
-"""One family of small convolutional networks that plays every role, from a photograph to a mosaic of many.
+"""One family of small convolutional networks for every role.
 
-A stem that may stride; then stages, each of which widens the features, halves their resolution by taking maxima, and
-refines them by further convolutions; then maxima over the whole image and one linear layer. Layers are of two kinds:
-`residual` ones (He et al., arXiv 1512.03385), and `whitened` ones, which learn faster (the fast CIFAR-10 networks of
-arXiv 2404.00498): a stem that only whitens, and convolutions that begin as identities and have no scale of their own.
-The order convolution, pooling, normalisation is the latter's. What differs by role is what goes in and how often the
-head looks:
+A network has a stem, possibly with a stride; then stages, each of which widens the features, halves their resolution by
+max pooling, and refines them with further convolutions; then max pooling over the whole image and one linear layer.
+There are two kinds of layers: `residual` (He et al., arXiv 1512.03385), and `whitened`, which learn faster (the fast
+CIFAR-10 networks of arXiv 2404.00498). The latter have a stem that only whitens, and convolutions that start as
+identities and have no learnt scale. The order convolution, pooling, normalisation comes from those networks. Roles
+differ in their input and in what the head classifies:
 
-- `single` sees one image. `backup` does the same with fewer multiplications, so that a batch of images costs what one
-  collage does. `coded` is a trained single that takes float32, because coded images leave the range of pixels.
-- `collage` sees a mosaic of grid x grid images. Its features are pooled to grid x grid vectors, one a cell, and the
+- `single` takes one image. `backup` does the same with fewer multiplications, so that a batch of images costs as much
+  as one collage. `coded` is a trained single that takes float32, because coded images leave the range of pixels.
+- `collage` takes a mosaic of grid x grid images. Its features are pooled to grid x grid vectors, one per cell, and the
   linear layer classifies each: the idea of collage inference (arXiv 1904.12222) with a grid in place of that paper's
-  boxes. A stem that strides makes it affordable, and costs it the detail that a single still sees. Blank cells are
-  black. With a detection head it is that paper's own collage model: see `detection`.
-- `parity` sees k images in one, their sum or the images scaled down side by side, and estimates the sum of what the
-  single would say of each (ParM, arXiv 1905.00863).
+  boxes. A stride in the stem makes it affordable, but loses detail that a single still sees. Blank cells are black.
+  With a detection head it is that paper's own collage model: see `detection`.
+- `parity` takes k images in one, summed or scaled down side by side, and estimates the sum of the single's outputs for
+  them (ParM, arXiv 1905.00863).
 
-Inputs are RGB pixels, [batch, height, width, 3], so that no client needs to know how a model was trained; scaling
-happens here, inside the graph.
+Inputs are RGB pixels, [batch, height, width, 3], so that no client needs to know how a model was trained; pixels are
+scaled here, inside the graph.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ from collagebench.models.architecture import Architecture
 from collagebench.models.detection import Detection
 
 WHITENED_FLOOR = 8e-3
-"""Added to the variance along each filter, which keeps it from blowing up noise."""
+"""Added to the variance along each filter, so that whitening does not amplify noise."""
 WHITENED_AT_ONCE = 100
-"""Images whose patches are in memory together."""
+"""Images whose patches are in memory at the same time."""
 LOGIT_SCALE = 0.125
 """Keeps the first logits small, so that the first steps at a high rate do not saturate the loss."""
 
@@ -40,13 +40,13 @@ LOGIT_SCALE = 0.125
 def image_values(pixels: Tensor, added: int = 1) -> Tensor:
     """Turn pixels [batch, height, width, 3] into values [batch, 3, height, width], from -2 to almost 2.
 
-    Where `added` images are summed in each, the values of each image are.
+    If each input is the sum of `added` images, that range holds for each of them, not for the sum.
     """
     return pixels.permute(0, 3, 1, 2).float() / 64 - 2 * added
 
 
 class Convolution(nn.Module):
-    """A 3x3 convolution, maxima of 2x2 if `pool`, normalisation and ReLU, added to its input if `residual`."""
+    """A 3x3 convolution, 2x2 max pooling if `pool`, normalisation and ReLU, added to its input if `residual`."""
 
     def __init__(self, inputs: int, outputs: int, pool: bool = False, residual: bool = False) -> None:
         super().__init__()
@@ -62,7 +62,7 @@ class Convolution(nn.Module):
 
 
 class CellMaxima(nn.Module):
-    """Maxima over cells that share features: a cell takes every feature that lies in it, though in part only."""
+    """Max pooling over cells whose borders cut features: a cell takes every feature that overlaps it."""
 
     def __init__(self, size: tuple[int, int], grid: int) -> None:
         """Divide features of `size`, (height, width), into grid x grid cells."""
@@ -78,7 +78,7 @@ class CellMaxima(nn.Module):
 
 
 class Network(nn.Module):
-    """A network of any role, as its architecture says."""
+    """A network of any role, built from its architecture."""
 
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
@@ -109,7 +109,7 @@ class Network(nn.Module):
         self.classify = nn.Linear(a.widths[-1], a.classes)
 
     def whiten(self, images: Tensor) -> None:
-        """Fix the stem of whitened layers: it turns patches of 2x2 pixels into numbers that vary independently.
+        """Set and freeze the whitening stem, which decorrelates patches of 2x2 pixels.
 
         `images` are some of the training images, [n, height, width, 3].
         """
@@ -130,8 +130,8 @@ class Network(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         """Classify pixels [batch, height, width, 3], uint8 or float32 as the architecture says.
 
-        Returns float32 logits: of a collage [batch, grid * grid, classes] (row-major), else [batch, classes]; of one
-        with a detection head [batch, boxes, 5 + classes].
+        Returns float32 logits: [batch, classes]; for a collage [batch, grid * grid, classes] (row-major), or [batch,
+        boxes, 5 + classes] with a detection head.
         """
         x = self.trunk(self.stem(image_values(image, self.architecture.added)))
         if self.architecture.head == "detection":

@@ -1,4 +1,4 @@
-"""From a trained network to one ONNX file that plain onnxruntime serves, with what it is written inside."""
+"""Export of a trained network to one ONNX file, which plain onnxruntime serves and which contains its description."""
 
 from __future__ import annotations
 
@@ -22,34 +22,36 @@ from collagebench.models.network import Network
 from collagebench.onnx_session import open_session
 
 OPSET = 18
-IR_VERSION = 8  # both are what onnxruntime 1.17 and newer read
+IR_VERSION = 8  # onnxruntime reads both from version 1.17 on
 TOLERANCE = 1e-3
-"""How far a logit of a file may be from the network's; a large one of a network not made here in proportion."""
+"""The most that a logit of the file may differ from the network's; for boxes and foreign networks, relative to large
+values."""
 UNTRAINED = 0.1
-"""The same before a training: random weights may make numbers so large within that their rounding shows."""
+"""The tolerance before training: random weights can make intermediate values so large that rounding shows."""
 ROUNDING = 0.05
-"""How far rounding weights may move the logits, in their standard deviations; more would be a broken file."""
+"""The most that rounding weights may move the logits, in standard deviations of the logits; more means a broken
+file."""
 BATCH = 50
-"""Inputs that go through a network at once."""
+"""Inputs in one call of a network."""
 COMPACTED_FROM = 256
-"""Numbers in a weight that is rounded; smaller ones would save nothing."""
+"""The fewest numbers in a weight that is rounded; rounding smaller weights would save nothing."""
 HALVES_BELOW = 1_000_000
-"""Numbers in the weights of a network that is stored in half precision: a small one loses more to bytes, and has little
-to save."""
+"""A network with fewer weights than this is stored in half precision, not in bytes: it would lose more accuracy and
+save little."""
 
 
 def to_onnx(network: Network | Foreign) -> onnx.ModelProto:
     """Export a network: input `image` [batch, height, width, 3], output `logits`, any batch size.
 
-    Source lines and other traces of the machine that exported it are removed.
+    Source lines and other traces of the exporting machine are removed.
 
     Raises:
         ModelError: torch cannot export it.
     """
     network.eval()
     example = torch.zeros((2, *network.architecture.input), dtype=getattr(torch, network.architecture.dtype))
-    with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):  # on which its failures fill screens
-        warnings.simplefilter("ignore")  # of the exporter's own innards; what it made is checked by `check`
+    with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):  # failures fill screens there
+        warnings.simplefilter("ignore")  # about the exporter's internals; `check` tests the result
         try:
             program = torch.onnx.export(
                 network,
@@ -81,11 +83,12 @@ def to_onnx(network: Network | Foreign) -> onnx.ModelProto:
 
 
 def compact(model: onnx.ModelProto) -> tuple[onnx.ModelProto, str]:
-    """Return the model with its weights stored smaller, and the word for what they are rounded to.
+    """Return the model with rounded weights, which take less space, and the name of the format.
 
-    A large network's are bytes with one scale for each output channel, a quarter of the file; a small one's are in half
-    precision. They become float32 again once, when onnxruntime loads the file, and everything is computed in float32:
-    inference is as fast as before, and the accuracy of a file is that of the weights as they were rounded.
+    A large network's weights become bytes with one scale for each output channel, which makes the file a quarter as
+    large; a small network's become half precision. onnxruntime converts them back to float32 once, when it loads the
+    file, and computes in float32. So inference is as fast as before, and the file's accuracy is that of the rounded
+    weights.
     """
     small = onnx.ModelProto()
     small.CopyFrom(model)
@@ -108,14 +111,14 @@ def compact(model: onnx.ModelProto) -> tuple[onnx.ModelProto, str]:
 
 
 def _in_half(weight: onnx.TensorProto) -> list[onnx.NodeProto]:
-    """Round a weight to half precision where it is stored; return the nodes that make float32 of it."""
+    """Round a weight to half precision in place; return the nodes that convert it to float32."""
     name, numbers = weight.name, onnx.numpy_helper.to_array(weight)
     weight.CopyFrom(onnx.numpy_helper.from_array(numbers.astype(np.float16), f"{name}.half"))
     return [onnx.helper.make_node("Cast", [f"{name}.half"], [name], to=onnx.TensorProto.FLOAT)]
 
 
 def _in_bytes(weight: onnx.TensorProto, graph: onnx.GraphProto) -> list[onnx.NodeProto]:
-    """Round a weight to bytes where it is stored, with scales beside; return the nodes that make float32 of both."""
+    """Round a weight to bytes in place and add its scales; return the nodes that convert both to float32."""
     name, numbers = weight.name, onnx.numpy_helper.to_array(weight)
     largest = np.abs(numbers).max(axis=tuple(range(1, numbers.ndim)), keepdims=True)
     scale = np.where(largest > 0, largest / 127, 1).astype(np.float32)
@@ -129,7 +132,7 @@ def _in_bytes(weight: onnx.TensorProto, graph: onnx.GraphProto) -> list[onnx.Nod
 
 
 def after_convolutions(model: onnx.ModelProto) -> list[str]:
-    """Return the names of the nodes behind the last convolution."""
+    """Return the names of the nodes after the last convolution."""
     last = max(place for place, node in enumerate(model.graph.node) if node.op_type == "Conv")
     return [node.name for node in model.graph.node[last + 1 :]]
 
@@ -144,8 +147,8 @@ def check(network: Network | Foreign, content: bytes, inputs: NDArray[Any], tole
     """Compare the exported model with the network on inputs [batch, height, width, 3]; return the largest difference.
 
     Raises:
-        ModelError: a logit differs by more than `tolerance` (so no class can that is not a tie), is no number, or is
-            another one whenever the network is asked.
+        ModelError: a logit differs by more than `tolerance` (so that only ties can change the class), is not finite, or
+            differs from call to call of the network.
     """
     network.eval()
     with torch.no_grad():
@@ -163,7 +166,7 @@ def check(network: Network | Foreign, content: bytes, inputs: NDArray[Any], tole
         raise ModelError(
             f"the exported model's logits are {got.shape}, the network's {wanted.shape}: the export is broken"
         )
-    # Boxes are in pixels, and logits of others as large as they like: large ones may be off by more, in proportion.
+    # Boxes are in pixels, and foreign networks' logits may be large: for large values the tolerance is relative.
     proportional = network.architecture.head == "detection" or isinstance(network, Foreign)
     unit = np.maximum(np.abs(wanted), 1) if proportional else 1.0
     difference = float((np.abs(got - wanted) / unit).max())
@@ -175,8 +178,7 @@ def check(network: Network | Foreign, content: bytes, inputs: NDArray[Any], tole
 
 
 def tried(network: Network | Foreign) -> None:
-    """Export a network and compare the file with it on one image and on several: before it is trained, to see that it
-    can be exported then.
+    """Check before training that a network can be exported: compare its file with it on one image and on several.
 
     Raises:
         ModelError: torch cannot export it, onnxruntime cannot run it, or `check` refuses the file.
@@ -195,14 +197,14 @@ def tried(network: Network | Foreign) -> None:
 def _ran(content: bytes, inputs: NDArray[Any]) -> NDArray[np.float32]:
     try:
         return answers(content, inputs)
-    except Exception as error:  # whatever onnxruntime does not like
+    except Exception as error:  # onnxruntime raises various exceptions
         raise ModelError(
             f"onnxruntime cannot run the exported model ({first_line(error)}); it must take any number of images"
         ) from None
 
 
 def as_they_are(outputs: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return outputs that are the scores of classes already."""
+    """Return outputs that are scores of classes already."""
     return outputs
 
 
@@ -213,13 +215,12 @@ def moved(
     scores: Callable[[Any], NDArray[np.float32]] = as_they_are,
     skipped: int = 0,
 ) -> tuple[float, int, int]:
-    """Return how far rounding the stored weights moves a model's logits, how many classes that changes, of how many.
+    """Return how far rounding the weights moves a model's logits, how many classes it changes, and of how many.
 
-    The first is the root of the mean squared difference, in standard deviations of the logits, without the first
-    `skipped` numbers of each row (boxes and objectness). `scores` makes scores of classes of outputs.
+    The first is the root mean squared difference, in standard deviations of the logits, without the first `skipped`
+    numbers of each row (boxes and objectness). `scores` turns outputs into scores of classes.
 
-    Raises:
-        ModelError: it is more than ROUNDING.
+    Raises: ModelError: the logits move by more than ROUNDING.
     """
     exact, rounded = answers(whole, inputs), answers(small, inputs)
     logits = exact[..., skipped:]
@@ -239,5 +240,5 @@ def answers(content: bytes, inputs: NDArray[Any]) -> NDArray[np.float32]:
 
 
 def parts(inputs: NDArray[Any]) -> list[NDArray[Any]]:
-    """Return inputs [n, height, width, 3] in batches that fit in memory beside all that a network makes of them."""
+    """Split inputs [n, height, width, 3] into batches whose activations fit in memory."""
     return [inputs[start : start + BATCH] for start in range(0, len(inputs), BATCH)]

@@ -1,4 +1,4 @@
-"""Weights in files of torch's, of whoever saved them: read without running what is in them, and put into a network."""
+"""Weights in torch files from any source: read without executing code from the file, and loaded into a network."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from torch import Tensor, nn
 from collagebench.errors import ModelError
 
 PARALLEL = "module."
-"""What names of weights begin with that were saved from within torch's DistributedDataParallel, or DataParallel."""
+"""Prefix of weight names that were saved from within torch's DistributedDataParallel or DataParallel."""
 COMPILED = "_orig_mod."
-"""What names of weights have in them that were saved from what `torch.compile` made of a network, or of a part."""
+"""Occurs in weight names that were saved from a network, or part of one, compiled by `torch.compile`."""
 
 
 def quietly_loaded(file: Path | io.BytesIO) -> Any:
-    """Return what a file of torch's holds, as long as that is data; of what else it may be, torch only warns.
+    """Return the content of a torch file, if it is only data. torch's warnings are suppressed.
 
     Raises:
-        Exception: whatever torch's unpickler meets.
+        Exception: whatever torch's unpickler raises.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -31,9 +31,9 @@ def quietly_loaded(file: Path | io.BytesIO) -> Any:
 
 
 def weights_in(path: Path) -> tuple[dict[str, Tensor], str]:
-    """Return a state dict, or one under the key `state_dict`, `model_state_dict` or `model`, and the file's sha256.
+    """Return the state dict in a file, also under `state_dict`, `model_state_dict` or `model`, and the file's sha256.
 
-    A checkpoint of `Foreign` has one, too, whose names are given as those of the network within.
+    In a checkpoint of a `Foreign`, the names become those of the wrapped network.
 
     Raises:
         ModelError: the file cannot be read, or holds no weights.
@@ -43,7 +43,7 @@ def weights_in(path: Path) -> tuple[dict[str, Tensor], str]:
         found = quietly_loaded(path)
     except OSError as error:
         raise ModelError(f"checkpoint {path} cannot be read ({error.strerror})") from None
-    except Exception:  # torch raises whatever its unpickler meets
+    except Exception:  # torch's unpickler raises various exceptions
         raise ModelError(f"checkpoint {path} is damaged, or holds more than weights; save a state dict") from None
     if isinstance(found, dict) and "schema" in found:
         found = {key.removeprefix("network."): value for key, value in found["network"].items()}
@@ -56,15 +56,15 @@ def weights_in(path: Path) -> tuple[dict[str, Tensor], str]:
 
 
 def bare(name: str) -> str:
-    """Return the name of a weight without what wrappers of torch put before it."""
+    """Return the name of a weight without what torch's wrappers add to it."""
     return name.replace(COMPILED, "").removeprefix(PARALLEL)
 
 
 def fill(network: nn.Module, path: Path) -> str:
-    """Load what `weights_in` finds in a file into a network; return the file's sha256.
+    """Load the weights of a file, found by `weights_in`, into a network; return the file's sha256.
 
-    Raises:
-        ModelError: the file cannot be read, holds no weights, or another network's; the first that differs is named.
+    Raises: ModelError: the file cannot be read, holds no weights, or another network's; the message names the first
+    weight that differs.
     """
     found, digest = weights_in(path)
     own = network.state_dict()
