@@ -72,7 +72,8 @@ def draw(dataset: Dataset, images: int, among: NDArray[np.int64] | None = None) 
 
     `among` [n] holds the indices to choose from; None for all.
 
-    Raises: DataError: there are no images, one cannot be read, or they do not fit in memory.
+    Raises:
+        DataError: there are no images, one cannot be read, or they do not fit in memory.
     """
     indices = np.arange(len(dataset)) if among is None else among
     if len(indices) == 0:

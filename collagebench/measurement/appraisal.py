@@ -137,7 +137,8 @@ def _accuracy_entry(model: Model, work: _Work, code: Code) -> dict[str, Any]:
 def _accuracy(model: Model, work: _Work, code: Code) -> dict[str, Any]:
     """Return the measurements of a model other than its latency.
 
-    Raises: TooFewImages: the images do not fill one input, or one group.
+    Raises:
+        TooFewImages: the images do not fill one input, or one group.
     """
     sample, advance, entry = work.sample_of(model), work.advance(model), dict[str, Any]()
     runner = session(model, threads=0)

@@ -96,8 +96,11 @@ def by_group(
 ) -> NDArray[np.float64]:
     """Return the share of right answers in each group, averaged over all losses: [groups].
 
-    Args: logits: the model's logits for the coded images, [groups, shares, classes]. labels: the classes of the images,
-    [groups, k]. code: how they were coded. decoder: gives the weights that turn the outputs present into answers.
+    Args:
+        logits: the model's logits for the coded images, [groups, shares, classes].
+        labels: the classes of the images, [groups, k].
+        code: how they were coded.
+        decoder: gives the weights that turn the outputs present into answers.
     """
     losses = present(code)
     found: NDArray[np.float64] = np.mean(

@@ -47,8 +47,10 @@ class Evaluation:
 def evaluate(asked: Evaluation, report: Report) -> dict[str, Any]:
     """Measure the requested models of the dataset's classes on its images.
 
-    Raises: ModelError: no model fits, or a file is missing or damaged. DataError: the images cannot be read or are too
-    few. UsageError: the dataset is unknown, or its options contradict each other.
+    Raises:
+        ModelError: no model fits, or a file is missing or damaged.
+        DataError: the images cannot be read or are too few.
+        UsageError: the dataset is unknown, or its options contradict each other.
     """
     images = _Images(asked)
     known = _fitting(asked, images.dataset)

@@ -117,8 +117,10 @@ class Borrowed(Preprocessing):
     def made(self) -> Foreign:
         """Return the untrained network, initialised from torch's global random generator.
 
-        Raises: MissingExtra: torchvision is not installed. ModelError: the network cannot be made, or cannot take such
-            images. UsageError: there is no such network, or it has another number of classes.
+        Raises:
+            MissingExtra: torchvision is not installed.
+            ModelError: the network cannot be made, or cannot take such images.
+            UsageError: there is no such network, or it has another number of classes.
         """
         if self.torchvision:
             network = from_torchvision(self.torchvision, "none", self.classes)[0]
@@ -212,8 +214,10 @@ def from_torchvision(
 def from_path(path: str) -> nn.Module:
     """Return the network that the callable at `package.module:function` makes; the current directory is searched, too.
 
-    Raises: UsageError: there is no such callable. CollagebenchError: its module fails when it is imported. ModelError:
-    it fails, or does not return a network.
+    Raises:
+        UsageError: there is no such callable.
+        CollagebenchError: its module fails when it is imported.
+        ModelError: it fails, or does not return a network.
     """
     module, _, function = path.partition(":")
     if not (module and function):
@@ -231,7 +235,8 @@ def from_path(path: str) -> nn.Module:
 def logits_of(network: nn.Module, architecture: Preprocessing) -> int:
     """Return the number of logits that a network gives for one image.
 
-    Raises: ModelError: it fails on such an image, or gives something else.
+    Raises:
+        ModelError: it fails on such an image, or gives something else.
     """
     try:
         with torch.no_grad():

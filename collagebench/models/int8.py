@@ -26,7 +26,8 @@ def to_int8(model: onnx.ModelProto, inputs: Sequence[NDArray[Any]], kept: Sequen
 
     The nodes named in `kept` stay in float32.
 
-    Raises: OutputError: there is no room for temporary files.
+    Raises:
+        OutputError: there is no room for temporary files.
     """
     from onnxruntime import quantization
 

@@ -220,7 +220,8 @@ def moved(
     The first is the root mean squared difference, in standard deviations of the logits, without the first `skipped`
     numbers of each row (boxes and objectness). `scores` turns outputs into scores of classes.
 
-    Raises: ModelError: the logits move by more than ROUNDING.
+    Raises:
+        ModelError: the logits move by more than ROUNDING.
     """
     exact, rounded = answers(whole, inputs), answers(small, inputs)
     logits = exact[..., skipped:]

@@ -63,8 +63,9 @@ def bare(name: str) -> str:
 def fill(network: nn.Module, path: Path) -> str:
     """Load the weights of a file, found by `weights_in`, into a network; return the file's sha256.
 
-    Raises: ModelError: the file cannot be read, holds no weights, or another network's; the message names the first
-    weight that differs.
+    Raises:
+        ModelError: the file cannot be read, holds no weights, or another network's; the message names the first weight
+            that differs.
     """
     found, digest = weights_in(path)
     own = network.state_dict()

@@ -162,7 +162,8 @@ def find(models: Iterable[Model], role: str, **traits: Any) -> Model:
     Of models that differ in precision or head, it is the one in float32, with a grid head, unless the traits ask for
     another, such as `precision="int8"`.
 
-    Raises: ModelError: there is no such model, or there are several.
+    Raises:
+        ModelError: there is no such model, or there are several.
     """
     models = list(models)
     fits = [model for model in models if model.role == role and all(getattr(model, t) == v for t, v in traits.items())]
@@ -193,7 +194,8 @@ def find(models: Iterable[Model], role: str, **traits: Any) -> Model:
 def fitting(models: Iterable[Model], classes: tuple[str, ...]) -> list[Model]:
     """Return the models with exactly these classes, in this order.
 
-    Raises: ModelError: there is no such model.
+    Raises:
+        ModelError: there is no such model.
     """
     models = list(models)
     if fits := [model for model in models if model.classes == classes]:

@@ -89,7 +89,8 @@ OWN: dict[str, tuple[str, Callable[[dict[str, Any]], bool], Kind]] = {
 def check_manifest(data: Any, path: Path) -> None:
     """Check `data`, the content of the manifest at `path`.
 
-    Raises: ModelError: it is not a valid list of models, or was written by a newer version.
+    Raises:
+        ModelError: it is not a valid list of models, or was written by a newer version.
     """
     if not isinstance(data, dict):
         raise ModelError(f"{path} is not a manifest of models: it must be an object, not {_shown(data)}; {REMEDY}")
