@@ -1,4 +1,4 @@
-"""What a training was asked for: its images, and a network with layers of ours."""
+"""The images and the built-in layers that a training was asked for."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ if TYPE_CHECKING:
     from collagebench.training.checkpoint import Checkpoint
 
 MOST_PIXELS = 16384
-"""Along a side that images are brought to."""
+"""The most pixels along one side of resized images."""
 
 
 def training_images(dataset: str, data: Path | None, size: int | None, download: bool) -> Dataset:
-    """Open the training images, where there are test images of the same classes as well.
+    """Open the training images, and check that there are test images of the same classes.
 
     Raises:
-        DataError: there are none, or a test image is none.
-        UsageError: they are not divided into both, or classes differ.
+        DataError: there are no images, or a test file is not an image.
+        UsageError: the images are not divided into train/ and test/, or the classes differ.
     """
     if size is not None and not 1 <= size <= MOST_PIXELS:
         raise UsageError(f"--size must be a number of pixels from 1 to {MOST_PIXELS}, not {size}")
@@ -40,16 +40,16 @@ def training_images(dataset: str, data: Path | None, size: int | None, download:
         if alone := [one for one in classes if one not in others]:
             raise UsageError(f"class folder {alone[0]} is only in {data}/{part}; train/ and test/ need the same ones")
     if isinstance(tests, ImageFolder):
-        tests.glance()  # an export hours later would be late to find one that is no image
+        tests.glance()  # or the export, hours later, would find a file that is not an image
     return images
 
 
 def own_layers(
     role: str, images: Dataset, kind: dict[str, Any], shape: dict[str, Any], like: Checkpoint | None
 ) -> Architecture:
-    """Return the architecture of our layers that was asked for: of what `kind` and `shape` do not say, what is usual.
+    """Return the requested architecture of built-in layers; values missing in `kind` and `shape` have their defaults.
 
-    `like` is the single that a parity has the layers of, unless some of its own were named.
+    `like` is the single whose layers a parity takes by default.
 
     Raises:
         UsageError: there is no such network.

@@ -1,12 +1,13 @@
-"""Batches for training: random images, shifted and mirrored, put together into new random inputs at every step.
+"""Training batches: random images, shifted and mirrored, combined into new random inputs at every step.
 
-What an epoch does with each image is drawn at once, from a generator seeded by (seed, epoch), so that a training that
-is resumed at an epoch goes on exactly as if it had never stopped. How images are altered is drawn apart from the order
-that they come in, so that a teacher can be asked about them beforehand, once for the networks of all roles. The pixels
-are moved on the device that holds the images: on a GPU, nothing but the numbers that were drawn travels. Which images
-are mirrored alternates from epoch to epoch: two epochs show every image from both sides, where a coin for each would
-leave half of them as they were. The paste equals `coding.mosaic.mosaic` at full size, many collages at a time; smaller
-ones are made by that itself.
+All random numbers of an epoch are drawn at its start, from a generator seeded by (seed, epoch), so that a training
+resumed at an epoch continues exactly as if it had never stopped. The alterations of images are drawn independently of
+their order, so that a teacher's logits can be computed beforehand, once for the networks of all roles. Pixels are
+altered on the device that holds the images; only the drawn numbers are copied to a GPU.
+
+An image is mirrored in every second epoch: so two epochs show both versions of every image, whereas a coin toss would
+repeat one version for half of them. `paste` equals `coding.mosaic.mosaic` at full size, for many collages at a time;
+collages scaled down to a canvas are made by `mosaic` itself.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 IGNORED = -100
 """The label of a blank cell, which `torch.nn.functional.cross_entropy` leaves out of the loss."""
 GREY = 128
-"""What stands for nothing seen: the value that networks scale to 0."""
+"""The value of hidden pixels, which networks scale to 0."""
 
 
 def paste(images: Tensor, grid: int) -> Tensor:
@@ -46,8 +47,8 @@ def shift_and_mirror(
 ) -> Tensor:
     """Return the `chosen` [n] of images [m, h, w, 3], shifted, and then mirrored where `mirrored` [n] is not 0.
 
-    `rows` and `columns` [n] are from 0 to 2 * `crop`; `crop` leaves an image where it is, less moves it down or right.
-    What comes in at a border is the image's own mirror image.
+    `rows` and `columns` [n] are from 0 to 2 * `crop`. The value `crop` leaves an image where it is; smaller values move
+    it down or right. The image is extended by reflection at its borders.
     """
     h, w = images.shape[1:3]
     down = torch.arange(h, device=images.device) + (rows - crop)[:, None]
@@ -57,22 +58,22 @@ def shift_and_mirror(
 
 
 def _reflected(places: Tensor, side: int) -> Tensor:
-    """Fold places back at 0 and at side - 1."""
+    """Reflect places at 0 and at side - 1."""
     places = places.abs()
     return torch.where(places < side, places, 2 * (side - 1) - places)
 
 
 def cut_out(images: Tensor, tops: Tensor, lefts: Tensor, side: int) -> Tensor:
-    """Hide a square of `side` pixels in each of the images [n, h, w, 3] behind grey (arXiv 1708.04552).
+    """Paint a grey square of `side` pixels over each of the images [n, h, w, 3] (cutout, arXiv 1708.04552).
 
-    `tops` and `lefts` [n] say where it begins; it may reach over the border.
+    `tops` and `lefts` [n] are its upper left corner; it may extend beyond the border.
     """
     sides = torch.full_like(tops, side)
     return images.masked_fill(_rectangles(images, tops, lefts, sides, sides), GREY)
 
 
 def _rectangles(images: Tensor, tops: Tensor, lefts: Tensor, heights: Tensor, widths: Tensor) -> Tensor:
-    """Return which pixels of images [n, h, w, 3] lie in a rectangle for each: bool [n, h, w, 1]."""
+    """Return which pixels of images [n, h, w, 3] lie in their image's rectangle: bool [n, h, w, 1]."""
     h, w = images.shape[1:3]
     down = torch.arange(h, device=images.device) - tops[:, None]
     across = torch.arange(w, device=images.device) - lefts[:, None]
@@ -81,13 +82,13 @@ def _rectangles(images: Tensor, tops: Tensor, lefts: Tensor, heights: Tensor, wi
 
 
 def mix(images: Tensor, others: Tensor, weights: Tensor) -> Tensor:
-    """Mix images [n, h, w, 3] with as many others: `weights` [n] of 256 parts are their own."""
+    """Blend images [n, h, w, 3] with as many others; `weights` [n] of 256 parts are the images' own."""
     own = weights[:, None, None, None]
     return ((images * own + others * (256 - own) + 128) >> 8).to(images.dtype)
 
 
 def altered(images: Tensor, chosen: Tensor, alterations: Tensor, recipe: Recipe) -> Tensor:
-    """Return the `chosen` [n] of images [m, h, w, 3], altered as was drawn for each of the m: see `alter`."""
+    """Return the `chosen` [n] of images [m, h, w, 3], altered by what `alter` drew for each of the m."""
 
     def one(these: Tensor) -> Tensor:
         rows, columns, mirrored, tops, lefts = alterations[:5, these]
@@ -105,7 +106,7 @@ def altered(images: Tensor, chosen: Tensor, alterations: Tensor, recipe: Recipe)
 
 
 def steps(images: int, cells: int, batch: int) -> int:
-    """Return how many batches of `batch` inputs an epoch over `images` makes: full ones, or a single smaller one.
+    """Return the number of batches in an epoch: as many full ones as there are, or else one smaller batch.
 
     Raises:
         DataError: there are too few images for one input.
@@ -117,29 +118,28 @@ def steps(images: int, cells: int, batch: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """One step's inputs and what they were made of, on the device that held the images."""
+    """One step's inputs and what they were made of, on the device of the images."""
 
     inputs: Tensor
     """[batch, height, width, 3], of the architecture's dtype."""
     labels: Tensor
-    """int64 [batch, images an input]; IGNORED where an image is missing."""
+    """int64 [batch, images per input]; IGNORED where an image is missing."""
     own: Tensor
-    """float32 [batch, images an input]: how much of what is shown is the image's own; 1 unless two are mixed."""
+    """float32 [batch, images per input]: the image's own share of what is shown; 1 unless two images are mixed."""
     others: Tensor
-    """int64 [batch, images an input]: the label of the image that has the rest; IGNORED where an image is missing."""
+    """int64 [batch, images per input]: the label of the image that has the rest; IGNORED where an image is missing."""
     there: Tensor
-    """bool [batch, images an input]: whether there is an image."""
+    """bool [batch, images per input]: whether there is an image."""
     pixels: Tensor
-    """uint8 [batch, images an input, h, w, 3]: each image as the inputs have it."""
+    """uint8 [batch, images per input, h, w, 3]: each image as it enters the inputs."""
     images: Tensor
-    """int64 [batch, images an input]: which images."""
+    """int64 [batch, images per input]: the indices of the images."""
     views: Tensor
-    """int64 [batch, images an input]: which of the recipe's views of them, as `Recipe.view` numbers them; or which of
-    its rounds."""
+    """int64 [batch, images per input]: the view of each image, as numbered by `Recipe.view`, or the recipe's round."""
 
 
 def assemble(images: Tensor, architecture: Architecture | Preprocessing) -> Tensor:
-    """Make inputs [n, height, width, 3] of images [n * images an input, h, w, 3], missing ones being black."""
+    """Make inputs [n, height, width, 3] of images [n * images per input, h, w, 3]; missing images are black."""
     if architecture.grid:
         if architecture.canvas:
             groups = images.cpu().numpy().reshape(-1, architecture.images, *images.shape[1:])
@@ -156,23 +156,21 @@ def assemble(images: Tensor, architecture: Architecture | Preprocessing) -> Tens
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
-    """What was drawn for one epoch, on the device that holds the images."""
+    """The random numbers of one epoch, on the device that holds the images."""
 
     chosen: Tensor
-    """int64 [steps, 2, images a step]: of each step, which images, and whether they are there; see `order`."""
+    """int64 [steps, 2, images per step]: for each step the indices of images, and whether they are present; see
+    `order`."""
     alterations: Tensor
     """int64 [11, images]: see `alter`."""
     which: Tensor
-    """int64 scalar: the number of the round, or of the epoch."""
+    """int64 scalar: the number of the round, or of the epoch if the recipe has no rounds."""
 
 
 def drawn(
     images: int, architecture: Architecture | Preprocessing, recipe: Recipe, epoch: int, device: torch.device
 ) -> Epoch:
-    """Draw what an epoch does with so many images.
-
-    An image is mirrored in every second epoch, which ones first is the seed's.
-    """
+    """Draw the random numbers of an epoch over `images` images."""
     together = architecture.images
     count = steps(images, together, recipe.batch)
     inputs = min(recipe.batch, images // together)
@@ -188,7 +186,7 @@ def drawn(
 def batch_of(
     images: Tensor, labels: Tensor, architecture: Architecture | Preprocessing, recipe: Recipe, epoch: Epoch, of: Tensor
 ) -> Batch:
-    """Make one batch of uint8 images [n, h, w, 3] with int64 labels [n]: `of` is a step's part of `Epoch.chosen`."""
+    """Make one batch of uint8 images [n, h, w, 3] with int64 labels [n]; `of` is one step of `Epoch.chosen`."""
     together = architecture.images
     chosen, there = of.unbind()
     shape = (-1, together)
@@ -212,10 +210,11 @@ def batch_of(
 def order(
     images: int, inputs: int, architecture: Architecture | Preprocessing, recipe: Recipe, epoch: int
 ) -> NDArray[np.int64]:
-    """Draw which images an epoch of so many inputs puts into them: [2, inputs * images an input].
+    """Draw which images go into the inputs of an epoch: [2, inputs * images per input].
 
-    The rows are: which of the images; 1 if it is there, 0 for a blank. Of a share of the inputs, `recipe.blanks`, only
-    a uniformly drawn number of first images is there, as in a group that went out before it was full.
+    The rows are the index of the image, and 1 if it is present or 0 for a blank. In a share `recipe.blanks` of the
+    inputs, only the first few images are present, a uniformly drawn number, as in a group that was sent before it was
+    full.
     """
     rng = np.random.default_rng([recipe.seed, epoch])
     together = architecture.images
@@ -227,11 +226,12 @@ def order(
 
 
 def alter(images: int, size: tuple[int, int], recipe: Recipe, which: int) -> NDArray[np.int64]:
-    """Draw how each of so many images of `size`, (height, width), is altered in an epoch, or a round: [11, images].
+    """Draw how each of `images` images of `size`, (height, width), is altered in an epoch or round: [11, images].
 
-    The rows are: its shift as `shift_and_mirror` takes it, rows and columns; 1 if it is mirrored; top and left of what
-    is cut out; how many of 256 parts are its own in a mix; which other image has the rest; and, where that has a
-    rectangle, its top, left, height and width, in the proportions of the image, else height and width are 0.
+    The rows are: its shift in rows and columns, for `shift_and_mirror`; 1 if it is mirrored; top and left of the
+    cutout; its own share in a mix, in 256ths; the index of the other image; and top, left, height and width of the
+    rectangle that shows the other image, in the proportions of the image. Height and width are 0 without a rectangle.
+    An image is mirrored in every second epoch; the seed decides whether it begins in the first.
     """
     rng = np.random.default_rng([recipe.seed, which, 1])
     facing = np.random.default_rng(recipe.seed).random(images) < 0.5

@@ -1,4 +1,4 @@
-"""A training on disk: everything that the next epoch needs, written whole or not at all."""
+"""Checkpoints: everything that the next epoch of a training needs, written atomically."""
 
 from __future__ import annotations
 
@@ -23,28 +23,28 @@ SCHEMA = 6
 
 @dataclass(slots=True)
 class Checkpoint:
-    """A network after some epochs, how it came about, and the optimizer's state to go on from."""
+    """A network after some epochs, its recipe and log, and the optimizers' state from which to continue."""
 
     architecture: Architecture | Borrowed
     recipe: Recipe
     classes: tuple[str, ...]
     epoch: int
-    """Epochs done."""
+    """Epochs completed."""
     network: dict[str, Any]
-    """The weights that are validated and exported: averaged, if the recipe says so."""
+    """The weights that are validated and exported; averaged if the recipe says so."""
     optimizer: dict[str, Any]
     log: list[dict[str, float]]
-    """One row for each epoch done."""
+    """One row for each validated epoch."""
     used: float = 0.0
-    """Seconds that it has taken so far."""
+    """Seconds of training so far."""
     last: dict[str, Any] | None = None
-    """The weights of the last step, to go on from, where those of `network` are averaged; else None."""
+    """The weights of the last step, from which to continue, if those in `network` are averaged; else None."""
     muon: dict[str, Any] | None = None
-    """The state of the optimizer that turns filters, if there is one."""
+    """The state of Muon, if the recipe uses it."""
 
     @property
     def name(self) -> str:
-        """What its files are called: `shapes-single`, `shapes-collage-3x3`, `shapes-parity-k2-addition`."""
+        """The stem of its files' names: `shapes-single`, `shapes-collage-3x3`, `shapes-parity-k2-addition`."""
         return name_of(self.recipe, self.architecture)
 
     def restored(self) -> Network | Foreign:
@@ -55,9 +55,9 @@ class Checkpoint:
         return network
 
     def weights_for(self, architecture: Architecture | Borrowed) -> dict[str, Any]:
-        """Return the weights by the names that another architecture has for them: each stage's first layers are alike.
+        """Return the weights, renamed for another architecture by the stage of each layer and its place in the stage.
 
-        So a network that has one layer more or fewer begins with all the others.
+        So a network with one layer more or fewer can start from all the other layers.
         """
         if isinstance(architecture, Borrowed) or isinstance(self.architecture, Borrowed):
             return self.network
@@ -73,22 +73,22 @@ class Checkpoint:
 
 
 def _places(architecture: Architecture) -> list[tuple[int, int]]:
-    """Return the stage of each layer of the trunk, and which one it is there."""
+    """Return the stage of each layer of the trunk, and its place in the stage."""
     return [(stage, layer) for stage, depth in enumerate(architecture.depths) for layer in range(depth + 1)]
 
 
 def made(architecture: Architecture | Borrowed) -> Network | Foreign:
-    """Return a network before it is trained; raises as `Borrowed.made`."""
+    """Return an untrained network; raises the errors of `Borrowed.made`."""
     return architecture.made() if isinstance(architecture, Borrowed) else Network(architecture)
 
 
 def name_of(recipe: Recipe, architecture: Architecture | Borrowed) -> str:
-    """Return the name that a training's files and its exported model carry."""
+    """Return the name of a training's files and of its exported model."""
     return f"{recipe.dataset}-{architecture.name}"
 
 
 def put(path: Path, content: bytes) -> None:
-    """Write a file of a training or an export, whole or not at all.
+    """Write a file of a training or an export atomically.
 
     Raises:
         OutputError: it cannot be written.
@@ -102,7 +102,7 @@ def put(path: Path, content: bytes) -> None:
 
 
 def save(checkpoint: Checkpoint, path: Path) -> None:
-    """Write a checkpoint, whole or not at all.
+    """Write a checkpoint atomically.
 
     Raises:
         OutputError: it cannot be written.
@@ -118,7 +118,7 @@ def load(path: Path) -> Checkpoint:
     """Read a checkpoint.
 
     Raises:
-        ModelError: there is none, or it is damaged, of a newer version, or no checkpoint of ours.
+        ModelError: it is missing, damaged, of a newer version, or not made by `collagebench train`.
     """
     try:
         stored = io.BytesIO(path.read_bytes())
@@ -128,7 +128,7 @@ def load(path: Path) -> Checkpoint:
         raise ModelError(f"checkpoint {path} cannot be read ({error.strerror})") from None
     try:
         content = quietly_loaded(stored)
-    except Exception:  # torch raises whatever its unpickler meets
+    except Exception:  # torch's unpickler raises various exceptions
         raise ModelError(f"checkpoint {path} is damaged or not a checkpoint; train it again") from None
     if not (isinstance(content, dict) and isinstance(content.get("schema"), int)):
         raise ModelError(
@@ -157,10 +157,6 @@ def load(path: Path) -> Checkpoint:
 
 
 def open_checkpoint(path: Path) -> tuple[Checkpoint, str]:
-    """Read a checkpoint and return it with its sha256.
-
-    Raises:
-        ModelError: there is none, or it is damaged, of a newer version, or no checkpoint of ours.
-    """
+    """Read a checkpoint and return it with its sha256; raises the errors of `load`."""
     checkpoint = load(path)
     return checkpoint, hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,4 +1,4 @@
-"""How far a training has come, which is what its learning rate goes by."""
+"""The progress of a training, which determines its learning rate."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from collagebench.training.recipe import Recipe
 
 
 class Clock:
-    """How far a training has come, by its steps and, if it has a time budget, by its time: whatever is further."""
+    """The progress of a training: by steps or, with a time budget, by steps or time, whichever is further."""
 
     def __init__(self, recipe: Recipe, used: float = 0.0) -> None:
-        """Start to count; `used` are the seconds that were used before."""
+        """Start the clock; `used` are the seconds used before."""
         self._recipe = recipe
         self._begun = time.perf_counter() - used
 
@@ -27,7 +27,7 @@ class Clock:
 
     @property
     def of_epochs(self) -> str:
-        """How many epochs there will be, where that is known."""
+        """`/N` for N epochs, or empty with a time budget, when their number is unknown."""
         return "" if self._recipe.minutes else f"/{self._recipe.epochs}"
 
     def rate_at(self, step: int, total: int) -> float:
@@ -37,5 +37,5 @@ class Clock:
         return self._recipe.rate_after(max(self.share, (step + 1) / total))
 
     def progress(self, done: int, total: int) -> tuple[int, int]:
-        """Return steps done and in all, or, where the time is further, thousandths of it."""
+        """Return the steps done and in all, or, if the time is further, thousandths of the time budget."""
         return (min(round(1000 * self.share), 1000), 1000) if self.share > done / total else (done, total)

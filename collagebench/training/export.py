@@ -1,4 +1,4 @@
-"""From a checkpoint to a measured ONNX file that a manifest lists: in float32, and quantised to int8."""
+"""Export of a checkpoint to ONNX files, in float32 and in int8, which are measured and listed in a manifest."""
 
 from __future__ import annotations
 
@@ -33,23 +33,23 @@ from collagebench.zoo.seen import decodes
 CHECKED = 1000
 """Images on which an exported model is compared with its network."""
 CHECKED_FOREIGN = 100
-"""The same for networks that were not made here, which are larger."""
+"""The same for foreign networks, which are larger."""
 CALIBRATED = 500
-"""Training images by which a quantised model finds its scales."""
+"""Training images on which a quantised model is calibrated."""
 INT8 = "-int8"
-"""What the name of a quantised model has behind that of the other."""
+"""The suffix of a quantised model's name."""
 FACTS = (
     "role", "grid", "head", "boxes", "k", "code", "precision", "dataset", "classes", "image", "accuracy",
     "accuracy_images", "recipe",
 )  # fmt: skip
-"""What is written into a model's file."""
+"""The fields that are written into a model's file."""
 
 
 def images_of(checkpoint: Checkpoint, path: Path, data: Path | None, split: str, download: bool = False) -> Dataset:
-    """Open a split of what a checkpoint was trained on; a public dataset is fetched if `download` says so.
+    """Open a split of the dataset that a checkpoint was trained on; a missing public one is downloaded if `download`.
 
     Raises:
-        UsageError: an imagefolder's directory is not given, or holds other classes.
+        UsageError: the directory of an image folder is not given, or holds other classes.
     """
     name = checkpoint.recipe.dataset
     folders = [data / split, data / checkpoint.classes[0]] if data else []
@@ -67,10 +67,10 @@ def images_of(checkpoint: Checkpoint, path: Path, data: Path | None, split: str,
 
 
 def divided(images: Dataset, data: Path | None) -> Dataset:
-    """Return the training images that a quantised model is calibrated on, if it is known that they are such.
+    """Return the images for the calibration of a quantised model, after checking that they are training images.
 
     Raises:
-        UsageError: they are of a folder that is not divided.
+        UsageError: the folder is not divided into train/ and test/.
     """
     if isinstance(images, ImageFolder) and images.split is None:
         raise UsageError(
@@ -81,11 +81,11 @@ def divided(images: Dataset, data: Path | None) -> Dataset:
 
 
 def single_of(parity: Checkpoint, path: Path, single: Path | None, images: Dataset, out: Path) -> NDArray[np.float32]:
-    """Return what the single that a parity network learned from says of the sampled test images: [images, classes].
+    """Return the logits of a parity's single, its teacher, for the sampled test images: [images, classes].
 
     Raises:
         ModelError: there is no such checkpoint.
-        UsageError: it is another single, or `out` lists another.
+        UsageError: the single found is not the teacher, or `out` lists another single.
     """
     listed = zoo.load(out) if (out / zoo.MANIFEST).exists() else []
     for model in listed:
@@ -113,9 +113,9 @@ def single_of(parity: Checkpoint, path: Path, single: Path | None, images: Datas
 def export(
     checkpoint: Checkpoint, digest: str, images: Dataset, out: Path, own: NDArray[np.float32] | None = None
 ) -> tuple[zoo.Model, str]:
-    """Export one checkpoint into `out`; return the model, and a line that says how good and fast it is.
+    """Export a checkpoint into `out`; return the model, and a line with its accuracy and time.
 
-    `digest` is the checkpoint's sha256, `own` is as in `measured`.
+    `digest` is the checkpoint's sha256; `own` is as in `measured`.
     """
     architecture = checkpoint.architecture
     network = checkpoint.restored()
@@ -147,12 +147,10 @@ def exported(
     own: NDArray[np.float32] | None = None,
     ordered: bool = True,
 ) -> tuple[zoo.Model, str]:
-    """Write a network's file, measured on a sample, into the model's directory; return the model and a line about it.
+    """Export a network into the model's directory and measure it; return the model and a line about it.
 
-    `ordered` says whether its classes are known to be in the order of the images'.
-
-    Weights of our own networks are rounded (`onnx_export.compact`), those of others stay as they are. `own` is as in
-    `measured`.
+    Weights of the built-in networks are rounded (`onnx_export.compact`), those of foreign networks are not. `ordered`
+    says whether its classes are known to be in the order of the images' classes. `own` is as in `measured`.
     """
     whole = onnx_export.to_onnx(network)
     exact = onnx_export.describe(whole, {})
@@ -181,7 +179,7 @@ def exported(
 
 
 def _doubt(model: zoo.Model, accuracy: Share, sample: Sample, ordered: bool) -> str:
-    """Return what to think of a model that is worse than guessing, or is not shown to be any better."""
+    """Return a caveat about a model that is worse than guessing, or not shown to be better; empty for others."""
     most = float(np.bincount(sample.labels).max() / len(sample.labels))
     low, high = accuracy.ci95 or (0.0, 1.0)
     if model.role == "coded" or low > most:  # a coded model has the weights of the single
@@ -201,7 +199,7 @@ def exported_int8(
 ) -> str:
     """Quantise an exported model, calibrated on training images; return a line about its accuracy and time.
 
-    It goes beside the other, under its name with `-int8`.
+    Its name is that of the exported model with the suffix `-int8`.
     """
     quiet = inputs_of(model, draw(training, CALIBRATED), CALIBRATED)
     proto = onnx_export.to_onnx(network)
@@ -223,15 +221,15 @@ def exported_int8(
 
 
 def inputs_of(model: zoo.Model, sample: Sample, images: int) -> list[NDArray[Any]]:
-    """Return inputs of a model, [height, width, 3] each, made of about so many images."""
+    """Return inputs of a model, [height, width, 3] each, made of about `images` images."""
     groups, _ = sample.groups(together(model))
     return [encoded(model, list(group)) for group in groups[: -(-images // together(model))]]
 
 
 def forget_parities(single: zoo.Model) -> Iterator[str]:
-    """Take parities out of the manifest that learnt from another single than this; yield a line about each.
+    """Remove parities with another teacher than this single from the manifest; yield a line about each.
 
-    What they answer fits the single that they learnt from, and no other.
+    A parity's output fits only the single that it was trained with.
     """
     models = zoo.load(single.directory)
     gone = [
@@ -247,13 +245,13 @@ def forget_parities(single: zoo.Model) -> Iterator[str]:
 
 
 def listed(model: zoo.Model, proto: Any, accuracy: Share) -> zoo.Model:
-    """Write a model's file with what is known of it inside, enter it in the manifest, and return it as it is there.
+    """Write a model's file, with its facts inside, and add it to the manifest; return the completed entry.
 
-    What was quantised of the model that had its name before is no longer listed, nor are models whose file is gone.
+    A quantised version of an earlier model of this name is no longer listed, nor are models whose file is missing.
     """
     model = replace(model, accuracy=accuracy.count / accuracy.of, accuracy_images=accuracy.of)
     facts = {fact: getattr(model, fact) for fact in FACTS}
-    if "epoch" in model.recipe:  # trained here: the digest of a checkpoint, whose log holds times, is the manifest's
+    if "epoch" in model.recipe:  # the checkpoint's log holds times, so its digest is only in the manifest
         facts["recipe"] = {name: value for name, value in model.recipe.items() if name != "checkpoint"}
     content = onnx_export.describe(proto, facts)
     model = replace(model, sha256=hashlib.sha256(content).hexdigest(), bytes=len(content), macs=max(model.macs, 1))

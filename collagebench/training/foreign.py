@@ -1,4 +1,4 @@
-"""A classifier that was not made here: exported, measured and listed like ours, or trained here first."""
+"""Foreign classifiers: exported, measured and listed like the built-in ones, or trained here first."""
 
 from __future__ import annotations
 
@@ -26,34 +26,34 @@ from collagebench.training.export import divided, exported, exported_int8, forge
 from collagebench.workload.dataset import Dataset, open_dataset
 
 MEASURED = 5000
-"""Test images that such a model is measured on, at most."""
+"""The most test images that a foreign model is measured on."""
 IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
-"""What torchvision's own recipes normalise colours by."""
+"""The normalisation of colours in torchvision's own recipes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Brought:
-    """Which network is meant, and what for."""
+    """The network to export, and its purpose."""
 
     role: str
     """`single` or `backup`."""
     dataset: str
-    """One of the names that `open_dataset` knows."""
+    """One of the names of `open_dataset`."""
     called: str
-    """What the dataset is called in the manifest."""
+    """The name of the dataset in the manifest."""
     data: Path | None = None
     download: bool = False
     torchvision: str | None = None
-    """A classifier of torchvision, or else an import path in `network`."""
+    """The name of a torchvision classifier; None if `network` holds an import path instead."""
     network: str | None = None
     weights: str | None = None
-    """Of torchvision's classifiers: `default` or `none`."""
+    """Weights of a torchvision classifier: `default` or `none`."""
     checkpoint: Path | None = None
-    """A state dict."""
+    """A file with a state dict."""
     size: int | None = None
-    """Pixels along a side of the square images that are sent; None: what weights or images have themselves."""
+    """Pixels along one side of the square images that are sent; None for the size of the weights or images."""
     before: tuple[tuple[str, Any], ...] = ()
-    """What is known of the preprocessing: `resize`, `crop`, `mean`, `std`."""
+    """Options that set the preprocessing: `resize`, `crop`, `mean`, `std`."""
 
     def __post_init__(self) -> None:
         if (self.torchvision is None) == (self.network is None):
@@ -86,17 +86,17 @@ def borrow(
     start: Path | None,
     before: dict[str, Any],
 ) -> tuple[Borrowed, dict[str, Tensor] | None, str | None]:
-    """Return the architecture of a network that is to be trained, weights to begin with, and what these are called.
+    """Return the architecture of a foreign network to train, its initial weights, and their name.
 
-    Exactly one of `torchvision`, a classifier's name, and `network`, an import path, is given. `weights` are
-    torchvision's, `default` or `none`; `start` is a file with others, used where they fit, which are called by its
-    sha256; what `network` makes may have weights already. `before` is what is known of the preprocessing: `resize`,
-    `mean`, `std`; what torchvision's weights want is done where it is not said otherwise.
+    Either `torchvision`, a classifier's name, or `network`, an import path, is given. `weights` are torchvision's,
+    `default` or `none`. `start` is a file with other weights, used where they fit; their name is its sha256. A network
+    from `network` may come with weights. `before` sets the preprocessing: `resize`, `mean`, `std`; by default it is
+    that of torchvision's weights.
 
     Raises:
         MissingExtra: torchvision is not installed.
-        UsageError: options disagree, or there is no such network.
-        ModelError: the weights cannot be had.
+        UsageError: options contradict each other, or there is no such network.
+        ModelError: the weights cannot be obtained.
     """
     if torchvision and network:
         raise UsageError("name one network, with --torchvision or with --network")
@@ -114,11 +114,11 @@ def borrow(
         pretrained, its, _, called = from_torchvision(torchvision, "default", len(images.classes))
         found = Foreign(pretrained, Preprocessing(images.size[:2])).state_dict()
         wanted = {"resize": its["crop"], "mean": its["mean"], "std": its["std"]}
-        if getattr(pretrained, "transform_input", False):  # with weights, it undoes that by itself, to have these
+        if getattr(pretrained, "transform_input", False):  # it then converts its input to these values itself
             wanted |= {"mean": (0.5,) * 3, "std": (0.5,) * 3}
     elif start:
         found, called = weights_in(start)
-        found = {bare(key): value for key, value in found.items()} | found  # whichever fits
+        found = {bare(key): value for key, value in found.items()} | found  # with and without wrappers' prefixes
         found = {f"network.{key}": value for key, value in found.items()}
     said = {key: value for key, value in before.items() if value is not None}
     return (
@@ -136,11 +136,11 @@ def borrow(
 
 
 def bring(asked: Brought, out: Path, int8: bool) -> Iterator[str]:
-    """Export what was asked for, and of a single `coded` as well; yield a line about each file.
+    """Export the requested network, a single also as `coded`; yield a line about each file.
 
     Raises:
-        UsageError: the classes of network and dataset disagree, or options do.
-        ModelError: the network or its weights cannot be had, or do not fit each other.
+        UsageError: the classes of network and dataset differ, or options contradict each other.
+        ModelError: the network or its weights cannot be obtained, or do not fit each other.
         DataError: images cannot be read.
     """
     images = open_dataset(asked.dataset, asked.data, "test", download=asked.download)
@@ -150,7 +150,7 @@ def bring(asked: Brought, out: Path, int8: bool) -> Iterator[str]:
     size = (side, side) if side is not None and asked.dataset == "imagefolder" else images.size[:2]
     images = open_dataset(asked.dataset, asked.data, "test", size)
     architecture = Preprocessing(size, **before)
-    logits = logits_of(network, architecture)  # after which lazy layers have weights
+    logits = logits_of(network, architecture)  # this also initialises lazy layers
     digest = fill(network, asked.checkpoint) if asked.checkpoint else None
     picked = _picked(asked, logits, images, categories)
     training = _training(asked, size) if int8 else None
@@ -183,9 +183,7 @@ def bring(asked: Brought, out: Path, int8: bool) -> Iterator[str]:
 
 
 def _network(asked: Brought, classes: int) -> tuple[nn.Module, dict[str, Any], Sequence[str], dict[str, Any]]:
-    """Return the network, before a checkpoint fills it, its preprocessing, the classes that its weights name, and what
-    is to be known of it later.
-    """
+    """Return the network, without the checkpoint, its preprocessing, its weights' categories, and its recipe."""
     if asked.torchvision:
         network, before, categories, weights = from_torchvision(asked.torchvision, asked.weights or "none", classes)
         before = before or IMAGENET
@@ -197,7 +195,7 @@ def _network(asked: Brought, classes: int) -> tuple[nn.Module, dict[str, Any], S
 
 
 def _picked(asked: Brought, logits: int, images: Dataset, categories: Sequence[str]) -> list[int] | None:
-    """Return which logits are those of the images' classes; None for all of them."""
+    """Return the indices of the logits of the images' classes; None for all logits."""
     if logits == len(images.classes):
         return None
     if set(images.classes) <= set(categories):
@@ -210,5 +208,5 @@ def _picked(asked: Brought, logits: int, images: Dataset, categories: Sequence[s
 
 
 def _training(asked: Brought, size: tuple[int, int]) -> Dataset:
-    """Return the images that a quantised model is calibrated on."""
+    """Return the images for the calibration of a quantised model."""
     return divided(open_dataset(asked.dataset, asked.data, "train", size), asked.data)

@@ -1,14 +1,17 @@
 """The training loop: new random inputs at every step, one seed, a learning rate that rises and falls once.
 
-Stochastic gradient descent with Nesterov momentum, or, for filters, Muon. A network that classifies is trained by its
-labels, smoothed, and by its teacher's answers where it has a teacher (distillation, arXiv 1503.02531); missing images
-count for nothing. A parity network is trained by the mean squared error to the sum of its teacher's logits over the
-images that are there (ParM, arXiv 1905.00863); a detection head by the loss of `models.detection`. Arithmetic is
-bfloat16 where the processor has it natively. After each epoch, or every few, the held-out images are classified, a
-line is added to a CSV file and the whole state is saved; on a processor, a training that resumes from there ends in the
-same weights as one that never stopped, unless it has a time budget: then the learning rate follows the clock.
-A GPU holds all images and what the teacher says of them, if they fit, and is not waited for within an epoch; what one
-step is, and how a GPU is told only once, is in `step`.
+The optimizer is SGD with Nesterov momentum, or, for filters, Muon. A classifying network is trained on smoothed labels,
+and, if it has a teacher, on labels and the teacher's answers (distillation, arXiv 1503.02531); missing images are
+ignored. A parity network is trained by the mean squared error to the sum of its teacher's logits over the images
+present (ParM, arXiv 1905.00863), and a detection head by the loss of `models.detection`. Arithmetic is bfloat16 where
+the processor supports it natively.
+
+After every epoch, or every few, the held-out images are classified, a line is added to a CSV file and the whole state
+is saved. On a CPU, a training resumed from there ends with the same weights as one that never stopped, unless it has a
+time budget: then the learning rate follows the clock.
+
+A GPU holds all images and the teacher's logits, if they fit, and Python does not wait for it within an epoch. `step`
+describes one step, and how a GPU records it.
 """
 
 from __future__ import annotations
@@ -41,9 +44,9 @@ from collagebench.training.step import Step, fastest, placed
 from collagebench.workload.dataset import HELD_OUT, Dataset
 
 WHITENED_BY = 5000
-"""How many images a stem is whitened by, at most."""
+"""The most images that a whitening stem is computed from."""
 Report = Callable[[int, int, str], None]
-"""Told steps done, steps in all, and a line to show."""
+"""Called with the steps done, the steps in all, and a line to show."""
 
 
 def train(
@@ -61,17 +64,18 @@ def train(
 ) -> Checkpoint:
     """Train a network on a dataset's training split and return its last checkpoint.
 
-    The checkpoint lies at `path` after every epoch, or every `recipe.every`, and the log beside it with the suffix
-    `.csv`. `teacher` is a single's logits of every view of every image, [views, images, classes]; where singles are
-    asked about inputs, they are `live`, or have been asked, and `rounds` are their mean logits, [rounds, images not
-    held out, classes]. `start` holds weights to begin with, used where their shapes agree. `before` are seconds of the
-    time budget that are used already.
+    The checkpoint is saved to `path` after every `recipe.every` epochs, and the log beside it with the suffix `.csv`.
+
+    `teacher` holds a single's logits for every view of every image, [views, images, classes]. If singles are asked
+    about the student's inputs instead, they are `live`, or `rounds` holds their mean logits, [rounds, images not held
+    out, classes]. `start` holds initial weights, used where their shapes agree. `before` is the number of seconds of
+    the time budget that are already used.
 
     Raises:
         DataError: an image cannot be read, or there are too few.
         ModelError: the training diverged.
-        UsageError: no weights of `start` fit, though the recipe names it, nothing can be trained, or the time is over
-            before the first step.
+        UsageError: no weights of `start` fit although the recipe names it, nothing can be trained, or the time budget
+            ends before the first step.
         OutputError: the checkpoint or the log cannot be written.
     """
     begun = time.perf_counter() - before
@@ -81,7 +85,7 @@ def train(
 
     held_out = np.arange(len(dataset)) % HELD_OUT == 0
     used = np.flatnonzero(~held_out)
-    watched = np.random.default_rng(recipe.seed).permutation(np.flatnonzero(held_out))  # collages of mixed classes
+    watched = np.random.default_rng(recipe.seed).permutation(np.flatnonzero(held_out))  # so that collages mix classes
     if len(missing := np.setdiff1d(np.arange(len(dataset.classes)), dataset.labels[used])):
         raise DataError(
             f"class {dataset.classes[missing[0]]} has no image left to learn from, because one in {HELD_OUT} of all "
@@ -105,7 +109,7 @@ def train(
         fitting = {key: start[key] for key in own if key in start and start[key].shape == own[key].shape}
         if any(value.ndim > 1 for value in fitting.values()):
             network.load_state_dict(own | fitting)
-        elif recipe.start:  # and not what a parity's single is begun with where nobody says
+        elif recipe.start:  # not the default start of a parity from its single
             raise UsageError(f"no weights of --start fit a {architecture.name} with these layers; drop it")
     if not any(parameter.requires_grad for parameter in network.parameters()):
         raise UsageError(f"the {architecture.name} has no trainable weights; `collagebench export` takes it as it is")
@@ -143,7 +147,7 @@ def train(
             since, done = time.perf_counter(), 0
             step.losses.zero_()
         network.train()
-        if isinstance(network, Foreign):  # which may draw numbers, as dropout does
+        if isinstance(network, Foreign):  # which may draw random numbers, as dropout does
             seed_all(int(np.random.SeedSequence([recipe.seed, epoch]).generate_state(1)[0]))
         of_epoch = drawn(len(images), architecture, recipe, epoch, images.device)
         step.begin(of_epoch)
@@ -198,14 +202,14 @@ def train(
 
 
 def seed_all(seed: int) -> None:
-    """Seed the generators that a network may draw from: torch's, numpy's global one and Python's."""
+    """Seed the random generators that a network may use: torch's, numpy's global one and Python's."""
     torch.manual_seed(seed)
     np.random.seed(seed % 2**32)
     random.seed(seed)
 
 
 def written(path: Path) -> tuple[int, int] | None:
-    """Return what changes whenever a file is written, as `save` does it; None of a file that is not there."""
+    """Return the file's inode and modification time, which change with every `save`; None if it does not exist."""
     try:
         found = path.stat()
     except FileNotFoundError:
@@ -219,14 +223,14 @@ def on_cpu(network: Network | Foreign) -> dict[str, Tensor]:
 
 
 def home_of(size: int, device: torch.device) -> torch.device:
-    """Return where so many bytes of images live while a network on `device` is trained: there, if that leaves space."""
+    """Return where to keep `size` bytes of images while training on `device`: there, if enough memory remains."""
     if device.type == "cuda" and size > torch.cuda.mem_get_info()[0] / 2:
         return torch.device("cpu")
     return device
 
 
 def in_memory(dataset: Dataset, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
-    """Return images of a dataset.
+    """Load images of a dataset.
 
     Raises:
         DataError: an image cannot be read, or they do not fit in memory.
@@ -244,16 +248,16 @@ def held_out_accuracy(
     labels: NDArray[np.int64],
     teacher: NDArray[np.float32] | None = None,
 ) -> float:
-    """Return the share of the images that the network classifies rightly, in full inputs; NaN without a full one.
+    """Return the share of the images that are classified correctly, in full inputs; NaN without a full input.
 
-    Of a parity network it is the share of the images that are classified rightly by what it answers less the logits of
-    all others, `teacher` [images, classes].
+    For a parity network, each image is classified by the network's output minus the logits of the other images,
+    `teacher` [images, classes].
     """
     network.eval()
     architecture = network.architecture
     together = architecture.images
     device = next(network.parameters()).device
-    at_once = 256 if isinstance(architecture, Architecture) else 32  # others' layers may be large
+    at_once = 256 if isinstance(architecture, Architecture) else 32  # foreign layers may be large
     right, judged, step = 0, 0, together * max(at_once // together, 1)
     for start in range(0, len(images), step):
         x, y = images[start : start + step], labels[start : start + step]
@@ -275,7 +279,7 @@ def held_out_accuracy(
 
 
 def write_log(log: list[dict[str, float]], path: Path) -> None:
-    """Write one line for each epoch as CSV, whole or not at all."""
+    """Write the log as CSV, one line for each row, atomically."""
     text = io.StringIO()
     writer = csv.DictWriter(text, list(log[0]))
     writer.writeheader()

@@ -1,4 +1,4 @@
-"""What a training makes small: one loss for each kind of network, with the teacher's part in it."""
+"""The losses: one for each kind of network, with the teacher's part."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ def loss_of(
 ) -> Tensor:
     """Return the loss of one batch, a scalar.
 
-    `logits` is [batch, classes] of a parity network, else [batch, ..., classes] with one row an image, or what the head
-    `detection` gives; `wanted` is what the teacher says of each image, logits [batch, images an input, classes].
+    `logits` is [batch, classes] for a parity network, else [batch, ..., classes] with one row per image, or the output
+    of the head `detection`. `wanted` holds the teacher's logits for each image, [batch, images per input, classes].
     """
     of_batch = (batch.labels, batch.others, batch.own, batch.there)
     labels, others, own, there = (field.to(logits.device) for field in of_batch)
@@ -37,7 +37,7 @@ def loss_of(
         ]
         total = torch.lerp(*losses, own.flatten()).sum() if recipe.mixed else losses[0].sum()
         return total / there.sum()
-    if logits.shape[:-1].numel() != labels.numel():  # one answer for all images of an input: a parity
+    if logits.shape[:-1].numel() != labels.numel():  # a parity: one row for all images of an input
         return F.mse_loss(logits, (wanted * there[..., None]).sum(1))
     labels = labels.masked_fill(own < 1, IGNORED).flatten()
     rows, wanted, there = logits.flatten(0, -2), wanted.flatten(0, -2), there.flatten()
@@ -45,17 +45,18 @@ def loss_of(
     hard = F.cross_entropy(rows, labels, ignore_index=IGNORED, reduction="sum") / known
     t = recipe.temperature
     apart = F.kl_div(F.log_softmax(rows / t, 1), F.log_softmax(wanted / t, 1), reduction="none", log_target=True)
-    soft = (apart.sum(1) * there).sum() / there.sum()  # nothing is picked out: a GPU would have to wait for the number
+    soft = (apart.sum(1) * there).sum() / there.sum()  # a mask, as indexing would make the GPU wait
     return (1 - recipe.distillation) * hard + recipe.distillation * t**2 * soft
 
 
 def wanted_classes(
     labels: Tensor, others: Tensor, own: Tensor, wanted: Tensor | None, recipe: Recipe, classes: int
 ) -> Tensor:
-    """Return how probable each class should be for each image, [batch, images an input, classes]: blanks at random.
+    """Return the target probability of each class for each image, [batch, images per input, classes].
 
-    By the labels, and by as much as the recipe says by the teacher, or else smoothed; of a mixed image by the teacher
-    alone, or else by the labels of both.
+    It comes from the labels and, with the recipe's weight, from the teacher; without a teacher the labels are smoothed.
+    For a mixed image it comes from the teacher alone, or, without one, from the labels of both images. Values for
+    blanks are arbitrary.
     """
     one, other = (F.one_hot(some.clamp(min=0), classes).float() for some in (labels, others))
     hard = torch.lerp(other, one, own[..., None])

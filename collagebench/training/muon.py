@@ -1,10 +1,10 @@
-"""Muon: an optimizer for filter banks that turns them, all directions alike, and leaves their size as it is.
+"""Muon: an optimizer for filter banks, whose steps are orthogonal matrices and leave a bank's norm unchanged.
 
-Momentum is gathered as in SGD; then all singular values of what was gathered, as a matrix [filters, weights of each],
-are brought near one by a few steps of a Newton-Schulz iteration, so that a step moves along every direction by about as
-much (K. Jordan et al., "Muon: An optimizer for hidden layers in neural networks", 2024; on a larger scale arXiv
-2502.16982). A normalisation follows each filter bank, so its size does not count, and is held: the rate is the share of
-its size that a bank is moved by in one step (as in the fast CIFAR-10 networks of arXiv 2404.00498).
+Momentum accumulates as in SGD. Then a few steps of a Newton-Schulz iteration bring all singular values of the momentum,
+as a matrix [filters, weights of each], close to one, so that a step moves about equally far in every direction (K.
+Jordan et al., "Muon: An optimizer for hidden layers in neural networks", 2024; at larger scale arXiv 2502.16982). Each
+filter bank is followed by a normalisation, so its norm has no effect and is kept constant. The rate is the length of a
+step relative to that norm (as in the fast CIFAR-10 networks of arXiv 2404.00498).
 """
 
 from __future__ import annotations
@@ -15,22 +15,22 @@ import torch
 from torch import Tensor
 
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
-"""Of the polynomial that brings singular values from nearly 0 up into about 0.7 to 1.2 within few steps."""
+"""Coefficients of the polynomial that brings singular values, even small ones, to about 0.7 to 1.2 in a few steps."""
 ITERATIONS = 3
 MOMENTUM = 0.6
-"""Share of what was gathered that is kept at each step; that of all other parameters is the recipe's."""
+"""Share of the accumulated momentum kept at each step; for all other parameters it is the recipe's."""
 
 
 class Muon(torch.optim.Optimizer):
-    """Turn filter banks, parameters [filters, channels, height, width] of which each is followed by a normalisation."""
+    """Optimizer for filter banks [filters, channels, height, width], each followed by a normalisation."""
 
     def __init__(self, banks: Iterable[Tensor], rate: float, dtype: torch.dtype = torch.bfloat16) -> None:
-        """`rate` is relative to a bank's size, and so has no unit; `dtype` is what matrices are multiplied in."""
+        """`rate` is relative to a bank's norm; `dtype` is that of the matrix products."""
         super().__init__(banks, {"lr": rate, "momentum": MOMENTUM})
         self._dtype = dtype
 
     def step(self) -> None:
-        """Take one step along Nesterov's momentum of the gradients: banks of one shape together, as one product."""
+        """Take one step with Nesterov momentum; banks of the same shape share one batched product."""
         with torch.no_grad():
             for group in self.param_groups:
                 alike: dict[torch.Size, list[tuple[Tensor, Tensor]]] = {}
@@ -56,7 +56,7 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonal(matrices: Tensor, dtype: torch.dtype = torch.bfloat16) -> Tensor:
-    """Return about the orthogonal factors of matrices [..., m, n]: their singular values become 0.7 to 1.2."""
+    """Return approximate orthogonal factors of matrices [..., m, n]: their singular values become 0.7 to 1.2."""
     x = matrices.to(dtype)
     x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)
     tall = x.shape[-2] > x.shape[-1]

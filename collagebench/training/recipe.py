@@ -1,4 +1,4 @@
-"""What a training does, written down: with the same recipe, data and thread count it makes the same model."""
+"""Recipes: the arguments of a training. The same recipe, data and thread count give the same model."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import Any
 from collagebench.errors import UsageError
 
 VIEWS = ("image", "shifts", "inputs")
-"""A teacher sees an image as it is and mirrored; or also shifted by every shift that there is; or just what its student
-sees, whatever was done to it: asked anew at every step, or beforehand where there is a number of rounds."""
+"""What a teacher sees: the image as it is and mirrored; or each of these with every possible shift; or exactly what its
+student sees, with all alterations. In the last case it is asked at every step, or beforehand if the recipe has
+rounds."""
 MOST_THREADS = 1024
 
 
@@ -19,60 +20,61 @@ class Recipe:
     """The arguments of a training, besides the data and the architecture."""
 
     dataset: str
-    """The name that the model's dataset goes by."""
+    """The name of the model's dataset."""
     seed: int = 0
     epochs: int = 20
-    """How often every training image is used, at most, if there is a time budget."""
+    """How often every training image is used; with a time budget, the most."""
     minutes: float | None = None
-    """The time that it may take, all but the last look at the held-out images; None for as long as the epochs take."""
+    """The time budget, without the last validation; None for no limit."""
     batch: int = 64
     """Inputs (images, collages or parities) in one step."""
     rate: float = 0.2
-    """The peak of the learning rate, which rises and falls in straight lines."""
+    """The peak of the learning rate, which rises and falls linearly."""
     warmup: float = 0.2
     """Share of the steps in which it rises."""
     momentum: float = 0.9
     weight_decay: float = 5e-4
-    """Of the weights; normalisation and biases are left alone."""
+    """Weight decay, not applied to normalisation and biases (but see `bias_rate`)."""
     label_smoothing: float = 0.1
-    """Share of the label that is spread over all classes, where there is no teacher."""
+    """Share of the label that is spread over all classes, if there is no teacher."""
     crop: int = 0
-    """Every image is shifted by up to this many pixels, its border mirrored."""
+    """Every image is shifted by up to this many pixels, with its border reflected."""
     flip: bool = True
     """Every image is mirrored left to right in every second epoch."""
     cutout: int = 0
     """Side in pixels of a grey square that hides a part of every image (arXiv 1708.04552); 0 for none."""
     mix: float = 0.0
-    """Share of the images that are mixed with another, in a random ratio (arXiv 1710.09412). Where there is a teacher,
-    it alone says what such an image is; else the labels of both, in the same ratio."""
+    """Share of the images that are mixed with another, in a random ratio (arXiv 1710.09412). The target of such an
+    image is the teacher's answer alone, or, without a teacher, both labels in the same ratio."""
     cutmix: float = 0.0
-    """Share of the images in which a rectangle of random size shows another image (arXiv 1905.04899), judged alike."""
+    """Share of the images in which a rectangle of random size shows another image (arXiv 1905.04899), with targets as
+    for `mix`."""
     blanks: float = 0.5
-    """Share of the collages (parities) that are not full: a random number of first cells is filled."""
+    """Share of the collages (parities) that are not full: only a random number of the first cells is filled."""
     teacher: str | None = None
-    """sha256 of the checkpoint, or the model, of the single that it is distilled from, or of several, with + between;
-    None without."""
+    """sha256 of the checkpoint or model of the single that is the teacher, or of several, joined by +; None without a
+    teacher."""
     start: str | None = None
-    """sha256 of the checkpoint whose weights it begins with, or the name of torchvision's; None of random ones, a
-    parity's being its teacher's."""
+    """sha256 of the checkpoint with the initial weights, or the name of torchvision's weights. None for random weights,
+    or, for a parity, its teacher's."""
     distillation: float = 0.8
     """Weight of the teacher's answers in the loss; the labels have the rest."""
     temperature: float = 2.0
-    """What the logits are divided by before teacher and student are compared (Hinton et al., arXiv 1503.02531)."""
+    """Divides the logits before teacher and student are compared (Hinton et al., arXiv 1503.02531)."""
     threads: int = 1
     bias_rate: float = 1.0
-    """How many times as fast as weights biases learn; above 1 they are drawn to zero as weights are."""
+    """Learning rate of biases relative to that of weights. Above 1, biases are also decayed like weights."""
     teacher_sees: str = "image"
-    """What the teacher is asked about, one of VIEWS."""
+    """What the teacher sees, one of VIEWS."""
     rounds: int = 0
-    """How many ways there are in which each image is altered, one after another from epoch to epoch, so that the
-    teacher can be asked about all of them beforehand; 0 for a new one in every epoch."""
+    """The number of alterations of each image, which epochs use in turn, so that the teacher can be asked about all of
+    them beforehand; 0 for a new alteration in every epoch."""
     every: int = 1
-    """Epochs from one look at the held-out images, and one checkpoint, to the next."""
+    """Epochs between validations, and between checkpoints."""
     muon: float = 0.0
-    """The peak rate at which filters are turned by Muon, relative to their size; 0 where SGD moves them too."""
+    """The peak learning rate of Muon, for filters, relative to their norm; 0 to train filters with SGD, too."""
     images: str | None = None
-    """The fingerprint of the training images; None where it is not known."""
+    """The fingerprint of the training images; None if unknown."""
     ema: float = 0.0
     """Decay of the exponential moving average of the weights, which is what is validated and exported; 0 for none."""
 
@@ -124,26 +126,26 @@ class Recipe:
 
     @property
     def mixed(self) -> float:
-        """Share of the images that are not of one image alone."""
+        """Share of the images that are combined with another."""
         return self.mix + self.cutmix
 
     @property
     def shifts(self) -> int:
-        """Shifts along one direction that views differ in."""
+        """The number of shifts along one axis among the views."""
         return 2 * self.crop + 1 if self.teacher_sees == "shifts" else 1
 
     @property
     def views(self) -> int:
-        """How many views of an image there are."""
+        """The number of views of an image."""
         return 2 * self.shifts**2
 
     @property
     def plain(self) -> int:
-        """The view of an image as it is."""
+        """The number of the view of an unaltered image."""
         return self.shifts**2 // 2
 
     def view(self, rows: Any, columns: Any, mirrored: Any) -> Any:
-        """Number the views of images shifted by rows and columns from 0 to 2 * crop and mirrored if 1: arrays [n]."""
+        """Return the numbers of views [n], given shifts in rows and columns (0 to 2 * crop) and `mirrored` (0 or 1)."""
         if self.shifts == 1:
             return mirrored
         return (mirrored * self.shifts + rows) * self.shifts + columns
@@ -155,16 +157,16 @@ class Recipe:
         return self.rate * (done / risen if done < risen else min((total - step) / max(total - risen, 1), 1.0))
 
     def rate_after(self, share: float) -> float:
-        """Return the learning rate when a `share` of the training, from 0 to 1, is over: what steps approximate."""
+        """Return the learning rate after a `share` of the training, from 0 to 1; `rate_at` is its version by steps."""
         return self.rate * (share / self.warmup if share < self.warmup else max(1 - share, 0) / (1 - self.warmup))
 
     def decay_at(self, step: int) -> float:
-        """Return the decay of the averaged weights after one step, counted from 0: the first ones forget faster.
+        """Return the decay of the averaged weights at one step, counted from 0; it is smaller at first.
 
-        Else the random weights of the beginning would stay in the average of a short training.
+        Otherwise the initial random weights would stay in the average of a short training.
         """
         return min(self.ema, (step + 1) / (step + 10))
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the fields as JSON knows them."""
+        """Return the fields as JSON values."""
         return asdict(self)

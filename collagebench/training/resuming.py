@@ -1,4 +1,4 @@
-"""Whether a training that goes on is the one that was begun, and if not, what to ask for instead."""
+"""Check that a resumed training has the arguments it began with; if not, the error says which options to give."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from collagebench.errors import ModelError, UsageError
 from collagebench.training.checkpoint import Checkpoint
 
 DIGESTS = ("teacher", "start", "images")
-"""What a checkpoint knows by its sha256, mostly, of which the beginning is shown."""
+"""Fields that mostly hold a sha256, of which messages show the beginning."""
 SHA256 = 64
 
 
 def same_training(checkpoint: Checkpoint, asked: dict[str, Any], path: Path) -> None:
-    """Refuse to resume a training under other arguments than it began with.
+    """Refuse to resume a training with other arguments than it began with.
 
     Raises:
-        UsageError: an argument differs; names the first, and what to do.
-        ModelError: the checkpoint holds a network, but not what its training needs to go on.
+        UsageError: an argument differs; the message names the first, and what to do.
+        ModelError: the checkpoint holds a network, but not the state that its training needs to continue.
     """
     for part in ("log", "optimizer"):
         if not getattr(checkpoint, part):
@@ -37,7 +37,7 @@ def same_training(checkpoint: Checkpoint, asked: dict[str, Any], path: Path) -> 
         began["images"] = asked["images"]
     for key in without_effect(began["role"], began.get("head"), bool(began["teacher"])):
         began[key] = asked[key]
-    for key in sorted(asked, key=lambda key: key != "minutes"):  # epochs follow from them
+    for key in sorted(asked, key=lambda key: key != "minutes"):  # first, as the epochs depend on them
         if (was := began[key]) != asked[key]:
             values = (one[:12] if key in DIGESTS and len(one or "") >= SHA256 else one for one in (was, asked[key]))
             told = "{} {}, not {}".format(key.replace("_", " "), *values)
@@ -45,7 +45,7 @@ def same_training(checkpoint: Checkpoint, asked: dict[str, Any], path: Path) -> 
 
 
 def without_effect(role: str, head: str | None, taught: bool) -> tuple[str, ...]:
-    """Return which of a recipe's numbers about labels, teachers and missing images change nothing."""
+    """Return the fields of a recipe about labels, teachers and missing images that have no effect."""
     alone = ("blanks",) if role in ("single", "backup") else ()
     if not taught:
         return ("distillation", "temperature", "teacher_sees", *alone)
@@ -59,7 +59,7 @@ def _square(size: Any) -> bool:
 
 
 def _again(key: str, was: Any) -> str:
-    """Say how to ask for what a training began with."""
+    """Return how to ask for the value that a training began with."""
     sha256 = isinstance(was, str) and len(was) >= SHA256
     special = {
         "images": "use the images that it was begun with",

@@ -1,8 +1,8 @@
-"""One step of a training: a batch is made, its loss found, and the weights moved, which on a GPU is recorded once.
+"""One training step: make a batch, compute its loss, and update the weights. On a GPU it is recorded once.
 
-A step of a small network is hundreds of small operations, and a GPU is done with each sooner than Python can ask for
-the next. So what a step does is recorded as a CUDA graph, which a GPU goes through on its own: all that differs between
-steps (which images, how they are altered, the rates) lies in tensors that are filled anew before each.
+A step of a small network is hundreds of small operations, and a GPU finishes each sooner than Python can launch the
+next. So a step is recorded as a CUDA graph, which the GPU replays on its own. All that differs between steps (which
+images, their alterations, the rates) is in tensors that are refilled before each step.
 """
 
 from __future__ import annotations
@@ -25,19 +25,20 @@ from collagebench.training.recipe import Recipe
 
 AnyNetwork = TypeVar("AnyNetwork", bound="Network | Foreign")
 AHEAD = 8
-"""Recorded steps that may wait for a GPU: else the clock of a training would run ahead of what is done."""
+"""The most replays that may be queued on a GPU; with more, the clock of a training would run ahead of its steps."""
 BY_HAND = 3
-"""Steps before a recording: optimizers make their state in the first, libraries choose their kernels."""
+"""Steps before the recording, in which optimizers make their state and libraries choose their kernels."""
 
 
 MANY_CLASSES = 10
-"""Classes up to which a detection head is trained without a limit to its gradient."""
+"""The most classes with which a detection head is trained without gradient clipping."""
 STEEPEST = 1.0
-"""The norm of the gradient of one that tells more apart, at most: a term for each class would blow its weights up."""
+"""The most that the gradient's norm may be with more classes: the loss has a term for each, and training would
+diverge."""
 
 
 class Step:
-    """What one step does to a network, on a processor or a GPU."""
+    """Takes training steps of a network, on a CPU or a GPU."""
 
     def __init__(
         self,
@@ -48,10 +49,10 @@ class Step:
         taught: Tensor | None = None,
         live: list[Network | Foreign] | None = None,
     ) -> None:
-        """`images` uint8 [n, h, w, 3] and `labels` int64 [n] lie where they fit, `network` where it is trained.
+        """`images` uint8 [n, h, w, 3] and `labels` int64 [n] may be on another device than `network`.
 
-        `taught` is what a teacher says of every view, or in every round: [views, n, classes]; `live` are teachers that
-        are asked at every step.
+        `taught` holds the teacher's logits for every view or round, [views, n, classes]; `live` are teachers that are
+        asked at every step.
         """
         self.network, self.averaged = network, copy.deepcopy(network) if recipe.ema else network
         self._recipe, self._images, self._labels, self._taught, self._live = recipe, images, labels, taught, live or []
@@ -59,7 +60,8 @@ class Step:
         on_gpu = self.device.type == "cuda"
         grouped = any(isinstance(layer, nn.Conv2d) and layer.groups > 1 for layer in network.modules())
         self._half = native_bf16(self.device) and (on_gpu or not grouped)
-        """Whether arithmetic is bfloat16, in which a processor takes twice as long for grouped convolutions."""
+        """Whether arithmetic is bfloat16. A CPU does grouped convolutions in it half as fast, so these stay in
+        float32."""
         trunk = network.trunk if recipe.muon and isinstance(network, Network) else ()
         banks = [layer.conv.weight for layer in trunk if isinstance(layer, Convolution)]
         self.muon = (
@@ -80,7 +82,7 @@ class Step:
             fused=on_gpu,
         )
         self.losses = torch.zeros((), device=self.device)
-        """The sum of all losses since it was last set to 0."""
+        """The sum of the losses since it was last set to 0."""
         alone = all(recordable(one.architecture) for one in (network, *self._live))
         self._recorded = on_gpu and images.device == self.device and alone
         self._graph: Any = None
@@ -88,12 +90,12 @@ class Step:
         self._ends: deque[Any] = deque()
         self._aside = torch.cuda.Stream() if self._recorded else None
         self._numbers = torch.zeros(4, device=self.device)
-        """The rates of weights, biases and filter banks and the decay of the average, where steps are recorded."""
+        """The rates of weights, biases and filter banks, and the decay of the average, for recorded steps."""
         self._epoch: Epoch | None = None
         self._chosen: Tensor | None = None
 
     def restore(self, optimizer: dict[str, Any], muon: dict[str, Any] | None) -> None:
-        """Go on with the state of optimizers that a checkpoint holds."""
+        """Restore the optimizers' state from a checkpoint."""
         self.optimizer.load_state_dict(optimizer)
         for group in self.optimizer.param_groups:
             group["fused"] = self.device.type == "cuda"
@@ -101,7 +103,7 @@ class Step:
             self.muon.load_state_dict(muon)
 
     def state(self) -> dict[str, Any]:
-        """Return the state of the optimizers as a checkpoint holds it, by its fields."""
+        """Return the optimizers' state, by the fields of `Checkpoint`."""
         own = self.optimizer.state_dict()
         turning = self.muon.state_dict() if self.muon else None
         for state in (own, turning or {"param_groups": []}):
@@ -110,7 +112,7 @@ class Step:
         return {"optimizer": own, "muon": turning}
 
     def begin(self, epoch: Epoch) -> None:
-        """Take the draws of an epoch, whose steps follow."""
+        """Set the random numbers of the epoch whose steps follow."""
         if not self._recorded or self._epoch is None:
             self._epoch = epoch
             return
@@ -118,9 +120,9 @@ class Step:
         self._epoch.which.copy_(epoch.which)
 
     def take(self, chosen: Tensor, rate: float, decay: float) -> None:
-        """Take one step with the images that are `chosen`, a step's part of `Epoch.chosen`.
+        """Take one step with the images that are `chosen`, one step of `Epoch.chosen`.
 
-        `rate` is the recipe's at this step, `decay` that of the averaged weights.
+        `rate` is the recipe's learning rate at this step, `decay` that of the averaged weights.
         """
         recipe = self._recipe
         numbers = (rate, rate * recipe.bias_rate, rate / recipe.rate * recipe.muon, decay)
@@ -139,7 +141,7 @@ class Step:
         if self._graph is None:
             self._graph = torch.cuda.CUDAGraph()
             self.network.zero_grad()
-            with torch.cuda.graph(self._graph):  # nothing happens yet
+            with torch.cuda.graph(self._graph):  # records only
                 self._step(self._chosen, tuple(self._numbers))
         self._graph.replay()
         self._ends.append(torch.cuda.Event())
@@ -148,7 +150,7 @@ class Step:
             self._ends.popleft().synchronize()
 
     def _take_aside(self, chosen: Tensor) -> None:
-        """Take a step on a stream of its own, as a recording will."""
+        """Take a step on a separate stream, as the recording does."""
         assert self._aside is not None
         self._aside.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(self._aside):
@@ -167,7 +169,7 @@ class Step:
             try:
                 logits = network(batch.inputs.to(self.device))
             except Exception as error:
-                if isinstance(network, Foreign):  # whatever a network does not like
+                if isinstance(network, Foreign):  # networks raise anything
                     raise ModelError(f"the network fails at {len(batch.inputs)} images ({first_line(error)})") from None
                 raise
         if isinstance(network.architecture, Borrowed):
@@ -186,7 +188,7 @@ class Step:
         self.losses += loss.detach()
 
     def _said(self, batch: Batch) -> Tensor | None:
-        """Return the teacher's logits of each image of a batch, float32 [batch, images an input, classes]; or None."""
+        """Return the teacher's logits for a batch, float32 [batch, images per input, classes], or None."""
         if self._live:
             with (
                 torch.no_grad(),
@@ -199,10 +201,10 @@ class Step:
 
 
 def _see_that_it_classifies(found: Any, images: int, classes: int) -> None:
-    """See that what a network gives while it is trained, which may be more than it gives else, is logits.
+    """Check that a network gives logits in training mode, where its output may differ.
 
     Raises:
-        ModelError: it is not float [images, classes].
+        ModelError: the output is not float [images, classes].
     """
     if isinstance(found, Tensor) and found.shape == (images, classes) and found.is_floating_point():
         return
@@ -214,16 +216,16 @@ def _see_that_it_classifies(found: Any, images: int, classes: int) -> None:
 
 
 def recordable(architecture: Architecture | Preprocessing) -> bool:
-    """Return whether a GPU can make inputs without the processor, as a recording has to, and layers are ours.
+    """Return whether a step can be recorded: layers are built-in, and inputs are made without the CPU.
 
-    What others do in theirs may differ from step to step.
+    Foreign layers may act differently from step to step.
     """
     ours = isinstance(architecture, Architecture)
     return ours and not architecture.canvas and architecture.code != "concatenation"
 
 
 def move_average(averaged: nn.Module, network: nn.Module, decay: float | Tensor) -> None:
-    """Move averaged weights, and the averages that normalisation keeps, towards a network's by 1 - `decay`."""
+    """Move averaged weights, and normalisation's running statistics, towards a network's by 1 - `decay`."""
     pairs = list(zip(averaged.state_dict().values(), network.state_dict().values(), strict=True))
     with torch.no_grad():
         own, new = (list(some) for some in zip(*(pair for pair in pairs if pair[0].is_floating_point()), strict=True))
@@ -236,23 +238,23 @@ def move_average(averaged: nn.Module, network: nn.Module, decay: float | Tensor)
 
 
 def placed(network: AnyNetwork, device: torch.device) -> AnyNetwork:
-    """Move a network to a device, with channels last, which is faster, unless somebody's own code may see it."""
+    """Move a network to a device, in channels-last format, which is faster, unless a user's code may depend on it."""
     foreign = isinstance(network, Foreign) and getattr(network.architecture, "network", None)
     network.to(device, memory_format=torch.contiguous_format if foreign else torch.channels_last)
     return network
 
 
 def fastest() -> torch.device:
-    """Return the GPU, if there is one, else the processor.
+    """Return the GPU, if there is one, else the CPU.
 
-    A GPU is told to try its kernels out once for each shape, and to keep to the fastest: shapes stay the same.
+    cuDNN is set to benchmark its kernels once for each shape, as shapes stay the same.
     """
     torch.backends.cudnn.benchmark = True
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def native_bf16(device: torch.device) -> bool:
-    """Return whether bfloat16 is fast on a device: emulated, it would be slower than float32."""
+    """Return whether a device supports bfloat16 natively; emulated, it would be slower than float32."""
     if device.type == "cuda":
         return True
     return bool(getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)())

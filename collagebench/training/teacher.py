@@ -1,11 +1,11 @@
-"""The single, or several, as a teacher: logits of every training image, computed once and kept.
+"""Teachers: a single, or several, whose logits for every training image are computed once and kept.
 
-It is a checkpoint, or an exported model with its manifest beside it, such as a classifier that was trained elsewhere.
-An image is shifted anew whenever it is used. A teacher that is asked only about the image as it is and about its mirror
-image costs little, since a shift by a few pixels seldom changes what is seen, and one pass over the data serves all
-trainings that follow. One that sees every shift that its student sees teaches better (arXiv 2106.05237) and costs
-(2 crop + 1)^2 times as much: a minute on a GPU. One that sees just what goes in, hidden squares and mixtures with other
-images included, teaches best; with a number of rounds it is asked about that beforehand, too, once for all students.
+A teacher is a checkpoint, or an exported model with its manifest beside it, such as a classifier trained elsewhere.
+Images are shifted anew whenever they are used, but a shift by a few pixels seldom changes what is seen. So the cheapest
+teacher sees only each image and its mirror image, and one pass over the data serves all later trainings. A teacher that
+sees every shift its student sees teaches better (arXiv 2106.05237) and costs (2 crop + 1)^2 times as much: a minute on
+a GPU. One that sees exactly the student's input, including cutouts and mixtures with other images, teaches best. With
+rounds it, too, is asked beforehand, once for all students.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ from collagebench.training.step import fastest, native_bf16, placed
 from collagebench.workload.dataset import HELD_OUT, Dataset, fingerprint
 
 PIXELS = 500 * 32 * 32
-"""Pixels that go through the teacher at once."""
+"""Pixels in one call of the teacher."""
 PIXELS_ON_GPU = 8 * PIXELS
 
 
 def single_in(directory: Path, called: str) -> Path | None:
-    """Return the single of a dataset that lies in a directory: its checkpoint, or else the exported one; None of none.
+    """Return the single of a dataset in a directory: its checkpoint, else the exported model, else None.
 
     Raises:
         ModelError: the directory's manifest cannot be read.
@@ -52,11 +52,11 @@ def single_in(directory: Path, called: str) -> Path | None:
 
 
 def open_teacher(path: Path, classes: tuple[str, ...], image: tuple[int, int]) -> tuple[Checkpoint | zoo.Model, str]:
-    """Read the checkpoint of a single, or find an exported one (.onnx), and return it with the file's sha256.
+    """Read the checkpoint of a single, or find an exported single (.onnx), and return it with the file's sha256.
 
     Raises:
-        ModelError: there is none, or it is damaged.
-        UsageError: it is no single, or one for other images.
+        ModelError: it is missing or damaged.
+        UsageError: it is not a single, or is for other images.
     """
     teacher: Checkpoint | zoo.Model
     if path.suffix == ".onnx":
@@ -84,7 +84,7 @@ def open_teacher(path: Path, classes: tuple[str, ...], image: tuple[int, int]) -
 
 
 def _listed(path: Path) -> zoo.Model:
-    """Return an exported model as the manifest beside it has it."""
+    """Return an exported model from the manifest beside it."""
     for model in zoo.load(path.parent):
         if model.path == path:
             zoo.verified(model)
@@ -95,10 +95,10 @@ def _listed(path: Path) -> zoo.Model:
 def kept_logits(
     teacher: Checkpoint | zoo.Model, sha256: str, dataset: Dataset, directory: Path, recipe: Recipe, report: Report
 ) -> NDArray[Any]:
-    """Return a teacher's logits of all images of a dataset in all views of a recipe: [views, images, classes].
+    """Return a teacher's logits for all images of a dataset in all views of a recipe: [views, images, classes].
 
-    They are kept in `directory`, in a file with the teacher's name, the beginning of its sha256 and of the images'
-    fingerprint: in float32, or, where there are views of every shift, in float16.
+    They are kept in `directory`, in a file named after the teacher, its sha256 and the images' fingerprint. Their dtype
+    is float32, or float16 if there are views of every shift.
 
     Raises:
         DataError: an image cannot be read.
@@ -115,9 +115,9 @@ def kept_logits(
 def kept_rounds(
     teacher: Checkpoint | zoo.Model, sha256: str, dataset: Dataset, directory: Path, recipe: Recipe, report: Report
 ) -> NDArray[Any]:
-    """Return a teacher's logits of what the images that are not held out become in each round of a recipe.
+    """Return a teacher's logits for the altered images of each round of a recipe, without the held-out images.
 
-    They are float16 [rounds, images, classes], and kept in `directory` for all trainings that alter images alike.
+    They are float16 [rounds, images, classes], and are kept in `directory` for all trainings with the same alterations.
 
     Raises:
         DataError: an image cannot be read.
@@ -133,7 +133,7 @@ def kept_rounds(
 
 
 def ensemble(said: list[NDArray[Any]]) -> NDArray[Any]:
-    """Return the mean of what several teachers said: an ensemble is right more often than any of them."""
+    """Return the mean of several teachers' logits: an ensemble is right more often than any of its members."""
     if len(said) == 1:
         return said[0]
     means = np.empty_like(said[0])
@@ -145,13 +145,13 @@ def ensemble(said: list[NDArray[Any]]) -> NDArray[Any]:
 def _kept(
     path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], make: Callable[[], Iterator[NDArray[Any]]]
 ) -> NDArray[Any]:
-    """Return the array in a file, or else what `make` yields along its first axis, which then is in the file."""
+    """Return the array in a file; if it is not there, stack what `make` yields and save that."""
     try:
         kept = np.load(path, allow_pickle=False)
         if kept.shape == shape and kept.dtype == dtype:
             return np.asarray(kept)
     except (OSError, ValueError, EOFError):
-        pass  # not there, or cut: made again
+        pass  # missing or truncated: made again
     logits = np.empty(shape, dtype)
     for view, answers in enumerate(make()):
         logits[view] = answers
@@ -169,7 +169,7 @@ def _asked(
     recipe: Recipe,
     report: Report,
 ) -> Iterator[NDArray[np.float32]]:
-    """Yield what a teacher says of images of a dataset, [images, classes], altered in each of the ways of a recipe."""
+    """Yield a teacher's logits for images of a dataset, [images, classes], for each of a recipe's alterations."""
     torch.set_num_threads(recipe.threads)
     device = fastest()
     pixels = in_memory(dataset, indices)
@@ -181,7 +181,7 @@ def _asked(
     )
     fields = teacher.architecture.as_dict() if isinstance(teacher, Checkpoint) else teacher.recipe
     height, width = images.shape[1:3]
-    larger = max((fields.get("resize") or 0) / min(height, width), 1.0)  # what it makes of an image, within itself
+    larger = max((fields.get("resize") or 0) / min(height, width), 1.0)  # its own resizing may enlarge images
     step = max(int((PIXELS_ON_GPU if device.type == "cuda" else PIXELS) / (height * width * larger**2)), 1)
     count, total = 0, (recipe.rounds or recipe.views) * len(images)
     for drawn in ways((len(images), *images.shape[1:3]), recipe):
@@ -195,7 +195,7 @@ def _asked(
 
 
 def _views(shape: tuple[int, int, int], recipe: Recipe) -> Iterator[NDArray[np.int64]]:
-    """Yield how images are altered in each view of a recipe, as `Recipe.view` numbers them: all alike."""
+    """Yield the alterations of each view of a recipe, in the order of `Recipe.view`, the same for all images."""
     middle = recipe.crop if recipe.shifts == 1 else 0
     for mirrored, row, column in np.ndindex(2, recipe.shifts, recipe.shifts):
         alike = np.array([middle + row, middle + column, mirrored, 0, 0, 256, *[0] * 5])
@@ -203,13 +203,13 @@ def _views(shape: tuple[int, int, int], recipe: Recipe) -> Iterator[NDArray[np.i
 
 
 def _rounds(shape: tuple[int, int, int], recipe: Recipe) -> Iterator[NDArray[np.int64]]:
-    """Yield how images are altered in each round of a recipe."""
+    """Yield the alterations of each round of a recipe."""
     images, height, width = shape
     return (alter(images, (height, width), recipe, number) for number in range(recipe.rounds))
 
 
 def _network(network: Network | Foreign, device: torch.device) -> Callable[[Tensor], NDArray[np.float32]]:
-    """Return how a network is asked: images [n, height, width, 3] in, logits [n, classes] out."""
+    """Return a function from images [n, height, width, 3] to a network's logits [n, classes]."""
     network = placed(network, device)
 
     def ask(seen: Tensor) -> NDArray[np.float32]:
@@ -221,7 +221,7 @@ def _network(network: Network | Foreign, device: torch.device) -> Callable[[Tens
 
 
 def _file(runner: Any) -> Callable[[Tensor], NDArray[np.float32]]:
-    """Return how the ONNX session of a single is asked."""
+    """Return the same function for an ONNX session."""
 
     def ask(seen: Tensor) -> NDArray[np.float32]:
         answers: NDArray[np.float32] = runner.run(["logits"], {"image": seen.cpu().numpy()})[0]
