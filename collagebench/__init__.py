@@ -4,6 +4,6 @@ import os
 
 __version__ = "0.1.0"
 
-# From 1.29 on, ONNX Runtime sends usage data over the network unless it is told not to: from a thread of its own, which
-# would disturb both what is measured and the workers' fork, and without the user having asked for it.
+# From 1.29 on, ONNX Runtime sends usage data over the network by default, without asking the user. Its thread would
+# also # disturb the measurements and the workers' fork.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")

@@ -1,10 +1,10 @@
-"""`python -m collagebench` is the `collagebench` command, as is what pip installs; both hear a Ctrl-C from here on."""
+"""The entry point of `python -m collagebench` and of the installed command; it handles Ctrl-C from the start."""
 
 import sys
 
 
 def main() -> None:
-    """Be the command; a Ctrl-C while it is being imported, or while it says how it ended, shows no traceback either."""
+    """Run the command; no Ctrl-C shows a traceback, not even during the import or while an error is reported."""
     sys.unraisablehook = _say_it_is_lost
     try:
         from collagebench.cli import main as command
@@ -16,7 +16,7 @@ def main() -> None:
 
 
 def _say_it_is_lost(lost: "sys.UnraisableHookArgs") -> None:
-    """Say what a destructor could not raise, but for a Ctrl-C: that is to be pressed once more."""
+    """Report an exception that a destructor could not raise, except for a Ctrl-C: the user can press it again."""
     if lost.exc_type is not KeyboardInterrupt:
         sys.__unraisablehook__(lost)
 

@@ -1,8 +1,8 @@
-"""Where a server that already runs is found: `grpc://host:port/model`, or `grpcs://` for TLS.
+"""Addresses of servers that already run: `grpc://host:port/model`, or `grpcs://` for TLS.
 
-The path is what the server calls the model that classifies single images. `{role}` and `{model}` in it stand for the
-role (`single`, `collage`, …) and for the manifest's name of whatever model is meant, so that one address does for all:
-`grpc://host:8001/photos-{role}`. Without a path every model is called what the manifest calls it.
+The path is the server's name for the single. If it contains `{role}` or `{model}`, it is a pattern for all models:
+these stand for a model's role (`single`, `collage`, …) and its name in the manifest, as in
+`grpc://host:8001/photos-{role}`. All other models, and without a path the single, too, have their manifest names.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from urllib.parse import unquote, urlsplit
 from collagebench.errors import UsageError
 
 HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?\.?")
-"""What may be a host's name. gRPC gives other forms a meaning of their own, such as `unix:` to a file."""
+"""Permitted host names. gRPC gives other forms a special meaning, such as `unix:` for a file."""
 PLACES = re.compile(r"\{(role|model)\}")
 
 
@@ -28,11 +28,11 @@ class Address:
     port: int
     secure: bool
     path: str = ""
-    """What the models are called there, as it was written; empty for what the manifest calls them."""
+    """The path as the user wrote it, the models' name or pattern; empty for the manifest's names."""
 
     @property
     def target(self) -> str:
-        """What gRPC calls it."""
+        """The address in gRPC's form."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     def __str__(self) -> str:
@@ -40,24 +40,24 @@ class Address:
 
     @property
     def is_loopback(self) -> bool:
-        """Whether what is sent there stays on this machine."""
+        """Whether the traffic stays on this machine."""
         try:
             return ipaddress.ip_address(self.host).is_loopback
         except ValueError:
             return self.host.rstrip(".") == "localhost"
 
     def model(self, role: str, name: str) -> str:
-        """Return what the server calls a model, which the manifest calls `name`."""
+        """Return the server's name for a model, given its role and its `name` in the manifest."""
         if PLACES.search(self.path):
             return PLACES.sub(lambda found: {"role": role, "model": name}[found[1]], self.path)
         return self.path if self.path and role == "single" else name
 
 
 def address(text: str) -> Address:
-    """Read an address.
+    """Parse an address.
 
     Raises:
-        UsageError: it is none.
+        UsageError: it is not an address.
     """
     shown = text if "@" not in text else "…@" + text.rpartition("@")[2]
     try:
@@ -98,10 +98,10 @@ def _is_ip(host: str) -> bool:
 
 
 def check_endpoints(texts: Sequence[str], workers: int) -> None:
-    """See that there are servers, and work for each of them.
+    """Check that there are servers, with at least one worker for each.
 
     Raises:
-        UsageError: there is none, an address is none, or a server would have no worker.
+        UsageError: there is no server, an address is invalid, or a server would have no worker.
     """
     if not texts:
         raise UsageError("--fleet endpoint needs servers: name each with --endpoint grpc://host:port/model")

@@ -1,6 +1,6 @@
-"""What an experiment is asked to do: frozen configs, from the command line or from a profile (`profile`).
+"""The configuration of an experiment: frozen dataclasses, filled from the command line or from a profile (`profile`).
 
-Options given on the command line win over the profile's, and the profile's over the defaults below.
+Options given on the command line override the profile's, and the profile's override the defaults below.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ class SchemeConfig:
     """One variant of a scheme: a row of the table."""
 
     name: str
-    """One of ours, or an import path, `module:Class`."""
+    """The name of a built-in scheme, or an import path, `module:Class`."""
     variant: str
-    """Unique in the experiment; the scheme's name unless it runs in several variants."""
+    """Unique in the experiment; the scheme's name by default."""
     options: tuple[tuple[str, Any], ...] = ()
 
 
 def called(scheme: str) -> str:
-    """Return what a scheme is called in a table unless its user calls it otherwise: of an import path the class."""
+    """Return the default variant of a scheme: its name, or for an import path the name of the class."""
     return scheme.rpartition(":")[2]
 
 
@@ -35,18 +35,18 @@ DEFAULT_SCHEMES = tuple(SchemeConfig(name, name) for name in ("none", "replicati
 
 
 PLACEMENTS = ("spread", "pack", "strict-spread")
-"""Of workers over the nodes of a cluster: evenly, on as few as will do, or one a node at most."""
+"""Placements of workers on the nodes of a cluster: evenly, on as few nodes as possible, or at most one per node."""
 MOST = {"workers": 100_000, "requests": 10_000_000, "runs": 100_000}
-"""More than any machine could hold: a slip of the finger, which would rather fill the memory than be done."""
+"""Upper limits. Larger values are typing errors, which would fill the memory before they could finish."""
 BUSIEST = 10.0
-"""Utilisation beyond which a percentage was meant."""
+"""The highest utilisation; higher values are probably meant as percentages."""
 ANSWERS = {"all": MOST["requests"], "none": 0}
-"""Words for numbers of answers to classify."""
+"""Words that `accuracy` accepts, and the numbers of answers they stand for."""
 
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """One experiment; the defaults are the run that needs no options.
+    """One experiment; the defaults are those of a run without options.
 
     Times are in seconds unless the name says otherwise.
     """
@@ -54,7 +54,7 @@ class Config:
     schemes: tuple[SchemeConfig, ...] = DEFAULT_SCHEMES
     workers: int = 10
     fleet: str = "local"
-    """Where they run: one of `fleet.FLEETS`, each of which takes some of the options that follow."""
+    """Where workers run: one of `fleet.FLEETS`. Some of the following options apply to one fleet only."""
     host: tuple[Host, ...] = ()
     remote_python: str = "python3"
     bootstrap: bool = False
@@ -70,27 +70,27 @@ class Config:
     dataset: str = "shapes"
     data: Path | None = None
     download: bool = False
-    """Fetch a public dataset that is not there."""
+    """Download a public dataset if it is missing."""
     models: Path | None = None
     """A directory with a manifest; None for the shipped models."""
     precision: str | None = None
-    """`float32` or `int8`; None for float32 where there are both."""
+    """`float32` or `int8`; None for float32 if there are both."""
     arrivals: str = "poisson"
     rate: float | None = None
-    """Requests per second; None: whatever `utilisation` makes of it."""
+    """Requests per second; None to derive it from `utilisation`."""
     utilisation: float | None = None
-    """Rate x mean service time / workers, without redundancy; 0.5 where no rate is given either."""
+    """Rate x mean service time / workers, without redundancy; None for 0.5 if there is no rate either."""
     requests: int = 250
     runs: int = 10
     warmup: float = 0.05
-    """Share of each run's first requests that statistics leave out."""
+    """The share of requests, the first of each run, that statistics leave out."""
     stragglers: str = "collage-trace"
     time_scale: float | None = None
-    """What drawn seconds are multiplied by; None: by 0.2, those of a recorded profile or a trace by 1."""
+    """Factor for drawn seconds; None for 0.2, or 1 for a recorded profile or a trace."""
     straggler_mode: str | None = None
-    """`floor`, `add` or `scale`; None, here and below, for what the stragglers have by default."""
+    """`floor`, `add` or `scale`; None, here and below, for the default of these stragglers."""
     persistence: float | None = None
-    """Mean seconds that a worker stays slow; 0: every task is slow for itself."""
+    """Mean seconds that a worker stays slow; 0 to draw each task's slowness independently."""
     slow_share: float | None = None
     slow_workers: int | None = None
     slow_factor: float | None = None
@@ -122,14 +122,14 @@ class Config:
     transfers: int | None = None
     transfer_mb: float | None = None
     compute: Literal["real", "emulated"] = "real"
-    """`real` runs the model in the workers; `emulated` keeps them for the drawn time."""
+    """`real` runs the model in the workers; `emulated` only occupies them for the time of an inference."""
     compute_time: float | None = None
-    """Seconds one inference of the single takes where none is run, others in proportion to their operations; None: all
-    are measured on this machine beforehand."""
+    """Seconds of the single's inference if inferences are not run; other models' follow from their operation counts.
+    None to measure all of them on this machine beforehand."""
     accuracy: int = 50_000
-    """Answers of each run that are classified where no worker computes, drawn at random where there are more."""
+    """The most answers of each run that are classified if workers do not compute; more are sampled at random."""
     deadline: float = 10.0
-    """Seconds after which a task that has not been answered is given up."""
+    """Seconds after which a task without a reply is lost."""
     slo_ms: float | None = None
     seed: int = 0
 
@@ -138,7 +138,7 @@ class Config:
             value = str(getattr(self, field.name))
             try:
                 value.encode()
-            except UnicodeEncodeError:  # it could be used, but not be written down
+            except UnicodeEncodeError:  # it could be used, but not recorded
                 raise UsageError(
                     f"--{option(field.name)} {value!r} is not UTF-8; rename it, or make a link to it with another name"
                 ) from None
@@ -201,22 +201,22 @@ class Config:
 
 
 def option(name: str) -> str:
-    """The command line's and the profile's spelling of a field: `time_scale` is `time-scale`, `slo_ms` is `slo`."""
+    """Return a field's name on the command line and in profiles: `time_scale` is `time-scale`, `slo_ms` is `slo`."""
     return name.removesuffix("_ms").replace("_", "-")
 
 
 def from_json(values: dict[str, Any]) -> dict[str, Any]:
-    """Return what `as_json` made of a config as its values by field again, those left out that are the default.
+    """Convert the output of `as_json` back to values by field, without those that equal the default.
 
     Raises:
-        UsageError: a field is of another version.
+        UsageError: a field is unknown to this version.
     """
     types = {field.name: str(field.type) for field in fields(Config)}
     for name in values:
         if name not in types:
             raise UsageError(f"the run's config has {name!r}, which this version does not know")
     default = as_json(Config())
-    # How many workers there are by default depends on the fleet.
+    # The default number of workers depends on the fleet.
     found = {name: value for name, value in values.items() if value != default[name] or name == "workers"}
     for name in found:
         if "Path" in types[name]:
@@ -236,12 +236,12 @@ def from_json(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def as_json(config: Config) -> dict[str, Any]:
-    """Return the config as plain JSON values, paths as text."""
+    """Return the config as plain JSON values, with paths as strings."""
     values = asdict(config)
     values["schemes"] = [{**asdict(scheme), "options": dict(scheme.options)} for scheme in config.schemes]
     return {name: _plain(value) for name, value in values.items()}
 
 
 def _plain(value: Any) -> Any:
-    """Return a field's value as JSON knows it."""
+    """Return a field's value as a JSON value."""
     return str(value) if isinstance(value, Path) else list(value) if isinstance(value, tuple) else value

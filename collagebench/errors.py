@@ -1,4 +1,4 @@
-"""Every error that a user can meet, and the exit code it ends the command with.
+"""Every error that a user can meet, and the exit code of the command for it.
 
     CollagebenchError            1  something went wrong; the message says what, where and what to do
     ├── UsageError               2  the command line or a profile asks for something that makes no sense
@@ -9,9 +9,9 @@
     ├── MissingExtra             1  an optional part is not installed
     └── Interrupted            130  the user stopped it; what was finished is saved
 
-Core code raises these with one sentence a user can act on; `collagebench.cli.main` is the one place that turns them
-into a line on stderr and an exit code. Two more exit codes carry no error: 3 a `--fail-if` threshold missed, or
-nothing that meets what `recommend` was asked for, 4 the run is INVALID.
+Core code raises these with one sentence that a user can act on. `collagebench.cli.main` is the one place that turns
+them into a line on stderr and an exit code. Two more exit codes are not errors: 3 if a `--fail-if` threshold is missed,
+or if nothing meets the requirements of `recommend`; 4 if the run is INVALID.
 """
 
 from __future__ import annotations
@@ -66,12 +66,12 @@ class Interrupted(CollagebenchError):
 
 
 def nearest(key: str, known: Iterable[str], all_of_them: str = "it may have") -> str:
-    """Return the end of a sentence about an unknown key: the known one it was meant to be, or all of them."""
+    """Return the end of a sentence about an unknown key: the most similar known key, or all of them."""
     known = sorted(known)
     close = difflib.get_close_matches(key, known, n=1, cutoff=0.65)
     return f"; did you mean {close[0]!r}?" if close else f"; {all_of_them} {', '.join(known) or 'none'}"
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of an error, or its kind where it says nothing."""
+    """Return the first line of an error's message, or its type if the message is empty."""
     return (str(error).splitlines() or [type(error).__name__])[0]

@@ -1,14 +1,14 @@
-"""Hosts as a user names them, and which of an experiment's workers each of them gets.
+"""Hosts as a user names them, and the assignment of workers to hosts.
 
-A host is `name`, `user@name`, `name:port` or both; the name may be an alias of ~/.ssh/config, and an IPv6 address
-stands in brackets. A file of hosts has one a line, with `workers=4` behind it if it is to have so many, and what
-follows a `#` is a comment:
+A host is `name`, `user@name`, `name:port` or `user@name:port`. The name may be an alias from ~/.ssh/config; an IPv6
+address is written in brackets. A file of hosts has one host per line, optionally followed by its number of workers. A
+`#` begins a comment:
 
     alice@10.0.0.7:2222   workers=4
     [2001:db8::7]         # gets its share of the rest
 
-What is no such thing is refused here, before anybody passes it on: nothing that a user names can be read as an option
-or by a shell.
+Anything else is refused here, before it is passed on. So no host can be mistaken for an option, or interpreted by a
+shell.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ NAME = r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?"
 IPV6 = r"\[[0-9A-Fa-f:.]+(?:%[A-Za-z0-9_.-]+)?\]"
 ADDRESS = re.compile(rf"(?:(?P<user>{USER})@)?(?P<name>{NAME}|{IPV6})(?::(?P<port>[0-9]{{1,5}}))?")
 LONGEST = 253
-"""Characters of a name, as in DNS."""
+"""The most characters of a name, as in DNS."""
 
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """One host, and how many workers it was said to have.
+    """One host, and its number of workers if the user gave one.
 
     Raises:
-        UsageError: its address is none, or it is to have no worker.
+        UsageError: the address is invalid, or the number of workers is below 1.
     """
 
     address: str
     """As the user wrote it."""
     workers: int | None = None
-    """None: its share of those that no host was said to have."""
+    """None for its share of the workers that are not assigned explicitly."""
 
     def __post_init__(self) -> None:
         self.parts()
@@ -50,10 +50,10 @@ class Host:
             )
 
     def parts(self) -> tuple[str | None, str, int | None]:
-        """Return user, name (without brackets) and port; None for what is left to ~/.ssh/config.
+        """Return user, name (without brackets) and port; None for what ~/.ssh/config decides.
 
         Raises:
-            UsageError: the address is none.
+            UsageError: the address is invalid.
         """
         found = ADDRESS.fullmatch(self.address)
         if not found or len(found["name"]) > LONGEST or not 0 < int(found["port"] or 1) < 65536:
@@ -65,10 +65,10 @@ class Host:
 
 
 def check_python(python: str) -> None:
-    """See that a name or path of an interpreter on hosts is one word of a command line, and no option.
+    """Check that the name or path of the hosts' Python is not empty, and cannot be taken for an option.
 
     Raises:
-        UsageError: it is not.
+        UsageError: it is not valid.
     """
     if not python or python.startswith("-") or not python.isprintable():
         raise UsageError(
@@ -80,7 +80,7 @@ def read_hosts(path: Path) -> tuple[Host, ...]:
     """Read a file of hosts.
 
     Raises:
-        UsageError: it cannot be read, names no host, or has a line that makes no sense; the sentence says which.
+        UsageError: it cannot be read, names no host, or has an invalid line; the message says which.
     """
     try:
         lines = ordinary(path).read_text(encoding="utf-8-sig").splitlines()
@@ -113,13 +113,13 @@ def _read(words: Sequence[str]) -> Host:
 
 
 def deal(hosts: Sequence[Host], workers: int) -> list[int]:
-    """Return for each worker the place of its host in `hosts`.
+    """Return the index in `hosts` of each worker's host.
 
-    Hosts get as many as they were said to have, and share the rest evenly, the first ones one more. Workers go round
-    the hosts, so that neighbours are on different ones.
+    Hosts with an explicit number of workers get that many; the others share the rest evenly, the first ones getting one
+    more if need be. Consecutive workers are on different hosts where possible.
 
     Raises:
-        UsageError: there is no host, one is named twice or would have no worker, or there is none for a worker.
+        UsageError: there is no host, one is named twice or would have no worker, or the numbers do not add up.
     """
     if not hosts:
         raise UsageError("--fleet ssh needs hosts: name them with --host, in a file with --hosts, or in a profile")

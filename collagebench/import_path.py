@@ -1,4 +1,4 @@
-"""What a user's own module holds, by an import path such as `package.module:name`, and in which files it is written."""
+"""Import of a user's own objects by a path such as `package.module:name`, and the source files of their modules."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ INSTALLED = ("site-packages", "dist-packages")
 
 
 def imported(path: str, said: str) -> Any:
-    """Return what the module of an import path calls by its name; modules of the current directory are found as well.
+    """Return the object at an import path; the current directory is searched, too.
 
-    `said` is how a sentence about it begins, such as `--network here:make`. What the module prints meanwhile goes to
-    standard error, so that standard output holds nothing but what the command prints.
+    `said` is the beginning of messages about it, such as `--network here:make`. What the module prints during the
+    import goes to standard error, so that standard output holds only the command's own output.
 
     Raises:
-        UsageError: there is no such module, or nothing in it of that name.
+        UsageError: there is no such module, or it has no such name.
         CollagebenchError: the module fails when it is imported.
     """
     module, _, name = path.partition(":")
@@ -39,7 +39,7 @@ def imported(path: str, said: str) -> Any:
     try:
         with redirect_stdout(sys.stderr):
             found = importlib.import_module(module)
-    except (Exception, SystemExit) as error:  # whatever somebody's module does when it is imported
+    except (Exception, SystemExit) as error:  # a user's module may raise anything
         if isinstance(error, ModuleNotFoundError) and error.name and f"{module}.".startswith(f"{error.name}."):
             raise UsageError(
                 f"{said} cannot be imported ({first_line(error)}); Python looks in the current directory and in "
@@ -47,22 +47,22 @@ def imported(path: str, said: str) -> Any:
             ) from None
         raise CollagebenchError(f"{said}: importing it failed ({_why(error)})") from error
     finally:
-        if here not in before:  # it stays, for what the module imports later, but behind Python's own modules
+        if here not in before:  # it stays for later imports, but after Python's own modules
             sys.path[:] = [*(place for place in sys.path if place != here), here]
     try:
         return getattr(found, name)
     except AttributeError as error:
         file = getattr(found, "__file__", None)
-        place = f"; the module is {file}" if file else ""  # which may not be the one that was meant
+        place = f"; the module is {file}" if file else ""  # perhaps not the one that was meant
         raise UsageError(f"{said} cannot be imported ({first_line(error)}){place}") from None
     except Exception as error:  # a module may have a `__getattr__` of its own
         raise CollagebenchError(f"{said}: importing it failed ({_why(error)})") from error
 
 
 def files_of_module(name: str) -> frozenset[Path]:
-    """Return the files of an imported module, of a package all of it, and those beside it that they import.
+    """Return the files of an imported module, or of its whole package, and of the modules beside it that they import.
 
-    What an installed package imports is no part of it.
+    The imports of an installed package are not included.
     """
     top = sys.modules.get(name.partition(".")[0])
     file = getattr(top, "__file__", None)
@@ -71,7 +71,7 @@ def files_of_module(name: str) -> frozenset[Path]:
 
 @cache
 def _files_from(*units: Path) -> frozenset[Path]:
-    """Return the files of these modules or packages, as `files_of_module` does."""
+    """Return the files of these modules or packages; see `files_of_module`."""
     todo, found = [*units], set[Path]()
     while todo:
         unit = todo.pop()
@@ -83,15 +83,15 @@ def _files_from(*units: Path) -> frozenset[Path]:
 
 
 def _python_below(directory: Path) -> set[Path]:
-    """Return the Python files of a directory and those below it, but for those of an environment in it."""
+    """Return the Python files in a directory tree, without those of a virtual environment in it."""
     return {path for path in directory.rglob("*.py") if not {*INSTALLED} & {*path.relative_to(directory).parts}}
 
 
 def _imports(path: Path) -> Iterator[str]:
-    """Yield the first name of each module that a file imports, but for our own package and those of its own package."""
+    """Yield the top-level names that a file imports, without collagebench and without relative imports."""
     try:
         nodes = list(ast.walk(ast.parse(path.read_bytes())))
-    except (OSError, SyntaxError, ValueError):  # no Python, or none that was ever imported
+    except (OSError, SyntaxError, ValueError):  # not valid Python, so never imported
         return
     for node in nodes:
         names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
@@ -100,7 +100,7 @@ def _imports(path: Path) -> Iterator[str]:
 
 
 def _why(error: BaseException) -> str:
-    """Return what an error of a module is, and where it arose, in one line."""
+    """Return the type, the message and the place of an error in a module, in one line."""
     what = f"{type(error).__name__}: {first_line(error)}"
     steps = traceback.extract_tb(error.__traceback__)
     inside = [step for step in steps if step.filename not in (__file__, importlib.__file__) and step.filename[0] != "<"]

@@ -1,4 +1,4 @@
-"""Being told to stop: by a Ctrl-C, by the SIGTERM of whoever started us, or by a terminal that is gone."""
+"""Requests to stop: Ctrl-C, SIGTERM from the parent process, or SIGHUP when the terminal closes."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from collagebench.errors import Interrupted
 
 
 def ending() -> list[signal.Signals]:
-    """Return the signals that ask us to end.
+    """Return the signals that ask the process to end.
 
-    One that we were started to ignore is none: a terminal's that hangs up under nohup, a Ctrl-C in the background of a
+    Signals that the process was started to ignore are left out: SIGHUP under nohup, SIGINT in the background of a
     script.
     """
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -22,12 +22,12 @@ def ending() -> list[signal.Signals]:
 
 @contextmanager
 def interruptions() -> Iterator[threading.Event]:
-    """Yield what a Ctrl-C, a SIGTERM or a SIGHUP sets, in place of what it would do.
+    """Yield an event that a Ctrl-C, SIGTERM or SIGHUP sets, instead of its usual effect.
 
-    Nothing sets it where this is not the main thread.
+    Outside the main thread, nothing sets it.
     """
     told = threading.Event()
-    if threading.current_thread() is not threading.main_thread():  # which alone may say what signals do
+    if threading.current_thread() is not threading.main_thread():  # only it may set signal handlers
         yield told
         return
 
@@ -45,13 +45,13 @@ def interruptions() -> Iterator[threading.Event]:
 
 @contextmanager
 def as_ctrl_c() -> Iterator[None]:
-    """Have a SIGTERM and a SIGHUP do what a Ctrl-C does: raise KeyboardInterrupt, wherever the main thread is.
+    """Make SIGTERM and SIGHUP act like a Ctrl-C: raise KeyboardInterrupt, wherever the main thread is.
 
-    It is for work that no loop of ours watches, and that starts no processes, which would inherit it. Within
-    `interruptions` a Ctrl-C does so, too.
+    It is for work that cannot check the event of `interruptions`, and that starts no processes, which would inherit the
+    handlers. Inside `interruptions`, it restores this effect of a Ctrl-C, too.
 
     Raises:
-        Interrupted: it was not caught within, or a library that was being loaded made an error of its own of it.
+        Interrupted: the interrupt was not handled inside, or a library being loaded turned it into another error.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -67,7 +67,7 @@ def as_ctrl_c() -> Iterator[None]:
     previous = [signal.signal(number, interrupt) for number in numbers]
     try:
         yield
-    except Interrupted:  # it was caught within, where more is known to say of it
+    except Interrupted:  # handled inside, with a more specific message
         raise
     except (KeyboardInterrupt, Exception) as error:
         if told or isinstance(error, KeyboardInterrupt):

@@ -1,7 +1,7 @@
-"""ONNX Runtime as every model here runs on it.
+"""ONNX Runtime sessions, with the settings for every model.
 
-Its threads never spin: with its defaults ten workers on a few cores take the time slices from each other, which looks
-like stragglers that nobody injected.
+Threads do not spin while they wait. With the default, ten workers on a few cores would take time slices from each
+other, which looks like stragglers that were not injected.
 """
 
 from __future__ import annotations
@@ -14,15 +14,16 @@ ONNX_TYPES = {"uint8": "tensor(uint8)", "float32": "tensor(float)"}
 
 
 def open_session(content: bytes, threads: int = 1) -> Any:
-    """Load a model on so many threads, 0 for one a core; raises what onnxruntime does, whose errors share no base.
+    """Load a model to run on `threads` threads, 0 for one per core.
 
     Raises:
-        MissingExtra: there is no onnxruntime, or it cannot be loaded.
+        MissingExtra: onnxruntime is not installed, or cannot be loaded.
+        Exception: whatever onnxruntime raises, as its errors have no common base class.
     """
     try:
-        import onnxruntime  # heavy: only where models really run
+        import onnxruntime  # slow to import: only where models really run
     except ImportError as error:
-        if isinstance(error.__cause__, KeyboardInterrupt):  # it came while the library was being loaded
+        if isinstance(error.__cause__, KeyboardInterrupt):  # Ctrl-C while the library was being loaded
             raise error.__cause__ from None
         why = (str(error).splitlines() or ["import failed"])[0]
         raise MissingExtra(

@@ -1,4 +1,4 @@
-"""Files that are read to their end: a device has none, and a pipe only when somebody has written to it."""
+"""A check for files that are read to their end: a device has no end, and a pipe may wait for a writer forever."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from pathlib import Path
 
 
 def ordinary(path: Path) -> Path:
-    """Return a path that leads to an ordinary file, through links or without; or to a directory, which nobody can read.
+    """Return a path if it leads to a regular file, also through links, or to a directory, which fails when it is read.
 
     Raises:
-        OSError: it leads to something else, or nowhere.
+        OSError: it leads to something else, or does not exist.
     """
     mode = path.stat().st_mode
     if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):

@@ -1,4 +1,4 @@
-"""Where the files that are not code lie, in a source checkout and in an installed package alike."""
+"""Locations of files that are not code, in a source checkout and in an installed package."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 def profiles_dir() -> Path:
     """Return the directory of the shipped profiles.
 
-    A wheel carries it inside the package; a source checkout (and an editable install) has it beside the package.
+    In a wheel it is inside the package; in a source checkout (and an editable install) it is beside the package.
     """
     package = Path(__file__).parent
     installed = package / "profiles"

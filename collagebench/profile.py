@@ -1,13 +1,12 @@
-"""Profiles: experiments written down in TOML, and where in the file a value stands that makes no sense.
+"""Profiles: experiments in TOML files, and the line of a value that an error is about.
 
 A profile has the command line's long options as keys (`time-scale = 0.1`), a `description`, and one `[[scheme]]` table
-for each variant: its `name`, optionally a `variant` to tell it apart, and that scheme's own options. The hosts of a
-fleet are `[[host]]` tables with an `address` and, if you like, `workers`, or a list of addresses. Paths are relative to
-the file. Times are seconds, as numbers. A number or a name may be a list of them; what it then means says `grid` of the
-room `study`.
+for each variant: its `name`, optionally a unique `variant`, and that scheme's own options. The hosts of a fleet are a
+list of addresses, or `[[host]]` tables with an `address` and optionally `workers`. Paths are relative to the file.
+Times are seconds, as numbers. A number or a name may be a list, which makes a sweep: see `study.grid`.
 
-What is wrong with the form of a profile is found as it is read. What is wrong with a value is mostly found by those who
-use it, and they know nothing of files: they name the option, and `located` adds where the profile says so.
+Errors in the form of a profile are found when it is read. Errors in a value are mostly found by the code that uses it,
+which knows nothing of files. It names the option, and `located` adds the file and the line.
 """
 
 from __future__ import annotations
@@ -45,9 +44,9 @@ KINDS = {
 }
 NUMBERS = ("a number", "a whole number")
 SINGLE = ("slo_ms", "hedge_log")
-"""Numbers and names that are no matter of an experiment, so that a list of them makes none."""
+"""Numbers and names that do not change the experiment itself, so that they cannot be lists."""
 COMMAND_LINE = ("profile", "out", "resume", "format", "fail-if", "verbose", "jobs", "on-ray")
-"""Options of commands that say nothing of an experiment."""
+"""Options of commands that are not part of an experiment."""
 SECONDS = (
     "deadline", "compute_time", "persistence", "base", "shift", "tail", "scale", "median", "slow_machine",
     "crash_every", "restart_after", "stop_every", "stop_for",
@@ -55,29 +54,29 @@ SECONDS = (
 SHARES = ("utilisation", "warmup", "slow_share", "excursion_share", "slow_machines", "drop_share", "quota")
 TIMES = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "sec": 1.0, "min": 60.0, "h": 3600.0}
 QUANTITY = re.compile(rf"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*(%|{'|'.join(TIMES)}|)\s*")
-"""A number in quotes, mostly because it has a unit."""
+"""A number written as a string, mostly because it has a unit."""
 
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """What a profile says, and where."""
+    """The values of a profile, and their lines in the file."""
 
     path: Path
     description: str
     values: Mapping[str, Any]
-    """By Config field; a list has become a tuple."""
+    """By Config field; lists are tuples."""
     lines: Mapping[Way, int]
-    """The line of each key, spelled with dashes."""
+    """The line of each key; keys are spelled with dashes."""
 
     def at(self, *way: str | int) -> str:
-        """Return how a sentence about the key begins that `way` leads to: the file and the line."""
+        """Return the file and the line of the key at `way`, as the beginning of a message about it."""
         return _at(self.path, line_of(self.lines, *way))
 
     def place(self, sentence: str, given: Collection[str], scheme: int | None = None) -> str | None:
-        """Return where the profile says what `sentence` complains about; None when it is not the profile that does.
+        """Return where the profile has the value that an error message is about; None if it is not from there.
 
-        `given` are the options, by field, that the command line has put in the place of the profile's; `scheme` is the
-        number of the [[scheme]] table that it is about, if it is about one.
+        `given` are the options, by field, that the command line overrides. `scheme` is the number of the [[scheme]]
+        table that the message is about, if it is about one.
         """
         if scheme is None:
             table: Way = ()
@@ -99,7 +98,7 @@ class Profile:
         schemes = () if "schemes" in given else self.values.get("schemes", ())
         for number in reversed(range(len(schemes))):
             name, variant = schemes[number].name, repr(schemes[number].variant) in sentence
-            path = ":" in name and _mentioned(sentence, (name,), "") is not None  # an import path is not quoted there
+            path = ":" in name and _mentioned(sentence, (name,), "") is not None  # messages do not quote import paths
             for key, is_it in (("variant", variant), ("name", variant or path or repr(name) in sentence)):
                 if is_it and ("scheme", number, key) in self.lines:
                     return self.at("scheme", number, key)
@@ -108,7 +107,7 @@ class Profile:
 
 @contextmanager
 def located(profile: Profile | None, given: Collection[str], scheme: int | None = None) -> Iterator[None]:
-    """Add file and line to a UsageError that is about a value of `profile`; see its method `place`."""
+    """Add file and line to a UsageError about a value of `profile`; see `Profile.place`."""
     try:
         yield
     except UsageError as error:
@@ -122,8 +121,8 @@ def read_profile(path: Path) -> Profile:
     """Read a profile.
 
     Raises:
-        UsageError: the file cannot be read, is not TOML, or holds a key or a type that means nothing; the sentence
-            names the file, the line and the key. The options of schemes are left for the schemes to judge.
+        UsageError: the file cannot be read, is not TOML, or has an unknown key or a wrong type; the message names the
+            file, the line and the key. The schemes check their own options later.
     """
     try:
         text = ordinary(path).read_text(encoding="utf-8-sig")
@@ -134,7 +133,7 @@ def read_profile(path: Path) -> Profile:
     except tomllib.TOMLDecodeError as error:
         what, _, place = str(error).rpartition(" (at ")
         found = re.match(r"line (\d+), ", place)
-        where = _at(path, int(found[1]) if found else max(1, len(text.splitlines())))  # else at the end of the document
+        where = _at(path, int(found[1]) if found else max(1, len(text.splitlines())))  # otherwise the last line
         raise UsageError(f"{where}: this is not valid TOML: {what or place}") from None
     lines = {_spelled(way): line for way, line in key_lines(text).items()}
     description = data.pop("description", "")
@@ -165,7 +164,7 @@ def read_profile(path: Path) -> Profile:
 
 
 def _unknown(key: str, known: Collection[str]) -> str:
-    """Say what is wrong with a key that a profile does not have."""
+    """Return a message about a key that profiles do not have."""
     plain = key.replace("_", "-")
     if plain in COMMAND_LINE:
         return f"{plain} is not part of an experiment: --{plain} is an option of the command line only"
@@ -176,10 +175,10 @@ def _unknown(key: str, known: Collection[str]) -> str:
 
 
 def check_files(profile: Profile, given: Collection[str]) -> None:
-    """See that the files exist that a profile names and the command line has not replaced.
+    """Check that the files exist that a profile names and the command line does not override.
 
     Raises:
-        UsageError: one does not; the sentence names the profile, the line and the missing file.
+        UsageError: one does not; the message names the profile, the line and the missing file.
     """
     for name, value in profile.values.items():
         downloaded = name == "data" and profile.values.get("download")
@@ -225,7 +224,7 @@ def _read_schemes(path: Path, tables: Any, lines: Mapping[Way, int]) -> tuple[Sc
 
 
 def _read_resources(where: str, value: Any) -> tuple[tuple[str, float], ...]:
-    """Read a table of amounts by the names of resources."""
+    """Read a table of amounts by name of resource."""
     if not isinstance(value, dict) or not all(type(amount) in (int, float) for amount in value.values()):
         raise UsageError(
             f"{where}: ray-resource must be a table of amounts by name, such as {{ssd = 1}}, not {value!r}"
@@ -262,7 +261,7 @@ def _read_hosts(path: Path, key: str, value: Any, lines: Mapping[Way, int]) -> t
 
 
 def _typed(directory: Path, where: str, name: str, value: Any, wanted: str) -> Any:
-    """Return a value as its field wants it, a list as a tuple; `where` is how a sentence about it begins."""
+    """Convert a value to the type of its field, and a list to a tuple; `where` is the beginning of messages."""
     kind = next(word for kind, word in KINDS.items() if kind in wanted)
     if isinstance(value, list) and kind in (*NUMBERS, "a string"):
         return _several(where, name, [_typed(directory, where, name, one, wanted) for one in value])
@@ -285,7 +284,7 @@ def _typed(directory: Path, where: str, name: str, value: Any, wanted: str) -> A
 
 
 def _several(where: str, name: str, values: list[Any]) -> tuple[Any, ...]:
-    """Return a list as a tuple, once it may be one."""
+    """Check that an option may be a list, and return the list as a tuple."""
     if name in SINGLE:
         raise UsageError(f"{where}: {option(name)} cannot be a list: it is the same for all experiments")
     if any(isinstance(value, (list, tuple, dict)) for value in values):
@@ -297,7 +296,7 @@ def _several(where: str, name: str, values: list[Any]) -> tuple[Any, ...]:
 
 
 def _hint(name: str, text: str) -> str:
-    """Return the end of a sentence about a number that was written as a text: what to write, if that is sure."""
+    """Return the end of a message about a number written as a string: what to write instead, if that is certain."""
     found = QUANTITY.fullmatch(text)
     if not found:
         return ""
@@ -316,7 +315,7 @@ def _number(value: float) -> str:
 
 
 def _mentioned(sentence: str, keys: Collection[str], before: str) -> str | None:
-    """Return which of the keys a sentence names first, with `before` before its name."""
+    """Return the first of the keys that a message names with the prefix `before`."""
     found = {key: re.search(rf"(?<![\w-]){before}{re.escape(key)}(?![\w-])", sentence) for key in keys}
     return min((match.start(), key) for key, match in found.items() if match)[1] if any(found.values()) else None
 

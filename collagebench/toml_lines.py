@@ -1,10 +1,10 @@
-"""On which line of a TOML file each of its keys stands, which the standard library's reader does not tell.
+"""The line of each key in a TOML file, which the standard library's parser does not report.
 
-The text is known to be valid TOML, so nothing has to be checked: it is read key by key, and values are only skipped. A
-skipped value ends with its line, unless a bracket or a text of several lines is still open.
+The text is known to be valid TOML, so nothing is checked: it is read key by key, and values are skipped. A skipped
+value ends at the end of its line, unless a bracket or a multi-line string is still open.
 
-A key is told by the way that leads to it, as from the reader's own result: ("scheme", 1, "grid") is the key `grid` of
-the second [[scheme]] table.
+A key is identified by its path in the parsed data, its `Way`: ("scheme", 1, "grid") is the key `grid` of the second
+[[scheme]] table.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _SPACE = re.compile(r"(?:[ \t\r\n]|#[^\n]*)*")
 _NAME = rf"(?:[\w-]+|{_BASIC}|{_LITERAL})"
 _KEY = re.compile(rf"{_NAME}(?:[ \t]*\.[ \t]*{_NAME})*")
 _VALUE = re.compile(
-    r'"""(?:\\.|(?!""")[^\\])*"""(?:"{0,2})'  # a text of several lines may end in one or two quotes of its own
+    r'"""(?:\\.|(?!""")[^\\])*"""(?:"{0,2})'  # a multi-line string may itself end in one or two quotes
     r"|'''(?:(?!''').)*'''(?:'{0,2})"
     rf"|{_BASIC}|{_LITERAL}|#[^\n]*|[\[{{]|[\]}}]|\n|[^\"'#\[\]{{}}\n]+",
     re.DOTALL,
@@ -35,11 +35,11 @@ _VALUE = re.compile(
 def key_lines(text: str) -> dict[Way, int]:
     """Return the line, from 1, of every key and table of `text`, which must be valid TOML.
 
-    A table is where it is first named. Keys inside the brackets of a value have no line of their own.
+    The line of a table is the first that names it. Keys inside the brackets of a value have no entry.
     """
     lines: dict[Way, int] = {}
     elements: dict[Way, int] = {}
-    """The number of the latest table of each array of tables."""
+    """The index of the latest table in each array of tables."""
     table: Way = ()
     place, line, seen = 0, 1, 0
 
@@ -73,7 +73,7 @@ def key_lines(text: str) -> dict[Way, int]:
 
 
 def line_of(lines: Mapping[Way, int], *way: str | int) -> int | None:
-    """Return the line of a key, or of the nearest table or key around it that has one."""
+    """Return the line of a key, or of the innermost enclosing table or key that has one."""
     return next((lines[way[:n]] for n in range(len(way), 0, -1) if way[:n] in lines), None)
 
 
@@ -92,7 +92,7 @@ def _names(key: str) -> list[str]:
 
 
 def _skip(text: str, place: int) -> int:
-    """Return where the statement ends whose key ends at `place`."""
+    """Return the end of the statement whose key ends at `place`."""
     depth = 0
     while found := _VALUE.match(text, place):
         place = found.end()

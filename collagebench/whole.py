@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all: whoever reads one finds the old or the new, and never a part of it."""
+"""Atomic writing of files: a reader finds the old content or the new, never a part of it."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from pathlib import Path
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write a file through another beside it, which takes its name once it is on the disk.
+    """Write a file atomically: write a temporary file beside it, and rename that once it is on the disk.
 
-    So neither a full disk nor a sudden end of the process or the machine leaves a part under that name, and of several
-    processes that write it at once the last one wins. A link stays one, and a file has the permissions that it had.
-    What is no ordinary file (a pipe, a device) is written directly.
+    So neither a full disk nor a crash of the process or the machine leaves a partial file under that name. If several
+    processes write it at once, the last one wins. A link stays a link, and a file keeps its permissions. A file that is
+    not regular (a pipe, a device) is written directly.
 
     Raises:
-        OSError: it cannot be written, or is protected from it; a file that was there before is as it was.
+        OSError: it cannot be written, or is write-protected; an existing file is unchanged.
     """
-    if path.exists() and not path.is_file():  # where /dev/stdout leads to a pipe, that has no name
+    if path.exists() and not path.is_file():  # for example /dev/stdout, which may lead to a nameless pipe
         path.write_bytes(content)
         return
     target = Path(os.path.realpath(path))
@@ -29,7 +29,7 @@ def write_whole(path: Path, content: bytes) -> None:
     partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
     try:
         with partial.open("wb") as file:
-            with contextlib.suppress(OSError):  # there is none yet, or the file system has no permissions
+            with contextlib.suppress(OSError):  # no such file yet, or a file system without permissions
                 os.fchmod(file.fileno(), stat.S_IMODE(target.stat().st_mode))
             file.write(content)
             file.flush()
@@ -41,5 +41,5 @@ def write_whole(path: Path, content: bytes) -> None:
 
 
 def leftovers(path: Path) -> Iterator[Path]:
-    """Yield what processes have left beside a file that were killed while they wrote it."""
+    """Yield the temporary files of processes that were killed while they wrote a file."""
     return path.parent.glob(f".{path.name}.*.partial")

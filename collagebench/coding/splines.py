@@ -7,9 +7,8 @@ functions are regressions: each is the natural cubic smoothing spline g that min
     sum_i (y_i - g(x_i))^2  +  lam * integral of g''(t)^2 dt
 
 With lam = 0, g interpolates the values; with a large lam it is the least-squares line. It is cubic between its nodes
-and straight beyond them. As g is linear in y, it can be written as a matrix: g'' at the inner nodes solves (R + lam
-Q'Q) g'' = Q'y, and g = y - lam Q g'' at the nodes, where Q' takes second differences and R is the matrix of the
-integral.
+and straight beyond them. As g is linear in y, it is a matrix: g'' at the inner nodes solves (R + lam Q'Q) g'' = Q'y,
+and g = y - lam Q g'' at the nodes, where Q' takes second differences and R is the matrix of the integral.
 
 The places are those of Berrut's code, so that the two codes differ only in their functions. How much to smooth depends
 on the model and the images: `schemes.coded` has defaults that suit CIFAR-10, and `evaluate coded --tune` finds values
