@@ -1,9 +1,8 @@
-"""Accuracy and where the answers came from.
+"""Accuracy, and the sources of answers.
 
-Accuracy is the share of right answers among the requests that were answered: a request that failed has no class to be
-right or wrong about, and is shown as failed. Overall accuracy is the accuracies by source, weighted by their shares.
-Intervals count as many answers as those that there are are worth, images being repeated and runs being unlike: see
-`clusters`.
+Accuracy is the share of right answers among the answered requests. A failed request has no class that could be right or
+wrong, and is reported as failed. Overall accuracy is the mean of the accuracies by source, weighted by their shares.
+Intervals use the effective number of answers, because images are repeated and runs differ: see `clusters`.
 """
 
 from __future__ import annotations
@@ -21,22 +20,22 @@ from collagebench.statistics.intervals import Interval, wilson
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """How many of how many, with Wilson's 95 % interval."""
+    """A share, `count` of `of`, with Wilson's 95 % interval."""
 
     count: float
-    """A whole number, unless it is the mean of several ways to count."""
+    """A whole number, unless it is a mean of several counts."""
     of: int
     worth: float | None = None
-    """How many independent ones these are worth; None: as many as there are."""
+    """The effective number of independent ones; None for `of`."""
 
     @property
     def value(self) -> float | None:
-        """The share, None when there is nothing to count."""
+        """The share; None if `of` is 0."""
         return self.count / self.of if self.of else None
 
     @property
     def ci95(self) -> Interval | None:
-        """Wilson's interval, None when there is nothing to count."""
+        """Wilson's interval; None if `of` is 0."""
         share = self.value
         worth = self.of if self.worth is None else self.worth
         return None if share is None else wilson(share * worth, worth)
@@ -44,19 +43,19 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """The answers of one scheme, warm-up left out."""
+    """The answers of one scheme, without the warm-up."""
 
     overall: Share
     """Right answers among those whose class is known."""
     by_source: dict[str, Share]
     sources: dict[str, Share]
-    """Answers from each source among all answers, each request counting for itself."""
+    """The share of each source among all answers; requests count as independent."""
     straggled: Share
-    """Right answers among requests that straggled (see `RequestRecord`), and whose class is known."""
+    """Right answers among those to requests that straggled (see `RequestRecord`), if their class is known."""
 
 
 def sample(run: Run) -> int | None:
-    """Return how many answers of each run were classified, drawn at random; None where all were."""
+    """Return the number of answers of each run that were sampled and classified; None if all were."""
     if run.header.get("engine") == "live" and run.config.get("compute") == "real":
         return None
     requests = run.config.get("requests", 0)
@@ -65,7 +64,7 @@ def sample(run: Run) -> int | None:
 
 
 def answers(requests: Table) -> Answers:
-    """Return accuracy and shares of one scheme's requests, warm-up among them being ignored."""
+    """Return accuracy and shares of one scheme's requests; those of the warm-up are ignored."""
     counted = requests.where(~requests["warmup"] & ~np.isnan(requests["latency"]))
     evaluated = counted["predicted"] != EMPTY
     right = evaluated & (counted["predicted"] == counted["label"])

@@ -1,10 +1,10 @@
-"""Answers that hang together: what they are worth, and a test that tosses one coin for each image.
+"""Correlated answers: their effective number, and a test that flips signs by image.
 
-A dataset has fewer images than a long experiment has requests, so every image is asked about many times, and a model
-that is wrong about it is wrong each time. In one run more answers come from a less accurate model than in another,
-because slowness and queues last. Intervals that took such answers for independent would be too sure of themselves: what
-is known about accuracy is limited by the images, and by the runs. Survey statistics calls both clusters. What is meant
-is the accuracy on images like these, not on these alone.
+A dataset has fewer images than a long experiment has requests, so every image is used many times, and a model that gets
+it wrong does so each time. Also, some runs have more answers from a less accurate model than others, because slowness
+and queues last. Intervals that treated such answers as independent would be too narrow: the numbers of images and of
+runs limit what is known about accuracy. Survey statistics calls both clusters. The accuracy estimated here is that on
+images like these, not only on these.
 """
 
 from __future__ import annotations
@@ -19,21 +19,24 @@ from collagebench.statistics.distributions import binomial_at_least, student_t_q
 from collagebench.statistics.intervals import Z95
 
 RARE = 5
-"""Clusters with anything but the commonest value, below which values do not show how alike those of a cluster are."""
+"""If fewer clusters than this have any other than the commonest value, correlation within clusters cannot be
+estimated."""
 EXACT_UP_TO = 10_000
-"""Sum of all sizes up to which `sign_flip` counts every outcome of coins of several sizes, however many they are."""
+"""`sign_flip` is exact up to this sum of all sizes, however many coins there are."""
 FEW_COINS = 100
-"""Coins up to which it does so whatever their sizes; beyond both, the normal distribution is as good."""
+"""`sign_flip` is also exact up to this many coins, whatever their sizes. Beyond both, the normal distribution is as
+good."""
 
 
 def effective(values: NDArray[Any], clusters: NDArray[np.int64], runs: NDArray[np.int64] | None = None) -> float:
-    """Return how many independent values the values [n] are worth, of which those of a cluster, or run, may be alike.
+    """Return the effective number of independent values among values [n] that are correlated within clusters and runs.
 
-    That is n by the design effect (Kish, Survey Sampling, 1965): the variance of their mean if whole clusters and whole
-    runs are drawn (Cameron, Gelbach and Miller, Journal of Business & Economic Statistics 29, 2011) over that if single
-    values are. It is at most n. Values that are all equal, or nearly all, tell nothing about how alike those of a
-    cluster are: then they are taken to be as alike as can be. Runs are few, so what their variance is above that of
-    single values is multiplied as Student's t is wider than the normal distribution that makes an interval of it.
+    It is n divided by the design effect (Kish, Survey Sampling, 1965): the variance of the mean if whole clusters and
+    whole runs are drawn (Cameron, Gelbach and Miller, Journal of Business & Economic Statistics 29, 2011), divided by
+    the variance if single values are. It is at most n. If all values, or nearly all, are equal, they say nothing about
+    the correlation within clusters, which is then taken to be complete. As there are few runs, but intervals use the
+    normal distribution, the excess variance between runs is multiplied by the squared ratio of Student's t to the
+    normal quantile.
     """
     n = len(values)
     if n == 0:
@@ -52,23 +55,23 @@ def effective(values: NDArray[Any], clusters: NDArray[np.int64], runs: NDArray[n
 
 
 def _variance(apart: NDArray[np.float64], clusters: NDArray[np.int64]) -> float:
-    """Return the variance of a sum of values that lie so far from their mean, if whole clusters are drawn; 0 of one."""
+    """Return the variance of the sum of deviations `apart` if whole clusters are drawn; 0 for one cluster."""
     of = np.unique(clusters, return_inverse=True)[1]
     sums = np.bincount(of, apart)
     return float(np.square(sums).sum()) * len(sums) / (len(sums) - 1) if len(sums) > 1 else 0.0
 
 
 def sums(values: NDArray[np.int64], clusters: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the sum of the values [n] of each cluster: [clusters]."""
+    """Return the sum of the values [n] in each cluster: [clusters]."""
     _, of = np.unique(clusters, return_inverse=True)
     return np.rint(np.bincount(of, values)).astype(np.int64)
 
 
 def sign_flip(differences: NDArray[np.int64]) -> float:
-    """Return the two-sided p value of whole numbers [n] for lying about 0 as much on one side as on the other.
+    """Return the two-sided p value of integers [n], under the hypothesis that they are symmetric about 0.
 
-    If so, each might as well have had the other sign: p is how probable a sum so far from 0, or farther, is when a coin
-    decides on every sign (Fisher's randomisation test, 1935). Where all are 1 or -1 it is the exact McNemar test.
+    Then each might as well have the opposite sign. p is the probability of a sum at least as far from 0 if a coin toss
+    decides every sign (Fisher's randomisation test, 1935). If all are 1 or -1, it is the exact McNemar test.
     """
     sizes, counts = np.unique(np.abs(differences[differences != 0]), return_counts=True)
     total, reached = int((sizes * counts).sum()), abs(int(differences.sum()))
@@ -88,4 +91,4 @@ def sign_flip(differences: NDArray[np.int64]) -> float:
         logs = [math.lgamma(count + 1) - math.lgamma(k + 1) - math.lgamma(count - k + 1) for k in range(count + 1)]
         coins[::size] = np.exp(np.array(logs) - count * math.log(2))
         chances = np.convolve(chances, coins)
-    return min(1.0, 2 * float(chances[(total + reached) // 2 :].sum()))  # the sum of those with a plus
+    return min(1.0, 2 * float(chances[(total + reached) // 2 :].sum()))  # the sum of the positive ones

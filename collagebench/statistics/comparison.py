@@ -1,7 +1,7 @@
 """Every scheme of a run against one baseline: p50, p99 and mean of latency, and accuracy.
 
-Holm's correction is over the schemes, for each of the four figures alone. A scheme is compared over the runs that both
-have; the others are left out and counted.
+Holm's correction is over the schemes, separately for each of the four figures. A scheme and the baseline are compared
+over the runs that both have; other runs are left out and counted.
 """
 
 from __future__ import annotations
@@ -25,37 +25,38 @@ FIGURES = ("p50", "p99", "mean", "accuracy")
 
 @dataclass(frozen=True, slots=True)
 class MinimumEffect:
-    """Differences that are not larger are never called real, however certain."""
+    """The minimum effect: smaller differences are never called real, however certain."""
 
     latency: float = 0.05
-    """The slower must be slower by more than this share of the faster."""
+    """The slower must exceed the faster by more than this share of the faster."""
     accuracy: float = 0.005
-    """More than this share of the requests must be right in addition."""
+    """The accuracies must differ by more than this share of the requests."""
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One figure of a scheme less that of the baseline."""
+    """One figure of a scheme minus that of the baseline."""
 
     value: float
     """Seconds (the mean over the runs), or a share of requests."""
     ratio: float | None
     """Figure of the scheme / figure of the baseline, all runs together; None for accuracy."""
     ratio_ci95: Interval | None
-    """Of `ratio`: of quantiles from both intervals and how alike they are, of means from the runs' own ratios; None
-    where an end is 0 or infinite."""
+    """95 % interval of `ratio`: for quantiles from both intervals and their correlation, for means from the runs' own
+    ratios; None if an end is 0 or infinite."""
     ci95: Interval
-    """Of `value`."""
+    """95 % interval of `value`."""
     p: float
     p_holm: float
     """`p` after Holm's correction over the schemes."""
     real: bool
-    """Significant at 5 % after the correction, larger than the minimum effect, and as a ratio outside of chance."""
+    """Significant at 5 % after the correction, larger than the minimum effect, and with a ratio whose interval leaves
+    out 1."""
 
 
 @dataclass(frozen=True, slots=True)
 class Versus:
-    """A scheme against the baseline; a difference is None where it cannot be known."""
+    """A scheme against the baseline; an unknown difference is None."""
 
     baseline: str
     runs: int
@@ -65,11 +66,11 @@ class Versus:
     figures: Mapping[str, Difference | None]
     """By name, as in FIGURES."""
     answers: Matched
-    """The pairs of answers that the difference in accuracy is made of."""
+    """The pairs of answers behind the difference in accuracy."""
 
 
 def compare(run: Run, times: Mapping[str, Latency], baseline: str, minimum: MinimumEffect) -> dict[str, Versus]:
-    """Return each scheme but the baseline against it; `times` holds the latency of every scheme of `run`."""
+    """Compare every other scheme with the baseline; `times` holds the latency of every scheme of `run`."""
     found = {name: _against(run, times, name, baseline, minimum) for name in times if name != baseline}
     for figure in FIGURES:
         names = [name for name in found if found[name].figures[figure] is not None]
@@ -99,7 +100,7 @@ def _against(run: Run, times: Mapping[str, Latency], name: str, baseline: str, m
 
 
 def _slower(figure: str, own: Latency, other: Latency, runs: Sequence[int], minimum: float) -> Difference | None:
-    """Return the difference of a figure of latency, not yet corrected; None where a scheme does not have it."""
+    """Return the difference of a figure of latency, before Holm's correction; None if a scheme lacks the figure."""
     one, two = own.quantiles.get(figure), other.quantiles.get(figure)
     if figure == "mean":
         own_value, other_value, own_runs, other_runs = own.mean, other.mean, own.mean_by_run, other.mean_by_run
@@ -119,7 +120,8 @@ def _slower(figure: str, own: Latency, other: Latency, runs: Sequence[int], mini
         ends = ratio_ci95(tails[0], tails[1]) if tails[0] and tails[1] else None
     else:
         ends = around_ratio(ratio, mine, theirs)
-    # The figure of all runs together, its interval, and the mean of the runs' own must agree on who is slower.
+    # The pooled figures, the interval of their ratio, and the mean of the runs' differences must agree on which is
+    # slower.
     agree = (ratio > 1) == (pair.difference > 0) and not (ends and ends[0] <= 1 <= ends[1])
     large = max(ratio, 1 / ratio) > 1 + minimum and agree
     ends = ends if ends and min(ends) > 0 and max(ends) < math.inf else None

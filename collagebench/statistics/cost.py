@@ -1,9 +1,10 @@
-"""What a scheme spent, what of it was of use, and what came out per second.
+"""Cost of a scheme (executed, wasted and cancelled work), and its goodput.
 
-Spending covers whole cells, warm-up included, because a task belongs to no one request. A task is executed once its
-service began: an inference is never interrupted. It is wasted when no request was answered from it. A task that was
-taken back before service cost nothing but its bytes (a worker may have begun it in the instant before it hears of that;
-what it then does is not known here); how long it would have taken is known only where workers do not compute.
+Costs cover whole cells, warm-up included, because a task does not belong to a single request. A task counts as executed
+once its service has begun, as an inference is never interrupted. It is wasted if no request is answered from it. A task
+that is cancelled before service costs only its bytes. (A worker may have begun it just before it learns of the
+cancellation; that work is unknown here.) The service time that cancelling saved is known only if workers do not
+compute.
 """
 
 from __future__ import annotations
@@ -23,20 +24,20 @@ class Cost:
 
     tasks: int
     executed_s: float | None
-    """Service time of all tasks that workers reported, wasted ones included; None where none reported any, as servers
-    that are not ours."""
+    """Service time of all tasks for which workers reported it, wasted ones included; None if they reported none, as
+    other people's servers do."""
     wasted_s: float | None
-    """The part of it in tasks that no request was answered from."""
+    """The part of `executed_s` in tasks that no request was answered from."""
     cancelled_in_service_tasks: int
-    """Not needed any more while they were being served; they ran to their end."""
+    """Tasks no longer needed while they were being served; they ran to their end."""
     cancelled_in_service_s: float | None
-    """Their service time, a part of the wasted."""
+    """Their service time, a part of `wasted_s`."""
     cancelled_tasks: int
-    """Taken back before service."""
+    """Tasks cancelled before service."""
     cancelled_s: float | None
-    """Service time that cancelling saved: 0 if nothing was cancelled, None if it is not known of every such task."""
+    """Service time that cancelling saved: 0 if nothing was cancelled, None if it is unknown for any such task."""
     unreported_tasks: int
-    """Sent and not cancelled, but no service time came back (the worker was lost, or the deadline passed)."""
+    """Tasks sent and not cancelled, but without a service time (the worker was lost, or the deadline passed)."""
     bytes_sent: int | None
     """None where nothing is sent."""
 
@@ -69,17 +70,17 @@ def cost(tasks: Table) -> Cost:
 def busy_share(tasks: Table, requests: Table, workers: int) -> float | None:
     """Return the share of the workers' time that was spent in service, redundancy included.
 
-    That is from the first intended arrival of each run to the last: what is still served or waited for after that, such
-    as a lost reply until its deadline, says nothing about the load. None where no span or no service is known.
+    It covers the time from the first intended arrival of each run to the last. Service or waiting after that, such as
+    for a lost reply until its deadline, says nothing about the load. None if that time is 0, or no service is known.
     """
     served, seconds = served_while_arriving(tasks, requests)
     return float(np.nansum(served)) / (workers * seconds) if seconds > 0 and not np.isnan(served).all() else None
 
 
 def served_while_arriving(tasks: Table, requests: Table) -> tuple[NDArray[np.float64], float]:
-    """Return the seconds of each task's service while requests arrived in its run, and of their arriving in all runs.
+    """Return each task's seconds of service during its run's arrivals, and the seconds of arrivals in all runs.
 
-    NaN of a task whose service is not known.
+    A task without a known service time has NaN.
     """
     runs, of = np.unique(requests["run"], return_inverse=True)
     first, last = np.full(len(runs), np.inf), np.full(len(runs), -np.inf)
@@ -94,22 +95,22 @@ def served_while_arriving(tasks: Table, requests: Table) -> tuple[NDArray[np.flo
 
 
 def goodput(requests: Table, slo_s: float | None, sampled: bool = False) -> float | None:
-    """Return answers per second that are right and, given an SLO, not later than `slo_s` seconds; warm-up left out.
+    """Return right answers per second, given an SLO only those within `slo_s` seconds, without the warm-up.
 
-    Each run counts from its first intended arrival to its last, and `slo_s` seconds longer, when that may still be
-    answered in time: as long for every scheme that met these arrivals, whatever it lost or was late with. None when an
-    answer's class is not known, unless those that are known were drawn at random (`sampled`): the others are then taken
-    to be like them.
+    A run's time is from its first intended arrival to its last plus `slo_s`, when the last may still be answered in
+    time. So it is the same for every scheme with these arrivals, whatever it lost or delayed. None if the class of any
+    answer is unknown, unless the known ones were drawn at random (`sampled`): then the others are taken to be like
+    them.
     """
     share, seconds = _good(requests, slo_s, sampled), _seconds(requests, slo_s)
     return None if share is None or seconds == 0 else share * int((~requests["warmup"]).sum()) / seconds
 
 
 def goodput_ci95(requests: Table, slo_s: float | None, sampled: bool = False) -> Interval | None:
-    """Return the 95 % interval of `goodput`, from the scatter of the runs' shares of such answers.
+    """Return the 95 % interval of `goodput`, from the variation of the share of such answers between runs.
 
-    How fast requests arrived, which differs from run to run too, is the same for every scheme and no part of it. None
-    with fewer than 2 runs, or where a run's share is not known.
+    The arrival rate, which also varies between runs, is the same for every scheme, and so is not part of it. None with
+    fewer than 2 runs, or if a run's share is unknown.
     """
     runs = [requests.where(requests["run"] == run) for run in np.unique(requests["run"])]
     shares = [_good(run, slo_s, sampled) for run in runs]
@@ -118,11 +119,11 @@ def goodput_ci95(requests: Table, slo_s: float | None, sampled: bool = False) ->
     if overall is None or not together or len(known) < len(shares):
         return None
     ends = around(overall, [share * overall / together for share in known])
-    return ends and (ends[0], min(ends[1], overall / together))  # which is if all of them were right in time
+    return ends and (ends[0], min(ends[1], overall / together))  # the most is all right and in time
 
 
 def _good(requests: Table, slo_s: float | None, sampled: bool) -> float | None:
-    """Return the share of requests with a right answer in time, None where there are none or classes are not known."""
+    """Return the share of requests with a right answer in time; None without requests or if classes are unknown."""
     counted = requests.where(~requests["warmup"])
     answered = ~np.isnan(counted["latency"])
     if not answered.any():
@@ -137,7 +138,7 @@ def _good(requests: Table, slo_s: float | None, sampled: bool) -> float | None:
 
 
 def _seconds(requests: Table, slo_s: float | None) -> float:
-    """Return how long requests arrived for, and `slo_s` longer, in all runs."""
+    """Return the seconds of arrivals plus `slo_s`, summed over all runs."""
     counted = requests.where(~requests["warmup"])
     seconds = 0.0
     for run in np.unique(counted["run"]):

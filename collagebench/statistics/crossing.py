@@ -1,21 +1,21 @@
-"""Where one scheme stops being better than another along an axis, and how sure that is.
+"""Crossings: where along an axis the better of two schemes changes, with a confidence interval.
 
-At each value of the axis both schemes met the same runs, so that there is a difference of their figures for every run.
-A paired t test (Student's, over the runs) says whether the one is better there, the other, or neither for sure; where
-the interval of the ratio of their figures holds 1, neither is, as in the report of an experiment.
+At each value of the axis both schemes met the same runs, so every run gives a difference of their figures. A paired t
+test over the runs gives a verdict: the first scheme is better, the second is, or neither is shown to be. If the
+interval of the ratio of their figures contains 1, neither is, as in the report of an experiment.
 
-Is there a crossing at all? One in twenty such tests errs, so that among the values that are looked at in the beginning
-some verdict may be there by chance. A verdict counts as *firm* only after Bonferroni's correction over those values,
-and a crossing lies where one firm verdict is followed by the opposite one.
+Is there a crossing at all? One in twenty such tests is wrong, so among the initial values some verdicts may be due to
+chance. A verdict is *firm* only if it holds after Bonferroni's correction over those values. There is a crossing
+wherever a firm verdict is followed by the opposite one.
 
-Where is it? Where the mean difference is zero, by linear interpolation. Its interval reaches from the last value up to
-which the test says the one to the first from which on it says the other. As at the true crossing the test errs in 5 %
-of cases, the interval holds it in 95 % or more: confidence by inversion of a test (as Fieller has it for a ratio: "Some
-problems in interval estimation", Journal of the Royal Statistical Society B 16, 1954). Nothing is assumed of the shape
-of the difference, and it may change its sign several times.
+Where is it? Where the mean difference is zero, by linear interpolation. Its interval is from the last value up to which
+all verdicts are the one, to the first from which on all are the other. At the true crossing the test is wrong in 5 % of
+cases, so the interval contains the crossing in at least 95 %: this is inversion of a test (as in Fieller, "Some
+problems in interval estimation", Journal of the Royal Statistical Society B 16, 1954, for a ratio). The difference may
+have any shape, and may change its sign several times.
 
-The values to look at are found by bisection: the ends of the intervals and the zero of the mean difference are brought
-down to a tolerance. Nothing here simulates anything: `wanted` says which values are to be looked at next.
+The values are chosen by bisection, until the ends of the intervals and the zeros of the mean difference are known to
+within a tolerance. This module does not simulate: `wanted` returns the values to look at next.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from collagebench.statistics.intervals import Interval
 from collagebench.statistics.paired import LEVEL, paired
 
 Between = Callable[[float, float], float | None]
-"""Returns a value between two neighbours; None where they are as near to each other as need be."""
+"""Returns a value between two neighbours, or None if they are close enough."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +37,14 @@ class Look:
     """Two schemes at one value of the axis."""
 
     difference: float
-    """Mean over the runs of the first's figure less the second's; infinite where only one of them has a figure."""
+    """Mean over the runs of the first's figure minus the second's; infinite if only one of them has a figure."""
     low: float
     high: float
     """Ends of its 95 % interval."""
     p: float
-    """Of the paired t test, two-sided; NaN where nothing is known."""
+    """Two-sided p value of the paired t test; NaN if nothing is known."""
     ratio: Interval | None = None
-    """95 % interval of the first's figure / the second's, all runs together; None where it is not known."""
+    """95 % interval of the first's figure / the second's, all runs together; None if unknown."""
 
     @property
     def known(self) -> bool:
@@ -53,12 +53,12 @@ class Look:
 
     @property
     def verdict(self) -> int:
-        """-1: the first is surely better (lower), 1: the second, 0: neither."""
+        """-1 if the first is shown to be better (lower), 1 if the second is, 0 if neither."""
         below, above = (self.ratio[1] < 1, self.ratio[0] > 1) if self.ratio else (True, True)
         return -1 if self.high < 0 and below else 1 if self.low > 0 and above else 0
 
     def firm(self, tests: int) -> int:
-        """Return the verdict if it holds up as one of so many tests (Bonferroni), else 0."""
+        """Return the verdict if it holds after Bonferroni's correction for `tests` tests, else 0."""
         return self.verdict if self.p * tests <= LEVEL else 0
 
 
@@ -74,9 +74,9 @@ class Crossing:
 
 
 def look(first: Sequence[float] | None, second: Sequence[float] | None, ratio: Interval | None = None) -> Look:
-    """Return the difference of two schemes' figures, run by run; None is a scheme that cannot bear the load.
+    """Compare two schemes by their figures of each run; None stands for a scheme that cannot sustain the load.
 
-    `ratio`: the 95 % interval of the ratio of the figures of all runs together, if it is known.
+    `ratio` is the 95 % interval of the ratio of the figures of all runs together, if known.
     """
     if first is None or second is None:
         sign = (first is None) - (second is None)
@@ -89,9 +89,9 @@ def look(first: Sequence[float] | None, second: Sequence[float] | None, ratio: I
 
 
 def halfway(tolerance: float, log: bool = False, whole: bool = False) -> Between:
-    """Return how an axis is halved, down to `tolerance`: by ratios if `log`, to whole numbers if `whole`.
+    """Return a function that halves intervals of an axis, down to `tolerance`; to whole numbers if `whole`.
 
-    With `log` the tolerance is a share of the lower neighbour.
+    With `log` it takes the geometric mean, and the tolerance is a share of the lower neighbour.
     """
 
     def between(low: float, high: float) -> float | None:
@@ -105,10 +105,7 @@ def halfway(tolerance: float, log: bool = False, whole: bool = False) -> Between
 
 
 def crossings(looks: Mapping[float, Look], tests: int) -> list[Crossing]:
-    """Return the crossings among the values that were looked at, in ascending order.
-
-    `tests` is how many of them there were in the beginning.
-    """
+    """Return the crossings, in ascending order; `tests` is the number of initial values."""
     found = []
     for low, high, before in _changes(looks, tests):
         zeros = _zeros(looks, low, high)
@@ -118,7 +115,7 @@ def crossings(looks: Mapping[float, Look], tests: int) -> list[Crossing]:
 
 
 def wanted(looks: Mapping[float, Look], between: Between, tests: int) -> list[float]:
-    """Return the values to look at next so that each crossing and its interval are known well enough."""
+    """Return the values to look at next, to locate each crossing and its interval more closely."""
     found: set[float | None] = set()
     values = sorted(looks)
     for low, high, _ in _changes(looks, tests):
@@ -129,7 +126,7 @@ def wanted(looks: Mapping[float, Look], between: Between, tests: int) -> list[fl
 
 
 def firm(looks: Mapping[float, Look], tests: int) -> list[tuple[float, int]]:
-    """Return the values, ascending, at which one scheme is firmly better, and which."""
+    """Return the values, ascending, at which one scheme is firmly better, and their firm verdicts."""
     return [(value, looks[value].firm(tests)) for value in sorted(looks) if looks[value].firm(tests)]
 
 
@@ -146,7 +143,7 @@ def _changes(looks: Mapping[float, Look], tests: int) -> list[tuple[float, float
 
 
 def _zeros(looks: Mapping[float, Look], low: float, high: float) -> list[tuple[float, float, float]]:
-    """Return each zero of the mean difference between two values: where, and its neighbours that were looked at."""
+    """Return each zero of the mean difference between two values: its place and its two neighbours."""
     inside = [value for value in sorted(looks) if low <= value <= high]
     found = []
     for left, right in pairwise(inside):

@@ -1,7 +1,7 @@
-"""The two distributions that intervals and tests need, without SciPy: Student's t and the binomial, by one function.
+"""The two distributions that intervals and tests need, without SciPy: Student's t and the binomial.
 
 Both follow from the regularised incomplete beta function I_x(a, b), evaluated by its continued fraction with the
-modified Lentz method (Numerical Recipes, 3rd edition, section 6.4); the quantile of t is found by bisection.
+modified Lentz method (Numerical Recipes, 3rd edition, section 6.4). The quantile of t is found by bisection.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def _continued_fraction(a: float, b: float, x: float) -> float:
     c = 1.0
     d = 1.0 / _nonzero(1.0 - (a + b) * x / (a + 1.0))
     result = d
-    # It takes some sqrt(max(a, b)) steps; the limit is far beyond that.
+    # It takes about sqrt(max(a, b)) steps; the limit is far beyond that.
     for m in range(1, 100_000):
         even = m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m))
         odd = -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1))

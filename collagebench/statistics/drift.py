@@ -1,10 +1,11 @@
-"""Whether latency depends on when it was measured: in the course of a run, or on a cell's place in its run.
+"""Drift: whether latency depends on the time within a run, or on a cell's place in its run.
 
-In the course of a run: the median of the first quarter of a run's requests (in order of arrival, warm-up left out)
-against that of the rest, one pair for each run. On a cell's place: every run meets the schemes in a random order, so a
-machine that warms up or tires makes late cells slower or faster, whatever their scheme. The logarithm of a cell's
-median, less what its scheme and its run explain, is fitted by a line over the place. Both are reported if they are
-significant at 1 % and larger than a tenth: there are two questions for each scheme, and none should be a false alarm.
+Within a run, the median of the first quarter of the requests (in order of arrival, without the warm-up) is compared
+with that of the rest, one pair for each run. As to the place: every run executes the schemes in a random order, so a
+machine that warms up or slows down makes late cells faster or slower, whatever their scheme. A line over the place is
+fitted to the logarithms of the cells' medians, after the effects of scheme and run are removed. Either is reported if
+it is significant at 1 % and larger than a tenth; the level is low because many such tests are made, and false alarms
+should be rare.
 """
 
 from __future__ import annotations
@@ -22,16 +23,16 @@ from collagebench.statistics.paired import paired
 
 LEVEL = 0.01
 SIZE = 1.1
-"""What is slower by less than this factor is not worth a warning."""
+"""A smaller factor is not worth a warning."""
 SHARE = 4
-"""The first part of a run is one in so many requests."""
+"""The first part of a run is one in this many requests."""
 FEWEST_RUNS = 3
 FEWEST_REQUESTS = 40
-"""A run with fewer has no quarter to speak of."""
+"""A quarter of a run with fewer requests is too small."""
 
 
 def within_runs(requests: Table) -> float | None:
-    """Return the median latency of the first quarter of a scheme's runs / that of the rest; None where they agree."""
+    """Return the median latency in the first quarter of a scheme's runs / that in the rest; None if they agree."""
     counted = requests.where(~requests["warmup"])
     seconds = infinite_if_failed(counted)
     early, late = [], []
@@ -50,7 +51,7 @@ def within_runs(requests: Table) -> float | None:
 
 
 def over_places(run: Run) -> float | None:
-    """Return how many times as slow the last cell of a run is as the first; None where the place does not matter."""
+    """Return the latency in the last place of a run / that in the first; None if the place does not matter."""
     schemes = [variant for variant in run.variants if len(run.of(variant).cells)]
     numbers = set.intersection(*(set(run.of(name).cells["run"].tolist()) for name in schemes)) if schemes else set()
     degrees = (len(schemes) - 1) * (len(numbers) - 1) - 1
@@ -80,6 +81,6 @@ def over_places(run: Run) -> float | None:
 
 
 def _alone(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return [schemes, runs] less the mean of each scheme and of each run."""
+    """Remove the mean of each scheme and of each run from values [schemes, runs]."""
     alone: NDArray[np.float64] = values - values.mean(axis=0) - values.mean(axis=1, keepdims=True) + values.mean()
     return alone

@@ -1,20 +1,20 @@
-"""Whether the queue was still growing when a run ended: then its latencies say how long it ran, not how good it is.
+"""Whether the queue was still growing at the end of a run: then latencies depend on the run's length.
 
-For each run, take the mean number of open requests (arrived, not yet answered) in the last quarter of the time in which
-requests arrive, and subtract that of the second quarter; the first is the start-up. Below capacity the difference is
-around 0. Above capacity it is about half the requests that came in excess. At capacity exactly, with Poisson arrivals
-and exponential service, the number of open requests is a random walk whose variance grows by 2 with each arrival, and
-the difference of its two quarter means has variance 2 n (1/4 + 1/12 + 1/12) = 5 n / 6 over n arrivals. A mean
-difference over the runs beyond 1.645 standard deviations of that walk is called growing: more than a fleet just at its
-capacity shows by chance.
+For each run, take the mean number of open requests (arrived, not yet answered) in the last quarter of the arrival
+period, and subtract that of the second quarter; the first quarter is the start-up. Below capacity the difference is
+about 0. Above capacity it is about half the excess requests. Exactly at capacity, with Poisson arrivals and exponential
+service, the number of open requests is a random walk whose variance grows by 2 with each arrival, and the difference of
+the two quarter means has variance 2 n (1/4 + 1/12 + 1/12) = 5 n / 6 over n arrivals. The queue is called growing if the
+mean difference over the runs exceeds 1.645 standard deviations of that walk: more than a fleet just at its capacity
+shows by chance.
 
-In simulation (10 workers, Poisson arrivals, service exponential or like a fit of collage inference's latency trace, 200
-experiments each) 4 runs of 1,000 requests were called growing in 0 % of cases at load 0.7, 0.85 and 0.95, 6 to 12 % at
-1.0, 52 to 60 % at 1.05, 94 to 98 % at 1.1 and always at 1.2; 2 runs of 150 in 0 % at 0.7, 49 to 52 % at 1.2 and 96 to
-99 % at 1.5.
+In simulation (10 workers, Poisson arrivals, service times exponential or from a fit of collage inference's latency
+trace, 200 experiments each), 4 runs of 1,000 requests were called growing in 0 % of cases at load 0.7, 0.85 and 0.95, 6
+to 12 % at 1.0, 52 to 60 % at 1.05, 94 to 98 % at 1.1 and always at 1.2; 2 runs of 150 in 0 % at 0.7, 49 to 52 % at 1.2
+and 96 to 99 % at 1.5.
 
-Requests that wait for nothing but the deadline of a lost reply are open, but in no queue: in a run that is shorter than
-the deadline they become ever more at any load (see `in_vain`), and are not counted meanwhile.
+Requests that only wait for the deadline of a lost reply are open, but in no queue. In a run shorter than the deadline
+their number keeps growing at any load, so they are not counted during that wait (see `in_vain`).
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ Z = 1.645
 def growing(requests: Table, in_vain: Mapping[int, NDArray[np.float64]] = {}) -> float | None:
     """Return the growth in open requests from the second to the last quarter, mean over runs, if it is significant.
 
-    `requests` are those of one scheme, warm-up included. Requests that failed have no end and are left out, and so is
-    what `waits_in_vain` gives for each run, `in_vain`.
+    `requests` are those of one scheme, warm-up included. Failed requests have no end and are left out, and so are the
+    times in `in_vain`, which `waits_in_vain` returns for each run.
     """
     differences, arrivals = [], 0
     for run in np.unique(requests["run"]):
@@ -52,9 +52,9 @@ def growing(requests: Table, in_vain: Mapping[int, NDArray[np.float64]] = {}) ->
 def growth(
     arrival: NDArray[np.float64], answered: NDArray[np.float64], in_vain: NDArray[np.float64] | None = None
 ) -> float:
-    """Return the mean number of open requests in the last quarter of one run less that in the second quarter.
+    """Return the mean number of open requests in the last quarter of one run minus that in the second quarter.
 
-    `in_vain` is when some of them do not count: beginnings and ends.
+    `in_vain` holds the beginnings and ends of the times in which some of them do not count.
     """
     if len(arrival) < 2:
         return 0.0

@@ -1,7 +1,7 @@
-"""Requests that wait for a reply that is lost: nobody hears of the loss before a deadline, and nobody works meanwhile.
+"""Requests that wait in vain: their reply is lost, no worker is working on them, and the client waits for the deadline.
 
-That is neither a queue nor anything that a smaller load would mend, however many wait so at a time. A request waits in
-vain while one of its replies is lost, which the client does not know yet, and no other of its tasks is at a worker.
+Such waits are not a queue, and a lower load would not help, however many there are. A request waits in vain while one
+of its replies is lost, the client does not know that yet, and none of its other tasks is at a worker.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Span = tuple[float, float]
 
 
 def bereft(mine: Run) -> dict[tuple[int, int], list[int]]:
-    """Return the requests, by run and id, of which a reply was lost, and the rows in `mine.tasks` of all their tasks.
+    """Return the requests, by run and id, with a lost reply, and for each the rows of all its tasks in `mine.tasks`.
 
     `mine` has the records of one scheme.
     """
@@ -40,9 +40,9 @@ def bereft(mine: Run) -> dict[tuple[int, int], list[int]]:
 
 
 def waits_in_vain(mine: Run) -> dict[int, NDArray[np.float64]]:
-    """Return when requests of one scheme that were answered waited in vain: for each run the beginnings and the ends.
+    """Return when answered requests of one scheme waited in vain: for each run, beginnings and ends, [2, waits].
 
-    Times are clipped to those at which the request was open.
+    Times are clipped to the time in which the request was open.
     """
     requests, tasks = mine.requests, mine.tasks
     rows_of = bereft(mine)
@@ -55,7 +55,7 @@ def waits_in_vain(mine: Run) -> dict[int, NDArray[np.float64]]:
     served = np.where(lost & ~np.isnan(served), served, tasks["ended"])
     found: dict[int, list[Span]] = {}
     for at, rows in rows_of.items():
-        arrival, answered = times.get(at, (np.nan, np.nan))  # a task may be of a request that has no record
+        arrival, answered = times.get(at, (np.nan, np.nan))  # a task's request may have no record
         if np.isnan(answered):
             continue
         waits = [(float(served[row]), float(tasks["ended"][row])) for row in rows if lost[row]]
@@ -66,9 +66,9 @@ def waits_in_vain(mine: Run) -> dict[int, NDArray[np.float64]]:
 
 
 def sent_again(mine: Run) -> tuple[int, int]:
-    """Return how many requests of one scheme were sent again as a reply was lost, and how many after the last arrival.
+    """Return how many requests of one scheme were sent again after a lost reply, and how many after the last arrival.
 
-    While others arrived, the fleet had nothing of the work of these.
+    The work of the latter was no load on the fleet while other requests arrived.
     """
     tasks, requests = mine.tasks, mine.requests
     rows_of = bereft(mine)
@@ -84,7 +84,7 @@ def sent_again(mine: Run) -> tuple[int, int]:
 
 
 def _alone(waits: Sequence[Span], hands: Sequence[Span]) -> Iterator[Span]:
-    """Yield the times that are in one of `waits` and in none of `hands`."""
+    """Yield the spans of time that are inside any of `waits` and inside none of `hands`."""
     moments = sorted({moment for span in (*waits, *hands) for moment in span})
     for start, end in pairwise(moments):
         among = [any(low <= start and end <= high for low, high in spans) for spans in (waits, hands)]

@@ -1,12 +1,12 @@
-"""Stragglers asked against achieved: did the workers take the time that they were told to take?
+"""Injected delays: did the workers take the service times that the straggler model asked for?
 
-Every task is sent with a draw, which makes a service time that is wanted of it; the worker reports the one it took. The
-error is the distance between the two. Tasks without a report count for nothing: those taken back, refused, or lost with
-their worker. A reply that the straggler model has lost did come, and counts.
+Every task is sent with a draw, from which its wanted service time follows; the worker reports the time that it took.
+The error is the absolute difference of the two. Tasks without a report are ignored: those cancelled, refused, or lost
+with their worker. A reply that the straggler model drops did arrive, and counts.
 
-Under floors there is another way to miss what was asked: inference alone may take longer than the floor, and then no
-waiting makes the service shorter. Such tasks have no error, since they took what they had to, but they did not meet the
-straggler model either, and are counted.
+With floors, inference alone may take longer than the floor, and then no waiting can make the service shorter. Such
+tasks have no error, as they took no longer than necessary. But they do not follow the straggler model either, and are
+counted separately.
 """
 
 from __future__ import annotations
@@ -21,36 +21,37 @@ from collagebench.results.reader import Run
 from collagebench.statistics.quantiles import quantile
 
 MODES = {"collage-trace": "floor", "collage-machines": "floor", "fixed": "scale", "none": "add"}
-"""What draws mean in the records of versions that did not write it down."""
+"""The mode of the draws, for records of older versions that do not contain it."""
 LEAST = 10
-"""Tasks whose median says something."""
+"""The fewest tasks whose median is used."""
 
 
 @dataclass(frozen=True, slots=True)
 class Injection:
-    """How well the tasks of a run met what was asked of them."""
+    """How well the tasks of a run took the wanted service times."""
 
     tasks: int
-    """Those that reported their service."""
+    """Tasks with a reported service time."""
     p50: float | None
-    """Quantiles of |taken - wanted| in seconds; None where nothing was measured, as in simulation."""
+    """Quantiles of |taken - wanted| in seconds; None if nothing was measured, as in simulation."""
     p99: float | None
     wanted: float | None
-    """Median of the service time that was wanted, in seconds."""
+    """Median of the wanted service time, in seconds."""
     beyond_floor: int | None
-    """Tasks whose inference alone exceeded the floor; None where draws are no floors, or nobody knows what they are."""
+    """Tasks whose inference alone exceeded the floor; None if the mode of the draws is not `floor`, or is unknown."""
     by_part: Mapping[str, tuple[float, float]] = field(default_factory=dict)
-    """Median of |taken - wanted| and of what was wanted, in seconds: of the slow tasks, those of which at least twice
-    the median was wanted, and of each worker, where there are LEAST of them; which are meant is said in words."""
+    """Medians of |taken - wanted| and of the wanted time, in seconds, by part: for the slow tasks, which should take at
+    least twice the median, and for each worker. Parts with fewer than LEAST tasks are left out. Keys are texts to
+    show."""
 
     @property
     def share(self) -> float | None:
-        """The share of the tasks that were beyond their floor."""
+        """The share of tasks beyond their floor."""
         return None if self.beyond_floor is None or not self.tasks else self.beyond_floor / self.tasks
 
 
 def injection(run: Run) -> Injection:
-    """Return how well the tasks of `run`, of all schemes that it holds, met what was asked of them."""
+    """Return how well the tasks of `run`, of all its schemes, took the wanted service times."""
     tasks = run.tasks.where(reported(run))
     wanted, asked = tasks["wanted_s"], tasks["asked"]
     beyond = int((wanted > asked).sum()) if len(tasks) and _mode(run) == "floor" else None
@@ -69,13 +70,13 @@ def injection(run: Run) -> Injection:
 
 
 def reported(run: Run) -> NDArray[np.bool_]:
-    """Return which tasks of `run` were asked for a service time that there is, and reported theirs."""
+    """Return which tasks of `run` have a finite wanted service time and a reported one."""
     tasks = run.tasks
     known: NDArray[np.bool_] = np.isfinite(tasks["wanted_s"]) & np.isfinite(tasks["service"])
     return known & np.isfinite(tasks["asked"])
 
 
 def _mode(run: Run) -> str | None:
-    """Return what the draws of a run mean."""
+    """Return the mode of a run's draws: `floor`, `add` or `scale`."""
     written = run.service.get("mode")
     return str(written) if written else MODES.get(str(run.config.get("stragglers")))

@@ -1,13 +1,13 @@
-"""95 % intervals: for a quantile of latency over several runs, for a ratio of two, and for a share.
+"""95 % intervals: for a quantile of latency over several runs, for a ratio of two quantiles, and for a share.
 
 Requests inside one run are not independent (queues, slow periods), so an interval made from single requests is far too
-narrow. Runs are independent, and how unlike they are says what is known. A quantile has the interval that survey
-statistics gives it (Woodruff, Journal of the American Statistical Association 47, 1952), with runs for a survey's
-clusters: some share of all requests is slower than the quantile of all of them, each run has a share of its own, and
-Student's t over these says between which two that share may be. The quantiles of all requests at these two shares are
-the ends. So the tail that is there says how far each end may be, which is seldom equally far; the quantiles of single
-runs, of which few requests decide, play no part. How often such intervals hold the truth is what
-benchmarks/coverage.py prints.
+narrow. Runs are independent, so the variation between runs gives the uncertainty. The interval of a quantile is that of
+survey statistics (Woodruff, Journal of the American Statistical Association 47, 1952), with runs as clusters. Each run
+has its own share of requests above the pooled quantile. Student's t over these shares gives an interval for the share
+of all requests above the true quantile. The ends are the pooled quantiles at the two ends of that interval of shares.
+So the shape of the observed tail decides how far each end is, and the two are seldom equally far. The quantiles of
+single runs, which depend on few requests, are not used. benchmarks/coverage.py prints how often such intervals contain
+the true value.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Z95 = NormalDist().inv_cdf(0.975)
 
 
 def half_width(by_run: Sequence[float]) -> float | None:
-    """Return half the width of the 95 % interval for a mean over runs; None with fewer than 2 or an infinite one."""
+    """Return half the width of the 95 % interval of a mean over runs; None with fewer than 2 or an infinite one."""
     if len(by_run) < 2 or not all(math.isfinite(value) for value in by_run):
         return None
     spread = float(np.std(by_run, ddof=1))
@@ -34,11 +34,12 @@ def half_width(by_run: Sequence[float]) -> float | None:
 
 
 def slower_share(q: float, above: Sequence[float], sizes: Sequence[int]) -> Interval | None:
-    """Return the 95 % interval of the share of requests above the q-quantile of all, from how unlike the runs are.
+    """Return the 95 % interval of the share of requests above the true q-quantile, from the variation between runs.
 
-    `above` is the share of each run's requests that are above it, `sizes` how many requests each run has. By how much
-    the runs are unlike, with Student's t as there are few, the requests are worth so many independent ones; the ends
-    are the exact limits for these (Korn and Graubard, Survey Methodology 24, 1998). None with fewer than 2 runs.
+    `above` is the share of each run's requests above the pooled quantile, `sizes` the number of requests of each run.
+    The variation between runs, with Student's t because there are few, gives an effective number of independent
+    requests. The ends are the exact limits for that number (Korn and Graubard, Survey Methodology 24, 1998). None with
+    fewer than 2 runs.
     """
     runs, n, share = len(sizes), sum(sizes), 1 - q
     if runs < 2:
@@ -51,9 +52,9 @@ def slower_share(q: float, above: Sequence[float], sizes: Sequence[int]) -> Inte
 
 
 def _least(share: float, worth: float) -> float:
-    """Return what a share that was found in `worth` independent values is not below, with 97.5 % confidence.
+    """Return the lower 97.5 % confidence limit of a share that was observed in `worth` independent values.
 
-    That is the limit of Clopper and Pearson (Biometrika 26, 1934); `worth` need not be whole.
+    It is the limit of Clopper and Pearson (Biometrika 26, 1934); `worth` need not be a whole number.
     """
     found, low, high = share * worth, 0.0, share
     for _ in range(60):
@@ -67,10 +68,11 @@ def of_ratio(
 ) -> Interval:
     """Return the 95 % interval of the ratio of two values, each given with its own interval.
 
-    For values that have nothing to do with each other it follows from both intervals, whose ends need not be equally
-    far away (MOVER: Donner and Zou, Statistical Methods in Medical Research 21, 2012, here of logarithms). `alike`, the
-    correlation of the two, is the share that they have in common: that moves both along their tails together, so the
-    ratio is then one of those `along` the tails. Where an end of the values is 0 or infinite, so is one of the ratio.
+    For independent values it follows from both intervals, whose ends need not be equally far away (MOVER: Donner and
+    Zou, Statistical Methods in Medical Research 21, 2012, here for logarithms). `alike` is the correlation of the two,
+    the share of the variation that they have in common. Common variation moves both values along their tails together,
+    so it can only change the ratio to one of those `along` the tails. If an end of the values' intervals is 0 or
+    infinite, so is an end of the ratio's.
     """
     (value, (low, high)), (base, (base_low, base_high)) = own, other
     ratio = math.log(value / base)
@@ -80,7 +82,7 @@ def of_ratio(
 
 
 def _reach(own: Interval, other: Interval, alike: float, along: float) -> float:
-    """Return how far a logarithm may be off whose two parts may be off by factors, each larger / smaller."""
+    """Return the possible error of the logarithm of a ratio, whose two parts may be off by larger / smaller."""
     if any(larger == math.inf or smaller <= 0 for larger, smaller in (own, other)):
         return math.inf
     apart = sum(math.log(larger / smaller) ** 2 for larger, smaller in (own, other))
@@ -89,7 +91,7 @@ def _reach(own: Interval, other: Interval, alike: float, along: float) -> float:
 
 
 def around(centre: float | None, by_run: Sequence[float]) -> Interval | None:
-    """Return the 95 % interval of what all runs together give, `centre`, as wide as the runs' own scatter."""
+    """Return the 95 % interval around a pooled figure, `centre`, with the width of the variation between runs."""
     half = half_width(by_run)
     if half is None or centre is None or not math.isfinite(centre):
         return None
@@ -97,20 +99,20 @@ def around(centre: float | None, by_run: Sequence[float]) -> Interval | None:
 
 
 def around_ratio(centre: float, own: Sequence[float], other: Sequence[float]) -> Interval | None:
-    """Return the 95 % interval of a ratio of means: that of all runs, `centre`, as wide as the runs' own scatter.
+    """Return the 95 % interval of a ratio of means, around that of all runs, `centre`, from the variation between runs.
 
-    Own and other's values come in pairs, one for each run. A ratio is as easily halved as doubled, so the interval is
-    that of its logarithm. None with fewer than 2 runs, or where a value is 0 or infinite.
+    The values of `own` and `other` are paired, one pair for each run. The interval is that of the ratio's logarithm, as
+    a ratio is as easily halved as doubled. None with fewer than 2 runs, or if a value is 0 or infinite.
     """
     if not (0 < centre < math.inf and all(0 < value < math.inf for value in (*own, *other))):
         return None
     half = half_width([math.log(one / two) for one, two in zip(own, other, strict=True)])
-    # Two runs that differ much allow any ratio whatever; e^600 is one that still has a reciprocal.
+    # Two runs that differ much allow any ratio. e^600 is large, and its reciprocal does not underflow.
     return None if half is None else (centre * math.exp(-min(half, 600.0)), centre * math.exp(min(half, 600.0)))
 
 
 def wilson(successes: float, trials: float) -> Interval | None:
-    """Return the 95 % interval of a share (Wilson 1927), None without trials."""
+    """Return the 95 % interval of a share (Wilson 1927); None without trials."""
     if trials == 0:
         return None
     share = successes / trials

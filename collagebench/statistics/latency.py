@@ -1,4 +1,4 @@
-"""The latency of one scheme: quantiles of all its requests together, with intervals from its runs."""
+"""The latency of one scheme: pooled quantiles of all its requests, with intervals from the variation between runs."""
 
 from __future__ import annotations
 
@@ -18,55 +18,56 @@ class Quantile:
     """One quantile of latency, in seconds."""
 
     observed: float
-    """Of the sample; infinite when so many requests failed."""
+    """The sample's quantile; infinite if too many requests failed."""
     bounded: bool
-    """Whether the sample is large enough for an upper 95 % bound; without one `observed` says too little."""
+    """Whether the sample is large enough for an upper bound; if not, `observed` is not reported."""
     at_least: float | None
-    """Lower 97.5 % bound of the true quantile; None when the sample gives none."""
+    """Lower 97.5 % bound of the true quantile; None if the sample gives none."""
     ci95: Interval | None
-    """95 % interval, from how unlike the runs are."""
+    """95 % interval, from the variation between runs."""
     ci95_within: Interval | None
-    """95 % interval made from order statistics, as if requests did not depend on each other: it is too narrow wherever
-    they queue, and is of use where there is only one run."""
+    """95 % interval from order statistics, as if requests were independent. It is too narrow if they queue, but it is
+    all that a single run gives."""
     by_run: dict[int, float]
-    """The same quantile of each run alone."""
+    """The quantile of each run."""
     above: dict[int, float]
-    """Share of each run's requests that are above `observed`, and of those equal to it so many that it is 1 - q of
-    all."""
+    """Share of each run's requests above `observed`. Requests equal to it count in part, so that the share of all
+    requests is 1 - q."""
     share_ci95: Interval | None
-    """Between which shares of all requests may be above the true quantile: `ci95` is the quantiles at its ends."""
+    """95 % interval of the share of requests above the true quantile; the ends of `ci95` are the quantiles at its
+    ends."""
 
     @property
     def known(self) -> float | None:
-        """The figure to report, None when it is unbounded or infinite."""
+        """The figure to report; None if it is unbounded or infinite."""
         return self.observed if self.bounded and math.isfinite(self.observed) else None
 
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """The latency of one scheme, in seconds, from intended arrival to answer, warm-up left out."""
+    """The latency of one scheme, in seconds, from intended arrival to answer, without the warm-up."""
 
     ordered: NDArray[np.float64] = field(compare=False)
-    """Of every request, ascending; infinite where it failed."""
+    """The latency of every request, ascending; infinite if it failed."""
     failed: int
     quantiles: dict[str, Quantile]
     mean: float | None
-    """`mean`, `std` and `max` are infinite, so None, as soon as one request failed."""
+    """`mean`, `std` and `max` are None if any request failed, as they would be infinite."""
     std: float | None
     max: float | None
     mean_by_run: dict[int, float]
-    """Of each run alone, infinite where a request failed."""
+    """The mean of each run; infinite if a request failed."""
 
     @property
     def requests(self) -> int:
-        """Return of how many requests it is."""
+        """The number of requests."""
         return len(self.ordered)
 
 
 def latency(requests: Table) -> Latency:
-    """Return the latency of one scheme's requests, warm-up among them being ignored.
+    """Return the latency of one scheme's requests; those of the warm-up are ignored.
 
-    A request that failed counts as infinitely slow. With no request at all there are no quantiles.
+    A failed request counts as infinitely slow. Without requests there are no quantiles.
     """
     counted = requests.where(~requests["warmup"])
     seconds = infinite_if_failed(counted)
@@ -106,26 +107,26 @@ def latency(requests: Table) -> Latency:
 def _above(
     ordered: NDArray[np.float64], q: float, observed: float, runs: dict[int, NDArray[np.float64]]
 ) -> dict[int, float]:
-    """Return which share of each run's values is above the q-quantile of all, equal ones in part: 1 - q of all are."""
+    """Return the share of each run's values above the pooled q-quantile, as in `Quantile.above`."""
     above, equal = np.sum(ordered > observed), np.sum(ordered == observed)
     part = ((1 - q) * len(ordered) - above) / equal
     return {run: float(np.mean(values > observed) + part * np.mean(values == observed)) for run, values in runs.items()}
 
 
 def _at(ordered: NDArray[np.float64], shares: Interval) -> Interval | None:
-    """Return the values that these shares of all are above, the larger share's first; None if one is infinite."""
+    """Return the two values with these shares of all values above them, the lower first; None if one is infinite."""
     low, high = quantile(ordered, 1 - shares[1]), quantile(ordered, 1 - shares[0])
     return (low, high) if math.isfinite(high) else None
 
 
 def failures(requests: Table) -> tuple[int, int]:
-    """Return how many requests failed, and of how many, warm-up left out."""
+    """Return how many requests failed, and of how many, without the warm-up."""
     counted = ~requests["warmup"]
     return int((np.isnan(requests["latency"]) & counted).sum()), int(counted.sum())
 
 
 def infinite_if_failed(requests: Table) -> NDArray[np.float64]:
-    """Return the latency of every request in seconds, infinite where it has no answer."""
+    """Return the latency of every request in seconds; infinite if it has no answer."""
     seconds = requests["latency"]
     return np.where(np.isnan(seconds), np.inf, seconds)
 

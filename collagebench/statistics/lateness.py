@@ -1,7 +1,7 @@
-"""Where the client was late: what it measures then is in part its own doing.
+"""Where the client was late, so that the latencies include a delay of its own.
 
-The dispatch lag is how much later than the schedule wanted the client handled an arrival. It is part of the latency,
-which counts from the schedule, so that it cannot hide; but it is no worker's.
+The dispatch lag is the delay from the scheduled arrival to when the client handled it. It is part of the latency, which
+counts from the schedule, so it cannot hide; but no worker caused it.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from collagebench.statistics.quantiles import quantile
 from collagebench.statistics.timing import dispatch_lag
 
 SHARE = 0.05
-"""Dispatch lag p99 may be this share of the median latency."""
+"""The p99 of the dispatch lag may be up to this share of the median latency."""
 
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """What shows whether the client was late for a scheme, in seconds."""
+    """The times that show whether the client was late for a scheme, in seconds."""
 
     lag: float
     """p99 of the dispatch lag."""
     p50: float
     p99: float
-    """Of the latency; infinite where failures reach it."""
+    """Quantiles of the latency; infinite if too many requests failed."""
 
 
 def late_schemes(run: Run) -> dict[str, Times]:
-    """Return the times of each scheme that the client was too late for, over all runs."""
+    """Return the times, over all runs, of each scheme for which the client was too late."""
     found = {variant: _times(run.of(variant).requests) for variant in run.variants}
     return {variant: times for variant, times in found.items() if times is not None and times.lag > SHARE * times.p50}
 
@@ -40,8 +40,8 @@ def late_schemes(run: Run) -> dict[str, Times]:
 def late_runs(run: Run) -> dict[int, dict[str, Times]]:
     """Return the times of all schemes in each run in which the client was too late for one of them.
 
-    A scheme may be in time on the whole and late in one run, whose p99 then is the client's. All schemes of a run are
-    measured by the same median latency, the least of theirs: a faster scheme would else be called late sooner.
+    The client may be in time overall but late in one run, whose p99 is then its doing. All schemes of a run are judged
+    by the same median latency, the lowest of theirs; otherwise a faster scheme would count as late sooner.
     """
     found: dict[int, dict[str, Times]] = {}
     for variant in run.variants:
@@ -58,7 +58,7 @@ def late_runs(run: Run) -> dict[int, dict[str, Times]]:
 
 
 def _times(requests: Table) -> Times | None:
-    """Return the times of some requests, warm-up left out; None where no lag is known (simulation)."""
+    """Return the times of some requests, without the warm-up; None if no lag is known (simulation)."""
     lag = dispatch_lag(requests)["p99"]
     if lag is None:
         return None

@@ -1,15 +1,14 @@
 """Two schemes that answered the same requests: is one right more often?
 
-Requests that both answer rightly, or both wrongly, say nothing about the difference. What is left are the requests on
-which they disagree: `won` that only the scheme got right, `lost` that only the other did. If neither were better, what
-an image won or lost might as well have been the other way round, like the toss of a coin: where no image comes twice
-that is McNemar's test (1947), exact because the binomial is summed; else see `clusters`. Where runs are unlike, whole
-runs go right or wrong together, which no coin for each image knows of: the p value is that of the interval if it is
-larger.
+Requests that both get right, or both wrong, say nothing about the difference. The others are `won`, if only the scheme
+is right, or `lost`, if only the other is. If neither scheme is better, the gain or loss of each image is as likely to
+be the opposite, like the toss of a coin. If no image occurs twice, this is McNemar's test (1947), exact because the
+binomial is summed; otherwise see `clusters`. If runs differ, whole runs are right or wrong together, which coins by
+image do not account for. So the p value that belongs to the interval is used if it is larger.
 
 The interval of the difference in accuracy, (won - lost) / pairs, is Tango's score interval (Statistics in Medicine 17,
-1998, 891-908): it holds every difference that the data do not contradict, and is sound where few requests disagree. It
-counts as many pairs as those that there are are worth, images being repeated and runs being unlike.
+1998, 891-908): it contains every difference that the data do not contradict, and is valid even if few requests
+disagree. It uses the effective number of pairs, because images are repeated and runs differ.
 """
 
 from __future__ import annotations
@@ -30,19 +29,19 @@ class Matched:
     """Answers of two schemes to the same requests."""
 
     pairs: int
-    """Requests after the warm-up that both answered, with a class that is known."""
+    """Requests after the warm-up that both answered with a known class."""
     won: int
-    """Only the scheme was right."""
+    """Pairs in which only the scheme was right."""
     lost: int
-    """Only the other was right."""
+    """Pairs in which only the other was right."""
     worth: float
-    """How many independent pairs these are worth, images being repeated."""
+    """The effective number of independent pairs."""
     p: float
-    """Two-sided p value: of the exact McNemar test with one coin for each image, or of the interval if that is more."""
+    """Two-sided p value: of the exact McNemar test with one coin per image, or that of the interval if larger."""
 
     @property
     def difference(self) -> float:
-        """Accuracy of the scheme less that of the other, from -1 to 1; there must be pairs."""
+        """Accuracy of the scheme minus that of the other, from -1 to 1; there must be pairs."""
         return (self.won - self.lost) / self.pairs
 
     @property
@@ -53,7 +52,7 @@ class Matched:
 
 
 def match(own: Table, other: Table) -> Matched:
-    """Return how the answers of two schemes, paired by run and request, agree; those that only one has do not count."""
+    """Compare the answers of two schemes, paired by run and request; unpaired answers are ignored."""
     (own_keys, own_right, images), (other_keys, other_right, _) = _answered(own), _answered(other)
     keys, mine, theirs = np.intersect1d(own_keys, other_keys, return_indices=True)
     better = own_right[mine].astype(np.int64) - other_right[theirs]
@@ -61,13 +60,13 @@ def match(own: Table, other: Table) -> Matched:
 
 
 def matched(better: NDArray[np.int64], images: NDArray[np.int64], runs: NDArray[np.int64]) -> Matched:
-    """Return the agreement of answers [n]: 1 where only the scheme was right, -1 where only the other was, else 0."""
+    """Compare pairs of answers: `better` [n] is 1 if only the scheme was right, -1 if only the other was, else 0."""
     won, lost = int((better > 0).sum()), int((better < 0).sum())
     worth = effective(better, images, runs)
     coins = sign_flip(sums(better, images))
     if not won + lost:
         return Matched(len(better), won, lost, worth, coins)
-    score = abs(won - lost) * math.sqrt(worth / len(better) / (won + lost))  # Tango's, of no difference
+    score = abs(won - lost) * math.sqrt(worth / len(better) / (won + lost))  # Tango's score of no difference
     return Matched(len(better), won, lost, worth, max(coins, math.erfc(score / math.sqrt(2))))
 
 
@@ -76,7 +75,7 @@ def tango(won: float, lost: float, pairs: float) -> Interval:
     difference = (won - lost) / pairs
 
     def score(delta: float) -> float:
-        """Return how many standard deviations the data lie above a true difference of `delta`."""
+        """Return by how many standard deviations the data exceed a true difference of `delta`."""
         # The most likely share of `lost` if the difference is delta: the larger root of a quadratic.
         b = (2 * pairs - won + lost) * delta - won - lost
         c = -lost * delta * (1 - delta)
@@ -86,7 +85,7 @@ def tango(won: float, lost: float, pairs: float) -> Interval:
         return distance / math.sqrt(variance) if variance > 0 else math.copysign(math.inf, distance)
 
     def edge(inside: float, outside: float) -> float:
-        """Return where the score leaves the interval between a difference inside it and one that cannot be inside."""
+        """Return the end of the interval between a difference inside it and one that cannot be inside."""
         for _ in range(60):
             middle = (inside + outside) / 2
             if abs(score(middle)) <= Z95:
@@ -99,7 +98,7 @@ def tango(won: float, lost: float, pairs: float) -> Interval:
 
 
 def _answered(requests: Table) -> tuple[NDArray[np.int64], NDArray[np.bool_], NDArray[np.int64]]:
-    """Return a number that names each request whose answer counts, whether the answer was right, and its image."""
+    """Return for each request whose answer counts a key of run and request, whether it was right, and its image."""
     counts = ~requests["warmup"] & ~np.isnan(requests["latency"]) & (requests["predicted"] != EMPTY)
     keys = (requests["run"][counts] << 32) | requests["request"][counts]
     return keys, requests["predicted"][counts] == requests["label"][counts], requests["image"][counts]

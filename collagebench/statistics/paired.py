@@ -1,12 +1,13 @@
-"""Two schemes that met the same runs: is one faster, or did it happen to look so?
+"""Two schemes that met the same runs: is one faster, or is the difference due to chance?
 
-Every scheme meets the same arrivals, images and slowdowns in run r, so what both share cancels in the run's difference
-d_r of one figure (p50, p99 or the mean). The runs are independent: Student's t over the d_r gives the interval of the
-mean difference and the two-sided p value. Requests are never compared one by one: inside a run they depend on each
-other. With several schemes against one baseline, some p value would be small by chance; Holm (1979) corrects for that.
+Every scheme meets the same arrivals, images and slowdowns in run r, so what they have in common cancels in the run's
+difference d_r of one figure (p50, p99 or the mean). The runs are independent: Student's t over the d_r gives the
+interval of the mean difference and the two-sided p value. Requests are never compared one by one, as they are not
+independent inside a run. With several schemes against one baseline, some p values would be small by chance; Holm (1979)
+corrects for that.
 
-Significant is not yet worth mentioning: a difference is called real only if it is also larger than a minimum effect
-that was stated beforehand.
+A significant difference may be too small to matter. So it is called real only if it is also larger than a minimum
+effect that was stated beforehand.
 """
 
 from __future__ import annotations
@@ -21,21 +22,21 @@ from collagebench.statistics.distributions import student_t_two_sided
 from collagebench.statistics.intervals import Interval, half_width
 
 LEVEL = 0.05
-"""A p value that is smaller after Holm's correction is significant."""
+"""A p value up to this, after Holm's correction, is significant."""
 
 
 @dataclass(frozen=True, slots=True)
 class Paired:
-    """The mean of differences that come in pairs."""
+    """The mean of paired differences."""
 
     difference: float
     ci95: Interval
     p: float
-    """Two-sided; 1 where every difference is 0, 0 where all are the same and not 0."""
+    """Two-sided; 1 if every difference is 0, and 0 if all are equal but not 0."""
 
 
 def paired(own: Sequence[float], other: Sequence[float]) -> Paired | None:
-    """Return mean and t test of `own` less `other`, pair by pair; None with fewer than 2 pairs or an infinite value."""
+    """Return the mean and t test of `own` minus `other`; None with fewer than 2 pairs or an infinite value."""
     if not all(math.isfinite(value) for value in (*own, *other)):
         return None
     differences = [one - two for one, two in zip(own, other, strict=True)]
@@ -49,9 +50,10 @@ def paired(own: Sequence[float], other: Sequence[float]) -> Paired | None:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Return p values corrected for being several (Holm 1979), in the order given.
+    """Return p values corrected for multiple tests (Holm 1979), in the order given.
 
-    The smallest of m is multiplied by m, the next by m - 1 and so on; none is smaller than the one before, nor above 1.
+    The smallest of m is multiplied by m, the next by m - 1 and so on. None becomes smaller than the one before, or
+    larger than 1.
     """
     corrected = [0.0] * len(p_values)
     largest = 0.0

@@ -1,8 +1,7 @@
-"""The ratio of one quantile of latency of two schemes, with its 95 % interval, wherever the two are told of.
+"""The ratio of a quantile of latency between two schemes, with its 95 % interval.
 
-A run's report, a sweep, a crossover, a recommendation and a comparison of runs all ask by what factor two schemes
-differ, and must not contradict each other: they all ask here. What has to be known of a scheme is little enough to be
-kept in a report.
+The reports of a run, a sweep, a crossover, a recommendation and a comparison of runs all use it, so that they do not
+contradict each other. What it needs of a scheme, a `Tail`, is small enough to be kept in a report.
 """
 
 from __future__ import annotations
@@ -19,32 +18,32 @@ from collagebench.statistics.quantiles import quantile
 
 STEP = 2 ** (1 / 16)
 SHARES = tuple(float(f"{STEP**-place:.6g}") for place in range(1, 24 * 16))
-"""Shares of all requests at which tails are kept, from nearly all to one in ten million, by equal ratios."""
+"""Shares of all requests at which tails are kept, from nearly all to one in ten million, in a geometric sequence."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tail:
-    """One quantile of a scheme, and what its ratio to another's is made of; latencies in seconds."""
+    """One quantile of a scheme, and what the interval of its ratio to another's needs; latencies in seconds."""
 
     observed: float
     share_ci95: Interval
-    """Between which shares of all requests may be above the true quantile."""
+    """95 % interval of the share of requests above the true quantile."""
     ends: Interval
-    """The quantiles at these shares, the lower first; infinite where so many failed."""
+    """The quantiles at the ends of `share_ci95`, the lower first; infinite if too many requests failed."""
     above: Sequence[float]
-    """Share of each run's requests that are above `observed`."""
+    """Share of each run's requests above `observed`."""
     along: Sequence[float]
-    """What SHARES of all requests are above, as far as there are so many requests; see `along`."""
+    """The quantiles at SHARES, as far as there are enough requests; see the function `along`."""
 
 
 def along(time: Latency) -> list[float]:
-    """Return the latencies that SHARES of all requests are above, down to the share that half a request is."""
+    """Return the latencies with SHARES of all requests above them, down to the share of half a request."""
     count = time.requests
     return [quantile(time.ordered, 1 - share) for share in SHARES if share * count >= 0.5]
 
 
 def tail(time: Latency, figure: str, runs: Sequence[int]) -> Tail | None:
-    """Return the tail of one quantile, with the share of each of `runs`; None where a scheme has fewer than two."""
+    """Return the tail of one quantile, with the share of each of `runs`; None if the scheme has fewer than two runs."""
     one = time.quantiles[figure]
     if not one.share_ci95:
         return None
@@ -54,9 +53,9 @@ def tail(time: Latency, figure: str, runs: Sequence[int]) -> Tail | None:
 
 
 def ratio_ci95(own: Tail, other: Tail, paired: bool = True) -> Interval | None:
-    """Return the 95 % interval of own's quantile / other's, an end of which may be 0 or infinite.
+    """Return the 95 % interval of own's quantile / other's; an end may be 0 or infinite.
 
-    `paired`: run r of the one met what run r of the other met. None where a quantile is 0 or infinite.
+    `paired` says that run r of both had the same arrivals and slowdowns. None if a quantile is 0 or infinite.
     """
     if not (0 < own.observed < math.inf and 0 < other.observed < math.inf):
         return None
@@ -73,6 +72,6 @@ def ratio_ci95(own: Tail, other: Tail, paired: bool = True) -> Interval | None:
 
 
 def _alike(own: Sequence[float], other: Sequence[float]) -> float:
-    """Return how much two schemes' shares go together from run to run: their correlation, 0 where one never changes."""
+    """Return the correlation of two schemes' shares over the runs; 0 if one is constant."""
     both = np.array([own, other])
     return float(np.corrcoef(both)[0, 1]) if both.std(axis=1).all() else 0.0

@@ -1,7 +1,7 @@
-"""Where a host was not heard of for a while: a network that fails for seconds fails no task, but makes a tail.
+"""Hosts that were silent for a while: a network outage of seconds fails no task, but makes a tail.
 
-The first reply after a silence was on its way for about as long as nothing came from its host. A link that is slow for
-the whole run is something else, and so is a client that did not listen, or workers that are stopped on purpose.
+The first reply after a silence was in transit for about as long as nothing came from its host. A link that is slow for
+the whole run is not a silence, nor is a client that was late, nor workers that are stopped on purpose.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from collagebench.results.reader import Run
 from collagebench.stragglers.causes import NATURAL
 
 SILENCE = 1.0
-"""Seconds that no reply takes on its way, there and back, where the network works."""
+"""Seconds in transit, both ways together, that no reply takes while the network works."""
 USUAL = 0.5
-"""Share of the cells above which a host's silence is what is usual on its link."""
+"""If a host is silent in more than this share of the cells, its link is usually slow."""
 
 
 def silences(run: Run) -> dict[str, dict[tuple[str, int], float]]:
-    """Return the longest silence, in seconds, of each host that was silent, by the scheme and the run it was in."""
+    """Return for each silent host its longest silence, in seconds, by scheme and run."""
     if run.config.get("stragglers") in NATURAL:
         return {}
     found: dict[str, dict[tuple[str, int], float]] = {}
@@ -40,13 +40,13 @@ def silences(run: Run) -> dict[str, dict[tuple[str, int], float]]:
 
 
 def _workers(config: Mapping[str, Any]) -> dict[str, list[int]]:
-    """Return the workers of each host that SSH reaches; none where the records do not say whose they were."""
+    """Return the workers of each SSH host; empty if the records do not tell."""
     if config.get("fleet") != "ssh":
         return {}
     try:
         hosts = [Host(host["address"], host.get("workers")) for host in config["host"]]
         dealt = deal(hosts, config["workers"])
-    except (KeyError, UsageError):  # somebody has changed them
+    except (KeyError, UsageError):  # the records were edited
         return {}
     return {
         host.address: [worker for worker, owner in enumerate(dealt) if owner == place]
@@ -55,10 +55,10 @@ def _workers(config: Mapping[str, Any]) -> dict[str, list[int]]:
 
 
 def _of_workers(mine: Run, workers: Sequence[int]) -> dict[int, float]:
-    """Return the longest silence of some workers in each run of one scheme that had one."""
+    """Return the longest silence of some workers, for each run of one scheme with a silence."""
     tasks, requests = mine.tasks, mine.requests
     way = tasks["ended"] - tasks["sent"] - tasks["queue"] - tasks["service"]
-    heard = ~np.isnan(way) & ~tasks.equal("outcome", "dropped")  # a lost reply's end is its deadline
+    heard = ~np.isnan(way) & ~tasks.equal("outcome", "dropped")  # a lost reply ends at its deadline
     replies = heard & np.isin(tasks["worker"], workers)
     late = requests["run"][requests["lag"] > SILENCE]
     found = {}

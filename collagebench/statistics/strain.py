@@ -1,9 +1,9 @@
 """Whether the fleet, the client or the machine under them was at its limit.
 
-A role's workers are saturated when they are busy nearly all the time and tasks wait for them: then latencies say more
-about the length of a run than about the scheme. The machine was the straggler when inference alone, which is not slowed
-on purpose, or a delay that came out longer than asked for, took more than twice the median service time: by that
-measure the schemes are compared on how they cope with an overloaded computer.
+A role's workers are saturated if they are busy nearly all the time while tasks wait for them: then latencies depend
+more on the length of a run than on the scheme. The machine itself was the straggler of a task if inference, which is
+not slowed on purpose, plus the excess of the delay over what was asked for, took more than twice the median service
+time. With many such tasks, schemes are compared on how they cope with an overloaded computer.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from collagebench.statistics.quantiles import quantile
 
 BUSY = 0.9
 NEARLY = 0.8
-"""Busy share from which queues last so long that runs of usual length are unlike, by more than ten of them show: then
-intervals of a p99 hold the truth in 80 to 84 % of cases instead of 95 (benchmarks/coverage.py)."""
+"""From this busy share on, queues last so long that runs of usual length differ more than ten of them show. Then the
+intervals of a p99 contain the true value in 80 to 84 % of cases instead of 95 (benchmarks/coverage.py)."""
 WAITING = 0.5
-"""Mean wait at the worker, in mean service times, from which a queue is worth a word."""
+"""A queue counts from this mean wait on, in mean service times."""
 CORE = 0.8
-"""Share of a core that the client, a single thread for the most part, may use."""
+"""Share of a core that the client, mostly a single thread, may use."""
 OWN_STRAGGLERS = 0.005
-"""Share of tasks: half of those beyond the p99."""
+"""Share of all tasks: half of the share above the p99."""
 TRANSPORT = 0.5
-"""Transport p99 may be this share of the median latency."""
+"""The p99 of transport may be up to this share of the median latency."""
 
 
 def strained(run: Run, variant: str, least: float = BUSY) -> dict[str, float]:
@@ -38,7 +38,7 @@ def strained(run: Run, variant: str, least: float = BUSY) -> dict[str, float]:
 def saturated(tasks: Table, requests: Table, allotment: dict[str, int], least: float = BUSY) -> dict[str, float]:
     """Return the busy share (see `busy_share`) of each role whose workers were busier than `least` while tasks waited.
 
-    A single's tasks wait at the worker, or before all workers where there is one queue.
+    Tasks of the single wait at their worker, or in a common queue for all workers if the scheme has one.
     """
     served, seconds = served_while_arriving(tasks, requests)
     found = {}
@@ -58,7 +58,7 @@ def saturated(tasks: Table, requests: Table, allotment: dict[str, int], least: f
 
 
 def own_stragglers(tasks: Table) -> float | None:
-    """Return the share of tasks that the machine itself made straggle; None where it is too small to matter."""
+    """Return the share of tasks whose straggler was the machine itself; None if it is too small to matter."""
     known = ~np.isnan(tasks["service"]) & ~np.isnan(tasks["compute"]) & ~np.isnan(tasks["wanted_s"])
     slow = served = 0
     for role in tasks.texts["role"]:
@@ -72,7 +72,7 @@ def own_stragglers(tasks: Table) -> float | None:
 
 
 def client_share(cells: Table) -> float | None:
-    """Return how much of one core the client used; None where that is not known, or leaves it enough."""
+    """Return the share of one core that the client used; None if it is unknown, or not too much."""
     known = ~np.isnan(cells["client_cpu"])
     seconds = float(cells["duration"][known].sum())
     share = float(cells["client_cpu"][known].sum()) / seconds if seconds > 0 else 0.0
@@ -80,7 +80,7 @@ def client_share(cells: Table) -> float | None:
 
 
 def slow_transport(requests: Table) -> float | None:
-    """Return the p99 of transport in seconds if it is large beside the median latency."""
+    """Return the p99 of transport, in seconds, if it is large relative to the median latency, else None."""
     counted = ~requests["warmup"] & ~np.isnan(requests["latency"]) & ~np.isnan(requests["transport"])
     if not counted.any():
         return None

@@ -1,4 +1,4 @@
-"""Where the time of an answer went, and how late the client itself was."""
+"""The phases of an answer's latency, and the client's dispatch lag."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ PHASES = ("group", "encode", "queue", "service", "injected", "transport", "decod
 
 
 def phase_means(requests: Table) -> dict[str, float | None]:
-    """Return the mean of each phase over the answered requests that know it, in seconds; None when none does."""
+    """Return the mean of each phase, in seconds, over the answered requests that have it; None if none has."""
     counted = requests.where(~requests["warmup"] & ~np.isnan(requests["latency"]))
     means: dict[str, float | None] = {}
     for phase in PHASES:
@@ -21,7 +21,7 @@ def phase_means(requests: Table) -> dict[str, float | None]:
 
 
 def dispatch_lag(requests: Table) -> dict[str, float | None]:
-    """Return p50 and p99 of how late the client handled arrivals, in seconds; None where it has no lag (simulation)."""
+    """Return p50 and p99 of the dispatch lag, in seconds; None if there is no lag (simulation)."""
     lag = requests["lag"][~requests["warmup"]]
     ordered = np.sort(lag[~np.isnan(lag)])
     return {name: quantile(ordered, q) if len(ordered) else None for name, q in (("p50", 0.5), ("p99", 0.99))}

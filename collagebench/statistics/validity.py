@@ -1,6 +1,6 @@
-"""Whether a run's figures can be trusted. A reason makes the report INVALID; `warnings` are only shown beside it.
+"""Whether a run's figures can be trusted. Any reason makes the report INVALID; `warnings` are only shown.
 
-Each is one sentence that names the scheme and the next step.
+Each reason is one sentence that names the scheme and the next step.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from collagebench.statistics.lateness import late_schemes
 from collagebench.statistics.strain import strained
 
 STOLEN = 0.005
-"""Share of the processors' time from which a host that took it away is named as a cause."""
+"""From this share of the processors' time on, stolen time (a virtual machine's steal) is named as a cause."""
 INJECTION_SHARE = 0.05
 INJECTION_FLOOR = 0.001
-"""Seconds: services are off only if half of them, of the slow ones or of a worker's miss what was wanted by more than
-this, and by more than INJECTION_SHARE of it."""
+"""Seconds. Service times are wrong only if the median error, of all tasks, of the slow ones or of one worker's, exceeds
+this and INJECTION_SHARE of the wanted time."""
 MUCH_LESS = 0.1
-"""By so much of the answers a model of somebody else's may be worse than the manifest says, images being others."""
+"""How much less accurate a foreign server's model may be than its manifest says, as the images may differ."""
 BY_DEADLINE = 0.05
-"""Share of the requests that may fail by their deadline on workers that are busy all the time."""
+"""Share of the requests that may fail by their deadline on workers that are always busy."""
 
 
 def judge(run: Run) -> list[str]:
-    """Return the reasons why the figures of `run` cannot be trusted, none if they can."""
+    """Return the reasons why the figures of `run` cannot be trusted; empty if they can."""
     reasons = _unfinished(run)
     if run.changed:
         reasons.append(
@@ -50,7 +50,7 @@ def judge(run: Run) -> list[str]:
 
 
 def overwhelmed(run: Run, variant: str) -> list[str]:
-    """Return the reasons that say of one scheme that it cannot bear the load; they spoil no other scheme's figures."""
+    """Return the reasons why one scheme cannot sustain the load; they do not affect other schemes' figures."""
     return _mostly_failed(variant, run.of(variant).requests) or _shed(run, variant) or _overload(run, variant)
 
 
@@ -76,7 +76,7 @@ def _lost_workers(run: Run) -> list[str]:
         if text := cells.texts["lost_workers"][lost]:
             name = cells.texts["scheme"][scheme]
             reasons.append(f"{name}: lost in run {number}: {text}; continue with --resume, or run it again")
-    if not reasons:  # the cell in which it happened may never have been completed
+    if not reasons:  # the cell with the loss may never have been completed
         events = run.header.get("events", [])
         reasons = [
             f"lost: {event['message']}; continue with --resume, or run it again"
@@ -87,7 +87,7 @@ def _lost_workers(run: Run) -> list[str]:
 
 
 def _incomplete(run: Run) -> list[str]:
-    """A run that says it is done must have the same runs of every scheme."""
+    """Check that a run marked as done has the same runs of every scheme."""
     if run.header.get("status") != "done" or not (run.left_out and len(run.cells)):
         return []
     return [
@@ -113,9 +113,9 @@ def _mostly_failed(variant: str, requests: Table) -> list[str]:
 
 
 def _shed(run: Run, variant: str) -> list[str]:
-    """A fleet that cannot bear its load has no growing queue where a deadline takes out of it what is too much.
+    """Check that the deadline does not hide an overload: it can keep a queue short by giving up requests.
 
-    What was given up because a reply was lost is not too much.
+    Requests that were given up because a reply was lost do not count.
     """
     mine = run.of(variant)
     counted = ~mine.requests["warmup"]
@@ -165,7 +165,7 @@ def _late_client(run: Run) -> list[str]:
 def _overload(run: Run, variant: str) -> list[str]:
     mine = run.of(variant)
     growth = growing(mine.requests)
-    if growth is not None:  # seldom, and only then it is worth reading what each task was for
+    if growth is not None:  # rare, and only then worth reading which requests each task had
         growth = growing(mine.requests, waits_in_vain(mine))
     if growth is None:
         return []
@@ -179,7 +179,7 @@ def _overload(run: Run, variant: str) -> list[str]:
 
 
 def _other_model(run: Run) -> list[str]:
-    """Servers of somebody else may serve another model, or want other pixels: then answers are wrong far too often."""
+    """Check the accuracy of foreign servers: they may serve another model, or expect another scale of pixels."""
     if run.config.get("fleet") != "endpoint":
         return []
     known = {model["name"]: model.get("accuracy") for model in run.header.get("models", [])}

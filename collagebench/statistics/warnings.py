@@ -1,4 +1,4 @@
-"""What a reader of valid figures should know: each one sentence, with the next step to take."""
+"""Warnings about valid figures: each is one sentence, mostly with the next step to take."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from collagebench.statistics.validity import overwhelmed
 
 
 def warnings(run: Run) -> list[str]:
-    """Return what a reader of the figures of `run` should know although they are valid."""
+    """Return the warnings about the figures of `run`."""
     found = [*run.notes]
     found += [event["message"] for event in run.header.get("events", []) if event["kind"] != "worker lost"]
     found += measured_again(run)
@@ -41,6 +41,6 @@ def _of_scheme(run: Run, variant: str) -> list[str]:
             f"{variant}: {given_up} tasks were given up at their --deadline, whether or not their requests were "
             "answered."
         )
-    if not overwhelmed(run, variant):  # or else it is known that workers are busy, and that latencies grow
+    if not overwhelmed(run, variant):  # otherwise busy workers and growing latencies are already reported
         found += [*saturation(run, variant), *drift(run, variant)]
     return [*found, *after_the_end(run, variant), *just_in_time(run, variant), *known_late(run, variant)]

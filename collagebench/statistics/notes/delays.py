@@ -1,4 +1,4 @@
-"""Notes of delays: those that never pass, are known late, or end just after what they wait for."""
+"""Notes on delays: those that never expire, are known late, or expire just after what they wait for."""
 
 from __future__ import annotations
 
@@ -11,22 +11,23 @@ from collagebench.config import option
 from collagebench.results.reader import Run
 
 JUST, MANY = 0.05, 0.1
-"""What comes less than this share before a delay may come after it on real machines; so many are worth a word."""
+"""An answer that comes less than JUST of a delay before it may come after it on real machines; a share of MANY such
+answers is worth a note."""
 AT_ONCE = ("hedge", "hedge-idle", "reissue", "default")
-"""Schemes whose delay waits for a single task, which the deadline ends."""
+"""Schemes whose delay waits for a single task, which the deadline ends anyway."""
 DELAYS = ("hedge_delay", "reissue_after", "default_after", "coded_after")
-"""Options that are the seconds after which something is done about what has not come."""
+"""Options in seconds, after which a scheme acts on a missing reply."""
 HOLD = "hold"
-"""Seconds before which no group's answer is used, whatever the scheme."""
+"""The option, in seconds, for how long any scheme holds a group's answer back."""
 REPLIES = 20
-"""From so many replies on a running percentile is known (see `schemes.percentile`)."""
+"""The number of replies from which on a running percentile is known (see `schemes.percentile`)."""
 
 
 def just_in_time(run: Run, variant: str) -> list[str]:
-    """Say where a delay never passes, or, simulated, is as long as many services, of which no two really are alike."""
+    """Report a delay that never expires, or one in simulation just above many service times, which really vary."""
     options, deadline = _settings(run, variant), run.config.get("deadline")
     requests = run.of(variant).requests
-    own = ~requests["warmup"] & requests.equal("source", "own")  # and no answer that the delay itself has brought
+    own = ~requests["warmup"] & requests.equal("source", "own")  # not answers that the delay itself caused
     latency = requests["latency"][own]
     if not len(latency):
         return []
@@ -52,7 +53,7 @@ def just_in_time(run: Run, variant: str) -> list[str]:
 
 
 def known_late(run: Run, variant: str) -> list[str]:
-    """Say where a percentile was not known for many requests, as on a fleet that has not replied to enough by then."""
+    """Report that a delay given as a percentile was not yet known for many requests."""
     given = {name: value for name, value in _settings(run, variant).items() if name in DELAYS}
     named = next((name for name, value in given.items() if str(value)[:1] in "pP"), None)
     requests = run.of(variant).requests
@@ -78,7 +79,7 @@ def _settings(run: Run, variant: str) -> Mapping[str, Any]:
 
 
 def _number(value: Any) -> float:
-    """Return seconds that were given as a number or as a text; 0 for everything else, such as a percentile."""
+    """Return seconds given as a number or a string; 0 for anything else, such as a percentile."""
     try:
         return float(value)
     except (TypeError, ValueError):

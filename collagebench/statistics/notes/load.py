@@ -1,4 +1,4 @@
-"""Notes of the load: how busy workers were, and whether as busy as was meant."""
+"""Notes on the load: how busy workers were, and whether as busy as intended."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from collagebench.statistics.strain import BUSY, NEARLY, strained
 from collagebench.stragglers.causes import NATURAL
 
 UNSEEN = 0.05
-"""So many of the requests, sent again when all have arrived, are a load that is missing before."""
+"""If more than this share of the requests is sent again after the last arrival, the load before that was too low."""
 LOAD = 0.1
-"""By so much of it the load may be another than that which was reckoned with."""
+"""The share by which the mean service time may differ from the expected one."""
 
 
 def saturation(run: Run, variant: str) -> list[str]:
-    """Say which workers of a scheme were busy nearly all the time."""
+    """Report the roles of a scheme whose workers were busy nearly all the time."""
     return [
         f"{variant}: its {role} workers were busy {100 * busy:.0f} % of the time while tasks waited, so "
         + (
@@ -29,7 +29,7 @@ def saturation(run: Run, variant: str) -> list[str]:
 
 
 def after_the_end(run: Run, variant: str) -> list[str]:
-    """Say where most of what was sent again, as replies were lost, came too late to be a load on those who arrived."""
+    """Report that most requests with lost replies were sent again too late to be a load on the others."""
     mine, deadline = run.of(variant), run.config.get("deadline")
     again, late = sent_again(mine)
     of = len(mine.requests["arrival"])
@@ -43,7 +43,7 @@ def after_the_end(run: Run, variant: str) -> list[str]:
 
 
 def other_load(run: Run) -> list[str]:
-    """Say where serving every request once was another load than was reckoned with, in the first scheme that did so."""
+    """Report that the load before redundancy, measured in a scheme without any, was not the intended one."""
     reckoned = run.service
     plain = next((name for name in run.variants if run.scheme(name).get("scheme") in ("none", "equal")), None)
     mean, load = reckoned.get("mean_s"), reckoned.get("utilisation")

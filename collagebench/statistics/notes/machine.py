@@ -1,4 +1,4 @@
-"""Notes of the machines: where the client, a worker's host or the network between them had a part in the figures."""
+"""Notes on the machines: effects of the client, the workers' hosts and the network on the figures."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collagebench.statistics.strain import client_share, own_stragglers, slow_tr
 
 
 def measured_again(run: Run) -> list[str]:
-    """Say which runs were measured more than once, because the client was late."""
+    """Report the runs that were measured more than once, because the client was late."""
     replaced = run.header.get("replaced", [])
     if not replaced:
         return []
@@ -24,7 +24,7 @@ def measured_again(run: Run) -> list[str]:
 
 
 def drift(run: Run, variant: str) -> list[str]:
-    """Say that a scheme was slower, or faster, at the beginning of its runs."""
+    """Report that a scheme was slower, or faster, at the beginning of its runs."""
     ratio = within_runs(run.of(variant).requests)
     if ratio is None:
         return []
@@ -40,7 +40,7 @@ def drift(run: Run, variant: str) -> list[str]:
 
 
 def places(run: Run) -> list[str]:
-    """Say that the machine changed its speed from scheme to scheme."""
+    """Report that the machine's speed changed from cell to cell."""
     times = over_places(run)
     if times is None:
         return []
@@ -52,7 +52,7 @@ def places(run: Run) -> list[str]:
 
 
 def silent_hosts(run: Run) -> list[str]:
-    """Say where the network failed for a while, or a host stood still."""
+    """Report hosts that were silent: the network failed for a while, or the host stalled."""
     found = []
     for host, silent in silences(run).items():
         (variant, number), seconds = max(silent.items(), key=lambda item: item[1])
@@ -66,7 +66,7 @@ def silent_hosts(run: Run) -> list[str]:
 
 
 def busy_host(run: Run) -> list[str]:
-    """Say where the machine was the straggler; simulated machines never are."""
+    """Report that the machine itself was overloaded; not in simulation."""
     if run.header.get("engine") != "live" or not len(run.cells):
         return []
     found = []

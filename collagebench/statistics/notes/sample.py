@@ -1,4 +1,4 @@
-"""Notes of the sample: how few requests, runs, answers or machines figures are made of."""
+"""Notes on the sample: too few requests, runs, answers or machines."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from collagebench.statistics.latency import failures
 from collagebench.statistics.quantiles import requests_needed
 
 FLEETS = 40
-"""Runs below which chance says too much about how many of them have a slow machine."""
+"""With fewer runs, the number of runs with a slow machine depends too much on chance."""
 A_MAXIMUM = 100
-"""The p99 of fewer requests is their maximum."""
+"""With fewer requests, the p99 is the maximum."""
 
 
 def few_requests(run: Run) -> list[str]:
-    """Say of which schemes there are too few requests, or runs, for what one would like to know."""
+    """Report the schemes with too few requests or runs."""
     small, maxima, single = [], [], []
     for variant in run.variants:
         mine = run.of(variant)
@@ -45,7 +45,7 @@ def few_requests(run: Run) -> list[str]:
 
 
 def sampled(run: Run) -> list[str]:
-    """Say that the accuracy is that of some answers, or of none."""
+    """Report that only some answers, or none, were classified."""
     few = sample(run)
     if few is None:
         return []
@@ -55,10 +55,10 @@ def sampled(run: Run) -> list[str]:
 
 
 def few_fleets(stragglers: Mapping[str, Any], workers: int, runs: int) -> bool:
-    """Say whether chance decides once a run which machines there are, and does so in too few runs.
+    """Return whether the machines are drawn once per run, and there are too few runs.
 
-    `stragglers` is what a header says of them. Logs are dealt without repetition: where all of them are dealt in every
-    run, nothing is left to chance.
+    `stragglers` is the entry of a header. Logs are drawn without replacement: if every run uses all of them, there is
+    no chance in it.
     """
     parameters, logs = stragglers.get("parameters", {}), stragglers.get("logs")
     anywhere = parameters.get("slow_place") == "anywhere" and parameters.get("slow_machines") != 0
@@ -67,7 +67,7 @@ def few_fleets(stragglers: Mapping[str, Any], workers: int, runs: int) -> bool:
 
 
 def whole_runs(run: Run) -> list[str]:
-    """Say where chance decides once a run which machine is slow: then there are as few draws as there are runs."""
+    """Report that slow machines are drawn once per run, so that there are only as many draws as runs."""
     stragglers = run.stragglers
     parameters = stragglers.get("parameters", {})
     runs = len(set(run.cells["run"].tolist()))
@@ -81,7 +81,7 @@ def whole_runs(run: Run) -> list[str]:
 
 
 def other_fleet(run: Run) -> list[str]:
-    """Say where a recorded fleet had another number of machines than this one has workers."""
+    """Report that a recorded fleet has another number of machines than this one has workers."""
     machines = run.stragglers.get("machines")
     workers = run.config.get("workers")
     if not machines or not workers or machines == workers:
