@@ -1,4 +1,4 @@
-"""Which requests each task of some cells carried: a column that is left on disk because few figures need it."""
+"""The requests of each task in some cells: a column that is not loaded by default, because few figures need it."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ Cell = tuple[str, int]
 
 
 def carried(directory: Path, cells: Collection[Cell]) -> dict[Cell, dict[int, tuple[int, ...]]]:
-    """Return the requests of every task, by its number, in each of `cells`.
+    """Return the requests of every task, by the task's number, in each of `cells`.
 
     Raises:
         DataError: the tasks cannot be read.
     """
     path = directory / TASKS
-    starts = tuple(f"{scheme},{run}," for scheme, run in cells)  # to skip the rest without taking it apart
+    starts = tuple(f"{scheme},{run}," for scheme, run in cells)  # to skip other lines without parsing them
     found: dict[Cell, dict[int, tuple[int, ...]]] = {cell: {} for cell in cells}
     try:
         with path.open(encoding="utf-8", newline="") as file:

@@ -1,11 +1,12 @@
-"""What records must not say: each figure of a report rests on columns that are checked here against each other.
+"""Consistency checks of records: the columns behind each figure of a report must agree with each other.
 
-A request's latency is its answer minus its arrival and the sum of its phases; it arrived at the same time, with the
-same image, under every scheme; the task that answered it is among the tasks, and was used. A task's service is
-computing and injection. A cell has as many requests and tasks as it says, each once, and lasted until the last of them.
-So a single number that was changed contradicts another, unless it differs by less than the ten digits that are written,
-or is one of those that nothing else depends on (a class that was answered, a bandwidth): these must be possible. What
-contradicts itself is refused, by file and line: no report is made of it.
+A request's latency is its answer minus its arrival, and the sum of its phases. It has the same arrival and image under
+every scheme. The task that answered it is among the tasks, and was used. A task's service is computing plus injection.
+A cell has as many requests and tasks as it says, each once, and lasts until the last of them ends.
+
+So a single changed number contradicts another, unless it differs by less than the ten digits that are written, or
+nothing else depends on it (a predicted class, a bandwidth). Such numbers only have to be possible. Records that
+contradict themselves are refused, by file and line, and no report is made of them.
 """
 
 from __future__ import annotations
@@ -26,11 +27,11 @@ SOURCES = ("own", "replica", "hedge", "resent", "collage", "parity", "coded", "b
 OUTCOMES = ("used", "wasted", "cancelled", "cancelled in service", "dropped", "crashed", "lost", "deadline", "refused")
 ROLES = ("single", "collage", "backup", "parity", "coded")
 PHASES = ("group", "encode", "queue", "service", "transport", "decode", "hold")
-"""Those that make up a latency; `injected` is a part of `service`."""
+"""The phases that add up to a latency; `injected` is a part of `service`."""
 MOST = 2**31
-"""Numbers of runs, requests, tasks and workers are below."""
+"""Numbers of runs, requests, tasks and workers are below this."""
 EXACT = 2e-6
-"""Seconds by which two ways to compute a time may differ, besides DIGITS of it."""
+"""Seconds by which two computations of a time may differ, plus the share DIGITS of it."""
 DIGITS = 4e-9
 
 Mask = NDArray[np.bool_]
@@ -45,16 +46,16 @@ class Checker:
         self._texts = table.texts
 
     def refuse(self, row: int, what: str) -> NoReturn:
-        """Raise the DataError about a row, counted from 0."""
+        """Raise a DataError about a row, counted from 0."""
         raise DataError(f"{self._path} line {row + 2}: {what}; the file was changed or is damaged")
 
     def none(self, wrong: Mask, what: str) -> None:
-        """Refuse the first row of the mask."""
+        """Refuse the first row of the mask, if there is one."""
         if wrong.any():
             self.refuse(int(np.argmax(wrong)), what)
 
     def whole(self, names: tuple[str, ...], least: int = 0, below: int = MOST) -> None:
-        """See that columns of whole numbers are in a range."""
+        """Check that columns of whole numbers are in a range."""
         for name in names:
             column = self._columns[name]
             wrong = (column < least) | (column >= below)
@@ -63,12 +64,12 @@ class Checker:
                 self.refuse(row, f"{name} cannot be {column[row]}")
 
     def known(self, *names: str) -> None:
-        """See that columns of seconds have no empty field."""
+        """Check that columns of seconds have no empty field."""
         for name in names:
             self.none(np.isnan(self._columns[name]), f"{name} is empty")
 
     def from_0(self, *names: str) -> None:
-        """See that columns of seconds hold nothing below 0, or nothing at all."""
+        """Check that columns of seconds hold no value below 0; empty fields are permitted."""
         for name in names:
             column = self._columns[name]
             wrong = column < 0
@@ -77,7 +78,7 @@ class Checker:
                 self.refuse(row, f"{name} cannot be {column[row]:g}")
 
     def one_of(self, name: str, allowed: tuple[str, ...]) -> None:
-        """See that a column of texts holds no others."""
+        """Check that a column of strings holds only the allowed ones."""
         for code, text in enumerate(self._texts[name]):
             if text not in allowed:
                 self.none(self._columns[name] == code, f"{name} cannot be {text!r}")
@@ -85,12 +86,12 @@ class Checker:
     def equal(
         self, left: NDArray[np.float64], right: NDArray[np.float64], scale: NDArray[np.float64], what: str
     ) -> None:
-        """See that two columns of seconds are the same where both are known, to the digits that are written."""
+        """Check that two columns of seconds agree where both are known, to the digits that are written."""
         with np.errstate(invalid="ignore"):
             self.none(np.abs(left - right) > EXACT + DIGITS * np.abs(scale), what)
 
     def once(self, keys: NDArray[np.int64], what: str) -> NDArray[np.int64]:
-        """See that no key comes twice; return them in order."""
+        """Check that no key occurs twice; return the keys sorted."""
         ordered = np.sort(keys)
         again = ordered[1:] == ordered[:-1]
         if again.any():
@@ -100,10 +101,10 @@ class Checker:
 
 
 def check_records(directory: Path, requests: Table, tasks: Table, cells: Table, header: Mapping[str, Any]) -> None:
-    """See that the records of a run are possible and agree with each other.
+    """Check that the records of a run are possible and agree with each other.
 
     Raises:
-        DataError: they do not; the sentence names the file and the line.
+        DataError: they are not or do not; the message names the file and the line.
     """
     config = header.get("config", {})
     check = Checker(directory / REQUESTS, requests)
@@ -122,7 +123,7 @@ def check_records(directory: Path, requests: Table, tasks: Table, cells: Table, 
     of_request, of_task, of_cell = (_cells(table, numbers) for table in (requests, tasks, cells))
     check.once(of_request << 32 | requests["request"], "request")
     _paired(check, requests)
-    if header["schema"] > 1 and "warmup" in config and "requests" in config:  # the first rounded in another way
+    if header["schema"] > 1 and "warmup" in config and "requests" in config:  # schema 1 rounded differently
         first = min(round(config["warmup"] * config["requests"]), config["requests"] - 1)
         check.none(requests["warmup"] != (requests["request"] < first), f"the first {first} requests are the warm-up")
     all_tasks = asked.once(of_task << 32 | tasks["task"], "task")
@@ -170,7 +171,7 @@ def _requests(check: Checker, requests: Table, classes: int) -> None:
 
 
 def _paired(check: Checker, requests: Table) -> None:
-    """See that every scheme met the same requests."""
+    """Check that every scheme met the same requests."""
     _, place = np.unique(requests["run"] << 32 | requests["request"], return_inverse=True)
     for name in ("arrival", "image", "label", "warmup"):
         column = requests[name]
@@ -195,14 +196,14 @@ def _tasks(check: Checker, tasks: Table, workers: int, mode: str | None) -> None
     check.equal(spent, service, service, "its service is not the sum of computing and injection")
     meant = {"floor": np.maximum(compute, draw), "add": compute + draw, "scale": compute * np.maximum(draw, 1.0)}
     wanted = meant.get(str(mode))
-    if wanted is not None:  # older versions do not say what a draw means
+    if wanted is not None:  # older versions do not record the mode
         unasked = np.isnan(draw) | np.isnan(tasks["wanted_s"])
         check.none(~np.isnan(compute) & unasked, "compute is known, but not what was asked of it")
         check.equal(wanted, tasks["wanted_s"], wanted, "the service wanted is not what was asked of its inference")
 
 
 def _durations(check: Checker, requests: Table, tasks: Table, cells: Table, of: tuple[NDArray[np.int64], ...]) -> None:
-    """See that a cell lasted from its first arrival to the end of its last task."""
+    """Check that a cell lasted from its first arrival to the end of its last task."""
     of_request, of_task, of_cell = of
     size = 1 + max((int(each.max()) for each in of if len(each)), default=0)
     first, last = np.full(size, np.inf), np.full(size, -np.inf)
@@ -218,9 +219,10 @@ def _durations(check: Checker, requests: Table, tasks: Table, cells: Table, of: 
 def _complete(
     cells: Table, of_cell: NDArray[np.int64], of_request: NDArray[np.int64], of_task: NDArray[np.int64]
 ) -> NDArray[np.int64]:
-    """Return the cells that have as many requests and tasks as they say: an incomplete one will be left out.
+    """Return the cells that have as many requests and tasks as they say.
 
-    So are those of an older version, which did not count tasks, nor a cell's duration in the same way.
+    Checks skip the others: incomplete cells, and those of an older version, which did not count tasks and measured a
+    cell's duration differently.
     """
     size = 1 + max((int(each.max()) for each in (of_cell, of_request, of_task) if len(each)), default=0)
     requests, tasks = np.bincount(of_request, minlength=size), np.bincount(of_task, minlength=size)
@@ -228,7 +230,7 @@ def _complete(
 
 
 def _among(keys: NDArray[np.int64], ordered: NDArray[np.int64]) -> Mask:
-    """Return which of the keys are in an ordered array."""
+    """Return which of the keys are in a sorted array."""
     if not len(ordered):
         return np.zeros(len(keys), dtype=np.bool_)
     place = np.minimum(np.searchsorted(ordered, keys), len(ordered) - 1)
@@ -236,7 +238,7 @@ def _among(keys: NDArray[np.int64], ordered: NDArray[np.int64]) -> Mask:
 
 
 def _cells(table: Table, numbers: dict[tuple[str, int], int]) -> NDArray[np.int64]:
-    """Return the number of every row's cell, the same for the same scheme and run in all tables."""
+    """Return a number for every row's cell, the same for the same scheme and run in all tables."""
     keys, place = np.unique(table["scheme"].astype(np.int64) << 32 | table["run"], return_inverse=True)
     texts = table.texts["scheme"]
     cells = [(texts[key >> 32], key & 0xFFFFFFFF) for key in keys.tolist()]
@@ -244,6 +246,6 @@ def _cells(table: Table, numbers: dict[tuple[str, int], int]) -> NDArray[np.int6
 
 
 def _classes(header: Mapping[str, Any]) -> int:
-    """Return how many classes the models of the run know, or what no number of classes exceeds."""
+    """Return the number of classes of the run's models, or MOST if it is unknown."""
     known = [model["classes"] for model in header.get("models", []) if model.get("classes")]
     return max(known, default=MOST)

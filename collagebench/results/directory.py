@@ -1,4 +1,4 @@
-"""The files of a run directory, and what a run needs of it: that it is free, a lock, and room for the last header."""
+"""The files of a run directory, and what a run needs there: no other results, a lock, and room for the last header."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ REQUESTS = "requests.csv"
 TASKS = "tasks.csv"
 CELLS = "cells.csv"
 LOGS = "workers"
-"""The directory of what workers say."""
+"""The directory of the workers' output."""
 
 
 def see_that_it_is_free(directory: Path) -> None:
-    """Look whether a run may be written to a directory, so that nothing is prepared for a run that may not.
+    """Check that a run may be written to a directory, before anything is prepared for it.
 
     Raises:
-        OutputError: it holds something.
+        OutputError: the directory is not empty.
     """
-    with contextlib.suppress(OSError):  # what is wrong with it is said when it is made
+    with contextlib.suppress(OSError):  # creating it will raise the error
         if any(directory.iterdir()) and not holds_no_record(directory):
             raise occupied(directory)
 
 
 def occupied(directory: Path) -> OutputError:
-    """Return the refusal of a directory that holds something."""
+    """Return the error about a directory that is not empty."""
     return OutputError(f"{directory} is not empty; choose another directory, so that no results are overwritten")
 
 
 def locked(directory: Path) -> int | None:
-    """Lock a run directory for this process, until the descriptor is closed or the process ends; None if it cannot be.
+    """Lock a run directory until the returned descriptor is closed or the process ends; None without locks.
 
     Raises:
         OutputError: another process holds the lock.
@@ -58,15 +58,15 @@ def locked(directory: Path) -> int | None:
 
 
 def held(directory: Path, size: int) -> int | None:
-    """Hold so many bytes of a directory's disk, until the descriptor is closed or the process ends; else None.
+    """Reserve `size` bytes on disk until the returned descriptor is closed or the process ends; None on failure.
 
-    They are a file's without a name, or that has lost it at once, so that nobody sees it and nothing is left behind.
+    They belong to a file without a name, or with one that is removed at once, so nothing is left behind.
     """
     descriptor = None
     try:
         descriptor = _nameless(directory)
         os.posix_fallocate(descriptor, 0, size)
-    except (AttributeError, OSError):  # there is no such call, or no room: then the first table does not fit either
+    except (AttributeError, OSError):  # no such call, or no room: then the first table fails, too
         let_go(descriptor)
         return None
     return descriptor
@@ -82,15 +82,15 @@ def _nameless(directory: Path) -> int:
 
 
 def let_go(descriptor: int | None) -> None:
-    """Give back what `locked` or `held` has returned."""
+    """Release what `locked` or `held` returned."""
     if descriptor is not None:
         os.close(descriptor)
 
 
 def holds_no_record(directory: Path) -> bool:
-    """Whether all that is in a directory is a run without a record, so that nothing would be lost with it.
+    """Return whether a directory holds only a run without any record, so that it can be overwritten.
 
-    Where the disk was full from the beginning, not even all tables are there.
+    If the disk was full from the beginning, some tables may be missing.
     """
     tables = (REQUESTS, TASKS, CELLS)
     names = {path.name for path in directory.iterdir()}
@@ -106,6 +106,6 @@ def holds_no_record(directory: Path) -> bool:
 
 
 def _has_row(path: Path) -> bool:
-    """Whether a table has more than its first line."""
+    """Return whether a table has more than its first line."""
     with path.open("rb") as file:
         return file.read(1 << 16).count(b"\n") > 1

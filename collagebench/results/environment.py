@@ -1,6 +1,6 @@
-"""Where and with what a run was made: the machine, the system, the versions, the state of the code.
+"""The environment of a run: the machine, the system, the versions, and the state of the code.
 
-Only what helps to understand a figure is kept: no host name, no user, no path. What cannot be found out is None.
+Only what helps to understand a figure is recorded: no host name, no user, no path. Unknown values are None.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ RECORDING = (
     *("coding", "config.py", "engine", "fleet", "import_path.py", "onnx_session.py", "results", "schemes"),
     *("statistics", "stragglers", "worker", "workload", "zoo"),
 )
-"""What of this package records depend on; on statistics, because they say which runs are measured again."""
+"""The parts of this package that records depend on; statistics are included because they decide which runs are measured
+again."""
 DEPENDENCIES = (
     "click",
     "grpcio",
@@ -58,21 +59,21 @@ def capture(own: tuple[Path, ...] = ()) -> dict[str, Any]:
 
 
 def cores() -> int:
-    """Return how many cores this process may use."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def now() -> str:
-    """Return the time of day, UTC, to the second."""
+    """Return the date and time in UTC, to the second."""
     return datetime.now(timezone.utc).replace(tzinfo=None).isoformat(timespec="seconds")
 
 
 @cache
 def sources(own: tuple[Path, ...]) -> str | None:
-    """Return a digest (hexadecimal) of the code that decides what is on record; None where it cannot be read.
+    """Return a hexadecimal digest of the code that records depend on; None if it cannot be read.
 
-    `own` are the files of a user that do so as well. A report, a study or a command that is changed leaves records as
-    they were.
+    `own` are a user's files that they depend on, too. Reports, studies and commands are not included, as they do not
+    change records.
     """
     package, whole = Path(__file__).resolve().parent.parent, hashlib.sha256()
     rooms = [package / name for name in RECORDING]
@@ -88,9 +89,9 @@ def sources(own: tuple[Path, ...]) -> str | None:
 
 
 def processor_time() -> tuple[float, float]:
-    """Return how much time this machine's processors had since it started, and how much of it a host took away.
+    """Return the processor time of this machine since it started, and the part that its host took (steal).
 
-    Both in ticks; 0 where the system does not tell.
+    Both are in ticks; 0 if the system does not report them.
     """
     for line in _lines("/proc/stat"):
         name, *ticks = line.split()
@@ -119,9 +120,9 @@ def _memory_bytes(field: str) -> int | None:
 
 
 def _cpu_quota() -> float | None:
-    """Return how many cores the container (cgroup) may use, None without a limit or where it cannot be read.
+    """Return how many cores the container (cgroup) may use; None if there is no limit, or it cannot be read.
 
-    A group may use no more than any of those that it lies in.
+    The limits of all enclosing groups apply, too.
     """
     quotas = []
     for line in _lines("/proc/self/cgroup"):
@@ -142,7 +143,7 @@ def _cpu_quota() -> float | None:
 
 
 def _first(path: str, otherwise: str) -> str:
-    """Return the first line of a file."""
+    """Return the first line of a file, or `otherwise`."""
     return next(iter(_lines(path)), otherwise)
 
 
@@ -161,10 +162,10 @@ def _version(package: str) -> str | None:
 
 
 def _git() -> dict[str, Any] | None:
-    """Return the revision of the source checkout that this package is run from and whether it was changed, or None."""
+    """Return the revision of the source checkout that this package runs from, and whether it is modified, or None."""
     package = Path(__file__).resolve().parent.parent
     if not _git_output(package, "ls-files", "__init__.py"):
-        return None  # installed, perhaps inside somebody else's repository
+        return None  # installed, perhaps inside another repository
     revision = _git_output(package, "rev-parse", "HEAD")
     changes = _git_output(package, "status", "--porcelain", "--untracked-files=no")
     return {"revision": revision, "dirty": None if changes is None else bool(changes)} if revision else None

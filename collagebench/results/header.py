@@ -1,7 +1,7 @@
-"""What `run.json` must look like: every key that a report reads, with its type, in one place.
+"""The schema of `run.json`: every key that a report reads, with its type.
 
-A key that is missing, or null at the top, is a figure that is not known. One of another type, or two that contradict
-each other, mean that the file was changed or damaged; it is refused with the name of the key, and no report is made.
+A value is unknown if its key is missing, or null at the top level. A value of another type, or two that contradict each
+other, mean that the file was changed or damaged. It is refused with the name of the key, and no report is made.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from collagebench.results.seal import OWN, header_checksum
 SEALED = 3
 """The first schema with a checksum of the header."""
 FINITE = sys.float_info.max
-"""Whole numbers up to here can be turned into floats."""
+"""Whole numbers up to this can be converted to floats."""
 LARGEST = 2**53
-"""Whole numbers up to here are exact in every program that reads JSON."""
+"""Whole numbers up to this are exact in every program that reads JSON."""
 
 
 def _is_number(value: Any) -> bool:
@@ -46,7 +46,7 @@ KINDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "some": ("a whole number from 1 up", lambda value: _is_count(value) and value > 0),
     "object": ("an object", lambda value: isinstance(value, dict)),
 }
-"""What a value must be, in words and as a test; with a `?` behind the kind it may also be null."""
+"""What a value of each kind must be, in words and as a test; a kind followed by `?` may also be null."""
 
 EACH = "*"
 """Stands for every key of an object."""
@@ -181,22 +181,22 @@ SHAPE: dict[str, Any] = {
     "bound": {**BOUND, "source": "text?", "curve": [["amount?"]]},
 }
 NULLABLE = ("git", "load_average")
-"""An object and a list that are null where they are not known."""
+"""An object and a list that may be null if unknown."""
 REQUIRED = {"schema": SHAPE, "scheme": SCHEME, "kind": SHAPE["events"][0], "message": SHAPE["events"][0]}
-"""Keys that may not be missing from an object of this shape."""
+"""Keys that objects of these shapes must have."""
 
 
 def read_header(path: Path, newest: int) -> tuple[dict[str, Any], bool]:
-    """Return the header at `path`, checked, if its schema is not above `newest`, and whether it is as it was written.
+    """Read and check the header at `path`, up to schema `newest`; return it, and whether it matches its checksum.
 
     Raises:
         OSError: it cannot be read.
-        DataError: it is no header, says something impossible, or was written by a newer version.
+        DataError: it is not a valid header, or was written by a newer version.
     """
     try:
         text = ordinary(path).read_text(encoding="utf-8")
         header = json.loads(text, parse_constant=_unknown)
-        json.dumps(header, ensure_ascii=False).encode()  # a lone surrogate could never be printed
+        json.dumps(header, ensure_ascii=False).encode()  # fails for a lone surrogate, which could not be printed
         schema = header["schema"]
         newer = schema > newest
     except (ValueError, KeyError, TypeError, RecursionError):
@@ -218,20 +218,20 @@ def read_header(path: Path, newest: int) -> tuple[dict[str, Any], bool]:
 
 
 def _to_2(header: dict[str, Any]) -> dict[str, Any]:
-    """Schema 1 knew the time of a single inference only, without the size of its batch."""
+    """Convert schema 1, which had only one compute time per model, to times by batch size."""
     models = header.get("models", [])
     if not isinstance(models, list) or not all(isinstance(model, dict) for model in models):
-        return header  # to be refused by name
+        return header  # `_check` refuses it
     times = [{"1": model["compute_s"]} if _is_number(model.get("compute_s")) else {} for model in models]
     return {**header, "models": [{**model, "compute_s": time} for model, time in zip(models, times, strict=True)]}
 
 
 def _unknown(constant: str) -> None:
-    """An infinite bound, which JSON does not know, is no figure."""
+    """Read NaN and infinity, as in an infinite bound, as None: they are not valid JSON."""
 
 
 def _check(value: Any, shape: Any, path: Path, key: str) -> None:
-    """See that `value`, found under `key`, has this shape."""
+    """Check that `value`, found under `key`, has this shape."""
     if isinstance(shape, str):
         kind = shape.removesuffix("?")
         if value is None and kind != shape:
@@ -264,7 +264,7 @@ def _refuse(path: Path, key: str, words: str, value: Any) -> NoReturn:
 
 
 def _agree(header: dict[str, Any], path: Path) -> None:
-    """See that what the header says in two places is the same."""
+    """Check that related values of the header agree."""
 
     def contradicts(what: str) -> NoReturn:
         raise DataError(f"{path} contradicts itself: {what}; the file was changed or is damaged")

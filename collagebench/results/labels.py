@@ -1,4 +1,4 @@
-"""What the values of an axis are called, in the names of cells and of variants and in reports."""
+"""Labels for the values of an axis, in names of cells and variants and in reports."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 
 def labels(values: Sequence[Any]) -> list[str]:
-    """Return a short text for each value of an axis, in which every character may be part of a file's name."""
+    """Return a short, unique label for each value of an axis, with only characters that file names may contain."""
     found: dict[Any, str] = {}
     for value in sorted(values, key=repr):
         text = re.sub(r"[^A-Za-z0-9._+-]+", "-", spelled(value)) or "-"
@@ -19,7 +19,7 @@ def labels(values: Sequence[Any]) -> list[str]:
 
 
 def spelled(value: Any) -> str:
-    """Return a value as one would type it, of a path only the name."""
+    """Return a value as a user would type it; of a path only the stem."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, float):

@@ -1,8 +1,9 @@
-"""A CSV file of records, block by block, each block as columns of texts: most of what reading a run takes.
+"""Fast reading of a CSV file of records, in blocks, each as columns of strings.
 
-Records hold numbers and plain words, so a block without quotes is split at its commas at once, which is several times
-faster than a CSV parser. The line ends are kept as fields of their own; where each stands in its place, every line has
-as many fields as it should. Whatever is not as simple as that goes through the parser, which judges it.
+This takes most of the time needed to read a run. Records hold numbers and plain words, so a block without quotes is
+split at all its commas at once, which is several times faster than a CSV parser. Line ends are kept as separate fields:
+if each is where it should be, every line has the right number of fields. Any other block goes through the CSV parser,
+which checks it.
 """
 
 from __future__ import annotations
@@ -13,11 +14,11 @@ from io import StringIO
 from typing import TextIO
 
 BLOCK = 1 << 16
-"""Characters that are split at one time: few enough to stay in the processor's cache."""
+"""Characters per block: few enough to stay in the processor's cache."""
 
 
 def whole_lines(file: TextIO) -> Iterator[str]:
-    """Yield the file in blocks of whole lines, and last, where a line was torn off, what is left of it."""
+    """Yield the file in blocks of whole lines, and at the end a partial line, if there is one."""
     parts: list[str] = []
     while text := file.read(BLOCK):
         end = text.rfind("\n") + 1
@@ -33,8 +34,7 @@ def split(block: str, width: int) -> Sequence[Sequence[str]]:
     """Return the `width` columns of a block of whole lines.
 
     Raises:
-        ValueError: a line has another number of fields.
-        csv.Error: a line is no CSV.
+        ValueError: a line has another number of fields. csv.Error: a line is not valid CSV.
     """
     if '"' not in block and "\r" not in block:
         rows = block.count("\n")

@@ -1,8 +1,8 @@
-"""A run directory as it is read back: `run.json` and, column by column, the records of its complete cells.
+"""Reading of a run directory: `run.json`, and the records of its complete cells, by column.
 
-Only cells listed in `cells.csv` count, and only if all their requests and tasks have a record; others (the one that ran
-when the program was interrupted or killed) are left out and named. Nothing else is repaired: a line that a crash tore
-is dropped and reported, and a file that says something impossible is refused.
+Only cells listed in `cells.csv` count, and only if all their requests and tasks have a record. Others (such as the one
+that was running when the program was interrupted or killed) are left out and named. A partial last line, from a crash,
+is dropped and reported. Nothing else is repaired: a file with impossible values is refused.
 """
 
 from __future__ import annotations
@@ -25,53 +25,53 @@ from collagebench.results.table import Table, read_table
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run directory: the header, and the records of the cells that are complete, sorted by scheme."""
+    """One run directory: the header, and the records of the complete cells, sorted by scheme."""
 
     directory: Path
     header: dict[str, Any]
     requests: Table
     tasks: Table
-    """Without the column `requests`, which no figure of a fleet that loses no replies needs (see `carried`)."""
+    """Without the column `requests`, which is needed only if replies are lost (see `carried`)."""
     cells: Table
     left_out: tuple[str, ...]
-    """Names of the cells that are not complete."""
+    """Names of the incomplete cells."""
     notes: tuple[str, ...]
-    """What was found damaged and dropped, one sentence each."""
+    """Sentences about damaged lines that were dropped."""
     changed: tuple[str, ...]
-    """Names of the files that are not as the run wrote them."""
+    """Names of the files that changed since the run wrote them."""
     _schemes: dict[str, Run] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def config(self) -> dict[str, Any]:
-        """What the experiment was asked to do, as far as the header says."""
+        """The experiment's configuration, as far as the header has it."""
         config: dict[str, Any] = self.header.get("config", {})
         return config
 
     @property
     def service(self) -> dict[str, Any]:
-        """What the header says of services and their load: {mean_s, utilisation, rate, mode}."""
+        """The header's entry on service times and load: {mean_s, utilisation, rate, mode}."""
         service: dict[str, Any] = self.header.get("service", {})
         return service
 
     @property
     def stragglers(self) -> dict[str, Any]:
-        """What the header says of the stragglers."""
+        """The header's entry on the stragglers."""
         stragglers: dict[str, Any] = self.header.get("stragglers", {})
         return stragglers
 
     def scheme(self, variant: str) -> dict[str, Any]:
-        """Return what the header says of a scheme; nothing of one that it does not list."""
+        """Return the header's entry on a scheme; empty if it has none."""
         listed = self.header.get("schemes", [])
         return next((scheme for scheme in listed if scheme.get("variant", scheme["scheme"]) == variant), {})
 
     @property
     def variants(self) -> list[str]:
-        """The schemes' names in the order of the header, those with no complete cell included."""
+        """The names of the variants in the order of the header, including those without a complete cell."""
         listed = [str(scheme.get("variant", scheme["scheme"])) for scheme in self.header.get("schemes", [])]
         return listed + [name for name in self.cells.texts["scheme"] if name not in listed]
 
     def of(self, variant: str) -> Run:
-        """Return the same run with the records of one scheme."""
+        """Return the same run with only the records of one scheme."""
         if variant not in self._schemes:
             requests, tasks, cells = (
                 table.where(table.equal("scheme", variant)) for table in (self.requests, self.tasks, self.cells)
@@ -84,7 +84,7 @@ def load(directory: Path) -> Run:
     """Read a run directory.
 
     Raises:
-        DataError: it is no run directory, cannot be read, was written by a newer version, or holds an impossible line.
+        DataError: it is not a run directory, cannot be read, was written by a newer version, or has invalid records.
     """
     header, intact = _header(directory)
     notes: list[str] = []
@@ -113,12 +113,12 @@ def load(directory: Path) -> Run:
 
 
 def read_run_header(directory: Path) -> dict[str, Any]:
-    """Return what `run.json` of a run directory says; raises what `load` raises."""
+    """Return the content of `run.json` in a run directory; raises the errors of `load`."""
     return _header(directory)[0]
 
 
 def _header(directory: Path) -> tuple[dict[str, Any], bool]:
-    """Return the header, and whether it is as it was written."""
+    """Return the header, and whether it is unchanged since it was written."""
     path = directory / HEADER
     try:
         return read_header(path, SCHEMA)
@@ -129,7 +129,7 @@ def _header(directory: Path) -> tuple[dict[str, Any], bool]:
 
 
 def _what_else(directory: Path) -> str:
-    """Say what to name instead of a directory that is no run's."""
+    """Return advice on what to name instead of a directory that is not a run's."""
     try:
         names = sorted(path.name for path in directory.iterdir())
         runs = [name for name in names if (directory / name / HEADER).exists()]
@@ -151,7 +151,7 @@ def _cells(table: Table) -> list[tuple[str, int]]:
 
 
 def _counts(table: Table) -> dict[tuple[str, int], int]:
-    """Return how many rows each cell has, in the order in which the cells first appear."""
+    """Return the number of rows of each cell, in the order in which the cells first appear."""
     keys, first, counts = np.unique(_keys(table), return_index=True, return_counts=True)
     texts = table.texts["scheme"]
     order = np.argsort(first)
@@ -169,5 +169,5 @@ def _member(table: Table, cells: set[tuple[str, int]]) -> NDArray[np.bool_]:
 
 
 def _keys(table: Table) -> NDArray[np.int64]:
-    """Return one number per row that names its cell."""
+    """Return for each row a number that identifies its cell."""
     return np.asarray((table["scheme"].astype(np.int64) << 32) | table["run"])

@@ -1,4 +1,4 @@
-"""A CSV file of records as it is written: lines are made at once, because that is cheap, and put on disk later."""
+"""Writing of a CSV file of records: lines are formatted at once, because that is cheap, and written to disk later."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from collagebench.results.seal import file_checksum
 
 
 class Rows:
-    """One CSV file and the lines that wait to be written to it."""
+    """One CSV file, and a queue of lines to be written to it."""
 
     def __init__(self, path: Path) -> None:
-        # A deque, because appending to it and taking from it need no lock: the caller never waits for the disk.
+        # Appending to a deque and taking from it need no lock, so the caller never waits for the disk.
         self.queue: deque[str] = deque()
         self.name = path.name
         self._file = path.open("ab", buffering=0)
         self.checksum = file_checksum(path)
-        """Size and CRC-32 of what is in the file."""
+        """Size and CRC-32 of the file's content."""
         self.is_new = self.checksum["bytes"] == 0
 
     def write(self) -> None:
-        """Move the lines that wait to the file."""
+        """Write the queued lines to the file."""
         lines = [self.queue.popleft() for _ in range(len(self.queue))]
         rest = memoryview("".join(lines).encode(errors="backslashreplace"))
         while rest:
@@ -42,7 +42,7 @@ class Rows:
 
 
 def cell_of(line: str) -> tuple[str, int] | None:
-    """Return the cell of a record, None for what is none."""
+    """Return the cell of a line; None if the line is not a record."""
     try:
         scheme, run, *_ = next(csv.reader([line]))
         return scheme, int(run)
@@ -51,7 +51,7 @@ def cell_of(line: str) -> tuple[str, int] | None:
 
 
 def formatter(kind: type) -> Callable[[Any], str]:
-    """Return the function that turns a record into its line: None empty, floats with ten digits."""
+    """Return a function from a record to its line: None becomes an empty field, floats have ten digits."""
     values = attrgetter(*(field.name for field in fields(kind)))
     commas = len(fields(kind)) - 1
     templates: dict[tuple[type, ...], str] = {}
@@ -71,7 +71,7 @@ def formatter(kind: type) -> Callable[[Any], str]:
 
 
 FORMATS = {float: "%.10g", type(None): "%.0s"}
-"""How values of these types are written, the others as `str` has it; `%.0s` is nothing at all."""
+"""Formats of these types; others are written with `str`. `%.0s` writes nothing."""
 
 
 def _quoted(text: str) -> str:

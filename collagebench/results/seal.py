@@ -1,8 +1,8 @@
-"""Checksums that tell whether a run directory is as its writer left it.
+"""Checksums that tell whether a run directory is unchanged since it was written.
 
-`run.json` holds the CRC-32 of its own values (`checksum`), however they are laid out, and once the run has ended the
-size and CRC-32 of every file of records (`files`). They are no protection against malice, but no accident passes them:
-a field that somebody's editor, spreadsheet or disk has changed is noticed even where it is as plausible as before.
+`run.json` holds the CRC-32 of its own values (`checksum`), regardless of their layout, and, once the run has ended, the
+size and CRC-32 of every file of records (`files`). They do not protect against malice, but they detect accidents: a
+field changed by an editor, a spreadsheet or a disk error is noticed even if its new value is plausible.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ PIECE = 1 << 20
 
 
 def header_checksum(header: Mapping[str, Any]) -> int:
-    """Return the CRC-32 of a header's values, plain JSON, without that of its own."""
+    """Return the CRC-32 of a header's values, plain JSON, without `checksum` itself."""
     values = {key: value for key, value in header.items() if key != OWN}
     return zlib.crc32(json.dumps(values, sort_keys=True).encode())
 
@@ -37,5 +37,5 @@ def file_checksum(path: Path) -> dict[str, int]:
 
 
 def changed_files(directory: Path, header: Mapping[str, Any]) -> list[str]:
-    """Return the names of the files of records that are not as the header says; raises OSError."""
+    """Return the names of the files of records that do not match the header; raises OSError."""
     return [name for name, facts in header.get(FILES, {}).items() if file_checksum(directory / name) != facts]

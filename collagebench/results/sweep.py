@@ -1,7 +1,7 @@
-"""The directory of a sweep: `sweep.json`, which says what its cells are, and a run directory for each of them.
+"""The directory of a sweep: `sweep.json`, which lists the cells, and a run directory for each cell.
 
-Whether a cell is done stands in its own run directory and nowhere else, so that nothing can contradict it: `sweep.json`
-is written when the sweep begins, and once more when it ends. It is replaced whole each time.
+Whether a cell is done is recorded only in its own run directory, so that nothing can contradict it. `sweep.json` is
+written when the sweep begins, and again when it ends, each time atomically.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from collagebench.whole import write_whole
 SCHEMA = 1
 FILE = "sweep.json"
 NAME = re.compile(r"[A-Za-z0-9._+=,-]+")
-"""A cell's name, which is a directory's beside the file."""
+"""A cell's name, which is also the name of its directory."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
-    """What `sweep.json` says."""
+    """The content of `sweep.json`."""
 
     engine: str
     """`simulated` or `live`."""
@@ -35,23 +35,23 @@ class Sweep:
     """running, done, interrupted or failed."""
     created_utc: str
     values: Mapping[str, Any]
-    """What was asked for, as plain JSON values by Config field; a list is several of them."""
+    """The requested options, as plain JSON values by Config field; a list holds several values."""
     axes: Mapping[str, tuple[Any, ...]]
     """The values of each axis, by Config field."""
     cells: Mapping[str, Mapping[str, Any]]
-    """The values of each cell by axis, by the cell's name."""
+    """For each cell, by its name, its value on each axis."""
     compute_s: Mapping[tuple[str, int], float]
-    """Seconds of one inference, by the model's name and the size of the batch; empty where it was not measured."""
+    """Seconds of one inference, by the model's name and batch size; empty if they were not measured."""
     error: str | None = None
 
 
 def is_sweep(directory: Path) -> bool:
-    """Say whether `directory` is that of a sweep."""
+    """Return whether `directory` is that of a sweep."""
     return (directory / FILE).is_file()
 
 
 def write_sweep(directory: Path, sweep: Sweep) -> int:
-    """Write `sweep.json`, whole or not at all, and return its bytes; the directory is made if it is missing.
+    """Write `sweep.json` atomically and return its size in bytes; the directory is created if it is missing.
 
     Raises:
         OutputError: it cannot be written.
@@ -108,7 +108,7 @@ def read_sweep(directory: Path) -> Sweep:
 
 
 def _checked(facts: dict[str, Any]) -> Sweep:
-    """Return the facts as a sweep; whatever is not as it must be ends in one of the errors that are caught above."""
+    """Convert the facts to a Sweep; invalid ones raise one of the errors that `read_sweep` catches."""
     axes = {str(axis["name"]): tuple(map(_value, axis["values"])) for axis in facts["axes"]}
     cells = {str(cell["name"]): {name: _value(cell["values"][name]) for name in axes} for cell in facts["cells"]}
     if not axes or not cells or not all(axes.values()):

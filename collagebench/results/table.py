@@ -1,4 +1,4 @@
-"""One CSV file of records, read column by column into arrays; a line that is no record is refused by its number."""
+"""Reading of one CSV file of records into arrays by column; an invalid line is refused by its number."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from collagebench.results.directory import CELLS, REQUESTS, TASKS
 from collagebench.results.lines import split, whole_lines
 
 ADDED = {2: {REQUESTS: ("straggled",), TASKS: ("share",)}, 3: {CELLS: ("tasks",)}}
-"""The columns that came with each schema; records of an older one have them empty."""
+"""The columns added by each schema; in records of an older schema they are empty."""
 TORN = "its writer was killed or its disk full."
 
 EMPTY = -1
-"""What an integer is read as where its field is empty."""
+"""The value of an empty integer field."""
 TRUTH = {"False": False, "True": True}
 BOOLS = {"": -1, **TRUTH}
 
@@ -30,11 +30,10 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Records as columns of equal length: float64 (NaN: empty), int64 (EMPTY: empty), bool, or int32 codes of a text.
+    """Records as columns of equal length: float64 (empty: NaN), int64 (empty: EMPTY), bool, or int32 codes of strings.
 
-    A bool that may be empty is an int64 of 1, 0 or -1.
-
-    Code c of a text column stands for `texts[column][c]`; an empty field is the text "".
+    A bool that may be empty is an int64 of 1, 0 or -1. Code c of a string column stands for `texts[column][c]`; an
+    empty field is the string "".
     """
 
     columns: dict[str, Array]
@@ -53,7 +52,7 @@ class Table:
         return np.asarray(self.columns[column] == code)
 
     def where(self, mask: NDArray[np.bool_]) -> Table:
-        """Return the rows of the mask; where these follow each other, as views and not as copies."""
+        """Return the rows of the mask; consecutive rows as views, without copying."""
         if mask.all():
             return self
         places = np.flatnonzero(mask)
@@ -61,7 +60,7 @@ class Table:
         return self._rows(slice(places[0], places[-1] + 1) if together else places)
 
     def by_scheme(self) -> Table:
-        """Return the rows with those of each scheme together, otherwise in the order they had."""
+        """Return the rows sorted by scheme, otherwise in the same order."""
         return self._rows(np.argsort(self["scheme"], kind="stable"))
 
     def _rows(self, rows: slice | NDArray[np.intp]) -> Table:
@@ -69,7 +68,7 @@ class Table:
 
 
 def read_table(path: Path, kind: type, schema: int, notes: list[str], skip: Iterable[str] = ()) -> Table:
-    """Read one CSV file of a run with this schema, leaving out the columns `skip`."""
+    """Read one CSV file of a run with this schema, without the columns `skip`; report a dropped line in `notes`."""
     types = {field.name: str(field.type) for field in fields(kind)}
     added = {name for number, columns in ADDED.items() if number > schema for name in columns.get(path.name, ())}
     written = [name for name in types if name not in added]
@@ -113,7 +112,7 @@ def read_table(path: Path, kind: type, schema: int, notes: list[str], skip: Iter
 
 
 def _first_wrong(block: str, written: Sequence[str], types: Mapping[str, str]) -> tuple[int, Exception] | None:
-    """Return the number of the first line of a block that is no record, from 2 on, and why; None if none is by itself.
+    """Return the number of a block's first invalid line, from 2 on, and the error; None if every line is valid.
 
     `types` are those of the columns that are read.
     """
@@ -129,7 +128,7 @@ def _first_wrong(block: str, written: Sequence[str], types: Mapping[str, str]) -
 
 
 def _column(values: Sequence[str], type_: str, codes: dict[str, int]) -> Array:
-    """Return a column's texts as an array; new texts of a text column get the next code."""
+    """Convert a column of strings to an array; new strings of a string column get the next code."""
     if len(values) > 1 and values[0] == values[-1] and values.count(values[0]) == len(values):
         return np.repeat(_column(values[:1], type_, codes), len(values))
     if type_.startswith("float"):

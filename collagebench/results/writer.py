@@ -1,9 +1,9 @@
-"""The run directory as it is written: `run.json`, and one CSV file each for requests, tasks and cells.
+"""Writing of a run directory: `run.json`, and one CSV file each for requests, tasks and cells.
 
-Rows are turned into text as they come, because the caller is an event loop that must not stall later, and put in a
-queue; a thread of the writer's own moves the queue to disk every half second. So no record waits for a disk, and a
-crash of the process loses less than the last second. A cell's row is written only after everything before it is on
-disk, so a cell that is listed is complete. `run.json` is replaced whole each time it changes.
+Records are formatted as they come, so that the caller, an event loop, does not stall later, and put in a queue. A
+thread of the writer writes the queue to disk every half second. So no caller waits for the disk, and a crash of the
+process loses less than the last second. A cell's row is written only after everything before it is on disk, so a listed
+cell is complete. `run.json` is replaced atomically whenever it changes.
 """
 
 from __future__ import annotations
@@ -37,15 +37,15 @@ from collagebench.results.seal import FILES, OWN, header_checksum
 from collagebench.whole import write_whole
 
 FLUSH_EVERY = 0.5
-"""Seconds between two visits of the thread that writes."""
+"""Seconds between two writes of the thread."""
 SPARE = 1 << 14
-"""Bytes by which the last header may be longer than the first; room for it is held from the beginning."""
+"""Bytes by which the last header may be longer than the first; disk space for it is reserved from the beginning."""
 
 
 class RunWriter:
     """Writes one run directory.
 
-    `request`, `task`, `cell`, `event` and `finish` raise OutputError when this or an earlier write failed; what was
+    `request`, `task`, `cell`, `event` and `finish` raise OutputError if this or an earlier write failed; what was
     written before stays readable. Only one thread may call them.
     """
 
@@ -54,11 +54,11 @@ class RunWriter:
     ) -> None:
         """Make `directory` and write the header.
 
-        With `keep`, go on with the run that `directory` holds: the records of these cells, each its scheme and run,
-        stay, all others are dropped, and what comes is added. Without it the directory must be empty, but for what a
-        run leaves that failed before it measured anything.
+        With `keep`, continue the run in `directory`: the records of these cells, (scheme, run), are kept, all others
+        are dropped, and new ones are added. Without `keep`, the directory must be empty, or hold only a run that failed
+        before it had a record.
 
-        `header` is what `run.json` says about the run: `engine` (live or simulated), `config`, `environment`, `schemes`
+        `header` is the content of `run.json`: `engine` (live or simulated), `config`, `environment`, `schemes`
         [{scheme, variant, about, allotment {role: workers}, options, settings}], `models`, `service` {mean_s,
         utilisation, rate}. `schema`, `tool`, `created_utc`, `status` and `events` are added here.
 
@@ -75,7 +75,7 @@ class RunWriter:
             **header,
             "status": "running",
         }
-        self._header.pop(FILES, None)  # those of the part that is gone on with
+        self._header.pop(FILES, None)  # from the run being continued
         self._error: OutputError | None = None
         self._closed = False
         try:
@@ -127,16 +127,16 @@ class RunWriter:
         self._tasks.queue.append(self._line_of_task(record))
 
     def cell(self, record: CellRecord) -> None:
-        """Add one finished cell, after everything that was added before is on disk."""
+        """Add one finished cell; everything added before is written to disk first."""
         self._flush()
         self._cells.queue.append(self._line_of_cell(record))
         self._flush()
 
     def replace(self, cells: Sequence[dict[str, Any]]) -> bool:
-        """Take the records of cells away, so that they can be made anew, and keep what they were like.
+        """Remove the records of cells, so that they can be measured again, and keep their old figures in the header.
 
-        That is {scheme, run, dispatch_lag_p99_s, p50_s, p99_s} of each. False if there is no room for a copy of the
-        other records: then nothing is changed.
+        `cells` holds these: {scheme, run, dispatch_lag_p99_s, p50_s, p99_s} of each. Returns False, and changes
+        nothing, if there is no room for a copy of the other records.
         """
         self._flush()
         names = {(facts["scheme"], facts["run"]) for facts in cells}
@@ -146,7 +146,7 @@ class RunWriter:
             except OSError:
                 return False
             known = self._header.setdefault("replaced", [])
-            known += [facts for facts in cells if facts not in known]  # it may have been killed just after this
+            known += [facts for facts in cells if facts not in known]  # a killed attempt may have added them
             if "disturbances" in self._header:
                 before = self._header["disturbances"]
                 self._header["disturbances"] = [one for one in before if (one["scheme"], one["run"]) not in names]
@@ -161,17 +161,18 @@ class RunWriter:
         return True
 
     def event(self, kind: str, message: str) -> None:
-        """Keep something that a reader of the results must know.
+        """Record an event that a reader of the results must know about.
 
-        `worker lost` makes the report INVALID; any other kind, such as `warning`, is shown as it is.
+        The kind `worker lost` makes the report INVALID; the message of any other kind, such as `warning`, is shown as
+        it is.
         """
         self._header["events"].append({"kind": kind, "message": message, "at_utc": now()})
         self._write_header()
 
     def disturbed(self, facts: dict[str, Any]) -> None:
-        """Keep what was done to the workers of one cell: {scheme, run, began, came}, what it began with and came to.
+        """Record one cell's disturbances: {scheme, run, began, came}, as they were started and as they turned out.
 
-        Of crashes `came` has those workers that were back in time, and `began` those that were not yet.
+        For crashes, `came` lists the workers that were back in time, and `began` those that were not yet.
         """
         self._header.setdefault("disturbances", []).append(facts)
         self._write_header()
@@ -182,10 +183,10 @@ class RunWriter:
         self._write_header()
 
     def finish(self, status: str, **facts: Any) -> None:
-        """Write what is left and the final header: `status` is done, interrupted or failed; `facts` are added to it.
+        """Write the queued records and the final header, with `facts`; `status` is done, interrupted or failed.
 
-        Where the records could not be written, the header says that the run failed, whatever `status` is, in the room
-        that was held for it.
+        If the records cannot be written, the header, for which space is reserved, says that the run failed, whatever
+        `status` is.
 
         One fact is known to the report: `bound`, {p50, p90, p95, p99, mean (seconds), requests, source}, the latency of
         the same arrivals on a fleet without stragglers.
@@ -205,7 +206,7 @@ class RunWriter:
         self._write_header()
 
     def close(self) -> None:
-        """Write what is left and end the thread; a second call does nothing."""
+        """Write the queued records and end the thread; a second call does nothing."""
         if self._closed:
             return
         self._closed = True
@@ -224,7 +225,7 @@ class RunWriter:
             let_go(self._lock)
 
     def _let_go(self) -> None:
-        """Give back the room that is held for the last header."""
+        """Release the disk space that is reserved for the last header."""
         let_go(self._spare)
         self._spare = None
 
@@ -244,13 +245,14 @@ class RunWriter:
         return rows
 
     def _without(self, goes: Callable[[tuple[str, int] | None], bool]) -> list[Path]:
-        """Write each file again beside itself without the records of the cells that go; raises OSError, and leaves
-        nothing then. The cells, which say what is whole, are the first."""
+        """Write a copy of each file beside it, without the records of the cells that go; return the copies.
+
+        The cells, which say what is complete, are first. Raises OSError, and then leaves no copies."""
         partials: list[Path] = []
         try:
             for name in (CELLS, REQUESTS, TASKS):
                 path = self._directory / name
-                if not path.exists():  # the disk was full before it
+                if not path.exists():  # the disk was full before it was made
                     continue
                 partials.append(path.with_suffix(".csv.partial"))
                 with path.open(encoding="utf-8", newline="") as old, partials[-1].open("w", encoding="utf-8") as new:
@@ -281,8 +283,8 @@ class RunWriter:
                 return  # kept in _error; the next call of the owner raises it
 
     def _write_header(self) -> int:
-        """Put the header in place; return how many bytes it has."""
-        # A path that is no UTF-8, in what went wrong, could be written, but no reader could print it.
+        """Write the header; return its size in bytes."""
+        # An error message may contain a path that is not UTF-8, which could be written, but not printed.
         plain = json.loads(json.dumps(self._header, default=str, ensure_ascii=False).encode(errors="replace"))
         content = f"{json.dumps({**plain, OWN: header_checksum(plain)}, indent=1)}\n".encode()
         try:
