@@ -40,14 +40,14 @@ def print_report(
 ) -> int:
     """Print the report of one or several run directories, or of a sweep, as `form`, or write it to `out`.
 
-    Return the exit code: 0, 4 when it is INVALID, else 3 when one of the gates `fail_if` failed.
+    Return the exit code: 4 if the report is INVALID, else 3 if one of the gates `fail_if` failed, else 0.
 
-    `details` adds the tables of answers by source and of the work to the table; JSON holds them in any case.
+    `details` adds further tables, such as answers by source and work; JSON always contains them.
 
     Raises:
         DataError: a directory is not a run, or cannot be read.
-        UsageError: there is no scheme called `baseline`, or none that a gate names; several are named and one is a
-            sweep.
+        UsageError: there is no scheme called `baseline`, or none that a gate names; or there are several directories,
+            and one is a sweep.
         OutputError: the report cannot be written.
     """
     if any(map(is_sweep, directories)):
@@ -68,7 +68,7 @@ def _sweep(
     out: Path | None,
     fail_if: Sequence[Gate],
 ) -> int:
-    """Do what `print_report` does, for the directory of a sweep."""
+    """Do the work of `print_report` for the directory of a sweep."""
     if len(directories) > 1:
         swept = next(directory for directory in directories if is_sweep(directory))
         raise UsageError(f"{swept} is a sweep, which is reported alone: name only it, or the runs in its cells")
@@ -89,9 +89,9 @@ def _give(
     show: Callable[[Console], None],
     out: Path | None,
 ) -> int:
-    """Put a text where it belongs, or let `show` print where there is none; return the exit code.
+    """Write `text`, or let `show` print if it is None, and return the exit code.
 
-    Where it cannot be written, what the exit code says otherwise counts for more.
+    If the report cannot be written, an exit code other than 0 takes precedence over that error.
     """
 
     def write(console: Console) -> None:
@@ -105,7 +105,7 @@ def _give(
             raise
         seen = False
         print_line(PlainConsole(stderr=True), f"collagebench: {error}")
-    if failed and (form != "table" or out is not None or not seen):  # whoever sees the exit code should see why
+    if failed and (form != "table" or out is not None or not seen):  # explain the exit code
         gates.print_gates([gate for gate in summary["gates"] if gate["failed"]], PlainConsole(stderr=True))
     return code
 
@@ -116,7 +116,7 @@ def json_schema() -> str:
 
 
 def _text(form: str, summary: dict[str, Any], runs: Sequence[Run]) -> str:
-    """Return the report as the text of a file."""
+    """Return the report as the content of a file."""
     parts = summary.get("runs", [summary])
     names = [one.get("name") or run.directory.resolve().name for one, run in zip(parts, runs, strict=True)]
     if form == "json":
@@ -136,7 +136,7 @@ def _text(form: str, summary: dict[str, Any], runs: Sequence[Run]) -> str:
 
 
 def _sweep_text(form: str, summary: dict[str, Any], name: str) -> str:
-    """Return the report of a sweep as the text of a file."""
+    """Return the report of a sweep as the content of a file."""
     if form == "json":
         return json.dumps(summary, indent=2, allow_nan=False) + "\n"
     if form == "markdown":

@@ -1,4 +1,4 @@
-"""Reasons and notes that differ in nothing but whom or where they are about, and in their numbers, said once."""
+"""Merging of reasons and notes that differ only in their subject (a scheme, a cell) and in their numbers."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from typing import Any
 
 NUMBER = re.compile(r"(?<![\w.=/-])(?<!worker )(?<!run )(?<!seed )\d+(?:,\d{3})*(?:\.\d+)?(?!\.?\d)")
-"""A number that measures something: none in a name, nor one that is a name."""
+"""A number that is a measurement: not part of a name, nor the number of a worker, a run or a seed."""
 
 
 def gathered(said: Sequence[tuple[str, str]]) -> list[tuple[list[str], str]]:
-    """Return texts with all those that they are about, in the order of the first of each.
+    """Return merged texts with all their subjects, in the order of their first occurrence.
 
-    `said` is whom or where a text is about, and the text: texts that differ in their numbers alone are one, with the
-    least and the largest of these. What is about nobody ("") is left as it is.
+    `said` holds pairs of a subject and a text. Texts that differ only in their numbers become one, with the least and
+    the largest number. Texts without a subject ("") are not merged.
     """
     found: dict[tuple[str, int], tuple[list[str], list[str]]] = {}
     for place, (whose, text) in enumerate(said):
@@ -35,7 +35,7 @@ def _ranged(texts: Sequence[str]) -> str:
 
 
 def of_schemes(texts: Sequence[str], variants: Sequence[str]) -> list[str]:
-    """Return what is said of several schemes once: `texts` begin with the name of the scheme, if they are about one."""
+    """Merge texts about several schemes; a text about a scheme begins with its name."""
     return [
         f"{_each(names)}{text}"
         for names, text in gathered([(name, text.removeprefix(f"{name}: ")) for name, text in _owned(texts, variants)])
@@ -43,7 +43,7 @@ def of_schemes(texts: Sequence[str], variants: Sequence[str]) -> list[str]:
 
 
 def said_once(one: dict[str, Any], what: str) -> list[str]:
-    """Return the `reasons` or the `warnings` of a run's summary, those alike of several schemes as one."""
+    """Return the `reasons` or the `warnings` of a run's summary, merged over its schemes."""
     return of_schemes(one[what], [scheme["variant"] for scheme in one["schemes"]])
 
 
@@ -58,9 +58,9 @@ def _each(names: Sequence[str]) -> str:
 
 
 def across(said: Sequence[tuple[str, str]], variants: Sequence[str]) -> list[tuple[list[str], str]]:
-    """Return what is said in several experiments once, with their names; schemes stay apart.
+    """Merge texts from several experiments, and return them with the experiments' names; schemes are not merged.
 
-    `said` is the name of an experiment and a text, as in `of_schemes`.
+    `said` holds pairs of an experiment's name and a text, as in `of_schemes`.
     """
     by_scheme: dict[str, list[tuple[str, str]]] = {}
     for (name, text), (whose, _) in zip(said, _owned([text for _, text in said], variants), strict=True):
@@ -73,8 +73,8 @@ def across(said: Sequence[tuple[str, str]], variants: Sequence[str]) -> list[tup
 
 
 def of_cells(said: Sequence[tuple[str, str]], variants: Sequence[str]) -> list[tuple[list[str], str]]:
-    """Return what `across` does, and once for the schemes of which it is said in the same cells."""
+    """Merge as `across` does, and also over schemes whose texts occur in the same cells."""
     found: dict[tuple[str, ...], list[str]] = {}
     for cells, text in across(said, variants):
-        found.setdefault(tuple(dict.fromkeys(cells)), []).append(text)  # one may say it twice
+        found.setdefault(tuple(dict.fromkeys(cells)), []).append(text)  # a cell may say it twice
     return [(list(cells), text) for cells, texts in found.items() for text in of_schemes(texts, variants)]

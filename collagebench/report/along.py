@@ -1,6 +1,6 @@
-"""Figures along an axis: a line for each scheme, with a band for its 95 % interval, over the values of one option.
+"""Plots of figures along an axis: a line per scheme, with a band for its 95 % interval, over the values of one option.
 
-A scheme that is unstable somewhere has no figure there: its line leaves the plot at the top and comes back behind it.
+A scheme has no figure where it is unstable: its line leaves the plot at the top and returns at the next stable value.
 """
 
 from __future__ import annotations
@@ -18,31 +18,31 @@ from collagebench.report.summary import bound_of
 from collagebench.report.sweep import Object, Slice, scheme_of
 
 MOST_BANDS = 6
-"""Schemes whose intervals are bands; of more, these would cover each other, so that bars are left."""
+"""The most schemes whose intervals are drawn as bands; with more, bands would overlap, and bars are drawn."""
 WIDE = 20.0
-"""From the least value of an axis to the largest, where it becomes logarithmic."""
+"""The ratio of an axis's largest value to its least from which on it is logarithmic."""
 
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """What is drawn over an axis."""
+    """A figure to draw along an axis."""
 
     title: str
     y_title: str
-    """In which {base} stands for the baseline."""
+    """{base} stands for the baseline."""
     value: Callable[[Object], float | None]
-    """Of a scheme in a cell."""
+    """From a scheme's entry in a cell."""
     interval: Callable[[Object], Sequence[float] | None]
     said: Callable[[float | None], str]
     scale: Callable[[Sequence[float], float, float], Scale]
     y_text: Callable[[float], str]
     infinite: bool = False
-    """Whether it has no end where a scheme is unstable."""
+    """Whether it is infinite where a scheme is unstable."""
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One scheme in one cell; without a value where none is known."""
+    """One scheme in one cell; `value` is None if it is unknown."""
 
     x: float
     value: float | None
@@ -82,7 +82,7 @@ WORK = Figure(
 
 
 def along(key_: str, part: Slice, names: Sequence[str], looks: Looks, what: Figure) -> Markup | None:
-    """Return the plot of a figure of the schemes `names` over one axis; None where nothing is known."""
+    """Return the plot of a figure of the schemes `names` along one axis; None if nothing is known."""
     places = _places(part)
     curves = {name: _points(part, places, name, what) for name in names}
     bound = _bound(part, places) if what is P99 else []
@@ -100,7 +100,7 @@ def along(key_: str, part: Slice, names: Sequence[str], looks: Looks, what: Figu
     base = next((shorten(cell["baseline"], 120) for _, cell in part.cells if cell), "")
     drawn = axes(box, None, y, x_title=x_title, y_title=what.y_title.format(base=base), y_text=what.y_text)
     drawn += _ticks(part, places, x, box)
-    if bound:  # below all others: a scheme may be as fast
+    if bound:  # drawn first, so that schemes cover it
         drawn.append(tag("g", _curve("bound", bound, x, y, box), class_="bound"))
     banded = sum(map(bool, curves.values())) <= MOST_BANDS
     for name, points in curves.items():
@@ -129,7 +129,7 @@ def along(key_: str, part: Slice, names: Sequence[str], looks: Looks, what: Figu
 
 
 def _alike(curves: Mapping[str, Sequence[Point]]) -> str:
-    """Name the schemes whose lines cover each other."""
+    """Return a sentence about schemes whose lines coincide."""
     groups: dict[tuple[object, ...], list[str]] = {}
     for name, points in curves.items():
         place = tuple((point.x, point.unstable, point.value and f"{point.value:.4g}") for point in points)
@@ -140,7 +140,7 @@ def _alike(curves: Mapping[str, Sequence[Point]]) -> str:
 
 
 def _places(part: Slice) -> list[float]:
-    """Return where each value stands: numbers as what they are, names one after the other."""
+    """Return the position of each value: a number itself, or the index of a name."""
     values = part.axis["values"]
     numbers = all(isinstance(value, (int, float)) for value in values)
     return [float(value) for value in values] if numbers else [float(place) for place in range(len(values))]
@@ -155,7 +155,7 @@ def _horizontal(part: Slice, places: Sequence[float], box: Box) -> Scale:
 
 
 def _ticks(part: Slice, places: Sequence[float], x: Scale, box: Box) -> list[Markup]:
-    """Return a line for every value of the axis, with its label where there is room."""
+    """Return a grid line for every value of the axis, with its label if there is room."""
     drawn = []
     free = -math.inf
     room = (box.right - box.left) / len(places) if not isinstance(part.axis["values"][0], (int, float)) else WIDTH
@@ -195,13 +195,13 @@ def _bound(part: Slice, places: Sequence[float]) -> list[Point]:
 
 
 def _last(points: Sequence[Point]) -> float:
-    """Return the height of a curve's end, by which the key is ordered."""
+    """Return the last known height of a curve, by which the key is ordered."""
     heights = [math.inf if point.unstable else point.value for point in points]
     return next((height for height in reversed(heights) if height is not None), 0.0)
 
 
 def _band(points: Sequence[Point], x: Scale, y: Scale) -> list[Markup]:
-    """Return what lies between the intervals of neighbours."""
+    """Return the areas between the intervals of neighbouring points."""
     drawn = []
     for one, other in pairwise(points):
         if one.interval and other.interval:
@@ -212,7 +212,7 @@ def _band(points: Sequence[Point], x: Scale, y: Scale) -> list[Markup]:
 
 
 def _curve(name: str, points: Sequence[Point], x: Scale, y: Scale, box: Box, shape: str | None = None) -> list[Markup]:
-    """Return a line with a dot of this shape at every value; a small one where none is given, as of the bound."""
+    """Return a line with a dot of this shape at every value; without a shape, as for the bound, small circles."""
     drawn = []
     line, pen = "", "M"
     for point in points:

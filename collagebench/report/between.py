@@ -1,4 +1,4 @@
-"""Schemes that several runs have, each beside itself in the first run: ratios, and whether they are shown to differ."""
+"""Schemes that several runs have, each compared with itself in the first run: ratios, and whether it differs."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from collagebench.statistics.unpaired import unpaired
 
 
 def between(names: Sequence[str], objects: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return p50 and p99 of every scheme that several runs have, in each of them, and the ratio to the first run.
+    """Return p50 and p99 of every scheme that several runs have, in each of these runs, with ratios to the first run.
 
-    And whether they are shown to differ from it; null of the first run itself. That is so if the difference is larger
-    than the minimum effect and significant after Holm's correction over all tests of the comparison, as whoever looks
-    for any difference looks at them all.
+    A row also says whether they are shown to differ from the first run; None for that run itself. They differ if the
+    difference is larger than the minimum effect, and significant after Holm's correction over all tests of the
+    comparison.
     """
     rows: list[dict[str, Any]] = []
     tests: list[tuple[dict[str, Any], str, float]] = []
@@ -44,7 +44,7 @@ def between(names: Sequence[str], objects: Sequence[dict[str, Any]]) -> list[dic
 
 
 def _apart(scheme: dict[str, Any], first: dict[str, Any], quantile: str) -> float | None:
-    """Return the p value of the difference of a quantile between two runs of a scheme, None where it has no ratio."""
+    """Return the p value of the difference of a quantile between two runs of a scheme; None if it has no ratio."""
     times = ratio(scheme["latency_s"][quantile], first["latency_s"][quantile])
     if times is None:
         return None
@@ -52,7 +52,8 @@ def _apart(scheme: dict[str, Any], first: dict[str, Any], quantile: str) -> floa
     p = unpaired(own, other)
     if p is None:
         return None
-    # The figure of all runs together, its interval, and the mean of the runs' own must agree on who is slower.
+    # The pooled figures, the interval of their ratio, and the mean of the runs' differences must agree on which is
+    # slower.
     tails = tail_of(scheme, quantile), tail_of(first, quantile)
     ends = ratio_ci95(tails[0], tails[1], paired=False) if tails[0] and tails[1] else None
     agree = (times > 1) == (fmean(own) > fmean(other)) and not (ends and ends[0] <= 1 <= ends[1])
@@ -60,5 +61,5 @@ def _apart(scheme: dict[str, Any], first: dict[str, Any], quantile: str) -> floa
 
 
 def ratio(value: float | None, base: float | None) -> float | None:
-    """Return value / base, None unless both are known and the base is not 0."""
+    """Return value / base; None unless both are known and the base is not 0."""
     return value / base if value is not None and base else None

@@ -1,4 +1,4 @@
-"""Several runs side by side on the HTML page: their verdicts, the table of ratios, p99 with intervals, the tails."""
+"""The comparison of several runs on the HTML page: the table of ratios, p99 with intervals, and the tails."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def _table(rows: Sequence[Object]) -> Markup:
 
 
 def _tails(place: int, variant: str, runs: Sequence[Run], names: Sequence[str], classes: str) -> Markup | None:
-    """Return the tails of one scheme in all runs: the first in its colour, the others in ink with dashes."""
+    """Return the tails of one scheme in all runs: the first in its colour, the others dashed, in the text colour."""
     hides, *_ = classes.split()
     curves = [
         observed(name, classes if number == 0 else f"{hides} other-run d{number}", run.of(variant).requests)

@@ -1,4 +1,4 @@
-"""Crossovers for people: a sentence and a row for each pair of schemes in a terminal, and a page with their curves."""
+"""Reports of crossovers: in a terminal a row and a sentence for each pair of schemes, and a page with plots."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from collagebench.report.table import stragglers
 
 Object = Mapping[str, Any]
 MOST = 6
-"""Times the middle one of the differences that a plot has space for."""
+"""A plot shows differences up to this multiple of the median absolute difference."""
 BOX = Box(left=46, right=WIDTH - 12, top=24, bottom=210)
 
 
@@ -33,7 +33,7 @@ OUTCOMES = {
     "unknown": "at no value do both have a figure.",
 }
 IN_SENTENCES = {"alike": "Cannot be told apart"}
-"""How the page, which has no column of outcomes, calls those that its sentences leave to be explained."""
+"""The outcomes that notes on the page explain, by the words of its sentences; it has no column of outcomes."""
 DIFFERENCES = (
     "Differences between two schemes: the mean over the runs, with the 95 % interval of each value on its own. Hollow: "
     "no difference is shown. Shaded: the range of a crossing."
@@ -71,7 +71,7 @@ def print_crossovers(answer: Object, console: Console) -> None:
 
 
 def _print_ratios(answer: Object, console: Console) -> None:
-    """Print by how much two schemes differ at both ends of the axis, as an interval; the page has all values."""
+    """Print the ratio of each pair at both ends of the axis, with its interval; the page has all values."""
     if not any(one["ratio"] for pair in answer["pairs"] for one in pair["differences"]):
         return
     table = new_table("scheme", answer["over"], "ratio", "95 % range")
@@ -90,14 +90,14 @@ def _print_ratios(answer: Object, console: Console) -> None:
 
 
 def _as_ratio(one: Object) -> tuple[str, str]:
-    """Return a ratio and its interval, marked where no difference is shown."""
+    """Return a ratio, with a ~ if no difference is shown, and its interval."""
     ends = one["ratio_ci95"]
     ranged = f"{as_times(ends[0])} to {as_times(ends[1])}" if ends else ""
     return f"{'' if one['verdict'] else '~'}{as_times(one['ratio'])}", ranged
 
 
 def _why_none(answer: Object, pair: Object, one: Object) -> str:
-    """Name the schemes of a pair that cannot bear the load at a value."""
+    """Return which schemes of a pair are unstable at a value."""
     schemes = next(point["schemes"] for point in answer["points"] if point["value"] == one["value"])
     unstable = [scheme["variant"] for scheme in schemes if scheme["unstable"]]
     names = [name for name in (pair["first"], pair["second"]) if name in unstable]
@@ -105,7 +105,7 @@ def _why_none(answer: Object, pair: Object, one: Object) -> str:
 
 
 def _without_crossing(pair: Object) -> tuple[str, str, str, str]:
-    """Return the row of a pair: the better of the two on both sides, where one is, or both."""
+    """Return the row of a pair without a crossing: the better of the two, or, if neither is, both."""
     first, second, better = pair["first"], pair["second"], pair["better"]
     if better is None:
         return f"{first}, {second}", UNKNOWN, pair["outcome"], ""
@@ -114,7 +114,7 @@ def _without_crossing(pair: Object) -> tuple[str, str, str, str]:
 
 
 def conditions(answer: Object) -> str:
-    """Say in words what was asked."""
+    """Return the conditions of the search in words."""
     config = answer["config"]
     names = ", ".join(scheme["variant"] for scheme in config["schemes"])
     workers = "" if answer["over"] == "workers" else f"{config['workers']} workers, "
@@ -131,7 +131,7 @@ def conditions(answer: Object) -> str:
 
 
 def _notes(answer: Object, words: Mapping[str, str]) -> list[str]:
-    """Say what to know about the answer; `words` is how each outcome is called where it is shown."""
+    """Return the notes about the answer; `words` are the names of the outcomes where they are shown."""
     found = []
     outcomes = {pair["outcome"] for pair in answer["pairs"]}
     if any(pair["crossings"] for pair in answer["pairs"]):
@@ -215,7 +215,7 @@ def _ratio_cell(one: Object) -> Markup:
 
 
 def _figures(answer: Object, looks: Mapping[str, Look]) -> Markup | None:
-    """Return the figure of every scheme along the axis, with the crossings."""
+    """Return the plot of every scheme along the axis, with the crossings."""
     curves: dict[str, list[tuple[float, float]]] = {name: [] for name in looks}
     for point in answer["points"]:
         for one in point["schemes"]:
@@ -248,7 +248,7 @@ def _figures(answer: Object, looks: Mapping[str, Look]) -> Markup | None:
 
 
 def _overloaded(answer: Object, name: str) -> str:
-    """Say where a scheme has no figure because its queues grow without end; nothing if it has one everywhere."""
+    """Return a sentence about where a scheme is unstable and has no figure; empty if there is no such value."""
     spans: list[list[float]] = []
     before = False
     for point in answer["points"]:
@@ -265,7 +265,7 @@ def _overloaded(answer: Object, name: str) -> str:
 
 
 def _difference(answer: Object, pair: Object, place: int) -> Markup | None:
-    """Return the difference of a pair with its interval as a band, and where it crosses zero."""
+    """Return the plot of a pair's difference, with its intervals and its crossings."""
     known = [one for one in pair["differences"] if one["difference_s"] is not None]
     if not known:
         return None
@@ -310,7 +310,7 @@ def _difference(answer: Object, pair: Object, place: int) -> Markup | None:
 
 
 def _beyond(x: float, y: float, up: bool) -> Markup:
-    """Return the arrow of a value that lies beyond the top or the bottom of a plot."""
+    """Return the arrow for a value beyond the top or the bottom of a plot."""
     sign = 1 if up else -1
     return tag("path", class_="mark", d=f"M{x:.1f} {y:.1f}l-4 {7 * sign}h8z")
 

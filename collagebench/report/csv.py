@@ -1,6 +1,6 @@
-"""The report as CSV: one row for each scheme of each run, the same columns always, empty where nothing is known.
+"""The report as CSV: one row for each scheme of each run, always with the same columns, empty if unknown.
 
-Times are in seconds, shares from 0 to 1; each name says its unit. New columns are added at the end only.
+Times are in seconds, shares from 0 to 1; a column's name has its unit. New columns are only added at the end.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Object = dict[str, Any]
 
 
 def rows(summary: Object, names: Sequence[str]) -> str:
-    """Return the object that `summarise` made of runs called `names` as CSV, beginning with the columns' names."""
+    """Return the object that `summarise` made of runs called `names` as CSV, with a header line."""
     runs = zip(names, summary.get("runs", [summary]), strict=True)
     found = [{"run": name, **_row(one, scheme)} for name, one in runs for scheme in one["schemes"]]
     text = StringIO()
@@ -31,7 +31,7 @@ def rows(summary: Object, names: Sequence[str]) -> str:
 def sweep_rows(summary: Object) -> str:
     """Return the object that `summarise_sweep` made as CSV: a row for each scheme of each cell.
 
-    Before the columns of a run stand one for each axis, and `unstable`; `run` is the cell's name.
+    Before the columns of a run there is one for each axis, and `unstable`; `run` is the cell's name.
     """
     axes = [axis["option"] for axis in summary["axes"]]
     heads = [f"axis_{axis}" for axis in axes]
@@ -101,7 +101,7 @@ def _ends(name: str, intervals: dict[str, Sequence[float] | None]) -> Object:
 
 
 def _differences(versus: Object) -> Object:
-    """Return the paired differences to the baseline, empty for the baseline itself and where there are too few runs."""
+    """Return the paired differences from the baseline; empty for the baseline itself, and with too few runs."""
     found: Object = {}
     for name, unit in (("p50", "_s"), ("p99", "_s"), ("mean", "_s"), ("accuracy", "")):
         figure = versus.get(name) or {}
@@ -133,4 +133,4 @@ COLUMNS = (
     *("dispatch_lag_p50_s", "dispatch_lag_p99_s"),
     *(f"bound_{name}_s" for name in ("p50", "p95", "p99", "mean")),
 )
-"""The columns, in their order."""
+"""The columns, in order."""

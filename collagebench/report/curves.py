@@ -1,9 +1,9 @@
-"""Latency as curves: what share of requests was answered by a time, and, on a logarithmic scale, what share was not.
+"""Curves of latency: the share of requests answered by a time, and, on a logarithmic scale, the share not yet answered.
 
-The second is the tail, where schemes differ. A curve is a staircase through observed values and is thinned to some 400
-of them: evenly over the ranks for the bulk, evenly over the logarithm of what is left for the tail, every value of the
-last hundred, and the quantiles that reports name. A request that failed never comes, so a curve of a scheme that fails
-ends beside 0.
+The latter shows the tail, where schemes differ. A curve is a step function through observed values, thinned to about
+400 of them: evenly over the ranks for the bulk, evenly over the logarithm of the remaining share for the tail, the last
+hundred values, and the quantiles of the reports. A failed request is never answered, so the tail of a scheme with
+failures does not reach 0.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from collagebench.statistics.latency import infinite_if_failed
 from collagebench.statistics.quantiles import QUANTILES, rank
 
 EVEN, LOGARITHMIC, LAST = 150, 150, 100
-"""How many ranks are kept evenly, evenly in the logarithm of what is slower, and at the end."""
+"""How many ranks are kept: evenly, evenly in the logarithm of the remaining share, and at the end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,17 +36,17 @@ class Curve:
     seconds: list[float]
     shares: list[float]
     requests: int
-    """How many observations it was thinned from."""
+    """The number of observations before thinning."""
     stairs: bool = True
-    """False where only some quantiles are known, between which nothing is claimed but a straight line."""
+    """False if only some quantiles are known, which are joined by straight lines."""
 
     def at(self, share: float) -> float:
-        """Return the first time by which `share` of the requests were answered, infinite if they never were."""
+        """Return the first time by which `share` of the requests were answered; infinite if they never were."""
         return next((s for s, part in zip(self.seconds, self.shares, strict=True) if part >= share), math.inf)
 
 
 def observed(name: str, classes: str, requests: Table) -> Curve | None:
-    """Return the curve of one scheme's requests without the warm-up, None when none was answered."""
+    """Return the curve of one scheme's requests, without the warm-up; None if none was answered."""
     ordered = np.sort(infinite_if_failed(requests.where(~requests["warmup"])))
     count, answered = len(ordered), int(np.isfinite(ordered).sum())
     if not answered:
@@ -65,9 +65,9 @@ def observed(name: str, classes: str, requests: Table) -> Curve | None:
 
 
 def bound_curve(bound: dict[str, Any] | None) -> Curve | None:
-    """Return the curve of the bound that a run's header holds, as finely as it is known there; None without one.
+    """Return the curve of the bound in a run's header; None without a bound.
 
-    Bounds of older runs are known at a few quantiles only.
+    Older runs have only a few quantiles of it.
     """
     if not bound:
         return None
@@ -80,7 +80,7 @@ def bound_curve(bound: dict[str, Any] | None) -> Curve | None:
 
 
 def curves_of(run: Run, looks: Looks) -> list[Curve]:
-    """Return the curves of a run's schemes, and of its bound; none at all where no request was answered."""
+    """Return the curves of a run's schemes and of its bound; empty if no request was answered."""
     found = [observed(variant, looks[variant].classes, run.of(variant).requests) for variant in run.variants]
     known = [curve for curve in found if curve]
     bound = bound_curve(run.header.get("bound"))
@@ -88,7 +88,7 @@ def curves_of(run: Run, looks: Looks) -> list[Curve]:
 
 
 def cdf(key_: str, curves: Sequence[Curve]) -> Markup:
-    """Return the plot of the share that was answered by a time."""
+    """Return the plot of the share of requests answered by a time."""
     box = _box(curves)
     y = Scale(0.0, 1.0, box.bottom, box.top)
     title, y_title = "Latency: cumulative distribution", "requests answered by then, %"
@@ -96,7 +96,7 @@ def cdf(key_: str, curves: Sequence[Curve]) -> Markup:
 
 
 def tail(key_: str, curves: Sequence[Curve], title: str = "Latency: the tail") -> Markup:
-    """Return the plot of the share that was not answered by a time, logarithmic both ways."""
+    """Return the plot of the share of requests not answered by a time, with both axes logarithmic."""
     box = _box(curves)
     least = min(1 / curve.requests for curve in curves)
     y = Scale(min(0.8 * least, 0.08), 1.0, box.bottom, box.top, log=True)
@@ -122,7 +122,7 @@ def _plot(
     slower: bool,
     guide: Sequence[Markup] = (),
 ) -> Markup:
-    """Return the plot of the curves, those in the key first that took longest for `share`; `words` say that share."""
+    """Return the plot of the curves; the key is ordered by the time at `share`, slowest first, which `words` name."""
     x = logarithmic([second for curve in curves for second in curve.seconds], box.left, box.right)
     order = sorted(curves, key=lambda curve: -curve.at(share))
     entries = [(curve.name, curve.classes) for curve in order]
@@ -154,7 +154,7 @@ def _box(curves: Sequence[Curve]) -> Box:
 
 
 def _path(curve: Curve, x: Scale, y: Scale, *, slower: bool, box: Box) -> Markup:
-    """Return the staircase of a curve, in steps to the right and then up (or down, if `slower`)."""
+    """Return a curve as steps to the right and then up (or down, if `slower`)."""
     if not curve.stairs:
         points = zip(curve.seconds, curve.shares, strict=True)
         known = [f"{x(second):.1f} {y(max(1 - share if slower else share, y.low)):.1f}" for second, share in points]
@@ -172,7 +172,7 @@ def _path(curve: Curve, x: Scale, y: Scale, *, slower: bool, box: Box) -> Markup
 
 
 def _reader(box: Box, x: Scale, y: Scale) -> Markup:
-    """Return the invisible area over the plot that the page's script reads values from."""
+    """Return the invisible area over the plot in which the page's script shows values."""
     return tag(
         "rect",
         x=box.left,

@@ -1,4 +1,4 @@
-"""The tables below the table: differences from the baseline, the sources of the answers, and what the work was."""
+"""The detail tables: differences from the baseline, sources of answers, work, and injected delays."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from collagebench.report.parts import (
 
 FIGURES = ("p50", "p99", "mean", "accuracy")
 SMALLEST = 1e-16
-"""No smaller p value is told apart from none at all."""
+"""Smaller p values are shown as less than this."""
 
 
 def print_details(one: dict[str, Any], console: Console) -> None:
-    """Print the tables of one run's summary, each with what its columns mean."""
+    """Print the detail tables of one run's summary, each with a legend."""
     ran = [scheme for scheme in one["schemes"] if scheme["runs"]]
     _print_differences(one, ran, console)
     _print_within(ran, console)
@@ -81,7 +81,7 @@ def print_details(one: dict[str, Any], console: Console) -> None:
 
 
 def _print_injection(ran: list[dict[str, Any]], console: Console) -> None:
-    """Print how well services met what the stragglers asked for, where anything is known of it."""
+    """Print how well service times met what the stragglers asked for, if that is known."""
     known = [
         scheme
         for scheme in ran
@@ -152,7 +152,7 @@ def _print_differences(one: dict[str, Any], ran: list[dict[str, Any]], console: 
 
 
 def _print_within(ran: list[dict[str, Any]], console: Console) -> None:
-    """Print the intervals from within a single run, where nothing better exists."""
+    """Print the intervals from within a single run, if there is only one."""
     single = [scheme for scheme in ran if scheme["ci95_within_s"]["p99"]]
     if not single:
         return

@@ -1,4 +1,4 @@
-"""In what several runs are not alike that can matter to their figures: it stands below their comparison."""
+"""Differences between the conditions of several runs that can affect their figures, shown below the comparison."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from collagebench.config import Config, as_json, option
 from collagebench.report.parts import UNKNOWN
 
 SHOWN = 6
-"""Differences that are said; the others are counted."""
+"""The most differences that are named; the others are counted."""
 INDIFFERENT = {
     *("schemes", "runs", "accuracy", "slo_ms", "download", "bootstrap", "remote_python", "ray_address"),
     *("tls_ca", "tls_cert", "tls_key"),
     *("models", "precision"),
 }
-"""Options that say how much is looked at, or how to get there, and those of files whose digests are compared."""
+"""Options that do not affect figures (amounts, ways of access), and those of files whose digests are compared."""
 
 Object = dict[str, Any]
 
 
 def differences(objects: Sequence[Object]) -> list[Object]:
-    """Return each option in which runs differ as {option, values}, a value for each run; null where it has none.
+    """Return each option in which runs differ as {option, values}, with a value for each run; None if it has none.
 
-    `objects` are those of the runs. A scheme's own option has the variant's name before it, and is compared in the
-    runs that have the variant; so is a model, by its digest, in those that have one for its role.
+    `objects` are the runs' summaries. A scheme's own option is prefixed with the variant's name, and compared among the
+    runs that have the variant. A model is compared by its digest, among the runs that have one for its role.
     """
     conditions = [_conditions(one) for one in objects]
     found = []
@@ -37,14 +37,14 @@ def differences(objects: Sequence[Object]) -> list[Object]:
 
 
 def differing(found: Sequence[Object]) -> str:
-    """Say in a line in what runs differ, an empty text if in nothing; `found` is what `differences` returned."""
+    """Return a sentence about how runs differ, empty if they do not; `found` is the result of `differences`."""
     said = [_said(one["option"], one["values"]) for one in found]
     more = [f"and {len(said) - SHOWN} more"] if len(said) > SHOWN else []
     return f"the runs differ in: {', '.join([*said[:SHOWN], *more])}" if said else ""
 
 
 def _said(name: str, values: Sequence[Any]) -> str:
-    """Return an option's name and its values, where these are short."""
+    """Return an option's name, and its values if they are short."""
     texts = [PurePath(value).name if isinstance(value, str) else _number(value) for value in values]
     short = len(set(texts)) > 1 and sum(map(len, texts)) <= 40 and not any(isinstance(value, list) for value in values)
     return f"{name} {' / '.join(texts)}" if short else name
@@ -57,10 +57,10 @@ def _number(value: Any) -> str:
 
 
 def _conditions(one: Object) -> Object:
-    """Return what a run's figures depend on, by the name of the option."""
+    """Return the values that a run's figures depend on, by the name of the option."""
     config = {**as_json(Config()), **one["config"]}
     facts, schemes = one["stragglers"] or {}, one["schemes"]
-    if config["rate"] is None:  # what was not given is said as what it was
+    if config["rate"] is None:  # show the actual load if it was not given
         known = next((scheme["utilisation"] for scheme in schemes), None)
         config["utilisation"] = None if known is None else float(f"{known:.6g}")  # it was worked out from the rate
     config |= facts.get("parameters") or {}

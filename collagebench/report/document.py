@@ -1,4 +1,4 @@
-"""What every page is wrapped in: one HTML file that loads nothing, with the style sheet and the script inside."""
+"""The frame of every page: one HTML file that loads nothing, with the style sheet and the script inside."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collagebench.report.markup import Content, Markup, tag
 
 
 def document(title: str, body: Content, style: str = "") -> str:
-    """Return a whole page; `style` holds rules of its own beside those that all pages have."""
+    """Return a whole page; `style` holds rules in addition to those of all pages."""
     files = resources.files(__package__)
     rules = (files / "page.css").read_text(encoding="utf-8")
     script = (files / "page.js").read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The language of gates, read by recursive descent: a comparison of two sums of figures and numbers, nothing else.
+"""The grammar of gates, and its recursive-descent parser. A gate is one comparison of two sums of figures and numbers.
 
     gate    = sum  relation  sum            relation = "<" | "<=" | ">" | ">="
     sum     = product  { ("+" | "-")  product }
@@ -6,8 +6,8 @@
     term    = "-" term  |  "(" sum ")"  |  number  |  figure
     figure  = scheme "." metric             collage.p99, hedge-idle.mean, "collage wait".accuracy
 
-A scheme's name begins with a letter and may hold digits, `_` and `-`; any other name stands in quotes. After the
-metric a `-` is a minus. There are no units: times are in seconds, shares from 0 to 1.
+A scheme's name begins with a letter and may contain digits, `_` and `-`; any other name must be quoted. A `-` after the
+metric is a minus. There are no units: times are in seconds, shares from 0 to 1.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ METRICS = {
     **dict.fromkeys(ENDS, ""),
     "p50_low": "lower end of the 95 % interval of p50, p50_high the upper one; so are those of p99, accuracy, goodput",
 }
-"""What may stand behind the dot; a text that is empty was said further up."""
+"""The metrics, with their descriptions; those with an empty one are described with a metric above."""
 LONGEST = 500
-"""Characters of a gate."""
+"""The most characters of a gate."""
 DEEPEST = 50
-"""Parentheses and signs inside each other."""
+"""The most nested parentheses and signs."""
 SHOWN = 72
-"""Characters of a long expression that are shown around its error."""
+"""The most characters of an expression that are shown around an error."""
 
 SPACE = re.compile(r"\s*")
 NUMBER = re.compile(r"(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
@@ -56,7 +56,7 @@ RELATION = re.compile(r"<=|>=|<|>")
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """A number as it was written."""
+    """A number."""
 
     value: float
 
@@ -68,17 +68,17 @@ class Figure:
     scheme: str
     metric: str
     at: int
-    """Where its scheme begins in the text."""
+    """The position of its scheme in the text."""
 
     def __str__(self) -> str:
-        """Return it as it is written."""
+        """Return the figure as it is written in a gate."""
         plain = NAME.fullmatch(self.scheme) is not None
         return f"{self.scheme if plain else repr(self.scheme)}.{self.metric}"
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """Two values and what is done with them."""
+    """An arithmetic operation on two values."""
 
     sign: str
     left: Value
@@ -99,10 +99,10 @@ class Gate:
 
 
 def parse(text: str) -> Gate:
-    """Return the gate that `text` states.
+    """Parse a gate.
 
     Raises:
-        UsageError: it is none; the message points at the character.
+        UsageError: `text` is not a gate; the message points at the character.
     """
     if len(text) > LONGEST:
         refuse(text, LONGEST, f"a gate has at most {LONGEST} characters; this one has {len(text):,}")
@@ -110,10 +110,10 @@ def parse(text: str) -> Gate:
 
 
 def check(gate: Gate, schemes: Collection[str]) -> None:
-    """See that every scheme of the gate is among `schemes`, the variants' names, or the bound.
+    """Check that every scheme of the gate is one of `schemes`, the variants' names, or the bound.
 
     Raises:
-        UsageError: one is not, or it is a figure that a bound does not have; the message points at it.
+        UsageError: one is not, or the bound does not have the figure; the message points at it.
     """
     for figure in figures(gate):
         if figure.scheme not in schemes and figure.scheme != "bound":
@@ -123,7 +123,7 @@ def check(gate: Gate, schemes: Collection[str]) -> None:
 
 
 def figures(gate: Gate) -> list[Figure]:
-    """Return the figures in the order in which they are written."""
+    """Return the figures of a gate, in the order in which they are written."""
     found: list[Figure] = []
     todo: list[Value] = [gate.right, gate.left]
     while todo:
@@ -136,7 +136,7 @@ def figures(gate: Gate) -> list[Figure]:
 
 
 def refuse(text: str, at: int, problem: str) -> NoReturn:
-    """Raise the UsageError about the character of `text` at place `at`."""
+    """Raise a UsageError that points at the character `at` of `text`."""
     start = max(0, min(at - SHOWN // 2, len(text) - SHOWN))
     shown = "".join(c if c.isprintable() else "?" for c in text[start : start + SHOWN])
     before, after = "…" if start else "", "…" if start + SHOWN < len(text) else ""
@@ -145,7 +145,7 @@ def refuse(text: str, at: int, problem: str) -> NoReturn:
 
 
 class _Parser:
-    """Reads one text from left to right."""
+    """Parses one text from left to right."""
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -229,7 +229,7 @@ class _Parser:
         return Figure(scheme, metric.group(), start)
 
     def _one_of(self, signs: str) -> str:
-        """Return the sign that comes next and step past it, or an empty text."""
+        """If the next character is one of `signs`, consume and return it; otherwise return an empty string."""
         self._skip()
         sign = self._text[self._at : self._at + 1]
         if not sign or sign not in signs:

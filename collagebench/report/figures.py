@@ -1,4 +1,4 @@
-"""The tables of the HTML page: figures with their intervals, what the schemes do, answers by source, and the work."""
+"""The tables of the HTML page: figures with their intervals, schemes, answers by source, and work."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ DOES = {
 
 
 def figures(one: Object, looks: Looks) -> Markup:
-    """Return the table of all schemes, each figure with its 95 % interval below."""
+    """Return the table of all schemes' figures, with 95 % intervals below them."""
     base = one["baseline"]
     in_time = f" within {one['slo_ms']:g} ms" if one["slo_ms"] else ""
     lost = any(scheme["failed"] for scheme in one["schemes"])
@@ -106,7 +106,7 @@ def _quantile(scheme: Object, name: str) -> Markup:
 
 
 def versus(scheme: Object) -> Markup:
-    """Return the ratio of the p99 to the baseline's, with its interval where they are shown to differ."""
+    """Return the cell with the ratio of the p99 to the baseline's, with its interval if they are shown to differ."""
     figure = (scheme["versus"] or {}).get("p99")
     if not figure:
         return _cell(as_times(scheme["relative"]["p99"]))
@@ -117,7 +117,7 @@ def versus(scheme: Object) -> Markup:
 
 
 def schemes_table(one: Object, looks: Looks) -> Markup:
-    """Return the table of what each scheme does, with the settings and the workers that it had."""
+    """Return the table of what each scheme does, with its settings and workers."""
     rows = []
     for scheme in one["schemes"]:
         given = [f"--{option(name)} {_value(value)}" for name, value in scheme["settings"].items()]
@@ -201,7 +201,7 @@ def _seconds(seconds: float | None) -> str:
 
 
 def scrolling(heads: Sequence[str], rows: Sequence[Markup], label: str, *, text: bool = False) -> Markup:
-    """Return a table that scrolls inside its own frame where it is wider than the page; `text`: of words alone."""
+    """Return a table that scrolls in its own frame if it is wider than the page; `text` if all columns are text."""
     classes = ["text" if text or head in TEXTS else None for head in heads]
     cells = zip(heads, classes, strict=True)
     head = tag("tr", [tag("th", title, scope="col", class_=class_) for title, class_ in cells])
@@ -214,7 +214,7 @@ def _name(variant: str, looks: Looks) -> Markup:
 
 
 def named(variant: str, look: Look, *, bold: bool = False) -> list[Markup]:
-    """Return a scheme's sample of colour and its name, which goes on in the next line where there is no room."""
+    """Return a scheme's colour swatch and its name, which may wrap between words."""
     swatch = tag("i", class_=f"swatch {look.classes.split(' ', 1)[1]}")
     words = [[" " if place else None, tag("span", word)] for place, word in enumerate(variant.split(" "))]
     return [swatch, tag("span", tag("b", words) if bold else words, class_="name")]

@@ -1,8 +1,8 @@
-"""What all plots share: a figure of one width, axes with round ticks, a key, and marks in the colours of the schemes.
+"""Common parts of all plots: figures of one width, axes with round ticks, a key, and marks in the schemes' colours.
 
-Every plot is 360 pixels wide, what a phone shows, and is laid beside others where there is more room. So a text has
-nearly the same size everywhere. Colours are classes of the page's style sheet, which knows of light and dark: `s0` to
-`s7` with `d0`, `d1`, ... for the dashes that tell apart those that share a colour.
+Every plot is 360 pixels wide, which fits on a phone; wider screens show several side by side. So text has nearly the
+same size everywhere. Colours are classes of the page's style sheet, which has a light and a dark version: `s0` to `s7`,
+with `d0`, `d1`, … for the dashes that distinguish schemes of the same colour.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ class Look:
 
     @property
     def classes(self) -> str:
-        """The classes by which the page hides it, of its colour and of its dashes."""
+        """The classes for hiding it, for its colour and for its dashes."""
         return f"scheme-{self.number} s{self.number % COLOURS} d{self.number // COLOURS}"
 
     @property
     def shape(self) -> str:
-        """The shape of its dot, which tells apart those that share a colour where there is no line."""
+        """The shape of its dot, which distinguishes schemes of the same colour where there are no lines."""
         return SHAPES[self.number // COLOURS % len(SHAPES)]
 
 
@@ -46,11 +46,11 @@ OWN = {
     **{"none": 0, "equal": 0, "replication": 1, "hedge": 2, "collage": 3, "parity": 4, "backup": 5},
     **{"hedge-idle": 6, "tied": 7, "reissue": 6, "default": 7, "approxifer": 4, "nercc": 5},
 }
-"""The colour that a scheme has on every page, if nobody else there has taken it."""
+"""The colour of a scheme on every page, unless another scheme there already has it."""
 
 
 def looks_of(schemes: Mapping[str, str]) -> Looks:
-    """Return how each variant looks, from the name of its scheme: the first of a scheme in that one's own colour."""
+    """Return each variant's look, given its scheme's name; a scheme's first variant gets the scheme's own colour."""
     found: dict[str, int] = {}
     first: dict[str, str] = {}
     for variant, scheme in schemes.items():
@@ -83,7 +83,7 @@ def figure(
     says: str,
     note: str | None = None,
 ) -> Markup:
-    """Return a plot with its title; `says` is read to those who cannot see it, `note` stands below for everybody."""
+    """Return a plot with its title; `says` is its description for screen readers, `note` is shown below it."""
     drawing = tag(
         "svg",
         tag("title", title, id=f"{key}-title"),
@@ -114,7 +114,7 @@ def axes(
     x_text: Callable[[float], str] = lambda value: f"{value:g}",
     y_text: Callable[[float], str] = lambda value: f"{value:g}",
 ) -> list[Markup]:
-    """Return grid, ticks and titles; an axis that is None has none."""
+    """Return grid, ticks and titles; an axis without a scale has no grid and no ticks."""
     drawn = []
     for place, value in [(x(value), value) for value in x.ticks()] if x else ():
         drawn.append(tag("path", class_="grid", d=f"M{place:.1f} {box.top:g}V{box.bottom:g}"))
@@ -135,7 +135,7 @@ def text(x: float, y: float, content: str, *, class_: str = "", anchor: str | No
 
 
 def key(entries: Sequence[tuple[str, str]], left: float, top: float, room: float) -> list[Markup]:
-    """Return a line sample and a name for each (name, classes), one below the other."""
+    """Return the key: a line sample and a name for each (name, classes), one below the other."""
     drawn = []
     for place, (name, classes) in enumerate(entries):
         y = top + LINE * place
@@ -167,13 +167,13 @@ SECONDS = {
     "persistence", "crash-every", "restart-after", "stop-every", "stop-for", "deadline", "compute-time", "flush-after",
     "hold", "hedge-delay", "reissue-after", "default-after", "backup-after", "coded-after",
 }  # fmt: skip
-"""Options whose numbers are seconds, besides those of stragglers that may be factors."""
+"""Options in seconds, without those of stragglers that may be factors instead."""
 
 
 def option_title(name: str, scale: Scale, config: Mapping[str, Any]) -> str:
-    """Return the title of the axis of an option: with its unit if it has one, and whether its scale is logarithmic.
+    """Return the title of an option's axis, with its unit and whether it is logarithmic.
 
-    `config` is that of an experiment along it, which says whether draws are seconds or factors.
+    `config` is that of an experiment on the axis, which tells whether draws are seconds or factors.
     """
     seconds = SECONDS if config.get("straggler_mode") == "scale" else SECONDS | set(map(option, TIMES))
     unit = " in s" if name in seconds else " in requests/s" if name == "rate" else ""
@@ -181,10 +181,10 @@ def option_title(name: str, scale: Scale, config: Mapping[str, Any]) -> str:
 
 
 def text_width(content: str) -> float:
-    """Return about how many pixels a text takes."""
+    """Return the approximate width of a text, in pixels."""
     return CHARACTER * len(content)
 
 
 def ms(seconds: float) -> str:
-    """Return the label of a tick: seconds as milliseconds."""
+    """Return the label of a tick: seconds in milliseconds."""
     return f"{seconds * 1e3:g}"

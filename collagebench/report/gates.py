@@ -1,7 +1,7 @@
-"""Gates: conditions on the figures of a report under which the command ends with exit code 3.
+"""Gates: conditions on the figures of a report; if one is true, the command ends with exit code 3.
 
-A gate states the failure (`collage.p99 > 0.3`). A figure that is not known fails it, with a sentence that says why:
-what cannot be told must not pass.
+A gate states the failure (`collage.p99 > 0.3`). A gate with an unknown figure also fails, with a sentence that says
+why: what is not known must not pass.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ OPERATIONS: dict[str, Callable[[float, float], float]] = {
 
 
 class _Unknown(Exception):
-    """A value that is not known, with the sentence that says why."""
+    """A value is unknown; the message says why."""
 
 
 def apply(summary: dict[str, Any], gates: Sequence[Gate]) -> bool:
-    """Put the outcome of each gate into the object that `summarise` made, as `gates`; return whether any failed.
+    """Add the outcome of each gate to the object that `summarise` made, as `gates`; return whether any failed.
 
-    Each is {expression, left, right, failed, reason}; `left` and `right` are null where they are not known. Several
-    runs have their own, and together those of all, each with the name of its `run`.
+    An outcome is {expression, left, right, failed, reason}; `left` and `right` are None if unknown. With several runs,
+    each run has its own outcomes, and the whole has all of them, each with the name of its `run`.
 
     Raises:
         UsageError: a gate names a scheme that a run does not have.
@@ -55,10 +55,10 @@ def apply(summary: dict[str, Any], gates: Sequence[Gate]) -> bool:
 
 
 def print_gates(outcomes: Sequence[dict[str, Any]], console: Console) -> None:
-    """Print one line for each gate: whether it failed, both values, and its `run`, where it has one."""
+    """Print one line for each gate: whether it failed, both values, and its `run`, if it has one."""
     for outcome in outcomes:
         sides = " and ".join(UNKNOWN if outcome[side] is None else f"{outcome[side]:.4g}" for side in ("left", "right"))
-        known = outcome["failed"] and None not in (outcome["left"], outcome["right"])  # then the numbers say it all
+        known = outcome["failed"] and None not in (outcome["left"], outcome["right"])  # then the values explain it
         why = f": {outcome['reason']}" if outcome["reason"] and not known else ""
         where = f"{outcome['run']}: " if "run" in outcome else ""
         print_line(
@@ -72,14 +72,14 @@ def print_gates(outcomes: Sequence[dict[str, Any]], console: Console) -> None:
 
 
 def labelled(outcome: dict[str, Any]) -> tuple[str, str]:
-    """Return whether a gate failed, in which `run`, where it has one, and what is true, with the reason."""
+    """Return two texts: whether a gate failed, and in which `run`, if it has one; and what is true, with the reason."""
     where = f" in {outcome['run']}" if "run" in outcome else ""
     why = f" ({outcome['reason']})" if outcome["reason"] else ""
     return f"gate {'FAILED' if outcome['failed'] else 'passed'}{where}", f"{_said(outcome)}{why}"
 
 
 def _said(outcome: dict[str, Any]) -> str:
-    """Return what is true: the gate's condition where it failed, that it is not so where it passed."""
+    """Return what is true: the gate's condition if it failed, its negation if it passed."""
     return outcome["expression"] if outcome["failed"] else f"not ({outcome['expression']})"
 
 
@@ -101,7 +101,7 @@ def _outcome(gate: Gate, one: dict[str, Any]) -> dict[str, Any]:
 
 
 def _unit(gate: Gate, deadline: float | None) -> str:
-    """Say what is to be known of a gate that compares a latency with more than the deadline, as milliseconds are."""
+    """Return a note if a gate compares a latency with a number above the deadline, probably meant as milliseconds."""
     for value, other in ((gate.left, gate.right), (gate.right, gate.left)):
         if not (isinstance(value, Figure) and _of(value.metric) in LATENCIES and isinstance(other, Number)):
             continue
@@ -112,7 +112,7 @@ def _unit(gate: Gate, deadline: float | None) -> str:
 
 
 def _side(value: Value, schemes: dict[str, dict[str, Any]]) -> tuple[float | None, str]:
-    """Return a side's value and an empty text, or None and why it is not known."""
+    """Return a side's value and an empty text, or None and why it is unknown."""
     try:
         return _compute(value, schemes), ""
     except _Unknown as unknown:
@@ -134,7 +134,7 @@ def _compute(value: Value, schemes: dict[str, dict[str, Any]]) -> float:
 
 
 def _figure(figure: Figure, schemes: dict[str, dict[str, Any]]) -> float:
-    """Return a figure of the report, or raise _Unknown with the reason why it has none."""
+    """Return a figure of the report; raise _Unknown with the reason if it is unknown."""
     scheme, metric = schemes.get(figure.scheme), figure.metric
     if scheme is None:
         bound = bound_of(schemes.values())
@@ -173,7 +173,7 @@ def _read(scheme: dict[str, Any], metric: str) -> float | None:
 
 
 def _of(metric: str) -> str:
-    """Return the figure that a metric is, or is an end of the interval of."""
+    """Return the figure of a metric, which may be an end of the figure's interval."""
     return ENDS[metric][0] if metric in ENDS else metric
 
 
@@ -197,4 +197,4 @@ _READ: dict[str, Callable[[dict[str, Any]], float | None]] = {
     "busy": lambda scheme: scheme["busy"],
     "goodput": lambda scheme: scheme["goodput_rps"],
 }
-"""The metrics that are no latency."""
+"""The metrics other than latencies."""

@@ -1,7 +1,7 @@
-"""The report as one HTML file that holds all it shows: no network, no fonts, no script but a few lines of its own.
+"""The report as one self-contained HTML file: no network, no fonts, and only a few lines of script.
 
-The verdict comes first, then the figures, the plots, and at the end what the run was made with. Without its script the
-page is whole; with it, the curves can be read off with a pointer.
+The verdict comes first, then the figures, the plots, and the environment of the run. The page is complete without its
+script; with it, values of the curves can be read with a pointer.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from collagebench.results.reader import Run
 Object = dict[str, Any]
 
 FIRST = 5
-"""How many sentences after the first are shown without unfolding."""
+"""The number of sentences after the first that are not folded."""
 NOTES = 3
-"""How many notes are, before the figures."""
+"""The number of notes that are not folded."""
 
 
 def page(summary: Object, runs: Sequence[Run], names: Sequence[str]) -> str:
-    """Return the whole page, from the object that `summarise` made of `runs`, which are called `names`."""
+    """Return the whole page, from the object that `summarise` made of `runs`, whose names are `names`."""
     parts: list[Object] = summary.get("runs", [summary])
     looks = looks_of({scheme["variant"]: scheme["scheme"] for one in parts for scheme in one["schemes"]})
     title = " and ".join(filter(None, (", ".join(names[:-1]), names[-1]))) if len(names) < 4 else f"{len(names)} runs"
@@ -59,7 +59,7 @@ def _parts(parts: Sequence[Object], runs: Sequence[Run], names: Sequence[str], l
 
 
 def _part(key: str, one: Object, run: Run, looks: Looks, name: str | None) -> Markup:
-    """Return everything about one run, which has a heading of its own where it is one of several."""
+    """Return everything about one run; if it is one of several, it has a heading with its name."""
     level = "h3" if name else "h2"
     return tag(
         "section",
@@ -79,7 +79,7 @@ def _part(key: str, one: Object, run: Run, looks: Looks, name: str | None) -> Ma
 
 
 def _verdicts(summary: Object, parts: Sequence[Object]) -> Markup:
-    """Return the verdict of one run, or in short those of several."""
+    """Return the verdict of one run, or short verdicts of several."""
     if len(parts) == 1:
         return _verdict(parts[0])
     return tag(
@@ -94,7 +94,7 @@ def _verdicts(summary: Object, parts: Sequence[Object]) -> Markup:
 
 
 def _verdict(one: Object) -> Markup:
-    """Return the judgement, what follows from the figures, and what to know about them."""
+    """Return the badge, the sentences of the verdict, reasons, gates and notes."""
     sentences = one["verdict"]
     firm = [("because", reason) for reason in said_once(one, "reasons")]
     firm += map(labelled, one.get("gates", []))
@@ -110,7 +110,7 @@ def _verdict(one: Object) -> Markup:
 
 
 def noted(firm: Sequence[tuple[str, str]], warnings: Sequence[str]) -> list[Markup]:
-    """Return what must be seen, each of its kind, and what is good to know: some of it, and more to be unfolded."""
+    """Return what must be seen, as pairs of kind and text, and the warnings; those after the first few are folded."""
     notes = [("note", text) for text in warnings]
     shown, folded = [*firm, *notes[:NOTES]], notes[NOTES:]
     first, more = (
@@ -123,7 +123,7 @@ def noted(firm: Sequence[tuple[str, str]], warnings: Sequence[str]) -> list[Mark
 
 
 def _rest(sentences: Sequence[str]) -> list[Markup]:
-    """Return the sentences after the first: some of them, and the others to be unfolded."""
+    """Return the sentences after the first; those after the first few are folded."""
     lists = [tag("ul", [tag("li", text) for text in some], class_="rest") for some in _cut(sentences, FIRST)]
     return [*lists[:1], *(tag("details", tag("summary", "The other schemes"), more) for more in lists[1:])]
 
@@ -133,13 +133,13 @@ def _cut(sentences: Sequence[str], most: int) -> list[Sequence[str]]:
 
 
 def sentence(text: str) -> list[str]:
-    """Return a sentence with the command line's options in it as code."""
+    """Return the parts of a sentence, with command-line options marked as code."""
     parts = re.split(r"((?<![\w-])--[a-z][a-z-]*)", text)
     return [tag("code", part) if place % 2 else part for place, part in enumerate(parts)]
 
 
 def badge(valid: bool, yes: str = "VALID", no: str = "INVALID") -> Markup:
-    """Return the judgement in its colour."""
+    """Return VALID or INVALID as a coloured badge."""
     return tag("span", yes if valid else no, class_="badge valid" if valid else "badge invalid")
 
 
@@ -158,7 +158,7 @@ def _plots(key: str, one: Object, run: Run, looks: Looks) -> list[Markup | None]
 
 
 def _slowest(key: str, run: Run, looks: Looks, level: str) -> Markup | None:
-    """Return the slowest request of each scheme, and the next ones to be unfolded."""
+    """Return the plot of each scheme's slowest request, and those of the next slowest, folded."""
     plots = timelines(f"{key}-slow", run, looks)
     if not plots:
         return None
@@ -174,7 +174,7 @@ def _slowest(key: str, run: Run, looks: Looks, level: str) -> Markup | None:
 
 
 def _made_with(one: Object) -> Markup:
-    """Return the environment as a list, and the config and the rest to be unfolded."""
+    """Return the environment as a list, and the config and the rest folded."""
     environment = one["environment"]
     simple = {name: value for name, value in environment.items() if not isinstance(value, (dict, list))}
     facts = {
@@ -210,7 +210,7 @@ def _said(name: str, value: Any) -> str:
 
 
 def legend(looks: Looks, bound: bool) -> Markup:
-    """Return the names and colours of the schemes; a box that is unticked hides its scheme in every plot."""
+    """Return the names and colours of the schemes, with checkboxes that hide a scheme in every plot."""
     entries = [
         tag(
             "label",
@@ -226,14 +226,14 @@ def legend(looks: Looks, bound: bool) -> Markup:
 
 
 def swatch(classes: str, shape: str | None = None) -> Markup:
-    """Return a sample of a line, and beside it one of the dot of this shape."""
+    """Return a sample of a line, and of a dot of this shape if one is given."""
     width = 40 if shape else 26
     drawn = [tag("path", d="M0 5h26", class_="curve"), dot(34, 5, shape) if shape else None]
     return tag("svg", drawn, class_=classes, viewBox=f"0 0 {width} 10", width=width, height=10, aria_hidden="true")
 
 
 def hiding(looks: Looks) -> str:
-    """Return the rules by which a box hides its scheme, without a script."""
+    """Return the style rules by which a checkbox hides its scheme, without a script."""
     return "".join(
         f"body:has(#show-{look.number}:not(:checked)) :is(figure,.lanes) .scheme-{look.number}{{display:none}}\n"
         for look in looks.values()

@@ -1,7 +1,7 @@
-"""Stragglers asked against achieved: by how much real workers missed the service time that they were asked to take.
+"""The plot of injected delays: by how much real workers missed the service times that were asked for.
 
-Tasks are sorted by what was asked and cut into groups of equal size; each shows the median miss, and the range in which
-all but the most extreme 10 % are. The shaded band is what a sound run stays within.
+Tasks are sorted by the time asked for and divided into groups of equal size. Each group shows the median error and the
+range from 5 to 95 %. The shaded band is the permitted error.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ GROUPS = 24
 
 
 def injection(key: str, run: Run) -> Markup | None:
-    """Return the plot of a live run's injection; None of a simulated one, which is exact, or without a known miss."""
+    """Return the plot of a live run's injection; None for a simulated run, which is exact, or if no error is known."""
     found = measured(run)
     asked, took = run.tasks["wanted_s"], run.tasks["service"]
     known = reported(run) & (asked > 0)
@@ -69,12 +69,12 @@ def injection(key: str, run: Run) -> Markup | None:
 
 
 def as_ms_signed(seconds: float) -> str:
-    """Return seconds as milliseconds with their sign."""
+    """Return seconds in milliseconds, with a sign."""
     return f"{seconds * 1e3:+.2f}"
 
 
 def _band(asked: list[float], x: Scale, y: Scale) -> Markup:
-    """Return the area of misses that are allowed."""
+    """Return the area of permitted errors."""
     allowed = [max(INJECTION_FLOOR, INJECTION_SHARE * value) for value in asked]
     upper = [f"{x(value):.1f} {y(miss):.1f}" for value, miss in zip(asked, allowed, strict=True)]
     lower = [f"{x(value):.1f} {y(-miss):.1f}" for value, miss in zip(asked, allowed, strict=True)]

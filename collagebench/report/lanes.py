@@ -1,7 +1,7 @@
-"""What the workers did around the slowest requests: a lane for each worker, a bar for each task in service.
+"""Timelines of the workers around the slowest requests: a lane for each worker, a bar for each task in service.
 
-Times are seconds since the run began. A live worker's clock is never read: its service is placed in the middle between
-the task's leaving the client and its reply's coming back, so a bar may be off by half the time of the journey.
+Times are seconds since the run began. A live worker's clock is never used: its service is placed midway between sending
+the task and receiving its reply, so a bar may be off by half the transport time.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from collagebench.statistics.latency import infinite_if_failed
 
 SLOWEST = 3
 LANES = 12
-"""At most so many workers are shown."""
+"""The most workers that are shown."""
 LANE = 14
 
 
@@ -44,14 +44,14 @@ def timelines(key: str, run: Run, looks: Looks) -> list[list[Markup]]:
 
 
 def starts(tasks: Table) -> np.ndarray:
-    """Return when the service of each task began, NaN where it never did or is not known."""
+    """Return the start of each task's service; NaN if it never began or is unknown."""
     on_the_way = np.nan_to_num(tasks["ended"] - tasks["sent"] - tasks["queue"] - tasks["service"])
     begun: np.ndarray = tasks["sent"] + tasks["queue"] + np.maximum(on_the_way, 0.0) / 2 + 0 * tasks["service"]
     return begun
 
 
 def _slowest(requests: Table) -> tuple[Table, list[int]]:
-    """Return a scheme's requests without the warm-up, and the rows of the slowest, those that failed first."""
+    """Return a scheme's requests, without the warm-up, and the rows of the slowest; failed ones come first."""
     counted = requests.where(~requests["warmup"])
     order = np.argsort(-infinite_if_failed(counted), kind="stable")[:SLOWEST]
     return counted, [int(row) for row in order]
@@ -88,7 +88,7 @@ def _plot(
         level = box.top + 3 + LANE * place
         drawn.append(text(0, level + 9, f"{worker} {roles[worker]}", class_="tick"))
         here = np.flatnonzero(seen & (cell["worker"] == worker))
-        for of_it in sorted(here, key=lambda row: bool(own[row])):  # its own tasks above the others
+        for of_it in sorted(here, key=lambda row: bool(own[row])):  # its own tasks are drawn last, on top
             drawn.append(_bar(cell, int(of_it), float(begun[of_it]), bool(own[of_it]), x, level, classes))
     answer = "failed" if failed else f"answered after {as_ms(latency)} ms"
     drawn += [
@@ -106,11 +106,11 @@ def _plot(
 
 
 LEAST = 5e-5
-"""Seconds of a phase that is worth a word."""
+"""Shorter phases, in seconds, are not mentioned."""
 
 
 def _fate(requests: Table, row: int) -> str:
-    """Say what became of a request."""
+    """Return a sentence about the outcome of a request."""
     if math.isnan(requests["latency"][row]):
         reason = requests.texts["reason"][requests["reason"][row]]
         return f"It failed ({reason})."
@@ -124,14 +124,14 @@ def _fate(requests: Table, row: int) -> str:
 
 
 def _lanes(own: Table, seen: Table) -> list[int]:
-    """Return the workers to show, in their order: those that had a task of the request first, then the others."""
+    """Return the workers to show, sorted; those with a task of the request are chosen first."""
     mine = list(dict.fromkeys(own["worker"].tolist()))
     others = [worker for worker in sorted(set(seen["worker"].tolist())) if worker not in mine]
     return sorted((mine + others)[:LANES])
 
 
 def _bar(cell: Table, row: int, begun: float, own: bool, x: Scale, level: float, classes: str) -> Markup:
-    """Return a task: its wait as a line, its service as a bar; a task never served is only a line."""
+    """Return the drawing of a task: its wait as a line, its service as a bar; a task never served has only a line."""
     outcome = cell.texts["outcome"][cell["outcome"][row]]
     sent, ended = float(cell["sent"][row]), float(cell["ended"][row])
     service = float(cell["service"][row])

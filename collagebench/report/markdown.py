@@ -1,4 +1,4 @@
-"""The report in GitHub's Markdown, to be pasted into an issue or a design review: verdict, table, conditions."""
+"""The report in GitHub's Markdown, to paste into an issue or a design review: verdict, table, conditions."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def markdown(summary: Object) -> str:
 
 
 def sweep_markdown(summary: Object) -> str:
-    """Return the object that `summarise_sweep` made as Markdown: what was found, then a table for each axis."""
+    """Return the object that `summarise_sweep` made as Markdown: the findings, then tables for each axis."""
     lines = _verdict(summary, summary["findings"], summary["reasons"], summary["warnings"])
     for axis in summary["axes"]:
         for figure in shown_figures(summary, details=True):
@@ -49,7 +49,7 @@ def _one(one: Object) -> list[str]:
 
 
 def _verdict(one: Object, sentences: Sequence[str], reasons: Sequence[str], warnings: Sequence[str]) -> list[str]:
-    """Return the judgement of a run or a sweep, what follows from its figures, and what to know about them."""
+    """Return the verdict of a run or a sweep: VALID or INVALID, sentences, reasons, notes and gates."""
     found = [f"- {escaped(text)}" for text in sentences]
     notes = [f"- because {escaped(text)}" for text in reasons]
     notes += [f"- note: {escaped(text)}" for text in warnings]
@@ -121,7 +121,7 @@ def _comparison(summary: Object) -> list[str]:
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], texts: int) -> list[str]:
-    """Return a table whose first `texts` columns are to the left and whose others are to the right."""
+    """Return a table whose first `texts` columns are left-aligned and whose others are right-aligned."""
     rules = [":--" if place < texts else "--:" for place in range(len(heads))]
     return [_line([escaped(head) for head in heads]), _line(rules), *(_line(row) for row in rows)]
 
@@ -131,7 +131,7 @@ def _line(cells: Sequence[str]) -> str:
 
 
 def escaped(text: str) -> str:
-    """Return text on one line in which nothing means anything to Markdown or HTML."""
+    """Return text on one line, with everything escaped that has a meaning in Markdown or HTML."""
     text = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     text = re.sub(r"([\\`*_\[\]|~#!$])", r"\\\1", text)
-    return text.replace("@", "&#64;").replace("://", ":&#47;&#47;")  # GitHub would make mentions and links of them
+    return text.replace("@", "&#64;").replace("://", ":&#47;&#47;")  # or GitHub would make mentions and links

@@ -1,7 +1,7 @@
-"""HTML and SVG made of nested calls, in which text cannot become markup.
+"""HTML and SVG built from nested calls, so that text cannot become markup.
 
-A run directory may come from anybody, and names in it may hold `<script>`. So there is one way to put text into a
-page: `tag`, which escapes every text that is not the result of another `tag`.
+A run directory may come from anybody, and names in it may contain `<script>`. So there is only one way to put text into
+a page: `tag`, which escapes every text that is not the result of another `tag`.
 """
 
 from __future__ import annotations
@@ -11,21 +11,21 @@ from html import escape
 from typing import Any
 
 Content = str | int | float | None | Iterable[Any]
-"""What an element may hold: text, a number, nothing, or several of these."""
+"""The content of an element: text, a number, nothing, or several of these."""
 VOID = frozenset({"meta", "input", "br"})
 """HTML elements without an end tag."""
 
 
 class Markup(str):
-    """Text that is markup already and is put in as it is."""
+    """Text that is already markup, and is not escaped."""
 
     __slots__ = ()
 
 
 def tag(name: str, /, *contents: Content, **attributes: str | float | bool | None) -> Markup:
-    """Return the element `name` with `contents`, of which texts are escaped and None and False are left out.
+    """Return the element `name` with `contents`; text is escaped, and None is left out.
 
-    `class_` means class and `stroke_width` stroke-width; an attribute that is None or False is left out, one that is
+    `class_` means class, and `stroke_width` stroke-width. An attribute that is None or False is left out; one that is
     True has no value. Numbers are written with at most one decimal, which is enough for pixels.
     """
     written = "".join(_attribute(key, value) for key, value in attributes.items())
@@ -34,7 +34,7 @@ def tag(name: str, /, *contents: Content, **attributes: str | float | bool | Non
 
 
 def join(contents: Iterable[Content]) -> Markup:
-    """Return contents one after another, with texts escaped."""
+    """Concatenate contents; text is escaped."""
     parts: list[str] = []
     for content in contents:
         if content is None:
@@ -67,7 +67,7 @@ def _attribute(key: str, value: str | float | bool | None) -> str:
 
 
 def _printable(text: str) -> str:
-    """Return text without the control characters and lone surrogates that no page may hold."""
+    """Replace control characters and lone surrogates, which a page must not contain."""
     return "".join(
         "\N{REPLACEMENT CHARACTER}" if (c < " " and c not in "\n\t") or "\ud800" <= c <= "\udfff" or c == "\x7f" else c
         for c in text

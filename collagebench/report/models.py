@@ -1,4 +1,4 @@
-"""The tables of `evaluate`: every model in one line, and what there is to know about some roles below."""
+"""The tables of `evaluate`: one line for every model, and further tables for some roles."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from collagebench.report.parts import (
 )
 
 BUSY = 1.25
-"""How much longer inferences take by the clock than in processor time on a machine that is called busy."""
+"""A machine counts as busy if inferences take longer than this multiple of their processor time."""
 
 
 def print_models(found: dict[str, Any], console: Console) -> None:
@@ -89,7 +89,7 @@ def _conditions(found: dict[str, Any]) -> str:
 
 
 def _legend(models: Sequence[dict[str, Any]]) -> dict[str, str]:
-    """Say what the columns mean for the roles that are there."""
+    """Return the meaning of the columns for the roles present."""
     roles = {model["role"] for model in models}
     parts = ["of images"] if roles - {"collage", "parity"} else []
     if "collage" in roles:
@@ -131,7 +131,7 @@ def _code(k: int, s: int) -> str:
 
 
 def _print_collage(model: dict[str, Any], console: Console) -> None:
-    """Print a collage's accuracy by the position of the cell, beside that by the number of blank cells."""
+    """Print a collage's accuracy by position of the cell, beside that by number of blank cells."""
     grid, by_cell, by_blanks = model["grid"], model["by_cell"], model["by_blanks"]
     ends = [accuracy["ci95"] for accuracy in by_cell]
     half = max(high - low for low, high in ends) / 2
@@ -143,7 +143,7 @@ def _print_collage(model: dict[str, Any], console: Console) -> None:
     )
     cells = [100 * accuracy["value"] for accuracy in by_cell]
     left = [" ".join(f"{value:5.1f}" for value in cells[row : row + grid]) for row in range(0, len(cells), grid)]
-    shown = _spread(len(by_blanks), (64 - 6 * grid) // 6)  # what 80 columns leave room for
+    shown = _spread(len(by_blanks), (64 - 6 * grid) // 6)  # as many as fit in 80 columns
     right = [
         "blank cells " + "".join(f"{blanks:6d}" for blanks in shown),
         "accuracy    " + "".join(f"{100 * by_blanks[blanks]['value']:6.1f}" for blanks in shown),

@@ -1,4 +1,4 @@
-"""Where a report goes: to standard output, or to a file that is written whole or not at all."""
+"""Output of reports: to standard output, or to a file, atomically."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from collagebench.errors import OutputError
 from collagebench.whole import write_whole
 
 WIDTH = 80
-"""Columns of a table that is written to a file."""
+"""Width, in characters, of tables in a file."""
 NARROWEST = 20
-"""Characters of a line below which a console is taken not to know its width."""
+"""A console with fewer characters per line is assumed not to know its width."""
 
 
 def put(show: Callable[[Console], None], out: Path | None) -> bool:
-    """Let `show` print on a console that writes to the file `out`, or to standard output where that is None.
+    """Let `show` print on a console that writes to the file `out`, or to standard output if that is None.
 
-    Return whether it got there: False where the reader of standard output has gone, who wants no more of it.
+    Return whether all was written: False if the reader of standard output has closed the pipe.
 
     Raises:
-        OutputError: it cannot be written, as where standard output is closed.
+        OutputError: it cannot be written, for example because standard output is closed.
     """
     if out is None:
         return to_stdout(show)
@@ -43,10 +43,10 @@ def put(show: Callable[[Console], None], out: Path | None) -> bool:
 
 
 def see_that_it_can_be_written(out: Path) -> None:
-    """Look whether `out` can be written, so that long work does not end in an error that could be known before it.
+    """Check that `out` can be written, so that long work does not end in an error that was foreseeable.
 
     Raises:
-        OutputError: it will not be possible to write there.
+        OutputError: `out` cannot be written.
     """
     try:
         if out.is_dir():
@@ -63,12 +63,12 @@ def see_that_it_can_be_written(out: Path) -> None:
 
 
 def to_stdout(show: Callable[[Console], None]) -> bool:
-    """Let `show` print on a console at standard output; characters that its encoding lacks become question marks.
+    """Let `show` print on standard output; characters that its encoding lacks become question marks.
 
-    Return whether it got there, as `put` does.
+    Return whether all was written, as `put` does.
 
     Raises:
-        OutputError: standard output takes no more (a full disk behind it), or is closed.
+        OutputError: standard output cannot be written (a full disk, for example), or is closed.
     """
     with contextlib.suppress(AttributeError):
         sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]
@@ -78,7 +78,7 @@ def to_stdout(show: Callable[[Console], None]) -> bool:
         return True
     except OSError as error:
         with contextlib.suppress(OSError, ValueError):
-            # What is still buffered would fail once more, with a traceback, when the interpreter ends.
+            # Otherwise the rest of the buffer would fail again, with a traceback, when the interpreter exits.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if isinstance(error, BrokenPipeError):
             return False
@@ -86,17 +86,17 @@ def to_stdout(show: Callable[[Console], None]) -> bool:
 
 
 class PlainConsole(Console):
-    """A console that prints names as they are, and is never too narrow to print anything.
+    """A console that prints names without interpreting them, and is never too narrow to print anything.
 
-    It leaves it to its owner what a reader who has gone means; Rich would end the program with 1.
+    It raises BrokenPipeError if the reader has closed the pipe; Rich would end the program with exit code 1.
     """
 
     def __init__(self, stderr: bool = False) -> None:
         """Print to standard output, or to standard error."""
         super().__init__(stderr=stderr, markup=False, emoji=False)
-        if self.width < NARROWEST:  # a terminal, or COLUMNS, may say 0
+        if self.width < NARROWEST:  # a terminal, or COLUMNS, may report 0
             self.width = WIDTH
 
     def on_broken_pipe(self) -> None:
-        """Leave it to the owner."""
+        """Raise the error, so that the caller handles it."""
         raise BrokenPipeError

@@ -1,4 +1,4 @@
-"""What the tables for people are made of: their look, their paragraphs and their numbers."""
+"""Common parts of the terminal's tables: layout, paragraphs and formats of numbers."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from rich.text import Text
 
 UNKNOWN = "-"
 TEXTS = ("scheme", "run", "source", "model", "code", "verdict", "what it does", "settings")
-"""Columns of texts; all others hold figures."""
+"""Columns of text; all others hold figures."""
 TIMES = ("shift", "tail", "scale", "median", "base", "slow_machine")
-"""Parameters of stragglers that are seconds, and factors where draws are factors (see `stragglers.model`)."""
+"""Parameters of stragglers in seconds, or factors if draws are factors (see `stragglers.model`)."""
 ENDLESS = 10_000
-"""Characters of a line that no table needs."""
+"""A line of this many characters is wider than any table."""
 LONGEST_WORD = 14
-"""Characters of a variant's name that a table of 80 columns has space for."""
+"""The most characters of a word in a variant's name that a table of 80 columns has space for."""
 
 
 def new_table(*headers: str) -> Table:
-    """Return an empty table: texts to the left, figures to the right."""
+    """Return an empty table; text is left-aligned, figures are right-aligned."""
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), highlight=False)
     for header in headers:
         left = header in TEXTS
@@ -33,10 +33,10 @@ def new_table(*headers: str) -> Table:
 
 
 def print_table(table: Table, console: Console, dispensable: Sequence[str] = ()) -> list[str]:
-    """Print a table, without the first of the `dispensable` columns that it is too wide for; return those.
+    """Print a table; if it is too wide, drop `dispensable` columns, in order, until it fits. Return the dropped ones.
 
-    No figure is ever cut: a table that is still too wide is printed as wide as it is. A column without a header holds
-    bars.
+    No figure is ever truncated: a table that is still too wide is printed at its full width. A column without a header
+    holds bars.
     """
     gone: list[str] = []
     for column in table.columns:
@@ -61,13 +61,13 @@ def print_table(table: Table, console: Console, dispensable: Sequence[str] = ())
 
 
 def _least(table: Table) -> int:
-    """Return how wide a table is when every column is as narrow as it may be."""
+    """Return the least width of a table."""
     widths = [column.min_width or 0 for column in table.columns]
-    return sum(widths) + 2 * (len(widths) - 1)  # a blank and a divider, also blank, between two
+    return sum(widths) + 2 * (len(widths) - 1)  # a space and a divider, also a space, between columns
 
 
 def _spare_the_edge(table: Table, console: Console) -> None:
-    """Take back what rich before 14.3 adds to the last column, for a blank behind it that is not printed."""
+    """Remove what Rich before 14.3 adds to the last column for a trailing space that is not printed."""
     for column in table.columns:
         column.max_width = column.min_width
     added = Measurement.get(console, console.options.update(max_width=ENDLESS), table).maximum - _least(table)
@@ -78,12 +78,12 @@ def _spare_the_edge(table: Table, console: Console) -> None:
 
 
 def as_name(variant: str) -> str:
-    """Return a variant's name with its long words broken behind their hyphens: a narrow column breaks them anywhere."""
+    """Return a variant's name with long words broken after hyphens; Rich would break them anywhere."""
     return " ".join("\n".join(_parts(word)) for word in variant.split(" "))
 
 
 def name_lines(name: str, room: int) -> list[str]:
-    """Return a name in lines of `room` characters: broken between words, and within a long word behind its hyphens."""
+    """Split a name into lines of `room` characters: between words, and in long words after hyphens."""
     lines = wrap(name, room, break_long_words=False, break_on_hyphens=False)
     return [part for line in lines for part in _parts(line)]
 
@@ -93,7 +93,7 @@ def _parts(word: str) -> list[str]:
 
 
 def print_line(console: Console, text: str, style: str = "", indent: str = "") -> None:
-    """Print a paragraph; lines after the first are indented as far as `indent`."""
+    """Print a paragraph that begins with `indent`; further lines are indented by its width."""
     lines = Text(text).wrap(console, max(20, console.width - len(indent)))
     for number, line in enumerate(lines):
         line.rstrip()
@@ -101,7 +101,7 @@ def print_line(console: Console, text: str, style: str = "", indent: str = "") -
 
 
 def as_ms(seconds: float | None) -> str:
-    """Return seconds as milliseconds, to about three digits."""
+    """Return seconds in milliseconds, to about three digits."""
     if seconds is None:
         return UNKNOWN
     ms = seconds * 1e3
@@ -109,7 +109,7 @@ def as_ms(seconds: float | None) -> str:
 
 
 def as_ms_range(ends: Sequence[float] | None) -> str:
-    """Return the ends of an interval of seconds in milliseconds; nothing where there is none."""
+    """Return the ends of an interval of seconds in milliseconds; empty if there is no interval."""
     return f"{as_ms(ends[0])} to {as_ms(ends[1])}" if ends else ""
 
 
@@ -119,17 +119,17 @@ def as_times(value: float | None) -> str:
 
 
 def as_rate(value: float | None) -> str:
-    """Return how many there are in a second."""
+    """Return a number per second."""
     return UNKNOWN if value is None else f"{value:.1f}"
 
 
 def as_rates(ends: Sequence[float] | None) -> str:
-    """Return the ends of an interval of how many there are in a second; nothing where there is none."""
+    """Return the ends of an interval of numbers per second; empty if there is no interval."""
     return f"{as_rate(ends[0])} to {as_rate(ends[1])}" if ends else ""
 
 
 def as_load(rate: float) -> str:
-    """Return requests a second to four digits, or all before the point."""
+    """Return requests per second, to four digits, or as a whole number if it has more."""
     return f"{rate:.4g}" if rate < 1e4 else f"{rate:,.0f}"
 
 

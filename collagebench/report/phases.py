@@ -1,4 +1,4 @@
-"""Where the time of an answer went, on average: stacked bars of the phases of the task that answered."""
+"""Mean phases of latency: stacked bars of the phases of the tasks that answered."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ MEANINGS = {
     "hold": "the reply held back",
 }
 LEAST = 0.002
-"""Share of the longest bar below which a phase is too short to be drawn."""
+"""Phases shorter than this share of the longest bar are not drawn."""
 
 
 def phases(key: str, one: dict[str, Any], looks: Looks) -> Markup | None:
-    """Return the plot of the mean phases of every scheme; None without any."""
+    """Return the plot of the mean phases of every scheme; None if no phases are known."""
     rows = {s["variant"]: split(s["phases_s"]) for s in one["schemes"] if s["phases_s"]["service"] is not None}
     if not rows:
         return None
@@ -57,14 +57,14 @@ def phases(key: str, one: dict[str, Any], looks: Looks) -> Markup | None:
 
 
 def split(means: dict[str, float | None]) -> dict[str, float]:
-    """Return the phases that are known, in their order, with the service split into inference and what was injected."""
+    """Return the known phases, in order, with the service split into inference and injected delay."""
     injected = means.get("injected") or 0.0
     parts = {**means, "inference": max(0.0, (means["service"] or 0.0) - injected), "injected": injected}
     return {name: float(parts[name] or 0.0) for name in MEANINGS if parts.get(name) is not None}
 
 
 def _legend(shown: list[str]) -> tuple[list[Markup], float]:
-    """Return the key of the phases, over as many lines as it takes, and where the plot may begin."""
+    """Return the key of the phases, on as many lines as needed, and the top of the plot below it."""
     drawn, left, top = [], 0.0, 10.0
     for name in shown:
         width = 18 + text_width(name) + 8

@@ -1,11 +1,11 @@
-"""The report as one picture, an SVG for a paper, a slide or a README: what was found, and the plots that show it.
+"""The report as one SVG picture for a paper, a slide or a README: a headline and plots.
 
-Of a run these are the tail of the latencies and what p99, work and accuracy the schemes have; of a sweep, p99, accuracy
-and work along its axis, or p99 along each of several. The plots are those of the pages. An INVALID report says so in
-the picture, which will be seen without its page.
+For a run, the plots are the tail of the latencies, and p99 against work with accuracies; for a sweep, p99, accuracy and
+work along its axis, or p99 along each of several axes. They are the plots of the pages. The picture of an INVALID
+report says so, as it may be seen without its page.
 
-The picture follows the reader's choice of light or dark and paints its own background. Where the pages have variables
-of CSS it has colours, since programs that draw SVG outside of browsers know none.
+The picture follows the reader's choice of light or dark, and has its own background. It contains colours where the
+pages have CSS variables, which many programs other than browsers do not support.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ from collagebench.results.reader import Run
 Object = dict[str, Any]
 
 MARGIN, GAP = 18, 28
-"""Pixels around the whole and between the columns."""
+"""Pixels around the picture and between the columns."""
 COLUMNS = 2
 WHOLE = 2 * MARGIN + COLUMNS * WIDTH + (COLUMNS - 1) * GAP
 SIZES = {"head": 14.0, "caption": 12.5, "soft": 10.5}
-"""Pixels of the letters of each kind of text beside the plots."""
+"""Font size, in pixels, of each kind of text outside the plots."""
 LETTER = CHARACTER / 11 * 0.9
-"""Width of a character by the size of its letters: CHARACTER, which is that of a long label, at 11 pixels."""
+"""Width of a character relative to the font size. CHARACTER is the width, in a long label, at 11 pixels."""
 
 
 def picture(summary: Object, runs: Sequence[Run], names: Sequence[str]) -> str:
-    """Return the picture of what `summarise` made of `runs`, which are called `names`, one below the other."""
+    """Return the picture of the object that `summarise` made of `runs` called `names`, one below the other."""
     parts: list[Object] = summary.get("runs", [summary])
     looks = looks_of({scheme["variant"]: scheme["scheme"] for one in parts for scheme in one["schemes"]})
     sheets = []
@@ -72,7 +72,7 @@ def sweep_picture(summary: Object, name: str) -> str:
 
 
 def _heading(one: Object, found: str, name: str = "") -> tuple[str, str]:
-    """Return a headline, what was found or INVALID, and why that is: nothing where it is valid."""
+    """Return a headline, the finding or INVALID, and the reason if it is INVALID, else an empty text."""
     before = f"{name}: " if name else ""
     if one["valid"]:
         return f"{before}{found}", ""
@@ -81,7 +81,7 @@ def _heading(one: Object, found: str, name: str = "") -> tuple[str, str]:
 
 
 def _drawn(sheets: Iterable[tuple[str, str, str, Sequence[Markup]]]) -> str:
-    """Return the SVG of headlines, why they say INVALID, conditions and figures, one below the other."""
+    """Return the SVG of sheets, one below the other: headline, reason for INVALID, conditions and plots."""
     drawn: list[Markup] = []
     y = float(MARGIN)
     heads = []
@@ -119,7 +119,7 @@ def _drawn(sheets: Iterable[tuple[str, str, str, Sequence[Markup]]]) -> str:
 
 
 def _panel(figure: Markup, left: float, top: float) -> tuple[Markup, float]:
-    """Return a figure of a page as a part of the picture, with its caption and its note, and where it ends."""
+    """Return a page's plot as a part of the picture, with its caption and note, and its lower end."""
     whole = ElementTree.fromstring(figure)
     plot = next(whole.iter("svg"))
     width, height = map(float, plot.attrib["viewBox"].split()[2:])
@@ -137,10 +137,10 @@ def _panel(figure: Markup, left: float, top: float) -> tuple[Markup, float]:
 
 
 def _lines(said: str, kind: str, room: float) -> list[str]:
-    """Return a text in lines that fit."""
+    """Split a text into lines that fit."""
     most = int(room / (LETTER * SIZES[kind]))
     lines: list[str] = []
-    for word in re.findall(r"\(p [^)]*\)|\S+", said):  # a p value is not torn off from what it is of
+    for word in re.findall(r"\(p [^)]*\)|\S+", said):  # no break inside "(p 0.01)"
         if lines and len(lines[-1]) + 1 + len(word) <= most:
             lines[-1] += f" {word}"
         else:
@@ -152,7 +152,7 @@ def _style() -> str:
     """Return the rules of the picture with the colours of the pages, for light and for dark."""
     files = resources.files(__package__)
     rules = (files / "picture.css").read_text(encoding="utf-8")
-    # The first two sets of variables are those of a light and of a dark screen; what is alike stands in the first.
+    # The first two sets of variables are those for light and for dark; variables common to both are in the first.
     sets = re.findall(r":root \{(.*?)\}", (files / "page.css").read_text(encoding="utf-8"), re.DOTALL)[:2]
     light, dark = (dict(re.findall(r"--([\w-]+): (#\w+)", one)) for one in sets)
     return f"{_with(rules, light)}@media (prefers-color-scheme: dark) {{\n{_with(rules, light | dark)}}}\n"

@@ -1,6 +1,6 @@
-"""A recommendation for a terminal of 80 columns: the five lines, a table of the variants, settings, a validation.
+"""A recommendation on a terminal of 80 columns: the explanation, a table of the variants, settings, and a validation.
 
-Everything is taken from the answer's JSON.
+All of it is taken from the answer's JSON.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from collagebench.report.table import stragglers
 Object = Mapping[str, Any]
 
 BAR, LEAST_BAR = 14, 6
-"""Columns of the bar that stands for a latency, and how few are left to it where names need space."""
+"""Width of the bar of a latency, in characters, and its least width when names need space."""
 NAMES = 21
-"""Columns of names in a terminal of 80 columns, beside such a bar."""
+"""Width of names, in characters, on a terminal of 80 columns, beside such a bar."""
 SAID = {
     "meets": "",
     "perhaps": "perhaps",
@@ -55,7 +55,7 @@ def print_recommendation(answer: Object, console: Console) -> None:
     for title, key in (("gRPC service config", "grpc"), ("Envoy", "envoy")):
         if answer["settings"]:
             console.print(Text(f"{title}, for the choice:", style="bold"))
-            console.print(Text(answer["settings"][key]), soft_wrap=True)  # to be copied: no line may be broken
+            console.print(Text(answer["settings"][key]), soft_wrap=True)  # to be copied, so lines are not wrapped
             console.print()
     if answer["settings"]:
         broken = answer["settings"]["simulated"]["status"] not in ("meets", "perhaps")
@@ -72,7 +72,7 @@ def print_recommendation(answer: Object, console: Console) -> None:
 
 
 def conditions(answer: Object) -> str:
-    """Say in a sentence what was asked about."""
+    """Return the conditions and the requirements in a sentence."""
     config, loads, wishes = answer["asked"]["config"], answer["asked"]["loads"], answer["asked"]["wishes"]
     rates = as_load(loads[0]["rate"]) + (f" to {as_load(loads[-1]['rate'])}" if len(loads) > 1 else "")
     used = [load["utilisation"] for load in loads]
@@ -97,7 +97,7 @@ def conditions(answer: Object) -> str:
 
 
 def said_points(lost: float | None) -> str:
-    """Return a loss of right answers as points gained."""
+    """Return a loss of accuracy as a change in percentage points."""
     return UNKNOWN if lost is None else f"{-100 * lost:+.1f}".replace("-0.0", "+0.0")
 
 
@@ -108,7 +108,7 @@ def _table(answer: Object, console: Console) -> None:
     plain = "utf" not in (console.encoding or "").lower()
     table = new_table("scheme", f"{wishes['quantile']} ms", "", "right", "points", "work", "verdict")
     table.columns[2].justify = table.columns[6].justify = "left"
-    table.columns[0].no_wrap = True  # a name in several lines hides which row is whose
+    table.columns[0].no_wrap = True  # names on several lines would obscure the rows
     names = [f"{one['variant']}{'*' if one['front'] else ''}" for one in shown]
     missing = max(map(len, names)) + 2 - NAMES - max(console.width - 80, 0)
     columns = max(BAR - max(missing, 0), LEAST_BAR)
@@ -154,9 +154,9 @@ def _table(answer: Object, console: Console) -> None:
 
 
 def _shown(answer: Object) -> tuple[list[Object], int]:
-    """Return the variants worth a row, the best first, and how many are not.
+    """Return the variants to show, the best first, and how many are not shown.
 
-    Those are worth one that rank high, are on the front, or are the fastest of their scheme.
+    Those shown rank high, are on the front, or are the fastest of their scheme.
     """
     by_name = {one["variant"]: one for one in answer["candidates"]}
     names = list(dict.fromkeys([*answer["ranking"][:6], *answer["front"], *worth_naming(answer), "none"]))
@@ -175,14 +175,14 @@ def worth_naming(answer: Object) -> list[str]:
 
 
 def _scale(latencies: Sequence[float | None], slo: float | None) -> float:
-    """Return the seconds of a full bar: the longest latency, but no more than 2.5 times what matters."""
+    """Return the seconds of a full bar: the longest latency, but at most 2.5 times the SLO or the lowest latency."""
     known = [latency for latency in latencies if latency is not None]
     base = slo if slo is not None else min(known, default=1.0)
     return min(max([*known, base]), 2.5 * base)
 
 
 def _bar(latency: float | None, slo: float | None, scale: float, plain: bool, columns: int) -> str:
-    """Return a bar as long as the latency, of so many columns at most, with the SLO marked in it."""
+    """Return a bar for the latency, at most `columns` wide, with a mark at the SLO."""
     length = columns if latency is None else min(columns, max(1, round(columns * latency / scale)))
     cells = [("#" if plain else "━") if place < length else " " for place in range(columns)]
     if latency is None or latency > scale * 1.001:
@@ -193,7 +193,7 @@ def _bar(latency: float | None, slo: float | None, scale: float, plain: bool, co
 
 
 def cautions(answer: Object) -> str:
-    """Say what to know before settings are used, and what they gave where they were simulated."""
+    """Return what to know before the settings are used, with the result of their simulation."""
     settings, wishes, several = answer["settings"], answer["asked"]["wishes"], len(answer["asked"]["loads"]) > 1
     found = settings["simulated"]
     name = wishes["quantile"]

@@ -1,4 +1,4 @@
-"""A recommendation as a page: five lines, the front of latency, accuracy and work in two plots, and every variant."""
+"""A recommendation as a page: the explanation, two plots of latency against accuracy and work, and every variant."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def recommendation_page(answer: Object, title: str) -> str:
 
 
 def _as_summary(answer: Object) -> dict[str, Any]:
-    """Return the best steady variants, and all that are on the front, as what the plots of a report take."""
+    """Return the stable variants worth naming or on the front, in the form of a summary, for a report's plots."""
     named = worth_naming(answer)
     loads = answer["asked"]["loads"]
     work = sum(load["work_s"] or 0.0 for load in loads) / len(loads)

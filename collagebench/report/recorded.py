@@ -1,4 +1,4 @@
-"""The tables of `record`: every worker in one line, the fits below, and what is recommended."""
+"""The tables of `record`: one line for every worker, the fits, and the recommendation."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from rich.console import Console
 from collagebench.report.parts import TIMES, UNKNOWN, as_ms, as_percent, new_table, print_line, print_table
 
 BUSY = 0.7
-"""A machine, or a worker, that was in use for more than this share of the time gets a note."""
+"""A machine or worker that was busy for more than this share of the time gets a note."""
 SHORT = 0.005
-"""Seconds of service below which a live client cannot be on time: its lag is a millisecond, and may be 5 % of them."""
+"""A live client is too late for service times, in seconds, below this: its lag is a millisecond, and may be up to 5 %
+of them."""
 
 
 def print_recorded(profile: dict[str, Any], path: Path, console: Console) -> None:
@@ -51,7 +52,7 @@ def print_recorded(profile: dict[str, Any], path: Path, console: Console) -> Non
 
 
 def command(recommended: dict[str, Any], path: Path) -> str:
-    """Return the options of `run` or `simulate` that inject what is recommended for the profile at `path`."""
+    """Return the options of `run` or `simulate` that inject what was recommended for the profile at `path`."""
     options = recommended["options"] or {"stragglers": path}
     words = (f"--{name.replace('_', '-')} {f'{v:g}' if isinstance(v, float) else v}" for name, v in options.items())
     return " ".join(words)

@@ -1,4 +1,4 @@
-"""From values to places on a plot: linear and logarithmic scales, round ticks, and the room that texts take."""
+"""Scales of plots, linear and logarithmic, with round ticks; and the space that text takes."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 CHARACTER = 6.9
-"""Pixels that a character of a plot's text takes, at most on average."""
+"""Average width of a character in a plot, in pixels, rounded up."""
 
 BEGIN = 3
-"""Characters of its beginning that a long name keeps."""
+"""Characters that a shortened name keeps of its beginning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class Scale:
     log: bool = False
 
     def __call__(self, value: float) -> float:
-        """Return the place of `value`; values outside come to the nearer end."""
+        """Return the pixel of `value`; values outside the scale are put at the nearer end."""
         value = min(max(value, self.low), self.high)
         if self.log:
             share = math.log(value / self.low) / math.log(self.high / self.low)
@@ -33,34 +33,34 @@ class Scale:
         return self.start + share * (self.end - self.start)
 
     def holds(self, value: float) -> bool:
-        """Say whether `value` has a place of its own."""
+        """Return whether `value` is on the scale."""
         return self.low <= value <= self.high
 
     def ticks(self, room: float = 44) -> list[float]:
-        """Return round values on the scale, with about `room` pixels or more for each."""
+        """Return round values on the scale, at most about one per `room` pixels."""
         most = max(2, int(abs(self.end - self.start) / room))
         return _log_ticks(self.low, self.high, most) if self.log else _linear_ticks(self.low, self.high, most)
 
 
 def linear(values: Sequence[float], start: float, end: float, *, margin: float = 0.05) -> Scale:
-    """Return a linear scale with room for the finite `values`, and a little more."""
+    """Return a linear scale that holds the finite `values`, with a margin."""
     low, high = _extent(values)
     more = margin * (high - low) or abs(high) * 0.05 or 1.0
     return Scale(low - more, high + more, start, end)
 
 
 def of_shares(values: Sequence[float], start: float, end: float, *, margin: float = 0.05) -> Scale:
-    """Return a linear scale of shares, which begins at 0 or above and ends just above the largest, or above 1."""
+    """Return a linear scale of shares, with a margin, but from 0 to just above 1 at most."""
     found = linear(values, start, end, margin=margin)
     return Scale(max(0.0, found.low), min(found.high, 1.003), start, end)
 
 
 def logarithmic(values: Sequence[float], start: float, end: float, *, margin: float = 0.03) -> Scale:
-    """Return a logarithmic scale with room for the finite `values` above 0, and a little more."""
+    """Return a logarithmic scale that holds the finite `values` above 0, with a margin."""
     low, high = _extent([value for value in values if value > 0])
     if not low > 0:
         low, high = 1.0, 10.0
-    low = max(low, 1e-15 * high)  # what is nearer to 0 is put at the end
+    low = max(low, 1e-15 * high)  # smaller values are put at the end
     more = max((high / low) ** margin, 1.05)
     return Scale(low / more, high * more, start, end, log=True)
 
@@ -73,7 +73,7 @@ def _extent(values: Sequence[float]) -> tuple[float, float]:
 def _linear_ticks(low: float, high: float, most: int) -> list[float]:
     found: list[float] = []
     rough = (high - low) / most
-    while not found:  # a step may skip a short scale
+    while not found:  # a short scale may lie between two steps
         power = 10.0 ** math.floor(math.log10(rough))
         step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough * (1 - 1e-9))
         first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
@@ -92,12 +92,12 @@ def _log_ticks(low: float, high: float, most: int) -> list[float]:
 
 
 def room_for(names: Iterable[str], most: float) -> float:
-    """Return how many pixels the longest of `names` takes, at most `most`."""
+    """Return the width of the longest of `names` in pixels, at most `most`."""
     return min(most, CHARACTER * max((len(name) for name in names), default=0) + 6)
 
 
 def shorten(text: str, room: float) -> str:
-    """Return `text`, cut to what fits in `room` pixels: its beginning and its end, by which names mostly differ."""
+    """Shorten `text` to `room` pixels, keeping its beginning and its end, in which names mostly differ."""
     most = max(2, int(room / CHARACTER + 1e-9))
     begin = min(BEGIN, most - 2)
     return text if len(text) <= most else f"{text[:begin]}…{text[1 + begin - most :]}"

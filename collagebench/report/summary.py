@@ -1,8 +1,8 @@
-"""One JSON object that says all that the table says, and more: the contract of `report --format json`.
+"""The report as one JSON object, with all that the table shows and more: the contract of `report --format json`.
 
-A figure that cannot be known is null, never 0, NaN or infinite. For a quantile there are two ways not to be known: too
-few requests bound it from above (then `latency_at_least_s` has its lower bound), or so many failed that it is infinite
-(then `failed` and a warning say so; mean, std and max are null as soon as one request failed).
+An unknown figure is null, never 0, NaN or infinite. A quantile is unknown if there are too few requests to bound it
+from above (then `latency_at_least_s` has its lower bound), or if so many failed that it is infinite (then `failed` and
+a warning say so). Mean, std and max are null if any request failed.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ def summarise(
     """Return the report of one or several run directories as plain JSON values.
 
     One run gives the object itself; several give `runs`, a list of such objects, with `valid`, `reasons`, `comparison`
-    and `differences` over all of them. `slo_ms` None: each run's own. `baseline` None: each run's first scheme.
-    `minimum`: smaller differences are not called real.
+    and `differences` for all of them. If `slo_ms` is None, each run's own applies; if `baseline` is None, it is each
+    run's first scheme. `minimum` is the minimum effect.
 
     Raises:
         UsageError: a run has no scheme called `baseline`.
@@ -62,7 +62,7 @@ def summarise(
 
 
 def failing(scheme: dict[str, Any]) -> str | None:
-    """Say why a scheme's latencies mean nothing: replies may be lost though nobody is overloaded."""
+    """Return why a scheme is unstable, LOST or OVERLOADED; None if it is not."""
     if not scheme["unstable"]:
         return None
     lost = 2 * scheme["failed"] > scheme["requests"] and len(scheme["unstable"]) == 1
@@ -70,18 +70,18 @@ def failing(scheme: dict[str, Any]) -> str | None:
 
 
 def bound_of(schemes: Iterable[dict[str, Any]]) -> dict[str, Any] | None:
-    """Return the bound that the schemes of a run share, {latency_s, requests, source}; None without one."""
+    """Return the bound of a run's schemes, {latency_s, requests, source}; None without one."""
     return next((scheme["bound"] for scheme in schemes if scheme["bound"]), None)
 
 
 def not_own(scheme: dict[str, Any]) -> float | None:
-    """Return the share of a scheme's answers that did not come from the request's own first task; None without any."""
+    """Return the share of answers that did not come from the request's own first task; None without answers."""
     sources: dict[str, float] = scheme["sources"]
     return 1 - sources.get("own", 0.0) if sources else None
 
 
 def finite(value: Any) -> Any:
-    """Return a JSON value with null for every number that JSON does not know."""
+    """Replace NaN and infinity in a JSON value by None."""
     if isinstance(value, dict):
         return {name: finite(item) for name, item in value.items()}
     if isinstance(value, list):
@@ -128,10 +128,10 @@ def _one(run: Run, baseline: str | None, slo_ms: float | None, minimum: MinimumE
 
 
 def _never_in_time(schemes: list[dict[str, Any]], slo_ms: float | None) -> list[str]:
-    """Say where nothing keeps the SLO, as where seconds are meant."""
+    """Return a warning if no answer is within the SLO, which was perhaps meant in seconds."""
     known = [
         scheme["goodput_rps"] for scheme in schemes if scheme["sources"] and scheme["goodput_rps"] is not None
-    ]  # a scheme that answers nothing is late with nothing
+    ]  # without schemes that answer nothing
     if slo_ms is None or not known or max(known) > 0:
         return []
     return [f"no answer of any scheme is within the --slo of {slo_ms:g} ms: check that it is in milliseconds."]
@@ -174,7 +174,7 @@ def _scheme(run: Run, variant: str, time: Latency, slo_ms: float | None) -> dict
 
 
 def _latency(time: Latency, within: bool) -> dict[str, Any]:
-    """Return quantiles with their intervals; those from `within` the requests only where there is a single run."""
+    """Return quantiles with their intervals; those from within a run only if `within`, for a single run."""
     quantiles = {name: time.quantiles.get(name) for name in QUANTILES}
     known = {name: item.known if item else None for name, item in quantiles.items()}
     return {
@@ -192,7 +192,7 @@ def _latency(time: Latency, within: bool) -> dict[str, Any]:
 
 
 def _by_run(time: Latency) -> dict[str, list[Any]]:
-    """Return the figures of each run alone, of which intervals are made; infinite where too many failed."""
+    """Return the figures of each run; infinite if too many requests failed."""
     runs = list(time.mean_by_run)
     quantiles = {f"{name}_s": [item.by_run[run] for run in runs] for name, item in time.quantiles.items()}
     return {"run": runs, **quantiles, "mean_s": [time.mean_by_run[run] for run in runs]}
@@ -293,6 +293,6 @@ def _bound(run: Run) -> dict[str, Any] | None:
 
 
 def _labels(runs: Sequence[Run]) -> list[str]:
-    """Return the directories' names, or their paths where two have the same name."""
+    """Return the directories' names, or paths if two have the same name."""
     names = [run.directory.resolve().name for run in runs]
     return [str(run.directory) if names.count(name) > 1 else name for run, name in zip(runs, names, strict=True)]

@@ -1,8 +1,8 @@
-"""One JSON object that says all about a sweep: its axes, the report of each cell, and what changes along the axes.
+"""The report of a sweep as one JSON object: its axes, the report of each cell, and findings along the axes.
 
-A scheme that cannot bear a load is what many a sweep is meant to find: where a queue grows without end, the scheme is
-marked unstable in that cell, and the cell's other figures are as good as ever. So such a cell does not make the sweep
-INVALID; everything else that makes a run so does, and so does a cell that is not done.
+Many sweeps are meant to find where a scheme cannot sustain the load. Where a queue grows without limit, the scheme is
+marked unstable in that cell; the cell's other figures are not affected. So such a cell does not make the sweep INVALID.
+Everything else that makes a run INVALID does, and so does a cell that is not done.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ from collagebench.statistics.best import Figure, fastest
 
 Object = dict[str, Any]
 NAMED, ALIKE = 4, 2
-"""Cells, and schemes that are alike, that a sentence names."""
+"""The most cells, and the most schemes that are not told apart, that a sentence names."""
 
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """The cells along one axis, the others being fixed."""
+    """The cells along one axis, with the other axes fixed."""
 
     axis: Object
     fixed: tuple[tuple[str, str], ...]
-    """Option and label of each other axis."""
+    """Option and label of each of the other axes."""
     cells: tuple[tuple[str, Object | None], ...]
-    """Label of the value and the cell, None where it is not there, in the order of the axis."""
+    """Label and cell for each value of the axis, in order; the cell is None if it is missing."""
 
 
 def summarise_sweep(directory: Path, baseline: str | None = None, slo_ms: float | None = None) -> Object:
@@ -80,7 +80,7 @@ def summarise_sweep(directory: Path, baseline: str | None = None, slo_ms: float 
 
 
 def apply_gates(summary: Object, fail_if: Sequence[Gate]) -> bool:
-    """Put the outcome of each gate in each cell into the summary; return whether any failed, as `gates.apply` does."""
+    """Add the outcome of each gate in each cell to the summary; return whether any failed."""
     together: Object = {"runs": summary["cells"]}
     failed = gates.apply(together, fail_if)
     summary["gates"] = together["gates"]
@@ -88,7 +88,7 @@ def apply_gates(summary: Object, fail_if: Sequence[Gate]) -> bool:
 
 
 def firm_reasons(cell: Object) -> list[str]:
-    """Return why the figures of a cell cannot be trusted, but for schemes that cannot bear its load."""
+    """Return why the figures of a cell cannot be trusted, other than that schemes are unstable."""
     known = {reason for scheme in cell["schemes"] for reason in scheme["unstable"]}
     return [reason for reason in cell["reasons"] if reason not in known]
 
@@ -105,24 +105,24 @@ def slices(summary: Object, axis: Object) -> Iterator[Slice]:
 
 
 def label_of(axis: Object, cell: Object) -> str:
-    """Return the text that stands for the value that a cell has on an axis."""
+    """Return the label of a cell's value on an axis."""
     label: str = axis["labels"][axis["values"].index(cell["values"][axis["option"]])]
     return label
 
 
 def variants(summary: Object) -> list[str]:
-    """Return the variants of all cells, in their order."""
+    """Return the variants of all cells, in order."""
     return list(dict.fromkeys(scheme["variant"] for cell in summary["cells"] for scheme in cell["schemes"]))
 
 
 def scheme_of(cell: Object | None, variant: str) -> Object | None:
-    """Return what a cell says of a scheme; None where it has no complete run of it."""
+    """Return a scheme's entry in a cell; None if the cell has no complete run of it."""
     schemes = cell["schemes"] if cell else []
     return next((scheme for scheme in schemes if scheme["variant"] == variant and scheme["runs"]), None)
 
 
 def findings(summary: Object) -> list[str]:
-    """Return what changes along the axes, in sentences: who is the fastest where, and who cannot bear the load."""
+    """Return sentences about the axes: which scheme is fastest where, and which cannot sustain the load."""
     if not summary["cells"] or len(variants(summary)) < 2:
         return []
     found = []
@@ -143,7 +143,7 @@ def findings(summary: Object) -> list[str]:
 
 
 def _spans(marked: Sequence[tuple[str, Any]]) -> list[tuple[Any, list[str]]]:
-    """Return equal neighbours as one: what they share, and their labels."""
+    """Merge neighbours with equal values; return the values and the neighbours' labels."""
     found: list[tuple[Any, list[str]]] = []
     for label, what in marked:
         if found and found[-1][0] == what:
@@ -164,7 +164,7 @@ def _at(axis: Object, span: Sequence[str]) -> str:
 
 
 def _named(best: Sequence[str]) -> str:
-    """Return the best, or some of those that are not told apart."""
+    """Return the name of the best, or of some if they are not told apart."""
     more = len(best) - ALIKE
     if more > 1:
         return f"{', '.join(best[:ALIKE])} or {more} more (not told apart)"
@@ -172,7 +172,7 @@ def _named(best: Sequence[str]) -> str:
 
 
 def _fastest(one: Object) -> list[str]:
-    """Return the schemes with the lowest p99, those that are unstable left out; none where the cell is not done."""
+    """Return the schemes with the lowest p99, without unstable ones; empty if the cell is not done."""
     if one["status"] != "done" or len({tuple(scheme["by_run"]["run"]) for scheme in one["schemes"]}) > 1:
         return []  # schemes met different runs
     figures = {
@@ -200,7 +200,7 @@ def _reasons(sweep: Sweep, missing: Sequence[str], found: Object) -> list[str]:
 
 
 def _warnings(found: Object) -> list[str]:
-    """Return the warnings of the cells, each once; of a scheme that is marked unstable nothing more is said."""
+    """Return the cells' warnings, merged; those about a scheme that is unstable in the cell are left out."""
     said = []
     for cell in found["cells"]:
         unstable = tuple(f"{scheme['variant']}: " for scheme in cell["schemes"] if scheme["unstable"])
@@ -209,13 +209,13 @@ def _warnings(found: Object) -> list[str]:
 
 
 def _once(found: Object, said: Sequence[tuple[str, str]]) -> list[str]:
-    """Return what is said in cells, once for those in which it is alike, behind their names; of all it needs none."""
+    """Merge texts from several cells; a text has the cells' names in front, unless it is from all cells."""
     merged = of_cells(said, variants(found))
     return [text if len(names) == len(found["cells"]) else f"{_cells(found, names)}: {text}" for names, text in merged]
 
 
 def _cells(found: Object, names: Sequence[str]) -> str:
-    """Return the names of some cells as one, as `utilisation=0.1 to 0.5,stragglers=pareto`, along one axis together."""
+    """Return the names of some cells, merged along one axis, as in `utilisation=0.1 to 0.5,stragglers=pareto`."""
     longest = _longest(found)
     told = []
     for part in slices(found, longest):
@@ -233,6 +233,6 @@ def _cells(found: Object, names: Sequence[str]) -> str:
 
 
 def _longest(summary: Object) -> Object:
-    """Return the axis along which sentences go: of numbers, if there is one, and the one with the most values."""
+    """Return the axis that sentences are about: the one with the most values, if possible a numeric one."""
     axis: Object = max(summary["axes"], key=lambda axis: (_numeric(axis), len(axis["values"])))
     return axis

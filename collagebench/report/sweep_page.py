@@ -1,4 +1,4 @@
-"""The report of a sweep as one HTML file: what changes along the axes, a plot for each, and all figures in tables."""
+"""The report of a sweep as one HTML file: the findings, plots for each axis, and tables of all figures."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from collagebench.report.sweep_table import legend as meanings
 from collagebench.report.table import as_quantile
 
 FIRST = 6
-"""Plots of one figure and one axis that are shown without unfolding, and sentences."""
+"""The most plots of one figure and axis, and the most sentences, that are not folded."""
 ALIKE = 4
-"""Schemes that one cell of the map names."""
+"""The most schemes that one cell of the map names."""
 
 
 def sweep_page(summary: Object, name: str) -> str:
@@ -55,7 +55,7 @@ def _verdict(summary: Object) -> Markup:
 
 
 def _folded(items: Sequence[Markup], class_: str, title: str) -> list[Markup]:
-    """Return a list, what is beyond the first items to be unfolded."""
+    """Return a list; items after the first few are folded."""
     if not items:
         return []
     more = tag("details", tag("summary", title), tag("ul", items[FIRST:], class_=class_))
@@ -73,7 +73,7 @@ def _axis(place: int, summary: Object, axis: Object, looks: Looks) -> Markup:
         return [plot for plot in drawn if plot]
 
     first, accuracy, work = (plots(figure) for figure in ("p99", "accuracy", "work"))
-    if len(parts) == 1:  # then there is room for all three side by side
+    if len(parts) == 1:  # all three fit side by side
         first, accuracy, work = first + accuracy + work, [], []
     tables = [
         [join([_title(part), _table(part, looks)]) for part in parts],
@@ -87,13 +87,13 @@ def _axis(place: int, summary: Object, axis: Object, looks: Looks) -> Markup:
         _more(accuracy, "Accuracy"),
         _more(work, "Work"),
         tag("h3", "Figures"),
-        # The tables of the other axes hold the same figures, and would push the plots far apart.
+        # The tables of the other axes have the same figures, and would separate the plots.
         tag("details", tag("summary", f"The same figures along {axis['option']}"), tables) if place else tables,
     )
 
 
 def _meanings(summary: Object) -> dict[str, str]:
-    """Say what marks mean and what the figures are, as the page shows them."""
+    """Return the meanings of marks and figures on the page."""
     cells = summary["cells"]
     said = meanings(summary, details=True)
     said["interval"] = (
@@ -110,7 +110,7 @@ def _meanings(summary: Object) -> dict[str, str]:
 
 
 def _map(summary: Object, looks: Looks) -> Markup | None:
-    """Return which schemes have the lowest p99 in each cell of two axes: one down, the other across."""
+    """Return the table of the schemes with the lowest p99 in each cell of two axes."""
     if len(summary["axes"]) != 2 or len(looks) < 2:
         return None
     down, across = summary["axes"]
@@ -157,7 +157,7 @@ def _title(part: Slice) -> Markup | None:
 
 
 def _table(part: Slice, looks: Looks) -> Markup:
-    """Return p99 with its interval, accuracy and work of every scheme in the cells of a slice."""
+    """Return the table of figures of every scheme in the cells of a slice."""
     option = part.axis["option"]
     base = next((cell["baseline"] for _, cell in part.cells if cell), "baseline")
     timed = any(cell and cell["slo_ms"] is not None for _, cell in part.cells)
@@ -201,7 +201,7 @@ def _rate(scheme: Object) -> Markup:
 
 
 def _made_with(summary: Object) -> Markup:
-    """Return the cells and what the first was made with, to be unfolded."""
+    """Return the cells, and the conditions of the first one, folded."""
     cells = summary["cells"]
     known = [{"name": cell["name"], "rate": cell["rate"], "status": cell["status"]} for cell in cells]
     whole = {

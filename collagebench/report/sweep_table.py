@@ -1,7 +1,6 @@
-"""The report of a sweep as tables of 80 columns: for each axis its values down, the schemes across.
+"""The report of a sweep as tables of 80 columns: a row for each value of an axis, a column for each scheme.
 
-Everything is taken from the JSON object of `report.sweep`. `grids` makes the texts, which the Markdown report prints
-as well.
+All of it is taken from the JSON object of `report.sweep`. `grids` makes the texts, also for the Markdown report.
 """
 
 from __future__ import annotations
@@ -29,12 +28,12 @@ from collagebench.report.sweep import Object, scheme_of, slices, variants
 from collagebench.report.table import REACH, as_quantile, as_reach, conditions
 
 MOST_SLICES = 12
-"""Tables of one figure and one axis; the other slices are in the CSV."""
+"""The most tables of one figure and axis; other slices are in the CSV."""
 MOST_SENTENCES = 10
 HEAD = 12
-"""Characters of a column's head before it goes on in the next line."""
+"""The most characters on one line of a column's head."""
 GAP = 2
-"""Between two columns."""
+"""Characters between two columns."""
 UNSTABLE = "unstable"
 P99 = "p99 ms"
 GOODPUT = "right in time, 1/s"
@@ -43,15 +42,15 @@ BEST = "*"
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """One table: an axis down, schemes across."""
+    """One table: rows are values of an axis, columns are schemes."""
 
     where: str
-    """The values of the other axes, empty where there are none."""
+    """The values of the other axes; empty if there are none."""
     figure: str
     heads: tuple[str, ...]
     """The axis, then the schemes."""
     rows: tuple[tuple[str, ...], ...]
-    """A label of the axis, then a text for each scheme."""
+    """A label of the axis, then one text per scheme."""
 
 
 def print_sweep(summary: Object, console: Console, details: bool = False) -> None:
@@ -82,7 +81,7 @@ def print_sweep(summary: Object, console: Console, details: bool = False) -> Non
 
 
 def sweep_conditions(summary: Object) -> str:
-    """Say what was swept, and what was the same in all cells."""
+    """Return what was swept, and the conditions that all cells share."""
     swept = " and ".join(f"{axis['option']} {_span(axis['labels'])}" for axis in summary["axes"])
     count = len(summary["cells"]) + len(summary["missing"])
     said = f"{summary['engine']} sweep of {swept}, {count} cell{'s' if count != 1 else ''}"
@@ -92,7 +91,7 @@ def sweep_conditions(summary: Object) -> str:
 
 
 def legend(summary: Object, details: bool = False) -> dict[str, str]:
-    """Say what marks mean and what the figures that are shown are."""
+    """Return the meanings of the marks and figures that are shown."""
     cells = summary["cells"]
     least = 100 * cells[0]["minimum_effect"]["latency"] if cells else 0
     meanings = {BEST: f"the lowest p99, and those not shown to be more than {least:g} % above it"}
@@ -111,7 +110,7 @@ def legend(summary: Object, details: bool = False) -> dict[str, str]:
 
 
 def shown_figures(summary: Object, details: bool) -> list[str]:
-    """Return which of FIGURES to show: those that there are, without `details` the most important."""
+    """Return which of FIGURES to show: without `details` only p99, and right answers in time if there is an SLO."""
     timed = any(cell["slo_ms"] is not None for cell in summary["cells"])
     return [name for name in FIGURES if (timed if name == GOODPUT else details or name == P99)]
 
@@ -133,7 +132,7 @@ def grids(summary: Object, axis: Object, figure: str) -> Iterator[Grid]:
 
 
 def _print_grid(grid: Grid, console: Console) -> None:
-    """Print one table, in several pieces of about the same size where the schemes are too many for the width."""
+    """Print one table, in several pieces of about the same size if it is too wide."""
     title = f"{grid.figure}{', ' if grid.where else ''}{grid.where}"
     heads = [name_lines(head, HEAD) for head in grid.heads]
     widths = [GAP + max(*map(len, lines), *(len(row[place]) for row in grid.rows)) for place, lines in enumerate(heads)]
@@ -148,7 +147,7 @@ def _print_grid(grid: Grid, console: Console) -> None:
 
 
 def _pieces(widths: Sequence[int], room: int) -> list[list[int]]:
-    """Return the columns after the first in as few pieces as fit beside it, all of about the same size."""
+    """Divide the columns after the first into as few pieces as fit beside it, all of about the same size."""
     columns = list(range(1, len(widths)))
     for count in range(1, len(columns)):
         most = -(-len(columns) // count)
@@ -167,7 +166,7 @@ def _span(labels: Sequence[str]) -> str:
 
 
 def _shared(cells: Sequence[Object]) -> Object:
-    """Return one cell without what differs in the others."""
+    """Return the first cell without the conditions that differ between cells."""
     first = cells[0]
     config = {
         name: value
@@ -228,4 +227,4 @@ FIGURES: dict[str, Callable[[Object | None, str], str]] = {
     "accuracy": _accuracy,
     "work": _work,
 }
-"""What each table shows, by its name: the text for a cell and a variant."""
+"""The figures of the tables, by name: a function from a cell and a variant to a text."""

@@ -1,6 +1,6 @@
-"""The report as a table for people: 80 columns, one row per scheme, the verdict and its reasons below.
+"""The report on a terminal: a table of 80 columns, with one row per scheme, and the verdict below.
 
-Everything is taken from the JSON object of `summary`, so that both say the same.
+All of it is taken from the JSON object of `summary`, so that both agree.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ REACH = "to the farther end of the 95 % interval of p99"
 def print_summary(summary: dict[str, Any], console: Console, details: bool = False) -> None:
     """Print the object that `summarise` returned: each run's table, then their comparison if there are several.
 
-    `details` adds, for each run, where the answers came from and what the work was.
+    `details` adds the detail tables of each run.
     """
     for one in summary.get("runs", [summary]):
         if "name" in one:
@@ -84,7 +84,7 @@ def _print_one(one: dict[str, Any], console: Console, details: bool) -> None:
 
 
 def conditions(one: dict[str, Any]) -> str:
-    """Say in words what was measured: the fleet, the load, the stragglers."""
+    """Return the conditions in words: the fleet, the load, the stragglers and so on."""
     config = one["config"]
     parts = [f"{one['engine']}:" if one["engine"] else ""]
     if "workers" in config:
@@ -110,9 +110,9 @@ def conditions(one: dict[str, Any]) -> str:
 
 
 def goodput(one: dict[str, Any], plus_minus: str = "±") -> str:
-    """Say how many answers a second of each scheme are right and in time, for the SLO there is.
+    """Return each scheme's right answers per second within the SLO.
 
-    An interval ends where all answers are right and in time, or none is, so half of it is its longer side.
+    The interval is limited by all answers, or none, being right and in time, so the figure shown is its longer side.
     """
     each = []
     for scheme in one["schemes"]:
@@ -125,7 +125,7 @@ def goodput(one: dict[str, Any], plus_minus: str = "±") -> str:
 
 
 def stragglers(one: dict[str, Any]) -> str:
-    """Name the stragglers, what their seconds are multiplied by, and the parameters that were chosen.
+    """Return the name of the stragglers, their time scale, and the parameters that were given.
 
     `one` has the `config` and the `stragglers` of a summary or of a study's answer.
     """
@@ -140,7 +140,7 @@ def stragglers(one: dict[str, Any]) -> str:
 
 
 def _legend(one: dict[str, Any], bound: dict[str, Any] | None, plus_minus: str) -> dict[str, str]:
-    """Say what each column is that does not say it itself."""
+    """Return the meanings of the columns that need explanation."""
     base, least = one["baseline"], 100 * one["minimum_effect"]["latency"]
     meanings = {
         **({"accuracy": "of what was answered"} if any(scheme["failed"] for scheme in one["schemes"]) else {}),
@@ -174,13 +174,13 @@ def _row(scheme: dict[str, Any]) -> list[str]:
 
 
 def as_reach(scheme: dict[str, Any]) -> str:
-    """Return how far from a scheme's p99, in milliseconds, the farther end of its 95 % interval is."""
+    """Return the distance, in milliseconds, from a scheme's p99 to the farther end of its 95 % interval."""
     value, ends = scheme["latency_s"]["p99"], scheme["ci95_s"]["p99"]
     return as_ms(max(value - ends[0], ends[1] - value)) if ends else UNKNOWN
 
 
 def as_versus(scheme: dict[str, Any]) -> str:
-    """Return the ratio of p99 with a mark where the difference behind it is not shown to be real."""
+    """Return the ratio of p99, with a ~ if the difference is not shown to be real."""
     ratio, versus = scheme["relative"]["p99"], scheme["versus"]
     unsure = ratio is not None and versus is not None and not (versus["p99"] and versus["p99"]["real"])
     return f"~{as_times(ratio)}" if unsure else as_times(ratio)
@@ -213,7 +213,7 @@ def _print_comparison(summary: dict[str, Any], console: Console) -> None:
 
 
 def unshown(summary: dict[str, Any]) -> str:
-    """Say what ~ means where several runs are compared."""
+    """Return the meaning of ~ in a comparison of several runs."""
     least = 100 * summary["runs"][0]["minimum_effect"]["latency"]
     return (
         f"~ where no difference of more than {least:g} % is shown (Welch's t test over the runs, with Holm's "
@@ -222,13 +222,13 @@ def unshown(summary: dict[str, Any]) -> str:
 
 
 def as_change(row: dict[str, Any], name: str) -> str:
-    """Return the ratio of a quantile to that of the first run with a mark where no difference is shown."""
+    """Return the ratio of a quantile to that of the first run, with a ~ if no difference is shown."""
     said = as_times(row[f"{name}_ratio"])
     return f"~{said}" if row[f"{name}_differs"] is False and row[f"{name}_ratio"] is not None else said
 
 
 def as_quantile(scheme: dict[str, Any], name: str) -> str:
-    """Return a quantile of a scheme in milliseconds, or what is known of it."""
+    """Return a quantile of a scheme in milliseconds, or `inf`, or its lower bound."""
     if name in scheme["infinite"]:
         return "inf"
     least = scheme["latency_at_least_s"][name]

@@ -1,4 +1,4 @@
-"""The tails of latency that a report keeps of each scheme, so that its ratio to any other one can be told from them."""
+"""The tails of each scheme's latency as kept in a report, from which intervals of ratios can be computed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from collagebench.statistics.ratio import SHARES, Tail, along, tail
 
 
 def tails(time: Latency) -> dict[str, Any]:
-    """Return the tails of a scheme as JSON values, infinite latencies among them."""
+    """Return the tails of a scheme as JSON values, including infinite latencies."""
     runs, latencies = list(time.mean_by_run), along(time)
     known = {name: tail(time, name, runs) for name in QUANTILES if name in time.quantiles}
     return {
@@ -27,7 +27,7 @@ def tails(time: Latency) -> dict[str, Any]:
 
 
 def tail_of(scheme: Mapping[str, Any], name: str) -> Tail | None:
-    """Return what a report's scheme has of a quantile; None where it is not known, or there are fewer than two runs."""
+    """Return the tail of a quantile from a report's scheme; None if it is unknown, or there are fewer than two runs."""
     kept = scheme["tail"]
     observed, one = scheme["latency_s"][name], kept["quantiles"].get(name)
     if observed is None or one is None:

@@ -1,8 +1,8 @@
 """A run as a Chrome trace, for ui.perfetto.dev or chrome://tracing: what every worker did, and when.
 
-A process for each scheme and run, a thread for each worker, a slice for each task in service, an asynchronous slice for
-each request from its intended arrival to its answer. Times are microseconds since the run began. (The format is the
-"Trace Event Format" of the Chromium project, its JSON object form.)
+There is a process for each scheme and run, a thread for each worker, a slice for each task in service, and an
+asynchronous slice for each request, from its intended arrival to its answer. Times are microseconds since the run
+began. (The format is the JSON object form of Chromium's "Trace Event Format".)
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from collagebench.results.reader import Run
 from collagebench.results.table import EMPTY, Table
 
 MOST_EVENTS = 100_000
-"""More than that (some 25 MB) is slow to open, so later runs are left out."""
+"""More events (about 25 MB) are slow to open, so later runs are left out."""
 
 Event = dict[str, Any]
 
 
 def trace(runs: Sequence[Run], names: Sequence[str], most: int = MOST_EVENTS) -> tuple[str, str | None]:
-    """Return the trace of run directories called `names`, and a sentence on what was left out of it, None if nothing.
+    """Return the trace of run directories called `names`, and a sentence about what was left out, or None.
 
-    Whole runs are kept, from the first on and of every scheme alike, as long as there are at most about `most` events;
-    of a first run that alone has more, only its beginning is.
+    Whole runs of all schemes are included, from the first on, up to about `most` events. If the first run alone has
+    more, only its beginning is included.
 
     Raises:
         DataError: a run's tasks cannot be read.
@@ -92,7 +92,7 @@ def _cell(
 
 
 def _tasks(tasks: Table, by_task: Mapping[int, tuple[int, ...]], pid: int) -> Iterator[Event]:
-    """Yield a slice for each task that was served; one that was taken back before cost no worker anything."""
+    """Yield a slice for each task that was served; a task cancelled before that took no worker's time."""
     begun = starts(tasks)
     outcomes, roles = _texts(tasks, "outcome"), _texts(tasks, "role")
     for row in np.flatnonzero(~np.isnan(begun)):
@@ -120,7 +120,7 @@ def _tasks(tasks: Table, by_task: Mapping[int, tuple[int, ...]], pid: int) -> It
 
 
 def _requests(requests: Table, tasks: Table, by_task: Mapping[int, tuple[int, ...]], pid: int) -> Iterator[Event]:
-    """Yield the two ends of each request; one that failed ends with the last of its tasks."""
+    """Yield the two ends of each request; a failed one ends with its last task."""
     last: dict[int, float] = {}
     for task, ended in zip(tasks["task"].tolist(), tasks["ended"].tolist(), strict=True):
         for request in by_task.get(task, ()) if not math.isnan(ended) else ():

@@ -1,7 +1,7 @@
-"""What a scheme buys and what it pays: latency (p99, or another quantile) against accuracy, and against the work.
+"""Trade-off plots: latency (p99, or another quantile) against accuracy, and against work.
 
-A scheme is on the front if no other is at least as good in all three and better in one. A scheme whose latency is not
-known (too few requests, or too many failed) cannot be placed and is named instead.
+A scheme is on the front if no other is at least as good in all three and better in one. A scheme whose latency is
+unknown (too few requests, or too many failed) cannot be plotted, and is named instead.
 """
 
 from __future__ import annotations
@@ -18,41 +18,42 @@ from collagebench.report.scales import Scale, linear, logarithmic, of_shares, sh
 BOX = Box(left=40, right=WIDTH - 12, top=24, bottom=212)
 
 MOST_NAMES, MOST_LABELS = 5, 10
-"""Schemes that the caption names, and that each have a label; of more, those on the front, and where there is room."""
+"""The most schemes that the caption names, and with which every scheme has a label. With more, those on the front have
+labels, and others if there is room."""
 ROOM, MOST_ROOM = 120, 160
-"""Pixels of a name, and of one of the few that are labelled where an answer is marked."""
+"""The most pixels of a name, and of a label if an answer is marked, when only few schemes have labels."""
 BETWEEN = 2
-"""Pixels that are left free on each side of a name."""
+"""Pixels left free on each side of a name."""
 RING = 6.5
-"""Pixels from the middle of the chosen dot to the ring around it."""
+"""Radius, in pixels, of the ring around the chosen dot."""
 FAR = 4
-"""Times the lowest latency from which on the highest one makes the scale logarithmic."""
+"""The scale is logarithmic if the highest latency exceeds this multiple of the lowest."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Which of many schemes are pointed out."""
+    """The schemes to mark in a plot of many."""
 
     chosen: str | None
-    """The one with a ring around it."""
+    """The scheme with a ring around its dot."""
     labelled: Collection[str]
-    """Those that have their names beside them."""
+    """The schemes with names beside their dots."""
 
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """One scheme: what it costs in time, in wrong answers and in work."""
+    """One scheme with its latency, accuracy and work."""
 
     name: str
     look: Look
     latency: float
-    """In seconds, at the quantile that is shown."""
+    """The quantile that is shown, in seconds."""
     accuracy: float | None
     work: float | None
     """Worker time per request, in seconds."""
 
     def beats(self, other: Offer) -> bool:
-        """Say whether this is nowhere worse and somewhere better; what it does not know may be worse."""
+        """Return whether this is never worse and somewhere better; an unknown figure may be worse."""
         pairs = [(self.latency, other.latency)]
         for own, its, sign in ((self.accuracy, other.accuracy, -1), (self.work, other.work, 1)):
             if own is None and its is not None:
@@ -63,7 +64,7 @@ class Offer:
 
 
 def offers(one: dict[str, Any], looks: Looks, metric: str = "p99") -> list[Offer]:
-    """Return the schemes whose latency is known at the quantile."""
+    """Return the schemes whose quantile is known."""
     return [
         Offer(
             scheme["variant"],
@@ -78,14 +79,14 @@ def offers(one: dict[str, Any], looks: Looks, metric: str = "p99") -> list[Offer
 
 
 def front(found: Sequence[Offer]) -> list[Offer]:
-    """Return those that no other beats."""
+    """Return the offers that no other beats."""
     return [offer for offer in found if not any(other.beats(offer) for other in found)]
 
 
 def against_accuracy(
     key: str, one: dict[str, Any], looks: Looks, metric: str = "p99", *, answer: Answer | None = None
 ) -> Markup | None:
-    """Return the plot of latency and accuracy, with an answer marked; None when fewer than two schemes have both."""
+    """Return the plot of latency and accuracy, with the answer marked; None if fewer than two schemes have both."""
     found = [(offer, offer.accuracy) for offer in offers(one, looks, metric) if offer.accuracy is not None]
     return _plot(
         key,
@@ -113,7 +114,7 @@ def against_work(
 ) -> Markup | None:
     """Return the plot of latency and worker time per request, as `against_accuracy` does.
 
-    `with_accuracy` puts the accuracy beside each name, for where the other plot is not.
+    `with_accuracy` adds the accuracy to each label, for use without the other plot.
     """
     found = [(offer, offer.work * 1e3) for offer in offers(one, looks, metric) if offer.work is not None]
     return _plot(
@@ -185,7 +186,7 @@ def _plot(
         chosen = answer is not None and offer.name == answer.chosen
         ring = tag("circle", cx=left, cy=top, r=RING, class_="ring") if chosen else None
         dots.append((chosen, tag("g", tag("title", tip), mark, ring, *label, class_=offer.look.classes)))
-    drawn += [one for _, one in sorted(dots, key=lambda dot: dot[0])]  # the chosen one last, above the others
+    drawn += [one for _, one in sorted(dots, key=lambda dot: dot[0])]  # the chosen one is drawn last, on top
     ratios = {scheme["variant"]: scheme["relative"]["executed"] for scheme in one["schemes"]}
     missing = [s["variant"] for s in one["schemes"] if s["runs"] and s["variant"] not in {o.name for o, _ in found}]
     names = (
@@ -210,7 +211,7 @@ def _plot(
 
 
 def _staircase(found: Sequence[tuple[Offer, float]], x: Scale, y: Scale, higher: bool) -> Markup:
-    """Return the line behind which everything is beaten, in these two."""
+    """Return the line of the front in these two dimensions."""
     best: list[tuple[float, float]] = []
     points = [(offer.latency, value) for offer, value in found]
     for latency, value in sorted(points, key=lambda point: (point[0], -point[1] if higher else point[1])):
@@ -227,9 +228,9 @@ def _labels(
     places: Sequence[tuple[float, float]],
     kept_free: Sequence[tuple[float, float, float, float]],
 ) -> list[list[Markup]]:
-    """Return each dot's name, if it has one, where it covers neither dots nor names, tied to its dot if far away.
+    """Place each dot's label so that it covers neither dots nor labels, with a line to its dot if it is far away.
 
-    Those that are `sure` of theirs come first; the others have one only if there is room beside their dots.
+    Those that are `sure` are placed first; others have a label only if there is room beside their dots.
     """
     taken = [*kept_free, *((left - 6, top - 6, left + 6, top + 6) for left, top in places)]
     labels: list[list[Markup]] = [[] for _ in names]
@@ -253,7 +254,7 @@ def _labels(
 
 
 def _candidates(left: float, top: float, width: float) -> list[tuple[bool, float, float]]:
-    """Return places for a text (whether they are far away, left end, base line), the best first."""
+    """Return positions for a label (whether it is far away, left end, baseline), the best first."""
     near = [(left + 8, top + 4), (left - 8 - width, top + 4), (left - width / 2, top - 8), (left - width / 2, top + 17)]
     found = [(False, x, y) for x, y in near]
     for ring in range(1, 9):

@@ -1,7 +1,7 @@
-"""The conclusion in plain sentences: each scheme against the baseline, the best first.
+"""The verdict in sentences: each scheme against the baseline, the best first.
 
-Nothing is computed here. A difference is stated flatly only where it is real: significant and larger than the minimum
-effect. Figures that cannot be trusted have no conclusion, so an INVALID run has no sentences.
+Nothing is computed here. A difference is stated without reservation only if it is real: significant and larger than the
+minimum effect. Figures that cannot be trusted allow no conclusion, so an INVALID run has no sentences.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from collagebench.report.parts import as_ms
 from collagebench.statistics.paired import LEVEL
 
 SINGLES = {"own", "replica", "hedge", "resent"}
-"""Sources of answers of the single's model."""
+"""Sources of answers that the single gives."""
 
 
 def verdict(schemes: Sequence[dict[str, Any]], base: dict[str, Any] | None, minimum: dict[str, float]) -> list[str]:
-    """Return one sentence for each scheme but `base`, from the schemes of a summary and its `minimum_effect`."""
+    """Return one sentence for each scheme other than `base`, from a summary's schemes and `minimum_effect`."""
     others = [scheme for scheme in schemes if scheme["versus"]]
     if base is None:
         return []
@@ -26,14 +26,14 @@ def verdict(schemes: Sequence[dict[str, Any]], base: dict[str, Any] | None, mini
 
 
 def by_single(scheme: dict[str, Any]) -> bool:
-    """Say whether it is the single's model that gave every answer of a scheme."""
+    """Return whether the single gave every answer of a scheme."""
     return set(scheme["sources"]) <= SINGLES
 
 
 def _place(scheme: dict[str, Any], base: dict[str, Any]) -> tuple[int, bool, float]:
-    """Put what is really faster first, then what may be the same, what is really slower, and what nobody knows.
+    """Return a sort key: schemes really faster than the baseline, then not shown to differ, really slower, and unknown.
 
-    Among equals in that, what is really less accurate comes last. A p99 that is infinite is slower than any other.
+    Within each group, those really less accurate come last. An infinite p99 is slower than any other.
     """
     figure, accuracy = scheme["versus"]["p99"] or scheme["versus"]["p50"], scheme["versus"]["accuracy"]
     if figure is None:
@@ -63,7 +63,7 @@ def _sentence(scheme: dict[str, Any], base: dict[str, Any], minimum: dict[str, f
 
 
 def _p99_alone(scheme: dict[str, Any], base: dict[str, Any]) -> str:
-    """Say what the p99 is that cannot be compared, where that is as that of the baseline is infinite; or else why."""
+    """Return the scheme's p99 if that of the baseline is infinite, otherwise why the p99 is not compared."""
     p99 = scheme["latency_s"]["p99"]
     if "p99" in base["infinite"] and p99 is not None:
         return f"p99 {as_ms(p99)} ms ({base['variant']}: infinite)"
@@ -71,7 +71,7 @@ def _p99_alone(scheme: dict[str, Any], base: dict[str, Any]) -> str:
 
 
 def _failures(scheme: dict[str, Any], base: dict[str, Any]) -> str:
-    """Say how many requests failed where those decide what can be compared: they are what a reader must know first."""
+    """Return how many requests failed if a p99 is infinite, as that decides what can be compared; otherwise empty."""
     if not any("p99" in one["infinite"] for one in (scheme, base)):
         return ""
     count = scheme["failed"]
@@ -102,7 +102,7 @@ def _latency(name: str, figure: dict[str, Any], base: str, minimum: float) -> st
 
 
 def _ends(figure: dict[str, Any]) -> str:
-    """Return the interval of how many times lower or higher; nothing where it has no width to see."""
+    """Return the interval of the factor, lower or higher; empty if its rounded ends are equal."""
     if not figure["ratio_ci95"]:
         return ""
     ends = figure["ratio_ci95"] if figure["ratio"] >= 1 else [1 / end for end in reversed(figure["ratio_ci95"])]
@@ -123,7 +123,7 @@ def _accuracy(figure: dict[str, Any], minimum: float, one_model: bool) -> str:
         return f", accuracy not shown to differ ({100 * low:+.1f} to {100 * high:+.1f} points)"
     if figure["real"]:
         return f", accuracy {points} points"
-    if abs(float(points)) >= 100 * minimum > abs(100 * figure["difference"]):  # or it would seem to be as much
+    if abs(float(points)) >= 100 * minimum > abs(100 * figure["difference"]):  # or rounding would make it seem as large
         points = f"{100 * figure['difference']:+.3f}"
     why = (
         f"significant, but less than {100 * minimum:g}"

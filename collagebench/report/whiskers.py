@@ -1,4 +1,4 @@
-"""Figures with their intervals, one row each: p50, p95 and p99 of every scheme, and accuracy by source."""
+"""Plots of figures with intervals, one row each: p50, p95 and p99 of every scheme, and accuracy by source."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ from collagebench.report.summary import bound_of
 INDENT = 10
 """Pixels by which minor rows are indented."""
 BELOW = 0.15
-"""How far below the least overall accuracy the axis reaches: sources that are right less often are set at its end."""
+"""How far the axis reaches below the lowest overall accuracy; less accurate sources are shown at its end."""
 
 
 HIGH, MOST_PARTS = 420, 3
-"""Pixels from which a plot of accuracy is shared out, and to how many: a wide page has three side by side."""
+"""A plot of accuracy higher than this many pixels is divided into at most this many parts: a wide page shows three side
+by side."""
 ACCURACY = (
     "Wilson's 95 % intervals, not treating answers about the same image as independent. Straggled: requests whose "
     "first task was to take over twice the median service time, whatever answered them."
@@ -29,13 +30,13 @@ ACCURACY = (
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """One figure: a dot at `value` with a line from `low` to `high`, or open to the right if only `low` is known."""
+    """One figure: a dot at `value` with a line along `interval`, or an arrow to the right from `at_least`."""
 
     value: float | None
     interval: Sequence[float] | None
     shape: str
     said: str
-    """What its tooltip says."""
+    """Its tooltip."""
     at_least: float | None = None
     hollow: bool = False
 
@@ -49,12 +50,12 @@ class Row:
     marks: tuple[Mark, ...]
     height: float = 20
     right: str = ""
-    """What stands at the end of the row."""
+    """The text at the end of the row."""
     minor: bool = False
 
 
 def quantiles(key: str, one: dict[str, Any], looks: Looks) -> Markup | None:
-    """Return the plot of p50, p95 and p99 with their intervals, None without any."""
+    """Return the plot of p50, p95 and p99 with their intervals; None if there are none."""
     shapes = {"p50": "circle", "p95": "diamond", "p99": "square"}
     rows = [
         Row(scheme["variant"], looks[scheme["variant"]].classes, tuple(quantile_marks(scheme, shapes)), 26)
@@ -86,7 +87,7 @@ def quantiles(key: str, one: dict[str, Any], looks: Looks) -> Markup | None:
 
 
 def by_run(key: str, parts: Sequence[dict[str, Any]], variants: Sequence[str], looks: Looks) -> Markup:
-    """Return the plot of p50 and p99 of the schemes `variants`, in each run a row."""
+    """Return the plot of p50 and p99 of the schemes `variants`, with a row for each run."""
     shapes = {"p50": "circle", "p99": "square"}
     rows = []
     for variant in variants:
@@ -108,7 +109,7 @@ def by_run(key: str, parts: Sequence[dict[str, Any]], variants: Sequence[str], l
 
 
 def quantile_marks(scheme: dict[str, Any], shapes: dict[str, str]) -> Iterable[Mark]:
-    """Yield the marks of a scheme's quantiles, those without an upper bound as what they are at least."""
+    """Yield the marks of a scheme's quantiles; those without an upper bound are shown at their lower bound."""
     for name, shape in shapes.items():
         value, least = scheme["latency_s"][name], scheme["latency_at_least_s"][name]
         interval = scheme["ci95_s"][name]
@@ -123,9 +124,9 @@ def quantile_marks(scheme: dict[str, Any], shapes: dict[str, str]) -> Iterable[M
 
 
 def accuracy(key: str, one: dict[str, Any], looks: Looks) -> list[Markup]:
-    """Return plots of accuracy: overall, by source where there are several, and of the requests that straggled.
+    """Return plots of accuracy: overall, by source if there are several, and of the requests that straggled.
 
-    Many schemes are shared out to several plots of one scale, which lie side by side where there is room.
+    Many schemes are divided among several plots with the same scale, which are side by side if there is room.
     """
     blocks = [_accuracy_rows(scheme, looks) for scheme in one["schemes"] if scheme["accuracy"]["overall"] is not None]
     if not blocks:
@@ -165,7 +166,7 @@ def _accuracy_rows(scheme: dict[str, Any], looks: Looks) -> list[Row]:
 
 
 def _shared_out(blocks: Sequence[list[Row]]) -> list[list[Row]]:
-    """Return the rows of all schemes in as many parts of about one height as they need; no scheme is cut in two."""
+    """Divide the rows of all schemes into as few parts of about the same height as possible; no scheme is split."""
     whole = sum(row.height for block in blocks for row in block)
     count = min(MOST_PARTS, math.ceil(whole / HIGH))
     parts: list[list[Row]] = [[] for _ in range(count)]
@@ -203,7 +204,8 @@ def _plot(
     right: float = 12,
     note: str | None = None,
 ) -> Markup:
-    """Return a figure of rows; what does not fit (a very wide interval) ends in an arrow at the edge."""
+    """Return a plot of rows; an interval that does not fit has no end mark, and a value that does not fit is an
+    arrow."""
     top = 26 if legend else 8
     left = _names_room(rows) if left is None else left
     box = Box(left, WIDTH - right, top, top + sum(row.height for row in rows) + 4)
@@ -224,7 +226,7 @@ def _names_room(rows: Sequence[Row]) -> float:
 
 
 def _places(rows: Sequence[Row]) -> list[float]:
-    """Return the values and the ends of intervals that a scale should have room for."""
+    """Return the values and the ends of intervals that the scale should hold."""
     values = [mark.value for row in rows for mark in row.marks if mark.value is not None]
     return values + [end for row in rows if row.right == "" for mark in row.marks for end in mark.interval or ()]
 
