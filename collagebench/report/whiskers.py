@@ -204,8 +204,7 @@ def _plot(
     right: float = 12,
     note: str | None = None,
 ) -> Markup:
-    """Return a plot of rows; an interval that does not fit has no end mark, and a value that does not fit is an
-    arrow."""
+    """Return a plot of rows; intervals that do not fit have no end mark, and values that do not fit become arrows."""
     top = 26 if legend else 8
     left = _names_room(rows) if left is None else left
     box = Box(left, WIDTH - right, top, top + sum(row.height for row in rows) + 4)

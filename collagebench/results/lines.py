@@ -34,7 +34,8 @@ def split(block: str, width: int) -> Sequence[Sequence[str]]:
     """Return the `width` columns of a block of whole lines.
 
     Raises:
-        ValueError: a line has another number of fields. csv.Error: a line is not valid CSV.
+        ValueError: a line has another number of fields.
+        csv.Error: a line is not valid CSV.
     """
     if '"' not in block and "\r" not in block:
         rows = block.count("\n")
