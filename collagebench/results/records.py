@@ -33,12 +33,12 @@ class RequestRecord:
     """Whether its first task, or any of its group's first coded images, was meant to take more than twice the median
     service time of a single image."""
     arrival: float
-    """The scheduled time of its arrival."""
+    """The intended time of its arrival, from the schedule."""
     lag: float | None
     """How much later the client handled it (None in simulation)."""
     answered: float | None
     latency: float | None
-    """Answer minus scheduled arrival; None if the request failed."""
+    """Answer minus intended arrival; None if the request failed."""
     source: str | None
     """Where the answer came from: own, replica, hedge, resent, collage, parity, coded, backup or default; None if the
     request failed."""
@@ -81,7 +81,7 @@ class TaskRecord:
     """Ids of its requests, separated by spaces, in the order of the cells."""
     sent: float
     ended: float | None
-    """When the client learned of its end."""
+    """When the client learnt of its end."""
     outcome: str
     """`used` (at least one request was answered from it), `wasted` (served, but nothing was answered from it),
     `cancelled` (before service), `cancelled in service` (no longer needed while it was being served; it ran to its
@@ -114,7 +114,7 @@ class CellRecord:
     tasks: int | None
     """The number of its tasks; each has a record. None in records of an older version."""
     duration: float
-    """Seconds from its first scheduled arrival to the end of its last task."""
+    """Seconds from its first intended arrival to the end of its last task."""
     client_cpu: float | None
     """CPU seconds of the client (None in simulation)."""
     lost_workers: str

@@ -25,7 +25,7 @@ class Cost:
     tasks: int
     executed_s: float | None
     """Service time of all tasks for which workers reported it, wasted ones included; None if they reported none, as
-    other people's servers do."""
+    foreign servers do."""
     wasted_s: float | None
     """The part of `executed_s` in tasks that no request was answered from."""
     cancelled_in_service_tasks: int

@@ -1,6 +1,6 @@
 """Where the client was late, so that the latencies include a delay of its own.
 
-The dispatch lag is the delay from the scheduled arrival to when the client handled it. It is part of the latency, which
+The dispatch lag is the delay from the intended arrival to when the client handled it. It is part of the latency, which
 counts from the schedule, so it cannot hide; but no worker caused it.
 """
 
