@@ -114,7 +114,7 @@ def borrow(
         pretrained, its, _, called = from_torchvision(torchvision, "default", len(images.classes))
         found = Foreign(pretrained, Preprocessing(images.size[:2])).state_dict()
         wanted = {"resize": its["crop"], "mean": its["mean"], "std": its["std"]}
-        if getattr(pretrained, "transform_input", False):  # which it otherwise applies itself
+        if getattr(pretrained, "transform_input", False):  # with weights, it converts its input to these itself
             wanted |= {"mean": (0.5,) * 3, "std": (0.5,) * 3}
     elif start:
         found, called = weights_in(start)
