@@ -1,20 +1,20 @@
-"""Singles backed up by groups: what collage, approximate backup and parity have in common.
+"""Singles backed up by groups: the common part of collage, approximate backup and parity.
 
-Every request goes to one worker as usual; besides, groups of requests go as one task to a worker of another role, and
-whichever reply comes first answers. With `hold`, a group's reply, which is less accurate, may answer a request only
-from `hold` seconds after its arrival on: the request's own reply gets that long to come first.
+Every request goes to one worker as usual. In addition, groups of requests go as one task to a worker of another role,
+and the first reply answers a request. A group's reply is less accurate. With `hold`, it may answer a request only
+`hold` seconds after the request's arrival, so that the request's own reply can come first.
 
-That time may be a running percentile of how long the first reply to a request takes, whoever gives it and whether or
-not it is used. At the 98th, which is `auto`, about two requests in a hundred are late by it, which is little accuracy,
-and their answers come within what a p99 counts. And a request that no single has begun to serve is not held then: it
-is late for certain, and once it is answered its task is taken back from the queue, which speeds up those behind it.
-Until 20 replies are known nothing is held.
+The hold may also be a running percentile of the time until the first reply to a request, from whichever task, used or
+held. `auto` is the 98th: about two requests in a hundred have no reply by then, which costs little accuracy, and their
+answers still count in a p99. With a percentile, the hold ends at once for a request that no single has begun to serve.
+It will be late in any case, and once it is answered its queued task is cancelled, which speeds up the tasks behind it.
+Nothing is held until 20 first replies are known.
 
-When a group fails (lost, past its deadline, or without an answer for one request), its open requests are sent once
-more to another worker, as they are `reissue_after` seconds (or a percentile of the first replies) after their arrival
-where that is set, unless a reply for them is held; under `flush` auto that is their 99th percentile, counted from the
-arrival also for what arrived before 20 replies were known. A request whose own tasks have all failed is answered from a
-held reply, or sent again, three times in all, or left to a later group.
+If a group fails (it is lost, misses its deadline, or has no answer for a request), its open requests are sent to one
+more worker, unless a reply for them is held. With `reissue_after`, this also happens that many seconds after a
+request's arrival, or after a percentile of the first replies (the 99th under `flush` auto). Requests that arrived
+before 20 replies were known have that delay from their arrival, too. A request whose own tasks have all failed is
+answered from a held reply, or is sent again, three times in all, or waits for a later group.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ from collagebench.schemes.rejection import Rejection
 SINGLES_AT_MOST = 3
 AUTO = "auto"
 HOLD_AUTO = "p98"
-"""Of the first replies, `hold` auto; a percentile that a p99 leaves room for."""
+"""The `hold` auto, a percentile of first replies; it is below the 99th, so that held answers do not raise a p99."""
 REJECT_AUTO = 0.005
-"""Of all requests, `reject` under `flush` auto: half of what a p99 leaves room for."""
+"""The `reject` under `flush` auto, a share of all requests: half of those that a p99 ignores."""
 REISSUE_AUTO = "p99"
-"""Of the first replies, when a request is sent again under `flush` auto: the few that are slow at both workers."""
+"""The `reissue_after` under `flush` auto, a percentile of first replies: the few requests slow at both workers."""
 
 
 def parse_hold(name: str, value: str | float | None, flush: Flush) -> float | RunningPercentile:
@@ -62,7 +62,7 @@ class BackedUp(Scheme):
     """Singles, and groups of up to `size` of them on workers of `role`; delays in seconds."""
 
     role: ClassVar[str]
-    """The role of the groups' model, which is also the source of the answers that come from it."""
+    """The role of the groups' model, and the source of its answers."""
 
     def __init__(
         self,
@@ -75,7 +75,7 @@ class BackedUp(Scheme):
         reject: float | None = 0.0,
         whole: bool = False,
     ) -> None:
-        """`twice` and `whole` are those of `Groups`; `reject` None is 0.005 under `flush` auto, else 0."""
+        """`twice` and `whole` are as in `Groups`; `reject` None is 0.005 under `flush` auto, else 0."""
         super().__init__()
         self.hold = hold
         self._groups = Groups(size, flush, flush_after, self._send_group, twice, whole)
@@ -90,15 +90,15 @@ class BackedUp(Scheme):
         self._rejection = Rejection(reject)
         self.judges = self.role if reject else None
         self._held: dict[int, tuple[Task, ...]] = {}
-        """The replies that can answer an open request, but have come too early to be used, by its id."""
+        """The served tasks that can answer an open request but are held, by the request's id."""
         self._singles: dict[int, int] = {}
         """How many single tasks each open request has had, by id."""
         self._unreplied: set[int] = set()
-        """Open requests that no reply can answer yet, by id."""
+        """Ids of open requests that no reply can answer yet."""
         self._rejected: set[int] = set()
-        """Open requests whose held reply was not sure enough, by id."""
+        """Ids of open requests whose held reply was not certain enough."""
         self._in_service: set[int] = set()
-        """Open requests of which a single is or was in service, by id, where `hold` is a percentile."""
+        """Ids of open requests of which a single is or was in service; empty unless `hold` is a percentile."""
 
     def _allot(self, workers: int, backups: int) -> dict[str, int]:
         """Give `backups` of the workers to the groups' model and the rest to the single's."""
@@ -109,7 +109,7 @@ class BackedUp(Scheme):
         return {"single": workers - backups, self.role: backups}
 
     def arrived(self, request: Request, now: float) -> list[Action]:
-        """Send it to one worker and enter it for a group."""
+        """Send the request to one worker, and add it to the requests to be grouped."""
         self._singles[request.id] = 1
         self._rejection.arrived()
         self._unreplied.add(request.id)
@@ -119,11 +119,11 @@ class BackedUp(Scheme):
         return actions + self._groups.arrived(request, now)
 
     def idle(self, role: str, now: float) -> list[Action]:
-        """A worker for groups is idle: give it the oldest requests that no group covers, if they are old enough."""
+        """A worker for groups is idle: send it the oldest requests that are in no group, if they are old enough."""
         return self._groups.idle(now)
 
     def woke(self, token: Hashable, now: float) -> list[Action]:
-        """A group's deadline, the end of a hold, or the time to send a request again has come."""
+        """Act on the deadline of a group, the end of a hold, or the time to send a request again."""
         assert isinstance(token, tuple)
         what, which = token
         if what == "hold":
@@ -134,7 +134,7 @@ class BackedUp(Scheme):
         return self._groups.woke(token, now)
 
     def replied(self, task: Task, now: float, missing: Collection[int] = ()) -> list[Action]:
-        """Answer from a single at once, from a group as far as `hold` allows."""
+        """Answer from a single at once, and from a group when `hold` allows it."""
         if task.role == "single":
             return self._single_replied(task, now)
         self._groups.returned(task.requests)
@@ -142,7 +142,7 @@ class BackedUp(Scheme):
         return self._group_replied(task, now, missing)
 
     def failed(self, task: Task, reason: str, now: float) -> list[Action]:
-        """A group failed: send its open requests again. A single failed: fall back on whatever is left."""
+        """After a failed group, send its open requests again; after a failed single, use what is left."""
         self._drop(task)
         if task.role != "single":
             self._groups.returned(task.requests)
@@ -151,13 +151,13 @@ class BackedUp(Scheme):
         return self._single_failed(request, reason) if self._open(request) else []
 
     def begun(self, task: Task, now: float) -> list[Action]:
-        """Take note that a request's own task does not queue any more."""
+        """Note that a request's single is in service."""
         if task.role == "single" and self._open(task.requests[0]):
             self._in_service.add(task.requests[0].id)
         return []
 
     def judged(self, request: Request, margin: float, now: float) -> list[Action]:
-        """Use a held reply if it is sure enough, or nothing better is to come; else see to it that a single comes."""
+        """Use a held reply if it is certain enough or nothing better can come; else make sure that a single can."""
         if margin == -math.inf:
             del self._held[request.id]
             return self._without_group(request, "no answer")
@@ -169,7 +169,7 @@ class BackedUp(Scheme):
         return self._send_again(request) if self._singles[request.id] == 1 or not underway else []
 
     def finished(self, now: float) -> list[Action]:
-        """Let the last, partial group go."""
+        """Send the last, partial group."""
         return self._groups.finished(now)
 
     def _send_group(self, members: Sequence[Request], now: float) -> list[Action]:
@@ -204,7 +204,7 @@ class BackedUp(Scheme):
         return actions
 
     def _use(self, request: Request, tasks: tuple[Task, ...], now: float) -> list[Action]:
-        """These replies answer the request: now if it is old enough or no single is left to wait for, or held."""
+        """Use these replies for the request if its hold is over or no single is left; hold them otherwise."""
         if request.id in self._held:
             return [] if self._live[request.id] else self._answer(request, self.role, *tasks)
         overdue = self._time_first_reply(request, now)
@@ -215,12 +215,12 @@ class BackedUp(Scheme):
         return [Wake(("hold", request), until), *overdue]
 
     def _release(self, request: Request) -> list[Action]:
-        """The hold of a reply is over: use it, or see first how sure it is."""
+        """Use the held reply of a request, or ask first how certain it is."""
         tasks = self._held[request.id]
         return [Judge(request, tasks)] if self.judges else self._answer(request, self.role, *tasks)
 
     def _time_first_reply(self, request: Request, now: float) -> list[Wake]:
-        """Take in how long it took until an answer to the request was there, used or held; see what is late by that."""
+        """Record the time until the first reply to the request, used or held; return the wakes that are due by it."""
         if request.id not in self._unreplied:
             return []
         self._unreplied.remove(request.id)
@@ -233,19 +233,19 @@ class BackedUp(Scheme):
         return self.reissue_after.overdue(now)
 
     def _hold_of(self, request: Request) -> float:
-        """Return how many seconds from its arrival on the request waits for its own reply."""
+        """Return for how many seconds after its arrival the request waits for its own reply."""
         if not isinstance(self.hold, RunningPercentile):
             return self.hold
         return (self.hold.value or 0.0) if request.id in self._in_service else 0.0
 
     def _without_group(self, request: Request, reason: str) -> list[Action]:
-        """Both ways are in doubt now, unless a reply is held: send the single once more beside the slow one."""
+        """Unless a reply is held, send the single once more beside the slow one: the group will not answer."""
         if self._singles[request.id] == 1 and request.id not in self._held:
             return self._send_again(request)
         return [] if self._live[request.id] else self._last_resort(request, reason)
 
     def _last_resort(self, request: Request, reason: str) -> list[Action]:
-        """No task is left for an open request: a held reply, another single, its future group, or nothing."""
+        """No task is left for an open request: use a held reply, another single or a future group, or give it up."""
         if request.id in self._held:
             return self._answer(request, self.role, *self._held[request.id])
         if self._singles[request.id] < SINGLES_AT_MOST:

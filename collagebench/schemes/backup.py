@@ -1,9 +1,9 @@
-"""Approximate backup: a smaller, faster and less accurate model gets every query and answers those that are late.
+"""Approximate backup: a smaller, faster and less accurate model gets every request and answers those that are late.
 
-The backup model takes a group of up to `backup_batch` images as one batch: one by one (1), as in the baseline that the
-parity models are compared with (Kosaian, Rashmi and Venkataraman, "Parity Models", SOSP 2019), or as many as a collage
-would hold (9, the default), which makes it a rival of a 3 x 3 collage on the same worker. Its answer is used from
-`backup_after` seconds after the request's arrival on (what `backed_up` calls `hold`); at 0 the first answer wins.
+The backup model takes a group of up to `backup_batch` images as one batch. With 1, requests are sent singly, as in the
+baseline of Kosaian, Rashmi and Venkataraman, "Parity Models", SOSP 2019. The default is 9, as many as a 3 x 3 collage
+holds, so that the two are comparable on the same worker. The model's answer is used no earlier than `backup_after`
+seconds after the request's arrival (the `hold` of `backed_up`); at 0 the first answer wins.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collagebench.schemes.checks import check_count
 from collagebench.schemes.groups import Flush
 
 BATCH_AT_MOST = 256
-"""As many as the largest collage holds; a batch is one message, and is timed as a whole before a run."""
+"""The capacity of the largest collage. A batch is one message, and one full batch is timed before a run."""
 
 
 class Backup(BackedUp):
@@ -43,5 +43,5 @@ class Backup(BackedUp):
         return self._allot(workers, self.backup_workers)
 
     def batch(self, role: str) -> int:
-        """A backup task carries up to `backup_batch` images."""
+        """Return `backup_batch` for backup tasks, else 1."""
         return self.backup_batch if role == "backup" else 1

@@ -1,4 +1,4 @@
-"""A scheme driven by hand, for its tests: what happens next is whatever the test says.
+"""A driver for tests of schemes, in which the test chooses every event:
 
 driver = ByHand(Replication(2))
 request = driver.arrive()
@@ -19,43 +19,43 @@ NOBODY_HAS_IT = "no worker has that task: it was served, failed or cancelled"
 
 
 class ByHand:
-    """Carries out a scheme's actions on paper and holds it to the protocol's rules, by assertions, while doing so."""
+    """Records a scheme's actions instead of carrying them out, and asserts the protocol's rules meanwhile."""
 
     def __init__(self, scheme: Scheme) -> None:
-        """Begin at time 0, in seconds, with no request."""
+        """Start at time 0 (seconds), without any request."""
         self.scheme = scheme
         self.now = 0.0
         self.requests: list[Request] = []
         self.sent: dict[int, Task] = {}
-        """Tasks that are with a worker, by id; a cancelled one is taken back at once."""
+        """Tasks that are with workers now, by id; a cancelled task is removed at once."""
         self.avoided: dict[int, tuple[Task, ...]] = {}
         self.wakes: list[tuple[float, Hashable]] = []
         self.ever_sent: list[Task] = []
         self.numbers: set[tuple[int, str, int, int]] = set()
-        """First request, role, attempt and share of every task."""
+        """Id of the first request, role, attempt and share of every task."""
         self.actions: list[Action] = []
-        """All that the scheme has ever answered."""
+        """All actions of the scheme so far."""
         self.replied: set[int] = set()
-        """Ids of the tasks whose replies have come."""
+        """Ids of the tasks that have been served."""
         self.kept: dict[int, list[Request]] = {}
-        """The requests that each reply is kept for, by the task's id: its own, and those that it may help to decode."""
+        """The requests for which each reply is kept, by the task's id: its own, and those it may help to decode."""
         self.kept_for_later: set[int] = set()
-        """The ids of tasks whose replies are kept for requests still to come."""
+        """Ids of the tasks whose replies are kept for later requests."""
         self._replying: Task | None = None
         self.answers: dict[int, tuple[str | Task, ...]] = {}
-        """The source of each answer and the tasks it came from, by the request's id."""
+        """The source of each answer and the tasks that it came from, by the request's id."""
         self.failures: dict[int, str] = {}
         self.cancelled: list[Task] = []
         self.idle: Callable[[str], bool] = lambda role: False
         self.margin: Callable[[Request], float] = lambda request: math.inf
-        """How sure an answer is that the scheme asks about."""
+        """The margin of an answer that the scheme asks about with a Judge."""
 
     def open(self, request: Request) -> bool:
-        """Say whether a request still waits for its answer."""
+        """Return whether a request still waits for its answer."""
         return request.id not in self.answers and request.id not in self.failures
 
     def arrive(self, now: float | None = None) -> Request:
-        """Let a request arrive and return it; `now`, here and below, is the time, None for the same as before."""
+        """Let a request arrive, and return it; `now`, here and below, is the time, or None for the last one."""
         self.now = self.now if now is None else now
         request = Request(len(self.requests), 0, self.now)
         self.requests.append(request)
@@ -63,7 +63,7 @@ class ByHand:
         return request
 
     def reply(self, task: Task, now: float | None = None, missing: tuple[int, ...] = ()) -> None:
-        """Let a task be served; `missing` are the ids of the requests for which its reply holds no answer."""
+        """Let a task be served; `missing` are the ids of the requests for which its reply has no answer."""
         self.now = self.now if now is None else now
         self._take(task)
         self.replied.add(task.id)
@@ -73,7 +73,7 @@ class ByHand:
         self._replying = None
 
     def fail(self, task: Task, reason: str = "lost", now: float | None = None) -> None:
-        """Let a task fail for a reason of `Scheme.failed`."""
+        """Let a task fail; `reason` is one of those in `protocol`."""
         self.now = self.now if now is None else now
         self._take(task)
         self._do(self.scheme.failed(task, reason, self.now))
@@ -86,7 +86,7 @@ class ByHand:
             self._do(self.scheme.begun(task, self.now))
 
     def wake(self) -> None:
-        """Let the earliest wake come."""
+        """Let the time of the earliest Wake come."""
         assert self.wakes, "no wake is asked for"
         self.wakes.sort(key=lambda wake: wake[0])
         at, token = self.wakes.pop(0)
@@ -94,7 +94,7 @@ class ByHand:
         self._do(self.scheme.woke(token, self.now))
 
     def finish(self) -> None:
-        """Say that no more requests will come."""
+        """Tell the scheme that no more requests will arrive."""
         self._do(self.scheme.finished(self.now))
 
     def tasks(self, role: str = "single") -> list[Task]:

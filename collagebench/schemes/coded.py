@@ -1,18 +1,18 @@
 """Coded inference: k requests become k + s coded images for the unmodified model, and any k outputs answer them all.
 
-There are no singles: every group of k requests (see `groups`) is encoded into k + s images, each a weighted sum of the
-k, which go to as many workers. As soon as k have replied, the requests are answered from those outputs and the rest is
-cancelled; up to s stragglers delay nobody, and every answer is an estimate, even when nothing straggles. A group of
-fewer than k takes as many replies as it has requests and `coded_s` workers more; a group of one is so many copies.
+There are no singles. Every group of k requests (see `groups`) is encoded into k + s images, each a weighted sum of the
+k, which go to k + s workers. As soon as k have replied, the requests are answered from those outputs and the other
+tasks are cancelled. So up to s stragglers delay no request, but every answer is an estimate, even if no worker is slow.
+A group of n < k requests is sent to n + s workers and needs n replies; a group of one is sent as 1 + s copies.
 
     approxifer  Berrut's rational interpolation encodes and decodes: Soleymani, Ali, Mahdavifar and Avestimehr,
                 "ApproxIFER", arXiv 2109.09868
     nercc       smoothing splines encode and decode: Moradi and Maddah-Ali, "NeRCC", arXiv 2402.04377. Any number of
-                outputs decodes, worse the fewer there are: `coded_after` seconds after a group went out it is answered
-                from what is there, or from the first reply if there is none
+                outputs can be decoded, but fewer outputs give a worse estimate. `coded_after` seconds after it was
+                sent, a group is answered from the outputs that are there, or else from the first reply
 
-A coded task that fails is sent again, with the same coded image, three times in all. When too few replies can still
-come, the group's requests have failed.
+A coded task that fails is sent again, with the same coded image, up to three times in all. When too few replies can
+still come, the group's requests fail.
 """
 
 from __future__ import annotations
@@ -32,22 +32,22 @@ from collagebench.schemes.groups import Flush, Groups
 from collagebench.schemes.protocol import Action, Request, Scheme, Send, Task, Wake
 
 TASKS_AT_MOST = 3
-"""How often one coded image is sent."""
+"""How often one coded image may be sent."""
 ENDS = 1
-"""At how many ends of the line a coded image stands (see `coding.linear`)."""
+"""The number of ends of the line that hold a coded image (see `coding.linear`)."""
 SMOOTH_ENCODE = 3e-5
 SMOOTH_DECODE = 1e-4
-"""Tuned on CIFAR-10 training images, k = 8, one of 9 lost (benchmarks/coded_accuracy.py): within half a point of the
-best as long as neither is above 1e-4, nearly three points below it at 4e-4 each."""
+"""Tuned on CIFAR-10 training images with k = 8 and one of 9 lost (benchmarks/coded_accuracy.py). The accuracy is within
+half a point of the best if neither is above 1e-4, and nearly three points below it at 4e-4 each."""
 
 
 @dataclass(slots=True)
 class _Group:
-    """The coded tasks of requests that are not answered yet."""
+    """A group that was sent and is not answered yet."""
 
     requests: Sequence[Request]
     enough: int
-    """How many replies answer it."""
+    """The number of replies that it needs."""
     live: dict[int, Task] = field(default_factory=dict)
     """Tasks that may still be served, by share."""
     replied: dict[int, Task] = field(default_factory=dict)
@@ -75,10 +75,10 @@ class Coded(Scheme):
         self._groups = Groups(coded_k, flush, flush_after, self._send_group)
         self.waits = max(self._groups.flush_after, coded_after or 0.0)
         self._group_of: dict[int, _Group] = {}
-        """Groups that have gone out, by the id of their first request."""
+        """Groups that were sent, by the id of their first request."""
 
     def allot(self, workers: int) -> dict[str, int]:
-        """All workers serve coded images; a group needs one for each of its own."""
+        """All workers serve coded images; there must be one for each coded image of a group."""
         if workers < self.coded_k + self.coded_s:
             raise UsageError(
                 f"groups of {self.coded_k} (--coded-k) coded for {self.coded_s} stragglers (--coded-s) need "
@@ -87,15 +87,15 @@ class Coded(Scheme):
         return {"coded": workers}
 
     def arrived(self, request: Request, now: float) -> list[Action]:
-        """Enter it for a group."""
+        """Add the request to those to be grouped."""
         return self._groups.arrived(request, now)
 
     def idle(self, role: str, now: float) -> list[Action]:
-        """A worker is idle: let the oldest requests go, if they are old enough."""
+        """A worker is idle: send a group of the oldest requests, if they are old enough."""
         return self._groups.idle(now)
 
     def woke(self, token: Hashable, now: float) -> list[Action]:
-        """The deadline of a group that is gathered has come, or the time to answer one that went out."""
+        """Act on the deadline of a group that is being gathered, or on the `coded_after` of one that was sent."""
         assert isinstance(token, tuple)
         what, which = token
         if what != "enough":
@@ -107,7 +107,7 @@ class Coded(Scheme):
         return self._answer_group(group) if group.replied else []
 
     def replied(self, task: Task, now: float, missing: Collection[int] = ()) -> list[Action]:
-        """Answer the group if that was the last reply it takes."""
+        """Answer the group if it has enough replies now."""
         group = self._group_of.get(task.requests[0].id)
         if group is None:
             return []
@@ -115,7 +115,10 @@ class Coded(Scheme):
         return self._answer_group(group) if len(group.replied) >= group.enough else []
 
     def failed(self, task: Task, reason: str, now: float) -> list[Action]:
-        """Send it again, to any worker if none but those of its group would do; or see what is left for the group."""
+        """Send the coded image again, or settle or fail its group if it was sent often enough.
+
+        The new task avoids the workers of its group, unless the last one was refused: then no other worker is left.
+        """
         group = self._group_of.get(task.requests[0].id)
         if group is None:
             return []
@@ -131,11 +134,11 @@ class Coded(Scheme):
         return [] if group.live else self._answer_group(group)
 
     def finished(self, now: float) -> list[Action]:
-        """Let the last, partial group go."""
+        """Send the last, partial group."""
         return self._groups.finished(now)
 
     def encode(self, task: Task, images: Sequence[NDArray[np.uint8]], shape: tuple[int, int, int]) -> NDArray[Any]:
-        """Make the one coded image that the task carries, float32."""
+        """Return the one coded image of the task, float32 [1, *shape]."""
         weights = self._encoder(len(images))
         return combine(weights[task.share : task.share + 1], images)
 
@@ -148,11 +151,11 @@ class Coded(Scheme):
         return scores
 
     def _encoder(self, images: int) -> NDArray[np.float32]:
-        """Return the weights of so many images in each coded image, [shares, images]."""
+        """Return the weights of each coded image of a group of `images`, [shares, images]."""
         raise NotImplementedError
 
     def _decoded(self, outputs: Mapping[int, NDArray[np.float32]], images: int) -> NDArray[np.float32]:
-        """Return the estimated output of each of so many images, [images, classes], from outputs by share."""
+        """Return the estimated outputs of a group's images, [images, classes], from the outputs by share."""
         raise NotImplementedError
 
     def _send_group(self, members: Sequence[Request], now: float) -> list[Action]:

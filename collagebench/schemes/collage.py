@@ -1,8 +1,8 @@
 """Collage inference: one more model classifies a mosaic of up to w x w requests in one shot and backs them all up.
 
-A group (see `groups`) is one image of w x w cells, in which cells without a request are blank, and its reply answers
-whichever of its requests are still open (see `backed_up`). Source: Narra, Lin, Ananthanarayanan, Avestimehr and
-Annavaram, "Collage Inference", arXiv 1904.12222. Their rule for groups is `wait`.
+A group (see `groups`) becomes one image of w x w cells; cells without a request are blank. Its reply answers those of
+its requests that are still open (see `backed_up`). Source: Narra, Lin, Ananthanarayanan, Avestimehr and Annavaram,
+"Collage Inference", arXiv 1904.12222. Their rule for groups is `wait`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from collagebench.schemes.groups import Flush
 from collagebench.schemes.protocol import Task
 
 HEADS = ("grid", "detection")
-"""What a collage model answers with: the classes of each cell, or boxes, which are not found for every cell."""
+"""The output of a collage model: scores for every cell, or boxes, which may leave cells without an answer."""
 
 
 class Collage(BackedUp):

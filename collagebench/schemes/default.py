@@ -1,9 +1,9 @@
 """Default answers: a request that is not answered in time gets the most frequent class.
 
-No image is classified twice; lateness is paid for in accuracy instead, since a default is a guess that is right as
-often as its class occurs. Whatever is still being done for the request is cancelled, or wasted. A request whose task
-has failed gets its default at the same time as others. Source: Crankshaw et al., "Clipper: A Low-Latency Online
-Prediction Serving System", NSDI 2017 (straggler mitigation: answer by the deadline with what there is, or a default).
+No image is classified twice. Late requests cost accuracy instead: a default is right only as often as its class occurs.
+The request's task is then cancelled, or its work is wasted. A request whose task has failed gets its default after the
+same time as any other. Source: Crankshaw et al., "Clipper: A Low-Latency Online Prediction Serving System", NSDI 2017
+(straggler mitigation: answer by the deadline with what there is, or a default).
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ class Default(Scheme):
         self.default_after = self.waits = default_after
 
     def arrived(self, request: Request, now: float) -> list[Action]:
-        """Send it to one worker and set the time of its default answer."""
+        """Send the request to one worker, and set the time of its default answer."""
         return [self._send("single", (request,)), Wake(request, request.arrival + self.default_after)]
 
     def woke(self, token: Hashable, now: float) -> list[Action]:
-        """The time is up: answer with the default."""
+        """Give the default answer, if the request is still open."""
         assert isinstance(token, Request)
         return self._answer(token, "default") if self._open(token) else []
 
     def replied(self, task: Task, now: float, missing: Collection[int] = ()) -> list[Action]:
-        """Answer it, if it is in time."""
+        """Answer the request, if the reply is in time."""
         (request,) = task.requests
         return self._answer(request, "own", task) if self._open(request) else []
 
     def failed(self, task: Task, reason: str, now: float) -> list[Action]:
-        """Nothing is lost but the answer's accuracy: the default comes at its time."""
+        """Do nothing but remove the task: the default answers the request at its time."""
         self._drop(task)
         return []

@@ -1,6 +1,6 @@
-"""What is said of a scheme that fails, or breaks a rule of `protocol`: one sentence with its name, file and line.
+"""Error messages for a scheme that fails or breaks a rule of `protocol`: one sentence with its name, file and line.
 
-Who wrote the scheme reads it and can mend it, so it is never called an unexpected error of the tool's.
+The author of the scheme reads the message and can fix the scheme, so it never counts as an internal error of the tool.
 """
 
 from __future__ import annotations
@@ -20,17 +20,23 @@ _SHORT.maxlist = 2
 
 
 def breach(scheme: object, what: str, hook: Callable[..., Any] | None = None) -> UsageError:
-    """Return the error of a scheme that broke a rule, as the subject of `what`; `hook` is its method that did so."""
+    """Return the error for a scheme that broke a rule.
+
+    Args:
+        scheme: the subject of the message.
+        what: the rest of the sentence, such as "answered request 7 twice".
+        hook: the method of the scheme that broke the rule; None if there is none.
+    """
     code = getattr(hook, "__code__", None)
     place = f" ({Path(code.co_filename).name}, line {code.co_firstlineno}, in {code.co_name})" if code else ""
     return UsageError(f"{named(scheme)} {what}{place}")
 
 
 def ask(scheme: object, hook: Callable[..., Result], *what: Any) -> Result:
-    """Return what a method of a scheme returns.
+    """Call a method of a scheme with the arguments `what`, and return its result.
 
     Raises:
-        CollagebenchError: it failed; the sentence says where.
+        CollagebenchError: the method failed; the message says where.
     """
     try:
         return hook(*what)
@@ -41,24 +47,24 @@ def ask(scheme: object, hook: Callable[..., Result], *what: Any) -> Result:
 
 
 def failure(scheme: str, when: str, error: BaseException) -> CollagebenchError:
-    """Return the error of `scheme`, which raised `error` in a method that the caller's own frame called."""
+    """Return the error for `scheme`, a name, that raised `error` in a method called by the frame that caught it."""
     return CollagebenchError(
         f"{scheme} failed {when}: {_shortly(error)}; COLLAGEBENCH_TRACEBACK=1 shows the full traceback"
     )
 
 
 def named(scheme: object) -> str:
-    """Return what a scheme is called in a sentence."""
+    """Return the name of a scheme for a message."""
     return f"the scheme {type(scheme).__name__}"
 
 
 def brief(value: object) -> str:
-    """Return a value for a sentence: its repr, shortened, on one line."""
+    """Return a value for a message: its repr, shortened, on one line."""
     return " ".join(_SHORT.repr(value).split())
 
 
 def _shortly(error: BaseException) -> str:
-    """Return what an error of a scheme is, and the last line of the scheme's file that led to it, in one line."""
+    """Return an error of a scheme and the last line of the scheme's file in its traceback, on one line."""
     what = f"{type(error).__name__}: {error}".splitlines()[0].removesuffix(": ")
     steps = traceback.extract_tb(error.__traceback__)[1:]
     own = [step for step in steps if step.filename == steps[0].filename]

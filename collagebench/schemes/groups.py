@@ -1,16 +1,16 @@
-"""How requests are gathered into groups: one rule for every scheme that serves several of them in one task.
+"""Groups of requests, for the schemes that serve several requests in one task.
 
-A group is at most `size` requests. When it goes out is the policy, `flush`:
+A group is at most `size` requests. The policy, `flush`, decides when it is sent:
 
-    wait      a group is `size` consecutive arrivals and goes out with the last of them (as the papers have it)
-    deadline  the same, but a group goes out `flush_after` seconds after its first arrival at the latest
-    idle      whenever a worker of the group's role is idle it takes the oldest open requests that are in no group yet,
-              even a single one, once the oldest is `flush_after` seconds old; so no group ever waits for a full one
-    auto      the same, and places that are left over in a group are taken by open requests whose first group is still
-              out, the oldest first, once for each: where several workers serve groups, the faster of two then counts
+    wait      a group is `size` consecutive arrivals, and is sent with the last of them (as in the papers)
+    deadline  the same, but a group is sent at the latest `flush_after` seconds after its first arrival
+    idle      an idle worker of the group's role takes the oldest open requests that were in no group yet, even just
+              one, once the oldest is `flush_after` seconds old; so it never waits for more requests
+    auto      as idle, and open requests whose first group is still out take the free places of a group, the oldest
+              first, once each; if several workers serve groups, the faster of the two replies then counts
 
-A request that is settled before its group goes out leaves its place free, unless groups are `whole`; under `wait` and
-`deadline` it counts as one of the `size` arrivals either way. Sources: `wait` is the rule of Narra et al., "Collage
+A request that is settled before its group is sent leaves its place free, unless groups are `whole`. Under `wait` and
+`deadline` it counts as one of the `size` arrivals in any case. Sources: `wait` is the rule of Narra et al., "Collage
 Inference", arXiv 1904.12222, and of Kosaian et al., "Parity Models", SOSP 2019; `idle` and `auto` are ours.
 """
 
@@ -26,11 +26,11 @@ from collagebench.schemes.protocol import Action, Request, Wake
 
 Flush = Literal["wait", "idle", "deadline", "auto"]
 DEADLINE: Final = 0.1
-"""Seconds from a group's first arrival until it goes out under `deadline`, unless told otherwise."""
+"""Default of `flush_after` under `deadline`, in seconds."""
 
 
 class Groups:
-    """The requests that wait to be grouped; `send(members, now)` says what to do with each group that goes out."""
+    """The requests that wait for a group; `send(members, now)` returns the actions that send a group."""
 
     def __init__(
         self,
@@ -41,10 +41,18 @@ class Groups:
         twice: bool = False,
         whole: bool = False,
     ) -> None:
-        """`twice` says whether a request may be in two groups, which `auto` needs, and `whole` whether one that is
-        settled before its group goes out stays in it (under `wait` and `deadline`).
+        """Create an empty collection.
 
-        Raises UsageError for an unknown policy or a `flush_after` that makes no sense (in seconds).
+        Args:
+            size: the largest number of requests in a group.
+            flush: the policy.
+            flush_after: seconds, see above; None for the policy's default.
+            send: called with the members of a group and the time.
+            twice: whether a request may be in two groups; `auto` needs it.
+            whole: whether a request that is settled before its group is sent stays in it (under `wait` and `deadline`).
+
+        Raises:
+            UsageError: the policy is unknown, needs `twice`, or does not go with `flush_after`.
         """
         if flush == "auto" and not twice:
             raise UsageError("--flush auto puts requests into two groups, which only collage and backup can: use idle")
@@ -59,26 +67,27 @@ class Groups:
         self.flush_after = flush_after if flush_after is not None else (DEADLINE if flush == "deadline" else 0.0)
         self._send = send
         self._waiting: dict[int, Request] = {}
-        """Requests that are in no group, oldest first, by id: open ones, and where groups are whole settled ones."""
+        """Requests that were in no group yet, oldest first, by id: open ones, and settled ones if groups are whole."""
         self._out: dict[int, Request] = {}
         """Open requests whose first group is out and has not replied, oldest first, by id (auto)."""
         self._group = 0
-        """Number of the group that is being gathered (wait and deadline), and how many have arrived for it."""
+        """Number of the group that is being gathered (wait and deadline)."""
         self._arrived = 0
+        """How many requests have arrived for that group."""
         self._ripe_at: float | None = None
-        """When the oldest waiting request will be old enough (idle), if a Wake was asked for."""
+        """The time of the last Wake for when the oldest waiting request is old enough (idle)."""
 
     @property
     def on_idle(self) -> bool:
-        """Whether groups go out when a worker for them is idle."""
+        """Whether a group is sent when a worker for it is idle."""
         return self.flush in ("idle", "auto")
 
     def __contains__(self, request: Request) -> bool:
-        """Whether the request's group has still to go out."""
+        """Return whether the request waits for its group to be sent."""
         return request.id in self._waiting
 
     def arrived(self, request: Request, now: float) -> list[Action]:
-        """A request has come in."""
+        """Add a request; send the group that it completes, or ask for the deadline of the group that it begins."""
         self._waiting[request.id] = request
         if self.on_idle:
             return []
@@ -90,18 +99,18 @@ class Groups:
         return []
 
     def settled(self, request: Request) -> None:
-        """A request needs no group any more: it leaves its place, if it still waits, unless groups are whole."""
+        """Remove a settled request; if groups are whole, it stays in the group that is not sent yet."""
         if not self._whole:
             self._waiting.pop(request.id, None)
         self._out.pop(request.id, None)
 
     def returned(self, requests: Sequence[Request]) -> None:
-        """A group has replied or failed: its requests need no second one."""
+        """Note that a group has replied or failed, so that its requests need no second one."""
         for request in requests:
             self._out.pop(request.id, None)
 
     def idle(self, now: float) -> list[Action]:
-        """A worker for groups is idle: give it the oldest waiting requests, if they are old enough."""
+        """A worker for groups is idle: send it the oldest waiting requests, or ask for a Wake for when they are due."""
         if not self.on_idle or not self._waiting:
             return []
         ripe_at = next(iter(self._waiting.values())).arrival + self.flush_after
@@ -113,11 +122,11 @@ class Groups:
         return [Wake(("ripe", None), ripe_at)]
 
     def woke(self, token: Hashable, now: float) -> list[Action]:
-        """The time of a Wake has come: the group's deadline, if it is one of ours and the group has not gone out."""
+        """Send the group that is being gathered if the token is its deadline; other tokens are ignored."""
         return self.finished(now) if token == ("flush", self._group) else []
 
     def finished(self, now: float) -> list[Action]:
-        """Let go of the group that is being gathered, full or not; on idle an idle worker will take it."""
+        """Send the group that is being gathered, full or not; under `idle` and `auto`, an idle worker will take it."""
         if self.on_idle:
             return []
         self._group += 1

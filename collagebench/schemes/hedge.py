@@ -1,17 +1,18 @@
-"""Hedging: a copy goes to another worker when no answer has come after a delay; the first reply answers.
+"""Hedging: a copy is sent to another worker if there is no answer after a delay; the first reply answers.
 
-The delay is fixed or a running percentile of the latencies of requests already answered. That percentile sets itself
-right: a hedged request is answered after the delay whichever copy wins, so the share of requests slower than the delay
-stays the share that it was chosen for. Until 20 latencies are known nothing is hedged; what is still open then has its
-delay from there on. Source: Dean and Barroso, "The Tail at Scale", CACM 56(2), 2013 (deferral to the 95th percentile).
+The delay is fixed, or a running percentile of the latencies of requests already answered. That percentile is stable
+under hedging: a hedged request is answered after the delay whichever copy wins, so the share of requests slower than
+the delay remains the chosen share. Nothing is hedged until 20 latencies are known; requests that are still open then
+have that delay from their arrival. Source: Dean and Barroso, "The Tail at Scale", CACM 56(2), 2013 (deferral to the
+95th percentile).
 
-With a `hedge_budget` b, any n consecutive requests bring at most b x n + 1 copies (see `budget`). A request whose delay
-ends when there is no token still gets its copy if it is open when one comes; each token goes to the request that has
-waited longest. With a `hedge_probability` q, a request is hedged after its delay with probability q; that is SingleR,
-and the function `fit` in `single_r` chooses both numbers.
+With a `hedge_budget` b, any n consecutive requests cause at most b x n + 1 copies (see `budget`). If there is no token
+when a request's delay ends, the request waits for one; each token goes to the open request that has waited longest.
+With a `hedge_probability` q, a request is hedged after its delay with probability q. That is SingleR, and the function
+`fit` in `single_r` chooses both numbers.
 
-When the original *fails*, the copy is sent at once: that is a retry, which replaces work instead of adding to it. It is
-the request's second and last task all the same, and neither budget nor probability has a say in it.
+If the original *fails*, the second task is sent at once. This is a retry, which replaces work instead of adding to it,
+so neither budget nor probability applies to it. It is still the request's second and last task.
 """
 
 from __future__ import annotations
@@ -38,9 +39,9 @@ class Hedge(Scheme):
         self.budget = None if hedge_budget is None else CopyBudget(hedge_budget)
         self.probability = hedge_probability
         self._unhedged: dict[int, Request] = {}
-        """Open requests that have had no second task yet, by id."""
+        """Open requests without a second task, by id."""
         self._due: dict[int, Request] = {}
-        """Those of them whose delay is over and that wait for a token, in that order, by id."""
+        """Those of them that wait for a token, in the order in which their delays ended, by id."""
 
     def allot(self, workers: int) -> dict[str, int]:
         """All workers serve single images; a copy needs a second one."""
@@ -49,7 +50,7 @@ class Hedge(Scheme):
         return {"single": workers}
 
     def arrived(self, request: Request, now: float) -> list[Action]:
-        """Send it to one worker and look again after the delay; its share of a token may pay for another's copy."""
+        """Send the request to one worker, and ask for a Wake after the delay; send a due copy if there is a token."""
         self._unhedged[request.id] = request
         actions: list[Action] = [self._send("single", (request,))]
         if coin(request.id) < self.probability:
@@ -61,7 +62,7 @@ class Hedge(Scheme):
         return actions
 
     def woke(self, token: Hashable, now: float) -> list[Action]:
-        """Still no answer: send the copy."""
+        """Send the copy if there is still no answer, or let the request wait for a token."""
         assert isinstance(token, int)
         request = self._unhedged.get(token)
         if request is None:
@@ -81,7 +82,7 @@ class Hedge(Scheme):
         return self._answer(request, "hedge" if task.attempt else "own", task) + self.delay.overdue(now)
 
     def failed(self, task: Task, reason: str, now: float) -> list[Action]:
-        """Send the copy now if it was not sent yet; give up when both have failed."""
+        """Send the second task now if it was not sent yet; give the request up if both have failed."""
         actions: list[Action] = []
         for request in self._drop(task):
             if request.id in self._unhedged:

@@ -1,16 +1,16 @@
-"""Hedging into idle time: a worker that would have nothing to do takes a copy of the oldest request still open.
+"""Hedging into idle time: a worker that would otherwise be idle takes a copy of the oldest open request.
 
-Requests wait in one queue before all workers, and an idle worker takes the oldest of them; if none waits, it takes a
-copy of the oldest request that has none yet. So a copy never queues and takes no worker from a request that waits: the
-busier the fleet, the fewer copies, without a delay that had to be tuned. A copy in service is not interrupted, though,
-and may delay the next arrival by the rest of it; `hedge_delay` keeps younger requests from being copied. Each request
-is copied once at most, and sent again at once if its original fails (the one case in which a task may queue at a
-worker). Where no worker is left, requests wait for one to come back. A request that waits for longer than the deadline
-is failed, as it is under schemes that let it queue at a worker. Source: LÆDGE, Primorac, Argyraki and Bugnion,
-"When to Hedge in Interactive Services", NSDI 2021.
+Requests wait in one central queue, and an idle worker takes the oldest of them. If none waits, it takes a copy of the
+oldest open request that has no copy yet. So a copy never queues and takes no worker from a waiting request: a busier
+fleet makes fewer copies, and no delay has to be tuned. But a copy in service is not interrupted, and may delay the next
+arrival by its remaining time; `hedge_delay` is the age below which a request is not copied. Each request is copied at
+most once, and is sent again at once if its original fails (only then can a task queue at a worker). If no worker is
+left, requests wait for one to come back. A request that waits in the queue for longer than the deadline fails, like one
+that queues at a worker under other schemes. Source: LÆDGE, Primorac, Argyraki and Bugnion, "When to Hedge in
+Interactive Services", NSDI 2021.
 
-All other schemes send a request to a worker at once. With `hedge_queue` "workers" this one does so too: then a request
-that queues at a worker while another is idle is copied like any other, and requests may wait behind copies.
+All other schemes send a request to a worker at once. With `hedge_queue` "workers" this scheme does so, too. Then a
+request that queues at a worker may be copied to an idle one, and requests may wait behind copies.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from collagebench.schemes.hedge import Hedge
 from collagebench.schemes.protocol import Action, Fail, Request, Send, Wake
 
 OVERDUE = "overdue"
-"""What the scheme is woken with when the oldest request of the queue has reached its deadline."""
+"""The token of the Wake for when the oldest request of the queue reaches its deadline."""
 
 
 class HedgeIdle(Hedge):
@@ -36,19 +36,19 @@ class HedgeIdle(Hedge):
         self.hedge_queue = hedge_queue
         self.idle_role = "single"
         self._queue: dict[int, Request] = {}
-        """Requests that no worker has been sent yet, oldest first, by id."""
+        """Requests in the central queue, oldest first, by id."""
         self._ripe_at: float | None = None
-        """The time of the last Wake for a copy that was asked for."""
+        """The time of the last Wake that was asked for because a copy will be due."""
         self._watched = False
-        """Whether a Wake has been asked for because of the deadline of a request in the queue."""
+        """Whether a Wake is pending for the deadline of a request in the queue."""
 
     def arrived(self, request: Request, now: float) -> list[Action]:
-        """Let it queue, or send it to one worker; both an idle worker and a copy are a matter of `idle`."""
+        """Put the request into the queue, or send it to one worker; `idle` does the rest."""
         self._queue[request.id] = request
         return self._watch() if self.hedge_queue == "central" else [self._first(request)]
 
     def idle(self, role: str, now: float) -> list[Action]:
-        """A worker is idle: send it the oldest request that waits, or a copy, or come back when one is old enough."""
+        """A worker is idle: send it the oldest waiting request or a copy, or ask for a Wake for when a copy is due."""
         if self._queue:
             return [self._first(next(iter(self._queue.values())))]
         delay = self.delay.seconds
@@ -64,7 +64,7 @@ class HedgeIdle(Hedge):
         return [Wake(None, ripe_at)]
 
     def woke(self, token: Hashable, now: float) -> list[Action]:
-        """The oldest request may be old enough for a copy, of which `idle` is asked after every event, or too old."""
+        """Fail the requests that are past their deadline; a copy that is due is sent by `idle`, called after this."""
         if token != OVERDUE:
             return []
         overdue = [request for request in self._queue.values() if request.arrival + self.deadline <= now]
@@ -74,7 +74,7 @@ class HedgeIdle(Hedge):
         return [*(Fail(request, "deadline") for request in overdue), *self._watch()]
 
     def _watch(self) -> list[Action]:
-        """Ask to be woken at the deadline of the oldest request in the queue, unless one of the past asks already."""
+        """Ask for a Wake at the deadline of the oldest request in the queue, unless one is pending."""
         if self._watched or not self._queue or self.deadline == math.inf:
             return []
         self._watched = True

@@ -1,20 +1,20 @@
-"""Parity models (ParM): one more task for k requests, from which any one of their answers can be worked out.
+"""Parity models (ParM): one more task for k requests, from which any one of their answers can be reconstructed.
 
-Every request goes to one worker as usual. Groups of up to `parity_k` requests go as one parity image to a worker that
-runs the parity model, whose output estimates the sum of the outputs of its images. Once it and the outputs of all other
-requests of the group are in, the one that is missing is the difference: a group bears one loss, and two wait for more.
-With `hold`, an answer worked out like that is used only from `hold` seconds after the request's arrival on.
+Every request goes to one worker as usual. Groups of up to `parity_k` requests go as one parity image to a worker with
+the parity model, whose output estimates the sum of the outputs of its images. When that output and all outputs of the
+group but one are there, the missing one is the difference. So a group tolerates one slow request; if two are slow, both
+wait. With `hold`, a reconstructed answer is used no earlier than `hold` seconds after the request's arrival.
 
-Under `wait` and `deadline` a group is what it is in the paper, consecutive requests, those included that have their
-answer already: their outputs are kept for the others. A group of which all have theirs needs no parity. Under `idle`,
-which is ours, a request that is answered before its group goes out is no part of it; an image that is absent adds
-nothing to the sum, and the output of a parity of one image is the answer by itself.
+Under `wait` and `deadline` a group is k consecutive requests, as in the paper. That includes requests that are already
+answered; their outputs are kept for the others. If all requests of a group are answered, no parity is sent. Under
+`idle`, which is ours, a request that is answered before its group is sent is left out. An absent image adds nothing to
+the sum, and the output of a parity of one image is the answer itself.
 
-Of the requests of a group whose own tasks have all failed, the parity stands in for one (for none, if it has failed
-itself); the others are sent again, three times in all.
+If the own tasks of some requests of a group have all failed, the parity replaces one of them (none, if the parity has
+failed itself). The others are sent again, up to three times in all.
 
 Source: Kosaian, Rashmi and Venkataraman, "Parity Models: Erasure-Coded Resilience for Prediction Serving Systems", SOSP
-2019. Their groups are k consecutive queries (`wait`); they give m singles m / k parity workers, as is done here.
+2019. Their groups are k consecutive queries (`wait`). As here, they use m / k parity workers for m singles.
 """
 
 from __future__ import annotations
@@ -36,14 +36,15 @@ from collagebench.schemes.protocol import Action, Keep, Request, Task
 
 @dataclass(slots=True)
 class _Group:
-    """A parity that was sent, and what has come in for it."""
+    """A parity task that was sent, and the replies for its group."""
 
     parity: Task
     replied: bool = False
+    """Whether the parity task has been served."""
     over: bool = False
-    """Nothing can be recovered from it any more: the parity, or one of its requests for good, has failed."""
+    """Whether nothing can be reconstructed any more: the parity task has failed, or a request of the group has."""
     singles: list[Task] = field(default_factory=list)
-    """The single tasks that have answered requests of the group, before it went out or since."""
+    """The single tasks that have answered requests of the group, before or after it was sent."""
 
 
 class Parity(BackedUp):
@@ -72,9 +73,9 @@ class Parity(BackedUp):
         self.parity_code = parity_code
         self.parity_workers = parity_workers
         self._group_of: dict[int, _Group] = {}
-        """The group of each open request whose group has gone out, by the request's id."""
+        """The group of each open request whose group was sent, by the request's id."""
         self._early: dict[int, Task] = {}
-        """The single that has answered a request whose group has still to go out, by the request's id."""
+        """The single that has answered a request before its group is sent, by the request's id."""
 
     def allot(self, workers: int) -> dict[str, int]:
         """Give `parity_workers` of them to the parity model: by default one for every k singles, at least one."""
@@ -85,14 +86,14 @@ class Parity(BackedUp):
         return {"k": self.parity_k, "code": self.parity_code} if role == "parity" else {}
 
     def encode(self, task: Task, images: Sequence[NDArray[np.uint8]], shape: tuple[int, int, int]) -> NDArray[Any]:
-        """Make the parity of a group's images: float32 for addition, uint8 for concatenation."""
+        """Return the parity of a group's images [1, *shape]: float32 for addition, uint8 for concatenation."""
         if task.role != "parity":
             return np.array(images)
         parity = add(images) if self.parity_code == "addition" else concatenate(images, self.parity_k)
         return parity[np.newaxis]
 
     def decode(self, request: Request, replies: Sequence[tuple[Task, NDArray[np.float32]]]) -> NDArray[np.float32]:
-        """Take the others' outputs from the parity's; a single's output is the answer itself."""
+        """Subtract the singles' outputs from the parity's; a single's output is the answer itself."""
         (task, outputs), *others = replies
         if task.role != "parity":
             return super().decode(request, replies)
@@ -114,7 +115,7 @@ class Parity(BackedUp):
         return [send, *keeps, *self._send_lost_again(group, "lost")]
 
     def _single_replied(self, task: Task, now: float) -> list[Action]:
-        """Answer its request, and keep it for the others of its group."""
+        """Answer the task's request, and keep the reply for the other requests of its group."""
         (request,) = task.requests
         group = self._group_of.get(request.id)
         waits = group is None and self._open(request)
@@ -152,7 +153,7 @@ class Parity(BackedUp):
         return self._send_lost_again(group, reason)
 
     def _recover(self, group: _Group, now: float) -> list[Action]:
-        """Work out the last answer that is missing, if everything else is in."""
+        """Reconstruct the last missing answer, if all other outputs of the group are there."""
         if group.over or not group.replied or len(group.singles) < len(group.parity.requests) - 1:
             return []
         return [
@@ -162,7 +163,7 @@ class Parity(BackedUp):
         ]
 
     def _send_lost_again(self, group: _Group, reason: str) -> list[Action]:
-        """Send the requests again that have no single left, except for the one that the parity stands in for."""
+        """Send the requests without a single again, except one that the parity can answer."""
         lost = [request for request in self._open_in(group) if not self._has_single(request)]
         to_send = len(lost) - (0 if group.over else 1)
         lost.sort(key=lambda request: self._singles[request.id])

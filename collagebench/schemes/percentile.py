@@ -1,7 +1,7 @@
-"""A running percentile of the last latencies, and the option that is either seconds or such a percentile.
+"""A running percentile of the last latencies, and delays that are either seconds or such a percentile.
 
-What arrives before a percentile is known has its delay from there on (`Delay`): else it would have none at all, and
-where replies are lost, wait for its deadline.
+Requests that arrive before the percentile is known get that delay once it is known (see `Delay`). Otherwise they would
+have no delay at all, and if a reply were lost, would wait for their deadline.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from collagebench.errors import UsageError
 from collagebench.schemes.protocol import Wake
 
 MINIMUM = 20
-"""Values below which a percentile is not known."""
+"""The number of values without which a percentile is unknown."""
 
 
 class RunningPercentile:
-    """The observed p-th percentile (an order statistic) of the last `window` values; none before MINIMUM of them."""
+    """The observed p-th percentile (an order statistic) of the last `window` values; unknown before MINIMUM values."""
 
     def __init__(self, p: float, window: int = 1000) -> None:
         self.p = p
@@ -27,7 +27,7 @@ class RunningPercentile:
         self._sorted: list[float] = []
 
     def add(self, value: float) -> None:
-        """Take in a value in seconds, in O(window) moves of a short array."""
+        """Add a value in seconds; takes O(window) moves in a short array."""
         if len(self._last) == self._last.maxlen:
             del self._sorted[bisect_left(self._sorted, self._last[0])]
         self._last.append(value)
@@ -36,24 +36,24 @@ class RunningPercentile:
     @property
     def value(self) -> float | None:
         """The percentile in seconds, or None while too few values are known."""
-        # The product may come out a rounding error above a whole number, which must not cost a rank.
+        # A rounding error just above a whole number must not raise the rank by one.
         return self.lowest(max(math.ceil(self.p / 100 * len(self._sorted) * (1 - 1e-12)), 1))
 
     def lowest(self, rank: int) -> float | None:
-        """Return the value of a rank, 1 being the lowest, or None while too few are known; infinite beyond the last."""
+        """Return the value of a rank, from 1 for the lowest; None while too few are known, infinity beyond the last."""
         if len(self._sorted) < MINIMUM:
             return None
         return self._sorted[rank - 1] if rank <= len(self._sorted) else math.inf
 
 
 class Delay:
-    """What passes, in seconds, until a scheme looks at something again: always as long, or a running percentile."""
+    """A delay in seconds after which a scheme acts on a request: fixed, or a running percentile."""
 
     def __init__(self, option: str | float) -> None:
-        """`option` is what `parse_delay` reads; it raises what that raises."""
+        """`option` is as in `parse_delay`, whose errors it raises."""
         self._is = parse_delay(option)
         self._early: list[tuple[Hashable, float]] = []
-        """The tokens whose delay was not known yet, and when it began."""
+        """Tokens for which the delay was not known yet, and the times at which their delays began."""
 
     @property
     def seconds(self) -> float | None:
@@ -61,12 +61,12 @@ class Delay:
         return self._is.value if isinstance(self._is, RunningPercentile) else self._is
 
     def add(self, latency: float) -> None:
-        """Take in a latency, of which the delay may be a percentile."""
+        """Add a latency in seconds; a fixed delay ignores it."""
         if isinstance(self._is, RunningPercentile):
             self._is.add(latency)
 
     def wake(self, token: Hashable, since: float) -> list[Wake]:
-        """Ask for `token` the delay after `since`; if that is not known yet, `overdue` will once it is."""
+        """Return a Wake for `token` at the delay after `since`; if the delay is unknown, `overdue` returns it later."""
         seconds = self.seconds
         if seconds is None:
             self._early.append((token, since))
@@ -74,7 +74,7 @@ class Delay:
         return [Wake(token, since + seconds)]
 
     def overdue(self, now: float) -> list[Wake]:
-        """Ask for what came before the delay was known, once it is."""
+        """Return the Wakes that were put off because the delay was unknown, once it is known."""
         seconds = self.seconds if self._early else None
         if seconds is None:
             return []

@@ -1,8 +1,8 @@
-"""No redundancy: each request goes to one worker, and that is that.
+"""No redundancy: each request goes to one worker.
 
-`none` is the fleet as it was before anybody paid for redundancy; `equal` spends the workers that redundancy would cost
-on more plain replicas behind the same router, which is the fair baseline (ParM, SOSP 2019, compares with it). They
-differ only where `spare` workers are kept out of `none`.
+`none` is the fleet before redundancy. `equal` uses the workers that redundancy would cost for plain requests behind the
+same router; this is the fair baseline, with which ParM (SOSP 2019) compares. They differ only if `spare` workers are
+left out of `none`.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ class Equal(Scheme):
     """One task a request, on all workers of the budget."""
 
     def arrived(self, request: Request, now: float) -> list[Action]:
-        """Send it to one worker."""
+        """Send the request to one worker."""
         return [self._send("single", (request,))]
 
     def replied(self, task: Task, now: float, missing: Collection[int] = ()) -> list[Action]:
-        """Answer it."""
+        """Answer the request."""
         (request,) = task.requests
         return self._answer(request, "own", task) if self._open(request) else []
 

@@ -1,37 +1,46 @@
-"""What a redundancy scheme is: a state machine that is told events and answers with actions.
+"""The contract between a redundancy scheme and an engine: the scheme receives events and returns actions.
 
-It never sees a socket, a clock, a process or a random generator, so the same object runs on real workers and in
-simulation. An engine tells it:
+A scheme is a state machine. It never sees a socket, a clock, a process or a random generator, so the same object runs
+on real workers and in simulation. An engine calls one method for each event:
 
-    arrived(request, now)            a request has come in
-    replied(task, now, missing)      a worker has served a task (`missing`: ids of requests it holds no answer for)
-    failed(task, reason, now)        a task will never be served: `lost` (its worker died), `deadline`, `refused`
-    idle(role, now)                  after an event, a worker of `idle_role` has nothing to do
+    arrived(request, now)            a request has arrived
+    replied(task, now, missing)      a worker has served a task; it has no answer for requests with ids in `missing`
+    failed(task, reason, now)        a task will never be served: `lost` (its worker died), `crashed` (its worker died
+                                     as planned and will be back), `deadline` or `refused`
+    idle(role, now)                  after all actions, a worker of the scheme's `idle_role` has nothing to do
     woke(token, now)                 the time of a Wake has come
-    begun(task, now)                 as far as the client knows, a worker has begun to serve a task (if `wants_begun`)
-    judged(request, margin, now)     how sure the answer is that the scheme has asked about with a Judge
-    finished(now)                    no more requests will come
+    begun(task, now)                 a worker has begun to serve a task, as far as the client knows (if `wants_begun`)
+    judged(request, margin, now)     how certain the answer is that the scheme asked about with a Judge
+    finished(now)                    no more requests will arrive
 
-and each returns a list of actions, which the engine carries out in order:
+Each method returns a list of actions, which the engine carries out in order:
 
-    Send(task, avoid)                put a task on a worker of its role that holds none of the tasks `avoid`
-    Cancel(task)                     take it back if it still queues; a task in service is never interrupted
-    Answer(request, source, tasks)   the request's one answer comes from these tasks, `decode` says how
-    Keep(task, requests)             the reply of a task just served may help to decode these open requests, or others
-                                     that are still to come (None)
-    Judge(request, tasks)            say how sure the answer from these tasks would be: `judged` follows at once
-    Fail(request, reason)            give the request up
-    Wake(token, at)                  call `woke` at that time
+    Send(task, avoid)                put a task on the least loaded worker of its role that holds none of `avoid`
+    Cancel(task)                     take a task back if it is still queued; a service is never interrupted
+    Answer(request, source, tasks)   answer a request from the replies to these tasks, as `decode` computes it
+    Keep(task, requests)             keep the reply to a task just served: it may help to decode these open requests, or
+                                     later ones (None)
+    Judge(request, tasks)            ask how certain the answer from these replies would be; `judged` follows at once
+    Fail(request, reason)            give a request up
+    Wake(token, at)                  call `woke(token)` at that time, or at once if it has passed; never at infinity
 
-Rules: every request is answered or failed exactly once; a task is cancelled when no request needs it any more; a scheme
-is deterministic given its events. Times are seconds on one clock whose zero means nothing.
+The rules:
 
-Besides, a scheme knows what its tasks mean: `encode` makes a task's input from its images, `decode` a request's answer
-from the outputs of tasks. Both are pure; an engine calls them when it likes, live at once, simulated only for answers
-that were used.
+    - Every request is answered or failed exactly once.
+    - A task is for at least one open request, and is sent once.
+    - Two tasks with the same first request differ in role, attempt or share, on which their slowness depends.
+    - An answer comes from tasks that have been served, or from none if its source is `default`.
+    - A task is cancelled when no request needs it any more.
+    - The same events give the same actions.
 
-The nouns are named tuples: as immutable as frozen dataclasses, and made in a third of the time. A simulation makes
-four for each request, a million times over.
+Times are seconds on one clock, whose zero is arbitrary.
+
+A scheme also defines the content of its tasks: `encode` makes a task's input from images, and `decode` makes a
+request's answer from the outputs of tasks. Both are pure functions. An engine calls them at any time, on another object
+of the class, which receives no events.
+
+Requests, tasks and actions are named tuples. They are as immutable as frozen dataclasses, but are created in a third of
+the time; a simulation creates four for each of a million requests.
 """
 
 from __future__ import annotations
@@ -53,11 +62,11 @@ class Request(NamedTuple):
     image: int
     """Index of the image in the dataset."""
     arrival: float
-    """When the schedule wants it to arrive."""
+    """Its arrival time in the schedule."""
 
 
 class Task(NamedTuple):
-    """A piece of work for one worker: one request, or a group of them in the order of their cells."""
+    """A unit of work for one worker: one request, or a group of requests in the order of their cells."""
 
     id: int
     role: str
@@ -66,7 +75,7 @@ class Task(NamedTuple):
     attempt: int
     """0 for the first task of its role for the request, then 1, 2, …"""
     share: int = 0
-    """Which of the coded inputs that its group was encoded into it carries."""
+    """The index of its input among the coded inputs of its group; 0 if there is only one."""
 
 
 class Send(NamedTuple):
@@ -74,17 +83,17 @@ class Send(NamedTuple):
 
     task: Task
     avoid: tuple[Task, ...] = ()
-    """Tasks whose workers must not get this one."""
+    """Tasks whose workers must not get this task."""
 
 
 class Cancel(NamedTuple):
-    """Nobody needs `task` any more: take it back if its service has not begun."""
+    """Take `task` back, because no request needs it any more; a service that has begun goes on."""
 
     task: Task
 
 
 class Answer(NamedTuple):
-    """`request` is answered by the replies of `tasks`; by the most frequent class if there are none."""
+    """Answer `request` from the replies to `tasks`, or with the most frequent class if there are none."""
 
     request: Request
     source: str
@@ -93,9 +102,9 @@ class Answer(NamedTuple):
 
 
 class Keep(NamedTuple):
-    """The reply of `task`, whose own requests may be settled, is kept until these open `requests` are settled too.
+    """Keep the reply to `task` until these open `requests` are settled, even if the task's own requests are.
 
-    None: it is kept until a further Keep of the same task says for which requests, () for none.
+    None keeps it until a further Keep of the same task names the requests, or releases it with ().
     """
 
     task: Task
@@ -103,14 +112,14 @@ class Keep(NamedTuple):
 
 
 class Judge(NamedTuple):
-    """Look at the answer that the replies of `tasks` would be to `request`, and tell how sure it is."""
+    """Tell how certain the answer to `request` from the replies to `tasks` would be."""
 
     request: Request
     tasks: tuple[Task, ...]
 
 
 class Fail(NamedTuple):
-    """`request` will have no answer."""
+    """Give `request` up: it will have no answer."""
 
     request: Request
     reason: str
@@ -127,45 +136,45 @@ Action = Send | Cancel | Answer | Keep | Judge | Fail | Wake
 
 
 class Scheme:
-    """The base of all schemes: the ledger of which tasks may still answer which request."""
+    """The base class of all schemes, with a ledger of the tasks that may still answer each request."""
 
     idle_role: str | None = None
-    """The role whose idle workers the scheme wants to hear about."""
+    """The role about whose idle workers the engine calls `idle`; None for never."""
     wants_begun = False
-    """Whether the scheme wants to hear when a task's service begins."""
+    """Whether the engine calls `begun`."""
     judges: str | None = None
-    """The role whose replies the scheme asks about with a Judge."""
+    """The role of the tasks that the scheme names in a Judge; None if it uses none."""
     deadline = math.inf
-    """Seconds after which the engine, which sets this, gives up a task; a request that the scheme itself keeps waiting
-    before it sends a task is for the scheme to fail after as long."""
+    """Seconds after which the engine gives up a task. The engine sets this. A scheme that lets a request wait before it
+    sends a task must fail the request itself after as many seconds."""
     waits = 0.0
-    """Seconds for which the scheme may wait for a Wake to settle a request when no worker has anything in hand; after
-    that, or after the deadline where it is longer, the engine takes it that nothing more is to come."""
+    """Seconds for which the scheme may wait for a Wake that settles a request, while no worker has a task. When no more
+    requests will arrive, the engine ends the run after that time, or after the deadline if that is longer."""
 
     def __init__(self) -> None:
         self._tasks_made = 0
         self._live: dict[int, list[Task]] = {}
-        """For every open request, by id: the tasks that may still answer it."""
+        """The tasks that may still answer each open request, by the request's id."""
 
     def allot(self, workers: int) -> dict[str, int]:
-        """Return how many of `workers` serve each role, raising UsageError when there are too few.
+        """Return how many of `workers` serve each role; raise UsageError if there are too few.
 
-        Every object is asked before its first event, so a scheme may note here how many workers it has.
+        The engine calls this on every object before its first event, so a scheme may note the number of workers here.
         """
         if workers < 1:
             raise UsageError(f"a fleet needs at least 1 worker, not {workers}")
         return {"single": workers}
 
     def arrived(self, request: Request, now: float) -> list[Action]:
-        """A request has come in."""
+        """A request has arrived."""
         raise NotImplementedError
 
     def replied(self, task: Task, now: float, missing: Collection[int] = ()) -> list[Action]:
-        """A worker has served `task`; it holds no answer for the requests whose ids are `missing`."""
+        """A worker has served `task`; its reply has no answer for the requests with ids in `missing`."""
         raise NotImplementedError
 
     def failed(self, task: Task, reason: str, now: float) -> list[Action]:
-        """`task` will never be served."""
+        """`task` will never be served; by default, give up the requests for which no task is left."""
         return [self._fail(request, reason) for request in self._drop(task)]
 
     def idle(self, role: str, now: float) -> list[Action]:
@@ -177,38 +186,39 @@ class Scheme:
         return []
 
     def begun(self, task: Task, now: float) -> list[Action]:
-        """As far as the client knows, a worker has begun to serve `task`."""
+        """A worker has begun to serve `task`, as far as the client knows."""
         return []
 
     def judged(self, request: Request, margin: float, now: float) -> list[Action]:
-        """The score of the answer that was asked about is by `margin` above the second best; -inf: no answer."""
+        """The best score of the judged answer exceeds the second best by `margin`; -inf if there is no answer."""
         return []
 
     def finished(self, now: float) -> list[Action]:
-        """No more requests will come: let go of what was waiting for them."""
+        """No more requests will arrive: send whatever waits for more of them."""
         return []
 
-    # What its tasks mean: pure functions.
+    # The content of tasks: pure functions.
 
     def needs(self, role: str) -> Mapping[str, Any]:
-        """Return what the model of a role must be, besides of that role: `{"grid": 3}`, `{"k": 2, "code": …}`."""
+        """Return the traits that the model of a role must have, such as `{"grid": 3}` or `{"k": 2, "code": …}`."""
         return {}
 
     def batch(self, role: str) -> int:
-        """Return how many inputs the largest task of a role carries."""
+        """Return the number of inputs in the largest task of a role."""
         return 1
 
     def encode(self, task: Task, images: Sequence[NDArray[np.uint8]], shape: tuple[int, int, int]) -> NDArray[Any]:
-        """Return a task's input to its model: uint8 or float32 [batch, *shape].
+        """Return a task's input to its model, [batch, *shape], uint8 or float32 as the model takes it.
 
-        `images` are those of the task's requests, in order, uint8 [height, width, 3]; `shape` is one model input's.
+        `images` are those of the task's requests, in order, uint8 [height, width, 3]; `shape` is that of one input.
         """
         return np.array(images)
 
     def decode(self, request: Request, replies: Sequence[tuple[Task, NDArray[np.float32]]]) -> NDArray[np.float32]:
-        """Return the score of each class for a request, float32 [classes]: its answer is the highest.
+        """Return the score of each class for a request, float32 [classes]; the class with the highest is its answer.
 
-        `replies` are an Answer's tasks, in order, with their outputs, float32 [rows, classes]. All NaN: no answer.
+        `replies` are the tasks of an Answer, in order, with their outputs, float32 [rows, classes]. Scores that are not
+        all finite mean that there is no answer.
         """
         ((task, outputs),) = replies
         scores: NDArray[np.float32] = outputs[task.requests.index(request)]
@@ -217,7 +227,7 @@ class Scheme:
     # The ledger, for subclasses.
 
     def _open(self, request: Request) -> bool:
-        """Whether the request still waits for its answer."""
+        """Return whether the request still waits for its answer."""
         return request.id in self._live
 
     def _send(
@@ -231,15 +241,15 @@ class Scheme:
         return Send(task, tuple(avoid))
 
     def _answer(self, request: Request, source: str, *tasks: Task) -> list[Action]:
-        """Answer an open request from `tasks` and cancel what nobody needs after that."""
+        """Answer an open request from `tasks`, and cancel the tasks that no request needs any more."""
         return [Answer(request, source, tasks), *self._settle(request, tasks)]
 
     def _give_up(self, request: Request, reason: str) -> list[Action]:
-        """Fail an open request that tasks may be left for, and cancel what nobody needs after that."""
+        """Fail an open request, and cancel the tasks that no request needs any more."""
         return [Fail(request, reason), *self._settle(request)]
 
     def _settle(self, request: Request, used: Sequence[Task] = ()) -> list[Action]:
-        """Strike out a request and cancel its tasks, but those `used` and those that another open request needs."""
+        """Remove a request from the ledger; cancel its tasks, except those `used` or needed by another open request."""
         rivals = self._live.pop(request.id)
         return [
             Cancel(rival)
@@ -248,7 +258,7 @@ class Scheme:
         ]
 
     def _drop(self, task: Task) -> list[Request]:
-        """Strike out a task that will give no (more) answers; return the open requests that no task is left for."""
+        """Remove a task that will not answer any more; return its open requests for which no task is left."""
         orphans = []
         for request in task.requests:
             tasks = self._live.get(request.id)
@@ -259,6 +269,6 @@ class Scheme:
         return orphans
 
     def _fail(self, request: Request, reason: str) -> Fail:
-        """Fail an open request that no task is left for."""
+        """Fail an open request for which no task is left."""
         del self._live[request.id]
         return Fail(request, reason)

@@ -1,11 +1,11 @@
-"""Reissue: a task without an answer after a timeout is given up, and the request is sent to another worker.
+"""Reissue: a task without a reply after a timeout is given up, and its request is sent to another worker.
 
-There is no race: the late reply is ignored, so the work already done for it is lost, and nobody is ever served twice on
-purpose. That is the timeout and retry of every remote procedure call, the plainest remedy and the baseline of hedging.
-The timeout is fixed or a running percentile of the latencies, as in `hedge`; the last attempt has none, so that a slow
-fleet is not sent the same request for ever. A task that fails counts as an attempt. Until 20 latencies are known there
-is no percentile, and a task that is still out then has its timeout from there on. Source: Dean and Barroso, "The Tail
-at Scale", CACM 56(2), 2013, which sets hedging against it.
+There is no race: a late reply is ignored, and the work done for it is lost. This is the timeout and retry of every
+remote procedure call, and the baseline of hedging. The timeout is fixed, or a running percentile of the latencies, as
+in `hedge`. The last attempt has no timeout, so that a slow fleet does not get the same request again and again. A
+failed task counts as an attempt. The percentile is unknown until 20 latencies are; tasks that are still out then have
+that timeout from the time they were sent. Source: Dean and Barroso, "The Tail at Scale", CACM 56(2), 2013, which
+compares hedging with it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Reissue(Scheme):
         self.timeout = Delay(reissue_after)
         self.retries = retries
         self._anywhere: set[int] = set()
-        """Tasks that no worker was to be avoided for any more."""
+        """Ids of tasks that were sent without avoiding any worker, because no other worker was up."""
 
     def allot(self, workers: int) -> dict[str, int]:
         """All workers serve single images; a retry needs a second one."""
@@ -36,20 +36,20 @@ class Reissue(Scheme):
         return {"single": workers}
 
     def arrived(self, request: Request, now: float) -> list[Action]:
-        """Send it to one worker and look again after the timeout."""
+        """Send the request to one worker, and ask for a Wake after the timeout."""
         return self._try(request, 0, now)
 
     def woke(self, token: Hashable, now: float) -> list[Action]:
-        """Still no answer to this attempt: give it up and send the next."""
+        """If this attempt has no reply yet, give it up and send the next one."""
         assert isinstance(token, Task)
         actions: list[Action] = []
         for request in self._drop(token):
-            # The next is sent first: it must keep away from the slow worker while that is known.
+            # The next one is sent before the cancel, because the worker to avoid is unknown after it.
             actions += [*self._try(request, token.attempt + 1, now, token), Cancel(token)]
         return actions
 
     def replied(self, task: Task, now: float, missing: Collection[int] = ()) -> list[Action]:
-        """Answer it, unless the task was given up."""
+        """Answer the request, unless the task was given up."""
         (request,) = task.requests
         if task not in self._live.get(request.id, ()):
             return []
@@ -61,7 +61,7 @@ class Reissue(Scheme):
         actions: list[Action] = []
         for request in self._drop(task):
             if reason == "refused" and task.attempt and task.id not in self._anywhere:
-                # No other worker is up: the slow one is better than none.
+                # No other worker is up, and the slow one is better than none.
                 again = self._try(request, task.attempt, now)
                 self._anywhere.update(action.task.id for action in again if isinstance(action, Send))
                 actions += again

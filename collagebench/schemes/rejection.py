@@ -1,10 +1,10 @@
-"""The reject option: a less accurate model's least sure answers are not used where a better one is still to come.
+"""The reject option: the least certain answers of a less accurate model are not used if a better one can still come.
 
-How sure an answer is, is its margin: by how much the best class's score exceeds the second best's. What is rejected
-is a share of all requests, not of the answers, so that a percentile of the latencies that is further from 1 than this
-share is left alone, however many requests are late. Sources: Chow, "On optimum recognition error and reject
+The certainty of an answer is its margin: the score of the best class minus that of the second best. The rejected share
+is one of all requests, not of the model's answers. So a percentile of the latencies that is further from 1 than this
+share is not affected, however many requests are late. Sources: Chow, "On optimum recognition error and reject
 tradeoff", IEEE Transactions on Information Theory 16(1), 1970, for rejecting; Scheffer, Decomain and Wrobel, "Active
-hidden Markov models for information extraction", IDA 2001, for margins. That the share adapts is ours.
+hidden Markov models for information extraction", IDA 2001, for margins. The adaptive share is ours.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from collagebench.errors import UsageError
 from collagebench.schemes.percentile import RunningPercentile
 
 WINDOW = 1000
-"""Answers by whose margins the next one is judged."""
+"""The number of previous answers with which an answer is compared."""
 
 
 class Rejection:
-    """Rejects of the answers it is shown the least sure ones, as many as are `share` of all requests.
+    """Rejects the answers with the smallest margins, as many as make `share` of all requests.
 
-    It uses the first twenty, by which nothing can be told yet.
+    The first twenty answers are never rejected, because there are too few to compare with.
     """
 
     def __init__(self, share: float) -> None:
@@ -32,18 +32,18 @@ class Rejection:
         self._arrived = 0
         self._carried = 0.0
         self._arrived_by: deque[int] = deque(maxlen=WINDOW)
-        """How many requests had arrived when each of those answers was judged."""
+        """The number of requests that had arrived when each of the last WINDOW answers was judged."""
 
     def arrived(self) -> None:
-        """A request has come in."""
+        """Count a request that has arrived."""
         self._arrived += 1
 
     def rejects(self, margin: float) -> bool:
-        """Whether an answer of this margin, a finite number or inf, is not to be used."""
+        """Return whether to reject an answer with this margin, a finite number or inf, and remember the margin."""
         known = len(self._arrived_by)
         requests = self._arrived - self._arrived_by[0] if known else 0
-        # The next is among the `rank` lowest of known + 1 with a chance of rank / (known + 1). What rounding leaves
-        # is carried over, so that a share of less than one of those that are known is neither lost nor made one.
+        # The new answer is among the `rank` lowest of known + 1 with probability rank / (known + 1). The remainder of
+        # the rounding is carried over, so that a share below one answer in the window is neither lost nor rounded up.
         wanted = self.share * requests / max(known, 1) * (known + 1) + self._carried
         rank = int(wanted)
         self._carried = wanted - rank

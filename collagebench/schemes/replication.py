@@ -1,7 +1,7 @@
 """Replication: every request goes to r distinct workers at once, the first reply answers it, the others are cancelled.
 
-A replica that still queues is taken back; one in service runs on and is wasted. Source: Dean and Barroso, "The Tail at
-Scale", CACM 56(2), 2013; Vulimiri et al., "Low Latency via Redundancy", CoNEXT 2013.
+A replica that is still queued is taken back; one in service runs to its end and is wasted. Source: Dean and Barroso,
+"The Tail at Scale", CACM 56(2), 2013; Vulimiri et al., "Low Latency via Redundancy", CoNEXT 2013.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Replication(Scheme):
         return {"single": workers}
 
     def arrived(self, request: Request, now: float) -> list[Action]:
-        """Send it to `replicas` distinct workers."""
+        """Send the request to `replicas` distinct workers."""
         sends: list[Send] = []
         for attempt in range(self.replicas):
             sends.append(self._send("single", (request,), attempt, [send.task for send in sends]))

@@ -1,17 +1,16 @@
-"""Tied requests: a request queues at two workers, and the one that begins it first has the other's taken back.
+"""Tied requests: a request queues at two workers, and when one of them begins it, the task at the other is cancelled.
 
-What makes services slow is mostly the queue, and nobody knows beforehand which queue is the faster; so both are tried,
-and the work is done once. Source: Dean and Barroso, "The Tail at Scale", CACM 56(2), 2013. Slowness in service itself
-is not covered: of a tied pair only one is ever served.
+Services are slow mostly because of queues, and nobody knows beforehand which queue will move faster. So the request
+waits in two, and the work is done once. This does not help against slowness in service itself, because only one task of
+a pair is served. Source: Dean and Barroso, "The Tail at Scale", CACM 56(2), 2013.
 
-There the workers tell one another. Here the client does it, when it learns that a service has begun: a worker need
-know nothing of any other, which works on every fleet, and costs a window of about one message each way in which both
-may run. (Workers that told one another would need one message less, but each other's addresses.) A request whose first
-task begins at once, on an idle worker, gets no second: that is sent only when the first is found not to have begun. So
-when messages are instant, no pair ever runs twice.
+In that source the workers tell one another. Here the client cancels the other task when it learns that a service has
+begun. So a worker needs to know no other, and this works on every fleet, but both tasks may run for about one message
+each way. (Workers that told one another would need one message less, but also each other's addresses.) A request whose
+first task begins at once, on an idle worker, gets no second task: that is sent only if the first has not begun. So no
+pair is ever served twice if messages are instant.
 
-When no task of a pair is left because the one that began has failed, the request is tied anew, `PAIRS_AT_MOST` times
-in all.
+If the task that began fails, no task of its pair is left, and the request is tied again, `PAIRS_AT_MOST` times in all.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ class Tied(Scheme):
     def __init__(self) -> None:
         super().__init__()
         self._waiting: dict[int, Request] = {}
-        """Open requests with a pair that has not begun, by id."""
+        """Open requests of whose pair no task has begun, by id."""
 
     def allot(self, workers: int) -> dict[str, int]:
         """All workers serve single images; a pair needs two."""
@@ -41,11 +40,11 @@ class Tied(Scheme):
         return {"single": workers}
 
     def arrived(self, request: Request, now: float) -> list[Action]:
-        """Send the first task, and find out whether it begins at once."""
+        """Send the first task, and ask for an immediate Wake to see whether it has begun."""
         return self._tie(request, 0, now)
 
     def woke(self, token: Hashable, now: float) -> list[Action]:
-        """The first task has not begun, as it seems: send the second."""
+        """Send the second task if the first has not begun, as far as is known."""
         assert isinstance(token, Task)
         (request,) = token.requests
         if request.id not in self._waiting or token not in self._live[request.id]:
@@ -53,7 +52,7 @@ class Tied(Scheme):
         return [self._send("single", (request,), token.attempt + 1, (token,))]
 
     def begun(self, task: Task, now: float) -> list[Action]:
-        """Take the other one back."""
+        """Cancel the other task of the pair."""
         (request,) = task.requests
         if request.id not in self._waiting or task not in self._live[request.id]:
             return []
@@ -64,7 +63,7 @@ class Tied(Scheme):
         return [Cancel(peer) for peer in peers]
 
     def replied(self, task: Task, now: float, missing: Collection[int] = ()) -> list[Action]:
-        """Answer it."""
+        """Answer the request."""
         (request,) = task.requests
         if not self._open(request):
             return []
@@ -72,7 +71,7 @@ class Tied(Scheme):
         return self._answer(request, ("own", "replica", "resent", "resent")[task.attempt], task)
 
     def failed(self, task: Task, reason: str, now: float) -> list[Action]:
-        """Leave it to the other task; if there is none, tie the request anew or give it up."""
+        """Leave the request to the other task; if there is none, tie it again or give it up."""
         actions: list[Action] = []
         for request in self._drop(task):
             pair = task.attempt // 2 + 1
