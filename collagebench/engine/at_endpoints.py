@@ -1,7 +1,7 @@
-"""What an inference takes at servers that already run: asked of them, since this machine says nothing about it.
+"""Inference times at servers that already run, measured there, because this machine cannot tell them.
 
-The plan of a run needs it for the rate that a utilisation makes, and for when a task should be done. The way to the
-server and back is part of it, as it is part of the time for which a slot is taken.
+The plan of a run needs them to turn a utilisation into a rate, and to estimate when a task should be done. They include
+the round trip to the server, because a task occupies a slot for that time, too.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from collagebench.fleet.endpoint import endpoint_fleet, times
 
 
 def inference_times(config: Config, token: Token | None) -> Mapping[tuple[str, int], float]:
-    """Return the seconds of one inference of all models that the config needs, by name and size of the batch.
+    """Return the seconds of one inference of each model that the config needs, by model name and batch size.
 
     Raises:
         CollagebenchError: a server cannot be reached, or does not serve what is needed.

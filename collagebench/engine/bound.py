@@ -1,6 +1,6 @@
-"""The bound: how fast the same fleet would answer the same arrivals if it had no stragglers and no redundancy.
+"""The bound: the latencies of the same fleet and arrivals without stragglers and without redundancy.
 
-It is simulated, for real workers as well, and labelled so.
+It is always simulated, even for real workers, and labelled so.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from collagebench.stragglers.service import service_time
 
 
 def bound(plan: Plan, advance: Callable[[int], None]) -> dict[str, Any] | None:
-    """Return the latencies, in seconds, on a fleet without stragglers; None when there is no straggler to take away."""
+    """Return statistics of the latencies, in seconds, without stragglers; None if the fleet has no stragglers."""
     calm = plan.stragglers.without()
     if calm is None:
         return None
@@ -46,13 +46,13 @@ def bound(plan: Plan, advance: Callable[[int], None]) -> dict[str, Any] | None:
     times = np.quantile(latencies, shares, method="inverted_cdf")
     curve = [[float(share), float(seconds)] for share, seconds in zip(shares, times, strict=True)]
     mean = float(np.mean(latencies))
-    spread = {"mean": mean, "std": float(np.std(latencies)) if np.isfinite(mean) else mean}  # as some have failed
+    spread = {"mean": mean, "std": float(np.std(latencies)) if np.isfinite(mean) else mean}  # infinite: some failed
     facts = {**spread, "requests": len(latencies), "source": "simulated"}
     return {**quantiles, **facts, "curve": curve}
 
 
 def with_deadlines(plan: Plan, variant: Variant, run: int, advance: Callable[[int], None]) -> NDArray[np.float64]:
-    """Return the latency of each request of one run in seconds, infinite for those that miss their deadline."""
+    """Return the latency of each request of one run in seconds; infinite for those that miss their deadline."""
     listener = Latencies(plan.config.requests)
     conduct, compute = conductor_of(plan, variant, run, listener), plan.compute_of(variant)
     simulate_cell(conduct, plan.requests(run), compute, plan.config.deadline, advance)
@@ -62,16 +62,16 @@ def with_deadlines(plan: Plan, variant: Variant, run: int, advance: Callable[[in
 def without_deadlines(
     plan: Plan, variant: Variant, run: int, advance: Callable[[int], None]
 ) -> NDArray[np.float64] | None:
-    """Return what `with_deadlines` does, in less than half the time, or None if some task might miss its deadline.
+    """Return the same as `with_deadlines` in less than half the time, or None if a task might miss its deadline.
 
-    If none does, nothing is decided but which worker gets a request: no scheme has to be asked. Every simulation has a
-    bound, and in the general engine it took as long as a scheme.
+    If no deadline is near, the only decision is which worker gets a request, so no scheme has to be asked. This matters
+    because every simulation has a bound, which in the general engine takes as long as a scheme.
     """
     router, tie, compute = Router(variant.workers), plan.ties(run), plan.compute_of(variant)
     draw, mode = plan.stragglers.draw, plan.stragglers.mode
     latencies = [0.0] * plan.config.requests
     ends: list[tuple[float, int, Job]] = []
-    """The jobs in service as a heap: when each ends, the order in which they have begun, and the job."""
+    """The jobs in service, as a heap: the end of each service, the order in which they began, and the job."""
     order = count()
 
     def begin(job: Job, now: float) -> None:
@@ -106,20 +106,20 @@ def without_deadlines(
 
 
 class Latencies:
-    """A listener that keeps each request's latency in seconds, by its id; infinite where it failed."""
+    """A listener that keeps each request's latency in seconds, by its id; infinite if the request failed."""
 
     def __init__(self, requests: int) -> None:
         self.values = np.full(requests, np.inf)
 
     def sent(self, job: Job) -> None:
-        """Nothing is kept of it."""
+        """Do nothing."""
 
     def answered(self, request: Request, source: str, jobs: Sequence[Job], now: float) -> None:
         """Keep the latency."""
         self.values[request.id] = now - request.arrival
 
     def failed(self, request: Request, reason: str) -> None:
-        """It stays infinite."""
+        """Do nothing: the latency stays infinite."""
 
     def ended(self, job: Job, now: float) -> None:
-        """Nothing is kept of it."""
+        """Do nothing."""

@@ -1,6 +1,7 @@
-"""What the cells of an experiment are made of, whoever runs them: the order, a conductor, a recorder.
+"""The parts of a cell that both engines use: the order of cells, the conductor and the recorder.
 
-Every run meets every scheme once, in an order of its own, so that heat, caches and a machine's moods fall on all alike.
+A cell is one scheme in one run. Every run has every scheme once, in a random order of its own, so that no scheme
+systematically gets a hotter machine or warmer caches.
 """
 
 from __future__ import annotations
@@ -26,54 +27,54 @@ from collagebench.stragglers.service import service_time
 
 
 class Progress:
-    """Somebody who is told how far an experiment is; this one looks away."""
+    """The interface for progress reports of an experiment; this base class ignores them."""
 
     def stage(self, text: str) -> None:
-        """Something takes a moment that is not counted in requests."""
+        """A step begins that is not counted in requests; `text` names it."""
 
     def show(self, text: str) -> None:
-        """The user should see this and keep seeing it: a table, a warning."""
+        """Show a text that the user should keep seeing, such as a table or a warning."""
 
     def begin(self, requests: int, schemes: tuple[str, ...], runs: int) -> None:
-        """So many requests will arrive, over all cells of these schemes in so many runs."""
+        """Cells begin: `requests` will arrive in all of them together."""
 
     def workers(self, count: int) -> None:
-        """So many real workers are up."""
+        """`count` real workers are up."""
 
     def lost(self, worker: int) -> None:
-        """One of them is gone."""
+        """A worker was lost."""
 
     def cell(self, scheme: str, run: int) -> None:
         """A cell begins."""
 
     def watch(self, listener: Listener, scheme: str, warmup: int, slow_above: float) -> Listener:
-        """Return the listener of a cell, or one in its place that counts what it hears before it passes it on.
+        """Return the listener of a cell, or a wrapper that also counts what the listener receives.
 
-        Requests below the number `warmup` are not counted; a task of more than `slow_above` seconds straggles.
+        Requests with numbers below `warmup` are not counted; a task straggles if it takes more than `slow_above` s.
         """
         return listener
 
     def advance(self, requests: int) -> None:
-        """So many more have arrived."""
+        """`requests` more have arrived."""
 
 
 def in_order(plan: Plan, done: Collection[tuple[str, int]] = ()) -> list[tuple[int, int, Variant]]:
-    """Return place, run and variant of each cell in the order of execution, without those that are `done`.
+    """Return place, run and variant of each cell in the order of execution, except for the cells in `done`.
 
-    A cell's name is that of its variant and the number of its run.
+    `done` identifies a cell by the name of its variant and the number of its run.
     """
     cells = [(run, variant) for run in range(plan.config.runs) for variant in plan.order(run)]
     return [(place, run, variant) for place, (run, variant) in enumerate(cells) if (variant.name, run) not in done]
 
 
 def begin(plan: Plan, progress: Progress, cells: Sequence[tuple[int, int, Variant]]) -> None:
-    """Tell of the cells that will be run."""
+    """Report the cells that will be run."""
     names = tuple(variant.name for variant in plan.variants)
     progress.begin(plan.config.requests * len(cells), names, plan.config.runs)
 
 
 def watched(plan: Plan, variant: Variant, run: int, listener: Listener, progress: Progress) -> Listener:
-    """Let progress watch a cell that begins."""
+    """Report that a cell begins, and return the listener that `progress` chooses for it."""
     progress.cell(variant.name, run)
     return progress.watch(listener, variant.name, plan.workloads[run].warmup, plan.slow_above)
 
@@ -81,7 +82,7 @@ def watched(plan: Plan, variant: Variant, run: int, listener: Listener, progress
 def conductor_of(
     plan: Plan, variant: Variant, run: int, listener: Listener, judge: Judge = lambda request, jobs: math.inf
 ) -> Callable[[Transport], Conductor]:
-    """Return the function that makes a cell's conductor on a transport."""
+    """Return a function that creates the conductor of a cell on a transport."""
     compute, mode = plan.compute_of(variant), plan.stragglers.mode
 
     def expected(task: Task, draw: float) -> float:
@@ -93,14 +94,14 @@ def conductor_of(
         drops = partial(stragglers.drops, run) if isinstance(stragglers, Erasure) else None
         scheme, router = variant.scheme(), Router(variant.workers)
         scheme.deadline = plan.config.deadline
-        ask(scheme, scheme.allot, plan.config.workers)  # it was asked before, but another object of its class
+        ask(scheme, scheme.allot, plan.config.workers)  # the plan asked another object of the class
         return Conductor(scheme, router, draw, tie, expected, transport, listener, drops, judge, variant.silent)
 
     return conduct
 
 
 def crashes_of(plan: Plan, run: int) -> Iterator[Crash]:
-    """Yield the crashes of all workers in one run, in order of time, for ever; none where the stragglers crash none."""
+    """Yield the crashes of all workers in one run, in order of time, without end; none without `crash` stragglers."""
     stragglers = plan.stragglers
     if isinstance(stragglers, Crashing):
         yield from merge(*(_named(stragglers.crashes(run, worker), worker) for worker in range(plan.config.workers)))
@@ -113,7 +114,7 @@ def _named(crashes: Iterator[tuple[float, float]], worker: int) -> Iterator[Cras
 def recorder_of(
     plan: Plan, writer: RunWriter, variant: Variant, run: int, evaluate: Evaluate | None, chunk: int | None = None
 ) -> Recorder:
-    """Return a cell's recorder; see `Recorder` for `evaluate` and `chunk`."""
+    """Return the recorder of a cell; see `Recorder` for `evaluate` and `chunk`."""
     return Recorder(
         writer,
         variant.name,

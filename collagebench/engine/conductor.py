@@ -1,8 +1,8 @@
-"""The conductor carries out what a scheme decides: the part of a cell that real and simulated fleets share.
+"""The conductor carries out the actions of a scheme, on real and on simulated fleets.
 
-It tells the scheme its events, picks workers through the router, makes the keyed draws, keeps every task's job from
-being sent to its end, and reports each answer, failure and ended task to a listener. How a task travels, how long it
-really takes and what time it is belong to the engine behind `Transport`.
+It calls the scheme's methods for events, picks workers through the router, makes the keyed draws, keeps a job for every
+task from its sending to its end, and reports each answer, failure and ended job to a listener. The engine behind
+`Transport` moves the tasks, takes the time to serve them, and has the clock.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ from collagebench.schemes.faults import brief
 from collagebench.schemes.protocol import Action, Answer, Cancel, Fail, Judge, Keep, Request, Scheme, Send, Task, Wake
 
 ROUNDS = 1000
-"""How often a scheme is told of an idle worker, or may ask about the answer to an open request, at one time, without
-doing anything else."""
+"""The number of `idle` calls without a Send, and of Judges for each open request without an Answer or Fail, that a
+scheme may have at one time; more are an endless loop."""
 
 
 class Transport(Protocol):
-    """What an engine does for a conductor."""
+    """The part of an engine that a conductor calls."""
 
     def send(self, job: Job, ends: float) -> None:
-        """Hand the job to its worker, behind what that has in hand; its service should end at the time `ends`."""
+        """Send the job to its worker, behind the jobs queued there; its service should end at the time `ends`."""
 
     def begin(self, job: Job) -> None:
-        """The job is now the first in its worker's hand."""
+        """The job is now the first in its worker's queue."""
 
     def has_begun(self, job: Job) -> bool:
-        """Whether a job that is not the first in its worker's hand may nevertheless be in service already."""
+        """Return whether a job that is not the first in its worker's queue may already be in service."""
 
     def take_back(self, job: Job) -> None:
         """Take back a job that is not in service; the worker must not serve it."""
@@ -44,23 +44,23 @@ class Transport(Protocol):
 
 
 class Listener(Protocol):
-    """Who hears what became of requests and tasks."""
+    """Receives the outcomes of requests and jobs."""
 
     def sent(self, job: Job) -> None:
         """A job is on its way to its worker."""
 
     def answered(self, request: Request, source: str, jobs: Sequence[Job], now: float) -> None:
-        """A request has its answer, from these jobs, all of them served; from none if it is the default answer."""
+        """A request has its answer, from these jobs, which were all served; from none if it is the default answer."""
 
     def failed(self, request: Request, reason: str) -> None:
         """A request will have no answer."""
 
     def ended(self, job: Job, now: float) -> None:
-        """Nothing more will become of this job; its outcome is decided."""
+        """A job has ended, and its outcome is final."""
 
 
 class Conductor:
-    """One scheme on one fleet during one cell; times in seconds since the cell began."""
+    """One scheme on one fleet during one cell; times are in seconds since the cell began."""
 
     def __init__(
         self,
@@ -75,11 +75,20 @@ class Conductor:
         judge: Callable[[Request, Sequence[Job]], float] = lambda request, jobs: math.inf,
         silent: Collection[str] = (),
     ) -> None:
-        """Pure functions say what will be: `draw(worker, request, attempt, at)` what slowness a task meets if its
-        service begins at time `at`, `tie(request, attempt)` which of equal workers gets it, `expected(task, draw)` how
-        long its service should take, and `drops`, with the arguments of `draw`, whether its reply is lost; None: none.
-        `judge(request, jobs)` says how sure an answer is, as `judged` is told; by default that it is beyond doubt.
-        Where a task is of a role that may be `silent`, it is asked as well whether there is an answer.
+        """Prepare a cell; all functions but `judge` must be pure.
+
+        Args:
+            scheme: a new scheme.
+            router: the workers, without any tasks.
+            draw: `draw(worker, request, attempt, at)` is the straggler model's draw for a task whose service begins at
+                time `at`.
+            tie: `tie(request, attempt)` in [0, 1) chooses among equally loaded workers.
+            expected: `expected(task, draw)` is the service time that a task should have.
+            transport: the engine.
+            listener: receives the outcomes.
+            drops: whether the reply to a task is lost, with the arguments of `draw`; None if no reply is.
+            judge: `judge(request, jobs)` is the margin of an answer; by default infinite.
+            silent: roles whose model may have no answer for a request; `judge` then tells whether it has one.
         """
         self.scheme = scheme
         self.router = router
@@ -95,23 +104,23 @@ class Conductor:
         self._transport = transport
         self._listener = listener
         self._jobs: dict[int, Job] = {}
-        """Jobs by task id, from being sent until nothing more can become of them."""
+        """Jobs by task id, from their sending until they have ended."""
         self._kept: dict[int, list[Job]] = {}
-        """Served jobs whose reply this open request may still need (it is held back, or helps to decode), by its id."""
+        """Served jobs whose replies an open request may still need (held, or needed to decode), by the request's id."""
         self.dropped_jobs = 0
-        """Jobs whose reply was lost, and whose deadline is still waited for."""
+        """Number of jobs whose reply was lost and whose deadline has not passed."""
         self._begun: deque[Job] = deque()
-        """Jobs whose service has begun, which the scheme has not been told of yet."""
+        """Jobs whose service has begun, but about which `begun` was not called yet."""
         self.quiet_since = 0.0
-        """When the last job ended, or the last request had come."""
+        """The time at which the last job ended or the last request arrived."""
 
     def arrived(self, request: Request, now: float) -> None:
-        """A request has come in."""
+        """A request has arrived."""
         self._rules.arrived(request)
         self._perform(self._rules.told(self.scheme.arrived, request, now), now)
 
     def finished(self, now: float) -> None:
-        """No more requests will come."""
+        """No more requests will arrive."""
         self.quiet_since = now
         self._perform(self._rules.told(self.scheme.finished, now), now)
 
@@ -120,7 +129,7 @@ class Conductor:
         self._perform(self._rules.told(self.scheme.woke, token, now), now)
 
     def served(self, job: Job, now: float) -> None:
-        """A worker has served the job and its reply is here (one from a worker that was lost meanwhile is ignored)."""
+        """A worker has served the job, and its reply is here; ignored if the job ended before, with its lost worker."""
         task = job.task
         if task.id not in self._jobs:
             return
@@ -132,21 +141,21 @@ class Conductor:
             self._perform([], now)
             return
         job.replied = now
-        job.kept += 1  # until the scheme has said what it makes of it
+        job.kept += 1  # until the scheme's actions are carried out
         self._perform(self._rules.told(self.scheme.replied, task, now, self._unanswered(job)), now)
         self._keep(job, task.requests)
         job.kept -= 1
         self._end_if_settled(job, now)
 
     def _unanswered(self, job: Job) -> tuple[int, ...]:
-        """Return the ids of a served job's open requests that its model gave no answer for."""
+        """Return the ids of a served job's requests for which its model gave no answer."""
         if job.task.role not in self._silent:
             return _missing(job)
         asked = [request for request in job.task.requests if request.id in self.open]
         return tuple(request.id for request in asked if self._judge(request, [job]) == -math.inf)
 
     def dropped(self, job: Job, now: float) -> None:
-        """A worker has served the job and is free, but its reply is lost: nobody knows."""
+        """A worker has served the job and is free, but its reply is lost, so the scheme must not know it."""
         if job.task.id not in self._jobs:
             return
         job.dropped = True
@@ -159,13 +168,13 @@ class Conductor:
     def failed(self, job: Job, reason: str, now: float) -> None:
         """The job's worker was lost, its deadline has passed, or it was refused.
 
-        A job past its deadline that is in service runs on, and `served` is called when it ends; one that still queues
-        is taken back.
+        A job past its deadline that is in service runs on, and `served` is called when it ends; one that is still
+        queued is taken back.
         """
         if job.task.id not in self._jobs:
             return
         if job.given_up:
-            if reason != "deadline":  # nothing more will be heard of it
+            if reason != "deadline":  # no other event will end it
                 self._release(job, now)
                 self._end(job, job.outcome or "wasted", now)
                 self._perform([], now)
@@ -185,41 +194,42 @@ class Conductor:
             self._end(job, reason, now)
 
     def lost(self, worker: int, now: float, reason: str = "lost") -> None:
-        """A worker is gone, with everything it had in hand."""
+        """A worker was lost, with all its jobs."""
         for job in self.router.lose(worker):
-            job.service = job.injected = None  # whatever they would have been
+            job.service = job.injected = None  # the service did not end
             self.failed(job, reason, now)
 
     def back(self, worker: int, now: float) -> None:
-        """A worker that was gone serves again."""
+        """A worker that was lost serves again."""
         self.router.restore(worker)
         self._perform([], now)
 
     def overdue(self) -> float:
-        """Return from when on a scheme, if no request is to come, has kept those still open for longer than it may.
+        """Return the time after which the engine may end the cell although requests are open.
 
-        That is for as long as the deadline of a task, or as it says that it waits, with no worker having anything in
-        hand; infinite while a reply that was lost is waited for. A scheme that only wakes itself would do so for ever.
+        It applies when no more requests will arrive and no worker has a job: a scheme may then keep requests for the
+        deadline of a task, or for its `waits`. The limit is needed because a scheme could wake itself forever. It is
+        infinite while the deadline of a job with a lost reply has not passed.
         """
         return math.inf if self.dropped_jobs else self.quiet_since + max(self.scheme.deadline, self.scheme.waits)
 
     def close(self) -> None:
-        """End the cell: nothing is in hand and nothing will happen any more, so what is still open has failed.
+        """End the cell, when no worker has a job and no event will come; all open requests fail.
 
-        What the scheme has kept for an idle worker of a role that has none left would have been refused.
+        They fail as refused if the scheme kept them for an idle worker of a role of which no worker is left.
         """
         role = self.scheme.idle_role
         reason = "unanswered" if role is None or self.router.serves(role) else "refused"
         for request in self.open.values():
             self._listener.failed(request, reason)
         self.open.clear()
-        for job in list(self._jobs.values()):  # served, but held back by the scheme to no avail
+        for job in list(self._jobs.values()):  # served, but the scheme kept the reply and did not use it
             self._end(job, job.outcome or "wasted", job.sent)
 
     def _perform(self, actions: list[Action], now: float) -> None:
-        """Carry out actions, the last of a list first, and those that follow from them, until there are none.
+        """Carry out actions, the last of the list first, and those that follow from them, until there are none.
 
-        The scheme hears of services that have begun before anything else, and of idle workers when all else is done.
+        The scheme is told of services that have begun before the next action, and of idle workers after the last.
         """
         todo, begun, asked, judged = actions, self._begun, 0, 0
         action: Action | None = None
@@ -277,17 +287,17 @@ class Conductor:
         self._rules.carried_out()
 
     def _job(self, task: Task, action: Action) -> Job:
-        """Return the job of a task that a scheme names."""
+        """Return the job of a task that a scheme names in an action."""
         if task.id not in self._jobs:
             raise self._rules.fault("named a task that it never sent, or whose reply it did not keep", action)
         return self._jobs[task.id]
 
     def _send(self, send: Send, now: float) -> bool:
-        """Put a task on a worker; False if there is none for it."""
+        """Put a task on a worker; return False if there is no worker for it."""
         task, avoid = send
         carried = self._rules.enter(send)
         shunned = {self._jobs[other.id].worker for other in avoid if other.id in self._jobs} if avoid else ()
-        # A group's draws and routing are keyed by its first member, those of coded shares apart from further attempts'.
+        # The draws and ties of a group are keyed by its first request; those of shares and of attempts are kept apart.
         key, attempt = task.requests[0].id, task.attempt + SHARES * task.share
         try:
             worker = self.router.pick(task.role, shunned, self._tie(key, attempt))
@@ -329,7 +339,7 @@ class Conductor:
         self._unkeep(fail.request, now)
 
     def _judged_by(self, judge: Judge) -> list[Job]:
-        """Return the jobs whose replies a scheme asks about."""
+        """Return the jobs that a Judge names."""
         self._rules.see_open(judge.request, "asked about the answer to", judge)
         jobs = [self._job(task, judge) for task in judge.tasks]
         self._rules.see_question(judge, jobs)
@@ -362,7 +372,7 @@ class Conductor:
             self._begun.append(job)
 
     def _release(self, job: Job, now: float) -> None:
-        """Take the job out of its worker's hand; the next one there begins."""
+        """Take the job out of its worker's queue, and begin the next one there."""
         self._begin_next(self.router.take(job), now)
 
     def _begin_next(self, job: Job | None, now: float) -> None:
@@ -376,7 +386,7 @@ class Conductor:
                 job.kept += 1
 
     def _keep_on(self, keep: Keep, now: float) -> None:
-        """Do what a Keep says: None until a further one."""
+        """Carry out a Keep; if its requests are None, the reply is kept until a further one."""
         job, requests = self._job(keep.task, keep), keep.requests
         if job.replied is None:
             raise self._rules.fault("kept the reply of a task that has not been served", keep)
@@ -402,12 +412,12 @@ class Conductor:
             self.router.give_up(job)
         del self._jobs[job.task.id]
         self.quiet_since = now
-        # A reply that was kept for others was nevertheless there when it came.
+        # A served job ended when its reply came, even if the reply was kept for other requests.
         self._listener.ended(job, now if job.replied is None else job.replied)
 
 
 def _missing(job: Job) -> tuple[int, ...]:
-    """Return the ids of a served job's requests that its model gave no answer for: a row of NaN."""
+    """Return the ids of a served job's requests whose row of the outputs has a NaN: the model gave no answer."""
     if job.outputs is None or not np.isnan(job.outputs).any():
         return ()
     silent = np.flatnonzero(np.isnan(job.outputs).any(axis=1)).tolist()

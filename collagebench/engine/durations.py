@@ -1,4 +1,4 @@
-"""How long things should take, before any has been done: an inference on this machine, a service with stragglers."""
+"""Estimates before a run: the time of an inference on this machine, and of a service with stragglers."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from collagebench.zoo import Model
 
 TIMED_INFERENCES = 25
 SAMPLED_RUNS, SAMPLED_WORKERS = 200, 10_000
-"""Runs whose draws are sampled beforehand, and of how many workers in all: a large fleet says as much in fewer runs."""
+"""Limits of the sample of draws: runs, and workers over all runs, so that a large fleet is sampled in fewer runs."""
 FAR_APART = 1000.0
-"""Seconds between the sampled services of one worker, so that one slow period does not count for all of them."""
+"""Seconds between the sampled services of a worker, so that they are not all in the same slow period."""
 
 
 def inference(model: Model, batch: int, single: Model, of_single: float | None) -> float:
-    """Return the seconds that the inference of a batch takes: measured, a median on one thread, or worked out.
+    """Return the seconds that the inference of a batch takes.
 
-    `of_single` is how long one inference of `single` is said to take; others take as many times that as they take
-    operations. None: nothing is said.
+    If `of_single` is None it is measured: the median of several inferences on one thread. Otherwise `of_single` is the
+    given time of one inference of `single`, and times are proportional to the number of operations.
     """
     runner = session(model)
     if of_single is not None:
@@ -41,8 +41,8 @@ def inference(model: Model, batch: int, single: Model, of_single: float | None) 
 def service(stragglers: Stragglers, compute: float, workers: int) -> tuple[float, float]:
     """Return the mean and the median service time of a single image in seconds.
 
-    The median is that of a sample of draws; the mean comes from the straggler model's own, and the sample makes up for
-    draws that would make a service shorter than its inference.
+    The median is that of a sample of draws. The mean is computed from the straggler model's exact mean; the sample only
+    corrects it for draws that would make a service shorter than its inference.
     """
     runs = max(SAMPLED_RUNS // 20, min(SAMPLED_RUNS, SAMPLED_WORKERS // workers))
     places = product(range(runs), range(workers), range(5))

@@ -1,7 +1,7 @@
-"""What a model answers to the images of a task: encode, infer, decode, in the client's own process.
+"""Evaluation of tasks in the client's process: encode the images, run the model, decode the outputs.
 
-Simulated and emulated replies are evaluated here, after the event unless a scheme asks earlier; a live client uses
-the same encoding and decoding around its workers' inference. A single's answer depends on its image alone, so each
+Simulated and emulated replies are evaluated here, after the fact unless a scheme asks earlier. A live client uses the
+same encoding and decoding around the inference of its workers. A single's output depends only on its image, so each
 image is classified once.
 """
 
@@ -27,25 +27,25 @@ from collagebench.zoo import Model, verified
 
 BATCH = 32
 BATCHED = ("single", "backup")
-"""Roles whose tasks hold an input for each request; others make one of several."""
+"""Roles whose tasks have one input for each request; a task of another role combines its requests into one input."""
 WORTH_KEEPING = 1.0
-"""Seconds of computing above which a command keeps the outputs of a single for the next."""
+"""Seconds of computing from which on a command stores the outputs of singles for later commands."""
 
 
 class Images:
-    """The images that a run needs, in memory, by their index in the dataset."""
+    """The images of a run, in memory, by their index in the dataset."""
 
     def __init__(self, indices: NDArray[np.int64], pixels: NDArray[np.uint8]) -> None:
         """`indices` [n] ascending; `pixels` uint8 [n, height, width, 3].
 
-        Every scheme is given the same ones, so nobody may write into them.
+        All schemes share the images, so they are read-only.
         """
         self._place = {int(index): place for place, index in enumerate(indices)}
         self.pixels = pixels.view()
         self.pixels.flags.writeable = False
 
     def __getitem__(self, index: int) -> NDArray[np.uint8]:
-        """One image, uint8 [height, width, 3], not a copy."""
+        """Return one image, uint8 [height, width, 3], without copying it."""
         image: NDArray[np.uint8] = self.pixels[self._place[index]]
         return image
 
@@ -54,7 +54,7 @@ def encode(codec: Scheme, task: Task, model: Model, images: Images) -> NDArray[A
     """Return a task's input to its model, as its scheme encodes it: uint8 or float32 [batch, height, width, 3].
 
     Raises:
-        CollagebenchError: the scheme fails, or what it makes is no input of the model.
+        CollagebenchError: the scheme fails, or its result is not an input of the model.
     """
     made = ask(codec, codec.encode, task, [images[request.image] for request in task.requests], model.input)
     most = len(task.requests) if task.role in BATCHED else codec.batch(task.role)
@@ -73,10 +73,10 @@ def encode(codec: Scheme, task: Task, model: Model, images: Images) -> NDArray[A
 def scored(
     codec: Scheme, request: Request, replies: Sequence[tuple[Task, NDArray[np.float32]]]
 ) -> NDArray[np.floating[Any]]:
-    """Return the score of each class for a request, as its scheme decodes replies.
+    """Return the score of each class for a request, [classes], as its scheme decodes replies.
 
     Raises:
-        CollagebenchError: the scheme fails, or what it makes are no scores of the model's classes.
+        CollagebenchError: the scheme fails, or its result is not an array of scores of the model's classes.
     """
     found = ask(codec, codec.decode, request, replies)
     wanted = replies[0][1].shape[1:]
@@ -87,9 +87,9 @@ def scored(
 
 
 def scores(outputs: NDArray[np.float32], model: Model) -> NDArray[np.float32]:
-    """Return a model's outputs as scores of classes: [batch, classes], or [batch, cells, classes] of a collage.
+    """Return a model's outputs as scores of classes: [batch, classes], or [batch, cells, classes] for a collage.
 
-    Of a detection head boxes are worked out; a cell that none answers for is a row of NaN.
+    The outputs of a detection head are decoded into boxes; a cell without a box is a row of NaN.
     """
     if model.head != "detection":
         return outputs
@@ -98,17 +98,17 @@ def scores(outputs: NDArray[np.float32], model: Model) -> NDArray[np.float32]:
 
 
 def rows(outputs: NDArray[np.float32], model: Model) -> NDArray[np.float32]:
-    """Return a reply's outputs as [rows, classes], whether it is a batch or the cells of one collage."""
+    """Return a reply's outputs as [rows, classes], read-only; a row is an input of a batch or a cell of a collage."""
     found = scores(outputs, model)
     found = found.reshape(-1, found.shape[-1])
-    found.flags.writeable = False  # for whatever a scheme decodes, it is there again for the next
+    found.flags.writeable = False  # several decodings share it
     return found
 
 
 def decode(codec: Scheme, answers: Sequence[tuple[Request, Sequence[Job]]], prior: int) -> list[int | None]:
-    """Return the class that the outputs of its jobs answer to each request; `prior` where there is no job.
+    """Return the class of each answer, decoded from the outputs of its jobs; `prior` if it has no jobs.
 
-    NO_CLASS stands for no answer, None for one that cannot be known because a worker computed nothing.
+    NO_CLASS means that the models have no answer, and None that it is unknown because a worker computed nothing.
     """
     found: list[int | None] = [None if jobs else prior for _, jobs in answers]
     places, scores = [], []
@@ -127,7 +127,7 @@ def session(model: Model, threads: int = 1) -> Any:
     """Return an ONNX Runtime session of a model, checked against its manifest.
 
     Raises:
-        ModelError: the file is missing, damaged, not a model ONNX Runtime can run, or not of the manifest's shape.
+        ModelError: the file is missing or damaged, ONNX Runtime cannot run it, or its shapes are not the manifest's.
     """
     content = verified(model)
     try:
@@ -147,24 +147,24 @@ def session(model: Model, threads: int = 1) -> Any:
 
 
 class Evaluator:
-    """Sets the outputs of jobs whose workers did not compute."""
+    """Computes the outputs of jobs whose workers did not compute."""
 
     def __init__(self, images: Images, threads: int = 0) -> None:
-        """Evaluate on `threads` threads, 0 for one a core."""
+        """Evaluate on `threads` threads, 0 for one per core."""
         self._images = images
         self._threads = threads
         self._sessions: dict[str, Any] = {}
         self._known: dict[tuple[str, int], NDArray[np.float32]] = {}
-        """What a single model gives for an image, [1, classes], by (model, image)."""
+        """The output of a single model for an image, [1, classes], by model and image."""
         self._kept: dict[str, dict[bytes, NDArray[np.float32]]] = {}
-        """The same from earlier commands, by model and the image's digest."""
+        """Outputs stored by earlier commands, by model and the image's digest."""
         self._new: dict[str, tuple[Model, dict[bytes, NDArray[np.float32]]]] = {}
-        """What they did not know, by model."""
+        """Outputs that were computed because they were not stored, by model."""
         self._seconds = 0.0
-        """What computing that took."""
+        """Time spent on computing these."""
 
     def evaluate(self, codec: Scheme, models: Mapping[str, Model], jobs: Sequence[Job]) -> None:
-        """Set `outputs` of each job, its role's model being `models[role]`."""
+        """Set the `outputs` of each job, from the model of its role, `models[role]`."""
         for role, model in models.items():
             mine = [job for job in jobs if job.task.role == role]
             if role == "single":
@@ -179,14 +179,14 @@ class Evaluator:
                     job.outputs = rows(part, model)
 
     def keep(self) -> None:
-        """Keep what was computed for the next command, if it took long enough."""
+        """Store the computed outputs for later commands, if they took long enough."""
         if self._seconds >= WORTH_KEEPING:
             for model, outputs in self._new.values():
                 if outputs:
                     keep(model, outputs)
 
     def _is_plain(self, codec: Scheme, task: Task, model: Model) -> bool:
-        """Whether the input is the one image of the task as it is: what is said of that is the same every time."""
+        """Return whether the input is the task's one image, unchanged, so that its output can be reused."""
         if len(task.requests) > 1:
             return False
         if type(codec).encode is Scheme.encode:

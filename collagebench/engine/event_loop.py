@@ -1,7 +1,7 @@
-"""Running a coroutine as a measurement needs it: a fast loop, threads that give way, a Ctrl-C that tidies up first.
+"""Running a coroutine for a measurement: a fast event loop, quick thread switches, and cleanup after Ctrl-C.
 
-And ahead of all others while it measures: the client has little to do, but at the right moment. Where the workers share
-its cores, the kernel lets it wait for one of them for some milliseconds, unless it has real-time priority.
+While it measures, the client also takes real-time priority. It has little to do, but must do it at the right time. If
+workers share its cores, the kernel could otherwise let it wait some milliseconds for one of them.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from collagebench.errors import Interrupted
 from collagebench.interrupts import ending
 
 SWITCH_INTERVAL = 0.0005
-"""Seconds one thread of the client may keep the others waiting for the interpreter, where Python's default is 0.005."""
+"""Seconds for which a thread of the client may hold the interpreter while others wait; Python's default is 0.005."""
 
 Result = TypeVar("Result")
 
 
 def complete(main: Coroutine[Any, Any, Result]) -> Result:
-    """Run a coroutine on uvloop where there is one; the first signal to end cancels it, so that it can tidy up.
+    """Run a coroutine, on uvloop if it is installed; the first signal to end cancels it, so that it can clean up.
 
     Raises:
         Interrupted: it was cancelled.
@@ -35,17 +35,17 @@ def complete(main: Coroutine[Any, Any, Result]) -> Result:
         return _complete(main)
     finally:
         sys.setswitchinterval(interval)
-        main.close()  # says that it was meant if a Ctrl-C came before it began; otherwise it has ended
+        main.close()  # no warning about a coroutine that never ran, if a Ctrl-C came before it began
 
 
 def is_ahead() -> bool:
-    """Whether this thread has real-time priority."""
+    """Return whether this thread has real-time priority."""
     scheduled = _scheduled()
     return scheduled is not None and scheduled[0] & ~os.SCHED_RESET_ON_FORK == os.SCHED_FIFO
 
 
 def is_nice() -> bool:
-    """Whether this process was started to give way to others."""
+    """Return whether this process was started with a lower priority than usual (`nice`)."""
     try:
         return os.getpriority(os.PRIO_PROCESS, 0) > 0
     except (AttributeError, OSError):
@@ -54,10 +54,10 @@ def is_nice() -> bool:
 
 @contextlib.contextmanager
 def ahead_of_others() -> Iterator[None]:
-    """Give this thread the least real-time priority, where that is allowed.
+    """Give this thread the lowest real-time priority in the block, where that is allowed.
 
-    Threads and processes that it starts meanwhile have none. Who was started to be nice to others, or with a policy
-    that is not the usual one or cannot be known, stays so.
+    Threads and processes that it starts meanwhile do not inherit it. The priority is left as it is if the process was
+    started with `nice`, or with a scheduling policy that is not the usual one or is unknown.
     """
     scheduled = _scheduled()
     if is_nice() or scheduled is None or scheduled[0] & ~os.SCHED_RESET_ON_FORK != os.SCHED_OTHER:
@@ -70,17 +70,17 @@ def ahead_of_others() -> Iterator[None]:
     try:
         yield
     finally:
-        for kept in (policy, policy | os.SCHED_RESET_ON_FORK):  # not everybody may take that back
+        for kept in (policy, policy | os.SCHED_RESET_ON_FORK):  # clearing that flag needs a permission
             with contextlib.suppress(OSError):
                 os.sched_setscheduler(0, kept, parameters)
                 break
 
 
 def _scheduled() -> tuple[int, os.sched_param] | None:
-    """Return this thread's scheduling policy and its parameters; None where they cannot be known, or not be changed.
+    """Return this thread's scheduling policy and its parameters; None if they are unknown or must not be changed.
 
-    The C library or a filter of system calls may refuse to tell; and without SCHED_RESET_ON_FORK, all that is started
-    would be ahead as well.
+    The C library or a system call filter may refuse the call. Without SCHED_RESET_ON_FORK, the workers would inherit
+    the priority.
     """
     if not hasattr(os, "SCHED_RESET_ON_FORK"):
         return None
@@ -102,7 +102,7 @@ def _complete(main: Coroutine[Any, Any, Result]) -> Result:
 
     def stop() -> None:
         nonlocal stopped
-        if not stopped:  # tidying up takes seconds at most; a second signal must not cut it short
+        if not stopped:  # cleanup takes seconds at most, and a second signal must not cut it short
             stopped = True
             task.cancel()
 

@@ -1,4 +1,4 @@
-"""An experiment, from its config to its run directory."""
+"""Runs an experiment: from a config to a run directory."""
 
 from __future__ import annotations
 
@@ -35,14 +35,13 @@ from collagebench.stragglers.replay import Replay
 
 
 def run(config: Config, directory: Path, progress: Progress, resume: bool = False, token: Token | None = None) -> None:
-    """Measure on real workers and leave the results in `directory`.
+    """Measure on real workers, and write the results to `directory`.
 
-    With `resume`, go on with the experiment that `directory` holds. `token` is what servers that already run want to
-    see.
+    With `resume`, continue the experiment in `directory`. `token` is the bearer token for servers that already run.
 
     Raises:
-        CollagebenchError: it could not be done; what was finished is saved.
-        Interrupted: the user stopped it; what was finished is saved.
+        CollagebenchError: the experiment failed; finished cells are saved.
+        Interrupted: the user stopped it; finished cells are saved.
     """
     see_that_limits_allow(config.workers)
     if resume:
@@ -77,11 +76,10 @@ def simulate(
     measured: Mapping[tuple[str, int], float] = {},
     threads: int = 0,
 ) -> None:
-    """Do the same in virtual time; raises what `run` raises.
+    """Do the same in virtual time; raises the same as `run`.
 
-    `measured` are seconds of one inference, by the model's name and the size of the batch, that are not to be measured
-    again, so that several experiments differ in nothing else. Answers are evaluated on `threads` threads, 0 for one a
-    core.
+    `measured` are the seconds of one inference, by model name and batch size, that need not be measured again, so that
+    several experiments use the same times. Answers are evaluated on `threads` threads, 0 for one per core.
     """
     check_simulated(config)
     if not resume:
@@ -91,10 +89,10 @@ def simulate(
 
 
 def check_simulated(config: Config) -> None:
-    """Refuse what cannot be done in virtual time.
+    """Check that a config can be simulated.
 
     Raises:
-        UsageError: only workers themselves know how slow they will be.
+        UsageError: its stragglers really disturb workers, so their delays are unknown beforehand.
     """
     if config.stragglers in NATURAL:
         raise UsageError(
@@ -117,7 +115,7 @@ def _experiment(
         watched = _Interruptible(progress, told)
         watched.stage("reading models and images")
         try:
-            with as_ctrl_c():  # which may take long, and leaves nothing to be saved
+            with as_ctrl_c():  # this may take long, and there is nothing to save yet
                 earlier = open_earlier(directory, engine, config) if resume else None
                 plan = make_plan(config, earlier.compute if earlier else measured)
                 header, cells = _header(plan, engine), config.runs * len(plan.variants)
@@ -143,7 +141,7 @@ def _experiment(
                     writer.finish("failed", error=str(error) or repr(error))
                 raise
             if complete:
-                with contextlib.suppress(Interrupted):  # everything asked for is there, but for this comparison
+                with contextlib.suppress(Interrupted):  # all cells are done; only the bound would be missing
                     watched.stage("simulating the bound")
                     writer.add(bound=bound(plan, lambda _: watched.stage("simulating the bound")))
         finally:
@@ -151,9 +149,9 @@ def _experiment(
 
 
 class _Interruptible(Progress):
-    """Passes progress on, and stops the experiment there if the user has asked for it: between two of its steps.
+    """Passes progress on, and raises Interrupted between two steps if the user wants to stop.
 
-    So it never stops in the middle of a record.
+    So an experiment never stops in the middle of a record.
     """
 
     def __init__(self, progress: Progress, told: threading.Event) -> None:
@@ -217,7 +215,7 @@ def _header(plan: Plan, engine: str) -> dict[str, Any]:
                 "grid": model.grid,
                 "dataset": model.dataset,
                 "classes": len(model.classes),
-                # What others serve under a model's name cannot be known.
+                # The files behind the models of endpoints are unknown.
                 "sha256": None if plan.config.fleet == "endpoint" else model.sha256,
                 "macs": model.macs,
                 "accuracy": model.accuracy,
@@ -242,7 +240,7 @@ def _header(plan: Plan, engine: str) -> dict[str, Any]:
 
 
 def straggler_facts(config: Config) -> dict[str, Any]:
-    """Return what is to be known of a config's stragglers besides their name."""
+    """Return the facts about a config's stragglers that a run records besides their name."""
     return {
         "time_scale": time_scale(config),
         "sha256": _digest(config),
@@ -251,11 +249,11 @@ def straggler_facts(config: Config) -> dict[str, Any]:
 
 
 def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return values as JSON knows them."""
+    """Return values as JSON values."""
     return {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
 
 
 def _digest(config: Config) -> str | None:
-    """Return the sha256 of the file that the stragglers are replayed from; None where there is none."""
+    """Return the sha256 of the file that the stragglers replay; None if there is none."""
     file = config.trace or (None if config.stragglers in NAMES else Path(config.stragglers))
     return hashlib.sha256(file.read_bytes()).hexdigest() if file else None

@@ -1,7 +1,7 @@
 """Options that are fitted to a recorded run: `--hedge-delay fit` becomes a delay and a probability.
 
-The log is a run directory. What counts in it are the latencies of requests that nothing sped up: those of its scheme
-`none`, or of its first scheme, without the warm-up, over all runs; a request that failed was slower than any other.
+The log is a run directory. The fit uses the latencies of its scheme `none`, or of its first scheme if there is no
+`none`, over all runs and without the warm-up. A failed request has an infinite latency.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from collagebench.schemes.single_r import fit
 
 FIT = "fit"
 LOG = "hedge_log"
-"""The option that names the run; the scheme itself does not take it."""
+"""The option that names the run; it is removed before the scheme is created."""
 PERCENTILE = 0.99
 LATENCIES_AT_LEAST = 500
-"""Five beyond the percentile: fewer say nothing about it."""
+"""So that five latencies are beyond the percentile; fewer do not determine it."""
 
 
 def resolve_fits(scheme: SchemeConfig) -> SchemeConfig:
-    """Return the scheme with `fit` replaced by numbers, or as it is when it asks for no fit.
+    """Return the scheme with `fit` replaced by numbers; without `fit`, return it unchanged.
 
     Raises:
-        UsageError: the fit lacks its log or its budget, an option contradicts it, or the log is unfit for it.
+        UsageError: the log or the budget is missing, an option contradicts the fit, or the log cannot be used.
     """
     options = dict(scheme.options)
     log = options.pop(LOG, None)
@@ -40,25 +40,25 @@ def resolve_fits(scheme: SchemeConfig) -> SchemeConfig:
         return scheme
     if scheme.name != "hedge":
         raise UsageError(f"--hedge-delay fit is for the scheme hedge: give {scheme.variant} seconds or a percentile")
-    make(scheme.name, {**options, "hedge_delay": 0.0})  # says what is wrong with the others, if anything is
+    make(scheme.name, {**options, "hedge_delay": 0.0})  # checks the other options
     if not isinstance(log, str):
         raise UsageError("--hedge-delay fit needs the run to fit to: name its directory with --hedge-log")
     if options.get("hedge_budget") is None:
         raise UsageError("--hedge-delay fit needs the share of requests that may be hedged: set it with --hedge-budget")
     if "hedge_probability" in options:
         raise UsageError("--hedge-delay fit also chooses the probability: leave --hedge-probability out")
-    # The budget is the average that the fit keeps to: as a limit on every window besides, it would hold back copies
-    # that happen to come close together, and these are the requests that set the tail.
+    # The fit keeps to the budget on average, so the scheme gets no budget: as a limit on every window it would delay
+    # copies that happen to come close together, and their requests determine the tail.
     delay, probability = fit(latencies(Path(log)), float(options.pop("hedge_budget")), PERCENTILE)
     options.update(hedge_delay=delay, hedge_probability=probability)
     return replace(scheme, options=tuple(sorted(options.items())))
 
 
 def latencies(directory: Path) -> NDArray[np.float64]:
-    """Return the latencies, in seconds, that a run recorded without redundancy; infinite where a request failed.
+    """Return the latencies that a run recorded without redundancy, in seconds; infinite for failed requests.
 
     Raises:
-        UsageError: it is no run directory, or it holds too few.
+        UsageError: it is not a run directory, or it holds too few latencies.
     """
     try:
         run = load(directory)

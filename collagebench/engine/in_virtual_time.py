@@ -1,4 +1,4 @@
-"""The cells of an experiment in simulation, one after the other."""
+"""Runs the cells of an experiment in simulation, one after the other."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from collagebench.results.writer import RunWriter
 from collagebench.stragglers.draws import key, uniform
 
 EVALUATED_AT_ONCE = 256
-"""Answers that wait to be evaluated: few, so that they stay in the processor's cache."""
+"""Answers that are evaluated together: few, so that they stay in the processor's cache."""
 
 
 def run_cells(
@@ -25,12 +25,12 @@ def run_cells(
     done: Collection[tuple[str, int]],
     threads: int,
 ) -> bool:
-    """Run all cells that are not done; return True, as no simulated worker is ever lost.
+    """Run all cells that are not done; return True, because no simulated worker is ever lost.
 
-    Answers are evaluated on `threads` threads, 0 for one a core.
+    Answers are evaluated on `threads` threads, 0 for one per core.
 
     Raises:
-        CollagebenchError: results could not be written.
+        CollagebenchError: the results cannot be written.
     """
     config = plan.config
     evaluator = Evaluator(plan.images, threads)

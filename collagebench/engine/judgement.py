@@ -1,11 +1,11 @@
-"""How sure an answer is that a scheme asks about before it uses it (see `schemes/rejection`).
+"""The certainty of answers that a scheme asks about with a Judge before it uses them (see `schemes/rejection`).
 
-Where workers compute, their outputs say so at once. Where they do not, the model has to be asked in the client's own
-process. In simulation that is done in the middle of a cell, for requests whose answers are classified anyway, and until
-some hundred margins are known. For workers that are emulated in real time a thread does it while the worker is busy, as
-far as it gets round to it. What is not worked out is drawn from the margins that are known.
+If workers compute, the margin comes from their outputs at once. Otherwise the model runs in the client's process. In
+simulation that happens in the middle of a cell, for requests whose answers are evaluated anyway, and for others until
+some hundred margins are known. For workers that are emulated in real time, a thread computes the outputs while the
+worker is busy, for as many tasks as it can. All other margins are drawn from the known ones.
 
-In the same way it is found out whether there is an answer at all, where a model may have none for an image.
+Judges also tell whether there is an answer at all, if a model may have none for an image.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from collagebench.engine.router import Job
 from collagebench.schemes.protocol import Request, Scheme
 
 Judge = Callable[[Request, Sequence[Job]], float]
-"""Returns the margin of the answer that these jobs give to a request; -inf if they have none."""
+"""Returns the margin of the answer to a request from these jobs; -inf if there is no answer."""
 ENOUGH = 500
-"""Margins that others are drawn from."""
+"""The number of known margins from which others are drawn."""
 Evaluate = Callable[[Sequence[Job]], None]
-"""Sets `outputs` of jobs, from the images of their requests."""
+"""Sets the `outputs` of jobs, from the images of their requests."""
 Chance = Callable[[int], float]
-"""A number in (0, 1) of a request."""
+"""Returns a random number in (0, 1) for a request's id, always the same."""
 
 
 def margin(codec: Scheme, request: Request, jobs: Sequence[Job]) -> float:
-    """Return by how much the best score of the answer that jobs with outputs give exceeds the second best.
+    """Return the best score minus the second best of the answer to a request from the jobs that have outputs.
 
-    -inf if there is no answer, inf if there is no second class.
+    It is -inf if there is no answer, and inf if there is only one class.
     """
     scores = scored(codec, request, [(job.task, job.outputs) for job in jobs if job.outputs is not None])
     if not np.isfinite(scores).all():
@@ -47,7 +47,7 @@ def margin(codec: Scheme, request: Request, jobs: Sequence[Job]) -> float:
 
 
 class LiveJudge:
-    """The judge of one cell whose workers compute: every reply brought its outputs along."""
+    """The judge of one cell whose workers compute, so that every reply has outputs."""
 
     cpu = 0.0
 
@@ -55,31 +55,31 @@ class LiveJudge:
         self._codec = codec
 
     def ahead(self, job: Job) -> None:
-        """Nothing has to be worked out."""
+        """Do nothing: the worker computes the outputs."""
 
     def __call__(self, request: Request, jobs: Sequence[Job]) -> float:
         """Return the margin of an answer."""
         return margin(self._codec, request, jobs)
 
     def close(self) -> None:
-        """Nothing is under way."""
+        """Do nothing: no work is in progress."""
 
 
 class Drawn:
-    """Margins that are drawn from those that are known."""
+    """Margins that are drawn from the known ones."""
 
     def __init__(self, chance: Chance) -> None:
         self.known: list[float] = []
-        """The first ENOUGH, so that what is drawn does not change any more once they are there."""
+        """The first ENOUGH margins; no more are added, so that later draws do not change."""
         self._chance = chance
 
     def add(self, margin: float) -> None:
-        """Take in a margin, unless enough are known."""
+        """Add a known margin, unless there are enough."""
         if len(self.known) < ENOUGH:
             self.known.append(margin)
 
     def __call__(self, request: Request) -> float:
-        """Return one of them, always the same of the same; inf while none is known."""
+        """Return a known margin, the same for the same request once ENOUGH are known; inf while none is."""
         known = self.known
         return known[int(self._chance(request.id) * len(known))] if known else math.inf
 
@@ -88,7 +88,7 @@ class SimulatedJudge:
     """The judge of one simulated cell."""
 
     def __init__(self, codec: Scheme, evaluate: Evaluate, classified: NDArray[np.bool_] | None, chance: Chance) -> None:
-        """`classified` [n] says of which requests the answer is wanted anyway; None: of all."""
+        """`classified` [n] says for which requests the answer is evaluated anyway; None means for all."""
         self._codec = codec
         self._evaluate = evaluate
         self._classified = classified
@@ -108,16 +108,16 @@ class SimulatedJudge:
 
 
 class EmulatedJudge:
-    """The judge of one cell whose workers compute nothing; to be closed.
+    """The judge of one cell whose workers compute nothing; it must be closed.
 
-    `ahead` begins to work out what the reply to a job will be, unless another one is still being worked out: the client
-    has a schedule to meet, and must neither wait for a model nor keep all cores busy with one.
+    `ahead` starts to compute the outputs of a job, unless another job is being computed. The client has a schedule to
+    keep, so it must neither wait for a model nor occupy all cores with one.
     """
 
     def __init__(self, codec: Scheme, evaluate: Evaluate, chance: Chance, roles: Collection[str]) -> None:
-        """It is asked about tasks of `roles`."""
+        """`roles` are those whose tasks the judge can be asked about."""
         self.cpu = 0.0
-        """Seconds of processor time that working out has taken, which are none of the client's."""
+        """Seconds of processor time spent on computing outputs; they do not count as the client's."""
         self._codec = codec
         self._evaluate = evaluate
         self._drawn = Drawn(chance)
@@ -126,7 +126,7 @@ class EmulatedJudge:
         self._under_way: Future[None] | None = None
 
     def ahead(self, job: Job) -> None:
-        """Work out a job's outputs aside, if its role is one that is asked about; raises what the last one raised."""
+        """Start to compute a job's outputs in a thread, if its role may be asked about; raise what the last one did."""
         if job.task.role not in self._roles or (self._under_way is not None and not self._under_way.done()):
             return
         if self._under_way is not None:
@@ -147,5 +147,5 @@ class EmulatedJudge:
         self.cpu += time.thread_time() - began
 
     def close(self) -> None:
-        """Wait for what is under way: nobody else may evaluate meanwhile."""
+        """Wait for the computation in progress, because the evaluator must not be used concurrently."""
         self._aside.shutdown()

@@ -1,10 +1,9 @@
-"""What single models answered to images, kept in the user's cache directory from one command to the next.
+"""A cache of the outputs of single models, in the user's cache directory.
 
-The output of a single depends on its model and on the image alone. It is found again by the model's sha256 and the
-image's content, so nothing that is found is out of date. There is one file for each model. Of several processes each
-replaces it whole, by what it finds there and what it has computed itself; what two of them lose in between is computed
-again. The cache is a convenience: a file that is damaged counts as empty, and a directory that cannot be written is no
-error.
+The output of a single depends only on its model and the image. The keys are the model's sha256 and the image's content,
+so no entry can be out of date. There is one file for each model. A process replaces the whole file by its old content
+plus the new outputs; if two processes do so at the same time, some outputs are lost and will be computed again. The
+cache is optional: a damaged file counts as empty, and a directory that cannot be written is not an error.
 """
 
 from __future__ import annotations
@@ -25,19 +24,19 @@ from collagebench.workload.public import CACHE
 from collagebench.zoo import Model
 
 MOST_BYTES = 1 << 28
-"""Of outputs of one model; more are not kept."""
+"""The largest size of one model's outputs; more are not stored."""
 
 Outputs = Mapping[bytes, NDArray[np.float32]]
-"""What a model answers, [1, classes], by the digest of the image."""
+"""A model's outputs, [1, classes], by the digest of the image."""
 
 
 def digest(image: NDArray[np.uint8]) -> bytes:
-    """Return 16 bytes that stand for an image's shape and content."""
+    """Return a digest of an image's shape and content, 16 bytes."""
     return blake2b(np.ascontiguousarray(image).data, digest_size=16, salt=repr(image.shape).encode()[:16]).digest()
 
 
 def kept(model: Model) -> dict[bytes, NDArray[np.float32]]:
-    """Return what is known of a model."""
+    """Return the stored outputs of a model, read-only."""
     try:
         with _path(model).open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             digests, outputs = file["digests"], file["outputs"]
@@ -52,7 +51,7 @@ def kept(model: Model) -> dict[bytes, NDArray[np.float32]]:
 
 
 def keep(model: Model, new: Outputs) -> None:
-    """Add to what is known of a model."""
+    """Add outputs to those stored for a model, unless they become too large."""
     known = {**kept(model), **new}
     outputs = np.concatenate(list(known.values()))
     if outputs.nbytes > MOST_BYTES:

@@ -1,11 +1,12 @@
-"""The live engine: one cell in real time, on workers that are really there.
+"""The live engine: one cell in real time, on real workers.
 
-One asyncio process. The schedule of arrivals was computed before; a pacer meets it. A task is encoded, sent to its
-worker and decoded here, and each of these is timed. Queues form at the workers; the client's router mirrors them (a
-worker serves in the order of sending), so that a cancel or a deadline reaches only what still queues, as in simulation.
+It is one asyncio process. The schedule of arrivals is computed beforehand, and a pacer keeps to it. A task is encoded,
+sent to its worker and decoded here, and each step is timed. Queues form at the workers. The client's router mirrors
+them (a worker serves in the order of sending), so that a cancel or a deadline affects only queued tasks, as in
+simulation.
 
-The mirror lags by the way of a reply: the worker has begun its next task before the client hears of the last one. So
-the next in line counts as begun from the moment when the one before it should have been done.
+The mirror lags by the time of a reply: a worker begins its next task before the client receives the reply to the last
+one. So the next task counts as begun from the time at which the last one should be done.
 """
 
 from __future__ import annotations
@@ -32,16 +33,16 @@ from collagebench.zoo import Model
 LEAD = 0.05
 """Seconds between the start of a cell and the zero of its schedule."""
 EARLY = 0.001
-"""Seconds that a loop's timer may be early by: uvloop counts in whole milliseconds."""
+"""Seconds by which a timer of the loop may be early: uvloop counts in whole milliseconds."""
 ADVANCE = 10
 """Arrivals from one report of progress to the next."""
 SILENCE = 5.0
-"""Seconds beyond its deadline and twice its service time after which a task's worker counts as lost. A task that began
-by its deadline has ended long before; only a worker that is stopped, or cut off, has not answered then."""
+"""Seconds after a task's deadline, plus twice its service time, at which its worker counts as lost. A task that began
+before its deadline has ended long before; only a worker that is stopped or cut off has not answered by then."""
 
 
 class LiveCell:
-    """The transport of one cell, and its course."""
+    """Runs one cell, and is its transport."""
 
     def __init__(
         self,
@@ -60,11 +61,20 @@ class LiveCell:
     ) -> None:
         """Prepare a cell.
 
-        `codec` is a scheme of the kind that will run: it says what a task's input is. `emulated` gives a task's compute
-        time in seconds where workers do not compute; None where they do. `ahead` is told of each job that goes to its
-        worker. `on_lost` is told of a worker that does not answer any more; it must tell `lost` in turn. `crash` is
-        told to kill a worker and to start it again after so many seconds, whenever `crashes` says so; it must see to it
-        that `crashed` and `back` are told.
+        Args:
+            pacer: calls functions at their times.
+            connections: to the workers, by number.
+            codec: another object of the scheme's class, which encodes tasks.
+            models: the model of each role.
+            images: the images of the run.
+            mode: the meaning of the straggler model's draws.
+            deadline: seconds after which a task is given up.
+            emulated: the compute time of a task, in seconds, if workers do not compute; None if they do.
+            ahead: called with each job that is sent to its worker.
+            on_lost: called with a worker that does not answer any more, and the reason; it must call `lost`.
+            crashes: when workers crash and are back, in order of time.
+            crash: called with a worker to kill and the seconds until its restart; `crashed` and `back` must be called
+                when these happen.
         """
         self.conductor: Conductor
         self._pacer = pacer
@@ -80,7 +90,7 @@ class LiveCell:
         self._away: set[int] = set()
         """Workers that have crashed and will be back."""
         self._gone: set[int] = set()
-        """Workers that are lost for good."""
+        """Workers that are lost and will not be back."""
         self._crashes = iter(crashes)
         self._crash = crash
         self._calls: dict[int, asyncio.Task[None]] = {}
@@ -88,21 +98,22 @@ class LiveCell:
         """Every job's deadline, earliest first."""
         self._next_deadline: asyncio.TimerHandle | None = None
         self._failing_late = False
-        """Whether jobs past their deadline are being failed: what is sent in their place is looked at after them."""
+        """Whether jobs past their deadline are being failed; the deadlines of jobs sent meanwhile are checked after."""
         self._served_last: dict[int, Job] = {}
         """The last job that each worker has served."""
         self._wakes = 0
+        """The number of pending wakes."""
         self._looks_again = False
-        """Whether the pacer is to see whether a scheme has done nothing for too long."""
+        """Whether the pacer will check whether the scheme keeps requests for too long."""
         self._more_to_come = True
         self._done = asyncio.Event()
         self._zero = time.perf_counter() + LEAD
         self._failure: BaseException | None = None
         self.refusals: Counter[str] = Counter()
-        """How many tasks were refused, by what their worker did instead."""
+        """The number of refused tasks, by the reason that the worker gave."""
 
     def now(self) -> float:
-        """Seconds since the zero of the schedule."""
+        """Return the seconds since the zero of the schedule."""
         return time.perf_counter() - self._zero
 
     async def run(
@@ -112,16 +123,16 @@ class LiveCell:
         recorder: Recorder,
         advance: Callable[[int], None] = lambda requests: None,
     ) -> None:
-        """Let all requests arrive on time; return when they are answered or failed and no worker has any in hand."""
+        """Let all requests arrive on time; return when they are answered or failed and no worker has a task."""
         conductor = self.conductor = conduct(self)
         schedule = list(requests)
         gc.collect()
-        gc.disable()  # a collection in mid-cell would be a straggler of our own making
+        gc.disable()  # a garbage collection during the cell would delay tasks like a straggler
         self._zero = time.perf_counter() + LEAD
 
         def arrive(place: int) -> None:
             if place + 1 < len(schedule):
-                # With nobody left to serve them, those that are still to come need not be waited for.
+                # If no worker is left, the remaining requests arrive at once.
                 following = schedule[place + 1].arrival if len(self._gone) < len(self._connections) else 0.0
                 self._at(following, lambda: arrive(place + 1), exact=True)
             request = schedule[place]
@@ -142,7 +153,7 @@ class LiveCell:
                 raise self._failure
             conductor.close()
         finally:
-            self._done.set()  # from here on nothing is sent any more, whatever the pacer still has on its way
+            self._done.set()  # calls of the pacer that are already scheduled must not send anything
             gc.enable()
             self._pacer.clear()
             if self._next_deadline is not None:
@@ -152,13 +163,13 @@ class LiveCell:
             await asyncio.gather(*self._calls.values(), return_exceptions=True)
 
     def lost(self, worker: int) -> None:
-        """A worker is gone."""
+        """A worker was lost and will not be back."""
         self._away.discard(worker)
         self._gone.add(worker)
         self._guarded(lambda: self.conductor.lost(worker, self.now()))
 
     def crashed(self, worker: int) -> None:
-        """A worker is gone for a while, as the straggler model wanted it."""
+        """A worker has crashed as planned, and will be back."""
         self._away.add(worker)
         self._guarded(lambda: self.conductor.lost(worker, self.now(), "crashed"))
 
@@ -167,7 +178,7 @@ class LiveCell:
         self._away.discard(worker)
         self._guarded(lambda: self.conductor.back(worker, self.now()))
 
-    # What a conductor asks for.
+    # The methods of a Transport.
 
     def send(self, job: Job, ends: float) -> None:
         """Start the call that serves the job."""
@@ -179,13 +190,13 @@ class LiveCell:
             self._check_deadlines()
 
     def begin(self, job: Job) -> None:
-        """Estimate when the worker began: when its last task was done, which was before the client heard of that."""
+        """Estimate when the service began: when the worker's last one ended, before the client had its reply."""
         last = self._served_last.get(job.worker)
         if last is not None and last.begun is not None and last.service is not None:
             job.begun = max(job.sent, last.begun + last.service)
 
     def has_begun(self, job: Job) -> bool:
-        """Whether the job is next in line behind one that should be done by now."""
+        """Return whether the job is next in the queue, behind one that should be done by now."""
         if self._connections[job.worker].waits_here:
             return False
         router = self.conductor.router
@@ -200,7 +211,7 @@ class LiveCell:
             call.cancel()
 
     def wake(self, token: Hashable, at: float) -> None:
-        """Call the conductor back."""
+        """Call the conductor's `woke` at its time."""
         self._wakes += 1
 
         def woke() -> None:
@@ -235,7 +246,7 @@ class LiveCell:
             if error.reason == "refused":
                 self.refusals[error.detail.removeprefix(f"worker {job.worker} ")] += 1
                 self._guarded(lambda: self.conductor.failed(job, "refused", self.now()))
-            elif error.reason != "crashed":  # of a crash the fleet tells
+            elif error.reason != "crashed":  # the fleet reports crashes
                 self._on_lost(job.worker, error.detail.removeprefix(f"worker {job.worker} "))
         except Exception as error:
             self._fail(error)
@@ -245,7 +256,7 @@ class LiveCell:
             self._guarded(lambda: heard(job, self.now()))
 
     def _next_crash(self) -> None:
-        """Have the next worker crash at its time."""
+        """Schedule the next crash."""
         coming = next(self._crashes, None)
         if coming is None:
             return
@@ -258,7 +269,7 @@ class LiveCell:
         self._at(dies, crash)
 
     def _check_deadlines(self) -> None:
-        """Fail the jobs whose deadline has passed and ask to be called for the next one."""
+        """Fail the jobs whose deadline has passed, and set a timer for the next one."""
         self._next_deadline = None
         self._failing_late = True
         while self._deadlines:
@@ -277,7 +288,7 @@ class LiveCell:
         self._pacer.at(self._zero + at, lambda: self._guarded(call), exact)
 
     def _guarded(self, call: Callable[[], None]) -> None:
-        """Run a step of the cell; see whether it was the last, and let no error of it go unheard."""
+        """Run a step of the cell; end the cell if it was the last step, or if it raised an error."""
         if self._done.is_set():
             return
         try:
@@ -291,7 +302,7 @@ class LiveCell:
         if not self.conductor.open or not (self._wakes or self.conductor.dropped_jobs or self._away):
             self._done.set()
         elif not self._away and self.now() > overdue:
-            self._done.set()  # a scheme may wake itself for ever
+            self._done.set()  # the scheme could wake itself forever
         elif not self._away and not self._looks_again and overdue < math.inf:
             self._looks_again = True
             self._at(overdue + EARLY, self._look_again)
@@ -300,7 +311,7 @@ class LiveCell:
         self._looks_again = False
 
     def _fail(self, error: Exception) -> None:
-        """End the cell with an error that is not the workers'."""
+        """End the cell with an error that is not caused by a worker."""
         if not self._done.is_set():
             self._failure = error
             self._done.set()

@@ -1,4 +1,4 @@
-"""The cells of an experiment on real workers: one fleet, started once, serves them all in turn."""
+"""Runs the cells of an experiment on real workers: one fleet, started once, serves them one after the other."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ from collagebench.stragglers.draws import key, uniform
 from collagebench.stragglers.natural import Natural
 
 CROWDED = 0.5
-"""Share of this machine's cores that the inferences of one scheme without copies may take."""
+"""Share of this machine's cores that inferences without redundancy may use before a note is shown."""
 SAID = 4
-"""Different reasons for refusing tasks that are put on record."""
+"""The number of different reasons for refused tasks that are recorded."""
 
 
 def run_cells(
@@ -46,13 +46,13 @@ def run_cells(
     directory: Path,
     token: Token | None,
 ) -> bool:
-    """Run all cells that are not done, or those up to the loss of a worker; return whether it was all of them.
+    """Run all cells that are not done, but stop when a worker is lost; return whether all were run.
 
-    `directory` is where the writer writes; `token` is what servers that already run want to see.
+    `directory` is the writer's directory; `token` is the bearer token for servers that already run.
 
     Raises:
-        CollagebenchError: the fleet could not be started, or results not written.
-        Interrupted: Ctrl-C or SIGTERM came; the workers are gone.
+        CollagebenchError: the fleet cannot be started, or the results cannot be written.
+        Interrupted: Ctrl-C or SIGTERM came; the workers have ended.
     """
     return complete(_run_cells(plan, writer, directory, progress, in_order(plan, done), token))
 
@@ -76,7 +76,7 @@ async def _run_cells(
             cell.lost(worker)
 
     def on_ended(worker: int, reason: str) -> None:
-        lost[worker] = reason  # the fleet knows better than a broken connection
+        lost[worker] = reason  # the fleet's reason is better than that of a broken connection
         on_lost(worker, reason)
 
     refusals: dict[tuple[str, int], Counter[str]] = {}
@@ -161,7 +161,7 @@ async def _run_cells(
                 writer.event("worker lost", f"{gone}, {place}; nothing was measured after it")
 
         async def series(cells: Sequence[tuple[int, int, Variant]]) -> bool:
-            """Measure cells; return whether all workers are left."""
+            """Measure cells; return False if a worker was lost."""
             for order, run, variant in cells:
                 await measure(order, run, variant, order == cells[-1][0])
                 if lost:
@@ -178,7 +178,7 @@ async def _run_cells(
                 async for again in late_again(plan, writer, directory, progress, lost):
                     if not fleet.is_whole:
                         await fleet.whole()
-                    returns.clear()  # they belong to the cell before
+                    returns.clear()  # they belong to the previous cell
                     if not await series(again):
                         return False
             writer.add(stolen_share=_stolen(before, processor_time()))
@@ -191,7 +191,7 @@ async def _run_cells(
 
 
 def _crowded(plan: Plan) -> str | None:
-    """Say that the inferences of workers on this machine alone keep its cores busy, if they do."""
+    """Return a note if inferences on this machine alone keep its cores too busy, else None."""
     if plan.config.fleet != "local" or plan.config.compute != "real":
         return None
     seconds, usable = plan.compute.get((plan.single.name, 1), 0.0), cores()
@@ -206,13 +206,13 @@ def _crowded(plan: Plan) -> str | None:
 
 
 def _stolen(before: tuple[float, float], after: tuple[float, float]) -> float:
-    """Return the share of the processors' time that a host took away between two readings of it."""
+    """Return the share of processor time that the host took (steal) between two readings of `processor_time`."""
     total, stolen = after[0] - before[0], after[1] - before[1]
     return stolen / total if 0 <= stolen < total else 0.0
 
 
 def _refused(refusals: Counter[str]) -> list[str]:
-    """Say what workers did with tasks that they refused, the most frequent first."""
+    """Return messages about refused tasks by reason, the most frequent first."""
     said = [
         f"{count} task{'s' if count > 1 else ''} got no answer: the worker {why}"
         for why, count in refusals.most_common(SAID)
@@ -222,7 +222,7 @@ def _refused(refusals: Counter[str]) -> list[str]:
 
 
 def _judge(plan: Plan, variant: Variant, run: int, aside: Evaluator | None) -> LiveJudge | EmulatedJudge:
-    """Return who says how sure the answers of one cell are; `aside` evaluates where workers do not compute."""
+    """Return the judge of one cell; `aside` evaluates tasks if workers do not compute, else it is None."""
     if aside is None:
         return LiveJudge(variant.codec)
     chance = partial(uniform, key(plan.config.seed, "margins", run))
@@ -231,7 +231,7 @@ def _judge(plan: Plan, variant: Variant, run: int, aside: Evaluator | None) -> L
 
 
 def _gone(lost: Mapping[int, str]) -> str:
-    """Say who is gone and why; nothing if nobody is."""
+    """Return a text about the lost workers and the reasons; empty if there are none."""
     alike: dict[str, list[int]] = {}
     for worker, reason in sorted(lost.items()):
         alike.setdefault(reason, []).append(worker)
@@ -243,9 +243,9 @@ def _gone(lost: Mapping[int, str]) -> str:
 
 @contextlib.asynccontextmanager
 async def _disturbed(fleet: Fleet, plan: Plan, writer: RunWriter, variant: Variant, run: int) -> AsyncIterator[None]:
-    """Let natural stragglers disturb the workers of one cell, and put on record what was really done to them.
+    """Let natural stragglers disturb the workers during one cell, and record what was actually done.
 
-    They begin anew with every cell, so that all schemes meet those that can be repeated at the same moments.
+    They begin anew with every cell, so that all schemes meet repeatable disturbances at the same times.
     """
     stragglers = plan.stragglers
     if not isinstance(stragglers, Natural) or not stragglers.slow_workers:
@@ -264,13 +264,13 @@ async def _disturbed(fleet: Fleet, plan: Plan, writer: RunWriter, variant: Varia
 
 
 def where_of(config: Config, token: Token | None = None) -> Where:
-    """Return the fleet that a config asks for."""
+    """Return the description of the fleet in a config."""
     names = {field.name for field in fields(Where)} - {"kind", "token"}
     return Where(cast(Kind, config.fleet), token=token, **{name: getattr(config, name) for name in names})
 
 
 def specs_of(variants: Sequence[Variant]) -> list[WorkerSpec]:
-    """Every worker holds the models of all the roles it plays under any scheme, so one fleet serves them all."""
+    """Return the workers' specs: each worker has the models of its roles under all schemes, so one fleet serves all."""
     held: dict[int, dict[str, ModelFile]] = {}
     for variant in variants:
         for role, workers in variant.workers.items():

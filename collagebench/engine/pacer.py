@@ -1,10 +1,10 @@
-"""A clock that calls an event loop's functions at the right moment, closer than the loop's own timers can.
+"""A timer that calls functions on an event loop more exactly than the loop's own timers do.
 
-An event loop's timer has a resolution of a millisecond or so, which a hedge delay or an arrival must not be off by. The
-kernel's timer (timerfd) is a file that becomes readable at its time, as exactly as the kernel wakes anybody; the loop
-watches it beside its sockets, and is 0.1 ms late or so. Where that is too late, the timer is set a little earlier, and
-the loop asks the clock between its other business. A thread that waited in its stead would have to be given the
-interpreter first, which takes milliseconds when the loop is busy.
+An event loop's timer has a resolution of about a millisecond, which is too coarse for an arrival or a hedge delay. The
+kernel's timer (timerfd) is a file that becomes readable at its time, as exactly as the kernel wakes any process. The
+loop watches it like a socket, and is about 0.1 ms late. If that is too late, the timer is set slightly earlier, and the
+loop polls the clock between its other events. A waiting thread would not do: it would first have to get the interpreter
+lock, which takes milliseconds if the loop is busy.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from collections.abc import Callable
 from functools import partial
 
 EARLY = 0.0002
-"""Seconds before its time from which an exact call is waited for by asking the clock."""
+"""Seconds before the time of an exact call at which the loop begins to poll the clock."""
 
 
 class Pacer:
-    """Runs functions on `loop` at given times of `time.perf_counter`, never before; to be closed."""
+    """Runs functions on `loop` at given times of `time.perf_counter`, never before; it must be closed."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -33,7 +33,7 @@ class Pacer:
         self._alarm = Alarm(loop, self._ring)
 
     def at(self, when: float, call: Callable[[], None], exact: bool = False) -> None:
-        """Have `call` run on the loop at `when`, in seconds of `time.perf_counter`; `exact` costs some of its time."""
+        """Run `call` on the loop at `when`, in seconds of `time.perf_counter`; `exact` polls the clock before."""
         if exact:
             due = when
             when -= EARLY
@@ -44,12 +44,12 @@ class Pacer:
             self._alarm.set(when)
 
     def clear(self) -> None:
-        """Forget every call that is not due yet."""
+        """Discard all calls that are not due yet."""
         self._due.clear()
         self._alarm.set(math.inf)
 
     def close(self) -> None:
-        """Let go of the timer; what is not due yet is forgotten."""
+        """Close the timer, and discard all calls that are not due yet."""
         self._due.clear()
         self._alarm.close()
 
@@ -77,7 +77,7 @@ class _Times(ctypes.Structure):
 
 
 class KernelAlarm:
-    """Linux's timerfd, of the clock that `time.perf_counter` is there; Python itself has it from 3.13 on."""
+    """Linux's timerfd, on the clock of `time.perf_counter`; Python has its own interface only from 3.13 on."""
 
     _ABSOLUTE = 1
 
@@ -90,18 +90,18 @@ class KernelAlarm:
         loop.add_reader(self._file, ring)
 
     def set(self, when: float) -> None:
-        """Ring at `when`, at once if that has passed, and never at infinity; an earlier setting is forgotten."""
+        """Ring at `when`, at once if that has passed, and never at infinity; this replaces an earlier setting."""
         seconds, rest = (0, 0) if when == math.inf else divmod(max(math.ceil(when * 1e9), 1), 10**9)
         self._libc.timerfd_settime(self._file, self._ABSOLUTE, ctypes.byref(_Times(0, 0, seconds, rest)), None)
 
     def close(self) -> None:
-        """Give the file back."""
+        """Close the file."""
         self._loop.remove_reader(self._file)
         os.close(self._file)
 
 
 class LoopAlarm:
-    """The same from the loop's own timers, where there is no better one."""
+    """The same with the loop's own timers, for systems without timerfd."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, ring: Callable[[], None]) -> None:
         self._loop = loop
@@ -109,13 +109,13 @@ class LoopAlarm:
         self._handle: asyncio.TimerHandle | None = None
 
     def set(self, when: float) -> None:
-        """Ring at `when`; an earlier setting is forgotten."""
+        """Ring at `when`; this replaces an earlier setting."""
         self.close()
         if when < math.inf:
             self._handle = self._loop.call_later(max(0.0, when - time.perf_counter()), self._ring)
 
     def close(self) -> None:
-        """Never ring."""
+        """Cancel the timer."""
         if self._handle is not None:
             self._handle.cancel()
             self._handle = None

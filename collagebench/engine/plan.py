@@ -1,8 +1,8 @@
-"""The plan of an experiment: all that is fixed before the first request, the same for real and simulated fleets.
+"""The plan of an experiment: everything that is fixed before the first request, for real and simulated fleets.
 
-Which workers play which role under each scheme, with which model; the straggler model and the rate; and for every run
-one schedule of arrivals and images, which all schemes meet. It is a pure function of the config, except for the compute
-time of the models where that is measured and not given.
+The plan says which workers have which role and model under each scheme. It holds the straggler model, the rate, and for
+every run one schedule of arrivals and images, which all schemes share. It is a pure function of the config, except for
+compute times that are measured.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ from collagebench.workload.dataset import Dataset, open_dataset
 from collagebench.zoo.seen import seen_in_training, taught_by_another
 
 USUAL_TIME_SCALE = 0.2
-"""Makes made up and published latencies short enough for a run within a minute."""
+"""The default time scale of built-in latencies, which makes them short enough for a run of about a minute."""
 AT_ONCE = 10_000
-"""Requests that are made at one time."""
+"""Requests that are created together."""
 SHORT_SERVICE = 0.005
-"""Seconds of mean service below which workers that share a machine cannot be loaded to a utilisation nobody chose."""
+"""Seconds of mean service below which there is no default rate, because workers on one machine could not sustain it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +48,11 @@ class Variant:
     models: Mapping[str, zoo.Model]
     """The model of each role."""
     codec: Scheme
-    """A scheme of the kind that runs: it says what tasks mean, and is told no event."""
+    """An object of the scheme's class that encodes and decodes, and receives no events."""
 
     @property
     def name(self) -> str:
-        """What it is called in the table and the records."""
+        """The name in tables and records."""
         return self.config.variant
 
     @property
@@ -61,7 +61,7 @@ class Variant:
         return frozenset(role for role, model in self.models.items() if model.head == "detection")
 
     def scheme(self) -> Scheme:
-        """Return a fresh scheme."""
+        """Return a new scheme."""
         return make(self.config.name, dict(self.config.options))
 
 
@@ -73,30 +73,30 @@ class Plan:
     variants: tuple[Variant, ...]
     stragglers: Stragglers
     single: zoo.Model
-    """The model that classifies an image where there is no redundancy."""
+    """The model that classifies an image if there is no redundancy."""
     compute: Mapping[tuple[str, int], float]
-    """Seconds that one inference takes on this machine, by the model's name and the size of the batch."""
+    """Seconds of one inference, by model name and batch size."""
     mean_service: float
     """Mean service time of a single image, in seconds."""
     slow_above: float
-    """Seconds of service above which a task straggled: twice the median of a single image."""
+    """Seconds of service above which a task straggles: twice the median service time of a single image."""
     rate: float
     """Arrivals per second."""
     workloads: tuple[Workload, ...]
     """One for each run."""
     images: Images
     doubts: tuple[str, ...] = ()
-    """What is to be said of images that models were trained on, and of parities of another single."""
+    """Warnings about images that models were trained on, and about parity models trained for another single."""
 
     @property
     def utilisation(self) -> float:
-        """Share of the fleet's time that serving every request once takes."""
+        """Share of the fleet's time that is needed to serve every request once."""
         return self.rate * self.mean_service / self.config.workers
 
     def compute_of(self, variant: Variant) -> Callable[[Task], float]:
-        """Return the function that says how long the inference of a task takes, in seconds.
+        """Return a function that gives the inference time of a task, in seconds.
 
-        A batch that is not full takes its share of the time by which a full one exceeds a single input.
+        For a batch that is not full, the time is interpolated between those of one input and of a full batch.
         """
         times = {}
         for role, model in variant.models.items():
@@ -118,14 +118,15 @@ class Plan:
     def requests(self, run: int) -> Iterator[Request]:
         """Yield the requests of one run in order of arrival."""
         workload = self.workloads[run]
-        for first in range(0, self.config.requests, AT_ONCE):  # lists of all would take more memory than the records
+        for first in range(0, self.config.requests, AT_ONCE):  # a list of all would take more memory than the records
             images, arrivals = (each[first : first + AT_ONCE].tolist() for each in (workload.images, workload.arrivals))
             yield from map(Request, count(first), images, arrivals)
 
     def ties(self, run: int) -> Callable[[int, int], float]:
-        """Return the function that breaks routing ties in one run: a number in (0, 1) of a request and an attempt.
+        """Return a function that breaks routing ties in one run: a number in (0, 1) for a request and an attempt.
 
-        It is a pure function of its arguments and the seed. First attempts, which are nearly all, are known beforehand.
+        It is a pure function of its arguments and the seed. The numbers of first attempts, nearly all that are needed,
+        are computed beforehand.
         """
         routing = key(self.config.seed, "routing", run)
         first = uniform(routing, np.arange(self.config.requests, dtype=np.uint64)).data
@@ -136,7 +137,7 @@ class Plan:
         return tie
 
     def order(self, run: int) -> list[Variant]:
-        """Return the variants in the order in which this run meets them."""
+        """Return the variants in the order in which this run measures them."""
         places = stream(self.config.seed, "order", run).permutation(len(self.variants))
         return [self.variants[place] for place in places]
 
@@ -144,11 +145,10 @@ class Plan:
 def make_plan(config: Config, measured: Mapping[tuple[str, int], float] = {}) -> Plan:
     """Resolve a config.
 
-    `measured` are seconds of one inference, by the model's name and the size of the batch, that are not to be measured
-    again.
+    `measured` are the seconds of one inference, by model name and batch size, that need not be measured again.
 
     Raises:
-        UsageError: something asked for makes no sense.
+        UsageError: an option has a wrong value, or options contradict each other.
         DataError: the images cannot be read.
         ModelError: there is no model for a role, or a model file is damaged.
     """
@@ -192,43 +192,42 @@ def make_plan(config: Config, measured: Mapping[tuple[str, int], float] = {}) ->
 
 
 def compute_times(config: Config, measured: Mapping[tuple[str, int], float] = {}) -> Mapping[tuple[str, int], float]:
-    """Return the seconds of one inference of all models that the config needs, by name and size of the batch.
+    """Return the seconds of one inference of each model that the config needs, by model name and batch size.
 
-    Those that are not in `measured` are measured now, unless the config says how long they take. Raises what
-    `make_plan` raises.
+    Times that are not in `measured` are measured now, unless the config gives them. Raises the same as `make_plan`.
     """
     return _compute_times(config, variants_of(config)[0], measured)
 
 
 def stragglers_of(config: Config) -> Stragglers:
-    """Return the straggler model that the config asks for; raises what `open_stragglers` raises."""
+    """Return the straggler model of the config; raises the same as `open_stragglers`."""
     return open_stragglers(
         config.stragglers, config.seed, config.workers, time_scale(config), straggler_parameters(config)
     )
 
 
 def straggler_parameters(config: Config) -> dict[str, Any]:
-    """Return the parameters of the stragglers that the config gives."""
+    """Return the parameters of the stragglers that are set in the config."""
     given = {name: getattr(config, name) for name in parameters_of(config.stragglers)}
     return {name: value for name, value in given.items() if value is not None}
 
 
 def time_scale(config: Config) -> float:
-    """Return what drawn seconds are multiplied by: unless given, 1 where the user's own measurements are drawn."""
+    """Return the factor of drawn seconds; its default is 1 for the user's own measurements, else USUAL_TIME_SCALE."""
     if config.time_scale is not None:
         return config.time_scale
     return 1.0 if config.trace is not None or config.stragglers not in NAMES else USUAL_TIME_SCALE
 
 
 def variants_of(config: Config) -> tuple[tuple[Variant, ...], Dataset]:
-    """Return the rows of the table, and the images; raises what `make_plan` raises."""
+    """Return the variants and the dataset of the config; raises the same as `make_plan`."""
     available = zoo.load(config.models or zoo.SHIPPED)
     dataset = open_dataset(config.dataset, config.data, download=config.download)
     return tuple(_variant(scheme, config, available, dataset) for scheme in config.schemes), dataset
 
 
 def _single(variants: Sequence[Variant]) -> zoo.Model:
-    """Return the model that classifies an image where there is no redundancy."""
+    """Return the model that classifies an image if there is no redundancy."""
     return next(v.models[role] for role in ("single", "coded") for v in variants if role in v.models)
 
 
@@ -243,7 +242,7 @@ def _compute_times(
 
 
 def sizes_of(variants: Sequence[Variant]) -> dict[tuple[str, int], zoo.Model]:
-    """Return the models that the variants need, by name and by each size of a batch that is to be timed."""
+    """Return the models that the variants need, by name and by each batch size that must be timed."""
     return {(m.name, n): m for v in variants for role, m in v.models.items() for n in (1, v.codec.batch(role))}
 
 
@@ -274,7 +273,7 @@ def _variant(scheme_config: SchemeConfig, config: Config, available: list[zoo.Mo
 
 
 def allotment_of(scheme: Scheme, workers: int) -> Mapping[str, int]:
-    """Return how many workers serve each role of a scheme; see that these are counts, and of roles that it names."""
+    """Return how many workers serve each role of a scheme; check the counts, and the roles that its attributes name."""
     found: Any = ask(scheme, scheme.allot, workers)
     counts = isinstance(found, Mapping) and all(type(count) is int and count >= 0 for count in found.values())
     if not counts or not found:
@@ -287,7 +286,7 @@ def allotment_of(scheme: Scheme, workers: int) -> Mapping[str, int]:
 
 
 def needs_of(scheme: Scheme, role: str) -> Mapping[str, Any]:
-    """Return what a scheme says that the model of a role must be; see that it is a mapping."""
+    """Return the traits that a scheme needs in the model of a role; check that they are a mapping."""
     found: Any = ask(scheme, scheme.needs, role)
     if not isinstance(found, Mapping):
         raise breach(scheme, f"needs {brief(found)} of role {role!r}: it must be a mapping", scheme.needs)

@@ -1,8 +1,8 @@
-"""The recorder turns what a conductor reports into records, and has answers evaluated that carry no prediction yet.
+"""The recorder writes records of what a conductor reports, and evaluates answers that have no prediction yet.
 
-Where the workers really computed, each reply brought its predictions along and records are written at once. Where they
-did not (simulation, emulated compute), the models run afterwards, in batches, on the replies that were used and that
-no scheme has asked about before; records are then written in chunks.
+If workers compute, each reply has outputs, and records are written at once. Otherwise (in simulation, or with emulated
+compute) the models run later, in batches, on the used replies whose outputs are not known yet; records are then written
+in chunks.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Time = float | None
 Phases = tuple[Time, Time, Time, Time, Time, Time, Time, Time]
 """Seconds of group, encode, queue, service, injected, transport, decode, hold."""
 NO_PHASES: Phases = (None,) * 8
-"""Those of a default answer, which nothing was done for."""
+"""The phases of a default answer, which has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +38,13 @@ class Workload:
     images: NDArray[np.int64]
     """[n] index in the dataset of each request's image."""
     labels: NDArray[np.int64]
-    """[n] its true class."""
+    """[n] true class of each request's image."""
     warmup: int
-    """How many requests at the beginning statistics leave out."""
+    """The number of requests at the beginning that statistics leave out."""
     prior: int = 0
-    """The most frequent class of the dataset, which a default answer gives."""
+    """The most frequent class of the dataset, which is the default answer."""
     classified: NDArray[np.bool_] | None = None
-    """[n] whether the answer to each is classified where no worker computes; None: all are."""
+    """[n] whether the answer to each request is evaluated if no worker computes; None if all are."""
 
 
 class Recorder:
@@ -62,20 +62,27 @@ class Recorder:
         evaluate: Evaluate | None,
         chunk: int | None = None,
     ) -> None:
-        """Listen to a cell.
+        """Prepare to record a cell.
 
-        `codec` is a scheme of the kind that runs, which decodes answers; a task whose service should take longer than
-        `slow_above` seconds straggled (None: nobody knows what it should take). `evaluate` None: jobs know their
-        outputs. `chunk`: evaluate after so many answers, not at the end.
+        Args:
+            writer: writes the records.
+            scheme: the name of the variant.
+            run: the number of the run.
+            mode: the meaning of the straggler model's draws.
+            workload: the requests of the run.
+            codec: another object of the scheme's class, which decodes answers.
+            slow_above: a task straggles if its service should take more seconds; None if that is unknown.
+            evaluate: sets the outputs of jobs; None if workers compute them.
+            chunk: evaluate after this many answers; None to do so at the end.
         """
         self.scheme = scheme
         self.run = run
         self.duration = 0.0
         """Seconds from the first intended arrival until the last task had ended."""
         self.tasks = 0
-        """How many have a record."""
+        """The number of tasks with a record."""
         self.lag: dict[int, float] = {}
-        """How late the client handled each arrival, in seconds; empty in simulation."""
+        """Seconds by which the client was late for each arrival, by the request's id; empty in simulation."""
         self._writer = writer
         self._mode: Mode = mode
         self._first = float(workload.arrivals[0])
@@ -85,20 +92,19 @@ class Recorder:
         self._codec = codec
         self._slow_above = slow_above
         self._straggled: dict[int, bool] = {}
-        """Whether the first task of a request, or any of those that its group was coded into, straggled, by its id; of
-        those that have no record yet."""
+        """Whether each request without a record straggled (its first task, or any coded image of its group), by id."""
         self._evaluate = evaluate
         self._chunk = chunk
         self._classified = None if workload.classified is None else workload.classified.data
         self._later: list[tuple[Request, str, Sequence[Job], float]] = []
 
     def sent(self, job: Job) -> None:
-        """See whether the job straggles.
+        """Note whether the job's requests straggle.
 
-        A request that is coded with others straggles when any of their first coded images does: which one it is
-        decides how well the others decode, so that one alone would not do for all.
+        A request that is coded with others straggles if any of the group's first coded images does. No single one could
+        stand for all, because the accuracy of the decoding depends on which one is slow.
         """
-        if self._slow_above is None or job.task.role == "parity":  # which holds requests that have their record already
+        if self._slow_above is None or job.task.role == "parity":  # a parity may hold requests that have a record
             return
         slow = job.drops or job.expected > self._slow_above
         for request in job.task.requests:
@@ -107,7 +113,7 @@ class Recorder:
                 self._straggled[request.id] = before or slow
 
     def answered(self, request: Request, source: str, jobs: Sequence[Job], now: float) -> None:
-        """Decode the answer and write the record now, or once the jobs are evaluated."""
+        """Decode the answer and write its record, now or after the jobs are evaluated."""
         if self._evaluate is None:
             start = time.perf_counter()
             (predicted,) = decode(self._codec, [(request, jobs)], self._prior)
@@ -132,17 +138,17 @@ class Recorder:
         self.duration = max(self.duration, now - self._first)
         if self._evaluate is not None:
             wanted: Time = job.expected
-        else:  # where workers compute, what was wanted depends on the compute time that they report
+        else:  # if workers compute, the wanted service depends on the compute time that they report
             wanted = None if job.compute is None else service_time(self._mode, job.compute, job.amount)
         requests = " ".join([str(request.id) for request in task.requests])
-        # By position, in three parts: keywords for all would take four times as long, a million times over.
+        # Positional arguments, in three parts, because keywords would take four times as long for a million tasks.
         made = (self.scheme, self.run, task.id, task.role, job.worker, task.attempt, task.share, requests)
         ended = (job.sent, now, job.outcome or "wasted")
         service = (job.amount, wanted, job.queue, job.compute, job.injected, job.service)
         self._writer.task(TaskRecord(*made, *ended, *service, job.bytes_sent))
 
     def flush(self) -> None:
-        """Evaluate and write what was put off."""
+        """Evaluate the answers that wait for it, and write their records."""
         if self._evaluate is not None and self._later:
             needed = {job.task.id: job for _, _, jobs, _ in self._later for job in jobs if job.outputs is None}
             self._evaluate(list(needed.values()))
@@ -162,8 +168,8 @@ class Recorder:
     ) -> None:
         """Write the record of an answer.
 
-        Its phases are those of the job that replied last of those that carried the request; where it took other jobs
-        as well to work the answer out, the wait for them is in `hold`.
+        Its phases are those of the last served job that contained the request. If the answer also needed other jobs,
+        the wait for them is in `hold`.
         """
         now = decided + (decoding or 0.0)
         latency = now - request.arrival
@@ -178,7 +184,7 @@ class Recorder:
             hold = decided - (decided if job.replied is None else job.replied)
             decoded = None if job.decode is None else job.decode + (decoding or 0.0)
             transport = None
-            if job.encode is not None and job.service is not None:  # else the service would be in it
+            if job.encode is not None and job.service is not None:  # else the remainder would include the service
                 known = (group, job.encode, job.queue, job.service, decoded, hold)
                 transport = latency - sum(phase for phase in known if phase is not None)
             phases = (group, job.encode, job.queue, job.service, job.injected, transport, decoded, hold)
@@ -187,7 +193,7 @@ class Recorder:
         )
 
     def _facts(self, request: Request) -> tuple[str, int, int, int, int, bool, bool | None, float, Time]:
-        """Return what is known of a request whatever became of it, as `RequestRecord` begins."""
+        """Return the first fields of a `RequestRecord`, which do not depend on the request's outcome."""
         number = request.id
         return (
             self.scheme,

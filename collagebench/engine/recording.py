@@ -1,6 +1,6 @@
-"""What `collagebench record` does: watch a fleet, and say in plain JSON values what was seen, fitted and recommended.
+"""Implements `collagebench record`: watch a fleet, and write a profile of what was seen, fitted and recommended.
 
-The format is described in `stragglers/recorded.py`, which replays it.
+The format is described in `stragglers/recorded.py`, which replays profiles.
 """
 
 from __future__ import annotations
@@ -48,27 +48,27 @@ from collagebench.workload.arrivals import KINDS, arrivals
 from collagebench.workload.dataset import open_dataset
 
 BUSY = 0.1
-"""Share of the machine's time that the requests of the default rate take, at most: services that wait for each other's
-cores are slow together, which a replay cannot bring back."""
+"""The largest share of the machine's time that requests take at the default rate. At higher rates services wait for
+each other's cores and are slow together, which a replay cannot reproduce."""
 OVERHEAD = 0.0013
-"""Seconds of processor time that a request takes beside its inference, in client and worker together."""
+"""Seconds of processor time of a request besides its inference, in client and worker together."""
 TIMED_INFERENCES = 25
 MOST_REQUESTS = 5_000_000
 IMAGES = 256
-"""Images that requests carry in turn, at most."""
+"""The largest number of different images that requests carry in turn."""
 LEAST = 20
-"""Services of all workers together below which nothing is worth writing down."""
+"""The least number of services of all workers together for which a profile is written."""
 
 Report = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """What is to be watched."""
+    """The options of a recording."""
 
     workers: int = 10
     where: Where = LOCAL
-    """The fleet that they belong to."""
+    """The workers' fleet."""
     dataset: str = "shapes"
     data: Path | None = None
     download: bool = False
@@ -76,14 +76,14 @@ class Recording:
     """A directory with a manifest; None for the shipped models."""
     arrivals: str = "poisson"
     rate: float | None = None
-    """Requests a second for each worker; None: one that keeps this machine below about 10 % busy."""
+    """Requests per second for each worker; None for a rate that keeps this machine below about 10 % busy."""
     duration: float = 60.0
     """Seconds."""
     seed: int = 0
     stragglers: str = "none"
-    """One of NATURAL, which disturb the workers meanwhile, or none."""
+    """One of NATURAL, to disturb the workers meanwhile, or none."""
     parameters: Mapping[str, Any] = field(default_factory=dict)
-    """Of those stragglers."""
+    """The parameters of those stragglers."""
 
     def __post_init__(self) -> None:
         if self.workers < 1:
@@ -129,16 +129,16 @@ def _too_few(what: str) -> str:
 def record(
     asked: Recording, out: Path, samples: bool, report: Report, show: Callable[[str], None] = lambda text: None
 ) -> dict[str, Any]:
-    """Watch a fleet, write its profile to `out` and all services beside it if `samples`, and return the profile.
+    """Watch a fleet, write its profile to `out`, and return the profile; with `samples`, also write all services.
 
-    `show` is told what the user should see and keep seeing. A watch that is interrupted, or loses all workers, gives
-    the profile of what was seen until then, with `complete` false. One that is killed leaves the samples of
-    what it saw.
+    `show` is called with texts that the user should keep seeing. If the watch is interrupted, or loses all workers, the
+    profile covers what was seen until then, and its `complete` is false. If the process is killed, the samples seen so
+    far remain in a file beside `out`.
 
     Raises:
-        CollagebenchError: the fleet could not be started, the images not read, or the profile not written; what was
-            seen is then in the system's temporary directory, if there is room, and the sentence says so.
-        Interrupted: the watch was interrupted before there was anything worth keeping.
+        CollagebenchError: the fleet cannot be started, the images cannot be read, or the profile cannot be written. If
+            there is room, the profile is then in the system's temporary directory, and the message says so.
+        Interrupted: the watch was interrupted before enough services were seen.
     """
     see_that_limits_allow(asked.workers)
     found = Watch([Machine() for _ in range(asked.workers)])
@@ -211,7 +211,7 @@ def _record(
 
 
 def all_lost(reasons: Sequence[str | None]) -> str | None:
-    """Return a sentence if all workers were lost, from the reason of each that was."""
+    """Return a message if all workers were lost, else None; `reasons` has the reason for each worker, or None."""
     if None in reasons:
         return None
     return f"every worker was lost: {'; '.join(sorted({str(reason) for reason in reasons}))}"
@@ -247,7 +247,7 @@ def _model_and_images(asked: Recording) -> tuple[zoo.Model, NDArray[np.uint8]]:
 
 
 def _inference_time(model: zoo.Model, pixels: NDArray[np.uint8]) -> float:
-    """Return the median processor time of one inference, seconds."""
+    """Return the median processor time of one inference, in seconds."""
     runner = session(model)
     times = []
     for number in range(TIMED_INFERENCES):
@@ -258,13 +258,13 @@ def _inference_time(model: zoo.Model, pixels: NDArray[np.uint8]) -> float:
 
 
 def _default_rate(inference: float, workers: int) -> float:
-    """Return the requests a second for each worker that keep this machine's cores below about 10 % busy."""
+    """Return the requests per second for each worker that keep this machine's cores below about 10 % busy."""
     rate = BUSY * min(cores(), workers) / (workers * (inference + OVERHEAD))
     return float(f"{rate:.3g}")
 
 
 def _schedule(asked: Recording, rate: float, worker: int) -> NDArray[np.float64]:
-    """Return when one worker's requests are sent: seconds below the duration, in step with no other worker's."""
+    """Return the sending times of one worker's requests: seconds below the duration, independent of other workers'."""
     generator = stream(asked.seed, "arrivals", worker)
     mean = rate * asked.duration
     most = math.ceil(mean + 6 * math.sqrt(mean) + 6)
@@ -277,7 +277,7 @@ def _schedule(asked: Recording, rate: float, worker: int) -> NDArray[np.float64]
 
 
 def _seen(found: Watch, columns: Sequence[NDArray[np.float64]]) -> dict[str, Any]:
-    """Return what there is to say about the services [4, n] of each machine."""
+    """Return the part of the profile about the services; `columns` are those of each machine, [4, n]."""
     fleet, machines = describe([rows[0] for rows in columns], [rows[2] for rows in columns])
     for machine, seen, (_, queue, _, trip) in zip(machines, found.machines, columns, strict=True):
         machine.update(
@@ -303,7 +303,7 @@ def _quantile(values: Sequence[float] | NDArray[np.float64], p: float) -> float 
 
 
 def _processor_times() -> tuple[float, float] | None:
-    """Return the processor time that this machine has spent, and what of it was idle; None where it does not say."""
+    """Return this machine's total processor time and the idle part of it, in ticks; None if they are unknown."""
     try:
         with open("/proc/stat", encoding="ascii") as file:
             times = [float(text) for text in file.readline().split()[1:9]]

@@ -1,6 +1,6 @@
-"""The files that `collagebench record` leaves: the profile, and if asked for every service beside it.
+"""The files that `collagebench record` writes: the profile, and on request a file of all services beside it.
 
-While it watches there is another, of what was seen so far: all that is left if it is killed.
+During the watch there is also a partial file of the services so far, which remains if the process is killed.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from collagebench.errors import OutputError, UsageError
 from collagebench.whole import write_whole
 
 COLUMNS = ("machine", "sent", "queue", "seconds", "round_trip")
-"""Of the file of samples; `machine` and `seconds` are what a replay of a trace reads."""
+"""The columns of a file of samples; a replay of a trace reads `machine` and `seconds`."""
 
 
 def write_samples(path: Path, columns: Sequence[NDArray[np.float64]]) -> None:
-    """Write sent, queue, service and round trip [4, n] of each machine, seconds, as compressed CSV.
+    """Write sent, queue, service and round trip [4, n] of each machine, in seconds, as compressed CSV.
 
     Raises:
         OutputError: it cannot be written.
@@ -42,18 +42,19 @@ def write_samples(path: Path, columns: Sequence[NDArray[np.float64]]) -> None:
 
 @contextlib.contextmanager
 def kept_meanwhile(out: Path, machines: Sequence[Machine], least: int) -> Iterator[Callable[[], None]]:
-    """Have a file of samples beside `out` in the block; it goes at its end, but after a failure only if it holds few.
+    """Keep a partial file of samples beside `out` in the block; yield a function that appends to it.
 
-    Yields what adds to it the services that have been seen since the last time, as the workers measured them. They are
-    few each time, so that nothing that is measured waits for it; what a full disk has no room for is left out.
+    The function appends the services seen since its last call, as the workers measured them. It should be called often,
+    so that each call is short and does not delay the measurement. Samples that do not fit on a full disk are left out.
+    The file is removed at the end of the block. After an exception it is removed only if it has few samples.
 
     Args:
-        out: where the profile will be.
-        machines: with what was seen, as it grows.
-        least: services that are not few.
+        out: the path of the future profile.
+        machines: what was seen of each machine; they grow during the block.
+        least: the number of samples that are worth keeping after an exception.
 
     Raises:
-        UsageError: there is such a file already.
+        UsageError: the file exists already.
         OutputError: it cannot be written.
     """
     path = out.with_name(f"{out.name.removesuffix('.json')}.partial.csv")
@@ -101,7 +102,7 @@ def _remove(path: Path) -> None:
 
 
 def rounded(value: Any) -> Any:
-    """Return JSON values with every number to seven digits: more than a clock is worth."""
+    """Return JSON values with every float rounded to seven digits, which is more than the accuracy of a clock."""
     if isinstance(value, dict):
         return {name: rounded(item) for name, item in value.items()}
     if isinstance(value, list):
@@ -110,7 +111,7 @@ def rounded(value: Any) -> Any:
 
 
 def write_profile(path: Path, profile: dict[str, Any]) -> None:
-    """Write the profile as JSON, every list of numbers on a line of its own, so that a diff can be read.
+    """Write the profile as JSON with every list of numbers on one line, so that diffs are readable.
 
     Raises:
         OutputError: it cannot be written.

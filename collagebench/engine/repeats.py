@@ -1,8 +1,8 @@
-"""Runs in which the client was late are measured again.
+"""Repeats runs in which the client was late.
 
-All schemes of such a run: the same requests at the same times with the same delays, at another moment, which is as
-quiet or as busy for all of them. Where slowness is not injected but really happens, what delays the client may be the
-very thing that is measured, and every run counts as it came.
+All schemes of such a run are measured again, with the same requests, arrivals and delays, at a time that is as quiet or
+as busy for all of them. If stragglers are natural instead of injected, the cause of the client's delay may be the very
+thing that is measured, so no run is repeated.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from collagebench.statistics.lateness import Times, late_runs
 from collagebench.stragglers.natural import Natural
 
 AGAIN = 2
-"""How often runs in which the client was late are measured again."""
+"""How often late runs are measured again."""
 FEW = 0.5
-"""Up to this share of all runs, that is; if there are more, it is no passing disturbance."""
+"""The largest share of runs that is repeated; if more are late, the cause is not a passing disturbance."""
 
 
 async def late_again(
     plan: Plan, writer: RunWriter, directory: Path, progress: Progress, lost: Collection[int]
 ) -> AsyncIterator[Sequence[tuple[int, int, Variant]]]:
-    """Yield the cells of each run in which the client was late, to be measured again; their records are dropped.
+    """Yield the cells of each run in which the client was late, to be measured again; their old records are dropped.
 
-    None, if that was more than a passing disturbance, if there is no room, or once a worker is `lost`.
+    It yields nothing if too many runs were late, and stops if the disk has no room or a worker is `lost`.
     """
     if isinstance(plan.stragglers, Natural) or plan.config.stragglers == "none":
         return
@@ -52,13 +52,13 @@ async def late_again(
             if lost:
                 return
             facts = [_replaced(scheme, number, times) for scheme, times in schemes.items()]
-            if not await asyncio.to_thread(writer.replace, facts):  # which takes seconds where there are millions
+            if not await asyncio.to_thread(writer.replace, facts):  # takes seconds for millions of records
                 progress.show(f"there is no room in {directory} to measure again")
                 return
             yield cells[number]
 
 
 def _replaced(scheme: str, run: int, times: Times) -> dict[str, Any]:
-    """Return what is kept of a cell whose records are dropped."""
+    """Return the figures that are kept of a cell whose records are dropped."""
     p50, p99 = (seconds if math.isfinite(seconds) else None for seconds in (times.p50, times.p99))
     return {"scheme": scheme, "run": run, "dispatch_lag_p99_s": times.lag, "p50_s": p50, "p99_s": p99}

@@ -1,9 +1,9 @@
-"""Going on with an experiment that was interrupted, killed, or lost a worker.
+"""Resuming an experiment that was interrupted, was killed, or lost a worker.
 
-The cells that are complete stay as they are; the others are done again from their first request. Everything that was
-fixed before the first request must be the same: the config, the workers of each role, and the times of inference, which
-are taken from the run and not measured anew. So a simulation that was resumed has the records of one that never
-stopped. What the config does not fix, the machine and the models' files, may have changed; the run then says so.
+Complete cells are kept; the others are repeated from their first request. Everything that was fixed before the first
+request must be the same: the config, the workers of each role, and the inference times, which are read from the run
+instead of measured again. So a resumed simulation has the same records as one that never stopped. The machine and the
+model files may have changed, because the config does not fix them; the run then says so.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from collagebench.schemes import files_of
 
 VERBS = {"live": "run", "simulated": "simulate"}
 SHOWN = 4
-"""Differences of the environment that are named."""
+"""The number of differences of the environment that a message names."""
 
 
 @dataclass(frozen=True, slots=True)
 class Earlier:
-    """What there is of an experiment that is to be resumed."""
+    """The saved part of an experiment that is being resumed."""
 
     directory: Path
     header: dict[str, Any]
@@ -38,7 +38,7 @@ class Earlier:
 
     @property
     def compute(self) -> dict[tuple[str, int], float]:
-        """Seconds of one inference by model and size of the batch, as they were measured for the first part."""
+        """Seconds of one inference by model name and batch size, as they were measured for the first part."""
         return {
             (model["name"], int(size)): seconds
             for model in self.header.get("models", [])
@@ -46,7 +46,7 @@ class Earlier:
         }
 
     def is_whole(self, plan_cells: int) -> bool:
-        """Whether there is nothing left to do."""
+        """Return whether nothing is left to do."""
         return self.header.get("status") == "done" and len(self.cells) == plan_cells
 
 
@@ -54,17 +54,17 @@ def recorded_config(directory: Path) -> dict[str, Any]:
     """Return the config of a run directory as plain JSON values.
 
     Raises:
-        DataError: it is no run directory, or cannot be read.
+        DataError: it is not a run directory, or cannot be read.
     """
     config: dict[str, Any] = read_run_header(directory).get("config", {})
     return config
 
 
 def check_engine(directory: Path, engine: str) -> None:
-    """See that the experiment in a directory was begun on `engine`.
+    """Check that the experiment in a directory was begun on `engine`.
 
     Raises:
-        DataError: it is no run directory, or cannot be read.
+        DataError: it is not a run directory, or cannot be read.
         UsageError: it was begun by the other verb.
     """
     began = str(read_run_header(directory).get("engine"))
@@ -75,12 +75,12 @@ def check_engine(directory: Path, engine: str) -> None:
 
 
 def open_earlier(directory: Path, engine: str, config: Config) -> Earlier:
-    """Read the experiment that is to be resumed with `config` on `engine`.
+    """Read an experiment, to resume it with `config` on `engine`.
 
     Raises:
-        DataError: it is no run directory, or damaged.
-        UsageError: it was begun by the other verb, by an older version, or with another config, or was changed, or the
-            program was.
+        DataError: it is not a run directory, or is damaged.
+        UsageError: it was begun by the other verb, by an older version or with another config; or the run, this program
+            or a scheme of the user was changed since.
     """
     check_engine(directory, engine)
     run = load(directory)
@@ -116,10 +116,10 @@ def open_earlier(directory: Path, engine: str, config: Config) -> Earlier:
 
 
 def resumed_header(earlier: Earlier, new: Mapping[str, Any], cells: int) -> dict[str, Any]:
-    """Return the header of the resumed run: the first part's, with what has changed since; `new` is the plan's own.
+    """Return the header of the resumed run: that of the first part, with the changes since; `new` is the new plan's.
 
     Raises:
-        UsageError: the plan of today is not the one that the run was begun with.
+        UsageError: the new plan differs from the one with which the run was begun.
     """
     old, new = earlier.header, _plain(new)
     for before, now in zip(old.get("schemes", []), new["schemes"], strict=False):
@@ -174,7 +174,7 @@ def _same_config(directory: Path, before: Mapping[str, Any], now: Mapping[str, A
 
 
 def _difference(before: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, Any]]) -> str:
-    """Name the first scheme that differs."""
+    """Return a text about the first scheme that differs."""
     names = [", ".join(scheme["variant"] for scheme in schemes) for schemes in (before, now)]
     if names[0] != names[1]:
         return f"{names[0]}, not {names[1]}"
@@ -192,7 +192,7 @@ def _models(before: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, Any]
 
 
 def _environment(before: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """Name what is different about the machine and the installation."""
+    """Return texts about the differences of the machine and the installation."""
     now = new["environment"]
     pairs = [(key, before.get(key), now.get(key)) for key in ("cpu", "logical_cores", "cpu_quota_cores", "kernel")]
     pairs += [(key, before.get(key), now.get(key)) for key in ("python", "collagebench")]
@@ -205,5 +205,5 @@ def _environment(before: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]
 
 
 def _plain(value: Any) -> Any:
-    """Return a value as it comes back from a JSON file."""
+    """Return a value as it would be after a round trip through JSON."""
     return json.loads(json.dumps(value, default=str))

@@ -1,12 +1,13 @@
-"""Which worker gets a task, and what each worker has in hand: one rule for real and for simulated fleets.
+"""Routing of tasks to workers, and the queue of each worker, for real and simulated fleets.
 
-A task goes to the worker of its role with the fewest tasks in hand, as far as a client can know: where a reply was
-lost, it takes the task to be there until it gives it up. Ties are broken by a number that the caller draws from the
-routing stream: it sets an order in which workers are tried, so that each of the equals is as likely as any other, and
-so that two schemes whose equals are nearly the same choose the same one. Their comparison is paired: a choice that hung
-on anything else would hide the difference behind that of other workers' slowness. (Two choices agree with the chance
-that A. Broder's min-hash has, the size of the sets' intersection over that of their union: On the resemblance and
-containment of documents, SEQUENCES 1997.) Each worker serves its tasks one at a time, first come first served.
+A task goes to the worker of its role with the fewest tasks, as far as a client can know: a task whose reply was lost
+counts until the client gives it up. Each worker serves its tasks one at a time, first come first served.
+
+Ties are broken by a number that the caller draws from the routing stream. It sets an order in which workers are tried.
+So each of the equally loaded workers is equally likely, and two schemes with nearly the same set of them choose the
+same worker. This matters because schemes are compared in pairs: other choices would hide the difference between schemes
+behind that between workers. (Two choices agree with the probability of A. Broder's min-hash, the size of the sets'
+intersection over that of their union: On the resemblance and containment of documents, SEQUENCES 1997.)
 """
 
 from __future__ import annotations
@@ -22,12 +23,12 @@ from numpy.typing import NDArray
 from collagebench.schemes.protocol import Task
 
 TRIES = 32
-"""So many workers, or more, are tried in the order that a tie sets before the equals are looked at one by one."""
+"""The least number of workers to try in the order that a tie sets, before all equally loaded ones are looked at."""
 
 
 @dataclass(slots=True, eq=False)
 class Job:
-    """A task on its worker, and when things happened to it: seconds since the cell began, None until they have."""
+    """A task on its worker. Times are in seconds since the cell began, durations in seconds; None while unknown."""
 
     task: Task
     worker: int
@@ -35,17 +36,17 @@ class Job:
     """The straggler model's draw."""
     sent: float
     expected: float
-    """Seconds its service should take, by the draw and what one inference takes."""
+    """Expected service time, from the draw and the time of an inference."""
     begun: float | None = None
-    """When its service began, as far as the client can know: a live worker was not earlier than this."""
+    """When its service began, as far as the client can know; on a live worker it was not earlier."""
     outcome: str | None = None
-    """As in `TaskRecord`; None while nothing is decided."""
+    """As in `TaskRecord`; None while undecided."""
     drops: bool = False
-    """Whether the straggler model has its reply lost."""
+    """Whether the straggler model will lose its reply."""
     dropped: bool = False
-    """Its worker has served it, and its reply was lost."""
+    """Whether its worker has served it and its reply was lost."""
     given_up: bool = False
-    """The scheme waits for it no longer (cancelled, or past its deadline) though its service may run on."""
+    """Whether the scheme no longer waits for it (cancelled, failed or past its deadline); its service may run on."""
     encode: float | None = None
     queue: float | None = None
     compute: float | None = None
@@ -55,15 +56,15 @@ class Job:
     replied: float | None = None
     bytes_sent: int | None = None
     outputs: NDArray[np.float32] | None = None
-    """What its model gave, [rows, classes]; None while nothing was computed."""
+    """The outputs of its model, [rows, classes]; None while they are not computed."""
     kept: int = 0
-    """How many open requests its reply is kept for, one more while it is kept for requests still to come."""
+    """The number of open requests for which its reply is kept, plus one while it is kept for later requests."""
     kept_for_later: bool = False
-    """Whether it is kept for requests still to come."""
+    """Whether its reply is kept for later requests."""
 
 
 class _Hand:
-    """One worker: what it has in hand, and where it stands among the workers of its role."""
+    """One worker: its queue, and its place among the workers of its role."""
 
     __slots__ = ("bucket", "load", "place", "queue", "role", "unheard", "work", "worker")
 
@@ -72,29 +73,29 @@ class _Hand:
         self.role = role
         self.queue: deque[Job] = deque()
         self.work = 0.0
-        """Seconds of service that the queue should take, the job in service whole."""
+        """Expected seconds of service of all jobs in the queue, including the whole of the job in service."""
         self.unheard: set[Job] = set()
-        """Jobs that it has served, which the client takes to be there, because the reply was lost."""
+        """Jobs that it has served but whose reply was lost, so that the client still counts them."""
         self.load = 0
-        """Tasks in hand, as far as the client knows: those in the queue, and those unheard."""
+        """Number of jobs, as far as the client knows: those in the queue and those unheard."""
         self.bucket: list[_Hand] | None = None
-        """The workers with as many tasks in hand, this one among them; None while it does not serve."""
+        """The workers with the same load, including this one; None while it does not serve."""
         self.place = 0
         """Index in the bucket."""
 
 
 class _Role:
-    """The workers of one role in buckets by the number of tasks in hand: bucket n lists those that have n."""
+    """The workers of one role in buckets by load: bucket n lists the workers with a load of n."""
 
     __slots__ = ("buckets", "lowest")
 
     def __init__(self) -> None:
         self.buckets: list[list[_Hand]] = [[]]
         self.lowest = 0
-        """No bucket below this one holds any."""
+        """All buckets below this index are empty."""
 
     def enter(self, hand: _Hand, load: int) -> None:
-        """Put a worker into the bucket of those with `load` tasks in hand."""
+        """Put a worker into the bucket of `load`."""
         buckets = self.buckets
         if load == len(buckets):
             buckets.append([])
@@ -116,40 +117,41 @@ class _Role:
 
 
 class Router:
-    """Workers by role, each with its queue; no operation looks at all of them.
+    """Workers by role, each with its queue.
 
-    The lowest bucket of a role that may hold a worker is remembered, so that a deep backlog costs nothing to look past.
+    No operation looks at all workers. The lowest bucket of a role that may not be empty is remembered, so that a long
+    backlog costs no time.
     """
 
     def __init__(self, workers: Mapping[str, Sequence[int]]) -> None:
         self.in_hand = 0
-        """Tasks that all workers together really have in hand."""
+        """The number of jobs in the queues of all workers, without those unheard."""
         self._roles = {name: _Role() for name in workers}
         self._known = {
             worker: _Hand(worker, self._roles[name]) for name, indices in workers.items() for worker in indices
         }
         self._numbers = max(self._known, default=-1) + 1
-        """One more than the highest number of a worker, those of all roles together."""
+        """One more than the highest number of a worker of any role."""
         self._hands: dict[int, _Hand] = {}
-        """Those workers that serve, by their number."""
+        """The workers that serve now, by number."""
         for worker in self._known:
             self.restore(worker)
 
     @property
     def workers(self) -> int:
-        """How many there are, those that do not serve among them."""
+        """The number of workers, including those that do not serve now."""
         return len(self._known)
 
     def idle(self, role: str) -> bool:
-        """Whether a worker of `role` has nothing in hand."""
+        """Return whether a worker of `role` has no jobs."""
         return bool(self._roles[role].buckets[0])
 
     def serves(self, role: str) -> bool:
-        """Whether there is any worker of `role` left."""
+        """Return whether any worker of `role` serves now."""
         return any(self._roles[role].buckets)
 
     def pick(self, role: str, avoid: Collection[int], tie: float) -> int | None:
-        """Return the least loaded worker of `role` outside `avoid`, or None; `tie` in [0, 1) chooses among equals."""
+        """Return the least loaded worker of `role` that is not in `avoid`, or None; `tie` in [0, 1) breaks ties."""
         group = self._roles[role]
         buckets = group.buckets
         while group.lowest < len(buckets) - 1 and not buckets[group.lowest]:
@@ -160,12 +162,12 @@ class Router:
         return None
 
     def _choose(self, bucket: list[_Hand], avoid: Collection[int], tie: float) -> int | None:
-        """Return the first worker of the bucket outside `avoid` in the order that `tie` sets for the whole fleet.
+        """Return the first worker of the bucket that is not in `avoid`, in the order that `tie` sets for the fleet.
 
-        The order is that of a linear congruential generator (D. Knuth, MMIX), of which the upper 32 bits are used. It
-        is the fleet's and not the role's, so that schemes agree that have other numbers of workers in a role. Where
-        few of many workers are in the bucket it may take any number of tries; after as many as cost what a look at all
-        of the bucket does, the lowest hash of `tie` and worker wins.
+        The order comes from the upper 32 bits of a linear congruential generator (D. Knuth, MMIX). It is one of all
+        workers, not of a role, so that schemes agree even if their roles have different numbers of workers. If the
+        bucket holds few of many workers, this may take any number of tries. After as many tries as cost the same as a
+        look at the whole bucket, the worker with the lowest hash of `tie` and its number is chosen.
         """
         if len(bucket) == 1:
             return bucket[0].worker if bucket[0].worker not in avoid else None
@@ -180,7 +182,7 @@ class Router:
         return min(equals, key=lambda worker: _next(state ^ _next(worker)) >> 32, default=None)
 
     def put(self, job: Job) -> bool:
-        """Queue a job at its worker; True when it is the first in hand, so that its service begins."""
+        """Queue a job at its worker; return True if it is the first there, so that its service begins."""
         hand = self._hands[job.worker]
         hand.queue.append(job)
         hand.work += job.expected
@@ -190,7 +192,7 @@ class Router:
         return len(hand.queue) == 1
 
     def take(self, job: Job) -> Job | None:
-        """Remove a job from its worker's hand, if it is there; return the one that is served next, if that begins."""
+        """Remove a job from its worker's queue, if it is there; return the next job if its service begins now."""
         hand = self._hands.get(job.worker)
         if hand is None or job not in hand.queue:
             return None
@@ -207,9 +209,9 @@ class Router:
         return queue[0] if was_first and queue else None
 
     def served_unheard(self, job: Job) -> Job | None:
-        """Do what `take` does for a job that was served and whose reply is lost: its worker looks as loaded as before.
+        """Do the same as `take` for a served job whose reply is lost, but leave its worker's load as it is.
 
-        That is so until `give_up`, which must be called when the job is waited for no longer.
+        `give_up` must be called when the job is given up.
         """
         hand = self._hands.get(job.worker)
         if hand is None or job not in hand.queue:
@@ -221,7 +223,7 @@ class Router:
         return following
 
     def give_up(self, job: Job) -> None:
-        """A job whose reply was lost counts no longer."""
+        """Stop counting a job whose reply was lost."""
         hand = self._hands.get(job.worker)
         if hand is not None and job in hand.unheard:
             hand.unheard.remove(job)
@@ -229,28 +231,28 @@ class Router:
             hand.role.enter(hand, hand.load - 1)
 
     def free_at(self, worker: int, now: float) -> float:
-        """Return when a worker should be done with what it has in hand: `now` if that is nothing, or overdue."""
+        """Return when a worker should have served all its jobs: `now` if it has none, or is overdue."""
         hand = self._hands.get(worker)
         if hand is None or not hand.queue or (begun := hand.queue[0].begun) is None:
             return now
         return max(now, begun + hand.work)
 
     def in_service(self, job: Job) -> bool:
-        """Whether the job is the one that its worker serves."""
+        """Return whether its worker serves the job now."""
         return self.next(job.worker) is job
 
     def next(self, worker: int) -> Job | None:
-        """The job that `worker` serves now."""
+        """Return the job that `worker` serves now, or None."""
         hand = self._hands.get(worker)
         return hand.queue[0] if hand and hand.queue else None
 
     def second(self, worker: int) -> Job | None:
-        """The job that `worker` will serve next."""
+        """Return the job that `worker` will serve next, or None."""
         hand = self._hands.get(worker)
         return hand.queue[1] if hand and len(hand.queue) > 1 else None
 
     def lose(self, worker: int) -> list[Job]:
-        """Strike a worker out and return what it had in hand."""
+        """Remove a lost worker; return its queue."""
         hand = self._hands.pop(worker, None)
         if hand is None:
             return []
@@ -260,7 +262,7 @@ class Router:
         return jobs
 
     def restore(self, worker: int) -> None:
-        """Let a worker that was struck out serve again, with nothing in hand."""
+        """Let a lost worker serve again, with an empty queue."""
         hand = self._known.get(worker)
         if hand is not None and worker not in self._hands:
             hand.queue.clear()
@@ -271,5 +273,5 @@ class Router:
 
 
 def _next(state: int) -> int:
-    """Return the number of 64 bits that follows in the generator."""
+    """Return the generator's next state, 64 bits."""
     return (state * 6364136223846793005 + 1442695040888963407) % 2**64

@@ -1,8 +1,8 @@
-"""The rules of `schemes.protocol`, and what has to be remembered to hold one scheme to them during one cell.
+"""Enforces the rules of `schemes.protocol` on one scheme during one cell.
 
-A scheme that answers a request twice, or sends tasks without end, would have figures that mean nothing. So the
-conductor asks here before it does what a scheme says. A breach is one sentence, with the method of the scheme that
-returned the action. What nearly every action is like costs next to nothing; only what is not is looked at closely.
+The figures of a scheme that answers a request twice, or sends tasks without end, would mean nothing. So the conductor
+checks every action here before it carries it out. A breach is an error of one sentence, with the method of the scheme
+that returned the action. The usual form of an action takes a fast path; only unusual ones are checked in detail.
 """
 
 from __future__ import annotations
@@ -17,44 +17,44 @@ from collagebench.schemes.faults import breach, brief, failure, named
 from collagebench.schemes.protocol import Action, Answer, Fail, Judge, Request, Scheme, Send, Task
 
 FURTHER = 1000
-"""So many further tasks a request, and two for each worker, are more than any cure: they are sent without end."""
+"""The number of further tasks per arrived request, plus two for each worker, that counts as sending without end."""
 SHARES = 1 << 16
-"""Sets the draws and routing ties of coded shares apart from those of further attempts."""
+"""Separates the keys of coded shares from those of further attempts, for draws and routing ties."""
 
 Hook = Callable[..., list[Action]]
 Numbers = tuple[int, str, int, int]
-"""First request, role, attempt and share of a task: how slow it is depends on them."""
+"""Id of the first request, role, attempt and share of a task, on which its slowness depends."""
 
 
 class Rules:
-    """What one scheme has done during one cell, as far as it decides what it may still do."""
+    """What one scheme has done during one cell, as far as the rules need it."""
 
     def __init__(self, scheme: Scheme, workers: int) -> None:
-        """Hold `scheme` to the rules, on a fleet of so many workers."""
+        """`workers` is the size of the fleet."""
         self.open: dict[int, Request] = {}
         """Requests that have arrived and are neither answered nor failed, by id."""
         self._scheme = scheme
         self._called: list[tuple[Hook, list[Action]]] = []
-        """The scheme's methods whose actions are being carried out, and these."""
+        """The methods of the scheme whose actions are being carried out, with these actions."""
         self._arrived = 0
-        """How many requests have come; their ids count from 0."""
+        """How many requests have arrived; their ids count from 0."""
         self._further = 0
-        """How many tasks were sent for requests that had one already, or were refused."""
+        """How many tasks were refused, or sent for requests that already had one."""
         self._further_each = FURTHER + 2 * workers
         self._unsent = 0
-        """Tasks with lower ids have all been sent."""
+        """The lowest task id that was not sent yet."""
         self._sent_above: set[int] = set()
-        """Ids from there on of tasks that have been sent, out of order."""
+        """Higher task ids that were sent."""
         self._numbers: dict[int, Task | set[Numbers]] = {}
-        """The one task that was sent for an open request, or the numbers of all of them, by its id."""
+        """The task that was sent for an open request, or the numbers of all its tasks if it has several, by its id."""
 
     def arrived(self, request: Request) -> None:
-        """A request has come in, and is open."""
+        """Open a request that has arrived."""
         self.open[request.id] = request
         self._arrived += 1
 
     def told(self, event: Hook, *what: Any) -> list[Action]:
-        """Tell the scheme an event; return its actions, the last one first."""
+        """Call the scheme's method for an event; return its actions, the last one first."""
         try:
             actions = event(*what)
         except CollagebenchError:
@@ -70,25 +70,25 @@ class Rules:
         return actions[::-1]
 
     def carried_out(self) -> None:
-        """All actions have been carried out."""
+        """Note that all actions have been carried out."""
         self._called.clear()
 
     def fault(self, what: str, action: Action | None = None) -> CollagebenchError:
-        """Return the error of a breach, at the method that returned the action; the last one called if there is none.
+        """Return the error for a breach, with the method that returned the action, or else the last method called.
 
-        It is the very object that is looked for: another may be its equal.
+        Actions are compared by identity, because two methods may return equal ones.
         """
         mine = [hook for hook, actions in self._called if any(one is action for one in actions)]
         return breach(self._scheme, what, mine[0] if mine else self._called[-1][0] if self._called else None)
 
     def enter(self, send: Send) -> int:
-        """See that a task may be sent, once and for open requests; return the id of the first of these."""
+        """Check that a task was not sent before and is for open requests; return the id of the first of these."""
         task = send.task
         number, _, requests, attempt, share = task
         if (attempt or share) and (not 0 <= attempt < SHARES or share < 0):
             raise self.fault(f"sent a task with the attempt {attempt} and the share {share}", send)
         as_made = number == self._unsent and not self._sent_above and len(requests) == 1
-        if as_made and self.open.get(requests[0].id) is requests[0]:  # as nearly all are
+        if as_made and self.open.get(requests[0].id) is requests[0]:  # as for nearly all tasks
             self._unsent += 1
             return requests[0].id
         return self._enter_unlike(send)
@@ -119,7 +119,7 @@ class Rules:
         return carried
 
     def sent(self, send: Send, carried: int) -> None:
-        """A task that was entered goes to a worker: see that no two for an open request are slow alike, or endless."""
+        """Check that the numbers of an entered task differ from those of its request's other tasks."""
         before = self._numbers.get(carried)
         if before is None:
             self._numbers[carried] = send.task
@@ -138,7 +138,7 @@ class Rules:
         self.refused(send)
 
     def turned_down(self, task: Task) -> None:
-        """The worker of a task did not take it, so that it was not slow: another may be sent in its place."""
+        """Forget the numbers of a task that its worker refused, so that they may be used again."""
         for request in task.requests:
             sent = self._numbers.get(request.id)
             if isinstance(sent, set):
@@ -147,7 +147,7 @@ class Rules:
                 del self._numbers[request.id]
 
     def refused(self, send: Send) -> None:
-        """A task that was entered goes to no worker, or is one more for its request: see that there is an end to it."""
+        """Count an entered task that no worker gets, or that is a further one, and check that these are not endless."""
         self._further += 1
         if self._further > self._further_each * self._arrived:
             raise self.fault(
@@ -155,23 +155,23 @@ class Rules:
             )
 
     def was_sent(self, task: Task) -> bool:
-        """Say whether there has been a task with this number."""
+        """Return whether a task with this id was sent."""
         return task.id < self._unsent or task.id in self._sent_above
 
     def close(self, request: Request, did: str, action: Action) -> None:
-        """See that a request is open, and close it; `did` says what the scheme did to it."""
+        """Check that a request is open, and close it; `did` is the verb of the error message."""
         self.see_open(request, did, action)
         del self.open[request.id]
         self._numbers.pop(request.id, None)
 
     def see_open(self, request: Request, did: str, action: Action) -> None:
-        """See that a request is open; `did` says what the scheme did about it."""
+        """Check that a request is open; `did` is the verb of the error message."""
         known = self.open.get(request.id)
         if known is not request and known != request:
             self._not_open(request, known, did, action)
 
     def see_source(self, answer: Answer, jobs: Sequence[Job]) -> None:
-        """See that an answer can come from where the scheme says that it does; `jobs` are those of its tasks."""
+        """Check that an answer can come from its source and tasks; `jobs` are those of the tasks."""
         number, source = answer.request.id, answer.source
         if source not in SOURCES:
             raise self.fault(
@@ -188,7 +188,7 @@ class Rules:
                 raise self.fault(f"answered request {number} from a task that has not been served", answer)
 
     def see_reason(self, fail: Fail) -> None:
-        """See that a request is given up for a reason that can be written down."""
+        """Check that the reason for giving a request up can be recorded."""
         if not isinstance(fail.reason, str) or not fail.reason:
             raise self.fault(
                 f"gave up request {fail.request.id} for the reason {brief(fail.reason)}: it must be a non-empty string",
@@ -196,7 +196,7 @@ class Rules:
             )
 
     def see_question(self, judge: Judge, jobs: Sequence[Job]) -> None:
-        """See that a scheme asks about replies that can be judged; `jobs` are those of its tasks."""
+        """Check that a Judge names replies that can be judged; `jobs` are those of its tasks."""
         judges = self._scheme.judges
         if not jobs or any(job.replied is None or job.task.role != judges for job in jobs):
             raise self.fault(
@@ -206,7 +206,7 @@ class Rules:
             )
 
     def _not_open(self, request: Request, known: Request | None, did: str, action: Action) -> NoReturn:
-        """Raise the fault of a scheme that did something to a request that is not open, or not the one `known`."""
+        """Raise the error for an action on a request that is not open, or is not equal to `known`, the open one."""
         if known is not None:
             raise self.fault(f"{did} request {request.id} with another image or arrival than it came with", action)
         if not self._has_come(request):
@@ -218,7 +218,7 @@ class Rules:
 
 
 def malformed(action: Action) -> str | None:
-    """Say which part of an action is not what it must be; None if it is the engine's fault that it did not do."""
+    """Return a message about the part of an action that has a wrong type; None if all are right."""
     for name, value in action._asdict().items():
         wanted, fits = _PARTS.get(name, ("", None))
         if fits is not None and not fits(value):

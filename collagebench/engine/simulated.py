@@ -1,9 +1,9 @@
 """The simulated engine: one cell in virtual time.
 
-A heap of events stands for the clock. A worker serves the first job in its hand for the time that the straggler model
-draws and the task's compute time give, then the next; nothing travels, so encoding, transport and decoding take no
-time. A worker that crashes loses what it has in hand and is out of the fleet until it is back. Everything else (scheme,
-router, draws, records) is the live engine's.
+A heap of events replaces the clock. A worker serves the first job of its queue for a time that follows from the
+straggler model's draw and the task's compute time, then the next one. Encoding, transport and decoding take no time. A
+worker that crashes loses its jobs, and is out of the fleet until it is back. Everything else (scheme, router, draws,
+records) is the same as in the live engine.
 """
 
 from __future__ import annotations
@@ -22,48 +22,48 @@ from collagebench.schemes.protocol import Request, Task
 ADVANCE = 100
 """Arrivals from one report of progress to the next."""
 SURELY = 1 - 1e-6
-"""The share of a deadline within which a job surely meets it, however sums of times were rounded."""
+"""A job that ends within this share of its deadline surely meets it, despite rounding errors in sums of times."""
 
 INSTANT = 1e-9
-"""Seconds within which two events are at one time, however sums of times were rounded."""
+"""Events within so many seconds count as simultaneous, because of rounding errors in sums of times."""
 LOOK = 10_000
-"""Events after which progress is reported whether anything has arrived or not, so that it can be interrupted."""
+"""Events after which progress is reported even without an arrival, so that the simulation can be interrupted."""
 WAKES = 100_000
 """How often a scheme may be woken at one time."""
 
 
 Crash = tuple[float, float, int]
-"""When a worker dies, when it is back, both in seconds since the cell began, and which."""
+"""When a worker dies and when it is back, in seconds since the cell began, and the worker."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Back:
-    """What stands in the heap for a crashed worker's return."""
+    """The heap's token for the return of a crashed worker."""
 
     worker: int
 
 
 class SimulatedTransport:
-    """Workers that are an entry in a heap."""
+    """Workers whose services are entries in a heap."""
 
     def __init__(self, compute: Callable[[Task], float], deadline: float) -> None:
-        """`compute` gives a task's inference time, in seconds; `deadline` counts from a task's being sent."""
+        """`compute` gives the inference time of a task, in seconds; `deadline` counts from the sending of a task."""
         self.now = 0.0
         self.heap: list[tuple[float, int, Job | None, tuple[float, Hashable] | None]] = []
-        """(time, order, job whose service ends or None, when to wake and with which token)."""
+        """(time, order, job whose service ends or None, time and token of a Wake or None)."""
         self.deadlines: deque[tuple[float, Job]] = deque()
-        """Deadlines of jobs, earliest first: they are sent in the order of time and have equal deadlines."""
+        """Deadlines of jobs, earliest first, because jobs are sent in the order of time with equal deadlines."""
         self._compute = compute
         self._deadline = deadline
         self._order = 0
 
     def send(self, job: Job, ends: float) -> None:
-        """Set the job's deadline, if it may come to pass: what is in hand before a job can only become less."""
+        """Set the job's deadline, unless it will surely meet it: the queue before a job can only become shorter."""
         if job.drops or ends > self.now + SURELY * self._deadline:
             self.deadlines.append((self.now + self._deadline, job))
 
     def begin(self, job: Job) -> None:
-        """Serve it from now on."""
+        """Begin the service of the job."""
         now = self.now
         service = job.expected
         job.queue = now - job.sent
@@ -74,23 +74,24 @@ class SimulatedTransport:
         heappush(self.heap, (now + service, self._order, job, None))
 
     def has_begun(self, job: Job) -> bool:
-        """Never: nothing travels, so a worker's hand is known exactly."""
+        """Return False: without transport, the client knows the queue of a worker exactly."""
         return False
 
     def take_back(self, job: Job) -> None:
-        """It was never begun: there is nothing to do."""
+        """Do nothing: the job is not in the heap."""
 
     def wake(self, token: Hashable, at: float) -> None:
-        """Enter it in the heap, after all replies of that instant.
+        """Add a Wake to the heap, after all replies at the same time.
 
-        Where services are constant, a delay that is a percentile of latencies is one itself, give or take a rounding.
+        If services are constant, a percentile of latencies equals a latency, except for rounding errors; then a Wake
+        after that delay must not come before a reply after the same time.
         """
         self._order += 1
         at = max(at, self.now)
         heappush(self.heap, (at + INSTANT, self._order, None, (at, token)))
 
     def due(self) -> float:
-        """Return the next deadline of a job that has not ended yet; infinite if there is none."""
+        """Return the earliest deadline of a job that is not served or given up; infinite if there is none."""
         deadlines = self.deadlines
         while deadlines:
             due, job = deadlines[0]
@@ -110,8 +111,13 @@ def simulate_cell(
 ) -> None:
     """Run one cell until every request is settled and every worker is idle again.
 
-    `conduct` makes the conductor on a transport; `requests` are in order of arrival; `advance` hears how many more have
-    arrived, from time to time; `crashes` are in order of time and may go on for ever.
+    Args:
+        conduct: creates the conductor on a transport.
+        requests: in order of arrival.
+        compute: the inference time of a task, in seconds.
+        deadline: seconds after which a task is given up.
+        advance: called now and then with the number of further arrivals.
+        crashes: in order of time; they may be endless.
     """
     transport = SimulatedTransport(compute, deadline)
     coming = iter(crashes)
@@ -130,7 +136,7 @@ def simulate_cell(
         event = never
         if heap:
             event, _, _, waking = heap[0]
-            if waking is not None:  # all replies of its instant have been: now its own time counts
+            if waking is not None:  # all replies of the same time are handled, so its own time counts now
                 event = max(waking[0], transport.now)
         due = transport.due() if deadlines else never
         now = event if event < arrival else arrival
@@ -164,7 +170,7 @@ def simulate_cell(
                     and not conductor.router.in_hand
                     and (not conductor.open or now > conductor.overdue())
                 ):
-                    break  # a scheme may wake itself for ever
+                    break  # the scheme could wake itself forever
                 else:
                     woken += 1
                     if woken > WAKES:

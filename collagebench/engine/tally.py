@@ -1,8 +1,8 @@
-"""What has become of a scheme's requests so far, kept while an experiment runs for somebody who watches it.
+"""Running counts of a scheme's answers and failures, for the display while an experiment runs.
 
-Adding an answer must cost next to nothing, since it happens between two arrivals: a latency is counted in one of some
-hundred classes, each 2 % wider than the one before, so that a quantile is known to 1 % without keeping or sorting
-anything. The report uses none of this; it is computed from the records.
+An answer must be counted quickly, because it happens between two arrivals. So a latency is counted in one of more than
+a thousand classes, each 2 % wider than the one before. A quantile is then known to 1 %, without storing or sorting
+latencies. Reports do not use these counts; they are computed from the records.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from collagebench.engine.router import Job
 from collagebench.schemes.protocol import Request
 
 LEAST = 1e-5
-"""Seconds; what is faster is counted as if it took as long."""
+"""Seconds; shorter latencies count as this long."""
 STEP = math.log(1.02)
 CLASSES = 1 + math.ceil(math.log(1e9) / STEP)
-"""The last one holds whatever took longer than some hours."""
+"""The last class is for latencies of more than 1e4 s."""
 
 
 class Tally:
-    """Answers and failures of one scheme, over all cells so far, the warm-up left out."""
+    """Answers and failures of one scheme, over all cells so far, without the warm-up."""
 
     def __init__(self) -> None:
         self.answered = 0
@@ -39,7 +39,7 @@ class Tally:
         self._counts[min(place, CLASSES - 1)] += 1
 
     def quantile(self, q: float) -> float | None:
-        """Return the q-quantile in seconds, to 1 %; infinite where failures reach it, None without any request."""
+        """Return the q-quantile in seconds, to 1 %; infinite if it falls among the failures, None without requests."""
         counts = self._counts.copy()
         answered = sum(counts)
         total = answered + self.failed
@@ -56,12 +56,12 @@ class Tally:
 
 
 class Watched:
-    """A listener that passes on all it hears and counts it."""
+    """A listener that counts what it receives and passes it on."""
 
     def __init__(self, listener: Listener, tally: Tally, warmup: int, slow_above: float) -> None:
-        """Count requests from number `warmup` on, and the workers that serve a task of more than `slow_above` s."""
+        """Count requests from number `warmup` on, and tasks whose service should take more than `slow_above` s."""
         self.slow: dict[int, int] = {}
-        """Tasks in hand that straggle, by worker."""
+        """The number of straggling tasks that each worker has now."""
         self._listener = listener
         self._tally = tally
         self._warmup = warmup
@@ -86,7 +86,7 @@ class Watched:
         self._listener.failed(request, reason)
 
     def ended(self, job: Job, now: float) -> None:
-        """Nothing more will become of a job."""
+        """A job has ended."""
         if job.expected > self._slow_above:
             self.slow[job.worker] -= 1
         self._listener.ended(job, now)

@@ -1,12 +1,12 @@
-"""Watching a fleet: every worker is sent requests on a schedule of its own, and what it reports is kept.
+"""Watching a fleet: every worker gets requests on its own schedule, and its service times are kept.
 
-There is no scheme and no router. The schedules are open loop (a slow answer delays no later question) and computed
-before; a worker serves its requests one at a time and the others queue there, as always. What is kept of each is how
-long the worker kept the client waiting: the service by the worker's own clock, and what the way there and back took
-beyond this worker's median, since one that shares its core with something else is late to notice a request as well.
-Neither the queue nor the ordinary way is in it; queue and round trip are kept beside it.
+There is no scheme and no router. The schedules are computed beforehand and are open loop: a slow answer does not delay
+later requests. A worker serves its requests one at a time, and the others queue there, as usual. The service time of a
+request is that by the worker's clock, plus its transport time beyond the worker's median transport time. The second
+part is included because a worker that shares its core is also late to notice a request. The queue and the median
+transport are not included; queue and round trip are kept separately.
 
-The first inferences of a fresh worker are slow, so each serves a few that are not kept.
+The first inferences of a new worker are slow, so each worker first serves a few that are not kept.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ ADVANCE = 25
 
 @dataclass(slots=True)
 class Seen:
-    """One service: seconds, `sent` since the watch began."""
+    """One service, in seconds; `sent` counts from the beginning of the watch."""
 
     sent: float
     queue: float
@@ -59,14 +59,14 @@ class Machine:
     failed: int = 0
     """Requests without an answer."""
     lost: str | None = None
-    """Why the worker is gone; None while it is there."""
+    """Why the worker was lost; None while it serves."""
 
     def in_order(self) -> NDArray[np.float64]:
-        """Return sent, queue, service with delays on the way, and round trip, seconds, as they were sent: [4, n].
+        """Return sent, queue, service with transport delays, and round trip, in seconds, in order of sending: [4, n].
 
-        Where a worker stands still, all that wait for it are late, and only the first of them because of it: a delay on
-        the way is no longer than the time since the answer before, and those of a worker together no longer than it was
-        watched.
+        If a worker stands still, all its waiting requests are late, but only the first of them is charged with the
+        delay: a delay is at most the time since the previous answer. So a worker's delays add up to no more than the
+        time for which it was watched.
         """
         rows = sorted((each.sent, each.queue, each.service, each.round_trip) for each in self.seen)
         columns: NDArray[np.float64] = np.array(rows, dtype=np.float64).reshape(-1, 4).T
@@ -83,7 +83,7 @@ class Machine:
 
 @dataclass(slots=True)
 class Watch:
-    """Everything that was seen, filled while it goes on, so that what there is outlives an interruption."""
+    """Everything that was seen; it is filled during the watch, so that it survives an interruption."""
 
     machines: list[Machine]
     lags: list[float] = field(default_factory=list)
@@ -91,12 +91,13 @@ class Watch:
     began: float | None = None
     """When the schedules began (perf_counter)."""
     ended: float | None = None
+    """When the watch ended (perf_counter)."""
     disturbed: list[dict[str, Any]] = field(default_factory=list)
-    """What was really started to disturb the workers, and what came of it."""
+    """What was actually done to disturb the workers, and its effect."""
 
     @property
     def seconds(self) -> float:
-        """How long it went on."""
+        """The duration of the watch; 0 if it has not begun or ended."""
         return self.ended - self.began if self.began is not None and self.ended is not None else 0.0
 
 
@@ -114,15 +115,15 @@ async def watch(
     """Start one worker per schedule, send each its requests, and add what is seen to `found`.
 
     Args:
-        found: with one machine per worker; complete when this returns, as far as it goes when it is cancelled.
-        model: what the workers serve.
+        found: has one machine per worker; complete when this returns, partial if it is cancelled.
+        model: the model that the workers serve.
         pixels: uint8 [n, height, width, 3], the images that requests carry in turn.
-        schedules: for each worker the times to send at, seconds from 0, rising.
+        schedules: the sending times of each worker, in seconds from 0, ascending.
         logs: directory for the workers' logs.
-        disturbance: what slows some of the workers down meanwhile, or None.
-        report: told how many requests are done, of how many, and a line.
-        show: told what the user should see and keep seeing.
-        where: the fleet that the workers belong to.
+        disturbance: slows some of the workers down meanwhile; None for no disturbance.
+        report: called with the number of requests that are done, their total, and a line of text.
+        show: called with texts that the user should keep seeing.
+        where: the workers' fleet.
 
     Raises:
         ModelError: the model is missing or damaged.
@@ -147,7 +148,7 @@ async def watch(
             found.disturbed = await fleet.disturb(disturbance)
         pacer = Pacer(asyncio.get_running_loop())
         gc.collect()
-        gc.disable()  # a collection would be a straggler of our own making
+        gc.disable()  # a garbage collection would delay requests like a straggler
         try:
             with ahead_of_others():
                 await _Watcher(found, pacer, fleet.connections, model, pixels, schedules, report).run(total)
@@ -171,7 +172,7 @@ async def _warm_up(fleet: Fleet, model: Model, pixels: NDArray[np.uint8]) -> Non
 
 
 class _Watcher:
-    """The course of one watch."""
+    """Runs one watch on a started fleet."""
 
     def __init__(
         self,
@@ -198,7 +199,7 @@ class _Watcher:
         self._failure: Exception | None = None
 
     async def run(self, total: int) -> None:
-        """Meet the schedules; return when every request is answered or given up."""
+        """Send all requests on schedule; return when every request is answered or given up."""
         self._total = self._left = total
         self._zero = time.perf_counter() + LEAD
         self._found.began = self._zero
@@ -245,7 +246,7 @@ class _Watcher:
             machine.failed += 1
             if error.reason == "lost":
                 machine.lost = machine.lost or error.detail
-        except Exception as error:  # none of the workers': it must not go unheard
+        except Exception as error:  # not a worker's error, so the watch must fail with it
             self._failure = error
             self._done.set()
         else:

@@ -15,7 +15,7 @@ from collagebench.errors import UsageError
 from collagebench.schemes.protocol import Wake
 
 MINIMUM = 20
-"""The number of values without which a percentile is unknown."""
+"""The least number of values for which a percentile is known."""
 
 
 class RunningPercentile:
