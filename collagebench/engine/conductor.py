@@ -2,7 +2,7 @@
 
 It calls the scheme's methods for events, picks workers through the router, makes the keyed draws, keeps a job for every
 task from its sending to its end, and reports each answer, failure and ended job to a listener. The engine behind
-`Transport` moves the tasks, takes the time to serve them, and has the clock.
+`Transport` moves and serves the tasks, and keeps the time.
 """
 
 from __future__ import annotations

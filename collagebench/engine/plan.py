@@ -273,7 +273,7 @@ def _variant(scheme_config: SchemeConfig, config: Config, available: list[zoo.Mo
 
 
 def allotment_of(scheme: Scheme, workers: int) -> Mapping[str, int]:
-    """Return how many workers serve each role of a scheme; check the counts, and the roles that its attributes name."""
+    """Return how many workers serve each role of a scheme; check the counts, and its `idle_role` and `judges`."""
     found: Any = ask(scheme, scheme.allot, workers)
     counts = isinstance(found, Mapping) and all(type(count) is int and count >= 0 for count in found.values())
     if not counts or not found:

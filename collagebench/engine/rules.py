@@ -17,7 +17,7 @@ from collagebench.schemes.faults import breach, brief, failure, named
 from collagebench.schemes.protocol import Action, Answer, Fail, Judge, Request, Scheme, Send, Task
 
 FURTHER = 1000
-"""The number of further tasks per arrived request, plus two for each worker, that counts as sending without end."""
+"""Further tasks that are allowed per arrived request, besides two for each worker; more are sent without end."""
 SHARES = 1 << 16
 """Separates the keys of coded shares from those of further attempts, for draws and routing ties."""
 
@@ -218,7 +218,7 @@ class Rules:
 
 
 def malformed(action: Action) -> str | None:
-    """Return a message about the part of an action that has a wrong type; None if all are right."""
+    """Return a message about the first part of an action with a wrong type or value; None if all are right."""
     for name, value in action._asdict().items():
         wanted, fits = _PARTS.get(name, ("", None))
         if fits is not None and not fits(value):
