@@ -1,4 +1,4 @@
-"""`crossover` as a user meets it: on real simulations, small ones."""
+"""`crossover` as a user meets it, on small real simulations."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ SMALL = ("--runs", 6, "--requests", 200, "--compute-time", 0.001, "--stragglers"
 def test_replication_gives_way_to_no_redundancy_as_the_load_rises(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    """Two copies halve the mean at a low load and drown the fleet at a high one; between is the crossing."""
+    """Replication has the lower mean at low load and overloads the fleet at high load; the crossing lies between."""
     question = ("--scheme", "none,replication", "--metric", "mean", "--from", 0.05, "--to", 0.95, "--tolerance", 0.1)
     code, out, _ = asked(capsys, *SMALL, *question, "--format", "json", "--out", tmp_path / "c")
     answer = json.loads(out)
@@ -73,7 +73,7 @@ def test_replication_gives_way_to_no_redundancy_as_the_load_rises(
 
 
 def test_where_figures_point_the_other_way_no_crossover_is_denied() -> None:
-    """A scheme that is shown to be better at one end and looks worse at the other may cross."""
+    """If a scheme is shown to be better at one end and only looks worse at the other, there may be a crossover."""
     config = Config((SchemeConfig("collage", "collage"), SchemeConfig("replication", "replication")), 10)
     question = Question(config, "utilisation", 0.1, 0.8)
     shown = look([1.0, 1.1, 1.05, 1.02], [2.0, 2.2, 2.1, 2.05])
@@ -96,7 +96,7 @@ def test_where_figures_point_the_other_way_no_crossover_is_denied() -> None:
 
 
 def test_a_ratio_is_marked_where_no_difference_is_shown() -> None:
-    """Whatever its interval says, which is not always known."""
+    """A ratio gets a ~ if no difference is shown, even if its interval excludes 1; the interval may be unknown."""
     shown = {"ratio": 1.2, "ratio_ci95": [1.1, 1.3], "verdict": 1}
     assert _as_ratio(shown) == ("1.20x", "1.10x to 1.30x")
     assert _as_ratio({**shown, "verdict": 0}) == ("~1.20x", "1.10x to 1.30x")
@@ -106,7 +106,7 @@ def test_a_ratio_is_marked_where_no_difference_is_shown() -> None:
 def test_the_ratio_of_a_quantile_is_that_of_the_report_of_the_experiment(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    """Of both ends, to the last digit; and no difference is shown by the one that the other does not show."""
+    """Ratio and interval are exactly those of the experiment's report, and both show the same differences."""
     question = ("--scheme", "none,hedge", "--from", 0.2, "--to", 0.4, "--steps", 2)
     _, out, _ = asked(capsys, *SMALL, *question, "--format", "json", "--out", tmp_path / "c")
     (pair,) = json.loads(out)["pairs"]
@@ -119,7 +119,7 @@ def test_the_ratio_of_a_quantile_is_that_of_the_report_of_the_experiment(
 
 
 def test_where_there_is_none_it_says_who_is_better(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    """At low loads replication always wins."""
+    """Where replication wins at every load searched, the answer says so and that there is no crossover."""
     question = ("--scheme", "none,replication", "--metric", "mean", "--from", 0.05, "--to", 0.15, "--steps", 2)
     _, out, _ = asked(capsys, *SMALL, *question, "--out", tmp_path / "c")
     assert "replication is better than no redundancy from utilisation 0.05 to 0.15: no crossover" in " ".join(
@@ -131,7 +131,7 @@ def test_where_there_is_none_it_says_who_is_better(capsys: pytest.CaptureFixture
 
 
 def test_what_is_to_be_known_of_every_value_is_said(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    """Where chance deals each run its machines, ten runs are too few for an interval, here as in a report."""
+    """If the slow machines are drawn once per run, table and page carry the report's note about it."""
     question = ("--scheme", "none,hedge-idle", "--metric", "mean", "--from", 0.1, "--to", 0.2, "--steps", 2)
     options = ("--stragglers", "collage-machines", *question, "--out", tmp_path / "c")
     _, out, _ = asked(capsys, *SMALL, *options)
@@ -142,7 +142,7 @@ def test_what_is_to_be_known_of_every_value_is_said(capsys: pytest.CaptureFixtur
 def test_what_every_value_says_with_other_numbers_is_said_as_well(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    """Replies are lost at every load, at each others: the note has the fewest and the most."""
+    """If replies are lost at every load, the note gives the smallest and the largest count."""
     question = ("--scheme", "none,hedge", "--metric", "p50", "--from", 0.1, "--to", 0.3, "--steps", 2)
     options = ("--stragglers", "erasure", "--drop-share", 0.1, *question, "--format", "json", "--out", tmp_path / "c")
     _, out, _ = asked(capsys, *SMALL, *options)
@@ -151,7 +151,7 @@ def test_what_every_value_says_with_other_numbers_is_said_as_well(
 
 
 def test_an_axis_of_whole_numbers_in_equal_ratios(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    """Fleets of 2 to 32 workers: every value is a number of workers, and a larger fleet has shorter queues."""
+    """Over fleets of 2 to 32 workers with --log, all values are whole, and the largest fleet has the lower mean."""
     question = (
         "--scheme",
         "none,replication",
@@ -176,7 +176,7 @@ def test_an_axis_of_whole_numbers_in_equal_ratios(capsys: pytest.CaptureFixture[
 
 
 def test_one_is_not_called_better_where_that_is_not_shown(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    """A scheme beside its twin: no value tells them apart, and nobody is named."""
+    """If no value tells two schemes apart, the outcome is `alike` and neither is named as better."""
     question = ("--scheme", "none,equal", "--metric", "mean", "--from", 0.1, "--to", 0.3, "--steps", 2)
     _, out, _ = asked(capsys, *SMALL, *question, "--format", "json", "--out", tmp_path / "c")
     (pair,) = json.loads(out)["pairs"]
@@ -185,7 +185,7 @@ def test_one_is_not_called_better_where_that_is_not_shown(capsys: pytest.Capture
 
 
 def test_an_axis_that_changes_nothing_is_named(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    """The share of slow tasks means something to a trace only where slowness lasts."""
+    """If the option searched has no effect, such as --slow-share for a trace without persistence, a note says so."""
     question = ("--scheme", "none,replication", "--over", "slow-share", "--from", 0.1, "--to", 0.3, "--steps", 2)
     small = (*SMALL[:-1], "collage-trace")
     code, out, _ = asked(capsys, *small, *question, "--out", tmp_path / "c")
@@ -194,7 +194,7 @@ def test_an_axis_that_changes_nothing_is_named(capsys: pytest.CaptureFixture[str
 
 
 def test_records_that_were_changed_are_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    """What lies in --out is used again, but not trusted blindly: the file is named, and nobody waits for ever."""
+    """If records in --out were changed, crossover ends with exit code 1 and names the file and the line."""
     question = ("--scheme", "none,replication", "--metric", "mean", "--from", 0.1, "--to", 0.3, "--steps", 2)
     asked(capsys, *SMALL, *question, "--out", tmp_path / "c")
     records = tmp_path / "c" / "utilisation=0.1" / "requests.csv"
@@ -228,7 +228,7 @@ def test_records_that_were_changed_are_refused(capsys: pytest.CaptureFixture[str
 def test_a_question_that_makes_no_sense_is_one_sentence(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, arguments: list[Any], said: str
 ) -> None:
-    """Exit code 2, the option by name, and nothing written."""
+    """Options that make no sense end with exit code 2 and a sentence that names the option; nothing is written."""
     code, _, err = asked(capsys, *arguments, "--out", tmp_path / "c")
     assert code == 2
     assert said in " ".join(err.split())

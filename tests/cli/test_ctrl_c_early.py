@@ -1,4 +1,4 @@
-"""A Ctrl-C that comes while modules are still loaded."""
+"""A Ctrl-C while modules are still being imported."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from real_processes import ROOT
 pytestmark = pytest.mark.processes
 
 CTRL_C = "import os, signal, sys\nos.kill(os.getpid(), signal.SIGINT)\n"
-"""A module during whose loading somebody presses it."""
+"""A module during whose import Ctrl-C is pressed."""
 WRAPPED = "try:\n    import pressed\nexcept KeyboardInterrupt as error:\n    raise ImportError('failed') from error\n"
-"""One that is loaded as a library in C is, which makes an error of its own of it."""
+"""A module that turns the interruption into an ImportError, as a C extension may."""
 
 
 @pytest.mark.parametrize(
@@ -28,7 +28,7 @@ WRAPPED = "try:\n    import pressed\nexcept KeyboardInterrupt as error:\n    rai
     ],
 )
 def test_it_ends_the_command_in_one_sentence(tmp_path: Path, module: str, text: str, command: str) -> None:
-    """Whatever is being loaded, and whatever becomes of it there, it is an interruption and nothing else."""
+    """A Ctrl-C during any import, even one that turns it into an ImportError, ends with 130 and one sentence."""
     (tmp_path / f"{module}.py").write_text(text)
     (tmp_path / "pressed.py").write_text(CTRL_C)
     code, out, error = finish(start(command, cwd=tmp_path))
@@ -38,7 +38,7 @@ def test_it_ends_the_command_in_one_sentence(tmp_path: Path, module: str, text: 
 
 
 def test_it_leaves_no_traceback_where_it_is_lost(tmp_path: Path) -> None:
-    """In a destructor Python can only say that it ignores it, which is not said; any other error there is."""
+    """A Ctrl-C in a destructor, which Python ignores, prints nothing; any other error there is printed."""
     for in_destructor, said in (("os.kill(os.getpid(), signal.SIGINT)", ""), ("1 / 0", "ZeroDivisionError")):
         (tmp_path / "click.py").write_text(
             "import os, signal, sys\n"
@@ -51,7 +51,7 @@ def test_it_leaves_no_traceback_where_it_is_lost(tmp_path: Path) -> None:
 
 
 def test_the_installed_command_hears_it_as_early(tmp_path: Path) -> None:
-    """What pip installs loads nothing before a Ctrl-C is heard, either."""
+    """The entry point that pip installs also handles a Ctrl-C during its first import."""
     script = next(line for line in (Path(ROOT) / "pyproject.toml").read_text().splitlines() if "__main__:" in line)
     module, function = script.split('"')[1].split(":")
     (tmp_path / "click.py").write_text(CTRL_C)

@@ -32,7 +32,7 @@ def colours(tmp_path_factory: pytest.TempPathFactory) -> tuple[object, ...]:
 
 
 def test_json_has_everything_that_was_measured(colours: tuple[object, ...], capsys: pytest.CaptureFixture[str]) -> None:
-    """Accuracies are what they must be, each role's own figures are there, and latencies beside the single's."""
+    """JSON has the right accuracy of every model, its latency relative to the single's, and the figures of its role."""
     assert evaluate(*colours, "--coded-k", 2, "--format", "json") == 0
     found = json.loads(capsys.readouterr().out)
     assert (found["schema"], found["images"], found["images_available"], found["split"]) == (1, 60, 60, "test")
@@ -61,7 +61,7 @@ def test_json_has_everything_that_was_measured(colours: tuple[object, ...], caps
 
 
 def test_the_shipped_models_need_no_option(capsys: pytest.CaptureFixture[str]) -> None:
-    """Without options the shipped models are measured, about as good as they claim, in lines of 80 columns."""
+    """Without options the shipped models are measured within 6 points of the manifest, in lines of 80 columns."""
     assert evaluate("--images", 300) == 0
     shown = capsys.readouterr().out
     claimed = {model.name: model.accuracy for model in zoo.load() if model.dataset == "shapes"}
@@ -73,7 +73,7 @@ def test_the_shipped_models_need_no_option(capsys: pytest.CaptureFixture[str]) -
 
 
 def test_a_collage_is_compared_with_nine_backups(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Where there is a 3x3 collage, a batch of nine of the backup is timed beside it in the same run."""
+    """If there is a 3x3 collage, a batch of nine images on the backup is timed in the same run and compared with it."""
     models = [model for model in zoo.load() if model.name in ("shapes-single", "shapes-collage-3x3")]
     single = next(model for model in models if model.role == "single")
     for model in models:
@@ -88,7 +88,7 @@ def test_a_collage_is_compared_with_nine_backups(tmp_path: Path, capsys: pytest.
 
 
 def test_roles_and_grids_are_chosen(colours: tuple[object, ...], capsys: pytest.CaptureFixture[str]) -> None:
-    """Named roles are measured alone, and still beside the single; --grid leaves only such collages."""
+    """Only the named roles are listed, still with the ratio to the single's latency; --grid selects the collages."""
     assert evaluate("parity", "backup", *colours, "--format", "json") == 0
     models = json.loads(capsys.readouterr().out)["models"]
     assert {model["role"] for model in models} == {"parity", "backup"}
@@ -101,7 +101,7 @@ def test_roles_and_grids_are_chosen(colours: tuple[object, ...], capsys: pytest.
 def test_a_model_that_there_are_too_few_images_for_stops_no_other(
     colours: tuple[object, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It has a dash and a note that names it, null in JSON, and a latency; only if all have too few is it an error."""
+    """A model with too few images gets a latency, no accuracy and a note; only if all have too few is it an error."""
     few = (*colours[:3], coloured(tmp_path / "few", 1), *colours[4:])
     assert evaluate(*few, "--format", "json") == 0
     models = {model["name"]: model for model in json.loads(capsys.readouterr().out)["models"]}
@@ -130,7 +130,7 @@ def test_a_model_that_there_are_too_few_images_for_stops_no_other(
 def test_tuning_says_how_to_use_what_it_found(
     colours: tuple[object, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The smoothing that was found is printed as options, and JSON holds every pair that was tried."""
+    """The smoothing that was found is printed as options, and JSON has every pair that was tried."""
     for split in ("train", "test"):
         coloured(tmp_path / "divided" / split)
     colours = (*colours[:3], tmp_path / "divided", *colours[4:])
@@ -147,7 +147,7 @@ def test_tuning_says_how_to_use_what_it_found(
 def test_out_gets_what_would_be_printed(
     colours: tuple[object, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """--out writes the table whole and prints nothing."""
+    """--out writes the table to the file and prints nothing."""
     assert evaluate("single", *colours, "--out", tmp_path / "table.txt") == 0
     assert capsys.readouterr() == ("", "")
     assert "100.0 %" in (tmp_path / "table.txt").read_text()
@@ -156,7 +156,7 @@ def test_out_gets_what_would_be_printed(
 def test_a_place_that_cannot_be_written_is_known_before_anything_is_measured(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It is refused before the images, which are not there either, are looked for."""
+    """An --out that cannot be written is refused first: here the images are missing too, and are not mentioned."""
     assert evaluate("single", "--dataset", "imagefolder", "--data", str(tmp_path / "no"), "--out", str(tmp_path)) == 1
     assert "(Is a directory); choose another --out" in capsys.readouterr().err
 
@@ -164,7 +164,7 @@ def test_a_place_that_cannot_be_written_is_known_before_anything_is_measured(
 def test_what_does_not_fit_is_one_sentence(
     colours: tuple[object, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Roles, grids, datasets and images that are not there, and options that make no sense, each say so and how."""
+    """Missing roles, grids, datasets and images, and options that make no sense, give one sentence each."""
     options = list(colours)
     corrupt = coloured(tmp_path / "corrupt", 2)
     (corrupt / "green" / "001.png").write_bytes(b"no image")
@@ -205,7 +205,7 @@ def test_what_does_not_fit_is_one_sentence(
 
 
 def test_unknown_roles_and_numbers_out_of_range_are_usage_errors(capsys: pytest.CaptureFixture[str]) -> None:
-    """A role that does not exist is answered by those that do; no images at all are out of range."""
+    """An unknown role ends with 2 and names a known one; 0 for --images or --coded-k also ends with 2."""
     assert evaluate("singel") == 2
     assert "'single'" in capsys.readouterr().err
     assert evaluate("--images", 0) == 2
@@ -214,7 +214,7 @@ def test_unknown_roles_and_numbers_out_of_range_are_usage_errors(capsys: pytest.
 
 @pytest.mark.processes
 def test_measuring_needs_no_torch_and_is_silent_where_nobody_watches(colours: tuple[object, ...]) -> None:
-    """With torch out of reach the verb works, and stderr stays empty where it is no terminal."""
+    """`evaluate` works without torch, and prints nothing on standard error if that is no terminal."""
     program = (
         "import sys\nsys.modules.update(torch=None, torchvision=None, onnx=None)\n"
         "from collagebench.cli import main\nmain(sys.argv[1:])"
@@ -229,7 +229,7 @@ def test_measuring_needs_no_torch_and_is_silent_where_nobody_watches(colours: tu
 
 @pytest.mark.processes
 def test_a_public_dataset_says_what_to_install() -> None:
-    """Where torchvision is missing, one sentence says which extra brings it."""
+    """If torchvision is missing, one sentence names the extra that installs it."""
     program = (
         "import sys\nsys.modules['torchvision'] = None\n"
         "from collagebench.cli import main\nmain(['evaluate', '--dataset', 'cifar10'])"
@@ -250,7 +250,7 @@ def test_a_public_dataset_says_what_to_install() -> None:
 def test_no_model_is_blamed_for_a_library_that_cannot_be_loaded(
     tmp_path: Path, raised: str, code: int, said: str
 ) -> None:
-    """Where onnxruntime itself is the trouble, the sentence says so; a Ctrl-C that it turned into an error is one."""
+    """If onnxruntime cannot be imported, the error names it and no model; a Ctrl-C meanwhile ends with 130."""
     (tmp_path / "onnxruntime.py").write_text(f"raise {raised}\n")
     found, out, error = collagebench("evaluate", "single", cwd=tmp_path)
     assert (found, out) == (code, "")

@@ -28,7 +28,7 @@ def test_every_verb_and_option_says_what_it_is(verb: str) -> None:
 
 
 def test_no_help_offers_what_is_refused() -> None:
-    """What only real workers can suffer is no option of a simulation; servers cannot be watched by `record`."""
+    """Natural stragglers appear only in the help of run and record, and --endpoint only in that of run."""
     offered = {}
     for verb in ("run", "simulate", "recommend", "crossover", "record"):
         command = cli.get_command(click.Context(cli), verb)
@@ -50,7 +50,7 @@ def test_help_fits_a_terminal(verb: str) -> None:
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_defaults_stand_in_brackets(verb: str) -> None:
-    """An option's default that is a number or a word is the last of its help, as in [10], with nothing around it."""
+    """A default that is a number or a word ends its option's help, in brackets, as in [10]."""
     command = cli.get_command(click.Context(cli), verb)
     assert command is not None
     said = command.get_help(click.Context(command, info_name=verb, terminal_width=1000, max_content_width=1000))
@@ -63,7 +63,7 @@ def test_defaults_stand_in_brackets(verb: str) -> None:
 
 
 def test_every_option_of_a_training_has_its_section() -> None:
-    """Nothing but --help is left over, and no section names what is no option."""
+    """The sections of `train --help` list every option exactly once, and nothing else."""
     command = cli.get_command(click.Context(cli), "train")
     assert isinstance(command, SectionedCommand)
     named = [name for _, names in command.sections for name in names]
@@ -72,7 +72,7 @@ def test_every_option_of_a_training_has_its_section() -> None:
 
 @pytest.mark.parametrize("verb", ["recommend", "crossover"])
 def test_what_is_asked_stands_first(verb: str) -> None:
-    """What a question is made of is one section, with where its answer goes, which is no run directory."""
+    """The section Question has the options of the question, --format and --out, which is not called a run directory."""
     command = cli.get_command(click.Context(cli), verb)
     assert command is not None
     said = command.get_help(click.Context(command, info_name=verb, terminal_width=1000, max_content_width=1000))
@@ -109,7 +109,7 @@ def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
 
 
 def test_an_unknown_verb_is_a_usage_error() -> None:
-    """A verb that does not exist ends with 2 and says so."""
+    """An unknown verb ends with 2 and is named on standard error."""
     done = subprocess.run(
         [sys.executable, "-m", "collagebench", "launch"], capture_output=True, text=True, cwd=ROOT, check=False
     )
@@ -121,7 +121,7 @@ def test_an_unknown_verb_is_a_usage_error() -> None:
     ("typed", "said"), [("simlate", "did you mean 'simulate'?"), ("frobnicate", "there are crossover, evaluate, ")]
 )
 def test_a_misspelt_verb_is_guessed(typed: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """A verb that does not exist ends with the one that it was meant to be, or else with all of them."""
+    """For an unknown verb the nearest one is suggested, or all are listed if none is near."""
     with pytest.raises(SystemExit) as end:
         main([typed])
     assert end.value.code == EXIT_USAGE

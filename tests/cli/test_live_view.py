@@ -1,4 +1,4 @@
-"""What somebody at a terminal sees while an experiment runs, and what nobody sees elsewhere."""
+"""The live view of an experiment: what a terminal shows, and that a pipe gets nothing."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def console(width: int = 80, height: int = 24, terminal: bool = True) -> Console
 
 
 def running(view: LiveView, names: tuple[str, ...] = NAMES, answers: int = 120) -> None:
-    """Bring a view to the middle of the second run of the last scheme."""
+    """Bring a view to the middle of an experiment, in the second run of the last scheme."""
     view.stage("starting 10 workers")
     view.workers(10)
     view.begin(1000 * len(names), names, 2)
@@ -52,15 +52,15 @@ def running(view: LiveView, names: tuple[str, ...] = NAMES, answers: int = 120) 
 
 
 def frame(view: LiveView, target: Console) -> list[str]:
-    """Return the lines of what is to be seen now."""
+    """Return the lines that the view shows now."""
     with target.capture() as capture:
-        target.print(Group(view._frame()))  # as it is drawn: print() itself would wrap it
+        target.print(Group(view._frame()))  # the Group keeps print() from wrapping it
     return [line.rstrip() for line in Console(file=StringIO()).render_str(capture.get()).plain.splitlines()]
 
 
 @pytest.mark.parametrize("width", [80, 120])
 def test_a_frame_says_it_all_and_fits(width: int) -> None:
-    """Run, scheme, progress, each scheme's answers, quantiles, failures and sources, and the workers, in 80 columns."""
+    """A frame fits the width; it shows progress, workers, and each scheme's answers, latencies, failures, sources."""
     target = console(width)
     target._color_system = None
     view = LiveView(console=target)
@@ -80,7 +80,7 @@ def test_a_frame_says_it_all_and_fits(width: int) -> None:
 
 
 def test_a_p99_of_a_few_requests_is_not_shown() -> None:
-    """Below a hundred requests there is a median but no p99 yet."""
+    """With fewer than a hundred answers a dash stands in place of the p99."""
     target = console()
     view = LiveView(console=target)
     running(view, ("none",), answers=50)
@@ -89,7 +89,7 @@ def test_a_p99_of_a_few_requests_is_not_shown() -> None:
 
 
 def test_many_schemes_on_a_low_terminal() -> None:
-    """What does not fit is counted, and the scheme that runs is among those that are shown."""
+    """If not all schemes fit, the running one is shown and the rest are counted."""
     target = console(height=10)
     view = LiveView(console=target)
     running(view, tuple(f"variant-{number}" for number in range(30)))
@@ -101,7 +101,7 @@ def test_many_schemes_on_a_low_terminal() -> None:
 
 @pytest.mark.parametrize("width", [20, 40])
 def test_a_narrow_terminal_cuts_lines_and_breaks_none(width: int) -> None:
-    """Every line stays one line."""
+    """In 20 and in 40 columns lines are cut, not wrapped."""
     target = console(width)
     view = LiveView(console=target)
     running(view)
@@ -109,7 +109,7 @@ def test_a_narrow_terminal_cuts_lines_and_breaks_none(width: int) -> None:
 
 
 def test_nothing_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
-    """In a pipe the view is silent and counts nothing, unless a line for each finished cell was asked for."""
+    """In a pipe the view prints and counts nothing; with --verbose it prints one line for each finished cell."""
     for verbose in (False, True):
         with LiveView(verbose, console(terminal=False)) as view:
             running(view, ("none",))
@@ -123,7 +123,7 @@ def test_nothing_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_bar_that_nobody_watches_is_not_begun(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In a pipe not even an empty line comes out, which some versions of Rich end a hidden bar with."""
+    """In a pipe no progress bar is made, since some versions of Rich end even a hidden one with an empty line."""
     monkeypatch.setattr(rich_progress, "Progress", lambda *columns, **options: pytest.fail("a bar was made"))
     with counted("first") as done:
         done(1, 2, "second")
@@ -131,7 +131,7 @@ def test_a_bar_that_nobody_watches_is_not_begun(
 
 
 def in_terminal(directory: Path, *arguments: str, **environment: str) -> tuple[int, str]:
-    """Run `simulate` on a pseudo-terminal of 80 x 24; return its exit code and what came out."""
+    """Run `simulate` on a pseudo-terminal of 80 x 24; return its exit code and its output."""
     master, slave = pty.openpty()
     process = subprocess.Popen(
         [sys.executable, "-m", "collagebench", "simulate", "--scheme", "none", *arguments],
@@ -153,7 +153,7 @@ def in_terminal(directory: Path, *arguments: str, **environment: str) -> tuple[i
 
 @pytest.mark.processes
 def test_the_view_is_drawn_and_wiped_on_a_terminal(tmp_path: Path) -> None:
-    """A terminal sees the view, then the report in its place, and has its cursor back."""
+    """A terminal shows the view, then the report, in colour and with the cursor shown again."""
     code, text = in_terminal(tmp_path, "--requests", "2000", "--runs", "4")
     assert code == 0
     assert "answers by source" in text
@@ -165,7 +165,7 @@ def test_the_view_is_drawn_and_wiped_on_a_terminal(tmp_path: Path) -> None:
 @pytest.mark.processes
 @pytest.mark.parametrize("environment", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
 def test_colours_are_left_out_where_they_are_not_wanted(tmp_path: Path, environment: dict[str, str]) -> None:
-    """NO_COLOR takes the colours away, and a terminal that cannot move its cursor sees no view at all."""
+    """NO_COLOR removes the colours, and a terminal that cannot move its cursor shows no view."""
     code, text = in_terminal(tmp_path, "--requests", "200", "--runs", "2", **environment)
     assert code == 0
     assert "VALID" in text

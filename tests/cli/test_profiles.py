@@ -24,10 +24,7 @@ def profiles(*arguments: object) -> str:
 
 
 def test_list():
-    """Every shipped profile has its name on a line of its own, its stragglers and its time; short ones first.
-
-    Those that are shown to take equally long stand in the order of their names.
-    """
+    """Every shipped profile is listed with its stragglers and its time, shortest first, equal times by name."""
     lines = profiles().splitlines()
     seconds = {one["name"]: one["seconds"] for one in json.loads(profiles("--format", "json"))["profiles"]}
     shown = [line for line in lines if line in NAMES]
@@ -41,7 +38,7 @@ def test_list():
 
 
 def test_list_for_programs():
-    """JSON holds the same figures; the time follows from runs, requests and rate."""
+    """JSON lists all profiles with their figures; the time follows from runs, requests and rate."""
     found = {facts["name"]: facts for facts in json.loads(profiles("--format", "json"))["profiles"]}
     assert sorted(found) == NAMES
     natural = found["natural"]
@@ -53,7 +50,7 @@ def test_list_for_programs():
 
 @pytest.mark.parametrize("name", NAMES)
 def test_one(name):
-    """A profile is shown as it is written, comments and all; for programs its text comes with the facts."""
+    """A profile is printed as it is written, with its comments; JSON has the text and the facts."""
     text = (profiles_dir() / f"{name}.toml").read_text()
     assert profiles(name) == text
     facts = json.loads(profiles(name, "--format", "json"))
@@ -61,7 +58,7 @@ def test_one(name):
 
 
 def test_a_file_of_ones_own(tmp_path):
-    """A file is shown in the same way, once nothing is wrong with it; its time is not known where nobody can know."""
+    """A valid file is printed as it is, with an unknown time if no rate follows; an error is refused with its line."""
     path = tmp_path / "mine.toml"
     path.write_text("# mine\nstragglers = 'none'\nutilisation = 0.5\n")
     assert profiles(path) == path.read_text()
@@ -75,14 +72,14 @@ def test_a_file_of_ones_own(tmp_path):
 
 
 def test_a_pipe_is_no_profile(tmp_path):
-    """What is there, but no file that can be read again, is called that, and not missing."""
+    """A named pipe is refused as not a regular file, not as missing."""
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(UsageError, match=r"the profile .*/pipe cannot be read: it is not a regular file"):
         profiles(tmp_path / "pipe")
 
 
 def test_an_unknown_name():
-    """The nearest name is suggested; without one all are listed."""
+    """For an unknown name the nearest one is suggested, or all are listed if none is near."""
     with pytest.raises(
         UsageError, match=r"no profile 'papr', neither a file nor a bundled one; did you mean 'paper'\?"
     ):

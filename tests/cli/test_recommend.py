@@ -24,7 +24,7 @@ def asked(capsys: pytest.CaptureFixture[str], *arguments: Any) -> tuple[int, str
 
 @pytest.mark.processes
 def test_an_answer_is_validated_on_real_workers(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    """Choice and runner-up run live beside no redundancy; the answer says what came of it, and so does the code."""
+    """The first two variants run live; answer and exit code say whether the live run confirms or refutes the choice."""
     question = ("--scheme", "hedge", "--slo", 60, "--slo-quantile", "p50", "--utilisation", 0.5)
     small = ("--runs", 2, "--requests", 40, "--compute-time", 0.001)
     code, out, err = asked(
@@ -43,7 +43,7 @@ def test_an_answer_is_validated_on_real_workers(capsys: pytest.CaptureFixture[st
 
 
 def test_no_answer_is_an_exit_code_of_its_own(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    """3, as for a gate that failed, and the nearest miss in words."""
+    """If no variant meets the SLO, the exit code is 3 and the nearest one is named."""
     code, out, _ = asked(
         capsys, *SMALL, "--scheme", "hedge", "--slo", 1, "--slo-quantile", "p50", "--out", tmp_path / "a"
     )
@@ -52,7 +52,7 @@ def test_no_answer_is_an_exit_code_of_its_own(capsys: pytest.CaptureFixture[str]
 
 
 def test_several_rates_are_all_judged(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    """Three loads, rising, and every variant has figures at each."""
+    """With three rates, the loads are sorted upwards, and every variant has figures at each of them."""
     code, out, _ = asked(
         capsys, *SMALL, "--scheme", "tied", "--rate", "60,20,40", "--slo", 500, "--slo-quantile", "p50",
         "--format", "json", "--out", tmp_path / "a",
@@ -87,7 +87,7 @@ def test_several_rates_are_all_judged(capsys: pytest.CaptureFixture[str], tmp_pa
 def test_a_question_that_makes_no_sense_is_one_sentence(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, arguments: list[Any], said: str
 ) -> None:
-    """Exit code 2, the option by name, and nothing written."""
+    """Options that make no sense end with exit code 2 and a sentence that names the option; nothing is written."""
     code, _, err = asked(capsys, *arguments, "--out", tmp_path / "a")
     assert code == 2
     assert said in " ".join(err.split())

@@ -1,4 +1,4 @@
-"""`record` as a user meets it: a short watch of real workers, its profile, its samples, and what it says."""
+"""`record` as a user meets it: a short recording of real workers, its profile, its samples and its messages."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ SHORT = ("--workers", 2, "--duration", 1.5, "--rate", 60)
 
 
 def test_a_recording_is_not_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """What was recorded stays: a name that exists is refused before anything is watched."""
+    """An --out that exists is refused, and the file stays as it is."""
     (tmp_path / "r.json").write_text("a week of it")
     code, said = refused(capsys, "--out", tmp_path / "r.json")
     assert (code, "r.json exists" in said, said.count("\n")) == (2, True, 1)
@@ -63,7 +63,7 @@ def test_a_recording_is_not_overwritten(tmp_path: Path, capsys: pytest.CaptureFi
 
 @pytest.mark.processes
 def test_a_short_watch_leaves_a_profile_that_can_be_replayed(tmp_path: Path) -> None:
-    """Two workers, a second and a half: table, profile and samples agree, and the profile draws what was seen."""
+    """A recording of 1.5 s of two workers: table, profile and samples agree, and draws have the recorded median."""
     code, out, err = recorded(*SHORT, "--samples", "--out", "deep/r.json", cwd=tmp_path)
     assert (code, err) == (0, "profile: deep/r.json\n")
     profile = read(tmp_path / "deep" / "r.json")
@@ -93,7 +93,7 @@ def test_a_short_watch_leaves_a_profile_that_can_be_replayed(tmp_path: Path) -> 
 
 @pytest.mark.processes
 def test_the_samples_open_in_one_call(tmp_path: Path) -> None:
-    """pandas reads the compressed samples without being told anything."""
+    """pandas reads the compressed samples without any options."""
     pandas = pytest.importorskip("pandas")
     assert recorded(*SHORT, "--samples", "--out", "r.json", "--format", "json", cwd=tmp_path)[0] == 0
     frame = pandas.read_csv(tmp_path / "r.csv.gz")
@@ -104,7 +104,7 @@ def test_the_samples_open_in_one_call(tmp_path: Path) -> None:
 
 @pytest.mark.processes
 def test_json_prints_the_profile(tmp_path: Path) -> None:
-    """--format json prints what the file holds."""
+    """--format json prints the contents of the profile's file."""
     code, out, _ = recorded(*SHORT, "--format", "json", "--out", "r.json", "--arrivals", "constant", cwd=tmp_path)
     assert code == 0
     assert json.loads(out) == json.loads((tmp_path / "r.json").read_text())
@@ -113,7 +113,7 @@ def test_json_prints_the_profile(tmp_path: Path) -> None:
 
 @pytest.mark.processes
 def test_a_disturbed_worker_is_named(tmp_path: Path) -> None:
-    """A natural straggler runs meanwhile, and the profile says which worker it disturbed and how."""
+    """If a natural straggler runs during the recording, the profile says which worker it disturbed and how."""
     options = ("--stragglers", "stop", "--stop-every", 0.2, "--stop-for", 0.1, "--duration", 3)
     code, out, _ = recorded(*SHORT, *options, "--out", "r.json", cwd=tmp_path)
     assert code == 0
@@ -126,7 +126,7 @@ def test_a_disturbed_worker_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.processes
 def test_ctrl_c_keeps_what_was_seen(tmp_path: Path) -> None:
-    """On a terminal a bar shows the watch; Ctrl-C ends it with 130, its table and a profile of what there was."""
+    """On a terminal a bar is shown; Ctrl-C ends with 130, the table and a profile that is marked incomplete."""
     ours, theirs = os.openpty()
     process = started(
         "--workers", 2, "--duration", 600, "--rate", 100, "--out", "r.json", cwd=tmp_path, stderr=theirs
@@ -150,14 +150,14 @@ def test_ctrl_c_keeps_what_was_seen(tmp_path: Path) -> None:
 
 
 def _drain(descriptor: int) -> None:
-    """Read a terminal to its end, so that whoever writes there is not held up."""
-    with contextlib.suppress(OSError):  # how the end of a terminal shows itself
+    """Read a terminal to its end, so that the process writing there is not blocked."""
+    with contextlib.suppress(OSError):  # a closed terminal ends in this error
         while os.read(descriptor, 4096):
             pass
 
 
 def test_what_makes_no_sense_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Numbers, names, files and directories that cannot be are each refused before a worker is started."""
+    """Impossible numbers, names, files and directories are each refused with exit code and one sentence."""
     (tmp_path / "file").write_text("")
     for arguments, code, words in (
         (("--workers", 0), 2, "--workers must be 1 or more"),
@@ -188,7 +188,7 @@ def test_what_makes_no_sense_is_one_sentence(tmp_path: Path, capsys: pytest.Capt
 
 
 def test_notes_name_what_went_wrong(tmp_path: Path) -> None:
-    """The table is 80 columns wide and says which workers were lost, silent, crowded, slow throughout."""
+    """The table keeps to 80 columns, and notes name the workers that were lost, silent, overloaded or always slow."""
     one = {
         "worker": 0, "count": 1000, "mean_s": 0.002, "p50_s": 0.002, "p99_s": 0.0123, "autocorrelation": 0.5,
         "slow_share": 0.01, "slow_period_s": 0.5, "slow_periods_ended": 2, "slow_throughout": False,
@@ -220,7 +220,7 @@ def test_notes_name_what_went_wrong(tmp_path: Path) -> None:
 
 
 def test_compressed_samples_that_are_damaged_are_one_sentence(tmp_path: Path) -> None:
-    """A file of samples that was torn off is refused by what replays it."""
+    """A truncated or uncompressed .csv.gz file of samples is refused in one sentence."""
     whole = gzip.compress(b"machine,seconds\n" + b"0,0.01234\n" * 1000)
     (tmp_path / "torn.csv.gz").write_bytes(whole[: len(whole) // 2])
     (tmp_path / "no.csv.gz").write_bytes(b"machine,seconds\n")

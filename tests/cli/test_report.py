@@ -40,7 +40,7 @@ def test_table_of_a_valid_run(sound, capsys):
 
 
 def test_invalid_run_is_printed_and_exits_4(sound, broken, capsys):
-    """The report of an INVALID run is printed all the same, and one of several is enough for the exit code."""
+    """The report of an INVALID run is printed, and one INVALID run among several makes the exit code 4."""
     assert report(broken) == 4
     assert "INVALID" in capsys.readouterr().out
     assert report(sound, broken, "--format", "json") == 4
@@ -48,7 +48,7 @@ def test_invalid_run_is_printed_and_exits_4(sound, broken, capsys):
 
 
 def test_gates_of_several_runs_name_the_run(sound, broken, capsys):
-    """Where the table is not what is printed, standard error says which run failed which gate."""
+    """If the format is not the table, standard error says which run failed which gate."""
     report(sound, broken, "--format", "markdown", "--fail-if", "none.p50 > 0")
     said = capsys.readouterr().err
     assert "gate FAILED: sound: none.p50 > 0" in said
@@ -64,7 +64,7 @@ def test_json_and_its_options(sound, capsys):
 
 @pytest.mark.parametrize("form", ["table", "json"])
 def test_out_writes_what_would_be_printed(sound, tmp_path, capsys, form):
-    """`--out` gets the same text, nothing is printed and nothing else is left behind."""
+    """`--out` gets the text that would be printed, nothing is printed and no other file is left."""
     report(sound, "--format", form)
     shown = capsys.readouterr().out
     target = tmp_path / "reports" / "report"
@@ -75,7 +75,7 @@ def test_out_writes_what_would_be_printed(sound, tmp_path, capsys, form):
 
 
 def test_out_replaces_a_report_whole_or_not_at_all(sound, tmp_path, capsys):
-    """An existing report stays as it was when the new one cannot be made, and is replaced when it can."""
+    """An existing report is kept if the new one cannot be made, and replaced otherwise."""
     target = tmp_path / "report.txt"
     target.write_text("old")
     assert report(tmp_path / "nowhere", "--out", target) == 1
@@ -113,7 +113,7 @@ def test_usage_errors_exit_2(sound, capsys):
 
 
 def test_what_is_no_run_exits_1(tmp_path, capsys):
-    """A directory that is no run is named in one sentence, with what is in it that can be shown."""
+    """A directory that is no run is named in one sentence, with a run or page in it to use instead."""
     (tmp_path / "empty").mkdir()
     run = make_run(tmp_path / "runs" / "r", {"none": lognormal(1, 1, 20)})
     study = make_run(tmp_path / "study" / "load=1", {"none": lognormal(1, 1, 20)}).parent
@@ -132,7 +132,7 @@ def test_what_is_no_run_exits_1(tmp_path, capsys):
 
 
 def test_a_page_is_nothing_for_a_terminal(sound, tmp_path, capsys, monkeypatch):
-    """It wants a file there, and says where it went; --details adds nothing to what has everything."""
+    """On a terminal --format html needs --out and says where the page is; --details is refused with csv."""
     monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
     assert report(sound, "--format", "html") == 2
     assert "write it to a file with --out FILE" in capsys.readouterr().err
@@ -154,7 +154,7 @@ def test_a_page_is_nothing_for_a_terminal(sound, tmp_path, capsys, monkeypatch):
     ],
 )
 def test_full_disk_behind_standard_output(sound, arguments, said):
-    """Whatever is printed to a full disk, a report or help, ends in one sentence and exit code 1, no fault of ours."""
+    """A report, a schema, a profile list or help that meets a full disk ends with exit code 1 and one sentence."""
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
             [sys.executable, "-m", "collagebench", *(str(sound) if word == "RUN" else word for word in arguments)],
@@ -183,7 +183,7 @@ def test_colours_are_for_terminals_only(sound):
 
 
 def test_gates_exit_3_and_are_printed(sound, capsys):
-    """A gate that fails ends with 3; its outcome and both values stand below the table and in the JSON."""
+    """A failed gate ends with 3; each gate's outcome is below the table and in the JSON."""
     gates = ["--fail-if", "none.p50 > 0.001", "--fail-if", "hedge.p50 > 9"]
     assert report(sound, *gates) == 3
     shown = capsys.readouterr().out
@@ -201,7 +201,7 @@ def test_gates_exit_3_and_are_printed(sound, capsys):
 
 
 def test_invalid_wins_over_a_gate(broken, capsys):
-    """The figures of an INVALID run prove nothing: 4, not 3."""
+    """An INVALID run ends with 4, not with the 3 of a failed gate, since its figures prove nothing."""
     assert report(broken, "--fail-if", "none.p50 > 0") == 4
     assert "gate FAILED" in capsys.readouterr().out
 
@@ -216,7 +216,7 @@ def test_a_gate_that_makes_no_sense_exits_2(sound, capsys, gate):
 
 
 def test_a_gate_is_heard_of_though_nobody_reads_the_report(sound):
-    """Whether standard output's reader has gone or it was closed: the exit code is the gate's, and stderr says why."""
+    """If standard output is closed or nobody reads it, a failed gate ends with 3, and standard error says why."""
     command = f"{sys.executable} -m collagebench report {sound} --fail-if 'none.p99 > 0'"
     for redirected in ("{ %s; echo $? >&2; } | true", "%s >&-; echo $? >&2"):
         done = subprocess.run(["bash", "-c", redirected % command], capture_output=True, text=True, check=False)
@@ -236,7 +236,7 @@ def test_a_gate_is_heard_of_though_nobody_reads_the_report(sound):
     ],
 )
 def test_every_format_can_be_printed_and_written(sound, tmp_path, capsys, form, start):
-    """The other formats go to standard output or to a file, and are the same there."""
+    """Every other format is the same on standard output and in a file."""
     assert report(sound, "--format", form) == 0
     printed = capsys.readouterr().out
     assert printed.startswith(start)
@@ -245,7 +245,7 @@ def test_every_format_can_be_printed_and_written(sound, tmp_path, capsys, form, 
 
 
 def test_an_invalid_page_exits_4(broken, tmp_path):
-    """The exit code says INVALID in every format, and the page is written nevertheless."""
+    """The page of an INVALID run is written, and the exit code is 4."""
     assert report(broken, "--format", "html", "--out", tmp_path / "page.html") == 4
     assert "INVALID" in (tmp_path / "page.html").read_text(encoding="utf-8")
 

@@ -1,4 +1,4 @@
-"""`run` and `simulate` as a user meets them: whole processes, exit codes, and what is left behind."""
+"""`run` and `simulate` as a user meets them: processes, exit codes, and what they leave behind."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def models(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_simulate_prints_a_valid_table_and_keeps_the_records(tmp_path: Path) -> None:
-    """`simulate` ends with 0 and VALID, and `report` prints the same table from the run directory again."""
+    """`simulate` ends with 0 and VALID, and `report` prints the same table from the run directory."""
     code, out, err = collagebench("simulate", "--runs", 2, "--requests", 300, "--out", "r", cwd=tmp_path)
     assert code == 0
     assert "VALID" in out
@@ -59,7 +59,7 @@ def test_simulation_is_the_same_every_time(tmp_path: Path) -> None:
 
 
 def test_accuracy_is_of_as_many_answers_as_asked(tmp_path: Path) -> None:
-    """The same requests are classified under every scheme, as with all; with none, accuracy is null and not 0."""
+    """--accuracy 100 classifies the same 100 requests of a run under every scheme; with `none`, accuracy is null."""
     options = ["--scheme", "none", "--scheme", "collage", "--runs", 2, "--requests", 300, "--compute-time", 0.001]
     predicted, reports = {}, {}
     for few in ("all", "100", "none"):
@@ -84,14 +84,14 @@ def test_accuracy_is_of_as_many_answers_as_asked(tmp_path: Path) -> None:
 
 
 def test_accuracy_cannot_be_left_out_where_workers_compute(tmp_path: Path) -> None:
-    """`run` with real inference classifies every request as it is."""
+    """`run --accuracy none` is refused with real inference, since the workers classify every request anyway."""
     code, _, err = collagebench("run", "--accuracy", "none", "--out", "r", cwd=tmp_path)
     assert code == 2
     assert "--compute emulated" in err
 
 
 def test_run_measures_real_workers_and_leaves_none(tmp_path: Path) -> None:
-    """`run --format json` prints the report's object with accuracy and latency for each scheme; no process stays."""
+    """`run --format json` prints the report as one object, with accuracy and latency of each scheme."""
     process = start("run", *SMALL, "--format", "json", cwd=tmp_path)
     code, out, _ = finish(process)
     report = json.loads(out)
@@ -105,7 +105,7 @@ def test_run_measures_real_workers_and_leaves_none(tmp_path: Path) -> None:
 
 
 def test_kill_9_of_a_worker_makes_the_report_invalid(tmp_path: Path) -> None:
-    """The run ends by itself with exit code 4, INVALID, and the reason."""
+    """If a worker is killed, the run ends by itself with exit code 4, INVALID and the reason; no request is missing."""
     process = start("run", *LONG, "--requests", 300, "--out", "r", cwd=tmp_path)
     wait_for_requests(tmp_path)
     os.kill(descendants(process.pid)[-1], signal.SIGKILL)
@@ -118,7 +118,7 @@ def test_kill_9_of_a_worker_makes_the_report_invalid(tmp_path: Path) -> None:
 
 
 def test_kill_9_of_the_client_leaves_no_worker(tmp_path: Path) -> None:
-    """Soon after the client was killed none of its processes lives."""
+    """Soon after the client is killed, none of its processes is alive."""
     process = start("run", *LONG, cwd=tmp_path)
     wait_for_requests(tmp_path)
     workers = Watched(descendants(process.pid))
@@ -130,16 +130,13 @@ def test_kill_9_of_the_client_leaves_no_worker(tmp_path: Path) -> None:
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("times", [1, 3])
 def test_ctrl_c_saves_and_reports_what_was_finished(tmp_path: Path, sign: signal.Signals, times: int) -> None:
-    """An interrupted run ends with 130, prints the finished runs as INVALID, and leaves no process.
-
-    It does so however often the signal is repeated.
-    """
+    """A run that gets one signal or three ends with 130, reports the finished runs as INVALID and leaves no process."""
     options = ["--workers", "4", "--runs", "50", "--requests", "100", "--scheme", "none"]
     process = start("run", *options, "--out", "r", cwd=tmp_path)
     cells = tmp_path / "r" / "cells.csv"
     while not cells.exists() or cells.read_text().count("\n") < 3:
         assert process.poll() is None
-        time.sleep(0.05)  # a pause between two looks
+        time.sleep(0.05)  # the interval of polling
     workers = Watched(descendants(process.pid))
     for _ in range(times):
         process.send_signal(sign)
@@ -161,7 +158,7 @@ def test_ctrl_c_saves_and_reports_what_was_finished(tmp_path: Path, sign: signal
     ids=["missing", "truncated", "replaced"],
 )
 def test_a_damaged_model_is_one_sentence(tmp_path: Path, models: Path, damage: Any, sentence: str) -> None:
-    """A model file that is missing, cut short or not the one of the manifest ends the run with 1 and a sentence."""
+    """A model file that is missing, truncated or not the manifest's ends the run with 1 and one sentence."""
     damage(models / "shapes-single.onnx")
     code, out, err = collagebench("run", *SMALL, "--models", models, cwd=tmp_path)
     assert (code, out) == (1, "")
@@ -171,7 +168,7 @@ def test_a_damaged_model_is_one_sentence(tmp_path: Path, models: Path, damage: A
 
 
 def test_a_model_of_the_wrong_shape_is_one_sentence(tmp_path: Path, models: Path) -> None:
-    """A single model that turns out to take another image size than its manifest says is refused before any request."""
+    """A single whose image size differs from the manifest's ends the run with 1 and a sentence that names the file."""
     manifest = json.loads((models / "manifest.json").read_text())
     single, collage = (
         next(entry for entry in manifest["models"] if entry["name"] == name)
@@ -189,9 +186,9 @@ def test_a_model_of_the_wrong_shape_is_one_sentence(tmp_path: Path, models: Path
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount a small file system")
 @pytest.mark.parametrize("verb", ["run", "simulate"])
 def test_a_full_disk_is_one_sentence_and_leaves_nothing_running(tmp_path: Path, verb: str) -> None:
-    """When the run directory's disk is full the command says so, ends with 1, and what it wrote can still be read.
+    """If the run directory's disk is full, the command ends with 1 and one sentence, and its records can be read.
 
-    It says of itself that it failed, and why; with more room it goes on.
+    Its status is `failed`, with the reason; `simulate` can be resumed once there is room.
     """
     disk = tmp_path / "disk"
     disk.mkdir()
@@ -273,7 +270,7 @@ def test_a_directory_that_cannot_be_used_is_one_sentence(tmp_path: Path) -> None
     ],
 )
 def test_senseless_options_are_one_sentence(tmp_path: Path, arguments: list[str], sentence: str) -> None:
-    """What makes no sense ends with 2 (or 1 for a model that is not there) and one sentence that names it."""
+    """Options that make no sense end with 2 (1 if a model is missing) and a message that says what is wrong."""
     code, out, err = collagebench("simulate", *arguments, cwd=tmp_path)
     assert code in (1, 2)
     assert out == ""
@@ -282,7 +279,7 @@ def test_senseless_options_are_one_sentence(tmp_path: Path, arguments: list[str]
 
 
 def test_a_hedge_is_fitted_to_a_recorded_run(tmp_path: Path) -> None:
-    """A run without redundancy, then `--hedge-delay fit`: the header says what was asked and which numbers it gave."""
+    """`--hedge-delay fit` reads a recorded run; the header has both the option as given and the fitted numbers."""
     small = ["--workers", "4", "--runs", "1", "--requests"]
     assert collagebench("simulate", *small, "700", "--scheme", "none", "--out", "log", cwd=tmp_path)[0] == 0
     fit = ["--scheme", "hedge", "--hedge-delay", "fit", "--hedge-log", "log", "--hedge-budget", "0.05"]
@@ -313,7 +310,7 @@ def test_a_hedge_is_fitted_to_a_recorded_run(tmp_path: Path) -> None:
     ],
 )
 def test_a_senseless_profile_is_one_sentence(tmp_path: Path, text: str, sentence: str) -> None:
-    """An unknown key, a wrong type or broken TOML in a profile ends with 2 and a sentence about it."""
+    """An unknown key, a wrong type or broken TOML in a profile ends with 2 and one sentence about it."""
     (tmp_path / "p.toml").write_text(text)
     code, out, err = collagebench("simulate", "--profile", "p.toml", cwd=tmp_path)
     assert (code, out) == (2, "")
@@ -323,7 +320,7 @@ def test_a_senseless_profile_is_one_sentence(tmp_path: Path, text: str, sentence
 
 @pytest.mark.parametrize("gate", ["none.p99 >", "none.p98 > 1", "tied.p99 > 1"])
 def test_gates_are_read_before_the_run(tmp_path: Path, gate: str) -> None:
-    """A gate that makes no sense, or names no scheme of this run, costs no run: 2, and no results are left."""
+    """A gate that makes no sense, or names no scheme of this run, ends with 2 before anything is simulated."""
     code, out, err = collagebench("simulate", "--scheme", "none", "--fail-if", gate, cwd=tmp_path)
     assert (code, out) == (2, "")
     assert err.splitlines()[-1].strip() == "^"
@@ -332,7 +329,7 @@ def test_gates_are_read_before_the_run(tmp_path: Path, gate: str) -> None:
 
 @pytest.mark.parametrize("there", [False, True])
 def test_what_fails_before_it_begins_leaves_no_directory(tmp_path: Path, there: bool) -> None:
-    """Neither `runs` nor one within it, unless `runs` was the user's own."""
+    """An experiment that fails before it begins leaves no run directory, and removes `runs` only if it made it."""
     if there:
         (tmp_path / "runs").mkdir()
     assert collagebench("simulate", "--models", "nowhere", cwd=tmp_path)[0] == 1
@@ -349,7 +346,7 @@ def test_a_failed_gate_ends_a_simulation_with_3(tmp_path: Path) -> None:
 
 
 def test_a_killed_simulation_is_resumed_without_its_options(tmp_path: Path) -> None:
-    """After kill -9, `--resume --out` alone goes on, to the records of a run that nobody killed, byte for byte."""
+    """After kill -9, `--resume --out` alone completes the run, with the records of an undisturbed one byte for byte."""
     options = ["--workers", 4, "--runs", 6, "--requests", 1500, "--scheme", "none", "--scheme", "collage", "--grid", 2]
     options += ["--compute-time", 0.001, "--seed", 3]
     process = start("simulate", *options, "--out", "r", cwd=tmp_path)
@@ -365,7 +362,7 @@ def test_a_killed_simulation_is_resumed_without_its_options(tmp_path: Path) -> N
 
 
 def test_an_interrupted_run_is_resumed(tmp_path: Path) -> None:
-    """`run` stops at Ctrl-C with the words that go on with it; resumed, it has every cell once."""
+    """At Ctrl-C `run` prints the options that resume it; once resumed, every scheme has each run once."""
     process = start("run", *SMALL, "--requests", 200, "--out", "r", cwd=tmp_path)
     wait_for_requests(tmp_path)
     process.send_signal(signal.SIGINT)
@@ -387,7 +384,7 @@ def test_an_interrupted_run_is_resumed(tmp_path: Path) -> None:
     ],
 )
 def test_a_resume_that_cannot_be_is_one_sentence(tmp_path: Path, arguments: list[str], sentence: str) -> None:
-    """No directory, none that holds a run, or another experiment than the one that it holds."""
+    """--resume is refused in one sentence without a directory, without a run in it, or with other options than its."""
     small = ["--workers", "4", "--runs", "1", "--requests", "50", "--scheme", "none", "--out", "done"]
     assert collagebench("simulate", *small, cwd=tmp_path)[0] == 0
     code, out, err = collagebench("simulate", *arguments, cwd=tmp_path)
@@ -397,7 +394,7 @@ def test_a_resume_that_cannot_be_is_one_sentence(tmp_path: Path, arguments: list
 
 
 def test_a_run_that_was_moved_still_reports(tmp_path: Path, models: Path) -> None:
-    """A run directory needs neither its place nor the models: on another machine the report is the same."""
+    """A run directory that was moved, and whose models are gone, gives the same report."""
     options = ["--models", models, "--runs", 2, "--requests", 60, "--scheme", "none", "--scheme", "collage"]
     code, out, _ = collagebench("simulate", *options, "--out", "r", cwd=tmp_path)
     assert code == 0
@@ -409,7 +406,7 @@ def test_a_run_that_was_moved_still_reports(tmp_path: Path, models: Path) -> Non
 
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_simulation_is_saved_whole(tmp_path: Path, sign: signal.Signals) -> None:
-    """A simulation stops between two of its steps: 130, and its finished cells can be read."""
+    """A simulation that gets a signal ends with 130 and reports what was finished."""
     process = start("simulate", "--runs", "5000", "--scheme", "none", "--out", "r", cwd=tmp_path)
     wait_for_requests(tmp_path)
     process.send_signal(sign)
@@ -419,7 +416,7 @@ def test_an_interrupted_simulation_is_saved_whole(tmp_path: Path, sign: signal.S
 
 
 def test_a_profile_may_say_everything_the_command_line_may(tmp_path: Path) -> None:
-    """Keys of every type are taken: numbers, texts, choices and paths."""
+    """A profile may set options that are numbers or choices, and the SLO of the report."""
     (tmp_path / "p.toml").write_text("compute = 'emulated'\nrequests = 10\nruns = 1\nwarmup = 0.99\nslo = 30\n")
     code, out, _ = collagebench("simulate", "--profile", "p.toml", "--format", "json", cwd=tmp_path)
     assert code == 0
@@ -428,7 +425,7 @@ def test_a_profile_may_say_everything_the_command_line_may(tmp_path: Path) -> No
 
 
 def test_the_command_line_wins_over_the_profile(tmp_path: Path) -> None:
-    """A profile's rate gives way to a utilisation on the command line, and its schemes keep their variants."""
+    """A utilisation on the command line replaces the profile's rate; the profile's schemes keep their variants."""
     profile = """
         rate = 5.0
         requests = 50
@@ -453,7 +450,7 @@ def test_the_command_line_wins_over_the_profile(tmp_path: Path) -> None:
 
 
 def test_what_begins_in_the_same_second_has_a_directory_of_its_own(tmp_path: Path) -> None:
-    """Nobody who named no --out is refused for another's records; what never began leaves no directory."""
+    """Without --out, runs of the same second get different directories, and those that never began leave none."""
     program = (
         "from collagebench.cli.resolve import run_directory\n"
         "made = [run_directory(None, 'simulate') for _ in range(3)]\n"
@@ -474,7 +471,7 @@ def test_what_begins_in_the_same_second_has_a_directory_of_its_own(tmp_path: Pat
 
 @pytest.mark.parametrize("name", ["--data", "--models", "--stragglers", "--trace"])
 def test_a_path_that_cannot_be_written_down_is_refused_before_anything_is_done(tmp_path: Path, name: str) -> None:
-    """What is no UTF-8 would leave records that no report could read."""
+    """A path that is not UTF-8 ends with 2 and leaves no directory, since no report could read such records."""
     odd = tmp_path / "b\udcffd.csv"
     odd.mkdir() if name in ("--data", "--models") else odd.write_text("0.1\n0.2\n")
     with_it = {"--data": ["--dataset", "imagefolder"], "--trace": ["--stragglers", "trace"]}.get(name, [])

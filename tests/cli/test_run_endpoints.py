@@ -1,4 +1,4 @@
-"""`run --fleet endpoint` as a user meets it: whole processes, a server that is not ours, and every way to lose it."""
+"""`run --fleet endpoint` as a user meets it: processes, a foreign server, and the ways in which it fails."""
 
 from __future__ import annotations
 
@@ -45,18 +45,18 @@ def server() -> Iterator[Server]:
 
 
 def run(server: Server, *arguments: Any, cwd: Path) -> subprocess.Popen[str]:
-    """Start a run of no scheme against a server, into the directory r."""
+    """Start a run of the scheme none against a server, into the directory r."""
     return start("run", *LONG, "--scheme", "none", "--endpoint", server.url, "--out", "r", *arguments, cwd=cwd)
 
 
 def requests(directory: Path) -> Counter[str]:
-    """Return how many requests a run has recorded, by the reason of failure; the answered ones under none."""
+    """Count the recorded requests of a run by the reason of failure, which is "" for those answered."""
     with (directory / "requests.csv").open() as file:
         return Counter(row["reason"] for row in csv.DictReader(file))
 
 
 def test_three_schemes_on_somebody_elses_server(server: Server, tmp_path: Path) -> None:
-    """The report is valid and right; what the server does not report is null, never 0, in every form of the report."""
+    """Three schemes run against a foreign server; figures that it does not report are null in JSON, not 0."""
     schemes = [word for name in ("none", "replication", "collage") for word in ("--scheme", name)]
     urls = ["--endpoint", server.url]
     options = ["--fleet", "endpoint", *urls, "--workers", 6, "--runs", 2, "--requests", 60, "--out", "r"]
@@ -81,7 +81,7 @@ def test_three_schemes_on_somebody_elses_server(server: Server, tmp_path: Path) 
 
 
 def test_a_server_with_another_order_of_classes_is_not_valid(tmp_path: Path) -> None:
-    """Answers that are wrong far more often than the manifest says of the model make the report INVALID."""
+    """If a server's answers are wrong far more often than the manifest says, the report is INVALID."""
     models = shapes("single")
     for name, model in models.items():
         right = model.classify
@@ -95,7 +95,7 @@ def test_a_server_with_another_order_of_classes_is_not_valid(tmp_path: Path) -> 
 
 
 def test_a_server_that_goes_in_mid_run(server: Server, tmp_path: Path) -> None:
-    """The run ends at once with exit code 4; the report says who went, and every request is accounted for."""
+    """If the server stops during a run, the run ends early with 4; the report says why, and no request is missing."""
     process = run(server, "--requests", 4000, cwd=tmp_path)
     wait_for_requests(tmp_path)
     server.stop()
@@ -103,7 +103,7 @@ def test_a_server_that_goes_in_mid_run(server: Server, tmp_path: Path) -> None:
     assert code == 4
     with (tmp_path / "r" / "cells.csv").open() as file:
         (cell,) = csv.DictReader(file)
-    assert float(cell["duration"]) < 20  # of the 27 s that its requests take to come
+    assert float(cell["duration"]) < 20  # its requests would arrive over 27 s
     assert "INVALID" in out
     assert f"worker 0 at {server.url} is gone" in " ".join(out.split())
     found = requests(tmp_path / "r")
@@ -113,7 +113,7 @@ def test_a_server_that_goes_in_mid_run(server: Server, tmp_path: Path) -> None:
 
 
 def test_a_server_that_hangs_in_mid_run(server: Server, tmp_path: Path) -> None:
-    """The run ends within the deadline and the time that a silence is given; the report says so."""
+    """If the server hangs during a run, requests fail at their deadline and the report says that it did not answer."""
     process = run(server, "--deadline", 0.3, cwd=tmp_path)
     wait_for_requests(tmp_path)
     server.go_on.clear()
@@ -126,7 +126,7 @@ def test_a_server_that_hangs_in_mid_run(server: Server, tmp_path: Path) -> None:
 
 
 def test_a_server_that_spoils_replies(server: Server, tmp_path: Path) -> None:
-    """Each costs its request and no more; the run goes on to its end, and they are counted as refused."""
+    """Each malformed reply fails only its own request, as refused; the run goes on, and a warning counts them."""
     spoilt = []
 
     def now_and_then(content: bytes, context: Any) -> Any:
@@ -149,7 +149,7 @@ def test_a_server_that_spoils_replies(server: Server, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("when", ["asking", "running"])
 def test_ctrl_c(server: Server, tmp_path: Path, when: str) -> None:
-    """Ends it with 130, minutes before its end, also while a server that does not answer is asked."""
+    """Ctrl-C ends the run with 130, during requests as well as while it waits for a server that does not answer."""
     if when == "asking":
         server.go_on.clear()
     process = run(server, "--requests", 40_000, cwd=tmp_path)
@@ -164,7 +164,7 @@ def test_ctrl_c(server: Server, tmp_path: Path, when: str) -> None:
 
 
 def test_a_token_is_seen_by_nobody_else(tmp_path: Path) -> None:
-    """It is in no command line or environment of a child, in nothing that is printed, and in no file of the run."""
+    """The token is in no process's command line or environment, in no output and in no file of the run."""
     (tmp_path / "token").write_text(f"{SECRET}\n")
     with serving(shapes("single"), SECRET) as server:
         process = run(server, "--token-file", "token", "--verbose", cwd=tmp_path)
@@ -182,7 +182,7 @@ def test_a_token_is_seen_by_nobody_else(tmp_path: Path) -> None:
 def test_the_variable_does_for_a_token_and_a_bad_one_is_not_repeated(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """COLLAGEBENCH_TOKEN is taken; where the server wants another, exit code 1 and one line without it."""
+    """The token is read from COLLAGEBENCH_TOKEN; if the server rejects it, the error does not repeat it."""
     monkeypatch.setenv("COLLAGEBENCH_TOKEN", "tok-another")
     with serving(shapes("single"), SECRET) as server:
         code, out, err = finish(run(server, cwd=tmp_path))
@@ -228,7 +228,7 @@ def test_the_variable_does_for_a_token_and_a_bad_one_is_not_repeated(
     ],
 )
 def test_what_makes_no_sense(arguments: list[str], why: str, tmp_path: Path) -> None:
-    """Exit code 2, one sentence, and no run directory."""
+    """Options that make no sense end with exit code 2 and a message that says why, and leave no run directory."""
     code, _, err = collagebench("run", *arguments, cwd=tmp_path)
     assert code == 2
     assert why in err

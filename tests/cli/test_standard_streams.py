@@ -1,4 +1,4 @@
-"""A command whose standard streams are closed, full or no longer read, as under cron or behind a pipe."""
+"""Commands whose standard streams are closed, full or no longer read, as under cron or in a pipe."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CLOSED = ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"]
 
 
 def in_shell(command: str, cwd: Path) -> int:
-    """Run a command line of ours with what the shell redirects, and return its exit code."""
+    """Run a command with the shell's redirections, and return its exit code."""
     line = f"{sys.executable} -m collagebench {command}"
     return subprocess.run(
         ["bash", "-c", line], cwd=cwd, env={**os.environ, "PYTHONPATH": ROOT}, capture_output=True, check=False
@@ -27,15 +27,17 @@ def in_shell(command: str, cwd: Path) -> int:
 
 @pytest.mark.parametrize("redirected", ["2>/dev/full", "2> >(true)", "> >(true)", "<&-", "2>&-", "<&- 2>&-"])
 def test_an_experiment_does_not_need_its_standard_streams(tmp_path: Path, redirected: str) -> None:
-    """Where nothing can be heard or said on standard error, or nobody reads, a simulation ends with 0 all the same."""
+    """A simulation ends with 0 if standard input or error is closed or full, or if nobody reads its output."""
     assert in_shell(f"{SIMULATE} {redirected}", tmp_path) == 0
     assert json.loads((tmp_path / "r" / "run.json").read_text())["status"] == "done"
 
 
 @pytest.mark.parametrize("redirected", [">&-", ">/dev/full"])
 def test_a_report_that_cannot_be_written_is_an_error(tmp_path: Path, redirected: str) -> None:
-    """Where standard output takes nothing, a command that has something to say ends with 1 and one sentence, as GNU's
-    tools do; the records are there all the same, and an exit code that says more about them stays."""
+    """A command that cannot write to standard output ends with 1 and a sentence, as GNU tools do.
+
+    Records are written all the same, and the exit code 3 of a failed gate stays.
+    """
     for command, code in (
         (SIMULATE, 1),
         ("report r", 1),
@@ -59,7 +61,7 @@ def test_a_report_that_cannot_be_written_is_an_error(tmp_path: Path, redirected:
 
 @pytest.mark.parametrize("redirected", ["2>/dev/full", "2>&-"])
 def test_the_exit_code_is_the_same_though_nothing_can_be_said(tmp_path: Path, redirected: str) -> None:
-    """A gate that failed is 3, a usage error 2 and any other 1, whether or not standard error takes a word."""
+    """With standard error closed or full, a failed gate ends with 3, a usage error with 2 and another with 1."""
     assert in_shell(f"{SIMULATE} --fail-if 'none.p50 > 0' {redirected}", tmp_path) == 3
     assert in_shell(f"simulate --runs zero {redirected}", tmp_path) == 2
     assert in_shell(f"report . {redirected}", tmp_path) == 1
@@ -67,7 +69,7 @@ def test_the_exit_code_is_the_same_though_nothing_can_be_said(tmp_path: Path, re
 
 @pytest.mark.parametrize("redirected", CLOSED)
 def test_no_file_takes_the_place_of_a_closed_stream(redirected: str) -> None:
-    """What is opened under a closed standard stream does not get its number, also in the processes that are started."""
+    """If a standard stream is closed, no file opened later gets its number, nor in a child process."""
     program = (
         "import os, subprocess, sys\n"
         "from collagebench.cli import main\n"
@@ -80,8 +82,7 @@ def test_no_file_takes_the_place_of_a_closed_stream(redirected: str) -> None:
 
 
 def test_too_few_open_files_is_one_sentence(tmp_path: Path) -> None:
-    """Where more files are needed than may be open, the sentence names the limit to raise; with fewer still, no
-    processes are begun, and the sweep is done without them."""
+    """With 16 to 20 open files allowed, a sweep either ends well or with an error that says to raise `ulimit -n`."""
     refused = 0
     for most in (16, 18, 20):
         command = f"{SIMULATE}{most} --utilisation 0.2,0.3 --jobs 2"
@@ -96,7 +97,7 @@ def test_too_few_open_files_is_one_sentence(tmp_path: Path) -> None:
 @pytest.mark.parametrize("command", ["run --out r", "record --out r.json"])
 @pytest.mark.parametrize("limit", ["-n 12", "-n 14", "-v 600000"])
 def test_limits_that_would_end_real_workers_clients_are_one_sentence(tmp_path: Path, limit: str, command: str) -> None:
-    """Where a library in C would meet a limit and end the process, the limit is named instead, and nothing begins."""
+    """If a limit is so low that a C library would abort, one sentence names the limit, and nothing is started."""
     code, said = limited(f"{limit}; {command}", tmp_path)
     assert (code, said.count("\n")) == (1, 1)
     assert f"raise `ulimit {limit[:2]}`" in said
@@ -104,7 +105,7 @@ def test_limits_that_would_end_real_workers_clients_are_one_sentence(tmp_path: P
 
 
 def limited(limit_and_command: str, cwd: Path) -> tuple[int, str]:
-    """Run a command line of ours under a limit of the shell; return exit code and standard error."""
+    """Run a command under a limit of the shell; return its exit code and standard error."""
     line = f"ulimit {limit_and_command}".replace("; ", f"; exec {sys.executable} -m collagebench ", 1)
     environment = {**os.environ, "PYTHONPATH": ROOT}
     done = subprocess.run(["bash", "-c", line], cwd=cwd, env=environment, capture_output=True, text=True, check=False)

@@ -1,4 +1,4 @@
-"""Sweeps as a user meets them: lists on the command line and in profiles, interrupted, resumed and reported."""
+"""Sweeps as a user meets them: lists on the command line and in profiles, resumed and reported."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_every_combination_is_an_ordinary_run_directory(sweep: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Four cells, each of which `report` reads alone, with the config that its name says."""
+    """Each of the four combinations is a run directory with the config in its name, and `report` reads it alone."""
     facts = json.loads((sweep / "sweep.json").read_text())
     assert facts["status"] == "done"
     names = [cell["name"] for cell in facts["cells"]]
@@ -51,7 +51,7 @@ def test_every_combination_is_an_ordinary_run_directory(sweep: Path, capsys: pyt
 def test_a_cell_is_the_experiment_that_its_values_alone_would_make(
     sweep: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    """The records are byte for byte those of `simulate` with single values."""
+    """A cell's records are byte for byte those of `simulate` with its values alone."""
     alone = ("--utilisation", 0.2, "--persistence", 1)
     called(capsys, "simulate", *SMALL, *alone, "--out", tmp_path / "r")
     cell = sweep / "utilisation=0.2,persistence=1"
@@ -77,7 +77,7 @@ def test_a_cell_is_the_experiment_that_its_values_alone_would_make(
 def test_what_makes_no_sense_is_one_sentence(
     sweep: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
 ) -> None:
-    """It names the option or the directory, and nothing is changed."""
+    """Impossible sweeps and reports of sweeps end with a sentence that says why, and change no file."""
     before = {path: path.stat().st_mtime_ns for path in sweep.rglob("*")}
     code, _, err = called(capsys, *(part.format(sweep=sweep) for part in arguments))
     assert code in (1, 2)
@@ -88,7 +88,7 @@ def test_what_makes_no_sense_is_one_sentence(
 def test_a_resumed_sweep_does_only_what_is_missing(
     sweep: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    """Also after a longer list was asked for: cells that are there stay as they are."""
+    """A sweep resumed with a longer list adds the missing cell and leaves the others as they are."""
     directory = tmp_path / "s"
     called(capsys, "simulate", *SMALL, "--utilisation", "0.2,0.4", "--out", directory)
     before = {path: path.stat().st_mtime_ns for path in directory.glob("*/requests.csv")}
@@ -101,7 +101,7 @@ def test_a_resumed_sweep_does_only_what_is_missing(
 
 
 def test_a_profile_may_hold_lists(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    """Of the experiment's options, which make cells, and of a scheme's, which make variants in each of them."""
+    """In a profile, a list of an experiment's option makes cells, and a list of a scheme's option makes variants."""
     text = "runs = 2\nrequests = 40\ncompute-time = 0.001\nutilisation = [0.2, 0.3]\n"
     (tmp_path / "p.toml").write_text(text + "[[scheme]]\nname = 'none'\n[[scheme]]\nname = 'collage'\ngrid = [2, 3]\n")
     called(capsys, "simulate", "--profile", tmp_path / "p.toml", "--out", tmp_path / "s")
@@ -125,7 +125,7 @@ def test_a_profile_may_hold_lists(capsys: pytest.CaptureFixture[str], tmp_path: 
 def test_a_senseless_list_is_refused_with_its_line(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, line: str, said: str
 ) -> None:
-    """The file, the line and what is wrong."""
+    """A list in a profile that makes no sense ends with 2 and a sentence with the line and what is wrong."""
     (tmp_path / "p.toml").write_text(line)
     code, _, err = called(capsys, "simulate", "--profile", tmp_path / "p.toml", "--out", tmp_path / "s")
     assert code == 2
@@ -133,7 +133,7 @@ def test_a_senseless_list_is_refused_with_its_line(
 
 
 def test_a_scheme_that_cannot_bear_a_load_is_a_finding(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    """Replication at a load of 0.9 grows a queue without end; the sweep says so and is valid all the same."""
+    """Replication at a load of 0.9 is reported as unstable, and the sweep is VALID all the same."""
     asked = ("--runs", 4, "--requests", 400, "--compute-time", 0.001, "--scheme", "none,replication")
     code, out, _ = called(capsys, "simulate", *asked, "--utilisation", "0.2,0.9", "--out", tmp_path / "s")
     assert code == 0

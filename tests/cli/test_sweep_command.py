@@ -1,4 +1,4 @@
-"""Sweeps as a user meets them: whole processes that are stopped, killed and gone on with."""
+"""Sweeps as a user meets them: processes that are interrupted, killed and resumed."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def records(directory: Path) -> dict[str, bytes]:
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """Return the records of a sweep that nobody stopped."""
+    """Return the records of an undisturbed sweep."""
     room = tmp_path_factory.mktemp("whole")
     assert collagebench("simulate", *OPTIONS, "--out", "s", "--format", "json", cwd=room)[0] == 0
     return records(room / "s")
@@ -40,11 +40,11 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
 def test_a_sweep_that_is_stopped_leaves_nobody_and_is_gone_on_with(
     tmp_path: Path, whole: dict[str, bytes], sign: signal.Signals
 ) -> None:
-    """After Ctrl-C or kill -9 no process lives; what was done stays, and the rest comes as if nothing had happened."""
+    """After Ctrl-C or kill -9 no process is left, and the resumed sweep has the records of an undisturbed one."""
     process = start("simulate", *OPTIONS, "--jobs", 2, "--out", "s", cwd=tmp_path)
     while not any(path.read_text().count("\n") > 1 for path in tmp_path.glob("s/*/cells.csv")):
         assert process.poll() is None
-        time.sleep(0.02)  # a pause between two looks
+        time.sleep(0.02)  # the interval of polling
     workers = Watched(descendants(process.pid))
     process.send_signal(sign)
     out, err = process.communicate(timeout=180)
@@ -62,7 +62,7 @@ def test_a_sweep_that_is_stopped_leaves_nobody_and_is_gone_on_with(
 
 
 def test_a_live_sweep_runs_one_cell_after_the_other(tmp_path: Path) -> None:
-    """`run` with several values measures each on real workers, and its report has a cell for each."""
+    """`run` with several values measures one after the other on real workers, and its report has a cell for each."""
     small = ("--scheme", "none", "--runs", 1, "--requests", 30, "--workers", 2)
     process = start(
         "run", *small, "--utilisation", "0.2,0.3", "--format", "json", "--verbose", "--out", "s", cwd=tmp_path

@@ -68,7 +68,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 @train_extra
 @pytest.mark.train
 def test_one_asking_serves_all_roles(trained: tuple[Path, Path], tmp_path: Path) -> None:
-    """With rounds the single is asked once, and collage, parity and backup find what it said beside their models."""
+    """With --rounds the single's outputs are computed once, and collage, parity and backup share the file of them."""
     data, out = trained
     asked = ("--single", out / "tones-single.pt", "--teacher-sees", "inputs", "--rounds", 2, "--mix", 0.5)
     told = {}
@@ -85,7 +85,7 @@ def test_one_asking_serves_all_roles(trained: tuple[Path, Path], tmp_path: Path)
 def test_a_collage_learns_from_several_singles_and_a_parity_from_one(
     trained: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Named twice, --single makes an ensemble, each asked once; what a parity recovers is the answer of one single."""
+    """Two --single make an ensemble that teaches a collage; a parity, which estimates one single, refuses them."""
     data, out = trained
     other = tmp_path / "other"
     assert collagebench("train", "single", *SMALL, "--seed", 1, "--data", data, "--out", other) == 0
@@ -105,7 +105,7 @@ def test_a_collage_learns_from_several_singles_and_a_parity_from_one(
 @train_extra
 @pytest.mark.train
 def test_a_parity_may_have_layers_of_its_own(trained: tuple[Path, Path], tmp_path: Path) -> None:
-    """Without layers it has those of its single; with some that no weight of the single fits, it begins at random."""
+    """A parity has the layers that its options name, and those of its single if they name none."""
     from collagebench.training.checkpoint import load
 
     data, out = trained
@@ -123,7 +123,7 @@ def test_a_parity_may_have_layers_of_its_own(trained: tuple[Path, Path], tmp_pat
 @train_extra
 @pytest.mark.train
 def test_from_a_folder_of_images_to_a_manifest(trained: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
-    """Four trainings and one export make five models that the manifest describes and that are what it says."""
+    """Four trainings and one export make five models, whose files and metadata agree with the manifest."""
     data, out = trained
     assert {file.name for file in out.iterdir()} >= {"tones-single.pt", "tones-single.csv", "tones-collage-2x2.pt"}
     assert collagebench("export", "--data", data, "--out", out) == 0
@@ -175,7 +175,7 @@ def test_from_a_folder_of_images_to_a_manifest(trained: tuple[Path, Path], capsy
 def test_a_collage_with_a_detection_head_from_training_to_a_run(
     trained: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It is trained, exported, measured with the share of cells it has no answer for, and chosen by --head."""
+    """A collage with a detection head is trained, exported, evaluated with its share of unanswered cells, and run."""
     data, trained_out = trained
     out = tmp_path / "models"
     out.mkdir()
@@ -212,7 +212,7 @@ def test_a_collage_with_a_detection_head_from_training_to_a_run(
 def test_images_of_mixed_sizes_and_a_collage_that_is_scaled_down(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """--size brings all images to one size, --input makes the collage smaller, and a run pastes as training did."""
+    """--size resizes all images to one size, --input scales the collage down, and a simulation uses the same sizes."""
     data, out = tones(tmp_path / "data", {"train": 60, "test": 20}), tmp_path / "models"
     for k, path in enumerate(sorted(data.rglob("*.png"))):
         with Image.open(path) as image:
@@ -238,7 +238,7 @@ def test_images_of_mixed_sizes_and_a_collage_that_is_scaled_down(
 def test_an_exported_single_teaches_as_its_checkpoint_does(
     trained: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """--single takes a model that a manifest lists, wherever it came from; what it is not is said in one sentence."""
+    """--single takes an exported single without its checkpoint; any other file is refused in one sentence."""
     data, trained_out = trained
     out = tmp_path / "models"
     out.mkdir()
@@ -275,7 +275,7 @@ def test_an_exported_single_teaches_as_its_checkpoint_does(
 def test_a_single_that_was_only_exported_teaches_what_is_trained_beside_it(
     trained: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Without a checkpoint in --out, the listed model is learnt from, and the last line says so and counts images."""
+    """Without a checkpoint in --out, the exported single teaches, unless --no-distil; the last line says which."""
     data, trained_out = trained
     one = ("--data", data, "--checkpoint", trained_out / "tones-single.pt", "--out", tmp_path)
     assert collagebench("export", "single", *one) == 0
@@ -298,7 +298,7 @@ def test_a_single_that_was_only_exported_teaches_what_is_trained_beside_it(
 def test_a_single_of_another_size_is_met_by_bringing_images_to_its(
     trained: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Where only the size differs, the refusal names the --size to add, and with it the single is learnt from."""
+    """If the single takes images of another size, the error names the --size to use, and with that training works."""
     data, out = trained
     asked = ("train", "backup", *SMALL, "--data", data, "--single", out / "tones-single.pt", "--out", tmp_path)
     assert collagebench(*asked, "--size", 24) == 2
@@ -309,7 +309,7 @@ def test_a_single_of_another_size_is_met_by_bringing_images_to_its(
 @train_extra
 @pytest.mark.train
 def test_exporting_again_replaces_one_model_and_keeps_the_others(trained: tuple[Path, Path]) -> None:
-    """An export of one role leaves the manifest's other models alone, and has no model twice."""
+    """An export of one role replaces that model in the manifest and keeps the others."""
     data, out = trained
     for _ in range(2):
         assert collagebench("export", "single", "--data", data, "--out", out) == 0
@@ -325,7 +325,7 @@ def test_exporting_again_replaces_one_model_and_keeps_the_others(trained: tuple[
 def test_quantised_models_lie_beside_their_originals(
     trained: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """--int8 adds a smaller model for each role but coded, says what it costs, and --precision int8 serves it."""
+    """--int8 adds a quantised model for each role but coded, prints its loss of accuracy; --precision int8 uses it."""
     data, out = trained
     models = tmp_path / "models"
     models.mkdir()
@@ -407,7 +407,7 @@ def test_a_finished_training_is_neither_repeated_nor_overwritten(
 def test_a_checkpoint_without_what_goes_on_is_not_gone_on_with(
     trained: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], part: str, nothing: object
 ) -> None:
-    """One whose log, or whose optimizer's state, somebody emptied is a network still, but no training to resume."""
+    """A checkpoint without its log or its optimizer's state cannot be resumed, and one sentence says so."""
     import torch
 
     data, out = trained
@@ -424,7 +424,7 @@ def test_a_checkpoint_without_what_goes_on_is_not_gone_on_with(
 def test_other_images_are_not_gone_on_with(
     trained: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A training does not resume on other images of the same classes, and a single is asked about them anew."""
+    """A training does not resume on other images of the same classes, and the single's outputs are computed anew."""
     data, trained_out = trained
     other = tones(tmp_path / "other", {"train": 100, "test": 2})
     moved = other / "train" / "dark" / "000.png"
@@ -446,7 +446,7 @@ def test_other_images_are_not_gone_on_with(
 @train_extra
 @pytest.mark.train
 def test_somebodys_log_is_not_overwritten(trained: tuple[Path, Path], tmp_path: Path) -> None:
-    """A CSV file of the log's name, without a checkpoint, stays what it is."""
+    """A file with the log's name that has no checkpoint beside it is not overwritten."""
     data, _ = trained
     log = tmp_path / "tones-single.csv"
     log.write_text("precious")
@@ -459,7 +459,7 @@ def test_somebodys_log_is_not_overwritten(trained: tuple[Path, Path], tmp_path: 
 def test_a_budget_counts_from_the_beginning(
     trained: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What is over before the first step, with reading and asking, is refused with how long they took."""
+    """If --minutes is over before the first step, training ends with 2 and says how long the preparation took."""
     data, out = trained
     asked = ("train", "backup", *SMALL, "--data", data, "--single", out / "tones-single.pt", "--out", tmp_path)
     assert collagebench(*asked, "--minutes", 1e-4) == 2
@@ -471,7 +471,7 @@ def test_a_budget_counts_from_the_beginning(
 
 
 def told_to_stop(number: signal.Signals, words: tuple[object, ...], when: Callable[[], object]) -> tuple[int, str, str]:
-    """Run the command line in a process that gets a signal then; return its exit code, its output and its errors."""
+    """Run the command line in a process, send it a signal once `when` is true; return exit code, output and errors."""
     command = [sys.executable, "-m", "collagebench", *map(str, words)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
@@ -489,7 +489,7 @@ def told_to_stop(number: signal.Signals, words: tuple[object, ...], when: Callab
 def test_a_training_that_is_told_to_stop_says_what_is_kept(
     trained: tuple[Path, Path], tmp_path: Path, number: signal.Signals
 ) -> None:
-    """By a Ctrl-C or a SIGTERM, once there is a checkpoint, it ends with 130 and says how to go on."""
+    """After SIGINT or SIGTERM, training ends with 130, names the checkpoint and says how to continue."""
     data, _ = trained
     words = ("train", "single", *SMALL, "--epochs", 100000, "--data", data, "--out", tmp_path)
     code, out, err = told_to_stop(number, words, (tmp_path / "tones-single.csv").exists)
@@ -501,7 +501,7 @@ def test_a_training_that_is_told_to_stop_says_what_is_kept(
 @train_extra
 @pytest.mark.train
 def test_an_export_that_is_told_to_stop_says_so(trained: tuple[Path, Path], tmp_path: Path) -> None:
-    """By a SIGTERM it ends as by a Ctrl-C: with 130 and one line, and the models before are listed."""
+    """After SIGTERM an export ends with 130 and one line, and the manifest lists the models exported before."""
     data, out = trained
     for path in out.glob("*.pt"):
         (tmp_path / path.name).write_bytes(path.read_bytes())
@@ -516,7 +516,7 @@ def test_an_export_that_is_told_to_stop_says_so(trained: tuple[Path, Path], tmp_
 def test_export_refuses_what_does_not_fit(
     trained: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """No such checkpoint, no data, other classes and a damaged checkpoint are one sentence each."""
+    """A missing or damaged checkpoint, missing data and other classes are refused in one sentence each."""
     data, out = trained
     other = tones(tmp_path / "other", {"test": 3, "train": 3}, ("cat", "dog"))
     (tmp_path / "bad.pt").write_text("no checkpoint")
@@ -539,7 +539,7 @@ def test_export_refuses_what_does_not_fit(
 def test_a_model_that_cannot_be_measured_stops_no_other(
     trained: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Of too few test images for a collage the others are exported, and the error names the collage's checkpoint."""
+    """If there are too few test images for the collage, the others are exported and the error names its checkpoint."""
     _, out = trained
     few = tones(tmp_path / "few", {"train": 3, "test": 1})
     for path in out.glob("*.pt"):
@@ -557,7 +557,7 @@ def test_a_model_that_cannot_be_measured_stops_no_other(
 def test_parities_of_another_single_are_no_longer_listed(
     trained: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A new single under the old one's name takes its parities out of the manifest; the same one leaves them there."""
+    """Exporting another single under an old name removes the old one's parities from the manifest."""
     data, out = trained
     for name in ("tones-single.pt", "tones-parity-k2-addition.pt"):
         (tmp_path / name).write_bytes((out / name).read_bytes())
@@ -580,8 +580,9 @@ def test_parities_of_another_single_are_no_longer_listed(
 def test_a_parity_beside_another_single_is_told_apart(
     trained: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It is not exported beside one that it did not learn from; listed there all the same, whoever decodes with that
-    says so; beside its own, or beside one that does not say what it was exported from, nothing is said.
+    """A parity is not exported beside a single that it did not learn from.
+
+    If a manifest lists both all the same, evaluate and simulate warn, unless the single's checkpoint is unknown.
     """
     data, trained_out = trained
     other, own = tmp_path / "other", tmp_path / "own"
@@ -626,7 +627,7 @@ def test_a_parity_beside_another_single_is_told_apart(
 def test_test_images_calibrate_nothing(
     trained: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """From a folder of test images alone nothing is quantised, and nothing measured as what training kept out."""
+    """With a folder of test images alone, --int8, --split train and --tune are refused."""
     data, out = trained
     folder = ("--data", data / "test")
     assert collagebench("export", "backup", "--int8", *folder, "--out", out) == 2
@@ -646,7 +647,7 @@ def test_test_images_calibrate_nothing(
 def test_measured_on_what_it_was_trained_on_a_model_is_told_apart(
     trained: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Exported, evaluated or simulated on its own training images, one sentence says so; on others, none does."""
+    """A model exported, evaluated or simulated on its own training images brings one warning; on others, none."""
     data, out = trained
     words = "tones-single was trained on these very images, so its accuracy says little about other images"
     checkpoint = ("--checkpoint", out / "tones-single.pt", "--out", tmp_path)
@@ -667,7 +668,7 @@ def test_measured_on_what_it_was_trained_on_a_model_is_told_apart(
 @train_extra
 @pytest.mark.train
 def test_a_cut_file_of_answers_is_made_again(trained: tuple[Path, Path], tmp_path: Path) -> None:
-    """An empty or cut file of what the single said is no obstacle: the single is asked again."""
+    """If the file of the single's outputs is empty or truncated, it is made again with the same contents."""
     data, out = trained
     asked = ("train", "backup", *SMALL, "--single", out / "tones-single.pt", "--data", data)
     for size in (0, -8):
@@ -685,7 +686,7 @@ def test_a_cut_file_of_answers_is_made_again(trained: tuple[Path, Path], tmp_pat
 @train_extra
 @pytest.mark.train
 def test_a_class_without_an_image_to_learn_from_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """One image in fifty is held out; a class whose only image that is cannot be learnt."""
+    """If the only image of a class is held out, training ends with 1 and names the class."""
     data = tones(tmp_path, {"train": 1, "test": 1})
     assert collagebench("train", "single", *SMALL, "--data", data, "--out", tmp_path / "out") == 1
     assert "class bright has no image left to learn from" in capsys.readouterr().err
@@ -694,7 +695,7 @@ def test_a_class_without_an_image_to_learn_from_is_named(tmp_path: Path, capsys:
 @train_extra
 @pytest.mark.train
 def test_train_refuses_what_does_not_fit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A training that cannot be is refused in one sentence before it begins, a corrupt image when it is met."""
+    """Impossible trainings and corrupt images are refused in one sentence each."""
     data = tones(tmp_path / "data", {"train": 6, "test": 2})
     (data / "train" / "dark" / "003.png").write_bytes(b"no image")
     (tmp_path / "file").write_text("")
@@ -761,7 +762,7 @@ def test_train_refuses_what_does_not_fit(tmp_path: Path, capsys: pytest.CaptureF
 def test_without_the_extra_one_sentence_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Where torch is missing, both verbs end with the command that installs it."""
+    """Without torch, train and export end with 1 and the command that installs it."""
     monkeypatch.setitem(sys.modules, "torch", None)
     for arguments in (("train", "single"), ("export",)):
         assert collagebench(*arguments) == 1
@@ -772,7 +773,7 @@ def test_without_the_extra_one_sentence_says_what_to_install(
 
 @pytest.mark.parametrize("verb", ["train", "export"])
 def test_help_imports_no_torch(verb: str) -> None:
-    """Asking for help loads neither torch nor onnxruntime."""
+    """The help of train and export imports none of torch, onnx, onnxruntime and PIL."""
     code = (
         "import sys; from collagebench.cli import cli\n"
         f"cli.main(['{verb}', '--help'], standalone_mode=False)\n"
