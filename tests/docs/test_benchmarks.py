@@ -1,4 +1,4 @@
-"""The programs that the page of benchmarks/ names: each is there, and those that can be small do run."""
+"""The programs that benchmarks/README.md names: each exists, and those that can be quick are run."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ SMALL = {
     "recommendations.py": "--simulate --only calm --runs 2 --requests 100",
     "report_size.py": "--requests 2000",
 }
-"""Programs, and options with which each takes a few seconds."""
+"""Programs, with options under which each takes a few seconds."""
 
 
 def test_the_page_names_every_program() -> None:
-    """Each has its row, and no row is about a program that is not there."""
+    """Every program has a row on the page, and no row names a program that does not exist."""
     rows = [line for line in (BENCHMARKS / "README.md").read_text(encoding="utf-8").splitlines() if ".py` |" in line]
     named = {name for row in rows for name in row.split("`")[1::2] if name.endswith(".py")}
     assert named == {path.name for path in BENCHMARKS.glob("*.py")}
@@ -33,7 +33,7 @@ def test_the_page_names_every_program() -> None:
 
 @pytest.mark.parametrize("name", SMALL)
 def test_a_program_prints_its_figures(name: str, tmp_path: Path) -> None:
-    """With little to do it ends well, having printed numbers and nothing about an error."""
+    """With small options, each program ends with exit code 0, without a traceback, and prints a number."""
     done = subprocess.run(
         [sys.executable, BENCHMARKS / name, *SMALL[name].split()],
         cwd=tmp_path,

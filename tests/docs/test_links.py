@@ -1,4 +1,4 @@
-"""The pages hang together: every link and anchor resolves, and every page can be reached from the README."""
+"""Links between the pages: every link and anchor resolves, and the README links to every page."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PAGES = [README, *sorted((README.parent / "docs").glob("*.md")), README.parent /
 
 
 def links(page: Path) -> list[str]:
-    """Return where a page's links and pictures inside this project lead."""
+    """Return the targets of a page's links and pictures that are inside this project."""
     return [link for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text("utf-8")) if not re.match(r"[a-z]+:", link)]
 
 
@@ -28,7 +28,7 @@ def anchors(page: Path) -> set[str]:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_every_link_leads_somewhere(page: Path) -> None:
-    """Each link to a file of this project finds it, and each anchor is that of a heading there."""
+    """Each link inside this project leads to a file that exists, and each anchor to a heading in it."""
     for link in links(page):
         path, _, anchor = link.partition("#")
         target = page.parent / path if path else page
@@ -37,6 +37,6 @@ def test_every_link_leads_somewhere(page: Path) -> None:
 
 
 def test_every_page_is_linked_from_the_readme() -> None:
-    """Whoever reads the README finds each page of docs/ by one link."""
+    """The README links to each page of docs/ and to the page of the benchmarks."""
     linked = {(README.parent / link.partition("#")[0]).resolve() for link in links(README)}
     assert [page.name for page in PAGES if page != README and page.resolve() not in linked] == []

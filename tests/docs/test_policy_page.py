@@ -1,4 +1,4 @@
-"""The page about collage policies: its tables and curves are what was measured, and its options exist."""
+"""The page about collage policies: its tables and curves show what was measured, and its options exist."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ PAGE = (DOCS / "collage-policy.md").read_text(encoding="utf-8")
 
 
 def test_the_tables_and_the_curves_are_those_of_the_measurements() -> None:
-    """Writing them anew gives the committed files."""
+    """Generating the page's tables and the picture again gives the committed files."""
     assert page(PAGE) == PAGE, "run: python docs/policies.py"
     assert (DATA / "curves.svg").read_text(encoding="utf-8") == curves(), "run: python docs/policies.py"
 
 
 def test_the_measurements_are_of_the_profiles() -> None:
-    """Every variant of the profile was measured in every scenario at every load, and the bound, and nothing else."""
+    """In every scenario and at every load, the profile's variants and the bound were measured, and nothing else."""
     for name, profile in (("result", "collage-result"), ("policies", "collage-policies")):
         cells = read(name)
         variants = {scheme.variant for scheme in read_profile(profiles_dir() / f"{profile}.toml").values["schemes"]}
@@ -48,9 +48,9 @@ def test_the_measurements_are_of_the_profiles() -> None:
 
 @pytest.mark.parametrize("scheme", ["auto all", "two all"])
 def test_the_measurements_are_those_of_this_version(tmp_path: Path, scheme: str) -> None:
-    """One cell simulated again has the same p99 to the last digit.
+    """A cell of a policy that uses every answer, simulated again, has the same p99 to the last digit.
 
-    Of policies that use every answer: what collages answer plays no part in their latencies, so any images will do.
+    The latencies of such a policy do not depend on what the collages answer, so no images need to be classified.
     """
     values = read_profile(profiles_dir() / "collage-result.toml").values
     chosen = next(one for one in values["schemes"] if one.variant == scheme)
@@ -62,13 +62,13 @@ def test_the_measurements_are_those_of_this_version(tmp_path: Path, scheme: str)
 
 
 def test_what_is_shown_was_measured() -> None:
-    """The rows of the tables, the columns of the target and the curves are variants of the profile."""
+    """Every variant that the tables, the target and the curves show was measured."""
     names = {scheme for _, scheme, _ in read("result")}
     assert {*SHOWN, *JUDGED, *CURVES} <= names
 
 
 def test_the_picture_speaks_for_itself() -> None:
-    """It is below 20 kB, says in words what it shows, and follows the reader's light or dark."""
+    """The picture is below 20 kB, describes itself in words, and has a light and a dark style."""
     svg = (DATA / "curves.svg").read_text(encoding="utf-8")
     assert len(svg.encode()) < 20_000
     names = {"svg": "http://www.w3.org/2000/svg"}
@@ -80,7 +80,7 @@ def test_the_picture_speaks_for_itself() -> None:
 
 
 def test_options_and_profiles_that_are_named_exist() -> None:
-    """Every option on the page is one of the command line's, or of the benchmark that it names."""
+    """Every option on the page belongs to the command line or to a benchmark, and every profile exists."""
     known = {
         flag.lstrip("-")
         for options in SECTIONS.values()
@@ -93,7 +93,7 @@ def test_options_and_profiles_that_are_named_exist() -> None:
 
 
 def test_the_summary_is_of_the_tables() -> None:
-    """The ranges at the top are those of the rows of `auto` up to half load, in both tables of both fleets."""
+    """The summary's ranges are those of the tables' rows of `auto` up to half load, on both fleets."""
     summary = PAGE.split("## In short")[1].split("\n- ")[0]
     rows = re.findall(r"^\|.*x \|.*$", summary, re.MULTILINE)
     said = [[float(each) for each in re.findall(r"-?\d\.\d\d", row)] for row in rows]

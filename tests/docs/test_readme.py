@@ -1,4 +1,4 @@
-"""README's first screen: its picture is that of the run that its table shows."""
+"""The README's first screen: its picture and its table show the same run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 @pytest.mark.skipif(not README.exists(), reason="an installed package carries no README file")
 def test_table_and_picture_are_of_one_run() -> None:
-    """What the picture's headline found, the conditions it names and each scheme's accuracy stand in the table, too."""
+    """The picture's headline, its conditions and each scheme's accuracy are also in the README's table."""
     text = README.read_text(encoding="utf-8")
     pictures = re.findall(r"!\[[^\]]+\]\((.+?\.svg)\)", text)
     assert pictures == ["docs/first-run.svg"]

@@ -1,4 +1,4 @@
-"""The page of what a run leaves behind: it names every column, and its figures come out as the report's."""
+"""The page about a run's records: it names every column, and its example gives the figures of the report."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PAGE = FILE.read_text(encoding="utf-8")
 
 
 def explained(text: str) -> list[str]:
-    """Return the names that the first column of a text's tables explains, in their order."""
+    """Return the names in the first column of a text's tables, in order."""
     rows = re.findall(r"^\| (`.+?`) \|", text, re.MULTILINE)
     return [name for row in rows for name in re.findall(r"`(.+?)`", row)]
 
@@ -35,19 +35,19 @@ def explained(text: str) -> list[str]:
     [("requests", RequestRecord, ()), ("tasks", TaskRecord, OUTCOMES), ("cells", CellRecord, ())],
 )
 def test_every_column_is_explained(file: str, kind: type[Any], also: tuple[str, ...]) -> None:
-    """Each table of the page has the columns of its file, in their order, and nothing else; so with outcomes."""
+    """Each table of the page lists its file's columns in order, and nothing else but the outcomes of tasks."""
     section = PAGE.partition(f"## {file}.csv")[2].partition("\n## ")[0]
     assert explained(section) == [*(field.name for field in fields(kind)), *also]
 
 
 def test_every_source_is_named() -> None:
-    """Where an answer can come from is listed in the row of its column."""
+    """The row of `source` lists every source that an answer can have."""
     (row,) = re.findall(r"^\| `source` \| (.+) \|$", PAGE, re.MULTILINE)
     assert re.findall(r"`(\w+)`", row) == list(SOURCES)
 
 
 def test_the_example_gives_the_figures_of_the_report(tmp_path: Path) -> None:
-    """The page's lines of pandas, run on a run in which requests failed, print its p99s and accuracies."""
+    """The page's pandas example gives the report's p99s and accuracies, also for a run with failed requests."""
     pandas = pytest.importorskip("pandas", reason="needs the test extra")
     schemes = tuple(SchemeConfig(name, name) for name in ("none", "hedge", "collage"))
     erasure = {"stragglers": "erasure", "drop_share": 0.002, "deadline": 1.0, "time_scale": 1.0}

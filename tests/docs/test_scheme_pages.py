@@ -1,4 +1,4 @@
-"""The pages about schemes: complete, true to the code, and their pictures are what the code draws."""
+"""The pages about schemes: they are complete, agree with the code, and their pictures are up to date."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ SECTIONS = dict(re.findall(r"^##+ (.+)\n((?:(?!^##).*\n)*)", PAGE, re.MULTILINE)
 ABOUT_SCHEMES = [*SCHEMES, "Hedge with a budget", "SingleR"]
 ADDING = (DOCS / "adding-a-scheme.md").read_text(encoding="utf-8")
 CODE = re.findall(r"^```python\n(.*?)^```", ADDING, re.MULTILINE | re.DOTALL)
-"""What the page has of Python: the example, a test of it, the line that adds it to ours."""
+"""The page's Python code: the example, its test, and the line that adds it to the table of schemes."""
 
 
 def test_the_pictures_are_what_the_schemes_do_today() -> None:
-    """Drawing the timelines anew gives the committed files: no picture shows what the code does not do."""
+    """Drawing the timelines again gives the committed files, and no others."""
     drawn = pictures()
     stale = [name for name, svg in drawn.items() if not _same(PICTURES / name, svg)]
     assert stale == [], "run: python docs/timelines.py"
@@ -46,7 +46,7 @@ def _same(path: Path, svg: str) -> bool:
 
 @pytest.mark.parametrize("name", SCENES)
 def test_a_picture_is_small_and_speaks_for_itself(name: str) -> None:
-    """A picture is below 10 kB, has a title, says in words what it shows, and follows the reader's light or dark."""
+    """A picture is below 10 kB, has a title and a description in words, and has a light and a dark style."""
     svg = (PICTURES / f"{name}.svg").read_text(encoding="utf-8")
     assert len(svg.encode()) < 10_000
     root = ET.fromstring(svg)
@@ -60,7 +60,7 @@ def test_a_picture_is_small_and_speaks_for_itself(name: str) -> None:
 
 @pytest.mark.parametrize("name", SCENES)
 def test_a_picture_shows_all_that_happens(name: str) -> None:
-    """Every request is answered and every service ends within the picture's time."""
+    """Every request is answered, and every task is over within the picture's 0.5 s."""
     course = play(SCENES[name])
     assert len(course.answers) == len(course.requests)
     assert max(course.over.values()) <= 0.5
@@ -68,12 +68,12 @@ def test_a_picture_shows_all_that_happens(name: str) -> None:
 
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_every_scheme_has_a_section_with_its_options_and_defaults(scheme: str) -> None:
-    """A scheme's section lists exactly the options that it takes, with the defaults that they have."""
+    """A scheme's section lists exactly the options that the scheme takes, with their defaults."""
     listed: dict[str, str] = {}
     for line in re.findall(r"^- (`--.*?):", SECTIONS[scheme], re.MULTILINE):
         for option, default in re.findall(r"`--([\w-]+)`(?: \((.*?)\))?", line):
             listed[option.replace("-", "_")] = default
-    listed.pop("hedge_log", None)  # goes to the fit, not to the scheme
+    listed.pop("hedge_log", None)  # an option of the fit, not of the scheme
     options = options_of(scheme)
     assert set(listed) == set(options)
     for name, option in options.items():
@@ -87,7 +87,7 @@ def test_every_scheme_has_a_section_with_its_options_and_defaults(scheme: str) -
 
 @pytest.mark.parametrize("title", ABOUT_SCHEMES)
 def test_every_section_has_three_sentences_a_picture_and_a_source(title: str) -> None:
-    """What it does, when it helps, what it costs; then one timeline."""
+    """A section has three sentences (what the scheme does, when it helps, its cost), one timeline and a source."""
     paragraph = SECTIONS[title].strip().split("\n\n")[0].replace("\n", " ")
     sentences = re.split(r"(?<=[.!?]) ", paragraph)
     assert len(sentences) == 3, sentences
@@ -98,7 +98,7 @@ def test_every_section_has_three_sentences_a_picture_and_a_source(title: str) ->
 
 
 def test_the_comparison_has_a_row_for_everything_and_every_picture_is_shown() -> None:
-    """The table at the top leads to every section, and no picture is drawn in vain or missing."""
+    """The table at the top has a row for every section, all anchors exist, and the page shows every picture."""
     rows = re.findall(r"^\| \[(.+?)\]\(#(.+?)\)", SECTIONS["At a glance"], re.MULTILINE)
     assert {title.lower() for title, _ in rows} == {title.lower() for title in ABOUT_SCHEMES}
     anchors = {title.lower().replace(" ", "-") for title in SECTIONS}
@@ -108,7 +108,7 @@ def test_the_comparison_has_a_row_for_everything_and_every_picture_is_shown() ->
 
 
 def test_the_readme_names_every_scheme_and_leads_to_the_page() -> None:
-    """The README's table has every scheme."""
+    """The README's section names every scheme and links to the page."""
     section = (Path(ROOT) / "README.md").read_text(encoding="utf-8").split("## What is compared")[1].split("\n## ")[0]
     assert [name for name in SCHEMES if f"`{name}`" not in section] == []
     assert "docs/schemes.md" in section
@@ -116,7 +116,7 @@ def test_the_readme_names_every_scheme_and_leads_to_the_page() -> None:
 
 @pytest.fixture
 def quiet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """Work in a directory with the page's files; the example's class."""
+    """Work in a directory with the page's files, and return the example's class."""
     code, test, _ = CODE
     (profile,) = re.findall(r"^```toml\n(.*?)^```", ADDING, re.MULTILINE | re.DOTALL)
     for name, text in (("quiet.py", code), ("test_quiet.py", test), ("quiet.toml", profile)):
@@ -128,7 +128,7 @@ def quiet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 
 def test_the_example_of_a_scheme_does_what_the_page_says(quiet: Any) -> None:
-    """A request in quiet times has two tasks on two workers, a later one has one; the first reply answers."""
+    """A request on a quiet fleet has two tasks on two workers, a later one has one; the first reply answers."""
     driver = ByHand(quiet(quiet_below=1))
     first, second = driver.arrive(), driver.arrive()
     own, copy, only = driver.tasks()
@@ -144,18 +144,18 @@ def test_the_example_of_a_scheme_does_what_the_page_says(quiet: Any) -> None:
 
 
 def test_the_example_of_a_scheme_is_short_and_may_become_one_of_ours(quiet: Any) -> None:
-    """It has fewer than 40 lines, and the page's line of the table names its class."""
+    """The example has fewer than 40 lines, and the line that adds it to the table of schemes names its class."""
     assert len(CODE[0].splitlines()) < 40
     assert eval("{" + CODE[2] + "}", {"Quiet": quiet}) == {"quiet": quiet}
 
 
 def test_the_example_of_a_broken_rule_names_the_line_of_the_method(quiet: Any) -> None:
-    """The sentence that the page shows has the line at which `replied` begins in the page's own file."""
+    """The error message on the page has the line at which `replied` begins in the page's example."""
     assert f"(quiet.py, line {quiet.replied.__code__.co_firstlineno}, in replied)" in ADDING
 
 
 def test_the_example_of_a_test_passes(quiet: Any) -> None:
-    """The page's test of its example holds."""
+    """The page's test of its example passes."""
     names: dict[str, Any] = {}
     exec(compile(CODE[1], "docs/adding-a-scheme.md", "exec"), names)
     (test,) = [value for name, value in names.items() if name.startswith("test_")]
@@ -163,13 +163,13 @@ def test_the_example_of_a_test_passes(quiet: Any) -> None:
 
 
 def test_the_example_of_a_scheme_is_good_for_what_the_page_says(quiet: Any, tmp_path: Path) -> None:
-    """The page's profile runs: `Quiet` is far below `none` on an idle fleet and far below replication on a busy one."""
+    """The p99 of `Quiet` is under half that of `none` on an idle fleet, and of replication on a busy one."""
 
     def p99(utilisation: float) -> dict[str, float]:
         size = ["--requests", "300", "--runs", "2", "--utilisation", str(utilisation)]
         out = ["--format", "json", "--out", str(tmp_path / f"run-{utilisation}")]
         done = CliRunner().invoke(cli, ["simulate", "--profile", str(tmp_path / "quiet.toml"), *size, *out])
-        assert done.exit_code in (0, 4), done.output  # replication's queues grow without end on the busy fleet
+        assert done.exit_code in (0, 4), done.output  # replication is unstable on the busy fleet
         schemes = json.loads(done.stdout)["schemes"]
         assert [scheme["failed"] for scheme in schemes] == [0, 0, 0]
         return {scheme["variant"]: scheme["latency_s"]["p99"] for scheme in schemes}
@@ -180,7 +180,7 @@ def test_the_example_of_a_scheme_is_good_for_what_the_page_says(quiet: Any, tmp_
 
 
 def test_the_tables_of_the_protocol_are_complete() -> None:
-    """Every event and action of the protocol is explained."""
+    """The page explains all 15 events and actions of the protocol."""
     from collagebench.schemes import protocol
 
     events = re.findall(r"^    (\w+)\(.*?\)  ", protocol.__doc__ or "", re.MULTILINE)

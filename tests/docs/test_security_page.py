@@ -1,4 +1,4 @@
-"""The page about security: every promise is kept by a test that is there."""
+"""The page about security: every section names tests, and they exist."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ NAMED = re.findall(r"`(test_\w+\.py)(?:::(\w+))?`", PAGE.read_text(encoding="utf
 
 @pytest.mark.parametrize(("module", "name"), NAMED)
 def test_the_tests_that_it_names_are_there(module: str, name: str) -> None:
-    """Each names a module of the tests, and a function in it unless all of them are meant."""
+    """Each test that the page names exists, as a module or as a function in one."""
     (path,) = (Path(ROOT) / "tests").rglob(module)
     assert f"def {name or 'test_'}" in path.read_text(encoding="utf-8")
 
 
 def test_every_section_has_one() -> None:
-    """A promise without a test is none, except against whom and what is not promised."""
+    """Every section after the first, which says against whom the promises hold, names a test."""
     for section in PAGE.read_text(encoding="utf-8").split("\n## ")[2:]:
         assert re.search(r"`test_\w+\.py", section), section.splitlines()[0]

@@ -1,4 +1,4 @@
-"""Promises that hold for the whole source, and are read from it: no pickle, no shell, no check turned off."""
+"""Promises about the whole source, checked by reading it: no pickle, no shell, no verification turned off."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ def calls() -> Iterator[tuple[str, str, ast.Call]]:
 
 
 def keyword(call: ast.Call, name: str) -> str | None:
-    """Return what a call gives a keyword, as source."""
+    """Return the value that a call gives to a keyword, as source."""
     return next((ast.unparse(each.value) for each in call.keywords if each.arg == name), None)
 
 
 def test_nothing_is_unpickled_or_evaluated() -> None:
-    """No call of pickle, marshal, shelve, eval or exec; NumPy's and PyTorch's loaders are told not to unpickle."""
+    """Nothing calls pickle, marshal, shelve, eval or exec, and NumPy's and PyTorch's loaders do not unpickle."""
     for file, name, call in calls():
         first, _, last = name.rpartition(".")
         assert name not in ("eval", "exec", "compile", "__import__"), file
@@ -38,7 +38,7 @@ def test_nothing_is_unpickled_or_evaluated() -> None:
 
 
 def test_no_shell_is_built_from_texts() -> None:
-    """Programs are started with lists of words; where one is a shell, its script is a constant."""
+    """No call hands a command line to a shell: no os.system, os.popen, getoutput or shell=True."""
     for file, name, call in calls():
         assert name not in ("os.system", "os.popen", "subprocess.getoutput", "subprocess.getstatusoutput"), file
         assert not name.endswith("create_subprocess_shell"), file
@@ -46,7 +46,7 @@ def test_no_shell_is_built_from_texts() -> None:
 
 
 def test_no_check_of_identities_is_turned_off() -> None:
-    """None of the ways in which TLS and OpenSSH are told to trust anybody is in the source."""
+    """The source contains none of the settings that turn off the verification of TLS or of SSH host keys."""
     for path in SOURCE:
         text = path.read_text(encoding="utf-8")
         for way in ("CERT_NONE", "_create_unverified", "check_hostname = False", "UserKnownHostsFile=/dev/null"):

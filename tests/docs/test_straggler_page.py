@@ -1,4 +1,4 @@
-"""The page about stragglers: every family, with the parameters and defaults that the code has, and nothing else."""
+"""The page about stragglers: it has exactly the families, parameters and defaults of the code."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ COMMON = "and those that most have"
 
 
 def listed(text: str) -> dict[str, str]:
-    """Return the parameters that a text lists, by field, with their defaults as written."""
+    """Return the parameters that a text lists, by the name of the field, with their defaults as written."""
     return {
         name.replace("-", "_"): default for name, default in re.findall(r"`--([a-z-]+)`\s\(([^)]*)\)", text, re.DOTALL)
     }
@@ -36,7 +36,7 @@ def parameters(family: str) -> dict[str, str]:
 
 @pytest.mark.parametrize("family", NAMES)
 def test_parameters_and_defaults(family: str) -> None:
-    """The page lists a family's parameters, no other, with the defaults that it has; None is told in words."""
+    """The page lists exactly a family's parameters with their defaults; a default of None is put in words."""
     written = parameters(family)
     assert written.keys() == PARAMETERS[family].keys()
     for name, default in PARAMETERS[family].items():
@@ -50,7 +50,7 @@ def test_parameters_and_defaults(family: str) -> None:
 
 
 def test_the_families_are_those_that_there_are() -> None:
-    """Every family has a section and a line in the table, and neither has a family that does not exist."""
+    """The table and the sections have exactly the families of the code, in its order."""
     overview = re.findall(r"^\| \[(\S+)\]\(#\S+\) \|", SECTIONS_OF["At a glance"], re.MULTILINE)
     assert tuple(overview) == NAMES
     described = [name for name, text in SECTIONS_OF.items() if "Parameters: " in text]
@@ -59,7 +59,7 @@ def test_the_families_are_those_that_there_are() -> None:
 
 @pytest.mark.parametrize("family", NAMES)
 def test_two_or_three_sentences(family: str) -> None:
-    """What a family is can be read in a minute: at most a dozen lines before its parameters."""
+    """A family is described in at most a dozen lines before its parameters."""
     before = SECTIONS_OF[family].partition("Parameters: ")[0]
     assert len([line for line in before.splitlines() if line.strip() and "|" not in line]) <= 12
 
@@ -71,7 +71,7 @@ def test_links_lead_somewhere() -> None:
 
 
 def test_options_that_are_named_exist() -> None:
-    """Every option on the page is one of the command line's."""
+    """Every option on the page is an option of the command line."""
     names = {
         flag.lstrip("-")
         for options in SECTIONS.values()
