@@ -1,4 +1,4 @@
-"""Images in three colours and linear models that know them: what evaluations measure in tests."""
+"""Images in three colours and linear models that classify them, for tests of evaluations."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ROLES: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 def coloured(directory: Path, images: int = 20) -> Path:
-    """Write an imagefolder of so many 4x4 images of each colour. A model of channel sums knows the colour."""
+    """Write an imagefolder of `images` 4x4 images of each colour; the sums of their channels tell the colour."""
     rng = np.random.default_rng(0)
     for channel, colour in enumerate(COLOURS):
         folder = directory / colour

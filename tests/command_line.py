@@ -1,4 +1,4 @@
-"""The command line as a user starts it: as a process, whose output and exit code count."""
+"""The command line as a user starts it: as a process, with output and exit code."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def descendants(pid: int) -> list[int]:
 
 
 def wait_for_requests(directory: Path) -> None:
-    """Return once the run below `directory` has written down an answered request."""
+    """Return once the run below `directory` has recorded an answered request."""
 
     def written() -> bool:
         return any(path.read_text().count("\n") > 1 for path in directory.glob("**/requests.csv"))

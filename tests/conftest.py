@@ -1,4 +1,4 @@
-"""What all tests take for granted, however pytest was started."""
+"""Settings and fixtures that all tests share."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("patient")  # how long an example takes says more of the machine than of what it tries
+settings.load_profile("patient")  # an example's time depends more on the machine than on the code
 
 
 def pytest_configure() -> None:
-    """Let Ctrl-C be heard, here and by all that is started: the background of a shell's script has it ignored."""
+    """Handle SIGINT here and in child processes, even if a shell started pytest in the background, with it ignored."""
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
 def temporary(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Return the temporary directory of a test, an empty one; all processes that the test starts have it, too.
+    """Return an empty directory, which is TMPDIR for the test and the processes that it starts.
 
-    Unlike `tmp_path` it has a short path, as sockets need one, whatever the user and the test are called.
+    Unlike that of `tmp_path` its path is always short, since the paths of sockets are limited.
     """
     with tempfile.TemporaryDirectory(prefix="t-", ignore_cleanup_errors=True) as directory:
         monkeypatch.setenv("TMPDIR", directory)

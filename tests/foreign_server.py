@@ -1,4 +1,4 @@
-"""A server of the Open Inference Protocol that is not ours, inside the test's process: it knows that and no more.
+"""A foreign server of the Open Inference Protocol, in the test's process.
 
 It reports no times and ignores parameters, as Triton and MLServer do; a test may make it hold, spoil or refuse replies.
 """
@@ -26,7 +26,7 @@ NUMPY = {"UINT8": np.uint8, "FP32": np.float32}
 
 @dataclass
 class Model:
-    """What a server serves under one name."""
+    """A model as a server serves it; shapes have a first axis of -1, for batches."""
 
     classify: Callable[[NDArray[Any]], NDArray[np.float32]]
     input: tuple[int, ...]
@@ -37,7 +37,7 @@ class Model:
 
 
 def sums(pixels: NDArray[Any]) -> NDArray[np.float32]:
-    """Return the sums of an image's channels."""
+    """Return the channel sums [n, 3] of images [n, h, w, 3]."""
     return pixels.sum(axis=(1, 2), dtype=np.float32)
 
 
@@ -66,15 +66,15 @@ def shapes(*roles: str) -> dict[str, Model]:
 
 @dataclass
 class Server:
-    """A running server; what it does with a call can be changed at any time."""
+    """A running server; a test can change at any time how it answers a call."""
 
     models: dict[str, Model]
     token: str | None = None
     port: int = 0
     instead: dict[str, Callable[[bytes, Any], Any]] = field(default_factory=dict)
-    """What answers a call in the place of the server, with bytes or a message."""
+    """Functions that answer calls instead of the server, by the call's name, with bytes or a message."""
     go_on: threading.Event = field(default_factory=threading.Event)
-    """Inferences wait for it."""
+    """Inferences wait until it is set."""
     inferred: list[Any] = field(default_factory=list)
     """Every request for an inference."""
     at_once: int = 0
@@ -88,8 +88,8 @@ class Server:
         return f"grpc://localhost:{self.port}"
 
     def stop(self) -> None:
-        """Be gone at once."""
-        self.grpc.stop(None)  # which cancels what it has in hand
+        """Stop at once."""
+        self.grpc.stop(None)  # which cancels the calls in progress
         self.go_on.set()
 
     def called(self, name: str, content: bytes, context: Any) -> bytes:
@@ -102,11 +102,11 @@ class Server:
         return answer if isinstance(answer, bytes) else answer.SerializeToString()
 
     def ServerMetadata(self, content: bytes, context: Any) -> Any:  # noqa: N802 - the protocol's name
-        """Name itself."""
+        """Return the server's name and version."""
         return protocol.ServerMetadataResponse(name="foreign", version="7")
 
     def ModelReady(self, content: bytes, context: Any) -> Any:  # noqa: N802
-        """Say whether a model is there."""
+        """Say whether the server has a model."""
         return protocol.ModelReadyResponse(ready=protocol.ModelReadyRequest.FromString(content).name in self.models)
 
     def ModelMetadata(self, content: bytes, context: Any) -> Any:  # noqa: N802
@@ -120,7 +120,7 @@ class Server:
         )
 
     def ModelInfer(self, content: bytes, context: Any) -> Any:  # noqa: N802
-        """Classify."""
+        """Classify images, once `go_on` is set."""
         request = protocol.ModelInferRequest.FromString(content)
         model = self.models[request.model_name]
         (image,) = request.inputs
@@ -177,7 +177,7 @@ def serving(
 
 
 def certificates(directory: Path) -> dict[str, Path]:
-    """Make an authority, and certificates of a server called localhost and of a client that it vouches for.
+    """Make a certificate authority, and certificates that it signs of a server called localhost and of a client.
 
     Returns the files, by name: `ca`, and `server`, `client` with their `-key`. Needs the program openssl.
     """

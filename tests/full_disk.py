@@ -1,4 +1,4 @@
-"""A disk that has no more room: as far as this process can tell, or a real one that is soon full."""
+"""Full disks: a limit on this process's files that acts like one, and a real small file system."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def files_limited_to(size: int) -> Iterator[None]:
 
 @contextlib.contextmanager
 def small_disk(path: Path, kilobytes: int) -> Iterator[Path]:
-    """Make a directory that is a disk of so many kilobytes; skip the test where that cannot be done."""
+    """Mount a file system of so many kilobytes; skip the test if that is not possible."""
     if os.geteuid() != 0:
         pytest.skip("needs root to mount a small file system")
     path.mkdir()
@@ -34,11 +34,11 @@ def small_disk(path: Path, kilobytes: int) -> Iterator[Path]:
     try:
         yield path
     finally:
-        subprocess.run(["umount", "-l", str(path)], check=True)  # somebody may still have a file open there
+        subprocess.run(["umount", "-l", str(path)], check=True)  # lazily: a file may still be open there
 
 
 def fill(disk: Path) -> None:
-    """Leave no room on a disk."""
+    """Fill a disk."""
     with contextlib.suppress(OSError), (disk / "other").open("wb", buffering=0) as other:
         while other.write(b"x" * 4096):
             pass

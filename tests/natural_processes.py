@@ -1,4 +1,4 @@
-"""What tests of natural stragglers share: what the system says of processes, and all that a fleet has left behind."""
+"""What tests of natural stragglers share: the state of processes, and what a fleet has left behind."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from collagebench.errors import FleetError
 from collagebench.worker import control_group
 
 PATIENCE = 120.0
-"""Seconds within which what is waited for must have happened, however busy the machine."""
+"""Seconds to wait for an event before a test fails, long enough for a busy machine."""
 
 
 def until(condition: Callable[[], object], what: str, seconds: float = PATIENCE, pause: float = 0.002) -> None:
-    """Return once the condition holds; look again and again, with a pause between two looks."""
+    """Poll a condition every `pause` seconds until it holds; fail after `seconds`."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
@@ -27,7 +27,7 @@ def until(condition: Callable[[], object], what: str, seconds: float = PATIENCE,
 
 
 def state(pid: int) -> str:
-    """Return the letter that stands for a process's state: T is stopped; nothing if it is gone."""
+    """Return the letter of a process's state, such as T for stopped; empty if there is no such process."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except OSError:
@@ -40,7 +40,7 @@ def affinities(pid: int) -> set[frozenset[int]]:
 
 
 def processes(mark: Path) -> dict[int, str]:
-    """Return all processes whose environment names a path, with what they were started as."""
+    """Return the command lines of all processes whose environment contains a path, by process id."""
     found = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit() and int(entry.name) != os.getpid():
@@ -53,7 +53,7 @@ def processes(mark: Path) -> dict[int, str]:
 
 
 def group(leader: int) -> list[int]:
-    """Return the processes of a group."""
+    """Return the ids of the processes in a process group."""
     found = []
     for entry in Path("/proc").iterdir():
         with contextlib.suppress(ValueError, OSError):
@@ -63,7 +63,7 @@ def group(leader: int) -> list[int]:
 
 
 def groups(mark: Path) -> list[Path]:
-    """Return the control groups for throttled workers, but not those of a fleet that runs beside the test."""
+    """Return the control groups of throttled workers, except those of another fleet that is running."""
     try:
         found = list(control_group.find().parent.glob("collagebench-*"))
     except FleetError:
@@ -74,14 +74,14 @@ def groups(mark: Path) -> list[Path]:
 
 
 def nothing_left(mark: Path) -> None:
-    """See that no process with the path in its environment, no file below it, and no control group is left."""
+    """Wait until no process with the path in its environment, no file below it and no control group is left."""
     until(lambda: not processes(mark), f"only {processes(mark)} and then none is left")
     until(lambda: not list(mark.iterdir()), f"{list(mark.iterdir())} removed")
     until(lambda: not groups(mark), f"{groups(mark)} removed")
 
 
 def permitted(kind: str) -> None:
-    """Skip the test if workers cannot be throttled here and that is what it wants."""
+    """Skip the test if it throttles workers and that is not possible here."""
     if kind == "throttle":
         try:
             control_group.find()
@@ -95,4 +95,4 @@ FAST = {
     "throttle": {"quota": 0.5},
     "traffic": {"transfers": 2, "transfer_mb": 1.0},
 }
-"""Disturbances that are in force at once: the first stop lasts for an hour."""
+"""Disturbances that take effect at once; the first stop lasts for an hour."""

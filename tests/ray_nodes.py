@@ -1,7 +1,7 @@
-"""A Ray cluster of two nodes on this machine, which have addresses of the loopback interface of their own.
+"""A Ray cluster of two nodes on this machine, each with its own loopback address.
 
-Where that can be done, as root, the package is hidden from them, as from nodes that are other machines: what they run
-of it must have been shipped to them.
+If the tests run as root, the package is hidden from the nodes, as on other machines: they can run only what was
+shipped to them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import pytest
 from real_processes import ROOT
 
 CORES = 4
-"""That each node says it has."""
+"""The number of cores that each node reports."""
 UP_WITHIN = 60.0
 
 
@@ -33,12 +33,12 @@ class Nodes:
 
     address: str
     client: str
-    """For clients on machines that do not belong to it."""
+    """The address for clients on machines outside the cluster."""
     processes: list[subprocess.Popen[bytes]]
-    """The first node's, then the second's."""
+    """The head node's, then the second's."""
 
     def kill_second(self) -> None:
-        """End the second node and all that runs on it, as if its machine had gone."""
+        """Kill the second node and all that runs on it, as if its machine had failed."""
         os.killpg(self.processes[1].pid, signal.SIGKILL)
 
 
@@ -48,7 +48,7 @@ def ray_nodes() -> Iterator[Nodes]:
     with socket.create_server(("127.0.0.2", 0)) as held:
         port = held.getsockname()[1]
     client = _free("127.0.0.2")
-    home = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))  # Unix sockets allow no long path
+    home = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))  # the paths of Unix sockets must be short
     ray = [*_hidden(), sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--disable-usage-stats"]
     ray += ["--num-cpus", str(CORES), "--object-store-memory", "100000000"]
     head = ["--head", "--node-ip-address", "127.0.0.2", "--port", str(port), "--temp-dir", str(home)]
@@ -79,7 +79,7 @@ def ray_nodes() -> Iterator[Nodes]:
 
 
 def _hidden() -> list[str]:
-    """Return the words before a command that hide the package from it."""
+    """Return a prefix for a command that hides the package from it; empty if that is not possible."""
     if os.geteuid() != 0 or shutil.which("unshare") is None:
         return []
     hide = 'mount -t tmpfs none "$0" && exec "$@"'
@@ -92,16 +92,16 @@ def _free(host: str) -> int:
 
 
 def _wait(log: Path, process: subprocess.Popen[bytes]) -> None:
-    """Return once a node says that it runs."""
+    """Return once a node's log says that it runs; fail after `UP_WITHIN` seconds."""
     until = time.monotonic() + UP_WITHIN
     while "Ray runtime started" not in log.read_text():
         if process.poll() is not None or time.monotonic() > until:
             pytest.fail(f"the node did not start: {log.read_text()[-2000:]}")
-        time.sleep(0.1)  # a pause between two looks
+        time.sleep(0.1)  # the interval of polling
 
 
 def processes_named(name: str) -> set[int]:
-    """Return the processes of this machine whose command line begins with a name, as Ray gives its workers one."""
+    """Return the ids of processes whose command line begins with a name, such as the one that Ray gives its workers."""
     found = set()
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         with contextlib.suppress(OSError):

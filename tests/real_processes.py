@@ -1,4 +1,4 @@
-"""What tests of real processes share: a forkserver driven by hand, a watch on processes, and a tiny model."""
+"""What tests of real processes share: a forkserver driven by hand, a wait for processes to end, and a tiny model."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SPEC = WorkerSpec(0, (SUMS, replace(SUMS, name="again")))
 """A worker with two models."""
 ROOT = str(Path(collagebench.__file__).parents[1])
 SOON = 10.0
-"""Seconds after which what ends at once has ended, on a busy machine as well."""
+"""Seconds within which processes that end at once have ended, even on a busy machine."""
 
 
 class Driven:
@@ -40,7 +40,7 @@ class Driven:
         )
 
     def order(self, **order: Any) -> None:
-        """Send one order."""
+        """Send an order, as one line of JSON."""
         assert self.process.stdin is not None
         self.process.stdin.write(json.dumps(order).encode() + b"\n")
         self.process.stdin.flush()
@@ -50,15 +50,15 @@ class Driven:
         self.order(start=to_json(spec))
 
     def hear(self) -> dict[str, Any]:
-        """Return the next event; an empty one when there will be no more."""
+        """Return the next event, or an empty one at the end of the stream."""
         assert self.process.stdout is not None
         return json.loads(self.process.stdout.readline() or "{}")
 
 
 class Watched:
-    """Processes whose end is waited for, without polling and without mistaking a reused id for them.
+    """Processes to wait for, without polling and without confusing them with later ones of the same ids.
 
-    One that has ended since it was listed is not waited for.
+    Those that have already ended are ignored.
     """
 
     def __init__(self, pids: list[int]) -> None:
@@ -68,7 +68,7 @@ class Watched:
                 self._open[os.pidfd_open(pid)] = pid
 
     def left_after(self, seconds: float) -> set[int]:
-        """Return the ids of those that still live when all have ended or `seconds` have passed."""
+        """Wait until all have ended, at most `seconds`; return the ids of those that have not."""
         with contextlib.closing(select.epoll()) as poll:
             for descriptor in self._open:
                 poll.register(descriptor, select.EPOLLIN)
@@ -85,7 +85,7 @@ class Watched:
 
 @contextlib.contextmanager
 def driven(compute: str, logs: Path) -> Iterator[Driven]:
-    """Run a forkserver; its input ends with the block."""
+    """Run a forkserver until the block ends and closes its input."""
     server = Driven(compute, logs)
     try:
         yield server
@@ -104,7 +104,7 @@ def worker_pids() -> list[int]:
 
 
 def children(parent: int) -> list[int]:
-    """Return the ids of a process's children, from the kernel."""
+    """Return the ids of a process's children."""
     found = []
     for task in Path(f"/proc/{parent}/task").glob("*"):
         with contextlib.suppress(OSError):  # a thread that has just ended

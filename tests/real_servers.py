@@ -1,7 +1,7 @@
-"""Servers that people run, installed from PyPI into environments of their own, serving the shipped models.
+"""Real inference servers, MLServer and Triton, that serve the shipped models.
 
-The environments are kept in `$COLLAGEBENCH_SERVERS` (`~/.cache/collagebench/servers`), since they are a few hundred
-megabytes each.
+Each is installed from PyPI into an environment of its own. As these have a few hundred megabytes each, they are kept,
+in `$COLLAGEBENCH_SERVERS` (`~/.cache/collagebench/servers`).
 """
 
 from __future__ import annotations
@@ -87,13 +87,13 @@ class Running:
         return f"grpc://localhost:{self.port}"
 
     def kill(self) -> None:
-        """End it and all that it started, outright."""
+        """Kill it and all processes that it started."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
 
 
 def environment(name: str, packages: Sequence[str]) -> Path:
-    """Return the interpreter of an environment that has these packages, which is made if there is none."""
+    """Return the interpreter of an environment with these packages, making it first if there is none."""
     python = KEPT / name / "bin" / "python"
     done = KEPT / name / "done"
     if not done.exists():
@@ -107,7 +107,7 @@ def environment(name: str, packages: Sequence[str]) -> Path:
 
 @contextlib.contextmanager
 def mlserver(directory: Path) -> Iterator[Running]:
-    """Run MLServer with a runtime of fifteen lines."""
+    """Run MLServer with a small runtime for ONNX models."""
     python = environment("mlserver", ["mlserver==1.7.1", "onnxruntime"])
     (directory / "onnx_runtime.py").write_text(textwrap.dedent(MLSERVER))
     for model in _models():
@@ -129,7 +129,7 @@ def mlserver(directory: Path) -> Iterator[Running]:
 
 @contextlib.contextmanager
 def triton(directory: Path) -> Iterator[Running]:
-    """Run the Triton that is in the wheel of PyTriton, on the CPU, with its Python backend."""
+    """Run Triton from the wheel of PyTriton, on the CPU, with its Python backend."""
     python = environment("triton", ["nvidia-pytriton==0.7.0", "onnxruntime"])
     ask = "import sys, sysconfig as s; print(s.get_path('purelib'), s.get_config_var('LIBDIR'), s.get_python_version())"
     packages, libraries, version = subprocess.check_output([python, "-c", ask], text=True).split()
@@ -154,7 +154,7 @@ def triton(directory: Path) -> Iterator[Running]:
         *("--grpc-address", "127.0.0.1", "--grpc-port", port, "--http-address", "127.0.0.1", "--http-port", http),
         *("--allow-metrics", "false", "--disable-auto-complete-config"),
     ]
-    path = f"{python.parent}:{os.environ['PATH']}"  # by which the backend finds its packages
+    path = f"{python.parent}:{os.environ['PATH']}"  # the backend finds its packages by it
     with _running(command, directory, port, PATH=path, LD_LIBRARY_PATH=libraries) as up:
         yield up
 
@@ -192,7 +192,7 @@ def _running(command: Sequence[Any], directory: Path, port: int, **variables: st
 
 
 def _wait(running: Running, log: Path) -> None:
-    """Return once a server accepts gRPC."""
+    """Return once a server accepts gRPC connections; fail after `UP_WITHIN` seconds."""
     until = time.monotonic() + UP_WITHIN
     with grpc.insecure_channel(f"localhost:{running.port}") as channel:
         while running.process.poll() is None and time.monotonic() < until:

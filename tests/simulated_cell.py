@@ -1,4 +1,4 @@
-"""A cell in virtual time with given draws, and a listener that holds the engine to its rules."""
+"""A cell in virtual time with given draws, and a listener that checks the engine's rules."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from collagebench.schemes.protocol import Request, Task
 
 
 class Ledger:
-    """A listener that remembers everything and lets nothing happen twice."""
+    """A listener that records everything, and fails if a request or a task ends twice."""
 
     def __init__(self) -> None:
         self.latency: dict[int, float] = {}
@@ -64,10 +64,10 @@ def simulate(
     advance: Callable[[int], None] = lambda requests: None,
     refuses: Callable[[Job], bool] = lambda job: False,
 ) -> Ledger:
-    """Run one cell; `losses` names the workers that are lost and when, `crashes` those that come back, and when.
+    """Run one cell; `losses` gives the workers that are lost, by time, and `crashes` those that crash and come back.
 
-    `refuses` says of a job that its worker refuses it when it has served it, as a server may. A task whose draw is
-    infinite takes a second, and its reply is lost.
+    `refuses` says whether a worker refuses a job after its service, as a server may. A task whose draw is infinite
+    takes a second, and its reply is lost.
     """
     scheme = make(name, options)
     scheme.deadline = deadline

@@ -1,8 +1,8 @@
-"""Hosts to reach by SSH: network namespaces with a wire each to a namespace of the client, and an sshd in each.
+"""Hosts to reach by SSH: network namespaces with an sshd each, linked to a namespace of the client.
 
-They are as real as hosts on one machine can be: addresses, wires that can be cut or slowed down, host keys and a login
-of their own. Each has a home and a temporary directory of its own, which its processes have in their environment, so
-that what belongs to a host can be told. Everything is made for the test and goes with it; keys are thrown away.
+Each host has its own address, host key, and link, which can be cut or slowed down. Each also has its own home and
+temporary directory; its processes have them in their environment, which tells to which host a process belongs.
+Everything, keys included, is made for the test and removed after it.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from natural_processes import processes, until
 
 ROOT = Path(__file__).parents[1]
 PRIVSEP = Path("/run/sshd")
-"""Where sshd wants an empty directory."""
+"""sshd needs this empty directory."""
 
 
 def missing() -> str | None:
-    """Return why there can be no such hosts here; None if there can."""
+    """Return why such hosts are not possible here; None if they are."""
     if os.geteuid() != 0:
         return "network namespaces and sshd need root"
     lacking = [name for name in ("ip", "ssh", "ssh-keygen") if shutil.which(name) is None]
@@ -44,14 +44,14 @@ def missing() -> str | None:
 
 
 class Host:
-    """One of them."""
+    """One host."""
 
     def __init__(self, base: Path, number: int, keys: Path) -> None:
         self.name = f"h{number}"
         self.address = f"10.99.{number}.2"
         self.namespace = f"cb-{os.getpid()}-{number}"
         self.other = f"cb-{os.getpid()}-c"
-        """The client's namespace, where the wire ends."""
+        """The client's namespace, at the other end of the wire."""
         self.wire = f"cb{number}"
         self.base = base / self.name
         self.home, self.temporary = self.base / "home", self.base / "t"
@@ -67,7 +67,7 @@ class Host:
             "PATH": f"{self.bin}:/usr/local/bin:/usr/bin:/bin",
         }
         self.environment = dict(self.plain)
-        """What a login there has."""
+        """The environment of a login there."""
         self.settings: list[str] = []
         """Lines for its sshd_config."""
         self._mounts: list[Path] = []
@@ -82,7 +82,7 @@ class Host:
         config = self.base / "sshd_config"
         set_env = " ".join(f'"{name}={value}"' for name, value in self.environment.items())
         lines = [
-            *self.settings,  # of two lines the first counts
+            *self.settings,  # sshd takes the first of two lines for an option
             "Port 22",
             f"ListenAddress {self.address}",
             f"HostKey {self._keys / self.name}",
@@ -102,7 +102,7 @@ class Host:
                 stdout=subprocess.DEVNULL,
                 stderr=log,
             )
-        until(self.listening, "sshd listens")  # connections of the one before have its port too
+        until(self.listening, "sshd listens")  # connections of the sshd before have its port, too
 
     def stop(self) -> None:
         """Stop its sshd; its connections stay."""
@@ -112,14 +112,14 @@ class Host:
             self._sshd = None
 
     def restart(self, **environment: str) -> None:
-        """Start its sshd again, with more in the environment of logins."""
+        """Restart its sshd, with these variables added to the plain environment of logins."""
         self.stop()
         self.environment = {**self.plain, **environment}
         self.start()
 
     @contextlib.contextmanager
     def hanging(self) -> Iterator[None]:
-        """Have its sshd stopped in the block, while the system goes on."""
+        """Suspend its sshd during the block, while the rest of the host goes on."""
         assert self._sshd is not None
         self._sshd.send_signal(signal.SIGSTOP)
         try:
@@ -132,33 +132,33 @@ class Host:
         self.run("ip", "link", "set", self.wire, "down")
 
     def hang_up(self) -> None:
-        """End its end of all connections: the sshd that each has."""
+        """End all connections from its side, by killing the sshd of each."""
         for pid in _pids(self.namespace):
             if self._sshd is not None and pid != self._sshd.pid and _command(pid)[0].startswith("sshd:"):
                 os.kill(pid, 9)
 
     def slow(self, rate: str) -> None:
-        """Let its wire carry no more than this, either way."""
+        """Limit its wire to `rate` in each direction, in the units of tc."""
         for namespace, wire in ((self.namespace, self.wire), (self.other, f"c{self.name[1:]}")):
             words = f"qdisc add dev {wire} root tbf rate {rate} burst 16kb latency 1s"
             _in(namespace, "tc", *words.split())
         self._restrained = True
 
     def disk(self, place: Path, options: str) -> None:
-        """Mount a disk of its own there."""
+        """Mount a file system for this host at `place`, with options for tmpfs."""
         place.mkdir(parents=True, exist_ok=True)
         subprocess.run(["mount", "-t", "tmpfs", "-o", options, "none", str(place)], check=True)
         self._mounts.append(place)
-        self.restart()  # whose namespace of mounts is a copy of ours
+        self.restart()  # as sshd's mount namespace is a copy made at its start
 
     def command(self, name: str, text: str) -> None:
-        """Put a program into its path."""
+        """Put a shell script on its PATH."""
         path = self.bin / name
         path.write_text(f"#!/bin/sh\n{text}\n")
         path.chmod(0o755)
 
     def mend(self) -> None:
-        """Make it what it was in the beginning."""
+        """Undo all changes to the host."""
         self.run("ip", "link", "set", self.wire, "up")
         if self._restrained:
             for namespace, wire in ((self.namespace, self.wire), (self.other, f"c{self.name[1:]}")):
@@ -174,28 +174,25 @@ class Host:
             self.restart()
 
     def unmount(self) -> None:
-        """Take its own disks away."""
+        """Unmount its disks."""
         while self._mounts:
             subprocess.run(["umount", str(self._mounts.pop())], check=True)
 
     def listening(self) -> int:
-        """Return on how many TCP ports something listens there."""
+        """Return the number of TCP ports on which something listens there."""
         return _listening(self.namespace)
 
     def processes(self) -> dict[int, str]:
-        """Return those that a login there has started."""
+        """Return the command lines of the processes that logins there started, by process id."""
         return processes(self.temporary)
 
     def sockets(self) -> list[str]:
-        """Return the paths of Unix sockets of ours there."""
+        """Return the paths of the Unix sockets that a run made there."""
         table = self.run("cat", "/proc/net/unix").splitlines()
         return [line.split()[-1] for line in table if str(self.base) in line]
 
     def left(self) -> list[str]:
-        """Return what of ours is there that should not be.
-
-        That is processes, sockets, and files outside the cache or half copied.
-        """
+        """Return what a run has left there: processes, sockets, and files outside the cache or partly copied."""
         cache = self.home / ".cache" / "collagebench"
         files = list(self.temporary.rglob("*"))
         files += [path for path in self.home.rglob("*") if path.is_file() and (cache not in path.parents)]
@@ -226,13 +223,13 @@ class Hosts:
             + f"Host *\n  User root\n  IdentityFile {keys / 'user'}\n  IdentitiesOnly yes\n"
             + f"  UserKnownHostsFile {self.known}\n  GlobalKnownHostsFile /dev/null\n"
         )
-        wrapper = base / "bin" / "ssh"  # ssh takes its config from the home in the user database, not from HOME
+        wrapper = base / "bin" / "ssh"  # ssh finds its config by the home in the user database, not by HOME
         wrapper.parent.mkdir()
         wrapper.write_text(f'#!/bin/sh\nexec {shutil.which("ssh")} -F {self.config} "$@"\n')
         wrapper.chmod(0o755)
 
     def know(self, *names: str) -> None:
-        """Let the client know the host keys of some hosts, of all if none is named."""
+        """Give the client the host keys of these hosts only, or of all if none is named."""
         lines = []
         for host in self.all:
             if not names or host.name in names:
@@ -241,7 +238,7 @@ class Hosts:
         self.known.write_text("".join(lines))
 
     def connect(self) -> None:
-        """Make the namespaces and the wires, and start every sshd."""
+        """Make the namespaces and wires, and start every sshd."""
         PRIVSEP.mkdir(mode=0o755, exist_ok=True)
         _ip("netns", "add", self.client)
         _ip("-n", self.client, "link", "set", "lo", "up")
@@ -281,7 +278,7 @@ class Hosts:
         }
 
     def start(self, *arguments: str, directory: Path | None = None) -> subprocess.Popen[str]:
-        """Start `collagebench` with some arguments, as the client."""
+        """Start `collagebench` in the client's namespace."""
         process = subprocess.Popen(
             ["ip", "netns", "exec", self.client, sys.executable, "-m", "collagebench", *arguments],
             stdin=subprocess.DEVNULL,
@@ -295,7 +292,7 @@ class Hosts:
         return process
 
     def stop(self) -> None:
-        """End what a test has started and did not wait for."""
+        """Kill the processes that a test started and did not wait for."""
         for process in self._started:
             if process.returncode is None:
                 process.kill()
@@ -303,21 +300,21 @@ class Hosts:
         self._started.clear()
 
     def ssh(self, host: Host) -> int:
-        """Return the client's connection to a host."""
+        """Return the process id of the client's ssh to a host."""
         commands = {pid: _command(pid) for pid in processes(self.temporary)}
         (pid,) = [pid for pid, words in commands.items() if words[0].endswith("/ssh") and {"-S", host.name} <= {*words}]
         return pid
 
     def listening(self) -> int:
-        """Return on how many TCP ports something listens on the client's side."""
+        """Return the number of TCP ports on which something listens in the client's namespace."""
         return _listening(self.client)
 
     def sockets(self) -> list[Path]:
-        """Return the client's Unix sockets of ours."""
+        """Return the paths of the client's Unix sockets."""
         return [path for path in self.temporary.rglob("*") if path.is_socket()]
 
     def left(self) -> list[str]:
-        """Return what is left anywhere of runs that have ended."""
+        """Return what ended runs have left on the client and on the hosts."""
         found = [str(item) for item in processes(self.temporary).items()]
         found += [str(path) for path in self.temporary.rglob("*")]
         return [*found, *(item for host in self.all for item in host.left())]
@@ -330,20 +327,20 @@ def _pids(namespace: str) -> list[int]:
 
 
 def _listening(namespace: str) -> int:
-    """Return on how many TCP ports something listens in a namespace."""
+    """Return the number of TCP ports on which something listens in a namespace."""
     tables = [_in(namespace, "cat", f"/proc/net/{table}").splitlines()[1:] for table in ("tcp", "tcp6")]
     return sum(line.split()[3] == "0A" for table in tables for line in table)
 
 
 def _command(pid: int) -> list[str]:
-    """Return the words that a process was started with; one empty word if it is gone."""
+    """Return the command line of a process, in words; one empty word if there is no such process."""
     with contextlib.suppress(OSError):
         return Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
     return [""]
 
 
 def _in(namespace: str, *command: str) -> str:
-    """Run a command in a namespace; return what it says."""
+    """Run a command in a namespace; return its output."""
     words = ["ip", "netns", "exec", namespace, *command]
     return subprocess.run(words, check=True, capture_output=True, text=True).stdout
 
@@ -354,7 +351,7 @@ def _ip(*words: str) -> None:
 
 @contextlib.contextmanager
 def hosts(base: Path, count: int = 3) -> Iterator[Hosts]:
-    """Have some hosts."""
+    """Run `count` hosts and a client for the block."""
     made = Hosts(base, count)
     try:
         made.connect()

@@ -1,4 +1,4 @@
-"""A sweep made of known latencies, through the writers that real sweeps use."""
+"""A sweep of given latencies, written by the code that writes real sweeps."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ def swept(
     status: str = "done",
     missing: Sequence[str] = (),
 ) -> Path:
-    """Write a sweep over one or two axes, whose cells have the median latencies `medians`, in seconds, by their name.
+    """Write a sweep over one or two axes; `medians` has the median latency of each scheme in s, by the cell's name.
 
-    Those in `missing` are announced and not there.
+    The cells in `missing` are listed in the sweep's file but not written.
     """
     names: dict[str, dict[str, Any]] = {"": {}}
     for axis, values in axes.items():

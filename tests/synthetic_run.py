@@ -1,4 +1,4 @@
-"""Run directories made from known latencies, through the writer that real runs use."""
+"""Run directories of given latencies, written by the code that writes real runs."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ HEADER: dict[str, Any] = {
 def request(scheme: str = "none", run: int = 0, number: int = 0, **changes: Any) -> RequestRecord:
     """Return the record of a request that arrived at `number` s and was answered 10 ms later, with changes.
 
-    What is not in the other phases is `transport`; a request without a latency failed.
+    `transport` is what the other phases leave of the latency; a request without a latency failed.
     """
     latency = changes.get("latency", 0.01)
     if latency is None:
@@ -72,7 +72,7 @@ def request(scheme: str = "none", run: int = 0, number: int = 0, **changes: Any)
 
 
 def task(scheme: str = "none", run: int = 0, number: int = 0, **changes: Any) -> TaskRecord:
-    """Return the record of a task that was served in 10 ms, as asked, and used, with changes."""
+    """Return the record of a task with a service of 10 ms, as drawn, whose reply was used, with changes."""
     fields: dict[str, Any] = {
         "scheme": scheme,
         "run": run,
@@ -98,7 +98,7 @@ def task(scheme: str = "none", run: int = 0, number: int = 0, **changes: Any) ->
 
 
 def cell(scheme: str = "none", run: int = 0, requests: int = 1, **changes: Any) -> CellRecord:
-    """Return the record of a cell without incident that lasted a second per request, with changes."""
+    """Return the record of an undisturbed cell that lasted a second per request, with changes."""
     fields: dict[str, Any] = {
         "scheme": scheme,
         "run": run,
@@ -122,7 +122,7 @@ def make_run(
 ) -> Path:
     """Write a run: `latencies` gives, for each scheme and run, the seconds of each request (None: it failed).
 
-    One request arrives a second, each answered by a task of its own; `changes` go into every request's record.
+    Requests arrive once a second, each is answered by a task of its own, and `changes` apply to all their records.
     """
     latencies = {scheme: [list(values) for values in runs] for scheme, runs in latencies.items()}
     sizes = {len(values) for runs in latencies.values() for values in runs}
@@ -146,13 +146,13 @@ def make_run(
 
 
 def change_header(directory: Path, **facts: Any) -> None:
-    """Change keys of `run.json`, as the writer of another run would have written them."""
+    """Change keys of `run.json`, with the checksum that belongs to the new contents."""
     path = directory / HEADER_FILE
     header = {**json.loads(path.read_text()), **facts}
     path.write_text(json.dumps({**header, OWN: header_checksum(header)}))
 
 
 def lognormal(seed: int, runs: int, requests: int, median: float = 0.02) -> list[list[float]]:
-    """Return latencies of `runs` runs, in seconds."""
+    """Return latencies in seconds of `runs` runs, lognormal with sigma 0.5."""
     rng = np.random.default_rng(seed)
     return [(median * np.exp(0.5 * rng.standard_normal(requests))).tolist() for _ in range(runs)]

@@ -14,7 +14,7 @@ from collagebench.whole import leftovers, write_whole
 
 
 def test_a_file_is_made_or_replaced(tmp_path: Path) -> None:
-    """The content is what was given, whether or not there was a file, and nothing else is left."""
+    """`write_whole` makes or replaces a file with the given content and leaves no other file."""
     path = tmp_path / "f.json"
     for content in (b"first, and longer", b"second"):
         write_whole(path, content)
@@ -23,8 +23,7 @@ def test_a_file_is_made_or_replaced(tmp_path: Path) -> None:
 
 
 def test_who_may_read_a_file_stays_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A report that was hidden from others is so when it is written again, and while it is; a new one is what the
-    user's mask says."""
+    """A replaced file keeps its permissions, also while it is written; a new one has those of the umask."""
     path = tmp_path / "f.json"
     write_whole(path, b"new")
     (tmp_path / "other").write_bytes(b"")
@@ -37,7 +36,7 @@ def test_who_may_read_a_file_stays_as_it_was(tmp_path: Path, monkeypatch: pytest
 
 
 def test_a_full_disk_leaves_the_old_file(tmp_path: Path) -> None:
-    """What does not fit is an OSError; the old file is as it was, a new one is not there, and no part is left."""
+    """On a full disk `write_whole` raises OSError, keeps the old file, and leaves neither a new one nor a part."""
     path = tmp_path / "f.json"
     write_whole(path, b"old")
     for each in (path, tmp_path / "new.json"):
@@ -48,7 +47,7 @@ def test_a_full_disk_leaves_the_old_file(tmp_path: Path) -> None:
 
 
 def test_content_is_on_the_disk_before_it_has_the_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """When the disk is asked to keep the new content all of it is there, and the name still is that of the old."""
+    """When fsync is called, all the new content is in the file, and the name still leads to the old one."""
     path = tmp_path / "f.json"
     path.write_bytes(b"old")
     seen = []
@@ -58,7 +57,7 @@ def test_content_is_on_the_disk_before_it_has_the_name(tmp_path: Path, monkeypat
 
 
 def test_readers_never_see_a_part(tmp_path: Path) -> None:
-    """While two processes write a file again and again, a reader finds all that one of them has written."""
+    """While two processes keep replacing a file, a reader always finds the whole content of one of them."""
     path = tmp_path / "f.json"
     whole = [letter * 300_000 for letter in (b"a", b"b")]
     write_whole(path, whole[0])
@@ -84,7 +83,7 @@ def test_readers_never_see_a_part(tmp_path: Path) -> None:
 
 
 def test_what_a_killed_process_leaves_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A process that is killed before its file has the name leaves one beside it, which `leftovers` names."""
+    """A process killed before the new file has its name leaves a partial file, which `leftovers` finds."""
     path = tmp_path / "f.json"
     script = (
         "import os, pathlib, signal, sys; from collagebench.whole import write_whole\n"
@@ -98,7 +97,7 @@ def test_what_a_killed_process_leaves_is_found(tmp_path: Path, monkeypatch: pyte
 
 
 def test_a_link_stays_a_link(tmp_path: Path) -> None:
-    """The file that a link leads to is replaced, not the link."""
+    """If the path is a symbolic link, its target is replaced, not the link."""
     (tmp_path / "real").mkdir()
     link = tmp_path / "f.json"
     link.symlink_to(tmp_path / "real" / "f.json")
@@ -108,7 +107,7 @@ def test_a_link_stays_a_link(tmp_path: Path) -> None:
 
 
 def test_a_pipe_is_written_to(tmp_path: Path) -> None:
-    """What is no ordinary file is not replaced by one: it is given the content."""
+    """A named pipe is not replaced by a file; the content is written into it."""
     path = tmp_path / "pipe"
     os.mkfifo(path)
     reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
@@ -119,7 +118,7 @@ def test_a_pipe_is_written_to(tmp_path: Path) -> None:
 
 
 def test_a_pipe_of_a_shell_is_written_to() -> None:
-    """As one behind /dev/stdout, or a process that a shell reads with: a link that leads to nothing with a name."""
+    """The content is written into an unnamed pipe too, such as /dev/stdout or a shell's process substitution."""
     read, write = os.pipe()
     write_whole(Path(f"/dev/fd/{write}"), b"new")
     assert os.read(read, 100) == b"new"
@@ -129,7 +128,7 @@ def test_a_pipe_of_a_shell_is_written_to() -> None:
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_a_protected_file_stays(tmp_path: Path) -> None:
-    """A file that may not be written is not replaced, though its directory would allow it."""
+    """A read-only file is not replaced, although its directory is writable."""
     path = tmp_path / "f.json"
     path.touch(mode=0o444)
     with pytest.raises(PermissionError):

@@ -1,4 +1,4 @@
-"""Images that tell two classes apart by brightness alone, so that a training of seconds learns them."""
+"""Images of two classes that differ only in brightness, so that training takes seconds."""
 
 from __future__ import annotations
 

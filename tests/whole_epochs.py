@@ -1,4 +1,4 @@
-"""All batches of an epoch, as a training makes them step by step."""
+"""All batches of an epoch, as training makes them step by step."""
 
 from __future__ import annotations
 
