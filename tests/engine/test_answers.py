@@ -1,4 +1,4 @@
-"""What requests are answered: encoded, classified and decoded through the engine, by models whose answers are known."""
+"""Answers to requests: encoded, classified and decoded through the engine, by models whose outputs are known."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def answered(name: str, options: dict[str, object], ledger: Ledger) -> dict[int,
 
 
 def one_slow_worker(worker: int, request: int, attempt: int, at: float) -> float:
-    """Draw 50 seconds for worker 1, whatever it is asked, and about 1 for the others."""
+    """Draw 50 s for worker 1 and about 1 s for the others."""
     return 50.0 if worker == 1 else 1.0 + 0.01 * worker
 
 
@@ -57,14 +57,14 @@ def one_slow_worker(worker: int, request: int, attempt: int, at: float) -> float
 def test_parity_with_an_exactly_linear_model_restores_every_output(
     options: dict[str, object], gaps: list[float]
 ) -> None:
-    """Where the sum's output is the sum of outputs, what was worked out is to 1e-5 what the single would have said."""
+    """With an exactly linear model, every answer, also a recovered one, is the single's output to within 1e-5."""
     ledger = simulate("parity", options, 6, np.cumsum(gaps).tolist(), one_slow_worker)
     for number, scores in answered("parity", options, ledger).items():
         assert scores == pytest.approx(linear(IMAGES[number][None])[0], abs=1e-5)
 
 
 def test_parity_answers_for_a_slow_worker() -> None:
-    """A request whose single is stuck is answered when the parity and its partner's reply are in, long before it."""
+    """A request on a stuck worker is answered from the parity and its partner's reply, within 2 s instead of 50 s."""
     ledger = simulate("parity", {}, 6, [0.0, 0.001, 0.002, 0.003], one_slow_worker)
     (stuck,) = [number for number, source in ledger.source.items() if source == "parity"]
     assert ledger.latency[stuck] < 2
@@ -74,8 +74,9 @@ def test_parity_answers_for_a_slow_worker() -> None:
 
 @pytest.mark.parametrize("k", [2, 3])
 def test_an_output_from_before_its_group_went_out_is_there_when_it_is_needed(k: int) -> None:
-    """A request a second, each served in less: the last of a group meets a worker that is stuck, and its answer is
-    worked out from the parity and from outputs of up to k - 1 seconds before it arrived, not from the parity alone.
+    """If the last request of a group is stuck, it is answered from the parity and the group's earlier outputs.
+
+    Requests come every 2 s and are served in 1 s, so those outputs are there before the group is complete.
     """
     arrivals = [2.0 * number for number in range(2 * k)]
 
@@ -99,7 +100,7 @@ def test_an_output_from_before_its_group_went_out_is_there_when_it_is_needed(k: 
 
 @pytest.mark.parametrize("name", ["approxifer", "nercc"])
 def test_coded_inference_bears_a_slow_worker(name: str) -> None:
-    """Groups of four on five workers are answered from four replies, none of them the slow worker's."""
+    """A group of four on five workers is answered from the four replies that are not the slow worker's."""
     options: dict[str, object] = {"coded_k": 4, "coded_s": 1}
     ledger = simulate(name, options, 5, [0.0, 0.1, 0.2, 0.3], one_slow_worker)
     assert set(ledger.source.values()) == {"coded"}
@@ -109,7 +110,7 @@ def test_coded_inference_bears_a_slow_worker(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["approxifer", "nercc"])
 def test_a_coded_request_alone_gets_its_own_output(name: str) -> None:
-    """A group of one is copies of one image: any reply is the model's own answer."""
+    """A group of one is sent as copies of its image, so any reply is the model's own output."""
     options: dict[str, object] = {"coded_k": 4, "coded_s": 1, "flush": "deadline", "flush_after": 0.1}
     ledger = simulate(name, options, 5, [0.0, 10.0], one_slow_worker)
     for number, scores in answered(name, options, ledger).items():
@@ -117,7 +118,7 @@ def test_a_coded_request_alone_gets_its_own_output(name: str) -> None:
 
 
 def test_a_batch_of_backups_answers_each_with_its_own_row() -> None:
-    """Of a batch on one worker, each request gets the output of its own image."""
+    """Each request of a batch gets the output of its own image."""
     options: dict[str, object] = {"backup_batch": 3, "flush": "wait"}
     ledger = simulate("backup", options, 3, [0.0, 0.01, 0.02], lambda worker, request, attempt, at: 9.0 - 4 * worker)
     assert "backup" in ledger.source.values()
@@ -126,14 +127,14 @@ def test_a_batch_of_backups_answers_each_with_its_own_row() -> None:
 
 
 def test_an_answer_without_a_task_is_the_most_frequent_class() -> None:
-    """A default answer needs no model: it is the prior."""
+    """A default answer comes from no task: it is the prior, the most frequent class."""
     ledger = simulate("default", {"default_after": 0.5}, 1, [0.0], lambda worker, request, attempt, at: 2.0)
     assert ledger.answers[0] == []
     assert decode(make("default", {"default_after": 0.5}), [(Request(0, 0, 0.0), [])], prior=3) == [3]
 
 
 def test_an_answer_that_is_not_computed_is_not_known() -> None:
-    """Where one of the jobs has no outputs there is no class, and no guess."""
+    """An answer from a job without outputs is None, and one whose scores are NaN is NO_CLASS."""
     codec: Scheme = make("none", {})
     job = Job(codec.arrived(Request(0, 0, 0.0), 0.0)[0].task, 0, 0.0, 0.0, 0.0)  # type: ignore[union-attr]
     assert decode(codec, [(job.task.requests[0], [job])], prior=3) == [None]

@@ -1,4 +1,4 @@
-"""The bound: the same arrivals on the same fleet, had it no stragglers."""
+"""The bound: latencies of the same arrivals on the same fleet without stragglers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def planned(**options: Any) -> Plan:
 
 
 def test_without_its_slow_workers_a_fleet_takes_as_long_as_an_inference() -> None:
-    """Whatever the slow ones did: each answer after the warm-up of both runs took 10 ms, the slowest as well."""
+    """Even with 9 of 10 workers slow, the bound of every request after the warm-up is the 10 ms of an inference."""
     told: list[int] = []
     found = bound(planned(stragglers="fixed", slow_workers=9), told.append)
     assert found is not None
@@ -35,7 +35,7 @@ def test_without_its_slow_workers_a_fleet_takes_as_long_as_an_inference() -> Non
 
 
 def test_its_quantiles_are_those_of_services_that_are_not_slow() -> None:
-    """Where no request waits, latencies are draws from the lower 90 % of the distribution, within 5 %."""
+    """At a low load the bound's latencies are draws from the lower 90 % of the distribution, within 5 %."""
     drawn = {"stragglers": "lognormal", "slow_share": 0.1, "time_scale": 1.0}
     found = bound(planned(**drawn, requests=4000, rate=1.0), lambda requests: None)
     assert found is not None
@@ -53,13 +53,13 @@ def test_its_quantiles_are_those_of_services_that_are_not_slow() -> None:
 
 
 def test_a_fleet_without_stragglers_has_no_bound() -> None:
-    """It is as fast as it would be: there is nothing to take away."""
+    """Without stragglers, or with 0 slow workers, the bound is None."""
     assert bound(planned(stragglers="none"), lambda requests: None) is None
     assert bound(planned(stragglers="fixed", slow_workers=0), lambda requests: None) is None
 
 
 def test_requests_that_fail_have_no_end() -> None:
-    """Under a deadline shorter than an inference every latency is infinite, and nothing is said of how they scatter."""
+    """Under a deadline shorter than an inference, the quantiles, the mean and the deviation are infinite."""
     found = bound(planned(stragglers="fixed", slow_workers=1, deadline=0.005), lambda requests: None)
     assert found is not None
     assert {found[name] for name in ("p50", "p99", "max", "mean", "std")} == {math.inf}
@@ -78,7 +78,7 @@ def test_requests_that_fail_have_no_end() -> None:
     ids=lambda drawn: str(drawn["stragglers"]),
 )
 def test_the_short_way_finds_what_the_engine_does(drawn: dict[str, Any], utilisation: float, workers: int) -> None:
-    """While no deadline is near, every latency is the same to the last bit, equal ends and constant arrivals too."""
+    """If no deadline is near, the short way gives the engine's latencies bit for bit, for both kinds of arrivals."""
     for arrivals in ("poisson", "constant"):
         asked = {"workers": workers, "arrivals": arrivals, "utilisation": utilisation, "deadline": 1e6, "runs": 1}
         plan = planned(**{**asked, **drawn, "rate": None, "schemes": ("none",), "requests": 600})
@@ -89,7 +89,7 @@ def test_the_short_way_finds_what_the_engine_does(drawn: dict[str, Any], utilisa
 
 
 def test_the_short_way_leaves_deadlines_to_the_engine() -> None:
-    """It says nothing if a task may miss its deadline, and the bound then has requests that fail, and others."""
+    """If a task may miss its deadline, the short way returns None, and the bound has both answers and failures."""
     plan = planned(stragglers="fixed", slow_workers=1, rate=1200.0, deadline=0.1)
     assert without_deadlines(plan, whole_fleet(plan), 0, lambda requests: None) is None
     found = bound(plan, lambda requests: None)

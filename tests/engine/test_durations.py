@@ -1,4 +1,4 @@
-"""The mean service time that a rate is chosen by."""
+"""The mean service time, from which a rate is chosen."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ COMPUTE = 0.08
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("name", ["lognormal", "collage-trace", "shifted-exponential", "collage-machines"])
 def test_the_mean_service_is_that_of_many_services(name: str, mode: Mode) -> None:
-    """In every mode, also where inference alone is often longer than the draw, within 2 % of a sample's mean."""
+    """In every mode the mean is within 2 % of a sample's, even if inference often takes longer than the draw."""
     model = open_stragglers(name, 0, 10, 1.0, {"straggler_mode": mode})
     mean, _ = service(model, COMPUTE, 10)
     places = [(run, worker, i, 0, 0.0) for run in range(2000, 4500) for worker in range(10) for i in range(2)]

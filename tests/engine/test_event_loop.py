@@ -1,4 +1,4 @@
-"""The loop that measurements run on: its result, its errors, and a Ctrl-C at any moment."""
+"""The event loop of measurements: its result, its priority, and signals at any moment."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from collagebench.interrupts import interruptions
 
 
 def test_it_returns_what_the_coroutine_returns() -> None:
-    """The result comes back; meanwhile threads give way sooner, and afterwards as before."""
+    """`complete` returns the coroutine's result; threads switch more often meanwhile, and as before afterwards."""
     before = sys.getswitchinterval()
 
     async def main() -> float:
@@ -35,8 +35,7 @@ def policy() -> int:
 
 
 def test_it_is_ahead_of_all_that_it_starts() -> None:
-    """Its thread has real-time priority where that is allowed; threads and processes that it starts, and what comes
-    after it, have the usual one."""
+    """Threads and processes started under real-time priority have the usual one, and so has the thread afterwards."""
     seen: list[int] = []
     with ahead_of_others():
         ahead = is_ahead()
@@ -69,7 +68,7 @@ if os.getuid() == 0:
 
 @pytest.mark.parametrize(("first", "nicer"), [(NOBODY, 0), ("os.nice(7)", 7)], ids=["not allowed", "nice"])
 def test_who_may_not_or_is_nice_goes_without(first: str, nicer: int) -> None:
-    """Who may not have real-time priority, or gives way to others, keeps what there was, and no word is said."""
+    """A process that may not have real-time priority, or is nice, silently keeps its policy and niceness."""
     done = subprocess.run([sys.executable, "-c", ASKED.format(first=first)], capture_output=True, text=True, check=True)
     nice = min(os.getpriority(os.PRIO_PROCESS, 0) + nicer, 19)
     assert (done.stdout.split(), done.stderr) == (["False", "0", str(nice)], "")
@@ -77,8 +76,7 @@ def test_who_may_not_or_is_nice_goes_without(first: str, nicer: int) -> None:
 
 @pytest.mark.parametrize("lacking", ["answers", "reset on fork"])
 def test_where_policies_cannot_be_known_they_are_left_alone(monkeypatch: pytest.MonkeyPatch, lacking: str) -> None:
-    """A C library that answers no question about scheduling (musl), or a system that cannot keep the priority from what
-    is started (FreeBSD), is one without real-time priority."""
+    """Real-time priority is not used where policies cannot be read (musl) or are inherited by children (FreeBSD)."""
 
     def refuse(*arguments: object) -> None:
         raise OSError(errno.ENOSYS, "Function not implemented")
@@ -96,7 +94,7 @@ def test_where_policies_cannot_be_known_they_are_left_alone(monkeypatch: pytest.
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_lets_it_tidy_up(number: signal.Signals) -> None:
-    """Ctrl-C and SIGTERM cancel it; a second one does not cut short what it does then; handlers are put back."""
+    """SIGINT and SIGTERM cancel the coroutine; a second one does not interrupt its cleanup; handlers are restored."""
     before = signal.getsignal(number)
     tidied = []
 
@@ -117,7 +115,7 @@ def test_a_signal_lets_it_tidy_up(number: signal.Signals) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
 def test_what_it_was_started_to_ignore_does_not_end_it(number: signal.Signals) -> None:
-    """Not a terminal that hangs up, under nohup; and in the background of a script a Ctrl-C is meant for others."""
+    """A signal ignored from the start stays ignored: SIGHUP under nohup, SIGINT in the background of a script."""
     before = signal.signal(number, signal.SIG_IGN)
 
     async def main() -> bool:
@@ -138,7 +136,7 @@ def test_what_it_was_started_to_ignore_does_not_end_it(number: signal.Signals) -
 
 
 def test_an_interruption_before_it_begins_leaves_no_warning(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A Ctrl-C while the loop is made ends it without a word about a coroutine that was never awaited."""
+    """A Ctrl-C while the loop is being set up causes no warning about a coroutine that was never awaited."""
 
     def interrupted(main: object) -> None:
         raise KeyboardInterrupt

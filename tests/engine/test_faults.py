@@ -17,7 +17,7 @@ from collagebench.schemes.protocol import Request, Task
 
 
 def test_a_lost_reply_frees_its_worker_and_fails_at_its_deadline() -> None:
-    """The worker goes on to its next task when the service is over; the request hears of it when its time is up."""
+    """After the service of a lost reply the worker begins its next task; the request fails at its deadline."""
 
     def draw(worker: int, request: int, attempt: int, at: float) -> float:
         return math.inf if request == 0 else 0.5
@@ -29,7 +29,7 @@ def test_a_lost_reply_frees_its_worker_and_fails_at_its_deadline() -> None:
 
 
 def test_a_copy_outruns_a_lost_reply() -> None:
-    """With a copy under way, a lost reply costs the copy's delay, and the lost task's service counts as spent."""
+    """If the first reply is lost, the copy, sent after 0.5 s, answers; the lost task's service is recorded."""
 
     def draw(worker: int, request: int, attempt: int, at: float) -> float:
         return 1.0 if attempt else math.inf
@@ -41,14 +41,14 @@ def test_a_copy_outruns_a_lost_reply() -> None:
 
 
 def test_a_task_that_was_given_up_may_lose_its_reply_as_well() -> None:
-    """A task past its deadline whose reply would have been lost ends when its service does, as dropped."""
+    """A task past its deadline whose reply is lost ends with its service, as `dropped`."""
     ledger = simulate("none", {}, 1, [0.0], lambda worker, request, attempt, at: math.inf, deadline=0.5)
     assert ledger.failures == {0: "deadline"}
     assert [job.outcome for job in ledger.jobs.values()] == ["dropped"]
 
 
 def test_a_crash_takes_what_is_in_hand_and_the_worker_comes_back() -> None:
-    """Tasks in hand fail at once; requests of the down time find no worker; later ones are served again."""
+    """A crash fails the worker's tasks at once; requests are refused while it is down, and served once it is back."""
     arrivals = [0.0, 0.2, 2.0, 4.0]
     ledger = simulate("none", {}, 1, arrivals, lambda worker, request, attempt, at: 1.0, crashes=[(0.5, 3.0, 0)])
     assert ledger.failures == {0: "crashed", 1: "crashed", 2: "refused"}
@@ -58,7 +58,7 @@ def test_a_crash_takes_what_is_in_hand_and_the_worker_comes_back() -> None:
 
 
 def test_a_worker_that_comes_back_is_idle_at_once() -> None:
-    """What waits for an idle worker goes out the moment that it is back, not with whatever happens next."""
+    """A task that waits for an idle worker is sent at the moment when the crashed worker is back."""
     draw = lambda worker, request, attempt, at: 0.5 if worker else 10.0  # noqa: E731
     ledger = simulate("backup", {"backup_batch": 1, "flush": "idle"}, 2, [0.2], draw, crashes=[(0.1, 3.0, 1)])
     assert ledger.source == {0: "backup"}
@@ -66,7 +66,7 @@ def test_a_worker_that_comes_back_is_idle_at_once() -> None:
 
 
 def test_replication_survives_the_crash_of_one_worker() -> None:
-    """The copy on the worker that lives on answers, and the crash costs the request nothing."""
+    """If the worker of one replica crashes, the other replica answers, as early as without the crash."""
     draw = lambda worker, request, attempt, at: 1.0  # noqa: E731
     ledger = simulate("replication", {}, 2, [0.0], draw, crashes=[(0.5, 9.0, 0)])
     assert ledger.latency == pytest.approx({0: 1.0})
@@ -83,7 +83,7 @@ def test_replication_survives_the_crash_of_one_worker() -> None:
 def test_an_answer_that_comes_later_than_a_deadline_is_waited_for(
     name: str, options: dict[str, object], source: str, at: float
 ) -> None:
-    """Where a scheme's own delay is longer than the deadline, a request that no worker has is not forgotten."""
+    """If a scheme's delay is longer than the deadline and tasks have failed, an answer still comes after it."""
 
     def draw(worker: int, request: int, attempt: int, at: float) -> float:
         return math.inf if at < 20 else 0.2
@@ -94,7 +94,7 @@ def test_an_answer_that_comes_later_than_a_deadline_is_waited_for(
 
 
 def test_a_group_is_answered_from_what_is_there_though_that_is_later_than_a_deadline() -> None:
-    """Shares that fail for good leave the group to the time at which fewer replies will do."""
+    """If a task of the group fails for good, fewer replies answer the group at `coded_after`, 60 s here."""
 
     draw = lambda worker, request, attempt, at: 1.0 if attempt // SHARES else 0.1  # noqa: E731
     options = {"coded_k": 3, "coded_s": 0, "coded_after": 60.0}
@@ -104,7 +104,7 @@ def test_a_group_is_answered_from_what_is_there_though_that_is_later_than_a_dead
 
 @pytest.mark.parametrize("retries", [1, 3])
 def test_a_retry_that_a_server_refuses_goes_to_another_worker(retries: int) -> None:
-    """It was not served, so that the one in its place, with the same number of attempts, breaks no rule."""
+    """A retry that a server refuses is sent to another worker with the same attempt number, and answers."""
     refused: set[int] = set()
 
     def refuses(job: Job) -> bool:
@@ -121,14 +121,14 @@ def test_a_retry_that_a_server_refuses_goes_to_another_worker(retries: int) -> N
 
 
 def test_crashes_that_go_on_for_ever_do_not_keep_a_cell_alive() -> None:
-    """A cell ends with its last request although workers would go on crashing."""
+    """A cell ends with its last request, although later crashes are scheduled."""
     crashes = [(0.4 + i, 2.0 + i, i % 3) for i in range(100_000)]
     ledger = simulate("none", {}, 3, [0.0, 0.1], lambda worker, request, attempt, at: 0.2, crashes=crashes)
     assert len(ledger.latency) == 2
 
 
 def test_a_draw_is_asked_for_the_time_at_which_its_service_begins() -> None:
-    """Of three tasks sent at once to one worker, a second each, the draws are for 0, 1 and 2 s; then for now."""
+    """Delays are drawn for the start of service: 0, 1 and 2 s for three tasks sent at once, 7 s for one sent then."""
     asked: dict[int, float] = {}
 
     def draw(worker: int, request: int, attempt: int, at: float) -> float:
@@ -140,7 +140,7 @@ def test_a_draw_is_asked_for_the_time_at_which_its_service_begins() -> None:
 
 
 def test_an_overdue_worker_should_be_free_now() -> None:
-    """Where a service takes longer than it should, the next one is expected to begin at once, never in the past."""
+    """If a service takes longer than expected, the next one is expected to begin now, not in the past."""
     router = Router({"single": [0]})
     job = Job(Task(0, "single", (Request(0, 0, 0.0),), 0), 0, 1.0, 0.0, 1.0, begun=0.0)
     router.put(job)

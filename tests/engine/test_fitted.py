@@ -14,7 +14,7 @@ from collagebench.errors import UsageError
 from collagebench.schemes import make
 
 FAST_AND_SLOW = np.repeat([1.0, 10.0], [950, 50]).tolist()
-"""With a budget of 5 % the best is to hedge whatever is open after 1 s."""
+"""Latencies for which, with a budget of 5 %, it is best to hedge every request still open after 1 s."""
 
 
 def hedge(**options: object) -> SchemeConfig:
@@ -24,7 +24,7 @@ def hedge(**options: object) -> SchemeConfig:
 
 
 def test_fit_becomes_numbers_of_the_run_without_redundancy(tmp_path: Path) -> None:
-    """Delay and probability come from the scheme `none` of the log; log and budget have done their part."""
+    """Delay and probability are fitted to the scheme `none` of the log; log and budget are no longer options."""
     log = make_run(tmp_path / "run", {"hedge": [[5.0] * 1000], "none": [FAST_AND_SLOW]})
     fitted = resolve_fits(hedge(hedge_log=str(log)))
     assert (fitted.name, fitted.variant) == ("hedge", "fitted")
@@ -34,27 +34,27 @@ def test_fit_becomes_numbers_of_the_run_without_redundancy(tmp_path: Path) -> No
 
 
 def test_a_log_without_none_gives_its_first_scheme(tmp_path: Path) -> None:
-    """Where nothing ran without redundancy, the first scheme of the run is the log."""
+    """If the log has no scheme `none`, its first scheme is used."""
     log = make_run(tmp_path / "run", {"equal": [FAST_AND_SLOW], "hedge": [[5.0] * 1000]})
     assert dict(resolve_fits(hedge(hedge_log=str(log))).options)["hedge_delay"] == 1.0
 
 
 def test_failed_requests_of_the_log_are_slower_than_any(tmp_path: Path) -> None:
-    """A request without an answer counts among those to hedge."""
+    """A failed request of the log counts as slower than all others, so it is among those to hedge."""
     log = make_run(tmp_path / "run", {"none": [[1.0] * 950 + [None] * 50]})
     options = dict(resolve_fits(hedge(hedge_log=str(log))).options)
     assert (options["hedge_delay"], options["hedge_probability"]) == (1.0, 1.0)
 
 
 def test_the_warm_up_of_the_log_does_not_count(tmp_path: Path) -> None:
-    """A log that is all warm-up holds nothing to fit to."""
+    """The log's warm-up is ignored: a log of nothing else has 0 latencies."""
     log = make_run(tmp_path / "run", {"none": [FAST_AND_SLOW]}, warmup=True)
     with pytest.raises(UsageError, match="0 latencies"):
         resolve_fits(hedge(hedge_log=str(log)))
 
 
 def test_a_scheme_that_asks_for_no_fit_is_left_alone() -> None:
-    """Seconds and percentiles stay as they are."""
+    """A scheme whose delay is not `fit` is returned unchanged."""
     for scheme in (hedge(hedge_delay="p95"), SchemeConfig("none", "none")):
         assert resolve_fits(scheme) is scheme
 
@@ -87,6 +87,6 @@ def test_a_fit_that_cannot_be_made_is_one_sentence(
 
 
 def test_only_hedge_can_be_fitted() -> None:
-    """A scheme that has a delay but no probability says so."""
+    """A fit for another scheme than hedge, here hedge-idle, is a UsageError."""
     with pytest.raises(UsageError, match="for the scheme hedge"):
         resolve_fits(SchemeConfig("hedge-idle", "hedge-idle", (("hedge_delay", "fit"),)))

@@ -1,4 +1,4 @@
-"""An experiment that is told to stop before it has measured anything, and what is said of work that is told to."""
+"""Experiments that are interrupted before anything was measured, and the message of an interruption."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from collagebench.interrupts import as_ctrl_c
 
 
 class _Endless(dict[tuple[str, int], float]):
-    """Times of inference of which the first takes for ever to be found, once the signal has been sent."""
+    """Measured inference times; looking one up sends the signal and then blocks."""
 
     def __init__(self, sign: signal.Signals) -> None:
         super().__init__()
@@ -32,7 +32,7 @@ class _Endless(dict[tuple[str, int], float]):
 
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_what_takes_long_before_the_first_record_ends_at_once(tmp_path: Path, sign: signal.Signals) -> None:
-    """A signal does not wait until all models and images are read, and leaves no run directory."""
+    """A signal before the first measurement ends the experiment at once, and no run directory is left."""
     config = Config((SchemeConfig("none", "none"),), requests=20, runs=1)
     with pytest.raises(Interrupted, match="before anything was measured"):
         experiment.simulate(config, tmp_path / "r", Progress(), measured=_Endless(sign))
@@ -40,7 +40,7 @@ def test_what_takes_long_before_the_first_record_ends_at_once(tmp_path: Path, si
 
 
 def test_what_caught_a_signal_says_itself_what_is_kept() -> None:
-    """Its sentence stays, as that a training can go on from its checkpoint."""
+    """If interrupted work raises its own Interrupted, that message is kept, such as where the checkpoint is."""
 
     @as_ctrl_c()
     def training() -> None:

@@ -1,4 +1,4 @@
-"""How sure an answer is that a scheme asks about: on real workers, on emulated ones, and in simulation."""
+"""The margins of answers that a scheme asks about: on real workers, on emulated ones, and in simulation."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ ON_EVERY_ENGINE = pytest.mark.parametrize(
 
 
 def served(requests: Sequence[Request], outputs: Sequence[Sequence[float]] | None) -> Job:
-    """Return the job of a mosaic of requests, [cells, classes] being its outputs."""
+    """Return the job of a mosaic of requests, with outputs [cells, classes] or None."""
     job = Job(Task(0, "collage", tuple(requests), 0), 0, 0.0, 0.0, 0.0)
     job.outputs = None if outputs is None else np.array(outputs, np.float32)
     return job
 
 
 def test_the_margin_is_between_the_best_score_and_the_second() -> None:
-    """Of each cell its own; a cell without an answer has none, which is less than any; one class is beyond doubt."""
+    """A cell's margin is its best score less its second best; -inf without an answer, inf if there is one class."""
     first, second, third = requests = [Request(i, i, 0.0) for i in range(3)]
     job = served(requests, [[0.5, 4.0, 1.5], [3.0, 3.0, -9.0], [math.nan] * 3])
     assert margin(COLLAGE, first, [job]) == 2.5
@@ -56,7 +56,7 @@ def test_the_margin_is_between_the_best_score_and_the_second() -> None:
 
 
 def test_only_answers_that_are_classified_cost_an_inference() -> None:
-    """Once enough margins are known, those of requests that nobody classifies are drawn from them."""
+    """Once `ENOUGH` margins are known, those of requests that need no class are drawn from them, without inference."""
     evaluated: list[int] = []
 
     def evaluate(jobs: Sequence[Job]) -> None:
@@ -75,7 +75,7 @@ def test_only_answers_that_are_classified_cost_an_inference() -> None:
 
 
 class Aside:
-    """An evaluation that begins a job when it is told to, and ends it when it is let."""
+    """An EmulatedJudge whose evaluations end only when the test allows it."""
 
     def __init__(self) -> None:
         self.begun: list[int] = []
@@ -92,13 +92,13 @@ class Aside:
             job.outputs = np.array([[float(request.id), 0.0]], np.float32)
 
     def work_out(self, number: int, role: str = "collage") -> Job:
-        """Return the job of one request, whose outputs are to be worked out; `done` lets it end if it was begun."""
+        """Offer the judge a job of one request, and return the job; `done` ends its evaluation if it was begun."""
         job = Job(Task(0, role, (Request(number, 0, 0.0),), 0), 0, 0.0, 0.0, 0.0)
         self.judge.ahead(job)
         return job
 
     def done(self) -> None:
-        """Let what is under way end, and wait for that."""
+        """Allow the evaluation in progress to end, and wait for it."""
         self.allowed.release()
         assert self.judge._under_way is not None
         assert self.judge._under_way.exception(timeout=60) is None or not self.begun[-1] >= 0
@@ -106,7 +106,7 @@ class Aside:
 
 @pytest.fixture
 def aside() -> Iterator[Aside]:
-    """Return an evaluation that is let go of in the end."""
+    """Return a judge that is closed after the test."""
     found = Aside()
     yield found
     found.allowed.release(1000)
@@ -114,7 +114,7 @@ def aside() -> Iterator[Aside]:
 
 
 def test_one_job_at_a_time_is_worked_out_aside_and_only_of_roles_that_are_asked_about(aside: Aside) -> None:
-    """What comes meanwhile is not worked out, nor does anybody wait for it; what comes afterwards is."""
+    """Jobs of judged roles are evaluated one at a time; one that comes meanwhile is skipped, without a wait."""
     first, second = aside.work_out(1), aside.work_out(2)
     aside.done()
     third, single = aside.work_out(3), aside.work_out(4, "single")
@@ -133,7 +133,7 @@ def test_one_job_at_a_time_is_worked_out_aside_and_only_of_roles_that_are_asked_
 
 
 def test_margins_that_are_not_worked_out_are_drawn_from_those_that_are(aside: Aside) -> None:
-    """The same of the same request each time; beyond doubt while none is known, as nothing tells that it is not."""
+    """An unknown margin is drawn from the known ones, always the same for a request; it is inf if none is known."""
     unknown = aside.work_out(8)
     request = Request(8, 0, 0.0)
     assert aside.judge(request, [unknown]) == math.inf
@@ -146,11 +146,11 @@ def test_margins_that_are_not_worked_out_are_drawn_from_those_that_are(aside: As
     never = served([Request(9, 0, 0.0)], None)
     assert [aside.judge(Request(number, 0, 0.0), [never]) for number in (0, 4, 9, 9)] == [8.0, 2.0, 3.0, 3.0]
     known = served([Request(7, 0, 0.0)], [[7.0, 0.0]])
-    assert aside.judge(Request(0, 0, 0.0), [known, never]) == 8.0  # one of its replies is not worked out
+    assert aside.judge(Request(0, 0, 0.0), [known, never]) == 8.0  # one of its replies is not evaluated
 
 
 def test_what_goes_wrong_aside_is_raised_by_the_next(aside: Aside) -> None:
-    """No image that cannot be read is passed over in silence."""
+    """An error in an evaluation is raised when the next job is offered."""
     aside.work_out(-1)
     aside.done()
     with pytest.raises(ValueError, match="no such image"):
@@ -158,7 +158,7 @@ def test_what_goes_wrong_aside_is_raised_by_the_next(aside: Aside) -> None:
 
 
 def test_time_spent_on_working_out_is_told_apart_from_the_clients() -> None:
-    """It is the processor time of the thread aside, all jobs together; what it only waits for is none."""
+    """`cpu` is the processor time that the judge's thread has spent on all its jobs, to within 20 ms."""
     spent: list[float] = []
 
     def evaluate(jobs: Sequence[Job]) -> None:
@@ -179,7 +179,7 @@ def test_time_spent_on_working_out_is_told_apart_from_the_clients() -> None:
 
 
 def test_closing_waits_for_what_is_under_way(aside: Aside) -> None:
-    """Nobody else may use the models meanwhile."""
+    """`close` waits for the evaluation in progress, since nothing else may use the models meanwhile."""
     job = aside.work_out(1)
     ended: list[bool] = []
     closing = threading.Thread(target=lambda: (aside.judge.close(), ended.append(job.outputs is not None)))
@@ -190,7 +190,7 @@ def test_closing_waits_for_what_is_under_way(aside: Aside) -> None:
 
 
 def test_only_open_requests_of_a_model_that_may_be_silent_are_asked_about() -> None:
-    """The first of two has its answer when the group is back; the second has none there, and is sent once more."""
+    """Of a batch of two only the request that is still open is asked about; at a margin of -inf it is sent again."""
     scheme, ledger, asked = make("backup", {"backup_batch": 2, "flush": "wait"}), Ledger(), []
 
     def draw(worker: int, request: int, attempt: int, at: float) -> float:
@@ -215,7 +215,7 @@ def test_only_open_requests_of_a_model_that_may_be_silent_are_asked_about() -> N
 def test_the_least_sure_answers_are_rejected_on_every_engine(
     tmp_path: Path, engine: Callable[..., None], options: dict[str, Any]
 ) -> None:
-    """About as many requests as asked for are sent once more, because the collage's answer was not sure enough."""
+    """With --reject 0.1, 5 to 15 % of requests are sent again, because the collage's answer is too uncertain."""
     config = resolve(
         {
             "schemes": ("collage",), "flush": "idle", "hold": 0.0, "reject": 0.1, "workers": 6, "runs": 1,
@@ -237,9 +237,9 @@ def test_the_least_sure_answers_are_rejected_on_every_engine(
 def test_what_a_detection_head_is_silent_about_is_sent_again(
     tmp_path: Path, engine: Callable[..., None], options: dict[str, Any]
 ) -> None:
-    """It is no answer: the request goes to one more single, on every engine, where nothing is rejected as well.
+    """A request that a detection head finds no object for is sent to another single, also with --reject 0.
 
-    Emulated workers may find out too late, once in a while, and the answer is then known to be none.
+    With emulated workers the missing answer is sometimes known too late; it is then recorded as no class.
     """
     config = resolve(
         {

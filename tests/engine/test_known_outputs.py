@@ -1,4 +1,4 @@
-"""Outputs of single models that are kept for the next command."""
+"""The cache of single models' outputs, for later commands."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ PIXELS = np.random.default_rng(0).integers(0, 256, (8, *MODEL.image), dtype=np.u
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A home directory without a cache."""
+    """Use and return a home directory without a cache."""
     monkeypatch.setenv("HOME", str(tmp_path))
     return tmp_path
 
 
 def outputs(evaluator: Evaluator) -> np.ndarray:
-    """Evaluate a task for each image; return what the model gave, [images, classes]."""
+    """Evaluate a task for each image; return the outputs [images, classes]."""
     tasks = [Task(i, "single", (Request(i, i, 0.0),), 0) for i in range(len(PIXELS))]
     jobs = [Job(task, 0, 0.0, 0.0, 0.0) for task in tasks]
     evaluator.evaluate(make("none", {}), {"single": MODEL}, jobs)
@@ -36,12 +36,12 @@ def outputs(evaluator: Evaluator) -> np.ndarray:
 
 
 def evaluator() -> Evaluator:
-    """A new one, as each command has."""
+    """Return a new evaluator, as each command has."""
     return Evaluator(Images(np.arange(len(PIXELS)), PIXELS), threads=1)
 
 
 def test_a_second_command_asks_no_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What took long enough is found again, the same to the last bit, by a process that opens no model."""
+    """Outputs that took long enough are cached; a second evaluator has the same bits without opening a model."""
     monkeypatch.setattr(evaluation, "WORTH_KEEPING", 0.0)
     first = evaluator()
     found = outputs(first)
@@ -51,7 +51,7 @@ def test_a_second_command_asks_no_model(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_what_took_no_time_is_not_kept(home: Path) -> None:
-    """A few images leave nothing behind."""
+    """Outputs that took little time, as of a few images, are not cached."""
     quick = evaluator()
     outputs(quick)
     quick.keep()
@@ -59,7 +59,7 @@ def test_what_took_no_time_is_not_kept(home: Path) -> None:
 
 
 def test_what_others_kept_stays() -> None:
-    """A second process adds to the file of the first."""
+    """A second `keep` adds its outputs to those that are cached."""
     rows = np.eye(2, *MODEL.output, dtype=np.float32)
     keep(MODEL, {digest(PIXELS[0]): rows[:1]})
     keep(MODEL, {digest(PIXELS[1]): rows[1:]})
@@ -68,7 +68,7 @@ def test_what_others_kept_stays() -> None:
 
 
 def another_compression(content: bytes) -> bytes:
-    """Return a ZIP archive whose directory says that its files are compressed as nobody can."""
+    """Return a ZIP archive whose directory names an unknown compression."""
     at = content.index(b"PK\x01\x02")
     return content[: at + 10] + b"\x63\x00" + content[at + 12 :]
 
@@ -85,7 +85,7 @@ def encrypted(content: bytes) -> bytes:
     ids=["empty", "no archive", "truncated", "another compression", "encrypted"],
 )
 def test_a_damaged_file_counts_as_empty(home: Path, spoil: Callable[[bytes], bytes]) -> None:
-    """Whatever is wrong with the file, the models are asked again."""
+    """A damaged cache file counts as empty, and the model is evaluated again."""
     keep(MODEL, {digest(PIXELS[0]): np.zeros((1, *MODEL.output), np.float32)})
     (path,) = home.rglob("*.npz")
     path.write_bytes(spoil(path.read_bytes()))
@@ -94,14 +94,14 @@ def test_a_damaged_file_counts_as_empty(home: Path, spoil: Callable[[bytes], byt
 
 
 def test_a_cache_that_cannot_be_written_is_no_error(home: Path) -> None:
-    """A file in the place of the directory: nothing is kept, and nobody is told."""
+    """If the cache's directory cannot be made, nothing is kept and no error is raised."""
     (home / ".cache").write_text("")
     keep(MODEL, {digest(PIXELS[0]): np.zeros((1, *MODEL.output), np.float32)})
     assert kept(MODEL) == {}
 
 
 def test_images_differ_by_shape_and_content() -> None:
-    """The same bytes in another shape, or one bit, make another image."""
+    """Images of the same bytes in another shape, or with one bit changed, have different digests."""
     image = np.zeros((2, 4, 3), np.uint8)
     other = image.copy()
     other[0, 0, 0] = 1
@@ -119,7 +119,7 @@ def test_images_differ_by_shape_and_content() -> None:
     ],
 )
 def test_a_file_of_something_else_counts_as_empty(home: Path, changed: dict[str, np.ndarray]) -> None:
-    """One that holds arrays of another shape or type than this model's is not taken for its outputs."""
+    """A cache file with arrays of another shape or type than this model's counts as empty."""
     keep(MODEL, {digest(PIXELS[0]): np.zeros((1, *MODEL.output), np.float32)})
     (path,) = home.rglob("*.npz")
     whole = {"digests": np.zeros((1, 16), np.uint8), "outputs": np.zeros((1, *MODEL.output), np.float32)}
@@ -130,7 +130,7 @@ def test_a_file_of_something_else_counts_as_empty(home: Path, changed: dict[str,
 
 
 def test_no_more_is_kept_than_there_is_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As much as the limit is; what would be more leaves what is there."""
+    """The cache is filled up to its limit; outputs that would exceed it are not added."""
     rows = np.eye(2, *MODEL.output, dtype=np.float32)
     monkeypatch.setattr("collagebench.engine.known_outputs.MOST_BYTES", rows[:1].nbytes)
     keep(MODEL, {digest(PIXELS[0]): rows[:1]})

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.processes
 
 
 class Watcher(Progress):
-    """A progress that calls a function when so many requests have arrived."""
+    """A progress that calls `call` once, when `after` requests have arrived."""
 
     def __init__(self, after: int = 0, call: Any = None) -> None:
         self._left = after
@@ -51,7 +51,7 @@ def rows(directory: Path, name: str) -> list[dict[str, str]]:
 
 
 def test_every_scheme_answers_every_request_from_real_inference(tmp_path: Path) -> None:
-    """On four workers with real models each scheme answers all requests, and nearly all rightly."""
+    """On real models every request is answered, over 90 % correctly, and its phases add up to its latency."""
     config = small(schemes=("none", "equal", "replication", "hedge", "collage"), collage_workers=1)
     experiment.run(config, tmp_path / "run", Watcher())
     requests = rows(tmp_path / "run", "requests")
@@ -67,7 +67,7 @@ def test_every_scheme_answers_every_request_from_real_inference(tmp_path: Path) 
 
 
 def test_every_scheme_meets_the_same_arrivals_images_and_slowdowns(tmp_path: Path) -> None:
-    """The schedule is the same under each scheme, live and simulated; so is the draw of a task for a given worker."""
+    """Schedules are the same for each scheme, live and simulated; so is the draw for a worker, request and attempt."""
     config = small(schemes=("none", "hedge"), compute="emulated")
     experiment.run(config, tmp_path / "live", Watcher())
     experiment.simulate(config, tmp_path / "simulated", Watcher())
@@ -86,7 +86,7 @@ def test_every_scheme_meets_the_same_arrivals_images_and_slowdowns(tmp_path: Pat
 
 
 def test_injected_times_are_what_was_asked_for(tmp_path: Path) -> None:
-    """No task is served in less than its drawn floor, and the record holds what was asked and what was done."""
+    """No service is shorter than its drawn floor, and `wanted_s` is the larger of floor and inference time."""
     experiment.run(small(schemes=("none",)), tmp_path / "run", Watcher())
     for task in rows(tmp_path / "run", "tasks"):
         assert float(task["service"]) >= float(task["asked"]) - 1e-6
@@ -94,7 +94,7 @@ def test_injected_times_are_what_was_asked_for(tmp_path: Path) -> None:
 
 
 def test_a_cancelled_task_that_queued_was_never_served(tmp_path: Path) -> None:
-    """Under replication at high load losers are taken back from real queues; those have no service time."""
+    """Under replication at high load, some losing copies are cancelled in real queues; those have no service time."""
     config = small(schemes=("replication",), utilisation=0.45, requests=150)
     experiment.run(config, tmp_path / "run", Watcher())
     tasks = rows(tmp_path / "run", "tasks")
@@ -106,7 +106,7 @@ def test_a_cancelled_task_that_queued_was_never_served(tmp_path: Path) -> None:
 
 
 def test_a_stopped_worker_misses_its_deadlines_and_nothing_else(tmp_path: Path) -> None:
-    """A worker that is frozen, not dead, fails its tasks at their deadline and counts as lost when it stays silent."""
+    """The tasks of a stopped worker fail at their deadline; the worker counts as lost if it stays silent."""
     directory = tmp_path / "run"
     frozen: list[int] = []
 
@@ -126,7 +126,7 @@ def test_a_stopped_worker_misses_its_deadlines_and_nothing_else(tmp_path: Path) 
 
 @pytest.mark.parametrize("engine", [experiment.run, experiment.simulate], ids=["live", "simulated"])
 def test_a_task_past_its_deadline_keeps_its_worker(tmp_path: Path, engine: Any) -> None:
-    """The one slow worker serves its late tasks to the end, and no later task or run on the fast one suffers by it."""
+    """A slow worker serves a task past its deadline to its end; tasks on the fast worker are not affected."""
     config = small(
         schemes=("none",), workers=2, stragglers="fixed", slow_factor=500.0, time_scale=None, compute="emulated",
         compute_time=0.002, deadline=0.5, rate=100.0, requests=2, runs=8, warmup=0.0, seed=2,
@@ -138,14 +138,14 @@ def test_a_task_past_its_deadline_keeps_its_worker(tmp_path: Path, engine: Any) 
     assert slow
     for task in slow:
         assert task["outcome"] == "deadline"
-        assert float(task["service"] or 1.0) >= 1.0  # one that queued behind another was taken back
+        assert float(task["service"] or 1.0) >= 1.0  # empty for one that was cancelled in the queue
         assert durations[task["run"]] > 0.9
     assert {task["outcome"] for task in tasks if float(task["asked"]) == 1} == {"used"}
 
 
 @pytest.mark.parametrize("engine", [experiment.run, experiment.simulate], ids=["live", "simulated"])
 def test_a_deadline_is_one_also_where_requests_wait_for_a_worker(tmp_path: Path, engine: Any) -> None:
-    """Under `hedge-idle` a request that waited as long before any worker was sent it has failed, without a task."""
+    """Under `hedge-idle`, a request that waits for a worker until its deadline fails, without a task."""
     config = small(
         schemes=("hedge-idle",), workers=2, stragglers="none", time_scale=None, compute="emulated", compute_time=0.05,
         deadline=0.2, rate=400.0, requests=100, runs=1, warmup=0.0,
@@ -162,7 +162,7 @@ def test_a_deadline_is_one_also_where_requests_wait_for_a_worker(tmp_path: Path,
 def test_workers_that_need_more_cores_than_there_are_get_a_note(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, share: float, said: bool
 ) -> None:
-    """It says what an inference takes, what that comes to, and which rate would do; it stays with the results."""
+    """If inference needs too many cores, the run's events have a note with its time and a rate that would do."""
     monkeypatch.setattr("collagebench.engine.on_workers.CROWDED", share)
     experiment.run(small(schemes=("none",), requests=20), tmp_path / "run", Watcher())
     events = json.loads((tmp_path / "run" / "run.json").read_text())["events"]
@@ -174,8 +174,7 @@ def test_workers_that_need_more_cores_than_there_are_get_a_note(
 
 
 def test_deadlines_are_watched_by_one_timer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where half of all replies are lost and what was lost is sent again, each task costs a look or two, not one for
-    each that was lost before it."""
+    """With half of all replies lost, deadlines are checked at most twice per task, not once per lost task."""
     looks: Counter[str] = Counter()
     check = LiveCell._check_deadlines
 
@@ -195,7 +194,7 @@ def test_deadlines_are_watched_by_one_timer(tmp_path: Path, monkeypatch: pytest.
 def test_deadlines_that_pass_at_once_are_looked_at_one_after_another(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A client that was held up finds many tasks late; what it sends in their place does not pile up on its stack."""
+    """If many deadlines have passed while the client was blocked, it handles them without recursion."""
     within, deepest = 0, 0
     check = LiveCell._check_deadlines
 
@@ -217,7 +216,7 @@ def test_deadlines_that_pass_at_once_are_looked_at_one_after_another(
 
 
 def test_an_error_of_our_own_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An answer that cannot be read ends the experiment with that error instead of a wait for ever."""
+    """An exception while a reply is read ends the experiment with that exception."""
 
     def broken(*arguments: object) -> object:
         raise ArithmeticError("broken")
@@ -228,7 +227,7 @@ def test_an_error_of_our_own_ends_the_run(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_a_killed_worker_ends_the_experiment_with_every_request_settled(tmp_path: Path) -> None:
-    """After kill -9 of a worker the cell ends on the others, the loss is on record, and no further cell begins."""
+    """After kill -9 of a worker, the cell ends on the others, the loss is recorded, and no further cell begins."""
     directory = tmp_path / "run"
     config = small(schemes=("none",), requests=100, runs=3)
     experiment.run(config, directory, Watcher(20, lambda: os.kill(worker_pids()[0], signal.SIGKILL)))
@@ -240,7 +239,7 @@ def test_a_killed_worker_ends_the_experiment_with_every_request_settled(tmp_path
 
 
 def test_killing_all_workers_fails_what_is_open_and_ends(tmp_path: Path) -> None:
-    """With no worker left every open and every later request fails, at once."""
+    """If all workers are killed after 50 of 100 requests, the run ends, and the open and later requests fail."""
 
     def massacre() -> None:
         for pid in worker_pids():
@@ -253,14 +252,14 @@ def test_killing_all_workers_fails_what_is_open_and_ends(tmp_path: Path) -> None
 
 
 def test_a_missing_model_is_one_sentence(tmp_path: Path) -> None:
-    """A models directory without a manifest is a ModelError that names it, before any worker starts."""
+    """A models directory without a manifest is a ModelError that names the manifest; no run directory is made."""
     with pytest.raises(ModelError, match=r"manifest\.json"):
         experiment.run(small(models=tmp_path), tmp_path / "run", Watcher())
     assert not (tmp_path / "run").exists()
 
 
 def test_a_directory_in_use_is_refused_before_anything_starts(tmp_path: Path) -> None:
-    """Results are never overwritten: a run directory that holds something is an OutputError."""
+    """A run directory that is not empty is an OutputError, so that no results are overwritten."""
     (tmp_path / "precious").touch()
     with pytest.raises(OutputError, match="not empty"):
         experiment.run(small(), tmp_path, Watcher())

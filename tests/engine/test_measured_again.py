@@ -1,4 +1,4 @@
-"""Runs in which the client was late, on real workers: measured again, unless lateness belongs to what is measured."""
+"""Runs on real workers in which the client was late: when they are measured again, and when they count."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ BLOCKED = 1.0
 
 
 class Disturbed(Progress):
-    """A progress that keeps the client busy after 50 requests of the cells that it chooses."""
+    """A progress that blocks the client for `BLOCKED` seconds after 50 requests of the chosen cells."""
 
     def __init__(self, chooses: Callable[[str, int, int], bool]) -> None:
-        """`chooses` is asked with scheme, run, and how often that cell has been measured before."""
+        """`chooses` gets scheme, run, and how often that cell has been measured before."""
         self.before: Counter[tuple[str, int]] = Counter()
         self.shown: list[str] = []
         self._chooses = chooses
@@ -40,25 +40,25 @@ class Disturbed(Progress):
         self._arrived = 0
 
     def stage(self, text: str) -> None:
-        """Do what is to be done before late runs are looked for."""
+        """Call `before_looking` before late runs are looked for."""
         if "late" in text:
             self.before_looking()
 
     def before_looking(self) -> None:
-        """Nothing."""
+        """Do nothing; a subclass may act here."""
 
     def show(self, text: str) -> None:
-        """Keep what is said."""
+        """Keep the message."""
         self.shown.append(text)
 
     def cell(self, scheme: str, run: int) -> None:
-        """A cell begins."""
+        """Note that a cell begins, and whether it is chosen."""
         self._chosen = self._chooses(scheme, run, self.before[scheme, run])
         self.before[scheme, run] += 1
         self._arrived = 0
 
     def advance(self, requests: int) -> None:
-        """Block the loop, as a machine would that has something else to do."""
+        """Block the event loop of a chosen cell, as a busy machine would."""
         self._arrived += requests
         if self._chosen and self._arrived == 50:
             time.sleep(BLOCKED)
@@ -66,8 +66,8 @@ class Disturbed(Progress):
 
 @pytest.fixture
 def measure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Run, Disturbed]]:
-    """Return a function that measures two schemes twice, while a progress disturbs the client."""
-    # What the machine itself does to the client and to the median latency is not to be seen: late is half of BLOCKED.
+    """Return a function that measures two schemes in two runs, while a progress disturbs the client."""
+    # A busy test machine must not count as late: the limit is half of BLOCKED, whatever the median latency.
     times = lateness._times
     monkeypatch.setattr(lateness, "_times", lambda requests: replace(times(requests), p50=1.0))
     monkeypatch.setattr(lateness, "SHARE", BLOCKED / 2)
@@ -93,8 +93,10 @@ def late(run: Run) -> bool:
 
 
 def test_a_late_run_is_measured_again(measure: Callable[..., tuple[Run, Disturbed]]) -> None:
-    """What a passing disturbance made late is measured once more, under all schemes: its records take the place of the
-    late ones, the run is valid, and says what happened and what the late ones had been like."""
+    """A run that a passing disturbance made late is measured again under all schemes, and is then not late.
+
+    The new records replace the late ones; a warning says so, and the header keeps the figures of the late ones.
+    """
     run, progress = measure(lambda scheme, number, before: (scheme, number, before) == ("hedge", 1, 0))
     assert progress.before == {("none", 0): 1, ("hedge", 0): 1, ("none", 1): 2, ("hedge", 1): 2}
     (shown,) = progress.shown
@@ -113,7 +115,7 @@ def test_a_late_run_is_measured_again(measure: Callable[..., tuple[Run, Disturbe
 
 
 def test_what_stays_late_is_given_up(measure: Callable[..., tuple[Run, Disturbed]]) -> None:
-    """A run that is late each time is measured twice more, and then makes the whole invalid."""
+    """A run that is late each time is measured twice more, and then makes the experiment invalid."""
     run, progress = measure(lambda scheme, number, before: (scheme, number) == ("hedge", 1))
     assert progress.before == {("none", 0): 1, ("hedge", 0): 1, ("none", 1): 3, ("hedge", 1): 3}
     assert ["again" in progress.shown[0], "once more" in progress.shown[1]] == [True, True]
@@ -135,8 +137,7 @@ def test_what_stays_late_is_given_up(measure: Callable[..., tuple[Run, Disturbed
 def test_what_is_no_passing_disturbance_counts(
     measure: Callable[..., tuple[Run, Disturbed]], chooses: Callable[[str, int, int], bool], options: dict[str, Any]
 ) -> None:
-    """Where a scheme is late in more than half of its runs, or where slowness is not injected but happens, each run is
-    measured once, and counts."""
+    """If a scheme is late in more than half of its runs, or nothing is injected, late runs are not measured again."""
     run, progress = measure(chooses, **options)
     assert set(progress.before.values()) == {1}
     assert "replaced" not in run.header
@@ -146,7 +147,7 @@ def test_what_is_no_passing_disturbance_counts(
 def test_an_interruption_meanwhile_can_be_gone_on_from(
     measure: Callable[..., tuple[Run, Disturbed]], tmp_path: Path
 ) -> None:
-    """Only what is being measured again is missing then, and a resumed run has all of it, valid."""
+    """If measuring again is interrupted, only the cells of that run are missing, and a resume adds them."""
 
     def stops(scheme: str, number: int, before: int) -> bool:
         if before:
@@ -165,17 +166,17 @@ def test_an_interruption_meanwhile_can_be_gone_on_from(
 
 
 class Deadly(Disturbed):
-    """One that has a worker killed once everything has been measured."""
+    """A disturbance that kills a worker once everything has been measured."""
 
     def before_looking(self) -> None:
-        """Kill it."""
+        """Kill a worker."""
         os.kill(worker_pids()[0], signal.SIGKILL)
 
 
 def test_a_worker_that_is_lost_before_a_repeat_spoils_nothing_in_silence(
     measure: Callable[..., tuple[Run, Disturbed]],
 ) -> None:
-    """Either nothing is measured again and everything is there, or a lost worker is the reason why it is invalid."""
+    """If a worker is lost before a late run is repeated, all cells are kept, or the loss makes the run invalid."""
     run, progress = measure(lambda scheme, number, before: (scheme, number) == ("hedge", 1), progress=Deadly)
     assert len(progress.before) == 4
     assert len(run.cells) == 4 or any("lost" in reason for reason in judge(run))

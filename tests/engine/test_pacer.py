@@ -1,4 +1,4 @@
-"""The pacer keeps its times, on either loop, with the kernel's timer and without."""
+"""The pacer makes calls at given times, on both event loops, with the kernel's timer and without."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Run = Callable[[Coroutine[Any, Any, Any]], Any]
 
 @pytest.fixture(params=["the client's loop", "asyncio's loop", "without the kernel's timer"])
 def run(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """What runs a coroutine in which a pacer works."""
+    """Return a function that runs a coroutine in which a pacer works."""
     if request.param == "the client's loop":
         return complete
     if request.param == "without the kernel's timer":
@@ -31,7 +31,7 @@ def run(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Run:
 
 @pytest.mark.parametrize("exact", [False, True])
 def test_calls_come_in_order_of_time_and_never_early(run: Run, exact: bool) -> None:
-    """Whatever the order of asking, calls run at their times, in the order of time; one in the past runs at once."""
+    """Calls are made in the order of their times and never early, in whatever order they were requested."""
 
     async def course() -> list[tuple[float, float]]:
         pacer = Pacer(asyncio.get_running_loop())
@@ -57,7 +57,7 @@ def test_calls_come_in_order_of_time_and_never_early(run: Run, exact: bool) -> N
 
 
 def test_a_call_may_ask_for_the_next(run: Run) -> None:
-    """Calls that are asked for while one runs come too, earlier ones first, whenever the timer was set to."""
+    """Calls requested while another call runs are made too, in the order of their times."""
 
     async def course() -> list[str]:
         pacer = Pacer(asyncio.get_running_loop())
@@ -79,7 +79,7 @@ def test_a_call_may_ask_for_the_next(run: Run) -> None:
 
 
 def test_cleared_calls_never_come(run: Run) -> None:
-    """After `clear` only what was asked for since then runs."""
+    """After `clear`, only calls requested since then are made."""
 
     async def course() -> list[str]:
         pacer = Pacer(asyncio.get_running_loop())
@@ -96,7 +96,7 @@ def test_cleared_calls_never_come(run: Run) -> None:
 
 
 def test_a_call_that_fails_does_not_stop_the_others(run: Run) -> None:
-    """An error in one call is the loop's to tell of; those due after it come all the same."""
+    """An exception in a call goes to the loop's exception handler, and later calls are still made."""
 
     async def course() -> list[str]:
         told: list[str] = []
@@ -119,7 +119,7 @@ def test_a_call_that_fails_does_not_stop_the_others(run: Run) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel's timer and /proc are Linux's")
 def test_a_closed_pacer_leaves_no_file_open() -> None:
-    """`close` gives the kernel's timer back."""
+    """`close` closes the file descriptor of the kernel's timer."""
 
     async def course() -> tuple[int, int, int]:
         before = len(os.listdir("/proc/self/fd"))

@@ -20,7 +20,7 @@ def planned(measured: dict[tuple[str, int], float] | None = None, **options: Any
 
 
 def test_images_come_twice_only_where_there_are_too_few() -> None:
-    """Of 10,000 images, 10,000 requests of a run ask for each once, and one request more asks for some again."""
+    """A run of 10,000 requests uses each of 10,000 images once; one of 10,001 requests uses some again."""
     for requests in (10_000, 10_001):
         for workload in planned(requests=requests, accuracy=0).workloads:
             assert len(workload.images) == requests
@@ -28,7 +28,7 @@ def test_images_come_twice_only_where_there_are_too_few() -> None:
 
 
 def test_runs_differ_and_the_seed_decides() -> None:
-    """Each run has arrivals and images of its own, the same whenever the experiment is planned, and labels that fit."""
+    """Each run has its own arrivals and images, always the same for a seed, and an image always has the same label."""
     first, second = planned().workloads
     again, _ = planned().workloads
     assert np.array_equal(first.images, again.images)
@@ -44,7 +44,7 @@ def test_runs_differ_and_the_seed_decides() -> None:
 
 
 def test_as_many_answers_are_classified_as_asked_for() -> None:
-    """In every run so many, not the same in all; where all are asked for nothing is chosen."""
+    """Each run classifies `accuracy` answers, not the same in all runs; `classified` is None if that is all."""
     first, second = planned(accuracy=40).workloads
     assert first.classified is not None
     assert second.classified is not None
@@ -55,12 +55,12 @@ def test_as_many_answers_are_classified_as_asked_for() -> None:
 
 @pytest.mark.parametrize(("warmup", "requests", "left_out"), [(0.1, 300, 30), (0.5, 3, 2), (0.9, 1, 0), (0.0, 9, 0)])
 def test_the_warm_up_leaves_a_request(warmup: float, requests: int, left_out: int) -> None:
-    """It is a share of a run's requests, rounded, and never all of them."""
+    """The warm-up is a share of a run's requests, rounded, and never all of them."""
     assert planned(warmup=warmup, requests=requests).workloads[0].warmup == left_out
 
 
 def test_the_rate_is_that_which_was_asked_for_or_follows_from_the_load() -> None:
-    """A utilisation of 0.3, or 0.5 unless said, is that share of what ten workers can serve."""
+    """The rate follows from the utilisation (0.5 by default), or the reverse; services of 1 ms are too short."""
     drawn = {"stragglers": "lognormal", "time_scale": 2.0}
     mean = 2.0 * 0.1 * np.exp(0.5**2 / 2)
     for options, utilisation in (({"utilisation": 0.3}, 0.3), ({}, 0.5), ({"rate": 7.0}, 0.7 * mean)):
@@ -74,7 +74,7 @@ def test_the_rate_is_that_which_was_asked_for_or_follows_from_the_load() -> None
 
 
 def test_measured_times_are_replayed_as_they_are() -> None:
-    """Seconds that are made up or published are made shorter, a trace or a recorded profile is not, unless asked."""
+    """Families and the published trace are sped up by default; other traces and recorded profiles are not."""
     for stragglers in ({"stragglers": "lognormal"}, {"stragglers": "collage-trace"}):
         assert time_scale(Config(**stragglers)) == USUAL_TIME_SCALE
         assert time_scale(Config(**stragglers, time_scale=0.7)) == 0.7
@@ -84,7 +84,7 @@ def test_measured_times_are_replayed_as_they_are() -> None:
 
 
 def test_inference_is_timed_where_it_is_not_given() -> None:
-    """The median of some inferences on this machine, between a microsecond and a second; what was measured is kept."""
+    """Without --compute-time, inference is timed on this machine (here 1 µs to 1 s), unless it was timed before."""
     plan = planned(compute_time=None, rate=10.0)
     ((name, size), seconds) = next(iter(plan.compute.items()))
     assert (name, size) == (plan.single.name, 1)

@@ -36,12 +36,12 @@ Services = Callable[[np.random.Generator, tuple[int, int]], NDArray[np.float64]]
 
 
 def exponential(random: np.random.Generator, shape: tuple[int, int]) -> NDArray[np.float64]:
-    """Services of mean 1 that forget how long they have lasted."""
+    """Return exponential services of mean 1."""
     return random.exponential(1.0, shape)
 
 
 def constant(random: np.random.Generator, shape: tuple[int, int]) -> NDArray[np.float64]:
-    """Services of length 1."""
+    """Return services of length 1."""
     return np.ones(shape)
 
 
@@ -84,7 +84,7 @@ def latencies(
 
 
 def agrees(figures: NDArray[np.float64], theory: float, precision: float) -> None:
-    """See that a figure's mean over the runs is that of theory; `precision`: its standard error, relative, at most."""
+    """Check that a figure's mean over the runs is that of theory; `precision` limits its relative standard error."""
     error = figures.std(ddof=1) / math.sqrt(len(figures))
     assert error < precision * theory
     assert abs(figures.mean() - theory) < 4 * error, f"{figures.mean():.4f} ± {error:.4f}, in theory {theory:.4f}"
@@ -112,7 +112,7 @@ def waits_in_m_d_1(load: float, wait: float) -> float:
 
 @pytest.mark.parametrize("load", [0.4, 0.7])
 def test_one_worker_with_constant_services_is_an_m_d_1_queue(load: float) -> None:
-    """The mean wait is load / (2 (1 - load)), and every share that waits at most so long is Erlang's."""
+    """The mean wait is load / (2 (1 - load)), and the share that waits longer than a given time is Erlang's."""
     waits = latencies("none", 1, load, constant, seed=2) - 1
     agrees(waits.mean(axis=1), load / (2 * (1 - load)), 0.03)
     for most in (0.0, 0.5, 1.0, 1.7, 2.6):
@@ -155,7 +155,7 @@ def test_tied_requests_on_two_workers_are_an_m_m_2_queue(load: float) -> None:
 
 @pytest.mark.parametrize("workers", [2, 5, 10])
 def test_joining_the_shortest_queue_lies_between_one_queue_and_many(workers: int) -> None:
-    """The mean latency is above that of M/M/k and below that of M/M/1, by far more than its error."""
+    """The mean latency is above that of M/M/k and below that of M/M/1, by more than four standard errors."""
     load = 0.7
     means = latencies("none", workers, load, exponential, seed=4).mean(axis=1)
     error = means.std(ddof=1) / math.sqrt(RUNS)
@@ -182,8 +182,8 @@ def test_replicas_that_never_queue_are_as_fast_as_the_fastest(replicas: int) -> 
 def two_replicas_on_two_workers(rate: float, most: int) -> float:
     """Return the mean latency of the Markov chain that replication on two workers is, solved for `most` requests.
 
-    A state is how many requests are open, and how many workers serve the oldest; the other worker, if any, is busy with
-    a replica that lost: it runs on. No request open: either both workers are idle, or one finishes a loser.
+    A state is the number of open requests and the number of workers that serve the oldest; the other worker, if any,
+    still serves a replica that lost. With no request open, both workers are idle, or one finishes a loser.
     """
     states = {state: place for place, state in enumerate((n, c) for n in range(most + 1) for c in (1, 2))}
     flows = np.zeros((len(states), len(states)))
@@ -206,6 +206,6 @@ def two_replicas_on_two_workers(rate: float, most: int) -> float:
 
 @pytest.mark.parametrize("load", [0.2, 0.35])
 def test_two_replicas_on_two_workers_are_their_markov_chain(load: float) -> None:
-    """A replica that queues is taken back when the other has won, and one in service runs to its end: mean latency."""
+    """The mean latency is that of the chain: a losing replica is cancelled if it queues, and runs on in service."""
     found = latencies("replication", 2, load, exponential, seed=6, replicas=2)
     agrees(found.mean(axis=1), two_replicas_on_two_workers(2 * load, 100), 0.03)

@@ -1,4 +1,4 @@
-"""What is recorded of answers that were put together from several replies."""
+"""Records of requests and tasks, mainly of answers that are decoded from several replies."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SLOW = 2.5
 
 
 class Kept:
-    """Keeps records instead of writing them."""
+    """A writer that keeps records in memory."""
 
     def __init__(self, noticed: Callable[[int], object]) -> None:
         self.requests: dict[int, RequestRecord] = {}
@@ -36,7 +36,7 @@ class Kept:
 
 
 def evaluated(jobs: Sequence[Job]) -> None:
-    """Let a model of one class have answered every request of some jobs."""
+    """Give every request of some jobs the output of a model of one class."""
     for job in jobs:
         job.outputs = np.zeros((len(job.task.requests), 1), np.float32)
 
@@ -50,7 +50,7 @@ def recorded(
     chunk: int | None = None,
     noticed: Callable[[int], object] = lambda request: None,
 ) -> Kept:
-    """Run one simulated cell, whose services last as long as drawn; every record of a request is `noticed`."""
+    """Run one simulated cell whose services last as long as drawn; `noticed` gets the id of each recorded request."""
     scheme, kept = make(name, options), Kept(noticed)
     roles, first = {}, 0
     for role, count in scheme.allot(workers).items():
@@ -81,9 +81,10 @@ def recorded(
 
 
 def test_the_phases_of_an_answer_by_parity_are_the_parity_s_own() -> None:
-    """Request 1 arrives at 1, its parity is back at 2 and request 0's output, which it takes too, at 3: a hold of 1.
+    """An answer by parity has the phases of the parity task, and its wait for the other output is the hold.
 
-    The single of request 0 was sent before request 1 was there: counted as its task, the group phase were below 0.
+    Request 1 arrives at 1 s, its parity is back at 2 s and request 0's output at 3 s. If request 0's single, which was
+    sent before 1 s, counted as its task, the group phase would be negative.
     """
 
     def draw(worker: int, request: int, attempt: int, at: float) -> float:
@@ -100,7 +101,7 @@ def test_the_phases_of_an_answer_by_parity_are_the_parity_s_own() -> None:
 
 
 def test_a_reply_that_is_kept_for_others_ends_its_task_when_it_comes() -> None:
-    """The single of request 0 is back at 1 and kept for request 1, which is answered at 5 by its own: it ended at 1."""
+    """A reply that is kept for another request ends its task when it comes, at 1 s, not with that request, at 5 s."""
 
     def draw(worker: int, request: int, attempt: int, at: float) -> float:
         return 40.0 if worker == 2 else (1.0, 5.0)[request]
@@ -120,14 +121,14 @@ def test_a_reply_that_is_kept_for_others_ends_its_task_when_it_comes() -> None:
 def test_a_request_straggles_with_its_first_task_alone(
     name: str, options: dict[str, Any], own: float, other: float, straggled: bool
 ) -> None:
-    """However slow a copy or a group is: whether a request would have been late without them is what is meant."""
+    """A request straggles exactly if its own first task is slow, however slow its copy or group is."""
     kept = recorded(name, options, 2, [0.0], lambda worker, request, attempt, at: other if worker else own)
     assert kept.requests[0].straggled is straggled
     assert {task.worker: task.wanted_s for task in kept.tasks.values()} == {0: own, 1: other}
 
 
 def test_each_answer_is_recorded_once_however_many_are_put_off() -> None:
-    """Nine answers, two of which are evaluated at a time and the last at the end, are nine records."""
+    """Nine answers, evaluated two at a time and the last at the end, give nine records."""
     numbers: list[int] = []
     kept = recorded("none", {}, 1, [float(i) for i in range(9)], lambda *_: 0.5, chunk=2, noticed=numbers.append)
     assert sorted(numbers) == list(range(9))
@@ -136,7 +137,7 @@ def test_each_answer_is_recorded_once_however_many_are_put_off() -> None:
 
 @pytest.mark.parametrize("slow", range(4))
 def test_a_coded_request_straggles_with_any_coded_image_of_its_group(slow: int) -> None:
-    """Whichever of the four coded images is slow, all three requests straggled; those of a group at ease did not."""
+    """If any of a group's four coded tasks is slow, its three requests straggle; those of the other group do not."""
 
     def draw(worker: int, request: int, attempt: int, at: float) -> float:
         return SLOW + 1 if (worker, request) == (slow, 0) else 1.0

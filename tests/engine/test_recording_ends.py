@@ -1,4 +1,4 @@
-"""A watch that ends before its time, or whose profile finds no room: what was seen is kept all the same."""
+"""Recordings that end early, or whose profile cannot be written: the samples seen are kept."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ from collagebench.stragglers.recorded import read
 
 pytestmark = pytest.mark.processes
 ENOUGH = 100
-"""Services after which something happens."""
+"""The number of services after which a test intervenes."""
 
 
 def kill_workers() -> None:
-    """Kill what our forkserver has started."""
+    """Kill the workers that this process's forkserver started."""
     for worker in worker_pids():
         os.kill(worker, signal.SIGKILL)
 
 
 def watched(out: Path, then: Callable[[], Any], after: int = ENOUGH, seconds: float = 600.0) -> dict[str, Any]:
-    """Watch two workers, do something `after` so many services, and return the profile."""
+    """Record two workers, call `then` after `after` services, and return the profile."""
     happened = []
 
     def report(done: int, total: int, line: str) -> None:
@@ -49,7 +49,7 @@ def watched(out: Path, then: Callable[[], Any], after: int = ENOUGH, seconds: fl
 
 
 def test_all_workers_lost(tmp_path: Path) -> None:
-    """The profile holds what was seen, says that it is not complete, and why each worker went."""
+    """If all workers are lost, the profile has the services seen, is incomplete, and says why each was lost."""
     profile = watched(tmp_path / "r.json", kill_workers)
     assert profile["complete"] is False
     assert profile["fleet"]["count"] >= ENOUGH
@@ -58,7 +58,7 @@ def test_all_workers_lost(tmp_path: Path) -> None:
 
 
 def test_all_workers_lost_before_enough_was_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """There is nothing to keep, and the sentence says what happened."""
+    """If all workers are lost before enough was seen, a FleetError says why, and no file is left."""
     monkeypatch.setattr(recording, "LEAST", 100_000)
     with pytest.raises(FleetError, match="every worker was lost: "):
         watched(tmp_path / "r.json", kill_workers)
@@ -66,8 +66,8 @@ def test_all_workers_lost_before_enough_was_seen(tmp_path: Path, monkeypatch: py
 
 
 def test_a_terminal_that_hangs_up_ends_the_watch(tmp_path: Path) -> None:
-    """As a Ctrl-C does."""
-    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # which nohup has ignored
+    """SIGHUP ends a recording with an incomplete profile, as Ctrl-C does."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup ignores it
     try:
         profile = watched(tmp_path / "r.json", lambda: os.kill(os.getpid(), signal.SIGHUP))
     finally:
@@ -76,7 +76,7 @@ def test_a_terminal_that_hangs_up_ends_the_watch(tmp_path: Path) -> None:
 
 
 def test_a_profile_that_finds_no_room_is_kept_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In the system's temporary directory, and the sentence names the file: nobody watches a week again."""
+    """A profile that cannot be written to --out is written to the temporary directory, and the error names it."""
     (tmp_path / "t").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "t"))
 
@@ -93,9 +93,9 @@ def test_a_profile_that_finds_no_room_is_kept_elsewhere(tmp_path: Path, monkeypa
 
 
 def test_what_a_watch_saw_that_is_killed_is_on_the_disk(tmp_path: Path, temporary: Path) -> None:
-    """As samples that can be replayed, and the same name is not recorded to again; one that ends leaves none.
+    """A killed recording leaves samples that can be replayed and nothing else, and its name is refused afterwards.
 
-    Nothing else is left, neither of the workers' logs.
+    A recording that ends leaves no such file.
     """
     place = tmp_path / "r.partial.csv"
     process = start("record", "--workers", 2, "--duration", 600, "--rate", 60, "--out", "r.json", cwd=tmp_path)
@@ -111,7 +111,7 @@ def test_what_a_watch_saw_that_is_killed_is_on_the_disk(tmp_path: Path, temporar
 
 
 def test_a_profile_that_cannot_be_made_leaves_what_was_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """All of it, to the last service."""
+    """If the fits of the profile fail, the samples stay in a file."""
 
     def fail(values: Any) -> None:
         raise RuntimeError
@@ -123,7 +123,7 @@ def test_a_profile_that_cannot_be_made_leaves_what_was_seen(tmp_path: Path, monk
 
 
 def test_no_room_at_the_start_leaves_nothing_in_the_way() -> None:
-    """A disk that is full when the watch begins ends it with a sentence, and the same --out can be used later."""
+    """A disk that is full at the start is an OutputError, and leaves no file that would block the same --out."""
     if os.geteuid() != 0:
         pytest.skip("a file system without room needs the right to mount it")
     with tempfile.TemporaryDirectory() as place:

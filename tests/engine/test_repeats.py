@@ -1,4 +1,4 @@
-"""Which runs are measured again because the client was late, and what is kept and said of them; no worker is needed."""
+"""Which runs are measured again because the client was late, what is kept and what is shown; without workers."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ REQUESTS, LATENCY, LATE = 40, 0.1, 0.03
 SCHEMES = ("none", "hedge")
 
 Lag = Callable[[str, int, int], float]
-"""The dispatch lag of a scheme in a run that has been measured so often before."""
+"""Returns the dispatch lag, in s, for a scheme, a run and how often it has been measured before."""
 
 
 class Watching(Progress):
-    """A progress that keeps what it is told."""
+    """A progress that keeps what it is called with."""
 
     def __init__(self) -> None:
         self.stages: list[str] = []
@@ -54,7 +54,7 @@ def planned(**options: Any) -> Plan:
 def again(
     directory: Path, plan: Plan, lag: Lag, lost: Collection[int] = (), failed: bool = False, full: bool = False
 ) -> tuple[list[list[tuple[int, str]]], Watching]:
-    """Write the plan's cells, then those that are asked for again; return these, run by run, and what was said.
+    """Write the plan's cells, then those to measure again; return the latter, run by run, and the progress.
 
     `failed`: late cells have no answer; `full`: there is no room for a copy of the records.
     """
@@ -91,8 +91,10 @@ def again(
 
 
 def test_all_schemes_of_a_late_run_are_asked_for_again_and_nothing_else(tmp_path: Path) -> None:
-    """In the order of execution; what is said has the largest lag and how many requests come, and what each of them had
-    been like is kept."""
+    """All schemes of a late run are measured again in the order of execution, and no others.
+
+    The message has the largest lag, and the header keeps the figures of the replaced cells.
+    """
     plan = planned()
     lags = {("hedge", 2): LATE, ("none", 3): 2 * LATE, ("hedge", 3): 0.001}
     asked, progress = again(
@@ -113,7 +115,7 @@ def test_all_schemes_of_a_late_run_are_asked_for_again_and_nothing_else(tmp_path
 
 
 def test_what_is_late_each_time_is_asked_for_twice(tmp_path: Path) -> None:
-    """The second time it is said that it is once more."""
+    """A run that is late each time is measured again twice; the second message says `once more`."""
     asked, progress = again(tmp_path / "run", planned(), lambda scheme, run, times: LATE if run == 1 else 0)
     assert [cells[0][0] for cells in asked] == [1, 1]
     assert [text[:36] for text in progress.shown] == [
@@ -136,14 +138,14 @@ def test_what_is_late_each_time_is_asked_for_twice(tmp_path: Path) -> None:
 def test_nothing_is_measured_again_where_it_would_not_help(
     tmp_path: Path, options: dict[str, Any], late: int, lost: Collection[int]
 ) -> None:
-    """Nor is a record dropped: what was measured counts as it came."""
+    """In each of these cases nothing is measured again, and all records stay as they are."""
     asked, _ = again(tmp_path / "run", planned(**options), lambda scheme, run, times: LATE if run < late else 0, lost)
     run = load(tmp_path / "run")
     assert (asked, len(run.cells), "replaced" in run.header) == ([], 8, False)
 
 
 def test_without_room_for_a_copy_the_late_run_stays(tmp_path: Path) -> None:
-    """It is said where there is none, and its records are as they were."""
+    """Without room for a copy of the records, nothing is measured again, a message says so, and the records stay."""
     asked, progress = again(tmp_path / "run", planned(), lambda scheme, run, times: LATE if run == 1 else 0, full=True)
     assert progress.shown[1:] == [f"there is no room in {tmp_path / 'run'} to measure again"]
     run = load(tmp_path / "run")
@@ -151,7 +153,7 @@ def test_without_room_for_a_copy_the_late_run_stays(tmp_path: Path) -> None:
 
 
 def test_a_late_cell_in_which_all_failed_has_no_latency_to_keep(tmp_path: Path) -> None:
-    """It is null in `run.json`, where no number is infinite."""
+    """A replaced cell in which every request failed has null latencies in `run.json`, not infinite ones."""
 
     def lag(scheme: str, run: int, times: int) -> float:
         return LATE if (scheme, run, times) == ("hedge", 1, 0) else 0

@@ -1,4 +1,4 @@
-"""Going on with an experiment: what is kept, what is done again, and when it is refused."""
+"""Resuming an experiment: what is kept, what is done again, and when it is refused."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def simulate(directory: Path, config: Config = CONFIG, resume: bool = False, pro
 
 
 def interrupted(directory: Path, cells: int, config: Config = CONFIG) -> Path:
-    """Simulate into `directory` and stop in the middle of the cell after so many."""
+    """Simulate into `directory` and stop in the middle of the cell after the first `cells`."""
     with pytest.raises(Interrupted, match=f"continue with --resume --out {directory}"):
         simulate(directory, config, progress=StopAfter(cells))
     return directory
@@ -56,7 +56,7 @@ def interrupted(directory: Path, cells: int, config: Config = CONFIG) -> Path:
 
 @pytest.mark.parametrize("cells", [0, 4])
 def test_a_resumed_simulation_equals_one_that_never_stopped(tmp_path: Path, cells: int) -> None:
-    """Wherever it stopped, record for record the same, although inference was measured and not given."""
+    """A resumed simulation uses its first inference times, and has the records of an uninterrupted one with them."""
     part = interrupted(tmp_path / "part", cells)
     assert len(load(part).cells) == cells
     measured = json.loads((part / "run.json").read_text())["models"]
@@ -76,7 +76,7 @@ def test_a_resumed_simulation_equals_one_that_never_stopped(tmp_path: Path, cell
 
 
 def test_with_given_times_nothing_differs(tmp_path: Path) -> None:
-    """Where --compute-time says how long an inference takes, an interrupted and resumed run equals a straight one."""
+    """With --compute-time, an interrupted and resumed run has the records and bound of an uninterrupted one."""
     config = replace(CONFIG, compute_time=0.002)
     part, whole = interrupted(tmp_path / "part", 5, config), simulate(tmp_path / "whole", config)
     simulate(part, config, resume=True)
@@ -87,7 +87,7 @@ def test_with_given_times_nothing_differs(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("file", FILES)
 def test_a_torn_or_incomplete_cell_is_done_again(tmp_path: Path, file: str) -> None:
-    """What a crash of the machine tore off is done again, wherever it was missing."""
+    """If the last third of one file is missing, the affected cells are done again, with the same records."""
     config = replace(CONFIG, compute_time=0.002)
     whole = simulate(tmp_path / "run", config)
     before = {name: (whole / name).read_bytes() for name in FILES}
@@ -103,7 +103,7 @@ def test_a_torn_or_incomplete_cell_is_done_again(tmp_path: Path, file: str) -> N
 
 
 def test_a_whole_run_is_left_as_it_is(tmp_path: Path) -> None:
-    """Where nothing is left to do, nothing is written."""
+    """Resuming a complete run changes no file."""
     run = simulate(tmp_path / "run", replace(CONFIG, runs=1))
     before = {path: path.read_bytes() for path in run.iterdir()}
     simulate(run, replace(CONFIG, runs=1), resume=True)
@@ -124,7 +124,7 @@ def test_a_whole_run_is_left_as_it_is(tmp_path: Path) -> None:
     ],
 )
 def test_another_config_is_refused(tmp_path: Path, config: Config, sentence: str) -> None:
-    """The first difference is named, and nothing is touched."""
+    """Resuming with another config is a UsageError that names the difference, and no file is changed."""
     part = interrupted(tmp_path / "part", 1)
     before = {path: path.read_bytes() for path in part.iterdir()}
     with pytest.raises(UsageError, match=sentence):
@@ -140,7 +140,7 @@ def edit(directory: Path, change: Callable[[dict[str, Any]], Any]) -> None:
 
 
 def test_what_cannot_be_resumed_is_refused(tmp_path: Path) -> None:
-    """A run of the other verb, of an older version, or a directory of something else."""
+    """A run of another verb, allotment or older version is not resumed, nor is a directory without a run."""
     part = interrupted(tmp_path / "part", 1)
     with pytest.raises(UsageError, match="begun with simulate: it cannot be resumed with run"):
         experiment.run(CONFIG, part, Progress(), resume=True)
@@ -157,8 +157,10 @@ def test_what_cannot_be_resumed_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("cells", [1, 6])
 def test_what_another_program_began_is_not_gone_on_with(tmp_path: Path, cells: int) -> None:
-    """Records of a program whose code was changed since are refused, even if they are all there: nobody could tell
-    which of two programs a figure is of."""
+    """A run is not resumed, even a complete one, if the program's source has changed since it was begun.
+
+    Otherwise nobody could tell which of the two versions a figure is from.
+    """
     part = interrupted(tmp_path / "part", cells) if cells == 1 else simulate(tmp_path / "part", CONFIG)
     edit(part, lambda header: header["environment"].update(sources="0123456789abcdef"))
     before = {path: path.read_bytes() for path in part.iterdir()}
@@ -168,7 +170,7 @@ def test_what_another_program_began_is_not_gone_on_with(tmp_path: Path, cells: i
 
 
 def test_what_was_changed_is_not_resumed(tmp_path: Path) -> None:
-    """A record or a setting that somebody changed would be sealed as if it had been measured."""
+    """A run with a changed record is not resumed, since the record would be sealed as if it had been measured."""
     part = interrupted(tmp_path / "part", 2)
     path = part / "requests.csv"
     path.write_text(path.read_text().replace(",own,", ",hedge,", 1))
@@ -177,7 +179,7 @@ def test_what_was_changed_is_not_resumed(tmp_path: Path) -> None:
 
 
 def test_two_processes_never_write_to_one_run(tmp_path: Path) -> None:
-    """A run that is being written is not resumed by somebody else."""
+    """A run that is still open for writing cannot be resumed, and can be once it is closed."""
     part = interrupted(tmp_path / "part", 1)
     writer = RunWriter(part, load(part).header, frozenset())
     with pytest.raises(OutputError, match="another process is writing to"):
@@ -188,7 +190,7 @@ def test_two_processes_never_write_to_one_run(tmp_path: Path) -> None:
 
 
 def test_what_has_changed_meanwhile_is_said(tmp_path: Path) -> None:
-    """Another machine, another version and another model file are named in the report; nothing else is a warning."""
+    """If CPU, Python or a model file has changed before a resume, one warning names them; the run is valid."""
     part = interrupted(tmp_path / "part", 2)
 
     def move(header: dict[str, Any]) -> None:
@@ -207,7 +209,7 @@ def test_what_has_changed_meanwhile_is_said(tmp_path: Path) -> None:
 
 
 def test_a_cell_that_lost_a_worker_is_done_again(tmp_path: Path) -> None:
-    """After a resume the loss is history: it is told, but no reason against the figures any more."""
+    """A cell that lost a worker is repeated on resume; then the run is valid, and a warning tells of the loss."""
     part = simulate(tmp_path / "run", replace(CONFIG, runs=1))
     lines = (part / "cells.csv").read_text().splitlines()
     (part / "cells.csv").write_text("\n".join([*lines[:-1], lines[-1] + "worker 1 was killed", ""]))
@@ -221,7 +223,7 @@ def test_a_cell_that_lost_a_worker_is_done_again(tmp_path: Path) -> None:
 
 
 def test_a_changed_trace_is_noticed(tmp_path: Path) -> None:
-    """What was begun with one trace does not go on with another of the same name."""
+    """A run is not resumed if its trace file has changed, and is once the file is as before."""
     trace = tmp_path / "trace.txt"
     trace.write_text("0.01\n0.02\n0.03\n")
     config = replace(CONFIG, stragglers="trace", trace=trace)
@@ -235,7 +237,7 @@ def test_a_changed_trace_is_noticed(tmp_path: Path) -> None:
 
 
 def test_disturbances_of_a_cell_that_is_done_again_are_forgotten(tmp_path: Path) -> None:
-    """Of a resumed run the record of what disturbed its workers has each complete cell once."""
+    """A resume keeps the recorded disturbances of complete cells only."""
     part = interrupted(tmp_path / "part", 2)
     kept = load(part).cells
     done = (kept.texts["scheme"][int(kept["scheme"][0])], int(kept["run"][0]))

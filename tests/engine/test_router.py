@@ -1,4 +1,4 @@
-"""The router against a plain search, and the queues it keeps."""
+"""The router, compared with a plain search, and its queues."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from collagebench.schemes.protocol import Request, Task
 
 
 def job(worker: int) -> Job:
-    """A job on a worker."""
+    """Return a job on a worker."""
     return Job(Task(0, "single", (Request(0, 0, 0.0),), 0), worker, 0.0, 0.0, 0.0)
 
 
@@ -22,7 +22,7 @@ def job(worker: int) -> Job:
     st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.booleans(), st.integers(0, 7)), max_size=60),
 )
 def test_pick_is_the_least_loaded_worker_outside_avoid(workers: int, steps: list[tuple[float, bool, int]]) -> None:
-    """Whatever was put and taken before, the picked worker has no more in hand than any other that may be picked."""
+    """The picked worker has the fewest jobs of those outside `avoid`, whatever was put and taken before."""
     router = Router({"single": range(workers)})
     in_hand: list[Job] = []
     for tie, take, which in steps:
@@ -47,7 +47,7 @@ def test_pick_is_the_least_loaded_worker_outside_avoid(workers: int, steps: list
 
 
 def test_a_lost_reply_keeps_its_worker_loaded_until_it_is_given_up() -> None:
-    """A worker whose reply was lost serves its next job, and looks as loaded as if it had not, until that is known."""
+    """A worker whose reply was lost serves its next job, but counts as loaded until the lost job is given up."""
     router = Router({"single": range(2)})
     lost, behind = job(0), job(0)
     router.put(lost)
@@ -66,7 +66,7 @@ def test_a_lost_reply_keeps_its_worker_loaded_until_it_is_given_up() -> None:
 
 
 def test_a_worker_that_comes_back_has_nothing_in_hand() -> None:
-    """What a worker owed before it was lost is not counted when it serves again, nor when that is given up."""
+    """A worker that comes back has no jobs, and giving up one from before its loss changes nothing."""
     router = Router({"single": range(1)})
     lost = job(0)
     router.put(lost)
@@ -79,7 +79,7 @@ def test_a_worker_that_comes_back_has_nothing_in_hand() -> None:
 
 
 def loaded(workers: int, busy: set[int], others_first: bool = False) -> Router:
-    """A router of which the workers `busy` have a task in hand; `others_first`: the others had one before."""
+    """Return a router whose workers `busy` have a job each; `others_first`: the others had one before."""
     router = Router({"single": range(workers)})
     if others_first:
         for worker in set(range(workers)) - busy:
@@ -93,7 +93,7 @@ def loaded(workers: int, busy: set[int], others_first: bool = False) -> Router:
 
 @pytest.mark.parametrize(("workers", "idle"), [(4, 4), (10, 3), (10, 1), (200, 60), (200, 3)])
 def test_each_of_the_equals_is_as_likely(workers: int, idle: int) -> None:
-    """Over many numbers each least loaded worker outside `avoid` is picked as often, be they many or few of all."""
+    """Each of the least loaded workers outside `avoid` is picked equally often, whether they are many or few."""
     random = np.random.default_rng(7)
     free = sorted(int(worker) for worker in random.permutation(workers)[:idle])
     router = loaded(workers, set(range(workers)) - set(free))
@@ -107,7 +107,7 @@ def test_each_of_the_equals_is_as_likely(workers: int, idle: int) -> None:
 
 @given(st.integers(2, 40), st.data())
 def test_which_of_the_equals_is_picked_does_not_hang_on_what_was_before(workers: int, data: st.DataObject) -> None:
-    """Two fleets with the same workers idle pick the same one, whatever order they became so in."""
+    """Two fleets with the same idle workers pick the same worker, in whatever order the workers became idle."""
     busy = data.draw(st.sets(st.integers(0, workers - 1), max_size=workers - 1))
     ties = data.draw(st.lists(st.floats(0, 1, exclude_max=True), min_size=20, max_size=20))
     one, other = loaded(workers, busy), loaded(workers, busy, others_first=True)
@@ -116,7 +116,7 @@ def test_which_of_the_equals_is_picked_does_not_hang_on_what_was_before(workers:
 
 @given(st.integers(2, 40), st.integers(0, 2**16))
 def test_one_busy_worker_more_changes_only_what_it_would_have_got(workers: int, seed: int) -> None:
-    """Where one fleet has one worker less idle than another, all tasks but that worker's go to the same workers."""
+    """If one more worker is busy, only the tasks that it would have got go to other workers."""
     random = np.random.default_rng(seed)
     order = [int(worker) for worker in random.permutation(workers)]
     busy, more = set(order[1 : random.integers(1, workers)]), order[0]
@@ -127,7 +127,7 @@ def test_one_busy_worker_more_changes_only_what_it_would_have_got(workers: int, 
 
 
 def test_a_worker_serves_in_the_order_of_coming() -> None:
-    """The first job in a worker's hand is in service; when it is taken the next one is."""
+    """A worker's first job is in service; when it is taken, the next one is."""
     router = Router({"single": [7]})
     jobs = [job(7) for _ in range(3)]
     assert [router.put(j) for j in jobs] == [True, False, False]
@@ -139,7 +139,7 @@ def test_a_worker_serves_in_the_order_of_coming() -> None:
 
 
 def test_a_lost_worker_is_picked_no_more_and_hands_over_its_jobs() -> None:
-    """Losing a worker returns what it had in hand, and neither its role nor its queue knows it afterwards."""
+    """Losing a worker returns its jobs, and the worker is not picked any more."""
     router = Router({"single": [0, 1]})
     held = job(0)
     router.put(held)

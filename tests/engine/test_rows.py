@@ -1,4 +1,4 @@
-"""A reply's outputs become one row of scores for each request, whatever kind of model gave them."""
+"""Outputs of any kind of model become one row of scores for each request."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ CLASSES = len(GRID.classes)
 
 
 def test_batches_and_grids_are_rows_as_they_are() -> None:
-    """A batch of a single is its rows, and so are the cells of a collage."""
+    """The outputs of a single's batch and of a collage's cells are their rows, unchanged."""
     outputs = np.arange(4 * CLASSES, dtype=np.float32).reshape(4, CLASSES)
     assert np.array_equal(rows(outputs, zoo.find(MODELS, "single", dataset="shapes")), outputs)
     assert np.array_equal(rows(outputs[np.newaxis], GRID), outputs)
 
 
 def test_boxes_are_decoded_and_a_cell_without_one_is_missing() -> None:
-    """Of two boxes one is sure: the scheme hears that the other requests of the collage have no answer."""
+    """If one of two boxes is sure, its cell has that class, and the collage's other requests have no answer."""
     model = replace(GRID, head="detection", boxes=2)
     height, width, _ = model.input
     outputs = np.full((1, 2, 5 + CLASSES), -9.0, np.float32)
@@ -43,7 +43,7 @@ def test_boxes_are_decoded_and_a_cell_without_one_is_missing() -> None:
 
 
 def test_a_model_whose_output_is_not_what_its_manifest_says_is_refused() -> None:
-    """A grid that is called a detection head, or the other way round, is found out when it is opened."""
+    """A grid model that its manifest calls a detection head is refused when it is opened."""
     session(GRID)
     with pytest.raises(ModelError, match="where its manifest says"):
         session(replace(GRID, head="detection", boxes=432))

@@ -1,4 +1,4 @@
-"""The simulated engine: closed forms, known courses, and ends that always come."""
+"""The simulated engine: closed forms, known courses of events, and that every run ends."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from collagebench.schemes import SCHEMES
 
 
 def test_a_queue_of_one_worker_is_served_in_turn() -> None:
-    """Three requests at one worker of one second each wait 0, 0.5 and 1 second before their service."""
+    """Three requests of 1 s each, 0.5 s apart at one worker, wait 0, 0.5 and 1 s before their service."""
     ledger = simulate("none", {}, 1, [0.0, 0.5, 1.0], lambda worker, request, attempt, at: 1.0)
     assert list(ledger.latency.values()) == pytest.approx([1.0, 1.5, 2.0])
     assert [job.queue for job in ledger.jobs.values()] == pytest.approx([0.0, 0.5, 1.0])
 
 
 def test_nobody_hears_of_a_lost_reply_before_its_deadline() -> None:
-    """A worker whose reply was lost is taken to be busy, so others are sent elsewhere, until its deadline."""
+    """A worker whose reply was lost counts as busy until the deadline, so requests go to the other worker."""
     arrivals = [0.0, *(2.0 + second for second in range(8)), 10.5, 11.5]
     ledger = simulate(
         "none", {}, 2, arrivals, lambda worker, request, attempt, at: math.inf if request == 0 else 0.5, deadline=10.0
@@ -50,7 +50,7 @@ def test_a_collage_waits_for_a_worker_that_is_only_thought_busy() -> None:
 
 
 def test_a_cancelled_task_in_service_runs_on_and_is_wasted() -> None:
-    """The slow replica keeps its worker until its own end: the second request queues behind it."""
+    """A losing replica in service is not interrupted: its service takes its whole 10 s."""
 
     def draw(worker: int, request: int, attempt: int, at: float) -> float:
         return 10.0 if (request, attempt) == (0, 1) else 1.0
@@ -63,7 +63,7 @@ def test_a_cancelled_task_in_service_runs_on_and_is_wasted() -> None:
 
 
 def test_a_cancelled_task_that_queues_is_never_served() -> None:
-    """The loser behind another task is taken back: its worker is free for the next request on time."""
+    """A losing copy that still queues behind another task is cancelled, and has no service."""
 
     def draw(worker: int, request: int, attempt: int, at: float) -> float:
         return 5.0 if request == 0 else 1.0
@@ -75,7 +75,7 @@ def test_a_cancelled_task_that_queues_is_never_served() -> None:
 
 
 def test_a_task_past_its_deadline_fails_and_still_keeps_its_worker() -> None:
-    """A deadline ends the request, not the service: the next task begins when the late one is really done."""
+    """A deadline ends the request but not its service: the next task begins when the late one has ended."""
 
     def draw(worker: int, request: int, attempt: int, at: float) -> float:
         return 3.0 if request == 0 else 0.5
@@ -86,7 +86,7 @@ def test_a_task_past_its_deadline_fails_and_still_keeps_its_worker() -> None:
 
 
 def test_replication_with_one_replica_is_none_reply_for_reply() -> None:
-    """Replication with r = 1 gives every request the very latency that no redundancy gives it."""
+    """Replication with one replica gives every request exactly the latency that it has without redundancy."""
     rng = np.random.default_rng(1)
     arrivals = np.cumsum(rng.exponential(0.3, 500)).tolist()
     service = rng.exponential(1.0, (4, 500))
@@ -155,7 +155,7 @@ VARIANTS: list[tuple[str, dict[str, object]]] = [
 
 
 def test_the_variants_are_of_every_scheme() -> None:
-    """No scheme is left out of the courses below."""
+    """The variants include every scheme."""
     assert {name for name, _ in VARIANTS} == set(SCHEMES)
 
 
@@ -178,8 +178,8 @@ def test_a_simulated_run_ends_with_every_request_settled(
 ) -> None:
     """Whatever is slow, late or lost, even the whole fleet: the run ends, each request is answered once or failed.
 
-    No task begins when the last of its requests is answered (nor is one sent, as `simulate` asserts), a worker serves
-    one task at a time, and the work adds up: what workers executed is what their tasks report, each by its fate.
+    No task begins after all its requests are answered (nor is one sent, as `simulate` asserts), a worker serves one
+    task at a time, and an answer comes from served tasks, at least one of which its request was in.
     """
     arrivals = np.cumsum(gaps).tolist()
 
@@ -212,9 +212,9 @@ def test_a_simulated_run_ends_with_every_request_settled(
 def test_a_tied_pair_never_runs_twice_when_messages_are_instant(
     workers: int, gaps: list[float], services: list[float]
 ) -> None:
-    """Of the tasks of each request exactly one is served, used, and the only one that was not taken back in its queue.
+    """Of the two tasks of each request exactly one is served, and the other is cancelled in its queue.
 
-    The arrivals and services drawn here often fall on the same instant.
+    Arrivals and ends of services often coincide here.
     """
 
     def draw(worker: int, request: int, attempt: int, at: float) -> float:
@@ -227,9 +227,9 @@ def test_a_tied_pair_never_runs_twice_when_messages_are_instant(
 
 
 def test_a_tied_request_takes_the_queue_that_is_done_first() -> None:
-    """Two workers, busy for 5 s and 1 s with a task each: the third request is begun after 1 s wherever it went first.
+    """With two workers busy for 5 s and 1 s, a tied request begins as soon as the first of them is free.
 
-    The router cannot tell the two queues apart, so without ties one of them is chosen blindly.
+    The router sees one task at each, so a request that is not tied might wait for the slower one.
     """
 
     def draw(worker: int, request: int, attempt: int, at: float) -> float:
@@ -250,7 +250,7 @@ def test_a_tied_request_takes_the_queue_that_is_done_first() -> None:
     ],
 )
 def test_a_delay_that_ends_with_the_service_sends_nothing(scheme: str, options: dict[str, object]) -> None:
-    """Where every service takes as long, a percentile of the latencies is that long, however times are rounded."""
+    """If all services take equally long, a delay of that length sends no copy, despite rounding errors."""
     arrivals = [0.37 * number / 3 + 1e-3 * (number % 7) for number in range(300)]
     ledger = simulate(scheme, options, 2, arrivals, lambda *_: 0.1)
     assert len(set(ledger.latency.values())) > 1, "no rounding"
@@ -258,7 +258,7 @@ def test_a_delay_that_ends_with_the_service_sends_nothing(scheme: str, options: 
 
 
 def test_what_ends_when_a_request_arrives_comes_first() -> None:
-    """A worker that is back at that moment serves it, and a copy whose delay is over takes the idle worker."""
+    """At equal times, a worker's return and a copy that is due come before a request's arrival."""
     back = simulate("none", {}, 1, [3.0], lambda *_: 0.1, crashes=[(1.0, 3.0, 0)])
     assert back.latency == {0: pytest.approx(0.1)}
 
@@ -269,7 +269,7 @@ def test_what_ends_when_a_request_arrives_comes_first() -> None:
 
 
 def test_a_straggler_is_saved_by_an_idle_worker() -> None:
-    """Where a worker is idle, `hedge-idle` copies at once: a request is as fast as the faster of its two tasks."""
+    """`hedge-idle` copies a request to an idle worker at once, or after its delay, and the faster task answers."""
 
     def draw(worker: int, request: int, attempt: int, at: float) -> float:
         return 9.0 if attempt == 0 else 1.0
@@ -288,7 +288,7 @@ def test_a_straggler_is_saved_by_an_idle_worker() -> None:
 def test_a_copy_into_idle_time_never_queues(
     delay: float, workers: int, gaps: list[float], services: list[float]
 ) -> None:
-    """Whatever the load, a copy is served from the moment it is sent: it takes no place in any queue."""
+    """A copy of `hedge-idle` never waits in a queue; if the queue is central, no task waits at a worker."""
 
     def draw(worker: int, request: int, attempt: int, at: float) -> float:
         return services[(worker * 7 + request * 3 + attempt) % len(services)]
@@ -301,9 +301,7 @@ def test_a_copy_into_idle_time_never_queues(
 
 
 def test_what_waits_for_workers_that_never_come_back_is_refused_and_served_by_those_that_do() -> None:
-    """Before one queue, as where each worker has its own, no request is left over when all workers are gone; one that
-    comes back takes what waits.
-    """
+    """In a central queue, waiting requests are refused if all workers are lost, and served if one comes back."""
     gone = simulate("hedge-idle", {}, 2, [0.0, 5.0, 6.0], lambda *_: 1.0, losses={2.0: 0, 3.0: 1})
     assert gone.failures == {1: "refused", 2: "refused"}
     crashes = [(2.0, 8.0, 0), (3.0, 9.0, 1)]
@@ -312,7 +310,7 @@ def test_what_waits_for_workers_that_never_come_back_is_refused_and_served_by_th
 
 
 def test_a_default_answer_comes_on_time_and_a_late_reply_is_wasted() -> None:
-    """At its time a late request has its answer, while its task keeps its worker until it is done."""
+    """A late request gets its default answer after the delay, while its task keeps its worker until it is done."""
 
     def draw(worker: int, request: int, attempt: int, at: float) -> float:
         return 3.0 if request == 0 else 1.0
@@ -327,7 +325,7 @@ def test_a_default_answer_comes_on_time_and_a_late_reply_is_wasted() -> None:
 
 
 def test_a_reissued_request_is_not_answered_by_the_task_that_was_given_up() -> None:
-    """The first task would have been done before the second, but it was given up: there is no race."""
+    """A task that was given up does not answer, even if it would end before the one sent in its place."""
 
     def draw(worker: int, request: int, attempt: int, at: float) -> float:
         return 1.5 if attempt == 0 else 2.0

@@ -1,4 +1,4 @@
-"""Counts for somebody who watches: quantiles to 1 %, and workers that serve a straggler."""
+"""Counts for the live view: quantiles to within 1 %, and workers that serve a straggler."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from collagebench.schemes.protocol import Request
 @pytest.mark.parametrize("q", [0.01, 0.5, 0.9, 0.99, 1.0])
 @pytest.mark.parametrize("scale", [1e-3, 0.02, 3.0, 100.0])
 def test_quantiles_are_right_to_one_percent(q: float, scale: float) -> None:
-    """Whatever the scale, a quantile is within 1 % of that of the sample."""
+    """At any scale, a quantile is within 1 % of that of the sample."""
     latencies = scale * np.random.default_rng(1).lognormal(0, 1, 2000)
     tally = Tally()
     for seconds in latencies.tolist():
@@ -26,7 +26,7 @@ def test_quantiles_are_right_to_one_percent(q: float, scale: float) -> None:
 
 
 def test_failures_are_infinitely_slow() -> None:
-    """A quantile that failures reach is infinite, one below is not, and of nothing there is none."""
+    """A quantile among the failures is infinite, one below them is not, and without requests it is None."""
     tally = Tally()
     assert tally.quantile(0.5) is None
     for _ in range(98):
@@ -38,7 +38,7 @@ def test_failures_are_infinitely_slow() -> None:
 
 @pytest.mark.parametrize("seconds", [0.0, 1e-9, 1e6, 1e300])
 def test_any_latency_can_be_counted(seconds: float) -> None:
-    """Answers at once and answers after years fall into the first and the last class."""
+    """Latencies of 0 s and of years are counted too."""
     tally = Tally()
     tally.add("default", seconds)
     assert tally.quantile(0.5) is not None
@@ -56,7 +56,7 @@ class Heard:
 
 
 def test_everything_is_passed_on_and_the_warm_up_not_counted() -> None:
-    """The listener behind hears every call; requests of the warm-up are in no count."""
+    """Every call is passed on to the listener, and requests of the warm-up are not counted."""
     heard, tally = Heard(), Tally()
     watched = Watched(heard, tally, warmup=1, slow_above=0.1)
     quick, slow = (SimpleNamespace(worker=worker, expected=seconds) for worker, seconds in ((4, 0.1), (3, 0.2)))

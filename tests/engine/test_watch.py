@@ -1,4 +1,4 @@
-"""Watching real workers: every request of every schedule is sent on time and seen once, whatever else happens."""
+"""Watching real workers: schedules, services as they are seen, and lost or disturbed workers."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def watched(schedules: list[np.ndarray], logs: Path, report=nothing, disturbance
 
 @pytest.mark.processes
 def test_every_request_is_seen_once_and_in_order(tmp_path: Path) -> None:
-    """Each worker has as many services as its schedule had requests, none sent before its time, all times sensible."""
+    """Each worker has one service per request of its schedule, in order, none sent early, with plausible times."""
     schedules = [np.arange(30) * 0.02, np.arange(0), 0.005 + np.arange(50) * 0.01]
     told: list[tuple[int, int]] = []
     found = watched(schedules, tmp_path, lambda done, total, line: told.append((done, total)))
@@ -55,7 +55,7 @@ def test_every_request_is_seen_once_and_in_order(tmp_path: Path) -> None:
 
 
 def test_a_delay_on_the_way_counts_as_slowness_and_the_ordinary_way_does_not() -> None:
-    """Ways of 1, 2 and 7 ms are 0, 0 and 5 ms more than usual; what a request queued is none of that."""
+    """Transport above the median counts as service: 0, 0 and 5 ms of 1, 2 and 7 ms; time in the queue does not."""
     machine = Machine([Seen(0.2, 0.1, 0.020, 0.127), Seen(0.0, 0.0, 0.030, 0.031), Seen(0.1, 0.0, 0.020, 0.022)])
     _, queue, service, _ = machine.in_order()
     assert queue.tolist() == [0.0, 0.0, 0.1]
@@ -64,7 +64,7 @@ def test_a_delay_on_the_way_counts_as_slowness_and_the_ordinary_way_does_not() -
 
 
 def test_one_stall_is_one_slow_service() -> None:
-    """Of the requests that wait for a worker which stands still for 2 s, the first is slow, and the others are not."""
+    """If a worker stalls for 2 s, only the first of the requests that wait for it has a slow service."""
     sent = np.arange(40) * 0.1
     free, seen = 0.0, []
     for at in sent.tolist():
@@ -85,10 +85,10 @@ def test_one_stall_is_one_slow_service() -> None:
     )
 )
 def test_no_worker_is_late_for_longer_than_it_was_watched(steps: list[tuple[float, float, float]]) -> None:
-    """Whatever holds up its answers: services are no shorter than the worker says, and what is added fits the watch."""
+    """However answers are delayed, services only get longer, in all by no more than the time of the watch."""
     at = free = out = 0.0
     seen = []
-    for pause, service, held_up in steps:  # an answer that is held up holds up those behind it
+    for pause, service, held_up in steps:  # a delayed answer delays those behind it
         at += pause
         begin = max(at, free)
         free = begin + service
@@ -102,7 +102,7 @@ def test_no_worker_is_late_for_longer_than_it_was_watched(steps: list[tuple[floa
 
 @pytest.mark.processes
 def test_a_lost_worker_does_not_hold_up_the_others(tmp_path: Path) -> None:
-    """When one worker is killed in mid-watch, its rest is given up and the others are watched to the end."""
+    """If one worker is killed during a watch, its other requests are given up, and the rest is watched to the end."""
     schedules = [np.arange(40) * 0.02, np.arange(40) * 0.02]
     killed = []
 
@@ -120,7 +120,7 @@ def test_a_lost_worker_does_not_hold_up_the_others(tmp_path: Path) -> None:
 
 @pytest.mark.processes
 def test_a_fleet_that_is_lost_altogether_ends_the_watch(tmp_path: Path) -> None:
-    """What was seen until then is there, and why each worker is gone."""
+    """If all workers are lost, the watch ends with the services seen until then, and why each was lost."""
 
     def kill_all(done: int, total: int, line: str) -> None:
         if done:
@@ -135,7 +135,7 @@ def test_a_fleet_that_is_lost_altogether_ends_the_watch(tmp_path: Path) -> None:
 
 @pytest.mark.processes
 def test_an_interruption_keeps_what_was_seen(tmp_path: Path) -> None:
-    """A cancelled watch leaves the services that it has seen, and how long it went on."""
+    """A cancelled watch keeps the services that it has seen and its duration."""
     found = Watch([Machine(), Machine()])
 
     async def interrupted() -> None:
@@ -155,7 +155,7 @@ def test_an_interruption_keeps_what_was_seen(tmp_path: Path) -> None:
 
 @pytest.mark.processes
 def test_a_stopped_worker_is_seen_to_answer_late(tmp_path: Path) -> None:
-    """A worker that is stopped again and again answers later than one that is not; what was done is kept."""
+    """A worker that is stopped repeatedly answers later than one that is not, and the stops are recorded."""
     times = np.arange(100) * 0.02
     disturbance = Disturbance("stop", (1,), stop_every=0.1, stop_for=0.1)
     found = watched([times, times], tmp_path, nothing, disturbance)
@@ -166,7 +166,7 @@ def test_a_stopped_worker_is_seen_to_answer_late(tmp_path: Path) -> None:
 
 
 def test_schedules_have_the_rate_and_are_out_of_step() -> None:
-    """Each worker's requests come at its rate until the end of the duration, at moments of its own."""
+    """Each worker's schedule has the given rate and duration and its own times, always the same ones."""
     for kind in ("poisson", "constant"):
         asked = Recording(arrivals=kind, duration=100.0)
         first, second = (_schedule(asked, 20.0, worker) for worker in (0, 1))
@@ -177,7 +177,7 @@ def test_schedules_have_the_rate_and_are_out_of_step() -> None:
 
 
 def test_the_default_rate_keeps_the_machine_idle_enough() -> None:
-    """It takes less of the cores the longer the inference and the more the workers, and no small model is flooded."""
+    """The default rate falls with the inference time and the workers, so that the cores are never too busy."""
     assert _default_rate(0.1, 10) < _default_rate(0.01, 10)
     assert _default_rate(0.1, 20) == pytest.approx(_default_rate(0.1, 10) / 2, rel=0.01)
     assert _default_rate(1e-9, 1) * OVERHEAD <= BUSY * 1.01
@@ -186,6 +186,6 @@ def test_the_default_rate_keeps_the_machine_idle_enough() -> None:
 
 
 def test_a_flood_is_refused() -> None:
-    """More requests than memory holds are refused before anything is started."""
+    """A schedule of more requests than memory could hold is a UsageError."""
     with pytest.raises(UsageError, match="lower --rate or --duration"):
         _schedule(Recording(duration=1e5), 1e5, 0)
