@@ -1,4 +1,4 @@
-"""Addresses of servers: what is one, what is refused and why, and what a model is called there."""
+"""Addresses of servers: which are valid, why others are refused, and the names of models there."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from collagebench.errors import UsageError
     ],
 )
 def test_what_an_address_says(text: str, target: str, secure: bool, path: str) -> None:
-    """Host, port, TLS or not, and a model's name."""
+    """An address gives host and port, whether TLS is used, and a model's name."""
     found = address(text)
     assert (found.target, found.secure, found.path) == (target, secure, path)
     assert str(found) == f"{'grpcs' if secure else 'grpc'}://{target}"
@@ -46,20 +46,20 @@ def test_what_an_address_says(text: str, target: str, secure: bool, path: str) -
     ],
 )
 def test_what_is_no_address(text: str, why: str) -> None:
-    """Is refused in a sentence that names it and says why."""
+    """An invalid address is a UsageError that names --endpoint and says why."""
     with pytest.raises(UsageError, match=f"(?s)--endpoint.*{why.replace('?', '[?]').replace('{', '[{]')}"):
         address(text)
 
 
 def test_a_password_in_an_address_is_refused_and_not_repeated() -> None:
-    """It would end up in records and process lists."""
+    """An address with a password is refused without repeating it, since it would be in records and process lists."""
     with pytest.raises(UsageError, match="--token-file") as caught:
         address("grpcs://me:hunter2@host:1/x")
     assert "hunter2" not in str(caught.value)
 
 
 def test_what_models_are_called() -> None:
-    """The path is the single's name, or a pattern for all; without one the manifest's names are meant."""
+    """The path is the single's name, or a pattern for all models; without one, the manifest's names are used."""
     plain, named, by_role, by_name = (
         address(f"grpc://h:1{path}") for path in ("", "/resnet", "/photos-{role}", "/{model}-v2")
     )
@@ -74,12 +74,12 @@ def test_what_models_are_called() -> None:
     [("localhost", True), ("127.0.0.9", True), ("[::1]", True), ("localhost.example.org", False), ("10.0.0.1", False)],
 )
 def test_what_stays_on_this_machine(host: str, stays: bool) -> None:
-    """Only the loopback interface does."""
+    """Only addresses of the loopback interface count as this machine."""
     assert address(f"grpc://{host}:1").is_loopback is stays
 
 
 def test_every_server_needs_a_worker() -> None:
-    """And there must be one."""
+    """There must be at least one server, and a worker for each server."""
     check_endpoints(["grpc://a:1", "grpc://a:1"], 2)
     with pytest.raises(UsageError, match="needs servers"):
         check_endpoints([], 10)

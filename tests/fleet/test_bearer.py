@@ -1,4 +1,4 @@
-"""The token: where it may come from, what is none, and that nothing shows it."""
+"""The token: where it may come from, which contents are refused, and that nothing shows it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SECRET = "tok-77c1e0"
 
 
 def test_it_comes_from_a_file_or_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The file wins; the environment is emptied of it either way, so that no child inherits it."""
+    """The file wins over the variable, which is removed in any case, so that no child inherits it."""
     file = tmp_path / "token"
     file.write_text(f" {SECRET}\n")
     for chosen, expected in ((file, SECRET), (None, "tok-other")):
@@ -43,7 +43,7 @@ def test_it_comes_from_a_file_or_the_environment(tmp_path: Path, monkeypatch: py
     ],
 )
 def test_what_is_no_token(content: bytes | None, why: str, tmp_path: Path) -> None:
-    """Is refused in a sentence that names the file and shows nothing of what is in it."""
+    """A file without a valid token is a UsageError that names the file and shows none of its contents."""
     file = tmp_path / "token"
     if content is not None:
         file.write_bytes(content)
@@ -54,7 +54,7 @@ def test_what_is_no_token(content: bytes | None, why: str, tmp_path: Path) -> No
 
 
 def test_it_does_not_show_itself() -> None:
-    """Neither where it is printed or logged, nor in what a server quotes of it."""
+    """A token does not show when it is printed, and is hidden in what a server quotes."""
     token = Token(SECRET)
     assert SECRET not in f"{token} {token!r} {[token]}"
     assert token.hidden_in(f"Bearer {SECRET}: no such user") == "Bearer …: no such user"
@@ -62,7 +62,7 @@ def test_it_does_not_show_itself() -> None:
 
 
 def test_no_config_holds_it(tmp_path: Path) -> None:
-    """So no run directory does; nor may a profile, which somebody else may have written, name a file to be sent."""
+    """No config and so no run directory has the token, and no profile, which others may write, may name its file."""
     assert not [name for name in as_json(Config()) if "token" in name]
     profile = tmp_path / "p.toml"
     for key in ("token-file", "token_file"):

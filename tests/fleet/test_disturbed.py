@@ -1,4 +1,4 @@
-"""The local fleet as its client disturbs it: what it is told, and what becomes of its calls when a worker crashes."""
+"""The local fleet when its client disturbs it: what the client hears, and how calls end if a worker crashes."""
 
 from __future__ import annotations
 
@@ -29,25 +29,25 @@ PIXELS = np.arange(48, dtype=np.uint8).reshape(1, 4, 4, 3)
 
 @pytest.fixture(autouse=True)
 def temporary(temporary: Path) -> Iterator[Path]:
-    """Return the temporary directory of a test, and see that nothing of any kind is left after it."""
+    """Return the temporary directory of a test, and check that no process, file or control group is left."""
     yield temporary
     nothing_left(temporary)
 
 
 class Heard:
-    """What the fleet has told."""
+    """What the fleet has reported."""
 
     def __init__(self) -> None:
         self.told: list[tuple[Any, ...]] = []
         self._news = asyncio.Event()
 
     def tell(self, *what: Any) -> None:
-        """Take it."""
+        """Record a report."""
         self.told.append(what)
         self._news.set()
 
     async def until(self, *what: Any) -> None:
-        """Return when this has been told."""
+        """Return once this has been reported."""
         while what not in self.told:
             self._news.clear()
             await asyncio.wait_for(self._news.wait(), PATIENCE)
@@ -56,7 +56,7 @@ class Heard:
 def with_fleet(
     body: Callable[[Fleet, Heard], Awaitable[None]], logs: Path, workers: int = 2, compute: Any = "emulated"
 ) -> list[tuple[Any, ...]]:
-    """Run `body` with a fleet and return what that told."""
+    """Run `body` with a fleet and return what the fleet reported."""
 
     async def main() -> list[tuple[Any, ...]]:
         heard = Heard()
@@ -82,7 +82,7 @@ def infer(connection: Connection, amount: float = 0.0, timeout: float = 10.0) ->
 
 @pytest.mark.parametrize("kind", list(FAST))
 def test_a_disturbance_is_confirmed_and_so_is_calm(tmp_path: Path, kind: Any) -> None:
-    """Both say what was done to which worker; a worker that is calm again answers, and none is lost."""
+    """`disturb` and `calm` return what was done to which worker; afterwards all workers answer and none is lost."""
     permitted(kind)
 
     async def body(fleet: Fleet, heard: Heard) -> None:
@@ -99,7 +99,7 @@ def test_a_disturbance_is_confirmed_and_so_is_calm(tmp_path: Path, kind: Any) ->
 
 
 def test_a_throttled_worker_uses_no_more_than_its_quota(tmp_path: Path) -> None:
-    """Although it always has something to do; many of its periods end with the quota used up."""
+    """A worker throttled to 10 % of a core uses no more, though always busy, and exhausts the quota in some periods."""
     permitted("throttle")
 
     async def body(fleet: Fleet, heard: Heard) -> None:
@@ -119,7 +119,7 @@ def test_a_throttled_worker_uses_no_more_than_its_quota(tmp_path: Path) -> None:
 
 
 def test_a_disturbance_that_is_refused_is_one_sentence(tmp_path: Path) -> None:
-    """The order after it is carried out."""
+    """A disturbance of a worker that does not exist is a FleetError, and the next order is carried out."""
 
     async def body(fleet: Fleet, heard: Heard) -> None:
         with pytest.raises(FleetError, match="worker 9 cannot be disturbed by corunner: it is not running"):
@@ -130,7 +130,7 @@ def test_a_disturbance_that_is_refused_is_one_sentence(tmp_path: Path) -> None:
 
 
 def test_an_answer_that_nobody_waits_for_is_not_taken_for_the_next(tmp_path: Path) -> None:
-    """A client that gives up waiting for a disturbance and asks for calm is told of calm."""
+    """If the client stops waiting for a disturbance and asks for calm, it gets the result of the calm."""
 
     async def body(fleet: Fleet, heard: Heard) -> None:
         disturbing = asyncio.create_task(fleet.disturb(Disturbance("stop", (0,), **FAST["stop"])))
@@ -144,7 +144,7 @@ def test_an_answer_that_nobody_waits_for_is_not_taken_for_the_next(tmp_path: Pat
 
 
 def test_orders_to_a_forkserver_that_is_gone_are_one_sentence(tmp_path: Path) -> None:
-    """Those that wait for an answer, and those that come later."""
+    """When the forkserver is killed, waiting orders and later ones are FleetErrors that say so."""
 
     async def body(fleet: Fleet, heard: Heard) -> None:
         pid = fleet.connections[0].pid
@@ -162,7 +162,7 @@ def test_orders_to_a_forkserver_that_is_gone_are_one_sentence(tmp_path: Path) ->
 
 
 def test_a_forkserver_that_goes_while_workers_are_disturbed_leaves_nobody_to_calm(tmp_path: Path) -> None:
-    """Whose workers were disturbed is said, and why no more is known of it."""
+    """If the forkserver is killed during a disturbance, `calm` still names the worker and says why no more is known."""
 
     async def body(fleet: Fleet, heard: Heard) -> None:
         await fleet.disturb(Disturbance("stop", (1,)))
@@ -177,7 +177,7 @@ def test_a_forkserver_that_goes_while_workers_are_disturbed_leaves_nobody_to_cal
 
 
 def test_a_worker_that_crashes_comes_back(tmp_path: Path) -> None:
-    """Calls that this cuts short and calls meanwhile fail as crashed; from `on_back` on, calls are answered at once."""
+    """Calls during a crash, running or new, fail as crashed; from `on_back` on, calls are answered."""
 
     async def body(fleet: Fleet, heard: Heard) -> None:
         victim, other = fleet
@@ -204,7 +204,7 @@ def test_a_worker_that_crashes_comes_back(tmp_path: Path) -> None:
 
 
 def test_a_worker_that_does_not_come_back_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """When it should have been back for long it counts as lost, and nobody waits for it any more."""
+    """A crashed worker that is not back in time counts as lost, and is no longer waited for."""
     monkeypatch.setattr("collagebench.fleet.fleet.BACK_WITHIN", -3599.9)
 
     async def body(fleet: Fleet, heard: Heard) -> None:
@@ -212,14 +212,14 @@ def test_a_worker_that_does_not_come_back_is_lost(tmp_path: Path, monkeypatch: p
         assert not fleet.is_whole
         await asyncio.wait_for(fleet.whole(), PATIENCE)
         assert "was not back" in str(fleet.connections[0].lost)
-        await heard.until("crashed", 0)  # which the forkserver may say later than that, where it is slow
+        await heard.until("crashed", 0)  # a slow forkserver may report it later than that
 
     told = with_fleet(body, tmp_path)
     assert sorted(what[:2] for what in told) == [("crashed", 0), ("lost", 0)]
 
 
 def test_a_worker_crashes_again_and_again(tmp_path: Path) -> None:
-    """Twenty times, with calls under way each time: every one is answered or fails as crashed, and none is lost."""
+    """In twenty crashes during calls, each call is answered or fails as crashed, and the worker is never lost."""
 
     async def body(fleet: Fleet, heard: Heard) -> None:
         victim = fleet.connections[0]
@@ -242,7 +242,7 @@ def test_a_worker_crashes_again_and_again(tmp_path: Path) -> None:
 
 
 def test_a_worker_that_cannot_be_started_again_is_lost(tmp_path: Path) -> None:
-    """Its model was removed meanwhile: the sentence is the reason, told once."""
+    """If the model's file was removed before a restart, the worker is lost, reported once, with that reason."""
     path = tmp_path / "sums.onnx"
     path.write_bytes(Path(SUMS.path).read_bytes())
 
@@ -266,7 +266,7 @@ def test_a_worker_that_cannot_be_started_again_is_lost(tmp_path: Path) -> None:
 
 
 def test_a_worker_that_dies_unasked_is_lost_although_others_were_made_to_crash(tmp_path: Path) -> None:
-    """Only an order makes a death a crash."""
+    """A worker killed without an order is lost, not crashed, even one that was made to crash before."""
 
     async def body(fleet: Fleet, heard: Heard) -> None:
         first, second = fleet
@@ -283,7 +283,7 @@ def test_a_worker_that_dies_unasked_is_lost_although_others_were_made_to_crash(t
 
 
 def test_a_client_that_fails_leaves_no_worker_stopped(tmp_path: Path) -> None:
-    """The error goes on, and the workers end in the ordinary way."""
+    """If the client raises while workers are stopped, its exception is passed on and no worker is left."""
 
     async def body(fleet: Fleet, heard: Heard) -> None:
         await fleet.disturb(Disturbance("stop", (0, 1), **FAST["stop"]))

@@ -1,4 +1,4 @@
-"""Slots of servers that are not ours: what they answer, how they queue, what becomes of every kind of bad server."""
+"""Slots of foreign servers: their answers, their queues, and how every kind of bad server is handled."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def certified(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Return certificates of an authority, a server and a client."""
+    """Return the certificates of an authority, a server and a client."""
     return certificates(tmp_path_factory.mktemp("certificates"))
 
 
@@ -68,13 +68,13 @@ def infer(slot: Connection, mode: Any = None, amount: float = 0.0, timeout: floa
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    """Return when a condition holds that the server's threads bring about."""
+    """Return once a condition holds that depends on the server's threads."""
     while not condition():
         await asyncio.sleep(0.001)
 
 
 def test_the_answer_is_the_models_and_times_are_not_known(server: Server) -> None:
-    """A server that reports no times gets none made up for it."""
+    """The outputs are the model's, and times that the server does not report are None."""
 
     async def body(fleet: Fleet) -> None:
         (slot,) = fleet
@@ -87,7 +87,7 @@ def test_the_answer_is_the_models_and_times_are_not_known(server: Server) -> Non
 
 
 def test_models_are_called_by_the_servers_names(server: Server) -> None:
-    """The path names the model, its metadata the input and the output, and FP32 pixels are scaled."""
+    """The path names the model, the metadata name its input and output, and FP32 pixels are scaled."""
     server.models["v1/photos"] = replace(SUMS, image="x", logits="y", datatype="FP32")
 
     async def body(fleet: Fleet) -> None:
@@ -98,7 +98,7 @@ def test_models_are_called_by_the_servers_names(server: Server) -> None:
 
 
 def test_inferences_are_timed_at_every_server_that_serves_the_model() -> None:
-    """Whichever slots of a server hold a model, and whichever is the last, each server that has it is asked."""
+    """Each server that has a model is timed with it, whichever of its slots hold the model."""
     more = replace(MODEL, name="more")
     with serving({"sums": SUMS, "more": SUMS}) as first, serving({"sums": SUMS, "more": SUMS}) as second:
         specs = [WorkerSpec(index, models) for index, models in enumerate([(MODEL,), (MODEL,), (more,), (more,)])]
@@ -117,7 +117,7 @@ def test_inferences_are_timed_at_every_server_that_serves_the_model() -> None:
 
 
 def test_a_slot_has_one_request_on_its_way(server: Server) -> None:
-    """The others wait in the client; a server named twice has two slots and as many requests at once."""
+    """A slot sends one request at a time and the others wait in the client; a server named twice has two slots."""
 
     async def body(fleet: Fleet) -> None:
         before = len(server.inferred)
@@ -133,7 +133,7 @@ def test_a_slot_has_one_request_on_its_way(server: Server) -> None:
 
 
 def test_a_request_that_is_taken_back_while_it_waits_is_never_sent(server: Server) -> None:
-    """And those behind it are, in their order."""
+    """A request cancelled while it waits is never sent; those behind it are, in order."""
 
     async def body(fleet: Fleet) -> None:
         (slot,) = fleet
@@ -150,7 +150,7 @@ def test_a_request_that_is_taken_back_while_it_waits_is_never_sent(server: Serve
 
 @pytest.mark.parametrize(("mode", "amount", "least"), [("floor", 0.05, 0.05), ("add", 0.05, 0.05), ("scale", 3, 0)])
 def test_slowness_is_injected_here(server: Server, mode: str, amount: float, least: float) -> None:
-    """The slot is taken for as long as was asked; the server hears nothing of it."""
+    """Slowness is injected by the client, which keeps the slot for that time; the server gets no parameters."""
 
     async def body(fleet: Fleet) -> None:
         (slot,) = fleet
@@ -164,7 +164,7 @@ def test_slowness_is_injected_here(server: Server, mode: str, amount: float, lea
 
 
 def test_such_workers_are_not_disturbed(server: Server) -> None:
-    """Nothing but requests reaches somebody else's server."""
+    """Workers at a foreign server can be neither disturbed nor crashed."""
 
     async def body(fleet: Fleet) -> None:
         with pytest.raises(FleetError, match="cannot be stopped"):
@@ -178,7 +178,7 @@ def test_such_workers_are_not_disturbed(server: Server) -> None:
 
 @pytest.fixture
 def down() -> Iterator[list[str]]:
-    """Return the addresses of two servers that are down: their ports are taken, so that nobody else listens there."""
+    """Return two addresses at which nothing listens; their ports are held, so that nothing else can."""
     with socket.socket() as first, socket.socket() as second:
         for held in (first, second):
             held.bind(("localhost", 0))
@@ -186,7 +186,7 @@ def down() -> Iterator[list[str]]:
 
 
 def refusal(*urls: str, error: type[CollagebenchError], **asked: Any) -> str:
-    """Return the sentence with which a fleet is refused."""
+    """Return the message with which a fleet is refused, which must be printable and short."""
     with pytest.raises(error) as caught:
         with_fleet(nothing, *urls, **asked)
     text = str(caught.value)
@@ -196,14 +196,14 @@ def refusal(*urls: str, error: type[CollagebenchError], **asked: Any) -> str:
 
 
 def test_a_server_that_is_down(server: Server, down: list[str]) -> None:
-    """Is named at once, and so are the others that are as bad; one that is up is not."""
+    """All servers that are down are named in one error, and those that are up are not."""
     text = refusal(server.url, *down, error=FleetError)
     assert text.startswith(f"{down[0]} cannot be reached: ")
     assert text.endswith(f"; also failing: {down[1]}")
 
 
 def test_a_host_that_is_not_known() -> None:
-    """Is said to be unreachable, without waiting for it."""
+    """A host name that does not resolve is reported as unreachable."""
     assert "grpc://no-such-host.invalid:1 cannot be reached" in refusal(
         "grpc://no-such-host.invalid:1", error=FleetError
     )
@@ -211,20 +211,20 @@ def test_a_host_that_is_not_known() -> None:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Give servers less time to say what they serve."""
+    """Give servers only 0.3 s to say what they serve."""
     monkeypatch.setattr(endpoint, "REACH_WITHIN", 0.3)
 
 
 @pytest.mark.usefixtures("impatient")
 def test_a_server_that_accepts_and_says_nothing() -> None:
-    """Ends the start at its deadline."""
+    """A server that accepts connections but does not answer is refused after the deadline."""
     with socket.create_server(("localhost", 0)) as silent:
         url = f"grpc://localhost:{silent.getsockname()[1]}"
         assert refusal(url, error=FleetError) == f"{url} did not answer within 0.3 s"
 
 
 def test_what_speaks_another_protocol() -> None:
-    """HTTP/1.1, or gRPC without the protocol's service, is told from a server that is down."""
+    """A server of HTTP/1.1 cannot be reached; one of gRPC without the service is said not to speak the protocol."""
     with socket.create_server(("localhost", 0)) as web:
 
         def answer() -> None:
@@ -251,12 +251,12 @@ def test_what_speaks_another_protocol() -> None:
 
 
 def garbage(content: bytes, context: Any) -> bytes:
-    """Answer with what is no message."""
+    """Answer with bytes that are no message."""
     return b"\xff\xff\xff\xff no message"
 
 
 def oversized(content: bytes, context: Any) -> bytes:
-    """Answer with more than any output has."""
+    """Answer with more bytes than are accepted."""
     return bytes(endpoint.MOST_BYTES + 1)
 
 
@@ -283,7 +283,7 @@ def oversized(content: bytes, context: Any) -> bytes:
 def test_a_server_that_talks_nonsense(
     server: Server, call: str, instead: Any, error: type[CollagebenchError], why: str
 ) -> None:
-    """Is refused before the run, in one printable sentence that names it, whatever it sends."""
+    """A server that sends nonsense is refused before the run, in one printable sentence that names it."""
     server.instead[call] = instead
     text = refusal(server.url, error=error)
     assert server.url in text
@@ -291,12 +291,12 @@ def test_a_server_that_talks_nonsense(
 
 
 def test_a_model_that_is_not_there(server: Server) -> None:
-    """Is named as the server would call it."""
+    """A model that the server lacks is named as the server would call it."""
     assert "does not serve model 'absent'" in refusal(f"{server.url}/absent", error=ModelError)
 
 
 def test_another_model_is_refused_by_its_metadata(server: Server) -> None:
-    """Before anything is sent to it."""
+    """A model whose metadata has another input shape is refused before any image is sent."""
     text = refusal(server.url, model=replace(MODEL, input=(8, 8, 3)), error=ModelError)
     assert "takes 'image' of shape [-1, 4, 4, 3]; sums takes [-1, 8, 8, 3]" in text
     assert not server.inferred
@@ -316,7 +316,7 @@ def test_another_model_is_refused_by_its_metadata(server: Server) -> None:
 def test_a_bad_reply_fails_its_request_and_a_missing_one_loses_the_slot(
     server: Server, instead: Any, reason: str, lost: bool
 ) -> None:
-    """A reply that is refused fails that request alone; after a silence or a broken connection there is no other."""
+    """A bad reply fails only its request, as refused; after a missed deadline the slot is lost."""
 
     async def body(fleet: Fleet) -> None:
         (slot,) = fleet
@@ -335,7 +335,7 @@ def test_a_bad_reply_fails_its_request_and_a_missing_one_loses_the_slot(
 
 
 def test_a_server_that_goes(server: Server) -> None:
-    """Loses all its slots, the request under way and those that wait, at once."""
+    """When a server stops, all its slots are lost, with the requests in progress and those that wait."""
 
     async def body(fleet: Fleet) -> None:
         server.go_on.clear()
@@ -349,14 +349,14 @@ def test_a_server_that_goes(server: Server) -> None:
 
 
 def test_a_token_goes_with_every_call() -> None:
-    """A server that wants one is content with the right one."""
+    """A server that requires a token accepts every call with the right one."""
     with serving({"sums": SUMS}, SECRET) as server:
         with_fleet(lambda fleet: infer(*fleet), server.url, token=Token(SECRET))
 
 
 @pytest.mark.parametrize(("token", "why"), [(None, "requires a token"), (Token("other-token"), "rejects the token")])
 def test_a_bad_token_is_refused_and_not_repeated(token: Token | None, why: str) -> None:
-    """Though the server quotes it in its answer."""
+    """A missing or wrong token is refused, without repeating it, although the server quotes it."""
     with serving({"sums": SUMS}, SECRET) as server:
         text = refusal(server.url, token=token, error=FleetError)
     assert why in text
@@ -365,14 +365,14 @@ def test_a_bad_token_is_refused_and_not_repeated(token: Token | None, why: str) 
 
 
 def test_a_token_never_travels_in_the_open() -> None:
-    """To another host it needs TLS; the refusal comes before anything is connected."""
+    """A token for another host without TLS is a UsageError, before anything is connected."""
     text = refusal("grpcs://127.0.0.1:1", "grpc://192.0.2.1:1/x", token=Token(SECRET), error=UsageError)
     assert "the token would travel to grpc://192.0.2.1:1 in the clear, where anybody" in text
     assert SECRET not in text
 
 
 def test_tls(certified: dict[str, Path]) -> None:
-    """A server is trusted if --tls-ca vouches for it, and its name is right."""
+    """A server is trusted only if --tls-ca signed its certificate and the certificate has its host name."""
     key, chain = certified["server-key"].read_bytes(), certified["server"].read_bytes()
     credentials = grpc.ssl_server_credentials([(key, chain)])
     with serving({"sums": SUMS}, SECRET, credentials) as server:
@@ -382,7 +382,7 @@ def test_tls(certified: dict[str, Path]) -> None:
         assert f"--tls-ca has no effect on {server.url}, which is not encrypted" in refused
         for url, ca in (
             (secure, None),  # the system's authorities do not know it
-            (secure, certified["client"]),  # nor does somebody else
+            (secure, certified["client"]),  # nor does another certificate
             (f"grpcs://127.0.0.1:{server.port}", certified["ca"]),  # the certificate is for localhost
             (server.url, None),  # no TLS where the server has it
         ):
@@ -391,13 +391,13 @@ def test_tls(certified: dict[str, Path]) -> None:
 
 
 def test_tls_where_the_server_has_none(server: Server) -> None:
-    """Is refused; nothing is sent in the open instead."""
+    """A grpcs:// address of a server without TLS is refused; nothing is sent unencrypted."""
     assert "cannot be reached" in refusal(f"grpcs://localhost:{server.port}", error=FleetError)
     assert not server.inferred
 
 
 def test_a_server_that_asks_who_calls(certified: dict[str, Path]) -> None:
-    """Is content with --tls-cert and --tls-key, and not without."""
+    """A server that requires client certificates accepts --tls-cert with --tls-key, and nothing without."""
     key, chain = certified["server-key"].read_bytes(), certified["server"].read_bytes()
     credentials = grpc.ssl_server_credentials([(key, chain)], certified["ca"].read_bytes(), True)
     own = {"tls_cert": certified["client"], "tls_key": certified["client-key"]}
@@ -408,7 +408,7 @@ def test_a_server_that_asks_who_calls(certified: dict[str, Path]) -> None:
 
 
 def test_what_is_wrong_with_certificates_is_said_by_name(certified: dict[str, Path], tmp_path: Path) -> None:
-    """gRPC itself would only say that it cannot connect."""
+    """Missing, damaged or mismatched certificates are UsageErrors that say which; gRPC would only fail to connect."""
     broken = tmp_path / "broken.pem"
     broken.write_text("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
     for asked, why in (

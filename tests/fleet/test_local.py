@@ -1,4 +1,4 @@
-"""The local fleet: real worker processes, what they answer, and what becomes of them when somebody dies."""
+"""The local fleet: real worker processes, what they answer, and how they end if a process dies."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ Body = Callable[[list[Connection]], Awaitable[None]]
 
 @pytest.fixture(autouse=True)
 def temporary(temporary: Path) -> Iterator[Path]:
-    """Return the temporary directory of a test, and see that nothing is left in it."""
+    """Return the temporary directory of a test, and check that nothing is left in it."""
     yield temporary
     assert not list(temporary.iterdir())
 
@@ -74,7 +74,7 @@ def with_fleet(body: Body, *arguments: Any, run: Any = asyncio.run, **more: Any)
 
 
 def test_a_real_worker_computes(tmp_path: Path) -> None:
-    """The answer is the model's, with the worker's own account of the time it took."""
+    """The outputs are the model's, and the times are those that the worker measured."""
 
     async def body(connections: list[Connection]) -> None:
         pixels = np.random.default_rng(0).integers(0, 256, (3, 4, 4, 3), np.uint8)
@@ -94,7 +94,7 @@ def test_a_real_worker_computes(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("compute", ["real", "emulated"])
 def test_a_task_is_served_as_long_as_was_asked(tmp_path: Path, compute: str) -> None:
-    """Never shorter, and the client sees it take that long."""
+    """A service is never shorter than was asked for, neither by the worker's clock nor by the client's."""
 
     async def body(connections: list[Connection]) -> None:
         for mode, amount in (("floor", 0.02), ("add", 0.02), ("floor", 0.0)):
@@ -109,9 +109,9 @@ def test_a_task_is_served_as_long_as_was_asked(tmp_path: Path, compute: str) -> 
 
 
 async def in_service(connection: Connection, amount: float) -> asyncio.Task[Any]:
-    """Return a call that the worker serves for `amount` seconds, once it does: a call behind it then gets no answer."""
+    """Start a call of `amount` seconds; return it once it is in service, so that calls behind it get no answer."""
     call = asyncio.create_task(infer(connection, "floor", amount))
-    while True:  # a call that overtakes it is answered
+    while True:  # a second call that comes first is answered
         try:
             await infer(connection, timeout=0.3)
         except TaskError:
@@ -119,7 +119,7 @@ async def in_service(connection: Connection, amount: float) -> asyncio.Task[Any]
 
 
 def test_calls_are_served_one_at_a_time(tmp_path: Path) -> None:
-    """Each waits in the worker for those before it."""
+    """Six calls of 20 ms at once are served one after the other, and queue in the worker."""
 
     async def body(connections: list[Connection]) -> None:
         began = time.perf_counter()
@@ -131,13 +131,13 @@ def test_calls_are_served_one_at_a_time(tmp_path: Path) -> None:
 
 
 def test_a_cancelled_call_that_is_queued_is_never_served(tmp_path: Path) -> None:
-    """The call behind it does not wait for the hour that it asked for."""
+    """A cancelled call that is queued, with a service of an hour, does not hold up the call behind it."""
 
     async def body(connections: list[Connection]) -> None:
         first = await in_service(connections[0], 1.5)
         second = asyncio.create_task(infer(connections[0], "floor", 3600.0))
         await asyncio.sleep(0)
-        await connections[0].ready(10)  # by now it is with the worker
+        await connections[0].ready(10)  # now the worker has it
         second.cancel()
         await asyncio.wait([second])
         assert second.cancelled()
@@ -148,7 +148,7 @@ def test_a_cancelled_call_that_is_queued_is_never_served(tmp_path: Path) -> None
 
 
 def test_a_cancelled_call_that_is_in_service_is_served_to_its_end(tmp_path: Path) -> None:
-    """The next call waits for it."""
+    """A cancelled call that is in service is served to its end, and the next call waits for it."""
 
     async def body(connections: list[Connection]) -> None:
         sent = time.perf_counter()
@@ -162,7 +162,7 @@ def test_a_cancelled_call_that_is_in_service_is_served_to_its_end(tmp_path: Path
 
 
 def test_a_queued_call_past_its_deadline_is_never_served(tmp_path: Path) -> None:
-    """It fails, and the call behind it does not wait for the hour that it asked for."""
+    """A queued call past its deadline fails, and its service of an hour does not hold up the call behind it."""
 
     async def body(connections: list[Connection]) -> None:
         first = await in_service(connections[0], 1.5)
@@ -176,7 +176,7 @@ def test_a_queued_call_past_its_deadline_is_never_served(tmp_path: Path) -> None
 
 
 def test_a_stopped_worker_is_noticed_by_the_deadline_alone(tmp_path: Path) -> None:
-    """It is not lost, and answers again when it goes on."""
+    """A call to a stopped worker fails at its deadline; the worker is not lost, and answers once it continues."""
 
     async def body(connections: list[Connection]) -> None:
         pid = connections[0].pid
@@ -193,7 +193,7 @@ def test_a_stopped_worker_is_noticed_by_the_deadline_alone(tmp_path: Path) -> No
 
 
 def test_a_stopped_worker_whose_socket_is_full_is_noticed_as_well(tmp_path: Path) -> None:
-    """Calls whose bytes find no room on the way, which gRPC waits for without end, are given up all the same."""
+    """Calls that cannot be sent because the socket is full fail at their deadline, though gRPC would wait for ever."""
     large = replace(SUMS, input=(416, 416, 3))
     pixels = np.zeros((1, 416, 416, 3), np.uint8)
 
@@ -212,7 +212,7 @@ def test_a_stopped_worker_whose_socket_is_full_is_noticed_as_well(tmp_path: Path
 
 
 def test_a_task_that_the_worker_cannot_do_is_refused(tmp_path: Path) -> None:
-    """The worker's own sentence is passed on."""
+    """A task for an unknown model is refused with the worker's own message."""
 
     async def body(connections: list[Connection]) -> None:
         with pytest.raises(TaskError, match="there is no model 'other' here; the models are: sums") as caught:
@@ -224,12 +224,12 @@ def test_a_task_that_the_worker_cannot_do_is_refused(tmp_path: Path) -> None:
 
 @pytest.fixture(params=["asyncio", "uvloop"])
 def run(request: pytest.FixtureRequest) -> Any:
-    """Return what runs a coroutine on each of the event loops that a client may use."""
+    """Return the function that runs a coroutine, on each event loop that a client may use."""
     return pytest.importorskip(request.param, reason="uvloop is not available here").run
 
 
 def test_a_killed_worker_is_lost_and_the_others_are_not(tmp_path: Path, run: Any) -> None:
-    """Its calls fail at once, it is reported once with the reason, later calls fail without being sent."""
+    """A killed worker's calls fail at once, later ones too; it is reported lost once, and the other worker answers."""
     lost: list[tuple[int, str]] = []
     heard = asyncio.Event()
 
@@ -259,7 +259,7 @@ def test_a_killed_worker_is_lost_and_the_others_are_not(tmp_path: Path, run: Any
 
 
 def test_a_killed_forkserver_takes_its_workers_with_it(tmp_path: Path, run: Any) -> None:
-    """Every worker is reported lost, once, even one that was lost before, and none lives on."""
+    """If the forkserver is killed, its workers end, and each is reported lost exactly once."""
     lost: list[tuple[int, str]] = []
     first_heard, all_heard = asyncio.Event(), asyncio.Event()
 
@@ -307,7 +307,7 @@ asyncio.run(main())
 
 @pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_when_the_client_dies_so_do_its_workers(tmp_path: Path, sign: signal.Signals) -> None:
-    """However it dies, no worker is left soon after, not even a stopped one, and no directory."""
+    """Whichever signal ends the client, no worker, forkserver or directory is left, not even a stopped worker."""
     client = subprocess.Popen(
         [sys.executable, "-c", CLIENT, str(tmp_path)],
         stdout=subprocess.PIPE,
@@ -325,7 +325,7 @@ def test_when_the_client_dies_so_do_its_workers(tmp_path: Path, sign: signal.Sig
 
 
 def test_an_error_in_the_client_takes_the_workers_down(tmp_path: Path) -> None:
-    """The error goes on; the workers do not."""
+    """An exception in the client is passed on, and the workers are ended."""
     watched: list[Watched] = []
 
     async def body(connections: list[Connection]) -> None:
@@ -338,7 +338,7 @@ def test_an_error_in_the_client_takes_the_workers_down(tmp_path: Path) -> None:
 
 
 def test_a_worker_that_will_not_stop_is_killed(tmp_path: Path) -> None:
-    """A stopped worker delays the end by the drain deadline and no more, and is not reported as lost."""
+    """At the end a stopped worker is killed after the drain deadline, and not reported as lost."""
     watched: list[Watched] = []
 
     async def body(connections: list[Connection]) -> None:
@@ -351,7 +351,7 @@ def test_a_worker_that_will_not_stop_is_killed(tmp_path: Path) -> None:
 
 
 def test_a_forkserver_that_will_not_end_is_killed_with_its_workers(tmp_path: Path) -> None:
-    """Even a stopped one delays the end by little more than the drain deadline."""
+    """At the end a stopped forkserver is killed with its workers after the drain deadline."""
     watched: list[Watched] = []
 
     async def body(connections: list[Connection]) -> None:
@@ -364,7 +364,7 @@ def test_a_forkserver_that_will_not_end_is_killed_with_its_workers(tmp_path: Pat
 
 
 def test_the_terminal_does_not_reach_the_workers(tmp_path: Path) -> None:
-    """They are in another session, so Ctrl-C and a hang-up are the client's business."""
+    """Workers are in the forkserver's own session, so a terminal's Ctrl-C and hang-up reach only the client."""
 
     async def body(connections: list[Connection]) -> None:
         pid = connections[0].pid
@@ -375,13 +375,13 @@ def test_the_terminal_does_not_reach_the_workers(tmp_path: Path) -> None:
 
 
 def test_a_missing_model_is_one_sentence(tmp_path: Path) -> None:
-    """The file is named, and no worker stays behind."""
+    """A model file that does not exist is a ModelError that names it."""
     with pytest.raises(ModelError, match=r"model file /nowhere\.onnx cannot be read \(No such file or directory\)"):
         with_fleet(pytest.fail, tmp_path, 2, model=replace(SUMS, path="/nowhere.onnx"))
 
 
 def test_a_truncated_model_is_one_sentence(tmp_path: Path) -> None:
-    """The file is named."""
+    """A truncated model file is a ModelError that names it."""
     path = tmp_path / "cut.onnx"
     path.write_bytes(Path(SUMS.path).read_bytes()[:100])
     with pytest.raises(ModelError, match=r"cut\.onnx is not a complete ONNX model"):
@@ -389,19 +389,19 @@ def test_a_truncated_model_is_one_sentence(tmp_path: Path) -> None:
 
 
 def test_a_model_of_the_wrong_shape_is_one_sentence(tmp_path: Path) -> None:
-    """Both shapes are named."""
+    """A model that takes images of another shape is a ModelError with both shapes."""
     with pytest.raises(ModelError, match=r"takes images of shape .*4, 4, 3\], not \[batch, 9, 9, 3\]"):
         with_fleet(pytest.fail, tmp_path, 2, model=replace(SUMS, input=(9, 9, 3)))
 
 
 def test_a_model_that_was_replaced_is_one_sentence(tmp_path: Path) -> None:
-    """What was loaded is not what the manifest names."""
+    """A model file whose checksum is not the expected one is a ModelError."""
     with pytest.raises(ModelError, match="the file was replaced or damaged"):
         with_fleet(pytest.fail, tmp_path, 2, model=replace(SUMS, sha256="0" * 64))
 
 
 class Hurried(asyncio.SelectorEventLoop):
-    """A loop on whose clock more time can have passed."""
+    """An event loop whose clock can be set forward."""
 
     passed = 0.0
 
@@ -413,7 +413,7 @@ HOUR = 3600.0
 
 
 def an_hour_passes(pipe: Path, workers: int, begun: Callable[[int], None] = lambda pipe: None, **more: Any) -> None:
-    """Start a fleet whose model is a pipe; an hour passes once a worker reads it and `begun` is over."""
+    """Start a fleet whose model is a pipe; once a worker reads it and `begun` has returned, an hour passes."""
     os.mkfifo(pipe)
     loop = Hurried()
 
@@ -421,13 +421,13 @@ def an_hour_passes(pipe: Path, workers: int, begun: Callable[[int], None] = lamb
         opened = None
         while opened is None:
             try:
-                opened = os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)  # which is refused until somebody reads
+                opened = os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)  # refused until a worker reads
             except OSError:
-                await asyncio.sleep(0.01)  # a pause between two looks
+                await asyncio.sleep(0.01)  # the interval of polling
         try:
             begun(opened)
             for _ in range(10):
-                await asyncio.sleep(0)  # what the forkserver has said by now is heard first
+                await asyncio.sleep(0)  # events that the forkserver has sent are handled first
             loop.passed += HOUR
             await loop.create_future()
         finally:
@@ -442,20 +442,20 @@ def an_hour_passes(pipe: Path, workers: int, begun: Callable[[int], None] = lamb
             waiting.cancel()
             [outcome] = await asyncio.gather(waiting, return_exceptions=True)
             if not isinstance(outcome, asyncio.CancelledError):
-                raise outcome  # or a worker whose pipe ended early would be all that is said
+                raise outcome  # otherwise only a worker whose pipe ended early would be reported
 
     with contextlib.closing(loop):
         loop.run_until_complete(main())
 
 
 def reader(pipe: Path) -> int:
-    """Return the process, other than this one, that has a pipe open; wait for one whose `open` has yet to return."""
+    """Return the id of another process that has a pipe open; wait until there is one."""
     found: list[int] = []
 
     def has_it() -> bool:
         for entry in Path("/proc").iterdir():
             if entry.name.isdigit() and int(entry.name) != os.getpid():
-                with contextlib.suppress(OSError):  # a process, or one of its descriptors, that has just gone
+                with contextlib.suppress(OSError):  # the process or a descriptor has just been closed
                     if str(pipe) in map(os.readlink, (entry / "fd").iterdir()):
                         found.append(int(entry.name))
         return bool(found)
@@ -465,13 +465,13 @@ def reader(pipe: Path) -> int:
 
 
 def test_workers_that_are_not_ready_in_time_are_named(tmp_path: Path) -> None:
-    """Those whose model never comes: a pipe into which nobody writes."""
+    """Workers whose model never comes, as it is a pipe without a writer, are named after the start deadline."""
     with pytest.raises(FleetError, match=r"2 of 2 workers were not ready within 3600 s: worker 0 .*; worker 1 "):
         an_hour_passes(tmp_path / "never.onnx", 2, start_deadline=HOUR)
 
 
 def test_more_workers_have_more_time_to_be_ready(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Thousands of workers that start as fast as the machine can are not given up."""
+    """The start deadline grows with the number of workers: here 1800 s, and 900 s more for each of two."""
     monkeypatch.setattr(local, "START_WITHIN", HOUR / 2)
     monkeypatch.setattr(local, "START_EACH", HOUR / 4)
     with pytest.raises(FleetError, match=r"2 of 2 workers were not ready within 3600 s"):
@@ -479,7 +479,7 @@ def test_more_workers_have_more_time_to_be_ready(tmp_path: Path, monkeypatch: py
 
 
 def test_a_worker_stopped_while_it_starts_misses_the_deadline(tmp_path: Path) -> None:
-    """It gets its model, but does not run to load it."""
+    """A worker that is stopped before it loads its model misses the start deadline and is named."""
     pipe = tmp_path / "late.onnx"
 
     def stop(opened: int) -> None:
@@ -492,13 +492,13 @@ def test_a_worker_stopped_while_it_starts_misses_the_deadline(tmp_path: Path) ->
 
 @contextlib.contextmanager
 def slow_model(pipe: Path, meanwhile: Callable[[int], None]) -> Iterator[ModelFile]:
-    """Give a model that loads only after `meanwhile(process id of the worker that loads it)`."""
+    """Give a model that loads only after `meanwhile` has been called with the id of the worker that loads it."""
     os.mkfifo(pipe)
 
     def feed() -> None:
         with contextlib.suppress(BrokenPipeError), open(pipe, "wb") as model:  # opens when the worker opens it to read
             meanwhile(reader(pipe))
-            model.write(Path(SUMS.path).read_bytes())  # if it has not been ended by now, for what happened meanwhile
+            model.write(Path(SUMS.path).read_bytes())  # unless the worker has been ended by now
 
     thread = threading.Thread(target=feed, daemon=True)
     thread.start()
@@ -508,7 +508,7 @@ def slow_model(pipe: Path, meanwhile: Callable[[int], None]) -> Iterator[ModelFi
 
 
 def test_a_worker_that_dies_while_another_starts_is_named(tmp_path: Path) -> None:
-    """The fleet does not come up without it."""
+    """If a worker is killed while another still starts, the fleet does not come up, and the error names the worker."""
 
     def kill_sibling(worker: int) -> None:
         forkserver = parent(worker)
@@ -528,14 +528,14 @@ def test_a_worker_that_dies_while_another_starts_is_named(tmp_path: Path) -> Non
 
 
 def test_logs_that_cannot_be_written_are_one_sentence(tmp_path: Path) -> None:
-    """The directory is named."""
+    """If the workers' logs cannot be written, an OutputError names the directory."""
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match=r"the workers' logs cannot be written to .*file"):
         with_fleet(pytest.fail, tmp_path / "file", 1, "emulated")
 
 
 def test_more_workers_than_there_is_memory_for_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A typing error does not take the machine down: nothing is started, and the sentence says what is free."""
+    """More workers than memory allows are a FleetError that says how much is free; nothing is started."""
     memory = tmp_path / "meminfo"
     memory.write_text("MemTotal:  8000000 kB\nMemAvailable:  23000 kB\n")
     monkeypatch.setattr("collagebench.fleet.local.MEMORY", memory)
@@ -545,7 +545,7 @@ def test_more_workers_than_there_is_memory_for_are_refused(tmp_path: Path, monke
 
 
 def test_more_workers_than_may_be_connected_to_are_refused() -> None:
-    """Where this process may not have so many files open, the sentence says what helps."""
+    """More workers than this process may have open files for are a FleetError that says to raise `ulimit -n`."""
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (1000, before[1]))
     try:
@@ -558,7 +558,7 @@ def test_more_workers_than_may_be_connected_to_are_refused() -> None:
 
 
 def test_what_grpc_says_is_not_padded() -> None:
-    """Blanks that it fills a message up with, for a table of its own, are not repeated."""
+    """Runs of blanks and NULs in a message of gRPC's are quoted as one blank."""
 
     async def main() -> str:
         connection = Connection(0, "unix:/x")
@@ -569,7 +569,7 @@ def test_what_grpc_says_is_not_padded() -> None:
 
 
 def test_a_temporary_directory_too_deep_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The variable that helps is named."""
+    """A temporary directory with too long a path for sockets is a FleetError that says to set TMPDIR."""
     deep = tmp_path / ("d" * 100)
     deep.mkdir()
     monkeypatch.setenv("TMPDIR", str(deep))
@@ -579,7 +579,7 @@ def test_a_temporary_directory_too_deep_is_one_sentence(tmp_path: Path, monkeypa
 
 
 def test_the_client_does_not_load_onnx_runtime() -> None:
-    """It is heavy, and only workers need it."""
+    """The client does not import onnxruntime, which is heavy and needed only in workers."""
     program = "import sys, collagebench.fleet.local; print('onnxruntime' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=True)
     assert done.stdout == "False\n"

@@ -1,4 +1,4 @@
-"""The look at every host: what makes a run impossible, what is worth a word, and the table."""
+"""The check of every host before a run: failures, warnings, and the table."""
 
 from __future__ import annotations
 
@@ -35,18 +35,18 @@ FACTS: dict[str, Any] = {
 
 
 def look(host: str = "vm", workers: int = 4, **facts: Any) -> Look:
-    """Return a host as it might be seen."""
+    """Return what is known of a good host, with changes."""
     return Look(host, workers, {**FACTS, **facts})
 
 
 def judged(seen: Look, kept: int = 10**6, bootstrap: bool = False) -> tuple[list[str], list[str]]:
-    """Return what is wrong and what is worth a word."""
+    """Return the failures and the warnings of a host."""
     judge(seen, kept, bootstrap, computing=True)
     return seen.failures, seen.warnings
 
 
 def test_nothing_is_said_of_a_good_host() -> None:
-    """Neither a failure nor a note."""
+    """A good host has neither failures nor warnings."""
     assert judged(look()) == ([], [])
 
 
@@ -69,19 +69,19 @@ def test_nothing_is_said_of_a_good_host() -> None:
     ],
 )
 def test_what_makes_a_run_impossible(facts: dict[str, Any], bootstrap: bool, begins: str) -> None:
-    """Packages without --bootstrap, and disks without room, also for what is to be made there."""
+    """Missing packages without --bootstrap, and disks without room for what is to be kept, are failures."""
     (failure,), warnings = judged(look(**facts), bootstrap=bootstrap)
     assert failure.startswith(begins)
     assert warnings == []
 
 
 def test_what_is_there_needs_no_room() -> None:
-    """A cache that is full or read-only will do if it has everything."""
+    """A cache that is full or read-only is no failure if nothing needs to be copied."""
     assert judged(look(cache_free_bytes=0, cache_problem="/home/a cannot be written to"), kept=0) == ([], [])
 
 
 def test_what_is_worth_a_word() -> None:
-    """A wrong clock, a machine that is busy, and more workers than cores: the run begins all the same."""
+    """A wrong clock, a busy machine and more workers than cores are warnings, not failures."""
     seen = look(workers=9, load=4.1)
     seen.offset = -7300.0
     failures, warnings = judged(seen)
@@ -94,7 +94,7 @@ def test_what_is_worth_a_word() -> None:
 
 
 def test_hosts_that_differ() -> None:
-    """Architectures are told, once for all hosts; alike hosts are not."""
+    """Different architectures are one warning for all hosts; equal ones are none."""
     others = [look("a"), look("b", machine="aarch64", hostname="crate"), Look("c", 1)]
     assert compare(others) == [
         "the hosts have different architectures (aarch64, x86_64), so their workers differ in speed"
@@ -103,7 +103,7 @@ def test_hosts_that_differ() -> None:
 
 
 def test_versions_that_differ() -> None:
-    """Of what computes: between hosts, or between all of them and this machine; what is lacking is told elsewhere."""
+    """Versions of computing packages that differ between hosts, or between hosts and this machine, are a warning."""
     here = version("numpy")
     alike = [look("a", packages={"numpy": here}), look("b", hostname="crate", packages={"numpy": here})]
     assert compare(alike) == []
@@ -118,14 +118,14 @@ def test_versions_that_differ() -> None:
 
 
 def test_one_machine_under_two_names_is_worth_a_word() -> None:
-    """Its workers share its cores, however it is called."""
+    """Hosts with the same host name get a warning, since workers on one machine share its cores."""
     assert compare([look("a"), look("c", hostname="crate"), look("b", workers=6)]) == [
         "a and b call themselves box: if that is one machine, its 10 workers share 8 cores"
     ]
 
 
 def test_the_table_fits_a_terminal() -> None:
-    """Also with a long name, of which the beginning and the end stay; a host that was not reached has a line too."""
+    """The table keeps to 80 columns, shortens a long name in its middle, and lists hosts that were not reached."""
     long = "alice@a-machine-with-a-very-long-name.in-a-long-domain.example.org:2222"
     lines = table([look(long, machine="x86_64", cores=128), Look("vm2", 3)]).splitlines()
     assert max(map(len, lines)) <= 80
@@ -135,7 +135,7 @@ def test_the_table_fits_a_terminal() -> None:
 
 
 def seen_through(ssh: str, place: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Return what is wrong with a host, where `ssh` is the shell script in the place of the program."""
+    """Return the failures of a host that is reached by the shell script `ssh` in place of the program."""
     program = place / "ssh"
     program.write_text(f"#!/bin/sh\n{ssh}\n")
     program.chmod(0o755)
@@ -151,19 +151,19 @@ def seen_through(ssh: str, place: Path, monkeypatch: pytest.MonkeyPatch) -> list
 
 
 def test_a_host_that_lets_us_in_and_then_hangs_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A disk or an interpreter that hangs keeps the connection alive; the other hosts are not kept waiting for it."""
+    """A host that accepts the login but then does not answer is a failure after `LOOK_WITHIN` seconds."""
     monkeypatch.setattr(fleet, "LOOK_WITHIN", 0.5)
     (failure,) = seen_through("echo collagebench 3.12.0; exec cat >/dev/null", tmp_path, monkeypatch)
     assert failure.startswith("it lets us in, but has not answered within 0.5 s")
 
 
 def test_a_login_that_never_ends_its_line_is_nonsense(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However long it is, one sentence says so."""
+    """A host that sends an endless line is a failure in one sentence."""
     assert seen_through("exec cat /dev/zero", tmp_path, monkeypatch) == [NONSENSE]
 
 
 def test_a_login_that_is_dropped_says_what_to_raise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not one that is refused, where nobody listens."""
+    """If ssh's connection is closed, the failure mentions MaxStartups; if it is refused, it does not."""
     dropped = "echo Connection closed by UNKNOWN port 65535 >&2; exit 255"
     assert seen_through(dropped, tmp_path, monkeypatch) == [
         "it cannot be reached (Connection closed by UNKNOWN port 65535): check that `ssh vm` works; if it does, an "
@@ -175,7 +175,7 @@ def test_a_login_that_is_dropped_says_what_to_raise(tmp_path: Path, monkeypatch:
 
 
 def test_a_connection_that_is_lost_says_whose_doing_it_was() -> None:
-    """Ours if we stood still for longer than a host waits, and else what ssh says."""
+    """A lost connection is blamed on this client if it did not run for 13 s, otherwise on what ssh says."""
     closed = "Connection to vm closed by remote host.\n"
     assert lost("vm", 0, "", 13.2) == "this client did not run for 13 s, so vm gave up on it"
     assert lost("vm", 255, closed, 2.0) == "Connection to vm closed by remote host"

@@ -1,4 +1,4 @@
-"""Workers on a Ray cluster of two nodes: three schemes, every way to lose one, and nothing left afterwards.
+"""Workers on a Ray cluster of two nodes: three schemes, every way to lose a worker, and nothing left afterwards.
 
 `pip install '.[ray]'`, then `pytest -m slow tests/fleet/test_ray_fleet.py`.
 """
@@ -45,22 +45,22 @@ def run(nodes: Nodes, *options: Any, cwd: Path) -> subprocess.Popen[str]:
 
 
 def workers_after(seconds: float) -> set[int]:
-    """Return the workers that are still there when all have ended or some seconds have passed."""
+    """Wait until all workers have ended, at most some seconds; return the ids of those that have not."""
     until = time.monotonic() + seconds
     while (left := processes_named(WORKER)) and time.monotonic() < until:
-        time.sleep(0.05)  # a pause between two looks
+        time.sleep(0.05)  # the interval of polling
     return left
 
 
 def reasons(directory: Path) -> Counter[str]:
-    """Return how many requests have been recorded, by the reason of failure; the answered ones under none."""
+    """Count the recorded requests by the reason of failure, which is "" for those answered."""
     with (directory / "requests.csv").open() as file:
         return Counter(row["reason"] for row in csv.DictReader(file))
 
 
 @pytest.mark.parametrize("compute", ["real", "emulated"])
 def test_three_schemes(nodes: Nodes, tmp_path: Path, compute: str) -> None:
-    """Workers are spread over both nodes, answers are right, times are the workers' own, and no process is left."""
+    """Workers are spread over both nodes, over 80 % of answers are right, times are recorded, no process is left."""
     schemes = [word for name in ("none", "replication", "collage") for word in ("--scheme", name)]
     options = ["--workers", 6, "--runs", 2, "--requests", 60, "--utilisation", 0.2, "--compute", compute]
     code, out, err = finish(run(nodes, *options, *schemes, "--format", "json", cwd=tmp_path))
@@ -77,7 +77,7 @@ def test_three_schemes(nodes: Nodes, tmp_path: Path, compute: str) -> None:
 
 
 def test_a_client_that_is_no_node(nodes: Nodes, tmp_path: Path) -> None:
-    """Reaches the cluster through Ray's server for clients, and the workers directly."""
+    """A client outside the cluster reaches it through Ray's client server, and all its requests are answered."""
     process = run(nodes, *LONG, "--requests", 100, "--ray-address", nodes.client, cwd=tmp_path)
     code, _, err = finish(process)
     assert code in (0, 4), err
@@ -86,7 +86,7 @@ def test_a_client_that_is_no_node(nodes: Nodes, tmp_path: Path) -> None:
 
 
 def test_placement(nodes: Nodes, tmp_path: Path) -> None:
-    """Workers go where a resource is; a name that no node has is told."""
+    """With --ray-resource the workers are placed on the node that has the resource."""
     asked = ["--ray-cpus", 0, "--ray-placement", "pack", "--ray-resource", "node:127.0.0.3", 0.1]
     code, _, err = finish(run(nodes, *LONG, "--requests", 40, *asked, cwd=tmp_path))
     assert code in (0, 4), err
@@ -95,7 +95,7 @@ def test_placement(nodes: Nodes, tmp_path: Path) -> None:
 
 
 def test_kill_9_of_a_worker(nodes: Nodes, tmp_path: Path) -> None:
-    """The cell goes on without it and is the last one; nobody starts it again, and the report says what Ray saw."""
+    """If a worker is killed, the run ends with 4, all requests are recorded, and the report quotes Ray's reason."""
     process = run(nodes, *LONG, "--requests", 800, "--scheme", "equal", cwd=tmp_path)
     wait_for_requests(tmp_path)
     victim = min(processes_named(WORKER))
@@ -109,7 +109,7 @@ def test_kill_9_of_a_worker(nodes: Nodes, tmp_path: Path) -> None:
 
 
 def test_a_client_that_is_killed_leaves_nothing(nodes: Nodes, tmp_path: Path) -> None:
-    """Ray ends the workers of a job whose client is gone."""
+    """If the client is killed, Ray ends its workers."""
     process = run(nodes, *LONG, cwd=tmp_path)
     wait_for_requests(tmp_path)
     watched = Watched(list(processes_named(WORKER)))
@@ -121,16 +121,16 @@ def test_a_client_that_is_killed_leaves_nothing(nodes: Nodes, tmp_path: Path) ->
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("wait", [0.0, 0.5, 1.0, 1.5, None])
 def test_ctrl_c(nodes: Nodes, tmp_path: Path, sign: int, wait: float | None, temporary: Path) -> None:
-    """At any moment of the start, and in mid-run (None), it ends within seconds, with 130 and no worker left."""
+    """SIGINT or SIGTERM, during the start or the run (None), ends it within 10 s, with 130 and no worker left."""
     process = run(nodes, *LONG, cwd=tmp_path)
     if wait is None:
         wait_for_requests(tmp_path)
     else:
         until = time.monotonic() + 30
-        while not (tmp_path / "r" / "run.json").exists():  # which is there just before the cluster is asked
+        while not (tmp_path / "r" / "run.json").exists():  # written just before the cluster is contacted
             assert time.monotonic() < until
-            time.sleep(0.02)  # a pause between two looks
-        time.sleep(wait)  # the moment is what is tried
+            time.sleep(0.02)  # the interval of polling
+        time.sleep(wait)  # the moment of the signal is the parameter
     process.send_signal(sign)
     began = time.monotonic()
     code, _, err = finish(process)
@@ -143,7 +143,7 @@ def test_ctrl_c(nodes: Nodes, tmp_path: Path, sign: int, wait: float | None, tem
 
 
 def test_two_runs_at_once(nodes: Nodes, tmp_path: Path) -> None:
-    """They share the cluster and nothing else."""
+    """Two runs can share a cluster, and each answers all its requests."""
     places = [tmp_path / name for name in "ab"]
     for place in places:
         place.mkdir()
@@ -155,7 +155,7 @@ def test_two_runs_at_once(nodes: Nodes, tmp_path: Path) -> None:
 
 
 def test_a_cluster_without_room(nodes: Nodes, tmp_path: Path) -> None:
-    """Is said to have none, with what is free, instead of waiting for ever."""
+    """A cluster without room for the workers is an error with exit code 1, not an endless wait."""
     code, _, err = finish(run(nodes, *LONG, "--ray-cpus", CORES - 1, cwd=tmp_path))
     assert code == 1
     assert f"no room for 4 workers of {CORES - 1} CPU each, placed spread" in err
@@ -167,7 +167,7 @@ def test_a_cluster_without_room(nodes: Nodes, tmp_path: Path) -> None:
     [("127.0.0.1:1", "cannot be reached (Connection refused)"), ("no-such-host.invalid:1", "cannot be reached")],
 )
 def test_a_cluster_that_is_not_there(address: str, why: str, tmp_path: Path) -> None:
-    """Exit code 1 and one sentence, within seconds."""
+    """A cluster that cannot be reached ends with exit code 1 and the reason, within 20 s."""
     began = time.monotonic()
     code, _, err = collagebench("run", "--fleet", "ray", "--ray-address", address, cwd=tmp_path)
     assert time.monotonic() - began < 20
@@ -176,7 +176,7 @@ def test_a_cluster_that_is_not_there(address: str, why: str, tmp_path: Path) -> 
 
 
 def test_a_node_that_goes_in_mid_run(tmp_path: Path) -> None:
-    """Its workers are lost at once, the others answer on, every request is accounted for, and the run ends."""
+    """If a node is lost, the workers of the other one go on, the run ends with 4, and no request is missing."""
     with ray_nodes() as own:
         process = run(own, *LONG, "--requests", 800, cwd=tmp_path)
         wait_for_requests(tmp_path)

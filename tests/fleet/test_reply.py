@@ -1,4 +1,4 @@
-"""Replies from anybody: what is not a good one fails, whatever its bytes are, and nothing worse happens."""
+"""Replies of foreign servers: a malformed one is a MalformedReply, whatever its bytes, and nothing worse."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ VALUES = np.arange(20, dtype=np.float32).reshape(2, 10)
 
 
 def spoilt(spoil: Callable[[Any], Any]) -> Any:
-    """Return a good response after something was done to it."""
+    """Return a good response after `spoil` has changed it."""
     response = reply(VALUES)
     spoil(response)
     return response
 
 
 def test_a_good_reply() -> None:
-    """Comes as raw bytes or as typed contents, among other outputs or alone."""
+    """Outputs are read from raw bytes and from typed contents, alone and among other outputs."""
     np.testing.assert_array_equal(logits(reply(VALUES), "logits", (2, 10)), VALUES)
     typed = spoilt(lambda response: response.raw_output_contents.pop())
     typed.outputs[0].contents.fp32_contents.extend(VALUES.ravel().tolist())
@@ -57,7 +57,7 @@ def test_a_good_reply() -> None:
     ],
 )
 def test_a_spoilt_reply(spoil: Callable[[Any], Any], why: str) -> None:
-    """Is refused with what is wrong about it, which is short whatever the server sent."""
+    """A malformed reply is refused with what is wrong with it, in fewer than 200 characters."""
     with pytest.raises(MalformedReply, match=why) as caught:
         logits(spoilt(spoil), "logits", (2, 10))
     assert len(str(caught.value)) < 200
@@ -66,7 +66,7 @@ def test_a_spoilt_reply(spoil: Callable[[Any], Any], why: str) -> None:
 @settings(max_examples=300, deadline=None)
 @given(st.binary(max_size=200), st.integers(0, 60), st.integers(0, 255))
 def test_any_bytes(noise: bytes, at: int, value: int) -> None:
-    """Are a message of the protocol or a malformed reply, and so is a good message with one byte changed."""
+    """Any bytes, and any good message with one byte changed, are a message of the protocol or a MalformedReply."""
     good = bytearray(reply(VALUES).SerializeToString())
     good[at % len(good)] = value
     for content in (noise, bytes(good)):

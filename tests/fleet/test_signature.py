@@ -1,4 +1,4 @@
-"""A server's account of its models: what is accepted under other names, and what is refused before a run."""
+"""The metadata of a server's models: what is accepted, also under other names, and what is refused."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NEEDED = ModelFile("photos", "photos.onnx", "", (32, 32, 3), "uint8", (10,))
 
 
 def metadata() -> Any:
-    """Return what a good server says, to be spoilt."""
+    """Return a good server's metadata, for tests to change."""
     tensor = protocol.ModelMetadataResponse.TensorMetadata
     return protocol.ModelMetadataResponse(
         inputs=[tensor(name="x", datatype="UINT8", shape=[-1, 32, 32, 3])],
@@ -27,7 +27,7 @@ def metadata() -> Any:
 
 
 def asked(spoil: Callable[[Any], Any] = lambda said: None, needed: ModelFile = NEEDED, scale: Any = None) -> Any:
-    """Return the signature of a server that says something else."""
+    """Return the signature from metadata that `spoil` has changed."""
     said = metadata()
     spoil(said)
     return signature(said, "resnet", "grpc://h:1", needed, scale)
@@ -39,7 +39,7 @@ def shape(tensor: Any, *sizes: int) -> None:
 
 
 def test_names_are_the_servers() -> None:
-    """And pixels travel as they are."""
+    """Model, input and output have the server's names, and uint8 pixels are sent unchanged."""
     found = asked()
     assert (found.model, found.input, found.datatype, found.output, found.shape) == ("resnet", "x", "UINT8", "y", (10,))
     pixels = np.zeros((1, 32, 32, 3), np.uint8)
@@ -47,14 +47,14 @@ def test_names_are_the_servers() -> None:
 
 
 def test_free_dimensions_fit() -> None:
-    """-1 is any size, and a batch of one is enough where images are sent one at a time."""
+    """A dimension of -1 fits any size, and batches of one fit if images are sent one at a time."""
     assert asked(lambda said: shape(said.inputs[0], -1, -1, -1, -1))
     assert asked(lambda said: (shape(said.inputs[0], 1, 32, 32, 3), shape(said.outputs[0], 1, 10)))
     assert asked(lambda said: shape(said.outputs[0], -1, -1))
 
 
 def test_other_outputs_may_be_there() -> None:
-    """If the one that is meant is called logits."""
+    """A model may have other outputs if one is called `logits`, which is used."""
 
     def more(said: Any) -> None:
         said.outputs[0].name = "logits"
@@ -64,7 +64,7 @@ def test_other_outputs_may_be_there() -> None:
 
 
 def test_fp32_for_pixels_needs_a_scale() -> None:
-    """Which is then applied to them; values that are FP32 already, coded images, are left alone."""
+    """A model of FP32 pixels needs --pixel-scale, which is applied to uint8 pixels but not to coded images."""
 
     def fp32(said: Any) -> None:
         said.inputs[0].datatype = "FP32"
@@ -97,14 +97,14 @@ def test_fp32_for_pixels_needs_a_scale() -> None:
     ],
 )
 def test_another_model_is_refused(spoil: Callable[[Any], Any], why: str) -> None:
-    """In one sentence, which names the model, the server and what is different."""
+    """Metadata that do not fit are a ModelError that names the model, the server and the difference."""
     with pytest.raises(ModelError, match=f"^model 'resnet' of grpc://h:1 .*{why}") as caught:
         asked(spoil)
     assert len(str(caught.value)) < 300
 
 
 def test_batches_must_fit() -> None:
-    """A server that takes one image at a time cannot serve a role that sends several."""
+    """A server of batches of one is refused for a role that sends up to nine, and one of UINT8 for FP32 images."""
     with pytest.raises(ModelError, match="takes batches of 1 only, but batches of 1 to 9 will be sent"):
         asked(lambda said: shape(said.inputs[0], 1, 32, 32, 3), replace(NEEDED, batch=9))
     with pytest.raises(ModelError, match="takes 'x' as 'UINT8'; photos takes FP32"):

@@ -1,7 +1,7 @@
 """Workers on three hosts over SSH: a whole run, every fault, and nothing left on any host afterwards.
 
 The hosts are network namespaces with an sshd each (see ssh_hosts.py), so this needs root, sshd and ip. After every
-test no process, no socket and no file of ours is on any of them, nor on the client.
+test, no process, socket or file of the run may be left on a host or on the client.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ pytestmark = pytest.mark.processes
 QUICK = ["--compute", "emulated", "--compute-time", "0.005", "--stragglers", "none", "--scheme", "none", "--runs", "1"]
 MIDWAY = ["--workers", 6, "--rate", 60, "--requests", 400, "--runs", 1, "--scheme", "equal", "--stragglers", "none"]
 OUTPOST, ARCHIVE = "sys.stdin", ".pyz"
-"""What the command lines have of outposts, and of forkservers and workers."""
+"""Words by which the command lines of outposts, and of forkservers and workers, are found."""
 LATE = """
 #define _GNU_SOURCE
 #include <sys/syscall.h>
@@ -60,7 +60,7 @@ time_t time(time_t *where) {
     return now.tv_sec;
 }
 """
-"""A wall clock that is three hours late, in C, so that whatever a program is made of sees it."""
+"""A wall clock that is three hours late, in C, so that programs in any language read it."""
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +74,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hosts]:
 
 @pytest.fixture
 def three(world: Hosts) -> Iterator[Hosts]:
-    """Return three hosts; when the test is over, nothing may be left on any of them, nor may anything listen there."""
+    """Return three hosts; after the test nothing may be left on them, and only sshd may listen there."""
     yield world
     world.stop()
     seconds = LEASE + 5
@@ -86,7 +86,7 @@ def three(world: Hosts) -> Iterator[Hosts]:
 
 
 def run(three: Hosts, cwd: Path, *options: Any, names: str = "h1 h2 h3") -> subprocess.Popen[str]:
-    """Start a run on hosts, into the directory r, whose logins have this interpreter unless options name another."""
+    """Start a run on hosts, into the directory r, with this interpreter unless the options name another."""
     file = cwd / "hosts"
     file.write_text(names.replace(" ", "\n") + "\n")
     python = () if "--remote-python" in options else ("--remote-python", sys.executable)
@@ -95,18 +95,18 @@ def run(three: Hosts, cwd: Path, *options: Any, names: str = "h1 h2 h3") -> subp
 
 
 def quick(three: Hosts, cwd: Path, *options: Any, names: str = "h1 h2 h3", workers: int = 6) -> subprocess.Popen[str]:
-    """Start a run that computes nothing."""
+    """Start a run with emulated inference."""
     return run(three, cwd, *QUICK, "--workers", workers, *options, names=names)
 
 
 def reasons(cwd: Path) -> Counter[str]:
-    """Return how many requests have been recorded, by the reason of failure; the answered ones under none."""
+    """Count the recorded requests by the reason of failure, which is "" for those answered."""
     with (cwd / "r" / "requests.csv").open() as file:
         return Counter(row["reason"] for row in csv.DictReader(file))
 
 
 def refused(process: subprocess.Popen[str]) -> list[str]:
-    """Return the sentences by which a run is refused before it begins: exit code 1, and no records."""
+    """Return the sentences, one a host, with which a run is refused before it begins, with exit code 1."""
     code, out, err = finish(process)
     assert (code, out) == (1, ""), err
     head, *sentences = err[err.index("collagebench: ") :].strip().splitlines()
@@ -115,12 +115,12 @@ def refused(process: subprocess.Popen[str]) -> list[str]:
 
 
 def pids(host: Host, word: str) -> list[int]:
-    """Return the processes on a host whose command line has a word, the oldest first."""
+    """Return the ids, in order, of processes on a host whose command line has a word."""
     return sorted(pid for pid, words in host.processes().items() if word in words)
 
 
 def version() -> str:
-    """Return this interpreter's, which is also the hosts'."""
+    """Return the version of this interpreter, which the hosts have, too."""
     return ".".join(map(str, sys.version_info[:3]))
 
 
@@ -130,13 +130,13 @@ def said(text: str) -> str:
 
 
 def cache(host: Host) -> dict[str, int]:
-    """Return what a host keeps, and when each file was written."""
+    """Return the files in a host's cache, with the time when each was written."""
     place = host.home / ".cache" / "collagebench"
     return {str(path.relative_to(place)): path.stat().st_mtime_ns for path in place.rglob("*.*") if path.is_file()}
 
 
 def test_ten_workers_on_three_hosts(three: Hosts, tmp_path: Path) -> None:
-    """None, replication and collage; no port is opened on any host, and what was copied once is not copied again."""
+    """Three schemes run on ten workers, without an open port on any host; a second run copies no file again."""
     schemes = ["--scheme", "none", "--scheme", "replication", "--scheme", "collage"]
     load = ["--workers", 10, "--requests", 100, "--runs", 2, "--utilisation", 0.3, "--format", "json"]
     process = run(three, tmp_path, *schemes, *load, names="h1 workers=4,h2,h3".replace(" ", "\t").replace(",", " "))
@@ -169,7 +169,7 @@ def test_ten_workers_on_three_hosts(three: Hosts, tmp_path: Path) -> None:
 
 
 def test_killed_in_mid_run(three: Hosts, tmp_path: Path) -> None:
-    """A worker, a forkserver and an ssh: each loss is told with its host, the rest answers on, and all is recorded."""
+    """If a worker, a forkserver and an ssh are killed, each loss is reported, and the other workers go on."""
     process = run(three, tmp_path, *MIDWAY)
     wait_for_requests(tmp_path)
     first, second, third = three.all
@@ -188,7 +188,7 @@ def test_killed_in_mid_run(three: Hosts, tmp_path: Path) -> None:
 
 
 def test_cut_in_mid_run(three: Hosts, tmp_path: Path) -> None:
-    """A link, a connection at its far end, an outpost: the run ends, and so does what is behind a link that is cut."""
+    """If an outpost is killed, a connection closed and a link cut, the run ends, also on the host behind the cut."""
     process = run(three, tmp_path, *MIDWAY)
     wait_for_requests(tmp_path)
     first, second, third = three.all
@@ -199,7 +199,7 @@ def test_cut_in_mid_run(three: Hosts, tmp_path: Path) -> None:
     assert code == 4, err
     lost = said(out)
     assert "its connection to h1 was lost" in lost
-    # ssh learns that the far end is gone by reading or by writing, whichever it does next.
+    # ssh notices that the other end is gone when it reads or when it writes, whichever comes first.
     ways = r"Connection to 10\.99\.2\.2 closed by remote host|.*Broken pipe|.*Connection reset by peer"
     assert re.search(rf"its connection to h2 was lost \(({ways})\)", lost), lost
     assert "its connection to h3 was lost (Timeout, server 10.99.3.2 not responding)" in lost
@@ -208,7 +208,7 @@ def test_cut_in_mid_run(three: Hosts, tmp_path: Path) -> None:
 
 
 def test_a_host_that_does_not_confirm_its_end(three: Hosts, tmp_path: Path) -> None:
-    """Is named: its outpost was stopped, so nobody there heard that the run had ended."""
+    """A note names a host that does not confirm its end, here because its outpost is stopped."""
     process = quick(three, tmp_path, "--requests", 120, "--rate", 60)
     wait_for_requests(tmp_path)
     (outpost,) = pids(three.all[1], OUTPOST)
@@ -221,12 +221,12 @@ def test_a_host_that_does_not_confirm_its_end(three: Hosts, tmp_path: Path) -> N
             "note: h2 did not confirm that none of our processes is left there: `pgrep -f collagebench` shows any"
         ]
     finally:
-        with contextlib.suppress(ProcessLookupError):  # whom nobody is left above, the system goes on with
+        with contextlib.suppress(ProcessLookupError):  # the system continues a stopped process whose parent is gone
             os.kill(outpost, signal.SIGCONT)
 
 
 def test_a_slow_link(three: Hosts, tmp_path: Path) -> None:
-    """A run that a host's link is too slow for ends in time; what came too late is recorded as that, and why."""
+    """If a host's link is too slow, the run still ends, and late requests are recorded as `deadline` or `lost`."""
     process = run(three, tmp_path, *MIDWAY, "--deadline", 1)
     wait_for_requests(tmp_path)
     three.all[2].slow("64kbit")
@@ -237,11 +237,11 @@ def test_a_slow_link(three: Hosts, tmp_path: Path) -> None:
     assert set(found) <= {"", "deadline", "lost"}
     with (tmp_path / "r" / "tasks.csv").open() as file:
         took = {(int(row["worker"]) % 3, float(row["ended"]) - float(row["sent"])) for row in csv.DictReader(file)}
-    assert max(seconds for place, seconds in took if place == 2) > 0.1  # workers go round the hosts
+    assert max(seconds for place, seconds in took if place == 2) > 0.1  # worker i is on host i mod 3
 
 
 def test_hosts_that_ssh_does_not_reach(three: Hosts, tmp_path: Path) -> None:
-    """One that is unknown, one whose key has changed, one that is away: all are told at once, with what to do."""
+    """An unknown host, one whose key has changed and one that is down are reported together, each with what to do."""
     _, second, third = three.all
     three.know("h3")
     changed = (three.base / "keys" / "h1.pub").read_text().split()[:2]
@@ -257,7 +257,7 @@ def test_hosts_that_ssh_does_not_reach(three: Hosts, tmp_path: Path) -> None:
 
 
 def test_logins_that_fail(three: Hosts, tmp_path: Path) -> None:
-    """One that is refused, one without Python, one where nothing listens."""
+    """A refused login, a host without the interpreter and one without an sshd are reported, each with what to do."""
     first, _, third = three.all
     first.settings.append("AuthorizedKeysFile none")
     first.restart()
@@ -273,7 +273,7 @@ def test_logins_that_fail(three: Hosts, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("setting", ["AllowStreamLocalForwarding no", "DisableForwarding yes"])
 def test_an_sshd_that_forwards_no_sockets(three: Hosts, tmp_path: Path, setting: str) -> None:
-    """Is named, with what to set in its config."""
+    """An sshd that does not forward sockets is named, with the line to set in its configuration."""
     second = three.all[1]
     second.settings.append(setting)
     second.restart()
@@ -286,7 +286,7 @@ def test_an_sshd_that_forwards_no_sockets(three: Hosts, tmp_path: Path, setting:
 
 
 def test_an_ssh_with_few_open_files(three: Hosts, tmp_path: Path) -> None:
-    """Says once, and not for each socket, what it lacks and how to give it that."""
+    """If ssh cannot open enough files, the last line of the error says so and how to allow more."""
     ssh = three.base / "bin" / "ssh"
     usual = ssh.read_text()
     ssh.write_text(usual.replace("exec ", "ulimit -n 12; exec "))
@@ -302,9 +302,9 @@ def test_an_ssh_with_few_open_files(three: Hosts, tmp_path: Path) -> None:
 
 
 def test_many_hosts_behind_one(three: Hosts, tmp_path: Path) -> None:
-    """So few logins are made at the same time that the sshd of a jump host drops none of them."""
+    """So few logins are made at once that a jump host with MaxStartups 18 drops none of 24."""
     third = three.all[2]
-    third.settings.append("MaxStartups 18:100:18")  # each login there brings another, from there to itself
+    third.settings.append("MaxStartups 18:100:18")  # each login there makes another, from there to itself
     third.restart()
     names = [f"behind{number}" for number in range(24)]
     options = ["--remote-python", "python9"]
@@ -313,7 +313,7 @@ def test_many_hosts_behind_one(three: Hosts, tmp_path: Path) -> None:
 
 
 def test_interpreters_that_will_not_do(three: Hosts, tmp_path: Path) -> None:
-    """One of another architecture, one that is too old (so it says), one without our packages."""
+    """An interpreter of another architecture, one that is too old and one without the packages are each refused."""
     first, second, third = three.all
     foreign = bytearray(Path(shutil.which("true") or "/bin/true").read_bytes())
     foreign[18:20] = (0xF3).to_bytes(2, "little")  # RISC-V
@@ -333,7 +333,7 @@ def test_interpreters_that_will_not_do(three: Hosts, tmp_path: Path) -> None:
 
 
 def test_a_host_that_talks_nonsense(three: Hosts, tmp_path: Path) -> None:
-    """Is refused, and nothing of it is shown: no answer, half an answer, and one that would colour the terminal."""
+    """A host that sends nonsense, such as escape codes, is refused, and nothing that it sent is shown."""
     facts = json.dumps({"facts": {"python": "\033[31m", "missing": ["../x"]}})
     for host, answer in zip(three.all, ("ready?", '["ready"]', facts), strict=True):
         host.command(
@@ -344,7 +344,7 @@ def test_a_host_that_talks_nonsense(three: Hosts, tmp_path: Path) -> None:
 
 
 def test_disks_that_are_full(three: Hosts, tmp_path: Path) -> None:
-    """One where the cache would be, one where sockets would be, one that cannot be written to."""
+    """A full disk for the cache, a full one for sockets and a read-only one are refused, each with what to do."""
     first, second, third = three.all
     for host in three.all:
         shutil.rmtree(host.home / ".cache", ignore_errors=True)
@@ -358,7 +358,7 @@ def test_disks_that_are_full(three: Hosts, tmp_path: Path) -> None:
 
 
 def test_a_disk_that_fills_up(three: Hosts, tmp_path: Path) -> None:
-    """Seen only when a file is being copied to it."""
+    """A disk that fills up while a file is copied to it is reported with the system's reason."""
     first = three.all[0]
     shutil.rmtree(first.home / ".cache", ignore_errors=True)
     first.disk(first.home / ".cache", "size=64m,nr_inodes=3")  # room, but not for another file
@@ -369,7 +369,7 @@ def test_a_disk_that_fills_up(three: Hosts, tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def late(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a library with which a program's wall clock is three hours late."""
+    """Return a library that, preloaded, makes a program's wall clock three hours late."""
     if shutil.which("cc") is None:
         pytest.skip("needs a C compiler")
     directory = tmp_path_factory.mktemp("late")
@@ -379,7 +379,7 @@ def late(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_clock_that_is_off(three: Hosts, tmp_path: Path, late: Path) -> None:
-    """By hours: the run says so, and what it measures is what it would be."""
+    """If a host's clock is 3 h late, a note says so, the offset is recorded, and the latencies are as usual."""
     three.all[1].restart(LD_PRELOAD=str(late))
     code, out, err = finish(quick(three, tmp_path, "--requests", 60, "--rate", 60, "--format", "json"))
     assert code in (0, 4), err
@@ -392,7 +392,7 @@ def test_a_clock_that_is_off(three: Hosts, tmp_path: Path, late: Path) -> None:
 
 
 def test_two_runs_at_once(three: Hosts, tmp_path: Path) -> None:
-    """They share hosts and caches, also when both fill them, and nothing else."""
+    """Two runs that begin with empty caches can share hosts, and each answers all its requests."""
     for host in three.all:
         shutil.rmtree(host.home / ".cache", ignore_errors=True)
     places = [tmp_path / name for name in "ab"]
@@ -406,23 +406,23 @@ def test_two_runs_at_once(three: Hosts, tmp_path: Path) -> None:
 
 
 def looking(three: Hosts) -> bool:
-    """Whether somebody of ours has come to a host."""
+    """Return whether a login on some host has started a process."""
     return any(host.processes() for host in three.all)
 
 
 def starting(three: Hosts) -> bool:
-    """Whether a forkserver has been started."""
+    """Return whether a forkserver has been started."""
     return any(pids(host, ARCHIVE) for host in three.all)
 
 
 def serving(three: Hosts) -> bool:
-    """Whether workers listen on all of them."""
+    """Return whether workers listen on every host."""
     return all(host.sockets() for host in three.all)
 
 
 @pytest.mark.parametrize("moment", [looking, starting, serving])
 def test_ctrl_c(three: Hosts, tmp_path: Path, moment: Callable[[Hosts], bool]) -> None:
-    """At any moment: exit code 130, minutes before its end."""
+    """Ctrl-C ends a run with 130, while hosts are checked, while forkservers start and while workers serve."""
     process = quick(three, tmp_path, "--requests", 6000, "--rate", 20)
     until(lambda: moment(three), moment.__name__)
     process.send_signal(signal.SIGINT)
@@ -431,7 +431,7 @@ def test_ctrl_c(three: Hosts, tmp_path: Path, moment: Callable[[Hosts], bool]) -
 
 
 def test_a_client_that_is_killed(three: Hosts, tmp_path: Path) -> None:
-    """Also behind a jump host: everything there notices, and ends."""
+    """If the client is killed, everything on the hosts ends, also behind a jump host."""
     process = quick(three, tmp_path, "--requests", 6000, "--rate", 60, names="h1 h2 behind")
     until(lambda: serving(three), "workers listen")
     process.kill()
@@ -439,7 +439,7 @@ def test_a_client_that_is_killed(three: Hosts, tmp_path: Path) -> None:
 
 
 def test_a_python_without_pip(three: Hosts, tmp_path: Path) -> None:
-    """No environment can be made with it: the run is refused with what to install; the log has what was said."""
+    """If --bootstrap cannot make an environment, the error says what to install, and the log has venv's message."""
     first, *_ = three.all
     bare(first)
     said = "The virtual environment was not created successfully because ensurepip is not\\navailable."
@@ -457,7 +457,7 @@ def test_a_python_without_pip(three: Hosts, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_host_that_hangs(three: Hosts, tmp_path: Path) -> None:
-    """It takes the connection and says nothing: the run is refused after ten seconds."""
+    """A host that accepts the connection and says nothing is refused as timed out."""
     with three.all[1].hanging():
         (failure,) = refused(quick(three, tmp_path))
     assert failure == (
@@ -467,7 +467,7 @@ def test_a_host_that_hangs(three: Hosts, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_client_that_stands_still(three: Hosts, tmp_path: Path) -> None:
-    """It is given up by its hosts, and says that it was the client that did not run, and for how long."""
+    """A client that is stopped for longer than the lease loses its host, and reports for how long it did not run."""
     process = run(three, tmp_path, *MIDWAY, "--requests", 2000, names="h1")
     wait_for_requests(tmp_path)
     process.send_signal(signal.SIGSTOP)
@@ -480,7 +480,7 @@ def test_a_client_that_stands_still(three: Hosts, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_bootstrap(three: Hosts, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """A Python without packages gets an environment of its own, once, in which the worker runs from its archive."""
+    """With --bootstrap, an interpreter without packages gets one environment, which a second run uses again."""
     first, *_ = three.all
     wheels = tmp_path_factory.mktemp("wheels")
     wanted = [f"{name}>={least}" for name, least in NEEDED.items()]
@@ -503,7 +503,7 @@ def test_bootstrap(three: Hosts, tmp_path: Path, tmp_path_factory: pytest.TempPa
 
 
 def bare(host: Host) -> None:
-    """Give a host a Python that has nothing but its own library."""
+    """Give a host a `python9` with only the standard library."""
     place = host.base / "bare"
     if not place.exists():
         subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(place)], check=True)
