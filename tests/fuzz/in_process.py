@@ -1,4 +1,4 @@
-"""The command line in this process, watched: exit code, output, no traceback, no hang."""
+"""The command line in this process, with checks of exit code and output, and a limit on its time."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from collagebench.cli import main
 
 EXAMPLES = int(os.environ.get("COLLAGEBENCH_FUZZ", "0"))
 PATIENCE = 120
-"""Seconds after which a command hangs."""
+"""Seconds after which a command counts as hanging."""
 EXIT_CODES = (0, 1, 2, 3, 4)
 
 
 def fuzz(by_default: int) -> settings:
-    """Return how often a test is tried: as COLLAGEBENCH_FUZZ says, or so many times."""
+    """Return settings with COLLAGEBENCH_FUZZ examples, or `by_default` if that is not set."""
     return settings(
         max_examples=EXAMPLES or by_default,
         deadline=None,
@@ -30,7 +30,7 @@ def fuzz(by_default: int) -> settings:
 
 @contextlib.contextmanager
 def patience(seconds: int = PATIENCE) -> Iterator[None]:
-    """Raise TimeoutError in whatever takes longer."""
+    """Raise TimeoutError in a block that takes longer than `seconds`."""
 
     def ring(number: int, frame: object) -> None:
         raise TimeoutError(f"not done after {seconds} s")
@@ -56,7 +56,7 @@ def inside(directory: Path) -> Iterator[None]:
 
 
 def collagebench(*arguments: str) -> tuple[int, str, str]:
-    """Run a command; return its documented exit code and what it printed, which holds no traceback."""
+    """Run a command; check that its exit code is documented and no traceback is printed; return code and output."""
     out, err = StringIO(), StringIO()
     code = None
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), patience():

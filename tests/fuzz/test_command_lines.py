@@ -1,4 +1,4 @@
-"""Profiles and command lines of every kind of nonsense: a documented exit code and a sentence, never anything else."""
+"""Profiles and command lines of every kind of nonsense: a documented exit code and a sentence, nothing else."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PROFILES = [path.read_text() for path in sorted((Path(__file__).parents[2] / "pr
 KEYS = [option(name) for name in Config.__dataclass_fields__ if name != "schemes"]
 OPTIONS = sorted({name.replace("_", "-") for scheme in SCHEMES for name in options_of(scheme)})
 SMALL = ("--workers", "5", "--requests", "20", "--runs", "1", "--compute-time", "0.001", "--rate", "200")
-"""Given last, so that whatever was asked for before stays a matter of a second."""
+"""Options that are given last, so that a command takes about a second whatever comes before them."""
 
 texts = st.text(st.characters(exclude_categories=("Cs", "Cc"), exclude_characters="/"), max_size=8)
 words = st.sampled_from(
@@ -59,17 +59,17 @@ LIKELY: dict[str, st.SearchStrategy[Any]] = {
     "data": texts,
     "dataset": st.just("shapes"),
 }
-"""What often makes sense; other options are small numbers."""
+"""Values that often make sense; other options get small numbers."""
 numbers = st.sampled_from((1, 2, 3, 4, 0.05, 0.1, 0.5))
 
 
 def mostly(likely: st.SearchStrategy[Any], others: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    """Return nine likely values for one other."""
+    """Return a strategy that draws `likely` nine times as often as `others`."""
     return st.integers(0, 9).flatmap(lambda die: likely if die else others)
 
 
 def value_of(key: str) -> st.SearchStrategy[Any]:
-    """Return values for an option, most of which make sense."""
+    """Return a strategy of values for an option, most of which make sense."""
     likely = LIKELY.get(key, numbers)
     return mostly(likely, values)
 
@@ -87,7 +87,7 @@ def toml(value: Any) -> str:
 
 @st.composite
 def written(draw: st.DrawFn) -> str:
-    """Return a profile that is TOML, of known and unknown keys with values of every type."""
+    """Return a profile in valid TOML, with known and unknown keys and values of every type."""
 
     def lines_of(keys: st.SearchStrategy[str], most: int) -> list[str]:
         chosen = draw(st.lists(keys, max_size=most, unique=True))
@@ -121,7 +121,7 @@ def damaged(draw: st.DrawFn) -> str:
 @given(profile=mostly(written(), damaged()))
 @example(profile='stragglers = "markov"\npersistence = [0, 0.5]')
 def test_any_profile_is_run_or_refused(profile: str) -> None:
-    """A profile is simulated, or refused in one sentence that names something of it."""
+    """A profile is simulated, or refused with exit code 1 or 2 and one line on standard error."""
     with tempfile.TemporaryDirectory() as directory, inside(Path(directory)):
         Path("p.toml").write_text(profile, encoding="utf-8")
         code, out, err = collagebench("simulate", "--profile", "p.toml", *SMALL, "--out", "r", "--format", "json")
@@ -131,7 +131,7 @@ def test_any_profile_is_run_or_refused(profile: str) -> None:
             assert out == ""
         else:
             found = json.loads(out)
-            assert all(one["schemes"] for one in found.get("cells", [found]))  # a sweep has several
+            assert all(one["schemes"] for one in found.get("cells", [found]))  # a sweep has several cells
 
 
 NAMES = [f"--{name}" for name in KEYS if name not in ("download",)]
@@ -141,7 +141,7 @@ REPORT = ["--format", "--baseline", "--slo", "--fail-if", "--details", "--out"]
 
 @st.composite
 def typed(draw: st.DrawFn) -> tuple[str, ...]:
-    """Return a command line that asks for no more than a second's work."""
+    """Return a command line that takes about a second."""
     verb = draw(st.sampled_from(("simulate", "simulate", "simulate", "report", "report", "run", "other")))
     gates = st.sampled_from(("none.p50 > 0.1", "collage.p99 <", "x.p50 > 1", "none.accuracy<0.5*none.accuracy"))
     anything = words | texts | gates | st.sampled_from(EXPERIMENT)
@@ -158,16 +158,16 @@ def typed(draw: st.DrawFn) -> tuple[str, ...]:
         found += draw(st.lists(kind, min_size=0 if name == "--details" else 1, max_size=1))
     if verb == "report":
         return (verb, "done", *found)
-    if verb == "run":  # no worker is started for what makes no sense
+    if verb == "run":  # always refused, as --compute-time is with real compute: no worker is started
         return (verb, *found, *SMALL, "--out", "r", "--compute", "real")
     return (verb, *found, *SMALL, "--out", "r")
 
 
 @fuzz(40)
-@example(("simulate", "--deadline", "0.001", *SMALL, "--out", "r"))  # all fail, without stragglers too
+@example(("simulate", "--deadline", "0.001", *SMALL, "--out", "r"))  # all requests fail, also in the bound
 @given(arguments=typed())
 def test_any_command_line_ends_with_a_documented_code(arguments: tuple[str, ...]) -> None:
-    """Whatever is typed ends soon, with a documented exit code and without a traceback."""
+    """Any command line ends in time, with a documented exit code, and with 3 only if it has a gate."""
     with tempfile.TemporaryDirectory() as directory, inside(Path(directory)):
         if arguments[0] == "report":
             made = collagebench("simulate", "--scheme", "none", "--scheme", "collage", *SMALL, "--out", "done")

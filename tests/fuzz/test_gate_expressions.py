@@ -1,4 +1,4 @@
-"""Gates as hypothesis writes them: computed as Python would, or refused with a caret under the character."""
+"""Random gates: computed as Python would, or refused with a caret under the character."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SCHEMES = ("none", "hedge-idle", "collage 0.5", "日本")
 
 
 def summary() -> dict[str, Any]:
-    """Return what a gate reads of a report, with the known figures for each scheme and no others."""
+    """Return the part of a report that gates read, with the known figures for each scheme and no others."""
     latency = {name: KNOWN.get(name) for name in ("p50", "p90", "p95", "p99", "p999", "mean", "std", "max")}
     scheme = {
         "runs": 2,
@@ -40,7 +40,7 @@ def summary() -> dict[str, Any]:
 
 
 def named(scheme: str) -> str:
-    """Return a scheme as it is written in a gate."""
+    """Return a scheme's name as it is written in a gate, quoted if necessary."""
     return scheme if scheme in ("none", "hedge-idle", "日本") else f'"{scheme}"'
 
 
@@ -74,7 +74,7 @@ expressions = st.recursive(numbers | figures, combined, max_leaves=8)
 @fuzz(100)
 @given(left=expressions, relation=st.sampled_from(sorted(RELATIONS)), right=expressions)
 def test_a_gate_is_computed_as_python_would(left: Any, relation: str, right: Any) -> None:
-    """Both sides have the value of the same expression in Python, and what has none fails."""
+    """Both sides of a gate have their value in Python, and a gate with a side that has none fails."""
     text = f"{left[0]}{relation} {right[0]}"
     if len(text) > 500:
         return
@@ -102,7 +102,7 @@ words = st.sampled_from(
 @example("none.p99 > \u0663")
 @example("none.p99 >\u2028 1")
 def test_any_text_is_a_gate_or_is_pointed_at(text: str) -> None:
-    """Whatever is written is a gate that can be judged, or is refused in three lines with a caret in the last."""
+    """Any text is a gate that can be evaluated, or is refused in three lines, of which the last is a caret."""
     try:
         gate = parse(text)
         report = summary()

@@ -1,4 +1,4 @@
-"""Run directories that something has changed, from one byte to a missing file: refused, INVALID, or the same report."""
+"""Changed run directories, from one byte to a missing file: refused, INVALID, or the same report."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ VALUES: tuple[Any, ...] = (
     "\ud800",
 )
 FREE = {"accuracy", "goodput_rps", "cost", "dispatch_lag_s", "versus", "relative", "busy"}
-"""Figures of a scheme that rest on fields which no other contradicts; only the checksum guards them."""
+"""Figures of a scheme from fields that no other field can contradict; only the checksum guards them."""
 
 
 @cache
@@ -83,7 +83,7 @@ def _made_before() -> None:
 
 
 class Files(dict[str, bytes | None]):
-    """The files of a run, shown as what is different about them."""
+    """The files of a run; their repr shows only what was changed."""
 
     def __repr__(self) -> str:
         """Return the changed part of each changed file."""
@@ -157,7 +157,7 @@ def changes(draw: st.DrawFn) -> Files:
 
 
 def parsed(content: bytes | None) -> dict[str, Any] | None:
-    """Return the header, if it still is one."""
+    """Return the header, or None if it is not one any more."""
     try:
         header = json.loads(content or b"")
     except ValueError:
@@ -166,7 +166,7 @@ def parsed(content: bytes | None) -> dict[str, Any] | None:
 
 
 def walk(value: Any) -> Iterator[tuple[Any, Any]]:
-    """Yield every place in a JSON value: its holder and its key."""
+    """Yield every place in a JSON value, as its container and its key."""
     pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, item in list(pairs):
         yield value, key
@@ -174,7 +174,7 @@ def walk(value: Any) -> Iterator[tuple[Any, Any]]:
 
 
 def report(files: Files, form: str) -> tuple[int, str, str]:
-    """Report the run that these files are."""
+    """Report the run with these files as JSON, and in the other form; return exit code and output of the first."""
     with tempfile.TemporaryDirectory() as directory, inside(Path(directory)):
         run = Path("run")
         run.mkdir()
@@ -184,14 +184,14 @@ def report(files: Files, form: str) -> tuple[int, str, str]:
         code, out, err = collagebench("report", "run", "--format", "json")
         if code != 1 and form != "json":
             again, _, _ = collagebench("report", "run", "--format", form, "--out", "report")
-            assert again in (code, 1)  # a form may need what JSON does not
+            assert again in (code, 1)  # a form may need records that JSON does not
     return code, out, err
 
 
 @fuzz(60)
 @given(files=changes(), form=st.sampled_from(("json", "json", "table", "markdown", "csv", "html", "svg", "trace")))
 def test_a_changed_run_is_refused_or_invalid_or_the_same(files: Files, form: str) -> None:
-    """A change to a finished run never gives a VALID report with other figures: it is refused, INVALID, or nothing."""
+    """A changed run is refused, is INVALID, or has the same report; it is never VALID with other figures."""
     code, out, err = report(files, form)
     event(f"exit code {code}")
     assert code in (0, 1, 4)
@@ -206,8 +206,10 @@ def test_a_changed_run_is_refused_or_invalid_or_the_same(files: Files, form: str
 @fuzz(60)
 @given(files=changes(), form=st.sampled_from(("json", "json", "table", "markdown", "csv", "html", "svg", "trace")))
 def test_records_guard_each_other(files: Files, form: str) -> None:
-    """Sealed anew, as if they had been measured, changed records are refused or INVALID where they contradict others:
-    latencies, failures, sources and phases of a VALID report are those of the run, or its header was changed."""
+    """Changed records with new checksums are refused or INVALID if they contradict each other.
+
+    If the report is VALID and the header unchanged, its latencies, failures, sources and phases are those of the run.
+    """
     header = parsed(files["run.json"])
     if header is not None:
         with tempfile.TemporaryDirectory() as directory:
@@ -233,7 +235,7 @@ def test_records_guard_each_other(files: Files, form: str) -> None:
 
 
 def close(found: Any, expected: Any) -> bool:
-    """Whether two figures are the same, but for what ten digits of a time cannot hold."""
+    """Return whether two figures are equal, apart from the rounding of times to ten digits."""
     if isinstance(expected, dict):
         return found.keys() == expected.keys() and all(
             key == "injected" or close(found[key], expected[key]) for key in expected
