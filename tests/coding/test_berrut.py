@@ -1,4 +1,4 @@
-"""Berrut's code: what it restores exactly, what it only estimates, and that nothing blows up where nodes meet."""
+"""Berrut's code: what it restores exactly, what it only estimates, and that its weights stay finite and small."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ ends = st.sampled_from([1, 2])
 
 
 def subsets(shares: int, seed: int, draws: int = 6) -> list[tuple[int, ...]]:
-    """Return all shares, each share alone, and some random sets of them."""
+    """Return the set of all shares, each share alone, and some random sets."""
     generator = np.random.default_rng(seed)
     drawn = [np.flatnonzero(generator.random(shares) < 0.7) for _ in range(draws)]
     return [tuple(range(shares)), *((i,) for i in range(shares)), *(tuple(map(int, d)) for d in drawn if d.size)]
 
 
 def written_out(nodes: list[float], z: float) -> list[float]:
-    """Return the weights of Berrut's formula at a z that is none of the nodes, one term at a time."""
+    """Return the weights of Berrut's formula at a z that is not a node, one term at a time."""
     terms = [(-1) ** i / (z - x) for i, x in enumerate(nodes)]
     return [term / sum(terms) for term in terms]
 
 
 def test_decoder_gain() -> None:
-    """At k = 8, n = 9 and 300 random losses no answer weighs the outputs by more than 3.73; 22.6 with the old signs."""
+    """At k = 8, n = 9 and 300 random losses, the weights' absolute sum is at most 3.73; with fixed signs 22.6."""
     at, places = image_nodes(8), share_nodes(9, 2)
     generator = np.random.default_rng(0)
     gains, old_gains = [], []
@@ -49,7 +49,7 @@ def test_decoder_gain() -> None:
 @relaxed
 @given(counts, counts, ends, st.integers(0, 1000))
 def test_the_formula(images: int, shares: int, ends: int, seed: int) -> None:
-    """Away from the nodes the weights are those of the formula, with signs alternating over what returned."""
+    """Away from the nodes the weights are those of the formula, with signs alternating over the shares present."""
     places, at = share_nodes(shares, ends), image_nodes(images)
     for present in subsets(shares, seed):
         nodes = places[list(present)]
@@ -60,7 +60,7 @@ def test_the_formula(images: int, shares: int, ends: int, seed: int) -> None:
 
 @pytest.mark.parametrize(("images", "losses"), [(2, 3), (3, 2), (5, 2), (6, 3), (7, 2), (9, 2)])
 def test_where_nodes_meet_values_are_copied(images: int, losses: int) -> None:
-    """Where an image and a coded image have one place, the latter is the former, bit for bit; and so with outputs."""
+    """If an image and a share have the same node, the share is the image bit for bit, and its output the answer."""
     shares = images + losses
     pictures = np.random.default_rng(0).integers(0, 256, (images, 4, 4, 3), dtype=np.uint8)
     coded = encode(list(pictures), shares, 2)
@@ -80,7 +80,7 @@ def test_where_nodes_meet_values_are_copied(images: int, losses: int) -> None:
 
 @pytest.mark.parametrize("end", [1, 2])
 def test_every_small_code_is_finite(end: int) -> None:
-    """For every code of up to 12 images and 12 losses the weights are finite and add up to 1, whatever returned."""
+    """For codes of up to 12 images and 12 losses, the weights are finite and add up to 1, whatever is lost."""
     for images in range(1, 13):
         for losses in range(13):
             shares = images + losses
@@ -93,7 +93,7 @@ def test_every_small_code_is_finite(end: int) -> None:
 
 @pytest.mark.parametrize(("images", "shares"), [(4, 6), (8, 9), (5, 7)])
 def test_gain_over_all_losses(images: int, shares: int) -> None:
-    """Whichever outputs are lost, as many as the code allows for, no answer weighs the others by 8 or more."""
+    """Whichever outputs are lost, up to the code's number, the weights' absolute sum is from 1 to below 8."""
     for end in (1, 2):
         gains = [np.abs(decoder(images, shares, p, end)).sum(axis=1) for p in combinations(range(shares), images)]
         assert np.min(gains) >= 1 - 1e-5
@@ -103,7 +103,7 @@ def test_gain_over_all_losses(images: int, shares: int) -> None:
 @relaxed
 @given(counts, counts, ends, st.integers(0, 255), st.integers(0, 1000))
 def test_equal_images_are_restored(images: int, shares: int, ends: int, level: int, seed: int) -> None:
-    """Of equal images every coded one is the same again, and every answer what the model says of it."""
+    """Equal images have shares equal to them, and equal outputs are every image's answer, whatever is lost."""
     coded = encode([np.full((3, 5, 3), level, np.uint8)] * images, shares, ends)
     assert coded.shape == (shares, 3, 5, 3)
     assert coded.dtype == np.float32
@@ -115,7 +115,7 @@ def test_equal_images_are_restored(images: int, shares: int, ends: int, level: i
 
 
 def test_one_image() -> None:
-    """A single image is sent as it is, in every share."""
+    """Every share of a single image is that image."""
     image = np.random.default_rng(0).integers(0, 256, (6, 5, 3), dtype=np.uint8)
     for end in (1, 2):
         assert np.abs(encode([image], 5, end) - image).max() < 1e-3
@@ -125,7 +125,7 @@ def test_one_image() -> None:
 @relaxed
 @given(st.integers(2, 8), st.integers(1, 4), ends, st.integers(0, 1000))
 def test_scaling_pixels_makes_no_difference(images: int, losses: int, ends: int, seed: int) -> None:
-    """Images scaled and shifted before they are coded are coded images scaled and shifted."""
+    """Scaling and shifting images before they are coded gives the scaled and shifted shares."""
     pictures = np.random.default_rng(seed).integers(0, 256, (images, 3, 4, 3)).astype(np.float32)
     scaled = encode(list((pictures - 120) / 60), images + losses, ends)
     np.testing.assert_allclose(scaled, (encode(list(pictures), images + losses, ends) - 120) / 60, atol=1e-3)
@@ -134,7 +134,7 @@ def test_scaling_pixels_makes_no_difference(images: int, losses: int, ends: int,
 @relaxed
 @given(st.integers(2, 8), st.integers(0, 4), ends, st.randoms(use_true_random=False))
 def test_the_order_of_replies_is_nothing(images: int, losses: int, ends: int, random: object) -> None:
-    """The answers depend on which outputs returned, not on when."""
+    """The answers do not depend on the order in which the outputs returned."""
     shares = images + losses
     outputs = np.random.default_rng(0).normal(size=(shares, 10)).astype(np.float32)
     present = sorted(random.sample(range(shares), images))  # type: ignore[attr-defined]
@@ -146,7 +146,7 @@ def test_the_order_of_replies_is_nothing(images: int, losses: int, ends: int, ra
 @relaxed
 @given(counts, st.integers(2, 15), st.data())
 def test_turned_round(images: int, shares: int, data: st.DataObject) -> None:
-    """With both ends the line may be read from either side: turned round, the weights are the same."""
+    """With shares at both ends, reversing the order of images and shares reverses the weights."""
     np.testing.assert_allclose(encoder(images, shares, 2), encoder(images, shares, 2)[::-1, ::-1], atol=1e-5)
     present = tuple(sorted(data.draw(st.sets(st.integers(0, shares - 1), min_size=1))))
     mirrored = tuple(shares - 1 - share for share in reversed(present))
@@ -155,27 +155,27 @@ def test_turned_round(images: int, shares: int, data: st.DataObject) -> None:
 
 
 def restored(images: int, shares: int, end: int, present: tuple[int, ...]) -> NDArray[np.float32]:
-    """Return how much of each image's output is in each answer, if the model is linear: the identity at best."""
+    """Return the share of each image's output in each answer [image, image] of a linear model; ideally the identity."""
     return decoder(images, shares, present, end) @ encoder(images, shares, end)[list(present)]
 
 
 @pytest.mark.parametrize("end", [1, 2])
 @pytest.mark.parametrize("shares", range(2, 8))
 def test_linear_models_of_two_images(shares: int, end: int) -> None:
-    """Of two images, any two outputs restore what a linear model says, to rounding."""
+    """Of two images, any two outputs restore a linear model's outputs, up to rounding."""
     for present in combinations(range(shares), 2):
         np.testing.assert_allclose(restored(2, shares, end, present), np.eye(2), atol=1e-4)
 
 
 @pytest.mark.parametrize(("images", "off"), [(3, 0.020), (4, 0.042), (6, 0.173), (8, 0.235), (12, 0.253)])
 def test_linear_models_with_nothing_lost(images: int, off: float) -> None:
-    """Of three images and more a linear model's outputs are estimates, even with as many shares and all back."""
+    """For three images and more, a linear model's outputs are estimates, even if no share is lost."""
     whole = restored(images, images, 2, tuple(range(images)))
     assert np.abs(whole - np.eye(images)).max() == pytest.approx(off, abs=2e-3)
 
 
 def test_smooth_functions_converge() -> None:
-    """Twice the nodes, half the error: the interpolant nears a smooth function as 1 / n."""
+    """Twice as many nodes halve the error: the interpolant converges to a smooth function as 1 / n."""
     z = np.linspace(-0.99, 0.98, 50)
     errors = []
     for n in (9, 17, 33, 65):
@@ -186,7 +186,7 @@ def test_smooth_functions_converge() -> None:
 
 
 def test_misfits() -> None:
-    """What cannot be coded is refused with a sentence that says why."""
+    """Arguments that cannot be encoded or decoded are a DataError that says why."""
     image = np.zeros((4, 4, 3), np.uint8)
     output = np.zeros(10, np.float32)
     with pytest.raises(DataError, match="at least 1 image"):

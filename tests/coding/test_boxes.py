@@ -1,4 +1,4 @@
-"""Boxes become answers by the published algorithm, and where there is no box there is no answer."""
+"""Boxes become answers by the published algorithm, and a cell without a box has no answer."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def box(
     sure: float = 0.9,
     probability: float = 0.8,
 ) -> list[float]:
-    """Return one box of three classes around (x, y) as a model gives it."""
+    """Return one box around (x, y) as a model of three classes gives it."""
     kinds = [logit(probability if k == kind else 0.1) for k in range(3)]
     return [x, y, width, height, logit(sure), *kinds]
 
@@ -43,12 +43,12 @@ def answered(*boxes: list[float]) -> list[int]:
 
 
 def only(**cells: int) -> list[int]:
-    """Return nine answers, none but those of the cells named `c0` to `c8`."""
+    """Return nine answers: those given as `c0` to `c8`, and NO_ANSWER for the other cells."""
     return [cells.get(f"c{cell}", NO_ANSWER) for cell in range(9)]
 
 
 def test_a_box_answers_for_the_cell_that_it_covers_most() -> None:
-    """A box in the middle of a cell, or off by less than half of it, is that cell's; all others have no answer."""
+    """A box answers for the cell that it overlaps most; cells without a box have no answer."""
     assert answered(box(30, 45, kind=2)) == only(c4=2)
     assert answered(box(38, 52, kind=1)) == only(c4=1)
     assert answered(box(42, 45, kind=1)) == only(c5=1)
@@ -57,19 +57,19 @@ def test_a_box_answers_for_the_cell_that_it_covers_most() -> None:
 
 @pytest.mark.parametrize("wrong", [{"sure": 0.29}, {"probability": 0.29}])
 def test_what_is_not_sure_enough_is_dropped(wrong: dict[str, float]) -> None:
-    """Objectness or probability of no more than 0.3 is no answer; a little more of both is one."""
+    """A box with an objectness or a probability of at most 0.3 is dropped; with 0.31 for both it answers."""
     assert answered(box(30, 45, **wrong)) == only()
     assert answered(box(30, 45, sure=0.31, probability=0.31)) == only(c4=0)
 
 
 def test_the_surest_box_of_a_cell_names_its_class() -> None:
-    """Of two classes in one cell the one with the larger objectness x probability wins, whatever comes first."""
+    """Of two classes in one cell, the one with the larger objectness x probability wins, in either order."""
     weak, strong = box(30, 45, kind=0, sure=0.9, probability=0.5), box(30, 45, kind=1, sure=0.6, probability=0.8)
     assert answered(weak, strong) == answered(strong, weak) == only(c4=1)
 
 
 def test_suppression_is_among_boxes_of_one_class() -> None:
-    """A box beside a surer one of its own class is suppressed and gives its cell no answer; of another class it does.
+    """A box that overlaps a surer one is suppressed if it has the same class, and answers if it has another.
 
     Two boxes as large as 1.4 cells, half a cell from each other, overlap by about 0.47.
     """
@@ -96,13 +96,13 @@ def test_suppression_is_among_boxes_of_one_class() -> None:
     ],
 )
 def test_what_is_no_box_in_the_picture_makes_no_answer(strange: list[float]) -> None:
-    """Boxes outside the picture, without an area, and not of finite numbers answer for no cell."""
+    """Boxes outside the picture, without an area, or with a number that is not finite answer for no cell."""
     assert answered(strange) == only()
     assert answered(strange, box(10, 15, kind=2)) == only(c0=2)
 
 
 def test_scores_are_shown_for_the_classes_that_were_seen() -> None:
-    """A cell's row has the best score of each class that a box of it has, 0 for others; a silent cell's is NaN."""
+    """A cell's row has the best score of each class with a box there, and 0 for others; without a box it is NaN."""
     both = [box(30, 45, kind=0, sure=0.9, probability=0.5), box(30, 45, kind=1, sure=0.6, probability=0.8)]
     rows = answers(np.array([both], np.float32), 3, SIZE)
     assert rows.dtype == np.float32
@@ -111,7 +111,7 @@ def test_scores_are_shown_for_the_classes_that_were_seen() -> None:
 
 
 def test_a_batch_without_boxes_and_an_empty_batch() -> None:
-    """No boxes at all are no answers; no mosaics are no rows."""
+    """Without boxes no cell has an answer; without mosaics there are no rows."""
     assert np.isnan(answers(np.zeros((2, 0, 8), np.float32), 3, SIZE)).all()
     assert answers(np.zeros((0, 5, 8), np.float32), 3, SIZE).shape == (0, 9, 3)
 
@@ -125,13 +125,13 @@ def test_cells_tile_the_mosaic() -> None:
 
 
 def score(box: Sequence[float]) -> float:
-    """Return a box's objectness x its best class's probability. Between equals the last digit would decide."""
+    """Return a box's objectness x its best class's probability; tests avoid ties, which rounding would decide."""
     objectness, *probabilities = [1 / (1 + math.exp(-value)) for value in box[4:]]
     return objectness * max(probabilities)
 
 
 def plainly(boxes: list[list[float]], grid: int, size: tuple[int, int]) -> list[int]:
-    """Return the answers of one mosaic as a reader of the algorithm would work them out, one box after another."""
+    """Return the answers of one mosaic by the algorithm in plain steps, one box after another."""
 
     def iou(a: tuple[float, ...], b: tuple[float, ...]) -> float:
         wide = min(a[2], b[2]) - max(a[0], b[0])
@@ -181,6 +181,6 @@ def plainly(boxes: list[list[float]], grid: int, size: tuple[int, int]) -> list[
     ),
 )
 def test_answers_are_those_of_the_plain_algorithm(grid: int, boxes: list[tuple[float, ...]]) -> None:
-    """Whatever boxes a model gives, the answers are those that the algorithm gives when it is followed step by step."""
+    """Any boxes give the same answers as the algorithm in plain steps."""
     outputs = np.array([boxes], np.float32).reshape(1, -1, 8)
     assert classes(answers(outputs, grid, (97, 101)))[0].tolist() == plainly([[*b] for b in boxes], grid, (97, 101))

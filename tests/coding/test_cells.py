@@ -1,4 +1,4 @@
-"""The cell decoder says a class or says that there is none."""
+"""The decoder of cells gives each cell a class or NO_ANSWER."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from collagebench.coding.cells import NO_ANSWER, classes
 
 @given(st.lists(st.integers(0, 9), min_size=1, max_size=36))
 def test_largest_logit(labels: list[int]) -> None:
-    """Each cell gets the class of its own largest logit, whatever the other cells hold."""
+    """Each cell gets the class of its own largest logit, whatever the other cells have."""
     logits = np.random.default_rng(0).uniform(-5, 5, (len(labels), 10)).astype(np.float32)
     logits[np.arange(len(labels)), labels] = 6
     answers = classes(logits)
@@ -30,7 +30,7 @@ def test_no_answer(broken: float) -> None:
 
 
 def test_batch() -> None:
-    """A batch of collages is decoded as each of them is alone, and an empty batch is no error."""
+    """A batch of collages is decoded like each collage alone, and an empty batch is no error."""
     logits = np.random.default_rng(1).standard_normal((5, 9, 10)).astype(np.float32)
     assert (classes(logits) == [classes(collage) for collage in logits]).all()
     assert classes(logits[:0]).shape == (0, 9)

@@ -1,4 +1,4 @@
-"""Weighted sums of images are what they should be, however large the images; places lie where they should."""
+"""Weighted sums of images of any size, and the nodes of images and shares."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from collagebench.coding.linear import combine, image_nodes, share_nodes
 @settings(deadline=None, max_examples=40)
 @given(st.integers(1, 12), st.integers(1, 14), st.integers(1, 90), st.integers(1, 90), st.sampled_from("Bfd"))
 def test_weighted_sums(k: int, n: int, height: int, width: int, kind: str) -> None:
-    """Each coded image is the weighted sum of all images, bytes or floats, some of them views, at any size."""
+    """Each coded image is the weighted sum of all images, of bytes or floats, also of views, at any size."""
     generator = np.random.default_rng(0)
     images = [image.astype(kind) for image in generator.integers(0, 256, (k, height, width, 3))]
     images[0] = images[0][::-1, ::-1]
@@ -25,7 +25,7 @@ def test_weighted_sums(k: int, n: int, height: int, width: int, kind: str) -> No
 
 @pytest.mark.parametrize("n", range(1, 13))
 def test_places(n: int) -> None:
-    """Places run from right to left; images keep off both ends, coded images stand at both or at the right one only."""
+    """Nodes descend; those of images avoid both ends, those of shares include both ends or only the right one."""
     images, both, one = image_nodes(n), share_nodes(n, 2), share_nodes(n, 1)
     for places in (images, both, one):
         assert len(places) == n
@@ -36,5 +36,5 @@ def test_places(n: int) -> None:
     if n > 1:
         assert both[-1] == -1
         assert -1 < one[-1] < 1
-    # With one place more, both ends hold a coded image and the others are where they were.
+    # With one more share, both ends have one, and the others stay where they are.
     np.testing.assert_allclose(share_nodes(n + 1, 2)[:-1], one, atol=1e-15)

@@ -1,4 +1,4 @@
-"""The mosaic is what pasting and then resampling would give, within rounding, whatever the sizes."""
+"""The mosaic equals pasting and then resampling, within rounding, at any size."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ grids = st.integers(1, 6)
 
 
 def pictures(n: int, height: int, width: int, seed: int = 0) -> list[NDArray[np.uint8]]:
-    """Return images of noise, the hardest to resample alike."""
+    """Return images of noise, whose resampling differs most between implementations."""
     generator = np.random.default_rng(seed)
     return list(generator.integers(0, 256, (n, height, width, 3), dtype=np.uint8))
 
 
 def paste(images: list[NDArray[np.uint8] | None], grid: int, height: int, width: int) -> NDArray[np.uint8]:
-    """Return the collage at full size, made the plain way."""
+    """Return the collage at full size, made by pasting."""
     whole = np.zeros((grid * height, grid * width, 3), np.uint8)
     for k, image in enumerate(images):
         if image is not None:
@@ -47,7 +47,7 @@ def exact_filter(inputs: int, outputs: int) -> NDArray[np.float64]:
 @relaxed
 @given(grids, sides, sides, st.integers(1, 60), st.integers(1, 60), st.randoms(use_true_random=False))
 def test_pillow(grid: int, height: int, width: int, rows: int, columns: int, random: object) -> None:
-    """Any grid of images of any size, some blank, is Pillow's antialiased resize of the paste within 1 level."""
+    """Any grid of images of any size, some blank, equals Pillow's antialiased resize of the paste within 1 level."""
     images: list[NDArray[np.uint8] | None] = list(pictures(grid * grid, height, width))
     images = [image if random.random() < 0.8 else None for image in images]  # type: ignore[attr-defined]
     whole = Image.fromarray(paste(images, grid, height, width))
@@ -66,7 +66,7 @@ def test_pillow(grid: int, height: int, width: int, rows: int, columns: int, ran
     ],
 )
 def test_exact(grid: int, height: int, width: int, size: tuple[int, int]) -> None:
-    """Each value is the exact one, computed in float64 without bands, rounded to the nearest."""
+    """Each value is the nearest integer to the exact one, computed in float64 with the whole filters."""
     images = pictures(grid * grid, height, width)
     down, across = exact_filter(grid * height, size[0]), exact_filter(grid * width, size[1])
     exact = np.einsum("ij,jkc,lk->ilc", down, paste([*images], grid, height, width), across, optimize=True)
@@ -75,7 +75,7 @@ def test_exact(grid: int, height: int, width: int, size: tuple[int, int]) -> Non
 
 @pytest.mark.train
 def test_torchvision() -> None:
-    """Nine 224x224 images at 416x416 are torchvision's antialiased resize of the paste within 1 level."""
+    """Nine 224x224 images at 416x416 equal torchvision's antialiased resize of the paste within 1 level."""
     torch = pytest.importorskip("torch", reason="needs the train extra")
     transforms = pytest.importorskip("torchvision.transforms.v2.functional", reason="needs the train extra")
     images = pictures(9, 224, 224)
@@ -87,7 +87,7 @@ def test_torchvision() -> None:
 @relaxed
 @given(grids, sides, sides, st.integers(1, 60), st.integers(1, 60), st.integers(0, 255))
 def test_constant(grid: int, height: int, width: int, rows: int, columns: int, level: int) -> None:
-    """A full grid of one grey is that grey everywhere, to the very border."""
+    """A full grid of one grey is that grey everywhere, also at the border."""
     images = [np.full((height, width, 3), level, np.uint8)] * (grid * grid)
     assert (mosaic(images, grid, (rows, columns)) == level).all()
 
@@ -95,7 +95,7 @@ def test_constant(grid: int, height: int, width: int, rows: int, columns: int, l
 @relaxed
 @given(grids, sides, sides, st.data())
 def test_permuted(grid: int, height: int, width: int, data: st.DataObject) -> None:
-    """At full size the collage is a paste: cell k, row-major, holds image k bit for bit, in whatever order."""
+    """At full size the collage is a paste: cell k, in row-major order, is image k bit for bit."""
     images = pictures(grid * grid, height, width)
     order = data.draw(st.permutations(range(grid * grid)))
     whole = mosaic([images[i] for i in order], grid, (grid * height, grid * width))
@@ -106,7 +106,7 @@ def test_permuted(grid: int, height: int, width: int, data: st.DataObject) -> No
 @relaxed
 @given(grids, st.integers(0, 36), st.booleans())
 def test_missing(grid: int, kept: int, scaled: bool) -> None:
-    """Images missing at the end are blank cells, just like None."""
+    """Images missing at the end are blank cells, like None."""
     size = (grid * 10, grid * 12) if scaled else (grid * 16, grid * 16)
     images: list[NDArray[np.uint8] | None] = [*pictures(grid * grid, 16, 16)[:kept]]
     padded = images + [None] * (grid * grid - len(images))
@@ -117,7 +117,7 @@ def test_missing(grid: int, kept: int, scaled: bool) -> None:
 
 
 def test_blank_cell() -> None:
-    """Scaled down, a blank cell is zero but for what its neighbours' filters carry across the border."""
+    """Scaled down, a blank cell is zero except at its border, where the filter mixes in its neighbours."""
     white = np.full((224, 224, 3), 255, np.uint8)
     collage = mosaic([white] * 4 + [None] + [white] * 4, 3, (416, 416))
     lo, hi = 416 / 3, 416 * 2 / 3
@@ -136,7 +136,7 @@ def test_empty() -> None:
 
 
 def test_views() -> None:
-    """Images may be views into larger arrays, strided as they may be."""
+    """Images may be strided views into larger arrays."""
     images = [image[::2, ::-1] for image in pictures(9, 64, 32)]
     for size in ((64, 64), (96, 96)):
         assert (mosaic(images, 3, size) == mosaic([image.copy() for image in images], 3, size)).all()
@@ -166,6 +166,6 @@ def test_images_are_left_alone() -> None:
     ],
 )
 def test_misfits(images: list[NDArray[np.uint8] | None], grid: int, size: tuple[int, int], words: str) -> None:
-    """Images that do not fit each other or the grid are refused with a sentence that says which and why."""
+    """Images that do not fit each other or the grid are a DataError that says which and why."""
     with pytest.raises(DataError, match=words):
         mosaic(images, grid, size)

@@ -1,4 +1,4 @@
-"""A parity holds every image of its group, and an output that is lost comes back as the parity's less the others."""
+"""A parity combines a group's images, and a lost output is the parity's output less those of the others."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def pictures(n: int, height: int, width: int, seed: int = 0) -> list[NDArray[np.
 @relaxed
 @given(st.integers(2, 8), st.data())
 def test_a_linear_model_is_restored(k: int, data: st.DataObject) -> None:
-    """With a linear model as the parity model, every lost output comes back to 1e-5, from groups full or not."""
+    """With a linear model, a lost output is recovered to within 1e-5, from full and from partial groups."""
     present = data.draw(st.integers(1, k))
     lost = data.draw(st.integers(0, present - 1))
     images = pictures(present, 8, 6, seed=data.draw(st.integers(0, 1000)))
@@ -41,7 +41,7 @@ def test_a_linear_model_is_restored(k: int, data: st.DataObject) -> None:
 
 
 def test_addition_is_exact() -> None:
-    """The sum of eight white images is 2040 everywhere, and of random ones what integers give."""
+    """The sum of eight white images is 2040 everywhere, and that of random ones equals the sum of integers."""
     assert (add([np.full((4, 4, 3), 255, np.uint8)] * 8) == 2040).all()
     images = pictures(7, 5, 9)
     parity = add(images)
@@ -52,7 +52,7 @@ def test_addition_is_exact() -> None:
 @relaxed
 @given(sides, sides, st.integers(1, 4))
 def test_quadrants_are_a_mosaic(height: int, width: int, present: int) -> None:
-    """Four images in one are the 2x2 collage of the size of an image, pixel for pixel."""
+    """Four concatenated images equal their 2x2 collage at the size of an image, pixel for pixel."""
     images = pictures(present, height, width)
     assert (concatenate(images, 4) == mosaic([*images], 2, (height, width))).all()
 
@@ -60,14 +60,14 @@ def test_quadrants_are_a_mosaic(height: int, width: int, present: int) -> None:
 @relaxed
 @given(sides, sides)
 def test_halves_are_pillows(height: int, width: int) -> None:
-    """Two images in one are Pillow's antialiased resize of the two side by side, within 1 level."""
+    """Two concatenated images equal Pillow's antialiased resize of the two side by side, within 1 level."""
     images = pictures(2, height, width)
     theirs = Image.fromarray(np.hstack(images)).resize((width, height), Image.Resampling.BILINEAR)
     assert np.abs(concatenate(images, 2) - np.asarray(theirs).astype(int)).max() <= 1
 
 
 def test_where_the_images_stand() -> None:
-    """Flat images show where each one stands, to the column next to a border; one that is missing is black."""
+    """Halves are left and right, quadrants in row-major order, up to the column at a border; a missing one is black."""
     greys = [np.full((32, 32, 3), level, np.uint8) for level in (40, 80, 120, 160)]
     halves = concatenate(greys[:2], 2)
     assert (halves[:, :15] == 40).all()
@@ -79,7 +79,7 @@ def test_where_the_images_stand() -> None:
 @relaxed
 @given(st.sampled_from([2, 4]), sides, sides, st.integers(0, 5), st.integers(0, 1000))
 def test_many_are_each_like_one(k: int, height: int, width: int, n: int, seed: int) -> None:
-    """Groups made at once are, pixel for pixel, those made one by one; black images are as good as missing ones."""
+    """Groups made at once equal those made one by one, pixel for pixel; a black image equals a missing one."""
     groups = np.array(pictures(n * k, height, width, seed), np.uint8).reshape(n, k, height, width, 3)
     groups[: n // 2, -1] = 0
     parities = concatenate_many(groups)
@@ -91,7 +91,7 @@ def test_many_are_each_like_one(k: int, height: int, width: int, n: int, seed: i
 
 @pytest.mark.parametrize("k", [1, 3, 5])
 def test_only_halves_and_quadrants(k: int) -> None:
-    """Other numbers of images than 2 and 4 are refused, with the way out."""
+    """Concatenating other numbers of images than 2 and 4 is a DataError that proposes addition."""
     with pytest.raises(DataError, match="use addition"):
         concatenate(pictures(k, 4, 4), k)
     with pytest.raises(DataError, match="use addition"):
@@ -99,7 +99,7 @@ def test_only_halves_and_quadrants(k: int) -> None:
 
 
 def test_misfits() -> None:
-    """Images and outputs that do not fit each other are refused with a sentence that says which and why."""
+    """Images and outputs that do not fit each other are a DataError that says which and why."""
     with pytest.raises(DataError, match="at least one image"):
         add([])
     with pytest.raises(DataError, match="at least one image"):

@@ -1,4 +1,4 @@
-"""The smoothing spline is the one that its definition asks for, and codes images as Berrut's function does."""
+"""The smoothing spline satisfies its definition, and codes images as Berrut's function does."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ lams = st.one_of(st.just(0.0), st.floats(-8, 4).map(lambda e: 10.0**e))
 
 
 def some_nodes(n: int, seed: int) -> NDArray[np.float64]:
-    """Return n nodes from -1 to 1 in random order, none too close to the next."""
+    """Return n nodes from -1 to 1 in random order, no two of them too close."""
     generator = np.random.default_rng(seed)
     steps = generator.uniform(0.2, 1, n)
     nodes = np.cumsum(steps) / steps.sum() * 2 - 1
@@ -29,7 +29,7 @@ def some_nodes(n: int, seed: int) -> NDArray[np.float64]:
 
 
 def exact(nodes: list[Fraction], values: list[Fraction], lam: Fraction) -> list[Fraction]:
-    """Return the spline's values at its ordered nodes, in fractions: no rounding, whatever lam is."""
+    """Return the spline's values at its ordered nodes, in fractions, so without rounding for any lam."""
     n, m = len(nodes), len(nodes) - 2
     h = [b - a for a, b in itertools.pairwise(nodes)]
     q = [[Fraction(0)] * m for _ in range(n)]
@@ -55,7 +55,7 @@ def exact(nodes: list[Fraction], values: list[Fraction], lam: Fraction) -> list[
 @relaxed
 @given(st.integers(5, 20), seeds, st.floats(-8, 0).map(lambda e: 10.0**e))
 def test_scipy(n: int, seed: int, lam: float) -> None:
-    """Between its ends the spline is SciPy's of the same lam, to 1e-9."""
+    """Between its end nodes the spline equals SciPy's of the same lam, to within 1e-9."""
     interpolate = pytest.importorskip("scipy.interpolate", reason="needs SciPy")
     nodes = np.sort(some_nodes(n, seed))
     values = np.random.default_rng(seed).normal(size=n)
@@ -67,7 +67,7 @@ def test_scipy(n: int, seed: int, lam: float) -> None:
 @settings(deadline=None, max_examples=15)
 @given(st.integers(3, 8), seeds, lams)
 def test_exact_arithmetic(n: int, seed: int, lam: float) -> None:
-    """At its nodes the spline is that of exact arithmetic, to 1e-10, also where lam is large."""
+    """At its nodes the spline equals that of exact arithmetic, to within 1e-10, also if lam is large."""
     nodes = np.sort(some_nodes(n, seed))
     values = np.random.default_rng(seed).normal(size=n)
     wanted = exact([Fraction(x) for x in nodes], [Fraction(y) for y in values], Fraction(lam))
@@ -85,7 +85,7 @@ def test_no_smoothing_interpolates(n: int, seed: int) -> None:
 @relaxed
 @given(st.integers(2, 20), seeds)
 def test_much_smoothing_is_the_line_of_least_squares(n: int, seed: int) -> None:
-    """With a large lam the spline is the straight line of least squares, everywhere."""
+    """With a large lam the spline is the least-squares straight line everywhere."""
     nodes, at = some_nodes(n, seed), np.linspace(-2, 2, 30)
     values = np.random.default_rng(seed).normal(size=n)
     line = np.polynomial.Polynomial.fit(nodes, values, 1)(at)
@@ -95,7 +95,7 @@ def test_much_smoothing_is_the_line_of_least_squares(n: int, seed: int) -> None:
 @relaxed
 @given(st.integers(2, 20), seeds, lams)
 def test_straight_lines_stay(n: int, seed: int, lam: float) -> None:
-    """Values on a straight line are reproduced on that line, inside and outside, for every lam."""
+    """Values on a straight line give that line, between the nodes and beyond them, for every lam."""
     nodes, at = some_nodes(n, seed), np.linspace(-3, 3, 50)
     np.testing.assert_allclose(smoother(nodes, at, lam) @ (2 - 3 * nodes), 2 - 3 * at, rtol=0, atol=1e-8)
 
@@ -103,7 +103,7 @@ def test_straight_lines_stay(n: int, seed: int, lam: float) -> None:
 @relaxed
 @given(st.integers(3, 15), seeds, lams)
 def test_smooth_and_straight_at_the_ends(n: int, seed: int, lam: float) -> None:
-    """The spline and its slope run through the nodes without a jump, and beyond the ends it is straight."""
+    """The spline and its slope are continuous at the nodes, and beyond the ends it is straight."""
     nodes = some_nodes(n, seed)
     values = np.random.default_rng(seed).normal(size=n)
     step = 1e-5
@@ -126,7 +126,7 @@ def test_few_nodes() -> None:
 @relaxed
 @given(st.integers(1, 12), st.integers(1, 15), st.sampled_from([1, 2]), lams, st.data())
 def test_equal_images_are_restored(images: int, shares: int, ends: int, lam: float, data: st.DataObject) -> None:
-    """Of equal images every answer is what the model says of one, from any outputs, down to one alone."""
+    """Equal images have shares equal to them, and any equal outputs, even a single one, are every image's answer."""
     coded = encode([np.full((3, 5, 3), 77, np.uint8)] * images, shares, lam, ends)
     assert coded.shape == (shares, 3, 5, 3)
     assert coded.dtype == np.float32
@@ -141,7 +141,7 @@ def test_equal_images_are_restored(images: int, shares: int, ends: int, lam: flo
 @relaxed
 @given(st.integers(2, 12), st.integers(2, 15), st.sampled_from([1, 2]), lams, lams, st.data())
 def test_images_on_a_line(images: int, shares: int, ends: int, lam: float, other: float, data: st.DataObject) -> None:
-    """Of images that fade evenly along the line a linear model's outputs are restored, from any two or more outputs."""
+    """If images change linearly along the nodes, a linear model's outputs are restored from any two outputs or more."""
     first, second = np.random.default_rng(0).normal(size=(2, 2, 2, 3))
     pictures = [first + z * second for z in image_nodes(images)]
     coded = encode(pictures, shares, lam, ends)
@@ -149,14 +149,14 @@ def test_images_on_a_line(images: int, shares: int, ends: int, lam: float, other
     present = data.draw(st.sets(st.integers(0, shares - 1), min_size=2))
     outputs = {share: (weights @ coded[share].reshape(-1)).astype(np.float32) for share in present}
     wanted = [weights @ picture.reshape(-1) for picture in pictures]
-    # Two neighbouring outputs tell the slope of the line only as well as their distance allows.
+    # The closer two outputs are, the less exact is the slope between them.
     places = share_nodes(shares, ends)[sorted(present)]
     np.testing.assert_allclose(decode(outputs, images, shares, other, ends), wanted, atol=2e-4 / np.ptp(places))
 
 
 @pytest.mark.parametrize("end", [1, 2])
 def test_every_small_code_is_finite(end: int) -> None:
-    """For every code of up to 12 images and 6 losses, with and without smoothing, the weights add up to 1."""
+    """For codes of up to 12 images and 6 losses, with and without smoothing, weights are finite and add up to 1."""
     for images in range(1, 13):
         for losses in range(7):
             shares = images + losses
@@ -168,7 +168,7 @@ def test_every_small_code_is_finite(end: int) -> None:
 
 
 def test_misfits() -> None:
-    """What cannot be smoothed or coded is refused with a sentence that says why."""
+    """Arguments that cannot be smoothed or coded are a DataError that says why."""
     image = np.zeros((4, 4, 3), np.uint8)
     for lam in (-1.0, float("nan"), float("inf")):
         with pytest.raises(DataError, match="smoothing must be 0 or a positive number"):
