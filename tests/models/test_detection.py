@@ -1,4 +1,4 @@
-"""The detection head: boxes that the published algorithm reads, and a loss that is least where they are right."""
+"""The detection head: boxes that the published algorithm decodes, and a loss that is least if they are right."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CLASSES = 4
 
 
 def made(grid: int = 3, image: tuple[int, int] = (32, 32)) -> Network:
-    """Return an untrained detecting collage, always the same."""
+    """Return an untrained collage network with a detection head, always the same."""
     torch.manual_seed(0)
     return Network(
         Architecture("collage", CLASSES, image, grid, stem=8, stride=2, widths=(8, 16), depths=(1, 0), head="detection")
@@ -28,7 +28,7 @@ def made(grid: int = 3, image: tuple[int, int] = (32, 32)) -> Network:
 
 
 def perfect(network: Network, labels: np.ndarray) -> torch.Tensor:
-    """Return outputs [1, boxes, 5 + classes] that are right about the class of each cell [cells], blank where -1."""
+    """Return outputs [1, boxes, 5 + classes] that are right for labels [cells], of which -1 is a blank cell."""
     head, size = network.detect, network.architecture.input[:2]
     outputs = torch.full((1, len(head.corners), 5 + CLASSES), -12.0)
     outputs[0, :, :2], outputs[0, :, 2:4] = head.corners, 5.0
@@ -50,7 +50,7 @@ def loss_of(network: Network, outputs: torch.Tensor, labels: np.ndarray) -> floa
 
 @pytest.mark.parametrize("grid", [2, 3, 4, 5])
 def test_every_cell_has_a_box_of_its_own_where_its_middle_lies(grid: int) -> None:
-    """The responsible boxes are as many as the cells, and each is described at the place that holds its centre."""
+    """Each cell has its own responsible box, at the place that contains the cell's centre."""
     head = made(grid).detect
     assert len(set(head.responsible.tolist())) == grid * grid
     middles = 32 * np.stack(np.divmod(np.arange(grid * grid), grid)[::-1], 1) + 16
@@ -61,7 +61,7 @@ def test_every_cell_has_a_box_of_its_own_where_its_middle_lies(grid: int) -> Non
 
 
 def test_outputs_are_boxes_in_pixels_around_their_places() -> None:
-    """A box's centre lies in its place and its size is near the anchor's as long as nothing is learnt."""
+    """In an untrained network, a box's centre lies in its place and its size is near the anchor's."""
     network = made().eval()
     with torch.no_grad():
         outputs = network(torch.randint(256, (2, 96, 96, 3), dtype=torch.uint8))[0]
@@ -74,7 +74,7 @@ def test_outputs_are_boxes_in_pixels_around_their_places() -> None:
 
 
 def test_right_boxes_are_right_answers_and_cost_nothing() -> None:
-    """Boxes just on the cells, sure of the right class, have next to no loss and decode to the labels, blanks too."""
+    """Boxes exactly on the cells, sure of the right classes, have a loss below 0.01 and decode to the labels."""
     network, labels = made(), np.array([0, 1, 2, 3, 0, 1, 2, -1, -1])
     outputs = perfect(network, labels)
     assert loss_of(network, outputs, labels) < 0.01
@@ -93,7 +93,7 @@ def test_right_boxes_are_right_answers_and_cost_nothing() -> None:
     ],
 )
 def test_each_mistake_costs_what_its_term_says(change: tuple[int, float], cost_of_it: float) -> None:
-    """A centre off by one place costs 1 of an only object, a missed one, a missed class and a wrong one 12 each."""
+    """With one object, a centre off by one place costs 1; a missed object, a missed class and a wrong one cost 12."""
     network, labels = made(), np.array([0] + 8 * [-1])
     outputs = perfect(network, labels)
     place, value = change
@@ -103,7 +103,7 @@ def test_each_mistake_costs_what_its_term_says(change: tuple[int, float], cost_o
 
 
 def test_a_size_off_by_e_costs_one() -> None:
-    """The size term is the square of the logarithm."""
+    """A width too large by a factor of e costs 1: the size term is the square of the logarithm."""
     network, labels = made(), np.array([0] + 8 * [-1])
     outputs = perfect(network, labels)
     outputs[0, network.detect.responsible[0], 2] *= np.e
@@ -111,7 +111,7 @@ def test_a_size_off_by_e_costs_one() -> None:
 
 
 def test_a_box_that_should_hold_nothing_is_told_so_unless_it_fits_an_object() -> None:
-    """A sure box in a blank cell costs, so does one beside an object; one right on it, not responsible, does not."""
+    """A sure box costs 12 in a blank cell or beside an object, and nothing if it fits an object of another box."""
     network, labels = made(), np.array([0] + 8 * [-1])
     outputs = perfect(network, labels)
     blank = outputs.clone()
@@ -137,7 +137,7 @@ def test_the_head_costs_hardly_more_than_a_grid() -> None:
 
 
 def test_heads_are_named_and_only_for_collages() -> None:
-    """A collage has a grid unless it is said; its name says the other; unknown heads, or a single's, are refused."""
+    """A collage's head is a grid by default, another is in its name; unknown heads and heads of singles are refused."""
     assert made().architecture.name == "collage-3x3-detection"
     assert Architecture("collage", 2, (32, 32), 3).head == "grid"
     assert Architecture("collage", 2, (32, 32), 3).name == "collage-3x3"
@@ -148,7 +148,7 @@ def test_heads_are_named_and_only_for_collages() -> None:
 
 
 def test_what_is_not_there_may_have_any_size() -> None:
-    """Boxes of no size, or of an endless one, where no image is, change nothing and move nothing."""
+    """Boxes of size 0 or infinity in blank cells change neither the loss nor the gradients."""
     network, labels = made(), np.array([0] + 8 * [-1])
     outputs = perfect(network, labels)
     wanted = loss_of(network, outputs, labels)

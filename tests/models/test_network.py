@@ -1,4 +1,4 @@
-"""The networks: what goes in, what comes out, what they cost, and what cannot be built."""
+"""The networks: inputs, outputs, costs, and what cannot be built."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ def test_a_collage_answers_every_cell(grid: int) -> None:
 
 @pytest.mark.parametrize(("grid", "size"), [(3, (13, 13)), (2, (7, 5)), (5, (13, 11)), (4, (4, 9))])
 def test_cells_that_share_features_take_each_that_lies_in_them(grid: int, size: tuple[int, int]) -> None:
-    """Maxima over cells of sides that do not divide are those of adaptive pooling."""
+    """The maxima over cells equal adaptive max pooling, also if cells share features."""
     x = torch.from_numpy(np.random.default_rng(0).standard_normal((2, 3, *size)).astype(np.float32))
     assert torch.equal(CellMaxima(size, grid)(x), torch.nn.functional.adaptive_max_pool2d(x, grid))
 
 
 def test_a_collage_may_be_smaller_than_its_images_side_by_side() -> None:
-    """Its input is its canvas, cells need be of no whole features, and a picture of 416 pixels is usual for 224."""
+    """A collage's input may be a smaller canvas, whose cells share features; for 224-pixel images 416x416 is usual."""
     network = made("collage", grid=3, image=(48, 48), canvas=(104, 88))
     assert network.architecture.input == (104, 88, 3)
     assert network.architecture.image == (48, 48)
@@ -54,7 +54,7 @@ def test_a_collage_may_be_smaller_than_its_images_side_by_side() -> None:
 
 
 def test_large_images_have_layers_of_their_own() -> None:
-    """A collage costs about what a single costs, a batch of nine for the backup at most about as much as a collage."""
+    """For 224x224 images, a 3x3 collage costs as much as a single and as nine backup images, to within 10 %."""
     image = (224, 224)
     costs = {
         role: cost.count_macs(Network(Architecture(role, 100, image, **fields, **usual_layers(role, 3, image))), size)
@@ -127,7 +127,7 @@ def test_a_batch_for_the_backup_costs_what_one_collage_costs() -> None:
 def test_other_roles_take_one_input_of_the_images_size(
     fields: dict[str, object], dtype: torch.dtype, images: int
 ) -> None:
-    """A parity, a coded image and a backup's image are as large as an image and get one vector of logits."""
+    """Parity, coded and backup networks take one input of an image's size and give one vector of logits."""
     network = made(**fields)
     assert getattr(torch, network.architecture.dtype) == dtype
     assert network.architecture.images == images
@@ -135,7 +135,7 @@ def test_other_roles_take_one_input_of_the_images_size(
 
 
 def test_the_stem_of_an_addition_sees_the_sum_of_what_the_singles_would_see() -> None:
-    """With a single's weights, the first convolution of a sum of images is the sum of theirs."""
+    """With a single's weights, the first convolution's output for a sum of images is the sum of its outputs."""
     single, parity = made(), made("parity", k=3, code="addition")
     parity.load_state_dict(single.state_dict())
     images = torch.from_numpy(np.random.default_rng(0).integers(256, size=(3, 32, 32, 3), dtype=np.uint8))
@@ -149,7 +149,7 @@ def test_the_stem_of_an_addition_sees_the_sum_of_what_the_singles_would_see() ->
 
 
 def test_an_architecture_survives_json() -> None:
-    """What an architecture writes of itself makes the same architecture again."""
+    """An architecture written as JSON and read again is the same."""
     architecture = made("parity", k=4, code="concatenation").architecture
     assert Architecture(**fields_of(json.loads(json.dumps(architecture.as_dict())))) == architecture
     assert architecture.name == "parity-k4-concatenation"
@@ -184,14 +184,14 @@ def test_an_architecture_survives_json() -> None:
     ],
 )
 def test_what_cannot_be_built_is_refused(arguments: dict[str, object], words: str) -> None:
-    """An architecture that makes no sense is a usage error that says what to change."""
+    """An architecture that makes no sense is a UsageError that says what to change."""
     with pytest.raises(UsageError, match=words):
         Architecture(**{"classes": 10, "image": (32, 32), **arguments})
 
 
 @pytest.mark.parametrize("image", [(225, 300), (65, 90), (300, 71), (20, 17)])
 def test_the_size_that_is_named_fits(image: tuple[int, int]) -> None:
-    """Of images that do not divide, the refusal names a --size at which the usual layers for that size can be made."""
+    """For images of an indivisible size, the error names a --size for which the usual layers can be built."""
     with pytest.raises(UsageError, match="are not divisible") as refused:
         Architecture("single", 10, image, **usual_layers("single", None, image))
     side = int(str(refused.value).partition("--size ")[2].partition(",")[0])

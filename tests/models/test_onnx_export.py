@@ -1,4 +1,4 @@
-"""The exported file: it says what the network says, at any batch size, and tells nothing about who exported it."""
+"""The exported file: it has the network's logits at any batch size, and nothing about the exporting machine."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def images(made: Network, n: int, seed: int) -> np.ndarray:
 
 
 def kind_of(made: Network) -> str:
-    """Return which of KINDS a network is."""
+    """Return the key in KINDS of a network."""
     a = made.architecture
     return "scaled" if a.canvas else "detection" if a.head == "detection" else a.role
 
@@ -59,7 +59,7 @@ def exported(request: pytest.FixtureRequest) -> tuple[Network, bytes]:
 
 
 def test_any_batch_size_gives_the_networks_logits(exported: tuple[Network, bytes]) -> None:
-    """One, two and seven inputs give what torch gives, to within 0.00001."""
+    """Batches of one, two and seven inputs give torch's logits to within 0.00001."""
     made, content = exported
     for batch in (1, 2, 7):
         assert onnx_export.check(made, content, images(made, batch, batch)) < 1e-5
@@ -69,7 +69,7 @@ def test_any_batch_size_gives_the_networks_logits(exported: tuple[Network, bytes
 def test_stored_smaller_a_file_gives_the_networks_logits(
     below: int, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Bytes of a large network, or halves of a small one, give its logits within rounding, in float32 as before."""
+    """Weights stored as bytes or half precision shrink the file by a quarter; logits change only within rounding."""
     monkeypatch.setattr(onnx_export, "HALVES_BELOW", below)
     made = network(0, "collage")
     whole = onnx_export.to_onnx(made)
@@ -85,7 +85,7 @@ def test_stored_smaller_a_file_gives_the_networks_logits(
 
 
 def test_only_a_large_network_is_stored_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The limit is on the numbers in all weights that are rounded, and those just below it are halves."""
+    """Weights are stored as bytes if those rounded have `HALVES_BELOW` numbers in all, otherwise in half precision."""
     whole = onnx_export.to_onnx(network(0, "single"))
     numbers = [np.prod(weight.dims) for weight in whole.graph.initializer if len(weight.dims) > 1]
     rounded = int(sum(number for number in numbers if number >= onnx_export.COMPACTED_FROM))
@@ -95,7 +95,7 @@ def test_only_a_large_network_is_stored_in_bytes(monkeypatch: pytest.MonkeyPatch
 
 
 def test_names_and_types_are_the_contract(exported: tuple[Network, bytes]) -> None:
-    """The input is `image`, of the role's type, the output `logits`, float32, and the batch is free in both."""
+    """The input is `image`, of the role's type, the output is `logits`, in float32, and both have any batch size."""
     made, content = exported
     session = open_session(content)
     (image,), (logits,) = session.get_inputs(), session.get_outputs()
@@ -110,7 +110,7 @@ def test_names_and_types_are_the_contract(exported: tuple[Network, bytes]) -> No
 
 
 def test_facts_are_inside_the_file(exported: tuple[Network, bytes]) -> None:
-    """The file carries its facts as collagebench.* in JSON."""
+    """The file's metadata have the model's facts as collagebench.*, in JSON."""
     made, content = exported
     properties = open_session(content).get_modelmeta().custom_metadata_map
     assert {key: json.loads(value) for key, value in properties.items()} == {
@@ -133,7 +133,7 @@ def test_an_export_is_reproducible() -> None:
 
 
 def test_a_stored_weight_is_the_nearest_step_of_its_channel(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each weight is stored to within half of a 127th of the largest of its output channel."""
+    """Each weight is stored to within half a step, which is a 127th of the largest weight of its output channel."""
     whole = onnx_export.to_onnx(network(0, "single"))
     monkeypatch.setattr(onnx_export, "HALVES_BELOW", 0)
     compacted, _ = onnx_export.compact(whole)
@@ -148,7 +148,7 @@ def test_a_stored_weight_is_the_nearest_step_of_its_channel(monkeypatch: pytest.
 
 
 def test_rounding_that_changes_a_model_is_refused(exported: tuple[Network, bytes]) -> None:
-    """A rounded file whose logits are far from the exact one's is no rounding, and is not exported."""
+    """A rounded file whose logits are far from those of the exact one is a ModelError."""
     made, content = exported
     kind = kind_of(made)
     other = onnx_export.describe(onnx_export.to_onnx(network(2, kind)), {})
@@ -157,7 +157,7 @@ def test_rounding_that_changes_a_model_is_refused(exported: tuple[Network, bytes
 
 
 def test_a_file_that_is_not_the_network_is_refused(exported: tuple[Network, bytes]) -> None:
-    """The check fails for the same layers with other weights."""
+    """A file of the same layers with other weights fails the check against the network."""
     made, content = exported
     kind = kind_of(made)
     with pytest.raises(ModelError, match="differs from the network"):

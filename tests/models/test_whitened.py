@@ -1,4 +1,4 @@
-"""Whitened layers: what the stem does to images, and what of them is not trained."""
+"""Whitened layers: what the stem does to images, and which parameters are not trained."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ pytestmark = pytest.mark.train
 
 
 def network() -> Network:
-    """A small single with whitened layers."""
+    """Return a small single with whitened layers."""
     torch.manual_seed(0)
     return Network(Architecture("single", 4, (16, 16), stem=24, widths=(24, 32), depths=(1, 1), layers="whitened"))
 
 
 def smooth_images(n: int) -> np.ndarray:
-    """Images whose neighbouring pixels are much alike, as photographs' are."""
+    """Return images [n, 16, 16, 3] whose neighbouring pixels are similar, as in photographs."""
     rng = np.random.default_rng(0)
     coarse = rng.integers(0, 256, (n, 4, 4, 3)).repeat(4, 1).repeat(4, 2)
     return np.clip(coarse + rng.normal(0, 12, coarse.shape), 0, 255).astype(np.uint8)
 
 
 def test_a_whitened_stem_makes_numbers_that_vary_independently() -> None:
-    """Before the ReLU its first 12 channels are uncorrelated over the images and vary alike; the others mirror them."""
+    """Before the ReLU the stem's first 12 channels are uncorrelated with variance 1; the others are their negatives."""
     images = torch.from_numpy(smooth_images(400))
     made = network()
     made.whiten(images)
@@ -42,7 +42,7 @@ def test_a_whitened_stem_makes_numbers_that_vary_independently() -> None:
 
 
 def test_neither_the_stem_nor_the_scales_are_trained() -> None:
-    """After a step of training, the stem's filters and the scales of normalisation are what they were."""
+    """The stem's filters and the scales of normalisation, which are all 1, take no gradient; all else does."""
     made = network()
     made.whiten(torch.from_numpy(smooth_images(50)))
     fixed = {name for name, parameter in made.named_parameters() if not parameter.requires_grad}
@@ -51,7 +51,7 @@ def test_neither_the_stem_nor_the_scales_are_trained() -> None:
 
 
 def test_its_convolutions_begin_as_identities() -> None:
-    """A fresh convolution passes its input channels on unchanged in as many of its outputs."""
+    """A new convolution passes its input channels on unchanged as its first outputs."""
     made = network()
     x = torch.rand(2, 24, 8, 8)
     with torch.no_grad():
@@ -60,7 +60,7 @@ def test_its_convolutions_begin_as_identities() -> None:
 
 
 def test_a_whitened_stem_has_its_own_width() -> None:
-    """Another stem or stride than the patches have numbers for is refused with the options to drop."""
+    """Another stem or stride for whitened layers is a UsageError that names the options to drop."""
     with pytest.raises(UsageError, match="a whitened stem has 24 channels and stride 1; drop --stem and --stride"):
         Architecture("single", 4, (16, 16), stem=16, layers="whitened")
     with pytest.raises(UsageError, match="unknown layers 'deep'"):
