@@ -1,4 +1,4 @@
-"""Hosts: what is one, files and tables of them, and who gets which workers."""
+"""Hosts: valid addresses, files and tables of hosts, and how workers are distributed."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from collagebench.profile import read_profile
     ],
 )
 def test_what_is_a_host(address, parts):
-    """User and port may be left out, and an IPv6 address stands in brackets."""
+    """A host has an optional user and port; an IPv6 address is in brackets."""
     assert Host(address).parts() == parts
 
 
@@ -38,14 +38,14 @@ def test_what_is_a_host(address, parts):
      "vm\n", "@vm", "vm:", "vm/x", "x" * 254, "vm.", "[]", "[x]", "a'@vm", "ssh://vm"],
 )  # fmt: skip
 def test_what_is_none(address):
-    """What ssh could read as an option, or a shell as more than a word, is refused with how to write a host."""
+    """An address that ssh could take for an option, or a shell for several words, is refused with the right form."""
     with pytest.raises(UsageError, match="is not a host: write name, user@name"):
         Host(address)
 
 
 @given(st.text(st.characters(codec="utf-8"), max_size=12) | st.from_regex(r"[-\w.@:\[\]%$;&|'\"`(){}<>\\ ]{1,16}"))
 def test_no_address_can_become_an_option_or_more_than_one_word(address):
-    """Whatever is taken for a host has parts without spaces, quotes, or anything that a shell would look at twice."""
+    """Any text that is accepted as a host has parts without spaces, quotes or characters special to a shell."""
     try:
         user, name, port = Host(address).parts()
     except UsageError:
@@ -59,7 +59,7 @@ def test_no_address_can_become_an_option_or_more_than_one_word(address):
 
 
 def test_a_file_of_hosts(tmp_path):
-    """One a line, with comments and with workers if they are said."""
+    """A file of hosts has one per line, with comments and an optional number of workers."""
     path = tmp_path / "hosts"
     path.write_text("# mine\nalice@a:22 workers=4\n\n  b   # the small one\n[::1]\n")
     assert read_hosts(path) == (Host("alice@a:22", 4), Host("b"), Host("[::1]"))
@@ -77,7 +77,7 @@ def test_a_file_of_hosts(tmp_path):
     ],
 )
 def test_a_file_that_makes_no_sense(tmp_path, text, words):
-    """The sentence says the file, the line and what was wrong."""
+    """An invalid file of hosts is a UsageError with the file, the line and what is wrong."""
     path = tmp_path / "hosts"
     path.write_text(text)
     with pytest.raises(UsageError) as refused:
@@ -87,7 +87,7 @@ def test_a_file_that_makes_no_sense(tmp_path, text, words):
 
 
 def test_a_file_that_cannot_be_read(tmp_path):
-    """The reason is in the sentence."""
+    """A file of hosts that cannot be read is a UsageError with the reason."""
     with pytest.raises(UsageError, match="cannot be read: it is not a regular file"):
         read_hosts(Path("/dev/null"))
     with pytest.raises(UsageError, match="cannot be read: No such file"):
@@ -98,7 +98,7 @@ def test_a_file_that_cannot_be_read(tmp_path):
 
 
 def test_workers_are_dealt_evenly_or_as_stated():
-    """Neighbours are on different hosts; what no host was said to have is shared."""
+    """Consecutive workers are on different hosts; workers that no host was given are shared by the others."""
     assert deal([Host("a"), Host("b"), Host("c")], 10) == [0, 1, 2, 0, 1, 2, 0, 1, 2, 0]
     assert deal([Host("a", 1), Host("b"), Host("c", 3)], 6) == [0, 1, 2, 1, 2, 2]
     assert deal([Host("a", 2), Host("b", 1)], 3) == [0, 1, 0]
@@ -115,7 +115,7 @@ def test_workers_are_dealt_evenly_or_as_stated():
     ],
 )
 def test_workers_that_cannot_be_dealt(hosts, workers, words):
-    """The sentence names the host or the numbers that do not agree."""
+    """Workers that do not fit the hosts are a UsageError that names the host or the conflicting numbers."""
     with pytest.raises(UsageError, match=words):
         deal(hosts, workers)
 
@@ -132,7 +132,7 @@ workers = 5
 
 
 def test_tables_of_a_profile(tmp_path):
-    """Hosts that are all said to have workers say how many there are; what is recorded can be read again."""
+    """If all hosts of a profile have workers, their sum is --workers; the config survives being recorded."""
     path = tmp_path / "p.toml"
     path.write_text(PROFILE)
     config = resolve({"profile": str(path)})
@@ -143,7 +143,7 @@ def test_tables_of_a_profile(tmp_path):
 
 
 def test_a_list_and_a_file_in_a_profile(tmp_path):
-    """They are the short forms; the file is relative to the profile."""
+    """A profile may have a list of hosts, or a file of hosts, whose path is relative to the profile."""
     (tmp_path / "vms").write_text("a\nb workers=3\n")
     (tmp_path / "p.toml").write_text('host = ["a", "b"]\nfleet = "ssh"')
     assert read_profile(tmp_path / "p.toml").values["host"] == (Host("a"), Host("b"))
@@ -167,7 +167,7 @@ def test_a_list_and_a_file_in_a_profile(tmp_path):
     ],
 )  # fmt: skip
 def test_profiles_that_make_no_sense(tmp_path, text, words):
-    """The sentence says the profile, the line and what to do."""
+    """A profile with invalid hosts is a UsageError that names the profile, mostly with the line, and what is wrong."""
     (tmp_path / "p.toml").write_text(text)
     with pytest.raises(UsageError) as refused:
         resolve({"profile": str(tmp_path / "p.toml")})
@@ -176,7 +176,7 @@ def test_profiles_that_make_no_sense(tmp_path, text, words):
 
 
 def test_options_of_another_fleet_are_refused():
-    """A host without --fleet ssh would be ignored; so would an interpreter."""
+    """--host and --remote-python without --fleet ssh are UsageErrors, since they would have no effect."""
     with pytest.raises(UsageError, match="--host has no effect with --fleet local: use --fleet ssh"):
         resolve({"host": ("a",)})
     with pytest.raises(UsageError, match="--remote-python has no effect with --fleet local"):
@@ -184,14 +184,14 @@ def test_options_of_another_fleet_are_refused():
 
 
 def test_a_profile_of_another_fleet_gives_way(tmp_path):
-    """--fleet local runs a profile of hosts on this machine, with as many workers as usual."""
+    """--fleet local replaces a profile's hosts, and its workers by the default of 10."""
     (tmp_path / "p.toml").write_text(PROFILE)
     config = resolve({"profile": str(tmp_path / "p.toml"), "fleet": "local"})
     assert (config.fleet, config.host, config.workers) == ("local", (), 10)
 
 
 def test_hosts_of_options_and_of_a_file_come_together(tmp_path):
-    """Those that were typed first."""
+    """Hosts from options come before those from a file."""
     (tmp_path / "vms").write_text("b workers=3\n")
     where, workers = fleet_of({"fleet": "ssh", "host": ("a",), "hosts": tmp_path / "vms"})
     assert where.host == (Host("a"), Host("b", 3))
@@ -199,7 +199,7 @@ def test_hosts_of_options_and_of_a_file_come_together(tmp_path):
 
 
 def test_files_of_windows_are_read(tmp_path):
-    """A byte-order mark and its line ends are no part of a host, or of a profile."""
+    """Files of hosts and profiles may have a byte-order mark and Windows line ends."""
     (tmp_path / "hosts").write_bytes(b"\xef\xbb\xbfvm1 workers=2\r\nvm2\r\n")
     assert [host.address for host in read_hosts(tmp_path / "hosts")] == ["vm1", "vm2"]
     (tmp_path / "p.toml").write_bytes(b"\xef\xbb\xbfruns = 3\r\n")

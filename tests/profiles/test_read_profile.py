@@ -1,4 +1,4 @@
-"""Profiles that make no sense: one sentence with the file and the line of what is wrong."""
+"""Invalid profiles: one sentence with the file and the line of what is wrong."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from collagebench.profile import SECONDS, SHARES, read_profile
 
 
 def refused(tmp_path, text, *options):
-    """Return the sentence with which `simulate` refuses a profile, without its directory."""
+    """Return the message with which `simulate` refuses a profile, without the profile's directory."""
     path = tmp_path / "p.toml"
     path.write_text(text, encoding="utf-8")
     small = ["--requests", "20", "--compute-time", "0.001"]
@@ -81,13 +81,13 @@ def test_units(tmp_path, text, line, hint):
 
 
 def test_units_that_make_no_sense(tmp_path):
-    """Nothing is proposed where the unit is not the value's: a share has no seconds, and a count neither."""
+    """If the unit does not fit the option, such as seconds for a share, no number is proposed."""
     assert refused(tmp_path, "slow-share = '200ms'").endswith("slow-share must be a number, not '200ms'")
     assert refused(tmp_path, "runs = '5 %'").endswith("runs must be a whole number, not '5 %'")
 
 
 def test_units_of_every_number():
-    """Every number of a config that has seconds, milliseconds or a share for its unit is known as such."""
+    """The tables of options in seconds and of shares list every such number of a config."""
     without = {"rate", "time_scale", "slow_factor", "shape", "sigma", "machine_sigma", "request_sigma"}
     without |= {"excursion_factor", "transfer_mb", "pixel_scale", "ray_cpus", "ray_resource"}
     numbers = {field.name for field in fields(Config) if "float" in str(field.type)}
@@ -104,7 +104,7 @@ def test_units_of_every_number():
     ],
 )
 def test_broken_toml(tmp_path, text, sentence):
-    """What the reader of TOML refuses has its line in the same place, at the front."""
+    """Invalid TOML is refused with its line at the front of the message, as other errors are."""
     refusal = refused(tmp_path, text)
     assert refusal.startswith(sentence)
     assert "(at " not in refusal
@@ -130,7 +130,7 @@ def test_broken_toml(tmp_path, text, sentence):
     ],
 )
 def test_values(tmp_path, text, line, words):
-    """A value out of range, and what means nothing to the chosen stragglers, is found with its line."""
+    """A value out of range, or without effect on the chosen stragglers, is reported with its line."""
     sentence = refused(tmp_path, text)
     assert sentence.startswith(f"profile p.toml, line {line}: ")
     assert words in sentence
@@ -161,7 +161,7 @@ TWO = "[[scheme]]\nname = 'none'\n\n[[scheme]]\n"
     ],
 )
 def test_schemes(tmp_path, table, line, words):
-    """An unknown scheme or option, and a value that the scheme refuses, is found in its own table."""
+    """An unknown scheme or option, or a value that a scheme refuses, is reported with its line in the table."""
     sentence = refused(tmp_path, TWO + table)
     assert sentence.startswith(f"profile p.toml, line {line}: ")
     assert words in sentence
@@ -177,12 +177,12 @@ def test_schemes(tmp_path, table, line, words):
     ],
 )
 def test_missing_files(tmp_path, text, line, missing):
-    """A file that a profile names, relative to itself, and that does not exist is found before anything is run."""
+    """A file that a profile names, relative to itself, and that does not exist is reported before anything runs."""
     assert refused(tmp_path, text) == f"profile p.toml, line {line}: {missing}, which does not exist"
 
 
 def test_a_missing_profile(tmp_path):
-    """A file that cannot be read is named with the reason, as are a device and text that is not UTF-8."""
+    """A missing profile, a device and a file that is not UTF-8 are refused with the reason."""
     with pytest.raises(UsageError, match="profile /dev/null cannot be read: it is not a regular file"):
         read_profile(Path("/dev/null"))
     with pytest.raises(UsageError, match=r"profile .*x\.toml cannot be read: No such file"):
@@ -193,14 +193,14 @@ def test_a_missing_profile(tmp_path):
 
 
 def test_the_command_line_is_not_blamed_on_the_profile(tmp_path):
-    """What is wrong with an option that was typed has no line, even where the profile has the same option."""
+    """An error in a typed option names no line, even if the profile has the same option."""
     good = "workers = 4\nmodels = 'nowhere'\n[[scheme]]\nname = 'collage'\ngrid = 3"
     assert refused(tmp_path, good, "--models", tmp_path, "--workers", 0) == "--workers must be 1 or more, not 0"
     assert refused(tmp_path, good, "--models", tmp_path, "--grid", 99).startswith("--grid")
 
 
 def test_what_the_command_line_replaces_does_not_matter(tmp_path):
-    """A profile's own value that is refused, or its missing file, is not looked at where another was typed."""
+    """An invalid value or a missing file in a profile does not matter if a typed option replaces it."""
     (tmp_path / "p.toml").write_text("workers = 0\nmodels = 'nowhere'\n[[scheme]]\nname = 'none'")
     config = resolve({"profile": str(tmp_path / "p.toml"), "workers": 3, "models": tmp_path})
     assert (config.workers, config.models) == (3, tmp_path)
@@ -208,13 +208,13 @@ def test_what_the_command_line_replaces_does_not_matter(tmp_path):
 
 @pytest.mark.parametrize("text", ["all", "none"])
 def test_words_of_the_command_line(tmp_path, text):
-    """What --accuracy takes a profile takes as well, and it means the same."""
+    """`accuracy` in a profile may be `all` or `none`, as on the command line."""
     (tmp_path / "p.toml").write_text(f"accuracy = '{text}'\n[[scheme]]\nname = 'none'")
     assert resolve({"profile": str(tmp_path / "p.toml")}).accuracy == number_of_answers(text)
 
 
 def test_what_it_says_and_where(tmp_path):
-    """Values come by field with paths relative to the file, and every key with its line."""
+    """A profile has its values by field, paths relative to the file, and a line for every key."""
     (tmp_path / "p.toml").write_text(
         'description = "d"\ntime-scale = 2\ndata = "x"\n[[scheme]]\nname = "none"\nspare = 1\n'
     )

@@ -1,4 +1,4 @@
-"""The named experiments: each is what it says, and can be done."""
+"""The bundled profiles: each can be planned and simulated, and is what its name says."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ def options(name):
 
 
 def test_all_that_are_announced_are_there():
-    """No profile is lost or forgotten here."""
+    """The bundled profiles are exactly those listed here."""
     assert set(NAMES) == ANNOUNCED
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_each_is_described_and_planned(name):
-    """A profile has a description of one sentence or two, schemes of its own, models and workers for each of them."""
+    """A profile has a description of 41 to 199 characters and schemes, and a plan has models and workers for each."""
     profile = read_profile(profiles_dir() / f"{name}.toml")
     assert 40 < len(profile.description) < 200
     assert profile.description.endswith((".", "?"))
@@ -54,9 +54,9 @@ def test_each_is_described_and_planned(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_each_answers_every_request(name, tmp_path):
-    """A small simulation answers every request of every scheme; what nobody can simulate says so with its line.
+    """A small simulation answers every request; a profile of natural stragglers is refused with its line.
 
-    Where replies and workers are lost, the requests of a scheme without redundancy may fail.
+    If replies or workers are lost, requests of `none` may fail.
     """
     chosen = options(name)
     typed = [text for key, value in chosen.items() for text in (f"--{key.replace('_', '-')}", str(value))]
@@ -80,7 +80,7 @@ def test_each_answers_every_request(name, tmp_path):
 
 @pytest.mark.parametrize(("name", "grid"), [("paper", 3), ("paper-16+1", 4), ("paper-25+1", 5)])
 def test_the_papers_fleets(name, grid):
-    """One collage worker for as many singles as a collage has cells."""
+    """The paper's fleets have one collage worker, and as many singles as the collage has cells."""
     plan = make_plan(resolve(options(name)))
     collages = [variant for variant in plan.variants if variant.config.name == "collage"]
     assert collages
@@ -92,7 +92,7 @@ def test_the_papers_fleets(name, grid):
 
 @pytest.mark.parametrize("k", [2, 3, 4])
 def test_parms_fleets(k):
-    """Twelve singles and 12 / k parities; `equal` has as many workers, and `none` the twelve."""
+    """ParM's fleets have 12 singles and 12 / k parities; `equal` has as many workers, and `none` has 12."""
     plan = make_plan(resolve({"profile": f"parm-k{k}", **SMALL}))
     fleets = {variant.name: {r: len(w) for r, w in variant.workers.items()} for variant in plan.variants}
     assert fleets["parity add"] == {"single": 12, "parity": 12 // k}
@@ -102,7 +102,7 @@ def test_parms_fleets(k):
 
 @pytest.mark.parametrize(("name", "role"), [("single", "single"), ("collage", "collage"), ("nowhere", None)])
 def test_who_has_the_slow_machine(name, role):
-    """The slow machine is where the profile's name says: with a single, with the collage worker, or with nobody."""
+    """The slow machine is a single, the collage worker or none, as the profile's name says."""
     plan = make_plan(resolve({"profile": f"machines-slow-{name}", **SMALL}))
     workers = next(variant.workers for variant in plan.variants if variant.config.name == "collage")
     for run in range(5):
@@ -117,7 +117,7 @@ def test_who_has_the_slow_machine(name, role):
 
 
 def test_the_tail_at_scale():
-    """Tasks take 10 ms or a second, and few take a second."""
+    """Tasks take 10 ms or 1 s, and 1 to 3 % of them take 1 s."""
     stragglers = make_plan(resolve({"profile": "tail-at-scale", **SMALL})).stragglers
     draws = [stragglers.draw(0, 0, request, 0, 0.0) for request in range(5000)]
     assert {round(draw, 6) for draw in draws} == {0.01, 1.0}
@@ -125,7 +125,7 @@ def test_the_tail_at_scale():
 
 
 def test_quick_is_quick():
-    """The quick default sends its requests within twenty seconds or so."""
+    """The profile `quick` sends its requests within 10 to 25 s."""
     plan = make_plan(resolve({"profile": "quick"}))
     seconds = len(plan.variants) * sum(workload.arrivals[-1] for workload in plan.workloads)
     assert 10 < seconds < 25

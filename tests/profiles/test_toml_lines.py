@@ -1,4 +1,4 @@
-"""On which line each key of a TOML file stands."""
+"""The line of each key in a TOML file."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ last=1'''
 
 
 def test_every_key_of_a_hard_file():
-    """Comments, texts of several lines, lists, inline tables, dotted and quoted keys do not lead astray."""
+    """Keys are found despite comments, multi-line strings, lists, inline tables, and dotted and quoted keys."""
     tomllib.loads(HARD)
     assert key_lines(HARD) == {
         ("workers",): 2,
@@ -66,14 +66,14 @@ def test_every_key_of_a_hard_file():
 
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 def test_nothing_and_little(end):
-    """An empty file has no keys; the last line need not end."""
+    """An empty file has no keys, and the last line need not end in a line break."""
     assert key_lines("") == {}
     assert key_lines(f"# only this{end}") == {}
     assert key_lines(f"{end}{end}a = 1{end}b = 2") == {("a",): 3, ("b",): 4}
 
 
 def test_the_nearest_line():
-    """A key inside the brackets of a value is where that value begins; what is nowhere has no line."""
+    """A key inside a value has the line on which the value begins; a missing key has none."""
     lines = key_lines('\nscheme = [\n  {name = "none"},\n]\n')
     assert line_of(lines, "scheme", 0, "name") == 2
     assert line_of(lines, "rate") is None
@@ -111,7 +111,7 @@ statements = st.tuples(noise, names, scalars | lists | tables)
 
 @given(top=st.lists(statements, max_size=4), schemes=st.lists(st.lists(statements, max_size=3), max_size=3))
 def test_lines_of_any_file(top, schemes):
-    """Whatever the values, each key has the line that it was written on, and every key of the file has one."""
+    """With any values, every key of the file has the line that it was written on."""
     text, expected = "", {}
 
     def write(way: tuple[Any, ...], written: list[tuple[str, str, str]]) -> None:
