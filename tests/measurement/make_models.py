@@ -1,6 +1,6 @@
-"""Writes the tiny linear ONNX models beside it that are measured in tests; needs the onnx package.
+"""Writes the tiny linear ONNX models that tests measure into its own directory; needs the onnx package.
 
-They add up the channels of 4x4 images of red, green and blue things: the largest sum names the colour, rightly.
+They add up the channels of 4x4 images of red, green and blue things, so the largest logit is the right colour.
 
     colours.onnx   uint8 [batch, 4, 4, 3] to [batch, 3]: a single
     coded.onnx     the same for float32: a coded model, and the exact parity model of an addition
@@ -14,7 +14,7 @@ from onnx import TensorProto, checker, helper, save
 
 
 def model(kind: int, factor: float, grid: int = 1) -> object:
-    """Return a model of so many cells along a side whose sums are multiplied by `factor`."""
+    """Return a model of `grid` cells along a side, whose sums are multiplied by `factor`."""
     signs = [[1.0] * 3] * (grid**2 - 1) + [[-1.0 if grid > 1 else 1.0] * 3]
     constants = [
         helper.make_tensor("split", TensorProto.INT64, [6], [-1, grid, 4, grid, 4, 3]),

@@ -29,7 +29,7 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Sample:
 
 
 def test_a_sample_is_shuffled_always_the_same_and_no_larger_than_the_dataset(tmp_path: Path) -> None:
-    """Images come mixed, the same ones every time, each once, and those asked for only."""
+    """A sample has each image at most once, in a random order that is always the same, and only chosen images."""
     images = ImageFolder(coloured(tmp_path, 4))
     some, again, all_ = draw(images, 5), draw(images, 5), draw(images, 99)
     assert np.array_equal(some.pixels, again.pixels)
@@ -43,7 +43,7 @@ def test_a_sample_is_shuffled_always_the_same_and_no_larger_than_the_dataset(tmp
 
 
 def test_every_image_is_asked_about_in_every_cell(models: dict[str, zoo.Model], sample: Sample) -> None:
-    """Of a collage that errs in its last cell only, that cell is always wrong and no other, with all of 48 images."""
+    """For a collage that is wrong in its last cell only, just that cell is wrong, for all of 48 images."""
     model = models["colours-collage-2x2"]
     asked = []
     right = by_cell(session(model), model, sample, asked.append)
@@ -53,14 +53,14 @@ def test_every_image_is_asked_about_in_every_cell(models: dict[str, zoo.Model], 
 
 
 def test_an_image_stands_once_in_every_cell_beside_changing_neighbours(models: dict[str, zoo.Model]) -> None:
-    """Over the turns each of nine images is in each cell once, and its right neighbour is not always the same."""
+    """Each of nine images is in each cell once, and next to varying neighbours."""
     seen: list[np.ndarray] = []
 
     class Watched:
-        """Reads each cell's image number from a mosaic."""
+        """A session that reads each cell's image number from a mosaic."""
 
         def run(self, outputs: list[str], inputs: dict[str, np.ndarray]) -> list[np.ndarray]:
-            """Write them down."""
+            """Record the numbers."""
             cells = inputs["image"][:, 1::4, 1::4, 0].reshape(-1, 9)
             seen.extend(cells)
             return [np.zeros((len(cells), 9, 3), np.float32)]
@@ -77,7 +77,7 @@ def test_an_image_stands_once_in_every_cell_beside_changing_neighbours(models: d
 def test_blank_cells_are_the_last_and_count_for_nothing(
     models: dict[str, zoo.Model], sample: Sample, blanks: int, groups: int
 ) -> None:
-    """Where the cell that errs is blank, all others are right, and are all that is counted."""
+    """The last cells are left blank and not counted: with the wrong cell blank, all others are right."""
     model = models["colours-collage-2x2"]
     right = with_blanks(session(model), model, sample, blanks)
     assert right.shape == (groups, 4 - blanks)
@@ -86,7 +86,7 @@ def test_blank_cells_are_the_last_and_count_for_nothing(
 
 @pytest.mark.parametrize("code", ["addition", "concatenation"])
 def test_an_exact_parity_decodes_every_answer(models: dict[str, zoo.Model], sample: Sample, code: str) -> None:
-    """Where the parity is the sum of the single's answers, each image that is lost is answered rightly."""
+    """If the parity's output is exactly the sum of the single's, every lost answer is decoded rightly."""
     single, parity = models["colours-single"], models[f"colours-parity-k2-{code}"]
     own = singles(session(single), single, sample)
     right = decoded(session(parity), parity, sample, own)
@@ -95,7 +95,7 @@ def test_an_exact_parity_decodes_every_answer(models: dict[str, zoo.Model], samp
 
 
 def test_an_answer_is_decoded_by_the_outputs_of_the_others(models: dict[str, zoo.Model], sample: Sample) -> None:
-    """If the single says far too much for one image, just its neighbour in the parity is decoded wrongly."""
+    """If the single's output for one image is far off, only the other image of its parity is decoded wrongly."""
     single, parity = models["colours-single"], models["colours-parity-k2-addition"]
     own = singles(session(single), single, sample)
     own[6] += 1e6 * np.eye(3)[sample.labels[7]]
@@ -104,19 +104,19 @@ def test_an_answer_is_decoded_by_the_outputs_of_the_others(models: dict[str, zoo
 
 
 def test_too_few_images_for_one_input_are_an_error(sample: Sample) -> None:
-    """Three images fill no group of four, and one sentence says so."""
+    """Three images for groups of four are a DataError that says so."""
     with pytest.raises(DataError, match="3 images are too few, because 4 go into one"):
         Sample(sample.pixels[:3], sample.labels[:3]).groups(4)
 
 
 def test_cells_without_a_box_count_as_wrong_and_are_counted(models: dict[str, zoo.Model]) -> None:
-    """Of a detecting collage that finds its first cell only, three of four answers are missing, and wrong."""
+    """For a detection head that finds only the first of four cells, the other three count as silent and wrong."""
 
     class Half:
-        """Sees one box, of the second class, in the first cell of every mosaic."""
+        """A session that finds one box, of the second class, in the first cell of every mosaic."""
 
         def run(self, outputs: list[str], inputs: dict[str, np.ndarray]) -> list[np.ndarray]:
-            """Say so."""
+            """Return the boxes, of which only one is sure."""
             boxes = np.full((len(inputs["image"]), 5, 5 + 3), -9.0, np.float32)
             boxes[:, :, :4] = 2, 2, 4, 4
             boxes[:, 2, 4] = boxes[:, 2, 6] = 9

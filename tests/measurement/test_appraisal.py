@@ -1,4 +1,4 @@
-"""What is measured of the models of a directory: figures beside figures, and how much of the work is done."""
+"""Measurements of a directory's models: their ratios to other models, and the progress of the work."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ CODE = Code(2, 1)
 
 
 def silent(done: int, total: int, line: str) -> None:
-    """Take no notice."""
+    """Ignore the progress."""
 
 
 def shipped(*names: str) -> list[zoo.Model]:
-    """Return models that come along."""
+    """Return shipped models by name."""
     return [model for model in zoo.load() if model.name in names]
 
 
@@ -36,13 +36,13 @@ def shapes() -> Sample:
 
 @pytest.fixture(scope="module")
 def colours(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[zoo.Model], Sample]:
-    """Return a model of each role for images in three colours, and sixty of these."""
+    """Return a model of each role for images in three colours, and sixty such images."""
     images = ImageFolder(coloured(tmp_path_factory.mktemp("images")))
     return zoo.load(colour_models(tmp_path_factory.mktemp("models"))), draw(images, 60)
 
 
 def test_the_single_beside_which_a_model_stands_is_of_its_dataset_and_of_floats() -> None:
-    """Whatever the names are; a model whose dataset has no single stands alone."""
+    """A model is compared with the float32 single of its dataset if there is one, and with none of another dataset."""
     (single,) = shipped("shapes-single")
     (backup, other) = shipped("shapes-backup", "cifar10-backup")[::-1]
     quick = replace(single, name="a-single", precision="int8")
@@ -54,8 +54,10 @@ def test_the_single_beside_which_a_model_stands_is_of_its_dataset_and_of_floats(
 
 
 def test_a_batch_of_backups_stands_beside_the_collages_of_its_kind(shapes: Sample) -> None:
-    """Each backup's own batch is timed, beside the 3x3 collages of its dataset and precision, asked for or not, and
-    every ratio is that of two times of the same measurement."""
+    """A batch of nine on each backup is compared with the 3x3 collages of its dataset and precision.
+
+    It is so even for collages that were not asked for, and every ratio is of two times from the same measurement.
+    """
     single, backup, collage, smaller = (
         shipped(f"shapes-{name}")[0] for name in ("single", "backup", "collage-3x3", "collage-2x2")
     )
@@ -76,7 +78,7 @@ def test_a_batch_of_backups_stands_beside_the_collages_of_its_kind(shapes: Sampl
     assert asked == {"shapes"}
     assert list(found) == [model.name for model in chosen]
     floats, ints = (found[model.name] for model in backups)
-    base = floats["latency_s"] / floats["latency_ratio"]  # the single's time, which is not asked for itself
+    base = floats["latency_s"] / floats["latency_ratio"]  # the time of the single, which was not asked for
     for one in found.values():
         assert one["latency_ratio"] == pytest.approx(one["latency_s"] / base)
     for one in (floats, ints):
@@ -93,7 +95,7 @@ def test_a_batch_of_backups_stands_beside_the_collages_of_its_kind(shapes: Sampl
 
 
 def test_only_a_detection_head_is_asked_how_often_it_has_no_answer(shapes: Sample) -> None:
-    """Of all full collages, in every cell; a grid has an answer always, and nothing is said of it."""
+    """The share of missing answers is measured for a detection head, in every cell, and is None for a grid."""
     models = shipped("shapes-collage-3x3", "shapes-collage-3x3-detection")
     totals: set[int] = set()
     grid, detection = appraise(models, models, lambda model: shapes, CODE, lambda done, total, line: totals.add(total))
@@ -106,7 +108,7 @@ def test_only_a_detection_head_is_asked_how_often_it_has_no_answer(shapes: Sampl
 
 
 def test_a_parity_without_a_single_has_no_accuracy(colours: tuple[list[zoo.Model], Sample]) -> None:
-    """There is nothing that its answers could be decoded with, which is no lack of images; its time is known."""
+    """Without a single to decode its answers, a parity has a latency but neither an accuracy nor a reason for it."""
     models, sample = colours
     (parity,) = [model for model in models if model.name == "colours-parity-k2-addition"]
     (found,) = appraise([parity], [parity], lambda model: sample, CODE, silent)
@@ -118,7 +120,7 @@ def test_a_parity_without_a_single_has_no_accuracy(colours: tuple[list[zoo.Model
 def test_what_is_done_grows_to_all_that_there_is(
     colours: tuple[list[zoo.Model], Sample], roles: tuple[str, ...] | None
 ) -> None:
-    """In operations, model by model, and then again for the latencies; it is never more than all."""
+    """Progress, counted in operations, grows up to the total for the accuracies, and again for the latencies."""
     models, sample = colours
     chosen = [model for model in models if roles is None or model.role in roles]
     told: list[tuple[int, int, str]] = []
@@ -134,7 +136,7 @@ def test_what_is_done_grows_to_all_that_there_is(
     assert timing[0] == round(total / len(timing))
     if roles is None:
         # 60 images once each in single and backup, half as many inputs in each parity; in a 2x2 collage in every cell,
-        # and with 1, 2 and 3 cells filled; coded: once as they are, and in three shares for two by either code.
+        # and with 1, 2 and 3 cells filled; coded: once as they are, and in three shares for two images by either code.
         inputs = 60 * (1 + 1 + 2 / 2 + (1 + 1 + 1 / 2 + 1 / 3) + (1 + 2 * 3 / 2))
         assert total == pytest.approx(48 * inputs)
         assert accuracy[-2] < total

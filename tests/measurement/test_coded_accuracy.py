@@ -1,4 +1,4 @@
-"""Reconstructed answers and the smoothing that is found for them, from models whose answers are known."""
+"""Reconstructed answers, and the smoothing that is tuned for them, with models whose answers are known."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Sample:
 
 
 def test_pairs_of_images_of_a_linear_model_are_reconstructed_exactly(runner: Any, sample: Sample) -> None:
-    """With k = 2 both codes run a straight line through any two outputs, so every answer is right, whatever is lost."""
+    """With k = 2, both codes reconstruct a linear model's outputs from any two, so every answer is right."""
     for code in (Code(2, 1), Code(2, 2)):
         for found in (approxifer(runner, sample, code), nercc(runner, sample, code)):
             assert (found.count, found.of) == (60, 60)
 
 
 def test_reconstruction_is_that_of_the_scheme_one_loss_at_a_time(runner: Any, sample: Sample) -> None:
-    """The accuracy is the mean over groups and losses of what the code's own encode and decode give."""
+    """The accuracy is the mean, over groups and single losses, of the code's own encoding and decoding."""
     code = Code(4, 1)
     pixels, labels = sample.groups(4)
     right = []
@@ -55,7 +55,7 @@ def test_reconstruction_is_that_of_the_scheme_one_loss_at_a_time(runner: Any, sa
 
 
 def test_the_smoothing_that_is_asked_for_is_used(runner: Any, sample: Sample) -> None:
-    """A spline smoothed to a straight line reconstructs as straight lines do, and worse than one that is not."""
+    """The given smoothing is used: with a huge one answers are those of straight lines, and worse than without."""
     logits = outputs(runner, sample, splines.encoder(4, 5, 0.0, ENDS))
     _, labels = sample.groups(4)
     right = by_group(logits, labels, Code(4, 1), lambda there: splines.decoder(4, 5, there, 1e9, ENDS))
@@ -65,7 +65,7 @@ def test_the_smoothing_that_is_asked_for_is_used(runner: Any, sample: Sample) ->
 
 
 def test_every_loss_counts_where_they_can_be_counted() -> None:
-    """All choices of s shares are lost in turn; where they are too many, a fixed random part of them."""
+    """Every choice of s lost shares is counted, or a fixed random sample of at most 200 if there are too many."""
     assert present(Code(8, 1)) == list(combinations(range(9), 8))
     assert present(Code(3, 0)) == [(0, 1, 2)]
     many = present(Code(20, 6))
@@ -75,7 +75,7 @@ def test_every_loss_counts_where_they_can_be_counted() -> None:
 
 
 def test_tuning_finds_the_best_of_what_it_tries(runner: Any, sample: Sample) -> None:
-    """The pair that is returned has the highest accuracy of all tried, is refined, and measures as high again."""
+    """The tuned pair has the highest accuracy of all that were tried, and has it again when it is measured."""
     lines: list[tuple[int, int]] = []
     found = tune(runner, sample, Code(4, 1), lambda done, total, line: lines.append((done, total)))
     best = max(accuracy for _, _, accuracy in found.tried)
@@ -87,9 +87,9 @@ def test_tuning_finds_the_best_of_what_it_tries(runner: Any, sample: Sample) -> 
 
 
 def test_what_is_tuned_is_measured_on_images_that_had_no_say(runner: Any, sample: Sample) -> None:
-    """Each half of the groups is measured with the pair that is best for the other, so that chance gains nothing."""
+    """Each half of the groups is measured with the pair that is best for the other half, so without bias."""
     pixels, labels = sample.groups(4)
-    labels = np.random.default_rng(1).permutation(labels.ravel()).reshape(labels.shape)  # as hard as guessing
+    labels = np.random.default_rng(1).permutation(labels.ravel()).reshape(labels.shape)  # can only be guessed
     found = tune(runner, Sample(pixels.reshape(-1, *pixels.shape[2:]), labels.ravel()), Code(4, 1), lambda *told: None)
     halves = [Sample(pixels[h::2].reshape(-1, *pixels.shape[2:]), labels[h::2].ravel()) for h in (0, 1)]
     pairs = [(lam_e, lam_d) for lam_e, lam_d, _ in found.tried]
@@ -101,7 +101,7 @@ def test_what_is_tuned_is_measured_on_images_that_had_no_say(runner: Any, sample
 
 
 def test_tuning_prefers_no_smoothing_where_none_is_needed(runner: Any, sample: Sample) -> None:
-    """Where every pair of parameters is always right, both are 0."""
+    """If every pair of parameters is always right, no smoothing is chosen: both are 0."""
     found = tune(runner, Sample(sample.pixels[:20], sample.labels[:20]), Code(2, 1), lambda done, total, line: None)
     assert (found.smooth_encode, found.smooth_decode) == (0.0, 0.0)
     assert found.accuracy.value == 1.0

@@ -1,4 +1,4 @@
-"""Latencies of several models in one run."""
+"""Latencies of several models that are timed in turns."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collagebench.measurement.latency import IN_A_TURN, LEAST_ROUNDS, ROUNDS, in
 
 
 class Slow:
-    """A session that takes so many seconds, and writes down its turns."""
+    """A session that takes so many seconds of processor time, and records its turns."""
 
     def __init__(self, name: str, seconds: float, turns: list[str]) -> None:
         self.name, self.seconds, self.turns = name, seconds, turns
@@ -25,7 +25,7 @@ class Slow:
 
 
 def test_models_take_turns_in_every_round_and_are_timed_apart() -> None:
-    """In each round all models run, the first inference of a turn is not counted, and times are each model's own."""
+    """Each round has a turn of each model, whose first inference is not counted, and times are kept by model."""
     turns: list[str] = []
     image = np.zeros((1, 2, 2, 3), np.uint8)
     done: list[float] = []
@@ -43,7 +43,7 @@ def test_models_take_turns_in_every_round_and_are_timed_apart() -> None:
 
 
 def test_slow_models_get_fewer_rounds(monkeypatch: Any) -> None:
-    """When patience is over, the least number of rounds is enough."""
+    """Once the time limit is over, the least number of rounds is enough."""
     monkeypatch.setattr("collagebench.measurement.latency.PATIENCE", 0.0)
     times = interleaved({"a": (Slow("a", 0, []), np.zeros((1, 2, 2, 3), np.uint8))})
     assert len(times["a"].wall) == LEAST_ROUNDS * IN_A_TURN
