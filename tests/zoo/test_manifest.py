@@ -1,4 +1,4 @@
-"""The manifest: what is written is read again, and what cannot be trusted is refused by name."""
+"""The manifest: what is written is read again, and files or fields that are wrong are refused by name."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CONTENT = b"not really a network"
 def model(
     directory: Path, name: str, role: str = "single", grid: int | None = None, dataset: str = "cats"
 ) -> zoo.Model:
-    """Return a manifest's line for a file of CONTENT, which it also writes."""
+    """Write a file of CONTENT, and return the manifest's entry for it."""
     (directory / f"{name}.onnx").write_bytes(CONTENT)
     return zoo.Model(
         name=name,
@@ -42,7 +42,7 @@ def model(
 
 
 def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
-    """A manifest gives back the very models that it was made of."""
+    """Loading a saved manifest gives the same models."""
     models = [model(tmp_path, "one"), model(tmp_path, "nine", "collage", 3)]
     zoo.save(models, tmp_path)
     assert zoo.load(tmp_path) == models
@@ -50,7 +50,7 @@ def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
 
 
 def test_of_two_heads_the_grid_is_meant_unless_it_is_said(tmp_path: Path) -> None:
-    """A collage that does not name its head has a grid of cells; a detecting one is found by asking for it."""
+    """Without a head given, a collage with a grid is found first; one with a detection head is found by its head."""
     grid = model(tmp_path, "nine", "collage", 3)
     boxes = replace(model(tmp_path, "nine-detection", "collage", 3), head="detection", boxes=432)
     assert (grid.head, model(tmp_path, "one").head) == ("grid", None)
@@ -68,7 +68,7 @@ def test_of_two_heads_the_grid_is_meant_unless_it_is_said(tmp_path: Path) -> Non
 
 
 def test_a_model_is_found_by_role_dataset_and_grid(tmp_path: Path) -> None:
-    """One fitting model is returned; none, or several, is an error that lists what there is."""
+    """The one fitting model is returned; if none or several fit, a ModelError lists the models."""
     models = [
         model(tmp_path, "cats-single"),
         model(tmp_path, "cats-collage-2x2", "collage", 2),
@@ -84,7 +84,7 @@ def test_a_model_is_found_by_role_dataset_and_grid(tmp_path: Path) -> None:
 
 
 def test_a_model_of_float32_is_meant_unless_another_precision_is_asked_for(tmp_path: Path) -> None:
-    """A quantised model beside its original makes nothing ambiguous, is found by its precision, and alone without."""
+    """A float32 model is preferred to a quantised one, which is found by its precision, or if it is the only one."""
     full = model(tmp_path, "cats-single")
     small = replace(model(tmp_path, "cats-single-int8"), precision="int8")
     assert zoo.find([small, full], "single") is full
@@ -97,7 +97,7 @@ def test_a_model_of_float32_is_meant_unless_another_precision_is_asked_for(tmp_p
 
 
 def test_a_file_that_was_cut_or_changed_is_refused(tmp_path: Path) -> None:
-    """A model file is served only if it is, byte for byte, the one that the manifest names."""
+    """A model file that is truncated, changed or missing is a ModelError that says which."""
     good = model(tmp_path, "one")
     good.path.write_bytes(CONTENT[:-1])
     with pytest.raises(ModelError, match="truncated"):
@@ -131,14 +131,14 @@ def test_a_file_that_was_cut_or_changed_is_refused(tmp_path: Path) -> None:
     ],
 )
 def test_a_manifest_that_cannot_be_understood_is_named(tmp_path: Path, text: str, words: str) -> None:
-    """Broken, foreign and newer manifests each get one sentence."""
+    """Broken, foreign and newer manifests are ModelErrors that say what is wrong."""
     (tmp_path / zoo.MANIFEST).write_text(text)
     with pytest.raises(ModelError, match=words):
         zoo.load(tmp_path)
 
 
 def test_of_two_models_for_the_same_one_is_found_once_the_other_file_is_gone(tmp_path: Path) -> None:
-    """Two singles are one too many, which says what to do; doing it helps, and without any file that is said."""
+    """Of two singles, the error says to delete one's file, and that helps; without any file there is another error."""
     zoo.save([model(tmp_path, "one"), model(tmp_path, "other"), model(tmp_path, "nine", "collage", 3)], tmp_path)
     with pytest.raises(ModelError) as several:
         zoo.find(zoo.load(tmp_path), "single")
@@ -148,7 +148,7 @@ def test_of_two_models_for_the_same_one_is_found_once_the_other_file_is_gone(tmp
     )
     (tmp_path / "other.onnx").unlink()
     (tmp_path / "nine.onnx").unlink()
-    assert [found.name for found in zoo.load(tmp_path)] == ["one", "nine"]  # nothing stands for the collage
+    assert [found.name for found in zoo.load(tmp_path)] == ["one", "nine"]  # no other model replaces the collage
     assert zoo.find(zoo.load(tmp_path), "single").name == "one"
     (tmp_path / "one.onnx").unlink()
     with pytest.raises(ModelError) as gone:
@@ -159,7 +159,7 @@ def test_of_two_models_for_the_same_one_is_found_once_the_other_file_is_gone(tmp
 
 
 def test_a_file_whose_name_is_too_long_is_not_there(tmp_path: Path) -> None:
-    """A name that no file system takes is one that cannot be read, and no error of its own."""
+    """A file name that is too long for any file system is a ModelError, as for a missing file."""
     odd = replace(model(tmp_path, "one"), file="x" * 5000)
     assert not odd.is_there
     with pytest.raises(ModelError, match="cannot be read"):
@@ -167,14 +167,14 @@ def test_a_file_whose_name_is_too_long_is_not_there(tmp_path: Path) -> None:
 
 
 def missing(models: list[zoo.Model], role: str, **traits: object) -> str:
-    """Return what is advised where there is no such model."""
+    """Return the commands that are advised if there is no such model."""
     with pytest.raises(ModelError) as refused:
         zoo.find(models, role, **traits)
     return str(refused.value).partition("; make one with ")[2]
 
 
 def test_a_missing_model_is_made_by_the_commands_that_are_printed(tmp_path: Path) -> None:
-    """They name the images and the directory as far as they are known, and no option that is the default anyway."""
+    """The advised commands name images and directory as far as they are known, and leave out default options."""
     folder = tmp_path / "my models"
     folder.mkdir()
     out = f"--out '{folder}'"
@@ -210,7 +210,7 @@ def test_a_missing_model_is_made_by_the_commands_that_are_printed(tmp_path: Path
 
 
 def test_there_is_no_parity_by_concatenation_of_three() -> None:
-    """No command is printed for what cannot be made."""
+    """For a parity by concatenation of three, no command is advised, since it cannot exist."""
     with pytest.raises(ModelError, match="such a model cannot exist: concatenation takes 2 or 4 images"):
         zoo.find(zoo.load(), "parity", dataset="shapes", k=3, code="concatenation")
 
@@ -237,7 +237,7 @@ def test_there_is_no_parity_by_concatenation_of_three() -> None:
     ids=str,
 )
 def test_classes_that_no_model_knows_are_named(tmp_path: Path, classes: tuple[str, ...], words: str) -> None:
-    """The first class that is on one side only is named, of the models that know most; so is another order."""
+    """The error names the first class that differs from the models with most classes in common, or another order."""
     birds = replace(model(tmp_path, "birds"), dataset="birds", classes=("wren", "robin", "tit"))
     with pytest.raises(ModelError) as refused:
         zoo.fitting([model(tmp_path, "one"), birds], classes)
@@ -288,7 +288,7 @@ COLLAGE = {"role": "collage", "grid": 2, "input": [32, 32, 3]}
 def test_a_field_that_was_changed_by_hand_is_refused_by_name(
     tmp_path: Path, changed: dict[str, object], words: str
 ) -> None:
-    """A value that no model can have is one sentence with the file, the model, the field and what to do."""
+    """An impossible value in a manifest is a ModelError with the file, the model, the field and what to do."""
     zoo.save([model(tmp_path, "one")], tmp_path)
     path = tmp_path / zoo.MANIFEST
     manifest = json.loads(path.read_text())
@@ -301,7 +301,7 @@ def test_a_field_that_was_changed_by_hand_is_refused_by_name(
 
 
 def test_two_models_of_one_name_are_refused(tmp_path: Path) -> None:
-    """A name that stands twice in a manifest is one sentence, even if the roles differ."""
+    """A manifest with two models of one name is a ModelError, even if their roles differ."""
     zoo.save([model(tmp_path, "one"), model(tmp_path, "one", "backup")], tmp_path)
     with pytest.raises(ModelError, match=r"manifest\.json lists two models with the name one; correct it there"):
         zoo.load(tmp_path)
@@ -309,7 +309,7 @@ def test_two_models_of_one_name_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("lost", [("head", "boxes"), ("head", "boxes", "precision", "k", "code"), ("recipe",)])
 def test_an_older_manifest_is_still_read(tmp_path: Path, lost: tuple[str, ...]) -> None:
-    """Fields that older versions did not write mean what they meant then."""
+    """Fields that older versions did not write have the values that they implied then."""
     models = [model(tmp_path, "nine", "collage", 3), model(tmp_path, "one")]
     zoo.save(models, tmp_path)
     path = tmp_path / zoo.MANIFEST
@@ -322,13 +322,13 @@ def test_an_older_manifest_is_still_read(tmp_path: Path, lost: tuple[str, ...]) 
 
 
 def test_a_directory_without_manifest_says_how_to_make_one(tmp_path: Path) -> None:
-    """A directory that holds no manifest is an error that names the command which makes one."""
+    """A directory without a manifest is a ModelError that names the command which makes one."""
     with pytest.raises(ModelError, match="collagebench export"):
         zoo.load(tmp_path)
 
 
 def test_a_manifest_that_cannot_be_written_leaves_the_old_one(tmp_path: Path) -> None:
-    """Where the new manifest does not fit, one sentence says so, the old one stays, and no part is left."""
+    """If a new manifest does not fit on the disk, it is an OutputError, the old one stays, and no part is left."""
     zoo.save([model(tmp_path, "one")], tmp_path)
     before = (tmp_path / zoo.MANIFEST).read_bytes()
     with files_limited_to(100), pytest.raises(OutputError, match=r"manifest\.json cannot be written"):

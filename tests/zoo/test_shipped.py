@@ -1,4 +1,4 @@
-"""The models that are shipped: whole, small, by the contract, and as good as their manifest says."""
+"""The shipped models: complete, small, with the right inputs and outputs, and as accurate as the manifest says."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ def opened(name: str) -> onnxruntime.InferenceSession:
 
 
 def name(model: zoo.Model) -> str:
-    """Return what a test of this model is called."""
+    """Return a model's name, for the names of tests."""
     return model.name
 
 
 def kinds(dataset: str) -> set[str]:
-    """Return what the models of a dataset are called, without its name."""
+    """Return the names of a dataset's models, without the dataset's name."""
     return {model.name.removeprefix(f"{dataset}-") for model in MODELS if model.dataset == dataset}
 
 
 def test_all_images_have_a_model_for_every_scheme() -> None:
-    """For shapes, and for CIFAR-10, there are a single, the same for coded images, collages, and what others need."""
+    """Shapes and CIFAR-10 each have single, coded, backup, five collage and four parity models."""
     collages = {"collage-2x2", "collage-3x3", "collage-3x3-detection", "collage-4x4", "collage-5x5"}
     parities = {"parity-k2-addition", "parity-k2-concatenation", "parity-k3-addition", "parity-k4-addition"}
     for dataset in ("shapes", "cifar10"):
@@ -49,13 +49,13 @@ def test_all_images_have_a_model_for_every_scheme() -> None:
 
 
 def test_every_model_file_is_in_the_manifest() -> None:
-    """No file is shipped that the manifest does not name, and none is missing."""
+    """The shipped files are exactly those in the manifest."""
     assert {path.name for path in zoo.SHIPPED.glob("*.onnx")} == {model.file for model in MODELS}
 
 
 @pytest.mark.parametrize("model", MODELS, ids=name)
 def test_a_model_is_what_its_manifest_says(model: zoo.Model) -> None:
-    """Input, output, role, grid, classes and recipe in the file are those in the manifest."""
+    """A file's input, output and metadata, such as role, classes and recipe, are those in the manifest."""
     session = opened(model.name)
     (image,), (logits,) = session.get_inputs(), session.get_outputs()
     kind = {"uint8": "tensor(uint8)", "float32": "tensor(float)"}[model.dtype]
@@ -77,7 +77,7 @@ def test_all_models_together_are_small() -> None:
 
 
 def answers(model: zoo.Model, group: np.ndarray) -> np.ndarray:
-    """Return the class that a model gives each of the images [n, height, width, 3] of one group that is sent to it."""
+    """Return the class that a model gives to each image of a group [n, height, width, 3]."""
     session = opened(model.name)
 
     def logits(inputs: np.ndarray) -> np.ndarray:
@@ -97,7 +97,7 @@ def answers(model: zoo.Model, group: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("model", SHAPES, ids=name)
 @pytest.mark.parametrize("blank", [False, True], ids=["full", "with-blanks"])
 def test_a_model_is_as_good_as_its_manifest_says(model: zoo.Model, blank: bool) -> None:
-    """On 720 test images the accuracy is the manifest's within four standard errors; blank cells make it no worse."""
+    """On 720 images accuracy is within 4 standard errors + 0.5 points of the manifest's; blanks do not lower it."""
     shapes = open_dataset("shapes")
     images, labels = shapes.load(np.arange(720)), shapes.labels[:720]
     together = model.grid**2 if model.grid else model.k or 16
@@ -113,7 +113,7 @@ def test_a_model_is_as_good_as_its_manifest_says(model: zoo.Model, blank: bool) 
 
 
 def test_a_collage_costs_accuracy() -> None:
-    """The more images share one inference, the fewer are classified rightly; none beats the single."""
+    """The more images a collage has, the lower is its accuracy in the manifest, and the single's is the highest."""
     accuracy = [zoo.find(MODELS, "single", dataset="shapes").accuracy]
     accuracy += [zoo.find(MODELS, "collage", dataset="shapes", grid=grid).accuracy for grid in (2, 3, 4)]
     assert accuracy == sorted(accuracy, reverse=True)
