@@ -25,7 +25,7 @@ PIXELS = np.zeros((3, *MODEL.image), np.uint8)
 
 
 def nothing(done: int, total: int, line: str) -> None:
-    """Report to nobody."""
+    """Ignore the progress."""
 
 
 def watched(schedules: list[np.ndarray], logs: Path, report=nothing, disturbance: Disturbance | None = None) -> Watch:
