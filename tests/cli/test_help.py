@@ -72,7 +72,7 @@ def test_every_option_of_a_training_has_its_section() -> None:
 
 @pytest.mark.parametrize("verb", ["recommend", "crossover"])
 def test_what_is_asked_stands_first(verb: str) -> None:
-    """The section Question has the options of the question, --format and --out, which is not called a run directory."""
+    """The section Question has the question's options, --format, and an --out that is not called a run directory."""
     command = cli.get_command(click.Context(cli), verb)
     assert command is not None
     said = command.get_help(click.Context(command, info_name=verb, terminal_width=1000, max_content_width=1000))

@@ -157,7 +157,7 @@ def _drain(descriptor: int) -> None:
 
 
 def test_what_makes_no_sense_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Impossible numbers, names, files and directories are each refused with exit code and one sentence."""
+    """Impossible numbers, names, files and directories each end with exit code 1 or 2 and one sentence."""
     (tmp_path / "file").write_text("")
     for arguments, code, words in (
         (("--workers", 0), 2, "--workers must be 1 or more"),

@@ -56,7 +56,7 @@ def test_gates_of_several_runs_name_the_run(sound, broken, capsys):
 
 
 def test_json_and_its_options(sound, capsys):
-    """JSON is one object on standard output and heeds baseline and SLO."""
+    """JSON is one object on standard output, with the given baseline and SLO."""
     assert report(sound, "--format", "json", "--baseline", "hedge", "--slo", "5") == 0
     found = json.loads(capsys.readouterr().out)
     assert (found["baseline"], found["slo_ms"], found["schemes"][1]["relative"]["p99"]) == ("hedge", 5.0, 1.0)

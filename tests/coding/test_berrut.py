@@ -186,7 +186,7 @@ def test_smooth_functions_converge() -> None:
 
 
 def test_misfits() -> None:
-    """Arguments that cannot be encoded or decoded are a DataError that says why."""
+    """Arguments that cannot be encoded or decoded raise a DataError that says why."""
     image = np.zeros((4, 4, 3), np.uint8)
     output = np.zeros(10, np.float32)
     with pytest.raises(DataError, match="at least 1 image"):

@@ -166,6 +166,6 @@ def test_images_are_left_alone() -> None:
     ],
 )
 def test_misfits(images: list[NDArray[np.uint8] | None], grid: int, size: tuple[int, int], words: str) -> None:
-    """Images that do not fit each other or the grid are a DataError that says which and why."""
+    """Images that do not fit each other or the grid raise a DataError that says which and why."""
     with pytest.raises(DataError, match=words):
         mosaic(images, grid, size)

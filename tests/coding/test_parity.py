@@ -91,7 +91,7 @@ def test_many_are_each_like_one(k: int, height: int, width: int, n: int, seed: i
 
 @pytest.mark.parametrize("k", [1, 3, 5])
 def test_only_halves_and_quadrants(k: int) -> None:
-    """Concatenating other numbers of images than 2 and 4 is a DataError that proposes addition."""
+    """Concatenating other numbers of images than 2 and 4 raises a DataError that proposes addition."""
     with pytest.raises(DataError, match="use addition"):
         concatenate(pictures(k, 4, 4), k)
     with pytest.raises(DataError, match="use addition"):
@@ -99,7 +99,7 @@ def test_only_halves_and_quadrants(k: int) -> None:
 
 
 def test_misfits() -> None:
-    """Images and outputs that do not fit each other are a DataError that says which and why."""
+    """Images and outputs that do not fit each other raise a DataError that says which and why."""
     with pytest.raises(DataError, match="at least one image"):
         add([])
     with pytest.raises(DataError, match="at least one image"):

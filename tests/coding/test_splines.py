@@ -168,7 +168,7 @@ def test_every_small_code_is_finite(end: int) -> None:
 
 
 def test_misfits() -> None:
-    """Arguments that cannot be smoothed or coded are a DataError that says why."""
+    """Arguments that cannot be smoothed or coded raise a DataError that says why."""
     image = np.zeros((4, 4, 3), np.uint8)
     for lam in (-1.0, float("nan"), float("inf")):
         with pytest.raises(DataError, match="smoothing must be 0 or a positive number"):

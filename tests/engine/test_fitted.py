@@ -77,7 +77,7 @@ def test_a_scheme_that_asks_for_no_fit_is_left_alone() -> None:
 def test_a_fit_that_cannot_be_made_is_one_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, object], sentence: str
 ) -> None:
-    """A log or budget that is missing or unfit, or an option that contradicts the fit, is a UsageError about it."""
+    """A log or budget that is missing or unfit, or an option that contradicts the fit, raises a UsageError about it."""
     monkeypatch.chdir(tmp_path)
     make_run(Path("short"), {"none": [FAST_AND_SLOW[:499]]})
     make_run(Path("lost"), {"none": [[None] * 1000]})
@@ -87,6 +87,6 @@ def test_a_fit_that_cannot_be_made_is_one_sentence(
 
 
 def test_only_hedge_can_be_fitted() -> None:
-    """A fit for another scheme than hedge, here hedge-idle, is a UsageError."""
+    """A fit for another scheme than hedge, here hedge-idle, raises a UsageError."""
     with pytest.raises(UsageError, match="for the scheme hedge"):
         resolve_fits(SchemeConfig("hedge-idle", "hedge-idle", (("hedge_delay", "fit"),)))

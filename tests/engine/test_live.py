@@ -252,14 +252,14 @@ def test_killing_all_workers_fails_what_is_open_and_ends(tmp_path: Path) -> None
 
 
 def test_a_missing_model_is_one_sentence(tmp_path: Path) -> None:
-    """A models directory without a manifest is a ModelError that names the manifest; no run directory is made."""
+    """A models directory without a manifest raises a ModelError that names the manifest; no run directory is made."""
     with pytest.raises(ModelError, match=r"manifest\.json"):
         experiment.run(small(models=tmp_path), tmp_path / "run", Watcher())
     assert not (tmp_path / "run").exists()
 
 
 def test_a_directory_in_use_is_refused_before_anything_starts(tmp_path: Path) -> None:
-    """A run directory that is not empty is an OutputError, so that no results are overwritten."""
+    """A run directory that is not empty raises an OutputError, so that no results are overwritten."""
     (tmp_path / "precious").touch()
     with pytest.raises(OutputError, match="not empty"):
         experiment.run(small(), tmp_path, Watcher())

@@ -121,7 +121,7 @@ def test_a_reply_that_is_kept_for_others_ends_its_task_when_it_comes() -> None:
 def test_a_request_straggles_with_its_first_task_alone(
     name: str, options: dict[str, Any], own: float, other: float, straggled: bool
 ) -> None:
-    """A request straggles exactly if its own first task is slow, however slow its copy or group is."""
+    """A request straggles if and only if its own first task is slow, however slow its copy or group is."""
     kept = recorded(name, options, 2, [0.0], lambda worker, request, attempt, at: other if worker else own)
     assert kept.requests[0].straggled is straggled
     assert {task.worker: task.wanted_s for task in kept.tasks.values()} == {0: own, 1: other}

@@ -123,7 +123,7 @@ def test_a_profile_that_cannot_be_made_leaves_what_was_seen(tmp_path: Path, monk
 
 
 def test_no_room_at_the_start_leaves_nothing_in_the_way() -> None:
-    """A disk that is full at the start is an OutputError, and leaves no file that would block the same --out."""
+    """A disk that is full at the start raises an OutputError, and leaves no file that would block the same --out."""
     if os.geteuid() != 0:
         pytest.skip("a file system without room needs the right to mount it")
     with tempfile.TemporaryDirectory() as place:

@@ -138,7 +138,7 @@ def test_what_is_late_each_time_is_asked_for_twice(tmp_path: Path) -> None:
 def test_nothing_is_measured_again_where_it_would_not_help(
     tmp_path: Path, options: dict[str, Any], late: int, lost: Collection[int]
 ) -> None:
-    """In each of these cases nothing is measured again, and all records stay as they are."""
+    """Nothing is measured again if no run or most runs are late, if a worker is lost, or if slowness is real."""
     asked, _ = again(tmp_path / "run", planned(**options), lambda scheme, run, times: LATE if run < late else 0, lost)
     run = load(tmp_path / "run")
     assert (asked, len(run.cells), "replaced" in run.header) == ([], 8, False)

@@ -124,7 +124,7 @@ def test_a_whole_run_is_left_as_it_is(tmp_path: Path) -> None:
     ],
 )
 def test_another_config_is_refused(tmp_path: Path, config: Config, sentence: str) -> None:
-    """Resuming with another config is a UsageError that names the difference, and no file is changed."""
+    """Resuming with another config raises a UsageError that names the difference, and no file is changed."""
     part = interrupted(tmp_path / "part", 1)
     before = {path: path.read_bytes() for path in part.iterdir()}
     with pytest.raises(UsageError, match=sentence):

@@ -186,6 +186,6 @@ def test_the_default_rate_keeps_the_machine_idle_enough() -> None:
 
 
 def test_a_flood_is_refused() -> None:
-    """A schedule of more requests than memory could hold is a UsageError."""
+    """A schedule of more requests than memory could hold raises a UsageError."""
     with pytest.raises(UsageError, match="lower --rate or --duration"):
         _schedule(Recording(duration=1e5), 1e5, 0)

@@ -46,7 +46,7 @@ def test_what_an_address_says(text: str, target: str, secure: bool, path: str) -
     ],
 )
 def test_what_is_no_address(text: str, why: str) -> None:
-    """An invalid address is a UsageError that names --endpoint and says why."""
+    """An invalid address raises a UsageError that names --endpoint and says why."""
     with pytest.raises(UsageError, match=f"(?s)--endpoint.*{why.replace('?', '[?]').replace('{', '[{]')}"):
         address(text)
 

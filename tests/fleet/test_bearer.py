@@ -43,7 +43,7 @@ def test_it_comes_from_a_file_or_the_environment(tmp_path: Path, monkeypatch: py
     ],
 )
 def test_what_is_no_token(content: bytes | None, why: str, tmp_path: Path) -> None:
-    """A file without a valid token is a UsageError that names the file and shows none of its contents."""
+    """A file without a valid token raises a UsageError that names the file and shows none of its contents."""
     file = tmp_path / "token"
     if content is not None:
         file.write_bytes(content)

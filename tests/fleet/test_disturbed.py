@@ -119,7 +119,7 @@ def test_a_throttled_worker_uses_no_more_than_its_quota(tmp_path: Path) -> None:
 
 
 def test_a_disturbance_that_is_refused_is_one_sentence(tmp_path: Path) -> None:
-    """A disturbance of a worker that does not exist is a FleetError, and the next order is carried out."""
+    """A disturbance of a worker that does not exist raises a FleetError, and the next order is carried out."""
 
     async def body(fleet: Fleet, heard: Heard) -> None:
         with pytest.raises(FleetError, match="worker 9 cannot be disturbed by corunner: it is not running"):
@@ -144,7 +144,7 @@ def test_an_answer_that_nobody_waits_for_is_not_taken_for_the_next(tmp_path: Pat
 
 
 def test_orders_to_a_forkserver_that_is_gone_are_one_sentence(tmp_path: Path) -> None:
-    """When the forkserver is killed, waiting orders and later ones are FleetErrors that say so."""
+    """When the forkserver is killed, waiting orders and later ones raise FleetErrors that say so."""
 
     async def body(fleet: Fleet, heard: Heard) -> None:
         pid = fleet.connections[0].pid

@@ -365,7 +365,7 @@ def test_a_bad_token_is_refused_and_not_repeated(token: Token | None, why: str) 
 
 
 def test_a_token_never_travels_in_the_open() -> None:
-    """A token for another host without TLS is a UsageError, before anything is connected."""
+    """A token for another host without TLS raises a UsageError, before anything is connected."""
     text = refusal("grpcs://127.0.0.1:1", "grpc://192.0.2.1:1/x", token=Token(SECRET), error=UsageError)
     assert "the token would travel to grpc://192.0.2.1:1 in the clear, where anybody" in text
     assert SECRET not in text
@@ -408,7 +408,7 @@ def test_a_server_that_asks_who_calls(certified: dict[str, Path]) -> None:
 
 
 def test_what_is_wrong_with_certificates_is_said_by_name(certified: dict[str, Path], tmp_path: Path) -> None:
-    """Missing, damaged or mismatched certificates are UsageErrors that say which; gRPC would only fail to connect."""
+    """Missing, damaged or mismatched certificates raise UsageErrors that say which; gRPC would only fail to connect."""
     broken = tmp_path / "broken.pem"
     broken.write_text("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
     for asked, why in (

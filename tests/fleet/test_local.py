@@ -375,13 +375,13 @@ def test_the_terminal_does_not_reach_the_workers(tmp_path: Path) -> None:
 
 
 def test_a_missing_model_is_one_sentence(tmp_path: Path) -> None:
-    """A model file that does not exist is a ModelError that names it."""
+    """A model file that does not exist raises a ModelError that names it."""
     with pytest.raises(ModelError, match=r"model file /nowhere\.onnx cannot be read \(No such file or directory\)"):
         with_fleet(pytest.fail, tmp_path, 2, model=replace(SUMS, path="/nowhere.onnx"))
 
 
 def test_a_truncated_model_is_one_sentence(tmp_path: Path) -> None:
-    """A truncated model file is a ModelError that names it."""
+    """A truncated model file raises a ModelError that names it."""
     path = tmp_path / "cut.onnx"
     path.write_bytes(Path(SUMS.path).read_bytes()[:100])
     with pytest.raises(ModelError, match=r"cut\.onnx is not a complete ONNX model"):
@@ -389,13 +389,13 @@ def test_a_truncated_model_is_one_sentence(tmp_path: Path) -> None:
 
 
 def test_a_model_of_the_wrong_shape_is_one_sentence(tmp_path: Path) -> None:
-    """A model that takes images of another shape is a ModelError with both shapes."""
+    """A model that takes images of another shape raises a ModelError with both shapes."""
     with pytest.raises(ModelError, match=r"takes images of shape .*4, 4, 3\], not \[batch, 9, 9, 3\]"):
         with_fleet(pytest.fail, tmp_path, 2, model=replace(SUMS, input=(9, 9, 3)))
 
 
 def test_a_model_that_was_replaced_is_one_sentence(tmp_path: Path) -> None:
-    """A model file whose checksum is not the expected one is a ModelError."""
+    """A model file whose checksum is not the expected one raises a ModelError."""
     with pytest.raises(ModelError, match="the file was replaced or damaged"):
         with_fleet(pytest.fail, tmp_path, 2, model=replace(SUMS, sha256="0" * 64))
 
@@ -535,7 +535,7 @@ def test_logs_that_cannot_be_written_are_one_sentence(tmp_path: Path) -> None:
 
 
 def test_more_workers_than_there_is_memory_for_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """More workers than memory allows are a FleetError that says how much is free; nothing is started."""
+    """More workers than memory allows raise a FleetError that says how much is free; nothing is started."""
     memory = tmp_path / "meminfo"
     memory.write_text("MemTotal:  8000000 kB\nMemAvailable:  23000 kB\n")
     monkeypatch.setattr("collagebench.fleet.local.MEMORY", memory)
@@ -545,7 +545,7 @@ def test_more_workers_than_there_is_memory_for_are_refused(tmp_path: Path, monke
 
 
 def test_more_workers_than_may_be_connected_to_are_refused() -> None:
-    """More workers than this process may have open files for are a FleetError that says to raise `ulimit -n`."""
+    """More workers than this process may have open files for raise a FleetError that says to raise `ulimit -n`."""
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (1000, before[1]))
     try:
@@ -569,7 +569,7 @@ def test_what_grpc_says_is_not_padded() -> None:
 
 
 def test_a_temporary_directory_too_deep_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A temporary directory with too long a path for sockets is a FleetError that says to set TMPDIR."""
+    """A temporary directory with too long a path for sockets raises a FleetError that says to set TMPDIR."""
     deep = tmp_path / ("d" * 100)
     deep.mkdir()
     monkeypatch.setenv("TMPDIR", str(deep))

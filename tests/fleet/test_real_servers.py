@@ -36,7 +36,7 @@ def options(server: Running, *schemes: str) -> list[Any]:
 
 
 def test_three_schemes(server: Running, tmp_path: Path) -> None:
-    """None, replication and collage answer all requests, over 90 % correctly; the executed time is null."""
+    """None, replication and collage answer all requests, over 90 % correctly; the time executed there is null."""
     load = ["--requests", 100, "--runs", 2, "--utilisation", 0.3]
     code, out, err = collagebench(
         *options(server, "none", "replication", "collage"), *load, "--format", "json", cwd=tmp_path

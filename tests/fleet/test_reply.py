@@ -1,4 +1,4 @@
-"""Replies of foreign servers: a malformed one is a MalformedReply, whatever its bytes, and nothing worse."""
+"""Replies of foreign servers: a malformed one raises MalformedReply, whatever its bytes, and nothing worse."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_a_spoilt_reply(spoil: Callable[[Any], Any], why: str) -> None:
 @settings(max_examples=300, deadline=None)
 @given(st.binary(max_size=200), st.integers(0, 60), st.integers(0, 255))
 def test_any_bytes(noise: bytes, at: int, value: int) -> None:
-    """Any bytes, and any good message with one byte changed, are a message of the protocol or a MalformedReply."""
+    """Any bytes, and a good message with any byte changed, are a message of the protocol or raise MalformedReply."""
     good = bytearray(reply(VALUES).SerializeToString())
     good[at % len(good)] = value
     for content in (noise, bytes(good)):

@@ -97,7 +97,7 @@ def test_fp32_for_pixels_needs_a_scale() -> None:
     ],
 )
 def test_another_model_is_refused(spoil: Callable[[Any], Any], why: str) -> None:
-    """Metadata that do not fit are a ModelError that names the model, the server and the difference."""
+    """Metadata that do not fit raise a ModelError that names the model, the server and the difference."""
     with pytest.raises(ModelError, match=f"^model 'resnet' of grpc://h:1 .*{why}") as caught:
         asked(spoil)
     assert len(str(caught.value)) < 300

@@ -104,7 +104,7 @@ def test_an_answer_is_decoded_by_the_outputs_of_the_others(models: dict[str, zoo
 
 
 def test_too_few_images_for_one_input_are_an_error(sample: Sample) -> None:
-    """Three images for groups of four are a DataError that says so."""
+    """Three images for groups of four raise a DataError that says so."""
     with pytest.raises(DataError, match="3 images are too few, because 4 go into one"):
         Sample(sample.pixels[:3], sample.labels[:3]).groups(4)
 

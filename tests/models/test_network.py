@@ -184,7 +184,7 @@ def test_an_architecture_survives_json() -> None:
     ],
 )
 def test_what_cannot_be_built_is_refused(arguments: dict[str, object], words: str) -> None:
-    """An architecture that makes no sense is a UsageError that says what to change."""
+    """An architecture that makes no sense raises a UsageError that says what to change."""
     with pytest.raises(UsageError, match=words):
         Architecture(**{"classes": 10, "image": (32, 32), **arguments})
 

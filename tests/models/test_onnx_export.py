@@ -148,7 +148,7 @@ def test_a_stored_weight_is_the_nearest_step_of_its_channel(monkeypatch: pytest.
 
 
 def test_rounding_that_changes_a_model_is_refused(exported: tuple[Network, bytes]) -> None:
-    """A rounded file whose logits are far from those of the exact one is a ModelError."""
+    """A rounded file whose logits are far from those of the exact one raises a ModelError."""
     made, content = exported
     kind = kind_of(made)
     other = onnx_export.describe(onnx_export.to_onnx(network(2, kind)), {})

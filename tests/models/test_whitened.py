@@ -60,7 +60,7 @@ def test_its_convolutions_begin_as_identities() -> None:
 
 
 def test_a_whitened_stem_has_its_own_width() -> None:
-    """Another stem or stride for whitened layers is a UsageError that names the options to drop."""
+    """Another stem or stride for whitened layers raises a UsageError that names the options to drop."""
     with pytest.raises(UsageError, match="a whitened stem has 24 channels and stride 1; drop --stem and --stride"):
         Architecture("single", 4, (16, 16), stem=16, layers="whitened")
     with pytest.raises(UsageError, match="unknown layers 'deep'"):

@@ -77,7 +77,7 @@ def test_a_file_of_hosts(tmp_path):
     ],
 )
 def test_a_file_that_makes_no_sense(tmp_path, text, words):
-    """An invalid file of hosts is a UsageError with the file, the line and what is wrong."""
+    """An invalid file of hosts raises a UsageError with the file, the line and what is wrong."""
     path = tmp_path / "hosts"
     path.write_text(text)
     with pytest.raises(UsageError) as refused:
@@ -87,7 +87,7 @@ def test_a_file_that_makes_no_sense(tmp_path, text, words):
 
 
 def test_a_file_that_cannot_be_read(tmp_path):
-    """A file of hosts that cannot be read is a UsageError with the reason."""
+    """A file of hosts that cannot be read raises a UsageError with the reason."""
     with pytest.raises(UsageError, match="cannot be read: it is not a regular file"):
         read_hosts(Path("/dev/null"))
     with pytest.raises(UsageError, match="cannot be read: No such file"):
@@ -115,7 +115,7 @@ def test_workers_are_dealt_evenly_or_as_stated():
     ],
 )
 def test_workers_that_cannot_be_dealt(hosts, workers, words):
-    """Workers that do not fit the hosts are a UsageError that names the host or the conflicting numbers."""
+    """Workers that do not fit the hosts raise a UsageError that names the host or the conflicting numbers."""
     with pytest.raises(UsageError, match=words):
         deal(hosts, workers)
 
@@ -167,7 +167,7 @@ def test_a_list_and_a_file_in_a_profile(tmp_path):
     ],
 )  # fmt: skip
 def test_profiles_that_make_no_sense(tmp_path, text, words):
-    """A profile with invalid hosts is a UsageError that names the profile, mostly with the line, and what is wrong."""
+    """A profile with invalid hosts raises a UsageError with the profile, what is wrong and mostly the line."""
     (tmp_path / "p.toml").write_text(text)
     with pytest.raises(UsageError) as refused:
         resolve({"profile": str(tmp_path / "p.toml")})
@@ -176,7 +176,7 @@ def test_profiles_that_make_no_sense(tmp_path, text, words):
 
 
 def test_options_of_another_fleet_are_refused():
-    """--host and --remote-python without --fleet ssh are UsageErrors, since they would have no effect."""
+    """--host and --remote-python without --fleet ssh raise UsageErrors, since they would have no effect."""
     with pytest.raises(UsageError, match="--host has no effect with --fleet local: use --fleet ssh"):
         resolve({"host": ("a",)})
     with pytest.raises(UsageError, match="--remote-python has no effect with --fleet local"):

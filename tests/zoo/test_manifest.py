@@ -97,7 +97,7 @@ def test_a_model_of_float32_is_meant_unless_another_precision_is_asked_for(tmp_p
 
 
 def test_a_file_that_was_cut_or_changed_is_refused(tmp_path: Path) -> None:
-    """A model file that is truncated, changed or missing is a ModelError that says which."""
+    """A model file that is truncated, changed or missing raises a ModelError that says which."""
     good = model(tmp_path, "one")
     good.path.write_bytes(CONTENT[:-1])
     with pytest.raises(ModelError, match="truncated"):
@@ -131,7 +131,7 @@ def test_a_file_that_was_cut_or_changed_is_refused(tmp_path: Path) -> None:
     ],
 )
 def test_a_manifest_that_cannot_be_understood_is_named(tmp_path: Path, text: str, words: str) -> None:
-    """Broken, foreign and newer manifests are ModelErrors that say what is wrong."""
+    """Broken, foreign and newer manifests raise ModelErrors that say what is wrong."""
     (tmp_path / zoo.MANIFEST).write_text(text)
     with pytest.raises(ModelError, match=words):
         zoo.load(tmp_path)
@@ -159,7 +159,7 @@ def test_of_two_models_for_the_same_one_is_found_once_the_other_file_is_gone(tmp
 
 
 def test_a_file_whose_name_is_too_long_is_not_there(tmp_path: Path) -> None:
-    """A file name that is too long for any file system is a ModelError, as for a missing file."""
+    """A file name that is too long for any file system raises a ModelError, as for a missing file."""
     odd = replace(model(tmp_path, "one"), file="x" * 5000)
     assert not odd.is_there
     with pytest.raises(ModelError, match="cannot be read"):
@@ -288,7 +288,7 @@ COLLAGE = {"role": "collage", "grid": 2, "input": [32, 32, 3]}
 def test_a_field_that_was_changed_by_hand_is_refused_by_name(
     tmp_path: Path, changed: dict[str, object], words: str
 ) -> None:
-    """An impossible value in a manifest is a ModelError with the file, the model, the field and what to do."""
+    """An impossible value in a manifest raises a ModelError with the file, the model, the field and what to do."""
     zoo.save([model(tmp_path, "one")], tmp_path)
     path = tmp_path / zoo.MANIFEST
     manifest = json.loads(path.read_text())
@@ -301,7 +301,7 @@ def test_a_field_that_was_changed_by_hand_is_refused_by_name(
 
 
 def test_two_models_of_one_name_are_refused(tmp_path: Path) -> None:
-    """A manifest with two models of one name is a ModelError, even if their roles differ."""
+    """A manifest with two models of one name raises a ModelError, even if their roles differ."""
     zoo.save([model(tmp_path, "one"), model(tmp_path, "one", "backup")], tmp_path)
     with pytest.raises(ModelError, match=r"manifest\.json lists two models with the name one; correct it there"):
         zoo.load(tmp_path)
@@ -322,13 +322,13 @@ def test_an_older_manifest_is_still_read(tmp_path: Path, lost: tuple[str, ...]) 
 
 
 def test_a_directory_without_manifest_says_how_to_make_one(tmp_path: Path) -> None:
-    """A directory without a manifest is a ModelError that names the command which makes one."""
+    """A directory without a manifest raises a ModelError that names the command which makes one."""
     with pytest.raises(ModelError, match="collagebench export"):
         zoo.load(tmp_path)
 
 
 def test_a_manifest_that_cannot_be_written_leaves_the_old_one(tmp_path: Path) -> None:
-    """If a new manifest does not fit on the disk, it is an OutputError, the old one stays, and no part is left."""
+    """A new manifest that does not fit on the disk raises an OutputError; the old one stays, and no part is left."""
     zoo.save([model(tmp_path, "one")], tmp_path)
     before = (tmp_path / zoo.MANIFEST).read_bytes()
     with files_limited_to(100), pytest.raises(OutputError, match=r"manifest\.json cannot be written"):
