@@ -81,7 +81,7 @@ class Coded(Scheme):
         """All workers serve coded images; there must be one for each coded image of a group."""
         if workers < self.coded_k + self.coded_s:
             raise UsageError(
-                f"groups of {self.coded_k} (--coded-k) coded for {self.coded_s} stragglers (--coded-s) need "
+                f"groups of {self.coded_k} coded images (--coded-k) and {self.coded_s} extra (--coded-s) need "
                 f"{self.coded_k + self.coded_s} workers, not {workers}"
             )
         return {"coded": workers}

@@ -91,9 +91,12 @@ def test_accuracy_cannot_be_left_out_where_workers_compute(tmp_path: Path) -> No
 
 
 def test_run_measures_real_workers_and_leaves_none(tmp_path: Path) -> None:
-    """`run --format json` prints the report as one object, with accuracy and latency of each scheme."""
+    """`run --format json` prints the report as one object, with figures of each scheme, and no process stays behind."""
     process = start("run", *SMALL, "--format", "json", cwd=tmp_path)
+    wait_for_requests(tmp_path)
+    workers = Watched(descendants(process.pid))
     code, out, _ = finish(process)
+    assert workers.left_after(SOON) == set()
     report = json.loads(out)
     assert code == (0 if report["valid"] else 4)
     assert [scheme["variant"] for scheme in report["schemes"]] == ["none", "collage"]
