@@ -1,4 +1,4 @@
-"""A run of several schemes for the tests of pages, with whatever makes a page difficult."""
+"""A run of several schemes for the tests of reports, with names and outcomes that are hard to display."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ BOUND = {"p50": 0.02, "p90": 0.03, "p95": 0.035, "p99": 0.05, "mean": 0.02, "req
 
 
 def reported(directory: Path, names: tuple[str, ...] = NAMES, requests: int = 200, runs: int = 2, **header) -> Path:
-    """Write a run with queues, two sources, a failed request, an unknown and a cancelled task in every scheme."""
+    """Write a run with queues, collage answers from the third scheme on, a failed request in the second, and
+    cancelled tasks."""
     schemes = [
         {"scheme": "none", "variant": name, "allotment": {"single": 9, "collage": 1}, "options": {}} for name in names
     ]

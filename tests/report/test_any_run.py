@@ -1,4 +1,4 @@
-"""Every format takes whatever a run may hold: no runs, one request, only failures, times of 0 and of hours."""
+"""Every format accepts any run: without runs, with one request, with failures only, with times of 0 or of hours."""
 
 from __future__ import annotations
 

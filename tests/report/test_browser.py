@@ -39,7 +39,7 @@ OVERLAPS = """
 
 @pytest.fixture(scope="module")
 def browser():
-    """Return Chromium, that of the system or playwright's own."""
+    """Return Chromium: the system's, or else playwright's own."""
     with playwright.sync_playwright() as driver:
         names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
         path = next((found for name in names if (found := shutil.which(name))), driver.chromium.executable_path)
@@ -69,7 +69,7 @@ def files(tmp_path_factory):
 @pytest.mark.parametrize("width", [390, 1280])
 @pytest.mark.parametrize("name", ["few", "many", "two"])
 def test_page_fits_and_is_quiet(browser, files, name, width, scheme):
-    """Nothing is wider than the screen, no texts of a plot overlap, nothing is said on the console or loaded."""
+    """The page fits the screen, texts of a plot do not overlap, the console is empty, and nothing else is loaded."""
     context = browser.new_context(viewport={"width": width, "height": 844}, color_scheme=scheme)
     tab = context.new_page()
     said, asked = [], []
@@ -86,7 +86,7 @@ def test_page_fits_and_is_quiet(browser, files, name, width, scheme):
 
 
 def test_page_is_whole_without_a_script(browser, files):
-    """Verdict, figures and plots are visible, and a box hides its scheme."""
+    """Without JavaScript, verdict and plots are visible, and unticking a box hides its scheme."""
     context = browser.new_context(java_script_enabled=False)
     tab = context.new_page()
     tab.goto((files / "few.html").as_uri())
@@ -100,7 +100,7 @@ def test_page_is_whole_without_a_script(browser, files):
 
 
 def test_curves_can_be_read_off(browser, files):
-    """Where the pointer is, the page says the time and every visible scheme's share."""
+    """Under the pointer the page shows the time and each visible scheme's share, and nothing without a pointer."""
     tab = browser.new_page()
     tab.goto((files / "few.html").as_uri())
     tab.locator("#show-0").uncheck()
@@ -115,7 +115,7 @@ def test_curves_can_be_read_off(browser, files):
 
 
 def test_what_was_found_is_printed_whole(browser, files):
-    """Sentences and notes that are folded on the screen are unfolded for print, and folded again after it."""
+    """Sentences and notes that are folded on the screen are unfolded for print, and folded again afterwards."""
     tab = browser.new_page()
     tab.goto((files / "many.html").as_uri())
     assert tab.locator(".verdict details").count() > 0
@@ -130,7 +130,7 @@ def test_what_was_found_is_printed_whole(browser, files):
 
 
 def test_a_long_name_is_whole_on_a_phone(browser, files):
-    """It goes on in the next line: names often differ at their ends."""
+    """A long name wraps on a phone instead of being cut, because names often differ only at their ends."""
     tab = browser.new_page(viewport={"width": 390, "height": 844})
     tab.goto((files / "many.html").as_uri())
     assert tab.locator("th .name").count() >= SCHEMES

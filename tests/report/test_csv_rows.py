@@ -28,7 +28,7 @@ def test_a_row_for_each_scheme_of_each_run(tmp_path):
 
 
 def test_figures_of_a_row(tmp_path):
-    """Times are seconds, what is not known is empty, and truth is a word."""
+    """Times are in seconds, unknown figures are empty, and booleans are words."""
     (row,) = read(make_run(tmp_path / "run", {"none": [[0.1] * 500, [0.2] * 500]}))
     assert (row["latency_p50_s"], row["latency_p99_s"], row["latency_p999_s"]) == ("0.1", "0.2", "")
     assert float(row["latency_p999_at_least_s"]) == 0.2
@@ -47,7 +47,7 @@ def test_paired_differences(tmp_path):
 
 
 def test_columns_have_unique_names_with_units():
-    """No name is there twice, and every time says that it is in seconds."""
+    """No column name occurs twice, and every time has the suffix `_s`."""
     assert len(set(COLUMNS)) == len(COLUMNS)
     times = [name for name in COLUMNS if name.startswith(("latency_", "phase_", "dispatch_", "bound_"))]
     assert all(name.endswith("_s") for name in times)

@@ -1,4 +1,4 @@
-"""In what several runs differ, below their comparison."""
+"""The line below a comparison of runs that says in which settings the runs differ."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SINGLE = {"name": "one", "role": "single", "grid": None, "sha256": "a" * 64}
 
 
 def made(directory: Path, model: dict[str, Any] = SINGLE, delay: str = "p95", **changes: Any) -> Run:
-    """Return a run with changes to its config, whose hedge has a delay."""
+    """Return a run with changes to its config and this hedge delay."""
     hedge = {"scheme": "hedge", "variant": "hedge", "options": {}, "settings": {"hedge_delay": delay}}
     config = {**HEADER["config"], "runs": 4, "requests": 100, **changes}
     header = {"config": config, "models": [model], "schemes": [hedge], "service": None}
@@ -28,7 +28,7 @@ def made(directory: Path, model: dict[str, Any] = SINGLE, delay: str = "p95", **
 
 
 def test_what_can_matter_is_said_of_every_run(tmp_path: Path) -> None:
-    """Options with their values, a model by its role, a scheme's own option with its name; in every form."""
+    """Every format lists differing options with their values, a scheme's options under its name, and models by role."""
     one = made(tmp_path / "one")
     other = made(tmp_path / "other", {**SINGLE, "name": "b", "sha256": "b" * 64}, "p90", workers=20, deadline=5.0)
     found = summarise([one, other])
@@ -45,7 +45,7 @@ def test_what_can_matter_is_said_of_every_run(tmp_path: Path) -> None:
 
 
 def test_runs_that_are_alike_have_no_such_line(tmp_path: Path) -> None:
-    """What cannot matter is not told: names, an SLO, and whether what is the default was said."""
+    """What cannot matter is not listed: names of models, an SLO, and a default that was given explicitly."""
     one = made(tmp_path / "one")
     other = made(tmp_path / "other", {**SINGLE, "name": "b"}, slo_ms=50.0, accuracy=3)
     told = made(tmp_path / "told", deadline=Config().deadline)
@@ -54,7 +54,7 @@ def test_runs_that_are_alike_have_no_such_line(tmp_path: Path) -> None:
 
 
 def test_the_rounding_of_a_load_is_no_difference(tmp_path: Path) -> None:
-    """A utilisation that was worked out from the rate is the one that was asked for, whatever its last digit."""
+    """Two utilisations that differ only by rounding are not listed as a difference."""
     runs = [
         load(
             make_run(
@@ -69,7 +69,7 @@ def test_the_rounding_of_a_load_is_no_difference(tmp_path: Path) -> None:
 
 
 def test_of_many_differences_some_are_said(tmp_path: Path) -> None:
-    """Six of them, and how many more there are; what is long has no values."""
+    """Six differences are listed, then the number of further ones; a long value is left out."""
     changes = {"workers": 30, "rate": 9.0, "time_scale": 0.3, "deadline": 1.0, "seed": 3, "persistence": 1.5}
     one, other = made(tmp_path / "one"), made(tmp_path / "other", **changes, block=7, dataset="long " * 9)
     found = summarise([one, other])["differences"]
@@ -81,7 +81,7 @@ def test_of_many_differences_some_are_said(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("length", "shown"), [(20, True), (21, False)])
 def test_values_are_shown_where_they_are_short(length: int, shown: bool) -> None:
-    """Of no more than forty characters together; else the option's name alone."""
+    """Values are shown if they have at most 40 characters together; otherwise only the option is named."""
     values = ["a" * 20, "b" * length]
     said = differing([{"option": "trace", "values": values}])
     assert said == "the runs differ in: trace" + shown * f" {values[0]} / {values[1]}"

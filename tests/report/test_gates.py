@@ -1,4 +1,4 @@
-"""Gates: the language they are written in, and what comes of them."""
+"""Gates: the language of their expressions, and their outcomes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def summary(tmp_path_factory):
 
 
 def outcome(summary, text):
-    """Return what comes of one gate."""
+    """Apply one gate and return its outcome."""
     failed = apply(summary, [parse(text)])
     (found,) = summary["gates"]
     assert failed == found["failed"]
@@ -43,19 +43,19 @@ def outcome(summary, text):
     ],
 )
 def test_arithmetic(summary, text, value):
-    """Signs bind as in school, and operations of one rank from left to right."""
+    """Operators have their usual precedence, and those of equal precedence apply from left to right."""
     assert outcome(summary, f"{text} > 0")["left"] == pytest.approx(value)
 
 
 @pytest.mark.parametrize(("relation", "true_of"), [("<", "-1"), ("<=", "-1 0"), (">", "1"), (">=", "1 0")])
 def test_relations(summary, relation, true_of):
-    """Each relation fails the gate exactly when it is true."""
+    """A gate fails exactly when its relation is true."""
     failed = [left for left in ("-1", "0", "1") if outcome(summary, f"{left} {relation} 0")["failed"]]
     assert failed == sorted(true_of.split())
 
 
 def test_figures_are_those_of_the_report(summary):
-    """A figure is the number that the JSON has, whichever way the scheme's name is quoted."""
+    """A figure is the number in the JSON report, however the scheme's name is quoted."""
     none, collage = summary["schemes"]
     assert outcome(summary, "none.p99 > 1")["left"] == none["latency_s"]["p99"]
     assert outcome(summary, '1 > "collage 0.5".mean')["right"] == collage["latency_s"]["mean"]
@@ -69,7 +69,7 @@ def test_figures_are_those_of_the_report(summary):
 
 @pytest.mark.parametrize("metric", ["p50", "p99", "p99_high", "mean", "goodput"])
 def test_of_a_scheme_that_is_overloaded_no_latency_trips_or_passes(summary, metric):
-    """Nor how many requests it answers in a second; what depends on no latency is still known, and so are others."""
+    """For an overloaded scheme, latencies and goodput are unknown to gates; other figures and schemes are known."""
     overloaded = {**summary["schemes"][0], "unstable": ["its queue was still growing"]}
     found = {**summary, "schemes": [overloaded, summary["schemes"][1]]}
     assert outcome(found, f"none.{metric} > 1000")["reason"] == f"none.{metric} is not known, because none {OVERLOADED}"
@@ -79,7 +79,7 @@ def test_of_a_scheme_that_is_overloaded_no_latency_trips_or_passes(summary, metr
 
 
 def test_ends_of_intervals_do_not_trip_by_chance(summary):
-    """They are those of the report: what is above another figure by chance is not above it with its whole interval."""
+    """Gates read the report's interval ends: a p99 just above a threshold fails a gate, its lower end does not."""
     none, collage = summary["schemes"]
     for name in ("p50", "p99"):
         assert outcome(summary, f"none.{name}_low > none.{name}_high") == {
@@ -97,7 +97,7 @@ def test_ends_of_intervals_do_not_trip_by_chance(summary):
 
 
 def test_an_interval_that_is_not_known_fails(tmp_path):
-    """A single run has none, too few requests have not even the figure, and the reason says which it is."""
+    """A gate on an interval's end says why it is unknown: there is only one run, or requests are too few."""
     single = summarise([load(make_run(tmp_path / "single", {"none": lognormal(1, 1, 400)}))])
     assert outcome(single, "none.p99_low > 1")["reason"] == (
         "none.p99_low is not known, because that takes at least two runs, each with a p99"
@@ -107,7 +107,7 @@ def test_an_interval_that_is_not_known_fails(tmp_path):
 
 
 def test_a_missed_threshold_is_said_in_numbers(summary):
-    """A gate that failed has both sides and the comparison as its reason."""
+    """A failed gate gives both values and their comparison as its reason."""
     found = outcome(summary, "none.p50 > 0.5 * 'collage 0.5'.p50")
     assert found["failed"]
     assert found["reason"] == f"{found['left']:.4g} > {found['right']:.4g}"
@@ -142,7 +142,7 @@ def test_names_with_hyphens_and_minus(summary):
     ],
 )
 def test_an_error_points_at_the_character(text, at, sentence):
-    """What is no gate is refused with a sentence, the expression, and a caret under the character."""
+    """An invalid expression is refused with a sentence, the expression, and a caret under the wrong character."""
     with pytest.raises(UsageError) as error:
         parse(text)
     first, shown, caret = str(error.value).split("\n")
@@ -151,7 +151,7 @@ def test_an_error_points_at_the_character(text, at, sentence):
 
 
 def test_milliseconds_where_seconds_are_meant_are_told(tmp_path):
-    """A gate that hardly a latency can reach, tasks being given up before, passes, and it is said why."""
+    """A gate whose threshold is above the deadline of tasks passes, with a hint about milliseconds."""
     config = {"header": {"config": {"deadline": 10.0}}}
     found = summarise([load(make_run(tmp_path / "run", {"none": lognormal(1, 4, 100)}, **config))])
     for text, told in (
@@ -166,7 +166,7 @@ def test_milliseconds_where_seconds_are_meant_are_told(tmp_path):
 
 
 def test_the_caret_stands_below_wide_and_far_characters():
-    """Characters that fill two columns shift the caret, and of a long expression the part around it is shown."""
+    """Double-width characters shift the caret, and a long expression is cut to the part around the caret."""
     with pytest.raises(UsageError, match=r"\n  日本\.p98\n       \^$"):
         parse("日本.p98")
     with pytest.raises(UsageError) as error:
@@ -178,18 +178,18 @@ def test_the_caret_stands_below_wide_and_far_characters():
 
 @pytest.mark.parametrize("text", ["(" * 500, "-" * 400 + "1 > 0", "1 + " * 200 + "1 > 0", "1 > " + "9" * 10_000])
 def test_deep_and_long_expressions_are_refused(text):
-    """No expression is so deep or long that reading it could fail otherwise."""
+    """Expressions that are nested too deeply or are too long are refused, before reading them could fail otherwise."""
     with pytest.raises(UsageError, match=r"nested parentheses|at most 500 characters"):
         parse(text)
 
 
 def test_the_longest_expression_is_computed(summary):
-    """What the length allows is computed, term by term."""
+    """An expression of nearly 500 characters is computed."""
     assert outcome(summary, "1+" * 240 + "1 > 0")["left"] == 241
 
 
 def test_an_unknown_scheme_names_the_nearest():
-    """A scheme that is not there is pointed at, before anything is run."""
+    """An unknown scheme is refused, with a caret under it and the nearest known name."""
     with pytest.raises(UsageError, match=r"no scheme 'colage' here; did you mean 'collage'\?\n.*\n {13}\^"):
         check(parse("1.0 * 2 + colage.p99 > 1".replace("1.0 * 2 + ", "1.0 * 2 +  ")), ["none", "collage"])
 
@@ -204,7 +204,7 @@ def test_an_unknown_scheme_names_the_nearest():
     ],
 )
 def test_what_is_not_known_fails(summary, text, reason):
-    """A figure that is null, or a value that cannot be computed, fails the gate and says why."""
+    """A gate fails, with the reason, if a figure is null or a value cannot be computed."""
     found = outcome(summary, text)
     assert found["failed"]
     assert None in (found["left"], found["right"])
@@ -212,7 +212,7 @@ def test_what_is_not_known_fails(summary, text, reason):
 
 
 def test_infinite_and_missing_figures_fail(tmp_path):
-    """A quantile or a mean that failures make infinite, and any figure of a scheme without a run, fail the gate."""
+    """A gate fails if failed requests make a quantile or a mean infinite, or if its scheme has no complete run."""
     schemes = [{"scheme": name} for name in ("none", "hedge")]
     make_run(tmp_path / "run", {"none": [[0.1] * 500 + [None] * 100]}, header={"schemes": schemes})
     summary = summarise([load(tmp_path / "run")])
@@ -226,7 +226,7 @@ def test_infinite_and_missing_figures_fail(tmp_path):
 
 
 def test_the_bound_has_latencies(tmp_path):
-    """The row `bound` can be compared with, as far as it is known."""
+    """A gate can use the latencies of `bound`, and says why one of them is unknown."""
     bound = {"p50": 0.01, "p99": 0.03, "mean": 0.011, "requests": 1000, "source": "simulated"}
     make_run(tmp_path / "run", {"none": lognormal(1, 2, 250)}, header={"bound": bound})
     summary = summarise([load(tmp_path / "run")])
@@ -244,7 +244,7 @@ def test_the_bound_has_latencies(tmp_path):
 
 
 def test_several_runs_are_judged_one_by_one(tmp_path):
-    """Each run has its own outcomes, all are together at the top with the run's name, and one that fails is enough."""
+    """Each run has its own outcomes, all are listed at the top with the run's name, and one failure is enough."""
     fast = make_run(tmp_path / "fast", {"none": lognormal(1, 2, 250, 0.02)})
     slow = make_run(tmp_path / "slow", {"none": lognormal(1, 2, 250, 0.2)})
     summary = summarise([load(fast), load(slow)])

@@ -1,4 +1,4 @@
-"""The HTML page as text: it is whole, well-formed, safe and small, and says the same as the other formats."""
+"""The text of the HTML page: complete, well-formed, safe, small, and with the same verdict as other formats."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from collagebench.results.reader import load
 
 
 class Reader(HTMLParser):
-    """Reads a page, and fails where an element is not ended in its turn."""
+    """Parses a page, and fails if elements are not nested properly."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -69,7 +69,7 @@ def test_page_is_well_formed_and_every_plot_is_there(text):
 
 
 def test_names_are_never_markup(text):
-    """A scheme called like a script is shown by its name, and only the page's own script is one."""
+    """A scheme's name that is a script tag is shown as text, and the page's own script is the only one."""
     found = Reader(text)
     assert [name for name, _ in found.tags].count("script") == 1
     assert NASTY in found.texts
@@ -77,19 +77,19 @@ def test_names_are_never_markup(text):
 
 
 def test_page_loads_nothing(text):
-    """No address and no attribute that fetches is in the page."""
+    """The page has no address, and no attribute that fetches anything."""
     assert not re.search(r"https?:|url\(|@import|\bsrc=|<link|\bhref=", text)
 
 
 def test_verdict_comes_before_figures_and_plots(text):
-    """Judgement, sentences and reasons stand on top, then the table, then the plots."""
+    """The verdict and its sentences come first, then the table, then the plots."""
     words = " ".join(Reader(text).texts)
     places = [words.index(part) for part in ("VALID", "on equal hardware", "Figures", "Latency: the tail", "Made with")]
     assert places == sorted(places)
 
 
 def test_invalid_run_says_why_and_draws_what_it_can(tmp_path):
-    """A run without any figures is a page as well; so is one of three requests."""
+    """An interrupted run without figures has a page that says so, and a run of three requests has a page as well."""
     empty = " ".join(Reader(made(make_run(tmp_path / "empty", {"none": []}, status="interrupted"))).texts)
     assert "INVALID" in empty
     assert "interrupted" in empty
@@ -99,14 +99,14 @@ def test_invalid_run_says_why_and_draws_what_it_can(tmp_path):
 
 
 def test_too_few_requests_are_marked(tmp_path):
-    """Where only a lower bound is known, the table and the plot say so."""
+    """Where only a lower bound is known, the table and the plot mark it as one."""
     text = made(make_run(tmp_path / "run", {"none": [[0.1] * 200]}))
     assert "≥ 100.0" in text
     assert "at least 100.0 ms" in text
 
 
 def test_gates_are_listed(tmp_path):
-    """The outcome of every gate stands with the verdict."""
+    """The page lists the outcome of every gate."""
     run = load(make_run(tmp_path / "run", {"none": lognormal(1, 4, 250)}))
     summary = summarise([run])
     assert gates.apply(summary, [parse("none.p99 > 0.001"), parse("none.p99 > 9")])
@@ -116,7 +116,7 @@ def test_gates_are_listed(tmp_path):
 
 
 def test_several_runs_are_compared(tmp_path):
-    """Each run has its part, and what both have is set side by side before them."""
+    """Each run has its own part of the page, and the schemes that both have are compared before those parts."""
     one = reported(tmp_path / "live", ("none", "collage"))
     other = reported(tmp_path / "simulated", ("none", "hedge"), engine="simulated")
     words = " ".join(Reader(text := made(one, other)).texts)
@@ -128,13 +128,13 @@ def test_several_runs_are_compared(tmp_path):
 
 
 def test_page_of_a_hundred_thousand_requests_is_small(tmp_path):
-    """Curves are thinned and timelines cut out, so that many requests make no large page."""
+    """The page of 100,000 requests has less than 1.5 MB, because curves are thinned and timelines are cut."""
     rows = {name: lognormal(place, 5, 5_000) for place, name in enumerate(("none", "hedge", "collage", "tied"))}
     assert len(made(make_run(tmp_path / "run", rows)).encode()) < 1_500_000
 
 
 def test_a_scheme_of_somebody_elses_is_described_in_its_own_words(tmp_path):
-    """What the run says of it is what it does; where an older run says nothing, the place is left empty."""
+    """A user's own scheme is described by the text in the run's header; an older run without it shows none."""
     latencies = {"none": [[0.01] * 20], "mine": [[0.02] * 20]}
     told = [{"variant": "mine", "scheme": "mine:Mine", "about": "Two tasks in quiet times."}]
     text = made(make_run(tmp_path / "run", latencies, header={"schemes": told}))
@@ -143,7 +143,7 @@ def test_a_scheme_of_somebody_elses_is_described_in_its_own_words(tmp_path):
 
 
 def test_headings_have_no_gap(text, tmp_path):
-    """Each is at most one level below that before it, of one run as of several."""
+    """No heading is more than one level below the one before it, on a page of one run or of several."""
     several = made(reported(tmp_path / "one"), reported(tmp_path / "two"))
     for whole in (text, several):
         levels = [int(name[1]) for name, _ in Reader(whole).tags if re.fullmatch("h[1-6]", name)]
@@ -152,7 +152,7 @@ def test_headings_have_no_gap(text, tmp_path):
 
 
 def test_many_notes_leave_the_figures_in_sight(tmp_path):
-    """All reasons and gates are shown; of the notes the first, and the others are unfolded by whoever wants them."""
+    """All reasons are shown, but only the first three notes; the other notes are folded."""
     run = load(make_run(tmp_path / "run", {"none": lognormal(1, 4, 250)}))
     summary = summarise([run])
     summary |= {"valid": False, "reasons": [f"r{place}" for place in range(6)]}
@@ -165,7 +165,7 @@ def test_many_notes_leave_the_figures_in_sight(tmp_path):
 
 
 def test_the_legend_shows_the_dots_that_plots_have(tmp_path):
-    """Of more schemes than there are colours, the dot's shape beside the line tells who is meant."""
+    """With nine schemes and eight colours, the ninth scheme has a dot of another shape in the legend."""
     whole = made(reported(tmp_path / "run", tuple(f"n{place}" for place in range(9)), requests=40))
     legend = whole.split('class="legend"', 1)[1].split("<main>", 1)[0]
     assert legend.count("<circle") == 8

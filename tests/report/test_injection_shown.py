@@ -1,4 +1,4 @@
-"""How a report shows stragglers asked against achieved."""
+"""How a report compares the injected delays with those asked for."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SCHEMES = [{"scheme": "none", "variant": "none", "allotment": {"single": 10}, "o
 
 @pytest.fixture
 def run(tmp_path):
-    """Return a live run under floors of 100 ms: 40 services 0.2 ms late, and 10 that were inference alone."""
+    """Return a live run with floors of 100 ms: 40 services are 0.2 ms late, and 10 exceed the floor by inference."""
     writer = RunWriter(
         tmp_path / "run", {**HEADER, "schemes": SCHEMES, "service": {**HEADER["service"], "mode": "floor"}}
     )
@@ -36,7 +36,7 @@ def run(tmp_path):
 
 
 def test_details_show_it_for_each_scheme(run):
-    """A table below the report has the services, the error's p50 and p99, and how many were beyond their floor."""
+    """The details have a row for each scheme: services, p50 and p99 of the error, and how many exceeded their floor."""
     file = StringIO()
     print_summary(summarise([run]), Console(file=file, width=80, no_color=True), True)
     row = next(line for line in file.getvalue().splitlines() if "(20.0 %)" in line)
@@ -44,7 +44,7 @@ def test_details_show_it_for_each_scheme(run):
 
 
 def test_page_says_it_under_the_plot(run):
-    """The caption of the plot has both quantiles and the tasks that no waiting could have made faster."""
+    """The caption of the plot has both quantiles, and the number of tasks whose inference alone exceeded the floor."""
     text = page(summarise([run]), [run], ["run"])
     assert "missed the service time asked for by 0.20 ms (median), 0.20 ms (p99). 50 tasks." in text
     assert "In 10 of them (20.0 %) inference alone took longer than the floor." in text

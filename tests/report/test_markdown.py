@@ -23,7 +23,7 @@ def test_table_has_a_row_for_each_scheme_and_as_many_cells_as_heads(tmp_path):
 
 
 def test_verdict_comes_first_and_conditions_last(tmp_path):
-    """The judgement is the first line, its reasons follow, the conditions are the last."""
+    """The verdict is the first line, its reasons follow, and the conditions are the last line."""
     lines = made(make_run(tmp_path / "run", {"none": lognormal(1, 4, 250)}, status="interrupted")).splitlines()
     assert lines[0] == "**INVALID**"
     assert lines[2].startswith("- because the run was interrupted")
@@ -31,14 +31,14 @@ def test_verdict_comes_first_and_conditions_last(tmp_path):
 
 
 def test_names_mean_nothing_to_markdown():
-    """No character of a name starts markup, a cell, a tag or a new line."""
+    """Names are escaped, so that no character starts markup, a table cell, a tag or a new line."""
     assert escaped(NASTY) == r"&lt;/script&gt;&lt;script&gt;alert('x')&lt;/script&gt;&amp;\|\`\*"
     assert escaped("a\n# b") == r"a \# b"
     assert escaped("$x$ ~y~ @me https://e.org") == r"\$x\$ \~y\~ &#64;me https:&#47;&#47;e.org"
 
 
 def test_ratios_without_a_real_difference_are_marked(tmp_path):
-    """As in the table, a ratio that is not shown stands behind a tilde, which the legend explains."""
+    """A ratio without a shown difference has a tilde before it, which the legend explains."""
     latencies = {"none": lognormal(1, 4, 250), "hedge": lognormal(1, 4, 250)}
     text = made(make_run(tmp_path / "run", latencies))
     assert "| \\~" in next(line for line in text.splitlines() if line.startswith("| hedge"))
@@ -46,7 +46,7 @@ def test_ratios_without_a_real_difference_are_marked(tmp_path):
 
 
 def test_lower_bounds_and_failures(tmp_path):
-    """What is not known is not printed as a number."""
+    """A p99 that is not known is shown as a lower bound or as infinite, and its interval and ratio as dashes."""
     few = made(make_run(tmp_path / "few", {"none": [[0.02] * 300]}))
     assert "| none | 20.0 | 20.0 | ≥ 20.0 | - | - |" in few
     failing = made(make_run(tmp_path / "failing", {"none": [[0.02] * 380 + [None] * 20]}))

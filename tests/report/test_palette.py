@@ -1,4 +1,4 @@
-"""The colours of the page: seen against what is behind them, and told apart by every eye."""
+"""The colours of the page: enough contrast to their background, and distinguishable to every kind of eye."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ EYES: dict[str, tuple[Row, Row, Row]] = {
     "no red cones": ((0.152286, 1.052583, -0.204868), (0.114503, 0.786281, 0.099216), (-0.003882, -0.048116, 1.051998)),
     "no blue cones": ((1.255528, -0.076749, -0.178779), (-0.078411, 0.930809, 0.147602), (0.004733, 0.691367, 0.3039)),
 }
-"""What is left of linear red, green and blue (Machado et al., 2009, severity 1)."""
+"""How each eye transforms linear red, green and blue (Machado et al., 2009, severity 1)."""
 
 
 def colours(block: str) -> dict[str, str]:
@@ -36,7 +36,7 @@ IN_BOTH = pytest.mark.parametrize("theme", [LIGHT, DARK], ids=["light", "dark"])
 
 
 def linear(colour: str) -> list[float]:
-    """Return how much light there is of red, green and blue."""
+    """Return the linear intensities of red, green and blue."""
     parts = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
     return [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
 
@@ -48,7 +48,7 @@ def contrast(one: str, other: str) -> float:
 
 
 def seen(colour: str, eye: str) -> tuple[float, float, float]:
-    """Return a colour as L*a*b* of what an eye sees of it."""
+    """Return what an eye sees of a colour, as L*a*b*."""
     left = [min(max(sum(map(mul, row, linear(colour))), 0.0), 1.0) for row in EYES[eye]]
     white = ((0.4339, 0.3762, 0.1899), (0.2126, 0.7152, 0.0722), (0.0177, 0.1095, 0.8729))
     x, y, z = (sum(map(mul, row, left)) ** (1 / 3) for row in white)
@@ -56,7 +56,7 @@ def seen(colour: str, eye: str) -> tuple[float, float, float]:
 
 
 def apart(one: Sequence[float], other: Sequence[float]) -> float:
-    """Return the difference of two colours as people see it (CIEDE2000)."""
+    """Return the perceived difference of two colours (CIEDE2000)."""
     mean_chroma = (hypot(*one[1:]) + hypot(*other[1:])) / 2
     more = 1.5 - 0.5 * sqrt(mean_chroma**7 / (mean_chroma**7 + 25**7))
     (light1, light2), (a1, a2), (b1, b2) = ((one[0], other[0]), (more * one[1], more * other[1]), (one[2], other[2]))
@@ -85,13 +85,13 @@ def apart(one: Sequence[float], other: Sequence[float]) -> float:
     ],
 )
 def test_differences_are_those_that_were_published(one: Sequence[float], other: Sequence[float], known: float) -> None:
-    """By Sharma, Wu and Dalal (2005), who list pairs for those who program the formula."""
+    """The formula gives the differences that Sharma, Wu and Dalal (2005) list for testing implementations."""
     assert apart(one, other) == pytest.approx(known, abs=1e-4)
 
 
 @IN_BOTH
 def test_contrast_is_enough(theme: dict[str, str]) -> None:
-    """Texts have 4.5 to 1 on what is behind them, the lines of schemes 3 to 1 (WCAG 2.2, AA)."""
+    """Texts have a contrast of at least 4.5 to their background, lines of schemes one of 3 (WCAG 2.2, AA)."""
     for name, behind in (("ink", "page"), ("soft", "page"), ("soft", "shade"), ("link", "page"), ("ink", "shade")):
         assert contrast(theme[name], theme[behind]) >= 4.5, name
     for name in ("good", "bad"):
@@ -103,7 +103,7 @@ def test_contrast_is_enough(theme: dict[str, str]) -> None:
 @IN_BOTH
 @pytest.mark.parametrize("eye", EYES)
 def test_schemes_are_told_apart_by_every_eye(theme: dict[str, str], eye: str) -> None:
-    """The lines of two schemes cross and lie near each other: those without a dash differ in nothing but colour."""
+    """The colours of any two schemes differ by more than 12 for every eye: some lines differ in colour alone."""
     all_of_them = {name: seen(theme[name], eye) for name in (*SCHEMES, "bound")}
     for one, other in combinations(all_of_them, 2):
         assert apart(all_of_them[one], all_of_them[other]) > 12, (one, other)
@@ -111,13 +111,13 @@ def test_schemes_are_told_apart_by_every_eye(theme: dict[str, str], eye: str) ->
 
 @IN_BOTH
 def test_phases_are_told_apart_without_green_cones(theme: dict[str, str]) -> None:
-    """Bars of the phases touch, and have no shape or dash to tell them apart by: only their colours."""
+    """The colours of any two phases differ by more than 9 without green cones, since bars differ in colour alone."""
     found = {name: seen(theme[name], "no green cones") for name in PHASES}
     for one, other in combinations(found, 2):
         assert dist(found[one], found[other]) > 9, (one, other)
 
 
 def test_print_has_the_colours_of_the_light_page() -> None:
-    """Paper is white."""
+    """Printed pages have the colours of the light theme, because paper is white."""
     paper = colours(re.findall(r"@media print \{\s*:root \{(.*?)\}", STYLE, re.DOTALL)[0])
     assert {name: paper[name] for name in SCHEMES} == {name: LIGHT[name] for name in SCHEMES}

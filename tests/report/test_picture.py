@@ -1,4 +1,4 @@
-"""The report as one picture: whole, readable without a browser, and as honest as the page."""
+"""The report as one SVG picture: complete, readable without a browser, and as honest as the page."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 
 def drawn(*directories: Path, **options) -> ElementTree.Element:
-    """Return the picture of run directories, read as XML is read."""
+    """Return the picture of run directories, parsed as XML."""
     runs = [load(directory) for directory in directories]
     return ElementTree.fromstring(
         picture(summarise(runs, **options), runs, [directory.name for directory in directories])
@@ -28,7 +28,7 @@ def drawn(*directories: Path, **options) -> ElementTree.Element:
 
 
 def texts(whole: ElementTree.Element) -> str:
-    """Return all that is written in a picture."""
+    """Return all text in a picture."""
     return " ".join("".join(text.itertext()) for text in whole.iter(f"{SVG}text"))
 
 
@@ -39,7 +39,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> ElementTree.Element:
 
 
 def test_a_picture_shows_tail_and_trade_with_every_name_as_text(whole: ElementTree.Element) -> None:
-    """It has the two plots side by side, each named for readers of screens; no name becomes an element."""
+    """A picture has two plots side by side, each with a title for screen readers; no name becomes an element."""
     plots = [plot for plot in whole.iter(f"{SVG}svg") if "role" in plot.attrib]
     assert [plot.findtext(f"{SVG}title") for plot in plots] == ["Latency: the tail", "p99 against work"]
     assert plots[0].attrib["y"] == plots[1].attrib["y"]
@@ -52,18 +52,18 @@ def test_a_picture_shows_tail_and_trade_with_every_name_as_text(whole: ElementTr
 
 
 def test_each_dot_says_how_accurate_its_scheme_is(whole: ElementTree.Element) -> None:
-    """The second plot has all that is traded: p99 across, work upwards, and accuracy beside each name."""
+    """In the plot of p99 against work, a scheme's label includes its accuracy."""
     labels = ["".join(label.itertext()) for label in whole.iter(f"{SVG}text") if label.get("class") == "label"]
     assert any(re.fullmatch(r"replication \d+\.\d %", label) for label in labels)
 
 
 def test_what_is_in_parentheses_about_a_difference_stays_on_its_line() -> None:
-    """A headline breaks before its p value, not within."""
+    """A headline may break before a p-value in parentheses, not within it."""
     assert _lines("accuracy -0.3 points (p 0.094)", "head", 220) == ["accuracy -0.3 points", "(p 0.094)"]
 
 
 def test_a_long_name_does_not_cost_the_accuracy(tmp_path: Path) -> None:
-    """A name that is too long is cut in its middle, and what was right stands behind it all the same."""
+    """A name that is too long is cut in its middle, and the accuracy still follows it."""
     names = ("none", "a variant whose name goes on and on")
     whole = drawn(reported(tmp_path / "run", names=names))
     labels = ["".join(label.itertext()) for label in whole.iter(f"{SVG}text") if label.get("class") == "label"]
@@ -71,7 +71,7 @@ def test_a_long_name_does_not_cost_the_accuracy(tmp_path: Path) -> None:
 
 
 def test_nothing_leaves_the_sheet_and_nothing_is_loaded(whole: ElementTree.Element) -> None:
-    """Plots and lines of text lie within the height and width that the picture says it has, and it names no address."""
+    """Plots and lines of text lie within the picture's width and height, and the picture refers to no address."""
     width, height = float(whole.attrib["width"]), float(whole.attrib["height"])
     assert width == WHOLE
     for plot in (plot for plot in whole.iter(f"{SVG}svg") if "role" in plot.attrib):
@@ -85,7 +85,7 @@ def test_nothing_leaves_the_sheet_and_nothing_is_loaded(whole: ElementTree.Eleme
 
 
 def test_its_colours_are_colours(whole: ElementTree.Element) -> None:
-    """No rule has a variable, which programs that are no browsers do not know, and there are rules for the dark."""
+    """The style has no CSS variables, which only browsers know, and it has separate colours for dark mode."""
     style = whole.findtext(f"{SVG}style") or ""
     assert "var(" not in style
     light, dark = style.split("@media (prefers-color-scheme: dark)")
@@ -94,7 +94,7 @@ def test_its_colours_are_colours(whole: ElementTree.Element) -> None:
 
 
 def test_an_invalid_run_is_called_so_in_the_picture(tmp_path: Path) -> None:
-    """Who sees the picture without its page reads INVALID and the reason, and not what would have been found."""
+    """The picture of an INVALID run says INVALID with the reason, and does not say which scheme is better."""
     broken = make_run(tmp_path / "cut", {"none": [[0.01] * 50], "hedge": [[0.005] * 50]}, status="running")
     said = texts(drawn(broken))
     assert "INVALID because the run has not ended" in said
@@ -116,14 +116,14 @@ def test_several_runs_lie_one_below_the_other_under_their_names(tmp_path: Path) 
 
 
 def test_a_run_without_any_answer_is_a_picture_too(tmp_path: Path) -> None:
-    """Where no request was answered there is nothing to draw, and the headline says what is the matter."""
+    """If no request was answered, the picture has no plots and says INVALID."""
     whole = drawn(make_run(tmp_path / "lost", {"none": [[None] * 20]}))
     assert [plot for plot in whole.iter(f"{SVG}svg") if "role" in plot.attrib] == []
     assert "INVALID" in texts(whole)
 
 
 def test_a_sweep_is_its_figures_along_the_axis(tmp_path: Path) -> None:
-    """A sweep along one option has p99, accuracy and work over it, below what was found; along two, every p99."""
+    """A sweep over one option shows its findings, p99, accuracy and work; one over two shows p99 by slice."""
     schemes = {"none": 0.02, "hedge": 0.01}
     cells = {f"utilisation={load}": schemes for load in (0.2, 0.5)}
     one = summarise_sweep(swept(tmp_path / "one", {"utilisation": [0.2, 0.5]}, cells))

@@ -1,4 +1,4 @@
-"""What the plots are made of: escaped text, scales, curves, and which scheme is beaten by another."""
+"""The elements of plots: escaped text, scales, curves, and which schemes are beaten by others."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from collagebench.stragglers import model
 
 @given(st.text(), st.text())
 def test_no_text_becomes_markup(content, attribute):
-    """Whatever is put into an element is read back as that text, and as no element."""
+    """Any text that is put into an element is read back as text, and never as an element."""
     found = ElementTree.fromstring(tag("a", content, title=attribute))
     assert len(found) == 0
     kept = re.sub(r"[^\t\n -\ud7ff\ue000-\U0010ffff]|\x7f", "\N{REPLACEMENT CHARACTER}", content)
@@ -38,7 +38,7 @@ def test_no_text_becomes_markup(content, attribute):
 
 
 def test_elements_hold_elements():
-    """Markup is put in as it is; None is nothing, and what is None or False is no attribute."""
+    """Nested markup is kept as it is, None adds nothing, and an attribute that is None is left out."""
     inner = tag("b", "x < y", hidden=None, class_="q")
     assert tag("p", [inner, None, 1.25], open=True, stroke_width=2) == (
         '<p open stroke-width="2"><b class="q">x &lt; y</b>1.2</p>'
@@ -52,7 +52,7 @@ def test_elements_hold_elements():
     st.floats(50, 400),
 )
 def test_scales_hold_their_values_and_have_ticks(values, make, width):
-    """Every value has a place between the ends, in order, and there is at least one tick, each with room."""
+    """Values have places between the scale's ends, in order, and there is at least one tick, with room for each."""
     scale = make(values, 10.0, 10.0 + width)
     places = [scale(value) for value in sorted(values)]
     assert places == sorted(places)
@@ -64,7 +64,7 @@ def test_scales_hold_their_values_and_have_ticks(values, make, width):
 
 
 def test_a_scale_of_one_value_and_of_none():
-    """A single value, zeros and nothing at all make scales as well."""
+    """A single value, zeros, infinity or no values at all make a usable scale."""
     for values in ([], [0.0], [3.0, 3.0], [math.inf]):
         for make in (linear, logarithmic):
             assert math.isfinite(make(values, 0.0, 100.0)(1.0))
@@ -72,14 +72,14 @@ def test_a_scale_of_one_value_and_of_none():
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=5))
 def test_a_scale_of_shares_shows_none_beyond_all(values):
-    """It holds its values, also where they are all the same, and no tick is below 0 or above 100 %."""
+    """A scale of shares contains its values, even if all are equal, and has no tick below 0 or above 100 %."""
     scale = of_shares(values, 200, 20)
     assert all(scale.holds(value) for value in values)
     assert all(0 <= tick <= 1 for tick in scale.ticks(28))
 
 
 def test_shorten_keeps_what_fits():
-    """A text that fits is not cut; one that does not keeps its beginning and its end, by which names of runs differ."""
+    """A text that fits is not cut; a longer one keeps its beginning and its end, where names of runs differ."""
     assert shorten("none", 60) == "none"
     assert shorten("20261128-192756-run", 69) == "202…56-run"
     assert shorten("collage 2x2 auto on 2", 120) == "col…2x2 auto on 2"
@@ -96,7 +96,7 @@ def curve(tmp_path_factory):
 
 
 def test_curves_are_exact_at_the_tail(curve):
-    """All of the hundred slowest values are kept, at their own shares, and there are some 400 points in all."""
+    """A curve keeps the 100 slowest values exactly, and has at most 400 points in all."""
     ordered, found = curve
     assert found.seconds[-100:] == pytest.approx(ordered[-100:].tolist(), rel=1e-9)
     assert found.shares[-100:] == pytest.approx([(rank + 1) / 20_000 for rank in range(19_900, 20_000)])
@@ -104,14 +104,14 @@ def test_curves_are_exact_at_the_tail(curve):
 
 
 def test_curves_are_exact_where_reports_name_a_quantile(curve):
-    """Each of the quantiles that tables have is read off a curve as it is."""
+    """Every quantile of the tables can be read off a curve exactly."""
     ordered, found = curve
     for q in QUANTILES.values():
         assert found.at(q) == pytest.approx(ordered[rank(20_000, q) - 1], rel=1e-9)
 
 
 def test_curves_are_near_everywhere(curve):
-    """Nowhere is the thinned distribution off by more than 0.7 % of the requests."""
+    """Thinning moves the distribution nowhere by more than 0.7 % of the requests."""
     ordered, found = curve
     kept = np.searchsorted(found.seconds, ordered, side="right")
     thinned = np.concatenate(([0.0], found.shares))[kept]
@@ -119,7 +119,7 @@ def test_curves_are_near_everywhere(curve):
 
 
 def test_a_curve_that_fails_ends_below_one(tmp_path):
-    """Requests without an answer never come: the last share is that of those that were answered."""
+    """A curve ends at the share of requests that were answered; without any answer there is no curve."""
     run = load(make_run(tmp_path / "run", {"none": [[0.01] * 9 + [None]]}))
     found = observed("none", "s0", run.requests)
     assert (found.shares[-1], found.at(0.9), found.at(0.95)) == (0.9, 0.01, math.inf)
@@ -128,7 +128,7 @@ def test_a_curve_that_fails_ends_below_one(tmp_path):
 
 
 def test_bounds_of_older_runs_have_few_points():
-    """A bound is drawn through what is known of it, be it a curve or four quantiles; without any it is not."""
+    """A bound is drawn through its curve, or else through its known quantiles; without either it is not drawn."""
     quantiles = {"p50": 0.01, "p90": 0.02, "p95": math.inf, "p99": None, "requests": 400}
     assert bound_curve(quantiles).shares == [0.5, 0.9]
     assert bound_curve({**quantiles, "curve": [[0.1, 0.005], [0.2, 0.006]]}).seconds == [0.005, 0.006]
@@ -137,7 +137,7 @@ def test_bounds_of_older_runs_have_few_points():
 
 
 def test_front_of_three_figures():
-    """A scheme is beaten only by one that is nowhere worse and somewhere better; what is not known may be worse."""
+    """A scheme is beaten only by one that is nowhere worse and somewhere better; an unknown figure beats none."""
     fast = Offer("fast", "", latency=1.0, accuracy=0.9, work=2.0)
     right = Offer("right", "", latency=2.0, accuracy=0.95, work=2.0)
     worse = Offer("worse", "", latency=2.0, accuracy=0.9, work=2.0)
@@ -148,7 +148,7 @@ def test_front_of_three_figures():
 
 
 def test_an_answer_is_ringed_and_few_have_labels():
-    """Of many schemes the chosen one has a ring, above all other dots, and only those pointed out have names."""
+    """Among many schemes, the chosen one has a ring and is drawn last, and only those pointed out are labelled."""
     names = [f"collage {size}x{size} auto on 2" for size in range(2, 16)]
     schemes = [
         {
@@ -169,13 +169,13 @@ def test_an_answer_is_ringed_and_few_have_labels():
 
 
 def test_service_is_split_into_inference_and_injection():
-    """The parts add up to the latency: what was injected is not counted twice, and what is unknown is left out."""
+    """Service is split into inference and injected delay, so nothing counts twice; unknown phases are left out."""
     means = {"group": 0.5, "encode": None, "queue": 1.0, "service": 3.0, "injected": 2.0}
     assert split(means) == {"group": 0.5, "queue": 1.0, "inference": 1.0, "injected": 2.0}
 
 
 def test_a_scheme_has_the_same_colour_on_every_page():
-    """Whatever stands beside it; every variant has a number of its own, and no shape and colour is anybody else's."""
+    """A scheme looks the same beside any others, and no two schemes share both shape and colour."""
     few = looks_of({"replication": "replication", "collage": "collage"})
     many = looks_of({"none": "none", "replication": "replication", "hedge": "hedge", "collage": "collage"})
     assert few["collage"] == many["collage"]
@@ -188,7 +188,7 @@ def test_a_scheme_has_the_same_colour_on_every_page():
 
 
 def test_no_scheme_is_drawn_like_the_bound():
-    """The bound alone is dotted: every dash of a scheme has a long stroke, on pages and in pictures alike."""
+    """Only the bound is dotted: every dash pattern of a scheme has a long stroke, on pages and in pictures alike."""
     files = Path(collagebench.report.__file__).parent
     found = []
     for file, name in (("page.css", "--dash"), ("picture.css", "stroke-dasharray")):
@@ -205,7 +205,7 @@ def test_no_scheme_is_drawn_like_the_bound():
 
 
 def test_of_many_schemes_a_beaten_one_has_its_name_where_there_is_room():
-    """Those on the front are named anyhow, and one that is far from all others is, too."""
+    """Among many schemes, those on the front are labelled, and so is a beaten one with room around it."""
     points = [*((0.05 + 0.01 * place, 0.9 + 0.005 * place) for place in range(11)), (0.3, 0.8)]
     names = [*(f"f{place}" for place in range(11)), "alone"]
     schemes = [
@@ -223,12 +223,12 @@ def test_of_many_schemes_a_beaten_one_has_its_name_where_there_is_room():
 
 
 def test_times_are_those_of_the_stragglers():
-    """What a report calls seconds is what the straggler models scale as seconds."""
+    """The report shows in seconds the same options that the straggler models scale as seconds."""
     assert parts.TIMES == model.TIMES
 
 
 def test_the_axis_of_an_option_has_its_unit_and_says_where_it_is_logarithmic():
-    """Seconds are called so, but not what is a factor where draws are factors; a share has no unit."""
+    """An axis has its option's unit, none for shares and factors, and says if it is logarithmic."""
     plain, wide = linear([0, 2], 0, 100), logarithmic([1, 100], 0, 100)
     assert option_title("persistence", plain, {}) == "persistence in s"
     assert option_title("stop-for", plain, {"straggler_mode": None}) == "stop-for in s"
@@ -240,7 +240,7 @@ def test_the_axis_of_an_option_has_its_unit_and_says_where_it_is_logarithmic():
 
 
 def share(name: str, right: float) -> dict[str, object]:
-    """Return what a summary says of the accuracy of a scheme with two sources."""
+    """Return the accuracy in a summary of a scheme with two sources."""
     found = {"overall": right, "ci95": [right - 0.01, right], "by_source": {"own": right, "hedge": 0.9}}
     by_source = {"own": [right - 0.01, right], "hedge": [0.89, 0.91]}
     straggled = {"straggled": None, "straggled_answers": 0, "answers": 9, "ci95_by_source": by_source}
@@ -249,7 +249,7 @@ def share(name: str, right: float) -> dict[str, object]:
 
 @pytest.mark.parametrize(("schemes", "plots"), [(0, 0), (1, 1), (8, 1), (9, 2), (17, 2), (18, 3), (90, 3)])
 def test_many_schemes_have_their_accuracy_side_by_side(schemes, plots):
-    """In plots of one scale and about one height, in the order of the schemes, each of which is whole."""
+    """The accuracy of many schemes is split into plots of one scale and similar height, in the schemes' order."""
     names = [f"scheme {place}" for place in range(schemes)]
     one = {"schemes": [share(name, 0.9 + 0.001 * place) for place, name in enumerate(names)]}
     found = [ElementTree.fromstring(plot) for plot in accuracy("k", one, looks_of(dict.fromkeys(names, "n")))]

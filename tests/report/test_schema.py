@@ -1,4 +1,4 @@
-"""The published JSON Schema describes what `report --format json` prints, wholly."""
+"""The published JSON Schema describes everything that `report --format json` prints."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PUBLISHED = json.loads(json_schema())
 
 
 def strict(schema: Any) -> Any:
-    """Return a schema in which an object has no property that is not described."""
+    """Return a schema that forbids properties which it does not describe."""
     if isinstance(schema, list):
         return [strict(item) for item in schema]
     if not isinstance(schema, dict):
@@ -33,7 +33,7 @@ def strict(schema: Any) -> Any:
 
 @pytest.fixture(scope="module")
 def outputs(tmp_path_factory):
-    """Return reports of a sound run, one without figures, one that fails, one of a single run, and of several."""
+    """Return reports of a sound run, one without figures, one with failures, one of a single run, and several."""
     room = tmp_path_factory.mktemp("schema")
     full = load(reported(room / "full", requests=400))
     empty = load(make_run(room / "empty", {"none": []}, status="interrupted", header={"service": None, "config": None}))
@@ -53,20 +53,20 @@ def outputs(tmp_path_factory):
 
 
 def test_schema_is_a_schema_of_this_version():
-    """It is valid JSON Schema, draft 2020-12, and names the number that reports have."""
+    """The published schema is valid JSON Schema (draft 2020-12), and has the version number that reports have."""
     jsonschema.Draft202012Validator.check_schema(PUBLISHED)
     assert PUBLISHED["$defs"]["run"]["properties"]["schema"] == {"const": SCHEMA}
 
 
 @pytest.mark.parametrize("name", ["full", "empty", "failing", "single", "several"])
 def test_reports_are_as_published(outputs, name):
-    """Real reports hold what the schema requires, and nothing that it does not describe."""
+    """Reports hold everything that the schema requires, and nothing that it does not describe."""
     jsonschema.Draft202012Validator(PUBLISHED).validate(outputs[name])
     jsonschema.Draft202012Validator(strict(PUBLISHED)).validate(outputs[name])
 
 
 def test_schema_refuses_what_is_no_report(outputs):
-    """A figure that is a text, a missing key and a number that is infinite in words are refused."""
+    """A verdict that is a text, a wrong version number, and a scheme without its keys are refused."""
     for change in ({"valid": "yes"}, {"schema": 0}, {"schemes": [{"scheme": "none"}]}):
         with pytest.raises(jsonschema.ValidationError):
             jsonschema.Draft202012Validator(PUBLISHED).validate({**outputs["full"], **change})

@@ -1,4 +1,4 @@
-"""The JSON object of a report: the contract of its keys, and what is null when."""
+"""The JSON object of a report: its guaranteed keys, and when a figure is null."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_keys_of_the_contract(pair):
 
 
 def test_figures_relative_to_the_baseline(pair):
-    """Twice the latency and twice the work are 2 against the first scheme, and 1/2 the other way round."""
+    """Twice the latency and work are 2 relative to the first scheme; with the other as baseline, p99 is 1/2."""
     none, replication = summarise([pair])["schemes"]
     assert none["relative"] == {"p50": 1.0, "p99": 1.0, "executed": 1.0}
     assert replication["relative"] == pytest.approx({"p50": 2.0, "p99": 2.0, "executed": 2.0})
@@ -61,13 +61,13 @@ def test_figures_relative_to_the_baseline(pair):
 
 
 def test_unknown_baseline(pair):
-    """A baseline that the run does not have is a usage error that lists what it has."""
+    """A baseline that the run does not have is a usage error that lists the run's schemes."""
     with pytest.raises(UsageError, match="no scheme 'tied'; its schemes are none, replication"):
         summarise([pair], baseline="tied")
 
 
 def test_bound_is_shown_without_what_json_does_not_know(pair):
-    """The bound comes with its source; an infinite quantile of it is null, and so is what nobody computed."""
+    """The bound has its source; its infinite quantiles, and those that were not computed, are null."""
     bound = summarise([pair])["schemes"][1]["bound"]
     assert (bound["source"], bound["requests"], bound["latency_s"]["p50"]) == ("simulated", 9, 0.01)
     assert bound["latency_s"]["p99"] is None
@@ -76,7 +76,7 @@ def test_bound_is_shown_without_what_json_does_not_know(pair):
 
 
 def test_unknown_figures_are_null(tmp_path):
-    """A scheme without a complete run has null for every figure, and 0 only for what was counted."""
+    """A scheme without a complete run has null for every figure, and 0 only for counts."""
     run = load(make_run(tmp_path / "run", {"none": []}, header={"service": None, "config": None}))
     found = summarise([run])
     (scheme,) = found["schemes"]
@@ -89,7 +89,7 @@ def test_unknown_figures_are_null(tmp_path):
 
 
 def test_unbounded_and_infinite_quantiles_are_told_apart(tmp_path):
-    """Both are null; one has a lower bound, the other is listed as infinite."""
+    """A p99 is null with a lower bound if requests are too few, and null and listed as infinite if too many failed."""
     few = summarise([load(make_run(tmp_path / "few", {"none": [[0.02] * 300]}))])["schemes"][0]
     failing = summarise([load(make_run(tmp_path / "failing", {"none": [[0.02] * 380 + [None] * 20]}))])["schemes"][0]
     assert (few["latency_s"]["p99"], few["latency_at_least_s"]["p99"], few["infinite"]) == (None, 0.02, [])
@@ -99,7 +99,7 @@ def test_unbounded_and_infinite_quantiles_are_told_apart(tmp_path):
 
 
 def test_an_slo_that_nothing_keeps_is_worth_a_word(tmp_path):
-    """As where 0.06 s is meant and 0.06 ms is said."""
+    """A warning asks to check the unit of an SLO that no answer meets, but not if all requests failed."""
     run = load(make_run(tmp_path / "run", {"none": [[0.01] * 100]}))
     said = [any("check that it is in milliseconds" in text for text in summarise([run], None, slo)["warnings"])
             for slo in (0.06, 60.0, None)]  # fmt: skip
@@ -111,7 +111,7 @@ def test_an_slo_that_nothing_keeps_is_worth_a_word(tmp_path):
 
 
 def test_slo_given_later_wins_over_the_run_s_own(tmp_path):
-    """Goodput is counted with the SLO of the report, else of the run, until it is over after the last arrival."""
+    """Goodput uses the report's SLO, or else the run's, and counts until one SLO after the last arrival."""
     latencies = {"none": [[0.01] * 50 + [0.03] * 50]}
     own = load(make_run(tmp_path / "own", latencies, header={"config": {"slo_ms": 20.0}}))
     without = load(make_run(tmp_path / "without", latencies))
@@ -123,7 +123,7 @@ def test_slo_given_later_wins_over_the_run_s_own(tmp_path):
 
 
 def test_several_runs_are_compared(tmp_path, pair):
-    """Each run keeps its object, schemes that both have are set side by side, one invalid run makes all invalid."""
+    """Each run has its own object, schemes of both are compared, and one invalid run makes the report invalid."""
     other = make_run(tmp_path / "other", {"none": lognormal(1, 4, 250, median=0.04)}, status="interrupted")
     found = summarise([pair, load(other)])
     assert (found["valid"], [one["valid"] for one in found["runs"]]) == (False, [True, False])
@@ -133,7 +133,7 @@ def test_several_runs_are_compared(tmp_path, pair):
 
 
 def test_of_many_runs_of_one_thing_none_is_said_to_differ(tmp_path):
-    """Many tests find what is not there, unless they are corrected for being many; a real difference is found."""
+    """Of 20 runs of one distribution none differs, as p-values are corrected; one twice as slow does."""
     made = {f"{run}": {name: lognormal(7 * run + place, 5, 60) for place, name in enumerate("ab")} for run in range(20)}
     runs = [load(make_run(tmp_path / name, latencies)) for name, latencies in made.items()]
     first, *others = summarise(runs)["runs"]
@@ -150,7 +150,7 @@ def test_of_many_runs_of_one_thing_none_is_said_to_differ(tmp_path):
 
 
 def test_a_run_that_differs_by_less_than_the_minimum_effect_is_said_to_be_the_same(tmp_path):
-    """However certain 3 % more may be; with a smaller minimum effect it is a difference."""
+    """A certain difference of 3 % does not count under the default minimum effect, but does with one of 1 %."""
     exact = [[0.02 + 1e-6 * number for number in range(300)]] * 4
     one = load(make_run(tmp_path / "one", {"none": exact}))
     other = load(make_run(tmp_path / "other", {"none": [[1.03 * value for value in run] for run in exact]}))
@@ -160,7 +160,7 @@ def test_a_run_that_differs_by_less_than_the_minimum_effect_is_said_to_be_the_sa
 
 
 def test_runs_of_the_same_name_are_told_apart(tmp_path):
-    """Two directories with one name are shown with their paths."""
+    """Two runs whose directories have the same name are shown with their paths."""
     paths = [make_run(tmp_path / name / "run", {"none": [[0.02] * 10]}) for name in "ab"]
     found = summarise([load(path) for path in paths])
     assert [one["name"] for one in found["runs"]] == [str(path) for path in paths]

@@ -1,4 +1,4 @@
-"""The report of a sweep, in every form: who is the fastest where, what is missing, and what makes it INVALID."""
+"""The report of a sweep in every format: who is the fastest where, what is missing, what makes it INVALID."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ CROSSING = {
 
 @pytest.fixture(scope="module")
 def crossing(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a sweep in which hedging is the fastest at first and the collage in the end."""
+    """Return a sweep in which hedging is the fastest at the lowest load and the collage at the highest."""
     return swept(tmp_path_factory.mktemp("sweep") / "s", LOADS, CROSSING)
 
 
@@ -43,7 +43,7 @@ def said(capsys: pytest.CaptureFixture[str], directory: Path, form: str = "table
 
 
 def test_the_fastest_of_each_cell_and_what_changes(crossing: Path) -> None:
-    """The cell's fastest are marked, those that are alike together, and neighbours that agree are one sentence."""
+    """Each cell marks its fastest schemes, also several not told apart, and one sentence follows them."""
     found = summarise_sweep(crossing)
     assert [sorted(cell["fastest"]) for cell in found["cells"]] == [
         ["hedge"],
@@ -58,7 +58,7 @@ def test_the_fastest_of_each_cell_and_what_changes(crossing: Path) -> None:
 
 
 def test_the_table_has_a_row_a_value_and_marks_the_best(capsys: pytest.CaptureFixture[str], crossing: Path) -> None:
-    """80 columns; p99 alone, or with --details also its interval, accuracy and work."""
+    """The table shows p99 and marks the fastest, in 80 columns; --details adds interval, accuracy and work."""
     code, text = said(capsys, crossing)
     assert code == 0
     rows = [line.split() for line in text.splitlines() if line[:3] in ("0.2", "0.5", "0.8")]
@@ -78,7 +78,7 @@ def test_the_table_has_a_row_a_value_and_marks_the_best(capsys: pytest.CaptureFi
 def test_any_number_of_schemes_fits_into_80_columns(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, schemes: int
 ) -> None:
-    """Names that are long are broken, and columns that are many go into several tables; none is lost."""
+    """Long names wrap, many columns are split into several tables, and no scheme is lost."""
     names = [f"collage grid={number} hold=0.0{number}" for number in range(schemes)]
     swept(tmp_path / "s", {"workers": [10]}, {"workers=10": dict.fromkeys(names, 0.02)})
     _, text = said(capsys, tmp_path / "s")
@@ -87,7 +87,7 @@ def test_any_number_of_schemes_fits_into_80_columns(
 
 
 def test_a_word_of_a_name_is_broken_only_where_it_is_long(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    """Heads go on in the next line between words; one of more than 14 characters also behind its hyphens."""
+    """Column heads wrap between words, and a word of more than 14 characters also after a hyphen."""
     names = {"hold=0.1 hedge-idle": 0.02, "parity concatenation-of-eight": 0.02, "approxifer k=2": 0.02}
     swept(tmp_path / "s", {"workers": [10]}, {"workers=10": names})
     _, text = said(capsys, tmp_path / "s")
@@ -97,7 +97,7 @@ def test_a_word_of_a_name_is_broken_only_where_it_is_long(capsys: pytest.Capture
 
 
 def test_every_slice_of_two_axes_is_shown(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    """Along each axis there is a table for every value of the other, and names are no numbers."""
+    """With two axes, each has a table for every value of the other; findings run along the numeric axis only."""
     axes = {"seed": [1, 2], "stragglers": ["pareto", "fixed"]}
     names = [f"seed={seed},stragglers={kind}" for seed in (1, 2) for kind in ("pareto", "fixed")]
     swept(tmp_path / "s", axes, {name: {"none": 0.02, "hedge": 0.01} for name in names})
@@ -111,7 +111,7 @@ def test_every_slice_of_two_axes_is_shown(capsys: pytest.CaptureFixture[str], tm
 
 
 def test_json_is_as_published(crossing: Path, tmp_path: Path) -> None:
-    """Whole sweeps and unfinished ones hold what the schema requires, and nothing else."""
+    """The JSON of finished and unfinished sweeps holds everything that the schema requires, and nothing else."""
     swept(tmp_path / "s", LOADS, CROSSING, status="interrupted", missing=["utilisation=0.8"])
     for directory in (crossing, tmp_path / "s"):
         found = summarise_sweep(directory)
@@ -122,7 +122,7 @@ def test_json_is_as_published(crossing: Path, tmp_path: Path) -> None:
 
 
 def test_csv_is_long(capsys: pytest.CaptureFixture[str], crossing: Path) -> None:
-    """A row for each scheme of each cell, with the values of the axes first."""
+    """The CSV has a row for each scheme of each cell, with the values of the axes."""
     _, text = said(capsys, crossing, "csv")
     rows = list(csv.DictReader(StringIO(text)))
     assert [(row["axis_utilisation"], row["variant"]) for row in rows] == [
@@ -133,7 +133,7 @@ def test_csv_is_long(capsys: pytest.CaptureFixture[str], crossing: Path) -> None
 
 
 def test_markdown_and_page_show_every_cell(capsys: pytest.CaptureFixture[str], crossing: Path) -> None:
-    """The figures of the table stand in the Markdown and in the page, which loads nothing."""
+    """The p99 of every scheme and cell is in the Markdown and on the page, and the page loads nothing."""
     _, text = said(capsys, crossing, "markdown")
     assert "| utilisation | none | hedge | collage 3x3 |" in text
     _, page = said(capsys, crossing, "html")
@@ -147,7 +147,7 @@ def test_markdown_and_page_show_every_cell(capsys: pytest.CaptureFixture[str], c
 
 
 def test_a_cell_that_is_missing_makes_it_invalid(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    """The others are shown, and the sentence says how to go on."""
+    """A sweep with a missing cell exits with 4, shows the cell as a dash, and says how to continue."""
     swept(tmp_path / "s", LOADS, CROSSING, status="interrupted", missing=["utilisation=0.5"])
     code, text = said(capsys, tmp_path / "s")
     assert code == 4
@@ -156,7 +156,7 @@ def test_a_cell_that_is_missing_makes_it_invalid(capsys: pytest.CaptureFixture[s
 
 
 def test_a_cell_that_cannot_be_trusted_makes_it_invalid(tmp_path: Path) -> None:
-    """An interrupted cell is named with its reason."""
+    """An interrupted cell makes the sweep INVALID, and is named with the reason."""
     swept(tmp_path / "s", LOADS, CROSSING)
     change_header(tmp_path / "s" / "utilisation=0.8", status="interrupted")
     found = summarise_sweep(tmp_path / "s")
@@ -165,7 +165,7 @@ def test_a_cell_that_cannot_be_trusted_makes_it_invalid(tmp_path: Path) -> None:
 
 
 def test_a_scheme_that_cannot_bear_a_load_is_a_finding(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    """It is marked, it is not the fastest, and the sweep is VALID; a gate on its latency fails all the same."""
+    """That a scheme cannot sustain the load of a cell is a finding, and a gate on its latency fails in that cell."""
     directory = swept(tmp_path / "s", LOADS, CROSSING)
     found = summarise_sweep(directory)
     last = found["cells"][-1]
@@ -183,7 +183,7 @@ def test_a_scheme_that_cannot_bear_a_load_is_a_finding(capsys: pytest.CaptureFix
 
 
 def test_gates_hold_in_every_cell(capsys: pytest.CaptureFixture[str], crossing: Path) -> None:
-    """One that fails anywhere makes the exit code 3, and says in which cell."""
+    """A gate that fails in any cell makes the exit code 3, and the cell is named."""
     assert said(capsys, crossing, fail_if=[parse("none.p99 > 10")])[0] == 0
     code, text = said(capsys, crossing, fail_if=[parse("hedge.p99 > none.p99")])
     assert code == 3
@@ -192,7 +192,7 @@ def test_gates_hold_in_every_cell(capsys: pytest.CaptureFixture[str], crossing: 
 
 
 def test_lost_replies_are_no_overload():
-    """A fleet that is hardly busy but loses most replies is not told that it cannot sustain the load."""
+    """A scheme that only loses most of its replies is said to fail most requests, not to be overloaded."""
     lost = {"unstable": ["none: 300 of 500 requests failed"], "failed": 300, "requests": 500}
     assert failing(lost) == "fails most of its requests"
     assert failing({**lost, "unstable": [*lost["unstable"], "none: its queue grew"]}) == "cannot sustain the load"
@@ -201,7 +201,7 @@ def test_lost_replies_are_no_overload():
 
 
 def test_what_a_sweep_has_not_is_refused(crossing: Path) -> None:
-    """A sweep is reported alone, has no trace, and only its own schemes."""
+    """Reporting a sweep together with a run, as a trace, or with a scheme that it does not have is refused."""
     with pytest.raises(UsageError, match="reported alone"):
         print_report([crossing, crossing / "utilisation=0.2"])
     with pytest.raises(UsageError, match="name one of its cells"):
@@ -213,7 +213,7 @@ def test_what_a_sweep_has_not_is_refused(crossing: Path) -> None:
 
 
 def test_the_page_says_where_no_difference_is_shown(capsys: pytest.CaptureFixture[str], crossing: Path) -> None:
-    """As on a run's page, below each ratio of p99 that chance explains; an unstable scheme has no ratio."""
+    """The page marks every ratio of p99 that chance may explain; an unstable scheme has no ratio."""
     schemes = [scheme for cell in summarise_sweep(crossing)["cells"] for scheme in cell["schemes"]]
     compared = [scheme["versus"]["p99"]["real"] for scheme in schemes if scheme["versus"] and not scheme["unstable"]]
     assert {*compared} == {True, False}
@@ -225,7 +225,7 @@ def test_the_page_says_where_no_difference_is_shown(capsys: pytest.CaptureFixtur
 
 
 def test_an_slo_adds_a_table_of_answers_in_time(capsys: pytest.CaptureFixture[str], crossing: Path) -> None:
-    """With an SLO every form says how many right answers a second keep it; without one none speaks of it."""
+    """With an SLO every format gives the right answers in time per second; without one none mentions them."""
     for form in ("table", "markdown", "html"):
         assert "right in time" not in said(capsys, crossing, form)[1]
         code, text = said(capsys, crossing, form, slo_ms=25.0)
@@ -236,7 +236,7 @@ def test_an_slo_adds_a_table_of_answers_in_time(capsys: pytest.CaptureFixture[st
 
 
 def test_work_is_said_to_be_that_of_the_baseline(capsys: pytest.CaptureFixture[str], crossing: Path) -> None:
-    """What work is measured in is the scheme of --baseline, not the first."""
+    """Work and p99 are relative to the scheme of --baseline, not to the first scheme."""
     _, text = said(capsys, crossing, details=True, baseline="hedge")
     assert "worker time spent / that of hedge" in text
     assert "p99 / hedge" in said(capsys, crossing, "html", baseline="hedge")[1]
@@ -244,7 +244,7 @@ def test_work_is_said_to_be_that_of_the_baseline(capsys: pytest.CaptureFixture[s
 
 @pytest.fixture(scope="module")
 def plane(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a sweep of two axes, in which persistence takes hedging's lead away."""
+    """Return a sweep of two axes, in which hedging is slower than none at the high persistence."""
     cells = {
         f"utilisation={load},persistence={lasts}": {"none": 0.02, "hedge": 0.01 if lasts < 100 else 0.03}
         for load in (0.2, 0.5)
@@ -256,7 +256,7 @@ def plane(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_page_of_two_axes_begins_with_who_is_the_fastest_where(
     capsys: pytest.CaptureFixture[str], plane: Path, crossing: Path
 ) -> None:
-    """One table says it for all cells; the figures along the second axis, the same once more, are folded."""
+    """A page of two axes begins with one table of the fastest schemes, and folds the figures along the second axis."""
     page = said(capsys, plane, "html")[1]
     table = page.split("<h2>The lowest p99</h2>", 1)[1].split("</table>", 1)[0]
     assert re.findall(r'scope="col"[^>]*>([^<]*)<', table) == ["utilisation", "persistence 1", "persistence 100"]
@@ -269,7 +269,7 @@ def test_a_page_of_two_axes_begins_with_who_is_the_fastest_where(
 def test_of_schemes_that_are_not_told_apart_the_lowest_figure_comes_first(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    """In the table of who is the fastest where, of which only the first few may have room."""
+    """The table of the fastest schemes orders those not told apart by p99, as only the first may fit."""
     lasts = [*range(1, 7)]
     cells = {f"utilisation=0.2,persistence={value}": {"hedge": 0.01, "none": 0.01} for value in lasts}
     directory = swept(tmp_path / "s", {"utilisation": [0.2], "persistence": lasts}, cells)
@@ -282,14 +282,14 @@ def test_of_schemes_that_are_not_told_apart_the_lowest_figure_comes_first(
 
 
 def test_a_long_axis_says_that_it_is_logarithmic(capsys: pytest.CaptureFixture[str], plane: Path) -> None:
-    """And in which unit its option is."""
+    """An axis from 1 to 100 is titled as logarithmic, with the unit of its option."""
     page = said(capsys, plane, "html")[1]
     assert ">persistence in s (log scale)</text>" in page
     assert ">utilisation</text>" in page
 
 
 def test_intervals_of_many_schemes_are_bars(tmp_path: Path, capsys: pytest.CaptureFixture[str], crossing: Path) -> None:
-    """Bands of more than six would hide each other and the lines."""
+    """Intervals of seven schemes are bars, because as many bands would hide each other; those of three are bands."""
     names = {f"s{place}": 0.01 + 0.001 * place for place in range(7)}
     many = swept(tmp_path / "s", {"utilisation": [0.2, 0.5]}, {f"utilisation={load}": names for load in (0.2, 0.5)})
     page = said(capsys, many, "html")[1]

@@ -1,4 +1,4 @@
-"""The table as people see it."""
+"""The table on the terminal."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from collagebench.results.writer import RunWriter
 
 
 class AsciiIO(StringIO):
-    """A text file that can take ASCII only."""
+    """A text file whose encoding is ASCII."""
 
     encoding = "ascii"
 
@@ -46,7 +46,7 @@ def test_row_of_known_figures(tmp_path):
 
 
 def test_an_slo_adds_how_many_answers_are_right_and_in_time(tmp_path):
-    """A line under the table, which is not there without one; the Markdown has the same."""
+    """With an SLO, a line in the report and in the Markdown gives the rate of right answers in time."""
     directory = make_run(tmp_path / "run", {"none": [[0.1] * 300 + [0.2] * 100]})
     summary = summarise([load(directory)], slo_ms=150)
     rate = summary["schemes"][0]["goodput_rps"]
@@ -57,7 +57,7 @@ def test_an_slo_adds_how_many_answers_are_right_and_in_time(tmp_path):
 
 
 def test_an_interval_of_goodput_that_ends_at_all_answers_is_not_said_to_be_narrower(tmp_path):
-    """Nearly all are right in time: what stands behind ± is the side of the interval that nothing cuts off."""
+    """If nearly all answers are right in time, ± is the wider side of the interval, which nothing cuts off."""
     shares = ([0.1] * 400, [0.1] * 360 + [0.2] * 40) * 2
     directory = make_run(tmp_path / "run", {"none": list(shares)})
     scheme = summarise([load(directory)], slo_ms=150)["schemes"][0]
@@ -68,13 +68,13 @@ def test_an_interval_of_goodput_that_ends_at_all_answers_is_not_said_to_be_narro
 
 
 def test_a_wide_interval_of_goodput_is_a_plain_number():
-    """A fleet with thousands of answers a second has no interval in powers of ten."""
+    """The interval of a goodput of thousands per second is not printed as a power of ten."""
     scheme = {"variant": "none", "runs": 2, "goodput_rps": 4000.0, "goodput_ci95_rps": [3765.0, 4235.0]}
     assert goodput({"slo_ms": 50.0, "schemes": [scheme]}).endswith("none 4000.0 ± 235")
 
 
 def test_too_few_requests_print_a_lower_bound(tmp_path):
-    """No number is printed where only a lower bound exists."""
+    """If requests are too few for p99, its lower bound is printed."""
     text = printed(make_run(tmp_path / "run", {"none": [[0.1] * 200]}))
     assert row(text, "none")[1:4] == ["100.0", ">=", "100.0"]
 
@@ -89,7 +89,7 @@ def test_eighty_columns(tmp_path, names):
 
 
 def test_details_of_known_figures(tmp_path):
-    """The details name each source with its share and accuracy, those that straggled, and the work by its fate."""
+    """The details list each source with its share and accuracy, those that straggled, and the work by outcome."""
     writer = RunWriter(tmp_path / "run", {**HEADER, "schemes": [{"scheme": "hedge"}]})
     for number in range(8):
         writer.request(request("hedge", number=number, straggled=number == 0, predicted=0 if number == 0 else 3))
@@ -108,7 +108,7 @@ def test_details_of_known_figures(tmp_path):
 
 
 def test_conditions_are_stated(tmp_path):
-    """Fleet, load, stragglers and compute stand above the table, the bound and its source below."""
+    """The report states fleet, load, stragglers and compute, and has a row for the bound with its source."""
     bound = {"p50": 0.01, "p99": 0.02, "requests": 1000, "source": "simulated"}
     text = printed(make_run(tmp_path / "run", {"none": lognormal(1, 4, 250)}, header={**HEADER, "bound": bound}))
     words = " ".join(text.split())
@@ -119,7 +119,7 @@ def test_conditions_are_stated(tmp_path):
 
 
 def test_long_names_are_broken_behind_a_hyphen(tmp_path):
-    """In 80 columns a variant's name takes several lines; its words are whole, or end with their hyphen."""
+    """In 80 columns a long name wraps, between words or after a hyphen."""
     name = "collage collage-workers=2"
     text = printed(make_run(tmp_path / "run", {"none": lognormal(1, 4, 250), name: lognormal(2, 4, 250)}))
     lines = [line.rstrip() for line in text.splitlines()]
@@ -129,7 +129,7 @@ def test_long_names_are_broken_behind_a_hyphen(tmp_path):
 
 @pytest.mark.parametrize("width", [40, 50, 60, 66, 80])
 def test_a_narrow_terminal_keeps_names_and_drops_columns(tmp_path, width):
-    """However narrow, every scheme and its p99 can be read; what there is no space for is named."""
+    """However narrow the terminal, every scheme and its p99 are shown, and the columns that are left out are named."""
     latencies = {"none": lognormal(1, 4, 250), "replication": lognormal(2, 4, 250)}
     text = printed(make_run(tmp_path / "run", latencies), width=width)
     assert row(text, "replication")[:1] == ["replication"]
@@ -143,7 +143,7 @@ def test_a_narrow_terminal_keeps_names_and_drops_columns(tmp_path, width):
 
 @pytest.mark.parametrize("width", range(26, 34))
 def test_a_table_that_just_fits_is_no_wider_than_the_terminal(width):
-    """Whether it fits is counted as rich lays it out, whose older versions want a blank behind the last column."""
+    """A table shrinks to the terminal's width, down to 28 columns, with older versions of rich too."""
     table = new_table("scheme", "p99 ms", "verdict")
     table.columns[0].no_wrap = True
     table.add_row("replication", "75.3", "too much work")
@@ -154,7 +154,7 @@ def test_a_table_that_just_fits_is_no_wider_than_the_terminal(width):
 
 @pytest.mark.parametrize("width", [20, 40, 60, 72])
 def test_no_figure_is_cut_on_a_narrow_terminal(tmp_path, width):
-    """Every row of the details is the same as on a wide terminal, names included, however far it sticks out."""
+    """Every row of the details is printed whole on a narrow terminal, even where it is wider than the terminal."""
     latencies = {"none": lognormal(1, 4, 250), "replication": lognormal(2, 4, 250)}
     run = make_run(tmp_path / "run", latencies)
     wide, narrow = (printed(run, width=columns, details=True) for columns in (120, width))
@@ -166,7 +166,7 @@ def test_no_figure_is_cut_on_a_narrow_terminal(tmp_path, width):
 
 
 def test_verdict_and_reasons(tmp_path):
-    """A sound run is VALID; another is INVALID, followed by every reason."""
+    """A sound run is VALID; an unsound one is INVALID, followed by every reason."""
     sound = printed(make_run(tmp_path / "sound", {"none": lognormal(1, 4, 250)}))
     broken = printed(make_run(tmp_path / "broken", {"none": lognormal(1, 4, 250)}, status="interrupted", lag=1.0))
     assert "VALID" in sound.splitlines()
@@ -175,19 +175,19 @@ def test_verdict_and_reasons(tmp_path):
 
 
 def test_nothing_complete_prints_the_reason_and_no_table(tmp_path):
-    """Without any complete run there is no empty table."""
+    """Without any complete run the report says INVALID and has no table."""
     text = printed(make_run(tmp_path / "run", {"none": []}))
     assert "p50" not in text
     assert "INVALID" in text
 
 
 def test_text_from_elsewhere_is_not_markup(tmp_path):
-    """Brackets in a name are printed and not obeyed."""
+    """Brackets in a name are printed, not interpreted as markup."""
     assert "[red]" in printed(make_run(tmp_path / "run", {"[red]": [[0.1] * 10]}))
 
 
 def test_ascii_terminal(tmp_path):
-    """A terminal that knows ASCII only gets ASCII only."""
+    """A terminal that only takes ASCII gets only ASCII."""
     text = printed(make_run(tmp_path / "run", {"none": lognormal(1, 4, 250)}), file=AsciiIO())
     assert text.isascii()
     assert "+-" in text
@@ -211,7 +211,7 @@ def test_runs_side_by_side(tmp_path):
 
 @pytest.mark.parametrize("columns", ["0", "1", "19"])
 def test_a_console_that_does_not_know_its_width_prints_a_table(tmp_path, monkeypatch, capsys, columns):
-    """Some containers say that a line has no characters: the table is then 80 wide, instead of nothing."""
+    """A terminal that claims to have fewer than 20 columns, as in some containers, still gets a table."""
     run = make_run(tmp_path / "run", {"none": lognormal(1, 4, 250)})
     monkeypatch.setenv("COLUMNS", columns)
     assert print_report([run], "table") == 0
@@ -219,7 +219,7 @@ def test_a_console_that_does_not_know_its_width_prints_a_table(tmp_path, monkeyp
 
 
 def test_names_that_look_like_markup_are_printed_as_they_are(tmp_path, capsys):
-    """A closing tag that closes nothing is no error, and an opening one no colour."""
+    """Names that look like tags or emoji codes of rich are printed unchanged."""
     run = make_run(tmp_path / "run", {"x[/b] y": lognormal(1, 4, 250), "hedge [p95] :smile:": lognormal(2, 4, 250)})
     print_report([run], "table", details=True)
     text = capsys.readouterr().out

@@ -16,13 +16,13 @@ from collagebench.results.writer import RunWriter
 
 
 def events(*directories, most=100_000):
-    """Return the events of run directories and the sentence on what is left out."""
+    """Return the events of run directories, and the note on what is left out."""
     text, note = trace([load(path) for path in directories], [path.name for path in directories], most)
     return json.loads(text)["traceEvents"], note
 
 
 def test_a_task_and_its_request(tmp_path):
-    """Times are microseconds: service begins after the queue, between the two halves of the journey."""
+    """Times are in microseconds, and service begins after half the transport time and the queueing."""
     writer = RunWriter(tmp_path / "run", {"engine": "live", "schemes": [{"scheme": "none"}]})
     writer.request(request(number=7, arrival=1.0, latency=0.5))
     sent = {"sent": 1.0, "ended": 1.5, "queue": 0.1, "service": 0.3, "worker": 4, "requests": "7"}
@@ -42,7 +42,7 @@ def test_a_task_and_its_request(tmp_path):
 
 
 def test_a_request_that_failed_ends_with_the_last_of_its_tasks(tmp_path):
-    """Of those that ended; without any it ends when it arrived. It has a reason and no source, an answer no reason."""
+    """A failed request ends with the last of its tasks to end, or at its arrival; it has a reason, but no source."""
     writer = RunWriter(tmp_path / "run", {"engine": "live", "schemes": [{"scheme": "none"}]})
     for number, latency in ((5, 0.25), (7, None), (8, None)):
         writer.request(request(number=number, arrival=1.0, latency=latency))
@@ -59,7 +59,7 @@ def test_a_request_that_failed_ends_with_the_last_of_its_tasks(tmp_path):
 
 
 def test_every_scheme_and_run_is_a_process_and_every_request_has_two_ends(tmp_path):
-    """Slices lie on named threads of named processes, and each request begins once and ends once, not before."""
+    """Each scheme and run is a process, services lie on named threads, and each request begins and ends once."""
     found, _ = events(reported(tmp_path / "run"))
     names = [event["args"]["name"] for event in found if event["name"] == "process_name"]
     assert len(names) == len(set(names)) == 10
@@ -76,7 +76,7 @@ def test_every_scheme_and_run_is_a_process_and_every_request_has_two_ends(tmp_pa
 
 
 def test_large_runs_are_cut_and_say_so(tmp_path):
-    """Later runs are left out first, of every scheme alike; if the first alone is too large, its end is."""
+    """Of a large trace later runs are left out first, for all schemes alike, then the end of run 0, with a note."""
     run = make_run(tmp_path / "run", {"none": [[0.1] * 100] * 3, "hedge": [[0.1] * 100] * 3})
     found, note = events(run, most=1_300)
     assert {event["args"]["name"] for event in found if event["name"] == "process_name"} == {
@@ -90,7 +90,7 @@ def test_large_runs_are_cut_and_say_so(tmp_path):
 
 
 def test_damaged_tasks_are_an_error(tmp_path):
-    """A task whose requests are no numbers is refused by file."""
+    """A task whose request numbers are damaged is an error that names the file."""
     run = make_run(tmp_path / "run", {"none": [[0.1] * 5]})
     loaded = load(run)
     tasks = run / "tasks.csv"

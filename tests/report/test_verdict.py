@@ -17,12 +17,12 @@ from collagebench.statistics.comparison import MinimumEffect
 
 
 def summary(directory, latencies, **options):
-    """Return the summary of a run of these latencies."""
+    """Return the summary of a run with these latencies."""
     return summarise([load(make_run(directory, latencies))], **options)
 
 
 def times(latencies, factor):
-    """Return the same runs, `factor` times as slow."""
+    """Return the same runs, `factor` times as long."""
     return [[factor * value for value in run] for run in latencies]
 
 
@@ -45,7 +45,7 @@ def base():
 
 
 def test_the_best_comes_first(tmp_path, base):
-    """Really faster, then what may be chance, then really slower; sizes in times, hardware and accuracy beside."""
+    """Faster schemes come first, then undecided ones, then slower ones, each with ratio, hardware and accuracy."""
     latencies = {"none": base, "slow": times(base, 2), "same": lognormal(7, 10, 100), "fast": times(base, 0.5)}
     fast, same, slow = summary(tmp_path / "run", latencies)["verdict"]
     assert fast == "fast: p99 2.0x lower than none on equal hardware, the same accuracy"
@@ -54,7 +54,7 @@ def test_the_best_comes_first(tmp_path, base):
 
 
 def test_the_same_accuracy_is_said_only_where_it_is_known(tmp_path):
-    """It is of one model, or of many answers; of few answers of another model the interval is said instead."""
+    """Accuracy is the same for one model or with many answers; with few of another model its interval is given."""
     few, many = ({name: lognormal(1, 2, images) for name in ("none", "b")} for images in (100, 1000))
     (one_model,) = summary(tmp_path / "own", few)["verdict"]
     assert one_model.endswith(", the same accuracy")
@@ -68,7 +68,7 @@ def test_the_same_accuracy_is_said_only_where_it_is_known(tmp_path):
 
 @pytest.mark.parametrize(("difference", "said"), [(-0.0031, "-0.3"), (-0.0046, "-0.460"), (0.00498, "+0.498")])
 def test_less_than_the_least_effect_looks_like_less(tmp_path, base, difference, said):
-    """A difference of accuracy that is too small to count is not rounded up to what would count."""
+    """A difference of accuracy below the minimum effect of 0.5 points is not rounded up to it."""
     found = summary(tmp_path / "run", {"none": base, "b": base})
     none, other = found["schemes"]
     other["versus"]["accuracy"].update(difference=difference, p_holm=0.001, real=False)
@@ -91,8 +91,9 @@ def test_less_than_the_least_effect_looks_like_less(tmp_path, base, difference, 
     ],
 )
 def test_what_is_said_of_accuracy(tmp_path, base, change, source, said):
-    """The same where one model gave the same answers, or the whole interval is less than counts; else the difference if
-    it is real or can be seen, with why it is not shown, or its interval."""
+    """Accuracy is the same if one model gave the same answers, or if the whole interval is below the minimum effect;
+    else the difference is given, if it is real or visible (with its p-value if not significant), or else the
+    interval."""
     found = summarise([load(make_run(tmp_path / "run", {"none": base, "b": base}, source=source))])
     none, other = found["schemes"]
     other["versus"]["accuracy"].update({"difference": 0.0, "real": False, "p_holm": 1.0, **change})
@@ -113,7 +114,7 @@ def test_what_is_said_of_accuracy(tmp_path, base, change, source, said):
     ],
 )
 def test_what_is_said_of_a_ratio(tmp_path, base, change, said):
-    """Its interval is turned over with it where it is lower, and only there; there are digits for what counts."""
+    """The interval of a lower figure is inverted along with its ratio, that of an inconclusive one is not."""
     found = summary(tmp_path / "run", {"none": base, "b": base})
     none, other = found["schemes"]
     figure = {"difference_s": 0.1, "ci95_s": [-1.0, 1.0], "real": True, "p_holm": 0.001, **change}
@@ -123,7 +124,7 @@ def test_what_is_said_of_a_ratio(tmp_path, base, change, said):
 
 
 def test_a_difference_has_its_interval_as_a_ratio(tmp_path):
-    """How many times lower it is stands with the 95 % interval of the ratio, turned over where it is lower."""
+    """A difference is given as a ratio with its 95 % interval, both inverted for a scheme that is lower."""
     none, half = lognormal(1, 4, 400), lognormal(2, 4, 400)
     half = [[value / 2 for value in run] for run in half]
     found = summary(tmp_path / "run", {"none": none, "half": half})
@@ -135,7 +136,7 @@ def test_a_difference_has_its_interval_as_a_ratio(tmp_path):
 
 
 def test_lower_in_every_run_but_perhaps_without_end_is_undecided(tmp_path):
-    """Of a median that may be infinite, as nearly half failed, no limit is said, nor that it is lower."""
+    """A p50 that may be infinite, as nearly half of the requests failed, is inconclusive and has no limit."""
     none = [[0.1 + 0.0001 * number for number in range(20)]] * 4
     fast = [[0.1 * value for value in run[:11]] + [None] * 9 for run in none]
     (said,) = summary(tmp_path / "run", {"none": none, "fast": fast})["verdict"]
@@ -143,7 +144,7 @@ def test_lower_in_every_run_but_perhaps_without_end_is_undecided(tmp_path):
 
 
 def test_runs_and_all_of_them_together_may_disagree(tmp_path):
-    """Lower in every run, but in the slow one for more requests: the sentence says so of both, and no more."""
+    """If all runs together and the average over the runs disagree, the sentence is inconclusive and gives both."""
     none = [[0.1 + 0.001 * number] * 100 for number in range(9)] + [[0.1] * 95 + [1.0] * 5]
     often = [[value - 0.06 for value in run] for run in none[:9]] + [[0.04] * 85 + [0.93] * 15]
     (sentence,) = summary(tmp_path / "run", {"none": none, "often": often})["verdict"]
@@ -152,7 +153,7 @@ def test_runs_and_all_of_them_together_may_disagree(tmp_path):
 
 
 def test_a_mean_difference_alone_is_not_enough(tmp_path):
-    """Lower by as much in every run, but the p99 may as well be the highest latency: undecided, with what it may be."""
+    """A p99 that is lower by the same amount in every run is inconclusive if the interval of its ratio includes 1."""
     none = [[0.1] * 98 + [1.0, 50.0]] * 10
     less = [[0.1] * 98 + [0.9, 50.0]] * 10
     (sentence,) = summary(tmp_path / "run", {"none": none, "less": less})["verdict"]
@@ -160,7 +161,7 @@ def test_a_mean_difference_alone_is_not_enough(tmp_path):
 
 
 def test_close_together_is_not_within_five_percent(tmp_path):
-    """A ratio of all runs near 1 whose interval is wide does not show that two schemes are alike."""
+    """A ratio near 1 with a wide interval is inconclusive, and not called within 5 %."""
     none = [[0.1] * 98 + [1.0, 50.0]] * 10
     other = [[0.1] * 98 + [0.99, 50.0]] * 10
     (sentence,) = summary(tmp_path / "run", {"none": none, "other": other})["verdict"]
@@ -169,7 +170,7 @@ def test_close_together_is_not_within_five_percent(tmp_path):
 
 
 def test_certain_but_small(tmp_path, base):
-    """A difference of 3 % in every run is said to be within 5 %; with a smaller minimum effect it is stated flatly."""
+    """A difference of 3 % in every run is called within 5 %; with a minimum effect of 1 % it is a difference."""
     latencies = {"none": base, "hedge": times(base, 0.97)}
     (sentence,) = summary(tmp_path / "run", latencies)["verdict"]
     assert sentence.startswith("hedge: p99 within 5 % of none (1.03x lower) on equal hardware")
@@ -186,13 +187,13 @@ def test_certain_but_small(tmp_path, base):
     ],
 )
 def test_why_there_is_no_comparison(tmp_path, latencies, words):
-    """What cannot be compared is said with its reason."""
+    """If p99 cannot be compared, the sentence gives the reason."""
     (sentence,) = summary(tmp_path / "run", latencies)["verdict"]
     assert words in sentence
 
 
 def test_failures_that_forbid_a_comparison_come_first(tmp_path):
-    """Where a scheme fails so often that p99 cannot be compared, its sentence begins with how often either failed."""
+    """If too many requests failed to compare p99, the sentence begins with the failures of both schemes."""
     failing = [[0.02] * 90 + [None] * 10] * 4
     (sentence,) = summary(tmp_path, {"none": failing, "b": lognormal(1, 4, 100)})["verdict"]
     assert sentence.startswith("b: no request failed (none: 40), p50 ")
@@ -202,7 +203,7 @@ def test_failures_that_forbid_a_comparison_come_first(tmp_path):
 
 
 def test_where_the_baseline_has_no_p99_the_others_are_in_the_order_of_theirs(tmp_path):
-    """Each says its own; what has none either comes last, however low its p50 is."""
+    """If the baseline has no p99, the others are ordered by their own; those without one come last."""
     often = [[0.02] * 90 + [None] * 10] * 4
     latencies = {"none": often, "late": [[0.02] * 95 + [60.0] * 5] * 4, "fails": [[0.001] * 90 + [None] * 10] * 4}
     found = summary(tmp_path, {**latencies, "soon": [[0.03] * 95 + [0.1] * 5] * 4})["verdict"]
@@ -212,21 +213,21 @@ def test_where_the_baseline_has_no_p99_the_others_are_in_the_order_of_theirs(tmp
 
 
 def test_answers_at_once_have_no_ratio(tmp_path):
-    """A scheme whose p99 is 0 is not compared, and no failures are made up as the reason."""
+    """A scheme whose p99 is 0 is not compared, and that is the reason given."""
     run = make_run(tmp_path / "run", {"none": lognormal(1, 4, 250), "b": [[0.0] * 250] * 4}, lag=0.0)
     (sentence,) = summarise([load(run)])["verdict"]
     assert "not compared with none (the p99 of b is 0)" in sentence
 
 
 def test_what_cannot_be_trusted_has_no_conclusion(tmp_path, base):
-    """An INVALID run has no sentences; a run of one scheme has none either."""
+    """An INVALID run and a run of one scheme have no sentences."""
     invalid = load(make_run(tmp_path / "a", {"none": base, "b": times(base, 2)}, status="interrupted"))
     assert summarise([invalid])["verdict"] == []
     assert summary(tmp_path / "b", {"none": base})["verdict"] == []
 
 
 def test_keys_of_a_comparison(tmp_path, base):
-    """The baseline is compared with nothing; others have difference, ratio, interval, p values and the judgement."""
+    """The baseline has no comparison; the others have difference, ratio, interval, p-values and judgement."""
     found = summary(tmp_path / "run", {"none": base, "hedge": times(base, 0.5)})
     none, hedge = (scheme["versus"] for scheme in found["schemes"])
     assert none is None
@@ -241,7 +242,7 @@ def test_keys_of_a_comparison(tmp_path, base):
 
 
 def test_only_a_single_run_has_intervals_from_within(tmp_path):
-    """One run: order statistics around p50 and p99; two: none, because the runs' own scatter says more."""
+    """A single run has intervals from its order statistics; those of two runs come from their scatter."""
     one = summary(tmp_path / "one", {"none": lognormal(1, 1, 500)})["schemes"][0]
     two = summary(tmp_path / "two", {"none": lognormal(1, 2, 500)})["schemes"][0]
     low, high = one["ci95_within_s"]["p99"]
@@ -252,7 +253,7 @@ def test_only_a_single_run_has_intervals_from_within(tmp_path):
 
 
 def test_ratios_without_a_real_difference_are_marked(tmp_path, base):
-    """~ stands before a ratio that may be chance, and before none else; the sentences stand below VALID."""
+    """Only a ratio that may be chance has a ~ before it, and the sentences stand below VALID."""
     text = printed(summary(tmp_path / "run", {"none": base, "same": lognormal(7, 10, 100), "fast": times(base, 0.5)}))
     assert row(text, "none")[4] == "1.00x"
     assert row(text, "fast")[4] == "0.50x"
@@ -262,7 +263,7 @@ def test_ratios_without_a_real_difference_are_marked(tmp_path, base):
 
 
 def test_details_of_comparisons(tmp_path, base):
-    """The details print difference, interval, ratio and judgement of each figure, within 80 columns."""
+    """The details give difference, interval, ratio and judgement of each figure, within 80 columns."""
     latencies = {"none": [[0.25] * 400] * 2, "replication": [[0.125] * 400] * 2}
     text = printed(summary(tmp_path / "run", latencies), details=True)
     rows = [line.split() for line in text.splitlines()]
@@ -272,13 +273,13 @@ def test_details_of_comparisons(tmp_path, base):
 
 
 def test_details_of_a_single_run(tmp_path):
-    """Its intervals are shown with the words that say what they are worth."""
+    """The intervals of a single run are shown with the warning that queueing makes them too narrow."""
     words = " ".join(printed(summary(tmp_path / "run", {"none": lognormal(1, 1, 500)}), details=True).split())
     assert "as if these were independent: where they queue, the intervals are too narrow" in words
 
 
 def test_a_ratio_of_one_is_neither_lower_nor_higher(tmp_path, base):
-    """To the digits that are shown: nobody reads that something is 1.00x lower."""
+    """A ratio that is shown as 1.00x is called neither lower nor higher."""
     near = [[value * (1.002 if place % 2 else 0.998) for value in run] for place, run in enumerate(base)]
     (sentence,) = summary(tmp_path / "run", {"none": base, "near": near})["verdict"]
     assert "(1.00x" in sentence
