@@ -1,4 +1,4 @@
-"""What a run directory must not say: every changed field that contradicts another is refused by file and line."""
+"""Every changed field that contradicts another makes reading a run fail, with file and line."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ KNOWN = {"models": [{"classes": 10}], "service": {"mode": "floor"}}
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
-    """Return the directory of two schemes in two runs of three requests, one of which failed."""
+    """Return the directory of two schemes with two runs of three requests each, one of which failed."""
     config = {"workers": 10, "requests": 3, "runs": 2, "warmup": 0.4}
     latencies = {"none": [[0.1, 0.2, 0.3], [0.1, None, 0.1]], "hedge": [[0.1] * 3, [0.2] * 3]}
     make_run(tmp_path / "run", latencies, header={"config": config, **KNOWN})
@@ -88,7 +88,7 @@ def change(run: Path, file: str, column: str, value: str, row: int = 1) -> None:
     ],
 )
 def test_one_changed_field_is_refused(run, file, column, value, sentence):
-    """A field that is impossible, or contradicts another, is refused in one sentence with file and line."""
+    """A field that is impossible or contradicts another is refused in one sentence with file and line."""
     change(run, file, column, value)
     with pytest.raises(DataError, match=r"(requests|tasks|cells)\.csv line \d+: .*; the file was changed") as error:
         load(run)
@@ -99,7 +99,7 @@ def test_one_changed_field_is_refused(run, file, column, value, sentence):
 @pytest.mark.parametrize("value", ["nan", "inf", "-inf", "1e999", "NaN", "x", "1,5"])
 @pytest.mark.parametrize(("file", "column"), [("requests", "latency"), ("tasks", "service"), ("cells", "duration")])
 def test_a_time_is_a_finite_number(run, file, column, value):
-    """What is written for a time and is none, or is infinite, is refused: an unknown time is an empty field."""
+    """A time that is not a finite number is refused, because an unknown time is an empty field."""
     change(run, file, column, value)
     with pytest.raises(DataError, match=rf"{file}\.csv line 3 is not a record"):
         load(run)
@@ -109,7 +109,7 @@ def test_a_time_is_a_finite_number(run, file, column, value):
     ("column", "value"), [("warmup", "Tru"), ("straggled", "no"), ("request", "1.0"), ("image", "9" * 30)]
 )
 def test_a_field_of_another_type_is_refused(run, column, value):
-    """Truths are True or False, and whole numbers fit into 64 bits."""
+    """A boolean must be True or False, and a whole number must be one of at most 64 bits."""
     change(run, "requests", column, value)
     with pytest.raises(DataError, match=r"requests\.csv line 3 is not a record"):
         load(run)
@@ -117,7 +117,7 @@ def test_a_field_of_another_type_is_refused(run, column, value):
 
 @pytest.mark.parametrize("file", ["requests", "tasks"])
 def test_a_missing_record_leaves_its_cell_out(run, file):
-    """A cell that lacks a request or a task is not complete, whichever line is missing."""
+    """A cell that lacks one of its requests or tasks is left out as incomplete."""
     path = run / f"{file}.csv"
     lines = path.read_text().splitlines(keepends=True)
     path.write_text("".join(lines[:5] + lines[6:]))
@@ -125,7 +125,7 @@ def test_a_missing_record_leaves_its_cell_out(run, file):
 
 
 def test_the_warm_up_is_as_long_as_the_header_says(run):
-    """A warm-up of another length than the configuration's would count other requests."""
+    """A run is refused if its warm-up is not as long as configured, because other requests would count."""
     path = run / "run.json"
     path.write_text(path.read_text().replace('"warmup": 0.4', '"warmup": 0.7'))
     with pytest.raises(DataError, match=r"requests\.csv line 3: the first 2 requests are the warm-up"):

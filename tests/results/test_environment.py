@@ -1,4 +1,4 @@
-"""What is told about the machine and what is not."""
+"""What a run records about its machine, and what it keeps private."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_the_machine_is_described_in_plain_json():
-    """Cores, memory, versions and time are there, and JSON takes all of it."""
+    """The description has cores, memory, versions and time, and can be written as JSON."""
     found = json.loads(json.dumps(capture(), allow_nan=False))
     assert found["logical_cores"] == os.cpu_count()
     assert found["memory_bytes"] > 0
@@ -28,8 +28,7 @@ def test_the_machine_is_described_in_plain_json():
 
 
 def test_the_time_that_a_host_takes_is_part_of_all(tmp_path, monkeypatch):
-    """Of the ticks of /proc/stat those that were stolen are part of all, guests' time is not counted twice, and a
-    system that does not tell has none."""
+    """The total of /proc/stat includes stolen time and counts guests' time once; without the file both are 0."""
     total, stolen = processor_time()
     assert 0 <= stolen <= total
     monkeypatch.setattr(environment, "_lines", lambda path: ["cpu  1 2 3 4 5 6 7 8 9 10", "cpu0 1 1 1 1 1 1 1 1 1 1"])
@@ -39,7 +38,7 @@ def test_the_time_that_a_host_takes_is_part_of_all(tmp_path, monkeypatch):
 
 
 def test_the_code_that_records_depend_on_has_a_digest(tmp_path, monkeypatch):
-    """A change of a scheme is seen, one of a report is not; a package without sources has none."""
+    """A change of a scheme changes the digest, one of a report does not; a package without sources has none."""
     package = tmp_path / "collagebench"
     monkeypatch.setattr(environment, "__file__", str(package / "results" / "environment.py"))
     assert sources.__wrapped__(()) is None
@@ -55,7 +54,7 @@ def test_the_code_that_records_depend_on_has_a_digest(tmp_path, monkeypatch):
 
 
 def test_nothing_private_is_told():
-    """Neither the host's name nor anybody's home directory is in it."""
+    """The description has neither the host's name, nor the home directory, nor the place of the package."""
     text = json.dumps(capture())
     assert os.uname().nodename not in {str(value) for value in capture().values()}
     assert str(Path.home()) + "/" not in text
@@ -63,7 +62,7 @@ def test_nothing_private_is_told():
 
 
 def test_git_is_that_of_the_source_checkout(tmp_path, monkeypatch):
-    """A checkout gives its revision and whether it was changed; a package installed inside a repository, nothing."""
+    """A checkout gives its revision and whether it was changed; a package inside another repository gives nothing."""
     package = tmp_path / "collagebench"
     (package / "results").mkdir(parents=True)
     (package / "__init__.py").write_text("")
@@ -110,7 +109,7 @@ def test_git_is_that_of_the_source_checkout(tmp_path, monkeypatch):
     ids=["version 2", "no limit", "at the top", "in another", "version 1", "no groups"],
 )
 def test_cpu_quota_of_a_container(monkeypatch: pytest.MonkeyPatch, files: dict[str, str], cores: float | None) -> None:
-    """A cgroup's quota over its period is the number of cores it may use, if no group that it lies in has less."""
+    """A container may use as many cores as its cgroup's quota over its period, or an enclosing cgroup's if less."""
     there = {path: text.splitlines() for path, text in files.items()}
     monkeypatch.setattr(environment, "_lines", lambda path: there.get(path.replace("//", "/"), []))
     assert capture()["cpu_quota_cores"] == cores
@@ -118,7 +117,7 @@ def test_cpu_quota_of_a_container(monkeypatch: pytest.MonkeyPatch, files: dict[s
 
 @pytest.mark.parametrize("name", ["model name", "Model", "Processor"])
 def test_a_processor_has_the_name_that_the_system_gives(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    """Under whichever of its words; where there is none, that of its architecture."""
+    """The processor's name is read from /proc/cpuinfo under any of its three keys, or else from Python's `platform`."""
     lines = ["processor\t: 0", "no colon", f"{name}\t: Fast One: 3 GHz ", f"{name}\t: another"]
     monkeypatch.setattr(environment, "_lines", lambda path: lines if path == "/proc/cpuinfo" else [])
     assert capture()["cpu"] == "Fast One: 3 GHz"
@@ -127,7 +126,7 @@ def test_a_processor_has_the_name_that_the_system_gives(monkeypatch: pytest.Monk
 
 
 def test_memory_is_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """That of /proc/meminfo, or what the system says by another way."""
+    """Memory is read from /proc/meminfo in bytes, or else from sysconf."""
     lines = ["MemFree: 5 kB", "MemTotal:   8000 kB"]
     monkeypatch.setattr(environment, "_lines", lambda path: lines if path == "/proc/meminfo" else [])
     assert capture()["memory_bytes"] == 8_192_000
@@ -136,7 +135,7 @@ def test_memory_is_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_ticks_of_fewer_kinds_than_there_are_say_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Eight are needed, of which the last is what the host took."""
+    """A line of /proc/stat with fewer than eight kinds of ticks is ignored, as the eighth is stolen time."""
     monkeypatch.setattr(environment, "_lines", lambda path: ["cpu  1 2 3 4 5 6 7"])
     assert processor_time() == (0.0, 0.0)
     monkeypatch.setattr(environment, "_lines", lambda path: ["cpu  1 2 3 4 5 6 7 8"])
@@ -145,7 +144,7 @@ def test_ticks_of_fewer_kinds_than_there_are_say_nothing(monkeypatch: pytest.Mon
 
 @pytest.mark.processes
 def test_the_digest_is_of_all_code_that_an_experiment_loads() -> None:
-    """Whatever engine, fleet and workers import is in it, but for what carries errors, addresses, signals and files."""
+    """The digest covers all code that an engine, a fleet or a worker imports, except helpers that decide nothing."""
     script = (
         "import sys, collagebench.engine.experiment, collagebench.fleet.opening, collagebench.worker.inference\n"
         "print(*{name.split('.')[1] for name in sys.modules if name.startswith('collagebench.')})"

@@ -1,4 +1,4 @@
-"""`run.json` as it is read back: every key of every type."""
+"""How `run.json` is read: every key with a value of every type."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ WRONG: tuple[Any, ...] = (None, True, -1, 0, 1.5, 10**400, "text", "", [], [1], 
 
 
 def places(shape: Any, way: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], Any]]:
-    """Yield the way to every value that a header may hold, and its shape."""
+    """Yield the path to every value that a header may hold, and the value's shape."""
     yield way, shape
     if isinstance(shape, list):
         yield from places(shape[0], (*way, 0))
@@ -26,14 +26,14 @@ def places(shape: Any, way: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, .
 
 
 def holding(value: Any, way: tuple[Any, ...]) -> Any:
-    """Return the smallest header that has `value` there."""
+    """Return the smallest header that has `value` at this path."""
     for key in reversed(way):
         value = [value] if key == 0 else {key: value}
     return value
 
 
 def fits(value: Any, way: tuple[Any, ...], shape: Any) -> bool:
-    """Whether a value may stand there."""
+    """Whether a value is allowed at this path."""
     if value is None and (len(way) == 1 or way[-1] in NULLABLE):
         return True
     if isinstance(shape, str):
@@ -45,7 +45,7 @@ def fits(value: Any, way: tuple[Any, ...], shape: Any) -> bool:
 
 @pytest.mark.parametrize("wrong", WRONG, ids=lambda value: json.dumps(value)[:12])
 def test_every_key_of_a_wrong_type_is_refused_by_name(tmp_path: Path, wrong: Any) -> None:
-    """Whatever stands where something else should is refused in one sentence that names the file and the key."""
+    """A value of the wrong type is refused, under any key, in one sentence that names the file and the key."""
     path = tmp_path / "run.json"
     for way, shape in places(SHAPE):
         if not way or way == ("schema",) or fits(wrong, way, shape):
@@ -71,7 +71,7 @@ def test_every_key_of_a_wrong_type_is_refused_by_name(tmp_path: Path, wrong: Any
     ],
 )
 def test_contradictions_are_refused(tmp_path: Path, header: dict[str, Any], sentence: str) -> None:
-    """What the header says twice must be the same."""
+    """A header that contradicts itself is refused."""
     path = tmp_path / "run.json"
     path.write_text(json.dumps({"schema": 3, **header}))
     with pytest.raises(DataError, match="contradicts itself") as error:
@@ -81,7 +81,7 @@ def test_contradictions_are_refused(tmp_path: Path, header: dict[str, Any], sent
 
 @pytest.mark.parametrize("text", ['{"schema": 1, "models": [5]}', '{"schema": 1, "models": 5}'])
 def test_an_old_header_is_checked_as_well(tmp_path: Path, text: str) -> None:
-    """Migration leaves what it cannot understand to be refused by name."""
+    """A header of an older schema that cannot be migrated is refused with the name of its wrong key."""
     (tmp_path / "run.json").write_text(text)
     with pytest.raises(DataError, match=r"models(\[0\])? must be"):
         read_header(tmp_path / "run.json", 3)
@@ -89,13 +89,13 @@ def test_an_old_header_is_checked_as_well(tmp_path: Path, text: str) -> None:
 
 @pytest.mark.parametrize("text", ["[" * 100_000, '{"schema": 3, "tool": "\\ud800"}', '{"schema": []}', "\ufeff{}"])
 def test_what_no_program_could_print_is_refused(tmp_path: Path, text: str) -> None:
-    """Endless nesting, half a character or another program's file is no header."""
+    """Endless nesting, a lone surrogate, a wrong version or a byte order mark is refused as no header."""
     (tmp_path / "run.json").write_text(text)
     with pytest.raises(DataError, match="is not the header of a run"):
         read_header(tmp_path / "run.json", 3)
 
 
 def test_an_infinite_bound_is_unknown(tmp_path: Path) -> None:
-    """Infinity, which JSON does not know but older versions wrote, is no figure."""
+    """An infinite bound, which older versions wrote although JSON has no infinity, is read as unknown."""
     (tmp_path / "run.json").write_text('{"schema": 3, "bound": {"p50": 0.1, "p99": Infinity}}')
     assert read_header(tmp_path / "run.json", 3)[0]["bound"] == {"p50": 0.1, "p99": None}

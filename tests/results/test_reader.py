@@ -1,4 +1,4 @@
-"""Run directories as they are read back, whole or damaged."""
+"""Reading run directories, whole or damaged."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from collagebench.results.writer import RunWriter
 
 
 def test_what_was_written_is_read(tmp_path):
-    """Every figure comes back, unknown ones as NaN, -1 or an empty text."""
+    """Every figure is read back as written, and unknown ones as NaN, -1 or an empty text."""
     writer = RunWriter(tmp_path / "run", {"schemes": [{"scheme": "none"}]})
     writer.request(request(latency=0.125, warmup=True, source="own", predicted=7))
     writer.request(request(number=1, latency=None, reason="deadline, at last"))
@@ -39,7 +39,7 @@ def test_what_was_written_is_read(tmp_path):
 
 
 def test_long_files_are_read_in_chunks(tmp_path, monkeypatch):
-    """Texts keep their codes from one chunk to the next."""
+    """Texts keep their codes across the chunks in which a long file is read."""
     monkeypatch.setattr("collagebench.results.lines.BLOCK", 300)
     make_run(tmp_path / "run", {"b": [[0.1] * 4], "a": [[0.2] * 4], "c": [[0.3] * 4]})
     run = load(tmp_path / "run")
@@ -49,7 +49,7 @@ def test_long_files_are_read_in_chunks(tmp_path, monkeypatch):
 
 
 def test_only_complete_cells_count(tmp_path):
-    """The cell that was under way when the program died is left out and named."""
+    """A cell that was not finished when the program died is left out and named."""
     writer = RunWriter(tmp_path / "run", {"schemes": []})
     for run, size in ((0, 3), (1, 2)):
         for number in range(size):
@@ -65,7 +65,7 @@ def test_only_complete_cells_count(tmp_path):
 
 
 def test_cell_without_all_its_requests_is_not_complete(tmp_path):
-    """A cell that is listed but lacks a record (the disk of a crashed machine) is left out too."""
+    """A cell that is listed but lacks a record, as after a crash of the machine, is left out as well."""
     make_run(tmp_path / "run", {"none": [[0.1, 0.2], [0.1, 0.2]]})
     path = tmp_path / "run" / "requests.csv"
     path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
@@ -76,7 +76,7 @@ def test_cell_without_all_its_requests_is_not_complete(tmp_path):
 
 @pytest.mark.parametrize("kept", [1, 30, 90])
 def test_torn_last_line_is_dropped_and_reported(tmp_path, kept):
-    """A file that ends in the middle of a line is read up to that line, and the reader says so."""
+    """A file that ends in the middle of a line is read up to that line, with a note that says so."""
     make_run(tmp_path / "run", {"none": [[0.1, 0.2]]})
     path = tmp_path / "run" / "requests.csv"
     path.write_text(path.read_text() + path.read_text().splitlines()[-1][:kept])
@@ -87,7 +87,7 @@ def test_torn_last_line_is_dropped_and_reported(tmp_path, kept):
 
 
 def test_file_torn_at_its_header_holds_nothing(tmp_path):
-    """A crash before the first line was complete leaves a readable run without records."""
+    """Files cut off within their first line are a readable run without records."""
     make_run(tmp_path / "run", {"none": [[0.1, 0.2]]})
     for name in ("requests.csv", "tasks.csv", "cells.csv"):
         (tmp_path / "run" / name).write_text("scheme,ru")
@@ -100,7 +100,7 @@ def test_file_torn_at_its_header_holds_nothing(tmp_path):
     "line", ["none,zero" + "," * 20 + "\n", "none,1,2\n", '"none,0\n'], ids=["no number", "too short", "open quote"]
 )
 def test_impossible_line_is_refused_by_name(tmp_path, line):
-    """A whole line that is no record means a damaged file, and the message names it."""
+    """A complete line that is no record means a damaged file, which is refused with its name and line."""
     make_run(tmp_path / "run", {"none": [[0.1, 0.2]]})
     with (tmp_path / "run" / "requests.csv").open("a") as file:
         file.write(line)
@@ -109,7 +109,7 @@ def test_impossible_line_is_refused_by_name(tmp_path, line):
 
 
 def test_foreign_columns_are_refused(tmp_path):
-    """A file with other columns is not guessed at."""
+    """A file with other columns than those of a run is refused."""
     make_run(tmp_path / "run", {"none": [[0.1]]})
     (tmp_path / "run" / "tasks.csv").write_text("a,b\n1,2\n")
     with pytest.raises(DataError, match=r"tasks\.csv does not have the columns of a run"):
@@ -117,7 +117,7 @@ def test_foreign_columns_are_refused(tmp_path):
 
 
 def test_newer_schema_is_refused_by_name(tmp_path):
-    """A run of a later version is not misread: the message says which version wrote it and what to do."""
+    """A run of a newer schema is refused, with the version that wrote it and the advice to upgrade."""
     make_run(tmp_path / "run", {"none": [[0.1]]})
     path = tmp_path / "run" / "run.json"
     header = json.loads(path.read_text())
@@ -127,7 +127,7 @@ def test_newer_schema_is_refused_by_name(tmp_path):
 
 
 def test_records_of_an_older_version_are_read(tmp_path):
-    """A run of schema 1 lacks columns of today: they are empty, and all others are as they were."""
+    """Columns that a run of schema 1 lacks are read as unknown, and all others as they are."""
     models = [{"name": "single", "compute_s": 0.002}]
     make_run(tmp_path / "run", {"none": [[0.1, 0.2]]}, header={"models": models})
     header = tmp_path / "run" / "run.json"
@@ -146,7 +146,7 @@ def test_records_of_an_older_version_are_read(tmp_path):
 
 @pytest.mark.parametrize("content", [None, "", "{", "[]", "{}", '{"schema": "new"}'])
 def test_directory_of_something_else_is_refused(tmp_path, content):
-    """What is no run directory is named, whatever lies where its header should be."""
+    """A directory that is not a run is refused by name, whatever its run.json holds."""
     if content is not None:
         (tmp_path / "run.json").write_text(content)
     with pytest.raises(DataError, match=str(tmp_path)):
@@ -163,7 +163,7 @@ def test_missing_records_are_an_error(tmp_path):
 
 @pytest.mark.parametrize("name", ["run.json", "requests.csv", "tasks.csv", "cells.csv"])
 def test_what_may_never_end_is_not_read(tmp_path, name):
-    """A device or a pipe in the place of a file is refused, through a link as well, and not waited for."""
+    """A device in the place of a file, here behind a link, is refused and not read."""
     make_run(tmp_path / "run", {"none": [[0.1]]})
     (tmp_path / "run" / name).unlink()
     (tmp_path / "run" / name).symlink_to("/dev/null")
@@ -172,7 +172,7 @@ def test_what_may_never_end_is_not_read(tmp_path, name):
 
 
 def test_variants_keep_the_order_of_the_header(tmp_path):
-    """Schemes come in the order in which they were asked for, those without a complete cell included."""
+    """Schemes keep the order of the header, including those without a complete cell."""
     schemes = [{"scheme": "none", "variant": "none"}, {"scheme": "collage", "variant": "wait"}, {"scheme": "hedge"}]
     make_run(tmp_path / "run", {"wait": [[0.1]], "none": [[0.1]]}, header={"schemes": schemes})
     assert load(tmp_path / "run").variants == ["none", "wait", "hedge"]

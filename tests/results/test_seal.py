@@ -1,4 +1,4 @@
-"""Checksums: a run directory that is not as its writer left it is noticed, however plausible the change."""
+"""Checksums reveal every change to a run directory after it was written, however plausible."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def run(tmp_path: Path) -> Path:
     ],
 )
 def test_a_plausible_change_makes_the_report_invalid(run: Path, name: str, old: str, new: str) -> None:
-    """A seed, an answer, a number of bytes, a CPU time: whatever was changed afterwards, the reason names the file."""
+    """A changed seed, answer, number of bytes or CPU time makes the run INVALID, with a reason that names the file."""
     text = (run / name).read_text()
     assert old in text
     (run / name).write_text(text.replace(old, new, 1))
@@ -41,7 +41,7 @@ def test_a_plausible_change_makes_the_report_invalid(run: Path, name: str, old: 
 
 
 def test_the_layout_of_the_header_is_free(run: Path) -> None:
-    """A program that writes the same values in another layout has changed nothing; one that drops a key has."""
+    """Rewriting the header's values in another layout is no change; dropping a key is one."""
     header = json.loads((run / "run.json").read_text())
     (run / "run.json").write_text(json.dumps(header, indent=4, sort_keys=True))
     assert load(run).changed == ()
@@ -51,7 +51,7 @@ def test_the_layout_of_the_header_is_free(run: Path) -> None:
 
 
 def test_what_still_runs_is_not_sealed(tmp_path: Path) -> None:
-    """As long as a run goes on, or after it was killed, its records have no checksum to differ from."""
+    """A run has no checksums until it is finished; then every file has its size, and nothing counts as changed."""
     writer = RunWriter(tmp_path / "run", {"schemes": []})
     path = tmp_path / "run" / "run.json"
     assert "files" not in json.loads(path.read_text())

@@ -1,4 +1,4 @@
-"""The run directory as it is written."""
+"""Writing run directories."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ def rows(path: Path) -> list[list[str]]:
 
 
 def test_columns_are_the_fields_of_the_records(tmp_path):
-    """Each file begins with the names of its record's fields, before anything is measured."""
+    """Each file begins with the names of its record's fields, before any record is written."""
     RunWriter(tmp_path / "run", {}).close()
     for name, kind in (("requests", RequestRecord), ("tasks", TaskRecord), ("cells", CellRecord)):
         assert rows(tmp_path / "run" / f"{name}.csv") == [[field.name for field in fields(kind)]]
 
 
 def test_unknown_is_an_empty_field(tmp_path):
-    """What a record does not know is an empty field, and what is 0 is 0."""
+    """An unknown value is an empty field, while 0 is 0."""
     writer = RunWriter(tmp_path / "run", {})
     writer.request(request(latency=None, lag=None, group=0.0))
     writer.close()
@@ -49,7 +49,7 @@ def test_unknown_is_an_empty_field(tmp_path):
 
 
 def test_floats_keep_nanoseconds_of_a_minute(tmp_path):
-    """Ten significant digits reach the disk."""
+    """Floats are written with ten significant digits, without trailing zeros."""
     writer = RunWriter(tmp_path / "run", {})
     writer.request(request(latency=12.345678901234))
     writer.close()
@@ -58,7 +58,7 @@ def test_floats_keep_nanoseconds_of_a_minute(tmp_path):
 
 
 def test_text_that_csv_could_misread_survives(tmp_path):
-    """Commas, quotes and line breaks in a reason stay inside one field on one line."""
+    """Commas and quotes in a reason stay in one field, and a line break in it becomes a blank."""
     writer = RunWriter(tmp_path / "run", {})
     writer.request(request(latency=None, reason='refused: "no, thanks"\nreally'))
     writer.close()
@@ -67,7 +67,7 @@ def test_text_that_csv_could_misread_survives(tmp_path):
 
 
 def test_records_reach_the_disk_by_themselves(tmp_path):
-    """Without any further call a record is soon on disk, for a crash to spare."""
+    """A record reaches the disk without a further call, so that it survives a crash."""
     writer = RunWriter(tmp_path / "run", {})
     writer.request(request())
     path = tmp_path / "run" / "requests.csv"
@@ -77,7 +77,7 @@ def test_records_reach_the_disk_by_themselves(tmp_path):
 
 
 def test_listed_cell_is_complete_on_disk(tmp_path):
-    """When `cell` returns, the cell and all its records can be read by another process."""
+    """When `cell` returns, the cell and all its records can be read from the disk."""
     writer = RunWriter(tmp_path / "run", {})
     for number in range(1000):
         writer.request(request(number=number))
@@ -89,7 +89,7 @@ def test_listed_cell_is_complete_on_disk(tmp_path):
 
 
 def written_twice(directory):
-    """Return the writer of two cells of three requests each, and what is to be kept of the first."""
+    """Return the writer of two cells of three requests each, and the facts to keep of the first."""
     writer = RunWriter(directory, HEADER)
     for run in (0, 1):
         for number in range(3):
@@ -101,8 +101,8 @@ def written_twice(directory):
 
 
 def test_replaced_cells_are_made_anew(tmp_path):
-    """Their records, and what was done to their workers, are gone, but for what they were like; all others stay, what
-    comes later is added, and the seal fits."""
+    """Replacing a cell drops its records and disturbances and keeps its facts; other cells stay, and checksums
+    match."""
     writer, facts = written_twice(tmp_path / "run")
     assert writer.replace([facts])
     between = load(tmp_path / "run")
@@ -122,7 +122,7 @@ def test_replaced_cells_are_made_anew(tmp_path):
 
 
 def test_what_there_is_no_room_to_replace_stays(tmp_path):
-    """Where a copy of the records cannot be written, nothing is changed, and nothing is left of the attempt."""
+    """If a copy of the records cannot be written, no cell is replaced, and no partial file is left."""
     writer, facts = written_twice(tmp_path / "run")
     blocked = tmp_path / "run" / "tasks.csv.partial"
     blocked.mkdir()  # as good as a full disk: the last of the three copies cannot be made
@@ -137,7 +137,7 @@ def test_what_there_is_no_room_to_replace_stays(tmp_path):
 
 
 def test_header_says_what_happened(tmp_path):
-    """`run.json` is running from the start, keeps events as they come, and ends with the status and its facts."""
+    """`run.json` says "running" from the start, gets events as they happen, and ends with the status and its facts."""
     path = tmp_path / "deep" / "run"
     writer = RunWriter(path, {"engine": "live", "config": {"data": Path("images")}})
     first = json.loads((path / "run.json").read_text())
@@ -155,14 +155,14 @@ def test_header_says_what_happened(tmp_path):
 
 
 def test_results_are_never_overwritten(tmp_path):
-    """A directory that holds anything is refused by name."""
+    """A directory that is not empty is refused by name."""
     (tmp_path / "precious").write_text("x")
     with pytest.raises(OutputError, match=f"{tmp_path} is not empty"):
         RunWriter(tmp_path, {})
 
 
 def test_what_failed_before_it_measured_anything_may_be_done_again(tmp_path):
-    """Its directory holds no result; with one record, or with anything else in it, it is refused as any other."""
+    """A failed run without a record may be run again in its directory, but not with a record or another file in it."""
     for attempt in ("first", "second"):
         writer = RunWriter(tmp_path, {"engine": attempt})
         writer.finish("failed")
@@ -181,7 +181,7 @@ def test_what_failed_before_it_measured_anything_may_be_done_again(tmp_path):
 
 
 def test_what_found_no_room_for_its_tables_may_be_done_again(tmp_path):
-    """A disk that was full from the beginning leaves a header and some of the tables."""
+    """A failed run that lacks tables, because the disk was full, may be run again; one whose status is done may not."""
     for table in ("requests.csv", "tasks.csv"):
         writer = RunWriter(tmp_path, {})
         writer.finish("failed")
@@ -198,7 +198,7 @@ def test_what_found_no_room_for_its_tables_may_be_done_again(tmp_path):
 
 @pytest.mark.parametrize("place", ["file", "file/below", "/proc/nowhere"])
 def test_directory_that_cannot_be_made(tmp_path, place):
-    """A path that cannot be a directory is refused in one sentence."""
+    """A path that cannot become a directory is refused in one sentence."""
     (tmp_path / "file").write_text("x")
     with pytest.raises(OutputError, match="cannot be used as a run directory"):
         RunWriter(tmp_path / place, {})
@@ -233,7 +233,7 @@ FULL_DISK = """
 
 @pytest.mark.processes
 def test_full_disk_is_one_sentence_and_loses_nothing_written(tmp_path):
-    """When the disk takes no more, every call says so, closing does not, and the finished cell can still be read."""
+    """On a full disk every call fails with one sentence except closing, and the finished cell can still be read."""
     from collagebench.results.reader import load
 
     done = subprocess.run(
@@ -256,8 +256,7 @@ def test_full_disk_is_one_sentence_and_loses_nothing_written(tmp_path):
 
 @pytest.mark.parametrize(("status", "nameless"), [("done", True), ("interrupted", True), ("done", False)])
 def test_the_last_header_has_the_room_that_was_held_for_it(tmp_path, monkeypatch, status, nameless):
-    """On a disk that somebody else fills meanwhile, records that are written all the same end with their status; also
-    where a file system has no files without a name, and then no name is seen either."""
+    """If the disk fills up during a run, its status is still written, with or without O_TMPFILE."""
     if not nameless:
         monkeypatch.delattr(os, "O_TMPFILE")
     with small_disk(tmp_path / "disk", 128) as disk:
@@ -271,7 +270,7 @@ def test_the_last_header_has_the_room_that_was_held_for_it(tmp_path, monkeypatch
 
 
 def test_pandas_opens_each_file_in_one_call(tmp_path):
-    """`pandas.read_csv` needs no argument, and reads the scheme `none` as a name."""
+    """`pandas.read_csv` reads each file without arguments, and takes the scheme `none` for a name."""
     pandas = pytest.importorskip("pandas", reason="needs the test extra")
     writer = RunWriter(tmp_path / "run", {})
     writer.request(request(latency=0.25, warmup=True))
@@ -290,7 +289,7 @@ def test_pandas_opens_each_file_in_one_call(tmp_path):
 
 
 def test_what_went_wrong_can_be_read_whatever_it_names(tmp_path):
-    """A path that is no UTF-8, in the error of a run, does not make the header one that a reader refuses."""
+    """An error text that is not valid UTF-8 still makes a header that can be read."""
     with contextlib.closing(RunWriter(tmp_path / "run", dict(HEADER))) as writer:
         writer.request(request())
         writer.cell(cell())
