@@ -15,8 +15,7 @@ BOUND = {"p50": 0.02, "p90": 0.03, "p95": 0.035, "p99": 0.05, "mean": 0.02, "req
 
 
 def reported(directory: Path, names: tuple[str, ...] = NAMES, requests: int = 200, runs: int = 2, **header) -> Path:
-    """Write a run with queues, collage answers from the third scheme on, a failed request in the second, and
-    cancelled tasks."""
+    """Write a run with queues, collage answers, a failed request in the second scheme, and cancelled tasks."""
     schemes = [
         {"scheme": "none", "variant": name, "allotment": {"single": 9, "collage": 1}, "options": {}} for name in names
     ]

@@ -19,8 +19,7 @@ FAILED = "of 300 requests failed and count as infinitely slow; the reason column
 
 
 def test_texts_that_differ_in_numbers_alone_are_one() -> None:
-    """Texts that differ only in numbers become one, with the least and largest of each, in order of first
-    occurrence."""
+    """Texts that differ only in numbers become one, with the range of each number, in order of first occurrence."""
     found = gathered(
         [("a", "busy 95 % of 1,000 s, by 1.5x."), ("b", "other"), ("c", "busy 100 % of 1,000 s, by 0.25x.")]
     )

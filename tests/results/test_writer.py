@@ -101,8 +101,7 @@ def written_twice(directory):
 
 
 def test_replaced_cells_are_made_anew(tmp_path):
-    """Replacing a cell drops its records and disturbances and keeps its facts; other cells stay, and checksums
-    match."""
+    """Replacing a cell drops its records and disturbances and keeps its facts; others stay, and checksums match."""
     writer, facts = written_twice(tmp_path / "run")
     assert writer.replace([facts])
     between = load(tmp_path / "run")
