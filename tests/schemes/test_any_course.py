@@ -1,4 +1,4 @@
-"""Every scheme under every course of events that hypothesis can think of."""
+"""Every scheme under arbitrary sequences of events, drawn by hypothesis."""
 
 from __future__ import annotations
 
@@ -60,17 +60,17 @@ VARIANTS = [
 
 EVENTS = st.lists(st.tuples(st.sampled_from("aaarrrfcwib"), st.integers(0, 50), st.floats(0, 0.3)), max_size=80)
 SINGLES = {"none": 1, "equal": 1, "hedge": 2, "hedge-idle": 2, "tied": 4, "default": 1}
-"""How many tasks of its own a request may cost, where that does not depend on options; 3 for schemes not in it."""
+"""The most single tasks of one request, where options do not matter; 3 for schemes that are not listed."""
 
 
 def singles_at_most(name: str, options: dict[str, Any]) -> int:
-    """How many tasks of its own a request may cost."""
+    """Return the most single tasks that one request may cost."""
     depends = {"replication": options.get("replicas", 2), "reissue": 1 + options.get("retries", 1)}
     return {**SINGLES, **depends}.get(name, 3)
 
 
 def course(name: str, options: dict[str, Any], events: list[tuple[str, int, float]], flushes: bool) -> ByHand:
-    """Take a fresh scheme through a course of events and to its end; return what drove it."""
+    """Drive a fresh scheme through these events and to its end; return the driver."""
     driver = ByHand(make(name, options))
     idle_workers = False
     groups = options.get("collage_workers", 1)
@@ -125,8 +125,9 @@ def test_each_request_is_answered_once_or_failed(
     """Whatever the order of replies, losses, wakes and idle workers, each request is answered or failed exactly once,
     and the same events give the same actions.
 
-    `ByHand` asserts on every action that nothing is answered twice, sent for nobody or cancelled though needed; here
-    the course is drawn, brought to its end, everything must be settled, and nothing have been sent too often.
+    `ByHand` asserts on every action that nothing is answered twice, sent for no request, or cancelled while needed.
+    This test draws the events, brings the scheme to its end, and checks that all is settled and no task sent too
+    often.
     """
     driver = course(name, options, events, flushes)
     assert course(name, options, events, flushes).actions == driver.actions, "chance, a clock or a set decides"
@@ -160,10 +161,9 @@ def test_the_engine_finds_no_breach_of_a_rule(
     losses: dict[float, int],
     crashes: list[tuple[float, float]],
 ) -> None:
-    """However loaded the fleet, whatever replies are lost, tasks refused and workers lost, it stops no scheme that
-    comes along.
+    """The engine never stops one of the schemes, whatever the load, lost replies, refused tasks, losses and crashes.
 
-    It would, with a sentence, at the first action that breaks a rule.
+    It would stop a scheme with a sentence at the first action that breaks a rule.
     """
     rng = np.random.default_rng(seed)
     arrivals = np.cumsum(rng.exponential(apart, 40)).tolist()

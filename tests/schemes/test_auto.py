@@ -1,4 +1,4 @@
-"""The policies that set themselves: `--flush auto` and `--hold auto`, of collages and backups."""
+"""The policies that need no tuning: `--flush auto` and `--hold auto`, for collages and backups."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from collagebench.stragglers.draws import stream
 
 
 def driven(name: str = "collage", idle: bool = True, **options: Any) -> ByHand:
-    """Return a collage of four cells (or a backup) whose one worker for groups is idle when it has nothing."""
+    """Return a collage of four cells (or a backup) whose only worker for groups is idle when it has no task."""
     driver = ByHand(make(name, {"grid": 2, **options} if name == "collage" else options))
     role = "collage" if name == "collage" else "backup"
     driver.idle = lambda wanted: idle and wanted == role and not driver.tasks(role)
@@ -24,7 +24,7 @@ def driven(name: str = "collage", idle: bool = True, **options: Any) -> ByHand:
 
 
 def answer_some(driver: ByHand, count: int, seconds: float = 1.0) -> None:
-    """Let `count` requests come and be answered by their own tasks, each `seconds` after it came; 100 s apart."""
+    """Let `count` requests arrive 100 s apart, each answered by its own task after `seconds`."""
     idle, driver.idle = driver.idle, lambda role: False
     for _ in range(count):
         request = driver.arrive(now=driver.now + 100)
@@ -35,13 +35,13 @@ def answer_some(driver: ByHand, count: int, seconds: float = 1.0) -> None:
 
 
 def group_of(driver: ByHand) -> Task:
-    """Return the group that is out."""
+    """Return the only group in flight."""
     (group,) = driver.tasks("collage")
     return group
 
 
 def test_the_default_of_collage_and_backup_is_auto() -> None:
-    """Naming it changes nothing, and the paper's rule takes one word."""
+    """Naming `auto` is the same as the default; the paper's rule needs `--flush wait`."""
     for name in ("collage", "backup"):
         default, named = make(name, {}), make(name, {"flush": "auto"})
         for scheme in (default, named):
@@ -51,7 +51,7 @@ def test_the_default_of_collage_and_backup_is_auto() -> None:
 
 
 def test_a_group_waits_for_the_own_reply_as_long_as_first_replies_take() -> None:
-    """With first replies of a second each, an answer that is there after 0.2 s is used after 1 s, not before."""
+    """If first replies take 1 s, a group's answer that is there after 0.2 s is used after 1 s, not before."""
     driver = driven()
     answer_some(driver, 30)
     request = driver.arrive(now=5000.0)
@@ -67,7 +67,7 @@ def test_a_group_waits_for_the_own_reply_as_long_as_first_replies_take() -> None
 
 
 def test_a_hold_may_be_any_percentile_with_every_policy() -> None:
-    """With first replies of 1 to 40 s, `p50` under `idle` holds an answer for 20 s, where `auto` would for 40 s."""
+    """With first replies of 1 to 40 s, `p50` under `idle` holds an answer for 20 s, and `auto` for 40 s."""
     for hold, seconds in (("p50", 20.0), ("auto", 40.0)):
         driver = driven(flush="idle", hold=hold)
         for took in range(1, 41):
@@ -81,9 +81,10 @@ def test_a_hold_may_be_any_percentile_with_every_policy() -> None:
 
 
 def test_a_parity_is_no_first_reply_before_an_answer_can_be_worked_out_from_it() -> None:
-    """Of each pair the parity comes after 1 s, one single after 2 s, the other never: first replies take 2 s, not 1.
+    """A parity reply counts as a first reply only once it can be decoded: after 2 s, when the other single is there,
+    not after 1 s.
 
-    So an answer that can be worked out after 1.2 s is held until 2 s have passed.
+    So an answer that can be decoded after 1.2 s is held until 2 s have passed.
     """
     driver = ByHand(make("parity", {"hold": "p98"}))
     for start, took in [(100.0 * i, 2.0) for i in range(30)] + [(5000.0, 1.2)]:
@@ -101,7 +102,7 @@ def test_a_parity_is_no_first_reply_before_an_answer_can_be_worked_out_from_it()
 
 
 def test_a_request_that_still_queues_is_answered_at_once() -> None:
-    """Its own task has not begun, so it is late for certain; it is taken back from the queue."""
+    """A request whose own task has not begun is surely late: a group answers it at once, and the task is cancelled."""
     driver = driven()
     answer_some(driver, 30)
     request = driver.arrive(now=5000.0)
@@ -113,7 +114,7 @@ def test_a_request_that_still_queues_is_answered_at_once() -> None:
 
 
 def test_a_request_still_queues_although_its_group_is_in_service() -> None:
-    """What a worker begins must be a single for the request to be worth waiting for."""
+    """Only a single that has begun makes a request worth waiting for, not a group that has begun."""
     driver = driven()
     answer_some(driver, 30)
     request = driver.arrive(now=5000.0)
@@ -124,7 +125,7 @@ def test_a_request_still_queues_although_its_group_is_in_service() -> None:
 
 
 def test_before_enough_replies_are_known_the_first_answer_wins() -> None:
-    """A percentile of a few replies says nothing, so nothing is held by it."""
+    """With only ten replies no percentile is known, so an answer is not held."""
     driver = driven()
     answer_some(driver, 10)
     request = driver.arrive(now=5000.0)
@@ -134,7 +135,7 @@ def test_before_enough_replies_are_known_the_first_answer_wins() -> None:
 
 
 def test_what_has_no_reply_in_time_is_sent_once_more_unless_an_answer_is_held() -> None:
-    """At the 99th percentile of first replies, and never because of a reply that only waits for its time."""
+    """A request is sent once more at the 99th percentile of first replies, but not if a reply for it is being held."""
     driver = driven(idle=False, hold=3.0)
     answer_some(driver, 30)
     slow = driver.arrive(now=5000.0)
@@ -154,7 +155,7 @@ def test_what_has_no_reply_in_time_is_sent_once_more_unless_an_answer_is_held() 
 
 @pytest.mark.parametrize(("slower", "seconds"), [(1, 1.0), (2, 2.0)])
 def test_auto_sends_again_after_the_99th_percentile_of_first_replies(slower: int, seconds: float) -> None:
-    """Of a hundred replies two that take 2 s are its 99th percentile, one is beyond it."""
+    """Two replies of 2 s in a hundred set the 99th percentile, after which a request is sent again; one does not."""
     driver = driven(idle=False)
     answer_some(driver, 100 - slower)
     answer_some(driver, slower, seconds=2.0)
@@ -168,7 +169,7 @@ def test_auto_sends_again_after_the_99th_percentile_of_first_replies(slower: int
 @pytest.mark.parametrize("flush", ["wait", "idle", "deadline"])
 @pytest.mark.parametrize("name", ["collage", "backup", "parity"])
 def test_only_auto_sends_again_by_itself(name: str, flush: str) -> None:
-    """Under every other policy a request that is slow stays where it is unless one says when to send it again."""
+    """Under every policy but `auto`, a slow request is not sent again unless an option says when."""
     driver = ByHand(make(name, {"flush": flush}))
     answer_some(driver, 30)
     slow = driver.arrive(now=driver.now + 100)
@@ -178,8 +179,7 @@ def test_only_auto_sends_again_by_itself(name: str, flush: str) -> None:
 
 
 def test_what_has_a_held_answer_is_not_sent_again_when_another_group_of_its_own_fails() -> None:
-    """Of two groups with the same request, the first has replied and is held: the loss of the second sends only the
-    request again that has nothing else."""
+    """When a second group is lost, a request whose first group's reply is held is not sent again; the other is."""
     scheme = make("collage", {"grid": 2, "flush": "auto", "hold": 0.5, "collage_workers": 2, "reject": 0.0})
     first, second = (Request(number, number, 0.0) for number in (0, 1))
     (send, *_) = scheme.arrived(first, 0.0)
@@ -199,7 +199,7 @@ def test_what_has_a_held_answer_is_not_sent_again_when_another_group_of_its_own_
 
 @pytest.mark.parametrize("lost_first", [True, False])
 def test_a_reply_is_not_held_for_the_sake_of_a_second_group(lost_first: bool) -> None:
-    """Where the request's own single is lost, no better answer can come, though another group with it is still out."""
+    """A group's reply is not held once the request's own single is lost, even if a second group is in flight."""
     scheme = make("collage", {"grid": 2, "flush": "auto", "hold": 0.5, "collage_workers": 2, "reject": 0.0})
     first, second = (Request(number, number, 0.0) for number in (0, 1))
     (own, *_) = scheme.arrived(first, 0.0)
@@ -220,7 +220,7 @@ def test_a_reply_is_not_held_for_the_sake_of_a_second_group(lost_first: bool) ->
 
 
 def test_a_second_group_s_reply_does_not_end_the_hold_of_the_first_one_s() -> None:
-    """Of two groups with the same request the first has replied and is held; the second's reply changes nothing."""
+    """While a request's first group is held, the reply of its second group changes nothing."""
     scheme = make("collage", {"grid": 2, "flush": "auto", "hold": 0.5, "collage_workers": 2, "reject": 0.0})
     first, second = (Request(number, number, 0.0) for number in (0, 1))
     scheme.arrived(first, 0.0)
@@ -238,7 +238,7 @@ def test_a_second_group_s_reply_does_not_end_the_hold_of_the_first_one_s() -> No
 
 
 def test_places_left_over_are_taken_by_requests_whose_group_is_out() -> None:
-    """The second worker's group has one new request and room for three: the first group's open requests join, once."""
+    """A group's free cells take open requests that are in another group already, each at most once."""
     driver = ByHand(make("collage", {"grid": 2, "collage_workers": 2}))
     driver.idle = lambda role: role == "collage" and len(driver.tasks("collage")) < allowed
     allowed = 0
@@ -261,8 +261,7 @@ def test_places_left_over_are_taken_by_requests_whose_group_is_out() -> None:
 
 @pytest.mark.parametrize("how", ["held", "failed"])
 def test_what_a_group_has_come_back_for_takes_no_place_in_another(how: str) -> None:
-    """Whether its reply is held, or the group has failed and a single was sent again: the next group has new requests
-    only, though it has room."""
+    """A request whose group has replied or failed takes no cell in the next group, though there is room."""
     driver = ByHand(make("collage", {"grid": 2, "collage_workers": 2, "hold": 3.0}))
     driver.idle = lambda role: role == "collage" and not driver.tasks("collage")
     old = driver.arrive(now=0.0)
@@ -277,7 +276,7 @@ def test_what_a_group_has_come_back_for_takes_no_place_in_another(how: str) -> N
 
 
 def test_no_group_goes_out_for_requests_that_have_one_already() -> None:
-    """An idle worker stays idle when every open request is covered."""
+    """A worker for groups stays idle if every open request is in a group already."""
     driver = ByHand(make("collage", {"grid": 2, "collage_workers": 2}))
     driver.idle = lambda role: role == "collage" and len(driver.tasks("collage")) < 2
     driver.arrive(now=0.0)
@@ -288,9 +287,9 @@ def test_no_group_goes_out_for_requests_that_have_one_already() -> None:
 
 @pytest.mark.parametrize("name", ["collage", "backup"])
 def test_few_answers_come_from_groups_although_none_is_waited_for_long(name: str) -> None:
-    """On a fleet with 2 % stragglers groups answer about as many requests, and the p99 is no higher than at once.
+    """With 2 % stragglers, `auto` answers few requests from groups, with a p99 no higher than under `idle`.
 
-    With `idle` and no hold groups answer several times as many: accuracy that is given away.
+    `idle` without a hold answers more than twice as many from groups, which costs accuracy.
     """
     draws = stream(7, "images", 0).random(200_000)
 
@@ -328,7 +327,7 @@ def test_few_answers_come_from_groups_although_none_is_waited_for_long(name: str
     ],
 )
 def test_options_that_make_no_sense_are_refused(name: str, options: dict[str, Any], said: str) -> None:
-    """One sentence that names the option, what it takes and what was given."""
+    """An invalid value is refused with the option, what it takes, and what was given."""
     with pytest.raises(UsageError) as refused:
         make(name, options)
     assert said in str(refused.value)

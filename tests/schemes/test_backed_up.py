@@ -1,4 +1,4 @@
-"""Approximate backups and parities, driven by hand through the courses that define them."""
+"""Approximate backups and parities, driven by hand through the event sequences that define them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from collagebench.schemes.protocol import Request, Task
 
 
 def parity(requests: int = 0, **options: object) -> tuple[ByHand, list[Task], Task]:
-    """A parity scheme after the arrival of a whole group at 0: its driver, its singles and its parity task."""
+    """Return a parity scheme after a whole group has arrived at 0: its driver, its singles and its parity task."""
     driver = ByHand(make("parity", options))
     for _ in range(requests or driver.scheme.parity_k):  # type: ignore[attr-defined]
         driver.arrive(now=0.0)
@@ -43,7 +43,7 @@ def test_backup_one_by_one_sends_every_query_twice() -> None:
 
 
 def test_backup_after_gives_the_single_its_time() -> None:
-    """A backup's reply answers a request only `backup_after` seconds after its arrival; the single's may come first."""
+    """A backup's reply answers only from `backup_after` seconds after the arrival on; the single may answer before."""
     driver = ByHand(make("backup", {"backup_batch": 2, "backup_after": 0.25, "flush": "wait"}))
     driver.arrive(now=1.0)
     driver.arrive(now=1.0)
@@ -58,7 +58,7 @@ def test_backup_after_gives_the_single_its_time() -> None:
 
 
 def test_backup_batches_are_stacked_and_each_request_has_its_row() -> None:
-    """A backup task's input is its images one after the other, a request's answer its row of the outputs."""
+    """A backup task's input is the stack of its images, and a request's answer is its row of the outputs."""
     scheme = make("backup", {})
     requests = tuple(Request(i, i, 0.0) for i in range(3))
     task = Task(0, "backup", requests, 0)
@@ -72,7 +72,7 @@ def test_backup_batches_are_stacked_and_each_request_has_its_row() -> None:
 
 
 def test_parity_answers_the_one_that_is_missing() -> None:
-    """When the parity and all singles of a group but one have replied, the last answer is worked out from them."""
+    """Once the parity and all singles but one have replied, the missing answer is decoded from them."""
     driver, (first, second, third), group = parity(parity_k=3)
     driver.reply(first)
     driver.reply(group)
@@ -84,7 +84,7 @@ def test_parity_answers_the_one_that_is_missing() -> None:
 
 
 def test_parity_that_comes_last_recovers_too() -> None:
-    """It makes no difference whether the parity or a single is the last reply that is needed."""
+    """The last reply that decoding needs may be the parity as well as a single."""
     driver, (first, second), group = parity()
     driver.reply(second)
     driver.reply(group)
@@ -93,7 +93,7 @@ def test_parity_that_comes_last_recovers_too() -> None:
 
 
 def test_parity_is_taken_back_when_nobody_needs_it() -> None:
-    """A group whose singles have all replied has its parity cancelled."""
+    """A group's parity is cancelled once all its singles have replied."""
     driver, singles, group = parity()
     for single in singles:
         driver.reply(single)
@@ -102,8 +102,9 @@ def test_parity_is_taken_back_when_nobody_needs_it() -> None:
 
 @pytest.mark.parametrize("policy", [{}, {"flush": "deadline", "flush_after": 9.0}], ids=["wait", "deadline"])
 def test_a_request_that_has_its_answer_stays_in_its_group(policy: dict[str, object]) -> None:
-    """As in the paper: of three consecutive requests two are answered before the third comes; the parity is of all
-    three, and the third answer is worked out from it and both outputs, of which the one of a task that was sent again.
+    """As in the paper, an answered request stays in its group, and the last answer is decoded from the parity of all.
+
+    One of the outputs that it is decoded from is that of a task that was sent again.
     """
     driver = ByHand(make("parity", {"parity_k": 3, **policy}))
     first, second = driver.arrive(), driver.arrive()
@@ -120,7 +121,7 @@ def test_a_request_that_has_its_answer_stays_in_its_group(policy: dict[str, obje
 
 
 def test_a_parity_of_answered_and_slow_requests_still_stands_in_for_one_loss_only() -> None:
-    """One of three has its answer when the group goes out: of the other two the first that is lost is left to it."""
+    """A parity that covers an answered request replaces only one lost single: of two, one is sent again."""
     driver = ByHand(make("parity", {"parity_k": 3}))
     driver.arrive()
     (early,) = driver.tasks()
@@ -140,7 +141,7 @@ def test_a_parity_of_answered_and_slow_requests_still_stands_in_for_one_loss_onl
 
 
 def test_a_group_whose_requests_all_have_their_answers_needs_no_parity() -> None:
-    """When its deadline comes nothing is sent, and the outputs that were kept for it are let go."""
+    """At its deadline an answered group sends no parity, and the outputs kept for it are dropped."""
     driver = ByHand(make("parity", {"flush": "deadline", "flush_after": 1.0}))
     driver.arrive(now=0.0)
     driver.reply(driver.tasks()[0])
@@ -151,7 +152,7 @@ def test_a_group_whose_requests_all_have_their_answers_needs_no_parity() -> None
 
 
 def test_parity_of_one_is_an_answer_by_itself() -> None:
-    """Under `idle`, what is left of requests of which some were answered before needs the parity's output alone."""
+    """Under `idle`, a parity of one remaining request is its answer without any other output."""
     driver = ByHand(make("parity", {"flush": "idle"}))
     driver.arrive()
     driver.reply(driver.tasks()[0])
@@ -164,7 +165,7 @@ def test_parity_of_one_is_an_answer_by_itself() -> None:
 
 
 def test_two_losses_in_a_group_wait_for_more() -> None:
-    """While two singles are out the parity answers nobody; with the first of them it answers the other."""
+    """While two singles are missing the parity answers none; once one of them replies, it answers the other."""
     driver, (first, second, third), group = parity(parity_k=3)
     driver.reply(group)
     driver.reply(first)
@@ -175,7 +176,7 @@ def test_two_losses_in_a_group_wait_for_more() -> None:
 
 
 def test_parity_stands_in_for_one_lost_single_and_no_more() -> None:
-    """The first single that is lost is left to the parity; when another is lost one of them is sent again."""
+    """The first lost single is left to the parity; when a second is lost, one of them is sent again."""
     driver, (first, second, third), group = parity(parity_k=3)
     driver.fail(first)
     assert len(driver.tasks()) == 2
@@ -193,7 +194,7 @@ def test_parity_stands_in_for_one_lost_single_and_no_more() -> None:
 
 
 def test_lost_parity_has_lost_singles_sent_again_and_slow_ones_left_alone() -> None:
-    """A parity that failed ends its group: a request whose single has failed as well is sent again, others wait."""
+    """When a parity fails, requests whose single has failed are sent again, and those whose single is slow are not."""
     driver, (first, second), group = parity()
     driver.fail(first)
     driver.fail(group, "deadline")
@@ -205,7 +206,7 @@ def test_lost_parity_has_lost_singles_sent_again_and_slow_ones_left_alone() -> N
 
 
 def test_a_reply_of_a_group_that_is_a_request_s_only_task_answers_it_at_once() -> None:
-    """Where the request's own single has failed there is nothing to wait for, and `backup_after` does not hold."""
+    """If a request's own single has failed, the backup's reply answers at once, before `backup_after`."""
     driver = ByHand(make("backup", {"backup_batch": 1, "backup_after": 0.25, "flush": "wait"}))
     request = driver.arrive(now=1.0)
     (group,) = driver.tasks("backup")
@@ -216,7 +217,7 @@ def test_a_reply_of_a_group_that_is_a_request_s_only_task_answers_it_at_once() -
 
 
 def test_a_group_that_fails_sends_nothing_again_that_has_been_sent_again() -> None:
-    """Its request has a second single under way, which the loss of the group leaves alone."""
+    """When a group fails, a request that already has a second single in flight is not sent again."""
     options = {"backup_batch": 1, "flush": "wait", "reissue_after": 0.1}
     driver = ByHand(make("backup", options))
     request = driver.arrive(now=0.0)
@@ -229,7 +230,7 @@ def test_a_group_that_fails_sends_nothing_again_that_has_been_sent_again() -> No
 
 @pytest.mark.parametrize("count", [19, 20])
 def test_a_reply_that_is_held_may_be_the_one_by_which_others_are_late(count: int) -> None:
-    """The twentieth first reply, held or not, makes the percentile known: what came before it may be sent again."""
+    """The 20th first reply makes the percentile known even if it is held, so that earlier requests can be reissued."""
     options = {"backup_batch": 1, "flush": "wait", "backup_after": 3.0, "reissue_after": "p50"}
     driver = ByHand(make("backup", options))
     slow = driver.arrive(now=0.0)
@@ -242,7 +243,7 @@ def test_a_reply_that_is_held_may_be_the_one_by_which_others_are_late(count: int
 
 
 def test_a_group_without_an_answer_is_the_reason_when_it_was_all_that_was_left() -> None:
-    """All three singles have failed, and what was waited for has no answer for the request."""
+    """If all three singles have failed and the group has no answer for the request, it fails with "no answer"."""
     driver = ByHand(make("collage", {"grid": 2, "flush": "wait", "head": "detection"}))
     request = driver.arrive()
     while driver.tasks():
@@ -254,7 +255,7 @@ def test_a_group_without_an_answer_is_the_reason_when_it_was_all_that_was_left()
 
 
 def test_requests_fail_together_when_nothing_can_be_worked_out() -> None:
-    """Two requests of a group that have each lost three singles have failed, and their parity is taken back."""
+    """Two requests of a group that have each lost three singles fail, and their parity is cancelled."""
     driver, _, group = parity()
     while driver.tasks():
         driver.fail(driver.tasks()[0], "deadline")
@@ -264,7 +265,7 @@ def test_requests_fail_together_when_nothing_can_be_worked_out() -> None:
 
 
 def test_hold_gives_the_single_its_time_before_the_parity_answers() -> None:
-    """An answer worked out too early is held until `hold` after arrival, unless the request's own single has failed."""
+    """A decoded answer is held until `hold` after the arrival, unless the request's own single has failed."""
     driver, (first, second), group = parity(hold=0.3)
     driver.reply(second, now=0.1)
     driver.reply(group, now=0.1)
@@ -287,7 +288,7 @@ def test_parity_gets_one_worker_for_every_k_singles(k: int, workers: int, single
 
 
 def test_parity_of_a_linear_model_restores_every_output() -> None:
-    """With a model that is linear the output worked out is the lost one, in partial groups as well."""
+    """With a linear model the decoded output equals the lost one, in partial groups as well."""
     rng = np.random.default_rng(0)
     weights = rng.normal(size=(4 * 4 * 3, 10)).astype(np.float32) / 255
     scheme = Parity(parity_k=4)
@@ -306,7 +307,7 @@ def test_parity_of_a_linear_model_restores_every_output() -> None:
 
 
 def test_parity_by_concatenation_is_an_image_of_one_input_s_size() -> None:
-    """Two images side by side make one uint8 image, and the model must be the one for that code."""
+    """Two images side by side are one uint8 image of the input's size, and the model must be trained for that code."""
     scheme = make("parity", {"parity_code": "concatenation"})
     requests = (Request(0, 0, 0.0), Request(1, 1, 0.0))
     white = np.full((4, 4, 3), 255, np.uint8)
@@ -341,13 +342,13 @@ def test_senseless_options_of_backups_and_parities_are_refused(name: str, option
 
 @pytest.mark.parametrize("name", ["backup", "parity"])
 def test_backups_and_parities_leave_a_worker_for_singles(name: str) -> None:
-    """A fleet of one worker has none left for backups."""
+    """A fleet of one worker is too small for backups and parities."""
     with pytest.raises(UsageError, match=r"worker"):
         make(name, {}).allot(1)
 
 
 def test_a_request_whose_singles_have_all_failed_waits_for_its_group() -> None:
-    """It is sent three times and no more; the group that it is still in answers it."""
+    """A request is sent three times at most; then the group that it is still in answers it."""
     driver = ByHand(make("backup", {"backup_batch": 2, "flush": "wait"}))
     request = driver.arrive()
     for attempt in range(3):
@@ -362,7 +363,7 @@ def test_a_request_whose_singles_have_all_failed_waits_for_its_group() -> None:
 
 
 def test_a_request_that_no_task_and_no_group_is_left_for_fails_with_the_last_reason() -> None:
-    """Its group fails, and then each of its three singles."""
+    """A request whose group and all three singles have failed fails with the reason of the last one."""
     driver = ByHand(make("backup", {"backup_batch": 1, "flush": "wait"}))
     request = driver.arrive()
     driver.fail(driver.tasks("backup")[0], "lost")
@@ -373,7 +374,7 @@ def test_a_request_that_no_task_and_no_group_is_left_for_fails_with_the_last_rea
 
 
 def test_a_percentile_of_first_replies_counts_each_request_once() -> None:
-    """A reply that is held is the first, whatever comes behind it: ten requests with two replies are ten."""
+    """A held reply is the request's first: ten requests with two replies each count as ten."""
     scheme = make("backup", {"backup_batch": 1, "flush": "wait", "backup_after": 3.0, "reissue_after": "p50"})
     driver = ByHand(scheme)
     for number in range(20):
@@ -387,7 +388,7 @@ def test_a_percentile_of_first_replies_counts_each_request_once() -> None:
 
 @pytest.mark.parametrize("name", ["collage", "backup"])
 def test_nothing_is_remembered_of_requests_that_are_settled(name: str) -> None:
-    """Of a run of millions only what is open takes memory, however it was answered, or failed."""
+    """A scheme keeps nothing about settled requests, however they were answered or failed."""
     scheme = make(name, {})
     driver = ByHand(scheme)
     driver.idle = lambda role: role == name and not driver.tasks(name)

@@ -1,4 +1,4 @@
-"""A scheme driven by hand: what a test does that cannot be, and what a scheme does, is said in a sentence."""
+"""The driver for tests by hand: impossible events and wrong actions are refused with a sentence."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from collagebench.schemes.protocol import Action, Answer, Keep, Request, Task, W
 
 
 def answered() -> ByHand:
-    """Return a driver of two copies, of which the second has answered."""
+    """Return a driver of a replicated request that its second copy has answered."""
     driver = ByHand(make("replication", {}))
     driver.arrive()
     driver.reply(driver.tasks()[1])
@@ -25,35 +25,35 @@ def answered() -> ByHand:
 @pytest.mark.parametrize("copy", [0, 1])
 @pytest.mark.parametrize("event", [ByHand.begin, ByHand.reply, ByHand.fail])
 def test_a_task_that_no_worker_has_is_not_heard_of(copy: int, event: Callable[..., None]) -> None:
-    """Neither one that was served nor one that was cancelled: engines tell nothing more of it."""
+    """The driver refuses events of a task that was served or cancelled, because no engine would send them."""
     driver = answered()
     with pytest.raises(AssertionError, match="no worker has that task: it was served, failed or cancelled"):
         event(driver, driver.ever_sent[copy])
 
 
 def test_a_scheme_that_asked_for_no_wake_is_not_woken() -> None:
-    """That would be a test of nothing."""
+    """The driver refuses to wake a scheme that did not ask for it."""
     with pytest.raises(AssertionError, match="no wake is asked for"):
         answered().wake()
 
 
 class Remembers(NoRedundancy):
-    """Keeps its first reply, and answers all requests that come later from it."""
+    """Keeps its first reply, and answers all later requests from it."""
 
     kept: Task | None = None
 
     def arrived(self, request: Request, now: float) -> list[Action]:
-        """Answer from what is kept, if anything is."""
+        """Answer from the reply that is kept, if there is one."""
         return [Answer(request, "replica", (self.kept,))] if self.kept else super().arrived(request, now)
 
     def replied(self, task: Task, now: float, missing: Collection[int] = ()) -> list[Action]:
-        """Keep it."""
+        """Keep the reply."""
         self.kept = task
         return [Keep(task, None), *super().replied(task, now)]
 
 
 def test_an_answer_may_come_from_a_reply_that_was_kept_for_later() -> None:
-    """As in the engines, it need not have been a reply to the same request."""
+    """A kept reply may answer another request than its own, as in the engines."""
     driver = ByHand(Remembers())
     first = driver.arrive()
     (task,) = driver.tasks()
@@ -63,12 +63,12 @@ def test_an_answer_may_come_from_a_reply_that_was_kept_for_later() -> None:
 
 
 class Says(NoRedundancy):
-    """Answers an arrival with something else."""
+    """Returns something else than a list of actions for an arrival."""
 
     said: Any = None
 
     def arrived(self, request: Request, now: float) -> list[Action]:
-        """Return what it is to say."""
+        """Return what the test has set."""
         said: list[Action] = self.said
         return said
 
@@ -82,7 +82,7 @@ class Says(NoRedundancy):
     ],
 )
 def test_what_is_no_action_is_said(said: Any, sentence: str) -> None:
-    """An event is answered with a list of actions, and a wake has a time."""
+    """An event that is not answered with a list of actions, and a wake without a time, are refused."""
     scheme = Says()
     scheme.said = said
     with pytest.raises(AssertionError, match=sentence):
@@ -90,7 +90,7 @@ def test_what_is_no_action_is_said(said: Any, sentence: str) -> None:
 
 
 def test_a_wake_at_infinity_never_comes() -> None:
-    """As in the engines."""
+    """A wake at an infinite time is dropped, as in the engines."""
     scheme = Says()
     scheme.said = [Wake(0, math.inf)]
     driver = ByHand(scheme)

@@ -1,4 +1,4 @@
-"""Schemes in a file of one's own, named by an import path: they run as ours do, and nothing of theirs is mixed up."""
+"""A user's own schemes, named by an import path, run like the bundled ones and stay apart from them."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ SIMULATED = ("--runs", 2, "--requests", 200, "--compute-time", 0.004)
 
 @pytest.fixture
 def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Work in a directory that holds a module with schemes; what is imported from there is forgotten afterwards."""
+    """Work in a directory with a module of schemes; what is imported from it is forgotten afterwards."""
     (tmp_path / "my_schemes.py").write_text(SLOWER)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
@@ -148,7 +148,7 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def main(arguments: list[str]) -> int:
-    """Run the command line here; return its exit code."""
+    """Run the command line in this process; return its exit code."""
     with pytest.raises(SystemExit) as end:
         cli.main(arguments)
     assert isinstance(end.value.code, int)
@@ -162,8 +162,10 @@ def schemes(cell: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 @pytest.mark.processes
 def test_a_sweep_has_it_beside_ours(own: Path) -> None:
-    """Also in several processes: it is called as its class is, every request is later by what it waits, and the report
-    says what the scheme says of itself, on another machine without its file as well."""
+    """A user's scheme runs in a sweep of several processes, under its class's name and description.
+
+    Its requests are later by its delay, and a report shows its description even without its file.
+    """
     code, out, err = collagebench(
         "simulate", "--scheme", "none,my_schemes:Later", "--utilisation", "0.1,0.2", "--jobs", 2, *SIMULATED,
         "--format", "json", "--out", "s", cwd=own,
@@ -183,7 +185,7 @@ def test_a_sweep_has_it_beside_ours(own: Path) -> None:
 
 @pytest.mark.processes
 def test_real_workers_serve_it(own: Path) -> None:
-    """`run` measures it, and a gate calls it as its class is called."""
+    """`run` measures a user's scheme, and a gate names it by its class."""
     small = ("--workers", 2, "--runs", 2, "--requests", 40, "--rate", 20)
     gate = ("--fail-if", "Later.p50 < none.p50")
     code, out, err = collagebench(
@@ -196,7 +198,7 @@ def test_real_workers_serve_it(own: Path) -> None:
 
 
 def test_a_report_imports_no_scheme(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """What a run directory names as its scheme is shown, and not imported, in whatever form it is shown."""
+    """A report in any format shows the scheme that a run directory names, without importing it."""
     (own / "evil.py").write_text("open('imported', 'w')\n")
     config = {**HEADER["config"], "schemes": [{"name": "evil:Scheme", "variant": "mine", "options": {}}]}
     told = [{"variant": "mine", "scheme": "evil:Scheme", "allotment": {"single": 10}, "options": {}}]
@@ -208,7 +210,7 @@ def test_a_report_imports_no_scheme(own: Path, capsys: pytest.CaptureFixture[str
 
 
 def test_its_options_are_its_constructors(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A profile sets them, several values make variants, and what it does not take is named with its line."""
+    """A profile sets the constructor's options, several values make variants, and an unknown option has its line."""
     profile = own / "p.toml"
     profile.write_text('[[scheme]]\nname = "my_schemes:Later"\nwait-for = [0.0, 0.1]\n')
     asked = ("simulate", "--profile", "p.toml", *map(str, SIMULATED))
@@ -274,7 +276,7 @@ def test_its_options_are_its_constructors(own: Path, capsys: pytest.CaptureFixtu
 def test_what_is_no_scheme_is_one_sentence(
     own: Path, capsys: pytest.CaptureFixture[str], name: str, code: int, sentence: str
 ) -> None:
-    """A module or a class that is not there, no class, no scheme, and a module that fails: before anything is done."""
+    """A name that leads to no usable scheme is refused in one sentence, before anything is done."""
     (own / "broken.py").write_text("raise ValueError('no schemes today')\n")
     (own / "misspelt.py").write_text("class Later\n")
     (own / "needy.py").write_text("import json\nimport not_there\n")
@@ -301,7 +303,7 @@ def test_what_is_no_scheme_is_one_sentence(
 def test_a_profile_is_told_the_line_that_names_no_scheme(
     own: Path, capsys: pytest.CaptureFixture[str], name: str, sentence: str
 ) -> None:
-    """It is that of the name, whether the module, the class, a scheme or a name that a variant may have is missing."""
+    """A profile's name that leads to no scheme, or cannot name a variant, is refused with its line."""
     (own / "my_schemes.py").write_text(f"{SLOWER}\n\nclass bound(Later):\n    pass\n")
     (own / "p.toml").write_text(f'[[scheme]]\nname = "my_schemes:Later"\n\n[[scheme]]\nname = "{name}"\n')
     assert main(["simulate", "--profile", "p.toml", *map(str, SIMULATED)]) == 2
@@ -324,7 +326,7 @@ def test_a_profile_is_told_the_line_that_names_no_scheme(
 def test_an_option_takes_what_its_annotation_says(
     own: Path, option: str, taken: tuple[Any, ...], refused: tuple[Any, ...]
 ) -> None:
-    """Of every type, alone or together with None, however it is spelled; the sentence about another value says it."""
+    """An option takes the values of its annotation, however it is written; others are refused with what it takes."""
     (own / "odd.py").write_text(ODD)
     for value in taken:
         assert getattr(make("odd:Options", {option: value}), option) == value
@@ -334,7 +336,10 @@ def test_an_option_takes_what_its_annotation_says(
 
 
 def test_an_option_without_annotation_takes_anything(own: Path) -> None:
-    """Parameters that cannot be given by name are no options, and nothing is said of a scheme that says no words."""
+    """An option without annotation takes anything; parameters that cannot be named are no options.
+
+    A scheme without a docstring has no description.
+    """
     (own / "odd.py").write_text(ODD)
     assert [*options_of("odd:Unwritten")] == ["anything"]
     assert settings("odd:Unwritten", {}) == {}
@@ -348,8 +353,10 @@ def test_an_option_without_annotation_takes_anything(own: Path) -> None:
 @pytest.mark.processes
 @pytest.mark.parametrize("changed", ["my_schemes.py", "named.py", "spaced/deep/helper.py"])
 def test_what_was_begun_with_another_file_is_not_gone_on_with(own: Path, changed: str) -> None:
-    """A finished run is resumed as long as the file is what it was, and refused once it was changed, or a file beside
-    it that it imports, or one of a package of its own, which needs no `__init__.py`."""
+    """A run is resumed only if the scheme's file and what it imports beside it are unchanged.
+
+    That includes the files of a package without `__init__.py`.
+    """
     (own / "named.py").write_text("NUMBER = 5\n")
     (own / "spaced" / "deep").mkdir(parents=True)
     (own / "spaced" / "deep" / "helper.py").write_text("def help(): pass\n")
@@ -367,8 +374,10 @@ def test_what_was_begun_with_another_file_is_not_gone_on_with(own: Path, changed
 
 
 def test_a_scheme_is_written_in_the_files_of_its_classes(own: Path) -> None:
-    """Its own module and those beside it that it imports, that of a class that it is derived from, all of a package,
-    and one that it is only named by; not ours, nor Python's, nor what an environment beside it holds."""
+    """A scheme's files are those of its module, base classes and package, and what they import beside them.
+
+    A module that it is only named by counts too; bundled schemes, Python's modules and environments do not.
+    """
     package = own / "my_package"
     (package / "deep").mkdir(parents=True)
     (package / "env" / "site-packages").mkdir(parents=True)
@@ -389,7 +398,7 @@ def test_a_scheme_is_written_in_the_files_of_its_classes(own: Path) -> None:
 
 
 def test_what_a_module_prints_is_no_part_of_the_output(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """What it prints while it is imported goes to standard error, so that a program can read the JSON."""
+    """What a module prints while it is imported goes to standard error, so that the JSON stays readable."""
     (own / "my_schemes.py").write_text(f"{SLOWER}\nprint('hello')\n")
     assert main(["simulate", "--scheme", "my_schemes:Later", *map(str, SIMULATED), "--format", "json"]) == 0
     said = capsys.readouterr()
@@ -398,7 +407,7 @@ def test_what_a_module_prints_is_no_part_of_the_output(own: Path, capsys: pytest
 
 
 def test_a_file_beside_it_does_not_pass_for_pythons_own(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The directory is looked at first for the scheme, and afterwards only for what Python does not have."""
+    """The working directory is searched first for the scheme, and afterwards only for what Python does not have."""
     (own / "elsewhere").mkdir()
     (own / "elsewhere" / "my_schemes.py").write_text("")
     (own / "this.py").write_text("raise ValueError('a file of the user was taken')\n")
@@ -410,7 +419,7 @@ def test_a_file_beside_it_does_not_pass_for_pythons_own(own: Path, monkeypatch: 
 
 
 def test_one_without_a_description_has_none(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """What its base class says of itself is not said of it."""
+    """A scheme without a docstring does not take its base class's description."""
     asked = ["simulate", "--scheme", "my_schemes:Undescribed", *map(str, SIMULATED), "--format", "json"]
     assert main(asked) == 0
     (one,) = json.loads(capsys.readouterr().out)["schemes"]
@@ -418,7 +427,7 @@ def test_one_without_a_description_has_none(own: Path, capsys: pytest.CaptureFix
 
 
 def test_studies_take_it(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """`crossover` compares it with another scheme, and `recommend` considers it, with its defaults."""
+    """`crossover` and `recommend` accept a user's scheme, with its defaults."""
     small = ["--runs", "3", "--requests", "150", "--compute-time", "0.004", "--format", "json"]
     assert main(["crossover", "--scheme", "none,my_schemes:Later", "--from", "0.1", "--to", "0.3", *small]) == 0
     assert "Later" in capsys.readouterr().out
@@ -429,7 +438,7 @@ def test_studies_take_it(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_recommendation_tells_it_from_ours(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A class may be called as a scheme of ours but for its case; and one that fails there is said to fail, too."""
+    """A class may have a bundled scheme's name in another case, and its failure is reported as its own."""
     asked = ["recommend", "--utilisation", "0.2", "--format", "json", *map(str, SIMULATED), "--scheme"]
     assert main([*asked, "none,tied,my_schemes:Tied", "--out", "r"]) == 0
     found = {one["variant"]: one["latency_s"] for one in json.loads(capsys.readouterr().out)["candidates"]}
@@ -439,7 +448,7 @@ def test_a_recommendation_tells_it_from_ours(own: Path, capsys: pytest.CaptureFi
 
 
 def test_a_cluster_does_not_have_it(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """`--on-ray` is refused with it, since its file does not come to the nodes."""
+    """`--on-ray` is refused with a user's scheme, because the nodes do not have its file."""
     asked = ["simulate", "--scheme", "my_schemes:Later", "--utilisation", "0.1,0.2", "--on-ray", "auto"]
     assert main(asked) == 2
     assert "the scheme my_schemes:Later is not available on the nodes of a cluster" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""The coded schemes, driven by hand through the courses that define them, and on models that they must restore."""
+"""The coded schemes, driven by hand through the events that define them, and on models whose output they restore."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ CODED = ["approxifer", "nercc"]
 
 
 def coded(name: str = "approxifer", requests: int | None = None, **options: object) -> ByHand:
-    """A coded scheme of k = 3 and s = 1 after the arrival of a group at 0."""
+    """Return a coded scheme of k = 3 and s = 1 after a group has arrived at 0."""
     driver = ByHand(make(name, {"coded_k": 3, **options}))
     for _ in range(requests or 3):
         driver.arrive(now=0.0)
@@ -23,7 +23,7 @@ def coded(name: str = "approxifer", requests: int | None = None, **options: obje
 
 @pytest.mark.parametrize("name", CODED)
 def test_a_group_goes_to_k_plus_s_workers_and_any_k_replies_answer_it(name: str) -> None:
-    """Each of k + s tasks carries its share of the whole group to a worker of its own; k replies answer all."""
+    """Each of k + s tasks sends its share of the whole group to a worker of its own; any k replies answer all."""
     driver = coded(name, coded_s=2)
     tasks = driver.tasks("coded")
     assert [task.share for task in tasks] == [0, 1, 2, 3, 4]
@@ -39,7 +39,7 @@ def test_a_group_goes_to_k_plus_s_workers_and_any_k_replies_answer_it(name: str)
 
 
 def test_a_partial_group_takes_as_many_replies_as_it_has_requests() -> None:
-    """The last two requests are coded into three tasks, two of which answer them; a single one is sent twice."""
+    """Two remaining requests become three tasks, any two of which answer them; a single one is sent twice."""
     driver = coded(requests=5)
     driver.finish()
     tasks = driver.tasks("coded")[4:]
@@ -56,7 +56,7 @@ def test_a_partial_group_takes_as_many_replies_as_it_has_requests() -> None:
 
 
 def test_a_failed_share_is_sent_again_to_a_worker_outside_its_group() -> None:
-    """A failed task's share goes out again, away from the workers that have the group's other tasks in hand."""
+    """A failed share is sent again, to a worker without another task of the group."""
     driver = coded()
     first, second, third, fourth = driver.tasks("coded")
     driver.reply(first)
@@ -70,7 +70,7 @@ def test_a_failed_share_is_sent_again_to_a_worker_outside_its_group() -> None:
 
 
 def test_a_refused_share_goes_to_any_worker() -> None:
-    """Where no worker is left that has nothing of the group, a task may share one with another."""
+    """If no worker is left without a task of the group, a share may go to any worker."""
     driver = coded()
     last = driver.tasks("coded")[3]
     driver.fail(last, "refused")
@@ -78,14 +78,14 @@ def test_a_refused_share_goes_to_any_worker() -> None:
 
 
 def fail_for_good(driver: ByHand, share: int) -> None:
-    """Let all tasks of a share fail."""
+    """Fail all tasks of a share."""
     while tasks := [task for task in driver.tasks("coded") if task.share == share]:
         driver.fail(tasks[0], "deadline")
 
 
 @pytest.mark.parametrize("name", CODED)
 def test_a_group_fails_when_k_replies_can_no_longer_come(name: str) -> None:
-    """One share may fail for good (three times); with a second the group has failed, and the rest is taken back."""
+    """One share may fail for good (three times); with a second the group fails, and its other tasks are cancelled."""
     driver = coded(name)
     driver.reply(driver.tasks("coded")[0])
     fail_for_good(driver, 1)
@@ -98,7 +98,7 @@ def test_a_group_fails_when_k_replies_can_no_longer_come(name: str) -> None:
 
 
 def test_nercc_is_answered_from_what_is_there_after_its_time() -> None:
-    """`coded_after` seconds after it went out a group is answered from the replies that are in."""
+    """A group is answered `coded_after` seconds after it was sent from the replies that have come."""
     driver = coded("nercc", coded_after=0.5)
     first, *_ = driver.tasks("coded")
     driver.reply(first, now=0.1)
@@ -109,7 +109,7 @@ def test_nercc_is_answered_from_what_is_there_after_its_time() -> None:
 
 
 def test_nercc_without_any_reply_in_its_time_is_answered_from_the_first() -> None:
-    """Where nothing is there after `coded_after`, the first reply answers; a full set before that answers at once."""
+    """If no reply has come after `coded_after`, the first one answers; a full set before that answers at once."""
     driver = coded("nercc", coded_after=0.5)
     tasks = driver.tasks("coded")
     driver.wake()
@@ -124,7 +124,7 @@ def test_nercc_without_any_reply_in_its_time_is_answered_from_the_first() -> Non
 
 
 def test_nercc_with_a_time_makes_do_with_what_its_lost_tasks_left() -> None:
-    """With `coded_after`, a group of which all tasks but one have failed for good is answered from that one."""
+    """With `coded_after`, a group whose other tasks have all failed for good is answered from the one that is left."""
     driver = coded("nercc", coded_after=9.0)
     first, *_ = driver.tasks("coded")
     for share in (1, 2, 3):
@@ -155,7 +155,7 @@ def outputs_of(scheme: Scheme, images: list[np.ndarray], model: np.ndarray, shar
 
 @pytest.mark.parametrize("name", CODED)
 def test_equal_images_are_answered_exactly_whatever_is_lost(name: str) -> None:
-    """All codes restore a group of equal images under any model, from any k of k + 1 shares."""
+    """Both codes restore a group of equal images under a linear model, from any k of k + 1 shares."""
     rng = np.random.default_rng(1)
     image = rng.integers(0, 256, (4, 4, 3), dtype=np.uint8)
     model = rng.normal(size=(48, 10)).astype(np.float32) / 255
@@ -167,7 +167,7 @@ def test_equal_images_are_answered_exactly_whatever_is_lost(name: str) -> None:
 
 @pytest.mark.parametrize("name", CODED)
 def test_two_images_of_a_linear_model_are_restored_and_told_apart(name: str) -> None:
-    """At k = 2 all codes are exact for every linear model, so that each request gets its own output."""
+    """At k = 2 both codes are exact for a linear model, and each request gets its own output."""
     rng = np.random.default_rng(2)
     images = [rng.integers(0, 256, (4, 4, 3), dtype=np.uint8) for _ in range(2)]
     model = rng.normal(size=(48, 10)).astype(np.float32) / 255
@@ -177,7 +177,7 @@ def test_two_images_of_a_linear_model_are_restored_and_told_apart(name: str) -> 
 
 
 def test_a_group_of_one_is_copies_of_its_image() -> None:
-    """One request is coded into s + 1 tasks that carry the image itself."""
+    """A single request is coded into s + 1 tasks with the image itself."""
     image = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
     for name in CODED:
         for share in range(3):
@@ -187,7 +187,7 @@ def test_a_group_of_one_is_copies_of_its_image() -> None:
 
 @pytest.mark.parametrize("name", CODED)
 def test_coded_schemes_use_all_workers_and_need_one_for_each_share(name: str) -> None:
-    """All workers serve the coded model; a fleet smaller than k + s is refused with its number."""
+    """All workers serve the coded model; a fleet of fewer than k + s workers is refused."""
     assert make(name, {}).allot(12) == {"coded": 12}
     with pytest.raises(UsageError, match=r"9 workers, not 8"):
         make(name, {}).allot(8)
@@ -206,6 +206,6 @@ def test_coded_schemes_use_all_workers_and_need_one_for_each_share(name: str) ->
     ],
 )
 def test_senseless_options_of_coded_schemes_are_refused(name: str, options: dict[str, object]) -> None:
-    """An option out of range, or one that only the other scheme has, is a UsageError when the scheme is made."""
+    """An option out of range, or one that only the other scheme has, is refused when the scheme is made."""
     with pytest.raises(UsageError):
         make(name, options)

@@ -1,4 +1,4 @@
-"""The schemes that send a request more than once, driven by hand through the courses that define them."""
+"""The schemes that send a request more than once, driven by hand through the events that define them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from collagebench.schemes.single_r import coin
 
 
 def test_a_hedge_without_a_token_is_sent_when_one_comes() -> None:
-    """With a budget of one half, the second arrival pays for the copy of the first request, which has waited for it."""
+    """With a budget of 0.5, the second arrival earns the token for the first request's copy, which has waited."""
     driver = ByHand(make("hedge", {"hedge_delay": 0.1, "hedge_budget": 0.5}))
     first = driver.arrive(now=0.0)
     driver.wake()
@@ -30,7 +30,7 @@ def test_a_hedge_without_a_token_is_sent_when_one_comes() -> None:
 
 
 def test_a_token_goes_to_the_request_that_has_waited_longest_and_is_open() -> None:
-    """An answered request leaves the line of those that wait for a token; the next in line gets it."""
+    """A token goes to the open request that has waited longest; answered requests are skipped."""
     driver = ByHand(make("hedge", {"hedge_delay": 0.1, "hedge_budget": 0.25}))
     requests = [driver.arrive(now=0.0) for _ in range(3)]
     for _ in requests:
@@ -42,7 +42,7 @@ def test_a_token_goes_to_the_request_that_has_waited_longest_and_is_open() -> No
 
 
 def test_a_retry_costs_no_token() -> None:
-    """A lost original is sent again even when the budget allows no copy at all."""
+    """A lost original is sent again even if the budget allows no copies."""
     driver = ByHand(make("hedge", {"hedge_delay": 0.1, "hedge_budget": 0.0}))
     request = driver.arrive()
     driver.wake()
@@ -60,13 +60,13 @@ def test_a_retry_costs_no_token() -> None:
 def test_no_window_has_more_copies_than_its_budget_and_one(
     budget: float, delay: float, events: list[tuple[str, int, float]]
 ) -> None:
-    """Of n consecutive arrivals, from each until the next one after the last, at most budget x n + 1 copies are sent.
+    """Within any n consecutive arrivals, at most budget x n + 1 copies are sent.
 
     Since the bucket starts empty, those of the first n arrivals are at most budget x n.
     """
     driver = ByHand(make("hedge", {"hedge_delay": delay, "hedge_budget": budget}))
     copies: list[int] = []
-    """How many copies were sent after each arrival and before the next."""
+    """The number of copies that were sent after each arrival and before the next."""
     for what, which, gap in events:
         driver.now += gap
         before = len(driver.ever_sent) + (what == "a")
@@ -86,7 +86,7 @@ def test_no_window_has_more_copies_than_its_budget_and_one(
 
 
 def test_quiet_times_save_one_copy_and_no_more() -> None:
-    """After a hundred requests in time, which have paid for fifty copies, four late ones have a single one at once."""
+    """After a hundred fast requests at a budget of 0.5, four late ones get only one copy at once."""
     driver = ByHand(make("hedge", {"hedge_delay": 0.1, "hedge_budget": 0.5}))
     for _ in range(100):
         driver.arrive()
@@ -100,7 +100,7 @@ def test_quiet_times_save_one_copy_and_no_more() -> None:
 
 
 def test_a_budget_of_one_twentieth_is_a_copy_every_twenty_requests() -> None:
-    """When every request would be hedged, the budget is used up to the last token, and not exceeded."""
+    """If every request would be hedged, a budget of 0.05 is used up exactly: 50 copies of 1,000 requests."""
     driver = ByHand(make("hedge", {"hedge_delay": 0.0, "hedge_budget": 0.05}))
     for _ in range(1000):
         driver.arrive()
@@ -110,14 +110,14 @@ def test_a_budget_of_one_twentieth_is_a_copy_every_twenty_requests() -> None:
 
 @pytest.mark.parametrize("q", [0.0, 0.1, 0.5, 0.93, 1.0])
 def test_any_stretch_of_requests_has_its_share_of_hedges(q: float) -> None:
-    """Of n consecutive request ids a share q is chosen, to within three requests."""
+    """Of any n consecutive requests a share q is chosen, to within three requests."""
     chosen = np.concatenate([[0], np.cumsum([coin(number) < q for number in range(5000)])])
     for n in (10, 100, 1000):
         assert np.abs(chosen[n:] - chosen[:-n] - q * n).max() <= 3
 
 
 def test_hedging_with_a_probability_leaves_the_others_alone() -> None:
-    """With q = 0.3 three requests in ten have their delay watched."""
+    """With a probability of 0.3, three requests in ten get a delay."""
     driver = ByHand(make("hedge", {"hedge_delay": 0.1, "hedge_probability": 0.3}))
     for _ in range(1000):
         driver.arrive()
@@ -125,14 +125,14 @@ def test_hedging_with_a_probability_leaves_the_others_alone() -> None:
 
 
 def hedge_idle(workers: int, **options: object) -> ByHand:
-    """A fleet on which a worker is idle while it has fewer than so many tasks."""
+    """Return a driver in which a worker is idle while fewer than `workers` tasks are in flight."""
     driver = ByHand(make("hedge-idle", options))
     driver.idle = lambda role: len(driver.sent) < workers
     return driver
 
 
 def test_an_idle_worker_takes_a_copy_of_the_oldest_open_request() -> None:
-    """Three workers: the third copies the first request, and when it is done the second."""
+    """Of three workers the third copies the first request, and after that is answered, the second."""
     driver = hedge_idle(3)
     first = driver.arrive()
     assert [task.requests for task in driver.tasks()] == [(first,)] * 2
@@ -144,7 +144,7 @@ def test_an_idle_worker_takes_a_copy_of_the_oldest_open_request() -> None:
 
 
 def test_a_busy_fleet_is_not_hedged() -> None:
-    """Without an idle worker no copy is sent, however late the requests are: they queue, or are sent to the workers."""
+    """Without an idle worker no copy is sent, however late requests are, with one queue or one for each worker."""
     for queue, sent in (("central", 2), ("workers", 6)):
         driver = hedge_idle(2, hedge_queue=queue)
         for i in range(5):
@@ -154,7 +154,7 @@ def test_a_busy_fleet_is_not_hedged() -> None:
 
 
 def test_a_request_that_waits_goes_before_a_copy_of_an_older_one() -> None:
-    """Two workers, three requests: the one that is free first serves the third, not the first once more."""
+    """The first of two workers to become free serves the waiting third request, not a copy of the first."""
     driver = hedge_idle(2, hedge_delay=0.5)
     first, second, third = (driver.arrive(now=0.0) for _ in range(3))
     assert [task.requests for task in driver.tasks()] == [(first,), (second,)]
@@ -165,7 +165,7 @@ def test_a_request_that_waits_goes_before_a_copy_of_an_older_one() -> None:
 
 
 def test_a_request_that_waits_beyond_the_deadline_is_failed() -> None:
-    """One that no worker has taken by then is given up, the next at its own time, and none that was sent."""
+    """A request that no worker takes before its own deadline fails; one that was sent does not."""
     driver = hedge_idle(1)
     driver.scheme.deadline = 1.0
     for at in (0.0, 0.25, 0.5):
@@ -185,7 +185,7 @@ def test_a_request_that_waits_beyond_the_deadline_is_failed() -> None:
 
 
 def test_a_task_that_a_worker_refuses_leaves_the_queue_alone() -> None:
-    """It is sent again, and what waits goes on waiting for an idle worker."""
+    """A refused task is sent again, and waiting requests go on waiting for an idle worker."""
     driver = hedge_idle(4, hedge_delay=9.0)
     for _ in range(12):
         driver.arrive()
@@ -207,8 +207,10 @@ def test_a_task_that_a_worker_refuses_leaves_the_queue_alone() -> None:
 def test_what_came_before_a_percentile_was_known_is_looked_at_once_it_is(
     name: str, options: dict[str, object], source: str
 ) -> None:
-    """The first request is lost without a word; 20 others take 0.1 s each. When the last of these has been answered the
-    first, which is long past that delay, has its copy at once, and one that is younger 0.1 s after its arrival."""
+    """Once the 20th reply makes the delay known, an old lost request is sent again at once.
+
+    A younger one is sent again when it has waited for the delay of 0.1 s.
+    """
     driver = ByHand(make(name, options))
     lost = driver.arrive(now=0.0)
     (stuck,) = driver.tasks()
@@ -237,7 +239,7 @@ def test_what_came_before_a_percentile_was_known_is_looked_at_once_it_is(
 
 
 def test_an_idle_worker_waits_until_the_oldest_is_ripe() -> None:
-    """With a delay the idle worker stays idle until the oldest request has waited that long, and is asked once."""
+    """With a delay, an idle worker copies the oldest request only once it is that old, and one wake is asked for."""
     driver = hedge_idle(9, hedge_delay=0.1)
     driver.arrive(now=1.0)
     driver.arrive(now=1.04)
@@ -248,7 +250,7 @@ def test_an_idle_worker_waits_until_the_oldest_is_ripe() -> None:
 
 
 def test_an_idle_worker_comes_back_sooner_when_the_delay_has_become_shorter() -> None:
-    """The median of latencies of 1 s is to be waited for, until as many of 0.25 s have come that were sent earlier."""
+    """If replies shorten the median delay from 1 s to 0.25 s, an earlier wake is asked for."""
     driver = hedge_idle(0, hedge_delay="p50", hedge_queue="workers")
     for _ in range(20):
         driver.arrive(now=0.0)
@@ -265,7 +267,7 @@ def test_an_idle_worker_comes_back_sooner_when_the_delay_has_become_shorter() ->
 
 
 def test_hedge_idle_copies_at_once_when_the_original_fails() -> None:
-    """A lost original is sent again whether a worker is idle or not, and no third time."""
+    """A lost original is sent again even if no worker is idle, but only once."""
     driver = hedge_idle(1)
     request = driver.arrive()
     driver.idle = lambda role: False
@@ -275,7 +277,7 @@ def test_hedge_idle_copies_at_once_when_the_original_fails() -> None:
 
 
 def test_a_tied_request_that_begins_at_once_has_no_peer() -> None:
-    """When the first task has begun by the time of the look back, no second is sent."""
+    """If the first task begins at once, no second one is sent."""
     driver = ByHand(make("tied", {}))
     request = driver.arrive(now=1.0)
     (task,) = driver.tasks()
@@ -289,7 +291,7 @@ def test_a_tied_request_that_begins_at_once_has_no_peer() -> None:
 
 @pytest.mark.parametrize(("which", "source"), [(0, "own"), (1, "replica")])
 def test_the_tied_task_that_begins_has_its_peer_taken_back(which: int, source: str) -> None:
-    """Both queue on two workers; whichever begins stays alone, and answers."""
+    """Of two tied tasks in two queues, the one that begins answers, and the other is cancelled."""
     driver = ByHand(make("tied", {}))
     request = driver.arrive()
     driver.wake()
@@ -302,7 +304,7 @@ def test_the_tied_task_that_begins_has_its_peer_taken_back(which: int, source: s
 
 
 def test_a_tied_request_is_tied_anew_when_the_one_that_began_fails() -> None:
-    """The peer is gone, so a second pair is made, and no third."""
+    """If the task that began fails, a second pair is sent, but no third."""
     driver = ByHand(make("tied", {}))
     request = driver.arrive()
     driver.wake()
@@ -319,7 +321,7 @@ def test_a_tied_request_is_tied_anew_when_the_one_that_began_fails() -> None:
 
 
 def test_a_tied_task_that_is_lost_in_its_queue_leaves_the_request_to_its_peer() -> None:
-    """Nothing is sent again while one of the pair is alive."""
+    """If one of two tied tasks is lost, nothing is sent again while the other is alive."""
     driver = ByHand(make("tied", {}))
     request = driver.arrive()
     driver.wake()
@@ -332,7 +334,7 @@ def test_a_tied_task_that_is_lost_in_its_queue_leaves_the_request_to_its_peer() 
 
 
 def test_reissue_gives_the_late_task_up_and_sends_the_request_elsewhere() -> None:
-    """At the timeout the first task is taken back and the second goes to another worker, without a timeout."""
+    """At the timeout the first task is cancelled, and a second one goes to another worker, without a timeout."""
     driver = ByHand(make("reissue", {"reissue_after": 0.2}))
     request = driver.arrive(now=1.0)
     (first,) = driver.tasks()
@@ -347,7 +349,7 @@ def test_reissue_gives_the_late_task_up_and_sends_the_request_elsewhere() -> Non
 
 
 def test_reissue_has_no_race() -> None:
-    """The reply of a task that was given up, should it still come, is not used."""
+    """A reply of a task that was given up is not used."""
     driver = ByHand(make("reissue", {"reissue_after": 0.2}))
     driver.arrive()
     (first,) = driver.tasks()
@@ -356,7 +358,7 @@ def test_reissue_has_no_race() -> None:
 
 
 def test_a_failed_task_counts_as_an_attempt() -> None:
-    """With two retries a request is sent at most three times, whether attempts are late or lost."""
+    """With two retries a request is sent at most three times, whether its tasks are late or lost."""
     driver = ByHand(make("reissue", {"reissue_after": 0.2, "retries": 2}))
     request = driver.arrive()
     driver.fail(driver.tasks()[0])
@@ -369,7 +371,7 @@ def test_a_failed_task_counts_as_an_attempt() -> None:
 
 
 def test_a_late_request_gets_the_default_answer() -> None:
-    """At its time a request without an answer gets one that comes from no task, and its task is taken back."""
+    """A request without an answer at its time gets the default, which comes from no task, and its task is cancelled."""
     driver = ByHand(make("default", {"default_after": 0.5}))
     requests = [driver.arrive(now=1.0), driver.arrive(now=1.1)]
     tasks = driver.tasks()
@@ -381,7 +383,7 @@ def test_a_late_request_gets_the_default_answer() -> None:
 
 
 def test_a_lost_request_gets_the_default_answer_at_its_time() -> None:
-    """A request whose task has failed does not fail: it waits for the time of its default answer."""
+    """A request whose task has failed does not fail, but gets the default answer at its time."""
     driver = ByHand(make("default", {"default_after": 0.5}))
     request = driver.arrive()
     driver.fail(driver.tasks()[0])
@@ -393,7 +395,7 @@ def test_a_lost_request_gets_the_default_answer_at_its_time() -> None:
 
 @given(events=st.lists(st.tuples(st.sampled_from("aarf"), st.integers(0, 50)), max_size=60))
 def test_replication_with_one_replica_is_none_action_for_action(events: list[tuple[str, int]]) -> None:
-    """Whatever happens, replication with r = 1 sends, answers and fails exactly what no redundancy does."""
+    """Replication with one replica takes exactly the same actions as no redundancy, whatever happens."""
     one, none = make("replication", {"replicas": 1}), make("none", {})
     sent: deque[Send] = deque()
 
@@ -412,7 +414,7 @@ def test_replication_with_one_replica_is_none_action_for_action(events: list[tup
 
 
 def test_every_retry_goes_to_the_slow_worker_where_no_other_is_left() -> None:
-    """Both timeouts pass, but each retry may only queue where the first attempt is served, and the last one answers."""
+    """If only the slow worker is left, both retries queue behind the first attempt there, and the last one answers."""
     ledger = simulate(
         "reissue",
         {"reissue_after": 0.1, "retries": 2},
@@ -427,7 +429,7 @@ def test_every_retry_goes_to_the_slow_worker_where_no_other_is_left() -> None:
 
 @pytest.mark.parametrize("name", ["hedge-idle", "tied", "reissue"])
 def test_a_second_worker_is_needed(name: str) -> None:
-    """A scheme that sends to another worker says so when there is none."""
+    """A scheme that needs a second worker is refused if there is only one."""
     with pytest.raises(UsageError, match="2 workers"):
         make(name, {}).allot(1)
 

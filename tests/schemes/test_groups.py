@@ -1,4 +1,4 @@
-"""How requests are gathered into groups, in the one place where it is decided, and that all schemes do as it says."""
+"""How requests are gathered into groups, which all schemes with groups do by the same code."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from collagebench.schemes.protocol import Action, Request, Wake
 
 
 class Gone(list[tuple[float, list[int]]]):
-    """The groups that went out: when, and the ids of their requests."""
+    """The groups that were sent: when, and the ids of their requests."""
 
     def send(self, members: Sequence[Request], now: float) -> list[Action]:
         self.append((now, [request.id for request in members]))
@@ -22,18 +22,18 @@ class Gone(list[tuple[float, list[int]]]):
 
 
 def gather(flush: Flush, flush_after: float | None = None, size: int = 3) -> tuple[Groups, Gone]:
-    """Groups that wait to be gathered, and those that have gone out."""
+    """Return groups to be gathered, and the list of those that were sent."""
     gone = Gone()
     return Groups(size, flush, flush_after, gone.send), gone
 
 
 def arrive(groups: Groups, *arrivals: float) -> list[Action]:
-    """Let requests arrive, numbered from 0; return what is asked for."""
+    """Let requests arrive, numbered from 0; return the actions."""
     return [action for i, at in enumerate(arrivals) for action in groups.arrived(Request(i, i, at), at)]
 
 
 def test_wait_lets_full_groups_go_and_the_rest_at_the_end() -> None:
-    """Under `wait` a group goes out with its last arrival, and nothing wakes; the last one goes when all have come."""
+    """Under `wait` a group is sent with its last arrival, without wakes, and the rest when all requests have come."""
     groups, gone = gather("wait")
     assert arrive(groups, 0.0, 0.1, 0.2, 0.3) == []
     assert gone == [(0.2, [0, 1, 2])]
@@ -44,7 +44,7 @@ def test_wait_lets_full_groups_go_and_the_rest_at_the_end() -> None:
 
 
 def test_settled_requests_leave_their_place_free_but_count_as_arrivals() -> None:
-    """A request settled before its group goes is no part of it, and a group of none but such does not go at all."""
+    """A request settled before its group is sent is left out, but still counts; a group of only such is not sent."""
     groups, gone = gather("wait")
     requests = [Request(i, i, 0.0) for i in range(6)]
     for request in requests[:2]:
@@ -62,7 +62,7 @@ def test_settled_requests_leave_their_place_free_but_count_as_arrivals() -> None
 
 
 def test_deadline_counts_from_the_first_arrival_and_only_for_its_own_group() -> None:
-    """Under `deadline` a partial group goes out when its time has come; a full one's deadline is void."""
+    """Under `deadline` a partial group is sent at its deadline; the deadline of a group sent full has no effect."""
     groups, gone = gather("deadline", 0.25)
     (wake,) = arrive(groups, 1.0, 1.1)
     assert isinstance(wake, Wake)
@@ -77,7 +77,7 @@ def test_deadline_counts_from_the_first_arrival_and_only_for_its_own_group() -> 
 
 
 def test_idle_takes_what_is_there_once_the_oldest_is_ripe() -> None:
-    """Under `idle` nothing goes by itself; an idle worker takes the oldest, at most `size`, when it is old enough."""
+    """Under `idle` only an idle worker takes a group, of the oldest `size` requests, once the oldest is old enough."""
     groups, gone = gather("idle", 0.2)
     assert arrive(groups, 1.0, 1.1, 1.1, 1.15) == []
     (wake,) = groups.idle(1.15)
@@ -100,7 +100,7 @@ def test_idle_takes_what_is_there_once_the_oldest_is_ripe() -> None:
     ("flush", "flush_after"), [("often", None), ("wait", 0.1), ("idle", -0.1), ("deadline", float("nan"))]
 )
 def test_a_senseless_policy_is_refused(flush: Flush, flush_after: float | None) -> None:
-    """An unknown policy, a deadline for `wait` and a time that is none are refused."""
+    """An unknown policy, a deadline for `wait`, and an invalid time are refused."""
     with pytest.raises(UsageError, match=r"--flush"):
         gather(flush, flush_after)
 
@@ -126,9 +126,9 @@ GROUPED = {
 def test_every_scheme_of_groups_gathers_by_the_same_rule(
     name: str, flush: str, expected: list[tuple[float, list[int]]]
 ) -> None:
-    """Six requests, 0.1 s apart, whose singles are all slow, are gathered alike by every scheme.
+    """All schemes with groups gather six requests, 0.1 s apart and with slow singles, in the same way.
 
-    The deadline is 0.25 s; an idle worker is there at 0, 0.4 and 0.5 s.
+    The deadline is 0.25 s; a worker is idle at 0, 0.4 and 0.5 s.
     """
     options = {**GROUPED[name], "flush": flush, **({"flush_after": 0.25} if flush == "deadline" else {})}
     driver = ByHand(make(name, options))

@@ -1,4 +1,4 @@
-"""Each scheme, driven by hand through the courses that define it."""
+"""Each scheme, driven by hand through the events that define it."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from collagebench.schemes.by_hand import ByHand
 
 
 def collage(**options: object) -> ByHand:
-    """A 2x2 collage with one collage worker, which is idle while no collage is with it."""
+    """Return a 2x2 collage with one collage worker, which is idle while it has no collage."""
     driver = ByHand(make("collage", {"grid": 2, **options}))
     driver.idle = lambda role: not driver.tasks("collage")
     return driver
 
 
 def test_none_sends_one_task_and_answers_from_it() -> None:
-    """Without redundancy a request is one task, and its reply the answer."""
+    """Without redundancy a request is one task, and its reply is the answer."""
     driver = ByHand(make("none", {}))
     request = driver.arrive()
     (task,) = driver.tasks()
@@ -26,7 +26,7 @@ def test_none_sends_one_task_and_answers_from_it() -> None:
 
 
 def test_none_fails_with_its_only_task() -> None:
-    """Without redundancy a lost task is a failed request, with the task's reason."""
+    """Without redundancy a lost task fails its request, with the task's reason."""
     driver = ByHand(make("none", {}))
     request = driver.arrive()
     driver.fail(driver.tasks()[0], "deadline")
@@ -40,7 +40,7 @@ def test_none_leaves_spare_workers_out_and_equal_uses_them() -> None:
 
 
 def test_replication_first_reply_answers_and_losers_are_cancelled() -> None:
-    """Three replicas go to three workers; the first reply answers and the other two are taken back."""
+    """Three replicas go to three workers; the first reply answers, and the other two are cancelled."""
     driver = ByHand(make("replication", {"replicas": 3}))
     request = driver.arrive()
     first, second, third = driver.tasks()
@@ -85,7 +85,7 @@ def test_hedge_sends_nothing_for_an_answered_request() -> None:
 
 
 def test_hedge_copies_at_once_when_the_original_fails() -> None:
-    """A lost original does not wait for the delay; only when the copy is lost too has the request failed."""
+    """A lost original is copied without waiting for the delay; the request fails only when the copy is lost too."""
     driver = ByHand(make("hedge", {"hedge_delay": 0.2}))
     request = driver.arrive()
     driver.fail(driver.tasks()[0])
@@ -94,7 +94,7 @@ def test_hedge_copies_at_once_when_the_original_fails() -> None:
 
 
 def test_hedge_percentile_follows_the_answers() -> None:
-    """A running percentile hedges nothing before 20 answers, then after the observed percentile of the latest ones."""
+    """With a running percentile nothing is hedged before 20 answers, and then after the percentile of the latest."""
     driver = ByHand(make("hedge", {"hedge_delay": "p50"}))
     for i in range(20):
         driver.arrive(now=float(i))
@@ -105,7 +105,7 @@ def test_hedge_percentile_follows_the_answers() -> None:
 
 
 def test_collage_wait_groups_consecutive_arrivals() -> None:
-    """Under `wait` a collage goes out with every fourth arrival, its cells in the order of arrival."""
+    """Under `wait` a collage is sent with every fourth arrival, its cells in the order of arrival."""
     driver = collage(flush="wait")
     requests = [driver.arrive(now=0.1 * i) for i in range(5)]
     (group,) = driver.tasks("collage")
@@ -115,7 +115,7 @@ def test_collage_wait_groups_consecutive_arrivals() -> None:
 
 
 def test_collage_leaves_out_what_is_answered_already() -> None:
-    """A request answered before its group goes out takes no cell, but counts for the group."""
+    """A request answered before its group is sent takes no cell, but counts towards the group."""
     driver = collage(flush="wait")
     requests = [driver.arrive()]
     driver.reply(driver.tasks()[0])
@@ -124,7 +124,7 @@ def test_collage_leaves_out_what_is_answered_already() -> None:
 
 
 def test_collage_deadline_lets_a_partial_group_go() -> None:
-    """Under `deadline` a group that is not full goes out `flush_after` after its first arrival."""
+    """Under `deadline` a group that is not full is sent `flush_after` seconds after its first arrival."""
     driver = collage(flush="deadline", flush_after=0.1)
     requests = [driver.arrive(now=1.0), driver.arrive(now=1.05)]
     driver.wake()
@@ -133,7 +133,7 @@ def test_collage_deadline_lets_a_partial_group_go() -> None:
 
 
 def test_collage_deadline_of_a_full_group_is_void() -> None:
-    """The deadline of a group that went out full does not touch the next group."""
+    """The deadline of a group that was sent full does not apply to the next group."""
     driver = collage(flush="deadline", flush_after=0.1)
     for _ in range(5):
         driver.arrive()
@@ -142,7 +142,7 @@ def test_collage_deadline_of_a_full_group_is_void() -> None:
 
 
 def test_collage_idle_takes_the_oldest_open_requests_when_a_worker_is_free() -> None:
-    """Under `idle` the first request goes alone at once; what comes meanwhile is taken, oldest first, after it."""
+    """Under `idle` the first request is sent alone at once, and the next group has the oldest of the rest."""
     driver = collage()
     requests = [driver.arrive() for _ in range(7)]
     (first,) = driver.tasks("collage")
@@ -153,7 +153,7 @@ def test_collage_idle_takes_the_oldest_open_requests_when_a_worker_is_free() -> 
 
 
 def test_collage_idle_waits_until_the_oldest_is_ripe() -> None:
-    """With `flush_after` an idle collage worker is left idle until the oldest request has waited that long."""
+    """With `flush_after` a collage worker stays idle until the oldest request has waited that long."""
     driver = collage(flush_after=0.1)
     driver.arrive(now=2.0)
     driver.arrive(now=2.05)
@@ -164,7 +164,7 @@ def test_collage_idle_waits_until_the_oldest_is_ripe() -> None:
 
 
 def test_collage_answer_cancels_the_single_and_the_singles_cancel_the_collage() -> None:
-    """Whoever answers first takes back the other, and a collage only once nobody needs any of its cells."""
+    """A collage answer cancels the singles, and a collage is cancelled only once none of its cells is needed."""
     driver = collage(flush="wait")
     for _ in range(4):
         driver.arrive()
@@ -184,7 +184,7 @@ def test_collage_answer_cancels_the_single_and_the_singles_cancel_the_collage() 
 
 
 def test_collage_hold_prefers_the_single_until_its_time_is_over() -> None:
-    """A collage reply is held back for `hold` seconds after arrival: a single that comes meanwhile answers instead."""
+    """A collage reply is held for `hold` seconds after the arrival; a single that replies meanwhile answers instead."""
     driver = collage(flush="wait", hold=0.25)
     requests = [driver.arrive(now=1.0) for _ in range(4)]
     singles = driver.tasks()
@@ -200,7 +200,7 @@ def test_collage_hold_prefers_the_single_until_its_time_is_over() -> None:
 
 
 def test_held_answer_is_used_at_once_when_the_single_fails() -> None:
-    """There is nothing to wait for when the single is lost: the held collage reply answers."""
+    """A held collage reply answers at once when the request's single is lost."""
     driver = collage(flush="wait", hold=0.25)
     for _ in range(4):
         driver.arrive()
@@ -212,7 +212,7 @@ def test_held_answer_is_used_at_once_when_the_single_fails() -> None:
 
 
 def test_slow_singles_are_sent_again_when_their_collage_fails() -> None:
-    """A failed collage has every open request sent once more, away from the worker that is slow with it."""
+    """When a collage fails, each open request is sent once more, to another worker than its slow single's."""
     driver = collage(flush="wait")
     for _ in range(4):
         driver.arrive()
@@ -227,7 +227,7 @@ def test_slow_singles_are_sent_again_when_their_collage_fails() -> None:
 
 
 def test_cell_without_an_answer_is_sent_again() -> None:
-    """A collage that has no answer for one cell answers the others, and that request's single is sent again."""
+    """A collage without an answer for one cell answers the others, and that cell's request is sent again."""
     driver = collage(flush="wait")
     for _ in range(4):
         driver.arrive()
@@ -237,7 +237,7 @@ def test_cell_without_an_answer_is_sent_again() -> None:
 
 
 def test_reissue_sends_a_late_single_again_once() -> None:
-    """With `reissue_after` a request that neither single nor collage has answered by then is sent once more."""
+    """With `reissue_after` a request that has no answer by then is sent once more."""
     driver = collage(flush="wait", reissue_after=0.5)
     driver.arrive()
     driver.wake()
@@ -246,7 +246,7 @@ def test_reissue_sends_a_late_single_again_once() -> None:
 
 
 def test_request_whose_singles_are_all_lost_waits_for_its_collage() -> None:
-    """As long as a collage covers a request it has not failed, even if its single is lost."""
+    """A request whose single is lost does not fail while a collage covers it."""
     driver = collage(flush="wait")
     for _ in range(4):
         driver.arrive()
@@ -257,7 +257,7 @@ def test_request_whose_singles_are_all_lost_waits_for_its_collage() -> None:
 
 
 def test_what_each_role_needs_of_its_model() -> None:
-    """The collage model must be of the grid and the head, the parity model of the k and the code, a single of none."""
+    """A collage model must match grid and head, a parity model k and code, and a single model nothing."""
     collage = make("collage", {"grid": 4, "head": "detection"})
     assert collage.needs("collage") == {"grid": 4, "head": "detection"}
     parity = make("parity", {"parity_k": 3})
@@ -276,7 +276,7 @@ def test_what_each_role_needs_of_its_model() -> None:
     ],
 )
 def test_a_refusal_says_what_would_do(name: str, options: dict[str, object], says: str) -> None:
-    """The range of a number with one end or with two, or the options that there are."""
+    """A refused option is answered with its range, or with the options that exist."""
     with pytest.raises(UsageError) as error:
         make(name, options)
     assert str(error.value) == says
@@ -287,7 +287,7 @@ def test_a_refusal_says_what_would_do(name: str, options: dict[str, object], say
     [("replication", {}, 1), ("hedge", {}, 1), ("collage", {}, 1), ("none", {"spare": 3}, 3), ("equal", {}, 0)],
 )
 def test_too_few_workers_are_refused(name: str, options: dict[str, object], workers: int) -> None:
-    """A scheme that cannot be built from the budget says so before anything starts."""
+    """A budget of too few workers for a scheme is refused when workers are allotted."""
     with pytest.raises(UsageError, match=r"worker"):
         make(name, options).allot(workers)
 
@@ -312,6 +312,6 @@ def test_too_few_workers_are_refused(name: str, options: dict[str, object], work
     ],
 )
 def test_senseless_options_are_refused(name: str, options: dict[str, object]) -> None:
-    """An unknown scheme or option, or one out of range, is a UsageError when the scheme is made."""
+    """An unknown scheme or option, or a value out of range, is refused when the scheme is made."""
     with pytest.raises(UsageError):
         make(name, options)

@@ -1,4 +1,4 @@
-"""Schemes that somebody else adds: what they say is done, and their mistakes are named instead of becoming figures."""
+"""Schemes that users add: their actions are carried out, and their mistakes are named instead of becoming figures."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ from collagebench.statistics.validity import judge
 
 @pytest.fixture
 def add(monkeypatch: pytest.MonkeyPatch) -> Callable[[type[Scheme]], None]:
-    """Adds a scheme, as `mine`, to the table."""
+    """Adds a scheme to the table, under the name `mine`."""
     return lambda scheme: monkeypatch.setitem(schemes.SCHEMES, "mine", scheme)
 
 
 def simulated(directory: Path) -> dict[str, Any]:
-    """Simulate the scheme `mine`; return what the report says of it."""
+    """Simulate the scheme `mine`; return its entry in the report."""
     config = Config(schemes=(SchemeConfig("mine", "mine"),), runs=2, requests=150, compute_time=0.004)
     experiment.simulate(config, directory, Progress())
     found: dict[str, Any] = summarise([load(directory)])["schemes"][0]
@@ -42,7 +42,7 @@ def simulated(directory: Path) -> dict[str, Any]:
 
 
 def test_what_a_scheme_encodes_is_what_is_classified(add: Callable[[type[Scheme]], None], tmp_path: Path) -> None:
-    """A scheme that sends black images to the single is right as often as black images are, not as the images are."""
+    """A scheme that encodes every image as black is right in less than 30 % of cases."""
 
     class Black(NoRedundancy):
         def encode(self, task: Task, images: Sequence[NDArray[np.uint8]], shape: tuple[int, int, int]) -> NDArray[Any]:
@@ -53,7 +53,7 @@ def test_what_a_scheme_encodes_is_what_is_classified(add: Callable[[type[Scheme]
 
 
 class Pairs(Scheme):
-    """Every two requests in one task for the single."""
+    """Puts every two requests into one task for the single."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -73,7 +73,7 @@ class Pairs(Scheme):
 def test_a_batch_for_the_single_is_classified_image_by_image(
     add: Callable[[type[Scheme]], None], tmp_path: Path
 ) -> None:
-    """Two requests in one task of a scheme whose `batch` says so cost two inferences, and both are right."""
+    """Two requests in one task, declared by `batch`, are both classified correctly."""
 
     class Two(Pairs):
         def batch(self, role: str) -> int:
@@ -86,7 +86,7 @@ def test_a_batch_for_the_single_is_classified_image_by_image(
 
 
 def test_a_batch_that_nobody_knows_of_is_refused(add: Callable[[type[Scheme]], None], tmp_path: Path) -> None:
-    """Several requests in one task, at the price of one, are an error that names `batch`."""
+    """Two requests in one task that `batch` does not declare are an error that names `batch`."""
     add(Pairs)
     with pytest.raises(
         UsageError, match=r"put 2 requests into one task for the single model, but its batch\(\) says 1"
@@ -95,7 +95,7 @@ def test_a_batch_that_nobody_knows_of_is_refused(add: Callable[[type[Scheme]], N
 
 
 def test_more_workers_than_there_are_is_refused(add: Callable[[type[Scheme]], None], tmp_path: Path) -> None:
-    """A scheme that takes more than its budget is stopped before anything runs."""
+    """A scheme that allots more workers than its budget is stopped before anything runs."""
 
     class Greedy(NoRedundancy):
         def allot(self, workers: int) -> dict[str, int]:
@@ -108,7 +108,7 @@ def test_more_workers_than_there_are_is_refused(add: Callable[[type[Scheme]], No
 
 
 def test_a_scheme_may_note_how_many_workers_it_has(add: Callable[[type[Scheme]], None], tmp_path: Path) -> None:
-    """Every object that is told events was asked for its allotment before, of the fleet that it then runs on."""
+    """Every scheme object is asked for its allotment of the actual fleet before it gets events."""
 
     class Limited(NoRedundancy):
         def allot(self, workers: int) -> dict[str, int]:
@@ -124,12 +124,12 @@ def test_a_scheme_may_note_how_many_workers_it_has(add: Callable[[type[Scheme]],
 
 
 def slow(worker: int, request: int, attempt: int, at: float) -> float:
-    """Draw a second for every task."""
+    """Draw 1 s for every task."""
     return 1.0
 
 
 def test_a_source_that_is_none_is_refused_at_once(add: Callable[[type[Scheme]], None]) -> None:
-    """The records know a few sources of answers only; another is said before it is written."""
+    """An answer from a source that records do not know is refused before it is written."""
 
     class Copy(NoRedundancy):
         def replied(self, task: Task, now: float, missing: Collection[int] = ()) -> list[Action]:
@@ -143,7 +143,7 @@ def test_a_source_that_is_none_is_refused_at_once(add: Callable[[type[Scheme]], 
 
 
 def test_an_answer_from_a_task_that_is_not_served_is_refused(add: Callable[[type[Scheme]], None]) -> None:
-    """Nobody knows what a task will say before it has been served."""
+    """An answer from a task that has not been served yet is refused."""
 
     class Hasty(NoRedundancy):
         def arrived(self, request: Request, now: float) -> list[Action]:
@@ -156,7 +156,7 @@ def test_an_answer_from_a_task_that_is_not_served_is_refused(add: Callable[[type
 
 
 class Faulty(NoRedundancy):
-    """A scheme whose fault is in what it answers to an arrival."""
+    """A scheme whose reaction to an arrival is a fault."""
 
     def __init__(self, faults: Callable[[Faulty, Request], Any]) -> None:
         super().__init__()
@@ -243,7 +243,7 @@ class Faulty(NoRedundancy):
 def test_what_a_scheme_must_not_do_is_said_with_its_name(
     add: Callable[[type[Scheme]], None], faults: Callable[[Faulty, Request], Any], sentence: str
 ) -> None:
-    """What would be a wrong figure, or an error of the tool's, is a sentence about the scheme."""
+    """A forbidden action is refused with the scheme's name and line, instead of becoming a wrong figure."""
 
     class Mine(Faulty):
         def __init__(self) -> None:
@@ -255,7 +255,7 @@ def test_what_a_scheme_must_not_do_is_said_with_its_name(
 
 
 class Twice(NoRedundancy):
-    """Answers each request twice, in two tasks, without asking its ledger."""
+    """Answers each request twice, from two tasks, without checking whether it is open."""
 
     def arrived(self, request: Request, now: float) -> list[Action]:
         return [self._send("single", (request,)), self._send("single", (request,), 1)]
@@ -276,7 +276,7 @@ class Twice(NoRedundancy):
 def test_both_engines_stop_a_scheme_that_answers_twice(
     add: Callable[[type[Scheme]], None], tmp_path: Path, engine: Callable[..., object], compute: Any
 ) -> None:
-    """With the same sentence; what other schemes have done is kept, and the run says why it failed."""
+    """A scheme that answers twice is stopped with the same sentence by both engines, and the run records it."""
     add(Twice)
     schemes_ = (SchemeConfig("none", "none"), SchemeConfig("mine", "mine"))
     config = Config(schemes=schemes_, workers=2, runs=1, requests=20, time_scale=0.05, compute=compute)
@@ -290,7 +290,7 @@ def test_both_engines_stop_a_scheme_that_answers_twice(
 
 
 class Spoils(NoRedundancy):
-    """A scheme that writes into the images that it is given."""
+    """A scheme that writes into the images it is given."""
 
     def encode(self, task: Task, images: Sequence[NDArray[np.uint8]], shape: tuple[int, int, int]) -> NDArray[Any]:
         images[0][:] = 0
@@ -298,7 +298,7 @@ class Spoils(NoRedundancy):
 
 
 class SpoilsReplies(NoRedundancy):
-    """A scheme that writes into the replies that it is given."""
+    """A scheme that writes into the replies it is given."""
 
     def decode(self, request: Request, replies: Sequence[tuple[Task, NDArray[np.float32]]]) -> NDArray[np.float32]:
         replies[0][1][:] = 0
@@ -309,7 +309,7 @@ class SpoilsReplies(NoRedundancy):
 def test_a_scheme_cannot_spoil_what_others_are_given(
     add: Callable[[type[Scheme]], None], tmp_path: Path, scheme: type[Scheme], where: str
 ) -> None:
-    """Images and replies are those of all schemes, and of the next command: writing into them is an error."""
+    """Images and replies, which all schemes share, are read-only: writing into them is an error."""
     add(scheme)
     with pytest.raises(CollagebenchError, match=f"failed in {where}: ValueError: assignment destination is read-only"):
         simulated(tmp_path / "run")
@@ -338,7 +338,7 @@ def test_a_scheme_cannot_spoil_what_others_are_given(
 def test_what_is_no_input_and_no_answer_is_said(
     add: Callable[[type[Scheme]], None], tmp_path: Path, hook: str, made: Callable[[Any], Any], sentence: str
 ) -> None:
-    """An answer of another shape would be another class, or no record: neither becomes a figure."""
+    """A method that returns a wrong shape, type or value is refused with the scheme's name and line."""
 
     class Mine(NoRedundancy):
         pass
@@ -353,7 +353,7 @@ def test_what_is_no_input_and_no_answer_is_said(
 def test_an_error_in_any_other_method_is_said_with_its_line(
     add: Callable[[type[Scheme]], None], tmp_path: Path, capsys: pytest.CaptureFixture[str], hook: str
 ) -> None:
-    """It is the scheme's wherever it is raised, and the exit code is that of an error."""
+    """An error in any method of a scheme is reported with its line, and the exit code is 1."""
 
     def broken(*what: Any) -> Any:
         raise KeyError("mine")
@@ -377,8 +377,7 @@ def test_an_error_in_any_other_method_is_said_with_its_line(
 def test_a_scheme_that_only_waits_has_an_end(
     add: Callable[[type[Scheme]], None], tmp_path: Path, engine: Callable[..., object], compute: Any, after: float
 ) -> None:
-    """One that answers nothing and is woken again and again, or in years, has its end a deadline later, on real
-    workers too."""
+    """A scheme that never answers and keeps asking to be woken ends one deadline later, on real workers too."""
 
     class Waiting(NoRedundancy):
         def arrived(self, request: Request, now: float) -> list[Action]:
@@ -400,7 +399,7 @@ def test_a_scheme_that_only_waits_has_an_end(
 
 
 class TwoAnswers(NoRedundancy):
-    """A scheme that works out two answers to one request."""
+    """A scheme that answers a request twice at once."""
 
     def replied(self, task: Task, now: float, missing: Collection[int] = ()) -> list[Action]:
         (request,) = task.requests
@@ -408,7 +407,7 @@ class TwoAnswers(NoRedundancy):
 
 
 class ShortOfAnArgument(NoRedundancy):
-    """A scheme whose `replied` takes too little."""
+    """A scheme whose `replied` lacks a parameter."""
 
     def replied(self, task: Task, now: float) -> list[Action]:  # type: ignore[override]
         return []
@@ -424,7 +423,7 @@ class ShortOfAnArgument(NoRedundancy):
 def test_an_error_inside_a_scheme_is_said_with_its_name_and_line(
     add: Callable[[type[Scheme]], None], scheme: type[Scheme], sentence: str
 ) -> None:
-    """It is not called an unexpected one of the tool's, that should be reported: who wrote the scheme can mend it."""
+    """An error inside a scheme is reported with its name and line, in one line, and not as an unexpected error."""
     add(scheme)
     with pytest.raises(CollagebenchError, match=sentence) as caught:
         simulate("mine", {}, 2, [0.0], slow)
@@ -438,7 +437,7 @@ def test_where_an_error_came_from_is_shown_to_who_asks(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """With COLLAGEBENCH_TRACEBACK the whole way stands before the sentence, and the exit code is the same."""
+    """With COLLAGEBENCH_TRACEBACK the traceback stands before the sentence, and the exit code is the same."""
     add(TwoAnswers)
     command = ["simulate", "--scheme", "mine", "--requests", "20", "--runs", "1", "--compute-time", "0.004"]
     said = []
@@ -459,7 +458,7 @@ def test_where_an_error_came_from_is_shown_to_who_asks(
 def test_an_event_that_is_answered_with_nothing_is_named_whichever_it_is(
     add: Callable[[type[Scheme]], None], event: str
 ) -> None:
-    """Also one of those that few schemes hear."""
+    """A rarely used event that is answered with None is refused as well."""
 
     class Mine(NoRedundancy):
         wants_begun = event == "begun"
@@ -476,7 +475,7 @@ def test_an_event_that_is_answered_with_nothing_is_named_whichever_it_is(
 
 
 def test_a_scheme_that_wakes_itself_at_one_time_for_ever_is_stopped(add: Callable[[type[Scheme]], None]) -> None:
-    """In simulation, where no time would ever pass."""
+    """A scheme that keeps waking itself at the same time is stopped, since simulated time would never pass."""
 
     class Sleepless(NoRedundancy):
         def arrived(self, request: Request, now: float) -> list[Action]:
@@ -491,8 +490,7 @@ def test_a_scheme_that_wakes_itself_at_one_time_for_ever_is_stopped(add: Callabl
 
 
 def test_a_scheme_may_wake_itself_as_long_as_the_cell_lasts(add: Callable[[type[Scheme]], None]) -> None:
-    """With nothing left to answer or to serve a cell has ended, whatever a scheme still wants to be woken for; until
-    then it can be interrupted although nothing arrives any more."""
+    """A cell ends once all is answered and served, whatever wakes are pending; until then it can be interrupted."""
 
     class Ticking(NoRedundancy):
         def arrived(self, request: Request, now: float) -> list[Action]:
@@ -510,8 +508,7 @@ def test_a_scheme_may_wake_itself_as_long_as_the_cell_lasts(add: Callable[[type[
 
 
 def test_requests_that_a_scheme_forgets_are_its_own_fault(add: Callable[[type[Scheme]], None], tmp_path: Path) -> None:
-    """Those that are neither answered nor given up make a run invalid, with a reason that blames neither the load nor
-    the deadline."""
+    """Requests that a scheme neither answers nor gives up make a run INVALID, as a bug in the scheme."""
 
     class Forgetful(NoRedundancy):
         def replied(self, task: Task, now: float, missing: Collection[int] = ()) -> list[Action]:
@@ -526,7 +523,7 @@ def test_requests_that_a_scheme_forgets_are_its_own_fault(add: Callable[[type[Sc
 
 
 def test_a_scheme_that_never_uses_an_idle_worker_does_not_hang(add: Callable[[type[Scheme]], None]) -> None:
-    """One that is asked for ever what an idle worker should do, and does nothing about it, is stopped."""
+    """A scheme that is asked again and again what an idle worker should do, and only asks for wakes, is stopped."""
 
     class Idler(NoRedundancy):
         idle_role = "single"
@@ -540,7 +537,7 @@ def test_a_scheme_that_never_uses_an_idle_worker_does_not_hang(add: Callable[[ty
 
 
 def test_options_may_be_choices_and_truths(add: Callable[[type[Scheme]], None]) -> None:
-    """A `Literal` takes its values and a `bool` a truth; both refuse the rest, as a number does a truth."""
+    """A `Literal` option takes its values only, a `bool` only booleans, and a number no boolean."""
 
     class Choosy(NoRedundancy):
         def __init__(self, mode: Literal["lt", "mds"] = "lt", fast: bool = False, copies: int = 1) -> None:
@@ -555,7 +552,7 @@ def test_options_may_be_choices_and_truths(add: Callable[[type[Scheme]], None]) 
 
 
 def test_shares_of_a_group_on_one_worker_are_slow_each_for_itself(add: Callable[[type[Scheme]], None]) -> None:
-    """Two tasks of the same request and attempt with different shares meet different draws of their one worker."""
+    """Two tasks of one request and attempt with different shares get different draws on one worker."""
 
     class Shares(NoRedundancy):
         def arrived(self, request: Request, now: float) -> list[Action]:
@@ -573,7 +570,7 @@ def test_shares_of_a_group_on_one_worker_are_slow_each_for_itself(add: Callable[
 
 
 def test_a_retry_takes_the_slow_worker_if_no_other_is_up() -> None:
-    """With one of two workers down, a request that is given up on the other is sent there again instead of failing."""
+    """If the other worker is down, a reissued request goes to the same worker again instead of failing."""
     ledger = simulate("reissue", {"reissue_after": 0.5}, 2, [0.0, 0.1], slow, crashes=[(0.05, 9.0, 1)])
     assert not ledger.failures
     assert set(ledger.latency) == {0, 1}
@@ -583,7 +580,7 @@ def test_a_retry_takes_the_slow_worker_if_no_other_is_up() -> None:
 def test_a_reply_kept_for_requests_to_come_answers_one_of_them_or_ends_with_the_run(
     add: Callable[[type[Scheme]], None], lets_go: bool
 ) -> None:
-    """An answer may come from a reply that was there before its request; one nobody lets go of is no task left over."""
+    """A kept reply may answer later requests, and one that is never released is not an unfinished task."""
 
     class Memory(NoRedundancy):
         """Answers what comes later from the first reply of all."""
@@ -613,7 +610,7 @@ def test_a_reply_kept_for_requests_to_come_answers_one_of_them_or_ends_with_the_
 
 
 def test_an_error_without_words_is_its_kind_and_its_line(add: Callable[[type[Scheme]], None], tmp_path: Path) -> None:
-    """A scheme that leaves a method out is told which one."""
+    """An exception without a message is reported with the event, its type and its line."""
 
     class Mine(NoRedundancy):
         def arrived(self, request: Request, now: float) -> list[Action]:

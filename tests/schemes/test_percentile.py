@@ -1,4 +1,4 @@
-"""Running percentiles: order statistics of the last values, by exact ranks."""
+"""Running percentiles: exact order statistics of the latest values."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_the_rank_is_the_smallest_that_reaches_the_share(p: float) -> None:
 
 
 def test_only_the_last_thousand_count() -> None:
-    """Of a thousand slow values the p99 is left while eleven of them are among the last thousand, and no longer."""
+    """The p99 follows the last thousand values: it drops once fewer than eleven of them are slow."""
     percentile = RunningPercentile(99)
     for _ in range(1000):
         percentile.add(10.0)
@@ -40,13 +40,13 @@ def test_only_the_last_thousand_count() -> None:
 
 @pytest.mark.parametrize(("text", "seconds"), [("0.2", 0.2), (0.2, 0.2), ("0", 0.0), (0, 0.0), (" 3e1 ", 30.0)])
 def test_a_number_is_seconds(text: str | float, seconds: float) -> None:
-    """As a text or not, and 0 is one."""
+    """A number is seconds, whether given as a text or not, and may be 0."""
     assert parse_delay(text) == seconds
 
 
 @pytest.mark.parametrize(("text", "p"), [("p95", 95.0), ("P95", 95.0), ("p0.1", 0.1), ("p99.9", 99.9), ("p1", 1.0)])
 def test_a_letter_before_it_makes_it_a_percentile(text: str, p: float) -> None:
-    """In either case, with decimals if need be."""
+    """A number after a p or P is a percentile, and may have decimals."""
     found = parse_delay(text)
     assert isinstance(found, RunningPercentile)
     assert found.p == p
@@ -54,14 +54,14 @@ def test_a_letter_before_it_makes_it_a_percentile(text: str, p: float) -> None:
 
 @pytest.mark.parametrize("text", ["", "p", "p0", "p100", "p-1", "pnan", "-0.1", -1, "inf", "nan", 1e999, "q95", "95%"])
 def test_what_is_neither_is_refused(text: str | float) -> None:
-    """The sentence says what a delay is, and what was given."""
+    """Anything else is refused with what a delay may be and what was given."""
     with pytest.raises(UsageError, match=r"^a delay must be seconds, such as 0.2, or a percentile .*; not ") as refused:
         parse_delay(text)
     assert str(refused.value).endswith(f"not {text!r}")
 
 
 def test_a_delay_in_seconds_is_known_from_the_start_and_stays() -> None:
-    """No latency changes it, and nothing is overdue."""
+    """A delay in seconds is known from the start, does not change with latencies, and is never overdue."""
     delay = Delay("0.25")
     delay.add(9.0)
     assert delay.seconds == 0.25
@@ -70,7 +70,7 @@ def test_a_delay_in_seconds_is_known_from_the_start_and_stays() -> None:
 
 
 def test_what_comes_before_a_percentile_is_known_is_asked_for_once_it_is() -> None:
-    """Each from its own beginning on, at once if that is past already, once, and in the order in which it came."""
+    """Wakes asked for before the percentile was known come once it is, each counted from its own start, in order."""
     delay = Delay("p50")
     for number in range(19):
         delay.add(0.1 * number)
@@ -84,5 +84,5 @@ def test_what_comes_before_a_percentile_is_known_is_asked_for_once_it_is() -> No
 
 
 def test_a_report_knows_from_how_many_replies_on_a_percentile_is_known() -> None:
-    """The note on requests that came before that counts the same replies as the schemes."""
+    """The report's note on requests before the percentile was known uses the schemes' number of replies."""
     assert MINIMUM == delays.REPLIES

@@ -1,4 +1,4 @@
-"""Which answers of a less accurate model are too unsure to be used, and what happens to their requests."""
+"""Which answers of a less accurate model are too uncertain to use, and what happens to their requests."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from collagebench.stragglers.draws import stream
     seed=st.integers(0, 1000),
 )
 def test_the_share_is_one_of_all_requests(share: float, late: float, scale: float, seed: int) -> None:
-    """Whatever part of the requests is late, and on whatever scale margins are, as many are rejected as was asked for.
+    """The given share of all requests is rejected, whatever part of them is late and whatever the scale of margins.
 
-    Where fewer are late than may be rejected, nearly all of the late ones are.
+    If fewer are late than may be rejected, nearly all of the late ones are.
     """
     rejection, draws = Rejection(share), stream(seed, "margins", 0)
     rejected = judged = 0
@@ -41,7 +41,7 @@ def test_the_share_is_one_of_all_requests(share: float, late: float, scale: floa
 
 @pytest.mark.parametrize("share", [0.001, 0.005])
 def test_short_runs_reject_no_more(share: float) -> None:
-    """Where the share of what is known is less than one answer, few are rejected, not every new least sure one."""
+    """In short runs, where the share is less than one answer, about that share is rejected on average."""
     rejected = 0
     for seed in range(400):
         rejection, draws = Rejection(share), stream(seed, "margins", 0)
@@ -54,7 +54,7 @@ def test_short_runs_reject_no_more(share: float) -> None:
 @pytest.mark.parametrize("share", [0.0005, 0.0019, 0.005])
 @pytest.mark.parametrize("late", [0.5, 1.0])
 def test_a_small_share_is_kept_in_a_long_run(share: float, late: float) -> None:
-    """Also where it is less than one of the answers that are remembered, or a little less than two."""
+    """A share is kept even if it is less than one or two of the answers that are remembered."""
     rejection, draws = Rejection(share), stream(0, "margins", 0)
     rejected = 0
     for _ in range(100_000):
@@ -65,7 +65,7 @@ def test_a_small_share_is_kept_in_a_long_run(share: float, late: float) -> None:
 
 
 def test_the_least_sure_are_rejected() -> None:
-    """Of margins from 0 to 1, each judged twice as often as the share has it, the lower half goes."""
+    """With a share of 0.5, margins in the lower half are rejected and those in the upper half are used."""
     rejection, draws = Rejection(0.5), stream(0, "margins", 0)
     kept: dict[bool, list[float]] = {True: [], False: []}
     for _ in range(5000):
@@ -77,7 +77,7 @@ def test_the_least_sure_are_rejected() -> None:
 
 
 def test_until_some_margins_are_known_every_answer_is_used() -> None:
-    """Twenty say how sure an answer is among others, nineteen do not."""
+    """No answer is rejected before 20 margins are known."""
     rejection = Rejection(0.99)
     for _ in range(20):
         rejection.arrived()
@@ -88,15 +88,15 @@ def test_until_some_margins_are_known_every_answer_is_used() -> None:
 
 @pytest.mark.parametrize("share", [-0.1, 1.0, math.nan])
 def test_a_share_that_is_none_is_refused(share: float) -> None:
-    """One sentence that names the option and what was given."""
+    """A share outside 0 to 1 is refused in a sentence that names the option."""
     with pytest.raises(UsageError, match=r"--reject must be a share of all requests, from 0 to below 1, not "):
         make("collage", {"reject": share})
 
 
 def late_request(reject: float = 0.3) -> tuple[ByHand, Request, Task, Task]:
-    """A collage of two cells by two, whose answers so far were sure, and one request whose mosaic is out.
+    """Return a 2x2 collage with confident answers so far, and one request whose mosaic is in flight.
 
-    Its own task still queues, so that an answer of the mosaic needs no further wait.
+    Its own task still queues, so that an answer of the mosaic is not held.
     """
     driver = ByHand(make("collage", {"grid": 2, "reject": reject}))
     driver.idle = lambda role: role == "collage" and not driver.tasks("collage")
@@ -110,7 +110,7 @@ def late_request(reject: float = 0.3) -> tuple[ByHand, Request, Task, Task]:
 
 
 def test_a_request_whose_answer_is_unsure_is_sent_once_more() -> None:
-    """The single goes to another worker, once, and the first of the two answers."""
+    """A request with an uncertain answer is sent once more, to another worker, whose reply may answer it."""
     driver, request, single, group = late_request()
     driver.margin = lambda request: 0.0
     driver.reply(group, now=driver.now + 0.1)
@@ -125,7 +125,7 @@ def test_a_request_whose_answer_is_unsure_is_sent_once_more() -> None:
 
 
 def test_a_sure_answer_is_used() -> None:
-    """The mosaic's answer is given, and the request's own task is taken back."""
+    """A confident answer of the mosaic is used, and the request's own task is cancelled."""
     driver, request, single, group = late_request()
     driver.margin = lambda request: 20.0
     driver.reply(group, now=driver.now + 0.1)
@@ -134,7 +134,7 @@ def test_a_sure_answer_is_used() -> None:
 
 
 def test_an_unsure_answer_is_better_than_none() -> None:
-    """When every single of the request has failed, the answer that was put aside is given."""
+    """When every single of the request has failed, the rejected answer is used."""
     driver, request, _, group = late_request()
     driver.margin = lambda request: 0.0
     driver.reply(group, now=driver.now + 0.1)
@@ -145,7 +145,7 @@ def test_an_unsure_answer_is_better_than_none() -> None:
 
 @pytest.mark.parametrize("lost", [1, 2])
 def test_an_unsure_answer_is_put_aside_while_a_single_may_still_be_sent(lost: int) -> None:
-    """Where the singles of the request, one or two, have failed before the group is back, it is sent once more."""
+    """If one or two singles have failed before an uncertain answer comes, the request is sent once more."""
     driver, request, _, group = late_request()
     driver.margin = lambda request: 0.0
     if lost == 2:
@@ -163,7 +163,7 @@ def test_an_unsure_answer_is_put_aside_while_a_single_may_still_be_sent(lost: in
 
 
 def test_no_answer_at_all_is_not_used() -> None:
-    """A cell that a detection head is silent about, of which a simulation hears only when it asks, is sent again."""
+    """A cell without any answer, which a simulation learns only by asking, is not used; its request is sent again."""
     driver, request, _, group = late_request()
     driver.margin = lambda request: -math.inf
     driver.reply(group, now=driver.now + 0.1)
@@ -175,7 +175,7 @@ def test_no_answer_at_all_is_not_used() -> None:
 
 
 def in_two_groups(**options: float) -> tuple[ByHand, Request, Task, Task]:
-    """A request whose single is out, and both groups that it is in, after forty sure answers of groups."""
+    """Return a request with its single and two groups in flight, after forty confident answers of groups."""
     driver = ByHand(make("collage", {"grid": 2, "collage_workers": 2, **options}))
     driver.margin = lambda request: 5.0
     for _ in range(40):
@@ -203,7 +203,7 @@ def test_a_second_group_answers_when_all_singles_have_failed() -> None:
 
 
 def test_a_held_answer_whose_single_is_lost_is_judged_once() -> None:
-    """At once, though a second group is still out; where it is rejected, the end of the hold changes nothing."""
+    """When its single is lost a held answer is judged, once; if it is rejected, the hold's end changes nothing."""
     driver, request, first, _ = in_two_groups(reject=0.3, hold=0.5)
     judged: list[Request] = []
     driver.margin = lambda request: float(judged.append(request) or 0.0)
@@ -220,7 +220,7 @@ def test_a_held_answer_whose_single_is_lost_is_judged_once() -> None:
 
 
 def request_with_singles_lost(lost: int) -> tuple[ByHand, Request, Task]:
-    """A request that has lost so many singles before its group of four went out, after forty sure answers of groups."""
+    """Return a request that lost `lost` singles before its group of four was sent, after forty confident answers."""
     driver = ByHand(make("collage", {"grid": 2, "flush": "wait", "reject": 0.3}))
     driver.margin = lambda request: 5.0
     for _ in range(10):
@@ -236,7 +236,7 @@ def request_with_singles_lost(lost: int) -> tuple[ByHand, Request, Task]:
 
 
 def test_an_unsure_answer_is_used_when_three_singles_have_been_lost() -> None:
-    """A request has three singles at most, so that no better answer can come."""
+    """After three lost singles, the most that a request has, an uncertain answer is used."""
     driver, request, group = request_with_singles_lost(3)
     sent = len(driver.ever_sent)
     driver.margin = lambda request: 0.0
@@ -246,7 +246,7 @@ def test_an_unsure_answer_is_used_when_three_singles_have_been_lost() -> None:
 
 
 def test_an_unsure_answer_is_put_aside_while_the_third_single_is_under_way() -> None:
-    """It is waited for, and no fourth one is sent."""
+    """While the third single is in flight an uncertain answer is not used, and no fourth single is sent."""
     driver, request, group = request_with_singles_lost(2)
     sent = len(driver.ever_sent)
     driver.margin = lambda request: 0.0
@@ -259,7 +259,7 @@ def test_an_unsure_answer_is_put_aside_while_the_third_single_is_under_way() -> 
 
 
 def test_a_request_fails_when_nobody_had_an_answer() -> None:
-    """Three singles are lost, and what the mosaic says of its cell turns out to be nothing: that is the reason."""
+    """A request fails with "no answer" if three singles are lost and the mosaic has none for its cell."""
     driver, request, group = request_with_singles_lost(3)
     driver.margin = lambda request: -math.inf
     driver.reply(group, now=driver.now + 0.1)
@@ -267,7 +267,7 @@ def test_a_request_fails_when_nobody_had_an_answer() -> None:
 
 
 def test_only_auto_rejects_by_itself() -> None:
-    """The paper's policy and a plain `idle` use every answer; asking for it makes any policy reject."""
+    """Only `auto` rejects answers by default; other policies do so if --reject is given."""
     for name in ("collage", "backup"):
         assert make(name, {}).judges == name
         assert make(name, {"reject": 0.0}).judges is None

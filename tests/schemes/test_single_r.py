@@ -1,4 +1,4 @@
-"""The fit of SingleR against brute force and against distributions that can be worked out."""
+"""The fit of SingleR against brute force and against distributions with closed forms."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ Array = NDArray[np.float64]
 
 
 def tail(x: Array, delay: float, q: float, t: float) -> float:
-    """P(T > t) as the definition says, counted one by one."""
+    """Return P(T > t) by definition, counted value by value."""
     copy = sum(value <= t - delay + 1e-12 for value in x) / len(x)
     return sum(value > t + 1e-12 for value in x) / len(x) * (1 - q * copy)
 
 
 def percentile(x: Array, delay: float, q: float, p: float) -> float:
-    """The least t with P(T > t) <= 1 - p."""
+    """Return the least t with P(T > t) <= 1 - p."""
     steps = sorted({*x.tolist(), *(delay + x).tolist()})
     return next(t for t in steps if tail(x, delay, q, t) <= 1 - p + 1e-12)
 
@@ -33,7 +33,7 @@ TIMES = st.lists(st.floats(0.001, 5).map(lambda value: round(value, 3)), min_siz
 
 @given(x=TIMES, budget=st.sampled_from([0.05, 0.3, 1.0]), p=st.sampled_from([0.5, 0.9, 0.99]))
 def test_the_fit_is_as_good_as_trying_every_delay(x: list[float], budget: float, p: float) -> None:
-    """No delay of the log, with the probability that the budget allows it, has a lesser percentile."""
+    """No delay of the log, with the probability that the budget allows it, has a lower percentile."""
     latencies = np.array(x)
     delay, q = fit(x, budget, p)
     assert q * (latencies > delay).mean() <= budget + 1e-12
