@@ -1,4 +1,4 @@
-"""The fastest of several schemes, where some runs have no end."""
+"""The fastest of several schemes, also when some runs have an infinite figure."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from collagebench.statistics.ratio import tail
 
 
 def drawn(generator: np.random.Generator, endless: float, median: float = 0.1) -> Figure:
-    """Return a figure of ten runs, a share of which are `endless`."""
+    """Return a figure of ten runs, of which a share of `endless` is infinite."""
     runs = median * generator.lognormal(0, 0.3, 10)
     return Figure(float(np.median(runs)), np.where(generator.random(10) < endless, math.inf, runs).tolist())
 
 
 def test_a_run_without_an_end_does_not_tell_equal_schemes_apart() -> None:
-    """Where a tenth of all runs has none, of two schemes of one law one is named in at most 5 % of cases."""
+    """If a tenth of all runs is infinite, one of two equal schemes is named the faster in at most 5 % of cases."""
     generator = np.random.default_rng(3)
     named = [len(fastest({name: drawn(generator, 0.1) for name in "ab"}, 0.05)) == 1 for _ in range(1000)]
     assert 0 < np.mean(named) <= 0.05
@@ -31,7 +31,7 @@ def test_a_run_without_an_end_does_not_tell_equal_schemes_apart() -> None:
 
 
 def test_runs_without_an_end_are_slower_than_any_other() -> None:
-    """What has them nearly always is told apart from what never has, and they hide no other difference."""
+    """A scheme that is infinite in nearly all runs is slower than one that never is; one such run hides nothing."""
     generator = np.random.default_rng(4)
     figures = {"never": drawn(generator, 0.0), "nearly always": drawn(generator, 0.9, 0.12)}
     assert fastest(figures, 0.05) == ["never"]
@@ -42,20 +42,20 @@ def test_runs_without_an_end_are_slower_than_any_other() -> None:
 
 
 def test_a_run_without_an_end_is_slower_than_the_slowest_that_has_one() -> None:
-    """By as much as counts, so that what has no end in any run is told apart from what has one in each."""
+    """A scheme that is infinite in every run is slower than one that is finite in every run."""
     base = Figure(0.2, [math.inf] * 10)
     assert faster_than(base, {"ends": Figure(0.1, [0.1 + 0.0001 * run for run in range(10)])}, 0.05) == ["ends"]
 
 
 def test_the_runs_and_all_of_them_together_must_agree() -> None:
-    """What is slower in every run, but not over all requests together, is not shown to be faster for that."""
+    """A scheme that is slower in every run is not called faster because of its figure over all requests."""
     slow = Figure(0.1, [0.2 + 0.001 * run for run in range(10)])
     fast = Figure(0.15, [0.1 + 0.001 * run for run in range(10)])
     assert faster_than(fast, {"slow": slow}, 0.05) == []
 
 
 def test_none_is_told_apart_whose_ratio_may_be_1(tmp_path: Path) -> None:
-    """Every run of the one is slower, but the interval of the ratio holds 1: a report shows no difference either."""
+    """Two schemes are not told apart if the interval of their ratio contains 1, even if one is slower in every run."""
     values = {"fast": [0.1, 0.11, 0.12], "slow": [0.13, 0.14, 0.15], "wide": [0.1, 0.119, 0.15]}
     lengths = {name: [[value + 1e-5 * run for value in some] * 40 for run in range(5)] for name, some in values.items()}
     run = load(make_run(tmp_path / "run", lengths))

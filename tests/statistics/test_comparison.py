@@ -1,4 +1,4 @@
-"""Schemes against a baseline: which runs and figures are compared, and what is called real."""
+"""Schemes against a baseline: which runs and figures are compared, and which differences are called real."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from collagebench.statistics.latency import latency
 
 
 def versus(directory, latencies, baseline="none", minimum=None, **changes):
-    """Return every scheme of a run against the baseline."""
+    """Return the comparison of every scheme with the baseline."""
     run = load(make_run(directory, latencies, **changes))
     times = {name: latency(run.of(name).requests) for name in run.variants}
     return compare(run, times, baseline, minimum or MinimumEffect())
 
 
 def times(latencies, factor):
-    """Return the same runs, `factor` times as slow."""
+    """Return the same runs, `factor` times as long."""
     return [[factor * value for value in run] for run in latencies]
 
 
@@ -39,7 +39,7 @@ def test_difference_of_known_runs(tmp_path):
 
 
 def test_swapping_the_baseline_turns_every_sign(tmp_path):
-    """A against B is B against A: sign and interval turned, the ratio inverted, p and real as they were."""
+    """Exchanging scheme and baseline flips difference and interval, inverts the ratio, and keeps p and judgement."""
     latencies = {"none": lognormal(1, 6, 150), "hedge": times(lognormal(2, 6, 150), 1.2)}
     one = versus(tmp_path / "a", latencies)["hedge"].figures
     two = versus(tmp_path / "b", latencies, baseline="hedge")["none"].figures
@@ -51,7 +51,7 @@ def test_swapping_the_baseline_turns_every_sign(tmp_path):
 
 
 def test_failures_farther_out_than_a_scheme_s_own_interval_leave_the_ratio_its_own(tmp_path):
-    """Runs of one scheme are so unlike that its interval reaches to where requests of the other failed."""
+    """A ratio has a finite interval even if one scheme's own interval reaches the other's failed requests."""
     unlike = [[level + 0.0001 * number for number in range(20)] for level in (0.01, 0.01, 0.02, 0.02)]
     failing = [[0.04 + 0.0001 * number for number in range(18)] + [None, None] for _ in range(4)]
     latencies = {"none": failing, "hedge": unlike}
@@ -63,7 +63,7 @@ def test_failures_farther_out_than_a_scheme_s_own_interval_leave_the_ratio_its_o
 
 
 def test_faster_is_not_shown_of_what_may_be_without_end(tmp_path):
-    """Nearly half failed: the median is known, but may be infinite, so it may be slower and not faster than others."""
+    """A scheme whose median may be infinite, as nearly half failed, may be shown to be slower, but not to be faster."""
     none = [[0.1 + 0.0001 * number for number in range(20)]] * 4
     fast, slow = ([[factor * value for value in run[:11]] + [None] * 9 for run in none] for factor in (0.1, 10))
     found = versus(tmp_path / "run", {"none": none, "fast": fast, "slow": slow})
@@ -73,7 +73,7 @@ def test_faster_is_not_shown_of_what_may_be_without_end(tmp_path):
 
 
 def test_a_scheme_does_not_differ_from_its_twin(tmp_path):
-    """The same latencies and answers: every difference 0, p 1, ratio 1, nothing real."""
+    """With the same latencies and answers every difference is 0, p is 1, the ratio is 1, and nothing is real."""
     found = versus(tmp_path / "run", {"none": lognormal(1, 5, 100), "twin": lognormal(1, 5, 100)})["twin"]
     for figure in found.figures.values():
         assert (figure.value, figure.p, figure.p_holm, figure.real) == (0.0, 1.0, 1.0, False)
@@ -82,7 +82,7 @@ def test_a_scheme_does_not_differ_from_its_twin(tmp_path):
 
 @pytest.mark.parametrize(("factor", "real"), [(1.04, False), (1 / 1.04, False), (1.06, True), (1 / 1.06, True)])
 def test_small_differences_are_not_real_however_certain(tmp_path, factor, real):
-    """Every run is slower by the same share: beyond doubt, but of 4 % nobody need hear, either way."""
+    """A certain difference of 4 % is not real under the default minimum effect, one of 6 % is; with 1 %, both are."""
     base = lognormal(1, 6, 150)
     figure = versus(tmp_path / "run", {"none": base, "hedge": times(base, factor)})["hedge"].figures["p99"]
     assert figure.p_holm < 0.01
@@ -92,7 +92,7 @@ def test_small_differences_are_not_real_however_certain(tmp_path, factor, real):
 
 
 def test_several_schemes_are_corrected_together(tmp_path):
-    """With two schemes the smaller p counts twice; with one it counts once."""
+    """With two schemes the smaller p-value is doubled; with one it is not."""
     latencies = {"none": lognormal(1, 5, 100), "a": lognormal(2, 5, 100), "b": times(lognormal(3, 5, 100), 1.1)}
     found = versus(tmp_path / "run", latencies)
     for name in ("p50", "p99", "mean"):
@@ -112,7 +112,7 @@ def test_several_schemes_are_corrected_together(tmp_path):
     ],
 )
 def test_a_large_difference_must_be_significant_to_be_real(tmp_path, wrong, p_holm, real):
-    """Of 100 answers five more are wrong, or six: by five or six coins, and two schemes' coins count twice."""
+    """Six more wrong answers of 100 are significant with one scheme, but not with two; five are not."""
     schemes = [{"scheme": name, "variant": name} for name in ("none", *wrong)]
     writer = RunWriter(tmp_path / "run", {**HEADER, "schemes": schemes})
     for name in ("none", *wrong):
@@ -133,7 +133,7 @@ def test_a_large_difference_must_be_significant_to_be_real(tmp_path, wrong, p_ho
 
 
 def test_runs_that_only_one_has_are_left_out_and_counted(tmp_path):
-    """Of five runs and four, four are compared, as if the fifth had never been."""
+    """If one scheme has five runs and the other four, four are compared, and the fifth has no effect."""
     base, other = lognormal(1, 5, 150), lognormal(2, 4, 150)
     more = versus(tmp_path / "more", {"none": base, "hedge": other})["hedge"]
     less = versus(tmp_path / "less", {"none": base[:4], "hedge": other})["hedge"]
@@ -142,7 +142,7 @@ def test_runs_that_only_one_has_are_left_out_and_counted(tmp_path):
 
 
 def test_what_cannot_be_known_is_not_compared(tmp_path):
-    """One run gives no difference; failures take away p99 and mean, not the median."""
+    """One run gives no difference of latencies; failures leave p99 and mean out, but not the median."""
     single = versus(tmp_path / "single", {"none": lognormal(1, 1, 400), "hedge": lognormal(2, 1, 400)})["hedge"]
     assert [single.figures[name] for name in ("p50", "p99", "mean")] == [None] * 3
     assert single.figures["accuracy"] is not None
@@ -155,7 +155,7 @@ def test_what_cannot_be_known_is_not_compared(tmp_path):
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(0, 2**32 - 1), st.integers(2, 5))
 def test_intervals_hold_their_difference(tmp_path_factory, seed, runs):
-    """Whatever the runs, each interval holds its difference, and p after the correction is not below p."""
+    """Each interval contains its difference, and the corrected p-value is not below the uncorrected one."""
     rng = np.random.default_rng(seed)
     latencies = {name: rng.lognormal(-4, 1, (runs, 200)).tolist() for name in ("none", "a", "b")}
     for against in versus(tmp_path_factory.mktemp("run") / "run", latencies).values():

@@ -1,4 +1,4 @@
-"""Crossings of two schemes: found where they were planted, as often in their interval as it says, and nowhere else."""
+"""Crossings of two schemes are found where they are, with intervals that hold what they promise, and nowhere else."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ Curve = Callable[[float], float]
 
 
 def searched(mean: Curve, noise: float, seed: int, shared: float = 0.7) -> dict[float, Look]:
-    """Look for the crossings of a difference with this mean from 0 to 1, as a study would.
+    """Search for the crossings of a difference with this mean from 0 to 1, as a study would.
 
-    Each run has an offset of its own, the same along the whole axis (that is what common random numbers do), and noise
-    beside it; `shared` is the offset's share of the variance.
+    Each run has an offset that is the same along the whole axis, as with common random numbers, and independent
+    noise; `shared` is the offset's share of the variance.
     """
     chance = np.random.default_rng(seed)
     offsets = chance.normal(0, noise * shared**0.5, RUNS)
@@ -41,7 +41,7 @@ def searched(mean: Curve, noise: float, seed: int, shared: float = 0.7) -> dict[
 
 
 def test_a_planted_crossing_is_found_without_noise() -> None:
-    """To the tolerance, with the better scheme on either side, and an interval no wider than it must be."""
+    """Without noise the crossing is found within the tolerance, with the better side and an interval of twice that."""
     (one,) = crossings(searched(lambda value: value - 0.3217, 1e-9, 0), SCAN)
     assert one.at == pytest.approx(0.3217, abs=TOLERANCE)
     assert one.low < 0.3217 < one.high
@@ -50,7 +50,7 @@ def test_a_planted_crossing_is_found_without_noise() -> None:
 
 
 def test_the_interval_holds_the_crossing_as_often_as_it_says() -> None:
-    """In 95 % of 400 noisy searches; fewer than 92.5 % would be four standard errors of luck away."""
+    """In over 92.5 % of 400 noisy searches (95 % less 2.3 standard errors) the interval contains the crossing."""
     held = crossed = 0
     for seed in range(400):
         found = crossings(searched(lambda value: 2 * (value - 0.52), 0.4, seed), SCAN)
@@ -62,7 +62,7 @@ def test_the_interval_holds_the_crossing_as_often_as_it_says() -> None:
 
 
 def test_several_crossings_are_all_found() -> None:
-    """A difference that changes its sign three times has three crossings, each with its own better scheme."""
+    """A difference that changes its sign three times has three crossings, each with the scheme better before it."""
     roots = (0.15, 0.5, 0.85)
 
     def wave(value: float) -> float:
@@ -74,7 +74,7 @@ def test_several_crossings_are_all_found() -> None:
 
 
 def test_without_a_crossing_the_better_one_is_named() -> None:
-    """One that is better throughout, or nobody where the noise is larger than the difference."""
+    """Without a crossing, the scheme that is better throughout is named, or none if noise exceeds the difference."""
     better = searched(lambda value: -1.0 - value, 0.1, 2)
     assert crossings(better, SCAN) == []
     assert {sign for _, sign in firm(better, SCAN)} == {-1}
@@ -84,7 +84,7 @@ def test_without_a_crossing_the_better_one_is_named() -> None:
 
 
 def test_chance_makes_no_crossing() -> None:
-    """Of 400 pairs that are alike at all of twenty values, at most four seem to cross; uncorrected, many do."""
+    """Of 400 equal pairs at twenty values, at most four seem to cross; without correction more than 50 do."""
     crossed = naive = 0
     for seed in range(400):
         chance = np.random.default_rng(seed)
@@ -96,7 +96,7 @@ def test_chance_makes_no_crossing() -> None:
 
 
 def test_an_interval_reaches_around_verdicts_that_alternate() -> None:
-    """Where the test says now the one and now the other, the crossing may be anywhere between."""
+    """Where verdicts alternate, the interval of the crossing covers all of them."""
     verdicts = {0.0: -1, 0.2: -1, 0.3: 1, 0.4: -1, 0.5: 1, 0.6: 0, 0.7: 1, 1.0: 1}
     looks = {value: Look(sign, sign - 0.5, sign + 0.5, 0.03) for value, sign in verdicts.items()}
     looks[0.0], looks[1.0] = Look(-1, -1.5, -0.5, 1e-6), Look(1, 0.5, 1.5, 1e-6)
@@ -105,7 +105,7 @@ def test_an_interval_reaches_around_verdicts_that_alternate() -> None:
 
 
 def test_the_crossing_is_where_the_mean_changes_its_sign() -> None:
-    """By linear interpolation between its two neighbours, though many values lie between the verdicts."""
+    """The crossing is interpolated linearly between the two values where the mean difference changes its sign."""
     means = {0.0: -1.0, 0.1: -0.4, 0.2: -0.3, 0.3: -0.2, 0.4: -0.1, 0.5: 0.3, 0.9: 0.4, 1.0: 1.0}
     looks = {
         value: Look(mean, mean - 0.5, mean + 0.5, 1e-6 if abs(mean) == 1 else 0.5) for value, mean in means.items()
@@ -118,7 +118,7 @@ def test_the_crossing_is_where_the_mean_changes_its_sign() -> None:
 
 
 def test_an_axis_is_halved_as_it_is_made() -> None:
-    """By ratios, or to whole numbers, and no further than the tolerance; neighbours have nothing between them."""
+    """An axis is halved on its own scale, linear, logarithmic or in whole numbers, and not below the tolerance."""
     assert halfway(0.1)(1.0, 2.0) == 1.5
     assert halfway(0.1, log=True)(1.0, 100.0) == pytest.approx(10.0)
     assert halfway(0.1, log=True)(100.0, 109.0) is None
@@ -127,7 +127,7 @@ def test_an_axis_is_halved_as_it_is_made() -> None:
 
 
 def test_a_scheme_that_cannot_bear_the_load_is_worse_than_any_that_can() -> None:
-    """An endless queue is no figure; where both have one, neither is better."""
+    """A scheme that cannot sustain the load is worse than one that can; of two that cannot, neither is better."""
     assert look(None, [1.0, 1.1]).verdict == 1
     assert look([1.0, 1.1], None).verdict == -1
     assert look(None, None).verdict == 0
@@ -139,13 +139,13 @@ def test_a_scheme_that_cannot_bear_the_load_is_worse_than_any_that_can() -> None
 
 
 def test_a_run_without_a_figure_leaves_the_pair_undecided() -> None:
-    """An infinite latency in one run makes no sure verdict of it."""
+    """An infinite latency in one run leaves the comparison undecided."""
     undecided = look([1.0, math.inf, 1.0], [2.0, 2.0, 2.0])
     assert (undecided.verdict, undecided.known) == (0, False)
 
 
 def test_no_scheme_is_better_where_the_ratio_says_otherwise() -> None:
-    """A difference in every run is none beside a ratio whose interval holds 1, or lies on the other side."""
+    """A difference in every run does not count if the ratio's interval contains 1 or lies on the other side of it."""
     fast, slow = [1.0, 1.1, 1.05], [2.0, 2.1, 2.05]
     for ratio, verdict in ((None, -1), ((0.4, 0.6), -1), ((0.4, 1.0), 0), ((0.4, math.inf), 0), ((1.1, 1.2), 0)):
         assert look(fast, slow, ratio).verdict == verdict
@@ -154,7 +154,7 @@ def test_no_scheme_is_better_where_the_ratio_says_otherwise() -> None:
 
 
 def test_where_neither_bears_the_load_there_is_a_crossing_all_the_same() -> None:
-    """Between a load at which one is surely better and one at which the other is, nothing is known, and looked for."""
+    """A crossing between two sure verdicts is searched for even where neither scheme sustains the load."""
     looks = {0.0: Look(-1.0, -2.0, -0.5, 1e-9), 3.0: Look(1.0, 0.5, 2.0, 1e-9)}
     looks |= {value: look(None, None) for value in (1.0, 2.0)}
     (one,) = crossings(looks, 4)

@@ -29,13 +29,13 @@ from collagebench.statistics.distributions import (
     ],
 )
 def test_quantiles_of_student_t(probability, degrees, expected):
-    """They agree with the reference to 1e-9."""
+    """Student's quantiles agree with the reference to 1e-9."""
     assert student_t_quantile(probability, degrees) == pytest.approx(expected, rel=1e-9, abs=1e-9)
 
 
 @pytest.mark.parametrize(("probability", "degrees"), [(0.4, 3), (1.0, 3), (0.975, 0)])
 def test_no_quantile_outside_the_range(probability, degrees):
-    """A probability or degrees that mean nothing are refused."""
+    """A probability or degrees of freedom out of range are refused."""
     with pytest.raises(ValueError, match="no t quantile"):
         student_t_quantile(probability, degrees)
 
@@ -51,7 +51,7 @@ def test_no_quantile_outside_the_range(probability, degrees):
     ],
 )
 def test_incomplete_beta_in_closed_form(a, b, x, expected):
-    """It agrees with polynomials and the arc sine law."""
+    """The incomplete beta function agrees with polynomials and the arcsine distribution."""
     assert incomplete_beta(a, b, x) == pytest.approx(expected, rel=1e-12)
 
 
@@ -66,7 +66,7 @@ def test_binomial_tail_is_the_sum_of_its_terms(trials, probability):
 
 @pytest.mark.parametrize("degrees", [1, 2, 9, 29, 1000])
 def test_two_sided_t_in_the_tails(degrees):
-    """It agrees with SciPy from the middle to where p is nearly nothing."""
+    """The two-sided p-value agrees with SciPy from the middle to the far tails, for either sign of t."""
     stats = pytest.importorskip("scipy.stats", reason="needs the test extra")
     for t in (0.0, 1e-6, 0.5, 1.0, 2.262, 10.0, 300.0):
         expected = 2 * stats.t.sf(t, degrees)
@@ -75,14 +75,14 @@ def test_two_sided_t_in_the_tails(degrees):
 
 
 def test_quantile_and_tail_are_inverse():
-    """Of what lies beyond the 97.5 % quantile, both ways, there are 5 %."""
+    """Beyond the 97.5 % quantile, on both sides together, lie 5 %."""
     for degrees in (1, 2, 9, 100):
         assert student_t_two_sided(student_t_quantile(0.975, degrees), degrees) == pytest.approx(0.05, rel=1e-9)
 
 
 @pytest.mark.parametrize(("t", "degrees"), [(math.nan, 3), (1.0, 0)])
 def test_no_t_test_of_nothing(t, degrees):
-    """A t that is no number and a test without degrees of freedom are refused; an infinite t is certain."""
+    """A t that is not a number, and a test without degrees of freedom, are refused; an infinite t has p = 0."""
     assert student_t_two_sided(math.inf, 3) == 0.0
     with pytest.raises(ValueError, match="no t test"):
         student_t_two_sided(t, degrees)
@@ -90,7 +90,7 @@ def test_no_t_test_of_nothing(t, degrees):
 
 @pytest.mark.parametrize("trials", [10_000, 1_000_000, 10_000_000])
 def test_binomial_tail_of_many_trials(trials):
-    """With ten million trials it agrees with SciPy to 1e-6, near the middle and far out."""
+    """With up to ten million trials the tail agrees with SciPy to 1e-6, near the middle and far out."""
     stats = pytest.importorskip("scipy.stats", reason="needs the test extra")
     for probability in (0.5, 0.99):
         middle, deviation = trials * probability, math.sqrt(trials * probability * (1 - probability))

@@ -15,7 +15,7 @@ from collagebench.statistics.warnings import warnings
 
 
 def requests(latencies):
-    """Return a table of runs [runs, requests] of one scheme, without warm-up, one arrival a second."""
+    """Return a table of latencies [runs, requests] of one scheme, without warm-up, at one arrival a second."""
     runs, size = latencies.shape
     columns = {
         "run": np.repeat(np.arange(runs), size),
@@ -27,7 +27,7 @@ def requests(latencies):
 
 
 def test_a_slow_beginning_is_found():
-    """A first quarter that takes 1.5 times as long gives 1.5, the contrary 2/3, whatever order the rows are in."""
+    """A first quarter 1.5 times as slow gives 1.5, one as much faster gives 2/3, whatever the order of the rows."""
     rng = np.random.default_rng(1)
     calm = 0.02 * rng.lognormal(0, 0.1, (5, 400))
     factor = np.where(np.arange(400) < 100, 1.5, 1.0)
@@ -42,14 +42,14 @@ def test_a_slow_beginning_is_found():
 
 
 def test_steady_runs_seldom_raise_an_alarm():
-    """Of 300 steady experiments of 10 runs hardly any is called drifting: significance and size must both be there."""
+    """Of 300 steady experiments at most three are called drifting, as a drift must be significant and large."""
     rng = np.random.default_rng(2)
     found = [within_runs(requests(0.02 * rng.lognormal(0, 0.5, (10, 238)))) for _ in range(300)]
     assert sum(ratio is not None for ratio in found) <= 3
 
 
 def test_the_warning_says_which_part_of_a_run_was_slow(tmp_path):
-    """A slow beginning wants more warm-up; one that is faster than the rest is a queue that fills."""
+    """A slow first quarter is said to need more warm-up, and a fast one to be a queue that is still filling."""
     rng = np.random.default_rng(3)
     calm = 0.02 * rng.lognormal(0, 0.02, (5, 100))
     factor = np.where(np.arange(100) < 25, 1.5, 1.0)
@@ -66,14 +66,14 @@ def test_the_warning_says_which_part_of_a_run_was_slow(tmp_path):
 
 @pytest.mark.parametrize(("runs", "size"), [(2, 400), (5, 39)])
 def test_too_little_is_no_drift(runs, size):
-    """Two runs, or runs of fewer than 40 requests, show no drift however steep it looks."""
+    """Two runs, or runs of fewer than 40 requests, show no drift, however steep."""
     assert within_runs(requests(np.tile(np.linspace(1.0, 0.1, size), (runs, 1)))) is None
 
 
 def interleaved(directory, tired, runs=8, seed=4, noise=0.05, ordered=False, instead=None):
-    """Return a run of three schemes in random order, each place in a run `tired` times as slow as the one before.
+    """Return a run of three schemes in random order, in which each cell is `tired` times as slow as the one before it.
 
-    `ordered`: in the same order in every run; `instead`: (run, latency) of one in which the second is as slow as that.
+    `ordered` keeps one order in every run; `instead` is (run, latency) of one cell of the second scheme.
     """
     rng = np.random.default_rng(seed)
     names = ("none", "hedge", "collage")
@@ -92,31 +92,31 @@ def interleaved(directory, tired, runs=8, seed=4, noise=0.05, ordered=False, ins
 
 
 def test_a_machine_that_tires_is_found(tmp_path):
-    """Each cell 10 % slower than the one before: the last of three is 1.21 times as slow, and the warning says so."""
+    """If each cell is 10 % slower than the one before, the warning says that the last of three is 1.2 times as slow."""
     run = interleaved(tmp_path / "run", 1.1)
     assert over_places(run) == pytest.approx(1.21, rel=0.05)
     assert [text for text in warnings(run) if text.startswith("whichever scheme came last in a run was 1.2")]
 
 
 def test_schemes_and_runs_that_differ_are_no_drift(tmp_path):
-    """Slower schemes and slower runs do not count, nor do two runs say anything."""
+    """Slower schemes and slower runs are no drift, and two runs are too few to show one."""
     assert over_places(interleaved(tmp_path / "even", 1.0)) is None
     assert over_places(interleaved(tmp_path / "short", 1.3, runs=2)) is None
 
 
 @pytest.mark.parametrize("latency", [None, 0.0])
 def test_what_has_no_logarithm_shows_no_drift(tmp_path, latency):
-    """A cell in which all requests failed, or were answered at once, has no share in how many times as slow it is."""
+    """A run with a cell whose latency is 0 or infinite shows no drift over the places."""
     assert over_places(interleaved(tmp_path / "run", 1.1, instead=(3, latency))) is None
 
 
 def test_where_the_order_is_the_same_in_every_run_no_place_is_told_from_its_scheme(tmp_path):
-    """What comes last each time is as slow as it is, however the machine tires."""
+    """If schemes have the same order in every run, a drift cannot be told from their own differences."""
     assert over_places(interleaved(tmp_path / "run", 1.3, ordered=True)) is None
 
 
 def test_the_place_is_judged_as_least_squares_does(tmp_path):
-    """A line over the place beside a constant of each scheme and run: the same slope, reported up to p = 1 %."""
+    """The drift is the slope of a least-squares fit with a constant for each scheme and run, if p is at most 1 %."""
     reported = []
     for seed in range(25):
         run = interleaved(tmp_path / str(seed), 1.1, runs=4, seed=seed, noise=0.3)

@@ -1,4 +1,4 @@
-"""Latency, accuracy, cost and timing of one scheme, against figures worked out by hand."""
+"""Latency, accuracy, cost and timing of one scheme, against figures calculated by hand."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def written(directory: Path, requests: list, tasks: list = (), duration: float =
 
 
 def test_goodput_of_a_sample_stands_for_all(tmp_path):
-    """Ten arrivals in nine seconds, four answers classified at random, three of them right: 7.5 of ten are right."""
+    """If three of four sampled answers are right, ten arrivals in nine seconds have a goodput of 7.5 / 9."""
     classes = [0, 0, 0, 1, *[None] * 6]
     records = [
         request(number=n, arrival=float(n), latency=1.0, label=0, predicted=predicted)
@@ -48,7 +48,7 @@ def test_goodput_of_a_sample_stands_for_all(tmp_path):
 
 
 def test_latency_of_known_requests(tmp_path):
-    """Mean, deviation, maximum and median of 1 to 10 s; the warm-up request of 100 s does not count."""
+    """Mean, deviation, maximum and median of 1 to 10 s are right; a warm-up request of 100 s does not count."""
     records = [request(number=n, latency=float(n)) for n in range(1, 11)]
     found = latency(written(tmp_path, [request(latency=100.0, warmup=True), *records]).requests)
     assert (found.requests, found.failed, found.mean, found.max) == (10, 0, 5.5, 10.0)
@@ -71,14 +71,14 @@ def test_each_quantile_is_the_one_that_its_name_says(tmp_path):
 
 
 def test_no_request_has_no_latency(tmp_path):
-    """Where all requests are of the warm-up there is neither a quantile nor a mean."""
+    """If all requests belong to the warm-up, there is neither a quantile nor a mean."""
     found = latency(written(tmp_path, [request(number=number, warmup=True) for number in range(3)]).requests)
     assert (found.requests, found.failed, found.quantiles, found.mean_by_run) == (0, 0, {}, {})
     assert (found.mean, found.std, found.max) == (None, None, None)
 
 
 def test_small_sample_only_bounds_p99_from_below(tmp_path):
-    """367 requests give no p99 but a lower bound of it; 368 give one."""
+    """367 requests give only a lower bound of p99; 368 give p99."""
     values = lognormal(1, 1, 368)[0]
     small = latency(load(make_run(tmp_path / "small", {"none": [values[:367]]})).requests).quantiles["p99"]
     large = latency(load(make_run(tmp_path / "large", {"none": [values]})).requests).quantiles["p99"]
@@ -88,10 +88,10 @@ def test_small_sample_only_bounds_p99_from_below(tmp_path):
 
 
 def test_pooled_quantile_and_its_interval(tmp_path):
-    """The p50 is that of all requests together; its interval has the quantiles at the shares that runs leave possible.
+    """The p90 is that of all requests together, and its interval has the quantiles at the shares that the runs allow.
 
-    Of ten runs nine have all of their requests below the p90 of all, and one has them above it: by Student's t hardly
-    any request need be above it, and up to a third may be.
+    Of ten runs nine have all of their requests below it, and one has all above: by Student's t hardly any request,
+    or up to a third of them, may be above the true p90.
     """
     runs = [[0.001 * number for number in range(1, 101)] for _ in range(9)]
     runs.append([0.2 + 0.001 * number for number in range(1, 101)])
@@ -109,7 +109,7 @@ def test_pooled_quantile_and_its_interval(tmp_path):
 
 
 def test_equal_latencies_are_above_and_below(tmp_path):
-    """Where many are equal to the quantile, so many of them count as above it that a share of 1 - q is, as by lot."""
+    """Of values equal to the quantile, as many count as above it as bring the share above to 1 - q."""
     runs = [[0.1] * 400, [0.1] * 200 + [0.3] * 200]
     p90 = latency(load(make_run(tmp_path / "run", {"none": runs})).requests).quantiles["p90"]
     assert p90.known == 0.3
@@ -117,7 +117,7 @@ def test_equal_latencies_are_above_and_below(tmp_path):
 
 
 def test_failed_requests_are_infinitely_slow(tmp_path):
-    """With 2 % failed p99, mean and maximum are not known, and the median is."""
+    """With 2 % failed requests p99, mean and maximum are unknown, and the median is known."""
     found = latency(load(make_run(tmp_path / "run", {"none": [[0.1] * 980 + [None] * 20]})).requests)
     assert (found.requests, found.failed) == (1000, 20)
     assert (found.mean, found.std, found.max) == (None, None, None)
@@ -127,7 +127,7 @@ def test_failed_requests_are_infinitely_slow(tmp_path):
 
 
 def test_accuracy_overall_and_by_source(tmp_path):
-    """Shares are of answered requests; accuracy, also of those that straggled, is of answers whose class is known."""
+    """Shares are of answered requests, and accuracy, also of those that straggled, is of answers with a known class."""
     run = written(
         tmp_path,
         [request(number=n) for n in range(6)]
@@ -150,7 +150,7 @@ def test_accuracy_overall_and_by_source(tmp_path):
 
 
 def test_an_answer_without_a_class_is_wrong(tmp_path):
-    """What a model had no answer for counts among the answers, in accuracy and in goodput, and is never right."""
+    """An answer in which the model found no class counts as wrong, in accuracy and in goodput."""
     one = [request(number=number, arrival=float(number), latency=1.0) for number in range(3)]
     requests = written(tmp_path, [*one, request(number=3, arrival=3.0, latency=1.0, predicted=NO_CLASS)]).requests
     found = answers(requests)
@@ -159,7 +159,8 @@ def test_an_answer_without_a_class_is_wrong(tmp_path):
 
 
 def test_cost_of_known_tasks(tmp_path):
-    """Tasks cancelled in service are wasted and executed; taken back ones cost bytes, lost ones nobody knows what."""
+    """A task cancelled in service is executed and wasted, one cancelled before costs bytes, a lost one is
+    unreported."""
     run = written(
         tmp_path,
         [request()],
@@ -180,8 +181,10 @@ def test_cost_of_known_tasks(tmp_path):
 
 
 def test_workers_are_busy_by_what_they_serve_while_requests_arrive(tmp_path):
-    """Of two runs of 10 and 30 s, 3.5 s of service fall on arrivals: what begins before them, or lasts or comes after
-    them, is left out, and so is what no service is known of, however long it was waited for.
+    """Workers are busy for the service that falls between the first and the last arrival, here 3.5 s in two runs of 10
+    and 30 s.
+
+    Service outside of that time is left out, and so is a task whose service is unknown.
     """
     runs = [
         request(run=run, number=n, arrival=5.0 + at)
@@ -201,14 +204,14 @@ def test_workers_are_busy_by_what_they_serve_while_requests_arrive(tmp_path):
 
 
 def test_nothing_cancelled_saves_nothing(tmp_path):
-    """Without cancelled tasks the time saved is known: 0; where the engine knows it, it is the sum."""
+    """Without cancelled tasks the saved time is 0; otherwise it is the sum of what the engine knows."""
     none = written(tmp_path / "a", [request()], [task()])
     some = written(tmp_path / "b", [request()], [task(outcome="cancelled", service=None, wanted_s=0.5)])
     assert (cost(none.tasks).cancelled_s, cost(some.tasks).cancelled_s) == (0.0, 0.5)
 
 
 def test_goodput_counts_right_answers_in_time(tmp_path):
-    """5 requests over 4 s: one wrong, one failed, one late: 3 in 4 s without an SLO, 2 in 4.1 s with one of 0.1 s."""
+    """Of 5 requests over 4 s one is wrong, one failed, one late: 3 in 4 s without an SLO, 2 in 4.1 s with 0.1 s."""
     run = written(
         tmp_path,
         [
@@ -235,7 +238,7 @@ def test_goodput_counts_right_answers_in_time(tmp_path):
     ],
 )
 def test_it_is_said_how_many_answers_were_classified(tmp_path, engine, compute, accuracy, expected):
-    """Where workers compute all are; else as many of each run as were asked for, which a warning names."""
+    """Workers that compute classify all answers; otherwise a warning says how many of each run were classified."""
     config = {"requests": 100, "accuracy": accuracy, "compute": compute, "workers": 10}
     run = load(make_run(tmp_path / "run", {"none": lognormal(1, 4, 100)}, header={"engine": engine, "config": config}))
     assert sample(run) == expected
@@ -245,7 +248,7 @@ def test_it_is_said_how_many_answers_were_classified(tmp_path, engine, compute, 
 
 
 def test_goodput_of_a_short_run(tmp_path):
-    """Eleven arrivals in a tenth of a second, all answered rightly, are 110 a second; one alone has no rate."""
+    """Eleven right answers in a tenth of a second are 110 a second; a single request has no rate."""
     records = [request(number=number, arrival=number / 100) for number in range(11)]
     requests = written(tmp_path, records).requests
     assert goodput(requests, None) == pytest.approx(110)
@@ -253,7 +256,7 @@ def test_goodput_of_a_short_run(tmp_path):
 
 
 def test_what_comes_late_or_never_takes_nothing_from_what_came_in_time(tmp_path):
-    """With an SLO, schemes that answered as many rightly in time have one goodput, whatever became of the rest."""
+    """With an SLO goodput depends only on right answers in time, whether the others are late, lost or wrong."""
     fates = {"lost": None, "late": 10.0, "wrong": 0.05}
     found = [
         goodput(
@@ -272,8 +275,10 @@ def test_what_comes_late_or_never_takes_nothing_from_what_came_in_time(tmp_path)
 
 
 def test_the_interval_of_goodput_is_that_of_the_share_in_time_whatever_the_arrivals(tmp_path):
-    """Three runs of 8 requests, of which 5, 6 and 4 are right in time, arrive in 7, 14 and 21 s: the interval is
-    Student's of the shares 5/8, 6/8 and 4/8, at the rate of all runs together."""
+    """Goodput's interval is Student's of the runs' shares in time, times the rate of all runs together.
+
+    Three runs of 8 requests, of which 5, 6 and 4 are right in time, arrive in 7, 14 and 21 s.
+    """
     records = [
         request(run=run, number=n, arrival=float(run + 1) * n, latency=0.05 if n < right else 0.5)
         for run, right in enumerate((5, 6, 4))
@@ -289,8 +294,7 @@ def test_the_interval_of_goodput_is_that_of_the_share_in_time_whatever_the_arriv
 
 @pytest.mark.parametrize("sampled", [False, True])
 def test_where_nothing_is_answered_nothing_is_right_in_time(tmp_path, sampled):
-    """Of three runs of 8 requests, the second has no answer: its share is 0, with which the interval is known; and the
-    goodput of such runs alone is 0."""
+    """A run without any answer counts with a share of 0, and the goodput of such runs alone is 0."""
     records = [
         request(run=run, number=n, arrival=float(n), latency=None if run == 1 else 0.05)
         for run in range(3)
@@ -306,7 +310,7 @@ def test_where_nothing_is_answered_nothing_is_right_in_time(tmp_path, sampled):
 
 
 def test_no_goodput_is_above_what_arrived(tmp_path):
-    """Of two runs of four requests all and half are right: Student's interval goes far beyond all of them."""
+    """The interval of goodput is cut off at 0 and at the rate of arrivals."""
     records = [
         request(run=run, number=n, arrival=float(n), latency=0.05 if n < right else None)
         for run, right in enumerate((4, 2))
@@ -317,12 +321,12 @@ def test_no_goodput_is_above_what_arrived(tmp_path):
 
 
 def test_goodput_is_unknown_where_classes_are(tmp_path):
-    """An answer whose class is not known may have been right."""
+    """Goodput is unknown if the class of an answer is, because it may have been right."""
     assert goodput(written(tmp_path, [request(), request(number=1, predicted=None)]).requests, None) is None
 
 
 def test_means_of_phases(tmp_path):
-    """Each phase is averaged over the answered requests that know it; one that none knows is None."""
+    """Each phase is averaged over the answered requests in which it is known."""
     simulated = {"encode": None, "transport": None, "decode": None}
     records = [
         request(latency=0.3, queue=0.1, service=0.2, **simulated),
@@ -335,7 +339,7 @@ def test_means_of_phases(tmp_path):
 
 
 def test_dispatch_lag(tmp_path):
-    """p50 and p99 of the client's lateness; None in simulation, where there is none."""
+    """The dispatch lag is given as p50 and p99, and as None in simulation, where there is none."""
     live = written(tmp_path / "a", [request(number=n, lag=n / 1000) for n in range(1, 101)])
     simulated = written(tmp_path / "b", [request(lag=None)])
     assert dispatch_lag(live.requests) == pytest.approx({"p50": 0.05, "p99": 0.099})

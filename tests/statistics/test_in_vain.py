@@ -12,11 +12,11 @@ from collagebench.statistics.in_vain import bereft, sent_again, waits_in_vain
 from collagebench.statistics.warnings import warnings
 
 LOST = {"outcome": "dropped", "queue": 1.0, "service": 2.0, "wanted_s": 2.0, "asked": 2.0}
-"""A task that is at its worker for three seconds, of which nothing is heard."""
+"""A task that takes three seconds at its worker and whose reply is lost."""
 
 
 def run_of(directory: Path, *tasks: dict[str, object], latency: float | None = 100.0) -> Run:
-    """Return a run of two requests at 0 s: the first has these tasks and this latency, the second a task of its own."""
+    """Return a run of two requests at 0 s: the first has these tasks and this latency, the second one task."""
     schemes = [{"scheme": "tied", "variant": "tied", "allotment": {"single": 10}, "options": {}}]
     writer = RunWriter(directory, {**HEADER, "config": {**HEADER["config"], "deadline": 10.0}, "schemes": schemes})
     writer.request(request("tied", number=0, arrival=0.0, latency=latency, task=0))
@@ -32,12 +32,12 @@ def run_of(directory: Path, *tasks: dict[str, object], latency: float | None = 1
 
 
 def spans(run: Run) -> list[tuple[float, ...]]:
-    """Return when requests waited in vain, as pairs."""
+    """Return the times of waiting in vain, as pairs of start and end."""
     return [tuple(span) for times in waits_in_vain(run).values() for span in times.T.tolist()]
 
 
 def test_the_wait_is_from_the_end_of_service_until_the_deadline(tmp_path: Path) -> None:
-    """Neither the queue and the service before it nor the next attempt are in vain."""
+    """A request waits in vain from the end of the lost service to the deadline, not in queue, service or retry."""
     run = run_of(
         tmp_path / "run",
         {"sent": 60.0, "ended": 100.0, "queue": 39.99, "attempt": 1},
@@ -48,7 +48,7 @@ def test_the_wait_is_from_the_end_of_service_until_the_deadline(tmp_path: Path) 
 
 
 def test_what_another_task_is_at_a_worker_for_is_not_in_vain(tmp_path: Path) -> None:
-    """A copy that queues meanwhile is work that the fleet has not done, also if its reply is lost in the end."""
+    """A wait is not in vain while a copy queues or is served, even if the copy's reply is lost later."""
     copy = {"sent": 0.0, "ended": 100.0, "queue": 97.0, "service": 3.0, "wanted_s": 3.0, "asked": 3.0}
     assert spans(run_of(tmp_path / "used", copy, {"sent": 0.0, "ended": 60.0, **LOST})) == []
     late = {"sent": 40.0, "ended": 100.0, **LOST, "queue": 48.0}
@@ -57,22 +57,24 @@ def test_what_another_task_is_at_a_worker_for_is_not_in_vain(tmp_path: Path) -> 
 
 
 def test_one_that_was_never_answered_has_no_end(tmp_path: Path) -> None:
-    """It is bereft of its reply, but counts in no queue anyway."""
+    """A request that was never answered counts as having lost a reply, but not as having waited in vain."""
     run = run_of(tmp_path / "run", {"sent": 0.0, "ended": 60.0, **LOST}, latency=None)
     assert list(bereft(run)) == [(0, 0)]
     assert spans(run) == []
 
 
 def test_a_task_of_a_request_without_a_record_is_passed_over(tmp_path: Path) -> None:
-    """Records that were changed may name any request; those that are there count as ever."""
+    """A task that names a request without a record is ignored for that request, and counts for the others."""
     run = run_of(tmp_path / "run", {"sent": 0.0, "ended": 100.0, **LOST, "requests": "0 77"})
     assert list(bereft(run)) == [(0, 0), (0, 77)]
     assert spans(run) == [(3.0, 100.0)]
 
 
 def test_what_is_sent_again_when_all_have_arrived_is_a_load_that_nobody_met(tmp_path: Path) -> None:
-    """A note says so, with the deadline that is too long for the run; none where a reply was lost and a copy was there,
-    or the next attempt went out while others still arrived."""
+    """A note says if a request was sent again only after the last arrival, because its reply was lost.
+
+    There is none if a copy was in flight, or if the request was never answered.
+    """
     lost = {"sent": 0.0, "ended": 10.0, **LOST}
     again = run_of(tmp_path / "again", lost, {"sent": 10.0, "ended": 12.0, "attempt": 1}, latency=12.0)
     assert sent_again(again) == (1, 1)
@@ -88,7 +90,7 @@ def test_what_is_sent_again_when_all_have_arrived_is_a_load_that_nobody_met(tmp_
 
 
 def test_nothing_lost_nothing_in_vain(tmp_path: Path) -> None:
-    """Where every reply came, the tasks' requests are not even read."""
+    """If no reply was lost, nothing waits in vain, and the tasks are not read again."""
     run = run_of(tmp_path / "run", {"sent": 0.0, "ended": 100.0, "queue": 99.0})
     (tmp_path / "run" / "tasks.csv").unlink()
     assert bereft(run) == waits_in_vain(run) == {}

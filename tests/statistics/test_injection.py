@@ -1,4 +1,4 @@
-"""Stragglers asked against achieved: what is counted, and what is left out."""
+"""Injected delays against those asked for: what is counted, and what is left out."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FLOORS = {**HEADER["service"], "mode": "floor"}
 
 
 def run_of(directory, tasks, requests=None, **header):
-    """Return a run with one task of each of `tasks`, given as changes."""
+    """Return a run with one task for each of `tasks`, which are changes to a default task."""
     writer = RunWriter(directory, {**HEADER, "service": FLOORS, "schemes": SCHEMES, **header})
     for number, changes in enumerate(tasks):
         if requests is None or number in requests:
@@ -31,13 +31,13 @@ def run_of(directory, tasks, requests=None, **header):
 
 
 def floor(asked: float, compute: float, late: float = 0.0) -> dict[str, float]:
-    """Return a task under a floor of `asked` seconds that ended `late` seconds after it should have."""
+    """Return a task under a floor of `asked` seconds that ended `late` seconds too late."""
     wanted = max(asked, compute)
     return {"asked": asked, "compute": compute, "wanted_s": wanted, "service": wanted + late}
 
 
 def test_quantiles_of_the_error(tmp_path):
-    """A hundred tasks that are 0.01 to 1 ms off have a p50 of 0.5 ms and a p99 of 0.99 ms, too long or too short."""
+    """Errors of 0.01 to 1 ms, too long or too short, have a p50 of 0.5 ms and a p99 of 0.99 ms."""
     off = [(-1) ** n * n * 1e-5 for n in range(1, 101)]
     found = injection(run_of(tmp_path / "run", [floor(0.1, 0.002, late) for late in off]))
     assert found.tasks == 100
@@ -48,7 +48,7 @@ def test_quantiles_of_the_error(tmp_path):
 
 
 def test_a_floor_below_inference_is_no_error_but_counted(tmp_path):
-    """Inference longer than the floor is as long as it must be: no error, but one task beyond its floor."""
+    """Inference longer than the floor is no error, but the task counts as beyond its floor."""
     run = run_of(tmp_path / "run", [floor(0.010, 0.002)] * 15 + [floor(0.010, 0.030)] * 5)
     found = injection(run)
     assert (found.p50, found.p99) == (0, 0)
@@ -57,7 +57,7 @@ def test_a_floor_below_inference_is_no_error_but_counted(tmp_path):
 
 
 def test_factors_and_delays_have_no_floor(tmp_path):
-    """Where draws are factors or delays, services are always longer than they: nothing is beyond a floor."""
+    """If draws are factors or delays, no task is beyond a floor."""
     for mode, asked in (("add", 0.001), ("scale", 1.5)):
         service = {**FLOORS, "mode": mode}
         run = run_of(tmp_path / mode, [{"asked": asked, "wanted_s": 0.003, "service": 0.003}] * 3, service=service)
@@ -67,14 +67,14 @@ def test_factors_and_delays_have_no_floor(tmp_path):
 
 @pytest.mark.parametrize(("stragglers", "beyond"), [("collage-trace", 2), ("fixed", None), ("unheard of", None)])
 def test_older_records(tmp_path, stragglers, beyond):
-    """Records that do not say what draws mean have floors where all versions had; of others it is not known."""
+    """Records that do not say what draws mean have floors if their stragglers always had; otherwise it is unknown."""
     config = {**HEADER["config"], "stragglers": stragglers}
     run = run_of(tmp_path / "run", [floor(0.01, 0.02)] * 2, service=HEADER["service"], config=config)
     assert injection(run).beyond_floor == beyond
 
 
 def test_tasks_without_a_service_are_left_out(tmp_path):
-    """Tasks that were taken back, or lost with their worker or reply, neither count nor have an error."""
+    """Tasks that were cancelled or lost neither count nor have an error."""
     lost = {"service": None, "compute": None, "queue": None, "injected": None, "outcome": "lost"}
     tasks = [floor(0.1, 0.002, 0.0003), {**lost, "wanted_s": None}, {**lost, "asked": None, "wanted_s": 0.1}]
     found = injection(run_of(tmp_path / "run", tasks, requests=[0]))
@@ -83,7 +83,7 @@ def test_tasks_without_a_service_are_left_out(tmp_path):
 
 
 def test_erased_replies_are_left_out(tmp_path):
-    """A draw that erases the reply asks for no service time: infinite times are no error."""
+    """A draw that erases the reply asks for an infinite time, which is no error."""
     run = run_of(tmp_path / "run", [floor(0.1, 0.002, 0.0003)] * 3)
     for column, value in (("wanted_s", math.inf), ("asked", math.inf)):
         run.tasks.columns[column][0] = value
@@ -92,7 +92,7 @@ def test_erased_replies_are_left_out(tmp_path):
 
 
 def test_no_task_is_no_figure(tmp_path):
-    """Without a task that reported its service every figure is unknown, and the run is not judged by it."""
+    """If no task reported its service, every figure is unknown, and the run is not judged by it."""
     missing = {"service": None, "compute": None, "queue": None, "injected": None, "wanted_s": None}
     found = injection(run_of(tmp_path / "run", [missing] * 3))
     assert found == type(found)(0, None, None, None, None)
@@ -100,7 +100,7 @@ def test_no_task_is_no_figure(tmp_path):
 
 
 def test_simulation_measures_nothing(tmp_path):
-    """A simulated service is as asked by definition: its error is not known, tasks beyond their floor are."""
+    """A simulated service has no error that could be measured; tasks beyond their floor are counted."""
     found = injection(run_of(tmp_path / "run", [floor(0.01, 0.02), floor(0.1, 0.02)], engine="simulated"))
     assert (found.p50, found.p99, found.beyond_floor) == (None, None, 1)
 
@@ -115,13 +115,13 @@ def test_simulation_measures_nothing(tmp_path):
     ],
 )
 def test_both_limits_must_be_exceeded(tmp_path, wanted, late, valid):
-    """Half the services more than 5 % and more than 1 ms off make a run INVALID; one of the two alone does not."""
+    """A median error above both 5 % and 1 ms makes a run INVALID; above only one of them it does not."""
     tasks = [floor(wanted, 0.002, late)] * 11 + [floor(wanted, 0.002)] * 9
     assert (judge(run_of(tmp_path / "run", tasks)) == []) == valid
 
 
 def test_the_slow_tasks_must_be_slow(tmp_path):
-    """A median that is right hides a tail that was never injected: that of the slow tasks is looked at, too."""
+    """Slow tasks that are not slowed down make a run INVALID, although the median of all tasks is right."""
     usual = [floor(0.04, 0.002)] * 90
     assert judge(run_of(tmp_path / "sound", usual + [floor(0.2, 0.002)] * 12)) == []
     (reason,) = judge(run_of(tmp_path / "tame", usual + [floor(0.2, 0.002, -0.15)] * 12))
@@ -129,14 +129,14 @@ def test_the_slow_tasks_must_be_slow(tmp_path):
 
 
 def test_every_worker_must_do_as_it_was_told(tmp_path):
-    """One worker of ten that does not slow down as it was asked makes a run INVALID, and is named."""
+    """One worker of ten that is not slowed down as asked makes a run INVALID, and is named."""
     tasks = [floor(0.04, 0.002, -0.03 if number % 10 == 7 else 0.0) for number in range(120)]
     (reason,) = judge(run_of(tmp_path / "run", tasks))
     assert "service times of worker 7 missed what the stragglers asked for by 30.0 ms" in reason
 
 
 def test_json_has_it_for_every_scheme(tmp_path):
-    """The report's object holds the number of services, the error's quantiles and the tasks beyond their floor."""
+    """The JSON has the number of services, the quantiles of the error and the tasks beyond their floor."""
     report = summarise([run_of(tmp_path / "run", [floor(0.1, 0.002, 0.001)] * 3 + [floor(0.01, 0.02)])])
     (scheme,) = report["schemes"]
     assert scheme["injection"] == {

@@ -1,4 +1,4 @@
-"""Intervals from runs and for shares."""
+"""Intervals from several runs, of ratios and of shares."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from collagebench.statistics.intervals import (
 
 
 def test_half_width_of_known_runs():
-    """Runs of 1, 2, 3: t(0.975, 2) times their deviation of 1 over the root of 3."""
+    """For runs of 1, 2 and 3 the half width is t(0.975, 2) times the deviation of 1 over the root of 3."""
     assert half_width([1.0, 2.0, 3.0]) == pytest.approx(4.302652729749462 / math.sqrt(3))
 
 
 @pytest.mark.parametrize("by_run", [[], [1.0], [1.0, math.inf]])
 def test_no_interval_without_scatter(by_run):
-    """Fewer than two runs, or one with an infinite quantile, give none."""
+    """Fewer than two runs, or a run with an infinite quantile, give no interval."""
     assert half_width(by_run) is None
     assert around(1.0, by_run) is None
 
 
 def test_interval_is_centred_on_the_pooled_quantile_and_above_zero():
-    """The centre is the pooled quantile, not the runs' mean; a latency below 0 is not offered."""
+    """The interval is centred on the pooled quantile, not on the mean of the runs, and is cut off at 0."""
     low, high = around(10.0, [1.0, 2.0, 3.0])
     assert (low + high) / 2 == pytest.approx(10.0)
     assert around(0.1, [1.0, 2.0, 3.0])[0] == 0.0
@@ -41,14 +41,14 @@ def test_interval_is_centred_on_the_pooled_quantile_and_above_zero():
 
 
 def test_interval_of_a_ratio_is_symmetric_in_its_logarithm():
-    """Ratios of e, 1 and 1/e in three runs: t(0.975, 2) / sqrt(3) up and down from the pooled one, as a factor."""
+    """The interval of a ratio is the same factor up and down: exp(t(0.975, 2) / sqrt(3)) for logarithms of 1, 0, -1."""
     low, high = around_ratio(2.0, [math.e, 1.0, 1.0], [1.0, 1.0, math.e])
     assert math.log(high / 2.0) == pytest.approx(4.302652729749462 / math.sqrt(3))
     assert math.log(low / 2.0) == pytest.approx(-4.302652729749462 / math.sqrt(3))
 
 
 def test_a_ratio_that_may_be_any_has_an_interval_with_finite_ends():
-    """Two runs that differ beyond all measure leave both ends positive, so that either scheme may be the baseline."""
+    """Two runs that differ enormously leave both ends positive and finite, so either scheme can be the baseline."""
     low, high = around_ratio(1.0, [1e-60, 1e60], [1.0, 1.0])
     assert 0 < low < 1e-200
     assert 1e200 < high < math.inf
@@ -56,7 +56,7 @@ def test_a_ratio_that_may_be_any_has_an_interval_with_finite_ends():
 
 
 def test_no_interval_of_a_ratio_without_scatter():
-    """One run gives none, nor does a latency of 0 or one without end."""
+    """A single run, a latency of 0 and an infinite one give no interval of a ratio."""
     assert around_ratio(1.0, [1.0], [1.0]) is None
     assert around_ratio(1.0, [1.0, 0.0], [1.0, 1.0]) is None
     assert around_ratio(1.0, [1.0, 1.0], [1.0, math.inf]) is None
@@ -64,7 +64,7 @@ def test_no_interval_of_a_ratio_without_scatter():
 
 
 def test_interval_covers_what_it_promises():
-    """Of 400 experiments of 10 runs with an effect of their own each, 92 to 98 % cover the true median."""
+    """Of 400 experiments of 10 runs with random effects, 92 to 98 % have an interval that covers the true median."""
     rng = np.random.default_rng(2)
     covered = 0
     for _ in range(400):
@@ -75,13 +75,13 @@ def test_interval_covers_what_it_promises():
 
 
 def at_least(successes, trials, share):
-    """Return how probable so many successes or more are, each trial having one with probability `share`."""
+    """Return the probability of at least `successes` in so many trials, each with probability `share`."""
     chances = (math.comb(trials, k) * share**k * (1 - share) ** (trials - k) for k in range(successes, trials + 1))
     return math.fsum(chances)
 
 
 def test_share_that_may_be_slower_by_how_unlike_runs_are():
-    """Where t times the error of the runs' mean is what 50 independent requests would have, it has the limits of 50."""
+    """If t times the error of the runs' mean equals that of 50 independent requests, the limits are those of 50."""
     apart = np.array([-3.0, -1.0, 1.0, 3.0])
     error = Z95 * math.sqrt(0.1 * 0.9 / 50) / 3.182446305284263  # of the mean of four runs
     above = 0.1 + apart * error * 2 / np.std(apart, ddof=1)
@@ -92,7 +92,7 @@ def test_share_that_may_be_slower_by_how_unlike_runs_are():
 
 
 def test_longer_runs_weigh_more():
-    """Of runs of 2,000, 1,000 and 1,000 requests the first counts for half; cut into two, it would count as two."""
+    """A run of 2,000 requests weighs as much as two of 1,000, and cutting it into two makes the interval narrower."""
     above = [0.4, 0.5, 0.6]
     least, most = slower_share(0.5, above, [2000, 1000, 1000])
     parts = [weight * (share - 0.475) for weight, share in zip((0.5, 0.25, 0.25), above, strict=True)]
@@ -103,21 +103,21 @@ def test_longer_runs_weigh_more():
 
 
 def test_runs_that_are_alike_are_worth_no_more_than_their_requests():
-    """Runs with the very same share leave what as many independent requests would: the limits of order statistics."""
+    """Runs with equal shares give the limits of order statistics for as many independent requests."""
     least, most = slower_share(0.5, [0.5] * 10, [10] * 10)
     assert at_least(50, 100, least) == pytest.approx(0.025, rel=1e-6)
     assert most == pytest.approx(1 - least)
 
 
 def test_a_share_never_reaches_none_or_all():
-    """However unlike two runs are, the ends stay above no request and below all of them."""
+    """However different two runs are, both limits of the share stay strictly between 0 and 1."""
     for q in (0.01, 0.5, 0.99):
         least, most = slower_share(q, [1.0, 0.0], [100, 100])
         assert 0 < least < 1 - q < most < 1
 
 
 def test_a_ratio_of_what_has_nothing_in_common():
-    """Ends at twice and half of each value, uncorrelated: the square root of two times log 2 up and down."""
+    """Uncorrelated values with ends at half and twice give a ratio with ends at exp(sqrt(2) log 2) down and up."""
     low, high = of_ratio((2.0, (1.0, 4.0)), (1.0, (0.5, 2.0)), 0.0, [2.0])
     assert (math.log(low / 2), math.log(high / 2)) == pytest.approx(
         (-math.sqrt(2) * math.log(2), math.sqrt(2) * math.log(2))
@@ -126,7 +126,7 @@ def test_a_ratio_of_what_has_nothing_in_common():
 
 
 def test_a_ratio_of_what_goes_together_is_that_along_both_tails():
-    """Of two that are slow in the same runs by the same shares, the ratio is one of those that their tails have."""
+    """For fully correlated values the interval spans the ratios along both tails."""
     own, other = (2.0, (1.0, 4.0)), (1.0, (0.5, 2.0))
     assert of_ratio(own, other, 1.0, [2.0, 2.0]) == pytest.approx((2.0, 2.0))
     assert of_ratio(own, other, 1.0, [1.5, 3.0]) == pytest.approx((1.5, 3.0))
@@ -138,7 +138,7 @@ def test_a_ratio_of_what_goes_together_is_that_along_both_tails():
     st.lists(st.floats(0.01, 100), min_size=1),
 )
 def test_a_ratio_the_other_way_round_has_the_inverse_interval(one, two, alike, along):
-    """Whoever is the baseline, the same is said; and the ratio lies in its interval."""
+    """Exchanging the two values inverts the interval, and the ratio lies in its interval."""
     own, other = ((value, (value / down, value * up)) for value, down, up in (one, two))
     low, high = of_ratio(own, other, alike, along)
     assert low <= own[0] / other[0] * (1 + 1e-9)
@@ -148,7 +148,7 @@ def test_a_ratio_the_other_way_round_has_the_inverse_interval(one, two, alike, a
 
 @pytest.mark.parametrize("alike", [0.0, 0.5, 1.0])
 def test_what_may_be_nothing_or_without_end_leaves_one_end_of_a_ratio(alike):
-    """Where one value may be 0 or infinite, so may the ratio, one way or the other; its other end stays."""
+    """A value that may be 0 or infinite leaves the ratio unbounded on one side, and the other end unchanged."""
     some = (1.0, (0.5, 2.0))
     low, high = of_ratio(some, some, alike, [1.0])
     assert of_ratio((1.0, (0.0, 2.0)), some, alike, [1.0]) == pytest.approx((0.0, high))
@@ -160,7 +160,7 @@ def test_what_may_be_nothing_or_without_end_leaves_one_end_of_a_ratio(alike):
 
 @given(st.integers(1, 10_000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
 def test_wilson_is_where_the_score_test_just_rejects(counts):
-    """Its ends are the shares p with (share - p)^2 = z^2 p (1 - p) / n, around the observed share."""
+    """The ends are the shares p with (share - p)^2 = z^2 p (1 - p) / n, around the observed share."""
     successes, trials = counts
     low, high = wilson(successes, trials)
     share = successes / trials
@@ -170,6 +170,6 @@ def test_wilson_is_where_the_score_test_just_rejects(counts):
 
 
 def test_wilson_of_known_counts():
-    """9 of 10: 0.5958 to 0.9821; nothing tried gives nothing."""
+    """9 of 10 give 0.5958 to 0.9821; 0 of 0 give no interval."""
     assert wilson(9, 10) == pytest.approx((0.5958499732047615, 0.9821237869049271))
     assert wilson(0, 0) is None

@@ -1,4 +1,4 @@
-"""Which schemes and runs the client was late for."""
+"""For which schemes and runs the client was late."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from collagebench.statistics.lateness import Times, late_runs, late_schemes
 
 
 def run_with(directory: Path, lags: dict[tuple[str, int], list[float]], latency: Mapping[str, float] = {}) -> Run:
-    """Return a run of requests that the client handled so much too late, by scheme and run.
+    """Return a run whose requests the client handled late by `lags` seconds, by scheme and run.
 
-    They took 20 ms, or the `latency` of their scheme.
+    Latencies are 20 ms, or the scheme's `latency`.
     """
     schemes = [
         {"scheme": name, "variant": name, "allotment": {"single": 10}, "options": {}}
@@ -32,7 +32,7 @@ def run_with(directory: Path, lags: dict[tuple[str, int], list[float]], latency:
 
 
 def test_a_run_may_be_late_where_its_scheme_is_not(tmp_path: Path) -> None:
-    """Each run is judged by itself, with all of its schemes; all requests of a scheme together may be in time."""
+    """Each run is judged by itself with all of its schemes, even if a scheme is in time over all runs."""
     early, disturbed = [1e-5] * 100, [1e-5] * 97 + [0.005, 0.006, 0.007]
     lags = {("none", number): early for number in range(5)} | {("none", 4): disturbed}
     lags |= {("hedge", number): early for number in range(5)}
@@ -43,14 +43,14 @@ def test_a_run_may_be_late_where_its_scheme_is_not(tmp_path: Path) -> None:
 
 
 def test_all_schemes_of_a_run_are_measured_alike(tmp_path: Path) -> None:
-    """The median latency of the fastest is what the lag of each is held against."""
+    """The lag of every scheme is compared with the median latency of the run's fastest scheme."""
     lags = {("none", 0): [0.0015] * 100, ("slow", 0): [0.0015] * 100}
     assert late_runs(run_with(tmp_path / "fast", lags, {"slow": 0.04})).keys() == {0}
     assert late_runs(run_with(tmp_path / "slow", lags, {"slow": 0.04, "none": 0.04})) == {}
 
 
 def test_times_are_those_of_requests_that_count(tmp_path: Path) -> None:
-    """The p99 of the lag, and median and p99 of the latency, where a failed request is infinitely slow."""
+    """Warm-up requests do not count, and a failed request is infinitely slow."""
     writer = RunWriter(tmp_path / "run", {**HEADER, "schemes": [{"scheme": "none", "variant": "none"}]})
     for number in range(1, 201):
         latency = None if number == 1 else number / 1000
@@ -65,7 +65,7 @@ def test_times_are_those_of_requests_that_count(tmp_path: Path) -> None:
 
 
 def test_a_simulation_is_never_late(tmp_path: Path) -> None:
-    """Where no lag is known, nothing is late."""
+    """If no lag is known, nothing is late."""
     writer = RunWriter(tmp_path / "run", HEADER)
     writer.request(request(lag=None))
     writer.cell(cell())

@@ -20,11 +20,11 @@ from collagebench.statistics.intervals import Z95
 from collagebench.statistics.matched import match, matched, tango
 
 counts = st.tuples(st.integers(0, 60), st.integers(0, 60), st.integers(0, 400)).filter(sum)
-"""Requests that were won, lost, and on which both agree."""
+"""The numbers of requests that were won, lost, and on which both agree."""
 
 
 def mcnemar(won: int, lost: int) -> float:
-    """Return the p value of so many images that are each won or lost once."""
+    """Return the p-value of so many images that are each won or lost once."""
     return sign_flip(np.repeat([1, -1], [won, lost]))
 
 
@@ -33,13 +33,13 @@ def mcnemar(won: int, lost: int) -> float:
     [(10, 2, 2 * (1 + 12 + 66) / 2**12), (2, 10, 158 / 4096), (5, 0, 2 / 32), (1, 0, 1.0), (3, 3, 1.0), (0, 0, 1.0)],
 )
 def test_mcnemar_by_hand(won, lost, expected):
-    """Twice the tail of tossing won + lost coins, written out; never above 1."""
+    """The p-value is twice the binomial tail of won + lost fair coins, and at most 1."""
     assert mcnemar(won, lost) == pytest.approx(expected, rel=1e-12)
 
 
 @given(st.integers(0, 300), st.integers(0, 300))
 def test_mcnemar_is_the_sum_of_binomials(won, lost):
-    """It equals the exact sum in whole numbers, whichever side is named first."""
+    """The p-value equals the exact sum of binomial coefficients, whichever side is named first."""
     tosses = won + lost
     tail = sum(math.comb(tosses, k) for k in range(max(won, lost), tosses + 1))
     assert mcnemar(won, lost) == pytest.approx(min(1.0, 2 * tail / 2**tosses), rel=1e-9)
@@ -48,14 +48,14 @@ def test_mcnemar_is_the_sum_of_binomials(won, lost):
 
 @pytest.mark.parametrize(("won", "lost"), [(501_000, 499_000), (5_000, 4_700), (900, 100), (100_000, 100_000)])
 def test_mcnemar_of_many(won, lost):
-    """With a million coins it agrees with SciPy."""
+    """With up to a million discordant images the p-value agrees with SciPy."""
     stats = pytest.importorskip("scipy.stats", reason="needs the test extra")
     assert mcnemar(won, lost) == pytest.approx(stats.binomtest(won, won + lost).pvalue, rel=1e-6)
 
 
 @given(st.lists(st.integers(-4, 4), min_size=1, max_size=12))
 def test_one_coin_is_tossed_for_each_image(differences):
-    """What images won and lost is as far from even as the share of all signs that make it so, counted one by one."""
+    """The p-value equals that of enumerating all signs, one for each image, however often it was asked about."""
     values = np.array(differences, dtype=np.int64)
     flips = np.array([[1 - 2 * (way >> place & 1) for place in range(len(values))] for way in range(2 ** len(values))])
     outcomes = np.abs((flips * values).sum(1))
@@ -63,7 +63,7 @@ def test_one_coin_is_tossed_for_each_image(differences):
 
 
 def test_many_images_are_tested_by_the_normal_distribution(monkeypatch):
-    """Beyond what is counted in full, p values are within a fiftieth of those of the full count."""
+    """Beyond the limit of exact counting, p-values are within 2 % of the exact ones."""
     values = np.repeat([1, -1, 2, -2, 5], [2900, 2800, 1050, 1000, 7])
     exact = sign_flip(values)
     monkeypatch.setattr(clusters, "EXACT_UP_TO", 0)
@@ -72,7 +72,7 @@ def test_many_images_are_tested_by_the_normal_distribution(monkeypatch):
 
 
 def test_repeated_answers_are_worth_one_each_where_they_are_alike():
-    """An image asked about eight times by a model that never wavers is one answer; by a coin, it is eight."""
+    """Eight answers about an image count as one if they always agree, and as eight if they are independent."""
     rng = np.random.default_rng(0)
     images = np.repeat(np.arange(2000), 8)
     alike = np.repeat(rng.random(2000) < 0.9, 8)
@@ -92,9 +92,9 @@ def test_repeated_answers_are_worth_one_each_where_they_are_alike():
 
 
 def test_intervals_of_repeated_images_cover_what_they_promise():
-    """Of 400 experiments that ask each of 300 images about ten times, 92 to 98 % know the accuracy, and the difference.
+    """Of 400 experiments with about ten answers for each of 300 images, 92 to 98 % cover accuracy and difference.
 
-    Intervals that take all answers for independent know them half as often.
+    Intervals that take all answers as independent cover the accuracy in less than 75 %.
     """
     rng = np.random.default_rng(1)
     known, sure, between = 0, 0, 0
@@ -118,9 +118,9 @@ def test_intervals_of_repeated_images_cover_what_they_promise():
 
 
 def test_runs_that_are_unlike_are_counted_too():
-    """Of 300 experiments in which a worse model answers more in some runs, 91 to 98 % know what that costs.
+    """If a worse model answers more often in some runs, 91 to 98 % of 300 intervals cover the true difference.
 
-    Intervals that count images alone know it less often.
+    Intervals that only account for images cover it less often.
     """
     rng = np.random.default_rng(2)
     known, images_alone = 0, 0
@@ -139,7 +139,7 @@ def test_runs_that_are_unlike_are_counted_too():
 
 
 def test_two_runs_are_worth_what_students_t_leaves_of_them():
-    """Fifteen of twenty right in one run and five in the other: what runs add to the variance is (12.71 / 1.96)^2."""
+    """With two runs of 15 and 5 right answers of 20, the runs' excess variance is scaled by (12.71 / 1.96)^2."""
     values, runs = np.repeat([1, 0, 1, 0], [15, 5, 5, 15]), np.repeat([0, 1], 20)
     alone, by_run = 10 * 40 / 39, 2 * (5**2 + 5**2)
     excess = (by_run - alone) * (12.706204736174694 / 1.959963984540054) ** 2
@@ -148,9 +148,9 @@ def test_two_runs_are_worth_what_students_t_leaves_of_them():
 
 
 def test_runs_that_are_unlike_prove_nothing():
-    """Of 400 pairs of schemes that are one and the same, few are told apart where whole runs are right less often.
+    """Of 400 pairs of equal schemes in which whole runs are less accurate, less than 8 % are told apart.
 
-    By one coin for each image many would be. Where runs are alike the coins alone decide.
+    Signs for each image alone tell more than 30 % apart; if runs are alike, they decide.
     """
     rng = np.random.default_rng(3)
     found, coins_alone, wide = 0, 0, 0
@@ -173,13 +173,13 @@ def test_runs_that_are_unlike_prove_nothing():
 
 @pytest.mark.parametrize(("clusters", "expected"), [(4, 0.125), (5, 0.0625), (8, 0.0078125)])
 def test_a_few_images_are_few_coins_however_often_they_were_asked_about(clusters, expected):
-    """Where every image was won thousands of times, p is that of as many coins as there are images."""
+    """If every image was won thousands of times, the p-value is that of one coin for each image."""
     assert sign_flip(np.arange(2500, 2500 + clusters)) == pytest.approx(expected)
 
 
 @given(counts)
 def test_interval_ends_where_the_score_test_just_rejects(values):
-    """Each end is a difference at which the most likely shares lie 1.96 standard deviations away, found by search."""
+    """Each end is a difference at which the likeliest shares are 1.96 standard deviations away, found by search."""
     won, lost, same = values
     pairs = won + lost + same
     low, high = tango(won, lost, pairs)
@@ -197,7 +197,7 @@ def test_interval_ends_where_the_score_test_just_rejects(values):
 
 @given(counts)
 def test_swapping_mirrors_the_interval(values):
-    """Won and lost exchanged turn its ends round."""
+    """Exchanging won and lost mirrors the interval at 0."""
     won, lost, same = values
     low, high = tango(won, lost, won + lost + same)
     assert tango(lost, won, won + lost + same) == pytest.approx((-high, -low), abs=1e-12)
@@ -205,7 +205,7 @@ def test_swapping_mirrors_the_interval(values):
 
 @pytest.mark.parametrize(("pairs", "won", "lost"), [(300, 0.03, 0.01), (300, 0.02, 0.02), (1000, 0.01, 0.002)])
 def test_interval_covers_what_it_promises(pairs, won, lost):
-    """Over everything that can come out, weighed by its probability, 94.5 to 95.7 % cover the true difference."""
+    """Summed over all outcomes by their probability, 94.5 to 95.7 % of intervals cover the true difference."""
     covered = 0.0
     for b, c in np.ndindex(round(pairs * won) + 25, round(pairs * lost) + 25):
         ways = math.lgamma(pairs + 1) - math.lgamma(b + 1) - math.lgamma(c + 1) - math.lgamma(pairs - b - c + 1)
@@ -216,7 +216,7 @@ def test_interval_covers_what_it_promises(pairs, won, lost):
 
 
 def test_pairs_are_the_requests_that_both_answered(tmp_path):
-    """Paired by run and request: warm-up, failures, unknown classes and requests that one side lacks do not count."""
+    """Requests are paired by run and number; warm-up, failures, unknown classes and unpaired ones do not count."""
     writer = RunWriter(tmp_path / "run", {"schemes": []})
     rows = {  # run, request: what each scheme answered; the label is 3
         (0, 0): (3, 3),

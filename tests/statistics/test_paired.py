@@ -1,4 +1,4 @@
-"""Differences that come in pairs: the t test and Holm's correction."""
+"""Paired differences: the t test and Holm's correction."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_t_test_of_known_pairs():
 
 
 def test_pairing_takes_out_what_both_share():
-    """Runs that differ by ten seconds leave no doubt about a steady difference of a tenth."""
+    """Runs that differ by up to 10 s among themselves still show a constant difference of 0.1 s."""
     own, other = [1.0, 5.0, 11.0, 7.0], [1.11, 5.10, 11.09, 7.10]
     found = paired(own, other)
     assert found.difference == pytest.approx(-0.1)
@@ -34,20 +34,20 @@ def test_pairing_takes_out_what_both_share():
 
 
 def test_equal_differences_are_certain():
-    """Where every run shows exactly the same difference, p is 0; where it is none at all, p is 1."""
+    """If every run shows exactly the same difference, p is 0; if all differences are 0, p is 1."""
     assert paired([2.0, 3.0], [1.0, 2.0]).p == 0.0
     assert paired([2.0, 3.0], [2.0, 3.0]).p == 1.0
 
 
 @pytest.mark.parametrize(("own", "other"), [([], []), ([1.0], [2.0]), ([1.0, math.inf], [1.0, 2.0])])
 def test_no_test_without_pairs(own, other):
-    """Fewer than two pairs, or an infinite value in one, give no test."""
+    """Fewer than two pairs, or an infinite value, give no test."""
     assert paired(own, other) is None
 
 
 @given(pairs)
 def test_swapping_flips_the_sign(values):
-    """A against B is B against A with the sign of difference and interval turned, and the same p."""
+    """Exchanging the two sides flips the sign of difference and interval, and keeps p."""
     own, other = zip(*values, strict=True)
     one, two = paired(own, other), paired(other, own)
     assert one.difference == -two.difference
@@ -57,14 +57,14 @@ def test_swapping_flips_the_sign(values):
 
 @given(st.lists(seconds, min_size=2, max_size=20))
 def test_a_scheme_does_not_differ_from_itself(values):
-    """Identical runs: difference 0, an interval of no width, p 1."""
+    """Identical runs have the difference 0, an interval of no width, and p = 1."""
     found = paired(values, values)
     assert (found.difference, found.ci95, found.p) == (0.0, (0.0, 0.0), 1.0)
 
 
 @given(pairs)
 def test_interval_and_test_agree(values):
-    """The interval holds the mean difference, and leaves out 0 exactly when p is below 5 %."""
+    """The interval contains the mean difference, and excludes 0 exactly if p is below 5 %."""
     found = paired(*zip(*values, strict=True))
     assert found.ci95[0] <= found.difference <= found.ci95[1]
     assert 0 <= found.p <= 1
@@ -73,7 +73,7 @@ def test_interval_and_test_agree(values):
 
 
 def test_holm_of_known_values():
-    """The smallest of four counts four times, and none falls below the one before it."""
+    """The smallest of four p-values is multiplied by four, and none falls below the one before it."""
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert holm([0.5, 0.9]) == [1.0, 1.0]
     assert holm([]) == []
@@ -81,7 +81,7 @@ def test_holm_of_known_values():
 
 @given(p_values)
 def test_holm_only_raises_and_keeps_the_order(values):
-    """No corrected value is below its own, above its Bonferroni value or 1, or out of order."""
+    """A corrected value is not below its own, not above its Bonferroni value or 1, and keeps its order."""
     found = holm(values)
     for value, corrected in zip(values, found, strict=True):
         assert value <= corrected <= min(1.0, len(values) * value)

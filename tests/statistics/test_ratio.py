@@ -1,4 +1,4 @@
-"""The ratio of two quantiles: the same wherever it is asked for, from either side, and from what a report keeps."""
+"""The ratio of two quantiles is the same everywhere, from either side, and from what a report keeps."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ def known(value: Any) -> Any:
 
 
 def timed(latencies: list[list[float | None]]) -> Latency:
-    """Return the latency of one scheme whose runs have these."""
+    """Return the latency of one scheme with these runs."""
     with TemporaryDirectory() as directory:
         return latency(load(make_run(Path(directory) / "run", {"none": latencies})).of("none").requests)
 
 
 def failing(latencies: list[list[float]], every: int) -> list[list[float | None]]:
-    """Return them with one request of so many without an answer; 0: none."""
+    """Return the latencies with one failed request in every `every`; none if it is 0."""
     return [
         [None if every and place % every == 0 else value for place, value in enumerate(run, 1)] for run in latencies
     ]
@@ -52,7 +52,7 @@ def failing(latencies: list[list[float]], every: int) -> list[list[float | None]
 def test_a_ratio_from_either_side_and_from_what_a_report_keeps(
     factor: float, seeds: tuple[int, int], failures: tuple[int, int], name: str, paired: bool
 ) -> None:
-    """It lies in its interval, the other way round all is inverted, and a report's JSON holds all it is made of."""
+    """A ratio lies in its interval, exchanging the sides inverts both, and a report's JSON suffices to compute it."""
     runs = [
         failing(lognormal(seed, len(RUNS), 120, median), every)
         for seed, median, every in zip(seeds, (0.02, 0.02 * factor), failures, strict=True)
@@ -74,7 +74,7 @@ def test_a_ratio_from_either_side_and_from_what_a_report_keeps(
 
 
 def test_what_has_nothing_in_common_is_less_sure() -> None:
-    """Two schemes whose runs are slow together have a narrower ratio than two that met other runs."""
+    """Two schemes that are slow in the same runs have a narrower ratio than two with runs of their own."""
     slow = (1.0, 1.0, 1.0, 2.0)
     own, other = (
         [[times * level * (1 + 0.01 * place) for place in range(100)] for level in slow] for times in (0.01, 0.02)
@@ -86,7 +86,7 @@ def test_what_has_nothing_in_common_is_less_sure() -> None:
 
 
 def test_tails_reach_as_far_as_there_are_requests() -> None:
-    """The last share that is kept is half a request at least, and what it is above is the slowest one."""
+    """The last share of a tail is that of about half a request, and its value is the slowest latency."""
     time = timed([[0.001 * place for place in range(1, 101)]] * 4)
     kept = along(time)
     assert 0.5 <= 400 * SHARES[len(kept) - 1] < 0.5 * 1.05
@@ -95,7 +95,7 @@ def test_tails_reach_as_far_as_there_are_requests() -> None:
 
 
 def test_without_runs_to_tell_by_there_is_no_tail() -> None:
-    """One run says nothing of how unlike runs are, and a quantile that is endless has no ratio."""
+    """A single run has no tail, and an infinite quantile has no ratio."""
     assert tail(timed([[0.01] * 50]), "p50", [0]) is None
     own = known(tail(timed([[0.01] * 50] * 2), "p50", [0, 1]))
     endless = known(tail(timed([[None] * 50] * 2), "p50", [0, 1]))

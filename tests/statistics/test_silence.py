@@ -1,4 +1,4 @@
-"""Hosts that were not heard of for a while, and what only looks like that."""
+"""Hosts that were silent for a while, and what only looks like it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from collagebench.statistics.silence import silences
 from collagebench.statistics.warnings import warnings
 
 FLEET = {"fleet": "ssh", "host": [{"address": "h1", "workers": None}, {"address": "h2", "workers": None}]}
-"""Two hosts, of which the first has the workers with even numbers."""
+"""Two hosts, the first of which has the workers with even numbers."""
 REQUESTS = 200
 
 
@@ -28,9 +28,9 @@ def run_with(
 ) -> Run:
     """Return two runs of two schemes with a request every 100 ms, served in 10 ms by one of ten workers in turn.
 
-    A cell's `ways` gives the seconds that the task with a number was on its way, 1 ms where it gives none, and its
-    `lags` how late the client was once. Where they are `queued`, that time was spent in the worker's queue instead;
-    where they are `lost`, every such reply never came, and another answered.
+    For each cell, `ways` gives the seconds that a task was in transit by its number (1 ms by default), and `lags`
+    how late the client was once. If `queued`, that time was spent in the worker's queue instead; if `lost`, such a
+    reply never came, and another task answered.
     """
     schemes = [
         {"scheme": name, "variant": name, "allotment": {"single": 10}, "options": {}} for name in ("none", "hedge")
@@ -57,12 +57,12 @@ def run_with(
 
 
 def outage(number: int) -> float:
-    """Return the time on the way where the link of the first host is cut for three seconds, from 5 s on."""
+    """Return the seconds in transit if the first host's link is cut for three seconds, from 5 s on."""
     return max(8.0 - number / 10, 0.001) if number % 2 == 0 and 5.0 <= number / 10 < 8.0 else 0.001
 
 
 def test_an_outage_is_named(tmp_path: Path) -> None:
-    """Host, scheme, run and seconds; the host whose link was not cut is not named."""
+    """A warning names the silent host with scheme, run and seconds, and no host whose link was not cut."""
     run = run_with(tmp_path / "run", {("hedge", 1): outage})
     found = silences(run)
     assert {host: list(silent) for host, silent in found.items()} == {"h1": [("hedge", 1)]}
@@ -71,25 +71,25 @@ def test_an_outage_is_named(tmp_path: Path) -> None:
 
 
 def test_a_sound_network_is_not_mentioned(tmp_path: Path) -> None:
-    """Nor is a second on the way of a single reply while others of its host came, which is no silence."""
+    """A sound network is not mentioned, nor is one late reply while others of its host came."""
     assert silences(run_with(tmp_path / "sound")) == {}
     assert silences(run_with(tmp_path / "one", {("hedge", 1): lambda number: 1.5 if number == 50 else 0.001})) == {}
 
 
 def test_workers_that_are_busy_are_not_silent(tmp_path: Path) -> None:
-    """Replies that are late by three seconds because their tasks queued that long say nothing of the network."""
+    """Replies that are three seconds late because their tasks queued say nothing about the network."""
     assert silences(run_with(tmp_path / "run", {("hedge", 1): outage}, queued=True)) == {}
 
 
 def test_a_link_that_is_always_slow_is_no_outage(tmp_path: Path) -> None:
-    """What happens in most of the cells is what is usual there."""
+    """Delays in three of four cells are usual for that link, and no outage; in two of four they are one."""
     cells = [(scheme, number) for scheme in ("none", "hedge") for number in (0, 1)]
     assert silences(run_with(tmp_path / "run", dict.fromkeys(cells[:3], outage))) == {}
     assert silences(run_with(tmp_path / "two", dict.fromkeys(cells[:2], outage))).keys() == {"h1"}
 
 
 def test_silences_that_are_not_the_hosts(tmp_path: Path) -> None:
-    """The client did not listen, workers are stopped on purpose, or the workers' hosts are not known."""
+    """There is no silence if the client did not listen, workers are stopped on purpose, or their hosts are unknown."""
     ways, cell = {("hedge", 1): outage}, ("hedge", 1)
     assert silences(run_with(tmp_path / "client", ways, {cell: 2.9})) == {}
     assert silences(run_with(tmp_path / "stopped", ways, stragglers="stop")) == {}
@@ -98,12 +98,12 @@ def test_silences_that_are_not_the_hosts(tmp_path: Path) -> None:
 
 
 def test_lost_replies_say_nothing_of_the_network(tmp_path: Path) -> None:
-    """A reply that the stragglers lost is given up at its deadline, which is not when the host was heard of again."""
+    """A reply that stragglers erase ends at its deadline, which is no sign of a host's silence."""
     assert silences(run_with(tmp_path / "run", {("hedge", 1): outage}, lost=True)) == {}
 
 
 def test_slow_messages_are_the_cores_or_the_networks(tmp_path: Path) -> None:
-    """On this machine its cores are to blame, elsewhere the network or the hosts."""
+    """Slow messages are blamed on the cores on this machine, and on the network or the hosts elsewhere."""
     slow = {(scheme, number): lambda number: 0.02 for scheme in ("none", "hedge") for number in (0, 1)}
     for fleet, begins in (("local", "the cores are too busy"), ("ssh", "the network or the hosts are too slow")):
         said = warnings(run_with(tmp_path / fleet, slow, fleet=fleet))

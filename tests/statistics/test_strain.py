@@ -1,4 +1,4 @@
-"""Fleets, clients and machines at their limit."""
+"""Fleets, clients and machines at their limits."""
 
 from __future__ import annotations
 
@@ -16,9 +16,7 @@ from collagebench.statistics.warnings import warnings
 
 
 def tasks(**columns):
-    """Return 1,000 tasks of singles, one every 10 ms, served in 10 ms as asked of which 1 ms is computing, with other
-    columns.
-    """
+    """Return 1,000 tasks of singles, one every 10 ms, served in 10 ms as asked, 1 ms of it inference, with changes."""
     plain = {"service": 0.01, "wanted_s": 0.01, "compute": 0.001, "queue": 0.0, "sent": 0.01 * np.arange(1000)}
     whole = {
         name: np.broadcast_to(np.asarray(columns.get(name, value)), 1000).astype(float) for name, value in plain.items()
@@ -30,18 +28,18 @@ def tasks(**columns):
 
 
 def arriving(seconds, group=0.0):
-    """Return the requests of a run that arrive for so many seconds: the first and the last, sent after `group`."""
+    """Return the first and the last request of a run that arrive `seconds` apart, each sent after `group` seconds."""
     columns = {"run": np.zeros(2, int), "arrival": np.array([0.0, seconds]), "group": np.full(2, group)}
     return Table({**columns, "source": np.zeros(2, int)}, {"source": ["own"]})
 
 
 def cells(seconds, cpu=0.1):
-    """Return one cell of that length."""
+    """Return one cell of this length."""
     return Table({"duration": np.array([seconds]), "client_cpu": np.array([cpu])}, {})
 
 
 def test_saturated_role():
-    """One role busy 100 of 105 s with tasks waiting is named, though the fleet as a whole has time to spare."""
+    """A role that is busy for 100 of 105 s while tasks wait is saturated, although the fleet as a whole is not."""
     role = np.where(np.arange(1000) < 500, 1, 0)
     service, queue = np.where(role == 1, 0.2, 0.01), np.where(role == 1, 0.5, 0.0)
     sent = 0.1 * np.arange(1000)
@@ -51,12 +49,12 @@ def test_saturated_role():
 
 @pytest.mark.parametrize(("seconds", "queue"), [(10.5, 0.001), (20.0, 0.02)])
 def test_busy_without_queue_and_queue_without_load_are_no_saturation(seconds, queue):
-    """Copies that fill idle time wait for nothing, and a burst may queue on a fleet that is half idle."""
+    """A busy role without a queue, and a queue at a load of one half, are not saturation."""
     assert saturated(tasks(queue=queue), arriving(seconds), {"single": 1}) == {}
 
 
 def test_a_queue_before_all_workers_is_one():
-    """Singles that never wait at a worker are saturated where requests wait to be sent; other roles are not."""
+    """Singles are saturated if requests wait to be sent, though none waits at a worker; other roles are not."""
     found = saturated(tasks(), arriving(10.5, group=0.02), {"single": 1})
     assert found == {"single": pytest.approx(10.0 / 10.5)}
     assert saturated(tasks(role=np.ones(1000, int)), arriving(10.5, group=0.02), {"collage": 1}) == {}
@@ -64,9 +62,9 @@ def test_a_queue_before_all_workers_is_one():
 
 @pytest.mark.parametrize(("every", "words"), [(0.104, "latencies depend on the"), (0.12, "the interval"), (0.16, "")])
 def test_a_queue_that_seldom_empties_is_worth_a_word(tmp_path, every, words):
-    """Busy for over 90 % of the time: latencies depend on the run's length; over 80 %: intervals are too narrow.
+    """Above 90 % busy a warning says that latencies depend on the run's length, above 80 % that intervals are narrow.
 
-    How long the last task of all keeps the run from ending has no part in it.
+    How long the last task delays the end of the run does not matter.
     """
     writer = RunWriter(tmp_path / "run", {**HEADER, "schemes": [{"scheme": "none", "allotment": {"single": 10}}]})
     for number in range(1250):
@@ -81,7 +79,7 @@ def test_a_queue_that_seldom_empties_is_worth_a_word(tmp_path, every, words):
 
 
 def test_machine_as_the_straggler():
-    """Ten of 1,000 inferences that take 50 ms by themselves are 1 %; delays that were asked for are none."""
+    """Ten of 1,000 inferences that take 50 ms unasked are 1 % stragglers; delays that were asked for are none."""
     slow = np.arange(1000) < 10
     assert own_stragglers(tasks(compute=np.where(slow, 0.05, 0.001), service=np.where(slow, 0.05, 0.01))) == 0.01
     assert own_stragglers(tasks(service=np.where(slow, 0.05, 0.01))) == 0.01
@@ -91,7 +89,7 @@ def test_machine_as_the_straggler():
 
 
 def test_each_role_is_measured_by_its_own_services():
-    """A model that takes longer than another is no straggler for that, and hides none of the other's."""
+    """A role with longer services than another neither counts as a straggler nor hides the other's stragglers."""
     role = np.where(np.arange(1000) < 500, 1, 0)
     asked = np.where(role == 1, 0.05, 0.01)
     taken = np.where(np.arange(1000) < 990, asked, 0.045)
@@ -102,19 +100,19 @@ def test_each_role_is_measured_by_its_own_services():
 
 @pytest.mark.parametrize(("slow", "found"), [(5, None), (6, 0.006)])
 def test_a_few_stragglers_of_its_own_are_no_matter(slow, found):
-    """Half of those beyond a p99, one in two hundred tasks, may be the machine's; more are said to be."""
+    """Five stragglers of the machine in 1,000 tasks are not mentioned; six are."""
     assert own_stragglers(tasks(compute=np.where(np.arange(1000) < slow, 0.05, 0.001))) == found
 
 
 def test_client_that_needs_its_core():
-    """85 CPU seconds in 100 are too many, 75 are not, and unknown ones are not guessed."""
+    """A client that uses 85 CPU seconds in 100 is named, one that uses 75 is not, nor one whose use is unknown."""
     assert client_share(cells(100.0, 85.0)) == pytest.approx(0.85)
     assert client_share(cells(100.0, 75.0)) is None
     assert client_share(cells(100.0, np.nan)) is None
 
 
 def test_slow_messages():
-    """A p99 of transport of 15 ms is much beside a median latency of 20 ms, and 5 ms is not."""
+    """A p99 of transport of 15 ms is slow beside a median latency of 20 ms, and one of 5 ms is not."""
     transport = np.where(np.arange(1000) < 20, 0.015, 0.0005)
     columns = {"warmup": np.zeros(1000, bool), "latency": np.full(1000, 0.02), "transport": transport}
     assert slow_transport(Table(columns, {})) == 0.015
@@ -122,7 +120,7 @@ def test_slow_messages():
 
 
 def test_a_machine_that_was_busy_before_is_said(tmp_path):
-    """A load above the number of cores at the start is a warning in a live run, and none in a simulated one."""
+    """A load average above the number of cores at the start is a warning in a live run, but not in a simulated one."""
     environment = {"load_average": [4.2, 1.0, 1.0], "affinity_cores": 4, "cpu_quota_cores": 2.0}
     for engine in ("live", "simulated"):
         header = {"environment": environment, "engine": engine}
@@ -132,13 +130,13 @@ def test_a_machine_that_was_busy_before_is_said(tmp_path):
 
 
 def test_short_runs_compare_maxima(tmp_path):
-    """Ten runs of 80 requests give a p99, but each run's own is its maximum: a warning says so."""
+    """A warning says that each run's p99 is its maximum if ten runs have only 80 requests each."""
     run = load(make_run(tmp_path / "run", {"none": lognormal(1, 10, 80)}))
     assert [text for text in warnings(run) if "(none 80), each run's p99 is its maximum" in text]
 
 
 def test_every_warning_names_a_next_step(tmp_path):
-    """A run with nearly everything wrong: each sentence ends with what to do, or where to look."""
+    """Every warning of a run with several problems says what to do or where to look."""
     directory = make_run(
         tmp_path / "run",
         {"none": [[0.05] * 60 + [0.02] * 140 + [None]] * 3},
@@ -151,7 +149,7 @@ def test_every_warning_names_a_next_step(tmp_path):
 
 
 def test_a_load_that_was_not_met_is_said(tmp_path):
-    """Where services without redundancy took another time than the rate was chosen by, the load that it came to is."""
+    """A warning gives the actual load if services without redundancy took another time than the rate was chosen for."""
     asked = {"service": {"mean_s": 0.02, "utilisation": 0.5, "rate": 250.0}}
     latencies = {"hedge": lognormal(1, 4, 250), "none": lognormal(2, 4, 250)}
     (said,) = [

@@ -1,4 +1,4 @@
-"""Welch's t test: known values, and what cannot be tested."""
+"""Welch's t test: known values, and samples that cannot be tested."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collagebench.statistics.unpaired import unpaired
 
 
 def test_a_worked_example():
-    """Of two samples of unlike sizes and variances: the p value is that of the density summed up."""
+    """For samples of different sizes and variances, the p-value is that of the density integrated numerically."""
     own, other = [3.0, 4.0, 1.0, 2.1, 5.5], [4.9, 8.1, 2.0, 6.5, 1.0, 9.0]
     one, two = (float(np.var(some, ddof=1)) / len(some) for some in (own, other))
     t = (np.mean(own) - np.mean(other)) / math.sqrt(one + two)
@@ -25,14 +25,14 @@ def test_a_worked_example():
 
 
 def test_equal_samples_and_constant_ones():
-    """No difference has p 1; without any scatter any difference is one."""
+    """Equal samples have p = 1; without any scatter every difference has p = 0."""
     assert unpaired([1.0, 2.0, 3.0], [1.0, 2.0, 3.0]) == pytest.approx(1.0)
     assert unpaired([1.0, 1.0], [1.0, 1.0]) == 1.0
     assert unpaired([1.0, 1.0], [2.0, 2.0]) == 0.0
 
 
 def test_it_errs_in_one_of_twenty():
-    """Samples of one distribution are told apart in at most 5 % of cases, give or take 4.5 standard errors."""
+    """Samples of one distribution are told apart in at most 5 % of cases, plus 4.5 standard errors."""
     generator = np.random.default_rng(5)
     found = [unpaired(generator.lognormal(0, 0.5, 10), generator.lognormal(0, 0.5, 10)) for _ in range(2000)]
     share = np.mean([p is not None and p <= 0.05 for p in found])
@@ -41,5 +41,5 @@ def test_it_errs_in_one_of_twenty():
 
 @pytest.mark.parametrize("own", [[1.0], [], [1.0, math.inf]])
 def test_what_cannot_be_tested(own):
-    """A single run, none, or one without a figure."""
+    """A single run, no run, or a run with an infinite figure gives no test."""
     assert unpaired(own, [1.0, 2.0]) is None

@@ -21,7 +21,7 @@ SCHEMES = [{"scheme": "none", "variant": "none", "allotment": {"single": 10}, "o
 
 
 def with_tasks(directory, **changes):
-    """Return a run of 50 requests whose tasks are changed."""
+    """Return a run of 50 requests with these changes to its tasks."""
     writer = RunWriter(directory, {**HEADER, "schemes": SCHEMES})
     for number in range(50):
         writer.request(request(number=number))
@@ -33,14 +33,14 @@ def with_tasks(directory, **changes):
 
 
 def test_a_sound_run_is_valid(tmp_path):
-    """Ten runs on a fleet that keeps up, with a client on time and delays as asked, give no reason and no warning."""
+    """Ten runs with an unsaturated fleet, a punctual client and correct delays have no reason and no warning."""
     run = load(make_run(tmp_path / "run", {"none": lognormal(1, 10, 100), "hedge": lognormal(2, 10, 100)}))
     assert judge(run) == []
     assert warnings(run) == []
 
 
 def test_late_client(tmp_path):
-    """A dispatch lag p99 above 5 % of the median latency is a reason, one below is none."""
+    """A p99 of the dispatch lag above 5 % of the median latency is a reason, and one below is not."""
     late = load(make_run(tmp_path / "late", {"none": [[0.02] * 100]}, lag=0.00101))
     early = load(make_run(tmp_path / "early", {"none": [[0.02] * 100]}, lag=0.00099))
     (reason,) = judge(late)
@@ -53,7 +53,7 @@ def test_late_client(tmp_path):
 
 @pytest.mark.parametrize(("priority", "said"), [("normal", True), ("real-time", False), ("nice", False)])
 def test_a_client_that_had_to_wait_for_others_may_go_first(tmp_path, priority, said):
-    """Where a late client had no real-time priority, the reason says how it gets it."""
+    """The reason for a late client says how to get real-time priority if it has none."""
     make_run(tmp_path / "run", {"none": [[0.02] * 100]}, lag=0.00101, header={"client_priority": priority})
     (reason,) = judge(load(tmp_path / "run"))
     assert ("give it real-time priority" in reason) is said
@@ -63,7 +63,7 @@ def test_a_client_that_had_to_wait_for_others_may_go_first(tmp_path, priority, s
 
 @pytest.mark.parametrize(("stragglers", "said"), [("collage-trace", True), ("none", False)])
 def test_only_drawn_times_can_be_scaled(tmp_path, stragglers, said):
-    """A late client is told to raise --time-scale where that makes services longer, which without draws it does not."""
+    """A late client is told to raise --time-scale only if stragglers are drawn, as otherwise it changes nothing."""
     header = {"config": {**HEADER["config"], "stragglers": stragglers}}
     (reason,) = judge(load(make_run(tmp_path / "run", {"none": [[0.02] * 100]}, lag=0.00101, header=header)))
     assert ("raise --time-scale" in reason) is said
@@ -71,7 +71,7 @@ def test_only_drawn_times_can_be_scaled(tmp_path, stragglers, said):
 
 @pytest.mark.parametrize(("stolen", "said"), [(0.02, True), (0.001, False)])
 def test_a_host_that_took_the_time_is_named(tmp_path, stolen, said):
-    """Where a host took processor time away from a machine whose client was late, the reason says how much."""
+    """The reason for a late client says how much processor time the host took, if it took much."""
     make_run(tmp_path / "run", {"none": [[0.02] * 100]}, lag=0.00101, header={"stolen_share": stolen})
     (reason,) = judge(load(tmp_path / "run"))
     assert ("the host of this virtual machine took 2.0 % of its processor time meanwhile" in reason) is said
@@ -79,7 +79,7 @@ def test_a_host_that_took_the_time_is_named(tmp_path, stolen, said):
 
 
 def test_lost_worker(tmp_path):
-    """A cell in which a worker was lost is a reason that says which, and is not repeated for its event."""
+    """A worker lost in a cell is one reason that names it; the event is not repeated as another."""
     writer = RunWriter(tmp_path / "run", {**HEADER, "schemes": SCHEMES})
     writer.request(request())
     writer.cell(cell(lost_workers="worker 3 was killed by signal 9"))
@@ -91,7 +91,7 @@ def test_lost_worker(tmp_path):
 
 
 def test_worker_lost_in_a_cell_that_never_ended(tmp_path):
-    """The event alone is a reason as well."""
+    """The event of a lost worker alone is a reason as well."""
     writer = RunWriter(tmp_path / "run", {**HEADER, "schemes": SCHEMES})
     writer.request(request())
     writer.cell(cell())
@@ -111,14 +111,14 @@ def test_worker_lost_in_a_cell_that_never_ended(tmp_path):
     ],
 )
 def test_unfinished_run(tmp_path, status, facts, words):
-    """A run that was interrupted, failed or was killed is not valid, and the reason tells these apart."""
+    """A run that was interrupted, failed or was killed is INVALID, and the reason says which of these."""
     change_header(make_run(tmp_path / "run", {"none": [[0.02] * 10]}), status=status, **facts)
     (reason,) = judge(load(tmp_path / "run"))
     assert words in reason
 
 
 def test_nothing_complete(tmp_path):
-    """A run without a complete cell is not valid."""
+    """A run without a complete cell is INVALID."""
     (reason,) = judge(load(make_run(tmp_path / "run", {"none": []})))
     assert "no scheme has a complete run" in reason
 
@@ -128,12 +128,12 @@ def test_nothing_complete(tmp_path):
     [(0.1, 0.104, True), (0.1, 0.106, False), (0.1, 0.094, False), (0.004, 0.0049, True), (0.004, 0.0051, False)],
 )
 def test_injected_delays(tmp_path, wanted, service, valid):
-    """Service that misses what was asked by more than 5 % and by more than 1 ms, in the median, is a reason."""
+    """A median service time that misses what was asked by more than 5 % and more than 1 ms is a reason."""
     assert (judge(with_tasks(tmp_path / "run", wanted_s=wanted, service=service)) == []) == valid
 
 
 def test_warnings_are_no_reasons(tmp_path):
-    """Too few requests, a single run, failures and other events are said, but the run stays valid."""
+    """Too few requests, a single run, failures and other events are warnings, and the run stays valid."""
     directory = make_run(tmp_path / "run", {"none": [[0.02] * 99 + [None]], "hedge": []})
     change_header(directory, events=[{"kind": "warning", "message": "the disk was slow"}])
     run = load(directory)
@@ -147,7 +147,7 @@ def test_warnings_are_no_reasons(tmp_path):
 
 
 def test_what_is_left_out_of_an_interrupted_run_is_said(tmp_path):
-    """A cell of which there are requests, but which never ended, is named; where all have ended none is."""
+    """A cell with requests that never ended is named as left out."""
     for name, ended, said in (("part", 1, ["left out as incomplete: none run 1."]), ("whole", 2, [])):
         writer = RunWriter(tmp_path / name, {**HEADER, "schemes": SCHEMES})
         for run in range(2):
@@ -162,7 +162,7 @@ def test_what_is_left_out_of_an_interrupted_run_is_said(tmp_path):
 
 
 def test_a_delay_as_long_as_a_service_is_worth_a_word(tmp_path):
-    """Simulated, replies that take just as long as a delay are in time; real ones would not all be."""
+    """A simulation warns if replies take exactly as long as a delay, because not all real ones would be in time."""
     fleet = "--stragglers erasure --compute-time 0.005 --time-scale 1 --workers 4 --rate 10 --requests 100 --runs 2"
     for delay, words in ((0.1, ["just before its --hedge-delay of 100 ms"]), (0.15, []), (0.09, [])):
         place = tmp_path / str(delay)
@@ -178,7 +178,7 @@ def test_a_delay_as_long_as_a_service_is_worth_a_word(tmp_path):
     ids=["own", "copies", "warm-up"],
 )
 def test_only_answers_of_its_own_come_just_before_a_delay(tmp_path, changes, said):
-    """What a copy brought, and what statistics leave out, says nothing of how near a delay is to a service."""
+    """The warning about replies just before a delay ignores answers of copies and of the warm-up."""
     options = {"scheme": "hedge", "variant": "hedge", "allotment": {"single": 10}, "options": {"hedge_delay": 0.1}}
     run = load(
         make_run(
@@ -192,7 +192,7 @@ def test_only_answers_of_its_own_come_just_before_a_delay(tmp_path, changes, sai
 
 
 def test_a_delay_beyond_the_deadline_is_worth_a_word(tmp_path):
-    """It never passes: milliseconds were meant."""
+    """A delay beyond the deadline never expires, which a warning says: perhaps milliseconds were meant."""
     header = {
         "config": {"deadline": 10.0},
         "schemes": [{"scheme": "hedge", "variant": "hedge", "allotment": {"single": 10}, "options": {}}],
@@ -206,8 +206,10 @@ def test_a_delay_beyond_the_deadline_is_worth_a_word(tmp_path):
 
 
 def test_a_percentile_that_came_too_late_for_many_is_worth_a_word(tmp_path):
-    """A request a second, of 150 ms: the 20th reply is there for the 21st request, which is late in a run of 100, 5 of
-    them warm-up, and not in one of 400; of 25 s it is never there. A delay in seconds is known from the start.
+    """A warning gives the share of requests that arrived before a percentile was known, if it is large.
+
+    At a request a second, the 20th reply of 150 ms is there for the 21st request: late in a run of 100, 5 of them
+    warm-up, but not in one of 400; one of 25 s is never there. A delay in seconds is known from the start.
     """
     for requests, seconds, share in ((100, 0.15, 16), (400, 0.15, None), (30, 25.0, 100)):
         header = {"schemes": [{"scheme": "hedge", "variant": "hedge", "allotment": {"single": 10}, "options": {}}]}
@@ -224,7 +226,7 @@ def test_a_percentile_that_came_too_late_for_many_is_worth_a_word(tmp_path):
 
 
 def test_machines_that_are_drawn_for_a_run_want_many_runs(tmp_path):
-    """A place that is chance's, or a log for each machine; not where it is known, nor from forty runs on."""
+    """A warning asks for more runs if the slow machines are drawn for each run, and there are fewer than forty runs."""
     run = load(make_run(tmp_path / "run", {"none": lognormal(1, 10, 100)}))
     for parameters, few in (
         ({"slow_place": "anywhere"}, True),
@@ -246,7 +248,7 @@ def test_machines_that_are_drawn_for_a_run_want_many_runs(tmp_path):
 
 @pytest.mark.parametrize(("logs", "few"), [(1, False), (5, False), (10, False), (3, True), (50, True)])
 def test_logs_that_are_all_dealt_are_no_chance(logs, few):
-    """Ten workers have each of five logs twice in every run, but not each of three, or of fifty, as often."""
+    """Logs are no matter of chance if ten workers get each of them equally often, as with 1, 5 or 10 logs."""
     assert few_fleets({"parameters": {"replay": "sequential"}, "logs": logs}, 10, FLEETS - 1) == few
 
 
@@ -255,7 +257,7 @@ def test_logs_that_are_all_dealt_are_no_chance(logs, few):
     [(12, "10 to 11 are left out"), (4, "4 to 9 are the first"), (10, "")],
 )
 def test_a_recorded_fleet_of_another_size_is_worth_a_word(tmp_path, machines, words):
-    """Machines that no worker stands for are named: the slow one may be among them."""
+    """A warning names the machines of a profile that no worker stands for, or the workers that repeat them."""
     run = load(make_run(tmp_path / "run", {"none": lognormal(1, 10, 100)}))
     run.header["stragglers"] = {"machines": machines, "parameters": {}}
     found = [text for text in warnings(run) if text.startswith(f"the profile holds {machines} machines for 10 workers")]
@@ -264,7 +266,7 @@ def test_a_recorded_fleet_of_another_size_is_worth_a_word(tmp_path, machines, wo
 
 
 def test_growth_of_a_known_queue():
-    """Four arrivals a second, each open for half a second, do not grow; never answered ones grow by half of them."""
+    """Requests open for half a second do not grow; requests that are never answered grow by half of their number."""
     arrival = np.arange(0, 100, 0.25)
     assert growth(arrival, arrival + 0.5) == pytest.approx(0.0, abs=0.05)
     assert growth(arrival, np.full(400, 1000.0)) == pytest.approx(200.0, rel=0.01)
@@ -273,7 +275,7 @@ def test_growth_of_a_known_queue():
 
 
 def queue(rng: np.random.Generator, runs: int, requests: int, workers: int, load: float) -> Table:
-    """Return requests of an M/M/k queue that starts empty, first come first served, mean service 1 s."""
+    """Return requests of a first-come-first-served M/M/k queue that starts empty, with a mean service of 1 s."""
     number, arrival, answered = [], [], []
     for run in range(runs):
         free = [0.0] * workers
@@ -293,7 +295,7 @@ def queue(rng: np.random.Generator, runs: int, requests: int, workers: int, load
     [(0.7, 4, 1000, 0, 0), (0.7, 2, 150, 0, 1), (0.9, 4, 1000, 0, 2), (1.1, 4, 1000, 34, 40), (1.5, 2, 150, 34, 40)],
 )
 def test_growing_queue_is_found_and_a_stable_one_is_not(load, runs, requests, least, most):
-    """Of 40 experiments at load 0.7 and 0.9 hardly any is called growing; at 1.1 (short runs: 1.5) nearly all are."""
+    """Of 40 experiments at most two seem to grow at loads 0.7 and 0.9, at least 34 do at 1.1 (short runs: 1.5)."""
     rng = np.random.default_rng(11)
     found = sum(growing(queue(rng, runs, requests, 10, load)) is not None for _ in range(40))
     assert least <= found <= most
@@ -301,7 +303,7 @@ def test_growing_queue_is_found_and_a_stable_one_is_not(load, runs, requests, le
 
 @pytest.mark.parametrize(("slow", "found"), [(16, None), (17, 17.0)])
 def test_growth_counts_beyond_what_a_fleet_at_capacity_shows(slow, found):
-    """Of 120 arrivals that is 1.645 times the root of 5 / 6 x 120: 16.45 requests that stay open to the end."""
+    """Growth must exceed 1.645 times the root of 5 / 6 of the arrivals: 17 open requests of 120 do, 16 do not."""
     arrival = np.arange(120.0)
     stays = (arrival >= 60) & (arrival < 60 + slow)
     columns = {"run": np.zeros(120, int), "arrival": arrival, "answered": np.where(stays, 200.0, arrival)}
@@ -309,14 +311,14 @@ def test_growth_counts_beyond_what_a_fleet_at_capacity_shows(slow, found):
 
 
 def test_overload_is_a_reason(tmp_path):
-    """A run in which each answer takes longer than the one before is not valid."""
+    """A run in which each answer takes longer than the one before is INVALID."""
     latencies = [[number * 0.5 for number in range(400)]]
     (reason,) = judge(load(make_run(tmp_path / "run", {"none": latencies})))
     assert reason.startswith("none: its queue was still growing at the end")
 
 
 def test_a_deadline_that_sheds_the_load_is_no_cure(tmp_path):
-    """Beyond capacity no queue grows where tasks are given up: what shows is busy workers, and requests that fail."""
+    """Above capacity, requests that are given up at the deadline while workers are busy make a run INVALID."""
     fleet = "--scheme none --compute-time 0.002 --deadline 0.2 --requests 1000 --runs 2 --accuracy none --workers 10"
     for used, code in ((1.1, 4), (0.5, 0)):
         place = tmp_path / str(used)
@@ -328,7 +330,7 @@ def test_a_deadline_that_sheds_the_load_is_no_cure(tmp_path):
 
 
 def test_the_busiest_workers_are_said_to_be_too_few(tmp_path):
-    """Where two roles cannot keep up with the load, the reason names the one that is busier, and how busy it is."""
+    """If two roles cannot keep up with the load, the reason names the busier one and how busy it is."""
     schemes = [{"scheme": "collage", "variant": "collage", "allotment": {"single": 4, "collage": 1}, "options": {}}]
     writer = RunWriter(tmp_path / "run", {**HEADER, "schemes": schemes})
     for number in range(100):
@@ -345,7 +347,7 @@ def test_the_busiest_workers_are_said_to_be_too_few(tmp_path):
 
 
 def simulated(place, used, scheme, requests=1000):
-    """Return a simulated run in which one reply in ten is lost, with a deadline that is longer than a run."""
+    """Return a simulated run in which one reply in ten is lost, with a deadline longer than the run."""
     fleet = "--compute-time 0.002 --stragglers erasure --drop-share 0.1 --deadline 60 --runs 2 --accuracy none"
     with pytest.raises(SystemExit):
         main(f"simulate {fleet} --scheme {scheme} --requests {requests} --utilisation {used} --out {place}".split())
@@ -354,7 +356,7 @@ def simulated(place, used, scheme, requests=1000):
 
 @pytest.mark.parametrize(("scheme", "used", "requests"), [("tied", 0.3, 2000), ("none", 0.95, 1000)])
 def test_waiting_for_the_deadline_of_a_lost_reply_is_no_queue(tmp_path, scheme, used, requests):
-    """Below capacity a run that is shorter than its deadline is valid, though ever more requests wait or will fail."""
+    """Below capacity, a run shorter than its deadline is valid, though ever more requests wait for lost replies."""
     run = simulated(tmp_path / "run", used, scheme, requests)
     assert judge(run) == []
     assert scheme == "none" or growing(run.requests), "all open requests together do grow"
@@ -362,7 +364,7 @@ def test_waiting_for_the_deadline_of_a_lost_reply_is_no_queue(tmp_path, scheme, 
 
 @pytest.mark.parametrize(("scheme", "used"), [("tied", 1.3), ("none", 1.3), ("replication", 0.8)])
 def test_a_queue_grows_also_where_replies_are_lost(tmp_path, scheme, used):
-    """Above capacity it is said, and what to do."""
+    """Above capacity a growing queue is a reason, also where replies are lost, with advice on what to lower."""
     run = simulated(tmp_path / "run", used, scheme)
     (reason,) = judge(run)
     assert reason.startswith(f"{scheme}: its queue was still growing at the end")
@@ -374,25 +376,25 @@ def test_a_queue_grows_also_where_replies_are_lost(tmp_path, scheme, used):
 
 
 def test_a_queue_that_waits_for_workers_whose_replies_were_lost_fails(tmp_path):
-    """One queue before workers that all stand idle until the deadline is given up there, and that is the reason."""
+    """A central queue before workers that are idle until the deadline fails most requests, and that is the reason."""
     (reason,) = judge(simulated(tmp_path / "run", 0.3, "hedge-idle"))
     assert " of 1900 requests failed, so there is little to measure: raise --deadline" in reason
 
 
 def test_failures_alone_are_no_growth(tmp_path):
-    """Requests without an answer have no end and do not count as a queue."""
+    """Requests without an answer do not count as a growing queue."""
     assert judge(load(make_run(tmp_path / "run", {"none": [[0.02] * 50 + [None] * 50]}))) == []
 
 
 def test_a_run_that_mostly_failed_is_not_valid(tmp_path):
-    """Figures of a scheme of which more than half the requests failed are no figures: a reason names it."""
+    """A scheme of which more than half of the requests failed makes a run INVALID, and is named."""
     (reason,) = judge(load(make_run(tmp_path / "run", {"none": [[None] * 60 + [0.02] * 40]})))
     assert reason.startswith("none: 60 of 100 requests failed")
 
 
 @pytest.mark.parametrize("forgotten", [60, 1])
 def test_a_scheme_that_forgets_its_requests_is_at_fault(tmp_path, forgotten):
-    """Where requests failed that nothing was waited for, be it one, no load and no deadline would help."""
+    """Even one request that was neither answered nor given up makes a run INVALID, as a bug in the scheme."""
     writer = RunWriter(tmp_path / "run", {**HEADER, "schemes": SCHEMES})
     for number in range(100):
         failed = {"latency": None, "reason": "unanswered"} if number >= 100 - forgotten else {}
@@ -421,7 +423,10 @@ def test_a_scheme_that_forgets_its_requests_is_at_fault(tmp_path, forgotten):
     ],
 )
 def test_servers_that_are_wrong_far_more_often_than_their_model_serve_another(tmp_path, changed, named):
-    """By a tenth of the answers and more than chance; where nothing is known of the model nothing is said."""
+    """Servers less accurate than their model by a tenth of the answers, and by more than chance, are a reason.
+
+    Nothing is said if the model's accuracy or the answers' classes are unknown.
+    """
     asked = {"promised": 0.994, "model": "m", "fleet": "endpoint", "source": "own", "predicted": 4, **changed}
     latencies = {name: [[0.02] * 200] * 2 for name in ("none", "hedge")}
     path = make_run(tmp_path / "run", latencies, source=asked["source"], predicted=asked["predicted"])
