@@ -1,4 +1,4 @@
-"""The compact table gives back what is known of the authors' latencies, in both readings."""
+"""The compact table reproduces what is known of the authors' latencies, in both readings."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MEAN, LARGEST, ABOVE_HALF = 0.1538, 1.039, 0.02024
 def collage_machines(
     seed: int, time_scale: float = 1.0, place: Place = "anywhere", workers: int = 10
 ) -> CollageMachines:
-    """Return the machines of which nothing but themselves lasts."""
+    """Return the machines without persistent slow periods."""
     return CollageMachines(Levels(seed, 0.0065), workers, time_scale, place=place)
 
 
@@ -40,7 +40,7 @@ def sample(model: Drawn | CollageMachines) -> NDArray[np.float64]:
 
 @pytest.fixture(scope="module")
 def raw() -> NDArray[np.float64]:
-    """The authors' log, seconds, where it is at hand."""
+    """Return the authors' log in seconds, if it is available."""
     path = os.environ.get("COLLAGEBENCH_TRACE")
     if not path:
         pytest.skip("COLLAGEBENCH_TRACE does not name the authors' log of latencies")
@@ -105,7 +105,7 @@ def test_without_stragglers() -> None:
 
 
 def test_one_slow_machine() -> None:
-    """The tail is one machine: 42 alone has a median above 0.4 s, and holds nearly all that is above 0.5 s."""
+    """Machine 42 alone has a median above 0.4 s, and it has nearly all latencies above 0.5 s."""
     tables = [table for table, _ in machines()]
     assert [i for i, table in enumerate(tables) if table.at(0.5) > 0.4] == [SLOW]
     above = [1 - table.below(0.5) for table in tables]
@@ -124,7 +124,7 @@ def test_one_worker_one_machine() -> None:
 
 
 def test_dealt_without_repetition() -> None:
-    """50 workers are the 50 machines, the next 50 are again; each run deals anew, whatever the fleet's size."""
+    """50 workers are the 50 machines, and so are the next 50; each run deals them anew."""
     model = collage_machines(seed=5)
     deals = [[model.machine(run, worker) for worker in range(start, start + 50)] for run in (0, 1) for start in (0, 50)]
     assert all(sorted(deal) == list(range(50)) for deal in deals)
@@ -132,7 +132,7 @@ def test_dealt_without_repetition() -> None:
 
 
 def test_slow_machine_is_dealt_fairly() -> None:
-    """A fleet of ten holds the slow machine in one run of five, within three standard errors."""
+    """A fleet of ten has the slow machine in one run of five, within three standard errors."""
     model = collage_machines(seed=5)
     runs = 2000
     share = sum(SLOW in [model.machine(run, worker) for worker in range(10)] for run in range(runs)) / runs
@@ -140,7 +140,7 @@ def test_slow_machine_is_dealt_fairly() -> None:
 
 
 def test_machines_without_the_slow_one() -> None:
-    """Without stragglers each worker is the machine it was, but the slow one is some other, and none is above 0.4 s."""
+    """Without stragglers each worker keeps its machine, except the slow one, and no draw is above 0.4 s."""
     model = collage_machines(seed=5)
     bound = model.without()
     assert bound is not None
@@ -160,7 +160,7 @@ def test_machines_without_the_slow_one() -> None:
 
 @pytest.mark.parametrize(("place", "holder"), [("last", 9), ("first", 0), ("none", None)])
 def test_who_holds_the_slow_machine(place: Place, holder: int | None) -> None:
-    """The slow machine is in every run the last worker's, the first one's or nobody's; no machine is dealt twice."""
+    """With a named place, the last, the first or no worker has the slow machine in every run; none is dealt twice."""
     model, chance = collage_machines(seed=5, place=place), collage_machines(seed=5)
     for run in range(200):
         fleet = [model.machine(run, worker) for worker in range(10)]
@@ -182,14 +182,14 @@ def test_who_holds_the_slow_machine(place: Place, holder: int | None) -> None:
 
 
 def test_a_large_fleet_has_one_slow_machine_where_its_place_is_named() -> None:
-    """Of 120 workers, more than two deals, only the last is slow."""
+    """Of 120 workers, which take more than two deals, only the last is slow."""
     model = collage_machines(seed=6, place="last", workers=120)
     for run in range(20):
         assert [worker for worker in range(120) if model.machine(run, worker) == SLOW] == [119]
 
 
 def test_a_factor_is_a_latency_over_the_median() -> None:
-    """In mode scale a draw is the latency over the median of all, whatever the time scale."""
+    """In mode scale a draw is the latency over the median of all latencies, whatever the time scale."""
     for time_scale in (1.0, 0.1):
         factors, seconds = collage_trace(3, time_scale, "scale"), collage_trace(3)
         assert [factors.draw(0, 0, i, 0, 0.0) for i in range(50)] == pytest.approx(
@@ -199,13 +199,13 @@ def test_a_factor_is_a_latency_over_the_median() -> None:
 
 
 def test_facts_come_from_the_log(raw: NDArray[np.float64], tmp_path: Path) -> None:
-    """The committed table is, byte for byte, what `facts` makes of the authors' log."""
+    """The committed table is byte for byte what `facts` computes from the authors' log."""
     facts.write(facts.facts(raw), tmp_path / "table.json")
     assert (tmp_path / "table.json").read_bytes() == (paths.profiles_dir() / "collage-trace.json").read_bytes()
 
 
 def test_tables_fit_the_log(raw: NDArray[np.float64]) -> None:
-    """Pooled and machine by machine the tables' distribution functions stay within 0.001 and 0.008 of the log's."""
+    """The distribution functions of the pooled table and of each machine's are within 0.001 and 0.008 of the log's."""
 
     def distance(log: NDArray[np.float64], values: tuple[float, ...], probabilities: tuple[float, ...]) -> float:
         shares = np.interp(np.sort(log), values, probabilities)
@@ -230,7 +230,7 @@ def test_damaged_table(content: str | None, tmp_path: Path, monkeypatch: pytest.
 
 
 def test_profiles_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Profiles are found beside the package in a checkout, and inside it once it is installed."""
+    """Profiles are found beside the package in a checkout, and inside it when it is installed."""
     assert (paths.profiles_dir() / "collage-trace.json").is_file()
     package = tmp_path / "collagebench"
     monkeypatch.setattr(paths, "__file__", str(package / "paths.py"))

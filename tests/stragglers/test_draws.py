@@ -1,4 +1,4 @@
-"""Keyed draws are uniform, unrelated and the same for ever."""
+"""Keyed draws are uniform, independent and the same in every version."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ requests = np.arange(100_000, dtype=np.uint64)
 
 
 def draws(seed: int = 1, run: int = 0, worker: int = 0, attempt: int = 0, first: int = 0) -> NDArray[np.float64]:
-    """Return 100,000 draws whose names differ in the request only."""
+    """Return 100,000 draws whose keys differ only in the request."""
     return uniform(key(seed, "stragglers", run, worker), requests + np.uint64(first), attempt)
 
 
 def test_splitmix64() -> None:
-    """Under the key 1234567 the counter 1, 2, … gives the outputs published for SplitMix64 with that seed."""
+    """Under the key 1234567 the counters 1, 2, … give the outputs published for SplitMix64 with that seed."""
     published = [
         6457827717110365317,
         3203168211198807973,
@@ -35,7 +35,7 @@ def test_splitmix64() -> None:
 
 
 def test_golden() -> None:
-    """Keys, draws, streams and orders are those of every earlier version, so that old runs can be repeated."""
+    """Keys, draws, streams and permutations are those of every earlier version, so that old runs can be repeated."""
     assert key(0, "stragglers", 0, 0) == 12525969414744833526
     assert key(7, "stragglers", 3, 9) == 15620221402474814186
     assert uniform(key(7, "stragglers", 3, 9), 1000, 2) == 0.5331241460076329
@@ -45,7 +45,7 @@ def test_golden() -> None:
 
 @given(st.integers(0, 2**64 - 1), st.lists(st.integers(0, 2**40 - 1), min_size=1), st.integers(0, 2**24 - 1))
 def test_array_and_int(k: int, some: list[int], attempt: int) -> None:
-    """An array of requests gets the very values that its members get one by one, inside the open interval."""
+    """An array of requests gets the same values as its members one by one, inside the open interval (0, 1)."""
     together = uniform(k, np.array(some, np.uint64), attempt)
     assert together.tolist() == [uniform(k, request, attempt) for request in some]
     assert (together > 0).all()
@@ -53,7 +53,7 @@ def test_array_and_int(k: int, some: list[int], attempt: int) -> None:
 
 
 def unmixed(z: int) -> int:
-    """Return the key whose first draw comes from the 64 bits `z`: the mix backwards."""
+    """Return the key whose first draw comes from the 64 bits `z`, by inverting the mixing function."""
     mask = (1 << 64) - 1
     for shift, factor in ((31, 0x94D049BB133111EB), (27, 0xBF58476D1CE4E5B9), (30, 1)):
         z ^= z >> shift ^ z >> 2 * shift
@@ -62,13 +62,13 @@ def unmixed(z: int) -> int:
 
 
 def test_ends() -> None:
-    """The least and the greatest draw are half a step away from 0 and from 1."""
+    """The smallest and the largest draw are half a step away from 0 and from 1."""
     assert uniform(unmixed(0), 0) == 2.0**-53
     assert uniform(unmixed((1 << 64) - 1), 0) == 1 - 2.0**-53
 
 
 def test_uniform() -> None:
-    """A million draws over runs, workers, requests and attempts pass Kolmogorov and Smirnov's test (p above 0.001)."""
+    """A million draws over runs, workers, requests and attempts pass the Kolmogorov-Smirnov test (p above 0.001)."""
     places = itertools.product(range(2), range(5), range(1))
     sample = np.sort(np.concatenate([draws(3, run, worker, attempt) for run, worker, attempt in places]))
     n = len(sample)
@@ -78,7 +78,7 @@ def test_uniform() -> None:
 
 
 def test_uniform_across_keys() -> None:
-    """The first draws of 20,000 neighbouring workers are as uniform as many draws of one."""
+    """The first draws of 20,000 neighbouring workers pass the same test of uniformity."""
     sample = np.sort([uniform(key(5, "stragglers", 0, worker), 0) for worker in range(20_000)])
     n = len(sample)
     steps = np.arange(n + 1) / n
@@ -91,7 +91,7 @@ def test_uniform_across_keys() -> None:
     ids=str,
 )
 def test_neighbours(neighbour: dict[str, int]) -> None:
-    """Changing one part of the name by a little gives an unrelated sample: its values, its lower bits, its tail."""
+    """Changing one part of the key slightly gives an independent sample, in values, lower bits and tail."""
     a, b = draws(), draws(**neighbour)
     assert abs(np.corrcoef(a, b)[0, 1]) < 4 / math.sqrt(len(a))
     assert abs(np.corrcoef(a * 2**20 % 1, b * 2**20 % 1)[0, 1]) < 4 / math.sqrt(len(a))
@@ -101,14 +101,14 @@ def test_neighbours(neighbour: dict[str, int]) -> None:
 
 
 def test_no_repeats() -> None:
-    """No two tasks of one worker in one run share a draw, as far as 53 bits can tell."""
+    """No two tasks of one worker in one run share a draw, to 53 bits."""
     sample = np.concatenate([draws(attempt=attempt) for attempt in range(5)])
     assert len(np.unique(sample)) == len(sample)
 
 
 @given(numbers, numbers, numbers, st.integers(1, 200))
 def test_permutation(seed: int, run: int, block: int, n: int) -> None:
-    """A permutation holds every number below n once."""
+    """A permutation contains every number below n once."""
     assert sorted(permutation(seed, "any", run, block, n)) == list(range(n))
 
 
@@ -119,7 +119,7 @@ def test_permutation_fair() -> None:
 
 
 def test_streams_differ() -> None:
-    """Streams of other names, runs or seeds are others; asking again begins the same one anew."""
+    """Streams differ by name, run and seed; asking for one again starts it again."""
     first = stream(1, "arrivals", 0).random(4).tolist()
     assert stream(1, "arrivals", 0).random(4).tolist() == first
     for other in (stream(1, "images", 0), stream(1, "arrivals", 1), stream(2, "arrivals", 0)):

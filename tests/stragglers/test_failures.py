@@ -1,4 +1,4 @@
-"""Lost replies and crashes come as often as was asked, and when they were meant to."""
+"""Lost replies and crashes are as frequent as asked, and come at the times meant."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from collagebench.stragglers.persistence import Levels
 
 @pytest.mark.parametrize("share", [0.0, 0.02, 0.3])
 def test_the_share_of_lost_replies(share: float) -> None:
-    """Of 200,000 replies the share that was asked is lost, within three standard errors."""
+    """Of 200,000 replies the share asked for is lost, within three standard errors."""
     model = Erasure(0.1, Levels(1, share))
     lost = np.array([model.drops(0, i % 10, i, 0, 0.0) for i in range(200_000)])
     assert abs(lost.mean() - share) <= 3 * math.sqrt(share * (1 - share) / len(lost))
@@ -22,7 +22,7 @@ def test_the_share_of_lost_replies(share: float) -> None:
 
 
 def test_losses_that_last_come_in_bursts() -> None:
-    """Where losses last, a worker loses everything while it is slow and nothing else, and the share is the same."""
+    """With persistence a worker loses all replies while it is slow and none otherwise, at the same share."""
     model = Erasure(0.1, Levels(2, 0.1, 0.5))
     lost = np.array([[model.drops(run, 0, i, 0, i * 0.05) for i in range(200)] for run in range(200)])
     slow = np.array([[model.levels.is_slow(run, 0, i * 0.05) for i in range(200)] for run in range(200)])
@@ -34,7 +34,7 @@ def test_losses_that_last_come_in_bursts() -> None:
 
 
 def test_crashes_rise_and_do_not_overlap() -> None:
-    """A worker crashes only when it is back from its last crash, and is gone for as long as was asked."""
+    """A worker crashes only after it is back from its last crash, and is down for as long as asked."""
     for worker in range(20):
         crashes = list(islice(Crash(0.1, 3, 10.0, 0.5).crashes(0, worker), 100))
         assert crashes[0][0] > 0
@@ -43,9 +43,9 @@ def test_crashes_rise_and_do_not_overlap() -> None:
 
 
 def test_the_time_between_crashes() -> None:
-    """From one crash to the next lie the seconds that were asked, on average over 20,000, within three standard errors.
+    """The mean of 20,000 times between crashes is as asked, within three standard errors.
 
-    They are exponential above the time that a restart takes, so their standard deviation is the difference.
+    The times are exponential above the restart time, so their standard deviation is the difference.
     """
     model = Crash(0.1, 4, 10.0, 0.5)
     gaps = np.concatenate(
@@ -58,7 +58,7 @@ def test_the_time_between_crashes() -> None:
 
 
 def test_crashes_are_keyed() -> None:
-    """Crashes are the same whenever they are asked for; another worker, run or seed has others."""
+    """The same worker, run and seed always give the same crashes, and others give others."""
     model = Crash(0.1, 5, 10.0, 0.5)
     mine = list(islice(model.crashes(1, 2), 5))
     assert list(islice(model.crashes(1, 2), 5)) == mine
@@ -67,7 +67,7 @@ def test_crashes_are_keyed() -> None:
 
 
 def test_services_take_the_base_with_failures_and_without() -> None:
-    """A worker that serves is as fast as ever, with crashes or losses and without."""
+    """A serving worker takes the base time, with crashes or losses and without."""
     for model in (Crash(0.1, 7, 10.0, 0.5), Erasure(0.1, Levels(7, 0.1))):
         bound = model.without()
         assert bound is not None

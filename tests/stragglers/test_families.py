@@ -49,7 +49,7 @@ def test_a_million_draws_have_the_closed_form_s_quantiles(family: Distribution, 
 
 @pytest.mark.parametrize(("family", "reference"), CONTINUOUS, ids=[str(family) for family, _ in CONTINUOUS])
 def test_closed_forms_are_the_reference_s(family: Distribution, reference: Any) -> None:
-    """Quantiles, distribution function, mean and variance are SciPy's to ten digits, far into the tails."""
+    """Quantiles, distribution function, mean and variance agree with SciPy to ten digits, far into the tails."""
     for probability in (0.0, 1e-9, *PROBABILITIES, 1 - 1e-9, 1 - LEAST):
         if probability or not isinstance(family, Lognormal):
             assert family.at(probability) == pytest.approx(reference.ppf(probability), rel=1e-10)
@@ -62,14 +62,14 @@ def test_closed_forms_are_the_reference_s(family: Distribution, reference: Any) 
 
 @pytest.mark.parametrize("family", [family for family, reference in CONTINUOUS if reference.var() < 10], ids=str)
 def test_a_million_draws_have_the_mean(family: Distribution) -> None:
-    """Where there is a variance, the mean of 10^6 draws is the family's within three standard errors."""
+    """If the variance is finite, the mean of 10^6 draws is the family's within three standard errors."""
     sample = drawn(family.at, levels(3))
     assert abs(sample.mean() - family.mean) < 3 * math.sqrt(family.variance / len(sample))
 
 
 @pytest.mark.parametrize("share", [0.02, 0.05, 0.3])
 def test_bimodal_draws(share: float) -> None:
-    """Of 10^6 draws just the share that was asked is slow, within three standard errors; all take one of two times."""
+    """Of 10^6 draws, which take one of two times, the share asked for is slow within three standard errors."""
     family = Bimodal(0.1, 10.0, share)
     sample = drawn(family.at, levels(4))
     assert set(sample.tolist()) == {0.1, 1.0}
@@ -79,7 +79,7 @@ def test_bimodal_draws(share: float) -> None:
 
 
 def test_bimodal_draws_that_spread() -> None:
-    """With a spread, 10^6 draws come from the mixture of two lognormals within three standard errors."""
+    """With a spread, 10^6 draws follow the mixture of two lognormals within three standard errors."""
     family = Bimodal(0.1, 3.0, 0.2, 0.4)
     sample = drawn(family.at, levels(5))
     fast, slow = stats.lognorm(0.4, scale=0.1), stats.lognorm(0.4, scale=0.3)
@@ -96,7 +96,7 @@ def test_bimodal_draws_that_spread() -> None:
 @pytest.mark.parametrize("family", ALL, ids=str)
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.7, 0.95, 0.98])
 def test_the_mean_of_the_lower_share(family: Distribution, share: float) -> None:
-    """The mean of the lower draws is the integral of the quantile function, and that of all of them the mean."""
+    """The mean of the lower draws is the integral of the quantile function, and at share 1 it is the family's mean."""
     jumps = [p for p in (0.2, 0.4, 0.5, 0.6, 0.7, 0.8, 0.95) if p < share]
     whole, _ = integrate.quad(family.at, 0, share, points=jumps or None, limit=200)
     assert family.lower_mean(share) == pytest.approx(whole / share, rel=1e-6)
@@ -105,7 +105,7 @@ def test_the_mean_of_the_lower_share(family: Distribution, share: float) -> None
 
 @pytest.mark.parametrize("family", ALL, ids=str)
 def test_scaled_draws(family: Distribution) -> None:
-    """A scaled family's draws are multiples, and so is its mean; its variance goes with the square."""
+    """Scaling a family by 0.1 scales its draws and its mean by 0.1, and its variance by 0.01."""
     tenth = family.scaled(0.1)
     for probability in (0.0, 0.3, 0.5, 0.9, 0.999):
         assert tenth.at(probability) == pytest.approx(family.at(probability) / 10)
@@ -114,7 +114,7 @@ def test_scaled_draws(family: Distribution) -> None:
 
 
 def test_an_empirical_distribution_is_its_sample() -> None:
-    """Draws are the sample's values, each as often; mean, variance and distribution function are the sample's."""
+    """Draws are the sample's values, equally often, and mean, variance and distribution function are the sample's."""
     values = [0.3, 0.1, 0.2, 0.2]
     family = Empirical.of(values)
     sample = drawn(family.at, levels(6, 100_000))
@@ -126,6 +126,6 @@ def test_an_empirical_distribution_is_its_sample() -> None:
 
 
 def test_the_variance_of_a_table() -> None:
-    """A table's variance is that of its straight lines: of one line, a twelfth of its length squared."""
+    """A table's variance is that of its straight lines: for a single line, its length squared over twelve."""
     assert Quantiles((0.0, 1.0), (2.0, 5.0)).variance == pytest.approx(9 / 12)
     assert Quantiles((0.0, 0.5, 0.5, 1.0), (0.0, 1.0, 3.0, 4.0)).variance == pytest.approx(1 / 12 + 1.5**2)

@@ -1,4 +1,4 @@
-"""Fits of straggler families: planted parameters come back, and SciPy, where it has the family, says the same."""
+"""Fits of straggler families recover known parameters and agree with SciPy where it has the family."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ from collagebench.stragglers.fitting import (
 
 N = 100_000
 SIGMAS = 4.5
-"""Standard errors that an estimate may be off by: exceeded once in 100,000 estimates."""
+"""The standard errors that an estimate may be off by, exceeded once in 100,000 estimates."""
 KS_LIMIT = 1.95 / math.sqrt(N)
 """The distance that a true distribution exceeds once in 1,000 samples (Kolmogorov's asymptotic formula)."""
 
 
 def draws() -> np.random.Generator:
-    """Return the generator of a test's own draws."""
+    """Return a test's own random generator."""
     return np.random.default_rng(20)
 
 
 def near(value: float, planted: float, error: float) -> bool:
-    """Whether an estimate is as close as its standard error says."""
+    """Return whether an estimate is as close as its standard error allows."""
     return abs(value - planted) <= SIGMAS * error
 
 
 def planted_bimodal(sigma: float = 0.2, factor: float = 8.0, share: float = 0.05) -> Values:
-    """Return N times around 0.1 s of which a share takes `factor` times as long."""
+    """Return N times around 0.1 s, of which a share takes `factor` times as long."""
     generator = draws()
     slow = generator.random(N) < share
     times: Values = 0.1 * np.exp(generator.normal(0, sigma, N)) * np.where(slow, factor, 1.0)
@@ -83,20 +83,20 @@ def test_bimodal_comes_back() -> None:
 
 
 def test_a_frequent_slow_part_comes_back_too() -> None:
-    """Two parts of similar weight, not far apart, are told from one another."""
+    """Two parts of similar weight that are close together are told apart."""
     found = bimodal(planted_bimodal(sigma=0.15, factor=2.2, share=0.4)).parameters
     assert found["slow_share"] == pytest.approx(0.4, abs=0.01)
     assert found["slow_factor"] == pytest.approx(2.2, rel=0.01)
 
 
 def test_where_there_is_no_slow_part_none_is_found() -> None:
-    """Of plain lognormal times the bimodal fit finds nothing that is better than chance: AIC prefers the lognormal."""
+    """For lognormal times AIC prefers the lognormal fit to the bimodal one."""
     fits = fit_all([0.1 * np.exp(draws().normal(0, 0.3, 20_000))])
     assert fits[0].family == "lognormal"
 
 
 def test_structured_comes_back() -> None:
-    """Machine and request factors, excursions and slow machines are recovered from 400 machines of 500 times."""
+    """Machine and request factors, excursions and slow machines are recovered from 400 machines of 500 times each."""
     generator, machines, each = draws(), 400, 500
     factors = 0.1 * np.exp(generator.normal(0, 0.2, machines))
     factors[:8] = 0.7
@@ -118,7 +118,7 @@ def test_structured_comes_back() -> None:
 
 
 def test_each_family_wins_on_its_own_times() -> None:
-    """Akaike's criterion puts the family first that the times were drawn from."""
+    """AIC ranks the family first that the times were drawn from."""
     generator = draws()
     drawn = {
         "shifted-exponential": 0.1 + generator.exponential(0.05, 5000),
@@ -130,7 +130,7 @@ def test_each_family_wins_on_its_own_times() -> None:
 
 
 def test_scipy_fits_the_same() -> None:
-    """SciPy's maximum-likelihood fits, log-likelihoods and Kolmogorov-Smirnov distances are ours."""
+    """Fits, log-likelihoods and Kolmogorov-Smirnov distances agree with SciPy's maximum likelihood."""
     stats: Any = pytest.importorskip("scipy.stats")
     generator = draws()
     times = 0.1 * np.exp(generator.normal(0, 0.5, 5000))
@@ -149,7 +149,7 @@ def test_scipy_fits_the_same() -> None:
 
 
 def test_the_distance_is_scipys() -> None:
-    """The Kolmogorov-Smirnov distance is SciPy's to rounding, on few values and on many, also where some are equal."""
+    """The Kolmogorov-Smirnov distance agrees with SciPy's to rounding, for few values, many values and ties."""
     stats: Any = pytest.importorskip("scipy.stats")
     for values in (draws().normal(0.1, 1.2, 5000), np.array([0.3]), np.array([0.1, 0.1, 2.0])):
         assert ks_distance(values, normal_below) == pytest.approx(stats.kstest(values, "norm").statistic, abs=1e-12)
@@ -171,7 +171,7 @@ def test_the_mixture_is_as_likely_as_scipy_says() -> None:
 
 
 def test_equal_times_are_no_error() -> None:
-    """Times that are all the same, and two machines of them, give finite fits."""
+    """Equal times, on one machine or on two, give finite fits."""
     for machines in ([np.full(50, 0.01)], [np.full(50, 0.01), np.full(50, 0.03)]):
         for fit in fit_all(machines):
             assert all(math.isfinite(value) for value in (*fit.parameters.values(), fit.ks, fit.aic)), fit
@@ -186,7 +186,7 @@ def test_machines_without_a_time_are_left_out() -> None:
 
 
 def test_an_upper_part_is_never_the_larger() -> None:
-    """What is slow is the minority: of times most of which are high, the body is what most are."""
+    """The slow part is always the minority, even if most times are high."""
     generator = draws()
     x = np.concatenate([generator.normal(0, 0.1, 300), generator.normal(2, 0.1, 9700)])
     assert two_bumps(x).share <= 0.5

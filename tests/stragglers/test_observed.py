@@ -1,4 +1,4 @@
-"""What recorded service times say about machines: slow periods, autocorrelation, figures."""
+"""What recorded service times show about machines: slow periods, autocorrelation, figures."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from collagebench.stragglers.observed import autocorrelation, describe, median_s
 
 
 def test_planted_slow_periods_are_found() -> None:
-    """A run of slow services lasts from halfway before its first to halfway after its last."""
+    """A slow period lasts from halfway before its first slow service to halfway after its last."""
     sent = np.arange(10.0)
     slow = np.array([0, 0, 1, 1, 1, 0, 0, 1, 0, 0], dtype=bool)
     found = slow_periods(sent, slow)
@@ -22,7 +22,7 @@ def test_planted_slow_periods_are_found() -> None:
 
 
 def test_periods_at_the_ends_are_censored() -> None:
-    """A period that was running at the end counts with its time, but not as one that ended; at the start it did end."""
+    """A period still running at the end counts with its time but not as ended; one at the start counts as ended."""
     sent = np.arange(6.0)
     found = slow_periods(sent, np.array([1, 1, 0, 0, 1, 1], dtype=bool))
     assert (found.periods, found.ended) == (2, 1)
@@ -31,14 +31,14 @@ def test_periods_at_the_ends_are_censored() -> None:
 
 
 def test_a_machine_that_is_slow_throughout_has_one_long_period() -> None:
-    """It lasts as long as was watched, and was not seen to end."""
+    """A machine that is always slow has one period, as long as it was observed, that did not end."""
     found = slow_periods(np.arange(5.0), np.ones(5, dtype=bool))
     assert (found.periods, found.ended, found.mean, found.share) == (1, 0, 4.0, 1.0)
     assert slow_periods(np.arange(5.0), np.zeros(5, dtype=bool)).mean is None
 
 
 def two_states(n: int, every: float, length: float, share: float, seed: int) -> np.ndarray:
-    """Return a two-state Markov process, seen every so many seconds, whose slow periods last `length` on average."""
+    """Return a two-state Markov process sampled `every` seconds, whose slow periods last `length` on average."""
     generator = np.random.default_rng(seed)
     stay = math.exp(-every / (length * (1 - share)))
     slow = np.empty(n, dtype=bool)
@@ -51,7 +51,7 @@ def two_states(n: int, every: float, length: float, share: float, seed: int) -> 
 
 
 def test_lasting_slowness_is_told_from_independent_slowness() -> None:
-    """Periods of a Markov process last, with the planted mean length; independent slow services do not."""
+    """Slow periods of a Markov process are found to last, with their mean length; independent slow services are not."""
     n, every = 50_000, 0.05
     sent = every * np.arange(n)
     lasting = slow_periods(sent, two_states(n, every, 1.0, 0.1, 1))
@@ -65,7 +65,7 @@ def test_lasting_slowness_is_told_from_independent_slowness() -> None:
 
 
 def test_autocorrelation_is_that_of_the_process() -> None:
-    """A planted first-order process has its own coefficient, a constant none at all."""
+    """A first-order process has its own coefficient, white noise has 0, and a constant or two values have none."""
     generator = np.random.default_rng(3)
     noise, values = generator.normal(size=50_000), [0.0]
     for step in noise:
@@ -77,7 +77,7 @@ def test_autocorrelation_is_that_of_the_process() -> None:
 
 
 def test_a_slow_machine_stands_out() -> None:
-    """Of ten machines the one that takes three times as long is slow throughout, the others are not."""
+    """Of ten machines the one that is three times as slow is slow throughout, and the others are not."""
     generator = np.random.default_rng(4)
     service = [0.002 * np.exp(generator.normal(0, 0.1, 500)) * (3 if worker == 6 else 1) for worker in range(10)]
     fleet, machines = describe([0.1 * np.arange(500.0)] * 10, service)
@@ -90,7 +90,7 @@ def test_a_slow_machine_stands_out() -> None:
 
 
 def test_a_machine_that_shares_its_core_stands_out() -> None:
-    """Of machines that are alike 1.5 times as slow is enough, once there are some; a factor of 1.2 never is."""
+    """Among similar machines 1.5 times as slow is noticed if there are enough times; 1.2 times never is."""
     generator = np.random.default_rng(5)
 
     def found(factor: float, n: int, apart: float = 0.0) -> list[int]:
@@ -109,7 +109,7 @@ def test_a_machine_that_shares_its_core_stands_out() -> None:
 
 
 def test_the_medians_lower_end_holds_as_often_as_it_says() -> None:
-    """The median is above the lower end of its interval but for the given chance, whatever the distribution."""
+    """The lower end of the median's interval is above the true median no more often than allowed."""
     generator = np.random.default_rng(6)
     for n in (20, 101, 1000):
         missed = sum(median_surely_above(generator.exponential(size=n), 0.05) > math.log(2) for _ in range(4000))
@@ -118,7 +118,7 @@ def test_the_medians_lower_end_holds_as_often_as_it_says() -> None:
 
 
 def test_figures_are_those_of_the_times() -> None:
-    """Mean, median and p99 are observed values; the table has a quantile for each probability, ends included."""
+    """Mean, median and p99 are those of the times, and the table has a quantile for each probability, ends included."""
     times = np.arange(1.0, 1001.0)
     _, (machine,) = describe([times], [times])
     assert (machine["count"], machine["mean_s"]) == (1000, 500.5)
@@ -128,7 +128,7 @@ def test_figures_are_those_of_the_times() -> None:
 
 
 def test_a_machine_without_a_service_says_so() -> None:
-    """Nothing is claimed of a worker that was lost before it served anything."""
+    """A worker that was lost before it served anything has no figures."""
     times = np.arange(1.0, 11.0)
     _, (_, silent) = describe([times, np.empty(0)], [times, np.empty(0)])
     assert (silent["count"], silent["p50_s"], silent["quantiles_s"], silent["slow_period_s"]) == (0, None, None, None)

@@ -1,4 +1,4 @@
-"""Every straggler model by its name, with the numbers that make sense and without those that don't."""
+"""Every straggler model, opened by its name, with valid parameters and with invalid ones."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ NATURAL = ("stop", "corunner", "throttle", "traffic")
 LASTING = [name for name in NAMES if "persistence" in PARAMETERS[name]]
 SECONDS = [name for name in NAMES if "straggler_mode" in PARAMETERS[name]]
 SHARES = {"structured": "excursion_share", "erasure": "drop_share"}
-"""The share that counts as slow, where it is called otherwise."""
+"""The parameter for the share that is slow, where it has another name."""
 
 
 @pytest.fixture(scope="module")
 def trace(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A trace of two machines, one twice as fast."""
+    """Return a trace of two machines, one of which is twice as fast."""
     path = tmp_path_factory.mktemp("traces") / "trace.csv"
     values = np.random.default_rng(1).lognormal(-2, 0.5, 400).round(4)
     lines = [f"{i % 2},{value / (1 + i % 2):.4f}" for i, value in enumerate(values)]
@@ -35,7 +35,7 @@ def trace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def opened(name: str, trace: Path, time_scale: float = 1.0, workers: int = 10, **parameters: Any) -> Stragglers:
-    """Return a model; a replay is one of the trace."""
+    """Return a model; `trace` replays the given trace."""
     return open_stragglers(
         name, 4, workers, time_scale, {**({"trace": trace} if name == "trace" else {}), **parameters}
     )
@@ -44,7 +44,8 @@ def opened(name: str, trace: Path, time_scale: float = 1.0, workers: int = 10, *
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("mode", MODES)
 def test_every_name(name: str, mode: Mode, trace: Path) -> None:
-    """Each name opens a model of that name whose draws average to its mean in every mode, live or after a pickle."""
+    """Each name opens a model of that name whose draws average to its mean in every mode; a pickled copy draws the
+    same."""
     model = opened(name, trace, **({"straggler_mode": mode} if name in SECONDS else {}))
     assert model.name == name
     assert model.mode == mode if name in SECONDS else model.mode in ("add", "floor", "scale")
@@ -59,7 +60,7 @@ def test_every_name(name: str, mode: Mode, trace: Path) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_without_is_the_end(name: str, trace: Path) -> None:
-    """A fleet without stragglers has none to take away, keeps its name and its mode, and is no slower on average."""
+    """A model without stragglers keeps name and mode, is no slower on average, and has none left to remove."""
     model = opened(name, trace)
     bound = model.without()
     assert (bound is None) == (name == "none")
@@ -71,7 +72,7 @@ def test_without_is_the_end(name: str, trace: Path) -> None:
 
 @pytest.mark.parametrize("name", LASTING)
 def test_every_family_s_slow_periods_can_last(name: str, trace: Path) -> None:
-    """With lasting slow periods a worker draws from its upper share while it is slow, and only then; the mean stays."""
+    """With persistence a worker draws from its upper share exactly while it is slow, and the mean stays."""
     share: dict[str, Any] = {SHARES.get(name, "slow_share"): 0.2, **({"shape": 3.0} if name == "pareto" else {})}
     share |= {"request_sigma": 0.01} if name == "structured" else {}
     alone, lasting = (opened(name, trace, persistence=length, **share) for length in (0.0, 2.0))
@@ -89,7 +90,7 @@ def test_every_family_s_slow_periods_can_last(name: str, trace: Path) -> None:
 
 @pytest.mark.parametrize("name", SECONDS)
 def test_the_time_scale_multiplies_seconds(name: str, trace: Path) -> None:
-    """A tenth of the time scale gives a tenth of every draw, when it comes unchanged; factors stay what they are."""
+    """A time scale of 0.1 multiplies all seconds by 0.1, and leaves factors and the times of slow periods alone."""
     how = {"persistence": 1.5}
     for mode, factor in (("floor", 0.1), ("add", 0.1), ("scale", 1.0)):
         whole, tenth = (opened(name, trace, scale, straggler_mode=mode, **how) for scale in (1.0, 0.1))
@@ -104,7 +105,7 @@ def test_the_time_scale_multiplies_seconds(name: str, trace: Path) -> None:
     "name", [name for name in SECONDS if name not in ("collage-trace", "collage-machines", "trace")]
 )
 def test_factors_of_a_family_are_its_seconds_over_a_tenth(name: str, trace: Path) -> None:
-    """Where nothing else is given, 0.1 s in mode floor counts as the factor 1 in mode scale."""
+    """By default, a draw of 0.1 s in mode floor is the factor 1 in mode scale."""
     seconds, factors = opened(name, trace), opened(name, trace, straggler_mode="scale")
     assert [factors.draw(0, 1, i, 0, 0.0) for i in range(30)] == pytest.approx(
         [seconds.draw(0, 1, i, 0, 0.0) * 10 for i in range(30)]
@@ -123,7 +124,7 @@ asks = st.lists(
 def test_no_scheme_changes_what_another_draws(
     name: str, mine: list[tuple[int, int, int, int, float]], others: list[Any], seed: Any, trace: Path
 ) -> None:
-    """A scheme's draws are the same when another asks more, in between or before, in any order, or never."""
+    """A scheme's draws do not depend on what other schemes draw, or in which order."""
     parameters = {"persistence": 0.7} if name in LASTING else {}
     alone = opened(name, trace, **parameters)
     expected = {place: alone.draw(*place) for place in mine}
@@ -135,7 +136,7 @@ def test_no_scheme_changes_what_another_draws(
 
 
 def test_fixed() -> None:
-    """In each run just `slow_workers` workers are slow, at every request; over runs each worker is as often."""
+    """In each run exactly `slow_workers` workers are slow, at every request; over runs all are equally often."""
     model = open_stragglers("fixed", seed=4, workers=8, parameters={"slow_workers": 2, "slow_factor": 3.0})
     factors = np.array([[model.draw(run, worker, 5, 0, 0.0) for worker in range(8)] for run in range(2000)])
     assert set(factors.ravel()) == {1.0, 3.0}
@@ -147,7 +148,7 @@ def test_fixed() -> None:
 
 
 def test_nobody_slow() -> None:
-    """Fixed stragglers of whom there are none, or who are no slower, are no stragglers; nor is a share of 0."""
+    """Stragglers without slow workers, with a factor of 1, or with a share of 0, count as no stragglers."""
     assert open_stragglers("fixed", 4, 8, parameters={"slow_workers": 0}).without() is None
     assert open_stragglers("fixed", 4, 8, parameters={"slow_factor": 1.0}).without() is None
     assert open_stragglers("bimodal", 4, 8, parameters={"slow_factor": 1.0}).without() is None
@@ -156,7 +157,7 @@ def test_nobody_slow() -> None:
 
 
 def test_services_between_stops_last_as_long_as_is_said() -> None:
-    """Workers that are stopped serve for the scaled base at least, and so they do in the fleet that nobody stops."""
+    """Workers that are stopped serve for the scaled base time at least, and so do those of the fleet without stops."""
     model = open_stragglers("stop", 4, 8, 0.2, {"base": 0.1})
     calm = model.without()
     assert calm is not None
@@ -168,7 +169,8 @@ def test_services_between_stops_last_as_long_as_is_said() -> None:
 
 
 def test_natural() -> None:
-    """What disturbs workers is told with all its parameters, and whom in each run; over runs each worker as often."""
+    """A natural model gives all its parameters and the disturbed workers of each run; over runs all are equally
+    often."""
     model = open_stragglers("stop", 4, 8, parameters={"slow_workers": 2, "stop_for": 0.5})
     assert isinstance(model, Natural)
     assert (model.kind, model.parameters) == ("stop", {"stop_every": 2.0, "stop_for": 0.5})
@@ -180,7 +182,7 @@ def test_natural() -> None:
 
 
 def test_a_default_may_be_named() -> None:
-    """A parameter that is None, or its default, is as if it had not been given."""
+    """Giving None or the default is the same as not giving a parameter."""
     assert open_stragglers("pareto", 1, 4, parameters={"shape": None}) == open_stragglers("pareto", 1, 4)
     for name in NAMES:
         if name != "trace":
@@ -211,7 +213,7 @@ def test_a_default_may_be_named() -> None:
     ids=str,
 )
 def test_nonsense(arguments: dict[str, object], words: str) -> None:
-    """A name or a number that makes no sense is a mistake of usage, and the message says what would."""
+    """An invalid name or number is a usage error that says what is valid."""
     with pytest.raises(UsageError, match=words) as error:
         open_stragglers(**{"name": "fixed", "seed": 1, "workers": 10, **arguments})
     assert "\n" not in str(error.value)
@@ -254,7 +256,7 @@ WRONG: dict[str, tuple[Any, ...]] = {
 
 @pytest.mark.parametrize("name", sorted({key for known in PARAMETERS.values() for key in known} - {"trace"}))
 def test_every_parameter_is_checked(name: str, trace: Path) -> None:
-    """Each parameter, wherever it is one, refuses what makes no sense in one sentence with its option and the value."""
+    """Each parameter refuses invalid values in one sentence, with its option and the value."""
     for family in NAMES:
         for value in WRONG[name] if name in PARAMETERS[family] else ():
             with pytest.raises(UsageError) as error:
@@ -269,7 +271,7 @@ def test_every_parameter_is_checked(name: str, trace: Path) -> None:
     [("floor", 0.5, 0.5), ("floor", 0.1, 0.2), ("add", 0.5, 0.7), ("add", 0.0, 0.2), ("scale", 3.0, 0.6)],
 )
 def test_service_time(mode: Mode, amount: float, seconds: float) -> None:
-    """A floor is a least time, an addition comes on top, a factor multiplies: of a computation of 0.2 s."""
+    """For a computation of 0.2 s, a floor is a minimum, an addition is added, and a factor multiplies."""
     assert service_time(mode, 0.2, amount) == pytest.approx(seconds)
 
 

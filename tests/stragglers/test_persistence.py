@@ -1,4 +1,4 @@
-"""Slow periods last as long as was asked, and change nothing else."""
+"""Slow periods last as long as asked, and change nothing else."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ SHARE = 0.2
 
 
 def keys(n: int, seed: int = 1) -> list[int]:
-    """Return keys of so many unrelated processes."""
+    """Return keys of `n` independent processes."""
     return np.random.default_rng(seed).integers(0, 1 << 64, n, dtype=np.uint64).tolist()
 
 
 def slow(share: float, persistence: float, step: float, steps: int = 1000, processes: int = 100) -> np.ndarray:
-    """Return the states [processes, steps] of some processes, `step` seconds apart."""
+    """Return the states [processes, steps] of independent processes, `step` seconds apart."""
     unit = persistence * (1 - share)
     return np.array([[is_slow(key, i * step / unit, share) for i in range(steps)] for key in keys(processes)])
 
 
 def within(found: list[float], expected: float, errors: float = 3.0) -> bool:
-    """Whether independent figures have the expected mean within so many standard errors."""
+    """Return whether independent figures have the expected mean within so many standard errors."""
     return abs(fmean(found) - expected) < errors * stdev(found) / math.sqrt(len(found))
 
 
 @pytest.mark.parametrize("share", [0.02, 0.2, 0.7])
 def test_slow_for_the_share_of_the_time_that_was_asked(share: float) -> None:
-    """At the beginning, and at any later time, a share p of 20,000 processes is slow within three standard errors."""
+    """At any time a share p of 20,000 processes is slow, within three standard errors."""
     for time in (0.0, 0.3, 1e6):
         found = sum(is_slow(key, time, share) for key in keys(20_000))
         assert abs(found / 20_000 - share) < 3 * math.sqrt(share * (1 - share) / 20_000)
@@ -46,9 +46,9 @@ def test_slow_for_the_share_of_the_time_that_was_asked(share: float) -> None:
 
 @pytest.mark.parametrize(("share", "persistence"), [(0.05, 2.0), (0.2, 0.5), (0.5, 1.0)])
 def test_slow_periods_have_the_mean_length_that_was_asked(share: float, persistence: float) -> None:
-    """Slow seconds over ends of slow periods are the persistence, within three standard errors over 100 processes.
+    """The mean length of slow periods is the persistence, within three standard errors over 100 processes.
 
-    States are looked at a hundredth of it apart: a process that is slow is ordinary one step later with the chance
+    States are sampled at a hundredth of the persistence: a slow process is ordinary one step later with probability
     (1 - p)(1 - exp(-step / (L (1 - p)))), which gives L exactly.
     """
     step = persistence / 100
@@ -61,7 +61,7 @@ def test_slow_periods_have_the_mean_length_that_was_asked(share: float, persiste
 
 @pytest.mark.parametrize("lag", [0.05, 0.3, 1.0, 3.0])
 def test_the_states_are_a_markov_process(lag: float) -> None:
-    """Whatever the lag d, a slow worker is slow d later with the chance p + (1 - p) exp(-d / (L (1 - p)))."""
+    """At any lag d, a slow worker is slow d later with probability p + (1 - p) exp(-d / (L (1 - p)))."""
     share, persistence = 0.3, 0.5
     states = slow(share, persistence, lag)
     kept = [(row[:-1] & row[1:]).sum() / row[:-1].sum() for row in states if row[:-1].any()]
@@ -73,7 +73,7 @@ def test_the_states_are_a_markov_process(lag: float) -> None:
 
 
 def test_lengths_are_exponential() -> None:
-    """What is left of a slow period at a random time is exponential with the mean that was asked (KS, p > 0.001)."""
+    """The rest of a slow period at a random time is exponential with the mean asked for (KS test, p > 0.001)."""
     share, step, left = 0.3, 0.02, []
     for key in keys(3000, seed=7):
         if is_slow(key, 50.0, share):
@@ -89,7 +89,7 @@ def test_lengths_are_exponential() -> None:
 )
 @pytest.mark.parametrize("persistence", [0.1, 10.0])
 def test_the_distribution_is_unchanged(family: Distribution, persistence: float) -> None:
-    """At random times the draws of a family are the same with and without lasting slow periods: 100,000 each."""
+    """At random times, 100,000 draws with persistent slow periods follow the family's own distribution."""
     model = Drawn("any", "floor", family, Levels(3, 0.1, persistence))
     times = np.random.default_rng(1).uniform(0, 1e7, 100_000).tolist()
     sample = np.sort([model.draw(0, i % 10, i, 0, at) for i, at in enumerate(times)])
@@ -99,7 +99,7 @@ def test_the_distribution_is_unchanged(family: Distribution, persistence: float)
 
 
 def test_slow_draws_come_together() -> None:
-    """Draws of one worker d seconds apart are correlated by exp(-d / (L (1 - p))), those of two workers are not."""
+    """Draws of one worker d seconds apart are correlated by exp(-d / (L (1 - p))); those of two workers are not."""
     persistence, share, apart, n = 1.0, 0.2, 0.1, 1000
     model = Drawn("any", "floor", Bimodal(0.1, 5.0, share), Levels(4, share, persistence))
     draws = np.array([[model.draw(run, 0, i, 0, i * apart) for i in range(n)] for run in range(50)])
@@ -111,7 +111,7 @@ def test_slow_draws_come_together() -> None:
 
 
 def test_all_of_a_slow_worker_s_draws_are_slow() -> None:
-    """While a worker is slow it draws from the upper share only, otherwise from the rest only, whoever asks."""
+    """A worker draws only from the upper share while it is slow, and only from the rest otherwise."""
     family = Lognormal(0.1, 0.5)
     model = Drawn("any", "floor", family, Levels(5, SHARE, 1.0))
     limit = family.at(1 - SHARE)
@@ -127,7 +127,7 @@ def test_all_of_a_slow_worker_s_draws_are_slow() -> None:
 @settings(deadline=None)
 @given(st.lists(st.floats(0, 1e5), min_size=1, max_size=30), st.integers(0, 3), st.randoms(use_true_random=False))
 def test_the_state_is_a_function_of_time_alone(times: list[float], worker: int, chance: random.Random) -> None:
-    """Asked in any order, twice, or of another object with the same numbers, a worker is slow at the same times."""
+    """A worker is slow at the same times in whatever order it is asked, repeatedly, or by another equal object."""
     first, second = Levels(6, SHARE, 0.5), Levels(6, SHARE, 0.5)
     states = {at: first.is_slow(1, worker, at) for at in times}
     shuffled = times * 2
@@ -137,7 +137,7 @@ def test_the_state_is_a_function_of_time_alone(times: list[float], worker: int, 
 
 
 def test_nothing_lasts() -> None:
-    """With persistence 0 a draw does not depend on the time, and a worker whose share is 0 is never slow."""
+    """With persistence 0 a draw does not depend on time, and a worker whose share is 0 is never slow."""
     model = Drawn("any", "floor", Lognormal(0.1, 0.5), Levels(7, SHARE))
     assert model.draw(0, 1, 2, 0, 0.0) == model.draw(0, 1, 2, 0, 99.0)
     never = Levels(7, 0.0, 5.0)
@@ -148,13 +148,13 @@ def test_nothing_lasts() -> None:
 @settings(deadline=None)
 @given(st.integers(0, 1 << 30), st.floats(1e-6, 0.999), st.floats(1e-6, 1e6), st.floats(0, 1e9))
 def test_levels_stay_inside(request: int, share: float, persistence: float, at: float) -> None:
-    """Whatever the share, the persistence and the time, a level is inside (0, 1): no draw fails for it."""
+    """Whatever share, persistence and time, a level is inside (0, 1), so that every draw is possible."""
     for stragglers in (True, False):
         assert 0 < Levels(8, share, persistence, stragglers).of(0, 0, request, 0, at) < 1
 
 
 def test_without_stragglers_a_worker_is_never_slow() -> None:
-    """The bound draws from the ordinary part at all times: below its quantile, and never above the straggling draw."""
+    """Without stragglers draws come from the ordinary part only, and never exceed the draw with stragglers."""
     family = Pareto(0.1, 1.5)
     for persistence in (0.0, 1.0):
         model = Drawn("any", "floor", family, Levels(9, SHARE, persistence))
@@ -169,7 +169,7 @@ def test_without_stragglers_a_worker_is_never_slow() -> None:
 
 
 def test_nobody_is_slow_where_nothing_lasts() -> None:
-    """Neither without a length of slow periods, nor without a slow share, nor without stragglers."""
+    """No worker is slow without persistence, without a slow share, or without stragglers."""
     assert any(Levels(0, SHARE, 1.0).is_slow(0, worker, 1.0) for worker in range(100))
     for levels in (Levels(0, SHARE), Levels(0, 0.0, 1.0), Levels(0, SHARE, 1.0, stragglers=False)):
         assert not any(levels.is_slow(0, worker, 1.0) for worker in range(100))

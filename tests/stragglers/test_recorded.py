@@ -1,4 +1,4 @@
-"""Replaying a recorded profile: what was seen comes back, and a file that is none is one sentence."""
+"""Replaying a recorded profile reproduces what was observed, and an invalid file is refused in one sentence."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ EVERY = 0.05
 
 
 def fleet() -> list[np.ndarray]:
-    """Return the service times of three workers: two ordinary ones and one that is slow throughout."""
+    """Return the service times of two ordinary workers and one that is slow throughout."""
     generator = np.random.default_rng(7)
     return [0.01 * np.exp(generator.normal(0, 0.2, N)) * factor for factor in (1.0, 1.1, 4.0)]
 
 
 def write(path: Path, service: list[np.ndarray], **changes: Any) -> Path:
-    """Write the profile of such times, seen every EVERY seconds."""
+    """Write the profile of these times, observed every EVERY seconds."""
     fleet, machines = describe([EVERY * np.arange(len(times)) for times in service], service)
     profile = {"schema": SCHEMA, "probabilities": PROBABILITIES, "fleet": fleet, "machines": machines, **changes}
     path.write_text(json.dumps(profile))
@@ -38,12 +38,12 @@ def write(path: Path, service: list[np.ndarray], **changes: Any) -> Path:
 
 
 def sample(stragglers: Any, worker: int, n: int = N, run: int = 0) -> np.ndarray:
-    """Return the draws of one worker, each at a time of its own."""
+    """Return the draws of one worker, one every EVERY seconds."""
     return np.array([stragglers.draw(run, worker, request, 0, EVERY * request) for request in range(n)])
 
 
 def test_draws_reproduce_the_quantiles_of_each_machine(tmp_path: Path) -> None:
-    """Worker i draws as recorded machine i was, begins again after the last, and never beyond what was seen."""
+    """Worker i draws as recorded machine i, starting over after the last, and never beyond the observed range."""
     service = fleet()
     stragglers = open_stragglers(str(write(tmp_path / "r.json", service)), 1, 5)
     assert stragglers.mode == "floor"
@@ -59,7 +59,7 @@ def test_draws_reproduce_the_quantiles_of_each_machine(tmp_path: Path) -> None:
 
 
 def test_draws_depend_on_names_and_numbers_only(tmp_path: Path) -> None:
-    """The same task meets the same draw in any order; another seed, run or attempt meets another."""
+    """The same task gets the same draw; another seed, run or attempt gets another one."""
     path = write(tmp_path / "r.json", fleet())
     stragglers = open_recorded(path, 1)
     forwards = sample(stragglers, 0, 50)
@@ -70,7 +70,7 @@ def test_draws_depend_on_names_and_numbers_only(tmp_path: Path) -> None:
 
 
 def test_the_time_scale_multiplies_seconds(tmp_path: Path) -> None:
-    """Half the scale halves every draw and the mean."""
+    """Half the time scale halves every draw and the mean."""
     path = write(tmp_path / "r.json", fleet())
     whole, half = open_recorded(path, 1), open_recorded(path, 1, time_scale=0.5)
     assert sample(half, 2, 50) == pytest.approx(sample(whole, 2, 50) / 2)
@@ -78,7 +78,7 @@ def test_the_time_scale_multiplies_seconds(tmp_path: Path) -> None:
 
 
 def test_without_stragglers_no_machine_is_slow(tmp_path: Path) -> None:
-    """The slow machine is replaced by one of the others and nothing takes above twice the fleet's median."""
+    """The slow machine is replaced by one of the others, and no draw exceeds twice the fleet's median."""
     service = fleet()
     service[0][::50] *= 5
     stragglers = open_recorded(write(tmp_path / "r.json", service), 1)
@@ -93,13 +93,13 @@ def test_without_stragglers_no_machine_is_slow(tmp_path: Path) -> None:
 
 
 def test_a_fleet_without_stragglers_has_none_to_take_away(tmp_path: Path) -> None:
-    """Where nothing was slow there is no bound to compute."""
+    """A fleet in which nothing was slow has no model without stragglers."""
     calm = [np.clip(times, None, 0.019) for times in fleet()[:2]]
     assert open_recorded(write(tmp_path / "r.json", calm), 1).without() is None
 
 
 def lasting() -> np.ndarray:
-    """Return times that are slow in periods of exactly 20 services, a tenth of the time."""
+    """Return times that are slow for a tenth of the time, in periods of exactly 20 services."""
     times = 0.01 * np.exp(np.random.default_rng(3).normal(0, 0.1, N))
     slow = np.arange(N) % 200 < 20
     times[slow] *= 5
@@ -107,7 +107,7 @@ def lasting() -> np.ndarray:
 
 
 def test_slow_periods_last_as_recorded(tmp_path: Path) -> None:
-    """A replay repeats the recorded share and mean length of slow periods, and the quantiles all the same."""
+    """A replay repeats the recorded share and mean length of slow periods, and the median."""
     recorded = lasting()
     path = write(tmp_path / "r.json", [recorded, 0.01 * np.exp(np.random.default_rng(4).normal(0, 0.1, N))])
     stragglers = open_recorded(path, 1)
@@ -138,8 +138,10 @@ def test_slow_periods_last_as_recorded(tmp_path: Path) -> None:
 def test_who_is_never_or_always_slow_has_no_periods(
     tmp_path: Path, changed: dict[str, float], persistence: float | None
 ) -> None:
-    """Of a machine of which all services were slow, or none, nothing lasts, whatever is asked of the others; nor does
-    what did not last, unless it is asked for."""
+    """A machine that is always or never slow has no slow periods, whatever persistence is asked for.
+
+    Nor has one whose slowness did not last, unless a persistence is asked for.
+    """
     path = write(tmp_path / "r.json", [lasting(), lasting()])
     profile = json.loads(path.read_text())
     profile["machines"][0] |= changed
@@ -153,7 +155,7 @@ def test_who_is_never_or_always_slow_has_no_periods(
     "damage", [{"slow_share": -0.01}, {"slow_share": 1.01}, {"slow_period_s": -1.0}, {"slow_period_s": math.inf}]
 )
 def test_damaged_shares_and_periods_are_refused(tmp_path: Path, damage: dict[str, float]) -> None:
-    """A share is from 0 to 1, and a period is no less than nothing and has an end."""
+    """A share outside 0 to 1, and a period that is negative or infinite, are refused."""
     path = write(tmp_path / "r.json", [lasting()])
     profile = json.loads(path.read_text())
     profile["machines"][0] |= damage
@@ -163,7 +165,7 @@ def test_damaged_shares_and_periods_are_refused(tmp_path: Path, damage: dict[str
 
 
 def test_equal_times_and_few_of_them_can_be_replayed(tmp_path: Path) -> None:
-    """A worker whose services all took the same, and one with two services, are replayed as they were."""
+    """A worker with equal service times, and one with only two, can be replayed."""
     path = write(tmp_path / "r.json", [np.full(50, 0.01), np.array([0.01, 0.011])])
     stragglers = open_recorded(path, 1)
     assert sample(stragglers, 0, 20) == pytest.approx(0.01)
@@ -171,7 +173,7 @@ def test_equal_times_and_few_of_them_can_be_replayed(tmp_path: Path) -> None:
 
 
 def test_a_worker_without_a_service_is_left_out(tmp_path: Path) -> None:
-    """A worker that was lost before it served anything is not replayed; the others close up."""
+    """A worker that was lost before it served anything is left out of the replay."""
     path = write(tmp_path / "r.json", [np.empty(0), np.full(50, 0.01)])
     assert len(open_recorded(path, 1).machines) == 1
 
@@ -190,7 +192,7 @@ def test_a_worker_without_a_service_is_left_out(tmp_path: Path) -> None:
     ],
 )
 def test_a_file_that_is_no_profile_is_one_sentence(tmp_path: Path, text: str | None, words: str) -> None:
-    """A missing, damaged, foreign or newer file is named, with what to do."""
+    """A missing, damaged, foreign or newer file is refused in one sentence that names it."""
     path = tmp_path / "r.json"
     if text is not None:
         path.write_text(text)
@@ -202,7 +204,7 @@ def test_a_file_that_is_no_profile_is_one_sentence(tmp_path: Path, text: str | N
 
 
 def test_what_never_ends_is_not_read() -> None:
-    """A device in the place of a profile is refused, and does not fill the memory."""
+    """A device in the place of a profile is refused before it is read."""
     with pytest.raises(DataError, match=r"/dev/null cannot be read \(it is not a regular file\)"):
         open_recorded("/dev/null", 1)
 
@@ -210,7 +212,7 @@ def test_what_never_ends_is_not_read() -> None:
 @pytest.mark.parametrize("quantile", [0, 1, 30, 58])
 @pytest.mark.parametrize("value", [-1.0, math.inf, math.nan, "x", None, 10**400])
 def test_damaged_quantiles_are_refused(tmp_path: Path, quantile: int, value: Any) -> None:
-    """A quantile that is no time, or breaks the order, is found."""
+    """A quantile that is not a time, or is out of order, is refused."""
     path = write(tmp_path / "r.json", [times[:100] for times in fleet()])
     profile = json.loads(path.read_text())
     profile["machines"][0]["quantiles_s"][quantile] = value
@@ -221,7 +223,7 @@ def test_damaged_quantiles_are_refused(tmp_path: Path, quantile: int, value: Any
 
 @pytest.mark.parametrize("value", [math.nan, 2.0, -0.5])
 def test_damaged_probabilities_are_refused(tmp_path: Path, value: float) -> None:
-    """A probability that is none, or breaks the order, is found before anything is drawn."""
+    """A probability that is invalid or out of order is refused before anything is drawn."""
     path = write(tmp_path / "r.json", [times[:100] for times in fleet()])
     profile = json.loads(path.read_text())
     profile["probabilities"][20] = value
@@ -231,7 +233,7 @@ def test_damaged_probabilities_are_refused(tmp_path: Path, value: float) -> None
 
 
 def test_a_persistence_that_makes_no_sense_is_refused(tmp_path: Path) -> None:
-    """It is a number of seconds from 0 up."""
+    """A negative, infinite or undefined persistence is refused."""
     path = write(tmp_path / "r.json", fleet())
     for persistence in (-1.0, math.nan, math.inf):
         with pytest.raises(UsageError, match="--persistence"):
@@ -239,13 +241,13 @@ def test_a_persistence_that_makes_no_sense_is_refused(tmp_path: Path) -> None:
 
 
 def recommended(*service: np.ndarray) -> dict[str, Any]:
-    """Return what is recommended for such times."""
+    """Return what is recommended for these times."""
     fleet, machines = describe([EVERY * np.arange(len(times)) for times in service], list(service))
     return recommend(fit_all(list(service)), fleet, machines, PARAMETERS)
 
 
 def test_a_family_is_recommended_where_it_fits() -> None:
-    """Lognormal times of machines that are alike give the lognormal family, with options that draw the same."""
+    """Lognormal times of similar machines give the lognormal family, with options that draw the same median."""
     generator = np.random.default_rng(5)
     found = recommended(*(0.02 * np.exp(generator.normal(0, 0.3, 5000)) for _ in range(4)))
     options = dict(found["options"])
@@ -255,7 +257,7 @@ def test_a_family_is_recommended_where_it_fits() -> None:
 
 
 def test_a_machine_that_is_slow_throughout_is_to_be_replayed() -> None:
-    """However well a family fits, one slow machine among others is no matter of chance."""
+    """If some machines are slow throughout, a replay is recommended, however well a family fits."""
     found = recommended(*fleet()[:2], *fleet())
     assert (found["stragglers"], found["options"]) == ("recorded", None)
     assert found["because"].startswith("worker 4 is slow throughout (median 3.")
@@ -264,7 +266,7 @@ def test_a_machine_that_is_slow_throughout_is_to_be_replayed() -> None:
 
 
 def test_where_no_family_fits_the_quantiles_are_to_be_replayed() -> None:
-    """Times in three heaps fit nothing, and that is said."""
+    """For times in three clusters, which no family fits, a replay is recommended, with that reason."""
     generator = np.random.default_rng(6)
     heaps = generator.choice([0.01, 0.0143, 0.019], 6000) * np.exp(generator.normal(0, 0.005, 6000))
     found = recommended(heaps)
@@ -273,7 +275,7 @@ def test_where_no_family_fits_the_quantiles_are_to_be_replayed() -> None:
 
 
 def test_a_family_without_a_mean_is_not_recommended() -> None:
-    """Times of a Pareto distribution of shape 0.8 fit that family, which at such a shape cannot be drawn."""
+    """A Pareto fit of shape 0.8 is not recommended, because it has no mean and cannot be drawn; one of 1.5 is."""
     times = 0.01 * (1 + np.random.default_rng(8).pareto(0.8, 6000))
     fits = fit_all([times])
     assert (fits[0].family, fits[0].ks < 0.02) == ("pareto", True)
@@ -282,7 +284,7 @@ def test_a_family_without_a_mean_is_not_recommended() -> None:
 
 
 def test_lasting_slowness_is_in_the_options() -> None:
-    """A bimodal fleet whose slow periods last is recommended with their length."""
+    """A bimodal fleet with lasting slow periods is recommended with their length."""
     found = recommended(lasting(), lasting()[::-1].copy())
     assert found["stragglers"] == "bimodal"
     assert found["options"]["slow_share"] == pytest.approx(0.1, rel=0.05)
@@ -294,7 +296,7 @@ def test_lasting_slowness_is_in_the_options() -> None:
 
 
 def test_lasting_slowness_of_a_family_without_a_slow_part_has_its_share_as_well() -> None:
-    """Lognormal times of which those above twice the median come twenty in a row: that share is slow, so long."""
+    """For lognormal times with lasting slow periods, the options have their share and their length."""
     generator = np.random.default_rng(9)
     times = 0.02 * np.exp(generator.normal(0, 0.8, N))
     slow = times > 2 * np.median(times)

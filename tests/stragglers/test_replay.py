@@ -1,4 +1,4 @@
-"""Replays of a trace keep what they promise to keep of it, and its mean exactly."""
+"""Replays of a trace keep the properties that they promise, and its mean exactly."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from collagebench.stragglers.replay import Order, Replay, replay
 PUBLISHED = {0.5: 0.138, 0.9: 0.189, 0.95: 0.215, 0.99: 0.702, 0.999: 0.770}
 """Quantiles of the authors' log, seconds, to the millisecond."""
 LOGS = ((0.1, 0.2, 0.3, 0.4, 0.5), (1.1, 1.2, 1.3), (2.1, 2.2, 2.3, 2.4))
-"""Three short logs; a value's whole part says which it is from."""
+"""Three short logs; the integer part of a value says which log it is from."""
 
 
 def small(order: Order, share: float = 0.2, block: int = 3) -> Replay:
@@ -38,7 +38,7 @@ def small(order: Order, share: float = 0.2, block: int = 3) -> Replay:
 
 @pytest.fixture(scope="module")
 def trace() -> Path:
-    """The authors' log, where it is at hand."""
+    """Return the authors' log, if it is available."""
     path = os.environ.get("COLLAGEBENCH_TRACE")
     if not path:
         pytest.skip("COLLAGEBENCH_TRACE does not name the authors' log of latencies")
@@ -47,19 +47,19 @@ def trace() -> Path:
 
 @pytest.fixture(scope="module")
 def raw(trace: Path) -> NDArray[np.float64]:
-    """Its values, seconds."""
+    """Return the values of the authors' log in seconds."""
     values: NDArray[np.float64] = np.load(trace)
     return values
 
 
 def opened(trace: Path, order: Order, **parameters: Any) -> Any:
-    """Return a replay of the authors' log, cut into those of its machines."""
+    """Return a replay of the authors' log, split into the logs of its machines."""
     given = {"trace": trace, "replay": order, "log_length": 2752, **parameters}
     return open_stragglers("trace", 5, 50, 1.0, given)
 
 
 def test_iid_repeats_the_authors_log(trace: Path, raw: NDArray[np.float64]) -> None:
-    """A million draws of the authors' log have its quantiles to the millisecond, its mean, least and largest value."""
+    """A million draws have the quantiles of the authors' log to the millisecond, and its mean, minimum and maximum."""
     model = opened(trace, "iid")
     assert isinstance(model, Drawn)
     sample = drawn(model.distribution.at, levels(5))
@@ -76,7 +76,7 @@ def test_iid_repeats_the_authors_log(trace: Path, raw: NDArray[np.float64]) -> N
 
 
 def test_per_machine_keeps_the_medians(trace: Path, raw: NDArray[np.float64]) -> None:
-    """Fifty workers are the fifty machines: medians of draws are the logs', one 0.702 s, others 0.099 to 0.235."""
+    """50 workers are the 50 machines: their medians are the logs', one 0.702 s and the others 0.099 to 0.235 s."""
     model = opened(trace, "per-machine")
     logs = np.split(raw, range(2752, len(raw), 2752))
     medians = []
@@ -94,8 +94,9 @@ def test_per_machine_keeps_the_medians(trace: Path, raw: NDArray[np.float64]) ->
 
 
 def test_sequential_keeps_the_order(trace: Path, raw: NDArray[np.float64]) -> None:
-    """Every request read by the same worker is its log, from some place on; laid end to end the logs of 50 workers have
-    the authors' lag-1 autocorrelation, 0.96; each log's own, its beginning following on its end, is kept as well.
+    """A worker that serves every request reads its log in order from some place on, and starts over at its end.
+
+    The logs of 50 workers, laid end to end, have the authors' lag-1 autocorrelation of 0.96.
     """
     model = opened(trace, "sequential")
     logs = np.split(raw, range(2752, len(raw), 2752))
@@ -112,7 +113,7 @@ def test_sequential_keeps_the_order(trace: Path, raw: NDArray[np.float64]) -> No
 
 
 def test_block_keeps_neighbours(trace: Path, raw: NDArray[np.float64]) -> None:
-    """Inside a block neighbours are the log's neighbours; all together the draws are the log's values."""
+    """Inside a block neighbouring draws are neighbours in the log, and the mean of all draws is the log's."""
     model = opened(trace, "block", block=20)
     neighbours = set(itertools.pairwise(raw.tolist()))
     for block in range(50):
@@ -124,7 +125,7 @@ def test_block_keeps_neighbours(trace: Path, raw: NDArray[np.float64]) -> None:
 
 
 def test_sequential_reads_a_log_round_and_round() -> None:
-    """Request r reads place (offset + r) of the worker's log, its beginning following on its end, at every attempt."""
+    """Request r reads place (offset + r) of the worker's log, modulo its length, at every attempt."""
     model = small("sequential")
     for worker in range(7):
         log = LOGS[model.log(0, worker)]
@@ -137,7 +138,7 @@ def test_sequential_reads_a_log_round_and_round() -> None:
 
 
 def test_blocks_begin_anywhere() -> None:
-    """Block by block another log and place, the same for all requests of a block; every value as often as any other."""
+    """Each block has a log and a place of its own, and all values are drawn equally often."""
     model = small("block")
     counts = dict.fromkeys((value for log in LOGS for value in log), 0)
     for run in range(4000):
@@ -154,7 +155,7 @@ def test_blocks_begin_anywhere() -> None:
 
 @pytest.mark.parametrize("order", ["per-machine", "sequential"])
 def test_logs_are_dealt_without_repetition(order: Order) -> None:
-    """Three workers are the three logs, the next three are again; each run deals anew."""
+    """Three workers have the three logs, and so have the next three; each run deals them anew."""
     model = small(order)
     deals = [
         tuple(model.log(run, worker) for worker in range(start, start + 3)) for run in range(20) for start in (0, 3)
@@ -165,7 +166,7 @@ def test_logs_are_dealt_without_repetition(order: Order) -> None:
 
 @pytest.mark.parametrize("order", ["block", "per-machine", "sequential"])
 def test_the_mean_is_exact(order: Order) -> None:
-    """With stragglers and without, draws over 6,000 runs have the mean that is told, within three standard errors."""
+    """With stragglers and without, draws over 6,000 runs have the model's mean, within three standard errors."""
     model = small(order)
     bound = model.without()
     assert bound is not None
@@ -177,7 +178,7 @@ def test_the_mean_is_exact(order: Order) -> None:
 
 @pytest.mark.parametrize("order", ["block", "per-machine", "sequential"])
 def test_without_stragglers_only_slow_values_change(order: Order) -> None:
-    """A value above the quantile is replaced by one that is not; every other stays where it is."""
+    """A value above the quantile is replaced by one that is not; all others stay."""
     model = small(order)
     bound = model.without()
     assert bound is not None
@@ -188,7 +189,7 @@ def test_without_stragglers_only_slow_values_change(order: Order) -> None:
 
 
 def test_per_machine_slowness_can_last() -> None:
-    """While a worker is slow it draws from the upper share of its own log, at other times from the rest."""
+    """A worker draws from the upper share of its own log while it is slow, and otherwise from the rest."""
     model = replay((tuple(range(1, 11)), tuple(range(21, 31))), Levels(3, 0.2, 1.0), "per-machine", 1, "floor", 1.0)
     seen = set()
     for i in range(2000):
@@ -200,7 +201,8 @@ def test_per_machine_slowness_can_last() -> None:
 
 @pytest.mark.parametrize("order", ["iid", "block", "per-machine", "sequential"])
 def test_scales(order: Order) -> None:
-    """The time scale multiplies every draw; for factors a draw is a value over the median, whatever the time scale."""
+    """The time scale multiplies every draw; in mode scale a draw is a value over the median, whatever the time
+    scale."""
     whole, tenth, factor = (
         replay(LOGS, Levels(3, 0.2), order, 3, *how) for how in (("floor", 1), ("add", 0.1), ("scale", 9))
     )
@@ -212,7 +214,7 @@ def test_scales(order: Order) -> None:
 
 
 def test_files(tmp_path: Path) -> None:
-    """A NumPy file, a text of one value a line, and a CSV with columns, compressed or not, hold the same logs."""
+    """A NumPy file, a text with one value per line, and a CSV with columns, compressed or not, give the same logs."""
     np.save(tmp_path / "a.npy", np.array([0.5, 0.25, 1.0], dtype=np.float32))
     (tmp_path / "a.txt").write_text("# seconds\n0.5\n\n 0.25\n1e0\n")
     (tmp_path / "a.csv").write_text("seconds,note\n0.5,x\n0.25,y\n1.0,\n")
@@ -225,12 +227,12 @@ def test_files(tmp_path: Path) -> None:
 
 
 def npy_with(header: bytes) -> bytes:
-    """Return a NumPy file of the first version with this header."""
+    """Return a NumPy file of version 1 with this header."""
     return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header
 
 
 def several_arrays() -> bytes:
-    """Return what is in a NumPy file of several arrays."""
+    """Return the content of a NumPy file of several arrays."""
     file = io.BytesIO()
     np.savez(file, first=np.ones(2), second=np.ones(2))
     return file.getvalue()
@@ -267,7 +269,7 @@ def several_arrays() -> bytes:
     ids=str,
 )
 def test_a_file_that_is_no_trace(name: str, content: bytes | None, words: str, tmp_path: Path) -> None:
-    """A file that is missing, empty or something else is one sentence with its name, and its line if it has one."""
+    """A missing, empty or invalid file is refused in one sentence with its name, and the line if there is one."""
     if content is not None:
         (tmp_path / name).write_bytes(content)
     with pytest.raises(DataError, match=words) as error:
@@ -277,7 +279,7 @@ def test_a_file_that_is_no_trace(name: str, content: bytes | None, words: str, t
 
 
 def test_a_device_is_no_trace() -> None:
-    """It is refused before it is read, since it may have no end."""
+    """A device is refused before it is read, because it may have no end."""
     with pytest.raises(DataError, match=r"/dev/null cannot be read \(it is not a regular file\)"):
         read_logs(Path("/dev/null"))
 
@@ -295,14 +297,14 @@ def test_a_device_is_no_trace() -> None:
     ids=str,
 )
 def test_an_array_that_is_no_trace(values: NDArray[Any], words: str, tmp_path: Path) -> None:
-    """An array of another shape, type or range is one sentence."""
+    """An array of another shape, type or range is refused in one sentence."""
     np.save(tmp_path / "trace.npy", values)
     with pytest.raises(DataError, match=words):
         read_logs(tmp_path / "trace.npy")
 
 
 def test_logs_that_are_named_are_not_cut(tmp_path: Path) -> None:
-    """A log length means nothing where a column says whose each value is."""
+    """--log-length is refused for a file with a column that says whose each value is."""
     (tmp_path / "b.csv").write_text("machine,seconds\nonly,0.5\nonly,7\n")
     with pytest.raises(UsageError, match="--log-length has no effect"):
         read_logs(tmp_path / "b.csv", 1)

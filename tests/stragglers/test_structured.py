@@ -1,4 +1,4 @@
-"""The structured family's machines, requests and excursions are each what was asked."""
+"""The structured family's machines, requests and excursions are as asked."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from collagebench.stragglers.structured import Structured
 
 
 def structured(workers: int = 10, **parameters: Any) -> Structured:
-    """Return the family with some parameters."""
+    """Return the structured family with these parameters."""
     model = open_stragglers("structured", 3, workers, 1.0, parameters)
     assert isinstance(model, Structured)
     return model
 
 
 def mixture_below(value: float) -> float:
-    """Return the share of all draws below `value`: a mixture of four lognormals."""
+    """Return the share of all draws below `value`, from a mixture of four lognormals."""
     body, width = math.log(0.1367) + 0.011, math.hypot(0.202, 0.103)
     share = 0.0
     for slow, mean, sigma in ((0.98, body, width), (0.02, math.log(0.702) + 0.011, 0.103)):
@@ -33,7 +33,7 @@ def mixture_below(value: float) -> float:
 
 
 def test_a_million_requests() -> None:
-    """10^6 request factors are the mixture of requests and excursions within three standard errors."""
+    """10^6 request factors follow the mixture of requests and excursions, within three standard errors."""
     family = structured().requests
     sample = drawn(family.at, levels(3))
     ordinary, excursion = (
@@ -55,9 +55,7 @@ def test_machines() -> None:
 
 
 def test_all_draws_together() -> None:
-    """200,000 draws of 20,000 machines have the mixture's distribution and the mean that is told, both within three
-    standard errors over the machines.
-    """
+    """200,000 draws of 20,000 machines have the mixture's distribution and mean, within three standard errors."""
     model = structured()
     requests = np.reshape([model.requests.at(level) for level in levels(3, 200_000)], (20_000, 10))
     machines = np.array([model.machine(run, worker) for run in range(2000) for worker in range(10)])
@@ -79,7 +77,7 @@ def test_a_draw_is_the_product_of_its_factors() -> None:
 
 @pytest.mark.parametrize(("place", "holder"), [("last", 9), ("first", 0), ("none", None)])
 def test_the_place_of_the_slow_machine(place: str, holder: int | None) -> None:
-    """Named, it is the same worker's in every run, or nobody's, and the mean says so; the others are who they were."""
+    """With a named place the slow machine is the same worker's in every run, or nobody's, and the mean reflects it."""
     model, anywhere = structured(slow_place=place), structured()
     for run in range(100):
         for worker in range(10):
@@ -96,7 +94,7 @@ def test_the_place_of_the_slow_machine(place: str, holder: int | None) -> None:
 
 
 def test_without_stragglers() -> None:
-    """Without stragglers no machine is slow and no request has an excursion; every other machine is who it was."""
+    """Without stragglers no machine is slow and no request has an excursion; all other machines stay the same."""
     model = structured()
     bound = model.without()
     assert bound is not None
