@@ -1,4 +1,4 @@
-"""What a recommendation chooses from: everything runs, has a name of its own, and says why where it cannot."""
+"""The candidates of a recommendation: all can be made, have names of their own, or say why they cannot run."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SHAPES = next(model.classes for model in zoo.load() if model.dataset == "shapes"
 
 @given(st.integers(1, 2000), st.none() | st.floats(1e-3, 10))
 def test_every_candidate_makes_a_scheme_and_has_a_name_of_its_own(workers: int, slo: float | None) -> None:
-    """Whatever the fleet and the SLO are; a config takes them all at once."""
+    """Whatever fleet and SLO, every candidate makes a scheme, and one config takes them all under different names."""
     found = candidates(workers, slo)
     for one in found:
         make(one.name, dict(one.options))
@@ -26,14 +26,16 @@ def test_every_candidate_makes_a_scheme_and_has_a_name_of_its_own(workers: int, 
 
 
 def test_every_scheme_is_considered() -> None:
-    """All but `equal`, which is no redundancy here; the default answer needs an SLO to be in time for."""
+    """All schemes are considered but `equal`, which is no redundancy here, and `default` without an SLO."""
     assert {one.name for one in candidates(10, 0.2)} == set(SCHEMES) - {"equal"}
     assert {one.name for one in candidates(10)} == set(SCHEMES) - {"equal", "default"}
 
 
 def test_what_is_asked_for_is_considered() -> None:
-    """Of the schemes that are asked for, those that have settings to choose from come with these, any other one with
-    its defaults; one that needs an SLO is refused without."""
+    """Only schemes asked for are considered, with the settings to choose from or else their defaults.
+
+    `default` is refused without an SLO.
+    """
     found = candidates(10, None, ("tied", "equal", "parity"))
     assert {one.name for one in found} == {"tied", "equal", "parity"}
     assert [one.variant for one in found if one.name == "equal"] == ["equal"]
@@ -43,20 +45,20 @@ def test_what_is_asked_for_is_considered() -> None:
 
 
 def test_all_of_them_can_run_on_the_shipped_models() -> None:
-    """Ten workers and the shapes that come along leave nothing out."""
+    """With ten workers and the bundled shapes, every candidate can run."""
     able, left = possible(candidates(10, 0.2), Config(), SHAPES)
     assert not left
     assert len(able) == len(candidates(10, 0.2))
 
 
 def test_a_fleet_too_small_leaves_out_what_needs_more() -> None:
-    """One worker can serve no copy and no collage beside the single; each that is left out says why."""
+    """One worker is too few for copies, collages, backups and parities, which are left out with the reason."""
     able, left = possible(candidates(1), Config(workers=1), SHAPES)
     assert {one.name for one in able} & {"hedge", "collage", "backup", "parity"} == set()
     assert "hedging needs at least 2 workers" in next(one.why for one in left if one.variant == "hedge p95")
 
 
 def test_without_a_model_for_single_images_there_is_nothing_to_recommend() -> None:
-    """Classes that no model knows are refused rather than answered with an empty table."""
+    """Classes that no model knows are an error instead of an empty recommendation."""
     with pytest.raises(ModelError):
         possible(candidates(10), Config(), ("no", "such", "classes"))

@@ -1,4 +1,4 @@
-"""Options with several values: which cells and variants they make, whatever their order."""
+"""Options with several values: the cells and variants that they make, in whatever order."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ asked = st.fixed_dictionaries(
 
 @given(asked)
 def test_there_is_a_cell_for_every_combination_with_a_name_of_its_own(values: dict[str, object]) -> None:
-    """As many as the lists' lengths multiplied; each name is a directory's, and different from all others."""
+    """There is a cell for every combination of values, and each has a name of its own that is valid for a directory."""
     axes = axes_of(values)
     cells = list(combinations(axes))
     assert len(cells) == prod(len(axis.values) for axis in axes)
@@ -52,7 +52,7 @@ def test_the_order_of_a_list_changes_nothing(values: dict[str, object], chance: 
 
 @given(st.lists(st.integers(2, 9), min_size=1, max_size=4, unique=True), numbers)
 def test_lists_of_a_scheme_make_variants_of_it(grids: list[int], holds: tuple[float, ...]) -> None:
-    """One for each combination, named by what differs, with every other option as it was."""
+    """Lists in a scheme's options make a variant for each combination, named by what differs."""
     scheme = SchemeConfig("collage", "mine", (("flush", "idle"), ("grid", tuple(grids)), ("hold", holds)))
     found = variants(scheme)
     assert len(found) == len(grids) * len(holds)
@@ -65,13 +65,13 @@ def test_lists_of_a_scheme_make_variants_of_it(grids: list[int], holds: tuple[fl
 
 
 def test_a_scheme_without_lists_stays_as_it_is() -> None:
-    """Its name too."""
+    """A scheme without lists stays as it is, with its name."""
     scheme = SchemeConfig("collage", "collage", (("grid", 3),))
     assert variants(scheme) == [scheme]
 
 
 def test_senseless_lists_are_refused() -> None:
-    """Empty ones, a value twice, and more experiments than anybody waits for."""
+    """An empty list, a repeated value, and more than 1,000 experiments are refused."""
     with pytest.raises(UsageError, match="rate is an empty list"):
         several([], "rate")
     with pytest.raises(UsageError, match=r"rate has 1\.0 twice"):
@@ -82,7 +82,7 @@ def test_senseless_lists_are_refused() -> None:
 
 
 def test_lists_are_taken_as_they_are() -> None:
-    """In their own order; only a grid puts its numbers in order, before texts, so that its cells come in order."""
+    """A list keeps its order, but numbers on a grid's axis are sorted, so that its cells come in order."""
     assert several([2.0, 1.0, 3.0], "rate") == (2.0, 1.0, 3.0)
     (axis,) = axes_of({"utilisation": (0.5, 0.1, 0.3)})
     assert axis.values == (0.1, 0.3, 0.5)
@@ -91,7 +91,7 @@ def test_lists_are_taken_as_they_are() -> None:
 
 
 def test_as_many_variants_as_are_allowed_are_made() -> None:
-    """One more is refused; their options are in the order of their names, wherever the lists stood."""
+    """The largest allowed number of variants is made, with options sorted by name; one more is refused."""
     scheme = SchemeConfig("collage", "mine", (("zoom", 1), ("hold", tuple(range(MOST_VARIANTS)))))
     found = variants(scheme)
     assert len(found) == MOST_VARIANTS

@@ -1,4 +1,4 @@
-"""A study's points on a Ray cluster: the same results as here, where they belong, and nothing left on the nodes.
+"""A study's points on a Ray cluster: the same results as here, in the right place, and nothing left on the nodes.
 
 `pip install '.[ray]'`, then `pytest -m slow tests/study/test_on_ray.py`.
 """
@@ -43,14 +43,14 @@ with RayExecutor(sys.argv[1]) as cluster:
 
 
 def points(count: int, requests: int = 200) -> list[Point]:
-    """Return experiments that differ by their seeds."""
+    """Return experiments that differ in their seeds."""
     scheme = (SchemeConfig("none", "none"),)
     configs = [Config(schemes=scheme, workers=4, requests=requests, runs=1, seed=seed) for seed in range(count)]
     return [Point(f"seed-{config.seed}", config) for config in configs]
 
 
 def test_a_directory_goes_there_and_back(tmp_path: Path) -> None:
-    """With all that is in it, in the place of what was there before, and of nothing beside it."""
+    """A packed directory is unpacked whole in place of the old one, and nothing beside it changes."""
     for name, text in (("a/x", "1"), ("a/b/y", "2"), ("c/old", "3")):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
@@ -69,17 +69,17 @@ def nodes() -> Iterator[Nodes]:
 
 
 def pieces() -> list[Path]:
-    """Return the directories of pieces that are under way on nodes, which are on this machine."""
+    """Return the directories of points being simulated on the nodes, which are on this machine."""
     return list(Path("/tmp").glob(f"{SCRATCH}*"))
 
 
 class TestOnACluster:
-    """What needs one."""
+    """Tests that need a cluster."""
 
     pytestmark = with_ray
 
     def test_points_are_the_same_as_here(self, nodes: Nodes, tmp_path: Path) -> None:
-        """Byte for byte, and so are their summaries; what is whole already is not done again."""
+        """Records on a cluster are byte for byte those of this machine, and finished points are not simulated again."""
         with RayExecutor(nodes.address) as cluster:
             assert cluster.cpus == 2 * CORES
             there = run_points(points(6), tmp_path / "there", COMPUTE, 4, pool=lambda jobs: cluster)
@@ -96,7 +96,7 @@ class TestOnACluster:
         assert not pieces()
 
     def test_a_sweep_on_the_command_line(self, nodes: Nodes, tmp_path: Path) -> None:
-        """Ends as it would here, with the same table; an experiment that is no sweep is refused."""
+        """A sweep on a cluster prints the same table as here; an experiment that is no sweep is refused."""
         options = ["--utilisation", "0.1,0.3", "--scheme", "none", "--runs", 2, "--requests", 300]
         options += ["--compute-time", 0.001]
         tables = []
@@ -110,7 +110,7 @@ class TestOnACluster:
         assert "--on-ray simulates the cells of a sweep" in err
 
     def test_a_point_that_fails_names_itself(self, nodes: Nodes, tmp_path: Path) -> None:
-        """With the sentence that it would have given here."""
+        """A point that fails on a cluster is named, with its error."""
         bad = Point("bad", Config(schemes=points(1)[0].config.schemes, models=tmp_path / "absent"))
         with (
             RayExecutor(nodes.address) as cluster,
@@ -119,7 +119,7 @@ class TestOnACluster:
             run_points([bad], tmp_path / "r", COMPUTE, 1, pool=lambda jobs: cluster)
 
     def test_a_task_that_is_killed_is_not_begun_again(self, nodes: Nodes, tmp_path: Path) -> None:
-        """The study stops and says what was lost."""
+        """When a task is killed, the study stops and says what was lost."""
         with RayExecutor(nodes.address) as cluster:
             future = cluster.submit(os.kill, 0, signal.SIGCONT)
             assert future.result(60) is None
@@ -129,7 +129,7 @@ class TestOnACluster:
 
     @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGKILL])
     def test_a_study_that_is_stopped(self, nodes: Nodes, tmp_path: Path, sign: int) -> None:
-        """By Ctrl-C or outright: no task and no directory is left on a node."""
+        """A study stopped by SIGINT or SIGKILL leaves no task and no directory on a node."""
         program = STUDY.format(tests=str(Path(__file__).parents[1]), here=str(Path(__file__).parent))
         study = subprocess.Popen(
             [sys.executable, "-c", program, nodes.address, str(tmp_path)],

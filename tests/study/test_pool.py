@@ -1,4 +1,4 @@
-"""Processes side by side: their results, their errors, and that nothing is left of them."""
+"""A pool of processes: results, errors, and that no process is left."""
 
 from __future__ import annotations
 
@@ -24,39 +24,39 @@ pytestmark = pytest.mark.processes
 
 
 def half(number: int) -> float:
-    """Return half of it, or a sentence that complains."""
+    """Return half of an even number, or fail."""
     if number % 2:
         raise DataError(f"{number} is odd")
     return number / 2
 
 
 def killed() -> None:
-    """Die as one who took too much memory."""
+    """Die by SIGKILL, as a process does that takes too much memory."""
     os.kill(os.getpid(), signal.SIGKILL)
 
 
 def named_and_idle(path: Path) -> None:
-    """Write down who this is, and go on for longer than any test."""
+    """Write down the process's number, and run for longer than any test."""
     path.with_suffix(".part").write_text(str(os.getpid()))
     path.with_suffix(".part").rename(path)
     time.sleep(600)  # what is stopped here is the process
 
 
 def deaf(path: Path) -> None:
-    """Hear no request to end, as an experiment in the middle of a long step."""
+    """Ignore SIGTERM, like an experiment in the middle of a long step."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     named_and_idle(path)
 
 
 def killed_when_there(path: Path) -> None:
-    """Die as soon as the other process is at work."""
+    """Die as soon as the other process is working."""
     while not path.exists():
         os.sched_yield()
     killed()
 
 
 def finished_when_told(path: Path) -> None:
-    """Wait to be told to stop, as an experiment does between two steps, and find that all is done already."""
+    """Wait for SIGTERM, as an experiment between two steps does, and then return normally."""
     told = threading.Event()
     before = signal.signal(signal.SIGTERM, lambda number, frame: told.set())
     path.open("wb").close()
@@ -65,14 +65,14 @@ def finished_when_told(path: Path) -> None:
 
 
 def odd_when_there(path: Path) -> None:
-    """Fail as soon as the other process is at work."""
+    """Fail as soon as the other process is working."""
     path.open("rb").close()
     raise DataError("odd")
 
 
 @pytest.mark.parametrize("make", [None, ThreadPoolExecutor])
 def test_any_executor_does_the_work(make: MakePool | None) -> None:
-    """Results come in the order of the work, whoever did it, and each was announced."""
+    """Results come in the order of the work with any executor, and each is announced."""
     heard = {}
     with open_pool(2, make) as pool:
         found = pool.each(half, {str(n): (n,) for n in (8, 4, 2)}, heard.__setitem__)
@@ -83,7 +83,7 @@ def test_any_executor_does_the_work(make: MakePool | None) -> None:
 
 @pytest.mark.parametrize("make", [None, ThreadPoolExecutor])
 def test_what_fails_is_named(make: MakePool | None) -> None:
-    """The error is that of the piece, with its name before; what was done before it was heard of."""
+    """An error has the name of its piece of work in front, and earlier results were announced."""
     heard: dict[str, float] = {}
     with pytest.raises(DataError, match=r"^three: 3 is odd$"), open_pool(1, make) as pool:
         pool.each(half, {"two": (2,), "three": (3,), "four": (4,)}, heard.__setitem__)
@@ -91,7 +91,8 @@ def test_what_fails_is_named(make: MakePool | None) -> None:
 
 
 def test_an_error_ends_those_who_were_just_done(tmp_path: Path) -> None:
-    """A process that is told to stop in its last step takes no more work, for which it might wait for ever."""
+    """After an error, a process that finishes its last piece when told to stop takes no more work, and does not
+    hang."""
     path = tmp_path / "at work"
     os.mkfifo(path)
     with pytest.raises(DataError, match=r"^bad: odd$"), open_pool(2) as pool:
@@ -103,7 +104,7 @@ def _either(function: Callable[[Path], None], path: Path) -> None:
 
 
 def test_a_process_that_is_killed_is_a_sentence() -> None:
-    """It says which work it had in hand, and how to go on."""
+    """If a process is killed, the error says on which work, and how to continue."""
     with (
         pytest.raises(CollagebenchError, match=r"while working on large.* could not start.*fewer --jobs to continue"),
         open_pool(1) as pool,
@@ -112,7 +113,7 @@ def test_a_process_that_is_killed_is_a_sentence() -> None:
 
 
 def test_of_a_process_that_is_killed_others_are_not_waited_for(tmp_path: Path) -> None:
-    """The one that started last is missed at once, and one that is busy and hears nothing ends seconds later."""
+    """If one process is killed, another that ignores SIGTERM is ended within seconds."""
     path = tmp_path / "at work"
     began = time.monotonic()
     with (
@@ -125,7 +126,7 @@ def test_of_a_process_that_is_killed_others_are_not_waited_for(tmp_path: Path) -
 
 
 def test_a_process_that_is_stopped_does_not_hold_up_a_ctrl_c(tmp_path: Path) -> None:
-    """One that cannot hear that it is to end is killed soon."""
+    """On Ctrl-C a process stopped by SIGSTOP is killed soon."""
     path = tmp_path / "at work"
     watched: list[Watched] = []
 
@@ -141,7 +142,7 @@ def test_a_process_that_is_stopped_does_not_hold_up_a_ctrl_c(tmp_path: Path) -> 
 
 
 def test_a_process_that_was_killed_takes_no_more_work() -> None:
-    """That is the same sentence, if the next piece was to be given to it."""
+    """A process killed between two pieces of work gives the same error."""
 
     def kill_it(name: str, pid: int) -> None:
         gone = Watched([pid])
@@ -154,7 +155,7 @@ def test_a_process_that_was_killed_takes_no_more_work() -> None:
 
 @pytest.mark.parametrize("refused", [BlockingIOError(errno.EAGAIN, "Unavailable"), RuntimeError("no thread")])
 def test_too_few_processes_are_a_sentence(monkeypatch: pytest.MonkeyPatch, refused: Exception) -> None:
-    """Where the system starts no more of them, or no more threads, it says which limit to raise; nobody is left."""
+    """If the system starts no more processes or threads, the error says which limit to raise."""
 
     def refuse(process: object) -> None:
         raise refused
@@ -168,7 +169,7 @@ def test_too_few_processes_are_a_sentence(monkeypatch: pytest.MonkeyPatch, refus
 
 
 def test_without_locks_it_works_here_and_hears_a_ctrl_c(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where no lock can be shared (a read-only /dev/shm) this process does the work, and a Ctrl-C stops it midway."""
+    """If no lock can be shared (a read-only /dev/shm), this process does the work, and Ctrl-C stops it."""
 
     def refuse(*arguments: object) -> None:
         raise OSError(errno.EROFS, "Read-only file system")
@@ -187,8 +188,10 @@ def test_without_locks_it_works_here_and_hears_a_ctrl_c(monkeypatch: pytest.Monk
 
 
 def test_files_of_the_current_directory_are_no_modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A `signal.py` that happens to lie there is not what a process of the pool imports, on any Python; and all work in
-    that directory, with the environment as it was."""
+    """A `signal.py` in the current directory is not imported by a process of the pool.
+
+    Processes work in that directory, and the environment stays as it was.
+    """
     for name in ("signal", "selectors"):
         (tmp_path / f"{name}.py").write_text("raise SystemExit('this is mine')\n")
     monkeypatch.chdir(tmp_path)
@@ -202,7 +205,7 @@ def test_files_of_the_current_directory_are_no_modules(tmp_path: Path, monkeypat
 
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_stops_all_and_leaves_nobody(tmp_path: Path, sign: signal.Signals) -> None:
-    """Ctrl-C to the parent ends the processes that are at work, at once."""
+    """SIGINT or SIGTERM to the parent ends all working processes at once."""
     files = [tmp_path / "a", tmp_path / "b"]
     watched: list[Watched] = []
 

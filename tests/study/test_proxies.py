@@ -1,4 +1,4 @@
-"""Settings for gRPC and Envoy: right delay, valid documents, and none where there is nothing to set."""
+"""Settings for gRPC and Envoy: the right delay, valid documents, and none where a proxy cannot do it."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ OWN = {"p50": 0.03, "p90": 0.04, "p95": 0.0431, "p99": 0.14}
 
 
 def of(scheme: str, **options: Any) -> dict[str, Any] | None:
-    """Return the settings of a choice."""
+    """Return the settings for a choice."""
     return settings(Candidate(scheme, scheme, options, ()), {"schemes": [PLAIN, {"variant": scheme, "latency_s": OWN}]})
 
 
 def test_a_hedge_becomes_a_hedging_policy_of_grpc() -> None:
-    """Two attempts, the second after the seconds of its own percentile, not of none's, for the protocol's method."""
+    """gRPC gets two attempts, the second after the hedge's own percentile in seconds, for the protocol's method."""
     found = of("hedge", hedge_delay="p95")
     assert found is not None
     (method,) = json.loads(found["grpc"])["methodConfig"]
@@ -34,7 +34,7 @@ def test_a_hedge_becomes_a_hedging_policy_of_grpc() -> None:
 
 
 def test_a_hedge_becomes_a_route_of_envoy_with_its_budget_in_the_cluster() -> None:
-    """The try that is timed out goes on while the copy is sent, which is what makes it a hedge."""
+    """Envoy's first try goes on while the copy is sent, and the cluster has the budget."""
     found = of("hedge", hedge_delay=0.05, hedge_budget=0.1)
     assert found is not None
     route, cluster = found["envoy"].split("# and in the cluster:\n")
@@ -46,7 +46,7 @@ def test_a_hedge_becomes_a_route_of_envoy_with_its_budget_in_the_cluster() -> No
 
 
 def test_a_percentile_that_most_answers_take_becomes_a_longer_delay() -> None:
-    """Where the median is as long, a fixed delay of just that would copy whatever jitter makes late."""
+    """If the percentile is close to the median, a longer fixed delay is set, as otherwise jitter would cause copies."""
     alike = {"variant": "hedge", "latency_s": {"p50": 0.02, "p95": 0.0205}}
     found = settings(Candidate("hedge", "hedge", {}, ()), {"schemes": [PLAIN, alike]})
     assert found is not None
@@ -69,12 +69,12 @@ def test_a_percentile_that_most_answers_take_becomes_a_longer_delay() -> None:
     ],
 )
 def test_what_a_proxy_cannot_do_has_no_settings(scheme: str, options: dict[str, Any]) -> None:
-    """No half-true document for a collage, a last try without a time-out, or a hedge that is only sometimes sent."""
+    """There are no settings for a collage, no redundancy, reissue, or hedging with a probability."""
     assert of(scheme, **options) is None
 
 
 def test_a_short_delay_is_written_without_an_exponent() -> None:
-    """Protobuf's JSON takes no 4.1e-05s, and a model that answers in microseconds is not hedged at 0."""
+    """A delay of microseconds is written without an exponent, which Protobuf's JSON does not take."""
     found = of("hedge", hedge_delay=4.1e-5)
     assert found is not None
     assert '"0.000041s"' in found["grpc"]
@@ -82,7 +82,7 @@ def test_a_short_delay_is_written_without_an_exponent() -> None:
 
 
 def test_what_is_exported_can_be_simulated() -> None:
-    """The fixed delay takes the place of the percentile, and nothing else changes."""
+    """The fixed delay replaces the percentile, and the other options stay."""
     choice = Candidate("hedge p90 5 %", "hedge", {"hedge_delay": "p90", "hedge_budget": 0.05}, ())
     one = fixed(choice, 0.0732)
     assert dict(one.options) == {"hedge_delay": 0.0732, "hedge_budget": 0.05}
@@ -90,5 +90,5 @@ def test_what_is_exported_can_be_simulated() -> None:
 
 
 def test_a_percentile_that_is_not_known_gives_no_settings() -> None:
-    """A delay is never made up."""
+    """If the percentile is not known, there are no settings."""
     assert of("hedge", hedge_delay="p87") is None

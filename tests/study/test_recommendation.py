@@ -1,4 +1,4 @@
-"""A recommendation from question to answer, on real simulations, small ones."""
+"""A recommendation from question to answer, on small real simulations."""
 
 from __future__ import annotations
 
@@ -27,24 +27,24 @@ LOADS = ({"utilisation": 0.2}, {"utilisation": 0.4})
 
 
 def answered(directory: Path, schemes: tuple[str, ...], **wishes: Any) -> dict[str, Any]:
-    """Return the answer about some schemes at two loads, which may be changed."""
+    """Return a copy of the answer about these schemes at two loads."""
     return deepcopy(_answered(directory, schemes, Wishes(**wishes)))
 
 
 @cache
 def _answered(directory: Path, schemes: tuple[str, ...], wishes: Wishes) -> dict[str, Any]:
-    """Return what is answered each time, as it takes seconds."""
+    """Return the answer, which takes seconds to compute and is therefore cached."""
     return recommend(Asked(CONFIG, LOADS, wishes, schemes), directory)
 
 
 @pytest.fixture(scope="module")
 def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return where the points of all tests are kept, so that each is simulated once."""
+    """Return the directory of all tests' points, so that each is simulated once."""
     return tmp_path_factory.mktemp("study")
 
 
 def test_stragglers_are_cured_by_what_meets_the_slo_at_the_least_work(directory: Path) -> None:
-    """Hedging meets a p99 of 100 ms that no redundancy (142 ms) breaks; two replicas would cost twice the work."""
+    """Hedging is chosen, as it meets a p99 of 100 ms, which no redundancy does not, with less work than replication."""
     answer = answered(directory, ("hedge", "replication"), slo=0.1)
     assert answer["choice"].startswith("hedge")
     chosen = next(one for one in answer["candidates"] if one["variant"] == answer["choice"])
@@ -58,7 +58,7 @@ def test_stragglers_are_cured_by_what_meets_the_slo_at_the_least_work(directory:
 
 
 def test_the_fixed_delay_that_is_exported_is_simulated_itself(directory: Path) -> None:
-    """At both loads, and it gives about what the running percentile gave that it stands for; the words say so."""
+    """The exported fixed delay is simulated at both loads, and gives about the p99 of the running percentile."""
     answer = answered(directory, ("hedge", "replication"), slo=0.1)
     chosen = next(one for one in answer["candidates"] if one["variant"] == answer["choice"])
     found, delay = answer["settings"]["simulated"], answer["settings"]["delay_s"]
@@ -74,7 +74,7 @@ def test_the_fixed_delay_that_is_exported_is_simulated_itself(directory: Path) -
 
 
 def test_a_fixed_delay_that_breaks_what_was_asked_for_says_so(directory: Path) -> None:
-    """A budget of work that the percentile keeps and the fixed delay does not; an overload has no figures."""
+    """If the fixed delay breaks the requirements, or overloads the fleet, the caution says so."""
     answer = answered(directory, ("hedge", "replication"), slo=0.1)
     answer["settings"]["simulated"]["status"] = "expensive"
     assert "the work. That misses the requirements (too much work)" in cautions(answer)
@@ -83,7 +83,7 @@ def test_a_fixed_delay_that_breaks_what_was_asked_for_says_so(directory: Path) -
 
 
 def test_of_too_few_requests_a_quantile_is_only_bounded(tmp_path: Path) -> None:
-    """Where a report prints a lower bound of the p99, so do a recommendation's table, its sentence and its page."""
+    """If requests are too few for p99, its lower bound is shown in the table, the sentence and the page."""
     few = replace(CONFIG, runs=2, requests=100)
     answer = recommend(Asked(few, LOADS[:1], Wishes(slo=0.2), ("none",)), tmp_path)
     (one,) = answer["candidates"]
@@ -97,7 +97,7 @@ def test_of_too_few_requests_a_quantile_is_only_bounded(tmp_path: Path) -> None:
 
 
 def test_where_nothing_is_to_be_cured_it_says_so(directory: Path) -> None:
-    """An SLO that the fleet meets as it is costs nothing."""
+    """If the fleet meets the SLO as it is, no redundancy is recommended."""
     answer = answered(directory, ("hedge", "replication"), slo=0.5)
     assert answer["choice"] == "none"
     assert answer["explanation"][0].startswith("Use no redundancy")
@@ -107,7 +107,8 @@ def test_where_nothing_is_to_be_cured_it_says_so(directory: Path) -> None:
 
 
 def test_an_answer_that_never_comes_is_not_right(directory: Path) -> None:
-    """Where a fifth of the replies are lost, no redundancy is right about at most the others; a guess beats nothing."""
+    """If a fifth of the replies is lost, no redundancy is right at most for the rest, and the default answer is
+    chosen."""
     config = replace(CONFIG, stragglers="erasure", base=0.15, drop_share=0.2, deadline=1.0)
     loads = ({"utilisation": 0.3},)
     answer = recommend(Asked(config, loads, Wishes(slo=0.1), ("default",)), directory / "lossy")
@@ -120,7 +121,7 @@ def test_an_answer_that_never_comes_is_not_right(directory: Path) -> None:
 
 
 def test_few_answers_that_agree_do_not_show_that_a_collage_loses_none(tmp_path: Path) -> None:
-    """Of 10 answers of each run not one differs: a collage perhaps loses some, a replica is of the same model."""
+    """With 10 equal answers of each run a collage only perhaps loses nothing, while replication uses the same model."""
     few = replace(CONFIG, accuracy=10)
     answer = recommend(Asked(few, LOADS[:1], Wishes(slo=0.1, loss=0.002), ("collage", "replication")), tmp_path)
     equal = {(one["scheme"], one["status"]) for one in answer["candidates"][1:] if one["lost"] == 0.0}
@@ -130,7 +131,7 @@ def test_few_answers_that_agree_do_not_show_that_a_collage_loses_none(tmp_path: 
 
 
 def test_where_nothing_will_do_it_names_the_nearest(directory: Path) -> None:
-    """No scheme answers faster than a service takes."""
+    """If no scheme meets an SLO of 1 ms, the nearest is named instead."""
     answer = answered(directory, ("hedge", "replication"), slo=0.001)
     assert answer["choice"] is None
     assert answer["ranking"] == []
@@ -141,7 +142,7 @@ def test_where_nothing_will_do_it_names_the_nearest(directory: Path) -> None:
 
 
 def test_the_budget_is_named_where_it_is_in_the_way(directory: Path) -> None:
-    """With how much work what is otherwise good enough would cost, and with what would do if the SLO were dropped."""
+    """If the budget rules out every scheme, the answer names the nearest without the budget and without the SLO."""
     answer = answered(directory, ("replication",), slo=0.1, budget=0.01)
     budget, slo, *_ = answer["explanation"]
     assert budget.startswith(
@@ -151,7 +152,7 @@ def test_the_budget_is_named_where_it_is_in_the_way(directory: Path) -> None:
 
 
 def test_the_command_tries_the_choice_on_the_fleet_that_was_asked_about() -> None:
-    """Every option that was not the default comes back, so that `simulate` answers the same question."""
+    """The command has every option that is not the default, so that `simulate` answers the same question."""
     config = replace(CONFIG, workers=6, stragglers="bimodal", slow_factor=20.0, seed=5, data=Path("some where"))
     choice = Candidate("hedge p90", "hedge", {"hedge_delay": "p90"}, ())
     command = _command(Asked(config, ({"rate": 7.0}, {"rate": 50.0}), Wishes()), choice, 50.0)
@@ -164,7 +165,7 @@ def test_the_command_tries_the_choice_on_the_fleet_that_was_asked_about() -> Non
 
 
 def test_settings_and_command_are_printed_as_they_are(directory: Path) -> None:
-    """Not a line of what is to be copied is broken, however narrow the terminal."""
+    """Settings and command are printed without line breaks of their own, however narrow the terminal."""
     answer = answered(directory, ("hedge", "replication"), slo=0.1)
     assert answer["choice"].startswith("hedge")
     file = StringIO()
@@ -174,7 +175,7 @@ def test_settings_and_command_are_printed_as_they_are(directory: Path) -> None:
 
 
 def test_what_was_simulated_is_not_simulated_again(directory: Path) -> None:
-    """Another question about the same fleet reads the records that are there, but for what depends on the answer."""
+    """Another question about the same fleet reuses the records, except what depends on the answer."""
 
     def ask(slo: float, load: float) -> dict[Path, int]:
         asked = Asked(replace(CONFIG, slo_ms=1e3 * slo), ({"utilisation": load},), Wishes(slo), ("hedge", "default"))
@@ -189,7 +190,7 @@ def test_what_was_simulated_is_not_simulated_again(directory: Path) -> None:
 
 
 def test_the_answer_is_kept_as_json_and_as_a_page_that_loads_nothing(directory: Path) -> None:
-    """Both name the choice; the JSON has no number that JSON does not know, the page no address."""
+    """The answer is saved as JSON and as a page that loads nothing."""
     answer = answered(directory, ("hedge", "replication"), slo=0.1)
     save(answer, directory)
     assert json.loads((directory / ANSWER).read_text()) == answer
@@ -201,13 +202,13 @@ def test_the_answer_is_kept_as_json_and_as_a_page_that_loads_nothing(directory: 
 
 
 def test_an_answer_that_cannot_be_kept_is_one_sentence(directory: Path) -> None:
-    """The place and the reason."""
+    """An answer that cannot be written is an error in one sentence with the path."""
     with pytest.raises(OutputError, match=r"the answer cannot be written to .*nowhere"):
         save(answered(directory, ("hedge", "replication"), slo=0.1), directory / "nowhere")
 
 
 def test_the_table_fits_80_columns(directory: Path) -> None:
-    """The longest names and an overload included, in a terminal that knows no more than ASCII as well."""
+    """The table fits into 80 columns, with long names and an overload, in UTF-8 and in ASCII."""
     overload = ({"utilisation": 0.9},)
     schemes = ("replication", "collage")
     config = replace(CONFIG, requests=600, runs=3)
@@ -225,7 +226,7 @@ def test_the_table_fits_80_columns(directory: Path) -> None:
 
 @pytest.mark.parametrize(("width", "left_out"), [(66, ["the bars"]), (50, ["the bars", "points"])])
 def test_what_a_narrow_terminal_has_no_room_for_is_left_out(directory: Path, width: int, left_out: list[str]) -> None:
-    """No name is broken before bars and figures are left out, with what they mean, and that they are is said."""
+    """A narrow terminal leaves out bars and columns before it breaks a name, and says which."""
     answer = answered(directory, ("hedge", "replication"), slo=0.1)
     wide, narrow = StringIO(), StringIO()
     print_recommendation(answer, Console(file=wide, width=100))
@@ -240,7 +241,7 @@ def test_what_a_narrow_terminal_has_no_room_for_is_left_out(directory: Path, wid
 
 
 def test_a_command_that_may_be_invalid_says_so(tmp_path: Path) -> None:
-    """Services too short for a live client to be on time are said to be below the command that tries the choice."""
+    """A command whose services are too short for a live client is printed with that warning."""
     for seconds, told in ((0.0004, True), (0.02, False)):
         config = replace(CONFIG, stragglers="none", compute_time=seconds)
         answer = recommend(Asked(config, ({"rate": 50.0},), Wishes(), ("hedge",)), tmp_path / str(told))
@@ -251,7 +252,7 @@ def test_a_command_that_may_be_invalid_says_so(tmp_path: Path) -> None:
 
 
 def test_what_was_asked_is_repeated_as_it_was_asked(directory: Path) -> None:
-    """Limits stand in the answer with all their digits, and a single variant has no rivals that it is better than."""
+    """Limits are repeated with all their digits, and a single variant is compared with no other."""
     answer = answered(directory, ("none",), slo=0.9999, loss=0.0125, budget=10.0)
     shown = StringIO()
     print_recommendation(answer, Console(file=shown, width=80))
@@ -262,7 +263,7 @@ def test_what_was_asked_is_repeated_as_it_was_asked(directory: Path) -> None:
 
 
 def test_the_page_says_which_quantile_it_shows(directory: Path) -> None:
-    """Plots of another quantile than p99 are not called plots of p99."""
+    """Plots of p50 are titled p50, and nothing on the page says p99."""
     page = recommendation_page(answered(directory, ("replication",), quantile="p50"), "t")
     assert "p50 against accuracy" in page
     assert "p99" not in page.split("<main", 1)[1].split("The question", 1)[0]

@@ -1,4 +1,4 @@
-"""Sweeps as they are done: each cell is the experiment that its values alone make, whoever does it and when."""
+"""Sweeps: each cell is the experiment that its values make, whoever simulates it and when."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def records(directory: Path) -> dict[str, bytes]:
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a sweep that was done at once, by threads."""
+    """Return a sweep that was simulated at once, by threads."""
     directory = tmp_path_factory.mktemp("sweep") / "whole"
     simulate_sweep(resolve_grid(ASKED), directory, pool=ThreadPoolExecutor)
     return directory
@@ -45,7 +45,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.processes
 def test_other_processes_and_another_order_give_the_same_records(whole: Path, tmp_path: Path) -> None:
-    """Byte for byte, and the same summary; the pool is whatever makes an executor."""
+    """Processes, and another order of values, give the same records byte for byte."""
     simulate_sweep(resolve_grid({**ASKED, "utilisation": (0.5, 0.2)}), tmp_path / "s", jobs=2)
     assert records(tmp_path / "s") == records(whole)
     assert len(records(whole)) == 4
@@ -54,7 +54,7 @@ def test_other_processes_and_another_order_give_the_same_records(whole: Path, tm
 def test_where_processes_can_share_nothing_it_is_done_without_them(
     whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where /dev/shm cannot be written there are neither locks nor counters, and the records are the same."""
+    """If /dev/shm cannot be written, there are no locks and counters, and the records are the same."""
 
     def refuse(*arguments: object) -> None:
         raise OSError(errno.EROFS, "Read-only file system")
@@ -68,7 +68,7 @@ def test_where_processes_can_share_nothing_it_is_done_without_them(
 
 
 def test_a_cell_is_an_ordinary_experiment(whole: Path, tmp_path: Path) -> None:
-    """The same options with a single value have the same records, and the variants of a list are in one experiment."""
+    """A cell has the records of an ordinary experiment with its values, including variants made from a list."""
     config = resolve({**ASKED, "utilisation": 0.5})
     experiment.simulate(config, tmp_path / "r", Progress())
     for table in TABLES:
@@ -77,7 +77,7 @@ def test_a_cell_is_an_ordinary_experiment(whole: Path, tmp_path: Path) -> None:
 
 
 def test_a_sweep_says_what_it_is(whole: Path) -> None:
-    """`sweep.json` holds axes, cells and what was asked for, as it can be asked for again."""
+    """`sweep.json` holds axes and cells, and what was asked for, from which the same sweep can be made."""
     sweep = read_sweep(whole)
     assert (sweep.status, sweep.engine, sweep.axes) == ("done", "simulated", {"utilisation": (0.2, 0.5)})
     assert list(sweep.cells) == ["utilisation=0.2", "utilisation=0.5"]
@@ -86,20 +86,20 @@ def test_a_sweep_says_what_it_is(whole: Path) -> None:
 
 
 class Stopping(Progress):
-    """Interrupts an experiment after some cells."""
+    """Interrupts an experiment after a number of cells."""
 
     def __init__(self, cells: int) -> None:
         self.left = cells
 
     def cell(self, scheme: str, run: int) -> None:
-        """Count, and stop."""
+        """Count down, and interrupt at the end."""
         self.left -= 1
         if self.left < 0:
             raise Interrupted("enough")
 
 
 def test_an_interrupted_sweep_is_gone_on_with(whole: Path, tmp_path: Path) -> None:
-    """A cell of which some is there is completed, one that is not is done, one that is whole is left alone."""
+    """Resuming a sweep completes partial cells, simulates missing ones, and leaves finished ones alone."""
     directory, grid = tmp_path / "s", resolve_grid(ASKED)
 
     def broken(jobs: int) -> Executor:
@@ -121,7 +121,7 @@ def test_an_interrupted_sweep_is_gone_on_with(whole: Path, tmp_path: Path) -> No
 
 
 def test_a_cell_whose_process_was_killed_at_its_first_file_is_done_anew(whole: Path, tmp_path: Path) -> None:
-    """What is left of a header that was being written stands in nobody's way."""
+    """A cell with nothing but a partly written header is simulated again."""
     directory, grid = tmp_path / "s", resolve_grid(ASKED)
     cell = directory / grid.cells[0].name
     cell.mkdir(parents=True)
@@ -133,7 +133,7 @@ def test_a_cell_whose_process_was_killed_at_its_first_file_is_done_anew(whole: P
 
 
 def test_a_resumed_sweep_may_grow_but_not_change(whole: Path, tmp_path: Path) -> None:
-    """More values are more cells; fewer, other options or another verb are refused by name."""
+    """A resumed sweep may have more values; fewer values, other options, and no --resume are refused."""
     directory = tmp_path / "s"
     simulate_sweep(resolve_grid({**ASKED, "utilisation": (0.2,)}), directory, pool=ThreadPoolExecutor)
     simulate_sweep(resolve_grid(ASKED), directory, resume=True, pool=ThreadPoolExecutor)
@@ -158,7 +158,7 @@ def test_a_resumed_sweep_may_grow_but_not_change(whole: Path, tmp_path: Path) ->
     ],
 )
 def test_a_damaged_sweep_is_one_sentence(whole: Path, tmp_path: Path, damage: Any) -> None:
-    """Whatever `sweep.json` lacks or says twice, nothing outside the directory is read."""
+    """A `sweep.json` that lacks or repeats something is refused, and nothing outside the directory is read."""
     facts = json.loads((whole / "sweep.json").read_text())
     damage(facts)
     (tmp_path / "sweep.json").write_text(json.dumps(facts))
@@ -170,7 +170,7 @@ def test_a_damaged_sweep_is_one_sentence(whole: Path, tmp_path: Path, damage: An
 def test_how_a_sweep_ended_has_the_room_that_was_held_for_it(
     tmp_path: Path, error: Exception | None, status: str
 ) -> None:
-    """On a disk that somebody else fills meanwhile, `sweep.json` says how the sweep ended all the same."""
+    """If the disk fills up during a sweep, `sweep.json` still says how it ended."""
 
     def full(point: Point, summary: dict[str, Any]) -> None:
         finished.append(point.name)

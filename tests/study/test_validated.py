@@ -1,4 +1,4 @@
-"""What is said of a recommendation after a live run: confirmed, refuted, or neither."""
+"""The verdict on a recommendation after a live run: confirmed, refuted, or neither."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from collagebench.study.wishes import Candidate, Figures, Wishes
 
 
 def live(name: str, high: float, latency: float = 0.08, work: float = 1.0, low: float = 0.07) -> Candidate:
-    """Return what a scheme gave live: its p99 with the ends of the interval, and all answers right."""
+    """Return a scheme's live figures: its p99 with the ends of its interval, and all answers right."""
     return Candidate(name, name, {}, (Figures(latency, low, high, 1.0, 0.0, work, accuracy_low=1.0, lost_high=0.004),))
 
 
@@ -38,27 +38,27 @@ def live(name: str, high: float, latency: float = 0.08, work: float = 1.0, low: 
     ],
 )
 def test_what_only_perhaps_meets_the_wishes_is_neither_confirmed_nor_refuted(choice: Candidate, said: str) -> None:
-    """Below the SLO with an interval that reaches beyond it, a run shows nothing, and its figures are said."""
+    """A p99 below the SLO whose interval reaches beyond it neither confirms nor refutes, and the figures are given."""
     assert _said(choice, None, better=False, valid=True, wishes=Wishes(slo=0.1)) == said
     assert _said(choice, None, better=False, valid=False, wishes=Wishes(slo=0.1)).startswith("The live run is INVALID")
 
 
 def test_a_runner_up_that_only_perhaps_meets_the_wishes_is_not_better() -> None:
-    """It costs less and was behind the choice, because it was not sure of the SLO; live it is not, either."""
+    """A cheaper runner-up is better only if it surely meets the SLO."""
     choice = live("hedge", 0.09, work=1.1)
     assert _is_better(live("tied", 0.095), choice, Wishes(slo=0.1))
     assert not _is_better(live("tied", 0.12), choice, Wishes(slo=0.1))
 
 
 def test_with_an_slo_a_runner_up_is_better_that_costs_clearly_less() -> None:
-    """By more than the two hundredths that are noise, however much slower it is, as long as it meets the SLO."""
+    """With an SLO, a runner-up is better if it meets it with at least 0.02 less work, even if it is slower."""
     choice = live("hedge", 0.09, work=1.1)
     assert not _is_better(live("tied", 0.095, work=1.09), choice, Wishes(slo=0.1))
     assert _is_better(live("tied", 0.095, work=1.07, latency=0.094, low=0.09), choice, Wishes(slo=0.1))
 
 
 def test_without_an_slo_a_runner_up_is_better_that_is_clearly_faster() -> None:
-    """By more than the twentieth that is noise, and with intervals that do not touch, whatever it costs."""
+    """Without an SLO, a runner-up is better if it is more than 5 % faster and the intervals do not overlap."""
     choice = live("hedge", 0.11, latency=0.1, low=0.095)
     assert _is_better(live("tied", 0.094, latency=0.09, work=2.0), choice, Wishes())
     assert not _is_better(live("tied", 0.095, latency=0.09, work=0.5), choice, Wishes())
@@ -66,17 +66,17 @@ def test_without_an_slo_a_runner_up_is_better_that_is_clearly_faster() -> None:
 
 
 SIMULATED = {"hedge": 0.02, "replication": 0.03}
-"""What the answer that is validated says of schemes at its highest load."""
+"""The simulated latency of each scheme at the highest load, in the answer that is validated."""
 
 
 @pytest.fixture
 def simulated(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have virtual time in the place of real workers, whose figures are not the same each time."""
+    """Use simulated instead of real workers, so that figures are the same each time."""
     monkeypatch.setattr(experiment, "run", experiment.simulate)
 
 
 def validated(directory: Path, slo: float, *ranking: str, utilisation: float = 0.3) -> dict[str, Any]:
-    """Return what comes of the validation of an answer that ranks these schemes so."""
+    """Return the validation of an answer with this ranking."""
     config = Config(runs=5, requests=80, compute="emulated", compute_time=0.001)
     options = {"hedge": {"hedge_delay": "p90"}, "replication": {"replicas": 2}}
     candidates = [
@@ -112,8 +112,9 @@ def validated(directory: Path, slo: float, *ranking: str, utilisation: float = 0
 def test_a_validation_holds_the_choice_against_the_next(
     tmp_path: Path, ranking: tuple[str, ...], slo: float, utilisation: float, came: tuple[bool, bool], said: str
 ) -> None:
-    """Confirmed where it meets the SLO and the next is not better, refuted else, neither where the run is INVALID; its
-    rows have what was simulated at the highest load beside what the run gave, and a run that is there is gone on with.
+    """A choice is confirmed if it meets the SLO and the next is not better, else refuted; an INVALID run does neither.
+
+    Rows have the figures simulated at the highest load beside the live ones, and a finished run is reused.
     """
     found = validated(tmp_path, slo, *ranking, utilisation=utilisation)
     assert (found["confirmed"], found["refuted"]) == came

@@ -1,4 +1,4 @@
-"""What is asked of a scheme: who breaks which wish, who is chosen, who is on the front."""
+"""The requirements on a scheme: which one a candidate breaks, who is chosen, and who is on the front."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def candidate(
     lost_high: float | None = None,
     by_run: tuple[float, ...] = (),
 ) -> Candidate:
-    """Return a candidate with the same figures at its one load."""
+    """Return a candidate with these figures at its only load."""
     ends = (0.9 * latency, latency * 1.01 if high is None else high)
     at = Figures(latency, *ends, accuracy, lost, work, unsteady, accuracy_low, lost_high, by_run=by_run)
     return Candidate(name, name, {}, (at,))
@@ -73,12 +73,12 @@ REPLICATION = candidate("replication", 0.04, 1.9)
     ],
 )
 def test_a_candidate_is_judged_by_the_first_wish_that_it_breaks(one: Candidate, wishes: Wishes, expected: str) -> None:
-    """Each wish, broken or met, gives its own word."""
+    """A candidate has the status of the first requirement that it breaks, or that it meets all, perhaps or surely."""
     assert status(one, wishes) == expected
 
 
 def test_a_candidate_is_judged_by_its_worst_load() -> None:
-    """What is in time at a low load and late at a high one is late; its cost is the mean."""
+    """A candidate that is late at one of two loads is late; its cost is the mean over the loads."""
     two = Candidate("hedge", "hedge", {}, (*candidate("x", 0.05, 1.0).at, *candidate("x", 0.15, 1.2).at))
     assert status(two, Wishes(slo=0.1)) == "late"
     assert two.worst.latency == 0.15
@@ -88,7 +88,7 @@ def test_a_candidate_is_judged_by_its_worst_load() -> None:
 
 
 def test_it_is_surely_in_time_if_it_is_at_every_load() -> None:
-    """The widest interval may be at another load than the highest figure; the upper ends of all must hold."""
+    """A candidate surely meets the SLO only if the upper ends of its intervals do at every load."""
     steady, wide = candidate("x", 0.09, high=0.095), candidate("x", 0.05, high=0.12)
     assert status(Candidate("hedge", "hedge", {}, (*steady.at, *steady.at)), Wishes(slo=0.1)) == "meets"
     both = Candidate("hedge", "hedge", {}, (*wide.at, *steady.at))
@@ -97,32 +97,33 @@ def test_it_is_surely_in_time_if_it_is_at_every_load() -> None:
 
 
 def test_with_an_slo_the_cheapest_that_meets_it_is_chosen() -> None:
-    """Not the fastest: replication is faster than hedging and twice the work."""
+    """With an SLO the cheapest scheme that meets it is chosen, not the fastest."""
     order = ranked([NONE, COLLAGE, HEDGE, REPLICATION], Wishes(slo=0.1))
     assert [one.variant for one in order] == ["hedge", "collage", "replication"]
 
 
 def test_no_redundancy_is_chosen_wherever_it_will_do() -> None:
-    """Even if something else costs a trifle less."""
+    """No redundancy is chosen if it meets the SLO, even if another scheme costs slightly less."""
     order = ranked([candidate("tied", 0.1, 0.99), NONE], Wishes(slo=0.3))
     assert order[0] is NONE
 
 
 def test_at_equal_cost_the_more_accurate_is_chosen() -> None:
-    """Once the SLO is met and the work is the same, right answers count before speed."""
+    """If the SLO is met at about the same cost, accuracy counts before speed."""
     right, fast = candidate("right", 0.06, 1.21, 0.9), candidate("fast", 0.05, 1.2, 0.88)
     assert ranked([fast, right], Wishes(slo=0.1, loss=1.0))[0] is right
 
 
 def test_without_an_slo_the_fastest_is_chosen_and_of_equals_the_cheapest() -> None:
-    """A latency within 5 % of the lowest is as good, so that nobody pays twice for nothing."""
+    """Without an SLO the fastest is chosen, or the cheapest of those within 5 % of it."""
     assert ranked([NONE, HEDGE, REPLICATION], Wishes())[0] is REPLICATION
     nearly = candidate("collage", 0.041, 1.2)
     assert ranked([NONE, nearly, REPLICATION], Wishes())[0] is nearly
 
 
 def test_without_an_slo_what_is_not_shown_to_be_slower_is_as_fast() -> None:
-    """No redundancy wherever nothing is shown to be faster; else only what is shown to be faster than that."""
+    """Without an SLO no redundancy is chosen unless another is shown to be faster, and then the cheapest not shown
+    slower."""
     plain = candidate("none", 0.107, by_run=(0.10, 0.12, 0.09, 0.115))
     lucky = candidate("lucky", 0.097, 1.05, by_run=(0.115, 0.09, 0.07, 0.116))
     faster = candidate("faster", 0.07, 1.5, by_run=(0.065, 0.084, 0.056, 0.079))
@@ -140,7 +141,7 @@ def test_without_an_slo_what_is_not_shown_to_be_slower_is_as_fast() -> None:
 
 
 def test_what_surely_meets_the_slo_comes_before_what_perhaps_does() -> None:
-    """However much cheaper the latter is."""
+    """A scheme that surely meets the SLO comes before a cheaper one that perhaps does."""
     perhaps = candidate("perhaps", 0.09, 1.0, high=0.11)
     assert [one.variant for one in ranked([perhaps, REPLICATION], Wishes(slo=0.1))] == ["replication", "perhaps"]
 
@@ -165,7 +166,7 @@ def test_what_surely_meets_the_slo_comes_before_what_perhaps_does() -> None:
 def test_where_nothing_meets_all_wishes_it_is_said_which_one_is_in_the_way(
     wishes: Wishes, nearest: dict[str, str]
 ) -> None:
-    """What is named breaks that wish alone: the cheapest, the most accurate or the fastest of those."""
+    """If none meets all requirements, a near miss is named for each one: a candidate that breaks that one alone."""
     candidates = [NONE, COLLAGE, HEDGE, REPLICATION]
     assert ranked(candidates, wishes) == []
     assert {wish: one.variant for wish, one in near_misses(candidates, wishes).items()} == nearest
@@ -195,7 +196,7 @@ wished = st.builds(
 
 @given(some, wished)
 def test_the_ranking_holds_just_those_that_break_nothing(candidates: list[Candidate], wishes: Wishes) -> None:
-    """Each of them once, those that surely meet the wishes before those that perhaps do."""
+    """The ranking has each candidate that breaks nothing once, those that surely meet the requirements first."""
     order = ranked(candidates, wishes)
     words = [status(one, wishes) for one in order]
     assert {one.variant for one in order} == {
@@ -209,7 +210,7 @@ def test_the_ranking_holds_just_those_that_break_nothing(candidates: list[Candid
 def test_nothing_that_follows_is_better_by_more_than_what_counts_as_equal(
     candidates: list[Candidate], wishes: Wishes
 ) -> None:
-    """The first key of the ranking, cost or latency, never falls by more than its tolerance."""
+    """In the ranking, cost (or latency without an SLO) never falls by more than its tolerance."""
     order = [one for one in ranked(candidates, wishes) if one.scheme != "none" and status(one, wishes) == "meets"]
     for earlier, later in pairwise(order):
         if wishes.slo is not None:
@@ -220,7 +221,7 @@ def test_nothing_that_follows_is_better_by_more_than_what_counts_as_equal(
 
 @given(some)
 def test_the_front_holds_just_those_that_no_other_beats(candidates: list[Candidate]) -> None:
-    """Everything steady off the front is beaten by something on it."""
+    """No candidate on the front beats another, and every steady one off it is beaten by one on it."""
     best = front(candidates)
     assert not any(one.beats(other) for one in best for other in best)
     for one in candidates:
@@ -238,15 +239,14 @@ def test_the_front_holds_just_those_that_no_other_beats(candidates: list[Candida
     ],
 )
 def test_wishes_that_make_no_sense_are_refused(wishes: dict[str, object], said: str) -> None:
-    """One sentence with the option, what it takes and what was given."""
+    """An invalid requirement is refused in one sentence with the option, what it takes and what was given."""
     with pytest.raises(UsageError) as refused:
         Wishes(**wishes)  # type: ignore[arg-type]
     assert str(refused.value) == said
 
 
 def test_it_says_why_what_is_no_worse_in_any_figure_comes_second() -> None:
-    """Of two that cost about as much, the one whose interval ends lower is chosen, and the sentence on the other says
-    so; where the other is worse in some figure that needs no saying."""
+    """If the runner-up is no worse in any figure, the sentence says that it is less certain; otherwise it does not."""
     wishes = Wishes(slo=0.1)
     chosen, wide = candidate("backup", 0.06, 1.28, high=0.062), candidate("collage", 0.06, 1.27, high=0.09)
     order = ranked([NONE, chosen, wide], wishes)
@@ -258,21 +258,21 @@ def test_it_says_why_what_is_no_worse_in_any_figure_comes_second() -> None:
 
 
 def test_an_upper_end_that_is_hardly_lower_decides_nothing() -> None:
-    """Of two that cost about as much, one whose interval ends 2 % lower does not pass one that is nowhere worse."""
+    """At about equal cost, an upper end that is 2 % lower does not beat a candidate that is nowhere worse."""
     better, other = candidate("collage", 0.06, 1.27, high=0.0632), candidate("backup", 0.06, 1.28, high=0.062)
     assert ranked([NONE, other, better], Wishes(slo=0.1)) == [better, other]
 
 
 @pytest.mark.parametrize(("high", "first"), [(0.083, "cheap"), (0.086, "soon")])
 def test_an_upper_end_that_is_clearly_lower_decides_between_equals(high: float, first: str) -> None:
-    """By more than a twentieth of it, where cost and accuracy are about the same; else the lower cost does."""
+    """At about equal cost and accuracy, an upper end that is more than 5 % lower decides; otherwise cost does."""
     cheap, soon = candidate("cheap", 0.05, 1.05, high=high), candidate("soon", 0.05, 1.06, high=0.08)
     assert ranked([cheap, soon], Wishes(slo=0.1))[0].variant == first
 
 
 @pytest.mark.parametrize(("latency", "faster"), [(0.104, False), (0.106, True)])
 def test_of_one_run_only_what_is_faster_by_far_is(latency: float, faster: bool) -> None:
-    """By more than a twentieth; of two runs that contradict each other it takes more, however far apart they are."""
+    """In a single run only more than 5 % counts as faster; two runs that contradict each other show nothing."""
     none, hedge = candidate("none", latency), candidate("hedge", 0.1)
     assert faster_than_none([hedge], none) == ([hedge] if faster else [])
     assert as_fast([none, hedge]) == ([hedge] if faster else [none, hedge])
@@ -283,6 +283,6 @@ def test_of_one_run_only_what_is_faster_by_far_is(latency: float, faster: bool) 
 
 
 def test_whatever_bears_the_load_is_faster_than_no_redundancy_that_does_not() -> None:
-    """However slow it is; what cannot bear it either is not."""
+    """Any scheme that sustains the load is faster than no redundancy that does not, unlike one that does not either."""
     none, other = (candidate(name, 0.1, unsteady="its queue grew") for name in ("none", "tied"))
     assert faster_than_none([other, HEDGE, NONE], none) == [HEDGE, NONE]
