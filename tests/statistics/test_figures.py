@@ -159,7 +159,7 @@ def test_an_answer_without_a_class_is_wrong(tmp_path):
 
 
 def test_cost_of_known_tasks(tmp_path):
-    """A task cancelled in service is executed and wasted, one cancelled before costs bytes, a lost one is
+    """A task cancelled in service is executed and wasted, one cancelled earlier cost bytes, a lost one is
     unreported."""
     run = written(
         tmp_path,

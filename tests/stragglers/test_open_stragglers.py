@@ -44,8 +44,7 @@ def opened(name: str, trace: Path, time_scale: float = 1.0, workers: int = 10, *
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("mode", MODES)
 def test_every_name(name: str, mode: Mode, trace: Path) -> None:
-    """Each name opens a model of that name whose draws average to its mean in every mode; a pickled copy draws the
-    same."""
+    """Each name opens a model of that name whose draws average to its mean in every mode, also after pickling."""
     model = opened(name, trace, **({"straggler_mode": mode} if name in SECONDS else {}))
     assert model.name == name
     assert model.mode == mode if name in SECONDS else model.mode in ("add", "floor", "scale")
@@ -169,8 +168,7 @@ def test_services_between_stops_last_as_long_as_is_said() -> None:
 
 
 def test_natural() -> None:
-    """A natural model gives all its parameters and the disturbed workers of each run; over runs all are equally
-    often."""
+    """A natural model gives its parameters and the disturbed workers of each run; over runs all are equally often."""
     model = open_stragglers("stop", 4, 8, parameters={"slow_workers": 2, "stop_for": 0.5})
     assert isinstance(model, Natural)
     assert (model.kind, model.parameters) == ("stop", {"stop_every": 2.0, "stop_for": 0.5})

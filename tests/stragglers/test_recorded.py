@@ -233,7 +233,7 @@ def test_damaged_probabilities_are_refused(tmp_path: Path, value: float) -> None
 
 
 def test_a_persistence_that_makes_no_sense_is_refused(tmp_path: Path) -> None:
-    """A negative, infinite or undefined persistence is refused."""
+    """A persistence that is negative, infinite or not a number is refused."""
     path = write(tmp_path / "r.json", fleet())
     for persistence in (-1.0, math.nan, math.inf):
         with pytest.raises(UsageError, match="--persistence"):

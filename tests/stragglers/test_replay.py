@@ -96,7 +96,8 @@ def test_per_machine_keeps_the_medians(trace: Path, raw: NDArray[np.float64]) ->
 def test_sequential_keeps_the_order(trace: Path, raw: NDArray[np.float64]) -> None:
     """A worker that serves every request reads its log in order from some place on, and starts over at its end.
 
-    The logs of 50 workers, laid end to end, have the authors' lag-1 autocorrelation of 0.96.
+    The logs of 50 workers, laid end to end, have the authors' lag-1 autocorrelation of 0.96, and each log keeps its
+    own.
     """
     model = opened(trace, "sequential")
     logs = np.split(raw, range(2752, len(raw), 2752))
@@ -201,8 +202,7 @@ def test_per_machine_slowness_can_last() -> None:
 
 @pytest.mark.parametrize("order", ["iid", "block", "per-machine", "sequential"])
 def test_scales(order: Order) -> None:
-    """The time scale multiplies every draw; in mode scale a draw is a value over the median, whatever the time
-    scale."""
+    """The time scale multiplies every draw; in mode scale a draw is a value over the median, at any time scale."""
     whole, tenth, factor = (
         replay(LOGS, Levels(3, 0.2), order, 3, *how) for how in (("floor", 1), ("add", 0.1), ("scale", 9))
     )

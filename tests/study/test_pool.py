@@ -91,8 +91,7 @@ def test_what_fails_is_named(make: MakePool | None) -> None:
 
 
 def test_an_error_ends_those_who_were_just_done(tmp_path: Path) -> None:
-    """After an error, a process that finishes its last piece when told to stop takes no more work, and does not
-    hang."""
+    """After an error, a process that finishes its last piece when told to stop takes no more, and does not hang."""
     path = tmp_path / "at work"
     os.mkfifo(path)
     with pytest.raises(DataError, match=r"^bad: odd$"), open_pool(2) as pool:

@@ -122,8 +122,7 @@ def test_without_an_slo_the_fastest_is_chosen_and_of_equals_the_cheapest() -> No
 
 
 def test_without_an_slo_what_is_not_shown_to_be_slower_is_as_fast() -> None:
-    """Without an SLO no redundancy is chosen unless another is shown to be faster, and then the cheapest not shown
-    slower."""
+    """Without an SLO a scheme must be shown to be faster than none; then the cheapest not shown slower wins."""
     plain = candidate("none", 0.107, by_run=(0.10, 0.12, 0.09, 0.115))
     lucky = candidate("lucky", 0.097, 1.05, by_run=(0.115, 0.09, 0.07, 0.116))
     faster = candidate("faster", 0.07, 1.5, by_run=(0.065, 0.084, 0.056, 0.079))
