@@ -159,8 +159,7 @@ def test_an_answer_without_a_class_is_wrong(tmp_path):
 
 
 def test_cost_of_known_tasks(tmp_path):
-    """A task cancelled in service is executed and wasted, one cancelled earlier cost bytes, a lost one is
-    unreported."""
+    """A task cancelled in service is executed and wasted, one cancelled earlier cost bytes; a lost one is unknown."""
     run = written(
         tmp_path,
         [request()],

@@ -1,4 +1,4 @@
-"""What a training step sees: collages as they are sent live, blanks as partial groups have them, labels that fit."""
+"""What a training step gets: collages as in a live run, blanks as in partial groups, and matching labels."""
 
 from __future__ import annotations
 
@@ -36,20 +36,20 @@ def architecture(role: str = "single", **fields: object) -> Architecture:
 
 
 def numbered(n: int, size: int = 8) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return n images, each all of one value, its number from 1 up, which is also its label."""
+    """Return n images that are filled with their number, from 1 up, which is also their label."""
     labels = torch.arange(1, n + 1)
     return labels[:, None, None, None].to(torch.uint8).repeat(1, size, size, 3), labels
 
 
 def blanked(collages: int, share: float) -> np.ndarray:
-    """Return which images are there in so many 3x3 collages of which a share is not full: bool [collages, 9]."""
+    """Return which images are present in 3x3 collages of which a share has blanks: bool [collages, 9]."""
     recipe = Recipe(dataset="numbers", blanks=share)
     return order(9 * collages, collages, architecture("collage", grid=3), recipe, 0)[1].reshape(-1, 9) == 1
 
 
 @pytest.mark.parametrize("grid", [2, 3, 4, 5])
 def test_pasting_equals_the_live_mosaic(grid: int) -> None:
-    """Many collages pasted at once have not one pixel other than the live encoder's, blanks included."""
+    """Collages that are pasted together equal those of the live encoder in every pixel, blanks included."""
     rng = np.random.default_rng(grid)
     cells = grid * grid
     images = rng.integers(1, 256, size=(3 * cells, 8, 6, 3), dtype=np.uint8)
@@ -60,7 +60,7 @@ def test_pasting_equals_the_live_mosaic(grid: int) -> None:
 
 
 def test_smaller_collages_are_the_live_mosaics_too() -> None:
-    """Scaled down to a canvas, they have not one pixel other than the live encoder's, blanks included."""
+    """Collages scaled down to a canvas equal those of the live encoder in every pixel, blanks included."""
     rng = np.random.default_rng(0)
     images = rng.integers(1, 256, size=(2 * 9, 8, 8, 3), dtype=np.uint8)
     images[-3:] = 0
@@ -72,7 +72,7 @@ def test_smaller_collages_are_the_live_mosaics_too() -> None:
 
 @pytest.mark.parametrize(("k", "code"), [(2, "addition"), (3, "addition"), (2, "concatenation"), (4, "concatenation")])
 def test_parities_equal_the_live_ones(k: int, code: str) -> None:
-    """Many parities made at once have not one pixel other than the live encoder's, of partial groups too."""
+    """Parities that are made together equal those of the live encoder in every pixel, also of partial groups."""
     rng = np.random.default_rng(k)
     images = rng.integers(256, size=(3 * k, 8, 8, 3), dtype=np.uint8)
     images[-1] = 0  # the last group is one image short
@@ -95,13 +95,13 @@ def test_blanks_follow_a_uniform_number_of_first_images() -> None:
 
 
 def test_the_asked_share_of_collages_has_blanks() -> None:
-    """With a share of 0 all collages are full, with 0.5 about (1 - 1/9) / 2 have blanks."""
+    """With a share of 0 all collages are full; with 0.5 about (1 - 1/9) / 2 have blanks."""
     assert blanked(4000, 0.0).all()
     assert 1 - blanked(4000, 0.5)[:, -1].mean() == pytest.approx(4 / 9, abs=0.03)
 
 
 def test_a_blank_is_black_and_has_no_label() -> None:
-    """What is not there is neither seen nor judged; all that is there is both."""
+    """A blank cell is black and has no label; all others are shown and labelled."""
     images, labels = numbered(64)
     recipe = Recipe(dataset="numbers", batch=4, blanks=1.0)
     for batch in batches(images, labels, architecture("collage", grid=2), recipe, epoch=0):
@@ -113,7 +113,7 @@ def test_a_blank_is_black_and_has_no_label() -> None:
 
 @pytest.mark.parametrize("grid", [None, 2])
 def test_an_epoch_uses_each_image_at_most_once_with_its_label(grid: int | None) -> None:
-    """Images keep their labels wherever they are pasted, none comes twice, and only a last partial batch drops."""
+    """Images keep their labels wherever they are pasted, none occurs twice, and only a last partial batch drops out."""
     images, labels = numbered(100)
     recipe = Recipe(dataset="numbers", batch=6, blanks=0.0, flip=True)
     side = grid or 1
@@ -128,7 +128,7 @@ def test_an_epoch_uses_each_image_at_most_once_with_its_label(grid: int | None) 
 
 
 def test_epochs_differ_and_repeat() -> None:
-    """The same seed and epoch give the same batches, another epoch or seed others."""
+    """The same seed and epoch give the same batches; another epoch or seed gives others."""
     images, labels = numbered(64)
 
     def first(seed: int, epoch: int) -> bytes:
@@ -142,7 +142,7 @@ def test_epochs_differ_and_repeat() -> None:
 
 
 def test_shifting_moves_by_no_more_than_asked_and_mirrors_afterwards() -> None:
-    """A bright pixel in the middle is found where the shift puts it, in every direction, or where a mirror shows it."""
+    """A bright pixel is found where the shift puts it, in every direction, or where the mirror then puts it."""
     images = torch.zeros((1, 9, 9, 3), dtype=torch.uint8)
     images[0, 4, 4] = 255
     rows, columns, mirrored = (part.flatten() for part in torch.meshgrid(*map(torch.arange, (5, 5, 2)), indexing="ij"))
@@ -153,7 +153,7 @@ def test_shifting_moves_by_no_more_than_asked_and_mirrors_afterwards() -> None:
 
 
 def test_a_border_shows_the_image_itself_mirrored() -> None:
-    """Shifted images are those that NumPy's reflecting pad cuts out."""
+    """Shifted images equal those cut from NumPy's reflecting padding."""
     rng = np.random.default_rng(0)
     images = rng.integers(256, size=(4, 6, 5, 3), dtype=np.uint8)
     padded = np.pad(images, ((0, 0), (2, 2), (2, 2), (0, 0)), mode="reflect")
@@ -164,7 +164,7 @@ def test_a_border_shows_the_image_itself_mirrored() -> None:
 
 
 def test_the_view_that_a_batch_names_is_the_one_that_it_shows() -> None:
-    """Every view has a number of its own, from 0 to all but one, and the plain view is the image as it is."""
+    """Every view has its own number, a batch shows the views that it names, and the plain view is the image itself."""
     images = torch.from_numpy(np.random.default_rng(0).integers(256, size=(64, 8, 8, 3), dtype=np.uint8))
     recipe = Recipe(dataset="numbers", batch=64, crop=1, teacher_sees="shifts")
     views = list(np.ndindex(2, 3, 3))
@@ -180,7 +180,7 @@ def test_the_view_that_a_batch_names_is_the_one_that_it_shows() -> None:
 
 
 def test_an_image_is_mirrored_in_every_second_epoch() -> None:
-    """About half of the images are mirrored in one epoch, just the others in the next; without flips none ever is."""
+    """About half of the images are mirrored in one epoch and the others in the next; without flips none is."""
     images, labels = numbered(100)
     images[:, :, 0] = 0
 
@@ -199,7 +199,7 @@ def test_an_image_is_mirrored_in_every_second_epoch() -> None:
 
 
 def test_few_images_make_one_smaller_batch_and_too_few_an_error() -> None:
-    """Fewer images than a batch train in one batch; fewer than a collage has cells are refused."""
+    """Fewer images than a batch make one smaller batch; fewer than a collage has cells are refused."""
     images, labels = numbered(10)
     (batch,) = batches(images, labels, architecture("collage", grid=2), Recipe(dataset="numbers"), 0)
     assert len(batch.inputs) == 2
@@ -239,13 +239,13 @@ def test_few_images_make_one_smaller_batch_and_too_few_an_error() -> None:
     ],
 )
 def test_recipes_that_make_no_sense_are_refused(wrong: dict[str, Any]) -> None:
-    """No epochs, no batch, no thread, no learning rate, and shares or sizes out of range are usage errors."""
+    """Recipes without epochs, batch, threads or rate, or with values out of range, are usage errors."""
     with pytest.raises(UsageError):
         Recipe(dataset="numbers", **wrong)
 
 
 def test_the_rate_rises_and_falls_in_straight_lines() -> None:
-    """It reaches its peak after the share of the steps that is its warm-up, and nothing at the end."""
+    """The rate rises linearly to its peak during the warm-up, and falls linearly to 0 at the end."""
     recipe = Recipe(dataset="numbers", rate=0.5, warmup=0.2)
     rates = [recipe.rate_at(step, 100) for step in range(100)]
     assert rates[0] == pytest.approx(0.5 / 20)
@@ -260,7 +260,7 @@ def test_the_rate_rises_and_falls_in_straight_lines() -> None:
 
 
 def test_cutout_hides_one_square_that_may_reach_over_the_border() -> None:
-    """Every image loses one grey square, whole or cut at the border, anywhere in it; the rest stays as it was."""
+    """Each image loses one grey square at a random place, cut off at the border, and nothing else changes."""
     images, labels = torch.zeros((400, 8, 8, 3), dtype=torch.uint8), torch.zeros(400, dtype=torch.int64)
     recipe = Recipe(dataset="numbers", batch=400, cutout=4)
     (batch,) = batches(images, labels, architecture(), recipe, epoch=0)
@@ -277,7 +277,7 @@ def test_cutout_hides_one_square_that_may_reach_over_the_border() -> None:
 
 
 def test_mixed_images_are_weighted_means() -> None:
-    """About the share that is asked for is mixed with another, in any ratio, which is known; the rest is as it was."""
+    """About the share asked for is mixed with another image, at a known ratio of any value; the rest is unchanged."""
     images = torch.from_numpy(np.random.default_rng(0).integers(256, size=(400, 8, 8, 3), dtype=np.uint8))
     recipe = Recipe("n", batch=400, teacher="0", teacher_sees="inputs", flip=False)
     labels = torch.arange(400)
@@ -300,7 +300,7 @@ def test_mixed_images_are_weighted_means() -> None:
 
 
 def test_a_rectangle_of_another_image_has_its_part_of_the_label() -> None:
-    """About the share that is asked for shows another image in a rectangle of any size, anywhere; its area is known."""
+    """About the share asked for shows another image in a rectangle of any size and place, whose area is known."""
     images = torch.from_numpy(np.random.default_rng(0).integers(256, size=(800, 8, 16, 3), dtype=np.uint8))
     recipe = Recipe("n", batch=800, crop=1, cutmix=0.5)
     wide = Architecture("single", 10, (8, 16))
@@ -322,7 +322,7 @@ def test_a_rectangle_of_another_image_has_its_part_of_the_label() -> None:
 
 
 def test_cutout_is_drawn_anew_in_every_epoch_and_nothing_else_changes_without() -> None:
-    """With a side of 0 the batches are those of a recipe that never heard of it; else grey is in other places."""
+    """A cutout of side 0 changes nothing; otherwise the grey squares move from epoch to epoch."""
     images, labels = numbered(64)
     one = architecture()
 
@@ -337,7 +337,7 @@ def test_cutout_is_drawn_anew_in_every_epoch_and_nothing_else_changes_without() 
 
 
 def test_rounds_come_again_in_another_order_and_are_the_same_for_every_role() -> None:
-    """After as many epochs as there are rounds an image looks as it did, for a collage as for a single."""
+    """After as many epochs as rounds an image looks the same again, in another order, for a collage as for a single."""
     images = torch.from_numpy(np.random.default_rng(0).integers(256, size=(64, 8, 8, 3), dtype=np.uint8))
     recipe = Recipe(
         "n", batch=64, crop=2, cutout=3, mix=0.3, cutmix=0.3, blanks=0.0, rounds=3, teacher="0", teacher_sees="inputs"

@@ -1,4 +1,4 @@
-"""Classifiers that were not trained here become models like ours, with their own preprocessing, or are refused."""
+"""Classifiers that were not trained here are exported with their own preprocessing, or refused."""
 
 from __future__ import annotations
 
@@ -249,7 +249,7 @@ def collagebench(*arguments: object) -> int:
 
 
 def tones(directory: Path, sizes: tuple[tuple[int, int], ...] = ((20, 16),)) -> Path:
-    """Write bright and dark images, 20 each for training and for testing, whose (width, height) change in turn."""
+    """Write bright and dark images, 20 each for training and for testing, with these (width, height) in turn."""
     rng = np.random.default_rng(0)
     for split in ("train", "test"):
         for name, level in (("bright", 150), ("dark", 0)):
@@ -263,7 +263,7 @@ def tones(directory: Path, sizes: tuple[tuple[int, int], ...] = ((20, 16),)) -> 
 
 @pytest.fixture
 def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Work in a directory that holds a module with networks, the weights of one that is right, and images."""
+    """Work in a directory with a module of networks, weights that fit one of them, others that do not, and images."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "my_networks.py").write_text(MODULE)
@@ -286,7 +286,7 @@ ASKED = ("export", "single", "--network", "my_networks:make", "--data", "data", 
 def test_a_network_of_ones_own_becomes_a_single_and_a_coded_model(
     own: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It is listed with the images' size and classes, measured, and its file gives what the network gives."""
+    """A user's network is listed with the images' size and classes, evaluated, and its file gives the same logits."""
     assert collagebench(*ASKED, "--checkpoint", "right.pt", "--mean", 0.5, 0.5, 0.5, "--std", 0.2, 0.25, 0.5) == 0
     shown = capsys.readouterr().out
     assert "of 40 test images" in shown
@@ -311,7 +311,7 @@ def test_a_network_of_ones_own_becomes_a_single_and_a_coded_model(
 def test_weights_may_lie_under_the_usual_keys_and_models_be_quantised(
     own: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A dictionary with a state_dict inside is one, a backup is one model, and --int8 adds another."""
+    """Weights may be a `state_dict` inside a dictionary, a backup is one model, and --int8 adds another."""
     asked = ("export", "backup", *ASKED[2:], "--checkpoint", "wrapped.pt", "--mean", 0.5, 0.5, 0.5, "--int8")
     assert collagebench(*asked, "--std", 0.2, 0.2, 0.2) == 0
     assert "points from float32" in capsys.readouterr().out
@@ -353,7 +353,7 @@ def test_weights_may_lie_under_the_usual_keys_and_models_be_quantised(
 def test_what_does_not_fit_is_one_sentence(
     own: Path, arguments: tuple[object, ...], code: int, words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Weights of another network, options that clash, and paths to nothing are named, the first difference first."""
+    """Weights of another network, options that clash, and bad paths are refused in one sentence."""
     torch.save({}, own / "empty.pt")
     (own / "ending.py").write_text("raise SystemExit")
     assert collagebench(*ASKED, *arguments) == code
@@ -365,9 +365,7 @@ def test_what_does_not_fit_is_one_sentence(
 
 @pytest.mark.parametrize("before", ["module.", "_orig_mod.", "_orig_mod.module.", "module._orig_mod."])
 def test_weights_that_were_saved_in_a_wrapper_are_those_of_the_network(own: Path, before: str) -> None:
-    """What DistributedDataParallel and torch.compile put before their names is dropped, in what is exported and what is
-    begun with.
-    """
+    """Prefixes of DistributedDataParallel and torch.compile are dropped from weights, in exports and in --start."""
     weights = torch.load(own / "right.pt", weights_only=True)
     wrapped = {f"{before}{key}": value for key, value in weights.items()}
     torch.save({"epoch": 1, "model_state_dict": wrapped}, own / "wrapper.pt")
@@ -383,8 +381,9 @@ def test_weights_that_were_saved_in_a_wrapper_are_those_of_the_network(own: Path
 def test_layers_that_are_lazy_are_filled_and_what_is_not_asked_is_not_counted(
     own: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A network whose layers know their inputs after an image is exported, and of its parameters those in the file are
-    counted; the line says how it was compared.
+    """A network with lazy layers is exported, and only parameters that are in the file are counted.
+
+    The line says how the file was compared with torch.
     """
     network = from_path("my_networks:lazy")
     network(torch.zeros(2, 3, 16, 20))
@@ -397,7 +396,7 @@ def test_layers_that_are_lazy_are_filled_and_what_is_not_asked_is_not_counted(
 
 
 def test_what_a_network_draws_elsewhere_is_the_seeds_too(own: Path) -> None:
-    """Noise of Python's and numpy's own generators is the same in two trainings of one seed."""
+    """Noise from Python's and NumPy's generators is the same in two trainings of one seed."""
     recipe = Recipe("tones", epochs=2, batch=8, rate=0.05)
     architecture = Borrowed((16, 20), classes=2, network="my_networks:noisy")
     images = ImageFolder(own / "data", "train")
@@ -408,8 +407,9 @@ def test_what_a_network_draws_elsewhere_is_the_seeds_too(own: Path) -> None:
 def test_a_model_that_is_no_better_than_guessing_is_exported_with_a_word(
     own: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A network that is right far less often than by chance is exported with a question, one that always says the same
-    with what to think of that, and one that is right without a word.
+    """A model worse than guessing, and one that always gives the same class, are exported with a remark each.
+
+    A model that is right has none.
     """
     weights = torch.load(own / "right.pt", weights_only=True)
     torch.save({key: value.flip(0) for key, value in weights.items()}, own / "swapped.pt")
@@ -429,7 +429,7 @@ def test_a_model_that_is_no_better_than_guessing_is_exported_with_a_word(
 
 
 def test_a_program_of_torch_is_no_state_dict_in_one_sentence(own: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """TorchScript is refused without torch's own warnings, wherever weights or checkpoints are looked for."""
+    """TorchScript is refused as weights and as a checkpoint in one sentence, without torch's own warnings."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         traced = torch.jit.trace(from_path("my_networks:make"), torch.zeros(1, 3, 16, 20))
@@ -446,7 +446,7 @@ def test_a_program_of_torch_is_no_state_dict_in_one_sentence(own: Path, capfd: p
 
 
 def test_networks_that_cannot_be_exported_are_one_sentence(own: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """What depends on what an image shows, and logits that are no numbers, are refused without torch's own pages."""
+    """A network that branches on the image, and logits that are not finite, are refused in one sentence."""
     torch.save({"last.weight": torch.ones(2, 3), "last.bias": torch.zeros(2)}, own / "some.pt")
     torch.save({"last.weight": torch.full((2, 3), torch.nan), "last.bias": torch.zeros(2)}, own / "nan.pt")
     for network, weights, words in (
@@ -461,19 +461,19 @@ def test_networks_that_cannot_be_exported_are_one_sentence(own: Path, capfd: pyt
 
 
 def test_large_logits_may_be_off_in_proportion(own: Path) -> None:
-    """A network whose logits are in the tens of thousands is exported."""
+    """A network whose logits are in the tens of thousands is exported, because the tolerance is relative."""
     assert collagebench(*ASKED, "--network", "my_networks:loud", "--checkpoint", "right.pt") == 0
 
 
 def test_the_products_of_attention_are_counted(own: Path) -> None:
-    """Of 20 patches of 8 numbers: four projections, and two products of all with all, besides both other layers."""
+    """The cost of attention has its four projections and its two matrix products, besides the other layers."""
     network = Foreign(from_path("my_networks:attentive"), Preprocessing((16, 20)))
     attention = 4 * 20 * 8 * 8 + 2 * 20 * 20 * 8
     assert cost.count_macs(network, (16, 20, 3)) == 20 * 8 * 48 + attention + 8 * 2
 
 
 def test_what_was_quantised_goes_with_the_network_that_it_was_of(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Exported without --int8, a single has no int8 model any more; without training images nothing is replaced."""
+    """Exporting a single again without --int8 removes its int8 model; a refused export replaces nothing."""
     asked = (*ASKED, "--checkpoint", "right.pt")
     assert collagebench(*asked, "--int8") == 0
     assert "tones-single-int8" in [model.name for model in zoo.load(own / "models")]
@@ -486,7 +486,7 @@ def test_what_was_quantised_goes_with_the_network_that_it_was_of(own: Path, caps
 
 
 def test_files_that_are_no_checkpoints_stop_nothing(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Beside one, a checkpoint is exported all the same, and then the file is named, with what to do."""
+    """A file that is no checkpoint is named, but the checkpoint beside it is exported."""
     assert collagebench(*TRAINED, "--network", "my_networks:make", "--epochs", 1) == 0
     (own / "models" / "mine.pt").write_bytes((own / "right.pt").read_bytes())
     assert collagebench("export", "--data", "data") == 1
@@ -497,7 +497,7 @@ def test_files_that_are_no_checkpoints_stop_nothing(own: Path, capsys: pytest.Ca
 
 
 def test_a_network_that_fails_when_it_is_trained_says_so(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A normalisation that wants more than one image is one sentence, not a traceback."""
+    """A network that fails on a batch of one image is reported in one sentence."""
     asked = ("--torchvision", "mobilenet_v3_small", "--weights", "none", "--batch", 1, "--epochs", 1)
     assert collagebench(*TRAINED[:-2], *asked) == 1
     said = capsys.readouterr().err
@@ -506,7 +506,7 @@ def test_a_network_that_fails_when_it_is_trained_says_so(own: Path, capsys: pyte
 
 
 def test_answers_that_do_not_fit_are_one_sentence(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """More classes than the images have, rows that are none, and no role are refused."""
+    """Other numbers of classes, outputs that are not rows of logits, and a missing role are refused."""
     torch.save({"last.weight": torch.zeros(3, 3), "last.bias": torch.zeros(3)}, own / "three.pt")
     torch.save({"weight": torch.zeros(2, 3, 1, 1), "bias": torch.zeros(2)}, own / "maps.pt")
     for arguments, code, words in (
@@ -528,7 +528,7 @@ def test_answers_that_do_not_fit_are_one_sentence(own: Path, capsys: pytest.Capt
 def test_a_classifier_of_torchvision_by_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Random weights, saved and loaded again, make the same model; images of mixed sizes are brought to one."""
+    """A torchvision classifier is exported with its preprocessing, and images of mixed sizes are brought to one."""
     monkeypatch.chdir(tmp_path)
     tones(tmp_path / "data", ((20, 16), (40, 64), (33, 33)))
     torch.manual_seed(0)
@@ -571,7 +571,7 @@ def test_a_classifier_of_torchvision_by_name(
 
 
 def test_preprocessing_is_that_of_torchvision_for_sides_that_do_not_divide() -> None:
-    """The shorter side gets the asked pixels, the longer one in proportion, rounded down, and the middle is cut out."""
+    """Resizing and cropping equal torchvision's for sides that do not divide evenly."""
     pixels = torch.from_numpy(np.random.default_rng(0).integers(256, size=(2, 37, 53, 3), dtype=np.uint8))
     before = torchvision.transforms.Compose(
         [torchvision.transforms.Resize(23, antialias=True), torchvision.transforms.CenterCrop(18)]
@@ -581,7 +581,7 @@ def test_preprocessing_is_that_of_torchvision_for_sides_that_do_not_divide() -> 
 
 
 def test_only_the_logits_of_the_images_classes_are_picked() -> None:
-    """A network that knows more classes answers for those that are asked about, in their order."""
+    """Of a network with more classes, the logits of the images' classes are picked, in their order."""
     network = torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())
     pixels = torch.tensor([[[[10, 20, 30]]]], dtype=torch.uint8)
     assert (255 * Foreign(network, Preprocessing((1, 1)), [2, 0])(pixels)).tolist() == [pytest.approx([30, 10])]
@@ -590,7 +590,7 @@ def test_only_the_logits_of_the_images_classes_are_picked() -> None:
 def test_default_weights_bring_their_preprocessing_and_their_classes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Of 1000 classes those that the folders name are picked; folders that it does not know are refused."""
+    """Of 1000 classes those that the folders name are picked; unknown folders and a failed download are refused."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # where nobody listens
@@ -619,7 +619,7 @@ def test_default_weights_bring_their_preprocessing_and_their_classes(
 
 
 def test_a_network_of_ones_own_is_trained_and_exported(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """It learns what its checkpoint and its file then know, and is listed with where it came from."""
+    """A user's network is trained and exported, its file equals its checkpoint, and the manifest says its origin."""
     asked = (*TRAINED, "--network", "my_networks:uncertain", "--mean", 0.5, 0.5, 0.5, "--epochs", 40, "--every", 20)
     assert collagebench(*asked, "--rate", 0.1) == 0
     said = "40 epochs, 100.0% of the 1 held-out training image, learnt from labels alone\n"
@@ -640,7 +640,7 @@ def test_a_network_of_ones_own_is_trained_and_exported(own: Path, capsys: pytest
 
 
 def test_others_learn_from_a_network_that_was_trained_so(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A collage and a parity, of our layers, take it for their single, and a parity is exported beside it."""
+    """A collage and a parity learn from a user's network as their single, and are exported beside it."""
     network = ("--network", "my_networks:uncertain", "--size", 16)
     assert collagebench(*TRAINED, *network, "--epochs", 2) == 0
     layers = ("--size", 16, "--stem", 4, "--widths", 4, "--depths", 0, "--epochs", 1)
@@ -656,7 +656,7 @@ def test_others_learn_from_a_network_that_was_trained_so(own: Path, capsys: pyte
 
 @pytest.mark.parametrize("ema", [0.0, 0.9])
 def test_a_network_with_dropout_resumes_bit_for_bit(own: Path, ema: float) -> None:
-    """Broken off in the third epoch and resumed, a training ends in the weights of one that ran through."""
+    """A training with dropout that is interrupted and resumed ends in the same weights as one that was not."""
     architecture = Borrowed((16, 20), classes=2, network="my_networks:uncertain", std=(0.5, 0.5, 0.5))
     recipe = Recipe("tones", epochs=4, batch=8, rate=0.05, ema=ema)
     images = ImageFolder(own / "data", "train")
@@ -675,7 +675,10 @@ def test_a_network_with_dropout_resumes_bit_for_bit(own: Path, ema: float) -> No
 
 
 def test_whatever_a_network_is_made_of_is_begun_with_and_trained(own: Path) -> None:
-    """A part called `network`, a view of features and a single number are as good as others; so is our checkpoint."""
+    """A network with a part called `network`, a view and a scalar parameter can be started from weights and trained.
+
+    Its checkpoint can be exported.
+    """
     weights = {
         key: torch.full_like(value, 0.25) for key, value in from_path("my_networks:wrapped").state_dict().items()
     }
@@ -694,7 +697,7 @@ def test_whatever_a_network_is_made_of_is_begun_with_and_trained(own: Path) -> N
 def test_torchvisions_weights_are_begun_with_where_they_fit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """All but the last layer begins as it was, images are brought to what the weights want, and --resize says other."""
+    """Torchvision's weights are used except for the last layer, with their preprocessing unless --resize changes it."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     tones(tmp_path / "data", ((40, 40),))
@@ -719,7 +722,7 @@ def test_torchvisions_weights_are_begun_with_where_they_fit(
 
 
 def test_weights_of_a_file_are_begun_with_where_they_fit(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """It may be a state dict, or a checkpoint of such a training; one of which nothing fits is refused."""
+    """--start takes a state dict or a checkpoint, and refuses a file of which no weights fit."""
     asked = (*TRAINED, "--network", "my_networks:make", "--epochs", 1, "--rate", 1e-9, "--weight-decay", 0)
     assert collagebench(*asked, "--start", "right.pt", "--out", "one") == 0
     one = checkpoints.load(own / "one" / "tones-single.pt")
@@ -763,7 +766,7 @@ def test_weights_of_a_file_are_begun_with_where_they_fit(own: Path, capsys: pyte
 def test_a_network_that_cannot_be_trained_is_one_sentence(
     own: Path, arguments: tuple[object, ...], code: int, words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What is wrong with it, or with the options, is said before anything is written."""
+    """A network or option that cannot be used is refused in one sentence before anything is written."""
     assert collagebench(*TRAINED, *arguments) == code
     said = capsys.readouterr().err
     assert words in said
@@ -772,7 +775,7 @@ def test_a_network_that_cannot_be_trained_is_one_sentence(
 
 
 def test_a_training_of_other_layers_is_not_gone_on_with(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """One of our layers does not resume with somebody's network, nor the other way round."""
+    """A training of the built-in network cannot be resumed with a user's network, nor the other way round."""
     kinds = {"ours": ("--widths", 4, "--depths", 0, "--stem", 4), "theirs": ("--network", "my_networks:make")}
     for name, options in kinds.items():
         assert collagebench(*TRAINED, *options, "--epochs", 1, "--out", name) == 0
@@ -782,7 +785,7 @@ def test_a_training_of_other_layers_is_not_gone_on_with(own: Path, capsys: pytes
 
 
 def test_weights_that_undo_the_usual_colours_are_told_so(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pretrained, GoogLeNet changes colours before its layers; trained further, its layers see the same colours."""
+    """GoogLeNet's own change of colours is taken over, so that its layers see the same colours when trained further."""
     network = torchvision.models.googlenet(init_weights=False)
     network.transform_input = True
     its = {"crop": 224, "mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
@@ -803,13 +806,13 @@ def test_weights_that_undo_the_usual_colours_are_told_so(own: Path, monkeypatch:
 
 
 def test_other_roles_have_layers_of_their_own(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A collage of somebody's network is refused."""
+    """A collage with a user's network is refused."""
     assert collagebench("train", "collage", *TRAINED[2:], "--network", "my_networks:make") == 2
     assert "a collage has its own layers" in capsys.readouterr().err
 
 
 def test_a_checkpoint_whose_network_is_not_here_says_so(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Exported where its module cannot be imported, it names what it needs."""
+    """Exporting a checkpoint whose module cannot be imported says which module it needs."""
     (own / "here.py").write_text(MODULE)
     assert collagebench(*TRAINED, "--network", "here:make", "--epochs", 1) == 0
     (own / "here.py").unlink()

@@ -1,4 +1,4 @@
-"""What an export enters in a manifest, and what it takes out of it."""
+"""What an export adds to a manifest, and what it removes."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ pytestmark = pytest.mark.train
 
 
 def export_again(model: zoo.Model) -> zoo.Model:
-    """Enter a model anew in the manifest of its directory, as an export does."""
+    """List a model in the manifest of its directory again, as an export does."""
     from collagebench.training.export import listed
 
     return listed(model, onnx.load(MODELS / "colours.onnx"), Share(60, 60))
 
 
 def test_an_export_lists_no_model_whose_file_is_gone(tmp_path: Path) -> None:
-    """A model whose file somebody deleted is out of the manifest after the next export, and all others stay in it."""
+    """An export removes models from the manifest whose files were deleted, and keeps all others."""
     directory = colour_models(tmp_path)
     single = zoo.find(zoo.load(directory), "single")
     names = [model.name for model in zoo.load(directory)]
@@ -35,7 +35,7 @@ def test_an_export_lists_no_model_whose_file_is_gone(tmp_path: Path) -> None:
 
 
 def test_one_of_two_singles_that_was_deleted_can_be_exported_again(tmp_path: Path) -> None:
-    """Two singles are one too many; once one file is deleted the other serves, and the next export lists it alone."""
+    """When one of two singles is deleted, the other is used, and the next export lists it alone."""
     directory = colour_models(tmp_path)
     single = zoo.find(zoo.load(directory), "single")
     other = export_again(replace(single, name="other-single", file="other-single.onnx"))
@@ -47,7 +47,7 @@ def test_one_of_two_singles_that_was_deleted_can_be_exported_again(tmp_path: Pat
 
 
 def test_a_network_that_multiplies_nothing_is_listed_so_that_it_can_be_read(tmp_path: Path) -> None:
-    """Costs are compared by their ratio, so that the least that a manifest tells is one multiply-accumulate."""
+    """A network without multiplications is listed with one, because costs are compared by their ratio."""
     single = zoo.find(zoo.load(colour_models(tmp_path)), "single")
     assert export_again(replace(single, macs=0)).macs == 1
     assert zoo.find(zoo.load(tmp_path), "single").macs == 1

@@ -1,4 +1,4 @@
-"""The loop: it learns, stops and goes on as if it had not stopped, and leaves whole files or none."""
+"""The training loop: it learns, resumes exactly where it stopped, and leaves whole files or none."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ RECIPE = Recipe(dataset="tones", epochs=3, batch=8, rate=0.1)
 
 
 def test_it_learns_and_logs(tmp_path: Path) -> None:
-    """Two tones are told apart, held-out ones too; the log has a line an epoch that pandas reads."""
+    """Two tones are told apart, held-out ones too, and the log has a line for each epoch that pandas can read."""
     pandas = pytest.importorskip("pandas", reason="needs the test extra")
     done: list[tuple[int, int]] = []
     last = train(ARCHITECTURE, RECIPE, Tones(), tmp_path / "m.pt", report=lambda k, n, _: done.append((k, n)))
@@ -46,7 +46,7 @@ def test_it_learns_and_logs(tmp_path: Path) -> None:
 
 
 def test_a_detection_head_learns_where_images_are_and_what_they_show(tmp_path: Path) -> None:
-    """Held-out tones are told apart by boxes, distilled or not; every cell that has an image gets an answer."""
+    """A detection head tells held-out tones apart, with a teacher and without."""
     architecture = Architecture("collage", 2, (8, 8), 2, **LAYERS, head="detection")
     tones = Tones(3000)
     recipe = replace(RECIPE, epochs=6)
@@ -58,7 +58,7 @@ def test_a_detection_head_learns_where_images_are_and_what_they_show(tmp_path: P
 
 @pytest.mark.parametrize("count", [100, 1000])
 def test_a_detection_head_of_many_classes_does_not_overflow(tmp_path: Path, count: int) -> None:
-    """With the usual layers and rates, colours of a hundred or a thousand classes leave a loss that is a number."""
+    """With the usual layers and rates, 100 or 1000 classes give a finite loss that falls."""
     rng = np.random.default_rng(0)
     many = Tones(max(5 * count, 2000))
     many.classes = tuple(f"{label:04}" for label in range(count))
@@ -83,7 +83,7 @@ def test_the_same_seed_gives_the_same_weights(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("muon", [0.0, 0.1])
 def test_a_resumed_training_ends_as_if_it_had_never_stopped(tmp_path: Path, muon: float) -> None:
-    """Broken off in the second epoch and resumed, a training ends in the weights of one that ran through."""
+    """A training interrupted in its second epoch and resumed ends in the same weights as one that was not."""
     recipe = replace(RECIPE, muon=muon)
 
     class PowerError(Exception):
@@ -106,14 +106,14 @@ def test_a_resumed_training_ends_as_if_it_had_never_stopped(tmp_path: Path, muon
 
 @pytest.fixture
 def seconds(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Let the loop's clock stand still but for what is added to the one number in the list."""
+    """Replace the loop's clock by the number in this list."""
     passed = [0.0]
     monkeypatch.setattr("collagebench.training.loop.time.perf_counter", lambda: passed[0])
     return passed
 
 
 def test_a_time_budget_ends_a_training_with_a_rate_of_almost_nothing(tmp_path: Path, seconds: list[float]) -> None:
-    """Of a minute with steps of a second each, about sixty are done, and the rate falls until it is over."""
+    """A budget of a minute allows about sixty steps of a second, and the rate falls to nearly 0 by its end."""
     done = []
 
     def pass_a_second(_: int, total: int, line: str) -> None:
@@ -132,7 +132,7 @@ def test_a_time_budget_ends_a_training_with_a_rate_of_almost_nothing(tmp_path: P
 
 
 def test_the_time_used_counts_after_a_break(tmp_path: Path, seconds: list[float]) -> None:
-    """A resumed training has only what is left of its minute; a finished one has nothing left to do."""
+    """A resumed training has only the rest of its minute, and a finished one does nothing."""
 
     def fall(_: int, total: int, line: str) -> None:
         seconds[0] += 1.0
@@ -152,7 +152,7 @@ def test_the_time_used_counts_after_a_break(tmp_path: Path, seconds: list[float]
 
 
 def test_whenever_its_time_is_over_what_was_learnt_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However the end of the time falls between two looks, there is a checkpoint, of the last epoch that was begun."""
+    """Whenever the time runs out, there is a checkpoint of the last epoch that was begun."""
     ticks = itertools.count()
     monkeypatch.setattr("collagebench.training.loop.time.perf_counter", lambda: next(ticks) / 60)
     for budget in range(100, 130):
@@ -168,14 +168,14 @@ def test_whenever_its_time_is_over_what_was_learnt_is_kept(tmp_path: Path, monke
 
 
 def test_steps_end_a_training_that_has_time_left(tmp_path: Path, seconds: list[float]) -> None:
-    """With time to spare the epochs decide, and the rate has come down to nothing all the same."""
+    """With time to spare a training ends after its epochs, and the rate still falls to 0."""
     last = train(ARCHITECTURE, replace(RECIPE, minutes=60.0), Tones(), tmp_path / "m.pt")
     assert last.epoch == RECIPE.epochs
     assert last.log[-1]["rate"] == 0
 
 
 def test_muon_turns_what_a_normalisation_follows_and_nothing_else(tmp_path: Path) -> None:
-    """Filters of the trunk keep a size of the root of their number; stem, biases and classifier are SGD's, as ever."""
+    """Muon optimises the filters of the trunk; stem, biases and classifier are left to SGD."""
     recipe = replace(RECIPE, muon=0.1)
     last = train(ARCHITECTURE, recipe, Tones(), tmp_path / "m.pt")
     sizes = {key: float(value.norm() / len(value) ** 0.5) for key, value in last.network.items() if value.ndim > 1}
@@ -189,7 +189,7 @@ def test_muon_turns_what_a_normalisation_follows_and_nothing_else(tmp_path: Path
 
 
 def test_averaged_weights_are_what_is_left_and_resume_as_well(tmp_path: Path) -> None:
-    """With --ema the checkpoint's network is the average over the steps; broken off and resumed it is the same one."""
+    """With --ema the checkpoint's network is the average over the steps, also after an interruption and a resume."""
     recipe = replace(RECIPE, ema=0.95)
     plain = train(ARCHITECTURE, RECIPE, Tones(), tmp_path / "plain.pt")
     whole = train(ARCHITECTURE, recipe, Tones(), tmp_path / "whole.pt")
@@ -210,7 +210,7 @@ def test_averaged_weights_are_what_is_left_and_resume_as_well(tmp_path: Path) ->
 
 
 def test_the_average_is_the_one_computed_by_hand(tmp_path: Path) -> None:
-    """After two steps it is the weights of each, weighed by the decays; the first step forgets nine tenths."""
+    """The average after two steps equals that computed by hand; the first step has a decay of 0.1."""
     recipe = replace(RECIPE, ema=0.15, epochs=1, batch=10**6)
     assert [recipe.decay_at(step) for step in (0, 1, 50)] == [0.1, 0.15, 0.15]
     averaged, network = Network(ARCHITECTURE), Network(ARCHITECTURE)
@@ -225,7 +225,7 @@ def test_the_average_is_the_one_computed_by_hand(tmp_path: Path) -> None:
 
 
 def test_a_checkpoint_of_before_still_loads(tmp_path: Path) -> None:
-    """A checkpoint that knows neither averages nor cutout nor Muon means none of them, and goes on as it began."""
+    """An older checkpoint without averages, cutout and Muon is loaded as using none of them."""
     path = tmp_path / "m.pt"
     train(ARCHITECTURE, replace(RECIPE, epochs=1), Tones(), path)
     content = torch.load(path, weights_only=True)
@@ -238,18 +238,18 @@ def test_a_checkpoint_of_before_still_loads(tmp_path: Path) -> None:
 
 
 def said_of(images: np.ndarray) -> np.ndarray:
-    """Return the logits of a teacher that is right about tones [n, 8, 8, 3], and more sure of brighter ones."""
+    """Return the logits of a teacher that is right about tones [n, 8, 8, 3], and more certain of brighter ones."""
     level = images.mean((1, 2, 3), dtype=np.float64) - 105
     return np.stack([-level, level], 1).astype(np.float32) / 30
 
 
 def taught(tones: Tones) -> np.ndarray:
-    """Return that teacher's logits of all images and of their mirror images, which are the same."""
+    """Return that teacher's logits of all images and of their mirror images, which are equal."""
     return np.stack([said_of(tones.load(np.arange(len(tones))))] * 2)
 
 
 def test_a_student_learns_from_its_teacher_more_than_from_labels(tmp_path: Path) -> None:
-    """Where all labels are wrong and the teacher is right, a distilled network follows the teacher."""
+    """If all labels are wrong and the teacher is right, a distilled network follows the teacher."""
     tones = Tones()
     logits = taught(tones)
     tones.labels = 1 - tones.labels
@@ -260,7 +260,7 @@ def test_a_student_learns_from_its_teacher_more_than_from_labels(tmp_path: Path)
 
 @pytest.mark.parametrize(("k", "code"), [(2, "addition"), (3, "addition"), (2, "concatenation")])
 def test_a_parity_network_recovers_what_is_missing(tmp_path: Path, k: int, code: str) -> None:
-    """A parity network's answer less the single's answers to the others tells the tone of the one that is left."""
+    """A parity network's output minus the other singles' outputs gives the tone of the missing image."""
     architecture = Architecture("parity", 2, (8, 8), k=k, code=code, **LAYERS)
     recipe = replace(RECIPE, epochs=5, blanks=0.2, rate=0.05)
     last = train(architecture, recipe, Tones(3000), tmp_path / "m.pt", teacher=taught(Tones(3000)))
@@ -271,7 +271,7 @@ def test_a_parity_network_recovers_what_is_missing(tmp_path: Path, k: int, code:
 def batch_of(
     labels: list[list[int]], there: list[list[bool]], own: list[list[float]] | None = None, other: int = 0
 ) -> Batch:
-    """Return a batch of which only labels, and what is there, count; parts that are not its `own` are of one label."""
+    """Return a batch with these labels and present images; the rest of a mixed image has the label `other`."""
     labelled, present = torch.tensor(labels), torch.tensor(there)
     shares = torch.ones(labelled.shape) if own is None else torch.tensor(own)
     others = torch.full_like(labelled, other).masked_fill(~present, IGNORED)
@@ -279,7 +279,7 @@ def batch_of(
 
 
 def test_missing_images_add_nothing_to_a_parity() -> None:
-    """The target of a partial group is the sum of the teacher's logits over the images that are there."""
+    """The target of a partial group is the sum of the teacher's logits over the images that are present."""
     said = torch.arange(8.0).reshape(2, 2, 2)
     batch = batch_of([[1, 0], [1, IGNORED]], [[True, True], [True, False]])
     wanted = torch.stack([said[0, 0] + said[0, 1], said[1, 0]])
@@ -288,7 +288,7 @@ def test_missing_images_add_nothing_to_a_parity() -> None:
 
 
 def test_of_a_mixed_image_only_the_teacher_speaks() -> None:
-    """Its labels are left out of the loss; where all are mixed, that is no division by zero."""
+    """With a teacher, the labels of mixed images do not count, and a batch of only such images has a finite loss."""
     said = torch.tensor([[[3.0, -1.0], [0.5, 2.0]]])
     mixed = batch_of([[0, 1]], [[True, True]], [[0.3, 0.9]])
     assert loss_of(said.clone(), mixed, said, RECIPE) == pytest.approx(0, abs=1e-6)
@@ -320,14 +320,14 @@ def test_without_a_teacher_the_labels_of_both_speak_of_a_mixed_image(head: str) 
 
 
 def test_mixtures_of_labels_are_learnt(tmp_path: Path) -> None:
-    """From images that are all mixed, or cut into one another, tones are told apart without a teacher."""
+    """Tones are learnt without a teacher from images that are all mixed, or cut into one another."""
     for fields in ({"mix": 1.0}, {"cutmix": 1.0}, {"mix": 0.3, "cutmix": 0.7}):
         last = train(ARCHITECTURE, replace(RECIPE, epochs=6, **fields), Tones(), tmp_path / "m.pt")
         assert last.log[-1]["held_out_accuracy"] > 0.9, fields
 
 
 def test_a_live_teacher_is_asked_about_the_inputs(tmp_path: Path) -> None:
-    """Labels are all wrong and every image is mixed: what is learnt is what the teacher says of the mixed ones."""
+    """If all labels are wrong and all images are mixed, a network learns what a live teacher says of the mixtures."""
     single = Architecture("single", 2, (8, 8), **LAYERS)
     teacher = train(single, RECIPE, Tones(), tmp_path / "t.pt").restored()
     tones = Tones()
@@ -338,7 +338,10 @@ def test_a_live_teacher_is_asked_about_the_inputs(tmp_path: Path) -> None:
 
 
 def test_a_teacher_that_was_asked_beforehand_says_what_it_would_say_live(tmp_path: Path) -> None:
-    """Its logits of each round are those of the very pixels that a student is shown; they are kept, and teach alike."""
+    """The stored logits of each round are those of the pixels that a student is shown, and teach it as well.
+
+    They are reused the second time.
+    """
     tones = Tones()
     path = tmp_path / "tones-single.pt"
     single = Architecture("single", 2, (8, 8), **LAYERS)
@@ -367,7 +370,7 @@ def test_a_teacher_that_was_asked_beforehand_says_what_it_would_say_live(tmp_pat
 
 
 def test_several_teachers_teach_their_mean(tmp_path: Path) -> None:
-    """Asked live or beforehand, two teachers are one that says the mean of what they say."""
+    """Two teachers, live or stored, teach like one that gives the mean of their logits."""
     tones, teachers = Tones(), []
     single = Architecture("single", 2, (8, 8), **LAYERS)
     for seed in (1, 2):
@@ -389,14 +392,14 @@ def test_several_teachers_teach_their_mean(tmp_path: Path) -> None:
 
 
 def test_weights_of_another_architecture_are_no_start(tmp_path: Path) -> None:
-    """Where not one weight of a named one fits, a training does not begin as if there had been none."""
+    """A training is refused if not one of the weights of --start fits."""
     other = Network(Architecture("single", 5, (8, 8), stem=3, stride=1, widths=(5,), depths=(0,))).state_dict()
     with pytest.raises(UsageError, match=r"no weights of --start fit a collage-2x2"):
         train(ARCHITECTURE, replace(RECIPE, start="0" * 64), Tones(), tmp_path / "m.pt", start=other)
 
 
 def test_a_network_of_other_depths_begins_with_each_stages_first_layers() -> None:
-    """A layer fewer in one stage leaves those of the next one theirs; what has no place is left out."""
+    """A network of other depths starts with the first layers of each stage, and surplus layers are left out."""
     layers = LAYERS | {"widths": (8, 12)}
     deep, flat = (Architecture("single", 2, (8, 8), **layers | {"depths": depths}) for depths in ((2, 1), (1, 3)))
     network = Network(deep)
@@ -409,7 +412,7 @@ def test_a_network_of_other_depths_begins_with_each_stages_first_layers() -> Non
 
 
 def test_a_network_starts_with_the_weights_that_fit(tmp_path: Path) -> None:
-    """Given weights are taken where their shapes agree; after next to no training they are still there."""
+    """Given weights are used where their shapes agree, and survive a training at next to no rate."""
     tones = Tones()
     given = Network(Architecture("single", 2, (8, 8), **LAYERS)).state_dict()
     given["classify.weight"] = torch.zeros(5, 8)
@@ -422,7 +425,7 @@ def test_a_network_starts_with_the_weights_that_fit(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("sees", ["image", "shifts"])
 def test_a_teachers_logits_are_kept(tmp_path: Path, sees: str) -> None:
-    """Every view of each image gets the teacher's logits; the second time they are read, unless damaged."""
+    """Each view of each image has the teacher's logits, which are stored and reused unless the file is damaged."""
     tones = Tones(40)
     path = tmp_path / "tones-single.pt"
     single = Architecture("single", 2, (8, 8), **LAYERS)
@@ -447,7 +450,7 @@ def test_a_teachers_logits_are_kept(tmp_path: Path, sees: str) -> None:
 
 
 def test_a_student_learns_what_its_teacher_says_of_the_very_shift(tmp_path: Path) -> None:
-    """Where the teacher is right about every shift, but wrong about the images as they are, the student is right."""
+    """If the teacher is right about shifted images and wrong about plain ones, the student is right."""
     tones = Tones()
     recipe = replace(RECIPE, teacher="0" * 64, crop=2, teacher_sees="shifts", distillation=1.0)
     logits = np.repeat(taught(tones)[:1], recipe.views, 0)
@@ -457,7 +460,7 @@ def test_a_student_learns_what_its_teacher_says_of_the_very_shift(tmp_path: Path
 
 
 def test_fewer_looks_and_checkpoints_change_nothing_else(tmp_path: Path) -> None:
-    """Looked at every second epoch, a training ends in the same weights; its log has a line for each look."""
+    """Evaluating every second epoch gives the same weights, with one line in the log for each evaluation."""
     each = train(ARCHITECTURE, RECIPE, Tones(), tmp_path / "each.pt")
     second = train(ARCHITECTURE, replace(RECIPE, every=2), Tones(), tmp_path / "second.pt")
     assert all(torch.equal(each.network[key], second.network[key]) for key in each.network)
@@ -479,7 +482,7 @@ def test_fewer_looks_and_checkpoints_change_nothing_else(tmp_path: Path) -> None
 
 
 def test_a_teacher_that_does_not_fit_is_refused(tmp_path: Path) -> None:
-    """A collage teaches nobody, and a single only images of its own classes and size."""
+    """A collage is refused as a teacher, and so is a single of other classes."""
     train(ARCHITECTURE, replace(RECIPE, epochs=1), Tones(), tmp_path / "c.pt")
     with pytest.raises(UsageError, match="is a collage"):
         open_teacher(tmp_path / "c.pt", Tones.classes, (8, 8))
@@ -489,7 +492,7 @@ def test_a_teacher_that_does_not_fit_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_leaves_the_last_whole_checkpoint(tmp_path: Path) -> None:
-    """A checkpoint that does not fit is an error that names it; the one before stays, and no part is left."""
+    """A checkpoint that does not fit on the disk is an error; the previous one stays, and no partial file is left."""
     path = tmp_path / "m.pt"
     last = train(ARCHITECTURE, Recipe("tones", epochs=1, batch=8), Tones(), path)
     before = path.read_bytes()
@@ -500,7 +503,7 @@ def test_a_full_disk_leaves_the_last_whole_checkpoint(tmp_path: Path) -> None:
 
 
 def test_two_trainings_do_not_write_over_each_other(tmp_path: Path) -> None:
-    """What another training has written meanwhile is kept, and this one says so."""
+    """A training stops with an error instead of overwriting what another one has written meanwhile."""
     path = tmp_path / "m.pt"
 
     def other(done: int, total: int, line: str) -> None:
@@ -513,7 +516,7 @@ def test_two_trainings_do_not_write_over_each_other(tmp_path: Path) -> None:
 
 
 def test_damaged_and_foreign_checkpoints_are_named(tmp_path: Path) -> None:
-    """Missing, truncated, foreign, newer and misfitting checkpoints each get one sentence."""
+    """Missing, truncated, foreign, newer and mismatching checkpoints are each refused in one sentence."""
     path = tmp_path / "m.pt"
     train(ARCHITECTURE, Recipe("tones", epochs=1, batch=8), Tones(), path)
     content = torch.load(path, weights_only=True)
@@ -540,7 +543,7 @@ def test_damaged_and_foreign_checkpoints_are_named(tmp_path: Path) -> None:
 
 
 def test_images_that_do_not_fit_in_memory_are_refused(tmp_path: Path) -> None:
-    """A dataset too large to hold is one sentence with its size, not a crash."""
+    """Images that do not fit into memory are an error that gives their size."""
 
     class Endless(Tones):
         """Images that no memory holds."""
@@ -554,7 +557,7 @@ def test_images_that_do_not_fit_in_memory_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_training_that_diverges_says_so(tmp_path: Path) -> None:
-    """A learning rate that blows the weights up ends in a sentence, and no checkpoint of nonsense is left."""
+    """A training that diverges asks for a smaller --rate, and leaves no checkpoint."""
     path = tmp_path / "m.pt"
     wild = replace(RECIPE, rate=10.0, momentum=0.999, weight_decay=10.0)
     with pytest.raises(ModelError, match="smaller --rate"):
@@ -567,7 +570,7 @@ def test_a_training_that_diverges_says_so(tmp_path: Path) -> None:
 
 
 def test_a_place_that_is_no_directory_is_named(tmp_path: Path) -> None:
-    """A checkpoint below a file is one sentence, too."""
+    """A checkpoint below a file is an error that names the path."""
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match=r"file/m\.pt cannot be written"):
         checkpoints.put(tmp_path / "file" / "m.pt", b"content")

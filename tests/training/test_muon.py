@@ -1,4 +1,4 @@
-"""Muon: every direction of a filter bank is turned by about as much, and no bank grows."""
+"""Muon: every direction of a filter bank changes by about as much, and no bank grows."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ pytestmark = pytest.mark.train
 from collagebench.training.muon import Muon, orthogonal  # noqa: E402
 
 SHAPES = st.tuples(st.integers(2, 48), st.integers(2, 96), st.integers(0, 2**31))
-"""Rows, columns, seed."""
+"""Rows, columns and seed of a matrix."""
 
 
 def spread(rows: int, columns: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return an orthogonal factor [rows, columns], and a matrix of it whose singular values are from 0.5 to 1."""
+    """Return an orthogonal factor [rows, columns], and a matrix with that factor and singular values from 0.5 to 1."""
     generator = torch.Generator().manual_seed(seed)
     u, _, v = torch.linalg.svd(torch.randn(rows, columns, generator=generator), full_matrices=False)
     sizes = 0.5 + torch.rand(min(rows, columns), generator=generator) / 2
@@ -26,7 +26,7 @@ def spread(rows: int, columns: int, seed: int) -> tuple[torch.Tensor, torch.Tens
 @settings(max_examples=50, deadline=None)
 @given(SHAPES, st.sampled_from([torch.bfloat16, torch.float32]))
 def test_what_comes_out_is_almost_orthogonal(shape: tuple[int, int, int], dtype: torch.dtype) -> None:
-    """Singular values between 0.5 and 1 of the largest all come to 0.65 to 1.25, along the directions they had."""
+    """Singular values from 0.5 to 1 of the largest become 0.65 to 1.25, in their old directions."""
     factor, matrix = spread(*shape)
     found = orthogonal(matrix, dtype)
     values = torch.linalg.svdvals(found)
@@ -37,14 +37,17 @@ def test_what_comes_out_is_almost_orthogonal(shape: tuple[int, int, int], dtype:
 
 
 def test_a_weak_direction_is_turned_as_much_as_a_strong_one() -> None:
-    """Of two directions, of which gradients know one fifteen times as well, both end up in the step."""
+    """A direction whose gradient is 15 times weaker takes at least half as large a step as the strong one."""
     values = torch.linalg.svdvals(orthogonal(torch.diag(torch.tensor([15.0, 1.0]))))
     assert float(values.min() / values.max()) > 0.5
 
 
 @pytest.mark.parametrize("scale", [1e-6, 1e6])
 def test_a_step_moves_a_bank_by_its_share_however_large_gradients_are(scale: float) -> None:
-    """At a rate of 0.1 a bank of any size is first brought to the root of its filters and then moved by a tenth."""
+    """At a rate of 0.1 a bank is scaled to the root of its number of filters and moved by about a tenth.
+
+    That holds for any size of bank or gradient.
+    """
     torch.manual_seed(0)
     bank = torch.nn.Parameter(7 * torch.randn(16, 4, 3, 3))
     before = bank.detach() * (16**0.5 / bank.detach().norm())
@@ -55,7 +58,7 @@ def test_a_step_moves_a_bank_by_its_share_however_large_gradients_are(scale: flo
 
 
 def test_momentum_outlives_a_gradient() -> None:
-    """With a gradient of zero a bank moves on along those before; one without a gradient stays where it is."""
+    """With a gradient of zero a bank moves on along the earlier ones; one without a gradient stays where it is."""
     torch.manual_seed(0)
     banks = [torch.nn.Parameter(torch.randn(8, 2, 3, 3)) for _ in range(2)]
     still = banks[1].detach().clone()
@@ -70,7 +73,7 @@ def test_momentum_outlives_a_gradient() -> None:
 
 
 def test_banks_of_one_shape_are_turned_together_as_each_would_be_alone() -> None:
-    """Three alike and one that is not, of different sizes and gradients, end where four optimizers of one bank do."""
+    """Four banks, three of one shape, are optimised together exactly as by four optimizers of one bank each."""
     torch.manual_seed(0)
     shapes = [(8, 4, 3, 3), (6, 4, 3, 3), (8, 4, 3, 3), (8, 4, 3, 3)]
     together = [torch.nn.Parameter(size * torch.randn(shape)) for size, shape in enumerate(shapes, 1)]

@@ -1,4 +1,4 @@
-"""One step: what is recorded on a GPU moves weights as what is done by hand."""
+"""A training step: the one recorded on a GPU moves weights like the one executed directly."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ on_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_a_recorded_step_moves_weights_as_one_by_hand(
     role: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Averages, rates that change, blanks, mixtures and a resumed training included: losses and weights agree."""
+    """Losses and weights of a recorded step and a direct one agree, with all options and after a resume."""
     fields = ROLES[role]
     architecture = Architecture("collage" if "grid" in fields else role, 2, (8, 8), **fields, **LAYERS)
     recipe = Recipe(
@@ -67,7 +67,7 @@ def test_a_recorded_step_moves_weights_as_one_by_hand(
 
 
 def test_pictures_that_the_processor_must_make_are_not_recorded() -> None:
-    """A collage that is scaled down and a concatenation are made outside the GPU; all others within."""
+    """Steps with scaled-down collages or concatenations, which are made on the CPU, cannot be recorded; others can."""
     large = Architecture("collage", 2, (64, 64), 2, canvas=(64, 64), **LAYERS)
     beside = Architecture("parity", 2, (8, 8), k=2, code="concatenation", **LAYERS)
     added = Architecture("parity", 2, (8, 8), k=2, code="addition", **LAYERS)
@@ -75,7 +75,7 @@ def test_pictures_that_the_processor_must_make_are_not_recorded() -> None:
 
 
 def test_the_state_of_a_step_holds_numbers_only() -> None:
-    """A checkpoint says what its rates were as numbers, so that it is read where there is no GPU."""
+    """A checkpoint has learning rates as plain numbers, so that it can be read without a GPU."""
     step = steps.Step(
         Network(Architecture("single", 2, (8, 8), **LAYERS)),
         Recipe("tones", muon=0.1),
