@@ -1,4 +1,4 @@
-"""Who may call a worker that listens on a network: whoever shows the token, and nobody else, whatever they call."""
+"""Only callers with the token may call a worker that listens on a network, whatever they call."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ REFUSED = [
 
 
 def called(*shown: Any, content: bytes = b"", calls: tuple[str, ...] = CALLS) -> set[grpc.StatusCode]:
-    """Return the statuses with which every call ends that shows one of these metadata."""
+    """Return the status codes of all calls with each of these metadata."""
 
     async def main() -> set[grpc.StatusCode]:
         server = grpc.aio.server(interceptors=[Doorkeeper(digest(TOKEN))])
@@ -53,22 +53,22 @@ def called(*shown: Any, content: bytes = b"", calls: tuple[str, ...] = CALLS) ->
 
 
 def test_without_the_token_no_call_is_answered() -> None:
-    """Not even whether the worker is there, or which calls it has; its own digest of the token is no token."""
+    """Without the token every call is refused, even an unknown one; the digest of the token is no token."""
     assert called(*REFUSED) == {grpc.StatusCode.UNAUTHENTICATED}
 
 
 def test_what_is_sent_without_the_token_is_not_parsed() -> None:
-    """Bytes that are no message are refused for want of a token, not for what they are."""
+    """Invalid messages without the token are refused for want of the token, so they are not parsed."""
     assert called(None, content=b"\xff" * 100_000) == {grpc.StatusCode.UNAUTHENTICATED}
 
 
 def test_with_the_token_calls_are_answered() -> None:
-    """As if nobody stood at the door."""
+    """Calls with the token are answered."""
     assert called((("authorization", f"Bearer {TOKEN}"),), calls=("ServerLive", "ServerReady")) == {grpc.StatusCode.OK}
 
 
 @pytest.mark.parametrize("word", ["", TOKEN, "x" * 100_000])
 def test_a_digest_says_nothing_of_the_token(word: str) -> None:
-    """It is as long for any, and another for each."""
+    """A digest has 64 characters for any token, and does not contain it."""
     assert len(digest(word)) == 64
     assert word == "" or word not in digest(word)

@@ -1,4 +1,4 @@
-"""The program that starts workers: what it says, and that nothing outlives it or its client."""
+"""The forkserver, which starts workers: what it reports, and that nothing outlives it or its client."""
 
 from __future__ import annotations
 
@@ -35,7 +35,8 @@ def started(server: Driven, workers: int) -> list[int]:
 
 
 def test_a_worker_reports_what_it_loaded(tmp_path: Path) -> None:
-    """Ready comes with the hash of every model, the versions, and a socket that only this user can reach."""
+    """A ready worker reports the hash of each model, the versions, and a socket in a directory that only this user
+    can use."""
     with driven("real", tmp_path) as server:
         up = server.hear()
         assert stat.S_IMODE(os.stat(up["directory"]).st_mode) == 0o700
@@ -50,7 +51,7 @@ def test_a_worker_reports_what_it_loaded(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="the limits of another process cannot be set here")
 def test_a_limit_of_open_files_is_named_with_what_helps(tmp_path: Path) -> None:
-    """Whoever runs into it learns how to raise it; workers that run are not disturbed."""
+    """At the limit of open files the error says how to raise it, and running workers are not disturbed."""
     with driven("emulated", tmp_path) as server:
         started(server, 1)
         there = len(os.listdir(f"/proc/{server.process.pid}/fd"))
@@ -65,13 +66,13 @@ def test_a_limit_of_open_files_is_named_with_what_helps(tmp_path: Path) -> None:
 
 
 def test_a_limit_of_processes_is_named_with_what_helps() -> None:
-    """Where there can be no more processes (root always may), the limit to raise is named; else nothing is."""
+    """The advice for a failed fork names the limit of processes if that is the cause (root never meets it)."""
     assert advice(errno.EAGAIN) == ": raise `ulimit -u`, or use fewer workers"
     assert advice(errno.ENOMEM) == ""
 
 
 def test_a_model_that_fails_is_reported_and_the_worker_ends(tmp_path: Path) -> None:
-    """First the sentence, then the exit; a worker beside it is not disturbed."""
+    """A worker whose model fails reports the error and then exits; the next worker can be started."""
     with driven("real", tmp_path) as server:
         server.hear()
         server.start(WorkerSpec(7, (replace(SUMS, path="/nowhere.onnx"),)))
@@ -84,7 +85,7 @@ def test_a_model_that_fails_is_reported_and_the_worker_ends(tmp_path: Path) -> N
 
 
 def test_a_killed_worker_is_reported(tmp_path: Path) -> None:
-    """The signal is named."""
+    """A killed worker is reported with the signal."""
     with driven("emulated", tmp_path) as server:
         [pid] = started(server, 1)
         os.kill(pid, signal.SIGKILL)
@@ -92,7 +93,7 @@ def test_a_killed_worker_is_reported(tmp_path: Path) -> None:
 
 
 def test_when_its_input_ends_it_ends_and_takes_all_with_it(tmp_path: Path, temporary: Path) -> None:
-    """No worker, not even a stopped one, and no directory is left."""
+    """When its input ends, the forkserver ends, and leaves no worker, not even a stopped one, and no directory."""
     with driven("emulated", tmp_path) as server:
         pids = started(server, 3)
         os.kill(pids[0], signal.SIGSTOP)
@@ -104,7 +105,7 @@ def test_when_its_input_ends_it_ends_and_takes_all_with_it(tmp_path: Path, tempo
 
 
 def test_when_it_is_killed_its_workers_end(tmp_path: Path) -> None:
-    """At once: not even a stopped one is left."""
+    """When the forkserver is killed its workers end at once, even a stopped one."""
     with driven("emulated", tmp_path) as server:
         pids = started(server, 3)
         os.kill(pids[0], signal.SIGSTOP)
@@ -131,13 +132,13 @@ print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 
 
 def test_a_worker_ends_when_its_lifeline_closes() -> None:
-    """The pipe alone is enough, where the kernel does not help: here the parent lives on."""
+    """A worker ends when its pipe closes, even if its parent lives on, where the kernel's own signal does not help."""
     done = subprocess.run([sys.executable, "-c", WATCHDOG], capture_output=True, text=True, cwd=ROOT, timeout=60)
     assert done.stdout == "1\n"
 
 
 def test_asked_to_terminate_it_leaves_nothing(tmp_path: Path, temporary: Path) -> None:
-    """SIGTERM is as good as the end of its input."""
+    """SIGTERM ends the forkserver like the end of its input: no worker and no directory is left."""
     with driven("emulated", tmp_path) as server:
         watched = Watched(started(server, 2))
         server.process.terminate()
@@ -147,7 +148,7 @@ def test_asked_to_terminate_it_leaves_nothing(tmp_path: Path, temporary: Path) -
 
 
 def test_draining_asks_first_and_then_kills(tmp_path: Path, temporary: Path) -> None:
-    """A worker that can, stops by itself; one that cannot is killed when the time is over."""
+    """On a drain, a worker that can stops by itself, and one that cannot is killed when the time is over."""
     with driven("emulated", tmp_path) as server:
         pids = started(server, 2)
         os.kill(pids[0], signal.SIGSTOP)
@@ -160,7 +161,7 @@ def test_draining_asks_first_and_then_kills(tmp_path: Path, temporary: Path) -> 
 
 
 def test_a_worker_ignores_ctrl_c(tmp_path: Path) -> None:
-    """SIGINT changes nothing; the SIGKILL after it is what it dies of."""
+    """Worker and forkserver ignore SIGINT: the worker dies of the SIGKILL that follows."""
     with driven("emulated", tmp_path) as server:
         [pid] = started(server, 1)
         os.kill(pid, signal.SIGINT)
@@ -172,7 +173,7 @@ def test_a_worker_ignores_ctrl_c(tmp_path: Path) -> None:
 def test_a_temporary_directory_too_deep_for_a_socket_is_one_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The length, the limit and the variable that helps are named, and the directory is not left behind."""
+    """If the path is too long for a socket, the error says to set TMPDIR, and no directory is left behind."""
     deep = tmp_path / ("d" * 100)
     deep.mkdir()
     monkeypatch.setenv("TMPDIR", str(deep))
@@ -189,7 +190,7 @@ def test_a_temporary_directory_too_deep_for_a_socket_is_one_sentence(
 def test_a_temporary_directory_with_an_odd_name_works_or_is_one_sentence(
     tmp_path: Path, temporary: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    """What an address of gRPC cannot hold is refused by name; spaces and letters of any language are fine."""
+    """A TMPDIR that a gRPC address cannot hold is refused; spaces and letters of any language work."""
     odd = temporary / name
     odd.mkdir()
     monkeypatch.setenv("TMPDIR", str(odd))
@@ -206,7 +207,7 @@ def test_a_temporary_directory_with_an_odd_name_works_or_is_one_sentence(
 
 
 def test_a_log_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
-    """The worker and the directory are named."""
+    """If a worker's log cannot be written, the error names the log."""
     with driven("emulated", tmp_path / "none") as server:
         server.hear()
         server.start(SPEC)
@@ -214,14 +215,15 @@ def test_a_log_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
 
 
 def test_an_emulated_worker_never_loads_onnx_runtime(tmp_path: Path) -> None:
-    """Its memory holds no part of it."""
+    """An emulated worker does not load ONNX Runtime."""
     with driven("emulated", tmp_path) as server:
         [pid] = started(server, 1)
         assert "onnxruntime" not in Path(f"/proc/{pid}/maps").read_text()
 
 
 def test_forking_happens_on_a_single_thread() -> None:
-    """What is imported beforehand starts no thread, whose locks a fork would leave in an unknown state."""
+    """What the forkserver imports beforehand starts no thread, whose locks would be in an unknown state after a
+    fork."""
     program = (
         "import os; from collagebench.worker.forkserver import preload; preload('real'); "
         "print(len(os.listdir('/proc/self/task')))"

@@ -1,4 +1,4 @@
-"""A worker inside somebody else's process: it answers those with the certificate and the token, and nobody else."""
+"""A worker inside another program's process answers only callers with its certificate and the token."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ sys.stdin.readline()
 
 
 class Started:
-    """A guest's process, and what it reported."""
+    """A guest's process and its report."""
 
     def __init__(self, spec: WorkerSpec, compute: str) -> None:
         self.process = subprocess.Popen(
@@ -64,7 +64,7 @@ class Started:
         self.report = {**report, "node": "127.0.0.1", "certificate": report["certificate"].encode()}
 
     def end(self) -> None:
-        """Be gone."""
+        """Kill the process."""
         self.process.kill()
         self.process.communicate()
 
@@ -78,7 +78,7 @@ def guest() -> Iterator[Started]:
 
 
 def with_connection(connect: Any, body: Any) -> Any:
-    """Return what `body` returns of a connection."""
+    """Open a connection, and return what `body` returns for it."""
 
     async def main() -> Any:
         connection: Connection = connect()
@@ -91,7 +91,7 @@ def with_connection(connect: Any, body: Any) -> Any:
 
 
 def test_it_computes_and_reports_its_times(guest: Started) -> None:
-    """Like a worker of our own; the models' digests are those of what it was sent."""
+    """A guest computes and reports times like any worker, and its models' digests are those of what it was sent."""
 
     async def body(connection: Connection) -> None:
         await connection.ready(10)
@@ -104,7 +104,7 @@ def test_it_computes_and_reports_its_times(guest: Started) -> None:
 
 
 def refusal(report: dict[str, Any], token: Token = TOKEN) -> str | None:
-    """Return gRPC's name for what a call ends with."""
+    """Return the gRPC status with which a call fails."""
 
     async def body(connection: Connection) -> str | None:
         with pytest.raises(TaskError) as caught:
@@ -116,12 +116,12 @@ def refusal(report: dict[str, Any], token: Token = TOKEN) -> str | None:
 
 
 def test_another_token_is_refused(guest: Started) -> None:
-    """With the status that says so."""
+    """A call with another token ends with UNAUTHENTICATED."""
     assert refusal(guest.report, Token("tok-another")) == "UNAUTHENTICATED"
 
 
 def test_another_certificate_is_not_trusted(guest: Started) -> None:
-    """A client that was told another worker's certificate sends nothing: the one who answers may be anybody."""
+    """A client with another worker's certificate cannot connect, because anybody might be answering."""
     other = Started(SPEC, "emulated")
     try:
         assert other.report["certificate"] != guest.report["certificate"]
@@ -131,7 +131,7 @@ def test_another_certificate_is_not_trusted(guest: Started) -> None:
 
 
 def test_nothing_is_served_unencrypted(guest: Started) -> None:
-    """A call without TLS gets no answer, also with the token."""
+    """A call without TLS gets no answer, even with the token."""
 
     async def main() -> grpc.StatusCode:
         async with grpc.aio.insecure_channel(f"127.0.0.1:{guest.report['port']}") as channel:
@@ -143,7 +143,7 @@ def test_nothing_is_served_unencrypted(guest: Started) -> None:
 
 
 def test_what_is_no_message_does_not_end_it(guest: Started) -> None:
-    """A call with the token and nonsense fails alone; the worker serves on."""
+    """An invalid message with the token fails by itself, and the worker serves on."""
 
     async def main() -> list[grpc.StatusCode]:
         credentials = grpc.ssl_channel_credentials(guest.report["certificate"])
@@ -161,7 +161,7 @@ def test_what_is_no_message_does_not_end_it(guest: Started) -> None:
 
 
 def test_the_token_is_nowhere_in_its_process(guest: Started) -> None:
-    """It knows a digest only: the token is in none of its memory that a process list shows."""
+    """The token, of which a guest gets only a digest, is not in its command line or environment."""
     for name in ("cmdline", "environ"):
         assert TOKEN.value.encode() not in Path(f"/proc/{guest.process.pid}/{name}").read_bytes()
 
@@ -174,7 +174,7 @@ def test_the_token_is_nowhere_in_its_process(guest: Started) -> None:
     ],
 )
 def test_a_bad_model_is_reported(spec: WorkerSpec, kind: str, why: str) -> None:
-    """In a sentence, not with an end of the process that nobody can explain."""
+    """A model that cannot be used is reported in a sentence."""
     started = Started(spec, "real")
     started.end()
     assert (started.report["event"], started.report["kind"]) == ("failed", kind)

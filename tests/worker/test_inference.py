@@ -16,7 +16,7 @@ from collagebench.worker.spec import ModelFile
 
 
 def test_a_loaded_model_answers_and_names_what_it_loaded() -> None:
-    """It gives one row per image, and the hash is that of the file's content."""
+    """A loaded model gives one row for each image, and its hash is that of the file."""
     model = load(SUMS)
     pixels = np.random.default_rng(1).integers(0, 256, (5, 4, 4, 3), np.uint8)
     assert model.infer is not None
@@ -26,13 +26,13 @@ def test_a_loaded_model_answers_and_names_what_it_loaded() -> None:
 
 
 def test_an_emulated_model_needs_no_file() -> None:
-    """It knows its input and computes nothing."""
+    """An emulated model has an input shape and computes nothing."""
     model = emulated(ModelFile("m", "/nowhere.onnx", "", (8, 8, 3)))
     assert (model.input, model.infer, model.sha256) == ((8, 8, 3), None, None)
 
 
 def test_a_missing_model_is_one_sentence(tmp_path: Path) -> None:
-    """It names the file and says that it is not there."""
+    """A missing model is refused with its path and the reason."""
     path = str(tmp_path / "none.onnx")
     with pytest.raises(ModelError, match=r"none\.onnx cannot be read \(No such file or directory\)"):
         load(replace(SUMS, path=path))
@@ -40,7 +40,7 @@ def test_a_missing_model_is_one_sentence(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("keep", [0, 1, 60, 187])
 def test_a_truncated_model_is_one_sentence(tmp_path: Path, keep: int) -> None:
-    """Wherever it was cut, and even when nothing is left of it."""
+    """A truncated or empty model is refused in one sentence."""
     path = tmp_path / "cut.onnx"
     path.write_bytes(Path(SUMS.path).read_bytes()[:keep])
     with pytest.raises(ModelError, match=r"cut\.onnx .*export it again") as caught:
@@ -49,19 +49,19 @@ def test_a_truncated_model_is_one_sentence(tmp_path: Path, keep: int) -> None:
 
 
 def test_a_file_that_is_no_model_at_all_is_one_sentence() -> None:
-    """A Python file is not an ONNX model."""
+    """A Python file is refused as a model."""
     with pytest.raises(ModelError, match="is not a complete ONNX model"):
         load(replace(SUMS, path=__file__))
 
 
 def test_a_model_for_another_image_size_is_refused() -> None:
-    """The shape it takes and the shape that was expected are both named."""
+    """A model for images of another shape is refused, with both shapes."""
     with pytest.raises(ModelError, match=r"takes images of shape \['batch', 4, 4, 3\], not \[batch, 8, 8, 3\]"):
         load(replace(SUMS, input=(8, 8, 3)))
 
 
 def test_a_model_with_another_input_is_refused() -> None:
-    """Its own names and the required ones are both named."""
+    """A model with other names of input or output is refused, with its names and the required ones."""
     path = Path(__file__).with_name("misnamed.onnx")
     with pytest.raises(ModelError, match="takes `x` and gives `logits`; it must take `image` and give `logits`"):
         load(ModelFile("m", str(path), "", (4, 4, 3)))

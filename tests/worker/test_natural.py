@@ -1,4 +1,4 @@
-"""Natural stragglers do what they say, and calm undoes it."""
+"""Natural stragglers disturb workers as they say, and calm undoes it."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ KINDS = list(FAST)
 
 @pytest.fixture(autouse=True)
 def temporary(temporary: Path) -> Iterator[Path]:
-    """Return the temporary directory of a test, and see that nothing of any kind is left after it."""
+    """Return the temporary directory of a test, and check that no process or group is left after it."""
     yield temporary
     nothing_left(temporary)
 
@@ -51,7 +51,7 @@ def server(tmp_path: Path) -> Iterator[Driven]:
 
 @pytest.fixture
 def own_tool(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Hide stress-ng, so that the load is our own."""
+    """Hide stress-ng, so that the built-in load is used."""
     places = os.environ["PATH"].split(os.pathsep)
     monkeypatch.setenv("PATH", os.pathsep.join(place for place in places if not Path(place, "stress-ng").exists()))
 
@@ -76,7 +76,7 @@ def disturbed(server: Driven, kind: str, *workers: int, **parameters: Any) -> li
 
 
 def calmed(server: Driven) -> list[dict[str, Any]]:
-    """Calm the workers and return what came of the disturbance."""
+    """Calm the workers and return the results of the disturbance."""
     server.order(calm=True)
     event = server.hear()
     assert event["event"] == "calm", event
@@ -84,7 +84,7 @@ def calmed(server: Driven) -> list[dict[str, Any]]:
 
 
 def test_a_stopped_worker_stops_and_goes_on(server: Driven) -> None:
-    """Again and again, for as long as was asked, until it is calm; no other worker stops."""
+    """A worker is stopped again and again for as long as asked until it is calmed, and no other worker stops."""
     victim, other = started(server, 2)
     disturbed(server, "stop", 0, stop_every=0.05, stop_for=0.03)
     for _ in range(3):
@@ -99,7 +99,7 @@ def test_a_stopped_worker_stops_and_goes_on(server: Driven) -> None:
 
 
 def test_calm_ends_a_stop_that_is_under_way(server: Driven) -> None:
-    """However long it was to last."""
+    """Calm ends a stop at once, however long it was meant to last."""
     [pid] = started(server, 1)
     disturbed(server, "stop", 0, **FAST["stop"])
     until(lambda: state(pid) == "T", "the worker stops")
@@ -112,7 +112,7 @@ def test_calm_ends_a_stop_that_is_under_way(server: Driven) -> None:
 
 @pytest.mark.parametrize("run", [0, 1])
 def test_stops_come_when_their_seed_run_and_worker_say(server: Driven, run: int) -> None:
-    """Each begins at the moment that was drawn, or within some milliseconds after it; each worker has its own."""
+    """Each stop begins at or just after the time drawn for seed, run and worker, and workers have different times."""
     pids = started(server, 3)
     disturbed(server, "stop", 0, 2, seed=5, run=run, stop_every=0.1, stop_for=0.02)
     for pid in (pids[0], pids[2]):
@@ -136,7 +136,7 @@ def test_stops_come_when_their_seed_run_and_worker_say(server: Driven, run: int)
 
 @pytest.mark.parametrize("load", ["cpu", "cache", "memory"])
 def test_a_co_runner_shares_the_workers_core(own_tool: None, server: Driven, load: str) -> None:
-    """Every thread of the worker is pinned to one core, the load runs on it too, and calm undoes both."""
+    """All threads of the worker are pinned to one core, the load runs on it too, and calm undoes both."""
     _, victim = started(server, 2)
     free = affinities(victim)
     [what] = disturbed(server, "corunner", 1, load=load)
@@ -161,7 +161,7 @@ def cpu_time(pid: int) -> float:
 @pytest.mark.skipif(shutil.which("stress-ng") is None, reason="stress-ng is not installed")
 @pytest.mark.parametrize(("load", "stressor"), [("cpu", "cpu"), ("cache", "cache"), ("memory", "stream")])
 def test_stress_ng_is_the_co_runner_where_it_is_installed(server: Driven, load: str, stressor: str) -> None:
-    """One stressor of the load's kind, on the worker's core; no process of it is left after calm."""
+    """stress-ng runs one stressor of the load's kind on the worker's core, and leaves no process after calm."""
     [victim] = started(server, 1)
     [what] = disturbed(server, "corunner", 0, load=load)
     assert what["tool"] == "stress-ng"
@@ -178,7 +178,7 @@ def test_stress_ng_is_the_co_runner_where_it_is_installed(server: Driven, load: 
 
 
 def name(pid: int) -> str:
-    """Return what a process calls itself."""
+    """Return a process's command line and name."""
     try:
         return Path(f"/proc/{pid}/cmdline").read_text() + Path(f"/proc/{pid}/comm").read_text()
     except OSError:
@@ -186,7 +186,7 @@ def name(pid: int) -> str:
 
 
 def test_a_co_runner_that_ends_unasked_is_told(own_tool: None, server: Driven) -> None:
-    """What came of the disturbance says how, and calm still frees the worker."""
+    """If the load is killed, the result of the disturbance says so, and calm still frees the worker."""
     [victim] = started(server, 1)
     free = affinities(victim)
     [what] = disturbed(server, "corunner", 0)
@@ -198,7 +198,8 @@ def test_a_co_runner_that_ends_unasked_is_told(own_tool: None, server: Driven) -
 
 
 def test_a_throttled_worker_has_a_quota(server: Driven) -> None:
-    """It sits in a group of its own with the share that was asked for; calm moves it back and removes the group."""
+    """A throttled worker is in a group of its own with the quota asked for; calm moves it back and removes the
+    group."""
     permitted("throttle")
     victim, other = started(server, 2)
     home = Path(f"/proc/{victim}/cgroup").read_text()
@@ -218,7 +219,7 @@ def test_a_throttled_worker_has_a_quota(server: Driven) -> None:
 
 
 def test_traffic_moves_bytes_over_loopback(server: Driven) -> None:
-    """As many as the interface counts at least, by a process that may run on every core."""
+    """Traffic moves at least as many bytes over loopback as it reports, by a process that may run on any core."""
     [victim] = started(server, 1)
 
     def loopback() -> int:
@@ -238,7 +239,7 @@ def test_traffic_moves_bytes_over_loopback(server: Driven) -> None:
 
 
 def test_the_next_disturbance_replaces_the_last(own_tool: None, server: Driven) -> None:
-    """Nothing of the former is left: neither its load nor its pins."""
+    """A new disturbance replaces the last one, of which neither load nor pinning is left."""
     first, second = started(server, 2)
     free = affinities(first)
     [what] = disturbed(server, "corunner", 0)
@@ -253,7 +254,7 @@ def test_the_next_disturbance_replaces_the_last(own_tool: None, server: Driven) 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_disturbance_ends_with_its_worker(temporary: Path, own_tool: None, server: Driven, kind: str) -> None:
-    """Its load, its transfers and its group go; the other worker is disturbed as before, and the end is told."""
+    """When a disturbed worker is killed, its load and group go too, and the other worker stays disturbed."""
     permitted(kind)
     pids = started(server, 2)
     what = disturbed(server, kind, 0, 1, **FAST[kind])
@@ -271,7 +272,7 @@ def test_a_disturbance_ends_with_its_worker(temporary: Path, own_tool: None, ser
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_disturbed_worker_drains(own_tool: None, server: Driven, kind: str) -> None:
-    """It is let go first, so that it can stop by itself, and is not killed."""
+    """On a drain a disturbed worker is calmed first, so that it stops by itself and is not killed."""
     permitted(kind)
     [pid] = started(server, 1)
     disturbed(server, kind, 0, **FAST[kind])
@@ -283,7 +284,7 @@ def test_a_disturbed_worker_drains(own_tool: None, server: Driven, kind: str) ->
 
 
 def test_a_worker_that_does_not_run_is_not_disturbed(server: Driven) -> None:
-    """One sentence, and the former disturbance is gone as well."""
+    """Disturbing a worker that does not run is refused, and the previous disturbance has ended as well."""
     [pid] = started(server, 1)
     disturbed(server, "stop", 0, **FAST["stop"])
     until(lambda: state(pid) == "T", "the worker stops")
@@ -305,14 +306,14 @@ def test_a_worker_that_does_not_run_is_not_disturbed(server: Driven) -> None:
     ],
 )
 def test_a_disturbance_that_makes_no_sense_is_one_sentence(server: Driven, order: dict[str, Any], message: str) -> None:
-    """The value and what it may be are named."""
+    """An invalid disturbance is refused with the value and what it may be."""
     started(server, 1)
     server.order(disturb={"workers": [0], **order})
     assert server.hear() == {"event": "refused", "message": message}
 
 
 def test_a_crashed_worker_comes_back_on_its_socket(server: Driven) -> None:
-    """Crashed, then ready again as another process; it can crash again."""
+    """A crashed worker comes back as another process on the same socket, and can crash again."""
     assert server.hear()["event"] == "up"
     server.start(SPEC)
     first = server.hear()
@@ -328,7 +329,7 @@ def test_a_crashed_worker_comes_back_on_its_socket(server: Driven) -> None:
 
 
 def test_a_crashed_worker_stays_away_when_all_have_to_go(server: Driven) -> None:
-    """A drain does not wait for the hour after which it was to be started again."""
+    """A drain does not wait for a crashed worker that would be started again an hour later."""
     started(server, 2)
     server.order(crash={"worker": 0, "restart_after": 3600.0})
     assert server.hear() == {"worker": 0, "event": "crashed"}

@@ -1,4 +1,4 @@
-"""After a kill of the worker, of the forkserver or of the client, nothing of a disturbance is left."""
+"""After a kill of worker, forkserver or client, nothing of a disturbance is left."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ asyncio.run(main())
 
 
 class Scene:
-    """A client in a process of its own, with two workers that are disturbed."""
+    """A client in its own process, with two disturbed workers."""
 
     def __init__(self, client: subprocess.Popen[str], kind: str) -> None:
         self.client = client
@@ -62,12 +62,12 @@ class Scene:
                 until(lambda pid=pid: state(pid) == "T", "the worker stops")
 
     def line(self) -> str:
-        """Return what the client says next."""
+        """Return the client's next line."""
         assert self.client.stdout is not None
         return self.client.stdout.readline()
 
     def go_on(self) -> None:
-        """Let the client come to its end."""
+        """Let the client continue to its end."""
         assert self.client.stdin is not None
         self.client.stdin.write("\n")
         self.client.stdin.flush()
@@ -75,7 +75,7 @@ class Scene:
 
 @contextlib.contextmanager
 def played(logs: Path, kind: str, then: str = "") -> Iterator[Scene]:
-    """Give a scene, and see that its client has ended after it."""
+    """Run a client with disturbed workers, and wait for its end."""
     order = json.dumps({"kind": kind, **FAST[kind]})
     with subprocess.Popen(
         [sys.executable, "-c", CLIENT, str(logs), order, then],
@@ -94,7 +94,7 @@ def played(logs: Path, kind: str, then: str = "") -> Iterator[Scene]:
 
 @pytest.fixture(params=list(FAST))
 def kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Return each kind of disturbance that is permitted here; the load is our own."""
+    """Return each kind of disturbance that is permitted here, with the built-in load."""
     permitted(request.param)
     places = os.environ["PATH"].split(os.pathsep)
     monkeypatch.setenv("PATH", os.pathsep.join(place for place in places if not Path(place, "stress-ng").exists()))
@@ -102,7 +102,7 @@ def kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str
 
 
 def test_a_killed_worker_leaves_nothing(tmp_path: Path, temporary: Path, kind: str) -> None:
-    """What disturbed it ends with it, although the fleet stays; the rest goes with the fleet."""
+    """What disturbs a worker ends with it while the fleet goes on, and the rest ends with the fleet."""
     with played(tmp_path, kind) as scene:
         started = set(processes(temporary))
         mine = {scene.workers[0]} | ({scene.what[0]["pid"]} if kind in ("corunner", "traffic") else set())
@@ -115,7 +115,7 @@ def test_a_killed_worker_leaves_nothing(tmp_path: Path, temporary: Path, kind: s
 
 @pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGTERM])
 def test_a_killed_forkserver_leaves_nothing(tmp_path: Path, temporary: Path, kind: str, sign: signal.Signals) -> None:
-    """Not even while its client lives on: no process, no control group, no socket."""
+    """A killed forkserver leaves no process, control group or socket, even while its client lives on."""
     with played(tmp_path, kind) as scene:
         before = set(processes(temporary))
         assert len(before) > 4  # the client, the forkserver, the janitor and two workers at least
@@ -128,14 +128,14 @@ def test_a_killed_forkserver_leaves_nothing(tmp_path: Path, temporary: Path, kin
 
 @pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_a_killed_client_leaves_nothing(tmp_path: Path, temporary: Path, kind: str, sign: signal.Signals) -> None:
-    """However it ends: killed, asked to, or by Ctrl-C."""
+    """A client that ends by SIGKILL, SIGTERM or Ctrl-C leaves nothing."""
     with played(tmp_path, kind) as scene:
         scene.client.send_signal(sign)
     nothing_left(temporary)
 
 
 def test_both_killed_at_once_leave_nothing(tmp_path: Path, temporary: Path, kind: str) -> None:
-    """The janitor does what neither the client nor the forkserver can."""
+    """If forkserver and client are killed at once, the janitor cleans up."""
     with played(tmp_path, kind) as scene:
         os.kill(scene.forkserver, signal.SIGKILL)
         scene.client.kill()
@@ -143,7 +143,7 @@ def test_both_killed_at_once_leave_nothing(tmp_path: Path, temporary: Path, kind
 
 
 def test_a_killed_janitor_is_missed_by_nobody(tmp_path: Path, temporary: Path, kind: str) -> None:
-    """What it would have undone, the forkserver undoes."""
+    """If the janitor is killed, the forkserver cleans up."""
     with played(tmp_path, kind) as scene:
         helpers = {item["pid"] for item in scene.what}
         [janitor] = set(processes(temporary)) - {scene.client.pid, scene.forkserver, *scene.workers, *helpers}
@@ -154,7 +154,7 @@ def test_a_killed_janitor_is_missed_by_nobody(tmp_path: Path, temporary: Path, k
 
 @pytest.mark.parametrize("then", ["calm", "drain"])
 def test_an_ordinary_end_leaves_nothing(tmp_path: Path, temporary: Path, kind: str, then: str) -> None:
-    """After calm there is nothing but the client, the forkserver and the workers, and at the end nothing at all."""
+    """After an ordinary end, with or without calm before it, nothing is left."""
     with played(tmp_path, kind, then) as scene:
         scene.go_on()
         assert len(json.loads(scene.line())) == (2 if then == "calm" else 0)
@@ -164,7 +164,7 @@ def test_an_ordinary_end_leaves_nothing(tmp_path: Path, temporary: Path, kind: s
 @pytest.mark.skipif(shutil.which("stress-ng") is None, reason="stress-ng is not installed")
 @pytest.mark.parametrize("victim", ["worker", "forkserver", "client"])
 def test_a_stress_ng_leaves_nothing_either(tmp_path: Path, temporary: Path, victim: str) -> None:
-    """Nor do the processes that it has started in turn."""
+    """stress-ng and the processes that it starts are gone after a kill as well."""
     with played(tmp_path, "corunner") as scene:
         leaders = [item["pid"] for item in scene.what]
         until(lambda: all(len(group(leader)) > 1 for leader in leaders), "the stressors begin")
@@ -182,7 +182,7 @@ def test_a_stress_ng_leaves_nothing_either(tmp_path: Path, temporary: Path, vict
 
 @pytest.mark.parametrize("role", ["worker", "group"])
 def test_the_janitor_spares_a_process_that_has_got_an_old_id(tmp_path: Path, role: str) -> None:
-    """A process that was born at another moment than the one it knows is left alone; that one itself is not."""
+    """The janitor kills a process only if its start time is the known one, so a reused process id is spared."""
     with subprocess.Popen(["sleep", "3600"], start_new_session=True) as process:
         for birth, lives in (("0", True), (born(process.pid), False)):
             reading, writing = os.pipe()

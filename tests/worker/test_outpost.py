@@ -1,4 +1,4 @@
-"""Our one program on a remote host, driven by hand: what it keeps, what it refuses, and when it ends."""
+"""The program on a remote host, driven by hand: what it stores, what it refuses, and when it ends."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ LOOK = {"packages": {}, "files": {SHA256: "models"}, "bootstrap": False}
 
 
 class Driven:
-    """An outpost and the test's end of its streams."""
+    """An outpost and the test's ends of its streams."""
 
     def __init__(self, home: Path, *program: str) -> None:
         self.cache = home / "collagebench"
@@ -45,14 +45,14 @@ class Driven:
         return answer
 
     def ask(self, content: bytes = b"", **order: Any) -> dict[str, Any]:
-        """Give an order, with `content` behind it; return the answer."""
+        """Send an order, followed by `content`; return the answer."""
         assert self.process.stdin is not None
         self.process.stdin.write(json.dumps(order).encode() + b"\n" + content)
         self.process.stdin.flush()
         return self.hear()
 
     def keep(self, content: bytes) -> dict[str, Any]:
-        """Have it keep what is said to be the model."""
+        """Have it store this content under the model's SHA-256."""
         return self.ask(content, keep={"sha256": SHA256, "bytes": len(content), "kind": "models"})
 
     def end(self) -> None:
@@ -64,7 +64,7 @@ class Driven:
         assert self.process.wait(60) == 0
 
     def missing(self) -> list[str]:
-        """Return what it does not have of the model."""
+        """Return the files that it lacks of the model."""
         answer = self.ask(look=LOOK)
         missing: list[str] = answer["facts"]["missing"]
         return missing
@@ -72,14 +72,14 @@ class Driven:
 
 @pytest.fixture
 def driven(tmp_path: Path) -> Iterator[Driven]:
-    """Return one with a cache of its own; it ends with its input."""
+    """Return an outpost with a cache of its own, which ends with its input."""
     driven = Driven(tmp_path)
     yield driven
     driven.end()
 
 
 def test_a_file_is_kept_once(driven: Driven) -> None:
-    """For this user alone, and known by its SHA-256 from then on."""
+    """A file is stored for this user alone, and is known by its SHA-256 from then on."""
     assert driven.missing() == [SHA256]
     place = Path(driven.keep(CONTENT)["kept"])
     assert place.read_bytes() == CONTENT
@@ -88,14 +88,14 @@ def test_a_file_is_kept_once(driven: Driven) -> None:
 
 
 def test_a_file_that_was_changed_is_not_there(driven: Driven) -> None:
-    """Whatever its name says."""
+    """A stored file that was changed counts as missing."""
     place = Path(driven.keep(CONTENT)["kept"])
     place.write_bytes(CONTENT + b"!")
     assert driven.missing() == [SHA256]
 
 
 def test_a_file_that_is_damaged_on_its_way_is_not_kept(driven: Driven) -> None:
-    """Nor is anything left of it, and the next order is understood."""
+    """A file damaged in transfer is refused, nothing of it is left, and the next order is understood."""
     answer = driven.keep(CONTENT[::-1])
     assert answer == {"refused": f"what was to be kept as {SHA256}.onnx was damaged in transfer"}
     assert [path for path in driven.cache.rglob("*") if path.is_file()] == []
@@ -103,7 +103,7 @@ def test_a_file_that_is_damaged_on_its_way_is_not_kept(driven: Driven) -> None:
 
 
 def test_a_cache_that_others_can_write_to_is_not_used(driven: Driven) -> None:
-    """They could put another program there."""
+    """A cache that others can write to is refused, because they could put another program there."""
     driven.cache.mkdir()
     driven.cache.chmod(0o777)
     assert driven.keep(CONTENT)["refused"].startswith(f"others can write to {driven.cache}, so nothing is stored there")
@@ -112,7 +112,7 @@ def test_a_cache_that_others_can_write_to_is_not_used(driven: Driven) -> None:
 
 @pytest.mark.parametrize("sha256", ["../../../.ssh/authorized_keys", "a" * 63, "A" * 64])
 def test_a_name_that_is_no_sha256_is_refused(driven: Driven, sha256: str) -> None:
-    """So no path comes of what a client says."""
+    """A name that is no SHA-256 is refused, so that no path is made from what a client sends."""
     answer = driven.ask(look={"packages": {}, "files": {sha256: "models"}, "bootstrap": False})
     assert answer == {"refused": f"{sha256!r} is not a SHA-256"}
 
@@ -132,7 +132,7 @@ outpost.main()
 
 
 def test_files_of_the_home_directory_are_no_modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An environment can be made where a login begins among files that have the names of Python's modules."""
+    """An environment can be made even if the home directory has files named like Python's modules."""
     monkeypatch.setenv("PATH", "/usr/bin:/bin")
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("PYTHONPATH", ROOT)
@@ -148,7 +148,7 @@ def test_files_of_the_home_directory_are_no_modules(tmp_path: Path, monkeypatch:
 
 
 def test_a_client_that_spoke_while_the_outpost_was_busy_is_not_gone(tmp_path: Path) -> None:
-    """A look that takes longer than a client may be silent is answered, and so is the next one: beats were there."""
+    """Heartbeats that arrive during a look longer than the lease count, so the next look is answered as well."""
     driven = Driven(tmp_path, "-c", BUSY)
     answered = threading.Event()
 
@@ -170,7 +170,7 @@ def test_a_client_that_spoke_while_the_outpost_was_busy_is_not_gone(tmp_path: Pa
 
 
 def test_a_directory_that_is_still_written_to_goes_too(tmp_path: Path) -> None:
-    """Its keeper tries again while what ends at the same time still adds to it, as ssh adds its sockets."""
+    """The keeper retries to remove a directory while other processes, like ssh with its sockets, still write to it."""
     directory = tmp_path / "sockets"
     directory.mkdir()
     pipe = subprocess.PIPE

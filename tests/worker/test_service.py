@@ -1,4 +1,4 @@
-"""A worker answers any client of the Open Inference Protocol: here, one that knows nothing but the published stubs."""
+"""A worker answers any client of the Open Inference Protocol, here one that uses only the published stubs."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def compute(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="module")
 def stub(compute: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """Return a foreign client of a running worker."""
+    """Return a client of a running worker that knows only the protocol."""
     with driven(compute, tmp_path_factory.mktemp("logs")) as server:
         server.hear()
         server.start(SPEC)
@@ -35,7 +35,7 @@ def stub(compute: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any
 
 
 def request(raw: bool = True) -> Any:
-    """Return a good request, to be spoilt."""
+    """Return a valid request, for tests to spoil."""
     message = protocol.ModelInferRequest(model_name="sums", id="mine")
     message.inputs.add(name="image", datatype="UINT8", shape=PIXELS.shape)
     if raw:
@@ -46,7 +46,7 @@ def request(raw: bool = True) -> Any:
 
 
 def test_a_worker_is_live_and_ready(stub: Any) -> None:
-    """Once it listens, it is; a model that it does not have is not."""
+    """A worker is live and ready once it listens, and so are its models; an unknown model is not."""
     assert stub.ServerLive(protocol.ServerLiveRequest()).live
     assert stub.ServerReady(protocol.ServerReadyRequest()).ready
     assert stub.ModelReady(protocol.ModelReadyRequest(name="sums")).ready
@@ -62,7 +62,7 @@ def test_a_worker_names_itself(stub: Any) -> None:
 
 
 def test_metadata_say_what_to_send(stub: Any, compute: str) -> None:
-    """Names, types and shapes of a model, a free dimension as -1."""
+    """Metadata give the names, types and shapes of a model, a free dimension as -1."""
     metadata = stub.ModelMetadata(protocol.ModelMetadataRequest(name="sums"))
     assert [(t.name, t.datatype, list(t.shape)) for t in metadata.inputs] == [("image", "UINT8", [-1, 4, 4, 3])]
     if compute == "real":
@@ -73,7 +73,7 @@ def test_metadata_say_what_to_send(stub: Any, compute: str) -> None:
 
 
 def test_raw_bytes_are_answered_with_raw_bytes(stub: Any, compute: str) -> None:
-    """The request's own id comes back with the answer; an emulated worker answers without one."""
+    """Raw bytes are answered with raw bytes and the request's id; an emulated worker gives no output."""
     response = stub.ModelInfer(request())
     assert (response.id, response.model_name) == ("mine", "sums")
     if compute == "real":
@@ -85,7 +85,7 @@ def test_raw_bytes_are_answered_with_raw_bytes(stub: Any, compute: str) -> None:
 
 
 def test_typed_contents_are_answered_with_typed_contents(stub: Any, compute: str) -> None:
-    """A small client that knows no raw bytes need not learn them."""
+    """Typed contents are answered with typed contents, for clients that do not use raw bytes."""
     response = stub.ModelInfer(request(raw=False))
     if compute == "real":
         assert not response.raw_output_contents
@@ -93,109 +93,109 @@ def test_typed_contents_are_answered_with_typed_contents(stub: Any, compute: str
 
 
 def test_every_model_answers_by_its_name(stub: Any, compute: str) -> None:
-    """One worker serves several."""
+    """A worker with several models answers for each by its name."""
     message = request()
     message.model_name = "again"
     assert stub.ModelInfer(message).model_name == "again"
 
 
 def unknown_model(message: Any) -> None:
-    """There is no such model."""
+    """Name a model that does not exist."""
     message.model_name = "other"
 
 
 def unknown_version(message: Any) -> None:
-    """There is no such version."""
+    """Name a version that does not exist."""
     message.model_version = "2"
 
 
 def no_input(message: Any) -> None:
-    """The image is missing, though its bytes are there under another name."""
+    """Give the input another name."""
     message.inputs[0].name = "pixels"
 
 
 def two_inputs(message: Any) -> None:
-    """There is one image too many."""
+    """Add a second input."""
     message.inputs.append(message.inputs[0])
 
 
 def wrong_type(message: Any) -> None:
-    """It is not bytes."""
+    """Declare floats."""
     message.inputs[0].datatype = "FP32"
 
 
 def wrong_shape(message: Any) -> None:
-    """Channels come first."""
+    """Put the channels first."""
     message.inputs[0].shape[:] = [2, 3, 4, 4]
 
 
 def no_shape(message: Any) -> None:
-    """It has none."""
+    """Remove the shape."""
     del message.inputs[0].shape[:]
 
 
 def empty_batch(message: Any) -> None:
-    """It holds no image."""
+    """Send no image."""
     message.inputs[0].shape[0] = 0
     message.raw_input_contents[0] = b""
 
 
 def negative_batch(message: Any) -> None:
-    """A free dimension belongs in metadata."""
+    """Send a free dimension, which only metadata may have."""
     message.inputs[0].shape[0] = -1
 
 
 def too_few_bytes(message: Any) -> None:
-    """One is missing."""
+    """Leave one byte out."""
     message.raw_input_contents[0] = PIXELS.tobytes()[:-1]
 
 
 def no_bytes(message: Any) -> None:
-    """There are none."""
+    """Send no content."""
     del message.raw_input_contents[:]
 
 
 def both_contents(message: Any) -> None:
-    """Raw and typed at once."""
+    """Send raw and typed content at once."""
     message.inputs[0].contents.uint_contents.extend(PIXELS.ravel().tolist())
 
 
 def wrong_contents(message: Any) -> None:
-    """They are of another type."""
+    """Send floats instead of bytes."""
     del message.raw_input_contents[:]
     message.inputs[0].contents.fp32_contents.extend([0.0] * PIXELS.size)
 
 
 def value_too_large(message: Any) -> None:
-    """256 is no byte."""
+    """Send 256, which is no byte."""
     del message.raw_input_contents[:]
     message.inputs[0].contents.uint_contents.extend([256] * PIXELS.size)
 
 
 def wrong_output(message: Any) -> None:
-    """An output is asked for that the model does not give."""
+    """Ask for an output that the model does not have."""
     message.outputs.add(name="probabilities")
 
 
 def unknown_mode(message: Any) -> None:
-    """There is no such way of being slow."""
+    """Ask for an unknown straggler mode."""
     message.parameters["collagebench_mode"].string_param = "stretch"
     message.parameters["collagebench_amount"].double_param = 1.0
 
 
 def no_amount(message: Any) -> None:
-    """How slow is not said."""
+    """Give a straggler mode without an amount."""
     message.parameters["collagebench_mode"].string_param = "floor"
 
 
 def negative_amount(message: Any) -> None:
-    """Nothing is that fast."""
+    """Ask for a negative delay."""
     message.parameters["collagebench_mode"].string_param = "add"
     message.parameters["collagebench_amount"].double_param = -0.1
 
 
 def amount_that_is_no_number(message: Any) -> None:
-    """A wait for it would never end."""
+    """Ask for a delay that is not a number."""
     message.parameters["collagebench_mode"].string_param = "add"
     message.parameters["collagebench_amount"].double_param = float("nan")
 
@@ -229,7 +229,7 @@ def amount_that_is_no_number(message: Any) -> None:
 def test_a_bad_request_is_refused_with_its_status_and_a_sentence(
     stub: Any, spoil: Callable[[Any], None], code: grpc.StatusCode
 ) -> None:
-    """And the worker goes on serving."""
+    """An invalid request is refused with its status and a sentence, and the worker goes on serving."""
     message = request()
     spoil(message)
     with pytest.raises(grpc.RpcError) as caught:
@@ -240,7 +240,7 @@ def test_a_bad_request_is_refused_with_its_status_and_a_sentence(
 
 
 def test_metadata_of_an_unknown_model_are_not_found(stub: Any) -> None:
-    """The models that are there are named."""
+    """Metadata of an unknown model are refused with the names of the known ones."""
     with pytest.raises(grpc.RpcError, match="the models are: sums, again") as caught:
         stub.ModelMetadata(protocol.ModelMetadataRequest(name="other"))
     assert caught.value.code() is grpc.StatusCode.NOT_FOUND
@@ -248,7 +248,7 @@ def test_metadata_of_an_unknown_model_are_not_found(stub: Any) -> None:
 
 @pytest.mark.parametrize(("mode", "amount"), [("floor", 0.03), ("add", 0.02)])
 def test_any_client_may_ask_for_slowness(stub: Any, mode: str, amount: float) -> None:
-    """The parameters of the reply say what became of it."""
+    """Any client can ask for a delay, and the reply's parameters give the achieved times."""
     message = request()
     message.parameters["collagebench_mode"].string_param = mode
     message.parameters["collagebench_amount"].double_param = amount

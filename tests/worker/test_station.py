@@ -1,4 +1,4 @@
-"""The queue of a worker: its order, its slowness, and what a cancel can reach."""
+"""A worker's queue: its order, its injected delays, and which tasks a cancel can reach."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PIXELS = np.zeros((1, 1, 1, 3), np.uint8)
 
 
 class Model:
-    """A model that notes which tasks it ran, and runs until it is let go."""
+    """A model that records which tasks it ran, and runs until it is released."""
 
     def __init__(self) -> None:
         self.ran: list[int] = []
@@ -46,7 +46,7 @@ async def queued(station: Station, work: Work) -> asyncio.Task[Served]:
 
 
 def test_a_cancelled_task_that_was_queued_never_runs() -> None:
-    """Taken back while another is in service, it is skipped, and the one behind it runs."""
+    """A task that is cancelled while it queues is skipped, and the one behind it runs."""
 
     async def main() -> None:
         model, station = Model(), Station()
@@ -63,7 +63,7 @@ def test_a_cancelled_task_that_was_queued_never_runs() -> None:
 
 
 def test_a_cancelled_task_that_is_in_service_is_not_interrupted() -> None:
-    """The next task does not begin before the cancelled one has run to its end."""
+    """A task that is cancelled in service runs to its end before the next one begins."""
 
     async def main() -> None:
         model, station = Model(), Station()
@@ -82,7 +82,7 @@ def test_a_cancelled_task_that_is_in_service_is_not_interrupted() -> None:
 
 
 def test_tasks_are_served_in_the_order_they_came_and_one_at_a_time() -> None:
-    """Each waits exactly until the one before it is done."""
+    """Tasks are served one at a time, in the order in which they came."""
 
     async def main() -> None:
         station = Station()
@@ -100,7 +100,7 @@ def test_tasks_are_served_in_the_order_they_came_and_one_at_a_time() -> None:
     ("mode", "amount", "least"), [("floor", 0.03, 0.03), ("add", 0.02, 0.03), ("scale", 3.0, 0.03)]
 )
 def test_a_task_is_as_slow_as_it_was_asked_to_be(mode: Mode, amount: float, least: float) -> None:
-    """A 10 ms inference under each mode takes what the mode makes of it, never less, and says how much was injected."""
+    """An inference of 10 ms takes at least what each mode makes of it, and the injected part is reported."""
 
     def infer(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         wait_until(time.perf_counter() + 0.01)
@@ -115,7 +115,7 @@ def test_a_task_is_as_slow_as_it_was_asked_to_be(mode: Mode, amount: float, leas
 
 
 def test_a_floor_below_the_inference_itself_injects_nothing() -> None:
-    """An inference longer than the floor is left as it is."""
+    """Nothing is injected if the inference takes longer than the floor."""
 
     def infer(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         wait_until(time.perf_counter() + 0.1)
@@ -126,7 +126,7 @@ def test_a_floor_below_the_inference_itself_injects_nothing() -> None:
 
 
 def test_a_wait_never_ends_early() -> None:
-    """The clock is past the moment whenever a wait returns."""
+    """A wait never returns before its moment."""
     for wait in (-1.0, 0.0, 0.0001, 0.001, 0.005):
         moment = time.perf_counter() + wait
         assert wait_until(moment) >= moment
@@ -135,7 +135,7 @@ def test_a_wait_never_ends_early() -> None:
 def test_a_wait_sleeps_up_to_shortly_before_its_end_and_then_in_the_shortest_steps(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """One sleep that is too short to overshoot, and after it the clock is asked as often as sleeping allows."""
+    """A wait is one sleep that ends shortly before the moment, and then sleeps of the shortest length."""
     clock, slept = [100.0], []
 
     def sleep(seconds: float) -> None:
