@@ -1,4 +1,4 @@
-"""Images of one's own: which files are found, how they are fitted, and what is said of those that cannot be used."""
+"""A user's own images: which files are found, how they are resized, and how unusable ones are reported."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def picture(path: Path, colour: tuple[int, int, int] = RED, size: tuple[int, int
 
 
 def test_classes_and_files_are_sorted_by_name(tmp_path: Path) -> None:
-    """Folders are classes in the order of their names, and so are the files within; other files are no images."""
+    """Folders are classes in the order of their names, and so are their files; other files are ignored."""
     picture(tmp_path / "zebra" / "a.png", BLUE)
     picture(tmp_path / "ant" / "b.PNG", GREEN)
     picture(tmp_path / "ant" / "a.png", RED)
@@ -40,7 +40,7 @@ def test_classes_and_files_are_sorted_by_name(tmp_path: Path) -> None:
 
 
 def test_the_asked_split_is_used_where_there_are_two(tmp_path: Path) -> None:
-    """With train/ and test/ each holding class folders, only the asked one is read."""
+    """If train/ and test/ both hold class folders, only the split asked for is read."""
     picture(tmp_path / "train" / "ant" / "a.png", RED)
     picture(tmp_path / "train" / "ant" / "b.png", RED)
     picture(tmp_path / "test" / "ant" / "a.png", GREEN)
@@ -58,7 +58,7 @@ def test_classes_may_be_called_train_and_test(tmp_path: Path) -> None:
 
 
 def test_an_image_of_another_size_is_scaled_and_cut_to_its_centre(tmp_path: Path) -> None:
-    """A wide image keeps its proportions and loses its sides."""
+    """A wide image is scaled in proportion and cut to its centre."""
     (tmp_path / "ant").mkdir()
     wide = np.zeros((20, 60, 3), np.uint8)
     wide[:, 20:40] = 200
@@ -70,7 +70,7 @@ def test_an_image_of_another_size_is_scaled_and_cut_to_its_centre(tmp_path: Path
 
 
 def test_shrinking_is_antialiased(tmp_path: Path) -> None:
-    """A fine pattern becomes its mean, not a choice of its pixels."""
+    """A fine pattern is scaled down to its mean, not to some of its pixels."""
     (tmp_path / "ant").mkdir()
     stripes = np.zeros((64, 64, 3), np.uint8)
     stripes[:, ::2] = 200
@@ -80,7 +80,7 @@ def test_shrinking_is_antialiased(tmp_path: Path) -> None:
 
 
 def test_grey_and_transparent_images_become_rgb(tmp_path: Path) -> None:
-    """Every kind of image is read as three channels."""
+    """Grey and transparent images are read as RGB."""
     (tmp_path / "ant").mkdir()
     Image.new("L", (8, 8), 77).save(tmp_path / "ant" / "grey.png")
     Image.new("RGBA", (8, 8), (1, 2, 3, 128)).save(tmp_path / "ant" / "see-through.png")
@@ -91,7 +91,7 @@ def test_grey_and_transparent_images_become_rgb(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("suffix", ["png", "tiff"])
 def test_images_of_16_bits_keep_their_brightness(tmp_path: Path, suffix: str) -> None:
-    """Half as bright as white is half as bright, not white; files made by systems, hidden ones, are none."""
+    """Images of 16 bits are scaled to 8 bits, and hidden files of the system are ignored."""
     (tmp_path / "ant").mkdir()
     levels = np.array([[0, 256, 32768, 65535]], np.uint16)
     Image.fromarray(levels).save(tmp_path / "ant" / f"a.{suffix}")
@@ -100,7 +100,7 @@ def test_images_of_16_bits_keep_their_brightness(tmp_path: Path, suffix: str) ->
 
 
 def test_images_of_floats_are_named(tmp_path: Path) -> None:
-    """What is white in them is not known, so they are refused instead of being black."""
+    """Images of floats are refused, because the value of white is not known."""
     (tmp_path / "ant").mkdir()
     Image.fromarray(np.array([[0.0, 1.0]], np.float32)).save(tmp_path / "ant" / "a.tiff")
     with pytest.raises(DataError, match=r"a\.tiff cannot be read \(it has 32-bit pixels"):
@@ -108,7 +108,8 @@ def test_images_of_floats_are_named(tmp_path: Path) -> None:
 
 
 def test_half_a_split_is_no_class(tmp_path: Path) -> None:
-    """train/ without test/, and an image beside class folders, are named; nothing is said to be removed."""
+    """Only one of train/ and test/, and an image beside class folders, are refused without asking to remove
+    anything."""
     picture(tmp_path / "one" / "train" / "ant" / "a.png")
     with pytest.raises(DataError, match="one has class folders in train/, but no test/: move some images") as refused:
         ImageFolder(tmp_path / "one")
@@ -136,7 +137,7 @@ def test_half_a_split_is_no_class(tmp_path: Path) -> None:
     ],
 )
 def test_parts_by_other_names_are_to_be_renamed(tmp_path: Path, train: str, test: str, words: str) -> None:
-    """Parts called as others call them are neither classes nor missing: their refusal says which to rename to what."""
+    """Splits with other names, such as val/, are refused with the name to rename them to."""
     for part in (train, test):
         picture(tmp_path / part / "ant" / "a.png")
     with pytest.raises(DataError, match=words):
@@ -148,7 +149,7 @@ def test_parts_by_other_names_are_to_be_renamed(tmp_path: Path, train: str, test
 
 @pytest.mark.parametrize("linked", ["test", "test/ant"])
 def test_one_folder_is_not_both_parts(tmp_path: Path, linked: str) -> None:
-    """A test/, or a class of it, that is a link to the training images is refused: it would measure what was learnt."""
+    """A test split, or a class of it, that is a link to training images is refused."""
     for place in ("train/ant/a.png", "train/bee/b.png", "else/bee/c.png"):
         picture(tmp_path / place)
     if linked == "test":
@@ -163,14 +164,14 @@ def test_one_folder_is_not_both_parts(tmp_path: Path, linked: str) -> None:
 
 
 def test_a_part_for_validation_beside_both_others_is_left_alone(tmp_path: Path) -> None:
-    """Where there are train/ and test/, images that were held back besides disturb nobody."""
+    """A folder val/ beside train/ and test/ is ignored."""
     for part in ("train", "test", "val"):
         picture(tmp_path / part / "ant" / f"{part}.png")
     assert ImageFolder(tmp_path).classes == ("ant",)
 
 
 def test_classes_hold_the_images_of_the_folders_within(tmp_path: Path) -> None:
-    """They are in the order in which torchvision has them, hidden ones left out, and no link leads in circles."""
+    """Images in subfolders belong to the class, in torchvision's order, without hidden ones or cycles of links."""
     places = ("b.png", "c/z.jpg", "c-d/a.pgm", "c/e/a.jfif", "a.PNG")
     for k, place in enumerate(places):
         path = tmp_path / "ant" / place
@@ -186,7 +187,7 @@ def test_classes_hold_the_images_of_the_folders_within(tmp_path: Path) -> None:
 
 
 def test_links_lead_nowhere_twice(tmp_path: Path) -> None:
-    """Folders within a class that are linked to each other have their images once, in the order of their names."""
+    """Folders in a class that link to each other have each image once."""
     for name in ("p", "q", "r"):
         picture(tmp_path / "x" / name / f"{name}.png")
     for one in ("p", "q", "r"):
@@ -197,7 +198,7 @@ def test_links_lead_nowhere_twice(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read anywhere")
 def test_a_folder_that_may_not_be_entered_is_named(tmp_path: Path) -> None:
-    """What can be listed but not looked into is one sentence."""
+    """A folder that can be listed but not entered is refused in one sentence."""
     picture(tmp_path / "x" / "a.png")
     (tmp_path / "x").chmod(0o644)
     try:
@@ -208,7 +209,7 @@ def test_a_folder_that_may_not_be_entered_is_named(tmp_path: Path) -> None:
 
 
 def test_other_images_have_another_fingerprint(tmp_path: Path) -> None:
-    """It is that of the same images anywhere, and not that of others, or of others' labels."""
+    """The fingerprint is the same for the same images anywhere, and differs for other images or labels."""
     for place in ("a/ant/1", "a/bee/2", "b/ant/1", "b/bee/2", "c/ant/1", "c/bee/2", "d/ant/1", "d/ant/2", "d/bee/3"):
         picture(tmp_path / f"{place}.png", GREEN if place == "c/bee/2" else RED)
     one, same, other, more = (fingerprint(ImageFolder(tmp_path / name)) for name in "abcd")
@@ -217,7 +218,7 @@ def test_other_images_have_another_fingerprint(tmp_path: Path) -> None:
 
 
 def test_a_glance_finds_what_is_no_image_and_passes_what_can_be_read(tmp_path: Path) -> None:
-    """A text and a picture with a wrong checksum are named without being asked for; one without its end is read."""
+    """`glance` names a text and an image with a wrong checksum, and accepts one that lacks only its end."""
     picture(tmp_path / "ant" / "a.png")
     path = picture(tmp_path / "bee" / "b.png")
     whole = path.read_bytes()
@@ -233,7 +234,7 @@ def test_a_glance_finds_what_is_no_image_and_passes_what_can_be_read(tmp_path: P
 
 
 def test_a_corrupt_image_is_named(tmp_path: Path) -> None:
-    """An image that breaks off is named when it is read, not before."""
+    """A truncated image is named when it is read, not before."""
     picture(tmp_path / "ant" / "good.png")
     broken = picture(tmp_path / "bee" / "broken.jpg", size=(64, 64))
     broken.write_bytes(broken.read_bytes()[:400])
@@ -252,7 +253,10 @@ def test_a_file_that_is_no_image_is_named(tmp_path: Path) -> None:
 
 
 def test_a_class_without_images_is_named(tmp_path: Path) -> None:
-    """It would shift labels: it is an error, which says what lies there, and to remove only what is empty."""
+    """A class folder without images, which would shift labels, is refused with the kinds of files in it.
+
+    Only an empty one may be removed.
+    """
     picture(tmp_path / "ant" / "a.png")
     (tmp_path / "bee" / "within").mkdir(parents=True)
     with pytest.raises(DataError, match=r"class folder .*bee is empty; put its images there, or remove it"):
@@ -269,7 +273,7 @@ def test_a_class_without_images_is_named(tmp_path: Path) -> None:
 
 
 def test_what_pillow_minds_about_an_image_that_it_reads_is_kept_quiet(tmp_path: Path) -> None:
-    """Of metadata that break off, and of palettes with transparency, no warning without a file's name gets out."""
+    """Pillow's warnings about images that it can read, which name no file, are suppressed."""
     (tmp_path / "ant").mkdir()
     colours = np.random.default_rng(0).integers(256, size=(8, 8, 3), dtype=np.uint8)
     palette = Image.fromarray(colours).convert("P", palette=Image.Palette.ADAPTIVE, colors=60)
@@ -283,7 +287,7 @@ def test_what_pillow_minds_about_an_image_that_it_reads_is_kept_quiet(tmp_path: 
 
 
 def test_missing_and_empty_directories_are_named(tmp_path: Path) -> None:
-    """A directory that is missing, is a file, or has no class folders gets its own sentence."""
+    """A directory that is missing, is a file, or has no class folders is refused with that reason."""
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match="there is no directory"):
         ImageFolder(tmp_path / "missing")
@@ -308,7 +312,7 @@ def test_open_dataset_refuses_what_does_not_fit(tmp_path: Path) -> None:
 
 
 def test_a_class_that_no_manifest_could_hold_is_refused_by_name(tmp_path: Path) -> None:
-    """Its folder's name is no UTF-8; those of images, which nobody writes down, may be anything."""
+    """A class whose name is not UTF-8 is refused; names of image files may be anything."""
     picture(tmp_path / "ant" / "\udcff.png", GREEN)
     assert ImageFolder(tmp_path, "test").classes == ("ant",)
     picture(tmp_path / "b\udcffe" / "a.png", GREEN)

@@ -1,4 +1,4 @@
-"""Public datasets, in files that are written here as torchvision lays them out."""
+"""Public datasets, from files that are written here in torchvision's layout."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def names(path: Path, key: str, classes: list[str]) -> str:
 
 @pytest.fixture
 def cifar10(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, dict[str, np.ndarray]]:
-    """Write a small CIFAR-10, of two batches, and tell torchvision its checksums."""
+    """Write a small CIFAR-10 of two batches, and give torchvision its checksums."""
     folder = tmp_path / "files" / "cifar-10-batches-py"
     first, train = batch(folder / "data_batch_1", "labels", 6, 1)
     second, test = batch(folder / "test_batch", "labels", 4, 2)
@@ -65,7 +65,7 @@ def idx(path: Path, values: np.ndarray) -> None:
 
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_cifar10_is_read_as_it_was_written(cifar10: tuple[Path, dict[str, np.ndarray]], split: str) -> None:
-    """Pixels, labels, names and sizes are those of the files, split by split, in any order that is asked for."""
+    """Pixels, labels, names and sizes are those of the files, in each split and in any order."""
     root, pixels = cifar10
     images = open_dataset("cifar10", root, split)
     assert (images.name, images.classes, images.size) == ("cifar10", tuple(CIFAR10), (32, 32, 3))
@@ -75,7 +75,7 @@ def test_cifar10_is_read_as_it_was_written(cifar10: tuple[Path, dict[str, np.nda
 
 
 def test_the_shipped_models_know_the_classes_of_cifar10() -> None:
-    """The names and their order are torchvision's, so the models are found for these images."""
+    """The bundled models for CIFAR-10 have torchvision's class names in torchvision's order."""
     models = [model for model in zoo.load() if model.dataset == "cifar10"]
     assert models
     assert {model.classes for model in models} == {tuple(CIFAR10)}
@@ -83,7 +83,7 @@ def test_the_shipped_models_know_the_classes_of_cifar10() -> None:
 
 
 def test_cifar100_has_its_fine_classes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of the two kinds of labels the hundred fine ones are used."""
+    """CIFAR-100 has its hundred fine labels."""
     folder = tmp_path / "cifar-100-python"
     train, _ = batch(folder / "train", "fine_labels", 5, 3)
     test, pixels = batch(folder / "test", "fine_labels", 5, 4)
@@ -98,7 +98,7 @@ def test_cifar100_has_its_fine_classes(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_clothes_keep_their_pixels_in_a_black_frame_of_two(tmp_path: Path) -> None:
-    """Fashion-MNIST becomes RGB of 32x32: the grey pixels three times, two black ones around them."""
+    """Fashion-MNIST becomes RGB of 32x32 with the grey pixels in all channels, in a black frame of two pixels."""
     raw = tmp_path / "FashionMNIST" / "raw"
     rng = np.random.default_rng(0)
     grey = rng.integers(1, 256, size=(3, 28, 28), dtype=np.uint8)
@@ -117,14 +117,14 @@ def test_clothes_keep_their_pixels_in_a_black_frame_of_two(tmp_path: Path) -> No
 
 
 def test_what_is_not_there_is_fetched_only_if_that_is_asked_for(tmp_path: Path) -> None:
-    """Without the files one sentence says how to get them, and nothing is written."""
+    """Without its files a dataset is refused with a hint at --download, and nothing is written."""
     with pytest.raises(DataError, match=r"no complete cifar10 in .* add --download to fetch it"):
         open_dataset("cifar10", tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_damaged_files_are_an_error(cifar10: tuple[Path, dict[str, np.ndarray]], tmp_path: Path) -> None:
-    """A batch that was changed, clothes that break off, and labels that are too few do not pass."""
+    """A damaged batch, truncated images, and too few labels are errors."""
     root, _ = cifar10
     broken = root / "cifar-10-batches-py" / "test_batch"
     broken.write_bytes(broken.read_bytes()[:-9])
@@ -142,7 +142,7 @@ def test_damaged_files_are_an_error(cifar10: tuple[Path, dict[str, np.ndarray]],
 
 
 def test_options_that_mean_nothing_are_refused(cifar10: tuple[Path, dict[str, np.ndarray]], tmp_path: Path) -> None:
-    """What is generated or one's own is not downloaded, and public images have one size."""
+    """--download is refused for datasets without one, and --size for public ones, whose size is fixed."""
     for call, words in (
         (partial(open_dataset, "shapes", download=True), "drop --download"),
         (partial(open_dataset, "imagefolder", tmp_path, download=True), "drop --download"),
@@ -154,15 +154,15 @@ def test_options_that_mean_nothing_are_refused(cifar10: tuple[Path, dict[str, np
 
 
 class Quiet(SimpleHTTPRequestHandler):
-    """Serves files without a word."""
+    """Serves files without logging."""
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[tuple[str, Path]]:
-    """Serve a directory; give its address."""
+    """Serve a directory; yield its address and its path."""
     folder = tmp_path / "served"
     folder.mkdir()
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder))) as httpd:
@@ -180,7 +180,7 @@ def test_a_download_is_checked_and_kept(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """With --download the archive is fetched once, its checksum compared, and the images read from then on."""
+    """With --download the archive is fetched once and checked, and read from the disk from then on."""
     (files, pixels), (url, served) = cifar10, server
     with tarfile.open(served / "cifar.tar.gz", "w:gz") as archive:
         archive.add(files / "cifar-10-batches-py", "cifar-10-batches-py")
@@ -197,7 +197,7 @@ def test_a_download_is_checked_and_kept(
 def test_a_failed_download_is_one_sentence(
     server: tuple[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A server that does not have the file, and a file in the directory's place, are named."""
+    """A server without the file, and a file in place of the directory, are errors of one sentence."""
     monkeypatch.setattr(datasets.CIFAR10, "url", f"{server[0]}/nothing.tar.gz")
     with pytest.raises(DataError, match=r"cannot be downloaded to .*\(HTTP Error 404: File not found\)"):
         open_dataset("cifar10", tmp_path / "new", download=True)
@@ -209,7 +209,7 @@ def test_a_failed_download_is_one_sentence(
 def test_an_experiment_and_an_evaluation_run_on_public_images(
     cifar10: tuple[Path, dict[str, np.ndarray]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The shipped models are found for CIFAR-10 itself, by `simulate` and by `evaluate`; --download finds it there."""
+    """`simulate` and `evaluate` use the bundled models on CIFAR-10, and --download accepts files that are there."""
     root, _ = cifar10
     images = ("--dataset", "cifar10", "--data", str(root))
     small = ("--scheme", "none", "--workers", "2", "--requests", "20", "--runs", "1", "--compute-time", "0.001")
@@ -237,7 +237,7 @@ def test_an_experiment_and_an_evaluation_run_on_public_images(
 
 
 def test_a_profile_may_ask_for_a_download(tmp_path: Path) -> None:
-    """`download` is true or false there, and nothing else."""
+    """`download` in a profile must be true or false."""
     profile = tmp_path / "mine.toml"
     profile.write_text('dataset = "cifar10"\ndownload = true\n')
     assert resolve({"profile": str(profile)}).download is True

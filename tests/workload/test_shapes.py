@@ -1,4 +1,4 @@
-"""The generated images: any of them at any time, the same every time, and none in two splits."""
+"""The generated images: each is a function of split and number, and none is in both splits."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MEANS = [123.392, 143.646, 148.538, 115.167]
 
 
 def test_an_image_is_a_function_of_its_split_and_number() -> None:
-    """An image is the same alone, in a batch, in another order and twice in one batch."""
+    """An image is the same alone, in a batch, in another order, and twice in one batch."""
     shapes = Shapes("test")
     batch = shapes.load(np.arange(200))
     order = np.random.default_rng(1).permutation(200)
@@ -21,7 +21,7 @@ def test_an_image_is_a_function_of_its_split_and_number() -> None:
 
 
 def test_images_are_rgb_bytes_of_one_size() -> None:
-    """Images are uint8 [k, 32, 32, 3], also when none is asked for."""
+    """Images are uint8 [k, 32, 32, 3], also for k = 0."""
     shapes = Shapes()
     assert shapes.load(np.arange(3)).shape == (3, *SIZE)
     assert shapes.load(np.arange(3)).dtype == np.uint8
@@ -29,13 +29,13 @@ def test_images_are_rgb_bytes_of_one_size() -> None:
 
 
 def test_splits_share_no_image() -> None:
-    """No image of the training split is found again in the test split, nor twice in one."""
+    """No image occurs in both splits, or twice in one."""
     images = np.concatenate([Shapes(split).load(np.arange(2000)) for split in ("train", "test")])
     assert len({image.tobytes() for image in images}) == 4000
 
 
 def test_classes_are_equally_frequent() -> None:
-    """Each of the ten classes has between 9 and 11 percent of the test images, in no order."""
+    """Each of the ten classes has 9 to 11 % of the test images, in mixed order."""
     labels = Shapes("test").labels
     shares = np.bincount(labels, minlength=10) / len(labels)
     assert shares.min() > 0.09
@@ -44,19 +44,19 @@ def test_classes_are_equally_frequent() -> None:
 
 
 def test_the_generator_draws_what_the_shipped_models_were_trained_on() -> None:
-    """The first test images have the mean brightness they had when the models were trained."""
+    """The first test images have the mean brightness that they had when the bundled models were trained."""
     means = Shapes("test").load(np.arange(4)).mean(axis=(1, 2, 3))
     assert means == pytest.approx(MEANS, abs=0.1)
 
 
 def test_no_image_is_blank() -> None:
-    """No image could be taken for a blank cell: all have bright pixels."""
+    """Every image has bright pixels, so that none can be taken for a blank cell."""
     images = Shapes("test").load(np.arange(1000))
     assert (images.reshape(1000, -1).max(axis=1) > 50).all()
 
 
 @pytest.mark.parametrize("index", [-1, 10_000])
 def test_a_number_outside_the_split_is_refused(index: int) -> None:
-    """An image that the split does not have is an error that says which it has."""
+    """A number outside the split is an error that gives the valid range."""
     with pytest.raises(DataError, match="0 to 9999"):
         Shapes("test").load(np.array([index]))
