@@ -34,7 +34,7 @@ OVERLAPS = """
   return found;
 }
 """
-"""Texts of plots that are on top of each other or leave their plot."""
+"""Finds texts of plots that overlap or stick out of their plot."""
 
 
 @pytest.fixture(scope="module")

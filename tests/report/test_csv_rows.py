@@ -37,7 +37,7 @@ def test_figures_of_a_row(tmp_path):
 
 
 def test_paired_differences(tmp_path):
-    """A scheme that is twice as slow in every run differs by what the baseline takes."""
+    """A scheme that is twice as slow in every run differs by the baseline's p99."""
     base = [[0.1 + 0.001 * run] * 500 for run in range(4)]
     slow = [[2 * value for value in values] for values in base]
     row = read(make_run(tmp_path / "run", {"none": base, "slow": slow}))[1]

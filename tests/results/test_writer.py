@@ -124,7 +124,7 @@ def test_what_there_is_no_room_to_replace_stays(tmp_path):
     """If a copy of the records cannot be written, no cell is replaced, and no partial file is left."""
     writer, facts = written_twice(tmp_path / "run")
     blocked = tmp_path / "run" / "tasks.csv.partial"
-    blocked.mkdir()  # as good as a full disk: the last of the three copies cannot be made
+    blocked.mkdir()  # as on a full disk: the last of the three copies cannot be written
     assert not writer.replace([facts])
     blocked.rmdir()
     writer.finish("done")

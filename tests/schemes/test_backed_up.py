@@ -202,7 +202,7 @@ def test_lost_parity_has_lost_singles_sent_again_and_slow_ones_left_alone() -> N
     driver.reply(driver.tasks()[0])
     driver.reply(driver.tasks()[0])
     assert [answer[0] for answer in driver.answers.values()] == ["own", "resent"]
-    assert driver.kept[second.id] == [*second.requests]  # nothing can be worked out from it any more
+    assert driver.kept[second.id] == [*second.requests]  # nothing can be decoded from it any more
 
 
 def test_a_reply_of_a_group_that_is_a_request_s_only_task_answers_it_at_once() -> None:

@@ -227,7 +227,7 @@ def test_its_options_are_its_constructors(own: Path, capsys: pytest.CaptureFixtu
     said = capsys.readouterr().err
     assert "p.toml, line" in said
     assert "scheme my_schemes:Later has no option 'wait-four'; its options: wait-for" in said
-    profile.write_text('[[scheme]]\nname = "my_schemes:Loud"\nverbose = 3\n')  # called as an option of the command
+    profile.write_text('[[scheme]]\nname = "my_schemes:Loud"\nverbose = 3\n')  # the command has an option of this name
     assert main([*asked]) == 2
     assert "p.toml, line 3: verbose of scheme my_schemes:Loud cannot be 3; it takes bool" in capsys.readouterr().err
 

@@ -149,7 +149,7 @@ def test_a_busy_fleet_is_not_hedged() -> None:
         driver = hedge_idle(2, hedge_queue=queue)
         for i in range(5):
             driver.arrive(now=float(i))
-        assert len(driver.ever_sent) == sent  # only the first request met an idle worker
+        assert len(driver.ever_sent) == sent  # only the first request found an idle worker
         assert driver.wakes == []
 
 
@@ -170,7 +170,7 @@ def test_a_request_that_waits_beyond_the_deadline_is_failed() -> None:
     driver.scheme.deadline = 1.0
     for at in (0.0, 0.25, 0.5):
         driver.arrive(now=at)
-    driver.wake()  # the first request's, which has a worker
+    driver.wake()  # for the first request, which has a worker
     assert (driver.now, driver.failures) == (1.0, {})
     driver.wake()
     assert (driver.now, driver.failures) == (1.25, {1: "deadline"})
@@ -362,7 +362,7 @@ def test_a_failed_task_counts_as_an_attempt() -> None:
     driver = ByHand(make("reissue", {"reissue_after": 0.2, "retries": 2}))
     request = driver.arrive()
     driver.fail(driver.tasks()[0])
-    driver.wake()  # of the first attempt, which is over
+    driver.wake()  # for the first attempt, which is over
     assert [task.attempt for task in driver.tasks()] == [1]
     driver.wake()
     assert [task.attempt for task in driver.tasks()] == [2]

@@ -83,7 +83,7 @@ def test_idle_takes_what_is_there_once_the_oldest_is_ripe() -> None:
     (wake,) = groups.idle(1.15)
     assert isinstance(wake, Wake)
     assert wake.at == pytest.approx(1.2)
-    assert groups.idle(1.16) == []  # it is waiting already
+    assert groups.idle(1.16) == []  # a wake is pending already
     assert groups.woke(wake.token, 1.2) == []
     groups.idle(1.2)
     assert gone == [(1.2, [0, 1, 2])]

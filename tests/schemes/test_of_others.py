@@ -583,7 +583,7 @@ def test_a_reply_kept_for_requests_to_come_answers_one_of_them_or_ends_with_the_
     """A kept reply may answer later requests, and one that is never released is not an unfinished task."""
 
     class Memory(NoRedundancy):
-        """Answers what comes later from the first reply of all."""
+        """Answers all later requests from the very first reply."""
 
         first: Task | None = None
 

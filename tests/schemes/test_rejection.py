@@ -36,7 +36,7 @@ def test_the_share_is_one_of_all_requests(share: float, late: float, scale: floa
             judged += 1
             rejected += rejection.rejects(scale * draws.random())
     wanted = min(10_000 * share, judged)
-    assert rejected == pytest.approx(wanted, rel=0.15, abs=4 * math.sqrt(wanted))  # or by chance
+    assert rejected == pytest.approx(wanted, rel=0.15, abs=4 * math.sqrt(wanted))  # the rest is chance
 
 
 @pytest.mark.parametrize("share", [0.001, 0.005])

@@ -21,7 +21,7 @@ def test_t_test_of_known_pairs():
     t = 2 * math.sqrt(3)
     assert found.difference == pytest.approx(2.0)
     assert found.ci95 == pytest.approx((2 - 4.302652729749462 / math.sqrt(3), 2 + 4.302652729749462 / math.sqrt(3)))
-    assert found.p == pytest.approx(1 - t / math.sqrt(t * t + 2))  # the law of t with two degrees of freedom
+    assert found.p == pytest.approx(1 - t / math.sqrt(t * t + 2))  # the distribution of t with two degrees of freedom
 
 
 def test_pairing_takes_out_what_both_share():

@@ -17,7 +17,7 @@ def test_a_worked_example():
     t = (np.mean(own) - np.mean(other)) / math.sqrt(one + two)
     degrees = (one + two) ** 2 / (one**2 / 4 + two**2 / 5)
     assert 7 <= degrees < 8
-    # Student's density with 7 degrees of freedom, summed up beyond t by the midpoint rule.
+    # Student's density with 7 degrees of freedom, integrated beyond t by the midpoint rule.
     x = np.linspace(abs(t), 400.0, 2_000_001)
     middle = (x[1:] + x[:-1]) / 2
     density = math.gamma(4) / math.sqrt(7 * math.pi) / math.gamma(3.5) * (1 + middle**2 / 7) ** -4

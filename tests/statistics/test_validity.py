@@ -412,14 +412,14 @@ def test_a_scheme_that_forgets_its_requests_is_at_fault(tmp_path, forgotten):
     [
         ({}, "hedge: the servers' own answers were right in 0.0 % of 400 cases, but the manifest says 99.4 % for"),
         ({"promised": 0.12}, "hedge: the servers' own answers were right in 0.0 % of 400 cases"),
-        ({"promised": 0.105}, None),  # so few less may be chance
-        ({"promised": 0.1}, None),  # as much less as other images may be
+        ({"promised": 0.105}, None),  # so small a difference may be chance
+        ({"promised": 0.1}, None),  # other images can explain the difference
         ({"promised": None}, None),
         ({"model": "unheard of"}, None),
         ({"fleet": "local"}, None),
-        ({"source": "collage"}, None),  # not one is the single model's
+        ({"source": "collage"}, None),  # no answer is the single model's
         ({"predicted": 3}, None),
-        ({"predicted": None}, None),  # nobody knows what they answered
+        ({"predicted": None}, None),  # the classes are unknown
     ],
 )
 def test_servers_that_are_wrong_far_more_often_than_their_model_serve_another(tmp_path, changed, named):

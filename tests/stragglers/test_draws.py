@@ -95,7 +95,7 @@ def test_neighbours(neighbour: dict[str, int]) -> None:
     a, b = draws(), draws(**neighbour)
     assert abs(np.corrcoef(a, b)[0, 1]) < 4 / math.sqrt(len(a))
     assert abs(np.corrcoef(a * 2**20 % 1, b * 2**20 % 1)[0, 1]) < 4 / math.sqrt(len(a))
-    # The tails, where stragglers are, meet as often as chance would have them.
+    # The tails, where stragglers are, coincide as often as by chance.
     together = ((a > 0.98) & (b > 0.98)).mean()
     assert abs(together - 0.0004) < 4 * math.sqrt(0.0004 / len(a))
 

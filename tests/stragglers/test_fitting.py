@@ -113,7 +113,7 @@ def test_structured_comes_back() -> None:
     assert found["excursion_factor"] == pytest.approx(1.83, rel=0.01)
     assert found["slow_machines"] == 8 / 400
     assert found["slow_machine"] == pytest.approx(0.7, rel=0.01)
-    assert fit.ks < 1.95 / math.sqrt(392)  # the machines are so few draws
+    assert fit.ks < 1.95 / math.sqrt(392)  # only 392 machines were drawn
     assert fit_all(times)[0].family == "structured"
 
 

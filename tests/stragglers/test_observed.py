@@ -56,7 +56,7 @@ def test_lasting_slowness_is_told_from_independent_slowness() -> None:
     sent = every * np.arange(n)
     lasting = slow_periods(sent, two_states(n, every, 1.0, 0.1, 1))
     assert lasting.lasts
-    # some 250 periods: a standard error of 6 %; what happens between two requests is not seen, which adds some more
+    # about 250 periods: a standard error of 6 %, and more because nothing is seen between two requests
     assert lasting.mean == pytest.approx(1.0, rel=0.25)
     for seed in range(20):
         alone = slow_periods(sent, np.random.default_rng(seed).random(n) < 0.1)
@@ -94,7 +94,7 @@ def test_a_machine_that_shares_its_core_stands_out() -> None:
     generator = np.random.default_rng(5)
 
     def found(factor: float, n: int, apart: float = 0.0) -> list[int]:
-        own = np.exp(apart * np.linspace(-1, 1, 10))  # of each machine; the fifth is in the middle
+        own = np.exp(apart * np.linspace(-1, 1, 10))  # a factor for each machine; the fifth is replaced
         own[4] = factor
         service = [own[worker] * 0.02 * np.exp(generator.normal(0, 0.3, n)) for worker in range(10)]
         _, machines = describe([0.1 * np.arange(float(n))] * 10, service)

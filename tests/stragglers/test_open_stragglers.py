@@ -48,7 +48,7 @@ def test_every_name(name: str, mode: Mode, trace: Path) -> None:
     model = opened(name, trace, **({"straggler_mode": mode} if name in SECONDS else {}))
     assert model.name == name
     assert model.mode == mode if name in SECONDS else model.mode in ("add", "floor", "scale")
-    if name == "pareto":  # without a variance a mean says nothing
+    if name == "pareto":  # with an infinite variance the mean cannot be tested
         model = opened(name, trace, straggler_mode=mode, shape=3.0)
     draws = np.array([model.draw(run, w, i, 0, 9.0 * i) for run in range(1000) for w in range(10) for i in range(3)])
     runs = draws.reshape(1000, -1).mean(axis=1)
@@ -162,7 +162,7 @@ def test_services_between_stops_last_as_long_as_is_said() -> None:
     assert calm is not None
     for fleet in (model, calm):
         assert (fleet.mode, fleet.mean, fleet.draw(3, 2, 1, 0, 9.0)) == ("floor", 0.1 * 0.2, 0.1 * 0.2)
-    assert "base" not in model.parameters  # nothing to do with how it is disturbed
+    assert "base" not in model.parameters  # it does not say how workers are disturbed
     with pytest.raises(UsageError, match="base is not a parameter of the stragglers corunner"):
         open_stragglers("corunner", 4, 8, parameters={"base": 0.1})
 

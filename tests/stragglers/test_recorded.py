@@ -52,7 +52,7 @@ def test_draws_reproduce_the_quantiles_of_each_machine(tmp_path: Path) -> None:
         assert times.min() * (1 - 1e-6) <= draws.min() < draws.max() <= times.max() * (1 + 1e-6)
         for p in (0.01, 0.1, 0.5, 0.9, 0.99):
             share = (draws <= np.quantile(times, p)).mean()
-            assert abs(share - p) <= 4.5 * math.sqrt(p * (1 - p) / N) + 0.002  # straight lines between quantiles
+            assert abs(share - p) <= 4.5 * math.sqrt(p * (1 - p) / N) + 0.002  # quantiles are joined by straight lines
     assert stragglers.mean == pytest.approx(np.mean([*service, *service[:2]]), rel=0.01)
     one = open_stragglers(stragglers.name, 1, 1)
     assert one.mean == pytest.approx(np.mean(service[0]), rel=0.01)
@@ -114,7 +114,7 @@ def test_slow_periods_last_as_recorded(tmp_path: Path) -> None:
     draws = sample(stragglers, 0)
     found = slow_periods(EVERY * np.arange(N), draws > 2 * np.median(recorded))
     assert found.lasts
-    # some 100 periods of exponential lengths: standard errors of about 10 % of length and of share
+    # about 100 periods of exponential lengths: standard errors of about 10 % of length and of share
     assert found.mean == pytest.approx(20 * EVERY, rel=0.4)
     assert found.share == pytest.approx(0.1, rel=0.5)
     assert np.median(draws) == pytest.approx(np.median(recorded), rel=0.02)

@@ -119,7 +119,7 @@ def test_block_keeps_neighbours(trace: Path, raw: NDArray[np.float64]) -> None:
     neighbours = set(itertools.pairwise(raw.tolist()))
     for block in range(50):
         values = [model.draw(0, 3, 20 * block + i, 0, 0.0) for i in range(20)]
-        assert len(set(itertools.pairwise(values)) - neighbours) <= 1  # where a log's beginning follows on its end
+        assert len(set(itertools.pairwise(values)) - neighbours) <= 1  # where a log starts over
     blocks = np.array([[model.draw(run, 0, 20 * b, 0, 0.0) for b in range(20)] for run in range(1000)])
     assert abs(blocks.mean() - model.mean) < 3 * blocks.std() / math.sqrt(blocks.size)
     assert model.mean == pytest.approx(raw.mean())
@@ -183,7 +183,7 @@ def test_without_stragglers_only_slow_values_change(order: Order) -> None:
     model = small(order)
     bound = model.without()
     assert bound is not None
-    assert model.limit == 2.2  # of twelve values a fifth is slow: two, and a part of the third that stays
+    assert model.limit == 2.2  # a fifth of twelve values is slow: two, and part of a third, which stays
     for run, worker, request in itertools.product(range(50), range(3), range(5)):
         before, after = model.draw(run, worker, request, 0, 0.0), bound.draw(run, worker, request, 0, 0.0)
         assert after == before if before <= 2.2 else after <= 2.2

@@ -140,7 +140,7 @@ class TestOnACluster:
         until = time.monotonic() + 60
         while not any(any(path.glob("*")) for path in pieces()):
             assert time.monotonic() < until
-            time.sleep(0.05)  # a pause between two looks
+            time.sleep(0.05)  # a pause between two polls
         study.send_signal(sign)
         began = time.monotonic()
         _, err = study.communicate(timeout=60)
@@ -148,4 +148,4 @@ class TestOnACluster:
         assert sign == signal.SIGKILL or "Interrupted" in err.strip().splitlines()[-1]
         while pieces() or processes_named("ray::_there"):
             assert time.monotonic() < until
-            time.sleep(0.05)  # a pause between two looks
+            time.sleep(0.05)  # a pause between two polls

@@ -39,7 +39,7 @@ def named_and_idle(path: Path) -> None:
     """Write down the process's number, and run for longer than any test."""
     path.with_suffix(".part").write_text(str(os.getpid()))
     path.with_suffix(".part").rename(path)
-    time.sleep(600)  # what is stopped here is the process
+    time.sleep(600)  # the process is stopped long before
 
 
 def deaf(path: Path) -> None:
@@ -120,7 +120,7 @@ def test_of_a_process_that_is_killed_others_are_not_waited_for(tmp_path: Path) -
         open_pool(2) as pool,
     ):
         pool.each(_either, {"deaf": (deaf, path), "killed": (killed_when_there, path)})
-    assert time.monotonic() - began < 60  # of 600
+    assert time.monotonic() - began < 60  # the sleep is 600 s
     assert not Path(f"/proc/{path.read_text()}").exists()
 
 

@@ -130,7 +130,7 @@ def test_without_an_slo_what_is_not_shown_to_be_slower_is_as_fast() -> None:
     assert ranked([plain, lucky], Wishes()) == [plain, lucky]
     assert [one.variant for one in ranked([plain, faster, lucky, cheaper], Wishes())][:2] == ["cheaper", "faster"]
     assert status(candidate("few", 0.05, high=inf), Wishes()) == "perhaps"
-    # Another that may be anything does not hide what is shown to be faster; nor does a run without an end.
+    # Neither a candidate with a wide scatter nor an infinite run hides one that is shown to be faster.
     noisy = candidate("noisy", 0.06, by_run=(0.02, 0.14, 0.03, 0.12))
     steady = candidate("steady", 0.08, by_run=(0.08, 0.0815, 0.0795, 0.0805))
     still = candidate("none", 0.1, by_run=(0.1, 0.101, 0.099, 0.1005))

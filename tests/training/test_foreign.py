@@ -593,7 +593,7 @@ def test_default_weights_bring_their_preprocessing_and_their_classes(
     """Of 1000 classes those that the folders name are picked; unknown folders and a failed download are refused."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
-    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # where nobody listens
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # nobody listens there
     tones(tmp_path / "data")
     asked = ("export", "backup", "--torchvision", "squeezenet1_1", "--weights", "default", "--data", "data")
     assert collagebench(*asked) == 1

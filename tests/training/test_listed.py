@@ -29,7 +29,7 @@ def test_an_export_lists_no_model_whose_file_is_gone(tmp_path: Path) -> None:
     single = zoo.find(zoo.load(directory), "single")
     names = [model.name for model in zoo.load(directory)]
     (directory / "backup.onnx").unlink()
-    assert [model.name for model in zoo.load(directory)] == names  # nothing stands for it
+    assert [model.name for model in zoo.load(directory)] == names  # it is still listed
     export_again(single)
     assert [model.name for model in zoo.load(directory)] == sorted({*names} - {"colours-backup"})
 

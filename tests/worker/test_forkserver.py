@@ -35,8 +35,7 @@ def started(server: Driven, workers: int) -> list[int]:
 
 
 def test_a_worker_reports_what_it_loaded(tmp_path: Path) -> None:
-    """A ready worker reports the hash of each model, the versions, and a socket in a directory that only this user
-    can use."""
+    """A ready worker reports its models' hashes, versions, and a socket in a directory that only this user can use."""
     with driven("real", tmp_path) as server:
         up = server.hear()
         assert stat.S_IMODE(os.stat(up["directory"]).st_mode) == 0o700
@@ -222,8 +221,7 @@ def test_an_emulated_worker_never_loads_onnx_runtime(tmp_path: Path) -> None:
 
 
 def test_forking_happens_on_a_single_thread() -> None:
-    """What the forkserver imports beforehand starts no thread, whose locks would be in an unknown state after a
-    fork."""
+    """What the forkserver imports beforehand starts no thread, whose locks would be undefined after a fork."""
     program = (
         "import os; from collagebench.worker.forkserver import preload; preload('real'); "
         "print(len(os.listdir('/proc/self/task')))"

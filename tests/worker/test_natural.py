@@ -130,7 +130,7 @@ def test_stops_come_when_their_seed_run_and_worker_say(server: Driven, run: int)
         assert len(begins) >= 4
         late = [begin - plan for begin, plan in zip(begins, planned(result["worker"], len(begins)), strict=True)]
         assert min(late) >= 0
-        assert min(late[len(late) // 2 :]) < 0.05  # of the later ones: a busy machine delays some, a drift all
+        assert min(late[len(late) // 2 :]) < 0.05  # of the later ones: load delays some of them, a drift all
     assert planned(0, 4) != planned(2, 4)
 
 
@@ -174,7 +174,7 @@ def test_stress_ng_is_the_co_runner_where_it_is_installed(server: Driven, load: 
     assert affinities(victim) == affinities(running) == {frozenset({what["core"]})}
     watched = Watched([what["pid"], running])
     assert "ended" not in calmed(server)[0]
-    assert not watched.left_after(SOON)  # it has let go of all that it had, but may still be about to vanish
+    assert not watched.left_after(SOON)  # it holds nothing any more, but may still be exiting
 
 
 def name(pid: int) -> str:
@@ -198,8 +198,7 @@ def test_a_co_runner_that_ends_unasked_is_told(own_tool: None, server: Driven) -
 
 
 def test_a_throttled_worker_has_a_quota(server: Driven) -> None:
-    """A throttled worker is in a group of its own with the quota asked for; calm moves it back and removes the
-    group."""
+    """A throttled worker is in its own group with the quota asked for; calm moves it back and removes the group."""
     permitted("throttle")
     victim, other = started(server, 2)
     home = Path(f"/proc/{victim}/cgroup").read_text()

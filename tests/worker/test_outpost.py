@@ -138,9 +138,9 @@ def test_files_of_the_home_directory_are_no_modules(tmp_path: Path, monkeypatch:
     monkeypatch.setenv("PYTHONPATH", ROOT)
     for name in ("venv", "pip"):
         (tmp_path / f"{name}.py").write_text("raise SystemExit('this is mine')\n")
-    patient = "from collagebench.worker import outpost; outpost.LEASE = 600.0; outpost.main()"  # no beats here
+    patient = "from collagebench.worker import outpost; outpost.LEASE = 600.0; outpost.main()"  # no heartbeats here
     driven = Driven(tmp_path, "-c", patient)
-    driven.ask(look={"packages": {"pip": "1"}, "files": {}, "bootstrap": True})  # which it has from the beginning
+    driven.ask(look={"packages": {"pip": "1"}, "files": {}, "bootstrap": True})  # which every new environment has
     made = driven.ask(bootstrap=True)
     assert "facts" in made, made
     assert made["facts"]["lacking"] == []
@@ -178,7 +178,7 @@ def test_a_directory_that_is_still_written_to_goes_too(tmp_path: Path) -> None:
     assert keeper.stdin is not None
     assert keeper.stderr is not None
     keeper.stdin.close()
-    with contextlib.suppress(FileNotFoundError):  # from when it is gone
+    with contextlib.suppress(FileNotFoundError):  # once it is gone
         for number in itertools.count():
             (directory / str(number)).touch()
             if select.select([keeper.stderr], [], [], 0)[0]:

@@ -108,8 +108,7 @@ def test_images_of_floats_are_named(tmp_path: Path) -> None:
 
 
 def test_half_a_split_is_no_class(tmp_path: Path) -> None:
-    """Only one of train/ and test/, and an image beside class folders, are refused without asking to remove
-    anything."""
+    """Only one of train/ and test/, or an image beside class folders, is refused without advice to remove it."""
     picture(tmp_path / "one" / "train" / "ant" / "a.png")
     with pytest.raises(DataError, match="one has class folders in train/, but no test/: move some images") as refused:
         ImageFolder(tmp_path / "one")
