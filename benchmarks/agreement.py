@@ -1,12 +1,12 @@
-"""Does simulation say what real workers do? Shipped profiles, run on this machine and simulated, scheme beside scheme.
+"""Whether simulation agrees with real workers: bundled profiles, run on this machine and simulated, scheme by scheme.
 
     python benchmarks/agreement.py [--runs 5] [--seed 0] [--out DIRECTORY] [--profile NAME ...]
 
-The profiles are the paper's, in both readings of its log and five times as fast, and slow periods that last. Arrivals
-and slowdowns are the same in both, keyed by the seed; what differs is that a live request travels, that its client
-and its workers share this machine, and that these change whom later requests meet. Printed are p50 and p99 of both in
-ms, their ratios, half the 95 % interval of the live p99 as a share of it, and whether the live run is valid. About
-twelve minutes on a machine that does nothing else.
+The profiles are the paper's, in both readings of its log and five times as fast, and one with slow periods that last.
+Arrivals and slowdowns are the same on both sides, keyed by the seed. A live request also travels, its client and its
+workers share this machine, and both change which workers later requests get. The table has p50 and p99 of both sides in
+ms, their ratios, half the 95 % interval of the live p99 as a share of it, and whether the live run is valid. It takes
+about twelve minutes on an otherwise idle machine.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from typing import Any
 
 FASTER = ["--time-scale", "0.2"]
 PROFILES = {"paper": FASTER, "machines-slow-single": FASTER, "lasting-markov": []}
-"""What is run, with what is changed."""
+"""The profiles, each with the options that override it."""
 
 
 def schemes(verb: str, profile: str, directory: Path, asked: argparse.Namespace) -> dict[str, dict[str, Any]]:
-    """Return what a report says of each variant of a profile that was run or simulated."""
+    """Run or simulate a profile; return the report's entry for each variant."""
     command = [sys.executable, "-m", "collagebench", verb, "--profile", profile, *PROFILES.get(profile, [])]
     command += ["--runs", str(asked.runs), "--seed", str(asked.seed), "--out", str(directory), "--format", "json"]
     done = subprocess.run(command, capture_output=True, text=True)

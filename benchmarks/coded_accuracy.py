@@ -1,8 +1,8 @@
 """Accuracy of answers decoded from coded images, and how much NeRCC should smooth.
 
-Groups of k images are coded into k + s; a coded model classifies those, and for every set of s shares that may be lost
-the answers are decoded from the other k. Of ApproxIFER one figure is printed; of NeRCC one for each pair of smoothing
-parameters. Tune on images that accuracy is not reported on: `--split train` of a dataset, then report on `test`.
+Groups of k images are coded into k + s, which a coded model classifies. For every set of s shares that may be lost, the
+answers are decoded from the other k. ApproxIFER has one figure, NeRCC one for each pair of smoothing parameters. Tune
+on images that accuracy is not reported on: use `--split train` of a dataset, then report on `test`.
 
     python benchmarks/coded_accuracy.py --data DIR [--split train] [--models DIR] [--k 8] [--s 1] [--groups 250]
         [--smooth-encode 0,3e-5,1e-4 --smooth-decode 0,1e-4,4e-4]

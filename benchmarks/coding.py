@@ -1,4 +1,4 @@
-"""How long coding takes, on one core, beside a plain copy of the images that are coded.
+"""How long coding takes on one core, compared with copying the same images.
 
 python benchmarks/coding.py
 """
@@ -31,7 +31,7 @@ def timed(call: Callable[[], object]) -> float:
 
 
 def report(name: str, call: Callable[[], object], copy: Callable[[], object] | None = None) -> None:
-    """Print a line; call and copy are timed in turn, so that a busy moment meets both."""
+    """Print a line; call and copy are timed alternately, so that other load affects both."""
     pairs = [(timed(call), timed(copy) if copy else 0.0) for _ in range(REPEATS + 20)][20:]
     ours, copied = (median(times) for times in zip(*pairs, strict=True))
     print(f"{name:44}{ours:10.1f}" + (f"{copied:10.1f}{ours / copied:9.1f}" if copy else ""))
@@ -53,7 +53,7 @@ def encoders(images: list[NDArray[np.uint8]], side: int) -> None:
 
 
 def main() -> None:
-    """Print one line a case."""
+    """Print one line for each case."""
     generator = np.random.default_rng(0)
     print(f"microseconds, medians of {REPEATS} calls")
     print(f"{'':44}{'coding':>10}{'copying':>10}{'ratio':>9}")

@@ -3,16 +3,17 @@
     python benchmarks/collage_result.py --data DIR [--profile collage-policies] [--only iid] [--loads 0.1,0.5]
         [--runs N] [--requests 4000] [--jobs 2] [--out DIR] [--csv FILE]
 
-Each cell of the table is one `collagebench simulate` of a shipped profile on ten workers: `collage-result`, policies
-beside replication and the best hedges, or `collage-policies`, when a mosaic may answer, of how many cells, on how many
-workers. DIR holds one folder of images for each class of CIFAR-10, whose models come along, so that accuracy is that of
-real outputs; without it, images are generated. `iid` draws every service from the paper's trace, the others keep one
-machine of that log for each worker, in four times as many and as much shorter runs, since each run has other machines.
+Each cell of the table is one `collagebench simulate` of a bundled profile on ten workers. `collage-result` compares
+policies with replication and the best hedges; `collage-policies` compares when a mosaic may answer, how many cells it
+has, and how many workers serve mosaics. DIR holds one folder of images for each class of CIFAR-10, for which models are
+bundled, so that accuracy is that of real outputs; without it, images are generated. `iid` draws every service from the
+paper's trace. The other scenarios give each worker one machine of that log, in four times as many runs of a quarter of
+the requests, because each run has other machines.
 
-Printed are the p99 in ms and its ratio to that of the bound (the same fleet without stragglers), accuracy beside no
-redundancy in points, and for `collage-result` where a collage is slower than what needs no model, and which parts of
-the target hold; one that a figure meets, but not every value of its 95 % interval, holds "by the figure alone". Cells
-that lie in --out are not simulated again. Both profiles take an hour and a half on two cores (--jobs 2).
+Printed are the p99 in ms and its ratio to that of the bound (the same fleet without stragglers), and accuracy against
+no redundancy in points; for `collage-result` also where a collage is slower than schemes that need no model, and which
+parts of the target hold. A part that a figure meets, but not its whole 95 % interval, holds "by the figure alone".
+Cells that are already in --out are not simulated again. Both profiles take an hour and a half on two cores (--jobs 2).
 """
 
 from __future__ import annotations
@@ -37,11 +38,11 @@ SCENARIOS = {
     "nobody slow": [*MACHINES, "none"],
 }
 CHANGING = ("iid", "slow single")
-"""Where most changes from load to load, and where policies are compared."""
+"""The scenarios that change most with the load, and in which policies are compared."""
 LOADS, FEWER = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7), (0.1, 0.3, 0.5, 0.7)
-"""Unless told otherwise: where most changes, elsewhere and for policies."""
+"""The default loads: those of these scenarios, and those of the others and of policies."""
 CHANGED = 4
-"""How many times as many runs, of as many times fewer requests, machines take."""
+"""Scenarios with machines have so many times the runs, each with so many times fewer requests."""
 COLLAGES = ("collage auto", "two all", "auto two")
 MEANINGS = """
 bound          the same ten workers and arrivals without stragglers or redundancy
@@ -154,7 +155,7 @@ def show(scenario: str, rows: Sequence[Row], loads: Sequence[float]) -> None:
 
 
 def losses(rows: Sequence[Row]) -> None:
-    """Print for each collage at which loads the fastest scheme without one has a lower p99."""
+    """Print for each collage at which loads the fastest scheme without a collage has a lower p99."""
     print("where a collage loses in p99")
     for name in COLLAGES:
         lost = []
@@ -196,12 +197,12 @@ def judge(scenario: str, rows: Sequence[Row]) -> None:
 
 
 def _ratio(row: Row, other: Row) -> tuple[float, float]:
-    """Return by how much one p99 is another's, and how far its 95 % interval goes if the two were independent.
+    """Return the ratio of two p99, and half of its 95 % interval if the two were independent.
 
-    They share their arrivals and slowdowns, so that the interval is rather too wide. The bound has none of its own.
+    They share their arrivals and slowdowns, so the interval is too wide rather than too narrow. The bound has none.
     """
     ratio = float(row["p99_s"]) / float(other["p99_s"])
-    unknown = {"bound": 0.0}  # of others, with one run, it may be anything
+    unknown = {"bound": 0.0}  # that of others, with one run, may be anything
     parts = [
         float(one["p99_plus_minus_s"] or unknown.get(one["scheme"], math.inf)) / float(one["p99_s"])
         for one in (row, other)

@@ -1,20 +1,20 @@
-"""Do the intervals hold what they promise, and does the comparison cry wolf? Five tables.
+"""Whether intervals hold what they promise, and how often equal schemes are called different: five tables.
 
-1. How often the 95 % interval of p99 covers the truth, beside the interval that takes requests for independent. On
-   made up data, computed for thousands of runs at once: ten workers at half their capacity, lognormal service; each
-   worker is slow (5x) for a tenth of the time, in periods that last as many mean service times as the table says.
-   Requests go to the worker that is free first, as on a fleet with one queue, or each to a worker at random, with a
-   queue of its own that grows as long as the worker is slow. 10 runs of 1,000 requests make an experiment; the truth is
-   the p99 of 10,000 such runs. With queues at random and slow periods that outlast most of a run, the interval falls
-   short: the p99 of all runs together is then made by the few runs with such a period.
-2. What pairing is worth: the variance over runs of the difference in p99 between two schemes that met the same arrivals
-   and slowdowns, and between two that met different ones; and how many requests' first task is on the worker that it
-   is on without redundancy. The run that needs no options, in the simulated engine.
-3. A scheme against itself under other seeds: how often is a difference called real? The same engine and runs.
-4. The same with one side's latencies 10 % longer: how often is that found, with other seeds and with the same.
-5. How often the interval of p99 holds the truth on that fleet, for each scheme, in runs as long as there and in longer
-   ones, and where each run has slow machines of its own; and that of its ratio to the p99 without redundancy. The truth
-   is that of all runs that the experiments are of.
+1. How often the 95 % interval of p99 covers the true value, beside an interval that takes requests as independent. The
+   data are synthetic, computed for thousands of runs at once: ten workers at half their capacity, lognormal service,
+   and each worker slow (5x) for a tenth of the time, in periods of as many mean service times as the table says.
+   Requests go to the worker that is free first, as with one queue for the fleet, or to a random worker with a queue of
+   its own, which grows as long as that worker is slow. An experiment has 10 runs of 1,000 requests; the true value is
+   the p99 of 10,000 such runs. With random queues and slow periods that outlast most of a run, the interval falls
+   short: the p99 of all runs together then comes from the few runs with such a period.
+2. What pairing gains: the variance over runs of the difference in p99 between two schemes with the same arrivals and
+   slowdowns, and between two with different ones; and how many requests have their first task on the same worker as
+   without redundancy. The run is the one that needs no options, in the simulated engine.
+3. How often a difference is called real between a scheme and itself under other seeds: the same engine and runs.
+4. The same with the latencies of one side 10 % longer: how often that is found, with other seeds and with the same.
+5. How often the interval of p99 holds the true value on that fleet, for each scheme, in runs of the same length, in
+   longer ones, and in runs with slow machines of their own; and how often the interval of its ratio to the p99 without
+   redundancy does. The true value is that of all runs from which the experiments are made.
 
     python benchmarks/coverage.py [--experiments 300] [--comparisons 100] [--paired 300]
 """
@@ -48,7 +48,7 @@ SLOW_SHARE, SLOW_FACTOR, LOAD = 0.1, 5.0, 0.5
 CASES = (("one queue", 5), ("one queue", 20), ("one queue", 80), ("at random", 5), ("at random", 20), ("at random", 80))
 RUNS, REQUESTS, WARMUP = 10, 1000, 50
 COMPUTE_S = 0.002
-"""What an inference is assumed to take: given, so that the figures do not depend on the machine."""
+"""The assumed time of an inference, fixed so that the figures do not depend on the machine."""
 
 Seconds = NDArray[np.float64]
 
@@ -101,7 +101,7 @@ def over_runs(latencies: Seconds) -> Interval:
 
 
 def independent(latencies: Seconds) -> Interval:
-    """Return the 95 % interval of p99 from [runs, requests] as if no request had to do with another."""
+    """Return the 95 % interval of p99 from [runs, requests] as if requests were independent."""
     pooled = np.sort(latencies.ravel())
     low, high = lower_bound(pooled, 0.99), upper_bound(pooled, 0.99)
     assert low is not None
@@ -174,7 +174,7 @@ def print_comparisons(plan: Plan, comparisons: int) -> None:
 
 
 def print_fleets(experiments: int) -> None:
-    """Print how often the interval of p99 holds the p99 of all runs, and that of its ratio to the first scheme's."""
+    """Print how often the interval of p99 holds the p99 of all runs, and how often that of its ratio to none's does."""
     print(f"\n5. 95 % interval of p99: how many of {experiments} experiments of {RUNS} runs hold that of all of them,")
     print("   and behind the stroke, how many hold the ratio to that of none")
     for stragglers, requests in (("collage-trace", 250), ("collage-trace", 1000), ("collage-machines", 1000)):
@@ -235,25 +235,25 @@ def simulate(plan: Plan, variant: Variant, runs: int) -> Seconds:
 
 
 def counted(plan: Plan, listeners: Sequence[Latencies]) -> Seconds:
-    """Return the latencies that were listened to in the first runs, [runs, requests after the warm-up]."""
+    """Return the latencies that the first runs' listeners recorded, [runs, requests after the warm-up]."""
     return np.array([listener.values[plan.workloads[run].warmup :] for run, listener in enumerate(listeners)])
 
 
 class Course(Latencies):
-    """Keeps the worker of each request's first task besides."""
+    """Also records the worker of each request's first task."""
 
     def __init__(self, requests: int) -> None:
         super().__init__(requests)
         self.workers = np.full(requests, -1)
 
     def sent(self, job: Job) -> None:
-        """Keep the worker of a first task."""
+        """Record the worker of a first task."""
         if job.task.role == "single" and self.workers[job.task.requests[0].id] < 0:
             self.workers[job.task.requests[0].id] = job.worker
 
 
 def simulate_run(plan: Plan, variant: Variant, run: int) -> Course:
-    """Return what one run's listener heard."""
+    """Simulate one run; return its listener."""
     listener = Course(plan.config.requests)
     conduct = conductor_of(plan, variant, run, listener)
     simulate_cell(conduct, plan.requests(run), plan.compute_of(variant), plan.config.deadline)

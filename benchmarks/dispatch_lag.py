@@ -1,8 +1,8 @@
-"""How late the client of a live run handles arrivals, and what a request costs it in CPU.
+"""How late the client of a live run handles arrivals, and how much CPU time a request costs it.
 
-Ten emulated workers under the authors' latencies (x 0.2), Poisson arrivals: for each rate and scheme the dispatch lag
-(handling minus intended arrival), the transport phase (client, kernel and wire, both ways) and the client's CPU time;
-each without and with the live view, drawn for a terminal that takes whatever is written to it.
+Ten emulated workers serve Poisson arrivals under the authors' latencies (x 0.2). For each rate and scheme the table has
+the dispatch lag (handling minus intended arrival), the transport phase (client, kernel and wire, both ways) and the
+client's CPU time, without and with the live view, which is drawn on a terminal that accepts all output at once.
 
     python benchmarks/dispatch_lag.py [--seconds 10] [--rates 50 100 160] [--times 1]
 """

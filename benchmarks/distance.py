@@ -1,13 +1,13 @@
-"""What it costs that workers are elsewhere: one round trip and the client's CPU time, in one interleaved run.
+"""What distance to workers costs: one round trip and the client's CPU time, in one interleaved run.
 
     python benchmarks/distance.py [--quick] [--host HOST --remote-python PYTHON] [--ray-address ADDRESS]
 
-Workers that compute nothing are called one after the other: local ones over a Unix socket; workers over SSH, on a host
-or else through an sshd of this user's on the loopback interface, which is started for it; an endpoint over TCP, and
-over TLS where the package cryptography is there; workers of a Ray cluster (TLS and a token) where one is named. Unless
-one is named they are all on this machine, so this is the cost of the way, without the length of it. Fleets take turns
-in every round, so that what else the machine does meets all alike; ratios are medians over the rounds. CPU time is that
-of the whole client process and of its ssh; the start is that of two workers, everything that it takes included.
+Workers that compute nothing are called one after the other: local ones over a Unix socket; workers over SSH, on a named
+host, or through an sshd that is started for this user on the loopback interface; an endpoint over TCP, and over TLS if
+the package cryptography is installed; workers of a Ray cluster (TLS and a token) if one is named. Unless a host or a
+cluster is named, all are on this machine, so the figures are the cost of the connection without the distance. Fleets
+take turns in every round, so that other load on the machine affects all alike; ratios are medians over the rounds. CPU
+time is that of the whole client process and its ssh; the start is that of two workers, with everything that it takes.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ Numbers = dict[tuple[str, str], list[float]]
 
 
 async def serve(key: str, chain: str) -> None:
-    """Be an endpoint that answers at once, with TLS if there is a key; print the port."""
+    """Serve an endpoint that answers at once, with TLS if there is a key; print the port."""
     server = grpc.aio.server(options=MESSAGE_SIZES)
     models = {
         name: Hosted(name, (side, side, 3), "uint8", None, (10,), None, lambda pixels: ANSWER)
@@ -74,7 +74,7 @@ async def serve(key: str, chain: str) -> None:
 
 @contextlib.contextmanager
 def endpoint(*pair: Path) -> Iterator[int]:
-    """Run one in a process of its own; yield its port."""
+    """Run an endpoint in a process of its own; yield its port."""
     command = [sys.executable, __file__, "--serve", *(map(str, pair) if pair else ("", ""))]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -86,7 +86,7 @@ def endpoint(*pair: Path) -> Iterator[int]:
 
 @contextlib.contextmanager
 def loopback(home: Path) -> Iterator[Host]:
-    """Run an sshd with throw-away keys that lets this user in, and have ssh know it; yield it as a host."""
+    """Run an sshd with temporary keys for this user, and make ssh use them; yield it as a host."""
     for name in ("host", "user"):
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(home / name)], check=True)
     with socket.create_server(("127.0.0.1", 0)) as free:
@@ -127,7 +127,7 @@ def client_cpu(tunnels: list[Path]) -> float:
 
 
 def tunnels() -> list[Path]:
-    """Return where it stands what each ssh of ours has used."""
+    """Return the files that say how much CPU time each ssh child of this process has used."""
     children = [pid for task in Path("/proc/self/task").iterdir() for pid in (task / "children").read_text().split()]
     return [Path(f"/proc/{pid}/schedstat") for pid in children if Path(f"/proc/{pid}/comm").read_text() == "ssh\n"]
 

@@ -2,9 +2,9 @@
 
     python benchmarks/fleet_cost.py [--quick]
 
-Workers that start with real compute load the shipped single and 3x3 collage models; all other figures are of workers
-that compute nothing, so that they are the fleet's and not a model's. CPU time is that of the whole client process,
-gRPC's threads and the pacing included.
+Workers that start with real compute load the bundled single and 3x3 collage models. All other figures are of workers
+that compute nothing, so that they measure the fleet and not a model. CPU time is that of the whole client process,
+including gRPC's threads and the pacing.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ SIDES = {"3 KB": 32, "150 KB": 224}
 RATE = 100.0
 """Requests per second."""
 FLOOR = 0.010
-"""Seconds of service asked for where the accuracy of injection is measured."""
+"""The seconds of service asked for when the accuracy of injection is measured."""
 
 
 def real_specs(workers: int) -> list[WorkerSpec]:
@@ -49,12 +49,12 @@ def emulated_specs(workers: int) -> list[WorkerSpec]:
 
 
 def lost(index: int, reason: str) -> None:
-    """Stop: nothing measured after this would mean anything."""
+    """Fail, because nothing measured after this would be valid."""
     raise RuntimeError(f"worker {index} was lost: {reason}")
 
 
 async def start(compute: Compute, workers: int, logs: Path) -> float:
-    """Return the seconds from nothing to `workers` connected workers."""
+    """Return the seconds that it takes to start and connect `workers` workers."""
     began = time.perf_counter()
     specs = real_specs(workers) if compute == "real" else emulated_specs(workers)
     async with local_fleet(specs, compute, logs, lost, start_deadline=120):
@@ -74,7 +74,7 @@ async def round_trips(connections: Sequence[Connection], name: str, requests: in
 
 
 async def paced(connections: Sequence[Connection], name: str, requests: int) -> tuple[list[float], list[float], float]:
-    """Send at a steady rate; return times on the way, errors of the injected time, and CPU time per call."""
+    """Send at a steady rate; return transport times, errors of the injected time, and CPU time per call."""
     pixels = np.zeros((1, SIDES[name], SIDES[name], 3), np.uint8)
     transport, errors = [], []
 

@@ -1,8 +1,8 @@
-"""How exactly workers take the time that they are told to take, on an idle machine and on a busy one.
+"""How exactly workers take the time that they are asked to take, on an idle machine and on a busy one.
 
-Ten workers that really compute, at half their capacity under stragglers of several families, first alone and then
-beside a load: one process a core that computes for a share of every 10 ms and sleeps for the rest. The error is the
-distance between the service time that the draw should have given and the one that the worker took.
+Ten workers that really compute run at half their capacity under stragglers of several families, first alone and then
+beside a load: one process for each core, which computes for a share of every 10 ms and sleeps for the rest. The error
+is the distance between the service time that the draw should have given and the one that the worker took.
 
     python benchmarks/injection.py [--requests 1500] [--busy 0.7] [--stragglers collage-trace pareto ...]
 """
@@ -51,7 +51,7 @@ def main() -> None:
 
 
 def measured(name: str, requests: int) -> Injection:
-    """Run one cell and return how well its tasks met what was asked of them."""
+    """Run one cell and return how exactly its tasks took the time asked for."""
     config = Config(schemes=(SchemeConfig("none", "none"),), stragglers=name, requests=requests, runs=1)
     with tempfile.TemporaryDirectory() as directory:
         experiment.run(config, Path(directory) / "run", Progress())

@@ -1,12 +1,12 @@
 """Compare simulated tail latencies with an independent discrete-event simulation of the same fleet.
 
-Ten workers in all, Poisson arrivals, the authors' latencies drawn independently, 40,000 requests of which the first
-5 % are left out, five seeds: the p99 in seconds, beside the reference's mean and standard deviation, and their ratio.
-The reference was computed with another program, from the raw latencies of the public repository
-krishnagirinarra/collage-inference; `unstable` means that its queue grew without end.
+Ten workers in all serve Poisson arrivals under the authors' latencies, drawn independently: 40,000 requests, of which
+the first 5 % are left out, with five seeds. The table has the mean and the standard deviation of the p99 in seconds,
+the reference's p99, and their ratio. The reference was computed with another program, from the raw latencies of the
+public repository krishnagirinarra/collage-inference; `unstable` means that its queue grew without end.
 
-Two cells differ by more than their spread. `collage wait` under load is faster here because a collage that still queues
-is taken back once all its requests are answered; the reference serves it (without that, 0.385 at load 0.7 as well).
+Two cells differ by more than their spread. `collage wait` under load is faster here because a queued collage is
+cancelled once all its requests are answered; the reference serves it (without cancelling, 0.385 at load 0.7 as well).
 `hedge` at load 0.7 is close to saturation: single seeds lie anywhere from 0.44 to 0.9, and the mean of five with them.
 
     python benchmarks/known_figures.py [--requests 40000] [--seeds 5]

@@ -1,4 +1,4 @@
-"""How long a collage takes to make, on one core, beside Pillow doing the same work from the same arrays.
+"""How long a collage takes to make on one core, compared with Pillow doing the same work from the same arrays.
 
 python benchmarks/mosaic.py
 """
@@ -41,7 +41,7 @@ def with_pillow(images: list[NDArray[np.uint8]], grid: int, size: int) -> NDArra
 
 
 def main() -> None:
-    """Print one line a case; the two are timed in turn, so that a busy moment meets both."""
+    """Print one line for each case; the two are timed alternately, so that other load affects both."""
     generator = np.random.default_rng(0)
     print(f"milliseconds a collage, {REPEATS} calls; ratio of the medians; largest difference in grey levels")
     print(f"{'':25}{'collagebench':>18}{'Pillow':>18}{'ratio':>9}{'differ':>9}")

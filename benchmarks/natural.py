@@ -2,11 +2,11 @@
 
     python benchmarks/natural.py [--quick] [--rounds 4] [--seconds 5] [--batch 4] [--only stop]
 
-One real worker serves the shipped single model, a batch of images at a time. Every round is a calm block, then a
-disturbed one, so that whatever else the machine does meets both alike: requests come at a steady rate for the given
-seconds, then one after the other for a fifth as long. Service is the worker's own account; latency is counted from the
-moment when a request should have been sent; the share of a core is that of the worker while it always has something
-to do. Ratios are of the quantiles over all rounds, disturbed to calm.
+One real worker serves the bundled single model, with several images in each request. Every round is a calm block and
+then a disturbed one, so that other load on the machine affects both alike. In a block, requests come at a steady rate
+for the given seconds, then one after the other for a fifth as long. Service is the worker's own figure; latency counts
+from the moment when a request should have been sent; the share of a core is that of the worker while it always has
+something to do. Ratios are of the quantiles over all rounds, disturbed to calm.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ DISTURBANCES = {
 
 @dataclass
 class Seen:
-    """What blocks of one state have shown; times in seconds."""
+    """The measurements of all calm or all disturbed blocks; times in seconds."""
 
     service: list[float] = field(default_factory=list)
     latency: list[float] = field(default_factory=list)
@@ -58,7 +58,7 @@ class Seen:
 
 @dataclass
 class Compared:
-    """What calm and disturbed blocks have shown, what was started, and what came of each disturbance."""
+    """The measurements of calm and disturbed blocks, what was started, and the results of each disturbance."""
 
     calm: Seen = field(default_factory=Seen)
     disturbed: Seen = field(default_factory=Seen)
@@ -95,7 +95,7 @@ class Bench:
         seen.cores.append(await self._saturated(self._seconds / 5))
 
     async def _saturated(self, seconds: float) -> float:
-        """Return the share of a core that the worker uses while it always has a task in hand and another in line."""
+        """Return the share of a core that the worker uses while it serves a task and another one waits."""
         assert self._worker.pid is not None
         until = time.perf_counter() + seconds
 

@@ -1,12 +1,12 @@
-"""Five fleets, five answers: is what `collagebench recommend` says true on real workers?
+"""Five fleets, five answers: whether what `collagebench recommend` says is true on real workers.
 
     python benchmarks/recommendations.py [--runs 10] [--requests 500] [--seed 0] [--only NAME] [--out DIRECTORY]
         [--simulate]
 
 Each question is asked with `--validate`: the choice, the runner-up and no redundancy are run live on as many workers of
-this machine, at the load asked about. An answer is confirmed if the live run is valid, the choice met there everything
-that was asked for, and the runner-up is not better by more than noise. About two minutes a question, on a machine that
-does nothing else. With --simulate they are only asked, without a live run.
+this machine, at the load in question. An answer is confirmed if the live run is valid, the choice met all requirements
+in it, and the runner-up is not better by more than noise. A question takes about two minutes on an otherwise idle
+machine. With --simulate there is no live run.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ QUESTIONS = {
     "one slow machine, mostly idle": "--stragglers collage-machines --utilisation 0.25 --slo 56 --accuracy-loss 0.0005",
     "lost replies": "--stragglers erasure --base 0.3 --drop-share 0.02 --utilisation 0.4 --slo 88 --deadline 1",
 }
-"""What each fleet looks like and what is asked of it; the answers differ, and do so with other seeds."""
+"""The fleet and the requirements of each question; the answers differ, also with other seeds."""
 
 
 def ask(question: str, directory: Path, asked: argparse.Namespace) -> dict[str, Any]:
-    """Return the answer."""
+    """Ask a question; return the answer."""
     size = ["--runs", str(asked.runs), "--requests", str(asked.requests), "--seed", str(asked.seed)]
     command = [sys.executable, "-m", "collagebench", "recommend", *question.split(), *size]
     command += [] if asked.simulate else ["--validate"]
@@ -44,7 +44,7 @@ def ask(question: str, directory: Path, asked: argparse.Namespace) -> dict[str, 
 
 
 def main() -> None:
-    """Ask, and print what came of it."""
+    """Ask the questions and print the answers."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=10)
     parser.add_argument("--requests", type=int, default=500)

@@ -1,14 +1,14 @@
-"""Does a replay of a recorded fleet meet the fleet itself? Record, run live, replay, and compare p50 and p99.
+"""Whether a replay of a recorded fleet matches the fleet: record, run live, replay, and compare p50 and p99.
 
     python benchmarks/replay.py [--inference 0.02] [--rate 1] [--seconds 120] [--runs 3] [--workers 10]
 
-One of the workers shares its core with a busy loop. `collagebench record` watches them, then the same fleet is run
-without redundancy, disturbed anew, and then again calm with what was recorded as its stragglers. The single model is
-made for the purpose, random weights and as many convolutions as take the given seconds of one core, because a worker
-that computes for a millisecond hardly notices who shares its core. Needs the `train` extra (for `onnx`).
+One of the workers shares its core with a busy loop. `collagebench record` observes the workers. Then the same fleet is
+run without redundancy, disturbed again, and finally undisturbed, with the recording as its stragglers. The single model
+is made for this benchmark, with random weights and as many convolutions as take the given seconds on one core, because
+a worker that computes for a millisecond hardly notices what shares its core. It needs the `train` extra (for `onnx`).
 
 The load should be low (rate x workers x inference well below the number of cores): services that wait for each other's
-cores are slow together, and a replay, which draws each for itself, cannot bring that back.
+cores are slow together, which a replay cannot reproduce, because it draws each one independently.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def export(directory: Path, seconds: float) -> float:
 
 
 def collagebench(*arguments: object) -> None:
-    """Run a command; its output goes nowhere unless it fails."""
+    """Run a command, and show its output only if it fails."""
     done = subprocess.run([sys.executable, "-m", "collagebench", *map(str, arguments)], capture_output=True, text=True)
     if done.returncode not in (0, 4):  # 4: a run that says it is not valid; the table below says how far off it is
         sys.exit(done.stderr)

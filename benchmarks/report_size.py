@@ -1,7 +1,7 @@
-"""Time and memory of a report of a large run directory: `report --format json` in a process of its own.
+"""Time and memory of a report on a large run directory: `report` in a process of its own, as JSON and as a table.
 
-The records are made up (a fleet with independent latencies, every task used) but have every column that a real run has,
-with as many digits. They are written to a temporary directory first, which is not part of the figure.
+The records are synthetic (a fleet with independent latencies, every task used) but have every column of a real run,
+with as many digits. They are written to a temporary directory first, which is not part of the figures.
 
     python benchmarks/report_size.py [--requests 1000000]
 """
@@ -35,7 +35,7 @@ TASK = "{scheme},{run},%d,single,%d,0,0,%d,%.10g,%.10g,used,%.10g,%.10g,%.10g,%.
 
 
 def write(directory: Path, requests: int) -> None:
-    """Write a run directory of about so many requests, and as many tasks."""
+    """Write a run directory of about `requests` requests, and as many tasks."""
     per_cell = requests // (len(SCHEMES) * RUNS)
     schemes = [{"scheme": name, "variant": name, "allotment": {"single": 10}, "options": {}} for name in SCHEMES]
     config = {"workers": 10, "requests": per_cell, "runs": RUNS, "stragglers": "collage-trace", "slo_ms": None}
@@ -68,7 +68,7 @@ def write(directory: Path, requests: int) -> None:
             writer.cell(CellRecord(scheme, run, order, per_cell, per_cell, duration, client_cpu=1.0, lost_workers=""))
     writer.finish("done")
     writer.close()
-    header = json.loads((directory / "run.json").read_text())  # the writer did not see what went past it
+    header = json.loads((directory / "run.json").read_text())  # the writer did not see the rows that were added here
     header[FILES] = {name: file_checksum(directory / name) for name in header[FILES]}
     header[OWN] = header_checksum(header)
     (directory / "run.json").write_text(json.dumps(header))

@@ -1,17 +1,17 @@
-"""How many requests a second `simulate` gets through, beside SimPy, and how that grows with requests and workers.
+"""How many requests a second `simulate` handles, compared with SimPy, and how that scales with requests and workers.
 
-Everything runs on one core; speeds are requests per second of CPU time, so that what else the machine does counts as
-little as possible.
+Everything runs on one core. Speeds are requests per second of CPU time, so that other load on the machine matters
+little.
 
-1. The same fleet as a plain SimPy model: one `Resource` for each worker, the least loaded is chosen among all, ties at
-   random; the same arrivals, and services from the same distribution, which SimPy is given ready made. Beside each
-   other stand the speeds and the latencies. Most of the difference on large fleets is the choice of a worker, which
-   costs a plain model a look at each, and here a few tries. So SimPy is shown as well with one queue for all
-   workers (an M/G/k queue, another queue, with nothing to choose).
+1. The same fleet as a plain SimPy model: one `Resource` for each worker, where each request goes to the least loaded of
+   all workers, with random ties. Arrivals are the same, and services come from the same distribution, drawn beforehand
+   for SimPy. Speeds and latencies stand side by side. Most of the difference on large fleets is the choice of a worker,
+   for which the plain model looks at each worker, and `simulate` at a few. So SimPy is shown as well with one queue for
+   all workers (an M/G/k queue, which is another model, without a choice).
 2. Requests per second by scheme and number of workers, without records.
 3. Growth with the number of requests, without records.
 4. The user's command, in a process of its own: a million requests over 1,000 workers under collage, 100 of them for
-   collages, with records, report and all, with accuracy and without: seconds and the most memory that it had.
+   collages, with records and report, with accuracy and without: seconds and peak memory.
 
     pip install '.[bench]'
     python benchmarks/simulation.py [--requests 200000] [--command-requests 1000000] [--parts 1234]
@@ -48,7 +48,7 @@ FLEETS = (10, 1_000, 10_000)
 LOAD = 0.5
 SEED = 0
 SIMPY_SECONDS = 20.0
-"""About how long each SimPy model may take; where that is too short it gets fewer requests."""
+"""About how long each SimPy model may take; if it would take longer, it gets fewer requests."""
 SCHEMES: list[tuple[str, str, float, dict[str, Any]]] = [
     ("none", "none", LOAD, {}),
     ("replication", "replication", 0.3, {}),
@@ -112,7 +112,7 @@ def in_simpy(workers: int, arrivals: list[float], services: list[float]) -> tupl
 
 
 def in_simpy_with_one_queue(workers: int, arrivals: list[float], services: list[float]) -> float:
-    """Return CPU seconds of the same with one queue for all workers."""
+    """Return CPU seconds of the plain model with one queue for all workers."""
     environment = simpy.Environment()
     fleet = simpy.Resource(environment, workers)
     latencies = np.full(len(arrivals), np.inf)

@@ -1,12 +1,12 @@
-"""Every straggler family against its closed form, slow periods against what was asked, and what a draw costs.
+"""Every straggler family against its closed form, slow periods against what was asked, and the cost of a draw.
 
     python benchmarks/stragglers.py [--draws 1000000] [--trace FILE --log-length N]
 
-Each family is drawn from in as many runs of ten workers as 10^6 draws need, 50 requests for each worker, once as it is
-and once with slow periods of 2 s on average, at random times. A difference is that of the share of draws below the
-closed form's quantile from its probability, in standard errors over the runs (draws of one run may share a machine, or
-a slow period); for the mean likewise. Where all draws are equal, or have no variance, there is no error to compare
-with. The last column is the processor time of one draw, the best of five rounds of 20,000.
+Each family is drawn from in runs of ten workers with 50 requests each, as many runs as 10^6 draws need, at random
+times: once as it is, and once with slow periods of 2 s on average. A difference is that between the share of draws
+below the closed form's quantile and its probability, in standard errors over the runs (draws of one run may share a
+machine, or a slow period); for the mean likewise. If all draws are equal, or have no variance, there is no error to
+compare with. The last column is the processor time of one draw, the best of five rounds of 20,000.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def main() -> None:
 
 
 def families(trace: Path | None, log_length: int | None) -> list[tuple[str, str, dict[str, Any]]]:
-    """Return a label, a name and parameters for each row: what draws nothing is left out."""
+    """Return a label, a name and parameters for each row; stragglers that draw nothing are left out."""
     rows = []
     replays = [(f"trace {order}", {"trace": trace, "log_length": log_length, "replay": order}) for order in REPLAYS]
     for name in NAMES:
@@ -101,7 +101,7 @@ def compare(label: str, name: str, parameters: dict[str, Any], runs: int, seed: 
 
 
 def cost(ask: Callable[[int, int, int, int, float], object]) -> float:
-    """Return the microseconds of one draw of a simulated cell: workers in turn, time going on."""
+    """Return the microseconds of one draw as in a simulated cell, with workers in turn and time passing."""
     rounds = timeit.repeat(
         lambda: [ask(0, i % 10, i, 0, 0.01 * i) for i in range(20_000)], number=1, repeat=5, timer=process_time
     )
@@ -109,7 +109,7 @@ def cost(ask: Callable[[int, int, int, int, float], object]) -> float:
 
 
 def errors(draws: NDArray[Any], expected: float) -> float:
-    """Return by how many standard errors over the runs [runs, draws] the mean misses what was expected."""
+    """Return how far the mean of draws [runs, draws] is from the expected one, in standard errors over the runs."""
     means = draws.mean(axis=1)
     error = float(means.std(ddof=1)) / math.sqrt(len(means))
     missed = float(means.mean()) - expected
@@ -156,11 +156,11 @@ def closed_form(model: Any) -> tuple[Callable[[float], float], Callable[[float],
 
 
 def slow_periods(seed: int) -> None:
-    """Print lengths of slow periods, asked and achieved, and how alike neighbouring draws of a worker are.
+    """Print the lengths of slow periods, asked and achieved, and the correlation of a worker's neighbouring draws.
 
-    Neighbours are a tenth of the mean length apart, which gives the length exactly: see `lengths`. The correlation that
-    is asked is exp(-step / (L (1 - p))), the states', times the share of the family's variance that lies between slow
-    and ordinary draws.
+    Neighbours are a tenth of the mean length apart, which gives the length exactly: see `lengths`. The correlation
+    asked for is that of the states, exp(-step / (L (1 - p))), times the share of the family's variance that lies
+    between slow and ordinary draws.
     """
     print("slow periods         share of the time     mean length, s      standard       lag-1 autocorrelation")
     print("family                asked   achieved     asked   achieved       error    asked   achieved      SE")
@@ -186,9 +186,9 @@ def slow_periods(seed: int) -> None:
 
 
 def lengths(states: NDArray[np.bool_], step: float, share: float) -> tuple[float, int]:
-    """Return the mean length of slow periods and how many there were, from states [runs, times] that are `step` apart.
+    """Return the mean length of slow periods and their number, from states [runs, times] that are `step` apart.
 
-    What is slow is ordinary one step later with the chance (1 - p)(1 - exp(-step / (L (1 - p)))).
+    A slow worker is ordinary one step later with probability (1 - p)(1 - exp(-step / (L (1 - p)))).
     """
     ended = int((states[:, :-1] & ~states[:, 1:]).sum())
     leaving = ended / int(states[:, :-1].sum())
