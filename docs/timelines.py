@@ -1,11 +1,11 @@
-"""Draw the timelines of docs/schemes.md: each scheme, as it really is, on a small fleet with a slow worker.
+"""Draw the timelines of docs/schemes.md: the actual schemes, on a small fleet with a slow worker.
 
 A scene is one cell of the simulated engine: the scheme itself, a few workers and requests, and services whose lengths
-were chosen by hand. What happens in it is written down here and drawn in `drawing`.
+were chosen by hand. Its events are recorded here and drawn in `drawing`.
 
     python docs/timelines.py        rewrites docs/timelines/*.svg
 
-The files depend on nothing but the code, and a test compares them with what would be drawn today.
+The files depend only on the code, and a test compares them with what would be drawn today.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ SLOW_MS = 400
 COLLAGE_MS = 120
 """A collage model computes more than a single."""
 BACKUP_MS, BACKUP_EACH_MS = 30, 15
-"""A backup model computes less: a batch takes so long, and so much longer for each of its images."""
+"""A batch on the backup model takes the first time, plus the second for each of its images."""
 IN_TURN = 3
-"""So many of the first requests prefer workers 1, 2 and 3; later ones and further attempts have a tie of 0."""
+"""The number of first requests that prefer workers 1, 2 and 3; later ones and further attempts have a tie of 0."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """A scheme with options, and what it meets; workers count from 0, as in the engine."""
+    """A scheme with options, its fleet and its arrivals; workers count from 0, as in the engine."""
 
     scheme: str
     options: Mapping[str, object] = field(default_factory=dict)
@@ -76,7 +76,7 @@ SCENES = {
 
 @dataclass(slots=True)
 class Course:
-    """What happened in a scene; times in seconds. It is the listener of the scene's cell."""
+    """The events of a scene, times in seconds; it is the listener of the scene's cell."""
 
     title: str
     slow: tuple[int, ...]
@@ -87,27 +87,27 @@ class Course:
     answers: list[tuple[Request, str, tuple[Job, ...], float]] = field(default_factory=list)
     """(request, source, the jobs it comes from, time), in order."""
     over: dict[int, float] = field(default_factory=dict)
-    """When the last was heard of a task, by its id."""
+    """When each task ended, by its id."""
 
     def sent(self, job: Job) -> None:
-        """A job is on its way."""
+        """Record a job that was sent."""
         self.jobs.append(job)
 
     def answered(self, request: Request, source: str, jobs: Sequence[Job], now: float) -> None:
-        """A request has its answer."""
+        """Record an answer."""
         self.answers.append((request, source, tuple(jobs), now))
 
     def failed(self, request: Request, reason: str) -> None:
-        """No request of a scene fails."""
+        """Fail, because no request of a scene may fail."""
         raise AssertionError(f"{self.title}: request {request.id + 1} failed ({reason})")
 
     def ended(self, job: Job, now: float) -> None:
-        """Nothing more will become of a job."""
+        """Record when a job ended."""
         self.over[job.task.id] = now
 
 
 def play(scene: Scene) -> Course:
-    """Let a scene happen in the simulated engine."""
+    """Run a scene in the simulated engine."""
     scheme = make(scene.scheme, scene.options)
     workers: dict[str, range] = {}
     roles: list[str] = []
