@@ -1,4 +1,4 @@
-"""The text of the HTML page: complete, well-formed, safe, small, and with the same verdict as other formats."""
+"""The text of the HTML page: complete, well-formed, safe and small."""
 
 from __future__ import annotations
 

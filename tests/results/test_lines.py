@@ -57,7 +57,7 @@ def test_other_line_ends_are_understood():
 
 @given(st.text(st.sampled_from("ab,\n"), max_size=60), st.integers(1, 7))
 def test_blocks_are_whole_lines(text, size):
-    """The blocks together are the file, and all but the last end with a line; a torn line is a block of its own."""
+    """The blocks together are the file, all but the last end a line, and a torn line is a block of its own."""
     original, lines.BLOCK = lines.BLOCK, size
     try:
         blocks = list(whole_lines(StringIO(text, newline="")))

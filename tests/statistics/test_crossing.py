@@ -41,7 +41,7 @@ def searched(mean: Curve, noise: float, seed: int, shared: float = 0.7) -> dict[
 
 
 def test_a_planted_crossing_is_found_without_noise() -> None:
-    """Without noise the crossing is found within the tolerance, with the better side and an interval of twice that."""
+    """Without noise a crossing is found to the tolerance, with the better side, and an interval of at most twice it."""
     (one,) = crossings(searched(lambda value: value - 0.3217, 1e-9, 0), SCAN)
     assert one.at == pytest.approx(0.3217, abs=TOLERANCE)
     assert one.low < 0.3217 < one.high

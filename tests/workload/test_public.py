@@ -142,7 +142,7 @@ def test_damaged_files_are_an_error(cifar10: tuple[Path, dict[str, np.ndarray]],
 
 
 def test_options_that_mean_nothing_are_refused(cifar10: tuple[Path, dict[str, np.ndarray]], tmp_path: Path) -> None:
-    """--download is refused for datasets without one, and --size for public ones, whose size is fixed."""
+    """--download is refused for other datasets than public ones, and any size but 32x32 for those."""
     for call, words in (
         (partial(open_dataset, "shapes", download=True), "drop --download"),
         (partial(open_dataset, "imagefolder", tmp_path, download=True), "drop --download"),
