@@ -78,9 +78,6 @@ def main(args: list[str] | None = None) -> None:
             traceback.print_exception(error)
         click.echo(f"collagebench: {error}", err=True)
         code = error.exit_code
-    except BrokenPipeError:
-        sys.stderr.close()
-        code = EXIT_ERROR
     except Exception as error:
         if os.environ.get("COLLAGEBENCH_TRACEBACK"):
             raise

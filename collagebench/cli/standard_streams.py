@@ -16,7 +16,9 @@ def secure() -> None:
 
     A file opened while one of the three streams is closed would get that stream's descriptor. Whatever a library or a
     child process prints there would then end up among the records. Writing to a closed standard output is an error,
-    like writing to a full disk: users who want no output can redirect it to /dev/null.
+    like writing to a full disk: users who want no output can redirect it to /dev/null. If the reader of standard output
+    has gone, as behind `| head`, the rest of the output is lost: the command finishes its work and ends with its usual
+    exit code. (A filter would be ended by a signal.)
     """
     with contextlib.suppress(OSError):  # there may be no /dev/null
         while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
@@ -24,10 +26,27 @@ def secure() -> None:
         os.close(descriptor)
     if sys.stdout is None:
         sys.stdout = _Closed()
+    elif sys.stdout is sys.__stdout__:
+        sys.stdout = Output(sys.stdout)
     if sys.stderr is sys.__stderr__:  # not if a caller has replaced it
         raw = _Unfailing(2, "w", closefd=False)
         encoding = getattr(sys.stderr, "encoding", None)
         sys.stderr = io.TextIOWrapper(io.BufferedWriter(raw), encoding, "backslashreplace", line_buffering=True)
+
+
+class Output(io.TextIOWrapper):
+    """A standard output that ignores a reader that has gone, and raises an error only once if its disk is full."""
+
+    def __init__(self, other: Any) -> None:
+        self._file = _MaybeUnread(other.fileno(), "w", closefd=False)
+        super().__init__(
+            io.BufferedWriter(self._file), other.encoding, other.errors, line_buffering=other.line_buffering
+        )
+
+    @property
+    def unread(self) -> bool:
+        """Whether anything was written after the reader had gone."""
+        return self._file.unread
 
 
 class _Closed(io.StringIO):
@@ -36,6 +55,27 @@ class _Closed(io.StringIO):
     def write(self, text: str) -> int:
         """Raise OutputError."""
         raise OutputError("nothing can be written to standard output, which is closed")
+
+
+class _MaybeUnread(io.FileIO):
+    """A file that discards output once its reader has gone, or after its first failed write.
+
+    Otherwise the data that a failed write leaves in the buffers would fail again when the interpreter exits.
+    """
+
+    unread = failed = False
+
+    def write(self, data: Any) -> int:
+        """Return the number of bytes written or discarded."""
+        try:
+            if not self.failed:
+                return super().write(data)
+        except BrokenPipeError:
+            self.unread = True
+        except OSError:
+            self.failed = True
+            raise
+        return len(data)
 
 
 class _Unfailing(io.FileIO):

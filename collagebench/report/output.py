@@ -65,7 +65,7 @@ def see_that_it_can_be_written(out: Path) -> None:
 def to_stdout(show: Callable[[Console], None]) -> bool:
     """Let `show` print on standard output; characters that its encoding lacks become question marks.
 
-    Return whether all was written, as `put` does.
+    Return whether all was read, as `put` does: standard output itself notices if its reader has gone (`cli`).
 
     Raises:
         OutputError: standard output cannot be written (a full disk, for example), or is closed.
@@ -75,28 +75,16 @@ def to_stdout(show: Callable[[Console], None]) -> bool:
     try:
         show(PlainConsole())
         sys.stdout.flush()
-        return True
+        return not getattr(sys.stdout, "unread", False)
     except OSError as error:
-        with contextlib.suppress(OSError, ValueError):
-            # Otherwise the rest of the buffer would fail again, with a traceback, when the interpreter exits.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if isinstance(error, BrokenPipeError):
-            return False
         raise OutputError(f"the report cannot be written to standard output ({error.strerror})") from None
 
 
 class PlainConsole(Console):
-    """A console that prints names without interpreting them, and is never too narrow to print anything.
-
-    It raises BrokenPipeError if the reader has closed the pipe; Rich would end the program with exit code 1.
-    """
+    """A console that prints names without interpreting them, and is never too narrow to print anything."""
 
     def __init__(self, stderr: bool = False) -> None:
         """Print to standard output, or to standard error."""
         super().__init__(stderr=stderr, markup=False, emoji=False)
         if self.width < NARROWEST:  # a terminal, or COLUMNS, may report 0
             self.width = WIDTH
-
-    def on_broken_pipe(self) -> None:
-        """Raise the error, so that the caller handles it."""
-        raise BrokenPipeError

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -14,15 +15,15 @@ from real_processes import ROOT
 pytestmark = pytest.mark.processes
 
 SIMULATE = "simulate --workers 4 --runs 2 --requests 60 --scheme none --compute-time 0.001 --verbose --out r"
+ENVIRONMENT = {**{name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}, "PYTHONPATH": ROOT}
+"""That of somebody whose standard output is buffered, as it is by default."""
 CLOSED = ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"]
 
 
 def in_shell(command: str, cwd: Path) -> int:
     """Run a command with the shell's redirections, and return its exit code."""
     line = f"{sys.executable} -m collagebench {command}"
-    return subprocess.run(
-        ["bash", "-c", line], cwd=cwd, env={**os.environ, "PYTHONPATH": ROOT}, capture_output=True, check=False
-    ).returncode
+    return subprocess.run(["bash", "-c", line], cwd=cwd, env=ENVIRONMENT, capture_output=True, check=False).returncode
 
 
 @pytest.mark.parametrize("redirected", ["2>/dev/full", "2> >(true)", "> >(true)", "<&-", "2>&-", "<&- 2>&-"])
@@ -49,14 +50,51 @@ def test_a_report_that_cannot_be_written_is_an_error(tmp_path: Path, redirected:
         ("--version", 1),
     ):
         line = f"{sys.executable} -m collagebench {command} {redirected}"
-        environment = {**os.environ, "PYTHONPATH": ROOT}
         done = subprocess.run(
-            ["bash", "-c", line], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+            ["bash", "-c", line], cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, check=False
         )
         assert done.returncode == code, command
         assert ("written to standard output" in done.stderr or "output cannot be written" in done.stderr) == (code > 0)
         assert "Traceback" not in done.stderr
+        assert "Exception ignored" not in done.stderr
     assert json.loads((tmp_path / "r" / "run.json").read_text())["status"] == "done"
+
+
+def test_a_reader_who_has_gone_changes_nothing(tmp_path: Path) -> None:
+    """Where nobody reads standard output any more, as behind `| head`, every verb does its work, says nothing of it,
+    and ends with the exit code that it has in any case."""
+    for command, code, said in (
+        (SIMULATE.replace(" --verbose", ""), 0, "records: r\n"),
+        ("report r", 0, ""),
+        ("report r --format csv", 0, ""),
+        ("report r --format html", 0, ""),
+        ("report --json-schema", 0, ""),
+        ("profiles", 0, ""),
+        ("profiles quick", 0, ""),
+        ("evaluate single --format json", 0, ""),
+        ("--version", 0, ""),
+        ("--help", 0, ""),
+        ("simulate --help", 0, ""),
+    ):
+        assert unread(command, tmp_path) == (code, said), command
+    code, said = unread("report r --fail-if 'none.p50 > 0'", tmp_path)
+    assert code == 3
+    assert said.startswith("gate FAILED")
+    assert json.loads((tmp_path / "r" / "run.json").read_text())["status"] == "done"
+
+
+def unread(command: str, cwd: Path) -> tuple[int, str]:
+    """Run a command line of ours at whose standard output nobody reads; return exit code and standard error."""
+    ours, its = os.pipe()
+    os.close(ours)
+    words = [sys.executable, "-m", "collagebench", *shlex.split(command)]
+    try:
+        done = subprocess.run(
+            words, cwd=cwd, env=ENVIRONMENT, stdout=its, stderr=subprocess.PIPE, text=True, check=False
+        )
+    finally:
+        os.close(its)
+    return done.returncode, done.stderr
 
 
 @pytest.mark.parametrize("redirected", ["2>/dev/full", "2>&-"])
@@ -107,6 +145,5 @@ def test_limits_that_would_end_real_workers_clients_are_one_sentence(tmp_path: P
 def limited(limit_and_command: str, cwd: Path) -> tuple[int, str]:
     """Run a command under a limit of the shell; return its exit code and standard error."""
     line = f"ulimit {limit_and_command}".replace("; ", f"; exec {sys.executable} -m collagebench ", 1)
-    environment = {**os.environ, "PYTHONPATH": ROOT}
-    done = subprocess.run(["bash", "-c", line], cwd=cwd, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(["bash", "-c", line], cwd=cwd, env=ENVIRONMENT, capture_output=True, text=True, check=False)
     return done.returncode, done.stderr

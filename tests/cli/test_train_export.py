@@ -6,6 +6,7 @@ import hashlib
 import importlib.util
 import json
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import numpy as np
 import pytest
 from natural_processes import until
 from PIL import Image
+from test_standard_streams import unread
 
 from collagebench import zoo
 from collagebench.cli import main
@@ -168,6 +170,17 @@ def test_from_a_folder_of_images_to_a_manifest(trained: tuple[Path, Path], capsy
         inside = json.loads(facts["collagebench.recipe"])  # all but a digest that is another after each training
         assert inside | {"checkpoint": model.recipe["checkpoint"]} == model.recipe
         assert "checkpoint" not in inside
+
+
+@train_extra
+@pytest.mark.train
+@pytest.mark.processes
+def test_an_export_whose_lines_nobody_reads_is_whole(trained: tuple[Path, Path], tmp_path: Path) -> None:
+    """A single and its coded twin are exported although standard output's reader is gone before the first line."""
+    data, out = trained
+    words = ("export", "--data", data, "--checkpoint", out / "tones-single.pt", "--out", "own")
+    assert unread(shlex.join(map(str, words)), tmp_path) == (0, "")
+    assert [model.name for model in zoo.load(tmp_path / "own")] == ["tones-coded", "tones-single"]
 
 
 @train_extra
