@@ -15,6 +15,8 @@ from typing import Any
 from collagebench.errors import CollagebenchError, UsageError, first_line
 
 INSTALLED = ("site-packages", "dist-packages")
+CALLED = ("import_module", "__import__")
+"""Functions that import a module, whatever they are an attribute of."""
 
 
 def imported(path: str, said: str) -> Any:
@@ -88,7 +90,10 @@ def _python_below(directory: Path) -> set[Path]:
 
 
 def _imports(path: Path) -> Iterator[str]:
-    """Yield the top-level names that a file imports, without collagebench and without relative imports."""
+    """Yield the top-level names that a file imports, without collagebench and without relative imports.
+
+    It finds import statements anywhere in the file, and calls of CALLED with a literal name.
+    """
     try:
         nodes = list(ast.walk(ast.parse(path.read_bytes())))
     except (OSError, SyntaxError, ValueError):  # not valid Python, so never imported
@@ -96,7 +101,17 @@ def _imports(path: Path) -> Iterator[str]:
     for node in nodes:
         names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
         names += [node.module or ""] if isinstance(node, ast.ImportFrom) and not node.level else []
-        yield from {name.partition(".")[0] for name in names} - {__name__.partition(".")[0]}
+        names += _called(node) if isinstance(node, ast.Call) else []
+        firsts = {name.partition(".")[0] for name in names} - {__name__.partition(".")[0]}
+        yield from filter(str.isidentifier, firsts)  # a call may name anything, such as a module of its own package
+
+
+def _called(node: ast.Call) -> list[str]:
+    """Return the module that a call imports, if it is a call of a function that does and its name is written out."""
+    function = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", None)
+    given = [*node.args[:1], *(keyword.value for keyword in node.keywords if keyword.arg == "name")]
+    texts = [one.value for one in given if isinstance(one, ast.Constant) and isinstance(one.value, str)]
+    return texts if function in CALLED else []
 
 
 def _why(error: BaseException) -> str:

@@ -397,6 +397,28 @@ def test_a_scheme_is_written_in_the_files_of_its_classes(own: Path) -> None:
     assert {*files_of(["my_package.schemes:Mine"])} == {*whole, own / "my_schemes.py", own / "beside" / "one.py"}
 
 
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("import beside", True),
+        ("importlib.import_module('beside.deep')", True),
+        ("import_module(name='beside')", True),
+        ("__import__('beside')", True),
+        ("import_module('.beside', 'pack')", False),
+        ("import_module('be' + 'side')", False),
+        ("import_module()", False),
+        ("import_module('/')", False),
+        ("open('beside')", False),
+        ("{}['import_module']('beside')", False),
+    ],
+)
+def test_a_module_is_imported_by_a_statement_or_a_function(own: Path, line: str, found: bool) -> None:
+    """Anywhere in the file; a name that is put together as the program runs is none, nor is another function's."""
+    (own / "beside.py").write_text("")
+    (own / "my_schemes.py").write_text(f"{SLOWER}\n\ndef later():\n    if number:\n        {line}\n")
+    assert (own / "beside.py" in files_of(["my_schemes:Later"])) == found
+
+
 def test_what_a_module_prints_is_no_part_of_the_output(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """What a module prints while it is imported goes to standard error, so that the JSON stays readable."""
     (own / "my_schemes.py").write_text(f"{SLOWER}\nprint('hello')\n")
