@@ -25,7 +25,7 @@ from collagebench.fleet.bearer import Token
 from collagebench.fleet.opening import see_that_limits_allow
 from collagebench.interrupts import as_ctrl_c, interruptions
 from collagebench.results.directory import see_that_it_is_free
-from collagebench.results.environment import capture
+from collagebench.results.environment import capture, digest
 from collagebench.results.writer import RunWriter
 from collagebench.schemes import about, files_of, settings
 from collagebench.stragglers.causes import NATURAL
@@ -201,6 +201,7 @@ def _header(plan: Plan, engine: str) -> dict[str, Any]:
                 "scheme": variant.config.name,
                 "variant": variant.name,
                 "about": about(variant.config.name),
+                "code": digest(files_of([variant.config.name])),
                 "allotment": {role: len(workers) for role, workers in variant.workers.items()},
                 "options": dict(variant.config.options),
                 "settings": settings(variant.config.name, dict(variant.config.options)),

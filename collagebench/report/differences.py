@@ -25,7 +25,8 @@ def differences(objects: Sequence[Object]) -> list[Object]:
     """Return each option in which runs differ as {option, values}, with a value for each run; None if it has none.
 
     `objects` are the runs' summaries. A scheme's own option is prefixed with the variant's name, and compared among the
-    runs that have the variant. A model is compared by its digest, among the runs that have one for its role.
+    runs that have the variant; so is the code of a user's own scheme, by its digest. A model is compared by its digest,
+    among the runs that have one for its role.
     """
     conditions = [_conditions(one) for one in objects]
     found = []
@@ -73,4 +74,5 @@ def _conditions(one: Object) -> Object:
         found[f"model of {model.get('role')}{grid}"] = model.get("sha256") or model.get("name")
     for scheme in schemes:
         found |= {f"{scheme['variant']} {option(name)}": value for name, value in scheme["settings"].items()}
+        found |= {f"code of {scheme['variant']}": scheme["code"]} if scheme["code"] else {}
     return found

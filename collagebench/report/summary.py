@@ -149,6 +149,7 @@ def _scheme(run: Run, variant: str, time: Latency, slo_ms: float | None) -> dict
         "scheme": facts.get("scheme", variant),
         "variant": variant,
         "about": facts.get("about"),
+        "code": facts.get("code"),
         "options": facts.get("options", {}),
         "settings": facts.get("settings", facts.get("options", {})),
         "workers": workers,

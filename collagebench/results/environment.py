@@ -10,6 +10,7 @@ import hashlib
 import os
 import platform
 import subprocess
+from collections.abc import Sequence
 from datetime import datetime, timezone
 from functools import cache
 from importlib import metadata
@@ -86,6 +87,17 @@ def sources(own: tuple[Path, ...]) -> str | None:
     except OSError:
         return None
     return whole.hexdigest()[:16] if paths else None
+
+
+def digest(files: Sequence[Path]) -> str | None:
+    """Return the sha256 of files and their names; None where there are none, or one cannot be read."""
+    whole = hashlib.sha256()
+    try:
+        for path in files:
+            whole.update(f"{path.name}\n".encode() + path.read_bytes())
+    except OSError:
+        return None
+    return whole.hexdigest() if files else None
 
 
 def processor_time() -> tuple[float, float]:

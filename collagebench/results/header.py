@@ -55,6 +55,7 @@ SCHEME = {
     "scheme": "name",
     "variant": "name",
     "about": "text?",
+    "code": "text?",
     "allotment": {EACH: "count"},
     "options": "object",
     "settings": "object",

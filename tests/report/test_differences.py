@@ -44,6 +44,23 @@ def test_what_can_matter_is_said_of_every_run(tmp_path: Path) -> None:
     assert f"T{said}." in markdown(found)
 
 
+def own(directory: Path, code: str | None, variant: str = "Quiet") -> Run:
+    """Return a run of a scheme of one's own, whose files have that digest."""
+    quiet = {"scheme": "quiet:Quiet", "variant": variant, "options": {}, "settings": {}}
+    header = {"schemes": [quiet if code is None else {**quiet, "code": code}]}
+    return load(make_run(directory, {variant: lognormal(1, 4, 100)}, header=header))
+
+
+def test_a_scheme_that_was_changed_between_runs_is_named(tmp_path: Path) -> None:
+    """By its variant, not by its digests; a run of a version that kept none, or without the variant, is no other."""
+    one, other = own(tmp_path / "one", "a" * 64), own(tmp_path / "other", "b" * 64)
+    found = summarise([one, other, own(tmp_path / "unknown", None)])["differences"]
+    assert found == [{"option": "code of Quiet", "values": ["a" * 64, "b" * 64, None]}]
+    assert "the runs differ in: code of Quiet\n" in printed(one.directory, other.directory)
+    alike = own(tmp_path / "alike", "a" * 64), own(tmp_path / "else", "c" * 64, "Loud")
+    assert summarise([one, *alike])["differences"] == []
+
+
 def test_runs_that_are_alike_have_no_such_line(tmp_path: Path) -> None:
     """What cannot matter is not listed: names of models, an SLO, and a default that was given explicitly."""
     one = made(tmp_path / "one")

@@ -373,6 +373,20 @@ def test_what_was_begun_with_another_file_is_not_gone_on_with(own: Path, changed
     assert "r was begun before this program or a scheme of yours was changed" in err
 
 
+@pytest.mark.processes
+def test_a_report_says_that_the_code_was_changed(own: Path) -> None:
+    """Between two runs, also in a file that it imports; where no byte was changed there is no such line."""
+    (own / "named.py").write_text("NUMBER = 5\n")
+    (own / "my_schemes.py").write_text(f"{SLOWER}\nimport named\n")
+    asked = ("simulate", "--scheme", "none,my_schemes:Later", *SIMULATED, "--out")
+    for name in ("a", "b", "c"):
+        if name == "c":
+            (own / "named.py").write_text("NUMBER = 6\n")
+        assert collagebench(*asked, name, cwd=own)[0] == 0
+    assert "the runs differ in" not in collagebench("report", "a", "b", cwd=own)[1]
+    assert "the runs differ in: code of Later\n" in collagebench("report", "a", "c", cwd=own)[1]
+
+
 def test_a_scheme_is_written_in_the_files_of_its_classes(own: Path) -> None:
     """A scheme's files are those of its module, base classes and package, and what they import beside them.
 
