@@ -57,11 +57,12 @@ class RecommendCommand(ExperimentCommand):
 def command(**options: Any) -> int:
     """Recommend a redundancy scheme, and say why.
 
-    It simulates the schemes, each with its important options, on the fleet, stragglers, models and load that you
-    describe. It drops what misses the SLO, the accuracy or the budget, and recommends the cheapest of the rest, which
-    may be no redundancy. With several loads, separated by commas, a scheme must meet the requirements at each of them.
-    The whole answer is kept in --out, as answer.json and as a page; another question with the same --out DIR simulates
-    only what is missing. The exit code is 3 if nothing meets the requirements.
+    It simulates the schemes, each with its important options and those in the profile's [[scheme]] tables, on the
+    fleet, stragglers, models and load that you describe. It drops what misses the SLO, the accuracy or the budget, and
+    recommends the cheapest of the rest, which may be no redundancy. With several loads, separated by commas, a scheme
+    must meet the requirements at each of them. The whole answer is kept in --out, as answer.json and as a page; another
+    question with the same --out DIR simulates only what is missing. The exit code is 3 if nothing meets the
+    requirements.
 
     \b
     collagebench recommend --utilisation 0.3,0.5 --slo 70 --out answer
@@ -97,15 +98,20 @@ def command(**options: Any) -> int:
 
 def _asked(options: Mapping[str, Any]) -> Asked:
     """Make a question of the options; UsageError if they do not make sense."""
-    from collagebench.cli.resolve import resolve_grid
-    from collagebench.study.recommend import Asked
+    from collagebench.cli.resolve import profile_of, resolve_grid, written_schemes
+    from collagebench.profile import located
+    from collagebench.study.recommend import NONE, Asked
     from collagebench.study.wishes import Wishes
 
     grid = resolve_grid({**options, "schemes": options["schemes"] or ("none",)})
     for axis in grid.axes:
         if axis.name not in LOADS:
             raise UsageError(f"--{option(axis.name)} must have a single value here: only loads may have several")
-    config = grid.cells[0].config
+    config, profile = grid.cells[0].config, profile_of(options)
+    written = written_schemes(profile, options["schemes"]) if profile else ()
+    own = tuple(one for one in written if one.name != NONE.name)
+    with located(profile, ()):
+        replace(config, schemes=(NONE, *own))  # says so if two of them have one name
     wishes = Wishes(
         None if options["slo_ms"] is None else options["slo_ms"] / 1e3,
         options["slo_quantile"],
@@ -117,4 +123,4 @@ def _asked(options: Mapping[str, Any]) -> Asked:
         config = replace(config, requests=REQUESTS)
     load = {"rate": config.rate} if config.rate is not None else {"utilisation": config.utilisation or 0.5}
     loads = tuple(dict(cell.values) for cell in grid.cells) if grid.axes else (load,)
-    return Asked(config, loads, wishes, options["schemes"])
+    return Asked(config, loads, wishes, options["schemes"], own)

@@ -105,6 +105,25 @@ def resolve_grid(options: Mapping[str, Any], recorded: Mapping[str, Any] = {}) -
     return Grid(values, axes, cells)
 
 
+def written_schemes(profile: Profile, names: Collection[str] = ()) -> tuple[SchemeConfig, ...]:
+    """Return the variants for which the [[scheme]] tables of a profile stand: all of them, or those of schemes named.
+
+    What is fitted is fitted. Whether there are workers enough is not asked.
+
+    Raises:
+        UsageError: a table makes no sense; the sentence says where.
+    """
+    found: list[SchemeConfig] = []
+    for number, scheme in enumerate(profile.values.get("schemes", ())):
+        if names and scheme.name not in names:
+            continue
+        with located(profile, (), number):
+            for one in map(resolve_fits, variants(scheme)):
+                make(one.name, dict(one.options))  # says what is wrong with them, if anything
+                found.append(one)
+    return tuple(found)
+
+
 def _config(values: dict[str, Any], given: Mapping[str, Any], axes: Sequence[Axis]) -> Config:
     _check_straggler_options(values, given, axes)
     return Config(**values)

@@ -196,19 +196,24 @@ def cautions(answer: Object) -> str:
     """Return what to know before the settings are used, with the result of their simulation."""
     settings, wishes, several = answer["settings"], answer["asked"]["wishes"], len(answer["asked"]["loads"]) > 1
     found = settings["simulated"]
+    takes = (
+        "gRPC offers hedging in its Java and .NET clients. It takes only fixed delays, as Envoy does: this one is the"
+    )
+    safe = "Send copies only of requests that may safely be served twice."
+    if found["variant"] == answer["choice"]:
+        return f"{takes} choice's. {safe}"
     name = wishes["quantile"]
     late = f"a {name} of {as_ms(found['latency_s'])} ms" if found["latency_s"] else f"no finite {name}"
     gave = f"{late} for {as_times(found['work'])} the work"
     gave = "an overload" if found["unsteady"] else gave
     longer = f", plus {100 * settings['longer']:.0f} % because half of all answers take nearly as long"
     said = (
-        "gRPC offers hedging in its Java and .NET clients. It takes only fixed delays, as Envoy does: this one is the "
-        f"choice's own percentile at the {'highest ' if several else ''}load{longer if settings['longer'] else ''}. "
-        f"Simulated with it: {gave}."
+        f"{takes} choice's own percentile at the {'highest ' if several else ''}load"
+        f"{longer if settings['longer'] else ''}. Simulated with it: {gave}."
     )
     if found["status"] not in ("meets", "perhaps"):
         said += f" That misses the requirements ({SAID[found['status']]}): hedge at a running percentile instead."
-    return f"{said} Send copies only of requests that may safely be served twice."
+    return f"{said} {safe}"
 
 
 def _validation(answer: Object, console: Console) -> None:
@@ -227,7 +232,7 @@ def _validation(answer: Object, console: Console) -> None:
             as_times(row["work"]),
             SAID[row["status"]] or "meets",
         )
-    print_table(table, console)
+    print_table(table, console, ("right", "work"))
     console.print()
     print_line(console, found["said"], style="bold")
     for reason in found["reasons"]:

@@ -4,12 +4,14 @@ The settings are those of the field's papers and proxies: two or three copies, h
 without a budget, groups of the usual sizes, and collages of every grid whose answers are held back (`auto`) or used at
 once (`idle`). As in the papers, a fleet has one redundant worker for each full group of singles. The 3x3 collage is
 also considered with twice as many, so that a mosaic need not wait for the one before it.
+
+The variants of the user's profile are candidates as well.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
@@ -17,7 +19,7 @@ from collagebench import zoo
 from collagebench.config import Config, SchemeConfig, called
 from collagebench.engine.plan import allotment_of, needs_of
 from collagebench.errors import ModelError, UsageError
-from collagebench.schemes import make
+from collagebench.schemes import make, settings
 
 GRIDS = (2, 3, 4, 5)
 BATCH = 9
@@ -34,24 +36,42 @@ class Left:
     why: str
 
 
-def candidates(workers: int, slo: float | None = None, asked: Sequence[str] = ()) -> list[SchemeConfig]:
+def candidates(
+    workers: int, slo: float | None = None, asked: Sequence[str] = (), own: Sequence[SchemeConfig] = ()
+) -> list[SchemeConfig]:
     """Return the variants to compare on a fleet of `workers`, no redundancy first unless `asked` omits it.
 
     `slo` is the required latency in seconds, or None. `asked` names the schemes to consider; empty for all. A scheme
-    without settings listed here, such as one of the user's own, is considered with its defaults.
+    without settings listed here, such as one of the user's own, is considered with its defaults. `own` are the variants
+    of the user's profile, which keep their names: a usual one with the same settings is left out, and one with the same
+    name but other settings is renamed.
 
     Raises:
         UsageError: a named scheme needs an SLO.
     """
-    if slo is None and "default" in asked:
+    if slo is None and "default" in asked and "default" not in {one.name for one in own}:
         raise UsageError(
             "the scheme default needs --slo, because it answers shortly before the time for an answer is up"
         )
-    found = _usual(workers, slo)
-    if not asked:
-        return found
-    known = {one.name for one in found}
-    return [one for one in found if one.name in asked] + [_named(name) for name in asked if name not in known]
+    usual = _usual(workers, slo)
+    if asked:
+        known = {"default", *(one.name for one in usual)}
+        usual = [one for one in usual if one.name in asked] + [_named(name) for name in asked if name not in known]
+    what, names = [_what(one) for one in own], [one.variant for one in own]
+    return [*(_renamed(one, names) for one in usual if _what(one) not in what), *own]
+
+
+def _what(one: SchemeConfig) -> tuple[str, dict[str, Any]]:
+    """Return what a variant does, whatever it is called and whether or not its options are given."""
+    return one.name, settings(one.name, dict(one.options))
+
+
+def _renamed(one: SchemeConfig, taken: Sequence[str]) -> SchemeConfig:
+    """Return a variant by a name that is not taken."""
+    name = one.variant
+    while name in taken:
+        name += " as usual"
+    return replace(one, variant=name)
 
 
 def _usual(workers: int, slo: float | None) -> list[SchemeConfig]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from math import inf
 from typing import Any
 
+from collagebench.schemes import SCHEMES
 from collagebench.study.candidates import Left
 from collagebench.study.wishes import Candidate, Status, Wishes, status
 
@@ -154,7 +155,8 @@ def _rest(judged: Sequence[Candidate], left: Sequence[Left], wishes: Wishes) -> 
     counts = Counter(status(one, wishes) for one in judged)
     parts = [f"{counts[kind]} {WORDS[kind]}" for kind in WORDS if counts[kind]]
     text = f"Of {len(judged)} variant{'s' if len(judged) > 1 else ''}: {', '.join(reversed(parts))}"
-    schemes = sorted({one.variant.split()[0] for one in left})
+    firsts = [(one.variant, one.variant.split(" ")[0]) for one in left]
+    schemes = sorted({first if first in SCHEMES else whole for whole, first in firsts})  # or a name the user gave it
     return (
         f"{text}. Not considered, for lack of a model or of workers: {', '.join(schemes)}." if schemes else f"{text}."
     )

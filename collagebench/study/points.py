@@ -133,13 +133,18 @@ def interrupted(directory: Path) -> Interrupted:
     )
 
 
-def keep_answer(answer: dict[str, Any], page: str, directory: Path, names: tuple[str, str]) -> None:
+def keep_answer(
+    answer: dict[str, Any], page: str, directory: Path, names: tuple[str, str], others: Mapping[str, str] = {}
+) -> None:
     """Write a study's answer beside its points, as JSON and as a page; `names` are the names of the two files.
+
+    `others` are further files to write: their texts by name.
 
     Raises:
         OutputError: a file cannot be written.
     """
-    for name, text in zip(names, (json.dumps(answer, indent=2, allow_nan=False) + "\n", page), strict=True):
+    texts = dict(zip(names, (json.dumps(answer, indent=2, allow_nan=False) + "\n", page), strict=True))
+    for name, text in {**texts, **others}.items():
         path = directory / name
         try:
             write_whole(path, text.encode())

@@ -7,8 +7,10 @@ the study's directory and are not simulated again.
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from math import inf
@@ -23,6 +25,7 @@ from collagebench.report.recommendation_page import recommendation_page
 from collagebench.report.summary import LOST, failing, finite
 from collagebench.report.tails import tail_of
 from collagebench.report.verdict import by_single
+from collagebench.schemes import SCHEMES
 from collagebench.statistics.notes.sample import few_fleets
 from collagebench.study.candidates import Left, candidates, possible
 from collagebench.study.explained import explain
@@ -32,6 +35,10 @@ from collagebench.study.wishes import Candidate, Figures, Wishes, front, near_mi
 
 SCHEMA = 1
 ANSWER, PAGE = "answer.json", "answer.html"
+CHOICE = "choice.toml"
+"""The profile of a choice whose options the command line does not have."""
+LONGEST = 40
+"""Characters of a variant's own name in that of a directory."""
 NONE = SchemeConfig("none", "none")
 ELSEWHERE = {
     *("schemes", "requests", "runs", "warmup", "accuracy", "slo_ms"),
@@ -56,6 +63,8 @@ class Asked:
     wishes: Wishes
     schemes: tuple[str, ...] = ()
     """Names of the schemes to consider; empty for all."""
+    own: tuple[SchemeConfig, ...] = ()
+    """Variants of these schemes from the user's profile, which are considered as well."""
 
 
 def recommend(
@@ -82,36 +91,39 @@ def recommend(
         )
     plain = replace(asked.config, schemes=(NONE,), **load_of(asked.loads[-1]))
     plan = make_plan(plain)
-    wanted = [one for one in candidates(plain.workers, wishes.slo, asked.schemes) if one.name != "none"]
+    wanted = [one for one in candidates(plain.workers, wishes.slo, asked.schemes, asked.own) if one.name != "none"]
     able, left = possible(wanted, plain, plan.single.classes)
     points = _points(asked, able)
     compute = measured([replace(plain, schemes=(NONE, *able))], plan.compute)
     found = run_points(points, directory, compute, jobs, done)
     summaries = [found[place : place + len(asked.loads)] for place in range(0, len(found), len(asked.loads))]
     judged = [candidate_of(one, some, wishes) for one, some in zip([NONE, *able], summaries, strict=True)]
-    answer = _answer(asked, judged, left, summaries[0])
+    answer = _answer(asked, judged, left, summaries[0], directory)
     names = [one.variant for one in judged]
     place = names.index(answer["choice"] or NONE.variant)
     answer["warnings"] = warned(summaries[place])
     if answer["choice"] is not None:
         exported = settings(judged[place], summaries[place][-1])
         if exported is not None:
-            # A fixed delay differs from the running percentile that was judged, so it is simulated as well.
-            one = fixed(judged[place], exported["delay_s"])
-            with_it = run_points(_points_of(asked, one), directory, compute, jobs, done)
-            given = candidate_of(one, with_it, wishes)
-            answer["warnings"] += [text for text in warned(with_it) if text.startswith(f"{one.variant}: ")]
+            given, one = judged[place], fixed(judged[place], exported["delay_s"])
+            if dict(one.options) != given.options:
+                # A fixed delay differs from the running percentile that was judged, so it is simulated as well.
+                with_it = run_points(_points_of(asked, one), directory, compute, jobs, done)
+                given = candidate_of(one, with_it, wishes)
+                answer["warnings"] += [text for text in warned(with_it) if text.startswith(f"{one.variant}: ")]
             answer["settings"] = {**exported, "simulated": {**_as_json(given), "status": status(given, wishes)}}
     return answer
 
 
 def save(answer: dict[str, Any], directory: Path) -> None:
-    """Write the answer beside its points, as JSON and as a page.
+    """Write the answer beside its points: as JSON, as a page and, if its command needs one, the profile of the choice.
 
     Raises:
         OutputError: a file cannot be written.
     """
-    keep_answer(answer, recommendation_page(answer, directory.resolve().name), directory, (ANSWER, PAGE))
+    page = recommendation_page(answer, directory.resolve().name)
+    profile = {CHOICE: answer["profile"]} if answer["profile"] else {}
+    keep_answer(answer, page, directory, (ANSWER, PAGE), profile)
 
 
 def load_of(load: dict[str, float]) -> dict[str, Any]:
@@ -131,15 +143,21 @@ def _points_of(asked: Asked, one: SchemeConfig) -> list[Point]:
     """Return the points of a candidate, at all loads in turn."""
     schemes = (NONE,) if one is NONE else (NONE, one)
     return [
-        Point(_directory(one, load), replace(asked.config, schemes=schemes, slo_ms=None, **load_of(load)))
+        Point(
+            _directory(one, load, one in asked.own),
+            replace(asked.config, schemes=schemes, slo_ms=None, **load_of(load)),
+        )
         for load in asked.loads
     ]
 
 
-def _directory(scheme: SchemeConfig, load: dict[str, float]) -> str:
+def _directory(scheme: SchemeConfig, load: dict[str, float], own: bool) -> str:
     """Return the name of a point's directory, made of everything in which points of one fleet differ."""
     after = dict(scheme.options).get("default_after", "")  # depends on the SLO, and is not in the variant's name
-    words = re.sub(r"[^\w.]+", "-", f"{scheme.variant} {after} {' '.join(load)}").strip("-")
+    named = f"{scheme.variant} {after} {' '.join(load)}"
+    if own:  # its name says nothing for sure of its options, which another version of the profile may have changed
+        named = f"{scheme.variant[:LONGEST]} {zlib.crc32(repr(scheme).encode()):08x} {' '.join(load)}"
+    words = re.sub(r"[^\w.]+", "-", named).strip("-")
     return f"{words}-{next(iter(load.values())):.12g}"
 
 
@@ -200,7 +218,7 @@ def _right(summary: Summary, variant: str) -> float | None:
 
 
 def _answer(
-    asked: Asked, judged: Sequence[Candidate], left: Sequence[Left], plain: Sequence[Summary]
+    asked: Asked, judged: Sequence[Candidate], left: Sequence[Left], plain: Sequence[Summary], directory: Path
 ) -> dict[str, Any]:
     """Return the answer as plain JSON values; warnings, settings and validation are filled in later."""
     wishes = asked.wishes
@@ -236,7 +254,8 @@ def _answer(
         "not_considered": [asdict(one) for one in left],
         "warnings": [],
         "settings": None,
-        "command": choice and _command(asked, choice, loads[-1]["rate"]),
+        "command": choice and _command(asked, choice, loads[-1]["rate"], directory),
+        "profile": choice and _profile(choice),
         "validation": None,
     }
 
@@ -280,15 +299,33 @@ def on_real_workers(asked: Asked, rate: float) -> Config:
     return replace(config, accuracy=Config().accuracy)  # every answer is classified
 
 
-def _command(asked: Asked, choice: Candidate, rate: float) -> str:
+def _command(asked: Asked, choice: Candidate, rate: float, directory: Path) -> str:
     """Return the options of `run` that try the choice on the same fleet at the highest load."""
     described, default = on_real_workers(asked, rate), Config()
     words = ["--scheme", choice.scheme]
     for name, value in choice.options.items():
         words += [f"--{option(name)}", str(value)]
+    if _profile(choice):
+        words = ["--profile", str(directory / CHOICE)]
     for name in DESCRIBED:
         value = getattr(described, name)
         value = int(value) if isinstance(value, float) and value.is_integer() else value
         if value != getattr(default, name):
             words += [f"--{option(name)}"] if value is True else [f"--{option(name)}", str(value)]
     return shlex.join(words)
+
+
+def _profile(choice: Candidate) -> str | None:
+    """Return a profile in which the choice stands beside no redundancy; None where the command line can say as much.
+
+    It cannot where it does not have the options, as it has those of the schemes that are ours.
+    """
+    if choice.scheme in SCHEMES or not choice.options:
+        return None
+    table = {"name": choice.scheme, "variant": choice.variant, **choice.options}
+    lines = [f"{option(name)} = {_toml(value)}" for name, value in table.items()]
+    return "\n".join(["[[scheme]]", 'name = "none"', "", "[[scheme]]", *lines, ""])
+
+
+def _toml(value: Any) -> str:
+    return repr(value) if isinstance(value, float) else json.dumps(value, ensure_ascii=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import shlex
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -471,6 +472,25 @@ def test_studies_take_it(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
     answer = json.loads(capsys.readouterr().out)
     assert answer["choice"] == "none"
     assert "Later" in json.dumps(answer)
+
+
+def test_a_recommendation_takes_its_options_from_a_profile(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Beside its defaults if it is named; and since the command line does not have them, the command that tries the
+    choice takes them from a profile that lies beside the answer."""
+    (own / "often.py").write_text(
+        "from collagebench.schemes.replication import Replication\n\n\nclass Often(Replication):\n    pass\n"
+    )
+    (own / "p.toml").write_text('[[scheme]]\nname = "often:Often"\nvariant = "drei \u00fcber"\nreplicas = 3\n')
+    small = ["--runs", "10", "--requests", "150", "--compute-time", "0.001", "--utilisation", "0.02"]
+    asked = ["recommend", "--profile", "p.toml", "--scheme", "often:Often", *small, "--format", "json", "--out", "r"]
+    assert main([*asked, "--slo-quantile", "p95"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert [one["variant"] for one in answer["candidates"]] == ["none", "Often", "drei \u00fcber"]
+    assert answer["choice"] == "drei \u00fcber"
+    assert main(["simulate", *shlex.split(answer["command"]), "--requests", "20", "--runs", "1", "--out", "s"]) == 0
+    (plain, tried) = json.loads((own / "s" / "run.json").read_text())["schemes"]
+    assert plain["scheme"] == "none"
+    assert {"scheme": "often:Often", "variant": "drei \u00fcber", "options": {"replicas": 3}}.items() <= tried.items()
 
 
 def test_a_recommendation_tells_it_from_ours(own: Path, capsys: pytest.CaptureFixture[str]) -> None:

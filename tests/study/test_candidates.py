@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from collagebench import zoo
-from collagebench.config import Config
+from collagebench.config import Config, SchemeConfig
 from collagebench.errors import ModelError, UsageError
 from collagebench.schemes import SCHEMES, make
 from collagebench.study.candidates import candidates, possible
@@ -42,6 +44,37 @@ def test_what_is_asked_for_is_considered() -> None:
     with pytest.raises(UsageError, match="needs --slo"):
         candidates(10, None, ("default",))
     assert [one.name for one in candidates(10, 0.2, ("default",))] == ["default"]
+
+
+def own(name: str, variant: str, **options: Any) -> SchemeConfig:
+    """Return a variant of the user's own."""
+    return SchemeConfig(name, variant, tuple(sorted(options.items())))
+
+
+def test_variants_of_ones_own_are_considered_as_well() -> None:
+    """They keep their names: what the usual ones have already stands there once, whether or not a default is given,
+    and a usual one that is called like another of one's own is renamed."""
+    same = [own("hedge", "ours"), own("collage", "mosaics", grid=3, collage_workers=1)]
+    called_alike = [own("hedge", "hedge p90", hedge_delay=0.05), own("tied", "hedge p90 as usual")]
+    usual, found = candidates(10), candidates(10, own=[*same, *called_alike])
+    assert found[0] == usual[0]
+    assert found[-4:] == [*same, *called_alike]
+    left = {one.variant for one in usual} - {one.variant for one in found}
+    assert left == {"hedge p95", "collage 3x3 auto", "tied"}
+    renamed = next(one for one in found if one.variant == "hedge p90 as usual as usual")
+    assert dict(renamed.options) == {"hedge_delay": "p90"}
+    assert len(found) == len(usual) + 1
+    Config(schemes=tuple(found))
+
+
+def test_variants_of_ones_own_stand_beside_what_is_asked_for() -> None:
+    """Of a scheme without usual settings its defaults do, unless they are the same; one that needs an SLO for its usual
+    settings needs none for one's own."""
+    late, early = own("default", "late", default_after=0.5), own("default", "early", default_after=0.05)
+    assert candidates(10, None, ("default",), [late, early]) == [late, early]
+    assert [one.variant for one in candidates(10, 0.2, ("default",), [late])] == ["default", "late"]
+    (plain,) = candidates(10, None, ("equal",), [own("equal", "all of them")])
+    assert plain.variant == "all of them"
 
 
 def test_all_of_them_can_run_on_the_shipped_models() -> None:

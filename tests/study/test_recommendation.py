@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from collagebench.config import Config
+from collagebench.config import Config, SchemeConfig
 from collagebench.errors import OutputError
 from collagebench.report.parts import as_ms
 from collagebench.report.recommendation import cautions, print_recommendation
@@ -154,13 +154,35 @@ def test_the_command_tries_the_choice_on_the_fleet_that_was_asked_about() -> Non
     """The command has every option that is not the default, so that `simulate` answers the same question."""
     config = replace(CONFIG, workers=6, stragglers="bimodal", slow_factor=20.0, seed=5, data=Path("some where"))
     choice = Candidate("hedge p90", "hedge", {"hedge_delay": "p90"}, ())
-    command = _command(Asked(config, ({"rate": 7.0}, {"rate": 50.0}), Wishes()), choice, 50.0)
+    command = _command(Asked(config, ({"rate": 7.0}, {"rate": 50.0}), Wishes()), choice, 50.0, Path())
     timed = replace(config, compute_time=0.2, rate=None)
-    assert "--rate 12.5 " in _command(Asked(timed, ({"utilisation": 0.5},), Wishes()), choice, 12.5), "of real workers"
+    assert "--rate 12.5 " in _command(Asked(timed, ({"utilisation": 0.5},), Wishes()), choice, 12.5, Path()), (
+        "of real workers"
+    )
     assert shlex.split(command) == [
         *("--scheme", "hedge", "--hedge-delay", "p90", "--workers", "6", "--data", "some where", "--rate", "50"),
         *("--stragglers", "bimodal", "--slow-factor", "20", "--seed", "5"),
     ]
+
+
+def test_a_fixed_delay_of_ones_own_is_what_proxies_get(directory: Path) -> None:
+    """It is not simulated a second time, and is not said to be a percentile."""
+    own = SchemeConfig("hedge", "mine", (("hedge_delay", 0.05),))
+    answer = recommend(Asked(CONFIG, LOADS, Wishes(slo=0.12), ("none",), (own,)), directory)
+    assert answer["choice"] == answer["settings"]["simulated"]["variant"] == "mine"
+    assert '"0.05s"' in answer["settings"]["grpc"]
+    assert "It takes only fixed delays, as Envoy does: this one is the choice's. Send copies" in cautions(answer)
+    assert not list(directory.glob("hedge-after-50-ms*"))
+
+
+def test_what_a_variant_of_ones_own_lacks_is_said_by_its_name(tmp_path: Path) -> None:
+    """One without a model is left out with the reason, and not called by the first word of its name."""
+    own = SchemeConfig("collage", "my mosaics", (("grid", 15),))
+    answer = recommend(Asked(replace(CONFIG, runs=2), LOADS[:1], Wishes(slo=0.5), ("none",), (own,)), tmp_path)
+    assert answer["explanation"][-1].endswith("Not considered, for lack of a model or of workers: my mosaics.")
+    (left,) = answer["not_considered"]
+    assert "collage" in left["why"]
+    assert f"<b>my mosaics</b>: {left['why']}" in recommendation_page(answer, "t")
 
 
 def test_settings_and_command_are_printed_as_they_are(directory: Path) -> None:
