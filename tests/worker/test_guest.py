@@ -52,6 +52,7 @@ class Started:
             [sys.executable, "-c", PROGRAM],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             env={"PYTHONPATH": ROOT},
             text=True,
         )
@@ -63,10 +64,10 @@ class Started:
         report = json.loads(self.process.stdout.readline())
         self.report = {**report, "node": "127.0.0.1", "certificate": report["certificate"].encode()}
 
-    def end(self) -> None:
-        """Kill the process."""
+    def end(self) -> str:
+        """Kill the process; return what it printed after its report, and its errors."""
         self.process.kill()
-        self.process.communicate()
+        return "".join(self.process.communicate())
 
 
 @pytest.fixture(scope="module")
@@ -142,8 +143,8 @@ def test_nothing_is_served_unencrypted(guest: Started) -> None:
     assert asyncio.run(main()) is grpc.StatusCode.UNAVAILABLE
 
 
-def test_what_is_no_message_does_not_end_it(guest: Started) -> None:
-    """An invalid message with the token fails by itself, and the worker serves on."""
+def nonsense(guest: Started) -> list[grpc.StatusCode]:
+    """Return the status codes of an invalid message with the token, and of a valid one after it."""
 
     async def main() -> list[grpc.StatusCode]:
         credentials = grpc.ssl_channel_credentials(guest.report["certificate"])
@@ -155,15 +156,28 @@ def test_what_is_no_message_does_not_end_it(guest: Started) -> None:
                 codes.append(await call.code())
             return codes
 
-    nonsense, after = asyncio.run(main())
-    assert nonsense is not grpc.StatusCode.OK
+    return asyncio.run(main())
+
+
+def test_what_is_no_message_does_not_end_it(guest: Started) -> None:
+    """An invalid message with the token fails by itself, and the worker serves on."""
+    refused, after = nonsense(guest)
+    assert refused is not grpc.StatusCode.OK
     assert after is grpc.StatusCode.OK
 
 
-def test_the_token_is_nowhere_in_its_process(guest: Started) -> None:
-    """The token, of which a guest gets only a digest, is not in its command line or environment."""
-    for name in ("cmdline", "environ"):
-        assert TOKEN.value.encode() not in Path(f"/proc/{guest.process.pid}/{name}").read_bytes()
+def test_the_token_is_nowhere_in_its_process() -> None:
+    """The token of its calls is not in a guest's command line, environment or output, even after bad calls."""
+    guest = Started(SPEC, "emulated")
+    try:
+        nonsense(guest)
+        refusal(guest.report, Token(f"{TOKEN.value}-longer"))
+        place = Path(f"/proc/{guest.process.pid}")
+        shown = [(place / name).read_bytes() for name in ("cmdline", "environ")]
+    finally:
+        log = guest.end()
+    assert all(TOKEN.value.encode() not in content for content in shown)
+    assert TOKEN.value not in log
 
 
 @pytest.mark.parametrize(
