@@ -276,7 +276,7 @@ class Twice(NoRedundancy):
 def test_both_engines_stop_a_scheme_that_answers_twice(
     add: Callable[[type[Scheme]], None], tmp_path: Path, engine: Callable[..., object], compute: Any
 ) -> None:
-    """A scheme that answers twice is stopped with the same sentence by both engines, and the run records it."""
+    """Both engines stop a scheme that answers twice, with one sentence; the run has it, and others' whole cells."""
     add(Twice)
     schemes_ = (SchemeConfig("none", "none"), SchemeConfig("mine", "mine"))
     config = Config(schemes=schemes_, workers=2, runs=1, requests=20, time_scale=0.05, compute=compute)
@@ -287,6 +287,9 @@ def test_both_engines_stop_a_scheme_that_answers_twice(
     run = load(tmp_path / "run")
     assert run.header["status"] == "failed"
     assert "the scheme Twice answered request" in run.header["error"]
+    assert [run.cells.texts["scheme"][int(code)] for code in run.cells["scheme"]] == ["none"]
+    assert [run.requests.texts["scheme"][int(code)] for code in run.requests["scheme"]] == ["none"] * 20
+    assert run.requests["answered"].all()
 
 
 class Spoils(NoRedundancy):
