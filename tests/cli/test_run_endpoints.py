@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import signal
 import subprocess
 from collections import Counter
@@ -56,7 +57,7 @@ def requests(directory: Path) -> Counter[str]:
 
 
 def test_three_schemes_on_somebody_elses_server(server: Server, tmp_path: Path) -> None:
-    """Three schemes run against a foreign server; figures that it does not report are null in JSON, not 0."""
+    """Three schemes run against a foreign server; what it does not report is null, empty or a dash, never 0."""
     schemes = [word for name in ("none", "replication", "collage") for word in ("--scheme", name)]
     urls = ["--endpoint", server.url]
     options = ["--fleet", "endpoint", *urls, "--workers", 6, "--runs", 2, "--requests", 60, "--out", "r"]
@@ -76,8 +77,19 @@ def test_three_schemes_on_somebody_elses_server(server: Server, tmp_path: Path) 
     header = json.loads((tmp_path / "r" / "run.json").read_text())
     assert header["hosts"] == [{"host": server.url, "workers": 6, "server": "foreign 7"}]
     assert {model["sha256"] for model in header["models"]} == {None}
-    for form in ("table", "markdown", "csv", "html"):
-        assert collagebench("report", "r", "--format", form, "--out", f"r.{form}", cwd=tmp_path)[0] == code
+    said = {}
+    for form, details in (("table", ["--details"]), ("markdown", []), ("csv", []), ("html", [])):
+        assert collagebench("report", "r", "--format", form, *details, "--out", f"r.{form}", cwd=tmp_path)[0] == code
+        said[form] = (tmp_path / f"r.{form}").read_text()
+    for row in csv.DictReader(said["csv"].splitlines()):
+        unknown = ("executed_s", "wasted_s", "work_ratio", "phase_service_mean_s", "phase_transport_mean_s")
+        assert {name: row[name] for name in unknown} == dict.fromkeys(unknown, "")
+        assert int(row["bytes_sent"]) > 0
+    for name in ("none", "replication", "collage"):
+        assert re.search(rf"^{name} +\d+ +- +- +\d", said["table"], re.MULTILINE), "served and wasted seconds"
+        assert re.search(rf"^\| {name} \|.* \| - \| \d+ \|$", said["markdown"], re.MULTILINE), "work"
+        served = rf'<th scope="row" title="{name}">((?!</th>).)*</th><td>6</td><td>\d+</td><td>-</td><td>-</td>'
+        assert re.search(served, said["html"]), "served and wasted seconds"
 
 
 def test_a_server_with_another_order_of_classes_is_not_valid(tmp_path: Path) -> None:
