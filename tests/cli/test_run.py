@@ -273,11 +273,14 @@ def test_a_directory_that_cannot_be_used_is_one_sentence(tmp_path: Path) -> None
     ],
 )
 def test_senseless_options_are_one_sentence(tmp_path: Path, arguments: list[str], sentence: str) -> None:
-    """Options that make no sense end with 2 (1 if a model is missing) and a message that says what is wrong."""
+    """Options that make no sense end with 2 (1 if a model is missing) and one line that says what is wrong."""
     code, out, err = collagebench("simulate", *arguments, cwd=tmp_path)
     assert code in (1, 2)
     assert out == ""
-    assert sentence in err
+    *usage, line = err.splitlines()
+    assert sentence in line
+    assert line.startswith("Error: " if usage else "collagebench: ")
+    assert [text.split()[0] for text in usage if text] in ([], ["Usage:", "Try"])  # a value of another type has both
     assert not (tmp_path / "runs").exists()
 
 

@@ -240,8 +240,9 @@ def test_the_variable_does_for_a_token_and_a_bad_one_is_not_repeated(
     ],
 )
 def test_what_makes_no_sense(arguments: list[str], why: str, tmp_path: Path) -> None:
-    """Options that make no sense end with exit code 2 and a message that says why, and leave no run directory."""
+    """Options that make no sense end with exit code 2 and one line that says why, and leave no run directory."""
     code, _, err = collagebench("run", *arguments, cwd=tmp_path)
     assert code == 2
+    assert (err.startswith("collagebench: "), err.count("\n")) == (True, 1)
     assert why in err
     assert not (tmp_path / "runs").exists()
