@@ -45,6 +45,28 @@ def test_no_shell_is_built_from_texts() -> None:
         assert keyword(call, "shell") in (None, "False"), file
 
 
+def scripts() -> Iterator[tuple[str, ast.expr]]:
+    """Yield the file and the script of every list that begins with a shell and -c; a name is followed once."""
+    for path in SOURCE:
+        nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+        values = {ast.unparse(each.targets[0]): each.value for each in nodes if isinstance(each, ast.Assign)}
+        for node in nodes:
+            if isinstance(node, ast.List | ast.Tuple) and len(node.elts) > 2:
+                shell, flag, script = map(ast.unparse, node.elts[:3])
+                if shell.endswith("sh'") and flag == "'-c'":
+                    yield path.name, values.get(script, node.elts[2])
+
+
+def test_a_shell_gets_only_constant_scripts() -> None:
+    """The script of every `sh -c` is made of texts and constants only; paths are its arguments."""
+    found = list(scripts())
+    assert {file for file, _ in found} == {"kept.py", "on_ray.py", "outpost.py"}
+    for file, script in found:
+        for node in ast.walk(script):
+            assert not isinstance(node, ast.Call | ast.Attribute | ast.Subscript), file
+            assert not isinstance(node, ast.Name) or node.id.isupper(), (file, node.id)
+
+
 def test_no_check_of_identities_is_turned_off() -> None:
     """The source contains none of the settings that turn off the verification of TLS or of SSH host keys."""
     for path in SOURCE:
