@@ -56,6 +56,25 @@ def test_calls_come_in_order_of_time_and_never_early(run: Run, exact: bool) -> N
     assert all(now >= at for at, now in came)
 
 
+@pytest.mark.parametrize("exact", [False, True])
+@pytest.mark.parametrize("at", [-1.0, -1e9])
+def test_a_call_whose_time_has_passed_is_made_at_once(run: Run, exact: bool, at: float) -> None:
+    """A call for a time that has passed is made without waiting for the next one, which is due in an hour."""
+
+    async def course() -> list[str]:
+        pacer = Pacer(asyncio.get_running_loop())
+        came: list[str] = []
+        done = asyncio.Event()
+        now = time.perf_counter()
+        pacer.at(now + 3600, lambda: came.append("in an hour"))
+        pacer.at(now + at, lambda: (came.append("passed"), done.set()), exact)
+        await asyncio.wait_for(done.wait(), 60)
+        pacer.close()
+        return came
+
+    assert run(course()) == ["passed"]
+
+
 def test_a_call_may_ask_for_the_next(run: Run) -> None:
     """Calls requested while another call runs are made too, in the order of their times."""
 
