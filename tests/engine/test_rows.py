@@ -43,7 +43,11 @@ def test_boxes_are_decoded_and_a_cell_without_one_is_missing() -> None:
 
 
 def test_a_model_whose_output_is_not_what_its_manifest_says_is_refused() -> None:
-    """A grid model whose manifest says that it has a detection head is refused when it is opened."""
+    """A grid model whose manifest says that it has a detection head is refused when opened, and the reverse."""
+    detection = zoo.find(MODELS, "collage", dataset="shapes", grid=3, head="detection")
     session(GRID)
+    session(detection)
     with pytest.raises(ModelError, match="where its manifest says"):
         session(replace(GRID, head="detection", boxes=432))
+    with pytest.raises(ModelError, match="where its manifest says"):
+        session(replace(detection, head="grid", boxes=None))
