@@ -21,6 +21,8 @@ from functools import partial
 
 EARLY = 0.0002
 """Seconds before the time of an exact call at which the loop begins to poll the clock."""
+FURTHEST = 1e9
+"""The latest time in seconds for which the kernel's timer is set; a later one is not representable, and never comes."""
 
 
 class Pacer:
@@ -91,7 +93,8 @@ class KernelAlarm:
 
     def set(self, when: float) -> None:
         """Ring at `when`, at once if that has passed, and never at infinity; this replaces an earlier setting."""
-        seconds, rest = (0, 0) if when == math.inf else divmod(max(math.ceil(when * 1e9), 1), 10**9)
+        nanoseconds = 0 if when == math.inf else max(math.ceil(min(max(when, 0.0), FURTHEST) * 1e9), 1)
+        seconds, rest = divmod(nanoseconds, 10**9)
         self._libc.timerfd_settime(self._file, self._ABSOLUTE, ctypes.byref(_Times(0, 0, seconds, rest)), None)
 
     def close(self) -> None:

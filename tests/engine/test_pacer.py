@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import random
 import sys
@@ -57,7 +58,7 @@ def test_calls_come_in_order_of_time_and_never_early(run: Run, exact: bool) -> N
 
 
 @pytest.mark.parametrize("exact", [False, True])
-@pytest.mark.parametrize("at", [-1.0, -1e9])
+@pytest.mark.parametrize("at", [-1.0, -1e9, -math.inf])
 def test_a_call_whose_time_has_passed_is_made_at_once(run: Run, exact: bool, at: float) -> None:
     """A call for a time that has passed is made without waiting for the next one, which is due in an hour."""
 
@@ -134,6 +135,26 @@ def test_a_call_that_fails_does_not_stop_the_others(run: Run) -> None:
         return told
 
     assert run(course()) == ["it failed"]
+
+
+@pytest.mark.parametrize("far", [1e11, 1e300, math.inf])
+def test_a_call_in_the_far_future_does_not_disturb_the_others(run: Run, far: float) -> None:
+    """A call for a time beyond the range of the kernel's timer is no error, and the calls before it are made."""
+
+    async def course() -> tuple[list[str], list[Any]]:
+        loop = asyncio.get_running_loop()
+        told: list[Any] = []
+        loop.set_exception_handler(lambda loop, context: told.append(context))
+        pacer = Pacer(loop)
+        came: list[str] = []
+        done = asyncio.Event()
+        pacer.at(far, lambda: came.append("far"))
+        pacer.at(time.perf_counter() + 0.01, lambda: (came.append("near"), done.set()))
+        await done.wait()
+        pacer.close()
+        return came, told
+
+    assert run(course()) == (["near"], [])
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel's timer and /proc are Linux's")
