@@ -239,16 +239,21 @@ def test_a_killed_worker_ends_the_experiment_with_every_request_settled(tmp_path
 
 
 def test_killing_all_workers_fails_what_is_open_and_ends(tmp_path: Path) -> None:
-    """If all workers are killed after 50 of 100 requests, the run ends, and the open and later requests fail."""
+    """If all workers are killed after 10 of 400 requests, the others fail and the run ends, before they are due."""
+    killed: list[float] = []
 
     def massacre() -> None:
+        killed.append(time.monotonic())
         for pid in worker_pids():
             os.kill(pid, signal.SIGKILL)
 
-    experiment.run(small(schemes=("collage",), requests=100), tmp_path / "run", Watcher(50, massacre))
+    config = small(schemes=("collage",), requests=400, rate=10.0, deadline=60.0)
+    experiment.run(config, tmp_path / "run", Watcher(10, massacre))
+    assert time.monotonic() - killed[0] < 20
     requests = rows(tmp_path / "run", "requests")
-    assert len(requests) == 100
-    assert sum(not row["answered"] for row in requests) >= 40
+    assert len(requests) == 400
+    assert sum(not row["answered"] for row in requests) >= 390
+    assert max(float(row["arrival"]) for row in requests) > 30
 
 
 def test_a_missing_model_is_one_sentence(tmp_path: Path) -> None:
