@@ -152,14 +152,18 @@ def test_headings_have_no_gap(text, tmp_path):
 
 
 def test_many_notes_leave_the_figures_in_sight(tmp_path):
-    """All reasons are shown, but only the first three notes; the other notes are folded."""
+    """All reasons and gates are shown, but only the first three notes; the other notes are folded."""
     run = load(make_run(tmp_path / "run", {"none": lognormal(1, 4, 250)}))
     summary = summarise([run])
+    limits = [f"none.p50 > {place}" for place in (0, *range(10, 14))]
+    gates.apply(summary, [parse(limit) for limit in limits])
     summary |= {"valid": False, "reasons": [f"r{place}" for place in range(6)]}
     summary["warnings"] = [f"w{place}" for place in range(5)]
     whole = page(summary, [run], ["run"])
     shown, folded = whole.split("<summary>2 more notes</summary>")
     assert [f"r{place}" for place in range(6) if f"</b> r{place}</li>" in shown] == summary["reasons"]
+    told = re.findall(r"<li><b>gate (?:FAILED|passed)</b> (?:not \()?(none\.p50 &gt; \d+)", shown)
+    assert told == [limit.replace(">", "&gt;") for limit in limits]
     assert [f"w{place}" for place in range(5) if f"</b> w{place}</li>" in shown] == ["w0", "w1", "w2"]
     assert "</b> w4</li>" in folded.split("</details>")[0]
 
