@@ -211,11 +211,15 @@ def test_runs_side_by_side(tmp_path):
 
 @pytest.mark.parametrize("columns", ["0", "1", "19"])
 def test_a_console_that_does_not_know_its_width_prints_a_table(tmp_path, monkeypatch, capsys, columns):
-    """A terminal that claims to have fewer than 20 columns, as in some containers, still gets a table."""
+    """A terminal that claims to have fewer than 20 columns, as in some containers, gets the table of 80 columns."""
     run = make_run(tmp_path / "run", {"none": lognormal(1, 4, 250)})
-    monkeypatch.setenv("COLUMNS", columns)
-    assert print_report([run], "table") == 0
-    assert "none" in [line.split(" ")[0] for line in capsys.readouterr().out.splitlines()]
+    texts = []
+    for width in (columns, "80"):
+        monkeypatch.setenv("COLUMNS", width)
+        assert print_report([run], "table") == 0
+        texts.append(capsys.readouterr().out)
+    assert texts[0] == texts[1]
+    assert "none" in [line.split(" ")[0] for line in texts[0].splitlines()]
 
 
 def test_names_that_look_like_markup_are_printed_as_they_are(tmp_path, capsys):
