@@ -18,7 +18,7 @@ from collagebench.errors import UsageError
 from collagebench.report import print_report
 from collagebench.report.expression import parse
 from collagebench.report.summary import failing
-from collagebench.report.sweep import apply_gates, findings, summarise_sweep
+from collagebench.report.sweep import _fastest, apply_gates, findings, summarise_sweep
 
 jsonschema = pytest.importorskip("jsonschema", reason="needs the test extra")
 
@@ -122,8 +122,9 @@ def test_json_is_as_published(crossing: Path, tmp_path: Path) -> None:
 
 
 def test_csv_is_long(capsys: pytest.CaptureFixture[str], crossing: Path) -> None:
-    """The CSV has a row for each scheme of each cell, with the values of the axes."""
+    """The CSV has a row for each scheme of each cell, and the values of the axes come first."""
     _, text = said(capsys, crossing, "csv")
+    assert text.startswith("axis_utilisation,")
     rows = list(csv.DictReader(StringIO(text)))
     assert [(row["axis_utilisation"], row["variant"]) for row in rows] == [
         (load, scheme) for load in ("0.2", "0.5", "0.8") for scheme in ("none", "hedge", "collage 3x3")
@@ -165,7 +166,7 @@ def test_a_cell_that_cannot_be_trusted_makes_it_invalid(tmp_path: Path) -> None:
 
 
 def test_a_scheme_that_cannot_bear_a_load_is_a_finding(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    """That a scheme cannot sustain the load of a cell is a finding, and a gate on its latency fails in that cell."""
+    """A scheme that cannot sustain a cell's load is a finding, not the fastest there, and fails gates on latency."""
     directory = swept(tmp_path / "s", LOADS, CROSSING)
     found = summarise_sweep(directory)
     last = found["cells"][-1]
@@ -176,6 +177,8 @@ def test_a_scheme_that_cannot_bear_a_load_is_a_finding(capsys: pytest.CaptureFix
         "hedge cannot sustain the load at utilisation 0.8",
         "collage 3x3 cannot sustain the load at utilisation 0.8",
     ]
+    assert last["fastest"] == ["collage 3x3"]
+    assert _fastest(last) == ["none"]
     assert apply_gates(found, [parse("hedge.p99 > 10")])
     outcomes = found["gates"]
     assert [outcome["failed"] for outcome in outcomes] == [False, False, True]
