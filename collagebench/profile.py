@@ -135,6 +135,8 @@ def read_profile(path: Path) -> Profile:
         found = re.match(r"line (\d+), ", place)
         where = _at(path, int(found[1]) if found else max(1, len(text.splitlines())))  # otherwise the last line
         raise UsageError(f"{where}: this is not valid TOML: {what or place}") from None
+    except RecursionError:
+        raise UsageError(f"profile {path} cannot be read: its brackets are nested too deeply") from None
     lines = {_spelled(way): line for way, line in key_lines(text).items()}
     description = data.pop("description", "")
     if not isinstance(description, str):

@@ -110,6 +110,12 @@ def test_broken_toml(tmp_path, text, sentence):
     assert "(at " not in refusal
 
 
+@pytest.mark.parametrize("text", ["a = " + "[" * 5000 + "]" * 5000, "a = " + "{a = " * 5000 + "1" + "}" * 5000])
+def test_brackets_without_end(tmp_path, text):
+    """A value nested more deeply than Python can read is refused as others are, and is no bug to report."""
+    assert refused(tmp_path, text) == "profile p.toml cannot be read: its brackets are nested too deeply"
+
+
 @pytest.mark.parametrize(
     ("text", "line", "words"),
     [
