@@ -131,8 +131,9 @@ def stragglers(one: dict[str, Any]) -> str:
     """
     config, facts = one["config"], one["stragglers"] or {}
     parameters = facts.get("parameters", {})
-    unsaid = "floor" if facts.get("sha256") or config["stragglers"].startswith("collage") else "scale"
-    seconds = parameters.get("straggler_mode", unsaid) != "scale" or bool(parameters.get("base"))
+    recorded = facts.get("sha256") or config["stragglers"].startswith("collage")
+    unsaid = "floor" if recorded or parameters.get("base") else "scale"  # a base without a mode is seconds
+    seconds = parameters.get("straggler_mode", unsaid) != "scale"
     scale = facts.get("time_scale") or config.get("time_scale") or 1
     chosen = [f"{name.replace('_', '-')} {config[name]}" for name in parameters if config.get(name) is not None]
     by = f" x {scale:g}" if seconds and scale != 1 else ""

@@ -8,11 +8,13 @@ import pytest
 from rich.console import Console
 from synthetic_run import HEADER, cell, lognormal, make_run, request, task
 
+from collagebench.config import Config, as_json
+from collagebench.engine.experiment import straggler_facts
 from collagebench.report import print_report
 from collagebench.report.markdown import markdown
 from collagebench.report.parts import new_table, print_table
 from collagebench.report.summary import summarise
-from collagebench.report.table import goodput, print_summary
+from collagebench.report.table import goodput, print_summary, stragglers
 from collagebench.results.reader import load
 from collagebench.results.writer import RunWriter
 
@@ -116,6 +118,25 @@ def test_conditions_are_stated(tmp_path):
     assert "stragglers collage-trace x 0.1, images shapes, real compute, seed 0" in words
     assert row(text, "bound")[:3] == ["bound", "10.0", "20.0"]
     assert "no stragglers, no redundancy (simulated)" in words
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        (Config(stragglers="bimodal"), "bimodal x 0.2"),
+        (Config(stragglers="bimodal", straggler_mode="scale"), "bimodal (straggler-mode scale)"),
+        (Config(stragglers="markov", straggler_mode="scale"), "markov (straggler-mode scale)"),
+        (Config(stragglers="pareto", straggler_mode="scale"), "pareto (straggler-mode scale)"),
+        (Config(stragglers="crash"), "crash x 0.2"),
+        (Config(stragglers="fixed"), "fixed"),
+        (Config(stragglers="none"), "none"),
+        (Config(stragglers="none", base=0.1), "none x 0.2 (base 0.1)"),
+    ],
+)
+def test_a_scale_is_said_of_seconds_only(config, said):
+    """The time scale stands behind the stragglers where it multiplies what they draw, and factors are not scaled."""
+    facts = straggler_facts(config)
+    assert stragglers({"config": as_json(config), "stragglers": facts}) == said
 
 
 def test_long_names_are_broken_behind_a_hyphen(tmp_path):
