@@ -109,5 +109,5 @@ def check_endpoints(texts: Sequence[str], workers: int) -> None:
         address(text)
     if len(texts) > workers:
         raise UsageError(
-            f"{workers} workers are too few for {len(texts)} endpoints: {texts[workers]} would have nothing to do"
+            f"--workers {workers} is too few for {len(texts)} endpoints: {texts[workers]} would have nothing to do"
         )

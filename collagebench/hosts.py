@@ -134,7 +134,7 @@ def deal(hosts: Sequence[Host], workers: int) -> list[int]:
         raise UsageError(f"the hosts should have {said} workers, but --workers is {workers}: make them agree")
     if rest < len(sharing):
         without = hosts[sharing[rest]].address
-        raise UsageError(f"{workers} workers are too few for {len(hosts)} hosts: {without} would have none")
+        raise UsageError(f"--workers {workers} is too few for {len(hosts)} hosts: {without} would have none")
     left = [host.workers or 0 for host in hosts]
     for number, place in enumerate(sharing):
         left[place] = rest // len(sharing) + (number < rest % len(sharing))

@@ -123,7 +123,7 @@ def several(values: Sequence[Any], what: str) -> tuple[Any, ...]:
         raise UsageError(f"{what} is an empty list: give it a value, or leave it out")
     for place, value in enumerate(values):
         if value in values[:place]:
-            raise UsageError(f"{what} has {value!r} twice: each value makes an experiment, so once is enough")
+            raise UsageError(f"{what} has {value!r} twice: name it once")
     return tuple(values)
 
 

@@ -64,7 +64,8 @@ def test_a_cell_is_the_experiment_that_its_values_alone_would_make(
     [
         (["report", "{sweep}", "--format", "trace"], "a trace shows one run, so name one of its cells"),
         (["report", "{sweep}", "{sweep}"], "which is reported alone"),
-        (["simulate", "--utilisation", "0.1,0.1"], "--utilisation has 0.1 twice"),
+        (["simulate", "--utilisation", "0.1,0.1"], "--utilisation has 0.1 twice: name it once"),
+        (["simulate", "--scheme", "none,none"], "--scheme has 'none' twice: name it once"),
         (["simulate", "--utilisation", "0.1,"], "--utilisation has a comma with no value before or after it"),
         (["simulate", "--utilisation", "0.1,high"], "'high' is not a valid float"),
         (["simulate", "--utilisation", "0.1,-1"], "--utilisation must be a number above 0, not -1.0"),

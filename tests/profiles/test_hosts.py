@@ -109,7 +109,7 @@ def test_workers_are_dealt_evenly_or_as_stated():
     [
         ([], 3, "--fleet ssh needs hosts"),
         ([Host("a"), Host("a")], 3, "host a is named twice"),
-        ([Host("a"), Host("b"), Host("c")], 2, "2 workers are too few for 3 hosts: c would have none"),
+        ([Host("a"), Host("b"), Host("c")], 2, "--workers 2 is too few for 3 hosts: c would have none"),
         ([Host("a", 2), Host("b", 1)], 4, "the hosts should have 3 workers, but --workers is 4"),
         ([Host("a", 5), Host("b")], 4, "the hosts should have 5 workers, but --workers is 4"),
     ],
