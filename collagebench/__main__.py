@@ -24,17 +24,17 @@ def main() -> None:
 def _say_it_is_lost(lost: "sys.UnraisableHookArgs") -> None:
     """Say what a destructor could not raise, but for a Ctrl-C: that comes once more."""
     if lost.exc_type is KeyboardInterrupt:
-        _thread.start_new_thread(_come_again, ())
+        from signal import SIGINT  # here, as the destructor may have left imports locked for all other threads
+
+        _thread.start_new_thread(_come_again, (SIGINT,))
     else:
         sys.__unraisablehook__(lost)
 
 
-def _come_again() -> None:
-    """Press Ctrl-C once more, a moment later."""
-    from signal import SIGINT  # which loads more, and until `main` a Ctrl-C has a traceback
-
+def _come_again(number: int) -> None:
+    """Send this process the signal, a moment later: a real one also ends a wait."""
     time.sleep(LATER)
-    os.kill(os.getpid(), SIGINT)  # a real one, which also ends a wait
+    os.kill(os.getpid(), number)
 
 
 if __name__ == "__main__":
