@@ -6,7 +6,7 @@ import sys
 import time
 
 LATER = 0.01
-"""Seconds after which a Ctrl-C that was lost comes again: the destructor that lost it is over by then."""
+"""Seconds after which a lost Ctrl-C comes again; by then, the destructor that lost it has ended."""
 
 
 def main() -> None:
@@ -22,17 +22,20 @@ def main() -> None:
 
 
 def _say_it_is_lost(lost: "sys.UnraisableHookArgs") -> None:
-    """Say what a destructor could not raise, but for a Ctrl-C: that comes once more."""
-    if lost.exc_type is KeyboardInterrupt:
-        from signal import SIGINT  # here, as the destructor may have left imports locked for all other threads
-
-        _thread.start_new_thread(_come_again, (SIGINT,))
-    else:
+    """Report an exception that a destructor could not raise; a Ctrl-C that was lost there comes again."""
+    if lost.exc_type is not KeyboardInterrupt:
         sys.__unraisablehook__(lost)
+        return
+    from signal import SIGINT  # not in the thread, as the destructor may have left imports locked for other threads
+
+    try:  # without contextlib, because a Ctrl-C during an import before `main` has a traceback
+        _thread.start_new_thread(_come_again, (SIGINT,))
+    except RuntimeError:  # the interpreter is about to end
+        return
 
 
 def _come_again(number: int) -> None:
-    """Send this process the signal, a moment later: a real one also ends a wait."""
+    """Send this process a signal a moment later: unlike an exception, a signal also ends a wait."""
     time.sleep(LATER)
     os.kill(os.getpid(), number)
 

@@ -236,7 +236,7 @@ def _gone(lost: Mapping[int, str]) -> str:
     for worker, reason in sorted(lost.items()):
         alike.setdefault(reason, []).append(worker)
     return "; ".join(
-        f"worker {first} {reason}" + (f" (and so workers {', '.join(map(str, others))})" if others else "")
+        f"worker {first} {reason}" + (f" (also {', '.join(map(str, others))})" if others else "")
         for reason, (first, *others) in alike.items()
     )
 

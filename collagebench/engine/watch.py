@@ -132,7 +132,7 @@ async def watch(
     """
 
     def on_lost(worker: int, reason: str) -> None:
-        found.machines[worker].lost = found.machines[worker].lost or reason
+        found.machines[worker].lost = reason  # which says more than a request that failed before it
 
     file = ModelFile(model.name, str(model.path.resolve()), model.sha256, model.input, model.dtype)
     specs = [WorkerSpec(worker, (file,)) for worker in range(len(schedules))]

@@ -44,6 +44,17 @@ from collagebench.worker.spec import ModelFile, WorkerSpec
 
 REACH_WITHIN = 10.0
 """Seconds for a server to describe what it serves."""
+TROUBLES = (
+    ("WRONG_VERSION_NUMBER", "it does not speak TLS", "if the network to it is trusted, use grpc://"),
+    ("CERTIFICATE_VERIFY_FAILED", "its certificate is not trusted", "name the authority that signed it with --tls-ca"),
+    ("Hostname Verification", "its certificate is for another host", "use the host name that the certificate has"),
+    (
+        "Socket closed",
+        "it closed the connection",
+        "check that this is its port, and whether it needs TLS (grpcs://) or a client certificate (--tls-cert)",
+    ),
+)
+"""What gRPC reports if a connection fails, what it means, and what to do."""
 FIRST_WITHIN = 60.0
 """Seconds for the first inference, for which the server may have to load the model."""
 BREAKS_WITHIN = 0.05
@@ -127,11 +138,9 @@ class Slot(Connection):
         if error.reason == "deadline":
             return f"{self.at} did not answer within {REACH_WITHIN:g} s"
         why = error.detail.removeprefix(f"{self.name} is gone: ")
-        if "WRONG_VERSION_NUMBER" in why:
-            return (
-                f"{self.at} cannot be reached: it does not speak TLS ({why}); if the network to it is trusted, use "
-                "grpc://"
-            )
+        for sign, what, advice in TROUBLES:
+            if sign in why:
+                return f"{self.at} cannot be reached: {what} ({why}); {advice}"
         return f"{self.at} cannot be reached: {why}; check that the server runs, and that this is its port"
 
     async def infer(

@@ -41,7 +41,7 @@ def test_it_ends_the_command_in_one_sentence(tmp_path: Path, module: str, text: 
 
 
 def test_it_comes_again_where_it_is_lost(tmp_path: Path) -> None:
-    """Lost in a destructor, as in Python's own that holds the lock of imports, it ends the command all the same."""
+    """A Ctrl-C that a destructor loses, even one that keeps the import lock as Python's own do, ends the command."""
     lost = LOST.format(f"_imp.acquire_lock(); os.kill(os.getpid(), {signal.SIGINT:d})")
     (tmp_path / "click.py").write_text(lost + "threading.Event().wait(20)\n")
     code, out, error = finish(start("--version", cwd=tmp_path))
@@ -49,7 +49,7 @@ def test_it_comes_again_where_it_is_lost(tmp_path: Path) -> None:
 
 
 def test_other_errors_of_a_destructor_are_said(tmp_path: Path) -> None:
-    """What is no Ctrl-C is said as ever, and ends nothing."""
+    """Any other error in a destructor is printed, and ends nothing."""
     (tmp_path / "click.py").write_text(LOST.format("1 / 0") + "sys.exit(7)\n")
     process = start("--version", cwd=tmp_path)
     out, error = process.communicate(timeout=60)

@@ -380,19 +380,21 @@ def test_tls(certified: dict[str, Path]) -> None:
         with_fleet(lambda fleet: infer(*fleet), secure, tls_ca=certified["ca"], token=Token(SECRET))
         refused = refusal(server.url, tls_ca=certified["ca"], token=Token(SECRET), error=UsageError)
         assert f"--tls-ca has no effect on {server.url}, which is not encrypted" in refused
-        for url, ca in (
-            (secure, None),  # the system's authorities do not know it
-            (secure, certified["client"]),  # nor does another certificate
-            (f"grpcs://127.0.0.1:{server.port}", certified["ca"]),  # the certificate is for localhost
-            (server.url, None),  # no TLS where the server has it
+        for url, ca, said in (
+            (secure, None, "name the authority that signed it with --tls-ca"),  # which is none of the system's
+            (secure, certified["client"], "name the authority that signed it with --tls-ca"),  # nor another certificate
+            (f"grpcs://127.0.0.1:{server.port}", certified["ca"], "use the host name that the certificate has"),
+            (server.url, None, "whether it needs TLS (grpcs://)"),
         ):
-            assert f"{url} cannot be reached" in refusal(url, tls_ca=ca, token=Token(SECRET), error=FleetError)
+            refused = refusal(url, tls_ca=ca, token=Token(SECRET), error=FleetError)
+            assert f"{url} cannot be reached" in refused
+            assert said in refused
         assert len(server.inferred) == 2, "of the one that trusts it"
 
 
 def test_tls_where_the_server_has_none(server: Server) -> None:
     """A grpcs:// address of a server without TLS is refused; nothing is sent unencrypted."""
-    assert "cannot be reached" in refusal(f"grpcs://localhost:{server.port}", error=FleetError)
+    assert "it does not speak TLS" in refusal(f"grpcs://localhost:{server.port}", error=FleetError)
     assert not server.inferred
 
 
@@ -404,7 +406,7 @@ def test_a_server_that_asks_who_calls(certified: dict[str, Path]) -> None:
     with serving({"sums": SUMS}, None, credentials) as server:
         secure = f"grpcs://localhost:{server.port}"
         with_fleet(lambda fleet: infer(*fleet), secure, tls_ca=certified["ca"], **own)
-        assert "cannot be reached" in refusal(secure, tls_ca=certified["ca"], error=FleetError)
+        assert "or a client certificate (--tls-cert)" in refusal(secure, tls_ca=certified["ca"], error=FleetError)
 
 
 def test_what_is_wrong_with_certificates_is_said_by_name(certified: dict[str, Path], tmp_path: Path) -> None:
