@@ -108,7 +108,7 @@ def recommend(
             given, one = judged[place], fixed(judged[place], exported["delay_s"])
             if dict(one.options) != given.options:
                 # A fixed delay differs from the running percentile that was judged, so it is simulated as well.
-                with_it = run_points(_points_of(asked, one), directory, compute, jobs, done)
+                with_it = run_points(_points_of(asked, one, named=False), directory, compute, jobs, done)
                 given = candidate_of(one, with_it, wishes)
                 answer["warnings"] += [text for text in warned(with_it) if text.startswith(f"{one.variant}: ")]
             answer["settings"] = {**exported, "simulated": {**_as_json(given), "status": status(given, wishes)}}
@@ -139,25 +139,25 @@ def _points(asked: Asked, able: Sequence[SchemeConfig]) -> list[Point]:
     return [point for one in (NONE, *able) for point in _points_of(asked, one)]
 
 
-def _points_of(asked: Asked, one: SchemeConfig) -> list[Point]:
-    """Return the points of a candidate, at all loads in turn."""
+def _points_of(asked: Asked, one: SchemeConfig, named: bool = True) -> list[Point]:
+    """Return the points of a candidate, at all loads in turn; `named` if its name says all its options."""
     schemes = (NONE,) if one is NONE else (NONE, one)
     return [
         Point(
-            _directory(one, load, one in asked.own),
+            _directory(one, load, named and one not in asked.own),
             replace(asked.config, schemes=schemes, slo_ms=None, **load_of(load)),
         )
         for load in asked.loads
     ]
 
 
-def _directory(scheme: SchemeConfig, load: dict[str, float], own: bool) -> str:
+def _directory(scheme: SchemeConfig, load: dict[str, float], named: bool) -> str:
     """Return the name of a point's directory, made of everything in which points of one fleet differ."""
     after = dict(scheme.options).get("default_after", "")  # depends on the SLO, and is not in the variant's name
-    named = f"{scheme.variant} {after} {' '.join(load)}"
-    if own:  # its name says nothing for sure of its options, which another version of the profile may have changed
-        named = f"{scheme.variant[:LONGEST]} {zlib.crc32(repr(scheme).encode()):08x} {' '.join(load)}"
-    words = re.sub(r"[^\w.]+", "-", named).strip("-")
+    name = f"{scheme.variant} {after}"
+    if not named:  # such as one of a profile, whose options may have changed since
+        name = f"{scheme.variant[:LONGEST]} {zlib.crc32(repr(scheme).encode()):08x}"
+    words = re.sub(r"[^\w.]+", "-", f"{name} {' '.join(load)}").strip("-")
     return f"{words}-{next(iter(load.values())):.12g}"
 
 

@@ -210,6 +210,19 @@ def test_what_was_simulated_is_not_simulated_again(directory: Path) -> None:
     assert after.items() <= ask(0.2, 0.3).items()
 
 
+def test_two_hedges_of_one_fixed_delay_have_records_of_their_own(tmp_path: Path) -> None:
+    """If hedges with and without a budget are chosen in turn and lead to one delay, both questions are answered."""
+    config = replace(CONFIG, stragglers="bimodal")
+    found = []
+    for budget in (None, 0.037):
+        wishes = Wishes(slo=0.19, quantile="p95", loss=1.0, budget=budget)
+        found.append(recommend(Asked(config, ({"utilisation": 0.3},), wishes, ("hedge",)), tmp_path))
+    assert [answer["choice"] for answer in found] == ["hedge p90", "hedge p90 5 %"]
+    simulated = [answer["settings"]["simulated"] for answer in found]
+    assert [one["variant"] for one in simulated] == ["hedge after 24 ms"] * 2
+    assert [one["options"].get("hedge_budget") for one in simulated] == [None, 0.05]
+
+
 def test_the_answer_is_kept_as_json_and_as_a_page_that_loads_nothing(directory: Path) -> None:
     """The answer is saved as JSON and as a page that loads nothing."""
     answer = answered(directory, ("hedge", "replication"), slo=0.1)
