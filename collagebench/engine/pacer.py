@@ -22,7 +22,7 @@ from functools import partial
 EARLY = 0.0002
 """Seconds before the time of an exact call at which the loop begins to poll the clock."""
 FURTHEST = 1e9
-"""The latest time in seconds for which the kernel's timer is set; a later one is not representable, and never comes."""
+"""The latest time in seconds for which the kernel's timer is set, after 31 years; a much later one would not fit it."""
 
 
 class Pacer:
