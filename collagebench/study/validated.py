@@ -8,13 +8,15 @@ only perhaps meets the wishes, because its intervals are too wide, it is neither
 
 from __future__ import annotations
 
+import json
 import math
+import zlib
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from collagebench.config import SchemeConfig
+from collagebench.config import SchemeConfig, as_json
 from collagebench.engine import experiment
 from collagebench.engine.cells import Progress
 from collagebench.errors import Interrupted
@@ -27,7 +29,7 @@ from collagebench.study.recommend import NONE, Asked, candidate_of, on_real_work
 from collagebench.study.wishes import ABOUT, Candidate, Wishes, status
 
 LIVE = "live"
-"""Name of the live run's directory."""
+"""How the names of live runs' directories begin; a checksum of the config follows, as questions may differ in it."""
 
 
 def validate(asked: Asked, answer: Mapping[str, Any], directory: Path, progress: Progress) -> dict[str, Any]:
@@ -39,8 +41,10 @@ def validate(asked: Asked, answer: Mapping[str, Any], directory: Path, progress:
     after = next((name for name in answer["ranking"] if name != answer["choice"]), None)
     names = [name for name in (answer["choice"], after) if name is not None]
     schemes = [_scheme(by_name[name]) for name in names if name != NONE.variant]
-    config = replace(on_real_workers(asked, answer["asked"]["loads"][-1]["rate"]), schemes=(NONE, *schemes))
-    place = directory / LIVE
+    config = replace(
+        on_real_workers(asked, answer["asked"]["loads"][-1]["rate"]), schemes=(NONE, *schemes), slo_ms=None
+    )
+    place = directory / f"{LIVE}-{zlib.crc32(json.dumps(as_json(config)).encode()):08x}"
     try:
         experiment.run(config, place, progress, resume=(place / HEADER).exists())
     except Interrupted:
@@ -51,7 +55,7 @@ def validate(asked: Asked, answer: Mapping[str, Any], directory: Path, progress:
     met = status(choice, asked.wishes)
     better = runner_up is not None and _is_better(runner_up, choice, asked.wishes)
     return {
-        "directory": LIVE,
+        "directory": place.name,
         "valid": summary["valid"],
         "reasons": summary["reasons"],
         "confirmed": summary["valid"] and met == "meets" and not better,

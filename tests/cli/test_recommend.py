@@ -38,7 +38,7 @@ def test_an_answer_is_validated_on_real_workers(capsys: pytest.CaptureFixture[st
     assert code == (4 if not validation["valid"] else 3 if validation["refuted"] else 0)
     for word, key in (("Confirmed", "confirmed"), ("Not confirmed", "refuted")):
         assert validation["said"].startswith(word) == validation[key]
-    live = json.loads((tmp_path / "a" / "live" / "run.json").read_text())
+    live = json.loads((tmp_path / "a" / validation["directory"] / "run.json").read_text())
     assert live["engine"] == "live"
     assert json.loads((tmp_path / "a" / "answer.json").read_text()) == answer
     assert f"answer: {tmp_path / 'a'}" in err
@@ -175,7 +175,7 @@ def test_a_variant_of_the_profile_is_validated_on_real_workers(
         answer = json.loads(out)
         assert code in (0, 3, 4)
         assert {row["variant"] for row in answer["validation"]["rows"]} == {"none", "guess default-after=0.03"}
-    live = json.loads((tmp_path / "a" / "live" / "run.json").read_text())
+    live = json.loads((tmp_path / "a" / answer["validation"]["directory"] / "run.json").read_text())
     assert [(one["variant"], one["options"]) for one in live["schemes"]] == [
         ("none", {}),
         ("guess default-after=0.03", {"default_after": 0.03}),

@@ -14,7 +14,7 @@ from collagebench.engine.cells import Progress
 from collagebench.report.summary import summarise
 from collagebench.results.reader import load
 from collagebench.study.recommend import Asked
-from collagebench.study.validated import LIVE, _is_better, _said, validate
+from collagebench.study.validated import _is_better, _said, validate
 from collagebench.study.wishes import Candidate, Figures, Wishes
 
 
@@ -77,7 +77,7 @@ def simulated(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def validated(directory: Path, slo: float, *ranking: str, utilisation: float = 0.3) -> dict[str, Any]:
     """Return the validation of an answer with this ranking."""
-    config = Config(runs=5, requests=80, compute="emulated", compute_time=0.001)
+    config = Config(runs=5, requests=80, compute="emulated", compute_time=0.001, slo_ms=1e3 * slo)
     options = {"hedge": {"hedge_delay": "p90"}, "replication": {"replicas": 2}}
     candidates = [
         {
@@ -120,10 +120,19 @@ def test_a_validation_holds_the_choice_against_the_next(
     assert (found["confirmed"], found["refuted"]) == came
     assert found["said"].endswith(said)
     assert found["valid"] == (utilisation < 0.9)
-    of_run = {one["variant"]: one for one in summarise([load(tmp_path / LIVE)])["schemes"]}
+    of_run = {one["variant"]: one for one in summarise([load(tmp_path / found["directory"])])["schemes"]}
     for row in found["rows"]:
         assert row["live_s"] == of_run[row["variant"]]["latency_s"]["p50"]
         assert row["live_ci95_s"] == of_run[row["variant"]]["ci95_s"]["p50"]
     rows = [(row["variant"], row["simulated_s"]) for row in found["rows"]]
     assert rows == [(name, SIMULATED[name]) for name in ranking]
     assert validated(tmp_path, slo, *ranking, utilisation=utilisation) == found
+
+
+@pytest.mark.usefixtures("simulated")
+def test_another_question_is_validated_in_the_same_directory(tmp_path: Path) -> None:
+    """Another SLO is judged by the live run that is there; another choice gets a live run of its own."""
+    first, other_slo = validated(tmp_path, 1.0, "hedge"), validated(tmp_path, 1e-3, "hedge")
+    assert (first["confirmed"], other_slo["refuted"]) == (True, True)
+    assert first["directory"] == other_slo["directory"]
+    assert validated(tmp_path, 1.0, "replication")["directory"] != first["directory"]
