@@ -153,6 +153,7 @@ async def _run_cells(
                 returns.clear()
             recorder.flush()
             refusals[variant.name, run] = cell.refusals
+            await fleet.explained(lost)
             gone = _gone(lost)
             facts = (config.requests, recorder.tasks, recorder.duration, cpu, gone)
             writer.cell(CellRecord(variant.name, run, order, *facts))

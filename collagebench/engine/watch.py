@@ -155,6 +155,7 @@ async def watch(
         finally:
             gc.enable()
             pacer.close()
+        await fleet.explained(worker for worker, machine in enumerate(found.machines) if machine.lost is not None)
         if disturbance is not None and any(machine.lost is None for machine in found.machines):
             came_of_it = {facts["worker"]: facts for facts in await fleet.calm()}
             found.disturbed = [{**what, **came_of_it.get(what["worker"], {})} for what in found.disturbed]

@@ -7,8 +7,9 @@ cannot be disturbed or crashed. Callers identify a worker by its index, wherever
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -19,6 +20,8 @@ from collagebench.worker.spec import Disturbance, WorkerSpec
 
 BACK_WITHIN = 30.0
 """Seconds for a worker to serve again after it is due to restart."""
+WHY_WITHIN = 3.0
+"""Seconds for a forkserver, or its connection, to report why a worker was lost, after a request to it has failed."""
 
 Result = TypeVar("Result")
 
@@ -48,6 +51,8 @@ class Fleet:
         """The forkserver of each worker that has one."""
         self._disturbed: list[tuple[Launcher, Disturbance]] = []
         """The disturbance in effect: each forkserver with its part of the workers."""
+        self._ended = asyncio.Event()
+        """Set whenever a forkserver reports a worker as lost."""
         self._whole = asyncio.Event()
         self._whole.set()
         self._returns: set[asyncio.Task[None]] = set()
@@ -191,8 +196,22 @@ class Fleet:
         """Mark a worker as lost, and call `on_lost`."""
         if index in self._by_index:
             self._by_index[index].lost = reason
+            self._ended.set()
             self._check_whole()
         self._on_lost(index, reason)
+
+    async def explained(self, workers: Iterable[int]) -> None:
+        """Wait until `on_lost` was called with each of these workers, but not longer than WHY_WITHIN.
+
+        A request that fails may be the first sign that a worker is lost, and says only that the connection broke.
+        """
+        unexplained = [self._by_index[worker] for worker in workers if worker in self._launchers]
+        loop = asyncio.get_running_loop()
+        until = loop.time() + WHY_WITHIN
+        while any(connection.lost is None for connection in unexplained) and (left := until - loop.time()) > 0:
+            self._ended.clear()
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._ended.wait(), left)
 
     def restarted(self, index: int, pid: int) -> None:
         """Connect to a restarted worker in the background, and then call `on_back`."""

@@ -284,6 +284,27 @@ def test_a_killed_forkserver_takes_its_workers_with_it(tmp_path: Path, run: Any)
     assert lost == [(0, "killed by signal 9"), (1, ended), (2, ended)]
 
 
+def test_why_a_worker_was_lost_is_waited_for(tmp_path: Path) -> None:
+    """If a request fails before its worker's end is reported, `explained` waits for the report, and for no other."""
+    lost: list[tuple[int, str]] = []
+
+    async def main() -> None:
+        async with fleet(tmp_path, 2, on_lost=lambda index, reason: lost.append((index, reason))) as up:
+            victim = up.connections[0]
+            forkserver = parent(victim.pid)
+            os.kill(forkserver, signal.SIGSTOP)
+            os.kill(victim.pid, signal.SIGKILL)
+            with pytest.raises(TaskError, match="worker 0 is gone"):
+                await infer(victim)
+            assert not lost
+            asyncio.get_running_loop().call_soon(os.kill, forkserver, signal.SIGCONT)
+            await up.explained([0])
+            assert lost == [(0, "killed by signal 9")]
+            await up.explained([0])
+
+    asyncio.run(main())
+
+
 CLIENT = """
 import asyncio, signal, sys
 from pathlib import Path
