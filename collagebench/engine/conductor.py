@@ -133,9 +133,7 @@ class Conductor:
         task = job.task
         if task.id not in self._jobs:
             return
-        following = self.router.take(job)
-        if following is not None:
-            self._begin(following, now)
+        self._release(job, now)
         if job.given_up:
             self._end(job, job.outcome or "wasted", now)
             self._perform([], now)
