@@ -9,7 +9,8 @@ import click
 from click.core import ParameterSource
 
 from collagebench.cli.answer import give
-from collagebench.cli.options import PATH, SectionedCommand, may_download, table_or_json
+from collagebench.cli.options import PATH, may_download, table_or_json
+from collagebench.cli.sectioned import SectionedCommand
 from collagebench.config import option
 from collagebench.errors import UsageError
 from collagebench.workload.dataset import NAMES

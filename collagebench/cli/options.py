@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import re
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,13 +9,12 @@ from typing import Any, TypeVar
 import click
 
 from collagebench.cli.completion import complete_profiles, complete_schemes, complete_stragglers
-from collagebench.config import ANSWERS
-from collagebench.errors import UsageError
+from collagebench.cli.sectioned import SectionedCommand
+from collagebench.cli.values import FLOAT, INT, TEXT, Several, flat, number_of_answers, seconds_or_word
 from collagebench.fleet.where import FLEETS
 from collagebench.schemes import SCHEMES
 from collagebench.stragglers.causes import NATURAL
 from collagebench.stragglers.model import NAMES
-from collagebench.study.grid import several
 from collagebench.workload.dataset import NAMES as DATASETS
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -42,53 +39,6 @@ table_or_json = click.option(
 )
 
 
-def seconds_or_word(text: str) -> str | float:
-    """Return a number as a float, and anything else as it is; the scheme checks whether the word is valid."""
-    try:
-        return float(text)
-    except ValueError:
-        return text
-
-
-class Several(click.ParamType):  # type: ignore[type-arg, unused-ignore] # generic in newer versions of click
-    """A parameter type for one value of a kind, or several separated by commas, which become a tuple."""
-
-    def __init__(self, kind: Any) -> None:
-        self._kind = click.types.convert_type(kind)
-        self.name = self._kind.name
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return the value, or a tuple of values."""
-        if not isinstance(value, str) or "," not in value or os.path.isfile(value):
-            try:
-                return self._kind.convert(value, param, ctx)
-            except click.BadParameter as error:
-                self.fail(f"{error.message.rstrip('.')}; separate several values by commas, as in 1,2,3", param, ctx)
-        said = str(param.opts[0] if param else self.name)
-        found = [self._one(text.strip(), said, param, ctx) for text in value.split(",")]
-        return several(found, said)
-
-    def _one(self, text: str, said: str, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        if not text:
-            raise UsageError(f"{said} has a comma with no value before or after it")
-        return self._kind.convert(text, param, ctx)
-
-
-INT, FLOAT, TEXT = Several(int), Several(float), Several(str)
-
-
-def _flat(context: click.Context, parameter: click.Parameter, names: tuple[Any, ...]) -> tuple[str, ...]:
-    return tuple(name for part in names for name in (part if isinstance(part, tuple) else (part,)))
-
-
-def number_of_answers(text: str) -> int:
-    """Read a number, `all` or `none`."""
-    try:
-        return ANSWERS[text] if text in ANSWERS else int(text)
-    except ValueError:
-        raise UsageError(f"--accuracy must be all, none or a number of answers from 0 up, not {text!r}") from None
-
-
 SECTIONS = {
     "Experiment": [
         click.option(
@@ -102,7 +52,7 @@ SECTIONS = {
             "schemes",
             type=TEXT,
             multiple=True,
-            callback=_flat,
+            callback=flat,
             metavar="S",
             shell_complete=complete_schemes,
             help=f"One of {', '.join(SCHEMES)}, or your own as module:Class; several separated by commas; repeatable.",
@@ -396,40 +346,6 @@ def _with(function: Function, options: list[Callable[[Any], Any]], without: Coll
 def parameter(option: Callable[..., Any]) -> str:
     """Return the name of the parameter that a decorator adds."""
     return str(option(lambda: None).__click_params__[0].name)
-
-
-class SectionedCommand(click.Command):
-    """A command whose help lists its options by section.
-
-    `sections` names the parameters below each title. `own` is the title of the section for all other parameters, and
-    whether that section comes first. It also lists the parameters in `its`, which mean something else in this command.
-    """
-
-    sections: tuple[tuple[str, tuple[str, ...]], ...] = ()
-    own = ("Other options", False)
-    its: tuple[str, ...] = ()
-
-    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write every option below the title of its section."""
-        options = [param for param in self.get_params(ctx) if isinstance(param, click.Option)]
-        left = {option.name: _shown(record) for option in options if (record := option.get_help_record(ctx))}
-        sections = {
-            title: [left.pop(name) for name in names if name in left and name not in self.its]
-            for title, names in self.sections
-        }
-        title, is_first = self.own
-        own = {title: list(left.values())}
-        for title, records in {**own, **sections}.items() if is_first else {**sections, **own}.items():
-            if records:
-                with formatter.section(title):
-                    formatter.write_dl(records)
-
-
-def _shown(record: tuple[str, str]) -> tuple[str, str]:
-    """Return an option's name and help, with the default written as [10], like all others, and without a range."""
-    name, said = record
-    said = re.sub(r"\s+\[x>=\d+\]$", "", said)
-    return name, re.sub(r"\s+\[default: (.*?)(?:; x>=\d+)?\]$", r" [\1]", said)
 
 
 class ExperimentCommand(SectionedCommand):

@@ -15,7 +15,6 @@ from collagebench.cli.options import (
     NATURAL_OPTIONS,
     PATH,
     SECTIONS,
-    SectionedCommand,
     fleet_options,
     may_download,
     parameter,
@@ -23,6 +22,7 @@ from collagebench.cli.options import (
     table_or_json,
 )
 from collagebench.cli.resolve import fleet_of
+from collagebench.cli.sectioned import SectionedCommand
 from collagebench.config import option
 from collagebench.errors import FleetError, Interrupted, UsageError
 from collagebench.fleet.bearer import take_token

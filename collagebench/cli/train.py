@@ -11,7 +11,8 @@ import click
 from click.core import ParameterSource
 
 from collagebench.cli.making import dataset_name, make_directory, models_go_to, own_network
-from collagebench.cli.options import SectionedCommand, may_download
+from collagebench.cli.options import may_download
+from collagebench.cli.sectioned import SectionedCommand
 from collagebench.errors import Interrupted, UsageError
 from collagebench.interrupts import as_ctrl_c
 from collagebench.models import require_torch

@@ -12,7 +12,7 @@ import pytest
 from real_processes import ROOT
 
 from collagebench.cli import VERBS, cli, main
-from collagebench.cli.options import SectionedCommand
+from collagebench.cli.sectioned import SectionedCommand
 from collagebench.errors import EXIT_USAGE
 
 README = Path(ROOT) / "README.md"

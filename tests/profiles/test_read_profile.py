@@ -9,8 +9,8 @@ import pytest
 from click.testing import CliRunner
 
 from collagebench.cli import cli
-from collagebench.cli.options import number_of_answers
 from collagebench.cli.resolve import resolve
+from collagebench.cli.values import number_of_answers
 from collagebench.config import Config
 from collagebench.errors import UsageError
 from collagebench.profile import SECONDS, SHARES, read_profile
