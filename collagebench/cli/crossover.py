@@ -66,7 +66,7 @@ def command(**options: Any) -> int:
     """
     # Imported here, because they are heavy and no help text needs them.
     from collagebench.cli.progress import counted
-    from collagebench.cli.resolve import run_directory
+    from collagebench.cli.run_directory import run_directory
     from collagebench.report.crossover import crossover_page, print_crossovers
     from collagebench.study.crossover import FILE, PAGE, find
     from collagebench.study.points import keep_answer

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from collagebench.cli.resolve import given_options, profile_of, resolve_grid, run_directory
+from collagebench.cli.resolve import given_options, profile_of, resolve_grid
+from collagebench.cli.run_directory import run_directory
 from collagebench.cli.sweep import conduct_sweep, say_where
 from collagebench.config import Config, from_json, option
 from collagebench.errors import Interrupted, OutputError, UsageError

@@ -72,7 +72,7 @@ def command(**options: Any) -> int:
     # Imported here, because they are heavy and no help text needs them.
     from collagebench.cli.live_view import LiveView
     from collagebench.cli.progress import counted
-    from collagebench.cli.resolve import run_directory
+    from collagebench.cli.run_directory import run_directory
     from collagebench.report.recommendation import print_recommendation
     from collagebench.study.recommend import PAGE, recommend, save
     from collagebench.study.validated import validate

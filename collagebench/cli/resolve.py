@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import atexit
-from collections.abc import Collection, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import fields, replace
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from collagebench.config import DEFAULT_SCHEMES, Config, SchemeConfig, called, option
 from collagebench.engine.fitted import LOG, resolve_fits
-from collagebench.errors import OutputError, UsageError, nearest
+from collagebench.errors import UsageError, nearest
 from collagebench.fleet.where import FLEETS, Where
 from collagebench.hosts import Host, read_hosts
 from collagebench.paths import profiles_dir
@@ -78,19 +75,14 @@ def resolve_grid(options: Mapping[str, Any], recorded: Mapping[str, Any] = {}) -
         values["schemes"] = _with_options(schemes, {name: value for name, value in given.items() if name in known})
     written = profile if profile and "schemes" in profile.values and "schemes" not in given else None
     typed = {name for name in given if name in known or name in FIELDS}  # both, since names can coincide
-    tables: list[int] = []
-    found: list[SchemeConfig] = []
-    for number, scheme in enumerate(values["schemes"]):
-        with located(written, typed, number):
-            found += variants(scheme)
-            tables += [number] * (len(found) - len(tables))
+    found = _variants_of(enumerate(values["schemes"]), written, typed)
+    shared = {**values, "schemes": tuple(scheme for _, scheme in found)}
     with located(profile, given):
         cells = tuple(
-            Cell(name, chosen, _config({**values, **chosen, "schemes": tuple(found)}, given, axes))
-            for name, chosen in combinations(axes)
+            Cell(name, chosen, _config({**shared, **chosen}, given, axes)) for name, chosen in combinations(axes)
         )
     sizes = dict.fromkeys(cell.config.workers for cell in cells)
-    for number, scheme in zip(tables, found, strict=True):
+    for number, scheme in found:
         with located(written, typed, number):
             fitted = resolve_fits(scheme)
             for workers in sizes:
@@ -113,15 +105,26 @@ def written_schemes(profile: Profile, names: Collection[str] = ()) -> tuple[Sche
     Raises:
         UsageError: a table makes no sense; the sentence says where.
     """
-    found: list[SchemeConfig] = []
-    for number, scheme in enumerate(profile.values.get("schemes", ())):
-        if names and scheme.name not in names:
-            continue
+    tables = enumerate(profile.values.get("schemes", ()))
+    wanted = [(number, scheme) for number, scheme in tables if not names or scheme.name in names]
+    found = []
+    for number, scheme in _variants_of(wanted, profile, ()):
         with located(profile, (), number):
-            for one in map(resolve_fits, variants(scheme)):
-                make(one.name, dict(one.options))  # says what is wrong with them, if anything
-                found.append(one)
+            fitted = resolve_fits(scheme)
+            make(fitted.name, dict(fitted.options))  # says what is wrong with them, if anything
+            found.append(fitted)
     return tuple(found)
+
+
+def _variants_of(
+    schemes: Iterable[tuple[int, SchemeConfig]], profile: Profile | None, typed: Collection[str]
+) -> list[tuple[int, SchemeConfig]]:
+    """Return the variants for which schemes stand; each is after the number of its table, as in `schemes`."""
+    found = []
+    for number, scheme in schemes:
+        with located(profile, typed, number):
+            found += [(number, variant) for variant in variants(scheme)]
+    return found
 
 
 def _config(values: dict[str, Any], given: Mapping[str, Any], axes: Sequence[Axis]) -> Config:
@@ -240,36 +243,6 @@ def _with_time_scale(parameters: Mapping[str, Any]) -> Collection[str]:
     """Return the names of a family's parameters, and `time_scale` if the family draws seconds."""
     draws_seconds = parameters is RECORDED or {"straggler_mode", "base"} & parameters.keys()
     return {*parameters, *(("time_scale",) if draws_seconds else ())}
-
-
-def run_directory(out: Path | None, verb: str) -> Path:
-    """Return the directory of an experiment's results: `out`, or a new directory below `runs`.
-
-    The new directory is created at once, so that an experiment that starts in the same second gets a different one. It
-    is removed at exit if it is still empty.
-    """
-    if out is not None:
-        return out
-    name = f"{datetime.now():%Y%m%d-%H%M%S}-{verb}"
-    names = (name, *(f"{name}-{number}" for number in range(2, 1000)))
-    runs = Path("runs")
-    ours = () if runs.exists() else (runs.absolute(),)
-    for path in map(runs.joinpath, names):
-        try:
-            path.mkdir(parents=True)
-        except FileExistsError:
-            continue
-        except OSError:  # reported when the directory is used
-            return path
-        atexit.register(_remove_if_empty, path.absolute(), *ours)
-        return path
-    raise OutputError(f"runs/{name} and 998 more exist; choose another directory with --out")
-
-
-def _remove_if_empty(*paths: Path) -> None:
-    with suppress(OSError):
-        for path in paths:
-            path.rmdir()
 
 
 def profile_path(name: str) -> Path:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from collagebench.cli.resolve import given_options, profile_of, run_directory
+from collagebench.cli.resolve import given_options, profile_of
+from collagebench.cli.run_directory import run_directory
 from collagebench.errors import Interrupted, OutputError
 from collagebench.fleet.bearer import Token
 from collagebench.profile import located

@@ -458,7 +458,7 @@ def test_the_command_line_wins_over_the_profile(tmp_path: Path) -> None:
 def test_what_begins_in_the_same_second_has_a_directory_of_its_own(tmp_path: Path) -> None:
     """Without --out, runs of the same second get different directories, and those that never began leave none."""
     program = (
-        "from collagebench.cli.resolve import run_directory\n"
+        "from collagebench.cli.run_directory import run_directory\n"
         "made = [run_directory(None, 'simulate') for _ in range(3)]\n"
         "assert len({*made}) == 3\n"
         "(made[1] / 'run.json').touch()\n"
