@@ -32,9 +32,10 @@ from numpy.typing import NDArray
 from collagebench.config import Config
 from collagebench.engine.bound import Latencies
 from collagebench.engine.cells import conductor_of
-from collagebench.engine.plan import Plan, Variant, make_plan
+from collagebench.engine.plan import Plan, make_plan
 from collagebench.engine.router import Job
 from collagebench.engine.simulated import simulate_cell
+from collagebench.engine.variants import Variant
 from collagebench.results.reader import Run
 from collagebench.results.table import Table
 from collagebench.statistics.comparison import Difference, MinimumEffect, compare

@@ -90,7 +90,7 @@ def _facts(path: Path) -> dict[str, Any]:
 def _rate(config: Config) -> float | None:
     """Return a config's arrival rate in requests per second; None if it depends on the speed of the machine."""
     from collagebench.engine.durations import service
-    from collagebench.engine.plan import stragglers_of
+    from collagebench.engine.straggling import stragglers_of
 
     if config.rate is not None:
         return config.rate

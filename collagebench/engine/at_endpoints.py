@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from collagebench.config import Config
 from collagebench.engine.event_loop import complete
 from collagebench.engine.on_workers import specs_of, where_of
-from collagebench.engine.plan import sizes_of, variants_of
+from collagebench.engine.variants import sizes_of, variants_of
 from collagebench.fleet import ModelFile, Where, WorkerSpec
 from collagebench.fleet.bearer import Token
 from collagebench.fleet.endpoint import endpoint_fleet, times

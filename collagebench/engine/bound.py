@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 
 from collagebench.config import SchemeConfig
 from collagebench.engine.cells import conductor_of
-from collagebench.engine.plan import Plan, Variant
+from collagebench.engine.plan import Plan
 from collagebench.engine.router import Job, Router
 from collagebench.engine.simulated import ADVANCE, SURELY, simulate_cell
+from collagebench.engine.variants import Variant
 from collagebench.schemes.plain import Equal
 from collagebench.schemes.protocol import Request, Task
 from collagebench.stragglers.service import service_time

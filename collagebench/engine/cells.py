@@ -13,10 +13,11 @@ from heapq import merge
 
 from collagebench.engine.conductor import Conductor, Listener, Transport
 from collagebench.engine.judgement import Evaluate, Judge
-from collagebench.engine.plan import Plan, Variant
+from collagebench.engine.plan import Plan
 from collagebench.engine.recorder import Recorder
 from collagebench.engine.router import Router
 from collagebench.engine.simulated import Crash
+from collagebench.engine.variants import Variant
 from collagebench.results.writer import RunWriter
 from collagebench.schemes.faults import ask
 from collagebench.schemes.protocol import Task

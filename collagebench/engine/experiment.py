@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import threading
 from collections.abc import Callable, Collection, Mapping
 from functools import partial
@@ -17,8 +16,9 @@ from collagebench.engine.bound import bound
 from collagebench.engine.cells import Progress
 from collagebench.engine.conductor import Listener
 from collagebench.engine.on_workers import where_of
-from collagebench.engine.plan import Plan, make_plan, straggler_parameters, time_scale
+from collagebench.engine.plan import Plan, make_plan
 from collagebench.engine.resumed import check_engine, open_earlier, resumed_header
+from collagebench.engine.straggling import straggler_facts
 from collagebench.errors import CollagebenchError, Interrupted, UsageError
 from collagebench.fleet import CANNOT
 from collagebench.fleet.bearer import Token
@@ -29,7 +29,6 @@ from collagebench.results.environment import capture, digest
 from collagebench.results.writer import RunWriter
 from collagebench.schemes import about, files_of, settings
 from collagebench.stragglers.causes import NATURAL
-from collagebench.stragglers.model import NAMES, parameters_of
 from collagebench.stragglers.recorded import RecordedStragglers
 from collagebench.stragglers.replay import Replay
 
@@ -238,23 +237,3 @@ def _header(plan: Plan, engine: str) -> dict[str, Any]:
             "mode": plan.stragglers.mode,
         },
     }
-
-
-def straggler_facts(config: Config) -> dict[str, Any]:
-    """Return the facts about a config's stragglers that a run records besides their name."""
-    return {
-        "time_scale": time_scale(config),
-        "sha256": _digest(config),
-        "parameters": _plain({**parameters_of(config.stragglers), **straggler_parameters(config)}),
-    }
-
-
-def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return values as JSON values."""
-    return {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
-
-
-def _digest(config: Config) -> str | None:
-    """Return the sha256 of the file that the stragglers replay; None if there is none."""
-    file = config.trace or (None if config.stragglers in NAMES else Path(config.stragglers))
-    return hashlib.sha256(file.read_bytes()).hexdigest() if file else None

@@ -19,7 +19,8 @@ from collagebench.engine.event_loop import ahead_of_others, complete, is_ahead, 
 from collagebench.engine.judgement import EmulatedJudge, LiveJudge
 from collagebench.engine.live import LiveCell
 from collagebench.engine.pacer import Pacer
-from collagebench.engine.plan import Plan, Variant
+from collagebench.engine.plan import Plan
+from collagebench.engine.variants import Variant
 from collagebench.engine.repeats import late_again
 from collagebench.fleet import Disturbance, Kind, ModelFile, Where, WorkerSpec
 from collagebench.fleet.bearer import Token

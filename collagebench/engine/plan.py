@@ -10,59 +10,28 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
-from typing import Any
 
 import numpy as np
 
 from collagebench import zoo
-from collagebench.config import Config, SchemeConfig
+from collagebench.config import Config
 from collagebench.engine.durations import inference, service
 from collagebench.engine.evaluation import BATCHED, Images
-from collagebench.engine.fitted import resolve_fits
 from collagebench.engine.recorder import Workload
+from collagebench.engine.straggling import stragglers_of
+from collagebench.engine.variants import Variant, single_of, sizes_of, variants_of
 from collagebench.errors import DataError, ModelError, UsageError
-from collagebench.schemes import make
-from collagebench.schemes.faults import ask, breach, brief
-from collagebench.schemes.protocol import Request, Scheme, Task
+from collagebench.schemes.protocol import Request, Task
 from collagebench.stragglers.draws import key, stream, uniform
-from collagebench.stragglers.model import NAMES, Stragglers, open_stragglers, parameters_of
+from collagebench.stragglers.model import Stragglers
 from collagebench.workload.arrivals import arrivals
 from collagebench.workload.dataset import Dataset, open_dataset
 from collagebench.zoo.seen import seen_in_training, taught_by_another
 
-USUAL_TIME_SCALE = 0.2
-"""The default time scale of built-in latencies, which makes them short enough for a run of about a minute."""
 AT_ONCE = 10_000
 """Requests that are created together."""
 SHORT_SERVICE = 0.005
 """Seconds of mean service below which there is no default rate, because workers on one machine could not sustain it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Variant:
-    """One row of the table: a scheme with its options, its workers and its models."""
-
-    config: SchemeConfig
-    workers: Mapping[str, tuple[int, ...]]
-    """The workers of each role."""
-    models: Mapping[str, zoo.Model]
-    """The model of each role."""
-    codec: Scheme
-    """An object of the scheme's class that encodes and decodes, and receives no events."""
-
-    @property
-    def name(self) -> str:
-        """The name in tables and records."""
-        return self.config.variant
-
-    @property
-    def silent(self) -> frozenset[str]:
-        """The roles whose model may have no answer for an image."""
-        return frozenset(role for role, model in self.models.items() if model.head == "detection")
-
-    def scheme(self) -> Scheme:
-        """Return a new scheme."""
-        return make(self.config.name, dict(self.config.options))
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +132,7 @@ def make_plan(config: Config, measured: Mapping[tuple[str, int], float] = {}) ->
             )
         dataset = open_dataset(config.dataset, config.data, size=size[:2])
     stragglers = stragglers_of(config)
-    single = _single(variants)
+    single = single_of(variants)
     mean_service, median_service = service(stragglers, compute[single.name, 1], config.workers)
     rate = config.rate
     if rate is None:
@@ -199,99 +168,14 @@ def compute_times(config: Config, measured: Mapping[tuple[str, int], float] = {}
     return _compute_times(config, variants_of(config)[0], measured)
 
 
-def stragglers_of(config: Config) -> Stragglers:
-    """Return the straggler model of the config; raises the same as `open_stragglers`."""
-    return open_stragglers(
-        config.stragglers, config.seed, config.workers, time_scale(config), straggler_parameters(config)
-    )
-
-
-def straggler_parameters(config: Config) -> dict[str, Any]:
-    """Return the parameters of the stragglers that are set in the config."""
-    given = {name: getattr(config, name) for name in parameters_of(config.stragglers)}
-    return {name: value for name, value in given.items() if value is not None}
-
-
-def time_scale(config: Config) -> float:
-    """Return the factor of drawn seconds; its default is 1 for the user's own measurements, else USUAL_TIME_SCALE."""
-    if config.time_scale is not None:
-        return config.time_scale
-    return 1.0 if config.trace is not None or config.stragglers not in NAMES else USUAL_TIME_SCALE
-
-
-def variants_of(config: Config) -> tuple[tuple[Variant, ...], Dataset]:
-    """Return the variants and the dataset of the config; raises the same as `make_plan`."""
-    available = zoo.load(config.models or zoo.SHIPPED)
-    dataset = open_dataset(config.dataset, config.data, download=config.download)
-    return tuple(_variant(scheme, config, available, dataset) for scheme in config.schemes), dataset
-
-
-def _single(variants: Sequence[Variant]) -> zoo.Model:
-    """Return the model that classifies an image if there is no redundancy."""
-    return next(v.models[role] for role in ("single", "coded") for v in variants if role in v.models)
-
-
 def _compute_times(
     config: Config, variants: Sequence[Variant], measured: Mapping[tuple[str, int], float]
 ) -> Mapping[tuple[str, int], float]:
-    single = _single(variants)
+    single = single_of(variants)
     return {
         (name, size): measured.get((name, size)) or inference(model, size, single, config.compute_time)
         for (name, size), model in sizes_of(variants).items()
     }
-
-
-def sizes_of(variants: Sequence[Variant]) -> dict[tuple[str, int], zoo.Model]:
-    """Return the models that the variants need, by name and by each batch size that must be timed."""
-    return {(m.name, n): m for v in variants for role, m in v.models.items() for n in (1, v.codec.batch(role))}
-
-
-def _variant(scheme_config: SchemeConfig, config: Config, available: list[zoo.Model], dataset: Dataset) -> Variant:
-    scheme_config = resolve_fits(scheme_config)
-    scheme = make(scheme_config.name, dict(scheme_config.options))
-    allotment = allotment_of(scheme, config.workers)
-    if sum(allotment.values()) > config.workers:
-        raise UsageError(
-            f"scheme {scheme_config.name} needs {sum(allotment.values())} workers, but its budget is {config.workers}: "
-            "every scheme gets the same number"
-        )
-    workers: dict[str, tuple[int, ...]] = {}
-    first = 0
-    for role, number in allotment.items():
-        workers[role] = tuple(range(first, first + number))
-        first += number
-    fitting = zoo.fitting(available, dataset.classes)
-    traits = {"precision": config.precision} if config.precision else {}
-    models = {role: zoo.find(fitting, role, **needs_of(scheme, role), **traits) for role in workers}
-    for role in workers:
-        size = ask(scheme, scheme.batch, role)
-        if type(size) is not int or size < 1:
-            raise breach(
-                scheme, f"says {brief(size)} for the batch of role {role!r}: it must be 1 or more", scheme.batch
-            )
-    return Variant(scheme_config, workers, models, scheme)
-
-
-def allotment_of(scheme: Scheme, workers: int) -> Mapping[str, int]:
-    """Return how many workers serve each role of a scheme; check the counts, and its `idle_role` and `judges`."""
-    found: Any = ask(scheme, scheme.allot, workers)
-    counts = isinstance(found, Mapping) and all(type(count) is int and count >= 0 for count in found.values())
-    if not counts or not found:
-        raise breach(scheme, f"allots {brief(found)}: it must say how many workers serve each role", scheme.allot)
-    for name in ("idle_role", "judges"):
-        if (role := getattr(scheme, name)) is not None and role not in found:
-            raise breach(scheme, f"has {role!r} for its {name}, but asked for no such worker in allot", scheme.allot)
-    allotment: Mapping[str, int] = found
-    return allotment
-
-
-def needs_of(scheme: Scheme, role: str) -> Mapping[str, Any]:
-    """Return the traits that a scheme needs in the model of a role; check that they are a mapping."""
-    found: Any = ask(scheme, scheme.needs, role)
-    if not isinstance(found, Mapping):
-        raise breach(scheme, f"needs {brief(found)} of role {role!r}: it must be a mapping", scheme.needs)
-    needed: Mapping[str, Any] = found
-    return needed
 
 
 def _image_size(models: Sequence[zoo.Model]) -> tuple[int, int, int]:

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from collagebench.engine.cells import Progress, begin, in_order
-from collagebench.engine.plan import Plan, Variant
+from collagebench.engine.plan import Plan
+from collagebench.engine.variants import Variant
 from collagebench.results.reader import load
 from collagebench.results.writer import RunWriter
 from collagebench.statistics.lateness import Times, late_runs

@@ -17,7 +17,7 @@ from typing import Any
 
 from collagebench import zoo
 from collagebench.config import Config, SchemeConfig, called
-from collagebench.engine.plan import allotment_of, needs_of
+from collagebench.engine.variants import allotment_of, models_of
 from collagebench.errors import ModelError, UsageError
 from collagebench.schemes import make, settings
 
@@ -115,14 +115,12 @@ def possible(
         ModelError: there are no models, or no single.
     """
     fitting = zoo.fitting(zoo.load(config.models or zoo.SHIPPED), classes)
-    traits = {"precision": config.precision} if config.precision else {}
-    zoo.find(fitting, "single", **traits)
+    models_of(make("none", {}), ("single",), fitting, config.precision)
     able, left = [], []
     for config_ in schemes:
         try:
             scheme = make(config_.name, dict(config_.options))
-            for role in allotment_of(scheme, config.workers):
-                zoo.find(fitting, role, **needs_of(scheme, role), **traits)
+            models_of(scheme, allotment_of(scheme, config.workers), fitting, config.precision)
         except (ModelError, UsageError) as error:
             left.append(Left(config_.variant, str(error)))
         else:

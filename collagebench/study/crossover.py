@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from collagebench.config import Config, as_json, option
-from collagebench.engine.experiment import straggler_facts
+from collagebench.engine.straggling import straggler_facts
 from collagebench.errors import UsageError, nearest
 from collagebench.report.summary import finite
 from collagebench.report.tails import tail_of

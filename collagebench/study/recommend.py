@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from collagebench.config import Config, SchemeConfig, as_json, option
-from collagebench.engine.experiment import straggler_facts
 from collagebench.engine.plan import make_plan
+from collagebench.engine.straggling import straggler_facts
 from collagebench.errors import UsageError
 from collagebench.report.recommendation_page import recommendation_page
 from collagebench.report.summary import LOST, failing, finite

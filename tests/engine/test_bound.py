@@ -11,7 +11,8 @@ import pytest
 from collagebench.cli.resolve import resolve
 from collagebench.config import SchemeConfig
 from collagebench.engine.bound import bound, with_deadlines, without_deadlines
-from collagebench.engine.plan import Plan, Variant, make_plan
+from collagebench.engine.plan import Plan, make_plan
+from collagebench.engine.variants import Variant
 from collagebench.schemes.plain import Equal
 from collagebench.stragglers.families import Lognormal
 

@@ -9,7 +9,8 @@ import pytest
 
 from collagebench.cli.resolve import resolve
 from collagebench.config import Config
-from collagebench.engine.plan import USUAL_TIME_SCALE, Plan, make_plan, time_scale
+from collagebench.engine.plan import Plan, make_plan
+from collagebench.engine.straggling import USUAL_TIME_SCALE, time_scale
 from collagebench.errors import UsageError
 
 
