@@ -20,14 +20,14 @@ from collagebench.engine.judgement import EmulatedJudge, LiveJudge
 from collagebench.engine.live import LiveCell
 from collagebench.engine.pacer import Pacer
 from collagebench.engine.plan import Plan
-from collagebench.engine.variants import Variant
 from collagebench.engine.repeats import late_again
+from collagebench.engine.variants import Variant
 from collagebench.fleet import Disturbance, Kind, ModelFile, Where, WorkerSpec
 from collagebench.fleet.bearer import Token
 from collagebench.fleet.fleet import Fleet
 from collagebench.fleet.opening import open_fleet
 from collagebench.results.directory import LOGS
-from collagebench.results.environment import cores, processor_time
+from collagebench.results.environment import Ticks, cores, processor_time
 from collagebench.results.records import CellRecord
 from collagebench.results.writer import RunWriter
 from collagebench.stragglers.draws import key, uniform
@@ -207,9 +207,9 @@ def _crowded(plan: Plan) -> str | None:
     )
 
 
-def _stolen(before: tuple[float, float], after: tuple[float, float]) -> float:
+def _stolen(before: Ticks, after: Ticks) -> float:
     """Return the share of processor time that the host took (steal) between two readings of `processor_time`."""
-    total, stolen = after[0] - before[0], after[1] - before[1]
+    total, stolen = after.total - before.total, after.stolen - before.stolen
     return stolen / total if 0 <= stolen < total else 0.0
 
 

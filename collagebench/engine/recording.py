@@ -34,7 +34,7 @@ from collagebench.fleet import CANNOT, LOCAL, Disturbance, Where
 from collagebench.fleet.kept import kept
 from collagebench.fleet.opening import see_that_limits_allow
 from collagebench.hosts import check_python, deal
-from collagebench.results.environment import capture, cores
+from collagebench.results.environment import Ticks, capture, cores, processor_time
 from collagebench.stragglers.causes import NATURAL
 from collagebench.stragglers.draws import stream
 from collagebench.stragglers.facts import PROBABILITIES
@@ -160,7 +160,7 @@ def _record(
     schedules = [_schedule(asked, rate, worker) for worker in range(asked.workers)]
     if sum(map(len, schedules)) < LEAST:
         raise UsageError(_too_few(f"would be sent in {asked.duration:g} s"))
-    before = _processor_times()
+    before = processor_time()
     finished = True
     logs = tempfile.mkdtemp(prefix="collagebench-logs-")
     with kept(logs):
@@ -192,7 +192,7 @@ def _record(
             "complete": finished and not gone,
             "seconds": found.seconds,
             "disturbed": _disturbed(natural, found),
-            "machine_busy": _busy(before, _processor_times()),
+            "machine_busy": _busy(before, processor_time()),
             "dispatch_lag_s": {"p50": _quantile(found.lags, 0.5), "p99": _quantile(found.lags, 0.99)},
             "probabilities": list(PROBABILITIES),
             **_seen(found, columns),
@@ -302,17 +302,7 @@ def _quantile(values: Sequence[float] | NDArray[np.float64], p: float) -> float 
     return float(np.quantile(values, p, method="inverted_cdf")) if len(values) else None
 
 
-def _processor_times() -> tuple[float, float] | None:
-    """Return this machine's total processor time and the idle part of it, in ticks; None if they are unknown."""
-    try:
-        with open("/proc/stat", encoding="ascii") as file:
-            times = [float(text) for text in file.readline().split()[1:9]]
-    except (OSError, ValueError):
-        return None
-    return sum(times), times[3] + times[4]
-
-
-def _busy(before: tuple[float, float] | None, after: tuple[float, float] | None) -> float | None:
-    if before is None or after is None or after[0] <= before[0]:
-        return None
-    return 1 - (after[1] - before[1]) / (after[0] - before[0])
+def _busy(before: Ticks, after: Ticks) -> float | None:
+    """Return the share of processor time in which this machine was not idle; None if it is unknown."""
+    total = after.total - before.total
+    return 1 - (after.idle - before.idle) / total if total > 0 else None

@@ -15,7 +15,7 @@ from datetime import datetime, timezone
 from functools import cache
 from importlib import metadata
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 
 from collagebench import __version__
 
@@ -76,40 +76,46 @@ def sources(own: tuple[Path, ...]) -> str | None:
     `own` are a user's files that they depend on, too. Reports, studies and commands are not included, as they do not
     change records.
     """
-    package, whole = Path(__file__).resolve().parent.parent, hashlib.sha256()
+    package = Path(__file__).resolve().parent.parent
     rooms = [package / name for name in RECORDING]
     paths = sorted(path for room in rooms for path in ([room] if room.is_file() else room.rglob("*.py")))
-    try:
-        for path in paths:
-            whole.update(f"{path.relative_to(package).as_posix()}\n".encode() + path.read_bytes())
-        for path in own:
-            whole.update(f"{path.name}\n".encode() + path.read_bytes())
-    except OSError:
-        return None
-    return whole.hexdigest()[:16] if paths else None
+    ours = [(path.relative_to(package).as_posix(), path) for path in paths]
+    whole = _digest([*ours, *((path.name, path) for path in own)]) if ours else None
+    return whole and whole[:16]
 
 
 def digest(files: Sequence[Path]) -> str | None:
     """Return the sha256 of files and their names; None where there are none, or one cannot be read."""
+    return _digest([(path.name, path) for path in files])
+
+
+def _digest(named: Sequence[tuple[str, Path]]) -> str | None:
     whole = hashlib.sha256()
     try:
-        for path in files:
-            whole.update(f"{path.name}\n".encode() + path.read_bytes())
+        for name, path in named:
+            whole.update(f"{name}\n".encode() + path.read_bytes())
     except OSError:
         return None
-    return whole.hexdigest() if files else None
+    return whole.hexdigest() if named else None
 
 
-def processor_time() -> tuple[float, float]:
-    """Return the processor time of this machine since it started, and the part that its host took (steal).
+class Ticks(NamedTuple):
+    """Processor time of this machine since it started; all are 0 if the system does not report them."""
 
-    Both are in ticks; 0 if the system does not report them.
-    """
+    total: float = 0.0
+    idle: float = 0.0
+    stolen: float = 0.0
+    """What its host took (steal)."""
+
+
+def processor_time() -> Ticks:
+    """Return the processor time of this machine until now."""
     for line in _lines("/proc/stat"):
         name, *ticks = line.split()
         if name == "cpu" and len(ticks) >= 8:  # user, nice, system, idle, iowait, irq, softirq, steal
-            return float(sum(map(int, ticks[:8]))), float(ticks[7])
-    return 0.0, 0.0
+            spent = list(map(float, ticks[:8]))
+            return Ticks(sum(spent), idle=spent[3] + spent[4], stolen=spent[7])
+    return Ticks()
 
 
 def _cpu_model() -> str | None:

@@ -28,13 +28,16 @@ def test_the_machine_is_described_in_plain_json():
 
 
 def test_the_time_that_a_host_takes_is_part_of_all(tmp_path, monkeypatch):
-    """The total of /proc/stat includes stolen time and counts guests' time once; without the file both are 0."""
-    total, stolen = processor_time()
-    assert 0 <= stolen <= total
+    """The total of /proc/stat includes stolen time, and guests' time once; idle time includes waits for disks.
+
+    Without the file all are 0.
+    """
+    total, idle, stolen = processor_time()
+    assert 0 <= stolen + idle <= total
     monkeypatch.setattr(environment, "_lines", lambda path: ["cpu  1 2 3 4 5 6 7 8 9 10", "cpu0 1 1 1 1 1 1 1 1 1 1"])
-    assert processor_time() == (36.0, 8.0)
+    assert processor_time() == (36.0, 9.0, 8.0)
     monkeypatch.setattr(environment, "_lines", lambda path: [])
-    assert processor_time() == (0.0, 0.0)
+    assert processor_time() == (0.0, 0.0, 0.0)
 
 
 def test_the_code_that_records_depend_on_has_a_digest(tmp_path, monkeypatch):
@@ -137,9 +140,9 @@ def test_memory_is_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_ticks_of_fewer_kinds_than_there_are_say_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """A line of /proc/stat with fewer than eight kinds of ticks is ignored, as the eighth is stolen time."""
     monkeypatch.setattr(environment, "_lines", lambda path: ["cpu  1 2 3 4 5 6 7"])
-    assert processor_time() == (0.0, 0.0)
+    assert processor_time() == (0.0, 0.0, 0.0)
     monkeypatch.setattr(environment, "_lines", lambda path: ["cpu  1 2 3 4 5 6 7 8"])
-    assert processor_time() == (36.0, 8.0)
+    assert processor_time() == (36.0, 9.0, 8.0)
 
 
 @pytest.mark.processes
