@@ -11,7 +11,7 @@ from collagebench.cli.answer import give
 from collagebench.cli.options import LOADS, PATH, ExperimentCommand, section_options, side_by_side, table_or_json
 
 if TYPE_CHECKING:
-    from collagebench.study.crossover import Question
+    from collagebench.study.crossover_question import Question
 
 
 class CrossoverCommand(ExperimentCommand):
@@ -67,7 +67,8 @@ def command(**options: Any) -> int:
     # Imported here, because they are heavy and no help text needs them.
     from collagebench.cli.progress import counted
     from collagebench.cli.run_directory import run_directory
-    from collagebench.report.crossover import crossover_page, print_crossovers
+    from collagebench.report.crossover import print_crossovers
+    from collagebench.report.crossover_page import crossover_page
     from collagebench.study.crossover import FILE, PAGE, find
     from collagebench.study.points import keep_answer
 
@@ -88,7 +89,7 @@ def _question(options: Mapping[str, Any]) -> Question:
     """Make a question of the options; UsageError if they do not make sense."""
     from collagebench.cli.resolve import resolve
     from collagebench.errors import UsageError
-    from collagebench.study.crossover import AXES, Question, check_axis
+    from collagebench.study.crossover_question import AXES, Question, check_axis
 
     over = options["over"].replace("-", "_")
     check_axis(over)

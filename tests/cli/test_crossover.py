@@ -12,11 +12,12 @@ import pytest
 
 from collagebench.cli import main
 from collagebench.config import Config, SchemeConfig
-from collagebench.report.crossover import _as_ratio
+from collagebench.report.crossover import as_ratio
 from collagebench.report.summary import summarise
 from collagebench.results.reader import load
-from collagebench.statistics.crossing import look
-from collagebench.study.crossover import Question, said
+from collagebench.statistics.crossing import Look, look
+from collagebench.study.crossover_found import Found, said
+from collagebench.study.crossover_question import Question
 
 
 def asked(capsys: pytest.CaptureFixture[str], *arguments: Any) -> tuple[int, str, str]:
@@ -76,20 +77,24 @@ def test_where_figures_point_the_other_way_no_crossover_is_denied() -> None:
     """If a scheme is shown to be better at one end and only looks worse at the other, there may be a crossover."""
     config = Config((SchemeConfig("collage", "collage"), SchemeConfig("replication", "replication")), 10)
     question = Question(config, "utilisation", 0.1, 0.8)
+
+    def told(looks: dict[float, Look]) -> str:
+        return said(question, Found("collage", "replication", looks, tests=3))
+
     shown = look([1.0, 1.1, 1.05, 1.02], [2.0, 2.2, 2.1, 2.05])
     contrary = look([2.0, 1.5, 3.0, 0.5], [1.0, 1.4, 2.0, 0.6])
     favourable = look([1.0, 1.4, 2.0, 0.6], [2.0, 1.5, 3.0, 0.5])
     assert (shown.verdict, contrary.verdict, favourable.verdict) == (-1, 0, 0)
-    there = said(question, "collage", "replication", {0.1: contrary, 0.4: favourable, 0.8: shown}, 3)
+    there = told({0.1: contrary, 0.4: favourable, 0.8: shown})
     assert there == (
         "collage is shown to be better than replication at utilisation 0.8; at 0.1 its p99 is higher, but that is "
         "not shown: there may be a crossover, and more --runs or --requests would tell"
     )
     alone = look([2.0, 1.5, 3.0, 1.2], [1.0, 1.4, 2.0, 1.1])
     alone = replace(alone, low=0.01, p=0.04)
-    there = said(question, "collage", "replication", {0.1: alone, 0.4: favourable, 0.8: shown}, 3)
+    there = told({0.1: alone, 0.4: favourable, 0.8: shown})
     assert "its p99 is higher, but that is not shown after correcting for 3 values: there may be a crossover" in there
-    assert said(question, "collage", "replication", {0.1: favourable, 0.4: shown, 0.8: shown}, 3) == (
+    assert told({0.1: favourable, 0.4: shown, 0.8: shown}) == (
         "collage is better than replication from utilisation 0.1 to 0.8, wherever a difference is shown (none is shown "
         "at 0.1): no crossover"
     )
@@ -98,9 +103,9 @@ def test_where_figures_point_the_other_way_no_crossover_is_denied() -> None:
 def test_a_ratio_is_marked_where_no_difference_is_shown() -> None:
     """A ratio gets a ~ if no difference is shown, even if its interval excludes 1; the interval may be unknown."""
     shown = {"ratio": 1.2, "ratio_ci95": [1.1, 1.3], "verdict": 1}
-    assert _as_ratio(shown) == ("1.20x", "1.10x to 1.30x")
-    assert _as_ratio({**shown, "verdict": 0}) == ("~1.20x", "1.10x to 1.30x")
-    assert _as_ratio({**shown, "ratio_ci95": None}) == ("1.20x", "")
+    assert as_ratio(shown) == ("1.20x", "1.10x to 1.30x")
+    assert as_ratio({**shown, "verdict": 0}) == ("~1.20x", "1.10x to 1.30x")
+    assert as_ratio({**shown, "ratio_ci95": None}) == ("1.20x", "")
 
 
 def test_the_ratio_of_a_quantile_is_that_of_the_report_of_the_experiment(
