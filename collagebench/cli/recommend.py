@@ -101,7 +101,8 @@ def _asked(options: Mapping[str, Any]) -> Asked:
     """Make a question of the options; UsageError if they do not make sense."""
     from collagebench.cli.resolve import profile_of, resolve_grid, written_schemes
     from collagebench.profile import located
-    from collagebench.study.recommend import NONE, Asked
+    from collagebench.study.candidates import NONE
+    from collagebench.study.recommend import Asked
     from collagebench.study.wishes import Wishes
 
     grid = resolve_grid({**options, "schemes": options["schemes"] or ("none",)})

@@ -21,6 +21,8 @@ from collagebench.engine.variants import allotment_of, models_of
 from collagebench.errors import ModelError, UsageError
 from collagebench.schemes import make, settings
 
+NONE = SchemeConfig("none", "none")
+"""No redundancy, with which all others are compared."""
 GRIDS = (2, 3, 4, 5)
 BATCH = 9
 """Images in a backup's batch: as many as the paper's collage has cells."""
@@ -76,7 +78,7 @@ def _renamed(one: SchemeConfig, taken: Sequence[str]) -> SchemeConfig:
 
 def _usual(workers: int, slo: float | None) -> list[SchemeConfig]:
     """Return the variants of all schemes whose settings are listed here."""
-    found = [_named("none")]
+    found = [NONE]
     found += [_named("replication", f"x{n}", replicas=n) for n in (2, 3)]
     found += [_named("hedge", p, hedge_delay=p) for p in ("p90", "p95", "p99")]
     found += [_named("hedge", "p90 5 %", hedge_delay="p90", hedge_budget=0.05)]
@@ -115,7 +117,7 @@ def possible(
         ModelError: there are no models, or no single.
     """
     fitting = zoo.fitting(zoo.load(config.models or zoo.SHIPPED), classes)
-    models_of(make("none", {}), ("single",), fitting, config.precision)
+    models_of(make(NONE.name, {}), ("single",), fitting, config.precision)
     able, left = [], []
     for config_ in schemes:
         try:

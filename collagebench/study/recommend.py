@@ -7,48 +7,33 @@ the study's directory and are not simulated again.
 
 from __future__ import annotations
 
-import json
 import re
-import shlex
 import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from math import inf
 from pathlib import Path
 from typing import Any
 
-from collagebench.config import Config, SchemeConfig, as_json, option
+from collagebench.config import Config, SchemeConfig, as_json
 from collagebench.engine.plan import make_plan
 from collagebench.engine.straggling import straggler_facts
 from collagebench.errors import UsageError
 from collagebench.report.recommendation_page import recommendation_page
-from collagebench.report.summary import LOST, failing, finite
-from collagebench.report.tails import tail_of
-from collagebench.report.verdict import by_single
-from collagebench.schemes import SCHEMES
-from collagebench.statistics.notes.sample import few_fleets
-from collagebench.study.candidates import Left, candidates, possible
+from collagebench.report.summary import finite
+from collagebench.study.candidates import NONE, Left, candidates, possible
 from collagebench.study.explained import explain
-from collagebench.study.points import Point, keep_answer, measured, notes_of, of_scheme, run_points
+from collagebench.study.judged import candidate_of
+from collagebench.study.points import Point, keep_answer, measured, notes_of, run_points
 from collagebench.study.proxies import fixed, settings
-from collagebench.study.wishes import Candidate, Figures, Wishes, front, near_misses, ranked, status
+from collagebench.study.ranking import front, near_misses, ranked
+from collagebench.study.trial import CHOICE, command_of, profile_of
+from collagebench.study.wishes import Candidate, Wishes, status
 
 SCHEMA = 1
 ANSWER, PAGE = "answer.json", "answer.html"
-CHOICE = "choice.toml"
-"""The profile of a choice whose options the command line does not have."""
 LONGEST = 40
 """Characters of a variant's own name in that of a directory."""
-NONE = SchemeConfig("none", "none")
-ELSEWHERE = {
-    *("schemes", "requests", "runs", "warmup", "accuracy", "slo_ms"),
-    *("fleet", "host", "remote_python", "bootstrap", "endpoint", "tls_ca", "tls_cert", "tls_key", "pixel_scale"),
-    *("ray_address", "ray_cpus", "ray_resource", "ray_placement"),
-}
-"""Fields left out of the recommended `run` command: how much to measure and where is up to the user who tries it."""
-DESCRIBED = [field.name for field in fields(Config) if field.name not in ELSEWHERE]
-"""Fields that describe the fleet for which the recommendation is made."""
-
 Summary = dict[str, Any]
 
 
@@ -65,6 +50,15 @@ class Asked:
     """Names of the schemes to consider; empty for all."""
     own: tuple[SchemeConfig, ...] = ()
     """Variants of these schemes from the user's profile, which are considered as well."""
+
+    def at(self, load: dict[str, float]) -> Config:
+        """Return the experiment at one of the loads."""
+        return replace(self.config, rate=load.get("rate"), utilisation=load.get("utilisation"))
+
+    @property
+    def highest(self) -> Config:
+        """The experiment at the highest load."""
+        return self.at(self.loads[-1])
 
 
 def recommend(
@@ -89,7 +83,7 @@ def recommend(
             "--accuracy none leaves unknown what a scheme gets wrong: classify some answers of each run, as with "
             "--accuracy 300, or give --accuracy-loss 1 if accuracy does not matter"
         )
-    plain = replace(asked.config, schemes=(NONE,), **load_of(asked.loads[-1]))
+    plain = replace(asked.highest, schemes=(NONE,))
     plan = make_plan(plain)
     wanted = [one for one in candidates(plain.workers, wishes.slo, asked.schemes, asked.own) if one.name != "none"]
     able, left = possible(wanted, plain, plan.single.classes)
@@ -126,11 +120,6 @@ def save(answer: dict[str, Any], directory: Path) -> None:
     keep_answer(answer, page, directory, (ANSWER, PAGE), profile)
 
 
-def load_of(load: dict[str, float]) -> dict[str, Any]:
-    """Return a load as fields of a config."""
-    return {"rate": None, "utilisation": None, **load}
-
-
 def _points(asked: Asked, able: Sequence[SchemeConfig]) -> list[Point]:
     """Return the points of all candidates, no redundancy first, each at all loads in turn.
 
@@ -145,7 +134,7 @@ def _points_of(asked: Asked, one: SchemeConfig, named: bool = True) -> list[Poin
     return [
         Point(
             _directory(one, load, named and one not in asked.own),
-            replace(asked.config, schemes=schemes, slo_ms=None, **load_of(load)),
+            replace(asked.at(load), schemes=schemes, slo_ms=None),
         )
         for load in asked.loads
     ]
@@ -161,60 +150,9 @@ def _directory(scheme: SchemeConfig, load: dict[str, float], named: bool) -> str
     return f"{words}-{next(iter(load.values())):.12g}"
 
 
-def candidate_of(scheme: SchemeConfig, summaries: Sequence[Summary], wishes: Wishes) -> Candidate:
-    """Return a scheme's figures as a candidate, from the summaries of its experiments, one for each load."""
-    at = tuple(_figures(scheme.variant, summary, wishes.quantile) for summary in summaries)
-    return Candidate(scheme.variant, scheme.name, dict(scheme.options), at)
-
-
 def warned(summaries: Sequence[Summary]) -> list[str]:
     """Return the warnings of some experiments; those that differ only in numbers are merged."""
     return [text for _, text in notes_of(summaries)]
-
-
-def _figures(variant: str, summary: Summary, quantile: str) -> Figures:
-    one = of_scheme(summary, variant)
-    latency, interval = one["latency_s"][quantile], one["ci95_s"][quantile]
-    at_least = one["latency_at_least_s"][quantile]
-    own, plain = (_right(summary, name) for name in (variant, NONE.variant))
-    lost = plain - own if own is not None and plain is not None else None
-    against = one["versus"]["accuracy"] if one["versus"] else None
-    ends = one["accuracy"]["ci95"]
-    unsteady = [reason for reason in summary["reasons"] if reason.startswith(f"{variant}: ")]
-    if failing(one) == LOST:  # its latency is infinite then, which is reason enough
-        unsteady = [reason for reason in unsteady if reason not in one["unstable"]]
-    if few_fleets(summary["stragglers"] or {}, summary["config"]["workers"], one["runs"]):
-        interval = None  # too narrow: with few fleets, the random choice of machines matters more
-    return Figures(
-        latency=latency if latency is not None else inf if at_least is None else at_least,
-        low=interval[0] if interval else 0.0,
-        high=interval[1] if interval else inf,
-        by_run=tuple(inf if value is None else value for value in one["by_run"].get(f"{quantile}_s", ())),
-        tail=tail_of(one, quantile),
-        bounded=at_least is None,
-        accuracy=own,
-        lost=lost,
-        work=one["relative"]["executed"] if one["versus"] or variant == NONE.variant else None,
-        unsteady=unsteady[0].removeprefix(f"{variant}: ") if unsteady else None,
-        accuracy_low=own - (one["accuracy"]["overall"] - ends[0]) if own is not None and ends else None,
-        lost_high=lost if lost is None or one["versus"] is None else _at_most(lost, one, against),
-    )
-
-
-def _at_most(lost: float, one: dict[str, Any], against: dict[str, Any] | None) -> float:
-    """Return the upper end of the interval of a scheme's loss; `against` compares its answers with no redundancy's."""
-    if by_single(one) and not (against and against["won"] + against["lost"]):
-        return lost  # the same model answers, and no answer differs
-    if against is None:
-        return 1.0  # no request has a known answer from both
-    return float(lost + against["difference"] - against["ci95"][0])
-
-
-def _right(summary: Summary, variant: str) -> float | None:
-    """Return the share of all requests that are answered correctly; None if unknown. No answer counts as wrong."""
-    one = of_scheme(summary, variant)
-    overall = one["accuracy"]["overall"]
-    return None if overall is None else float(overall * (1 - one["failed"] / one["requests"]))
 
 
 def _answer(
@@ -254,8 +192,8 @@ def _answer(
         "not_considered": [asdict(one) for one in left],
         "warnings": [],
         "settings": None,
-        "command": choice and _command(asked, choice, loads[-1]["rate"], directory),
-        "profile": choice and _profile(choice),
+        "command": choice and command_of(choice, asked.highest, loads[-1]["rate"], directory),
+        "profile": choice and profile_of(choice),
         "validation": None,
     }
 
@@ -287,45 +225,3 @@ def _as_json(one: Candidate) -> dict[str, Any]:
             for at in one.at
         ],
     }
-
-
-def on_real_workers(asked: Asked, rate: float) -> Config:
-    """Return the experiment for real workers at the highest load, which is `rate` requests per second."""
-    config = replace(asked.config, **load_of(asked.loads[-1]))
-    if config.compute == "emulated":
-        return config
-    if config.compute_time is not None:  # real inferences take another time, so a utilisation would be another rate
-        config = replace(config, compute_time=None, **load_of({"rate": float(f"{rate:.6g}")}))
-    return replace(config, accuracy=Config().accuracy)  # every answer is classified
-
-
-def _command(asked: Asked, choice: Candidate, rate: float, directory: Path) -> str:
-    """Return the options of `run` that try the choice on the same fleet at the highest load."""
-    described, default = on_real_workers(asked, rate), Config()
-    words = ["--scheme", choice.scheme]
-    for name, value in choice.options.items():
-        words += [f"--{option(name)}", str(value)]
-    if _profile(choice):
-        words = ["--profile", str(directory / CHOICE)]
-    for name in DESCRIBED:
-        value = getattr(described, name)
-        value = int(value) if isinstance(value, float) and value.is_integer() else value
-        if value != getattr(default, name):
-            words += [f"--{option(name)}"] if value is True else [f"--{option(name)}", str(value)]
-    return shlex.join(words)
-
-
-def _profile(choice: Candidate) -> str | None:
-    """Return a profile in which the choice stands beside no redundancy; None where the command line can say as much.
-
-    It cannot where it does not have the options, as it has those of the schemes that are ours.
-    """
-    if choice.scheme in SCHEMES or not choice.options:
-        return None
-    table = {"name": choice.scheme, "variant": choice.variant, **choice.options}
-    lines = [f"{option(name)} = {_toml(value)}" for name, value in table.items()]
-    return "\n".join(["[[scheme]]", 'name = "none"', "", "[[scheme]]", *lines, ""])
-
-
-def _toml(value: Any) -> str:
-    return repr(value) if isinstance(value, float) else json.dumps(value, ensure_ascii=False)

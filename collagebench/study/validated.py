@@ -23,10 +23,14 @@ from collagebench.errors import Interrupted
 from collagebench.report.summary import finite, summarise
 from collagebench.results.directory import HEADER
 from collagebench.results.reader import load
+from collagebench.study.candidates import NONE
 from collagebench.study.explained import figures
+from collagebench.study.judged import candidate_of
 from collagebench.study.points import interrupted
-from collagebench.study.recommend import NONE, Asked, candidate_of, on_real_workers
-from collagebench.study.wishes import ABOUT, Candidate, Wishes, status
+from collagebench.study.ranking import ABOUT
+from collagebench.study.recommend import Asked
+from collagebench.study.trial import on_real_workers
+from collagebench.study.wishes import Candidate, Wishes, status
 
 LIVE = "live"
 """How the names of live runs' directories begin; a checksum of the config follows, as questions may differ in it."""
@@ -41,9 +45,8 @@ def validate(asked: Asked, answer: Mapping[str, Any], directory: Path, progress:
     after = next((name for name in answer["ranking"] if name != answer["choice"]), None)
     names = [name for name in (answer["choice"], after) if name is not None]
     schemes = [_scheme(by_name[name]) for name in names if name != NONE.variant]
-    config = replace(
-        on_real_workers(asked, answer["asked"]["loads"][-1]["rate"]), schemes=(NONE, *schemes), slo_ms=None
-    )
+    there = on_real_workers(asked.highest, answer["asked"]["loads"][-1]["rate"])
+    config = replace(there, schemes=(NONE, *schemes), slo_ms=None)
     place = directory / f"{LIVE}-{zlib.crc32(json.dumps(as_json(config)).encode()):08x}"
     try:
         experiment.run(config, place, progress, resume=(place / HEADER).exists())

@@ -19,7 +19,8 @@ from collagebench.errors import OutputError
 from collagebench.report.parts import as_ms
 from collagebench.report.recommendation import cautions, print_recommendation
 from collagebench.report.recommendation_page import recommendation_page
-from collagebench.study.recommend import ANSWER, PAGE, Asked, _command, recommend, save
+from collagebench.study.recommend import ANSWER, PAGE, Asked, recommend, save
+from collagebench.study.trial import command_of
 from collagebench.study.wishes import Candidate, Wishes
 
 CONFIG = Config(runs=10, requests=150, compute_time=0.001)
@@ -154,11 +155,10 @@ def test_the_command_tries_the_choice_on_the_fleet_that_was_asked_about() -> Non
     """The command has every option that is not the default, so that `simulate` answers the same question."""
     config = replace(CONFIG, workers=6, stragglers="bimodal", slow_factor=20.0, seed=5, data=Path("some where"))
     choice = Candidate("hedge p90", "hedge", {"hedge_delay": "p90"}, ())
-    command = _command(Asked(config, ({"rate": 7.0}, {"rate": 50.0}), Wishes()), choice, 50.0, Path())
+    asked = Asked(config, ({"rate": 7.0}, {"rate": 50.0}), Wishes())
+    command = command_of(choice, asked.highest, 50.0, Path())
     timed = replace(config, compute_time=0.2, rate=None)
-    assert "--rate 12.5 " in _command(Asked(timed, ({"utilisation": 0.5},), Wishes()), choice, 12.5, Path()), (
-        "of real workers"
-    )
+    assert "--rate 12.5 " in command_of(choice, timed, 12.5, Path()), "of real workers"
     assert shlex.split(command) == [
         *("--scheme", "hedge", "--hedge-delay", "p90", "--workers", "6", "--data", "some where", "--rate", "50"),
         *("--stragglers", "bimodal", "--slow-factor", "20", "--seed", "5"),

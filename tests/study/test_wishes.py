@@ -12,18 +12,8 @@ from hypothesis import strategies as st
 
 from collagebench.errors import UsageError
 from collagebench.study.explained import explain
-from collagebench.study.wishes import (
-    ABOUT,
-    Candidate,
-    Figures,
-    Wishes,
-    as_fast,
-    faster_than_none,
-    front,
-    near_misses,
-    ranked,
-    status,
-)
+from collagebench.study.ranking import ABOUT, as_fast, faster_than_none, front, near_misses, ranked
+from collagebench.study.wishes import Candidate, Figures, Wishes, status
 
 
 def candidate(
