@@ -58,7 +58,8 @@ def _facts(path: Path) -> dict[str, Any]:
     """Return a profile's key figures, as plain JSON values."""
     from collagebench.cli.resolve import resolve_grid
     from collagebench.config import option
-    from collagebench.profile import located, read_profile
+    from collagebench.profile import located
+    from collagebench.read_profile import read_profile
 
     profile = read_profile(path)
     grid = resolve_grid({"profile": str(path)})

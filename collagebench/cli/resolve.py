@@ -13,7 +13,8 @@ from collagebench.errors import UsageError, nearest
 from collagebench.fleet.where import FLEETS, Where
 from collagebench.hosts import Host, read_hosts
 from collagebench.paths import profiles_dir
-from collagebench.profile import Profile, check_files, located, read_profile
+from collagebench.profile import Profile, check_files, located
+from collagebench.read_profile import read_profile
 from collagebench.schemes import SCHEMES, make, options_of
 from collagebench.schemes.faults import ask
 from collagebench.stragglers.model import NAMES, PARAMETERS, RECORDED, is_path, parameters_of

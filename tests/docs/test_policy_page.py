@@ -15,7 +15,7 @@ from collagebench.config import Config
 from collagebench.engine.cells import Progress
 from collagebench.engine.experiment import simulate
 from collagebench.paths import profiles_dir
-from collagebench.profile import read_profile
+from collagebench.read_profile import read_profile
 from collagebench.report.summary import summarise
 from collagebench.results.reader import load
 

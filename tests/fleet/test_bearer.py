@@ -11,7 +11,7 @@ import pytest
 from collagebench.config import Config, as_json
 from collagebench.errors import UsageError
 from collagebench.fleet.bearer import MOST_BYTES, VARIABLE, Token, take_token
-from collagebench.profile import read_profile
+from collagebench.read_profile import read_profile
 
 SECRET = "tok-77c1e0"
 

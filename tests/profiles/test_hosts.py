@@ -12,7 +12,7 @@ from collagebench.cli.resolve import fleet_of, resolve, resolve_grid
 from collagebench.config import as_json, from_json
 from collagebench.errors import UsageError
 from collagebench.hosts import Host, deal, read_hosts
-from collagebench.profile import read_profile
+from collagebench.read_profile import read_profile
 
 
 @pytest.mark.parametrize(

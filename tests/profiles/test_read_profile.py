@@ -13,7 +13,7 @@ from collagebench.cli.resolve import resolve
 from collagebench.cli.values import number_of_answers
 from collagebench.config import Config
 from collagebench.errors import UsageError
-from collagebench.profile import SECONDS, SHARES, read_profile
+from collagebench.read_profile import SECONDS, SHARES, read_profile
 
 
 def refused(tmp_path, text, *options):

@@ -13,7 +13,7 @@ from collagebench.cli.resolve import resolve, resolve_grid
 from collagebench.engine.plan import make_plan
 from collagebench.errors import UsageError
 from collagebench.paths import profiles_dir
-from collagebench.profile import read_profile
+from collagebench.read_profile import read_profile
 from collagebench.stragglers.failures import Crash, Erasure
 from collagebench.stragglers.natural import Natural
 
