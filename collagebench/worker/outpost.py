@@ -315,37 +315,27 @@ class Outpost:
         """Put a file into the cache atomically, so that others may do the same at the same time."""
         place = _place(sha256, kind)
         part = place.with_name(f".{place.name}.{os.getpid()}.part")
-        failure: OSError | Refused | None = None
         digest = hashlib.sha256()
+        pieces = self._client.content(bytes)
         try:
-            try:
-                _private(place.parent)
-                _sweep(place.parent)
-                file = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            except (OSError, Refused) as error:
-                failure, file = error, os.open(os.devnull, os.O_WRONLY)
-            with open(file, "wb", buffering=0) as out:
-                for piece in self._client.content(bytes):  # even after a failure, to reach the next order
+            _private(place.parent)
+            _sweep(place.parent)
+            with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
+                for piece in pieces:
                     digest.update(piece)
-                    try:
-                        while piece and failure is None:
-                            piece = piece[out.write(piece) :]
-                    except OSError as error:
-                        failure = error
-            if failure is None and digest.hexdigest() != sha256:
-                failure = Refused(f"what was to be kept as {place.name} was damaged in transfer")
-            if failure is None:
-                try:
-                    os.replace(part, place)
-                except OSError as error:
-                    failure = error
+                    out.write(piece)
+            if digest.hexdigest() != sha256:
+                raise Refused(f"what was to be kept as {place.name} was damaged in transfer")
+            os.replace(part, place)
+        except (OSError, Refused) as error:
+            for _ in pieces:  # to reach the next order
+                pass
+            if isinstance(error, OSError):
+                raise Refused(f"{bytes:,} bytes cannot be kept in {place.parent} ({error.strerror})") from None
+            raise
         finally:
             with contextlib.suppress(OSError):
                 os.unlink(part)
-        if isinstance(failure, OSError):
-            raise Refused(f"{bytes:,} bytes cannot be kept in {place.parent} ({failure.strerror})")
-        if failure is not None:
-            raise failure
         return place
 
     def _private_directory(self) -> str:

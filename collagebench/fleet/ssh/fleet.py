@@ -29,8 +29,8 @@ from collagebench.fleet.ssh.remote import Remote
 from collagebench.fleet.ssh.session import Session, checked
 from collagebench.fleet.where import Where
 from collagebench.hosts import deal
-from collagebench.worker.forkserver import socket_directory
 from collagebench.worker.outpost import ENDINGS
+from collagebench.worker.socket_directory import socket_directory
 from collagebench.worker.spec import Compute, WorkerSpec
 
 START_WITHIN = 60.0
