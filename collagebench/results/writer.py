@@ -151,7 +151,7 @@ class RunWriter:
                 before = self._header["disturbances"]
                 self._header["disturbances"] = [one for one in before if (one["scheme"], one["run"]) not in names]
             self._write_header()
-            for rows in (self._requests, self._tasks, self._cells):
+            for rows in self._files:
                 rows.close()
             try:
                 _put_in_place(partials)
@@ -201,7 +201,7 @@ class RunWriter:
 
     def _end(self, status: str, facts: Mapping[str, Any]) -> None:
         self._let_go()  # the header needs the room
-        files = {rows.name: rows.checksum for rows in (self._requests, self._tasks, self._cells)}
+        files = {rows.name: rows.checksum for rows in self._files}
         self._header.update(facts, status=status, finished_utc=now(), **{FILES: files})
         self._write_header()
 
@@ -219,7 +219,7 @@ class RunWriter:
             if not already_known:
                 raise
         finally:
-            for rows in (self._requests, self._tasks, self._cells):
+            for rows in self._files:
                 rows.close()
             self._let_go()
             let_go(self._lock)
@@ -233,6 +233,7 @@ class RunWriter:
         self._requests = self._rows(REQUESTS, RequestRecord)
         self._tasks = self._rows(TASKS, TaskRecord)
         self._cells = self._rows(CELLS, CellRecord)
+        self._files = (self._requests, self._tasks, self._cells)  # cells last, as their rows say what is complete
 
     def _rows(self, name: str, kind: type) -> Rows:
         try:
@@ -269,8 +270,7 @@ class RunWriter:
             if self._error:
                 raise self._error
             try:
-                # Requests and tasks before cells, so that no cell is listed before its rows are there.
-                for rows in (self._requests, self._tasks, self._cells):
+                for rows in self._files:
                     rows.write()
             except OSError as error:
                 raise self._failed(error) from None
