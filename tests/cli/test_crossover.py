@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from command_line import said_by
 
-from collagebench.cli import main
 from collagebench.config import Config, SchemeConfig
 from collagebench.report.crossover import as_ratio
 from collagebench.report.summary import summarise
@@ -18,16 +18,6 @@ from collagebench.results.reader import load
 from collagebench.statistics.crossing import Look, look
 from collagebench.study.crossover_found import Found, said
 from collagebench.study.crossover_question import Question
-
-
-def asked(capsys: pytest.CaptureFixture[str], *arguments: Any) -> tuple[int, str, str]:
-    """Ask in this process; return exit code, standard output and standard error."""
-    with pytest.raises(SystemExit) as end:
-        main(["crossover", *map(str, arguments)])
-    said = capsys.readouterr()
-    assert "Traceback" not in said.err
-    return int(end.value.code or 0), said.out, said.err
-
 
 SMALL = ("--runs", 6, "--requests", 200, "--compute-time", 0.001, "--stragglers", "shifted-exponential")
 
@@ -37,7 +27,7 @@ def test_replication_gives_way_to_no_redundancy_as_the_load_rises(
 ) -> None:
     """Replication has the lower mean at low load and overloads the fleet at high load; the crossing lies between."""
     question = ("--scheme", "none,replication", "--metric", "mean", "--from", 0.05, "--to", 0.95, "--tolerance", 0.1)
-    code, out, _ = asked(capsys, *SMALL, *question, "--format", "json", "--out", tmp_path / "c")
+    code, out, _ = said_by(capsys, "crossover", *SMALL, *question, "--format", "json", "--out", tmp_path / "c")
     answer = json.loads(out)
     (pair,) = answer["pairs"]
     (one,) = pair["crossings"]
@@ -66,7 +56,7 @@ def test_replication_gives_way_to_no_redundancy_as_the_load_rises(
     assert f"<td>{shown}<small>{low} to {high}</small></td>" in page
 
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "c").glob("*/requests.csv")}
-    _, table, _ = asked(capsys, *SMALL, *question, "--out", tmp_path / "c")
+    _, table, _ = said_by(capsys, "crossover", *SMALL, *question, "--out", tmp_path / "c")
     assert before == {path: path.stat().st_mtime_ns for path in (tmp_path / "c").glob("*/requests.csv")}
     assert max(map(len, table.splitlines())) <= 80
     assert "replication is better up to utilisation" in " ".join(table.split())
@@ -113,7 +103,7 @@ def test_the_ratio_of_a_quantile_is_that_of_the_report_of_the_experiment(
 ) -> None:
     """Ratio and interval are exactly those of the experiment's report, and both show the same differences."""
     question = ("--scheme", "none,hedge", "--from", 0.2, "--to", 0.4, "--steps", 2)
-    _, out, _ = asked(capsys, *SMALL, *question, "--format", "json", "--out", tmp_path / "c")
+    _, out, _ = said_by(capsys, "crossover", *SMALL, *question, "--format", "json", "--out", tmp_path / "c")
     (pair,) = json.loads(out)["pairs"]
     for one in pair["differences"]:
         reported = summarise([load(tmp_path / "c" / f"utilisation={one['value']:g}")], baseline="hedge")
@@ -126,7 +116,7 @@ def test_the_ratio_of_a_quantile_is_that_of_the_report_of_the_experiment(
 def test_where_there_is_none_it_says_who_is_better(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """Where replication wins at every load searched, the answer says so and that there is no crossover."""
     question = ("--scheme", "none,replication", "--metric", "mean", "--from", 0.05, "--to", 0.15, "--steps", 2)
-    _, out, _ = asked(capsys, *SMALL, *question, "--out", tmp_path / "c")
+    _, out, _ = said_by(capsys, "crossover", *SMALL, *question, "--out", tmp_path / "c")
     assert "replication is better than no redundancy from utilisation 0.05 to 0.15: no crossover" in " ".join(
         out.split()
     )
@@ -139,7 +129,7 @@ def test_what_is_to_be_known_of_every_value_is_said(capsys: pytest.CaptureFixtur
     """If the slow machines are drawn once per run, table and page carry the report's note about it."""
     question = ("--scheme", "none,hedge-idle", "--metric", "mean", "--from", 0.1, "--to", 0.2, "--steps", 2)
     options = ("--stragglers", "collage-machines", *question, "--out", tmp_path / "c")
-    _, out, _ = asked(capsys, *SMALL, *options)
+    _, out, _ = said_by(capsys, "crossover", *SMALL, *options)
     assert "Note: which machines are slow is drawn once per run" in " ".join(out.split())
     assert "which machines are slow is drawn once per run" in (tmp_path / "c" / "crossover.html").read_text()
 
@@ -150,7 +140,7 @@ def test_what_every_value_says_with_other_numbers_is_said_as_well(
     """If replies are lost at every load, the note gives the smallest and the largest count."""
     question = ("--scheme", "none,hedge", "--metric", "p50", "--from", 0.1, "--to", 0.3, "--steps", 2)
     options = ("--stragglers", "erasure", "--drop-share", 0.1, *question, "--format", "json", "--out", tmp_path / "c")
-    _, out, _ = asked(capsys, *SMALL, *options)
+    _, out, _ = said_by(capsys, "crossover", *SMALL, *options)
     (text,) = [text for text in json.loads(out)["warnings"] if text.startswith("none: ")]
     assert re.match(r"none: \d+ to \d+ of 1140 requests failed and count as infinitely slow", text)
 
@@ -171,7 +161,7 @@ def test_an_axis_of_whole_numbers_in_equal_ratios(capsys: pytest.CaptureFixture[
         "--log",
     )
     load = ("--utilisation", 0.4, "--steps", 3)
-    code, out, _ = asked(capsys, *SMALL, *question, *load, "--format", "json", "--out", tmp_path / "c")
+    code, out, _ = said_by(capsys, "crossover", *SMALL, *question, *load, "--format", "json", "--out", tmp_path / "c")
     answer = json.loads(out)
     assert code == 0
     assert answer["scan"] == [2, 8, 32]
@@ -183,7 +173,7 @@ def test_an_axis_of_whole_numbers_in_equal_ratios(capsys: pytest.CaptureFixture[
 def test_one_is_not_called_better_where_that_is_not_shown(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """If no value tells two schemes apart, the outcome is `alike` and neither is named as better."""
     question = ("--scheme", "none,equal", "--metric", "mean", "--from", 0.1, "--to", 0.3, "--steps", 2)
-    _, out, _ = asked(capsys, *SMALL, *question, "--format", "json", "--out", tmp_path / "c")
+    _, out, _ = said_by(capsys, "crossover", *SMALL, *question, "--format", "json", "--out", tmp_path / "c")
     (pair,) = json.loads(out)["pairs"]
     assert (pair["outcome"], pair["better"], pair["crossings"]) == ("alike", None, [])
     assert pair["said"] == "no redundancy and equal cannot be told apart from utilisation 0.1 to 0.3"
@@ -193,7 +183,7 @@ def test_an_axis_that_changes_nothing_is_named(capsys: pytest.CaptureFixture[str
     """If the option searched has no effect, such as --slow-share for a trace without persistence, a note says so."""
     question = ("--scheme", "none,replication", "--over", "slow-share", "--from", 0.1, "--to", 0.3, "--steps", 2)
     small = (*SMALL[:-1], "collage-trace")
-    code, out, _ = asked(capsys, *small, *question, "--out", tmp_path / "c")
+    code, out, _ = said_by(capsys, "crossover", *small, *question, "--out", tmp_path / "c")
     assert code == 0
     assert "slow-share changed nothing: all values gave the same figures" in " ".join(out.split())
 
@@ -201,10 +191,10 @@ def test_an_axis_that_changes_nothing_is_named(capsys: pytest.CaptureFixture[str
 def test_records_that_were_changed_are_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """If records in --out were changed, crossover ends with exit code 1 and names the file and the line."""
     question = ("--scheme", "none,replication", "--metric", "mean", "--from", 0.1, "--to", 0.3, "--steps", 2)
-    asked(capsys, *SMALL, *question, "--out", tmp_path / "c")
+    said_by(capsys, "crossover", *SMALL, *question, "--out", tmp_path / "c")
     records = tmp_path / "c" / "utilisation=0.1" / "requests.csv"
     records.write_text(records.read_text() + "\n")
-    code, _, err = asked(capsys, *SMALL, *question, "--out", tmp_path / "c")
+    code, _, err = said_by(capsys, "crossover", *SMALL, *question, "--out", tmp_path / "c")
     assert code == 1
     assert "requests.csv line 2402 is not a record" in " ".join(err.split())
 
@@ -234,7 +224,7 @@ def test_a_question_that_makes_no_sense_is_one_sentence(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, arguments: list[Any], said: str
 ) -> None:
     """Options that make no sense end with exit code 2 and a sentence that names the option; nothing is written."""
-    code, _, err = asked(capsys, *arguments, "--out", tmp_path / "c")
+    code, _, err = said_by(capsys, "crossover", *arguments, "--out", tmp_path / "c")
     assert code == 2
     assert said in " ".join(err.split())
     assert not (tmp_path / "c").exists()

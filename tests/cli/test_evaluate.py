@@ -10,18 +10,10 @@ from pathlib import Path
 
 import pytest
 from colours import colour_models, coloured
-from command_line import collagebench
+from command_line import collagebench, exit_code
 from real_processes import ROOT
 
 from collagebench import zoo
-from collagebench.cli import main
-
-
-def evaluate(*arguments: object) -> int:
-    """Run the verb in this process and return its exit code."""
-    with pytest.raises(SystemExit) as ended:
-        main(["evaluate", *map(str, arguments)])
-    return int(ended.value.code or 0)
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +25,7 @@ def colours(tmp_path_factory: pytest.TempPathFactory) -> tuple[object, ...]:
 
 def test_json_has_everything_that_was_measured(colours: tuple[object, ...], capsys: pytest.CaptureFixture[str]) -> None:
     """JSON has the right accuracy of every model, its latency relative to the single's, and the figures of its role."""
-    assert evaluate(*colours, "--coded-k", 2, "--format", "json") == 0
+    assert exit_code("evaluate", *colours, "--coded-k", 2, "--format", "json") == 0
     found = json.loads(capsys.readouterr().out)
     assert (found["schema"], found["images"], found["images_available"], found["split"]) == (1, 60, 60, "test")
     models = {model["name"].removeprefix("colours-"): model for model in found["models"]}
@@ -62,7 +54,7 @@ def test_json_has_everything_that_was_measured(colours: tuple[object, ...], caps
 
 def test_the_shipped_models_need_no_option(capsys: pytest.CaptureFixture[str]) -> None:
     """Without options the shipped models are measured within 6 points of the manifest, in lines of 80 columns."""
-    assert evaluate("--images", 300) == 0
+    assert exit_code("evaluate", "--images", 300) == 0
     shown = capsys.readouterr().out
     claimed = {model.name: model.accuracy for model in zoo.load() if model.dataset == "shapes"}
     for name, accuracy in claimed.items():
@@ -81,7 +73,7 @@ def test_a_collage_is_compared_with_nine_backups(tmp_path: Path, capsys: pytest.
     from dataclasses import replace
 
     zoo.save([*models, replace(single, name="shapes-backup", role="backup")], tmp_path)
-    assert evaluate("backup", "--models", tmp_path, "--images", 50) == 0
+    assert exit_code("evaluate", "backup", "--models", tmp_path, "--images", 50) == 0
     shown = capsys.readouterr().out
     assert "9 in one batch" in shown
     assert re.search(r"A batch of nine of shapes-backup takes \d+\.\d\dx as long as\s+shapes-collage-3x3", shown)
@@ -89,11 +81,11 @@ def test_a_collage_is_compared_with_nine_backups(tmp_path: Path, capsys: pytest.
 
 def test_roles_and_grids_are_chosen(colours: tuple[object, ...], capsys: pytest.CaptureFixture[str]) -> None:
     """Only the named roles are listed, still with the ratio to the single's latency; --grid selects the collages."""
-    assert evaluate("parity", "backup", *colours, "--format", "json") == 0
+    assert exit_code("evaluate", "parity", "backup", *colours, "--format", "json") == 0
     models = json.loads(capsys.readouterr().out)["models"]
     assert {model["role"] for model in models} == {"parity", "backup"}
     assert all(model["latency_ratio"] > 0 for model in models)
-    assert evaluate("--grid", 3, "--images", 50, "--format", "json") == 0
+    assert exit_code("evaluate", "--grid", 3, "--images", 50, "--format", "json") == 0
     collages = [m for m in json.loads(capsys.readouterr().out)["models"] if m["role"] == "collage"]
     assert {m["name"] for m in collages} == {"shapes-collage-3x3", "shapes-collage-3x3-detection"}
 
@@ -103,7 +95,7 @@ def test_a_model_that_there_are_too_few_images_for_stops_no_other(
 ) -> None:
     """A model with too few images gets a latency, no accuracy and a note; only if all have too few is it an error."""
     few = (*colours[:3], coloured(tmp_path / "few", 1), *colours[4:])
-    assert evaluate(*few, "--format", "json") == 0
+    assert exit_code("evaluate", *few, "--format", "json") == 0
     models = {model["name"]: model for model in json.loads(capsys.readouterr().out)["models"]}
     assert len(models) == 6
     assert all(model["latency_s"] > 0 for model in models.values())
@@ -115,13 +107,13 @@ def test_a_model_that_there_are_too_few_images_for_stops_no_other(
     collage = models["colours-collage-2x2"]
     assert (collage["by_cell"], collage["by_blanks"], models["colours-coded"]["coded"]) == (None, None, None)
     assert (models["colours-single"]["accuracy"]["value"], models["colours-single"]["not_evaluated"]) == (1, None)
-    assert evaluate(*few) == 0
+    assert exit_code("evaluate", *few) == 0
     shown = capsys.readouterr().out
     assert re.search(r"^collage-2x2 +- +-", shown, re.MULTILINE)
     assert re.search(r"^single +100.0 %", shown, re.MULTILINE)
     note = "note: colours-collage-2x2 is not evaluated: 3 images are too few, because 4 go into one input or group;"
     assert note in " ".join(shown.split())
-    assert evaluate("collage", "coded", *few) == 1
+    assert exit_code("evaluate", "collage", "coded", *few) == 1
     said = capsys.readouterr()
     assert said.out == ""
     assert said.err == "collagebench: 3 images are too few, because 8 go into one input or group; use more images\n"
@@ -134,11 +126,11 @@ def test_tuning_says_how_to_use_what_it_found(
     for split in ("train", "test"):
         coloured(tmp_path / "divided" / split)
     colours = (*colours[:3], tmp_path / "divided", *colours[4:])
-    assert evaluate("coded", "--tune", "--coded-k", 1, "--coded-s", 1, "--split", "train", *colours) == 0
+    assert exit_code("evaluate", "coded", "--tune", "--coded-k", 1, "--coded-s", 1, "--split", "train", *colours) == 0
     shown = capsys.readouterr().out
     assert "--smooth-encode 0 --smooth-decode 0" in shown
     out = tmp_path / "tuned.json"
-    assert evaluate("coded", "--tune", "--coded-k", 1, *colours, "--format", "json", "--out", out) == 0
+    assert exit_code("evaluate", "coded", "--tune", "--coded-k", 1, *colours, "--format", "json", "--out", out) == 0
     tuned = json.loads(out.read_text())["tuned"]
     assert len(tuned["tried"]) > 100
     assert tuned["accuracy"]["images"] == 2  # of 60 images, training keeps two out
@@ -148,7 +140,7 @@ def test_out_gets_what_would_be_printed(
     colours: tuple[object, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """--out writes the table to the file and prints nothing."""
-    assert evaluate("single", *colours, "--out", tmp_path / "table.txt") == 0
+    assert exit_code("evaluate", "single", *colours, "--out", tmp_path / "table.txt") == 0
     assert capsys.readouterr() == ("", "")
     assert "100.0 %" in (tmp_path / "table.txt").read_text()
 
@@ -157,7 +149,8 @@ def test_a_place_that_cannot_be_written_is_known_before_anything_is_measured(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """An --out that cannot be written is refused first: here the images are missing too, and are not mentioned."""
-    assert evaluate("single", "--dataset", "imagefolder", "--data", str(tmp_path / "no"), "--out", str(tmp_path)) == 1
+    missing = ("--dataset", "imagefolder", "--data", tmp_path / "no")
+    assert exit_code("evaluate", "single", *missing, "--out", tmp_path) == 1
     assert "(Is a directory); choose another --out" in capsys.readouterr().err
 
 
@@ -198,7 +191,7 @@ def test_what_does_not_fit_is_one_sentence(
         (("single", "--grid", 3), 2, "--grid has no effect on single, only on collage"),
         (("single", "backup", "--coded-k", 8), 2, "--coded-k has no effect on single and backup, only on coded"),
     ):
-        assert evaluate(*arguments) == code, arguments
+        assert exit_code("evaluate", *arguments) == code, arguments
         said = capsys.readouterr().err
         assert words in said
         assert said.count("\n") == 1
@@ -206,10 +199,10 @@ def test_what_does_not_fit_is_one_sentence(
 
 def test_unknown_roles_and_numbers_out_of_range_are_usage_errors(capsys: pytest.CaptureFixture[str]) -> None:
     """An unknown role ends with 2 and names a known one; 0 for --images or --coded-k also ends with 2."""
-    assert evaluate("singel") == 2
+    assert exit_code("evaluate", "singel") == 2
     assert "'single'" in capsys.readouterr().err
-    assert evaluate("--images", 0) == 2
-    assert evaluate("--coded-k", 0) == 2
+    assert exit_code("evaluate", "--images", 0) == 2
+    assert exit_code("evaluate", "--coded-k", 0) == 2
 
 
 @pytest.mark.processes

@@ -8,30 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from command_line import exit_code, said_by
 from synthetic_run import lognormal, make_run
 
-from collagebench.cli import main
-
 SMALL = ("--runs", 3, "--requests", 60, "--compute-time", 0.001, "--jobs", 1)
-
-
-def asked(capsys: pytest.CaptureFixture[str], *arguments: Any) -> tuple[int, str, str]:
-    """Ask in this process; return exit code, standard output and standard error."""
-    with pytest.raises(SystemExit) as end:
-        main(["recommend", *map(str, arguments)])
-    said = capsys.readouterr()
-    assert "Traceback" not in said.err
-    return int(end.value.code or 0), said.out, said.err
 
 
 @pytest.mark.processes
 def test_an_answer_is_validated_on_real_workers(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """The first two variants run live; answer and exit code say whether the live run confirms or refutes the choice."""
     question = ("--scheme", "hedge", "--slo", 60, "--slo-quantile", "p50", "--utilisation", 0.5)
-    small = ("--runs", 2, "--requests", 40, "--compute-time", 0.001)
-    code, out, err = asked(
-        capsys, *question, *small, "--workers", 4, "--validate", "--format", "json", "--out", tmp_path / "a"
-    )
+    small = ("--runs", 2, "--requests", 40, "--compute-time", 0.001, "--workers", 4)
+    asked = (*question, *small, "--validate", "--format", "json", "--out", tmp_path / "a")
+    code, out, err = said_by(capsys, "recommend", *asked)
     answer = json.loads(out)
     validation = answer["validation"]
     assert [row["variant"] for row in validation["rows"]] == answer["ranking"][:2]
@@ -46,8 +35,8 @@ def test_an_answer_is_validated_on_real_workers(capsys: pytest.CaptureFixture[st
 
 def test_no_answer_is_an_exit_code_of_its_own(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """If no variant meets the SLO, the exit code is 3 and the nearest one is named."""
-    code, out, _ = asked(
-        capsys, *SMALL, "--scheme", "hedge", "--slo", 1, "--slo-quantile", "p50", "--out", tmp_path / "a"
+    code, out, _ = said_by(
+        capsys, "recommend", *SMALL, "--scheme", "hedge", "--slo", 1, "--slo-quantile", "p50", "--out", tmp_path / "a"
     )
     assert code == 3
     assert "Without the SLO of 1 ms, the nearest is" in " ".join(out.split())
@@ -55,8 +44,8 @@ def test_no_answer_is_an_exit_code_of_its_own(capsys: pytest.CaptureFixture[str]
 
 def test_several_rates_are_all_judged(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """With three rates, the loads are sorted upwards, and every variant has figures at each of them."""
-    code, out, _ = asked(
-        capsys, *SMALL, "--scheme", "tied", "--rate", "60,20,40", "--slo", 500, "--slo-quantile", "p50",
+    code, out, _ = said_by(
+        capsys, "recommend", *SMALL, "--scheme", "tied", "--rate", "60,20,40", "--slo", 500, "--slo-quantile", "p50",
         "--format", "json", "--out", tmp_path / "a",
     )  # fmt: skip
     assert code == 0
@@ -102,14 +91,14 @@ def test_schemes_of_a_profile_are_considered(capsys: pytest.CaptureFixture[str],
     """Beside the usual ones, each as often as its lists say, in the answer and on its page; what is a usual one but for
     its name is there once. With --scheme it is the variants of the schemes that are named."""
     question = (*SMALL, "--profile", profile, "--utilisation", 0.3)
-    assert asked(capsys, *question, "--out", tmp_path / "a")[0] == 0
+    assert said_by(capsys, "recommend", *question, "--out", tmp_path / "a")[0] == 0
     page = (tmp_path / "a" / "answer.html").read_text()
     own = ["ours hedge-delay=0.03", "ours hedge-delay=0.05", "in two queues"]
     assert variants(tmp_path / "a") == ["none", *(name.replace("hedge-", "") for name in own)]
     assert "tied" not in variants(tmp_path / "a", written=False)
     assert {"hedge p95", "collage 3x3 auto"} <= set(variants(tmp_path / "a", written=False))
     assert all(name in page for name in variants(tmp_path / "a"))
-    assert asked(capsys, *question, "--scheme", "tied", "--out", tmp_path / "b")[0] == 0
+    assert said_by(capsys, "recommend", *question, "--scheme", "tied", "--out", tmp_path / "b")[0] == 0
     assert variants(tmp_path / "b") == ["none", "in two queues"]
     assert variants(tmp_path / "b", written=False) == []
 
@@ -121,7 +110,7 @@ def test_a_profile_that_was_changed_is_answered_from_the_same_directory(
     question = (*SMALL, "--profile", profile, "--utilisation", 0.3, "--scheme", "hedge,tied", "--out", tmp_path / "a")
 
     def ask() -> dict[Path, int]:
-        assert asked(capsys, *question)[0] == 0
+        assert said_by(capsys, "recommend", *question)[0] == 0
         return {path.parent: path.stat().st_mtime_ns for path in (tmp_path / "a").glob("*/requests.csv")}
 
     profile.write_text(PROFILE.replace("[0.03, 0.05]", "0.03"))
@@ -150,13 +139,11 @@ def test_the_command_tries_a_variant_of_the_profile(
     """What is printed is understood, and simulates the same scheme with the same options on the same stragglers."""
     profile.write_text(GUESS)
     small = ("--runs", 10, "--requests", 150, "--compute-time", 0.001)
-    code, out, _ = asked(capsys, "--profile", profile, *GUESSED, *small, "--out", tmp_path / "a")
+    code, out, _ = said_by(capsys, "recommend", "--profile", profile, *GUESSED, *small, "--out", tmp_path / "a")
     answer = json.loads(out)
     assert (code, answer["choice"]) == (0, "a guess")
     short = ("--runs", "1", "--requests", "20", "--out", str(tmp_path / "r"))
-    with pytest.raises(SystemExit) as end:
-        main(["simulate", *shlex.split(answer["command"]), *short])
-    assert end.value.code == 0
+    assert exit_code("simulate", *shlex.split(answer["command"]), *short) == 0
     run = json.loads((tmp_path / "r" / "run.json").read_text())
     assert run["config"]["stragglers"] == "bimodal"
     assert (run["schemes"][0]["scheme"], run["schemes"][0]["options"]) == ("default", {"default_after": 0.03})
@@ -171,7 +158,7 @@ def test_a_variant_of_the_profile_is_validated_on_real_workers(
     small = ("--runs", 3, "--requests", 40, "--compute-time", 0.001, "--workers", 4, "--slo-quantile", "p50")
     question = ("--profile", profile, *GUESSED[:-2], *small, "--validate", "--out", tmp_path / "a")
     for _ in range(2):
-        code, out, _ = asked(capsys, *question, "--format", "json")
+        code, out, _ = said_by(capsys, "recommend", *question, "--format", "json")
         answer = json.loads(out)
         assert code in (0, 3, 4)
         assert {row["variant"] for row in answer["validation"]["rows"]} == {"none", "guess default-after=0.03"}
@@ -180,7 +167,7 @@ def test_a_variant_of_the_profile_is_validated_on_real_workers(
         ("none", {}),
         ("guess default-after=0.03", {"default_after": 0.03}),
     ]
-    shown = asked(capsys, *question)[1]
+    shown = said_by(capsys, "recommend", *question)[1]
     table = shown.split("requests/s:\n")[1].split("\n\n")[0].splitlines()
     assert any(line.startswith("guess ") for line in table)
     assert max(map(len, table)) <= 80
@@ -193,7 +180,7 @@ def test_a_hedge_that_a_profile_fits_to_a_run_is_considered(
     make_run(tmp_path / "log", {"none": lognormal(1, 4, 200)})
     profile.write_text('[[scheme]]\nname = "hedge"\nhedge-delay = "fit"\nhedge-log = "log"\nhedge-budget = 0.1\n')
     question = (*SMALL, "--profile", profile, "--utilisation", 0.3, "--scheme", "hedge", "--out", tmp_path / "a")
-    assert asked(capsys, *question)[0] == 0
+    assert said_by(capsys, "recommend", *question)[0] == 0
     answer = json.loads((tmp_path / "a" / "answer.json").read_text())
     fitted = next(one for one in answer["candidates"] if one["variant"] == "hedge")
     assert fitted["options"].keys() == {"hedge_delay", "hedge_probability"}
@@ -218,11 +205,11 @@ def test_a_table_that_makes_no_sense_is_one_sentence_with_its_line(
 ) -> None:
     """As where it is simulated, and nothing is written; with --scheme, tables of other schemes do not matter."""
     profile.write_text(f"[[scheme]]\n{tables}\n")
-    code, _, err = asked(capsys, *SMALL, "--profile", profile, "--out", tmp_path / "a")
+    code, _, err = said_by(capsys, "recommend", *SMALL, "--profile", profile, "--out", tmp_path / "a")
     assert code == 2
     assert said in " ".join(err.split())
     assert not (tmp_path / "a").exists()
-    assert asked(capsys, *SMALL, "--profile", profile, "--scheme", "equal", "--out", tmp_path / "a")[0] == 0
+    assert exit_code("recommend", *SMALL, "--profile", profile, "--scheme", "equal", "--out", tmp_path / "a") == 0
 
 
 @pytest.mark.parametrize(
@@ -250,7 +237,7 @@ def test_a_question_that_makes_no_sense_is_one_sentence(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, arguments: list[Any], said: str
 ) -> None:
     """Options that make no sense end with exit code 2 and a sentence that names the option; nothing is written."""
-    code, _, err = asked(capsys, *arguments, "--out", tmp_path / "a")
+    code, _, err = said_by(capsys, "recommend", *arguments, "--out", tmp_path / "a")
     assert code == 2
     assert said in " ".join(err.split())
     assert not (tmp_path / "a").exists()

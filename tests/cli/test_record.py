@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from command_line import said_by
 from real_processes import ROOT
 from rich.console import Console
 
-from collagebench.cli import main
 from collagebench.errors import DataError
 from collagebench.report.recorded import command, print_recorded
 from collagebench.stragglers.logs import read_logs
@@ -45,9 +45,8 @@ def recorded(*arguments: Any, cwd: Path) -> tuple[int, str, str]:
 
 def refused(capsys: pytest.CaptureFixture[str], *arguments: Any) -> tuple[int, str]:
     """Run `record` in this process; return its exit code and standard error."""
-    with pytest.raises(SystemExit) as end:
-        main(["record", *map(str, arguments)])
-    return int(end.value.code or 0), capsys.readouterr().err
+    code, _, err = said_by(capsys, "record", *arguments)
+    return code, err
 
 
 SHORT = ("--workers", 2, "--duration", 1.5, "--rate", 60)

@@ -4,22 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
-
-from collagebench.cli import main
+from command_line import exit_code, said_by
 
 SMALL = ("--runs", 2, "--requests", 60, "--compute-time", 0.001, "--scheme", "none,hedge")
-
-
-def called(capsys: pytest.CaptureFixture[str], *arguments: Any) -> tuple[int, str, str]:
-    """Call collagebench in this process; return exit code, standard output and standard error."""
-    with pytest.raises(SystemExit) as end:
-        main([*map(str, arguments)])
-    said = capsys.readouterr()
-    assert "Traceback" not in said.err
-    return int(end.value.code or 0), said.out, said.err
 
 
 @pytest.fixture(scope="module")
@@ -27,9 +16,7 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the directory of a finished sweep of two axes, two values each."""
     directory = tmp_path_factory.mktemp("sweep") / "s"
     axes = ("--utilisation", "0.4,0.2", "--persistence", "0,1")
-    with pytest.raises(SystemExit) as end:
-        main([*map(str, ("simulate", *SMALL, *axes, "--jobs", 2, "--out", directory))])
-    assert not end.value.code
+    assert exit_code("simulate", *SMALL, *axes, "--jobs", 2, "--out", directory) == 0
     return directory
 
 
@@ -44,7 +31,7 @@ def test_every_combination_is_an_ordinary_run_directory(sweep: Path, capsys: pyt
         stated = dict(part.split("=") for part in name.split(","))
         assert header["config"]["utilisation"] == float(stated["utilisation"])
         assert header["config"]["persistence"] == float(stated["persistence"])
-    code, out, _ = called(capsys, "report", sweep / names[0], "--format", "json")
+    code, out, _ = said_by(capsys, "report", sweep / names[0], "--format", "json")
     assert (code, json.loads(out)["schemes"][1]["variant"]) == (0, "hedge")
 
 
@@ -53,7 +40,7 @@ def test_a_cell_is_the_experiment_that_its_values_alone_would_make(
 ) -> None:
     """A cell's records are byte for byte those of `simulate` with its values alone."""
     alone = ("--utilisation", 0.2, "--persistence", 1)
-    called(capsys, "simulate", *SMALL, *alone, "--out", tmp_path / "r")
+    said_by(capsys, "simulate", *SMALL, *alone, "--out", tmp_path / "r")
     cell = sweep / "utilisation=0.2,persistence=1"
     for name in ("requests.csv", "tasks.csv"):
         assert (cell / name).read_bytes() == (tmp_path / "r" / name).read_bytes()
@@ -80,7 +67,7 @@ def test_what_makes_no_sense_is_one_sentence(
 ) -> None:
     """Impossible sweeps and reports of sweeps end with a sentence that says why, and change no file."""
     before = {path: path.stat().st_mtime_ns for path in sweep.rglob("*")}
-    code, _, err = called(capsys, *(part.format(sweep=sweep) for part in arguments))
+    code, _, err = said_by(capsys, *(part.format(sweep=sweep) for part in arguments))
     assert code in (1, 2)
     assert said in " ".join(err.split())
     assert before == {path: path.stat().st_mtime_ns for path in sweep.rglob("*")}
@@ -91,11 +78,11 @@ def test_a_resumed_sweep_does_only_what_is_missing(
 ) -> None:
     """A sweep resumed with a longer list adds the missing cell and leaves the others as they are."""
     directory = tmp_path / "s"
-    called(capsys, "simulate", *SMALL, "--utilisation", "0.2,0.4", "--out", directory)
+    said_by(capsys, "simulate", *SMALL, "--utilisation", "0.2,0.4", "--out", directory)
     before = {path: path.stat().st_mtime_ns for path in directory.glob("*/requests.csv")}
     assert len(before) == 2
     longer = ("--utilisation", "0.2,0.3,0.4")
-    assert called(capsys, "simulate", "--resume", *longer, "--out", directory)[0] == 0
+    assert said_by(capsys, "simulate", "--resume", *longer, "--out", directory)[0] == 0
     after = {path: path.stat().st_mtime_ns for path in directory.glob("*/requests.csv")}
     assert len(after) == 3
     assert before.items() <= after.items()
@@ -105,8 +92,8 @@ def test_a_profile_may_hold_lists(capsys: pytest.CaptureFixture[str], tmp_path: 
     """In a profile, a list of an experiment's option makes cells, and a list of a scheme's option makes variants."""
     text = "runs = 2\nrequests = 40\ncompute-time = 0.001\nutilisation = [0.2, 0.3]\n"
     (tmp_path / "p.toml").write_text(text + "[[scheme]]\nname = 'none'\n[[scheme]]\nname = 'collage'\ngrid = [2, 3]\n")
-    called(capsys, "simulate", "--profile", tmp_path / "p.toml", "--out", tmp_path / "s")
-    _, out, _ = called(capsys, "report", tmp_path / "s", "--format", "json")
+    said_by(capsys, "simulate", "--profile", tmp_path / "p.toml", "--out", tmp_path / "s")
+    _, out, _ = said_by(capsys, "report", tmp_path / "s", "--format", "json")
     cells = json.loads(out)["cells"]
     assert [[scheme["variant"] for scheme in cell["schemes"]] for cell in cells] == [
         ["none", "collage grid=2", "collage grid=3"]
@@ -128,7 +115,7 @@ def test_a_senseless_list_is_refused_with_its_line(
 ) -> None:
     """A list in a profile that makes no sense ends with 2 and a sentence with the line and what is wrong."""
     (tmp_path / "p.toml").write_text(line)
-    code, _, err = called(capsys, "simulate", "--profile", tmp_path / "p.toml", "--out", tmp_path / "s")
+    code, _, err = said_by(capsys, "simulate", "--profile", tmp_path / "p.toml", "--out", tmp_path / "s")
     assert code == 2
     assert said in " ".join(err.split())
 
@@ -136,7 +123,7 @@ def test_a_senseless_list_is_refused_with_its_line(
 def test_a_scheme_that_cannot_bear_a_load_is_a_finding(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """Replication at a load of 0.9 is reported as unstable, and the sweep is VALID all the same."""
     asked = ("--runs", 4, "--requests", 400, "--compute-time", 0.001, "--scheme", "none,replication")
-    code, out, _ = called(capsys, "simulate", *asked, "--utilisation", "0.2,0.9", "--out", tmp_path / "s")
+    code, out, _ = said_by(capsys, "simulate", *asked, "--utilisation", "0.2,0.9", "--out", tmp_path / "s")
     assert code == 0
     assert "unstable" in out
     assert "replication cannot sustain the load at utilisation 0.9" in " ".join(out.split())

@@ -16,26 +16,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from command_line import exit_code
 from natural_processes import until
 from PIL import Image
 from test_standard_streams import unread
 
 from collagebench import zoo
-from collagebench.cli import main
 from collagebench.workload.dataset import fingerprint
 from collagebench.workload.imagefolder import ImageFolder
 
 HAS_TORCH = all(importlib.util.find_spec(name) for name in ("torch", "onnx", "onnxscript"))
 train_extra = pytest.mark.skipif(not HAS_TORCH, reason="needs the train extra")
-
-
-def collagebench(*arguments: object) -> int:
-    """Run the command line in this process and return its exit code."""
-    with pytest.raises(SystemExit) as ended:
-        main([str(argument) for argument in arguments])
-    code = ended.value.code
-    assert isinstance(code, int)
-    return code
 
 
 def tones(directory: Path, counts: dict[str, int], names: tuple[str, str] = ("bright", "dark")) -> Path:
@@ -63,7 +54,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     begun = ("collage", "--grid", 2, "--start", out / "tones-backup.pt")
     turned = ("backup", "--muon", 0.1, "--warmup", 0)
     for role in (("single",), turned, begun, ("parity", "--k", 2)):
-        assert collagebench("train", *role, *SMALL, "--data", data, "--out", out) == 0
+        assert exit_code("train", *role, *SMALL, "--data", data, "--out", out) == 0
     return data, out
 
 
@@ -75,7 +66,7 @@ def test_one_asking_serves_all_roles(trained: tuple[Path, Path], tmp_path: Path)
     asked = ("--single", out / "tones-single.pt", "--teacher-sees", "inputs", "--rounds", 2, "--mix", 0.5)
     told = {}
     for role in ("collage", "parity", "backup"):
-        assert collagebench("train", role, *SMALL, *asked, "--data", data, "--out", tmp_path) == 0
+        assert exit_code("train", role, *SMALL, *asked, "--data", data, "--out", tmp_path) == 0
         (kept,) = tmp_path.glob("*-rounds-*.npy")
         told[role] = (kept.stat().st_mtime_ns, np.load(kept).shape)
     assert len(set(told.values())) == 1
@@ -90,17 +81,17 @@ def test_a_collage_learns_from_several_singles_and_a_parity_from_one(
     """Two --single teach a collage, whose recipe has both checksums; a parity, which estimates one, refuses them."""
     data, out = trained
     other = tmp_path / "other"
-    assert collagebench("train", "single", *SMALL, "--seed", 1, "--data", data, "--out", other) == 0
+    assert exit_code("train", "single", *SMALL, "--seed", 1, "--data", data, "--out", other) == 0
     both = ("--single", out / "tones-single.pt", "--single", other / "tones-single.pt")
     sees = ("--teacher-sees", "inputs", "--rounds", 2)
-    assert collagebench("train", "collage", *SMALL, *both, *sees, "--data", data, "--out", tmp_path) == 0
+    assert exit_code("train", "collage", *SMALL, *both, *sees, "--data", data, "--out", tmp_path) == 0
     assert len(list(tmp_path.glob("*-rounds-*.npy"))) == 2
     from collagebench.training.checkpoint import load
 
     taught = load(tmp_path / "tones-collage-3x3.pt").recipe.teacher or ""
     assert taught.split("+") == sorted(hashlib.sha256(path.read_bytes()).hexdigest() for path in both[1::2])
     capsys.readouterr()
-    assert collagebench("train", "parity", *SMALL, *both, "--data", data, "--out", tmp_path) == 2
+    assert exit_code("train", "parity", *SMALL, *both, "--data", data, "--out", tmp_path) == 2
     assert capsys.readouterr().err.endswith("a parity estimates the outputs of one single; name only one --single\n")
 
 
@@ -117,7 +108,7 @@ def test_a_parity_may_have_layers_of_its_own(trained: tuple[Path, Path], tmp_pat
         ("whitened", ("--layers", "whitened", "--widths", 8, "--depths", 0), 24, (8,)),
         ("alike", (), 4, (8,)),
     ):
-        assert collagebench(*asked, *layers, "--out", tmp_path / name) == 0
+        assert exit_code(*asked, *layers, "--out", tmp_path / name) == 0
         found = load(tmp_path / name / "tones-parity-k2-addition.pt").architecture
         assert (found.stem, found.widths) == (stem, widths)
 
@@ -128,7 +119,7 @@ def test_from_a_folder_of_images_to_a_manifest(trained: tuple[Path, Path], capsy
     """Four trainings and one export make five models, whose files and metadata agree with the manifest."""
     data, out = trained
     assert {file.name for file in out.iterdir()} >= {"tones-single.pt", "tones-single.csv", "tones-collage-2x2.pt"}
-    assert collagebench("export", "--data", data, "--out", out) == 0
+    assert exit_code("export", "--data", data, "--out", out) == 0
     assert "of 60 test images" in capsys.readouterr().out
     models = zoo.load(out)
     assert [model.name for model in models] == [
@@ -193,30 +184,28 @@ def test_a_collage_with_a_detection_head_from_training_to_a_run(
     out = tmp_path / "models"
     out.mkdir()
     (out / "tones-single.pt").write_bytes((trained_out / "tones-single.pt").read_bytes())
-    assert (
-        collagebench("train", "collage", "--grid", 2, "--head", "detection", *SMALL, "--data", data, "--out", out) == 0
-    )
+    assert exit_code("train", "collage", "--grid", 2, "--head", "detection", *SMALL, "--data", data, "--out", out) == 0
     assert (out / "tones-collage-2x2-detection.pt").exists()
-    assert collagebench("export", "--data", data, "--out", out) == 0
+    assert exit_code("export", "--data", data, "--out", out) == 0
     model = zoo.find(zoo.load(out), "collage", grid=2, head="detection")
     assert (model.name, model.boxes, model.output) == ("tones-collage-2x2-detection", 192, (192, 7))
     options = ("--dataset", "imagefolder", "--data", data, "--models", out)
     capsys.readouterr()
-    assert collagebench("evaluate", "collage", *options, "--format", "json") == 0
+    assert exit_code("evaluate", "collage", *options, "--format", "json") == 0
     (measured,) = json.loads(capsys.readouterr().out)["models"]
     assert measured["head"] == "detection"
     assert measured["no_answer"]["images"] == 60
-    assert collagebench("evaluate", "collage", *options) == 0
+    assert exit_code("evaluate", "collage", *options) == 0
     assert "of the cells (95 % range" in " ".join(capsys.readouterr().out.split())
     small_run = ("--scheme", "collage", "--grid", 2, "--workers", 3, "--requests", 20, "--runs", 1, "--rate", 50)
     run = tmp_path / "run"
-    assert collagebench("simulate", *options, *small_run, "--head", "detection", "--out", run) in (0, 4)
+    assert exit_code("simulate", *options, *small_run, "--head", "detection", "--out", run) in (0, 4)
     names = {model["name"] for model in json.loads((run / "run.json").read_text())["models"]}
     assert names == {"tones-single", "tones-collage-2x2-detection"}
     capsys.readouterr()
-    assert collagebench("simulate", *options, *small_run) == 1
+    assert exit_code("simulate", *options, *small_run) == 1
     assert "collage grid 2 head grid" in capsys.readouterr().err
-    assert collagebench("simulate", *options, *small_run, "--head", "eyes") == 2
+    assert exit_code("simulate", *options, *small_run, "--head", "eyes") == 2
     assert "--head must be grid or detection, not 'eyes'" in capsys.readouterr().err
 
 
@@ -232,17 +221,17 @@ def test_images_of_mixed_sizes_and_a_collage_that_is_scaled_down(
             small = image.resize((16 + k % 5, 20 - k % 3))
         small.save(path)
     asked = (*SMALL, "--size", 24, "--data", data, "--out", out)
-    assert collagebench("train", "single", *asked) == 0
-    assert collagebench("train", "collage", *asked, "--grid", 3, "--input", 44) == 0
-    assert collagebench("export", "--data", data, "--out", out) == 0
+    assert exit_code("train", "single", *asked) == 0
+    assert exit_code("train", "collage", *asked, "--grid", 3, "--input", 44) == 0
+    assert exit_code("export", "--data", data, "--out", out) == 0
     collage = zoo.find(zoo.load(out), "collage")
     assert (collage.input, collage.image, collage.recipe["canvas"]) == ((44, 44, 3), (24, 24, 3), [44, 44])
     options = ("--dataset", "imagefolder", "--data", data, "--models", out, "--out", tmp_path / "run")
     few = ("--scheme", "collage", "--workers", 3, "--requests", 20, "--runs", 1, "--rate", 50)
-    assert collagebench("simulate", *options, *few) in (0, 4)
+    assert exit_code("simulate", *options, *few) in (0, 4)
     capsys.readouterr()
     for arguments, words in ((("--size", 0), "--size must be a number"), (("--input", 42), "choose another --input")):
-        assert collagebench("train", "collage", *asked, "--grid", 2, *arguments) == 2
+        assert exit_code("train", "collage", *asked, "--grid", 2, *arguments) == 2
         assert words in capsys.readouterr().err
 
 
@@ -256,19 +245,19 @@ def test_an_exported_single_teaches_as_its_checkpoint_does(
     out = tmp_path / "models"
     out.mkdir()
     (out / "tones-single.pt").write_bytes((trained_out / "tones-single.pt").read_bytes())
-    assert collagebench("export", "--data", data, "--out", out) == 0
+    assert exit_code("export", "--data", data, "--out", out) == 0
     (out / "tones-single.pt").unlink()
     asked = (*SMALL, "--data", data, "--out", out, "--single")
     model = out / "tones-single.onnx"
-    assert collagebench("train", "backup", *asked, model) == 0
-    assert collagebench("train", "parity", *asked, model) == 0
+    assert exit_code("train", "backup", *asked, model) == 0
+    assert exit_code("train", "parity", *asked, model) == 0
     sha256 = hashlib.sha256(model.read_bytes()).hexdigest()
     (kept,) = out.glob("tones-single-*-logits.npy")
     assert kept.name == f"tones-single-{sha256[:12]}-{fingerprint(ImageFolder(data, 'train'))[:12]}-logits.npy"
     logits = np.load(kept)
     assert logits.shape == (2, 200, 2)
     assert (logits[0].argmax(1) == np.arange(200) // 100).mean() > 0.9, "bright ones come first"
-    assert collagebench("export", "parity", "--data", data, "--out", out, "--single", model) == 0
+    assert exit_code("export", "parity", "--data", data, "--out", out, "--single", model) == 0
     assert zoo.find(zoo.load(out), "parity").recipe["teacher"] == sha256
     (out / "stray.onnx").write_bytes(b"")
     capsys.readouterr()
@@ -277,7 +266,7 @@ def test_an_exported_single_teaches_as_its_checkpoint_does(
         (out / "tones-coded.onnx", 2, "is a coded"),
         (tmp_path / "tones-single.onnx", 1, "holds no manifest.json"),
     ):
-        assert collagebench("train", "collage", *asked, single) == code
+        assert exit_code("train", "collage", *asked, single) == code
         said = capsys.readouterr().err
         assert words in said
         assert said.count("\n") == 1
@@ -291,17 +280,17 @@ def test_a_single_that_was_only_exported_teaches_what_is_trained_beside_it(
     """Without a checkpoint in --out, the exported single teaches, unless --no-distil; the last line says which."""
     data, trained_out = trained
     one = ("--data", data, "--checkpoint", trained_out / "tones-single.pt", "--out", tmp_path)
-    assert collagebench("export", "single", *one) == 0
+    assert exit_code("export", "single", *one) == 0
     asked = (*SMALL, "--data", data, "--out", tmp_path)
     for role, *more in (("backup",), ("parity",), ("collage", "--grid", 3)):
         capsys.readouterr()
-        assert collagebench("train", role, *more, *asked) == 0
+        assert exit_code("train", role, *more, *asked) == 0
         assert f", learnt from {tmp_path / 'tones-single.onnx'}\n" in capsys.readouterr().out
-    assert collagebench("export", "parity", "--data", data, "--out", tmp_path) == 0
+    assert exit_code("export", "parity", "--data", data, "--out", tmp_path) == 0
     for name in ("tones-backup.pt", "tones-backup.csv"):
         (tmp_path / name).unlink()
     capsys.readouterr()
-    assert collagebench("train", "backup", *asked, "--no-distil") == 0
+    assert exit_code("train", "backup", *asked, "--no-distil") == 0
     said = capsys.readouterr().out
     assert re.search(r": 2 epochs, \d+\.\d% of the 4 held-out training images, learnt from labels alone\n$", said)
 
@@ -314,9 +303,9 @@ def test_a_single_of_another_size_is_met_by_bringing_images_to_its(
     """If the single takes images of another size, the error names the --size to use, and with that training works."""
     data, out = trained
     asked = ("train", "backup", *SMALL, "--data", data, "--single", out / "tones-single.pt", "--out", tmp_path)
-    assert collagebench(*asked, "--size", 24) == 2
+    assert exit_code(*asked, "--size", 24) == 2
     assert "takes images of 16x16 pixels, but these are 24x24; train with --size 16" in (capsys.readouterr().err)
-    assert collagebench(*asked, "--size", 16) == 0
+    assert exit_code(*asked, "--size", 16) == 0
 
 
 @train_extra
@@ -325,10 +314,10 @@ def test_exporting_again_replaces_one_model_and_keeps_the_others(trained: tuple[
     """An export of one role replaces that model in the manifest and keeps the others."""
     data, out = trained
     for _ in range(2):
-        assert collagebench("export", "single", "--data", data, "--out", out) == 0
+        assert exit_code("export", "single", "--data", data, "--out", out) == 0
     names = [model.name for model in zoo.load(out)]
     assert names.count("tones-single") == 1
-    assert collagebench("export", "collage", "--data", data, "--out", out) == 0
+    assert exit_code("export", "collage", "--data", data, "--out", out) == 0
     assert [model.name for model in zoo.load(out)].count("tones-collage-2x2") == 1
     assert len(zoo.load(out)) == 5
 
@@ -344,7 +333,7 @@ def test_quantised_models_lie_beside_their_originals(
     models.mkdir()
     for path in out.glob("*.pt"):
         (models / path.name).write_bytes(path.read_bytes())
-    assert collagebench("export", "--int8", "--data", data, "--out", models) == 0
+    assert exit_code("export", "--int8", "--data", data, "--out", models) == 0
     shown = capsys.readouterr().out
     found = {model.name: model for model in zoo.load(models)}
     small = {name.removesuffix("-int8"): model for name, model in found.items() if model.precision == "int8"}
@@ -371,12 +360,12 @@ def test_quantised_models_lie_beside_their_originals(
     )
     for precision, name in (((), "tones-single"), (("--precision", "int8"), "tones-single-int8")):
         run = tmp_path / name
-        assert collagebench("simulate", *options, *small_run, *precision, "--out", run) in (0, 4)
+        assert exit_code("simulate", *options, *small_run, *precision, "--out", run) in (0, 4)
         assert [model["name"] for model in json.loads((run / "run.json").read_text())["models"]] == [name]
     capsys.readouterr()
-    assert collagebench("simulate", *options, *small_run, "--precision", "int4") == 2
+    assert exit_code("simulate", *options, *small_run, "--precision", "int4") == 2
     assert "--precision must be float32 or int8" in capsys.readouterr().err
-    assert collagebench("evaluate", "single", *options, "--format", "json") == 0
+    assert exit_code("evaluate", "single", *options, "--format", "json") == 0
     measured = json.loads(capsys.readouterr().out)["models"]
     assert [(model["precision"], model["accuracy"]["value"]) for model in measured] == [
         (found[name].precision, found[name].accuracy) for name in ("tones-single", "tones-single-int8")
@@ -393,23 +382,23 @@ def test_a_finished_training_is_neither_repeated_nor_overwritten(
     data, out = trained
     before = (out / "tones-single.pt").read_bytes()
     again = ("train", "single", *SMALL, "--data", data, "--out", out)
-    assert collagebench(*again) == 2
+    assert exit_code(*again) == 2
     assert "add --resume" in capsys.readouterr().err
-    assert collagebench(*again, "--resume") == 0
-    assert collagebench(*again, "--resume", "--seed", 7) == 2
+    assert exit_code(*again, "--resume") == 0
+    assert exit_code(*again, "--resume", "--seed", 7) == 2
     assert "begun with seed 0, not 7; to resume it, add --seed 0" in capsys.readouterr().err
     (out / "tones-single.csv").unlink()
-    assert collagebench(*again, "--resume") == 0
+    assert exit_code(*again, "--resume") == 0
     assert len((out / "tones-single.csv").read_text().splitlines()) == 3, "the log is what the checkpoint holds"
-    assert collagebench(*again, "--resume", "--threads", 3) == 2
+    assert exit_code(*again, "--resume", "--threads", 3) == 2
     assert re.search(r"begun with threads \d, not 3; to resume it, add --threads \d$", capsys.readouterr().err)
-    assert collagebench(*again, "--resume", "--single", out / "tones-single.pt") == 2
+    assert exit_code(*again, "--resume", "--single", out / "tones-single.pt") == 2
     assert re.search(
         r"begun with teacher None, not [0-9a-f]{12}; to resume it, add --no-distil", capsys.readouterr().err
     )
-    assert collagebench(*again, "--resume", "--size", 8) == 2
+    assert exit_code(*again, "--resume", "--size", 8) == 2
     assert "begun with image [16, 16], not [8, 8]; to resume it, add --size 16\n" in capsys.readouterr().err
-    assert collagebench(*again, "--resume", "--depths", 2) == 2
+    assert exit_code(*again, "--resume", "--depths", 2) == 2
     assert "begun with depths [1], not [2]; to resume it, add --depths 1\n" in capsys.readouterr().err
     assert (out / "tones-single.pt").read_bytes() == before
 
@@ -426,7 +415,7 @@ def test_a_checkpoint_without_what_goes_on_is_not_gone_on_with(
     data, out = trained
     content = torch.load(out / "tones-single.pt", weights_only=True)
     torch.save(content | {part: nothing}, tmp_path / "tones-single.pt")
-    assert collagebench("train", "single", *SMALL, "--data", data, "--out", tmp_path, "--resume") == 1
+    assert exit_code("train", "single", *SMALL, "--data", data, "--out", tmp_path, "--resume") == 1
     said = capsys.readouterr().err
     assert f"tones-single.pt holds no {part}, without which its training cannot continue" in said
     assert said.count("\n") == 1
@@ -446,11 +435,11 @@ def test_other_images_are_not_gone_on_with(
     out.mkdir()
     for name in ("tones-single.pt", "tones-single.csv"):
         (out / name).write_bytes((trained_out / name).read_bytes())
-    assert collagebench("train", "single", *SMALL, "--data", other, "--out", out, "--resume") == 2
+    assert exit_code("train", "single", *SMALL, "--data", other, "--out", out, "--resume") == 2
     assert "; to resume it, use the images that it was begun with\n" in capsys.readouterr().err
     for images, times in ((data, 1), (other, 2)):
         asked = (*SMALL, "--data", images, "--out", out)
-        assert collagebench("train", "backup", *asked) == 0
+        assert exit_code("train", "backup", *asked) == 0
         assert len(list(out.glob("*-logits.npy"))) == times
         (out / "tones-backup.pt").unlink()
         (out / "tones-backup.csv").unlink()
@@ -463,7 +452,7 @@ def test_somebodys_log_is_not_overwritten(trained: tuple[Path, Path], tmp_path: 
     data, _ = trained
     log = tmp_path / "tones-single.csv"
     log.write_text("precious")
-    assert collagebench("train", "single", *SMALL, "--data", data, "--out", tmp_path) == 2
+    assert exit_code("train", "single", *SMALL, "--data", data, "--out", tmp_path) == 2
     assert log.read_text() == "precious"
 
 
@@ -475,7 +464,7 @@ def test_a_budget_counts_from_the_beginning(
     """If --minutes is over before the first step, training ends with 2 and says how long the preparation took."""
     data, out = trained
     asked = ("train", "backup", *SMALL, "--data", data, "--single", out / "tones-single.pt", "--out", tmp_path)
-    assert collagebench(*asked, "--minutes", 1e-4) == 2
+    assert exit_code(*asked, "--minutes", 1e-4) == 2
     assert (
         "--minutes 0.0001 ended before the first step: reading all images and asking a single about them took 0."
         in capsys.readouterr().err
@@ -541,7 +530,7 @@ def test_export_refuses_what_does_not_fit(
         (("--checkpoint", tmp_path / "bad.pt", "--out", out), 1, "bad.pt is damaged"),
         (("--checkpoint", tmp_path / "no.pt", "--out", out), 1, "there is no checkpoint"),
     ):
-        assert collagebench("export", *arguments) == code
+        assert exit_code("export", *arguments) == code
         said = capsys.readouterr().err
         assert words in said
         assert said.count("\n") == 1
@@ -557,7 +546,7 @@ def test_a_model_that_cannot_be_measured_stops_no_other(
     few = tones(tmp_path / "few", {"train": 3, "test": 1})
     for path in out.glob("*.pt"):
         (tmp_path / path.name).write_bytes(path.read_bytes())
-    assert collagebench("export", "--data", few, "--out", tmp_path) == 1
+    assert exit_code("export", "--data", few, "--out", tmp_path) == 1
     assert capsys.readouterr().err == (
         f"collagebench: {tmp_path / 'tones-collage-2x2.pt'}: 2 images are too few, because 4 go into one input or "
         "group; use more images\n"
@@ -575,12 +564,12 @@ def test_parities_of_another_single_are_no_longer_listed(
     for name in ("tones-single.pt", "tones-parity-k2-addition.pt"):
         (tmp_path / name).write_bytes((out / name).read_bytes())
     for _ in range(2):
-        assert collagebench("export", "--data", data, "--out", tmp_path) == 0
+        assert exit_code("export", "--data", data, "--out", tmp_path) == 0
         assert {model.role for model in zoo.load(tmp_path)} == {"coded", "parity", "single"}
     (tmp_path / "tones-single.pt").unlink()
-    assert collagebench("train", "single", *SMALL, "--seed", 7, "--data", data, "--out", tmp_path) == 0
+    assert exit_code("train", "single", *SMALL, "--seed", 7, "--data", data, "--out", tmp_path) == 0
     capsys.readouterr()
-    assert collagebench("export", "single", "--data", data, "--out", tmp_path) == 0
+    assert exit_code("export", "single", "--data", data, "--out", tmp_path) == 0
     parity = tmp_path / "tones-parity-k2-addition.onnx"
     assert (
         f"{parity}: no longer listed, as it was trained with another single; train it again" in capsys.readouterr().out
@@ -599,17 +588,17 @@ def test_a_parity_beside_another_single_is_told_apart(
     """
     data, trained_out = trained
     other, own = tmp_path / "other", tmp_path / "own"
-    assert collagebench("train", "single", *SMALL, "--seed", 7, "--data", data, "--out", other) == 0
-    assert collagebench("export", "--data", data, "--out", other) == 0
+    assert exit_code("train", "single", *SMALL, "--seed", 7, "--data", data, "--out", other) == 0
+    assert exit_code("export", "--data", data, "--out", other) == 0
     parity = ("--data", data, "--checkpoint", trained_out / "tones-parity-k2-addition.pt")
     capsys.readouterr()
-    assert collagebench("export", *parity, "--out", other) == 2
+    assert exit_code("export", *parity, "--out", other) == 2
     said = capsys.readouterr().err
     assert "was trained with another single than" in said
     assert said.count("\n") == 1
     single = ("--data", data, "--checkpoint", trained_out / "tones-single.pt")
     for asked in (single, parity):
-        assert collagebench("export", *asked, "--out", own) == 0
+        assert exit_code("export", *asked, "--out", own) == 0
     mixed = [model for model in zoo.load(own) if model.role == "parity"]
     for model in mixed:
         (other / model.file).write_bytes(model.path.read_bytes())
@@ -628,10 +617,10 @@ def test_a_parity_beside_another_single_is_told_apart(
     for models, times in ((other, 1), (own, 0), (silent, 0)):
         capsys.readouterr()
         asked = ("--dataset", "imagefolder", "--data", data, "--models", models)
-        assert collagebench("evaluate", "parity", *asked, "--format", "json") == 0
+        assert exit_code("evaluate", "parity", *asked, "--format", "json") == 0
         said = capsys.readouterr()
         assert said.err.count(words) == len(json.loads(said.out)["warnings"]) == times
-        assert collagebench("simulate", *few, *asked, "--out", tmp_path / f"run-{models.name}") in (0, 4)
+        assert exit_code("simulate", *few, *asked, "--out", tmp_path / f"run-{models.name}") in (0, 4)
         assert " ".join(capsys.readouterr().out.split()).count(words) == times
 
 
@@ -643,15 +632,14 @@ def test_test_images_calibrate_nothing(
     """With a folder of test images alone, --int8, --split train and --tune are refused."""
     data, out = trained
     folder = ("--data", data / "test")
-    assert collagebench("export", "backup", "--int8", *folder, "--out", out) == 2
+    assert exit_code("export", "backup", "--int8", *folder, "--out", out) == 2
     assert "--int8 is calibrated on training images, but" in capsys.readouterr().err
     assert (
-        collagebench("export", "single", "--data", data, "--checkpoint", out / "tones-single.pt", "--out", tmp_path)
-        == 0
+        exit_code("export", "single", "--data", data, "--checkpoint", out / "tones-single.pt", "--out", tmp_path) == 0
     )
     for more in (("single", "--split", "train"), ("coded", "--tune", "--coded-k", 2)):
         asked = ("--dataset", "imagefolder", *folder, "--models", tmp_path)
-        assert collagebench("evaluate", *more, *asked) == 2
+        assert exit_code("evaluate", *more, *asked) == 2
         assert "so it is not known which images training held out" in capsys.readouterr().err
 
 
@@ -666,15 +654,15 @@ def test_measured_on_what_it_was_trained_on_a_model_is_told_apart(
     checkpoint = ("--checkpoint", out / "tones-single.pt", "--out", tmp_path)
     few = ("--scheme", "none", "--workers", 2, "--requests", 20, "--runs", 1, "--stragglers", "none", "--rate", 50)
     for part, times in ((data / "train", 1), (data / "test", 0), (data, 0)):
-        assert collagebench("export", "single", "--data", part, *checkpoint) == 0
+        assert exit_code("export", "single", "--data", part, *checkpoint) == 0
         assert capsys.readouterr().err.count(words) == times
         asked = ("--dataset", "imagefolder", "--data", part, "--models", tmp_path)
-        assert collagebench("evaluate", "single", *asked, "--format", "json") == 0
+        assert exit_code("evaluate", "single", *asked, "--format", "json") == 0
         said = capsys.readouterr()
         assert said.err.count(words) == len(json.loads(said.out)["warnings"]) == times
-        assert collagebench("simulate", *few, *asked, "--out", tmp_path / part.name) in (0, 4)
+        assert exit_code("simulate", *few, *asked, "--out", tmp_path / part.name) in (0, 4)
         assert " ".join(capsys.readouterr().out.split()).count(words) == times
-    assert collagebench("evaluate", "single", "--split", "train", *asked, "--format", "json") == 0
+    assert exit_code("evaluate", "single", "--split", "train", *asked, "--format", "json") == 0
     assert not json.loads(capsys.readouterr().out)["warnings"], "these were kept out"
 
 
@@ -686,13 +674,13 @@ def test_a_cut_file_of_answers_is_made_again(trained: tuple[Path, Path], tmp_pat
     asked = ("train", "backup", *SMALL, "--single", out / "tones-single.pt", "--data", data)
     for size in (0, -8):
         there = tmp_path / str(size)
-        assert collagebench(*asked, "--out", there) == 0
+        assert exit_code(*asked, "--out", there) == 0
         (kept,) = there.glob("*-logits.npy")
         whole = kept.read_bytes()
         kept.write_bytes(whole[:size])
         for path in there.glob("*-backup.*"):
             path.unlink()
-        assert collagebench(*asked, "--out", there) == 0
+        assert exit_code(*asked, "--out", there) == 0
         assert kept.read_bytes() == whole
 
 
@@ -701,7 +689,7 @@ def test_a_cut_file_of_answers_is_made_again(trained: tuple[Path, Path], tmp_pat
 def test_a_class_without_an_image_to_learn_from_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """If the only image of a class is held out, training ends with 1 and names the class."""
     data = tones(tmp_path, {"train": 1, "test": 1})
-    assert collagebench("train", "single", *SMALL, "--data", data, "--out", tmp_path / "out") == 1
+    assert exit_code("train", "single", *SMALL, "--data", data, "--out", tmp_path / "out") == 1
     assert "class bright has no image left to learn from" in capsys.readouterr().err
 
 
@@ -766,7 +754,7 @@ def test_train_refuses_what_does_not_fit(tmp_path: Path, capsys: pytest.CaptureF
         (("single", "--out", tmp_path / "file"), 1, "cannot create the directory"),
         (("single", "--out", "/proc"), 1, "cannot be written"),
     ):
-        assert collagebench("train", *arguments) == code, arguments
+        assert exit_code("train", *arguments) == code, arguments
         said = capsys.readouterr().err
         assert words in said
         assert said.count("\n") == 1
@@ -778,7 +766,7 @@ def test_without_the_extra_one_sentence_says_what_to_install(
     """Without torch, train and export end with 1 and the command that installs it."""
     monkeypatch.setitem(sys.modules, "torch", None)
     for arguments in (("train", "single"), ("export",)):
-        assert collagebench(*arguments) == 1
+        assert exit_code(*arguments) == 1
         said = capsys.readouterr().err
         assert "pip install 'collagebench[train]'" in said
         assert said.count("\n") == 1

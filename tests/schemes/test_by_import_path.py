@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command_line import collagebench
+from command_line import collagebench, exit_code
 from synthetic_run import HEADER, make_run
 
-from collagebench import cli
 from collagebench.errors import UsageError
 from collagebench.schemes import about, files_of, make, options_of, settings
 
@@ -148,14 +147,6 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
             del sys.modules[name]
 
 
-def main(arguments: list[str]) -> int:
-    """Run the command line in this process; return its exit code."""
-    with pytest.raises(SystemExit) as end:
-        cli.main(arguments)
-    assert isinstance(end.value.code, int)
-    return end.value.code
-
-
 def schemes(cell: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Return a report's schemes by variant."""
     return {scheme["variant"]: scheme for scheme in cell["schemes"]}
@@ -205,7 +196,7 @@ def test_a_report_imports_no_scheme(own: Path, capsys: pytest.CaptureFixture[str
     told = [{"variant": "mine", "scheme": "evil:Scheme", "allotment": {"single": 10}, "options": {}}]
     make_run(own / "r", {"mine": [[0.01] * 20] * 2}, header={"schemes": told, "config": config})
     for form in ("table", "html", "svg", "markdown", "csv", "json", "trace"):
-        assert main(["report", "r", "--format", form]) in (0, 4), capsys.readouterr().err
+        assert exit_code("report", "r", "--format", form) in (0, 4), capsys.readouterr().err
         assert "mine" in capsys.readouterr().out
     assert not (own / "imported").exists()
 
@@ -214,22 +205,22 @@ def test_its_options_are_its_constructors(own: Path, capsys: pytest.CaptureFixtu
     """A profile sets the constructor's options, several values make variants, and an unknown option has its line."""
     profile = own / "p.toml"
     profile.write_text('[[scheme]]\nname = "my_schemes:Later"\nwait-for = [0.0, 0.1]\n')
-    asked = ("simulate", "--profile", "p.toml", *map(str, SIMULATED))
-    assert main([*asked, "--format", "json"]) == 0
+    asked = ("simulate", "--profile", "p.toml", *SIMULATED)
+    assert exit_code(*asked, "--format", "json") == 0
     found = schemes(json.loads(capsys.readouterr().out))
     assert list(found) == ["Later wait-for=0", "Later wait-for=0.1"]
     p50 = [scheme["latency_s"]["p50"] for scheme in found.values()]
     assert p50[1] - p50[0] == pytest.approx(0.1, abs=0.02)
     profile.write_text('[[scheme]]\nname = "my_schemes:Loud"\nverbose = [true, false]\n')
-    assert main([*asked, "--format", "json"]) == 0
+    assert exit_code(*asked, "--format", "json") == 0
     assert list(schemes(json.loads(capsys.readouterr().out))) == ["Loud verbose=false", "Loud verbose=true"]
     profile.write_text('[[scheme]]\nname = "my_schemes:Later"\nwait-four = 0.1\n')
-    assert main([*asked]) == 2
+    assert exit_code(*asked) == 2
     said = capsys.readouterr().err
     assert "p.toml, line" in said
     assert "scheme my_schemes:Later has no option 'wait-four'; its options: wait-for" in said
     profile.write_text('[[scheme]]\nname = "my_schemes:Loud"\nverbose = 3\n')  # the command has an option of this name
-    assert main([*asked]) == 2
+    assert exit_code(*asked) == 2
     assert "p.toml, line 3: verbose of scheme my_schemes:Loud cannot be 3; it takes bool" in capsys.readouterr().err
 
 
@@ -284,7 +275,7 @@ def test_what_is_no_scheme_is_one_sentence(
     (own / "asked.py").write_text("def __getattr__(name):\n    raise KeyError(name)\n")
     (own / "queue.py").write_text(SLOWER)
     (own / "odd.py").write_text(ODD)
-    assert main(["simulate", "--scheme", name, "--out", "r"]) == code
+    assert exit_code("simulate", "--scheme", name, "--out", "r") == code
     said = capsys.readouterr()
     assert sentence in said.err
     assert (said.out, said.err.count("\n")) == ("", 1)
@@ -307,7 +298,7 @@ def test_a_profile_is_told_the_line_that_names_no_scheme(
     """A profile's name that leads to no scheme, or cannot name a variant, is refused with its line."""
     (own / "my_schemes.py").write_text(f"{SLOWER}\n\nclass bound(Later):\n    pass\n")
     (own / "p.toml").write_text(f'[[scheme]]\nname = "my_schemes:Later"\n\n[[scheme]]\nname = "{name}"\n')
-    assert main(["simulate", "--profile", "p.toml", *map(str, SIMULATED)]) == 2
+    assert exit_code("simulate", "--profile", "p.toml", *SIMULATED) == 2
     assert f"profile p.toml, line 5: {sentence}" in capsys.readouterr().err
 
 
@@ -437,7 +428,7 @@ def test_a_module_is_imported_by_a_statement_or_a_function(own: Path, line: str,
 def test_what_a_module_prints_is_no_part_of_the_output(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """What a module prints while it is imported goes to standard error, so that the JSON stays readable."""
     (own / "my_schemes.py").write_text(f"{SLOWER}\nprint('hello')\n")
-    assert main(["simulate", "--scheme", "my_schemes:Later", *map(str, SIMULATED), "--format", "json"]) == 0
+    assert exit_code("simulate", "--scheme", "my_schemes:Later", *SIMULATED, "--format", "json") == 0
     said = capsys.readouterr()
     assert [scheme["variant"] for scheme in json.loads(said.out)["schemes"]] == ["Later"]
     assert "hello\n" in said.err
@@ -457,8 +448,8 @@ def test_a_file_beside_it_does_not_pass_for_pythons_own(own: Path, monkeypatch: 
 
 def test_one_without_a_description_has_none(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A scheme without a docstring does not take its base class's description."""
-    asked = ["simulate", "--scheme", "my_schemes:Undescribed", *map(str, SIMULATED), "--format", "json"]
-    assert main(asked) == 0
+    asked = ["simulate", "--scheme", "my_schemes:Undescribed", *SIMULATED, "--format", "json"]
+    assert exit_code(*asked) == 0
     (one,) = json.loads(capsys.readouterr().out)["schemes"]
     assert one["about"] is None
 
@@ -466,9 +457,9 @@ def test_one_without_a_description_has_none(own: Path, capsys: pytest.CaptureFix
 def test_studies_take_it(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """`crossover` and `recommend` accept a user's scheme, with its defaults."""
     small = ["--runs", "3", "--requests", "150", "--compute-time", "0.004", "--format", "json"]
-    assert main(["crossover", "--scheme", "none,my_schemes:Later", "--from", "0.1", "--to", "0.3", *small]) == 0
+    assert exit_code("crossover", "--scheme", "none,my_schemes:Later", "--from", "0.1", "--to", "0.3", *small) == 0
     assert "Later" in capsys.readouterr().out
-    assert main(["recommend", "--scheme", "none,my_schemes:Later", "--utilisation", "0.2", *small]) == 0
+    assert exit_code("recommend", "--scheme", "none,my_schemes:Later", "--utilisation", "0.2", *small) == 0
     answer = json.loads(capsys.readouterr().out)
     assert answer["choice"] == "none"
     assert "Later" in json.dumps(answer)
@@ -483,11 +474,11 @@ def test_a_recommendation_takes_its_options_from_a_profile(own: Path, capsys: py
     (own / "p.toml").write_text('[[scheme]]\nname = "often:Often"\nvariant = "drei \u00fcber"\nreplicas = 3\n')
     small = ["--runs", "10", "--requests", "150", "--compute-time", "0.001", "--utilisation", "0.02"]
     asked = ["recommend", "--profile", "p.toml", "--scheme", "often:Often", *small, "--format", "json", "--out", "r"]
-    assert main([*asked, "--slo-quantile", "p95"]) == 0
+    assert exit_code(*asked, "--slo-quantile", "p95") == 0
     answer = json.loads(capsys.readouterr().out)
     assert [one["variant"] for one in answer["candidates"]] == ["none", "Often", "drei \u00fcber"]
     assert answer["choice"] == "drei \u00fcber"
-    assert main(["simulate", *shlex.split(answer["command"]), "--requests", "20", "--runs", "1", "--out", "s"]) == 0
+    assert exit_code("simulate", *shlex.split(answer["command"]), "--requests", "20", "--runs", "1", "--out", "s") == 0
     (plain, tried) = json.loads((own / "s" / "run.json").read_text())["schemes"]
     assert plain["scheme"] == "none"
     assert {"scheme": "often:Often", "variant": "drei \u00fcber", "options": {"replicas": 3}}.items() <= tried.items()
@@ -495,16 +486,16 @@ def test_a_recommendation_takes_its_options_from_a_profile(own: Path, capsys: py
 
 def test_a_recommendation_tells_it_from_ours(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A class may have a bundled scheme's name in another case, and its failure is reported as its own."""
-    asked = ["recommend", "--utilisation", "0.2", "--format", "json", *map(str, SIMULATED), "--scheme"]
-    assert main([*asked, "none,tied,my_schemes:Tied", "--out", "r"]) == 0
+    asked = ["recommend", "--utilisation", "0.2", "--format", "json", *SIMULATED, "--scheme"]
+    assert exit_code(*asked, "none,tied,my_schemes:Tied", "--out", "r") == 0
     found = {one["variant"]: one["latency_s"] for one in json.loads(capsys.readouterr().out)["candidates"]}
     assert found["Tied"] > found["tied"] == found["none"]
-    assert main([*asked, "none,my_schemes:Needy"]) == 1
+    assert exit_code(*asked, "none,my_schemes:Needy") == 1
     assert "the scheme Needy failed in needs: KeyError: 'single' (my_schemes.py, line" in capsys.readouterr().err
 
 
 def test_a_cluster_does_not_have_it(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """`--on-ray` is refused with a user's scheme, because the nodes do not have its file."""
     asked = ["simulate", "--scheme", "my_schemes:Later", "--utilisation", "0.1,0.2", "--on-ray", "auto"]
-    assert main(asked) == 2
+    assert exit_code(*asked) == 2
     assert "the scheme my_schemes:Later is not available on the nodes of a cluster" in capsys.readouterr().err

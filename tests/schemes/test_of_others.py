@@ -11,11 +11,11 @@ from typing import Any, Literal
 
 import numpy as np
 import pytest
+from command_line import exit_code
 from numpy.typing import NDArray
 from simulated_cell import simulate
 
 from collagebench import schemes
-from collagebench.cli import main
 from collagebench.config import Config, SchemeConfig
 from collagebench.engine import experiment
 from collagebench.engine.cells import Progress
@@ -363,9 +363,7 @@ def test_an_error_in_any_other_method_is_said_with_its_line(
 
     broken.__name__ = hook
     add(type("Mine", (NoRedundancy,), {hook: broken}))
-    with pytest.raises(SystemExit) as ended:
-        main(["simulate", "--scheme", "mine", "--requests", "20", "--runs", "1", "--out", str(tmp_path / "run")])
-    assert ended.value.code == 1
+    assert exit_code("simulate", "--scheme", "mine", "--requests", 20, "--runs", 1, "--out", tmp_path / "run") == 1
     assert re.search(
         r"the scheme \w+ failed .*KeyError: 'mine' \(test_of_others.py, line \d+\)", capsys.readouterr().err
     )
@@ -445,9 +443,7 @@ def test_where_an_error_came_from_is_shown_to_who_asks(
     command = ["simulate", "--scheme", "mine", "--requests", "20", "--runs", "1", "--compute-time", "0.004"]
     said = []
     for number in range(2):
-        with pytest.raises(SystemExit) as ended:
-            main([*command, "--out", str(tmp_path / str(number))])
-        assert ended.value.code == 1
+        assert exit_code(*command, "--out", tmp_path / str(number)) == 1
         said.append(capsys.readouterr().err)
         monkeypatch.setenv("COLLAGEBENCH_TRACEBACK", "1")
     brief, whole = said

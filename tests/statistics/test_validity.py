@@ -6,9 +6,9 @@ import heapq
 
 import numpy as np
 import pytest
+from command_line import exit_code
 from synthetic_run import HEADER, cell, change_header, lognormal, make_run, request, task
 
-from collagebench.cli import main
 from collagebench.results.reader import load
 from collagebench.results.table import Table
 from collagebench.results.writer import RunWriter
@@ -166,8 +166,7 @@ def test_a_delay_as_long_as_a_service_is_worth_a_word(tmp_path):
     fleet = "--stragglers erasure --compute-time 0.005 --time-scale 1 --workers 4 --rate 10 --requests 100 --runs 2"
     for delay, words in ((0.1, ["just before its --hedge-delay of 100 ms"]), (0.15, []), (0.09, [])):
         place = tmp_path / str(delay)
-        with pytest.raises(SystemExit, match="0"):
-            main(f"simulate --scheme hedge --hedge-delay {delay} {fleet} --out {place}".split())
+        assert exit_code(*f"simulate --scheme hedge --hedge-delay {delay} {fleet} --out {place}".split()) == 0
         found = [text for text in warnings(load(place)) if "usual service time" in text]
         assert [word in text for word, text in zip(words, found, strict=True)] == [True] * len(words)
 
@@ -322,9 +321,7 @@ def test_a_deadline_that_sheds_the_load_is_no_cure(tmp_path):
     fleet = "--scheme none --compute-time 0.002 --deadline 0.2 --requests 1000 --runs 2 --accuracy none --workers 10"
     for used, code in ((1.1, 4), (0.5, 0)):
         place = tmp_path / str(used)
-        with pytest.raises(SystemExit) as end:
-            main(f"simulate {fleet} --utilisation {used} --out {place}".split())
-        assert end.value.code == code
+        assert exit_code(*f"simulate {fleet} --utilisation {used} --out {place}".split()) == code
     (reason,) = judge(load(tmp_path / "1.1"))
     assert "requests were given up at their --deadline while its single workers were busy" in reason
 
@@ -349,8 +346,8 @@ def test_the_busiest_workers_are_said_to_be_too_few(tmp_path):
 def simulated(place, used, scheme, requests=1000):
     """Return a simulated run in which one reply in ten is lost, with a deadline longer than the run."""
     fleet = "--compute-time 0.002 --stragglers erasure --drop-share 0.1 --deadline 60 --runs 2 --accuracy none"
-    with pytest.raises(SystemExit):
-        main(f"simulate {fleet} --scheme {scheme} --requests {requests} --utilisation {used} --out {place}".split())
+    asked = f"--scheme {scheme} --requests {requests} --utilisation {used} --out {place}"
+    exit_code(*f"simulate {fleet} {asked}".split())
     return load(place)
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 import pytest
+from command_line import exit_code
 from PIL import Image
 
 torch = pytest.importorskip("torch", reason="needs the train extra")
@@ -20,7 +21,6 @@ pytest.importorskip("onnxscript", reason="needs the train extra")
 pytestmark = pytest.mark.train
 
 from collagebench import zoo  # noqa: E402
-from collagebench.cli import main  # noqa: E402
 from collagebench.models import cost  # noqa: E402
 from collagebench.models.foreign import Borrowed, Foreign, Preprocessing, from_path  # noqa: E402
 from collagebench.models.weights import fill  # noqa: E402
@@ -241,13 +241,6 @@ number = lambda: 7
 """
 
 
-def collagebench(*arguments: object) -> int:
-    """Run the command line in this process and return its exit code."""
-    with pytest.raises(SystemExit) as ended:
-        main([str(argument) for argument in arguments])
-    return int(ended.value.code or 0)
-
-
 def tones(directory: Path, sizes: tuple[tuple[int, int], ...] = ((20, 16),)) -> Path:
     """Write bright and dark images, 20 each for training and for testing, with these (width, height) in turn."""
     rng = np.random.default_rng(0)
@@ -287,7 +280,7 @@ def test_a_network_of_ones_own_becomes_a_single_and_a_coded_model(
     own: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A user's network is listed with the images' size and classes, evaluated, and its file gives the same logits."""
-    assert collagebench(*ASKED, "--checkpoint", "right.pt", "--mean", 0.5, 0.5, 0.5, "--std", 0.2, 0.25, 0.5) == 0
+    assert exit_code(*ASKED, "--checkpoint", "right.pt", "--mean", 0.5, 0.5, 0.5, "--std", 0.2, 0.25, 0.5) == 0
     shown = capsys.readouterr().out
     assert "of 40 test images" in shown
     single, coded = (zoo.find(zoo.load(own / "models"), role) for role in ("single", "coded"))
@@ -305,7 +298,7 @@ def test_a_network_of_ones_own_becomes_a_single_and_a_coded_model(
     assert session.run(None, {"image": pixels})[0] == pytest.approx(wanted, abs=1e-4)
     run = ("--scheme", "none", "--workers", 2, "--requests", 20, "--runs", 1, "--stragglers", "none", "--rate", 50)
     where = ("--dataset", "imagefolder", "--data", "data", "--models", "models", "--out", "run")
-    assert collagebench("simulate", *run, *where) in (0, 4)
+    assert exit_code("simulate", *run, *where) in (0, 4)
 
 
 def test_weights_may_lie_under_the_usual_keys_and_models_be_quantised(
@@ -313,7 +306,7 @@ def test_weights_may_lie_under_the_usual_keys_and_models_be_quantised(
 ) -> None:
     """Weights may be a `state_dict` inside a dictionary, a backup is one model, and --int8 adds another."""
     asked = ("export", "backup", *ASKED[2:], "--checkpoint", "wrapped.pt", "--mean", 0.5, 0.5, 0.5, "--int8")
-    assert collagebench(*asked, "--std", 0.2, 0.2, 0.2) == 0
+    assert exit_code(*asked, "--std", 0.2, 0.2, 0.2) == 0
     assert "points from float32" in capsys.readouterr().out
     assert [model.name for model in zoo.load(own / "models")] == ["tones-backup", "tones-backup-int8"]
 
@@ -356,7 +349,7 @@ def test_what_does_not_fit_is_one_sentence(
     """Weights of another network, options that clash, and bad paths are refused in one sentence."""
     torch.save({}, own / "empty.pt")
     (own / "ending.py").write_text("raise SystemExit")
-    assert collagebench(*ASKED, *arguments) == code
+    assert exit_code(*ASKED, *arguments) == code
     said = capsys.readouterr().err
     assert words in said
     assert said.count("\n") == 1
@@ -373,7 +366,7 @@ def test_weights_that_were_saved_in_a_wrapper_are_those_of_the_network(own: Path
     fill(network, own / "wrapper.pt")
     assert torch.equal(network.last.weight, weights["last.weight"])
     asked = (*TRAINED, "--network", "my_networks:make", "--epochs", 1, "--rate", 1e-9, "--weight-decay", 0)
-    assert collagebench(*asked, "--start", "wrapper.pt", "--out", "begun") == 0
+    assert exit_code(*asked, "--start", "wrapper.pt", "--out", "begun") == 0
     begun = checkpoints.load(own / "begun" / "tones-single.pt").network
     assert torch.allclose(begun["network.last.weight"], weights["last.weight"])
 
@@ -389,7 +382,7 @@ def test_layers_that_are_lazy_are_filled_and_what_is_not_asked_is_not_counted(
     network(torch.zeros(2, 3, 16, 20))
     torch.save(network.state_dict(), own / "lazy.pt")
     asked = ("export", "backup", *ASKED[2:], "--network", "my_networks:lazy", "--checkpoint", "lazy.pt")
-    assert collagebench(*asked) == 0
+    assert exit_code(*asked) == 0
     assert "from torch on 40 images" in capsys.readouterr().out
     (model,) = zoo.load(own / "models")
     assert model.parameters == 3 * 2 + 2
@@ -414,13 +407,13 @@ def test_a_model_that_is_no_better_than_guessing_is_exported_with_a_word(
     weights = torch.load(own / "right.pt", weights_only=True)
     torch.save({key: value.flip(0) for key, value in weights.items()}, own / "swapped.pt")
     torch.save({key: torch.zeros_like(value) for key, value in weights.items()}, own / "blank.pt")
-    assert collagebench(*ASKED, "--checkpoint", "blank.pt") == 0
+    assert exit_code(*ASKED, "--checkpoint", "blank.pt") == 0
     said = capsys.readouterr().out
     assert (
         said.count("; not shown to be better than always giving the most frequent class, which is right in 50.00%") == 1
     )
     for name, asked in (("right.pt", 0), ("swapped.pt", 1)):
-        assert collagebench(*ASKED, "--checkpoint", name) == 0
+        assert exit_code(*ASKED, "--checkpoint", name) == 0
         said = capsys.readouterr().out
         assert (
             said.count("; worse than guessing: are its classes in the order of the sorted folders, bright, dark?\n")
@@ -453,7 +446,7 @@ def test_networks_that_cannot_be_exported_are_one_sentence(own: Path, capfd: pyt
         ("branching", "some.pt", "torch cannot export the network ("),
         ("make", "nan.pt", "the network's logits are not all finite"),
     ):
-        assert collagebench(*ASKED, "--network", f"my_networks:{network}", "--checkpoint", weights) == 1
+        assert exit_code(*ASKED, "--network", f"my_networks:{network}", "--checkpoint", weights) == 1
         said = capfd.readouterr().err
         assert words in said
         assert said.count("\n") == 1
@@ -462,7 +455,7 @@ def test_networks_that_cannot_be_exported_are_one_sentence(own: Path, capfd: pyt
 
 def test_large_logits_may_be_off_in_proportion(own: Path) -> None:
     """A network whose logits are in the tens of thousands is exported, because the tolerance is relative."""
-    assert collagebench(*ASKED, "--network", "my_networks:loud", "--checkpoint", "right.pt") == 0
+    assert exit_code(*ASKED, "--network", "my_networks:loud", "--checkpoint", "right.pt") == 0
 
 
 def test_the_products_of_attention_are_counted(own: Path) -> None:
@@ -475,21 +468,21 @@ def test_the_products_of_attention_are_counted(own: Path) -> None:
 def test_what_was_quantised_goes_with_the_network_that_it_was_of(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Exporting a single again without --int8 removes its int8 model; a refused export replaces nothing."""
     asked = (*ASKED, "--checkpoint", "right.pt")
-    assert collagebench(*asked, "--int8") == 0
+    assert exit_code(*asked, "--int8") == 0
     assert "tones-single-int8" in [model.name for model in zoo.load(own / "models")]
-    assert collagebench(*asked, "--mean", 0.1, 0.1, 0.1) == 0
+    assert exit_code(*asked, "--mean", 0.1, 0.1, 0.1) == 0
     listed = zoo.load(own / "models")
     assert [model.name for model in listed] == ["tones-coded", "tones-single"]
-    assert collagebench(*asked, "--data", "data/test", "--int8") == 2
+    assert exit_code(*asked, "--data", "data/test", "--int8") == 2
     assert "is not divided into train/ and test/" in capsys.readouterr().err
     assert zoo.load(own / "models") == listed
 
 
 def test_files_that_are_no_checkpoints_stop_nothing(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A file that is no checkpoint is named, but the checkpoint beside it is exported."""
-    assert collagebench(*TRAINED, "--network", "my_networks:make", "--epochs", 1) == 0
+    assert exit_code(*TRAINED, "--network", "my_networks:make", "--epochs", 1) == 0
     (own / "models" / "mine.pt").write_bytes((own / "right.pt").read_bytes())
-    assert collagebench("export", "--data", "data") == 1
+    assert exit_code("export", "--data", "data") == 1
     said = capsys.readouterr().err
     assert "mine.pt is not a checkpoint of `collagebench train`" in said
     assert said.count("\n") == 1
@@ -499,7 +492,7 @@ def test_files_that_are_no_checkpoints_stop_nothing(own: Path, capsys: pytest.Ca
 def test_a_network_that_fails_when_it_is_trained_says_so(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A network that fails on a batch of one image is reported in one sentence."""
     asked = ("--torchvision", "mobilenet_v3_small", "--weights", "none", "--batch", 1, "--epochs", 1)
-    assert collagebench(*TRAINED[:-2], *asked) == 1
+    assert exit_code(*TRAINED[:-2], *asked) == 1
     said = capsys.readouterr().err
     assert "the network fails at 1 images (Expected more than 1 value per channel" in said
     assert said.count("\n") == 1
@@ -519,7 +512,7 @@ def test_answers_that_do_not_fit_are_one_sentence(own: Path, capsys: pytest.Capt
         (("export", *ASKED[2:], "--checkpoint", "right.pt"), 2, "single or backup"),
         (("export", "--crop", 3), 2, "are for --torchvision or --network"),
     ):
-        assert collagebench(*arguments) == code
+        assert exit_code(*arguments) == code
         said = capsys.readouterr().err
         assert words in said
         assert said.count("\n") == 1
@@ -535,7 +528,7 @@ def test_a_classifier_of_torchvision_by_name(
     network = torchvision.models.squeezenet1_1(num_classes=2)
     torch.save(network.state_dict(), "mine.pt")
     asked = ("export", "backup", "--torchvision", "squeezenet1_1", "--data", "data", "--as", "tones")
-    assert collagebench(*asked, "--checkpoint", "mine.pt", "--size", 40, "--resize", 36, "--crop", 32) == 0
+    assert exit_code(*asked, "--checkpoint", "mine.pt", "--size", 40, "--resize", 36, "--crop", 32) == 0
     (model,) = zoo.load(tmp_path / "models")
     assert (model.input, model.recipe["torchvision"], model.recipe["crop"]) == ((40, 40, 3), "squeezenet1_1", 32)
     assert model.recipe["mean"] == [0.485, 0.456, 0.406]
@@ -564,7 +557,7 @@ def test_a_classifier_of_torchvision_by_name(
         ((*asked, "--weights", "default", "--checkpoint", "mine.pt"), 2, "both set the weights: give only one of them"),
         ((*asked, "--weights", "none", "--size", 1), 1, "cannot take images of 1x1 pixels"),
     ):
-        assert collagebench(*arguments) == code
+        assert exit_code(*arguments) == code
         said = capsys.readouterr().err
         assert words in said
         assert said.count("\n") == 1
@@ -596,7 +589,7 @@ def test_default_weights_bring_their_preprocessing_and_their_classes(
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # nobody listens there
     tones(tmp_path / "data")
     asked = ("export", "backup", "--torchvision", "squeezenet1_1", "--weights", "default", "--data", "data")
-    assert collagebench(*asked) == 1
+    assert exit_code(*asked) == 1
     said = capsys.readouterr().err
     assert "the weights of squeezenet1_1 cannot be obtained from https://" in said
     assert said.count("\n") == 1
@@ -606,13 +599,13 @@ def test_default_weights_bring_their_preprocessing_and_their_classes(
     there = tmp_path / "torch" / "hub" / "checkpoints"
     there.mkdir(parents=True, exist_ok=True)
     torch.save(torchvision.models.squeezenet1_1().state_dict(), there / weights.url.rpartition("/")[2])
-    assert collagebench(*asked) == 2
+    assert exit_code(*asked) == 2
     said = capsys.readouterr().err
     assert "squeezenet1_1 has 1000 classes, but data has 2 (bright, dark)" in said
     for split in ("train", "test"):
         (tmp_path / "data" / split / "bright").rename(tmp_path / "data" / split / "goldfish")
         (tmp_path / "data" / split / "dark").rename(tmp_path / "data" / split / "tench")
-    assert collagebench(*asked) == 0
+    assert exit_code(*asked) == 0
     (model,) = zoo.load(tmp_path / "models")
     assert (model.classes, model.input, model.recipe["crop"]) == (("goldfish", "tench"), (256, 256, 3), 224)
     assert model.recipe["weights"] == str(weights)
@@ -621,10 +614,10 @@ def test_default_weights_bring_their_preprocessing_and_their_classes(
 def test_a_network_of_ones_own_is_trained_and_exported(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A user's network is trained and exported, its file equals its checkpoint, and the manifest says its origin."""
     asked = (*TRAINED, "--network", "my_networks:uncertain", "--mean", 0.5, 0.5, 0.5, "--epochs", 40, "--every", 20)
-    assert collagebench(*asked, "--rate", 0.1) == 0
+    assert exit_code(*asked, "--rate", 0.1) == 0
     said = "40 epochs, 100.0% of the 1 held-out training image, learnt from labels alone\n"
     assert capsys.readouterr().out.endswith(said)
-    assert collagebench("export", "--data", "data", "--int8") == 0
+    assert exit_code("export", "--data", "data", "--int8") == 0
     single, coded = (zoo.find(zoo.load(own / "models"), role) for role in ("single", "coded"))
     assert (single.input, single.accuracy, single.accuracy_images) == ((16, 20, 3), 1.0, 40)
     assert (coded.dtype, coded.accuracy) == ("float32", 1.0)
@@ -642,12 +635,12 @@ def test_a_network_of_ones_own_is_trained_and_exported(own: Path, capsys: pytest
 def test_others_learn_from_a_network_that_was_trained_so(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A collage and a parity learn from a user's network as their single, and are exported beside it."""
     network = ("--network", "my_networks:uncertain", "--size", 16)
-    assert collagebench(*TRAINED, *network, "--epochs", 2) == 0
+    assert exit_code(*TRAINED, *network, "--epochs", 2) == 0
     layers = ("--size", 16, "--stem", 4, "--widths", 4, "--depths", 0, "--epochs", 1)
     sees = ("--teacher-sees", "inputs")
-    assert collagebench("train", "collage", *TRAINED[2:], *layers, "--grid", 2, *sees) == 0
-    assert collagebench("train", "parity", *TRAINED[2:], *layers) == 0
-    assert collagebench("export", "--data", "data") == 0
+    assert exit_code("train", "collage", *TRAINED[2:], *layers, "--grid", 2, *sees) == 0
+    assert exit_code("train", "parity", *TRAINED[2:], *layers) == 0
+    assert exit_code("export", "--data", "data") == 0
     digest = hashlib.sha256((own / "models" / "tones-single.pt").read_bytes()).hexdigest()
     listed = {model.role: model for model in zoo.load(own / "models")}
     assert set(listed) == {"single", "coded", "collage", "parity"}
@@ -684,14 +677,14 @@ def test_whatever_a_network_is_made_of_is_begun_with_and_trained(own: Path) -> N
     }
     torch.save(weights, own / "quarter.pt")
     asked = (*TRAINED, "--network", "my_networks:wrapped", "--epochs", 1, "--start", "quarter.pt")
-    assert collagebench(*asked, "--rate", 1e-9, "--weight-decay", 0, "--out", "kept") == 0
+    assert exit_code(*asked, "--rate", 1e-9, "--weight-decay", 0, "--out", "kept") == 0
     kept = checkpoints.load(own / "kept" / "tones-single.pt").network
     assert all(torch.allclose(value, torch.tensor(0.25)) for value in kept.values())
-    assert collagebench(*asked, "--rate", 0.1, "--out", "moved") == 0
+    assert exit_code(*asked, "--rate", 0.1, "--out", "moved") == 0
     moved = checkpoints.load(own / "moved" / "tones-single.pt").network
     assert all(not torch.allclose(value, torch.tensor(0.25), atol=1e-3) for value in moved.values())
     export = ("export", "backup", *ASKED[2:], "--network", "my_networks:wrapped", "--checkpoint")
-    assert collagebench(*export, "moved/tones-single.pt") == 0
+    assert exit_code(*export, "moved/tones-single.pt") == 0
 
 
 def test_torchvisions_weights_are_begun_with_where_they_fit(
@@ -708,31 +701,31 @@ def test_torchvisions_weights_are_begun_with_where_they_fit(
     known = torchvision.models.squeezenet1_1().state_dict()
     torch.save(known, there / weights.url.rpartition("/")[2])
     asked = (*TRAINED, "--torchvision", "squeezenet1_1", "--weights", "default", "--epochs", 1, "--rate", 1e-8)
-    assert collagebench(*asked, "--weight-decay", 0) == 0
+    assert exit_code(*asked, "--weight-decay", 0) == 0
     trained = checkpoints.load(tmp_path / "models" / "tones-single.pt")
     assert trained.recipe.start == str(weights)
     assert (trained.architecture.resize, trained.architecture.std) == (224, (0.229, 0.224, 0.225))
     assert torch.allclose(trained.network["network.features.0.weight"], known["features.0.weight"], atol=1e-6)
     assert trained.network["network.classifier.1.weight"].shape == (2, 512, 1, 1)
-    assert collagebench(*asked, "--resize", 32, "--out", "smaller") == 0
+    assert exit_code(*asked, "--resize", 32, "--out", "smaller") == 0
     assert checkpoints.load(tmp_path / "smaller" / "tones-single.pt").architecture.resize == 32
     capsys.readouterr()
-    assert collagebench(*asked, "--resize", 32, "--out", "smaller", "--resume", "--mean", 0, 0, 0) == 2
+    assert exit_code(*asked, "--resize", 32, "--out", "smaller", "--resume", "--mean", 0, 0, 0) == 2
     assert "was begun with mean" in capsys.readouterr().err
 
 
 def test_weights_of_a_file_are_begun_with_where_they_fit(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """--start takes a state dict or a checkpoint, and refuses a file of which no weights fit."""
     asked = (*TRAINED, "--network", "my_networks:make", "--epochs", 1, "--rate", 1e-9, "--weight-decay", 0)
-    assert collagebench(*asked, "--start", "right.pt", "--out", "one") == 0
+    assert exit_code(*asked, "--start", "right.pt", "--out", "one") == 0
     one = checkpoints.load(own / "one" / "tones-single.pt")
     assert one.network["network.last.weight"].tolist() == [pytest.approx([1.0] * 3), pytest.approx([-1.0] * 3)]
     assert one.recipe.start == hashlib.sha256((own / "right.pt").read_bytes()).hexdigest()
-    assert collagebench(*asked, "--start", "one/tones-single.pt", "--out", "two") == 0
+    assert exit_code(*asked, "--start", "one/tones-single.pt", "--out", "two") == 0
     two = checkpoints.load(own / "two" / "tones-single.pt")
     assert torch.allclose(one.network["network.last.weight"], two.network["network.last.weight"])
     capsys.readouterr()
-    assert collagebench(*asked, "--start", "other.pt", "--out", "three") == 2
+    assert exit_code(*asked, "--start", "other.pt", "--out", "three") == 2
     assert "no weights of --start fit" in capsys.readouterr().err
 
 
@@ -767,7 +760,7 @@ def test_a_network_that_cannot_be_trained_is_one_sentence(
     own: Path, arguments: tuple[object, ...], code: int, words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A network or option that cannot be used is refused in one sentence before anything is written."""
-    assert collagebench(*TRAINED, *arguments) == code
+    assert exit_code(*TRAINED, *arguments) == code
     said = capsys.readouterr().err
     assert words in said
     assert said.count("\n") == 1
@@ -778,9 +771,9 @@ def test_a_training_of_other_layers_is_not_gone_on_with(own: Path, capsys: pytes
     """A training of the built-in network cannot be resumed with a user's network, nor the other way round."""
     kinds = {"ours": ("--widths", 4, "--depths", 0, "--stem", 4), "theirs": ("--network", "my_networks:make")}
     for name, options in kinds.items():
-        assert collagebench(*TRAINED, *options, "--epochs", 1, "--out", name) == 0
+        assert exit_code(*TRAINED, *options, "--epochs", 1, "--out", name) == 0
     for name, other in (("ours", "theirs"), ("theirs", "ours")):
-        assert collagebench(*TRAINED, *kinds[other], "--epochs", 1, "--out", name, "--resume") == 2
+        assert exit_code(*TRAINED, *kinds[other], "--epochs", 1, "--out", name, "--resume") == 2
         assert "name --torchvision, --network or neither as before\n" in capsys.readouterr().err
 
 
@@ -807,18 +800,18 @@ def test_weights_that_undo_the_usual_colours_are_told_so(own: Path, monkeypatch:
 
 def test_other_roles_have_layers_of_their_own(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A collage with a user's network is refused."""
-    assert collagebench("train", "collage", *TRAINED[2:], "--network", "my_networks:make") == 2
+    assert exit_code("train", "collage", *TRAINED[2:], "--network", "my_networks:make") == 2
     assert "a collage has its own layers" in capsys.readouterr().err
 
 
 def test_a_checkpoint_whose_network_is_not_here_says_so(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Exporting a checkpoint whose module cannot be imported says which module it needs."""
     (own / "here.py").write_text(MODULE)
-    assert collagebench(*TRAINED, "--network", "here:make", "--epochs", 1) == 0
+    assert exit_code(*TRAINED, "--network", "here:make", "--epochs", 1) == 0
     (own / "here.py").unlink()
     sys.modules.pop("here")
     capsys.readouterr()
-    assert collagebench("export", "--data", "data") == 1
+    assert exit_code("export", "--data", "data") == 1
     said = capsys.readouterr().err
     assert "is of here:make, which cannot be made here" in said
     assert said.count("\n") == 1
