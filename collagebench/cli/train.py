@@ -221,12 +221,12 @@ def command(
     from collagebench.models.foreign import Borrowed
     from collagebench.models.onnx_export import tried
     from collagebench.report.output import see_that_it_can_be_written
-    from collagebench.training.checkpoint import Checkpoint, load, name_of, open_checkpoint
+    from collagebench.training.checkpoint import Checkpoint, name_of, open_checkpoint
     from collagebench.training.foreign import borrow
     from collagebench.training.loop import train
     from collagebench.training.recipe import Recipe
-    from collagebench.training.resuming import same_training, without_effect
-    from collagebench.training.teacher import ensemble, kept_logits, kept_rounds, open_teacher, single_in
+    from collagebench.training.resuming import begun_at, without_effect
+    from collagebench.training.teacher import lessons, open_teacher, singles_for
 
     images = training_images(dataset, data, size, download)
     if name == "shapes" and dataset != name:
@@ -241,14 +241,8 @@ def command(
         )
     image = images.size[:2]
     called = name or dataset
-    teachers = []
-    found: tuple[Path, ...] = ()
-    if (role != "single" or singles) and (distil or role == "parity"):
-        own = None if singles else single_in(out, called)
-        if own is None and role == "parity":
-            own = out / f"{called}-single.pt"
-        found = singles or ((own,) if own else ())
-        teachers = [open_teacher(one, images.classes, image) for one in found]
+    found = singles_for(role, singles, out, called) if distil else ()
+    teachers = [open_teacher(one, images.classes, image) for one in found]
     exported = [one for one, (teacher, _) in zip(found, teachers, strict=True) if not isinstance(teacher, Checkpoint)]
     if exported and teacher_sees == "inputs" and not rounds:
         raise UsageError(
@@ -262,15 +256,7 @@ def command(
         )
     for option in () if resume else without_effect(role, head, bool(teachers)):
         if source(option) is not ParameterSource.DEFAULT:
-            why = {
-                "label_smoothing": "applies to labels where no single is asked; drop it, or add --no-distil",
-                "teacher_sees": "applies to a single to learn from, but there is none; drop it, or add --single",
-                "blanks": f"applies to images missing from an input, but a {role} has only one; drop it",
-                **({"temperature": "is not used when boxes are learnt; drop it"} if head and teachers else {}),
-            }.get(
-                option, "is for a single's answers and labels together, but this training learns from only one; drop it"
-            )
-            raise UsageError(f"--{option.replace('_', '-')} {why}")
+            raise UsageError(f"--{option.replace('_', '-')} {_why_without_effect(option, role, head, bool(teachers))}")
     if role == "parity" and len(teachers) > 1:
         raise UsageError("a parity estimates the outputs of one single; name only one --single")
     shape = {"stem": stem, "stride": stride, "widths": whole(widths), "depths": whole(depths), "layers": layers}
@@ -320,27 +306,12 @@ def command(
     path = out / f"{name_of(recipe, architecture)}.pt"
     make_directory(out)
     see_that_it_can_be_written(path)
-    checkpoint = None
-    if path.exists():
-        if not resume:
-            raise UsageError(f"{path} exists; add --resume to continue from it, or remove it and its log first")
-        checkpoint = load(path)
-        same_training(checkpoint, architecture.as_dict() | recipe.as_dict(), path)
-        if checkpoint.classes != images.classes:
-            raise UsageError(f"{path} was trained on other classes ({', '.join(checkpoint.classes)}); use its own data")
-    elif (log := path.with_suffix(".csv")).exists():
-        raise UsageError(f"{log} exists, and this training would overwrite it; remove it, or choose another --out")
+    checkpoint = begun_at(path, resume, architecture.as_dict() | recipe.as_dict(), images.classes)
     if checkpoint is None and isinstance(architecture, Borrowed):
         tried(architecture.made())  # so that a network that cannot be exported fails now, not after the training
     try:
         with counted("reading images") as report:
-            taught, live, foretold = None, None, None
-            if teachers and rounds:
-                foretold = ensemble([kept_rounds(*teacher, images, out, recipe, report) for teacher in teachers])
-            elif teachers and teacher_sees == "inputs":
-                live = [teacher.restored() for teacher, _ in teachers if isinstance(teacher, Checkpoint)]
-            if teachers and (teacher_sees != "inputs" or role == "parity"):
-                taught = ensemble([kept_logits(*teacher, images, out, recipe, report) for teacher in teachers])
+            taught, live, foretold = lessons(teachers, role, images, out, recipe, report)
             spent = time.perf_counter() - begun
             checkpoint = train(
                 architecture, recipe, images, path, checkpoint, report, taught, begin, live, foretold, spent
@@ -349,6 +320,19 @@ def command(
         kept = f"{path} holds what was learnt: continue with --resume" if path.exists() else "nothing was saved yet"
         raise Interrupted(f"interrupted; {kept}") from None
     click.echo(_result(path, checkpoint, -(-len(images) // HELD_OUT), found))
+
+
+def _why_without_effect(option: str, role: str, head: str | None, taught: bool) -> str:
+    """Return the rest of a sentence about an option that has no effect on a training: why, and what to do."""
+    if option == "label_smoothing":
+        return "applies to labels where no single is asked; drop it, or add --no-distil"
+    if option == "teacher_sees":
+        return "applies to a single to learn from, but there is none; drop it, or add --single"
+    if option == "blanks":
+        return f"applies to images missing from an input, but a {role} has only one; drop it"
+    if option == "temperature" and head and taught:
+        return "is not used when boxes are learnt; drop it"
+    return "is for a single's answers and labels together, but this training learns from only one; drop it"
 
 
 def _result(path: Path, checkpoint: Checkpoint, held_out: int, singles: tuple[Path, ...]) -> str:

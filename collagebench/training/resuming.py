@@ -1,4 +1,4 @@
-"""Check that a resumed training has the arguments it began with; if not, the error says which options to give."""
+"""The training that a checkpoint began, and whether it is resumed with the same arguments."""
 
 from __future__ import annotations
 
@@ -6,20 +6,39 @@ from pathlib import Path
 from typing import Any
 
 from collagebench.errors import ModelError, UsageError
-from collagebench.training.checkpoint import Checkpoint
+from collagebench.training.checkpoint import Checkpoint, load
 
 DIGESTS = ("teacher", "start", "images")
 """Fields that mostly hold a sha256, of which messages show the beginning."""
 SHA256 = 64
 
 
-def same_training(checkpoint: Checkpoint, asked: dict[str, Any], path: Path) -> None:
-    """Refuse to resume a training with other arguments than it began with.
+def begun_at(path: Path, resume: bool, asked: dict[str, Any], classes: tuple[str, ...]) -> Checkpoint | None:
+    """Return the checkpoint of the training that was begun at `path`; None if none was.
+
+    `asked` are the fields of its architecture and recipe, and `classes` the classes of its images.
 
     Raises:
-        UsageError: an argument differs; the message names the first, and what to do.
-        ModelError: the checkpoint holds a network, but not the state that its training needs to continue.
+        UsageError: one was begun, but without `resume` or with other arguments, or only its log is there; the message
+            says what to do.
+        ModelError: the checkpoint is damaged, or holds a network without the state that its training needs to continue.
     """
+    log = path.with_suffix(".csv")
+    if not path.exists():
+        if log.exists():
+            raise UsageError(f"{log} exists, and this training would overwrite it; remove it, or choose another --out")
+        return None
+    if not resume:
+        raise UsageError(f"{path} exists; add --resume to continue from it, or remove it and its log first")
+    checkpoint = load(path)
+    _see_that_it_is_the_same(checkpoint, asked, path)
+    if checkpoint.classes != classes:
+        raise UsageError(f"{path} was trained on other classes ({', '.join(checkpoint.classes)}); use its own data")
+    return checkpoint
+
+
+def _see_that_it_is_the_same(checkpoint: Checkpoint, asked: dict[str, Any], path: Path) -> None:
+    """Refuse to resume a training with other arguments than it began with; the message names the first."""
     for part in ("log", "optimizer"):
         if not getattr(checkpoint, part):
             raise ModelError(

@@ -11,7 +11,7 @@ rounds it, too, is asked beforehand, once for all students.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -49,6 +49,19 @@ def single_in(directory: Path, called: str) -> Path | None:
         return checkpoint
     listed = zoo.load(directory) if (directory / zoo.MANIFEST).exists() else []
     return exported if any(model.path == exported and model.is_there for model in listed) else None
+
+
+def singles_for(role: str, named: tuple[Path, ...], directory: Path, called: str) -> tuple[Path, ...]:
+    """Return the singles to learn from: those named, else that of a dataset in a directory, if there is one.
+
+    A single learns only from those named. A parity needs one, so the path of a missing one is returned.
+    """
+    if named or role == "single":
+        return named
+    own = single_in(directory, called)
+    if own is None and role == "parity":
+        own = directory / f"{called}-single.pt"
+    return (own,) if own else ()
 
 
 def open_teacher(path: Path, classes: tuple[str, ...], image: tuple[int, int]) -> tuple[Checkpoint | zoo.Model, str]:
@@ -140,6 +153,30 @@ def ensemble(said: list[NDArray[Any]]) -> NDArray[Any]:
     for view, answers in enumerate(zip(*said, strict=True)):
         means[view] = np.mean(answers, axis=0, dtype=np.float32)
     return means
+
+
+def lessons(
+    teachers: Sequence[tuple[Checkpoint | zoo.Model, str]],
+    role: str,
+    images: Dataset,
+    directory: Path,
+    recipe: Recipe,
+    report: Report,
+) -> tuple[NDArray[Any] | None, list[Network | Foreign] | None, NDArray[Any] | None]:
+    """Return what teachers teach, as `train` takes it: `teacher`, `live` and `rounds`; raises what `kept_logits` does.
+
+    `teachers` are opened, each before its sha256. What they are asked beforehand is kept in `directory`.
+    """
+    if not teachers:
+        return None, None, None
+    taught, live, rounds = None, None, None
+    if recipe.rounds:
+        rounds = ensemble([kept_rounds(*teacher, images, directory, recipe, report) for teacher in teachers])
+    elif recipe.teacher_sees == "inputs":
+        live = [teacher.restored() for teacher, _ in teachers if isinstance(teacher, Checkpoint)]
+    if recipe.teacher_sees != "inputs" or role == "parity":
+        taught = ensemble([kept_logits(*teacher, images, directory, recipe, report) for teacher in teachers])
+    return taught, live, rounds
 
 
 def _kept(
