@@ -343,8 +343,7 @@ def test_an_option_without_annotation_takes_anything(own: Path) -> None:
 
 
 @pytest.mark.processes
-@pytest.mark.parametrize("changed", ["my_schemes.py", "named.py", "spaced/deep/helper.py"])
-def test_what_was_begun_with_another_file_is_not_gone_on_with(own: Path, changed: str) -> None:
+def test_what_was_begun_with_another_file_is_not_gone_on_with(own: Path) -> None:
     """A run is resumed only if the scheme's file and what it imports beside it are unchanged.
 
     That includes the files of a package without `__init__.py`.
@@ -358,11 +357,13 @@ def test_what_was_begun_with_another_file_is_not_gone_on_with(own: Path, changed
     again = ("simulate", "--resume", "--out", "r")
     assert collagebench(*asked, cwd=own)[0] == 0
     assert collagebench(*again, cwd=own)[0] == 0
-    with (own / changed).open("a") as file:
-        file.write("# changed\n")
-    code, out, err = collagebench(*again, cwd=own)
-    assert (code, out) == (2, "")
-    assert "r was begun before this program or a scheme of yours was changed" in err
+    for path in (own / "my_schemes.py", own / "named.py", own / "spaced" / "deep" / "helper.py"):
+        before = path.read_text()
+        path.write_text(f"{before}# changed\n")
+        code, out, err = collagebench(*again, cwd=own)
+        assert (code, out) == (2, ""), path
+        assert "r was begun before this program or a scheme of yours was changed" in err
+        path.write_text(before)
 
 
 @pytest.mark.processes
