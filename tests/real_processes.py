@@ -54,6 +54,15 @@ class Driven:
         assert self.process.stdout is not None
         return json.loads(self.process.stdout.readline() or "{}")
 
+    def started(self, workers: int) -> list[int]:
+        """Start the first workers, and return their process ids when all are ready."""
+        assert self.hear()["event"] == "up"
+        for index in range(workers):
+            self.start(replace(SPEC, index=index))
+        events = [self.hear() for _ in range(workers)]
+        assert [event["event"] for event in events] == ["ready"] * workers
+        return [event["pid"] for event in sorted(events, key=lambda event: event["worker"])]
+
 
 class Watched:
     """Processes to wait for, without polling and without confusing them with later ones of the same ids.

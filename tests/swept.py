@@ -1,4 +1,4 @@
-"""A sweep of given latencies, written by the code that writes real sweeps."""
+"""A sweep of given latencies, written by the code that writes real sweeps; and the records of a sweep."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 from synthetic_run import HEADER, lognormal, make_run
 
+from collagebench.results.directory import REQUESTS, TASKS
 from collagebench.results.sweep import Sweep, write_sweep
 
 
@@ -42,3 +43,9 @@ def swept(
         config = {**HEADER["config"], **values, "runs": 4, "requests": 300}
         make_run(directory / name, latencies, header={"config": config, "engine": "simulated"})
     return directory
+
+
+def records(sweep: Path) -> dict[str, bytes]:
+    """Return the files of records of all cells of a sweep, by their paths in it."""
+    found = (path for table in (REQUESTS, TASKS) for path in sweep.rglob(table))
+    return {str(path.relative_to(sweep)): path.read_bytes() for path in found}

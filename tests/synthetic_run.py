@@ -156,3 +156,8 @@ def lognormal(seed: int, runs: int, requests: int, median: float = 0.02) -> list
     """Return latencies in seconds of `runs` runs, lognormal with sigma 0.5."""
     rng = np.random.default_rng(seed)
     return [(median * np.exp(0.5 * rng.standard_normal(requests))).tolist() for _ in range(runs)]
+
+
+def times(latencies: list[list[float]], factor: float) -> list[list[float]]:
+    """Return the same runs, `factor` times as long."""
+    return [[factor * value for value in run] for run in latencies]

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from real_processes import SOON, Watched
+from swept import records
 from test_run import collagebench, descendants, finish, start
 
 pytestmark = pytest.mark.processes
@@ -17,15 +18,6 @@ OPTIONS = (
     *("--utilisation", "0.2,0.4,0.6", "--scheme", "none,collage", "--runs", 5, "--requests", 1000),
     *("--compute-time", "0.001", "--workers", 5),
 )
-
-
-def records(directory: Path) -> dict[str, bytes]:
-    """Return the records of all cells."""
-    return {
-        str(path.relative_to(directory)): path.read_bytes()
-        for table in ("requests.csv", "tasks.csv")
-        for path in directory.rglob(table)
-    }
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from io import StringIO
 
 import pytest
 from rich.console import Console
-from synthetic_run import lognormal, make_run
+from synthetic_run import lognormal, make_run, times
 
 from collagebench.report.summary import summarise
 from collagebench.report.table import print_summary
@@ -19,11 +19,6 @@ from collagebench.statistics.comparison import MinimumEffect
 def summary(directory, latencies, **options):
     """Return the summary of a run with these latencies."""
     return summarise([load(make_run(directory, latencies))], **options)
-
-
-def times(latencies, factor):
-    """Return the same runs, `factor` times as long."""
-    return [[factor * value for value in run] for run in latencies]
 
 
 def printed(found, details=False):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from synthetic_run import HEADER, cell, lognormal, make_run, request
+from synthetic_run import HEADER, cell, lognormal, make_run, request, times
 
 from collagebench.results.reader import load
 from collagebench.results.writer import RunWriter
@@ -19,11 +19,6 @@ def versus(directory, latencies, baseline="none", minimum=None, **changes):
     run = load(make_run(directory, latencies, **changes))
     times = {name: latency(run.of(name).requests) for name in run.variants}
     return compare(run, times, baseline, minimum or MinimumEffect())
-
-
-def times(latencies, factor):
-    """Return the same runs, `factor` times as long."""
-    return [[factor * value for value in run] for run in latencies]
 
 
 def test_difference_of_known_runs(tmp_path):

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from full_disk import fill, small_disk
+from swept import records
 
 from collagebench.cli.resolve import resolve, resolve_grid
 from collagebench.engine import experiment
@@ -28,11 +29,6 @@ ASKED: dict[str, Any] = {
     "schemes": ("none", "collage"), "grid": (2, 3), "utilisation": (0.2, 0.5), "runs": 2, "requests": 60,
     "compute_time": 0.001,
 }  # fmt: skip
-
-
-def records(directory: Path) -> dict[str, bytes]:
-    """Return the records of all cells."""
-    return {str(path.relative_to(directory)): path.read_bytes() for t in TABLES for path in directory.rglob(t)}
 
 
 @pytest.fixture(scope="module")

@@ -16,22 +16,12 @@ import grpc
 import pytest
 from open_inference.grpc import protocol
 from open_inference.grpc.service import GRPCInferenceServiceStub
-from real_processes import ROOT, SOON, SPEC, SUMS, Driven, Watched, driven
+from real_processes import ROOT, SOON, SPEC, SUMS, Watched, driven
 
 from collagebench.worker.forkserver import advice
 from collagebench.worker.spec import WorkerSpec
 
 pytestmark = [pytest.mark.processes, pytest.mark.usefixtures("temporary")]
-
-
-def started(server: Driven, workers: int) -> list[int]:
-    """Start workers and return their process ids when all are ready."""
-    assert server.hear()["event"] == "up"
-    for index in range(workers):
-        server.start(replace(SPEC, index=index))
-    events = [server.hear() for _ in range(workers)]
-    assert [event["event"] for event in events] == ["ready"] * workers
-    return [event["pid"] for event in sorted(events, key=lambda event: event["worker"])]
 
 
 def test_a_worker_reports_what_it_loaded(tmp_path: Path) -> None:
@@ -52,7 +42,7 @@ def test_a_worker_reports_what_it_loaded(tmp_path: Path) -> None:
 def test_a_limit_of_open_files_is_named_with_what_helps(tmp_path: Path) -> None:
     """At the limit of open files the error says how to raise it, and running workers are not disturbed."""
     with driven("emulated", tmp_path) as server:
-        started(server, 1)
+        server.started(1)
         there = len(os.listdir(f"/proc/{server.process.pid}/fd"))
         resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE, (there, there))
         server.start(replace(SPEC, index=1))
@@ -86,7 +76,7 @@ def test_a_model_that_fails_is_reported_and_the_worker_ends(tmp_path: Path) -> N
 def test_a_killed_worker_is_reported(tmp_path: Path) -> None:
     """A killed worker is reported with the signal."""
     with driven("emulated", tmp_path) as server:
-        [pid] = started(server, 1)
+        [pid] = server.started(1)
         os.kill(pid, signal.SIGKILL)
         assert server.hear() == {"worker": 0, "event": "exited", "status": "killed by signal 9"}
 
@@ -94,7 +84,7 @@ def test_a_killed_worker_is_reported(tmp_path: Path) -> None:
 def test_when_its_input_ends_it_ends_and_takes_all_with_it(tmp_path: Path, temporary: Path) -> None:
     """When its input ends, the forkserver ends, and leaves no worker, not even a stopped one, and no directory."""
     with driven("emulated", tmp_path) as server:
-        pids = started(server, 3)
+        pids = server.started(3)
         os.kill(pids[0], signal.SIGSTOP)
         watched = Watched(pids)
         server.process.stdin.close()
@@ -106,7 +96,7 @@ def test_when_its_input_ends_it_ends_and_takes_all_with_it(tmp_path: Path, tempo
 def test_when_it_is_killed_its_workers_end(tmp_path: Path) -> None:
     """When the forkserver is killed its workers end at once, even a stopped one."""
     with driven("emulated", tmp_path) as server:
-        pids = started(server, 3)
+        pids = server.started(3)
         os.kill(pids[0], signal.SIGSTOP)
         watched = Watched(pids)
         server.process.kill()
@@ -139,7 +129,7 @@ def test_a_worker_ends_when_its_lifeline_closes() -> None:
 def test_asked_to_terminate_it_leaves_nothing(tmp_path: Path, temporary: Path) -> None:
     """SIGTERM ends the forkserver like the end of its input: no worker and no directory is left."""
     with driven("emulated", tmp_path) as server:
-        watched = Watched(started(server, 2))
+        watched = Watched(server.started(2))
         server.process.terminate()
         assert not watched.left_after(SOON)
         server.process.wait(SOON)
@@ -149,7 +139,7 @@ def test_asked_to_terminate_it_leaves_nothing(tmp_path: Path, temporary: Path) -
 def test_draining_asks_first_and_then_kills(tmp_path: Path, temporary: Path) -> None:
     """On a drain, a worker that can stops by itself, and one that cannot is killed when the time is over."""
     with driven("emulated", tmp_path) as server:
-        pids = started(server, 2)
+        pids = server.started(2)
         os.kill(pids[0], signal.SIGSTOP)
         watched = Watched(pids)
         server.order(drain=3.0)
@@ -162,7 +152,7 @@ def test_draining_asks_first_and_then_kills(tmp_path: Path, temporary: Path) -> 
 def test_a_worker_ignores_ctrl_c(tmp_path: Path) -> None:
     """Worker and forkserver ignore SIGINT: the worker dies of the SIGKILL that follows."""
     with driven("emulated", tmp_path) as server:
-        [pid] = started(server, 1)
+        [pid] = server.started(1)
         os.kill(pid, signal.SIGINT)
         os.kill(server.process.pid, signal.SIGINT)
         os.kill(pid, signal.SIGKILL)
@@ -216,7 +206,7 @@ def test_a_log_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
 def test_an_emulated_worker_never_loads_onnx_runtime(tmp_path: Path) -> None:
     """An emulated worker does not load ONNX Runtime."""
     with driven("emulated", tmp_path) as server:
-        [pid] = started(server, 1)
+        [pid] = server.started(1)
         assert "onnxruntime" not in Path(f"/proc/{pid}/maps").read_text()
 
 

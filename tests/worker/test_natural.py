@@ -7,7 +7,6 @@ import os
 import shutil
 import signal
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -56,15 +55,6 @@ def own_tool(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", os.pathsep.join(place for place in places if not Path(place, "stress-ng").exists()))
 
 
-def started(server: Driven, workers: int) -> list[int]:
-    """Start workers and return their process ids when all are ready."""
-    assert server.hear()["event"] == "up"
-    for index in range(workers):
-        server.start(replace(SPEC, index=index))
-    events = [server.hear() for _ in range(workers)]
-    return [event["pid"] for event in sorted(events, key=lambda event: event["worker"])]
-
-
 def disturbed(server: Driven, kind: str, *workers: int, **parameters: Any) -> list[dict[str, Any]]:
     """Disturb workers and return what was started."""
     server.order(disturb={"kind": kind, "workers": workers, **parameters})
@@ -85,7 +75,7 @@ def calmed(server: Driven) -> list[dict[str, Any]]:
 
 def test_a_stopped_worker_stops_and_goes_on(server: Driven) -> None:
     """A worker is stopped again and again for as long as asked until it is calmed, and no other worker stops."""
-    victim, other = started(server, 2)
+    victim, other = server.started(2)
     disturbed(server, "stop", 0, stop_every=0.05, stop_for=0.03)
     for _ in range(3):
         until(lambda: state(victim) == "T", "the worker stops")
@@ -100,7 +90,7 @@ def test_a_stopped_worker_stops_and_goes_on(server: Driven) -> None:
 
 def test_calm_ends_a_stop_that_is_under_way(server: Driven) -> None:
     """Calm ends a stop at once, however long it was meant to last."""
-    [pid] = started(server, 1)
+    [pid] = server.started(1)
     disturbed(server, "stop", 0, **FAST["stop"])
     until(lambda: state(pid) == "T", "the worker stops")
     [result] = calmed(server)
@@ -113,7 +103,7 @@ def test_calm_ends_a_stop_that_is_under_way(server: Driven) -> None:
 @pytest.mark.parametrize("run", [0, 1])
 def test_stops_come_when_their_seed_run_and_worker_say(server: Driven, run: int) -> None:
     """Each stop begins at or just after the time drawn for seed, run and worker, and workers have different times."""
-    pids = started(server, 3)
+    pids = server.started(3)
     disturbed(server, "stop", 0, 2, seed=5, run=run, stop_every=0.1, stop_for=0.02)
     for pid in (pids[0], pids[2]):
         for _ in range(4):
@@ -137,7 +127,7 @@ def test_stops_come_when_their_seed_run_and_worker_say(server: Driven, run: int)
 @pytest.mark.parametrize("load", ["cpu", "cache", "memory"])
 def test_a_co_runner_shares_the_workers_core(own_tool: None, server: Driven, load: str) -> None:
     """All threads of the worker are pinned to one core, the load runs on it too, and calm undoes both."""
-    _, victim = started(server, 2)
+    _, victim = server.started(2)
     free = affinities(victim)
     [what] = disturbed(server, "corunner", 1, load=load)
     assert (what["tool"], what["load"]) == ("collagebench", load)
@@ -162,7 +152,7 @@ def cpu_time(pid: int) -> float:
 @pytest.mark.parametrize(("load", "stressor"), [("cpu", "cpu"), ("cache", "cache"), ("memory", "stream")])
 def test_stress_ng_is_the_co_runner_where_it_is_installed(server: Driven, load: str, stressor: str) -> None:
     """stress-ng runs one stressor of the load's kind on the worker's core, and leaves no process after calm."""
-    [victim] = started(server, 1)
+    [victim] = server.started(1)
     [what] = disturbed(server, "corunner", 0, load=load)
     assert what["tool"] == "stress-ng"
 
@@ -187,7 +177,7 @@ def name(pid: int) -> str:
 
 def test_a_co_runner_that_ends_unasked_is_told(own_tool: None, server: Driven) -> None:
     """If the load is killed, the result of the disturbance says so, and calm still frees the worker."""
-    [victim] = started(server, 1)
+    [victim] = server.started(1)
     free = affinities(victim)
     [what] = disturbed(server, "corunner", 0)
     watched = Watched([what["pid"]])
@@ -200,7 +190,7 @@ def test_a_co_runner_that_ends_unasked_is_told(own_tool: None, server: Driven) -
 def test_a_throttled_worker_has_a_quota(server: Driven) -> None:
     """A throttled worker is in its own group with the quota asked for; calm moves it back and removes the group."""
     permitted("throttle")
-    victim, other = started(server, 2)
+    victim, other = server.started(2)
     home = Path(f"/proc/{victim}/cgroup").read_text()
     [what] = disturbed(server, "throttle", 0, quota=0.25, period_ms=10.0)
     group = Path(what["group"])
@@ -219,7 +209,7 @@ def test_a_throttled_worker_has_a_quota(server: Driven) -> None:
 
 def test_traffic_moves_bytes_over_loopback(server: Driven) -> None:
     """Traffic moves at least as many bytes over loopback as it reports, by a process that may run on any core."""
-    [victim] = started(server, 1)
+    [victim] = server.started(1)
 
     def loopback() -> int:
         [line] = [line for line in Path("/proc/net/dev").read_text().splitlines() if line.strip().startswith("lo:")]
@@ -239,7 +229,7 @@ def test_traffic_moves_bytes_over_loopback(server: Driven) -> None:
 
 def test_the_next_disturbance_replaces_the_last(own_tool: None, server: Driven) -> None:
     """A new disturbance replaces the last one, of which neither load nor pinning is left."""
-    first, second = started(server, 2)
+    first, second = server.started(2)
     free = affinities(first)
     [what] = disturbed(server, "corunner", 0)
     watched = Watched([what["pid"]])
@@ -255,7 +245,7 @@ def test_the_next_disturbance_replaces_the_last(own_tool: None, server: Driven) 
 def test_a_disturbance_ends_with_its_worker(temporary: Path, own_tool: None, server: Driven, kind: str) -> None:
     """When a disturbed worker is killed, its load and group go too, and the other worker stays disturbed."""
     permitted(kind)
-    pids = started(server, 2)
+    pids = server.started(2)
     what = disturbed(server, kind, 0, 1, **FAST[kind])
     with_both = len(processes(temporary))
     os.kill(pids[0], signal.SIGKILL)
@@ -273,7 +263,7 @@ def test_a_disturbance_ends_with_its_worker(temporary: Path, own_tool: None, ser
 def test_a_disturbed_worker_drains(own_tool: None, server: Driven, kind: str) -> None:
     """On a drain a disturbed worker is calmed first, so that it stops by itself and is not killed."""
     permitted(kind)
-    [pid] = started(server, 1)
+    [pid] = server.started(1)
     disturbed(server, kind, 0, **FAST[kind])
     if kind == "stop":
         until(lambda: state(pid) == "T", "the worker stops")
@@ -284,7 +274,7 @@ def test_a_disturbed_worker_drains(own_tool: None, server: Driven, kind: str) ->
 
 def test_a_worker_that_does_not_run_is_not_disturbed(server: Driven) -> None:
     """Disturbing a worker that does not run is refused, and the previous disturbance has ended as well."""
-    [pid] = started(server, 1)
+    [pid] = server.started(1)
     disturbed(server, "stop", 0, **FAST["stop"])
     until(lambda: state(pid) == "T", "the worker stops")
     server.order(disturb={"kind": "stop", "workers": [0, 4]})
@@ -306,7 +296,7 @@ def test_a_worker_that_does_not_run_is_not_disturbed(server: Driven) -> None:
 )
 def test_a_disturbance_that_makes_no_sense_is_one_sentence(server: Driven, order: dict[str, Any], message: str) -> None:
     """An invalid disturbance is refused with the value and what it may be."""
-    started(server, 1)
+    server.started(1)
     server.order(disturb={"workers": [0], **order})
     assert server.hear() == {"event": "refused", "message": message}
 
@@ -329,7 +319,7 @@ def test_a_crashed_worker_comes_back_on_its_socket(server: Driven) -> None:
 
 def test_a_crashed_worker_stays_away_when_all_have_to_go(server: Driven) -> None:
     """A drain does not wait for a crashed worker that would be started again an hour later."""
-    started(server, 2)
+    server.started(2)
     server.order(crash={"worker": 0, "restart_after": 3600.0})
     assert server.hear() == {"worker": 0, "event": "crashed"}
     server.order(drain=5.0)
