@@ -12,24 +12,18 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs the train extra")
 pytestmark = pytest.mark.train
 
-from full_disk import files_limited_to  # noqa: E402
+from quick_training import ARCHITECTURE, LAYERS, RECIPE  # noqa: E402
 from tones import Tones  # noqa: E402
-from whole_epochs import batches  # noqa: E402
 
 from collagebench.errors import DataError, ModelError, OutputError, UsageError  # noqa: E402
 from collagebench.models.architecture import Architecture, usual_layers  # noqa: E402
 from collagebench.models.network import Network  # noqa: E402
 from collagebench.training import checkpoint as checkpoints  # noqa: E402
-from collagebench.training.batches import IGNORED, Batch, shift_and_mirror  # noqa: E402
+from collagebench.training.batches import IGNORED, Batch  # noqa: E402
 from collagebench.training.loop import train  # noqa: E402
 from collagebench.training.losses import loss_of  # noqa: E402
 from collagebench.training.recipe import Recipe  # noqa: E402
 from collagebench.training.step import move_average  # noqa: E402
-from collagebench.training.teacher import ensemble, kept_logits, kept_rounds, open_teacher  # noqa: E402
-
-LAYERS = {"stem": 4, "stride": 2, "widths": (8,), "depths": (1,)}
-ARCHITECTURE = Architecture("collage", 2, (8, 8), 2, **LAYERS)
-RECIPE = Recipe(dataset="tones", epochs=3, batch=8, rate=0.1)
 
 
 def test_it_learns_and_logs(tmp_path: Path) -> None:
@@ -224,19 +218,6 @@ def test_the_average_is_the_one_computed_by_hand(tmp_path: Path) -> None:
     assert all(torch.allclose(found[key].double(), wanted[key].double(), atol=1e-6) for key in found)
 
 
-def test_a_checkpoint_of_before_still_loads(tmp_path: Path) -> None:
-    """An older checkpoint without averages, cutout and Muon is loaded as using none of them."""
-    path = tmp_path / "m.pt"
-    train(ARCHITECTURE, replace(RECIPE, epochs=1), Tones(), path)
-    content = torch.load(path, weights_only=True)
-    del content["last"], content["muon"]
-    for field in ("cutout", "ema", "muon"):
-        del content["recipe"][field]
-    torch.save({**content, "schema": 2}, path)
-    old = checkpoints.load(path)
-    assert (old.recipe, old.last) == (replace(RECIPE, epochs=1), None)
-
-
 def said_of(images: np.ndarray) -> np.ndarray:
     """Return the logits of a teacher that is right about tones [n, 8, 8, 3], and more certain of brighter ones."""
     level = images.mean((1, 2, 3), dtype=np.float64) - 105
@@ -337,78 +318,11 @@ def test_a_live_teacher_is_asked_about_the_inputs(tmp_path: Path) -> None:
     assert last.log[-1]["held_out_accuracy"] < 0.1, "the held-out labels are wrong, too"
 
 
-def test_a_teacher_that_was_asked_beforehand_says_what_it_would_say_live(tmp_path: Path) -> None:
-    """The stored logits of each round are those of the pixels that a student is shown, and teach it as well.
-
-    They are reused the second time.
-    """
-    tones = Tones()
-    path = tmp_path / "tones-single.pt"
-    single = Architecture("single", 2, (8, 8), **LAYERS)
-    network = train(single, RECIPE, tones, path).restored()
-    teacher, digest = open_teacher(path, tones.classes, (8, 8))
-    tones.labels = 1 - tones.labels
-    recipe = replace(
-        RECIPE, epochs=6, teacher=digest, teacher_sees="inputs", mix=1.0, crop=1, cutout=3, rounds=2, batch=70
-    )
-    rounds = kept_rounds(teacher, digest, tones, tmp_path, recipe, lambda *_: None)
-    assert rounds.shape == (2, 588, 2), "the held-out images are not asked about"
-    used = np.flatnonzero(np.arange(600) % 50)
-    images, labels = torch.from_numpy(tones.load(used)), torch.from_numpy(tones.labels[used])
-    for epoch in range(3):
-        for batch in batches(images, labels, ARCHITECTURE, recipe, epoch):
-            with torch.no_grad():
-                wanted = network(batch.pixels.flatten(0, 1)).numpy()
-            there = batch.there.flatten().numpy()
-            said = rounds[batch.views, batch.images].reshape(-1, 2)
-            assert np.abs(said - wanted)[there].max() < 0.05, "bfloat16 has three digits"
-    last = train(ARCHITECTURE, replace(recipe, batch=8), tones, tmp_path / "m.pt", rounds=rounds)
-    assert last.log[-1]["held_out_accuracy"] < 0.1, "the labels are wrong, the teacher is right"
-    (kept,) = tmp_path.glob("*-rounds-*.npy")
-    np.save(kept, rounds + 1)
-    assert np.array_equal(kept_rounds(teacher, digest, tones, tmp_path, recipe, lambda *_: None), rounds + 1)
-
-
-def test_several_teachers_teach_their_mean(tmp_path: Path) -> None:
-    """Two teachers, live or stored, teach like one that gives the mean of their logits."""
-    tones, teachers = Tones(), []
-    single = Architecture("single", 2, (8, 8), **LAYERS)
-    for seed in (1, 2):
-        train(single, replace(RECIPE, seed=seed, epochs=1), tones, tmp_path / f"{seed}.pt")
-        teachers.append(open_teacher(tmp_path / f"{seed}.pt", tones.classes, (8, 8)))
-    recipe = replace(RECIPE, epochs=2, teacher="0" * 64, teacher_sees="inputs", mix=0.5, crop=1, rounds=2)
-    said = [kept_rounds(*teacher, tones, tmp_path, recipe, lambda *_: None) for teacher in teachers]
-    both = ensemble(said)
-    assert both.dtype == np.float16
-    assert np.abs(both - (said[0].astype(float) + said[1]) / 2).max() < 0.01
-    assert np.abs(said[0] - said[1]).max() > 0.5, "they differ"
-    live = [teacher.restored() for teacher, _ in teachers if isinstance(teacher, checkpoints.Checkpoint)]
-    ends = [
-        train(ARCHITECTURE, recipe, tones, tmp_path / "m.pt", **{key: value}).log[-1]["loss"]
-        for key, value in (("live", live), ("rounds", both), ("rounds", said[0]))
-    ]
-    assert ends[0] == pytest.approx(ends[1], rel=0.02)
-    assert ends[2] != pytest.approx(ends[1], rel=0.05), "one of them teaches something else"
-
-
 def test_weights_of_another_architecture_are_no_start(tmp_path: Path) -> None:
     """A training is refused if not one of the weights of --start fits."""
     other = Network(Architecture("single", 5, (8, 8), stem=3, stride=1, widths=(5,), depths=(0,))).state_dict()
     with pytest.raises(UsageError, match=r"no weights of --start fit a collage-2x2"):
         train(ARCHITECTURE, replace(RECIPE, start="0" * 64), Tones(), tmp_path / "m.pt", start=other)
-
-
-def test_a_network_of_other_depths_begins_with_each_stages_first_layers() -> None:
-    """A network of other depths starts with the first layers of each stage, and surplus layers are left out."""
-    layers = LAYERS | {"widths": (8, 12)}
-    deep, flat = (Architecture("single", 2, (8, 8), **layers | {"depths": depths}) for depths in ((2, 1), (1, 3)))
-    network = Network(deep)
-    given = checkpoints.Checkpoint(deep, RECIPE, ("dark", "bright"), 1, network.state_dict(), {}, []).weights_for(flat)
-    wanted = {"0": 0, "1": 1, "2": 3, "3": 4}  # the layer in `flat` and in `deep`: one of the first stage is gone
-    for new, old in wanted.items():
-        assert torch.equal(given[f"trunk.{new}.conv.weight"], network.trunk[old].conv.weight)
-    assert {key.split(".")[1] for key in given if key.startswith("trunk.")} == set(wanted)
-    assert torch.equal(given["classify.weight"], network.classify.weight)
 
 
 def test_a_network_starts_with_the_weights_that_fit(tmp_path: Path) -> None:
@@ -421,32 +335,6 @@ def test_a_network_starts_with_the_weights_that_fit(tmp_path: Path) -> None:
     last = train(architecture, recipe, tones, tmp_path / "m.pt", teacher=taught(tones), start=given)
     assert torch.allclose(last.network["stem.0.weight"], given["stem.0.weight"], atol=1e-5)
     assert last.network["classify.weight"].shape == (2, 8)
-
-
-@pytest.mark.parametrize("sees", ["image", "shifts"])
-def test_a_teachers_logits_are_kept(tmp_path: Path, sees: str) -> None:
-    """Each view of each image has the teacher's logits, which are stored and reused unless the file is damaged."""
-    tones = Tones(40)
-    path = tmp_path / "tones-single.pt"
-    single = Architecture("single", 2, (8, 8), **LAYERS)
-    recipe = replace(RECIPE, epochs=1, crop=1, teacher_sees=sees)
-    last = train(single, replace(recipe, teacher_sees="image"), tones, path)
-    teacher, digest = open_teacher(path, tones.classes, (8, 8))
-    first = kept_logits(teacher, digest, tones, tmp_path, recipe, lambda done, total, line: None)
-    images = torch.from_numpy(tones.load(np.arange(40)))
-    assert first.shape == (2 if sees == "image" else 18, 40, 2)
-    for mirrored, row, column in np.ndindex(2, 3, 3):
-        seen = shift_and_mirror(images, torch.arange(40), *torch.tensor([[row], [column], [mirrored]]), 1)
-        with torch.no_grad():
-            wanted = last.restored()(seen).numpy()
-        if sees == "shifts" or (row, column) == (1, 1):
-            view = recipe.view(row, column, mirrored)
-            assert np.abs(first[view] - wanted).max() < 0.05, "bfloat16 has three digits"
-    (kept,) = tmp_path.glob("*.npy")
-    np.save(kept, first + 1)
-    assert np.array_equal(kept_logits(teacher, digest, tones, tmp_path, recipe, lambda *_: None), first + 1)
-    kept.write_bytes(kept.read_bytes()[:100])
-    assert np.array_equal(kept_logits(teacher, digest, tones, tmp_path, recipe, lambda *_: None), first)
 
 
 def test_a_student_learns_what_its_teacher_says_of_the_very_shift(tmp_path: Path) -> None:
@@ -481,27 +369,6 @@ def test_fewer_looks_and_checkpoints_change_nothing_else(tmp_path: Path) -> None
     assert all(torch.equal(each.network[key], resumed.network[key]) for key in each.network)
 
 
-def test_a_teacher_that_does_not_fit_is_refused(tmp_path: Path) -> None:
-    """A collage is refused as a teacher, and so is a single of other classes."""
-    train(ARCHITECTURE, replace(RECIPE, epochs=1), Tones(), tmp_path / "c.pt")
-    with pytest.raises(UsageError, match="is a collage"):
-        open_teacher(tmp_path / "c.pt", Tones.classes, (8, 8))
-    train(Architecture("single", 2, (8, 8), **LAYERS), replace(RECIPE, epochs=1), Tones(), tmp_path / "s.pt")
-    with pytest.raises(UsageError, match="train a single on them first"):
-        open_teacher(tmp_path / "s.pt", ("a", "b", "c"), (8, 8))
-
-
-def test_a_full_disk_leaves_the_last_whole_checkpoint(tmp_path: Path) -> None:
-    """A checkpoint that does not fit on the disk is an error; the previous one stays, and no partial file is left."""
-    path = tmp_path / "m.pt"
-    last = train(ARCHITECTURE, Recipe("tones", epochs=1, batch=8), Tones(), path)
-    before = path.read_bytes()
-    with files_limited_to(1000), pytest.raises(OutputError, match=r"m\.pt cannot be written"):
-        checkpoints.save(last, path)
-    assert path.read_bytes() == before
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["m.csv", "m.pt"]
-
-
 def test_two_trainings_do_not_write_over_each_other(tmp_path: Path) -> None:
     """A training stops with an error instead of overwriting what another one has written meanwhile."""
     path = tmp_path / "m.pt"
@@ -513,33 +380,6 @@ def test_two_trainings_do_not_write_over_each_other(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="another training has written"):
         train(ARCHITECTURE, RECIPE, Tones(), path, report=other)
     assert path.read_bytes() == b"another's"
-
-
-def test_damaged_and_foreign_checkpoints_are_named(tmp_path: Path) -> None:
-    """Missing, truncated, foreign, newer and mismatching checkpoints are each refused in one sentence."""
-    path = tmp_path / "m.pt"
-    train(ARCHITECTURE, Recipe("tones", epochs=1, batch=8), Tones(), path)
-    content = torch.load(path, weights_only=True)
-
-    def refused(words: str) -> None:
-        with pytest.raises(ModelError, match=words) as error:
-            checkpoints.load(path)
-        assert "\n" not in str(error.value)
-
-    path.write_bytes(path.read_bytes()[:5000])
-    refused("is damaged")
-    path.write_text("no checkpoint")
-    refused("is damaged")
-    torch.save({"weights": 1}, path)
-    refused("is not a checkpoint of `collagebench train`")
-    torch.save([1, 2], path)
-    refused("is not a checkpoint of `collagebench train`")
-    torch.save({**content, "schema": 99}, path)
-    refused("schema 99")
-    torch.save({**content, "architecture": {**content["architecture"], "widths": [16]}}, path)
-    refused("does not fit")
-    path.unlink()
-    refused("there is no checkpoint")
 
 
 def test_images_that_do_not_fit_in_memory_are_refused(tmp_path: Path) -> None:
@@ -567,10 +407,3 @@ def test_a_training_that_diverges_says_so(tmp_path: Path) -> None:
     lost = replace(whole, network={key: value * torch.nan for key, value in whole.network.items()})
     with pytest.raises(ModelError, match=r"smaller --rate, into another --out, or remove .*m\.pt and its log first"):
         train(ARCHITECTURE, replace(RECIPE, epochs=4), Tones(), path, lost)
-
-
-def test_a_place_that_is_no_directory_is_named(tmp_path: Path) -> None:
-    """A checkpoint below a file is an error that names the path."""
-    (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError, match=r"file/m\.pt cannot be written"):
-        checkpoints.put(tmp_path / "file" / "m.pt", b"content")

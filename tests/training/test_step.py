@@ -11,6 +11,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs the train extra")
 pytestmark = pytest.mark.train
 
+from quick_training import LAYERS  # noqa: E402
 from tones import Tones  # noqa: E402
 
 from collagebench.models.architecture import Architecture  # noqa: E402
@@ -20,7 +21,6 @@ from collagebench.training import step as steps  # noqa: E402
 from collagebench.training.loop import train  # noqa: E402
 from collagebench.training.recipe import Recipe  # noqa: E402
 
-LAYERS = {"stem": 4, "stride": 2, "widths": (8,), "depths": (1,)}
 ROLES = {
     "single": {},
     "collage": {"grid": 2},
