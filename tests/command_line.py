@@ -65,10 +65,11 @@ def descendants(pid: int) -> list[int]:
     return found
 
 
-def wait_for_requests(directory: Path) -> None:
-    """Return once the run below `directory` has recorded an answered request."""
+def wait_for_requests(process: subprocess.Popen[str], directory: Path) -> None:
+    """Return once the run below `directory` has recorded an answered request; fail if `process` ends before."""
 
     def written() -> bool:
         return any(path.read_text().count("\n") > 1 for path in directory.glob("**/requests.csv"))
 
-    until(written, "a request is answered", pause=0.05)
+    until(lambda: written() or process.poll() is not None, "a request is answered", pause=0.05)
+    assert written(), f"ended with {process.returncode} before a request was answered: {process.communicate()}"

@@ -93,7 +93,7 @@ def test_accuracy_cannot_be_left_out_where_workers_compute(tmp_path: Path) -> No
 def test_run_measures_real_workers_and_leaves_none(tmp_path: Path) -> None:
     """`run --format json` prints the report as one object, with figures of each scheme, and no process stays behind."""
     process = start("run", *SMALL, "--format", "json", cwd=tmp_path)
-    wait_for_requests(tmp_path)
+    wait_for_requests(process, tmp_path)
     workers = Watched(descendants(process.pid))
     code, out, _ = finish(process)
     assert workers.left_after(SOON) == set()
@@ -110,7 +110,7 @@ def test_run_measures_real_workers_and_leaves_none(tmp_path: Path) -> None:
 def test_kill_9_of_a_worker_makes_the_report_invalid(tmp_path: Path) -> None:
     """If a worker is killed, the run ends by itself with exit code 4, INVALID and the reason; no request is missing."""
     process = start("run", *LONG, "--requests", 300, "--out", "r", cwd=tmp_path)
-    wait_for_requests(tmp_path)
+    wait_for_requests(process, tmp_path)
     os.kill(descendants(process.pid)[-1], signal.SIGKILL)
     code, out, _ = finish(process)
     assert code == 4
@@ -123,7 +123,7 @@ def test_kill_9_of_a_worker_makes_the_report_invalid(tmp_path: Path) -> None:
 def test_kill_9_of_the_client_leaves_no_worker(tmp_path: Path) -> None:
     """Soon after the client is killed, none of its processes is alive."""
     process = start("run", *LONG, cwd=tmp_path)
-    wait_for_requests(tmp_path)
+    wait_for_requests(process, tmp_path)
     workers = Watched(descendants(process.pid))
     process.kill()
     process.communicate()
@@ -356,7 +356,7 @@ def test_a_killed_simulation_is_resumed_without_its_options(tmp_path: Path) -> N
     options = ["--workers", 4, "--runs", 6, "--requests", 1500, "--scheme", "none", "--scheme", "collage", "--grid", 2]
     options += ["--compute-time", 0.001, "--seed", 3]
     process = start("simulate", *options, "--out", "r", cwd=tmp_path)
-    wait_for_requests(tmp_path)
+    wait_for_requests(process, tmp_path)
     process.kill()
     process.communicate()
     code, out, err = collagebench("simulate", "--resume", "--out", "r", cwd=tmp_path)
@@ -370,7 +370,7 @@ def test_a_killed_simulation_is_resumed_without_its_options(tmp_path: Path) -> N
 def test_an_interrupted_run_is_resumed(tmp_path: Path) -> None:
     """At Ctrl-C `run` prints the options that resume it; once resumed, every scheme has each run once."""
     process = start("run", *SMALL, "--requests", 200, "--out", "r", cwd=tmp_path)
-    wait_for_requests(tmp_path)
+    wait_for_requests(process, tmp_path)
     process.send_signal(signal.SIGINT)
     code, _, err = finish(process)
     assert code == 130
@@ -414,7 +414,7 @@ def test_a_run_that_was_moved_still_reports(tmp_path: Path, models: Path) -> Non
 def test_an_interrupted_simulation_is_saved_whole(tmp_path: Path, sign: signal.Signals) -> None:
     """A simulation that gets a signal ends with 130 and reports what was finished."""
     process = start("simulate", "--runs", "5000", "--scheme", "none", "--out", "r", cwd=tmp_path)
-    wait_for_requests(tmp_path)
+    wait_for_requests(process, tmp_path)
     process.send_signal(sign)
     code, out, _ = finish(process)
     assert code == 130

@@ -109,7 +109,7 @@ def test_a_server_with_another_order_of_classes_is_not_valid(tmp_path: Path) -> 
 def test_a_server_that_goes_in_mid_run(server: Server, tmp_path: Path) -> None:
     """If the server stops during a run, the run ends early with 4; the report says why, and no request is missing."""
     process = run(server, "--requests", 4000, cwd=tmp_path)
-    wait_for_requests(tmp_path)
+    wait_for_requests(process, tmp_path)
     server.stop()
     code, out, _ = finish(process)
     assert code == 4
@@ -127,7 +127,7 @@ def test_a_server_that_goes_in_mid_run(server: Server, tmp_path: Path) -> None:
 def test_a_server_that_hangs_in_mid_run(server: Server, tmp_path: Path) -> None:
     """If the server hangs during a run, requests fail at their deadline and the report says that it did not answer."""
     process = run(server, "--deadline", 0.3, cwd=tmp_path)
-    wait_for_requests(tmp_path)
+    wait_for_requests(process, tmp_path)
     server.go_on.clear()
     code, out, _ = finish(process)
     assert code == 4
@@ -168,7 +168,7 @@ def test_ctrl_c(server: Server, tmp_path: Path, when: str) -> None:
     if when == "asking":
         until(lambda: server.at_once, "the server is asked")
     else:
-        wait_for_requests(tmp_path)
+        wait_for_requests(process, tmp_path)
     process.send_signal(signal.SIGINT)
     code, _, err = finish(process)
     assert code == 130
@@ -180,7 +180,7 @@ def test_a_token_is_seen_by_nobody_else(tmp_path: Path) -> None:
     (tmp_path / "token").write_text(f"{SECRET}\n")
     with serving(shapes("single"), SECRET) as server:
         process = run(server, "--token-file", "token", "--verbose", cwd=tmp_path)
-        wait_for_requests(tmp_path)
+        wait_for_requests(process, tmp_path)
         family = [process.pid, *descendants(process.pid)]
         shown = [Path(f"/proc/{pid}/{what}").read_bytes() for pid in family for what in ("cmdline", "environ")]
         code, out, err = finish(process)

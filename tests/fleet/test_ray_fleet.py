@@ -97,7 +97,7 @@ def test_placement(nodes: Nodes, tmp_path: Path) -> None:
 def test_kill_9_of_a_worker(nodes: Nodes, tmp_path: Path) -> None:
     """If a worker is killed, the run ends with 4, all requests are recorded, and the report quotes Ray's reason."""
     process = run(nodes, *LONG, "--requests", 800, "--scheme", "equal", cwd=tmp_path)
-    wait_for_requests(tmp_path)
+    wait_for_requests(process, tmp_path)
     victim = min(processes_named(WORKER))
     os.kill(victim, signal.SIGKILL)
     code, out, _ = finish(process)
@@ -111,7 +111,7 @@ def test_kill_9_of_a_worker(nodes: Nodes, tmp_path: Path) -> None:
 def test_a_client_that_is_killed_leaves_nothing(nodes: Nodes, tmp_path: Path) -> None:
     """If the client is killed, Ray ends its workers."""
     process = run(nodes, *LONG, cwd=tmp_path)
-    wait_for_requests(tmp_path)
+    wait_for_requests(process, tmp_path)
     watched = Watched(list(processes_named(WORKER)))
     process.kill()
     process.communicate()
@@ -124,7 +124,7 @@ def test_ctrl_c(nodes: Nodes, tmp_path: Path, sign: int, wait: float | None, tem
     """SIGINT or SIGTERM, during the start or the run (None), ends it within 10 s, with 130 and no worker left."""
     process = run(nodes, *LONG, cwd=tmp_path)
     if wait is None:
-        wait_for_requests(tmp_path)
+        wait_for_requests(process, tmp_path)
     else:
         until = time.monotonic() + 30
         while not (tmp_path / "r" / "run.json").exists():  # written just before the cluster is contacted
@@ -179,7 +179,7 @@ def test_a_node_that_goes_in_mid_run(tmp_path: Path) -> None:
     """If a node is lost, the workers of the other one go on, the run ends with 4, and no request is missing."""
     with ray_nodes() as own:
         process = run(own, *LONG, "--requests", 800, cwd=tmp_path)
-        wait_for_requests(tmp_path)
+        wait_for_requests(process, tmp_path)
         own.kill_second()
         code, out, _ = finish(process, 90)
         assert code == 4

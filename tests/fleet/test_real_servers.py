@@ -57,7 +57,7 @@ def test_kill_9_in_mid_run(server: Running, tmp_path: Path) -> None:
     """If the server is killed, the run ends within 10 s with exit code 4, and no request is missing."""
     load = ["--requests", 2000, "--runs", 1, "--rate", 100, "--stragglers", "none"]
     process = start(*options(server, "none"), *load, cwd=tmp_path)
-    wait_for_requests(tmp_path)
+    wait_for_requests(process, tmp_path)
     server.kill()
     began = time.monotonic()
     code, out, _ = finish(process)

@@ -140,7 +140,7 @@ def test_ten_workers_on_three_hosts(three: Hosts, tmp_path: Path) -> None:
     schemes = ["--scheme", "none", "--scheme", "replication", "--scheme", "collage"]
     load = ["--workers", 10, "--requests", 100, "--runs", 2, "--utilisation", 0.3, "--format", "json"]
     process = run(three, tmp_path, *schemes, *load, names="h1 workers=4,h2,h3".replace(" ", "\t").replace(",", " "))
-    wait_for_requests(tmp_path)
+    wait_for_requests(process, tmp_path)
     assert [host.listening() for host in three.all] == [1, 1, 1]
     assert three.listening() == 0
     sockets = [Path(path) for host in three.all for path in host.sockets()]
@@ -171,7 +171,7 @@ def test_ten_workers_on_three_hosts(three: Hosts, tmp_path: Path) -> None:
 def test_killed_in_mid_run(three: Hosts, tmp_path: Path) -> None:
     """If a worker, a forkserver and an ssh are killed, each loss is reported, and the other workers go on."""
     process = run(three, tmp_path, *MIDWAY)
-    wait_for_requests(tmp_path)
+    wait_for_requests(process, tmp_path)
     first, second, third = three.all
     os.kill(pids(first, ARCHIVE)[-1], signal.SIGKILL)
     os.kill(pids(second, ARCHIVE)[0], signal.SIGKILL)
@@ -190,7 +190,7 @@ def test_killed_in_mid_run(three: Hosts, tmp_path: Path) -> None:
 def test_cut_in_mid_run(three: Hosts, tmp_path: Path) -> None:
     """If an outpost is killed, a connection closed and a link cut, the run ends, also on the host behind the cut."""
     process = run(three, tmp_path, *MIDWAY)
-    wait_for_requests(tmp_path)
+    wait_for_requests(process, tmp_path)
     first, second, third = three.all
     os.kill(pids(first, OUTPOST)[0], signal.SIGKILL)
     second.hang_up()
@@ -210,7 +210,7 @@ def test_cut_in_mid_run(three: Hosts, tmp_path: Path) -> None:
 def test_a_host_that_does_not_confirm_its_end(three: Hosts, tmp_path: Path) -> None:
     """A note names a host that does not confirm its end, here because its outpost is stopped."""
     process = quick(three, tmp_path, "--requests", 120, "--rate", 60)
-    wait_for_requests(tmp_path)
+    wait_for_requests(process, tmp_path)
     (outpost,) = pids(three.all[1], OUTPOST)
     os.kill(outpost, signal.SIGSTOP)
     try:
@@ -228,7 +228,7 @@ def test_a_host_that_does_not_confirm_its_end(three: Hosts, tmp_path: Path) -> N
 def test_a_slow_link(three: Hosts, tmp_path: Path) -> None:
     """If a host's link is too slow, the run still ends, and late requests are recorded as `deadline` or `lost`."""
     process = run(three, tmp_path, *MIDWAY, "--deadline", 1)
-    wait_for_requests(tmp_path)
+    wait_for_requests(process, tmp_path)
     three.all[2].slow("64kbit")
     code, _, err = finish(process)
     assert code in (0, 4), err
@@ -469,7 +469,7 @@ def test_a_host_that_hangs(three: Hosts, tmp_path: Path) -> None:
 def test_a_client_that_stands_still(three: Hosts, tmp_path: Path) -> None:
     """A client that is stopped for longer than the lease loses its host, and reports for how long it did not run."""
     process = run(three, tmp_path, *MIDWAY, "--requests", 2000, names="h1")
-    wait_for_requests(tmp_path)
+    wait_for_requests(process, tmp_path)
     process.send_signal(signal.SIGSTOP)
     until(lambda: not three.all[0].processes(), "the host gives the client up", LEASE + 5)
     process.send_signal(signal.SIGCONT)
