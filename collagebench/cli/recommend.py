@@ -115,7 +115,7 @@ def _asked(options: Mapping[str, Any]) -> Asked:
     with located(profile, ()):
         replace(config, schemes=(NONE, *own))  # says so if two of them have one name
     wishes = Wishes(
-        None if options["slo_ms"] is None else options["slo_ms"] / 1e3,
+        None if config.slo_ms is None else config.slo_ms / 1e3,  # the profile may have one
         options["slo_quantile"],
         options["accuracy_floor"],
         options["accuracy_loss"],

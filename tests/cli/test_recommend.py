@@ -103,6 +103,16 @@ def test_schemes_of_a_profile_are_considered(capsys: pytest.CaptureFixture[str],
     assert variants(tmp_path / "b", written=False) == []
 
 
+def test_the_slo_of_a_profile_is_met(capsys: pytest.CaptureFixture[str], tmp_path: Path, profile: Path) -> None:
+    """A profile's SLO is the question's, unless --slo states another."""
+    profile.write_text(f"slo = 1\n{PROFILE}")
+    question = (*SMALL, "--profile", profile, "--scheme", "tied", "--slo-quantile", "p50", "--out", tmp_path / "a")
+    code, out, _ = asked(capsys, *question)
+    assert code == 3
+    assert "Without the SLO of 1 ms, the nearest is" in " ".join(out.split())
+    assert asked(capsys, *question, "--slo", 5000)[0] == 0
+
+
 def test_a_profile_that_was_changed_is_answered_from_the_same_directory(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, profile: Path
 ) -> None:
