@@ -174,6 +174,17 @@ def test_a_login_that_is_dropped_says_what_to_raise(tmp_path: Path, monkeypatch:
     assert refused.endswith("check that `ssh vm` works")
 
 
+def test_a_login_that_is_dropped_once_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host whose sshd drops the first login, as it may where many log in at once, is used."""
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    (tmp_path / "home").mkdir()
+    drops = "touch tried; echo kex_exchange_identification: Connection closed by remote host >&2; exit 255"
+    here = 'for line; do :; done; exec sh -c "$line"'
+    monkeypatch.chdir(tmp_path)
+    assert seen_through(f"[ -e tried ] || {{ {drops}; }}; {here}", tmp_path, monkeypatch) == []
+    assert "kex_exchange_identification" in (tmp_path / "log").read_text()
+
+
 def test_a_connection_that_is_lost_says_whose_doing_it_was() -> None:
     """A lost connection is blamed on this client if it did not run for 13 s, otherwise on what ssh says."""
     closed = "Connection to vm closed by remote host.\n"

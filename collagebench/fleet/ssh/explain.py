@@ -65,12 +65,16 @@ def explain(host: Host, code: int | None, said: str, python: str) -> str:
             "with --remote-python"
         )
     if code == FAILED:
-        dropped = last.startswith("Connection closed by") or "kex_exchange_identification" in said
         many = "; if it does, an sshd on the way limits the number of logins: raise its MaxStartups"
-        return f"it cannot be reached ({last}): check that `{by_hand}` works{many if dropped else ''}"
+        return f"it cannot be reached ({last}): check that `{by_hand}` works{many if dropped(code, said) else ''}"
     if code is None:
         return f"it did not answer in time: check that `{by_hand}` works"
     return f"{python} ended there with exit status {code} ({last})"
+
+
+def dropped(code: int, said: str) -> bool:
+    """Whether a login was closed unanswered, as by an sshd with many others at once, which another try may survive."""
+    return code == FAILED and (_last(said).startswith("Connection closed by") or "kex_exchange_identification" in said)
 
 
 def by_hand_arguments(host: Host) -> list[str]:

@@ -24,7 +24,7 @@ from typing import Any
 from collagebench.errors import FleetError, OutputError
 from collagebench.fleet.local import LINE_BYTES
 from collagebench.fleet.ssh import command
-from collagebench.fleet.ssh.explain import explain, plain, unforwarded
+from collagebench.fleet.ssh.explain import dropped, explain, plain, unforwarded
 from collagebench.hosts import Host
 from collagebench.worker.lines import Lines, line
 from collagebench.worker.outpost import LEASE
@@ -33,6 +33,8 @@ BEAT = LEASE / 5
 """Seconds between two signs of life."""
 HELLO_WITHIN = 2.0 * command.CONNECT_WITHIN
 """Seconds for the login and for the start of the interpreter."""
+AGAIN_AFTER = 1.0
+"""Seconds after which a dropped login is tried again, when those at the same time are over."""
 END_WITHIN = 4.0
 """Seconds for an outpost to end after it lost its client; then ssh is killed, and the outpost ends with its lease."""
 PIECE = 1 << 16
@@ -46,6 +48,10 @@ FACTS: dict[str, type | tuple[type, ...]] = {
     **{"load": float, "time": float, "packages": dict},
 }
 """Facts that a host reports, and their types."""
+
+
+class _Dropped(FleetError):
+    """A login was closed unanswered."""
 
 
 class Session:
@@ -73,12 +79,24 @@ class Session:
         """Whether a file is being sent; no beat may come between its bytes, which are signs of life themselves."""
 
     async def open(self) -> None:
-        """Connect and send the outpost.
+        """Connect and send the outpost. A login that is dropped is tried once more.
 
         Raises:
             FleetError: the connection fails; the message lacks the host's name.
             OutputError: the log cannot be written.
         """
+        try:
+            await self._log_in()
+        except _Dropped:
+            await asyncio.sleep(AGAIN_AFTER)
+            self._begins = self.log.stat().st_size
+            await self._log_in()
+        program = (resources.files("collagebench.worker") / "outpost.py").read_bytes()
+        self._write(f"{len(program)}\n".encode() + program)
+        await self._answer()
+        self._beats = asyncio.create_task(self._beat(), name=f"beats-of-{self.host.address}")
+
+    async def _log_in(self) -> None:
         if shutil.which("ssh") is None:
             raise FleetError("this machine has no ssh: install the OpenSSH client")
         arguments = command.connect(self.host, self._control, self._python)
@@ -105,10 +123,6 @@ class Session:
                 f"its {self._python} is Python {found}, but {least} or newer is needed: name another with "
                 "--remote-python"
             )
-        program = (resources.files("collagebench.worker") / "outpost.py").read_bytes()
-        self._write(f"{len(program)}\n".encode() + program)
-        await self._answer()
-        self._beats = asyncio.create_task(self._beat(), name=f"beats-of-{self.host.address}")
 
     async def _hello(self) -> tuple[int, ...]:
         """Return the version of the interpreter; output of login scripts before it is skipped."""
@@ -119,7 +133,8 @@ class Session:
                     return tuple(int(number) for number in found.groups())
         except ValueError:  # the line is too long
             raise FleetError(NONSENSE) from None
-        raise FleetError(explain(self.host, await self.process.wait(), self.said(), self._python))
+        code, said = await self.process.wait(), self.said()
+        raise (_Dropped if dropped(code, said) else FleetError)(explain(self.host, code, said, self._python))
 
     def said(self) -> str:
         """Return what has been written to the log since this session began."""
