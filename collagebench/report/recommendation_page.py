@@ -112,8 +112,7 @@ def _table(answer: Object, looks: dict[str, Look]) -> Markup:
             tag(
                 "tr",
                 tag("th", named(one["variant"], looks[one["variant"]], bold=chosen), scope="row"),
-                tag("td", _latency(one), tag("small", "" if one["unsteady"] else as_ms_range(one["ci95_s"]))),
-                [tag("td", _latency(at)) for at in one["loads"]] if each else None,
+                [_latency(at) for at in (one, *(one["loads"] if each else ()))],
                 tag("td", as_percent(one["accuracy"])),
                 tag("td", said_points(one["lost"])),
                 tag("td", as_times(one["work"])),
@@ -121,18 +120,20 @@ def _table(answer: Object, looks: dict[str, Look]) -> Markup:
             )
         )
     note = (
-        f"{quantile}: at the worst load, with its 95 % interval. Right: of all requests; one without an answer counts "
-        "as wrong. Points: right answers compared with no redundancy, in percentage points. Work: worker time per "
-        "request / that of no redundancy, the mean over the loads. Front: no other is as good in all three, and better "
-        "in one of them."
+        f"{quantile}: at the worst load. Below each {quantile}: its 95 % interval; the verdict counts the highest end "
+        "at any load. Right: of all requests; one without an answer counts as wrong. Points: right answers compared "
+        "with no redundancy, in percentage points. Work: worker time per request / that of no redundancy, the mean "
+        "over the loads. Front: no other is as good in all three, and better in one of them."
     )
     return tag("div", scrolling(heads, lines, "Every variant"), tag("p", note, class_="note"))
 
 
-def _latency(one: Object) -> str:
+def _latency(one: Object) -> Markup:
+    """Return the cell of a latency, with its interval below."""
     if one["latency_s"] is None or one["unsteady"]:
-        return "no end"
-    return ("" if one["bounded"] else "≥ ") + as_ms(one["latency_s"])
+        return tag("td", "no end")
+    text = ("" if one["bounded"] else "≥ ") + as_ms(one["latency_s"])
+    return tag("td", text, tag("small", as_ms_range(one["ci95_s"])))
 
 
 def _settings(answer: Object) -> list[Markup] | None:

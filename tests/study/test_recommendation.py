@@ -296,6 +296,15 @@ def test_what_was_asked_is_repeated_as_it_was_asked(directory: Path) -> None:
     assert "No other scheme was asked about (--scheme). Of 1 variant: 1" in text
 
 
+def test_the_page_has_the_interval_of_every_load(directory: Path) -> None:
+    """The end that a verdict counts is on the page, also where it is not at the load with the highest quantile."""
+    answer = answered(directory, ("replication",), quantile="p50")
+    page = recommendation_page(answer, "t")
+    for one in answer["candidates"]:
+        for ends in (at["ci95_s"] for at in one["loads"]):
+            assert f"<small>{as_ms(ends[0])} to {as_ms(ends[1])}</small>" in page
+
+
 def test_the_page_says_which_quantile_it_shows(directory: Path) -> None:
     """Plots of p50 are titled p50, and nothing on the page says p99."""
     page = recommendation_page(answered(directory, ("replication",), quantile="p50"), "t")
