@@ -141,7 +141,11 @@ class TrainCommand(SectionedCommand):
     "--depths", metavar="N,N,...", help="Residual convolutions in each stage.  [default: depends on the role]"
 )
 @click.option("--layers", help="Kind of layers: residual, or whitened for a short training.  [default: residual]")
-@click.option("--batch", type=int, help="Inputs per step.  [default: as many as hold about 256 images]")
+@click.option(
+    "--batch",
+    type=int,
+    help="Inputs per step.  [default: as many as hold about 256 images, or 64 of more than 64 pixels; at least 8]",
+)
 @click.option("--rate", type=float, help="Peak of the learning rate.  [default: 0.2; external network: 0.02]")
 @click.option(
     "--muon", default=0.0, show_default=True, help="Train filters by Muon, at this rate; 0: by SGD, like the rest."
