@@ -144,7 +144,7 @@ SECTIONS = {
         click.option("--restart-after", type=FLOAT, help="crash: seconds until a crashed worker is restarted. [0.5]"),
     ],
     NATURAL_OPTIONS: [
-        click.option("--stop-every", type=FLOAT, help="stop: mean seconds from one stop to the next. [2]"),
+        click.option("--stop-every", type=FLOAT, help="stop: mean seconds from the end of a stop to the next. [2]"),
         click.option("--stop-for", type=FLOAT, help="stop: seconds that each stop lasts. [0.3]"),
         click.option("--load", type=TEXT, help="corunner: what it loads: cpu, cache or memory. [cpu]"),
         click.option("--quota", type=FLOAT, help="throttle: share of a core that a worker gets. [0.25]"),
