@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from itertools import pairwise
 from math import inf
@@ -11,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collagebench.errors import UsageError
+from collagebench.study.candidates import Left
 from collagebench.study.explained import explain
 from collagebench.study.ranking import ABOUT, as_fast, faster_than_none, front, near_misses, ranked
 from collagebench.study.wishes import Candidate, Figures, Wishes, status
@@ -244,6 +246,25 @@ def test_it_says_why_what_is_no_worse_in_any_figure_comes_second() -> None:
     assert "Next best, no worse in any figure but less certain: collage with a p99 of 60 ms (at most 90 ms)" in text
     order = [chosen, replace(wide, at=candidate("collage", 0.061, 1.27, high=0.09).at)]
     assert "Next best: collage" in " ".join(explain([NONE, *order], order, {}, (), wishes, ()))
+
+
+def test_the_longest_answer_has_seven_sentences() -> None:
+    """With four requirements in the way and a scheme left out, an answer names three of them, in seven sentences."""
+    wishes = Wishes(slo=0.1, accuracy=0.85, loss=0.01, budget=0.5)
+    lossy, low = candidate("lossy", 0.05, lost=0.02), candidate("low", 0.05, accuracy=0.8)
+    judged = [NONE, REPLICATION, lossy, low]
+    nearest = near_misses(judged, wishes)
+    assert list(nearest) == ["budget", "floor", "loss", "slo"]
+    text = " ".join(explain(judged, [], nearest, [Left("parity", "there is no model")], wishes, ()))
+    assert [sentence.split(":")[0].split(",")[0] for sentence in re.split(r"(?<=\.) (?=[A-Z])", text)] == [
+        "No scheme meets all the requirements.",
+        "Without the budget of 50 % extra work",
+        "Without the accuracy floor of 85 % right",
+        "Without the limit of 1 point of lost accuracy",
+        "Without redundancy",
+        "Of 4 variants",
+        "Not considered",
+    ]
 
 
 def test_an_upper_end_that_is_hardly_lower_decides_nothing() -> None:
