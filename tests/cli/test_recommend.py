@@ -107,10 +107,10 @@ def test_the_slo_of_a_profile_is_met(capsys: pytest.CaptureFixture[str], tmp_pat
     """A profile's SLO is the question's, unless --slo states another."""
     profile.write_text(f"slo = 1\n{PROFILE}")
     question = (*SMALL, "--profile", profile, "--scheme", "tied", "--slo-quantile", "p50", "--out", tmp_path / "a")
-    code, out, _ = asked(capsys, *question)
+    code, out, _ = said_by(capsys, "recommend", *question)
     assert code == 3
     assert "Without the SLO of 1 ms, the nearest is" in " ".join(out.split())
-    assert asked(capsys, *question, "--slo", 5000)[0] == 0
+    assert exit_code("recommend", *question, "--slo", 5000) == 0
 
 
 def test_a_profile_that_was_changed_is_answered_from_the_same_directory(
