@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from collagebench.errors import CollagebenchError, UsageError, first_line
+from collagebench.ordinary import ordinary
 
 INSTALLED = ("site-packages", "dist-packages")
 CALLED = ("import_module", "__import__")
@@ -95,7 +96,7 @@ def _imports(path: Path) -> Iterator[str]:
     It finds import statements anywhere in the file, and calls of CALLED with a literal name.
     """
     try:
-        nodes = list(ast.walk(ast.parse(path.read_bytes())))
+        nodes = list(ast.walk(ast.parse(ordinary(path).read_bytes())))
     except (OSError, SyntaxError, ValueError):  # not valid Python, so never imported
         return
     for node in nodes:

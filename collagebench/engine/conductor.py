@@ -8,6 +8,7 @@ task from its sending to its end, and reports each answer, failure and ended job
 from __future__ import annotations
 
 import math
+import sys
 from collections import deque
 from collections.abc import Callable, Collection, Hashable, Sequence
 from typing import Protocol
@@ -22,6 +23,8 @@ from collagebench.schemes.protocol import Action, Answer, Cancel, Fail, Judge, K
 ROUNDS = 1000
 """The number of `idle` calls without a Send, and of Judges for each open request without an Answer or Fail, that a
 scheme may have at one time; more are an endless loop."""
+LATEST = sys.float_info.max
+"""The latest time of a Wake that may come, in seconds; later ones never do: infinity, and integers beyond floats."""
 
 
 class Transport(Protocol):
@@ -259,9 +262,9 @@ class Conductor:
                     judged = 0
                     self._answer(action, now)
                 elif isinstance(action, Wake):
-                    if action.at < math.inf:
-                        self._transport.wake(action.token, action.at)
-                    elif math.isnan(action.at):
+                    if action.at <= LATEST:
+                        self._transport.wake(action.token, max(action.at, 0.0))
+                    elif not action.at > LATEST:
                         raise self._rules.fault("asked to be woken at a time that is not a number", action)
                 elif isinstance(action, Cancel):
                     self._cancel(action, now)

@@ -8,6 +8,7 @@ TLS or within this machine. It is in no config, record or log: if a server's err
 from __future__ import annotations
 
 import os
+import select
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from collagebench.errors import UsageError
 VARIABLE = "COLLAGEBENCH_TOKEN"
 MOST_BYTES = 8192
 """Most bytes of a token file; servers accept no longer headers."""
+PATIENCE = 2.0
+"""Seconds within which a program must have opened a named pipe to write the token to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +52,10 @@ def take_token(file: Path | None, wanted: bool) -> Token | None:
     if file is not None:
         where = f"--token-file {file}"
         try:
-            with file.open("rb") as opened:
+            # It may be a pipe, as in --token-file <(pass show token). Opening one that nobody writes to must not hang.
+            with open(os.open(file, os.O_RDONLY | os.O_NONBLOCK), "rb") as opened:
+                select.select([opened], [], [], PATIENCE)
+                os.set_blocking(opened.fileno(), True)
                 content = opened.read(MOST_BYTES + 1)
         except OSError as error:
             raise UsageError(f"{where} cannot be read ({error.strerror})") from None

@@ -9,6 +9,7 @@ from typing import Any
 import grpc
 
 from collagebench.errors import UsageError
+from collagebench.ordinary import ordinary
 
 BUNDLES = (
     "/etc/ssl/certs/ca-certificates.crt",
@@ -61,7 +62,7 @@ def _authorities(file: Path) -> bytes:
 
 def _pem(file: Path, option: str, kind: str) -> bytes:
     try:
-        content = file.read_bytes()
+        content = ordinary(file).read_bytes()
     except OSError as error:
         raise UsageError(f"{option} {file} cannot be read ({error.strerror})") from None
     if f"{kind}-----".encode() not in content:

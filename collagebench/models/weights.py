@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from collagebench.errors import ModelError
+from collagebench.ordinary import ordinary
 
 PARALLEL = "module."
 """Prefix of weight names that were saved from within torch's DistributedDataParallel or DataParallel."""
@@ -19,7 +20,7 @@ COMPILED = "_orig_mod."
 """Occurs in weight names that were saved from a network, or part of one, compiled by `torch.compile`."""
 
 
-def quietly_loaded(file: Path | io.BytesIO) -> Any:
+def quietly_loaded(file: io.BytesIO) -> Any:
     """Return the content of a torch file, if it is only data. torch's warnings are suppressed.
 
     Raises:
@@ -39,8 +40,8 @@ def weights_in(path: Path) -> tuple[dict[str, Tensor], str]:
         ModelError: the file cannot be read, or holds no weights.
     """
     try:
-        content = path.read_bytes()
-        found = quietly_loaded(path)
+        content = ordinary(path).read_bytes()
+        found = quietly_loaded(io.BytesIO(content))
     except OSError as error:
         raise ModelError(f"checkpoint {path} cannot be read ({error.strerror})") from None
     except Exception:  # torch's unpickler raises various exceptions

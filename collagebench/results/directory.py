@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 
 from collagebench.errors import OutputError
+from collagebench.ordinary import ordinary
 
 SCHEMA = 3
 HEADER = "run.json"
@@ -97,7 +98,7 @@ def holds_no_record(directory: Path) -> bool:
     if not {HEADER} <= names <= {HEADER, *tables, LOGS}:
         return False
     try:
-        status = json.loads((directory / HEADER).read_text(encoding="utf-8")).get("status")
+        status = json.loads(ordinary(directory / HEADER).read_text(encoding="utf-8")).get("status")
         return status in ("running", "failed", "interrupted") and not any(
             _has_row(directory / name) for name in names & {*tables}
         )
@@ -107,5 +108,5 @@ def holds_no_record(directory: Path) -> bool:
 
 def _has_row(path: Path) -> bool:
     """Return whether a table has more than its first line."""
-    with path.open("rb") as file:
+    with ordinary(path).open("rb") as file:
         return file.read(1 << 16).count(b"\n") > 1

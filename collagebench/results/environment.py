@@ -18,6 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from collagebench import __version__
+from collagebench.ordinary import ordinary
 
 RECORDING = (
     *("coding", "config.py", "engine", "fleet", "import_path.py", "onnx_session.py", "results", "schemes"),
@@ -93,7 +94,7 @@ def _digest(named: Sequence[tuple[str, Path]]) -> str | None:
     whole = hashlib.sha256()
     try:
         for name, path in named:
-            whole.update(f"{name}\n".encode() + path.read_bytes())
+            whole.update(f"{name}\n".encode() + ordinary(path).read_bytes())
     except OSError:
         return None
     return whole.hexdigest() if named else None

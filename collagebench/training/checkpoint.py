@@ -15,6 +15,7 @@ from collagebench.models.architecture import Architecture, fields_of
 from collagebench.models.foreign import Borrowed, Foreign
 from collagebench.models.network import Network
 from collagebench.models.weights import quietly_loaded
+from collagebench.ordinary import ordinary
 from collagebench.training.recipe import Recipe
 from collagebench.whole import write_whole
 
@@ -121,7 +122,7 @@ def load(path: Path) -> Checkpoint:
         ModelError: it is missing, damaged, of a newer version, or not made by `collagebench train`.
     """
     try:
-        stored = io.BytesIO(path.read_bytes())
+        stored = io.BytesIO(ordinary(path).read_bytes())
     except FileNotFoundError:
         raise ModelError(f"there is no checkpoint {path}; `collagebench train` makes one") from None
     except OSError as error:

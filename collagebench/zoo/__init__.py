@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from collagebench.errors import ModelError, OutputError
+from collagebench.ordinary import ordinary
 from collagebench.whole import write_whole
 from collagebench.zoo.advice import how_to_make, unknown_classes
 from collagebench.zoo.checks import SCHEMA, check_manifest
@@ -114,7 +115,7 @@ def load(directory: Path = SHIPPED) -> list[Model]:
     """
     path = directory / MANIFEST
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = json.loads(ordinary(path).read_text(encoding="utf-8"))
         json.dumps(data, ensure_ascii=False).encode()  # fails for a lone surrogate, which could not be printed
     except FileNotFoundError:
         raise ModelError(
@@ -211,7 +212,7 @@ def verified(model: Model) -> bytes:
         ModelError: the file is missing, unreadable, or differs in length or sha256 from the manifest.
     """
     try:
-        content = model.path.read_bytes()
+        content = ordinary(model.path).read_bytes()
     except OSError as error:
         raise ModelError(f"model file {model.path} cannot be read ({error.strerror}); export it again") from None
     if len(content) != model.bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import traceback
 from pathlib import Path
 
@@ -51,6 +52,23 @@ def test_what_is_no_token(content: bytes | None, why: str, tmp_path: Path) -> No
         take_token(file, wanted=True)
     assert str(file) in str(caught.value)
     assert SECRET not in "".join(traceback.format_exception(caught.value))
+
+
+def test_it_may_come_through_a_pipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pipe that a program writes to is read to its end, and one that nobody opens is refused instead of waited for."""
+    reading, writing = os.pipe()
+    os.write(writing, SECRET.encode())
+    os.close(writing)
+    assert take_token(Path(f"/dev/fd/{reading}"), wanted=True) == Token(SECRET)
+    os.close(reading)
+    named = tmp_path / "pipe"
+    os.mkfifo(named)
+    monkeypatch.setattr("collagebench.fleet.bearer.PATIENCE", 0.01)
+    with pytest.raises(UsageError, match="holds no token"):
+        take_token(named, wanted=True)
+    monkeypatch.undo()
+    with subprocess.Popen(["sh", "-c", f"echo {SECRET} > pipe"], cwd=tmp_path):
+        assert take_token(named, wanted=True) == Token(SECRET)
 
 
 def test_it_does_not_show_itself() -> None:

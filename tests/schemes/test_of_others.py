@@ -399,6 +399,35 @@ def test_a_scheme_that_only_waits_has_an_end(
     assert any("neither answered nor given up" in reason for reason in judge(load(tmp_path / "run")))
 
 
+@pytest.mark.parametrize("at", [10**400, -(10**400)], ids=["large", "small"])
+@pytest.mark.parametrize(
+    ("engine", "compute"),
+    [pytest.param(experiment.run, "emulated", marks=pytest.mark.processes), (experiment.simulate, "emulated")],
+    ids=["live", "simulated"],
+)
+def test_a_wake_beyond_all_floats_comes_never_or_at_once(
+    add: Callable[[type[Scheme]], None], tmp_path: Path, engine: Callable[..., object], compute: Any, at: int
+) -> None:
+    """A wake at a whole number too large for a float never comes, and one too small comes at once."""
+    came = []
+
+    class Far(NoRedundancy):
+        def arrived(self, request: Request, now: float) -> list[Action]:
+            return [*super().arrived(request, now), Wake("x", at)]
+
+        def woke(self, token: Hashable, now: float) -> list[Action]:
+            came.append(now)
+            return []
+
+    add(Far)
+    config = Config(
+        schemes=(SchemeConfig("mine", "mine"),), workers=2, runs=1, requests=10, time_scale=0.05, compute=compute
+    )
+    engine(config, tmp_path / "run", Progress())
+    assert np.isfinite(load(tmp_path / "run").requests["latency"]).all()
+    assert bool(came) == (at < 0)
+
+
 class TwoAnswers(NoRedundancy):
     """A scheme that answers a request twice at once."""
 
