@@ -8,6 +8,7 @@ Times are seconds, as numbers. A number or a name may be a list, which makes a s
 
 from __future__ import annotations
 
+import math
 import re
 import sys
 from collections.abc import Collection, Mapping
@@ -23,7 +24,7 @@ from collagebench.profile import Profile, at_line
 from collagebench.schemes import SCHEMES, options_of
 from collagebench.stragglers.model import is_path
 from collagebench.study.grid import several
-from collagebench.toml_lines import Way, key_lines, line_of
+from collagebench.toml_lines import DEEPEST, Way, key_lines, line_of, too_deep
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -63,6 +64,8 @@ def read_profile(path: Path) -> Profile:
     """
     try:
         text = ordinary(path).read_text(encoding="utf-8-sig")
+        if deep := too_deep(text):
+            raise UsageError(f"{at_line(path, deep)}: this is no key of a profile: it has more than {DEEPEST} parts")
         data = tomllib.loads(text)
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
@@ -72,6 +75,8 @@ def read_profile(path: Path) -> Profile:
         found = re.match(r"line (\d+), ", place)
         where = at_line(path, int(found[1]) if found else max(1, len(text.splitlines())))  # otherwise the last line
         raise UsageError(f"{where}: this is not valid TOML: {what or place}") from None
+    except ValueError:  # from `int`
+        raise UsageError(f"profile {path} cannot be read: a number in it has thousands of digits") from None
     except RecursionError:
         raise UsageError(f"profile {path} cannot be read: its brackets are nested too deeply") from None
     lines = {_spelled(way): line for way, line in key_lines(text).items()}
@@ -148,7 +153,7 @@ def _read_resources(where: str, value: Any) -> tuple[tuple[str, float], ...]:
         raise UsageError(
             f"{where}: ray-resource must be a table of amounts by name, such as {{ssd = 1}}, not {value!r}"
         )
-    return tuple((name, float(amount)) for name, amount in value.items())
+    return tuple((name, _float(amount)) for name, amount in value.items())
 
 
 def _read_hosts(path: Path, key: str, value: Any, lines: Mapping[Way, int]) -> tuple[Host, ...]:
@@ -192,7 +197,7 @@ def _typed(directory: Path, where: str, name: str, value: Any, wanted: str) -> A
         return value
     if kind in NUMBERS and isinstance(value, int if kind == "a whole number" else (int, float)):
         if not isinstance(value, bool):
-            return value if kind == "a whole number" else float(value)
+            return value if kind == "a whole number" else _float(value)
     elif kind == "a string" and isinstance(value, str):
         return str((directory / value).resolve()) if name == "stragglers" and is_path(value) else value
     elif kind == "a list of strings" and isinstance(value, list) and all(isinstance(item, str) for item in value):
@@ -200,6 +205,14 @@ def _typed(directory: Path, where: str, name: str, value: Any, wanted: str) -> A
     hint = _hint(name, value) if kind in NUMBERS and isinstance(value, str) else ""
     kind = f"all, none or {kind}" if name == "accuracy" else kind
     raise UsageError(f"{where}: {option(name)} must be {kind}, not {'the string ' if hint else ''}{value!r}{hint}")
+
+
+def _float(value: int | float) -> float:
+    """Return a number as a float, infinite if it is too large for one; an infinite one is refused by its user."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
 
 
 def _several(where: str, name: str, values: list[Any]) -> tuple[Any, ...]:

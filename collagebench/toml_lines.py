@@ -20,6 +20,9 @@ else:
 
 Way = tuple[str | int, ...]
 
+DEEPEST = 100
+"""The most parts of a key."""
+
 _BASIC, _LITERAL = r'"(?:\\.|[^"\\\n])*"', r"'[^'\n]*'"
 _SPACE = re.compile(r"(?:[ \t\r\n]|#[^\n]*)*")
 _NAME = rf"(?:[\w-]+|{_BASIC}|{_LITERAL})"
@@ -70,6 +73,18 @@ def key_lines(text: str) -> dict[Way, int]:
         place = _skip(text, end)
     lines.pop((), None)
     return lines
+
+
+def too_deep(text: str) -> int | None:
+    """Return the line of a key with more than DEEPEST parts, if there is one, in text that need not be valid TOML.
+
+    A parser's time grows with the square of the number. No dot of a key follows another, and a comma or a # can only be
+    within quotes.
+    """
+    for number, line in enumerate(text.split("\n"), 1):
+        if any(piece.count(".") >= DEEPEST for piece in re.split(r"[,=#]|\.\.", line)):
+            return number
+    return None
 
 
 def line_of(lines: Mapping[Way, int], *way: str | int) -> int | None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import tempfile
 from pathlib import Path
 
 from collagebench.errors import OutputError
+from collagebench.kinds import read_json
 from collagebench.ordinary import ordinary
 
 SCHEMA = 3
@@ -98,7 +98,7 @@ def holds_no_record(directory: Path) -> bool:
     if not {HEADER} <= names <= {HEADER, *tables, LOGS}:
         return False
     try:
-        status = json.loads(ordinary(directory / HEADER).read_text(encoding="utf-8")).get("status")
+        status = read_json(directory / HEADER).get("status")
         return status in ("running", "failed", "interrupted") and not any(
             _has_row(directory / name) for name in names & {*tables}
         )

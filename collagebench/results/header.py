@@ -8,46 +8,16 @@ from __future__ import annotations
 
 import json
 import math
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
 from collagebench.errors import DataError
+from collagebench.kinds import KINDS, is_number, shown
 from collagebench.ordinary import ordinary
 from collagebench.results.seal import OWN, header_checksum
 
 SEALED = 3
 """The first schema with a checksum of the header."""
-FINITE = sys.float_info.max
-"""Whole numbers up to this can be converted to floats."""
-LARGEST = 2**53
-"""Whole numbers up to this are exact in every program that reads JSON."""
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= FINITE
-
-
-def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= LARGEST
-
-
-KINDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
-    "text": ("a string", lambda value: isinstance(value, str)),
-    "name": ("a non-empty string", lambda value: isinstance(value, str) and value != ""),
-    "truth": ("true or false", lambda value: isinstance(value, bool)),
-    "number": ("a number", _is_number),
-    "amount": ("a number from 0 up", lambda value: _is_number(value) and value >= 0),
-    "positive": ("a number above 0", lambda value: _is_number(value) and value > 0),
-    "share": ("a number from 0 to 1", lambda value: _is_number(value) and 0 <= value <= 1),
-    "count": ("a whole number from 0 up", _is_count),
-    "seed": ("a whole number from 0 up", lambda value: type(value) is int and value >= 0),
-    "some": ("a whole number from 1 up", lambda value: _is_count(value) and value > 0),
-    "object": ("an object", lambda value: isinstance(value, dict)),
-}
-"""What a value of each kind must be, in words and as a test; a kind followed by `?` may also be null."""
-
 EACH = "*"
 """Stands for every key of an object."""
 
@@ -223,7 +193,7 @@ def _to_2(header: dict[str, Any]) -> dict[str, Any]:
     models = header.get("models", [])
     if not isinstance(models, list) or not all(isinstance(model, dict) for model in models):
         return header  # `_check` refuses it
-    times = [{"1": model["compute_s"]} if _is_number(model.get("compute_s")) else {} for model in models]
+    times = [{"1": model["compute_s"]} if is_number(model.get("compute_s")) else {} for model in models]
     return {**header, "models": [{**model, "compute_s": time} for model, time in zip(models, times, strict=True)]}
 
 
@@ -259,9 +229,7 @@ def _check(value: Any, shape: Any, path: Path, key: str) -> None:
 
 
 def _refuse(path: Path, key: str, words: str, value: Any) -> NoReturn:
-    shown = json.dumps(value)
-    shown = shown if len(shown) <= 60 else f"{shown[:60]}…"
-    raise DataError(f"{path}: {key} must be {words}, not {shown}; the file was changed or is damaged")
+    raise DataError(f"{path}: {key} must be {words}, not {shown(value)}; the file was changed or is damaged")
 
 
 def _agree(header: dict[str, Any], path: Path) -> None:

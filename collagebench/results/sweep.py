@@ -15,7 +15,7 @@ from typing import Any
 
 from collagebench import __version__
 from collagebench.errors import DataError, OutputError
-from collagebench.ordinary import ordinary
+from collagebench.kinds import read_json
 from collagebench.results.environment import now
 from collagebench.whole import write_whole
 
@@ -89,13 +89,13 @@ def read_sweep(directory: Path) -> Sweep:
     """
     path = directory / FILE
     try:
-        facts = json.loads(ordinary(path).read_text(encoding="utf-8"))
+        facts = read_json(path)
     except FileNotFoundError:
         raise DataError(f"{directory} is not the directory of a sweep: it holds no {FILE}") from None
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror})") from None
-    except (ValueError, RecursionError):
-        raise DataError(f"{path} is not a sweep's file; it was changed or is damaged") from None
+    except ValueError as error:
+        raise DataError(f"{path} is not a sweep's file ({error}); it was changed or is damaged") from None
     if isinstance(facts, dict) and isinstance(facts.get("schema"), int) and facts["schema"] > SCHEMA:
         raise DataError(
             f"{path} has schema {facts['schema']} (written by {facts.get('tool', 'a newer version')}), but this "

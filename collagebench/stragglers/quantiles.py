@@ -26,7 +26,8 @@ class Quantiles:
     _slopes: tuple[float, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        rises = np.diff(self.probabilities), np.diff(self.values)
+        with np.errstate(invalid="ignore"):  # infinite values, which do not rise
+            rises = np.diff(self.probabilities), np.diff(self.values)
         rising = all(rises[0] >= 0) and all(rises[1] > 0)  # False for NaN
         if (self.probabilities[0], self.probabilities[-1]) != (0, 1) or not rising:
             raise ValueError("a table of quantiles needs probabilities that rise from 0 to 1 and values that rise")

@@ -29,16 +29,15 @@ Markov process with the recorded share and mean length decides when draws come f
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import Any, NoReturn
 
 from collagebench.errors import DataError, UsageError
-from collagebench.ordinary import ordinary
+from collagebench.kinds import KINDS, read_json, shown
 from collagebench.stragglers.draws import key, uniform
 from collagebench.stragglers.persistence import Levels
 from collagebench.stragglers.quantiles import Quantiles
@@ -139,60 +138,100 @@ def open_recorded(
     if persistence is not None and not 0 <= persistence < math.inf:
         raise UsageError(f"--persistence must be a number of seconds from 0 up, not {persistence}")
     profile = read(Path(path))
+    slow_above = profile["fleet"]["slow_above_s"] * time_scale
     try:
-        probabilities = profile["probabilities"]
-        slow_above = float(profile["fleet"]["slow_above_s"]) * time_scale
         machines = tuple(
-            _machine(machine, probabilities, seed, time_scale, persistence)
+            _machine(machine, profile["probabilities"], seed, time_scale, persistence)
             for machine in profile["machines"]
             if machine["quantiles_s"] is not None
         )
-    except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
-        raise _damaged(Path(path), error) from None
-    if not machines or not 0 < slow_above < math.inf:
-        raise _damaged(Path(path), "it holds no worker's service times")
+    except ValueError:  # rounded to infinity or to equal numbers
+        raise DataError(
+            f"{path} times {time_scale:g} (--time-scale) gives times too large or too small to be drawn"
+        ) from None
     if persistence and not any(machine.levels.persistence for machine in machines):
         raise UsageError(f"--persistence has no effect on {path}: no machine in it was slow for only part of the time")
     return RecordedStragglers(str(path), seed, machines, slow_above, workers or len(machines))
 
 
 def read(path: Path) -> dict[str, Any]:
-    """Return a recorded profile as it was written.
+    """Return a recorded profile as it was written; what a replay needs of it is checked.
 
     Raises:
-        DataError: the file is missing, not a profile, or of a newer version.
+        DataError: the file is missing, not a profile, damaged, or of a newer version.
     """
     try:
-        profile = json.loads(ordinary(path).read_text(encoding="utf-8"))
+        profile = read_json(path)
     except OSError as error:
         raise DataError(f"the recorded stragglers {path} cannot be read ({error.strerror})") from None
-    except (ValueError, RecursionError) as error:
-        raise _damaged(path, error) from None
+    except ValueError as error:
+        raise _no_profile(path, error) from None
     schema = profile.get("schema") if isinstance(profile, dict) else None
     if not isinstance(schema, int) or not {"machines", "fleet", "probabilities"} <= profile.keys():
-        raise _damaged(path, "it is something else")
+        raise _no_profile(path, "it is something else")
     if schema > SCHEMA:
         raise DataError(f"{path} has schema {schema}, but this version reads only up to {SCHEMA}: upgrade collagebench")
+    _check(profile, path)
     return profile  # type: ignore[no-any-return]
 
 
-def _damaged(path: Path, why: object) -> DataError:
-    return DataError(
-        f"{path} holds no recorded stragglers ({str(why).splitlines()[0]}); `collagebench record` writes them"
-    )
+def _no_profile(path: Path, why: object) -> DataError:
+    return DataError(f"{path} holds no recorded stragglers ({why}); `collagebench record` writes them")
+
+
+def _check(profile: dict[str, Any], path: Path) -> None:
+    """Raise DataError for the first value of a profile with which nothing can be drawn."""
+
+    def refuse(what: str, words: str, value: Any) -> NoReturn:
+        raise DataError(
+            f"{path}: {what} must be {words}, not {shown(value)}; the file was changed or is damaged: restore it, or "
+            "record it again"
+        )
+
+    def check(where: str, holder: Any, kinds: Mapping[str, str]) -> None:
+        if not isinstance(holder, dict):
+            refuse(where, "an object", holder)
+        for name, kind in kinds.items():
+            words, fits = KINDS[kind]
+            if not fits(holder.get(name)):
+                refuse(f"{where}.{name}", words, holder.get(name))
+
+    def check_rising(where: str, values: Any, kind: str) -> None:
+        words, fits = KINDS[kind]
+        if not isinstance(values, list):
+            refuse(where, "a list", values)
+        for place, value in enumerate(values):
+            if not fits(value) or (place and value < values[place - 1]):
+                refuse(f"{where}[{place}]", f"{words}, and not less than the one before", value)
+
+    probabilities = profile["probabilities"]
+    check_rising("probabilities", probabilities, "share")
+    if len(probabilities) < 2 or (probabilities[0], probabilities[-1]) != (0, 1):
+        refuse("probabilities", "shares from 0 to 1", probabilities)
+    check("fleet", profile["fleet"], {"slow_above_s": "positive"})
+    if not isinstance(profile["machines"], list):
+        refuse("machines", "a list", profile["machines"])
+    for number, machine in enumerate(profile["machines"]):
+        where = f"machines[{number}]"
+        check(where, machine, {"slow_share": "share", "slow_throughout": "truth", "slow_lasts": "truth"})
+        if machine["slow_lasts"] and 0 < machine["slow_share"] < 1:
+            check(where, machine, {"slow_period_s": "amount"})
+        if machine.get("quantiles_s", ()) is not None:
+            check_rising(f"{where}.quantiles_s", machine.get("quantiles_s"), "positive")
+            if len(machine["quantiles_s"]) != len(probabilities):
+                refuse(f"{where}.quantiles_s", f"a list of {len(probabilities)} numbers", machine["quantiles_s"])
+    if all(machine["quantiles_s"] is None for machine in profile["machines"]):
+        raise _no_profile(path, "it holds no worker's service times")
 
 
 def _machine(
     machine: dict[str, Any], probabilities: Sequence[float], seed: int, time_scale: float, persistence: float | None
 ) -> Recorded:
-    share = float(machine["slow_share"])
-    throughout = bool(machine["slow_throughout"])
+    share, throughout = float(machine["slow_share"]), machine["slow_throughout"]
     length = 0.0
     if 0 < share < 1 and not throughout:
         recorded = float(machine["slow_period_s"]) * time_scale if machine["slow_lasts"] else 0.0
         length = recorded if persistence is None else persistence
-    if not (0 <= share <= 1 and 0 <= length < math.inf):
-        raise ValueError("a share or a length is not possible")
     table = _rising(probabilities, machine["quantiles_s"]).scaled(time_scale)
     return Recorded(table, throughout, share, Levels(seed, share if length else 0.0, length))
 
@@ -200,10 +239,6 @@ def _machine(
 def _rising(probabilities: Sequence[float], values: Sequence[float]) -> Quantiles:
     """Return a table of the quantiles `values`; equal ones are moved apart slightly."""
     rising = [float(value) for value in values]
-    if len(rising) != len(probabilities) or not all(0 < value < math.inf for value in rising):
-        raise ValueError("quantiles are seconds above 0, one for each probability")
-    if rising != sorted(rising):
-        raise ValueError("quantiles are not in ascending order")
     for place in range(1, len(rising)):
         rising[place] = max(rising[place], rising[place - 1] * (1 + APART))
     return Quantiles(tuple(float(p) for p in probabilities), tuple(rising))

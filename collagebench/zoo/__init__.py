@@ -21,10 +21,11 @@ from pathlib import Path
 from typing import Any
 
 from collagebench.errors import ModelError, OutputError
+from collagebench.kinds import read_json
 from collagebench.ordinary import ordinary
 from collagebench.whole import write_whole
 from collagebench.zoo.advice import how_to_make, unknown_classes
-from collagebench.zoo.checks import SCHEMA, check_manifest
+from collagebench.zoo.checks import REMEDY, SCHEMA, check_manifest
 
 SHIPPED = Path(__file__).parent
 MANIFEST = "manifest.json"
@@ -115,14 +116,15 @@ def load(directory: Path = SHIPPED) -> list[Model]:
     """
     path = directory / MANIFEST
     try:
-        data = json.loads(ordinary(path).read_text(encoding="utf-8"))
-        json.dumps(data, ensure_ascii=False).encode()  # fails for a lone surrogate, which could not be printed
+        data = read_json(path)
     except FileNotFoundError:
         raise ModelError(
             f"{directory} holds no {MANIFEST}; `collagebench export --out {directory}` makes one"
         ) from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise ModelError(f"{path} cannot be read: {error}") from None
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read ({error.strerror})") from None
+    except ValueError as error:
+        raise ModelError(f"{path} is not a manifest of models ({error}); {REMEDY}") from None
     check_manifest(data, path)
     models = [_from_json(entry, directory) for entry in data["models"]]
     there = {_part(model) for model in models if model.is_there}

@@ -6,7 +6,6 @@ value does not fail somewhere else later.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
@@ -14,8 +13,8 @@ from typing import Any, NoReturn
 from collagebench.coding.mosaic import LARGEST_GRID
 from collagebench.coding.parity import GRIDS
 from collagebench.errors import ModelError
+from collagebench.kinds import KINDS, shown
 from collagebench.models.architecture import CODES, HEADS, ROLES
-from collagebench.results.header import KINDS
 
 SCHEMA = 1
 PRECISIONS = ("float32", "int8")
@@ -93,7 +92,7 @@ def check_manifest(data: Any, path: Path) -> None:
         ModelError: it is not a valid list of models, or was written by a newer version.
     """
     if not isinstance(data, dict):
-        raise ModelError(f"{path} is not a manifest of models: it must be an object, not {_shown(data)}; {REMEDY}")
+        raise ModelError(f"{path} is not a manifest of models: it must be an object, not {shown(data)}; {REMEDY}")
     for key in ("schema", "models"):
         if key not in data:
             raise ModelError(f"{path} is not a manifest of models: {key!r} is missing; {REMEDY}")
@@ -142,9 +141,4 @@ def _check_model(entry: dict[str, Any], path: Path, name: str) -> None:
 
 
 def _refuse(path: Path, what: str, words: str, value: Any) -> NoReturn:
-    raise ModelError(f"{path}: {what} must be {words}, not {_shown(value)}; {REMEDY}")
-
-
-def _shown(value: Any) -> str:
-    shown = json.dumps(value, ensure_ascii=False)
-    return shown if len(shown) <= 60 else f"{shown[:60]}…"
+    raise ModelError(f"{path}: {what} must be {words}, not {shown(value)}; {REMEDY}")

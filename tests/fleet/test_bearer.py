@@ -55,7 +55,7 @@ def test_what_is_no_token(content: bytes | None, why: str, tmp_path: Path) -> No
 
 
 def test_it_may_come_through_a_pipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A pipe that a program writes to is read to its end, and one that nobody opens is refused instead of waited for."""
+    """A pipe that a program writes to is read to its end, and one that nobody opens is refused."""
     reading, writing = os.pipe()
     os.write(writing, SECRET.encode())
     os.close(writing)

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from collagebench.errors import DataError
-from collagebench.results.header import EACH, KINDS, NULLABLE, SHAPE, read_header
+from collagebench.kinds import KINDS
+from collagebench.results.header import EACH, NULLABLE, SHAPE, read_header
 
 WRONG: tuple[Any, ...] = (None, True, -1, 0, 1.5, 10**400, "text", "", [], [1], {}, {"a": 1})
 

@@ -152,16 +152,29 @@ def test_who_is_never_or_always_slow_has_no_periods(
 
 
 @pytest.mark.parametrize(
-    "damage", [{"slow_share": -0.01}, {"slow_share": 1.01}, {"slow_period_s": -1.0}, {"slow_period_s": math.inf}]
+    ("key", "value", "words"),
+    [
+        ("slow_share", -0.01, "machines[0].slow_share must be a number from 0 to 1, not -0.01"),
+        ("slow_share", 1.01, "machines[0].slow_share must be a number from 0 to 1, not 1.01"),
+        ("slow_share", None, "machines[0].slow_share must be a number from 0 to 1, not null"),
+        ("slow_period_s", -1.0, "machines[0].slow_period_s must be a number from 0 up, not -1.0"),
+        ("slow_period_s", math.inf, "machines[0].slow_period_s must be a number from 0 up, not Infinity"),
+        ("slow_lasts", "no", 'machines[0].slow_lasts must be true or false, not "no"'),
+        ("slow_throughout", 0, "machines[0].slow_throughout must be true or false, not 0"),
+        ("quantiles_s", {}, "machines[0].quantiles_s must be a list, not {}"),
+        ("quantiles_s", [1, 2], "machines[0].quantiles_s must be a list of 59 numbers, not [1, 2]"),
+    ],
 )
-def test_damaged_shares_and_periods_are_refused(tmp_path: Path, damage: dict[str, float]) -> None:
-    """A share outside 0 to 1, and a period that is negative or infinite, are refused."""
+def test_damaged_figures_of_a_machine_are_refused(tmp_path: Path, key: str, value: Any, words: str) -> None:
+    """A figure of a machine that cannot be is refused with the file, its place, what it must be, and what to do."""
     path = write(tmp_path / "r.json", [lasting()])
     profile = json.loads(path.read_text())
-    profile["machines"][0] |= damage
+    profile["machines"][0][key] = value
     path.write_text(json.dumps(profile))
-    with pytest.raises(DataError, match="a share or a length is not possible"):
+    with pytest.raises(DataError) as refused:
         open_recorded(path, 1)
+    remedy = "the file was changed or is damaged: restore it, or record it again"
+    assert str(refused.value) == f"{path}: {words}; {remedy}"
 
 
 def test_equal_times_and_few_of_them_can_be_replayed(tmp_path: Path) -> None:
@@ -182,13 +195,17 @@ def test_a_worker_without_a_service_is_left_out(tmp_path: Path) -> None:
     ("text", "words"),
     [
         (None, "cannot be read"),
-        ("{", "holds no recorded stragglers"),
+        ("{", "holds no recorded stragglers (line 1 is not JSON)"),
+        ("[" * 100_000, "holds no recorded stragglers (its brackets are nested too deeply)"),
+        ('{"schema": %s}' % ("9" * 5000), "holds no recorded stragglers (a number in it has thousands of digits)"),
+        ('"\\ud800"', "holds no recorded stragglers (its text is not valid Unicode)"),
         ("[]", "it is something else"),
         ('{"schema": 1}', "it is something else"),
         ('{"schema": 2, "machines": [], "fleet": {}, "probabilities": []}', "upgrade collagebench"),
-        ('{"schema": 1, "machines": [], "fleet": {}, "probabilities": []}', "slow_above_s"),
-        ('{"schema": 1, "machines": [], "fleet": {"slow_above_s": 1}, "probabilities": []}', "no worker"),
-        ('{"schema": 1, "machines": 3, "fleet": {"slow_above_s": 1}, "probabilities": []}', "holds no recorded"),
+        ('{"schema": 1, "machines": [], "fleet": {}, "probabilities": []}', "probabilities must be shares"),
+        ('{"schema": 1, "machines": [], "fleet": {}, "probabilities": [0, 1]}', "fleet.slow_above_s must be a number"),
+        ('{"schema": 1, "machines": [], "fleet": {"slow_above_s": 1}, "probabilities": [0, 1]}', "no worker"),
+        ('{"schema": 1, "machines": 3, "fleet": {"slow_above_s": 1}, "probabilities": [0, 1]}', "machines must be"),
     ],
 )
 def test_a_file_that_is_no_profile_is_one_sentence(tmp_path: Path, text: str | None, words: str) -> None:
@@ -217,7 +234,7 @@ def test_damaged_quantiles_are_refused(tmp_path: Path, quantile: int, value: Any
     profile = json.loads(path.read_text())
     profile["machines"][0]["quantiles_s"][quantile] = value
     path.write_text(json.dumps(profile))
-    with pytest.raises(DataError, match="holds no recorded stragglers"):
+    with pytest.raises(DataError, match=r"machines\[0\].quantiles_s\[\d+\] must be a number above 0, and not less"):
         open_recorded(path, 1)
 
 
@@ -228,8 +245,16 @@ def test_damaged_probabilities_are_refused(tmp_path: Path, value: float) -> None
     profile = json.loads(path.read_text())
     profile["probabilities"][20] = value
     path.write_text(json.dumps(profile))
-    with pytest.raises(DataError, match="holds no recorded stragglers"):
+    with pytest.raises(DataError, match=r"probabilities\[20\] must be a number from 0 to 1, and not less"):
         open_recorded(path, 1)
+
+
+@pytest.mark.parametrize(("scale", "slower"), [(1e-323, 1), (1e308, 1e4)])
+def test_a_time_scale_that_leaves_no_times_is_refused(tmp_path: Path, scale: float, slower: float) -> None:
+    """A time scale that makes all times zero or infinite is refused."""
+    path = write(tmp_path / "r.json", [slower * times for times in fleet()])
+    with pytest.raises(DataError, match=r"r\.json times \S+ \(--time-scale\) gives times too large or too small"):
+        open_recorded(path, 1, scale)
 
 
 def test_a_persistence_that_makes_no_sense_is_refused(tmp_path: Path) -> None:

@@ -115,7 +115,7 @@ def test_a_file_that_was_cut_or_changed_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("{", "cannot be read"),
+        ("{", r"is not a manifest of models \(line 1 is not JSON\)"),
         (
             "[]",
             r"is not a manifest of models: it must be an object, not \[\]; correct it there, or delete the file and ",
@@ -126,8 +126,8 @@ def test_a_file_that_was_cut_or_changed_is_refused(tmp_path: Path) -> None:
         (json.dumps({"schema": 1, "models": {}}), "models must be a list, not {}"),
         (json.dumps({"schema": 1, "models": ["x"]}), r'models\[0\] must be an object, not "x"'),
         (json.dumps({"schema": 1, "models": [{"name": "x"}]}), "is not a manifest of models: 'role' of x is missing"),
-        (json.dumps({"schema": 1, "models": [], "by": "\ud800"}), "cannot be read"),
-        ("[" * 100_000, "cannot be read"),
+        (json.dumps({"schema": 1, "models": [], "by": "\ud800"}), "its text is not valid Unicode"),
+        ("[" * 100_000, "its brackets are nested too deeply"),
     ],
 )
 def test_a_manifest_that_cannot_be_understood_is_named(tmp_path: Path, text: str, words: str) -> None:
