@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import importlib
+import io
 import os
 import sys
 import traceback
@@ -11,7 +12,7 @@ import traceback
 import click
 
 from collagebench import __version__
-from collagebench.cli.standard_streams import secure
+from collagebench.cli.standard_streams import say, secure
 from collagebench.errors import EXIT_ERROR, EXIT_INTERRUPTED, CollagebenchError, nearest
 
 VERBS = {
@@ -71,12 +72,14 @@ def main(args: list[str] | None = None) -> None:
         click.echo("collagebench: interrupted", err=True)
         code = EXIT_INTERRUPTED
     except click.ClickException as error:
-        error.show()
+        shown = io.StringIO()
+        error.show(shown)
+        say(shown.getvalue().removesuffix("\n"))
         code = error.exit_code
     except CollagebenchError as error:
         if os.environ.get("COLLAGEBENCH_TRACEBACK"):
             traceback.print_exception(error)
-        click.echo(f"collagebench: {error}", err=True)
+        say(f"collagebench: {error}")
         code = error.exit_code
     except Exception as error:
         if os.environ.get("COLLAGEBENCH_TRACEBACK"):
@@ -90,7 +93,7 @@ def main(args: list[str] | None = None) -> None:
             sentence = f"the output cannot be written ({error.strerror})"
         elif isinstance(error, OSError) and error.errno == errno.EMFILE:
             sentence = "too many files need to be open at once: raise `ulimit -n`"
-        click.echo(f"collagebench: {sentence}", err=True)
+        say(f"collagebench: {sentence}")
         code = EXIT_ERROR
     sys.exit(code if isinstance(code, int) else 0)
 

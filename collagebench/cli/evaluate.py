@@ -11,6 +11,7 @@ from click.core import ParameterSource
 from collagebench.cli.answer import give
 from collagebench.cli.options import PATH, may_download, table_or_json
 from collagebench.cli.sectioned import SectionedCommand
+from collagebench.cli.standard_streams import say
 from collagebench.config import option
 from collagebench.errors import UsageError
 from collagebench.workload.dataset import NAMES
@@ -111,4 +112,4 @@ def command(
 
     give(found, form, lambda console: (print_tuned if tune else print_models)(found, console), out)
     for warning in found.get("warnings", ()):
-        click.echo(warning, err=True)
+        say(warning)

@@ -11,6 +11,7 @@ import click
 from collagebench.cli.making import dataset_name, make_directory, models_go_to, own_network
 from collagebench.cli.options import may_download
 from collagebench.cli.sectioned import SectionedCommand
+from collagebench.cli.standard_streams import say
 from collagebench.errors import CollagebenchError, DataError, ModelError, UsageError
 from collagebench.interrupts import as_ctrl_c
 from collagebench.models import require_torch
@@ -120,7 +121,7 @@ def command(
         )
         make_directory(out)
         for line in bring(asked, out, int8):
-            click.echo(line)
+            say(line, err=False)
         return
     if weights or name or any(value is not None for value in before.values()):
         raise UsageError(
@@ -181,21 +182,21 @@ def _export_trained(
             training = images_of(found, path, data, "train", download) if int8 else None
             own = single_of(found, path, single, images, out) if found.architecture.k else None
             model, line = export(found, digests[path], images, out, own)
-            click.echo(line)
+            say(line, err=False)
             if seen := seen_in_training([model], images):
-                click.echo(seen, err=True)
+                say(seen)
             if training:
-                click.echo(exported_int8(found.restored(), model, draw(images, len(images)), training, own))
+                say(exported_int8(found.restored(), model, draw(images, len(images)), training, own), err=False)
             if found.architecture.role == "single":
                 coded = replace(found, architecture=replace(found.architecture, role="coded"))
                 _, line = export(coded, digests[path], images, out)
-                click.echo(line)
+                say(line, err=False)
                 for line in forget_parities(model):
-                    click.echo(line)
+                    say(line, err=False)
             done += 1
         except (DataError, ModelError, UsageError) as error:
             failures.append(error if str(path) in str(error) else type(error)(f"{path}: {error}"))
     for failure in failures[1:] if done else ():
-        click.echo(str(failure), err=True)
+        say(str(failure))
     if failures:  # even if others were exported: the one that matters may be among them
         raise failures[0]

@@ -11,11 +11,11 @@ import sys
 import time
 from types import TracebackType
 
-import click
 from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from collagebench.cli.standard_streams import say
 from collagebench.engine.cells import Progress
 from collagebench.engine.conductor import Listener
 from collagebench.engine.tally import Tally, Watched
@@ -59,7 +59,7 @@ class LiveView(Progress):
 
     def __enter__(self) -> LiveView:
         if self._before and self._verbose and not self._shown:
-            click.echo(self._before, err=True)
+            say(self._before)
         if self._shown:
             self._live.start()
         return self
@@ -81,7 +81,7 @@ class LiveView(Progress):
         if self._shown:
             self._console.print(Text(text), highlight=False)
         else:
-            click.echo(text, err=True)
+            say(text)
 
     def begin(self, requests: int, schemes: tuple[str, ...], runs: int) -> None:
         """Start the counts and the clock; `requests` will arrive in all."""

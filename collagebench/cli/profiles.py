@@ -42,9 +42,9 @@ def command(name: str | None, form: str) -> None:
     if form == "json":
         click.echo(json.dumps({"profiles": found}, indent=2))
         return
-    from rich.console import Console
+    from collagebench.report.output import PlainConsole
 
-    console = Console(highlight=False)
+    console = PlainConsole(highlight=False)
     for facts in found:
         _print(facts, console)
     console.print(

@@ -23,6 +23,7 @@ from collagebench.cli.options import (
 )
 from collagebench.cli.resolve import fleet_of
 from collagebench.cli.sectioned import SectionedCommand
+from collagebench.cli.standard_streams import say
 from collagebench.config import option
 from collagebench.errors import FleetError, Interrupted, UsageError
 from collagebench.fleet.bearer import take_token
@@ -114,12 +115,12 @@ def command(
     if path.exists():
         raise UsageError(f"{path} exists, and a recording cannot be repeated; choose another --out")
     with counted("preparing") as report:
-        profile = record(asked, path, samples, report, lambda text: click.echo(text, err=True))
+        profile = record(asked, path, samples, report, say)
 
     try:
         give(profile, form, lambda console: print_recorded(profile, path, console))
     finally:
-        click.echo(f"profile: {path}", err=True)
+        say(f"profile: {path}")
     gone = all_lost([machine["lost"] for machine in profile["machines"]])
     if gone:
         raise FleetError(f"{gone}; what was recorded until then is in the profile")

@@ -8,7 +8,10 @@ import os
 import sys
 from typing import Any
 
+import click
+
 from collagebench.errors import OutputError
+from collagebench.printable import printable
 
 
 def secure() -> None:
@@ -32,6 +35,11 @@ def secure() -> None:
         raw = _Unfailing(2, "w", closefd=False)
         encoding = getattr(sys.stderr, "encoding", None)
         sys.stderr = io.TextIOWrapper(io.BufferedWriter(raw), encoding, "backslashreplace", line_buffering=True)
+
+
+def say(text: str, err: bool = True) -> None:
+    """Print a line that may quote a file or an argument, to standard error or to standard output."""
+    click.echo(printable(text), err=err)
 
 
 class Output(io.TextIOWrapper):

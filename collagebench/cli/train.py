@@ -13,6 +13,7 @@ from click.core import ParameterSource
 from collagebench.cli.making import dataset_name, make_directory, models_go_to, own_network
 from collagebench.cli.options import may_download
 from collagebench.cli.sectioned import SectionedCommand
+from collagebench.cli.standard_streams import say
 from collagebench.errors import Interrupted, UsageError
 from collagebench.interrupts import as_ctrl_c
 from collagebench.models import require_torch
@@ -323,7 +324,7 @@ def command(
     except KeyboardInterrupt:
         kept = f"{path} holds what was learnt: continue with --resume" if path.exists() else "nothing was saved yet"
         raise Interrupted(f"interrupted; {kept}") from None
-    click.echo(_result(path, checkpoint, -(-len(images) // HELD_OUT), found))
+    say(_result(path, checkpoint, -(-len(images) // HELD_OUT), found), err=False)
 
 
 def _why_without_effect(option: str, role: str, head: str | None, taught: bool) -> str:

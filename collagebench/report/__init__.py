@@ -11,6 +11,7 @@ from typing import Any
 from rich.console import Console
 
 from collagebench.errors import EXIT_DONE, EXIT_INVALID, EXIT_THRESHOLD, OutputError, UsageError
+from collagebench.printable import printable
 from collagebench.report import csv, gates
 from collagebench.report.expression import Gate
 from collagebench.report.html import page
@@ -95,7 +96,7 @@ def _give(
     """
 
     def write(console: Console) -> None:
-        console.file.write(text or "")
+        console.file.write(printable(text or ""))
 
     code = EXIT_INVALID if not summary["valid"] else EXIT_THRESHOLD if failed else EXIT_DONE
     try:

@@ -6,14 +6,17 @@ import contextlib
 import errno
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from io import StringIO
 from pathlib import Path
 from tempfile import TemporaryFile
+from typing import Any
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 
 from collagebench.errors import OutputError
+from collagebench.printable import printable
 from collagebench.whole import write_whole
 
 WIDTH = 80
@@ -33,7 +36,7 @@ def put(show: Callable[[Console], None], out: Path | None) -> bool:
     if out is None:
         return to_stdout(show)
     text = StringIO()
-    show(Console(file=text, width=WIDTH, no_color=True, markup=False, emoji=False))
+    show(PlainConsole(file=text, width=WIDTH, no_color=True))
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         write_whole(out, text.getvalue().encode())
@@ -81,10 +84,19 @@ def to_stdout(show: Callable[[Console], None]) -> bool:
 
 
 class PlainConsole(Console):
-    """A console that prints names without interpreting them, and is never too narrow to print anything."""
+    """A console that prints names without interpreting them, and is never too narrow to print anything.
 
-    def __init__(self, stderr: bool = False) -> None:
-        """Print to standard output, or to standard error."""
-        super().__init__(stderr=stderr, markup=False, emoji=False)
+    Control characters in them are replaced, as records may come from anybody.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        """Take the options of a `Console`."""
+        super().__init__(**options, markup=False, emoji=False)
         if self.width < NARROWEST:  # a terminal, or COLUMNS, may report 0
             self.width = WIDTH
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """Yield the segments of text to print."""
+        for segment in super().render(renderable, options):
+            text, style, control = segment
+            yield segment if control or text.isprintable() else Segment(printable(text), style)

@@ -1,0 +1,58 @@
+"""What comes from a file or an argument cannot control the terminal on which it is printed."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from collagebench.cli import main
+from collagebench.config import Config, SchemeConfig
+from collagebench.engine import experiment
+from collagebench.engine.cells import Progress
+from collagebench.printable import printable
+from collagebench.results.seal import OWN, header_checksum
+
+RED = "\x1b[31mred\x9b0m\x07"
+PLAIN = r"\x1b[31mred\x9b0m\x07"
+
+
+def test_only_what_controls_is_written_as_an_escape() -> None:
+    """Letters of all scripts, spaces, tabs and line ends stay; control characters and halves of characters do not."""
+    kept = "naïve 日本 🙂 1\N{NO-BREAK SPACE}ms\t²\n"
+    assert printable(kept) == kept
+    assert printable(f"{RED}\r\u202e\ud800") == rf"{PLAIN}\r\u202e\ud800"
+
+
+def test_an_error_does_not_pass_it_on(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error of ours, and one of the command line's form, quote a name with escapes in place of its controls."""
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)  # or click would remove them itself
+    for arguments in (["report", RED], ["report", f"--{RED}"], [RED]):
+        with pytest.raises(SystemExit):
+            main(arguments)
+        said = capsys.readouterr().err
+        assert "\x1b" not in said
+        assert "red" in said
+
+
+@pytest.mark.parametrize("form", ["table", "markdown", "csv", "json", "svg", "html", "trace"])
+def test_a_report_does_not_pass_it_on(tmp_path: Path, capsys: pytest.CaptureFixture[str], form: str) -> None:
+    """A run whose header and records name a scheme with controls is reported without them, printed and written."""
+    config = Config(schemes=(SchemeConfig("none", "plain"),), runs=2, requests=20, compute_time=0.001, accuracy=0)
+    run = tmp_path / "run"
+    experiment.simulate(config, run, Progress())
+    header = json.loads((run / "run.json").read_text().replace('"plain"', json.dumps(RED)))
+    del header["files"]
+    (run / "run.json").write_text(json.dumps({**header, OWN: header_checksum(header)}))
+    for table in run.glob("*.csv"):
+        table.write_text(re.sub("^plain,", f"{RED},", table.read_text(), flags=re.MULTILINE))
+    capsys.readouterr()
+    for out in ([], ["--out", str(tmp_path / "out")]):
+        with pytest.raises(SystemExit) as ended:
+            main(["report", str(run), "--format", form, *out])
+        assert ended.value.code in (0, 4)
+        said = (tmp_path / "out").read_text() if out else capsys.readouterr().out
+        assert "red" in said
+        assert not set("\x1b\x9b\x07") & set(said)
