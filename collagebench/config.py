@@ -209,8 +209,15 @@ def from_json(values: dict[str, Any]) -> dict[str, Any]:
     """Convert the output of `as_json` back to values by field, without those that equal the default.
 
     Raises:
-        UsageError: a field is unknown to this version.
+        UsageError: a field is unknown to this version, or has not the form that `as_json` gives it.
     """
+    try:
+        return _from_json(values)
+    except (AttributeError, KeyError, TypeError, ValueError):
+        raise UsageError("the run's config was changed or is damaged: start the run again in a new directory") from None
+
+
+def _from_json(values: dict[str, Any]) -> dict[str, Any]:
     types = {field.name: str(field.type) for field in fields(Config)}
     for name in values:
         if name not in types:

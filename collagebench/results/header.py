@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -186,6 +187,19 @@ def read_header(path: Path, newest: int) -> tuple[dict[str, Any], bool]:
     _agree(known, path)
     # Older versions wrote no checksum.
     return known, schema < SEALED or header.get(OWN) == header_checksum(json.loads(text))
+
+
+def check_config(values: Mapping[str, Any], path: Path) -> None:
+    """Check values of a config, by Config field; each may be a list of several.
+
+    Raises:
+        DataError: a value is of another type.
+    """
+    for name, value in values.items():
+        shape = CONFIG.get(name)
+        if shape is not None and value is not None:
+            several = isinstance(value, list) and isinstance(shape, str)
+            _check(value, [shape] if several else shape, path, f"values.{name}")
 
 
 def _to_2(header: dict[str, Any]) -> dict[str, Any]:

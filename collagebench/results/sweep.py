@@ -17,6 +17,7 @@ from collagebench import __version__
 from collagebench.errors import DataError, OutputError
 from collagebench.kinds import read_json
 from collagebench.results.environment import now
+from collagebench.results.header import check_config
 from collagebench.whole import write_whole
 
 SCHEMA = 1
@@ -102,9 +103,12 @@ def read_sweep(directory: Path) -> Sweep:
             f"version reads only up to {SCHEMA}: upgrade collagebench"
         )
     try:
-        return _checked(facts)
+        found = _checked(facts)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise DataError(f"{path} is not a sweep's file ({error!r}); it was changed or is damaged") from None
+        why = f"it has no {error}" if isinstance(error, KeyError) else "a value in it cannot be"
+        raise DataError(f"{path} is not a sweep's file ({why}); it was changed or is damaged") from None
+    check_config(found.values, path)
+    return found
 
 
 def _checked(facts: dict[str, Any]) -> Sweep:

@@ -99,7 +99,12 @@ def read_table(path: Path, kind: type, schema: int, notes: list[str], skip: Iter
             f"{path} cannot be read ({error.strerror}); copy the directory again, or run it again"
         ) from None
     except (ValueError, KeyError, OverflowError, csv.Error) as error:
-        row, why = _first_wrong(block, written, {name: types[name] for name in parts}) or (None, error)
+        if isinstance(error, UnicodeDecodeError):
+            raise DataError(f"{path} is not text in UTF-8 after line {rows_read + 1}; the file is damaged") from None
+        row, why = _first_wrong(block, written, {name: types[name] for name in parts}) or (
+            None,
+            "its parts do not fit together",
+        )
         where = (
             f"{path} has a line after line {rows_read + 1} that" if row is None else f"{path} line {rows_read + row}"
         )
@@ -111,19 +116,24 @@ def read_table(path: Path, kind: type, schema: int, notes: list[str], skip: Iter
     )
 
 
-def _first_wrong(block: str, written: Sequence[str], types: Mapping[str, str]) -> tuple[int, Exception] | None:
-    """Return the number of a block's first invalid line, from 2 on, and the error; None if every line is valid.
+def _first_wrong(block: str, written: Sequence[str], types: Mapping[str, str]) -> tuple[int, str] | None:
+    """Return the number of a block's first invalid line, from 2 on, and what is wrong; None if every line is valid.
 
     `types` are those of the columns that are read.
     """
     for number, line in enumerate(block.split("\n")[:-1], 2):
         try:
             columns = dict(zip(written, split(line + "\n", len(written)), strict=True))
-            for name, values in columns.items():
+        except csv.Error:
+            return number, "its quotes are not those of a CSV file"
+        except ValueError as error:
+            return number, str(error)
+        for name, values in columns.items():
+            try:
                 if name in types:
                     _column(values, types[name], {})
-        except (ValueError, KeyError, OverflowError, csv.Error) as error:
-            return number, error
+            except (ValueError, KeyError, OverflowError):
+                return number, f"its {name} is {values[0][:40]!r}"
     return None
 
 

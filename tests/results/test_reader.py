@@ -97,15 +97,25 @@ def test_file_torn_at_its_header_holds_nothing(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "line", ["none,zero" + "," * 20 + "\n", "none,1,2\n", '"none,0\n'], ids=["no number", "too short", "open quote"]
+    ("line", "what"),
+    [
+        (b"none,zero" + b"," * 21, "line 4 is not a record (its run is 'zero')"),
+        (b"none," + b"9" * 5000 + b"," * 21, f"line 4 is not a record (its run is '{'9' * 40}')"),
+        (b"none,1,1,1,1,maybe" + b"," * 17, "line 4 is not a record (its warmup is 'maybe')"),
+        (b"none,1,2", "line 4 is not a record (it does not have 23 fields)"),
+        (b'"none,0', "line 4 is not a record (its quotes are not those of a CSV file)"),
+        (b"none,1,\xff", "is not text in UTF-8 after line 1"),
+    ],
+    ids=["no number", "no count", "no truth", "too short", "open quote", "no text"],
 )
-def test_impossible_line_is_refused_by_name(tmp_path, line):
-    """A complete line that is no record means a damaged file, which is refused with its name and line."""
+def test_impossible_line_is_refused_by_name(tmp_path, line, what):
+    """A complete line that is no record means a damaged file: the file, the line and the field are named."""
     make_run(tmp_path / "run", {"none": [[0.1, 0.2]]})
-    with (tmp_path / "run" / "requests.csv").open("a") as file:
-        file.write(line)
-    with pytest.raises(DataError, match=r"requests\.csv line 4 is not a record"):
+    table = tmp_path / "run" / "requests.csv"
+    table.write_bytes(table.read_bytes() + line + b"\n")
+    with pytest.raises(DataError) as refused:
         load(tmp_path / "run")
+    assert str(refused.value) == f"{table} {what}; the file is damaged"
 
 
 def test_foreign_columns_are_refused(tmp_path):

@@ -15,6 +15,7 @@ from full_disk import fill, small_disk
 from swept import records
 
 from collagebench.cli.resolve import resolve, resolve_grid
+from collagebench.config import from_json
 from collagebench.engine import experiment
 from collagebench.engine.cells import Progress
 from collagebench.errors import DataError, Interrupted, OutputError, UsageError
@@ -145,6 +146,9 @@ def test_a_resumed_sweep_may_grow_but_not_change(whole: Path, tmp_path: Path) ->
 @pytest.mark.parametrize(
     "damage",
     [
+        lambda facts: facts["values"].update(requests="x"),
+        lambda facts: facts["values"].update(utilisation=[0.2, "x"]),
+        lambda facts: facts["values"].update(schemes=[1]),
         lambda facts: facts.pop("axes"),
         lambda facts: facts["cells"].append(facts["cells"][0]),
         lambda facts: facts["cells"][0].update(name="../elsewhere"),
@@ -158,8 +162,17 @@ def test_a_damaged_sweep_is_one_sentence(whole: Path, tmp_path: Path, damage: An
     facts = json.loads((whole / "sweep.json").read_text())
     damage(facts)
     (tmp_path / "sweep.json").write_text(json.dumps(facts))
-    with pytest.raises(DataError, match=r"sweep\.json"):
+    with pytest.raises(DataError, match=r"sweep\.json") as refused:
         summarise_sweep(tmp_path)
+    assert "Error" not in str(refused.value)
+
+
+def test_a_config_that_lacks_something_is_one_sentence(whole: Path) -> None:
+    """A scheme without a variant, or resources that are no table, in the config of a run to continue are refused."""
+    values = dict(read_sweep(whole).values)
+    for damage in ({"schemes": [{"name": "none"}]}, {"ray_resource": 5}, {"host": [{"x": 1}]}):
+        with pytest.raises(UsageError, match="the run's config was changed or is damaged"):
+            from_json({**values, **damage})
 
 
 @pytest.mark.parametrize(("error", "status"), [(None, "done"), (Interrupted("interrupted"), "interrupted")])
