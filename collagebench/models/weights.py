@@ -46,7 +46,7 @@ def weights_in(path: Path) -> tuple[dict[str, Tensor], str]:
         raise ModelError(f"checkpoint {path} cannot be read ({error.strerror})") from None
     except Exception:  # torch's unpickler raises various exceptions
         raise ModelError(f"checkpoint {path} is damaged, or holds more than weights; save a state dict") from None
-    if isinstance(found, dict) and "schema" in found:
+    if isinstance(found, dict) and "schema" in found and isinstance(found.get("network"), dict):
         found = {key.removeprefix("network."): value for key, value in found["network"].items()}
     for key in ("state_dict", "model_state_dict", "model"):
         if isinstance(found, dict) and isinstance(found.get(key), dict):

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from collagebench.errors import CollagebenchError, ModelError, OutputError
+from collagebench.errors import CollagebenchError, ModelError, OutputError, first_line
 from collagebench.models.architecture import Architecture, fields_of
 from collagebench.models.foreign import Borrowed, Foreign
 from collagebench.models.network import Network
@@ -20,6 +20,11 @@ from collagebench.training.recipe import Recipe
 from collagebench.whole import write_whole
 
 SCHEMA = 6
+TYPES: dict[str, type | tuple[type, ...]] = {
+    **{"classes": tuple, "epoch": int, "network": dict, "optimizer": dict, "log": list, "used": (int, float)},
+    **dict.fromkeys(("last", "muon"), (dict, type(None))),
+}
+"""The types of a checkpoint's fields, besides its architecture and recipe."""
 
 
 @dataclass(slots=True)
@@ -147,12 +152,17 @@ def load(path: Path) -> Checkpoint:
         recipe = Recipe(**content.pop("recipe"))
         checkpoint = Checkpoint(architecture=architecture, recipe=recipe, **content)
         checkpoint.restored()
-    except (AttributeError, CollagebenchError, KeyError, RuntimeError, TypeError) as error:
-        reason = str(error).splitlines()[0]
+        if not all(isinstance(getattr(checkpoint, field), type_) for field, type_ in TYPES.items()):
+            raise TypeError
+        if not checkpoint.log or not all(isinstance(row, dict) for row in checkpoint.log):
+            raise TypeError
+    except Exception as error:  # a damaged value may raise anything
         if isinstance(architecture, Borrowed):
             raise ModelError(
-                f"checkpoint {path} is of {architecture.source}, which cannot be made here ({reason})"
+                f"checkpoint {path} is of {architecture.source}, which cannot be made here ({first_line(error)})"
             ) from None
+        ours = isinstance(error, CollagebenchError)
+        reason = first_line(error) if ours else "a value or a weight is missing or of another kind"
         raise ModelError(f"checkpoint {path} does not fit this version's networks ({reason}); train it again") from None
     return checkpoint
 

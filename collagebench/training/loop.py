@@ -127,9 +127,15 @@ def train(
     total = recipe.epochs * per_epoch
     first, log, spent = 0, [], 0.0
     if resume:
-        network.load_state_dict(resume.last or resume.network)
-        step.averaged.load_state_dict(resume.network)
-        step.restore(resume.optimizer, resume.muon)
+        try:
+            network.load_state_dict(resume.last or resume.network)
+            step.averaged.load_state_dict(resume.network)
+            step.restore(resume.optimizer, resume.muon)
+        except Exception:  # torch raises various exceptions
+            raise ModelError(
+                f"the state in checkpoint {path} does not fit its network: it is damaged; remove it to train from the "
+                "start"
+            ) from None
         first, log, spent = resume.epoch, list(resume.log), resume.used
         write_log(log, path.with_suffix(".csv"))
     clock = Clock(recipe, spent + time.perf_counter() - begun)

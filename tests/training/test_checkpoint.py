@@ -17,6 +17,7 @@ from tones import Tones  # noqa: E402
 from collagebench.errors import ModelError, OutputError  # noqa: E402
 from collagebench.models.architecture import Architecture  # noqa: E402
 from collagebench.models.network import Network  # noqa: E402
+from collagebench.models.weights import weights_in  # noqa: E402
 from collagebench.training import checkpoint as checkpoints  # noqa: E402
 from collagebench.training.loop import train  # noqa: E402
 from collagebench.training.recipe import Recipe  # noqa: E402
@@ -82,6 +83,20 @@ def test_damaged_and_foreign_checkpoints_are_named(tmp_path: Path) -> None:
     refused("schema 99")
     torch.save({**content, "architecture": {**content["architecture"], "widths": [16]}}, path)
     refused("does not fit")
+    for damage in (
+        *({field: "x"} for field in ("architecture", "recipe", "classes", "epoch", "network", "optimizer", "log")),
+        {"architecture": {**content["architecture"], "image": []}},
+        {"recipe": {**content["recipe"], "mix": 10**400}},
+        {"log": []},
+    ):
+        torch.save({**content, **damage}, path)
+        refused(r"m\.pt does not fit this version's networks \(a value or a weight is missing or of another kind\)")
+    torch.save({**content, "network": "x"}, path)
+    with pytest.raises(ModelError, match=r"m\.pt holds no state dict"):
+        weights_in(path)
+    torch.save({**content, "optimizer": {"state": {}}}, path)
+    with pytest.raises(ModelError, match=r"the state in checkpoint .*m\.pt does not fit its network: it is damaged"):
+        train(ARCHITECTURE, Recipe("tones", epochs=2, batch=8), Tones(), path, checkpoints.load(path))
     path.unlink()
     refused("there is no checkpoint")
 
