@@ -85,8 +85,8 @@ class Rules:
         """Check that a task was not sent before and is for open requests; return the id of the first of these."""
         task = send.task
         number, _, requests, attempt, share = task
-        if (attempt or share) and (not 0 <= attempt < SHARES or share < 0):
-            raise self.fault(f"sent a task with the attempt {attempt} and the share {share}", send)
+        if (attempt or share) and (not 0 <= attempt < SHARES or not 0 <= share < MOST):
+            raise self.fault(f"sent a task with the attempt {brief(attempt)} and the share {brief(share)}", send)
         as_made = number == self._unsent and not self._sent_above and len(requests) == 1
         if as_made and self.open.get(requests[0].id) is requests[0]:  # as for nearly all tasks
             self._unsent += 1
@@ -100,7 +100,7 @@ class Rules:
             raise self.fault("sent a task that is for no request", send)
         as_made = number == self._unsent and type(requests) is tuple
         if not as_made and ((what := malformed(send)) or number >= MOST):
-            raise self.fault(what or f"sent a task with the number {number}", send)
+            raise self.fault(what or f"sent a task with the number {brief(number)}", send)
         carried = -1
         for request in requests:
             known = self.open.get(request.id)

@@ -10,6 +10,7 @@ from collagebench import zoo
 from collagebench.config import Config, SchemeConfig
 from collagebench.engine.fitted import resolve_fits
 from collagebench.errors import UsageError
+from collagebench.results.checks import MOST
 from collagebench.schemes import make
 from collagebench.schemes.faults import ask, breach, brief
 from collagebench.schemes.protocol import Scheme
@@ -77,10 +78,9 @@ def _variant(scheme_config: SchemeConfig, config: Config, available: list[zoo.Mo
     models = models_of(scheme, workers, zoo.fitting(available, dataset.classes), config.precision)
     for role in workers:
         size = ask(scheme, scheme.batch, role)
-        if type(size) is not int or size < 1:
-            raise breach(
-                scheme, f"says {brief(size)} for the batch of role {role!r}: it must be 1 or more", scheme.batch
-            )
+        if type(size) is not int or not 1 <= size < MOST:
+            what = "1 or more" if type(size) is not int or size < 1 else f"below {MOST:,}"
+            raise breach(scheme, f"says {brief(size)} for the batch of role {role!r}: it must be {what}", scheme.batch)
     return Variant(scheme_config, workers, models, scheme)
 
 

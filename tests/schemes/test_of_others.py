@@ -223,6 +223,11 @@ class Faulty(NoRedundancy):
             lambda scheme, request: [scheme._send("single", (request,), -1)],
             "sent a task with the attempt -1 and the share 0",
         ),
+        (
+            lambda scheme, request: [scheme._send("single", (request,), share=10**400)],
+            r"sent a task with the attempt 0 and the share 10+\.\.\.0+",
+        ),
+        (lambda scheme, request: [Send(Task(10**400, "single", (request,), 0))], r"sent a task with the number 10+\.\.\.0+"),
         (lambda scheme, request: [Cancel(Task(5, "single", (request,), 0))], "cancelled a task that it never sent"),
         (
             lambda scheme, request: [Wake("x", "soon")],  # type: ignore[arg-type]
@@ -236,8 +241,8 @@ class Faulty(NoRedundancy):
     ids=[
         "nothing", "no action", "unknown task", "for nobody", "unknown role", "no time", "not its own", "kept early",
         "failed twice", "sent for a settled one", "one to come", "another arrival", "another image", "from nothing",
-        "no reason", "sent twice", "no number", "same slowdown", "without end", "below 0", "not sent", "no seconds",
-        "judged from nothing",
+        "no reason", "sent twice", "no number", "same slowdown", "without end", "below 0", "share", "number",
+        "not sent", "no seconds", "judged from nothing",
     ],
 )  # fmt: skip
 def test_what_a_scheme_must_not_do_is_said_with_its_name(
@@ -333,7 +338,8 @@ def test_a_scheme_cannot_spoil_what_others_are_given(
         ("encode", lambda pixels: pixels.astype(np.float32), r"encoded a single task as float32 \[1, 32, 32, 3\]"),
         ("encode", lambda pixels: np.repeat(pixels, 2, axis=0), r"encoded a single task as uint8 \[2, 32, 32, 3\]"),
         ("encode", lambda pixels: list(pixels), "encoded a task as .*, which is not an array"),
-        ("batch", lambda size: 0, "says 0 for the batch of role 'single'"),
+        ("batch", lambda size: 0, "says 0 for the batch of role 'single': it must be 1 or more"),
+        ("batch", lambda size: 10**400, r"says 10+\.\.\.0+ for the batch of role 'single': it must be below 2,147,483,648"),
         ("needs", lambda needs: "grid", "needs 'grid' of role 'single'"),
         ("allot", lambda counts: {"single": "all"}, "allots {'single': 'all'}"),
     ],
