@@ -227,7 +227,10 @@ class Faulty(NoRedundancy):
             lambda scheme, request: [scheme._send("single", (request,), share=10**400)],
             r"sent a task with the attempt 0 and the share 10+\.\.\.0+",
         ),
-        (lambda scheme, request: [Send(Task(10**400, "single", (request,), 0))], r"sent a task with the number 10+\.\.\.0+"),
+        (
+            lambda scheme, request: [Send(Task(10**400, "single", (request,), 0))],
+            r"sent a task with the number 10+\.\.\.0+",
+        ),
         (lambda scheme, request: [Cancel(Task(5, "single", (request,), 0))], "cancelled a task that it never sent"),
         (
             lambda scheme, request: [Wake("x", "soon")],  # type: ignore[arg-type]
@@ -339,7 +342,11 @@ def test_a_scheme_cannot_spoil_what_others_are_given(
         ("encode", lambda pixels: np.repeat(pixels, 2, axis=0), r"encoded a single task as uint8 \[2, 32, 32, 3\]"),
         ("encode", lambda pixels: list(pixels), "encoded a task as .*, which is not an array"),
         ("batch", lambda size: 0, "says 0 for the batch of role 'single': it must be 1 or more"),
-        ("batch", lambda size: 10**400, r"says 10+\.\.\.0+ for the batch of role 'single': it must be below 2,147,483,648"),
+        (
+            "batch",
+            lambda size: 10**400,
+            r"says 10+\.\.\.0+ for the batch of role 'single': it must be below 2,147,483,648",
+        ),
         ("needs", lambda needs: "grid", "needs 'grid' of role 'single'"),
         ("allot", lambda counts: {"single": "all"}, "allots {'single': 'all'}"),
     ],
