@@ -26,6 +26,7 @@ DEEPEST = 100
 _BASIC, _LITERAL = r'"(?:\\.|[^"\\\n])*"', r"'[^'\n]*'"
 _SPACE = re.compile(r"(?:[ \t\r\n]|#[^\n]*)*")
 _NAME = rf"(?:[\w-]+|{_BASIC}|{_LITERAL})"
+_PART = re.compile(rf"[\s\[{{]*{_NAME}[\s\]]*")
 _KEY = re.compile(rf"{_NAME}(?:[ \t]*\.[ \t]*{_NAME})*")
 _VALUE = re.compile(
     r'"""(?:\\.|(?!""")[^\\])*"""(?:"{0,2})'  # a multi-line string may itself end in one or two quotes
@@ -79,11 +80,13 @@ def too_deep(text: str) -> int | None:
     """Return the line of a key with more than DEEPEST parts, if there is one, in text that need not be valid TOML.
 
     A parser's time grows with the square of the number. No dot of a key follows another, and a comma or a # can only be
-    within quotes.
+    within quotes. Between its dots are single words, unlike those of a text.
     """
     for number, line in enumerate(text.split("\n"), 1):
-        if any(piece.count(".") >= DEEPEST for piece in re.split(r"[,=#]|\.\.", line)):
-            return number
+        for piece in re.split(r"[,=#]|\.\.", line):
+            parts = piece.split(".") if piece.count(".") >= DEEPEST else []
+            if sum(_PART.fullmatch(part) is not None for part in parts) >= DEEPEST:
+                return number
     return None
 
 

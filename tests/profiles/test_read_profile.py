@@ -71,6 +71,13 @@ def test_keys_and_types(tmp_path, text, sentence):
     assert refused(tmp_path, text).startswith(sentence)
 
 
+def test_a_text_with_many_dots_is_no_key(tmp_path):
+    """A description of hundreds of sentences is read as it is."""
+    text = "It has two words. " * 300
+    (tmp_path / "p.toml").write_text(f'description = "{text}"\n')
+    assert read_profile(tmp_path / "p.toml").description == text
+
+
 @pytest.mark.parametrize(
     ("text", "line", "hint"),
     [
