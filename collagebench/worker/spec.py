@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from collagebench.errors import ModelError, UsageError
-from collagebench.ordinary import ordinary
 from collagebench.stragglers.causes import NATURAL, Kind
 
 Compute = Literal["real", "emulated"]
@@ -42,7 +41,7 @@ class ModelFile:
             ModelError: it cannot be read.
         """
         try:
-            return ordinary(Path(self.path)).read_bytes()
+            return Path(self.path).read_bytes()
         except OSError as error:
             raise ModelError(f"model file {self.path} cannot be read ({error.strerror}); export it again") from None
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import collagebench
 
-PARTS = ("__init__.py", "errors.py", "onnx_session.py", "ordinary.py", "worker/*.py", "stragglers/*.py")
+PARTS = ("__init__.py", "errors.py", "onnx_session.py", "worker/*.py", "stragglers/*.py")
 """The files of the package that a worker needs."""
 MAIN = "from collagebench.worker.forkserver import main\n\nmain()\n"
 NEEDED = {"grpcio": "1.76", "numpy": "1.24", "open-inference-grpc": "2.0", "protobuf": "5"}
