@@ -154,7 +154,7 @@ def load(path: Path) -> Checkpoint:
         checkpoint.restored()
         if not all(isinstance(getattr(checkpoint, field), type_) for field, type_ in TYPES.items()):
             raise TypeError
-        if not checkpoint.log or not all(isinstance(row, dict) for row in checkpoint.log):
+        if not all(isinstance(row, dict) for row in checkpoint.log):
             raise TypeError
     except Exception as error:  # a damaged value may raise anything
         if isinstance(architecture, Borrowed):
