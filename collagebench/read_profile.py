@@ -142,7 +142,7 @@ def _read_schemes(path: Path, tables: Any, lines: Mapping[Way, int]) -> tuple[Sc
                     hint = f"write {_number(float(found[1]) * TIMES[found[2]])}"
                     raise UsageError(f"{at(key)}: {option(key)} is in seconds, not the string {one!r}: {hint}")
         if isinstance(options.get("hedge_log"), str):
-            options["hedge_log"] = str((path.parent / options["hedge_log"]).resolve())
+            options["hedge_log"] = str(_path(path.parent, at("hedge_log"), "hedge_log", options["hedge_log"]))
         schemes.append(SchemeConfig(name, variant, tuple(sorted(options.items()))))
     return tuple(schemes)
 
@@ -161,8 +161,9 @@ def _read_hosts(path: Path, key: str, value: Any, lines: Mapping[Way, int]) -> t
     if key == "hosts":
         if not isinstance(value, str):
             raise UsageError(f"{at_line(path, line_of(lines, key))}: hosts must be a path, not {value!r}")
+        file = _path(path.parent, at_line(path, line_of(lines, key)), key, value)
         try:
-            return read_hosts((path.parent / value).resolve())
+            return read_hosts(file)
         except UsageError as error:
             raise UsageError(f"{at_line(path, line_of(lines, key))}: {error}") from None
     hosts = []
@@ -192,19 +193,27 @@ def _typed(directory: Path, where: str, name: str, value: Any, wanted: str) -> A
     if name == "accuracy" and isinstance(value, str) and value in ANSWERS:
         return ANSWERS[value]
     if kind == "a path" and isinstance(value, str):
-        return (directory / value).resolve()
+        return _path(directory, where, name, value)
     if kind == "true or false" and isinstance(value, bool):
         return value
     if kind in NUMBERS and isinstance(value, int if kind == "a whole number" else (int, float)):
         if not isinstance(value, bool):
             return value if kind == "a whole number" else _float(value)
     elif kind == "a string" and isinstance(value, str):
-        return str((directory / value).resolve()) if name == "stragglers" and is_path(value) else value
+        return str(_path(directory, where, name, value)) if name == "stragglers" and is_path(value) else value
     elif kind == "a list of strings" and isinstance(value, list) and all(isinstance(item, str) for item in value):
         return tuple(value)
     hint = _hint(name, value) if kind in NUMBERS and isinstance(value, str) else ""
     kind = f"all, none or {kind}" if name == "accuracy" else kind
     raise UsageError(f"{where}: {option(name)} must be {kind}, not {'the string ' if hint else ''}{value!r}{hint}")
+
+
+def _path(directory: Path, where: str, name: str, value: str) -> Path:
+    """Return the path that a profile in a directory names; `where` is the beginning of messages."""
+    try:
+        return (directory / value).resolve()
+    except ValueError:
+        raise UsageError(f"{where}: {option(name)} must be a path, not {value!r}: it has a null character") from None
 
 
 def _float(value: int | float) -> float:
