@@ -145,26 +145,32 @@ def load(path: Path) -> Checkpoint:
         raise ModelError(
             f"checkpoint {path} has schema {schema}, but this version reads {SCHEMA}: upgrade collagebench"
         )
-    architecture: Architecture | Borrowed | None = None
     try:
         fields = fields_of(content.pop("architecture"))
         architecture = (Borrowed if "resize" in fields else Architecture)(**fields)
         recipe = Recipe(**content.pop("recipe"))
         checkpoint = Checkpoint(architecture=architecture, recipe=recipe, **content)
-        checkpoint.restored()
         if not all(isinstance(getattr(checkpoint, field), type_) for field, type_ in TYPES.items()):
             raise TypeError
         if not all(isinstance(row, dict) for row in checkpoint.log):
             raise TypeError
     except Exception as error:  # a damaged value may raise anything
+        raise _unfit(path, error) from None
+    try:
+        checkpoint.restored()
+    except Exception as error:  # so may a network of one's own
         if isinstance(architecture, Borrowed):
             raise ModelError(
                 f"checkpoint {path} is of {architecture.source}, which cannot be made here ({first_line(error)})"
             ) from None
-        ours = isinstance(error, CollagebenchError)
-        reason = first_line(error) if ours else "a value or a weight is missing or of another kind"
-        raise ModelError(f"checkpoint {path} does not fit this version's networks ({reason}); train it again") from None
+        raise _unfit(path, error) from None
     return checkpoint
+
+
+def _unfit(path: Path, error: Exception) -> ModelError:
+    ours = isinstance(error, CollagebenchError)
+    reason = first_line(error) if ours else "a value or a weight is missing or of another kind"
+    return ModelError(f"checkpoint {path} does not fit this version's networks ({reason}); train it again")
 
 
 def open_checkpoint(path: Path) -> tuple[Checkpoint, str]:

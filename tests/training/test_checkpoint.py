@@ -87,7 +87,7 @@ def test_damaged_and_foreign_checkpoints_are_named(tmp_path: Path) -> None:
         *({field: "x"} for field in ("architecture", "recipe", "classes", "epoch", "network", "optimizer", "log")),
         {"architecture": {**content["architecture"], "image": []}},
         {"recipe": {**content["recipe"], "mix": 10**400}},
-        {"log": [1]},
+        {"log": ["x"]},
     ):
         torch.save({**content, **damage}, path)
         refused(r"m\.pt does not fit this version's networks \(a value or a weight is missing or of another kind\)")

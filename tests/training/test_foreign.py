@@ -21,6 +21,7 @@ pytest.importorskip("onnxscript", reason="needs the train extra")
 pytestmark = pytest.mark.train
 
 from collagebench import zoo  # noqa: E402
+from collagebench.errors import ModelError  # noqa: E402
 from collagebench.models import cost  # noqa: E402
 from collagebench.models.foreign import Borrowed, Foreign, Preprocessing, from_path  # noqa: E402
 from collagebench.models.weights import fill  # noqa: E402
@@ -815,3 +816,12 @@ def test_a_checkpoint_whose_network_is_not_here_says_so(own: Path, capsys: pytes
     said = capsys.readouterr().err
     assert "is of here:make, which cannot be made here" in said
     assert said.count("\n") == 1
+
+
+def test_a_damaged_checkpoint_of_a_network_of_ones_own_is_called_so(own: Path) -> None:
+    """Where a value of such a checkpoint is wrong, the error does not say that its network cannot be made."""
+    assert exit_code(*TRAINED, "--network", "my_networks:make", "--epochs", 1, "--out", "mine") == 0
+    [path] = (own / "mine").glob("*.pt")
+    torch.save({**torch.load(path, weights_only=True), "optimizer": "x"}, path)
+    with pytest.raises(ModelError, match=r"\.pt does not fit this version's networks \(a value or a weight is missing"):
+        checkpoints.load(path)
