@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+import sys
+from io import StringIO
 from pathlib import Path
 
 import pytest
 
 from collagebench.cli import main
+from collagebench.cli.live_view import LiveView
+from collagebench.cli.progress import counted
 from collagebench.config import Config, SchemeConfig
 from collagebench.engine import experiment
 from collagebench.engine.cells import Progress
@@ -17,6 +21,14 @@ from collagebench.results.seal import OWN, header_checksum
 
 RED = "\x1b[31mred\x9b0m\x07"
 PLAIN = r"\x1b[31mred\x9b0m\x07"
+
+
+class Terminal(StringIO):
+    """A terminal whose output is kept."""
+
+    def isatty(self) -> bool:
+        """Return True."""
+        return True
 
 
 def test_only_what_controls_is_written_as_an_escape() -> None:
@@ -56,3 +68,29 @@ def test_a_report_does_not_pass_it_on(tmp_path: Path, capsys: pytest.CaptureFixt
         said = (tmp_path / "out").read_text() if out else capsys.readouterr().out
         assert "red" in said
         assert not set("\x1b\x9b\x07") & set(said)
+
+
+def test_a_live_view_and_a_bar_do_not_pass_it_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a terminal a live view, what is printed above it, and a progress bar show a name without its controls."""
+    monkeypatch.setenv("TERM", "xterm-256color")
+    name = f"[/b]{RED}"
+    for part in ("frame", "above", "bar"):
+        monkeypatch.setattr(sys, "stderr", Terminal())
+        if part == "bar":
+            with counted(name):
+                pass
+        else:
+            with LiveView(before=name if part == "frame" else "") as view:
+                view.show(name if part == "above" else "")
+        said = sys.stderr.getvalue()
+        assert r"[/b]\x1b[31mr" in said  # a bar has no room for more
+        assert not {"\x9b", "\x07"} & set(said)
+        assert "\x1b[31mred" not in said
+
+
+def test_the_text_of_a_profile_does_not_pass_it_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A profile that is printed has no controls, of which valid TOML may hold those above ASCII."""
+    (tmp_path / "p.toml").write_text("# a\x9b0m\n# b\u202e\nruns = 1", encoding="utf-8")
+    with pytest.raises(SystemExit):
+        main(["profiles", str(tmp_path / "p.toml")])
+    assert capsys.readouterr().out == "# a\\x9b0m\n# b\\u202e\nruns = 1"

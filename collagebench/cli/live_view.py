@@ -19,6 +19,7 @@ from collagebench.cli.standard_streams import say
 from collagebench.engine.cells import Progress
 from collagebench.engine.conductor import Listener
 from collagebench.engine.tally import Tally, Watched
+from collagebench.report.output import PlainConsole
 
 FRAMES = 2
 """Frames drawn per second. Few, because drawing takes CPU time from the measurement."""
@@ -34,7 +35,7 @@ class LiveView(Progress):
     def __init__(self, verbose: bool = False, console: Console | None = None, before: str = "") -> None:
         """`verbose`: print a line for each finished cell. `before`: a heading that names one of several experiments."""
         watched = bool(sys.stderr and sys.stderr.isatty())
-        self._console = console or Console(stderr=True, force_terminal=watched)
+        self._console = console or PlainConsole(stderr=True, force_terminal=watched)
         self._shown = self._console.is_terminal and not self._console.is_dumb_terminal
         self._verbose = verbose
         self._before = before

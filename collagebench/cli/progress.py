@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich import progress as rich_progress
-from rich.console import Console
+
+from collagebench.report.output import PlainConsole
 
 
 @contextmanager
@@ -20,11 +21,11 @@ def counted(first: str) -> Iterator[Callable[[int, int, str], None]]:
         yield lambda done, total, line: None
         return
     columns = (
-        rich_progress.TextColumn("{task.description}"),
+        rich_progress.TextColumn("{task.description}", markup=False),
         rich_progress.BarColumn(),
         rich_progress.TimeElapsedColumn(),
         rich_progress.TimeRemainingColumn(),
     )
-    with rich_progress.Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    with rich_progress.Progress(*columns, console=PlainConsole(stderr=True), transient=True) as bar:
         task = bar.add_task(first, total=None)
         yield lambda done, total, line: bar.update(task, description=line, total=total, completed=done)
