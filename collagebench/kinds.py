@@ -33,6 +33,7 @@ KINDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "amount": ("a number from 0 up", lambda value: is_number(value) and value >= 0),
     "positive": ("a number above 0", lambda value: is_number(value) and value > 0),
     "share": ("a number from 0 to 1", lambda value: is_number(value) and 0 <= value <= 1),
+    "whole": ("a whole number", lambda value: type(value) is int and is_number(value)),
     "count": ("a whole number from 0 up", _is_count),
     "seed": ("a whole number from 0 up", lambda value: type(value) is int and value >= 0),
     "some": ("a whole number from 1 up", lambda value: _is_count(value) and value > 0),

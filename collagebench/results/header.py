@@ -19,6 +19,11 @@ from collagebench.results.seal import OWN, header_checksum
 
 SEALED = 3
 """The first schema with a checksum of the header."""
+OF_TYPE = {
+    **dict.fromkeys(("amount", "positive", "share"), "number"),
+    **dict.fromkeys(("count", "seed", "some"), "whole"),
+}
+"""The kinds of numbers without their ranges."""
 EACH = "*"
 """Stands for every key of an object."""
 
@@ -190,7 +195,9 @@ def read_header(path: Path, newest: int) -> tuple[dict[str, Any], bool]:
 
 
 def check_config(values: Mapping[str, Any], path: Path) -> None:
-    """Check values of a config, by Config field; each may be a list of several.
+    """Check the types of a config's values, by Config field; each may be a list of several.
+
+    Whether a number is within its range is not checked: a sweep also keeps what its experiments refused.
 
     Raises:
         DataError: a value is of another type.
@@ -198,6 +205,7 @@ def check_config(values: Mapping[str, Any], path: Path) -> None:
     for name, value in values.items():
         shape = CONFIG.get(name)
         if shape is not None and value is not None:
+            shape = OF_TYPE.get(shape.removesuffix("?"), shape) if isinstance(shape, str) else shape
             several = isinstance(value, list) and isinstance(shape, str)
             _check(value, [shape] if several else shape, path, f"values.{name}")
 

@@ -167,6 +167,17 @@ def test_a_damaged_sweep_is_one_sentence(whole: Path, tmp_path: Path, damage: An
     assert "Error" not in str(refused.value)
 
 
+def test_a_sweep_whose_experiments_refused_a_value_is_not_called_damaged(tmp_path: Path) -> None:
+    """A sweep that was begun with a share above 1 is reported, and goes on with another share."""
+    asked = {**ASKED, "stragglers": "bimodal", "slow_share": 1.5}
+    with pytest.raises(UsageError, match="--slow-share must be a share"):
+        simulate_sweep(resolve_grid(asked), tmp_path)
+    assert read_sweep(tmp_path).values["slow_share"] == 1.5
+    assert not summarise_sweep(tmp_path)["valid"]
+    simulate_sweep(resolve_grid({**asked, "slow_share": 0.5}), tmp_path, resume=True)
+    assert summarise_sweep(tmp_path)["valid"]
+
+
 def test_a_config_that_lacks_something_is_one_sentence(whole: Path) -> None:
     """A scheme without a variant, or resources that are no table, in the config of a run to continue are refused."""
     values = dict(read_sweep(whole).values)
