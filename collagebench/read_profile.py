@@ -67,6 +67,7 @@ def read_profile(path: Path) -> Profile:
         if deep := too_deep(text):
             raise UsageError(f"{at_line(path, deep)}: this is no key of a profile: it has more than {DEEPEST} parts")
         data = tomllib.loads(text)
+        repr(data)  # fails for a hexadecimal number of thousands of digits, which no message could quote
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise UsageError(f"profile {path} cannot be read: {reason}") from None
@@ -75,7 +76,7 @@ def read_profile(path: Path) -> Profile:
         found = re.match(r"line (\d+), ", place)
         where = at_line(path, int(found[1]) if found else max(1, len(text.splitlines())))  # otherwise the last line
         raise UsageError(f"{where}: this is not valid TOML: {what or place}") from None
-    except ValueError:  # from `int`
+    except ValueError:  # from `int` or `repr`
         raise UsageError(f"profile {path} cannot be read: a number in it has thousands of digits") from None
     except RecursionError:
         raise UsageError(f"profile {path} cannot be read: its brackets are nested too deeply") from None

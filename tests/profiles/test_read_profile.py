@@ -56,6 +56,7 @@ def refused(tmp_path, text, *options):
         ("runs = true", "profile p.toml, line 1: runs must be a whole number, not True"),
         ("\ndownload = 'yes'", "profile p.toml, line 2: download must be true or false, not 'yes'"),
         (f"rate = {'9' * 5000}", "profile p.toml cannot be read: a number in it has thousands of digits"),
+        (f"runs = 0x{'9' * 5000}", "profile p.toml cannot be read: a number in it has thousands of digits"),
         (f"\nrate = {'9' * 400}", "profile p.toml, line 2: --rate must be a number above 0, not inf"),
         ("data = 5", "profile p.toml, line 1: data must be a path, not 5"),
         ('runs = 1\nmodels = "a\\u0000"', "profile p.toml, line 2: models must be a path, not 'a\\x00': it has a null"),
