@@ -94,3 +94,17 @@ def test_the_text_of_a_profile_does_not_pass_it_on(tmp_path: Path, capsys: pytes
     with pytest.raises(SystemExit):
         main(["profiles", str(tmp_path / "p.toml")])
     assert capsys.readouterr().out == "# a\\x9b0m\n# b\\u202e\nruns = 1"
+
+
+def test_where_results_are_is_said_without_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A directory and a file for results, as the command line names them, are repeated without their controls."""
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    asked = ["--scheme", "none", "--workers", "1,2", "--requests", "20", "--runs", "1", "--compute-time", "0.001"]
+    sweep, file = str(tmp_path / f"sweep {RED}"), str(tmp_path / f"file {RED}")
+    for arguments in (["simulate", *asked, "--out", sweep], ["report", sweep, "--out", file]):
+        with pytest.raises(SystemExit):
+            main(arguments)
+    said = sys.stderr.getvalue()
+    assert f"sweep {PLAIN}" in said
+    assert f"file {PLAIN}" in said
+    assert not {"\x9b", "\x07"} & set(said)

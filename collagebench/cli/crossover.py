@@ -9,6 +9,7 @@ import click
 
 from collagebench.cli.answer import give
 from collagebench.cli.options import LOADS, PATH, ExperimentCommand, section_options, side_by_side, table_or_json
+from collagebench.cli.standard_streams import say
 
 if TYPE_CHECKING:
     from collagebench.study.crossover_question import Question
@@ -81,7 +82,7 @@ def command(**options: Any) -> int:
     try:
         give(answer, options["form"], lambda console: print_crossovers(answer, console))
     finally:
-        click.echo(f"answer: {directory}, its page: {directory / PAGE}", err=True)
+        say(f"answer: {directory}, its page: {directory / PAGE}")
     return 0
 
 

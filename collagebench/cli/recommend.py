@@ -10,6 +10,7 @@ import click
 
 from collagebench.cli.answer import give
 from collagebench.cli.options import LOADS, PATH, ExperimentCommand, section_options, side_by_side, table_or_json
+from collagebench.cli.standard_streams import say
 from collagebench.cli.values import INT
 from collagebench.config import option
 from collagebench.errors import EXIT_DONE, EXIT_INVALID, EXIT_THRESHOLD, UsageError
@@ -90,7 +91,7 @@ def command(**options: Any) -> int:
     try:
         give(answer, options["form"], lambda console: print_recommendation(answer, console))
     finally:
-        click.echo(f"answer: {directory}, its page: {directory / PAGE}", err=True)
+        say(f"answer: {directory}, its page: {directory / PAGE}")
     validation = answer["validation"]
     if validation and not validation["valid"]:
         return EXIT_INVALID

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from collagebench.cli.standard_streams import say
 from collagebench.errors import UsageError
 
 FORMATS = ["table", "markdown", "csv", "json", "html", "svg", "trace"]
@@ -92,5 +93,5 @@ def command(
     gates = [parse(text) for text in fail_if]
     code = print_report(runs, form, baseline=baseline, slo_ms=slo_ms, details=details, out=out, fail_if=gates)
     if out is not None:
-        click.echo(f"report: {out}", err=True)
+        say(f"report: {out}")
     return code

@@ -8,10 +8,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from collagebench.cli.resolve import given_options, profile_of
 from collagebench.cli.run_directory import run_directory
+from collagebench.cli.standard_streams import say
 from collagebench.errors import Interrupted, OutputError
 from collagebench.fleet.bearer import Token
 from collagebench.profile import located
@@ -45,11 +44,11 @@ def conduct_sweep(
         with LiveView(options["verbose"], before=f"{done} of {len(grid.cells)}: {cell.name}") as view:
             yield view
 
-    def say(point: Point, summary: Mapping[str, Any]) -> None:
+    def finished(point: Point, summary: Mapping[str, Any]) -> None:
         nonlocal done
         done += 1
         if options["verbose"]:
-            click.echo(f"{done} of {len(grid.cells)}, {point.name}: {_said(summary)}", err=True)
+            say(f"{done} of {len(grid.cells)}, {point.name}: {_said(summary)}")
 
     try:
         with located(profile_of(options), given_options(options)):
@@ -57,7 +56,7 @@ def conduct_sweep(
                 run_sweep(grid, directory, options["resume"], live_view, token)
             else:
                 with _place(options) as (jobs, pool), counted("preparing") as report:
-                    simulate_sweep(grid, directory, jobs, options["resume"], report, say, pool)
+                    simulate_sweep(grid, directory, jobs, options["resume"], report, finished, pool)
     except Interrupted:
         with suppress(OutputError):
             print_report([directory], options["form"], fail_if=gates)
@@ -70,10 +69,10 @@ def conduct_sweep(
 
 def say_where(directory: Path) -> None:
     """Print where the records are and, on a terminal, how to make a page of them."""
-    click.echo(f"records: {directory}", err=True)
+    say(f"records: {directory}")
     if sys.stderr.isatty():
         page = directory.name or "report"
-        click.echo(f"a page: collagebench report {directory} --format html --out {page}.html", err=True)
+        say(f"a page: collagebench report {directory} --format html --out {page}.html")
 
 
 @contextmanager

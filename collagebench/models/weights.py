@@ -47,13 +47,17 @@ def weights_in(path: Path) -> tuple[dict[str, Tensor], str]:
     except Exception:  # torch's unpickler raises various exceptions
         raise ModelError(f"checkpoint {path} is damaged, or holds more than weights; save a state dict") from None
     if isinstance(found, dict) and "schema" in found and isinstance(found.get("network"), dict):
-        found = {key.removeprefix("network."): value for key, value in found["network"].items()}
+        found = {str(key).removeprefix("network."): value for key, value in found["network"].items()}
     for key in ("state_dict", "model_state_dict", "model"):
         if isinstance(found, dict) and isinstance(found.get(key), dict):
             found = found[key]
-    if not isinstance(found, dict) or not found or not all(isinstance(value, Tensor) for value in found.values()):
+    if not isinstance(found, dict) or not found or not all(map(_is_weight, found, found.values())):
         raise ModelError(f"checkpoint {path} holds no state dict; save one with torch.save(network.state_dict(), FILE)")
     return found, hashlib.sha256(content).hexdigest()
+
+
+def _is_weight(name: Any, value: Any) -> bool:
+    return isinstance(name, str) and isinstance(value, Tensor)
 
 
 def bare(name: str) -> str:

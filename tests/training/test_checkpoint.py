@@ -91,9 +91,10 @@ def test_damaged_and_foreign_checkpoints_are_named(tmp_path: Path) -> None:
     ):
         torch.save({**content, **damage}, path)
         refused(r"m\.pt does not fit this version's networks \(a value or a weight is missing or of another kind\)")
-    torch.save({**content, "network": "x"}, path)
-    with pytest.raises(ModelError, match=r"m\.pt holds no state dict"):
-        weights_in(path)
+    for nothing in ({**content, "network": "x"}, {**content, "network": {1: "x"}}, {1: torch.zeros(1)}):
+        torch.save(nothing, path)
+        with pytest.raises(ModelError, match=r"m\.pt holds no state dict"):
+            weights_in(path)
     torch.save({**content, "optimizer": {"state": {}}}, path)
     with pytest.raises(ModelError, match=r"the state in checkpoint .*m\.pt does not fit its network: it is damaged"):
         train(ARCHITECTURE, Recipe("tones", epochs=2, batch=8), Tones(), path, checkpoints.load(path))
