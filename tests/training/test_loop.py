@@ -1,4 +1,4 @@
-"""The training loop: it learns, resumes exactly where it stopped, and leaves whole files or none."""
+"""The training loop: it learns, resumes exactly where it stopped, keeps to its time, and refuses what cannot go on."""
 
 from __future__ import annotations
 
