@@ -29,6 +29,7 @@ KINDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "text": ("a string", lambda value: isinstance(value, str)),
     "name": ("a non-empty string", lambda value: isinstance(value, str) and value != ""),
     "truth": ("true or false", lambda value: isinstance(value, bool)),
+    "float": ("a number", lambda value: isinstance(value, float) or is_number(value)),
     "number": ("a number", is_number),
     "amount": ("a number from 0 up", lambda value: is_number(value) and value >= 0),
     "positive": ("a number above 0", lambda value: is_number(value) and value > 0),

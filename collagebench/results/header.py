@@ -20,7 +20,7 @@ from collagebench.results.seal import OWN, header_checksum
 SEALED = 3
 """The first schema with a checksum of the header."""
 OF_TYPE = {
-    **dict.fromkeys(("amount", "positive", "share"), "number"),
+    **dict.fromkeys(("amount", "positive", "share"), "float"),
     **dict.fromkeys(("count", "seed", "some"), "whole"),
 }
 """The kinds of numbers without their ranges."""

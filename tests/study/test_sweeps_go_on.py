@@ -6,6 +6,7 @@ import _multiprocessing
 import contextlib
 import errno
 import json
+import math
 from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -167,12 +168,13 @@ def test_a_damaged_sweep_is_one_sentence(whole: Path, tmp_path: Path, damage: An
     assert "Error" not in str(refused.value)
 
 
-def test_a_sweep_whose_experiments_refused_a_value_is_not_called_damaged(tmp_path: Path) -> None:
+@pytest.mark.parametrize("share", [1.5, math.inf])
+def test_a_sweep_whose_experiments_refused_a_value_is_not_called_damaged(tmp_path: Path, share: float) -> None:
     """A sweep that was begun with a share above 1 is reported, and goes on with another share."""
-    asked = {**ASKED, "stragglers": "bimodal", "slow_share": 1.5}
+    asked = {**ASKED, "stragglers": "bimodal", "slow_share": share}
     with pytest.raises(UsageError, match="--slow-share must be a share"):
         simulate_sweep(resolve_grid(asked), tmp_path)
-    assert read_sweep(tmp_path).values["slow_share"] == 1.5
+    assert read_sweep(tmp_path).values["slow_share"] == share
     assert not summarise_sweep(tmp_path)["valid"]
     simulate_sweep(resolve_grid({**asked, "slow_share": 0.5}), tmp_path, resume=True)
     assert summarise_sweep(tmp_path)["valid"]
