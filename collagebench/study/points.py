@@ -7,9 +7,10 @@ study continues where it stopped.
 from __future__ import annotations
 
 import json
+import os
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from multiprocessing.sharedctypes import RawArray
 from pathlib import Path
@@ -19,7 +20,7 @@ from collagebench.config import Config
 from collagebench.engine import experiment
 from collagebench.engine.cells import Progress
 from collagebench.engine.plan import compute_times
-from collagebench.errors import Interrupted, OutputError
+from collagebench.errors import DataError, Interrupted, OutputError
 from collagebench.report.alike import across
 from collagebench.report.summary import summarise
 from collagebench.results.directory import CELLS, HEADER, REQUESTS, TASKS
@@ -166,13 +167,24 @@ def notes_of(summaries: Sequence[Mapping[str, Any]]) -> list[tuple[list[str], st
 
 def simulate_point(place: int, point: Point, directory: Path, compute: Compute, jobs: int) -> dict[str, Any]:
     """Simulate the point with index `place` unless it is finished, and return its summary; runs in a pool process."""
-    resume = _begun(directory)
     threads = max(1, cores() // jobs)
     known = compute if point.config.compute_time is None else NOTHING
     progress = _Counted(place)
-    experiment.simulate(point.config, directory, progress, resume, known, threads)
-    summary: dict[str, Any] = summarise([load(directory)])
+    with or_removed(directory, "simulated"):
+        experiment.simulate(point.config, directory, progress, _begun(directory), known, threads)
+        summary: dict[str, Any] = summarise([load(directory)])
     return summary
+
+
+@contextmanager
+def or_removed(directory: Path, done: str) -> Iterator[None]:
+    """Add to an error about what was kept in a point's `directory` how to have it `done` (simulated, run) again."""
+    try:
+        yield
+    except (DataError, OutputError) as error:
+        if not str(error).startswith(str(directory)) or not os.path.lexists(directory):  # about images, or a disk
+            raise
+        raise type(error)(f"{error}; remove {directory}, so that it is {done} again") from None
 
 
 class _Counted(Progress):
@@ -199,8 +211,14 @@ def _requests(config: Config) -> int:
 
 
 def _begun(directory: Path) -> bool:
-    """Tell whether the point can be resumed; if it has no finished cell, remove its incomplete files."""
-    if (directory / CELLS).exists():
+    """Tell whether the point can be resumed; if it has no finished cell, remove its incomplete files.
+
+    Raises:
+        DataError: it has records, but no header.
+    """
+    if os.path.lexists(directory / CELLS):
+        if not os.path.lexists(directory / HEADER):
+            raise DataError(f"{directory} has lost its {HEADER}")
         return True
     for path in (*leftovers(directory / HEADER), *(directory / name for name in (HEADER, REQUESTS, TASKS))):
         with suppress(OSError):

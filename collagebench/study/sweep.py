@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, is_dataclass, replace
 from pathlib import Path
@@ -18,7 +19,7 @@ from collagebench.results.directory import HEADER, held, let_go
 from collagebench.results.environment import now
 from collagebench.results.sweep import Sweep, is_sweep, read_sweep, write_sweep
 from collagebench.study.grid import Cell, Grid
-from collagebench.study.points import Compute, Point, measured, run_points
+from collagebench.study.points import Compute, Point, measured, or_removed, run_points
 from collagebench.study.pool import MakePool
 
 SPARE = 1 << 12
@@ -70,8 +71,8 @@ def run_sweep(
         for cell in grid.cells:
             there = directory / cell.name
             try:
-                with progress_of(cell) as progress:
-                    experiment.run(cell.config, there, progress, (there / HEADER).exists(), token)
+                with or_removed(there, "run"), progress_of(cell) as progress:
+                    experiment.run(cell.config, there, progress, os.path.lexists(there / HEADER), token)
             except Interrupted:
                 raise
             except CollagebenchError as error:

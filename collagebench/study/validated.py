@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import zlib
 from collections.abc import Mapping
 from dataclasses import replace
@@ -26,7 +27,7 @@ from collagebench.results.reader import load
 from collagebench.study.candidates import NONE
 from collagebench.study.explained import figures
 from collagebench.study.judged import candidate_of
-from collagebench.study.points import interrupted
+from collagebench.study.points import interrupted, or_removed
 from collagebench.study.ranking import ABOUT
 from collagebench.study.recommend import Asked
 from collagebench.study.trial import on_real_workers
@@ -49,10 +50,11 @@ def validate(asked: Asked, answer: Mapping[str, Any], directory: Path, progress:
     config = replace(there, schemes=(NONE, *schemes), slo_ms=None)
     place = directory / f"{LIVE}-{zlib.crc32(json.dumps(as_json(config)).encode()):08x}"
     try:
-        experiment.run(config, place, progress, resume=(place / HEADER).exists())
+        with or_removed(place, "run"):
+            experiment.run(config, place, progress, resume=os.path.lexists(place / HEADER))
+            summary = summarise([load(place)])
     except Interrupted:
         raise interrupted(directory) from None
-    summary = summarise([load(place)])
     live = {name: candidate_of(_scheme(by_name[name]), [summary], asked.wishes) for name in names}
     choice, runner_up = live[names[0]], live[names[1]] if after is not None else None
     met = status(choice, asked.wishes)

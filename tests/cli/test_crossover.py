@@ -189,7 +189,7 @@ def test_an_axis_that_changes_nothing_is_named(capsys: pytest.CaptureFixture[str
 
 
 def test_records_that_were_changed_are_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    """If records in --out were changed, crossover ends with exit code 1 and names the file and the line."""
+    """If records in --out were changed, crossover ends with exit code 1, names the line, and what to remove."""
     question = ("--scheme", "none,replication", "--metric", "mean", "--from", 0.1, "--to", 0.3, "--steps", 2)
     said_by(capsys, "crossover", *SMALL, *question, "--out", tmp_path / "c")
     records = tmp_path / "c" / "utilisation=0.1" / "requests.csv"
@@ -197,6 +197,7 @@ def test_records_that_were_changed_are_refused(capsys: pytest.CaptureFixture[str
     code, _, err = said_by(capsys, "crossover", *SMALL, *question, "--out", tmp_path / "c")
     assert code == 1
     assert "requests.csv line 2402 is not a record" in " ".join(err.split())
+    assert err.endswith(f"; remove {records.parent}, so that it is simulated again\n")
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,8 @@ import contextlib
 import errno
 import json
 import math
+import shutil
+from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -178,6 +180,40 @@ def test_a_sweep_whose_experiments_refused_a_value_is_not_called_damaged(tmp_pat
     assert not summarise_sweep(tmp_path)["valid"]
     simulate_sweep(resolve_grid({**asked, "slow_share": 0.5}), tmp_path, resume=True)
     assert summarise_sweep(tmp_path)["valid"]
+
+
+def spoilt(cell: Path, name: str) -> None:
+    """Add a line that is no record, or a key that is no header, to a file."""
+    with (cell / name).open("a") as file:
+        file.write("x\n")
+
+
+@pytest.mark.parametrize(
+    ("damage", "what"),
+    [
+        (lambda cell: spoilt(cell, "tasks.csv"), "is not a record"),
+        (lambda cell: spoilt(cell, "run.json"), "is not the header of a run"),
+        (lambda cell: (cell / "requests.csv").unlink(), "requests.csv cannot be read"),
+        (lambda cell: (cell / "run.json").unlink(), "has lost its run.json"),
+        (lambda cell: (cell / "cells.csv").unlink() or (cell / "cells.csv").mkdir(), "cells.csv cannot be read"),
+        (lambda cell: shutil.rmtree(cell) or cell.write_text(""), "cannot be used as a run directory (File exists)"),
+        (lambda cell: (cell / "cells.csv").rename(cell / "notes"), "is not empty"),
+    ],
+)
+def test_a_damaged_cell_says_what_to_remove(
+    whole: Path, tmp_path: Path, damage: Callable[[Path], object], what: str
+) -> None:
+    """A damaged cell is refused with the directory to remove; without it, the cell is simulated again as it was."""
+    shutil.copytree(whole, tmp_path / "s")
+    cell = tmp_path / "s" / "utilisation=0.2"
+    damage(cell)
+    with pytest.raises((DataError, OutputError)) as refused:
+        simulate_sweep(resolve_grid(ASKED), tmp_path / "s", resume=True, pool=ThreadPoolExecutor)
+    assert what in str(refused.value)
+    assert str(refused.value).endswith(f"; remove {cell}, so that it is simulated again")
+    shutil.rmtree(cell) if cell.is_dir() else cell.unlink()
+    simulate_sweep(resolve_grid(ASKED), tmp_path / "s", resume=True, pool=ThreadPoolExecutor)
+    assert records(tmp_path / "s") == records(whole)
 
 
 def test_a_config_that_lacks_something_is_one_sentence(whole: Path) -> None:

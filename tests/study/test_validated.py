@@ -11,6 +11,7 @@ import pytest
 from collagebench.config import Config
 from collagebench.engine import experiment
 from collagebench.engine.cells import Progress
+from collagebench.errors import DataError, OutputError
 from collagebench.report.summary import summarise
 from collagebench.results.reader import load
 from collagebench.study.recommend import Asked
@@ -136,3 +137,14 @@ def test_another_question_is_validated_in_the_same_directory(tmp_path: Path) -> 
     assert (first["confirmed"], other_slo["refuted"]) == (True, True)
     assert first["directory"] == other_slo["directory"]
     assert validated(tmp_path, 1.0, "replication")["directory"] != first["directory"]
+
+
+@pytest.mark.usefixtures("simulated")
+@pytest.mark.parametrize("name", ["run.json", "requests.csv"])
+def test_a_damaged_live_run_says_what_to_remove(tmp_path: Path, name: str) -> None:
+    """If a file of the live run is missing, the validation is refused with the directory to remove."""
+    live = tmp_path / validated(tmp_path, 1.0, "hedge")["directory"]
+    (live / name).unlink()
+    with pytest.raises((DataError, OutputError)) as refused:
+        validated(tmp_path, 1.0, "hedge")
+    assert str(refused.value).endswith(f"; remove {live}, so that it is run again")
