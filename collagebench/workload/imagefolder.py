@@ -6,6 +6,7 @@ folders train/ and test/, each with class folders, the one for the split is used
 
 from __future__ import annotations
 
+import errno
 import os
 import warnings
 from collections.abc import Iterator
@@ -103,7 +104,7 @@ class ImageFolder:
             warnings.simplefilter("ignore")
             for path in self._files:
                 try:
-                    with Image.open(path) as image:
+                    with path.open("rb") as file, Image.open(file) as image:
                         image.verify()
                 except Exception:  # decoders raise anything; an image that can still be decoded is fine
                     _opened(path)
@@ -116,15 +117,33 @@ def _opened(path: Path) -> Image:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # they concern metadata and palettes, and do not name the file
-            with Image.open(path) as image:
+            # A file that is opened here is closed even if Pillow fails before it knows the image.
+            with path.open("rb") as file, Image.open(file) as image:
                 upright = ImageOps.exif_transpose(image)
                 if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PNG"):
                     upright = Image.fromarray((np.asarray(upright) >> 8).astype(np.uint8))
                 elif image.mode in ("I", "F"):
-                    raise ValueError("it has 32-bit pixels, and the value of white is unknown")
+                    raise DataError("it has 32-bit pixels, and the value of white is unknown")
                 return upright.convert("RGB")
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise DataError(f"image {path} cannot be read ({error}); repair or remove it") from None
+    except Exception as error:  # decoders raise anything
+        raise DataError(f"image {path} cannot be read ({_why(error)}); repair or remove it") from None
+
+
+def _why(error: Exception) -> str:
+    """Return in plain words why an image cannot be decoded."""
+    from PIL import Image, UnidentifiedImageError
+
+    if isinstance(error, OSError) and error.strerror and error.errno != errno.EINVAL:  # that is for a place before 0
+        return error.strerror
+    if isinstance(error, DataError):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return "there is too little memory for it"
+    if isinstance(error, Image.DecompressionBombError):
+        return "it has, or pretends to have, far too many pixels"
+    if isinstance(error, UnidentifiedImageError):
+        return "it is empty, damaged at its beginning, or no image"
+    return "it is cut off" if "truncated" in str(error).lower() else "it is damaged"
 
 
 def _folders(root: Path) -> list[Path]:

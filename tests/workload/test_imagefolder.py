@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -233,21 +234,49 @@ def test_a_glance_finds_what_is_no_image_and_passes_what_can_be_read(tmp_path: P
 
 
 def test_a_corrupt_image_is_named(tmp_path: Path) -> None:
-    """A truncated image is named when it is read, not before."""
+    """A truncated image is named when it is read, not before, in plain words."""
     picture(tmp_path / "ant" / "good.png")
     broken = picture(tmp_path / "bee" / "broken.jpg", size=(64, 64))
     broken.write_bytes(broken.read_bytes()[:400])
     images = ImageFolder(tmp_path)
     images.load(np.array([0]))
-    with pytest.raises(DataError, match=r"bee/broken\.jpg cannot be read"):
+    with pytest.raises(DataError, match=r"bee/broken\.jpg cannot be read \(it is cut off\); repair or remove it$"):
         images.load(np.array([1]))
+
+
+DAMAGE: dict[str, tuple[Callable[[bytes], bytes], str]] = {
+    "a.png": (lambda whole: whole.replace(b"IDAT", b"IDAT\xff"), "it is damaged"),
+    "b.ppm": (lambda whole: b"P6 60000 60000 255\n", "it has, or pretends to have, far too many pixels"),
+    "c.tiff": (lambda whole: whole[:4] + b"\xff" * 4, "it is empty, damaged at its beginning, or no image"),
+    "d.bmp": (lambda whole: b"", "it is empty, damaged at its beginning, or no image"),
+    "e.bmp": (lambda whole: whole[:-9], "it is cut off"),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGE)
+def test_what_is_wrong_with_an_image_is_said_in_plain_words(tmp_path: Path, name: str) -> None:
+    """What a decoder cannot read is named with what is wrong, without the decoder's words, and what to do."""
+    damage, why = DAMAGE[name]
+    picture(tmp_path / "ant" / "good.png")
+    path = picture(tmp_path / "bee" / name)
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(DataError, match=rf"^image {path} cannot be read \({why}\); repair or remove it$"):
+        ImageFolder(tmp_path).load(np.array([1]))
+
+
+def test_an_error_of_the_disk_is_said_in_its_words(tmp_path: Path) -> None:
+    """An image that the system cannot read is named with the system's reason, without a number."""
+    picture(tmp_path / "ant" / "a.png")
+    (tmp_path / "ant" / "b.png").symlink_to("/proc/self/mem")
+    with pytest.raises(DataError, match=r"b\.png cannot be read \(Input/output error\); repair or remove it$"):
+        ImageFolder(tmp_path).load(np.array([1]))
 
 
 def test_a_file_that_is_no_image_is_named(tmp_path: Path) -> None:
     """A text with an image's suffix is named as soon as its size is needed."""
     (tmp_path / "ant").mkdir()
     (tmp_path / "ant" / "a.jpg").write_text("no image")
-    with pytest.raises(DataError, match=r"ant/a\.jpg cannot be read"):
+    with pytest.raises(DataError, match=r"ant/a\.jpg cannot be read \(it is empty, damaged at its beginning, or no im"):
         ImageFolder(tmp_path)
 
 
