@@ -23,7 +23,7 @@ from torch import Tensor
 
 from collagebench import zoo
 from collagebench.engine.evaluation import session
-from collagebench.errors import ModelError, UsageError
+from collagebench.errors import ModelError, OutputError, UsageError
 from collagebench.models.foreign import Foreign
 from collagebench.models.network import Network
 from collagebench.training.batches import alter, altered
@@ -183,12 +183,15 @@ def _kept(
     path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], make: Callable[[], Iterator[NDArray[Any]]]
 ) -> NDArray[Any]:
     """Return the array in a file; if it is not there, stack what `make` yields and save that."""
+    if path.exists() and not path.is_file():  # what the teacher says could not be saved
+        raise OutputError(f"{path} is not a regular file: remove it, so that a teacher's logits can be kept there")
     try:
-        kept = np.load(path, allow_pickle=False)
+        with path.open("rb") as file:
+            kept = np.lib.format.read_array(file, allow_pickle=False)
         if kept.shape == shape and kept.dtype == dtype:
             return np.asarray(kept)
-    except (OSError, ValueError, EOFError):
-        pass  # missing or truncated: made again
+    except Exception:  # missing or damaged, for which NumPy raises anything: made again
+        pass
     logits = np.empty(shape, dtype)
     for view, answers in enumerate(make()):
         logits[view] = answers

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from quick_training import ARCHITECTURE, LAYERS, RECIPE  # noqa: E402
 from tones import Tones  # noqa: E402
 from whole_epochs import batches  # noqa: E402
 
-from collagebench.errors import UsageError  # noqa: E402
+from collagebench.errors import OutputError, UsageError  # noqa: E402
 from collagebench.models.architecture import Architecture  # noqa: E402
 from collagebench.training import checkpoint as checkpoints  # noqa: E402
 from collagebench.training.batches import shift_and_mirror  # noqa: E402
@@ -77,6 +78,14 @@ def test_several_teachers_teach_their_mean(tmp_path: Path) -> None:
     assert ends[2] != pytest.approx(ends[1], rel=0.05), "one of them teaches something else"
 
 
+HUGE = (
+    b"\x93NUMPY\x01\x00v\x00"
+    + b"{'descr': '<f4', 'fortran_order': False, 'shape': (10000000000000,)}".ljust(117)
+    + b"\n"
+)
+"""The beginning of a file of logits that says that it holds more numbers than any memory."""
+
+
 @pytest.mark.parametrize("sees", ["image", "shifts"])
 def test_a_teachers_logits_are_kept(tmp_path: Path, sees: str) -> None:
     """Each view of each image has the teacher's logits, which are stored and reused unless the file is damaged."""
@@ -99,8 +108,16 @@ def test_a_teachers_logits_are_kept(tmp_path: Path, sees: str) -> None:
     (kept,) = tmp_path.glob("*.npy")
     np.save(kept, first + 1)
     assert np.array_equal(kept_logits(teacher, digest, tones, tmp_path, recipe, lambda *_: None), first + 1)
-    kept.write_bytes(kept.read_bytes()[:100])
-    assert np.array_equal(kept_logits(teacher, digest, tones, tmp_path, recipe, lambda *_: None), first)
+    zipped = tmp_path / "several.npz"
+    np.savez(zipped, first)
+    for content in (kept.read_bytes()[:100], b"PK\x03\x04", zipped.read_bytes(), HUGE):
+        kept.write_bytes(content)
+        assert np.array_equal(kept_logits(teacher, digest, tones, tmp_path, recipe, lambda *_: None), first)
+    for make in (os.mkfifo, os.mkdir):
+        kept.unlink()
+        make(kept)
+        with pytest.raises(OutputError, match=rf"{kept} is not a regular file: remove it"):
+            kept_logits(teacher, digest, tones, tmp_path, recipe, lambda *_: None)
 
 
 def test_a_teacher_that_does_not_fit_is_refused(tmp_path: Path) -> None:
