@@ -121,9 +121,11 @@ def several(values: Sequence[Any], what: str) -> tuple[Any, ...]:
     """
     if not values:
         raise UsageError(f"{what} is an empty list: give it a value, or leave it out")
-    for place, value in enumerate(values):
-        if value in values[:place]:
+    seen = set()
+    for value in values:
+        if value in seen:
             raise UsageError(f"{what} has {value!r} twice: name it once")
+        seen.add(value)
     return tuple(values)
 
 

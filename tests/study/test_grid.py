@@ -76,6 +76,8 @@ def test_senseless_lists_are_refused() -> None:
         several([], "rate")
     with pytest.raises(UsageError, match=r"rate has 1\.0 twice"):
         several([1.0, 2.0, 1.0], "rate")
+    with pytest.raises(UsageError, match=r"workers has 1\.0 twice"):
+        several([1, "1", 1.0], "workers")
     many = tuple(float(value) for value in range(1, MOST_CELLS))
     with pytest.raises(UsageError, match=r"make .* experiments, but at most 1,000 are possible: shorten a list"):
         axes_of({"rate": many, "persistence": (0.0, 1.0)})
@@ -88,6 +90,11 @@ def test_lists_are_taken_as_they_are() -> None:
     assert axis.values == (0.1, 0.3, 0.5)
     (axis,) = axes_of({"stragglers": ("pareto", "bimodal")})
     assert axis.values == ("pareto", "bimodal")
+
+
+def test_a_list_of_a_million_values_is_checked_in_linear_time() -> None:
+    """A million values, which pairwise comparisons would take days for, are seen to be distinct."""
+    assert len(several(range(1_000_000), "seed")) == 1_000_000
 
 
 def test_as_many_variants_as_are_allowed_are_made() -> None:
