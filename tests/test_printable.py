@@ -16,7 +16,7 @@ from collagebench.cli.progress import counted
 from collagebench.config import Config, SchemeConfig
 from collagebench.engine import experiment
 from collagebench.engine.cells import Progress
-from collagebench.printable import printable
+from collagebench.printable import printable, shortened
 from collagebench.results.seal import OWN, header_checksum
 
 RED = "\x1b[31mred\x9b0m\x07"
@@ -47,6 +47,40 @@ def test_an_error_does_not_pass_it_on(capsys: pytest.CaptureFixture[str], monkey
         said = capsys.readouterr().err
         assert "\x1b" not in said
         assert "red" in said
+
+
+def test_only_what_no_reader_needs_is_left_out() -> None:
+    """Long paths and sentences stay; of a word longer than any file's name, and of an endless line, the ends stay."""
+    path = "/".join(["d" * 255] * 3)
+    kept = f"{path} cannot be read; " + "word " * 100 + "\nand more " * 9
+    assert shortened(kept) == kept
+    assert shortened(f"--rate '{'9' * 5000}': give less") == f"--rate '{'9' * 59}…{'9' * 18}': give less"
+    assert shortened("a " * 5000 + "; do this\nb") == "a " * 500 + "…" + ("a " * 5000 + "; do this")[-500:] + "\nb"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--workers", "9" * 5000),
+        ("--stragglers", "x" * 5000),
+        ("--accuracy", "x " * 5000),
+        ("--scheme", "x" * 5000),
+        ("--data", "x" * 5000),
+        (f"--{'x' * 5000}",),
+        ("--profile", "p.toml"),
+    ],
+)
+def test_a_refused_value_is_not_echoed_whole(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
+) -> None:
+    """A refused value of thousands of characters, given as an option or in a profile, is shortened in the message."""
+    monkeypatch.chdir(tmp_path)
+    Path("p.toml").write_text(f'[[scheme]]\nname = "none"\nvariant = "{"x," * 5000}"\n')
+    with pytest.raises(SystemExit) as ended:
+        main(["simulate", *arguments, "--runs", "1", "--requests", "9", "--out", "o"])
+    assert ended.value.code in (1, 2)
+    said = capsys.readouterr().err
+    assert 20 < len(said) < 2000
 
 
 @pytest.mark.parametrize("form", ["table", "markdown", "csv", "json", "svg", "html", "trace"])

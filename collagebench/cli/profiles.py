@@ -11,7 +11,7 @@ import click
 
 from collagebench.cli.completion import complete_profiles
 from collagebench.cli.options import table_or_json
-from collagebench.printable import printable
+from collagebench.printable import printable_toml
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -36,8 +36,8 @@ def command(name: str | None, form: str) -> None:
         path = profile_path(name)
         facts = _facts(path)  # raises UsageError if the profile is faulty
         text = path.read_text(encoding="utf-8")
-        shown = json.dumps({**facts, "text": text}, indent=2) + "\n" if form == "json" else printable(text)
-        click.echo(shown, nl=False)
+        shown = json.dumps({**facts, "text": text}, indent=2) + "\n" if form == "json" else text
+        click.echo(printable_toml(shown), nl=False)  # both languages have these escapes
         return
     found = [_facts(path) for path in sorted(profiles_dir().glob("*.toml"))]
     found.sort(key=lambda facts: (_rounded(facts["seconds"]), facts["name"]))  # shortest first

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from collagebench.errors import OutputError
-from collagebench.printable import printable
+from collagebench.printable import printable, shortened
 
 
 def secure() -> None:
@@ -38,8 +38,8 @@ def secure() -> None:
 
 
 def say(text: str, err: bool = True) -> None:
-    """Print a line that may quote a file or an argument, to standard error or to standard output."""
-    click.echo(printable(text), err=err)
+    """Print a line that may quote a file or an argument, however long, to standard error or to standard output."""
+    click.echo(shortened(printable(text)), err=err)
 
 
 class Output(io.TextIOWrapper):

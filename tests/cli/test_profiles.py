@@ -71,6 +71,19 @@ def test_a_file_of_ones_own(tmp_path):
         profiles(path)
 
 
+def test_a_file_does_not_control_the_terminal(tmp_path):
+    """Control characters in a file are printed as TOML's escapes: as TOML and in JSON, it says the same as before."""
+    path = tmp_path / "mine.toml"
+    path.write_text('# a\u009b31m\u202e comment\ndescription = "red\u009b31m \\u007f \u2066"\n', encoding="utf-8")
+    shown = profiles(path)
+    assert shown == '# a\\u009b31m\\u202e comment\ndescription = "red\\u009b31m \\u007f \\u2066"\n'
+    (tmp_path / "copy.toml").write_text(shown)
+    copied, given = (json.loads(profiles(one, "--format", "json")) for one in (tmp_path / "copy.toml", path))
+    assert copied["description"] == given["description"] == "red\u009b31m \x7f \u2066"
+    assert given["text"] == path.read_text(encoding="utf-8")
+    assert profiles(path, "--format", "json").replace("\n", "").isprintable()
+
+
 def test_a_pipe_is_no_profile(tmp_path):
     """A named pipe is refused as not a regular file, not as missing."""
     os.mkfifo(tmp_path / "pipe")
