@@ -1,7 +1,8 @@
-"""Locations of files that are not code, in a source checkout and in an installed package."""
+"""Locations of files that are not code, in a source checkout and in an installed package; absolute paths."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 
@@ -13,3 +14,8 @@ def profiles_dir() -> Path:
     package = Path(__file__).parent
     installed = package / "profiles"
     return installed if installed.is_dir() else package.parent / "profiles"
+
+
+def resolved(path: Path) -> Path:
+    """Return the absolute path without links; unlike `Path.resolve`, that of a link that leads to itself, too."""
+    return Path(os.path.realpath(path))

@@ -20,6 +20,7 @@ from collagebench.config import ANSWERS, Config, SchemeConfig, called, option
 from collagebench.errors import UsageError, nearest
 from collagebench.hosts import Host, read_hosts
 from collagebench.ordinary import ordinary
+from collagebench.paths import resolved
 from collagebench.profile import Profile, at_line
 from collagebench.schemes import SCHEMES, options_of
 from collagebench.stragglers.model import is_path
@@ -143,7 +144,7 @@ def _read_schemes(path: Path, tables: Any, lines: Mapping[Way, int]) -> tuple[Sc
                     hint = f"write {_number(float(found[1]) * TIMES[found[2]])}"
                     raise UsageError(f"{at(key)}: {option(key)} is in seconds, not the string {one!r}: {hint}")
         if isinstance(options.get("hedge_log"), str):
-            options["hedge_log"] = str(_path(path.parent, at("hedge_log"), "hedge_log", options["hedge_log"]))
+            options["hedge_log"] = str(_file(path.parent, at("hedge_log"), "hedge_log", options["hedge_log"]))
         schemes.append(SchemeConfig(name, variant, tuple(sorted(options.items()))))
     return tuple(schemes)
 
@@ -160,13 +161,14 @@ def _read_resources(where: str, value: Any) -> tuple[tuple[str, float], ...]:
 def _read_hosts(path: Path, key: str, value: Any, lines: Mapping[Way, int]) -> tuple[Host, ...]:
     """Read [[host]] tables, a list of addresses, or the file that `hosts` names."""
     if key == "hosts":
+        where = at_line(path, line_of(lines, key))
         if not isinstance(value, str):
-            raise UsageError(f"{at_line(path, line_of(lines, key))}: hosts must be a path, not {value!r}")
-        file = _path(path.parent, at_line(path, line_of(lines, key)), key, value)
+            raise UsageError(f"{where}: hosts must be a path, not {value!r}")
+        file = _file(path.parent, where, key, value)
         try:
             return read_hosts(file)
         except UsageError as error:
-            raise UsageError(f"{at_line(path, line_of(lines, key))}: {error}") from None
+            raise UsageError(f"{where}: {error}") from None
     hosts = []
     for number, host in enumerate(value if isinstance(value, list) else [value]):
         where = at_line(path, line_of(lines, "host", number) or line_of(lines, "host"))
@@ -194,14 +196,14 @@ def _typed(directory: Path, where: str, name: str, value: Any, wanted: str) -> A
     if name == "accuracy" and isinstance(value, str) and value in ANSWERS:
         return ANSWERS[value]
     if kind == "a path" and isinstance(value, str):
-        return _path(directory, where, name, value)
+        return _file(directory, where, name, value)
     if kind == "true or false" and isinstance(value, bool):
         return value
     if kind in NUMBERS and isinstance(value, int if kind == "a whole number" else (int, float)):
         if not isinstance(value, bool):
             return value if kind == "a whole number" else _float(value)
     elif kind == "a string" and isinstance(value, str):
-        return str(_path(directory, where, name, value)) if name == "stragglers" and is_path(value) else value
+        return str(_file(directory, where, name, value)) if name == "stragglers" and is_path(value) else value
     elif kind == "a list of strings" and isinstance(value, list) and all(isinstance(item, str) for item in value):
         return tuple(value)
     hint = _hint(name, value) if kind in NUMBERS and isinstance(value, str) else ""
@@ -209,12 +211,11 @@ def _typed(directory: Path, where: str, name: str, value: Any, wanted: str) -> A
     raise UsageError(f"{where}: {option(name)} must be {kind}, not {'the string ' if hint else ''}{value!r}{hint}")
 
 
-def _path(directory: Path, where: str, name: str, value: str) -> Path:
-    """Return the path that a profile in a directory names; `where` is the beginning of messages."""
-    try:
-        return (directory / value).resolve()
-    except ValueError:
-        raise UsageError(f"{where}: {option(name)} must be a path, not {value!r}: it has a null character") from None
+def _file(directory: Path, where: str, name: str, value: str) -> Path:
+    """Return the absolute path of a file that a profile in `directory` names."""
+    if "\0" in value:
+        raise UsageError(f"{where}: {option(name)} names a file with a null character, which no file's name has")
+    return resolved(directory / value)
 
 
 def _float(value: int | float) -> float:

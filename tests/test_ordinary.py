@@ -63,6 +63,25 @@ def test_what_an_experiment_reads(tmp_path: Path, arguments: tuple[str, ...]) ->
     assert "pipe" in refused(tmp_path, *arguments)
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("simulate", "--stragglers", "./loop", *SMALL),
+        ("simulate", "--stragglers", "trace", "--trace", "loop", *SMALL),
+        ("simulate", "--dataset", "imagefolder", "--data", "loop", *SMALL),
+        ("run", "--fleet", "endpoint", "--endpoint", "grpcs://127.0.0.1:1/m", "--tls-ca", "loop", *SMALL),
+        ("report", "loop"),
+    ],
+    ids=lambda arguments: " ".join(arguments[:3]),
+)
+def test_a_link_to_itself(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    """A link that leads to itself, in place of a file, is refused by name."""
+    (tmp_path / "loop").symlink_to("loop")
+    sentence = refused(tmp_path, *arguments)
+    assert "loop" in sentence
+    assert "unexpected" not in sentence
+
+
 @pytest.mark.parametrize("option", ["--tls-ca", "--tls-cert", "--tls-key"])
 def test_certificates(tmp_path: Path, option: str) -> None:
     """A certificate or a key that is a pipe is refused by name."""

@@ -12,7 +12,7 @@ from collagebench.engine.fitted import LOG, resolve_fits
 from collagebench.errors import UsageError, nearest
 from collagebench.fleet.where import FLEETS, Where
 from collagebench.hosts import Host, read_hosts
-from collagebench.paths import profiles_dir
+from collagebench.paths import profiles_dir, resolved
 from collagebench.profile import Profile, check_files, located
 from collagebench.read_profile import read_profile
 from collagebench.schemes import SCHEMES, make, options_of
@@ -137,7 +137,7 @@ def _absolute(value: Any) -> Any:
     """Return the value, or each value of a tuple: a path made absolute, the name of a straggler model as it is."""
     if isinstance(value, tuple):
         return tuple(map(_absolute, value))
-    return value if isinstance(value, str) and not is_path(value) else type(value)(Path(value).resolve())
+    return value if isinstance(value, str) and not is_path(value) else type(value)(resolved(Path(value)))
 
 
 def given_options(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -183,7 +183,7 @@ def check_fleet_options(values: dict[str, Any], given: Mapping[str, Any]) -> Non
         values["workers"] = len(values["endpoint"])
     for name in ("tls_ca", "tls_cert", "tls_key"):
         if name in values:
-            values[name] = Path(values[name]).resolve()  # so that a run can be resumed from any working directory
+            values[name] = resolved(Path(values[name]))  # so that a run can be resumed from any working directory
 
 
 def fleet_of(options: Mapping[str, Any]) -> tuple[Where, int]:

@@ -16,6 +16,7 @@ from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 
 from collagebench.errors import OutputError
+from collagebench.paths import resolved
 from collagebench.printable import printable
 from collagebench.whole import write_whole
 
@@ -57,7 +58,7 @@ def see_that_it_can_be_written(out: Path) -> None:
         if out.exists() and not os.access(out, os.W_OK):
             raise OSError(errno.EACCES, "Permission denied")
         if out.is_file() or not out.exists():
-            there = next(path for path in out.resolve().parents if path.exists())
+            there = next(path for path in resolved(out).parents if path.exists())
             if not there.is_dir():
                 raise OSError(errno.ENOTDIR, f"{there} is not a directory")
             TemporaryFile(dir=there).close()

@@ -59,7 +59,6 @@ def refused(tmp_path, text, *options):
         (f"runs = 0x{'9' * 5000}", "profile p.toml cannot be read: a number in it has thousands of digits"),
         (f"\nrate = {'9' * 400}", "profile p.toml, line 2: --rate must be a number above 0, not inf"),
         ("data = 5", "profile p.toml, line 1: data must be a path, not 5"),
-        ('runs = 1\nmodels = "a\\u0000"', "profile p.toml, line 2: models must be a path, not 'a\\x00': it has a null"),
         ('hosts = "a\\u0000"', "profile p.toml, line 1: hosts must be a path, not"),
         ('stragglers = "./a\\u0000"', "profile p.toml, line 1: stragglers must be a path, not"),
         ('[[scheme]]\nname = "hedge"\nhedge-log = "a\\u0000"', "profile p.toml, line 3: hedge-log must be a path, not"),
@@ -207,6 +206,20 @@ def test_schemes(tmp_path, table, line, words):
 def test_missing_files(tmp_path, text, line, missing):
     """A file that a profile names, relative to itself, and that does not exist is reported before anything runs."""
     assert refused(tmp_path, text) == f"profile p.toml, line {line}: {missing}, which does not exist"
+
+
+@pytest.mark.parametrize("name", ["data", "models", "trace", "tls-ca", "hosts", "stragglers", "hedge-log"])
+@pytest.mark.parametrize(("file", "words"), [("./\\u0000", "a null character"), ("./loop", "loop")])
+def test_what_cannot_be_a_file(tmp_path, name, file, words):
+    """A file's name with a null character, and a link to itself, are refused with the line in which they are."""
+    (tmp_path / "loop").symlink_to("loop")
+    if name == "hedge-log":
+        text = f'[[scheme]]\nname = "hedge"\nhedge-delay = "fit"\nhedge-budget = 0.1\nhedge-log = "{file}"'
+    else:
+        text = f'runs = 1\n{name} = "{file}"'
+    sentence = refused(tmp_path, text)
+    assert sentence.startswith(f"profile p.toml, line {5 if name == 'hedge-log' else 2}: ")
+    assert words in sentence.partition(": ")[2]
 
 
 def test_a_missing_profile(tmp_path):
