@@ -21,6 +21,7 @@ from collagebench.engine import experiment
 from collagebench.engine.cells import Progress
 from collagebench.engine.plan import compute_times
 from collagebench.errors import DataError, Interrupted, OutputError
+from collagebench.ordinary import ordinary
 from collagebench.report.alike import across
 from collagebench.report.summary import summarise
 from collagebench.results.directory import CELLS, HEADER, REQUESTS, TASKS
@@ -148,9 +149,14 @@ def keep_answer(
     for name, text in {**texts, **others}.items():
         path = directory / name
         try:
+            if path.exists():
+                ordinary(path)  # a pipe may wait for a reader forever
             write_whole(path, text.encode())
         except OSError as error:
-            raise OutputError(f"the answer cannot be written to {path} ({error.strerror or error})") from None
+            raise OutputError(
+                f"the answer cannot be written to {path} ({error.strerror or error}): mend that and repeat the "
+                "command; what was simulated is kept"
+            ) from None
 
 
 def of_scheme(summary: Mapping[str, Any], variant: str) -> dict[str, Any]:

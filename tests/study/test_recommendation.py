@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
+from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import replace
 from functools import cache
@@ -19,6 +21,7 @@ from collagebench.errors import OutputError
 from collagebench.report.parts import as_ms
 from collagebench.report.recommendation import cautions, print_recommendation
 from collagebench.report.recommendation_page import recommendation_page
+from collagebench.study.points import keep_answer
 from collagebench.study.recommend import ANSWER, PAGE, Asked, recommend, save
 from collagebench.study.trial import command_of
 from collagebench.study.wishes import Candidate, Wishes
@@ -239,6 +242,15 @@ def test_an_answer_that_cannot_be_kept_is_one_sentence(directory: Path) -> None:
     """An answer that cannot be written is an error in one sentence with the path."""
     with pytest.raises(OutputError, match=r"the answer cannot be written to .*nowhere"):
         save(answered(directory, ("hedge", "replication"), slo=0.1), directory / "nowhere")
+
+
+@pytest.mark.parametrize(("make", "why"), [(os.mkdir, "Is a directory"), (os.mkfifo, "it is not a regular file")])
+def test_what_stands_in_place_of_the_answer_is_named(tmp_path: Path, make: Callable[[Path], None], why: str) -> None:
+    """A directory or a pipe in place of the answer is refused at once, with what to do."""
+    make(tmp_path / "answer.json")
+    said = rf"answer\.json \({why}\): mend that and repeat the command; what was simulated is kept$"
+    with pytest.raises(OutputError, match=said):
+        keep_answer({}, "", tmp_path, ("answer.json", "answer.html"))
 
 
 def test_the_table_fits_80_columns(directory: Path) -> None:
