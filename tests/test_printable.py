@@ -122,14 +122,6 @@ def test_a_live_view_and_a_bar_do_not_pass_it_on(monkeypatch: pytest.MonkeyPatch
         assert "\x1b[31mred" not in said
 
 
-def test_the_text_of_a_profile_does_not_pass_it_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A profile that is printed has no controls, of which valid TOML may hold those above ASCII."""
-    (tmp_path / "p.toml").write_text("# a\x9b0m\n# b\u202e\nruns = 1", encoding="utf-8")
-    with pytest.raises(SystemExit):
-        main(["profiles", str(tmp_path / "p.toml")])
-    assert capsys.readouterr().out == "# a\\x9b0m\n# b\\u202e\nruns = 1"
-
-
 def test_where_results_are_is_said_without_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A directory and a file for results, as the command line names them, are repeated without their controls."""
     monkeypatch.setattr(sys, "stderr", Terminal())
