@@ -92,15 +92,15 @@ def open_earlier(directory: Path, engine: str, config: Config) -> Earlier:
     if run.changed:
         raise UsageError(
             f"{directory} cannot be resumed, because {' and '.join(run.changed)} changed since the run was written: "
-            "remove that directory to run it again from the start"
+            "to run it again from the start, choose another directory or remove this one"
         )
     began = run.header.get("environment", {}).get("sources")
     own = files_of(scheme.name for scheme in config.schemes)
     if began not in (None, sources(own)):
         what = "this program or a scheme of yours" if own else "this program"
         raise UsageError(
-            f"{directory} was begun before {what} was changed, so its records would be those of two programs: remove "
-            "that directory to run it again from the start, or choose another"
+            f"{directory} was begun before {what} was changed, so its records would be those of two programs: to run "
+            "it again from the start, choose another directory or remove this one"
         )
     _same_config(directory, run.header.get("config", {}), _plain(as_json(config)))
     cells, texts = run.cells, run.cells.texts
@@ -127,7 +127,7 @@ def resumed_header(earlier: Earlier, new: Mapping[str, Any], cells: int) -> dict
             if before.get(key) != now[key]:
                 raise UsageError(
                     f"{earlier.directory} was begun with {key} {before.get(key)} of {now['variant']}, which is now "
-                    f"{now[key]}: remove that directory to run it again from the start"
+                    f"{now[key]}: to run it again from the start, choose another directory or remove this one"
                 )
     digests = [(header.get("stragglers") or {}).get("sha256") for header in (old, new)]
     if None not in digests and digests[0] != digests[1]:
