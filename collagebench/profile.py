@@ -7,7 +7,7 @@ the code that uses it, which knows nothing of files. It names the option, and `l
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,10 @@ from collagebench.config import option
 from collagebench.errors import UsageError
 from collagebench.stragglers.model import is_path
 from collagebench.toml_lines import Way, line_of
+from collagebench.workload.arrivals import is_log
+
+NAME_OR_PATH: Mapping[str, Callable[[str], bool]] = {"stragglers": is_path, "arrivals": is_log}
+"""The strings that are a name or the path of a file, and how to tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +91,8 @@ def check_files(profile: Profile, given: Collection[str]) -> None:
     """
     for name, value in profile.values.items():
         downloaded = name == "data" and profile.values.get("download")
-        for one in value if isinstance(value, tuple) and name == "stragglers" else (value,):
-            is_file = isinstance(one, Path) or (name == "stragglers" and is_path(one))
+        for one in value if isinstance(value, tuple) and name in NAME_OR_PATH else (value,):
+            is_file = isinstance(one, Path) or (name in NAME_OR_PATH and NAME_OR_PATH[name](one))
             if is_file and not downloaded and name not in given and not Path(one).exists():
                 raise UsageError(f"{profile.at(option(name))}: {option(name)} names {one}, which does not exist")
     for number, scheme in enumerate(profile.values.get("schemes", ())):

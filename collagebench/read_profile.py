@@ -21,9 +21,8 @@ from collagebench.errors import UsageError, nearest
 from collagebench.hosts import Host, read_hosts
 from collagebench.ordinary import ordinary
 from collagebench.paths import resolved
-from collagebench.profile import Profile, at_line
+from collagebench.profile import NAME_OR_PATH, Profile, at_line
 from collagebench.schemes import SCHEMES, options_of
-from collagebench.stragglers.model import is_path
 from collagebench.study.grid import several
 from collagebench.toml_lines import DEEPEST, Way, key_lines, line_of, too_deep
 
@@ -203,7 +202,8 @@ def _typed(directory: Path, where: str, name: str, value: Any, wanted: str) -> A
         if not isinstance(value, bool):
             return value if kind == "a whole number" else _float(value)
     elif kind == "a string" and isinstance(value, str):
-        return str(_file(directory, where, name, value)) if name == "stragglers" and is_path(value) else value
+        is_path = name in NAME_OR_PATH and NAME_OR_PATH[name](value)
+        return str(_file(directory, where, name, value)) if is_path else value
     elif kind == "a list of strings" and isinstance(value, list) and all(isinstance(item, str) for item in value):
         return tuple(value)
     hint = _hint(name, value) if kind in NUMBERS and isinstance(value, str) else ""

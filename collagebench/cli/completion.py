@@ -1,4 +1,7 @@
-"""Shell completion of option values: schemes, profiles and stragglers. In a comma-separated list, the last value."""
+"""Shell completion of option values: schemes, profiles, stragglers and arrivals.
+
+In a comma-separated list, the last value is completed.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from collagebench.paths import profiles_dir
 from collagebench.schemes import SCHEMES
 from collagebench.stragglers.causes import NATURAL
 from collagebench.stragglers.model import NAMES
+from collagebench.workload.arrivals import KINDS
 
 LIVE = ("run", "record")
 """The verbs that can disturb workers."""
@@ -27,6 +31,11 @@ def complete_stragglers(context: click.Context, parameter: click.Parameter, inco
         return _begun(("none", *NATURAL), incomplete)
     names = [name for name in NAMES if name not in NATURAL or context.info_name in LIVE]
     return [_files(incomplete), *_listed(names, incomplete)]
+
+
+def complete_arrivals(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Return the kinds of arrivals, and files (logs of arrivals)."""
+    return [_files(incomplete), *_listed(KINDS, incomplete)]
 
 
 def complete_profiles(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:

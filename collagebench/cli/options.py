@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-from collagebench.cli.completion import complete_profiles, complete_schemes, complete_stragglers
+from collagebench.cli.completion import complete_arrivals, complete_profiles, complete_schemes, complete_stragglers
 from collagebench.cli.sectioned import SectionedCommand
 from collagebench.cli.values import FLOAT, INT, TEXT, Several, flat, number_of_answers, seconds_or_word
 from collagebench.fleet.where import FLEETS
@@ -68,8 +68,14 @@ SECTIONS = {
         click.option("--resume", is_flag=True, help="Continue the run in --out; its options need not be repeated."),
     ],
     "Load": [
-        click.option("--arrivals", type=TEXT, help="Arrival process: poisson or constant. [poisson]"),
-        click.option("--rate", type=FLOAT, help="Requests per second."),
+        click.option(
+            "--arrivals",
+            type=TEXT,
+            metavar="NAME|FILE",
+            shell_complete=complete_arrivals,
+            help="poisson, constant, or a log of arrival times: .npy, or text or CSV with seconds or dates. [poisson]",
+        ),
+        click.option("--rate", type=FLOAT, help="Requests per second. [a log's own rate]"),
         click.option(
             "--utilisation", type=FLOAT, help="Load, in place of --rate: rate x service time / workers. [0.5]"
         ),

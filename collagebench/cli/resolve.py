@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,14 @@ from collagebench.errors import UsageError, nearest
 from collagebench.fleet.where import FLEETS, Where
 from collagebench.hosts import Host, read_hosts
 from collagebench.paths import profiles_dir, resolved
-from collagebench.profile import Profile, check_files, located
+from collagebench.profile import NAME_OR_PATH, Profile, check_files, located
 from collagebench.read_profile import read_profile
 from collagebench.schemes import SCHEMES, make, options_of
 from collagebench.schemes.faults import ask
-from collagebench.stragglers.model import NAMES, PARAMETERS, RECORDED, is_path, parameters_of
+from collagebench.stragglers.model import NAMES, PARAMETERS, RECORDED, parameters_of
 from collagebench.study.grid import FIELDS, Axis, Cell, Grid, axes_of, combinations, variants
+from collagebench.workload.arrival_log import read_arrivals
+from collagebench.workload.arrivals import is_log
 
 NEEDED = (
     ("block", "replay", ("block",)),
@@ -64,9 +66,9 @@ def resolve_grid(options: Mapping[str, Any], recorded: Mapping[str, Any] = {}) -
         values.pop("rate", None)
         values.pop("utilisation", None)
     values.update({name: value for name, value in given.items() if name in FIELDS})
-    for name in ("stragglers", "trace"):  # so that a run can be resumed from any working directory
+    for name in (*NAME_OR_PATH, "trace"):  # so that a run can be resumed from any working directory
         if values.get(name):
-            values[name] = _absolute(values[name])
+            values[name] = _absolute(values[name], NAME_OR_PATH.get(name))
     schemes = tuple(SchemeConfig(name, called(name)) for name in given.get("schemes", ()))
     schemes = schemes or values.get("schemes", DEFAULT_SCHEMES)
     known = {name for scheme in SCHEMES for name in _options_of(scheme)}
@@ -130,14 +132,17 @@ def _variants_of(
 
 def _config(values: dict[str, Any], given: Mapping[str, Any], axes: Sequence[Axis]) -> Config:
     _check_straggler_options(values, given, axes)
+    arrivals = values.get("arrivals", Config().arrivals)
+    if is_log(arrivals) and values.get("rate") is None and values.get("utilisation") is None:
+        values["rate"] = read_arrivals(Path(arrivals)).rate
     return Config(**values)
 
 
-def _absolute(value: Any) -> Any:
-    """Return the value, or each value of a tuple: a path made absolute, the name of a straggler model as it is."""
+def _absolute(value: Any, is_path: Callable[[str], bool] | None) -> Any:
+    """Return the value, or each value of a tuple: a path made absolute, a name (not `is_path`) as it is."""
     if isinstance(value, tuple):
-        return tuple(map(_absolute, value))
-    return value if isinstance(value, str) and not is_path(value) else type(value)(resolved(Path(value)))
+        return tuple(_absolute(one, is_path) for one in value)
+    return value if is_path and not is_path(value) else type(value)(resolved(Path(value)))
 
 
 def given_options(options: Mapping[str, Any]) -> dict[str, Any]:

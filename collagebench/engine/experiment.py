@@ -31,6 +31,7 @@ from collagebench.schemes import about, files_of, settings
 from collagebench.stragglers.causes import NATURAL
 from collagebench.stragglers.recorded import RecordedStragglers
 from collagebench.stragglers.replay import Replay
+from collagebench.workload.arrivals import facts_of
 
 
 def run(config: Config, directory: Path, progress: Progress, resume: bool = False, token: Token | None = None) -> None:
@@ -230,6 +231,7 @@ def _header(plan: Plan, engine: str) -> dict[str, Any]:
             "logs": len(plan.stragglers.logs) if isinstance(plan.stragglers, Replay) else None,
             **straggler_facts(plan.config),
         },
+        "arrivals": facts_of(plan.config.arrivals),
         "service": {
             "mean_s": plan.mean_service,
             "utilisation": plan.utilisation,

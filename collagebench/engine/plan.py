@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
+from pathlib import Path
 
 import numpy as np
 
@@ -24,7 +25,7 @@ from collagebench.errors import DataError, ModelError, UsageError
 from collagebench.schemes.protocol import Request, Task
 from collagebench.stragglers.draws import key, stream, uniform
 from collagebench.stragglers.model import Stragglers
-from collagebench.workload.arrivals import arrivals
+from collagebench.workload.arrivals import arrivals, facts_of
 from collagebench.workload.dataset import Dataset, open_dataset
 from collagebench.zoo.seen import seen_in_training, taught_by_another
 
@@ -55,7 +56,8 @@ class Plan:
     """One for each run."""
     images: Images
     doubts: tuple[str, ...] = ()
-    """Warnings about images that models were trained on, and about parity models trained for another single."""
+    """Warnings about images that models were trained on, about parity models trained for another single, and about
+    arrivals whose exact times are not known."""
 
     @property
     def utilisation(self) -> float:
@@ -156,7 +158,7 @@ def make_plan(config: Config, measured: Mapping[tuple[str, int], float] = {}) ->
         rate,
         workloads,
         Images(needed, dataset.load(needed)),
-        tuple(doubt for doubt in (seen_in_training(models, dataset), taught_by_another(models, models)) if doubt),
+        tuple(filter(None, (seen_in_training(models, dataset), taught_by_another(models, models), _placed(config)))),
     )
 
 
@@ -187,6 +189,16 @@ def _image_size(models: Sequence[zoo.Model]) -> tuple[int, int, int]:
                 f"({first.image[:2]} and {model.image[:2]} pixels): they cannot serve one fleet"
             )
     return first.image
+
+
+def _placed(config: Config) -> str | None:
+    """Return a warning if the log of arrivals has whole seconds only."""
+    if not (facts_of(config.arrivals) or {}).get("whole_seconds"):
+        return None
+    return (
+        f"{Path(config.arrivals).name} has whole seconds only, so requests were placed at random within their seconds: "
+        "shorter bursts are missing."
+    )
 
 
 def _workload(config: Config, rate: float, run: int, dataset: Dataset) -> Workload:

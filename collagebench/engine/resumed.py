@@ -129,12 +129,13 @@ def resumed_header(earlier: Earlier, new: Mapping[str, Any], cells: int) -> dict
                     f"{earlier.directory} was begun with {key} {before.get(key)} of {now['variant']}, which is now "
                     f"{now[key]}: to run it again from the start, choose another directory or remove this one"
                 )
-    digests = [(header.get("stragglers") or {}).get("sha256") for header in (old, new)]
-    if None not in digests and digests[0] != digests[1]:
-        raise UsageError(
-            f"the stragglers' file ({new['stragglers']['name']}) has changed since {earlier.directory} was begun: "
-            "restore the old one, or run it again into another directory"
-        )
+    for key, named in (("stragglers", new["stragglers"]["name"]), ("arrivals", new["config"]["arrivals"])):
+        digests = [(header.get(key) or {}).get("sha256") for header in (old, new)]
+        if None not in digests and digests[0] != digests[1]:
+            raise UsageError(
+                f"the {key}' file ({named}) has changed since {earlier.directory} was begun: restore the old one, or "
+                "run it again into another directory"
+            )
     changes = [*_models(old.get("models", []), new["models"]), *_environment(old.get("environment", {}), new)]
     message = f"resumed after {len(earlier.cells)} of {cells} cells"
     message += f"; since then {', '.join(changes)}" if changes else ""

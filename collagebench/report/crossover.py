@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from collagebench.report.parts import UNKNOWN, as_times, new_table, print_line, print_table
-from collagebench.report.table import stragglers
+from collagebench.report.table import like, stragglers
 
 Object = Mapping[str, Any]
 OUTCOMES = {
@@ -99,13 +99,14 @@ def conditions(answer: Object) -> str:
     names = ", ".join(scheme["variant"] for scheme in config["schemes"])
     workers = "" if answer["over"] == "workers" else f"{config['workers']} workers, "
     scale = None if answer["over"] == "time-scale" else answer["stragglers"]["time_scale"]
+    arrivals = f"arrivals{like(config)}, " if like(config) else ""
     same = {
         "config": {name: value for name, value in config.items() if name != answer["over"].replace("-", "_")},
         "stragglers": answer["stragglers"] | {"time_scale": scale},
     }
     return (
         f"simulated: {answer['metric']} of {names} over {answer['over']} {answer['from']:g} to {answer['to']:g}; "
-        f"{workers}stragglers {stragglers(same)}, {len(answer['points'])} values x "
+        f"{workers}stragglers {stragglers(same)}, {arrivals}{len(answer['points'])} values x "
         f"{config['runs']} runs x {config['requests']:,} requests, seed {config['seed']}"
     )
 

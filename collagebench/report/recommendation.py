@@ -24,7 +24,7 @@ from collagebench.report.parts import (
     print_table,
 )
 from collagebench.report.recorded import SHORT
-from collagebench.report.table import stragglers
+from collagebench.report.table import like, stragglers
 
 Object = Mapping[str, Any]
 
@@ -91,8 +91,8 @@ def conditions(answer: Object) -> str:
     if wishes["budget"] is not None:
         asked.append(f"at most {100 * wishes['budget']:.10g} % extra work")
     return (
-        f"simulated: {workers}, {rates} requests/s (utilisation {shares}), stragglers {stragglers(answer['asked'])}, "
-        f"images {config['dataset']}; requirements: {', '.join(asked)}"
+        f"simulated: {workers}, {rates} requests/s{like(config)} (utilisation {shares}), stragglers "
+        f"{stragglers(answer['asked'])}, images {config['dataset']}; requirements: {', '.join(asked)}"
     )
 
 

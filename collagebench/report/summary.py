@@ -120,6 +120,7 @@ def _one(run: Run, baseline: str | None, slo_ms: float | None, minimum: MinimumE
         "mean_service_s": run.service.get("mean_s"),
         "config": run.config,
         "stragglers": run.header.get("stragglers"),
+        "arrivals": run.header.get("arrivals"),
         "environment": run.header.get("environment", {}),
         "models": run.header.get("models", []),
         "hosts": run.header.get("hosts", []),

@@ -5,6 +5,7 @@ All of it is taken from the JSON object of `summary`, so that both agree.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from collagebench.report.parts import (
     print_table,
 )
 from collagebench.report.summary import bound_of, not_own
+from collagebench.workload.arrivals import is_log
 
 REACH = "to the farther end of the 95 % interval of p99"
 
@@ -92,7 +94,7 @@ def conditions(one: dict[str, Any]) -> str:
     if {"runs", "requests"} <= config.keys():
         parts.append(f"{config['runs']} run{'s' if config['runs'] != 1 else ''} x {config['requests']:,} requests")
     if one["rate"] is not None:
-        parts.append(f"at {as_load(one['rate'])}/s,")
+        parts.append(f"at {as_load(one['rate'])}/s{like(config)},")
     elif {"runs", "requests"} <= config.keys():
         parts[-1] += ","
     utilisation = next((scheme["utilisation"] for scheme in one["schemes"]), None)
@@ -122,6 +124,14 @@ def goodput(one: dict[str, Any], plus_minus: str = "±") -> str:
             width = f" {plus_minus} {half:.2g}" if half < 99.5 else f" {plus_minus} {half:.0f}"
             each.append(f"{scheme['variant']} {as_rate(rate)}" + (width if ends else ""))
     return f"right answers within {one['slo_ms']:g} ms, per second: {', '.join(each)}"
+
+
+def like(config: Mapping[str, Any]) -> str:
+    """Return how requests arrive, as the end of a phrase; empty for Poisson arrivals."""
+    arrivals = config.get("arrivals", "poisson")
+    if is_log(arrivals):
+        return f" (as in {Path(arrivals).name})"
+    return "" if arrivals == "poisson" else f" ({arrivals})"
 
 
 def stragglers(one: dict[str, Any]) -> str:

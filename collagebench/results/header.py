@@ -142,6 +142,7 @@ SHAPE: dict[str, Any] = {
         "sha256": "text?",
         "parameters": "object",
     },
+    "arrivals": {"count": "count", "rate": "positive", "whole_seconds": "truth", "sha256": "text"},
     "service": {"mean_s": "amount?", "utilisation": "amount?", "rate": "amount?", "mode": "text?"},
     "client_priority": "text",
     "stolen_share": "share",

@@ -11,18 +11,15 @@ is given: it is then split into logs of that length, of which the last may be sh
 
 from __future__ import annotations
 
-import csv
-import gzip
 import math
-import tokenize
-import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
 
 from collagebench.errors import DataError, UsageError
-from collagebench.ordinary import ordinary
+from collagebench.number_files import array_in, reading, rows_in
+
+WHAT = "the trace"
 
 Log = tuple[float, ...]
 
@@ -46,59 +43,34 @@ def read_logs(path: Path, log_length: int | None = None) -> tuple[Log, ...]:
 
 def _read(path: Path) -> tuple[tuple[Log, ...], bool]:
     """Return the file's logs, and whether the file names machines."""
-    try:
-        ordinary(path)
+    with reading(path, WHAT):
         logs, named = ((_array(path),), False) if path.suffix == ".npy" else _text(path)
-    except OSError as error:
-        raise DataError(f"the trace {path} cannot be read ({error.strerror or error})") from None
-    except (EOFError, zlib.error):
-        raise DataError(f"the trace {path} cannot be uncompressed: it is truncated or damaged") from None
-    except UnicodeDecodeError:
-        raise DataError(f"the trace {path} is neither a .npy file nor text in UTF-8") from None
-    except csv.Error as error:
-        raise DataError(f"the trace {path} is not text with one value per line ({error})") from None
     if not any(logs):
-        raise DataError(f"the trace {path} holds no value")
+        raise DataError(f"{WHAT} {path} holds no value")
     return logs, named
 
 
 def _array(path: Path) -> Log:
-    with path.open("rb") as file:
-        try:
-            values = np.load(file)
-        except (ValueError, SyntaxError, tokenize.TokenError, zipfile.BadZipFile):  # from damaged headers
-            values = None
-    if not isinstance(values, np.ndarray):  # None, or an archive of several arrays
-        raise DataError(f"the trace {path} is damaged, or is not a NumPy file of numbers")
-    if values.ndim != 1 or values.dtype.kind not in "fiu":
-        raise DataError(
-            f"the trace {path} must hold numbers in one dimension, not {values.dtype} of shape {values.shape}"
-        )
+    values = array_in(path, WHAT)
     wrong = np.flatnonzero(~(np.isfinite(values) & (values > 0)))
     if len(wrong):
-        raise DataError(f"value {wrong[0]} of the trace {path} is {values[wrong[0]]}, but must be seconds above 0")
+        raise DataError(f"value {wrong[0]} of {WHAT} {path} is {values[wrong[0]]}, but must be seconds above 0")
     return tuple(values.astype(float).tolist())
 
 
 def _text(path: Path) -> tuple[tuple[Log, ...], bool]:
-    with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8-sig", newline="") as file:
-        rows = [(number, line) for number, line in enumerate(file, 1) if line.strip() and line.lstrip()[0] != "#"]
-    if rows and "seconds" in (header := _cells(rows[0][1])):
+    rows = rows_in(path)
+    if rows and "seconds" in (header := rows[0][1]):
         if "machine" not in header:
-            values = [_value(path, number, _cells(line), header.index("seconds")) for number, line in rows[1:]]
+            values = [_value(path, number, cells, header.index("seconds")) for number, cells in rows[1:]]
             return (tuple(values),), False
         logs: dict[str, list[float]] = {}
-        for number, line in rows[1:]:
-            cells = _cells(line)
+        for number, cells in rows[1:]:
             value = _value(path, number, cells, header.index("seconds"))
             place = header.index("machine")
             logs.setdefault(cells[place] if place < len(cells) else "", []).append(value)
         return tuple(map(tuple, logs.values())), True
-    return (tuple(_value(path, number, _cells(line), 0, 1) for number, line in rows),), False
-
-
-def _cells(line: str) -> list[str]:
-    return [cell.strip() for cell in next(csv.reader([line]))]
+    return (tuple(_value(path, number, cells, 0, 1) for number, cells in rows),), False
 
 
 def _value(path: Path, number: int, cells: list[str], place: int, most: int | None = None) -> float:
@@ -108,5 +80,5 @@ def _value(path: Path, number: int, cells: list[str], place: int, most: int | No
     except ValueError:
         value = math.nan
     if not 0 < value < math.inf:
-        raise DataError(f"line {number} of the trace {path} must hold seconds above 0, not {text[:40]!r}")
+        raise DataError(f"line {number} of {WHAT} {path} must hold seconds above 0, not {text[:40]!r}")
     return value

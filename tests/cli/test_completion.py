@@ -49,6 +49,11 @@ def test_profiles_and_stragglers_may_be_files() -> None:
     assert offered("recommend --stragglers ./fl") == [("file", "./fl")]
 
 
+def test_arrivals_may_be_a_file() -> None:
+    """Arrivals are offered as files and as names."""
+    assert offered("run --arrivals po") == [("file", "po"), ("plain", "poisson")]
+
+
 def test_only_who_has_workers_can_disturb_them() -> None:
     """Natural stragglers, which need real workers, are offered to run and record only."""
     assert [names(f"{verb} --stragglers cor") for verb in ("run", "record", "simulate")] == [["corunner"]] * 2 + [[]]

@@ -236,6 +236,20 @@ def test_a_changed_trace_is_noticed(tmp_path: Path) -> None:
     assert judge(load(part)) == []
 
 
+def test_a_changed_log_of_arrivals_is_noticed(tmp_path: Path) -> None:
+    """A run is not resumed if its log of arrivals has changed, and is once the file is as before."""
+    log = tmp_path / "day.txt"
+    log.write_text("0.1\n0.2\n0.4\n")
+    config = replace(CONFIG, arrivals=str(log))
+    part = interrupted(tmp_path / "part", 2, config)
+    log.write_text("0.1\n0.3\n0.4\n")
+    with pytest.raises(UsageError, match=rf"the arrivals' file \({log}\) has changed since"):
+        simulate(part, config, resume=True)
+    log.write_text("0.1\n0.2\n0.4\n")
+    simulate(part, config, resume=True)
+    assert judge(load(part)) == []
+
+
 def test_disturbances_of_a_cell_that_is_done_again_are_forgotten(tmp_path: Path) -> None:
     """A resume keeps the recorded disturbances of complete cells only."""
     part = interrupted(tmp_path / "part", 2)

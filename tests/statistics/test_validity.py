@@ -12,7 +12,7 @@ from synthetic_run import HEADER, cell, change_header, lognormal, make_run, requ
 from collagebench.results.reader import load
 from collagebench.results.table import Table
 from collagebench.results.writer import RunWriter
-from collagebench.statistics.growth import growing, growth
+from collagebench.statistics.growth import dispersion, growing, growth
 from collagebench.statistics.notes.sample import FLEETS, few_fleets
 from collagebench.statistics.validity import judge
 from collagebench.statistics.warnings import warnings
@@ -273,12 +273,19 @@ def test_growth_of_a_known_queue():
     assert growth(np.zeros(5), np.ones(5)) == 0.0
 
 
-def queue(rng: np.random.Generator, runs: int, requests: int, workers: int, load: float) -> Table:
-    """Return requests of a first-come-first-served M/M/k queue that starts empty, with a mean service of 1 s."""
+def queue(rng: np.random.Generator, runs: int, requests: int, workers: int, load: float, bursts: bool = False) -> Table:
+    """Return requests of a first-come-first-served M/M/k queue that starts empty, with a mean service of 1 s.
+
+    With `bursts`, each fifth part of a hundred gaps is a hundred times as long as the others, at the same load.
+    """
     number, arrival, answered = [], [], []
     for run in range(runs):
         free = [0.0] * workers
-        arrivals = np.cumsum(rng.exponential(1 / (load * workers), requests))
+        gaps = rng.exponential(1 / (load * workers), requests)
+        if bursts:
+            slow = np.repeat(rng.permutation(np.arange(requests // 20) % 5 == 0), 20)
+            gaps *= np.where(slow, 100, 1) / (100 / 5 + 4 / 5)
+        arrivals = np.cumsum(gaps)
         for now, service in zip(arrivals.tolist(), rng.exponential(1, requests).tolist(), strict=True):
             end = max(heapq.heappop(free), now) + service
             heapq.heappush(free, end)
@@ -298,6 +305,26 @@ def test_growing_queue_is_found_and_a_stable_one_is_not(load, runs, requests, le
     rng = np.random.default_rng(11)
     found = sum(growing(queue(rng, runs, requests, 10, load)) is not None for _ in range(40))
     assert least <= found <= most
+
+
+@pytest.mark.parametrize(
+    ("load", "runs", "requests", "least", "most"),
+    [(0.7, 4, 1000, 0, 2), (0.7, 10, 300, 0, 2), (1.5, 10, 1000, 34, 40), (3.0, 4, 1000, 34, 40)],
+)
+def test_bursts_are_no_growth(load, runs, requests, least, most):
+    """Of 40 experiments with bursts far above capacity, at most two seem to grow at load 0.7, and most do above 1."""
+    rng = np.random.default_rng(12)
+    found = sum(growing(queue(rng, runs, requests, 10, load, bursts=True)) is not None for _ in range(40))
+    assert least <= found <= most
+
+
+def test_dispersion_is_that_of_poisson_unless_shown_otherwise():
+    """Counts of a Poisson process seem dispersed in 1 % of cases; bursts have their index, even arrivals count as 1."""
+    rng = np.random.default_rng(3)
+    seem = [dispersion([rng.multinomial(200, [0.25] * 4) for _ in range(5)]) for _ in range(3000)]
+    assert 10 <= sum(index > 1 for index in seem) <= 50
+    assert dispersion([np.array([100, 0, 0, 0])]) == pytest.approx(100)
+    assert dispersion([np.array([25, 25, 25, 25])] * 3) == 1
 
 
 @pytest.mark.parametrize(("slow", "found"), [(16, None), (17, 17.0)])

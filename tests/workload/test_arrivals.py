@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from collagebench.errors import UsageError
 from collagebench.stragglers.draws import stream
-from collagebench.workload.arrivals import KINDS, arrivals, constant, poisson
+from collagebench.workload.arrivals import KINDS, arrivals, constant, is_log, poisson, replayed
 
 
 def test_poisson_gaps() -> None:
@@ -73,6 +74,51 @@ def test_nonsense(kind: str, rate: float, n: int) -> None:
 
 
 def test_unknown_kind() -> None:
-    """An unknown kind is refused with the names of the known ones."""
-    with pytest.raises(UsageError, match="'bursty'; there are poisson, constant"):
+    """An unknown kind is refused with the names of the known ones, and with how to name a file."""
+    with pytest.raises(
+        UsageError, match=r"'bursty'; give the path of a file of times, such as ./bursty, or one of con"
+    ):
         arrivals("bursty", 1.0, 1, np.random.default_rng(0))
+
+
+LOGS = st.lists(st.floats(0, 1e6), min_size=2, max_size=30).filter(lambda times: max(times) - min(times) > 1e-3)
+
+
+@given(LOGS, st.floats(1e-2, 1e4), st.integers(1, 100), st.integers(0, 2**64))
+def test_a_log_keeps_its_pattern_at_any_rate(log: list[float], rate: float, n: int, seed: int) -> None:
+    """The gaps are those of the log in its order, from some place on and round and round, in proportion to 1 / rate.
+
+    From the last arrival of the log to its first it takes a mean gap. So a whole round has exactly the rate.
+    """
+    times = np.sort(np.array(log)) - min(log)
+    made = replayed(times, rate, n, stream(seed, "arrivals", 0))
+    assert made.shape == (n,)
+    assert made[0] == 0
+    mean = times[-1] / (len(times) - 1)
+    circle = np.append(np.diff(times), mean) / mean / rate
+    rounds = np.tile(circle, 2 + n // len(circle))
+    close = [
+        np.allclose(np.diff(made), rounds[start : start + n - 1], rtol=1e-6, atol=1e-9 * made[-1])
+        for start in range(len(circle))
+    ]
+    assert any(close)
+    whole = replayed(times, rate, len(times) + 1, stream(seed, "arrivals", 0))
+    assert whole[-1] == pytest.approx(len(times) / rate)
+
+
+def test_a_log_begins_anywhere() -> None:
+    """Each run begins at a place of its own, and every place of the log is equally likely."""
+    log = np.cumsum([0.0, 1.0, 2.0, 4.0])
+    mean = log[-1] / 3
+    gaps = [round(float(replayed(log, 1 / mean, 2, stream(5, "arrivals", run))[1]), 3) for run in range(4000)]
+    assert set(gaps) == {1.0, 2.0, round(mean, 3), 4.0}
+    for gap in set(gaps):
+        assert abs(gaps.count(gap) - 1000) < 3.5 * math.sqrt(4000 * 0.25 * 0.75)
+
+
+def test_a_name_with_a_dot_or_a_slash_is_a_log(tmp_path: Path) -> None:
+    """`arrivals` reads a log if the kind has a dot or a slash, and keeps the seconds of its gaps at its own rate."""
+    (tmp_path / "day").write_text("10\n11\n14\n")
+    made = arrivals(f"{tmp_path}/day", 2 / 4, 7, np.random.default_rng(0))
+    assert sorted({round(float(gap), 6) for gap in np.diff(made)}) == [1.0, 2.0, 3.0]
+    assert [is_log(kind) for kind in (*KINDS, "day", "./day", "day.npy")] == [False, False, False, True, True]

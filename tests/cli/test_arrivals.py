@@ -1,0 +1,150 @@
+"""Logs of arrivals as a user meets them: --arrivals FILE, in every verb that takes it."""
+
+from __future__ import annotations
+
+import csv
+import json
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from command_line import exit_code, said_by
+
+SMALL = ("--runs", 3, "--requests", 60, "--compute-time", 0.001, "--scheme", "none")
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    """Return a log of 500 arrivals in bursts, 25 a second on average."""
+    gaps = np.where(np.arange(499) % 50 < 40, 0.01, 0.16)
+    np.savetxt(tmp_path / "day.csv", np.cumsum(np.append(100, gaps)), header="arrival", comments="")
+    return tmp_path / "day.csv"
+
+
+def simulated(capsys: pytest.CaptureFixture[str], out: Path, *more: object) -> dict[str, object]:
+    """Simulate, and return the report as JSON; the run is valid."""
+    code, said, err = said_by(capsys, "simulate", *SMALL, *more, "--out", out, "--format", "json")
+    assert (code, err.count("\n")) == (0, 1)
+    found: dict[str, object] = json.loads(said)
+    return found
+
+
+def gaps_of(directory: Path) -> tuple[float, float]:
+    """Return the only two gaps that there are between arrivals within the runs of a directory, in seconds."""
+    with (directory / "requests.csv").open() as file:
+        rows = sorted((int(row["run"]), float(row["arrival"])) for row in csv.DictReader(file))
+    gaps = np.array([after[1] - before[1] for before, after in pairwise(rows) if before[0] == after[0]])
+    short, long = gaps[gaps < gaps.mean()], gaps[gaps >= gaps.mean()]
+    assert max(np.ptp(short), np.ptp(long)) < 1e-6
+    return float(short.mean()), float(long.mean())
+
+
+def test_a_log_is_replayed_at_its_own_rate(log: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """Without --rate and --utilisation, requests have the very gaps of the log; report and run.json say which."""
+    found = simulated(capsys, tmp_path / "r", "--arrivals", log)
+    assert found["rate"] == pytest.approx(499 / (399 * 0.01 + 100 * 0.16), rel=0.02)
+    assert gaps_of(tmp_path / "r") == pytest.approx((0.01, 0.16), rel=1e-5)
+    facts = json.loads((tmp_path / "r" / "run.json").read_text())["arrivals"]
+    assert facts == found["arrivals"]
+    assert (facts["count"], facts["whole_seconds"]) == (500, False)
+    _, shown, _ = said_by(capsys, "report", tmp_path / "r")
+    assert f"at {found['rate']:.1f}/s (as in day.csv), utilisation" in " ".join(shown.split())
+
+
+def test_a_load_stretches_the_log(log: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """With --rate or --utilisation the gaps keep their proportions at that load."""
+    found = simulated(capsys, tmp_path / "rate", "--arrivals", log, "--rate", 50)
+    assert found["rate"] == 50
+    short, long = gaps_of(tmp_path / "rate")
+    assert long / short == pytest.approx(16, rel=1e-3)
+    assert short == pytest.approx(0.01 * 499 / (399 * 0.01 + 100 * 0.16) / 50, rel=0.02)
+    used = simulated(capsys, tmp_path / "used", "--arrivals", log, "--utilisation", 0.25)
+    assert used["schemes"][0]["utilisation"] == pytest.approx(0.25)  # type: ignore[index]
+    short, long = gaps_of(tmp_path / "used")
+    assert long / short == pytest.approx(16, rel=1e-3)
+
+
+def test_a_profile_names_the_log_beside_it(log: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """A profile names a log relative to itself; a typed load replaces the log's rate, and a missing log has a line."""
+    profile = tmp_path / "p.toml"
+    profile.write_text("runs = 3\narrivals = 'day.csv'\n[[scheme]]\nname = 'none'\n")
+    few = ("simulate", "--profile", profile, "--requests", 60, "--compute-time", 0.001, "--format", "json")
+    code, said, _ = said_by(capsys, *few, "--out", tmp_path / "r")
+    assert (code, json.loads(said)["config"]["arrivals"]) == (0, str(log))
+    assert gaps_of(tmp_path / "r") == pytest.approx((0.01, 0.16), rel=1e-5)
+    code, said, _ = said_by(capsys, *few, "--rate", 30, "--out", tmp_path / "other")
+    assert (code, json.loads(said)["rate"]) == (0, 30)
+    log.unlink()
+    code, _, err = said_by(capsys, *few, "--out", tmp_path / "none")
+    assert (code, f"p.toml, line 2: arrivals names {log}, which does not exist" in err) == (2, True)
+
+
+def test_arrivals_can_be_swept(log: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """`--arrivals poisson,FILE` compares the same load at random and in the pattern of the log."""
+    axes = ("--arrivals", f"poisson,{log}", "--rate", 25)
+    assert exit_code("simulate", *SMALL, *axes, "--out", tmp_path / "s") == 0
+    capsys.readouterr()
+    _, shown, _ = said_by(capsys, "report", tmp_path / "s")
+    assert "sweep of arrivals poisson, day" in " ".join(shown.split())
+    assert [line.split()[0] for line in shown.splitlines() if line.startswith(("poisson", "day"))] == ["poisson", "day"]
+    cells = [json.loads(path.read_text()) for path in sorted((tmp_path / "s").glob("*/run.json"))]
+    assert sorted(cell["config"]["rate"] for cell in cells) == [25, 25]
+    assert sum("arrivals" in cell and cell["arrivals"] is not None for cell in cells) == 1
+
+
+def test_a_recommendation_is_for_the_load_of_the_log(
+    log: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """`recommend --arrivals FILE` asks about the log's own rate, and says whose pattern it was."""
+    few = ("--requests", 300, "--runs", 3, "--compute-time", 0.001, "--scheme", "hedge-idle", "--accuracy-loss", 1)
+    code, said, _ = said_by(capsys, "recommend", "--arrivals", log, *few, "--out", tmp_path / "a")
+    assert code == 0
+    assert "25.15 requests/s (as in day.csv) (utilisation" in " ".join(said.split())
+
+
+def test_whole_seconds_are_said(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """A log in whole seconds is replayed with a note that requests were placed within their seconds."""
+    (tmp_path / "web.txt").write_text("\n".join(str(second // 20) for second in range(400)))
+    found = simulated(capsys, tmp_path / "r", "--arrivals", tmp_path / "web.txt")
+    (note,) = [text for text in found["warnings"] if "web.txt" in text]  # type: ignore[attr-defined]
+    assert note.startswith("web.txt has whole seconds only, so requests were placed at random within their seconds")
+
+
+def test_runs_with_other_logs_differ_in_their_arrivals(
+    log: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """A comparison of two runs names the arrivals if the logs have other contents, and not if only the name differs."""
+    (tmp_path / "same.csv").write_bytes(log.read_bytes())
+    (tmp_path / "other.csv").write_text("1\n2.5\n3\n")
+    for name in ("day", "same", "other"):
+        simulated(capsys, tmp_path / name, "--arrivals", tmp_path / f"{name}.csv", "--rate", 25)
+    for name, differs in (("same", False), ("other", True)):
+        _, shown, _ = said_by(capsys, "report", tmp_path / "day", tmp_path / name)
+        assert ("the runs differ in: arrivals" in shown) is differs
+
+
+@pytest.mark.parametrize(
+    ("verb", "arrivals", "code", "sentence"),
+    [
+        ("simulate", "gone.csv", 1, "gone.csv cannot be read (No such file or directory)"),
+        ("simulate", "poison", 2, "there are no arrivals called 'poison'; did you mean 'poisson'?"),
+        ("run", "./words.txt", 1, "words.txt is 'now', but must be a time: seconds, below 1e+11, or a date such as"),
+        ("record", "./words.txt", 2, "--arrivals must be poisson or constant, not './words.txt'"),
+    ],
+)
+def test_what_is_no_log_is_one_sentence(
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    verb: str,
+    arrivals: str,
+    code: int,
+    sentence: str,
+) -> None:
+    """Arrivals that are neither a name nor a log end a command before anything is started, in one sentence."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "words.txt").write_text("now\nthen\n")
+    ended, _, err = said_by(capsys, verb, "--arrivals", arrivals, "--out", "r")
+    assert (ended, sentence in err, err.count("\n")) == (code, True, 1)
+    assert not (tmp_path / "r").exists()
