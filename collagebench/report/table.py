@@ -130,8 +130,8 @@ def like(config: Mapping[str, Any]) -> str:
     """Return how requests arrive, as the end of a phrase; empty for Poisson arrivals."""
     arrivals = config.get("arrivals", "poisson")
     if is_log(arrivals):
-        return f" (as in {Path(arrivals).name})"
-    return "" if arrivals == "poisson" else f" ({arrivals})"
+        return f" as in {Path(arrivals).name}"
+    return "" if arrivals == "poisson" else " evenly spaced"
 
 
 def stragglers(one: dict[str, Any]) -> str:

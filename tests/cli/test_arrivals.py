@@ -49,7 +49,7 @@ def test_a_log_is_replayed_at_its_own_rate(log: Path, capsys: pytest.CaptureFixt
     assert facts == found["arrivals"]
     assert (facts["count"], facts["whole_seconds"]) == (500, False)
     _, shown, _ = said_by(capsys, "report", tmp_path / "r")
-    assert f"at {found['rate']:.1f}/s (as in day.csv), utilisation" in " ".join(shown.split())
+    assert f"at {found['rate']:.2f}/s as in day.csv, utilisation" in " ".join(shown.split())
 
 
 def test_a_load_stretches_the_log(log: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -100,7 +100,7 @@ def test_a_recommendation_is_for_the_load_of_the_log(
     few = ("--requests", 300, "--runs", 3, "--compute-time", 0.001, "--scheme", "hedge-idle", "--accuracy-loss", 1)
     code, said, _ = said_by(capsys, "recommend", "--arrivals", log, *few, "--out", tmp_path / "a")
     assert code == 0
-    assert "25.15 requests/s (as in day.csv) (utilisation" in " ".join(said.split())
+    assert "25.15 requests/s as in day.csv (utilisation" in " ".join(said.split())
 
 
 def test_whole_seconds_are_said(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
