@@ -53,7 +53,7 @@ def take_token(file: Path | None, wanted: bool) -> Token | None:
         where = f"--token-file {file}"
         try:
             # It may be a pipe, as in --token-file <(pass show token). Opening one that nobody writes to must not hang.
-            with open(os.open(file, os.O_RDONLY | os.O_NONBLOCK), "rb") as opened:
+            with open(file, "rb", opener=lambda path, flags: os.open(path, flags | os.O_NONBLOCK)) as opened:
                 select.select([opened], [], [], PATIENCE)
                 os.set_blocking(opened.fileno(), True)
                 content = opened.read(MOST_BYTES + 1)

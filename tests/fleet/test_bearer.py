@@ -54,6 +54,14 @@ def test_what_is_no_token(content: bytes | None, why: str, tmp_path: Path) -> No
     assert SECRET not in "".join(traceback.format_exception(caught.value))
 
 
+def test_a_directory_is_no_token_and_is_closed_again(tmp_path: Path) -> None:
+    """A directory in place of the file is refused, and no descriptor stays open."""
+    before = os.listdir("/proc/self/fd")
+    with pytest.raises(UsageError, match="cannot be read"):
+        take_token(tmp_path, wanted=True)
+    assert len(os.listdir("/proc/self/fd")) == len(before)
+
+
 def test_it_may_come_through_a_pipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A pipe that a program writes to is read to its end, and one that nobody opens is refused."""
     reading, writing = os.pipe()
@@ -66,7 +74,7 @@ def test_it_may_come_through_a_pipe(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("collagebench.fleet.bearer.PATIENCE", 0.01)
     with pytest.raises(UsageError, match="holds no token"):
         take_token(named, wanted=True)
-    monkeypatch.undo()
+    monkeypatch.setattr("collagebench.fleet.bearer.PATIENCE", 60.0)
     with subprocess.Popen(["sh", "-c", f"echo {SECRET} > pipe"], cwd=tmp_path):
         assert take_token(named, wanted=True) == Token(SECRET)
 
