@@ -115,6 +115,21 @@ def open_earlier(directory: Path, engine: str, config: Config) -> Earlier:
     return Earlier(directory, run.header, frozenset(kept))
 
 
+def check_files(earlier: Earlier, new: Mapping[str, Any]) -> None:
+    """Check that the files that a run replays are still those with which it was begun; `new` is the new plan's header.
+
+    Raises:
+        UsageError: one has changed.
+    """
+    for key, named in (("stragglers", new["stragglers"]["name"]), ("arrivals", new["config"]["arrivals"])):
+        digests = [(header.get(key) or {}).get("sha256") for header in (earlier.header, new)]
+        if None not in digests and digests[0] != digests[1]:
+            raise UsageError(
+                f"the {key}' file ({named}) has changed since {earlier.directory} was begun: restore the old one, or "
+                "run it again into another directory"
+            )
+
+
 def resumed_header(earlier: Earlier, new: Mapping[str, Any], cells: int) -> dict[str, Any]:
     """Return the header of the resumed run: that of the first part, with the changes since; `new` is the new plan's.
 
@@ -129,13 +144,6 @@ def resumed_header(earlier: Earlier, new: Mapping[str, Any], cells: int) -> dict
                     f"{earlier.directory} was begun with {key} {before.get(key)} of {now['variant']}, which is now "
                     f"{now[key]}: to run it again from the start, choose another directory or remove this one"
                 )
-    for key, named in (("stragglers", new["stragglers"]["name"]), ("arrivals", new["config"]["arrivals"])):
-        digests = [(header.get(key) or {}).get("sha256") for header in (old, new)]
-        if None not in digests and digests[0] != digests[1]:
-            raise UsageError(
-                f"the {key}' file ({named}) has changed since {earlier.directory} was begun: restore the old one, or "
-                "run it again into another directory"
-            )
     changes = [*_models(old.get("models", []), new["models"]), *_environment(old.get("environment", {}), new)]
     message = f"resumed after {len(earlier.cells)} of {cells} cells"
     message += f"; since then {', '.join(changes)}" if changes else ""

@@ -250,6 +250,20 @@ def test_a_changed_log_of_arrivals_is_noticed(tmp_path: Path) -> None:
     assert judge(load(part)) == []
 
 
+@pytest.mark.parametrize("changed", ["trace", "arrivals"])
+def test_a_changed_file_is_noticed_though_nothing_is_left_to_do(tmp_path: Path, changed: str) -> None:
+    """A whole run, as studies keep them, is not taken for one of a trace or a log that has changed since."""
+    files = {name: tmp_path / f"{name}.txt" for name in ("trace", "arrivals")}
+    for file in files.values():
+        file.write_text("0.01\n0.02\n0.04\n")
+    config = replace(CONFIG, stragglers="trace", trace=files["trace"], arrivals=str(files["arrivals"]))
+    whole = simulate(tmp_path / "whole", config)
+    simulate(whole, config, resume=True)
+    files[changed].write_text("0.01\n0.03\n0.04\n")
+    with pytest.raises(UsageError, match=r"file \(.*\) has changed since"):
+        simulate(whole, config, resume=True)
+
+
 def test_disturbances_of_a_cell_that_is_done_again_are_forgotten(tmp_path: Path) -> None:
     """A resume keeps the recorded disturbances of complete cells only."""
     part = interrupted(tmp_path / "part", 2)
