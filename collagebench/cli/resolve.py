@@ -84,6 +84,7 @@ def resolve_grid(options: Mapping[str, Any], recorded: Mapping[str, Any] = {}) -
         cells = tuple(
             Cell(name, chosen, _config({**shared, **chosen}, given, axes)) for name, chosen in combinations(axes)
         )
+    _check_one_load(cells)
     sizes = dict.fromkeys(cell.config.workers for cell in cells)
     for number, scheme in found:
         with located(written, typed, number):
@@ -136,6 +137,17 @@ def _config(values: dict[str, Any], given: Mapping[str, Any], axes: Sequence[Axi
     if is_log(arrivals) and values.get("rate") is None and values.get("utilisation") is None:
         values["rate"] = read_arrivals(Path(arrivals)).rate
     return Config(**values)
+
+
+def _check_one_load(cells: Sequence[Cell]) -> None:
+    """Refuse a log at its own rate beside arrivals at the usual utilisation: figures would differ by their loads."""
+    usual = [cell.config.arrivals for cell in cells if cell.config.rate is None and cell.config.utilisation is None]
+    logs = [cell.config.arrivals for cell in cells if is_log(cell.config.arrivals)]
+    if usual and logs:
+        raise UsageError(
+            f"{Path(logs[0]).name} has a rate of its own, and {usual[0]} arrivals have none: give both one load with "
+            "--rate or --utilisation"
+        )
 
 
 def _absolute(value: Any, is_path: Callable[[str], bool] | None) -> Any:

@@ -25,12 +25,14 @@ from collagebench.errors import DataError, ModelError, UsageError
 from collagebench.schemes.protocol import Request, Task
 from collagebench.stragglers.draws import key, stream, uniform
 from collagebench.stragglers.model import Stragglers
-from collagebench.workload.arrivals import arrivals, facts_of
+from collagebench.workload.arrivals import arrivals, facts_of, is_log
 from collagebench.workload.dataset import Dataset, open_dataset
 from collagebench.zoo.seen import seen_in_training, taught_by_another
 
 AT_ONCE = 10_000
 """Requests that are created together."""
+OTHER_LOAD = 1.5
+"""How many times the mean load of a log its replayed parts may have, or it theirs, before a warning says so."""
 SHORT_SERVICE = 0.005
 """Seconds of mean service below which there is no default rate, because workers on one machine could not sustain it."""
 
@@ -146,6 +148,12 @@ def make_plan(config: Config, measured: Mapping[tuple[str, int], float] = {}) ->
             )
         rate = (config.utilisation or 0.5) * config.workers / mean_service
     workloads = tuple(_workload(config, rate, run, dataset) for run in range(config.runs))
+    doubts = (
+        seen_in_training(models, dataset),
+        taught_by_another(models, models),
+        _placed(config),
+        _partial(config, rate, workloads),
+    )
     needed = np.unique(np.concatenate([workload.images for workload in workloads]))
     return Plan(
         config,
@@ -158,7 +166,7 @@ def make_plan(config: Config, measured: Mapping[tuple[str, int], float] = {}) ->
         rate,
         workloads,
         Images(needed, dataset.load(needed)),
-        tuple(filter(None, (seen_in_training(models, dataset), taught_by_another(models, models), _placed(config)))),
+        tuple(filter(None, doubts)),
     )
 
 
@@ -198,6 +206,20 @@ def _placed(config: Config) -> str | None:
     return (
         f"{Path(config.arrivals).name} has whole seconds only, so requests were placed at random within their seconds: "
         "shorter bursts are missing."
+    )
+
+
+def _partial(config: Config, rate: float, workloads: Sequence[Workload]) -> str | None:
+    """Return a warning if the parts of the log that the runs replay have another mean load than the whole log."""
+    if not is_log(config.arrivals):
+        return None
+    whole = (config.requests - 1) / rate
+    replayed = float(np.mean([workload.arrivals[-1] for workload in workloads]))
+    if whole <= OTHER_LOAD * replayed and replayed <= OTHER_LOAD * whole:
+        return None
+    return (
+        f"the requests of a run came within {replayed:.3g} s, not within {whole:.3g} s as at the mean load of "
+        f"{Path(config.arrivals).name}: raise --requests, so that a run covers more of it."
     )
 
 

@@ -96,7 +96,7 @@ def conditions(one: dict[str, Any]) -> str:
     if one["rate"] is not None:
         parts.append(f"at {as_load(one['rate'])}/s{like(config)},")
     elif {"runs", "requests"} <= config.keys():
-        parts[-1] += ","
+        parts[-1] += f", arrivals{like(config)}," if like(config) else ","
     utilisation = next((scheme["utilisation"] for scheme in one["schemes"]), None)
     if utilisation is not None:
         parts.append(f"utilisation {utilisation:.2f} before redundancy,")

@@ -93,6 +93,40 @@ def test_arrivals_can_be_swept(log: Path, capsys: pytest.CaptureFixture[str], tm
     assert sum("arrivals" in cell and cell["arrivals"] is not None for cell in cells) == 1
 
 
+def test_a_sweep_gives_a_log_and_poisson_one_load(
+    log: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Poisson arrivals at the usual utilisation are not swept beside a log at its own rate; logs alone are."""
+    code, _, err = said_by(capsys, "simulate", *SMALL, "--arrivals", f"poisson,{log}", "--out", tmp_path / "s")
+    sentence = "day.csv has a rate of its own, and poisson arrivals have none: give both one load with --rate or --util"
+    assert (code, sentence in err, (tmp_path / "s").exists()) == (2, True, False)
+    (tmp_path / "other.csv").write_text("1\n2.5\n3\n")
+    logs = f"{log},{tmp_path / 'other.csv'}"
+    assert exit_code("simulate", *SMALL, "--arrivals", logs, "--out", tmp_path / "s") == 0
+
+
+def test_a_sweep_of_loads_says_whose_arrivals_they_have(
+    log: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """A sweep over --utilisation names the log above its table, though there is no one rate to name."""
+    axes = ("--arrivals", log, "--utilisation", "0.2,0.3")
+    assert exit_code("simulate", *SMALL, *axes, "--out", tmp_path / "s") == 0
+    capsys.readouterr()
+    _, shown, _ = said_by(capsys, "report", tmp_path / "s")
+    assert "3 runs x 60 requests, arrivals as in day.csv, stragglers" in " ".join(shown.split())
+
+
+def test_runs_with_another_load_than_the_log_are_noted(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """If the replayed parts have another mean load than the log, as with an outlier a year later, a note says so."""
+    np.savetxt(tmp_path / "year.csv", [*np.arange(500) / 10, 3e7], header="time", comments="")
+    found = simulated(capsys, tmp_path / "r", "--arrivals", tmp_path / "year.csv")
+    (note,) = [text for text in found["warnings"] if "year.csv" in text]  # type: ignore[attr-defined]
+    assert note == (
+        "the requests of a run came within 5.9 s, not within 3.54e+06 s as at the mean load of year.csv: raise "
+        "--requests, so that a run covers more of it."
+    )
+
+
 def test_a_recommendation_is_for_the_load_of_the_log(
     log: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
@@ -101,6 +135,21 @@ def test_a_recommendation_is_for_the_load_of_the_log(
     code, said, _ = said_by(capsys, "recommend", "--arrivals", log, *few, "--out", tmp_path / "a")
     assert code == 0
     assert "25.15 requests/s as in day.csv (utilisation" in " ".join(said.split())
+
+
+@pytest.mark.parametrize("verb", ["recommend", "crossover"])
+def test_kept_simulations_of_another_log_are_not_mixed_in(
+    log: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path, verb: str
+) -> None:
+    """A study repeated with the same --out after its log changed, at the same loads, is refused in one sentence."""
+    few = ("--requests", 140, "--runs", 3, "--compute-time", 0.001, "--scheme", "none", "--scheme", "hedge-idle")
+    load = ("--rate", 25) if verb == "recommend" else ("--over", "utilisation")
+    command = (verb, "--arrivals", log, *few, *load, "--out", tmp_path / "a")
+    assert exit_code(*command) in (0, 3)
+    capsys.readouterr()
+    log.write_text("1\n2.5\n3\n")
+    code, said, err = said_by(capsys, *command)
+    assert (code, said, f"the arrivals' file ({log}) has changed since" in err) == (2, "", True)
 
 
 def test_whole_seconds_are_said(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
