@@ -32,10 +32,12 @@ def reading(path: Path, what: str) -> Iterator[None]:
     try:
         ordinary(path)
         yield
-    except OSError as error:
-        raise DataError(f"{what} {path} cannot be read ({error.strerror or error})") from None
+    except gzip.BadGzipFile:
+        raise DataError(f"{what} {path} cannot be read (it is not a gzip file)") from None
     except (EOFError, zlib.error):
         raise DataError(f"{what} {path} cannot be uncompressed: it is truncated or damaged") from None
+    except OSError as error:
+        raise DataError(f"{what} {path} cannot be read ({error.strerror or error})") from None
     except UnicodeDecodeError:
         raise DataError(f"{what} {path} is neither a .npy file nor text in UTF-8") from None
     except csv.Error as error:

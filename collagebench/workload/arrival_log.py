@@ -34,6 +34,10 @@ COLUMNS = ("arrival", "timestamp", "time")
 """Names of a column of times, in any case; the first of them that a file has counts."""
 _LATEST = 1e11
 """Seconds, about 3,000 years. Larger numbers are in another unit; as seconds their rate would be far too low."""
+_SHORTEST = 1e-9
+"""Seconds from the first arrival to the last; shorter logs have no time that a computer could keep."""
+_COARSEST = 0.01
+"""Seconds between neighbouring numbers of an array; in a coarser one, arrivals have come together that were apart."""
 _FRACTION = re.compile(r"(\.\d{6})\d+")
 _SHORT_FRACTION = re.compile(r"\.(\d{1,5})(?!\d)")
 
@@ -76,10 +80,12 @@ def _read(path: Path, changed: int, size: int) -> ArrivalLog:
         raise DataError(f"{WHAT} {path} need at least two times, which make a rate; the file holds {len(times)}")
     times = np.sort(times)
     whole = bool(np.all(times == np.floor(times)) and np.any(times[1:] == times[:-1]))
+    if whole and not np.any(times % 60):
+        raise DataError(f"{WHAT} {path} have whole minutes only, which hide all bursts: log seconds, or milliseconds")
     if whole:
         times = np.sort(times + np.random.default_rng(0).random(len(times)))
     times = times - times[0]
-    if times[-1] == 0:
+    if times[-1] < _SHORTEST:
         raise DataError(f"{WHAT} {path} are all at the same time, which makes no rate")
     times.setflags(write=False)
     return ArrivalLog(times, whole, digest)
@@ -90,6 +96,11 @@ def _array(path: Path) -> NDArray[np.float64]:
     wrong = np.flatnonzero(~(np.abs(values.astype(np.float64)) < _LATEST))
     if len(wrong):
         raise DataError(f"value {wrong[0]} of {WHAT} {path} is {values[wrong[0]]}, {_must_be()}")
+    apart = float(np.spacing(abs(values).max())) if values.dtype.kind == "f" and len(values) else 0.0
+    if apart > _COARSEST:
+        raise DataError(
+            f"{WHAT} {path} are {values.dtype} numbers, which are {apart:g} s apart at this size: save float64"
+        )
     return values.astype(np.float64)
 
 
@@ -104,17 +115,23 @@ def _text(path: Path) -> NDArray[np.float64]:
                 f"{' or '.join(COLUMNS)} in the first line, or leave only the times"
             )
         place = 0
+        if rows and math.isnan(_seconds(rows[0][1][0])):
+            raise DataError(
+                f"line {rows[0][0]} of {WHAT} {path} is {rows[0][1][0][:40]!r}, {_must_be()}, or the names of columns, "
+                f"separated by commas, one of them {' or '.join(COLUMNS)}"
+            )
     else:
         rows = rows[1:]
+        if long := next(((number, cells) for number, cells in rows if any(cells[len(header) :])), None):
+            raise DataError(
+                f"line {long[0]} of {WHAT} {path} has {len(long[1])} columns, but the first line names {len(header)}"
+            )
     return np.array([_time(path, number, cells, place) for number, cells in rows], np.float64)
 
 
 def _time(path: Path, number: int, cells: list[str], place: int) -> float:
     text = cells[place] if place < len(cells) else ""
-    try:
-        value = float(text)
-    except ValueError:
-        value = _date(text)
+    value = _seconds(text)
     if not abs(value) < _LATEST:
         raise DataError(f"line {number} of {WHAT} {path} is {text[:40]!r}, {_must_be()}")
     return value
@@ -122,6 +139,14 @@ def _time(path: Path, number: int, cells: list[str], place: int) -> float:
 
 def _must_be() -> str:
     return f"but must be a time: seconds, below {_LATEST:.0e}, or a date such as 2026-03-01 09:30:00.25"
+
+
+def _seconds(text: str) -> float:
+    """Return a number, or a date as seconds; NaN if it is neither."""
+    try:
+        return float(text)
+    except ValueError:
+        return _date(text)
 
 
 def _date(text: str) -> float:

@@ -71,13 +71,22 @@ def test_an_array(tmp_path: Path) -> None:
             "a,b\n1,2\n",
             "line 1 of the arrivals FILE has 2 columns: name that of the times arrival or timestamp or time",
         ),
+        (
+            "time;x\n1;2\n",
+            "line 1 of the arrivals FILE is 'time;x', but must be a time: seconds, below 1e+11, or a date such as "
+            "2026-03-01 09:30:00.25, or the names of columns, separated by commas, one of them arrival or timestamp or",
+        ),
+        ("time\n1,5\n2,5\n", "line 2 of the arrivals FILE has 2 columns, but the first line names 1"),
+        ("0\n5e-324\n", "the arrivals FILE are all at the same time, which makes no rate"),
+        ("60\n60\n180\n", "the arrivals FILE have whole minutes only, which hide all bursts: log seconds, or milli"),
+        ("2026-03-01 09:30\n2026-03-01 09:30\n2026-03-01 09:31\n", "the arrivals FILE have whole minutes only"),
         ("5\n", "the arrivals FILE need at least two times, which make a rate; the file holds 1"),
         ("", "the arrivals FILE need at least two times, which make a rate; the file holds 0"),
         ("5.5\n5.5\n", "the arrivals FILE are all at the same time, which makes no rate"),
     ],
 )
 def test_what_is_no_log_is_refused(tmp_path: Path, text: str, sentence: str) -> None:
-    """A value that is no time, a column without a name, and times without a rate are refused in words."""
+    """A value that is no time, a column without a name, and times without a rate or seconds are refused in words."""
     path = written(tmp_path, "log.csv", text)
     with pytest.raises(DataError) as error:
         read_arrivals(path)
@@ -85,15 +94,19 @@ def test_what_is_no_log_is_refused(tmp_path: Path, text: str, sentence: str) -> 
 
 
 def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
-    """A missing file, a pipe, a damaged array and one of two dimensions are refused in words."""
+    """A missing file, a pipe, a damaged array, one of two dimensions or too coarse, and a false .gz are refused."""
     os.mkfifo(tmp_path / "pipe.txt")
     (tmp_path / "damaged.npy").write_bytes(b"\x93NUMPY\x01\x00")
     np.save(tmp_path / "wide.npy", np.zeros((2, 3)))
     np.save(tmp_path / "late.npy", np.array([0, 1e12]))
+    np.save(tmp_path / "coarse.npy", np.array([1.7e9, 1.7e9 + 200], np.float32))
+    (tmp_path / "plain.gz").write_text("1\n2\n")
     for name, sentence in {
         "missing.txt": "cannot be read (No such file or directory)",
         "pipe.txt": "not a regular file",
         "damaged.npy": "is damaged, or is not a NumPy file of numbers",
+        "coarse.npy": "are float32 numbers, which are 128 s apart at this size: save float64",
+        "plain.gz": "cannot be read (it is not a gzip file)",
         "wide.npy": "must hold numbers in one dimension",
         "late.npy": f"value 1 of the arrivals {tmp_path}/late.npy is 1000000000000.0, but must be a time",
     }.items():
