@@ -58,8 +58,8 @@ class Plan:
     """One for each run."""
     images: Images
     doubts: tuple[str, ...] = ()
-    """Warnings about images that models were trained on, about parity models trained for another single, and about
-    arrivals whose exact times are not known."""
+    """Warnings about images that models were trained on, about parity models trained for another single, and about logs
+    of arrivals: exact times that are not known, and parts whose load is not that of the whole."""
 
     @property
     def utilisation(self) -> float:

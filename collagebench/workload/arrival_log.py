@@ -10,7 +10,7 @@ name no time zone. Their order does not matter, because servers often log a requ
 lines that begin with # are skipped.
 
 Where all times are whole seconds, as in the logs of many web servers, requests would arrive in one bunch at the
-beginning of every second. They are placed at random within their second instead.
+beginning of every second. They are placed at random within their second instead. A log in whole minutes is refused.
 """
 
 from __future__ import annotations
