@@ -14,9 +14,11 @@
 4. The same with the latencies of one side 10 % longer: how often that is found, with other seeds and with the same.
 5. How often the interval of p99 holds the true value on that fleet, for each scheme, in runs of the same length, in
    longer ones, and in runs with slow machines of their own; and how often the interval of its ratio to the p99 without
-   redundancy does. The true value is that of all runs from which the experiments are made.
+   redundancy does. The true value is that of all runs from which the experiments are made. With --arrivals, only this
+   table is printed, for runs of three lengths.
 
     python benchmarks/coverage.py [--experiments 300] [--comparisons 100] [--paired 300]
+    python benchmarks/coverage.py --arrivals bursts.npy [--utilisation 0.3] [--comparisons 100]
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ import argparse
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,6 +51,8 @@ WORKERS = 10
 SLOW_SHARE, SLOW_FACTOR, LOAD = 0.1, 5.0, 0.5
 CASES = (("one queue", 5), ("one queue", 20), ("one queue", 80), ("at random", 5), ("at random", 20), ("at random", 80))
 RUNS, REQUESTS, WARMUP = 10, 1000, 50
+FLEETS = (("collage-trace", 250), ("collage-trace", 1000), ("collage-machines", 1000))
+LENGTHS = (("collage-trace", 250), ("collage-trace", 1000), ("collage-trace", 4000))
 COMPUTE_S = 0.002
 """The assumed time of an inference, fixed so that the figures do not depend on the machine."""
 
@@ -60,14 +65,20 @@ def main() -> None:
     parser.add_argument("--experiments", type=int, default=300)
     parser.add_argument("--comparisons", type=int, default=100)
     parser.add_argument("--paired", type=int, default=300, help="runs of the second table")
+    parser.add_argument("--arrivals", help="poisson, constant or a log: print only the fifth table, for them")
+    parser.add_argument("--utilisation", type=float, help="of the fifth table")
     arguments = parser.parse_args()
     start = time.perf_counter()
+    load = {"arrivals": arguments.arrivals or "poisson", "utilisation": arguments.utilisation}
+    if arguments.arrivals:
+        print_fleets(arguments.comparisons, LENGTHS, load)
+        return
     print_coverage(arguments.experiments)
     needed = max(arguments.paired, 2 * RUNS * arguments.comparisons)
     plan = make_plan(Config(runs=needed, compute_time=COMPUTE_S))
     print_pairing(plan, arguments.paired)
     print_comparisons(plan, arguments.comparisons)
-    print_fleets(arguments.comparisons)
+    print_fleets(arguments.comparisons, FLEETS, load)
     print(f"{time.perf_counter() - start:.0f} s")
 
 
@@ -174,13 +185,14 @@ def print_comparisons(plan: Plan, comparisons: int) -> None:
         print(f"{label:34}{significant:12.0%}{real['p99']:8.0%}{real['p50']:8.0%}{real['mean']:8.0%}", flush=True)
 
 
-def print_fleets(experiments: int) -> None:
+def print_fleets(experiments: int, fleets: Sequence[tuple[str, int]], load: Mapping[str, Any]) -> None:
     """Print how often the interval of p99 holds the p99 of all runs, and how often that of its ratio to none's does."""
     print(f"\n5. 95 % interval of p99: how many of {experiments} experiments of {RUNS} runs hold that of all of them,")
     print("   and behind the stroke, how many hold the ratio to that of none")
-    for stragglers, requests in (("collage-trace", 250), ("collage-trace", 1000), ("collage-machines", 1000)):
-        runs = RUNS * experiments
-        plan = make_plan(Config(stragglers=stragglers, requests=requests, runs=runs, compute_time=COMPUTE_S))
+    runs = RUNS * experiments
+    for stragglers, requests in fleets:
+        config = Config(stragglers=stragglers, requests=requests, runs=runs, compute_time=COMPUTE_S, **load)
+        plan = make_plan(config)
         held: list[str] = []
         first: list[Seconds] = []
         for variant in plan.variants:
