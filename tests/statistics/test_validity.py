@@ -277,9 +277,9 @@ def test_runs_that_met_too_few_bursts_of_a_log(tmp_path, periods, log, noted):
             writer.task(task(run=run, number=number, sent=arrival, ended=arrival + 0.01))
         writer.cell(cell(run=run, requests=400))
     writer.finish("done")
-    found = [text for text in warnings(load(tmp_path / "run")) if "a part of day.csv" in text]
+    found = [text for text in warnings(load(tmp_path / "run")) if "different parts of day.csv" in text]
     assert len(found) == noted
-    assert all("known only to 62 %" in text for text in found)
+    assert all("known only to ±62 %" in text for text in found)
 
 
 def test_growth_of_a_known_queue():

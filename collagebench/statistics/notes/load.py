@@ -93,8 +93,8 @@ def few_bursts(run: Run) -> list[str]:
     half, mean = half_width(gaps), float(np.mean(gaps))
     if half is None or half <= UNEVEN * mean:
         return []
+    log = Path(str(run.config.get("arrivals"))).name
     return [
-        f"each run met only a part of {Path(str(run.config.get('arrivals'))).name}, and their load differs so much "
-        f"that its mean is known only to {100 * half / mean:.0f} %, so intervals may be too narrow: raise --requests "
-        "or --runs."
+        f"the runs met different parts of {log}, whose load differs so much that its mean is known only to "
+        f"±{100 * half / mean:.0f} %, so intervals may be too narrow: raise --requests or --runs."
     ]
