@@ -279,7 +279,7 @@ def test_runs_that_met_too_few_bursts_of_a_log(tmp_path, periods, log, noted):
     writer.finish("done")
     found = [text for text in warnings(load(tmp_path / "run")) if "different parts of day.csv" in text]
     assert len(found) == noted
-    assert all("known only to ±62 %" in text for text in found)
+    assert all("known only to ±53 %" in text for text in found)
 
 
 def test_growth_of_a_known_queue():

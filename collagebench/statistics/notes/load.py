@@ -8,7 +8,8 @@ import numpy as np
 
 from collagebench.results.reader import Run
 from collagebench.statistics.in_vain import sent_again
-from collagebench.statistics.intervals import half_width
+from collagebench.statistics.intervals import Z95
+from collagebench.statistics.quantiles import requests_needed
 from collagebench.statistics.strain import BUSY, NEARLY, strained
 from collagebench.stragglers.causes import NATURAL
 
@@ -16,8 +17,9 @@ UNSEEN = 0.05
 """If more than this share of the requests is sent again after the last arrival, the load before that was too low."""
 LOAD = 0.1
 """The share by which the mean service time may differ from the expected one."""
-UNEVEN = 0.15
-"""If half the 95 % interval of the mean gap between arrivals exceeds this share of it, the runs met too few bursts."""
+UNEVEN = 0.12
+"""If the mean gap between arrivals is known only to this share of it (1.96 standard errors over runs), the runs met too
+few bursts."""
 
 
 def saturation(run: Run, variant: str) -> list[str]:
@@ -79,22 +81,23 @@ def few_bursts(run: Run) -> list[str]:
     """Report that the runs met too few bursts of a log for their intervals.
 
     Then the load is uneven over runs, and a p99 is that of the few runs with the worst bursts. Where the mean load of
-    ten runs was known to a fifth, 86 to 92 % of the intervals of p99 held the true value instead of 95, and 93 to 94 %
-    where it was known to a tenth (benchmarks/coverage.py with the log of docs/load.md). Poisson arrivals of as many
-    requests are even enough.
+    ten runs was known to a sixth, 86 to 92 % of the intervals of p99 held the true value instead of 95, and 93 to 94 %
+    where it was known to a twelfth (benchmarks/coverage.py with the log of docs/load.md). Poisson arrivals are even
+    enough from some 300 requests on; fewer than `requests_needed` have a note of their own.
     """
     met = next((mine for variant in run.variants if len((mine := run.of(variant)).cells)), None)
-    if met is None or not run.header.get("arrivals"):
+    if met is None or not run.header.get("arrivals") or len(met.requests) < requests_needed(0.99):
         return []
     requests, gaps = met.requests, []
     for number in np.unique(requests["run"]):
         arrivals = requests["arrival"][requests["run"] == number]
         gaps.append(float(np.ptp(arrivals)) / max(len(arrivals) - 1, 1))
-    half, mean = half_width(gaps), float(np.mean(gaps))
-    if half is None or half <= UNEVEN * mean:
+    mean = float(np.mean(gaps))
+    error = Z95 * float(np.std(gaps, ddof=1)) / len(gaps) ** 0.5 if len(gaps) > 1 else 0.0
+    if error <= UNEVEN * mean:
         return []
     log = Path(str(run.config.get("arrivals"))).name
     return [
         f"the runs met different parts of {log}, whose load differs so much that its mean is known only to "
-        f"±{100 * half / mean:.0f} %, so intervals may be too narrow: raise --requests or --runs."
+        f"±{100 * error / mean:.0f} %, so intervals may be too narrow: raise --requests or --runs."
     ]
