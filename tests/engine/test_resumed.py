@@ -222,46 +222,26 @@ def test_a_cell_that_lost_a_worker_is_done_again(tmp_path: Path) -> None:
     assert "worker 1 was killed; that cell was repeated" in " ".join(warnings(run))
 
 
-def test_a_changed_trace_is_noticed(tmp_path: Path) -> None:
-    """A run is not resumed if its trace file has changed, and is once the file is as before."""
-    trace = tmp_path / "trace.txt"
-    trace.write_text("0.01\n0.02\n0.03\n")
-    config = replace(CONFIG, stragglers="trace", trace=trace)
-    part = interrupted(tmp_path / "part", 2, config)
-    trace.write_text("0.1\n0.2\n0.3\n")
-    with pytest.raises(UsageError, match=r"the stragglers' file \(trace\) has changed since"):
-        simulate(part, config, resume=True)
-    trace.write_text("0.01\n0.02\n0.03\n")
-    simulate(part, config, resume=True)
-    assert judge(load(part)) == []
+@pytest.mark.parametrize(
+    ("changed", "words"), [("trace", r"the stragglers' file \(trace\)"), ("arrivals", "the arrivals' f")]
+)
+@pytest.mark.parametrize("whole", [False, True])
+def test_a_changed_file_is_noticed(tmp_path: Path, changed: str, words: str, whole: bool) -> None:
+    """A run is not resumed if its trace or its log of arrivals has changed, and is once the file is as before.
 
-
-def test_a_changed_log_of_arrivals_is_noticed(tmp_path: Path) -> None:
-    """A run is not resumed if its log of arrivals has changed, and is once the file is as before."""
-    log = tmp_path / "day.txt"
-    log.write_text("0.1\n0.2\n0.4\n")
-    config = replace(CONFIG, arrivals=str(log))
-    part = interrupted(tmp_path / "part", 2, config)
-    log.write_text("0.1\n0.3\n0.4\n")
-    with pytest.raises(UsageError, match=rf"the arrivals' file \({log}\) has changed since"):
-        simulate(part, config, resume=True)
-    log.write_text("0.1\n0.2\n0.4\n")
-    simulate(part, config, resume=True)
-    assert judge(load(part)) == []
-
-
-@pytest.mark.parametrize("changed", ["trace", "arrivals"])
-def test_a_changed_file_is_noticed_though_nothing_is_left_to_do(tmp_path: Path, changed: str) -> None:
-    """A whole run, as studies keep them, is not taken for one of a trace or a log that has changed since."""
+    Nor is a whole run, as studies keep them, taken for one of the new file.
+    """
     files = {name: tmp_path / f"{name}.txt" for name in ("trace", "arrivals")}
     for file in files.values():
         file.write_text("0.01\n0.02\n0.04\n")
     config = replace(CONFIG, stragglers="trace", trace=files["trace"], arrivals=str(files["arrivals"]))
-    whole = simulate(tmp_path / "whole", config)
-    simulate(whole, config, resume=True)
+    begun = simulate(tmp_path / "run", config) if whole else interrupted(tmp_path / "run", 2, config)
     files[changed].write_text("0.01\n0.03\n0.04\n")
-    with pytest.raises(UsageError, match=r"file \(.*\) has changed since"):
-        simulate(whole, config, resume=True)
+    with pytest.raises(UsageError, match=rf"{words}.* has changed since"):
+        simulate(begun, config, resume=True)
+    files[changed].write_text("0.01\n0.02\n0.04\n")
+    simulate(begun, config, resume=True)
+    assert judge(load(begun)) == []
 
 
 def test_disturbances_of_a_cell_that_is_done_again_are_forgotten(tmp_path: Path) -> None:
