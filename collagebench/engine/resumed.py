@@ -3,7 +3,8 @@
 Complete cells are kept; the others are repeated from their first request. Everything that was fixed before the first
 request must be the same: the config, the workers of each role, and the inference times, which are read from the run
 instead of measured again. So a resumed simulation has the same records as one that never stopped. The machine and the
-model files may have changed, because the config does not fix them; the run then says so.
+model files may have changed, because the config does not fix them; the run then says so. The files that it replays may
+not.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from collagebench.results.directory import SCHEMA
 from collagebench.results.environment import sources
 from collagebench.results.reader import load, read_run_header
 from collagebench.schemes import files_of
+from collagebench.workload.arrivals import facts_of
 
 VERBS = {"live": "run", "simulated": "simulate"}
 SHOWN = 4
@@ -78,9 +80,9 @@ def open_earlier(directory: Path, engine: str, config: Config) -> Earlier:
     """Read an experiment, to resume it with `config` on `engine`.
 
     Raises:
-        DataError: it is not a run directory, or is damaged.
-        UsageError: it was begun by the other verb, by an older version or with another config; or the run, this program
-            or a scheme of the user was changed since.
+        DataError: it is not a run directory, or is damaged; or the log of arrivals cannot be read.
+        UsageError: it was begun by the other verb, by an older version or with another config; or the run, this
+            program, a scheme of the user or the log of arrivals was changed since.
     """
     check_engine(directory, engine)
     run = load(directory)
@@ -102,7 +104,10 @@ def open_earlier(directory: Path, engine: str, config: Config) -> Earlier:
             f"{directory} was begun before {what} was changed, so its records would be those of two programs: to run "
             "it again from the start, choose another directory or remove this one"
         )
-    _same_config(directory, run.header.get("config", {}), _plain(as_json(config)))
+    began = run.header.get("config", {})
+    if began.get("arrivals") == config.arrivals:  # before the rate is compared, which may be that of the log
+        _same_file(directory, "arrivals", config.arrivals, run.header, {"arrivals": facts_of(config.arrivals)})
+    _same_config(directory, began, _plain(as_json(config)))
     cells, texts = run.cells, run.cells.texts
     lost = texts["lost_workers"]
     kept = {
@@ -115,19 +120,22 @@ def open_earlier(directory: Path, engine: str, config: Config) -> Earlier:
     return Earlier(directory, run.header, frozenset(kept))
 
 
-def check_files(earlier: Earlier, new: Mapping[str, Any]) -> None:
-    """Check that the files that a run replays are still those with which it was begun; `new` is the new plan's header.
+def check_stragglers(earlier: Earlier, new: Mapping[str, Any]) -> None:
+    """Check that the stragglers' file is still the one with which a run was begun; `new` is the new plan's header.
 
     Raises:
-        UsageError: one has changed.
+        UsageError: it has changed.
     """
-    for key, named in (("stragglers", new["stragglers"]["name"]), ("arrivals", new["config"]["arrivals"])):
-        digests = [(header.get(key) or {}).get("sha256") for header in (earlier.header, new)]
-        if None not in digests and digests[0] != digests[1]:
-            raise UsageError(
-                f"the {key}' file ({named}) has changed since {earlier.directory} was begun: restore the old one, or "
-                "run it again into another directory"
-            )
+    _same_file(earlier.directory, "stragglers", new["stragglers"]["name"], earlier.header, new)
+
+
+def _same_file(directory: Path, key: str, named: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+    digests = [(header.get(key) or {}).get("sha256") for header in (old, new)]
+    if None not in digests and digests[0] != digests[1]:
+        raise UsageError(
+            f"the {key}' file ({named}) has changed since {directory} was begun: restore the old one, or run it again "
+            "into another directory"
+        )
 
 
 def resumed_header(earlier: Earlier, new: Mapping[str, Any], cells: int) -> dict[str, Any]:

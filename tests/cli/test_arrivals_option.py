@@ -93,6 +93,17 @@ def test_arrivals_can_be_swept(log: Path, capsys: pytest.CaptureFixture[str], tm
     assert sum("arrivals" in cell and cell["arrivals"] is not None for cell in cells) == 1
 
 
+def test_a_sweep_of_a_changed_log_is_not_resumed(log: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """A sweep over logs at their own rates is not resumed after one changed, and it is said which, not another rate."""
+    (tmp_path / "other.csv").write_text("1\n2.5\n3\n")
+    axes = ("--arrivals", f"{log},{tmp_path / 'other.csv'}")
+    assert exit_code("simulate", *SMALL, *axes, "--out", tmp_path / "s") == 0
+    log.write_text("1\n2.5\n4\n")
+    capsys.readouterr()
+    code, said, err = said_by(capsys, "simulate", "--resume", "--out", tmp_path / "s")
+    assert (code, said, f"the arrivals' file ({log}) has changed since" in err) == (2, "", True)
+
+
 def test_a_sweep_gives_a_log_and_poisson_one_load(
     log: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
