@@ -218,9 +218,13 @@ def _partial(config: Config, rate: float, workloads: Sequence[Workload]) -> str 
     if whole <= OTHER_LOAD * replayed and replayed <= OTHER_LOAD * whole:
         return None
     return (
-        f"the requests of a run came within {replayed:.3g} s, not within {whole:.3g} s as at the mean load of "
-        f"{Path(config.arrivals).name}: raise --requests, so that a run covers more of it."
+        f"the requests of a run came within {_figures(replayed)} s, not within {_figures(whole)} s as at the mean load "
+        f"of {Path(config.arrivals).name}: raise --requests, so that a run covers more of it."
     )
+
+
+def _figures(seconds: float) -> str:
+    return f"{seconds:.3g}" if seconds < 100 else f"{seconds:,.0f}"
 
 
 def _workload(config: Config, rate: float, run: int, dataset: Dataset) -> Workload:

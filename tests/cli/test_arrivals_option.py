@@ -133,7 +133,7 @@ def test_runs_with_another_load_than_the_log_are_noted(capsys: pytest.CaptureFix
     found = simulated(capsys, tmp_path / "r", "--arrivals", tmp_path / "year.csv")
     (note,) = [text for text in found["warnings"] if "year.csv" in text]  # type: ignore[attr-defined]
     assert note == (
-        "the requests of a run came within 5.9 s, not within 3.54e+06 s as at the mean load of year.csv: raise "
+        "the requests of a run came within 5.9 s, not within 3,540,000 s as at the mean load of year.csv: raise "
         "--requests, so that a run covers more of it."
     )
 
