@@ -54,7 +54,7 @@ def array_in(path: Path, what: str) -> NDArray[Any]:
     with path.open("rb") as file:
         try:
             values = np.load(file)
-        except (ValueError, SyntaxError, tokenize.TokenError, zipfile.BadZipFile):  # from damaged headers
+        except (EOFError, ValueError, SyntaxError, tokenize.TokenError, zipfile.BadZipFile):  # from damaged headers
             values = None
     if not isinstance(values, np.ndarray):  # None, or an archive of several arrays
         raise DataError(f"{what} {path} is damaged, or is not a NumPy file of numbers")

@@ -94,9 +94,10 @@ def test_what_is_no_log_is_refused(tmp_path: Path, text: str, sentence: str) -> 
 
 
 def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
-    """A missing file, a pipe, a damaged array, one of two dimensions or too coarse, and a false .gz are refused."""
+    """A missing file, a pipe, arrays that are empty, damaged, wide or coarse, and a false .gz file are refused."""
     os.mkfifo(tmp_path / "pipe.txt")
     (tmp_path / "damaged.npy").write_bytes(b"\x93NUMPY\x01\x00")
+    (tmp_path / "empty.npy").touch()
     np.save(tmp_path / "wide.npy", np.zeros((2, 3)))
     np.save(tmp_path / "late.npy", np.array([0, 1e12]))
     np.save(tmp_path / "coarse.npy", np.array([1.7e9, 1.7e9 + 200], np.float32))
@@ -105,6 +106,7 @@ def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
         "missing.txt": "cannot be read (No such file or directory)",
         "pipe.txt": "not a regular file",
         "damaged.npy": "is damaged, or is not a NumPy file of numbers",
+        "empty.npy": "is damaged, or is not a NumPy file of numbers",
         "coarse.npy": "are float32 numbers, which are 128 s apart at this size: save float64",
         "plain.gz": "cannot be read (it is not a gzip file)",
         "wide.npy": "must hold numbers in one dimension",
