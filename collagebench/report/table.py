@@ -29,7 +29,6 @@ from collagebench.report.parts import (
     print_table,
 )
 from collagebench.report.summary import bound_of, not_own
-from collagebench.workload.arrivals import is_log
 
 REACH = "to the farther end of the 95 % interval of p99"
 
@@ -129,9 +128,8 @@ def goodput(one: dict[str, Any], plus_minus: str = "±") -> str:
 def like(config: Mapping[str, Any]) -> str:
     """Return how requests arrive, as the end of a phrase; empty for Poisson arrivals."""
     arrivals = config.get("arrivals", "poisson")
-    if is_log(arrivals):
-        return f" as in {Path(arrivals).name}"
-    return "" if arrivals == "poisson" else " evenly spaced"
+    known = {"poisson": "", "constant": " evenly spaced"}
+    return known[arrivals] if arrivals in known else f" as in {Path(arrivals).name}"
 
 
 def stragglers(one: dict[str, Any]) -> str:
