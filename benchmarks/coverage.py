@@ -66,7 +66,7 @@ def main() -> None:
     parser.add_argument("--comparisons", type=int, default=100)
     parser.add_argument("--paired", type=int, default=300, help="runs of the second table")
     parser.add_argument("--arrivals", help="poisson, constant or a log: print only the fifth table, for them")
-    parser.add_argument("--utilisation", type=float, help="of the fifth table")
+    parser.add_argument("--utilisation", type=float, help="of the fifth table [0.5]")
     arguments = parser.parse_args()
     start = time.perf_counter()
     load = {"arrivals": arguments.arrivals or "poisson", "utilisation": arguments.utilisation}

@@ -76,6 +76,7 @@ class Config:
     precision: str | None = None
     """`float32` or `int8`; None for float32 if there are both."""
     arrivals: str = "poisson"
+    """`poisson`, `constant` or the path of a log. The command line sets `rate` to the log's own if no load is given."""
     rate: float | None = None
     """Requests per second; None to derive it from `utilisation`."""
     utilisation: float | None = None
