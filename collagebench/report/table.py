@@ -129,7 +129,7 @@ def like(config: Mapping[str, Any]) -> str:
     """Return how requests arrive, as the end of a phrase; empty for Poisson arrivals."""
     arrivals = config.get("arrivals", "poisson")
     known = {"poisson": "", "constant": " evenly spaced"}
-    return known[arrivals] if arrivals in known else f" as in {Path(arrivals).name}"
+    return known[arrivals] if arrivals in known else f" in the pattern of {Path(arrivals).name}"
 
 
 def stragglers(one: dict[str, Any]) -> str:

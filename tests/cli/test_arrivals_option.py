@@ -49,7 +49,14 @@ def test_a_log_is_replayed_at_its_own_rate(log: Path, capsys: pytest.CaptureFixt
     assert facts == found["arrivals"]
     assert (facts["count"], facts["whole_seconds"]) == (500, False)
     _, shown, _ = said_by(capsys, "report", tmp_path / "r")
-    assert f"at {found['rate']:.2f}/s as in day.csv, utilisation" in " ".join(shown.split())
+    assert f"at {found['rate']:.2f}/s in the pattern of day.csv, utilisation" in " ".join(shown.split())
+
+
+def test_even_arrivals_are_said(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """A report says that arrivals were evenly spaced, and nothing of the usual ones, which are at random."""
+    for arrivals, said in (("constant", "/s evenly spaced, utilisation"), ("poisson", "/s, utilisation")):
+        assert exit_code("simulate", *SMALL, "--arrivals", arrivals, "--out", tmp_path / arrivals) == 0
+        assert said in " ".join(capsys.readouterr().out.split())
 
 
 def test_a_load_stretches_the_log(log: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -124,7 +131,7 @@ def test_a_sweep_of_loads_says_whose_arrivals_they_have(
     assert exit_code("simulate", *SMALL, *axes, "--out", tmp_path / "s") == 0
     capsys.readouterr()
     _, shown, _ = said_by(capsys, "report", tmp_path / "s")
-    assert "3 runs x 60 requests, arrivals as in day.csv, stragglers" in " ".join(shown.split())
+    assert "3 runs x 60 requests, arrivals in the pattern of day.csv, stragglers" in " ".join(shown.split())
 
 
 def test_runs_with_another_load_than_the_log_are_noted(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -145,7 +152,7 @@ def test_a_recommendation_is_for_the_load_of_the_log(
     few = ("--requests", 300, "--runs", 3, "--compute-time", 0.001, "--scheme", "hedge-idle", "--accuracy-loss", 1)
     code, said, _ = said_by(capsys, "recommend", "--arrivals", log, *few, "--out", tmp_path / "a")
     assert code == 0
-    assert "25.15 requests/s as in day.csv (utilisation" in " ".join(said.split())
+    assert "25.15 requests/s in the pattern of day.csv (utilisation" in " ".join(said.split())
 
 
 @pytest.mark.parametrize("verb", ["recommend", "crossover"])

@@ -294,7 +294,8 @@ def test_growth_of_a_known_queue():
 def queue(rng: np.random.Generator, runs: int, requests: int, workers: int, load: float, bursts: bool = False) -> Table:
     """Return requests of a first-come-first-served M/M/k queue that starts empty, with a mean service of 1 s.
 
-    With `bursts`, each fifth part of a hundred gaps is a hundred times as long as the others, at the same load.
+    With `bursts`, a fifth of the blocks of 20 gaps, at random places, has gaps a hundred times as long as the others,
+    at the same mean load.
     """
     number, arrival, answered = [], [], []
     for run in range(runs):
