@@ -17,7 +17,7 @@ from collagebench.engine.cells import Progress
 from collagebench.engine.conductor import Listener
 from collagebench.engine.on_workers import where_of
 from collagebench.engine.plan import Plan, make_plan
-from collagebench.engine.resumed import check_engine, check_stragglers, open_earlier, resumed_header
+from collagebench.engine.resumed import check_engine, open_earlier, resumed_header
 from collagebench.engine.straggling import straggler_facts
 from collagebench.errors import CollagebenchError, Interrupted, UsageError
 from collagebench.fleet import CANNOT
@@ -119,8 +119,6 @@ def _experiment(
                 earlier = open_earlier(directory, engine, config) if resume else None
                 plan = make_plan(config, earlier.compute if earlier else measured)
                 header, cells = _header(plan, engine), config.runs * len(plan.variants)
-                if earlier:
-                    check_stragglers(earlier, header)  # even if nothing is left to do: a study reads what is there
         except Interrupted:
             raise Interrupted(saved if resume else "interrupted before anything was measured") from None
         if earlier is None:

@@ -1,10 +1,11 @@
-"""Resuming an experiment that was interrupted, was killed, or lost a worker.
+"""Resuming an experiment that was interrupted, was killed, lost a worker, or had too few runs.
 
 Complete cells are kept; the others are repeated from their first request. Everything that was fixed before the first
 request must be the same: the config, the workers of each role, and the inference times, which are read from the run
-instead of measured again. So a resumed simulation has the same records as one that never stopped. The machine and the
-model files may have changed, because the config does not fix them; the run then says so. The files that it replays may
-not.
+instead of measured again. So a resumed simulation has the same records as one that never stopped. Only the number of
+runs may grow: runs are independent, so those of a longer experiment begin with those of a shorter one. The machine and
+the model files may have changed, because the config does not fix them; the run then says so. The files that it replays
+may not.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any
 
 from collagebench import __version__
 from collagebench.config import Config, as_json, option
+from collagebench.engine.straggling import straggler_facts
 from collagebench.errors import UsageError
 from collagebench.results.directory import SCHEMA
 from collagebench.results.environment import sources
@@ -80,9 +82,9 @@ def open_earlier(directory: Path, engine: str, config: Config) -> Earlier:
     """Read an experiment, to resume it with `config` on `engine`.
 
     Raises:
-        DataError: it is not a run directory, or is damaged; or the log of arrivals cannot be read.
-        UsageError: it was begun by the other verb, by an older version or with another config; or the run, this
-            program, a scheme of the user or the log of arrivals was changed since.
+        DataError: it is not a run directory, or is damaged; or a file that it replays cannot be read.
+        UsageError: it was begun by the other verb, by an older version, or with another config than this one, which may
+            only have more runs; or the run, this program, a scheme of the user or a replayed file was changed since.
     """
     check_engine(directory, engine)
     run = load(directory)
@@ -104,10 +106,8 @@ def open_earlier(directory: Path, engine: str, config: Config) -> Earlier:
             f"{directory} was begun before {what} was changed, so its records would be those of two programs: to run "
             "it again from the start, choose another directory or remove this one"
         )
-    began = run.header.get("config", {})
-    if began.get("arrivals") == config.arrivals:  # before the rate is compared, which may be that of the log
-        _same_file(directory, "arrivals", config.arrivals, run.header, {"arrivals": facts_of(config.arrivals)})
-    _same_config(directory, began, _plain(as_json(config)))
+    _same_files(directory, run.header, config)  # before the rate is compared, which may be that of the log
+    _same_config(directory, run.header.get("config", {}), _plain(as_json(config)))
     cells, texts = run.cells, run.cells.texts
     lost = texts["lost_workers"]
     kept = {
@@ -120,22 +120,21 @@ def open_earlier(directory: Path, engine: str, config: Config) -> Earlier:
     return Earlier(directory, run.header, frozenset(kept))
 
 
-def check_stragglers(earlier: Earlier, new: Mapping[str, Any]) -> None:
-    """Check that the stragglers' file is still the one with which a run was begun; `new` is the new plan's header.
-
-    Raises:
-        UsageError: it has changed.
-    """
-    _same_file(earlier.directory, "stragglers", new["stragglers"]["name"], earlier.header, new)
-
-
-def _same_file(directory: Path, key: str, named: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
-    digests = [(header.get(key) or {}).get("sha256") for header in (old, new)]
-    if None not in digests and digests[0] != digests[1]:
-        raise UsageError(
-            f"the {key}' file ({named}) has changed since {directory} was begun: restore the old one, or run it again "
-            "into another directory"
-        )
+def _same_files(directory: Path, header: Mapping[str, Any], config: Config) -> None:
+    """Check that the files that the experiment replays, if any, are still those with which it was begun."""
+    began, now = header.get("config", {}), _plain(as_json(config))
+    replayed = (
+        ("arrivals", config.arrivals, ("arrivals",), facts_of(config.arrivals)),
+        ("stragglers", config.trace or config.stragglers, ("stragglers", "trace"), straggler_facts(config)),
+    )
+    for key, named, fields, facts in replayed:
+        digests = [(some or {}).get("sha256") for some in (header.get(key), facts)]
+        same_name = all(began.get(field) == now[field] for field in fields)  # else the config differs, which is said
+        if same_name and None not in digests and digests[0] != digests[1]:
+            raise UsageError(
+                f"the {key}' file ({named}) has changed since {directory} was begun: restore the old one, or run it "
+                "again into another directory"
+            )
 
 
 def resumed_header(earlier: Earlier, new: Mapping[str, Any], cells: int) -> dict[str, Any]:

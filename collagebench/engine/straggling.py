@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from collagebench.config import Config
+from collagebench.number_files import reading
 from collagebench.stragglers.model import NAMES, Stragglers, open_stragglers, parameters_of
 
 USUAL_TIME_SCALE = 0.2
@@ -33,7 +34,11 @@ def time_scale(config: Config) -> float:
 
 
 def straggler_facts(config: Config) -> dict[str, Any]:
-    """Return the facts about a config's stragglers that a run records besides their name."""
+    """Return the facts about a config's stragglers that a run records besides their name.
+
+    Raises:
+        DataError: the file that they replay cannot be read.
+    """
     return {
         "time_scale": time_scale(config),
         "sha256": _digest(config),
@@ -49,4 +54,7 @@ def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
 def _digest(config: Config) -> str | None:
     """Return the sha256 of the file that the stragglers replay; None if there is none."""
     file = config.trace or (None if config.stragglers in NAMES else Path(config.stragglers))
-    return hashlib.sha256(file.read_bytes()).hexdigest() if file else None
+    if file is None:
+        return None
+    with reading(file, "the stragglers' file"):
+        return hashlib.sha256(file.read_bytes()).hexdigest()

@@ -223,11 +223,11 @@ def test_a_cell_that_lost_a_worker_is_done_again(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changed", "words"), [("trace", r"the stragglers' file \(trace\)"), ("arrivals", "the arrivals' f")]
+    ("changed", "whose"), [("trace", "the stragglers"), ("arrivals", "the arrivals")]
 )
 @pytest.mark.parametrize("whole", [False, True])
-def test_a_changed_file_is_noticed(tmp_path: Path, changed: str, words: str, whole: bool) -> None:
-    """A run is not resumed if its trace or its log of arrivals has changed, and is once the file is as before.
+def test_a_changed_file_is_noticed(tmp_path: Path, changed: str, whose: str, whole: bool) -> None:
+    """A run is not resumed if its trace or its log of arrivals has changed or is gone, and is once it is as before.
 
     Nor is a whole run, as studies keep them, taken for one of the new file.
     """
@@ -237,7 +237,10 @@ def test_a_changed_file_is_noticed(tmp_path: Path, changed: str, words: str, who
     config = replace(CONFIG, stragglers="trace", trace=files["trace"], arrivals=str(files["arrivals"]))
     begun = simulate(tmp_path / "run", config) if whole else interrupted(tmp_path / "run", 2, config)
     files[changed].write_text("0.01\n0.03\n0.04\n")
-    with pytest.raises(UsageError, match=rf"{words}.* has changed since"):
+    with pytest.raises(UsageError, match=rf"{whose}' file \({files[changed]}\) has changed since"):
+        simulate(begun, config, resume=True)
+    files[changed].unlink()
+    with pytest.raises(DataError, match=rf"{files[changed]} cannot be read \(No such file or directory\)"):
         simulate(begun, config, resume=True)
     files[changed].write_text("0.01\n0.02\n0.04\n")
     simulate(begun, config, resume=True)
