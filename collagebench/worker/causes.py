@@ -125,8 +125,7 @@ class Helpers:
         helper = self._helpers.pop(worker, None)
         if helper is None:
             return {}
-        unasked = helper.status
-        helper.stop()
+        unasked = helper.stop()
         return {} if unasked is None else {"ended": f"its helper ended: {unasked}"}
 
 

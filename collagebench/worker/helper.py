@@ -71,10 +71,15 @@ class Helper:
         if not data:
             self._reap()
 
-    def stop(self) -> None:
-        """Kill the helper and all processes that it started; return when they have ended."""
+    def stop(self) -> str | None:
+        """Kill the helper and all processes that it started, until they have ended.
+
+        Returns how it had ended by itself; None if it still ran.
+        """
         if self.status is not None:
-            return
+            return self.status
+        # It may have ended just now, and the loop, which called this, not have noticed yet.
+        had_ended = os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
         for kill in (os.killpg, os.kill):  # the process itself too, because it may not lead its group yet
             with contextlib.suppress(ProcessLookupError):
                 kill(self.pid, signal.SIGKILL)
@@ -82,6 +87,7 @@ class Helper:
         while select.select([self._pipe], [], [], GONE_WITHIN)[0] and os.read(self._pipe, 4096):
             pass
         self._reap()
+        return self.status if had_ended else None
 
     def _reap(self) -> None:
         code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
