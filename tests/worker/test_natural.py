@@ -175,15 +175,27 @@ def name(pid: int) -> str:
         return ""
 
 
-def test_a_co_runner_that_ends_unasked_is_told(own_tool: None, server: Driven) -> None:
-    """If the load is killed, the result of the disturbance says so, and calm still frees the worker."""
+@pytest.mark.parametrize("just_now", [False, True])
+def test_a_co_runner_that_ends_unasked_is_told(own_tool: None, server: Driven, just_now: bool) -> None:
+    """If the load is killed, the result of the disturbance says so, and calm still frees the worker.
+
+    So it is if the forkserver reads of both at once, and of the order to calm first.
+    """
     [victim] = server.started(1)
     free = affinities(victim)
     [what] = disturbed(server, "corunner", 0)
     watched = Watched([what["pid"]])
+    if just_now:
+        server.process.send_signal(signal.SIGSTOP)
+        server.order(calm=True)
     os.kill(what["pid"], signal.SIGKILL)
     assert not watched.left_after(SOON)
-    assert calmed(server)[0]["ended"] == "its helper ended: killed by signal 9"
+    if just_now:
+        server.process.send_signal(signal.SIGCONT)
+    else:
+        server.order(calm=True)
+    [result] = server.hear()["what"]
+    assert result["ended"] == "its helper ended: killed by signal 9"
     assert affinities(victim) == free
 
 
