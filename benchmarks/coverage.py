@@ -1,4 +1,4 @@
-"""Whether intervals hold what they promise, and how often equal schemes are called different: five tables.
+"""Whether intervals hold what they promise, and how often equal schemes are called different: six tables.
 
 1. How often the 95 % interval of p99 covers the true value, beside an interval that takes requests as independent. The
    data are synthetic, computed for thousands of runs at once: ten workers at half their capacity, lognormal service,
@@ -16,6 +16,9 @@
    longer ones, and in runs with slow machines of their own; and how often the interval of its ratio to the p99 without
    redundancy does. The true value is that of all runs from which the experiments are made. With --arrivals, only this
    table is printed, for runs of three lengths.
+6. What adding runs does. Of experiments of 10 runs, how often the p99 of a scheme is called different from that without
+   redundancy; how often the report says instead how many runs may tell, and how often they then do. And how often a
+   scheme is called different from itself under other seeds after 10 runs, or after 20 if not before, or 40.
 
     python benchmarks/coverage.py [--experiments 300] [--comparisons 100] [--paired 300]
     python benchmarks/coverage.py --arrivals bursts.npy [--utilisation 0.3] [--comparisons 100]
@@ -53,6 +56,11 @@ CASES = (("one queue", 5), ("one queue", 20), ("one queue", 80), ("at random", 5
 RUNS, REQUESTS, WARMUP = 10, 1000, 50
 FLEETS = (("collage-trace", 250), ("collage-trace", 1000), ("collage-machines", 1000))
 LENGTHS = (("collage-trace", 250), ("collage-trace", 1000), ("collage-trace", 4000))
+LOADS = (0.4, 0.5, 0.6)
+LOOKS = (10, 20, 40)
+"""Numbers of runs after which somebody who adds runs looks at the report."""
+POOL = 2000
+"""Runs from which those of the sixth table's experiments are drawn."""
 COMPUTE_S = 0.002
 """The assumed time of an inference, fixed so that the figures do not depend on the machine."""
 
@@ -79,6 +87,7 @@ def main() -> None:
     print_pairing(plan, arguments.paired)
     print_comparisons(plan, arguments.comparisons)
     print_fleets(arguments.comparisons, FLEETS, load)
+    print_added(arguments.comparisons)
     print(f"{time.perf_counter() - start:.0f} s")
 
 
@@ -207,6 +216,48 @@ def print_fleets(experiments: int, fleets: Sequence[tuple[str, int]], load: Mapp
             ends = [one.ratio_ci95 for one in found if one.ratio_ci95]
             held[-1] += f" | {sum(low <= truth / base <= high for low, high in ends) / len(found):.1%}"
         print(f"{stragglers:18}{requests:6} requests a run: {', '.join(held)}", flush=True)
+
+
+def print_added(experiments: int) -> None:
+    """Print how often a difference is shown once runs are added, where there is one and where there is none."""
+    print(f"\n6. runs added to {RUNS}, {experiments} experiments: p99 of a scheme called different from that of none;")
+    print("   not, but the report says how many runs may tell; and called different after as many")
+    print(f"{'load':>4} {'scheme':14}{'ratio':>8}{'different':>11}{'says':>8}{'median':>8}{'then':>8}", end="")
+    print(f"   from itself after {', '.join(map(str, LOOKS))}")
+    rng = np.random.default_rng(6)
+    for load in LOADS:
+        plan = make_plan(Config(runs=POOL, compute_time=COMPUTE_S, utilisation=load))
+        base: Seconds | None = None
+        for variant in plan.variants:
+            own = simulate(plan, variant, POOL)
+            base = own if base is None else base
+            draws = [rng.permutation(POOL) for _ in range(experiments)]
+            line = f"{load:4} {variant.name:14}"
+            line += f"{'':43}" if own is base else _until_shown(base, own, draws)
+            print(f"{line}   {_different_by_chance(own, draws)}", flush=True)
+
+
+def _until_shown(base: Seconds, own: Seconds, draws: Sequence[NDArray[np.int64]]) -> str:
+    shown, needed, then = 0, [], 0
+    for order in draws:
+        first = differences({"none": base[order[:RUNS]], "own": own[order[:RUNS]]})["p99"]
+        shown += first.real
+        if first.runs_needed is not None:
+            needed.append(first.runs_needed)
+            some = order[: first.runs_needed]
+            then += differences({"none": base[some], "own": own[some]})["p99"].real
+    figures = f"{pooled_p99(own) / pooled_p99(base):8.2f}{shown / len(draws):11.0%}{len(needed) / len(draws):8.0%}"
+    return figures + (f"{np.median(needed):8.0f}{then / len(needed):8.0%}" if needed else f"{'':16}")
+
+
+def _different_by_chance(own: Seconds, draws: Sequence[NDArray[np.int64]]) -> str:
+    """Return how often a scheme was called different from itself by each look."""
+    found = np.zeros(len(LOOKS))
+    for order in draws:
+        sides = own[order[: LOOKS[-1]]], own[order[LOOKS[-1] : 2 * LOOKS[-1]]]
+        looks = (differences({"one": sides[0][:runs], "other": sides[1][:runs]})["p99"].real for runs in LOOKS)
+        found += np.logical_or.accumulate(list(looks))
+    return ", ".join(f"{share:.1%}" for share in found / len(draws))
 
 
 def differences(latencies: Mapping[str, Seconds]) -> dict[str, Difference]:

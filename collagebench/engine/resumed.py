@@ -152,7 +152,9 @@ def resumed_header(earlier: Earlier, new: Mapping[str, Any], cells: int) -> dict
                     f"{now[key]}: to run it again from the start, choose another directory or remove this one"
                 )
     changes = [*_models(old.get("models", []), new["models"]), *_environment(old.get("environment", {}), new)]
+    began, runs = old["config"]["runs"], new["config"]["runs"]
     message = f"resumed after {len(earlier.cells)} of {cells} cells"
+    message += f", with {runs} runs instead of {began}" if began < runs else ""
     message += f"; since then {', '.join(changes)}" if changes else ""
     events = [
         {**event, "kind": "mended", "message": f"{event['message']}; that cell was repeated"}
@@ -161,6 +163,8 @@ def resumed_header(earlier: Earlier, new: Mapping[str, Any], cells: int) -> dict
         for event in old.get("events", [])
     ]
     kept = {key: value for key, value in old.items() if key not in ("bound", "finished_utc", "error")}
+    if began < runs:
+        kept.update(config={**old["config"], "runs": runs}, extended=[*old.get("extended", []), began])
     again = {"at_utc": new["environment"]["captured_utc"], "tool": f"collagebench {__version__}"}
     facts = {**again, "cells_kept": len(earlier.cells), "environment": new["environment"]}
     disturbances = [cell for cell in old.get("disturbances", []) if (cell["scheme"], cell["run"]) in earlier.cells]
@@ -177,13 +181,14 @@ def _same_config(directory: Path, before: Mapping[str, Any], now: Mapping[str, A
     defaults = _plain(as_json(Config()))
     for key, value in now.items():
         began = before.get(key, defaults[key])
-        if began == value:
+        if began == value or (key == "runs" and began < value):  # runs may be added
             continue
         if key == "schemes":
             raise UsageError(f"{directory} was begun with other schemes: {_difference(began, value)}")
         if key == "host":
             began, value = (", ".join(host["address"] for host in hosts) or "none" for hosts in (began, value))
-        again = f"leave --{option(key)} out" if began is None else f"use --{option(key)} {began}"
+        more = " or more" if key == "runs" else ""
+        again = f"leave --{option(key)} out" if began is None else f"use --{option(key)} {began}{more}"
         raise UsageError(
             f"{directory} was begun with --{option(key)} {began}, not {value}: {again}, or choose another directory"
         )

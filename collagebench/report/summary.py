@@ -267,6 +267,7 @@ def _slower(item: Difference | None) -> dict[str, Any] | None:
         "ratio": item.ratio,
         "ratio_ci95": item.ratio_ci95 and list(item.ratio_ci95),
         **_tested(item),
+        "runs_needed": item.runs_needed,
     }
 
 

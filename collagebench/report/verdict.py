@@ -22,7 +22,8 @@ def verdict(schemes: Sequence[dict[str, Any]], base: dict[str, Any] | None, mini
     others = [scheme for scheme in schemes if scheme["versus"]]
     if base is None:
         return []
-    return [_sentence(scheme, base, minimum) for scheme in sorted(others, key=lambda scheme: _place(scheme, base))]
+    ordered = sorted(others, key=lambda scheme: _place(scheme, base))
+    return [*(_sentence(scheme, base, minimum) for scheme in ordered), *_more_runs(ordered)]
 
 
 def by_single(scheme: dict[str, Any]) -> bool:
@@ -60,6 +61,20 @@ def _sentence(scheme: dict[str, Any], base: dict[str, Any], minimum: dict[str, f
         text += f"latency not compared with {base['variant']} ({_why(scheme, base)})"
     one_model = by_single(scheme) and by_single(base)
     return text + (_accuracy(accuracy, minimum["accuracy"], one_model) if accuracy else "")
+
+
+def _more_runs(schemes: Sequence[dict[str, Any]]) -> list[str]:
+    """Return a sentence about the runs that differences in p99 need, if more runs may show any."""
+    known = [(scheme["variant"], (scheme["versus"]["p99"] or {}).get("runs_needed")) for scheme in schemes]
+    needed = {name: count for name, count in known if count is not None}
+    if not needed:
+        return []
+    (name, count), *others = needed.items()
+    texts = [f"about {count} for {name}", *(f"{count} for {name}" for name, count in others)]
+    return [
+        f"more runs may tell: {', '.join(texts)}, if the p99 differs as measured; --resume --runs "
+        f"{max(needed.values())} adds them"
+    ]
 
 
 def _p99_alone(scheme: dict[str, Any], base: dict[str, Any]) -> str:

@@ -151,6 +151,7 @@ SHAPE: dict[str, Any] = {
     "status": "text",
     "error": "text?",
     "resumed": [{"at_utc": "text", "tool": "text", "cells_kept": "count", "environment": ENVIRONMENT}],
+    "extended": ["count"],
     "events": [{"kind": "text", "message": "text", "at_utc": "text"}],
     "disturbances": [{"scheme": "text", "run": "count", "began": ["object"], "came": ["object"]}],
     "replaced": [

@@ -19,6 +19,7 @@ from collagebench.statistics.latency import Latency, latency
 from collagebench.statistics.matched import Matched, match
 from collagebench.statistics.paired import LEVEL, holm, paired
 from collagebench.statistics.ratio import ratio_ci95, tail
+from collagebench.statistics.runs_needed import runs_needed
 
 FIGURES = ("p50", "p99", "mean", "accuracy")
 
@@ -52,6 +53,9 @@ class Difference:
     real: bool
     """Significant at 5 % after the correction, larger than the minimum effect, and with a ratio whose interval leaves
     out 1."""
+    runs_needed: int | None = None
+    """Runs after which a latency that differs as much as measured will probably be called real; None if it is already,
+    or if more would be needed than can be told (see the function `runs_needed`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +79,11 @@ def compare(run: Run, times: Mapping[str, Latency], baseline: str, minimum: Mini
     for figure in FIGURES:
         names = [name for name in found if found[name].figures[figure] is not None]
         known = [difference for name in names if (difference := found[name].figures[figure]) is not None]
-        for name, difference in zip(names, _corrected(known), strict=True):
-            found[name] = replace(found[name], figures={**found[name].figures, figure: difference})
+        corrected = _corrected(known)
+        open_ = sum(not difference.real for difference in corrected)
+        for name, difference in zip(names, corrected, strict=True):
+            planned = _planned(difference, found[name].runs, open_, minimum.latency)
+            found[name] = replace(found[name], figures={**found[name].figures, figure: planned})
     return found
 
 
@@ -141,6 +148,14 @@ def _corrected(differences: Sequence[Difference]) -> list[Difference]:
         replace(difference, p_holm=p, real=difference.real and p <= LEVEL)
         for difference, p in zip(differences, p_values, strict=True)
     ]
+
+
+def _planned(difference: Difference, runs: int, tests: int, minimum: float) -> Difference:
+    """Return the difference with the runs that it needs; `tests` is the number of differences not shown, with it."""
+    one = difference
+    if one.real or one.ratio is None or one.ratio_ci95 is None:
+        return one
+    return replace(one, runs_needed=runs_needed(one.value, one.ci95, one.ratio, one.ratio_ci95, runs, tests, minimum))
 
 
 def _of_runs(requests: Table, runs: Sequence[int]) -> Table:

@@ -7,7 +7,7 @@ from collagebench.statistics.latency import failures
 from collagebench.statistics.notes.delays import just_in_time, known_late
 from collagebench.statistics.notes.load import after_the_end, few_bursts, other_load, saturation
 from collagebench.statistics.notes.machine import busy_host, drift, measured_again, places, silent_hosts
-from collagebench.statistics.notes.sample import few_requests, other_fleet, sampled, whole_runs
+from collagebench.statistics.notes.sample import extended, few_requests, other_fleet, sampled, whole_runs
 from collagebench.statistics.validity import overwhelmed
 
 
@@ -21,6 +21,7 @@ def warnings(run: Run) -> list[str]:
     for variant in run.variants:
         found += _of_scheme(run, variant)
     found += few_requests(run) + few_bursts(run) + other_load(run) + sampled(run) + whole_runs(run) + other_fleet(run)
+    found += extended(run)
     return found + places(run) + silent_hosts(run) + busy_host(run)
 
 

@@ -110,10 +110,49 @@ def test_a_whole_run_is_left_as_it_is(tmp_path: Path) -> None:
     assert {path: path.read_bytes() for path in run.iterdir()} == before
 
 
+@pytest.mark.parametrize("finished", [True, False], ids=["finished", "interrupted"])
+def test_a_run_that_is_extended_equals_one_begun_with_more_runs(tmp_path: Path, finished: bool) -> None:
+    """Runs can be added to a finished run and to an interrupted one; only the header tells that they were added."""
+    few, many = replace(CONFIG, compute_time=0.002), replace(CONFIG, compute_time=0.002, runs=4)
+    whole = simulate(tmp_path / "whole", many)
+    part = simulate(tmp_path / "part", few) if finished else interrupted(tmp_path / "part", 4, few)
+    assert load(part).header.get("extended") is None
+    interrupted_again = StopAfter(3)
+    with pytest.raises(Interrupted):
+        simulate(part, many, resume=True, progress=interrupted_again)
+    simulate(part, many, resume=True)
+    for name in FILES:
+        assert (part / name).read_bytes() == (whole / name).read_bytes()
+    run, other = load(part), load(whole)
+    assert (run.header["config"], run.header["bound"]) == (other.header["config"], other.header["bound"])
+    assert run.header["extended"] == [2]
+    assert judge(run) == []
+    texts = [event["message"] for event in run.header["events"]]
+    kept = 6 if finished else 4
+    assert texts == [
+        f"resumed after {kept} of 12 cells, with 4 runs instead of 2.",
+        f"resumed after {kept + 3} of 12 cells.",
+    ]
+
+
+def test_added_runs_come_with_a_warning(tmp_path: Path) -> None:
+    """A report says how often somebody who adds runs until a difference is shown is misled, at most."""
+    config = replace(CONFIG, compute_time=0.002)
+    part = simulate(tmp_path / "run", config)
+    assert "runs were added" not in " ".join(warnings(load(part)))
+    for runs, chance in ((3, 10), (5, 14)):
+        simulate(part, replace(config, runs=runs), resume=True)
+        [said] = [text for text in warnings(load(part)) if text.startswith("runs were added")]
+        assert said == (
+            "runs were added to the first 2. Whoever adds runs until a difference is shown is shown one by chance in "
+            f"up to {chance} % of cases instead of 5 %: to be sure, repeat the whole run with another --seed."
+        )
+
+
 @pytest.mark.parametrize(
     ("config", "sentence"),
     [
-        (replace(CONFIG, runs=4), r"begun with --runs 2, not 4"),
+        (replace(CONFIG, runs=1), r"begun with --runs 2, not 1: use --runs 2 or more, or choose another directory"),
         (replace(CONFIG, seed=1), r"begun with --seed 0, not 1"),
         (replace(CONFIG, slo_ms=5.0), r"begun with --slo None, not 5.0"),
         (replace(CONFIG, schemes=SCHEMES[:2]), r"none, hedge, collage, not none, hedge"),
@@ -222,9 +261,7 @@ def test_a_cell_that_lost_a_worker_is_done_again(tmp_path: Path) -> None:
     assert "worker 1 was killed; that cell was repeated" in " ".join(warnings(run))
 
 
-@pytest.mark.parametrize(
-    ("changed", "whose"), [("trace", "the stragglers"), ("arrivals", "the arrivals")]
-)
+@pytest.mark.parametrize(("changed", "whose"), [("trace", "the stragglers"), ("arrivals", "the arrivals")])
 @pytest.mark.parametrize("whole", [False, True])
 def test_a_changed_file_is_noticed(tmp_path: Path, changed: str, whose: str, whole: bool) -> None:
     """A run is not resumed if its trace or its log of arrivals has changed or is gone, and is once it is as before.

@@ -214,6 +214,24 @@ def test_answers_at_once_have_no_ratio(tmp_path):
     assert "not compared with none (the p99 of b is 0)" in sentence
 
 
+def test_how_many_runs_may_tell(tmp_path, base):
+    """Where a difference is not shown, the last sentence says how many runs may show it; one shown needs none."""
+    latencies = {"none": base, "a": times(lognormal(7, 10, 100), 0.8), "b": times(lognormal(8, 10, 100), 0.8)}
+    found = summary(tmp_path / "run", latencies)
+    a, b = (scheme["versus"]["p99"] for scheme in found["schemes"][1:])
+    assert (a["real"], a["runs_needed"], b["real"], b["runs_needed"]) == (True, None, False, 37)
+    sentence = "more runs may tell: about 37 for b, if the p99 differs as measured; --resume --runs 37 adds them"
+    assert found["verdict"][-1] == sentence
+    latencies |= {"c": times(latencies["b"], 1.04)}
+    found = summary(tmp_path / "more", latencies)
+    b, c = (scheme["versus"]["p99"]["runs_needed"] for scheme in found["schemes"][2:])
+    assert b < c
+    assert f"about {b} for b, {c} for c, if" in found["verdict"][-1]
+    assert found["verdict"][-1].endswith(f"--resume --runs {c} adds them")
+    same = summary(tmp_path / "same", {"none": base, "same": base})
+    assert len(same["verdict"]) == 1
+
+
 def test_what_cannot_be_trusted_has_no_conclusion(tmp_path, base):
     """An INVALID run and a run of one scheme have no sentences."""
     invalid = load(make_run(tmp_path / "a", {"none": base, "b": times(base, 2)}, status="interrupted"))
@@ -228,7 +246,8 @@ def test_keys_of_a_comparison(tmp_path, base):
     assert none is None
     assert (hedge["baseline"], hedge["runs"], hedge["runs_left_out"]) == ("none", 10, 0)
     for name in ("p50", "p99", "mean"):
-        assert hedge[name].keys() == {"difference_s", "ratio", "ratio_ci95", "ci95_s", "p", "p_holm", "real"}
+        keys = {"difference_s", "ratio", "ratio_ci95", "ci95_s", "p", "p_holm", "real", "runs_needed"}
+        assert hedge[name].keys() == keys
         assert hedge[name]["ratio"] == pytest.approx(0.5)
     assert hedge["p99"]["ratio"] == found["schemes"][1]["relative"]["p99"]
     assert hedge["accuracy"].keys() == {"difference", "ci95", "p", "p_holm", "real", "pairs", "won", "lost"}

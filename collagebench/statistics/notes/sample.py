@@ -8,6 +8,7 @@ from typing import Any
 from collagebench.results.reader import Run
 from collagebench.statistics.accuracy import sample
 from collagebench.statistics.latency import failures
+from collagebench.statistics.paired import LEVEL
 from collagebench.statistics.quantiles import requests_needed
 
 FLEETS = 40
@@ -42,6 +43,24 @@ def few_requests(run: Run) -> list[str]:
     if single:
         found.append(f"one run gives no interval ({', '.join(single)}): raise --runs.")
     return found
+
+
+def extended(run: Run) -> list[str]:
+    """Report that runs were added, because somebody may have added them until a difference was shown.
+
+    A test at level a that may be repeated as data come in rejects a true hypothesis more often than a, but in k looks
+    at most with probability 1 - (1 - a)^k: the looks share data, so their statistics are positively correlated
+    (Šidák 1967).
+    """
+    before = run.header.get("extended", [])
+    if not before:
+        return []
+    chance = 1 - (1 - LEVEL) ** (1 + len(before))
+    return [
+        f"runs were added to the first {before[0]}. Whoever adds runs until a difference is shown is shown one by "
+        f"chance in up to {100 * chance:.0f} % of cases instead of {100 * LEVEL:.0f} %: to be sure, repeat the whole "
+        "run with another --seed."
+    ]
 
 
 def sampled(run: Run) -> list[str]:
