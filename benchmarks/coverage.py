@@ -56,11 +56,11 @@ CASES = (("one queue", 5), ("one queue", 20), ("one queue", 80), ("at random", 5
 RUNS, REQUESTS, WARMUP = 10, 1000, 50
 FLEETS = (("collage-trace", 250), ("collage-trace", 1000), ("collage-machines", 1000))
 LENGTHS = (("collage-trace", 250), ("collage-trace", 1000), ("collage-trace", 4000))
-LOADS = (0.4, 0.5, 0.6)
+LOADS = (0.5, 0.6)
 LOOKS = (10, 20, 40)
 """Numbers of runs after which somebody who adds runs looks at the report."""
-POOL = 2000
-"""Runs from which those of the sixth table's experiments are drawn."""
+POOL = 7
+"""Runs for each experiment of the sixth table, which draws its own from those of all."""
 COMPUTE_S = 0.002
 """The assumed time of an inference, fixed so that the figures do not depend on the machine."""
 
@@ -225,13 +225,14 @@ def print_added(experiments: int) -> None:
     print(f"{'load':>4} {'scheme':14}{'ratio':>8}{'different':>11}{'says':>8}{'median':>8}{'then':>8}", end="")
     print(f"   from itself after {', '.join(map(str, LOOKS))}")
     rng = np.random.default_rng(6)
+    pool = max(POOL * experiments, 2 * LOOKS[-1])
     for load in LOADS:
-        plan = make_plan(Config(runs=POOL, compute_time=COMPUTE_S, utilisation=load))
+        plan = make_plan(Config(runs=pool, compute_time=COMPUTE_S, utilisation=load))
         base: Seconds | None = None
         for variant in plan.variants:
-            own = simulate(plan, variant, POOL)
+            own = simulate(plan, variant, pool)
             base = own if base is None else base
-            draws = [rng.permutation(POOL) for _ in range(experiments)]
+            draws = [rng.permutation(pool) for _ in range(experiments)]
             line = f"{load:4} {variant.name:14}"
             line += f"{'':43}" if own is base else _until_shown(base, own, draws)
             print(f"{line}   {_different_by_chance(own, draws)}", flush=True)

@@ -65,7 +65,11 @@ SECTIONS = {
         ),
         click.option("--seed", type=INT, help="Seed of arrivals, images, slowdowns and routing. [0]"),
         click.option("--out", type=PATH, help="The run directory. [a new one in runs/]"),
-        click.option("--resume", is_flag=True, help="Continue the run in --out; its options need not be repeated."),
+        click.option(
+            "--resume",
+            is_flag=True,
+            help="Continue the run in --out, perhaps with more --runs; no option need be repeated.",
+        ),
     ],
     "Load": [
         click.option(
