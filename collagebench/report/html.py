@@ -124,7 +124,7 @@ def noted(firm: Sequence[tuple[str, str]], warnings: Sequence[str]) -> list[Mark
 
 def _rest(sentences: Sequence[str]) -> list[Markup]:
     """Return the sentences after the first; those after the first few are folded."""
-    lists = [tag("ul", [tag("li", text) for text in some], class_="rest") for some in _cut(sentences, FIRST)]
+    lists = [tag("ul", [tag("li", sentence(text)) for text in some], class_="rest") for some in _cut(sentences, FIRST)]
     return [*lists[:1], *(tag("details", tag("summary", "The other schemes"), more) for more in lists[1:])]
 
 
