@@ -69,6 +69,7 @@ def find(
         "schema": SCHEMA,
         "config": as_json(question.config),
         "stragglers": straggler_facts(question.config),
+        "arrivals": found[question.low]["arrivals"],
         "over": option(question.over),
         "from": question.low,
         "to": question.high,

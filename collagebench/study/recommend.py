@@ -179,6 +179,7 @@ def _answer(
         "asked": {
             "config": as_json(asked.config),
             "stragglers": straggler_facts(asked.config),
+            "arrivals": plain[0]["arrivals"],
             "loads": loads,
             "wishes": {**asdict(wishes), "allowed_loss": wishes.allowed_loss},
         },
