@@ -120,6 +120,25 @@ def test_an_interrupted_sweep_is_gone_on_with(whole: Path, tmp_path: Path) -> No
     assert before == {path: path.stat().st_mtime_ns for path in directory.rglob("*.csv")}
 
 
+def test_a_sweep_with_more_runs_in_some_cells_only_is_invalid(whole: Path, tmp_path: Path) -> None:
+    """If runs were added to one cell and not yet to the other, the report says so; in the end all have as many."""
+    directory, grid = tmp_path / "s", resolve_grid(ASKED)
+    simulate_sweep(resolve_grid({**ASKED, "runs": 1}), directory, pool=ThreadPoolExecutor)
+    assert summarise_sweep(directory)["valid"]
+    first = grid.cells[0]
+    experiment.simulate(first.config, directory / first.name, Progress(), resume=True)
+    found = summarise_sweep(directory)
+    assert not found["valid"]
+    assert found["reasons"] == [
+        "utilisation=0.5: fewer runs than in other cells, because runs are being added: continue with --resume"
+    ]
+    simulate_sweep(grid, directory, resume=True, pool=ThreadPoolExecutor)
+    assert summarise_sweep(directory)["valid"]
+    assert records(directory) == records(whole)
+    simulate_sweep(resolve_grid({**ASKED, "utilisation": 0.2, "runs": (1, 2)}), tmp_path / "t", pool=ThreadPoolExecutor)
+    assert summarise_sweep(tmp_path / "t")["valid"]
+
+
 def test_a_cell_whose_process_was_killed_at_its_first_file_is_done_anew(whole: Path, tmp_path: Path) -> None:
     """A cell with nothing but a partly written header is simulated again."""
     directory, grid = tmp_path / "s", resolve_grid(ASKED)
