@@ -21,6 +21,7 @@ from collagebench.report.summary import finite
 from collagebench.report.tails import tail_of
 from collagebench.statistics.crossing import Look, look, wanted
 from collagebench.statistics.intervals import Interval, around_ratio
+from collagebench.statistics.notes.sample import ADDED
 from collagebench.statistics.ratio import ratio_ci95
 from collagebench.study.crossover_found import Found, said
 from collagebench.study.crossover_question import Question, at
@@ -78,15 +79,19 @@ def find(
         "tolerance": question.near,
         "scan": scan,
         "complete": not next_,
-        "warnings": _everywhere(list(found.values())),
+        "warnings": _of_answer(list(found.values())),
         "pairs": [_pair(question, *pair, found, len(scan)) for pair in pairs],
         "points": [{"value": value, "schemes": _schemes(found[value], question.metric)} for value in sorted(found)],
     }
 
 
-def _everywhere(summaries: Sequence[Summary]) -> list[str]:
-    """Return the warnings that all values share, each once, with the range of its numbers: they concern the answer."""
-    return [text for values, text in notes_of(summaries) if len(set(values)) == len(summaries)]
+def _of_answer(summaries: Sequence[Summary]) -> list[str]:
+    """Return the warnings that concern the answer, each once, with the range of its numbers: those of all values.
+
+    That runs were added concerns it even if some values are new: where it looks next depends on those with added runs.
+    """
+    said = notes_of(summaries)
+    return [text for values, text in said if len(set(values)) == len(summaries) or text.startswith(ADDED)]
 
 
 def _looks(found: dict[float, Summary], first: str, second: str, metric: str) -> dict[float, Look]:

@@ -145,6 +145,18 @@ def test_what_every_value_says_with_other_numbers_is_said_as_well(
     assert re.match(r"none: \d+ to \d+ of 1140 requests failed and count as infinitely slow", text)
 
 
+def test_added_runs_are_told_even_if_only_some_values_have_them(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """If runs are added and a value is new, the answer has the note on added runs, and as many runs of every value."""
+    question = ("--scheme", "none,hedge", "--metric", "mean", "--from", 0.1, "--to", 0.3, "--out", tmp_path / "c")
+    said_by(capsys, "crossover", *SMALL, "--runs", 3, *question, "--steps", 2)
+    _, out, _ = said_by(capsys, "crossover", *SMALL, *question, "--steps", 3)
+    assert out.count("Note: runs were added to the first 3.") == 1
+    runs = [load(path.parent).header for path in sorted((tmp_path / "c").glob("*/run.json"))]
+    assert [(run["config"]["runs"], run.get("extended")) for run in runs] == [(6, [3]), (6, None), (6, [3])]
+
+
 def test_an_axis_of_whole_numbers_in_equal_ratios(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """Over fleets of 2 to 32 workers with --log, all values are whole, and the largest fleet has the lower mean."""
     question = (

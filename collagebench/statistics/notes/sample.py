@@ -15,6 +15,8 @@ FLEETS = 40
 """With fewer runs, the number of runs with a slow machine depends too much on chance."""
 A_MAXIMUM = 100
 """With fewer requests, the p99 is the maximum."""
+ADDED = "runs were added"
+"""How the note on added runs begins."""
 
 
 def few_requests(run: Run) -> list[str]:
@@ -57,7 +59,7 @@ def extended(run: Run) -> list[str]:
         return []
     chance = 1 - (1 - LEVEL) ** (1 + len(before))
     return [
-        f"runs were added to the first {before[0]}. Whoever adds runs until a difference is shown is shown one by "
+        f"{ADDED} to the first {before[0]}. Whoever adds runs until a difference is shown is shown one by "
         f"chance in up to {100 * chance:.0f} % of cases instead of {100 * LEVEL:.0f} %: to be sure, repeat the whole "
         "run with another --seed."
     ]
