@@ -55,7 +55,7 @@ class Difference:
     out 1."""
     runs_needed: int | None = None
     """Runs after which a latency that differs as much as measured will probably be called real; None if it is already,
-    or if more would be needed than can be told (see the function `runs_needed`)."""
+    or if that cannot be told (see the function `runs_needed`)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,8 @@ from collagebench.statistics.paired import LEVEL
 
 POWER = 0.8
 """The chance that a difference as large as the measured one is shown after that many runs."""
+FEWEST = 5
+"""From fewer runs nothing is said: their spread is too uncertain, and mostly comes out too small where it is said."""
 AT_MOST = 20
 """More than so many times the runs there are is not said: what they have measured is too uncertain for that."""
 MARGIN = NormalDist().inv_cdf(POWER)
@@ -33,14 +35,14 @@ def runs_needed(
         ci95: its 95 % interval.
         ratio: of the pooled figures.
         ratio_ci95: its 95 % interval; both ends are above 0 and finite.
-        runs: the number of runs that were measured, at least 2.
+        runs: the number of runs that were measured.
         tests: the number of tests among which Holm's correction would have to find this one.
         minimum: the minimum effect, as a share of the lower figure.
 
-    Returns None if no number up to AT_MOST times as many runs is enough: the difference is too small, or its sign is
-    not the same for both measures.
+    Returns None if there are fewer than FEWEST runs, or if no number up to AT_MOST times as many is enough: the
+    difference is too small, or its sign is not the same for both measures.
     """
-    if (ratio > 1) != (difference > 0):
+    if runs < FEWEST or (ratio > 1) != (difference > 0):
         return None
     now = student_t_quantile(0.975, runs - 1)
     size, large = abs(difference), abs(math.log(ratio))

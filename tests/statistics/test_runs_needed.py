@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from collagebench.statistics.distributions import student_t_quantile
 from collagebench.statistics.paired import LEVEL, paired
-from collagebench.statistics.runs_needed import AT_MOST, runs_needed
+from collagebench.statistics.runs_needed import AT_MOST, FEWEST, runs_needed
 
 RUNS = 10
 MINIMUM = 0.05
@@ -60,6 +60,16 @@ def test_no_number_of_runs_shows_some_differences(difference: float, ratio: floa
     assert runs_needed(difference, interval(difference, 0.02), ratio, of_ratio(ratio, 0.3), RUNS, 1, MINIMUM) is None
 
 
+def test_few_runs_tell_nothing_of_how_many_are_needed() -> None:
+    """From fewer than FEWEST runs there is no number, from as many there is."""
+    known = [
+        runs_needed(0.01, interval(0.01, 0.02, runs), 1.25, of_ratio(1.25, 0.01), runs, 1, MINIMUM)
+        for runs in (2, FEWEST - 1, FEWEST)
+    ]
+    assert known[:2] == [None, None]
+    assert known[2] is not None
+
+
 def test_what_would_take_too_many_runs_is_not_said() -> None:
     """There is no number if more than AT_MOST times the runs would be needed."""
     assert runs_needed(0.001, interval(0.001, 0.02), 1.25, of_ratio(1.25, 0.01), RUNS, 1, MINIMUM) is None
@@ -70,7 +80,7 @@ def test_what_would_take_too_many_runs_is_not_said() -> None:
     of_log=st.floats(0.001, 1.0),
     ratio=st.floats(0.2, 5.0),
     tests=st.integers(1, 12),
-    runs=st.integers(2, 60),
+    runs=st.integers(FEWEST, 60),
 )
 def test_more_noise_or_more_tests_never_need_fewer_runs(
     error: float, of_log: float, ratio: float, tests: int, runs: int
