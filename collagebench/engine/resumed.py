@@ -107,7 +107,7 @@ def open_earlier(directory: Path, engine: str, config: Config) -> Earlier:
             "it again from the start, choose another directory or remove this one"
         )
     _same_files(directory, run.header, config)  # before the rate is compared, which may be that of the log
-    _same_config(directory, run.header.get("config", {}), _plain(as_json(config)))
+    _same_config(directory, run.header, _plain(as_json(config)))
     cells, texts = run.cells, run.cells.texts
     lost = texts["lost_workers"]
     kept = {
@@ -177,8 +177,8 @@ def resumed_header(earlier: Earlier, new: Mapping[str, Any], cells: int) -> dict
     }
 
 
-def _same_config(directory: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    defaults = _plain(as_json(Config()))
+def _same_config(directory: Path, header: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    before, defaults = header.get("config", {}), _plain(as_json(Config()))
     for key, value in now.items():
         began = before.get(key, defaults[key])
         if began == value or (key == "runs" and began < value):  # runs may be added
@@ -188,9 +188,10 @@ def _same_config(directory: Path, before: Mapping[str, Any], now: Mapping[str, A
         if key == "host":
             began, value = (", ".join(host["address"] for host in hosts) or "none" for hosts in (began, value))
         more = " or more" if key == "runs" else ""
+        was = "extended to" if key == "runs" and header.get("extended") else "begun with"
         again = f"leave --{option(key)} out" if began is None else f"use --{option(key)} {began}{more}"
         raise UsageError(
-            f"{directory} was begun with --{option(key)} {began}, not {value}: {again}, or choose another directory"
+            f"{directory} was {was} --{option(key)} {began}, not {value}: {again}, or choose another directory"
         )
 
 

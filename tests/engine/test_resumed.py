@@ -127,6 +127,8 @@ def test_a_run_that_is_extended_equals_one_begun_with_more_runs(tmp_path: Path, 
     assert (run.header["config"], run.header["bound"]) == (other.header["config"], other.header["bound"])
     assert run.header["extended"] == [2]
     assert judge(run) == []
+    with pytest.raises(UsageError, match=r"was extended to --runs 4, not 2: use --runs 4 or more"):
+        simulate(part, few, resume=True)
     texts = [event["message"] for event in run.header["events"]]
     kept = 6 if finished else 4
     assert texts == [
