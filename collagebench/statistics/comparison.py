@@ -17,6 +17,7 @@ from collagebench.results.table import Table
 from collagebench.statistics.intervals import Interval, around_ratio
 from collagebench.statistics.latency import Latency, latency
 from collagebench.statistics.matched import Matched, match
+from collagebench.statistics.notes.sample import few_fleets
 from collagebench.statistics.paired import LEVEL, holm, paired
 from collagebench.statistics.ratio import ratio_ci95, tail
 from collagebench.statistics.runs_needed import runs_needed
@@ -82,7 +83,10 @@ def compare(run: Run, times: Mapping[str, Latency], baseline: str, minimum: Mini
         corrected = _corrected(known)
         open_ = sum(not difference.real for difference in corrected)
         for name, difference in zip(names, corrected, strict=True):
-            planned = _planned(difference, found[name].runs, open_, minimum.latency)
+            runs = found[name].runs
+            # With few fleets, intervals are too narrow to plan with, and a note asks for more runs.
+            few = few_fleets(run.stragglers, run.config.get("workers") or 1, runs)
+            planned = difference if few else _planned(difference, runs, open_, minimum.latency)
             found[name] = replace(found[name], figures={**found[name].figures, figure: planned})
     return found
 

@@ -7,7 +7,7 @@ from io import StringIO
 
 import pytest
 from rich.console import Console
-from synthetic_run import lognormal, make_run, times
+from synthetic_run import change_header, lognormal, make_run, times
 
 from collagebench.report.summary import summarise
 from collagebench.report.table import print_summary
@@ -230,6 +230,17 @@ def test_how_many_runs_may_tell(tmp_path, base):
     assert found["verdict"][-1].endswith(f"--resume --runs {c} adds them")
     same = summary(tmp_path / "same", {"none": base, "same": base})
     assert len(same["verdict"]) == 1
+
+
+def test_how_many_runs_may_tell_is_not_said_of_few_fleets(tmp_path, base):
+    """Where the slow machines are drawn once per run, too few runs say nothing of how many are needed."""
+    run = make_run(tmp_path / "run", {"none": base, "b": times(lognormal(8, 10, 100), 0.8)})
+    assert summarise([load(run)])["schemes"][1]["versus"]["p99"]["runs_needed"] == 37
+    change_header(run, stragglers={"name": "markov", "parameters": {"slow_place": "anywhere"}})
+    found = summarise([load(run)])
+    assert found["schemes"][1]["versus"]["p99"]["runs_needed"] is None
+    assert len(found["verdict"]) == 1
+    assert "which machines are slow is drawn once per run" in " ".join(found["warnings"])
 
 
 def test_what_cannot_be_trusted_has_no_conclusion(tmp_path, base):
