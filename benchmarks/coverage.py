@@ -17,8 +17,9 @@
    redundancy does. The true value is that of all runs from which the experiments are made. With --arrivals, only this
    table is printed, for runs of three lengths.
 6. What adding runs does. Of experiments of 10 runs, how often the p99 of a scheme is called different from that without
-   redundancy; how often the report says instead how many runs may tell, and how often they then do. And how often a
-   scheme is called different from itself under other seeds after 10 runs, or after 20 if not before, or 40.
+   redundancy; how often the report says instead how many runs may tell, and how often they then do. And of a scheme and
+   itself under other seeds, how often the report says so, and how often it calls them different after 10 runs, or after
+   20 if not before, or 40.
 
     python benchmarks/coverage.py [--experiments 300] [--comparisons 100] [--paired 300]
     python benchmarks/coverage.py --arrivals bursts.npy [--utilisation 0.3] [--comparisons 100]
@@ -223,7 +224,7 @@ def print_added(experiments: int) -> None:
     print(f"\n6. runs added to {RUNS}, {experiments} experiments: p99 of a scheme called different from that of none;")
     print("   not, but the report says how many runs may tell; and called different after as many")
     print(f"{'load':>4} {'scheme':14}{'ratio':>8}{'different':>11}{'says':>8}{'median':>8}{'then':>8}", end="")
-    print(f"   from itself after {', '.join(map(str, LOOKS))}")
+    print(f"   itself: says, different after {', '.join(map(str, LOOKS))}")
     rng = np.random.default_rng(6)
     pool = max(POOL * experiments, 2 * LOOKS[-1])
     for load in LOADS:
@@ -235,7 +236,7 @@ def print_added(experiments: int) -> None:
             draws = [rng.permutation(pool) for _ in range(experiments)]
             line = f"{load:4} {variant.name:14}"
             line += f"{'':43}" if own is base else _until_shown(base, own, draws)
-            print(f"{line}   {_different_by_chance(own, draws)}", flush=True)
+            print(f"{line}{_beside_itself(own, draws)}", flush=True)
 
 
 def _until_shown(base: Seconds, own: Seconds, draws: Sequence[NDArray[np.int64]]) -> str:
@@ -251,14 +252,15 @@ def _until_shown(base: Seconds, own: Seconds, draws: Sequence[NDArray[np.int64]]
     return figures + (f"{np.median(needed):8.0f}{then / len(needed):8.0%}" if needed else f"{'':16}")
 
 
-def _different_by_chance(own: Seconds, draws: Sequence[NDArray[np.int64]]) -> str:
-    """Return how often a scheme was called different from itself by each look."""
-    found = np.zeros(len(LOOKS))
+def _beside_itself(own: Seconds, draws: Sequence[NDArray[np.int64]]) -> str:
+    """Return how often a report says how many runs tell a scheme from itself, and by each look calls it different."""
+    said, found = 0, np.zeros(len(LOOKS))
     for order in draws:
         sides = own[order[: LOOKS[-1]]], own[order[LOOKS[-1] : 2 * LOOKS[-1]]]
-        looks = (differences({"one": sides[0][:runs], "other": sides[1][:runs]})["p99"].real for runs in LOOKS)
-        found += np.logical_or.accumulate(list(looks))
-    return ", ".join(f"{share:.1%}" for share in found / len(draws))
+        looks = [differences({"one": sides[0][:runs], "other": sides[1][:runs]})["p99"] for runs in LOOKS]
+        said += looks[0].runs_needed is not None
+        found += np.logical_or.accumulate([look.real for look in looks])
+    return f"{said / len(draws):15.0%}  {', '.join(f'{share:.1%}' for share in found / len(draws))}"
 
 
 def differences(latencies: Mapping[str, Seconds]) -> dict[str, Difference]:
