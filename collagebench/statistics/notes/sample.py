@@ -52,8 +52,8 @@ def extended(run: Run) -> list[str]:
 
     A test at level a that may be repeated as data come in rejects a true hypothesis more often than a, but in k looks
     at most with probability 1 - (1 - a)^k. For two-sided tests of normal statistics, that holds however the looks are
-    correlated (Šidák 1967), and among m schemes as well: Holm's correction is wrong only if a true hypothesis has a p
-    value up to a / m. A run that was extended before it ended had no verdict then, but counts as a look.
+    correlated (Šidák 1967), and among several schemes as well: Holm's correction is wrong only if one of n true
+    hypotheses has a p value up to a / n. A run that was extended before it ended had no verdict then, but counts.
     """
     before = run.header.get("extended", [])
     if not before:
