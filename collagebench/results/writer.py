@@ -18,6 +18,7 @@ from typing import Any
 
 from collagebench import __version__
 from collagebench.errors import OutputError
+from collagebench.kinds import read_json
 from collagebench.results.directory import (
     CELLS,
     HEADER,
@@ -63,8 +64,8 @@ class RunWriter:
         utilisation, rate}. `schema`, `tool`, `created_utc`, `status` and `events` are added here.
 
         Raises:
-            OutputError: the directory is not empty (without `keep`), another process writes to it, or it cannot be
-                made or written.
+            OutputError: the directory is not empty (without `keep`), another process writes to it, or has since the
+                header was read that is continued, or it cannot be made or written.
         """
         self._directory = directory
         self._header: dict[str, Any] = {
@@ -86,6 +87,9 @@ class RunWriter:
                 f"{directory} cannot be used as a run directory ({error.strerror}); choose another"
             ) from None
         self._lock = locked(directory)
+        if keep is not None and _written_since(directory, header):
+            let_go(self._lock)
+            raise OutputError(f"another process has written to {directory} since it was read: repeat the command")
         if keep is None and holds_no_record(directory):
             keep = ()
         if not is_empty and keep is None:
@@ -299,6 +303,14 @@ class RunWriter:
             "another directory; what was written so far can still be read"
         )
         return self._error
+
+
+def _written_since(directory: Path, header: Mapping[str, Any]) -> bool:
+    """Return whether `run.json` has changed since `header`, the one that is continued, was read from it."""
+    try:
+        return OWN in header and read_json(directory / HEADER).get(OWN) != header[OWN]
+    except (OSError, ValueError, AttributeError):
+        return True
 
 
 def _put_in_place(partials: Sequence[Path]) -> None:

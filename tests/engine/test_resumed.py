@@ -230,6 +230,18 @@ def test_two_processes_never_write_to_one_run(tmp_path: Path) -> None:
     assert load(part).left_out == ()
 
 
+def test_what_another_process_has_added_meanwhile_is_kept(tmp_path: Path) -> None:
+    """If a run was extended after a second process had read it, the second does not drop the added runs."""
+    part = simulate(tmp_path / "part", CONFIG)
+    before = load(part).header
+    simulate(part, replace(CONFIG, runs=3), resume=True)
+    with pytest.raises(OutputError, match=r"another process has written to .* since it was read: repeat the command"):
+        RunWriter(part, before, frozenset())
+    assert len(load(part).cells) == 9
+    simulate(part, replace(CONFIG, runs=4), resume=True)
+    assert load(part).header["extended"] == [2, 3]
+
+
 def test_what_has_changed_meanwhile_is_said(tmp_path: Path) -> None:
     """If CPU, Python or a model file has changed before a resume, one warning names them; the run is valid."""
     part = interrupted(tmp_path / "part", 2)
