@@ -42,7 +42,7 @@ def runs_needed(
     Returns None if there are fewer than FEWEST runs, or if no number up to AT_MOST times as many is enough: the
     difference is too small, or its sign is not the same for both measures.
     """
-    if runs < FEWEST or (ratio > 1) != (difference > 0):
+    if runs < FEWEST or difference == 0 or (ratio > 1) != (difference > 0):
         return None
     now = student_t_quantile(0.975, runs - 1)
     size, large = abs(difference), abs(math.log(ratio))

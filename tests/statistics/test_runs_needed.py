@@ -58,6 +58,7 @@ def test_the_interval_of_the_ratio_must_leave_out_1_as_well() -> None:
 def test_no_number_of_runs_shows_some_differences(difference: float, ratio: float) -> None:
     """There is no number if mean and ratio disagree on which is slower, or if the minimum effect is not reached."""
     assert runs_needed(difference, interval(difference, 0.02), ratio, of_ratio(ratio, 0.3), RUNS, 1, MINIMUM) is None
+    assert runs_needed(0.0, (0.0, 0.0), ratio, of_ratio(ratio, 0.3), RUNS, 1, MINIMUM) is None
 
 
 def test_few_runs_tell_nothing_of_how_many_are_needed() -> None:
