@@ -64,6 +64,11 @@ def looks_of(schemes: Mapping[str, str]) -> Looks:
     return {variant: Look(found[variant]) for variant in schemes}
 
 
+def looks_in(reports: Iterable[Mapping[str, Any]]) -> Looks:
+    """Return the look of every variant in the summaries of runs or of a sweep's cells."""
+    return looks_of({scheme["variant"]: scheme["scheme"] for one in reports for scheme in one["schemes"]})
+
+
 @dataclass(frozen=True, slots=True)
 class Box:
     """The part of a plot that its axes enclose, in pixels."""

@@ -16,7 +16,7 @@ from collagebench.report.comparison import comparison
 from collagebench.report.curves import cdf, curves_of, tail
 from collagebench.report.document import document
 from collagebench.report.figures import accuracy_table, figures, schemes_table, work_table
-from collagebench.report.frame import Looks, dot, looks_of
+from collagebench.report.frame import Looks, dot, looks_in
 from collagebench.report.gates import labelled
 from collagebench.report.injection import injection
 from collagebench.report.lanes import timelines
@@ -39,7 +39,7 @@ NOTES = 3
 def page(summary: Object, runs: Sequence[Run], names: Sequence[str]) -> str:
     """Return the whole page, from the object that `summarise` made of `runs`, whose names are `names`."""
     parts: list[Object] = summary.get("runs", [summary])
-    looks = looks_of({scheme["variant"]: scheme["scheme"] for one in parts for scheme in one["schemes"]})
+    looks = looks_in(parts)
     title = " and ".join(filter(None, (", ".join(names[:-1]), names[-1]))) if len(names) < 4 else f"{len(names)} runs"
     several = len(parts) > 1
     body = [

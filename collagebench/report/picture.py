@@ -19,10 +19,10 @@ from xml.etree import ElementTree
 from collagebench.report.alike import said_once
 from collagebench.report.along import ACCURACY, P99, WORK, along
 from collagebench.report.curves import curves_of, tail
-from collagebench.report.frame import WIDTH, looks_of, text
+from collagebench.report.frame import WIDTH, looks_in, text
 from collagebench.report.markup import Markup, join, tag
 from collagebench.report.scales import CHARACTER
-from collagebench.report.sweep import slices, variants
+from collagebench.report.sweep import slices
 from collagebench.report.sweep_table import sweep_conditions
 from collagebench.report.table import conditions
 from collagebench.report.tradeoffs import against_work
@@ -43,7 +43,7 @@ LETTER = CHARACTER / 11 * 0.9
 def picture(summary: Object, runs: Sequence[Run], names: Sequence[str]) -> str:
     """Return the picture of the object that `summarise` made of `runs` called `names`, one below the other."""
     parts: list[Object] = summary.get("runs", [summary])
-    looks = looks_of({scheme["variant"]: scheme["scheme"] for one in parts for scheme in one["schemes"]})
+    looks = looks_in(parts)
     sheets = []
     for place, (one, run, name) in enumerate(zip(parts, runs, names, strict=True)):
         curves = curves_of(run, looks)
@@ -59,8 +59,7 @@ def picture(summary: Object, runs: Sequence[Run], names: Sequence[str]) -> str:
 
 def sweep_picture(summary: Object, name: str) -> str:
     """Return the picture of the object that `summarise_sweep` made of a sweep called `name`."""
-    schemes = {scheme["variant"]: scheme["scheme"] for cell in summary["cells"] for scheme in cell["schemes"]}
-    looks = looks_of({variant: schemes[variant] for variant in variants(summary)})
+    looks = looks_in(summary["cells"])
     parts = [part for axis in summary["axes"] for part in slices(summary, axis)]
     plots = [
         along(f"{what.title}-{place}", part, list(looks), looks, what)

@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from collagebench.report.along import ACCURACY, P99, WORK, along
 from collagebench.report.document import document
 from collagebench.report.figures import scrolling, versus
-from collagebench.report.frame import Looks, looks_of
+from collagebench.report.frame import Looks, looks_in
 from collagebench.report.gates import labelled
 from collagebench.report.html import badge, hiding, legend, noted
 from collagebench.report.markup import Content, Markup, join, tag
 from collagebench.report.parts import UNKNOWN, as_interval, as_ms_range, as_percent, as_rate, as_rates, as_times
 from collagebench.report.summary import bound_of
-from collagebench.report.sweep import Object, Slice, label_of, scheme_of, slices, variants
+from collagebench.report.sweep import Object, Slice, label_of, scheme_of, slices
 from collagebench.report.sweep_table import GOODPUT, sweep_conditions
 from collagebench.report.sweep_table import legend as meanings
 from collagebench.report.table import as_quantile
@@ -27,8 +27,7 @@ ALIKE = 4
 
 def sweep_page(summary: Object, name: str) -> str:
     """Return the whole page, from the object that `summarise_sweep` made of a sweep called `name`."""
-    schemes = {scheme["variant"]: scheme["scheme"] for cell in summary["cells"] for scheme in cell["schemes"]}
-    looks = looks_of({variant: schemes[variant] for variant in variants(summary)})
+    looks = looks_in(summary["cells"])
     bound = any(bound_of(cell["schemes"]) for cell in summary["cells"])
     axes = [_axis(place, summary, axis, looks) for place, axis in enumerate(summary["axes"])] if looks else []
     body = [
