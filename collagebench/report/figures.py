@@ -215,7 +215,7 @@ def _name(variant: str, looks: Looks) -> Markup:
 
 def named(variant: str, look: Look, *, bold: bool = False) -> list[Markup]:
     """Return a scheme's colour swatch and its name, which may wrap between words."""
-    swatch = tag("i", class_=f"swatch {look.classes.split(' ', 1)[1]}")
+    swatch = tag("i", class_=f"swatch {look.colour}")
     words = [[" " if place else None, tag("span", word)] for place, word in enumerate(variant.split(" "))]
     return [swatch, tag("span", tag("b", words) if bold else words, class_="name")]
 

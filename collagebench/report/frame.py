@@ -30,9 +30,14 @@ class Look:
     number: int
 
     @property
+    def colour(self) -> str:
+        """The classes for its colour and for its dashes."""
+        return f"s{self.number % COLOURS} d{self.number // COLOURS}"
+
+    @property
     def classes(self) -> str:
         """The classes for hiding it, for its colour and for its dashes."""
-        return f"scheme-{self.number} s{self.number % COLOURS} d{self.number // COLOURS}"
+        return f"scheme-{self.number} {self.colour}"
 
     @property
     def shape(self) -> str:

@@ -215,7 +215,7 @@ def legend(looks: Looks, bound: bool) -> Markup:
         tag(
             "label",
             tag("input", type="checkbox", checked=True, id=f"show-{look.number}"),
-            swatch(look.classes.split(" ", 1)[1], look.shape),
+            swatch(look.colour, look.shape),
             tag("span", name, title=name),
         )
         for name, look in looks.items()

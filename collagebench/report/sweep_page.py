@@ -140,9 +140,7 @@ def _lowest_first(cell: Object) -> list[str]:
 
 
 def _together(names: Sequence[str], looks: Looks) -> Content:
-    shown = [
-        tag("div", tag("i", class_=f"swatch {looks[name].classes.split(' ', 1)[1]}"), name) for name in names[:ALIKE]
-    ]
+    shown = [tag("div", tag("i", class_=f"swatch {looks[name].colour}"), name) for name in names[:ALIKE]]
     more = tag("small", f"and {len(names) - ALIKE} more", title=", ".join(names)) if names[ALIKE:] else None
     return [*shown, more] if names else UNKNOWN
 
@@ -164,7 +162,7 @@ def _table(part: Slice, looks: Looks) -> Markup:
     for label, cell in part.cells:
         for number, name in enumerate(looks):
             scheme = scheme_of(cell, name)
-            sample = tag("i", class_=f"swatch {looks[name].classes.split(' ', 1)[1]}")
+            sample = tag("i", class_=f"swatch {looks[name].colour}")
             best = cell is not None and name in cell["fastest"]
             cells: Content = [tag("td", UNKNOWN) for _ in range(4 + timed)]
             if scheme:
