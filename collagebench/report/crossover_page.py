@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from collagebench.report.crossover import RATIOS, UNSHOWN, Object, as_ratio, conditions, notes_on
 from collagebench.report.document import document
-from collagebench.report.figures import scrolling
+from collagebench.report.figures import scrolling, td
 from collagebench.report.frame import WIDTH, Box, Look, axes, dot, figure, looks_of, ms, option_title
 from collagebench.report.html import hiding, legend, sentence
 from collagebench.report.markup import Markup, tag
@@ -79,8 +79,7 @@ def crossover_page(answer: Object, title: str) -> str:
 
 
 def _ratio_cell(one: Object) -> Markup:
-    said, ranged = as_ratio(one) if one["ratio"] else (UNKNOWN, "")
-    return tag("td", said, tag("small", ranged) if ranged else None)
+    return td(*as_ratio(one)) if one["ratio"] else td(UNKNOWN)
 
 
 def _figures(answer: Object, looks: Mapping[str, Look]) -> Markup | None:

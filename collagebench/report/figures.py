@@ -61,8 +61,8 @@ def figures(one: Object, looks: Looks) -> Markup:
     rows = [_figures_row(scheme, looks) for scheme in one["schemes"]]
     bound = bound_of(one["schemes"])
     if bound:
-        p50, p95, p99 = (_cell(as_ms(bound["latency_s"][name])) for name in ("p50", "p95", "p99"))
-        cells = [p99, _cell(""), _cell(""), p50, p95, *[_cell("")] * 4]
+        p50, p95, p99 = (td(as_ms(bound["latency_s"][name])) for name in ("p50", "p95", "p99"))
+        cells = [p99, td(""), td(""), p50, p95, *[td("")] * 4]
         rows.append(tag("tr", tag("th", "bound", scope="row"), cells, class_="bound"))
     least = one["minimum_effect"]
     notes = [
@@ -81,39 +81,49 @@ def figures(one: Object, looks: Looks) -> Markup:
 
 
 def _figures_row(scheme: Object, looks: Looks) -> Markup:
-    accuracy = scheme["accuracy"]
     return tag(
         "tr",
         _name(scheme["variant"], looks),
         _quantile(scheme, "p99"),
         versus(scheme),
-        _cell(as_percent(accuracy["overall"]), as_interval(accuracy["ci95"]) if accuracy["ci95"] else ""),
+        accuracy_cell(scheme),
         [_quantile(scheme, name) for name in ("p50", "p95")],
-        _cell(as_percent(not_own(scheme))),
-        _cell(as_times(scheme["relative"]["executed"])),
-        _cell(as_rate(scheme["goodput_rps"]), as_rates(scheme["goodput_ci95_rps"])),
-        _cell(f"{scheme['failed']:,}" if scheme["runs"] else UNKNOWN),
+        td(as_percent(not_own(scheme))),
+        td(as_times(scheme["relative"]["executed"])),
+        goodput_cell(scheme),
+        td(f"{scheme['failed']:,}" if scheme["runs"] else UNKNOWN),
     )
 
 
 def _quantile(scheme: Object, name: str) -> Markup:
     if name in scheme["infinite"]:
-        return _cell("infinite", "too many failed")
+        return td("infinite", "too many failed")
     least = scheme["latency_at_least_s"][name]
     if least is not None:
-        return _cell(f"≥ {as_ms(least)}", "too few requests")
-    return _cell(as_ms(scheme["latency_s"][name]), as_ms_range(scheme["ci95_s"][name]))
+        return td(f"≥ {as_ms(least)}", "too few requests")
+    return td(as_ms(scheme["latency_s"][name]), as_ms_range(scheme["ci95_s"][name]))
 
 
 def versus(scheme: Object) -> Markup:
     """Return the cell with the ratio of the p99 to the baseline's, with its interval if they are shown to differ."""
     figure = (scheme["versus"] or {}).get("p99")
     if not figure:
-        return _cell(as_times(scheme["relative"]["p99"]))
+        return td(as_times(scheme["relative"]["p99"]))
     if not figure["real"]:
-        return _cell(as_times(figure["ratio"]), "no difference shown")
+        return td(as_times(figure["ratio"]), "no difference shown")
     ends = figure["ratio_ci95"]
-    return _cell(as_times(figure["ratio"]), f"{as_times(ends[0])} to {as_times(ends[1])}" if ends else "")
+    return td(as_times(figure["ratio"]), f"{as_times(ends[0])} to {as_times(ends[1])}" if ends else "")
+
+
+def accuracy_cell(scheme: Object) -> Markup:
+    """Return the cell with the accuracy of all answers, and its interval."""
+    overall, ends = scheme["accuracy"]["overall"], scheme["accuracy"]["ci95"]
+    return td(as_percent(overall), as_interval(ends) if ends else "")
+
+
+def goodput_cell(scheme: Object) -> Markup:
+    """Return the cell with the right answers in time per second, and their interval."""
+    return td(as_rate(scheme["goodput_rps"]), as_rates(scheme["goodput_ci95_rps"]))
 
 
 def schemes_table(one: Object, looks: Looks) -> Markup:
@@ -161,7 +171,7 @@ def _answers_row(
     variant: str, looks: Looks, source: str, share: float | None, value: float | None, interval: Sequence[float] | None
 ) -> Markup:
     cells = (as_percent(share), as_percent(value), as_interval(interval))
-    return tag("tr", _name(variant, looks), tag("td", source, class_="text"), [_cell(text) for text in cells])
+    return tag("tr", _name(variant, looks), tag("td", source, class_="text"), [td(text) for text in cells])
 
 
 def work_table(one: Object, looks: Looks) -> Markup:
@@ -182,7 +192,7 @@ def work_table(one: Object, looks: Looks) -> Markup:
             UNKNOWN if cost["bytes_sent"] is None else f"{cost['bytes_sent'] / 1e6:.1f}",
             as_percent(scheme["busy"]),
         )
-        rows.append(tag("tr", _name(scheme["variant"], looks), [_cell(text) for text in cells]))
+        rows.append(tag("tr", _name(scheme["variant"], looks), [td(text) for text in cells]))
     note = (
         "Served: worker time in service, warm-up included; wasted: in tasks that answered no request; cancelled: "
         "before service; too late: cancelled in service, which runs to its end; busy: share of the workers' time in "
@@ -220,5 +230,6 @@ def named(variant: str, look: Look, *, bold: bool = False) -> list[Markup]:
     return [swatch, tag("span", tag("b", words) if bold else words, class_="name")]
 
 
-def _cell(text: Content, small: str = "") -> Markup:
+def td(text: Content, small: str = "") -> Markup:
+    """Return a cell of a table, with the text `small`, if there is one, below the figure."""
     return tag("td", text, tag("small", small) if small else None)

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 
 from collagebench.report.along import ACCURACY, P99, WORK, along
 from collagebench.report.document import document
-from collagebench.report.figures import scrolling, versus
+from collagebench.report.figures import accuracy_cell, goodput_cell, scrolling, td, versus
 from collagebench.report.frame import Looks, looks_in
 from collagebench.report.gates import labelled
 from collagebench.report.html import badge, hiding, legend, noted
 from collagebench.report.markup import Content, Markup, join, tag
-from collagebench.report.parts import UNKNOWN, as_interval, as_ms_range, as_percent, as_rate, as_rates, as_times
+from collagebench.report.parts import UNKNOWN, as_ms_range, as_times
 from collagebench.report.summary import bound_of
 from collagebench.report.sweep import Object, Slice, label_of, scheme_of, slices
 from collagebench.report.sweep_table import GOODPUT, sweep_conditions
@@ -164,14 +164,14 @@ def _table(part: Slice, looks: Looks) -> Markup:
             scheme = scheme_of(cell, name)
             sample = tag("i", class_=f"swatch {looks[name].colour}")
             best = cell is not None and name in cell["fastest"]
-            cells: Content = [tag("td", UNKNOWN) for _ in range(4 + timed)]
+            cells: Content = [td(UNKNOWN)] * (4 + timed)
             if scheme:
                 cells = [
                     _p99(scheme, best),
-                    versus(scheme) if not scheme["unstable"] else tag("td", UNKNOWN),
-                    _share(scheme["accuracy"]),
-                    tag("td", as_times(scheme["relative"]["executed"])),
-                    _rate(scheme) if timed else None,
+                    versus(scheme) if not scheme["unstable"] else td(UNKNOWN),
+                    accuracy_cell(scheme),
+                    td(as_times(scheme["relative"]["executed"])),
+                    goodput_cell(scheme) if timed else None,
                 ]
             head = tag("th", label if number == 0 else "", scope="row")
             lines.append(tag("tr", head, tag("td", sample, name, class_="text"), cells))
@@ -182,19 +182,8 @@ def _table(part: Slice, looks: Looks) -> Markup:
 def _p99(scheme: Object, best: bool) -> Markup:
     if scheme["unstable"]:
         return tag("td", "unstable", title=" ".join(scheme["unstable"]))
-    said, ends = as_quantile(scheme, "p99"), as_ms_range(scheme["ci95_s"]["p99"])
-    small = tag("small", ends) if ends else None
-    return tag("td", tag("b", f"{said} *") if best else said, small)
-
-
-def _share(accuracy: Object) -> Markup:
-    small = tag("small", as_interval(accuracy["ci95"])) if accuracy["ci95"] else None
-    return tag("td", as_percent(accuracy["overall"]), small)
-
-
-def _rate(scheme: Object) -> Markup:
-    small = tag("small", as_rates(scheme["goodput_ci95_rps"])) if scheme["goodput_ci95_rps"] else None
-    return tag("td", as_rate(scheme["goodput_rps"]), small)
+    said = as_quantile(scheme, "p99")
+    return td(tag("b", f"{said} *") if best else said, as_ms_range(scheme["ci95_s"]["p99"]))
 
 
 def _made_with(summary: Object) -> Markup:
