@@ -102,7 +102,7 @@ def _verdict(one: Object) -> Markup:
         "div",
         tag("p", badge(one["valid"])),
         tag("p", sentences[0], class_="lead") if sentences else None,
-        _rest(sentences[1:]),
+        rest(sentences[1:], FIRST, "The other schemes"),
         noted(firm, said_once(one, "warnings")),
         tag("p", conditions(one), class_="conditions"),
         class_="verdict",
@@ -122,14 +122,14 @@ def noted(firm: Sequence[tuple[str, str]], warnings: Sequence[str]) -> list[Mark
     return [first, *unfolded] if shown else unfolded
 
 
-def _rest(sentences: Sequence[str]) -> list[Markup]:
-    """Return the sentences after the first; those after the first few are folded."""
-    lists = [tag("ul", [tag("li", sentence(text)) for text in some], class_="rest") for some in _cut(sentences, FIRST)]
-    return [*lists[:1], *(tag("details", tag("summary", "The other schemes"), more) for more in lists[1:])]
-
-
-def _cut(sentences: Sequence[str], most: int) -> list[Sequence[str]]:
-    return [some for some in (sentences[:most], sentences[most:]) if some]
+def rest(sentences: Sequence[str], most: int, title: str) -> list[Markup]:
+    """Return a list of the sentences after the first; those after `most` of them are folded, below `title`."""
+    shown, folded = (
+        tag("ul", [tag("li", sentence(text)) for text in some], class_="rest")
+        for some in (sentences[:most], sentences[most:])
+    )
+    more = [tag("details", tag("summary", title), folded)] if sentences[most:] else []
+    return [shown, *more] if sentences else []
 
 
 def sentence(text: str) -> list[str]:

@@ -10,7 +10,7 @@ from collagebench.report.document import document
 from collagebench.report.figures import accuracy_cell, goodput_cell, scrolling, td, versus
 from collagebench.report.frame import Looks, looks_in
 from collagebench.report.gates import labelled
-from collagebench.report.html import badge, hiding, legend, noted
+from collagebench.report.html import badge, hiding, legend, noted, rest
 from collagebench.report.markup import Content, Markup, join, tag
 from collagebench.report.parts import UNKNOWN, as_ms_range, as_times
 from collagebench.report.summary import bound_of
@@ -46,19 +46,11 @@ def _verdict(summary: Object) -> Markup:
         "div",
         tag("p", badge(summary["valid"])),
         tag("p", found[0], class_="lead") if found else None,
-        _folded([tag("li", text) for text in found[1:]], "rest", "What else was found"),
+        rest(found[1:], FIRST, "What else was found"),
         noted(firm, summary["warnings"]),
         tag("p", sweep_conditions(summary), class_="conditions"),
         class_="verdict",
     )
-
-
-def _folded(items: Sequence[Markup], class_: str, title: str) -> list[Markup]:
-    """Return a list; items after the first few are folded."""
-    if not items:
-        return []
-    more = tag("details", tag("summary", title), tag("ul", items[FIRST:], class_=class_))
-    return [tag("ul", items[:FIRST], class_=class_), *([more] if items[FIRST:] else [])]
 
 
 def _axis(place: int, summary: Object, axis: Object, looks: Looks) -> Markup:
