@@ -6,7 +6,7 @@ Times are in seconds, shares from 0 to 1; a column's name has its unit. New colu
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from io import StringIO
 from typing import Any
 
@@ -20,12 +20,7 @@ Object = dict[str, Any]
 def rows(summary: Object, names: Sequence[str]) -> str:
     """Return the object that `summarise` made of runs called `names` as CSV, with a header line."""
     runs = zip(names, summary.get("runs", [summary]), strict=True)
-    found = [{"run": name, **_row(one, scheme)} for name, one in runs for scheme in one["schemes"]]
-    text = StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(found)
-    return text.getvalue()
+    return _written(COLUMNS, ({"run": name, **_row(one, scheme)} for name, one in runs for scheme in one["schemes"]))
 
 
 def sweep_rows(summary: Object) -> str:
@@ -35,7 +30,7 @@ def sweep_rows(summary: Object) -> str:
     """
     axes = [axis["option"] for axis in summary["axes"]]
     heads = [f"axis_{axis}" for axis in axes]
-    found = [
+    found = (
         {
             **{head: cell["values"][axis] for head, axis in zip(heads, axes, strict=True)},
             "unstable": "true" if scheme["unstable"] else "false",
@@ -44,9 +39,13 @@ def sweep_rows(summary: Object) -> str:
         }
         for cell in summary["cells"]
         for scheme in cell["schemes"]
-    ]
+    )
+    return _written([*heads, "unstable", *COLUMNS], found)
+
+
+def _written(columns: Sequence[str], found: Iterable[Object]) -> str:
     text = StringIO()
-    writer = csv.DictWriter(text, [*heads, "unstable", *COLUMNS], lineterminator="\n")
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
     writer.writerows(found)
     return text.getvalue()
