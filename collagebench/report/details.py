@@ -13,11 +13,13 @@ from collagebench.report.parts import (
     as_ms_range,
     as_name,
     as_percent,
+    as_seconds,
     as_times,
     new_table,
     print_line,
     print_table,
 )
+from collagebench.report.summary import by_source
 
 FIGURES = ("p50", "p99", "mean", "accuracy")
 SMALLEST = 1e-16
@@ -31,17 +33,11 @@ def print_details(one: dict[str, Any], console: Console) -> None:
     _print_within(ran, console)
     table = new_table("scheme", "source", "answers", "accuracy", "95 % interval")
     for scheme in ran:
-        accuracy, name = scheme["accuracy"], as_name(scheme["variant"])
-        for source, share in sorted(scheme["sources"].items(), key=lambda item: -item[1]):
-            right, interval = accuracy["by_source"][source], accuracy["ci95_by_source"][source]
+        name = as_name(scheme["variant"])
+        for source, share, right, interval in by_source(scheme):
             table.add_row(name, source, as_percent(share), as_percent(right), as_interval(interval))
             name = ""
-        answers = accuracy["answers"]
-        share = accuracy["straggled_answers"] / answers if answers else None
-        right, interval = accuracy["straggled"], accuracy["ci95_straggled"]
-        table.add_row(
-            name, "(straggled)", as_percent(share), as_percent(right), as_interval(interval), end_section=True
-        )
+        table.add_section()
     print_table(table, console)
     print_line(
         console,
@@ -62,8 +58,8 @@ def print_details(one: dict[str, Any], console: Console) -> None:
         table.add_row(
             as_name(scheme["variant"]),
             str(cost["tasks"]),
-            _seconds(cost["executed_s"]),
-            _seconds(cost["wasted_s"]),
+            as_seconds(cost["executed_s"]),
+            as_seconds(cost["wasted_s"]),
             str(cost["cancelled_tasks"]),
             _late(cost),
             UNKNOWN if cost["bytes_sent"] is None else f"{cost['bytes_sent'] / 1e6:.1f}",
@@ -180,8 +176,4 @@ def _points(share: float) -> str:
 
 def _late(cost: dict[str, Any]) -> str:
     tasks, seconds = cost["cancelled_in_service_tasks"], cost["cancelled_in_service_s"]
-    return str(tasks) if seconds is None else f"{tasks} ({_seconds(seconds)} s)"
-
-
-def _seconds(seconds: float | None) -> str:
-    return UNKNOWN if seconds is None else f"{seconds:.1f}"
+    return str(tasks) if seconds is None else f"{tasks} ({as_seconds(seconds)} s)"

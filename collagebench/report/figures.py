@@ -17,9 +17,10 @@ from collagebench.report.parts import (
     as_percent,
     as_rate,
     as_rates,
+    as_seconds,
     as_times,
 )
-from collagebench.report.summary import bound_of, not_own
+from collagebench.report.summary import bound_of, by_source, not_own
 
 Object = dict[str, Any]
 
@@ -155,23 +156,17 @@ def _value(value: Any) -> str:
 
 def accuracy_table(one: Object, looks: Looks) -> Markup:
     """Return the table of answers by source."""
-    rows = []
-    for scheme in one["schemes"]:
-        accuracy = scheme["accuracy"]
-        for source, share in sorted(scheme["sources"].items(), key=lambda item: -item[1]):
-            value, interval = accuracy["by_source"][source], accuracy["ci95_by_source"][source]
-            rows.append(_answers_row(scheme["variant"], looks, source, share, value, interval))
-        share = accuracy["straggled_answers"] / accuracy["answers"] if accuracy["answers"] else None
-        value, interval = accuracy["straggled"], accuracy["ci95_straggled"]
-        rows.append(_answers_row(scheme["variant"], looks, "(straggled)", share, value, interval))
+    rows = [
+        tag(
+            "tr",
+            _name(scheme["variant"], looks),
+            tag("td", source, class_="text"),
+            [td(text) for text in (as_percent(share), as_percent(right), as_interval(interval))],
+        )
+        for scheme in one["schemes"]
+        for source, share, right, interval in by_source(scheme)
+    ]
     return scrolling(["scheme", "source", "answers", "accuracy", "95 % interval"], rows, "Answers by source")
-
-
-def _answers_row(
-    variant: str, looks: Looks, source: str, share: float | None, value: float | None, interval: Sequence[float] | None
-) -> Markup:
-    cells = (as_percent(share), as_percent(value), as_interval(interval))
-    return tag("tr", _name(variant, looks), tag("td", source, class_="text"), [td(text) for text in cells])
 
 
 def work_table(one: Object, looks: Looks) -> Markup:
@@ -185,8 +180,8 @@ def work_table(one: Object, looks: Looks) -> Markup:
         cells = (
             UNKNOWN if scheme["workers"] is None else str(scheme["workers"]),
             f"{cost['tasks']:,}",
-            _seconds(cost["executed_s"]),
-            _seconds(cost["wasted_s"]),
+            as_seconds(cost["executed_s"]),
+            as_seconds(cost["wasted_s"]),
             f"{cost['cancelled_tasks']:,}",
             _late(cost),
             UNKNOWN if cost["bytes_sent"] is None else f"{cost['bytes_sent'] / 1e6:.1f}",
@@ -203,11 +198,7 @@ def work_table(one: Object, looks: Looks) -> Markup:
 
 def _late(cost: Object) -> str:
     tasks, seconds = cost["cancelled_in_service_tasks"], cost["cancelled_in_service_s"]
-    return f"{tasks:,}" if seconds is None else f"{tasks:,} ({_seconds(seconds)} s)"
-
-
-def _seconds(seconds: float | None) -> str:
-    return UNKNOWN if seconds is None else f"{seconds:.1f}"
+    return f"{tasks:,}" if seconds is None else f"{tasks:,} ({as_seconds(seconds)} s)"
 
 
 def scrolling(heads: Sequence[str], rows: Sequence[Markup], label: str, *, text: bool = False) -> Markup:

@@ -113,6 +113,11 @@ def as_ms_range(ends: Sequence[float] | None) -> str:
     return f"{as_ms(ends[0])} to {as_ms(ends[1])}" if ends else ""
 
 
+def as_seconds(seconds: float | None) -> str:
+    """Return seconds, to a tenth."""
+    return UNKNOWN if seconds is None else f"{seconds:.1f}"
+
+
 def as_times(value: float | None) -> str:
     """Return a ratio."""
     return UNKNOWN if value is None else f"{value:.2f}x"

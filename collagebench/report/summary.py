@@ -8,7 +8,7 @@ a warning say so). Mean, std and max are null if any request failed.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from collagebench.errors import UsageError
@@ -78,6 +78,18 @@ def not_own(scheme: dict[str, Any]) -> float | None:
     """Return the share of answers that did not come from the request's own first task; None without answers."""
     sources: dict[str, float] = scheme["sources"]
     return 1 - sources.get("own", 0.0) if sources else None
+
+
+def by_source(scheme: dict[str, Any]) -> Iterator[tuple[str, float | None, float | None, list[float] | None]]:
+    """Yield each source with its share of the answers, their accuracy and its interval, the most frequent first.
+
+    The answers to requests that straggled come last, as `(straggled)`.
+    """
+    accuracy = scheme["accuracy"]
+    for source, share in sorted(scheme["sources"].items(), key=lambda item: -item[1]):
+        yield source, share, accuracy["by_source"][source], accuracy["ci95_by_source"][source]
+    share = accuracy["straggled_answers"] / accuracy["answers"] if accuracy["answers"] else None
+    yield "(straggled)", share, accuracy["straggled"], accuracy["ci95_straggled"]
 
 
 def finite(value: Any) -> Any:
