@@ -275,13 +275,10 @@ class Forkserver:
                 why = f"the log of worker {spec.index} in {self._logs} cannot be written ({error.strerror})"
                 tell(report, failed(why))
                 return
-            nothing = os.open(os.devnull, os.O_RDONLY)
-            os.dup2(nothing, 0)
+            self._loop.leave()
             os.dup2(log, 1)
             os.dup2(log, 2)
-            self._loop.leave()
-            for descriptor in (log, nothing):
-                os.close(descriptor)
+            os.close(log)
             code = live(spec, self._socket(spec), self._compute, parent, self._lifeline, report)
         except BaseException:
             traceback.print_exc()

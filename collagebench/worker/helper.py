@@ -104,10 +104,6 @@ def _be_helper(work: Work, loop: Loop, parent: int, lifeline: int, report: int) 
         os.setpgid(0, 0)
         for sign in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(sign, signal.SIG_DFL)
-        nothing = os.open(os.devnull, os.O_RDWR)
-        os.dup2(nothing, 0)
-        os.dup2(nothing, 1)
-        os.close(nothing)
         loop.leave()
         die_with(parent, lifeline)
         os.set_inheritable(report, True)  # `go_on` may exec another program

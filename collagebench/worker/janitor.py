@@ -77,10 +77,6 @@ def _be_janitor(loop: Loop, reading: int, directory: str) -> NoReturn:
         os.setsid()
         for sign in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(sign, signal.SIG_IGN)
-        nothing = os.open(os.devnull, os.O_RDWR)
-        os.dup2(nothing, 0)
-        os.dup2(nothing, 1)  # the client waits until the forkserver's standard output closes
-        os.close(nothing)
         loop.leave()
         _tidy(reading, directory)
     except BaseException:

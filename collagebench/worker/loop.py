@@ -65,8 +65,15 @@ class Loop:
             heapq.heappop(self._moments)[2]()
 
     def leave(self) -> None:
-        """Close everything; call it in a child that has just been forked."""
+        """Close everything, standard input and output included; call it in a child that has just been forked.
+
+        The client waits until the forkserver's standard output closes.
+        """
         signal.set_wakeup_fd(-1)
         self._selector.close()
+        nothing = os.open(os.devnull, os.O_RDWR)
+        os.dup2(nothing, 0)
+        os.dup2(nothing, 1)
+        os.close(nothing)
         for descriptor in self._own - {0}:
             os.close(descriptor)
