@@ -113,7 +113,7 @@ def test_half_a_split_is_no_class(tmp_path: Path) -> None:
     picture(tmp_path / "one" / "train" / "ant" / "a.png")
     with pytest.raises(DataError, match="one has class folders in train/, but no test/: move some images") as refused:
         ImageFolder(tmp_path / "one")
-    assert "use" not in str(refused.value), "training images are none to measure on"
+    assert "use" not in str(refused.value).removeprefix(str(tmp_path)), "training images are none to measure on"
     picture(tmp_path / "other" / "test" / "ant" / "a.png")
     with pytest.raises(DataError, match=r"no train/: training needs both; to measure only, use .*/test$"):
         ImageFolder(tmp_path / "other")
