@@ -101,7 +101,7 @@ def resolve_grid(options: Mapping[str, Any], recorded: Mapping[str, Any] = {}) -
     return Grid(values, axes, cells)
 
 
-def written_schemes(profile: Profile, names: Collection[str] = ()) -> tuple[SchemeConfig, ...]:
+def written_schemes(profile: Profile, names: Collection[str]) -> tuple[SchemeConfig, ...]:
     """Return the variants for which the [[scheme]] tables of a profile stand: all of them, or those of schemes named.
 
     What is fitted is fitted. Whether there are workers enough is not asked.

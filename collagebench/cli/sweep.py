@@ -23,9 +23,7 @@ if TYPE_CHECKING:
     from collagebench.study.pool import MakePool
 
 
-def conduct_sweep(
-    verb: str, options: Mapping[str, Any], grid: Grid, gates: Sequence[Gate], token: Token | None = None
-) -> int:
+def conduct_sweep(verb: str, options: Mapping[str, Any], grid: Grid, gates: Sequence[Gate], token: Token | None) -> int:
     """Run or simulate all cells of the grid, print the report and return the exit code."""
     directory = run_directory(options["out"], f"{verb}-sweep")
     # Imported here, because they are heavy and no help text needs them.

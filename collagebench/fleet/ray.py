@@ -56,7 +56,7 @@ async def ray_fleet(
     specs: Sequence[WorkerSpec],
     compute: Compute,
     on_lost: Callable[[int, str], None],
-    show: Callable[[str], None] = lambda text: None,
+    show: Callable[[str], None],
 ) -> AsyncIterator[Fleet]:
     """Start one worker per spec on the cluster, yield the fleet once all have answered, and stop them at the end.
 

@@ -53,7 +53,7 @@ class Grid:
     """A label of the axis, then one text per scheme."""
 
 
-def print_sweep(summary: Object, console: Console, details: bool = False) -> None:
+def print_sweep(summary: Object, console: Console, details: bool) -> None:
     """Print the object that `summarise_sweep` returned; `details` adds intervals, accuracy and work."""
     print_line(console, sweep_conditions(summary))
     console.print()

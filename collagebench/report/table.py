@@ -33,7 +33,7 @@ from collagebench.report.summary import bound_of, not_own
 REACH = "to the farther end of the 95 % interval of p99"
 
 
-def print_summary(summary: dict[str, Any], console: Console, details: bool = False) -> None:
+def print_summary(summary: dict[str, Any], console: Console, details: bool) -> None:
     """Print the object that `summarise` returned: each run's table, then their comparison if there are several.
 
     `details` adds the detail tables of each run.

@@ -63,7 +63,7 @@ class Offer:
         return all(own <= its for own, its in pairs) and any(own < its for own, its in pairs)
 
 
-def offers(one: dict[str, Any], looks: Looks, metric: str = "p99") -> list[Offer]:
+def offers(one: dict[str, Any], looks: Looks, metric: str) -> list[Offer]:
     """Return the schemes whose quantile is known."""
     return [
         Offer(

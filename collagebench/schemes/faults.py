@@ -19,7 +19,7 @@ _SHORT.maxother = _SHORT.maxstring = 60
 _SHORT.maxlist = 2
 
 
-def breach(scheme: object, what: str, hook: Callable[..., Any] | None = None) -> UsageError:
+def breach(scheme: object, what: str, hook: Callable[..., Any] | None) -> UsageError:
     """Return the error for a scheme that broke a rule.
 
     Args:

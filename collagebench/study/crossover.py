@@ -25,7 +25,7 @@ from collagebench.statistics.notes.sample import ADDED
 from collagebench.statistics.ratio import ratio_ci95
 from collagebench.study.crossover_found import Found, said
 from collagebench.study.crossover_question import Question, at
-from collagebench.study.points import NOTHING, Point, measured, notes_of, of_scheme, run_points
+from collagebench.study.points import Point, measured, notes_of, of_scheme, run_points
 
 SCHEMA = 1
 FILE, PAGE = "crossover.json", "crossover.html"
@@ -50,7 +50,7 @@ def find(
         Interrupted: the user stopped it; finished points are kept.
     """
     done(0, 1, "preparing")
-    compute = measured([at(question, question.low)], NOTHING)
+    compute = measured([at(question, question.low)])
     names = [scheme.variant for scheme in question.config.schemes]
     pairs = list(combinations(names, 2))
     found: dict[float, Summary] = {}

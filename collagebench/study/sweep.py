@@ -57,7 +57,7 @@ def run_sweep(
     directory: Path,
     resume: bool,
     progress_of: Callable[[Cell], contextlib.AbstractContextManager[Progress]],
-    token: Token | None = None,
+    token: Token | None,
 ) -> None:
     """Run the cells of `grid` on real workers, one after the other; `progress_of` gives each cell its progress view.
 

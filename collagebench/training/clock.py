@@ -10,7 +10,7 @@ from collagebench.training.recipe import Recipe
 class Clock:
     """The progress of a training: by steps or, with a time budget, by steps or time, whichever is further."""
 
-    def __init__(self, recipe: Recipe, used: float = 0.0) -> None:
+    def __init__(self, recipe: Recipe, used: float) -> None:
         """Start the clock; `used` are the seconds used before."""
         self._recipe = recipe
         self._begun = time.perf_counter() - used

@@ -45,7 +45,7 @@ FACTS = (
 """The fields that are written into a model's file."""
 
 
-def images_of(checkpoint: Checkpoint, path: Path, data: Path | None, split: str, download: bool = False) -> Dataset:
+def images_of(checkpoint: Checkpoint, path: Path, data: Path | None, split: str, download: bool) -> Dataset:
     """Open a split of the dataset that a checkpoint was trained on; a missing public one is downloaded if `download`.
 
     Raises:

@@ -30,14 +30,7 @@ class Public:
 
     size = SIZE
 
-    def __init__(
-        self,
-        name: str,
-        data: Path | None = None,
-        split: str = "test",
-        size: tuple[int, int] | None = None,
-        download: bool = False,
-    ) -> None:
+    def __init__(self, name: str, data: Path | None, split: str, size: tuple[int, int] | None, download: bool) -> None:
         """Read the split from `data` (None: ~/.cache/collagebench), after downloading it there if `download` is set.
 
         Raises:
