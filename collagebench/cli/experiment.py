@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from collagebench.cli.resolve import given_options, profile_of, resolve_grid
 from collagebench.cli.run_directory import run_directory
-from collagebench.cli.sweep import conduct_sweep, say_where
+from collagebench.cli.standard_streams import say
+from collagebench.cli.sweep import conduct_sweep
 from collagebench.config import Config, from_json, option
 from collagebench.errors import Interrupted, OutputError, UsageError
-from collagebench.fleet.bearer import take_token
+from collagebench.fleet.bearer import Token, take_token
 from collagebench.profile import located
 from collagebench.schemes import SCHEMES
 from collagebench.study.grid import FIELDS
@@ -35,30 +38,41 @@ def conduct(verb: str, options: Mapping[str, Any]) -> int:
     own = [scheme.name for scheme in grid.cells[0].config.schemes if scheme.name not in SCHEMES]
     if options.get("on_ray") and own:
         raise UsageError(f"the scheme {own[0]} is not available on the nodes of a cluster: leave --on-ray out")
-    if grid.axes:
-        return conduct_sweep(verb, options, grid, gates, token)
-    directory, config = run_directory(options["out"], verb), grid.cells[0].config
+    directory = run_directory(options["out"], f"{verb}-sweep" if grid.axes else verb)
     # Imported here, because they are heavy and no help text needs them.
-    from collagebench.cli.live_view import LiveView
-    from collagebench.engine import experiment
     from collagebench.report import print_report
     from collagebench.results.directory import HEADER
+    from collagebench.results.sweep import is_sweep
 
     try:
-        with located(profile_of(options), given_options(options)), LiveView(options["verbose"]) as progress:
-            if verb == "run":
-                experiment.run(config, directory, progress, options["resume"], token)
+        with located(profile_of(options), given_options(options)):
+            if grid.axes:
+                conduct_sweep(verb, options, grid, directory, token)
             else:
-                experiment.simulate(config, directory, progress, options["resume"])
+                _conduct_one(verb, options, grid.cells[0].config, directory, token)
     except Interrupted:
-        if (directory / HEADER).exists():  # the experiment had begun, so there may be something to report
+        if is_sweep(directory) or (directory / HEADER).exists():  # it had begun, so there may be something to report
             with suppress(OutputError):
                 print_report([directory], options["form"], fail_if=gates)
         raise
     try:
         return print_report([directory], options["form"], fail_if=gates)
     finally:
-        say_where(directory)
+        say(f"records: {directory}")
+        if sys.stderr.isatty():
+            page = directory.name or "report"
+            say(f"a page: collagebench report {directory} --format html --out {page}.html")
+
+
+def _conduct_one(verb: str, options: Mapping[str, Any], config: Config, directory: Path, token: Token | None) -> None:
+    from collagebench.cli.live_view import LiveView
+    from collagebench.engine import experiment
+
+    with LiveView(options["verbose"]) as progress:
+        if verb == "run":
+            experiment.run(config, directory, progress, options["resume"], token)
+        else:
+            experiment.simulate(config, directory, progress, options["resume"])
 
 
 def _recorded(options: Mapping[str, Any]) -> dict[str, Any]:

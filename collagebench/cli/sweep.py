@@ -1,34 +1,26 @@
-"""What `run` and `simulate` do if an option has several values: a sweep and its report."""
+"""What `run` and `simulate` do if an option has several values: a sweep."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from collagebench.cli.resolve import given_options, profile_of
-from collagebench.cli.run_directory import run_directory
 from collagebench.cli.standard_streams import say
-from collagebench.errors import Interrupted, OutputError
 from collagebench.fleet.bearer import Token
-from collagebench.profile import located
 from collagebench.study.grid import Cell, Grid
 
 if TYPE_CHECKING:
     from collagebench.cli.live_view import LiveView
-    from collagebench.report.expression import Gate
     from collagebench.study.points import Point
     from collagebench.study.pool import MakePool
 
 
-def conduct_sweep(verb: str, options: Mapping[str, Any], grid: Grid, gates: Sequence[Gate], token: Token | None) -> int:
-    """Run or simulate all cells of the grid, print the report and return the exit code."""
-    directory = run_directory(options["out"], f"{verb}-sweep")
+def conduct_sweep(verb: str, options: Mapping[str, Any], grid: Grid, directory: Path, token: Token | None) -> None:
+    """Run or simulate all cells of the grid below `directory`."""
     # Imported here, because they are heavy and no help text needs them.
     from collagebench.cli.progress import counted
-    from collagebench.report import print_report
     from collagebench.study.sweep import run_sweep, simulate_sweep
 
     done = 0
@@ -48,29 +40,11 @@ def conduct_sweep(verb: str, options: Mapping[str, Any], grid: Grid, gates: Sequ
         if options["verbose"]:
             say(f"{done} of {len(grid.cells)}, {point.name}: {_said(summary)}")
 
-    try:
-        with located(profile_of(options), given_options(options)):
-            if verb == "run":
-                run_sweep(grid, directory, options["resume"], live_view, token)
-            else:
-                with _place(options) as (jobs, pool), counted("preparing") as report:
-                    simulate_sweep(grid, directory, jobs, options["resume"], report, finished, pool)
-    except Interrupted:
-        with suppress(OutputError):
-            print_report([directory], options["form"], fail_if=gates)
-        raise
-    try:
-        return print_report([directory], options["form"], fail_if=gates)
-    finally:
-        say_where(directory)
-
-
-def say_where(directory: Path) -> None:
-    """Print where the records are and, on a terminal, how to make a page of them."""
-    say(f"records: {directory}")
-    if sys.stderr.isatty():
-        page = directory.name or "report"
-        say(f"a page: collagebench report {directory} --format html --out {page}.html")
+    if verb == "run":
+        run_sweep(grid, directory, options["resume"], live_view, token)
+    else:
+        with _place(options) as (jobs, pool), counted("preparing") as report:
+            simulate_sweep(grid, directory, jobs, options["resume"], report, finished, pool)
 
 
 @contextmanager
