@@ -211,7 +211,8 @@ class _Placed:
             ends = self._alive or [actor.wait.remote() for actor in self._actors]
             for actor in self._actors:
                 self._ray.kill(actor)
-            self._ray.wait(ends, num_returns=len(ends), timeout=END_WITHIN) if ends else None
+            if ends:
+                self._ray.wait(ends, num_returns=len(ends), timeout=END_WITHIN)
             if self._group is not None:
                 remove_placement_group(self._group)
             self._ray.shutdown()

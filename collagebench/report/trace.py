@@ -102,10 +102,7 @@ def _tasks(tasks: Table, by_task: Mapping[int, tuple[int, ...]], pid: int) -> It
             "requests": list(by_task.get(number, ())),
             "attempt": int(tasks["attempt"][row]),
             "share": int(tasks["share"][row]),
-            **{
-                f"{name}_ms": _ms(tasks[column][row])
-                for name, column in (("queue", "queue"), ("compute", "compute"), ("injected", "injected"))
-            },
+            **{f"{name}_ms": _ms(tasks[name][row]) for name in ("queue", "compute", "injected")},
         }
         yield {
             "ph": "X",

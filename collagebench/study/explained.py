@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from math import inf
 from typing import Any
 
+from collagebench.report.recommendation import said_points
 from collagebench.schemes import SCHEMES
 from collagebench.study.candidates import Left
 from collagebench.study.wishes import Candidate, Status, Wishes, status
@@ -178,24 +179,17 @@ def _latency(one: Candidate, wishes: Wishes) -> str:
 def _accuracy(one: Candidate) -> str:
     if one.accuracy is None:
         return "accuracy unknown"
-    points = _points(one.lost or 0.0)
-    worst = points if one.lost_at_most is None else _points(one.lost_at_most)
+    points = said_points(one.lost or 0.0)
+    worst = points if one.lost_at_most is None else said_points(one.lost_at_most)
     perhaps = f", perhaps {worst}" if worst != points else ""
     more = f" ({points} points{perhaps})" if perhaps or points != "+0.0" else ""
     return f"{100 * one.accuracy:.1f} % right{'' if one.scheme == 'none' else more}"
-
-
-def _points(lost: float) -> str:
-    """Return a loss of right answers as points gained; zero is always +0.0."""
-    return f"{-100 * lost:+.1f}".replace("-0.0", "+0.0")
 
 
 def _work(one: Candidate) -> str:
     return f"{one.cost:.2f}x the work" if one.cost < inf else "work unknown"
 
 
-def _ms(seconds: float | None) -> str:
-    if seconds is None:
-        return "?"
+def _ms(seconds: float) -> str:
     ms = seconds * 1e3
     return f"{ms:.3g} ms" if ms < 999.5 else f"{ms:.0f} ms"

@@ -89,8 +89,7 @@ def _is_better(runner_up: Candidate, choice: Candidate, wishes: Wishes) -> bool:
         return runner_up.cost < choice.cost - ABOUT["cost"]
     if not runner_up.worst.latency < choice.worst.latency * (1 - ABOUT["latency"]):
         return False
-    low, high = (choice.worst.low, runner_up.worst.high)
-    return high < low  # the intervals do not overlap
+    return runner_up.worst.high < choice.worst.low  # the intervals do not overlap
 
 
 def _said(choice: Candidate, runner_up: Candidate | None, better: bool, valid: bool, wishes: Wishes) -> str:
