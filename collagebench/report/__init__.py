@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from functools import partial
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -52,34 +53,28 @@ def print_report(
         OutputError: the report cannot be written.
     """
     if any(map(is_sweep, directories)):
-        return _sweep(directories, form, baseline, slo_ms, details, out, fail_if)
-    runs = [load(directory) for directory in directories]
-    summary = summarise(runs, baseline, slo_ms)
-    failed = gates.apply(summary, fail_if)
-    text = None if form == "table" else _text(form, summary, runs)
-    return _give(summary, failed, form, text, lambda console: print_summary(summary, console, details), out)
+        directory = _alone(directories, form)
+        summary = summarise_sweep(directory, baseline, slo_ms)
+        failed = apply_gates(summary, fail_if)
+        text = None if form == "table" else _sweep_text(form, summary, directory.resolve().name)
+        show = partial(print_sweep, summary, details=details)
+    else:
+        runs = [load(directory) for directory in directories]
+        summary = summarise(runs, baseline, slo_ms)
+        failed = gates.apply(summary, fail_if)
+        text = None if form == "table" else _text(form, summary, runs)
+        show = partial(print_summary, summary, details=details)
+    return _give(summary, failed, form, text, show, out)
 
 
-def _sweep(
-    directories: Sequence[Path],
-    form: str,
-    baseline: str | None,
-    slo_ms: float | None,
-    details: bool,
-    out: Path | None,
-    fail_if: Sequence[Gate],
-) -> int:
-    """Do the work of `print_report` for the directory of a sweep."""
+def _alone(directories: Sequence[Path], form: str) -> Path:
+    """Return the directory of a sweep; raise UsageError if it is not the only one, or `form` cannot show a sweep."""
     if len(directories) > 1:
         swept = next(directory for directory in directories if is_sweep(directory))
         raise UsageError(f"{swept} is a sweep, which is reported alone: name only it, or the runs in its cells")
     if form == "trace":
         raise UsageError(f"{directories[0]} is a sweep: a trace shows one run, so name one of its cells")
-    directory = directories[0]
-    summary = summarise_sweep(directory, baseline, slo_ms)
-    failed = apply_gates(summary, fail_if)
-    text = None if form == "table" else _sweep_text(form, summary, directory.resolve().name)
-    return _give(summary, failed, form, text, lambda console: print_sweep(summary, console, details), out)
+    return directories[0]
 
 
 def _give(
