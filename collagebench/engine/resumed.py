@@ -3,9 +3,9 @@
 Complete cells are kept; the others are repeated from their first request. Everything that was fixed before the first
 request must be the same: the config, the workers of each role, and the inference times, which are read from the run
 instead of measured again. So a resumed simulation has the same records as one that never stopped. Only the number of
-runs may grow: runs are independent, so those of a longer experiment begin with those of a shorter one. The machine and
-the model files may have changed, because the config does not fix them; the run then says so. The files that it replays
-may not.
+runs may grow: runs are independent, so those of a longer experiment begin with those of a shorter one. An extension
+that is not finished may be taken back. The machine and the model files may have changed, because the config does not
+fix them; the run then says so. The files that it replays may not.
 """
 
 from __future__ import annotations
@@ -84,7 +84,8 @@ def open_earlier(directory: Path, engine: str, config: Config) -> Earlier:
     Raises:
         DataError: it is not a run directory, or is damaged; or a file that it replays cannot be read.
         UsageError: it was begun by the other verb, by an older version, or with another config than this one, which may
-            only have more runs; or the run, this program, a scheme of the user or a replayed file was changed since.
+            have more runs, or as many as before an unfinished extension; or the run, this program, a scheme of the user
+            or a replayed file was changed since.
     """
     check_engine(directory, engine)
     run = load(directory)
@@ -115,7 +116,7 @@ def open_earlier(directory: Path, engine: str, config: Config) -> Earlier:
         for scheme, number, gone in zip(
             cells["scheme"].tolist(), cells["run"].tolist(), cells["lost_workers"].tolist(), strict=True
         )
-        if not lost[gone]
+        if not lost[gone] and number < config.runs
     }
     return Earlier(directory, run.header, frozenset(kept))
 
@@ -154,7 +155,7 @@ def resumed_header(earlier: Earlier, new: Mapping[str, Any], cells: int) -> dict
     changes = [*_models(old.get("models", []), new["models"]), *_environment(old.get("environment", {}), new)]
     began, runs = old["config"]["runs"], new["config"]["runs"]
     message = f"resumed after {len(earlier.cells)} of {cells} cells"
-    message += f", with {runs} runs instead of {began}" if began < runs else ""
+    message += f", with {runs} runs instead of {began}" if began != runs else ""
     message += f"; since then {', '.join(changes)}" if changes else ""
     events = [
         {**event, "kind": "mended", "message": f"{event['message']}; that cell was repeated"}
@@ -163,8 +164,10 @@ def resumed_header(earlier: Earlier, new: Mapping[str, Any], cells: int) -> dict
         for event in old.get("events", [])
     ]
     kept = {key: value for key, value in old.items() if key not in ("bound", "finished_utc", "error")}
-    if began < runs:
-        kept.update(config={**old["config"], "runs": runs}, extended=[*old.get("extended", []), began])
+    if began != runs:
+        before = old.get("extended", [])
+        extended = [*before, began] if began < runs else before[:-1]
+        kept.update(config={**old["config"], "runs": runs}, extended=extended)
     again = {"at_utc": new["environment"]["captured_utc"], "tool": f"collagebench {__version__}"}
     facts = {**again, "cells_kept": len(earlier.cells), "environment": new["environment"]}
     disturbances = [cell for cell in old.get("disturbances", []) if (cell["scheme"], cell["run"]) in earlier.cells]
@@ -181,18 +184,33 @@ def _same_config(directory: Path, header: Mapping[str, Any], now: Mapping[str, A
     before, defaults = header.get("config", {}), _plain(as_json(Config()))
     for key, value in now.items():
         began = before.get(key, defaults[key])
-        if began == value or (key == "runs" and began < value):  # runs may be added
+        if began == value:
+            continue
+        if key == "runs":
+            _check_runs(directory, header, began, value)
             continue
         if key == "schemes":
             raise UsageError(f"{directory} was begun with other schemes: {_difference(began, value)}")
         if key == "host":
             began, value = (", ".join(host["address"] for host in hosts) or "none" for hosts in (began, value))
-        more = " or more" if key == "runs" else ""
-        was = "extended to" if key == "runs" and header.get("extended") else "begun with"
-        again = f"leave --{option(key)} out" if began is None else f"use --{option(key)} {began}{more}"
+        again = f"leave --{option(key)} out" if began is None else f"use --{option(key)} {began}"
         raise UsageError(
-            f"{directory} was {was} --{option(key)} {began}, not {value}: {again}, or choose another directory"
+            f"{directory} was begun with --{option(key)} {began}, not {value}: {again}, or choose another directory"
         )
+
+
+def _check_runs(directory: Path, header: Mapping[str, Any], began: int, runs: int) -> None:
+    """Check that another number of runs extends the experiment, or takes back an extension that is not finished."""
+    extended = header.get("extended", [])
+    back = extended[-1] if extended and header.get("status") != "done" else None
+    if runs > began or runs == back:
+        return
+    was = "extended to" if extended else "begun with"
+    or_back = f", or --runs {back} to take the extension back" if back else ""
+    raise UsageError(
+        f"{directory} was {was} --runs {began}, not {runs}: use --runs {began} or more{or_back}, or choose another "
+        "directory"
+    )
 
 
 def _difference(before: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, Any]]) -> str:

@@ -137,6 +137,25 @@ def test_a_run_that_is_extended_equals_one_begun_with_more_runs(tmp_path: Path, 
     ]
 
 
+def test_an_unfinished_extension_can_be_taken_back(tmp_path: Path) -> None:
+    """With the number of runs before it, the records and the bound are as before; once finished, it stays."""
+    config = replace(CONFIG, compute_time=0.002)
+    run = simulate(tmp_path / "run", config)
+    before, bound = {name: (run / name).read_bytes() for name in FILES}, load(run).header["bound"]
+    with pytest.raises(Interrupted):
+        simulate(run, replace(config, runs=2000), resume=True, progress=StopAfter(4))
+    with pytest.raises(UsageError, match=r"to --runs 2000, not 3: use --runs 2000 or more, or --runs 2 to take"):
+        simulate(run, replace(config, runs=3), resume=True)
+    simulate(run, config, resume=True)
+    found = load(run)
+    assert {name: (run / name).read_bytes() for name in FILES} == before
+    assert (found.header["bound"], found.header["extended"], judge(found)) == (bound, [], [])
+    assert "runs were added" not in " ".join(warnings(found))
+    simulate(run, replace(config, runs=3), resume=True)
+    with pytest.raises(UsageError, match=r"to --runs 3, not 2: use --runs 3 or more, or choose another directory"):
+        simulate(run, config, resume=True)
+
+
 def test_added_runs_come_with_a_warning(tmp_path: Path) -> None:
     """A report says how often somebody who adds runs until a difference is shown is misled, at most."""
     config = replace(CONFIG, compute_time=0.002)
@@ -146,8 +165,8 @@ def test_added_runs_come_with_a_warning(tmp_path: Path) -> None:
         simulate(part, replace(config, runs=runs), resume=True)
         [said] = [text for text in warnings(load(part)) if text.startswith("runs were added")]
         assert said == (
-            "runs were added to the first 2. Whoever adds runs until a difference is shown is shown one by chance in "
-            f"up to {chance} % of cases instead of 5 %: to be sure, repeat the whole run with another --seed."
+            "runs were added to the first 2. If that goes on until a difference is shown, chance alone shows one in up "
+            f"to {chance} % of cases instead of 5 %: to be sure, repeat the whole run with another --seed."
         )
 
 

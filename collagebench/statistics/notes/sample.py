@@ -60,9 +60,9 @@ def extended(run: Run) -> list[str]:
         return []
     chance = 1 - (1 - LEVEL) ** (1 + len(before))
     return [
-        f"{ADDED} to the first {before[0]}. Whoever adds runs until a difference is shown is shown one by "
-        f"chance in up to {100 * chance:.0f} % of cases instead of {100 * LEVEL:.0f} %: to be sure, repeat the whole "
-        "run with another --seed."
+        f"{ADDED} to the first {before[0]}. If that goes on until a difference is shown, chance alone shows one in up "
+        f"to {100 * chance:.0f} % of cases instead of {100 * LEVEL:.0f} %: to be sure, repeat the whole run with "
+        "another --seed."
     ]
 
 
