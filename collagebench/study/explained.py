@@ -158,9 +158,9 @@ def _rest(judged: Sequence[Candidate], left: Sequence[Left], wishes: Wishes) -> 
     text = f"Of {len(judged)} variant{'s' if len(judged) > 1 else ''}: {', '.join(reversed(parts))}"
     firsts = [(one.variant, one.variant.split(" ")[0]) for one in left]
     schemes = sorted({first if first in SCHEMES else whole for whole, first in firsts})  # or a name the user gave it
-    return (
-        f"{text}. Not considered, for lack of a model or of workers: {', '.join(schemes)}." if schemes else f"{text}."
-    )
+    others = {one.scheme for one in judged}  # a scheme may lack a model for some of its variants only
+    named = [f"other variants of {scheme}" if scheme in others else scheme for scheme in schemes]
+    return f"{text}. Not considered, for lack of a model or of workers: {', '.join(named)}." if named else f"{text}."
 
 
 def _name(one: Candidate) -> str:

@@ -267,6 +267,14 @@ def test_the_longest_answer_has_seven_sentences() -> None:
     ]
 
 
+def test_a_scheme_that_lacks_a_model_for_some_variants_is_not_called_unconsidered() -> None:
+    """Of a scheme that is among the candidates, only its other variants are said to be left out."""
+    judged = [NONE, replace(candidate("collage 2x2", 0.06, 1.27), scheme="collage")]
+    left = [Left("collage 3x3 auto", "no model"), Left("collage 4x4 auto", "no model"), Left("nercc", "no model")]
+    last = explain(judged, judged[1:], {}, left, Wishes(slo=0.1), ())[-1]
+    assert last.endswith("Not considered, for lack of a model or of workers: other variants of collage, nercc.")
+
+
 def test_an_upper_end_that_is_hardly_lower_decides_nothing() -> None:
     """At about equal cost, an upper end that is 2 % lower does not beat a candidate that is nowhere worse."""
     better, other = candidate("collage", 0.06, 1.27, high=0.0632), candidate("backup", 0.06, 1.28, high=0.062)
