@@ -94,7 +94,9 @@ def open_dataset(
         from collagebench.workload.shapes import SIZE, Shapes
 
         if data is not None:
-            raise UsageError(f"the shapes dataset is generated and reads no data; drop --data {data}")
+            raise UsageError(
+                f"the shapes dataset is generated and reads no data; drop --data {data}, or add --dataset imagefolder"
+            )
         if size is not None and size != SIZE[:2]:
             raise UsageError(f"shapes images are {SIZE[0]}x{SIZE[1]} pixels, but {size[0]}x{size[1]} were asked for")
         return Shapes(split)
