@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -60,8 +61,8 @@ def conduct(verb: str, options: Mapping[str, Any]) -> int:
     finally:
         say(f"records: {directory}")
         if sys.stderr.isatty():
-            page = directory.name or "report"
-            say(f"a page: collagebench report {directory} --format html --out {page}.html")
+            run, page = shlex.quote(str(directory)), shlex.quote(f"{directory.name or 'report'}.html")
+            say(f"a page: collagebench report {run} --format html --out {page}")
 
 
 def _conduct_one(verb: str, options: Mapping[str, Any], config: Config, directory: Path, token: Token | None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 import threading
 from collections.abc import Callable, Collection, Mapping
 from functools import partial
@@ -110,7 +111,8 @@ def _experiment(
     run_cells: Callable[[Plan, RunWriter, Progress, Collection[tuple[str, int]]], bool],
     measured: Mapping[tuple[str, int], float],
 ) -> None:
-    saved = f"interrupted; what was finished is in {directory}: continue with --resume --out {directory}"
+    where = shlex.quote(str(directory))
+    saved = f"interrupted; what was finished is in {directory}: continue with --resume --out {where}"
     with interruptions() as told:
         watched = _Interruptible(progress, told)
         watched.stage("reading models and images")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,10 @@ def print_recorded(profile: dict[str, Any], path: Path, console: Console) -> Non
 def command(recommended: dict[str, Any], path: Path) -> str:
     """Return the options of `run` or `simulate` that inject what was recommended for the profile at `path`."""
     options = recommended["options"] or {"stragglers": path}
-    words = (f"--{name.replace('_', '-')} {f'{v:g}' if isinstance(v, float) else v}" for name, v in options.items())
+    words = (
+        f"--{name.replace('_', '-')} {f'{value:g}' if isinstance(value, float) else shlex.quote(str(value))}"
+        for name, value in options.items()
+    )
     return " ".join(words)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -130,8 +131,9 @@ def interrupted(directory: Path) -> Interrupted:
     """Return the error of a study in `directory` that the user stopped."""
     if not directory.exists():
         return Interrupted("interrupted before anything was finished")
+    where = shlex.quote(str(directory))
     return Interrupted(
-        f"interrupted; what was finished is in {directory}: repeat the command with --out {directory} to continue"
+        f"interrupted; what was finished is in {directory}: repeat the command with --out {where} to continue"
     )
 
 

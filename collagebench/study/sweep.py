@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, is_dataclass, replace
 from pathlib import Path
@@ -143,8 +144,9 @@ def _kept(grid: Grid, directory: Path, engine: str, resume: bool, compute: Compu
         end("done")
     except Interrupted:
         end("interrupted")
+        where = shlex.quote(str(directory))
         raise Interrupted(
-            f"interrupted; what was finished is in {directory}: continue with --resume --out {directory}"
+            f"interrupted; what was finished is in {directory}: continue with --resume --out {where}"
         ) from None
     except BaseException as error:
         with contextlib.suppress(CollagebenchError):

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -119,7 +120,7 @@ def load(directory: Path = SHIPPED) -> list[Model]:
         data = read_json(path)
     except FileNotFoundError:
         raise ModelError(
-            f"{directory} holds no {MANIFEST}; `collagebench export --out {directory}` makes one"
+            f"{directory} holds no {MANIFEST}; `collagebench export --out {shlex.quote(str(directory))}` makes one"
         ) from None
     except OSError as error:
         raise ModelError(f"{path} cannot be read ({error.strerror})") from None

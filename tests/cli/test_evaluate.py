@@ -178,6 +178,7 @@ def test_what_does_not_fit_is_one_sentence(
         (("--dataset", "imagefolder"), 2, "needs --data"),
         (("--data", tmp_path), 2, "drop --data"),
         (("--models", tmp_path / "empty"), 1, "holds no manifest.json"),
+        (("--models", tmp_path / "not here"), 1, f"`collagebench export --out '{tmp_path / 'not here'}'`"),
         ((*options[:4], "--models", broken), 1, "single.onnx has 8 bytes"),
         ((*options[:3], corrupt, *options[4:]), 1, "green/001.png cannot be read"),
         ((*options[:3], tmp_path / "empty", *options[4:]), 1, "has no class folders"),

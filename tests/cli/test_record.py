@@ -216,6 +216,7 @@ def test_notes_name_what_went_wrong(tmp_path: Path) -> None:
     ):  # fmt: skip
         assert words in shown
     assert command({"options": None}, Path("r.json")) == "--stragglers r.json"
+    assert command({"options": None}, Path("my r.json")) == "--stragglers 'my r.json'"
 
 
 def test_compressed_samples_that_are_damaged_are_one_sentence(tmp_path: Path) -> None:

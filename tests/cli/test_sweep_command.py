@@ -12,6 +12,8 @@ from real_processes import SOON, Watched
 from swept import records
 from test_run import collagebench, descendants, finish, start
 
+from collagebench.cli.sweep import say_where
+
 pytestmark = pytest.mark.processes
 
 OPTIONS = (
@@ -33,8 +35,8 @@ def test_a_sweep_that_is_stopped_leaves_nobody_and_is_gone_on_with(
     tmp_path: Path, whole: dict[str, bytes], sign: signal.Signals
 ) -> None:
     """After Ctrl-C or kill -9 no process is left, and the resumed sweep has the records of an undisturbed one."""
-    process = start("simulate", *OPTIONS, "--jobs", 2, "--out", "s", cwd=tmp_path)
-    while not any(path.read_text().count("\n") > 1 for path in tmp_path.glob("s/*/cells.csv")):
+    process = start("simulate", *OPTIONS, "--jobs", 2, "--out", "a s", cwd=tmp_path)
+    while not any(path.read_text().count("\n") > 1 for path in tmp_path.glob("a s/*/cells.csv")):
         assert process.poll() is None
         time.sleep(0.02)  # the interval of polling
     workers = Watched(descendants(process.pid))
@@ -43,14 +45,23 @@ def test_a_sweep_that_is_stopped_leaves_nobody_and_is_gone_on_with(
     assert workers.left_after(SOON) == set()
     if sign == signal.SIGINT:
         assert process.returncode == 130
-        assert err == "collagebench: interrupted; what was finished is in s: continue with --resume --out s\n"
+        assert err == "collagebench: interrupted; what was finished is in a s: continue with --resume --out 'a s'\n"
         assert "INVALID" in out
-    assert json.loads((tmp_path / "s" / "sweep.json").read_text())["status"] != "done"
-    code, out, err = collagebench("simulate", "--resume", "--out", "s", "--verbose", cwd=tmp_path)
+    assert json.loads((tmp_path / "a s" / "sweep.json").read_text())["status"] != "done"
+    code, out, err = collagebench("simulate", "--resume", "--out", "a s", "--verbose", cwd=tmp_path)
     assert code == 0
     assert "\nVALID" in out
     assert "3 of 3, utilisation=0." in err
-    assert records(tmp_path / "s") == whole
+    assert records(tmp_path / "a s") == whole
+
+
+def test_the_command_for_a_page_can_be_copied(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a terminal, a directory whose name a shell would split is quoted."""
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    say_where(Path("my runs/a b"))
+    assert "a page: collagebench report 'my runs/a b' --format html --out 'a b.html'\n" in capsys.readouterr().err
 
 
 def test_a_live_sweep_runs_one_cell_after_the_other(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from collagebench.results.reader import load
 from collagebench.results.writer import RunWriter
 from collagebench.statistics.validity import judge
 from collagebench.statistics.warnings import warnings
+from collagebench.study import points
 
 SCHEMES = tuple(SchemeConfig(name, name) for name in ("none", "hedge", "collage"))
 CONFIG = Config(schemes=SCHEMES, workers=4, runs=2, requests=110)
@@ -52,6 +53,14 @@ def interrupted(directory: Path, cells: int, config: Config = CONFIG) -> Path:
     with pytest.raises(Interrupted, match=f"continue with --resume --out {directory}"):
         simulate(directory, config, progress=StopAfter(cells))
     return directory
+
+
+def test_the_way_to_continue_can_be_copied(tmp_path: Path) -> None:
+    """A directory whose name a shell would split is quoted, of an experiment as of a study."""
+    with pytest.raises(Interrupted) as stopped:
+        simulate(tmp_path / "a b", progress=StopAfter(1))
+    for message in (stopped.value, points.interrupted(tmp_path / "a b")):
+        assert f"--out '{tmp_path / 'a b'}'" in str(message)
 
 
 @pytest.mark.parametrize("cells", [0, 4])
