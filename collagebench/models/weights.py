@@ -39,13 +39,7 @@ def weights_in(path: Path) -> tuple[dict[str, Tensor], str]:
     Raises:
         ModelError: the file cannot be read, or holds no weights.
     """
-    try:
-        content = ordinary(path).read_bytes()
-        found = quietly_loaded(io.BytesIO(content))
-    except OSError as error:
-        raise ModelError(f"checkpoint {path} cannot be read ({error.strerror})") from None
-    except Exception:  # torch's unpickler raises various exceptions
-        raise ModelError(f"checkpoint {path} is damaged, or holds more than weights; save a state dict") from None
+    found, digest = _content(path)
     if isinstance(found, dict) and "schema" in found and isinstance(found.get("network"), dict):
         found = {str(key).removeprefix("network."): value for key, value in found["network"].items()}
     for key in ("state_dict", "model_state_dict", "model"):
@@ -53,6 +47,32 @@ def weights_in(path: Path) -> tuple[dict[str, Tensor], str]:
             found = found[key]
     if not isinstance(found, dict) or not found or not all(map(_is_weight, found, found.values())):
         raise ModelError(f"checkpoint {path} holds no state dict; save one with torch.save(network.state_dict(), FILE)")
+    return found, digest
+
+
+def preprocessing_in(path: Path) -> dict[str, Any]:
+    """Return the `image` size, `resize`, `crop`, `mean` and `std` of a checkpoint of a `Foreign`; else nothing.
+
+    Raises:
+        ModelError: the file cannot be read.
+    """
+    found, _ = _content(path)
+    trained = found.get("architecture") if isinstance(found, dict) and "schema" in found else None
+    if not isinstance(trained, dict) or "resize" not in trained:
+        return {}
+    kept = {key: trained[key] for key in ("image", "resize", "crop", "mean", "std") if key in trained}
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in kept.items()}
+
+
+def _content(path: Path) -> tuple[Any, str]:
+    """Return what a torch file holds, and its sha256."""
+    try:
+        content = ordinary(path).read_bytes()
+        found = quietly_loaded(io.BytesIO(content))
+    except OSError as error:
+        raise ModelError(f"checkpoint {path} cannot be read ({error.strerror})") from None
+    except Exception:  # torch's unpickler raises various exceptions
+        raise ModelError(f"checkpoint {path} is damaged, or holds more than weights; save a state dict") from None
     return found, hashlib.sha256(content).hexdigest()
 
 

@@ -21,7 +21,7 @@ from collagebench.models.foreign import (
     from_torchvision,
     logits_of,
 )
-from collagebench.models.weights import bare, fill, weights_in
+from collagebench.models.weights import bare, fill, preprocessing_in, weights_in
 from collagebench.training.export import divided, exported, exported_int8, forget_parities
 from collagebench.workload.dataset import Dataset, open_dataset
 
@@ -145,9 +145,16 @@ def bring(asked: Brought, out: Path, int8: bool) -> Iterator[str]:
     """
     images = open_dataset(asked.dataset, asked.data, "test", download=asked.download)
     network, before, categories, recipe = _network(asked, len(images.classes))
-    before = {**before, **dict(asked.before)}
+    trained = preprocessing_in(asked.checkpoint) if asked.checkpoint else {}  # a network trained here keeps its own
+    seen = trained.pop("image", None)
+    before = {**before, **trained, **dict(asked.before)}
     side = before.get("resize") if asked.size is None else asked.size
-    size = (side, side) if side is not None and asked.dataset == "imagefolder" else images.size[:2]
+    size = images.size[:2]
+    if asked.dataset == "imagefolder":
+        if seen and asked.size is None:
+            size = seen
+        elif side is not None:
+            size = side, side
     images = open_dataset(asked.dataset, asked.data, "test", size)
     architecture = Preprocessing(size, **before)
     logits = logits_of(network, architecture)  # this also initialises lazy layers

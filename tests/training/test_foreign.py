@@ -372,6 +372,18 @@ def test_weights_that_were_saved_in_a_wrapper_are_those_of_the_network(own: Path
     assert torch.allclose(begun["network.last.weight"], weights["last.weight"])
 
 
+def test_a_network_that_was_trained_here_keeps_its_preprocessing(own: Path) -> None:
+    """Exported with --network, as a backup, it has the size and preprocessing of its training unless told otherwise."""
+    trained = ("--network", "my_networks:make", "--epochs", 1, "--size", 16, "--resize", 8, "--mean", 0.3, 0.3, 0.3)
+    assert exit_code(*TRAINED, *trained) == 0
+    export = ("export", "backup", *ASKED[2:], "--checkpoint", "models/tones-single.pt")
+    for more, resize in (((), 8), (("--resize", 12), 12)):
+        assert exit_code(*export, *more) == 0
+        backup = zoo.find(zoo.load(own / "models"), "backup")
+        assert backup.input == (16, 16, 3)
+        assert (backup.recipe["resize"], backup.recipe["mean"]) == (resize, [0.3, 0.3, 0.3])
+
+
 def test_layers_that_are_lazy_are_filled_and_what_is_not_asked_is_not_counted(
     own: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
