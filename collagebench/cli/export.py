@@ -171,8 +171,11 @@ def _export_trained(
     if not chosen:
         if failures:
             raise failures[0]
+        if checkpoint:
+            name = checkpoints[checkpoint].name
+            raise ModelError(f"checkpoint {checkpoint} is of {name}, not of what is asked for: name only this file")
         names = ", ".join(found.name for found in checkpoints.values()) or "none"
-        raise ModelError(f"no such checkpoint in {checkpoint or out} (it has: {names}); `collagebench train` makes one")
+        raise ModelError(f"no such checkpoint in {out} (it has: {names}); `collagebench train` makes one")
     make_directory(out)
     done = 0
     # Singles come first: exporting one removes the parities of the single that it replaces from the manifest.

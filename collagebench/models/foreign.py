@@ -43,9 +43,9 @@ class Preprocessing:
     def __post_init__(self) -> None:
         if any(side is not None and side < 1 for side in (*self.image, self.resize, self.crop)):
             raise UsageError("--size, --resize and --crop must be numbers of pixels from 1 up")
-        if not all(0 < value < math.inf for value in self.std):
+        if len(self.std) != 3 or not all(0 < value < math.inf for value in self.std):
             raise UsageError(f"--std must be three numbers above 0, not {self.std}")
-        if not all(math.isfinite(value) for value in self.mean):
+        if len(self.mean) != 3 or not all(math.isfinite(value) for value in self.mean):
             raise UsageError(f"--mean must be three numbers, such as 0.5, not {self.mean}")
         if self.crop and self.crop > min(self.resized):
             raise UsageError(

@@ -140,8 +140,8 @@ def _print_differences(one: dict[str, Any], ran: list[dict[str, Any]], console: 
         f"by: difference from {one['baseline']}, the mean over the runs of each run's own quantile (not the difference "
         "of the quantiles of all runs together); intervals: each on its own; p: Student's t test (accuracy: McNemar's "
         "test, one coin for each image), after Holm's correction over all schemes, so it may be above 0.05 where an "
-        f"interval excludes 0; real: p of at most 0.05, and more than {100 * least['latency']:g} % or "
-        f"{100 * least['accuracy']:g} points",
+        f"interval excludes 0; real: p of at most 0.05, more than {100 * least['latency']:g} % or "
+        f"{100 * least['accuracy']:g} points, and a ratio whose own interval excludes 1",
         style="dim",
     )
     console.print()

@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from collagebench import zoo
-from collagebench.errors import UsageError
+from collagebench.errors import ModelError, UsageError
 from collagebench.measurement.accuracy import draw
 from collagebench.models import cost
 from collagebench.models.foreign import (
@@ -145,7 +145,7 @@ def bring(asked: Brought, out: Path, int8: bool) -> Iterator[str]:
     """
     images = open_dataset(asked.dataset, asked.data, "test", download=asked.download)
     network, before, categories, recipe = _network(asked, len(images.classes))
-    trained = preprocessing_in(asked.checkpoint) if asked.checkpoint else {}  # a network trained here keeps its own
+    trained = _trained(asked.checkpoint) if asked.checkpoint else {}  # a network trained here keeps its own
     seen = trained.pop("image", None)
     before = {**before, **trained, **dict(asked.before)}
     side = before.get("resize") if asked.size is None else asked.size
@@ -187,6 +187,19 @@ def bring(asked: Brought, out: Path, int8: bool) -> Iterator[str]:
             yield from forget_parities(model)
         if training and role != "coded":
             yield exported_int8(wrapped, model, sample, training)
+
+
+def _trained(checkpoint: Path) -> dict[str, Any]:
+    """Return what `preprocessing_in` does; raise ModelError if it makes no sense."""
+    found = preprocessing_in(checkpoint)
+    try:
+        if found and len(Preprocessing(**found).image) != 2:
+            raise ValueError
+    except Exception:  # a damaged value may raise anything
+        raise ModelError(
+            f"checkpoint {checkpoint} has a size or a preprocessing that makes no sense; train it again"
+        ) from None
+    return found
 
 
 def _network(asked: Brought, classes: int) -> tuple[nn.Module, dict[str, Any], Sequence[str], dict[str, Any]]:

@@ -529,6 +529,11 @@ def test_export_refuses_what_does_not_fit(
         (("--out", out, "--data", other), 2, "knows bright, dark, but"),
         (("--checkpoint", tmp_path / "bad.pt", "--out", out), 1, "bad.pt is damaged"),
         (("--checkpoint", tmp_path / "no.pt", "--out", out), 1, "there is no checkpoint"),
+        (
+            ("backup", "--checkpoint", out / "tones-single.pt", "--out", out),
+            1,
+            "is of tones-single, not of what",
+        ),
     ):
         assert exit_code("export", *arguments) == code
         said = capsys.readouterr().err

@@ -177,6 +177,9 @@ def test_added_runs_come_with_a_warning(tmp_path: Path) -> None:
             "runs were added to the first 2. If that goes on until a difference is shown, chance alone shows one in up "
             f"to {chance} % of cases instead of 5 %: to be sure, repeat the whole run with another --seed."
         )
+    alone = replace(config, schemes=SCHEMES[:1], runs=1)
+    simulate(simulate(tmp_path / "alone", alone), replace(alone, runs=2), resume=True)
+    assert "runs were added" not in " ".join(warnings(load(tmp_path / "alone")))
 
 
 @pytest.mark.parametrize(

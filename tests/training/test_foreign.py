@@ -384,6 +384,23 @@ def test_a_network_that_was_trained_here_keeps_its_preprocessing(own: Path) -> N
         assert (backup.recipe["resize"], backup.recipe["mean"]) == (resize, [0.3, 0.3, 0.3])
 
 
+@pytest.mark.parametrize(
+    "damaged",
+    [{"mean": "abc"}, {"mean": [1, 2]}, {"image": [16]}, {"image": None}, {"resize": "big"}, {"std": [0, 1, 1]}],
+)
+def test_a_damaged_preprocessing_is_one_sentence(
+    own: Path, capsys: pytest.CaptureFixture[str], damaged: dict[str, object]
+) -> None:
+    """A checkpoint whose size or preprocessing makes no sense is named, and nothing is exported from it."""
+    assert exit_code(*TRAINED, "--network", "my_networks:make", "--epochs", 1) == 0
+    content = torch.load("models/tones-single.pt", weights_only=True)
+    torch.save({**content, "architecture": {**content["architecture"], **damaged}}, "bad.pt")
+    capsys.readouterr()
+    assert exit_code("export", "backup", *ASKED[2:], "--checkpoint", "bad.pt") == 1
+    sentence = "collagebench: checkpoint bad.pt has a size or a preprocessing that makes no sense; train it again\n"
+    assert capsys.readouterr().err == sentence
+
+
 def test_layers_that_are_lazy_are_filled_and_what_is_not_asked_is_not_counted(
     own: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

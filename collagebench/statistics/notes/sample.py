@@ -56,11 +56,12 @@ def extended(run: Run) -> list[str]:
     hypotheses has a p value up to a / n. A run that was extended before it ended had no verdict then, but counts.
     """
     before = run.header.get("extended", [])
-    if not before:
+    if not before or len(run.variants) < 2:  # one scheme differs from no other
         return []
+    first = f"first {before[0]}" if before[0] > 1 else "first"
     chance = 1 - (1 - LEVEL) ** (1 + len(before))
     return [
-        f"{ADDED} to the first {before[0]}. If that goes on until a difference is shown, chance alone shows one in up "
+        f"{ADDED} to the {first}. If that goes on until a difference is shown, chance alone shows one in up "
         f"to {100 * chance:.0f} % of cases instead of {100 * LEVEL:.0f} %: to be sure, repeat the whole run with "
         "another --seed."
     ]
