@@ -59,10 +59,15 @@ def conduct(verb: str, options: Mapping[str, Any]) -> int:
     try:
         return print_report([directory], options["form"], fail_if=gates)
     finally:
-        say(f"records: {directory}")
-        if sys.stderr.isatty():
-            run, page = shlex.quote(str(directory)), shlex.quote(f"{directory.name or 'report'}.html")
-            say(f"a page: collagebench report {run} --format html --out {page}")
+        say_where(directory)
+
+
+def say_where(directory: Path) -> None:
+    """Print where the records are and, on a terminal, how to make a page of them."""
+    say(f"records: {directory}")
+    if sys.stderr.isatty():
+        run, page = shlex.quote(str(directory)), shlex.quote(f"{directory.name or 'report'}.html")
+        say(f"a page: collagebench report {run} --format html --out {page}")
 
 
 def _conduct_one(verb: str, options: Mapping[str, Any], config: Config, directory: Path, token: Token | None) -> None:

@@ -12,7 +12,7 @@ from real_processes import SOON, Watched
 from swept import records
 from test_run import collagebench, descendants, finish, start
 
-from collagebench.cli.sweep import say_where
+from collagebench.cli.experiment import say_where
 
 pytestmark = pytest.mark.processes
 
