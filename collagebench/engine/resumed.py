@@ -51,7 +51,7 @@ class Earlier:
 
     def is_whole(self, plan_cells: int) -> bool:
         """Return whether nothing is left to do."""
-        return self.header.get("status") == "done" and len(self.cells) == plan_cells
+        return _has_ended(self.header) and len(self.cells) == plan_cells
 
 
 def recorded_config(directory: Path) -> dict[str, Any]:
@@ -157,8 +157,9 @@ def resumed_header(earlier: Earlier, new: Mapping[str, Any], cells: int) -> dict
     message = f"resumed after {len(earlier.cells)} of {cells} cells"
     message += f", with {runs} runs instead of {began}" if began != runs else ""
     message += f"; since then {', '.join(changes)}" if changes else ""
+    since = "that cell was repeated" if began <= runs else "that cell was repeated, or taken back with its run"
     events = [
-        {**event, "kind": "mended", "message": f"{event['message']}; that cell was repeated"}
+        {**event, "kind": "mended", "message": f"{event['message']}; {since}"}
         if event["kind"] == "worker lost"
         else event
         for event in old.get("events", [])
@@ -171,9 +172,11 @@ def resumed_header(earlier: Earlier, new: Mapping[str, Any], cells: int) -> dict
     again = {"at_utc": new["environment"]["captured_utc"], "tool": f"collagebench {__version__}"}
     facts = {**again, "cells_kept": len(earlier.cells), "environment": new["environment"]}
     disturbances = [cell for cell in old.get("disturbances", []) if (cell["scheme"], cell["run"]) in earlier.cells]
+    replaced = [cell for cell in old.get("replaced", []) if cell["run"] < runs]
     return {
         **kept,
         **({"disturbances": disturbances} if "disturbances" in old else {}),
+        **({"replaced": replaced} if "replaced" in old else {}),
         "models": new["models"],
         "events": [*events, {"kind": "resumed", "message": f"{message}.", "at_utc": again["at_utc"]}],
         "resumed": [*old.get("resumed", []), facts],
@@ -202,7 +205,7 @@ def _same_config(directory: Path, header: Mapping[str, Any], now: Mapping[str, A
 def _check_runs(directory: Path, header: Mapping[str, Any], began: int, runs: int) -> None:
     """Check that another number of runs extends the experiment, or takes back an extension that is not finished."""
     extended = header.get("extended", [])
-    back = extended[-1] if extended and header.get("status") != "done" else None
+    back = extended[-1] if extended and not _has_ended(header) else None
     if runs > began or runs == back:
         return
     was = "extended to" if extended else "begun with"
@@ -211,6 +214,12 @@ def _check_runs(directory: Path, header: Mapping[str, Any], began: int, runs: in
         f"{directory} was {was} --runs {began}, not {runs}: use --runs {began} or more{or_back}, or choose another "
         "directory"
     )
+
+
+def _has_ended(header: Mapping[str, Any]) -> bool:
+    """Return whether all runs were measured: an experiment that lost a worker is marked as done, but stopped there."""
+    lost = any(event["kind"] == "worker lost" for event in header.get("events", []))
+    return header.get("status") == "done" and not lost
 
 
 def _difference(before: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, Any]]) -> str:

@@ -165,6 +165,30 @@ def test_an_unfinished_extension_can_be_taken_back(tmp_path: Path) -> None:
         simulate(run, config, resume=True)
 
 
+def test_an_extension_that_lost_a_worker_can_be_taken_back(tmp_path: Path) -> None:
+    """It has stopped, although it is marked as done; what is said of its added runs goes with them."""
+    config = replace(CONFIG, compute_time=0.002)
+    run = simulate(tmp_path / "run", config)
+    before = {name: (run / name).read_bytes() for name in FILES}
+    with pytest.raises(Interrupted):
+        simulate(run, replace(config, runs=5), resume=True, progress=StopAfter(4))
+    figures = {"scheme": "none", "dispatch_lag_p99_s": 0.1, "p50_s": 0.1, "p99_s": 0.1}
+    lost = {"kind": "worker lost", "message": "worker 1 was killed", "at_utc": "then"}
+
+    def lose(header: dict[str, Any]) -> None:
+        header.update(status="done", replaced=[{**figures, "run": number} for number in (1, 2)])
+        header["events"].append(lost)
+
+    edit(run, lose)
+    simulate(run, config, resume=True)
+    found = load(run)
+    assert {name: (run / name).read_bytes() for name in FILES} == before
+    assert (found.config["runs"], found.header["extended"], judge(found)) == (2, [], [])
+    said = " ".join(warnings(found))
+    assert "worker 1 was killed; that cell was repeated, or taken back with its run" in said
+    assert "the client was late in 1 of 2 runs" in said
+
+
 def test_added_runs_come_with_a_warning(tmp_path: Path) -> None:
     """A report says how often somebody who adds runs until a difference is shown is misled, at most."""
     config = replace(CONFIG, compute_time=0.002)
