@@ -78,6 +78,16 @@ def check_engine(directory: Path, engine: str) -> None:
         raise UsageError(f"{directory} was begun with {verb}: it cannot be resumed with {VERBS[engine]}{how}")
 
 
+def check_asked(directory: Path, config: Config) -> None:
+    """Check that the experiment in a directory may be resumed with `config`, without reading its records.
+
+    Raises:
+        DataError: it is not a run directory; or it, or a file that it replays, cannot be read.
+        UsageError: it was begun with another config, or a file that it replays has changed since.
+    """
+    _check_same(directory, read_run_header(directory), config)
+
+
 def open_earlier(directory: Path, engine: str, config: Config) -> Earlier:
     """Read an experiment, to resume it with `config` on `engine`.
 
@@ -107,8 +117,7 @@ def open_earlier(directory: Path, engine: str, config: Config) -> Earlier:
             f"{directory} was begun before {what} was changed, so its records would be those of two programs: to run "
             "it again from the start, choose another directory or remove this one"
         )
-    _same_files(directory, run.header, config)  # before the rate is compared, which may be that of the log
-    _same_config(directory, run.header, _plain(as_json(config)))
+    _check_same(directory, run.header, config)
     cells, texts = run.cells, run.cells.texts
     lost = texts["lost_workers"]
     kept = {
@@ -119,6 +128,11 @@ def open_earlier(directory: Path, engine: str, config: Config) -> Earlier:
         if not lost[gone] and number < config.runs
     }
     return Earlier(directory, run.header, frozenset(kept))
+
+
+def _check_same(directory: Path, header: Mapping[str, Any], config: Config) -> None:
+    _same_files(directory, header, config)  # before the rate is compared, which may be that of the log
+    _same_config(directory, header, _plain(as_json(config)))
 
 
 def _same_files(directory: Path, header: Mapping[str, Any], config: Config) -> None:

@@ -13,10 +13,10 @@ from typing import Any
 from collagebench.config import from_json, option
 from collagebench.engine import experiment
 from collagebench.engine.cells import Progress
-from collagebench.engine.resumed import VERBS
-from collagebench.errors import CollagebenchError, Interrupted, OutputError, UsageError
+from collagebench.engine.resumed import VERBS, check_asked
+from collagebench.errors import CollagebenchError, DataError, Interrupted, OutputError, UsageError
 from collagebench.fleet.bearer import Token
-from collagebench.results.directory import HEADER, held, let_go
+from collagebench.results.directory import CELLS, HEADER, held, let_go
 from collagebench.results.environment import now
 from collagebench.results.sweep import Sweep, is_sweep, read_sweep, write_sweep
 from collagebench.study.grid import Cell, Grid
@@ -98,7 +98,7 @@ def _tuples(options: tuple[tuple[str, Any], ...]) -> tuple[tuple[str, Any], ...]
 
 
 def _earlier(grid: Grid, directory: Path, engine: str) -> Compute:
-    """Return the inference times of the sweep to resume; UsageError if its cells are not among those of `grid`."""
+    """Return the inference times of the sweep to resume; UsageError if it has cells that do not fit those of `grid`."""
     sweep = read_sweep(directory)
     if sweep.engine != engine:
         verb = VERBS.get(sweep.engine, "another program")
@@ -111,6 +111,11 @@ def _earlier(grid: Grid, directory: Path, engine: str) -> Compute:
             f"{directory} was begun with a cell {lost[0]}, which is now missing: lists ({axes}) may be longer than "
             "before, but not shorter. Leave the options out, or sweep again into another directory"
         )
+    for cell in grid.cells:  # before `sweep.json` is written, so that what is refused changes nothing
+        there = directory / cell.name
+        if os.path.lexists(there / CELLS):
+            with contextlib.suppress(DataError):  # running the cell tells what is damaged
+                check_asked(there, cell.config)
     return sweep.compute_s
 
 

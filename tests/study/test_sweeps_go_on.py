@@ -152,17 +152,24 @@ def test_a_cell_whose_process_was_killed_at_its_first_file_is_done_anew(whole: P
 
 
 def test_a_resumed_sweep_may_grow_but_not_change(whole: Path, tmp_path: Path) -> None:
-    """A resumed sweep may have more values; fewer values, other options, and no --resume are refused."""
+    """A resumed sweep may have more values; fewer values or runs, other options, and no --resume are refused.
+
+    What is refused changes nothing, so that --resume alone still goes on.
+    """
     directory = tmp_path / "s"
     simulate_sweep(resolve_grid({**ASKED, "utilisation": (0.2,)}), directory, pool=ThreadPoolExecutor)
     simulate_sweep(resolve_grid(ASKED), directory, resume=True, pool=ThreadPoolExecutor)
     assert records(directory) == records(whole)
+    before = (directory / "sweep.json").read_bytes()
     with pytest.raises(UsageError, match=r"begun with a cell utilisation=0\.2"):
         simulate_sweep(resolve_grid({**ASKED, "utilisation": (0.5, 0.6)}), directory, resume=True)
     with pytest.raises(UsageError, match="begun with --seed 0, not 1"):
         simulate_sweep(resolve_grid({**ASKED, "seed": 1}), directory, resume=True, pool=ThreadPoolExecutor)
+    with pytest.raises(UsageError, match=r"begun with --runs 2, not 1: use --runs 2 or more"):
+        simulate_sweep(resolve_grid({**ASKED, "runs": 1}), directory, resume=True, pool=ThreadPoolExecutor)
     with pytest.raises(OutputError, match="continue the sweep in it with --resume"):
         simulate_sweep(resolve_grid(ASKED), directory)
+    assert (directory / "sweep.json").read_bytes() == before
 
 
 @pytest.mark.parametrize(
