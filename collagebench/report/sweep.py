@@ -2,7 +2,7 @@
 
 Many sweeps are meant to find where a scheme cannot sustain the load. Where a queue grows without limit, the scheme is
 marked unstable in that cell; the cell's other figures are not affected. So such a cell does not make the sweep INVALID.
-Everything else that makes a run INVALID does, and so does a cell that is not done, or lacks runs that others have.
+Everything else that makes a run INVALID does, and so does a cell that is not done, or lacks runs that are being added.
 """
 
 from __future__ import annotations
@@ -195,19 +195,25 @@ def _reasons(sweep: Sweep, missing: Sequence[str], found: Object) -> list[str]:
         reasons.append(
             f"{len(missing)} of {len(sweep.cells)} cells are not done{why}: continue with --resume ({shown})"
         )
-    if fewer := _with_fewer_runs(sweep, found["cells"]):
+    runs, fewer = _with_fewer_runs(sweep, found["cells"])
+    if fewer:
         names = _cells(found, fewer)
-        reasons.append(f"{names}: fewer runs than in other cells, because runs are being added: continue with --resume")
+        reasons.append(f"{names}: fewer than {runs} runs, because runs are being added: continue with --resume")
     said = [(cell["name"], reason) for cell in found["cells"] for reason in firm_reasons(cell)]
     return reasons + _once(found, said)
 
 
-def _with_fewer_runs(sweep: Sweep, cells: Sequence[Object]) -> list[str]:
-    """Return the names of the cells to which runs are yet to be added; none if the number of runs is an axis."""
-    if "runs" in sweep.axes:
-        return []
-    most = max((cell["config"].get("runs", 0) for cell in cells), default=0)
-    return [cell["name"] for cell in cells if cell["config"].get("runs", 0) < most]
+def _with_fewer_runs(sweep: Sweep, cells: Sequence[Object]) -> tuple[int, list[str]]:
+    """Return how many runs the sweep, or one of its cells, is to have, and the names of the cells that have fewer.
+
+    There are none if the number of runs is an axis.
+    """
+    asked = sweep.values.get("runs")
+    if "runs" in sweep.axes or isinstance(asked, list):
+        return 0, []
+    has = {cell["name"]: cell["config"].get("runs", 0) for cell in cells}
+    most = max([asked or 0, *has.values()])
+    return most, [name for name, runs in has.items() if runs < most]
 
 
 def _warnings(found: Object) -> list[str]:

@@ -120,18 +120,26 @@ def test_an_interrupted_sweep_is_gone_on_with(whole: Path, tmp_path: Path) -> No
     assert before == {path: path.stat().st_mtime_ns for path in directory.rglob("*.csv")}
 
 
-def test_a_sweep_with_more_runs_in_some_cells_only_is_invalid(whole: Path, tmp_path: Path) -> None:
-    """If runs were added to one cell and not yet to the other, the report says so; in the end all have as many."""
+def test_a_sweep_that_lacks_added_runs_is_invalid(whole: Path, tmp_path: Path) -> None:
+    """If runs are to be added to both cells, or were to one, the report says so; in the end both have as many."""
     directory, grid = tmp_path / "s", resolve_grid(ASKED)
     simulate_sweep(resolve_grid({**ASKED, "runs": 1}), directory, pool=ThreadPoolExecutor)
+    assert summarise_sweep(directory)["valid"]
+    said = "fewer than 2 runs, because runs are being added: continue with --resume"
+
+    def stopped(jobs: int) -> Executor:
+        raise Interrupted("as a Ctrl-C would")
+
+    with pytest.raises(Interrupted):
+        simulate_sweep(grid, directory, resume=True, pool=stopped)
+    assert summarise_sweep(directory)["reasons"] == [f"utilisation=0.2, 0.5: {said}"]
+    simulate_sweep(resolve_grid({**ASKED, "runs": 1}), directory, resume=True, pool=ThreadPoolExecutor)
     assert summarise_sweep(directory)["valid"]
     first = grid.cells[0]
     experiment.simulate(first.config, directory / first.name, Progress(), resume=True)
     found = summarise_sweep(directory)
     assert not found["valid"]
-    assert found["reasons"] == [
-        "utilisation=0.5: fewer runs than in other cells, because runs are being added: continue with --resume"
-    ]
+    assert found["reasons"] == [f"utilisation=0.5: {said}"]
     simulate_sweep(grid, directory, resume=True, pool=ThreadPoolExecutor)
     assert summarise_sweep(directory)["valid"]
     assert records(directory) == records(whole)
