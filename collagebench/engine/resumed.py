@@ -169,7 +169,8 @@ def resumed_header(earlier: Earlier, new: Mapping[str, Any], cells: int) -> dict
     changes = [*_models(old.get("models", []), new["models"]), *_environment(old.get("environment", {}), new)]
     began, runs = old["config"]["runs"], new["config"]["runs"]
     message = f"resumed after {len(earlier.cells)} of {cells} cells"
-    message += f", with {runs} runs instead of {began}" if began != runs else ""
+    if began != runs:
+        message += f", with {runs} runs instead of {began}" if began < runs else f", with {runs} runs again"
     message += f"; since then {', '.join(changes)}" if changes else ""
     since = "that cell was repeated" if began <= runs else "that cell was repeated, or taken back with its run"
     events = [

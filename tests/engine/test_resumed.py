@@ -160,6 +160,7 @@ def test_an_unfinished_extension_can_be_taken_back(tmp_path: Path) -> None:
     assert {name: (run / name).read_bytes() for name in FILES} == before
     assert (found.header["bound"], found.header["extended"], judge(found)) == (bound, [], [])
     assert "runs were added" not in " ".join(warnings(found))
+    assert "resumed after 6 of 6 cells, with 2 runs again." in warnings(found)
     simulate(run, replace(config, runs=3), resume=True)
     with pytest.raises(UsageError, match=r"to --runs 3, not 2: use --runs 3 or more, or choose another directory"):
         simulate(run, config, resume=True)
