@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from collagebench.errors import ModelError
+from collagebench.models.architecture import fields_of
 from collagebench.ordinary import ordinary
 
 PARALLEL = "module."
@@ -60,8 +61,7 @@ def preprocessing_in(path: Path) -> dict[str, Any]:
     trained = found.get("architecture") if isinstance(found, dict) and "schema" in found else None
     if not isinstance(trained, dict) or "resize" not in trained:
         return {}
-    kept = {key: trained[key] for key in ("image", "resize", "crop", "mean", "std") if key in trained}
-    return {key: tuple(value) if isinstance(value, list) else value for key, value in kept.items()}
+    return fields_of({key: trained[key] for key in ("image", "resize", "crop", "mean", "std") if key in trained})
 
 
 def _content(path: Path) -> tuple[Any, str]:

@@ -86,7 +86,7 @@ def test_what_would_take_too_many_runs_is_not_said() -> None:
 def test_more_noise_or_more_tests_never_need_fewer_runs(
     error: float, of_log: float, ratio: float, tests: int, runs: int
 ) -> None:
-    """The number is larger than that of the runs there are, at most AT_MOST times that, and grows with any noise."""
+    """The number exceeds that of the runs there are, is at most about AT_MOST times that, and grows with any noise."""
 
     def needed(error: float, of_log: float, tests: int) -> float:
         size = math.copysign(0.02, math.log(ratio))
