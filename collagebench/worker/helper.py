@@ -72,7 +72,7 @@ class Helper:
             self._reap()
 
     def stop(self) -> str | None:
-        """Kill the helper and all processes that it started, until they have ended.
+        """Kill the helper and all processes that it started, and wait until they have ended.
 
         Returns how it had ended by itself; None if it still ran.
         """
