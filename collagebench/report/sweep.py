@@ -197,8 +197,8 @@ def _reasons(sweep: Sweep, missing: Sequence[str], found: Object) -> list[str]:
         )
     runs, fewer = _with_fewer_runs(sweep, found["cells"])
     if fewer:
-        names = _cells(found, fewer)
-        reasons.append(f"{names}: fewer than {runs} runs, because runs are being added: continue with --resume")
+        names, more = _cells(found, fewer), f"continue with --resume --runs {runs}"
+        reasons.append(f"{names}: fewer than {runs} runs, because runs are being added: {more}")
     said = [(cell["name"], reason) for cell in found["cells"] for reason in firm_reasons(cell)]
     return reasons + _once(found, said)
 

@@ -125,7 +125,7 @@ def test_a_sweep_that_lacks_added_runs_is_invalid(whole: Path, tmp_path: Path) -
     directory, grid = tmp_path / "s", resolve_grid(ASKED)
     simulate_sweep(resolve_grid({**ASKED, "runs": 1}), directory, pool=ThreadPoolExecutor)
     assert summarise_sweep(directory)["valid"]
-    said = "fewer than 2 runs, because runs are being added: continue with --resume"
+    said = "fewer than 2 runs, because runs are being added: continue with --resume --runs 2"
 
     def stopped(jobs: int) -> Executor:
         raise Interrupted("as a Ctrl-C would")
