@@ -173,7 +173,7 @@ def _export_trained(
             raise failures[0]
         if checkpoint:
             name = checkpoints[checkpoint].name
-            raise ModelError(f"checkpoint {checkpoint} is of {name}, not of what is asked for: name only this file")
+            raise ModelError(f"checkpoint {checkpoint} is of {name}, not of what is asked for: give --checkpoint alone")
         names = ", ".join(found.name for found in checkpoints.values()) or "none"
         raise ModelError(f"no such checkpoint in {out} (it has: {names}); `collagebench train` makes one")
     make_directory(out)
