@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -87,6 +88,12 @@ def permitted(kind: str) -> None:
             control_group.find()
         except FleetError as error:
             pytest.skip(str(error))
+
+
+def hide_stress_ng(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take the directories with stress-ng out of PATH, so that the built-in load is used."""
+    places = os.environ["PATH"].split(os.pathsep)
+    monkeypatch.setenv("PATH", os.pathsep.join(place for place in places if not shutil.which("stress-ng", path=place)))
 
 
 FAST = {

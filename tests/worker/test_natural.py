@@ -17,6 +17,7 @@ from natural_processes import (
     affinities,
     group,
     groups,
+    hide_stress_ng,
     nothing_left,
     permitted,
     processes,
@@ -50,9 +51,8 @@ def server(tmp_path: Path) -> Iterator[Driven]:
 
 @pytest.fixture
 def own_tool(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Hide stress-ng, so that the built-in load is used."""
-    places = os.environ["PATH"].split(os.pathsep)
-    monkeypatch.setenv("PATH", os.pathsep.join(place for place in places if not Path(place, "stress-ng").exists()))
+    """Use the built-in load."""
+    hide_stress_ng(monkeypatch)
 
 
 def disturbed(server: Driven, kind: str, *workers: int, **parameters: Any) -> list[dict[str, Any]]:

@@ -14,7 +14,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from natural_processes import FAST, PATIENCE, group, groups, nothing_left, permitted, processes, state, until
+from natural_processes import (
+    FAST,
+    PATIENCE,
+    group,
+    groups,
+    hide_stress_ng,
+    nothing_left,
+    permitted,
+    processes,
+    state,
+    until,
+)
 from real_processes import ROOT, SOON, Watched
 
 from collagebench.worker.janitor import _tidy, born
@@ -96,8 +107,7 @@ def played(logs: Path, kind: str, then: str = "") -> Iterator[Scene]:
 def kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Return each kind of disturbance that is permitted here, with the built-in load."""
     permitted(request.param)
-    places = os.environ["PATH"].split(os.pathsep)
-    monkeypatch.setenv("PATH", os.pathsep.join(place for place in places if not Path(place, "stress-ng").exists()))
+    hide_stress_ng(monkeypatch)
     return str(request.param)
 
 
