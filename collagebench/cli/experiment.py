@@ -18,7 +18,7 @@ from collagebench.errors import Interrupted, OutputError, UsageError
 from collagebench.fleet.bearer import Token, take_token
 from collagebench.profile import located
 from collagebench.schemes import SCHEMES
-from collagebench.study.grid import FIELDS
+from collagebench.study.grid import FIELDS, LISTS
 
 if TYPE_CHECKING:
     from collagebench.report.expression import Gate
@@ -92,10 +92,13 @@ def _recorded(options: Mapping[str, Any]) -> dict[str, Any]:
     if directory is None:
         raise UsageError("--resume needs the run to continue: name its directory with --out")
     if not is_sweep(directory):
-        several = [name for name, value in given.items() if isinstance(value, tuple) and name not in REPEATED | FIELDS]
-        if several:
-            raise UsageError(f"--resume takes the variants from the run: leave --{option(several[0])} out")
-        return from_json(recorded_config(directory))
+        recorded = from_json(recorded_config(directory))
+        for name in (name for name, value in given.items() if isinstance(value, tuple) and name not in REPEATED):
+            if name not in FIELDS:
+                raise UsageError(f"--resume takes the variants from the run: leave --{option(name)} out")
+            if name not in LISTS:
+                raise UsageError(f"{directory} is not a sweep: give --{option(name)} a single value, or leave it out")
+        return recorded
     from collagebench.study.sweep import recorded_values
 
     values = recorded_values(directory)
