@@ -90,7 +90,7 @@ def permitted(kind: str) -> None:
             pytest.skip(str(error))
 
 
-def hide_stress_ng(monkeypatch: pytest.MonkeyPatch) -> None:
+def own_load(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take the directories with stress-ng out of PATH, so that the built-in load is used."""
     places = os.environ["PATH"].split(os.pathsep)
     monkeypatch.setenv("PATH", os.pathsep.join(place for place in places if not shutil.which("stress-ng", path=place)))

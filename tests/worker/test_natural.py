@@ -17,8 +17,8 @@ from natural_processes import (
     affinities,
     group,
     groups,
-    hide_stress_ng,
     nothing_left,
+    own_load,
     permitted,
     processes,
     state,
@@ -52,7 +52,7 @@ def server(tmp_path: Path) -> Iterator[Driven]:
 @pytest.fixture
 def own_tool(monkeypatch: pytest.MonkeyPatch) -> None:
     """Use the built-in load."""
-    hide_stress_ng(monkeypatch)
+    own_load(monkeypatch)
 
 
 def disturbed(server: Driven, kind: str, *workers: int, **parameters: Any) -> list[dict[str, Any]]:

@@ -14,18 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from natural_processes import (
-    FAST,
-    PATIENCE,
-    group,
-    groups,
-    hide_stress_ng,
-    nothing_left,
-    permitted,
-    processes,
-    state,
-    until,
-)
+from natural_processes import FAST, PATIENCE, group, groups, nothing_left, own_load, permitted, processes, state, until
 from real_processes import ROOT, SOON, Watched
 
 from collagebench.worker.janitor import _tidy, born
@@ -107,7 +96,7 @@ def played(logs: Path, kind: str, then: str = "") -> Iterator[Scene]:
 def kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Return each kind of disturbance that is permitted here, with the built-in load."""
     permitted(request.param)
-    hide_stress_ng(monkeypatch)
+    own_load(monkeypatch)
     return str(request.param)
 
 
