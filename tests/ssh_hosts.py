@@ -194,9 +194,9 @@ class Host:
     def left(self) -> list[str]:
         """Return what a run has left there: processes, sockets, and files outside the cache or partly copied."""
         cache = self.home / ".cache" / "collagebench"
-        files = list(self.temporary.rglob("*"))
-        files += [path for path in self.home.rglob("*") if path.is_file() and (cache not in path.parents)]
-        files += list(cache.rglob("*.part"))
+        files = below(self.temporary)
+        files += [path for path in below(self.home) if path.is_file() and (cache not in path.parents)]
+        files += [path for path in below(cache) if path.suffix == ".part"]
         return [*map(str, self.processes().items()), *self.sockets(), *map(str, files)]
 
 
@@ -311,13 +311,18 @@ class Hosts:
 
     def sockets(self) -> list[Path]:
         """Return the paths of the client's Unix sockets."""
-        return [path for path in self.temporary.rglob("*") if path.is_socket()]
+        return [path for path in below(self.temporary) if path.is_socket()]
 
     def left(self) -> list[str]:
         """Return what ended runs have left on the client and on the hosts."""
         found = [str(item) for item in processes(self.temporary).items()]
-        found += [str(path) for path in self.temporary.rglob("*")]
+        found += map(str, below(self.temporary))
         return [*found, *(item for host in self.all for item in host.left())]
+
+
+def below(place: Path) -> list[Path]:
+    """Return all files and directories below a place, from which some may be removed meanwhile, as rglob forbids."""
+    return [Path(parent, name) for parent, directories, files in os.walk(place) for name in (*directories, *files)]
 
 
 def _pids(namespace: str) -> list[int]:
