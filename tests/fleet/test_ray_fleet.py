@@ -1,6 +1,6 @@
 """Workers on a Ray cluster of two nodes: three schemes, every way to lose a worker, and nothing left afterwards.
 
-`pip install '.[ray]'`, then `pytest -m slow tests/fleet/test_ray_fleet.py`.
+`pip install '.[ray]'`, then `pytest -n 0 -m slow tests/fleet/test_ray_fleet.py`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """MLServer and Triton as workers.
 
-They are installed from PyPI, which takes minutes the first time: `pytest -m slow tests/fleet/test_real_servers.py`.
+They are installed from PyPI, which takes minutes the first time:
+`pytest -n 0 -m slow tests/fleet/test_real_servers.py`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A study's points on a Ray cluster: the same results as here, in the right place, and nothing left on the nodes.
 
-`pip install '.[ray]'`, then `pytest -m slow tests/study/test_on_ray.py`.
+`pip install '.[ray]'`, then `pytest -n 0 -m slow tests/study/test_on_ray.py`.
 """
 
 from __future__ import annotations
