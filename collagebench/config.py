@@ -76,7 +76,13 @@ class Config:
     precision: str | None = None
     """`float32` or `int8`; None for float32 if there are both."""
     arrivals: str = "poisson"
-    """`poisson`, `constant` or the path of a log. The command line sets `rate` to the log's own if no load is given."""
+    """`poisson`, `constant`, `bursts` or the path of a log. The command line sets `rate` to the log's own if no load is
+    given."""
+    burst_factor: float | None = None
+    """Rate in a burst / rate between bursts; None, here and below, for the default of `workload.arrivals`."""
+    burst_share: float | None = None
+    burst_for: float | None = None
+    """Mean seconds of a burst."""
     rate: float | None = None
     """Requests per second; None to derive it from `utilisation`."""
     utilisation: float | None = None

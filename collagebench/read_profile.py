@@ -47,9 +47,10 @@ COMMAND_LINE = ("profile", "out", "resume", "format", "fail-if", "verbose", "job
 """Options of commands that are not part of an experiment."""
 SECONDS = (
     "deadline", "compute_time", "persistence", "base", "shift", "tail", "scale", "median", "slow_machine",
-    "crash_every", "restart_after", "stop_every", "stop_for",
+    "crash_every", "restart_after", "stop_every", "stop_for", "burst_for",
 )  # fmt: skip
-SHARES = ("utilisation", "warmup", "slow_share", "excursion_share", "slow_machines", "drop_share", "quota")
+SHARES = ("utilisation", "burst_share", "warmup", "slow_share", "excursion_share", "slow_machines", "drop_share",
+          "quota")  # fmt: skip
 TIMES = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "sec": 1.0, "min": 60.0, "h": 3600.0}
 QUANTITY = re.compile(rf"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*(%|{'|'.join(TIMES)}|)\s*")
 """A number written as a string, mostly because it has a unit."""

@@ -77,8 +77,12 @@ SECTIONS = {
             type=TEXT,
             metavar="NAME|FILE",
             shell_complete=complete_arrivals,
-            help="poisson, constant, or a log of arrival times: .npy, or text or CSV with seconds or dates. [poisson]",
+            help="poisson, constant, bursts, or a log of arrival times: .npy, or text or CSV with seconds or dates. "
+            "[poisson]",
         ),
+        click.option("--burst-factor", type=FLOAT, help="bursts: rate in a burst / rate between bursts. [5]"),
+        click.option("--burst-share", type=FLOAT, help="bursts: share of the time. [0.2]"),
+        click.option("--burst-for", type=FLOAT, help="bursts: mean seconds of a burst. [2]"),
         click.option("--rate", type=FLOAT, help="Requests per second. [a log's own rate]"),
         click.option(
             "--utilisation", type=FLOAT, help="Load, in place of --rate: rate x service time / workers. [0.5]"

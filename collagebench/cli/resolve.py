@@ -17,10 +17,12 @@ from collagebench.profile import NAME_OR_PATH, Profile, check_files, located
 from collagebench.read_profile import read_profile
 from collagebench.schemes import SCHEMES, make, options_of
 from collagebench.schemes.faults import ask
-from collagebench.stragglers.model import NAMES, PARAMETERS, RECORDED, parameters_of
+from collagebench.stragglers.model import NAMES, RECORDED, parameters_of
 from collagebench.study.grid import FIELDS, Axis, Cell, Grid, axes_of, combinations, variants
 from collagebench.workload.arrival_log import read_arrivals
+from collagebench.workload.arrivals import KINDS as ARRIVALS
 from collagebench.workload.arrivals import is_log
+from collagebench.workload.arrivals import parameters_of as arrival_parameters
 
 NEEDED = (
     ("block", "replay", ("block",)),
@@ -133,6 +135,7 @@ def _variants_of(
 
 def _config(values: dict[str, Any], given: Mapping[str, Any], axes: Sequence[Axis]) -> Config:
     _check_straggler_options(values, given, axes)
+    _check_arrival_options(values, given, axes)
     arrivals = values.get("arrivals", Config().arrivals)
     if is_log(arrivals) and values.get("rate") is None and values.get("utilisation") is None:
         values["rate"] = read_arrivals(Path(arrivals)).rate
@@ -226,35 +229,55 @@ def profile_of(options: Mapping[str, Any]) -> Profile | None:
     return None if name is None else read_profile(profile_path(name))
 
 
-def _check_straggler_options(values: dict[str, Any], given: Mapping[str, Any], axes: Sequence[Axis]) -> None:
-    """Refuse options that the chosen stragglers do not use.
+def _check_arrival_options(values: dict[str, Any], given: Mapping[str, Any], axes: Sequence[Axis]) -> None:
+    """Refuse or drop options that the chosen arrivals do not use, as `_only_used` does."""
+    chosen = values.get("arrivals", Config().arrivals)
+    _only_used(values, given, axes, "arrivals", chosen, arrival_parameters, ARRIVALS)
 
-    If the command line chooses other stragglers than the profile, the profile's options for its own are dropped. In a
-    sweep over stragglers, an option that only other stragglers of the sweep use is dropped too, unless it is itself an
-    axis. Changes `values`.
-    """
+
+def _check_straggler_options(values: dict[str, Any], given: Mapping[str, Any], axes: Sequence[Axis]) -> None:
+    """Refuse or drop options that the chosen stragglers do not use, as `_only_used` does."""
+
+    def takes(name: str) -> Collection[str]:
+        return _with_time_scale(parameters_of(name))
+
     chosen = values.get("stragglers", Config().stragglers)
     known = parameters_of(chosen)
-    takes = _with_time_scale(known)
-    swept = next((axis.values for axis in axes if axis.name == "stragglers"), (chosen,))
-    to_others = {name for other in swept for name in _with_time_scale(parameters_of(other))}
-    for name in {name for family in NAMES for name in _with_time_scale(PARAMETERS[family])} - set(takes):
-        is_axis = any(axis.name == name for axis in axes)
-        if (name in given or (name in values and "stragglers" not in given)) and (is_axis or name not in to_others):
-            families = [family for family in NAMES if name in _with_time_scale(PARAMETERS[family])]
-            raise UsageError(
-                f"--{option(name)} has no effect with --stragglers {chosen}, only with {', '.join(families)}"
-            )
-        values.pop(name, None)
+    _only_used(values, given, axes, "stragglers", chosen, takes, NAMES)
     for name, owner, needed in NEEDED:
         value = values.get(owner) or known.get(owner)
         swept_by = any(axis.name == owner for axis in axes)
-        if name in given and name in takes and not swept_by and value not in needed:
+        if name in given and name in takes(chosen) and not swept_by and value not in needed:
             raise UsageError(f"--{option(name)} has no effect with --{option(owner)} {value}: leave it out")
     if values.get("straggler_mode") == "scale":
         if "time_scale" in given or ("time_scale" in values and "straggler_mode" not in given):
             raise UsageError("--time-scale multiplies seconds, but in mode scale draws are factors: leave it out")
         values.pop("time_scale", None)
+
+
+def _only_used(
+    values: dict[str, Any],
+    given: Mapping[str, Any],
+    axes: Sequence[Axis],
+    field: str,
+    chosen: str,
+    takes: Callable[[str], Collection[str]],
+    kinds: Sequence[str],
+) -> None:
+    """Refuse options that only other kinds of `field` (arrivals, stragglers) than the chosen one use.
+
+    `takes` returns the options of a kind; `kinds` are those that have a name. If the command line chooses another kind
+    than the profile, the profile's options for its own are dropped. In a sweep over kinds, an option that only other
+    kinds of the sweep use is dropped too, unless it is itself an axis. Changes `values`.
+    """
+    swept = next((axis.values for axis in axes if axis.name == field), (chosen,))
+    to_others = {name for other in swept for name in takes(other)}
+    for name in {name for kind in kinds for name in takes(kind)} - set(takes(chosen)):
+        is_axis = any(axis.name == name for axis in axes)
+        if (name in given or (name in values and field not in given)) and (is_axis or name not in to_others):
+            takers = [kind for kind in kinds if name in takes(kind)]
+            raise UsageError(f"--{option(name)} has no effect with --{field} {chosen}, only with {', '.join(takers)}")
+        values.pop(name, None)
 
 
 def _with_time_scale(parameters: Mapping[str, Any]) -> Collection[str]:

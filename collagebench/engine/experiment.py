@@ -17,7 +17,7 @@ from collagebench.engine.bound import bound
 from collagebench.engine.cells import Progress
 from collagebench.engine.conductor import Listener
 from collagebench.engine.on_workers import where_of
-from collagebench.engine.plan import Plan, make_plan
+from collagebench.engine.plan import Plan, arrival_parameters, make_plan
 from collagebench.engine.resumed import check_engine, open_earlier, resumed_header
 from collagebench.engine.straggling import straggler_facts
 from collagebench.errors import CollagebenchError, Interrupted, UsageError
@@ -233,7 +233,7 @@ def _header(plan: Plan, engine: str) -> dict[str, Any]:
             "logs": len(plan.stragglers.logs) if isinstance(plan.stragglers, Replay) else None,
             **straggler_facts(plan.config),
         },
-        "arrivals": facts_of(plan.config.arrivals),
+        "arrivals": facts_of(plan.config.arrivals, arrival_parameters(plan.config)),
         "service": {
             "mean_s": plan.mean_service,
             "utilisation": plan.utilisation,

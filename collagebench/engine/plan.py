@@ -25,7 +25,7 @@ from collagebench.errors import DataError, ModelError, UsageError
 from collagebench.schemes.protocol import Request, Task
 from collagebench.stragglers.draws import key, stream, uniform
 from collagebench.stragglers.model import Stragglers
-from collagebench.workload.arrivals import arrivals, facts_of, is_log
+from collagebench.workload.arrivals import arrivals, facts_of, is_log, parameters_of
 from collagebench.workload.dataset import Dataset, open_dataset
 from collagebench.zoo.seen import seen_in_training, taught_by_another
 
@@ -199,6 +199,11 @@ def _image_size(models: Sequence[zoo.Model]) -> tuple[int, int, int]:
     return first.image
 
 
+def arrival_parameters(config: Config) -> dict[str, float | None]:
+    """Return the config's values of the parameters that its kind of arrivals has; None for a default."""
+    return {name: getattr(config, name) for name in parameters_of(config.arrivals)}
+
+
 def _placed(config: Config) -> str | None:
     """Return a warning if the log of arrivals has whole seconds only."""
     if not (facts_of(config.arrivals) or {}).get("whole_seconds"):
@@ -231,7 +236,8 @@ def _workload(config: Config, rate: float, run: int, dataset: Dataset) -> Worklo
     n, size = config.requests, len(dataset)
     if size == 0:
         raise DataError(f"dataset {config.dataset} has no images")
-    times = arrivals(config.arrivals, rate, n, stream(config.seed, "arrivals", run))
+    generator = stream(config.seed, "arrivals", run)
+    times = arrivals(config.arrivals, rate, n, generator, arrival_parameters(config))
     images = stream(config.seed, "images", run).choice(size, n, replace=n > size)
     labels = np.asarray(dataset.labels)
     prior = int(np.bincount(labels).argmax())

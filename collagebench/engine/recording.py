@@ -44,7 +44,7 @@ from collagebench.stragglers.natural import Natural
 from collagebench.stragglers.observed import describe
 from collagebench.stragglers.recommended import recommend
 from collagebench.stragglers.recorded import SCHEMA
-from collagebench.workload.arrivals import KINDS, arrivals
+from collagebench.workload.arrivals import arrivals
 from collagebench.workload.dataset import open_dataset
 
 BUSY = 0.1
@@ -58,6 +58,9 @@ IMAGES = 256
 """The largest number of different images that requests carry in turn."""
 LEAST = 20
 """The least number of services of all workers together for which a profile is written."""
+
+ARRIVALS = ("poisson", "constant")
+"""Kinds of arrivals: a worker's own slowness shows best at an even load."""
 
 Report = Callable[[int, int, str], None]
 
@@ -96,8 +99,8 @@ class Recording:
         if self.where.kind == "ssh":
             deal(self.where.host, self.workers)
             check_python(self.where.remote_python)
-        if self.arrivals not in KINDS:
-            raise UsageError(f"--arrivals must be {' or '.join(KINDS)}, not {self.arrivals!r}")
+        if self.arrivals not in ARRIVALS:
+            raise UsageError(f"--arrivals must be {' or '.join(ARRIVALS)}, not {self.arrivals!r}")
         for name, value in (("rate", self.rate), ("duration", self.duration)):
             if value is not None and not 0 < value < 1e6:
                 raise UsageError(f"--{name} must be a number above 0 and below 1,000,000, not {value:g}")

@@ -99,11 +99,12 @@ def conditions(answer: Object) -> str:
     names = ", ".join(scheme["variant"] for scheme in config["schemes"])
     workers = "" if answer["over"] == "workers" else f"{config['workers']} workers, "
     scale = None if answer["over"] == "time-scale" else answer["stragglers"]["time_scale"]
-    arrivals = f"arrivals{like(config)}, " if like(config) else ""
     same = {
         "config": {name: value for name, value in config.items() if name != answer["over"].replace("-", "_")},
         "stragglers": answer["stragglers"] | {"time_scale": scale},
+        "arrivals": answer["arrivals"],
     }
+    arrivals = f"arrivals{like(same)}, " if like(same) else ""
     return (
         f"simulated: {answer['metric']} of {names} over {answer['over']} {answer['from']:g} to {answer['to']:g}; "
         f"{workers}stragglers {stragglers(same)}, {arrivals}{len(answer['points'])} values x "

@@ -67,7 +67,9 @@ def _conditions(one: Object) -> Object:
     config |= facts.get("parameters") or {}
     config["time_scale"] = facts.get("time_scale") or config["time_scale"]
     config["stragglers"] = facts.get("sha256") or config["stragglers"]
-    config["arrivals"] = (one.get("arrivals") or {}).get("sha256") or config["arrivals"]
+    arrivals = one.get("arrivals") or {}
+    config |= arrivals.get("parameters") or {}
+    config["arrivals"] = arrivals.get("sha256") or config["arrivals"]
     found = {"engine": one["engine"], "cpu": one["environment"].get("cpu")}
     found |= {option(name): value for name, value in config.items() if name not in INDIFFERENT}
     for model in one["models"]:

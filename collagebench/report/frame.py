@@ -175,7 +175,7 @@ def dot(x: float, y: float, shape: str = "circle", *, hollow: bool = False, smal
 
 SECONDS = {
     "persistence", "crash-every", "restart-after", "stop-every", "stop-for", "deadline", "compute-time", "flush-after",
-    "hold", "hedge-delay", "reissue-after", "default-after", "backup-after", "coded-after",
+    "burst-for", "hold", "hedge-delay", "reissue-after", "default-after", "backup-after", "coded-after",
 }  # fmt: skip
 """Options in seconds, without those of stragglers that may be factors instead."""
 

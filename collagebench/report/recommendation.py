@@ -91,7 +91,7 @@ def conditions(answer: Object) -> str:
     if wishes["budget"] is not None:
         asked.append(f"at most {100 * wishes['budget']:.10g} % extra work")
     return (
-        f"simulated: {workers}, {rates} requests/s{like(config)} (utilisation {shares}), stragglers "
+        f"simulated: {workers}, {rates} requests/s{like(answer['asked'])} (utilisation {shares}), stragglers "
         f"{stragglers(answer['asked'])}, images {config['dataset']}; requirements: {', '.join(asked)}"
     )
 

@@ -5,7 +5,7 @@ All of it is taken from the JSON object of `summary`, so that both agree.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -93,9 +93,9 @@ def conditions(one: dict[str, Any]) -> str:
     if {"runs", "requests"} <= config.keys():
         parts.append(f"{config['runs']} run{'s' if config['runs'] != 1 else ''} x {config['requests']:,} requests")
     if one["rate"] is not None:
-        parts.append(f"at {as_load(one['rate'])}/s{like(config)},")
+        parts.append(f"at {as_load(one['rate'])}/s{like(one)},")
     elif {"runs", "requests"} <= config.keys():
-        parts[-1] += f", arrivals{like(config)}," if like(config) else ","
+        parts[-1] += f", arrivals{like(one)}," if like(one) else ","
     utilisation = next((scheme["utilisation"] for scheme in one["schemes"]), None)
     if utilisation is not None:
         parts.append(f"utilisation {utilisation:.2f} before redundancy,")
@@ -125,14 +125,18 @@ def goodput(one: dict[str, Any], plus_minus: str = "±") -> str:
     return f"right answers within {one['slo_ms']:g} ms, per second: {', '.join(each)}"
 
 
-def like(config: Mapping[str, Any]) -> str:
-    """Return how requests arrive, as the end of a phrase; empty for Poisson arrivals."""
-    arrivals = config.get("arrivals", "poisson")
-    known = {"poisson": "", "constant": " evenly spaced"}
-    return known[arrivals] if arrivals in known else f" in the pattern of {Path(arrivals).name}"
+def like(one: Mapping[str, Any]) -> str:
+    """Return how requests arrive, and the parameters that were given, as the end of a phrase; empty if Poisson.
+
+    `one` has the `config` and the `arrivals` of a summary or of a study's answer.
+    """
+    arrivals = one["config"].get("arrivals", "poisson")
+    known = {"poisson": "", "constant": " evenly spaced", "bursts": " in bursts"}
+    words = known[arrivals] if arrivals in known else f" in the pattern of {Path(arrivals).name}"
+    return words + _given(one["config"], (one.get("arrivals") or {}).get("parameters", {}))
 
 
-def stragglers(one: dict[str, Any]) -> str:
+def stragglers(one: Mapping[str, Any]) -> str:
     """Return the name of the stragglers, their time scale, and the parameters that were given.
 
     `one` has the `config` and the `stragglers` of a summary or of a study's answer.
@@ -143,9 +147,14 @@ def stragglers(one: dict[str, Any]) -> str:
     unsaid = "floor" if recorded or parameters.get("base") else "scale"  # a base without a mode is seconds
     seconds = parameters.get("straggler_mode", unsaid) != "scale"
     scale = facts.get("time_scale") or config.get("time_scale") or 1
-    chosen = [f"{name.replace('_', '-')} {config[name]}" for name in parameters if config.get(name) is not None]
     by = f" x {scale:g}" if seconds and scale != 1 else ""
-    return f"{Path(config['stragglers']).name}{by}" + (f" ({', '.join(chosen)})" if chosen else "")
+    return f"{Path(config['stragglers']).name}{by}{_given(config, parameters)}"
+
+
+def _given(config: Mapping[str, Any], parameters: Iterable[str]) -> str:
+    """Return those of the parameters that were given, in brackets."""
+    chosen = [f"{name.replace('_', '-')} {config[name]}" for name in parameters if config.get(name) is not None]
+    return f" ({', '.join(chosen)})" if chosen else ""
 
 
 def _legend(one: dict[str, Any], bound: dict[str, Any] | None, plus_minus: str) -> dict[str, str]:

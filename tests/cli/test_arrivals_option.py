@@ -1,4 +1,4 @@
-"""Logs of arrivals as a user meets them: --arrivals FILE, in every verb that takes it."""
+"""Logs of arrivals and bursts as a user meets them: --arrivals, in every verb that takes it."""
 
 from __future__ import annotations
 
@@ -195,6 +195,102 @@ def test_runs_with_other_logs_differ_in_their_arrivals(
     for name, differs in (("same", False), ("other", True)):
         _, shown, _ = said_by(capsys, "report", tmp_path / "day", tmp_path / name)
         assert ("the runs differ in: arrivals" in shown) is differs
+
+
+BURSTS = ("--arrivals", "bursts", "--rate", 25)
+
+
+def test_bursts_and_what_was_given_of_them_are_said(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """A report names the parameters of bursts that were given, as for stragglers; run.json has all of them."""
+    found = simulated(capsys, tmp_path / "r", *BURSTS, "--burst-factor", 9)
+    facts = json.loads((tmp_path / "r" / "run.json").read_text())["arrivals"]
+    assert facts == found["arrivals"] == {"parameters": {"burst_factor": 9.0, "burst_share": 0.2, "burst_for": 2.0}}
+    _, shown, _ = said_by(capsys, "report", tmp_path / "r")
+    assert "at 25/s in bursts (burst-factor 9.0), utilisation" in " ".join(shown.split())
+
+
+def test_bursts_of_a_profile_give_way_to_other_arrivals(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """A profile describes bursts; arrivals that are typed replace them together with their parameters."""
+    profile = tmp_path / "p.toml"
+    profile.write_text("arrivals = 'bursts'\nburst-for = 0.5\nburst-share = 0.1\nrate = 25\n")
+    found = simulated(capsys, tmp_path / "r", "--profile", profile)
+    assert found["arrivals"] == {"parameters": {"burst_factor": 5.0, "burst_share": 0.1, "burst_for": 0.5}}
+    other = simulated(capsys, tmp_path / "other", "--profile", profile, "--arrivals", "poisson")
+    assert (other["arrivals"], other["config"]["burst_for"]) == (None, None)  # type: ignore[index]
+
+
+def test_bursts_can_be_swept(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """A sweep over arrivals gives the options of bursts to those alone; one over a factor has a row for each."""
+    both = ("--arrivals", "poisson,bursts", "--rate", 25, "--burst-for", 3)
+    assert exit_code("simulate", *SMALL, *both, "--out", tmp_path / "both") == 0
+    cells = {path.parent.name: json.loads(path.read_text()) for path in (tmp_path / "both").glob("*/run.json")}
+    assert {name: cell["config"]["burst_for"] for name, cell in cells.items()} == {
+        "arrivals=poisson": None,
+        "arrivals=bursts": 3.0,
+    }
+    capsys.readouterr()
+    several = ("--arrivals", "bursts", "--rate", 25, "--burst-factor", "1,4")
+    code, said, _ = said_by(capsys, "simulate", *SMALL, *several, "--out", tmp_path / "several")
+    assert (code, [line.split()[0] for line in said.splitlines() if line[:2] in ("1 ", "4 ")]) == (0, ["1", "4"])
+
+
+def test_studies_of_bursts(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """A crossover is searched over a parameter of bursts; a recommendation's command has them, for real workers."""
+    few = ("--requests", 140, "--runs", 3, "--compute-time", 0.001, "--scheme", "none", "--scheme", "hedge-idle")
+    over = ("--over", "burst-factor", "--from", 1, "--to", 6, "--steps", 2, "--tolerance", 4, "--burst-share", 0.3)
+    code, said, _ = said_by(capsys, "crossover", *few, *BURSTS, *over, "--out", tmp_path / "c")
+    assert (code, "arrivals in bursts (burst-share 0.3), 2 values x" in " ".join(said.split())) == (0, True)
+    wish = ("--burst-factor", 3, "--accuracy-loss", 1, "--format", "json", "--out", tmp_path / "a")
+    code, said, _ = said_by(capsys, "recommend", *few, *BURSTS, *wish)
+    answer = json.loads(said)
+    assert (code, answer["asked"]["arrivals"]["parameters"]["burst_factor"]) == (0, 3.0)
+    assert "--arrivals bursts --burst-factor 3" in answer["command"]
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (("--burst-factor", 3), "--burst-factor has no effect with --arrivals poisson, only with bursts"),
+        (
+            ("--arrivals", "poisson,bursts", "--burst-share", "0.1,0.2"),
+            "--burst-share has no effect with --arrivals poisson, only with bursts",
+        ),
+        (("--arrivals", "bursts", "--burst-share", 2), "--burst-share must be a share of the time above 0 and below 1"),
+        (("--arrivals", "bursts", "--rate", 1, "--burst-for", 0.1), "a burst of 0.1 s has less than one request at 1 "),
+    ],
+)
+def test_bursts_that_make_no_sense(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, options: tuple[object, ...], sentence: str
+) -> None:
+    """An option of bursts without bursts, or out of its range, ends a command before anything is written."""
+    code, _, err = said_by(capsys, "simulate", *SMALL, *options, "--out", tmp_path / "r")
+    assert (code, sentence in err, (tmp_path / "r").exists()) == (2, True, False)
+
+
+def test_a_run_that_was_begun_with_other_bursts_is_not_resumed(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """A resumed run has the bursts with which it was begun, and refuses others."""
+    begun = simulated(capsys, tmp_path / "r", *BURSTS, "--burst-for", 3)
+    code, said, err = said_by(capsys, "simulate", "--resume", "--out", tmp_path / "r", "--burst-for", 4)
+    assert (code, said, "--burst-for" in err) == (2, "", True)
+    assert exit_code("simulate", "--resume", "--runs", 4, "--out", tmp_path / "r") == 0
+    capsys.readouterr()
+    _, said, _ = said_by(capsys, "report", tmp_path / "r", "--format", "json")
+    assert json.loads(said)["arrivals"] == begun["arrivals"]
+
+
+def test_real_workers_serve_bursts(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """`run` sends requests to real workers at the times that `simulate` has for the same bursts."""
+    few = ("--runs", 1, "--requests", 40, "--workers", 2, "--arrivals", "bursts", "--rate", 60, "--burst-factor", 20)
+    quick = ("--scheme", "none", "--stragglers", "none", "--warmup", 0)
+    assert exit_code("run", *few, *quick, "--out", tmp_path / "live") in (0, 4)
+    assert exit_code("simulate", *few, *quick, "--compute-time", 0.001, "--out", tmp_path / "simulated") == 0
+    live, simulated = (
+        [float(row["arrival"]) for row in csv.DictReader((tmp_path / name / "requests.csv").read_text().splitlines())]
+        for name in ("live", "simulated")
+    )
+    assert sorted(live) == pytest.approx(sorted(simulated), abs=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,7 @@ LIKELY: dict[str, st.SearchStrategy[Any]] = {
     "straggler-mode": st.sampled_from(MODES),
     "slow-place": st.sampled_from(PLACES),
     "slow-workers": st.integers(0, 6),
-    "arrivals": st.sampled_from(("poisson", "constant")),
+    "arrivals": st.sampled_from(("poisson", "constant", "bursts")),
     "flush": st.sampled_from(("wait", "idle", "deadline")),
     "hedge-delay": st.sampled_from(("p95", "p50", 0, 0.01, 0.1)),
     "reissue-after": st.sampled_from(("p90", 0.02, 0.1)),

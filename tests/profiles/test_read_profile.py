@@ -113,7 +113,7 @@ def test_units_that_make_no_sense(tmp_path):
 def test_units_of_every_number():
     """The tables of options in seconds and of shares list every such number of a config."""
     without = {"rate", "time_scale", "slow_factor", "shape", "sigma", "machine_sigma", "request_sigma"}
-    without |= {"excursion_factor", "transfer_mb", "pixel_scale", "ray_cpus", "ray_resource"}
+    without |= {"excursion_factor", "burst_factor", "transfer_mb", "pixel_scale", "ray_cpus", "ray_resource"}
     numbers = {field.name for field in fields(Config) if "float" in str(field.type)}
     assert numbers == {*SECONDS, *SHARES, "slo_ms", *without}
 

@@ -264,12 +264,19 @@ def test_a_recorded_fleet_of_another_size_is_worth_a_word(tmp_path, machines, wo
     assert all(words in text for text in found)
 
 
-@pytest.mark.parametrize(("periods", "log", "noted"), [(1, True, True), (40, True, False), (1, False, False)])
-def test_runs_that_met_too_few_bursts_of_a_log(tmp_path, periods, log, noted):
-    """It is said if runs of a log met too few bursts for their mean load to be known; it never is without a log."""
+@pytest.mark.parametrize(
+    ("periods", "arrivals", "noted"),
+    [(1, "logs/day.csv", True), (40, "logs/day.csv", False), (1, "bursts", True), (1, "poisson", False)],
+)
+def test_runs_that_met_too_few_bursts(tmp_path, periods, arrivals, noted):
+    """It is said if runs met too few bursts for their mean load to be known; it never is of Poisson arrivals."""
     gaps = np.repeat(([0.1, 1.0] * (periods * 10 // 2))[: periods * 10], 400 // periods).reshape(10, 400)
-    config = HEADER["config"] | {"arrivals": "logs/day.csv" if log else "poisson"}
-    facts = {"arrivals": {"count": 9, "rate": 1.0, "whole_seconds": False, "sha256": "0"}} if log else {}
+    config = HEADER["config"] | {"arrivals": arrivals}
+    facts = {
+        "poisson": {},
+        "bursts": {"arrivals": {"parameters": {"burst_factor": 5.0}}},
+        "logs/day.csv": {"arrivals": {"count": 9, "rate": 1.0, "whole_seconds": False, "sha256": "0"}},
+    }[arrivals]
     writer = RunWriter(tmp_path / "run", {**HEADER, "config": config, "schemes": SCHEMES, **facts})
     for run, times in enumerate(np.cumsum(gaps, axis=1).tolist()):
         for number, arrival in enumerate(times):
@@ -277,7 +284,10 @@ def test_runs_that_met_too_few_bursts_of_a_log(tmp_path, periods, log, noted):
             writer.task(task(run=run, number=number, sent=arrival, ended=arrival + 0.01))
         writer.cell(cell(run=run, requests=400))
     writer.finish("done")
-    found = [text for text in warnings(load(tmp_path / "run")) if "different parts of day.csv" in text]
+    met = (
+        "so few bursts that their" if arrivals == "bursts" else "different parts of day.csv, whose load differs so much"
+    )
+    found = [text for text in warnings(load(tmp_path / "run")) if f"the runs met {met}" in text]
     assert len(found) == noted
     assert all("known only to ±53 %" in text for text in found)
 

@@ -78,7 +78,7 @@ def other_load(run: Run) -> list[str]:
 
 
 def few_bursts(run: Run) -> list[str]:
-    """Report that the runs met too few bursts of a log for their intervals.
+    """Report that the runs met too few bursts, drawn or of a log, for their intervals.
 
     Then the load is uneven over runs, and a p99 is that of the few runs with the worst bursts. Where the mean load of
     ten runs was known to a sixth, 86 to 92 % of the intervals of p99 held the true value instead of 95, and 93 to 94 %
@@ -97,7 +97,12 @@ def few_bursts(run: Run) -> list[str]:
     if error <= UNEVEN * mean:
         return []
     log = Path(str(run.config.get("arrivals"))).name
+    met_by = (
+        "the runs met so few bursts that their mean load"
+        if log == "bursts"
+        else f"the runs met different parts of {log}, whose load differs so much that its mean"
+    )
     return [
-        f"the runs met different parts of {log}, whose load differs so much that its mean is known only to "
-        f"±{100 * error / mean:.0f} %, so intervals may be too narrow: raise --requests or --runs."
+        f"{met_by} is known only to ±{100 * error / mean:.0f} %, so intervals may be too narrow: raise --requests or "
+        "--runs."
     ]
