@@ -32,7 +32,8 @@ from collagebench.zoo.seen import seen_in_training, taught_by_another
 AT_ONCE = 10_000
 """Requests that are created together."""
 OTHER_LOAD = 1.5
-"""How many times the mean load of a log its replayed parts may have, or it theirs, before a warning says so."""
+"""How many times the mean load the parts of a log or of bursts that the runs meet may have, or it theirs, before a
+warning says so."""
 SHORT_SERVICE = 0.005
 """Seconds of mean service below which there is no default rate, because workers on one machine could not sustain it."""
 
@@ -58,8 +59,8 @@ class Plan:
     """One for each run."""
     images: Images
     doubts: tuple[str, ...] = ()
-    """Warnings about images that models were trained on, about parity models trained for another single, and about logs
-    of arrivals: exact times that are not known, and parts whose load is not that of the whole."""
+    """Warnings about images that models were trained on, about parity models trained for another single, and about
+    arrivals: exact times that are not known, and parts whose load is not that of the whole."""
 
     @property
     def utilisation(self) -> float:
@@ -215,16 +216,18 @@ def _placed(config: Config) -> str | None:
 
 
 def _partial(config: Config, rate: float, workloads: Sequence[Workload]) -> str | None:
-    """Return a warning if the parts of the log that the runs replay have another mean load than the whole log."""
-    if not is_log(config.arrivals):
+    """Return a warning if the runs met parts of a log, or of bursts, that have another mean load than the whole."""
+    log = is_log(config.arrivals)
+    if not log and config.arrivals != "bursts":
         return None
     whole = (config.requests - 1) / rate
-    replayed = float(np.mean([workload.arrivals[-1] for workload in workloads]))
-    if whole <= OTHER_LOAD * replayed and replayed <= OTHER_LOAD * whole:
+    met = float(np.mean([workload.arrivals[-1] for workload in workloads]))
+    if whole <= OTHER_LOAD * met and met <= OTHER_LOAD * whole:
         return None
+    mean, more = (f" of {Path(config.arrivals).name}", "covers more of it") if log else ("", "meets more bursts")
     return (
-        f"the requests of a run came within {_figures(replayed)} s, not within {_figures(whole)} s as at the mean load "
-        f"of {Path(config.arrivals).name}: raise --requests, so that a run covers more of it."
+        f"the requests of a run came within {_figures(met)} s, not within {_figures(whole)} s as at the mean load"
+        f"{mean}: raise --requests, so that a run {more}."
     )
 
 

@@ -146,6 +146,17 @@ def test_runs_with_another_load_than_the_log_are_noted(capsys: pytest.CaptureFix
     )
 
 
+def test_runs_that_met_hardly_a_burst_are_noted(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """If the runs are over before the first burst, a note says that they were less busy than was asked for."""
+    rare = ("--arrivals", "bursts", "--burst-share", 0.01, "--burst-factor", 400, "--burst-for", 50, "--rate", 20)
+    found = simulated(capsys, tmp_path / "r", *rare)
+    (note,) = [text for text in found["warnings"] if "mean load" in text]  # type: ignore[attr-defined]
+    assert note.startswith("the requests of a run came within ")
+    assert note.endswith(
+        " s, not within 2.95 s as at the mean load: raise --requests, so that a run meets more bursts."
+    )
+
+
 def test_a_recommendation_is_for_the_load_of_the_log(
     log: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

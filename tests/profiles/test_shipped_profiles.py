@@ -20,9 +20,9 @@ from collagebench.stragglers.natural import Natural
 NAMES = sorted(path.stem for path in profiles_dir().glob("*.toml"))
 SMALL = {"requests": 60, "runs": 1, "compute_time": 0.0002}
 ANNOUNCED = {
-    "collage-policies", "collage-result", "crashes", "every-scheme", "heavy-pareto", "lasting-markov", "load-sweep",
-    "lost-replies", "machines-slow-collage", "machines-slow-nowhere", "machines-slow-single", "natural", "paper",
-    "paper-16+1", "paper-25+1", "parm-k2", "parm-k3", "parm-k4", "persistence-sweep", "quick", "tail-at-scale",
+    "burst-sweep", "collage-policies", "collage-result", "crashes", "every-scheme", "heavy-pareto", "lasting-markov",
+    "load-sweep", "lost-replies", "machines-slow-collage", "machines-slow-nowhere", "machines-slow-single", "natural",
+    "paper", "paper-16+1", "paper-25+1", "parm-k2", "parm-k3", "parm-k4", "persistence-sweep", "quick", "tail-at-scale",
 }  # fmt: skip
 
 
