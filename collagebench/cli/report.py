@@ -50,7 +50,7 @@ def _print_schema(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
     callback=_print_schema,
     help="Print the JSON Schema of `--format json` and exit.",
 )
-@click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Write to FILE instead of printing.")
+@click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Write to FILE instead of printing; - prints.")
 def command(
     runs: tuple[Path, ...],
     form: str,
@@ -81,6 +81,7 @@ def command(
     from collagebench.report import print_report
     from collagebench.report.expression import parse
 
+    out = None if out == Path("-") else out
     if slo_ms is not None and not 0 < slo_ms < math.inf:
         raise UsageError(f"--slo must be a number above 0, not {slo_ms}")
 

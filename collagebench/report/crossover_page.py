@@ -38,7 +38,7 @@ def crossover_page(answer: Object, title: str) -> str:
             [
                 tag("td", "unstable")
                 if one["unstable"]
-                else tag("td", as_ms(one["value_s"]), tag("small", as_ms_range(one["ci95_s"])))
+                else td(as_ms(one["value_s"]), as_ms_range(one["ci95_s"]))
                 for one in point["schemes"]
             ],
             [_ratio_cell(pair["differences"][place]) for pair in answer["pairs"]],

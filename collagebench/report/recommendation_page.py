@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from collagebench.report.document import document
-from collagebench.report.figures import named, scrolling
+from collagebench.report.figures import named, scrolling, td
 from collagebench.report.frame import Look, looks_of
 from collagebench.report.markup import Markup, tag
 from collagebench.report.parts import as_load, as_ms, as_ms_range, as_percent, as_times
@@ -133,7 +133,7 @@ def _latency(one: Object) -> Markup:
     if one["latency_s"] is None or one["unsteady"]:
         return tag("td", "no end")
     text = ("" if one["bounded"] else "≥ ") + as_ms(one["latency_s"])
-    return tag("td", text, tag("small", as_ms_range(one["ci95_s"])))
+    return td(text, as_ms_range(one["ci95_s"]))
 
 
 def _settings(answer: Object) -> list[Markup] | None:
@@ -157,7 +157,7 @@ def _validation(answer: Object) -> list[Markup] | None:
             "tr",
             tag("th", row["variant"], scope="row"),
             tag("td", as_ms(row["simulated_s"])),
-            tag("td", as_ms(row["live_s"]), tag("small", as_ms_range(row["live_ci95_s"]))),
+            td(as_ms(row["live_s"]), as_ms_range(row["live_ci95_s"])),
             tag("td", as_percent(row["accuracy"])),
             tag("td", as_times(row["work"])),
             tag("td", SAID[row["status"]] or "meets", class_="text"),

@@ -66,6 +66,14 @@ def test_out_writes_what_would_be_printed(sound, tmp_path, capsys, form):
     assert list(target.parent.iterdir()) == [target]
 
 
+def test_a_dash_is_standard_output(sound, tmp_path, capsys, monkeypatch):
+    """`--out -` prints, as without --out, and leaves no file of that name."""
+    monkeypatch.chdir(tmp_path)
+    assert exit_code("report", sound, "--out", "-") == 0
+    assert "VALID" in capsys.readouterr().out
+    assert not (tmp_path / "-").exists()
+
+
 def test_out_replaces_a_report_whole_or_not_at_all(sound, tmp_path, capsys):
     """An existing report is kept if the new one cannot be made, and replaced otherwise."""
     target = tmp_path / "report.txt"
