@@ -50,7 +50,9 @@ def _print_schema(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
     callback=_print_schema,
     help="Print the JSON Schema of `--format json` and exit.",
 )
-@click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Write to FILE instead of printing; - prints.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), metavar="FILE", help="Write to FILE instead of printing; - prints."
+)
 def command(
     runs: tuple[Path, ...],
     form: str,

@@ -36,9 +36,7 @@ def crossover_page(answer: Object, title: str) -> str:
             "tr",
             tag("th", f"{point['value']:.4g}", scope="row"),
             [
-                tag("td", "unstable")
-                if one["unstable"]
-                else td(as_ms(one["value_s"]), as_ms_range(one["ci95_s"]))
+                tag("td", "unstable") if one["unstable"] else td(as_ms(one["value_s"]), as_ms_range(one["ci95_s"]))
                 for one in point["schemes"]
             ],
             [_ratio_cell(pair["differences"][place]) for pair in answer["pairs"]],
