@@ -134,14 +134,15 @@ def bursts(
     first = int(periods.random() >= burst_share)  # 0: a burst
     lengths = (burst_for, burst_for * (1 - burst_share) / burst_share)
     rates = (calm * burst_factor, calm)
-    drawn = ends = expected = np.zeros(0)
-    while not len(expected) or expected[-1] <= needed[-1]:
-        more = (needed[-1] - expected[-1] if len(expected) else needed[-1]) / rate * 2 * burst_share / burst_for
+    drawn, ends, expected = np.zeros(0), np.zeros(1), np.zeros(1)  # ends of periods, and arrivals expected until then
+    while expected[-1] <= needed[-1]:
+        more = 2 * (needed[-1] - expected[-1]) / rate * burst_share / burst_for
         drawn = np.append(drawn, periods.standard_exponential(math.ceil(more) + 10))
         kinds = (first + np.arange(len(drawn))) % 2
         seconds = drawn * np.take(lengths, kinds)
-        ends, expected = np.cumsum(seconds), np.cumsum(seconds * np.take(rates, kinds))  # arrivals expected until then
-    times: NDArray[np.float64] = np.interp(needed, np.append(0.0, expected), np.append(0.0, ends))
+        ends = np.append(0.0, np.cumsum(seconds))
+        expected = np.append(0.0, np.cumsum(seconds * np.take(rates, kinds)))
+    times: NDArray[np.float64] = np.interp(needed, expected, ends)
     return times
 
 
