@@ -22,7 +22,7 @@
    20 if not before, or 40.
 
     python benchmarks/coverage.py [--experiments 300] [--comparisons 100] [--paired 300]
-    python benchmarks/coverage.py --arrivals bursts.npy [--utilisation 0.3] [--comparisons 100]
+    python benchmarks/coverage.py --arrivals bursts [--utilisation 0.3] [--comparisons 100]
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def main() -> None:
     parser.add_argument("--experiments", type=int, default=300)
     parser.add_argument("--comparisons", type=int, default=100)
     parser.add_argument("--paired", type=int, default=300, help="runs of the second table")
-    parser.add_argument("--arrivals", help="poisson, constant or a log: print only the fifth table, for them")
+    parser.add_argument("--arrivals", help="poisson, constant, bursts or a log: print only the fifth table, for them")
     parser.add_argument("--utilisation", type=float, help="of the fifth table [0.5]")
     arguments = parser.parse_args()
     start = time.perf_counter()

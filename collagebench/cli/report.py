@@ -50,9 +50,7 @@ def _print_schema(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
     callback=_print_schema,
     help="Print the JSON Schema of `--format json` and exit.",
 )
-@click.option(
-    "--out", type=click.Path(path_type=Path), metavar="FILE", help="Write to FILE instead of printing; - prints."
-)
+@click.option("--out", type=click.Path(), metavar="FILE", help="Write to FILE instead of printing; - prints.")
 def command(
     runs: tuple[Path, ...],
     form: str,
@@ -60,7 +58,7 @@ def command(
     slo_ms: float | None,
     details: bool,
     fail_if: tuple[str, ...],
-    out: Path | None,
+    out: str | None,
 ) -> int:
     """Report finished runs, for people or programs; RUN is the --out directory of `run` or `simulate`.
 
@@ -83,7 +81,7 @@ def command(
     from collagebench.report import print_report
     from collagebench.report.expression import parse
 
-    out = None if out == Path("-") else out
+    target = None if out is None or out == "-" else Path(out)
     if slo_ms is not None and not 0 < slo_ms < math.inf:
         raise UsageError(f"--slo must be a number above 0, not {slo_ms}")
 
@@ -91,10 +89,10 @@ def command(
         raise UsageError(
             f"--details adds to the table, not to {form}: leave it out; json and html have all details anyway"
         )
-    if form in ("html", "svg", "trace") and out is None and sys.stdout and sys.stdout.isatty():
+    if form in ("html", "svg", "trace") and target is None and sys.stdout and sys.stdout.isatty():
         raise UsageError(f"{form} cannot be shown in a terminal: write it to a file with --out FILE")
     gates = [parse(text) for text in fail_if]
-    code = print_report(runs, form, baseline=baseline, slo_ms=slo_ms, details=details, out=out, fail_if=gates)
-    if out is not None:
-        say(f"report: {out}")
+    code = print_report(runs, form, baseline=baseline, slo_ms=slo_ms, details=details, out=target, fail_if=gates)
+    if target is not None:
+        say(f"report: {target}")
     return code

@@ -217,17 +217,18 @@ def _placed(config: Config) -> str | None:
 
 def _partial(config: Config, rate: float, workloads: Sequence[Workload]) -> str | None:
     """Return a warning if the runs met parts of a log, or of bursts, that have another mean load than the whole."""
-    log = is_log(config.arrivals)
-    if not log and config.arrivals != "bursts":
+    log, facts = is_log(config.arrivals), facts_of(config.arrivals, arrival_parameters(config))
+    if not facts or facts.get("parameters", {}).get("burst_factor") == 1:
         return None
-    whole = (config.requests - 1) / rate
+    whole = (config.requests - log) / rate  # the first arrival of a log is at 0
     met = float(np.mean([workload.arrivals[-1] for workload in workloads]))
     if whole <= OTHER_LOAD * met and met <= OTHER_LOAD * whole:
         return None
-    mean, more = (f" of {Path(config.arrivals).name}", "covers more of it") if log else ("", "meets more bursts")
+    mean = f" of {Path(config.arrivals).name}" if log else ""
+    more = "a run covers more of it" if log else "runs have their share of bursts"
     return (
         f"the requests of a run came within {_figures(met)} s, not within {_figures(whole)} s as at the mean load"
-        f"{mean}: raise --requests, so that a run {more}."
+        f"{mean}: raise --requests, so that {more}."
     )
 
 

@@ -30,7 +30,7 @@ PARAMETERS: dict[str, dict[str, float]] = {
 """The parameters of each kind of arrivals that is not a log, and their defaults."""
 KINDS = tuple(PARAMETERS)
 MOST = 1e6
-"""Largest factor or duration of bursts. A larger one is a typing error."""
+"""Largest factor or duration of bursts, and the inverse of their smallest share. A larger one is a typing error."""
 LONGEST = 1e9
 """Longest schedule in seconds, about thirty years. In a longer one, 64-bit floats cannot resolve a microsecond."""
 
@@ -111,26 +111,29 @@ def bursts(
     may be in a burst. This is the Markov-modulated Poisson process with two states (Fischer and Meier-Hellstern,
     "The Markov-modulated Poisson process (MMPP) cookbook", Performance Evaluation 18, 1993).
 
-    Another rate, factor or duration does not change what is drawn, and fewer arrivals are the first of more.
+    Another rate or factor does not change when bursts are, and fewer arrivals are the first of more.
 
     Raises:
-        UsageError: a parameter is not valid, or a burst would have less than one request on average.
+        UsageError: a parameter is not valid, a burst would have less than one request on average, or the schedule would
+            be longer than LONGEST.
     """
     _check(rate, n)
     if not 1 <= burst_factor <= MOST:
         raise UsageError(f"--burst-factor must be a number from 1 to {MOST:,.0f}, not {burst_factor:g}")
-    if not 0 < burst_share < 1:
-        raise UsageError(f"--burst-share must be a share of the time above 0 and below 1, not {burst_share:g}")
+    if not 1 / MOST <= burst_share < 1:
+        raise UsageError(f"--burst-share must be a share of the time from {1 / MOST:g} to below 1, not {burst_share:g}")
     if not 0 < burst_for <= MOST:
         raise UsageError(f"--burst-for must be a number of seconds above 0, at most {MOST:,.0f}, not {burst_for:g}")
     calm = rate / (1 + burst_share * (burst_factor - 1))
-    if calm * burst_factor * burst_for < 1:
+    if burst_factor > 1 and calm * burst_factor * burst_for < 1:
         raise UsageError(
-            f"a burst of {burst_for:g} s has less than one request at {rate:.3g} requests a second: raise --burst-for, "
-            "or the load"
+            f"a burst of {burst_for:g} s has less than one request at {calm * burst_factor:.3g} requests a second: "
+            "raise --burst-for, --burst-factor or the load"
         )
     periods = np.random.default_rng(int(generator.integers(2**63)))
     needed = np.cumsum(generator.standard_exponential(n))  # arrivals at a rate of 1
+    if burst_factor == 1:
+        return needed / rate
     first = int(periods.random() >= burst_share)  # 0: a burst
     lengths = (burst_for, burst_for * (1 - burst_share) / burst_share)
     rates = (calm * burst_factor, calm)
@@ -143,6 +146,7 @@ def bursts(
         ends = np.append(0.0, np.cumsum(seconds))
         expected = np.append(0.0, np.cumsum(seconds * np.take(rates, kinds)))
     times: NDArray[np.float64] = np.interp(needed, expected, ends)
+    _check_length(float(times[-1]), n, rate)
     return times
 
 
@@ -171,6 +175,10 @@ def _check(rate: float, n: int) -> None:
         raise UsageError(f"the arrival rate must be above 0 requests a second, not {rate}")
     if n < 1:
         raise UsageError(f"a run needs at least 1 request, not {n}")
-    if n / rate > LONGEST:
+    _check_length(n / rate, n, rate)
+
+
+def _check_length(seconds: float, n: int, rate: float) -> None:
+    if seconds > LONGEST:
         long = f"{n:,} requests take more than thirty years at {rate:.3g} a second"
         raise UsageError(f"{long}: raise --rate or --utilisation")

@@ -97,5 +97,5 @@ def test_an_unknown_name():
         UsageError, match=r"no profile 'papr', neither a file nor a bundled one; did you mean 'paper'\?"
     ):
         profiles("papr")
-    with pytest.raises(UsageError, match=r"there are collage-policies, collage-result, crashes, .*tail-at-scale"):
+    with pytest.raises(UsageError, match=r"there are burst-sweep, collage-policies, collage-result, .*tail-at-scale"):
         profiles("zzz")

@@ -67,11 +67,13 @@ def test_out_writes_what_would_be_printed(sound, tmp_path, capsys, form):
 
 
 def test_a_dash_is_standard_output(sound, tmp_path, capsys, monkeypatch):
-    """`--out -` prints, as without --out, and leaves no file of that name."""
+    """`--out -` prints, as without --out, and leaves no file of that name; `./-` is one."""
     monkeypatch.chdir(tmp_path)
     assert exit_code("report", sound, "--out", "-") == 0
     assert "VALID" in capsys.readouterr().out
     assert not (tmp_path / "-").exists()
+    assert exit_code("report", sound, "--out", "./-") == 0
+    assert "VALID" in (tmp_path / "-").read_text()
 
 
 def test_out_replaces_a_report_whole_or_not_at_all(sound, tmp_path, capsys):

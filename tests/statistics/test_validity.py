@@ -266,15 +266,19 @@ def test_a_recorded_fleet_of_another_size_is_worth_a_word(tmp_path, machines, wo
 
 @pytest.mark.parametrize(
     ("periods", "arrivals", "noted"),
-    [(1, "logs/day.csv", True), (40, "logs/day.csv", False), (1, "bursts", True), (1, "poisson", False)],
+    [
+        *((1, "logs/day.csv", True), (40, "logs/day.csv", False)),
+        *((1, "bursts", True), (1, "bursts that are none", False), (1, "poisson", False)),
+    ],
 )
 def test_runs_that_met_too_few_bursts(tmp_path, periods, arrivals, noted):
-    """It is said if runs met too few bursts for their mean load to be known; it never is of Poisson arrivals."""
+    """It is said if runs met too few bursts for their mean load to be known; Poisson arrivals, by any name, have none."""
     gaps = np.repeat(([0.1, 1.0] * (periods * 10 // 2))[: periods * 10], 400 // periods).reshape(10, 400)
-    config = HEADER["config"] | {"arrivals": arrivals}
+    config = HEADER["config"] | {"arrivals": arrivals.split()[0]}
     facts = {
         "poisson": {},
         "bursts": {"arrivals": {"parameters": {"burst_factor": 5.0}}},
+        "bursts that are none": {"arrivals": {"parameters": {"burst_factor": 1.0}}},
         "logs/day.csv": {"arrivals": {"count": 9, "rate": 1.0, "whole_seconds": False, "sha256": "0"}},
     }[arrivals]
     writer = RunWriter(tmp_path / "run", {**HEADER, "config": config, "schemes": SCHEMES, **facts})

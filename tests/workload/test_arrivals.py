@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from collagebench.errors import UsageError
 from collagebench.stragglers.draws import stream
@@ -96,12 +97,27 @@ def test_bursts_are_drawn_alike_whatever_is_asked_of_them(
     assert np.allclose(2 * faster, made, rtol=1e-9)
 
 
+@pytest.mark.parametrize(("rate", "factor"), [(200.0, 30.0), (400.0, 100.0)])
+def test_bursts_are_at_the_same_times_whatever_their_strength(rate: float, factor: float) -> None:
+    """At another rate, or with another factor, the same seconds are busy, but for some in which a burst begins or ends.
+
+    Independent bursts would have other states in 42 % of the seconds.
+    """
+
+    def busy(rate: float, factor: float) -> NDArray[np.bool_]:
+        times = bursts(rate, int(400 * rate), np.random.default_rng(5), factor, 0.3, 3.0)
+        return np.bincount(times.astype(int), minlength=300)[:300] > rate / 2
+
+    assert np.mean(busy(200.0, 100.0) != busy(rate, factor)) < 0.1
+
+
 def test_bursts_of_the_usual_rate_are_none() -> None:
     """With a factor of 1 the gaps are those of Poisson arrivals: exponential, with mean and deviation 1 / rate."""
     n = 200_000
     gaps = 40.0 * np.diff(bursts(40.0, n + 1, np.random.default_rng(1), 1.0, 0.2, 2.0))
     assert abs(gaps.mean() - 1) < 3 / math.sqrt(n)
     assert abs(gaps.var() - 1) < 3 * math.sqrt(8 / n)
+    assert bursts(1e-3, 5, np.random.default_rng(1), 1.0, 0.2, 2.0).shape == (5,)  # none is too short for a request
 
 
 @pytest.mark.parametrize(
@@ -137,9 +153,12 @@ def test_runs_may_begin_in_a_burst(share: float) -> None:
     ("name", "value", "sentence"),
     [
         *(("burst_factor", value, "--burst-factor must be a number from 1 to 1,000,000, not") for value in (0.9, 2e6)),
-        *(("burst_share", value, "--burst-share must be a share of the time above 0 and below 1") for value in (0, 1)),
+        *(
+            ("burst_share", value, "--burst-share must be a share of the time from 1e-06 to")
+            for value in (0, 1e-320, 1)
+        ),
         *(("burst_for", value, "--burst-for must be a number of seconds above 0, at most 1,000") for value in (0, 1e7)),
-        ("burst_for", 0.01, "a burst of 0.01 s has less than one request at 30 requests a second: raise --burst-for"),
+        ("burst_for", 0.01, "a burst of 0.01 s has less than one request at 83.3 requests a second: raise --burst-"),
         *((name, math.nan, f"--{name.replace('_', '-')} must be") for name in PARAMETERS["bursts"]),
     ],
 )
@@ -147,6 +166,13 @@ def test_bursts_that_are_none(name: str, value: float, sentence: str) -> None:
     """A parameter out of its range is refused, and so are bursts too short for a request."""
     with pytest.raises(UsageError, match=re.escape(sentence)):
         arrivals("bursts", 30.0, 10, np.random.default_rng(0), {name: value})
+
+
+def test_bursts_too_far_apart() -> None:
+    """A schedule that would be short enough at its mean rate, but goes on for ages until a burst comes, is refused."""
+    rare = {"burst_factor": 1e6, "burst_share": 1e-4, "burst_for": 1e6}
+    with pytest.raises(UsageError, match="900 requests take more than thirty years at 1e-05 a second: raise --rate"):
+        arrivals("bursts", 1e-5, 900, np.random.default_rng(1), rare)
 
 
 def test_parameters_that_are_not_given_have_defaults() -> None:

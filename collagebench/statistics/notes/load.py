@@ -87,7 +87,9 @@ def few_bursts(run: Run) -> list[str]:
     arrivals are even enough from some 300 requests on; fewer than `requests_needed` have a note of their own.
     """
     met = next((mine for variant in run.variants if len((mine := run.of(variant)).cells)), None)
-    if met is None or not run.header.get("arrivals") or len(met.requests) < requests_needed(0.99):
+    facts = run.header.get("arrivals") or {}
+    even = not facts or facts.get("parameters", {}).get("burst_factor") == 1
+    if met is None or even or len(met.requests) < requests_needed(0.99):
         return []
     requests, gaps = met.requests, []
     for number in np.unique(requests["run"]):
