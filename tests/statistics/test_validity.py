@@ -272,7 +272,7 @@ def test_a_recorded_fleet_of_another_size_is_worth_a_word(tmp_path, machines, wo
     ],
 )
 def test_runs_that_met_too_few_bursts(tmp_path, periods, arrivals, noted):
-    """It is said if runs met too few bursts for their mean load to be known; Poisson arrivals, by any name, have none."""
+    """It is said if runs met too few bursts for their mean load to be known; Poisson arrivals have none."""
     gaps = np.repeat(([0.1, 1.0] * (periods * 10 // 2))[: periods * 10], 400 // periods).reshape(10, 400)
     config = HEADER["config"] | {"arrivals": arrivals.split()[0]}
     facts = {
