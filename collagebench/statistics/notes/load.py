@@ -99,13 +99,13 @@ def few_bursts(run: Run) -> list[str]:
     error = Z95 * float(np.std(gaps, ddof=1)) / len(gaps) ** 0.5 if len(gaps) > 1 else 0.0
     if error <= UNEVEN * mean:
         return []
-    log = Path(str(run.config.get("arrivals"))).name
-    met_by = (
+    cause = (
         "the runs met so few bursts that their mean load"
-        if log == "bursts"
-        else f"the runs met different parts of {log}, whose load differs so much that its mean"
+        if "parameters" in facts
+        else f"the runs met different parts of {Path(str(run.config.get('arrivals'))).name}, whose load differs so much "
+        "that its mean"
     )
     return [
-        f"{met_by} is known only to ±{100 * error / mean:.0f} %, so intervals may be too narrow: raise --requests or "
+        f"{cause} is known only to ±{100 * error / mean:.0f} %, so intervals may be too narrow: raise --requests or "
         "--runs."
     ]
