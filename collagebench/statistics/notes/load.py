@@ -99,12 +99,10 @@ def few_bursts(run: Run) -> list[str]:
     error = Z95 * float(np.std(gaps, ddof=1)) / len(gaps) ** 0.5 if len(gaps) > 1 else 0.0
     if error <= UNEVEN * mean:
         return []
-    cause = (
-        "the runs met so few bursts that their mean load"
-        if "parameters" in facts
-        else f"the runs met different parts of {Path(str(run.config.get('arrivals'))).name}, whose load differs so much "
-        "that its mean"
-    )
+    cause = "the runs met so few bursts that their mean load"
+    if "parameters" not in facts:
+        log = Path(str(run.config.get("arrivals"))).name
+        cause = f"the runs met different parts of {log}, whose load differs so much that its mean"
     return [
         f"{cause} is known only to ±{100 * error / mean:.0f} %, so intervals may be too narrow: raise --requests or "
         "--runs."
