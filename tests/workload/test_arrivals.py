@@ -126,8 +126,8 @@ def test_bursts_of_the_usual_rate_are_none() -> None:
 def test_counts_in_bursts(factor: float, share: float, lasts: float, window: float) -> None:
     """Arrivals have the rate that was asked for, and their counts in windows the variance that theory says.
 
-    For two rates r and s, in a share p of the time each by turns, with t = lengths of both kinds of periods in inverse
-    sum, the counts in a window w vary by rate w + 2 (r - s)^2 p (1 - p) t (w - t (1 - exp(-w / t))).
+    For two rates r and s, the one in a share p of the time, and mean lengths a and b of their periods, let t be
+    1 / (1 / a + 1 / b). The variance in a window w is then rate w + 2 (r - s)^2 p (1 - p) t (w - t (1 - exp(-w / t))).
     """
     rate, seconds = 30.0, 40_000.0
     calm = rate / (1 + share * (factor - 1))
