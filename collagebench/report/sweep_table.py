@@ -24,8 +24,8 @@ from collagebench.report.parts import (
     print_table,
 )
 from collagebench.report.summary import bound_of
-from collagebench.report.sweep import Object, scheme_of, slices, variants
-from collagebench.report.table import REACH, as_quantile, as_reach, conditions
+from collagebench.report.sweep import Object, label_of, scheme_of, slices, variants
+from collagebench.report.table import REACH, arrivals_in_full, as_quantile, as_reach, conditions, stragglers_in_full
 
 MOST_SLICES = 12
 """The most tables of one figure and axis; other slices are in the CSV."""
@@ -38,6 +38,8 @@ UNSTABLE = "unstable"
 P99 = "p99 ms"
 GOODPUT = "right in time, 1/s"
 BEST = "*"
+IN_FULL = {"arrivals": arrivals_in_full, "stragglers": stragglers_in_full}
+"""Axes whose values have parameters of their own, and a function of a cell that returns them in words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,7 @@ def print_sweep(summary: Object, console: Console, details: bool) -> None:
 
 def sweep_conditions(summary: Object) -> str:
     """Return what was swept, and the conditions that all cells share."""
-    swept = " and ".join(f"{axis['option']} {_span(axis['labels'])}" for axis in summary["axes"])
+    swept = " and ".join(f"{axis['option']} {_span(axis, summary['cells'])}" for axis in summary["axes"])
     count = len(summary["cells"]) + len(summary["missing"])
     said = f"{summary['engine']} sweep of {swept}, {count} cell{'s' if count != 1 else ''}"
     if not summary["cells"]:
@@ -161,8 +163,15 @@ def _styled(text: str) -> Text:
     return Text(text, style="bold" if text.endswith(BEST) else "red" if text.strip() == UNSTABLE else "")
 
 
-def _span(labels: Sequence[str]) -> str:
-    return ", ".join(labels) if len(labels) <= 4 else f"{labels[0]} to {labels[-1]}"
+def _span(axis: Object, cells: Sequence[Object]) -> str:
+    """Return the values of an axis: all names, with their parameters, or the first and the last of many numbers."""
+    labels, values = axis["labels"], axis["values"]
+    if len(labels) > 4 and not any(isinstance(value, str) for value in values):
+        return f"{labels[0]} to {labels[-1]}"
+    if axis["option"] not in IN_FULL:
+        return ", ".join(labels)
+    there = {label: [cell for cell in cells if label_of(axis, cell) == label] for label in labels}
+    return ", ".join(label + (IN_FULL[axis["option"]](_shared(own)) if own else "") for label, own in there.items())
 
 
 def _shared(cells: Sequence[Object]) -> Object:

@@ -133,7 +133,12 @@ def like(one: Mapping[str, Any]) -> str:
     arrivals = one["config"].get("arrivals", "poisson")
     known = {"poisson": "", "constant": " evenly spaced", "bursts": " in bursts"}
     words = known[arrivals] if arrivals in known else f" in the pattern of {Path(arrivals).name}"
-    return words + _given(one["config"], (one.get("arrivals") or {}).get("parameters", {}))
+    return words + arrivals_in_full(one)
+
+
+def arrivals_in_full(one: Mapping[str, Any]) -> str:
+    """Return what follows the name of the arrivals: the parameters that were given."""
+    return _given(one["config"], (one.get("arrivals") or {}).get("parameters", {}))
 
 
 def stragglers(one: Mapping[str, Any]) -> str:
@@ -141,6 +146,11 @@ def stragglers(one: Mapping[str, Any]) -> str:
 
     `one` has the `config` and the `stragglers` of a summary or of a study's answer.
     """
+    return f"{Path(one['config']['stragglers']).name}{stragglers_in_full(one)}"
+
+
+def stragglers_in_full(one: Mapping[str, Any]) -> str:
+    """Return what follows the name of the stragglers: their time scale, and the parameters that were given."""
     config, facts = one["config"], one["stragglers"] or {}
     parameters = facts.get("parameters", {})
     recorded = facts.get("sha256") or config["stragglers"].startswith("collage")
@@ -148,12 +158,13 @@ def stragglers(one: Mapping[str, Any]) -> str:
     seconds = parameters.get("straggler_mode", unsaid) != "scale"
     scale = facts.get("time_scale") or config.get("time_scale") or 1
     by = f" x {scale:g}" if seconds and scale != 1 else ""
-    return f"{Path(config['stragglers']).name}{by}{_given(config, parameters)}"
+    return f"{by}{_given(config, parameters)}"
 
 
 def _given(config: Mapping[str, Any], parameters: Iterable[str]) -> str:
     """Return those of the parameters that were given, in brackets."""
-    chosen = [f"{name.replace('_', '-')} {config[name]}" for name in parameters if config.get(name) is not None]
+    given = [(name.replace("_", "-"), config[name]) for name in parameters if config.get(name) is not None]
+    chosen = [f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}" for name, value in given]
     return f" ({', '.join(chosen)})" if chosen else ""
 
 

@@ -217,7 +217,7 @@ def test_bursts_and_what_was_given_of_them_are_said(capsys: pytest.CaptureFixtur
     facts = json.loads((tmp_path / "r" / "run.json").read_text())["arrivals"]
     assert facts == found["arrivals"] == {"parameters": {"burst_factor": 9.0, "burst_share": 0.2, "burst_for": 2.0}}
     _, shown, _ = said_by(capsys, "report", tmp_path / "r")
-    assert "at 25/s in bursts (burst-factor 9.0), utilisation" in " ".join(shown.split())
+    assert "at 25/s in bursts (burst-factor 9), utilisation" in " ".join(shown.split())
 
 
 def test_bursts_of_a_profile_give_way_to_other_arrivals(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -272,7 +272,7 @@ def test_bursts_can_be_swept(capsys: pytest.CaptureFixture[str], tmp_path: Path)
         "arrivals=poisson": None,
         "arrivals=bursts": 3.0,
     }
-    capsys.readouterr()
+    assert "sweep of arrivals poisson, bursts (burst-for 3), 2 cells" in " ".join(capsys.readouterr().out.split())
     several = ("--arrivals", "bursts", "--rate", 25, "--burst-factor", "1,4")
     code, said, _ = said_by(capsys, "simulate", *SMALL, *several, "--out", tmp_path / "several")
     assert (code, [line.split()[0] for line in said.splitlines() if line[:2] in ("1 ", "4 ")]) == (0, ["1", "4"])

@@ -110,6 +110,20 @@ def test_every_slice_of_two_axes_is_shown(capsys: pytest.CaptureFixture[str], tm
     ]
 
 
+def test_stragglers_of_a_sweep_are_named_in_full(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """An axis of stragglers names all of them with their time scale and the parameters that were given to each."""
+    kinds = {"fixed": {"slow_workers": 2}, "erasure": {}, "markov": {"slow_share": 0.1}, "pareto": {}, "none": {}}
+    swept(tmp_path / "s", {"stragglers": [*kinds]}, {f"stragglers={kind}": {"none": 0.02} for kind in kinds})
+    for kind, given in kinds.items():
+        cell, scale = tmp_path / "s" / f"stragglers={kind}", 0.5 if kind == "markov" else 1.0
+        facts = {"name": kind, "time_scale": scale, "parameters": {**given, "straggler_mode": "floor"}}
+        change_header(cell, stragglers=facts, config={**json.loads((cell / "run.json").read_text())["config"], **given})
+    _, text = said(capsys, tmp_path / "s")
+    assert " ".join(text.split()).startswith(
+        "simulated sweep of stragglers fixed (slow-workers 2), erasure, markov x 0.5 (slow-share 0.1), pareto, none, 5"
+    )
+
+
 def test_json_is_as_published(crossing: Path, tmp_path: Path) -> None:
     """The JSON of finished and unfinished sweeps holds everything that the schema requires, and nothing else."""
     swept(tmp_path / "s", LOADS, CROSSING, status="interrupted", missing=["utilisation=0.8"])
