@@ -73,12 +73,13 @@ def say_where(directory: Path) -> None:
 def _conduct_one(verb: str, options: Mapping[str, Any], config: Config, directory: Path, token: Token | None) -> None:
     from collagebench.cli.live_view import LiveView
     from collagebench.engine import experiment
+    from collagebench.study import in_parallel
 
     with LiveView(options["verbose"]) as progress:
         if verb == "run":
             experiment.run(config, directory, progress, options["resume"], token)
         else:
-            experiment.simulate(config, directory, progress, options["resume"])
+            in_parallel.simulate(config, directory, progress, options["resume"], options["jobs"])
 
 
 def _recorded(options: Mapping[str, Any]) -> dict[str, Any]:

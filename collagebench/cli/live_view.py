@@ -118,17 +118,23 @@ class LiveView(Progress):
         """Count `requests` more as arrived."""
         self._arrived += requests
 
+    def elsewhere(self, scheme: str, run: int, seconds: float, tally: Tally) -> None:
+        """Add what another process has counted."""
+        self._tallies[scheme].merge(tally)
+        self._say_finished(scheme, run, seconds)
+
     def _finish_cell(self, whole: bool = True) -> None:
-        if self._cell is not None and whole and self._verbose:
-            scheme, run = self._cell
-            tally = self._tallies[scheme]
-            line = (
-                f"run {run + 1} of {self._runs}, {scheme}: {time.monotonic() - self._cell_began:.1f} s; so far "
-                f"{tally.answered:,} answered, {tally.failed:,} failed, p50 {_ms(tally, 0.5)} ms, "
-                f"p99 {_ms(tally, 0.99)} ms"
-            )
-            self.show(line)
+        if self._cell is not None and whole:
+            self._say_finished(*self._cell, time.monotonic() - self._cell_began)
         self._cell = None
+
+    def _say_finished(self, scheme: str, run: int, seconds: float) -> None:
+        if self._verbose:
+            tally = self._tallies[scheme]
+            self.show(
+                f"run {run + 1} of {self._runs}, {scheme}: {seconds:.1f} s; so far {tally.answered:,} answered, "
+                f"{tally.failed:,} failed, p50 {_ms(tally, 0.5)} ms, p99 {_ms(tally, 0.99)} ms"
+            )
 
     def _frame(self) -> Text:
         """Return the current frame."""

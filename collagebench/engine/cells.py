@@ -14,11 +14,11 @@ from heapq import merge
 from collagebench.engine.conductor import Conductor, Listener, Transport
 from collagebench.engine.judgement import Evaluate, Judge
 from collagebench.engine.plan import Plan
-from collagebench.engine.recorder import Recorder
+from collagebench.engine.recorder import Recorder, Records
 from collagebench.engine.router import Router
 from collagebench.engine.simulated import Crash
+from collagebench.engine.tally import Tally
 from collagebench.engine.variants import Variant
-from collagebench.results.writer import RunWriter
 from collagebench.schemes.faults import ask
 from collagebench.schemes.protocol import Task
 from collagebench.stragglers.failures import Crash as Crashing
@@ -57,6 +57,9 @@ class Progress:
 
     def advance(self, requests: int) -> None:
         """`requests` more have arrived."""
+
+    def elsewhere(self, scheme: str, run: int, seconds: float, tally: Tally) -> None:
+        """Another process has finished a cell within `seconds`, and counted its answers."""
 
 
 def in_order(plan: Plan, done: Collection[tuple[str, int]] = ()) -> list[tuple[int, int, Variant]]:
@@ -113,11 +116,11 @@ def _named(crashes: Iterator[tuple[float, float]], worker: int) -> Iterator[Cras
 
 
 def recorder_of(
-    plan: Plan, writer: RunWriter, variant: Variant, run: int, evaluate: Evaluate | None, chunk: int | None = None
+    plan: Plan, records: Records, variant: Variant, run: int, evaluate: Evaluate | None, chunk: int | None = None
 ) -> Recorder:
     """Return the recorder of a cell; see `Recorder` for `evaluate` and `chunk`."""
     return Recorder(
-        writer,
+        records,
         variant.name,
         run,
         plan.stragglers.mode,

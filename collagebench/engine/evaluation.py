@@ -8,7 +8,7 @@ image is classified once.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -179,11 +179,13 @@ class Evaluator:
                     job.outputs = rows(part, model)
 
     def keep(self) -> None:
-        """Store the computed outputs for later commands, if they took long enough."""
+        """Store the outputs computed since the last time for later commands, if they took long enough."""
         if self._seconds >= WORTH_KEEPING:
             for model, outputs in self._new.values():
                 if outputs:
                     keep(model, outputs)
+                    outputs.clear()
+            self._seconds = 0.0
 
     def _is_plain(self, codec: Scheme, task: Task, model: Model) -> bool:
         """Return whether the input is the task's one image, unchanged, so that its output can be reused."""
@@ -194,8 +196,8 @@ class Evaluator:
         image, pixels = self._images[task.requests[0].image], encode(codec, task, model, self._images)
         return np.array_equal(pixels, image[np.newaxis])
 
-    def _singles(self, model: Model, jobs: Sequence[Job]) -> None:
-        wanted = {job.task.requests[0].image for job in jobs}
+    def classify(self, model: Model, wanted: Collection[int]) -> None:
+        """Compute the outputs of a single for images, by their index, as far as they are not known yet."""
         new = sorted(image for image in wanted if (model.name, image) not in self._known)
         if new and model.name not in self._kept:
             self._kept[model.name], self._new[model.name] = kept(model), (model, {})
@@ -214,6 +216,9 @@ class Evaluator:
                 self._known[model.name, image] = answer
                 self._new[model.name][1][digest(self._images[image])] = answer
         self._seconds += time.perf_counter() - began
+
+    def _singles(self, model: Model, jobs: Sequence[Job]) -> None:
+        self.classify(model, {job.task.requests[0].image for job in jobs})
         for job in jobs:
             job.outputs = self._known[model.name, job.task.requests[0].image]
 

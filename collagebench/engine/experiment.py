@@ -20,6 +20,7 @@ from collagebench.engine.on_workers import where_of
 from collagebench.engine.plan import Plan, arrival_parameters, make_plan
 from collagebench.engine.resumed import check_engine, open_earlier, resumed_header
 from collagebench.engine.straggling import straggler_facts
+from collagebench.engine.tally import Tally
 from collagebench.errors import CollagebenchError, Interrupted, UsageError
 from collagebench.fleet import CANNOT
 from collagebench.fleet.bearer import Token
@@ -33,6 +34,9 @@ from collagebench.stragglers.causes import NATURAL
 from collagebench.stragglers.recorded import RecordedStragglers
 from collagebench.stragglers.replay import Replay
 from collagebench.workload.arrivals import facts_of
+
+RunCells = Callable[[Plan, RunWriter, Progress, Collection[tuple[str, int]]], bool]
+"""Runs the cells of a plan that are not done, (variant, run); returns whether no worker was lost."""
 
 
 def run(config: Config, directory: Path, progress: Progress, resume: bool = False, token: Token | None = None) -> None:
@@ -75,17 +79,16 @@ def simulate(
     progress: Progress,
     resume: bool = False,
     measured: Mapping[tuple[str, int], float] = {},
-    threads: int = 0,
+    run_cells: RunCells = in_virtual_time.run_cells,
 ) -> None:
     """Do the same in virtual time; raises the same as `run`.
 
     `measured` are the seconds of one inference, by model name and batch size, that need not be measured again, so that
-    several experiments use the same times. Answers are evaluated on `threads` threads, 0 for one per core.
+    several experiments use the same times. `run_cells` does the work.
     """
     check_simulated(config)
     if not resume:
         see_that_it_is_free(directory)
-    run_cells = partial(in_virtual_time.run_cells, threads=threads)
     _experiment(config, directory, progress, resume, "simulated", run_cells, measured)
 
 
@@ -108,7 +111,7 @@ def _experiment(
     progress: Progress,
     resume: bool,
     engine: str,
-    run_cells: Callable[[Plan, RunWriter, Progress, Collection[tuple[str, int]]], bool],
+    run_cells: RunCells,
     measured: Mapping[tuple[str, int], float],
 ) -> None:
     where = shlex.quote(str(directory))
@@ -186,6 +189,9 @@ class _Interruptible(Progress):
     def advance(self, requests: int) -> None:
         self._check()
         self._progress.advance(requests)
+
+    def elsewhere(self, scheme: str, run: int, seconds: float, tally: Tally) -> None:
+        self._progress.elsewhere(scheme, run, seconds, tally)
 
     def _check(self) -> None:
         if self._told.is_set():

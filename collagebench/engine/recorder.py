@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,6 @@ from collagebench.engine.evaluation import decode
 from collagebench.engine.judgement import Evaluate
 from collagebench.engine.router import Job
 from collagebench.results.records import RequestRecord, TaskRecord
-from collagebench.results.writer import RunWriter
 from collagebench.schemes.protocol import Request, Scheme
 from collagebench.stragglers.service import Mode, service_time
 
@@ -47,12 +47,22 @@ class Workload:
     """[n] whether the answer to each request is evaluated if no worker computes; None if all are."""
 
 
+class Records(Protocol):
+    """What records are given to."""
+
+    def request(self, record: RequestRecord) -> None:
+        """Add one request."""
+
+    def task(self, record: TaskRecord) -> None:
+        """Add one task."""
+
+
 class Recorder:
     """The listener of one cell; writes a record for each of its requests and tasks."""
 
     def __init__(
         self,
-        writer: RunWriter,
+        records: Records,
         scheme: str,
         run: int,
         mode: Mode,
@@ -65,7 +75,7 @@ class Recorder:
         """Prepare to record a cell.
 
         Args:
-            writer: writes the records.
+            records: gets the records.
             scheme: the name of the variant.
             run: the number of the run.
             mode: the meaning of the straggler model's draws.
@@ -83,7 +93,7 @@ class Recorder:
         """The number of tasks with a record."""
         self.lag: dict[int, float] = {}
         """Seconds by which the client was late for each arrival, by the request's id; empty in simulation."""
-        self._writer = writer
+        self._records = records
         self._mode: Mode = mode
         self._first = float(workload.arrivals[0])
         self._labels: list[int] = workload.labels.tolist()
@@ -129,7 +139,7 @@ class Recorder:
     def failed(self, request: Request, reason: str) -> None:
         """Write the record of a request without an answer."""
         nothing = (None,) * 5  # no time, latency, source, task or class
-        self._writer.request(RequestRecord(*self._facts(request), *nothing, *NO_PHASES, reason))
+        self._records.request(RequestRecord(*self._facts(request), *nothing, *NO_PHASES, reason))
 
     def ended(self, job: Job, now: float) -> None:
         """Write the record of a task."""
@@ -145,7 +155,7 @@ class Recorder:
         made = (self.scheme, self.run, task.id, task.role, job.worker, task.attempt, task.share, requests)
         ended = (job.sent, now, job.outcome or "wasted")
         service = (job.amount, wanted, job.queue, job.compute, job.injected, job.service)
-        self._writer.task(TaskRecord(*made, *ended, *service, job.bytes_sent))
+        self._records.task(TaskRecord(*made, *ended, *service, job.bytes_sent))
 
     def flush(self) -> None:
         """Evaluate the answers that wait for it, and write their records."""
@@ -188,7 +198,7 @@ class Recorder:
                 known = (group, job.encode, job.queue, job.service, decoded, hold)
                 transport = latency - sum(phase for phase in known if phase is not None)
             phases = (group, job.encode, job.queue, job.service, job.injected, transport, decoded, hold)
-        self._writer.request(
+        self._records.request(
             RequestRecord(*self._facts(request), now, latency, source, task, predicted, *phases, reason=None)
         )
 

@@ -38,6 +38,14 @@ class Tally:
         place = int(math.log(seconds / LEAST) / STEP) if seconds > LEAST else 0
         self._counts[min(place, CLASSES - 1)] += 1
 
+    def merge(self, other: Tally) -> None:
+        """Add what another has counted."""
+        self.answered += other.answered
+        self.failed += other.failed
+        for source, count in other.sources.items():
+            self.sources[source] = self.sources.get(source, 0) + count
+        self._counts = [mine + theirs for mine, theirs in zip(self._counts, other._counts, strict=True)]
+
     def quantile(self, q: float) -> float | None:
         """Return the q-quantile in seconds, to 1 %; infinite if it falls among the failures, None without requests."""
         counts = self._counts.copy()

@@ -18,6 +18,8 @@ TASKS = "tasks.csv"
 CELLS = "cells.csv"
 LOGS = "workers"
 """The directory of the workers' output."""
+PARTS = "cells.partial"
+"""The directory of the records of cells that are simulated in other processes, until their turn comes."""
 
 
 def see_that_it_is_free(directory: Path) -> None:
@@ -29,6 +31,14 @@ def see_that_it_is_free(directory: Path) -> None:
     with contextlib.suppress(OSError):  # creating it will raise the error
         if any(directory.iterdir()) and not holds_no_record(directory):
             raise occupied(directory)
+
+
+def not_writable(directory: Path, error: OSError) -> OutputError:
+    """Return the error about results that cannot be written to a run directory."""
+    return OutputError(
+        f"results cannot be written to {directory} ({error.strerror or error}): make room there or choose another "
+        "directory; what was written so far can still be read"
+    )
 
 
 def occupied(directory: Path) -> OutputError:
@@ -95,7 +105,7 @@ def holds_no_record(directory: Path) -> bool:
     """
     tables = (REQUESTS, TASKS, CELLS)
     names = {path.name for path in directory.iterdir()}
-    if not {HEADER} <= names <= {HEADER, *tables, LOGS}:
+    if not {HEADER} <= names <= {HEADER, *tables, LOGS, PARTS}:
         return False
     try:
         status = read_json(directory / HEADER).get("status")

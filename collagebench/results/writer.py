@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import fields
@@ -29,9 +30,11 @@ from collagebench.results.directory import (
     holds_no_record,
     let_go,
     locked,
+    not_writable,
     occupied,
 )
 from collagebench.results.environment import now
+from collagebench.results.part import AT_ONCE, part_of
 from collagebench.results.records import CellRecord, RequestRecord, TaskRecord
 from collagebench.results.rows import Rows, cell_of, formatter
 from collagebench.results.seal import FILES, OWN, header_checksum
@@ -129,6 +132,19 @@ class RunWriter:
         if self._error:
             raise self._error
         self._tasks.queue.append(self._line_of_task(record))
+
+    def take_over(self, place: int) -> None:
+        """Add the requests and tasks of the cell at this place, which another process has written (see `new_part`)."""
+        part = part_of(self._directory, place)
+        for rows in (self._requests, self._tasks):
+            try:
+                with (part / rows.name).open(encoding="utf-8", newline="") as file:
+                    while text := file.read(AT_ONCE):
+                        rows.queue.append(text)
+                        self._flush()
+            except OSError as error:
+                raise self._failed(error) from None
+        shutil.rmtree(part, ignore_errors=True)
 
     def cell(self, record: CellRecord) -> None:
         """Add one finished cell; everything added before is written to disk first."""
@@ -298,10 +314,7 @@ class RunWriter:
         return len(content)
 
     def _failed(self, error: OSError) -> OutputError:
-        self._error = OutputError(
-            f"results cannot be written to {self._directory} ({error.strerror or error}): make room there or choose "
-            "another directory; what was written so far can still be read"
-        )
+        self._error = not_writable(self._directory, error)
         return self._error
 
 

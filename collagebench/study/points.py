@@ -13,12 +13,13 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from multiprocessing.sharedctypes import RawArray
 from pathlib import Path
 from typing import Any
 
 from collagebench.config import Config
-from collagebench.engine import experiment
+from collagebench.engine import experiment, in_virtual_time
 from collagebench.engine.cells import Progress
 from collagebench.engine.plan import compute_times
 from collagebench.errors import DataError, Interrupted, OutputError
@@ -97,7 +98,7 @@ def run_points(
     jobs = max(1, min(jobs or cores(), len(points)))
     requests = {point.name: _requests(point.config) for point in points}
     named = {point.name: point for point in points}
-    counters = _counters(len(points))
+    counters = counters_of(len(points))
     whole: set[str] = set()
     began = time.monotonic()
 
@@ -175,11 +176,10 @@ def notes_of(summaries: Sequence[Mapping[str, Any]]) -> list[tuple[list[str], st
 
 def simulate_point(place: int, point: Point, directory: Path, compute: Compute, jobs: int) -> dict[str, Any]:
     """Simulate the point with index `place` unless it is finished, and return its summary; runs in a pool process."""
-    threads = max(1, cores() // jobs)
+    run_cells = partial(in_virtual_time.run_cells, threads=max(1, cores() // jobs))
     known = compute if point.config.compute_time is None else NOTHING
-    progress = _Counted(place)
     with or_removed(directory, "simulated"):
-        experiment.simulate(point.config, directory, progress, _begun(directory), known, threads)
+        experiment.simulate(point.config, directory, Counted(place), _begun(directory), known, run_cells)
         summary: dict[str, Any] = summarise([load(directory)])
     return summary
 
@@ -195,18 +195,19 @@ def or_removed(directory: Path, done: str) -> Iterator[None]:
         raise type(error)(f"{error}; remove {directory}, so that it is {done} again") from None
 
 
-class _Counted(Progress):
+class Counted(Progress):
     """Counts arrivals in memory shared with the parent, if there is any."""
 
     def __init__(self, place: int) -> None:
         self._place = place
 
     def advance(self, requests: int) -> None:
+        """Add to the counter of this point."""
         if processes.shared is not None:
             processes.shared[self._place] += requests
 
 
-def _counters(points: int) -> Any:
+def counters_of(points: int) -> Any:
     """Return counters that processes share; if they cannot share memory, counters that stay 0."""
     try:
         return RawArray("Q", max(1, points))

@@ -154,8 +154,8 @@ def _result(future: Future[Result], name: str, in_hand: list[str]) -> Result:
 def _killed(in_hand: list[str]) -> CollagebenchError:
     return CollagebenchError(
         f"a process was killed (while working on {' or '.join(in_hand)}), by the system if memory ran short, or could "
-        "not start. What was finished is kept: repeat the command with the same --out (for a sweep, also --resume) and "
-        "fewer --jobs to continue"
+        "not start. What was finished is kept: repeat the command with the same --out (with `simulate`, also --resume) "
+        "and fewer --jobs to continue"
     )
 
 

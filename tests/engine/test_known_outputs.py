@@ -58,6 +58,20 @@ def test_what_took_no_time_is_not_kept(home: Path) -> None:
     assert not list(home.iterdir())
 
 
+def test_outputs_are_kept_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second `keep` of an evaluator stores only what was computed since the first."""
+    monkeypatch.setattr(evaluation, "WORTH_KEEPING", 0.0)
+    stored: list[int] = []
+    monkeypatch.setattr(evaluation, "keep", lambda model, outputs: stored.append(len(outputs)))
+    one = evaluator()
+    one.classify(MODEL, [0, 1])
+    one.keep()
+    one.classify(MODEL, [1, 2])
+    one.keep()
+    one.keep()
+    assert stored == [2, 1]
+
+
 def test_what_others_kept_stays() -> None:
     """A second `keep` adds its outputs to those that are cached."""
     rows = np.eye(2, *MODEL.output, dtype=np.float32)

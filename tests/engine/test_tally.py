@@ -36,6 +36,19 @@ def test_failures_are_infinitely_slow() -> None:
     assert tally.quantile(0.99) == math.inf
 
 
+def test_counts_of_several_cells_add_up() -> None:
+    """Merged counts are those of everything counted by one."""
+    together, parts = Tally(), [Tally(), Tally()]
+    for place, seconds in enumerate([0.01, 0.02, 0.03, 0.5]):
+        for tally in (together, parts[place % 2]):
+            tally.add(("own", "collage")[place // 2], seconds)
+            tally.failed += place
+    parts[0].merge(parts[1])
+    assert (parts[0].answered, parts[0].failed, parts[0].sources) == (4, 6, {"own": 2, "collage": 2})
+    assert [parts[0].quantile(q) for q in (0.1, 0.2, 0.3, 0.4)] == [together.quantile(q) for q in (0.1, 0.2, 0.3, 0.4)]
+    assert len({parts[0].quantile(q) for q in (0.1, 0.2, 0.3, 0.4)}) == 4
+
+
 @pytest.mark.parametrize("seconds", [0.0, 1e-9, 1e6, 1e300])
 def test_any_latency_can_be_counted(seconds: float) -> None:
     """Latencies of 0 s and of years are counted too."""

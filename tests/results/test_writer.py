@@ -18,9 +18,11 @@ from natural_processes import until
 from synthetic_run import HEADER, cell, request, task
 
 from collagebench.errors import OutputError
-from collagebench.results.directory import SCHEMA
+from collagebench.results.directory import CELLS, PARTS, REQUESTS, SCHEMA, TASKS
+from collagebench.results.part import new_part
 from collagebench.results.reader import load
 from collagebench.results.records import CellRecord, RequestRecord, TaskRecord
+from collagebench.results.seal import FILES
 from collagebench.results.writer import FLUSH_EVERY, RunWriter
 
 
@@ -86,6 +88,39 @@ def test_listed_cell_is_complete_on_disk(tmp_path):
     counts = [len(rows(tmp_path / "run" / f"{name}.csv")) - 1 for name in ("requests", "tasks", "cells")]
     writer.close()
     assert counts == [1000, 1000, 1]
+
+
+def test_a_cell_that_another_process_wrote_is_taken_over(tmp_path):
+    """Records in a part are added byte for byte, with the checksums of the whole, and the part is removed."""
+    hard = {"latency": None, "reason": 'refused: "no, thanks"\nreally'}
+    found = []
+    for name in ("itself", "taken over"):
+        writer = RunWriter(tmp_path / name, {})
+        writer.request(request(number=0))
+        with new_part(tmp_path / name, 7) if name == "taken over" else contextlib.nullcontext(writer) as records:
+            for number in range(1, 1000):
+                records.request(request(number=number, **(hard if number % 3 else {})))
+                records.task(task(number=number))
+        if name == "taken over":
+            writer.take_over(7)
+            assert not [*(tmp_path / name / PARTS).iterdir()]
+        writer.cell(cell(requests=1000))
+        writer.finish("done")
+        writer.close()
+        header = json.loads((tmp_path / name / "run.json").read_text())
+        found.append((header[FILES], [(tmp_path / name / table).read_bytes() for table in (REQUESTS, TASKS, CELLS)]))
+    assert found[0] == found[1]
+
+
+def test_a_part_that_cannot_be_written_or_read_is_one_sentence(tmp_path):
+    """A part in a directory that is a file, and one that is missing, are errors that name the run directory."""
+    (tmp_path / PARTS).touch()
+    with pytest.raises(OutputError, match=f"results cannot be written to {tmp_path} "), new_part(tmp_path, 0):
+        pass
+    writer = RunWriter(tmp_path / "run", {})
+    with pytest.raises(OutputError, match=f"results cannot be written to {tmp_path / 'run'} "):
+        writer.take_over(0)
+    writer.close()
 
 
 def written_twice(directory):
@@ -167,6 +202,7 @@ def test_what_failed_before_it_measured_anything_may_be_done_again(tmp_path):
         writer.finish("failed")
         writer.close()
         (tmp_path / "workers").mkdir(exist_ok=True)
+        (tmp_path / PARTS).mkdir(exist_ok=True)
     assert json.loads((tmp_path / "run.json").read_text())["engine"] == "second"
     assert (tmp_path / "requests.csv").read_text().count("\n") == 1
     (tmp_path / "report.html").touch()
