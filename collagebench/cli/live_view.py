@@ -85,12 +85,11 @@ class LiveView(Progress):
             say(text)
 
     def begin(self, requests: int, schemes: tuple[str, ...], runs: int) -> None:
-        """Start the counts and the clock; `requests` will arrive in all."""
+        """Start the counts; `requests` will arrive in all."""
         self._tallies = {scheme: Tally() for scheme in schemes}
         self._runs = runs
         self._arrived = 0
         self._expected = requests
-        self._began = time.monotonic()
 
     def workers(self, count: int) -> None:
         """Take note that `count` workers are up."""
@@ -115,7 +114,9 @@ class LiveView(Progress):
         return self._watched
 
     def advance(self, requests: int) -> None:
-        """Count `requests` more as arrived."""
+        """Count `requests` more as arrived; the first start the clock, because processes may have to begin before."""
+        if not self._arrived:
+            self._began = time.monotonic()
         self._arrived += requests
 
     def elsewhere(self, scheme: str, run: int, seconds: float, tally: Tally) -> None:

@@ -14,9 +14,10 @@ from real_processes import ROOT
 from rich import progress as rich_progress
 from rich.console import Console, Group
 
+from collagebench.cli import live_view
 from collagebench.cli.live_view import LiveView
 from collagebench.cli.progress import counted
-from collagebench.engine.tally import Watched
+from collagebench.engine.tally import Tally, Watched
 from collagebench.schemes.protocol import Request
 
 NAMES = ("none", "replication", "a scheme with quite a long name", "collage")
@@ -86,6 +87,33 @@ def test_a_p99_of_a_few_requests_is_not_shown() -> None:
     running(view, ("none",), answers=50)
     row = next(line for line in frame(view, target) if "> none" in line)
     assert "-" in row.split()
+
+
+def test_the_time_left_counts_from_the_first_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fifth of the requests in ten seconds leaves 40 s, however long the processes needed to begin."""
+    target = console()
+    view = LiveView(console=target)
+    view.begin(1000, ("none",), 1)
+    for now, requests in ((100.0, 0), (130.0, 100), (140.0, 100)):
+        monkeypatch.setattr(live_view.time, "monotonic", lambda now=now: now)
+        view.advance(requests)
+    assert frame(view, target)[0].endswith("200 of 1,000 requests  0:40 left")
+
+
+def test_what_other_processes_count_is_shown() -> None:
+    """The counts of a cell that was simulated elsewhere are added to those of its scheme."""
+    target = console()
+    view = LiveView(console=target)
+    view.begin(1000, ("none",), 2)
+    for run in range(2):
+        tally = Tally()
+        for _ in range(60):
+            tally.add("own", 0.025)
+        view.elsewhere("none", run, 1.5, tally)
+        view.stage(f"{run + 1} of 2 cells done")
+    lines = frame(view, target)
+    assert lines[0].startswith("2 of 2 cells done")
+    assert lines[2].split()[:2] == ["none", "120"]
 
 
 def test_many_schemes_on_a_low_terminal() -> None:
